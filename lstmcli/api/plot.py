@@ -155,7 +155,7 @@ def plot(
     mask: ArrayLike | Path | None = None,
     **settings: Any,
 ) -> Drawable:
-    """Tell what some paths name: TRACE, two results A B, or WEIGHTS... INPUTS as `run` takes them.
+    """The arrays to draw of some paths: TRACE, two results A B, or WEIGHTS... INPUTS as for `run`.
 
     The first file decides: h, c, gates or an array without a name are results, anything else is
     weights. A run keeps z only if ``only`` names it, of its batch only one item, and of its steps

@@ -192,7 +192,7 @@ class Command(click.Command):
                 screen().hides_results = self._is_answer and screen().quiet
                 refuse_without_screen(ctx, self._of_table)
                 result = super().invoke(ctx)
-                write_screen_files(ctx)
+                write_screen_files()
                 if not self.last_is_output:  # its screen begins with it
                     tell_written(outputs)
                 return result

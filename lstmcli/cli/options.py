@@ -141,7 +141,7 @@ def settings_from(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metavar(name: str) -> str:
-    """Return the value of a setting in help: its choices where these can be listed."""
+    """The placeholder of a setting's value in help: its choices where these can be listed."""
     setting = SETTINGS[name]
     if len(choices := "|".join(setting.choices)) in range(1, MOST_CHOICES):
         return f"[{choices}]"

@@ -249,7 +249,7 @@ def quiet_option(is_answer: bool) -> click.Option:
     )  # fmt: skip
 
 
-def write_screen_files(ctx: click.Context) -> None:
+def write_screen_files() -> None:
     """Write the files of --svg and --html, once the command is done."""
     current = screen()
     if not current.files:

@@ -215,7 +215,7 @@ def _archive_kind(file: Opened) -> str:
 
     try:
         with damage_reported(file.source):
-            names = [member.filename for member in Archive(file.stream, file.size).members]
+            names = [member.filename for member in Archive(file).members]
     except UserError:  # the reader of npz reports what is wrong with it
         names = []
     finally:

@@ -45,7 +45,7 @@ def read(source: Opened, only: str | None = None) -> Document:
     document = Document(source.source, "npz", {})
     left_out, others = [], []
     with damage_reported(source.source):
-        archive = Archive(source.stream, source.size)
+        archive = Archive(source)
     members = _members(archive, source)
     for name, member in members.items():
         where = f'{source.source}, member "{name}"'

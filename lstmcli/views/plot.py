@@ -133,7 +133,7 @@ def _quantity(
 
 
 def _kind(name: str, values: Array, differs: bool) -> str:
-    """Return what shares a scale: gates of 0 to 1; pre-activations; all differences."""
+    """The kind, whose quantities share a scale: gates of 0 to 1, pre-activations, differences."""
     base = name.rpartition(".")[2]
     if differs:
         return DIFFERENCE

@@ -147,7 +147,6 @@ def test_object_members_are_left_out_next_to_others() -> None:
         ),
         (zipped({"h.npy": claimed(f"({10**16},)")}), 'member "h" is cut short'),
         (zipped({"h.npy": b""}), 'member "h"'),
-        (zipped({"h.npy": saved(np.ones(9))}, zipfile.ZIP_LZMA), "is encrypted or packed by 14"),
     ],
 )
 def test_archives_that_are_refused(data: bytes, message: str) -> None:
@@ -160,7 +159,7 @@ def test_an_encrypted_member_is_named() -> None:
     directory = data.index(b"PK\x01\x02")
     data[6] |= 1
     data[directory + 8] |= 1
-    with pytest.raises(UserError, match=r'member "h" .*is encrypted'):
+    with pytest.raises(UserError, match=r": its member h\.npy is encrypted"):
         piped(bytes(data))
 
 

@@ -184,7 +184,7 @@ def gated_output(o: Array, c_new: Array, c: Array, t: Activation) -> Array:
 
 
 def no_change(*arrays: Any) -> None:
-    """Return what a part does that the cell does not have."""
+    """Do nothing, as a part that the cell does not have."""
 
 
 def no_projection(h: Array) -> Array:

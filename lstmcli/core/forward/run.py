@@ -225,7 +225,7 @@ class ChunkRun:
         return SequenceResults(outputs if len(finals) > 1 else [], arrays, finals)
 
     def advance(self, packed: Packed, blocks: Sequence[slice]) -> Advance:
-        """Return what steps a cell over inputs in their order."""
+        """The function that steps a cell over inputs in their order."""
         return partial(_advance, packed, blocks, self.meter)
 
     def _blocks(self, packed: Packed, chunk: slice, steps: int) -> list[slice]:

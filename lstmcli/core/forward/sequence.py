@@ -154,15 +154,15 @@ def valid_steps(inputs: Inputs, layout: str, becomes: object = "given") -> Array
         if inputs.mask is not None:
             raise UserError("lengths and a mask are both given; give one of them.")
         array = np.atleast_1d(np.asarray(inputs.lengths))
-        is_number = array.dtype.kind in "iuf" and np.isfinite(array).all()
-        if not is_number or (array != np.floor(array)).any() or (array < 0).any():
-            raise UserError(f"lengths are {array.tolist()}; they are integers from 0 on.")
-        if array.shape != (batch,) or array.max() > steps:
-            sequences = f"{array.size} sequence{'s' * (array.size != 1)}"
+        is_list = array.ndim == 1 and array.size and array.dtype.kind in "iuf"
+        if not is_list or not np.all((array >= 0) & (array < np.inf) & (array == np.floor(array))):
+            raise UserError(f"lengths are {array.tolist()}; they are a list of integers from 0 on.")
+        if len(array) != batch or array.max() > steps:
+            numbers = [*map(int, array)]
+            sequences = f"{len(numbers)} sequence{'s' * (len(numbers) != 1)}"
             raise UserError(
-                f"the lengths {format_lengths(array.ravel().tolist())} are of {sequences} and at "
-                f"most {array.max(initial=0)} steps; the inputs have batch {batch} x {steps} "
-                "steps.",
+                f"the lengths {format_lengths(numbers)} are of {sequences} and at most "
+                f"{max(numbers)} steps; the inputs have batch {batch} x {steps} steps.",
                 try_=[
                     Try({"lengths": ...}, "one for each sequence"),
                     Try({"lengths": "ignored"}, "runs all steps"),

@@ -11,7 +11,9 @@ from struct import Struct
 from typing import IO, BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
+from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import MOST_ITEMS, Damaged
+from lstmcli.formats.files.source import Opened
 
 ENCRYPTED, UTF8 = 1, 1 << 11  # bits of `ZipInfo.flag_bits`
 METHODS = (ZIP_STORED, ZIP_DEFLATED)  # what NumPy, PyTorch and Keras write
@@ -25,13 +27,14 @@ _END64 = Struct("<4s28xQQQ4s16x")  # the same without the comment, and the locat
 
 
 class Archive:
-    """The members of a zip archive in a seekable stream of ``size`` bytes.
+    """The members of a zip archive.
 
     Damaged for bytes before or behind it, too many members, or members that overlap; `ZipFile`
     raises more (see `damage_reported`).
     """
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
+    def __init__(self, file: Opened) -> None:
+        self._source, stream, size = file.source, file.stream, file.size
         count, start = _check_directory(stream, size)
         self._file = ZipFile(stream)
         self.members = self._file.infolist()
@@ -46,11 +49,12 @@ class Archive:
     def open(self, member: ZipInfo) -> IO[bytes]:
         """The unpacked bytes of a member; read them with a length, up to ``member.file_size``.
 
-        Damaged for a size that its packed bytes cannot have, or a method that is not read.
+        Damaged for a size that its packed bytes cannot have; UserError for an encrypted member, or
+        a method that is not read.
         """
         if member.flag_bits & ENCRYPTED or member.compress_type not in METHODS:
-            how = f"encrypted or packed by {member.compress_type}"
-            raise Damaged(f"its member {member.filename} is {how}")
+            text = f"{member.filename} is encrypted or packed by method {member.compress_type}"
+            raise UserError(f"{self._source}: its member {text}. Unpack it, and save it again.")
         packed, size = member.compress_size, member.file_size
         stored = member.compress_type == ZIP_STORED
         if packed != size if stored else packed * MOST_COMPRESSION < size:

@@ -144,7 +144,7 @@ def _config(text: str | None, where: str) -> Any:
 
 def _read_archive(source: Opened) -> Document:
     with damage_reported(source.source):
-        archive = Archive(source.stream, source.size)
+        archive = Archive(source)
         members = {member.filename: member for member in archive.members}
         if WEIGHTS not in members:
             raise UserError(

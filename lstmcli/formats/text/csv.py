@@ -77,7 +77,7 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
 
 
 def document_of(table: CsvTable, kind: str) -> Document:
-    """Return what a table contains."""
+    """The arrays of a table, with the indices of its steps, batch items and units."""
     keys, values = _in_order(table)
     batch, units = keys.get(BATCH), keys.get(UNIT)
     sizes = [len(numbers) for numbers in keys.values()] if len(keys) > 1 else [len(values)]

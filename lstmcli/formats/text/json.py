@@ -275,9 +275,9 @@ def _tensor_of(members: Mapping[str, Any]) -> list[Any] | None:
     if not isinstance(shape, list) or data is None:
         return _numbered(members)
     plain = isinstance(data, list) and all(type(x) in (int, float) for x in data)
-    if not plain or any(type(n) is not int for n in shape) or prod(shape) != len(data):
+    if not plain or any(type(n) is not int or n < 0 for n in shape) or prod(shape) != len(data):
         return None
-    for size in shape[:0:-1]:
+    for size in shape[:0:-1] if data else ():
         data = [data[n : n + size] for n in range(0, len(data), size)]
     return cast(list[Any], data)
 

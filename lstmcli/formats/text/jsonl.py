@@ -182,7 +182,7 @@ class Steps:
                 raise UserError(f"{where}: step is {str(step)[:40]!r}; an integer was expected.")
             if self._steps and step <= self._steps[-1]:
                 raise UserError(
-                    f"{where}: step {step} follows step {self._steps[-1]}; they ascend."
+                    f"{where}: step {step} follows step {self._steps[-1]}; steps ascend."
                 )
             self._steps.append(step)
         names = [name for name in record if name != STEP]

@@ -110,7 +110,7 @@ class _Zip:
 
     def __init__(self, source: Opened) -> None:
         self.source = source
-        self.archive = Archive(source.stream, source.size)
+        self.archive = Archive(source)
         self.members = {member.filename: member for member in self.archive.members}
         if not any(member.CRC for member in self.archive.members):
             for member in self.archive.members:

@@ -17,6 +17,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats import write
 from lstmcli.formats.files import zip
 from lstmcli.formats.files.limits import damage_reported
+from lstmcli.formats.files.source import in_memory
 from lstmcli.formats.files.zip import Archive
 from tests.formats.helpers import piped, zipped
 
@@ -28,7 +29,7 @@ TWO = {"h": np.arange(6.0).reshape(2, 3), "c": np.arange(3.0)}
 
 def unzipped(data: bytes) -> dict[str, bytes]:
     with damage_reported("it"):
-        source = Archive(io.BytesIO(data), len(data))
+        source = Archive(in_memory("it", data))
         return {member.filename: source.read(member, 1 << 40) for member in source.members}
 
 
@@ -174,7 +175,7 @@ def test_offsets_beyond_63_bits() -> None:
 def test_a_bomb_stops_where_its_lie_ends() -> None:
     """A member of 40 MB that claims 100 bytes is unpacked no further than those."""
     data = patched(zipped({"a": bytes(40 << 20)}, DEFLATED), SIZE, 100)
-    source = Archive(io.BytesIO(data), len(data))
+    source = Archive(in_memory("it", data))
     tracemalloc.start()
     with pytest.raises(BadZipFile, match="CRC"):
         source.read(source.members[0], 1 << 40)
@@ -205,7 +206,7 @@ def test_a_directory_of_many_entries_is_refused_before_zipfile_lists_them(
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_other_compressions_are_refused(method: int) -> None:
-    with pytest.raises(UserError, match=f"packed by {method}"):
+    with pytest.raises(UserError, match=f"^it: .* packed by method {method}"):
         unzipped(zipped({"a": bytes(100)}, method))
 
 
