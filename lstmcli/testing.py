@@ -10,6 +10,8 @@ from functools import partial
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from lstmcli import formats
 from lstmcli.api.diff import Result, diff, side_of
 from lstmcli.api.explain import asked_of, explained
@@ -22,7 +24,7 @@ from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import ArrayLike
-from lstmcli.core.model.model import Model
+from lstmcli.core.model.model import Inputs, Model
 from lstmcli.errors import UserError
 from lstmcli.views.assertion import failure_text
 
@@ -128,7 +130,8 @@ def _padding(
     if layout is None and lengths is not None and lengths.size == shape[0] != shape[1]:
         layout, shape = "batch", shape[::-1]  # the first axis was assumed to be time
     axes = "steps" if mask is not None and mask.ndim == 1 else layout or "time"
-    valid = valid_steps(lengths, mask, shape, axes)
+    x = np.empty(shape[::-1] if axes == "batch" else shape)
+    valid = valid_steps(Inputs(x, lengths=lengths, mask=mask), axes)
     return layout, {} if valid is None else {"layout": "time", "mask": valid.tolist()}
 
 

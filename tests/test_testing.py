@@ -118,7 +118,7 @@ def test_padded_steps_are_not_compared(
         (np.array([None, 1.0]), {}, "actual is an array of object; it has to be an array of"),
         (iter([1.0, 2.0]), {}, "actual is a list_iterator; it has to be an array of numbers."),
         ("none.npy", {}, "none.npy: no such file."),
-        (1.0, {"lengths": [1, 2]}, "the lengths 1,2 are for 2 sequences of 2 steps"),
+        (1.0, {"lengths": [1, 2]}, "the lengths 1,2 are of 2 sequences and at most 2 steps"),
         (1.0, {"explian": False}, "assert_lstm_close: unknown setting 'explian'."),
         (1.0, {"forget_bias": 1.0}, "describe a run of weights; give weights too"),
     ],

@@ -237,9 +237,7 @@ def _source_model(documents: Sequence[Document], settings: Mapping[str, Any], ta
         for names in INITIAL_STATES
         if set(names) <= set(document.arrays)
     ]
-    known = settings if "lengths" not in settings else {**settings, "lengths": "given"}
-    again = model if known is settings else load.load_model(documents, known)
-    masked = bool(again.lengths or again.masking)
+    masked = bool(model.lengths or model.masking or "lengths" in settings)
     source = " + ".join(document.source for document in documents)
     idle = idle_settings_of_run(settings, source, masked=masked, started=bool(states))
     mask = [f"the mask from {model.masking} is not written to {target}."] if model.masking else []

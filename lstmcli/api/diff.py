@@ -133,7 +133,7 @@ def _sizes_of(found: Difference) -> Sizes:
     """The steps, batch items and units of the runs that two sides are of."""
     axes = [0, 0, 0]
     for pair in (array.pair for array in found.arrays.values()):
-        for axis, size in enumerate(pair.a.shape[-3:] if pair.stepwise else ()):
+        for axis, size in enumerate(pair.a.shape if pair.placed else ()):
             numbers = pair.numbers[axis]
             axes[axis] = max(axes[axis], numbers[-1] + 1 if numbers else size)
     return Sizes(*axes)

@@ -12,7 +12,7 @@ import numpy as np
 
 from lstmcli.api.diff import Result, side_of
 from lstmcli.api.documents import only_one_stdin
-from lstmcli.api.job import NO_MASK, InputOptions, Job, read_job
+from lstmcli.api.job import InputOptions, Job, read_job
 from lstmcli.api.load import EDITS, checked
 from lstmcli.api.values import (
     Path,
@@ -228,7 +228,8 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
     if explanation.verdict != "none":
         found = next((c.found for c in explanation.changes if isinstance(c.found, tuple)), None)
         if found is not None:
-            words = _without_padding(words, job)
+            given, pairs = {"--lengths", "--mask"}, zip(["", *words[:-1]], words, strict=True)
+            words = [word for before, word in pairs if not {before, word} & given]
         if found is not None and len(found) > MAX_LENGTHS_SHOWN:
             write = f"import numpy; numpy.save({LENGTHS_FILE!r}, {[*found]})"
             explanation = replace(explanation, next=typed_command("python", "-c", write))
@@ -277,16 +278,6 @@ def _writing(
         code = f"import lstmcli, numpy; numpy.savez({name}, **{asked}.arrays[{name}])"
         return typed_command("python", "-c", code)
     return ""
-
-
-def _without_padding(words: Sequence[str], job: Job) -> list[str]:
-    """The words of a command without the lengths or the mask that others replace."""
-    left, masked = [*words], job.inputs.mask is not None
-    for option in ("--lengths", "--mask"):
-        if option in left:
-            at, masked = left.index(option), masked or option == "--mask"
-            del left[at : at + 2]
-    return [*left, *["--mask", NO_MASK] * masked]
 
 
 def question_of(job: Job, side: Side) -> Question:

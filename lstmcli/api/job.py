@@ -57,26 +57,12 @@ class InputOptions(NamedTuple):
     lengths: ArrayLike | Path | None = None
     mask: ArrayLike | Path | None = None
 
-    @property
-    def unmasked(self) -> bool:
-        """Return whether a run of all steps is asked for."""
-        return isinstance(self.mask, str) and self.mask == NO_MASK
-
     def padding(self, holder: Document | None = None) -> tuple[Array | None, Array | None]:
-        """The lengths and the mask, as given or from the file of the inputs."""
-        if not self.unmasked:
-            return _lengths(self.lengths, holder), _with_inputs("mask", self.mask, holder)
-        if self.lengths is not None:
-            raise UserError(
-                "it runs all steps, and lengths are given; leave one of them out.",
-                about={"mask": NO_MASK},
-            )
-        return None, None
-
-    def is_idle(self, model: Model, holder: Document | None) -> bool:
-        """Return whether a run of all steps is asked for where nothing leaves any out."""
-        in_file = () if holder is None else ("lengths" in holder.arrays, "mask" in holder.arrays)
-        return self.unmasked and not any((*in_file, model.lengths, model.masks, model.masking))
+        """The lengths and the mask as given; if neither is, those in the file of the inputs."""
+        holder = holder if self.lengths is None and self.mask is None else None
+        all_steps = isinstance(self.mask, str) and self.mask == NO_MASK
+        mask = None if all_steps else _with_inputs("mask", self.mask, holder)
+        return _lengths(self.lengths, holder), mask
 
 
 OF_RUN = ("layout", EDITS)  # that can be given next to a loaded model
@@ -172,12 +158,16 @@ def read_job(
             settings = {"layout": "time", **settings}  # JSON lines, a table of steps
     undecided: dict[str, Any] = {}
     reread: Reader | None = None
+    padding = options.padding(holder)
+    replaced = any(one is not None for one in (*padding, options.mask))
 
     def read_again(further: Mapping[str, Any]) -> Model:
-        return load_model(documents, {**settings, **undecided, **further})
+        model = load_model(documents, {**settings, **undecided, **further})
+        return without_padding(model) if replaced else model
 
     if isinstance(weights, Model):
         model = _with_edits(weights, settings.get(EDITS, ()))
+        model = without_padding(model) if replaced else model
     else:
         reread, model = read_again, _read(read_again, undecided, settle)
     holders = [*documents, *([holder] if holder else [])]
@@ -194,13 +184,10 @@ def read_job(
         array,
         settings.get("layout", model.given.get("layout")),
         state,
-        *options.padding(holder),
+        *padding,
         name=name,
     )
-    if options.is_idle(model, holder):
-        text = "it changes nothing: there are no lengths and no mask; leave it out."
-        raise UserError(text, about={"mask": NO_MASK})
-    job = with_padding(Job(model, inputs, stream, reread, undecided), ignored=options.unmasked)
+    job = with_padding(Job(model, inputs, stream, reread, undecided))
     return job if reread is None else _with_idle_settings(job, settings)
 
 
@@ -217,10 +204,7 @@ def _with_edits(model: Model, edits: Sequence[Edit]) -> Model:
 def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
     """The job with a remark on each setting that these inputs leave without an effect."""
     inputs, model = job.inputs, job.model
-    masked = inputs.lengths is not None or inputs.mask is not None
-    if "lengths" in settings and not masked and job.reread is not None:
-        again = job.reread({"lengths": "given"})  # those of the file, ignored
-        masked = bool(again.lengths or again.masking)
+    masked = inputs.is_padded or "lengths" in settings
     started = bool(inputs.initial_state) or not inputs.name  # without inputs, one is drawn
     source = " + ".join(model.sources)
     idle = idle_settings_of_run(settings, source, masked=masked, started=started)
@@ -238,22 +222,12 @@ def _read(read: Reader, undecided: dict[str, Any], settle: bool) -> Model:
             undecided |= error.try_[0].settings
 
 
-def with_padding(job: Job, *, ignored: bool = False) -> Job:
-    """The job with the lengths or the mask of the model's file, where neither are given.
-
-    Those of the file are left out where others are given, or if they are ``ignored``.
-    """
-    model, reread, inputs = job.model, job.reread, job.inputs
-    if inputs.mask_from is not None:
-        return job
-    if ignored or inputs.lengths is not None or inputs.mask is not None:
-        again = None if reread is None else lambda settings: without_padding(reread(settings))
-        return job._replace(model=without_padding(model), reread=again)
-    if not inputs.name:
-        return job
-    if model.lengths:
+def with_padding(job: Job) -> Job:
+    """The job with the lengths or the mask of its model, which has none if others are given."""
+    model, inputs = job.model, job.inputs
+    if model.lengths and inputs.name:
         return job._replace(inputs=replace(inputs, lengths=np.array(model.lengths)))
-    if model.masking is None or job.stream is not None:
+    if model.masking is None or not inputs.name or job.stream is not None:
         return job
     check_axes(model, inputs)
     mask = model.masking.mask(inputs.x)
@@ -316,9 +290,8 @@ def _lengths(given: ArrayLike | Path | None, holder: Document | None) -> Array |
         text = "takes integers from 0 on, one for each sequence."
         raise UserError(text, about={"lengths": given[:40]})
     lengths = _with_inputs("lengths", given, holder)
-    return (
-        np.ravel(lengths) if lengths is not None and (is_path(given) or given is None) else lengths
-    )
+    is_read = is_path(given) or given is None
+    return np.ravel(lengths) if is_read and lengths is not None else lengths
 
 
 def _with_inputs(

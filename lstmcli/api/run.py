@@ -358,8 +358,7 @@ def _of_model(
 
 def _can_stream(job: Job) -> bool:
     """Return whether each step of the results is final once it is computed."""
-    masked = job.inputs.lengths is not None or job.inputs.mask is not None
-    masking = job.model.masking
+    masked, masking = job.inputs.is_padded, job.model.masking
     if job.stream and (masked or masking):
         of_file = " (the weights' file has lengths)" * bool(job.model.lengths)
         of_file = f" (the weights' file has {masking})" if masking else of_file

@@ -96,8 +96,9 @@ def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
     if name is not None:
         _refuse_unknown(name, EDITS, "edit")
         kind = EDITS[name]
-        formatter.write_dl([(name, kind.summary)])
-        if values := kind.named_values:
+        values = kind.named_values
+        formatter.write_dl([(name, kind.meaning if values else kind.summary)])
+        if values:
             with formatter.section("Values"):
                 if any(values.values()):
                     formatter.write_dl([*values.items()])

@@ -114,7 +114,8 @@ def _similar_option(error: click.NoSuchOption) -> str:
 
     known = [option for one in error.ctx.command.params for option in one.opts] if error.ctx else []
     setting = error.option_name.lstrip("-").replace("-", "_")
-    if setting in SETTINGS and "--set" in known:
+    option = f"--{setting.replace('_', '-')}"
+    if setting in SETTINGS and "--set" in known and option not in known:
         return f" Give this setting by --set {setting}=VALUE."
     begun = [option for option in known if option.startswith(error.option_name)]
     return did_you_mean(begun[0] if begun else error.option_name, known)

@@ -251,7 +251,7 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "tested", f"{count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
     yield from (("not tried", text) for text in e.not_tried)
     if e.verdict == "agrees":
-        yield "next", "if two programs differ, give the outputs of the other one"
+        yield "next", "give the outputs of the program that differs from this one"
 
 
 def _unseen(e: Explanation) -> list[str]:

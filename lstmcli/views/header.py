@@ -18,10 +18,12 @@ def header_sheet(plan: Plan, width: Width, engine: str = "", *, quiet: bool = Fa
     shape = plan.inputs.x.shape
     sizes = f"batch {plan.batch} x {count(plan.steps, 'step')} x {count(shape[-1], 'input')}"
     layout = f"layout {plan.layout}" * (len(shape) == 3 and not plan.assumed_layout)
-    inputs = [file_name(plan.inputs.name), str(tuple(shape)), layout, sizes, plan.padding_words]
+    padding = plan.padding_words, ""
+    of_inputs, of_model = padding[::-1] if plan.inputs.mask_from else padding
+    inputs = [file_name(plan.inputs.name), str(tuple(shape)), layout, sizes, of_inputs]
     sheet = _weights(plan.model, width)
     sheet.extend(labelled("inputs", phrases([*filter(None, inputs)]), width))
-    sheet.extend(_config(plan.model, engine, width, plan.mask_words))
+    sheet.extend(_config(plan.model, engine, width, of_model))
     assumed = [] if quiet else [unbroken(shorten_assumption(text)) for text in plan.assumed]
     sheet.extend(labelled("assumed", "; ".join(assumed), width, ASSUMED))
     sheet.add()

@@ -197,7 +197,7 @@ def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
         (lambda: py.run(WEIGHTS), r"no inputs"),
         (lambda: py.run(py.load(WEIGHTS)), r"run\(model, x\)"),
         (lambda: py.run(WEIGHTS, object()), r"the input array is an object"),
-        (lambda: py.run(WEIGHTS, 3.0), r"^the input array is \(\); inputs are \(steps, inputs\)"),
+        (lambda: py.run(WEIGHTS, 3.0), r"^the input array is \(\); inputs are \(T, I\)"),
         (lambda: py.run(5, np.ones((2, 4))), r"run takes weights.*got an int"),
         (lambda: py.run(py.load(WEIGHTS), [[1]], gates="ifgo"), r"give gates= to load\(\)"),
         (lambda: py.diff(3j, np.ones(3)), r"a is an array of complex128"),

@@ -318,6 +318,17 @@ def test_diff_compares_what_both_sides_contain_of_each_axis(
         assert lstm("diff", *sides, "-f", "json").out == done.out
 
 
+def test_a_table_whose_units_count_from_0_is_a_part_only_if_selected(
+    lstm: Lstm, files: Path
+) -> None:
+    words = ["run", "w.npz", "x.npy", "--layout", "batch"]
+    lstm(*words, "-o", "whole.npz")
+    lstm(*words, "--units", "0:2", "--only", "h", "-o", "part.csv")
+    sides, units = ("part.csv", "whole.npz"), ("--units", "0:2")
+    assert [lstm("diff", *sides, *given).status for given in ((), units)] == [1, 0]
+    assert lstm("diff", sides[1], sides[1], "--only", "final_h", *units).status == 0
+
+
 @pytest.mark.parametrize("layout", ["batch", "time"])
 @pytest.mark.parametrize("states", ["batch", "cells", "features"])
 @pytest.mark.parametrize("axes", [("2:5", None, None), (":3", None, None), ("0", None, None)])

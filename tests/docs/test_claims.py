@@ -78,6 +78,7 @@ HABITS = (
     r"\b(no|some)body\b|\b(bad|wrong) usage\b|\btrouble\b|\brefused by name\b",
     r"\b[Aa] line (for each|each|a )|\bbeside\b|\bcomes? to\b|\bwhat gives\b",
     r"\bturned (back|round)\b|\bpage to look at\b|\bpointed at\b",
+    r'"""(What|That|Those|Whether) ',
     r"no setting '|\bwhere exactly one\b|\+1\.0\b|\de-0\d\b(?=.*\de-[1-9])",
 )
 """Phrases that are mended everywhere, and their plain forms are in use."""

@@ -114,6 +114,7 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> tuple[Pair, 
         parts = [
             (n, AXES[axis], ours)
             for n, ours in enumerate(both)
+            if of_files[n] is not None
             if not (counts_from_0(ours) and ours[-1] >= both[1 - n][-1])
         ]
         if choice is not None and of_files == [None, None]:

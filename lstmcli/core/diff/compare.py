@@ -227,10 +227,11 @@ def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> 
 def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> dict[str, Choice]:
     """Return what ``--units`` selects of the columns of each array of a run; empty without it."""
     computed = [name for name in names if ArrayName.of(name).kind != WEIGHTS]
-    for choice in selection[:3] if not computed else ():
+    has_steps = any(ArrayName.of(name).kind == SEQUENCE for name in names)
+    for choice in selection[: 3 if not computed else not has_steps]:
         if choice is not None:
-            text = f"{join_with_and(names)} is not a result of a run, which has steps and units."
-            raise UserError(text, about=choice.typed)
+            what = "the last state, without steps" if computed else "not a result of a run"
+            raise UserError(f"{join_with_and(names)} is {what}.", about=choice.typed)
     if (units := selection.units) is None:
         return {}
     shapes = {name: [side.arrays[name].shape for side in (a, b)] for name in computed}

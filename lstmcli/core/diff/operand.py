@@ -339,21 +339,22 @@ def _single_array(side: Side, other: Side) -> str:
 # ---- padding: the steps that lengths or a mask in the settings of a run leave out
 
 
-def valid_steps(meta: Mapping[str, Any], steps: Sequence[int], batch: Sequence[int]) -> Mask | None:
-    """(T, B): true at steps of a run that count, by its ``meta``; None if it has other steps."""
-    lengths, mask = (_array(meta.get(name)) for name in ("lengths", "mask"))
-    layout = meta.get("layout")
+def padded_steps(sides: Iterable[Side], steps: Sequence[int], batch: Sequence[int]) -> Mask:
+    """(T, B): true at steps that no run of some sides computed; one of them may be no run."""
+    padded: Mask = np.ones((len(steps), len(batch)), bool)
+    metas = [side.settings for side in sides if side.settings is not None]
     rows, columns = np.ix_(steps, batch)
-    valid: Mask = np.ones((len(steps), len(batch)), bool)
-    try:
-        if mask is not None and mask.ndim == (1 if layout == "steps" else 2):
-            by_time = mask.T if layout == "batch" else mask.reshape(len(mask), -1)
-            valid = by_time[rows, columns] != 0
-        elif lengths is not None and lengths.ndim == 1:
-            valid = rows < lengths[columns]
-    except IndexError:
-        return None
-    return valid
+    for meta in metas or [{}]:
+        lengths, mask = (_array(meta.get(name)) for name in ("lengths", "mask"))
+        try:
+            if mask is not None:
+                by_time = mask.T if meta.get("layout") == "batch" else mask.reshape(len(mask), -1)
+                padded &= by_time[rows, columns] == 0
+            else:
+                padded &= False if lengths is None else rows >= lengths[columns]
+        except (IndexError, ValueError):  # a run of other steps
+            padded[:] = False
+    return padded
 
 
 def _array(value: Any) -> Array | None:
@@ -363,16 +364,6 @@ def _array(value: Any) -> Array | None:
     except ValueError:  # ragged
         return None
     return array if array is not None and array.size and array.dtype.kind in "biu" else None
-
-
-def padded_steps(sides: Iterable[Side], steps: Sequence[int], batch: Sequence[int]) -> Mask:
-    """(T, B): true at steps that no run of some sides computed; one of them may be no run."""
-    metas = [side.settings for side in sides if side.settings is not None]
-    found = [valid_steps(meta, steps, batch) for meta in metas]
-    valid = [one for one in found if one is not None]
-    known = bool(valid) and len(valid) == len(found)
-    padded: Mask = ~np.any(valid, axis=0) if known else np.zeros((len(steps), len(batch)), bool)
-    return padded
 
 
 def shown_padding(value: Any) -> Any:

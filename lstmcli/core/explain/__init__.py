@@ -58,7 +58,7 @@ EDITS = "edits"  # the pass after the settings
 
 
 class Progress:
-    """What a search tells while it runs, to a function of the share done and of what is tried."""
+    """Progress of a search, for a function of the share done and of what is tried."""
 
     def __init__(self, show: Callable[[float, str], object] | None = None) -> None:
         self._show = show
@@ -235,7 +235,7 @@ class Search:
         return explanation
 
     def _left_out(self, one: Placement) -> Iterator[Remark]:
-        """What was not tried, at some placements and at one; of three changes first."""
+        """Return what was not tried, at some placements and at one; of three changes first."""
         every = self.as_loaded or self.placements
         most = max(each.depth for each in every)
         for size, code in (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed"):
@@ -331,7 +331,7 @@ PASSES = (
     Pass("execution", remark=execution.how_run),
     Pass("arrangement", remark=execution.rearranged),
 )
-"""What is tried where the run as loaded does not give EXPECTED, in this order.
+"""The passes where the run as loaded does not give EXPECTED, in order.
 
 First the settings, one, two and three changes at once; exact pairs win over half precision. Then
 what is not a setting: how the other side ran the sequences.

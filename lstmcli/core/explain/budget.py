@@ -26,7 +26,7 @@ class Budget:
     SOLVED = 32  # sets whose constant is solved for over the telling steps; a fifth of them further
     VERIFIED = 60  # hypotheses of one placement and number of changes, the likeliest
     LISTED = 12  # settings verified before they are called unseen, equal edits
-    FEW = 4  # shapes of an abbreviated print, placements with edits, hypotheses where none fits
+    FEW = 4  # shapes of abbreviated output, placements with edits, hypotheses where none fits
 
 
 class WorkDone:
@@ -49,7 +49,7 @@ class WorkDone:
 
     @property
     def may_edit(self) -> bool:
-        """Whether work is left for runs with edits."""
+        """Return whether work is left for runs with edits."""
         return self.edited < self.times * Budget.EDITS
 
     def most(self, count: int) -> int:
@@ -57,5 +57,5 @@ class WorkDone:
         return int(max(self.times, 1) * count)
 
     def left(self, part: float = 1.0) -> float:
-        """What may still be done of a part of a question's work; 0 where it was more already."""
+        """Return what may still be done of a part of a question's work; 0 if it was more."""
         return max(0.0, part * self.times * Budget.QUESTION - self.done)

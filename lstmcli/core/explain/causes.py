@@ -313,7 +313,7 @@ COLUMNS: Mapping[str, tuple[Any, ...]] = {
 
 
 def cause_of(setting: str, sense: str = "") -> Cause:
-    """What is known of a setting, of whichever cells, or of a sense of it."""
+    """Return what is known of a setting, of whichever cells, or of a sense of it."""
     plain = setting.rpartition(".")[2]
     return SENSES.get(sense) or CAUSES.get(plain) or Cause(plain)
 

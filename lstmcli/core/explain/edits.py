@@ -372,7 +372,7 @@ STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
     partial(EditedRuns.table, each=True), partial(EditedRuns.solutions, each=True),
     EditedRuns.damage,
 )  # fmt: skip
-"""What is tried, in this order; the first with an answer ends the search."""
+"""The stages of the search, in order; the first with an answer ends it."""
 
 
 def named_edits(
@@ -431,7 +431,7 @@ def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[
 
 
 def _found(runs: EditedRuns, variants: Iterable[Variant]) -> list[NamedEdits]:
-    """Those of some variants that give EXPECTED, the likeliest first, as far as work is left."""
+    """Yield the variants that give EXPECTED, the likeliest first, as far as work is left."""
     found = []
     for variant in variants:
         if not runs.case.work.may_edit:

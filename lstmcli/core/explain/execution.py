@@ -33,6 +33,7 @@ from lstmcli.core.explain.verify import (
 )
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import ROUNDED, round_to_format
+from lstmcli.core.model.model import from_time_major
 from lstmcli.errors import UserError
 
 LEAST_SHOWN = 8  # numbers past a break or an end, so that chance does not make them
@@ -60,7 +61,7 @@ def how_run(question: Question, case: Case) -> Iterator[Remark]:
 
 
 def rearranged(question: Question, case: Case) -> Iterator[Remark]:
-    """What `diff` proves of the run as loaded and EXPECTED: the outputs, arranged otherwise."""
+    """Return what `diff` proves of the run as loaded and EXPECTED: outputs arranged otherwise."""
     side, trace = question.side, run_plan(case.plan(FINE))
     members, (name, *others) = trace.members(), side.arrays
     arrays = members if others or name in members else {"h": trace.h}
@@ -115,20 +116,15 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
 
 def masked(case: Case, allowance: Allowance) -> Remark | None:
     """Outputs that are zeros, or the last ones over and over, at steps that others follow."""
-    outputs = _outputs(case).arrays.values()
-    values = np.concatenate([k.values for k in outputs], axis=-1)  # (T, B, P)
-    zero = np.any(values, axis=-1)  # (T, B): the steps that count, if zeros stand at the others
-    repeat = np.array(zero)
-    repeat[1:] &= np.any(values[1:] != values[:-1], axis=-1)
-    for valid, ending in ((zero, "zero"), (repeat, "repeat")):
-        if (~valid).sum() * values.shape[-1] < LEAST_SHOWN or not valid.any(axis=0).all():
-            continue
-        mask, change = valid.T if case.layout == "batch" else valid, Change("masked_output", ending)
-        for changes in (), (change,):
-            if verify(case.under(mask=mask), changes, allowance).fits:
-                option, steps = f" --masked-output {ending}" * bool(changes), int((~valid).sum())
-                numbers = case.expected.numbers
-                return remark("masked", steps=steps, ending=ending, option=option, numbers=numbers)
+    padded, ending = case.expected.padded
+    steps, numbers = int(padded.sum()), case.expected.numbers
+    if steps * numbers < LEAST_SHOWN * padded.size or padded.all(axis=0).any():
+        return None
+    masked = case.under(mask=from_time_major(~padded[..., None], case.layout)[..., 0])
+    for changes in (), (Change("masked_output", ending),):
+        if verify(masked, changes, allowance).fits:
+            option = f" --masked-output {ending}" * bool(changes)
+            return remark("masked", steps=steps, ending=ending, option=option, numbers=numbers)
     return None
 
 
@@ -152,7 +148,7 @@ def rounded_runs(
 
 
 def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Iterator[Remark]:
-    """Whether a run as loaded that does not fit is off by as much as rounding leaves.
+    """Return whether a run as loaded that does not fit is off by as much as rounding leaves.
 
     In formats of which not all of EXPECTED are numbers hardly any may agree.
     """

@@ -38,7 +38,7 @@ class Changed:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What has to be set to have the change."""
+        """Return what has to be set to have the change."""
         return {} if self.edit else {**self.implied, self.setting: self.found}
 
     def to_json(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What gives EXPECTED, or what comes near.
+    """An answer: the changes that give EXPECTED, or that come near.
 
     ``verdict`` is ``agrees`` (nothing has to be changed), ``found``, ``not_finite`` (either, for
     all but NaN and infinite values of EXPECTED), ``unproven`` (configurations fit, but EXPECTED
@@ -157,7 +157,7 @@ class Explanation:
 
     @property
     def found(self) -> bool:
-        """Whether a configuration gives EXPECTED, and EXPECTED proves it."""
+        """Return whether a configuration gives EXPECTED, and EXPECTED proves it."""
         return self.verdict in ("agrees", "found")
 
     @property
@@ -167,7 +167,7 @@ class Explanation:
 
     @property
     def not_tried(self) -> tuple[str, ...]:
-        """What was not tried, in words."""
+        """Return what was not tried, in words."""
         return tuple(one.text for one in self.untried)
 
     def to_json(self) -> dict[str, Any]:
@@ -221,7 +221,7 @@ DISTANT = 30.0  # times further off all other configurations are then
 def clearly_nearer(as_loaded: NearRun, nears: Sequence[NearRun]) -> tuple[NearRun, ...]:
     """The configurations clearly nearer than the run as loaded, and that run; each figure once.
 
-    Of fewer than `LEAST_COMPARED` numbers one of so many is near by chance.
+    Of fewer than `LEAST_COMPARED` numbers one of them is near by chance.
     """
     found: dict[tuple[str, int], NearRun] = {}
     for near in nears if as_loaded.comparison.total >= LEAST_COMPARED else ():
@@ -288,7 +288,7 @@ def _indices(agrees: Sequence[bool | None]) -> tuple[list[int], list[int]]:
 
 
 def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Remark]:
-    """What the numbers of a configuration that does not fit hint at."""
+    """Return what the numbers of a configuration that does not fit hint at."""
     of = tuple(changes)
     if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
         yield remark("exact_zeros", changes=of, share=comparison.zeros / comparison.total)
@@ -307,7 +307,7 @@ def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Re
 
 
 def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Iterator[Remark]:
-    """Whether the weights as loaded differ by no more than `diff` allows, and nothing is nearer.
+    """Tell whether the weights as loaded differ by no more than `diff` allows; nothing is nearer.
 
     Otherwise, whether one configuration comes near and all others are far, so that it is no
     setting; or whether the weights as loaded differ as noise does, and nothing comes nearer.
@@ -336,7 +336,7 @@ def _noise(loaded: Agreement) -> float | None:
 
 
 def other_lengths(found: Sequence[int], given: Array) -> Iterator[Remark]:
-    """What the lengths that are found are of those given: in another order, or longer."""
+    """Return what the lengths that are found are of those given: in another order, or longer."""
     more = [n - length for n, length in zip(found, given.tolist(), strict=True)]
     if sorted(found) == sorted(given):
         yield remark("lengths_reordered")

@@ -49,7 +49,7 @@ def settings_to_load(model: Model, settings: Mapping[str, Any]) -> dict[str, Any
 
 
 def _restates(name: str, value: Any, convention: Convention) -> bool:
-    """Whether a setting, given to `load`, changes nothing in a convention."""
+    """Return whether a setting, given to `load`, changes nothing in a convention."""
     if name == "gates" and len(value) < len(GATES):  # of three blocks there is one order
         return False
     output = {"output_activation": convention.behaviour.output_activation}  # else the activation's

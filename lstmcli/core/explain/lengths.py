@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, ArrayName
+from lstmcli.core.diff.axes import LAST_VALID
 from lstmcli.core.explain.causes import SOLVE, Change, Changes, settings_of
-from lstmcli.core.explain.locations import LAST_VALID, Location
+from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
 from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.placement import FEWEST_NUMBERS, FIRST, LAST, Placement
@@ -23,7 +24,7 @@ from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remark, 
 from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major
-from lstmcli.core.model.steps import shown_lengths
+from lstmcli.core.model.steps import shown_lengths, valid_until
 from lstmcli.errors import UserError
 
 Lengths = tuple[int, ...]
@@ -49,16 +50,17 @@ def placements(setup: Setup, location: Location) -> Iterator[Placement]:
 def _with_other_lengths(one: Placement) -> Iterator[Placement]:
     setup, location, (steps, count) = one.setup, one.location, one.setup.size
     assumed = setup.assumed(Change("masked_output", ""))
-    shown = one.expected.shown_lengths
-    if not shown and one.valid is None:
-        by_inputs = shown_lengths(as_time_major(np.asarray(one.question.x), setup.layout))
-        shown = {tuple(by_inputs.tolist()): "run" if one.expected.steps > 1 else assumed}
-    for lengths, output in shown.items():
-        if any(lengths) and not _are_known(lengths, one):
-            further = (Change("masked_output", output),) * (output != assumed)
-            of_run = (Change("lengths", lengths), *further)
-            each = [*location.at_ends] or [location]
-            yield from (Placement(setup, at, of_run) for at in each)
+    padded, output = one.expected.padded
+    ends = valid_until(padded)
+    if not padded[-1:].any() and one.valid is None:
+        ends = shown_lengths(as_time_major(np.asarray(one.question.x), setup.layout))
+        output = "run" if one.expected.steps > 1 else assumed
+    lengths = tuple(ends.tolist())
+    if output and any(lengths) and not _are_known(lengths, one):
+        further = (Change("masked_output", output),) * (output != assumed)
+        of_run = (Change("lengths", lengths), *further)
+        each = [*location.at_ends] or [location]
+        yield from (Placement(setup, at, of_run) for at in each)
     enough = one.expected.distinct(one.allowance) >= FEWEST_NUMBERS + count
     if count > 1 < steps and location.first.sequences.is_all and enough:
         at_ends = [at for at in location.at_ends if at.ends == LAST_VALID and one.model.backward]
@@ -70,7 +72,7 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
 
 
 def _are_known(lengths: Lengths, one: Placement) -> bool:
-    """Whether lengths leave out what is left out anyway, or nothing."""
+    """Return whether lengths leave out what is left out anyway, or nothing."""
     steps = one.setup.size[0]
     counts = np.arange(steps)[:, None] < np.array(lengths)
     return min(lengths) == steps or bool(one.valid is not None and (counts == one.valid).all())
@@ -86,7 +88,6 @@ class OpenLengths(Placement):
         super().__init__(plain.setup, location, (UNKNOWN,))
         self._plain, self._item, self._length = plain, item, length
         self._fixed: dict[Lengths, Placement] = {}
-        self._solved: dict[Changes, Placement | None] = {}
         self.turn = FIRST if plain.valid is None and length == self.setup.size[0] else LAST
 
     @property
@@ -104,7 +105,7 @@ class OpenLengths(Placement):
         )  # fmt: skip
 
     def fits(self, allowance: Allowance) -> bool:
-        """Whether the network as loaded gives EXPECTED for some lengths."""
+        """Return whether the network as loaded gives EXPECTED for some lengths."""
         return self.verify((), allowance).fits
 
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
@@ -122,11 +123,9 @@ class OpenLengths(Placement):
 
     def _at(self, changes: Changes) -> Placement | None:
         """EXPECTED on runs of the lengths that fit a hypothesis; None: there are none."""
-        if changes not in self._solved:
-            lengths = self._solve(settings_of(changes))
-            fixed = Placement(self.setup, self.location, (Change("lengths", lengths),))
-            self._solved[changes] = self._fixed.setdefault(lengths, fixed) if lengths else None
-        return self._solved[changes]
+        lengths = self._solve(settings_of(changes))
+        fixed = Placement(self.setup, self.location, (Change("lengths", lengths),))
+        return self._fixed.setdefault(lengths, fixed) if lengths else None
 
     def _solve(self, settings: Mapping[str, object]) -> Lengths:
         """The lengths under which a run comes near; none if it does not, or all are as given."""
@@ -183,7 +182,6 @@ def shown(placements: Sequence[Placement]) -> Iterator[Remark]:
 
 def unknown(placements: Sequence[Placement]) -> Iterator[Remark]:
     """The remark that sequences may have had lengths that are not given."""
-    question = placements[0].question
-    is_given = question.lengths is not None or question.mask is not None
+    is_given = placements[0].question.is_padded
     if not is_given and any(UNKNOWN in one.of_run for one in placements):
         yield remark("lengths_unknown")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, ArrayName
+from lstmcli.core.diff.axes import LAST_VALID
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.observation import NEAR, SINGLE, Allowance, Expected, KnownValues
@@ -33,7 +34,6 @@ from lstmcli.core.model.model import Model, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 
 LAST_STATE = LAST_STEP - 0.25  # the cost of an array that is not named a last state
-LAST_VALID = "the last valid step of each sequence"
 OUTER = "the last valid step forward and the first one backward of each sequence"
 ENDS = (LAST_VALID, OUTER)
 
@@ -49,7 +49,7 @@ class Located(NamedTuple):
 
     @property
     def is_all(self) -> bool:
-        """Whether it is all numbers of the array of the run."""
+        """Return whether it is all numbers of the array of the run."""
         return self.at.is_all and not self.units
 
     def known(self, numbers: Numbers) -> Iterator[tuple[str, tuple[slice, ...], KnownValues]]:
@@ -91,12 +91,12 @@ class Location(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether EXPECTED is all of the run, as it is."""
+        """Return whether EXPECTED is all of the run, as it is."""
         return not self.cost and all(one.at.is_plain for one in self.arrays)
 
     @property
     def is_from_the_start(self) -> bool:
-        """Whether the steps are the first ones, all, or the last one alone."""
+        """Return whether the steps are the first ones, all, or the last one alone."""
         steps = self.first.steps
         return bool(self.state) or steps.is_last_step or (steps.first == 0 and steps.stride == 1)
 
@@ -137,7 +137,7 @@ class Location(NamedTuple):
         return Expected(found)
 
     def contradicts_itself(self, numbers: Mapping[str, Numbers]) -> bool:
-        """Whether arrays that are one of the run have different values there."""
+        """Return whether arrays that are one of the run have different values there."""
         names = [name for one in self.arrays for name in one.arrays]
         if len({*names}) == len(names):
             return False
@@ -155,7 +155,7 @@ class Location(NamedTuple):
         given: Mapping[str, Array],
         allowance: Allowance,
     ) -> bool:
-        """Whether a run is near EXPECTED, or meets a number of it: a look at the part alone.
+        """Return whether a run is near EXPECTED, or meets a number of it: a look at the part alone.
 
         Of 20,000 locations a full comparison with each takes seconds.
         """
@@ -170,7 +170,7 @@ class Location(NamedTuple):
 
     @property
     def are_gates(self) -> bool:
-        """Whether it is all four gates side by side."""
+        """Return whether it is all four gates side by side."""
         return {*self.arrays[0].arrays} == {*GATES}
 
     @property

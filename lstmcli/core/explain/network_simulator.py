@@ -124,12 +124,12 @@ class NetworkSimulator:
 
     @property
     def is_stepwise(self) -> bool:
-        """Whether EXPECTED has the first step of a lowest cell, which distinguishes most."""
+        """Return whether EXPECTED has the first step of a lowest cell, which distinguishes most."""
         return any(self._first(name) in self.known[name] for name in self.layers[0])
 
     @property
     def starts_from_zero(self) -> bool:
-        """Whether the initial state is zero, which hides half of a cell at its first step."""
+        """Tell whether the initial state is zero, which hides half of a cell at its first step."""
         return not any(h.any() or c.any() for h, c in self.states.values())
 
     @property
@@ -354,7 +354,7 @@ class NetworkSimulator:
         return every
 
     def neighbours(self, answer: Changes, steps: int | None = None) -> tuple[Array, list[Changes]]:
-        """What the neighbours of an answer give, and those that EXPECTED does not distinguish.
+        """Tell what the neighbours of an answer give, and those that EXPECTED does not distinguish.
 
         A neighbour has one more change, or another value of a changed setting. What they give is
         (N, E), in tolerances, of the numbers that the answer moves, over some first ``steps``.

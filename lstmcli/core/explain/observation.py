@@ -12,7 +12,6 @@ from lstmcli.core.diff.array_name import FINAL, ArrayName
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.tolerance import FLOAT64, Numbers, last_places
 from lstmcli.core.model.arrays import Array, round_to_format, spacing
-from lstmcli.core.model.steps import valid_until
 
 
 class Allowance(NamedTuple):
@@ -82,7 +81,7 @@ class Expected:
 
     @property
     def has_steps(self) -> bool:
-        """Whether it has more than last states."""
+        """Return whether it has more than last states."""
         return any(ArrayName.of(name).kind != FINAL for name in self.arrays)
 
     def at_known(self, of: Callable[[str, KnownValues], Array]) -> Array:
@@ -91,7 +90,7 @@ class Expected:
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def is_in(self, given: Mapping[str, Array]) -> bool:
-        """Whether a run has all these arrays, each of the same shape."""
+        """Return whether a run has all these arrays, each of the same shape."""
         return all(n in given and given[n].shape == k.values.shape for n, k in self.arrays.items())
 
     def at(self, valid: Array | None) -> Expected:
@@ -138,18 +137,15 @@ class Expected:
         return int(np.argmax(known))
 
     @property
-    def shown_lengths(self) -> dict[tuple[int, ...], str]:
-        """Lengths after which all of h is zero or does not change, and which of both it is."""
+    def padded(self) -> tuple[Array, str]:
+        """Steps (T, B) at which all of h is zero or does not change, and which of both it is."""
         h = [k.values for name, k in self.arrays.items() if ArrayName.of(name).base == "h"]
         if not h or not all(np.isfinite(one).all() for one in h):
-            return {}
+            return np.zeros((1, 1), bool), ""
         repeats = [np.concatenate([[one[0] == 0], one[1:] == one[:-1]]).all(axis=2) for one in h]
         zeros = [(one == 0).all(axis=2) for one in h]
-        padded = np.all([z | r for z, r in zip(zeros, repeats, strict=True)], axis=0)  # (T, B)
-        lengths = valid_until(padded)
-        is_past = np.arange(len(padded))[:, None] >= lengths
-        output = "zero" if np.all(zeros, axis=0)[is_past].all() else "repeat"
-        return {tuple(lengths.tolist()): output} if is_past.any() else {}
+        padded = np.all([z | r for z, r in zip(zeros, repeats, strict=True)], axis=0)
+        return padded, "zero" if np.all(zeros, axis=0)[padded].all() else "repeat"
 
     def targets(
         self, allowance: Allowance, item: int, keep: Array, array: str, only: str
@@ -183,7 +179,7 @@ def grid_of(arrays: Mapping[str, Numbers]) -> str:
 
 
 def _on_grid(numbers: Numbers, name: str) -> bool:
-    """Whether a dtype holds all these numbers, and their digits are too many for chance."""
+    """Return whether a dtype holds all these numbers, and their digits are too many for chance."""
     is_known = np.isfinite(numbers.values)
     values = numbers.values[is_known].astype(np.float64)
     off = np.abs(round_to_format(values, name) - values)
@@ -219,7 +215,7 @@ def as_printed(arrays: Mapping[str, Numbers]) -> tuple[Mapping[str, Numbers], in
 
 
 def is_printed(units: Iterable[Array | None]) -> bool:
-    """Whether a number was printed, not just left out."""
+    """Return whether a number was printed, not just left out."""
     return any(unit is not None and bool(((unit > 0) & (unit < np.inf)).any()) for unit in units)
 
 

@@ -174,7 +174,7 @@ class Placement:
         return verify(self.case, (*self.of_run, *changes), allowance or self.allowance)
 
     def fits(self, allowance: Allowance) -> bool:
-        """Whether the network as loaded gives EXPECTED here."""
+        """Return whether the network as loaded gives EXPECTED here."""
         names = (name for one in self.location.arrays for name in one.arrays)
         like = Expected(dict.fromkeys(names, KnownValues(*np.zeros((2, 0)))))
         given, numbers = (
@@ -298,7 +298,7 @@ class Placement:
     # ---- the proof
 
     def neighbours(self, answer: Changes) -> tuple[Array, list[Changes]]:
-        """What the neighbours of an answer give, and those that EXPECTED does not distinguish."""
+        """Run an answer's neighbours: what they give, and those that EXPECTED leaves open."""
         loaded, telling = self.verify(()), self.simulator
         if loaded.first and loaded.items[telling.item]:  # another sequence shows a difference
             telling = self._simulator_on(loaded.first.item)
@@ -360,7 +360,7 @@ class Placement:
         )
 
     def _remarks(self, answer: Answer, allowance: Allowance) -> Iterator[Remark]:
-        """What has to be known of a run that fits: the precision at which it does."""
+        """Return what has to be known of a run that fits: the precision at which it does."""
         q, case, changes = self.question, self.case, (*self.of_run, *answer.changes)
         settings, again = settings_of(changes), rerun(case, changes, allowance)
         rounded, model, dtype = settings.get("dtype"), case.model(settings), q.dtype
@@ -408,7 +408,7 @@ class Placement:
         )
 
     def _not_finite(self, changes: Changes) -> Agreement | None:
-        """Whether a run is NaN or infinite where EXPECTED is; None where that is nowhere."""
+        """Return whether a run is NaN or infinite where EXPECTED is; None where that is nowhere."""
         marked = self._on_run(self.setup.named(self.question.not_finite))
         if not marked.numbers:
             return None

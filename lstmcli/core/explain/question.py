@@ -1,4 +1,4 @@
-"""What is asked: EXPECTED's arrays, how exact they are, and the runs that they can be of."""
+"""A question: EXPECTED's arrays, how exact they are, and the runs that they can be of."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ class Question:
 
     @property
     def is_padded(self) -> bool:
-        """Whether lengths or a mask are given."""
+        """Return whether lengths or a mask are given."""
         return self.lengths is not None or self.mask is not None
 
     @property
     def all_zero(self) -> bool:
-        """Whether EXPECTED is zero throughout, and so proves nothing."""
+        """Return whether EXPECTED is zero throughout, and so proves nothing."""
         return not any(np.any(n.values[np.isfinite(n.values)]) for n in self.arrays.values())
 
     @property
@@ -188,14 +188,14 @@ class Setup:
 
     @property
     def changes(self) -> Changes:
-        """What is changed in all hypotheses: array, merge, layout, if not as assumed."""
+        """Return what is changed in all hypotheses: array, merge, layout, if not as assumed."""
         layout = self.layout if self.layout != self.question.assumed_layout else ""
         of_run = Change("array", self.part), *self.of_directions, Change("layout", layout)
         return tuple(change for change in of_run if change.value)
 
     @property
     def is_one_direction(self) -> bool:
-        """Whether EXPECTED is the output of one of two directions."""
+        """Return whether EXPECTED is the output of one of two directions."""
         return bool(self.part) and self.layer < 0
 
     @property

@@ -1,4 +1,4 @@
-"""Whether a hypothesis gives EXPECTED: it is run as `lstm run` runs it, and compared.
+"""Verification of a hypothesis: it is run as `lstm run` runs it, and compared with EXPECTED.
 
 Rounding grows from step to step, in a chaotic net without end. So where a difference may be
 rounding, the hypothesis is run in float32 too, and what both runs differ by widens the tolerance
@@ -61,7 +61,7 @@ class Cached:
         self._room = ROOM
 
     def get(self, key: Any, run: Callable[[], Any], size: Callable[[Any], int]) -> Any:
-        """What is cached under a key, or what a run gives, which takes ``size`` bytes."""
+        """Return what is cached under a key, or what a run gives, which takes ``size`` bytes."""
         if (found := self._runs.get(key)) is not None:
             return found
         found = run()
@@ -104,17 +104,15 @@ class Case:
     def inputs(self, settings: Mapping[str, Any]) -> Inputs:
         """The inputs of a run."""
         layout = None if self.layout == "steps" else self.layout
-        return Inputs(self.x, layout, self.initial_state, *self.padding(settings))
-
-    def padding(self, settings: Mapping[str, Any]) -> tuple[Array | None, Array | None]:
-        """The lengths and the mask of a run: the lengths among its settings, or those given."""
+        inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
         found = settings.get("lengths")
-        return (np.array(found), None) if isinstance(found, tuple) else (self.lengths, self.mask)
+        if isinstance(found, tuple):
+            return replace(inputs, lengths=np.array(found), mask=None)
+        return inputs
 
     def valid(self, settings: Mapping[str, Any]) -> Array | None:
         """(T, B): the steps that count in a run; None: all do."""
-        becomes = settings.get("lengths")
-        return valid_steps(*self.padding(settings), self.size, self.layout, becomes)
+        return valid_steps(self.inputs(settings), self.layout, settings.get("lengths"))
 
     def plan(self, settings: Mapping[str, Any]) -> Plan:
         """A run under settings, which is counted as work."""
@@ -176,12 +174,12 @@ class Agreement:
 
     @property
     def fits(self) -> bool:
-        """Whether every known number of EXPECTED is met."""
+        """Return whether every known number of EXPECTED is met."""
         return self.worst <= 1
 
     @property
     def nearly(self) -> bool:
-        """Whether all numbers but few agree: these are wrong then, and not a convention."""
+        """Return whether all numbers but few agree: these are wrong then, and not a convention."""
         few = min(max(FEW, int(self.total * A_FEW)), self.total // 3)
         return 0 < self.agreeing >= self.total - few
 
@@ -406,7 +404,7 @@ def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
 
 
 def vanishing(changes: Changes, verify: Callable[[Changes], Agreement]) -> bool:
-    """Whether a clip that fits only makes a cell vanish: a much tighter one fits as well."""
+    """Return whether a clip that fits only makes a cell vanish: a much tighter one fits as well."""
     clips = {c.setting: c.value * LESS for c in changes if c.setting.endswith("_clip") and c.value}
     tighter = tuple(Change(c.setting, clips.get(c.setting, c.value)) for c in changes)
     return bool(clips) and verify(tighter).fits

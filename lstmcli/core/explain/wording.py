@@ -1,4 +1,4 @@
-"""What `explain` found, in English: the one module that words it, once, at the end."""
+"""Findings of `explain` in English: the one module that words them, once, at the end."""
 
 from __future__ import annotations
 
@@ -97,14 +97,14 @@ def value_of(setting: str, value: Any) -> str:
 
 
 def found_of(change: Changed) -> str:
-    """What was found."""
+    """Return what was found."""
     if change.sense in (SHUT, OPEN):
         return text_for(SENSES[change.sense].words, change.found)
     return value_of(change.setting, change.found)
 
 
 def assumed_of(change: Changed) -> str:
-    """What was assumed."""
+    """Return what was assumed."""
     if change.found in ONE_OF_TWO:  # there are two, and both were added
         return "b_ih + b_hh"
     return value_of(change.setting, change.assumed)
@@ -211,7 +211,7 @@ def why_hidden(changes: Sequence[Changed], first_step: int | None, backward: boo
 
 
 def hidden_label(explanation: Explanation) -> str:
-    """What the reasons are headed by: the first step is named only where it agrees."""
+    """Return what the reasons are headed by: the first step is named only where it agrees."""
     at_first = any(_hides(change).startswith(ZERO_STATE) for change in explanation.changes)
     if at_first and explanation.first_step is not None and not explanation.backward:
         return "why step 0 matches"

@@ -68,24 +68,15 @@ class Plan:
         return self.inputs.mask is not None or is_inverted
 
     @property
-    def mask_words(self) -> str:
-        """The layer of the model's file that gave the mask; "" without one."""
-        masking = self.inputs.mask_from
-        return "" if masking is None else f"mask from {masking}: {self._counted}"
-
-    @property
     def padding_words(self) -> str:
-        """The lengths, or how many steps a mask lets count; "" where none are given."""
-        if self.valid is None or self.mask_words:
-            return ""
-        lengths = self.padding().get("lengths")
-        return f"lengths {format_lengths(lengths)}" if lengths else f"mask: {self._counted}"
-
-    @property
-    def _counted(self) -> str:
+        """The lengths, or a mask, its layer, and how many steps count; "" where none are given."""
+        layer, lengths = self.inputs.mask_from, self.padding().get("lengths")
+        if lengths and layer is None:
+            return f"lengths {format_lengths(lengths)}"
         steps = self.steps * self.batch
-        counted = steps if self.valid is None else int(np.count_nonzero(self.valid))
-        return f"{counted:,} of {steps:,} steps count"
+        count = steps if self.valid is None else np.count_nonzero(self.valid)
+        mask = f"mask from {layer}" if layer else "mask" * (self.valid is not None)
+        return f"{mask}: {count:,} of {steps:,} steps count" * bool(mask)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -132,9 +123,9 @@ class Plan:
 
     def settings(self) -> dict[str, Any]:
         """The ``meta`` of the run: its settings, and what was assumed, the layout by its words."""
-        assumed = self.assumed
+        masking = self.padding_words if self.inputs.mask_from else ""
         of_run = {"layout": self.layout, "dtype": self.dtype.name}
-        optional = {"assumed": assumed, "masking": self.mask_words, **self.padding()}
+        optional = {"assumed": self.assumed, "masking": masking, **self.padding()}
         return self.model.settings() | of_run | {k: v for k, v in optional.items() if v}
 
     def padding(self) -> dict[str, Any]:
@@ -165,7 +156,7 @@ def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
     layout, assumed = check_axes(model, inputs)
     steps, batch = steps_and_batch(inputs.x.shape, layout)
     becomes = model.convention.behaviour.lengths
-    valid = valid_steps(inputs.lengths, inputs.mask, (steps, batch), layout, becomes)
+    valid = valid_steps(inputs, layout, becomes)
     states = split_state(inputs.initial_state, model, batch)
     return Plan(
         model, inputs, names, layout, assumed, steps=steps, batch=batch, valid=valid, states=states
@@ -206,9 +197,7 @@ def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
     x, name = inputs.x, inputs.name
     if x.ndim not in (2, 3):
         hint = (f"  One step of {len(x)} inputs is (1, {len(x)}).",) if x.ndim == 1 else ()
-        raise UserError(
-            f"{name} is {x.shape}; inputs are (steps, inputs) or (batch, steps, inputs).", *hint
-        )
+        raise UserError(f"{name} is {x.shape}; inputs are (T, I), (B, T, I) or (T, B, I).", *hint)
     if x.dtype.kind not in "fiub":
         raise UserError(f"{name} is {x.dtype}, not numbers.")
     embedding = next((one for one in model.masks if one.kind == "Embedding"), None)

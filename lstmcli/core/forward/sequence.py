@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lstmcli.core.model.arrays import Array, ArrayLike
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.edits import OUTPUTS, edits_in
-from lstmcli.core.model.model import Cell, Model, State, format_lengths
+from lstmcli.core.model.model import Cell, Inputs, Model, State, format_lengths, steps_and_batch
 from lstmcli.core.model.steps import StepOrder, valid_first
 from lstmcli.errors import Try, UserError
 
@@ -135,31 +135,25 @@ def has_direction_axis(model: Model) -> bool:
     return len(last) == 2 and last[0].convention.behaviour.merge == "stack"
 
 
-def valid_steps(
-    lengths: ArrayLike | None,
-    mask: ArrayLike | None,
-    shape: tuple[int, ...],
-    layout: str,
-    becomes: object = "given",
-) -> Array | None:
+def valid_steps(inputs: Inputs, layout: str, becomes: object = "given") -> Array | None:
     """(T, B) truth of the steps that count, from lengths (B,) or a mask in the axes of the inputs.
 
-    ``becomes`` is the setting of that name: "ignored", "inverted", or as they are. UserError for
+    ``becomes`` is the setting of lengths: "ignored", "inverted", or as they are. UserError for
     both at once, other shapes, or lengths that are not integers of 0 to T.
     """
-    steps, batch = shape[:2]
-    if becomes == "ignored" or (lengths is None and mask is None):
+    steps, batch = steps_and_batch(np.shape(inputs.x), layout)
+    if becomes == "ignored" or not inputs.is_padded:
         return None
-    if lengths is None:
-        array: Array = np.asarray(mask).astype(bool)
+    if inputs.lengths is None:
+        array: Array = np.asarray(inputs.mask).astype(bool)
         expected = {"steps": (steps,), "batch": (batch, steps), "time": (steps, batch)}[layout]
         if array.shape != expected:
             raise UserError(f"the mask is {array.shape}; these inputs need {expected}.")
         valid = array.T if layout == "batch" else array.reshape(steps, batch)
     else:
-        if mask is not None:
+        if inputs.mask is not None:
             raise UserError("lengths and a mask are both given; give one of them.")
-        array = np.atleast_1d(np.asarray(lengths))
+        array = np.atleast_1d(np.asarray(inputs.lengths))
         is_list = array.ndim == 1 and array.size and array.dtype.kind in "iuf"
         if not is_list or not np.all((array >= 0) & (array < np.inf) & (array == np.floor(array))):
             raise UserError(f"lengths are {array.tolist()}; they are a list of integers from 0 on.")
@@ -167,8 +161,8 @@ def valid_steps(
             numbers = [*map(int, array)]
             sequences = f"{len(numbers)} sequence{'s' * (len(numbers) != 1)}"
             raise UserError(
-                f"the lengths {format_lengths(numbers)} are for {sequences} of {max(numbers)} "
-                f"steps or more; the inputs have batch {batch} x {steps} steps.",
+                f"the lengths {format_lengths(numbers)} are of {sequences} and at most "
+                f"{max(numbers)} steps; the inputs have batch {batch} x {steps} steps.",
                 try_=[
                     Try({"lengths": ...}, "one for each sequence"),
                     Try({"lengths": "ignored"}, "runs all steps"),

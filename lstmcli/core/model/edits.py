@@ -192,7 +192,7 @@ def _size_of(given: Any, family: str) -> str:
         axes = ", ".join(("steps", "batch", "values")[-given.ndim :])
         return f"{family} of shape {given.shape}: {axes}"
     if isinstance(given, tuple):
-        return f"a model of {len(given)} layers"
+        return f"a model of {len(given)} layer{'s' * (len(given) > 1)}"
     return f"a cell that takes {given.inputs} inputs and has {given.units} units"
 
 
@@ -343,6 +343,12 @@ def _step_of(x: Array, steps: tuple[int, int]) -> Array:
 def _as_wide(changed: Any, x: Array) -> Any:
     """Inputs with the batch and the features of others; ValueError where they have not."""
     return np.broadcast_to(changed, (len(changed), *x.shape[1:]))
+
+
+def _reordered(x: Array, order: tuple[int, ...]) -> Array:
+    if sorted(order) != [*range(x.shape[-1])]:
+        raise ValueError("each feature once")
+    return x[..., [*order]]
 
 
 AXES: dict[str, tuple[int, ...]] = {
@@ -885,8 +891,8 @@ def _of_gate(part: str, gate: str) -> EditKind:
         f"weights.{part}.{gate}", CELLS, partial(_share_of, PARTS[part], gate),
         f"{name.replace('_', ' ')} of gate {gate} {{}}", code,
         About("code that repeats a line per gate", f"keep {name}[{gate}]", _ONE_GATE[gate]),
-        Listed("n", f"a number, or {', '.join(others)}", *others), values=(*values, *others),
-        say=words,
+        Listed("n", f"a factor, or another gate: {', '.join(others)}", *others),
+        values=(*values, *others), say=words,
     )  # fmt: skip
 
 
@@ -968,8 +974,8 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("inputs.padding_first", PADDING, _padding_first,
         "padding at the end moved to the front, {}", 'pad_sequences(x, padding="pre")', _PADDED,
         OneOf(FLAG, MASKED), values=(FLAG, MASKED), say={FLAG: "run over"}.get, of_sequence=True),
-    EditKind("inputs.features", INPUTS, lambda x, order: _as_wide(x[..., [*order]], x),
-        "features in the order {}", "x = x[..., [{}]]",
+    EditKind("inputs.features", INPUTS, _reordered, "features in the order {}",
+        "x = x[..., [{}]]",
         About("columns of another table, RGB and BGR", "keep the order of training"),
         Listed("u+", "the features in their order, such as 1,0,2"), values=_orders),
     EditKind("inputs.dropout_scale", INPUTS, lambda x, share: x / (1 - share),

@@ -349,6 +349,11 @@ class Inputs:
     mask_from: Masking | None = None  # the layer of the model's file that gave the mask
     name: str = "the input array"  # in messages
 
+    @property
+    def is_padded(self) -> bool:
+        """Return whether lengths or a mask are given."""
+        return self.lengths is not None or self.mask is not None
+
 
 # ---- states
 

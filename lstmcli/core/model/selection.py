@@ -193,8 +193,8 @@ class Selection(NamedTuple):
         )
 
     def cuts(self, full: Sizes) -> list[str]:
-        """One row per range that goes beyond a run of these sizes."""
-        lines = [c.cut(size) for c, size in zip(self[:3], full, strict=True) if c is not None]
+        """One row per range that goes beyond a run of these sizes; 0: not known."""
+        lines = [c.cut(size) for c, size in zip(self[:3], full, strict=True) if c and size]
         return [line for line in lines if line]
 
     @property

@@ -218,12 +218,14 @@ def idle_settings(
     biased = {"bias", "recurrent_bias"} & dict(tensors).keys()
     biased |= {"fused"} if cells[0].convention.storage.extra_columns else set()
     bias = not biased and "there is no bias"
+    projected = any(cell.projection is not None for cell in cells)
     several = not packed and "the weights are not one vector of a convention that packs them"
     why = {
         "rows": fused, "bias_row": fused, "interleaved": per_gate, "merge": single,
         "directions": single,
         "peepholes": bare, "peephole_gates": bare,
         "bias": given.get("bias") != "none" and bias, "bias_gates": bias,
+        "projection_clip": not projected and "there is no projection",
         "forget_bias": all(c.convention.behaviour.coupled == "f=1-i" for c in cells)
         and "f is 1 - i",
         "flat_units": several, "flat_layers": several, "flat_directions": several,
@@ -253,10 +255,8 @@ def idle_settings_of_run(
 
     ``masked``: it has lengths or a mask. ``started``: it has an initial state.
     """
-    steps = not masked and "there are no lengths and no mask"
     why = {
-        "masked_output": steps,
-        "lengths": steps,
+        "masked_output": not masked and "there are no lengths and no mask",
         "initial_state": not started and "there is no initial state",
     }
     return _idle(given, why, source)

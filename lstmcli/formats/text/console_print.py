@@ -246,8 +246,8 @@ def _described(
             heading = name
         name = name or heading
     found = Print(
-        name, tokens, shape, where, rounded, float(factor[1]) if factor else 1.0, dtype, label,
-        gaps_of(shape, ahead, printed, where),
+        name, tokens, shape, where, rounded, float(factor[1]) if factor else 1.0, dtype,
+        label=label, gaps=gaps_of(shape, ahead, printed, where),
     )  # fmt: skip
     return found, heading
 

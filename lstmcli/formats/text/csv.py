@@ -79,7 +79,7 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
 def document_of(table: CsvTable, kind: str) -> Document:
     """The arrays of a table, with the indices of its steps, batch items and units."""
     keys, values = _in_order(table)
-    batch, units = keys.get(BATCH), keys.get(UNIT)
+    batch, units = keys.get(BATCH), _of_part(keys.get(UNIT))
     sizes = [len(numbers) for numbers in keys.values()] if len(keys) > 1 else [len(values)]
     arrays, indexes = {}, {}
     for name, columns in table.columns.items():
@@ -87,15 +87,20 @@ def document_of(table: CsvTable, kind: str) -> Document:
         adjacent = columns.at == [*range(first, last)]
         part = values[:, first:last] if adjacent else values[:, columns.at]
         arrays[name] = part.reshape(sizes if columns.single else [*sizes, -1])
-        if columns.indexes is not None:
-            indexes[name] = columns.indexes
+        if of_part := _of_part(columns.indexes):
+            indexes[name] = of_part
     return Document(
         table.source, kind, arrays, {}, "steps" if batch is None else "time",
         dtypes=float32_arrays(arrays),
         numbering=Numbering(
-            keys.get(STEP), batch, indexes if units is None else dict.fromkeys(arrays, units)
+            keys.get(STEP), _of_part(batch), dict.fromkeys(arrays, units) if units else indexes
         ),
     )  # fmt: skip
+
+
+def _of_part(numbers: Sequence[int] | None) -> Sequence[int] | None:
+    """Indices that a full table would not have; those from 0 on do not show that more exist."""
+    return numbers if numbers is not None and numbers[-1] >= len(numbers) else None
 
 
 def _refuse_semicolons(first: str, source: str) -> None:

@@ -397,8 +397,13 @@ def test_a_selection_of_nothing_is_refused() -> None:
     for choice in (("9", None, None), (None, "3", None), (None, None, "5")):
         with pytest.raises(UserError, match=r"no .* in this range|there is (no|only)"):
             compare(of("a", h=h), of("b", h=h), selection=Selection.parse(*choice))
-    with pytest.raises(UserError, match="kernel is not a result of a run"):
-        compare(of("a", kernel=h), of("b", kernel=h), selection=Selection.parse("0", None, None))
+    for name, text in (("kernel", "not a result of a run"), ("final_h", "last state, without")):
+        with pytest.raises(UserError, match=f"{name} is (the )?{text}"):
+            compare(
+                of("a", **{name: h}),
+                of("b", **{name: h}),
+                selection=Selection.parse("0", None, None),
+            )
 
 
 # ---- cosine and signal-to-noise ratio
