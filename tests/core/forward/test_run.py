@@ -218,7 +218,7 @@ def test_inputs_of_another_shape_are_refused(x: Array, message: str) -> None:
         ({"initial_state": {"h": np.zeros(3)}}, "lacks c"),
         ({"initial_state": {"h": np.zeros(4), "c": np.zeros(3)}}, r"initial h is \(4,\)"),
         ({"lengths": [3]}, "one for each sequence"),
-        ({"lengths": [3.0, 9.0]}, "lengths 3,9 .* of 9 steps or more"),
+        ({"lengths": [3.0, 9.0]}, "lengths 3,9 .* at most 9 steps"),
         ({"lengths": [[3, 5]]}, r"lengths are \[\[3, 5\]\]; they are a list"),
         ({"keep": ("q",)}, "no 'q'"),
     ],
