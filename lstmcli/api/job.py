@@ -60,9 +60,26 @@ class InputOptions(NamedTuple):
     def padding(self, holder: Document | None = None) -> tuple[Array | None, Array | None]:
         """The lengths and the mask as given; if neither is, those in the file of the inputs."""
         holder = holder if self.lengths is None and self.mask is None else None
-        all_steps = isinstance(self.mask, str) and self.mask == NO_MASK
-        mask = None if all_steps else _with_inputs("mask", self.mask, holder)
+        mask = None if self.all_steps else _with_inputs("mask", self.mask, holder)
         return _lengths(self.lengths, holder), mask
+
+    @property
+    def all_steps(self) -> bool:
+        """Whether a run of all steps is asked for."""
+        return isinstance(self.mask, str) and self.mask == NO_MASK
+
+    def refuse_idle(self, model: Model, holder: Document | None) -> None:
+        """Refuse a run of all steps if lengths are given, or if nothing leaves out any."""
+        in_file = holder is not None and {"lengths", "mask"} & {*holder.arrays}
+        if not self.all_steps:
+            return
+        if self.lengths is not None:
+            text = "it runs all steps, and lengths are given; leave one of them out."
+        elif in_file or model.lengths or model.masks or model.masking:
+            return
+        else:
+            text = "it changes nothing: there are no lengths and no mask; leave it out."
+        raise UserError(text, about={"mask": NO_MASK})
 
 
 OF_RUN = ("layout", EDITS)  # that can be given next to a loaded model
@@ -159,17 +176,20 @@ def read_job(
     undecided: dict[str, Any] = {}
     reread: Reader | None = None
     padding = options.padding(holder)
-    replaced = any(one is not None for one in (*padding, options.mask))
 
     def read_again(further: Mapping[str, Any]) -> Model:
-        model = load_model(documents, {**settings, **undecided, **further})
-        return without_padding(model) if replaced else model
+        return load_model(documents, {**settings, **undecided, **further})
+
+    def read_without_padding(further: Mapping[str, Any]) -> Model:
+        return without_padding(read_again(further))
 
     if isinstance(weights, Model):
         model = _with_edits(weights, settings.get(EDITS, ()))
-        model = without_padding(model) if replaced else model
     else:
         reread, model = read_again, _read(read_again, undecided, settle)
+    options.refuse_idle(model, holder)
+    if any(one is not None for one in (*padding, options.mask)):
+        model, reread = without_padding(model), reread and read_without_padding
     holders = [*documents, *([holder] if holder else [])]
     state, state_from, names = _initial_state(options.initial_state, holders, where)
     if names and not names[0].startswith(STATE) and "initial_state" not in model.given:
@@ -204,7 +224,7 @@ def _with_edits(model: Model, edits: Sequence[Edit]) -> Model:
 def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
     """The job with a remark on each setting that these inputs leave without an effect."""
     inputs, model = job.inputs, job.model
-    masked = inputs.is_padded or "lengths" in settings
+    masked = inputs.is_padded or settings.get("lengths") == "ignored"
     started = bool(inputs.initial_state) or not inputs.name  # without inputs, one is drawn
     source = " + ".join(model.sources)
     idle = idle_settings_of_run(settings, source, masked=masked, started=started)

@@ -293,6 +293,10 @@ def test_lengths_from_words_files_and_the_inputs_themselves(lstm: Lstm, net: Pat
     assert json.loads(wanted)["meta"]["lengths"] == [7, 0, 5, 1, 3]
     every = lstm("run", net, *how).out
     assert lstm("run", net, "inputs=x.npz", "--mask", "none", *how).out == every
+    refused = lstm("run", net, "--lengths", "7,0,5,1,3", "--mask", "none")
+    assert (refused.status, "all steps, and lengths are given" in refused.err) == (2, True)
+    idle = lstm("run", net, "--mask", "none")
+    assert (idle.status, "there are no lengths and no mask" in idle.err) == (2, True)
     np.savez("x.npz", inputs=x, mask=np.ones((5, 7)))
     assert lstm("run", net, "inputs=x.npz", "--lengths", "7,0,5,1,3", *how).out == wanted
     lstm("run", net, *how[:2], "-o", "h.npz")
