@@ -399,11 +399,8 @@ def test_a_selection_of_nothing_is_refused() -> None:
             compare(of("a", h=h), of("b", h=h), selection=Selection.parse(*choice))
     for name, text in (("kernel", "not a result of a run"), ("final_h", "last state, without")):
         with pytest.raises(UserError, match=f"{name} is (the )?{text}"):
-            compare(
-                of("a", **{name: h}),
-                of("b", **{name: h}),
-                selection=Selection.parse("0", None, None),
-            )
+            side = of("a", None, **{name: h})
+            compare(side, side, selection=Selection.parse("0", None, None))
 
 
 # ---- cosine and signal-to-noise ratio
