@@ -228,9 +228,8 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
     """Return what ``--units`` selects of the columns of each array of a run; empty without it."""
     computed = [name for name in names if ArrayName.of(name).kind != WEIGHTS]
     has_steps = any(ArrayName.of(name).kind == SEQUENCE for name in names)
-    without = selection[:3] if not computed else (() if has_steps else (selection.steps,))
-    for choice in without:
-        if choice is not None:
+    for choice in selection[:3]:
+        if choice and not (has_steps if choice is selection.steps else computed):
             what = "the last state, without steps" if computed else "not a result of a run"
             raise UserError(f"{join_with_and(names)} is {what}.", about=choice.typed)
     if (units := selection.units) is None:

@@ -398,9 +398,9 @@ def test_a_selection_of_nothing_is_refused() -> None:
         with pytest.raises(UserError, match=r"no .* in this range|there is (no|only)"):
             compare(of("a", h=h), of("b", h=h), selection=Selection.parse(*choice))
     for name, text in (("kernel", "not a result of a run"), ("final_h", "last state, without")):
-        one, other = Side("a", {name: h}), Side("b", {name: h})
+        side = of("a", None, **{name: h})
         with pytest.raises(UserError, match=f"{name} is (the )?{text}"):
-            compare(one, other, selection=Selection.parse("0", None, None))
+            compare(side, side, selection=Selection.parse("0", None, None))
 
 
 # ---- cosine and signal-to-noise ratio
