@@ -65,7 +65,7 @@ class InputOptions(NamedTuple):
 
     @property
     def all_steps(self) -> bool:
-        """Whether a run of all steps is asked for."""
+        """Return whether a run of all steps is asked for."""
         return isinstance(self.mask, str) and self.mask == NO_MASK
 
     def refuse_idle(self, model: Model, holder: Document | None) -> None:
