@@ -200,13 +200,8 @@ def read_job(
         within = [holder.source] if holder and not separate else []
         last = separate.source if separate and separate.source != STDIN else ""
         refuse_unused(documents, model, [*within, state_from], last)
-    inputs = Inputs(
-        array,
-        settings.get("layout", model.given.get("layout")),
-        state,
-        *padding,
-        name=name,
-    )
+    layout = settings.get("layout", model.given.get("layout"))
+    inputs = Inputs(array, layout, state, *padding, name=name)
     job = with_padding(Job(model, inputs, stream, reread, undecided))
     return job if reread is None else _with_idle_settings(job, settings)
 
