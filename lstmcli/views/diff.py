@@ -85,7 +85,7 @@ def difference_sheet(
     if not d.equal:
         sheet.extend(first_difference(d, width, with_strips=not per_step))
         sheet.extend(hints_of(d.hints, width))
-        sheet.extend(_next(d, next_command(d) if next is None else next, width))
+        sheet.extend(_next(d, next, width))
     return sheet
 
 
@@ -431,14 +431,17 @@ def hint_label(hint: Hint) -> str:
     return "suspects" if hint.code.startswith("suspect_") else "found"
 
 
-def _next(d: Difference, command: str, width: Width) -> Sheet:
-    """Return what compares arrays of other shapes, and the command that searches for the cause."""
+def _next(d: Difference, given: str | None, width: Width) -> Sheet:
+    """Return what compares arrays of other shapes, and the command that searches for the cause.
+
+    The options that compare them are those of `diff`: not where another command is ``given``.
+    """
     mismatched = (array for array in d.arrays.values() if array.mismatched is None)
-    texts = dict.fromkeys(_to_be_typed(d, array) for array in mismatched)
+    texts = dict.fromkeys(_to_be_typed(d, array) for array in mismatched if given is None)
     if len(texts) > 1:
         texts.pop(SELECT_COMMON, None)
     sheet = labelled_lines("next", texts, width)
-    if command:
+    if command := next_command(d) if given is None else given:
         sheet.extend(labelled_command("" if sheet.lines else "next", command))
     if command and all(hint.code == "settings_differ" for hint in d.hints):
         sheet.lines.insert(0, [])
