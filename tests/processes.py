@@ -21,5 +21,5 @@ def python(
     environment.pop(without, None)
     return subprocess.run(
         [sys.executable, *map(str, words)], cwd=cwd, env=environment, input=given,
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, errors="replace", check=False,
     )  # fmt: skip

@@ -308,6 +308,7 @@ def test_diff_compares_what_both_sides_contain_of_each_axis(
     lstm(*words, "-o", "whole.npz")
     done = lstm(*words, *options(*axes), "--only", "h,c,z", "-o", f"part.{format}")
     lstm(*words, "--only", "h,c,z", "-o", "whole.npz")
+    counts_from_0 = any(text in (":2", "0") for text in axes[1:])  # as a table of all of it does
     for sides in ((f"part.{format}", "whole.npz"), ("whole.npz", f"part.{format}")):
         done = lstm("diff", *sides, *options(None, *axes[1:]), "-f", "json")
         assert done.status == 0, done.out + done.err
@@ -315,7 +316,8 @@ def test_diff_compares_what_both_sides_contain_of_each_axis(
         sizes = [len(picked(n, text)) for n, text in zip((T, B, UNITS), axes, strict=True)]
         assert arrays["h"]["total"] == np.prod(sizes)
         assert arrays["z"]["total"] == 4 * np.prod(sizes)
-        assert lstm("diff", *sides, "-f", "json").out == done.out
+        if not (counts_from_0 and format in ("csv", "tsv")):
+            assert lstm("diff", *sides, "-f", "json").out == done.out
 
 
 def test_a_table_whose_units_count_from_0_is_a_part_only_if_selected(

@@ -15,7 +15,7 @@ from lstmcli.core.diff.array_name import FINAL, FINALS, SEQUENCE, STEP_ORDER, WE
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
-from lstmcli.core.diff.operand import Side, named_alike
+from lstmcli.core.diff.operand import Side, named_alike, sequence
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.axis_numbers import describe_parts
@@ -177,7 +177,7 @@ def placed_on(run: Side, side: Side, step: int, item: int) -> tuple[dict[str, Pa
     """The arrays that a side shares with a run, aligned, with the tolerance of each.
 
     What has no steps, or no sequences, is where its numbers agree, else at ``step`` and ``item``:
-    then it is assumed.
+    then it is assumed. Fewer steps without indices are the first ones.
     """
     run, side, common = named_alike(run, side)
     pairs, assumed = {}, False
@@ -188,6 +188,12 @@ def placed_on(run: Side, side: Side, step: int, item: int) -> tuple[dict[str, Pa
             if not pairs[name].unaligned:  # it fits one place, or none
                 assumed |= items != ":"
                 break
+        if pairs[name].agrees is None and side.numbering.steps is None:
+            of_run, part = (sequence(one.numbers(name), run.layout) for one in (run, side))
+            if of_run and part and 1 < len(part.values) < len(of_run.values):
+                selection = Selection.parse(f"0:{len(part.values)}", None, None)
+                first = _aligned(run, side, name, name, selection=selection)
+                pairs[name] = first if first.agrees is not None else pairs[name]
     return pairs, assumed
 
 
