@@ -55,7 +55,11 @@ class Difference:
 
     def __repr__(self) -> str:
         """``<Difference h differs: 18 of 21 values, first at step 1, unit 0>``."""
-        layouts = [one.text for one in self.assumed if one.code == "layout"]
+        layouts = [
+            one.text.partition(" (not in the files")[0]
+            for one in self.assumed
+            if one.code == "layout"
+        ]
         return f"<Difference {'; '.join([self.summary, *layouts])}>"
 
     @property
