@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import align, without_padding
 from lstmcli.core.diff.array_name import FINAL, FINALS, SEQUENCE, STEP_ORDER, WEIGHTS, ArrayName
+from lstmcli.core.diff.axes import align, without_padding
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure

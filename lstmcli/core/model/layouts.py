@@ -282,7 +282,7 @@ def _parts(
     for others in product(of_sequences, directions, [of_units]):
         parts = _steps(count, T)
         if of_steps is not None:
-            single = (Part(step, 1, T) for step in of_steps)
+            single = (Part(step, 1, T, cost=LAST_STEP * (T > 1)) for step in of_steps)
             parts = single if count is None else iter([one.steps] * (count == T))
         yield _with_steps(one, others, parts)
 
