@@ -26,7 +26,6 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.layouts import (
     EXCHANGED,
-    IN_A_ROW,
     OTHER_DIRECTIONS,
     Arrangement,
     RunShape,
@@ -331,7 +330,7 @@ class _Unlike:
                 (one.order == "C" and not one.units_first and one.units.is_all)
                 and (one.sequences.is_all or "b" not in one.axes)
                 and ((row and of_one) or self._has_units(n, one))
-                and (_fits_layout(one, shape, said) or self._is_state_of_torch(n, one))
+                and _fits_layout(one, shape, said)
             ):
                 yield one
 
@@ -339,12 +338,6 @@ class _Unlike:
         """Return whether the last axis is that of the units, or those of both directions."""
         width = one.run.units * (one.run.directions if "w" in one.axes else 1)
         return self.arrays[n].shape[-1] == width and not one.in_a_row
-
-    def _is_state_of_torch(self, n: int, one: Arrangement) -> bool:
-        """Return whether it is the (1, B, H) of torch, which has that shape in any layout."""
-        is_last = one.steps.is_last_step and one.sequences.is_all
-        shape = self.arrays[n].shape
-        return is_last and self.said[n] == "batch" and len(shape) == 3 and shape[0] == 1
 
     def _fit(self, both: Sequence[Arrangement]) -> bool:
         """Return whether one side is all of the run, and the other lies there as a result may."""
@@ -391,7 +384,6 @@ class _Unlike:
         ]
         first = half.first * units.of
         numbers.append(None if half.is_all else range(first, first + units.of))
-        by_numbers = not half.is_all or self._is_state_of_torch(n, one)
         read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]
         padded = padded_steps([of_run], *in_file)
         for part, last in self._parts_of_run(read[1 - n], one, ~padded):
@@ -410,14 +402,14 @@ class _Unlike:
                 is_half=not half.is_all and self.choices[2] is None,
                 at_ends=last != LAST,
             )
-            yield Candidate(self._cost(both), found, by_numbers or last == _ENDS, full.exchanged)
+            by_numbers = not half.is_all or last == _ENDS
+            yield Candidate(self._cost(both), found, by_numbers, full.exchanged)
 
     def _cost(self, both: Sequence[Arrangement]) -> float:
         if self.is_state:  # no axis is out of place
             return OTHER_DIRECTIONS * sum("d" in one.axes for one in both)
         unknown = (one.exchanged and of is None for one, of in zip(both, self.said, strict=True))
-        columns = any(array.shape[-1] == 1 < both[0].run.units for array in self.arrays)
-        return sum(one.cost for one in both) - EXCHANGED * any(unknown) + IN_A_ROW * columns
+        return sum(one.cost for one in both) - EXCHANGED * any(unknown)
 
     def _words(self, both: Sequence[Arrangement]) -> str:
         """``a.npy, (4, 5), is interpreted as the last step``; empty for two runs as they are."""

@@ -326,23 +326,20 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
 
 def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
     """How axes are taken that a side, or both, do not explain."""
-    assumed = [
-        name
+    assumed = {
+        name: [side.arrays[name].shape for side in (a, b)]
         for name, pair in pairs.items()
         if pair.kind == SEQUENCE and not (pair.axes_known or pair.unaligned)
-    ]
-    for silent, other in ((a, b), (b, a)):
+    }
+    for n, (silent, other) in enumerate(((a, b), (b, a))):
         said = {"batch": "batch, steps", "time": "steps, batch"}.get(other.layout or "")
-        shapes = {name: silent.arrays[name].shape for name in assumed}
-        names = [n for n, of in shapes.items() if len(of) == 3 and min(of[:2]) > 1]
+        names = [k for k, of in assumed.items() if len(of[n]) == 3 and min(of[n][:2]) > 1]
         if silent.layout is None and said and names:
             verb = f"of {silent.name} {'is' if len(names) == 1 else 'are'}"
             text = f"{_named(names)} {verb} ({said}, units), as in {other.name}"
             yield Hint("layout", text)
-    if a.layout or b.layout:
-        return
-    sides = {name: [side.arrays[name].shape for side in (a, b)] for name in assumed}
-    if names := [n for n, of in sides.items() if any(len(x) == 3 and x[0] > 1 for x in of)]:
+    names = [k for k, of in assumed.items() if any(len(x) == 3 and x[0] > 1 for x in of)]
+    if names and not (a.layout or b.layout):
         text = f"the first axis of {_named(names)} is time (not in the files; --layout batch)"
         yield Hint("layout", text)
 

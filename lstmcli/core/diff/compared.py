@@ -39,13 +39,14 @@ class Pattern(NamedTuple):
     causes: str  # possible ones, the likeliest first, between semicolons
     excludes: str = ""
     of_units: bool = True  # only where most units of a row differ, as what acts in the cell does
+    if_large: bool = False  # excludes only where h of the steps before is large enough
 
     def hint(self, facts: Mapping[str, Any]) -> Hint:
         """The hint in words."""
         causes = [*self.causes.split("; "), *facts.get("more", ())]
-        causes = [one.format(**facts) for one in causes if one]
-        excludes = str(facts.get("excludes", self.excludes)).format(**facts)
-        return Hint(self.code, self.seen.format(**facts), tuple(filter(None, causes)), excludes)
+        causes = [*filter(None, (one.format(**facts) for one in causes))]
+        excludes = self.excludes.format(**facts)
+        return Hint(self.code, self.seen.format(**facts), tuple(causes), excludes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,15 +93,11 @@ class ComparedSides:
         return [pair for pair in self.pairs.values() if not pair.numbers_agree]
 
     @property
-    def two_directions(self) -> bool:
-        """Return whether a side's file has cells of both."""
-        return any(cell.endswith("_reverse") for side in self.sides for cell in side.cells)
-
-    @property
     def both_ways(self) -> bool:
         """Tell whether the first that differs has two directions, so that no step is only early."""
         of_one = self.is_half or ArrayName.of(self.first_array or "").prefix.startswith("layer0")
-        return self.two_directions and not of_one
+        cells = {cell for side in self.sides for cell in side.cells}
+        return not of_one and any(cell.endswith("_reverse") for cell in cells)
 
     @property
     def axes_assumed(self) -> bool:
@@ -137,7 +134,6 @@ class FirstLayer:
     first: str  # the array of the first divergence: z, a gate, c or h
     at: int  # its step, counted in the order of computation
     pair: Pair  # that array
-    steps: int  # T
 
     @classmethod
     def of(cls, compared: ComparedSides) -> FirstLayer | None:
@@ -150,7 +146,7 @@ class FirstLayer:
             if first.agrees is None or not is_last or of_cells:
                 return None
             a, b = (side.moved(_as_one_step) for side in (first.a, first.b))
-            return cls(compared, {}, name.base, 0, replace(first, a=a, b=b), 1)
+            return cls(compared, {}, name.base, 0, replace(first, a=a, b=b))
         steps = len(first.a.values)
         pairs = {
             part.base: pair
@@ -159,7 +155,12 @@ class FirstLayer:
             if (part := ArrayName.of(pair.name)).prefix == name.prefix
         }
         at = steps - 1 - compared.first_step if first.backward else compared.first_step
-        return cls(compared, pairs, name.base, at, first, steps)
+        return cls(compared, pairs, name.base, at, first)
+
+    @property
+    def steps(self) -> int:
+        """Return how many steps are compared."""
+        return len(self.pair.a.values)
 
     @cached_property
     def wrong(self) -> dict[str, Mask]:
@@ -196,13 +197,13 @@ class FirstLayer:
         """Return what b computed in the steps that agree."""
         return pair.b.moved(lambda v: pair.in_order(v)[: self.at])
 
-    @cached_property
+    @property
     def is_conclusive(self) -> bool:
         """Return whether what agrees before is more than zeros."""
         before = self.before(self.pair)
         return not self.pair.tolerance.agree(before.moved(np.zeros_like), before).all()
 
-    @cached_property
+    @property
     def shows_all(self) -> bool:
         """Return whether h before the first difference is large enough to exclude what made it."""
         pair = self.pairs.get("h")

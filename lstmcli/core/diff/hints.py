@@ -8,9 +8,8 @@ coupled gates all look the same: step 0 agrees, then the two diverge.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from lstmcli.core.model.vocabulary import GATES
 
 _MOST_SHOWN = 8  # sequences in a text
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
-_HALF = 0.5  # of the units of last states: those of one direction
+_HALF = 0.5  # of the numbers of a direction
 
 
 def find_hints(compared: ComparedSides) -> list[Hint]:
@@ -54,28 +53,25 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
 def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
     """The hint where one half of the units of h differs, and the comparison of that half."""
     pair = compared.pairs.get("h")
-    if compared.differing != [pair] or pair is None or pair.agrees is None or not pair.stepwise:
+    merges = {str(side.settings.get("merge", "concat")) for side in compared.sides if side.settings}
+    is_placed = pair is not None and pair.agrees is not None and pair.stepwise
+    if compared.differing != [pair] or pair is None or not is_placed or pair.numbers[2]:
         return None, compared
     half, odd = divmod(pair.a.shape[2], 2)
     wrong = np.flatnonzero(pair.differs.any(axis=(0, 1))).tolist()
-    units, start = slice(wrong[0], wrong[0] + half), wrong[0]
-    settings = [side.settings for side in compared.sides if side.settings is not None]
-    merges = {str(one.get("merge", "concat")) for one in settings or [{}]}
+    start, units = wrong[0], slice(wrong[0], wrong[0] + half)
     is_half = wrong == [*range(start, start + half)] and start in (0, half) and half > 1
-    if not is_half or odd or pair.numbers[2] or merges - _CONCATENATED:
+    # where fewer than half of its numbers differ, it is no matter of a direction
+    if not is_half or odd or merges - _CONCATENATED or pair.differs[..., units].mean() < _HALF:
         return None, compared
-    if pair.differs[..., units].mean() < 0.5:  # no matter of a direction
-        return None, compared
-    known = compared.two_directions and len(merges) == 1
     backward = (start > 0) != (merges == {"concat_swapped"})
     text = (
         f"Only units {start} to {units.stop - 1} of h differ: the {'back' if backward else 'for'}"
-        f"ward half{'' if known else ', if the units are those of two directions side by side'}."
+        "ward half, if the units are those of two directions side by side."
     )
-    direction = backward if known else None
-    part = replace(pair, a=pair.a[..., units], b=pair.b[..., units], backward=direction)
+    part = replace(pair, a=pair.a[..., units], b=pair.b[..., units], backward=backward)
     steps = np.flatnonzero(pair.differs.any(axis=(1, 2)))
-    first = None if compared.first_step is None else int(steps[-1 if direction else 0])
+    first = None if compared.first_step is None else int(steps[-1 if backward else 0])
     of_half = replace(compared, pairs={"h": part}, first_step=first, is_half=True)
     return Hint("one_half", text), of_half
 
@@ -101,9 +97,6 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
     hints = []
     for found, names in groups.items():
         text = f"{join_with_and(names)} {'agrees' if len(names) == 1 else 'agree'} {found.text}"
-        other = {"time_flipped": "sequences", "batch_permuted": "steps"}.get(found.code)
-        if other is not None and compared.axes_assumed:
-            text += f" If the first axis is the batch, the {other} are in another order."
         hints.append(Hint(found.code, compared.say(text)))
     for of_states, texts in exchanged.items():
         found = _EXCHANGED[of_states]
@@ -170,28 +163,22 @@ def _forget_bias(compared: ComparedSides, pair: Pair) -> Iterator[Hint]:
 
 def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
     """The first row of the tables that fits; ``proved`` are the codes of what was proved."""
-    layer = FirstLayer.of(compared)
     for one in NUMBERS:
         if facts := one.facts(compared):
             return one.hint(facts)
-    for one in _PATTERNS if "forget_bias" not in proved else ():
-        fits = layer is not None and (layer.pair.is_dense or not one.of_units)
-        if layer is not None and fits and (facts := one.facts(layer)):
-            return _worded(one, layer, facts if isinstance(facts, Mapping) else {})
+    layer = FirstLayer.of(compared)
+    for one in _PATTERNS if layer is not None and "forget_bias" not in proved else ():
+        fits = layer.pair.is_dense or not one.of_units
+        if fits and (facts := one.facts(layer)):
+            facts = layer.facts | (facts if isinstance(facts, dict) else {})
+            found = one.hint(facts)
+            found = replace(found, seen=found.seen[:1].upper() + found.seen[1:])
+            if compared.axes_assumed:  # steps that may be items of the batch exclude nothing
+                return replace(found, seen=f"{_ASSUMED} {found.seen}", excluded=_OF_BATCH)
+            is_shown = facts.get("is_shown", not one.if_large or layer.shows_all)
+            may_exclude = is_shown and _may_exclude(layer, one.code, found.excluded)
+            return replace(found, excluded=found.excluded * may_exclude)
     return None
-
-
-def _worded(one: Pattern, layer: FirstLayer, facts: Mapping[str, Any]) -> Hint:
-    """The hint of a row; what is excluded only where step 0 was computed first for certain."""
-    found = one.hint({**layer.facts, **facts})
-    seen, excluded = found.seen[:1].upper() + found.seen[1:], found.excluded
-    if layer.compared.axes_assumed:  # steps that may be items of the batch exclude nothing
-        seen = f"Steps are taken to be the first axis, which no file specifies. {seen}"
-        excluded = "If the first axis is the batch, any setting may be the cause: compare again "
-        excluded += "with --layout batch."
-    elif "small" in facts or not _may_exclude(layer, one.code, excluded):
-        excluded = facts.get("small", "")
-    return replace(found, seen=seen, excluded=excluded)
 
 
 # ---- what is seen of the first step that differs
@@ -209,80 +196,51 @@ def _may_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
     return not ("forget" in excludes and compared.forget_bias_differs)
 
 
-def _turned(layer: FirstLayer) -> Facts:
-    """If all units ran backward, or one half, what was computed first agrees and hardly more."""
+def _side_by_side(layer: FirstLayer) -> Facts:
+    """If one half of the units ran backward, what was computed first agrees and hardly more."""
     pair, units, last = layer.pair, layer.pair.a.shape[2], layer.steps - 1
-    second = np.arange(units) >= units // 2
-    ways = [(pair.backward is not False, np.ones(units, bool))]
-    ways += [(pair.name == "h" and units % 2 == 0, half) for half in (second, ~second)]
-    if layer.at != 0 or last < 2 or pair.backward or pair.numbers[0]:
+    half, odd = divmod(units, 2)
+    if layer.at != 0 or last < 2 or pair.backward or pair.numbers[0] or odd or pair.name != "h":
         return None
-    for may_be, turned in ways:
+    second = np.arange(units) >= half
+    for turned in (second, ~second):
         wrong: Mask = np.any(np.where(turned, pair.differs[::-1], pair.differs), axis=(1, 2))
         first = np.where(turned, pair.b.values[-1], pair.b.values[0])
-        if not may_be or wrong[0] or wrong[1:].mean() < _NEARLY_ALL or not np.any(first):
+        if wrong[0] or wrong[1:].mean() < _NEARLY_ALL or not np.any(first):
             continue
-        if turned.all():
-            state = "if they are of a forward direction: another initial state"
-            return {"seen": _BACKWARD.format(last=last), "more": (state,) * layer.decays}
-        halves = np.split(first, 2, axis=-1)
-        shown = all(shows_all(Numbers(half), pair.tolerance) for half in halves)
-        one, other = (last, 0) if turned[0] else (0, last)
-        half = units // 2
-        seen = _SIDE_BY_SIDE.format(one=one, other=other, end=half - 1, half=half, last=units - 1)
-        return _of_first_steps("these steps", shown) | {"seen": seen}
+        halves = map(Numbers, np.split(first, 2, axis=-1))
+        return {
+            "is_shown": all(shows_all(of_half, pair.tolerance) for of_half in halves),
+            "one": last if turned[0] else 0,
+            "other": 0 if turned[0] else last,
+            "end": half - 1,
+            "half": half,
+            "last": units - 1,
+            "start": "these steps",
+        }
     return None
-
-
-def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
-    """Return what steps that agree exclude; or that they are too small to exclude anything."""
-    return (
-        {"excludes": _MADE_FIRST.format(steps=steps)}
-        if shown
-        else {"small": _TOO_SMALL.format(steps=steps)}
-    )
 
 
 def _of_sequences(layer: FirstLayer) -> Facts:
     """Some sequences agree, each other one differs: from some step on, or in its last state.
 
-    Axes that no file specifies may be those of sequences and steps; rows of steps, some of which
-    agree before and after one that differs, are sequences.
+    Where axes are assumed, what differs from the first step on may be a step of all sequences.
     """
-    differs, compared = layer.pair.differs, layer.compared  # (T, B, H)
-    if compared.rows_assumed:
-        several = np.count_nonzero(np.diff(np.any(differs, axis=(1, 2)))) > 1
-        return _some_agree(layer, int(several))
-    return _some_agree(layer, 0) or (_some_agree(layer, 1) if compared.axes_assumed else None)
-
-
-def _some_agree(layer: FirstLayer, of_steps: int) -> Facts:
-    """The sequences that agree and those that differ; None unless there are both.
-
-    ``of_steps`` is the axis of the steps. Where axes are assumed, what differs from the first step
-    on may be steps, unless a direction runs back, as one half of the units may.
-    """
-    pair = layer.pair
-    padded = np.zeros(pair.a.shape[:2], bool) if pair.padded is None else pair.padded
-    differs, padded = (mask.swapaxes(0, of_steps) for mask in (pair.differs, padded))
-    wrong: Mask = np.any(differs, axis=2)  # (T, B)
+    pair, compared = layer.pair, layer.compared
+    wrong: Mask = np.any(pair.differs, axis=2)  # (T, B)
+    padded = np.zeros(wrong.shape, bool) if pair.padded is None else pair.padded
     some, starts, has_steps = np.any(wrong, axis=0), wrong.argmax(axis=0), len(wrong) > 1
     carried = wrong | padded | (np.arange(len(wrong))[:, None] < starts)
-    halves = np.split(differs[0], 2, axis=1) if differs.shape[2] % 2 == 0 else []
-    runs_back = pair.backward or not all(half.any() for half in halves)
-    known = has_steps and not layer.compared.axes_assumed and np.any(pair.b.values[:, ~some])
-    may_start = known or runs_back or starts[some].all()
-    fits = may_start if has_steps else differs[wrong].mean() >= _HALF
-    if some.all() or not carried[:, some].all() or not fits:
+    known = not compared.axes_assumed and bool(pair.b.values[:, ~some].any())
+    fits = known or starts[some].all() if has_steps else pair.differs[wrong].mean() >= _HALF
+    if compared.rows_assumed or some.all() or not carried[:, some].all() or not fits:
         return None
     agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
     at = starts[some].tolist()
     steps = f" from {_indices('step', at if len({*at}) > 1 else at[:1])} on" * has_steps
     every_step = " at every step" * has_steps
-    is_assumed = of_steps == 1 or (layer.compared.rows_assumed and not has_steps)
-    axis = "if the first axis is the batch, " * is_assumed
     return {
-        "agree": f"{axis}{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}{every_step}",
+        "agree": f"{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}{every_step}",
         "differ": f"{'the others differ' if len(differ) > 1 else 'the other differs'}{steps}",
     }
 
@@ -352,31 +310,27 @@ def _one_activation(layer: FirstLayer) -> Facts:
     return {"gates": join_with_and(differ), "verb": verb, "cause": _ACTIVATIONS[differ]}
 
 
-def _after_first_step(layer: FirstLayer) -> dict[str, object] | None:
+def _after_first_step(layer: FirstLayer) -> Facts:
     """The first step agrees, the second and nearly all later ones do not."""
     if layer.at != 1 or not layer.is_conclusive or layer.compared.both_ways:
         return None
     carried = min(layer.wrong[x][1:].mean() for x in {"h", layer.first} & {*layer.wrong})
     share = "all" if carried == 1 else "nearly all"
-    found = {"share": share, **_of_first_steps(layer.name(0), layer.shows_all)}
-    return found if carried >= _NEARLY_ALL else None
+    return {"share": share} if carried >= _NEARLY_ALL else None
 
 
 def _at_once(layer: FirstLayer) -> Facts:
     if layer.at != 0 or layer.steps < 2 or not layer.differ("i", "g", "o", "c", "h"):
         return None
     compared = layer.compared
-    causes = []
-    if compared.both_ways or compared.forget_bias_differs:
-        causes += ["forget bias", _RECURRENT]
+    of_later = compared.both_ways or compared.forget_bias_differs
+    causes = ["forget bias", _RECURRENT] * of_later
     for side_name, side in zip("ab", compared.sides, strict=True):
         assumed = (side.settings or {}).get("assumed")
         listed = assumed if isinstance(assumed, list | tuple) else ()
         if any(str(one).startswith("layout") for one in listed):
             causes += [f"the layout that was assumed for {{{side_name}}}"]
-    if compared.rows_assumed:
-        causes += ["any setting, if the rows are sequences and not steps"]
-    return {"more": causes}
+    return {"more": causes + ["any setting, if the rows are sequences"] * compared.rows_assumed}
 
 
 # ---- in words
@@ -386,23 +340,18 @@ _RECURRENT = "recurrent weights: gate order, transposed"
 _NOT_CARRIED = "a state that is not carried from step to step"
 _RECURRENCE = f"{_FORGET_BIAS}; coupled gates, f = 1 - i; {_RECURRENT}; {_NOT_CARRIED}"
 _NEITHER = "does not depend on the forget gate or the recurrent weights"
-_BACKWARD = (
-    "Step {last} agrees and nearly all others differ. If the outputs are of a backward direction, "
-    f"step {{last}} was computed first: from a zero state it {_NEITHER}."
-)
-_SIDE_BY_SIDE = (
-    "Step {one} agrees in units 0 to {end}, step {other} in units {half} to {last}, and nearly all "
-    f"others differ, as in two directions side by side. What each computes first {_NEITHER}, if "
-    "the state is zero."
-)
 _ONLY_FIRST = "{start} agrees, {share} later steps differ."
 _SHARED = "Ruled out, unless the other gates hardly depend on them here: inputs and the h before."
 _MADE_FIRST = (
-    "Ruled out, unless the inputs of {steps} are near zero: the kernel, the biases, the order and "
+    "Ruled out, unless the inputs of {start} are near zero: the kernel, the biases, the order and "
     "the activations of i, g and o."
 )
-_TOO_SMALL = "At {steps} h is too small to rule out the kernel, bias, gate order or activations."
-_HARDLY_LATER = "Ruled out, unless inputs were zero before: weights, gate order, forget bias."
+
+_ASSUMED = "Steps are taken to be the first axis, which no file specifies."
+_OF_BATCH = (
+    "If the first axis is the batch, any setting may be the cause: compare again with --layout "
+    "batch."
+)
 
 _PATTERNS = (
     Pattern(
@@ -412,7 +361,15 @@ _PATTERNS = (
         "lengths or a mask on one side only; inputs, an initial state or a clip that differ there",
         of_units=False,
     ),
-    Pattern("suspect_recurrence", _turned, "{seen}", _RECURRENCE),
+    Pattern(
+        "suspect_recurrence",
+        _side_by_side,
+        "Step {one} agrees in units 0 to {end}, step {other} in units {half} to {last}, and nearly "
+        "all others differ, as in two directions side by side. What each computes first "
+        f"{_NEITHER}, if the state is zero.",
+        _RECURRENCE,
+        _MADE_FIRST,
+    ),
     Pattern(
         "suspect_gate_order",
         _exchanged_gates,
@@ -462,16 +419,25 @@ _PATTERNS = (
         f"{_ONLY_FIRST} {{others}} of {{here}} differ too, which forget bias alone does not "
         "explain.",
         f"{_RECURRENT}; {_NOT_CARRIED}",
+        _MADE_FIRST,
+        if_large=True,
     ),
-    Pattern("suspect_recurrence", _after_first_step, _ONLY_FIRST, _RECURRENCE),
+    Pattern(
+        "suspect_recurrence",
+        _after_first_step,
+        _ONLY_FIRST,
+        _RECURRENCE,
+        _MADE_FIRST,
+        if_large=True,
+    ),
     Pattern(
         "suspect_later_step",
-        lambda it: (
-            it.at >= 2 and it.is_conclusive and {"excludes": _HARDLY_LATER if it.shows_all else ""}
-        ),
+        lambda it: it.at >= 2 and it.is_conclusive,
         "{start} to {before} agree, {here} is the first to differ.",
         "inputs that differ from {here} on; a sequence length or a mask; a clip; a state "
         "reset between chunks",
+        "Ruled out, unless inputs were zero before: weights, gate order, forget bias.",
+        if_large=True,
     ),
     Pattern(
         "suspect_initial_state",

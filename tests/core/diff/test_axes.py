@@ -500,17 +500,3 @@ def test_the_axes_of_a_position_are_reported_with_it() -> None:
         "first at step 2, batch 0, unit 0; h of b.npy is (batch, steps, units), as in a.npy>"
     )
     assert repr(lone(a, b, ("batch", "batch"))).endswith("first at step 2, batch 0, unit 0>")
-
-
-def test_a_last_state_of_torch_does_not_depend_on_the_layout() -> None:
-    """(1, B, H) whatever batch_first is; but only where its numbers agree."""
-    full = normal(B, T, H)
-    last = full[None, :, -1]
-    for sides in ((last, full), (full, last)):
-        d = lone(*sides, ("batch", "batch"))
-        assert d.equal
-        assert "is interpreted as the last step" in d.remarks[0]
-        one, other = (side + 1e-3 * (side.shape[0] == 1) for side in sides)
-        wrong = lone(one, other, ("batch", "batch"))
-        assert wrong.arrays["h"].mismatched is None
-    assert not lone(full[None, :, 0], full, ("batch", "batch")).equal  # that is no last step
