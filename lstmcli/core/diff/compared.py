@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, SEQUENCE, WEIGHTS, ArrayName
+from lstmcli.core.diff.array_name import SEQUENCE, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import Side, shown_padding
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
-from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Hint, join_with_and
 
 # Over the tolerance: h**3 of the largest h of a first step that shows a mistake in what makes it.
@@ -83,11 +82,6 @@ class ComparedSides:
         return {n: (shown_padding(a.get(n)), shown_padding(b.get(n))) for n in differ}
 
     @property
-    def forget_bias_differs(self) -> bool:
-        """Return whether the sides themselves have different ones, in any cell."""
-        return any(n.rpartition(".")[2] == "forget_bias" for n in self.differing_settings or {})
-
-    @property
     def differing(self) -> list[Pair]:
         """The pairs that are not equal."""
         return [pair for pair in self.pairs.values() if not pair.numbers_agree]
@@ -137,16 +131,10 @@ class FirstLayer:
 
     @classmethod
     def of(cls, compared: ComparedSides) -> FirstLayer | None:
-        """The layer of the first divergence, if that has a step; last states count as one step."""
-        first = compared.pairs[compared.first_array or compared.differing[0].name]
-        name = ArrayName.of(first.name)
-        if compared.first_step is None:
-            is_last = first.kind == FINAL or (first.stepwise and len(first.a.values) == 1)
-            of_cells = any(side.layout == "steps" for side in compared.sides)
-            if first.agrees is None or not is_last or of_cells:
-                return None
-            a, b = (side.moved(_as_one_step) for side in (first.a, first.b))
-            return cls(compared, {}, name.base, 0, replace(first, a=a, b=b))
+        """The layer of the first divergence, if that has a step."""
+        if compared.first_array is None or compared.first_step is None:
+            return None
+        first, name = compared.pairs[compared.first_array], ArrayName.of(compared.first_array)
         steps = len(first.a.values)
         pairs = {
             part.base: pair
@@ -187,10 +175,8 @@ class FirstLayer:
         """Names for texts: the sides, some steps, and what depends on the arrays there are."""
         names: dict[str, object] = dict(zip("ab", self.compared.names, strict=True))
         steps = {"start": 0, "here": self.at, "before": max(self.at - 1, 0)}
-        carried = "a c that is not carried on, or carried wrongly" if self.at else "the initial c"
-        gate = "" if "o" in self.pairs else "the output gate or its place in the gate order"
         others = self.differ("i", "g", "o")
-        names |= {"carried": carried, "gate": gate, "others": join_with_and(others or [""])}
+        names["others"] = join_with_and(others or [""])
         return names | {key: self.name(at) for key, at in steps.items()}
 
     def before(self, pair: Pair) -> Numbers:
@@ -219,11 +205,6 @@ class FirstLayer:
             errors = self.pair.in_order(self.pair.errors.max(axis=(1, 2)) / scale)
         gone = errors[-1] <= _STATE_GONE * errors[0]
         return bool(np.isfinite(errors).all() and not errors.argmax() and gone)
-
-
-def _as_one_step(last: Array) -> Array:
-    """Last states (B, H) of one cell, or of several on axes before, as (1, B, units of all)."""
-    return np.concatenate([*last.reshape(-1, *last.shape[-2:])], axis=-1)[None]
 
 
 def shows_all(h: Numbers, test: Tolerance) -> bool:

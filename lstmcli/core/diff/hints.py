@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
-from lstmcli.core.diff.compared import ComparedSides, Facts, FirstLayer, Pattern, shows_all
+from lstmcli.core.diff.compared import ComparedSides, Facts, FirstLayer, Pattern
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.rearrangements import ENOUGH, distinct, proves, rearranged
 from lstmcli.core.diff.small import NUMBERS
@@ -175,8 +175,7 @@ def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
             found = replace(found, seen=found.seen[:1].upper() + found.seen[1:])
             if compared.axes_assumed:  # steps that may be items of the batch exclude nothing
                 return replace(found, seen=f"{_ASSUMED} {found.seen}", excluded=_OF_BATCH)
-            is_shown = facts.get("is_shown", not one.if_large or layer.shows_all)
-            may_exclude = is_shown and _may_exclude(layer, one.code, found.excluded)
+            may_exclude = _may_exclude(layer, one) and (layer.shows_all or not one.if_large)
             return replace(found, excluded=found.excluded * may_exclude)
     return None
 
@@ -184,64 +183,35 @@ def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
 # ---- what is seen of the first step that differs
 
 
-def _may_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
-    """Return whether step 0 was computed first, and the files do not differ in what is excluded."""
-    compared, at_once = layer.compared, layer.at == 0
-    if not excludes or compared.both_ways or (at_once and compared.rows_assumed):
+def _may_exclude(layer: FirstLayer, one: Pattern) -> bool:
+    """Return whether the first step that differs is for certain where the row says it is."""
+    if layer.compared.both_ways or (layer.at == 0 and layer.compared.rows_assumed):
         return False
-    if layer.pair.backward is None and at_once:
-        last_may_agree = layer.pair.numbers[0] or not layer.wrong[layer.first][-1]
-        if code == "suspect_initial_state" or last_may_agree:
-            return False
-    return not ("forget" in excludes and compared.forget_bias_differs)
-
-
-def _side_by_side(layer: FirstLayer) -> Facts:
-    """If one half of the units ran backward, what was computed first agrees and hardly more."""
-    pair, units, last = layer.pair, layer.pair.a.shape[2], layer.steps - 1
-    half, odd = divmod(units, 2)
-    if layer.at != 0 or last < 2 or pair.backward or pair.numbers[0] or odd or pair.name != "h":
-        return None
-    second = np.arange(units) >= half
-    for turned in (second, ~second):
-        wrong: Mask = np.any(np.where(turned, pair.differs[::-1], pair.differs), axis=(1, 2))
-        first = np.where(turned, pair.b.values[-1], pair.b.values[0])
-        if wrong[0] or wrong[1:].mean() < _NEARLY_ALL or not np.any(first):
-            continue
-        halves = map(Numbers, np.split(first, 2, axis=-1))
-        return {
-            "is_shown": all(shows_all(of_half, pair.tolerance) for of_half in halves),
-            "one": last if turned[0] else 0,
-            "other": 0 if turned[0] else last,
-            "end": half - 1,
-            "half": half,
-            "last": units - 1,
-            "start": "these steps",
-        }
-    return None
+    if layer.pair.backward is not None or layer.at != 0:
+        return True
+    last_may_agree = layer.pair.numbers[0] or not layer.wrong[layer.first][-1]
+    return not (one.code == "suspect_initial_state" or last_may_agree)
 
 
 def _of_sequences(layer: FirstLayer) -> Facts:
-    """Some sequences agree, each other one differs: from some step on, or in its last state.
+    """Some sequences agree, each other one differs from some step on.
 
     Where axes are assumed, what differs from the first step on may be a step of all sequences.
     """
-    pair, compared = layer.pair, layer.compared
+    pair = layer.pair
     wrong: Mask = np.any(pair.differs, axis=2)  # (T, B)
     padded = np.zeros(wrong.shape, bool) if pair.padded is None else pair.padded
-    some, starts, has_steps = np.any(wrong, axis=0), wrong.argmax(axis=0), len(wrong) > 1
+    some, starts = np.any(wrong, axis=0), wrong.argmax(axis=0)
     carried = wrong | padded | (np.arange(len(wrong))[:, None] < starts)
-    known = not compared.axes_assumed and bool(pair.b.values[:, ~some].any())
-    fits = known or starts[some].all() if has_steps else pair.differs[wrong].mean() >= _HALF
-    if compared.rows_assumed or some.all() or not carried[:, some].all() or not fits:
+    known = not layer.compared.axes_assumed and pair.b.values[:, ~some].any()
+    if some.all() or not carried[:, some].all() or not (known or starts[some].all()):
         return None
     agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
     at = starts[some].tolist()
-    steps = f" from {_indices('step', at if len({*at}) > 1 else at[:1])} on" * has_steps
-    every_step = " at every step" * has_steps
     return {
-        "agree": f"{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}{every_step}",
-        "differ": f"{'the others differ' if len(differ) > 1 else 'the other differs'}{steps}",
+        "agree": f"{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}",
+        "differ": "the others differ" if len(differ) > 1 else "the other differs",
+        "from": _indices("step", at if len({*at}) > 1 else at[:1]),
     }
 
 
@@ -323,8 +293,7 @@ def _at_once(layer: FirstLayer) -> Facts:
     if layer.at != 0 or layer.steps < 2 or not layer.differ("i", "g", "o", "c", "h"):
         return None
     compared = layer.compared
-    of_later = compared.both_ways or compared.forget_bias_differs
-    causes = ["forget bias", _RECURRENT] * of_later
+    causes = ["forget bias", _RECURRENT] * compared.both_ways
     for side_name, side in zip("ab", compared.sides, strict=True):
         assumed = (side.settings or {}).get("assumed")
         listed = assumed if isinstance(assumed, list | tuple) else ()
@@ -339,7 +308,6 @@ _FORGET_BIAS = "forget bias (TF1 adds 1 and does not store it)"
 _RECURRENT = "recurrent weights: gate order, transposed"
 _NOT_CARRIED = "a state that is not carried from step to step"
 _RECURRENCE = f"{_FORGET_BIAS}; coupled gates, f = 1 - i; {_RECURRENT}; {_NOT_CARRIED}"
-_NEITHER = "does not depend on the forget gate or the recurrent weights"
 _ONLY_FIRST = "{start} agrees, {share} later steps differ."
 _SHARED = "Ruled out, unless the other gates hardly depend on them here: inputs and the h before."
 _MADE_FIRST = (
@@ -357,18 +325,9 @@ _PATTERNS = (
     Pattern(
         "suspect_later_step",
         _of_sequences,
-        "{agree}; {differ}. Padding?",
+        "{agree} at every step; {differ} from {from} on. Padding?",
         "lengths or a mask on one side only; inputs, an initial state or a clip that differ there",
         of_units=False,
-    ),
-    Pattern(
-        "suspect_recurrence",
-        _side_by_side,
-        "Step {one} agrees in units 0 to {end}, step {other} in units {half} to {last}, and nearly "
-        "all others differ, as in two directions side by side. What each computes first "
-        f"{_NEITHER}, if the state is zero.",
-        _RECURRENCE,
-        _MADE_FIRST,
     ),
     Pattern(
         "suspect_gate_order",
@@ -403,14 +362,15 @@ _PATTERNS = (
         "suspect_cell_update",
         lambda it: it.first == "c" and it.agree("i", "f", "g"),
         "At {here} the gates agree and c does not: c = f*c + i*g is computed differently.",
-        "{carried}; a clip on c; coupled gates",
+        "the initial c, or a c that is carried wrongly; a clip on c; coupled gates",
         "Ruled out: what the gates depend on, such as weights, gate order, forget bias.",
     ),
     Pattern(
         "suspect_output",
         lambda it: it.first == "h" and it.agree("c"),
         "At {here} c agrees and h does not: they first differ between c and h, in h = o*tanh(c).",
-        "{gate}; the activation of the output; a projection or its clip; a peephole of o",
+        "the output gate, where o is not compared; the activation of the output; a projection or "
+        "its clip; a peephole of o",
         "Ruled out: all that c depends on at {here}.",
     ),
     Pattern(
@@ -453,7 +413,8 @@ _PATTERNS = (
         "{start} differs already.",
         "gate order; kernel: transposed, h before x; bias: missing, doubled; activations; "
         "the direction of time; the initial state",
-        f"From a zero state {{start}} {_NEITHER}, so these cannot be the only cause.",
+        "From a zero state {start} of a single direction does not depend on the forget gate or the "
+        "recurrent weights, so these cannot be the only cause.",
     ),
 )
 """Tried from top to bottom; the first that fits is reported."""

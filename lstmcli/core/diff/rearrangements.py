@@ -213,10 +213,8 @@ def _shifted(pair: Pair) -> Iterator[Moved]:
         return
     late = Moved(pair.a[1:], pair.b[:-1], pair.agrees[:-1])
     early = Moved(pair.a[:-1], pair.b[1:], pair.agrees[1:])
-    for moved, side, behind, ahead in ((late, pair.a, "{a}", "{b}"), (early, pair.b, "{b}", "{a}")):
-        is_zero = pair.tolerance.agree(side[:1].moved(np.zeros_like), side[:1]).all()
-        why = (_ZERO_FIRST if is_zero else "is missing in {ahead}.").format(ahead=ahead)
-        yield moved._replace(facts={"behind": behind, "ahead": ahead, "why": why})
+    for moved, behind, ahead in ((late, "{a}", "{b}"), (early, "{b}", "{a}")):
+        yield moved._replace(facts={"behind": behind, "ahead": ahead})
 
 
 def _windows(pair: Pair) -> Iterator[Moved]:
@@ -243,10 +241,6 @@ def _blocks(pair: Pair) -> Iterator[Moved]:
 
 # ---- in words
 
-_ZERO_FIRST = (
-    "is zero: the state before the first step, inputs that come one step later, or a step that "
-    "{ahead} lacks."
-)
 _ROUNDED = Rearrangement(
     "rounded", _rounded, "once {full} is rounded to {places}, as all of {rounded} are."
 )
@@ -320,7 +314,7 @@ OF_STEPS = (
         "shifted_by_one",
         _shifted,
         "once shifted by one step: step 1 of {behind} is step 0 of {ahead}, and so on. Step 0 of "
-        "{behind} {why}",
+        "{behind}, which may be the state before the first one, is missing in {ahead}.",
     ),
     Rearrangement("part_of_steps", _windows, "once {part} is interpreted as {where}{typed}."),
     Rearrangement(

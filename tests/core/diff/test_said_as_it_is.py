@@ -79,24 +79,6 @@ def test_sequences_that_agree_at_every_step_are_distinguished_from_those_that_do
     assert silent == "" or silent.startswith("Steps are taken to be the first axis")
 
 
-@pytest.mark.parametrize(
-    ("name", "shape", "layout", "said"),
-    [
-        ("final_h", (B, H), "batch", "Sequences 0 and 2 agree; the other differs. Padding?"),
-        ("final_h", (2, B, H), None, "Sequences 0 and 2 agree; the other differs. Padding?"),
-        ("h", (B, H), None, ""),  # rows of steps or of sequences
-        ("final_h", (B, H), "steps", ""),  # of cells
-    ],
-)
-def test_last_states_of_which_some_differ_may_be_of_padded_sequences(
-    name: str, shape: tuple[int, ...], layout: str | None, said: str
-) -> None:
-    a = normal(*shape)
-    b = a + normal(*shape, seed=1) * np.array([0, 1, 0])[:, None]
-    found = texts(Side("a", {name: a}, layout), Side("b", {name: b}, layout))
-    assert found[: len(said) or None] == said
-
-
 PACKED = held("torch/packed_bidirectional")  # h (4, 7, 6)
 VALID = np.arange(7) < PACKED["lengths"][:, None]  # (4, 7)
 
