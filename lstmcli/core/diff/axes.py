@@ -226,11 +226,6 @@ class Candidate(NamedTuple):
     by_numbers: bool = False  # taken only if its numbers agree or are clearly nearest
     exchanged: bool = False  # the full run is read in another layout than the usual one
 
-    @property
-    def is_sequence(self) -> bool:
-        """Return whether one side is a sequence of the other."""
-        return self.pair.numbers[1] is not None
-
 
 def _arranged(common: Pair, unlike: _Unlike) -> tuple[Pair | None, str]:
     """The candidate whose numbers agree, or the only likely one; or why none is taken.
@@ -244,8 +239,8 @@ def _arranged(common: Pair, unlike: _Unlike) -> tuple[Pair | None, str]:
     agreeing = [one for one in found if one.pair.numbers_agree]
     if near := agreeing or _nearest(found):
         # what is the last step of one layout is the last sequence of the other
-        best = min(near, key=lambda one: (one.by_numbers, one.is_sequence, one.cost))
-        if not (best.is_sequence and best.exchanged and unlike.said == (None, None)):
+        best = min(near, key=lambda one: (one.by_numbers, bool(one.pair.numbers[1]), one.cost))
+        if not (best.pair.numbers[1] and best.exchanged and unlike.said == (None, None)):
             return best.pair, ""
         step = (best.pair.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
         is_sequence = next(x for x in best.pair.taken_as.split("; ") if "sequence" in x)

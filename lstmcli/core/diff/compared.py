@@ -13,7 +13,7 @@ import numpy as np
 from lstmcli.core.diff.array_name import SEQUENCE, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import Side, shown_padding
 from lstmcli.core.diff.pair import Pair
-from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
+from lstmcli.core.diff.tolerance import Mask
 from lstmcli.core.model.model import Hint, join_with_and
 
 # Over the tolerance: h**3 of the largest h of a first step that shows a mistake in what makes it.
@@ -137,13 +137,13 @@ class FirstLayer:
         first, name = compared.pairs[compared.first_array], ArrayName.of(compared.first_array)
         steps = len(first.a.values)
         pairs = {
-            part.base: pair
+            part.base: pair.as_computed
             for pair in compared.pairs.values()
             if pair.stepwise and pair.agrees is not None and len(pair.agrees) == steps
             if (part := ArrayName.of(pair.name)).prefix == name.prefix
         }
         at = steps - 1 - compared.first_step if first.backward else compared.first_step
-        return cls(compared, pairs, name.base, at, first)
+        return cls(compared, pairs, name.base, at, first.as_computed)
 
     @property
     def steps(self) -> int:
@@ -153,8 +153,7 @@ class FirstLayer:
     @cached_property
     def wrong(self) -> dict[str, Mask]:
         """(T,) for each array: the steps that differ, in the order of computation."""
-        pairs = self.pairs.items()
-        return {base: pair.in_order(np.any(pair.differs, axis=(1, 2))) for base, pair in pairs}
+        return {base: np.any(pair.differs, axis=(1, 2)) for base, pair in self.pairs.items()}
 
     def agree(self, *bases: str) -> bool:
         """Return whether these are all there and agree at the step where others differ first."""
@@ -179,21 +178,21 @@ class FirstLayer:
         names["others"] = join_with_and(others or [""])
         return names | {key: self.name(at) for key, at in steps.items()}
 
-    def before(self, pair: Pair) -> Numbers:
-        """Return what b computed in the steps that agree."""
-        return pair.b.moved(lambda v: pair.in_order(v)[: self.at])
-
     @property
     def is_conclusive(self) -> bool:
         """Return whether what agrees before is more than zeros."""
-        before = self.before(self.pair)
+        before = self.pair.b[: self.at]
         return not self.pair.tolerance.agree(before.moved(np.zeros_like), before).all()
 
     @property
     def shows_all(self) -> bool:
         """Return whether h before the first difference is large enough to exclude what made it."""
-        pair = self.pairs.get("h")
-        return pair is not None and shows_all(self.before(pair), pair.tolerance)
+        if (pair := self.pairs.get("h")) is None:
+            return False
+        h, test = pair.b[: self.at], pair.tolerance
+        size = float(np.abs(h.values.astype(np.float64)).max(initial=0))
+        unit = 0.0 if h.unit is None else float(h.unit.max(initial=0))
+        return size**3 >= _SHOWN * (test.atol + test.rtol * size + unit)
 
     @property
     def decays(self) -> bool:
@@ -202,13 +201,6 @@ class FirstLayer:
             return False
         with np.errstate(all="ignore"):
             scale = np.abs(self.pair.b.values.astype(np.float64)).max(axis=(1, 2))
-            errors = self.pair.in_order(self.pair.errors.max(axis=(1, 2)) / scale)
+            errors = self.pair.errors.max(axis=(1, 2)) / scale
         gone = errors[-1] <= _STATE_GONE * errors[0]
         return bool(np.isfinite(errors).all() and not errors.argmax() and gone)
-
-
-def shows_all(h: Numbers, test: Tolerance) -> bool:
-    """Return whether these h are large enough to differ where i, g, o or activations do."""
-    size = float(np.abs(h.values.astype(np.float64)).max(initial=0))
-    unit = 0.0 if h.unit is None else float(h.unit.max(initial=0))
-    return size**3 >= _SHOWN * (test.atol + test.rtol * size + unit)

@@ -78,33 +78,33 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
 
 _CONCATENATED = {"concat", "concat_swapped"}  # merges that keep the output of each direction
 _STATES = ({"h", "c"}, {"final_h", "final_c"})
-_EXCHANGED = {  # by whether h and c are mistaken for each other
-    True: Hint("h_is_c", "One side returns or reads (c, h), the other (h, c)."),
-    False: Hint("names_exchanged", "The two sides give the same numbers different names."),
+_EXCHANGED = {
+    "h_is_c": "One side returns or reads (c, h), the other (h, c).",
+    "names_exchanged": "The two sides give the same numbers different names.",
 }
 
 
 def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
     """Return what rearranging proves, and the arrays that are explained by it."""
     groups: dict[Hint, list[str]] = {}  # one hint for h, c and all gates, not seven
-    exchanged: dict[bool, dict[str, str]] = {True: {}, False: {}}
+    exchanged: dict[str, dict[str, str]] = {}
     for pair in compared.differing:
         if found := _nan_in_both(pair) or rearranged(pair):
             groups.setdefault(found, []).append(pair.name)
         elif other := _other_name(compared, pair):
-            of_states = {ArrayName.of(pair.name).base, ArrayName.of(other).base} in _STATES
-            exchanged[of_states][pair.name] = f"{pair.name} of {{b}} is {other} of {{a}}"
-    hints = []
-    for found, names in groups.items():
-        text = f"{join_with_and(names)} {'agrees' if len(names) == 1 else 'agree'} {found.text}"
-        hints.append(Hint(found.code, compared.say(text)))
-    for of_states, texts in exchanged.items():
-        found = _EXCHANGED[of_states]
-        text = compared.say(f"{', '.join(texts.values())}. {found.seen}")
-        hints += [replace(found, seen=text)] * bool(texts)
-    hints += [hint for pair in compared.differing for hint in _forget_bias(compared, pair)]
-    named = [*groups.values(), *exchanged.values()]
-    return hints, {name for names in named for name in names}
+            are_states = {ArrayName.of(pair.name).base, ArrayName.of(other).base} in _STATES
+            of_code = exchanged.setdefault("h_is_c" if are_states else "names_exchanged", {})
+            of_code[pair.name] = f"{pair.name} of {{b}} is {other} of {{a}}"
+    texts = {
+        found: f"{join_with_and(names)} {'agrees' if len(names) == 1 else 'agree'} {found.text}"
+        for found, names in groups.items()
+    }
+    hints = [Hint(found.code, compared.say(text)) for found, text in texts.items()]
+    for code, names in exchanged.items():
+        text = f"{', '.join(names.values())}. {_EXCHANGED[code]}"
+        hints.append(Hint(code, compared.say(text)))
+    hints += _forget_bias(compared)
+    return hints, {name for names in (*groups.values(), *exchanged.values()) for name in names}
 
 
 def _nan_in_both(pair: Pair) -> Hint | None:
@@ -132,11 +132,12 @@ def _other_name(compared: ComparedSides, pair: Pair) -> str | None:
     return None
 
 
-def _forget_bias(compared: ComparedSides, pair: Pair) -> Iterator[Hint]:
+def _forget_bias(compared: ComparedSides) -> Iterator[Hint]:
     """f of the first divergence is the same but for a constant before its sigmoid."""
-    step = compared.first_step
-    if pair.name != compared.first_array or ArrayName.of(pair.name).base != "f" or step is None:
+    name, step = compared.first_array or "", compared.first_step
+    if ArrayName.of(name).base != "f" or step is None:
         return
+    pair = compared.pairs[name]
     a, b = pair.a[step : step + 1], pair.b[step : step + 1]
     inside = np.all([(x.values > 0.001) & (x.values < 0.999) for x in (a, b)], axis=0)
     if not inside.any():
@@ -207,7 +208,7 @@ def _of_sequences(layer: FirstLayer) -> Facts:
     if some.all() or not carried[:, some].all() or not (known or starts[some].all()):
         return None
     agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
-    at = starts[some].tolist()
+    at = [layer.steps - 1 - n if pair.backward else n for n in starts[some].tolist()]
     return {
         "agree": f"{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}",
         "differ": "the others differ" if len(differ) > 1 else "the other differs",
@@ -225,13 +226,12 @@ def _exchanged_gates(layer: FirstLayer) -> Facts:
     if layer.at != 0:
         return None
     gates = [gate for gate in "ifo" if gate in layer.pairs]
-    step = -bool(layer.pair.backward)
     taken = [
         f"{of_b} is {of_a}"
         for of_b in layer.differ(*gates)
         for of_a in gates
         if of_a != of_b
-        if _same(layer.pairs[of_a].a[step], layer.pairs[of_b].b[step], layer.pairs[of_b].tolerance)
+        if _same(layer.pairs[of_a].a[0], layer.pairs[of_b].b[0], layer.pairs[of_b].tolerance)
     ]
     return {"gates": ", ".join(taken)} if taken else None
 
@@ -250,13 +250,12 @@ def _is_raw(layer: FirstLayer, gate: str, side: int) -> bool:
     start, order = layer.pair.name.removesuffix(layer.first), 1 - 2 * side
     if f"{start}z" not in layer.compared.sides[1 - side].arrays:
         return False
-    pair = layer.compared.cross(*(start + gate, start + "z")[::order])
+    pair = layer.compared.cross(*(start + gate, start + "z")[::order]).as_computed
     one, z = (pair.a, pair.b)[::order]
     units = one.shape[-1]
-    step = -1 - layer.at if pair.backward else layer.at
     first = GATES.index(gate) * units
     is_z = pair.placed and z.shape == (*one.shape[:-1], 4 * units)
-    return is_z and _same(one[step], z[step, ..., first : first + units], pair.tolerance)
+    return is_z and _same(one[layer.at], z[layer.at, ..., first : first + units], pair.tolerance)
 
 
 def _same(a: Numbers, b: Numbers, test: Tolerance) -> bool:
@@ -316,10 +315,7 @@ _MADE_FIRST = (
 )
 
 _ASSUMED = "Steps are taken to be the first axis, which no file specifies."
-_OF_BATCH = (
-    "If the first axis is the batch, any setting may be the cause: compare again with --layout "
-    "batch."
-)
+_OF_BATCH = "If the first axis is the batch, any setting may be the cause: use --layout batch."
 
 _PATTERNS = (
     Pattern(

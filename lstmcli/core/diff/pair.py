@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import zip_longest
 
@@ -69,6 +69,13 @@ class Pair:
     def in_order(self, by_step: Array) -> Array:
         """Steps as computed, not as stored."""
         return by_step[::-1] if self.backward else by_step
+
+    @property
+    def as_computed(self) -> Pair:
+        """The pair with the steps in the order in which they were computed."""
+        in_order = self.in_order
+        padded = None if self.padded is None else in_order(self.padded)
+        return replace(self, a=self.a.moved(in_order), b=self.b.moved(in_order), padded=padded)
 
     @cached_property
     def agrees(self) -> Mask | None:

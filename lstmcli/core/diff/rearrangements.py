@@ -106,15 +106,6 @@ def _orders_of_axes(pair: Pair) -> Iterator[Moved]:
         yield _moved(pair, a, axes=", ".join(names))
 
 
-def _reshaped(pair: Pair) -> Iterator[Moved]:
-    steps, batch, units = pair.a.shape
-    return _of_a(
-        lambda v: v.swapaxes(0, 1).reshape(steps, batch, units),
-        lambda v: v.reshape(batch, steps, units).swapaxes(0, 1),
-        lambda v: v.reshape(batch, steps, units),
-    )(pair)
-
-
 def _halves(pair: Pair) -> Iterator[Moved]:
     units = pair.a.shape[-1]
     if units >= 4 and units % 2 == 0:
@@ -248,7 +239,7 @@ OF_WEIGHTS = (
     _ROUNDED,
     Rearrangement(
         "transposed",
-        lambda pair: _of_a(*[np.transpose] * (pair.a.ndim == 2))(pair),
+        _of_a(np.transpose),
         "once one of them is transposed.",
     ),
     Rearrangement(
@@ -301,7 +292,11 @@ OF_STEPS = (
     ),
     Rearrangement(
         "reshaped",
-        _reshaped,
+        _of_a(
+            lambda v: v.swapaxes(0, 1).reshape(v.shape),
+            lambda v: v.reshape(v.shape[1], v.shape[0], -1).swapaxes(0, 1),
+            lambda v: v.reshape(v.shape[1], v.shape[0], -1),
+        ),
         "number by number in the order of memory, not of the axes: one side was reshaped where the "
         "step and batch axes had to be transposed.",
     ),
