@@ -103,7 +103,7 @@ def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
             as_said, if_not = silent.shape[1::-1] if said == "batch" else silent.shape[:2]
             if as_said != steps == if_not:
                 layouts[n], lead = _EXCHANGED[said]
-                text = f"{{{'ab'[n]}}} is interpreted as ({lead}, units), with the {steps} steps"
+                text = f"{pair.names[n]} is interpreted as ({lead}, units), with the {steps} steps"
                 pair = replace(pair, taken_as=f"{text} as the run has", axes_known=True)
     axes = (2, 1) if "batch" in layouts else (1, 2)
     axis = next((n for n in axes if a.shape[n:-1][:1] == b.shape[n:-1][:1] == (2,)), None)
@@ -149,7 +149,7 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> tuple[Pair, 
             if not (counts_from_0(ours) and ours[-1] >= both[1 - n][-1])
         ]
         if choice is not None and of_files == [None, None]:
-            one, other = ("{a}", "{b}") if short == 0 else ("{b}", "{a}")
+            one, other = pair.names[::-1] if short else pair.names
             text = f"{one} is interpreted as {choice.option} {choice.text} of {other}"
             pair = replace(pair, taken_as="; ".join(filter(None, [pair.taken_as, text])))
             left[axis], parts = None, []
@@ -409,9 +409,9 @@ class _Unlike:
     def _words(self, both: Sequence[Arrangement]) -> str:
         """``a.npy, (4, 5), is interpreted as the last step``; empty for two runs as they are."""
         texts = []
-        for side, array, one in zip("ab", self.arrays, both, strict=True):
+        for side, array, one in zip(self.pair.names, self.arrays, both, strict=True):
             of_run = words(one) or "column vectors" * (array.shape[-1] == 1 < one.units.size)
-            texts += [f"{{{side}}}, {array.shape}, is interpreted as {of_run}"] * bool(of_run)
+            texts += [f"{side}, {array.shape}, is interpreted as {of_run}"] * bool(of_run)
         return "; ".join(texts)
 
     def _parts_of_run(

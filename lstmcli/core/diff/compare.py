@@ -15,7 +15,7 @@ from lstmcli.core.diff.axes import align, without_padding
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
-from lstmcli.core.diff.operand import Side, named_alike, sequence
+from lstmcli.core.diff.operand import Side, named_alike, names_of, sequence
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.axis_numbers import describe_parts
@@ -214,7 +214,7 @@ def _aligned(
     name, precision = ArrayName.of(of_b), coarser(a.precision(of_a), b.precision(of_b))
     steps = None if name.kind == FINAL else selection.steps
     numbers, backward = (a.numbers(of_a), b.numbers(of_b)), _computed_backward(a, b, name)
-    pair = Pair(of_b, *numbers, tolerance_of(precision), backward=backward)
+    pair = Pair(of_b, *numbers, tolerance_of(precision), backward=backward, names=names_of(a, b))
     pair = align(pair, (a, b), (steps, selection.batch, selection.units))
     return pair if padding else without_padding(pair, (a, b))
 
@@ -298,13 +298,13 @@ def _named(names: Sequence[str]) -> str:
 def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
     """Return what was assumed of names, axes, layouts and parts of a run."""
     yield from (Hint("renamed", side.renaming) for side in (a, b) if side.renaming)
-    by_text: dict[str, list[str]] = {}
+    by_text: dict[tuple[str, str], list[str]] = {}
     for name, pair in compared.pairs.items():
         if text := pair.taken_as or pair.unaligned:
             start = "nothing for " if pair.kind == SEQUENCE and not pair.taken_as else ""
-            by_text.setdefault(f"{start}{{names}}: {text}", []).append(name)
-    for text, names in by_text.items():
-        yield Hint("axes", compared.say(text.replace("{names}", _named(names), 1)))
+            by_text.setdefault((start, text), []).append(name)
+    for (start, text), names in by_text.items():
+        yield Hint("axes", f"{start}{_named(names)}: {text}")
     yield from _layouts(a, b, compared.pairs)
     padded = [pair.padded for pair in compared.pairs.values() if pair.padded is not None]
     if padded:

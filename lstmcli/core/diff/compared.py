@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import SEQUENCE, WEIGHTS, ArrayName
-from lstmcli.core.diff.operand import Side, shown_padding
+from lstmcli.core.diff.operand import Side, names_of, shown_padding
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask
-from lstmcli.core.model.model import Hint, join_with_and
+from lstmcli.core.model.model import Hint
 
 # Over the tolerance: h**3 of the largest h of a first step that shows a mistake in what makes it.
 # Of 60,000 random layers with i and o exchanged four agree and have an h above 0.1 (0.17 at most).
@@ -25,8 +24,8 @@ NO_SETTINGS = ("layout", "assumed", "selected", "digits", "masking")
 
 _STATE_GONE = 0.1  # an error that falls to this part of its start is dying out
 
-Facts = Mapping[str, Any] | None
-"""Findings of a pattern, for its texts."""
+Facts = Mapping[str, Any] | bool | None
+"""Whether a pattern fits, and findings for its texts."""
 
 
 class Pattern(NamedTuple):
@@ -59,16 +58,10 @@ class ComparedSides:
     first_step: int | None = None
     is_half: bool = False  # only one direction of the output of two is compared
 
-    @cached_property
+    @property
     def names(self) -> tuple[str, str]:
         """Return what messages call the sides."""
-        a, b = self.sides
-        return (a.name, b.name) if a.name != b.name else ("a", "b")
-
-    def say(self, text: str) -> str:
-        """A text with {a} and {b} put in."""
-        names = dict(zip("ab", self.names, strict=True))
-        return re.sub(r"\{([ab])\}", lambda match: names[match[1]], text)
+        return names_of(*self.sides)
 
     @property
     def differing_settings(self) -> dict[str, tuple[Any, Any]] | None:
@@ -171,12 +164,10 @@ class FirstLayer:
 
     @property
     def facts(self) -> dict[str, object]:
-        """Names for texts: the sides, some steps, and what depends on the arrays there are."""
-        names: dict[str, object] = dict(zip("ab", self.compared.names, strict=True))
-        steps = {"start": 0, "here": self.at, "before": max(self.at - 1, 0)}
-        others = self.differ("i", "g", "o")
-        names["others"] = join_with_and(others or [""])
-        return names | {key: self.name(at) for key, at in steps.items()}
+        """Names for texts: the sides, and some steps."""
+        a, b = self.compared.names
+        start, here, before = map(self.name, (0, self.at, max(self.at - 1, 0)))
+        return {"a": a, "b": b, "start": start, "here": here, "before": before}
 
     @property
     def is_conclusive(self) -> bool:

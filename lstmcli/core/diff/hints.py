@@ -8,7 +8,7 @@ coupled gates all look the same: step 0 agrees, then the two diverge.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -45,8 +45,9 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
             f"{name} {' / '.join('not set' if v is None else str(v) for v in both)}"
             for name, both in settings.items()
         ]
-        text = f"The two runs had different settings ({{a}} / {{b}}): {'; '.join(both_set)}."
-        hints.insert(0, Hint("settings_differ", compared.say(text)))
+        a, b = compared.names
+        text = f"The two runs had different settings ({a} / {b}): {'; '.join(both_set)}."
+        hints.insert(0, Hint("settings_differ", text))
     return hints
 
 
@@ -94,15 +95,15 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
         elif other := _other_name(compared, pair):
             are_states = {ArrayName.of(pair.name).base, ArrayName.of(other).base} in _STATES
             of_code = exchanged.setdefault("h_is_c" if are_states else "names_exchanged", {})
-            of_code[pair.name] = f"{pair.name} of {{b}} is {other} of {{a}}"
-    texts = {
-        found: f"{join_with_and(names)} {'agrees' if len(names) == 1 else 'agree'} {found.text}"
-        for found, names in groups.items()
-    }
-    hints = [Hint(found.code, compared.say(text)) for found, text in texts.items()]
-    for code, names in exchanged.items():
-        text = f"{', '.join(names.values())}. {_EXCHANGED[code]}"
-        hints.append(Hint(code, compared.say(text)))
+            of_code[pair.name] = f"{pair.name} of {pair.names[1]} is {other} of {pair.names[0]}"
+    hints = [
+        replace(one, seen=f"{join_with_and(names)} agree{'s' * (len(names) == 1)} {one.seen}")
+        for one, names in groups.items()
+    ]
+    hints += [
+        Hint(code, f"{', '.join(names.values())}. {_EXCHANGED[code]}")
+        for code, names in exchanged.items()
+    ]
     hints += _forget_bias(compared)
     return hints, {name for names in (*groups.values(), *exchanged.values()) for name in names}
 
@@ -150,13 +151,13 @@ def _forget_bias(compared: ComparedSides) -> Iterator[Hint]:
             constant = round(constant, 2)
         moved = Numbers(1 / (1 + np.exp(-before - constant)), b.unit)
     if constant and proves(pair, a, moved, ~pair.differs[step : step + 1]):
-        more, less = ("{a}", "{b}") if constant > 0 else ("{b}", "{a}")
+        more, less = pair.names if constant > 0 else pair.names[::-1]
         text = (
             f"At step {step} {pair.name} differs only by a constant before the sigmoid: "
             f"{more} adds {abs(constant):g} more than {less}. That is the forget bias; "
             "TF1 adds 1 at run time and does not store it."
         )
-        yield Hint("forget_bias", compared.say(text))
+        yield Hint("forget_bias", text)
 
 
 # ---- suspicions
@@ -168,7 +169,9 @@ def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
         if facts := one.facts(compared):
             return one.hint(facts)
     layer = FirstLayer.of(compared)
-    for one in _PATTERNS if layer is not None and "forget_bias" not in proved else ():
+    if layer is None or "forget_bias" in proved:
+        return None
+    for one in _PATTERNS:
         fits = layer.pair.is_dense or not one.of_units
         if fits and (facts := one.facts(layer)):
             facts = layer.facts | (facts if isinstance(facts, dict) else {})
@@ -264,19 +267,9 @@ def _same(a: Numbers, b: Numbers, test: Tolerance) -> bool:
     return enough and bool(test.agree(a, b).all())
 
 
-# Which gates differ at the first step while all others agree: what does that.
-_ACTIVATIONS = {
-    ("g",): "the activation of the candidate (tanh, relu, ...)",
-    ("i", "f", "o"): "the activation of the gates (sigmoid, or one of two hard sigmoids)",
-}
-
-
-def _one_activation(layer: FirstLayer) -> Facts:
-    differ = tuple(layer.differ("i", "f", "g", "o"))
-    if differ not in _ACTIVATIONS or not layer.agree(*(g for g in GATES if g not in differ)):
-        return None
-    verb = "differs" if len(differ) == 1 else "differ"
-    return {"gates": join_with_and(differ), "verb": verb, "cause": _ACTIVATIONS[differ]}
+def _only(differ: str, agree: str) -> Callable[[FirstLayer], Facts]:
+    """Of the gates these differ at the first step that does, and others are there and agree."""
+    return lambda it: "".join(it.differ(*GATES)) == differ and it.agree(*agree)
 
 
 def _after_first_step(layer: FirstLayer) -> Facts:
@@ -341,7 +334,7 @@ _PATTERNS = (
     ),
     Pattern(
         "suspect_forget_gate",
-        lambda it: it.first == "f" and it.agree("i", "g") and not it.differ("o"),
+        _only("f", "ig"),
         "At {here} the forget gate differs and the other gates agree.",
         f"{_FORGET_BIAS}; the activation or bias of f; the weights of f; coupled gates, f = 1 "
         f"- i; peepholes",
@@ -349,14 +342,21 @@ _PATTERNS = (
     ),
     Pattern(
         "suspect_activation",
-        _one_activation,
-        "At {here} {gates} {verb} and the other gates agree.",
-        "{cause}",
+        _only("g", "ifo"),
+        "At {here} g differs and the other gates agree.",
+        "the activation of the candidate (tanh, relu, ...)",
+        _SHARED,
+    ),
+    Pattern(
+        "suspect_activation",
+        _only("ifo", "g"),
+        "At {here} i, f and o differ and g agrees.",
+        "the activation of the gates (sigmoid, or one of two hard sigmoids)",
         _SHARED,
     ),
     Pattern(
         "suspect_cell_update",
-        lambda it: it.first == "c" and it.agree("i", "f", "g"),
+        lambda it: it.first == "c" and it.agree(*"ifg"),
         "At {here} the gates agree and c does not: c = f*c + i*g is computed differently.",
         "the initial c, or a c that is carried wrongly; a clip on c; coupled gates",
         "Ruled out: what the gates depend on, such as weights, gate order, forget bias.",
@@ -372,7 +372,7 @@ _PATTERNS = (
     Pattern(
         "suspect_recurrent_weights",
         lambda it: it.differ("i", "g", "o") and _after_first_step(it),
-        f"{_ONLY_FIRST} {{others}} of {{here}} differ too, which forget bias alone does not "
+        f"{_ONLY_FIRST} i, g or o of {{here}} differ too, which forget bias alone does not "
         "explain.",
         f"{_RECURRENT}; {_NOT_CARRIED}",
         _MADE_FIRST,

@@ -229,6 +229,11 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
     return _filled(a, b, common), _filled(b, a, common), common
 
 
+def names_of(a: Side, b: Side) -> tuple[str, str]:
+    """Return what messages call two sides."""
+    return (a.name, b.name) if a.name != b.name else ("a", "b")
+
+
 def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
     """A side whose abbreviated outputs have the shapes of the other side's arrays."""
     found: dict[str, Numbers] = {}

@@ -37,7 +37,8 @@ class Pair:
     placed: bool = False  # the axes are step, batch item and unit; else a position is an index
     backward: bool | None = False  # the last step was computed first; None: not known
     numbers: Numbering = FULL  # of the axes in the full run
-    taken_as: str = ""  # what was done to bring the sides together; {a} and {b} stand for them
+    names: tuple[str, str] = ("a", "b")  # what messages call the sides
+    taken_as: str = ""  # what was done to bring the sides together
     axes_known: bool = False  # `taken_as` names the axes of steps and sequences
     is_half: bool = False  # one side has one direction of the other's two
     unaligned: str = ""  # why the sides were not brought together

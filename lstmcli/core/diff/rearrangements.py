@@ -70,7 +70,7 @@ class Rearrangement(NamedTuple):
 
     code: str
     moves: Callable[[Pair], Iterator[Moved]]
-    text: str  # with {{a}} and {{b}} for the sides
+    text: str
 
 
 def rearranged(pair: Pair) -> Hint | None:
@@ -83,7 +83,8 @@ def rearranged(pair: Pair) -> Hint | None:
     for row in table:
         for moved in row.moves(pair):
             if proves(pair, *moved[:3]):
-                return Hint(row.code, row.text.format(**moved.facts))
+                a, b = pair.names
+                return Hint(row.code, row.text.format(a=a, b=b, **moved.facts))
     return None
 
 
@@ -174,10 +175,14 @@ def _rescaled(pair: Pair) -> Iterator[Moved]:
         factor, offset = np.median(b[usable] / a[usable]), np.median(b[usable] - a[usable])
         near = min(abs(factor - 1), 1.0)
         digits = 4 if not near > 1e-9 else 3 - int(np.floor(np.log10(near)))  # they tell it from 1
-        times = f"{{a}} is multiplied by {factor:.{digits}g}"
+        times = f"{pair.names[0]} is multiplied by {factor:.{digits}g}"
         for constant, moved, once in (
             (factor, pair.a.moved(lambda v: v * factor), times),
-            (offset, pair.a.moved(lambda v: v + offset), f"{offset:.4g} is added to {{a}}"),
+            (
+                offset,
+                pair.a.moved(lambda v: v + offset),
+                f"{offset:.4g} is added to {pair.names[0]}",
+            ),
         ):
             if np.isfinite(constant):
                 yield _moved(pair, moved, once=once)
@@ -185,7 +190,7 @@ def _rescaled(pair: Pair) -> Iterator[Moved]:
 
 def _rounded(pair: Pair) -> Iterator[Moved]:
     """All numbers of one side have few digits, as ``--digits`` writes, and the other's round so."""
-    for side, rounded, full in ((pair.a, "{a}", "{b}"), (pair.b, "{b}", "{a}")):
+    for side, rounded, full in zip((pair.a, pair.b), pair.names, pair.names[::-1], strict=True):
         values = side.values
         if side.unit is not None or values.dtype.kind != "f" or not np.isfinite(values).all():
             continue
@@ -204,14 +209,15 @@ def _shifted(pair: Pair) -> Iterator[Moved]:
         return
     late = Moved(pair.a[1:], pair.b[:-1], pair.agrees[:-1])
     early = Moved(pair.a[:-1], pair.b[1:], pair.agrees[1:])
-    for moved, behind, ahead in ((late, "{a}", "{b}"), (early, "{b}", "{a}")):
+    a, b = pair.names
+    for moved, behind, ahead in ((late, a, b), (early, b, a)):
         yield moved._replace(facts={"behind": behind, "ahead": ahead})
 
 
 def _windows(pair: Pair) -> Iterator[Moved]:
     sides, sizes = (pair.a, pair.b), (len(pair.a.values), len(pair.b.values))
     short, long = min(sizes), max(sizes)
-    part = "{a}" if sizes[0] == short else "{b}"
+    part = pair.names[sizes[0] != short]
     for start in range(long - short + 1) if short < long else ():
         cut = slice(start, start + short)
         a, b = (s[cut] if size == long else s for s, size in zip(sides, sizes, strict=True))
@@ -245,7 +251,7 @@ OF_WEIGHTS = (
     Rearrangement(
         "gates_permuted",
         _blocks,
-        "once the four blocks of {{a}} along axis {axis} are put in the order {blocks}: the sides "
+        "once the four blocks of {a} along axis {axis} are put in the order {blocks}: the sides "
         "store the gates in different orders.",
     ),
 )
@@ -260,7 +266,7 @@ OF_PLACED = (
     Rearrangement(
         "units_permuted",
         _permuted(2),
-        "once the units of {{a}} are put in another order ({order}): the rows or columns of the "
+        "once the units of {a} are put in another order ({order}): the rows or columns of the "
         "weights were permuted on one side.",
     ),
     Rearrangement(
@@ -275,7 +281,7 @@ OF_STEPS = (
     Rearrangement(
         "time_flipped",
         _of_a(lambda v: v[::-1]),
-        "once time is reversed: the first step of {{a}} is the last of {{b}}. One side ran "
+        "once time is reversed: the first step of {a} is the last of {b}. One side ran "
         "backwards over the sequence, or did not turn its outputs back.",
     ),
     Rearrangement(
@@ -287,7 +293,7 @@ OF_STEPS = (
     Rearrangement(
         "axes_permuted",
         _orders_of_axes,
-        "once the axes of {{a}} are put in another order: they are ({axes}), as where the units "
+        "once the axes of {a} are put in another order: they are ({axes}), as where the units "
         "come first in MATLAB or Julia. The last axis has to be that of the units.",
     ),
     Rearrangement(
@@ -303,7 +309,7 @@ OF_STEPS = (
     Rearrangement(
         "batch_permuted",
         _permuted(1),
-        "once the sequences of {{a}} are put in another order ({order}).",
+        "once the sequences of {a} are put in another order ({order}).",
     ),
     Rearrangement(
         "shifted_by_one",
