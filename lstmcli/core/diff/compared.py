@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import SEQUENCE, WEIGHTS, ArrayName
+from lstmcli.core.diff.array_name import SEQUENCE, ArrayName
 from lstmcli.core.diff.operand import Side, names_of, shown_padding
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask
@@ -98,18 +98,6 @@ class ComparedSides:
         shapes = [side.arrays[name].shape for side in self.sides]
         is_sequence = ArrayName.of(name).kind == SEQUENCE
         return is_sequence and any(len(shape) == 3 and min(shape[:2]) > 1 for shape in shapes)
-
-    @property
-    def rows_assumed(self) -> bool:
-        """The same of two axes: (T, H) may be (B, H), as only the settings of a run tell it."""
-        name = self.first_array or ""
-        return ArrayName.of(name).kind != WEIGHTS and all(
-            side.settings is None
-            and side.layout in (None, "steps")
-            and side.arrays[name].ndim == 2
-            and len(side.arrays[name]) > 1
-            for side in self.sides
-        )
 
 
 @dataclass(frozen=True, eq=False)

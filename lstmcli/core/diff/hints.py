@@ -79,30 +79,28 @@ def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
 
 _CONCATENATED = {"concat", "concat_swapped"}  # merges that keep the output of each direction
 _STATES = ({"h", "c"}, {"final_h", "final_c"})
-_EXCHANGED = {
-    "h_is_c": "One side returns or reads (c, h), the other (h, c).",
-    "names_exchanged": "The two sides give the same numbers different names.",
-}
+_H_IS_C = Hint("h_is_c", "One side returns or reads (c, h), the other (h, c).")
+_EXCHANGED = Hint("names_exchanged", "The two sides give the same numbers different names.")
 
 
 def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
     """Return what rearranging proves, and the arrays that are explained by it."""
     groups: dict[Hint, list[str]] = {}  # one hint for h, c and all gates, not seven
-    exchanged: dict[str, dict[str, str]] = {}
+    exchanged: dict[Hint, dict[str, str]] = {}
     for pair in compared.differing:
         if found := _nan_in_both(pair) or rearranged(pair):
             groups.setdefault(found, []).append(pair.name)
         elif other := _other_name(compared, pair):
             are_states = {ArrayName.of(pair.name).base, ArrayName.of(other).base} in _STATES
-            of_code = exchanged.setdefault("h_is_c" if are_states else "names_exchanged", {})
-            of_code[pair.name] = f"{pair.name} of {pair.names[1]} is {other} of {pair.names[0]}"
+            names = exchanged.setdefault(_H_IS_C if are_states else _EXCHANGED, {})
+            names[pair.name] = f"{pair.name} of {pair.names[1]} is {other} of {pair.names[0]}"
     hints = [
         replace(one, seen=f"{join_with_and(names)} agree{'s' * (len(names) == 1)} {one.seen}")
         for one, names in groups.items()
     ]
     hints += [
-        Hint(code, f"{', '.join(names.values())}. {_EXCHANGED[code]}")
-        for code, names in exchanged.items()
+        replace(one, seen=f"{', '.join(texts.values())}. {one.seen}")
+        for one, texts in exchanged.items()
     ]
     hints += _forget_bias(compared)
     return hints, {name for names in (*groups.values(), *exchanged.values()) for name in names}
@@ -178,23 +176,13 @@ def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
             found = one.hint(facts)
             found = replace(found, seen=found.seen[:1].upper() + found.seen[1:])
             if compared.axes_assumed:  # steps that may be items of the batch exclude nothing
-                return replace(found, seen=f"{_ASSUMED} {found.seen}", excluded=_OF_BATCH)
-            may_exclude = _may_exclude(layer, one) and (layer.shows_all or not one.if_large)
+                return replace(found, excluded=_OF_BATCH)
+            may_exclude = not compared.both_ways and (layer.shows_all or not one.if_large)
             return replace(found, excluded=found.excluded * may_exclude)
     return None
 
 
 # ---- what is seen of the first step that differs
-
-
-def _may_exclude(layer: FirstLayer, one: Pattern) -> bool:
-    """Return whether the first step that differs is for certain where the row says it is."""
-    if layer.compared.both_ways or (layer.at == 0 and layer.compared.rows_assumed):
-        return False
-    if layer.pair.backward is not None or layer.at != 0:
-        return True
-    last_may_agree = layer.pair.numbers[0] or not layer.wrong[layer.first][-1]
-    return not (one.code == "suspect_initial_state" or last_may_agree)
 
 
 def _of_sequences(layer: FirstLayer) -> Facts:
@@ -291,7 +279,7 @@ def _at_once(layer: FirstLayer) -> Facts:
         listed = assumed if isinstance(assumed, list | tuple) else ()
         if any(str(one).startswith("layout") for one in listed):
             causes += [f"the layout that was assumed for {{{side_name}}}"]
-    return {"more": causes + ["any setting, if the rows are sequences"] * compared.rows_assumed}
+    return {"more": causes}
 
 
 # ---- in words
@@ -307,7 +295,6 @@ _MADE_FIRST = (
     "the activations of i, g and o."
 )
 
-_ASSUMED = "Steps are taken to be the first axis, which no file specifies."
 _OF_BATCH = "If the first axis is the batch, any setting may be the cause: use --layout batch."
 
 _PATTERNS = (
@@ -409,8 +396,8 @@ _PATTERNS = (
         "{start} differs already.",
         "gate order; kernel: transposed, h before x; bias: missing, doubled; activations; "
         "the direction of time; the initial state",
-        "From a zero state {start} of a single direction does not depend on the forget gate or the "
-        "recurrent weights, so these cannot be the only cause.",
+        "The first step from a zero state depends on neither the forget gate nor the recurrent "
+        "weights: if {start} is that, these are not the only cause.",
     ),
 )
 """Tried from top to bottom; the first that fits is reported."""
