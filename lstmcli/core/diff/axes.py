@@ -84,9 +84,6 @@ def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
     return replace(pair, a=pair.a.moved(zeroed), b=pair.b.moved(zeroed), padded=padded)
 
 
-_EXCHANGED = {"batch": ("time", "steps, batch"), "time": ("batch", "batch, steps")}
-
-
 def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
     """Both sides as (T, B, H) by their layouts; last states of several cells by their axes."""
     a, b = pair.a, pair.b
@@ -97,14 +94,6 @@ def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
         a, b = (x.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1])) for x in (a, b))
         return replace(pair, a=a, b=b, placed=True)
     layouts = [side.layout for side in sides]
-    for n, silent in enumerate((a, b)):  # that has all steps of the run the other is a part of
-        steps, said = sides[1 - n].numbering.of_steps, layouts[1 - n]
-        if layouts[n] is None and said in _EXCHANGED and silent.ndim == 3:
-            as_said, if_not = silent.shape[1::-1] if said == "batch" else silent.shape[:2]
-            if as_said != steps == if_not:
-                layouts[n], lead = _EXCHANGED[said]
-                text = f"{pair.names[n]} is interpreted as ({lead}, units), with the {steps} steps"
-                pair = replace(pair, taken_as=f"{text} as the run has", axes_known=True)
     axes = (2, 1) if "batch" in layouts else (1, 2)
     axis = next((n for n in axes if a.shape[n:-1][:1] == b.shape[n:-1][:1] == (2,)), None)
     if a.ndim == b.ndim == 4 and not a.shape[0] == b.shape[0] == 1 and axis is not None:
@@ -313,8 +302,9 @@ class _Unlike:
 
     def _lying(self, n: int, run: RunShape) -> Iterator[Arrangement]:
         """How a side may lie on a run by its layout: all of it, a step, a sequence, a direction."""
-        steps, items = map(_among, self.choices[:2], run[:2])
-        steps = [run.steps - 1] if steps is None else steps
+        chosen, items = map(_among, self.choices[:2], run[:2])
+        in_file = None if self.is_state else self.sides[n].numbering.steps
+        steps = None if in_file is not None else [run.steps - 1] if chosen is None else chosen
         shape, said = self.arrays[n].shape, self.said[n]
         usual = "batch" if (said or self.said[1 - n]) == "batch" else "time"
         listed = arrangements(shape, run._replace(layout=usual), steps, items)
@@ -325,6 +315,7 @@ class _Unlike:
                 (one.order == "C" and not one.units_first and one.units.is_all)
                 and (one.sequences.is_all or "b" not in one.axes)
                 and ((row and of_one) or self._has_units(n, one))
+                and (in_file is None or [*range(run.steps)[one.steps.indices]] == [*in_file])
                 and _fits_layout(one, shape, said)
             ):
                 yield one

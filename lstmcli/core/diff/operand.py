@@ -79,7 +79,7 @@ class Side:
 
     def indices(self, name: str, axis: int, size: int) -> Indices | None:
         """Which of the run's steps, batch items or units an array has; None: not known."""
-        steps, batch, columns, _ = self.numbering
+        steps, batch, columns = self.numbering
         of_axis = (steps, batch, columns.get(name))[axis]
         return of_axis if of_axis is not None and 0 < len(of_axis) == size else None
 

@@ -294,7 +294,7 @@ OF_STEPS = (
         "axes_permuted",
         _orders_of_axes,
         "once the axes of {a} are put in another order: they are ({axes}), as where the units "
-        "come first in MATLAB or Julia. The last axis has to be that of the units.",
+        "come first in MATLAB or Julia.",
     ),
     Rearrangement(
         "reshaped",

@@ -76,8 +76,7 @@ def _not_a_number(compared: ComparedSides) -> Facts:
         side = compared.names[not (nan[0] & ~nan[1])[at].any()]
         step = pair.numbers_of((len(steps) - 1 - at if pair.backward else at, 0, 0))[0]
         where = f" from step {step} on" if steps[at:].all() else f", first at step {step}"
-        kept = " Once in the state, a NaN stays." * bool(steps[at:].all())
-        return {"name": pair.name, "side": side, "step": step, "where": where, "kept": kept}
+        return {"name": pair.name, "side": side, "step": step, "where": where}
     return None
 
 
@@ -133,12 +132,7 @@ def _noise(compared: ComparedSides) -> Facts:
         if ratio is None or not NOISE_SNR <= ratio < np.inf or not (is_small or first.any()):
             return None
         ratios.append(ratio)
-    several = any(pair.stepwise and len(pair.a.values) > 1 for pair in compared.differing)
-    return {
-        "ratio": f"{min(ratios):.0f}",
-        "least": f"{NOISE_SNR:.0f}",
-        "faded": "a state that was lost some steps before" * (not several),
-    }
+    return {"ratio": f"{min(ratios):.0f}"}
 
 
 NUMBERS = (
@@ -151,7 +145,7 @@ NUMBERS = (
     Pattern(
         "suspect_nan",
         _not_a_number,
-        "{name} of {side} is NaN{where}, and the other side is not.{kept}",
+        "{name} of {side} is NaN{where}, and the other side is not.",
         "inputs or weights that are not finite; an overflow at or before step {step} (the "
         "largest float16 is 65504)",
     ),
@@ -167,9 +161,9 @@ NUMBERS = (
         "suspect_noise",
         _noise,
         "Values differ slightly (SNR {ratio} dB). A wrong gate order, transpose or direction "
-        "usually gives less than {least} dB (measured on random networks), so a loss of precision "
-        "is more likely.",
-        "{faded}; weights or states of lower precision (int8, float16, bfloat16); inputs that are "
+        f"usually gives less than {NOISE_SNR:.0f} dB (measured on random networks), so a loss of "
+        "precision is more likely.",
+        "weights or states of lower precision (int8, float16, bfloat16); inputs that are "
         "scaled differently; an approximated tanh or sigmoid, or a hard sigmoid; weights of "
         "another training step; a small initial state, dropout or noise; in a cell with peepholes, "
         "those that read another c",
