@@ -228,9 +228,7 @@ def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> 
     for name in only:
         if not any(name in (member, member.rpartition(".")[2]) for member in common):
             near = did_you_mean(name, [*common, *filter(None, in_files)])
-            renamed = [f"  {side.renaming}." for side in (a, b) if side.renaming]
-            found = f"both sides contain {', '.join(common)}.{near}"
-            raise UserError(found, *renamed, about={"only": name})
+            raise UserError(f"both sides contain {', '.join(common)}.{near}", about={"only": name})
     return [m for m in common if m in only or m.rpartition(".")[2] in only]
 
 
@@ -278,13 +276,11 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
     """Return whether an array's last step was computed first; None if no side tells it."""
     known = []
     for settings in (side.settings for side in (a, b) if side.settings is not None):
-        reverse, go_backwards, flip_output = (  # a file may have anything there
-            settings.get(f"{name.prefix}.{setting}", settings.get(setting)) is True
-            for setting in ("reverse", "go_backwards", "flip_output")
-        )
+        keys = ("reverse", "go_backwards", "flip_output")  # a file may have anything there
+        given = [settings.get(f"{name.prefix}.{key}", settings.get(key)) is True for key in keys]
         if name.backward:
-            reverse = settings.get(f"{name.prefix}.reverse") is not False
-        known.append(bool(StepOrder.of(reverse, go_backwards, flip_output).outputs_reversed))
+            given[0] = settings.get(f"{name.prefix}.reverse") is not False
+        known.append(bool(StepOrder.of(*given).outputs_reversed))
     if known or name.backward:
         return all(known)
     return False if name.prefix else None
