@@ -122,28 +122,28 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> tuple[Pair, 
     left = [*choices]
     for axis, choice in enumerate(choices if pair.placed else ()):
         sizes = [array.shape[axis] for array in (pair.a, pair.b)]
-        of_files = [
+        known = [
             side.indices(pair.name, axis, size) if pair.kind != FINAL or axis == 1 else None
             for side, size in zip(sides, sizes, strict=True)
         ]
-        short = sizes.index(min(sizes))
-        may_be_all = sizes[0] != sizes[1] and sides[short].settings is None
-        both = _indices(of_files, sizes, _among(choice, max(sizes)) if may_be_all else None)
-        if both is None:
-            continue
+        short, chosen = sizes.index(min(sizes)), _among(choice, max(sizes)) or ()
+        is_chosen = known == [None, None] and sides[short].settings is None
+        if is_chosen and len(chosen) == min(sizes) < max(sizes):
+            known[short] = chosen
+        both = [*map(_indices, known, known[::-1], sizes)]
         parts = [
             (n, AXES[axis], ours)
-            for n, ours in enumerate(both)
-            if of_files[n] is not None
-            if not (counts_from_0(ours) and ours[-1] >= both[1 - n][-1])
+            for n, (ours, theirs) in enumerate(zip(both, both[::-1], strict=True))
+            if known[n] is not None and len(theirs)
+            if not (counts_from_0(ours) and ours[-1] >= theirs[-1])
         ]
-        if choice is not None and of_files == [None, None]:
+        if not parts:
+            continue
+        if is_chosen and choice is not None:
             one, other = pair.names[::-1] if short else pair.names
             text = f"{one} is interpreted as {choice.option} {choice.text} of {other}"
             pair = replace(pair, taken_as="; ".join(filter(None, [pair.taken_as, text])))
             left[axis], parts = None, []
-        elif not parts:
-            continue
         common = np.intersect1d(both[0], both[1]).tolist()
         if not common:
             one, other = map(format_indices, both)
@@ -158,25 +158,15 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> tuple[Pair, 
     return pair, tuple(left)
 
 
-def _indices(
-    of_files: Sequence[Indices | None], sizes: Sequence[int], selected: Indices | None
-) -> list[Indices] | None:
-    """Tell what each side contains of an axis; None if neither its file nor the selection tells it.
+def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices:
+    """Tell what a side contains of an axis; nothing if no file tells it.
 
     A side that does not tell counts from 0, if it is then long enough to contain all of the
-    other's; if it has just as many, it has the other's, or what is selected of the longer one.
+    other's; if it has just as many, it has the other's.
     """
-    found: list[Indices] = []
-    for ours, theirs, size in zip(of_files, of_files[::-1], sizes, strict=True):
-        if ours is None and theirs is not None:
-            ours = range(size) if theirs[-1] < size else theirs if size == len(theirs) else None
-        elif ours is None and selected:
-            all_of_it = range(size) if size == max(sizes) else None
-            ours = selected if len(selected) == size < max(sizes) else all_of_it
-        if ours is None:
-            return None
-        found.append(ours)
-    return found
+    if ours is not None or theirs is None:
+        return ours or ()
+    return range(size) if theirs[-1] < size else theirs if size == len(theirs) else ()
 
 
 def _selected(pair: Pair, choices: Choices) -> Pair:
