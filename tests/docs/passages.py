@@ -113,7 +113,7 @@ def _type(member: Schema) -> str:
 
 
 PACKAGE = Path(lstmcli.__file__).parent  # installed, where the checkout has none
-WITH_CODES = {"Hint", "remark", "Remark", "Pattern", "NumberPattern", "Rearrangement"}
+WITH_CODES = {"Hint", "remark", "Remark", "Pattern"}
 """What is made with a code as its first argument."""
 
 

@@ -262,7 +262,6 @@ def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
             raise UserError(
                 f"{side.name} is printed text, whose hidden digits make a distance in ULPs "
                 "meaningless.",
-                "  Files that contain every digit can be compared in ULPs.",
                 try_=[Try({"atol": ...}), Try({"rtol": ...})],
             )
         for name in names:
@@ -272,8 +271,8 @@ def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
                 raise UserError(f"{side.name} is empty: {text}")
 
 
-def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
-    """Return whether an array's last step was computed first; None if no side tells it."""
+def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
+    """Return whether an array's last step was computed first."""
     known = []
     for settings in (side.settings for side in (a, b) if side.settings is not None):
         keys = ("reverse", "go_backwards", "flip_output")  # a file may have anything there
@@ -281,9 +280,7 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
         if name.backward:
             given[0] = settings.get(f"{name.prefix}.reverse") is not False
         known.append(bool(StepOrder.of(*given).outputs_reversed))
-    if known or name.backward:
-        return all(known)
-    return False if name.prefix else None
+    return all(known) and bool(known or name.backward)
 
 
 def _named(names: Sequence[str]) -> str:

@@ -29,12 +29,12 @@ Facts = Mapping[str, Any] | bool | None
 
 
 class Pattern(NamedTuple):
-    """A row of a table of suspicions: what is seen, what may cause it, and what is ruled out."""
+    """A row of a table of hints: what is seen, what may cause it, and what is ruled out."""
 
     code: str
-    facts: Callable[[Any], Any]  # of the two sides, or of the layer that differs first
+    facts: Callable[[Any], Any]  # of the two sides, the layer that differs first, or a pair
     seen: str
-    causes: str  # possible ones, the likeliest first, between semicolons
+    causes: str = ""  # possible ones, the likeliest first, between semicolons
     excludes: str = ""
     of_units: bool = True  # only where most units of a row differ, as what acts in the cell does
     if_large: bool = False  # excludes only where h of the steps before is large enough

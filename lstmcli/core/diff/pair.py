@@ -35,7 +35,7 @@ class Pair:
     b: Numbers
     tolerance: Tolerance
     placed: bool = False  # the axes are step, batch item and unit; else a position is an index
-    backward: bool | None = False  # the last step was computed first; None: not known
+    backward: bool = False  # the last step was computed first
     numbers: Numbering = FULL  # of the axes in the full run
     names: tuple[str, str] = ("a", "b")  # what messages call the sides
     taken_as: str = ""  # what was done to bring the sides together

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
+from lstmcli.core.diff.compared import Pattern
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, last_places, widened
 from lstmcli.core.model.arrays import Array
@@ -65,26 +66,21 @@ class Moved(NamedTuple):
     facts: Mapping[str, Any] = {}
 
 
-class Rearrangement(NamedTuple):
-    """A row of the table: the text goes on after "h agrees" or "h and c agree"."""
-
-    code: str
-    moves: Callable[[Pair], Iterator[Moved]]
-    text: str
-
-
 def rearranged(pair: Pair) -> Hint | None:
-    """The first rearrangement under which a pair that differs is equal."""
+    """The first rearrangement under which a pair that differs is equal.
+
+    The text goes on after "h agrees" or "h and c agree".
+    """
     if pair.numbers_agree or not pair.a.values.size or not pair.b.values.size:
         return None
-    table: tuple[Rearrangement, ...] = OF_STEPS if pair.stepwise else OF_PLACED
+    table: tuple[Pattern, ...] = OF_STEPS if pair.stepwise else OF_PLACED
     if not pair.placed:
         table = OF_WEIGHTS if pair.kind == WEIGHTS else ()
     for row in table:
-        for moved in row.moves(pair):
+        for moved in row.facts(pair):
             if proves(pair, *moved[:3]):
                 a, b = pair.names
-                return Hint(row.code, row.text.format(a=a, b=b, **moved.facts))
+                return Hint(row.code, row.seen.format(a=a, b=b, **moved.facts))
     return None
 
 
@@ -238,17 +234,17 @@ def _blocks(pair: Pair) -> Iterator[Moved]:
 
 # ---- in words
 
-_ROUNDED = Rearrangement(
+_ROUNDED = Pattern(
     "rounded", _rounded, "once {full} is rounded to {places}, as all of {rounded} are."
 )
 OF_WEIGHTS = (
     _ROUNDED,
-    Rearrangement(
+    Pattern(
         "transposed",
         _of_a(np.transpose),
         "once one of them is transposed.",
     ),
-    Rearrangement(
+    Pattern(
         "gates_permuted",
         _blocks,
         "once the four blocks of {a} along axis {axis} are put in the order {blocks}: the sides "
@@ -257,19 +253,19 @@ OF_WEIGHTS = (
 )
 OF_PLACED = (
     _ROUNDED,
-    Rearrangement(
+    Pattern(
         "halves_exchanged",
         _halves,
         "once the first and the second half of the units change places: the forward and the "
         "backward direction were joined in the other order.",
     ),
-    Rearrangement(
+    Pattern(
         "units_permuted",
         _permuted(2),
         "once the units of {a} are put in another order ({order}): the rows or columns of the "
         "weights were permuted on one side.",
     ),
-    Rearrangement(
+    Pattern(
         "rescaled",
         _rescaled,
         "once {once}. One side may be what comes after the LSTM: a scale, dropout, a "
@@ -278,25 +274,25 @@ OF_PLACED = (
 )
 # Simple before general: a full turn before half of one, exchanged halves before any order.
 OF_STEPS = (
-    Rearrangement(
+    Pattern(
         "time_flipped",
         _of_a(lambda v: v[::-1]),
         "once time is reversed: the first step of {a} is the last of {b}. One side ran "
         "backwards over the sequence, or did not turn its outputs back.",
     ),
-    Rearrangement(
+    Pattern(
         "axes_swapped",
         _of_a(lambda v: v.swapaxes(0, 1)),
         "once the step and the batch axis of one side are swapped: one side is (steps, batch, "
         "units), the other (batch, steps, units). Look for batch_first, time_major or --layout.",
     ),
-    Rearrangement(
+    Pattern(
         "axes_permuted",
         _orders_of_axes,
         "once the axes of {a} are put in another order: they are ({axes}), as where the units "
         "come first in MATLAB or Julia.",
     ),
-    Rearrangement(
+    Pattern(
         "reshaped",
         _of_a(
             lambda v: v.swapaxes(0, 1).reshape(v.shape),
@@ -306,19 +302,19 @@ OF_STEPS = (
         "number by number in the order of memory, not of the axes: one side was reshaped where the "
         "step and batch axes had to be transposed.",
     ),
-    Rearrangement(
+    Pattern(
         "batch_permuted",
         _permuted(1),
         "once the sequences of {a} are put in another order ({order}).",
     ),
-    Rearrangement(
+    Pattern(
         "shifted_by_one",
         _shifted,
         "once shifted by one step: step 1 of {behind} is step 0 of {ahead}, and so on. Step 0 of "
         "{behind}, which may be the state before the first one, is missing in {ahead}.",
     ),
-    Rearrangement("part_of_steps", _windows, "once {part} is interpreted as {where}{typed}."),
-    Rearrangement(
+    Pattern("part_of_steps", _windows, "once {part} is interpreted as {where}{typed}."),
+    Pattern(
         "half_flipped",
         _one_half,
         "once the {which} half of the units is reversed in time: it contains the backward "

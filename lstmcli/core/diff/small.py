@@ -155,7 +155,6 @@ NUMBERS = (
         "{what} by at most {size} of the largest value. That is the size of {name} rounding{seen}. "
         "If one side was computed or stored in {name}, this is not an error: allow for it with "
         "--rtol and --atol.",
-        "",
     ),
     Pattern(
         "suspect_noise",
