@@ -109,6 +109,7 @@ class FirstLayer:
     first: str  # the array of the first divergence: z, a gate, c or h
     at: int  # its step, counted in the order of computation
     pair: Pair  # that array
+    steps: int  # that are compared
 
     @classmethod
     def of(cls, compared: ComparedSides) -> FirstLayer | None:
@@ -124,12 +125,7 @@ class FirstLayer:
             if (part := ArrayName.of(pair.name)).prefix == name.prefix
         }
         at = steps - 1 - compared.first_step if first.backward else compared.first_step
-        return cls(compared, pairs, name.base, at, first.as_computed)
-
-    @property
-    def steps(self) -> int:
-        """Return how many steps are compared."""
-        return len(self.pair.a.values)
+        return cls(compared, pairs, name.base, at, first.as_computed, steps)
 
     @cached_property
     def wrong(self) -> dict[str, Mask]:

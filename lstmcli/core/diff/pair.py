@@ -67,16 +67,12 @@ class Pair:
         axes = zip_longest(index, self.numbers[: len(index)])
         return tuple(n if numbers is None else numbers[n] for n, numbers in axes)
 
-    def in_order(self, by_step: Array) -> Array:
-        """Steps as computed, not as stored."""
-        return by_step[::-1] if self.backward else by_step
-
     @property
     def as_computed(self) -> Pair:
         """The pair with the steps in the order in which they were computed."""
-        in_order = self.in_order
-        padded = None if self.padded is None else in_order(self.padded)
-        return replace(self, a=self.a.moved(in_order), b=self.b.moved(in_order), padded=padded)
+        order = slice(None, None, -1 if self.backward and self.stepwise else 1)
+        padded = None if self.padded is None else self.padded[order]
+        return replace(self, a=self.a[order], b=self.b[order], padded=padded)
 
     @cached_property
     def agrees(self) -> Mask | None:

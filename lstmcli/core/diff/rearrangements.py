@@ -171,17 +171,13 @@ def _rescaled(pair: Pair) -> Iterator[Moved]:
         factor, offset = np.median(b[usable] / a[usable]), np.median(b[usable] - a[usable])
         near = min(abs(factor - 1), 1.0)
         digits = 4 if not near > 1e-9 else 3 - int(np.floor(np.log10(near)))  # they tell it from 1
-        times = f"{pair.names[0]} is multiplied by {factor:.{digits}g}"
-        for constant, moved, once in (
-            (factor, pair.a.moved(lambda v: v * factor), times),
-            (
-                offset,
-                pair.a.moved(lambda v: v + offset),
-                f"{offset:.4g} is added to {pair.names[0]}",
-            ),
-        ):
-            if np.isfinite(constant):
-                yield _moved(pair, moved, once=once)
+        name = pair.names[0]
+        if np.isfinite(factor):
+            times = f"{name} is multiplied by {factor:.{digits}g}"
+            yield _moved(pair, pair.a.moved(lambda v: v * factor), once=times)
+        if np.isfinite(offset):
+            plus = f"{offset:.4g} is added to {name}"
+            yield _moved(pair, pair.a.moved(lambda v: v + offset), once=plus)
 
 
 def _rounded(pair: Pair) -> Iterator[Moved]:
@@ -203,11 +199,9 @@ def _rounded(pair: Pair) -> Iterator[Moved]:
 def _shifted(pair: Pair) -> Iterator[Moved]:
     if pair.agrees is None or len(pair.a.values) < 2:
         return
-    late = Moved(pair.a[1:], pair.b[:-1], pair.agrees[:-1])
-    early = Moved(pair.a[:-1], pair.b[1:], pair.agrees[1:])
     a, b = pair.names
-    for moved, behind, ahead in ((late, a, b), (early, b, a)):
-        yield moved._replace(facts={"behind": behind, "ahead": ahead})
+    yield Moved(pair.a[1:], pair.b[:-1], pair.agrees[:-1], {"behind": a, "ahead": b})
+    yield Moved(pair.a[:-1], pair.b[1:], pair.agrees[1:], {"behind": b, "ahead": a})
 
 
 def _windows(pair: Pair) -> Iterator[Moved]:

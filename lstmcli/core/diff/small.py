@@ -65,12 +65,12 @@ def _odd_numbers(compared: ComparedSides) -> Facts:
 
 
 def _not_a_number(compared: ComparedSides) -> Facts:
-    for pair in compared.differing:
+    for pair in (pair.as_computed for pair in compared.differing):
         if not pair.stepwise or pair.agrees is None:
             continue
-        nan = [pair.in_order(np.isnan(side.values)) for side in (pair.a, pair.b)]
+        nan = [np.isnan(side.values) for side in (pair.a, pair.b)]
         steps: Mask = np.any(nan[0] != nan[1], axis=(1, 2))  # (T,)
-        at = int(pair.in_order(pair.differs).any(axis=(1, 2)).argmax())
+        at = int(pair.differs.any(axis=(1, 2)).argmax())
         if not steps[at]:
             continue
         side = compared.names[not (nan[0] & ~nan[1])[at].any()]
@@ -110,7 +110,7 @@ def _at_the_start(pair: Pair) -> bool:
     """Tell whether the first step has its share of the largest error, or there is only one step."""
     if not pair.stepwise or len(pair.a.values) == 1:
         return True
-    errors = pair.in_order(pair.errors.max(axis=(1, 2)))
+    errors = pair.as_computed.errors.max(axis=(1, 2))
     return bool(errors[0] >= _ROUNDING_START * errors.max())
 
 
@@ -128,7 +128,7 @@ def _noise(compared: ComparedSides) -> Facts:
         if pair.agrees is None or (pair.differs.mean() < _NOISE_SHARE and not is_small):
             return None
         ratio = similarity(pair)[1]
-        first = pair.in_order(pair.differs)[:1] if pair.stepwise else pair.differs
+        first = pair.as_computed.differs[:1] if pair.stepwise else pair.differs
         if ratio is None or not NOISE_SNR <= ratio < np.inf or not (is_small or first.any()):
             return None
         ratios.append(ratio)
