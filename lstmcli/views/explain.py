@@ -79,10 +79,12 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
         texts = [text for _, text in of_name]
         lines = bulleted if len(texts) > 1 else labelled_lines
         sheet.extend(lines(name, texts, width, style, INDENT))
-    if e.command:
-        sheet.extend(labelled_command("reproduce", e.command, INDENT))
-    if e.next:
-        sheet.extend(labelled_command("next", e.next, INDENT))
+    commands = {"reproduce": e.command, "next": e.next}
+    if e.arrays:  # next writes the file that an edit of the command takes
+        commands = {"first": e.next, "reproduce": e.command}
+    for name, command in commands.items():
+        if command:
+            sheet.extend(labelled_command(name, command, INDENT))
     return sheet
 
 
@@ -166,10 +168,11 @@ def _agreeing(v: Agreement) -> str:
 
 def _changes(e: Explanation, width: Width) -> Sheet:
     """One row per change; what is assumed, and who uses it, is below where it does not fit."""
+    heading = "change" if e.edits else "setting"
     rows = [(r.setting, r.assumed, r.fits, r.used_by) for r in e.rows]
     setting, assumed, found, used_by = zip(*rows, strict=True)
     columns = [
-        Column("setting", setting, "bold", left=True),
+        Column(heading, setting, "bold", left=True),
         Column("assumed", assumed, left=True, rank=1),
         Column("found", found, AGREES, left=True),
         Column(USED_BY, used_by, left=True, rank=2),
@@ -226,10 +229,13 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "assumed", f"{e.taken}."
     for remark in e.remarks:
         is_above = remark.code in AGREEMENT or remark in _not_finite(e)
-        if not is_above and remark.text != _ran_otherwise(e):
+        if remark.code == "edit_code":
+            yield "mistake", remark.facts["line"]
+            yield "correct", remark.facts["mend"]
+        elif not is_above and remark.text != _ran_otherwise(e):
             yield "note", remark.text
     if e.verdict in EXPLAINED and (lines := [row.mend for row in e.rows if row.mend]):
-        yield "in code", "; ".join(dict.fromkeys(lines))
+        yield "correct", "; ".join(dict.fromkeys(lines))
     if e.hidden:
         yield hidden_label(e), e.hidden
     if e.like:
@@ -295,7 +301,7 @@ def markdown(e: Explanation, expected: str) -> str:
     lines += [line for text in details(e, expected) for line in (text, "")]
     if e.rows:
         lines += _markdown_table(
-            ("setting", "assumed", "found", USED_BY),
+            ("change" if e.edits else "setting", "assumed", "found", USED_BY),
             [(r.setting, r.assumed, r.fits, r.used_by) for r in e.rows],
         )
     if e.verdict in ("none", "unproven") and e.nearest:
