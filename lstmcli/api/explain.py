@@ -305,7 +305,7 @@ def _refuse_not_finite(job: Job) -> None:
         if (array := getattr(cell, tensor)) is not None
     }
     states = job.inputs.initial_state
-    arrays |= {f"the initial {name}": (state, ()) for name, state in states.items()}
+    arrays |= {f"the initial {name}": (np.asarray(h), ()) for name, h in states.items()}
     x = np.asarray(job.inputs.x)
     if not np.isfinite(x).all() and (plan := job.plan()).valid is not None:
         x = np.where(from_time_major(plan.valid[..., None], plan.layout), x, 0)
