@@ -27,10 +27,6 @@ MOST_PARTS = 1 << 17  # nodes, tensors and inputs in all; those of a function co
 
 STANDARD = ("", "ai.onnx")
 NESTING = ("If", "Loop", "Scan", "SequenceMap")  # operators with graphs in their attributes
-VALUES = {  # AttributeProto.AttributeType -> the field of the value
-    1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 6: "floats", 7: "ints", 8: "strings", 10: "graphs",
-}  # fmt: skip
-REPEATED = ("floats", "ints", "strings", "graphs")
 
 
 class Node:
@@ -59,20 +55,8 @@ def _attributes(protos: Iterable[Any], call_attributes: Mapping[str, Any]) -> di
             if proto.ref_attr_name in call_attributes:
                 found[name] = call_attributes[proto.ref_attr_name]
         else:
-            found[name] = _value(proto)
+            found[name] = import_module("onnx").helper.get_attribute_value(proto)
     return found
-
-
-def _value(proto: Any) -> Any:
-    """An attribute's value; if the file declares no type, that of the first field that it has."""
-    fields = [VALUES[proto.type]] if proto.type in VALUES else VALUES.values()
-    for name in fields:
-        value = getattr(proto, name)
-        if name in REPEATED and (value or proto.type):
-            return list(value)
-        if name not in REPEATED and (proto.type or proto.HasField(name)):
-            return value
-    return None
 
 
 # ---- scopes
