@@ -29,10 +29,6 @@ from lstmcli.formats.wire import pickle as pickles
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = "data.pkl"
-DISTRIBUTED = (
-    "a distributed checkpoint. Make it one file: "
-    "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pt"
-)
 PACKED = re.compile(r"(?:(.*)\.)?(?:_all_weight_values\.\d+\.param|_packed_weight_[ih]h)(?:\.|$)")
 QUANTISED = re.compile(r"torch\.(?:ao\.)?nn\.quantized\.dynamic\..*LSTM(?:Cell)?")
 
@@ -65,8 +61,6 @@ def named(source: Opened, format: str, tree: Tree) -> Document:
         raise UserError(f"{source.source}: {quantised}")
     if not tree.leaves:
         kind = str(next(iter(tree.groups.values()), {}).get("class", ""))
-        if kind.startswith("torch.distributed.checkpoint."):
-            raise UserError(f"{source.source} is part of {DISTRIBUTED}")
         kind = f", but a {kind}" if kind else ""
         why = (f"  {remark}" for remark in tree.remarks)
         raise UserError(f"{source.source} contains no tensors that can be read{kind}.", *why)
