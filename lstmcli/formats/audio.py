@@ -84,8 +84,7 @@ def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
         raise UserError(f"{file.source} is a GuitarML model of {cells!a} cells, not an LSTM.")
     arrays = {}
     for name, numbers in tensors.items():
-        where = f"{file.source}: state_dict.{name}".encode(errors="backslashreplace").decode()
-        arrays[name] = to_array(numbers, where)
+        arrays[name] = to_array(numbers, f"{file.source}: state_dict.{name}")
     return Document(
         file.source,
         "guitarml",

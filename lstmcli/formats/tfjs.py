@@ -73,7 +73,6 @@ def _read_group(
         start += size
         if type(name) is not str:
             raise TypeError("the name of a tensor is not text")
-        name.encode()  # raises for a surrogate, which could not be shown
         if name in arrays or name in left_out:
             raise ValueError(f"two tensors have the name {name!a}")
         if spec["dtype"] in LEFT_OUT:

@@ -93,7 +93,7 @@ def _weights(value: Json) -> list[Any]:
         (lambda v: v.update(weightsManifest=3), "interpreted as a model.json"),
         (lambda v: v["weightsManifest"][0].pop("paths"), "it lacks 'paths'"),
         (lambda v: _weights(v)[0].pop("dtype"), "it lacks 'dtype'|needs"),
-        (lambda v: _weights(v)[0].update(name="\ud800"), "surrogates"),
+        (lambda v: _weights(v)[0].update(name="\ud800"), "not a valid text"),
         (lambda v: _weights(v)[1].update(name=_weights(v)[0]["name"]), "two tensors have the name"),
         (lambda v: _weights(v)[0].update(name=["a"]), "the name of a tensor is not text"),
         (lambda v: _weights(v).insert(0, ["a"]), "a member of weights is not an object"),

@@ -13,7 +13,6 @@ has groups by class, ``layers/lstm_1/cell/vars/0``, which the config puts in ord
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +30,7 @@ from lstmcli.formats.keras.layers import (
     weights_by_class,
     weights_by_name,
 )
+from lstmcli.formats.text.json import parse
 from lstmcli.formats.wire.hdf5 import Contents, contents, need_library
 
 ATTRIBUTES = (
@@ -126,17 +126,9 @@ def _listed(attributes: Mapping[str, Any], name: str) -> list[str] | None:
     return [text for piece in pieces for text in ([piece] if isinstance(piece, str) else piece)]
 
 
-def _config(text: str | None, where: str) -> Any:
+def _config(text: Any, where: str) -> Any:
     """The config of a model; None if the file has none."""
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-        if "\\ud" in text.lower():  # surrogates, which no terminal can show
-            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-        return value
-    except (TypeError, ValueError, RecursionError) as error:  # TypeError: an attribute with axes
-        raise UserError(f"{where}: its config is broken JSON ({error}).") from None
+    return None if text is None else parse(str(text), f"{where}: its config")
 
 
 # ---- .keras: an archive

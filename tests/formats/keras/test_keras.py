@@ -392,8 +392,8 @@ def test_weights_in_several_files_are_named_with_the_way_out(tmp_path: Path) -> 
     ("member", "data", "message"),
     [
         ("model.weights.h5", b"no", "is not an HDF5 file"),
-        ("config.json", b"{", "config is broken JSON"),
-        ("config.json", b"[" * 100_000, "config is broken JSON"),
+        ("config.json", b"{", "config: broken JSON"),
+        ("config.json", b"[" * 100_000, "config is nested too deeply"),
         ("metadata.json", b'"3', "broken JSON"),
     ],
 )
