@@ -144,7 +144,6 @@ def _initial_state(layers: Layers, uneven: bool, constants: dict[str, Array]) ->
 
 
 def _last_state(layers: int, uneven: bool, constants: dict[str, Array]) -> Iterator[Any]:
-    """Y_h and Y_c of all layers, in the axes of the initial state."""
     if uneven:
         constants["one_row"] = np.array([0, -1], np.int64)
     for name in ("Y_h", "Y_c"):

@@ -86,7 +86,6 @@ def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
 
 
 def _activation(keras: Any, name: str) -> Any:
-    """An activation of Keras by its name, or one made of its operations."""
     if name in NAMED:
         return NAMED[name]
     made = activation(

@@ -281,12 +281,10 @@ class FileArray:
         return _native(array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """The array in memory."""
         check_size(self.shape, self.dtype.itemsize, self.source)
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def _fill(self, array: np.ndarray, at: int) -> None:
-        """Read an array from a position in the file; UserError if the file ends before."""
         view = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
         with self._lock:
             self._file.seek(at)

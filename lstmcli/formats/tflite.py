@@ -256,7 +256,6 @@ class _ModelReader:
         return arrays
 
     def _array(self, tensors: list[Table], index: int, where: str) -> np.ndarray:
-        """The values of a tensor, float32 unless it is float64."""
         if not 0 <= index < len(tensors):
             raise Damaged(f"there is no tensor {index:,}")
         tensor = tensors[index]
@@ -293,7 +292,6 @@ class _ModelReader:
 
 
 def _inputs_by_output(name: str, operators: list[tuple[str, Table]]) -> dict[int, int]:
-    """The first input of each operator of a name, by its first output."""
     found = {}
     for operator_name, operator in operators:
         if operator_name == name:
@@ -309,7 +307,6 @@ def _at(inputs: list[int], position: int) -> int:
 
 
 def _attributes(name: str, operator: Table) -> dict[str, Any]:
-    """The attributes of an operator under the names of the schema."""
     options = operator.table(OperatorTable.builtin_options)
     fields = {
         "cell_clip": (LstmOptionsTable.cell_clip, "f", 0.0),

@@ -61,7 +61,6 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
 
 
 def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
-    """The assumption that matrices are transposed, shown by shapes and not by names."""
     row, orientation = found.convention, cell.convention.storage.orientation
     if found.by_shape or row.required_settings or orientation == row.storage.orientation:
         return []
@@ -151,7 +150,6 @@ def direction_assumptions(
 def _config_assumptions(
     found: RecognisedLstm, convention: Convention, given: Mapping[str, Any]
 ) -> list[str]:
-    """The values of settings in a layer's config, where the file has no config: one line."""
     both = any(direction for _, direction in found.cells)
     texts = {
         "recurrent_activation": f"{convention.behaviour.recurrent_activation} gates",
@@ -173,7 +171,6 @@ def _config_assumptions(
 
 
 def _bias_assumptions(found: RecognisedLstm) -> list[str]:
-    """The biases that the row has names for and the file lacks."""
     row = found.convention
     roles = {role.partition(".")[0] for role in (*row.names.tensors, *row.names.numbered)}
     roles &= {"bias", "recurrent_bias"}

@@ -173,7 +173,6 @@ class _Decoder:
         return cell
 
     def _coupled(self) -> Convention:
-        """The convention, with its gates coupled if the tensors of one gate are absent."""
         kernel = self.tensors.get("kernel")
         if isinstance(kernel, Mapping):
             for gate, coupled in self.storage.absent.items():

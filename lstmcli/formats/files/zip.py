@@ -72,7 +72,6 @@ class Archive:
 
 
 def _check_directory(stream: BinaryIO, size: int) -> int:
-    """How many members the end record declares."""
     reach = min(size, _END64.size + _END.size + MOST_COMMENT)
     stream.seek(size - reach)
     tail = stream.read(reach)

@@ -64,7 +64,6 @@ def read_value(value: Mapping[str, Any], file: Opened) -> Document:
 
 
 def _document(where: str, found: Contents, config: Any, versions: Mapping[str, Any]) -> Document:
-    """The arrays by the layers of the config, in their order, and the config by layer."""
     top = FULL_MODEL if FULL_MODEL in found.attributes else ""
     names = _listed(found.attributes.get(top, {}), "layer_names")
     if names is None and not any("/vars/" in f"/{path}" for path in found.arrays):
@@ -127,7 +126,6 @@ def _listed(attributes: Mapping[str, Any], name: str) -> list[str] | None:
 
 
 def _config(text: Any, where: str) -> Any:
-    """The config of a model; None if the file has none."""
     return None if text is None else parse(str(text), f"{where}: its config")
 
 

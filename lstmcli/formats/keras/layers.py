@@ -38,14 +38,9 @@ class LayerConfig:
     @property
     def group_name(self) -> str:
         """The class as the new layout spells it: ``cu_dnnlstm`` for CuDNNLSTM."""
-        name = re.split("[>.]", self.class_name)[-1]  # without the package it is registered in
-        spaced = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+        name = re.sub(r"\W+", "", _class_name(self.serialized))
+        spaced = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
         return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
-
-    @property
-    def class_name(self) -> str:
-        """The name of its class."""
-        return str(self.serialized.get("class_name"))
 
 
 class Weight(NamedTuple):
@@ -298,7 +293,6 @@ def _class_name(layer: Config) -> str:
 
 
 def _runs_an_lstm(layer: Config) -> bool:
-    """Return whether a layer returns the outputs of an LSTM, both directions in one array."""
     class_name, config = _class_name(layer), config_of(layer)
     if class_name == "Bidirectional":
         inner = config.get("layer")
@@ -331,7 +325,6 @@ def _before(
 def _lstm_before(
     name: str, layers: Mapping[str, Config], sources: Mapping[str, str | None]
 ) -> str | None:
-    """The LSTM whose steps are the inputs of this layer; None if they come from another layer."""
     for before, layer, gives_steps in _before(name, layers, sources):
         if _runs_an_lstm(layer):
             return before if gives_steps is True else None

@@ -149,7 +149,6 @@ class OnnxModel:
     def _scope(
         self, graph: Any, opset: int, outer: Scope | None = None, node: Node | None = None
     ) -> Scope:
-        """The scope of a GraphProto; ``node`` is the one that it is an attribute of."""
         self._count(graph.node, graph.initializer, graph.sparse_initializer, graph.input)
         return Scope(
             [Node(one, node.call_attributes if node else {}) for one in graph.node],
@@ -245,7 +244,6 @@ def text(name: str | bytes) -> str:
 
 
 def _dtype(tensor: Any) -> np.dtype[Any] | None:
-    """The library's dtype of a tensor; None if it is not one of numbers that are read."""
     try:
         dtype = np.dtype(import_module("onnx").helper.tensor_dtype_to_np_dtype(tensor.data_type))
     except KeyError:  # of a later version, or none
@@ -254,7 +252,6 @@ def _dtype(tensor: Any) -> np.dtype[Any] | None:
 
 
 def _external(tensor: Any, source: Opened, size: int, where: str) -> bytes:
-    """The bytes of a tensor in another file of the same folder."""
     entries = {text(entry.key): text(entry.value) for entry in tensor.external_data}
     name = entries.get("location", "").removeprefix("./")
     if source.path is None:

@@ -104,7 +104,6 @@ def _read_graph(source: Opened) -> Document:
 
 
 def _with_graph(source: Opened, arrays: dict[str, np.ndarray], remarks: list[str]) -> Document:
-    """The variables in the order of the graph in their folder, with their operations in it."""
     path, groups = _graph_path(source.path), Groups()
     if path is not None:
         try:
@@ -156,7 +155,6 @@ def _keras_layers(
 
 
 def _in_saved_model(path: str, name: str) -> str | None:
-    """The path of another file of the SavedModel, if ``path`` is the index of its variables."""
     folder = os.path.dirname(path)
     is_index = os.path.dirname(folder) and path.endswith(INDEX_IN_SAVED_MODEL)
     return sidecar_path(folder, name) if is_index else None

@@ -340,7 +340,6 @@ class TensorFlowGraph:
         return node
 
     def _steps(self, product: NodeKey) -> NodeKey | None:
-        """The node whose values the loop around a product takes step by step."""
         cell = self._nodes[product]
         if cell.op in ALL_STEPS:
             return product[0], _source(cell.inputs[ALL_STEPS[cell.op]])[0]
@@ -363,7 +362,6 @@ class TensorFlowGraph:
         return None
 
     def _written(self, function: str, read: GraphNode) -> NodeKey | None:
-        """The values that were written into the array that a node reads."""
         node = self._origin(function, read.inputs[-1], PASSING)
         if node is None or not node.op.startswith("TensorArrayScatter"):
             return None
@@ -398,7 +396,6 @@ class TensorFlowGraph:
         return function, node.name
 
     def _number(self, function: str, node: GraphNode, position: int) -> Any:
-        """The numbers among a node's attributes; else the scalar that is another input of it."""
         if numbers := _numbers(node):
             return numbers
         for other, reference in enumerate(node.inputs):
@@ -428,7 +425,6 @@ def _scalar_of(node: GraphNode) -> float | None:
 
 
 def _numbers(node: GraphNode) -> dict[str, float]:
-    """The attributes of a node that are floating-point numbers."""
     numbers = {}
     for entry in node.attributes:
         raw = entry.message(AttrEntry.value).fixed(AttrValue.f, 4)

@@ -112,7 +112,6 @@ def _refuse_semicolons(first: str, source: str) -> None:
 
 
 def _first_row(texts: Iterator[str], delimiter: str, source: str) -> tuple[list[str], int, str]:
-    """The cells of the first row, the number of its last line, and the rest of its piece."""
     before = 0
     for text in texts:
         lines = text.splitlines(keepends=True)
@@ -123,7 +122,6 @@ def _first_row(texts: Iterator[str], delimiter: str, source: str) -> tuple[list[
 
 
 def _values(lines: list[str], before: int, width: int, delimiter: str, source: str) -> np.ndarray:
-    """The numbers (R, C) of lines; ``before`` lines came before them."""
     plain = _unquoted(lines, delimiter)
     if _are_plain(plain, delimiter):
         blank = f" \t\r\n{delimiter}"
@@ -245,7 +243,6 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
 
 
 def _keys(names: list[str] | None) -> list[str]:
-    """The names of the columns with the step, the batch item and the unit of a row."""
     found = [name for name in KEYS if names and name in names]
     return found if STEP in found else [name for name in found if name != UNIT]
 

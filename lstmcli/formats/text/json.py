@@ -97,7 +97,6 @@ def _with_steps(document: Document) -> Document:
 
 
 def _without_shared_prefix(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays by their names without the members that all of them are in."""
     names = [name.split(".") for name in arrays]
     shared = 0
     while names and all(

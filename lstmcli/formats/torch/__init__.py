@@ -100,8 +100,6 @@ def _quantised(tree: Tree) -> str:
 
 
 class _Zip:
-    """An archive of a pickle and a member for each storage."""
-
     def __init__(self, source: Opened) -> None:
         self.source = source
         self.archive = Archive(source)
@@ -155,7 +153,6 @@ class _Zip:
 
 
 def _storage(reference: Any, storages: dict[str, TensorStorage]) -> TensorStorage:
-    """The storage that a persistent id names; the same one for the same key."""
     word, kind, key, _, count, *_ = reference
     if word != "storage":
         raise ValueError("a reference to something else than a storage")

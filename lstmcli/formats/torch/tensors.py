@@ -222,7 +222,6 @@ class _Pending(Leaf):
 
 
 def _array(shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:
-    """The leaf of an array of numbers, or the contents of an array of objects."""
     if isinstance(data, list) and isinstance(dtype, _Dtype) and dtype.args[:1] in OBJECTS:
         return data if shape or len(data) != 1 else data[0]
     kind = dtype.read() if isinstance(dtype, _Dtype) else None

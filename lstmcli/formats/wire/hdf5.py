@@ -226,7 +226,6 @@ class _Traversal:
         return {name: _texts(item.attrs[name]) for name in names}
 
     def _is_read(self, dataset: Any, path: str) -> bool:
-        """Return whether a dataset is one of numbers, which must be in this file."""
         dtype, shape = dataset.dtype, dataset.shape
         if shape is None or (dtype.kind not in "fiub" and dtype != BFLOAT16):
             return False
@@ -243,7 +242,6 @@ class _Traversal:
 
 
 def _texts(value: Any) -> Any:
-    """An attribute as JSON: a text, or a list of texts."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray):

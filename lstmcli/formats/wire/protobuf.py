@@ -165,7 +165,6 @@ def text(data: memoryview) -> str:
 
 
 def _decoded(data: memoryview) -> Iterator[int]:
-    """Packed varints."""
     at = count = 0
     while at < len(data):
         number, at = varint(data, at)
