@@ -12,12 +12,7 @@ from collections.abc import Iterable
 
 from lstmcli.errors import UserError, listed
 from lstmcli.formats.files.limits import damage_reported
-from lstmcli.formats.files.source import (
-    BYTE_ORDER_MARKS,
-    MODELS,
-    Opened,
-    how_raw_numbers_are_read,
-)
+from lstmcli.formats.files.source import BYTE_ORDER_MARKS, MODELS, Opened, how_raw_numbers_are_read
 from lstmcli.formats.text.number_text import IS_NUMBER
 
 PATTERNS = {  # what the first bytes match -> format

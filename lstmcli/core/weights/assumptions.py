@@ -234,13 +234,8 @@ def idle_settings(
     }
     for name in (name for name, value in given.items() if value is True):
         cell, setting = split_cell(name)
-        names = [cell] if cell else [*goes_backwards]
-        if setting == "reverse" and all(goes_backwards[name] for name in names):
-            why[name] = (
-                "go_backwards=true runs backward already; with go_backwards=false, the outputs are "
-                "in the order of the inputs"
-            )
-        elif setting == "reverse" and all(backward[name] for name in names):
+        names = [cell] if cell else [*backward]
+        if setting == "reverse" and all(goes_backwards[name] or backward[name] for name in names):
             why[name] = "the layer runs backward by itself"
     return _idle(given, why, source)
 

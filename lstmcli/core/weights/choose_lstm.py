@@ -10,11 +10,7 @@ from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
 from lstmcli.core.model.model import cell_name
-from lstmcli.core.weights.recognise import (
-    describe_gru,
-    describe_missing,
-    recognise,
-)
+from lstmcli.core.weights.recognise import describe_gru, describe_missing, recognise
 from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
 from lstmcli.errors import ARRAY_LIST, ARRAYS, Try, UserError, did_you_mean, listed
 

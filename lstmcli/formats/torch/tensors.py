@@ -126,8 +126,8 @@ class Quantised(Leaf):
         """One number, or those of the axis."""
         if self.axis is None:
             return np.asarray(value, np.float32)
-        if not isinstance(value, Leaf):
-            raise TypeError("scales or zero points that are not tensors")
+        if not isinstance(value, Leaf) or value.extent()[0] != (self.tensor.size[self.axis],):
+            raise ValueError("scales or zero points that are not one for each on an axis")
         return value.array()
 
 
@@ -148,11 +148,7 @@ def kind_of_storage(what: Any) -> str:
 
 
 BFLOAT16 = "bfloat16"
-OBJECTS = (
-    ("O",),
-    ("O4",),
-    ("O8",),
-)  # the code of Python objects; some versions add a pointer's bytes
+OBJECTS = (("O",), ("O4",), ("O8",))  # the code of Python objects, perhaps with a pointer's bytes
 
 
 class _Dtype(Record):

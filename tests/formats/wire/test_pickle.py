@@ -101,7 +101,7 @@ PICKLES = {
         b"ctorch._utils\n_rebuild_qtensor\n(" + storage(NAME) + b"K\x00(K\x04t(K\x01t"
         b"(ctorch\nper_channel_affine\n" + tensor(storage(NAME), ENDLESS, b"(K\x00t") * 2
         + b"K\x00tNNtR",
-        "4 scales and zero points",
+        "not one for each on an axis",
     ),
 }  # fmt: skip
 
