@@ -318,7 +318,7 @@ def _arrays(model: Model, part: SequenceResults) -> dict[str, Array]:
     return {"h": merge_directions(part.outputs, model.layers[-1][0].convention)} | part.arrays
 
 
-# ---- a run step by step: for inputs as they arrive, or steps that are shown as they are computed
+# ---- a run step by step, for inputs as they arrive
 
 
 PIECE = 4 << 20  # bytes of results that are computed before they are passed on
@@ -392,20 +392,3 @@ def _needs_all_steps(model: Model) -> UserError | None:
         text = "8-bit arithmetic runs all steps at once, and the inputs are not a file."
         return UserError(text, try_={"arithmetic": "float"})
     return None
-
-
-def step_pieces(
-    plan: Plan, stack: LayerStack, steps: int, observe: Callable[[Mapping[str, Array]], None]
-) -> Iterator[tuple[range, dict[str, Array]]]:
-    """Consecutive steps of a forward run and their arrays (s, B, K), as they are computed.
-
-    ``stack`` is that of all sequences; a piece has at most this many ``steps``, and inputs of at
-    most `PIECE` bytes. ``observe`` is called with each piece.
-    """
-    x = plan.inputs.x
-    size = max(1, min(steps, PIECE // (plan.batch * x.shape[-1] * x.dtype.itemsize)))
-    for first in range(0, plan.steps, size):
-        piece = range(first, min(first + size, plan.steps))
-        arrays = stack.advance(plan.block(slice(piece.start, piece.stop)), plan.keep)
-        observe(arrays)
-        yield piece, arrays
