@@ -23,11 +23,10 @@ from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import needed_steps, run_selected
 from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.axis_numbers import counts_from_0
-from lstmcli.core.model.model import names_in_cell, similar_cell
+from lstmcli.core.model.model import names_in_cell, refuse_unknown_cell
 from lstmcli.core.model.selection import (
     Choice,
     Indices,
-    SelectedIndices,
     Selection,
     Sizes,
     split_z,
@@ -48,8 +47,7 @@ StepsAndItems = tuple[Indices | None, Indices | None]
 class Drawable(NamedTuple):
     """Arrays to draw, and their sources.
 
-    Of a run only the requested steps are stored, and of its batch one sequence: its arrays are
-    views that repeat it in every row.
+    Of a run only the requested steps and sequences are stored.
     """
 
     arrays: Mapping[str, Array]  # (T, B, H) each
@@ -102,11 +100,7 @@ class Drawable(NamedTuple):
         prefix = ""
         if cell is not None:
             cells = self.cells or [SINGLE_CELL]
-            if cell not in cells:
-                near = similar_cell(cell, cells)
-                raise UserError(
-                    f"unknown cell; choose from {', '.join(cells)}.{near}", about={"cell": cell}
-                )
+            refuse_unknown_cell(cell, cells)
             prefix = f"{cell}." if self.cells else ""
             if names is not None:
                 names = [prefix + name for name in names_in_cell(names, cell)]
@@ -168,7 +162,8 @@ def plot(
     found = _read(paths, checked(settings, "plot"), only, of_run, options)
     first = found.first.batch if found.first else None  # the sequence where results first differ
     items = next((items for _, items in found.numbering.values() if items is not None), None)
-    item = batch if batch is not None else first or (0 if items is None else items[0])
+    given = batch if found.plan is None else None
+    item = first or (0 if items is None else items[0]) if given is None else given
     drawn = found.chosen(only, cell)
     hidden = found.cells if only is None and cell is None and "h" in found.arrays else []
     cuts = selection.cuts(found.sizes)
@@ -270,34 +265,20 @@ def _of_run(
     """A run of which some steps are kept and a batch item; for None the first, by ``numbers``."""
     job = job.drained()
     plan = job.plan(keep)
-    name, kept = job.inputs.name, None if steps is None else steps.among(plan.steps)
-    if item is not None:
-        arrays = split_z(_of_item(plan, item, steps))
-        numbering = {} if kept is None else dict.fromkeys(arrays, (kept, None))
-        return Drawable(arrays, (name,), plan, numbering=numbering)
     selected = plan.select(Selection(steps))
-    each = len(selected.steps) * sum(map(len, selected.columns.values()))
-    items = range(min(_at_most(numbers, each), plan.batch))
-    arrays = split_z(_arrays_of(plan, replace(selected, batch=items), steps))
-    of_batch = None if len(items) == plan.batch else items
-    return Drawable(arrays, (name,), plan, numbering=dict.fromkeys(arrays, (kept, of_batch)))
-
-
-def _of_item(plan: Plan, item: int, steps: Choice | None) -> dict[str, Array]:
-    """The arrays of a run with one sequence repeated for all; the first where there is none."""
-    item = item % plan.batch if -plan.batch <= item < plan.batch else 0
-    arrays = _arrays_of(plan, replace(plan.select(Selection(steps)), batch=[item]), steps)
-    return {k: np.broadcast_to(a, (len(a), plan.batch, a.shape[2])) for k, a in arrays.items()}
-
-
-def _arrays_of(plan: Plan, selected: SelectedIndices, steps: Choice | None) -> dict[str, Array]:
-    """The arrays (T, B, K) of what is selected of a run.
-
-    An h with an axis of directions is left out: that of each cell is there.
-    """
-    trace, _ = run_selected(needed_steps(plan, steps), selected)
+    if item is None:
+        each = len(selected.steps) * sum(map(len, selected.columns.values()))
+        items: Indices = range(min(_at_most(numbers, each), plan.batch))
+    else:
+        items = Choice("batch", "batch item", str(item), None, (item,)).among(plan.batch)
+    trace, _ = run_selected(needed_steps(plan, steps), replace(selected, batch=items))
     arrays = {name: trace.time_major(name) for name in trace.arrays}
-    return {name: array for name, array in arrays.items() if array.ndim == 3}
+    # an h with an axis of directions is left out: that of each cell is there
+    arrays = split_z({name: array for name, array in arrays.items() if array.ndim == 3})
+    kept = None if steps is None else selected.steps
+    numbers_of = kept, None if len(items) == plan.batch else items
+    numbering = dict.fromkeys(arrays, numbers_of)
+    return Drawable(arrays, (job.inputs.name,), plan, numbering=numbering)
 
 
 def _of_side(side: Side) -> Drawable:

@@ -37,7 +37,7 @@ from lstmcli.core.forward.run import (
     runs_forward,
 )
 from lstmcli.core.model.arrays import ArrayLike, describe_not_finite
-from lstmcli.core.model.model import Model, State, Trace, similar_cell
+from lstmcli.core.model.model import Model, State, Trace, refuse_unknown_cell
 from lstmcli.core.model.selection import Indices, SelectedIndices, Selection, cut_trace, is_named
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import Try, UserError
@@ -343,11 +343,8 @@ def _of_model(
 ) -> tuple[Outputs, tuple[str, ...]]:
     """The names for a model: arrays of the cell that is asked for have its name."""
     cells = [name for name, _ in model.cells]
-    if outputs.cell is not None and outputs.cell not in cells:
-        near = similar_cell(outputs.cell, cells)
-        raise UserError(
-            f"unknown cell; choose from {', '.join(cells)}.{near}", about={"cell": outputs.cell}
-        )
+    if outputs.cell is not None:
+        refuse_unknown_cell(outputs.cell, cells)
     if len(cells) > 1:
         return outputs, tuple(f"{outputs.cell}.{n}" if outputs.cell else n for n in show)
     prefix = f"{cells[0]}."  # which arrays of a single cell go without

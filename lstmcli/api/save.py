@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import State, Trace, names_in_cell
 from lstmcli.core.model.selection import (
+    Indices,
     SelectedIndices,
     contiguous_ranges,
     cut_final_state,
@@ -24,6 +25,9 @@ from lstmcli.core.model.selection import (
 )
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import FORMATS, SEVERAL_ARRAYS, format_of, has_known_suffix, suffix_of
+
+if TYPE_CHECKING:
+    from lstmcli.formats.text.number_text import StepWriter
 
 __all__ = [
     "BINARY", "BY_STEP", "FINAL", "FORMATS", "SEVERAL_ARRAYS", "Outputs", "are_large",
@@ -36,7 +40,7 @@ FINAL = ("final_h", "final_c")
 ONLY_H = ("npy", "text")  # formats of a single array
 BY_STEP = ("jsonl", "csv", "tsv")  # formats written a step at a time
 BINARY = ("npy", "npz")  # formats whose large results are written piece by piece
-BLOCK = 256  # steps of a trace that are formatted at a time
+BLOCK = 256  # steps computed or formatted at a time: enough to be quick, little memory
 PIECES_FROM = 64 << 20  # bytes of results from which they are written as they are computed
 
 
@@ -205,20 +209,26 @@ def write_trace(
         writer = formats.open_steps(
             stream, format, list(steps), batched, batch=batch, units=units, tidy=tidy
         )
-        at = 0
-        for part in contiguous_ranges(selected.steps if selected else range(trace.steps)):
-            for first in range(part.start, part.stop, BLOCK):
-                size = min(BLOCK, part.stop - first)
-                writer.write(
-                    first, {k: round_to_digits(a[at : at + size], digits) for k, a in steps.items()}
-                )
-                at += size
+        numbers = selected.steps if selected else range(trace.steps)
+        write_steps(writer, numbers, steps, digits)
         return
     if format in ONLY_H:
         formats.write(stream, format, {"h": members[names[0]]}, {"digits": digits})
     else:
         rounded = {name: round_to_digits(array, digits) for name, array in members.items()}
         formats.write(stream, format, rounded, {"meta": _meta(trace.settings, digits)})
+
+
+def write_steps(
+    writer: StepWriter, steps: Indices, arrays: Mapping[str, Array], digits: int | None
+) -> None:
+    """Write arrays (s, ...) of these steps, some at a time."""
+    at = 0
+    for part in contiguous_ranges(steps):
+        for first in range(part.start, part.stop, BLOCK):
+            block = slice(at, at + min(BLOCK, part.stop - first))
+            writer.write(first, {k: round_to_digits(a[block], digits) for k, a in arrays.items()})
+            at = block.stop
 
 
 def _meta(settings: Mapping[str, Any], digits: int | None) -> dict[str, Any]:

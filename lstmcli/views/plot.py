@@ -86,17 +86,6 @@ class Annotations(NamedTuple):
             self.numbering.get(name) or self.numbering.get(name.rpartition("_")[0]) or (None, None)
         )
 
-    def steps_of(self, name: str, typed: str | None, length: int) -> tuple[Indices, Indices]:
-        """The numbers of chosen steps of an array in the full run, and their places in it."""
-        choice = Choice.parse(typed, "steps", "step")
-        return numbers_on_axis(choice, length, self.numbers_of(name)[0], name)
-
-    def sequence_of(self, name: str, item: int, batch: int) -> tuple[int, int]:
-        """The number of a sequence of an array in the full run, and its place among ``batch``."""
-        choice = Choice("batch", "batch item", str(item), None, (item,))
-        (number,), (place,) = numbers_on_axis(choice, batch, self.numbers_of(name)[1], name)
-        return number, place
-
 
 def quantities(
     arrays: Mapping[str, Array], window: PlotWindow, notes: Annotations
@@ -118,8 +107,11 @@ def _quantity(
     name: str, array: Array, units: Sequence[int], window: PlotWindow, notes: Annotations
 ) -> Quantity:
     length, batch, _ = array.shape
-    steps, places = notes.steps_of(name, window.steps, length)
-    item, place = notes.sequence_of(name, window.item, batch)
+    of_steps, of_batch = notes.numbers_of(name)
+    choice = Choice.parse(window.steps, "steps", "step")
+    steps, places = numbers_on_axis(choice, length, of_steps, name)
+    choice = Choice("batch", "batch item", str(window.item), None, (window.item,))
+    (item,), (place,) = numbers_on_axis(choice, batch, of_batch, name)
     values = array[:, place].astype(np.float64)  # (T, H)
     values = values if window.steps is None else values[list(places)]
     values = values if window.units is None else values[:, units]
@@ -280,9 +272,10 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
     first = "the first difference" * (notes.first is not None)
     texts = {"▼ ▶": first, "batch": "", "cells": "", "next": "" if notes.differs else command}
     if notes.batch > 1:
-        known = next((items for _, items in notes.numbering.values() if items is not None), None)
-        item = window.item % notes.batch if known is None else window.item
-        there = f"{notes.batch}" if known is None else f"items {format_indices(known)}"
+        known = next((items for _, items in notes.numbering.values() if items is not None), ())
+        is_part = len(known) == notes.batch  # of a run, in a file
+        item = window.item if is_part else window.item % notes.batch
+        there = f"items {format_indices(known)}" if is_part else f"{notes.batch}"
         texts["batch"] = f"item {item} of {there}; --batch draws another"
     if notes.hidden:
         names = ", ".join(notes.hidden)

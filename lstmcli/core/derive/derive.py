@@ -20,7 +20,14 @@ from lstmcli.core.forward.sequence import counted, merge_directions, padding_rul
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.edits import EQUATIONS, OUTPUTS, edits_in
-from lstmcli.core.model.model import Inputs, Model, Trace, cell_name, join_with_and, similar_cell
+from lstmcli.core.model.model import (
+    Inputs,
+    Model,
+    Trace,
+    cell_name,
+    join_with_and,
+    refuse_unknown_cell,
+)
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import Try, UserError, refuse_unprintable
@@ -81,10 +88,10 @@ def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
             f"the model has {len(names)} cells: {', '.join(names)}; choose one.",
             try_={"cell": names[-1]},
         )
-    if name not in (None, *names):
-        there = f"there is {', '.join(names)}.{similar_cell(str(name), names)}"
-        raise UserError(f"there is no cell {name!r}; {there}")
-    return places[0 if name is None else names.index(name)]
+    if name is None:
+        return places[0]
+    refuse_unknown_cell(name, names)
+    return places[names.index(name)]
 
 
 def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) -> StepPosition:

@@ -91,10 +91,13 @@ def layer_width(layer: Sequence[Cell]) -> int:
     return sum(cell.shown for cell in layer)
 
 
-def similar_cell(word: str, cells: Sequence[str]) -> str:
-    """A suggestion like that of `did_you_mean`; a number stands for the cell of that layer."""
-    name = f"layer{word}"
-    return f" Did you mean '{name}'?" if name in cells else did_you_mean(word, cells)
+def refuse_unknown_cell(cell: str, cells: Sequence[str]) -> None:
+    """Refuse a name that no cell has; a number stands for the cell of that layer."""
+    if cell not in cells:
+        name = f"layer{cell}"
+        near = f" Did you mean '{name}'?" if name in cells else did_you_mean(cell, cells)
+        text = f"unknown cell; choose from {', '.join(cells)}.{near}"
+        raise UserError(text, about={"cell": cell})
 
 
 def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
