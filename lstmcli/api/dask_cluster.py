@@ -51,8 +51,6 @@ def _connected(distributed: Any, address: str) -> Any:
     thread.join(GREETING)
     if not made:
         cause = f"connected, and no answer came for {GREETING} s"
-    elif isinstance(made[0], TypeError) and address.startswith(("tls:", "wss:")):
-        cause = "TLS needs certificates: distributed.comm.tls in Dask's configuration names them"
     elif isinstance(made[0], MemoryError):  # its first bytes, as the size of a message
         cause = "what answers is another kind of server"
     elif isinstance(made[0], Exception):
@@ -102,10 +100,6 @@ def _of_client(client: Any, address: str) -> Executor:
         def result(self, timeout: float | None = None) -> Any:
             with failures_named():
                 return self._future.result(timeout)
-
-        def cancel(self) -> None:
-            with failures_named():
-                self._future.cancel()
 
     class Cluster(Executor):
         def submit(self, function: Any, /, *given: Any, **named: Any) -> Any:

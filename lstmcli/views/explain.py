@@ -44,11 +44,7 @@ from lstmcli.views.sheet import (
     table,
     verdict,
 )
-from lstmcli.views.text import (
-    count,
-    error_sizes,
-    unbroken,
-)
+from lstmcli.views.text import count, error_sizes, unbroken
 
 INDENT = 20  # columns of the labels
 USED_BY = "used by"
@@ -70,7 +66,7 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
         sheet.extend(_changes(e, width))
     if e.verdict in ("none", "unproven") and len(e.nearest) > 1:
         sheet.add()
-        sheet.extend(_nearest_table(e.nearest, width))
+        sheet.extend(fitting_table(_nearest_columns(e.nearest), width))
     notes = list(_notes(e))
     if notes or e.command or e.next:
         sheet.add()
@@ -164,42 +160,39 @@ def _agreeing(v: Agreement) -> str:
 # ---- tables
 
 
+def _change_columns(e: Explanation) -> list[Column]:
+    return [
+        Column("setting", [row.setting for row in e.rows], "bold", left=True),
+        Column("assumed", [row.assumed for row in e.rows], left=True, rank=1),
+        Column("found", [row.fits for row in e.rows], AGREES, left=True),
+        Column(USED_BY, [row.used_by for row in e.rows], left=True, rank=2),
+    ]
+
+
 def _changes(e: Explanation, width: Width) -> Sheet:
     """One row per change; what is assumed, and who uses it, is below where it does not fit."""
-    rows = [(r.setting, r.assumed, r.fits, r.used_by) for r in e.rows]
-    setting, assumed, found, used_by = zip(*rows, strict=True)
-    columns = [
-        Column("setting", setting, "bold", left=True),
-        Column("assumed", assumed, left=True, rank=1),
-        Column("found", found, AGREES, left=True),
-        Column(USED_BY, used_by, left=True, rank=2),
-    ]
+    columns = _change_columns(e)
     shown, hidden = fitting_columns(columns, width._replace(table=width.prose))
     sheet = table(shown)
     if hidden:
         sheet.add()
     for column in hidden:
-        cells = column.cells[: len(e.rows)]
-        named = (f"{name}: {cell}" for name, cell in zip(setting, cells, strict=True))
-        text = "; ".join(dict.fromkeys(named)) if len({*cells}) > 1 else cells[0]
+        named = map(": ".join, zip(columns[0].cells, column.cells, strict=True))
+        text = "; ".join(dict.fromkeys(named)) if len({*column.cells}) > 1 else column.cells[0]
         sheet.extend(labelled(column.heading, text, width, indent=len(USED_BY) + 2))
     return sheet
 
 
-def _nearest_table(nearest: Sequence[NearRun], width: Width) -> Sheet:
-    configurations = [configuration(n.changes) for n in nearest]
-    return fitting_table(
-        [
-            Column("nearest configurations", configurations, "bold", left=True),
-            Column("max abs", error_sizes([n.comparison.max_abs for n in nearest])),
-            Column("rms", error_sizes([n.comparison.rms for n in nearest]), rank=1),
-            Column("agree", [f"{n.comparison.agreeing} of {n.comparison.total}" for n in nearest]),
-            Column(
-                "first mismatch", [position(n.comparison.first) for n in nearest], left=True, rank=2
-            ),
-        ],
-        width,
-    )
+def _nearest_columns(nearest: Sequence[NearRun]) -> list[Column]:
+    found = [near.comparison for near in nearest]
+    configurations = [configuration(near.changes) for near in nearest]
+    return [
+        Column("nearest configurations", configurations, "bold", left=True),
+        Column("max abs", error_sizes([one.max_abs for one in found])),
+        Column("rms", error_sizes([one.rms for one in found]), rank=1),
+        Column("agree", [f"{one.agreeing} of {one.total}" for one in found]),
+        Column("first mismatch", [position(one.first) for one in found], left=True, rank=2),
+    ]
 
 
 def position(first: Mismatch | None) -> str:
@@ -294,27 +287,18 @@ def markdown(e: Explanation, expected: str) -> str:
     lines = [f"**{title(e, expected)}**", ""]
     lines += [line for text in details(e, expected) for line in (text, "")]
     if e.rows:
-        lines += _markdown_table(
-            ("setting", "assumed", "found", USED_BY),
-            [(r.setting, r.assumed, r.fits, r.used_by) for r in e.rows],
-        )
+        lines += _markdown_table(_change_columns(e))
     if e.verdict in ("none", "unproven") and e.nearest:
-        rows = [
-            (configuration(n.changes), format_size(v.max_abs), f"{v.agreeing} of {v.total}",
-             position(v.first))
-            for n in e.nearest
-            for v in [n.comparison]
-        ]  # fmt: skip
-        headings = ("nearest configurations", "max abs", "agree", "first mismatch")
-        lines += _markdown_table(headings, rows)
+        columns = _nearest_columns(e.nearest)
+        lines += _markdown_table([column for column in columns if column.heading != "rms"])
     lines += [f"- {name}: {text}" for name, text in _notes(e)]
     if command := e.command or e.next:
         lines += ["", "```sh", command, "```"]
     return "\n".join(map(one_line, lines)) + "\n"
 
 
-def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _markdown_table(columns: Sequence[Column]) -> Iterator[str]:
     """The lines of a table, and a blank line."""
-    for cells in (headings, ["---"] * len(headings), *rows):
-        yield f"| {' | '.join(cells)} |"
+    for row in zip(*((column.heading, "---", *column.cells) for column in columns), strict=True):
+        yield f"| {' | '.join(map(str.strip, row))} |"
     yield ""

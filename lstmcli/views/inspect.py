@@ -203,11 +203,8 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
     for (convention, text, also), layers in layers_of.items():
         sheet.add()
         which = "" if layers == ["0"] else f"{listed(layers, LAYERS_NAMED)}: "
-        problem, *ways = text.splitlines()
-        text = f"{which}the names are {convention}'s, but {problem}"
-        sheet.extend(labelled(label, text, width, ASSUMED))
-        for way in ways:
-            sheet.extend(labelled("", phrases(re.split("  +", way.strip())), width, ASSUMED))
+        text = f"{which}the names are {convention}'s, but {text}"
+        sheet.extend(_message(label, text, width, ASSUMED))
         sheet.extend(labelled("", _same_names(also), width))
     if _is_trace(inspection):
         sheet.add()
@@ -220,12 +217,19 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
     elif not (inspection.lstms or inspection.unread):
         sheet.add()
         nothing = UserError("no LSTM recognised in these names")
-        problem, *ways = (inspection.ways or nothing).shown(ShellSyntax()).splitlines()
-        sheet.extend(labelled(label, problem, width, ASSUMED))
-        for way in ways:
-            sheet.extend(labelled("", phrases(re.split("  +", way.strip())), width))
+        text = (inspection.ways or nothing).shown(ShellSyntax())
+        sheet.extend(_message(label, text, width))
         for text in inspection.missing:
             sheet.extend(labelled("because", text, width))
+    return sheet
+
+
+def _message(label: str, text: str, width: Width, style: str = "") -> Sheet:
+    """A message: its first line, and below it what may be typed."""
+    problem, *ways = text.splitlines()
+    sheet = labelled(label, problem, width, ASSUMED)
+    for way in ways:
+        sheet.extend(labelled("", phrases(re.split("  +", way.strip())), width, style))
     return sheet
 
 

@@ -106,7 +106,7 @@ class HttpGreeting(BaseRequestHandler):
     ("address", "cause"),
     [
         ("tcp://127.0.0.1:{}", "another kind of server"),
-        ("tls://127.0.0.1:{}", "TLS needs certificates"),
+        ("tls://127.0.0.1:{}", "TLS expects a `ssl_context`"),
         ("tcp://127.0.0.1:9", "Timed out trying to connect"),
         ("nonsense", "missing port number"),
         ("foo://x", "unknown address scheme"),

@@ -122,7 +122,7 @@ def test_a_page_for_a_notebook_styles_nothing_around_it() -> None:
         style = page.partition("<style>")[2].partition("</style>")[0]
         rules = re.findall(r"^([^@{}\n]+) \{", style, re.M)
         assert rules
-        assert all(rule.startswith("div.lstmcli") for rule in rules)
+        assert all(rule.startswith(".lstmcli") for rule in rules)
         assert page.count("<div") == page.count("</div>")
 
 
