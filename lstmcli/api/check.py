@@ -124,11 +124,6 @@ class Checked:
         return None if self.differs_in is None else self.comparisons[self.differs_in].first
 
     @property
-    def ulp(self) -> int | None:
-        """The tolerance in ULPs, if one was asked for."""
-        return next(iter(self.of_run.difference.arrays.values())).pair.tolerance.ulp
-
-    @property
     def float64_abs(self) -> float | None:
         """The largest difference in float64, where the run has float32 and was repeated so."""
         also = [*self.comparisons.values()][1:]
@@ -165,6 +160,7 @@ class Check:
     truth_abs: float | None  # ours
     seconds: float  # ours
     drawn: int | None = None  # the seed from which inputs and state were drawn; None: given
+    ulp: int | None = None  # the tolerance in ULPs, if one was asked for
     findings: Mapping[str, Explanation] = field(default_factory=dict)  # of those that differ
 
     @property
@@ -193,7 +189,7 @@ class Check:
             "nearest": self.nearest,
             "rtol": self.rows[0].of_run.difference.rtol,
             "atol": self.rows[0].of_run.difference.atol,
-            "ulp": self.rows[0].ulp,
+            "ulp": self.ulp,
             "seed": self.drawn,
             "refused": dict(self.refused),
             "first_divergence": {
@@ -322,7 +318,8 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
                 note = f"explain cannot search for the cause: {' '.join(unable.lines)}"
                 row = replace(row, notes=(*row.notes, note))
         rows.append(row)
-    return Check(job, tuple(rows), refused, _distance(ours, truth), seconds, drawn, findings)
+    distance, ulp = _distance(ours, truth), tolerance.get("ulp")
+    return Check(job, tuple(rows), refused, distance, seconds, drawn, ulp, findings)
 
 
 def check_program(
@@ -395,7 +392,6 @@ def _finding(job: Job, trace: Trace, name: str) -> Explanation:
 
 
 def _truth(job: Job) -> Trace | None:
-    """The same run in longdouble: h and the last state; None if that is no wider."""
     if np.finfo(np.longdouble).eps >= np.finfo(job.model.cell.dtype).eps:
         return None
     return run_plan(_in_dtype(job, np.longdouble).plan("h"))

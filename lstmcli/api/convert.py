@@ -305,7 +305,6 @@ def _proof(
 def _rounding(
     model: Model, documents: Sequence[Document], settings: Mapping[str, Any]
 ) -> Rounding | None:
-    """The difference between the weights in the dtype asked for and those of the source."""
     to = settings.get("dtype")
     if to is None:
         return None

@@ -61,7 +61,6 @@ def _connected(distributed: Any, address: str) -> Any:
 
 
 def _first_line(error: BaseException) -> str:
-    """The first line of a library's error message, without its full stop."""
     lines = str(error).strip().splitlines()
     return lines[0][:200].rstrip(".") if lines else type(error).__name__
 

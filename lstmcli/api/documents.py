@@ -165,7 +165,6 @@ def refuse_unused(
 
 
 def _contents(document: Document) -> str:
-    """The arrays of a document with their shapes; of many, the first and how many more."""
     words = [f"{name} {array.shape}" for name, array in document.arrays.items()]
     return listed(words, MAX_LISTED) or "no array"
 

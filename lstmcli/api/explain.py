@@ -58,7 +58,6 @@ TENSORS = (
 
 
 def _short(explanation: Explanation) -> str:
-    """``<Explanation found: forget_bias 0.0, not 1.0>``."""
     changes = ", ".join(
         f"{c.setting} {c.found}" + f", not {c.assumed}" * (c.edit is None)
         for c in explanation.changes
@@ -153,11 +152,15 @@ def asked_of(
     settings: Mapping[str, Any],
 ) -> Request:
     """The files read."""
-    given = checked(settings, "explain")
-    several, max_bytes = each_of(weights), None
+    given: Mapping[str, Any] = checked(settings, "explain")
+    several: Sequence[Any] = each_of(weights)
+    max_bytes = None
     if isinstance(weights, Model):
         refuse_settings(weights, given, "explain")
-        several, given, max_bytes = _loaded_from(weights)
+        if weights.loaded_from is None:
+            takes = "it takes a model that load made, or what load takes"
+            raise UserError(f"explain reads weights under other settings: {takes}.")
+        several, given, max_bytes = weights.loaded_from
     only_one_stdin(*several, inputs, *options, expected)
     with raised_to(max_bytes):
         job = read_job(several, inputs, given, options, where="explain", settle=True).drained()
@@ -189,19 +192,7 @@ def _typed(value: Any, otherwise: str) -> str:
     return file_argument(os.fspath(value)) if is_path(value) else otherwise
 
 
-def _loaded_from(model: Model) -> tuple[list[Any], dict[str, Any], int | None]:
-    """Return what a model was loaded from: the weights, the settings and the limit of bytes."""
-    if model.loaded_from is None:
-        raise UserError(
-            "explain reads weights under other settings: it takes a model that load made, or what "
-            "load takes."
-        )
-    weights, settings, max_bytes = model.loaded_from
-    return [*weights], dict(settings), max_bytes
-
-
 def _refuse_changed(model: Model, again: Model) -> None:
-    """Refuse a model that is not what its weights are now."""
     conventions = [[cell.convention for _, cell in one.cells] for one in (model, again)]
     if conventions[0] == conventions[1] and same_weights(model.layers, again.layers):
         return
@@ -397,7 +388,6 @@ def _is_rounded_in_part(explanation: Explanation) -> bool:
 
 
 def _wider_dtype(explanation: Explanation) -> dict[str, Any]:
-    """The dtype of the run that gives EXPECTED, where that of the weights does not."""
     is_needed = any(one.code == "needs_float64" for one in explanation.remarks)
     return {"dtype": "float64"} if is_needed else {}
 
@@ -408,7 +398,6 @@ def _command(
     settings: Mapping[str, Any],
     given: Mapping[str, Any],
 ) -> str:
-    """The command line that gives EXPECTED; empty if none does."""
     if _is_rounded_in_part(explanation):
         return ""
     changed = {k: v for c in explanation.changes for k, v in c.settings.items()}

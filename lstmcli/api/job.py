@@ -180,16 +180,14 @@ def read_job(
     def read_again(further: Mapping[str, Any]) -> Model:
         return load_model(documents, {**settings, **undecided, **further})
 
-    def read_without_padding(further: Mapping[str, Any]) -> Model:
-        return without_padding(read_again(further))
-
     if isinstance(weights, Model):
         model = _with_edits(weights, settings.get(EDITS, ()))
     else:
         reread, model = read_again, _read(read_again, undecided, settle)
     options.refuse_idle(model, holder)
     if any(one is not None for one in (*padding, options.mask)):
-        model, reread = without_padding(model), reread and read_without_padding
+        model = without_padding(model)
+        reread = reread and (lambda further: without_padding(read_again(further)))
     holders = [*documents, *([holder] if holder else [])]
     state, state_from, names = _initial_state(options.initial_state, holders, where)
     if names and not names[0].startswith(STATE) and "initial_state" not in model.given:
@@ -207,7 +205,6 @@ def read_job(
 
 
 def _with_edits(model: Model, edits: Sequence[Edit]) -> Model:
-    """A loaded model with further edits; UserError for one of stored tensors, which it lacks."""
     for edit in edits_in(TENSORS, edits):
         raise UserError(
             "a loaded model has no stored tensors, which this edit changes; give it to load().",
@@ -217,7 +214,6 @@ def _with_edits(model: Model, edits: Sequence[Edit]) -> Model:
 
 
 def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
-    """The job with a remark on each setting that these inputs leave without an effect."""
     inputs, model = job.inputs, job.model
     masked = inputs.is_padded or settings.get("lengths") == "ignored"
     started = bool(inputs.initial_state) or not inputs.name  # without inputs, one is drawn
@@ -298,7 +294,6 @@ def _initial_state(
 
 
 def _lengths(given: ArrayLike | Path | None, holder: Document | None) -> Array | None:
-    """Lengths as ``N,N,...``, from a file, as values, or from the file of the inputs."""
     if isinstance(given, str) and re.fullmatch(r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", given):
         return np.array([int(n) for n in given.split(",")])
     if isinstance(given, str) and ("," in given or given.strip().isdecimal()):

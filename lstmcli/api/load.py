@@ -125,7 +125,7 @@ def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) 
     plain = {k.removeprefix(OF_MODEL): v for k, v in settings.items()}
     settings = plain if layout is None else {**plain, "layout": layout}
     read: dict[str, Callable[[Any], Any]] = {
-        "layer": _layers,
+        "layer": lambda v: ",".join(map(str, v)) if isinstance(v, list | tuple) else v,
         EDITS: lambda given: edits_of(given, where),
     }
     return {k: read[k](v) if k in read else read_setting(k, v, where) for k, v in settings.items()}
@@ -141,11 +141,6 @@ def edits_of(given: Any, where: str) -> tuple[Edit, ...]:
         if any((edit.name, edit.cell) == (other.name, other.cell) for other in edits[:n]):
             raise UserError(f"{where}: the edit {edit.name} is given twice; give it once.")
     return edits
-
-
-def _layers(layer: Any) -> Any:
-    """A layer, or several in a list, which the option has in one text: ``0,1``."""
-    return ",".join(map(str, layer)) if isinstance(layer, list | tuple) else layer
 
 
 # ---- the model
@@ -215,8 +210,6 @@ def load_model(
 
 @dataclass
 class _LayerList:
-    """The layers of LSTMs that run in turn, with what was assumed of them."""
-
     tensors: Mapping[str, Array]
     given: Mapping[str, Any]
     source: str
@@ -296,7 +289,6 @@ class _LayerList:
 def _metadata(
     documents: Sequence[Document], found: RecognisedLstm, index: CellIndex
 ) -> MetadataSettings:
-    """Return what files specify of a cell of an LSTM; the mistakes of each under its name."""
     per_file = []
     for document in documents:
         try:

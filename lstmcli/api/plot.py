@@ -212,7 +212,6 @@ def _read(
 def _of_results(
     first: Side, paths: Sequence[str], settings: Mapping[str, Any], is_run: bool
 ) -> Drawable:
-    """One file of results, or the difference of two."""
     if len(paths) > 2:
         raise UserError(f"{paths[0]} contains results; plot takes one such file, or two.")
     if is_run:
@@ -253,7 +252,6 @@ def _refuse_unknown(side: Side, path: str) -> None:
 
 
 def _is_result(side: Side) -> bool:
-    """Return whether a file contains results of a run; an initial state is none."""
     names = [name for name in side.arrays if not name.startswith(STATE)]
     bases = {name.rpartition(".")[2] for name in names}
     return UNNAMED in bases or bool(bases & {*STEP_ORDER, *FINALS})
@@ -307,7 +305,6 @@ def _of_side(side: Side) -> Drawable:
 
 
 def _numbers_of_part(known: Indices | None, size: int, said: bool) -> Indices | None:
-    """Original indices along an axis; None if the axis is complete."""
     if known is None or len(known) != size or (counts_from_0(known) and not said):
         return None
     return known

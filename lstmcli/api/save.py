@@ -103,7 +103,7 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
             text = f"{format} stores h only; .npz and .json store every array."
             raise UserError(text, about={"only": ",".join(only or ())})
         return tuple(only or ("h",))
-    if format in BY_STEP:
+    if format in (*BY_STEP, "table"):
         if wrong := [name for name in only or () if name in FINAL]:
             text = f"{format} stores steps; .npz and .json store {wrong[0]}."
             raise UserError(text, about={"only": wrong[0]})

@@ -171,7 +171,6 @@ class Command(click.Command):
             raise
 
     def _refuse_repeated(self, ctx: click.Context, words: Sequence[str]) -> None:
-        """Refuse an option or a flag that is given twice: it takes one value."""
         given: set[click.Parameter] = set()
         for parameter in self.make_parser(ctx).parse_args(list(words))[2]:
             if not isinstance(parameter, click.Option) or parameter.multiple:

@@ -101,8 +101,6 @@ def command(
 
 
 class _Progress(Progress):
-    """A bar, and how long each pass took."""
-
     def __init__(self, bar: ProgressBar) -> None:
         self._bar, self._last = bar, perf_counter()
         self._passes: list[tuple[str, int, int, float]] = []

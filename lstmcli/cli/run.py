@@ -11,7 +11,6 @@ import click
 from lstmcli.api.job import split_paths
 from lstmcli.api.run import (
     DEFAULT_KEEP,
-    NAMES,
     Ended,
     Run,
     Selection,
@@ -26,6 +25,7 @@ from lstmcli.api.save import (
     Outputs,
     format_of,
     has_known_suffix,
+    members_for,
     names_of_cell,
 )
 from lstmcli.api.save import FORMATS as WRITTEN
@@ -46,7 +46,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.progress import ProgressBar, metered
 from lstmcli.cli.terminal import remark, screen, standard_output, tell_assumed
-from lstmcli.errors import UserError, did_you_mean
+from lstmcli.errors import UserError
 
 SHOWN = ("table", "json", "jsonl", "csv", "tsv", "text", *BINARY)
 PRINTED = f"Format of what is printed, or of -o FILE if its suffix is unknown: {', '.join(SHOWN)}."
@@ -171,20 +171,14 @@ def _format_of(file: str) -> str:
 
 
 def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:
-    columns = outputs.only or []
     if outputs.screen != "table":
-        columns = []
         if {*outputs.written} <= {*BINARY} and digits is not None:
             raise UserError("--digits is for tables and text; .npz and .npy have every digit.")
+        return DEFAULT_KEEP
+    columns = outputs.only or []
     if outputs.file is not None:  # which may have further members
         columns = [name for name in columns if name not in FINAL]
-    for name in columns:
-        if name.rpartition(".")[2] not in NAMES:
-            raise UserError(
-                f"--only {name}: unknown array; choose from {', '.join(NAMES)}."
-                + did_you_mean(name, NAMES)
-            )
-    return tuple(columns or DEFAULT_KEEP)
+    return members_for("table", columns)
 
 
 # ---- runs

@@ -90,7 +90,6 @@ def program_sheet(check: ProgramCheck, width: Width) -> Sheet:
 
 
 def _finding(e: Explanation, name: str) -> str:
-    """The title of the explanation; explain may allow more for rounding than the tolerance here."""
     text = title(e, name)
     if e.verdict != "agrees" or e.measured is None:
         return text
@@ -137,9 +136,9 @@ def _rounded(check: Check) -> list[str]:
 def _agreement(check: Check) -> tuple[str, str]:
     count = len(check.rows)
     differing = [row.engine.name for row in check.rows if not row.equal]
-    ulp, difference = check.rows[0].ulp, check.rows[0].of_run.difference
-    if ulp is not None and difference.rtol is None:
-        tolerance = f"{ulp} ULP"
+    difference = check.rows[0].of_run.difference
+    if check.ulp is not None and difference.rtol is None:
+        tolerance = f"{check.ulp} ULP"
     else:
         rtol, atol = (format_size(one or 0) for one in (difference.rtol, difference.atol))
         tolerance = f"rtol {rtol}, atol {atol}"

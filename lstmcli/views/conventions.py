@@ -30,11 +30,6 @@ def _biases(row: Convention) -> str:
     return "2" if {"bias", "recurrent_bias"} <= set(row.names.tensors) else "1"
 
 
-def _added_bias(row: Convention) -> str:
-    bias = row.behaviour.forget_bias
-    return f"{bias:+g}" if bias else "0"
-
-
 def _was_run(row: Convention) -> str:
     if row.verified.startswith("run"):
         return "yes"
@@ -52,7 +47,7 @@ COLUMNS: Mapping[str, Callable[[Convention], str]] = {
     "gates": lambda row: "split" if row.names.has_tensor_per_gate else row.storage.gates,
     "kernel": lambda row: row.storage.orientation + " x;h" * ("fused" in row.names.tensors),
     "bias": _biases,
-    "f +": _added_bias,
+    "f +": lambda row: f"{bias:+g}" if (bias := row.behaviour.forget_bias) else "0",
     "tested": _was_run,
 }
 

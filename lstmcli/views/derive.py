@@ -132,7 +132,6 @@ def _previous_state(at: StepPosition) -> str:
 
 
 def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
-    """One row per term, the largest first, with the sum so far; the rest on one line."""
     count = len(total.terms)
     most = count if detail.most is None or count <= detail.most + 1 else detail.most
     shown, running = total.terms[:most], total.running[:most]
@@ -227,7 +226,6 @@ def _in_numbers(line: FormulaLine, detail: Detail) -> str:
 
 
 def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> str:
-    """The reference value, and by how much it differs."""
     assert line.theirs is not None
     value = detail.result(line.theirs)
     if line.agrees:

@@ -69,7 +69,9 @@ def difference_sheet(
     """
     sheet = verdict(d.summary, AGREES if d.equal else DIFFERS, width)
     if d.equal:
-        sheet.extend(labelled("", f"within {_tolerance(d)}; {_largest(d)}", width, indent=2))
+        largest = max((array.max_abs or 0.0 for array in d.arrays.values()), default=0.0)
+        text = f"within {_tolerance(d)}; max difference {format_size(largest)}"
+        sheet.extend(labelled("", text, width, indent=2))
     if d.settings:
         sheet.add()
         sheet.extend(_settings(d.settings))
@@ -107,13 +109,7 @@ def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
 # ---- equal
 
 
-def _largest(d: Difference) -> str:
-    largest = max((array.max_abs or 0.0 for array in d.arrays.values()), default=0.0)
-    return f"max difference {format_size(largest)}"
-
-
 def _tolerance(d: Difference) -> str:
-    """The tolerances of the comparison in words."""
     arrays = list(d.arrays.values())
     ulp = arrays[0].pair.tolerance.ulp
     texts = [] if ulp is None else [f"{ulp} ULP"]
@@ -208,7 +204,6 @@ def _printed_digits(values: Array, units: Array) -> int:
 
 
 def _arrays(d: Difference, width: Width) -> Sheet:
-    """One row per array, and below it what its values have in common."""
     arrays = list(d.arrays.values())
     differing = [
         "shape" if a.mismatched is None else f"{a.mismatched} of {a.total}" for a in arrays
@@ -251,7 +246,6 @@ def _has_known_axes(d: Difference, array: ArrayDifference) -> bool:
 
 
 def _figures(arrays: Sequence[ArrayDifference]) -> list[Column]:
-    """Figures of all values of the arrays that differ, and the tolerances that accept them."""
     found = [array if array.mismatched else None for array in arrays]
     ratios = error_sizes([_finite(array.max_rel) if array else None for array in found])
     return [
@@ -327,7 +321,6 @@ def _share(array: ArrayDifference) -> str:
 
 
 def _cosine(value: float | None) -> str:
-    """Three places, or as many as show that it is less than 1, six at most."""
     if value is None or math.isnan(value):
         return ""
     is_one = value >= 1 - 1e-6
@@ -336,7 +329,6 @@ def _cosine(value: float | None) -> str:
 
 
 def _size(shape: tuple[int, ...], named: bool) -> str:
-    """A shape in words if its axes are steps, batch and units."""
     if not named:
         return str(shape)
     steps, batch, units = shape
@@ -363,7 +355,6 @@ def _position(array: ArrayDifference, place: Position | None) -> str:
 
 
 def _digits_to_differ(place: Position, fewest: int) -> int:
-    """The places after the point with which both values look different, at least ``fewest``."""
     if place.a == place.b:
         return fewest
     for n in range(fewest, MOST_DIGITS):
@@ -376,7 +367,6 @@ def _digits_to_differ(place: Position, fewest: int) -> int:
 
 
 def _not_compared(d: Difference, width: Width) -> Sheet:
-    """The arrays that only one side has, and the remarks of the comparison."""
     sheet = Sheet()
     for side, names in (("a", d.only_in_a), ("b", d.only_in_b)):
         if names:

@@ -210,7 +210,6 @@ def position(first: Mismatch | None) -> str:
 
 
 def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
-    """Labels and texts of the notes below the finding."""
     # otherwise a table has the settings, or what is wrong
     assumed = e.assumed if e.verdict == "agrees" else without_option(e.assumed)
     if assumed:
@@ -254,7 +253,6 @@ def _unseen(e: Explanation) -> list[str]:
 
 
 def _tested(e: Explanation) -> str:
-    """``106 configurations; next best: gate coupling f = 1 - i, max difference 9.51e-2``."""
     text = count(e.tried, "configuration")
     if not e.nearest:
         return text
@@ -265,7 +263,6 @@ def _tested(e: Explanation) -> str:
 
 
 def _equivalent(e: Explanation) -> str:
-    """The configurations that fit equally well."""
     if e.equivalent:
         texts = [unbroken(configuration(changes)) for changes in e.equivalent[:MOST_LISTED]]
         more = len(e.equivalent) - len(texts)
@@ -298,7 +295,6 @@ def markdown(e: Explanation, expected: str) -> str:
 
 
 def _markdown_table(columns: Sequence[Column]) -> Iterator[str]:
-    """The lines of a table, and a blank line."""
     for row in zip(*((column.heading, "---", *column.cells) for column in columns), strict=True):
         yield f"| {' | '.join(map(str.strip, row))} |"
     yield ""

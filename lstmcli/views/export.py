@@ -187,8 +187,6 @@ def _html_span(span: Span) -> str:
 
 
 def _style(of_text: str) -> str:
-    """The rules of the text and of the colours, in light and in dark mode."""
-
     def rules(colors: dict[str, str]) -> str:
         ground = f".lstmcli {{ background: {colors['ground']}; color: {colors['ink']}; }}\n"
         named = (f".lstmcli .{k} {{ fill: {c}; color: {c}; }}\n" for k, c in colors.items())

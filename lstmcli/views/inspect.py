@@ -225,7 +225,6 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
 
 
 def _message(label: str, text: str, width: Width, style: str = "") -> Sheet:
-    """A message: its first line, and below it what may be typed."""
     problem, *ways = text.splitlines()
     sheet = labelled(label, problem, width, ASSUMED)
     for way in ways:

@@ -266,7 +266,6 @@ class CellTable:
         return columns
 
     def _summary(self, steps: Sequence[int], arrays: Mapping[str, Array]) -> list[Column]:
-        """One row per step: the range of h and c over batch and units, the mean of each gate."""
         columns = [Column("step", [*map(str, steps)], "dim")]
         for name, array in arrays.items():
             values = array.reshape(len(steps), -1).astype(float)  # (s, B H)

@@ -62,7 +62,6 @@ def _largest(errors: Array) -> float:
 
 
 def _strip_legend(steps: Sequence[int], errors: Array) -> str:
-    """``steps 0 to 6, max 0.133``, and what the marks between the bars are."""
     text = f"steps {steps[0]} to {steps[-1]}, max {format_size(_largest(errors))}"
     text += "" if np.isfinite(errors).all() else ", ! not finite"
     return f"{text}, · not compared" if (errors < 0).any() else text

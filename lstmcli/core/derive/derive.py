@@ -80,7 +80,6 @@ def derive(
 
 
 def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
-    """Layer and direction of the cell of a name, or of the only one."""
     places = [(n, d) for n, layer in enumerate(model.layers) for d in range(len(layer))]
     names = [known for known, _ in model.cells]
     if name is None and len(names) > 1:
@@ -150,7 +149,6 @@ def _entering(plan: Plan, trace: Trace, place: StepPosition) -> tuple[Array, Arr
 
 
 def _inputs(plan: Plan, trace: Trace, layer: int) -> Array:
-    """(T, B, I) of a layer: the model's, or what the layer below gives."""
     if layer == 0:
         return plan.block()
     below = plan.model.layers[layer - 1]

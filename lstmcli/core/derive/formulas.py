@@ -266,7 +266,6 @@ class UnitAtStep:
             yield weights, "c", self.computed["c"]
 
     def _normalised(self, value: Value, scale: Array, shift: Array) -> Value:
-        """(value - mean) / deviation * scale + shift, over the units (H,)."""
         wide, kind = value.wide, self.cell.dtype.type
         mean, epsilon = wide.mean(), self.cell.convention.behaviour.norm_epsilon
         deviation = np.sqrt(((wide - mean) ** 2).mean() + epsilon)

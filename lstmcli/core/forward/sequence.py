@@ -90,7 +90,6 @@ def _state_at(
 
 
 def _pad(arrays: dict[str, Array], valid: Array, output: str) -> None:
-    """Replace what is not valid by zeros, and h by the last valid h where output is ``repeat``."""
     if output == "run":  # flax: the outputs run on over the padding
         return
     for array in arrays.values():

@@ -284,7 +284,6 @@ def _shades(scale: Scale, count: int) -> list[Rgb]:
 
 
 def _scale(scale: Scale) -> dict[str, Any]:
-    """The ends, a CSS gradient, and the pixels (RGBA) of all levels and of NaN."""
     shades = _shades(scale, LEVELS)
     pixels = bytes(part for shade in (*shades, NOT_A_NUMBER) for part in (*shade, 255))
     gradient = ", ".join(f"rgb{shade}" for shade in shades[::15])
