@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -290,13 +290,11 @@ GROUPS = {
 }  # fmt: skip
 """Each heading, and the parameters below it by their names in Python, in the order of the help."""
 
-_HEADINGS = {name: heading for heading, names in GROUPS.items() for name in names}
+_GROUPED = {name for names in GROUPS.values() for name in names}
 
 
-def grouped(names: Iterable[str]) -> dict[str, list[str]]:
+def grouped(names: Collection[str]) -> dict[str, list[str]]:
     """Parameters by heading, both in the order of `GROUPS`; unknown ones are the last."""
-    order = list(_HEADINGS)
-    groups: dict[str, list[str]] = {heading: [] for heading in GROUPS}
-    for name in sorted(names, key=lambda n: order.index(n) if n in _HEADINGS else len(order)):
-        groups[_HEADINGS.get(name, DISPLAY)].append(name)
+    groups = {heading: [n for n in of if n in names] for heading, of in GROUPS.items()}
+    groups[DISPLAY] += [name for name in names if name not in _GROUPED]
     return {heading: found for heading, found in groups.items() if found}

@@ -26,7 +26,6 @@ from lstmcli.views.sheet import (
     Column,
     Sheet,
     Width,
-    bulleted,
     fitting_table,
     labelled,
     labelled_command,
@@ -411,7 +410,7 @@ def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
         introduction = "Possible causes:" * bool(hint.causes)
         sheet.add()
         sheet.extend(labelled(hint_label(hint), f"{hint.seen} {introduction}", width))
-        sheet.extend(bulleted("", hint.causes, width))
+        sheet.extend(labelled_lines("", hint.causes, width, bullet="- "))
         sheet.extend(labelled("", hint.excluded, width))
     return sheet
 

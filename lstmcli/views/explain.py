@@ -35,7 +35,6 @@ from lstmcli.views.sheet import (
     Column,
     Sheet,
     Width,
-    bulleted,
     fitting_columns,
     fitting_table,
     labelled,
@@ -73,8 +72,8 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
     for name, of_name in groupby(notes, key=itemgetter(0)):
         style = ASSUMED if name in ("assumed", "note") else ""
         texts = [text for _, text in of_name]
-        lines = bulleted if len(texts) > 1 else labelled_lines
-        sheet.extend(lines(name, texts, width, style, INDENT))
+        bullet = "- " * (len(texts) > 1)
+        sheet.extend(labelled_lines(name, texts, width, style, INDENT, bullet))
     if e.command:
         sheet.extend(labelled_command("reproduce", e.command, INDENT))
     if e.next:

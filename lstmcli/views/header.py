@@ -41,7 +41,7 @@ def model_sheet(model: Model, width: Width) -> Sheet:
 
 def _weights(model: Model, width: Width) -> Sheet:
     files = listed([*map(file_name, model.sources)], 1)
-    texts = [*filter(None, [files]), *_tensors(model), _sizes(model)]
+    texts = [*filter(None, [files]), *_tensors(model), model.sizes]
     return labelled("weights", phrases(texts), width)
 
 
@@ -72,16 +72,6 @@ def _tensors(model: Model) -> list[str]:
     if len(texts) <= 4:
         return [", ".join(texts)] if len(texts) <= 2 else texts
     return [texts[0], f"{len(texts) - 1} more tensors"]
-
-
-def _sizes(model: Model) -> str:
-    cell = model.cell
-    text = f"{count(cell.inputs, 'input')} -> {count(cell.units, 'unit')}"
-    if cell.projection is not None:
-        text += f" -> {cell.outputs}"
-    if len(model.layers) > 1:
-        text += f", {len(model.layers)} layers"
-    return text + (", both directions" if model.bidirectional else "")
 
 
 def _settings(convention: Convention, model: Model) -> list[str]:

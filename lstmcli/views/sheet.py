@@ -127,23 +127,18 @@ def verdict(text: str, color: str, width: Width) -> Sheet:
 
 
 def labelled_lines(
-    label: str, texts: Iterable[str], width: Width, style: str = "", indent: int = INDENT
+    label: str,
+    texts: Iterable[str],
+    width: Width,
+    style: str = "",
+    indent: int = INDENT,
+    bullet: str = "",
 ) -> Sheet:
-    """Texts one below the other, the first with a label."""
+    """Texts one below the other, the first with a label; each begins with a ``bullet``."""
     sheet = Sheet()
     for n, text in enumerate(texts):
-        sheet.extend(labelled("" if n else label, text, width, style, indent))
-    return sheet
-
-
-def bulleted(
-    label: str, texts: Iterable[str], width: Width, style: str = "", indent: int = INDENT
-) -> Sheet:
-    """Texts one below the other, each with a bullet, the first with a label."""
-    sheet = Sheet()
-    for n, text in enumerate(texts):
-        start = f"{'' if n else label:{indent}}- "
-        sheet.extend(labelled(start, text, width, style, indent + 2))
+        start = f"{'' if n else label:{indent}}{bullet}"
+        sheet.extend(labelled(start, text, width, style, indent + len(bullet)))
     return sheet
 
 

@@ -27,7 +27,7 @@ from lstmcli.core.model.selection import (
     SelectedIndices,
     Selection,
     is_named,
-    split_names,
+    read_names,
 )
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.model.vocabulary import GATES
@@ -165,12 +165,7 @@ def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
 
 def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
     """The names of the arrays to keep; UserError for one that no trace has."""
-    try:
-        names: tuple[Any, ...] = tuple(split_names(keep) if isinstance(keep, str) else keep)
-    except TypeError:  # of a number, or an array of no axes
-        names = (None,)
-    if not all(isinstance(name, str) for name in names):
-        raise UserError('keep takes names of arrays, such as ("h", "c").')
+    names = tuple(read_names(keep, "keep"))
     for name in names:
         if name not in NAMES:
             raise UserError(f"a trace has no {name!r}; it has {', '.join(NAMES)}.")

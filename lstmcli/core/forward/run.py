@@ -120,7 +120,9 @@ def sweep_selected(
     model = plan.model
     work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter=meter)
     chunks = batch_chunks(plan.batch, model)
-    size = _steps_of_piece(plan, max(c.stop - c.start for c in chunks))
+    numbers = sum(cell.units for _, cell in model.cells) * (len(plan.keep) + 3 * ("z" in plan.keep))
+    numbers = max(1, numbers, model.cell.inputs) * max(c.stop - c.start for c in chunks)
+    size = max(16, PIECE // (numbers * plan.dtype.itemsize))  # steps of a piece
 
     def pass_on(batch: slice, steps: slice, arrays: Mapping[str, Array]) -> None:
         if observe is not None:
@@ -282,13 +284,6 @@ def _advance(
         arrays = {k: a.reshape(steps, batch, -1) for k, a in arrays.items()}
         h, c = h[-batch:], c[-batch:]
     return arrays, (h, c)
-
-
-def _steps_of_piece(plan: Plan, batch: int) -> int:
-    model, keep = plan.model, plan.keep
-    numbers = sum(cell.units for _, cell in model.cells) * (len(keep) + 3 * ("z" in keep))
-    numbers = max(numbers, model.cell.inputs)
-    return max(16, PIECE // max(1, numbers * batch * plan.dtype.itemsize))
 
 
 def _in_order(

@@ -172,17 +172,20 @@ class Model:
 
     def __repr__(self) -> str:
         """``<Model tf1, 4 inputs -> 3 units, forget bias +1, float64; assumed: ...>``."""
-        cell, convention = self.cell, self.convention
-        sizes = f"{cell.inputs} inputs -> {cell.units} units"
-        if cell.outputs != cell.units:
-            sizes += f" -> {cell.outputs}"
-        parts = [convention.name, sizes]
-        parts += [f"{len(self.layers)} layers"] if len(self.layers) > 1 else []
-        parts += ["both directions"] if self.bidirectional else []
-        bias = convention.behaviour.forget_bias
+        parts, bias = [self.convention.name, self.sizes], self.convention.behaviour.forget_bias
         parts += [f"forget bias {bias:+g}"] if bias else []
         parts += [f"edit {edit.text}" for edit in self.edits]
-        return f"<Model {', '.join((*parts, cell.dtype.name))}{_assumed(self.assumed)}>"
+        return f"<Model {', '.join((*parts, self.cell.dtype.name))}{_assumed(self.assumed)}>"
+
+    @property
+    def sizes(self) -> str:
+        """``4 inputs -> 3 units, 2 layers, both directions``."""
+        cell, layers = self.cell, len(self.layers)
+        sizes = {"input": cell.inputs, "unit": cell.units}
+        text = " -> ".join(f"{n:,} {noun}{'s' * (n != 1)}" for noun, n in sizes.items())
+        text += f" -> {cell.outputs}" * (cell.projection is not None)
+        text += f", {layers} layers" * (layers > 1)
+        return text + ", both directions" * self.bidirectional
 
     @property
     def masking(self) -> Masking | None:

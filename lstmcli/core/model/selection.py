@@ -305,9 +305,18 @@ class SelectedIndices:
         return {"selected": meta} if meta else {}
 
 
-def split_names(text: str) -> list[str]:
-    """The names that a text has between commas."""
-    return [name.strip() for name in text.split(",")]
+def read_names(given: Any, what: str) -> list[str]:
+    """The names that an argument gives: several, one, or a text with commas.
+
+    ``what`` is what a message calls it.
+    """
+    try:
+        names = [n.strip() for n in given.split(",")] if isinstance(given, str) else [*given]
+    except TypeError:  # a number, or an array of no axes
+        names = [None]
+    if not all(isinstance(name, str) for name in names):
+        raise UserError(f'{what} takes names of arrays, such as ("h", "c").')
+    return names
 
 
 def is_named(member: str, name: str) -> bool:
