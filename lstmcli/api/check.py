@@ -236,9 +236,6 @@ def check(
     engines: Sequence[str] | Program,
     *,
     seed: int | None = None,
-    initial_state: Mapping[str, ArrayLike] | Path | None = None,
-    lengths: ArrayLike | Path | None = None,
-    mask: ArrayLike | Path | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     ulp: int | None = None,
@@ -249,7 +246,7 @@ def check(
     ``all`` takes those installed. Without inputs, they are drawn from ``seed``, and for engines a
     state that is not zero; a program gets one sequence.
     """
-    options = InputOptions(initial_state, lengths, mask)
+    options, settings = InputOptions.split(settings)
     given = checked(settings, "check")
     job = read_job(weights, x, given, options, where="check", inputs_needed=False)
     if seed is not None and job.inputs.name:

@@ -78,19 +78,12 @@ def _of_client(client: Any, address: str) -> Executor:
             yield
         except (UserError, MemoryError):  # of the work itself
             raise
-        except (CancelledError, OSError):  # a connection that is closed is an OSError
-            raise UserError(
-                "the connection to the scheduler was lost during the run; start it again.",
-                about={"scheduler": address},
-                try_=HERE,
-            ) from None
         except Exception as error:
-            raise UserError(
-                f"the cluster failed during the run ({_first_line(error)}); its workers need "
-                "lstmcli too.",
-                about={"scheduler": address},
-                try_=HERE,
-            ) from None
+            cause = _first_line(error)
+            if isinstance(error, CancelledError | OSError):  # as a connection that is closed
+                cause = "the connection to the scheduler was lost"
+            text = f"the run on the cluster failed ({cause}); its workers need lstmcli too."
+            raise UserError(text, about={"scheduler": address}, try_=HERE) from None
 
     class Remote:
         def __init__(self, future: Any) -> None:

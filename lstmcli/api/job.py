@@ -57,6 +57,12 @@ class InputOptions(NamedTuple):
     lengths: ArrayLike | Path | None = None
     mask: ArrayLike | Path | None = None
 
+    @classmethod
+    def split(cls, given: Mapping[str, Any]) -> tuple[InputOptions, dict[str, Any]]:
+        """The options among keywords, and the others, which are settings."""
+        settings = dict(given)
+        return cls(*(settings.pop(name, None) for name in cls._fields)), settings
+
     def padding(self, holder: Document | None = None) -> tuple[Array | None, Array | None]:
         """The lengths and the mask as given; if neither is, those in the file of the inputs."""
         holder = holder if self.lengths is None and self.mask is None else None

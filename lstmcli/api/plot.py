@@ -13,7 +13,6 @@ from lstmcli.api.diff import side_of, with_layouts
 from lstmcli.api.documents import STATE, Named, only_one_stdin, with_array_name
 from lstmcli.api.job import InputOptions, Job, read_job, split_paths
 from lstmcli.api.load import checked
-from lstmcli.api.values import Path
 from lstmcli.core.diff.array_name import FINALS, SEQUENCE, STEP_ORDER, ArrayName
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.metrics import Position
@@ -21,7 +20,7 @@ from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, joined, sequence, s
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import needed_steps, run_selected
-from lstmcli.core.model.arrays import Array, ArrayLike
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.model import names_in_cell, refuse_unknown_cell
 from lstmcli.core.model.selection import (
@@ -144,9 +143,6 @@ def plot(
     units: str | None = None,
     batch: int | None = None,
     numbers: int | None = None,
-    initial_state: Mapping[str, ArrayLike] | Path | None = None,
-    lengths: ArrayLike | Path | None = None,
-    mask: ArrayLike | Path | None = None,
     **settings: Any,
 ) -> Drawable:
     """The arrays to draw of some paths: TRACE, two results A B, or WEIGHTS... INPUTS as for `run`.
@@ -156,7 +152,7 @@ def plot(
     those chosen. With ``numbers`` it keeps the first batch items, as many as have this many numbers
     together, and they are the ``items``, unless ``batch`` is given.
     """
-    options = InputOptions(initial_state, lengths, mask)
+    options, settings = InputOptions.split(settings)
     selection = Selection.parse(steps, None, units)
     of_run = (None if numbers and batch is None else batch or 0), selection.steps, numbers or 0
     found = _read(paths, checked(settings, "plot"), only, of_run, options)

@@ -298,16 +298,13 @@ def start(
     *,
     engine: str | None = None,
     in_steps: bool = True,
-    initial_state: Mapping[str, ArrayLike] | Path | None = None,
-    lengths: ArrayLike | Path | None = None,
-    mask: ArrayLike | Path | None = None,
     **settings: Any,
 ) -> Run:
     """Read and check a run, of which a table of ``show`` or the ``outputs`` are asked for.
 
     ``in_steps``: results may be written as they are computed, if a format and a model allow it.
     """
-    options = InputOptions(initial_state, lengths, mask)
+    options, settings = InputOptions.split(settings)
     job = read_job(weights, x, checked(settings, "run"), options, where="run")
     remarks = [*job.model.remarks]
     if outputs.save_state and job.model.backward:
