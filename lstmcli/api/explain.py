@@ -34,7 +34,7 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.model.arrays import ArrayLike
+from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.model import (
     MAX_LENGTHS_SHOWN,
     Model,
@@ -51,10 +51,14 @@ __all__ = ["Explanation", "Progress", "explain"]
 NEARER = 10.0  # times as near as the weights as loaded: then that run is looked into
 WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
 LENGTHS_FILE = "lengths.npy"  # of more sequences than are typed
-TENSORS = (
-    "kernel", "recurrent_kernel", "bias", "peephole", "projection", "projection_bias",
-    "norm_scale", "norm_shift", "state_scale", "state_shift",
-)  # fmt: skip
+TENSORS = {
+    "kernel": ("ifgo", "unit", "column"), "recurrent_kernel": ("ifgo", "unit", "column"),
+    "bias": ("ifgo", "unit"), "peephole": ("ifo", "unit"),
+    "projection": ("output", "unit"), "projection_bias": ("output",),
+    "norm_scale": ("ifgo", "unit"), "norm_shift": ("ifgo", "unit"),
+    "state_scale": ("unit",), "state_shift": ("unit",),
+}  # fmt: skip
+"""The tensors of a cell, and the name of each axis, or its gates."""
 
 
 def _short(explanation: Explanation) -> str:
@@ -285,20 +289,24 @@ def question_of(job: Job, side: Side) -> Question:
 def _refuse_not_finite(job: Job) -> None:
     """Refuse NaN and infinities in weights, states, and inputs at a valid step: runs give NaN."""
     weights = " + ".join(job.model.sources) or "weights"
-    arrays = {
-        f"{weights}: the {tensor.replace('_', ' ')} of {name}": array
+    arrays: dict[str, tuple[Array, Sequence[str]]] = {
+        f"{weights}: the {tensor.replace('_', ' ')} of {name}": (array, axes)
         for name, cell in job.model.cells
-        for tensor in TENSORS
+        for tensor, axes in TENSORS.items()
         if (array := getattr(cell, tensor)) is not None
     }
-    arrays |= {f"the initial {name}": state for name, state in job.inputs.initial_state.items()}
+    states = job.inputs.initial_state
+    arrays |= {f"the initial {name}": (np.asarray(h), ()) for name, h in states.items()}
     x = np.asarray(job.inputs.x)
     if not np.isfinite(x).all() and (plan := job.plan()).valid is not None:
         x = np.where(from_time_major(plan.valid[..., None], plan.layout), x, 0)
-    arrays[job.inputs.name] = x
-    for name, array in arrays.items():
+    arrays[job.inputs.name] = x, ()
+    for name, (array, axes) in arrays.items():
         if count := np.count_nonzero(~np.isfinite(array)):
-            first = np.argwhere(~np.isfinite(array))[0].tolist()
+            indices = np.argwhere(~np.isfinite(array))[0].tolist()
+            named = zip(axes, indices, strict=False)  # a state or inputs: by the index alone
+            parts = [f"{a} {n}" if a not in ("ifgo", "ifo") else f"gate {a[n]}" for a, n in named]
+            first = ", ".join(parts) or indices
             is_x = array is x
             raise UserError(
                 f"{name} has NaN or infinite values, {count:,} in all and the first at {first}; "

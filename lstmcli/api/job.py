@@ -170,7 +170,7 @@ def read_job(
     only_one_stdin(*several, x, *options)
     documents = [document_of(one, where) for one in several]
     if x is not None:
-        array, stream, name, holder = _given_inputs(x, name)
+        array, stream, name, holder = _given_inputs(x, name, documents)
     else:
         array, name, holder = _inputs_within(several, documents, needed=inputs_needed)
         stream = None
@@ -254,7 +254,7 @@ def with_padding(job: Job) -> Job:
 
 
 def _given_inputs(
-    x: Any, name: str
+    x: Any, name: str, weights: Sequence[Document]
 ) -> tuple[SliceableArray, StepStream | None, str, Document | None]:
     """The inputs, or a stream of them, what messages call them, and the document with them."""
     if not is_path(x):
@@ -265,7 +265,7 @@ def _given_inputs(
     if not isinstance(source, Document):
         return np.empty(0), source, STDIN, None
     refuse_gaps(source)
-    return inputs_of(source), None, source.source, source
+    return inputs_of(source, weights), None, source.source, source
 
 
 def _inputs_within(

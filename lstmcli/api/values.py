@@ -52,7 +52,7 @@ def refuse_no_arrays(weights: Sequence[Any], where: str) -> None:
             continue
         raise UserError(
             f"{where}: item {n} of the list of weights is {type_of(item)}; it has to be an array. "
-            "Leave None out; paths, and several lists, are arguments of their own."
+            "Leave None out; paths, and several lists, are separate arguments."
         )
 
 

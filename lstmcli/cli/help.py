@@ -105,7 +105,7 @@ def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
         formatter.write_paragraph()
 
         formatter.write_dl([
-            ("code", kind.line.replace("{}", "VALUE")),
+            ("mistake", kind.line.replace("{}", "VALUE")),
             ("unseen", f"{HIDES[kind.family]}."),
             ("effect", f"{kind.about.shows}."),
             ("done by", f"{kind.about.used_by}."),

@@ -74,10 +74,12 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
         texts = [text for _, text in of_name]
         bullet = "- " * (len(texts) > 1)
         sheet.extend(labelled_lines(name, texts, width, style, INDENT, bullet))
-    if e.command:
-        sheet.extend(labelled_command("reproduce", e.command, INDENT))
-    if e.next:
-        sheet.extend(labelled_command("next", e.next, INDENT))
+    commands = {"reproduce": e.command, "next": e.next}
+    if e.arrays:  # next writes the file that an edit of the command takes
+        commands = {"first": e.next, "reproduce": e.command}
+    for name, command in commands.items():
+        if command:
+            sheet.extend(labelled_command(name, command, INDENT))
     return sheet
 
 
@@ -160,8 +162,9 @@ def _agreeing(v: Agreement) -> str:
 
 
 def _change_columns(e: Explanation) -> list[Column]:
+    heading = "change" if e.edits else "setting"
     return [
-        Column("setting", [row.setting for row in e.rows], "bold", left=True),
+        Column(heading, [row.setting for row in e.rows], "bold", left=True),
         Column("assumed", [row.assumed for row in e.rows], left=True, rank=1),
         Column("found", [row.fits for row in e.rows], AGREES, left=True),
         Column(USED_BY, [row.used_by for row in e.rows], left=True, rank=2),
@@ -217,10 +220,13 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "assumed", f"{e.taken}."
     for remark in e.remarks:
         is_above = remark.code in AGREEMENT or remark in _not_finite(e)
-        if not is_above and remark.text != _ran_otherwise(e):
+        if remark.code == "edit_code":
+            yield "mistake", remark.facts["line"]
+            yield "correct", remark.facts["mend"]
+        elif not is_above and remark.text != _ran_otherwise(e):
             yield "note", remark.text
     if e.verdict in EXPLAINED and (lines := [row.mend for row in e.rows if row.mend]):
-        yield "in code", "; ".join(dict.fromkeys(lines))
+        yield "correct", "; ".join(dict.fromkeys(lines))
     if e.hidden:
         yield hidden_label(e), e.hidden
     if e.like:

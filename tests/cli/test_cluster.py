@@ -96,7 +96,7 @@ def test_a_bar_counts_what_comes_back(tmp_path: Path, cluster: Any, pieces: int)
 
 
 class HttpGreeting(BaseRequestHandler):
-    """What a server of HTTP says to a connection."""
+    """The answer of an HTTP server to a connection."""
 
     def handle(self) -> None:
         self.request.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")

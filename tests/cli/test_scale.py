@@ -247,7 +247,7 @@ with progress.ProgressBar(3000, ("sequences", 100)) as bar, progress.metered(bar
 
 
 def on_a_terminal(code: str, *words: str) -> str:
-    """What a process shows on a terminal."""
+    """The text that a process shows on a terminal."""
     status, shown = on_pty(TOP, os.environ | {"TERM": "xterm"}, "-c", code, *words)
     assert status == 0, shown
     return shown

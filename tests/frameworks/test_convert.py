@@ -1,4 +1,4 @@
-"""What `lstm convert` writes, loaded by the framework itself: the same outputs as ours, and as
+"""Files that `lstm convert` writes, loaded by the framework itself: outputs equal ours, and
 those that the source's framework recorded.
 
 Each framework is looked for when its test runs; without it, the test is skipped and says so.

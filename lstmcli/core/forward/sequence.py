@@ -147,7 +147,8 @@ def valid_steps(inputs: Inputs, layout: str, becomes: object = "given") -> Array
         array: Array = np.asarray(inputs.mask).astype(bool)
         expected = {"steps": (steps,), "batch": (batch, steps), "time": (steps, batch)}[layout]
         if array.shape != expected:
-            raise UserError(f"the mask is {array.shape}; these inputs need {expected}.")
+            of = f" of {inputs.name}" if inputs.name else ""
+            raise UserError(f"the mask{of} is {array.shape}; these inputs need {expected}.")
         valid = array.T if layout == "batch" else array.reshape(steps, batch)
     else:
         if inputs.mask is not None:
