@@ -336,8 +336,6 @@ def check_program(
 
 
 class _OurRun(NamedTuple):
-    """Our run of a job, and the differences from it that count as rounding, by array."""
-
     job: Job
     trace: Trace
     rounding: Mapping[str, float]
@@ -425,7 +423,6 @@ def _rounding(ours: Trace, truth: Trace | None) -> dict[str, float]:
 
 
 def _distance(trace: Trace, truth: Trace | None) -> float | None:
-    """The largest distance of h and the last state from the truth."""
     if truth is None:
         return None
     found, exact = trace.members(), truth.members()

@@ -223,7 +223,6 @@ def convert(
 
 
 def _source_model(documents: Sequence[Document], settings: Mapping[str, Any], target: str) -> Model:
-    """The model in float, with remarks on what the target does not get."""
     model = load.load_model(documents, settings)
     remarks = [*model.remarks]
     if model.convention.behaviour.arithmetic != "float":
@@ -285,7 +284,6 @@ def _settings(
 def _proof(
     model: Model, layers: Layers, arrays: dict[str, Array], settings: Mapping[str, Any], target: str
 ) -> Proof:
-    """Read the tensors back as a file of them would be read, and run both sides."""
     again = load.load_model([Document(target, "npz", arrays, dict(settings))], {})
     name = layers[0][0].convention.name
     if again.convention.name != name or not same_weights(layers, again.layers):

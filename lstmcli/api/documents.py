@@ -314,7 +314,6 @@ def read_state(document: Document) -> dict[str, Array]:
 
 
 def _refuse_selected(document: Document) -> None:
-    """Refuse a trace that contains no last step of its run, or only some units."""
     from lstmcli.core.model.axis_numbers import parse_indices  # of parts of a run
 
     meta = document.attributes.get("meta")

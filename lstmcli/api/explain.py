@@ -192,7 +192,6 @@ PLACEHOLDERS = {"initial_state": "STATE", "mask": "MASK"}  # of values that are 
 
 
 def _typed(value: Any, otherwise: str) -> str:
-    """A path as a word of a command; ``otherwise`` for other values."""
     return file_argument(os.fspath(value)) if is_path(value) else otherwise
 
 
@@ -287,7 +286,6 @@ def question_of(job: Job, side: Side) -> Question:
 
 
 def _refuse_not_finite(job: Job) -> None:
-    """Refuse NaN and infinities in weights, states, and inputs at a valid step: runs give NaN."""
     weights = " + ".join(job.model.sources) or "weights"
     arrays: dict[str, tuple[Array, Sequence[str]]] = {
         f"{weights}: the {tensor.replace('_', ' ')} of {name}": (array, axes)
@@ -382,7 +380,6 @@ def _next(
 
 
 def _settings(explanation: Explanation, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that `load` takes, with the layer and the dtype: the search runs in float64."""
     settings = {**explanation.settings, **{k: given[k] for k in ("layer", "dtype") if k in given}}
     if _is_rounded_in_part(explanation):
         settings.pop("dtype", None)

@@ -119,7 +119,6 @@ def _changed(job: Job, explanation: Explanation) -> Job:
 
 
 def _by_cell(plan: Plan, items: Indices) -> dict[str, Array]:
-    """The arrays of a run of these batch items: (T, B, K), and last states (B, K)."""
     arrays = run_in_memory(plan)
     _, cells = next(run_shapes("h", plan.model, plan.layout, (plan.steps, plan.batch)))
     if cells != ("h",):  # each of these cells has one

@@ -256,7 +256,6 @@ def with_padding(job: Job) -> Job:
 def _given_inputs(
     x: Any, name: str, weights: Sequence[Document]
 ) -> tuple[SliceableArray, StepStream | None, str, Document | None]:
-    """The inputs, or a stream of them, what messages call them, and the document with them."""
     if not is_path(x):
         return numbers_of(x, name), None, name, None
     named = Named.parse(os.fspath(x))
@@ -313,7 +312,6 @@ def _lengths(given: ArrayLike | Path | None, holder: Document | None) -> Array |
 def _with_inputs(
     name: str, given: ArrayLike | Path | None, holder: Document | None
 ) -> Array | None:
-    """An array from a file, as values, or from the member of that name in the inputs' file."""
     if given is None:
         return None if holder is None else holder.arrays.get(name)
     if not is_path(given):

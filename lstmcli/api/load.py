@@ -302,7 +302,6 @@ def _metadata(
 def _goes_into(
     document: Document, chosen: Sequence[RecognisedLstm], tensors: Mapping[str, Array]
 ) -> bool:
-    """Tell whether a tensor or a setting of a document goes into the model of the chosen LSTMs."""
     if document.in_turn and len(chosen) > 1:
         return True
     if any(name in SETTINGS or name == "layer" for name in document.attributes):
@@ -388,7 +387,6 @@ def _choose(
     settings: Mapping[str, Any],
     source: str,
 ) -> tuple[list[RecognisedLstm], list[str]]:
-    """The LSTMs to run one after the other, and remarks on the files and the choice."""
     remarks = [remark for document in documents for remark in document.remarks]
     chain = run_in_turn(found, documents)
     if layer is None and chain and len(chain) == len(found):

@@ -128,7 +128,6 @@ class Drawable(NamedTuple):
 
 
 def _is_named(key: str, name: str) -> bool:
-    """Return whether a name is an array's, its cell's, or that of all four parts of its z."""
     cell, dot, base = key.rpartition(".")
     full = base.rpartition("_")[0] or base  # z of z_i
     return name in (key, cell, base, full, f"{cell}{dot}{full}")
@@ -172,7 +171,6 @@ def plot(
 
 
 def _at_most(numbers: int, each: int) -> int:
-    """How many sequences have this many numbers together, of ``each``; at least one."""
     return max(1, numbers // max(each, 1))
 
 
@@ -183,7 +181,6 @@ def _read(
     of_run: tuple[int | None, Choice | None, int],
     options: InputOptions,
 ) -> Drawable:
-    """All arrays that there are to draw; ``of_run`` is what is kept of a run, see `_of_run`."""
     only_one_stdin(*paths, *options)
     is_run = bool(set(settings) - {"layout"}) or any(options)
     may_be_result = len(paths) < 3 and not is_run
@@ -237,7 +234,6 @@ def _contents(side: Side) -> str:
 
 
 def _refuse_unknown(side: Side, path: str) -> None:
-    """Refuse a single file whose arrays have names of neither results nor weights."""
     names = [*side.arrays]
     if len(names) > 1 and not any(map(WEIGHT.search, names)) and not recognise(_shapes(side)):
         raise UserError(

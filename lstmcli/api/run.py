@@ -172,7 +172,6 @@ class Run:
         return self.job.plan(kept_for(names) or ["h"])
 
     def _select(self, names: Sequence[str]) -> SelectedIndices:
-        """The indices of the steps, batch items and units that are selected of these members."""
         plan = self._plan_of(names)
         refuse_absent_cells(names, plan.shapes)
         return plan.select(self.selection, names)
@@ -255,7 +254,6 @@ class Run:
         stopped: Callable[[Stop], AbstractContextManager[None]],
         meter: Meter | None,
     ) -> Ended:
-        """Write steps as they are computed; a signal ends a stream to stdout between two steps."""
         from lstmcli.api.stream import Stop, stream_steps  # most runs are in memory
 
         file, stop = self.outputs.file, Stop()
@@ -338,7 +336,6 @@ def start(
 def _of_model(
     model: Model, outputs: Outputs, show: tuple[str, ...]
 ) -> tuple[Outputs, tuple[str, ...]]:
-    """The names for a model: arrays of the cell that is asked for have its name."""
     cells = [name for name, _ in model.cells]
     if outputs.cell is not None:
         refuse_unknown_cell(outputs.cell, cells)
@@ -351,7 +348,6 @@ def _of_model(
 
 
 def _can_stream(job: Job) -> bool:
-    """Return whether each step of the results is final once it is computed."""
     masked, masking = job.inputs.is_padded, job.model.masking
     if job.stream and (masked or masking):
         of_file = " (the weights' file has lengths)" * bool(job.model.lengths)

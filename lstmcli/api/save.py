@@ -236,7 +236,6 @@ def _meta(settings: Mapping[str, Any], digits: int | None) -> dict[str, Any]:
 
 
 def _chosen(trace: Trace, names: Sequence[str]) -> dict[str, Array]:
-    """The members of these names; ``f`` is ``layer0.f``, ... of a trace of several cells."""
     members = trace.members()
     chosen: dict[str, Array] = {}
     for name in names:

@@ -138,7 +138,6 @@ def _until(stop: Stop, blocks: Iterator[Array]) -> Iterator[Array]:
 
 
 def _blocks_of_file(plan: Plan) -> Iterator[Array]:
-    """x (s, B, I) of some steps at a time."""
     x = plan.inputs.x
     step = sum(cell.units for _, cell in plan.model.cells) * 8 * plan.batch  # bytes
     size = max(1, min(BLOCK, PIECE // 4 // step))  # as text it takes several times that

@@ -201,7 +201,6 @@ class Command(click.Command):
             raise Interrupted(CLOSED_PIPE) from None
 
     def _refuse_overwriting(self, ctx: click.Context, stack: ExitStack) -> list[str]:
-        """The files that it writes; refuses to overwrite one that it reads, now or later."""
         outputs, inputs = list(screen().files.values()), list[str]()
         for parameter in self.params:
             value = ctx.params.get(str(parameter.name))

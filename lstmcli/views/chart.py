@@ -75,7 +75,6 @@ def _dots(levels: Array, at: Array, across: int, down: int) -> Array:
 
 
 def _characters(dots: Array) -> Iterator[str]:
-    """Dots (2 W, 4 L) as L lines of W characters."""
     cells = dots.reshape(dots.shape[0] // 2, 2, -1, 4)  # (W, 2, L, 4)
     codes = BRAILLE + (cells * DOTS[None, :, None, :]).sum(axis=(1, 3))  # (W, L)
     for line in codes.T:

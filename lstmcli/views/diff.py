@@ -27,9 +27,6 @@ from lstmcli.views.sheet import (
     Sheet,
     Width,
     fitting_table,
-    labelled,
-    labelled_command,
-    labelled_lines,
     table,
     total_width,
     verdict,
@@ -70,7 +67,7 @@ def difference_sheet(
     if d.equal:
         largest = max((array.max_abs or 0.0 for array in d.arrays.values()), default=0.0)
         text = f"within {_tolerance(d)}; max difference {format_size(largest)}"
-        sheet.extend(labelled("", text, width, indent=2))
+        sheet.label("", text, width, indent=2)
     if d.settings:
         sheet.add()
         sheet.extend(_settings(d.settings))
@@ -139,7 +136,7 @@ def sides_of(d: Difference, width: Width) -> Sheet:
         return table(columns, headings=False)
     sheet = Sheet()
     for side, name, texts, precision in zip("ab", names, arrays, precisions, strict=True):
-        sheet.extend(labelled(side, phrases([name, *texts, precision]), width, indent=3))
+        sheet.label(side, phrases([name, *texts, precision]), width, indent=3)
     return sheet
 
 
@@ -220,7 +217,7 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     sheet = fitting_table([c for c in columns if any(c.cells)] + figures * several, width)
     if not several:  # below the line, so that it is narrow
         text = ", ".join(unbroken(f"{c.heading} {c.cells[0].strip()}") for c in figures)
-        sheet.extend(labelled("", text, width, indent=columns[0].width + 2))
+        sheet.label("", text, width, indent=columns[0].width + 2)
     by_sizes: dict[str, list[str]] = {}
     for array in (array for array in arrays if array.mismatched is None):
         known = _has_known_axes(d, array)
@@ -233,12 +230,11 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     texts = (
         f"{listed(names, ARRAYS_NAMED)}: " * several + text for text, names in by_sizes.items()
     )
-    sheet.extend(labelled_lines("shapes", texts, width))
+    sheet.labels("shapes", texts, width)
     return sheet
 
 
 def _has_known_axes(d: Difference, array: ArrayDifference) -> bool:
-    """Return whether the axes are steps, batch and units; those of last states may be the cells."""
     is_state = ArrayName.of(array.name).kind == FINAL
     several = any(ArrayName.of(name).prefix for side in d.sides for name in side.arrays)
     return array.pair.placed and not (is_state and several)
@@ -265,14 +261,12 @@ def _decibels(snr: float | None) -> str:
 
 
 def _ulps(array: ArrayDifference) -> str:
-    """The largest distance in ULPs, of numbers of one sign."""
     at = array.ulp_at
     turned = at is None or at.a < 0 < at.b or at.b < 0 < at.a
     return "" if turned else ulp_count(array.max_ulp)
 
 
 def _accepting(array: ArrayDifference) -> str:
-    """The smallest tolerance with which an array is equal, as it is typed; none with NaN."""
     if array.smallest_atol is None:
         return ""
     test = array.pair.tolerance
@@ -370,8 +364,8 @@ def _not_compared(d: Difference, width: Width) -> Sheet:
     for side, names in (("a", d.only_in_a), ("b", d.only_in_b)):
         if names:
             text = listed([name or "(unnamed)" for name in names], ARRAYS_NAMED)
-            sheet.extend(labelled(f"only in {side}", f"{text} (not compared)", width))
-    sheet.extend(labelled_lines("assumed", d.remarks, width, ASSUMED))
+            sheet.label(f"only in {side}", f"{text} (not compared)", width)
+    sheet.labels("assumed", d.remarks, width, ASSUMED)
     return sheet
 
 
@@ -392,7 +386,7 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
         a, b = (format_number(value, enough) for value in (first.a, first.b))
         where = d.position(first, named=len(d.arrays) > 1)
         texts = (where, f"a {a}", f"b {b}")
-        sheet.extend(labelled("first", phrases(texts), width))
+        sheet.label("first", phrases(texts), width)
     if sheet.lines:
         sheet.lines.insert(0, [])
     return sheet
@@ -409,9 +403,9 @@ def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
             continue
         introduction = "Possible causes:" * bool(hint.causes)
         sheet.add()
-        sheet.extend(labelled(hint_label(hint), f"{hint.seen} {introduction}", width))
-        sheet.extend(labelled_lines("", hint.causes, width, bullet="- "))
-        sheet.extend(labelled("", hint.excluded, width))
+        sheet.label(hint_label(hint), f"{hint.seen} {introduction}", width)
+        sheet.labels("", hint.causes, width, bullet="- ")
+        sheet.label("", hint.excluded, width)
     return sheet
 
 
@@ -429,9 +423,9 @@ def _next(d: Difference, given: str | None, width: Width) -> Sheet:
     texts = dict.fromkeys(_to_be_typed(d, array) for array in mismatched if given is None)
     if len(texts) > 1:
         texts.pop(SELECT_COMMON, None)
-    sheet = labelled_lines("next", texts, width)
+    sheet = Sheet().labels("next", texts, width)
     if command := next_command(d) if given is None else given:
-        sheet.extend(labelled_command("" if sheet.lines else "next", command))
+        sheet.command("" if sheet.lines else "next", command)
     if command and all(hint.code == "settings_differ" for hint in d.hints):
         sheet.lines.insert(0, [])
     return sheet

@@ -37,9 +37,6 @@ from lstmcli.views.sheet import (
     Width,
     fitting_columns,
     fitting_table,
-    labelled,
-    labelled_command,
-    labelled_lines,
     table,
     verdict,
 )
@@ -59,7 +56,7 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
     """The changes, who uses them, and the command; or the configurations that come nearest."""
     sheet = verdict(title(e, expected), COLORS.get(e.verdict, DIFFERS), width)
     for line in details(e, expected):
-        sheet.extend(labelled("", line, width, indent=2))
+        sheet.label("", line, width, indent=2)
     if e.rows:
         sheet.add()
         sheet.extend(_changes(e, width))
@@ -73,13 +70,13 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
         style = ASSUMED if name in ("assumed", "note") else ""
         texts = [text for _, text in of_name]
         bullet = "- " * (len(texts) > 1)
-        sheet.extend(labelled_lines(name, texts, width, style, INDENT, bullet))
+        sheet.labels(name, texts, width, style, INDENT, bullet)
     commands = {"reproduce": e.command, "next": e.next}
     if e.arrays:  # next writes the file that an edit of the command takes
         commands = {"first": e.next, "reproduce": e.command}
     for name, command in commands.items():
         if command:
-            sheet.extend(labelled_command(name, command, INDENT))
+            sheet.command(name, command, INDENT)
     return sheet
 
 
@@ -118,7 +115,6 @@ def _not_finite(e: Explanation) -> list[Remark]:
 
 
 def _ran_otherwise(e: Explanation) -> str:
-    """How the weights as loaded give EXPECTED after all; empty if they do not."""
     runs = (one for one in e.remarks if one.code in RUN_OTHERWISE)
     proved = (one for one in runs if one.facts.get("complete", one.facts.get("numbers", True)))
     return next((one.text for one in proved), "")
@@ -172,7 +168,6 @@ def _change_columns(e: Explanation) -> list[Column]:
 
 
 def _changes(e: Explanation, width: Width) -> Sheet:
-    """One row per change; what is assumed, and who uses it, is below where it does not fit."""
     columns = _change_columns(e)
     shown, hidden = fitting_columns(columns, width._replace(table=width.prose))
     sheet = table(shown)
@@ -181,7 +176,7 @@ def _changes(e: Explanation, width: Width) -> Sheet:
     for column in hidden:
         named = map(": ".join, zip(columns[0].cells, column.cells, strict=True))
         text = "; ".join(dict.fromkeys(named)) if len({*column.cells}) > 1 else column.cells[0]
-        sheet.extend(labelled(column.heading, text, width, indent=len(USED_BY) + 2))
+        sheet.label(column.heading, text, width, indent=len(USED_BY) + 2)
     return sheet
 
 
@@ -252,7 +247,6 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
 
 
 def _unseen(e: Explanation) -> list[str]:
-    """The settings that these data do not show; where no bias is used, not its gates."""
     no_bias = any((change.setting, change.found) == ("bias", "none") for change in e.changes)
     return [name for name in e.unseen if not (no_bias and name == "bias_gates")]
 

@@ -59,12 +59,10 @@ def with_prompt(command: str, sheet: Sheet) -> Sheet:
 
 
 def _shown(sheet: Sheet) -> list[list[Span]]:
-    """The lines with blanks where a curve is drawn."""
     return [[(text.translate(BRAILLE), style) for text, style in line] for line in sheet.spans()]
 
 
 def _curve(curve: Curve, place: str) -> str:
-    """A curve as a picture in another one or in a page, in pieces between its gaps."""
     known = (piece for is_known, piece in groupby(curve.points, _is_known) if is_known)
     pieces = [[f"{x:.4f},{y:.4f}" for x, y in piece] for piece in known]
     lines = (f'<polyline points="{" ".join([*p, p[-1]])}" style="{STROKE}"/>' for p in pieces)
@@ -124,7 +122,6 @@ def _rect(column: float, top: float, wide: int, tall: float, fill: str) -> str:
 
 
 def _words(text: str, column: int, top: float, fill: str, bold: bool) -> Iterator[str]:
-    """Each run of words one space from each other, at its column whatever the font."""
     weight = ' font-weight="bold"' if bold else ""
     for run in re.finditer(r"\S+(?: \S+)*", text):
         x = MARGIN + (column + cells(text[: run.start()])) * ACROSS

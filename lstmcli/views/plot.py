@@ -31,9 +31,6 @@ from lstmcli.views.sheet import (
     INDENT,
     Sheet,
     Width,
-    labelled,
-    labelled_command,
-    labelled_lines,
     verdict,
 )
 from lstmcli.views.text import count
@@ -125,7 +122,6 @@ def _quantity(
 
 
 def _kind(name: str, values: Array, differs: bool) -> str:
-    """The kind, whose quantities share a scale: gates of 0 to 1, pre-activations, differences."""
     base = name.rpartition(".")[2]
     if differs:
         return DIFFERENCE
@@ -171,7 +167,7 @@ def heat_sheet(
         other = "mean" if window.pool == "extreme" else "extreme shows the farthest from 0"
         parts = f" (--pool {other}; --steps, --units show a part)"
         text = "; ".join(pooled_words(pooling, window.pool) + parts for pooling in used)
-        sheet.extend(labelled("pooled", text, width))
+        sheet.label("pooled", text, width)
     return sheet
 
 
@@ -245,7 +241,7 @@ def saturation_sheets(
         counts = Saturation()
         counts.add({q.base: q.values[:, None] for q in quantities(of_cell, window, notes)})
         if counts.saturated_gates() and cell:
-            yield labelled("cell", cell, width)
+            yield Sheet().label("cell", cell, width)
         yield saturation_sheet(counts, range(found.units), width, shares=False)
 
 
@@ -261,8 +257,8 @@ def sources_sheet(
     labels = ("a", "b") if len(sources) == 2 else ("trace",)
     sheet = Sheet()
     for label, text in zip((*labels, "sizes"), (*sources, sizes), strict=True):
-        sheet.extend(labelled(label, text, width))
-    sheet.extend(labelled_lines("assumed", remarks, width, ASSUMED))
+        sheet.label(label, text, width)
+    sheet.labels("assumed", remarks, width, ASSUMED)
     sheet.add()
     return sheet
 
@@ -282,9 +278,9 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
         texts["cells"] = f"{names}: --cell {notes.hidden[0]} shows its gates"
     sheet = Sheet()
     for label, text in texts.items():
-        sheet.extend(labelled(label, text, width))
+        sheet.label(label, text, width)
     if notes.differs:
-        sheet.extend(labelled_command("next", command))
+        sheet.command("next", command)
     return sheet
 
 

@@ -27,7 +27,6 @@ from lstmcli.views.sheet import (
     Width,
     fitting_columns,
     hidden_columns,
-    labelled,
     table,
     total_width,
 )
@@ -116,7 +115,6 @@ def _gives_output(cell: str, excerpt: Excerpt, window: Window) -> bool:
 
 
 def _cell_arrays(arrays: Mapping[str, Array], show: Sequence[str], cell: str) -> dict[str, Array]:
-    """The arrays of one cell to show, each (s, B, H); z as one array for each gate."""
     names = {name: f"{cell}.{name}" if cell else name for name in show}
     return split_z({k: arrays[v] for k, v in names.items() if v in arrays})  # a model has only h
 
@@ -227,7 +225,7 @@ class CellTable:
         after, before = first[-1] + 1, last[0]
         some = f"--steps {after}:{min(before, after + 10)} shows some"
         text = f"{count(before - after, 'step')} not shown; {some}, --steps : all"
-        sheet = labelled(" ...", text, width, indent=6)
+        sheet = Sheet().label(" ...", text, width, indent=6)
         if not self.part.is_summary and len(self.part.items) * len(self.part.units) > 1:
             sheet.add()
         return sheet
@@ -302,9 +300,9 @@ def _summary_sheet(summary: CellSummary, units: Sequence[int], width: Width) -> 
     for name, ends in summary.ranges.items():
         low, high = map(NumberFormat.of(ends, SUMMARY_DIGITS).text, ends)
         ranges.append(f"{name} {low} .. {high}")
-    sheet = labelled("rows", "all batch items and units; of the gates the mean", width)
-    sheet.extend(labelled("overall", phrases(ranges), width))
+    sheet = Sheet().label("rows", "all batch items and units; of the gates the mean", width)
+    sheet.label("overall", phrases(ranges), width)
     sheet.extend(saturation_sheet(summary.saturation, units, width))
     text = "--units 0:4 shows single units, --batch 0 one sequence; -o out.npz saves all values"
-    sheet.extend(labelled("next", text, width))
+    sheet.label("next", text, width)
     return sheet

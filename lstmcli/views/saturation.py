@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lstmcli.core.forward.saturation import NEAR, SaturatedGate, Saturation
 from lstmcli.errors import listed
-from lstmcli.views.sheet import Sheet, Width, labelled_lines
+from lstmcli.views.sheet import Sheet, Width
 from lstmcli.views.text import percent, phrases, unbroken
 
 UNITS_NAMED = 6  # saturated units on a line; more are counted
@@ -26,7 +26,7 @@ def saturation_sheet(
         lines.insert(0, f"gates within {NEAR:g} of 0 or 1:  {phrases(of_gates)}")
     elif lines:
         lines[0] = f"within {NEAR:g} of 0 or 1, share of steps: {lines[0]}"
-    return labelled_lines("saturated", lines, width)
+    return Sheet().labels("saturated", lines, width)
 
 
 def _saturated_units(saturation: Saturation, units: Sequence[int]) -> list[str]:

@@ -132,7 +132,6 @@ def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) 
 
 
 def _entering(plan: Plan, trace: Trace, place: StepPosition) -> tuple[Array, Array, Array]:
-    """x (I,), h (P,) and c (H,) that the step takes."""
     cell = plan.model.layers[place.layer][place.direction]
     x = _inputs(plan, trace, place.layer)[place.reads, place.batch]
     with np.errstate(all="ignore"):
@@ -223,7 +222,6 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
 
 
 def _taken(pairs: Mapping[str, Pair]) -> list[str]:
-    """Return what of the run the reference is interpreted as, if that is not all of it."""
     parts = [
         (noun, part, pair.name) for pair in pairs.values() for n, noun, part in pair.parts if n
     ]

@@ -37,7 +37,7 @@ from lstmcli.views.plot import (
     saturation_sheets,
     scales,
 )
-from lstmcli.views.sheet import Sheet, Width, labelled
+from lstmcli.views.sheet import Sheet, Width
 
 if TYPE_CHECKING:
     from lstmcli.api.explain_runs import ExpectedOnRuns
@@ -231,7 +231,7 @@ def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str
     nan = f"where {EXPECTED} has no number" if unknown else ""
 
     def answer(width: Width) -> list[Sheet]:
-        return [explanation_sheet(e, expected, width=width), labelled("nan", nan, width)]
+        return [explanation_sheet(e, expected, width=width), Sheet().label("nan", nan, width)]
 
     return Page(title, answer, views, notes, window, runs.items, array.rpartition(".")[2]).html()
 
@@ -251,7 +251,6 @@ def _pooling(shapes: Sequence[tuple[int, ...]], items: int) -> Pooling:
 
 
 def _axis(numbers: Sequence[int]) -> dict[str, Any]:
-    """The numbers of steps or units, those in even strides by their first."""
     strides = set(np.diff(np.asarray(numbers)).tolist()) or {1}
     if len(strides) > 1:
         return {"numbers": list(numbers), "count": len(numbers)}
