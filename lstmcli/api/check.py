@@ -80,10 +80,7 @@ class Comparison:
     @property
     def first(self) -> Position | None:
         """Where it first differs from us."""
-        first, differing = self.difference.first_divergence, self.differing
-        if first is None or not differing or first.array in differing:
-            return first if differing else None
-        return self.difference.arrays[differing[0]].first
+        return self.difference.arrays[self.differing[0]].first if self.differing else None
 
     def worst(self, figure: str) -> float | int | None:
         """The largest ``max_abs``, ``max_rel`` or ``max_ulp`` of all arrays; NaN if one is."""

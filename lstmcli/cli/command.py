@@ -160,14 +160,6 @@ class Command(click.Command):
             return super().parse_args(ctx, [*words])  # click takes words from its list
         except click.UsageError as error:
             error.ctx = error.ctx or ctx  # whose help is named
-            if isinstance(error, click.MissingParameter):
-                given, _, _ = self.make_parser(ctx).parse_args([*words])
-                required = [p for p in self.params if p.required and p.name not in given]
-                options = [p for p in required if isinstance(p, click.Option)]
-                missing = " ".join(f"{max(p.opts, key=len)} {p.metavar}" for p in options)
-                paths = " ".join(self.collect_usage_pieces(ctx)[1:])
-                text = f"option; add {missing}." if options else f"argument; it takes {paths}."
-                raise click.UsageError(f"missing {text}", ctx) from None
             raise
 
     def _refuse_repeated(self, ctx: click.Context, words: Sequence[str]) -> None:

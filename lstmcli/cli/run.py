@@ -144,7 +144,10 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
     if file is None and screen is None:
         screen = "table"
     if file is not None and file_format is None:
-        file_format = _format_of(file)
+        try:
+            file_format = format_of(file)
+        except UserError as error:
+            raise error.adding("  -f csv, json, ... sets the format of any other.") from None
     if options["cell"] is not None and only is not None:
         only = names_of_cell(only, options["cell"])
     if options["save_state"]:
@@ -161,13 +164,6 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
     for format in outputs.written:
         outputs.names_for(format)
     return outputs
-
-
-def _format_of(file: str) -> str:
-    try:
-        return format_of(file)
-    except UserError as error:
-        raise error.adding("  -f csv, json, ... sets the format of any other.") from None
 
 
 def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:

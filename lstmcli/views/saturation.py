@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lstmcli.core.forward.saturation import NEAR, SaturatedGate, Saturation
+from lstmcli.core.forward.saturation import NEAR, Saturation
 from lstmcli.errors import listed
 from lstmcli.views.sheet import Sheet, Width
 from lstmcli.views.text import percent, phrases, unbroken
@@ -31,13 +31,9 @@ def saturation_sheet(
 
 def _saturated_units(saturation: Saturation, units: Sequence[int]) -> list[str]:
     """``f near 1 in units 17 (100 %), 80 (97 %)``, for each gate and each end."""
-    ends: dict[tuple[str, int], list[SaturatedGate]] = {}
-    for one in saturation.saturated_gates():
-        ends.setdefault((one.gate, one.end), []).append(one)
-    ordered = sorted(ends.items(), key=lambda item: ("ifo".find(item[0][0]), item[0][1]))
     return [
-        f"{gate} near {end} in {_units([(units[one.unit], one.share) for one in found])}"
-        for (gate, end), found in ordered
+        f"{gate} near {end} in {_units([(units[unit], share) for unit, share in found])}"
+        for (gate, end), found in saturation.saturated_gates().items()
     ]
 
 

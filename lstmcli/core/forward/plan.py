@@ -14,10 +14,11 @@ from lstmcli.core.model.model import (
     Inputs,
     Model,
     State,
-    block,
+    as_time_major,
     cell_name,
     format_lengths,
     from_time_major,
+    in_layout,
     layer_width,
     split_state,
     steps_and_batch,
@@ -89,11 +90,7 @@ class Plan:
 
         Where directions are stacked, h has one more axis, which is not given here.
         """
-        axes = {
-            "steps": (self.steps,),
-            "time": (self.steps, self.batch),
-            "batch": (self.batch, self.steps),
-        }[self.layout]
+        axes = in_layout(self.steps, self.batch, self.layout)
         return {name: (*axes, width) for name, width in self.widths().items()}
 
     @property
@@ -110,7 +107,8 @@ class Plan:
 
     def block(self, steps: slice = slice(None), batch: slice = slice(None)) -> Array:
         """The inputs (s, R, I) of some steps and sequences."""
-        return block(self.inputs.x, self.layout, slice(*steps.indices(self.steps)), batch)
+        index = in_layout(slice(*steps.indices(self.steps)), batch, self.layout)
+        return as_time_major(self.inputs.x[index], self.layout)
 
     def until(self, stop: int) -> Plan:
         """The run of the steps before ``stop``: the same numbers, where a model runs forward."""

@@ -36,7 +36,7 @@ from lstmcli.core.forward.sequence import (
     run_in_order,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Model, State, Trace, from_time_major, join_states
+from lstmcli.core.model.model import Model, State, Trace, from_time_major, in_layout, join_states
 from lstmcli.core.model.selection import (
     Choice,
     SelectedIndices,
@@ -133,7 +133,7 @@ def sweep_selected(
             return
         steps_of_piece = [n - steps.start for n in selected.steps[at]]
         items_of_piece = [n - batch.start for n in selected.batch[items]]
-        index = {"steps": (at,), "time": (at, items), "batch": (items, at)}[plan.layout]
+        index = in_layout(at, items, plan.layout)
         for name, columns in selected.columns.items():
             array = take(take(arrays[name], steps_of_piece, 0), items_of_piece, 1)  # (s, R, K)
             put(name, index, from_time_major(take(array, columns, array.ndim - 1), plan.layout))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Trace
+from lstmcli.core.model.model import Trace, in_layout
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, listed
 
@@ -283,8 +283,7 @@ class SelectedIndices:
 
     def shapes(self, layout: str) -> dict[str, tuple[int, ...]]:
         """The shape of what is selected of each array, in a layout."""
-        steps, batch = len(self.steps), len(self.batch)
-        axes = {"steps": (steps,), "time": (steps, batch), "batch": (batch, steps)}[layout]
+        axes = in_layout(len(self.steps), len(self.batch), layout)
         return {name: (*axes, len(columns)) for name, columns in self.columns.items()}
 
     def settings(self) -> dict[str, Any]:
