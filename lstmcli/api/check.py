@@ -346,7 +346,6 @@ def _in_float64(engine: Engine, plan: Plan) -> Trace | None:
 
 
 def _with_inputs(job: Job, seed: int, *, of_program: bool = False) -> tuple[Job, int | None]:
-    """The job with inputs, and the seed if they, and a state for engines, had to be drawn."""
     if job.inputs.name:
         return job.drained(), None
     model, counts = job.model, job.model.lengths
@@ -373,7 +372,6 @@ def _chosen(names: Sequence[str]) -> list[Engine]:
 
 
 def _finding(job: Job, trace: Trace, name: str) -> Explanation:
-    """Which hypothesis about the weights gives what an engine gave."""
     assert job.reread is not None
     layout = job.plan().layout if job.inputs.x.ndim == 3 else None
     job = job._replace(inputs=replace(job.inputs, layout=layout))

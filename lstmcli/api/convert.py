@@ -270,7 +270,6 @@ def target_of(path: str, row: Convention) -> Target:
 def _settings(
     arrays: Mapping[str, Array], convention: Convention, row: Convention
 ) -> dict[str, Any]:
-    """The settings with which a reader of these tensors assumes nothing."""
     settings = needed_settings(convention, row)
     found = recognise({name: a.shape for name, a in arrays.items()})
     if any(one.rivals or one.convention.name != row.name for one in found) or not found:

@@ -315,10 +315,7 @@ def _refuse_not_finite(job: Job) -> None:
 
 
 def _at_its_steps(side: Side, job: Job) -> Side:
-    """EXPECTED at the steps of the run that its file contains; the others are left out.
-
-    UserError if it has a part of the batch or of the units.
-    """
+    """EXPECTED at its steps of the run; UserError for a part of the batch or of the units."""
     if selected := side.numbering.settings:
         raise UserError(
             f"{side.name} contains {side.numbering.description} of a run; explain needs all batch "
@@ -332,10 +329,7 @@ def _at_its_steps(side: Side, job: Job) -> Side:
 
 
 def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[str, Any]]:
-    """The run whose arithmetic is worth looking at, with the settings that it changes.
-
-    That of the weights as loaded, or by changes that come much nearer, or that are found.
-    """
+    """The run as loaded, or one that is much nearer or found, and the settings it changes."""
     loaded = explanation.measured
     if explanation.verdict == "not_finite":
         found = {k: v for one in explanation.changes for k, v in one.settings.items()}

@@ -288,7 +288,6 @@ def _inputs_within(
 def _initial_state(
     given: Mapping[str, ArrayLike] | Path | None, documents: Sequence[Document], where: str
 ) -> tuple[dict[str, Array], str, Sequence[str]]:
-    """h and c as given, or from the documents; then their source and names too."""
     if given is not None:
         return state_of(given, where), "", ()
     for document in reversed(documents):

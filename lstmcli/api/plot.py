@@ -252,7 +252,6 @@ def _is_result(side: Side) -> bool:
 def _of_run(
     job: Job, keep: Sequence[str], item: int | None, steps: Choice | None, numbers: int
 ) -> Drawable:
-    """A run of which some steps are kept and a batch item; for None the first, by ``numbers``."""
     job = job.drained()
     plan = job.plan(keep)
     selected = plan.select(Selection(steps))

@@ -121,7 +121,6 @@ def _setting_option(name: str) -> Decorator:
 
 
 def _metavar(name: str) -> str:
-    """The placeholder of a setting's value in help: its choices where these can be listed."""
     setting = SETTINGS[name]
     if len(choices := "|".join(setting.choices)) in range(1, MOST_CHOICES):
         return f"[{choices}]"

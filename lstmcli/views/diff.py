@@ -88,7 +88,6 @@ def difference_sheet(
 
 
 def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
-    """One row per setting; a dash is a setting that is off."""
     a, b = (
         ["-" if both[n] is None else setting_text(both[n]) for both in differing.values()]
         for n in (0, 1)
@@ -329,10 +328,7 @@ def _size(shape: tuple[int, ...], named: bool) -> str:
 
 
 def _value_columns(arrays: Sequence[ArrayDifference]) -> Iterator[Column]:
-    """Both values of the largest difference, in the format that each pair needs to look different.
-
-    They never go: the rest can be computed from them.
-    """
+    """Both values of the largest difference, in a format in which they look different."""
     places = [array.abs_at for array in arrays]
     most = max((_digits_to_differ(at, TABLE_DIGITS) for at in places if at), default=0)
     format = NumberFormat.of([value for at in places if at for value in (at.a, at.b)], most)

@@ -110,7 +110,6 @@ def title(e: Explanation, expected: str) -> str:
 
 
 def _not_finite(e: Explanation) -> list[Remark]:
-    """The remark on NaN and infinite values of EXPECTED, which the first line has if any fit."""
     return [one for one in e.remarks if one.code == "not_finite" and e.verdict != "none"]
 
 

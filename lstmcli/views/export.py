@@ -156,7 +156,6 @@ def html_lines(sheet: Sheet) -> str:
 
 
 def _html_curve(curve: Curve) -> str:
-    """A picture over the lines; its width is measured in characters."""
     place = f"left: {curve.column}ch; top: {curve.row * DOWN}px"
     size = f"width: {curve.columns}ch; height: {curve.rows * DOWN}px"
     return _curve(curve, f'style="position: absolute; {place}; {size}"')
@@ -208,7 +207,6 @@ def _colors(name: str) -> tuple[str, str, Style]:
 
 
 def _class(style: Style) -> str:
-    """The name of the colour of a text, "" for that of most."""
     named = CLASSES.get(style.color.name) if style.color else None
     return named or ("dim" if style.dim else "")
 

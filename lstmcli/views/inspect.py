@@ -77,10 +77,7 @@ def _head(inspection: Inspection, width: Width) -> Sheet:
 
 
 def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
-    """One row per tensor, those of LSTMs first; of many tensors the others are counted.
-
-    Without an LSTM the first of all are listed, since their names have to be typed.
-    """
+    """One row per tensor, those of LSTMs first; of many tensors the others are counted."""
     tensors = sorted(  # of the others, those whose names are most like an LSTM's come first
         inspection.tensors.items(),
         key=lambda item: -1 if item[1].layer is not None else unlikeness(item[0]),

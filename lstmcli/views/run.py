@@ -231,10 +231,7 @@ class CellTable:
         return sheet
 
     def _units(self, steps: Sequence[int], arrays: Mapping[str, Array]) -> list[Column]:
-        """One row per unit: step, batch item, unit, and a column a quantity.
-
-        A blank line follows each step of several lines.
-        """
+        """One row per unit, and a blank one after each step of several."""
         items, units = self.part.items, self.part.units
         blank = [("", "", "")] * (len(items) * len(units) > 1)
         labels = [

@@ -68,7 +68,6 @@ def _strip_legend(steps: Sequence[int], errors: Array) -> str:
 
 
 def _bars(errors: Array, most: int) -> Iterator[str]:
-    """At most ``most`` bars, each the largest error of successive steps; NaN is the largest."""
     largest = _largest(errors)
     edges = np.linspace(0, len(errors), min(most, len(errors)) + 1).astype(int)
     for start, stop in pairwise(edges):

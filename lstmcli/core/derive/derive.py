@@ -28,6 +28,7 @@ from lstmcli.core.model.model import (
     join_with_and,
     refuse_unknown_cell,
 )
+from lstmcli.core.model.selection import Choice
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import Try, UserError, refuse_unprintable
@@ -96,8 +97,11 @@ def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
 def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) -> StepPosition:
     model = plan.model
     cell = model.layers[layer][direction]
-    sizes, nouns = (plan.steps, plan.batch, cell.units), ("step", "batch", "unit")
-    step, batch, unit = map(_number, where, sizes, nouns)
+    sizes = {"step": plan.steps, "batch item": plan.batch, "unit": cell.units}
+    step, batch, unit = (
+        Choice(noun.partition(" ")[0], noun, str(at), None, (at,)).among(size)[0]
+        for at, (noun, size) in zip(where, sizes.items(), strict=True)
+    )
     valid = counted(cell, plan.valid)
     order = StepOrder.of_cell(cell.convention.behaviour, direction == 1)
     reads, shown = (
@@ -153,14 +157,6 @@ def _inputs(plan: Plan, trace: Trace, layer: int) -> Array:
     below = plan.model.layers[layer - 1]
     names = (f"{cell_name(layer - 1, d)}.h" for d in range(len(below)))
     return merge_directions([trace.time_major(n) for n in names], below[0].convention)
-
-
-def _number(at: int, size: int, noun: str) -> int:
-    if -size <= at < size:
-        return at % size
-    plural = "batches" if noun == "batch" else f"{noun}s"
-    what = f"there is one {noun}, {noun} 0" if size == 1 else f"{plural} are 0 to {size - 1}"
-    raise UserError(f"there is no {noun} {at}; {what}.")
 
 
 # ---- the numbers of another implementation
@@ -231,7 +227,6 @@ def _taken(pairs: Mapping[str, Pair]) -> list[str]:
 
 
 def _index(pair: Pair, *place: int) -> tuple[int, ...] | None:
-    """Where a pair has a step, a batch item and a unit of the run; None if it lacks them."""
     index = []
     for n, numbers in zip(place, pair.numbers, strict=False):
         if numbers is not None and n not in numbers:

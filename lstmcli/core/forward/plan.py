@@ -31,7 +31,6 @@ from lstmcli.core.model.selection import (
     read_names,
 )
 from lstmcli.core.model.settings import Assumption
-from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import Try, UserError
 
 T = TypeVar("T")
@@ -247,10 +246,6 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
         f"takes {cell.inputs} input{'s' * (cell.inputs != 1)}."
     ]
     fused = "fused" in cell.convention.names.tensors
-    gates = len(cell.convention.storage.gates)
-    if gates != len(GATES):
-        name, size = cell.convention.name, gates * cell.units
-        lines.append(f"  {name} stores {gates} gates: {size} is {gates} x {cell.units} units.")
     if fused and x.shape[-1] == cell.inputs + cell.outputs:
         lines.append(
             f"  It is interpreted as a kernel for inputs and h. If it is for the inputs only, the "

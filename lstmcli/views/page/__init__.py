@@ -237,7 +237,6 @@ def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str
 
 
 def _pooling(shapes: Sequence[tuple[int, ...]], items: int) -> Pooling:
-    """The finest with which all cells are few enough; the longer axis is pooled first."""
     pooling = Pooling(1, 1, 1, False)
     while True:
         cells = -(-np.array(shapes) // (pooling.steps, pooling.units))
