@@ -165,7 +165,6 @@ def refuse_unused(
 
 
 def _contents(document: Document) -> str:
-    """The arrays of a document with their shapes; of many, the first and how many more."""
     words = [f"{name} {array.shape}" for name, array in document.arrays.items()]
     return listed(words, MAX_LISTED) or "no array"
 
@@ -315,7 +314,6 @@ def read_state(document: Document) -> dict[str, Array]:
 
 
 def _refuse_selected(document: Document) -> None:
-    """Refuse a trace that contains no last step of its run, or only some units."""
     from lstmcli.core.model.axis_numbers import parse_indices  # of parts of a run
 
     meta = document.attributes.get("meta")

@@ -175,7 +175,6 @@ def _has_pager() -> bool:
 
 
 def _texts(sheets: Iterable[Sheet]) -> Iterator[str]:
-    """Sheets as text for a pager, at whose end click puts a newline."""
     current, end = screen(), ""
     for sheet in sheets:
         text = sheet.plain()
