@@ -393,7 +393,7 @@ def _by_passes(search: Search, progress: Progress) -> Explanation:
     if search.looser:
         return search.likeliest(search.looser)
     search.work.tell = partial(progress, what=EDITS)
-    places = (search.as_loaded or search.placements)[: Budget.FEW]
+    places = (search.as_loaded or search.placements)[: Budget.FEW // 2]
     runs = [*map(_edited, places)]
     named = named_edits(runs, search.nearest_changes)
     progress.passed(EDITS, sum(one.tried for one in runs), len(named))
