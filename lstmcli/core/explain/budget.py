@@ -26,7 +26,7 @@ class Budget:
     SOLVED = 32  # sets whose constant is solved for over the telling steps; a fifth of them further
     VERIFIED = 60  # hypotheses of one placement and number of changes, the likeliest
     LISTED = 12  # settings verified before they are called unseen, equal edits
-    FEW = 4  # shapes of abbreviated output, hypotheses where none fits; half of it placed with edits
+    FEW = 4  # shapes of abbreviated output, hypotheses where none fits; half as many with edits
 
 
 class WorkDone:

@@ -104,9 +104,9 @@ class OpenLengths(Placement):
             item, at_any_step=not backward,
         )  # fmt: skip
 
-    def fits(self, allowance: Allowance) -> bool:
+    def fits(self) -> bool:
         """Return whether the network as loaded gives EXPECTED for some lengths."""
-        return self.verify((), allowance).fits
+        return self.verify(()).fits
 
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
         """Run the network with changes and the lengths that come nearest, and compare."""
@@ -162,7 +162,7 @@ class OpenLengths(Placement):
             return worst
 
         key = "ends", self.setup.changes, self.location, self.allowance, *settings.items(), end
-        off: Array = self._shared(key, run)
+        off: Array = self.question.runs.get(key, run)
         return off
 
 
@@ -175,13 +175,13 @@ def shown(placements: Sequence[Placement]) -> Iterator[Remark]:
         shows = one.lengths and one.location.is_plain and one.expected.has_steps
         settings = settings_of(one.of_run)
         runs_on = settings.get("masked_output") == "run"
-        if shows and not (one.setup.changes or runs_on) and one.question.mask is None:
+        if shows and not (one.setup.changes or runs_on) and one.question.inputs.mask is None:
             yield remark("shown_lengths", given=settings)
             return
 
 
 def unknown(placements: Sequence[Placement]) -> Iterator[Remark]:
     """The remark that sequences may have had lengths that are not given."""
-    is_given = placements[0].question.is_padded
+    is_given = placements[0].question.inputs.is_padded
     if not is_given and any(UNKNOWN in one.of_run for one in placements):
         yield remark("lengths_unknown")

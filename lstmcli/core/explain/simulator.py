@@ -28,6 +28,7 @@ from lstmcli.core.explain.causes import (
     SPREADS,
     Change,
 )
+from lstmcli.core.explain.hypotheses import value_in
 from lstmcli.core.forward.equations import (
     NO_PEEPHOLES,
     Activation,
@@ -160,10 +161,9 @@ class Simulator:
         self._cast: dict[Any, Array] = {}  # tensors in a dtype: once, not at every step
         self._parts_of_cell = parts_of(self.cell)  # of arrays (H, N)
         self.peepholes = self._in_each_order()
-        assumed = {name: how.setting(name) for name in COLUMNS}
-        is_coupled = len(how.storage.gates) < len(GATES)  # then three blocks have no other order
-        for tensor in ("kernel", "recurrent", "bias"):
-            assumed[f"{tensor}_gates"] = "ifgo" if is_coupled else how.storage.order_of(tensor)
+        assumed = {name: value_in(how, name) for name in COLUMNS}
+        if len(how.storage.gates) < len(GATES):  # three blocks have no other order
+            assumed |= dict.fromkeys(SPREADS["gates"], "ifgo")
         self.values = values_from(assumed)
         self.singles = single_changes(self.values, [*self._idle()], [*self._barred()])
         self._constants = {}  # NaN: open
