@@ -26,7 +26,6 @@ from lstmcli.core.explain.causes import Change, settings_of
 from lstmcli.core.explain.edited_runs import EditedRuns
 from lstmcli.core.explain.edits import NamedEdits, equal_edits, named_edits, usual_after
 from lstmcli.core.explain.explanation import (
-    ALL_ZERO,
     BY_BUDGET,
     NOT_SEARCHED,
     RUN_OTHERWISE,
@@ -298,11 +297,7 @@ PASSES = (
     Pass("execution", remark=execution.how_run),
     Pass("arrangement", remark=execution.rearranged),
 )
-"""The passes where the run as loaded does not give EXPECTED, in order.
-
-First the settings, one, two and three changes at once; exact pairs win over half precision. Then
-what is not a setting: how the other side ran the sequences.
-"""
+"""The passes where the run as loaded does not give EXPECTED, in order."""
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
@@ -327,7 +322,6 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
 
 
 def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanation:
-    """The explanation of EXPECTED in a shape, in words."""
     question = search.question
     progress(0.0, "weights as loaded")
     explanation = _by_passes(search, progress)
@@ -342,12 +336,11 @@ def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanatio
 
 
 def _by_passes(search: Search, progress: Progress) -> Explanation:
-    """The explanation of the first pass that gives EXPECTED, without words."""
     if agreeing := search.found_by(0):
         return search.likeliest(agreeing)
     if search.question.all_zero:
         first = (search.as_loaded or search.placements)[0]
-        return replace(first.explanation("none", first.verify(())), remarks=(ALL_ZERO,))
+        return replace(first.explanation("none", first.verify(())), remarks=(remark("all_zero"),))
     for name, find, _ in PASSES:
         search.work.tell = partial(_tell, progress, name)
         if find and (found := find(search)):
@@ -378,7 +371,6 @@ def _key(changes: Sequence[Changed]) -> frozenset[Change]:
 
 
 def _about_expected(question: Question, explanation: Explanation) -> Iterator[Remark]:
-    """The remarks on EXPECTED, the inputs and the weights by themselves."""
     if said := question.side.renaming:
         yield remark("array_taken", said=said)
     digits = question.exactness.digits
@@ -412,20 +404,18 @@ def _taken_so(question: Question, explanation: Explanation) -> Iterator[Remark]:
     location = explanation.location
     for one in location.arrays if location else ():
         at = one.at  # a part of the network has another name
-        array = question.arrays.get(one.name, next(iter(question.arrays.values())))
+        given = question.arrays.get(one.name, next(iter(question.arrays.values()))).shape
         run = tuple(at.run.lengths[axis] for axis in at.run.axes)
-        if location and location.are_gates:
-            yield remark("taken_as_gates", given=array.shape)
-        elif at.in_a_row and at.order == "C":
-            yield remark("taken_in_a_row", given=array.shape, shape=at.shape)
-        elif at.in_a_row:
-            yield remark("taken_by_columns", given=array.shape, shape=at.shape)
-        elif "d" in at.axes and at.run.stacked is None and not one.is_state:
-            yield remark("directions_joined", given=array.shape, shape=run)
-        elif one.is_state or explanation.verdict == "none":
-            continue
-        elif array.shape[:-1] == run[-2::-1] != run[:-1]:
-            yield remark("axes_exchanged", given=array.shape, run=run)
+        is_exchanged = given[:-1] == run[-2::-1] != run[:-1] and explanation.verdict != "none"
+        codes = {
+            "taken_as_gates": location and location.are_gates,
+            "taken_in_a_row": at.in_a_row and at.order == "C",
+            "taken_by_columns": at.in_a_row,
+            "directions_joined": "d" in at.axes and at.run.stacked is None and not one.is_state,
+            "axes_exchanged": is_exchanged and not one.is_state,
+        }
+        for code in [code for code, is_so in codes.items() if is_so][:1]:
+            yield remark(code, given=given, run=run, shape=at.shape if at.in_a_row else run)
     # last states of two directions side by side may be the last step of h
     (*_, (name, _)), layer = question.model.cells, question.model.layers[-1]
     widths = {array.shape[-1] for array in question.side.arrays.values()}

@@ -1,9 +1,7 @@
 """The one table of what can be wrong with a run: a row for each setting.
 
-A row has all that `explain` knows of a setting: the values that it searches, how likely a mistake
-in it is, what it is called, how a value is put into words, why the mistake does not show at once,
-and who does it that way. A setting whose values are searched otherwise (how directions are merged,
-the dtype) has none here.
+A row has all that `explain` knows of a setting. One whose values are searched otherwise (how
+directions are merged, the dtype) has no values here.
 """
 
 from __future__ import annotations

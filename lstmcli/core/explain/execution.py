@@ -1,9 +1,7 @@
 """How the other side ran the weights: in half precision, with a mask, from another state.
 
-Half precision is asked after two changes: a run of which the weights, the inputs, both, or all is
-rounded has to meet EXPECTED at the tolerance of EXPECTED. The others are asked where the search
-found nothing: a run with a mask is compared with EXPECTED before it is reported, and outputs that
-were arranged otherwise are what `diff` proves of them.
+What is reported was run, and compared with EXPECTED; outputs that were arranged otherwise are what
+`diff` proves of them.
 """
 
 from __future__ import annotations
@@ -72,7 +70,6 @@ def rearranged(question: Question, case: Case) -> Iterator[Remark]:
 
 
 def _outputs(case: Case) -> Expected:
-    """The h (T, B, P) that EXPECTED contains of each cell."""
     arrays = case.expected.arrays.items()
     return Expected({n: k for n, k in arrays if ArrayName.of(n).base == "h"})
 

@@ -131,7 +131,6 @@ class SingleChanges:
         return found
 
     def _can_be_added(self, sets: Array, ones: Array) -> Array:
-        """(n,): whether a change comes after those of a set and can be combined with them."""
         alike = self._are_alike(sets, ones[:, None]).any(axis=1)
         both_open = self.are_open(sets) & (self.constant[ones] >= 0)
         return np.asarray((sets[:, -1] < ones) & ~alike & ~both_open)

@@ -1,9 +1,7 @@
 """The placements of EXPECTED on runs with lengths: those given, or those that are found.
 
 Lengths are shown by the outputs, which are zero or do not change past an end; or by the inputs,
-which are constant there. Of last states they are solved for as a constant is: under each hypothesis
-a sequence ends at the step whose state is nearest. Where all cells run forward, one run has the
-states of all steps; otherwise one sequence is assumed to end at a step while hypotheses are run.
+which are constant there. Of last states they are solved for, as a constant is.
 """
 
 from __future__ import annotations

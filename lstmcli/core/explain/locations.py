@@ -212,7 +212,6 @@ def locations(
 
 
 def _as_state(name: str) -> str | None:
-    """The last state that an array may be; None if it can be none."""
     part = ArrayName.of(name)
     if part.kind == FINAL or part.base not in ("h", "c"):
         return name if part.kind == FINAL else None

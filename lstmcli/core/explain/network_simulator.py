@@ -1,9 +1,8 @@
 """The cells of a network under sets of changes, side by side: a cell is a network of one.
 
-Hypotheses that have a cell in common, on the same inputs, share its run: each distinct cell is
-stepped once, layer by layer. Where EXPECTED has the first steps of a cell, hypotheses are dropped
-as they leave it; elsewhere they are run to the end. One sequence of the batch is run. Nothing is
-accepted here: what is left is verified by a run of the loop itself.
+Each distinct cell is stepped once, layer by layer, over one sequence of the batch. Where EXPECTED
+has the first steps of a cell, hypotheses are dropped as they leave it. What is left is verified by
+a run of the loop itself.
 """
 
 from __future__ import annotations
@@ -477,7 +476,6 @@ def rms(off: Array) -> Array:
 
 
 def _worst(known: Sequence[WantedNumbers], given: Mapping[str, Array]) -> Array:
-    """(N,) how far off the known numbers of a step are at most."""
     worst = np.zeros(len(given["h"]))
     for one in known:
         off = np.abs(given[one.array][:, one.at[0]] - one.values) / one.allowed

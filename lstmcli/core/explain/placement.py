@@ -1,8 +1,7 @@
 """EXPECTED at one placement on a run, and the sets of changes that give it there.
 
-A placement is where EXPECTED lies on a run, and what of the run is changed: the layout, how
-directions are merged, the array, the part of the network, the initial state. What a placement
-changes counts like any other change. Nothing is accepted but by a run of the loop itself.
+What of a run a placement changes counts like any other change. Nothing is accepted but by a run of
+the loop itself.
 """
 
 from __future__ import annotations

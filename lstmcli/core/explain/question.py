@@ -96,11 +96,11 @@ class Question:
     @property
     def not_finite(self) -> dict[str, Numbers]:
         """1 where EXPECTED is NaN or infinite, which counts as not known; NaN elsewhere."""
-        found = {}
-        for name, n in self.arrays.items():
-            left_out = False if n.left_out is None else n.left_out
-            found[name] = Numbers(np.where(np.isfinite(n.values) | left_out, np.nan, 1.0))
-        return found
+        return {
+            name: Numbers(np.where(np.isfinite(n.values) | is_left_out, np.nan, 1.0))
+            for name, n in self.arrays.items()
+            for is_left_out in [False if n.left_out is None else n.left_out]
+        }
 
     # ---- the runs whose results EXPECTED can be
 
@@ -184,11 +184,6 @@ class Setup:
         return tuple(change for change in of_run if change.value)
 
     @property
-    def is_one_direction(self) -> bool:
-        """Return whether EXPECTED is the output of one of two directions."""
-        return bool(self.part) and self.layer < 0
-
-    @property
     def layers(self) -> list[list[str]]:
         """The names of the cells, layer by layer."""
         layers = enumerate(self.model.layers)
@@ -240,7 +235,8 @@ class Setup:
 
     def named(self, arrays: Mapping[str, Numbers]) -> Mapping[str, Numbers]:
         """Arrays by EXPECTED's names under their names in this run."""
-        return {self.part: arrays["h"]} if self.is_one_direction else arrays
+        is_one_direction = self.part and self.layer < 0
+        return {self.part: arrays["h"]} if is_one_direction else arrays
 
     def located(self) -> tuple[list[Location], int]:
         """Where EXPECTED can lie on the run, the likeliest first; how many are left out."""

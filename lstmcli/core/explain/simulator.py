@@ -1,9 +1,8 @@
 """One cell under many hypotheses: from codes to tensors, and a step of all of them at once.
 
-A hypothesis is a row of codes, which stand for tensors, functions and
-constants (`Cells`). Each distinct tensor is decoded once, and multiplied once for all hypotheses
-that share it. The equations are `forward.equations.step`, on arrays (N, H) for N hypotheses and H
-units. `NetworkSimulator` steps the cells; what it finds is run again by the loop itself.
+A hypothesis is a row of codes, which stand for tensors, functions and constants (`Cells`). Each
+distinct tensor is decoded and multiplied once. The equations are `forward.equations.step`, on
+arrays (N, H) for N hypotheses and H units.
 """
 
 from __future__ import annotations
@@ -102,7 +101,6 @@ class Cells:
 
 
 def _groups_of(values: Array) -> Groups:
-    """Each distinct value of small integers (N,), with its places."""
     kinds = np.flatnonzero(np.bincount(values)).tolist()
     if len(kinds) == 1:
         return [(kinds[0], slice(None))]
@@ -195,7 +193,6 @@ class Simulator:
             yield from ("kernel_gates", "recurrent_gates", "bias_gates")
 
     def _barred(self) -> Iterator[Change]:
-        """Single changes that cannot be run, or change nothing."""
         once = self.decode(bias="once").bias
         if np.array_equal(self.decode(bias="input_only").bias, once):  # there is one bias
             yield from (Change("bias", one) for one in ONE_OF_TWO)
@@ -383,7 +380,6 @@ class Simulator:
         return product
 
     def _activation(self, name: str, cells: Cells) -> Activation:
-        """The activation of each hypothesis, as one function that may write over its argument."""
         functions: Sequence[Activation] = self._functions[name]
         groups = cells.groups[name]
         if len(groups) == 1:

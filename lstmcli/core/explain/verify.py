@@ -185,6 +185,12 @@ class Agreement:
         few = min(max(FEW, int(self.total * A_FEW)), self.total // 3)
         return 0 < self.agreeing >= self.total - few
 
+    @property
+    def differs_everywhere(self) -> bool:
+        """Return whether no step or sequence agrees, nor half of an array, of enough numbers."""
+        most_agree = any(2 * agreeing > total for _, agreeing, total in self.arrays)
+        return not (any((*self.steps, *self.items)) or most_agree or self.total < LEAST_COMPARED)
+
 
 NEVER = Agreement(np.inf, np.inf, np.inf, 0, 0, None)
 """Of a hypothesis that cannot be run at all."""

@@ -155,7 +155,7 @@ def used_by(change: Changed, assumed: Convention) -> str:
     if setting == "reverse" and cell.endswith("_reverse"):
         return "every framework" if value else "code that runs both directions forward"
     if setting == "array" and "." in value:
-        return "code that takes the output of one layer or direction"
+        return "code that takes one layer or direction"
     if text := text_for(cause.used_by, value):
         return text
     names = conventions_having(setting, value)
@@ -206,9 +206,11 @@ def hidden_label(explanation: Explanation) -> str:
 def why_unproven(explanation: Explanation) -> str:
     """Why values that agree are not proof."""
     values = 0 if explanation.measured is None else explanation.measured.total
-    if values <= FEW_VALUES:
-        return f"Too few values ({values}): one of the configurations tried may fit by chance."
-    return "The values are too much alike, or saturated: other settings give nearly the same."
+    return (
+        f"Too few values ({values}): one of the configurations tried may fit by chance."
+        if values <= FEW_VALUES
+        else "The values are too much alike, or saturated: other settings give nearly the same."
+    )
 
 
 def _hides(change: Changed) -> str:
