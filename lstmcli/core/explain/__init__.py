@@ -255,8 +255,7 @@ class Pass(NamedTuple):
 
     name: str
     search: Callable[[Search], Sequence[Found]] | None = None  # for EXPECTED
-    remark: Callable[[Question, Case], Iterator[Remark]] | None = None
-    """The remarks where nothing gives EXPECTED."""
+    remark: Callable[[Question, Case], Iterator[Remark]] | None = None  # where nothing gives it
 
 
 def half_precision(search: Search) -> list[Found]:
@@ -302,7 +301,6 @@ PASSES = (
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
     """Find the settings with which the weights give EXPECTED."""
-    has_shape = not question.side.gaps
     # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
     # would wait for one another.
     with np.errstate(all="ignore"), one_thread():
@@ -313,7 +311,7 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
                 searches.append(Search(shaped))
         if searches[1:]:
             searches.sort(key=lambda search: not search.found_by(0))
-        explanations = (_in_shape(search, has_shape, progress) for search in searches)
+        explanations = (_in_shape(search, progress) for search in searches)
         first = next(explanations, None)
         if first is None:
             raise shapes[0].no_place()
@@ -321,11 +319,11 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
         return next(others, first) if first.verdict == "none" else first
 
 
-def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanation:
+def _in_shape(search: Search, progress: Progress) -> Explanation:
     question = search.question
     progress(0.0, "weights as loaded")
     explanation = _by_passes(search, progress)
-    about = (*left_out(question, has_shape), *_about_expected(question, explanation))
+    about = (*left_out(question), *_about_expected(question, explanation))
     is_traced = len({ArrayName.of(name).prefix for name in question.arrays} - {""}) > 1
     cells = [name for name, _ in question.model.cells] if is_traced else []
     answered = remarks_of(explanation, cells)
@@ -400,7 +398,6 @@ def _about_expected(question: Question, explanation: Explanation) -> Iterator[Re
 
 
 def _taken_so(question: Question, explanation: Explanation) -> Iterator[Remark]:
-    """How the axes of EXPECTED are taken, where that is not its shape."""
     location = explanation.location
     for one in location.arrays if location else ():
         at = one.at  # a part of the network has another name

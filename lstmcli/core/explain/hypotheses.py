@@ -49,7 +49,6 @@ def settings_to_load(model: Model, settings: Mapping[str, Any]) -> dict[str, Any
 
 
 def _restates(name: str, value: Any, convention: Convention) -> bool:
-    """Return whether a setting, given to `load`, changes nothing in a convention."""
     if name == "gates" and len(value) < len(GATES):  # of three blocks there is one order
         return False
     output = {"output_activation": convention.behaviour.output_activation}  # else the activation's
@@ -252,8 +251,8 @@ def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> 
 
 
 _OF_A_RUN = ("state", "reverse", "flip_output", "go_backwards", "initial_state", "lengths")
-_APART = ("rows", "peepholes", "peephole_gates")
-_COMPARED = tuple(name for name in COLUMNS if name not in (*_APART, *_OF_A_RUN))
+_NOT_COMPARED = ("rows", "peepholes", "peephole_gates", *_OF_A_RUN)
+_COMPARED = tuple(name for name in COLUMNS if name not in _NOT_COMPARED)
 
 
 def conventions_having(setting: str, value: Any) -> list[str]:

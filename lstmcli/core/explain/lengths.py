@@ -25,7 +25,6 @@ from lstmcli.core.model.model import as_time_major
 from lstmcli.core.model.steps import shown_lengths, valid_until
 from lstmcli.errors import UserError
 
-Lengths = tuple[int, ...]
 UNKNOWN = Change("lengths", SOLVE)
 
 
@@ -69,7 +68,7 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
                 yield OpenLengths(one, at, item, length)
 
 
-def _are_known(lengths: Lengths, one: Placement) -> bool:
+def _are_known(lengths: tuple[int, ...], one: Placement) -> bool:
     """Return whether lengths leave out what is left out anyway, or nothing."""
     steps = one.setup.size[0]
     counts = np.arange(steps)[:, None] < np.array(lengths)
@@ -85,7 +84,7 @@ class OpenLengths(Placement):
     def __init__(self, plain: Placement, location: Location, item: int, length: int) -> None:
         super().__init__(plain.setup, location, (UNKNOWN,))
         self._plain, self._item, self._length = plain, item, length
-        self._fixed: dict[Lengths, Placement] = {}
+        self._fixed: dict[tuple[int, ...], Placement] = {}
         self.turn = FIRST if plain.valid is None and length == self.setup.size[0] else LAST
 
     @property
@@ -125,7 +124,7 @@ class OpenLengths(Placement):
         fixed = Placement(self.setup, self.location, (Change("lengths", lengths),))
         return self._fixed.setdefault(lengths, fixed) if lengths else None
 
-    def _solve(self, settings: Mapping[str, object]) -> Lengths:
+    def _solve(self, settings: Mapping[str, object]) -> tuple[int, ...]:
         """The lengths under which a run comes near; none if it does not, or all are as given."""
         steps = self.setup.size[0]
         try:

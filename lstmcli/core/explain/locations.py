@@ -235,7 +235,6 @@ def _location(arrays: list[Located], guessed: bool, model: Model) -> Location:
 def _located(
     name: str, shape: Sequence[int], runs: Sequence[tuple[RunShape, tuple[str, ...]]]
 ) -> Iterator[Located]:
-    """An array on the runs that it may be of; a single direction counts as an array."""
     first = runs[0][0]
     for run, arrays in runs:
         is_state = ArrayName.of(arrays[0]).kind == FINAL

@@ -345,7 +345,6 @@ class Placement:
         )
 
     def _remarks(self, answer: Answer, allowance: Allowance) -> Iterator[Remark]:
-        """Return what has to be known of a run that fits: the precision at which it does."""
         q, case, changes = self.question, self.case, (*self.of_run, *answer.changes)
         rounded, again = settings_of(changes).get("dtype"), rerun(case, changes, allowance)
         if rounded and again.max_abs > 2 * q.exactness.allowances[-1].absolute:

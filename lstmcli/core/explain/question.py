@@ -324,10 +324,10 @@ def in_shape(question: Question) -> Iterator[Question]:
         yield replace(question, side=side.with_numbers(filled))
 
 
-def left_out(question: Question, has_shape: bool) -> Iterator[Remark]:
-    """The remark on abbreviated output; ``has_shape``: it shows its shape itself."""
+def left_out(question: Question) -> Iterator[Remark]:
+    """The remark on abbreviated output."""
     units = [u for u in question.side.units.values() if np.isinf(u).any()]
     given, total = sum(int(np.isfinite(u).sum()) for u in units), sum(u.size for u in units)
     shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))
     if units:
-        yield remark("print_left_out", given=given, total=total, shapes=shapes * (not has_shape))
+        yield remark("print_left_out", given=given, total=total, shapes=shapes)

@@ -277,11 +277,9 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "other": lambda layout: "time" if layout == "batch" else "batch",
     "layout": partial(value_of, "layout"),
     "options": lambda settings: " ".join(as_options(settings)),
-    "all": lambda count: f"all {count} values",
     "steps": lambda counts: f"{join_with_and([*map(str, counts)])} step{'s' * (counts != [1])}",
     "ending": lambda name: "the same output, repeated" if name == "repeat" else "zeros",
     "location": lambda one: location_text(one) or "EXPECTED is interpreted as the full run",
-    "shape": lambda shape: f", interpreted as {shape} as in the inputs" if shape else "",
     "settings": lambda given: join_with_and(
         [f"{name_of(k)} {value_of(k, given[k])}" for k in given]
     ),
@@ -321,8 +319,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "array_taken": "{said}.",
     "taken_as_printed": "EXPECTED has at most {digits} decimal places, so {digits} are compared.",
     "undecided": "Not shown by names or shapes, so assumed and searched: {settings:settings}.",
-    "print_left_out": "EXPECTED has {given:,} of {total:,} values{shapes:shape}; the others are "
-    "not compared.",
+    "print_left_out": "EXPECTED has {given:,} of {total:,} values of {shapes}; the others are not "
+    "compared.",
     "taken_in_a_row": _AXES + "its values are interpreted in a row as {shape}.",
     "taken_as_gates": _AXES + "it is interpreted as the gates side by side.",
     "taken_by_columns": _AXES + "its values are interpreted column by column as {shape}.",
@@ -395,10 +393,10 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     # of how the other side ran
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
     "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them "
-    "out{option} {numbers:all} agree.",
+    "out{option} all {numbers} values agree.",
     "other_state": "The difference is largest at step 0 and falls to {share:.1%} of that by the "
     "last step, as with another initial state: give the other side's by --initial-state.",
-    "other_units": "As {units:unit} of the run, {numbers:all} of EXPECTED agree.",
+    "other_units": "As {units:unit} of the run, all {numbers} values of EXPECTED agree.",
     "rearranged": "Compared with the run as loaded, {hint}",
     "budget_ended": {
         "thorough": "The search ended at its budget, ten times the usual one. Give the settings "
