@@ -11,7 +11,7 @@ dropout of h follows from h as loaded. Each is only a proposal, which a full run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain, combinations, product
@@ -23,14 +23,14 @@ from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.causes import KNOWN_ORDERS, Change, Changes, settings_of
 from lstmcli.core.explain.edited_runs import (
     ITERATIONS,
-    USUAL,
     EditedRuns,
+    Step,
     Variant,
     gauss_newton,
+    stepper,
 )
 from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
 from lstmcli.core.explain.verify import Agreement
-from lstmcli.core.forward.equations import F, parts_of, step
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import EDITS, Edit
@@ -82,25 +82,6 @@ def known_cells(runs: EditedRuns) -> Iterator[KnownCell]:
         reads, shown = (steps[:, 0] for steps in processed_steps(order, plan.steps))
         h = known.values[shown]
         yield KnownCell(name * several, cell, h, x[reads], reads, plan.states[d])
-
-
-Step = Callable[..., tuple[Array, Array]]
-"""Takes x (R, I), h (R, P) and c (R, H), and gives the next h and c."""
-
-
-def stepper(cell: Cell) -> Step:
-    """The step of a cell, in which something may be added to its pre-activations (4, H, R)."""
-    parts = parts_of(cell)
-    bias = np.zeros_like(cell.bias) if cell.norm_scale is not None else cell.bias.copy()
-    if cell.norm_scale is None:
-        bias[F] += cell.dtype.type(cell.convention.behaviour.forget_bias)
-
-    def advance(x: Array, h: Array, c: Array, added: Any = 0.0) -> tuple[Array, Array]:
-        z = cell.kernel @ x.T + cell.recurrent_kernel @ h.T + bias[:, :, None] + added
-        new_h, new_c = step(z, c.T, parts)
-        return new_h.T, new_c.T
-
-    return advance
 
 
 def _tolerance(runs: EditedRuns) -> float:
@@ -375,23 +356,32 @@ STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
 """The stages of the search, in order; the first with an answer ends it."""
 
 
+NEXT_TO: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
+    EditedRuns.as_given, EditedRuns.table, outputs, damage, EditedRuns.solutions, inputs,
+    partial(EditedRuns.table, each=True), partial(EditedRuns.solutions, each=True),
+)  # fmt: skip
+"""Those next to a change of a setting."""
+
+
 def named_edits(
     runs: Sequence[EditedRuns], nearest: Callable[[], Sequence[Changes]]
 ) -> list[NamedEdits]:
     """The edits that give EXPECTED: those of the first stage in which any does.
 
     ``runs`` are those of placements, the likeliest first, next to each of the changes ``nearest``
-    last.
+    last. Placements at which EXPECTED is of the same numbers are one.
     """
-    for stage, one in product(STAGES, runs):
+    each = {one.off(one.base).tobytes(): one for one in reversed(runs) if one.is_telling}
+    for stage, one in product(STAGES, reversed(each.values())):
         if found := _found(one, stage(one)):
             return found
-    for one, changes in product(runs[:1], nearest()):
+    beside = list[EditedRuns]()
+    for one, changes in product([*reversed(each.values())][:1], nearest()):
         with suppress(UserError):
-            both = one.adding(changes)
-            given = (Variant(()),) if both.model.edits else ()  # the settings' search ran without
-            if found := _found(both, chain(given, both.table(most=USUAL))):
-                return found
+            beside.append(one.adding(changes))
+    for stage, one in product(NEXT_TO, beside):
+        if found := _found(one, stage(one)):
+            return found
     return []
 
 
@@ -430,12 +420,10 @@ def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[
     ]
 
 
-def _found(runs: EditedRuns, variants: Iterable[Variant]) -> list[NamedEdits]:
+def _found(runs: EditedRuns, variants: Iterator[Variant]) -> list[NamedEdits]:
     """Yield the variants that give EXPECTED, the likeliest first, as far as work is left."""
-    found = []
-    for variant in variants:
-        if not runs.case.work.may_edit:
-            break
+    found = list[NamedEdits]()
+    while runs.case.work.may_edit and (variant := next(variants, None)):
         if (proved := runs.proved(variant)) is not None:
             found.append(NamedEdits(runs, variant, *proved))
     return sorted(found, key=lambda one: one.rank)
