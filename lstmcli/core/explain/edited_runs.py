@@ -39,6 +39,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import (
     EDITS,
     INPUTS,
+    NETWORK,
     OF_MODEL,
     OUTPUTS,
     PADDING,
@@ -239,15 +240,17 @@ class EditedRuns:
         Nothing where EXPECTED has no steps, or where a first step needs later ones.
         """
         (*lower, last), found = self.model.layers, list[tuple[int, Array, Array]]()
-        known, behaviour = self.case.expected.arrays.get("h"), last[0].convention.behaviour
-        is_one = runs_forward(self.model) if lower else len(last) == 1 or behaviour.merge == "concat"
-        is_plain = "array" not in self._settings and not any(map(is_eight_bit, last))
-        if known is None or known.values.ndim < 3 or not (is_one and is_plain):
+        is_one = runs_forward(self.model) if lower else not any(map(is_eight_bit, last))
+        if not is_one or self._plan.valid is not None or "array" in self._settings:
             return []
-        for d, cell in enumerate(last if self._plan.valid is None else ()):
-            order = StepOrder.of_cell(cell.convention.behaviour, d == 1)
+        names = [f"{name}.h" for name, _ in self.model.cells[-len(last) :]]
+        for d, name in enumerate(names if len(self.model.cells) > 1 else ["h"]):
+            order = StepOrder.of_cell(last[d].convention.behaviour, d == 1)
             taken, shown = (int(steps[0, 0]) for steps in processed_steps(order, self._plan.steps))
-            first = known[shown][..., d * cell.outputs : (d + 1) * cell.outputs]
+            known = self.case.expected.arrays.get(name)
+            if known is None or known.values.ndim < 3:
+                return []
+            first = known[shown]
             allowed = np.where(np.isfinite(first.values), self.allowance.of(first), np.inf)
             found.append((-1 if taken else 0, np.nan_to_num(first.values), allowed))
         return found
@@ -432,10 +435,11 @@ class EditedRuns:
         """The kinds of edits, of all cells at once or of each of several, if it may be wrong."""
         cells = self.model.cells if len(self.model.cells) > 1 else ()
         wrong = [(n, self.sizes._replace(cell=cell)) for n, cell in cells if n not in self._right]
-        both = wrong if each else [("", self.sizes)] if not self._right else []
         for kind in EDITS.values():
-            if not each or kind.stage not in OF_MODEL:
-                yield from ((kind, cell, sizes) for cell, sizes in both)
+            if not each and (kind.stage == NETWORK or not self._right):
+                yield kind, "", self.sizes
+            elif each and kind.stage not in OF_MODEL:
+                yield from ((kind, cell, sizes) for cell, sizes in wrong)
 
     def restarts(self) -> Iterator[Variant]:
         """The initial state, h or c again: in chunks of one length, or at each step that is off.
