@@ -23,7 +23,6 @@ from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
 from lstmcli.core.explain.verify import (
     FINE,
-    RUN,
     Agreement,
     Case,
     in_steps,
@@ -56,7 +55,7 @@ from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.errors import UserError
 
 LEAST_BITS = 24.0  # of what EXPECTED shows beyond what was chosen and solved for
-USUAL = 5, 12  # values of each kind next to a change, where each is a full run and a first step
+USUAL = 5, 16  # values of each kind next to a change, where each is a full run and a first step
 MORE_NUMBERS = 3  # that an edit explains, than numbers were solved for
 SLACK = 4.0  # tolerances by which a first step may be off, as rounding grows
 ROUNDED = 3e-4  # a difference that rounding may make
@@ -65,13 +64,13 @@ PREPARING, PACKING = 5e3, 0.2  # the work of a cell before its first step, and a
 AT_ONCE = (INPUTS, PADDING, STATE, RUN_BEFORE)
 """Stages whose edits leave the cells as they are, so that many are sequences of one run."""
 MOST_AT_ONCE = 2_000_000  # numbers of them
-SEQUENCE = 20  # the work of a step of one of many sequences
+STEP, SEQUENCE = 150, 20  # of a step, and of one sequence in it
 FIRST_STEP, PACKING_FIRST = 1.5e3, 0.02  # the same of a first step that is computed by itself
 SOLVING_STEPS = 8  # from the first one that is off, over which a number is solved for
 SOLVED_STEPS = 3  # from the first one that is off, that solved numbers have to give
 SOLVED_WITHIN = 4.0  # tolerances: several numbers solved from rounded ones take rounding on
 NEARLY = 1e3  # tolerances by which a number that a single step implies may be off at the next
-STARTS = 4  # usual numbers to begin from where no first step is known
+STARTS, STARTED = 4, 2  # usual numbers to begin from where no first step is known; the nearest
 ITERATIONS = 25  # of Gauss-Newton, 12 where each is a run
 HALFWAY = 0.4, 0.2  # of them, after which so much of the misfit may be left
 DECIMALS = 8  # of a solved number, at most; then it has nine digits
@@ -131,7 +130,7 @@ class EditedRuns:
             cells = plan.model.cells
         except UserError:
             return None
-        steps = RUN * plan.steps * plan.batch
+        steps = plan.steps * (STEP + SEQUENCE * plan.batch)
         case.work.add_edited(sum(PREPARING + PACKING * c.kernel.size + steps for _, c in cells))
         given = with_array(given, self._settings.get("array", "h"))
         steps = case.size[0] if until is None else until
@@ -466,14 +465,16 @@ class EditedRuns:
 
     def _solved(self, kind: EditKind, cell: str) -> Iterator[Variant]:
         case = self.case_for((Edit(kind.name, kind.solved, cell),))
-        if case is None or not self.case.work.may_edit:
+        if case is None or not self.case.work.may_edit():
             return
         known = (k.values[np.isfinite(k.values)] for k in case.expected.arrays.values())
         size = max((float(np.abs(numbers).max(initial=0)) for numbers in known), default=1.0)
         numbers = [v for v in kind.values_for(self.sizes) if isinstance(v, float)]
         further = numbers[: 1 if self._shows_first else STARTS]
         starts = [size, *numbers[:2]] if kind.bound else [float(kind.solved or 0), *further]
-        number = self.solved_number(lambda a: Edit(kind.name, a, cell), starts, case)
+        number = self.solved_number(
+            lambda a: Edit(kind.name, a, cell), [*dict.fromkeys(starts)], case
+        )
         if number not in (None, kind.solved):
             with suppress(ValueError):  # the kind does not take every number
                 yield Variant((Edit(kind.name, kind.read(number), cell),), 1)
@@ -525,8 +526,10 @@ def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
 
 
 def _nearest_number(off: Callable[[Array], Array], starts: Sequence[float]) -> tuple[float, float]:
-    """The number from which Gauss-Newton comes nearest, and how far off that still is."""
-    solved = (gauss_newton(off, np.array([[a]]), 12) for a in dict.fromkeys(starts))
+    """The number to which Gauss-Newton comes from the nearest starts, and how far off that is."""
+    costs = np.nan_to_num((off(np.array(starts)[:, None]) ** 2).sum(axis=1), nan=np.inf)
+    nearest = (starts[n] for n in np.argsort(costs)[:STARTED])
+    solved = (gauss_newton(off, np.array([[a]]), 12) for a in nearest)
     return min(((p.item(), float(np.abs(r).max())) for p, r in solved), key=itemgetter(1))
 
 

@@ -203,7 +203,7 @@ def state(runs: EditedRuns) -> Iterator[Variant]:
             return
         batch, advance = known.h.shape[1], stepper(known.cell)
         for start in _first_states(known, advance):
-            if not runs.case.work.may_edit:
+            if not runs.case.work.may_edit():
                 return
             runs.case.work.add_edited(SOLVING * batch * size**3)  # decompositions take most of it
             p, rest = gauss_newton(partial(_off_from, known, advance), start, 2 * ITERATIONS)
@@ -348,7 +348,9 @@ class NamedEdits(NamedTuple):
         return self.variant.solved, len(self.variant.edits), place
 
 
-STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
+Stage = Callable[[EditedRuns], Iterator[Variant]]
+
+STAGES: tuple[Stage, ...] = (
     EditedRuns.restarts, EditedRuns.table, EditedRuns.solutions, outputs, inputs, damage, state,
     partial(EditedRuns.table, each=True), partial(EditedRuns.solutions, each=True),
     EditedRuns.damage,
@@ -356,7 +358,8 @@ STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
 """The stages of the search, in order; the first with an answer ends it."""
 
 
-NEXT_TO: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
+FOR_FIRST = 0.75  # of the work: the rest is for placements that are less likely
+NEXT_TO: tuple[Stage, ...] = (
     EditedRuns.as_given, EditedRuns.table, outputs, damage, EditedRuns.solutions, inputs,
     partial(EditedRuns.table, each=True), partial(EditedRuns.solutions, each=True),
 )  # fmt: skip
@@ -368,21 +371,28 @@ def named_edits(
 ) -> list[NamedEdits]:
     """The edits that give EXPECTED: those of the first stage in which any does.
 
-    ``runs`` are those of placements, the likeliest first, next to each of the changes ``nearest``
-    last. Placements at which EXPECTED is of the same numbers are one.
+    ``runs`` are those of placements, the likeliest first, which is tried next to each of the
+    changes ``nearest`` before the others. Placements that compare the same numbers are one.
     """
-    each = {one.off(one.base).tobytes(): one for one in reversed(runs) if one.is_telling}
-    for stage, one in product(STAGES, reversed(each.values())):
-        if found := _found(one, stage(one)):
-            return found
+    distinct = {one.off(one.base).tobytes(): one for one in reversed(runs) if one.is_telling}
+    if not distinct:
+        return []
+    *others, first = distinct.values()
+    if found := _first_found(STAGES, [first]):
+        return found
     beside = list[EditedRuns]()
-    for one, changes in product([*reversed(each.values())][:1], nearest()):
+    for changes in nearest():
         with suppress(UserError):
-            beside.append(one.adding(changes))
-    for stage, one in product(NEXT_TO, beside):
-        if found := _found(one, stage(one)):
-            return found
-    return []
+            beside.append(first.adding(changes))
+    return _first_found(NEXT_TO, beside, FOR_FIRST) or _first_found(STAGES, others[::-1])
+
+
+def _first_found(
+    stages: Sequence[Stage], runs: Sequence[EditedRuns], part: float = 1.0
+) -> list[NamedEdits]:
+    """The edits of the first stage in which any gives EXPECTED, within a part of the work."""
+    every = (_found(one, stage(one), part) for stage, one in product(stages, runs))
+    return next(filter(None, every), [])
 
 
 BESIDE: Mapping[str, tuple[Any, ...]] = {
@@ -420,10 +430,10 @@ def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[
     ]
 
 
-def _found(runs: EditedRuns, variants: Iterator[Variant]) -> list[NamedEdits]:
+def _found(runs: EditedRuns, variants: Iterator[Variant], part: float) -> list[NamedEdits]:
     """Yield the variants that give EXPECTED, the likeliest first, as far as work is left."""
     found = list[NamedEdits]()
-    while runs.case.work.may_edit and (variant := next(variants, None)):
+    while runs.case.work.may_edit(part) and (variant := next(variants, None)):
         if (proved := runs.proved(variant)) is not None:
             found.append(NamedEdits(runs, variant, *proved))
     return sorted(found, key=lambda one: one.rank)
