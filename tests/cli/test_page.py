@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
-from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.views.page.png import png
 from tests import networks
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.cli.page import Page
@@ -150,12 +147,6 @@ def test_any_shape_is_drawn(lstm: Lstm, shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(np.sort(values), np.sort(h.ravel()), rtol=1e-12)
 
 
-def test_numbers_beyond_float32_are_reported(lstm: Lstm) -> None:
-    np.savez("h.npz", h=np.array([[1e300, 1.0], [-1e39, np.inf]]))
-    lstm("plot", "h.npz", "--page", "page.html")
-    assert "Beyond float32, and shown as infinite: 2 numbers." in Page("page.html").texts["p"]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "count", "most", "pooling"),
@@ -237,13 +228,3 @@ def test_a_page_is_written_next_to_other_outputs(lstm: Lstm) -> None:
     assert lstm(*asked, "-f", "json").out.startswith("{")
     assert Page("p.html").data["first"] is None
     assert Page("q.html").data["first"] is not None
-
-
-def test_a_png_has_its_pixels() -> None:
-    pixels = np.array([[0, 1, 2], [2, 1, 0]])
-    file = png(pixels, [(1, 2, 3), (4, 5, 6), (7, 8, 9)])
-    size, data = file[16:24], file[file.index(b"IDAT") + 4 : -16]
-    assert size == bytes([0, 0, 0, 3, 0, 0, 0, 2])
-    assert zlib.decompress(data) == bytes([0, 0, 1, 2, 0, 2, 1, 0])
-    assert file[file.index(b"PLTE") + 4 :][:9] == bytes(range(1, 10))
-    assert b64decode(b"iVBORw0KGgo=") == file[:8]

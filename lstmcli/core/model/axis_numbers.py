@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from lstmcli.core.model.selection import (
-    Choice,
-    Indices,
-    Sizes,
-    format_indices,
-)
+from lstmcli.core.model.selection import Choice, Indices, Sizes, format_indices
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, listed
 
@@ -40,16 +35,10 @@ class AxisNumbers(NamedTuple):
     @property
     def description(self) -> str:
         """``steps 2:5, units 0,3 of h``: the axes that do not count from 0 without gaps."""
-        units = ((AXES[2], numbers, name) for name, numbers in self.columns.items())
-        return describe_parts(
-            (noun, numbers, name)
-            for noun, numbers, name in (
-                (AXES[0], self.steps, ""),
-                (AXES[1], self.batch, ""),
-                *units,
-            )
-            if numbers is not None and not counts_from_0(numbers)
-        )
+        known = [(AXES[0], self.steps, ""), (AXES[1], self.batch, "")]
+        known += [(AXES[2], numbers, name) for name, numbers in self.columns.items()]
+        parts = ((noun, n or (), name) for noun, n, name in known)
+        return describe_parts(part for part in parts if not counts_from_0(part[1]))
 
     @property
     def settings(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What is said of a difference is so: directions, layouts, sequences, factors, cells, metadata."""
+"""Statements on a difference are true: directions, layouts, sequences, factors, cells, metadata."""
 
 from __future__ import annotations
 
