@@ -321,9 +321,8 @@ class _Unlike:
         half = not all(one.directions.is_all for one in both)
         row = any(one.in_a_row for one in both)
         exchanged = [n for n in (0, 1) if both[n].exchanged]
-        if not any(one.is_all and self._has_units(n, one) for n, one in enumerate(both)):
-            return False
-        if half and (part or self.cells):
+        full = [n for n, one in enumerate(both) if one.is_all and self._has_units(n, one)]
+        if not full or (half and (part or self.cells)):
             return False
         if self.is_state:  # last states are complete, and have no other order of axes
             columns = any(array.shape[-1] == 1 < both[0].run.units for array in self.arrays)
