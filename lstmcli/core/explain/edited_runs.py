@@ -171,7 +171,9 @@ class EditedRuns:
         x = np.concatenate([plan.block() for plan in plans], axis=1)
         states = [
             (np.concatenate(h), np.concatenate(c))
-            for h, c in (zip(*one, strict=True) for one in zip(*(p.states for p in plans)))
+            for h, c in (
+                zip(*one, strict=True) for one in zip(*(p.states for p in plans), strict=True)
+            )
         ]
         inputs = replace(plans[0].inputs, x=x, layout="time")
         plan = replace(plans[0], inputs=inputs, layout="time", states=states, batch=x.shape[1])
@@ -267,7 +269,8 @@ class EditedRuns:
                     h, _ = stepper(cell)(h, *state)
                     h = edited_outputs(cell, below, {"h": h[None]})["h"][0]
                 off.append(((h - wanted) / allowed).ravel())
-            return np.nan_to_num(np.concatenate([*off, np.zeros(0)]), nan=np.inf)
+            off_at_first: Array = np.nan_to_num(np.concatenate([*off, np.zeros(0)]), nan=np.inf)
+            return off_at_first
         return np.full(sum(wanted.size for _, wanted, _ in self._known_first), np.inf)
 
     @cached_property
@@ -344,9 +347,9 @@ class EditedRuns:
         if case is None:
             return None
         self.tried += 1
-        if case is self.case and self._is_off_at_first:
-            if np.abs(self.off_at_first(variant.edits)).max() > SLACK:
-                return None
+        is_compared = case is self.case and self._is_off_at_first
+        if is_compared and np.abs(self.off_at_first(variant.edits)).max() > SLACK:
+            return None
         if self.first_off is not None:  # what is solved for fits there by construction
             until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
             first = self.off(self.run(variant.edits, until, case), case, until)
