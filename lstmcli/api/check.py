@@ -313,7 +313,7 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
                 row = replace(row, notes=(*row.notes, note))
         rows.append(row)
     distance, ulp = _distance(ours, truth), tolerance.get("ulp")
-    return Check(job, tuple(rows), refused, distance, seconds, drawn, ulp, findings)
+    return Check(job, tuple(rows), refused, distance, seconds, drawn, ulp, findings=findings)
 
 
 def check_program(

@@ -101,8 +101,6 @@ def diff(
         one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
         selection=selection, padding=bool(padding),
     )  # fmt: skip
-    if not any(choice is not None and choice.bounds is not None for choice in selection[:3]):
-        return found
     return replace(found, cuts=tuple(selection.cuts(_sizes_of(found))))
 
 

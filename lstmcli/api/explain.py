@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -126,7 +126,7 @@ def explain(
         takes = "a function of the share done and of what is tried"
         raise UserError(f"explain: progress is {type_of(progress)}; it takes {takes}.")
     asked = asked_of(weights, inputs, expected, options, settings)
-    return explained(asked, work, Progress(progress))
+    return explained(asked, work, progress or quiet)
 
 
 class Request(NamedTuple):
@@ -277,12 +277,7 @@ def _writing(
 def question_of(job: Job, side: Side) -> Question:
     """Which configuration of a job's weights gives a side."""
     assert job.reread is not None
-    inputs = cast(Any, job.inputs)  # its arrays, from files
-    return Question(
-        read=job.reread, x=np.asarray(inputs.x), side=side, layout=inputs.layout,
-        initial_state=inputs.initial_state, lengths=inputs.lengths, mask=inputs.mask,
-        inputs=inputs.name, undecided=job.undecided,
-    )  # fmt: skip
+    return Question(job.reread, job.inputs, side, job.undecided)
 
 
 def _refuse_not_finite(job: Job) -> None:
@@ -351,7 +346,7 @@ def _lies_alike(model: Model, explanation: Explanation) -> bool:
     if location.state:
         return len(model.cells) == 1 and not model.backward
     is_named = one.arrays == (one.name,) or len(one.arrays) == len(model.layers[-1]) > 1
-    return is_named and at.order == "C" and not at.exchanged and at.units.is_all and not one.units
+    return is_named and at.order == "C" and not at.exchanged and at.units.is_all
 
 
 def _next(

@@ -14,8 +14,8 @@ from lstmcli.core.diff.metrics import Position
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.explanation import Explanation
+from lstmcli.core.explain.locations import run_shapes
 from lstmcli.core.explain.observation import SINGLE, Expected
-from lstmcli.core.explain.shapes import run_shapes
 from lstmcli.core.explain.verify import compared
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_in_memory

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from time import perf_counter
 from typing import Any
 
 import click
 
-from lstmcli.api.explain import Progress
 from lstmcli.api.explain_runs import explain_with_runs
 from lstmcli.api.job import split_paths
 from lstmcli.api.save import write_file
@@ -100,25 +100,23 @@ def command(
     return 0 if found.found else 1
 
 
-class _Progress(Progress):
+class _Progress:
+    """A bar, and when each thing that was tried began."""
+
     def __init__(self, bar: ProgressBar) -> None:
-        self._bar, self._last = bar, perf_counter()
-        self._passes: list[tuple[str, int, int, float]] = []
+        self._bar = bar
+        self._began: list[tuple[str, float]] = []
 
     def __call__(self, share: float, what: str) -> None:
+        """Advance the bar, and note what is tried from now on."""
+        if what not in [name for name, _ in self._began[-1:]]:
+            self._began.append((what, perf_counter()))
         self._bar.advance(share, what)
 
-    def passed(self, name: str, tried: int, answers: int) -> None:
-        """Note what was tried since the last pass."""
-        now = perf_counter()
-        self._passes.append((name, tried, answers, 1000 * (now - self._last)))
-        self._last = now
-
     def write(self) -> None:
-        """The passes in the order in which they ended."""
-        click.echo(f"{'pass':<16}{'hypotheses':>12}{'answers':>9}{'ms':>9}", err=True)
-        for name, tried, answers, ms in self._passes:
-            click.echo(f"{name:<16}{tried:>12,}{answers:>9}{ms:>9.0f}", err=True)
+        """How long each took."""
+        for (name, began), (_, ended) in pairwise([*self._began, ("", perf_counter())]):
+            click.echo(f"{name:<20}{1000 * (ended - began):>9.0f} ms", err=True)
 
 
 def _incomplete(paths: Sequence[str]) -> UserError:

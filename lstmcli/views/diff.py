@@ -14,7 +14,7 @@ from lstmcli.core.diff.compare import ARRAYS_NAMED, Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Hint, join_with_and
+from lstmcli.core.model.model import Hint
 from lstmcli.core.model.selection import format_number, format_size
 from lstmcli.core.model.settings import setting_text
 from lstmcli.errors import STDIN, listed
@@ -296,16 +296,7 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
     if len(firsts) not in (1, 2):  # where all axes differ, what comes first need not be the same
         return SELECT_COMMON
     options = " ".join(f"--{name} 0:{n}" for name, n in firsts.items())
-    nouns = {"steps": "step", "batch": "batch item", "units": "unit"}
-    sizes = join_with_and(
-        [count(n, nouns[name]) if n > 1 else nouns[name] for name, n in firsts.items()]
-    )
-    other = "Is one of them the inputs, or of another network? " * ("units" in firsts)
-    text = f"{other}{options} compares the first {sizes}"
-    if len(firsts) == 1 and a[0] != b[0]:
-        fewer, more = sorted((a[0], b[0]))
-        text += f"; --steps {more - fewer}:{more} compares {'ab'[a[0] > b[0]]} with the last ones"
-    return text
+    return f"{options} compares the beginning of both, if they are of one run"
 
 
 def _share(array: ArrayDifference) -> str:

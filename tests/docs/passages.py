@@ -113,7 +113,7 @@ def _type(member: Schema) -> str:
 
 
 PACKAGE = Path(lstmcli.__file__).parent  # installed, where the checkout has none
-WITH_CODES = {"Hint", "remark", "Remark", "Pattern", "NumberPattern", "Rearrangement"}
+WITH_CODES = {"Hint", "remark", "Remark", "Pattern"}
 """Calls whose first argument is a code."""
 
 

@@ -222,8 +222,7 @@ def _taken(pairs: Mapping[str, Pair]) -> list[str]:
         (noun, part, pair.name) for pair in pairs.values() for n, noun, part in pair.parts if n
     ]
     said = [pair.taken_as.rpartition(" is interpreted as ")[2] for pair in pairs.values()]
-    texts = (text.replace("{a}", "this run") for text in (describe_parts(parts), *said))
-    return [*filter(None, dict.fromkeys(texts))]
+    return [*filter(None, dict.fromkeys((describe_parts(parts), *said)))]
 
 
 def _index(pair: Pair, *place: int) -> tuple[int, ...] | None:

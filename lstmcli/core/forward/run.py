@@ -120,9 +120,7 @@ def sweep_selected(
     model = plan.model
     work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter=meter)
     chunks = batch_chunks(plan.batch, model)
-    numbers = sum(cell.units for _, cell in model.cells) * (len(plan.keep) + 3 * ("z" in plan.keep))
-    numbers = max(1, numbers, model.cell.inputs) * max(c.stop - c.start for c in chunks)
-    size = max(16, PIECE // (numbers * plan.dtype.itemsize))  # steps of a piece
+    size = _steps_of_piece(plan, max(chunk.stop - chunk.start for chunk in chunks))
 
     def pass_on(batch: slice, steps: slice, arrays: Mapping[str, Array]) -> None:
         if observe is not None:
@@ -168,6 +166,12 @@ def sweep_selected(
             for (h, c), (chunk_h, chunk_c) in zip(finals, states, strict=True):
                 h[chunk], c[chunk] = chunk_h, chunk_c
     return join_states(finals, model.convention.behaviour.states, plan.layout)
+
+
+def _steps_of_piece(plan: Plan, batch: int) -> int:
+    model, arrays = plan.model, len(plan.keep) + 3 * ("z" in plan.keep)
+    numbers = max(1, arrays * sum(cell.units for _, cell in model.cells), model.cell.inputs)
+    return max(16, PIECE // (numbers * batch * plan.dtype.itemsize))
 
 
 class SequenceResults(NamedTuple):

@@ -26,7 +26,6 @@ class AxisNumbers(NamedTuple):
     steps: Indices | None = None
     batch: Indices | None = None
     columns: Mapping[str, Indices] = {}  # of each array
-    of_steps: int | None = None  # how many the full run has
 
     @property
     def from_the_start(self) -> bool:
@@ -69,8 +68,7 @@ class AxisNumbers(NamedTuple):
         if isinstance(stored := selected.get("columns"), dict):
             columns |= {k: numbers for k, v in stored.items() if (numbers := parse_indices(v))}
         columns = {k: v for k, v in columns.items() if len(v) == widths.get(k)}
-        of_steps = selected.get("of_steps")
-        return cls(steps, batch, columns, of_steps if isinstance(of_steps, int) else None)
+        return cls(steps, batch, columns)
 
 
 UNNUMBERED = AxisNumbers()

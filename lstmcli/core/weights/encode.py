@@ -146,7 +146,6 @@ class _Encoder:
         return {gate: self._oriented(blocks[GATES.index(gate)]) for gate in self.gates}
 
     def _oriented(self, matrix: Array) -> Array:
-        """A matrix with the gates along its rows, as in the row of the table."""
         return matrix if self.storage.orientation == "rows" else matrix.T
 
     # ---- vectors
@@ -160,7 +159,6 @@ class _Encoder:
         return self._in_order(array[:, :, None], "bias")[:, 0]
 
     def _biases(self) -> EncodedTensors:
-        """The bias in the row's first bias tensor, and zero in its second."""
         convention, bias = self.convention, self.cell.bias
         if self.cell.norm_scale is not None:
             if "norm_shift" in convention.roles:  # it replaces the bias

@@ -22,10 +22,11 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import Indices
 from lstmcli.escaping import one_line, shell_word
-from lstmcli.views.colors import GATE, LEVELS, NOT_A_NUMBER, Scale, interpolated
+from lstmcli.views.colors import GATE, LEVELS, NOT_A_NUMBER, Rgb, Scale, interpolated
 from lstmcli.views.explain import explanation_sheet
 from lstmcli.views.export import DARK, LIGHT, html_lines
 from lstmcli.views.heatmap import Pooling, Quantity, pooled
+from lstmcli.views.page.png import png
 from lstmcli.views.plot import (
     DIFFERENCE,
     Annotations,
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 MOST_CELLS = 3_500_000  # of heat maps: 18.7 MB in base64, so that a page has at most 20 MB
 MOST_NUMBERS = 2**24  # before they are pooled: 128 MiB in float64
 EXACT_CELLS = 100_000  # up to this many are float64, in 1.1 MB; more are float32
+MOST_PICTURES = 24  # for readers without JavaScript: 40 kB each at most
+PICTURE = (300, 100)  # cells across and down
+WIDEST, TALLEST = 30, 18  # pixels of a cell; the style sheet limits those of all
 WIDE, NARROW = 80, 44  # columns of the answer; a phone has room for 44
 AS_LOADED, FOUND, EXPECTED = "as loaded", "with the changes", "EXPECTED"
 OUTPUT = "output"  # what the output of several cells is called
@@ -78,7 +82,7 @@ class Page(NamedTuple):
     def html(self) -> str:
         """The page as a file."""
         planes, pooling = self._planes()
-        script = _file("page.js")
+        script, pictures = _file("page.js"), planes[:MOST_PICTURES]
         wide, narrow = (
             "".join(map(html_lines, self.answer(Width.of(columns)))) for columns in (WIDE, NARROW)
         )
@@ -90,6 +94,7 @@ class Page(NamedTuple):
             wide=wide,
             narrow=narrow,
             notes="".join(f"<p>{escape(text)}</p>" for text in self._notes(pooling)),
+            pictures="".join(self._picture(plane) for plane in pictures),
             data=json.dumps(self._data(planes, pooling)).replace("<", r"\u003c"),
             script=script,
         )
@@ -151,6 +156,22 @@ class Page(NamedTuple):
                 prefix, _, base = quantity.name.rpartition(".")
                 return {"cell": prefixes.index(prefix), "focus": one_line(base), **place}
         return None
+
+    def _picture(self, plane: Plane) -> str:
+        quantity, scale = plane.quantity, plane.scale
+        cells = plane.cells[self.items.index(self.window.item)]
+        cells = pooled(cells, Pooling.to_fit(cells.shape, *PICTURE, "none"), self.window.pool)
+        shades = _shades(scale, LEVELS - 1)  # one colour more is that of NaN
+        levels = scale.levels(cells).T * (len(shades) - 1)
+        pixels = np.where(np.isnan(levels), len(shades), np.rint(levels))
+        data = b64encode(png(pixels, [*shades, NOT_A_NUMBER])).decode()
+        name = f"{quantity.name} {quantity.words} {self.views[plane.view].label}".rstrip()
+        steps, units = (f"{of[0]} to {of[-1]}" for of in (quantity.steps, quantity.units))
+        axes = f"steps {steps} across, units {units} down, from {scale.low:g} to {scale.high:g}"
+        text = escape(one_line(f"{name}: {axes}"))
+        height, width = TALLEST * pixels.shape[0], WIDEST * pixels.shape[1]
+        image = f'width="{width}" height="{height}" src="data:image/png;base64,{data}"'
+        return f'<figure><figcaption>{text}</figcaption><img alt="{text}" {image}></figure>\n'
 
 
 class Plane(NamedTuple):
@@ -256,8 +277,12 @@ def _axis(numbers: Sequence[int]) -> dict[str, Any]:
     return {"first": int(numbers[0]), "stride": strides.pop(), "count": len(numbers)}
 
 
+def _shades(scale: Scale, count: int) -> list[Rgb]:
+    return [interpolated(n / (count - 1), scale.stops) for n in range(count)]
+
+
 def _scale(scale: Scale) -> dict[str, Any]:
-    shades = [interpolated(n / (LEVELS - 1), scale.stops) for n in range(LEVELS)]
+    shades = _shades(scale, LEVELS)
     pixels = bytes(part for shade in (*shades, NOT_A_NUMBER) for part in (*shade, 255))
     gradient = ", ".join(f"rgb{shade}" for shade in shades[::15])
     ends = {"low": scale.low, "high": scale.high}
