@@ -83,11 +83,8 @@ class Conversion:
         return self.layers[0][0].convention
 
     @property
-    def use(self) -> tuple[str, ...]:
+    def use(self) -> Iterator[str]:
         """How what is written is used, elsewhere and here, one line each."""
-        return tuple(self._uses())
-
-    def _uses(self) -> Iterator[str]:
         model, is_onnx = self.model, self.file.format == "onnx"
         batched = model.convention.behaviour.layout == "batch"
         if is_onnx:

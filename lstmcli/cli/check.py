@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -22,7 +23,7 @@ from lstmcli.cli.options import (
 from lstmcli.cli.terminal import show_result
 from lstmcli.errors import UserError
 from lstmcli.views.check import check_sheet, program_sheet
-from lstmcli.views.sheet import Sheet, Width
+from lstmcli.views.sheet import Sheet
 
 ENGINES = f"Engines: {', '.join(NAMES)}; all is those that are installed."
 DURATION = click.FloatRange(0, min_open=True)
@@ -67,15 +68,13 @@ def command(
     paths, x = split_paths(weights)
     found = check(paths, x, by, seed=seed, rtol=rtol, atol=atol, ulp=ulp, **keywords(options))
 
-    def sheet(width: Width) -> Sheet:
-        if isinstance(found, ProgramCheck):
-            return program_sheet(found, width)
-        return check_sheet(found, width)
-
+    sheet: Callable[..., Sheet] = check_sheet
+    if isinstance(found, ProgramCheck):
+        sheet = program_sheet
     show_result(
         format,
         found.to_json,
-        lambda width: [sheet(width)],
+        lambda width: [sheet(found, width)],
         assumed=found.job.assumed,
         remarks=found.job.model.remarks,
     )

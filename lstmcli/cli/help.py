@@ -63,10 +63,8 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
     assert isinstance(group.command, click.Group)
     found = group.command.get_command(group, name)
     assert found is not None
-    with found.context_class(
-        found, info_name=name, parent=group, **found.context_settings
-    ) as context:
-        click.echo(found.get_help(context))
+    context = found.context_class(found, info_name=name, parent=group, **found.context_settings)
+    click.echo(found.get_help(context))
 
 
 def _write_settings(formatter: click.HelpFormatter, name: str | None) -> None:

@@ -319,7 +319,7 @@ def steps_and_batch(shape: Sequence[int], layout: str) -> tuple[int, int]:
 
 
 def in_layout(steps: T, batch: T, layout: str) -> tuple[T, ...]:
-    """What is given for the steps and for the batch, in the order of their axes."""
+    """Something of the steps and of the batch, in the order of their axes."""
     return {"steps": (steps,), "time": (steps, batch), "batch": (batch, steps)}[layout]
 
 
