@@ -26,10 +26,10 @@ from lstmcli.formats.tensorflow.bundle import (
     Bundle,
     Groups,
     ObjectGraph,
-    SortedTable,
     how_to_save,
     parse_layers,
     rename,
+    table_entries,
 )
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
 
@@ -49,7 +49,7 @@ def _read(source: Opened) -> Document:
     source.stream.seek(max(0, source.size - len(MAGIC)))
     if source.stream.read() != MAGIC:
         return _read_graph(source)
-    entries = SortedTable(source.stream, source.size).entries()
+    entries = table_entries(source)
     key, first = next(entries, (b"?", memoryview(b"")))
     if key or not len(first):
         raise Damaged("its first entry does not describe it")
