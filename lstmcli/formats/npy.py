@@ -1,4 +1,4 @@
-"""`.npy` and raw numbers: one array, as a whole or in blocks; sizes are checked before allocation.
+"""`.npy` and raw numbers: one array, at once or in blocks; sizes are checked before allocation.
 
 No file is mapped into memory: where a mapped file becomes shorter, or the disk is full, SIGBUS ends
 the process. A read or a write ends in a message.

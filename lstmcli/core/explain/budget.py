@@ -26,7 +26,7 @@ class Budget:
     SOLVED = 32  # sets whose constant is solved for over the telling steps; a fifth of them further
     VERIFIED = 60  # hypotheses of one placement and number of changes, the likeliest
     LISTED = 12  # settings verified before they are called unseen, equal edits
-    FEW = 4  # shapes of abbreviated output, placements with edits, hypotheses where none fits
+    FEW = 4  # shapes of abbreviated output, hypotheses where none fits; half as many with edits
 
 
 class WorkDone:
@@ -47,10 +47,9 @@ class WorkDone:
         self.edited += work
         self.tell(min(1.0, self.edited / (self.times * Budget.EDITS)))
 
-    @property
-    def may_edit(self) -> bool:
-        """Return whether work is left for runs with edits."""
-        return self.edited < self.times * Budget.EDITS
+    def may_edit(self, part: float = 1.0) -> bool:
+        """Return whether work is left for runs with edits, of a part of it."""
+        return self.edited < part * self.times * Budget.EDITS
 
     def most(self, count: int) -> int:
         """How many are tried where the budget has a number."""

@@ -232,8 +232,8 @@ def named_tensors(layers: Sequence[Sequence[Cell]], convention: Convention) -> d
 def prefix_forms(convention: Convention, layers: Sequence[Sequence[Cell]]) -> list[str] | None:
     """Return what is written before the templates of each layer; None if the row has no such names.
 
-    Layers of one direction and of two are stored together only where they have prefixes of their
-    own, or an axis of directions.
+    Layers of one direction and of two are stored together only if their prefixes
+    differ, or if there is an axis of directions.
     """
     forms = [_prefix_form(convention, len(layers), len(layer) == 2) for layer in layers]
     mixed = len(set(map(len, layers))) > 1 and not convention.storage.direction_axis

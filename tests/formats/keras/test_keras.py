@@ -502,7 +502,7 @@ def test_a_weight_that_is_listed_and_not_there(tmp_path: Path) -> None:
 def test_the_command_survives_a_crash_and_a_loop_of_the_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the library does on some damaged files, done here by hand in the child."""
+    """Imitate in the child how the library fails on some damaged files."""
     path = made(tmp_path / "w.h5", lstm())
     monkeypatch.setattr(hdf5, "_CODE", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     refused(path, "or crashed: status -11")
