@@ -321,9 +321,8 @@ class _Unlike:
         half = not all(one.directions.is_all for one in both)
         row = any(one.in_a_row for one in both)
         exchanged = [n for n in (0, 1) if both[n].exchanged]
-        if not any(one.is_all and self._has_units(n, one) for n, one in enumerate(both)):
-            return False
-        if half and (part or self.cells):
+        full = [n for n, one in enumerate(both) if one.is_all and self._has_units(n, one)]
+        if not full or (half and (part or self.cells)):
             return False
         if self.is_state:  # last states are complete, and have no other order of axes
             columns = any(array.shape[-1] == 1 < both[0].run.units for array in self.arrays)
@@ -360,6 +359,10 @@ class _Unlike:
         ]
         first = half.first * units.of
         numbers.append(None if half.is_all else range(first, first + units.of))
+        unknown = (x.exchanged and of is None for x, of in zip(both, self.said, strict=True))
+        cost = sum(x.cost for x in both) - EXCHANGED * any(unknown)
+        if self.is_state:  # no axis is out of place
+            cost = OTHER_DIRECTIONS * sum("d" in x.axes for x in both)
         read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]
         padded = padded_steps([of_run], *in_file)
         for part, last in self._parts_of_run(read[1 - n], one, ~padded):
@@ -379,13 +382,7 @@ class _Unlike:
                 at_ends=last != LAST,
             )
             by_numbers = not half.is_all or last == _ENDS
-            yield Candidate(self._cost(both), found, by_numbers, full.exchanged)
-
-    def _cost(self, both: Sequence[Arrangement]) -> float:
-        if self.is_state:  # no axis is out of place
-            return OTHER_DIRECTIONS * sum("d" in one.axes for one in both)
-        unknown = (one.exchanged and of is None for one, of in zip(both, self.said, strict=True))
-        return sum(one.cost for one in both) - EXCHANGED * any(unknown)
+            yield Candidate(cost, found, by_numbers, full.exchanged)
 
     def _words(self, both: Sequence[Arrangement]) -> str:
         """``a.npy, (4, 5), is interpreted as the last step``; empty for two runs as they are."""

@@ -158,10 +158,10 @@ def compare(
         first_array=None if first is None else first.array,
         first_step=first.step if first and pairs[first.array].from_the_start else None,
     )
-    tolerances = [(pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values()]
+    tolerances = ((pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values())
     rtol, atol = (
-        of_all[0] if len({*of_all}) == 1 and not only_ulp else None
-        for of_all in zip(*tolerances, strict=True)
+        one[0] if len({*one}) == 1 and not only_ulp else None
+        for one in zip(*tolerances, strict=True)
     )
     return Difference(
         sides=(a, b),

@@ -277,11 +277,10 @@ def with_trace_names(side: Side) -> Side:
     Only if every array is such a result: of weights none is.
     """
     names = {name: FRAMEWORK_NAMES.get(name, name) for name in side.arrays}
+    renaming = {here: theirs for theirs, here in names.items() if here != theirs}
     known = all(ArrayName.of(name).kind != WEIGHTS for name in names.values())
-    if known and len({*names.values()}) == len(names):
-        renaming = {here: theirs for theirs, here in names.items() if here != theirs}
-        return renamed(side, names, renaming) if renaming else side
-    return side
+    is_told = known and renaming and len({*names.values()}) == len(names)
+    return renamed(side, names, renaming) if is_told else side
 
 
 def _name_of_both(one: str, other: str) -> str:

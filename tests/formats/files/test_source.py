@@ -143,6 +143,8 @@ def test_paths_that_are_not_files(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(UserError, match=f"Did you mean '.*/{meant}'"):
             read(str(tmp_path / typed))
+    with pytest.raises(UserError, match=r"no such file\.$"):
+        read(str(tmp_path / "nofile.npy"))
     with pytest.raises(UserError, match=r"no such file. Did you mean '.*/weights.npz'\?"):
         read(str(tmp_path / "weight.npz"))
     with pytest.raises(UserError, match="There is no folder"):
