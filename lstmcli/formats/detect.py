@@ -98,10 +98,8 @@ UNREAD = {  # first bytes -> what kind of file it is, and what to do instead
     rb"MATLAB 5\.0": ("a MATLAB file", ""),
     rb"\x84\xa5nodes[\x90-\x9f\xdc\xdd].{0,4}\x84\xa5index": (  # MessagePack; spaCy's too
         "a model of thinc, as spaCy keeps them",
-        "Load it with thinc. Of a layer LSTM, cut the flat array into kernel, recurrent kernel and "
-        "bias, and save them with numpy.savez; of a PyTorchLSTM, torch.save the state dict of "
-        "layer.shims[0]._model. Each component of a pipeline has a separate file: the layer may "
-        "be in another.",
+        "Load it with thinc. Of a layer LSTM, save kernel, recurrent kernel and bias with "
+        "numpy.savez; of a PyTorchLSTM, torch.save the state dict of layer.shims[0]._model.",
     ),
     rb"\0\x06\0\0\0Series": ("a network of Tesseract", TESSERACT),
     rb"#(Lookup)?Parameter# /": (

@@ -151,8 +151,6 @@ def _dequantized(array: np.ndarray, quantization: dict[str, Any], dtype: str) ->
 def _groups(topology: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
     """The class and config of each layer, and of the cells of a stack, by its tensors' names."""
     groups: dict[str, dict[str, Any]] = {}
-    if "keras_version" in topology:
-        groups[""] = {"keras_version": topology["keras_version"]}
     model = topology.get("model_config") or topology
     masks, cells = masks_before(model), set[str]()
     for layer in all_layers(parse_layers(model, where)):

@@ -47,7 +47,10 @@ def build_layers(
         convention = found.convention.changed(settings[layer, direction])
         if settings[layer, direction].get(_FORWARD):
             convention = convention.with_behaviour(forward=True)
-        by_role = {role: _of_role(name, rounded) for role, name in names.items()}
+        by_role: dict[str, Any] = {
+            role: rounded[n] if isinstance(n, str) else {g: rounded[k] for g, k in n.items()}
+            for role, n in names.items()
+        }
         place = first + len(layers) - (layer in layers), len(layers.get(layer, ()))
         of_cell = [edit for edit in edits if edit.is_for(cell_name(*place))]
         by_role = _edited(by_role, of_cell, convention)
@@ -125,12 +128,6 @@ def _cell_settings(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _changed(convention: Convention, changes: Mapping[str, Any], backward: bool) -> Convention:
     forward = backward and changes.get("reverse") is False
     return convention.changed(changes).with_behaviour(forward=forward)
-
-
-def _of_role(
-    name: str | Mapping[str, str], tensors: Mapping[str, Array]
-) -> Array | dict[str, Array]:
-    return tensors[name] if isinstance(name, str) else {g: tensors[n] for g, n in name.items()}
 
 
 def _typed(tensor: Array | dict[str, Array], dtype: np.dtype[Any]) -> Array | dict[str, Array]:

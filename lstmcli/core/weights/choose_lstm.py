@@ -201,7 +201,7 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
             "  The weights come first, then the inputs.",
         )
     if gru := describe_gru(tensors):
-        return UserError(f"{source}: {gru}; it is not an LSTM, and only LSTMs are run.")
+        return UserError(f"{source}: {gru}.")
     rows = [find_convention(convention)] if convention else None
     if missing := describe_missing(tensors, rows):
         needed = "  A cell needs all its tensors: save them all, or give the other file too."

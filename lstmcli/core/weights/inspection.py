@@ -382,7 +382,7 @@ def _is_initial(blocks: Array) -> bool:
 def missing_parts(names: Collection[str]) -> list[str]:
     """Return what tensors lack to be an LSTM, by their names."""
     if text := describe_gru(names):
-        return [f"{text} and is not an LSTM"]
+        return [text]
     if gru := [name for name in names if "gru" in name.lower()]:
         return [f"{gru[0]} names a GRU, which has three gates and is not an LSTM"]
     missing = describe_missing(names)

@@ -361,7 +361,7 @@ def gru_kernels(names: Iterable[str]) -> list[tuple[str, str]]:
 def describe_gru(names: Iterable[str]) -> str:
     """A description of the first GRU of TensorFlow 1 among tensors of these names, or ""."""
     for gates, candidate in gru_kernels(names):
-        return f"{gates} and {candidate} are a GRU of TensorFlow 1, which has three gates"
+        return f"{gates} and {candidate} are a GRU of TensorFlow 1 and not an LSTM"
     return ""
 
 

@@ -92,15 +92,9 @@ def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
                 os.chmod(part, mode)
             os.replace(part, target)
     except BaseException:
-        _remove(part)
+        with suppress(OSError):  # it was never created, or its folder is gone
+            os.unlink(part)
         raise
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:  # it was never created, or its folder is gone
-        pass
 
 
 # ---- outputs that would overwrite an input or each other, or that cannot be files

@@ -26,10 +26,10 @@ from lstmcli.formats.tensorflow.bundle import (
     Bundle,
     Groups,
     ObjectGraph,
-    SortedTable,
     how_to_save,
     parse_layers,
     rename,
+    table_entries,
 )
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
 
@@ -49,7 +49,7 @@ def _read(source: Opened) -> Document:
     source.stream.seek(max(0, source.size - len(MAGIC)))
     if source.stream.read() != MAGIC:
         return _read_graph(source)
-    entries = SortedTable(source.stream, source.size).entries()
+    entries = table_entries(source)
     key, first = next(entries, (b"?", memoryview(b"")))
     if key or not len(first):
         raise Damaged("its first entry does not describe it")
@@ -80,7 +80,7 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
         unchecked = f"the checksums of tensors were not checked; that needs: {command}"
         remarks.append(f"{source.source}: {unchecked}")
     if (graph := bundle.string(OBJECT_GRAPH_KEY)) is None:
-        return _with_graph(source, arrays, remarks)
+        return _with_graph(source.path, arrays, remarks)
     objects = ObjectGraph(graph)
     groups, in_turn = _keras_layers(source.path, objects, remarks)
     return Document(
@@ -103,8 +103,9 @@ def _read_graph(source: Opened) -> Document:
     return Document(source.source, FORMAT, arrays, groups=groups)
 
 
-def _with_graph(source: Opened, arrays: dict[str, np.ndarray], remarks: list[str]) -> Document:
-    path, groups = _graph_path(source.path), Groups()
+def _with_graph(index: str, arrays: dict[str, np.ndarray], remarks: list[str]) -> Document:
+    name, groups = os.path.basename(index).removesuffix(INDEX), Groups()
+    path = sidecar_path(index, f"{name}.meta") or _in_saved_model(index, "saved_model.pb")
     if path is not None:
         try:
             graph = TensorFlowGraph(find_graph(_sidecar_bytes(path)))
@@ -114,14 +115,7 @@ def _with_graph(source: Opened, arrays: dict[str, np.ndarray], remarks: list[str
             groups = _operations(graph, arrays, path)
         except Damaged as error:
             remarks.append(f"{path} was not used: {error}.")
-    return Document(source.source, FORMAT, arrays, groups=groups, remarks=tuple(remarks))
-
-
-def _graph_path(path: str | None) -> str | None:
-    if path is None:
-        return None
-    name = os.path.basename(path).removesuffix(INDEX)
-    return sidecar_path(path, f"{name}.meta") or _in_saved_model(path, "saved_model.pb")
+    return Document(index, FORMAT, arrays, groups=groups, remarks=tuple(remarks))
 
 
 def _operations(graph: TensorFlowGraph, arrays: dict[str, np.ndarray], path: str) -> Groups:

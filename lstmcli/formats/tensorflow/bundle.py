@@ -21,7 +21,7 @@ from functools import cache
 from hashlib import sha256
 from importlib import import_module
 from itertools import takewhile
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from lstmcli.errors import UserError
 from lstmcli.formats.document import native
 from lstmcli.formats.files.limits import Damaged, check_size
 from lstmcli.formats.files.sidecars import sidecar_path
-from lstmcli.formats.files.source import opened
+from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.keras.layers import lstm_chain, masks_before
 from lstmcli.formats.tensorflow import graph as schema
 from lstmcli.formats.tensorflow.graph import (
@@ -52,59 +52,46 @@ MOST_KEYS = 64 << 20  # bytes of all keys; each may share the start of the one b
 LONGEST_KEY = 1 << 13  # bytes
 
 
-class SortedTable:
-    """The entries of a table in a seekable stream of ``size`` bytes."""
+def table_entries(file: Opened) -> Iterator[tuple[bytes, memoryview]]:
+    """Every key of a table with its value, in the order of the keys.
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        self._stream = stream
-        self._size = size
+    Damaged if the file ends early, a checksum is wrong, or blocks or keys are out of order.
+    """
+    footer = memoryview(_part(file, file.size - FOOTER, FOOTER))
+    if footer[-len(MAGIC) :] != MAGIC:
+        raise Damaged("it does not end as a table does")
+    start, length, _ = _handle(footer, _handle(footer)[2])
+    left, last, end = MOST_KEYS, None, 0
+    for _, handle in _entries(_block(file, start, length)):
+        start, length, _ = _handle(handle)
+        if start < end:
+            raise Damaged("its blocks overlap")
+        end = start + length
+        for key, value in _entries(_block(file, start, length)):
+            if last is not None and key <= last:
+                raise Damaged("its keys are out of order")
+            left -= len(key) + 16
+            if left < 0:
+                raise Damaged(f"its names take more than {MOST_KEYS:,} bytes")
+            last = key
+            yield key, value
 
-    def entries(self) -> Iterator[tuple[bytes, memoryview]]:
-        """Every key with its value, in the order of the keys.
 
-        Damaged if the file ends early, a checksum is wrong, or blocks or keys are out of order.
-        """
-        left, last, end = MOST_KEYS, None, 0
-        for _, handle in _entries(self._index()):
-            start, length, _ = _handle(handle)
-            if start < end:
-                raise Damaged("its blocks overlap")
-            end = start + length
-            for key, value in _entries(self._block(start, length)):
-                if last is not None and key <= last:
-                    raise Damaged("its keys are out of order")
-                left -= len(key) + 16
-                if left < 0:
-                    raise Damaged(f"its names take more than {MOST_KEYS:,} bytes")
-                last = key
-                yield key, value
+def _block(file: Opened, start: int, length: int) -> memoryview:
+    data = memoryview(_part(file, start, length + TRAILER))
+    kind = data[length]
+    stored = int.from_bytes(data[length + 1 :], "little")
+    if has_checksum(data[: length + 1], stored) is False:
+        raise Damaged(f"the checksum of the block at byte {start:,} is wrong")
+    if kind:
+        raise Damaged(f"a block is compressed by method {kind}, which TensorFlow never does")
+    return data[:length]
 
-    def _index(self) -> memoryview:
-        footer = memoryview(self._bytes(self._size - FOOTER, FOOTER))
-        if footer[-len(MAGIC) :] != MAGIC:
-            raise Damaged("it does not end as a table does")
-        _, _, at = _handle(footer)
-        start, length, _ = _handle(footer, at)
-        return self._block(start, length)
 
-    def _block(self, start: int, length: int) -> memoryview:
-        data = memoryview(self._bytes(start, length + TRAILER))
-        kind = data[length]
-        stored = int.from_bytes(data[length + 1 :], "little")
-        if has_checksum(data[: length + 1], stored) is False:
-            raise Damaged(f"the checksum of the block at byte {start:,} is wrong")
-        if kind:
-            raise Damaged(f"a block is compressed by method {kind}, which TensorFlow never does")
-        return data[:length]
-
-    def _bytes(self, start: int, count: int) -> bytes:
-        if start < 0 or start + count > self._size:
-            raise Damaged(f"it ends before byte {max(start, 0) + count:,}")
-        self._stream.seek(start)
-        data = self._stream.read(count)
-        if len(data) != count:
-            raise Damaged("it became shorter while it was read")
-        return data
+def _part(file: Opened, start: int, count: int) -> bytes:
+    if start < 0 or start + count > file.size:
+        raise Damaged(f"it ends before byte {max(start, 0) + count:,}")
+    return file.part(start, count)
 
 
 def _handle(data: memoryview, at: int = 0) -> tuple[int, int, int]:
@@ -223,7 +210,6 @@ class Bundle:
         self._entries = {
             key: BundleEntry.parse(Message(value)) for key, value in entries.items() if key
         }
-        self._shards: dict[int, str] = {}  # paths
         self._refuse_overlaps()
 
     def keys(self) -> list[str]:
@@ -274,16 +260,14 @@ class Bundle:
             return shard.part(entry.offset, entry.size)
 
     def _shard(self, number: int) -> str:
-        if number not in self._shards:
-            prefix = self._path.replace("\\", "/").rpartition("/")[2].removesuffix(INDEX)
-            name = f"{prefix}.data-{number:05}-of-{self._count:05}"
-            path = sidecar_path(self._path, name)
-            if path is None:
-                raise UserError(
-                    f"{self._path} has its tensors in {name}, which is not in the same folder."
-                )
-            self._shards[number] = path
-        return self._shards[number]
+        prefix = self._path.replace("\\", "/").rpartition("/")[2].removesuffix(INDEX)
+        name = f"{prefix}.data-{number:05}-of-{self._count:05}"
+        path = sidecar_path(self._path, name)
+        if path is None:
+            raise UserError(
+                f"{self._path} has its tensors in {name}, which is not in the same folder."
+            )
+        return path
 
     def _refuse_overlaps(self) -> None:
         """Raise Damaged if two tensors share bytes; together they may not exceed the shards."""

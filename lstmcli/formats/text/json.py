@@ -14,7 +14,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cache
 from importlib import import_module
 from math import prod
 from typing import Any, BinaryIO, cast
@@ -63,8 +62,8 @@ def read_text(text: str, file: Opened) -> Document:
 
 def _document(value: Any, source: str) -> Document:
     document = Document(source, "json", {})
-    if records := has_records(value):
-        value = as_columns(value, source)
+    columns = as_columns(value, source)
+    records, value = columns is not value, columns
     if isinstance(value, list):
         document.arrays[""] = to_array(value, f"{source}: the list")
     elif isinstance(value, dict):
@@ -116,7 +115,7 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
     """
     where = source if line is None else f"{source}, line {line}"
     try:
-        value = _decoder().decode(text)
+        value = _DECODER.decode(text)
         if SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
         return value
@@ -134,11 +133,6 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
         raise UserError(f"{where} contains an integer of thousands of digits.") from None
 
 
-@cache
-def _decoder() -> Any:
-    return json.JSONDecoder(object_pairs_hook=_unique)
-
-
 class _TwiceError(Exception):
     """A name occurs twice in one object."""
 
@@ -148,6 +142,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         raise _TwiceError(Counter(name for name, _ in pairs).most_common(1)[0][0])
     return members
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
@@ -220,24 +217,20 @@ _NUMBERS = ("data", "cpuData", "values", "float_data")
 _SHAPES = ("dims", "shape", "size")
 
 
-def has_records(value: Any) -> bool:
-    """Return whether objects in a list, or tensors with a shape, are anywhere in a JSON value."""
-    if isinstance(value, dict):
-        return _tensor_of(value) is not None or any(map(has_records, value.values()))
-    while isinstance(value, list) and value:
-        value = value[0]
-        if isinstance(value, dict):
-            return bool(value)  # an empty object has nothing to be listed
-    return False
-
-
 def as_columns(value: Any, where: str) -> Any:
-    """The value with each list of objects as one object of lists, and tensors in their shape."""
+    """The value with each list of objects as one object of lists, and tensors in their shape.
+
+    The value itself if there are none.
+    """
     if isinstance(value, dict):
         if (tensor := _tensor_of(value)) is not None:
             return tensor
-        return {name: as_columns(member, f"{where}.{name}") for name, member in value.items()}
-    if not isinstance(value, list) or not has_records(value):
+        made = {name: as_columns(member, f"{where}.{name}") for name, member in value.items()}
+        return value if all(made[name] is value[name] for name in value) else made
+    first = value
+    while isinstance(first, list) and first:
+        first = first[0]
+    if not isinstance(value, list) or not isinstance(first, dict) or not first:
         return value
     items = [as_columns(item, f"{where}[{n}]") for n, item in enumerate(value)]
     if all(isinstance(item, dict) and _tensor_of(item) is not None for item in value):

@@ -45,9 +45,6 @@ ABBREVIATED = (
 )
 """The message for printed output that leaves numbers out."""
 
-PLAIN_NAMES: dict[str, str] = {}
-"""Every reader of CSV accepts nan, inf and -inf."""
-
 
 def refuse_long_numbers(text: str, source: str) -> None:
     """Refuse a text with more digits in a row than any number has; the message names the line."""
@@ -268,7 +265,8 @@ class TableWriter(StepWriter):
         axes = [of or range(n) for of, n in zip(numbers, table.shape[:-1], strict=False)]
         axes[0] = range(first_step, first_step + len(table))
         is_json = self.format == "jsonl"
-        texts = row_texts(table, JSON_NAMES if is_json else PLAIN_NAMES, self._delimiter)
+        # every reader of CSV accepts nan, inf and -inf
+        texts = row_texts(table, JSON_NAMES if is_json else {}, self._delimiter)
         lines: Iterator[str] = (
             self._delimiter.join((*map(str, place), text))
             for place, text in zip(product(*axes), texts, strict=True)

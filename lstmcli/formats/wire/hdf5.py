@@ -31,7 +31,6 @@ from lstmcli.formats.files.source import Opened
 
 MOST_OBJECTS = 1 << 16
 MOST_GROUPS = 32  # within each other
-MOST_ATTRIBUTE = 64 << 20  # bytes
 LARGE = 64 << 20  # bytes that any dataset may contain
 SPARE_MEMORY = 1 << 30  # bytes of address space on top of the file and its largest tensor
 BFLOAT16 = np.dtype("V2")  # as Keras stores it
@@ -215,11 +214,6 @@ class _Traversal:
 
     def _attributes(self, item: Any) -> dict[str, Any]:
         names = [one for one in item.attrs if one.rstrip("0123456789") in self.attributes]
-        for name in names:
-            entry = item.attrs.get_id(name)
-            size = prod(entry.shape) * entry.dtype.itemsize
-            if size > MOST_ATTRIBUTE:
-                raise self._refused(f"its attribute {name} takes {size:,} bytes")
         return {name: _texts(item.attrs[name]) for name in names}
 
     def _is_read(self, dataset: Any, path: str) -> bool:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmcli.formats.tensorflow.bundle import FOOTER, MAGIC, SortedTable
+from lstmcli.formats.files.source import in_memory
+from lstmcli.formats.tensorflow.bundle import FOOTER, MAGIC, table_entries
 from tests.formats.protobuf import message, varint
 
 
@@ -55,9 +56,8 @@ def table(entries: Mapping[bytes, bytes], kind: int = 0) -> bytes:
 
 
 def entries_of(data: bytes) -> dict[bytes, bytes]:
-    import io
 
-    return {key: bytes(value) for key, value in SortedTable(io.BytesIO(data), len(data)).entries()}
+    return {key: bytes(value) for key, value in table_entries(in_memory("t", data))}
 
 
 def shape(*lengths: int) -> bytes:

@@ -12,13 +12,14 @@ import pytest
 from lstmcli import formats
 from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import Damaged, raised_to
+from lstmcli.formats.files.source import Opened
 from lstmcli.formats.tensorflow import bundle
 from lstmcli.formats.tensorflow.bundle import (
     LONGEST_KEY,
     MOST_KEYS,
     PIECE,
-    SortedTable,
     has_checksum,
+    table_entries,
 )
 from tests.formats.helpers import piped
 from tests.formats.protobuf import message, varint
@@ -212,7 +213,8 @@ def test_without_the_library_nothing_is_compared(monkeypatch: pytest.MonkeyPatch
 
 def entries(data: bytes) -> list[tuple[bytes, bytes]]:
     return [
-        (key, bytes(value)) for key, value in SortedTable(io.BytesIO(data), len(data)).entries()
+        (key, bytes(value))
+        for key, value in table_entries(Opened("t", io.BytesIO(data), len(data)))
     ]
 
 

@@ -78,8 +78,7 @@ def read_tensorflow_js(groups: Groups) -> MetadataSettings:
 
     Its hard sigmoid is clip(0.2 x + 0.5), whichever version of Keras wrote the config.
     """
-    unversioned = [{k: v for k, v in g.items() if k != "keras_version"} for g in groups]
-    return read(unversioned)._replace(assumed={})
+    return read(groups)._replace(assumed={})  # they have no version
 
 
 def _kind(group: Config) -> str:
