@@ -16,6 +16,7 @@ from lstmcli.api.save import write_file
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     edit_option,
+    flag,
     format_option,
     keywords,
     page_option,
@@ -38,8 +39,8 @@ from lstmcli.views.page import MOST_NUMBERS, explain_page
 @edit_option
 @format_option("markdown")
 @page_option("Also write an interactive page, .html.")
-@click.option("--profile", is_flag=True, help="List what was tried, with milliseconds, on stderr.")
-@click.option("--thorough", is_flag=True, help="Search with ten times the budget, for minutes.")
+@flag("--profile", "List what was tried, with milliseconds, on stderr.")
+@flag("--thorough", "Search with ten times the budget, for minutes.")
 def command(
     paths: tuple[str, ...],
     format: str,

@@ -88,8 +88,7 @@ class ArrayDifference:
     def to_json(self) -> dict[str, Any]:
         """The figures; ``shape`` is that of a, or both where they cannot be aligned."""
         one, other = (list(shape) for shape in self.shapes)
-        aligned = self.pair.taken_as.replace("{a}", "a").replace("{b}", "b")
-        optional = {"left_out": self.left_out, "aligned": aligned}
+        optional = {"left_out": self.left_out, "aligned": self.pair.taken_as}
         return {
             "equal": self.equal,
             "shape": [one, other] if self.mismatched is None else one,

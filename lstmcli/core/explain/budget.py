@@ -13,7 +13,7 @@ class Budget:
     """
 
     QUESTION = 6e7  # work, over all shapes and placements of EXPECTED
-    EDITS = 2.5e7  # work of runs with edits, over all of them
+    EDITS = 4e7  # work of runs with edits, over all of them
     THOROUGH = 10  # times as much of all that is searched, on request
     LIKELY = 40  # placements that are searched while work is left; a sixth for each further change
     NUMBERS = 10_000_000
@@ -47,10 +47,9 @@ class WorkDone:
         self.edited += work
         self.tell(min(1.0, self.edited / (self.times * Budget.EDITS)))
 
-    @property
-    def may_edit(self) -> bool:
-        """Return whether work is left for runs with edits."""
-        return self.edited < self.times * Budget.EDITS
+    def may_edit(self, part: float = 1.0) -> bool:
+        """Return whether work is left for runs with edits, of a part of it."""
+        return self.edited < part * self.times * Budget.EDITS
 
     def most(self, count: int) -> int:
         """How many are tried where the budget has a number."""

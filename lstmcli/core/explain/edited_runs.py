@@ -23,41 +23,54 @@ from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
 from lstmcli.core.explain.verify import (
     FINE,
-    RUN,
     Agreement,
     Case,
     in_steps,
     verify,
     with_array,
 )
-from lstmcli.core.forward.prepare import prepare
+from lstmcli.core.forward.equations import F, is_eight_bit, parts_of, step
+from lstmcli.core.forward.plan import Plan, plan_of
+from lstmcli.core.forward.prepare import with_edits
 from lstmcli.core.forward.run import run_in_memory, runs_forward
+from lstmcli.core.forward.sequence import edited_outputs
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import (
     EDITS,
+    INPUTS,
+    NETWORK,
     OF_MODEL,
     OUTPUTS,
+    PADDING,
+    RUN_BEFORE,
+    STATE,
     TENSORS,
     Edit,
     EditKind,
     RunSizes,
     edits_in,
 )
-from lstmcli.core.model.model import Model
+from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.errors import UserError
 
 LEAST_BITS = 24.0  # of what EXPECTED shows beyond what was chosen and solved for
-USUAL = 5  # values of each kind that are tried next to a change of a setting
+USUAL = 5, 16  # values of each kind next to a change, where each is a full run and a first step
 MORE_NUMBERS = 3  # that an edit explains, than numbers were solved for
 SLACK = 4.0  # tolerances by which a first step may be off, as rounding grows
 ROUNDED = 3e-4  # a difference that rounding may make
 MOST_BITS = 40.0  # of one number: log2 of how far off it was
 PREPARING, PACKING = 5e3, 0.2  # the work of a cell before its first step, and a number of K
+AT_ONCE = (INPUTS, PADDING, STATE, RUN_BEFORE)
+"""Stages whose edits leave the cells as they are, so that many are sequences of one run."""
+MOST_AT_ONCE = 2_000_000  # numbers of them
+STEP, SEQUENCE = 150, 20  # of a step, and of one sequence in it
+FIRST_STEP, PACKING_FIRST = 1.5e3, 0.02  # the same of a first step that is computed by itself
 SOLVING_STEPS = 8  # from the first one that is off, over which a number is solved for
 SOLVED_STEPS = 3  # from the first one that is off, that solved numbers have to give
 SOLVED_WITHIN = 4.0  # tolerances: several numbers solved from rounded ones take rounding on
 NEARLY = 1e3  # tolerances by which a number that a single step implies may be off at the next
-STARTS = 4  # usual numbers to begin from where no first step is known
+STARTS, STARTED = 4, 2  # usual numbers to begin from where no first step is known; the nearest
 ITERATIONS = 25  # of Gauss-Newton, 12 where each is a run
 HALFWAY = 0.4, 0.2  # of them, after which so much of the misfit may be left
 DECIMALS = 8  # of a solved number, at most; then it has nine digits
@@ -108,19 +121,66 @@ class EditedRuns:
     ) -> Mapping[str, Array] | None:
         """The arrays of a run, or of its first steps; None where the edits do not fit it."""
         case = case or self.case
+        if until is None and len(edits) == 1 and (run := self._at_once.get(edits[0].text)):
+            return run
         try:
-            inputs, names = case.inputs(self._settings), case.names(self._settings)
-            plan = prepare(self.edited(edits), inputs, names)
+            plan = replace(self._prepared(edits), keep=case.names(self._settings))
             plan = plan if until is None else plan.until(min(until, plan.steps))
             given: Mapping[str, Array] = run_in_memory(plan)
             cells = plan.model.cells
         except UserError:
             return None
-        steps = RUN * plan.steps * plan.batch
+        steps = plan.steps * (STEP + SEQUENCE * plan.batch)
         case.work.add_edited(sum(PREPARING + PACKING * c.kernel.size + steps for _, c in cells))
         given = with_array(given, self._settings.get("array", "h"))
         steps = case.size[0] if until is None else until
         return {name: in_steps(array, steps) for name, array in given.items()}
+
+    @cached_property
+    def _plan(self) -> Plan:
+        case = self.case
+        return plan_of(self.model, case.inputs(self._settings), case.names(self._settings))
+
+    def _prepared(self, edits: Sequence[Edit]) -> Plan:
+        return with_edits(replace(self._plan, model=self.edited(edits)))
+
+    @cached_property
+    def _at_once(self) -> dict[str, Mapping[str, Array]]:
+        """By edit, the runs whose inputs or states alone are others: sequences of one batch.
+
+        None where a first step tells which edits are worth a full run.
+        """
+        found: dict[str, Mapping[str, Array]] = {}
+        if self._shows_first or self._plan.valid is not None or self.model.edits:
+            return found
+        widest = max(max(cell.inputs, cell.units) for _, cell in self.model.cells)
+        most, kept = max(1, MOST_AT_ONCE // (self._plan.steps * self._plan.batch * widest)), []
+        for kind in (kind for kind in EDITS.values() if kind.stage in AT_ONCE):
+            for (edit,), _ in _variants(kind, "", self.sizes):
+                with suppress(UserError):
+                    plan = self._prepared((edit,))
+                    if plan.steps == self._plan.steps and plan.valid is None:
+                        kept.append((edit.text, plan))
+        for first in range(0, len(kept), most):
+            names, plans = zip(*kept[first : first + most], strict=True)
+            found |= dict(zip(names, self._side_by_side(plans), strict=True))
+        return found
+
+    def _side_by_side(self, plans: Sequence[Plan]) -> list[Mapping[str, Array]]:
+        """The runs of plans of one model, each as some sequences of a batch."""
+        x = np.concatenate([plan.block() for plan in plans], axis=1)
+        states = [
+            (np.concatenate(h), np.concatenate(c))
+            for h, c in (
+                zip(*one, strict=True) for one in zip(*(p.states for p in plans), strict=True)
+            )
+        ]
+        inputs = replace(plans[0].inputs, x=x, layout="time")
+        plan = replace(plans[0], inputs=inputs, layout="time", states=states, batch=x.shape[1])
+        self.case.work.add_edited(SEQUENCE * len(plans) * plan.steps * len(plan.model.cells))
+        given = with_array(run_in_memory(plan), self._settings.get("array", "h"))
+        parts = {k: np.split(a, len(plans), axis=int(a.ndim > 2)) for k, a in given.items()}
+        return [{name: part[n] for name, part in parts.items()} for n in range(len(plans))]
 
     def edited(self, edits: Sequence[Edit]) -> Model:
         """The model with edits next to those that are given."""
@@ -173,6 +233,60 @@ class EditedRuns:
                 off = (of_run - part.values) / self.allowance.of(part)
                 parts.append(off[np.isfinite(part.values)])
         return np.nan_to_num(np.concatenate(parts), nan=np.inf, posinf=np.inf, neginf=-np.inf)
+
+    @cached_property
+    def _known_first(self) -> list[tuple[int, Array, Array]]:
+        """Of each direction, the step that it takes first, EXPECTED's h there, and its tolerances.
+
+        Nothing where EXPECTED has no steps, or where a first step needs later ones.
+        """
+        (*lower, last), found = self.model.layers, list[tuple[int, Array, Array]]()
+        is_one = runs_forward(self.model) if lower else not any(map(is_eight_bit, last))
+        if not is_one or self._plan.valid is not None or "array" in self._settings:
+            return []
+        names = [f"{name}.h" for name, _ in self.model.cells[-len(last) :]]
+        for d, name in enumerate(names if len(self.model.cells) > 1 else ["h"]):
+            order = StepOrder.of_cell(last[d].convention.behaviour, d == 1)
+            taken, shown = (int(steps[0, 0]) for steps in processed_steps(order, self._plan.steps))
+            known = self.case.expected.arrays.get(name)
+            if known is None or known.values.ndim < 3:
+                return []
+            first = known[shown]
+            allowed = np.where(np.isfinite(first.values), self.allowance.of(first), np.inf)
+            found.append((-1 if taken else 0, np.nan_to_num(first.values), allowed))
+        return found
+
+    def off_at_first(self, edits: Sequence[Edit]) -> Array:
+        """How far off the first step of each direction is, in tolerances, computed by itself."""
+        off = []
+        self.case.work.add_edited(self._work_at_first + PREPARING * bool(edits_in(TENSORS, edits)))
+        with suppress(UserError, ValueError, KeyError):  # another width, or z in the place of h
+            plan = self._prepared(edits)
+            for d, (taken, wanted, allowed) in enumerate(self._known_first):
+                h = plan.block()[taken]
+                for n, layer in enumerate(plan.model.layers):
+                    below, (cell, state) = h[None], (layer[d], plan.states[n * len(layer) + d])
+                    h, _ = stepper(cell)(h, *state)
+                    h = edited_outputs(cell, below, {"h": h[None]})["h"][0]
+                off.append(((h - wanted) / allowed).ravel())
+            off_at_first: Array = np.nan_to_num(np.concatenate([*off, np.zeros(0)]), nan=np.inf)
+            return off_at_first
+        return np.full(sum(wanted.size for _, wanted, _ in self._known_first), np.inf)
+
+    @cached_property
+    def _work_at_first(self) -> float:
+        cells = (cell for _, cell in self.model.cells)
+        return sum(FIRST_STEP + PACKING_FIRST * cell.kernel.size for cell in cells)
+
+    @cached_property
+    def _is_off_at_first(self) -> bool:
+        """Tell whether the run without further edits is off at such a step already."""
+        return bool(np.abs(self.off_at_first(())).max(initial=0) > SLACK)
+
+    @property
+    def _shows_first(self) -> bool:
+        """Tell whether first steps tell which edits are worth a full run."""
+        return self._is_off_at_first or self.first_off is not None
 
     @cached_property
     def base(self) -> Mapping[str, Array]:
@@ -233,6 +347,9 @@ class EditedRuns:
         if case is None:
             return None
         self.tried += 1
+        is_compared = case is self.case and self._is_off_at_first
+        if is_compared and np.abs(self.off_at_first(variant.edits)).max() > SLACK:
+            return None
         if self.first_off is not None:  # what is solved for fits there by construction
             until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
             first = self.off(self.run(variant.edits, until, case), case, until)
@@ -252,18 +369,20 @@ class EditedRuns:
 
     def proved(self, variant: Variant) -> tuple[Agreement, float] | None:
         """How a variant compares, and its bits, where it gives EXPECTED and that shows enough."""
-        case = self.case_for(variant.edits)
-        if case is None:
+        case, agreement = self.case_for(variant.edits), self.fits(variant)
+        if case is None or agreement is None:
             return None
         bits = [self._bits(self.off(self.base, case), variant.solved)] if variant.edits else []
-        agreement = self.fits(variant) if all(bits) else None
-        if agreement is None:
-            return None
         if self.changes:
             alone = self.adding(())
             off = alone.off(alone.run(variant.edits, case=case), case)
             bits.append(self._bits(off, variant.solved))
         return (agreement, min(bits)) if all(bits) else None
+
+    @cached_property
+    def is_telling(self) -> bool:
+        """Return whether EXPECTED has numbers enough that are off to show any edit."""
+        return self._bits(self.off(self.base), 0) > 0
 
     def _bits(self, off: Array, solved: int) -> float:
         """The bits of evidence; 0 where these, or the numbers that show them, are too few.
@@ -282,12 +401,20 @@ class EditedRuns:
 
     # ---- variants
 
-    def table(self, *, each: bool = False, most: int | None = None) -> Iterator[Variant]:
-        """The values of the table, the usual ones first, of all cells at once or of each."""
+    def as_given(self) -> Iterator[Variant]:
+        """The edits that are given, next to changes: the settings' search ran without them."""
+        yield from [Variant(())] * bool(self.model.edits)
+
+    def table(self, *, each: bool = False) -> Iterator[Variant]:
+        """The values of the table, the usual ones first, of all cells at once or of each.
+
+        Next to changes the usual ones alone, of which fewer where each needs a full run.
+        """
+        most = None if not self.changes else USUAL[self._shows_first]
         for kind, cell, sizes in self._kinds(each):
             if kind.name not in LATER:
                 yield from islice(_variants(kind, cell, sizes), most)
-        if len(self.model.layers) > 1 and not each and most is None:
+        if len(self.model.layers) > 1 and not each:
             names = [name for name, cell in self.model.cells if cell.inputs == cell.outputs]
             yield Variant(tuple(Edit("outputs.residual", cell=name) for name in names))
 
@@ -310,10 +437,11 @@ class EditedRuns:
         """The kinds of edits, of all cells at once or of each of several, if it may be wrong."""
         cells = self.model.cells if len(self.model.cells) > 1 else ()
         wrong = [(n, self.sizes._replace(cell=cell)) for n, cell in cells if n not in self._right]
-        both = wrong if each else [("", self.sizes)] if not self._right else []
         for kind in EDITS.values():
-            if not each or kind.stage not in OF_MODEL:
-                yield from ((kind, cell, sizes) for cell, sizes in both)
+            if not each and (kind.stage == NETWORK or not self._right):
+                yield kind, "", self.sizes
+            elif each and kind.stage not in OF_MODEL:
+                yield from ((kind, cell, sizes) for cell, sizes in wrong)
 
     def restarts(self) -> Iterator[Variant]:
         """The initial state, h or c again: in chunks of one length, or at each step that is off.
@@ -340,14 +468,16 @@ class EditedRuns:
 
     def _solved(self, kind: EditKind, cell: str) -> Iterator[Variant]:
         case = self.case_for((Edit(kind.name, kind.solved, cell),))
-        if case is None:
+        if case is None or not self.case.work.may_edit():
             return
         known = (k.values[np.isfinite(k.values)] for k in case.expected.arrays.values())
         size = max((float(np.abs(numbers).max(initial=0)) for numbers in known), default=1.0)
         numbers = [v for v in kind.values_for(self.sizes) if isinstance(v, float)]
-        further = numbers[: 1 if self.first_off is not None else STARTS]
+        further = numbers[: 1 if self._shows_first else STARTS]
         starts = [size, *numbers[:2]] if kind.bound else [float(kind.solved or 0), *further]
-        number = self.solved_number(lambda a: Edit(kind.name, a, cell), starts, case)
+        number = self.solved_number(
+            lambda a: Edit(kind.name, a, cell), [*dict.fromkeys(starts)], case
+        )
         if number not in (None, kind.solved):
             with suppress(ValueError):  # the kind does not take every number
                 yield Variant((Edit(kind.name, kind.read(number), cell),), 1)
@@ -362,9 +492,16 @@ class EditedRuns:
             runs = (self.run((edit(a),), until, case) for a in numbers[:, 0].tolist())
             return np.array([self.off(one, case, until) for one in runs])
 
-        solved = (gauss_newton(off, np.array([[a]]), 12) for a in dict.fromkeys(starts))
-        number, rest = min(((p.item(), (r**2).sum()) for p, r in solved), key=itemgetter(1))
-        if not math.isfinite(rest):
+        def at_first(numbers: Array) -> Array:
+            return np.array([self.off_at_first((edit(a),)) for a in numbers[:, 0].tolist()])
+
+        if case is self.case and self._is_off_at_first:
+            number, rest = _nearest_number(at_first, starts)
+            if rest > NEARLY:
+                return None
+            starts = (number,)
+        number, rest = _nearest_number(off, starts)
+        if rest > NEARLY:
             return None
         for decimals in range(DECIMALS):
             if np.abs(off(np.array([[round(number, decimals)]]))).max(initial=0) <= 1:
@@ -391,8 +528,36 @@ def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
     return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
 
 
+def _nearest_number(off: Callable[[Array], Array], starts: Sequence[float]) -> tuple[float, float]:
+    """The number to which Gauss-Newton comes from the nearest starts, and how far off that is."""
+    costs = np.nan_to_num((off(np.array(starts)[:, None]) ** 2).sum(axis=1), nan=np.inf)
+    nearest = (starts[n] for n in np.argsort(costs)[:STARTED])
+    solved = (gauss_newton(off, np.array([[a]]), 12) for a in nearest)
+    return min(((p.item(), float(np.abs(r).max())) for p, r in solved), key=itemgetter(1))
+
+
 LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".columns")))
 """Edits of many values."""
+
+
+Step = Callable[..., tuple[Array, Array]]
+"""Takes x (R, I), h (R, P) and c (R, H), and gives the next h and c."""
+
+
+def stepper(cell: Cell) -> Step:
+    """The step of a cell, in which something may be added to its pre-activations (4, H, R)."""
+    parts = parts_of(cell)
+    bias = np.zeros_like(cell.bias) if cell.norm_scale is not None else cell.bias.copy()
+    if cell.norm_scale is None:
+        bias[F] += cell.dtype.type(cell.convention.behaviour.forget_bias)
+
+    def advance(x: Array, h: Array, c: Array, added: Any = 0.0) -> tuple[Array, Array]:
+        z = cell.kernel @ x.T + cell.recurrent_kernel @ h.T + bias[:, :, None] + added
+        new = step(z, c.T, parts)
+        new_h, new_c = parts.kept(*new, h.T, c.T) if parts.kept else new
+        return new_h.T, new_c.T
+
+    return advance
 
 
 def gauss_newton(

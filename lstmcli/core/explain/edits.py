@@ -11,7 +11,7 @@ dropout of h follows from h as loaded. Each is only a proposal, which a full run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain, combinations, product
@@ -23,14 +23,14 @@ from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.causes import KNOWN_ORDERS, Change, Changes, settings_of
 from lstmcli.core.explain.edited_runs import (
     ITERATIONS,
-    USUAL,
     EditedRuns,
+    Step,
     Variant,
     gauss_newton,
+    stepper,
 )
 from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
 from lstmcli.core.explain.verify import Agreement
-from lstmcli.core.forward.equations import F, parts_of, step
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import EDITS, Edit
@@ -82,25 +82,6 @@ def known_cells(runs: EditedRuns) -> Iterator[KnownCell]:
         reads, shown = (steps[:, 0] for steps in processed_steps(order, plan.steps))
         h = known.values[shown]
         yield KnownCell(name * several, cell, h, x[reads], reads, plan.states[d])
-
-
-Step = Callable[..., tuple[Array, Array]]
-"""Takes x (R, I), h (R, P) and c (R, H), and gives the next h and c."""
-
-
-def stepper(cell: Cell) -> Step:
-    """The step of a cell, in which something may be added to its pre-activations (4, H, R)."""
-    parts = parts_of(cell)
-    bias = np.zeros_like(cell.bias) if cell.norm_scale is not None else cell.bias.copy()
-    if cell.norm_scale is None:
-        bias[F] += cell.dtype.type(cell.convention.behaviour.forget_bias)
-
-    def advance(x: Array, h: Array, c: Array, added: Any = 0.0) -> tuple[Array, Array]:
-        z = cell.kernel @ x.T + cell.recurrent_kernel @ h.T + bias[:, :, None] + added
-        new_h, new_c = step(z, c.T, parts)
-        return new_h.T, new_c.T
-
-    return advance
 
 
 def _tolerance(runs: EditedRuns) -> float:
@@ -222,7 +203,7 @@ def state(runs: EditedRuns) -> Iterator[Variant]:
             return
         batch, advance = known.h.shape[1], stepper(known.cell)
         for start in _first_states(known, advance):
-            if not runs.case.work.may_edit:
+            if not runs.case.work.may_edit():
                 return
             runs.case.work.add_edited(SOLVING * batch * size**3)  # decompositions take most of it
             p, rest = gauss_newton(partial(_off_from, known, advance), start, 2 * ITERATIONS)
@@ -367,7 +348,9 @@ class NamedEdits(NamedTuple):
         return self.variant.solved, len(self.variant.edits), place
 
 
-STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
+Stage = Callable[[EditedRuns], Iterator[Variant]]
+
+STAGES: tuple[Stage, ...] = (
     EditedRuns.restarts, EditedRuns.table, EditedRuns.solutions, outputs, inputs, damage, state,
     partial(EditedRuns.table, each=True), partial(EditedRuns.solutions, each=True),
     EditedRuns.damage,
@@ -375,24 +358,41 @@ STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
 """The stages of the search, in order; the first with an answer ends it."""
 
 
+FOR_FIRST = 0.75  # of the work: the rest is for placements that are less likely
+NEXT_TO: tuple[Stage, ...] = (
+    EditedRuns.as_given, EditedRuns.table, outputs, damage, EditedRuns.solutions, inputs,
+    partial(EditedRuns.table, each=True), partial(EditedRuns.solutions, each=True),
+)  # fmt: skip
+"""Those next to a change of a setting."""
+
+
 def named_edits(
     runs: Sequence[EditedRuns], nearest: Callable[[], Sequence[Changes]]
 ) -> list[NamedEdits]:
     """The edits that give EXPECTED: those of the first stage in which any does.
 
-    ``runs`` are those of placements, the likeliest first, next to each of the changes ``nearest``
-    last.
+    ``runs`` are those of placements, the likeliest first, which is tried next to each of the
+    changes ``nearest`` before the others. Placements that compare the same numbers are one.
     """
-    for stage, one in product(STAGES, runs):
-        if found := _found(one, stage(one)):
-            return found
-    for one, changes in product(runs[:1], nearest()):
+    distinct = {one.off(one.base).tobytes(): one for one in reversed(runs) if one.is_telling}
+    if not distinct:
+        return []
+    *others, first = distinct.values()
+    if found := _first_found(STAGES, [first]):
+        return found
+    beside = list[EditedRuns]()
+    for changes in nearest():
         with suppress(UserError):
-            both = one.adding(changes)
-            given = (Variant(()),) if both.model.edits else ()  # the settings' search ran without
-            if found := _found(both, chain(given, both.table(most=USUAL))):
-                return found
-    return []
+            beside.append(first.adding(changes))
+    return _first_found(NEXT_TO, beside, FOR_FIRST) or _first_found(STAGES, others[::-1])
+
+
+def _first_found(
+    stages: Sequence[Stage], runs: Sequence[EditedRuns], part: float = 1.0
+) -> list[NamedEdits]:
+    """The edits of the first stage in which any gives EXPECTED, within a part of the work."""
+    every = (_found(one, stage(one), part) for stage, one in product(stages, runs))
+    return next(filter(None, every), [])
 
 
 BESIDE: Mapping[str, tuple[Any, ...]] = {
@@ -430,12 +430,10 @@ def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[
     ]
 
 
-def _found(runs: EditedRuns, variants: Iterable[Variant]) -> list[NamedEdits]:
+def _found(runs: EditedRuns, variants: Iterator[Variant], part: float) -> list[NamedEdits]:
     """Yield the variants that give EXPECTED, the likeliest first, as far as work is left."""
-    found = []
-    for variant in variants:
-        if not runs.case.work.may_edit:
-            break
+    found = list[NamedEdits]()
+    while runs.case.work.may_edit(part) and (variant := next(variants, None)):
         if (proved := runs.proved(variant)) is not None:
             found.append(NamedEdits(runs, variant, *proved))
     return sorted(found, key=lambda one: one.rank)

@@ -152,7 +152,8 @@ class Question:
             f"{run.lengths[axes[-1]]} values of h a step{' (both directions)' * ('w' in axes)}: "
             f"{tuple(run.lengths[axis] for axis in axes)}.",
             f"  EXPECTED is all steps of it, the first few, one sequence of the batch, "
-            f"{'the last step, ' * bool(other)}or final_h{of_cells}.",
+            f"{'the last step, ' * bool(other)}or final_h{of_cells}; "
+            "the outputs of a dense layer after it are not compared.",
         ]
         if last.units != last.outputs:
             lines.append(

@@ -33,13 +33,13 @@ from lstmcli.errors import UserError
 
 def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
     """The plan of a run over these inputs that keeps these arrays."""
-    plan = plan_of(model, inputs, keep)
-    return _edited(plan) if model.edits else plan
+    return with_edits(plan_of(model, inputs, keep))
 
 
-def _edited(plan: Plan) -> Plan:
-    """The plan with what the model's edits change before a run."""
-    edits = plan.model.edits
+def with_edits(plan: Plan) -> Plan:
+    """The plan with what its model's edits change before a run."""
+    if not (edits := plan.model.edits):
+        return plan
     model = replace(plan.model, layers=edited_layers(plan.model.layers, edits))
     plan = replace(plan, model=model, states=_edited_states(plan.states, model))
     if edits_in(INPUTS, edits):

@@ -642,6 +642,11 @@ _EIGEN = partial(_ratio,  # Eigen 3.3, MathFunctionsImpl.h
     limit=7.90531110763549805,
 )  # fmt: skip
 APPROXIMATED: dict[str, Near] = {
+    "softsign": Near(
+        "x / (1 + |x|)",
+        lambda x: x / (1 + np.abs(x)),
+        lambda x: 0.5 * x / (1 + np.abs(x)) + 0.5,
+    ),
     "lambert": _by_tanh(
         "Lambert's fraction x (27 + x^2) / (27 + 9 x^2)", partial(_ratio, (27, 1), (27, 9))
     ),
@@ -652,11 +657,6 @@ APPROXIMATED: dict[str, Near] = {
         partial(_ratio, (135135, 17325, 378, 1), (135135, 62370, 3150, 28)),
     ),
     "eigen": _by_tanh("Eigen's rational approximation", _EIGEN),
-    "softsign": Near(
-        "x / (1 + |x|)",
-        lambda x: x / (1 + np.abs(x)),
-        lambda x: 0.5 * x / (1 + np.abs(x)) + 0.5,
-    ),
     "fast_exp": _by_exp("Schraudolph's fast exp", _schraudolph),
     **dict(_tables()),
 }

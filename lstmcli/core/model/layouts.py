@@ -134,11 +134,6 @@ class Arrangement(NamedTuple):
         return len(both) == 2 and both != _in_order("tb", self.run.axes)
 
     @property
-    def direction_axis(self) -> int | None:
-        """The array's axis of stacked directions; None if there is none."""
-        return self.places[self.axes.index("d")] if self.places and "d" in self.axes else None
-
-    @property
     def units_first(self) -> bool:
         """Return whether the units are not the last axis."""
         return any(axis in self.axes[:-1] for axis in "kw")
@@ -282,7 +277,7 @@ def _parts(
     for others in product(of_sequences, directions, [of_units]):
         parts = _steps(count, T)
         if of_steps is not None:
-            single = (Part(step, 1, T) for step in of_steps)
+            single = (Part(step, 1, T, cost=LAST_STEP * (T > 1)) for step in of_steps)
             parts = single if count is None else iter([one.steps] * (count == T))
         yield _with_steps(one, others, parts)
 
@@ -379,5 +374,6 @@ def _directions_words(one: Arrangement) -> str:
         return f"the {names[at]} direction" if of == len(names) else f"direction {at} of {of}"
     if "w" in one.axes and "w" not in one.run.axes:
         return "directions side by side"
-    axis, usual = one.direction_axis, _in_order(one.axes, one.run.axes)
-    return "" if axis is None or one.axes == usual else f"directions on axis {axis}"
+    if one.places is None or "d" not in one.axes or one.axes == _in_order(one.axes, one.run.axes):
+        return ""
+    return f"directions on axis {one.places[one.axes.index('d')]}"

@@ -18,7 +18,6 @@ from lstmcli.outputs import reason
 
 HEAD = 1 << 16  # bytes at the start of a file, enough to recognise its format
 PIECE = 1 << 18  # characters that are parsed at a time: as lists they take 300 times as much
-NEAR = 0.75  # how similar a name is at least that is suggested (SequenceMatcher.ratio)
 ARRAYS = (b"\x93NUMPY", b"PK")  # first bytes of .npy and .npz, which may be large
 
 BINARY = (
@@ -123,7 +122,6 @@ def became_shorter(source: str, missing: int, at: int) -> UserError:
 
 
 def _refuse_shorter(file: Opened, size: int) -> None:
-    """Refuse a file of which fewer bytes were read than it had: the last number may be cut."""
     if size < file.size:
         raise became_shorter(file.source, file.size - size, size)
 
@@ -276,16 +274,9 @@ def _near(path: str) -> str:
         names = os.listdir(folder or ".")
     except OSError:
         return f" There is no folder {folder} either." if folder else ""
-    return did_you_mean(name, [o for o in names if _alike(o, name)], path.removesuffix(name))
-
-
-def _alike(one: str, other: str) -> bool:
-    """Tell whether names are similar but for a suffix that is the same or is read."""
-    from difflib import SequenceMatcher
-
-    (a, end), (b, other_end) = (os.path.splitext(name) for name in (one, other))
-    kind = end.lower() in (*BINARY, *TEXTS, other_end.lower())
-    return kind and SequenceMatcher(None, a, b).ratio() >= NEAR
+    read = (*BINARY, *TEXTS, os.path.splitext(name)[1].lower())
+    names = [one for one in names if os.path.splitext(one)[1].lower() in read]
+    return did_you_mean(name, names, path.removesuffix(name))
 
 
 def drained(take: Callable[[], bytes], source: str) -> bytes:

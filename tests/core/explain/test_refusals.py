@@ -1,4 +1,4 @@
-"""What no reading gives is refused: a false cause is worse than none."""
+"""EXPECTED that no configuration gives is refused: a false cause is worse than none."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def near_tanh(z: Array) -> Array:
 def test_an_approximated_tanh_is_not_a_setting(
     truth: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a port to C does often."""
+    """A usual mistake of a port to C."""
     monkeypatch.setitem(reference.ACTIVATIONS, "tanh", near_tanh)
     cell = Cell(tmp_path, 3, scale=0.8)
     explanation = cell.explain(cell.run(truth)["h"])

@@ -143,8 +143,6 @@ def test_paths_that_are_not_files(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(UserError, match=f"Did you mean '.*/{meant}'"):
             read(str(tmp_path / typed))
-    with pytest.raises(UserError, match=r"no such file\.$"):
-        read(str(tmp_path / "nofile.npy"))
     with pytest.raises(UserError, match=r"no such file. Did you mean '.*/weights.npz'\?"):
         read(str(tmp_path / "weight.npz"))
     with pytest.raises(UserError, match="There is no folder"):
@@ -249,7 +247,7 @@ def test_targets_that_cannot_be(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="descriptors have no paths here")
 def test_a_pipe_of_the_shell_is_read() -> None:
-    """What <(command) passes."""
+    """The kind of file that <(command) passes."""
     reading, writing = os.pipe()
     buffer = io.BytesIO()
     np.save(buffer, np.arange(3.0))
