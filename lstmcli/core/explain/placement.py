@@ -352,7 +352,8 @@ class Placement:
             run = "float64" if q.dtype in EPS else q.dtype
             yield remark("dtype_rounds_otherwise", run=run, **facts)
         if not (rounded or again.fits):
-            yield remark("needs_float64", dtype=q.dtype, error=again.max_abs)
+            dtype = q.read({}).given.get("dtype", q.dtype)
+            yield remark("needs_float64", dtype=dtype, error=again.max_abs)
         if allowance.stored:
             yield remark("stored_as", dtype=allowance.stored)
         elif allowance in q.exactness.allowances[1:]:
