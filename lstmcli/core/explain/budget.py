@@ -13,7 +13,7 @@ class Budget:
     """
 
     QUESTION = 6e7  # work, over all shapes and placements of EXPECTED
-    EDITS = 5e7  # work of runs with edits, over all of them
+    EDITS = 4.5e7  # work of runs with edits, over all of them
     THOROUGH = 10  # times as much of all that is searched, on request
     LIKELY = 40  # placements that are searched while work is left; a sixth for each further change
     NUMBERS = 10_000_000

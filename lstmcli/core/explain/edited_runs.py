@@ -37,13 +37,9 @@ from lstmcli.core.forward.sequence import edited_outputs
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import (
     EDITS,
-    INPUTS,
     NETWORK,
     OF_MODEL,
     OUTPUTS,
-    PADDING,
-    RUN_BEFORE,
-    STATE,
     TENSORS,
     Edit,
     EditKind,
@@ -60,10 +56,7 @@ MORE_NUMBERS = 3  # that an edit explains, than numbers were solved for
 SLACK = 4.0  # tolerances by which a first step may be off, as rounding grows
 ROUNDED = 3e-4  # a difference that rounding may make
 MOST_BITS = 40.0  # of one number: log2 of how far off it was
-PREPARING, PACKING = 5e3, 0.2  # the work of a cell before its first step, and a number of K
-AT_ONCE = (INPUTS, PADDING, STATE, RUN_BEFORE)
-"""Stages whose edits leave the cells as they are, so that many are sequences of one run."""
-MOST_AT_ONCE = 2_000_000  # numbers of them
+PREPARING, PACKING = 5e3, 0.13  # the work of a cell before its first step, and a number of K
 STEP, SEQUENCE = 150, 20  # of a step, and of one sequence in it
 FIRST_STEP, PACKING_FIRST = 1.5e3, 0.02  # the same of a first step that is computed by itself
 SOLVING_STEPS = 8  # from the first one that is off, over which a number is solved for
@@ -83,6 +76,18 @@ class Variant(NamedTuple):
 
     edits: tuple[Edit, ...]
     solved: int = 0  # numbers that were taken from EXPECTED
+
+
+class KnownCell(NamedTuple):
+    """A cell of the last layer of which EXPECTED has h, in the order of its steps."""
+
+    name: str  # "" of a single cell
+    cell: Cell
+    h: Array  # (T, B, P)
+    allowed: Array  # (B, P): the tolerances of the first step
+    x: Array  # (T, B, I): of the model
+    start: tuple[Array, Array]
+    runs_back: bool  # it takes the last step first
 
 
 class EditedRuns:
@@ -121,8 +126,6 @@ class EditedRuns:
     ) -> Mapping[str, Array] | None:
         """The arrays of a run, or of its first steps; None where the edits do not fit it."""
         case = case or self.case
-        if until is None and len(edits) == 1 and (run := self._at_once.get(edits[0].text)):
-            return run
         try:
             plan = replace(self._prepared(edits), keep=case.names(self._settings))
             plan = plan if until is None else plan.until(min(until, plan.steps))
@@ -131,7 +134,7 @@ class EditedRuns:
         except UserError:
             return None
         steps = plan.steps * (STEP + SEQUENCE * plan.batch)
-        case.work.add_edited(sum(PREPARING + PACKING * c.kernel.size + steps for _, c in cells))
+        case.work.add_edited(len(cells) * (PREPARING + steps) + PACKING * self._numbers)
         given = with_array(given, self._settings.get("array", "h"))
         steps = case.size[0] if until is None else until
         return {name: in_steps(array, steps) for name, array in given.items()}
@@ -143,42 +146,6 @@ class EditedRuns:
 
     def _prepared(self, edits: Sequence[Edit]) -> Plan:
         return with_edits(replace(self._plan, model=self.edited(edits)))
-
-    @cached_property
-    def _at_once(self) -> dict[str, Mapping[str, Array]]:
-        """By edit, the runs whose inputs or states alone are others: sequences of one batch.
-
-        None where a first step tells which edits are worth a full run.
-        """
-        found: dict[str, Mapping[str, Array]] = {}
-        if self._shows_first or self._plan.valid is not None or self.model.edits:
-            return found
-        widest = max(max(cell.inputs, cell.units) for _, cell in self.model.cells)
-        most, kept = max(1, MOST_AT_ONCE // (self._plan.steps * self._plan.batch * widest)), []
-        for kind in (kind for kind in EDITS.values() if kind.stage in AT_ONCE):
-            for (edit,), _ in _variants(kind, "", self.sizes):
-                with suppress(UserError):
-                    plan = self._prepared((edit,))
-                    if plan.steps == self._plan.steps and plan.valid is None:
-                        kept.append((edit.text, plan))
-        for first in range(0, len(kept), most):
-            names, plans = zip(*kept[first : first + most], strict=True)
-            found |= dict(zip(names, self._side_by_side(plans), strict=True))
-        return found
-
-    def _side_by_side(self, plans: Sequence[Plan]) -> list[Mapping[str, Array]]:
-        """The runs of plans of one model, each as some sequences of a batch."""
-        x = np.concatenate([plan.block() for plan in plans], axis=1)
-        states = [
-            (np.concatenate(h), np.concatenate(c))
-            for h, c in (zip(*one, strict=True) for one in zip(*(p.states for p in plans)))
-        ]
-        inputs = replace(plans[0].inputs, x=x, layout="time")
-        plan = replace(plans[0], inputs=inputs, layout="time", states=states, batch=x.shape[1])
-        self.case.work.add_edited(SEQUENCE * len(plans) * plan.steps * len(plan.model.cells))
-        given = with_array(run_in_memory(plan), self._settings.get("array", "h"))
-        parts = {k: np.split(a, len(plans), axis=int(a.ndim > 2)) for k, a in given.items()}
-        return [{name: part[n] for name, part in parts.items()} for n in range(len(plans))]
 
     def edited(self, edits: Sequence[Edit]) -> Model:
         """The model with edits next to those that are given."""
@@ -233,47 +200,46 @@ class EditedRuns:
         return np.nan_to_num(np.concatenate(parts), nan=np.inf, posinf=np.inf, neginf=-np.inf)
 
     @cached_property
-    def _known_first(self) -> list[tuple[int, Array, Array]]:
-        """Of each direction, the step that it takes first, EXPECTED's h there, and its tolerances.
-
-        Nothing where EXPECTED has no steps, or where a first step needs later ones.
-        """
-        (*lower, last), found = self.model.layers, list[tuple[int, Array, Array]]()
-        is_one = runs_forward(self.model) if lower else not any(map(is_eight_bit, last))
-        if not is_one or self._plan.valid is not None or "array" in self._settings:
-            return []
-        names = [f"{name}.h" for name, _ in self.model.cells[-len(last) :]]
-        for d, name in enumerate(names if len(self.model.cells) > 1 else ["h"]):
-            order = StepOrder.of_cell(last[d].convention.behaviour, d == 1)
-            taken, shown = (int(steps[0, 0]) for steps in processed_steps(order, self._plan.steps))
-            known = self.case.expected.arrays.get(name)
-            if known is None or known.values.ndim < 3:
+    def known_cells(self) -> list[KnownCell]:
+        """The cells of the last layer of which EXPECTED has steps; those below run forward."""
+        plan, (*lower, last) = self._prepared(()), self.model.layers
+        found, several = list[KnownCell](), len(plan.model.cells) > 1
+        if plan.valid is not None or "array" in self._settings or any(map(is_eight_bit, last)):
+            return found
+        x, first = plan.block(), len(plan.model.cells) - len(last)
+        for d, (name, cell) in enumerate(plan.model.cells[first:]):
+            known = self.case.expected.arrays.get(f"{name}.h" if several else "h")
+            if known is None or known.values.ndim < 3 or (lower and not runs_forward(self.model)):
                 return []
-            first = known[shown]
-            allowed = np.where(np.isfinite(first.values), self.allowance.of(first), np.inf)
-            found.append((-1 if taken else 0, np.nan_to_num(first.values), allowed))
+            order = StepOrder.of_cell(cell.convention.behaviour, d == 1)
+            reads, shown = (steps[:, 0] for steps in processed_steps(order, plan.steps))
+            one, allowed = known.values[shown], self.allowance.of(known[shown[0]])
+            start, name = plan.states[first + d], name * several
+            found.append(KnownCell(name, cell, one, allowed, x[reads], start, order.runs_back))
         return found
 
     def off_at_first(self, edits: Sequence[Edit]) -> Array:
         """How far off the first step of each direction is, in tolerances, computed by itself."""
         off = []
-        self.case.work.add_edited(self._work_at_first + PREPARING * bool(edits_in(TENSORS, edits)))
+        of_tensors = PREPARING * bool(edits_in(TENSORS, edits))
+        work = FIRST_STEP * len(self.model.cells) + PACKING_FIRST * self._numbers
+        self.case.work.add_edited(work + of_tensors)
         with suppress(UserError, ValueError, KeyError):  # another width, or z in the place of h
             plan = self._prepared(edits)
-            for d, (taken, wanted, allowed) in enumerate(self._known_first):
-                h = plan.block()[taken]
+            for d, known in enumerate(self.known_cells):
+                h = plan.block()[-known.runs_back]
                 for n, layer in enumerate(plan.model.layers):
                     below, (cell, state) = h[None], (layer[d], plan.states[n * len(layer) + d])
                     h, _ = stepper(cell)(h, *state)
                     h = edited_outputs(cell, below, {"h": h[None]})["h"][0]
-                off.append(((h - wanted) / allowed).ravel())
+                off.append(((h - known.h[0]) / known.allowed)[np.isfinite(known.h[0])])
             return np.nan_to_num(np.concatenate([*off, np.zeros(0)]), nan=np.inf)
-        return np.full(sum(wanted.size for _, wanted, _ in self._known_first), np.inf)
+        return np.full(sum(int(np.isfinite(one.h[0]).sum()) for one in self.known_cells), np.inf)
 
     @cached_property
-    def _work_at_first(self) -> float:
-        cells = (cell for _, cell in self.model.cells)
-        return sum(FIRST_STEP + PACKING_FIRST * cell.kernel.size for cell in cells)
+    def _numbers(self) -> int:
+        """How many numbers the kernels have."""
+        return sum(c.kernel.size + c.recurrent_kernel.size for _, c in self.model.cells)
 
     @cached_property
     def _is_off_at_first(self) -> bool:
@@ -344,9 +310,9 @@ class EditedRuns:
         if case is None:
             return None
         self.tried += 1
-        if case is self.case and self._is_off_at_first:
-            if np.abs(self.off_at_first(variant.edits)).max() > SLACK:
-                return None
+        by_first = case is self.case and self._is_off_at_first
+        if by_first and np.abs(self.off_at_first(variant.edits)).max() > SLACK:
+            return None
         if self.first_off is not None:  # what is solved for fits there by construction
             until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
             first = self.off(self.run(variant.edits, until, case), case, until)
