@@ -265,7 +265,7 @@ class Search:
             edits=tuple(edit.text for edit in given),
             arrays={edit.file: edit.value for edit in given if edit.file},
             equivalent=tuple(edits_changed(n.variant.edits) for n in others[: Budget.LISTED]),
-            tried=self.tried + runs.tried,
+            tried=self.tried + self.work.variants,
             first_step=None if backward else first_shown(placement.verify(()), backward),
             backward=backward,
             evidence=first.bits,
@@ -394,9 +394,8 @@ def _by_passes(search: Search, progress: Progress) -> Explanation:
         return search.likeliest(search.looser)
     search.work.tell = partial(progress, what=EDITS)
     places = (search.as_loaded or search.placements)[: Budget.FEW]
-    runs = [*map(_edited, places)]
-    named = named_edits(runs, search.nearest_changes)
-    progress.passed(EDITS, sum(one.tried for one in runs), len(named))
+    named = named_edits([*map(_edited, places)], search.nearest_changes)
+    progress.passed(EDITS, search.work.variants, len(named))
     # another way of running them all tells more than many numbers that were solved for
     by_file = any(edit.file for one in named[:1] for edit in one.variant.edits)
     said = search.said_last if by_file else []

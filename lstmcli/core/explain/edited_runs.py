@@ -51,7 +51,7 @@ from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.errors import UserError
 
 LEAST_BITS = 24.0  # of what EXPECTED shows beyond what was chosen and solved for
-USUAL = 5, 16  # values of each kind next to a change, where each is a full run and a first step
+USUAL = 5, 10  # values of each kind next to a change, where each is a full run and a first step
 MORE_NUMBERS = 3  # that an edit explains, than numbers were solved for
 SLACK = 4.0  # tolerances by which a first step may be off, as rounding grows
 ROUNDED = 3e-4  # a difference that rounding may make
@@ -63,7 +63,7 @@ SOLVING_STEPS = 8  # from the first one that is off, over which a number is solv
 SOLVED_STEPS = 3  # from the first one that is off, that solved numbers have to give
 SOLVED_WITHIN = 4.0  # tolerances: several numbers solved from rounded ones take rounding on
 NEARLY = 1e3  # tolerances by which a number that a single step implies may be off at the next
-STARTS, STARTED = 4, 2  # usual numbers to begin from where no first step is known; the nearest
+STARTS, STARTED = 4, 2  # usual numbers to begin from, and the nearest, where Gauss-Newton does
 ITERATIONS = 25  # of Gauss-Newton, 12 where each is a run
 HALFWAY = 0.4, 0.2  # of them, after which so much of the misfit may be left
 DECIMALS = 8  # of a solved number, at most; then it has nine digits
@@ -108,7 +108,8 @@ class EditedRuns:
         self.of_run, self.changes = of_run, changes
         self._settings = settings_of((*of_run, *changes))
         self.model = self.case.model({**self._settings, **FINE})
-        self.tried = 0
+        kernels = ((c.kernel, c.recurrent_kernel) for _, c in self.model.cells)
+        self._numbers = sum(kernel.size for both in kernels for kernel in both)
 
     def adding(self, changes: Changes) -> EditedRuns:
         """The same under changes of settings."""
@@ -233,23 +234,14 @@ class EditedRuns:
                     h, _ = stepper(cell)(h, *state)
                     h = edited_outputs(cell, below, {"h": h[None]})["h"][0]
                 off.append(((h - known.h[0]) / known.allowed)[np.isfinite(known.h[0])])
-            return np.nan_to_num(np.concatenate([*off, np.zeros(0)]), nan=np.inf)
+            found: Array = np.nan_to_num(np.concatenate([*off, np.zeros(0)]), nan=np.inf)
+            return found
         return np.full(sum(int(np.isfinite(one.h[0]).sum()) for one in self.known_cells), np.inf)
-
-    @cached_property
-    def _numbers(self) -> int:
-        """How many numbers the kernels have."""
-        return sum(c.kernel.size + c.recurrent_kernel.size for _, c in self.model.cells)
 
     @cached_property
     def _is_off_at_first(self) -> bool:
         """Tell whether the run without further edits is off at such a step already."""
         return bool(np.abs(self.off_at_first(())).max(initial=0) > SLACK)
-
-    @property
-    def _shows_first(self) -> bool:
-        """Tell whether first steps tell which edits are worth a full run."""
-        return self._is_off_at_first or self.first_off is not None
 
     @cached_property
     def base(self) -> Mapping[str, Array]:
@@ -309,7 +301,7 @@ class EditedRuns:
         case = self.case_for(variant.edits)
         if case is None:
             return None
-        self.tried += 1
+        self.case.work.variants += 1
         by_first = case is self.case and self._is_off_at_first
         if by_first and np.abs(self.off_at_first(variant.edits)).max() > SLACK:
             return None
@@ -358,22 +350,21 @@ class EditedRuns:
         distinct = self.case.expected.distinct(self.allowance)
         share = min(1.0, distinct / max(1, off.size))
         counted = np.sort(size)[: max(0, len(size) - solved)]
-        bits = float(counted.sum()) * share - math.log2(max(2, self.tried))
+        bits = float(counted.sum()) * share - math.log2(max(2, self.case.work.variants))
         is_shown = int((size > 0).sum() * share) >= solved + MORE_NUMBERS
         return bits if bits >= LEAST_BITS and is_shown else 0.0
 
     # ---- variants
-
-    def as_given(self) -> Iterator[Variant]:
-        """The edits that are given, next to changes: the settings' search ran without them."""
-        yield from [Variant(())] * bool(self.model.edits)
 
     def table(self, *, each: bool = False) -> Iterator[Variant]:
         """The values of the table, the usual ones first, of all cells at once or of each.
 
         Next to changes the usual ones alone, of which fewer where each needs a full run.
         """
-        most = None if not self.changes else USUAL[self._shows_first]
+        by_first = self._is_off_at_first or self.first_off is not None
+        most = USUAL[by_first] if self.changes else None
+        if self.changes and self.model.edits:  # the settings' search ran without those given
+            yield Variant(())
         for kind, cell, sizes in self._kinds(each):
             if kind.name not in LATER:
                 yield from islice(_variants(kind, cell, sizes), most)
@@ -411,7 +402,7 @@ class EditedRuns:
 
         Of a last state, only the last of these steps shows.
         """
-        steps = self.sizes.steps
+        steps = self.sizes.steps if not self.changes else 0
         if self.first_off is None:
             lengths = [n for n in range(2, steps) if steps % n == 0]
             edits = [Edit(f"state.chunks{part}", n) for n in lengths for part in PARTS]
@@ -419,7 +410,7 @@ class EditedRuns:
                 edits = [Edit("state.anew", (n,)) for n in range(steps)[:0:-1][:LAST_STEPS]]
             yield from (Variant((edit,), 1) for edit in edits)
             return
-        for part in PARTS if self.first_off > 1 else ():
+        for part in PARTS if 1 < self.first_off < steps else ():
             yield Variant((Edit(f"state.chunks{part}", self.first_off),), 1)
             found, off = [0], self.first_wrong(self.base)
             while off is not None and off > found[-1] + 1 and len(found) <= steps // 2:
@@ -436,11 +427,9 @@ class EditedRuns:
         known = (k.values[np.isfinite(k.values)] for k in case.expected.arrays.values())
         size = max((float(np.abs(numbers).max(initial=0)) for numbers in known), default=1.0)
         numbers = [v for v in kind.values_for(self.sizes) if isinstance(v, float)]
-        further = numbers[: 1 if self._shows_first else STARTS]
-        starts = [size, *numbers[:2]] if kind.bound else [float(kind.solved or 0), *further]
-        number = self.solved_number(
-            lambda a: Edit(kind.name, a, cell), [*dict.fromkeys(starts)], case
-        )
+        nothing = float(kind.solved or 0)
+        starts = [size, *numbers[:2]] if kind.bound else [nothing, *numbers[:STARTS]]
+        number = self.solved_number(lambda a: Edit(kind.name, a, cell), starts, case)
         if number not in (None, kind.solved):
             with suppress(ValueError):  # the kind does not take every number
                 yield Variant((Edit(kind.name, kind.read(number), cell),), 1)
@@ -449,23 +438,18 @@ class EditedRuns:
         self, edit: Callable[[float], Edit], starts: Sequence[float], case: Case
     ) -> Any:
         """The number of an edit that comes nearest, with the fewest decimals that are as near."""
-        until = self._steps_after_first(SOLVING_STEPS)
+        until, is_first = self._steps_after_first(SOLVING_STEPS), case is self.case
+        ways: list[Callable[[Edit], Array]] = [lambda edit: self.off_at_first((edit,))]
+        ways = ways[: is_first and self._is_off_at_first]
+        for way in (*ways, lambda edit: self.off(self.run((edit,), until, case), case, until)):
 
-        def off(numbers: Array) -> Array:
-            runs = (self.run((edit(a),), until, case) for a in numbers[:, 0].tolist())
-            return np.array([self.off(one, case, until) for one in runs])
+            def off(numbers: Array, way: Callable[[Edit], Array] = way) -> Array:
+                return np.array([way(edit(number)) for number in numbers[:, 0].tolist()])
 
-        def at_first(numbers: Array) -> Array:
-            return np.array([self.off_at_first((edit(a),)) for a in numbers[:, 0].tolist()])
-
-        if case is self.case and self._is_off_at_first:
-            number, rest = _nearest_number(at_first, starts)
+            number, rest = _nearest_number(off, starts)
             if rest > NEARLY:
                 return None
             starts = (number,)
-        number, rest = _nearest_number(off, starts)
-        if rest > NEARLY:
-            return None
         for decimals in range(DECIMALS):
             if np.abs(off(np.array([[round(number, decimals)]]))).max(initial=0) <= 1:
                 return round(number, decimals) + 0.0  # no -0
@@ -493,9 +477,9 @@ def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
 
 def _nearest_number(off: Callable[[Array], Array], starts: Sequence[float]) -> tuple[float, float]:
     """The number to which Gauss-Newton comes from the nearest starts, and how far off that is."""
-    costs = np.nan_to_num((off(np.array(starts)[:, None]) ** 2).sum(axis=1), nan=np.inf)
-    nearest = (starts[n] for n in np.argsort(costs)[:STARTED])
-    solved = (gauss_newton(off, np.array([[a]]), 12) for a in nearest)
+    every = np.unique(starts)[:, None]
+    costs = np.nan_to_num((off(every) ** 2).sum(axis=1), nan=np.inf)
+    solved = (gauss_newton(off, every[[n]], 12) for n in np.argsort(costs)[:STARTED])
     return min(((p.item(), float(np.abs(r).max())) for p, r in solved), key=itemgetter(1))
 
 

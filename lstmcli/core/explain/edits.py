@@ -107,7 +107,7 @@ def _off_scaled(x: Array, off: Callable[[Array], Array], scales: Array) -> Array
 def _order_of_features(known: KnownCell, off: Callable[[Array], Array]) -> tuple[int, ...]:
     """The order of the features whose first steps come nearest, by one exchange after another."""
 
-    def cost(orders: Array) -> Array:
+    def cost(orders: Array) -> Any:
         return np.square(off(known.x[:SHORT][..., orders].swapaxes(1, 2))).sum(axis=1)
 
     order = np.arange(known.cell.inputs)
@@ -297,20 +297,14 @@ class NamedEdits(NamedTuple):
 Stage = Callable[[EditedRuns], Iterator[Variant]]
 
 STAGES: tuple[Stage, ...] = (
-    EditedRuns.restarts, EditedRuns.table, EditedRuns.solutions, outputs, inputs, damage, state,
+    EditedRuns.restarts, EditedRuns.table, inputs, EditedRuns.solutions, outputs, damage,
     partial(EditedRuns.table, each=True), partial(EditedRuns.solutions, each=True),
-    EditedRuns.damage,
+    state, EditedRuns.damage,
 )  # fmt: skip
 """The stages of the search, in order; the first with an answer ends it."""
 
-
 OF_A_KIND, MOST_BESIDE = 2, 18  # values of a setting, and changes, next to which edits are tried
 FOR_FIRST = 0.75  # of the work: the rest is for placements that are less likely
-NEXT_TO: tuple[Stage, ...] = (
-    EditedRuns.as_given, outputs, damage, inputs, EditedRuns.table, EditedRuns.solutions,
-    partial(EditedRuns.table, each=True), partial(EditedRuns.solutions, each=True),
-)  # fmt: skip
-"""Those next to a change of a setting."""
 
 
 def named_edits(
@@ -325,20 +319,18 @@ def named_edits(
     if not distinct:
         return []
     *others, first = distinct.values()
-    if found := _first_found(STAGES, [first]):
+    if found := _first_found([first]):
         return found
     beside = list[EditedRuns]()
     for changes in nearest():
         with suppress(UserError):
             beside.append(first.adding(changes))
-    return _first_found(NEXT_TO, beside, FOR_FIRST) or _first_found(STAGES, others[::-1])
+    return _first_found(beside, FOR_FIRST) or _first_found(others[::-1])
 
 
-def _first_found(
-    stages: Sequence[Stage], runs: Sequence[EditedRuns], part: float = 1.0
-) -> list[NamedEdits]:
+def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdits]:
     """The edits of the first stage in which any gives EXPECTED, within a part of the work."""
-    every = (_found(one, stage(one), part) for stage, one in product(stages, runs))
+    every = (_found(one, stage(one), part) for stage, one in product(STAGES, runs))
     return next(filter(None, every), [])
 
 
