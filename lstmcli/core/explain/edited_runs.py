@@ -58,7 +58,7 @@ ROUNDED = 3e-4  # a difference that rounding may make
 MOST_BITS = 40.0  # of one number: log2 of how far off it was
 PREPARING, PACKING = 5e3, 0.13  # the work of a cell before its first step, and a number of K
 STEP, SEQUENCE = 150, 20  # of a step, and of one sequence in it
-FIRST_STEP, PACKING_FIRST = 1.5e3, 0.02  # the same of a first step that is computed by itself
+FIRST_STEP, PACKING_FIRST = 700, 0.02  # of a first step computed by itself, and of its cells
 SOLVING_STEPS = 8  # from the first one that is off, over which a number is solved for
 SOLVED_STEPS = 3  # from the first one that is off, that solved numbers have to give
 SOLVED_WITHIN = 4.0  # tolerances: several numbers solved from rounded ones take rounding on
@@ -223,7 +223,7 @@ class EditedRuns:
         """How far off the first step of each direction is, in tolerances, computed by itself."""
         off = []
         of_tensors = PREPARING * bool(edits_in(TENSORS, edits))
-        work = FIRST_STEP * len(self.model.cells) + PACKING_FIRST * self._numbers
+        work = FIRST_STEP * (1 + len(self.model.cells)) + PACKING_FIRST * self._numbers
         self.case.work.add_edited(work + of_tensors)
         with suppress(UserError, ValueError, KeyError):  # another width, or z in the place of h
             plan = self._prepared(edits)
