@@ -63,6 +63,7 @@ SOLVING_STEPS = 8  # from the first one that is off, over which a number is solv
 SOLVED_STEPS = 3  # from the first one that is off, that solved numbers have to give
 SOLVED_WITHIN = 4.0  # tolerances: several numbers solved from rounded ones take rounding on
 NEARLY = 1e3  # tolerances by which a number that a single step implies may be off at the next
+LESS = 0.1  # of the misfit without an edit, that may be left with the number that is nearest
 STARTS, STARTED = 4, 2  # usual numbers to begin from, and the nearest, where Gauss-Newton does
 ITERATIONS = 25  # of Gauss-Newton, 12 where each is a run
 HALFWAY = 0.4, 0.2  # of them, after which so much of the misfit may be left
@@ -439,6 +440,8 @@ class EditedRuns:
     ) -> Any:
         """The number of an edit that comes nearest, with the fewest decimals that are as near."""
         until, is_first = self._steps_after_first(SOLVING_STEPS), case is self.case
+        base = float(np.abs(self.off(self.base, case, until)).max(initial=0))
+        nearly = max(SLACK, min(NEARLY, LESS * base))
         ways: list[Callable[[Edit], Array]] = [lambda edit: self.off_at_first((edit,))]
         ways = ways[: is_first and self._is_off_at_first]
         for way in (*ways, lambda edit: self.off(self.run((edit,), until, case), case, until)):
@@ -447,7 +450,7 @@ class EditedRuns:
                 return np.array([way(edit(number)) for number in numbers[:, 0].tolist()])
 
             number, rest = _nearest_number(off, starts)
-            if rest > NEARLY:
+            if rest > nearly:
                 return None
             starts = (number,)
         for decimals in range(DECIMALS):
