@@ -35,15 +35,6 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for the life of the process)
 
 
-def _print_traceback() -> None:
-    import traceback
-
-    try:
-        traceback.print_exc()
-    except OSError:  # a full or closed stderr: only the status is left
-        pass
-
-
 def main() -> NoReturn:
     """Run the command line and end the process.
 
@@ -66,7 +57,7 @@ def main() -> NoReturn:
         status = 130
     except BaseException:  # a fault of this program: a traceback, and never status 1
         status = 2
-        _print_traceback()
+        sys.excepthook(*sys.exc_info())
     try:
         sys.stderr.flush()
     except OSError:

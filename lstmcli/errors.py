@@ -86,19 +86,18 @@ class UserError(Exception):
 
     def within(self, where: str) -> UserError:
         """The same mistake, its first line begun with where it was found: ``weights.json``."""
-        first, *further = self.lines
-        return UserError(f"{where}: {first}", *further, about=self.about, try_=self.try_)
+        return self._with(f"{where}: {self.lines[0]}", *self.lines[1:])
 
     def without(self, where: str) -> UserError:
         """The mistake as it was before `within`."""
-        first, *further = self.lines
-        first = first.removeprefix(f"{where}: ")
-        return UserError(first, *further, about=self.about, try_=self.try_)
+        return self._with(self.lines[0].removeprefix(f"{where}: "), *self.lines[1:])
 
     def adding(self, *further: str, try_: Iterable[Try] = ()) -> UserError:
         """The same mistake with further lines, and more to try."""
-        tries = (*self.try_, *try_)
-        return UserError(*self.lines, *further, about=self.about, try_=tries)
+        return self._with(*self.lines, *further, try_=try_)
+
+    def _with(self, *lines: str, try_: Iterable[Try] = ()) -> UserError:
+        return UserError(*lines, about=self.about, try_=(*self.try_, *try_))
 
 
 class Syntax:

@@ -59,11 +59,10 @@ def shell_word(word: str) -> str:
     if not _UNPRINTABLE.search(word):
         return quote(word)
     text = word.replace("\\", r"\\").replace("'", r"\'")
-    return f"$'{_UNPRINTABLE.sub(_as_bytes, text)}'"
-
-
-def _as_bytes(match: re.Match[str]) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(match[0]))
+    text = _UNPRINTABLE.sub(
+        lambda found: "".join(f"\\x{byte:02x}" for byte in os.fsencode(found[0])), text
+    )
+    return f"$'{text}'"
 
 
 def file_argument(path: str) -> str:

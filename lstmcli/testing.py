@@ -140,9 +140,7 @@ def _of_run(
 ) -> Sequence[Side]:
     if any(array.ndim > 2 for side in sides for array in side.arrays.values()):
         sides = [replace(side, layout=side.layout or layout) for side in sides]
-    return (
-        [replace(one, settings={**(one.settings or {}), **run}) for one in sides] if run else sides
-    )
+    return [replace(one, settings={**(one.settings or {}), **run}) if run else one for one in sides]
 
 
 def _lacking(d: Difference, alone: bool) -> list[str]:

@@ -48,16 +48,12 @@ def versions() -> tuple[str, str]:
     """The version of numpy, and that of its BLAS: ``openblas 0.3.30 (SkylakeX)``."""
     import numpy
 
-    found = [
-        " ".join([library.internal_api, library.version or "", _architecture(library)]).strip()
-        for library in _libraries().lib_controllers
-    ]
+    found = []
+    for library in _libraries().lib_controllers:
+        name = getattr(library, "architecture", None)
+        words = library.internal_api, library.version, name and f"({name})"
+        found.append(" ".join(filter(None, words)))
     return numpy.__version__, ", ".join(found) or "no BLAS that threadpoolctl knows"
-
-
-def _architecture(library: Any) -> str:
-    name = getattr(library, "architecture", None)
-    return f"({name})" if name else ""
 
 
 _lock = Lock()

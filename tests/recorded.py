@@ -67,7 +67,7 @@ class Recorded(NamedTuple):
 
     @property
     def tensors(self) -> dict[str, Array]:
-        """What the framework itself loads from the file, by the names that lstmcli gives."""
+        """The tensors that the framework itself loads, by the names that lstmcli gives."""
         if self.case in FILES:
             return held(f"{self.case}.tensors")
         named = {k: a for k, a in self.arrays.items() if k.startswith("tensors/")}
@@ -96,7 +96,7 @@ class Recorded(NamedTuple):
         return [str(path.parent / (about.get("file") or f"{path.name}{ending}"))]
 
     def options(self) -> dict[str, Any]:
-        """What a user says of the file."""
+        """The settings that a user gives for the file."""
         about, case = self.about, self.case
         options = {} if self.folder in FOUND else dict(about.get("settings", {}))
         if not about.get("file") and {about.get("convention"), case} & ASKED:
@@ -123,7 +123,7 @@ class Recorded(NamedTuple):
         return {"initial_state": state, **{name: arrays.get(name) for name in ("lengths", "mask")}}
 
     def given(self, model: Model) -> dict[str, Any]:
-        """What `run` takes besides the model."""
+        """The arguments of `run` after the model."""
         return {"x": self.arrays["inputs"], "layout": self.layout(model), **self.started}
 
     def run(self, model: Model) -> Trace:
@@ -154,5 +154,5 @@ def recorded(case: str) -> Recorded:
 
 
 def read(case: str) -> tuple[dict[str, Any], dict[str, Array]]:
-    """What is recorded of a case, and its arrays."""
+    """The record of a case, and its arrays."""
     return recorded(case)[1:]

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 
 def from_stdin(read: Callable[..., Any], given: bytes | BinaryIO, **options: Any) -> Any:
-    """What a reader of files returns for "-"."""
+    """The document that a reader of files returns for "-"."""
     stream = io.BytesIO(given) if isinstance(given, bytes) else given
     with patch("sys.stdin", SimpleNamespace(buffer=stream)):
         return read("-", **options)

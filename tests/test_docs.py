@@ -1,4 +1,4 @@
-"""What README, docs/ and the samples' walk show is what the program prints, pictures included.
+"""README, docs/ and the samples' walk show what the program prints, pictures included.
 
     pytest tests/test_docs.py --update
 

@@ -12,7 +12,7 @@ import pytest
 
 from lstmcli.errors import PACKAGES, MissingExtra, UserError, did_you_mean
 from lstmcli.escaping import file_argument, one_line, shell_word, typed_command
-from lstmcli.views.sheet import Column, Sheet, Width, labelled, labelled_command, table
+from lstmcli.views.sheet import Column, Sheet, Width, table
 from tests.paths import TOP
 
 ESCAPED = {
@@ -54,8 +54,8 @@ def test_an_error_has_a_line_an_argument() -> None:
 
 
 @pytest.mark.parametrize("made", [
-    lambda: labelled(ALL, ALL, Width()),
-    lambda: labelled_command("next", ALL),
+    lambda: Sheet().label(ALL, ALL, Width()),
+    lambda: Sheet().command("next", ALL),
     lambda: table([Column(ALL, [ALL, "1"]), Column("b", ["2", "3"])]),
     lambda: Sheet([[(ALL, "bold")]]),
 ])  # fmt: skip

@@ -80,10 +80,7 @@ class Comparison:
     @property
     def first(self) -> Position | None:
         """Where it first differs from us."""
-        first, differing = self.difference.first_divergence, self.differing
-        if first is None or not differing or first.array in differing:
-            return first if differing else None
-        return self.difference.arrays[differing[0]].first
+        return self.difference.arrays[self.differing[0]].first if self.differing else None
 
     def worst(self, figure: str) -> float | int | None:
         """The largest ``max_abs``, ``max_rel`` or ``max_ulp`` of all arrays; NaN if one is."""
@@ -124,11 +121,6 @@ class Checked:
         return None if self.differs_in is None else self.comparisons[self.differs_in].first
 
     @property
-    def ulp(self) -> int | None:
-        """The tolerance in ULPs, if one was asked for."""
-        return next(iter(self.of_run.difference.arrays.values())).pair.tolerance.ulp
-
-    @property
     def float64_abs(self) -> float | None:
         """The largest difference in float64, where the run has float32 and was repeated so."""
         also = [*self.comparisons.values()][1:]
@@ -165,6 +157,7 @@ class Check:
     truth_abs: float | None  # ours
     seconds: float  # ours
     drawn: int | None = None  # the seed from which inputs and state were drawn; None: given
+    ulp: int | None = None  # the tolerance in ULPs, if one was asked for
     findings: Mapping[str, Explanation] = field(default_factory=dict)  # of those that differ
 
     @property
@@ -193,7 +186,7 @@ class Check:
             "nearest": self.nearest,
             "rtol": self.rows[0].of_run.difference.rtol,
             "atol": self.rows[0].of_run.difference.atol,
-            "ulp": self.rows[0].ulp,
+            "ulp": self.ulp,
             "seed": self.drawn,
             "refused": dict(self.refused),
             "first_divergence": {
@@ -240,9 +233,6 @@ def check(
     engines: Sequence[str] | Program,
     *,
     seed: int | None = None,
-    initial_state: Mapping[str, ArrayLike] | Path | None = None,
-    lengths: ArrayLike | Path | None = None,
-    mask: ArrayLike | Path | None = None,
     rtol: float | None = None,
     atol: float | None = None,
     ulp: int | None = None,
@@ -253,7 +243,7 @@ def check(
     ``all`` takes those installed. Without inputs, they are drawn from ``seed``, and for engines a
     state that is not zero; a program gets one sequence.
     """
-    options = InputOptions(initial_state, lengths, mask)
+    options, settings = InputOptions.split(settings)
     given = checked(settings, "check")
     job = read_job(weights, x, given, options, where="check", inputs_needed=False)
     if seed is not None and job.inputs.name:
@@ -322,7 +312,8 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
                 note = f"explain cannot search for the cause: {' '.join(unable.lines)}"
                 row = replace(row, notes=(*row.notes, note))
         rows.append(row)
-    return Check(job, tuple(rows), refused, _distance(ours, truth), seconds, drawn, findings)
+    distance, ulp = _distance(ours, truth), tolerance.get("ulp")
+    return Check(job, tuple(rows), refused, distance, seconds, drawn, ulp, findings=findings)
 
 
 def check_program(
@@ -342,8 +333,6 @@ def check_program(
 
 
 class _OurRun(NamedTuple):
-    """Our run of a job, and the differences from it that count as rounding, by array."""
-
     job: Job
     trace: Trace
     rounding: Mapping[str, float]
@@ -357,7 +346,6 @@ def _in_float64(engine: Engine, plan: Plan) -> Trace | None:
 
 
 def _with_inputs(job: Job, seed: int, *, of_program: bool = False) -> tuple[Job, int | None]:
-    """The job with inputs, and the seed if they, and a state for engines, had to be drawn."""
     if job.inputs.name:
         return job.drained(), None
     model, counts = job.model, job.model.lengths
@@ -384,7 +372,6 @@ def _chosen(names: Sequence[str]) -> list[Engine]:
 
 
 def _finding(job: Job, trace: Trace, name: str) -> Explanation:
-    """Which hypothesis about the weights gives what an engine gave."""
     assert job.reread is not None
     layout = job.plan().layout if job.inputs.x.ndim == 3 else None
     job = job._replace(inputs=replace(job.inputs, layout=layout))
@@ -395,7 +382,6 @@ def _finding(job: Job, trace: Trace, name: str) -> Explanation:
 
 
 def _truth(job: Job) -> Trace | None:
-    """The same run in longdouble: h and the last state; None if that is no wider."""
     if np.finfo(np.longdouble).eps >= np.finfo(job.model.cell.dtype).eps:
         return None
     return run_plan(_in_dtype(job, np.longdouble).plan("h"))
@@ -432,7 +418,6 @@ def _rounding(ours: Trace, truth: Trace | None) -> dict[str, float]:
 
 
 def _distance(trace: Trace, truth: Trace | None) -> float | None:
-    """The largest distance of h and the last state from the truth."""
     if truth is None:
         return None
     found, exact = trace.members(), truth.members()

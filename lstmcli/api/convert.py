@@ -223,7 +223,6 @@ def convert(
 
 
 def _source_model(documents: Sequence[Document], settings: Mapping[str, Any], target: str) -> Model:
-    """The model in float, with remarks on what the target does not get."""
     model = load.load_model(documents, settings)
     remarks = [*model.remarks]
     if model.convention.behaviour.arithmetic != "float":
@@ -271,7 +270,6 @@ def target_of(path: str, row: Convention) -> Target:
 def _settings(
     arrays: Mapping[str, Array], convention: Convention, row: Convention
 ) -> dict[str, Any]:
-    """The settings with which a reader of these tensors assumes nothing."""
     settings = needed_settings(convention, row)
     found = recognise({name: a.shape for name, a in arrays.items()})
     if any(one.rivals or one.convention.name != row.name for one in found) or not found:
@@ -285,7 +283,6 @@ def _settings(
 def _proof(
     model: Model, layers: Layers, arrays: dict[str, Array], settings: Mapping[str, Any], target: str
 ) -> Proof:
-    """Read the tensors back as a file of them would be read, and run both sides."""
     again = load.load_model([Document(target, "npz", arrays, dict(settings))], {})
     name = layers[0][0].convention.name
     if again.convention.name != name or not same_weights(layers, again.layers):
@@ -305,7 +302,6 @@ def _proof(
 def _rounding(
     model: Model, documents: Sequence[Document], settings: Mapping[str, Any]
 ) -> Rounding | None:
-    """The difference between the weights in the dtype asked for and those of the source."""
     to = settings.get("dtype")
     if to is None:
         return None

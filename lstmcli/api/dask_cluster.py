@@ -51,8 +51,6 @@ def _connected(distributed: Any, address: str) -> Any:
     thread.join(GREETING)
     if not made:
         cause = f"connected, and no answer came for {GREETING} s"
-    elif isinstance(made[0], TypeError) and address.startswith(("tls:", "wss:")):
-        cause = "TLS needs certificates: distributed.comm.tls in Dask's configuration names them"
     elif isinstance(made[0], MemoryError):  # its first bytes, as the size of a message
         cause = "what answers is another kind of server"
     elif isinstance(made[0], Exception):
@@ -63,7 +61,6 @@ def _connected(distributed: Any, address: str) -> Any:
 
 
 def _first_line(error: BaseException) -> str:
-    """The first line of a library's error message, without its full stop."""
     lines = str(error).strip().splitlines()
     return lines[0][:200].rstrip(".") if lines else type(error).__name__
 
@@ -81,19 +78,12 @@ def _of_client(client: Any, address: str) -> Executor:
             yield
         except (UserError, MemoryError):  # of the work itself
             raise
-        except (CancelledError, OSError):  # a connection that is closed is an OSError
-            raise UserError(
-                "the connection to the scheduler was lost during the run; start it again.",
-                about={"scheduler": address},
-                try_=HERE,
-            ) from None
         except Exception as error:
-            raise UserError(
-                f"the cluster failed during the run ({_first_line(error)}); its workers need "
-                "lstmcli too.",
-                about={"scheduler": address},
-                try_=HERE,
-            ) from None
+            cause = _first_line(error)
+            if isinstance(error, CancelledError | OSError):  # as a connection that is closed
+                cause = "the connection to the scheduler was lost"
+            text = f"the run on the cluster failed ({cause}); its workers need lstmcli too."
+            raise UserError(text, about={"scheduler": address}, try_=HERE) from None
 
     class Remote:
         def __init__(self, future: Any) -> None:
@@ -102,10 +92,6 @@ def _of_client(client: Any, address: str) -> Executor:
         def result(self, timeout: float | None = None) -> Any:
             with failures_named():
                 return self._future.result(timeout)
-
-        def cancel(self) -> None:
-            with failures_named():
-                self._future.cancel()
 
     class Cluster(Executor):
         def submit(self, function: Any, /, *given: Any, **named: Any) -> Any:

@@ -101,8 +101,6 @@ def diff(
         one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
         selection=selection, padding=bool(padding),
     )  # fmt: skip
-    if not any(choice is not None and choice.bounds is not None for choice in selection[:3]):
-        return found
     return replace(found, cuts=tuple(selection.cuts(_sizes_of(found))))
 
 
@@ -130,7 +128,6 @@ def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
 
 
 def _sizes_of(found: Difference) -> Sizes:
-    """The steps, batch items and units of the runs that two sides are of."""
     axes = [0, 0, 0]
     for pair in (array.pair for array in found.arrays.values()):
         for axis, size in enumerate(pair.a.shape if pair.placed else ()):
@@ -179,7 +176,11 @@ def _side(document: Document) -> Side:
     if single and not document.arrays:
         only = "has only single numbers" if single != [""] else "is a single number"
         raise UserError(f"{document.source} {only}; diff and explain compare arrays.")
-    arrays = {name: _as_written(document, name) for name in document.arrays}
+    exact = document.dtypes.keys() - document.units.keys()  # was float32, in nine digits
+    arrays = {
+        name: array.astype(document.dtypes[name]) if name in exact else array
+        for name, array in document.arrays.items()
+    }
     units, gaps = dict(document.units), {}
     for name, left_out in document.gaps.items():
         if left_out.shape is None:
@@ -190,10 +191,12 @@ def _side(document: Document) -> Side:
     numbering = AxisNumbers(*document.numbering)
     if numbering == UNNUMBERED:
         numbering = AxisNumbers.of_meta(meta, {k: a.shape[-1] for k, a in arrays.items() if a.ndim})
+    layout = (meta or {}).get("layout")
+    layout = layout if layout in ("steps", "time", "batch") else None
     side = Side(
         document.source,
         arrays,
-        layout=document.layout or _layout_in(meta),
+        layout=document.layout or layout,
         units=units,
         dtypes=document.dtypes,
         settings=meta,
@@ -202,16 +205,3 @@ def _side(document: Document) -> Side:
         not_asked_for=document.other_members,
     )
     return with_trace_names(side)
-
-
-def _layout_in(meta: Mapping[str, object] | None) -> str | None:
-    """The layout in the ``meta`` of a trace, if it is one."""
-    layout = (meta or {}).get("layout")
-    return str(layout) if layout in ("steps", "time", "batch") else None
-
-
-def _as_written(document: Document, name: str) -> Array:
-    """An array as it was before each float32 was written with nine digits; prints stay as is."""
-    array = document.arrays[name]
-    exact = name in document.dtypes and name not in document.units
-    return array.astype(document.dtypes[name]) if exact else array

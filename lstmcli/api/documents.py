@@ -165,7 +165,6 @@ def refuse_unused(
 
 
 def _contents(document: Document) -> str:
-    """The arrays of a document with their shapes; of many, the first and how many more."""
     words = [f"{name} {array.shape}" for name, array in document.arrays.items()]
     return listed(words, MAX_LISTED) or "no array"
 
@@ -226,8 +225,11 @@ def input_names(document: Document) -> list[str]:
     ]
 
 
-def inputs_of(document: Document) -> Array:
-    """The inputs that a file contains: by their name, or the single array."""
+def inputs_of(document: Document, others: Sequence[Document] = ()) -> Array:
+    """The inputs that a file contains: by their name, or the single array.
+
+    UserError if they are weights; the single one of the ``others`` may be the inputs.
+    """
     names = input_names(document) or [
         name for name in document.arrays if not _goes_with_inputs(name)
     ]
@@ -237,10 +239,11 @@ def inputs_of(document: Document) -> Array:
         raise UserError(f"{document.source} has no array of numbers; inputs are (steps, inputs).")
     shown = ", ".join(name or "an array without a name" for name in names)
     named = next(filter(None, names), "")  # of several, one at most has no name
-    if recognise({name: array.shape for name, array in document.arrays.items()}):
+    if _is_recognised(document):
+        other = INPUTS if len(others) != 1 or _is_recognised(others[0]) else others[0].source
         raise UserError(
-            f"{document.source} contains weights ({shown}), which come before the inputs:",
-            try_=[Try(call="run", weights=[document.source], others=[INPUTS])],
+            f"{document.source} contains weights ({listed(names, 4)}); these come before inputs:",
+            try_=[Try(call="run", weights=[document.source], others=[other])],
         )
     lines = [
         f"{document.source} contains {shown}; select the inputs with {document.source}:{named}, "
@@ -249,6 +252,10 @@ def inputs_of(document: Document) -> Array:
     if {"h", "final_h"} & {*names}:
         lines.append("  It contains results of a run, which explain and diff compare.")
     raise UserError(*lines)
+
+
+def _is_recognised(document: Document) -> bool:
+    return bool(recognise({name: array.shape for name, array in document.arrays.items()}))
 
 
 def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:
@@ -307,7 +314,6 @@ def read_state(document: Document) -> dict[str, Array]:
 
 
 def _refuse_selected(document: Document) -> None:
-    """Refuse a trace that contains no last step of its run, or only some units."""
     from lstmcli.core.model.axis_numbers import parse_indices  # of parts of a run
 
     meta = document.attributes.get("meta")

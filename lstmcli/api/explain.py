@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.model.arrays import ArrayLike
+from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.model import (
     MAX_LENGTHS_SHOWN,
     Model,
@@ -51,14 +51,17 @@ __all__ = ["Explanation", "Progress", "explain"]
 NEARER = 10.0  # times as near as the weights as loaded: then that run is looked into
 WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
 LENGTHS_FILE = "lengths.npy"  # of more sequences than are typed
-TENSORS = (
-    "kernel", "recurrent_kernel", "bias", "peephole", "projection", "projection_bias",
-    "norm_scale", "norm_shift", "state_scale", "state_shift",
-)  # fmt: skip
+TENSORS = {
+    "kernel": ("ifgo", "unit", "column"), "recurrent_kernel": ("ifgo", "unit", "column"),
+    "bias": ("ifgo", "unit"), "peephole": ("ifo", "unit"),
+    "projection": ("output", "unit"), "projection_bias": ("output",),
+    "norm_scale": ("ifgo", "unit"), "norm_shift": ("ifgo", "unit"),
+    "state_scale": ("unit",), "state_shift": ("unit",),
+}  # fmt: skip
+"""The tensors of a cell, and the name of each axis, or its gates."""
 
 
 def _short(explanation: Explanation) -> str:
-    """``<Explanation found: forget_bias 0.0, not 1.0>``."""
     changes = ", ".join(
         f"{c.setting} {c.found}" + f", not {c.assumed}" * (c.edit is None)
         for c in explanation.changes
@@ -123,7 +126,7 @@ def explain(
         takes = "a function of the share done and of what is tried"
         raise UserError(f"explain: progress is {type_of(progress)}; it takes {takes}.")
     asked = asked_of(weights, inputs, expected, options, settings)
-    return explained(asked, work, Progress(progress))
+    return explained(asked, work, progress or quiet)
 
 
 class Request(NamedTuple):
@@ -153,11 +156,15 @@ def asked_of(
     settings: Mapping[str, Any],
 ) -> Request:
     """The files read."""
-    given = checked(settings, "explain")
-    several, max_bytes = each_of(weights), None
+    given: Mapping[str, Any] = checked(settings, "explain")
+    several: Sequence[Any] = each_of(weights)
+    max_bytes = None
     if isinstance(weights, Model):
         refuse_settings(weights, given, "explain")
-        several, given, max_bytes = _loaded_from(weights)
+        if weights.loaded_from is None:
+            takes = "it takes a model that load made, or what load takes"
+            raise UserError(f"explain reads weights under other settings: {takes}.")
+        several, given, max_bytes = weights.loaded_from
     only_one_stdin(*several, inputs, *options, expected)
     with raised_to(max_bytes):
         job = read_job(several, inputs, given, options, where="explain", settle=True).drained()
@@ -185,23 +192,10 @@ PLACEHOLDERS = {"initial_state": "STATE", "mask": "MASK"}  # of values that are 
 
 
 def _typed(value: Any, otherwise: str) -> str:
-    """A path as a word of a command; ``otherwise`` for other values."""
     return file_argument(os.fspath(value)) if is_path(value) else otherwise
 
 
-def _loaded_from(model: Model) -> tuple[list[Any], dict[str, Any], int | None]:
-    """Return what a model was loaded from: the weights, the settings and the limit of bytes."""
-    if model.loaded_from is None:
-        raise UserError(
-            "explain reads weights under other settings: it takes a model that load made, or what "
-            "load takes."
-        )
-    weights, settings, max_bytes = model.loaded_from
-    return [*weights], dict(settings), max_bytes
-
-
 def _refuse_changed(model: Model, again: Model) -> None:
-    """Refuse a model that is not what its weights are now."""
     conventions = [[cell.convention for _, cell in one.cells] for one in (model, again)]
     if conventions[0] == conventions[1] and same_weights(model.layers, again.layers):
         return
@@ -283,31 +277,29 @@ def _writing(
 def question_of(job: Job, side: Side) -> Question:
     """Which configuration of a job's weights gives a side."""
     assert job.reread is not None
-    inputs = cast(Any, job.inputs)  # its arrays, from files
-    return Question(
-        read=job.reread, x=np.asarray(inputs.x), side=side, layout=inputs.layout,
-        initial_state=inputs.initial_state, lengths=inputs.lengths, mask=inputs.mask,
-        inputs=inputs.name, undecided=job.undecided,
-    )  # fmt: skip
+    return Question(job.reread, job.inputs, side, job.undecided)
 
 
 def _refuse_not_finite(job: Job) -> None:
-    """Refuse NaN and infinities in weights, states, and inputs at a valid step: runs give NaN."""
     weights = " + ".join(job.model.sources) or "weights"
-    arrays = {
-        f"{weights}: the {tensor.replace('_', ' ')} of {name}": array
+    arrays: dict[str, tuple[Array, Sequence[str]]] = {
+        f"{weights}: the {tensor.replace('_', ' ')} of {name}": (array, axes)
         for name, cell in job.model.cells
-        for tensor in TENSORS
+        for tensor, axes in TENSORS.items()
         if (array := getattr(cell, tensor)) is not None
     }
-    arrays |= {f"the initial {name}": state for name, state in job.inputs.initial_state.items()}
+    states = job.inputs.initial_state
+    arrays |= {f"the initial {name}": (np.asarray(h), ()) for name, h in states.items()}
     x = np.asarray(job.inputs.x)
     if not np.isfinite(x).all() and (plan := job.plan()).valid is not None:
         x = np.where(from_time_major(plan.valid[..., None], plan.layout), x, 0)
-    arrays[job.inputs.name] = x
-    for name, array in arrays.items():
+    arrays[job.inputs.name] = x, ()
+    for name, (array, axes) in arrays.items():
         if count := np.count_nonzero(~np.isfinite(array)):
-            first = np.argwhere(~np.isfinite(array))[0].tolist()
+            indices = np.argwhere(~np.isfinite(array))[0].tolist()
+            named = zip(axes, indices, strict=False)  # a state or inputs: by the index alone
+            parts = [f"{a} {n}" if a not in ("ifgo", "ifo") else f"gate {a[n]}" for a, n in named]
+            first = ", ".join(parts) or indices
             is_x = array is x
             raise UserError(
                 f"{name} has NaN or infinite values, {count:,} in all and the first at {first}; "
@@ -318,10 +310,7 @@ def _refuse_not_finite(job: Job) -> None:
 
 
 def _at_its_steps(side: Side, job: Job) -> Side:
-    """EXPECTED at the steps of the run that its file contains; the others are left out.
-
-    UserError if it has a part of the batch or of the units.
-    """
+    """EXPECTED at its steps of the run; UserError for a part of the batch or of the units."""
     if selected := side.numbering.settings:
         raise UserError(
             f"{side.name} contains {side.numbering.description} of a run; explain needs all batch "
@@ -335,10 +324,7 @@ def _at_its_steps(side: Side, job: Job) -> Side:
 
 
 def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[str, Any]]:
-    """The run whose arithmetic is worth looking at, with the settings that it changes.
-
-    That of the weights as loaded, or by changes that come much nearer, or that are found.
-    """
+    """The run as loaded, or one that is much nearer or found, and the settings it changes."""
     loaded = explanation.measured
     if explanation.verdict == "not_finite":
         found = {k: v for one in explanation.changes for k, v in one.settings.items()}
@@ -360,7 +346,7 @@ def _lies_alike(model: Model, explanation: Explanation) -> bool:
     if location.state:
         return len(model.cells) == 1 and not model.backward
     is_named = one.arrays == (one.name,) or len(one.arrays) == len(model.layers[-1]) > 1
-    return is_named and at.order == "C" and not at.exchanged and at.units.is_all and not one.units
+    return is_named and at.order == "C" and not at.exchanged and at.units.is_all
 
 
 def _next(
@@ -383,7 +369,6 @@ def _next(
 
 
 def _settings(explanation: Explanation, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that `load` takes, with the layer and the dtype: the search runs in float64."""
     settings = {**explanation.settings, **{k: given[k] for k in ("layer", "dtype") if k in given}}
     if _is_rounded_in_part(explanation):
         settings.pop("dtype", None)
@@ -397,7 +382,6 @@ def _is_rounded_in_part(explanation: Explanation) -> bool:
 
 
 def _wider_dtype(explanation: Explanation) -> dict[str, Any]:
-    """The dtype of the run that gives EXPECTED, where that of the weights does not."""
     is_needed = any(one.code == "needs_float64" for one in explanation.remarks)
     return {"dtype": "float64"} if is_needed else {}
 
@@ -408,7 +392,6 @@ def _command(
     settings: Mapping[str, Any],
     given: Mapping[str, Any],
 ) -> str:
-    """The command line that gives EXPECTED; empty if none does."""
     if _is_rounded_in_part(explanation):
         return ""
     changed = {k: v for c in explanation.changes for k, v in c.settings.items()}

@@ -10,13 +10,12 @@ import numpy as np
 from lstmcli.api.explain import Request, asked_of, explained
 from lstmcli.api.job import InputOptions, Job, read_job
 from lstmcli.api.load import EDITS, checked
-from lstmcli.api.values import Path
 from lstmcli.core.diff.metrics import Position
 from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.explanation import Explanation
+from lstmcli.core.explain.locations import run_shapes
 from lstmcli.core.explain.observation import SINGLE, Expected
-from lstmcli.core.explain.shapes import run_shapes
 from lstmcli.core.explain.verify import compared
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_in_memory
@@ -48,16 +47,13 @@ def explain_with_runs(
     *,
     thorough: bool = False,
     progress: Progress = quiet,
-    initial_state: Path | None = None,
-    lengths: Path | None = None,
-    mask: Path | None = None,
     **settings: Any,
 ) -> tuple[Explanation, ExpectedOnRuns | None]:
     """Explain files; for ``numbers``, also run the first batch items, with this many together.
 
     EXPECTED is empty if it lies nowhere on a run.
     """
-    options = InputOptions(initial_state, lengths, mask)
+    options, settings = InputOptions.split(settings)
     asked = asked_of(weights, inputs, expected, options, settings)
     work = WorkDone(Budget.THOROUGH if thorough else 1)
     explanation = explained(asked, work, progress)
@@ -123,9 +119,8 @@ def _changed(job: Job, explanation: Explanation) -> Job:
 
 
 def _by_cell(plan: Plan, items: Indices) -> dict[str, Array]:
-    """The arrays of a run of these batch items: (T, B, K), and last states (B, K)."""
     arrays = run_in_memory(plan)
     _, cells = next(run_shapes("h", plan.model, plan.layout, (plan.steps, plan.batch)))
-    if cells != ("h",):  # each of these cells has its own
+    if cells != ("h",):  # each of these cells has one
         del arrays["h"]
     return {name: one[..., : len(items), :] for name, one in arrays.items()}

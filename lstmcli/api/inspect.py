@@ -73,7 +73,6 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
 def _chosen(
     found: Sequence[RecognisedLstm], layer: str | None, tensors: Mapping[str, Array], source: str
 ) -> list[int]:
-    """The indices of the LSTMs to show; those whose convention is undecided are shown too."""
     if layer is None:
         return list(range(len(found)))
     settled = [replace(one, rivals=[]) for one in found]
@@ -86,7 +85,6 @@ def _model_of(
     tensors: Mapping[str, Array],
     settings: Mapping[str, Any],
 ) -> Model | UserError:
-    """The model of one LSTM, read from its tensors only; or the reason why it cannot be loaded."""
     try:
         return load.load_one(found, tensors, documents, settings)
     except UserError as error:

@@ -57,6 +57,12 @@ class InputOptions(NamedTuple):
     lengths: ArrayLike | Path | None = None
     mask: ArrayLike | Path | None = None
 
+    @classmethod
+    def split(cls, given: Mapping[str, Any]) -> tuple[InputOptions, dict[str, Any]]:
+        """The options among keywords, and the others, which are settings."""
+        settings = dict(given)
+        return cls(*(settings.pop(name, None) for name in cls._fields)), settings
+
     def padding(self, holder: Document | None = None) -> tuple[Array | None, Array | None]:
         """The lengths and the mask as given; if neither is, those in the file of the inputs."""
         holder = holder if self.lengths is None and self.mask is None else None
@@ -164,7 +170,7 @@ def read_job(
     only_one_stdin(*several, x, *options)
     documents = [document_of(one, where) for one in several]
     if x is not None:
-        array, stream, name, holder = _given_inputs(x, name)
+        array, stream, name, holder = _given_inputs(x, name, documents)
     else:
         array, name, holder = _inputs_within(several, documents, needed=inputs_needed)
         stream = None
@@ -180,16 +186,14 @@ def read_job(
     def read_again(further: Mapping[str, Any]) -> Model:
         return load_model(documents, {**settings, **undecided, **further})
 
-    def read_without_padding(further: Mapping[str, Any]) -> Model:
-        return without_padding(read_again(further))
-
     if isinstance(weights, Model):
         model = _with_edits(weights, settings.get(EDITS, ()))
     else:
         reread, model = read_again, _read(read_again, undecided, settle)
     options.refuse_idle(model, holder)
     if any(one is not None for one in (*padding, options.mask)):
-        model, reread = without_padding(model), reread and read_without_padding
+        model = without_padding(model)
+        reread = reread and (lambda further: without_padding(read_again(further)))
     holders = [*documents, *([holder] if holder else [])]
     state, state_from, names = _initial_state(options.initial_state, holders, where)
     if names and not names[0].startswith(STATE) and "initial_state" not in model.given:
@@ -207,7 +211,6 @@ def read_job(
 
 
 def _with_edits(model: Model, edits: Sequence[Edit]) -> Model:
-    """A loaded model with further edits; UserError for one of stored tensors, which it lacks."""
     for edit in edits_in(TENSORS, edits):
         raise UserError(
             "a loaded model has no stored tensors, which this edit changes; give it to load().",
@@ -217,7 +220,6 @@ def _with_edits(model: Model, edits: Sequence[Edit]) -> Model:
 
 
 def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
-    """The job with a remark on each setting that these inputs leave without an effect."""
     inputs, model = job.inputs, job.model
     masked = inputs.is_padded or settings.get("lengths") == "ignored"
     started = bool(inputs.initial_state) or not inputs.name  # without inputs, one is drawn
@@ -252,9 +254,8 @@ def with_padding(job: Job) -> Job:
 
 
 def _given_inputs(
-    x: Any, name: str
+    x: Any, name: str, weights: Sequence[Document]
 ) -> tuple[SliceableArray, StepStream | None, str, Document | None]:
-    """The inputs, or a stream of them, what messages call them, and the document with them."""
     if not is_path(x):
         return numbers_of(x, name), None, name, None
     named = Named.parse(os.fspath(x))
@@ -263,7 +264,7 @@ def _given_inputs(
     if not isinstance(source, Document):
         return np.empty(0), source, STDIN, None
     refuse_gaps(source)
-    return inputs_of(source), None, source.source, source
+    return inputs_of(source, weights), None, source.source, source
 
 
 def _inputs_within(
@@ -287,7 +288,6 @@ def _inputs_within(
 def _initial_state(
     given: Mapping[str, ArrayLike] | Path | None, documents: Sequence[Document], where: str
 ) -> tuple[dict[str, Array], str, Sequence[str]]:
-    """h and c as given, or from the documents; then their source and names too."""
     if given is not None:
         return state_of(given, where), "", ()
     for document in reversed(documents):
@@ -298,7 +298,6 @@ def _initial_state(
 
 
 def _lengths(given: ArrayLike | Path | None, holder: Document | None) -> Array | None:
-    """Lengths as ``N,N,...``, from a file, as values, or from the file of the inputs."""
     if isinstance(given, str) and re.fullmatch(r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", given):
         return np.array([int(n) for n in given.split(",")])
     if isinstance(given, str) and ("," in given or given.strip().isdecimal()):
@@ -312,7 +311,6 @@ def _lengths(given: ArrayLike | Path | None, holder: Document | None) -> Array |
 def _with_inputs(
     name: str, given: ArrayLike | Path | None, holder: Document | None
 ) -> Array | None:
-    """An array from a file, as values, or from the member of that name in the inputs' file."""
     if given is None:
         return None if holder is None else holder.arrays.get(name)
     if not is_path(given):

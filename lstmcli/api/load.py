@@ -125,7 +125,7 @@ def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) 
     plain = {k.removeprefix(OF_MODEL): v for k, v in settings.items()}
     settings = plain if layout is None else {**plain, "layout": layout}
     read: dict[str, Callable[[Any], Any]] = {
-        "layer": _layers,
+        "layer": lambda v: ",".join(map(str, v)) if isinstance(v, list | tuple) else v,
         EDITS: lambda given: edits_of(given, where),
     }
     return {k: read[k](v) if k in read else read_setting(k, v, where) for k, v in settings.items()}
@@ -141,11 +141,6 @@ def edits_of(given: Any, where: str) -> tuple[Edit, ...]:
         if any((edit.name, edit.cell) == (other.name, other.cell) for other in edits[:n]):
             raise UserError(f"{where}: the edit {edit.name} is given twice; give it once.")
     return edits
-
-
-def _layers(layer: Any) -> Any:
-    """A layer, or several in a list, which the option has in one text: ``0,1``."""
-    return ",".join(map(str, layer)) if isinstance(layer, list | tuple) else layer
 
 
 # ---- the model
@@ -215,8 +210,6 @@ def load_model(
 
 @dataclass
 class _LayerList:
-    """The layers of LSTMs that run in turn, with what was assumed of them."""
-
     tensors: Mapping[str, Array]
     given: Mapping[str, Any]
     source: str
@@ -296,7 +289,6 @@ class _LayerList:
 def _metadata(
     documents: Sequence[Document], found: RecognisedLstm, index: CellIndex
 ) -> MetadataSettings:
-    """Return what files specify of a cell of an LSTM; the mistakes of each under its name."""
     per_file = []
     for document in documents:
         try:
@@ -310,7 +302,6 @@ def _metadata(
 def _goes_into(
     document: Document, chosen: Sequence[RecognisedLstm], tensors: Mapping[str, Array]
 ) -> bool:
-    """Tell whether a tensor or a setting of a document goes into the model of the chosen LSTMs."""
     if document.in_turn and len(chosen) > 1:
         return True
     if any(name in SETTINGS or name == "layer" for name in document.attributes):
@@ -396,7 +387,6 @@ def _choose(
     settings: Mapping[str, Any],
     source: str,
 ) -> tuple[list[RecognisedLstm], list[str]]:
-    """The LSTMs to run one after the other, and remarks on the files and the choice."""
     remarks = [remark for document in documents for remark in document.remarks]
     chain = run_in_turn(found, documents)
     if layer is None and chain and len(chain) == len(found):

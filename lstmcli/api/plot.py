@@ -13,7 +13,6 @@ from lstmcli.api.diff import side_of, with_layouts
 from lstmcli.api.documents import STATE, Named, only_one_stdin, with_array_name
 from lstmcli.api.job import InputOptions, Job, read_job, split_paths
 from lstmcli.api.load import checked
-from lstmcli.api.values import Path
 from lstmcli.core.diff.array_name import FINALS, SEQUENCE, STEP_ORDER, ArrayName
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.metrics import Position
@@ -21,13 +20,12 @@ from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, joined, sequence, s
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import needed_steps, run_selected
-from lstmcli.core.model.arrays import Array, ArrayLike
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import counts_from_0
-from lstmcli.core.model.model import names_in_cell, similar_cell
+from lstmcli.core.model.model import names_in_cell, refuse_unknown_cell
 from lstmcli.core.model.selection import (
     Choice,
     Indices,
-    SelectedIndices,
     Selection,
     Sizes,
     split_z,
@@ -48,8 +46,7 @@ StepsAndItems = tuple[Indices | None, Indices | None]
 class Drawable(NamedTuple):
     """Arrays to draw, and their sources.
 
-    Of a run only the requested steps are stored, and of its batch one sequence: its arrays are
-    views that repeat it in every row.
+    Of a run only the requested steps and sequences are stored.
     """
 
     arrays: Mapping[str, Array]  # (T, B, H) each
@@ -102,11 +99,7 @@ class Drawable(NamedTuple):
         prefix = ""
         if cell is not None:
             cells = self.cells or [SINGLE_CELL]
-            if cell not in cells:
-                near = similar_cell(cell, cells)
-                raise UserError(
-                    f"unknown cell; choose from {', '.join(cells)}.{near}", about={"cell": cell}
-                )
+            refuse_unknown_cell(cell, cells)
             prefix = f"{cell}." if self.cells else ""
             if names is not None:
                 names = [prefix + name for name in names_in_cell(names, cell)]
@@ -135,7 +128,6 @@ class Drawable(NamedTuple):
 
 
 def _is_named(key: str, name: str) -> bool:
-    """Return whether a name is an array's, its cell's, or that of all four parts of its z."""
     cell, dot, base = key.rpartition(".")
     full = base.rpartition("_")[0] or base  # z of z_i
     return name in (key, cell, base, full, f"{cell}{dot}{full}")
@@ -150,9 +142,6 @@ def plot(
     units: str | None = None,
     batch: int | None = None,
     numbers: int | None = None,
-    initial_state: Mapping[str, ArrayLike] | Path | None = None,
-    lengths: ArrayLike | Path | None = None,
-    mask: ArrayLike | Path | None = None,
     **settings: Any,
 ) -> Drawable:
     """The arrays to draw of some paths: TRACE, two results A B, or WEIGHTS... INPUTS as for `run`.
@@ -162,13 +151,14 @@ def plot(
     those chosen. With ``numbers`` it keeps the first batch items, as many as have this many numbers
     together, and they are the ``items``, unless ``batch`` is given.
     """
-    options = InputOptions(initial_state, lengths, mask)
+    options, settings = InputOptions.split(settings)
     selection = Selection.parse(steps, None, units)
     of_run = (None if numbers and batch is None else batch or 0), selection.steps, numbers or 0
     found = _read(paths, checked(settings, "plot"), only, of_run, options)
     first = found.first.batch if found.first else None  # the sequence where results first differ
     items = next((items for _, items in found.numbering.values() if items is not None), None)
-    item = batch if batch is not None else first or (0 if items is None else items[0])
+    given = batch if found.plan is None else None
+    item = first or (0 if items is None else items[0]) if given is None else given
     drawn = found.chosen(only, cell)
     hidden = found.cells if only is None and cell is None and "h" in found.arrays else []
     cuts = selection.cuts(found.sizes)
@@ -181,7 +171,6 @@ def plot(
 
 
 def _at_most(numbers: int, each: int) -> int:
-    """How many sequences have this many numbers together, of ``each``; at least one."""
     return max(1, numbers // max(each, 1))
 
 
@@ -192,7 +181,6 @@ def _read(
     of_run: tuple[int | None, Choice | None, int],
     options: InputOptions,
 ) -> Drawable:
-    """All arrays that there are to draw; ``of_run`` is what is kept of a run, see `_of_run`."""
     only_one_stdin(*paths, *options)
     is_run = bool(set(settings) - {"layout"}) or any(options)
     may_be_result = len(paths) < 3 and not is_run
@@ -217,7 +205,6 @@ def _read(
 def _of_results(
     first: Side, paths: Sequence[str], settings: Mapping[str, Any], is_run: bool
 ) -> Drawable:
-    """One file of results, or the difference of two."""
     if len(paths) > 2:
         raise UserError(f"{paths[0]} contains results; plot takes one such file, or two.")
     if is_run:
@@ -247,7 +234,6 @@ def _contents(side: Side) -> str:
 
 
 def _refuse_unknown(side: Side, path: str) -> None:
-    """Refuse a single file whose arrays have names of neither results nor weights."""
     names = [*side.arrays]
     if len(names) > 1 and not any(map(WEIGHT.search, names)) and not recognise(_shapes(side)):
         raise UserError(
@@ -258,7 +244,6 @@ def _refuse_unknown(side: Side, path: str) -> None:
 
 
 def _is_result(side: Side) -> bool:
-    """Return whether a file contains results of a run; an initial state is none."""
     names = [name for name in side.arrays if not name.startswith(STATE)]
     bases = {name.rpartition(".")[2] for name in names}
     return UNNAMED in bases or bool(bases & {*STEP_ORDER, *FINALS})
@@ -267,37 +252,22 @@ def _is_result(side: Side) -> bool:
 def _of_run(
     job: Job, keep: Sequence[str], item: int | None, steps: Choice | None, numbers: int
 ) -> Drawable:
-    """A run of which some steps are kept and a batch item; for None the first, by ``numbers``."""
     job = job.drained()
     plan = job.plan(keep)
-    name, kept = job.inputs.name, None if steps is None else steps.among(plan.steps)
-    if item is not None:
-        arrays = split_z(_of_item(plan, item, steps))
-        numbering = {} if kept is None else dict.fromkeys(arrays, (kept, None))
-        return Drawable(arrays, (name,), plan, numbering=numbering)
     selected = plan.select(Selection(steps))
-    each = len(selected.steps) * sum(map(len, selected.columns.values()))
-    items = range(min(_at_most(numbers, each), plan.batch))
-    arrays = split_z(_arrays_of(plan, replace(selected, batch=items), steps))
-    of_batch = None if len(items) == plan.batch else items
-    return Drawable(arrays, (name,), plan, numbering=dict.fromkeys(arrays, (kept, of_batch)))
-
-
-def _of_item(plan: Plan, item: int, steps: Choice | None) -> dict[str, Array]:
-    """The arrays of a run with one sequence repeated for all; the first where there is none."""
-    item = item % plan.batch if -plan.batch <= item < plan.batch else 0
-    arrays = _arrays_of(plan, replace(plan.select(Selection(steps)), batch=[item]), steps)
-    return {k: np.broadcast_to(a, (len(a), plan.batch, a.shape[2])) for k, a in arrays.items()}
-
-
-def _arrays_of(plan: Plan, selected: SelectedIndices, steps: Choice | None) -> dict[str, Array]:
-    """The arrays (T, B, K) of what is selected of a run.
-
-    An h with an axis of directions is left out: that of each cell is there.
-    """
-    trace, _ = run_selected(needed_steps(plan, steps), selected)
+    if item is None:
+        each = len(selected.steps) * sum(map(len, selected.columns.values()))
+        items: Indices = range(min(_at_most(numbers, each), plan.batch))
+    else:
+        items = Choice("batch", "batch item", str(item), None, (item,)).among(plan.batch)
+    trace, _ = run_selected(needed_steps(plan, steps), replace(selected, batch=items))
     arrays = {name: trace.time_major(name) for name in trace.arrays}
-    return {name: array for name, array in arrays.items() if array.ndim == 3}
+    # an h with an axis of directions is left out: that of each cell is there
+    arrays = split_z({name: array for name, array in arrays.items() if array.ndim == 3})
+    kept = None if steps is None else selected.steps
+    numbers_of = kept, None if len(items) == plan.batch else items
+    numbering = dict.fromkeys(arrays, numbers_of)
+    return Drawable(arrays, (job.inputs.name,), plan, numbering=numbering)
 
 
 def _of_side(side: Side) -> Drawable:
@@ -326,7 +296,6 @@ def _of_side(side: Side) -> Drawable:
 
 
 def _numbers_of_part(known: Indices | None, size: int, said: bool) -> Indices | None:
-    """Original indices along an axis; None if the axis is complete."""
     if known is None or len(known) != size or (counts_from_0(known) and not said):
         return None
     return known

@@ -37,7 +37,7 @@ from lstmcli.core.forward.run import (
     runs_forward,
 )
 from lstmcli.core.model.arrays import ArrayLike, describe_not_finite
-from lstmcli.core.model.model import Model, State, Trace, similar_cell
+from lstmcli.core.model.model import Model, State, Trace, refuse_unknown_cell
 from lstmcli.core.model.selection import Indices, SelectedIndices, Selection, cut_trace, is_named
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import Try, UserError
@@ -172,7 +172,6 @@ class Run:
         return self.job.plan(kept_for(names) or ["h"])
 
     def _select(self, names: Sequence[str]) -> SelectedIndices:
-        """The indices of the steps, batch items and units that are selected of these members."""
         plan = self._plan_of(names)
         refuse_absent_cells(names, plan.shapes)
         return plan.select(self.selection, names)
@@ -255,7 +254,6 @@ class Run:
         stopped: Callable[[Stop], AbstractContextManager[None]],
         meter: Meter | None,
     ) -> Ended:
-        """Write steps as they are computed; a signal ends a stream to stdout between two steps."""
         from lstmcli.api.stream import Stop, stream_steps  # most runs are in memory
 
         file, stop = self.outputs.file, Stop()
@@ -298,16 +296,13 @@ def start(
     *,
     engine: str | None = None,
     in_steps: bool = True,
-    initial_state: Mapping[str, ArrayLike] | Path | None = None,
-    lengths: ArrayLike | Path | None = None,
-    mask: ArrayLike | Path | None = None,
     **settings: Any,
 ) -> Run:
     """Read and check a run, of which a table of ``show`` or the ``outputs`` are asked for.
 
     ``in_steps``: results may be written as they are computed, if a format and a model allow it.
     """
-    options = InputOptions(initial_state, lengths, mask)
+    options, settings = InputOptions.split(settings)
     job = read_job(weights, x, checked(settings, "run"), options, where="run")
     remarks = [*job.model.remarks]
     if outputs.save_state and job.model.backward:
@@ -341,13 +336,9 @@ def start(
 def _of_model(
     model: Model, outputs: Outputs, show: tuple[str, ...]
 ) -> tuple[Outputs, tuple[str, ...]]:
-    """The names for a model: arrays of the cell that is asked for have its name."""
     cells = [name for name, _ in model.cells]
-    if outputs.cell is not None and outputs.cell not in cells:
-        near = similar_cell(outputs.cell, cells)
-        raise UserError(
-            f"unknown cell; choose from {', '.join(cells)}.{near}", about={"cell": outputs.cell}
-        )
+    if outputs.cell is not None:
+        refuse_unknown_cell(outputs.cell, cells)
     if len(cells) > 1:
         return outputs, tuple(f"{outputs.cell}.{n}" if outputs.cell else n for n in show)
     prefix = f"{cells[0]}."  # which arrays of a single cell go without
@@ -357,7 +348,6 @@ def _of_model(
 
 
 def _can_stream(job: Job) -> bool:
-    """Return whether each step of the results is final once it is computed."""
     masked, masking = job.inputs.is_padded, job.model.masking
     if job.stream and (masked or masking):
         of_file = " (the weights' file has lengths)" * bool(job.model.lengths)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import State, Trace, names_in_cell
 from lstmcli.core.model.selection import (
+    Indices,
     SelectedIndices,
     contiguous_ranges,
     cut_final_state,
@@ -24,6 +25,9 @@ from lstmcli.core.model.selection import (
 )
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import FORMATS, SEVERAL_ARRAYS, format_of, has_known_suffix, suffix_of
+
+if TYPE_CHECKING:
+    from lstmcli.formats.text.number_text import StepWriter
 
 __all__ = [
     "BINARY", "BY_STEP", "FINAL", "FORMATS", "SEVERAL_ARRAYS", "Outputs", "are_large",
@@ -36,7 +40,7 @@ FINAL = ("final_h", "final_c")
 ONLY_H = ("npy", "text")  # formats of a single array
 BY_STEP = ("jsonl", "csv", "tsv")  # formats written a step at a time
 BINARY = ("npy", "npz")  # formats whose large results are written piece by piece
-BLOCK = 256  # steps of a trace that are formatted at a time
+BLOCK = 256  # steps computed or formatted at a time: enough to be quick, little memory
 PIECES_FROM = 64 << 20  # bytes of results from which they are written as they are computed
 
 
@@ -99,7 +103,7 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
             text = f"{format} stores h only; .npz and .json store every array."
             raise UserError(text, about={"only": ",".join(only or ())})
         return tuple(only or ("h",))
-    if format in BY_STEP:
+    if format in (*BY_STEP, "table"):
         if wrong := [name for name in only or () if name in FINAL]:
             text = f"{format} stores steps; .npz and .json store {wrong[0]}."
             raise UserError(text, about={"only": wrong[0]})
@@ -205,14 +209,8 @@ def write_trace(
         writer = formats.open_steps(
             stream, format, list(steps), batched, batch=batch, units=units, tidy=tidy
         )
-        at = 0
-        for part in contiguous_ranges(selected.steps if selected else range(trace.steps)):
-            for first in range(part.start, part.stop, BLOCK):
-                size = min(BLOCK, part.stop - first)
-                writer.write(
-                    first, {k: round_to_digits(a[at : at + size], digits) for k, a in steps.items()}
-                )
-                at += size
+        numbers = selected.steps if selected else range(trace.steps)
+        write_steps(writer, numbers, steps, digits)
         return
     if format in ONLY_H:
         formats.write(stream, format, {"h": members[names[0]]}, {"digits": digits})
@@ -221,12 +219,23 @@ def write_trace(
         formats.write(stream, format, rounded, {"meta": _meta(trace.settings, digits)})
 
 
+def write_steps(
+    writer: StepWriter, steps: Indices, arrays: Mapping[str, Array], digits: int | None
+) -> None:
+    """Write arrays (s, ...) of these steps, some at a time."""
+    at = 0
+    for part in contiguous_ranges(steps):
+        for first in range(part.start, part.stop, BLOCK):
+            block = slice(at, at + min(BLOCK, part.stop - first))
+            writer.write(first, {k: round_to_digits(a[block], digits) for k, a in arrays.items()})
+            at = block.stop
+
+
 def _meta(settings: Mapping[str, Any], digits: int | None) -> dict[str, Any]:
     return dict(settings) | ({} if digits is None else {"digits": digits})
 
 
 def _chosen(trace: Trace, names: Sequence[str]) -> dict[str, Array]:
-    """The members of these names; ``f`` is ``layer0.f``, ... of a trace of several cells."""
     members = trace.members()
     chosen: dict[str, Array] = {}
     for name in names:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.job import Job
-from lstmcli.api.save import Outputs, kept_for, refuse_absent_cells
+from lstmcli.api.save import BLOCK, Outputs, kept_for, refuse_absent_cells, write_steps
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import edited_inputs, prepare
@@ -19,17 +19,16 @@ from lstmcli.core.forward.run import PIECE, LayerStack
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.model import State, as_time_major, join_states, split_state
 from lstmcli.core.model.selection import (
+    ENDLESS,
     Selection,
-    contiguous_ranges,
     indices_of,
     is_named,
-    round_to_digits,
+    positions_between,
     take,
 )
 from lstmcli.errors import UserError
 from lstmcli.formats.text.jsonl import StepStream
 
-BLOCK = 256  # steps computed before they are written: enough to be quick, little memory
 READ = 8 << 20  # bytes of inputs in a file that are read at a time
 TOGETHER = 64  # lines that are there already are run together, which changes no bit
 
@@ -68,7 +67,8 @@ def stream_steps(
         return join_states(states, job.model.convention.behaviour.states, "batch"), 0
     refuse_absent_cells(names, plan.shapes)
     waiting = job.stream.waiting if job.stream else lambda: False
-    known_steps = None if job.stream else plan.steps
+    chosen = indices_of(selection.steps, ENDLESS if job.stream else plan.steps)
+    end = None if outputs.needs_final_state else chosen[-1] + 1
     stack = LayerStack.of_plan(plan, meter)
     batched = plan.layout != "steps"
     part = selection._replace(steps=None).within(1, plan.batch, plan.widths(names))  # of a step
@@ -82,25 +82,17 @@ def stream_steps(
         units=part.part_of_columns,
         tidy=outputs.tidy,
     )
-    end = None
-    if selection.steps is not None and not outputs.needs_final_state:
-        end = selection.steps.stop_among(known_steps)
     for x in blocks:
         first = stack.steps
-        if end is not None:
-            x = x[: end - first]
-        arrays = stack.advance(x, plan.keep)
-        for steps in contiguous_ranges(selection.steps_of(first, stack.steps, known_steps)):
-            of_block = slice(steps.start - first, steps.stop - first)
-            picked = {
-                name: round_to_digits(
-                    take(take(arrays[name][of_block], part.batch, 1), units, 2), selection.digits
-                )
-                for name, units in columns.items()
-            }
-            writer.write(
-                steps.start, picked if batched else {k: a[:, 0] for k, a in picked.items()}
-            )
+        arrays = stack.advance(x if end is None else x[: end - first], plan.keep)
+        steps = chosen[positions_between(chosen, first, stack.steps)]
+        places = [step - first for step in steps]
+        picked = {
+            name: take(take(take(arrays[name], places, 0), part.batch, 1), units, 2)
+            for name, units in columns.items()
+        }
+        picked = picked if batched else {name: array[:, 0] for name, array in picked.items()}
+        write_steps(writer, steps, picked, selection.digits)
         if stack.steps == end:
             break
         if not waiting():
@@ -146,7 +138,6 @@ def _until(stop: Stop, blocks: Iterator[Array]) -> Iterator[Array]:
 
 
 def _blocks_of_file(plan: Plan) -> Iterator[Array]:
-    """x (s, B, I) of some steps at a time."""
     x = plan.inputs.x
     step = sum(cell.units for _, cell in plan.model.cells) * 8 * plan.batch  # bytes
     size = max(1, min(BLOCK, PIECE // 4 // step))  # as text it takes several times that

@@ -13,7 +13,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.model import Model
-from lstmcli.core.model.selection import split_names
+from lstmcli.core.model.selection import read_names
 from lstmcli.errors import ARRAYS, UserError, did_you_mean, refuse_unprintable
 from lstmcli.formats import Document
 
@@ -52,7 +52,7 @@ def refuse_no_arrays(weights: Sequence[Any], where: str) -> None:
             continue
         raise UserError(
             f"{where}: item {n} of the list of weights is {type_of(item)}; it has to be an array. "
-            "Leave None out; paths, and several lists, are arguments of their own."
+            "Leave None out; paths, and several lists, are separate arguments."
         )
 
 
@@ -101,19 +101,10 @@ def _detached(value: Any) -> Any:
 
 
 def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
-    """The names that ``only`` gives: several, one, or a text with commas.
-
-    ``where`` begins messages.
-    """
+    """The names that ``only`` gives, one or more; ``where`` begins messages."""
     if only is None:
         return None
-    try:
-        names = split_names(only) if isinstance(only, str) else [*only]
-    except TypeError:
-        names = []
-    if not names or not all(isinstance(name, str) for name in names):
-        raise UserError(f'{where}: only takes names of arrays, such as ("h", "c").')
-    return names
+    return read_names(only, f"{where}: only") or read_names([None], f"{where}: only")
 
 
 def refuse_settings(model: Model, settings: Mapping[str, Any], where: str) -> None:

@@ -10,30 +10,30 @@ from lstmcli.api.check import ALL, NAMES, TIMEOUT, Program, ProgramCheck, check
 from lstmcli.api.job import split_paths
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
+    SEED,
     format_option,
     keywords,
     listed_names,
+    option,
     paths_argument,
     run_options,
     tolerance_options,
 )
-from lstmcli.cli.terminal import (
-    show_result,
-)
+from lstmcli.cli.terminal import show_result
 from lstmcli.errors import UserError
 from lstmcli.views.check import check_sheet, program_sheet
 from lstmcli.views.sheet import Sheet, Width
 
+ENGINES = f"Engines: {', '.join(NAMES)}; all is those that are installed."
+DURATION = click.FloatRange(0, min_open=True)
+
 
 @click.command(cls=Command, is_answer=True, status="0 all agree with lstm, 1 one differs, 2 error")
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
-@click.option("--engine", metavar="NAME,...", show_default=ALL,
-              help=f"Engines: {', '.join(NAMES)}; all is those that are installed.")  # fmt: skip
-@click.option("--program", metavar="COMMAND", help="A program: 'COMMAND {inputs} {outputs}'.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
-              show_default="60", help="With --program: stop it after so long.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), metavar="N", show_default="0",
-              help="Seed of inputs and state, where no inputs are given.")  # fmt: skip
+@option("--engine", "NAME,...", ENGINES, ALL)
+@option("--program", "COMMAND", "A program: 'COMMAND {inputs} {outputs}'.")
+@option("--timeout", "SECONDS", "With --program: stop it after so long.", "60", type=DURATION)
+@option("--seed", "N", "Seed of inputs and state, where no inputs are given.", "0", type=SEED)
 @run_options
 @tolerance_options
 @format_option()

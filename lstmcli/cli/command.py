@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -160,18 +160,9 @@ class Command(click.Command):
             return super().parse_args(ctx, [*words])  # click takes words from its list
         except click.UsageError as error:
             error.ctx = error.ctx or ctx  # whose help is named
-            if isinstance(error, click.MissingParameter):
-                given, _, _ = self.make_parser(ctx).parse_args([*words])
-                required = [p for p in self.params if p.required and p.name not in given]
-                options = [p for p in required if isinstance(p, click.Option)]
-                missing = " ".join(f"{max(p.opts, key=len)} {p.metavar}" for p in options)
-                paths = " ".join(self.collect_usage_pieces(ctx)[1:])
-                text = f"option; add {missing}." if options else f"argument; it takes {paths}."
-                raise click.UsageError(f"missing {text}", ctx) from None
             raise
 
     def _refuse_repeated(self, ctx: click.Context, words: Sequence[str]) -> None:
-        """Refuse an option or a flag that is given twice: it takes one value."""
         given: set[click.Parameter] = set()
         for parameter in self.make_parser(ctx).parse_args(list(words))[2]:
             if not isinstance(parameter, click.Option) or parameter.multiple:
@@ -202,7 +193,6 @@ class Command(click.Command):
             raise Interrupted(CLOSED_PIPE) from None
 
     def _refuse_overwriting(self, ctx: click.Context, stack: ExitStack) -> list[str]:
-        """The files that it writes; refuses to overwrite one that it reads, now or later."""
         outputs, inputs = list(screen().files.values()), list[str]()
         for parameter in self.params:
             value = ctx.params.get(str(parameter.name))
@@ -291,13 +281,11 @@ GROUPS = {
 }  # fmt: skip
 """Each heading, and the parameters below it by their names in Python, in the order of the help."""
 
-_HEADINGS = {name: heading for heading, names in GROUPS.items() for name in names}
+_GROUPED = {name for names in GROUPS.values() for name in names}
 
 
-def grouped(names: Iterable[str]) -> dict[str, list[str]]:
+def grouped(names: Collection[str]) -> dict[str, list[str]]:
     """Parameters by heading, both in the order of `GROUPS`; unknown ones are the last."""
-    order = list(_HEADINGS)
-    groups: dict[str, list[str]] = {heading: [] for heading in GROUPS}
-    for name in sorted(names, key=lambda n: order.index(n) if n in _HEADINGS else len(order)):
-        groups[_HEADINGS.get(name, DISPLAY)].append(name)
+    groups = {heading: [n for n in of if n in names] for heading, of in GROUPS.items()}
+    groups[DISPLAY] += [name for name in names if name not in _GROUPED]
     return {heading: found for heading, found in groups.items() if found}

@@ -8,26 +8,25 @@ import click
 
 from lstmcli.api.convert import convert
 from lstmcli.cli.command import Command, one_of
-from lstmcli.cli.options import format_option, named_settings, setting_options, settings_from
-from lstmcli.cli.terminal import (
-    screen,
-    show_result,
+from lstmcli.cli.options import (
+    format_option,
+    named_settings,
+    option,
+    setting_options,
+    settings_from,
 )
+from lstmcli.cli.terminal import screen, show_result
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.errors import UserError
 from lstmcli.views.convert import conversion_sheet
 
+NAMES = one_of(CONVENTIONS)
+
 
 @click.command(cls=Command, last_is_output=True)
 @click.argument("paths", nargs=-1, required=True, metavar="SRC... DST")
-@click.option(
-    "--to",
-    metavar="NAME",
-    shell_complete=one_of(CONVENTIONS),
-    help="The convention of DST; see conventions.",
-)
-@click.option("--to-set", multiple=True, metavar="NAME=VALUE",
-              help="Settings of DST: forget_bias, gates, rows, ...")  # fmt: skip
+@option("--to", "NAME", "The convention of DST; see conventions.", shell_complete=NAMES)
+@option("--to-set", "NAME=VALUE", "Settings of DST: forget_bias, gates, rows, ...", multiple=True)
 @setting_options
 @format_option()
 def command(

@@ -16,17 +16,16 @@ from lstmcli.cli.options import (
     edit_option,
     format_option,
     keywords,
+    option,
     paths_argument,
     run_options,
 )
-from lstmcli.cli.terminal import (
-    is_typed,
-    screen,
-    show_result,
-)
+from lstmcli.cli.terminal import is_typed, screen, show_result
 from lstmcli.errors import UserError
 from lstmcli.views.derive import Detail, derivation_sheet, reference_verdict
 from lstmcli.views.header import header_sheet
+
+GATE = click.Choice(["i", "f", "g", "o"])
 
 
 @click.command(
@@ -35,38 +34,13 @@ from lstmcli.views.header import header_sheet
     status="0 shown, and FILE agrees, 1 FILE differs, 2 error",
 )
 @paths_argument("weights", "WEIGHTS... INPUTS")
-@click.option(
-    "--steps",
-    "step",
-    type=int,
-    required=True,
-    metavar="N",
-    help="The step, from 0; -1: the last.",
-)
-@click.option(
-    "--units",
-    "unit",
-    type=int,
-    required=True,
-    metavar="N",
-    help="The unit, from 0; -1: the last.",
-)
-@click.option(
-    "--gate",
-    type=click.Choice(list("ifgo")),
-    show_default="all four",
-    help="One gate, term by term.",
-)
-@click.option("--batch", type=int, default=0, metavar="N", help="The sequence of the batch.")
+@option("--steps step", "N", "The step, from 0; -1: the last.", type=int, required=True)
+@option("--units unit", "N", "The unit, from 0; -1: the last.", type=int, required=True)
+@click.option("--gate", type=GATE, show_default="all four", help="One gate, term by term.")
+@option("--batch", "N", "The sequence of the batch.", type=int, default=0)
 @cell_option("Which")
-@click.option("--against", metavar="FILE",
-              help="Reference values to show next to those of the run.")  # fmt: skip
-@click.option(
-    "--terms",
-    default="20",
-    metavar="N|all",
-    help="How many of the largest terms to show.",
-)
+@option("--against", "FILE", "Reference values to show next to those of the run.")
+@option("--terms", "N|all", "How many of the largest terms to show.", default="20")
 @digits_option("all")
 @run_options
 @edit_option

@@ -7,6 +7,7 @@ import click
 from lstmcli.api.diff import diff
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
+    flag,
     format_option,
     limit_options,
     listed_names,
@@ -14,10 +15,11 @@ from lstmcli.cli.options import (
     selection_options,
     tolerance_options,
 )
-from lstmcli.cli.terminal import (
-    show_result,
-)
+from lstmcli.cli.terminal import show_result
 from lstmcli.views.diff import difference_sheet
+
+LAYOUT = click.Choice(["batch", "time"])
+UNKNOWN_LAYOUT = "Layout of a side whose file has none."
 
 
 @click.command(
@@ -26,15 +28,10 @@ from lstmcli.views.diff import difference_sheet
 @click.argument("a")
 @click.argument("b")
 @tolerance_options
-@click.option("--equal-nan", is_flag=True, help="NaN equals NaN.")
-@click.option("--padding", is_flag=True, help="Compare padded steps of runs with lengths too.")
-@click.option("--per-step", is_flag=True, help="Show the error of each step.")
-@click.option(
-    "--layout",
-    type=click.Choice(["batch", "time"]),
-    show_default="time",
-    help="Layout of a side whose file has none.",
-)
+@flag("--equal-nan", "NaN equals NaN.")
+@flag("--padding", "Compare padded steps of runs with lengths too.")
+@flag("--per-step", "Show the error of each step.")
+@click.option("--layout", type=LAYOUT, show_default="time", help=UNKNOWN_LAYOUT)
 @only_option("Arrays to compare.", "those of both")
 @selection_options("compare")
 @limit_options

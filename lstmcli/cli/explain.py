@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from time import perf_counter
 from typing import Any
 
 import click
 
-from lstmcli.api.explain import Progress
 from lstmcli.api.explain_runs import explain_with_runs
 from lstmcli.api.job import split_paths
 from lstmcli.api.save import write_file
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
     edit_option,
+    flag,
     format_option,
     keywords,
     page_option,
@@ -38,8 +39,8 @@ from lstmcli.views.page import MOST_NUMBERS, explain_page
 @edit_option
 @format_option("markdown")
 @page_option("Also write an interactive page, .html.")
-@click.option("--profile", is_flag=True, help="List what was tried, with milliseconds, on stderr.")
-@click.option("--thorough", is_flag=True, help="Search with ten times the budget, for minutes.")
+@flag("--profile", "List what was tried, with milliseconds, on stderr.")
+@flag("--thorough", "Search with ten times the budget, for minutes.")
 def command(
     paths: tuple[str, ...],
     format: str,
@@ -99,27 +100,23 @@ def command(
     return 0 if found.found else 1
 
 
-class _Progress(Progress):
-    """A bar, and how long each pass took."""
+class _Progress:
+    """A bar, and when each thing that was tried began."""
 
     def __init__(self, bar: ProgressBar) -> None:
-        self._bar, self._last = bar, perf_counter()
-        self._passes: list[tuple[str, int, int, float]] = []
+        self._bar = bar
+        self._began: list[tuple[str, float]] = []
 
     def __call__(self, share: float, what: str) -> None:
+        """Advance the bar, and note what is tried from now on."""
+        if what not in [name for name, _ in self._began[-1:]]:
+            self._began.append((what, perf_counter()))
         self._bar.advance(share, what)
 
-    def passed(self, name: str, tried: int, answers: int) -> None:
-        """Note what was tried since the last pass."""
-        now = perf_counter()
-        self._passes.append((name, tried, answers, 1000 * (now - self._last)))
-        self._last = now
-
     def write(self) -> None:
-        """The passes in the order in which they ended."""
-        click.echo(f"{'pass':<16}{'hypotheses':>12}{'answers':>9}{'ms':>9}", err=True)
-        for name, tried, answers, ms in self._passes:
-            click.echo(f"{name:<16}{tried:>12,}{answers:>9}{ms:>9.0f}", err=True)
+        """How long each took."""
+        for (name, began), (_, ended) in pairwise([*self._began, ("", perf_counter())]):
+            click.echo(f"{name:<20}{1000 * (ended - began):>9.0f} ms", err=True)
 
 
 def _incomplete(paths: Sequence[str]) -> UserError:

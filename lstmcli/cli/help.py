@@ -70,7 +70,6 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
 
 
 def _write_settings(formatter: click.HelpFormatter, name: str | None) -> None:
-    """Write all settings, those with an option first, or one and how to give it."""
     with_option = [name for name in SETTINGS if name in (*WITH_OPTION, *FLAGS)]
     if name is not None:
         _refuse_unknown(name, SETTINGS, "setting")
@@ -90,7 +89,6 @@ def _write_settings(formatter: click.HelpFormatter, name: str | None) -> None:
 
 
 def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
-    """Write all edits by family, or what is known of one."""
     from lstmcli.core.model.edits import EDITS, HIDES  # with numpy, which help does without
 
     if name is not None:
@@ -107,7 +105,7 @@ def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
         formatter.write_paragraph()
 
         formatter.write_dl([
-            ("code", kind.line.replace("{}", "VALUE")),
+            ("mistake", kind.line.replace("{}", "VALUE")),
             ("unseen", f"{HIDES[kind.family]}."),
             ("effect", f"{kind.about.shows}."),
             ("done by", f"{kind.about.used_by}."),

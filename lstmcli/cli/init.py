@@ -8,26 +8,26 @@ import click
 
 from lstmcli.api.init import INITIALIZERS, init, write_example
 from lstmcli.cli.command import EXAMPLE, Command
+from lstmcli.cli.options import SEED, option
 from lstmcli.cli.terminal import is_typed, screen, tell, tell_written
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
 
+DRAWN = f"How the kernel is drawn: {', '.join(INITIALIZERS)}."
 NEEDED = ("inputs", "units", "output")
 
 
 @click.command(cls=Command, screen=False, in_groups=False)
-@click.option("--example", metavar="DIR", help="Write only the files of the examples in help.")
-@click.option("--inputs", type=int, metavar="I", help="Input size.")
-@click.option("--units", type=int, metavar="H", help="Hidden size (units).")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, metavar="N",
-              help="Seed of the generator.")  # fmt: skip
-@click.option("--steps", type=int, metavar="T", help="Also generate inputs with this many steps.")
-@click.option("--batch", type=int, default=1, metavar="B", help="Batch size of those inputs.")
-@click.option("--initializer", default="glorot_uniform", metavar="NAME",
-              help=f"How the kernel is drawn: {', '.join(INITIALIZERS)}.")  # fmt: skip
+@option("--example", "DIR", "Write only the files of the examples in help.")
+@option("--inputs", "I", "Input size.", type=int)
+@option("--units", "H", "Hidden size (units).", type=int)
+@option("--seed", "N", "Seed of the generator.", type=SEED, default=0)
+@option("--steps", "T", "Also generate inputs with this many steps.", type=int)
+@option("--batch", "B", "Batch size of those inputs.", type=int, default=1)
+@option("--initializer", "NAME", DRAWN, default="glorot_uniform")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64",
               help="dtype of the tensors.")  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="A .npz or .json file.")
+@option("-o --output", "FILE", "A .npz or .json file.")
 @click.pass_context
 def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
     """Make reproducible weights, and inputs to go with them.

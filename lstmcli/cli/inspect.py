@@ -8,18 +8,21 @@ import click
 
 from lstmcli.api.inspect import inspect_files
 from lstmcli.cli.command import Command
-from lstmcli.cli.options import format_option, paths_argument, setting_options, settings_from
-from lstmcli.cli.terminal import (
-    screen,
-    show_result,
+from lstmcli.cli.options import (
+    flag,
+    format_option,
+    paths_argument,
+    setting_options,
+    settings_from,
 )
+from lstmcli.cli.terminal import screen, show_result
 from lstmcli.views.inspect import inspection_sheet
 
 
 @click.command(cls=Command, of_table=("all_",))
 @paths_argument("file", "FILE...")
 @setting_options
-@click.option("--all", "all_", is_flag=True, help="Every tensor, however many there are.")
+@flag("--all all_", "Every tensor, however many there are.")
 @format_option()
 def command(file: tuple[str, ...], all_: bool, format: str, **options: Any) -> int:
     """Show the tensors and LSTMs in a file, and the configuration of each.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import click
@@ -21,8 +22,24 @@ from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import read_gate_order
 from lstmcli.errors import UserError
 
+SEED = click.IntRange(0, 2**32 - 1)
 MOST_CHOICES = 15  # characters of values in the column of options
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def option(names: str, metavar: str, text: str, shown: str | None = None, **how: Any) -> Decorator:
+    """An option with a value, and its help; ``shown`` is its default in words."""
+    return click.option(*names.split(), metavar=metavar, help=text, show_default=shown, **how)
+
+
+def flag(names: str, text: str) -> Decorator:
+    """An option without a value, and its help."""
+    return click.option(*names.split(), is_flag=True, help=text)
+
+
+def all_of(*options: Decorator) -> Decorator:
+    """Several options; help lists them in an order of its own."""
+    return lambda function: reduce(lambda made, one: one(made), options, function)
 
 
 class FormatChoice(click.Choice[str]):
@@ -46,85 +63,98 @@ def format_option(*further: str) -> Decorator:
 
 def only_option(text: str, default: str) -> Decorator:
     """The option ``--only``: which arrays."""
-    return click.option("--only", metavar="NAME,...", show_default=default, help=text)
+    return option("--only", "NAME,...", text, default)
 
 
 def selection_options(verb: str, steps: str = "all") -> Decorator:
-    """Add ``--steps``, ``--batch`` and ``--units``, and what is done with those chosen."""
-
-    def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        for name, noun, default in (
-            ("--units", "Units", "all"),
-            ("--batch", "Batch items", "all"),
-            ("--steps", "Steps", steps),
-        ):
-            text = f"{noun} to {verb}."
-            function = click.option(name, metavar="A:B", show_default=default, help=text)(function)
-        return function
-
-    return add
+    """``--steps``, ``--batch`` and ``--units``, and what is done with those chosen."""
+    return all_of(
+        option("--steps", "A:B", f"Steps to {verb}.", steps),
+        option("--batch", "A:B", f"Batch items to {verb}.", "all"),
+        option("--units", "A:B", f"Units to {verb}.", "all"),
+    )
 
 
 def cell_option(start: str, default: str | None = None) -> Decorator:
     """The option ``--cell``: one of several; ``start`` begins its help."""
     text = f"{start} layer, in one direction: layer0, layer1_reverse, ..."
-    return click.option("--cell", metavar="NAME", show_default=default, help=text)
+    return option("--cell", "NAME", text, default)
 
 
 def digits_option(default: str, where: str = "") -> Decorator:
     """The option ``--digits``; ``where`` names the outputs."""
-    digits, text = click.IntRange(0, 17), f"Digits after the point{where}."
-    return click.option("--digits", type=digits, metavar="N", show_default=default, help=text)
+    text = f"Digits after the point{where}."
+    return option("--digits", "N", text, default, type=click.IntRange(0, 17))
 
 
-def tolerance_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the tolerances of a comparison."""
-    for option, kind, text in (
-        ("--ulp", click.IntRange(min=0),
-         "Tolerance in ULPs; a value within --rtol and --atol is equal too."),
-        ("--atol", click.FloatRange(min=0), "Absolute tolerance."),
-        ("--rtol", click.FloatRange(min=0), "Tolerance relative to the second value."),
-    ):  # fmt: skip
-        default = None if option == "--ulp" else "by dtype"
-        function = click.option(option, type=kind, metavar="X", help=text, show_default=default)(
-            function
-        )
-    return function
+_SIZE, _COUNT = click.FloatRange(min=0), click.IntRange(min=0)
+_ULPS = "Tolerance in ULPs; a value within --rtol and --atol is equal too."
+
+tolerance_options = all_of(
+    option("--rtol", "X", "Tolerance relative to the second value.", "by dtype", type=_SIZE),
+    option("--atol", "X", "Absolute tolerance.", "by dtype", type=_SIZE),
+    option("--ulp", "X", _ULPS, type=_COUNT),
+)
+"""The tolerances of a comparison."""
 
 
-def limit_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the limits on what is read from files."""
-
-    def allow(context: click.Context, parameter: click.Parameter, size: int | None) -> None:
-        if size is not None:
-            allow_bytes(size)
-
-    return click.option(
-        "--max-bytes", metavar="N", type=click.IntRange(min=1), callback=allow, expose_value=False,
-        show_default="1 GiB", help="Largest tensor in bytes.",
-    )(function)  # fmt: skip
+def _allow(context: click.Context, parameter: click.Parameter, size: int | None) -> None:
+    if size is not None:
+        allow_bytes(size)
 
 
-def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for each setting, and ``--set``; `settings_from` collects them."""
-    function = limit_options(function)
-    function = click.option(
-        "--set", "set_", multiple=True, metavar="NAME=VALUE",
-        help="Any setting; of one cell: layer1.forget_bias=0.",
-    )(function)  # fmt: skip
-    function = click.option(
-        "--layer", metavar="NAME|N", help="Which LSTM, of several in a file; A,B,... run in turn."
-    )(function)
-    for name in reversed((*WITH_OPTION, *FLAGS)):
-        setting = SETTINGS[name]
-        how: dict[str, Any] = {"is_flag": True, "default": None}
-        if name not in FLAGS:
-            words = CONVENTIONS if name == "convention" else setting.choices
-            how = {"metavar": _metavar(name), "shell_complete": one_of(words)}
-        is_own = setting.default in (CONVENTIONS_OWN, "that of activation")
-        how |= {"help": setting.help, "show_default": False if is_own else setting.default}
-        function = click.option(_option_of(name), **how)(function)
-    return function
+_LIMIT: dict[str, Any] = {"type": click.IntRange(min=1), "callback": _allow, "expose_value": False}
+
+limit_options = option("--max-bytes", "N", "Largest tensor in bytes.", "1 GiB", **_LIMIT)
+"""The limit on what is read from files."""
+
+
+def _setting_option(name: str) -> Decorator:
+    setting = SETTINGS[name]
+    is_own = setting.default in (CONVENTIONS_OWN, "that of activation")
+    how: dict[str, Any] = {"help": setting.help, "show_default": not is_own and setting.default}
+    if name in FLAGS:
+        return click.option(_option_of(name), is_flag=True, default=None, **how)
+    words = CONVENTIONS if name == "convention" else setting.choices
+    how |= {"metavar": _metavar(name), "shell_complete": one_of(words)}
+    return click.option(_option_of(name), **how)
+
+
+def _metavar(name: str) -> str:
+    setting = SETTINGS[name]
+    if len(choices := "|".join(setting.choices)) in range(1, MOST_CHOICES):
+        return f"[{choices}]"
+    if setting.read is read_gate_order:
+        return "ORDER"
+    return "X" if "number" in setting.values else "NAME"
+
+
+def _option_of(setting: str) -> str:
+    return f"--{setting.replace('_', '-')}"
+
+
+_ONE_CELL = "Any setting; of one cell: layer1.forget_bias=0."
+
+setting_options = all_of(
+    *map(_setting_option, (*WITH_OPTION, *FLAGS)),
+    option("--layer", "NAME|N", "Which LSTM, of several in a file; A,B,... run in turn."),
+    option("--set set_", "NAME=VALUE", _ONE_CELL, multiple=True),
+    limit_options,
+)
+"""An option for each setting, and ``--set``; `settings_from` collects them."""
+
+run_options = all_of(
+    setting_options,
+    option("--initial-state", "FILE", "h and c to start from.", "zero"),
+    option("--lengths", "FILE|N,N,...", "Valid steps of each sequence.", "all"),
+    option("--mask", "FILE|none", "Valid steps as booleans.", "the file's"),
+)
+"""The options of weights and of inputs; `keywords` collects them."""
+
+_MISTAKE = "Run with a mistake, such as inputs.late=1."
+
+edit_option = option("--edit", "NAME=VALUE", _MISTAKE, multiple=True)
+"""The mistakes of commands that run a model; `keywords` collects them."""
 
 
 def settings_from(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,20 +168,6 @@ def settings_from(options: Mapping[str, Any]) -> dict[str, Any]:
     if options["layer"] is not None:
         settings["layer"] = options["layer"]
     return settings
-
-
-def _metavar(name: str) -> str:
-    """The placeholder of a setting's value in help: its choices where these can be listed."""
-    setting = SETTINGS[name]
-    if len(choices := "|".join(setting.choices)) in range(1, MOST_CHOICES):
-        return f"[{choices}]"
-    if setting.read is read_gate_order:
-        return "ORDER"
-    return "X" if "number" in setting.values else "NAME"
-
-
-def _option_of(setting: str) -> str:
-    return f"--{setting.replace('_', '-')}"
 
 
 def named_settings(
@@ -172,35 +188,6 @@ def named_settings(
     return settings
 
 
-def input_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for files that come with the inputs; `keywords` collects them."""
-    for option, metavar, text, default in (
-        ("--initial-state", "FILE", "h and c to start from.", "zero"),
-        (
-            "--mask",
-            "FILE|none",
-            "Valid steps as booleans.",
-            "the file's",
-        ),
-        ("--lengths", "FILE|N,N,...", "Valid steps of each sequence.", "all"),
-    ):
-        function = click.option(option, metavar=metavar, help=text, show_default=default)(function)
-    return function
-
-
-def edit_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--edit``, of commands that run a model; `keywords` collects it."""
-    return click.option(
-        "--edit", "edit", multiple=True, metavar="NAME=VALUE",
-        help="Run with a mistake, such as inputs.late=1.",
-    )(function)  # fmt: skip
-
-
-def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of weights and of inputs; `keywords` collects them."""
-    return setting_options(input_options(function))
-
-
 def page_option(text: str) -> Decorator:
     """The option ``--page``: a file for an interactive page; ``text`` is its help."""
 
@@ -209,7 +196,7 @@ def page_option(text: str) -> Decorator:
             raise UserError(f"--page {path}: takes a name that ends in .html.")
         return path
 
-    return click.option("--page", metavar="FILE", callback=checked, help=text)
+    return option("--page", "FILE", text, callback=checked)
 
 
 def typed_options(options: Mapping[str, Any]) -> list[str]:

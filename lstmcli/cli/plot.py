@@ -15,6 +15,7 @@ from lstmcli.cli.options import (
     keywords,
     listed_names,
     only_option,
+    option,
     page_option,
     paths_argument,
     run_options,
@@ -43,19 +44,12 @@ from lstmcli.views.plot import PlotWindow, plot_sheets
 @paths_argument("path", "TRACE | A B | WEIGHTS... INPUTS")
 @only_option("Arrays to draw: h, c, i, f, g, o, z.", "h and the gates; of several cells, h")
 @cell_option("Draw one")
-@click.option("--steps", metavar="A:B", show_default="all", help="Steps to draw.")
-@click.option(
-    "--units",
-    metavar="A:B|N",
-    show_default="all",
-    help="Units to draw; a single one as lines over the steps.",
-)
-@click.option(
-    "--batch", type=int, metavar="N", show_default="0", help="The sequence of the batch to draw."
-)
+@option("--steps", "A:B", "Steps to draw.", "all")
+@option("--units", "A:B|N", "Units to draw; a single one as lines over the steps.", "all")
+@option("--batch", "N", "The sequence of the batch to draw.", "0", type=int)
 @click.option("--pool", type=click.Choice(["mean", "extreme"]), default="mean",
               help="Pooling of values: their mean, or the one farthest from 0.")  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="A figure: .png, .svg, .pdf (extra: plot).")
+@option("-o --output", "FILE", "A figure: .png, .svg, .pdf (extra: plot).")
 @page_option("Write an interactive page, .html, instead.")
 @run_options
 @edit_option

@@ -11,7 +11,6 @@ import click
 from lstmcli.api.job import split_paths
 from lstmcli.api.run import (
     DEFAULT_KEEP,
-    NAMES,
     Ended,
     Run,
     Selection,
@@ -26,6 +25,7 @@ from lstmcli.api.save import (
     Outputs,
     format_of,
     has_known_suffix,
+    members_for,
     names_of_cell,
 )
 from lstmcli.api.save import FORMATS as WRITTEN
@@ -35,78 +35,43 @@ from lstmcli.cli.options import (
     cell_option,
     digits_option,
     edit_option,
+    flag,
     keywords,
     listed_names,
     only_option,
+    option,
     paths_argument,
     run_options,
     selection_options,
 )
 from lstmcli.cli.progress import ProgressBar, metered
-from lstmcli.cli.terminal import (
-    remark,
-    screen,
-    standard_output,
-    tell_assumed,
-)
-from lstmcli.errors import UserError, did_you_mean
+from lstmcli.cli.terminal import remark, screen, standard_output, tell_assumed
+from lstmcli.errors import UserError
 
 SHOWN = ("table", "json", "jsonl", "csv", "tsv", "text", *BINARY)
+PRINTED = f"Format of what is printed, or of -o FILE if its suffix is unknown: {', '.join(SHOWN)}."
+ENGINES = "Run in torch, onnxruntime, openvino, keras, tensorflow or jax."
 
 
 @click.command(cls=Command, of_table=("no_pager",))
 @paths_argument("weights", "WEIGHTS... INPUTS")
 @run_options
 @edit_option
-@click.option(
-    "--tidy",
-    is_flag=True,
-    help="One row per unit in csv, tsv, jsonl: step,batch,unit,...",
-)
-@click.option("--save-state", metavar="FILE", help="Write the last h and c (.npz, .json).")
-@click.option(
-    "-f",
-    "--format",
-    "screen",
-    type=FormatChoice(SHOWN),
-    metavar="NAME",
-    help=f"Format of what is printed, or of -o FILE if its suffix is unknown: {', '.join(SHOWN)}.",
-)
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    help=f"File to write: {' '.join(WRITTEN)}; - is stdout, with -f.",
-)
+@flag("--tidy", "One row per unit in csv, tsv, jsonl: step,batch,unit,...")
+@option("--save-state", "FILE", "Write the last h and c (.npz, .json).")
+@option("-f --format screen", "NAME", PRINTED, type=FormatChoice(SHOWN))
+@option("-o --output", "FILE", f"File to write: {' '.join(WRITTEN)}; - is stdout, with -f.")
 @only_option(
     "Arrays to show and to write; z are the pre-activations.",
     "h,c,i,f,g,o and, where written, final_h,final_c",
 )
 @cell_option("One", "all, and the output")
 @selection_options("show and to write", "all; long tables show the first and last steps")
-@click.option(
-    "--no-pager",
-    is_flag=True,
-    help="Print all steps (--steps :) without a pager.",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    metavar="N",
-    show_default="all, for large batches",
-    help="Cores to use.",
-)
-@click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster to run on (extra: dask).")
-@click.option(
-    "--engine",
-    metavar="NAME",
-    show_default="lstm itself",
-    help="Run in torch, onnxruntime, openvino, keras, tensorflow or jax.",
-)
-@digits_option(
-    "8 of h and c, 6 of gates; all in files",
-    ", of all formats but npy and npz",
-)
+@flag("--no-pager", "Print all steps (--steps :) without a pager.")
+@option("--threads", "N", "Cores to use.", "all, for large batches", type=click.IntRange(min=1))
+@option("--scheduler", "ADDRESS", "A Dask cluster to run on (extra: dask).")
+@option("--engine", "NAME", ENGINES, "lstm itself")
+@digits_option("8 of h and c, 6 of gates; all in files", ", of all formats but npy and npz")
 def command(weights: tuple[str, ...], **options: Any) -> int:
     """Run saved weights over inputs: h, c and gates of every step.
 
@@ -118,11 +83,10 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     NAME=FILE gives a .npy file its tensor name; FILE:MEMBER selects one array of a file; - is
     standard input.
     """
+    engine = options["engine"]
     for name in ("threads", "scheduler"):
-        if options["engine"] and options[name] is not None:
-            text = (
-                f"--{name} is for lstm itself, and {options['engine']} runs instead; leave one out."
-            )
+        if engine and options[name] is not None:
+            text = f"--{name} is for lstm itself, and {engine} runs instead; leave one out."
             raise UserError(text)
     if options["scheduler"] is not None and options["threads"] is not None:
         raise UserError("--threads is for runs here; leave it out, or --scheduler.")
@@ -143,7 +107,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
         screen().is_long = False
     paths, x = split_paths(weights)
     run = start(
-        paths, x, outputs, selection, columns, engine=options["engine"],
+        paths, x, outputs, selection, columns, engine=engine,
         in_steps=options["scheduler"] is None, **keywords(options),
     )  # fmt: skip
     remark(*run.remarks)
@@ -180,7 +144,10 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
     if file is None and screen is None:
         screen = "table"
     if file is not None and file_format is None:
-        file_format = _format_of(file)
+        try:
+            file_format = format_of(file)
+        except UserError as error:
+            raise error.adding("  -f csv, json, ... sets the format of any other.") from None
     if options["cell"] is not None and only is not None:
         only = names_of_cell(only, options["cell"])
     if options["save_state"]:
@@ -199,28 +166,15 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
     return outputs
 
 
-def _format_of(file: str) -> str:
-    try:
-        return format_of(file)
-    except UserError as error:
-        raise error.adding("  -f csv, json, ... sets the format of any other.") from None
-
-
 def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:
-    columns = outputs.only or []
     if outputs.screen != "table":
-        columns = []
         if {*outputs.written} <= {*BINARY} and digits is not None:
             raise UserError("--digits is for tables and text; .npz and .npy have every digit.")
+        return DEFAULT_KEEP
+    columns = outputs.only or []
     if outputs.file is not None:  # which may have further members
         columns = [name for name in columns if name not in FINAL]
-    for name in columns:
-        if name.rpartition(".")[2] not in NAMES:
-            raise UserError(
-                f"--only {name}: unknown array; choose from {', '.join(NAMES)}."
-                + did_you_mean(name, NAMES)
-            )
-    return tuple(columns or DEFAULT_KEEP)
+    return members_for("table", columns)
 
 
 # ---- runs

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
 from lstmcli.api.run import Ended, Run, Trace
-from lstmcli.api.run_table import Excerpt, cell_sizes, excerpt, pieces
+from lstmcli.api.run_table import Excerpt, cell_sizes, excerpt
 from lstmcli.cli.terminal import screen, show_paged, width
 from lstmcli.views.header import header_sheet
-from lstmcli.views.run import CHUNK, Window, excerpt_sheets, piece_sheets, steps_shown
-from lstmcli.views.sheet import Sheet
+from lstmcli.views.run import Window, excerpt_sheets, steps_shown
 
 
 def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
@@ -22,12 +21,6 @@ def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
         show_trace(run, trace)
         return Ended((trace.final_h, trace.final_c), steps)
     of_cells = cell_sizes(run.plan)
-    every_step = window.steps is not None and window.steps.is_all
-    if every_step and len(run.job.model.cells) == 1:
-        summary = window.summary()
-        computed, state = pieces(run, CHUNK, summary, how["meter"])
-        _show_sheets(run, piece_sheets(computed, of_cells[""], window, width(), summary))
-        return Ended(state(), steps)
     shown = steps_shown(of_cells.values(), window)
     summaries = {} if window.steps else {cell: window.summary() for cell in of_cells}
     part, final = excerpt(run, shown, summaries, **how)
@@ -48,10 +41,7 @@ def _window(run: Run) -> Window:
 
 def _show_excerpt(run: Run, part: Excerpt, engine: str = "") -> None:
     network = len(run.job.model.cells) > 1
-    _show_sheets(run, excerpt_sheets(part, _window(run), width(), network=network), engine)
-
-
-def _show_sheets(run: Run, sheets: Iterator[Sheet], engine: str = "") -> None:
+    sheets = excerpt_sheets(part, _window(run), width(), network=network)
     first = next(sheets)  # raises for a mistake in --steps and the like, before anything is shown
     header = header_sheet(run.plan, width(), engine, quiet=screen().quiet)
     show_paged(chain([header, first], sheets))

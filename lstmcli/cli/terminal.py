@@ -34,7 +34,7 @@ DEPTHS = ("truecolor", "256")  # of colours, in which maps are painted
 
 
 def columns_of(stream: TextIO) -> int:
-    """The width of stdout or stderr as a terminal: COLUMNS, its own, or 80."""
+    """The width of stdout or stderr as a terminal: COLUMNS, the terminal's, or 80."""
     if (columns := _columns_of_environment()) is not None:
         return columns
     try:
@@ -175,7 +175,6 @@ def _has_pager() -> bool:
 
 
 def _texts(sheets: Iterable[Sheet]) -> Iterator[str]:
-    """Sheets as text for a pager, at whose end click puts a newline."""
     current, end = screen(), ""
     for sheet in sheets:
         text = sheet.plain()

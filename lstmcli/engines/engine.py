@@ -252,7 +252,6 @@ def timed_result(run: Callable[[], T]) -> tuple[T, float]:
 
 
 def _part(model: Model, result: Result) -> SequenceResults:
-    """A result in the form of the results of `core.forward`."""
     if len(model.cells) == 1:
         return SequenceResults([], {"h": result.h}, list(result.finals))
     last = model.layers[-1]

@@ -118,52 +118,32 @@ def _default_state(layers: Layers, name: str, uneven: bool) -> Array:
 
 
 def _initial_state(layers: Layers, uneven: bool, constants: dict[str, Array]) -> Iterator[Any]:
-    """h_n and c_n (D, B, H) of each layer n, as many sequences as X has."""
+    """h_n and c_n (D, B, H) of each layer n, as many sequences as X has.
+
+    From states (cells, B, H); of layers of different widths from (B, D H + D' H' + ...).
+    """
+    sizes = np.array([(len(layer), layer[0].units) for layer in layers], np.int64)
     constants |= {"one": np.array([1], np.int64), "two": np.array([2], np.int64)}
+    constants["parts"] = sizes.prod(axis=1) if uneven else sizes[:, 0]
     yield _node("Shape", ["X"], ["X_shape"])
     yield _node("Slice", ["X_shape", "one", "two"], ["rows"])
-    yield from (_states_side_by_side if uneven else _states_by_cells)(layers, constants)
-
-
-def _states_by_cells(layers: Layers, constants: dict[str, Array]) -> Iterator[Any]:
-    """From (cells, B, H)."""
-    directions, units = np.array([len(layer) for layer in layers], np.int64), layers[0][0].units
-    constants |= {"cells": directions.sum(keepdims=True), "units": np.array([units], np.int64)}
-    if len(layers) > 1:
-        constants["directions"] = directions
-    yield _node("Concat", ["cells", "rows", "units"], ["state_shape"], axis=0)
     for letter in "hc":
-        parts = [f"{letter}_{n}" for n in range(len(layers))]
-        stacked = parts[0] if len(layers) == 1 else f"{letter}_all"
-        yield _node("Expand", [f"initial_{letter}", "state_shape"], [stacked])
-        if len(layers) > 1:
-            yield _node("Split", [stacked, "directions"], parts, axis=0)
-
-
-def _states_side_by_side(layers: Layers, constants: dict[str, Array]) -> Iterator[Any]:
-    """From (B, D H + D' H' + ...)."""
-    sizes = [(len(layer), layer[0].units) for layer in layers]
-    constants["widths"] = np.prod(np.array(sizes, np.int64), axis=1)
-    for n, (directions, units) in enumerate(sizes):
-        constants |= {
-            f"directions_{n}": np.array([directions], np.int64),
-            f"units_{n}": np.array([units], np.int64),
-            f"split_{n}": np.array([0, directions, units], np.int64),  # 0: an axis stays as it is
-        }
-        shape = [f"directions_{n}", "rows", f"units_{n}"]
-        yield _node("Concat", shape, [f"state_shape_{n}"], axis=0)
-    for letter in "hc":
-        cut = [f"{letter}_{n}_cut" for n in range(len(layers))]  # (B, D H)
-        yield _node("Split", [f"initial_{letter}", "widths"], cut, axis=1)
-        for n, part in enumerate(cut):
-            state = f"{letter}_{n}"
-            yield _node("Reshape", [part, f"split_{n}"], [f"{state}_split"])  # (B, D, H)
-            yield _node("Transpose", [f"{state}_split"], [f"{state}_given"], perm=[1, 0, 2])
-            yield _node("Expand", [f"{state}_given", f"state_shape_{n}"], [state])
+        parts = [f"{letter}_{n}_part" for n in range(len(layers))]
+        yield _node("Split", [f"initial_{letter}", "parts"], parts, axis=int(uneven))
+        for n, part in enumerate(parts):
+            given = part
+            if uneven:  # (B, D H)
+                constants[f"cut_{n}"] = np.array([0, *sizes[n]], np.int64)  # 0: as it is
+                given = f"{letter}_{n}_given"
+                yield _node("Reshape", [part, f"cut_{n}"], [f"{part}_cut"])  # (B, D, H)
+                yield _node("Transpose", [f"{part}_cut"], [given], perm=[1, 0, 2])
+            constants |= {f"directions_{n}": sizes[n, :1], f"units_{n}": sizes[n, 1:]}
+            shape = f"{letter}_{n}_shape"
+            yield _node("Concat", [f"directions_{n}", "rows", f"units_{n}"], [shape], axis=0)
+            yield _node("Expand", [given, shape], [f"{letter}_{n}"])
 
 
 def _last_state(layers: int, uneven: bool, constants: dict[str, Array]) -> Iterator[Any]:
-    """Y_h and Y_c of all layers, in the axes of the initial state."""
     if uneven:
         constants["one_row"] = np.array([0, -1], np.int64)
     for name in ("Y_h", "Y_c"):

@@ -71,7 +71,6 @@ def _layer(jax: Any, linen: Any, cells: Sequence[Cell]) -> Any:
 
 
 def _parameters(cells: Sequence[Cell]) -> dict[str, Any]:
-    """The tree of a layer's tensors, whose names are paths in it."""
     tree: dict[str, Any] = {}
     for name, array in named_tensors([cells], cells[0].convention).items():
         *path, last = name.split("/")

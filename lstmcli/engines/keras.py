@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,7 +86,6 @@ def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
 
 
 def _activation(keras: Any, name: str) -> Any:
-    """An activation of Keras by its name, or one made of its operations."""
     if name in NAMED:
         return NAMED[name]
     made = activation(
@@ -103,21 +100,9 @@ def _activation(keras: Any, name: str) -> Any:
 
 
 def backend() -> str:
-    """The backend that is chosen if it is installed, else the first that is; "" if none is."""
-    chosen = os.environ.get("KERAS_BACKEND") or _configured()
-    for name in (chosen, *BACKENDS):
-        if name and find_spec(name) is not None:
-            return name
-    return ""
-
-
-def _configured() -> str:
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    try:
-        named = json.loads((home / "keras.json").read_text())["backend"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    return named if named in BACKENDS else ""
+    """That of KERAS_BACKEND if it is installed, else the first that is; "" if none is."""
+    names = (os.environ.get("KERAS_BACKEND"), *BACKENDS)
+    return next((name for name in names if name and find_spec(name) is not None), "")
 
 
 def unsupported(network: Network) -> Iterator[str]:

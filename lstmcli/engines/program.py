@@ -171,7 +171,6 @@ def _write(path: Path, x: Array) -> None:
 
 
 def _end_of(said: Path) -> str:
-    """The end of a program's standard error, in one line."""
     with open(said, "rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4 * SHOWN))
         text = " ".join(file.read().decode(errors="replace").split())

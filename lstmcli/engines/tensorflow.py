@@ -36,7 +36,6 @@ def prepare(network: Network) -> Prepared:
 
 
 def _layers(tf: Any, network: Network) -> tuple[Any, list[Any]]:
-    """The output of the last layer, and the last state of every cell."""
     v1 = tf.compat.v1
     y, finals = tf.constant(network.x), []
     for n, (layer, states) in enumerate(network.by_layer):

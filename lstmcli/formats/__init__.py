@@ -26,12 +26,7 @@ from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.files.sidecars import main_file, split_member
 from lstmcli.formats.files.source import BINARY, Opened, decode, in_memory, opened, pieces_of
 from lstmcli.formats.npy import BlockWriter, is_raw_form, read_raw
-from lstmcli.formats.text.number_text import (
-    ABBREVIATED,
-    LineWriter,
-    StepWriter,
-    TableWriter,
-)
+from lstmcli.formats.text.number_text import ABBREVIATED, LineWriter, StepWriter, TableWriter
 from lstmcli.outputs import errors_named
 
 if TYPE_CHECKING:

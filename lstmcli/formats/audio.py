@@ -84,8 +84,7 @@ def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
         raise UserError(f"{file.source} is a GuitarML model of {cells!a} cells, not an LSTM.")
     arrays = {}
     for name, numbers in tensors.items():
-        where = f"{file.source}: state_dict.{name}".encode(errors="backslashreplace").decode()
-        arrays[name] = to_array(numbers, where)
+        arrays[name] = to_array(numbers, f"{file.source}: state_dict.{name}")
     return Document(
         file.source,
         "guitarml",
@@ -108,8 +107,7 @@ def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
     """``layers.0.weights.0`` to ``.2`` of an LSTM; of another layer ``layers.1.dense.0``, ...
 
     python/model_utils.py of jatinchowdhury18/RTNeural writes the layers of a Keras model in order,
-    each with its weights in nested lists, and RTNeural/model_loader.h reads them. Early versions
-    wrote the type of an LSTM as "unknown"; it is recognised by the shapes of its weights.
+    each with its weights in nested lists, and RTNeural/model_loader.h reads them.
     """
     layers = value["layers"]
     if not isinstance(layers, list):
@@ -119,7 +117,8 @@ def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
     for n, layer in enumerate(layers):
         where = f"{file.source}: layers[{n}]"
         weights = _weights(layer, where)
-        types.append(_layer_type(layer, weights))
+        declared = str(layer.get("type", "unknown")).lower()
+        types.append("".join(c if c.isalnum() and c.isascii() else "_" for c in declared))
         member = "weights" if types[-1] == "lstm" else types[-1]
         arrays |= {f"layers.{n}.{member}.{k}": array for k, array in enumerate(weights)}
     if "gru" in types and "lstm" not in types:
@@ -141,14 +140,3 @@ def _weights(layer: Any, where: str) -> list[np.ndarray]:
     if not isinstance(weights, list):
         raise UserError(f"{where} is not a layer with a list of weights.")
     return [to_array(numbers, f"{where}: weights[{k}]") for k, numbers in enumerate(weights)]
-
-
-def _layer_type(layer: dict[str, Any], weights: list[np.ndarray]) -> str:
-    """The type that a layer declares, in letters; for "unknown", by the shapes of its weights."""
-    declared = str(layer.get("type", "unknown")).lower()
-    layer_type = "".join(c if c.isalnum() and c.isascii() else "_" for c in declared)
-    if layer_type == "unknown" and [array.ndim for array in weights] == [2, 2, 1]:
-        units = weights[1].shape[0]
-        if weights[1].shape[1] == weights[2].shape[0] == 4 * units:
-            return "lstm"
-    return layer_type

@@ -12,12 +12,7 @@ from collections.abc import Iterable
 
 from lstmcli.errors import UserError, listed
 from lstmcli.formats.files.limits import damage_reported
-from lstmcli.formats.files.source import (
-    BYTE_ORDER_MARKS,
-    MODELS,
-    Opened,
-    how_raw_numbers_are_read,
-)
+from lstmcli.formats.files.source import BYTE_ORDER_MARKS, MODELS, Opened, how_raw_numbers_are_read
 from lstmcli.formats.text.number_text import IS_NUMBER
 
 PATTERNS = {  # what the first bytes match -> format
@@ -37,7 +32,7 @@ PATTERNS = {  # what the first bytes match -> format
     rb"\n[\x80-\xff]{0,4}[\0-\x7f]\x12[\x80-\xff]{0,4}[\0-\x7f]\n": "tensorflow",
 }
 
-ENDS = {b"\x57\xfb\x80\x8b\x24\x75\x47\xdb": "tensorflow"}  # last bytes of a table -> format
+TABLE_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # last bytes of TensorFlow's table
 
 # a container, or the class of an object
 OLD_PICKLE = re.compile(rb"\(|[}\]]|c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")
@@ -135,10 +130,8 @@ def binary_kind(file: Opened) -> str | None:
             return kind
     if _is_old_pickle(file):
         return "pickle"
-    tail = file.tail()
-    for magic, kind in ENDS.items():
-        if tail.endswith(magic):
-            return kind
+    if file.tail() == TABLE_END:
+        return "tensorflow"
     if head.startswith(tuple(BYTE_ORDER_MARKS)):
         return None
     for pattern, (what, way_out) in UNREAD.items():
@@ -210,7 +203,6 @@ def _is_old_pickle(file: Opened) -> bool:
 
 
 def _archive_kind(file: Opened) -> str:
-    """The format of a zip archive, by the names of its members; UserError for `UNREAD_ARCHIVES`."""
     from lstmcli.formats.files.zip import Archive  # its zipfile takes 7 ms to import
 
     try:
@@ -269,7 +261,6 @@ def _looks_printed(text: str) -> bool:
 
 
 def _json_kind(first: str, rest: str, hint: str | None) -> str:
-    """JSON or JSON lines, for a text that begins with an object."""
     kind = _kind_of_line(first)
     if hint == "jsonl" or (kind and rest.strip()):
         return "jsonl"
@@ -283,7 +274,6 @@ def _kind_of_line(line: str) -> str:
 
 
 def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
-    """JSON, JSON lines or printed output, for a text that begins with a list."""
     if hint == "text" and re.match(r'\[\s*\{\s*"', start):  # of objects: no console's
         hint = "json"
     if hint in ("text", "jsonl"):
@@ -296,7 +286,6 @@ def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
 
 
 def _column_kind(first: str, rest: str, hint: str | None) -> str:
-    """A table or printed output, for a text that begins with anything else."""
     delimiter, kind = ("\t", "tsv") if "\t" in first else (",", "csv")
     cells = [cell.strip() for cell in first.split(delimiter, MOST_CELLS)[:MOST_CELLS]]
     if len(cells) == 1:  # a single column, or words with blanks between them

@@ -109,3 +109,18 @@ def native(array: np.ndarray, bfloat16: bool = False) -> np.ndarray:
     if bfloat16:  # the upper half of the bits of a float32
         return np.asarray(np.asarray(array, np.uint32) << 16, np.uint32).view(np.float32)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def dequantized(
+    array: np.ndarray, scale: np.ndarray, zero: np.ndarray, axis: int | None
+) -> np.ndarray:
+    """(q - zero point) * scale, rounded to float32; one of both, or as many as ``axis`` is long.
+
+    ValueError if there are more or fewer.
+    """
+    shape = [1] * array.ndim
+    if axis is not None:
+        shape[axis] = array.shape[axis]
+    with np.errstate(all="ignore"):
+        centred = array.astype(np.int64) - zero.astype(np.int64).reshape(shape)
+        return np.asarray(centred.astype(np.float32) * scale.reshape(shape), np.float32)

@@ -1,4 +1,4 @@
-"""`.npy` and raw numbers: one array, as a whole or in blocks; sizes are checked before allocation.
+"""`.npy` and raw numbers: one array, at once or in blocks; sizes are checked before allocation.
 
 No file is mapped into memory: where a mapped file becomes shorter, or the disk is full, SIGBUS ends
 the process. A read or a write ends in a message.
@@ -80,8 +80,6 @@ def read_header(head: bytes, where: str) -> Header:
         shape, fortran, dtype = _parsed(stream)
     except Exception as error:  # a header is Python text: broken, it can raise nearly anything
         reason = str(error).split("\n")[0] or type(error).__name__
-        if "malformed node" in reason:  # more than the literals that numpy writes: an expression
-            reason = "an expression"
         raise UserError(f"{where}: the .npy header is broken ({reason[:120]}).") from None
     return Header(shape, dtype, fortran, stream.tell())
 
@@ -171,7 +169,7 @@ def _strings(array: np.ndarray, where: str) -> Any:
                 raise ValueError("no code point, or a surrogate")
         text = array if array.dtype.kind == "U" else np.char.decode(array, "utf-8")
         return text.item() if array.ndim == 0 else text.tolist()
-    except (UnicodeError, ValueError):
+    except ValueError:
         raise UserError(f"{where} contains strings that are not Unicode text.") from None
 
 
@@ -281,12 +279,10 @@ class FileArray:
         return _native(array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """The array in memory."""
         check_size(self.shape, self.dtype.itemsize, self.source)
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def _fill(self, array: np.ndarray, at: int) -> None:
-        """Read an array from a position in the file; UserError if the file ends before."""
         view = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
         with self._lock:
             self._file.seek(at)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Document, dequantized
 from lstmcli.formats.files.limits import Damaged, check_size, check_total, damage_reported
 from lstmcli.formats.files.source import Opened
 
@@ -186,8 +186,6 @@ class _ModelReader:
         operators = []
         for operator in table.tables(SubGraphTable.operators):
             index = operator.number(OperatorTable.opcode_index, "I")
-            if index >= len(codes):
-                raise Damaged(f"an operator has the kind {index:,} of {len(codes)}")
             operators.append((OPERATORS.get(codes[index], ""), operator))
         inputs = (_inputs_by_output(name, operators) for name in ("DEQUANTIZE", "REVERSE_V2"))
         return _SubGraph(table.tables(SubGraphTable.tensors), operators, *inputs)
@@ -258,7 +256,6 @@ class _ModelReader:
         return arrays
 
     def _array(self, tensors: list[Table], index: int, where: str) -> np.ndarray:
-        """The values of a tensor, float32 unless it is float64."""
         if not 0 <= index < len(tensors):
             raise Damaged(f"there is no tensor {index:,}")
         tensor = tensors[index]
@@ -287,19 +284,14 @@ class _ModelReader:
 
     def _buffer(self, number: int) -> memoryview:
         """A buffer's bytes: in its table, or in a large model after all tables."""
-        if number >= len(self._buffers):
-            raise Damaged(f"there is no buffer {number:,}")
         buffer = self._buffers[number]
         offset, size = buffer.number(BufferTable.offset, "Q"), buffer.number(BufferTable.size, "Q")
         if offset > 1:
-            if offset + size > len(self._data):
-                raise Damaged(f"buffer {number:,} reaches past its end")
             return memoryview(self._data)[offset : offset + size]
         return buffer.octets(BufferTable.data)
 
 
 def _inputs_by_output(name: str, operators: list[tuple[str, Table]]) -> dict[int, int]:
-    """The first input of each operator of a name, by its first output."""
     found = {}
     for operator_name, operator in operators:
         if operator_name == name:
@@ -315,7 +307,6 @@ def _at(inputs: list[int], position: int) -> int:
 
 
 def _attributes(name: str, operator: Table) -> dict[str, Any]:
-    """The attributes of an operator under the names of the schema."""
     options = operator.table(OperatorTable.builtin_options)
     fields = {
         "cell_clip": (LstmOptionsTable.cell_clip, "f", 0.0),
@@ -326,9 +317,7 @@ def _attributes(name: str, operator: Table) -> dict[str, Any]:
         attributes[attribute] = (
             default if options is None else options.number(field, scalar, default)
         )
-    number = options.number(LstmOptionsTable.fused_activation_function, "b") if options else 0
-    if not 0 <= number < len(ACTIVATIONS):
-        raise Damaged(f"there is no activation {number}")
+    number = options.number(LstmOptionsTable.fused_activation_function, "B") if options else 0
     return attributes | {"fused_activation_function": ACTIVATIONS[number]}
 
 
@@ -336,18 +325,9 @@ def _dequantized(array: np.ndarray, parameters: Table | None, where: str) -> np.
     """(q - zero point) * scale, float32; scale and zero point of the tensor or along one axis."""
     fields = QuantizationTable
     scale = parameters.vector(fields.scale, "<f4") if parameters else np.empty(0, "<f4")
-    zero = parameters.vector(fields.zero_point, "<i8") if parameters else np.empty(0, "<i8")
-    axis = parameters.number(fields.quantized_dimension, "i") if parameters else 0
-    if not len(scale):
+    if parameters is None or not len(scale):
         raise UserError(f"{where} is {array.dtype.name} without a scale.")
-    if len(scale) > 1 and (not 0 <= axis < array.ndim or len(scale) != array.shape[axis]):
-        raise Damaged(f"{len(scale):,} scales do not fit the shape {array.shape}")
-    if len(zero) not in (0, 1, len(scale)):
-        raise Damaged(f"{len(scale):,} scales and {len(zero):,} zero points do not go together")
-    shape = [1] * array.ndim
-    if len(scale) > 1:
-        shape[axis] = -1
-    zero = zero.reshape(shape if len(zero) > 1 else [1] * array.ndim) if len(zero) else zero.sum()
-    with np.errstate(all="ignore"):
-        differences = (array.astype(np.int64) - zero).astype(np.float32)
-        return np.asarray(differences * scale.reshape(shape), np.float32)
+    zero = parameters.vector(fields.zero_point, "<i8")
+    zero = np.broadcast_to(zero if len(zero) else np.int64(0), scale.shape)
+    axis = parameters.number(fields.quantized_dimension, "i") if len(scale) > 1 else None
+    return dequantized(array, scale, zero, axis)

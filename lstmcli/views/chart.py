@@ -33,7 +33,7 @@ def chart(
     per_step = max(1, min(WIDEST, (columns - 1) // gaps))  # characters
     across = min(columns, (len(values) - 1) * per_step + 1)
     levels = scale.levels(values)
-    at = _dot_columns(len(levels), across * 2)
+    at = np.linspace(0, across * 2 - 1, len(levels)) if len(levels) > 1 else np.zeros(1)
     heights = (0.5 + (1 - levels) * (TALL - 1)) / TALL  # the ends at the middles of their lines
     points = zip(((at + 0.5) / (across * 2)).tolist(), heights.tolist(), strict=True)
     curve = Curve(0, gutter, TALL, across, [*points])
@@ -42,11 +42,6 @@ def chart(
         sheet.add((f"{labels.get(line, ''):>{gutter - 1}}┤", "dim"), row)
     sheet.lines.extend(_axis(steps, across, marked, gutter))
     return sheet
-
-
-def _dot_columns(count: int, across: int) -> Array:
-    """The columns of dots of this many steps."""
-    return np.linspace(0, across - 1, count) if count > 1 else np.zeros(1)
 
 
 def _label(value: float) -> str:
@@ -80,7 +75,6 @@ def _dots(levels: Array, at: Array, across: int, down: int) -> Array:
 
 
 def _characters(dots: Array) -> Iterator[str]:
-    """Dots (2 W, 4 L) as L lines of W characters."""
     cells = dots.reshape(dots.shape[0] // 2, 2, -1, 4)  # (W, 2, L, 4)
     codes = BRAILLE + (cells * DOTS[None, :, None, :]).sum(axis=(1, 3))  # (W, L)
     for line in codes.T:

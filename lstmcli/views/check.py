@@ -20,7 +20,6 @@ from lstmcli.views.sheet import (
     Sheet,
     Width,
     fitting_table,
-    labelled,
     verdict,
 )
 from lstmcli.views.text import error_sizes, ulp_count
@@ -42,7 +41,7 @@ def check_sheet(check: Check, width: Width) -> Sheet:
     sheet.extend(header_sheet(check.job.plan(), width))
 
     def add(label: str, text: str, style: str = "") -> None:
-        sheet.extend(labelled(label, text, width, style))
+        sheet.label(label, text, width, style)
 
     if check.drawn is not None:
         add("drawn", f"inputs and the initial state, from seed {check.drawn}: none were given")
@@ -79,18 +78,17 @@ def program_sheet(check: ProgramCheck, width: Width) -> Sheet:
     sheet.extend(header_sheet(check.job.plan(), width))
     if check.drawn is not None:
         text = f"inputs of one sequence, from seed {check.drawn}: none were given"
-        sheet.extend(labelled("drawn", text, width))
+        sheet.label("drawn", text, width)
         sheet.add()
     sheet.extend(difference_sheet(check.difference, width=width, next=check.next))
     if not check.equal:
         text = "OUTPUTS is a file of what the program gives"
         text += ", INPUTS of what it gets" * (check.drawn is not None)
-        sheet.extend(labelled("", text, width))
+        sheet.label("", text, width)
     return sheet
 
 
 def _finding(e: Explanation, name: str) -> str:
-    """The title of the explanation; explain may allow more for rounding than the tolerance here."""
     text = title(e, name)
     if e.verdict != "agrees" or e.measured is None:
         return text
@@ -137,9 +135,9 @@ def _rounded(check: Check) -> list[str]:
 def _agreement(check: Check) -> tuple[str, str]:
     count = len(check.rows)
     differing = [row.engine.name for row in check.rows if not row.equal]
-    ulp, difference = check.rows[0].ulp, check.rows[0].of_run.difference
-    if ulp is not None and difference.rtol is None:
-        tolerance = f"{ulp} ULP"
+    difference = check.rows[0].of_run.difference
+    if check.ulp is not None and difference.rtol is None:
+        tolerance = f"{check.ulp} ULP"
     else:
         rtol, atol = (format_size(one or 0) for one in (difference.rtol, difference.atol))
         tolerance = f"rtol {rtol}, atol {atol}"

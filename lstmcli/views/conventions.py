@@ -14,9 +14,6 @@ from lstmcli.views.sheet import (
     Column,
     Sheet,
     Width,
-    labelled,
-    labelled_command,
-    labelled_lines,
     table,
     total_width,
 )
@@ -28,11 +25,6 @@ def _biases(row: Convention) -> str:
     if row.storage.bias_halves == 2:
         return "8H"
     return "2" if {"bias", "recurrent_bias"} <= set(row.names.tensors) else "1"
-
-
-def _added_bias(row: Convention) -> str:
-    bias = row.behaviour.forget_bias
-    return f"{bias:+g}" if bias else "0"
 
 
 def _was_run(row: Convention) -> str:
@@ -52,7 +44,7 @@ COLUMNS: Mapping[str, Callable[[Convention], str]] = {
     "gates": lambda row: "split" if row.names.has_tensor_per_gate else row.storage.gates,
     "kernel": lambda row: row.storage.orientation + " x;h" * ("fused" in row.names.tensors),
     "bias": _biases,
-    "f +": _added_bias,
+    "f +": lambda row: f"{bias:+g}" if (bias := row.behaviour.forget_bias) else "0",
     "tested": _was_run,
 }
 
@@ -78,10 +70,10 @@ def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
         sheet = _with_texts_below(columns, texts.cells, width)
     sheet.add()
     for heading, text in LEGEND.items():
-        sheet.extend(labelled(heading, text, width))
+        sheet.label(heading, text, width)
     sheet.add()
     text = f"lstm conventions {rows[0].name}   (all of one convention)"
-    sheet.extend(labelled("next", text, width))
+    sheet.label("next", text, width)
     return sheet
 
 
@@ -90,7 +82,7 @@ def _with_texts_below(columns: Sequence[Column], texts: Sequence[str], width: Wi
     sheet = Sheet([heading])
     for line, text in zip(lines, texts, strict=True):
         sheet.lines.append(line)
-        sheet.extend(labelled("", text, width, indent=2))
+        sheet.label("", text, width, indent=2)
     return sheet
 
 
@@ -271,7 +263,7 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
         (describe_role(role), " or ".join(map(", ".join, row.tensor_forms(role))))
         for role in row.names.tensors
     ]
-    sheet = labelled(row.name, row.title, width, "bold", indent=max(len(row.name) + 3, 12))
+    sheet = Sheet().label(row.name, row.title, width, "bold", indent=max(len(row.name) + 3, 12))
     for heading, lines in LINES.items():
         sheet.add()
         sheet.add((heading, "dim"))
@@ -280,10 +272,10 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
         shown = [(label, text) for label, text in texts if text]
         for label, of_label in groupby(shown, key=lambda pair: pair[0]):
             words = [text for _, text in of_label]
-            sheet.extend(labelled_lines(f"  {label}", words, width, _style(label, row), INDENT))
+            sheet.labels(f"  {label}", words, width, _style(label, row), INDENT)
     sheet.add()
     command = f"lstm run WEIGHTS INPUTS --convention {row.name}"
-    sheet.extend(labelled_command("next", command, INDENT))
+    sheet.command("next", command, INDENT)
     return sheet
 
 

@@ -18,9 +18,6 @@ from lstmcli.views.sheet import (
     INDENT,
     Sheet,
     Width,
-    labelled,
-    labelled_command,
-    labelled_lines,
     verdict,
 )
 from lstmcli.views.text import phrases
@@ -39,29 +36,29 @@ def conversion_sheet(conversion: Conversion, width: Width, *, quiet: bool = Fals
     sequences = f"{conversion.proof.rows} sequences of {conversion.proof.steps} steps"
     text = "Verified by reading the file back and running both"
     text = f"{text}: {sequences} from a random state."
-    sheet.extend(labelled("", text, width, indent=2))
+    sheet.label("", text, width, indent=2)
     sheet.add()
-    sheet.extend(labelled("from", _side(conversion.source, source.settings()), width))
+    sheet.label("from", _side(conversion.source, source.settings()), width)
     assumed = () if quiet else source.assumed
-    sheet.extend(labelled_lines("assumed", assumed, width, ASSUMED))
+    sheet.labels("assumed", assumed, width, ASSUMED)
     settings = {"convention": to.name, "forget_bias": to.behaviour.forget_bias} | to.settings()
     dtype = source.cell.dtype.name
-    sheet.extend(labelled("to", _side(conversion.target, settings, dtype), width))
+    sheet.label("to", _side(conversion.target, settings, dtype), width)
     tensors = [f"{name} {array.shape}" for name, array in conversion.arrays.items()]
-    sheet.extend(labelled("tensors", phrases(tensors), width))
+    sheet.label("tensors", phrases(tensors), width)
     if rounding := conversion.rounding:
         text = f"from {rounding.dtype} to {rounding.to}: by {format_size(rounding.max_abs)} at most"
-        sheet.extend(labelled("rounded", f"the weights, {text}", width, ASSUMED))
+        sheet.label("rounded", f"the weights, {text}", width, ASSUMED)
     if conversion.settings and not quiet:
         written = [f"{name}={value}" for name, value in conversion.settings.items()]
-        sheet.extend(labelled("", f"metadata written: {phrases(written)}", width))
+        sheet.label("", f"metadata written: {phrases(written)}", width)
     sheet.add()
     sheet.extend(_recipe(conversion.steps, width))
     sheet.add()
-    sheet.extend(labelled_lines("use", conversion.use, width))
+    sheet.labels("use", conversion.use, width)
     command = typed_command("lstm", "run", file_argument(conversion.target), INPUTS)
     options = conversion.all_options
-    sheet.extend(labelled_command("next", f"{command} {options}" if options else command))
+    sheet.command("next", f"{command} {options}" if options else command)
     return sheet
 
 
@@ -69,7 +66,7 @@ def _recipe(steps: Sequence[Step], width: Width) -> Sheet:
     sheet = Sheet()
     for step in steps:
         remaining = Width(width.prose - INDENT)
-        for line in labelled(step.what, step.text, remaining, indent=RECIPE_INDENT).lines:
+        for line in Sheet().label(step.what, step.text, remaining, indent=RECIPE_INDENT).lines:
             label = ("" if sheet.lines else "recipe").ljust(INDENT)
             sheet.add((label, "dim"), *line)
     return sheet

@@ -18,7 +18,6 @@ from lstmcli.views.sheet import (
     Sheet,
     Width,
     fitting_table,
-    labelled,
     verdict,
 )
 from lstmcli.views.text import NumberFormat
@@ -93,11 +92,11 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     inputs = "inputs" if at.layer == 0 else f"output of layer{at.layer - 1}"
     sheet = Sheet()
     sheet.add((f"{name}{cell}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold"))
-    sheet.extend(labelled("x", f"step {at.reads} of the {inputs}", width))
-    sheet.extend(labelled("state", f"h_prev and c_prev: {_previous_state(at)}", width))
+    sheet.label("x", f"step {at.reads} of the {inputs}", width)
+    sheet.label("state", f"h_prev and c_prev: {_previous_state(at)}", width)
     if d.against is not None:
         form = f", interpreted as {' and '.join(d.taken)}" if d.taken else ""
-        sheet.extend(labelled("reference", f"{d.against}{form}", width))
+        sheet.label("reference", f"{d.against}{form}", width)
     return sheet
 
 
@@ -117,7 +116,7 @@ def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
             verb = "differs" if len(d.differs_before) == 1 else "differ"
             names = " and ".join(d.differs_before)
             text = f"{names} of step {d.place.before} {verb} already"
-            sheet.extend(labelled("", text, width, indent=2))
+            sheet.label("", text, width, indent=2)
     sheet.add()
     return sheet
 
@@ -132,7 +131,6 @@ def _previous_state(at: StepPosition) -> str:
 
 
 def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
-    """One row per term, the largest first, with the sum so far; the rest on one line."""
     count = len(total.terms)
     most = count if detail.most is None or count <= detail.most + 1 else detail.most
     shown, running = total.terms[:most], total.running[:most]
@@ -163,13 +161,11 @@ def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
 
 
 def _is_in_table(line: FormulaLine) -> bool:
-    """Return whether the table of gates shows all that an equation does."""
     plain = line.formula.startswith(("sum_", "1 - ")) or line.formula.endswith(f"(z_{line.name})")
     return plain and line.name not in ("c", "h")
 
 
 def _gates(d: Derivation, detail: Detail, width: Width) -> Sheet:
-    """A column for each gate: the parts of its sum, the pre-activation, and the gate."""
     rows = [
         (label, {gate: detail.scalar(of.part(matrix, name)) for gate, of in d.sums.items()}, "")
         for label, matrix, name in PARTS
@@ -202,7 +198,6 @@ def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str],
 
 
 def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) -> Sheet:
-    """``f = sigmoid(z_f)``, the same in numbers, the result, and the reference."""
     sheet = Sheet()
     sides = [line.formula]
     if NAME.fullmatch(line.formula) is None:
@@ -215,7 +210,7 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
     sheet.add(("      = ", ""), (result, "bold"))
     if line.theirs is not None:
         style = AGREES if line.agrees else DIFFERS
-        sheet.extend(labelled("reference", _reference(line, d, detail), width, style))
+        sheet.label("reference", _reference(line, d, detail), width, style)
     return sheet
 
 
@@ -227,7 +222,6 @@ def _in_numbers(line: FormulaLine, detail: Detail) -> str:
 
 
 def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> str:
-    """The reference value, and by how much it differs."""
     assert line.theirs is not None
     value = detail.result(line.theirs)
     if line.agrees:
@@ -244,8 +238,8 @@ def _closing(d: Derivation, width: Width) -> Sheet:
     sheet, first = Sheet(), d.first_difference
     if d.outputs is not None and d.place.unit >= d.outputs:
         text = f"the projection gives {d.outputs} numbers: unit {d.place.unit} has no h"
-        sheet.extend(labelled("h", text, width))
+        sheet.label("h", text, width)
     if d.gate is None:
         gate = first.name if first is not None and first.name in GATES else "f"
-        sheet.extend(labelled("next", f"--gate {gate} shows every term of a gate", width))
+        sheet.label("next", f"--gate {gate} shows every term of a gate", width)
     return sheet

@@ -14,7 +14,7 @@ from lstmcli.core.diff.compare import ARRAYS_NAMED, Difference
 from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Hint, join_with_and
+from lstmcli.core.model.model import Hint
 from lstmcli.core.model.selection import format_number, format_size
 from lstmcli.core.model.settings import setting_text
 from lstmcli.errors import STDIN, listed
@@ -26,11 +26,7 @@ from lstmcli.views.sheet import (
     Column,
     Sheet,
     Width,
-    bulleted,
     fitting_table,
-    labelled,
-    labelled_command,
-    labelled_lines,
     table,
     total_width,
     verdict,
@@ -69,7 +65,9 @@ def difference_sheet(
     """
     sheet = verdict(d.summary, AGREES if d.equal else DIFFERS, width)
     if d.equal:
-        sheet.extend(labelled("", f"within {_tolerance(d)}; {_largest(d)}", width, indent=2))
+        largest = max((array.max_abs or 0.0 for array in d.arrays.values()), default=0.0)
+        text = f"within {_tolerance(d)}; max difference {format_size(largest)}"
+        sheet.label("", text, width, indent=2)
     if d.settings:
         sheet.add()
         sheet.extend(_settings(d.settings))
@@ -90,7 +88,6 @@ def difference_sheet(
 
 
 def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
-    """One row per setting; a dash is a setting that is off."""
     a, b = (
         ["-" if both[n] is None else setting_text(both[n]) for both in differing.values()]
         for n in (0, 1)
@@ -107,13 +104,7 @@ def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
 # ---- equal
 
 
-def _largest(d: Difference) -> str:
-    largest = max((array.max_abs or 0.0 for array in d.arrays.values()), default=0.0)
-    return f"max difference {format_size(largest)}"
-
-
 def _tolerance(d: Difference) -> str:
-    """The tolerances of the comparison in words."""
     arrays = list(d.arrays.values())
     ulp = arrays[0].pair.tolerance.ulp
     texts = [] if ulp is None else [f"{ulp} ULP"]
@@ -144,7 +135,7 @@ def sides_of(d: Difference, width: Width) -> Sheet:
         return table(columns, headings=False)
     sheet = Sheet()
     for side, name, texts, precision in zip("ab", names, arrays, precisions, strict=True):
-        sheet.extend(labelled(side, phrases([name, *texts, precision]), width, indent=3))
+        sheet.label(side, phrases([name, *texts, precision]), width, indent=3)
     return sheet
 
 
@@ -208,7 +199,6 @@ def _printed_digits(values: Array, units: Array) -> int:
 
 
 def _arrays(d: Difference, width: Width) -> Sheet:
-    """One row per array, and below it what its values have in common."""
     arrays = list(d.arrays.values())
     differing = [
         "shape" if a.mismatched is None else f"{a.mismatched} of {a.total}" for a in arrays
@@ -226,7 +216,7 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     sheet = fitting_table([c for c in columns if any(c.cells)] + figures * several, width)
     if not several:  # below the line, so that it is narrow
         text = ", ".join(unbroken(f"{c.heading} {c.cells[0].strip()}") for c in figures)
-        sheet.extend(labelled("", text, width, indent=columns[0].width + 2))
+        sheet.label("", text, width, indent=columns[0].width + 2)
     by_sizes: dict[str, list[str]] = {}
     for array in (array for array in arrays if array.mismatched is None):
         known = _has_known_axes(d, array)
@@ -239,19 +229,17 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     texts = (
         f"{listed(names, ARRAYS_NAMED)}: " * several + text for text, names in by_sizes.items()
     )
-    sheet.extend(labelled_lines("shapes", texts, width))
+    sheet.labels("shapes", texts, width)
     return sheet
 
 
 def _has_known_axes(d: Difference, array: ArrayDifference) -> bool:
-    """Return whether the axes are steps, batch and units; those of last states may be the cells."""
     is_state = ArrayName.of(array.name).kind == FINAL
     several = any(ArrayName.of(name).prefix for side in d.sides for name in side.arrays)
     return array.pair.placed and not (is_state and several)
 
 
 def _figures(arrays: Sequence[ArrayDifference]) -> list[Column]:
-    """Figures of all values of the arrays that differ, and the tolerances that accept them."""
     found = [array if array.mismatched else None for array in arrays]
     ratios = error_sizes([_finite(array.max_rel) if array else None for array in found])
     return [
@@ -272,14 +260,12 @@ def _decibels(snr: float | None) -> str:
 
 
 def _ulps(array: ArrayDifference) -> str:
-    """The largest distance in ULPs, of numbers of one sign."""
     at = array.ulp_at
     turned = at is None or at.a < 0 < at.b or at.b < 0 < at.a
     return "" if turned else ulp_count(array.max_ulp)
 
 
 def _accepting(array: ArrayDifference) -> str:
-    """The smallest tolerance with which an array is equal, as it is typed; none with NaN."""
     if array.smallest_atol is None:
         return ""
     test = array.pair.tolerance
@@ -310,16 +296,7 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
     if len(firsts) not in (1, 2):  # where all axes differ, what comes first need not be the same
         return SELECT_COMMON
     options = " ".join(f"--{name} 0:{n}" for name, n in firsts.items())
-    nouns = {"steps": "step", "batch": "batch item", "units": "unit"}
-    sizes = join_with_and(
-        [count(n, nouns[name]) if n > 1 else nouns[name] for name, n in firsts.items()]
-    )
-    other = "Is one of them the inputs, or of another network? " * ("units" in firsts)
-    text = f"{other}{options} compares the first {sizes}"
-    if len(firsts) == 1 and a[0] != b[0]:
-        fewer, more = sorted((a[0], b[0]))
-        text += f"; --steps {more - fewer}:{more} compares {'ab'[a[0] > b[0]]} with the last ones"
-    return text
+    return f"{options} compares the beginning of both, if they are of one run"
 
 
 def _share(array: ArrayDifference) -> str:
@@ -327,7 +304,6 @@ def _share(array: ArrayDifference) -> str:
 
 
 def _cosine(value: float | None) -> str:
-    """Three places, or as many as show that it is less than 1, six at most."""
     if value is None or math.isnan(value):
         return ""
     is_one = value >= 1 - 1e-6
@@ -336,7 +312,6 @@ def _cosine(value: float | None) -> str:
 
 
 def _size(shape: tuple[int, ...], named: bool) -> str:
-    """A shape in words if its axes are steps, batch and units."""
     if not named:
         return str(shape)
     steps, batch, units = shape
@@ -344,10 +319,7 @@ def _size(shape: tuple[int, ...], named: bool) -> str:
 
 
 def _value_columns(arrays: Sequence[ArrayDifference]) -> Iterator[Column]:
-    """Both values of the largest difference, in the format that each pair needs to look different.
-
-    They never go: the rest can be computed from them.
-    """
+    """Both values of the largest difference, in a format in which they look different."""
     places = [array.abs_at for array in arrays]
     most = max((_digits_to_differ(at, TABLE_DIGITS) for at in places if at), default=0)
     format = NumberFormat.of([value for at in places if at for value in (at.a, at.b)], most)
@@ -363,7 +335,6 @@ def _position(array: ArrayDifference, place: Position | None) -> str:
 
 
 def _digits_to_differ(place: Position, fewest: int) -> int:
-    """The places after the point with which both values look different, at least ``fewest``."""
     if place.a == place.b:
         return fewest
     for n in range(fewest, MOST_DIGITS):
@@ -376,13 +347,12 @@ def _digits_to_differ(place: Position, fewest: int) -> int:
 
 
 def _not_compared(d: Difference, width: Width) -> Sheet:
-    """The arrays that only one side has, and the remarks of the comparison."""
     sheet = Sheet()
     for side, names in (("a", d.only_in_a), ("b", d.only_in_b)):
         if names:
             text = listed([name or "(unnamed)" for name in names], ARRAYS_NAMED)
-            sheet.extend(labelled(f"only in {side}", f"{text} (not compared)", width))
-    sheet.extend(labelled_lines("assumed", d.remarks, width, ASSUMED))
+            sheet.label(f"only in {side}", f"{text} (not compared)", width)
+    sheet.labels("assumed", d.remarks, width, ASSUMED)
     return sheet
 
 
@@ -403,7 +373,7 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
         a, b = (format_number(value, enough) for value in (first.a, first.b))
         where = d.position(first, named=len(d.arrays) > 1)
         texts = (where, f"a {a}", f"b {b}")
-        sheet.extend(labelled("first", phrases(texts), width))
+        sheet.label("first", phrases(texts), width)
     if sheet.lines:
         sheet.lines.insert(0, [])
     return sheet
@@ -420,9 +390,9 @@ def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
             continue
         introduction = "Possible causes:" * bool(hint.causes)
         sheet.add()
-        sheet.extend(labelled(hint_label(hint), f"{hint.seen} {introduction}", width))
-        sheet.extend(bulleted("", hint.causes, width))
-        sheet.extend(labelled("", hint.excluded, width))
+        sheet.label(hint_label(hint), f"{hint.seen} {introduction}", width)
+        sheet.labels("", hint.causes, width, bullet="- ")
+        sheet.label("", hint.excluded, width)
     return sheet
 
 
@@ -440,9 +410,9 @@ def _next(d: Difference, given: str | None, width: Width) -> Sheet:
     texts = dict.fromkeys(_to_be_typed(d, array) for array in mismatched if given is None)
     if len(texts) > 1:
         texts.pop(SELECT_COMMON, None)
-    sheet = labelled_lines("next", texts, width)
+    sheet = Sheet().labels("next", texts, width)
     if command := next_command(d) if given is None else given:
-        sheet.extend(labelled_command("" if sheet.lines else "next", command))
+        sheet.command("" if sheet.lines else "next", command)
     if command and all(hint.code == "settings_differ" for hint in d.hints):
         sheet.lines.insert(0, [])
     return sheet

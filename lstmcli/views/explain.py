@@ -35,20 +35,12 @@ from lstmcli.views.sheet import (
     Column,
     Sheet,
     Width,
-    bulleted,
     fitting_columns,
     fitting_table,
-    labelled,
-    labelled_command,
-    labelled_lines,
     table,
     verdict,
 )
-from lstmcli.views.text import (
-    count,
-    error_sizes,
-    unbroken,
-)
+from lstmcli.views.text import count, error_sizes, unbroken
 
 INDENT = 20  # columns of the labels
 USED_BY = "used by"
@@ -64,25 +56,27 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
     """The changes, who uses them, and the command; or the configurations that come nearest."""
     sheet = verdict(title(e, expected), COLORS.get(e.verdict, DIFFERS), width)
     for line in details(e, expected):
-        sheet.extend(labelled("", line, width, indent=2))
+        sheet.label("", line, width, indent=2)
     if e.rows:
         sheet.add()
         sheet.extend(_changes(e, width))
     if e.verdict in ("none", "unproven") and len(e.nearest) > 1:
         sheet.add()
-        sheet.extend(_nearest_table(e.nearest, width))
+        sheet.extend(fitting_table(_nearest_columns(e.nearest), width))
     notes = list(_notes(e))
     if notes or e.command or e.next:
         sheet.add()
     for name, of_name in groupby(notes, key=itemgetter(0)):
         style = ASSUMED if name in ("assumed", "note") else ""
         texts = [text for _, text in of_name]
-        lines = bulleted if len(texts) > 1 else labelled_lines
-        sheet.extend(lines(name, texts, width, style, INDENT))
-    if e.command:
-        sheet.extend(labelled_command("reproduce", e.command, INDENT))
-    if e.next:
-        sheet.extend(labelled_command("next", e.next, INDENT))
+        bullet = "- " * (len(texts) > 1)
+        sheet.labels(name, texts, width, style, INDENT, bullet)
+    commands = {"reproduce": e.command, "next": e.next}
+    if e.arrays:  # next writes the file that an edit of the command takes
+        commands = {"first": e.next, "reproduce": e.command}
+    for name, command in commands.items():
+        if command:
+            sheet.command(name, command, INDENT)
     return sheet
 
 
@@ -116,12 +110,10 @@ def title(e: Explanation, expected: str) -> str:
 
 
 def _not_finite(e: Explanation) -> list[Remark]:
-    """The remark on NaN and infinite values of EXPECTED, which the first line has if any fit."""
     return [one for one in e.remarks if one.code == "not_finite" and e.verdict != "none"]
 
 
 def _ran_otherwise(e: Explanation) -> str:
-    """How the weights as loaded give EXPECTED after all; empty if they do not."""
     runs = (one for one in e.remarks if one.code in RUN_OTHERWISE)
     proved = (one for one in runs if one.facts.get("complete", one.facts.get("numbers", True)))
     return next((one.text for one in proved), "")
@@ -164,42 +156,39 @@ def _agreeing(v: Agreement) -> str:
 # ---- tables
 
 
-def _changes(e: Explanation, width: Width) -> Sheet:
-    """One row per change; what is assumed, and who uses it, is below where it does not fit."""
-    rows = [(r.setting, r.assumed, r.fits, r.used_by) for r in e.rows]
-    setting, assumed, found, used_by = zip(*rows, strict=True)
-    columns = [
-        Column("setting", setting, "bold", left=True),
-        Column("assumed", assumed, left=True, rank=1),
-        Column("found", found, AGREES, left=True),
-        Column(USED_BY, used_by, left=True, rank=2),
+def _change_columns(e: Explanation) -> list[Column]:
+    heading = "change" if e.edits else "setting"
+    return [
+        Column(heading, [row.setting for row in e.rows], "bold", left=True),
+        Column("assumed", [row.assumed for row in e.rows], left=True, rank=1),
+        Column("found", [row.fits for row in e.rows], AGREES, left=True),
+        Column(USED_BY, [row.used_by for row in e.rows], left=True, rank=2),
     ]
+
+
+def _changes(e: Explanation, width: Width) -> Sheet:
+    columns = _change_columns(e)
     shown, hidden = fitting_columns(columns, width._replace(table=width.prose))
     sheet = table(shown)
     if hidden:
         sheet.add()
     for column in hidden:
-        cells = column.cells[: len(e.rows)]
-        named = (f"{name}: {cell}" for name, cell in zip(setting, cells, strict=True))
-        text = "; ".join(dict.fromkeys(named)) if len({*cells}) > 1 else cells[0]
-        sheet.extend(labelled(column.heading, text, width, indent=len(USED_BY) + 2))
+        named = map(": ".join, zip(columns[0].cells, column.cells, strict=True))
+        text = "; ".join(dict.fromkeys(named)) if len({*column.cells}) > 1 else column.cells[0]
+        sheet.label(column.heading, text, width, indent=len(USED_BY) + 2)
     return sheet
 
 
-def _nearest_table(nearest: Sequence[NearRun], width: Width) -> Sheet:
-    configurations = [configuration(n.changes) for n in nearest]
-    return fitting_table(
-        [
-            Column("nearest configurations", configurations, "bold", left=True),
-            Column("max abs", error_sizes([n.comparison.max_abs for n in nearest])),
-            Column("rms", error_sizes([n.comparison.rms for n in nearest]), rank=1),
-            Column("agree", [f"{n.comparison.agreeing} of {n.comparison.total}" for n in nearest]),
-            Column(
-                "first mismatch", [position(n.comparison.first) for n in nearest], left=True, rank=2
-            ),
-        ],
-        width,
-    )
+def _nearest_columns(nearest: Sequence[NearRun]) -> list[Column]:
+    found = [near.comparison for near in nearest]
+    configurations = [configuration(near.changes) for near in nearest]
+    return [
+        Column("nearest configurations", configurations, "bold", left=True),
+        Column("max abs", error_sizes([one.max_abs for one in found])),
+        Column("rms", error_sizes([one.rms for one in found]), rank=1),
+        Column("agree", [f"{one.agreeing} of {one.total}" for one in found]),
+        Column("first mismatch", [position(one.first) for one in found], left=True, rank=2),
+    ]
 
 
 def position(first: Mismatch | None) -> str:
@@ -217,7 +206,6 @@ def position(first: Mismatch | None) -> str:
 
 
 def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
-    """Labels and texts of the notes below the finding."""
     # otherwise a table has the settings, or what is wrong
     assumed = e.assumed if e.verdict == "agrees" else without_option(e.assumed)
     if assumed:
@@ -226,10 +214,13 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "assumed", f"{e.taken}."
     for remark in e.remarks:
         is_above = remark.code in AGREEMENT or remark in _not_finite(e)
-        if not is_above and remark.text != _ran_otherwise(e):
+        if remark.code == "edit_code":
+            yield "mistake", remark.facts["line"]
+            yield "correct", remark.facts["mend"]
+        elif not is_above and remark.text != _ran_otherwise(e):
             yield "note", remark.text
     if e.verdict in EXPLAINED and (lines := [row.mend for row in e.rows if row.mend]):
-        yield "in code", "; ".join(dict.fromkeys(lines))
+        yield "correct", "; ".join(dict.fromkeys(lines))
     if e.hidden:
         yield hidden_label(e), e.hidden
     if e.like:
@@ -255,13 +246,11 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
 
 
 def _unseen(e: Explanation) -> list[str]:
-    """The settings that these data do not show; where no bias is used, not its gates."""
     no_bias = any((change.setting, change.found) == ("bias", "none") for change in e.changes)
     return [name for name in e.unseen if not (no_bias and name == "bias_gates")]
 
 
 def _tested(e: Explanation) -> str:
-    """``106 configurations; next best: gate coupling f = 1 - i, max difference 9.51e-2``."""
     text = count(e.tried, "configuration")
     if not e.nearest:
         return text
@@ -272,7 +261,6 @@ def _tested(e: Explanation) -> str:
 
 
 def _equivalent(e: Explanation) -> str:
-    """The configurations that fit equally well."""
     if e.equivalent:
         texts = [unbroken(configuration(changes)) for changes in e.equivalent[:MOST_LISTED]]
         more = len(e.equivalent) - len(texts)
@@ -294,27 +282,17 @@ def markdown(e: Explanation, expected: str) -> str:
     lines = [f"**{title(e, expected)}**", ""]
     lines += [line for text in details(e, expected) for line in (text, "")]
     if e.rows:
-        lines += _markdown_table(
-            ("setting", "assumed", "found", USED_BY),
-            [(r.setting, r.assumed, r.fits, r.used_by) for r in e.rows],
-        )
+        lines += _markdown_table(_change_columns(e))
     if e.verdict in ("none", "unproven") and e.nearest:
-        rows = [
-            (configuration(n.changes), format_size(v.max_abs), f"{v.agreeing} of {v.total}",
-             position(v.first))
-            for n in e.nearest
-            for v in [n.comparison]
-        ]  # fmt: skip
-        headings = ("nearest configurations", "max abs", "agree", "first mismatch")
-        lines += _markdown_table(headings, rows)
+        columns = _nearest_columns(e.nearest)
+        lines += _markdown_table([column for column in columns if column.heading != "rms"])
     lines += [f"- {name}: {text}" for name, text in _notes(e)]
     if command := e.command or e.next:
         lines += ["", "```sh", command, "```"]
     return "\n".join(map(one_line, lines)) + "\n"
 
 
-def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The lines of a table, and a blank line."""
-    for cells in (headings, ["---"] * len(headings), *rows):
-        yield f"| {' | '.join(cells)} |"
+def _markdown_table(columns: Sequence[Column]) -> Iterator[str]:
+    for row in zip(*((column.heading, "---", *column.cells) for column in columns), strict=True):
+        yield f"| {' | '.join(map(str.strip, row))} |"
     yield ""

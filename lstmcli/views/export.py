@@ -34,6 +34,16 @@ DARK = {
 CLASSES = {ASSUMED: "assumed", DIFFERS: "differs", AGREES: "agrees"}
 """The names here of the colours of text, each with a shade for light and one for dark."""
 
+WITHIN = 'class="lstmcli"'
+SVG_TEXT = f".lstmcli text {{ font-family: {FONT}; font-size: {SIZE}px; white-space: pre; }}\n"
+HTML_TEXT = f"""\
+.lstmcli pre {{ font: {SIZE}px/{DOWN}px {FONT}; position: relative; }}
+.lstmcli pre {{ background: inherit; color: inherit; }}
+.lstmcli pre div {{ height: {DOWN}px; }}
+.lstmcli span {{ display: inline-block; height: {DOWN}px; vertical-align: top; white-space: pre; }}
+.lstmcli .bold {{ font-weight: bold; }}
+"""
+
 PROMPT = "$ "
 
 STROKE = "fill: none; stroke: currentColor; stroke-width: 1.5px; stroke-linecap: round; "
@@ -49,12 +59,10 @@ def with_prompt(command: str, sheet: Sheet) -> Sheet:
 
 
 def _shown(sheet: Sheet) -> list[list[Span]]:
-    """The lines with blanks where a curve is drawn."""
     return [[(text.translate(BRAILLE), style) for text, style in line] for line in sheet.spans()]
 
 
 def _curve(curve: Curve, place: str) -> str:
-    """A curve as a picture in another one or in a page, in pieces between its gaps."""
     known = (piece for is_known, piece in groupby(curve.points, _is_known) if is_known)
     pieces = [[f"{x:.4f},{y:.4f}" for x, y in piece] for piece in known]
     lines = (f'<polyline points="{" ".join([*p, p[-1]])}" style="{STROKE}"/>' for p in pieces)
@@ -79,18 +87,8 @@ def svg(sheet: Sheet, title: str, width: int) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}" '
         f'width="{size[0]}" height="{size[1]}" role="img">\n'
-        f"<title>{escape(one_line(title))}</title>\n<style>\n{_svg_style()}</style>\n"
-        f'<rect class="ground" width="{size[0]}" height="{size[1]}" rx="6"/>\n{body}\n</svg>\n'
-    )
-
-
-def _svg_style() -> str:
-    def rules(colors: dict[str, str]) -> str:
-        return "".join(f".{k} {{ fill: {c}; color: {c}; }}\n" for k, c in colors.items())
-
-    return (
-        f"text {{ font-family: {FONT}; font-size: {SIZE}px; white-space: pre; }}\n"
-        f"{rules(LIGHT)}@media (prefers-color-scheme: dark) {{\n{rules(DARK)}}}\n"
+        f"<title>{escape(one_line(title))}</title>\n{_style(SVG_TEXT)}\n<g {WITHIN}>\n"
+        f'<rect class="ground" width="{size[0]}" height="{size[1]}" rx="6"/>\n{body}\n</g></svg>\n'
     )
 
 
@@ -124,7 +122,6 @@ def _rect(column: float, top: float, wide: int, tall: float, fill: str) -> str:
 
 
 def _words(text: str, column: int, top: float, fill: str, bold: bool) -> Iterator[str]:
-    """Each run of words one space from each other, at its column whatever the font."""
     weight = ' font-weight="bold"' if bold else ""
     for run in re.finditer(r"\S+(?: \S+)*", text):
         x = MARGIN + (column + cells(text[: run.start()])) * ACROSS
@@ -142,15 +139,14 @@ def html(sheet: Sheet, title: str, width: int) -> str:
     """A page whose text can be searched and copied."""
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>{escape(one_line(title))}</title>\n<style>\n{_html_style()}</style>\n</head>\n"
-        f"<body>\n{_pre(sheet)}\n</body>\n</html>\n"
+        f"<title>{escape(one_line(title))}</title>\n{_style(HTML_TEXT)}\n</head>\n"
+        f"<body {WITHIN}>\n<pre>{html_lines(sheet)}</pre>\n</body>\n</html>\n"
     )
 
 
 def html_fragment(sheet: Sheet) -> str:
     """The same as a part of a page, such as the cell of a notebook, with the colours in it."""
-    style = _html_style("div.lstmcli", "div.lstmcli ")
-    return f'<div class="lstmcli"><style>\n{style}</style>\n{_pre(sheet)}</div>\n'
+    return f"<div {WITHIN}>{_style(HTML_TEXT)}\n<pre>{html_lines(sheet)}</pre></div>\n"
 
 
 def html_lines(sheet: Sheet) -> str:
@@ -159,36 +155,10 @@ def html_lines(sheet: Sheet) -> str:
     return f"{''.join(lines)}{''.join(map(_html_curve, sheet.curves))}"
 
 
-def _pre(sheet: Sheet) -> str:
-    return f"<pre>{html_lines(sheet)}</pre>"
-
-
 def _html_curve(curve: Curve) -> str:
-    """A picture over the lines; its width is measured in characters."""
     place = f"left: {curve.column}ch; top: {curve.row * DOWN}px"
     size = f"width: {curve.columns}ch; height: {curve.rows * DOWN}px"
     return _curve(curve, f'style="position: absolute; {place}; {size}"')
-
-
-def _html_style(ground: str = "body", within: str = "") -> str:
-    def rules(colors: dict[str, str]) -> str:
-        return (
-            f"{ground} {{ background: {colors['ground']}; color: {colors['ink']}; }}\n"
-            + "".join(
-                f"{within}.{name} {{ color: {color}; }}\n"
-                for name, color in colors.items()
-                if name not in ("ground", "ink")
-            )
-        )
-
-    return (
-        f"{within}pre {{ font: {SIZE}px/{DOWN}px {FONT}; background: inherit; color: inherit; "
-        f"position: relative; }}\n"
-        f"{within}div {{ height: {DOWN}px; }}\n"
-        f"{within}span {{ display: inline-block; height: {DOWN}px; vertical-align: top; "
-        f"white-space: pre; }}\n{within}.bold {{ font-weight: bold; }}\n"
-        f"{rules(LIGHT)}@media (prefers-color-scheme: dark) {{\n{rules(DARK)}}}\n"
-    )
 
 
 def _html_span(span: Span) -> str:
@@ -212,6 +182,16 @@ def _html_span(span: Span) -> str:
 # ---- both
 
 
+def _style(of_text: str) -> str:
+    def rules(colors: dict[str, str]) -> str:
+        ground = f".lstmcli {{ background: {colors['ground']}; color: {colors['ink']}; }}\n"
+        named = (f".lstmcli .{k} {{ fill: {c}; color: {c}; }}\n" for k, c in colors.items())
+        return f"{ground}{''.join(named)}"
+
+    dark = f"@media (prefers-color-scheme: dark) {{\n{rules(DARK)}}}\n"
+    return f"<style>\n{of_text}{rules(LIGHT)}{dark}</style>"
+
+
 def _colors(name: str) -> tuple[str, str, Style]:
     """The colours of a style as ``#rrggbb``, and the style; "" for the default and `CLASSES`."""
     from rich.style import Style
@@ -227,7 +207,6 @@ def _colors(name: str) -> tuple[str, str, Style]:
 
 
 def _class(style: Style) -> str:
-    """The name of the colour of a text, "" for that of most."""
     named = CLASSES.get(style.color.name) if style.color else None
     return named or ("dim" if style.dim else "")
 

@@ -139,7 +139,6 @@ def _plain(name: str) -> str:
 
 
 def _integers(axis: Any, most: int) -> None:
-    """Have an axis number at most this many integers."""
     axis.set_major_locator(import_module("matplotlib.ticker").MaxNLocator(most, integer=True))
 
 

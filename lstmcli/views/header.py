@@ -9,7 +9,7 @@ from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import listed
 from lstmcli.views.conventions import unusual_settings
-from lstmcli.views.sheet import ASSUMED, Sheet, Width, labelled, labelled_lines
+from lstmcli.views.sheet import ASSUMED, Sheet, Width
 from lstmcli.views.text import count, phrases, unbroken
 
 
@@ -22,10 +22,10 @@ def header_sheet(plan: Plan, width: Width, engine: str = "", *, quiet: bool = Fa
     of_inputs, of_model = padding[::-1] if plan.inputs.mask_from else padding
     inputs = [file_name(plan.inputs.name), str(tuple(shape)), layout, sizes, of_inputs]
     sheet = _weights(plan.model, width)
-    sheet.extend(labelled("inputs", phrases([*filter(None, inputs)]), width))
+    sheet.label("inputs", phrases([*filter(None, inputs)]), width)
     sheet.extend(_config(plan.model, engine, width, of_model))
     assumed = [] if quiet else [unbroken(shorten_assumption(text)) for text in plan.assumed]
-    sheet.extend(labelled("assumed", "; ".join(assumed), width, ASSUMED))
+    sheet.label("assumed", "; ".join(assumed), width, ASSUMED)
     sheet.add()
     return sheet
 
@@ -35,14 +35,14 @@ def model_sheet(model: Model, width: Width) -> Sheet:
     sheet = _weights(model, width)
     mask = f"mask from {model.masking}" if model.masking else ""
     sheet.extend(_config(model, "", width, mask))
-    sheet.extend(labelled_lines("assumed", model.assumed, width, ASSUMED))
+    sheet.labels("assumed", model.assumed, width, ASSUMED)
     return sheet
 
 
 def _weights(model: Model, width: Width) -> Sheet:
     files = listed([*map(file_name, model.sources)], 1)
-    texts = [*filter(None, [files]), *_tensors(model), _sizes(model)]
-    return labelled("weights", phrases(texts), width)
+    texts = [*filter(None, [files]), *_tensors(model), model.sizes]
+    return Sheet().label("weights", phrases(texts), width)
 
 
 def file_name(path: str) -> str:
@@ -58,12 +58,12 @@ def _config(model: Model, engine: str, width: Width, mask: str) -> Sheet:
     texts += _settings(convention, model) if same else []
     texts += [f"run by {engine}"] * bool(engine)
     texts += [f"edit {edit.text}" for edit in model.edits] + [mask] * bool(mask)
-    sheet = labelled("config", phrases(texts), width)
+    sheet = Sheet().label("config", phrases(texts), width)
     labels = model.labels or ([] if same else [""] * len(model.layers))
     for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
         settings = [] if same else _settings(layer[0].convention, model)
         texts = [text for text in (label, *settings) if text not in ("", "forget bias 0")]
-        sheet.extend(labelled(f"layer{n}", phrases(texts) or " ", width))
+        sheet.label(f"layer{n}", phrases(texts) or " ", width)
     return sheet
 
 
@@ -72,16 +72,6 @@ def _tensors(model: Model) -> list[str]:
     if len(texts) <= 4:
         return [", ".join(texts)] if len(texts) <= 2 else texts
     return [texts[0], f"{len(texts) - 1} more tensors"]
-
-
-def _sizes(model: Model) -> str:
-    cell = model.cell
-    text = f"{count(cell.inputs, 'input')} -> {count(cell.units, 'unit')}"
-    if cell.projection is not None:
-        text += f" -> {cell.outputs}"
-    if len(model.layers) > 1:
-        text += f", {len(model.layers)} layers"
-    return text + (", both directions" if model.bidirectional else "")
 
 
 def _settings(convention: Convention, model: Model) -> list[str]:

@@ -131,7 +131,6 @@ def panel_lines(
 
 
 def _unit_label(quantity: Quantity, pooling: Pooling, first: int) -> Span:
-    """The unit of a row of cells; where a line has several units, on every second line."""
     digits = len(str(quantity.units[-1]))
     rows = pooling.rows_per_line
     if quantity.marked and first <= quantity.marked[1] // pooling.units < first + rows:

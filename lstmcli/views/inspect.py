@@ -27,9 +27,6 @@ from lstmcli.views.sheet import (
     Sheet,
     Width,
     fitting_table,
-    labelled,
-    labelled_command,
-    labelled_lines,
 )
 from lstmcli.views.text import NumberFormat, count, phrases
 
@@ -63,7 +60,7 @@ def inspection_sheet(
         sheet.extend(_lstm(lstm, width, quiet=quiet))
     sheet.extend(_problems(inspection, width))
     sheet.add()
-    sheet.extend(labelled_command("next", _next(inspection, paths, settings)))
+    sheet.command("next", _next(inspection, paths, settings))
     return sheet
 
 
@@ -73,17 +70,14 @@ def _head(inspection: Inspection, width: Width) -> Sheet:
     sizes = [count(len(tensors), "tensor"), count(numbers, "number")]
     if len(inspection.lstms) > 1:
         sizes.append(f"{len(inspection.lstms)} LSTMs")
-    return labelled("file", phrases([inspection.file, *sizes]), width)
+    return Sheet().label("file", phrases([inspection.file, *sizes]), width)
 
 
 # ---- tensors
 
 
 def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
-    """One row per tensor, those of LSTMs first; of many tensors the others are counted.
-
-    Without an LSTM the first of all are listed, since their names have to be typed.
-    """
+    """One row per tensor, those of LSTMs first; of many tensors the others are counted."""
     tensors = sorted(  # of the others, those whose names are most like an LSTM's come first
         inspection.tensors.items(),
         key=lambda item: -1 if item[1].layer is not None else unlikeness(item[0]),
@@ -107,7 +101,7 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
     for name, tensor in inspection.tensors.items():
         if tensor.not_finite:
             text = f"{name}: {tensor.not_finite:,} of {count(tensor.size, 'number')}"
-            sheet.extend(labelled("NaN, inf", text, width, DIFFERS))
+            sheet.label("NaN, inf", text, width, DIFFERS)
     return sheet
 
 
@@ -124,27 +118,27 @@ def _more_tensors(tensors: Tensors) -> str:
 def _lstm(lstm: InspectedLstm, width: Width, *, quiet: bool) -> Sheet:
     convention = lstm.model.convention
     names = [convention.name] if lstm.layer == "0" else [lstm.layer, convention.name]
-    sheet = labelled("lstm", f"{phrases(names)}   {convention.title}", width, "bold")
-    sheet.extend(labelled("why", lstm.why, width))
+    sheet = Sheet().label("lstm", f"{phrases(names)}   {convention.title}", width, "bold")
+    sheet.label("why", lstm.why, width)
     rows = (convention.name, *lstm.rivals) if lstm.rivals else ()
     ways = (f"--convention {row}  {CONVENTIONS[row].title}" for row in rows)
-    sheet.extend(labelled_lines("which?", ways, width, ASSUMED))
-    sheet.extend(labelled("", _same_names(lstm.also), width))
-    sheet.extend(labelled("sizes", phrases([*_sizes(lstm)]), width))
+    sheet.labels("which?", ways, width, ASSUMED)
+    sheet.label("", _same_names(lstm.also), width)
+    sheet.label("sizes", phrases([*_sizes(lstm)]), width)
     is_split = convention.names.has_tensor_per_gate
     gates = "a tensor a gate" if is_split else f"gates {spaced_order(convention.storage.gates)}"
     texts = [gates, *unusual_settings(convention, {"gates"}), lstm.model.cell.dtype.name]
     texts += [f"mask from {lstm.model.masking}"] * bool(lstm.model.masking)
-    sheet.extend(labelled("config", phrases(texts), width))
+    sheet.label("config", phrases(texts), width)
     if lstm.found:
         found = [f"{name} {value}" for name, value in lstm.found.items()]
-        sheet.extend(labelled("found", f"{phrases(found)}   in the file", width))
+        sheet.label("found", f"{phrases(found)}   in the file", width)
     assumed = () if quiet else lstm.model.assumed
-    sheet.extend(labelled_lines("assumed", assumed, width, ASSUMED))
+    sheet.labels("assumed", assumed, width, ASSUMED)
     sheet.add()
     sheet.extend(_gates(lstm, width))
     for hint in lstm.hints:
-        sheet.extend(labelled("hint", hint.text, width, ASSUMED))
+        sheet.label("hint", hint.text, width, ASSUMED)
     return sheet
 
 
@@ -203,29 +197,32 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
     for (convention, text, also), layers in layers_of.items():
         sheet.add()
         which = "" if layers == ["0"] else f"{listed(layers, LAYERS_NAMED)}: "
-        problem, *ways = text.splitlines()
-        text = f"{which}the names are {convention}'s, but {problem}"
-        sheet.extend(labelled(label, text, width, ASSUMED))
-        for way in ways:
-            sheet.extend(labelled("", phrases(re.split("  +", way.strip())), width, ASSUMED))
-        sheet.extend(labelled("", _same_names(also), width))
+        text = f"{which}the names are {convention}'s, but {text}"
+        sheet.extend(_message(label, text, width, ASSUMED))
+        sheet.label("", _same_names(also), width)
     if _is_trace(inspection):
         sheet.add()
         text = f"results of a run, and no weights: {listed([*inspection.tensors], MEMBERS_NAMED)}"
-        sheet.extend(labelled("trace", text, width))
+        sheet.label("trace", text, width)
     elif _may_be_h(inspection):
         sheet.add()
         text = "a single array: inputs (lstm run WEIGHTS FILE) or h of a run (lstm diff, lstm plot)"
-        sheet.extend(labelled(label, text, width, ASSUMED))
+        sheet.label(label, text, width, ASSUMED)
     elif not (inspection.lstms or inspection.unread):
         sheet.add()
         nothing = UserError("no LSTM recognised in these names")
-        problem, *ways = (inspection.ways or nothing).shown(ShellSyntax()).splitlines()
-        sheet.extend(labelled(label, problem, width, ASSUMED))
-        for way in ways:
-            sheet.extend(labelled("", phrases(re.split("  +", way.strip())), width))
+        text = (inspection.ways or nothing).shown(ShellSyntax())
+        sheet.extend(_message(label, text, width))
         for text in inspection.missing:
-            sheet.extend(labelled("because", text, width))
+            sheet.label("because", text, width)
+    return sheet
+
+
+def _message(label: str, text: str, width: Width, style: str = "") -> Sheet:
+    problem, *ways = text.splitlines()
+    sheet = Sheet().label(label, problem, width, ASSUMED)
+    for way in ways:
+        sheet.label("", phrases(re.split("  +", way.strip())), width, style)
     return sheet
 
 

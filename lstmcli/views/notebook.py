@@ -16,7 +16,7 @@ from lstmcli.views.explain import explanation_sheet
 from lstmcli.views.export import html_fragment
 from lstmcli.views.header import model_sheet
 from lstmcli.views.run import DEFAULT_COLUMNS, Window, excerpt_sheets
-from lstmcli.views.sheet import ASSUMED, Sheet, Width, labelled, labelled_lines
+from lstmcli.views.sheet import ASSUMED, Sheet, Width
 
 WIDTH = Width.of(100)  # columns: what the cell of a notebook has room for
 
@@ -50,8 +50,8 @@ def _sheets(result: Any) -> Iterator[Sheet]:
 
 
 def _settings(trace: Trace) -> Sheet:
-    sheet = labelled("trace", repr(trace)[len("<Trace ") : -1].partition("; ")[0], WIDTH)
+    sheet = Sheet().label("trace", repr(trace)[len("<Trace ") : -1].partition("; ")[0], WIDTH)
     assumed = map(str, trace.settings.get("assumed", ()))
-    sheet.extend(labelled_lines("assumed", assumed, WIDTH, ASSUMED))
+    sheet.labels("assumed", assumed, WIDTH, ASSUMED)
     sheet.add()
     return sheet

@@ -31,9 +31,6 @@ from lstmcli.views.sheet import (
     INDENT,
     Sheet,
     Width,
-    labelled,
-    labelled_command,
-    labelled_lines,
     verdict,
 )
 from lstmcli.views.text import count
@@ -86,17 +83,6 @@ class Annotations(NamedTuple):
             self.numbering.get(name) or self.numbering.get(name.rpartition("_")[0]) or (None, None)
         )
 
-    def steps_of(self, name: str, typed: str | None, length: int) -> tuple[Indices, Indices]:
-        """The numbers of chosen steps of an array in the full run, and their places in it."""
-        choice = Choice.parse(typed, "steps", "step")
-        return numbers_on_axis(choice, length, self.numbers_of(name)[0], name)
-
-    def sequence_of(self, name: str, item: int, batch: int) -> tuple[int, int]:
-        """The number of a sequence of an array in the full run, and its place among ``batch``."""
-        choice = Choice("batch", "batch item", str(item), None, (item,))
-        (number,), (place,) = numbers_on_axis(choice, batch, self.numbers_of(name)[1], name)
-        return number, place
-
 
 def quantities(
     arrays: Mapping[str, Array], window: PlotWindow, notes: Annotations
@@ -118,8 +104,11 @@ def _quantity(
     name: str, array: Array, units: Sequence[int], window: PlotWindow, notes: Annotations
 ) -> Quantity:
     length, batch, _ = array.shape
-    steps, places = notes.steps_of(name, window.steps, length)
-    item, place = notes.sequence_of(name, window.item, batch)
+    of_steps, of_batch = notes.numbers_of(name)
+    choice = Choice.parse(window.steps, "steps", "step")
+    steps, places = numbers_on_axis(choice, length, of_steps, name)
+    choice = Choice("batch", "batch item", str(window.item), None, (window.item,))
+    (item,), (place,) = numbers_on_axis(choice, batch, of_batch, name)
     values = array[:, place].astype(np.float64)  # (T, H)
     values = values if window.steps is None else values[list(places)]
     values = values if window.units is None else values[:, units]
@@ -133,7 +122,6 @@ def _quantity(
 
 
 def _kind(name: str, values: Array, differs: bool) -> str:
-    """The kind, whose quantities share a scale: gates of 0 to 1, pre-activations, differences."""
     base = name.rpartition(".")[2]
     if differs:
         return DIFFERENCE
@@ -179,7 +167,7 @@ def heat_sheet(
         other = "mean" if window.pool == "extreme" else "extreme shows the farthest from 0"
         parts = f" (--pool {other}; --steps, --units show a part)"
         text = "; ".join(pooled_words(pooling, window.pool) + parts for pooling in used)
-        sheet.extend(labelled("pooled", text, width))
+        sheet.label("pooled", text, width)
     return sheet
 
 
@@ -253,7 +241,7 @@ def saturation_sheets(
         counts = Saturation()
         counts.add({q.base: q.values[:, None] for q in quantities(of_cell, window, notes)})
         if counts.saturated_gates() and cell:
-            yield labelled("cell", cell, width)
+            yield Sheet().label("cell", cell, width)
         yield saturation_sheet(counts, range(found.units), width, shares=False)
 
 
@@ -269,8 +257,8 @@ def sources_sheet(
     labels = ("a", "b") if len(sources) == 2 else ("trace",)
     sheet = Sheet()
     for label, text in zip((*labels, "sizes"), (*sources, sizes), strict=True):
-        sheet.extend(labelled(label, text, width))
-    sheet.extend(labelled_lines("assumed", remarks, width, ASSUMED))
+        sheet.label(label, text, width)
+    sheet.labels("assumed", remarks, width, ASSUMED)
     sheet.add()
     return sheet
 
@@ -280,18 +268,19 @@ def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: W
     first = "the first difference" * (notes.first is not None)
     texts = {"▼ ▶": first, "batch": "", "cells": "", "next": "" if notes.differs else command}
     if notes.batch > 1:
-        known = next((items for _, items in notes.numbering.values() if items is not None), None)
-        item = window.item % notes.batch if known is None else window.item
-        there = f"{notes.batch}" if known is None else f"items {format_indices(known)}"
+        known = next((items for _, items in notes.numbering.values() if items is not None), ())
+        is_part = len(known) == notes.batch  # of a run, in a file
+        item = window.item if is_part else window.item % notes.batch
+        there = f"items {format_indices(known)}" if is_part else f"{notes.batch}"
         texts["batch"] = f"item {item} of {there}; --batch draws another"
     if notes.hidden:
         names = ", ".join(notes.hidden)
         texts["cells"] = f"{names}: --cell {notes.hidden[0]} shows its gates"
     sheet = Sheet()
     for label, text in texts.items():
-        sheet.extend(labelled(label, text, width))
+        sheet.label(label, text, width)
     if notes.differs:
-        sheet.extend(labelled_command("next", command))
+        sheet.command("next", command)
     return sheet
 
 

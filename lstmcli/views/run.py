@@ -27,7 +27,6 @@ from lstmcli.views.sheet import (
     Width,
     fitting_columns,
     hidden_columns,
-    labelled,
     table,
     total_width,
 )
@@ -69,13 +68,6 @@ class Window(NamedTuple):
         return CellSummary(self.batch, self.units)
 
 
-class Block(NamedTuple):
-    """Steps of one cell, by their indices in the run."""
-
-    steps: Sequence[int]
-    arrays: Mapping[str, Array]  # (s, B, K)
-
-
 def excerpt_sheets(
     excerpt: Excerpt, window: Window, width: Width, *, network: bool = False
 ) -> Iterator[Sheet]:
@@ -104,17 +96,13 @@ def excerpt_sheets(
         arrays = _cell_arrays(excerpt.arrays, of_cell.show, cell)
         batch, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
         part = CellWindow.of(excerpt.of_steps, batch, units, of_cell)
-        table = CellTable(part, of_cell, hidden, is_last=cell == cells[-1])
+        table = CellTable(excerpt.steps, arrays, part, of_cell.digits, hidden)
         summary = excerpt.summaries.get(cell)
         if summary is None and (window.steps is None or part.is_summary):
-            of_all = {name: array for name, array in arrays.items() if name in SUMMARISED}
-            chosen = excerpt.steps if window.steps is None else part.ranges[0]
+            chosen = table.at(excerpt.steps if window.steps is None else part.ranges[0])
             summary = of_cell.summary()
-            summary.add(_block(excerpt.steps, chosen, of_all).arrays)
-        chunks = [r[n : n + CHUNK] for r in part.ranges for n in range(0, len(r), CHUNK)]
-        blocks = (_block(excerpt.steps, chunk, arrays) for chunk in chunks)
-        last = _block(excerpt.steps, chunks[-1], arrays)
-        for sheet in table.sheets(blocks, width, summary, last):
+            summary.add({name: array for name, array in chosen.items() if name in SUMMARISED})
+        for sheet in table.sheets(width, summary, is_last=cell == cells[-1]):
             ends_blank = not [*sheet.rows()][-1]
             yield sheet
 
@@ -126,29 +114,7 @@ def _gives_output(cell: str, excerpt: Excerpt, window: Window) -> bool:
     return np.array_equal(h, output, equal_nan=True)
 
 
-def piece_sheets(
-    pieces: Iterable[tuple[Sequence[int], Mapping[str, Array]]],
-    sizes: CellSizes,
-    window: Window,
-    width: Width,
-    summary: CellSummary,
-) -> Iterator[Sheet]:
-    """The table of all steps of a single cell, from pieces that are still to be computed.
-
-    ``summary`` is complete after the last piece.
-    """
-    table = CellTable(CellWindow.of(*sizes, window), window)
-    blocks = (Block(steps, _cell_arrays(arrays, window.show, "")) for steps, arrays in pieces)
-    yield from table.sheets(blocks, width, summary)
-
-
-def _block(numbers: Sequence[int], steps: Sequence[int], arrays: Mapping[str, Array]) -> Block:
-    positions = [bisect_left(numbers, step) for step in steps]
-    return Block(steps, {name: take(array, positions, 0) for name, array in arrays.items()})
-
-
 def _cell_arrays(arrays: Mapping[str, Array], show: Sequence[str], cell: str) -> dict[str, Array]:
-    """The arrays of one cell to show, each (s, B, H); z as one array for each gate."""
     names = {name: f"{cell}.{name}" if cell else name for name in show}
     return split_z({k: arrays[v] for k, v in names.items() if v in arrays})  # a model has only h
 
@@ -206,83 +172,71 @@ def steps_shown(sizes: Iterable[CellSizes], window: Window) -> list[int]:
 
 @dataclass(frozen=True)
 class CellTable:
-    """The table of one cell, made block by block."""
+    """The table of one cell, some steps at a time, and the summary of all steps below it."""
 
+    steps: Sequence[int]  # that there are, by their indices in the run
+    arrays: Mapping[str, Array]  # (s, B, H) of these steps
     part: CellWindow
-    window: Window
-    hidden: dict[str, int] = field(default_factory=dict)
+    digits: int | None
+    hidden: dict[str, int]
     """Columns that do not fit, of all cells, and the width of their tables."""
-    is_last: bool = True  # of the cells: it names those columns
     formats: dict[str, NumberFormat] = field(default_factory=dict)  # by heading
 
+    def at(self, steps: Sequence[int]) -> dict[str, Array]:
+        """The arrays of some of the steps."""
+        positions = [bisect_left(self.steps, step) for step in steps]
+        return {name: take(array, positions, 0) for name, array in self.arrays.items()}
+
     def sheets(
-        self,
-        blocks: Iterable[Block],
-        width: Width,
-        summary: CellSummary | None,
-        last: Block | None = None,
+        self, width: Width, summary: CellSummary | None, *, is_last: bool
     ) -> Iterator[Sheet]:
-        """The table in pieces with the same columns, then the summary of all steps.
+        """The table in pieces, the columns hidden from all cells if it ``is_last``, the summary.
 
-        Columns are as wide as the first block needs, and the ``last`` one if it is known.
+        Columns have the formats and the widths that the first piece and the last need.
         """
-        yield from self._table(blocks, width, last)
-        if self.is_last and self.hidden:
-            yield hidden_columns(self.hidden, max(self.hidden.values()), width, REMEDY)
-        if summary is None:
-            return
-        if self.part.is_summary:
-            yield _summary_sheet(summary, self.part.units, width)
-        elif summary.saturation.saturated_gates():
-            yield saturation_sheet(summary.saturation, self.part.units, width, shares=False)
-
-    def _table(self, blocks: Iterable[Block], width: Width, last: Block | None) -> Iterator[Sheet]:
-        """The table in pieces, and a line for the steps between two ranges.
-
-        Columns have the format and the width that the first block and the last need.
-        """
-        gap, hidden, least = GAP, list[str](), list[int]()
-        for n, block in enumerate(blocks):
-            if not n:
-                ends = [block] if last is None else [block, last]
-                arrays = {k: np.concatenate([end.arrays[k] for end in ends]) for k in block.arrays}
-                columns = self._columns(Block([step for end in ends for step in end.steps], arrays))
-                least = [column.width for column in columns]
-                if width.table and total_width(columns, gap) > width.table:
-                    gap = GAP if self.part.is_summary else NARROW_GAP
-                hidden = [c.heading for c in fitting_columns(columns, width, gap)[1]]
-                self.hidden.update(dict.fromkeys(hidden, total_width(columns, gap)))
-            elif len(self.part.ranges) > 1 and block.steps[0] == self.part.ranges[1][0]:
+        part, gap = self.part, GAP
+        chunks = [r[n : n + CHUNK] for r in part.ranges for n in range(0, len(r), CHUNK)]
+        ends = self._columns([*dict.fromkeys([*chunks[0], *chunks[-1]])])
+        if width.table and total_width(ends, gap) > width.table and not part.is_summary:
+            gap = NARROW_GAP
+        left_out = [column.heading for column in fitting_columns(ends, width, gap)[1]]
+        self.hidden.update(dict.fromkeys(left_out, total_width(ends, gap)))
+        least = {column.heading: column.width for column in ends}
+        for n, steps in enumerate(chunks):
+            if n and steps[0] == part.ranges[-1][0]:
                 yield self._steps_not_shown(width)
-            pairs = zip(self._columns(block), least, strict=True)
-            shown = [c._replace(least=w) for c, w in pairs if c.heading not in hidden]
-            rule = not n and width.table is not None
-            yield table(shown, gap=gap, rule=rule, headings=not n)
+            columns = (c._replace(least=least[c.heading]) for c in self._columns(steps))
+            shown = [column for column in columns if column.heading not in left_out]
+            yield table(shown, gap=gap, rule=not n and width.table is not None, headings=not n)
+        if is_last and self.hidden:
+            yield hidden_columns(self.hidden, max(self.hidden.values()), width, REMEDY)
+        if summary is not None and part.is_summary:
+            yield _summary_sheet(summary, part.units, width)
+        elif summary is not None and summary.saturation.saturated_gates():
+            yield saturation_sheet(summary.saturation, part.units, width, shares=False)
 
-    def _columns(self, block: Block) -> list[Column]:
-        selected = Block(block.steps, {k: self.part.select(a) for k, a in block.arrays.items()})
-        return self._summary(selected) if self.part.is_summary else self._units(selected)
+    def _columns(self, steps: Sequence[int]) -> list[Column]:
+        arrays = {name: self.part.select(array) for name, array in self.at(steps).items()}
+        columns = self._summary if self.part.is_summary else self._units
+        return columns(steps, arrays)
 
     def _steps_not_shown(self, width: Width) -> Sheet:
         first, last = self.part.ranges
         after, before = first[-1] + 1, last[0]
         some = f"--steps {after}:{min(before, after + 10)} shows some"
         text = f"{count(before - after, 'step')} not shown; {some}, --steps : all"
-        sheet = labelled(" ...", text, width, indent=6)
+        sheet = Sheet().label(" ...", text, width, indent=6)
         if not self.part.is_summary and len(self.part.items) * len(self.part.units) > 1:
             sheet.add()
         return sheet
 
-    def _units(self, block: Block) -> list[Column]:
-        """One row per unit: step, batch item, unit, and a column a quantity.
-
-        A blank line follows each step of several lines.
-        """
+    def _units(self, steps: Sequence[int], arrays: Mapping[str, Array]) -> list[Column]:
+        """One row per unit, and a blank one after each step of several."""
         items, units = self.part.items, self.part.units
         blank = [("", "", "")] * (len(items) * len(units) > 1)
         labels = [
             label
-            for step in block.steps
+            for step in steps
             for label in [
                 (str(step) if b == u == 0 else "", str(item) if u == 0 else "", str(unit))
                 for b, item in enumerate(items)
@@ -290,11 +244,11 @@ class CellTable:
             ]
             + blank
         ]
-        steps, sequences, of_units = zip(*labels, strict=True)
-        columns = [Column("step", steps, "dim")]
+        numbers, sequences, of_units = zip(*labels, strict=True)
+        columns = [Column("step", numbers, "dim")]
         columns += [Column("batch", sequences, "dim")] * (self.part.batch > 1)
         columns += [Column("unit", of_units, "dim")]
-        for place, (name, array) in enumerate(block.arrays.items()):
+        for place, (name, array) in enumerate(arrays.items()):
             values: list[float | None] = []
             absent = [None] * (len(units) - array.shape[2])
             for step in array:  # (B, H)
@@ -306,11 +260,10 @@ class CellTable:
             columns.append(self._column(name, name, values, digits, rank))
         return columns
 
-    def _summary(self, block: Block) -> list[Column]:
-        """One row per step: the range of h and c over batch and units, the mean of each gate."""
-        columns = [Column("step", [str(step) for step in block.steps], "dim")]
-        for name, array in block.arrays.items():
-            values = array.reshape(len(block.steps), -1).astype(float)  # (s, B H)
+    def _summary(self, steps: Sequence[int], arrays: Mapping[str, Array]) -> list[Column]:
+        columns = [Column("step", [*map(str, steps)], "dim")]
+        for name, array in arrays.items():
+            values = array.reshape(len(steps), -1).astype(float)  # (s, B H)
             if name not in ("h", "c"):
                 columns.append(self._column(name, name, values.mean(axis=1), SUMMARY_DIGITS, 2))
                 continue
@@ -318,7 +271,7 @@ class CellTable:
             for what, of_rank in (("min", rank), ("mean", rank and 3), ("max", rank)):
                 reduced, heading = getattr(values, what)(axis=1), f"{name} {what}"
                 columns.append(self._column(heading, name, reduced, SUMMARY_DIGITS, of_rank))
-        gates = [array for name, array in block.arrays.items() if name in "ifo"]
+        gates = [array for name, array in arrays.items() if name in "ifo"]
         if gates:
             shares = np.mean([is_saturated(gate).mean(axis=(1, 2)) for gate in gates], axis=0)
             columns.append(Column("saturated", [percent(float(x)) for x in shares], rank=1))
@@ -333,7 +286,7 @@ class CellTable:
         rank: int = 0,
     ) -> Column:
         numbers = [None if value is None else float(value) for value in values]
-        digits = digits if self.window.digits is None else self.window.digits
+        digits = digits if self.digits is None else self.digits
         format = self.formats.setdefault(heading, NumberFormat.of(numbers, digits))
         style = "bold" if quantity == "h" else ""
         return Column(heading, [*map(format.text, numbers)], style, rank=rank)
@@ -344,9 +297,9 @@ def _summary_sheet(summary: CellSummary, units: Sequence[int], width: Width) -> 
     for name, ends in summary.ranges.items():
         low, high = map(NumberFormat.of(ends, SUMMARY_DIGITS).text, ends)
         ranges.append(f"{name} {low} .. {high}")
-    sheet = labelled("rows", "all batch items and units; of the gates the mean", width)
-    sheet.extend(labelled("overall", phrases(ranges), width))
+    sheet = Sheet().label("rows", "all batch items and units; of the gates the mean", width)
+    sheet.label("overall", phrases(ranges), width)
     sheet.extend(saturation_sheet(summary.saturation, units, width))
     text = "--units 0:4 shows single units, --batch 0 one sequence; -o out.npz saves all values"
-    sheet.extend(labelled("next", text, width))
+    sheet.label("next", text, width)
     return sheet

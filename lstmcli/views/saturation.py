@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lstmcli.core.forward.saturation import NEAR, SaturatedGate, Saturation
+from lstmcli.core.forward.saturation import NEAR, Saturation
 from lstmcli.errors import listed
-from lstmcli.views.sheet import Sheet, Width, labelled_lines
+from lstmcli.views.sheet import Sheet, Width
 from lstmcli.views.text import percent, phrases, unbroken
 
 UNITS_NAMED = 6  # saturated units on a line; more are counted
@@ -26,18 +26,14 @@ def saturation_sheet(
         lines.insert(0, f"gates within {NEAR:g} of 0 or 1:  {phrases(of_gates)}")
     elif lines:
         lines[0] = f"within {NEAR:g} of 0 or 1, share of steps: {lines[0]}"
-    return labelled_lines("saturated", lines, width)
+    return Sheet().labels("saturated", lines, width)
 
 
 def _saturated_units(saturation: Saturation, units: Sequence[int]) -> list[str]:
     """``f near 1 in units 17 (100 %), 80 (97 %)``, for each gate and each end."""
-    ends: dict[tuple[str, int], list[SaturatedGate]] = {}
-    for one in saturation.saturated_gates():
-        ends.setdefault((one.gate, one.end), []).append(one)
-    ordered = sorted(ends.items(), key=lambda item: ("ifo".find(item[0][0]), item[0][1]))
     return [
-        f"{gate} near {end} in {_units([(units[one.unit], one.share) for one in found])}"
-        for (gate, end), found in ordered
+        f"{gate} near {end} in {_units([(units[unit], share) for unit, share in found])}"
+        for (gate, end), found in saturation.saturated_gates().items()
     ]
 
 

@@ -76,6 +76,38 @@ class Sheet:
         """Append one line; a bare string is unstyled."""
         self.lines.append([(span, "") if isinstance(span, str) else span for span in spans])
 
+    def label(
+        self, label: str, text: str, width: Width, style: str = "", indent: int = INDENT
+    ) -> Sheet:
+        """Append a label and its text, wrapped to the right of it; no long word is cut."""
+        columns = max(width.prose - indent, 20)
+        text = OPTION_AT_END.sub(rf"\1{NO_BREAK}\2", one_line(text))
+        lines = wrap(text, columns, break_long_words=False, break_on_hyphens=False)
+        for n, line in enumerate(lines):
+            start = (one_line(label) if n == 0 else "").ljust(indent)
+            self.add((start, "dim"), (line.replace(NO_BREAK, " "), style))
+        return self
+
+    def labels(
+        self,
+        label: str,
+        texts: Iterable[str],
+        width: Width,
+        style: str = "",
+        indent: int = INDENT,
+        bullet: str = "",
+    ) -> Sheet:
+        """Append texts one below the other, the first with a label, each with a ``bullet``."""
+        for n, text in enumerate(texts):
+            start = f"{'' if n else label:{indent}}{bullet}"
+            self.label(start, text, width, style, indent + len(bullet))
+        return self
+
+    def command(self, label: str, command: str, indent: int = INDENT) -> Sheet:
+        """Append a label and a command, on one line however long: it is there to be copied."""
+        self.add((label.ljust(indent), "dim"), command)
+        return self
+
     def extend(self, other: Sheet) -> None:
         """Append another sheet."""
         above = len(self.lines)
@@ -106,51 +138,11 @@ class Sheet:
             yield Segment.line()
 
 
-def labelled(label: str, text: str, width: Width, style: str = "", indent: int = INDENT) -> Sheet:
-    """A label and its text, wrapped to the right of it; a word longer than a line is not cut."""
-    sheet = Sheet()
-    columns = max(width.prose - indent, 20)
-    text = OPTION_AT_END.sub(rf"\1{NO_BREAK}\2", one_line(text))
-    lines = wrap(text, columns, break_long_words=False, break_on_hyphens=False)
-    for n, line in enumerate(lines):
-        start = (one_line(label) if n == 0 else "").ljust(indent)
-        sheet.add((start, "dim"), (line.replace(NO_BREAK, " "), style))
-    return sheet
-
-
 def verdict(text: str, color: str, width: Width) -> Sheet:
     """The answer, as the first line of a screen: bold, in the colour of its mark."""
     style = f"bold {color}"
-    sheet = labelled(MARKS[color], text, width, style, indent=2)
+    sheet = Sheet().label(MARKS[color], text, width, style, indent=2)
     sheet.lines[0][0] = (f"{MARKS[color]} ", style)
-    return sheet
-
-
-def labelled_lines(
-    label: str, texts: Iterable[str], width: Width, style: str = "", indent: int = INDENT
-) -> Sheet:
-    """Texts one below the other, the first with a label."""
-    sheet = Sheet()
-    for n, text in enumerate(texts):
-        sheet.extend(labelled("" if n else label, text, width, style, indent))
-    return sheet
-
-
-def bulleted(
-    label: str, texts: Iterable[str], width: Width, style: str = "", indent: int = INDENT
-) -> Sheet:
-    """Texts one below the other, each with a bullet, the first with a label."""
-    sheet = Sheet()
-    for n, text in enumerate(texts):
-        start = f"{'' if n else label:{indent}}- "
-        sheet.extend(labelled(start, text, width, style, indent + 2))
-    return sheet
-
-
-def labelled_command(label: str, command: str, indent: int = INDENT) -> Sheet:
-    """A label and a command on one line, however long: wrapped it could not be copied."""
-    sheet = Sheet()
-    sheet.add((label.ljust(indent), "dim"), command)
     return sheet
 
 
@@ -208,7 +200,7 @@ def hidden_columns(headings: Iterable[str], needed: int, width: Width, remedy: s
     hidden = f"{len(names)} column{'s' * (len(names) > 1)} hidden"
     listed = ", ".join(name.replace(" ", NO_BREAK) for name in names)
     text = f"{hidden}: {listed} (needs {needed} columns, the terminal has {width.table}{remedy})"
-    return labelled("", text, width, indent=0)
+    return Sheet().label("", text, width, indent=0)
 
 
 def table(

@@ -62,14 +62,12 @@ def _largest(errors: Array) -> float:
 
 
 def _strip_legend(steps: Sequence[int], errors: Array) -> str:
-    """``steps 0 to 6, max 0.133``, and what the marks between the bars are."""
     text = f"steps {steps[0]} to {steps[-1]}, max {format_size(_largest(errors))}"
     text += "" if np.isfinite(errors).all() else ", ! not finite"
     return f"{text}, · not compared" if (errors < 0).any() else text
 
 
 def _bars(errors: Array, most: int) -> Iterator[str]:
-    """At most ``most`` bars, each the largest error of successive steps; NaN is the largest."""
     largest = _largest(errors)
     edges = np.linspace(0, len(errors), min(most, len(errors)) + 1).astype(int)
     for start, stop in pairwise(edges):

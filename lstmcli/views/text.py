@@ -15,7 +15,7 @@ FEW_DIGITS = 3  # after the point: of a summary, in which a small number counts 
 
 
 def unbroken(text: str) -> str:
-    """Text that `labelled` does not break between two lines."""
+    """Text that `Sheet.label` does not break between two lines."""
     return text.replace(" ", NO_BREAK)
 
 

@@ -44,7 +44,7 @@ def test_every_recorded_case_in_every_form(to: str, tmp_path: Path) -> None:
 
 
 def keeps_its_outputs_or_is_refused(case: str, to: str, folder: Path) -> bool:
-    """Whether it was refused; else its outputs are those that the source's framework recorded.
+    """Return whether it was refused; otherwise compare its outputs with the recorded ones.
 
     They come through a file on the disk.
     """

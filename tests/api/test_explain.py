@@ -37,7 +37,7 @@ def test_shapes_that_a_run_cannot_give_are_refused(shape: tuple[int, ...]) -> No
 
 @pytest.mark.parametrize("settings", [{}, {"gates": "ifgo"}], ids=str)
 def test_expected_with_nan_is_not_explained(settings: dict[str, Any]) -> None:
-    """What gives the other values is shown, and the command that looks at the first NaN."""
+    """Show the settings of the finite values, and the command that looks at the first NaN."""
     x = np.load(INPUTS)
     expected = lstmcli.run(lstmcli.load(WEIGHTS, **settings), x).h.copy()
     expected[0, 3:, 1], expected[0, 5, 2] = np.nan, np.inf

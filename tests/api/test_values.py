@@ -1,4 +1,4 @@
-"""What Python callers pass: paths, arrays, dicts of arrays; anything else says what to pass."""
+"""Values passed by callers: paths, arrays, dicts of arrays; anything else says what to pass."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ py: Any = lstmcli  # whose types mypy does not hold these calls to
 
 
 class Module:
-    """What is like a module of PyTorch."""
+    """A stand-in for a module of PyTorch."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -179,7 +179,7 @@ def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
         (lambda: py.load([1, 2]), r"^load: item 0 of the list of weights is an int; it has to be"),
         (lambda: py.load([np.ones((4, 12)), None]), r"item 1 of the list.* is None; it has to be"),
         (lambda: py.load([[np.ones((4, 12))]]), r"item 0 of .* is a list;.* several lists, are"),
-        (lambda: py.load(("a.npy", "b.npy")), r"item 0 of .* is a str;.* paths, .* are arguments"),
+        (lambda: py.load(("a.npy", "b.npy")), r"item 0 of .* is a str;.* paths, .* arguments"),
         (lambda: py.run([np.ones((4, 12)), None], INPUTS), r"^run: item 1 of the list"),
         (lambda: py.load([]), r"^load: the list of weights is empty"),
         (lambda: py.load(TWO), r"the list of arrays has 2 LSTMs;.*layer='0,1'  runs"),

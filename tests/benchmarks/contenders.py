@@ -26,7 +26,7 @@ class Shape(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What every contender is given."""
+    """The arguments of every contender."""
 
     x: Array  # (B, T, I)
     kernel: Array  # (4H, I), gates i f g o
@@ -77,7 +77,7 @@ def all_gates(given: Case) -> Call:
 
 
 def naive(given: Case) -> Call:
-    """What a port of the equations looks like at first: as its writers leave it."""
+    """A first port of the equations, as its writers leave it."""
     kernel = np.concatenate([given.kernel, given.recurrent], axis=1).T.copy()  # (I + H, 4H)
     B, T, _ = given.x.shape
     H = given.recurrent.shape[1]

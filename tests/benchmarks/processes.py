@@ -37,7 +37,7 @@ class Sizes(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """What a process took."""
+    """Time and memory of a process."""
 
     processor: float  # seconds of the processor, which other work on the machine moves less
     private: float  # MB of memory that are its own, at most; 0 where the system does not say

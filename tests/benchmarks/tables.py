@@ -100,7 +100,7 @@ def loop(shapes: Sequence[tuple[int, ...]], dtype: str, threads: int, rounds: in
 
 
 def _agree(calls: Mapping[str, Call]) -> None:
-    """What is not the same work is not timed."""
+    """Only equal work is timed."""
     ours = calls["ours"]()
     for name, call in calls.items():
         if (result := call()) is not None:

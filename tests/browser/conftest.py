@@ -24,7 +24,7 @@ def chromium() -> Iterator[Any]:
 
 
 def findings(page: Any) -> list[dict[str, Any]]:
-    """What axe-core finds in a page."""
+    """The violations that axe-core finds in a page."""
     page.evaluate(Path(os.environ["AXE"]).read_text())
     found: list[dict[str, Any]] = page.evaluate("axe.run({resultTypes: ['violations']})")[
         "violations"

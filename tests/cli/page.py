@@ -44,7 +44,6 @@ class Page(HTMLParser):
             if plane["view"] == views.index(label):
                 axes = zip((plane["steps"], plane["units"]), self.data["pooling"], strict=True)
                 cells = [-(-axis["count"] // pool) for axis, pool in axes]
-                both = (np.frombuffer(b64decode(plane[part]), "<f4") for part in ("data", "rest"))
-                values, rest = (one.astype(np.float64) for one in both)
-                values = values + rest if rest.size else values
+                dtype = "<f8" if self.data["exact"] else "<f4"
+                values = np.frombuffer(b64decode(plane["data"]), dtype)
                 yield plane["name"], values.reshape(-1, *cells)

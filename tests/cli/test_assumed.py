@@ -1,4 +1,4 @@
-"""What was assumed is said, and (1, T, I) is one sequence wherever its layout is assumed."""
+"""Assumptions are shown, and (1, T, I) is one sequence wherever its layout is assumed."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_a_bar_counts_what_comes_back(tmp_path: Path, cluster: Any, pieces: int)
 
 
 class HttpGreeting(BaseRequestHandler):
-    """What a server of HTTP says to a connection."""
+    """The answer of an HTTP server to a connection."""
 
     def handle(self) -> None:
         self.request.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
@@ -106,7 +106,7 @@ class HttpGreeting(BaseRequestHandler):
     ("address", "cause"),
     [
         ("tcp://127.0.0.1:{}", "another kind of server"),
-        ("tls://127.0.0.1:{}", "TLS needs certificates"),
+        ("tls://127.0.0.1:{}", "TLS expects a `ssl_context`"),
         ("tcp://127.0.0.1:9", "Timed out trying to connect"),
         ("nonsense", "missing port number"),
         ("foo://x", "unknown address scheme"),
@@ -147,8 +147,9 @@ def test_a_scheduler_that_is_killed_during_the_run(tmp_path: Path) -> None:
         err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 2
     assert err == (
-        f"lstm run: error: --scheduler {address}: the connection to the scheduler was lost during "
-        "the run; start it again.\n  Try without --scheduler: the run is here\n"
+        f"lstm run: error: --scheduler {address}: the run on the cluster failed (the connection to "
+        "the scheduler was lost); its workers need lstmcli too.\n"
+        "  Try without --scheduler: the run is here\n"
     )
     assert {path.name for path in tmp_path.iterdir()} == {"cluster.py", "w.npz", "x.npy"}
 

@@ -1,4 +1,4 @@
-"""What shells are offered, and that they can read the script."""
+"""Completions of each shell, and its script, which the shell can read."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ FILES = ["-$(touch pwned) 'a\"`touch pwned`;b", "new\nline \x1b[31m\\"]
 
 
 def typed(command: str, folder: Path) -> list[str]:
-    """What Bash gives ``lstm`` for a command line; nothing else is run."""
+    """The arguments that Bash gives ``lstm`` for a command line; nothing else is run."""
     stub = folder / "bin" / "lstm"
     stub.parent.mkdir(exist_ok=True)
     stub.write_text(f'#!/bin/sh\nfor word; do printf "%s\\0" "$word"; done > "{folder}/words"\n')

@@ -54,7 +54,7 @@ UNSEEN = {  # options that are obeyed without a trace, in some or all outputs
 }
 STATUS = ("rtol", "atol", "ulp", "layout", "only", "steps", "batch", "units", "initial_state",
           "lengths", "mask", "seed")  # fmt: skip
-"""What is compared and how: with -q only the status may tell, which need not change."""
+"""Options of the comparison: with -q only the status may show them, which need not change."""
 
 
 def value_of(name: str) -> str:

@@ -128,7 +128,7 @@ def test_layers_of_several_merges_are_not_converted_to_one(lstm: Lstm, tmp_path:
 def test_no_layer_that_needs_all_steps_is_run_line_by_line(
     lstm: Lstm, tmp_path: Path, setting: str
 ) -> None:
-    """What holds for the second layer only changes the output as in a run of that layer."""
+    """A setting of the second layer alone changes the output as in a run of that layer."""
     weights = pytorch(H, H, layers=2, seed=2)
     np.savez(tmp_path / "w.npz", **weights)
     x = np.random.default_rng(2).normal(size=(1, T, H))

@@ -78,8 +78,9 @@ def test_a_repr_has_shapes_and_what_was_assumed(network: str) -> None:
         "<Model pytorch, 3 inputs -> 4 units, 2 layers, both directions, float64; assumed: no bias>"
     )
     assert repr(lstmcli.run(model, np.ones((2, 3)))) == (
-        "<Trace h (2, 8), final_h, final_c (4, 4), layer0, layer0_reverse, layer1, layer1_reverse: "
-        "h, c, i, f, g, o (2, 4), layout steps, float64; assumed: no bias>"
+        "<Trace h (2, 8), layer0.h, layer0.c, layer0.i, layer0.f, layer0.g, layer0.o, "
+        "layer0_reverse.h, layer0_reverse.c and 16 more (2, 4), final_h, final_c (4, 4), "
+        "layout steps, float64; assumed: no bias>"
     )
     h = np.zeros((2, 3))
     assert repr(lstmcli.diff(h, h)) == "<Difference equal: 6 values of h>"
@@ -122,7 +123,7 @@ def test_a_page_for_a_notebook_styles_nothing_around_it() -> None:
         style = page.partition("<style>")[2].partition("</style>")[0]
         rules = re.findall(r"^([^@{}\n]+) \{", style, re.M)
         assert rules
-        assert all(rule.startswith("div.lstmcli") for rule in rules)
+        assert all(rule.startswith(".lstmcli") for rule in rules)
         assert page.count("<div") == page.count("</div>")
 
 

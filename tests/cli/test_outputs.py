@@ -314,7 +314,7 @@ def given(files: dict[str, Path], name: str) -> list[Any]:
 
 
 def refused(lstm: Lstm, words: list[Any]) -> str:
-    """What is said of a command line that is refused, and that changes no file."""
+    """The message for a refused command line, which changes no file."""
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     done = lstm(*words)
     after = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}

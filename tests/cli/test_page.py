@@ -150,12 +150,6 @@ def test_any_shape_is_drawn(lstm: Lstm, shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(np.sort(values), np.sort(h.ravel()), rtol=1e-12)
 
 
-def test_numbers_beyond_float32_are_reported(lstm: Lstm) -> None:
-    np.savez("h.npz", h=np.array([[1e300, 1.0], [-1e39, np.inf]]))
-    lstm("plot", "h.npz", "--page", "page.html")
-    assert "Beyond float32, and shown as infinite: 2 numbers." in Page("page.html").texts["p"]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "count", "most", "pooling"),

@@ -49,8 +49,7 @@ def test_a_run_contains_the_sequence_that_is_drawn_with_the_bits_of_the_full_run
     assert found.batch == 131
     assert found.arrays.keys() == whole.arrays.keys()
     for name, array in found.arrays.items():
-        np.testing.assert_array_equal(array[:, item], whole.time_major(name)[:, item])
-        assert array.strides[1] == 0
+        np.testing.assert_array_equal(array, whole.time_major(name)[:, [item]])
 
 
 @pytest.mark.parametrize("chosen", [("--steps", "3:6"), ("--batch", "1,2"), ("--steps", "4")])

@@ -55,21 +55,6 @@ def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "READ", 5_000)
 
 
-def test_a_table_of_every_step_is_printed_from_pieces_of_any_size(
-    lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network(tmp_path / "w.npz", 4, 3)
-    np.save(tmp_path / "x.npy", np.random.default_rng(6).normal(size=(2500, 4)))
-    monkeypatch.setattr("lstmcli.api.run.LONG", 0)
-    words = ("run", "w.npz", "x.npy", "--digits", "9", "--steps", ":")
-    expected = lstm(*words)
-    assert expected.status == 0
-    cut(monkeypatch, 10_000)  # fewer steps than a table takes at a time
-    done = lstm(*words)
-    assert (done.status, done.err) == (0, "")
-    assert done.out.split() == expected.out.split()  # columns are as wide as the first piece needs
-
-
 OUTPUTS = ["-f table", "-f csv", "-f jsonl", "-f json", "-f text", "-o o.npz", "-o o.npy"]
 KINDS: list[tuple[str, dict[str, Any]]] = [
     ("--layout batch", {}),
@@ -262,7 +247,7 @@ with progress.ProgressBar(3000, ("sequences", 100)) as bar, progress.metered(bar
 
 
 def on_a_terminal(code: str, *words: str) -> str:
-    """What a process shows on a terminal."""
+    """The text that a process shows on a terminal."""
     status, shown = on_pty(TOP, os.environ | {"TERM": "xterm"}, "-c", code, *words)
     assert status == 0, shown
     return shown

@@ -1,4 +1,4 @@
-"""What becomes of a run when a scheduler fails, by a stand-in; `test_cluster` has the real one."""
+"""Runs whose scheduler fails, by a stand-in; `test_cluster` has the real one."""
 
 from __future__ import annotations
 

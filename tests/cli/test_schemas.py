@@ -1,4 +1,4 @@
-"""What is printed with ``-f json`` is as ``docs/schemas`` says; the fixture ``lstm`` validates it.
+"""Output of ``-f json`` follows ``docs/schemas``; the fixture ``lstm`` validates it.
 
 So every test of a command that prints JSON is one of its schema; here are further kinds of it.
 """

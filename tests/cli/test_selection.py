@@ -42,7 +42,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def picked(size: int, text: Axis) -> np.ndarray[Any, Any]:
-    """What NumPy picks of the numbers from 0 to size for the value of an option."""
+    """NumPy's selection of the numbers from 0 to size for the value of an option."""
     whole = np.arange(size)
     if text is None:
         return whole

@@ -159,7 +159,7 @@ def known(kind: str, name: str) -> set[str]:
 
 
 def refusal(kind: Kind, name: str) -> list[str]:
-    """What the engine cannot do of a kind of network; no framework is imported."""
+    """The parts of a kind of network that the engine lacks; no framework is imported."""
     model = kind.model()
     return find_engine(name).network(prepare(model, Inputs(**kind.run_of(model))))[1]
 

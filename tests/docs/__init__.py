@@ -1,1 +1,1 @@
-"""What documents show, and what JSON documents are said to be."""
+"""Outputs in documents, and the schemas of JSON documents."""

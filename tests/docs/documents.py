@@ -53,7 +53,7 @@ def filled(text: str, folder: Path) -> str:
 
 
 def output_of(command: str, shell: Shell) -> str:
-    """What a shell shows of a command line, whatever stream it is written to."""
+    """The output of a command line in a shell, whatever stream it is written to."""
     done = shell.run(command, one_stream=True)
     assert done.status in STATUSES, done.out
     assert "Traceback" not in done.out, done.out

@@ -113,8 +113,8 @@ def _type(member: Schema) -> str:
 
 
 PACKAGE = Path(lstmcli.__file__).parent  # installed, where the checkout has none
-WITH_CODES = {"Hint", "remark", "Remark", "Pattern", "NumberPattern", "Rearrangement"}
-"""What is made with a code as its first argument."""
+WITH_CODES = {"Hint", "remark", "Remark", "Pattern"}
+"""Calls whose first argument is a code."""
 
 
 def codes(package: str) -> str:
@@ -188,12 +188,12 @@ def settings() -> str:
         )
         for name, cause in CAUSES.items()
     )
-    head = ("setting", "what it is", "why it hides", "what shows it", "who does it", "instead")
+    head = ("setting", "what it is", "why it hides", "what shows it", "who does it", "correct")
     return _table(head, rows)
 
 
 def _each(texts: Mapping[Any, str], name: str) -> str:
-    """What is said of the values of a setting, each once."""
+    """The texts on the values of a setting, each once."""
     said: dict[str, list[str]] = {}
     for value, text in texts.items():
         if text.startswith(ZERO_STATE):
@@ -213,7 +213,7 @@ def edits(family: str) -> str:
         for name, kind in EDITS.items()
         if kind.family == family
     )  # fmt: skip
-    head = ("edit", "what it is", "what shows it", "who does it", "in code", "instead")
+    head = ("edit", "what it is", "what shows it", "who does it", "mistake", "correct")
     return f"{HIDES[family]}.\n\n{_table(head, rows)}"
 
 
@@ -300,7 +300,7 @@ PADDED = {  # calls, by a record of each
 
 
 def padding() -> str:
-    """What each framework's recorded outputs and final states are past the end of a sequence."""
+    """Recorded outputs and final states of each framework past the end of a sequence."""
     head = ("call", "h past the end", "final state", "of length 0", "recorded")
     return _table(head, ([call, *_padded(name)] for name, call in PADDED.items()))
 

@@ -32,7 +32,7 @@ def validator(name: str) -> Draft202012Validator:
 
 
 def problems(name: str, document: Any) -> list[str]:
-    """What of a document is not as its schema says."""
+    """The parts of a document that do not follow its schema."""
     found = validator(name).iter_errors(document)
     return [f"{error.json_path}: {error.message[:300]}" for error in found]
 

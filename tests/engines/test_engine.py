@@ -1,4 +1,4 @@
-"""What engines have in common: their settings, their results, their refusals."""
+"""Common parts of engines: their settings, their results, their refusals."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def _kinds(event: str) -> list[Fault]:
 
 
 def _findings(calls: Calls, case: Case, folder: Path, events: list[str]) -> Iterator[str]:
-    """What is wrong after each fault; nothing, where all is well."""
+    """The broken promises after each fault; empty if there are none."""
     given = running.contents(folder)
     for before in (given, given | dict.fromkeys(case.outputs, OLD)):
         if case.words.startswith("init --example") and before is not given:
@@ -88,7 +88,7 @@ def _findings(calls: Calls, case: Case, folder: Path, events: list[str]) -> Iter
 def _wrong(
     fault: Fault, path: str, case: Case, before: dict[str, bytes], good: Ended, ended: Ended
 ) -> str:
-    """What does not hold after a fault."""
+    """The broken promises after one fault."""
     if ended.status is None:
         return ended.err
     left = {name: data for name, data in ended.files.items() if before.get(name) != data}
@@ -117,7 +117,7 @@ def _wrong(
 def _wrong_of_change(
     fault: Fault, path: str, case: Case, before: dict[str, bytes], good: Ended, ended: Ended
 ) -> str:
-    """What does not hold after a source changed; metadata next to weights may be left out."""
+    """The broken promises after a source changed; metadata next to weights may be left out."""
 
     sources = before.keys() - {*case.outputs}
 
@@ -140,7 +140,7 @@ def _wrong_of_change(
 
 
 def _same(case: Case, one: Ended, other: Ended) -> bool:
-    """Whether two runs ended alike; `lstm check` shows seconds, which differ."""
+    """Return whether two runs ended alike; `lstm check` shows seconds, which differ."""
     return (
         one[::2] == other[::2]
         and _same_screen(case, one.out, other.out)
@@ -156,7 +156,7 @@ def _same_screen(case: Case, one: bytes, other: bytes | None) -> bool:
 
 
 def _is_temporary(name: str) -> bool:
-    """Whether a file is one that a killed process leaves."""
+    """Return whether a file is one that a killed process leaves."""
     return name.endswith(".part") or name.startswith("tmp")
 
 

@@ -67,7 +67,7 @@ def _replaced(path: str) -> None:
 
 
 CHANGES = (_cut, _emptied, _lengthened, _replaced)
-"""What becomes of a file before it is read."""
+"""Changes of a file before it is read."""
 
 
 class Fault(NamedTuple):

@@ -27,14 +27,14 @@ from tests.fuzz.guard import in_use
 STEPS = 30
 LIKELY = ("run-npz", "run-json", "run-npz-pieces", "convert-safetensors", "plot-png",
           "diff-svg", "derive-svg", "inspect-svg")  # fmt: skip
-"""What a test runs; the small question of explain needs less than the first guess."""
+"""The command of a test; the small question of explain needs less than the first guess."""
 
 SEQUENCES, TIME, INPUTS, UNITS = 32, 50, 128, 64  # inputs of 1.6 MB, a trace of 5 MB
 FIRST, MOST = 1 << 14, 1 << 31  # bytes of the first guess at what is needed, and of the last
 
 
 def findings(case: Case, folder: Path) -> Iterator[str]:
-    """What is wrong with each limit; nothing, where all is well."""
+    """The faults found at each limit; empty if there are none."""
     assert running.run(case.words, folder).status in (0, 1)  # all is imported
     _make_large(folder)
     for output in case.outputs:
@@ -104,7 +104,7 @@ def _limited(limit: int | None) -> Iterator[None]:
 
 
 def _wrong(case: Case, before: dict[str, bytes], good: Ended, ended: Ended) -> str:
-    """What does not hold of a command that had too little memory."""
+    """The broken promises of a command that had too little memory."""
     if ended.status in (0, 1):
         return "" if ended == good else f"another result: {ended.err}"
     if ended.status != 2:

@@ -19,7 +19,7 @@ if not Path("/proc/self/fd").exists():
 
 
 def output_of(*words: str) -> str:
-    """What is printed of faults; none is wrong."""
+    """The printed results of faults; none is wrong."""
     done = python("-m", "tests.faults", *words, OPENBLAS_NUM_THREADS="1")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -1,4 +1,4 @@
-"""What the tests of formats share: strategies of arrays, and reading text as if from a console."""
+"""Shared by the tests of formats: strategies of arrays, and reading text as if from a console."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def members_of(data: bytes | Path) -> dict[str, bytes]:
 
 
 def piped(data: str | bytes) -> Document:
-    """What standard input with these bytes is read as."""
+    """Read these bytes as standard input."""
     document: Document = from_stdin(read, data.encode() if isinstance(data, str) else data)
     return document
 
 
 def filed(folder: Path, name: str, data: str | bytes) -> Document:
-    """What a file of this name with these bytes is read as."""
+    """Read these bytes as a file of this name."""
     path = folder / name
     path.write_bytes(data.encode() if isinstance(data, str) else data)
     return read(str(path))

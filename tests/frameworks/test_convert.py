@@ -1,4 +1,4 @@
-"""What `lstm convert` writes, loaded by the framework itself: the same outputs as ours, and as
+"""Files that `lstm convert` writes, loaded by the framework itself: outputs equal ours, and
 those that the source's framework recorded.
 
 Each framework is looked for when its test runs; without it, the test is skipped and says so.
@@ -7,6 +7,7 @@ Each framework is looked for when its test runs; without it, the test is skipped
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from lstmcli import run
 from lstmcli.api import load
 from lstmcli.api.convert import convert
-from lstmcli.core.model.model import Model, Trace
+from lstmcli.core.model.model import Cell, Model, Trace
 from lstmcli.errors import UserError
 from tests.engines.test_export import STACK, STACKS, mixed, uneven
 from tests.recorded import CASES, TOLERANCE, recorded
@@ -58,10 +59,17 @@ class Case:
 
     def ours(self, given: bool = True) -> Trace:
         """Our run of the source, its states in the axes (cells, B, H)."""
-        from lstmcli.core.forward.equivalence import alike
+
+        def alike(cell: Cell) -> Cell:
+            merge = cell.convention.behaviour.merge
+            how = {"states": "cells", "initial_state": "given", "layout": "batch"}
+            how |= {"merge": "concat"} if merge == "stack" else {}
+            return replace(cell, convention=cell.convention.with_behaviour(**how))
 
         state = {"h": self.h, "c": self.c} if given else {}
-        return run(alike(self.model), self.x, ("h",), layout="time", initial_state=state)
+        layers = tuple(tuple(map(alike, layer)) for layer in self.model.layers)
+        model = replace(self.model, layers=layers, lengths=())
+        return run(model, self.x, ("h",), layout="time", initial_state=state)
 
     def check(self, h: Array, final_h: Array, final_c: Array) -> None:
         """h (T, B, D H), and the last states (cells, B, H), from the states `h` and `c`."""

@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def _variants(name: str) -> Iterator[tuple[int, Variant]]:
-    """What a word names, with the numbers by which it is read."""
+    """The files that a word names, with the numbers of their readers."""
     if name in advisories.PICKLES:
         for file, data in advisories.files(name).items():
             sample = Sample(f"{name}/{file}", {file: data}, file, (file,))

@@ -34,7 +34,7 @@ class Name(NamedTuple):
 
 
 class Call(NamedTuple):
-    """What a pickle calls when it is loaded."""
+    """The call that a pickle makes when it is loaded."""
 
     function: Any
     args: tuple[Any, ...]
@@ -80,7 +80,7 @@ def pickled(*values: Any) -> bytes:
 
 
 class Hostile(NamedTuple):
-    """What a pickle calls, and whose scanner it had passed."""
+    """The call that a pickle makes, and the scanner that it had passed."""
 
     source: str
     call: Any

@@ -1,4 +1,4 @@
-"""What holds for every file: bounds of time and memory, nothing opened, nothing on a screen.
+"""Rules for every file: bounds of time and memory, nothing opened, nothing on a screen.
 
 `withstand` reads a file within these bounds in the process of a test. `Audit` is an audit hook of
 Python, which cannot be taken back: it belongs in a process of its own.
@@ -47,7 +47,7 @@ UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of Unicode
 
 
 class Audit:
-    """What is opened, run or changed while a variant is read, but should not be."""
+    """Files opened, programs run and state changed while a variant is read, though forbidden."""
 
     def __init__(self) -> None:
         self.files: frozenset[str] = frozenset()  # that may be opened
@@ -114,7 +114,7 @@ def _within(path: str, folder: str) -> bool:
 
 
 def _imports() -> bool:
-    """Whether the import of a module, or the parser of literals, is what is running."""
+    """Return whether an import, or the parser of literals, is running."""
     frame = sys._getframe()
     while frame.f_back is not None:
         frame = frame.f_back
@@ -166,7 +166,7 @@ def in_use() -> int:
 
 
 def ran_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error was raised because of a MemoryError, whatever it says."""
+    """Return whether an error was raised because of a MemoryError, whatever its text."""
     while error is not None:
         if isinstance(error, MemoryError):
             return True

@@ -49,7 +49,7 @@ class Kept:
         self._child: subprocess.Popen[bytes] | None = None
 
     def answer(self, source: Opened, request: dict[str, Any]) -> tuple[bytes, int]:
-        """What a child says of a file, and its status."""
+        """A child's output about a file, and its status."""
         data = source.stream.read()
         del request["seconds"]
         request |= {"most": MOST, "size": len(data)}

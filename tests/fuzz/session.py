@@ -87,7 +87,7 @@ class Session:
         return str(self.folder / given)
 
     def failures(self, variant: corpus.Variant, number: int) -> Iterator[str]:
-        """What is wrong with how a variant is read; the number decides by what it is read."""
+        """The faults in how a variant is read; the number selects the reader."""
         self._prepare(variant.sample)
         path = self._written(variant.files, variant.sample.given)
         names = {self.folder / name for name in (*variant.files, variant.sample.given)}

@@ -19,7 +19,7 @@ from tests.processes import python
 
 
 def output_of(*words: str) -> str:
-    """What Python prints with these words; it ends with status 0."""
+    """Python's output for these words; it ends with status 0."""
     done = python("-B", *words)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr.rpartition("\r")[2]
     return done.stdout

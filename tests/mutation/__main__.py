@@ -45,7 +45,7 @@ class Failure(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a place, and the tests that were to run."""
+    """The result for a place, and the tests that were to run."""
 
     place: Mutation
     failure: Failure | None  # no test notices

@@ -17,7 +17,7 @@ TABLE = Path(__file__).with_name("places.json")
 
 
 class Mutation(NamedTuple):
-    """What is broken, and how."""
+    """The text that is broken, and its replacement."""
 
     kind: str  # numerics, guard or limit
     file: str
@@ -46,7 +46,7 @@ def write(noticed: Mapping[Mutation, str | None]) -> None:
 
 
 def is_stale(place: Mutation, top: Path) -> bool:
-    """Whether the text of a place does not occur exactly once any more."""
+    """Return whether the text of a place no longer occurs exactly once."""
     path = top / place.file
     return not path.exists() or path.read_text().count(place.source) != 1
 

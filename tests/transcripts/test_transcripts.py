@@ -1,4 +1,4 @@
-"""What commands show is what the transcripts say: ``pytest --update`` writes what they show now."""
+"""Commands show what the transcripts contain; ``pytest --update`` writes today's output."""
 
 from __future__ import annotations
 

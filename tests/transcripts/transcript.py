@@ -76,7 +76,7 @@ def replayed(text: str) -> str:
 
 
 def shown(done: Done) -> str:
-    """What stands below a command: stdout, stderr behind a mark, and a status that is not 0."""
+    """The lines below a command: stdout, stderr behind a mark, and a status that is not 0."""
     lines = [line.rstrip() for line in done.out.strip("\n").splitlines()]
     lines += [f"{STDERR} {line}".rstrip() for line in done.err.splitlines()]
     lines += [f"[status {done.status}]"] if done.status else []

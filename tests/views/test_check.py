@@ -22,7 +22,7 @@ def row(name: str, errors: dict[str, Any] = ERRORS, **changes: Any) -> SimpleNam
         "engine": SimpleNamespace(name=name), "version": "1.2.3", "equal": True,
         "of_run": SimpleNamespace(worst=errors.get, difference=difference), "float64_abs": 2e-16,
         "differs_in": None, "within_rounding": False, "truth_abs": 1.1e-7, "seconds": 0.0123,
-        "first": None, "notes": (), "ulp": None,
+        "first": None, "notes": (),
     }  # fmt: skip
     return SimpleNamespace(**fields | changes)
 
@@ -40,7 +40,7 @@ JOB = read_job([SAMPLE / "weights.npz"], SAMPLE / "inputs.npy", {}, InputOptions
 
 def check(**changes: Any) -> Any:
     fields: dict[str, Any] = {
-        "rows": (TORCH, KERAS), "drawn": None, "truth_abs": 7e-8, "seconds": 0.002,
+        "rows": (TORCH, KERAS), "drawn": None, "ulp": None, "truth_abs": 7e-8, "seconds": 0.002,
         "nearest": ["ours"], "refused": {"jax": "jax (a cell) cannot run a projection."},
         "findings": {}, "job": JOB,
     }  # fmt: skip
@@ -85,8 +85,8 @@ def test_a_difference_that_counts_as_rounding_is_explained() -> None:
 
 
 def test_drawn_inputs_and_ulps_are_reported() -> None:
-    in_ulps = row("torch", ulp=4)
+    in_ulps = row("torch")
     in_ulps.of_run.difference = SimpleNamespace(rtol=None, atol=None)
-    text = check_sheet(check(rows=(in_ulps, KERAS), drawn=5), Width()).plain()
+    text = check_sheet(check(rows=(in_ulps, KERAS), drawn=5, ulp=4), Width()).plain()
     assert "\ndrawn      inputs and the initial state, from seed 5" in text
     assert "within 4 ULP" in text.splitlines()[0]

@@ -1,4 +1,4 @@
-"""What an explanation looks like: nothing cut, full columns left out, every finding in words."""
+"""Screens of explanations: nothing cut, full columns left out, every finding in words."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_value_has_words(setting: str) -> None:
 
 
 def equivalent(explanation: Explanation) -> str:
-    """What the screen says of configurations that fit as well, on one line."""
+    """The screen's line on configurations that fit as well."""
     text = " ".join(line.strip() for line in lines(explanation, None))
     return text.partition("other fits")[2]
 

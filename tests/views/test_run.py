@@ -11,7 +11,7 @@ from lstmcli.core.forward.excerpt import Excerpt
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.selection import Choice
 from lstmcli.views.run import Window, excerpt_sheets
-from lstmcli.views.sheet import Width, labelled
+from lstmcli.views.sheet import Sheet, Width
 from lstmcli.views.text import NumberFormat
 
 
@@ -22,7 +22,7 @@ def rows_of(trace: Trace, window: Window, width: Width, **how: bool) -> list[str
 
 def test_an_option_and_its_value_stay_on_one_line() -> None:
     text = "layout batch ((1, 7, 4) is one sequence; --layout time)"
-    rows = [*labelled("assumed", text, Width.of(60)).rows()]
+    rows = [*Sheet().label("assumed", text, Width.of(60)).rows()]
     assert rows == [
         "assumed    layout batch ((1, 7, 4) is one sequence;",
         "           --layout time)",

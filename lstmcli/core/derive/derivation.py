@@ -120,5 +120,4 @@ def _line_json(line: FormulaLine) -> dict[str, Any]:
 
 
 def _plain(number: Scalar) -> float | int | str | None:
-    """The shortest decimals that are this number in its type."""
     return jsonable(float(str(number)))

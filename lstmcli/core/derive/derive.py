@@ -20,7 +20,15 @@ from lstmcli.core.forward.sequence import counted, merge_directions, padding_rul
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.edits import EQUATIONS, OUTPUTS, edits_in
-from lstmcli.core.model.model import Inputs, Model, Trace, cell_name, join_with_and, similar_cell
+from lstmcli.core.model.model import (
+    Inputs,
+    Model,
+    Trace,
+    cell_name,
+    join_with_and,
+    refuse_unknown_cell,
+)
+from lstmcli.core.model.selection import Choice
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import Try, UserError, refuse_unprintable
@@ -73,7 +81,6 @@ def derive(
 
 
 def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
-    """Layer and direction of the cell of a name, or of the only one."""
     places = [(n, d) for n, layer in enumerate(model.layers) for d in range(len(layer))]
     names = [known for known, _ in model.cells]
     if name is None and len(names) > 1:
@@ -81,17 +88,20 @@ def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
             f"the model has {len(names)} cells: {', '.join(names)}; choose one.",
             try_={"cell": names[-1]},
         )
-    if name not in (None, *names):
-        there = f"there is {', '.join(names)}.{similar_cell(str(name), names)}"
-        raise UserError(f"there is no cell {name!r}; {there}")
-    return places[0 if name is None else names.index(name)]
+    if name is None:
+        return places[0]
+    refuse_unknown_cell(name, names)
+    return places[names.index(name)]
 
 
 def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) -> StepPosition:
     model = plan.model
     cell = model.layers[layer][direction]
-    sizes, nouns = (plan.steps, plan.batch, cell.units), ("step", "batch", "unit")
-    step, batch, unit = map(_number, where, sizes, nouns)
+    sizes = {"step": plan.steps, "batch item": plan.batch, "unit": cell.units}
+    step, batch, unit = (
+        Choice(noun.partition(" ")[0], noun, str(at), None, (at,)).among(size)[0]
+        for at, (noun, size) in zip(where, sizes.items(), strict=True)
+    )
     valid = counted(cell, plan.valid)
     order = StepOrder.of_cell(cell.convention.behaviour, direction == 1)
     reads, shown = (
@@ -126,7 +136,6 @@ def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) 
 
 
 def _entering(plan: Plan, trace: Trace, place: StepPosition) -> tuple[Array, Array, Array]:
-    """x (I,), h (P,) and c (H,) that the step takes."""
     cell = plan.model.layers[place.layer][place.direction]
     x = _inputs(plan, trace, place.layer)[place.reads, place.batch]
     with np.errstate(all="ignore"):
@@ -143,20 +152,11 @@ def _entering(plan: Plan, trace: Trace, place: StepPosition) -> tuple[Array, Arr
 
 
 def _inputs(plan: Plan, trace: Trace, layer: int) -> Array:
-    """(T, B, I) of a layer: the model's, or what the layer below gives."""
     if layer == 0:
         return plan.block()
     below = plan.model.layers[layer - 1]
     names = (f"{cell_name(layer - 1, d)}.h" for d in range(len(below)))
     return merge_directions([trace.time_major(n) for n in names], below[0].convention)
-
-
-def _number(at: int, size: int, noun: str) -> int:
-    if -size <= at < size:
-        return at % size
-    plural = "batches" if noun == "batch" else f"{noun}s"
-    what = f"there is one {noun}, {noun} 0" if size == 1 else f"{plural} are 0 to {size - 1}"
-    raise UserError(f"there is no {noun} {at}; {what}.")
 
 
 # ---- the numbers of another implementation
@@ -218,17 +218,14 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
 
 
 def _taken(pairs: Mapping[str, Pair]) -> list[str]:
-    """Return what of the run the reference is interpreted as, if that is not all of it."""
     parts = [
         (noun, part, pair.name) for pair in pairs.values() for n, noun, part in pair.parts if n
     ]
     said = [pair.taken_as.rpartition(" is interpreted as ")[2] for pair in pairs.values()]
-    texts = (text.replace("{a}", "this run") for text in (describe_parts(parts), *said))
-    return [*filter(None, dict.fromkeys(texts))]
+    return [*filter(None, dict.fromkeys((describe_parts(parts), *said)))]
 
 
 def _index(pair: Pair, *place: int) -> tuple[int, ...] | None:
-    """Where a pair has a step, a batch item and a unit of the run; None if it lacks them."""
     index = []
     for n, numbers in zip(place, pair.numbers, strict=False):
         if numbers is not None and n not in numbers:

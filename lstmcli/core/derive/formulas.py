@@ -266,7 +266,6 @@ class UnitAtStep:
             yield weights, "c", self.computed["c"]
 
     def _normalised(self, value: Value, scale: Array, shift: Array) -> Value:
-        """(value - mean) / deviation * scale + shift, over the units (H,)."""
         wide, kind = value.wide, self.cell.dtype.type
         mean, epsilon = wide.mean(), self.cell.convention.behaviour.norm_epsilon
         deviation = np.sqrt(((wide - mean) ** 2).mean() + epsilon)
@@ -321,14 +320,12 @@ class UnitAtStep:
     # ---- helpers
 
     def _named(self, name: str, values: Any) -> Value:
-        """A number, or that of each unit (H,), by a name."""
         return Value(name, _up(values), {name: values[self.unit] if np.ndim(values) else values})
 
     def _computed(self, name: str) -> Value:
         return self._named(name, self.computed[name])
 
     def _add(self, name: str, made: Value, computed: Array | None = None) -> None:
-        """Add a line of what the loop ``computed``, or of what no trace has."""
         wide = made.wide[self.unit] if np.ndim(made.wide) else made.wide
         once = self.cell.dtype.type(wide)
         value, in_trace = (once, False) if computed is None else (computed[self.unit], True)

@@ -1,9 +1,10 @@
-"""Every way to bring two arrays to the same axes, and which of them is taken.
+"""Two arrays of one name, brought to the same axes and cut to what is to be compared.
 
-One side is interpreted as a full run of steps, sequences, directions and units, and
-`lstmcli.core.model.layouts` lists how the other one lies on it. So (B, T, 2 H) of Keras
-is "btw", and (T, 2, B, H) of ONNX lies on that run as "tdbk": both are then
-(T, B, 2 H). Of several ways the numbers decide first, then the cost.
+Arrays of the axes that their layouts name are compared as they lie. Otherwise a run of steps,
+sequences, directions and units is looked for on which both lie, one of them as all of it, as
+`lstmcli.core.model.layouts` lists. So (B, T, 2 H) of Keras is "btw", and (T, 2, B, H) of ONNX
+lies on the same run as "tdbk": both are then (T, B, 2 H). Of several ways the numbers decide
+first, then the cost.
 """
 
 from __future__ import annotations
@@ -11,277 +12,181 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice, product
-from math import inf, isclose
+from math import inf, isclose, isnan, prod
 from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, SEQUENCE
-from lstmcli.core.diff.operand import Side, padded_steps
+from lstmcli.core.diff.array_name import FINAL, WEIGHTS
+from lstmcli.core.diff.metrics import similarity
+from lstmcli.core.diff.operand import Side, joined, layout_by_shape, padded_steps, sequence
 from lstmcli.core.diff.pair import Pair
-from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.layouts import (
     EXCHANGED,
-    IN_A_ROW,
-    LAST_STEP,
     OTHER_DIRECTIONS,
     Arrangement,
-    Part,
     RunShape,
     arrangements,
     words,
 )
-from lstmcli.core.model.selection import Choice, Indices
+from lstmcli.core.model.selection import Choice, Indices, format_indices, numbers_on_axis, take
 from lstmcli.errors import UserError
 
-# Of the distance of every other candidate. In 1,050 pairs of runs of two directions, one with wrong
-# gates, no bias or other weights, the nearest was never the wrong one at 0.7.
-_CLEARLY_NEARER = 0.5
+_CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
 _MOST_LISTED = 2**14  # places on a run that are tried, each by a comparison of 75 us
 _ALIKE = 1.0  # costs that differ by no more do not decide
 
 LAST = "the last step"  # as `words` has it
 LAST_VALID = "the last valid step of each sequence"
-
-Shape = tuple[int, ...]
-Layouts = tuple[str | None, ...]
-
+_ENDS = "the last step of each direction (the last valid one forward, the first backward)"
 
 Choices = tuple[Choice | None, ...]
 """The selected steps, batch items and units; None: all."""
 
 
-class Interpretation(NamedTuple):
-    """Two sides whose axes differ, of which one is interpreted as a full run."""
+def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
+    """Bring the sides of a pair into the same axes, as far as layouts and numbers allow.
 
-    pair: Pair
-    n: int  # the other one, which lies on that run
-    narrow: Numbers
-    wide: Numbers
-    said: Layouts  # of the narrow side and of the full run; None: not known
-    choices: Choices
-    cells: bool  # an axis may be that of cells
-    run: Side  # the one that is the full run
-
-    def lying(self, is_full: bool, run: RunShape) -> Iterator[Arrangement]:
-        """How a side may lie on a run by its layout: all of it, a step, a sequence, a direction.
-
-        Its last axis is that of the units, of both directions if these are side by side; of one
-        direction it may have all numbers in a row.
-        """
-        usual = "batch" if (self.said[is_full] or self.said[not is_full]) == "batch" else "time"
-        shape = (self.wide if is_full else self.narrow).shape
-        steps, items = map(among, self.choices[:2], run[:2])
-        steps = [run.steps - 1] if steps is None else steps
-        if is_full:
-            steps, items = [0], [0]
-        listed = arrangements(shape, run._replace(layout=usual), steps, items)
-        for one in islice(listed, _MOST_LISTED):
-            row = one.in_a_row or shape[-1] == 1 or len(shape) == 1
-            row &= one.steps.is_all and run.directions == 1
-            width = run.units * (run.directions if "w" in one.axes else 1)
-            allowed = (
-                one.order == "C" and not one.units_first and one.units.is_all,
-                one.sequences.is_all or "b" not in one.axes,
-                (row and not is_full) or (shape[-1] == width and not one.in_a_row),
-                one.is_all or not is_full,
-                _fits_layout(one, shape, self.said[is_full]) or self.is_state(one),
-            )
-            if all(allowed):
-                yield one
-
-    def is_state(self, one: Arrangement) -> bool:
-        """Return whether it is the (1, B, H) of torch, which has that shape in any layout."""
-        is_last = one.steps.is_last_step and one.sequences.is_all
-        shape = self.narrow.shape
-        return is_last and self.said[0] == "batch" and len(shape) == 3 and shape[0] == 1
-
-    def parts_of_run(
-        self, one: Arrangement, full: Arrangement
-    ) -> Iterator[tuple[Numbers, str, bool]]:
-        """Tell what the narrow side is of the full run (T, B, D, K), and the words for a last step.
-
-        The last step of a run of which some are padding is the last valid one; of two directions
-        it may be the last of each.
-        """
-        T, B, D, K = (part.of for part in one.parts)
-        run = self.wide.moved(full.read)
-        is_last = one.steps.is_last_step and one.sequences.is_all and self.pair.kind == SEQUENCE
-        if not is_last or self.choices[0] is not None:
-            yield run[one.place], LAST, False
-            return
-        valid = ~padded_steps([self.run], self.indices(0, T), self.indices(1, B))  # (T, B)
-        items = np.arange(B)
-        first = valid.argmax(axis=0)
-        last = T - 1 - valid[::-1].argmax(axis=0)
-        is_padded = not valid.all()
-        yield run[last, items][None], LAST_VALID if is_padded else LAST, is_padded
-        if D * K % 2 == 0:
-            second = (np.arange(D * K) >= D * K // 2).reshape(D, K)
-            ends = run.moved(lambda v: np.where(second, v[first, items], v[last, items])[None])
-            steps = f"step {T - 1} forward, 0 backward"
-            if is_padded:
-                steps = "the last valid one forward, the first backward"
-            yield ends, f"the last step of each direction ({steps})", is_padded
-
-    def indices(self, axis: int, size: int) -> Indices:
-        """Which of its steps or sequences the full run has in its file."""
-        return self.run.indices(self.pair.name, axis, size) or range(size)
-
-
-class Candidate(NamedTuple):
-    """Two sides in the same axes (T, B, K) as one lies on the other."""
-
-    cost: float
-    pair: Pair
-    by_numbers: bool = False  # taken only if its numbers agree or are clearly nearest
-    batch_first: bool = False  # the full run is read so
-    directions: tuple[int | None, ...] = (None, None)  # their axis on either side, if stacked
-
-    @property
-    def is_sequence(self) -> bool:
-        """Return whether one side is a sequence of the other."""
-        return self.pair.numbers[1] is not None
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """The same for what is listed once for either side as the full run."""
-        pair = self.pair
-        batch_first = self.batch_first and self.is_sequence
-        return pair.taken_as, pair.a.shape, str(pair.numbers), batch_first
-
-
-def arrange(
-    pair: Pair, arrays: tuple[Numbers, Numbers], sides: Sequence[Side], choices: Choices
-) -> tuple[Pair | None, str]:
-    """The candidate whose numbers agree, or the only likely one; or why none is taken.
-
-    If none agrees, it is the only one whose first step does, else the clearly nearest,
-    else the only one of about the least cost. A pair of one shape is a candidate too.
+    Axes of length 1 are added and dropped, except the last, which is the units'. Both sides
+    are cut to what both contain of each axis, and to what is selected; the shorter one may be
+    all of that.
     """
-    # no layout gives the axes of last states
-    layouts = tuple(None if pair.kind == FINAL else side.layout for side in sides)
-    silent = layouts == (None, None)
-    cells = pair.kind == FINAL and several_cells(arrays, sides)
-    listed = [Candidate(0.0, pair)] * (pair.agrees is not None)
-    for n, m in ((0, 1), (1, 0)):
-        said = layouts[n], layouts[m]
-        of = Interpretation(pair, n, arrays[n], arrays[m], said, choices, cells, run=sides[m])
-        listed += _candidates(of)
-    listed.sort(key=lambda one: -one.cost)
-    found = [*{one.key: one for one in listed}.values()]
-    agreeing = [one for one in found if one.pair.numbers_agree]
-    likely = [one for one in found if not one.by_numbers]
-    starting = [
-        one
-        for one in likely
-        if (agrees := one.pair.agrees) is not None and len(agrees) > 1 and agrees[0].all()
-    ]
-    if not agreeing and len(starting) == 1:
-        return starting[0].pair, ""
-    if near := agreeing or _nearest(found):
-        # what is the last step of one layout is the last sequence of the other
-        best = min(near, key=lambda one: (one.by_numbers, one.is_sequence, one.cost))
-        if not (best.is_sequence and best.batch_first and silent):
-            return best.pair, ""
-        step = (best.pair.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
-        is_sequence = next(x for x in best.pair.taken_as.split("; ") if "sequence" in x)
-        text = f"{is_sequence} if the first axis is the batch (--layout batch)"
-        return None, f"{text}, and with step {step} if it is time (lstm diff --steps {step})"
-    if likely:
-        least = min(one.cost for one in likely)
-        likeliest = [one for one in likely if one.cost <= least + _ALIKE]
-        likeliest = [one for one in likeliest if not one.pair.taken_as] or likeliest
-        if len(likeliest) == 1:
-            return likeliest[0].pair, ""
-        return None, _several(likeliest, silent)
-    return None, "the last states of several cells, on an axis that the other side lacks" * cells
+    pair = replace(pair, a=pair.a.moved(np.atleast_1d), b=pair.b.moved(np.atleast_1d))
+    if pair.kind == WEIGHTS:
+        return pair
+    common, left = _common(_as_they_lie(pair, sides), sides, choices)
+    stacked = pair.a.ndim == (3 if pair.kind == FINAL else 4)
+    if common.agrees is None or (stacked and not (common.parts or common.numbers_agree)):
+        best, why = _arranged(common, _Unlike(pair, sides, choices))
+        if best is not None:  # the steps and sequences that are selected are those it names
+            named = [best.numbers[axis] is not None for axis in (0, 1)] + [False]
+            left = tuple(None if n else one for n, one in zip(named, choices, strict=True))
+            common = best
+        elif common.agrees is None:
+            common = replace(common, unaligned=why)
+    return _selected(common, left)
 
 
-def several_cells(arrays: Sequence[Numbers], sides: Sequence[Side]) -> bool:
+def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
+    """A pair whose padded steps are zero on both sides, and marked as not compared."""
+    if not pair.stepwise or pair.agrees is None:
+        return pair
+    padded = padded_steps(sides, *(pair.numbers[n] or range(pair.a.shape[n]) for n in (0, 1)))
+    if not padded.any():
+        return pair
+
+    def zeroed(array: Array) -> Array:
+        return np.where(padded[..., None], array.dtype.type(0), array)
+
+    return replace(pair, a=pair.a.moved(zeroed), b=pair.b.moved(zeroed), padded=padded)
+
+
+def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
+    """Both sides as (T, B, H) by their layouts; last states of several cells by their axes."""
+    a, b = pair.a, pair.b
+    if pair.kind == FINAL:
+        several = any(np.count_nonzero(np.not_equal(x.shape[:-1], 1)) > 1 for x in (a, b))
+        if several or _several_cells((a, b), sides):
+            return pair
+        a, b = (x.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1])) for x in (a, b))
+        return replace(pair, a=a, b=b, placed=True)
+    layouts = [side.layout for side in sides]
+    axes = (2, 1) if "batch" in layouts else (1, 2)
+    axis = next((n for n in axes if a.shape[n:-1][:1] == b.shape[n:-1][:1] == (2,)), None)
+    if a.ndim == b.ndim == 4 and not a.shape[0] == b.shape[0] == 1 and axis is not None:
+        a, b = joined(a, axis), joined(b, axis)
+    said = layouts[0] or layouts[1] or layout_by_shape(a, b)
+    one, other = (sequence(x, of or said) for x, of in zip((a, b), layouts, strict=True))
+    if one is None or other is None:
+        return replace(pair, a=a, b=b)
+    return replace(pair, a=one, b=other, placed=True)
+
+
+def _several_cells(arrays: Sequence[Numbers], sides: Sequence[Side]) -> bool:
     """Return whether an axis of last states may be that of cells."""
     both = zip(arrays, sides, strict=True)
     return any(array.ndim > 2 and len(side.cells - {""}) > 1 for array, side in both)
 
 
-def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates whose numbers are clearly the nearest, all alike; none if there are none."""
-    distances = [_distance(one.pair.a, one.pair.b) for one in found if len(found) > 1]
-    least = min(distances, default=inf)
-    others = [distance for distance in distances if not isclose(distance, least)]
-    clear = least < _CLEARLY_NEARER * min(others, default=0)
-    alike = zip(found, distances, strict=False)
-    return [one for one, distance in alike if clear and isclose(distance, least)]
+# ---- what of a run is compared
 
 
-def _distance(*sides: Numbers) -> float:
-    """How far two arrays of one shape are apart, relative to their size, by all known numbers.
+def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> tuple[Pair, Choices]:
+    """A placed pair cut to what both sides contain of each axis, and what is left to select.
 
-    Directions are taken in the order, and in the direction of time, that is nearest:
-    a mistake in these is not a reason to take other axes.
+    An axis stays as it is where its lengths differ and neither the files nor a choice tell why.
     """
-    known = [np.isfinite(s.values) & (True if s.left_out is None else ~s.left_out) for s in sides]
-    x, y = (
-        np.where(of_side, side.values, 0).astype(np.float64)
-        for of_side, side in zip(known, sides, strict=True)
-    )
-    halves = [np.split(side, 2 - x.shape[-1] % 2, axis=-1) for side in (x, y)]
-
-    def error(one: Array, other: Array) -> float:
-        return min(float(np.sum((turned - other) ** 2)) for turned in (one, one[::-1]))
-
-    with np.errstate(all="ignore"):
-        size = float(np.sum(x**2) + np.sum(y**2))
-        least = min(sum(map(error, of_a, halves[1])) for of_a in (halves[0], halves[0][::-1]))
-    return (least / size) ** 0.5 if 0 < size < inf else inf
-
-
-def _several(found: Sequence[Candidate], silent: bool) -> str:
-    """Why none of several candidates is taken, and what to type."""
-    fits = f"{found[0].pair.taken_as.partition(' is ')[0]} fits"
-    if all(one.is_sequence for one in found):
-        if len({str(one.pair.numbers[1]) for one in found}) < len(found):
-            return f"{fits} a sequence in either layout: --layout batch or time decides"
-        return f"{fits} {len(found)} sequences: lstm diff --batch N picks one"
-    if len({str(one.pair.numbers[0]) for one in found}) == len(found):
-        return f"{fits} {len(found)} steps: lstm diff --steps N picks one"
-    texts = [*dict.fromkeys(one.pair.taken_as for one in found)]
-    directions = {one.directions for one in found} - {(None, None)}
-    if len(directions) > 1 or (directions and silent):
-        more = ", or others" * (len(texts) > 2)
-        return (
-            f"either {', or '.join(texts[:2])}{more}; the numbers do not show which. Save one side "
-            "with the axes of the other: numpy.concatenate(numpy.moveaxis(x,AXIS,0),-1) puts "
-            "directions side by side, x.swapaxes(0,1) exchanges the first two axes"
+    left = [*choices]
+    for axis, choice in enumerate(choices if pair.placed else ()):
+        sizes = [array.shape[axis] for array in (pair.a, pair.b)]
+        known = [
+            side.indices(pair.name, axis, size) if pair.kind != FINAL or axis == 1 else None
+            for side, size in zip(sides, sizes, strict=True)
+        ]
+        short, chosen = sizes.index(min(sizes)), _among(choice, max(sizes)) or ()
+        is_chosen = known == [None, None] and sides[short].settings is None
+        if is_chosen and len(chosen) == min(sizes) < max(sizes):
+            known[short] = chosen
+        both = [*map(_indices, known, known[::-1], sizes)]
+        parts = [
+            (n, AXES[axis], ours)
+            for n, (ours, theirs) in enumerate(zip(both, both[::-1], strict=True))
+            if known[n] is not None and len(theirs)
+            if not (counts_from_0(ours) and ours[-1] >= theirs[-1])
+        ]
+        if not parts:
+            continue
+        if is_chosen and choice is not None:
+            one, other = pair.names[::-1] if short else pair.names
+            text = f"{one} is interpreted as {choice.option} {choice.text} of {other}"
+            pair = replace(pair, taken_as="; ".join(filter(None, [pair.taken_as, text])))
+            left[axis], parts = None, []
+        common = np.intersect1d(both[0], both[1]).tolist()
+        if not common:
+            one, other = map(format_indices, both)
+            text = f"one side contains {AXES[axis]} {one}, the other {other}; they have none in"
+            raise UserError(f"{pair.name}: {text} common.")
+        a, b = (
+            _taken(side, np.searchsorted(indices, common).tolist(), axis)
+            for side, indices in zip((pair.a, pair.b), both, strict=True)
         )
-    return f"{' or '.join(texts)}: --layout batch or time decides" if len(texts) <= 3 else ""
+        numbers = (*pair.numbers[:axis], common, *pair.numbers[axis + 1 :])
+        pair = replace(pair, a=a, b=b, numbers=numbers, parts=(*pair.parts, *parts))
+    return pair, tuple(left)
 
 
-# ---- every candidate
+def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices:
+    """Tell what a side contains of an axis; nothing if no file tells it.
+
+    A side that does not tell counts from 0, if it is then long enough to contain all of the
+    other's; if it has just as many, it has the other's.
+    """
+    if ours is not None or theirs is None:
+        return ours or ()
+    return range(size) if theirs[-1] < size else theirs if size == len(theirs) else ()
 
 
-def _candidates(at: Interpretation) -> Iterator[Candidate]:
-    is_state = at.pair.kind == FINAL
-    for run in _runs(at) if at.narrow.values.size and at.wide.values.size else ():
-        for full, one in product(at.lying(True, run), [*at.lying(False, run)]):
-            part = not (one.steps.is_all and one.sequences.is_all)
-            exchanged = [n for n, side in enumerate((one, full)) if side.exchanged]
-            # last states are complete, and have no other order of axes
-            rearranged = part or one.in_a_row or exchanged or at.narrow.shape[-1] == 1 < run.units
-            half = not one.directions.is_all and (part or at.cells)
-            other = [_with_other_layout(one, part, at.said)]
-            if (
-                half
-                or (is_state and rearranged)
-                or (exchanged and (exchanged != other or one.in_a_row))
-            ):
-                continue
-            for wide, words_of_last, at_ends in at.parts_of_run(one, full):
-                yield _taken_so(at, one, full, wide, words_of_last, at_ends)
+def _selected(pair: Pair, choices: Choices) -> Pair:
+    if not pair.placed and pair.kind == FINAL and any(choices):
+        text = "in full, as no file tells which axes are those of cells and batch items"
+        return replace(pair, unaligned=text)
+    arrays, numbers = [pair.a, pair.b], [*pair.numbers]
+    for axis, choice in enumerate(choices if pair.placed else ()):
+        for n, side in enumerate(arrays if choice is not None and not choice.is_all else ()):
+            size, of_part = side.shape[axis], pair.numbers[axis]
+            numbers[axis], places = numbers_on_axis(choice, size, of_part, pair.name)
+            arrays[n] = _taken(side, places, axis)
+    return replace(pair, a=arrays[0], b=arrays[1], numbers=tuple(numbers))
 
 
-def among(choice: Choice | None, size: int) -> Indices | None:
+def _taken(side: Numbers, indices: Indices, axis: int) -> Numbers:
+    return side.moved(lambda array: take(array, indices, axis))
+
+
+def _among(choice: Choice | None, size: int) -> Indices | None:
     """Return what is chosen of an axis; empty if that is not there, None without a choice."""
     try:
         return None if choice is None else choice.among(size)
@@ -289,27 +194,234 @@ def among(choice: Choice | None, size: int) -> Indices | None:
         return ()
 
 
-def _runs(at: Interpretation) -> Iterator[RunShape]:
-    """Return what run the wide side may be next to the narrow one.
+# ---- sides of other axes: which run both lie on
 
-    A single axis is that of the steps, unless the side's layout has that of the sequences there.
+
+class Candidate(NamedTuple):
+    """Two sides in the same axes (T, B, K), as both lie on a run."""
+
+    cost: float
+    pair: Pair
+    by_numbers: bool = False  # taken only if its numbers agree or are clearly nearest
+    exchanged: bool = False  # the full run is read in another layout than the usual one
+
+
+def _arranged(common: Pair, unlike: _Unlike) -> tuple[Pair | None, str]:
+    """The candidate whose numbers agree, or the only likely one; or why none is taken.
+
+    If none agrees, it is the clearly nearest, else the only one of about the least cost. The sides
+    as they lie are a candidate too, if they have one shape.
     """
-    shape, width, is_state = at.wide.shape, at.narrow.shape[-1], at.pair.kind == FINAL
-    K, lead = shape[-1], [n for n in shape[:-1] if n != 1]
-    runs = [(lead, 1, K)] + [(lead, 2, width)] * (2 * width == K)
-    if 2 in lead and (width == 2 * K or len(shape) == (3 if is_state else 4)):
-        axis = lead.index(2)
-        runs.append(([*lead[:axis], *lead[axis + 1 :]], 2, K))
-    for sizes, D, units in runs:
-        x, y, *more = *sizes, 1, 1
-        orders = [(x, y)] + [(y, x)] * (y > 1 or (at.said[1] is not None and len(shape) == 3))
-        if is_state:
-            orders = [(1, x) if y == 1 else (x, y)]
-        for T, B in dict.fromkeys(orders) if len(more) < 3 else ():
-            yield RunShape(T, B, units, D)
+    is_candidate = common.agrees is not None and (common.placed or unlike.is_state)
+    found = [Candidate(0.0, common)] * is_candidate
+    found += unlike.candidates()
+    agreeing = [one for one in found if one.pair.numbers_agree]
+    if near := agreeing or _nearest(found):
+        # what is the last step of one layout is the last sequence of the other
+        best = min(near, key=lambda one: (one.by_numbers, bool(one.pair.numbers[1]), one.cost))
+        if not (best.pair.numbers[1] and best.exchanged and unlike.said == (None, None)):
+            return best.pair, ""
+        step = (best.pair.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
+        is_sequence = next(x for x in best.pair.taken_as.split("; ") if "sequence" in x)
+        text = f"{is_sequence} if the first axis is the batch (--layout batch)"
+        return None, f"{text}, and with step {step} if it is time (lstm diff --steps {step})"
+    likely = [one for one in found if not one.by_numbers]
+    least = min((one.cost for one in likely), default=0.0)
+    likeliest = [one for one in likely if one.cost <= least + _ALIKE]
+    likeliest = [one for one in likeliest if not one.pair.taken_as] or likeliest
+    texts = [*dict.fromkeys(one.pair.taken_as for one in likeliest)]
+    if len(texts) == 1:
+        return likeliest[0].pair, ""
+    if texts:
+        may_be = ", or ".join(texts[:2]).replace(" is interpreted as ", " may be ")
+        return None, (
+            f"{may_be}{', or others' * (len(texts) > 2)}; the numbers do not show which. Select it "
+            "by --layout, --batch or --steps, or save one side with the axes of the other"
+        )
+    several = "the last states of several cells, on an axis that the other side lacks"
+    return None, several * unlike.cells
 
 
-def _fits_layout(one: Arrangement, shape: Shape, layout: str | None) -> bool:
+def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates whose numbers are clearly the nearest, all alike; none if there are none."""
+    ratios = [similarity(one.pair)[1] for one in found if len(found) > 1]
+    known = [-inf if ratio is None or isnan(ratio) else ratio for ratio in ratios]
+    best = max(known, default=-inf)
+    alike = [isclose(ratio, best) for ratio in known]
+    others = [ratio for ratio, one in zip(known, alike, strict=True) if not one]
+    is_clear = best > max([0.0, *others]) + _CLEARLY_NEARER
+    return [one for one, nearest in zip(found, alike, strict=False) if is_clear and nearest]
+
+
+class _Unlike:
+    """Two sides of other axes, and what tells how they lie on one run."""
+
+    def __init__(self, pair: Pair, sides: Sequence[Side], choices: Choices) -> None:
+        self.pair, self.sides, self.choices = pair, sides, choices
+        self.arrays, self.is_state = (pair.a, pair.b), pair.kind == FINAL
+        # no layout gives the axes of last states
+        self.said = tuple(None if self.is_state else side.layout for side in sides)
+        self.cells = self.is_state and _several_cells(self.arrays, sides)
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Return every way in which both lie on one run, one of them as all of it."""
+        if all(array.values.size for array in self.arrays):
+            for run in dict.fromkeys(run for n in (0, 1) for run in self._runs(n)):
+                for both in product(*(self._lying(n, run) for n in (0, 1))):
+                    if self._fit(both):
+                        yield from self._taken_so(both)
+
+    def _runs(self, n: int) -> Iterator[RunShape]:
+        """Return what run a side may be next to the other one.
+
+        A single axis is that of the steps, unless the layout has that of the sequences there.
+        """
+        shape, width = self.arrays[n].shape, self.arrays[1 - n].shape[-1]
+        K, lead = shape[-1], [n for n in shape[:-1] if n != 1]
+        runs = [(lead, 1, K)] + [(lead, 2, width)] * (2 * width == K)
+        if 2 in lead and (width == 2 * K or len(shape) == (3 if self.is_state else 4)):
+            axis = lead.index(2)
+            runs.append(([*lead[:axis], *lead[axis + 1 :]], 2, K))
+        for sizes, D, units in runs:
+            x, y, *more = *sizes, 1, 1
+            orders = [(x, y)] + [(y, x)] * (y > 1 or (self.said[n] is not None and len(shape) == 3))
+            if self.is_state:
+                orders = [(1, x) if y == 1 else (x, y)]
+            for T, B in orders if len(more) < 3 else ():
+                yield RunShape(T, B, units, D)
+
+    def _lying(self, n: int, run: RunShape) -> Iterator[Arrangement]:
+        """How a side may lie on a run by its layout: all of it, a step, a sequence, a direction."""
+        chosen, items = map(_among, self.choices[:2], run[:2])
+        in_file = None if self.is_state else self.sides[n].numbering.steps
+        steps = None if in_file is not None else [run.steps - 1] if chosen is None else chosen
+        shape, said = self.arrays[n].shape, self.said[n]
+        usual = "batch" if (said or self.said[1 - n]) == "batch" else "time"
+        listed = arrangements(shape, run._replace(layout=usual), steps, items)
+        for one in islice(listed, _MOST_LISTED):
+            row = one.in_a_row or shape[-1] == 1 or len(shape) == 1
+            of_one = one.steps.is_all and run.directions == 1
+            if (
+                (one.order == "C" and not one.units_first and one.units.is_all)
+                and (one.sequences.is_all or "b" not in one.axes)
+                and ((row and of_one) or self._has_units(n, one))
+                and (in_file is None or [*range(run.steps)[one.steps.indices]] == [*in_file])
+                and _fits_layout(one, shape, said)
+            ):
+                yield one
+
+    def _has_units(self, n: int, one: Arrangement) -> bool:
+        """Return whether the last axis is that of the units, or those of both directions."""
+        width = one.run.units * (one.run.directions if "w" in one.axes else 1)
+        return self.arrays[n].shape[-1] == width and not one.in_a_row
+
+    def _fit(self, both: Sequence[Arrangement]) -> bool:
+        """Return whether one side is all of the run, and the other lies there as a result may."""
+        part = _is_part(both)
+        half = not all(one.directions.is_all for one in both)
+        row = any(one.in_a_row for one in both)
+        exchanged = [n for n in (0, 1) if both[n].exchanged]
+        full = [n for n, one in enumerate(both) if one.is_all and self._has_units(n, one)]
+        if not full or (half and (part or self.cells)):
+            return False
+        if self.is_state:  # last states are complete, and have no other order of axes
+            columns = any(array.shape[-1] == 1 < both[0].run.units for array in self.arrays)
+            return not (part or row or exchanged or columns)
+        one_of = [[n] for n in self._with_other_layout(both, part)]
+        return not exchanged or (not row and exchanged in one_of)
+
+    def _with_other_layout(self, both: Sequence[Arrangement], part: bool) -> list[int]:
+        """Which sides may have another layout than the usual one: the silent one.
+
+        Of two silent sides, the one with stacked directions has time first, as in ONNX;
+        so it does where --layout batch is given for both.
+        """
+        smaller, two = int(both[0].is_all), both[0].run.directions > 1
+        beside = [1 - n for n in (0, 1) if "d" in both[n].axes] or [smaller]
+        if self.said == (None, None):
+            return [1 - smaller] if part else beside * two
+        if self.said == ("batch", "batch") and two and not part:
+            return [1 - n for n in beside]
+        return [n for n in (0, 1) if self.said[n] is None]
+
+    def _taken_so(self, both: Sequence[Arrangement]) -> Iterator[Candidate]:
+        """The candidates of two sides that lie so on a run; the smaller may be the end of it."""
+        n, name = int(both[0].is_all), self.pair.name
+        one, full, of_run = both[n], both[1 - n], self.sides[1 - n]
+        steps, items, half, units = one.parts
+        in_file = [
+            of_run.indices(name, axis, part.of) or range(part.of)
+            for axis, part in enumerate((steps, items))
+        ]
+        numbers: list[Indices | None] = [
+            None if part.is_all else indices[part.indices]
+            for part, indices in zip((steps, items), in_file, strict=True)
+        ]
+        first = half.first * units.of
+        numbers.append(None if half.is_all else range(first, first + units.of))
+        unknown = (x.exchanged and of is None for x, of in zip(both, self.said, strict=True))
+        cost = sum(x.cost for x in both) - EXCHANGED * any(unknown)
+        if self.is_state:  # no axis is out of place
+            cost = OTHER_DIRECTIONS * sum("d" in x.axes for x in both)
+        read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]
+        padded = padded_steps([of_run], *in_file)
+        for part, last in self._parts_of_run(read[1 - n], one, ~padded):
+            a, b = (
+                side.moved(lambda v: v.reshape(*v.shape[:2], -1))
+                for side in (read[n], part)[:: -1 if n else 1]
+            )
+            found = replace(
+                self.pair,
+                a=a,
+                b=b,
+                placed=not self.is_state or steps.of == 1,
+                numbers=(numbers[0] if last == LAST else None, *numbers[1:]),
+                taken_as=self._words(both).replace(LAST, last, 1),
+                axes_known=_is_part(both) or any(x.exchanged for x in both),
+                is_half=not half.is_all and self.choices[2] is None,
+                at_ends=last != LAST,
+            )
+            by_numbers = not half.is_all or last == _ENDS
+            yield Candidate(cost, found, by_numbers, full.exchanged)
+
+    def _words(self, both: Sequence[Arrangement]) -> str:
+        """``a.npy, (4, 5), is interpreted as the last step``; empty for two runs as they are."""
+        texts = []
+        for side, array, one in zip(self.pair.names, self.arrays, both, strict=True):
+            of_run = words(one) or "column vectors" * (array.shape[-1] == 1 < one.units.size)
+            texts += [f"{side}, {array.shape}, is interpreted as {of_run}"] * bool(of_run)
+        return "; ".join(texts)
+
+    def _parts_of_run(
+        self, run: Numbers, one: Arrangement, valid: Mask
+    ) -> Iterator[tuple[Numbers, str]]:
+        """Tell what the smaller side is of a run (T, B, D, K), and the words for a last step.
+
+        Of a run with padding the last step is the last valid one (T, B) of each sequence; of two
+        directions it may be the last of each.
+        """
+        T, B, D, K = run.shape
+        is_last = one.steps.is_last_step and one.sequences.is_all and not self.is_state
+        if not is_last or self.choices[0] is not None:
+            yield run[one.place], LAST
+            return
+        items, first = np.arange(B), valid.argmax(axis=0)
+        last = T - 1 - valid[::-1].argmax(axis=0)
+        yield run[last, items][None], LAST if valid.all() else LAST_VALID
+        if D * K % 2 == 0:
+            second = (np.arange(D * K) >= D * K // 2).reshape(D, K)
+            yield (
+                run.moved(lambda v: np.where(second, v[first, items], v[last, items])[None]),
+                _ENDS,
+            )
+
+
+def _is_part(both: Sequence[Arrangement]) -> bool:
+    """Return whether one of two sides lacks steps or sequences."""
+    return not all(one.steps.is_all and one.sequences.is_all for one in both)
+
+
+def _fits_layout(one: Arrangement, shape: tuple[int, ...], layout: str | None) -> bool:
     """Return whether steps and sequences are the axes that the layout of a side names."""
     named = {"batch": "bt", "time": "tb", "steps": "t"}.get(layout or "", "")
     if not named or len(shape) - ("d" in one.axes) != len(named) + 1:
@@ -319,74 +431,3 @@ def _fits_layout(one: Arrangement, shape: Shape, layout: str | None) -> bool:
     places = zip(one.places or (), one.axes, strict=False)
     in_place = all(named[n : n + 1] == axis for n, axis in places if axis in "tb")
     return in_place or "d" in one.axes or not one.sequences.is_all
-
-
-def _with_other_layout(one: Arrangement, part: bool, said: Layouts) -> int | None:
-    """Which of two sides may have another layout than the usual one, if any: the silent one.
-
-    Of two silent sides, the one with stacked directions has time first, as in ONNX;
-    so it does where --layout batch is given for both.
-    """
-    with_stacked = int("d" not in one.axes)
-    if said == (None, None):
-        return 1 if part else 1 - with_stacked if one.run.directions > 1 else None
-    if said == ("batch", "batch") and one.run.directions > 1 and not part:
-        return with_stacked
-    return said.index(None) if None in said else None
-
-
-def _taken_so(
-    at: Interpretation, one: Arrangement, full: Arrangement, wide: Numbers, last: str, at_ends: bool
-) -> Candidate:
-    """The candidate of the narrow side as it lies on the full run, next to what it is of that."""
-    pair, n, both = at.pair, at.n, (one, full)
-    lead = one.steps.size, one.sequences.size
-    K, first = one.units.of, one.directions.first
-    exchanged = [of for of, side in zip(at.said, both, strict=True) if side.exchanged]
-    cost = sum(side.cost - EXCHANGED * side.exchanged for side in both)
-    if pair.kind == FINAL:  # no axis is out of place
-        cost = OTHER_DIRECTIONS * sum("d" in side.axes for side in both)
-    cost += LAST_STEP * (not one.steps.is_all) + EXCHANGED * any(exchanged)
-    cost += IN_A_ROW * (at.narrow.shape[-1] == 1 < K)  # column vectors
-    sides = [x.moved(lambda v: v.reshape(*lead, -1)) for x in (at.narrow.moved(one.read), wide)]
-    numbers: list[Indices | None] = [
-        None if part.is_all else at.indices(axis, part.of)[part.indices]
-        for axis, part in enumerate(one.parts[:2])
-    ]
-    is_half = not one.directions.is_all
-    numbers.append(range(first * K, first * K + K) if is_half else None)
-    found = replace(
-        pair,
-        a=sides[n],
-        b=sides[1 - n],
-        placed=pair.kind == SEQUENCE or one.steps.of == 1,
-        numbers=(None, *numbers[1:]) if at_ends else tuple(numbers),
-        is_half=is_half and at.choices[2] is None,
-        axes_known=bool(exchanged) or lead != (one.steps.of, one.sequences.of),
-        at_ends=at_ends,
-    )
-    texts = [_words("ab"[n], one, at.narrow.shape).replace(LAST, last, 1)]
-    texts += [_words("ba"[n], full, at.wide.shape)]
-    if is_half:
-        which = ("first half (forward)", "second half (backward)")[first]
-        agrees = "agrees" if found.numbers_agree else "is nearest"
-        texts = [
-            f"{{{'ab'[n]}}} has {K} units of {{{'ba'[n]}}}'s {2 * K}: the {which} {agrees}",
-            *texts[:: -1 if n else 1],
-        ]
-    else:
-        texts = texts[:: -1 if n else 1]
-    return Candidate(
-        cost,
-        replace(found, taken_as="; ".join(filter(None, texts))),
-        by_numbers=is_half or at.is_state(one) or last not in (LAST, LAST_VALID),
-        batch_first=full.axes.find("b") < full.axes.find("t"),
-        directions=tuple(side.direction_axis for side in both[:: -1 if n else 1]),
-    )
-
-
-def _words(side: str, one: Arrangement, shape: Shape) -> str:
-    """``a.npy, (4, 5), is interpreted as the last step``; empty for a run as it is."""
-    of_run = words(one._replace(directions=Part(0, one.run.directions, one.run.directions)))
-    of_run = of_run or "column vectors" * (shape[-1] == 1 < one.units.size)
-    return f"{{{side}}}, {shape}, is interpreted as {of_run}" * bool(of_run)

@@ -10,12 +10,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from lstmcli.core.diff.alignment import align, without_padding
 from lstmcli.core.diff.array_name import FINAL, FINALS, SEQUENCE, STEP_ORDER, WEIGHTS, ArrayName
+from lstmcli.core.diff.axes import align, without_padding
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
-from lstmcli.core.diff.operand import Side, named_alike, sequence
+from lstmcli.core.diff.operand import Side, named_alike, names_of, sequence
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.axis_numbers import describe_parts
@@ -158,10 +158,10 @@ def compare(
         first_array=None if first is None else first.array,
         first_step=first.step if first and pairs[first.array].from_the_start else None,
     )
-    tolerances = [(pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values()]
+    tolerances = ((pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values())
     rtol, atol = (
-        of_all[0] if len({*of_all}) == 1 and not only_ulp else None
-        for of_all in zip(*tolerances, strict=True)
+        one[0] if len({*one}) == 1 and not only_ulp else None
+        for one in zip(*tolerances, strict=True)
     )
     return Difference(
         sides=(a, b),
@@ -214,7 +214,7 @@ def _aligned(
     name, precision = ArrayName.of(of_b), coarser(a.precision(of_a), b.precision(of_b))
     steps = None if name.kind == FINAL else selection.steps
     numbers, backward = (a.numbers(of_a), b.numbers(of_b)), _computed_backward(a, b, name)
-    pair = Pair(of_b, *numbers, tolerance_of(precision), backward=backward)
+    pair = Pair(of_b, *numbers, tolerance_of(precision), backward=backward, names=names_of(a, b))
     pair = align(pair, (a, b), (steps, selection.batch, selection.units))
     return pair if padding else without_padding(pair, (a, b))
 
@@ -228,9 +228,7 @@ def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> 
     for name in only:
         if not any(name in (member, member.rpartition(".")[2]) for member in common):
             near = did_you_mean(name, [*common, *filter(None, in_files)])
-            renamed = [f"  {side.renaming}." for side in (a, b) if side.renaming]
-            found = f"both sides contain {', '.join(common)}.{near}"
-            raise UserError(found, *renamed, about={"only": name})
+            raise UserError(f"both sides contain {', '.join(common)}.{near}", about={"only": name})
     return [m for m in common if m in only or m.rpartition(".")[2] in only]
 
 
@@ -264,7 +262,6 @@ def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
             raise UserError(
                 f"{side.name} is printed text, whose hidden digits make a distance in ULPs "
                 "meaningless.",
-                "  Files that contain every digit can be compared in ULPs.",
                 try_=[Try({"atol": ...}), Try({"rtol": ...})],
             )
         for name in names:
@@ -274,20 +271,16 @@ def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
                 raise UserError(f"{side.name} is empty: {text}")
 
 
-def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool | None:
-    """Return whether an array's last step was computed first; None if no side tells it."""
+def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
+    """Return whether an array's last step was computed first."""
     known = []
     for settings in (side.settings for side in (a, b) if side.settings is not None):
-        reverse, go_backwards, flip_output = (  # a file may have anything there
-            settings.get(f"{name.prefix}.{setting}", settings.get(setting)) is True
-            for setting in ("reverse", "go_backwards", "flip_output")
-        )
+        keys = ("reverse", "go_backwards", "flip_output")  # a file may have anything there
+        given = [settings.get(f"{name.prefix}.{key}", settings.get(key)) is True for key in keys]
         if name.backward:
-            reverse = settings.get(f"{name.prefix}.reverse") is not False
-        known.append(bool(StepOrder.of(reverse, go_backwards, flip_output).outputs_reversed))
-    if known or name.backward:
-        return all(known)
-    return False if name.prefix else None
+            given[0] = settings.get(f"{name.prefix}.reverse") is not False
+        known.append(bool(StepOrder.of(*given).outputs_reversed))
+    return all(known) and bool(known or name.backward)
 
 
 def _named(names: Sequence[str]) -> str:
@@ -298,13 +291,13 @@ def _named(names: Sequence[str]) -> str:
 def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
     """Return what was assumed of names, axes, layouts and parts of a run."""
     yield from (Hint("renamed", side.renaming) for side in (a, b) if side.renaming)
-    by_text: dict[str, list[str]] = {}
+    by_text: dict[tuple[str, str], list[str]] = {}
     for name, pair in compared.pairs.items():
         if text := pair.taken_as or pair.unaligned:
             start = "nothing for " if pair.kind == SEQUENCE and not pair.taken_as else ""
-            by_text.setdefault(f"{start}{{names}}: {text}", []).append(name)
-    for text, names in by_text.items():
-        yield Hint("axes", compared.say(text.replace("{names}", _named(names), 1)))
+            by_text.setdefault((start, text), []).append(name)
+    for (start, text), names in by_text.items():
+        yield Hint("axes", f"{start}{_named(names)}: {text}")
     yield from _layouts(a, b, compared.pairs)
     padded = [pair.padded for pair in compared.pairs.values() if pair.padded is not None]
     if padded:
@@ -326,23 +319,20 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
 
 def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
     """How axes are taken that a side, or both, do not explain."""
-    assumed = [
-        name
+    assumed = {
+        name: [side.arrays[name].shape for side in (a, b)]
         for name, pair in pairs.items()
         if pair.kind == SEQUENCE and not (pair.axes_known or pair.unaligned)
-    ]
-    for silent, other in ((a, b), (b, a)):
+    }
+    for n, (silent, other) in enumerate(((a, b), (b, a))):
         said = {"batch": "batch, steps", "time": "steps, batch"}.get(other.layout or "")
-        shapes = {name: silent.arrays[name].shape for name in assumed}
-        names = [n for n, of in shapes.items() if len(of) == 3 and min(of[:2]) > 1]
+        names = [k for k, of in assumed.items() if len(of[n]) == 3 and min(of[n][:2]) > 1]
         if silent.layout is None and said and names:
             verb = f"of {silent.name} {'is' if len(names) == 1 else 'are'}"
             text = f"{_named(names)} {verb} ({said}, units), as in {other.name}"
             yield Hint("layout", text)
-    if a.layout or b.layout:
-        return
-    sides = {name: [side.arrays[name].shape for side in (a, b)] for name in assumed}
-    if names := [n for n, of in sides.items() if any(len(x) == 3 and x[0] > 1 for x in of)]:
+    names = [k for k, of in assumed.items() if any(len(x) == 3 and x[0] > 1 for x in of)]
+    if names and not (a.layout or b.layout):
         text = f"the first axis of {_named(names)} is time (not in the files; --layout batch)"
         yield Hint("layout", text)
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, SEQUENCE, WEIGHTS, ArrayName
-from lstmcli.core.diff.operand import Side, shown_padding
+from lstmcli.core.diff.array_name import SEQUENCE, ArrayName
+from lstmcli.core.diff.operand import Side, names_of, shown_padding
 from lstmcli.core.diff.pair import Pair
-from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
-from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Hint, join_with_and
+from lstmcli.core.diff.tolerance import Mask
+from lstmcli.core.model.model import Hint
 
 # Over the tolerance: h**3 of the largest h of a first step that shows a mistake in what makes it.
 # Of 60,000 random layers with i and o exchanged four agree and have an h above 0.1 (0.17 at most).
@@ -26,26 +24,27 @@ NO_SETTINGS = ("layout", "assumed", "selected", "digits", "masking")
 
 _STATE_GONE = 0.1  # an error that falls to this part of its start is dying out
 
-Facts = Mapping[str, Any] | None
-"""Findings of a pattern, for its texts."""
+Facts = Mapping[str, Any] | bool | None
+"""Whether a pattern fits, and findings for its texts."""
 
 
 class Pattern(NamedTuple):
-    """A row of a table of suspicions: what is seen, what may cause it, and what is ruled out."""
+    """A row of a table of hints: what is seen, what may cause it, and what is ruled out."""
 
     code: str
-    facts: Callable[[Any], Any]  # of the two sides, or of the layer that differs first
+    facts: Callable[[Any], Any]  # of the two sides, the layer that differs first, or a pair
     seen: str
-    causes: str  # possible ones, the likeliest first, between semicolons
+    causes: str = ""  # possible ones, the likeliest first, between semicolons
     excludes: str = ""
     of_units: bool = True  # only where most units of a row differ, as what acts in the cell does
+    if_large: bool = False  # excludes only where h of the steps before is large enough
 
     def hint(self, facts: Mapping[str, Any]) -> Hint:
         """The hint in words."""
         causes = [*self.causes.split("; "), *facts.get("more", ())]
-        causes = [one.format(**facts) for one in causes if one]
-        excludes = str(facts.get("excludes", self.excludes)).format(**facts)
-        return Hint(self.code, self.seen.format(**facts), tuple(filter(None, causes)), excludes)
+        causes = [*filter(None, (one.format(**facts) for one in causes))]
+        excludes = self.excludes.format(**facts)
+        return Hint(self.code, self.seen.format(**facts), tuple(causes), excludes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +58,10 @@ class ComparedSides:
     first_step: int | None = None
     is_half: bool = False  # only one direction of the output of two is compared
 
-    @cached_property
+    @property
     def names(self) -> tuple[str, str]:
         """Return what messages call the sides."""
-        a, b = self.sides
-        return (a.name, b.name) if a.name != b.name else ("a", "b")
-
-    def say(self, text: str) -> str:
-        """A text with {a} and {b} put in."""
-        names = dict(zip("ab", self.names, strict=True))
-        return re.sub(r"\{([ab])\}", lambda match: names[match[1]], text)
+        return names_of(*self.sides)
 
     @property
     def differing_settings(self) -> dict[str, tuple[Any, Any]] | None:
@@ -82,25 +75,16 @@ class ComparedSides:
         return {n: (shown_padding(a.get(n)), shown_padding(b.get(n))) for n in differ}
 
     @property
-    def forget_bias_differs(self) -> bool:
-        """Return whether the sides themselves have different ones, in any cell."""
-        return any(n.rpartition(".")[2] == "forget_bias" for n in self.differing_settings or {})
-
-    @property
     def differing(self) -> list[Pair]:
         """The pairs that are not equal."""
         return [pair for pair in self.pairs.values() if not pair.numbers_agree]
 
     @property
-    def two_directions(self) -> bool:
-        """Return whether a side's file has cells of both."""
-        return any(cell.endswith("_reverse") for side in self.sides for cell in side.cells)
-
-    @property
     def both_ways(self) -> bool:
         """Tell whether the first that differs has two directions, so that no step is only early."""
         of_one = self.is_half or ArrayName.of(self.first_array or "").prefix.startswith("layer0")
-        return self.two_directions and not of_one
+        cells = {cell for side in self.sides for cell in side.cells}
+        return not of_one and any(cell.endswith("_reverse") for cell in cells)
 
     @property
     def axes_assumed(self) -> bool:
@@ -115,18 +99,6 @@ class ComparedSides:
         is_sequence = ArrayName.of(name).kind == SEQUENCE
         return is_sequence and any(len(shape) == 3 and min(shape[:2]) > 1 for shape in shapes)
 
-    @property
-    def rows_assumed(self) -> bool:
-        """The same of two axes: (T, H) may be (B, H), as only the settings of a run tell it."""
-        name = self.first_array or ""
-        return ArrayName.of(name).kind != WEIGHTS and all(
-            side.settings is None
-            and side.layout in (None, "steps")
-            and side.arrays[name].ndim == 2
-            and len(side.arrays[name]) > 1
-            for side in self.sides
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class FirstLayer:
@@ -137,35 +109,28 @@ class FirstLayer:
     first: str  # the array of the first divergence: z, a gate, c or h
     at: int  # its step, counted in the order of computation
     pair: Pair  # that array
-    steps: int  # T
+    steps: int  # that are compared
 
     @classmethod
     def of(cls, compared: ComparedSides) -> FirstLayer | None:
-        """The layer of the first divergence, if that has a step; last states count as one step."""
-        first = compared.pairs[compared.first_array or compared.differing[0].name]
-        name = ArrayName.of(first.name)
-        if compared.first_step is None:
-            is_last = first.kind == FINAL or (first.stepwise and len(first.a.values) == 1)
-            of_cells = any(side.layout == "steps" for side in compared.sides)
-            if first.agrees is None or not is_last or of_cells:
-                return None
-            a, b = (side.moved(_as_one_step) for side in (first.a, first.b))
-            return cls(compared, {}, name.base, 0, replace(first, a=a, b=b), 1)
+        """The layer of the first divergence, if that has a step."""
+        if compared.first_array is None or compared.first_step is None:
+            return None
+        first, name = compared.pairs[compared.first_array], ArrayName.of(compared.first_array)
         steps = len(first.a.values)
         pairs = {
-            part.base: pair
+            part.base: pair.as_computed
             for pair in compared.pairs.values()
             if pair.stepwise and pair.agrees is not None and len(pair.agrees) == steps
             if (part := ArrayName.of(pair.name)).prefix == name.prefix
         }
         at = steps - 1 - compared.first_step if first.backward else compared.first_step
-        return cls(compared, pairs, name.base, at, first, steps)
+        return cls(compared, pairs, name.base, at, first.as_computed, steps)
 
     @cached_property
     def wrong(self) -> dict[str, Mask]:
         """(T,) for each array: the steps that differ, in the order of computation."""
-        pairs = self.pairs.items()
-        return {base: pair.in_order(np.any(pair.differs, axis=(1, 2))) for base, pair in pairs}
+        return {base: np.any(pair.differs, axis=(1, 2)) for base, pair in self.pairs.items()}
 
     def agree(self, *bases: str) -> bool:
         """Return whether these are all there and agree at the step where others differ first."""
@@ -183,30 +148,26 @@ class FirstLayer:
 
     @property
     def facts(self) -> dict[str, object]:
-        """Names for texts: the sides, some steps, and what depends on the arrays there are."""
-        names: dict[str, object] = dict(zip("ab", self.compared.names, strict=True))
-        steps = {"start": 0, "here": self.at, "before": max(self.at - 1, 0)}
-        carried = "a c that is not carried on, or carried wrongly" if self.at else "the initial c"
-        gate = "" if "o" in self.pairs else "the output gate or its place in the gate order"
-        others = self.differ("i", "g", "o")
-        names |= {"carried": carried, "gate": gate, "others": join_with_and(others or [""])}
-        return names | {key: self.name(at) for key, at in steps.items()}
+        """Names for texts: the sides, and some steps."""
+        a, b = self.compared.names
+        start, here, before = map(self.name, (0, self.at, max(self.at - 1, 0)))
+        return {"a": a, "b": b, "start": start, "here": here, "before": before}
 
-    def before(self, pair: Pair) -> Numbers:
-        """Return what b computed in the steps that agree."""
-        return pair.b.moved(lambda v: pair.in_order(v)[: self.at])
-
-    @cached_property
+    @property
     def is_conclusive(self) -> bool:
         """Return whether what agrees before is more than zeros."""
-        before = self.before(self.pair)
+        before = self.pair.b[: self.at]
         return not self.pair.tolerance.agree(before.moved(np.zeros_like), before).all()
 
-    @cached_property
+    @property
     def shows_all(self) -> bool:
         """Return whether h before the first difference is large enough to exclude what made it."""
-        pair = self.pairs.get("h")
-        return pair is not None and shows_all(self.before(pair), pair.tolerance)
+        if (pair := self.pairs.get("h")) is None:
+            return False
+        h, test = pair.b[: self.at], pair.tolerance
+        size = float(np.abs(h.values.astype(np.float64)).max(initial=0))
+        unit = 0.0 if h.unit is None else float(h.unit.max(initial=0))
+        return size**3 >= _SHOWN * (test.atol + test.rtol * size + unit)
 
     @property
     def decays(self) -> bool:
@@ -215,18 +176,6 @@ class FirstLayer:
             return False
         with np.errstate(all="ignore"):
             scale = np.abs(self.pair.b.values.astype(np.float64)).max(axis=(1, 2))
-            errors = self.pair.in_order(self.pair.errors.max(axis=(1, 2)) / scale)
+            errors = self.pair.errors.max(axis=(1, 2)) / scale
         gone = errors[-1] <= _STATE_GONE * errors[0]
         return bool(np.isfinite(errors).all() and not errors.argmax() and gone)
-
-
-def _as_one_step(last: Array) -> Array:
-    """Last states (B, H) of one cell, or of several on axes before, as (1, B, units of all)."""
-    return np.concatenate([*last.reshape(-1, *last.shape[-2:])], axis=-1)[None]
-
-
-def shows_all(h: Numbers, test: Tolerance) -> bool:
-    """Return whether these h are large enough to differ where i, g, o or activations do."""
-    size = float(np.abs(h.values.astype(np.float64)).max(initial=0))
-    unit = 0.0 if h.unit is None else float(h.unit.max(initial=0))
-    return size**3 >= _SHOWN * (test.atol + test.rtol * size + unit)

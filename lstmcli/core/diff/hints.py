@@ -8,14 +8,13 @@ coupled gates all look the same: step 0 agrees, then the two diverge.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
-from lstmcli.core.diff.compared import ComparedSides, Facts, FirstLayer, Pattern, shows_all
+from lstmcli.core.diff.compared import ComparedSides, Facts, FirstLayer, Pattern
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.rearrangements import ENOUGH, distinct, proves, rearranged
 from lstmcli.core.diff.small import NUMBERS
@@ -25,7 +24,7 @@ from lstmcli.core.model.vocabulary import GATES
 
 _MOST_SHOWN = 8  # sequences in a text
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
-_HALF = 0.5  # of the units of last states: those of one direction
+_HALF = 0.5  # of the numbers of a direction
 
 
 def find_hints(compared: ComparedSides) -> list[Hint]:
@@ -46,72 +45,65 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
             f"{name} {' / '.join('not set' if v is None else str(v) for v in both)}"
             for name, both in settings.items()
         ]
-        text = f"The two runs had different settings ({{a}} / {{b}}): {'; '.join(both_set)}."
-        hints.insert(0, Hint("settings_differ", compared.say(text)))
+        a, b = compared.names
+        text = f"The two runs had different settings ({a} / {b}): {'; '.join(both_set)}."
+        hints.insert(0, Hint("settings_differ", text))
     return hints
 
 
 def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
     """The hint where one half of the units of h differs, and the comparison of that half."""
     pair = compared.pairs.get("h")
-    if compared.differing != [pair] or pair is None or pair.agrees is None or not pair.stepwise:
+    merges = {str(side.settings.get("merge", "concat")) for side in compared.sides if side.settings}
+    is_placed = pair is not None and pair.agrees is not None and pair.stepwise
+    if compared.differing != [pair] or pair is None or not is_placed or pair.numbers[2]:
         return None, compared
     half, odd = divmod(pair.a.shape[2], 2)
     wrong = np.flatnonzero(pair.differs.any(axis=(0, 1))).tolist()
-    units, start = slice(wrong[0], wrong[0] + half), wrong[0]
-    settings = [side.settings for side in compared.sides if side.settings is not None]
-    merges = {str(one.get("merge", "concat")) for one in settings or [{}]}
+    start, units = wrong[0], slice(wrong[0], wrong[0] + half)
     is_half = wrong == [*range(start, start + half)] and start in (0, half) and half > 1
-    if not is_half or odd or pair.numbers[2] or merges - _CONCATENATED:
+    # where fewer than half of its numbers differ, it is no matter of a direction
+    if not is_half or odd or merges - _CONCATENATED or pair.differs[..., units].mean() < _HALF:
         return None, compared
-    if pair.differs[..., units].mean() < 0.5:  # no matter of a direction
-        return None, compared
-    known = compared.two_directions and len(merges) == 1
     backward = (start > 0) != (merges == {"concat_swapped"})
     text = (
         f"Only units {start} to {units.stop - 1} of h differ: the {'back' if backward else 'for'}"
-        f"ward half{'' if known else ', if the units are those of two directions side by side'}."
+        "ward half, if the units are those of two directions side by side."
     )
-    direction = backward if known else None
-    part = replace(pair, a=pair.a[..., units], b=pair.b[..., units], backward=direction)
+    part = replace(pair, a=pair.a[..., units], b=pair.b[..., units], backward=backward)
     steps = np.flatnonzero(pair.differs.any(axis=(1, 2)))
-    first = None if compared.first_step is None else int(steps[-1 if direction else 0])
+    first = None if compared.first_step is None else int(steps[-1 if backward else 0])
     of_half = replace(compared, pairs={"h": part}, first_step=first, is_half=True)
     return Hint("one_half", text), of_half
 
 
 _CONCATENATED = {"concat", "concat_swapped"}  # merges that keep the output of each direction
 _STATES = ({"h", "c"}, {"final_h", "final_c"})
-_EXCHANGED = {  # by whether h and c are mistaken for each other
-    True: Hint("h_is_c", "One side returns or reads (c, h), the other (h, c)."),
-    False: Hint("names_exchanged", "The two sides give the same numbers different names."),
-}
+_H_IS_C = Hint("h_is_c", "One side returns or reads (c, h), the other (h, c).")
+_EXCHANGED = Hint("names_exchanged", "The two sides give the same numbers different names.")
 
 
 def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
     """Return what rearranging proves, and the arrays that are explained by it."""
     groups: dict[Hint, list[str]] = {}  # one hint for h, c and all gates, not seven
-    exchanged: dict[bool, dict[str, str]] = {True: {}, False: {}}
+    exchanged: dict[Hint, dict[str, str]] = {}
     for pair in compared.differing:
         if found := _nan_in_both(pair) or rearranged(pair):
             groups.setdefault(found, []).append(pair.name)
         elif other := _other_name(compared, pair):
-            of_states = {ArrayName.of(pair.name).base, ArrayName.of(other).base} in _STATES
-            exchanged[of_states][pair.name] = f"{pair.name} of {{b}} is {other} of {{a}}"
-    hints = []
-    for found, names in groups.items():
-        text = f"{join_with_and(names)} {'agrees' if len(names) == 1 else 'agree'} {found.text}"
-        other = {"time_flipped": "sequences", "batch_permuted": "steps"}.get(found.code)
-        if other is not None and compared.axes_assumed:
-            text += f" If the first axis is the batch, the {other} are in another order."
-        hints.append(Hint(found.code, compared.say(text)))
-    for of_states, texts in exchanged.items():
-        found = _EXCHANGED[of_states]
-        text = compared.say(f"{', '.join(texts.values())}. {found.seen}")
-        hints += [replace(found, seen=text)] * bool(texts)
-    hints += [hint for pair in compared.differing for hint in _forget_bias(compared, pair)]
-    named = [*groups.values(), *exchanged.values()]
-    return hints, {name for names in named for name in names}
+            are_states = {ArrayName.of(pair.name).base, ArrayName.of(other).base} in _STATES
+            names = exchanged.setdefault(_H_IS_C if are_states else _EXCHANGED, {})
+            names[pair.name] = f"{pair.name} of {pair.names[1]} is {other} of {pair.names[0]}"
+    hints = [
+        replace(one, seen=f"{join_with_and(names)} agree{'s' * (len(names) == 1)} {one.seen}")
+        for one, names in groups.items()
+    ]
+    hints += [
+        replace(one, seen=f"{', '.join(texts.values())}. {one.seen}")
+        for one, texts in exchanged.items()
+    ]
+    hints += _forget_bias(compared)
+    return hints, {name for names in (*groups.values(), *exchanged.values()) for name in names}
 
 
 def _nan_in_both(pair: Pair) -> Hint | None:
@@ -139,11 +131,12 @@ def _other_name(compared: ComparedSides, pair: Pair) -> str | None:
     return None
 
 
-def _forget_bias(compared: ComparedSides, pair: Pair) -> Iterator[Hint]:
+def _forget_bias(compared: ComparedSides) -> Iterator[Hint]:
     """f of the first divergence is the same but for a constant before its sigmoid."""
-    step = compared.first_step
-    if pair.name != compared.first_array or ArrayName.of(pair.name).base != "f" or step is None:
+    name, step = compared.first_array or "", compared.first_step
+    if ArrayName.of(name).base != "f" or step is None:
         return
+    pair = compared.pairs[name]
     a, b = pair.a[step : step + 1], pair.b[step : step + 1]
     inside = np.all([(x.values > 0.001) & (x.values < 0.999) for x in (a, b)], axis=0)
     if not inside.any():
@@ -156,13 +149,13 @@ def _forget_bias(compared: ComparedSides, pair: Pair) -> Iterator[Hint]:
             constant = round(constant, 2)
         moved = Numbers(1 / (1 + np.exp(-before - constant)), b.unit)
     if constant and proves(pair, a, moved, ~pair.differs[step : step + 1]):
-        more, less = ("{a}", "{b}") if constant > 0 else ("{b}", "{a}")
+        more, less = pair.names if constant > 0 else pair.names[::-1]
         text = (
             f"At step {step} {pair.name} differs only by a constant before the sigmoid: "
             f"{more} adds {abs(constant):g} more than {less}. That is the forget bias; "
             "TF1 adds 1 at run time and does not store it."
         )
-        yield Hint("forget_bias", compared.say(text))
+        yield Hint("forget_bias", text)
 
 
 # ---- suspicions
@@ -170,120 +163,47 @@ def _forget_bias(compared: ComparedSides, pair: Pair) -> Iterator[Hint]:
 
 def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
     """The first row of the tables that fits; ``proved`` are the codes of what was proved."""
-    layer = FirstLayer.of(compared)
     for one in NUMBERS:
         if facts := one.facts(compared):
             return one.hint(facts)
-    for one in _PATTERNS if "forget_bias" not in proved else ():
-        fits = layer is not None and (layer.pair.is_dense or not one.of_units)
-        if layer is not None and fits and (facts := one.facts(layer)):
-            return _worded(one, layer, facts if isinstance(facts, Mapping) else {})
+    layer = FirstLayer.of(compared)
+    if layer is None or "forget_bias" in proved:
+        return None
+    for one in _PATTERNS:
+        fits = layer.pair.is_dense or not one.of_units
+        if fits and (facts := one.facts(layer)):
+            facts = layer.facts | (facts if isinstance(facts, dict) else {})
+            found = one.hint(facts)
+            found = replace(found, seen=found.seen[:1].upper() + found.seen[1:])
+            if compared.axes_assumed:  # steps that may be items of the batch exclude nothing
+                return replace(found, excluded=_OF_BATCH)
+            may_exclude = not compared.both_ways and (layer.shows_all or not one.if_large)
+            return replace(found, excluded=found.excluded * may_exclude)
     return None
-
-
-def _worded(one: Pattern, layer: FirstLayer, facts: Mapping[str, Any]) -> Hint:
-    """The hint of a row; what is excluded only where step 0 was computed first for certain."""
-    found = one.hint({**layer.facts, **facts})
-    seen, excluded = found.seen[:1].upper() + found.seen[1:], found.excluded
-    if layer.compared.axes_assumed:  # steps that may be items of the batch exclude nothing
-        seen = f"Steps are taken to be the first axis, which no file specifies. {seen}"
-        excluded = "If the first axis is the batch, any setting may be the cause: compare again "
-        excluded += "with --layout batch."
-    elif "small" in facts or not _may_exclude(layer, one.code, excluded):
-        excluded = facts.get("small", "")
-    return replace(found, seen=seen, excluded=excluded)
 
 
 # ---- what is seen of the first step that differs
 
 
-def _may_exclude(layer: FirstLayer, code: str, excludes: str) -> bool:
-    """Return whether step 0 was computed first, and the files do not differ in what is excluded."""
-    compared, at_once = layer.compared, layer.at == 0
-    if not excludes or compared.both_ways or (at_once and compared.rows_assumed):
-        return False
-    if layer.pair.backward is None and at_once:
-        last_may_agree = layer.pair.numbers[0] or not layer.wrong[layer.first][-1]
-        if code == "suspect_initial_state" or last_may_agree:
-            return False
-    return not ("forget" in excludes and compared.forget_bias_differs)
-
-
-def _turned(layer: FirstLayer) -> Facts:
-    """If all units ran backward, or one half, what was computed first agrees and hardly more."""
-    pair, units, last = layer.pair, layer.pair.a.shape[2], layer.steps - 1
-    second = np.arange(units) >= units // 2
-    ways = [(pair.backward is not False, np.ones(units, bool))]
-    ways += [(pair.name == "h" and units % 2 == 0, half) for half in (second, ~second)]
-    if layer.at != 0 or last < 2 or pair.backward or pair.numbers[0]:
-        return None
-    for may_be, turned in ways:
-        wrong: Mask = np.any(np.where(turned, pair.differs[::-1], pair.differs), axis=(1, 2))
-        first = np.where(turned, pair.b.values[-1], pair.b.values[0])
-        if not may_be or wrong[0] or wrong[1:].mean() < _NEARLY_ALL or not np.any(first):
-            continue
-        if turned.all():
-            state = "if they are of a forward direction: another initial state"
-            return {"seen": _BACKWARD.format(last=last), "more": (state,) * layer.decays}
-        halves = np.split(first, 2, axis=-1)
-        shown = all(shows_all(Numbers(half), pair.tolerance) for half in halves)
-        one, other = (last, 0) if turned[0] else (0, last)
-        half = units // 2
-        seen = _SIDE_BY_SIDE.format(one=one, other=other, end=half - 1, half=half, last=units - 1)
-        return _of_first_steps("these steps", shown) | {"seen": seen}
-    return None
-
-
-def _of_first_steps(steps: str, shown: bool) -> dict[str, object]:
-    """Return what steps that agree exclude; or that they are too small to exclude anything."""
-    return (
-        {"excludes": _MADE_FIRST.format(steps=steps)}
-        if shown
-        else {"small": _TOO_SMALL.format(steps=steps)}
-    )
-
-
 def _of_sequences(layer: FirstLayer) -> Facts:
-    """Some sequences agree, each other one differs: from some step on, or in its last state.
+    """Some sequences agree, each other one differs from some step on.
 
-    Axes that no file specifies may be those of sequences and steps; rows of steps, some of which
-    agree before and after one that differs, are sequences.
-    """
-    differs, compared = layer.pair.differs, layer.compared  # (T, B, H)
-    if compared.rows_assumed:
-        several = np.count_nonzero(np.diff(np.any(differs, axis=(1, 2)))) > 1
-        return _some_agree(layer, int(several))
-    return _some_agree(layer, 0) or (_some_agree(layer, 1) if compared.axes_assumed else None)
-
-
-def _some_agree(layer: FirstLayer, of_steps: int) -> Facts:
-    """The sequences that agree and those that differ; None unless there are both.
-
-    ``of_steps`` is the axis of the steps. Where axes are assumed, what differs from the first step
-    on may be steps, unless a direction runs back, as one half of the units may.
+    Where axes are assumed, what differs from the first step on may be a step of all sequences.
     """
     pair = layer.pair
-    padded = np.zeros(pair.a.shape[:2], bool) if pair.padded is None else pair.padded
-    differs, padded = (mask.swapaxes(0, of_steps) for mask in (pair.differs, padded))
-    wrong: Mask = np.any(differs, axis=2)  # (T, B)
-    some, starts, has_steps = np.any(wrong, axis=0), wrong.argmax(axis=0), len(wrong) > 1
+    wrong: Mask = np.any(pair.differs, axis=2)  # (T, B)
+    padded = np.zeros(wrong.shape, bool) if pair.padded is None else pair.padded
+    some, starts = np.any(wrong, axis=0), wrong.argmax(axis=0)
     carried = wrong | padded | (np.arange(len(wrong))[:, None] < starts)
-    halves = np.split(differs[0], 2, axis=1) if differs.shape[2] % 2 == 0 else []
-    runs_back = pair.backward or not all(half.any() for half in halves)
-    known = has_steps and not layer.compared.axes_assumed and np.any(pair.b.values[:, ~some])
-    may_start = known or runs_back or starts[some].all()
-    fits = may_start if has_steps else differs[wrong].mean() >= _HALF
-    if some.all() or not carried[:, some].all() or not fits:
+    known = not layer.compared.axes_assumed and pair.b.values[:, ~some].any()
+    if some.all() or not carried[:, some].all() or not (known or starts[some].all()):
         return None
     agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
-    at = starts[some].tolist()
-    steps = f" from {_indices('step', at if len({*at}) > 1 else at[:1])} on" * has_steps
-    every_step = " at every step" * has_steps
-    is_assumed = of_steps == 1 or (layer.compared.rows_assumed and not has_steps)
-    axis = "if the first axis is the batch, " * is_assumed
+    at = [layer.steps - 1 - n if pair.backward else n for n in starts[some].tolist()]
     return {
-        "agree": f"{axis}{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}{every_step}",
-        "differ": f"{'the others differ' if len(differ) > 1 else 'the other differs'}{steps}",
+        "agree": f"{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}",
+        "differ": "the others differ" if len(differ) > 1 else "the other differs",
+        "from": _indices("step", at if len({*at}) > 1 else at[:1]),
     }
 
 
@@ -297,13 +217,12 @@ def _exchanged_gates(layer: FirstLayer) -> Facts:
     if layer.at != 0:
         return None
     gates = [gate for gate in "ifo" if gate in layer.pairs]
-    step = -bool(layer.pair.backward)
     taken = [
         f"{of_b} is {of_a}"
         for of_b in layer.differ(*gates)
         for of_a in gates
         if of_a != of_b
-        if _same(layer.pairs[of_a].a[step], layer.pairs[of_b].b[step], layer.pairs[of_b].tolerance)
+        if _same(layer.pairs[of_a].a[0], layer.pairs[of_b].b[0], layer.pairs[of_b].tolerance)
     ]
     return {"gates": ", ".join(taken)} if taken else None
 
@@ -322,13 +241,12 @@ def _is_raw(layer: FirstLayer, gate: str, side: int) -> bool:
     start, order = layer.pair.name.removesuffix(layer.first), 1 - 2 * side
     if f"{start}z" not in layer.compared.sides[1 - side].arrays:
         return False
-    pair = layer.compared.cross(*(start + gate, start + "z")[::order])
+    pair = layer.compared.cross(*(start + gate, start + "z")[::order]).as_computed
     one, z = (pair.a, pair.b)[::order]
     units = one.shape[-1]
-    step = -1 - layer.at if pair.backward else layer.at
     first = GATES.index(gate) * units
     is_z = pair.placed and z.shape == (*one.shape[:-1], 4 * units)
-    return is_z and _same(one[step], z[step, ..., first : first + units], pair.tolerance)
+    return is_z and _same(one[layer.at], z[layer.at, ..., first : first + units], pair.tolerance)
 
 
 def _same(a: Numbers, b: Numbers, test: Tolerance) -> bool:
@@ -337,45 +255,30 @@ def _same(a: Numbers, b: Numbers, test: Tolerance) -> bool:
     return enough and bool(test.agree(a, b).all())
 
 
-# Which gates differ at the first step while all others agree: what does that.
-_ACTIVATIONS = {
-    ("g",): "the activation of the candidate (tanh, relu, ...)",
-    ("i", "f", "o"): "the activation of the gates (sigmoid, or one of two hard sigmoids)",
-}
+def _only(differ: str, agree: str) -> Callable[[FirstLayer], Facts]:
+    """Of the gates these differ at the first step that does, and others are there and agree."""
+    return lambda it: "".join(it.differ(*GATES)) == differ and it.agree(*agree)
 
 
-def _one_activation(layer: FirstLayer) -> Facts:
-    differ = tuple(layer.differ("i", "f", "g", "o"))
-    if differ not in _ACTIVATIONS or not layer.agree(*(g for g in GATES if g not in differ)):
-        return None
-    verb = "differs" if len(differ) == 1 else "differ"
-    return {"gates": join_with_and(differ), "verb": verb, "cause": _ACTIVATIONS[differ]}
-
-
-def _after_first_step(layer: FirstLayer) -> dict[str, object] | None:
+def _after_first_step(layer: FirstLayer) -> Facts:
     """The first step agrees, the second and nearly all later ones do not."""
     if layer.at != 1 or not layer.is_conclusive or layer.compared.both_ways:
         return None
     carried = min(layer.wrong[x][1:].mean() for x in {"h", layer.first} & {*layer.wrong})
     share = "all" if carried == 1 else "nearly all"
-    found = {"share": share, **_of_first_steps(layer.name(0), layer.shows_all)}
-    return found if carried >= _NEARLY_ALL else None
+    return {"share": share} if carried >= _NEARLY_ALL else None
 
 
 def _at_once(layer: FirstLayer) -> Facts:
     if layer.at != 0 or layer.steps < 2 or not layer.differ("i", "g", "o", "c", "h"):
         return None
     compared = layer.compared
-    causes = []
-    if compared.both_ways or compared.forget_bias_differs:
-        causes += ["forget bias", _RECURRENT]
+    causes = ["forget bias", _RECURRENT] * compared.both_ways
     for side_name, side in zip("ab", compared.sides, strict=True):
         assumed = (side.settings or {}).get("assumed")
         listed = assumed if isinstance(assumed, list | tuple) else ()
         if any(str(one).startswith("layout") for one in listed):
             causes += [f"the layout that was assumed for {{{side_name}}}"]
-    if compared.rows_assumed:
-        causes += ["any setting, if the rows are sequences and not steps"]
     return {"more": causes}
 
 
@@ -385,34 +288,23 @@ _FORGET_BIAS = "forget bias (TF1 adds 1 and does not store it)"
 _RECURRENT = "recurrent weights: gate order, transposed"
 _NOT_CARRIED = "a state that is not carried from step to step"
 _RECURRENCE = f"{_FORGET_BIAS}; coupled gates, f = 1 - i; {_RECURRENT}; {_NOT_CARRIED}"
-_NEITHER = "does not depend on the forget gate or the recurrent weights"
-_BACKWARD = (
-    "Step {last} agrees and nearly all others differ. If the outputs are of a backward direction, "
-    f"step {{last}} was computed first: from a zero state it {_NEITHER}."
-)
-_SIDE_BY_SIDE = (
-    "Step {one} agrees in units 0 to {end}, step {other} in units {half} to {last}, and nearly all "
-    f"others differ, as in two directions side by side. What each computes first {_NEITHER}, if "
-    "the state is zero."
-)
 _ONLY_FIRST = "{start} agrees, {share} later steps differ."
 _SHARED = "Ruled out, unless the other gates hardly depend on them here: inputs and the h before."
 _MADE_FIRST = (
-    "Ruled out, unless the inputs of {steps} are near zero: the kernel, the biases, the order and "
+    "Ruled out, unless the inputs of {start} are near zero: the kernel, the biases, the order and "
     "the activations of i, g and o."
 )
-_TOO_SMALL = "At {steps} h is too small to rule out the kernel, bias, gate order or activations."
-_HARDLY_LATER = "Ruled out, unless inputs were zero before: weights, gate order, forget bias."
+
+_OF_BATCH = "If the first axis is the batch, any setting may be the cause: use --layout batch."
 
 _PATTERNS = (
     Pattern(
         "suspect_later_step",
         _of_sequences,
-        "{agree}; {differ}. Padding?",
+        "{agree} at every step; {differ} from {from} on. Padding?",
         "lengths or a mask on one side only; inputs, an initial state or a clip that differ there",
         of_units=False,
     ),
-    Pattern("suspect_recurrence", _turned, "{seen}", _RECURRENCE),
     Pattern(
         "suspect_gate_order",
         _exchanged_gates,
@@ -429,7 +321,7 @@ _PATTERNS = (
     ),
     Pattern(
         "suspect_forget_gate",
-        lambda it: it.first == "f" and it.agree("i", "g") and not it.differ("o"),
+        _only("f", "ig"),
         "At {here} the forget gate differs and the other gates agree.",
         f"{_FORGET_BIAS}; the activation or bias of f; the weights of f; coupled gates, f = 1 "
         f"- i; peepholes",
@@ -437,41 +329,58 @@ _PATTERNS = (
     ),
     Pattern(
         "suspect_activation",
-        _one_activation,
-        "At {here} {gates} {verb} and the other gates agree.",
-        "{cause}",
+        _only("g", "ifo"),
+        "At {here} g differs and the other gates agree.",
+        "the activation of the candidate (tanh, relu, ...)",
+        _SHARED,
+    ),
+    Pattern(
+        "suspect_activation",
+        _only("ifo", "g"),
+        "At {here} i, f and o differ and g agrees.",
+        "the activation of the gates (sigmoid, or one of two hard sigmoids)",
         _SHARED,
     ),
     Pattern(
         "suspect_cell_update",
-        lambda it: it.first == "c" and it.agree("i", "f", "g"),
+        lambda it: it.first == "c" and it.agree(*"ifg"),
         "At {here} the gates agree and c does not: c = f*c + i*g is computed differently.",
-        "{carried}; a clip on c; coupled gates",
+        "the initial c, or a c that is carried wrongly; a clip on c; coupled gates",
         "Ruled out: what the gates depend on, such as weights, gate order, forget bias.",
     ),
     Pattern(
         "suspect_output",
         lambda it: it.first == "h" and it.agree("c"),
         "At {here} c agrees and h does not: they first differ between c and h, in h = o*tanh(c).",
-        "{gate}; the activation of the output; a projection or its clip; a peephole of o",
+        "the output gate, where o is not compared; the activation of the output; a projection or "
+        "its clip; a peephole of o",
         "Ruled out: all that c depends on at {here}.",
     ),
     Pattern(
         "suspect_recurrent_weights",
         lambda it: it.differ("i", "g", "o") and _after_first_step(it),
-        f"{_ONLY_FIRST} {{others}} of {{here}} differ too, which forget bias alone does not "
+        f"{_ONLY_FIRST} i, g or o of {{here}} differ too, which forget bias alone does not "
         "explain.",
         f"{_RECURRENT}; {_NOT_CARRIED}",
+        _MADE_FIRST,
+        if_large=True,
     ),
-    Pattern("suspect_recurrence", _after_first_step, _ONLY_FIRST, _RECURRENCE),
+    Pattern(
+        "suspect_recurrence",
+        _after_first_step,
+        _ONLY_FIRST,
+        _RECURRENCE,
+        _MADE_FIRST,
+        if_large=True,
+    ),
     Pattern(
         "suspect_later_step",
-        lambda it: (
-            it.at >= 2 and it.is_conclusive and {"excludes": _HARDLY_LATER if it.shows_all else ""}
-        ),
+        lambda it: it.at >= 2 and it.is_conclusive,
         "{start} to {before} agree, {here} is the first to differ.",
         "inputs that differ from {here} on; a sequence length or a mask; a clip; a state "
         "reset between chunks",
+        "Ruled out, unless inputs were zero before: weights, gate order, forget bias.",
+        if_large=True,
     ),
     Pattern(
         "suspect_initial_state",
@@ -487,7 +396,8 @@ _PATTERNS = (
         "{start} differs already.",
         "gate order; kernel: transposed, h before x; bias: missing, doubled; activations; "
         "the direction of time; the initial state",
-        f"From a zero state {{start}} {_NEITHER}, so these cannot be the only cause.",
+        "The first step from a zero state depends on neither the forget gate nor the recurrent "
+        "weights: if {start} is that, these are not the only cause.",
     ),
 )
 """Tried from top to bottom; the first that fits is reported."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli.core.diff.array_name import FINAL
 from lstmcli.core.diff.pair import Pair
@@ -88,8 +87,7 @@ class ArrayDifference:
     def to_json(self) -> dict[str, Any]:
         """The figures; ``shape`` is that of a, or both where they cannot be aligned."""
         one, other = (list(shape) for shape in self.shapes)
-        aligned = self.pair.taken_as.replace("{a}", "a").replace("{b}", "b")
-        optional = {"left_out": self.left_out, "aligned": aligned}
+        optional = {"left_out": self.left_out, "aligned": self.pair.taken_as}
         return {
             "equal": self.equal,
             "shape": [one, other] if self.mismatched is None else one,
@@ -118,15 +116,14 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         relative = np.where(same, 0.0, absolute / np.abs(y))
         relative = np.where(np.isinf(absolute), np.inf, relative)
         smallest = largest(np.where(same, 0.0, excess(pair.a, pair.b)))
-    errors: list[npt.NDArray[Any]] = [absolute]
     max_ulp: float | int | None = None
+    ulp_at: Position | None = None
     if pair.a.unit is None and pair.b.unit is None:
         off = ulps(pair.a.values, pair.b.values, pair.tolerance.precision)
         off[absolute == 0] = 0  # two NaNs that count as equal may differ in their bits
         off[np.isnan(absolute)] = np.iinfo(np.uint64).max  # the place of the largest
         max_ulp = float("nan") if np.isnan(absolute).any() else int(off.max(initial=0))
-        errors.append(off)
-    at = [place_of(pair, int(np.argmax(each))) if each.size else None for each in errors]
+        ulp_at = place_of(pair, int(np.argmax(off))) if off.size else None
     cosine, snr = similarity(pair)
     by_step = (1, 2) if pair.stepwise else None
     return ArrayDifference(
@@ -137,8 +134,8 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         max_abs=largest(absolute),
         max_rel=largest(relative),
         max_ulp=max_ulp,
-        abs_at=at[0],
-        ulp_at=at[1] if len(at) > 1 else None,
+        abs_at=place_of(pair, int(np.argmax(absolute))) if absolute.size else None,
+        ulp_at=ulp_at,
         first=_first(pair),
         cosine=cosine,
         snr=snr,

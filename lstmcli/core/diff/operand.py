@@ -26,7 +26,6 @@ from lstmcli.core.model.model import (
     join_with_and,
 )
 from lstmcli.core.model.selection import Indices
-from lstmcli.core.model.settings import CELL
 from lstmcli.errors import STDIN, Try, UserError
 from lstmcli.escaping import file_argument
 
@@ -80,7 +79,7 @@ class Side:
 
     def indices(self, name: str, axis: int, size: int) -> Indices | None:
         """Which of the run's steps, batch items or units an array has; None: not known."""
-        steps, batch, columns, _ = self.numbering
+        steps, batch, columns = self.numbering
         of_axis = (steps, batch, columns.get(name))[axis]
         return of_axis if of_axis is not None and 0 < len(of_axis) == size else None
 
@@ -230,6 +229,11 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
     return _filled(a, b, common), _filled(b, a, common), common
 
 
+def names_of(a: Side, b: Side) -> tuple[str, str]:
+    """Return what messages call two sides."""
+    return (a.name, b.name) if a.name != b.name else ("a", "b")
+
+
 def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
     """A side whose abbreviated outputs have the shapes of the other side's arrays."""
     found: dict[str, Numbers] = {}
@@ -270,19 +274,13 @@ def single_as(name: str, side: Side) -> Side:
 def with_trace_names(side: Side) -> Side:
     """The results of a run by a framework's names, called as a trace calls them.
 
-    The object that contains all of them is left out: ``h`` of ``result.h``. Only if every array is
-    such a result: of weights none is.
+    Only if every array is such a result: of weights none is.
     """
-    before = {name.rpartition(".")[0] for name in side.arrays}
-    shared = before.pop() if len(before) == 1 else ""
-    for container in ("", "" if CELL.fullmatch(shared) else f"{shared}."):
-        names = {name: name.removeprefix(container) for name in side.arrays}
-        names = {name: FRAMEWORK_NAMES.get(inner, inner) for name, inner in names.items()}
-        known = all(ArrayName.of(name).kind != WEIGHTS for name in names.values())
-        if known and len({*names.values()}) == len(names) and {*names} != {*names.values()}:
-            renaming = {here: theirs for theirs, here in names.items() if here != theirs}
-            return renamed(side, names, renaming)
-    return side
+    names = {name: FRAMEWORK_NAMES.get(name, name) for name in side.arrays}
+    renaming = {here: theirs for theirs, here in names.items() if here != theirs}
+    known = all(ArrayName.of(name).kind != WEIGHTS for name in names.values())
+    is_told = known and renaming and len({*names.values()}) == len(names)
+    return renamed(side, names, renaming) if is_told else side
 
 
 def _name_of_both(one: str, other: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import zip_longest
 
@@ -35,9 +35,10 @@ class Pair:
     b: Numbers
     tolerance: Tolerance
     placed: bool = False  # the axes are step, batch item and unit; else a position is an index
-    backward: bool | None = False  # the last step was computed first; None: not known
+    backward: bool = False  # the last step was computed first
     numbers: Numbering = FULL  # of the axes in the full run
-    taken_as: str = ""  # what was done to bring the sides together; {a} and {b} stand for them
+    names: tuple[str, str] = ("a", "b")  # what messages call the sides
+    taken_as: str = ""  # what was done to bring the sides together
     axes_known: bool = False  # `taken_as` names the axes of steps and sequences
     is_half: bool = False  # one side has one direction of the other's two
     unaligned: str = ""  # why the sides were not brought together
@@ -66,9 +67,12 @@ class Pair:
         axes = zip_longest(index, self.numbers[: len(index)])
         return tuple(n if numbers is None else numbers[n] for n, numbers in axes)
 
-    def in_order(self, by_step: Array) -> Array:
-        """Steps as computed, not as stored."""
-        return by_step[::-1] if self.backward else by_step
+    @property
+    def as_computed(self) -> Pair:
+        """The pair with the steps in the order in which they were computed."""
+        order = slice(None, None, -1 if self.backward and self.stepwise else 1)
+        padded = None if self.padded is None else self.padded[order]
+        return replace(self, a=self.a[order], b=self.b[order], padded=padded)
 
     @cached_property
     def agrees(self) -> Mask | None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
+from lstmcli.core.diff.compared import Pattern
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, last_places, widened
 from lstmcli.core.model.arrays import Array
@@ -65,25 +66,21 @@ class Moved(NamedTuple):
     facts: Mapping[str, Any] = {}
 
 
-class Rearrangement(NamedTuple):
-    """A row of the table: the text goes on after "h agrees" or "h and c agree"."""
-
-    code: str
-    moves: Callable[[Pair], Iterator[Moved]]
-    text: str  # with {{a}} and {{b}} for the sides
-
-
 def rearranged(pair: Pair) -> Hint | None:
-    """The first rearrangement under which a pair that differs is equal."""
+    """The first rearrangement under which a pair that differs is equal.
+
+    The text goes on after "h agrees" or "h and c agree".
+    """
     if pair.numbers_agree or not pair.a.values.size or not pair.b.values.size:
         return None
-    table: tuple[Rearrangement, ...] = OF_STEPS if pair.stepwise else OF_PLACED
+    table: tuple[Pattern, ...] = OF_STEPS if pair.stepwise else OF_PLACED
     if not pair.placed:
         table = OF_WEIGHTS if pair.kind == WEIGHTS else ()
     for row in table:
-        for moved in row.moves(pair):
+        for moved in row.facts(pair):
             if proves(pair, *moved[:3]):
-                return Hint(row.code, row.text.format(**moved.facts))
+                a, b = pair.names
+                return Hint(row.code, row.seen.format(a=a, b=b, **moved.facts))
     return None
 
 
@@ -104,15 +101,6 @@ def _orders_of_axes(pair: Pair) -> Iterator[Moved]:
         names = [axes[order.index(n)] for n in range(3) if pair.a.shape[n] > 1]
         a = pair.a.moved(partial(np.transpose, axes=order))
         yield _moved(pair, a, axes=", ".join(names))
-
-
-def _reshaped(pair: Pair) -> Iterator[Moved]:
-    steps, batch, units = pair.a.shape
-    return _of_a(
-        lambda v: v.swapaxes(0, 1).reshape(steps, batch, units),
-        lambda v: v.reshape(batch, steps, units).swapaxes(0, 1),
-        lambda v: v.reshape(batch, steps, units),
-    )(pair)
 
 
 def _halves(pair: Pair) -> Iterator[Moved]:
@@ -183,18 +171,18 @@ def _rescaled(pair: Pair) -> Iterator[Moved]:
         factor, offset = np.median(b[usable] / a[usable]), np.median(b[usable] - a[usable])
         near = min(abs(factor - 1), 1.0)
         digits = 4 if not near > 1e-9 else 3 - int(np.floor(np.log10(near)))  # they tell it from 1
-        times = f"{{a}} is multiplied by {factor:.{digits}g}"
-        for constant, moved, once in (
-            (factor, pair.a.moved(lambda v: v * factor), times),
-            (offset, pair.a.moved(lambda v: v + offset), f"{offset:.4g} is added to {{a}}"),
-        ):
-            if np.isfinite(constant):
-                yield _moved(pair, moved, once=once)
+        name = pair.names[0]
+        if np.isfinite(factor):
+            times = f"{name} is multiplied by {factor:.{digits}g}"
+            yield _moved(pair, pair.a.moved(lambda v: v * factor), once=times)
+        if np.isfinite(offset):
+            plus = f"{offset:.4g} is added to {name}"
+            yield _moved(pair, pair.a.moved(lambda v: v + offset), once=plus)
 
 
 def _rounded(pair: Pair) -> Iterator[Moved]:
     """All numbers of one side have few digits, as ``--digits`` writes, and the other's round so."""
-    for side, rounded, full in ((pair.a, "{a}", "{b}"), (pair.b, "{b}", "{a}")):
+    for side, rounded, full in zip((pair.a, pair.b), pair.names, pair.names[::-1], strict=True):
         values = side.values
         if side.unit is not None or values.dtype.kind != "f" or not np.isfinite(values).all():
             continue
@@ -211,18 +199,15 @@ def _rounded(pair: Pair) -> Iterator[Moved]:
 def _shifted(pair: Pair) -> Iterator[Moved]:
     if pair.agrees is None or len(pair.a.values) < 2:
         return
-    late = Moved(pair.a[1:], pair.b[:-1], pair.agrees[:-1])
-    early = Moved(pair.a[:-1], pair.b[1:], pair.agrees[1:])
-    for moved, side, behind, ahead in ((late, pair.a, "{a}", "{b}"), (early, pair.b, "{b}", "{a}")):
-        is_zero = pair.tolerance.agree(side[:1].moved(np.zeros_like), side[:1]).all()
-        why = (_ZERO_FIRST if is_zero else "is missing in {ahead}.").format(ahead=ahead)
-        yield moved._replace(facts={"behind": behind, "ahead": ahead, "why": why})
+    a, b = pair.names
+    yield Moved(pair.a[1:], pair.b[:-1], pair.agrees[:-1], {"behind": a, "ahead": b})
+    yield Moved(pair.a[:-1], pair.b[1:], pair.agrees[1:], {"behind": b, "ahead": a})
 
 
 def _windows(pair: Pair) -> Iterator[Moved]:
     sides, sizes = (pair.a, pair.b), (len(pair.a.values), len(pair.b.values))
     short, long = min(sizes), max(sizes)
-    part = "{a}" if sizes[0] == short else "{b}"
+    part = pair.names[sizes[0] != short]
     for start in range(long - short + 1) if short < long else ():
         cut = slice(start, start + short)
         a, b = (s[cut] if size == long else s for s, size in zip(sides, sizes, strict=True))
@@ -243,42 +228,38 @@ def _blocks(pair: Pair) -> Iterator[Moved]:
 
 # ---- in words
 
-_ZERO_FIRST = (
-    "is zero: the state before the first step, inputs that come one step later, or a step that "
-    "{ahead} lacks."
-)
-_ROUNDED = Rearrangement(
+_ROUNDED = Pattern(
     "rounded", _rounded, "once {full} is rounded to {places}, as all of {rounded} are."
 )
 OF_WEIGHTS = (
     _ROUNDED,
-    Rearrangement(
+    Pattern(
         "transposed",
-        lambda pair: _of_a(*[np.transpose] * (pair.a.ndim == 2))(pair),
+        _of_a(np.transpose),
         "once one of them is transposed.",
     ),
-    Rearrangement(
+    Pattern(
         "gates_permuted",
         _blocks,
-        "once the four blocks of {{a}} along axis {axis} are put in the order {blocks}: the sides "
+        "once the four blocks of {a} along axis {axis} are put in the order {blocks}: the sides "
         "store the gates in different orders.",
     ),
 )
 OF_PLACED = (
     _ROUNDED,
-    Rearrangement(
+    Pattern(
         "halves_exchanged",
         _halves,
         "once the first and the second half of the units change places: the forward and the "
         "backward direction were joined in the other order.",
     ),
-    Rearrangement(
+    Pattern(
         "units_permuted",
         _permuted(2),
-        "once the units of {{a}} are put in another order ({order}): the rows or columns of the "
+        "once the units of {a} are put in another order ({order}): the rows or columns of the "
         "weights were permuted on one side.",
     ),
-    Rearrangement(
+    Pattern(
         "rescaled",
         _rescaled,
         "once {once}. One side may be what comes after the LSTM: a scale, dropout, a "
@@ -287,43 +268,47 @@ OF_PLACED = (
 )
 # Simple before general: a full turn before half of one, exchanged halves before any order.
 OF_STEPS = (
-    Rearrangement(
+    Pattern(
         "time_flipped",
         _of_a(lambda v: v[::-1]),
-        "once time is reversed: the first step of {{a}} is the last of {{b}}. One side ran "
+        "once time is reversed: the first step of {a} is the last of {b}. One side ran "
         "backwards over the sequence, or did not turn its outputs back.",
     ),
-    Rearrangement(
+    Pattern(
         "axes_swapped",
         _of_a(lambda v: v.swapaxes(0, 1)),
         "once the step and the batch axis of one side are swapped: one side is (steps, batch, "
         "units), the other (batch, steps, units). Look for batch_first, time_major or --layout.",
     ),
-    Rearrangement(
+    Pattern(
         "axes_permuted",
         _orders_of_axes,
-        "once the axes of {{a}} are put in another order: they are ({axes}), as where the units "
-        "come first in MATLAB or Julia. The last axis has to be that of the units.",
+        "once the axes of {a} are put in another order: they are ({axes}), as where the units "
+        "come first in MATLAB or Julia.",
     ),
-    Rearrangement(
+    Pattern(
         "reshaped",
-        _reshaped,
+        _of_a(
+            lambda v: v.swapaxes(0, 1).reshape(v.shape),
+            lambda v: v.reshape(v.shape[1], v.shape[0], -1).swapaxes(0, 1),
+            lambda v: v.reshape(v.shape[1], v.shape[0], -1),
+        ),
         "number by number in the order of memory, not of the axes: one side was reshaped where the "
         "step and batch axes had to be transposed.",
     ),
-    Rearrangement(
+    Pattern(
         "batch_permuted",
         _permuted(1),
-        "once the sequences of {{a}} are put in another order ({order}).",
+        "once the sequences of {a} are put in another order ({order}).",
     ),
-    Rearrangement(
+    Pattern(
         "shifted_by_one",
         _shifted,
         "once shifted by one step: step 1 of {behind} is step 0 of {ahead}, and so on. Step 0 of "
-        "{behind} {why}",
+        "{behind}, which may be the state before the first one, is missing in {ahead}.",
     ),
-    Rearrangement("part_of_steps", _windows, "once {part} is interpreted as {where}{typed}."),
-    Rearrangement(
+    Pattern("part_of_steps", _windows, "once {part} is interpreted as {where}{typed}."),
+    Pattern(
         "half_flipped",
         _one_half,
         "once the {which} half of the units is reversed in time: it contains the backward "

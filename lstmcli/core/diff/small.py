@@ -13,11 +13,15 @@ from lstmcli.core.model.arrays import round_to_format
 from lstmcli.core.model.selection import format_size
 
 # The error that a type predicts, relative to the largest number: 0.5 to 2.4 eps, more where
-# rounding grows. In float16 a mistake may leave as little (inputs times 255 / 256: 1.7 to 17 eps),
-# so that only numbers that are all of it show the cause.
-_ROUNDING = (("float64", 64 * 2.0**-52), ("float32", 64 * 2.0**-23))
-_FLOAT16 = ("float16", 4 * 2.0**-10)
-_HALVES = (("bfloat16", 4 * 2.0**-7), _FLOAT16)  # so coarse that size alone does not tell them
+# rounding grows. The last two are so coarse that a mistake may leave as little (inputs times 255 /
+# 256: 1.7 to 17 eps of float16): there only numbers that are all of the type show the cause.
+_ROUNDING = {
+    "float64": 64 * 2.0**-52,
+    "float32": 64 * 2.0**-23,
+    "bfloat16": 4 * 2.0**-7,
+    "float16": 4 * 2.0**-10,
+}
+_COARSE = ("bfloat16", "float16")
 _LEAST_DISTINCT = 8  # different numbers, all of such a type, that show it
 # Of the largest error: that of the first step. In those nets it is 0.06 or more; most mistakes: 0.
 _ROUNDING_START = 0.01
@@ -32,8 +36,6 @@ _NOISE_SHARE = 0.5  # of the values, which differ; fewer digits of printed outpu
 _MAX_NAMED = 3
 _MAX_NAMED_SHARE = 0.1
 _STANDS_OUT = 10  # times the error of every number that agrees, or the tolerance made it odd
-
-FADED = "a state that was lost some steps before"  # and shows in a last state, faded
 
 
 def _odd_numbers(compared: ComparedSides) -> Facts:
@@ -63,54 +65,52 @@ def _odd_numbers(compared: ComparedSides) -> Facts:
 
 
 def _not_a_number(compared: ComparedSides) -> Facts:
-    for pair in compared.differing:
+    for pair in (pair.as_computed for pair in compared.differing):
         if not pair.stepwise or pair.agrees is None:
             continue
-        nan = [pair.in_order(np.isnan(side.values)) for side in (pair.a, pair.b)]
+        nan = [np.isnan(side.values) for side in (pair.a, pair.b)]
         steps: Mask = np.any(nan[0] != nan[1], axis=(1, 2))  # (T,)
-        at = int(pair.in_order(pair.differs).any(axis=(1, 2)).argmax())
+        at = int(pair.differs.any(axis=(1, 2)).argmax())
         if not steps[at]:
             continue
         side = compared.names[not (nan[0] & ~nan[1])[at].any()]
         step = pair.numbers_of((len(steps) - 1 - at if pair.backward else at, 0, 0))[0]
         where = f" from step {step} on" if steps[at:].all() else f", first at step {step}"
-        kept = " Once in the state, a NaN stays." * bool(steps[at:].all())
-        return {"name": pair.name, "side": side, "step": step, "where": where, "kept": kept}
+        return {"name": pair.name, "side": side, "step": step, "where": where}
     return None
 
 
 def _rounding(compared: ComparedSides) -> Facts:
-    pairs = compared.differing
-    if any(p.agrees is None for p in compared.pairs.values()) or not all(map(_at_the_start, pairs)):
-        return None
-    with np.errstate(all="ignore"):
-        sizes = [
-            float(pair.errors.max() / np.abs(widened(pair.b.values, pair.a.values)[0]).max())
-            for pair in pairs
-        ]
-    size = max(size if np.isfinite(size) else np.inf for size in sizes)
-    wrong = sum(int(pair.differs.sum()) for pair in pairs)
+    size, pairs = _size(compared), compared.differing
+    wrong = sum(int(pair.differs.sum()) for pair in pairs) if size < np.inf else 0
     total = sum(pair.a.values.size for pair in compared.pairs.values())
     what = f"{wrong} of {total} values differ" if wrong < _NOISE_SHARE * total else ""
-    where = _from_the_start(compared)
     facts = {"what": what or "All values differ", "size": format_size(size)}
-    for name, most in (*_ROUNDING, *_HALVES):
-        for side in (0, 1) if size <= most else ():
-            seen = f", and all values of {compared.names[side]} have that precision"
-            if (name, most) in _ROUNDING or all(_is_of(pair, side, name) for pair in pairs):
-                seen = seen * ((name, most) in _HALVES)
-                return facts | {"text": _ROUNDED.format(name=name, seen=seen)}
-    made = "Storing or computing" if 8 * size <= _FLOAT16[1] else "Computing"
-    others = "Inputs" if where else f"{FADED.capitalize()}, inputs"
-    text = _AS_FLOAT16.format(made=made, where=where, others=others)
-    return facts | {"text": text} if size <= _FLOAT16[1] else None
+    for name in (name for name, most in _ROUNDING.items() if size <= most):
+        if name not in _COARSE:
+            return facts | {"name": name, "seen": ""}
+        exact = [n for n in (0, 1) if all(_is_of(pair, n, name) for pair in pairs)]
+        for side in (compared.names[n] for n in exact):
+            return facts | {"name": name, "seen": f", and all values of {side} have that precision"}
+    return None
+
+
+def _size(compared: ComparedSides) -> float:
+    """The largest error relative to its array; infinite if that is none of rounding."""
+    pairs = compared.differing
+    if any(p.agrees is None for p in compared.pairs.values()) or not all(map(_at_the_start, pairs)):
+        return np.inf
+    with np.errstate(all="ignore"):
+        largest = (np.abs(widened(pair.b.values, pair.a.values)[0]).max() for pair in pairs)
+        sizes = [pair.errors.max() / of_b for pair, of_b in zip(pairs, largest, strict=True)]
+    return float(max(sizes)) if np.isfinite(sizes).all() else np.inf
 
 
 def _at_the_start(pair: Pair) -> bool:
     """Tell whether the first step has its share of the largest error, or there is only one step."""
     if not pair.stepwise or len(pair.a.values) == 1:
         return True
-    errors = pair.in_order(pair.errors.max(axis=(1, 2)))
+    errors = pair.as_computed.errors.max(axis=(1, 2))
     return bool(errors[0] >= _ROUNDING_START * errors.max())
 
 
@@ -123,40 +123,18 @@ def _is_of(pair: Pair, side: int, name: str) -> bool:
 
 
 def _noise(compared: ComparedSides) -> Facts:
-    ratios = []
+    ratios, is_small = [], _size(compared) <= _ROUNDING["float16"]
     for pair in compared.pairs.values():
-        if pair.agrees is None or pair.differs.mean() < _NOISE_SHARE:
+        if pair.agrees is None or (pair.differs.mean() < _NOISE_SHARE and not is_small):
             return None
         ratio = similarity(pair)[1]
-        first = pair.in_order(pair.differs)[:1] if pair.stepwise else pair.differs
-        if ratio is None or not NOISE_SNR <= ratio < np.inf or not first.any():
+        first = pair.as_computed.differs[:1] if pair.stepwise else pair.differs
+        if ratio is None or not NOISE_SNR <= ratio < np.inf or not (is_small or first.any()):
             return None
         ratios.append(ratio)
-    where = _from_the_start(compared)
-    return {
-        "ratio": f"{min(ratios):.0f}",
-        "least": f"{NOISE_SNR:.0f}",
-        "where": where,
-        "faded": "" if where else FADED,
-    }
+    return {"ratio": f"{min(ratios):.0f}"}
 
 
-def _from_the_start(compared: ComparedSides) -> str:
-    """Where a difference is that shows everywhere; empty of last states and single steps."""
-    several = any(pair.stepwise and len(pair.a.values) > 1 for pair in compared.differing)
-    return " from the first step on" * several
-
-
-_ROUNDED = (
-    ". That is the size of {name} rounding{seen}. If one "
-    "side was computed or stored in {name}, this is not an error: allow for it with --rtol and "
-    "--atol."
-)
-_AS_FLOAT16 = (
-    "{where}. {made} in float16 can cause "
-    "that. {others} that are scaled differently, quantised weights (int8) or weights of another "
-    "training step can too: rule these out before you allow for it with --rtol and --atol."
-)
 NUMBERS = (
     Pattern(
         "suspect_single",
@@ -167,20 +145,24 @@ NUMBERS = (
     Pattern(
         "suspect_nan",
         _not_a_number,
-        "{name} of {side} is NaN{where}, and the other side is not.{kept}",
+        "{name} of {side} is NaN{where}, and the other side is not.",
         "inputs or weights that are not finite; an overflow at or before step {step} (the "
         "largest float16 is 65504)",
     ),
     Pattern(
-        "suspect_rounding", _rounding, "{what} by at most {size} of the largest value{text}", ""
+        "suspect_rounding",
+        _rounding,
+        "{what} by at most {size} of the largest value. That is the size of {name} rounding{seen}. "
+        "If one side was computed or stored in {name}, this is not an error: allow for it with "
+        "--rtol and --atol.",
     ),
     Pattern(
         "suspect_noise",
         _noise,
-        "Small differences{where} (SNR {ratio} dB). A wrong gate order, transpose "
-        "or direction usually gives less than {least} dB (measured on random networks), so a loss "
-        "of precision is more likely.",
-        "{faded}; weights or states of lower precision (int8, bfloat16, TF32); inputs that are "
+        "Values differ slightly (SNR {ratio} dB). A wrong gate order, transpose or direction "
+        f"usually gives less than {NOISE_SNR:.0f} dB (measured on random networks), so a loss of "
+        "precision is more likely.",
+        "weights or states of lower precision (int8, float16, bfloat16); inputs that are "
         "scaled differently; an approximated tanh or sigmoid, or a hard sigmoid; weights of "
         "another training step; a small initial state, dropout or noise; in a cell with peepholes, "
         "those that read another c",

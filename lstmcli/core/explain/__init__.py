@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property, partial
-from itertools import chain, islice, product
+from itertools import chain, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +26,6 @@ from lstmcli.core.explain.causes import Change, settings_of
 from lstmcli.core.explain.edited_runs import EditedRuns
 from lstmcli.core.explain.edits import NamedEdits, equal_edits, named_edits, usual_after
 from lstmcli.core.explain.explanation import (
-    ALL_ZERO,
     BY_BUDGET,
     NOT_SEARCHED,
     RUN_OTHERWISE,
@@ -54,25 +53,16 @@ from lstmcli.threads import one_thread
 
 OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, array or part
 
-EDITS = "edits"  # the pass after the settings
+Progress = Callable[[float, str], object]
+"""A function of the share of the search that is done, and of what is tried."""
 
 
-class Progress:
-    """Progress of a search, for a function of the share done and of what is tried."""
-
-    def __init__(self, show: Callable[[float, str], object] | None = None) -> None:
-        self._show = show
-
-    def __call__(self, share: float, what: str) -> None:
-        """So much is done, and this is tried now."""
-        if self._show is not None:
-            self._show(share, what)
-
-    def passed(self, name: str, tried: int, answers: int) -> None:
-        """A pass has ended: this many hypotheses, of which this many give EXPECTED."""
+def quiet(share: float, what: str) -> None:
+    """Show no progress."""
 
 
-quiet = Progress()
+def _tell(progress: Progress, what: str, share: float) -> None:
+    progress(share, what)
 
 
 class Found(NamedTuple):
@@ -84,28 +74,20 @@ class Found(NamedTuple):
 
 
 class Search:
-    """EXPECTED in one shape: its placements, and the fewest changes that give it in any of them.
-
-    Of EXPECTED's tolerances the second is looser: an answer that meets the first wins over one of
-    fewer changes that meets only the second.
-    """
-
-    placements: list[Placement]  # the likeliest first
-    left_out: int  # locations of EXPECTED
+    """EXPECTED in one shape: its placements, and the fewest changes that give it in any of them."""
 
     def __init__(self, question: Question) -> None:
         self.question, self.work = question, question.work
-        self.placements, self.left_out = [], 0
-        for setup in question.setups():
-            located, left_out = setup.located()
-            self.left_out += left_out
-            for location in located:
-                self.placements += lengths.placements(setup, location)
-        self.placements.sort(key=lambda one: one.location.cost + OTHER_RUN * bool(one.count))
+        located = [(setup, *setup.located()) for setup in question.setups()]
+        self.left_out = sum(left_out for *_, left_out in located)  # locations of EXPECTED
+        each = (lengths.placements(setup, at) for setup, several, _ in located for at in several)
+        self.placements = sorted(
+            chain.from_iterable(each),
+            key=lambda one: one.location.cost + OTHER_RUN * bool(one.count),
+        )  # the likeliest first
         if not self.placements:
             raise question.no_place()
         self.as_loaded = [one for one in self.placements if not one.count]
-        self.looser: list[Found] = []  # answers that meet only the last tolerance
 
     @property
     def tried(self) -> int:
@@ -113,25 +95,20 @@ class Search:
         return 1 + sum(one.tried for one in self.placements)
 
     def found_by(self, total: int) -> list[Found]:
-        """The answers of this many changes in all that meet the tolerance of the data."""
+        """The answers of this many changes in all, at the least tolerance that any meets."""
         found: list[Found] = []
-        for turn in (FIRST, SECOND, LAST):
-            found = found or self._answers(Placement.answers, total, turn)
-            found = found or self._answers(Placement.solved, total, turn)
-        tight, *looser = self.question.exactness.allowances
-        if not looser:
-            return found
-        exact = [
-            Found(one, [a for a in answers if one.verify(a.changes, tight).fits], tight)
-            for one, answers, _ in found
-        ]
-        self.looser = self.looser or found
-        return [one for one in exact if one.answers]
+        for turn, is_open in product((FIRST, SECOND, LAST), (False, True)):
+            found = found or self._answers(total, turn, is_open)
+        for tight in self.question.exactness.allowances[:-1]:
+            exact = (
+                Found(one, [a for a in answers if one.verify(a.changes, tight).fits], tight)
+                for one, answers, _ in found
+            )
+            found = [one for one in exact if one.answers] or found
+        return found
 
-    def _answers(
-        self, search: Callable[[Placement, int, float], list[Answer]], total: int, turn: int
-    ) -> list[Found]:
-        """The answers of a search of this many changes, those with the fewest of the cells first.
+    def _answers(self, total: int, turn: int, is_open: bool) -> list[Found]:
+        """The answers of this many changes, those with the fewest of the cells first.
 
         The likeliest placement is searched whatever work is left, and of those that find lengths
         the likeliest and the nearest. Work is kept for the likely ones with more changes.
@@ -144,7 +121,7 @@ class Search:
                 is_likely = is_first or n < likely
                 part = 0.4 * max(1, total) if is_likely else 0.3 + 0.1 * total
                 room = self.work.left(part)
-                if (is_first or room) and (answers := search(one, size, room)):
+                if (is_first or room) and (answers := one.answers(size, room, is_open)):
                     found += [Found(*placed, one.allowance) for placed in one.placed(answers)]
                     if not total:  # as loaded, the likeliest is enough
                         return found
@@ -167,23 +144,20 @@ class Search:
         """
         each = [(one, one.proved(answers, a, self.tried)) for one, answers, a in found]
         (placement, first), *others = sorted(each, key=lambda one: _rank(one[1]))
-        listed = {_key(changes): changes for changes in first.equivalent}
-        elsewhere: list[Remark] = []
+        listed, elsewhere = [first.changes, *first.equivalent], list[Remark]()
         for _, other in others:
-            for changes in (other.changes, *other.equivalent):
-                listed.setdefault(_key(changes), changes)
+            listed += [other.changes, *other.equivalent]
             where = other.location
             is_elsewhere = location_text(where) != location_text(first.location)
             if is_elsewhere and _key(other.changes) != _key(first.changes):
                 elsewhere.append(remark("placed_elsewhere", changes=other.changes, location=where))
-        listed.pop(_key(first.changes), None)
-        equals, proven = tuple(listed.values()), first.found
+        _, *equals = {_key(changes): changes for changes in listed}.values()
         edits = equal_edits(_edited(placement), first.changes)
         return replace(
             first,
             equivalent=(*equals, *edits),
             remarks=(*first.remarks, *elsewhere),
-            wanted=wanted(placement.case, first.unseen, equals, proven, bool(elsewhere)),
+            wanted=wanted(placement.case, first.unseen, equals, first.found, bool(elsewhere)),
         )
 
     @cached_property
@@ -204,18 +178,15 @@ class Search:
         is_near = [*execution.remark_of_size(one.case, loaded, self.question.exactness)]
         is_near = is_near or ([] if said else [*near_miss(as_loaded, nears)])
         hints = said or [*lengths.shown(self.placements)]
-        if not hints and not is_near:
-            nearer = [near for near in nearest[:1] if near.changes]
-            hints = [*clues(loaded)]
-            hints = hints or [clue for n in nearer for clue in clues(n.comparison, n.changes)]
+        if not is_near:
+            hints = hints or [*clues(loaded)] or [*clues(nearest[0].comparison, nearest[0].changes)]
         layout = self.question.assumed_layout
-        if layout != "steps" and self.question.layout is None and not is_near:
+        if layout != "steps" and self.question.inputs.layout is None and not is_near:
             hints = [*hints, remark("layout_assumed", layout=layout)]
         untried = (*NOT_SEARCHED, *self._left_out(one))
         if not hints and any(left.code in BY_BUDGET for left in untried):
-            is_thorough = self.work.times > 1
-            hints = [remark("budget_ended", changes=nearest[0].changes, thorough=is_thorough)]
-            hints += lengths.unknown(self.placements)
+            facts = {"changes": nearest[0].changes, "thorough": self.work.times > 1}
+            hints = [remark("budget_ended", **facts), *lengths.unknown(self.placements)]
         merged: list[Remark] = []
         if (merge := settings_of(one.setup.of_directions).get("merge")) and not self.as_loaded:
             assumed = self.question.model.convention.behaviour.merge
@@ -245,8 +216,8 @@ class Search:
         yield from one.untried
         if self.left_out:
             yield remark("windows", left=self.left_out)
-        if first := one.location.first_units:
-            yield remark("units", first=first)
+        if not (units := one.location.first.units).is_all:
+            yield remark("units", first=units.size)
 
     def by_edits(self, found: Sequence[NamedEdits]) -> Explanation:
         """The explanation of the likeliest of edits; the others are its equals."""
@@ -284,8 +255,7 @@ class Pass(NamedTuple):
 
     name: str
     search: Callable[[Search], Sequence[Found]] | None = None  # for EXPECTED
-    remark: Callable[[Question, Case], Iterator[Remark]] | None = None
-    """The remarks where nothing gives EXPECTED."""
+    remark: Callable[[Question, Case], Iterator[Remark]] | None = None  # where nothing gives it
 
 
 def half_precision(search: Search) -> list[Found]:
@@ -295,8 +265,7 @@ def half_precision(search: Search) -> list[Found]:
     nearest are run again with a part rounded, which has to give EXPECTED.
     """
     likely = [p for p in search.placements if p.count < 2 and p.turn == SECOND]
-    coarse = () if search.looser else search.question.exactness.coarse
-    for half, one in product(coarse, likely):
+    for half, one in product(search.question.exactness.coarse, likely):
         if one is not likely[0] and not search.work.left(0.5):
             continue
         may_change = not one.changes and one.simulator.is_stepwise
@@ -311,12 +280,8 @@ def half_precision(search: Search) -> list[Found]:
         answers = [
             Answer((*a.changes, Change("dtype", half.name)), comparison, a.solved, part)
             for a in nearest
-            for part, comparison in islice(
-                execution.rounded_runs(
-                    one.case, (*one.of_run, *a.changes), half.name, one.allowance
-                ),
-                1,
-            )
+            for run in [(one.case, (*one.of_run, *a.changes), half.name, one.allowance)]
+            for part, comparison in execution.rounded_run(*run)
         ]
         if answers:
             return [Found(one, answers, allowance)]
@@ -331,16 +296,11 @@ PASSES = (
     Pass("execution", remark=execution.how_run),
     Pass("arrangement", remark=execution.rearranged),
 )
-"""The passes where the run as loaded does not give EXPECTED, in order.
-
-First the settings, one, two and three changes at once; exact pairs win over half precision. Then
-what is not a setting: how the other side ran the sequences.
-"""
+"""The passes where the run as loaded does not give EXPECTED, in order."""
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
     """Find the settings with which the weights give EXPECTED."""
-    has_shape = not question.side.gaps
     # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
     # would wait for one another.
     with np.errstate(all="ignore"), one_thread():
@@ -350,8 +310,8 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
             with suppress(UserError) if shapes[1:] else nullcontext():  # no run gives that shape
                 searches.append(Search(shaped))
         if searches[1:]:
-            searches.sort(key=lambda search: not (search.found_by(0) or search.looser))
-        explanations = (_in_shape(search, has_shape, progress) for search in searches)
+            searches.sort(key=lambda search: not search.found_by(0))
+        explanations = (_in_shape(search, progress) for search in searches)
         first = next(explanations, None)
         if first is None:
             raise shapes[0].no_place()
@@ -359,12 +319,11 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
         return next(others, first) if first.verdict == "none" else first
 
 
-def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanation:
-    """The explanation of EXPECTED in a shape, in words."""
+def _in_shape(search: Search, progress: Progress) -> Explanation:
     question = search.question
     progress(0.0, "weights as loaded")
     explanation = _by_passes(search, progress)
-    about = (*left_out(question, has_shape), *_about_expected(question, explanation))
+    about = (*left_out(question), *_about_expected(question, explanation))
     is_traced = len({ArrayName.of(name).prefix for name in question.arrays} - {""}) > 1
     cells = [name for name, _ in question.model.cells] if is_traced else []
     answered = remarks_of(explanation, cells)
@@ -375,27 +334,18 @@ def _in_shape(search: Search, has_shape: bool, progress: Progress) -> Explanatio
 
 
 def _by_passes(search: Search, progress: Progress) -> Explanation:
-    """The explanation of the first pass that gives EXPECTED, without words."""
-    if agreeing := search.found_by(0) or search.looser:
+    if agreeing := search.found_by(0):
         return search.likeliest(agreeing)
     if search.question.all_zero:
         first = (search.as_loaded or search.placements)[0]
-        return replace(first.explanation("none", first.verify(())), remarks=(ALL_ZERO,))
-    for one in PASSES:
-        if one.search is None:
-            continue
-        search.work.tell = partial(progress, what=one.name)
-        tried = search.tried
-        found = one.search(search)
-        progress.passed(one.name, search.tried - tried, sum(len(each.answers) for each in found))
-        if found:
+        return replace(first.explanation("none", first.verify(())), remarks=(remark("all_zero"),))
+    for name, find, _ in PASSES:
+        search.work.tell = partial(_tell, progress, name)
+        if find and (found := find(search)):
             return search.likeliest(found)
-    if search.looser:
-        return search.likeliest(search.looser)
-    search.work.tell = partial(progress, what=EDITS)
-    places = (search.as_loaded or search.placements)[: Budget.FEW]
+    search.work.tell = partial(_tell, progress, "edits")
+    places = (search.as_loaded or search.placements)[: Budget.FEW // 2]
     named = named_edits([*map(_edited, places)], search.nearest_changes)
-    progress.passed(EDITS, search.work.variants, len(named))
     # another way of running them all tells more than many numbers that were solved for
     by_file = any(edit.file for one in named[:1] for edit in one.variant.edits)
     said = search.said_last if by_file else []
@@ -419,7 +369,6 @@ def _key(changes: Sequence[Changed]) -> frozenset[Change]:
 
 
 def _about_expected(question: Question, explanation: Explanation) -> Iterator[Remark]:
-    """The remarks on EXPECTED, the inputs and the weights by themselves."""
     if said := question.side.renaming:
         yield remark("array_taken", said=said)
     digits = question.exactness.digits
@@ -449,24 +398,21 @@ def _about_expected(question: Question, explanation: Explanation) -> Iterator[Re
 
 
 def _taken_so(question: Question, explanation: Explanation) -> Iterator[Remark]:
-    """How the axes of EXPECTED are taken, where that is not its shape."""
     location = explanation.location
     for one in location.arrays if location else ():
         at = one.at  # a part of the network has another name
-        array = question.arrays.get(one.name, next(iter(question.arrays.values())))
+        given = question.arrays.get(one.name, next(iter(question.arrays.values()))).shape
         run = tuple(at.run.lengths[axis] for axis in at.run.axes)
-        if location and location.are_gates:
-            yield remark("taken_as_gates", given=array.shape)
-        elif at.in_a_row and at.order == "C":
-            yield remark("taken_in_a_row", given=array.shape, shape=at.shape)
-        elif at.in_a_row:
-            yield remark("taken_by_columns", given=array.shape, shape=at.shape)
-        elif "d" in at.axes and at.run.stacked is None and not one.is_state:
-            yield remark("directions_joined", given=array.shape, shape=run)
-        elif one.is_state or explanation.verdict == "none":
-            continue
-        elif array.shape[:-1] == run[-2::-1] != run[:-1]:
-            yield remark("axes_exchanged", given=array.shape, run=run)
+        is_exchanged = given[:-1] == run[-2::-1] != run[:-1] and explanation.verdict != "none"
+        codes = {
+            "taken_as_gates": location and location.are_gates,
+            "taken_in_a_row": at.in_a_row and at.order == "C",
+            "taken_by_columns": at.in_a_row,
+            "directions_joined": "d" in at.axes and at.run.stacked is None and not one.is_state,
+            "axes_exchanged": is_exchanged and not one.is_state,
+        }
+        for code in [code for code, is_so in codes.items() if is_so][:1]:
+            yield remark(code, given=given, run=run, shape=at.shape if at.in_a_row else run)
     # last states of two directions side by side may be the last step of h
     (*_, (name, _)), layer = question.model.cells, question.model.layers[-1]
     widths = {array.shape[-1] for array in question.side.arrays.values()}

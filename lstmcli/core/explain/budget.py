@@ -13,7 +13,7 @@ class Budget:
     """
 
     QUESTION = 6e7  # work, over all shapes and placements of EXPECTED
-    EDITS = 4.5e7  # work of runs with edits, over all of them
+    EDITS = 4e7  # work of runs with edits, over all of them
     THOROUGH = 10  # times as much of all that is searched, on request
     LIKELY = 40  # placements that are searched while work is left; a sixth for each further change
     NUMBERS = 10_000_000
@@ -26,7 +26,7 @@ class Budget:
     SOLVED = 32  # sets whose constant is solved for over the telling steps; a fifth of them further
     VERIFIED = 60  # hypotheses of one placement and number of changes, the likeliest
     LISTED = 12  # settings verified before they are called unseen, equal edits
-    FEW = 4  # shapes of abbreviated output, placements with edits, hypotheses where none fits
+    FEW = 4  # shapes of abbreviated output, hypotheses where none fits; half as many with edits
 
 
 class WorkDone:

@@ -1,9 +1,7 @@
 """The one table of what can be wrong with a run: a row for each setting.
 
-A row has all that `explain` knows of a setting: the values that it searches, how likely a mistake
-in it is, what it is called, how a value is put into words, why the mistake does not show at once,
-and who does it that way. A setting whose values are searched otherwise (how directions are merged,
-the dtype) has none here.
+A row has all that `explain` knows of a setting. One whose values are searched otherwise (how
+directions are merged, the dtype) has no values here.
 """
 
 from __future__ import annotations
@@ -27,9 +25,8 @@ ACTIVATIONS = ("sigmoid", "hard_sigmoid_0.2", "hard_sigmoid_1_6", "tanh", "relu"
 # senses of a change: what it means beyond its setting
 CANDIDATE = "candidate"  # the activation of the candidate only
 SHUT, OPEN = "shut", "open"  # a forget gate that is always 0, or 1
-ONE_WAY = "one way"  # the output of one of two directions
-WEIGHTS, INPUTS, BOTH, STATES = "weights", "inputs", "weights and inputs", "states"
-ALL, EVERY = "weights, inputs, states", "every operation"
+WEIGHTS, INPUTS, BOTH = "weights", "inputs", "weights and inputs"
+EVERY = "every operation"
 
 ANY = None
 """Any other value, in texts of a row about single values."""
@@ -60,7 +57,6 @@ class Cause:
     mend: str = ""  # what the line of a program should be
     hides: Texts = field(default_factory=dict)  # why the mistake does not show at once
     used_by: Texts = field(default_factory=dict)  # who does it; else the conventions that do
-    if_set: Texts = field(default_factory=dict)  # who can be set to it, where no convention does it
 
 
 _ALL = "All steps are off"
@@ -75,10 +71,6 @@ _RESHAPED = tuple(value for value in TRANSPOSED if value.startswith("reshaped"))
 _HARD = {
     "hard_sigmoid_0.2": "hard sigmoid, 0.2x + 0.5",
     "hard_sigmoid_1_6": "hard sigmoid, x/6 + 0.5",
-}
-_IF_SET = {
-    "hard_sigmoid_0.2": "Keras 1 and 2, TF1 and ONNX, if set to hard_sigmoid",
-    "hard_sigmoid_1_6": "Keras 3, PyTorch and JAX, if set to hard_sigmoid",
 }
 _HALF = "layers moved to it, autocast"
 
@@ -148,18 +140,16 @@ CAUSES: dict[str, Cause] = {
             usual=("sigmoid", *_HARD), words=_HARD,
             shows="All steps are off by a little",
             mend="i, f, o = sigmoid(z), or the hard one of the training",
-            hides={ANY: f"{_NO_TENSOR}, and the hard ones are near the sigmoid"},
-            if_set=_IF_SET),
+            hides={ANY: f"{_NO_TENSOR}, and the hard ones are near the sigmoid"}),
         Cause("activation", prior=5.4, columns=("activation",
             "output_activation"), values=ACTIVATIONS, usual=("tanh", "relu",
             "identity"), words=_HARD,
             shows=_ALL, mend="g = tanh(z_g), h = o * tanh(c)",
-            hides={ANY: _NO_TENSOR}, if_set=_IF_SET),
+            hides={ANY: _NO_TENSOR}),
         Cause("output_activation", prior=5.6, values=ACTIVATIONS,
             usual=("identity", "tanh"), words=_HARD,
             shows="c agrees, h does not", mend="h = o * tanh(c)",
-            hides={ANY: _NO_TENSOR},
-            if_set=_IF_SET),
+            hides={ANY: _NO_TENSOR}),
         Cause("coupled", "gate coupling", prior=5, values=("none", "f=1-i", "i=1-f"),
             words={"f=1-i": "f = 1 - i", "i=1-f": "i = 1 - f"},
             shows=_LATER, mend="f = sigmoid(z_f), with the weights of f",
@@ -194,7 +184,8 @@ CAUSES: dict[str, Cause] = {
             "time": "(T, B, I)"},
             shows="Only the first step of the first sequence agrees",
             mend="x = x.transpose(1, 0, 2)",
-            hides={ANY: "No shape tells whether the first axis is batch or time"}),
+            hides={ANY: "No shape tells whether the first axis is batch or time"},
+            used_by={"batch": "keras, tf1, flax; pytorch with batch_first=True"}),
         Cause("reverse", "direction", prior=2.6, values=(False, True),
             words={True: "last step first", False: "first step first"},
             shows="All steps are off; the last one is the first one of the other run",
@@ -278,17 +269,12 @@ SENSES: dict[str, Cause] = {
             words={ANY: "wide open: all of c is carried on"},
             hides={ANY: _NOT_CARRIED},
             used_by={ANY: "code without a forget gate"}),
-        Cause("array", "EXPECTED", ONE_WAY,
-            hides={ANY: "Each direction by itself is an output of the same steps and sequences"},
-            used_by={ANY: "code that takes the output of one direction"}),
         *(
             Cause("dtype", name, part, used_by={ANY: who})
             for part, name, who in (
                 (WEIGHTS, "dtype of the weights", "weights that were saved in it once"),
                 (INPUTS, "dtype of the inputs", "inputs that were saved in it once"),
                 (BOTH, "dtype of weights and inputs", "mixed precision"),
-                (STATES, "dtype of the states", "states that are kept or sent in it"),
-                (ALL, "dtype", "mixed precision"),
                 (EVERY, "dtype", _HALF),
             )
         ),

@@ -304,7 +304,7 @@ STAGES: tuple[Stage, ...] = (
 """The stages of the search, in order; the first with an answer ends it."""
 
 OF_A_KIND, MOST_BESIDE = 2, 18  # values of a setting, and changes, next to which edits are tried
-FOR_FIRST = 0.75  # of the work: the rest is for placements that are less likely
+FOR_FIRST = 0.85  # of the work: the rest is for placements that are less likely
 
 
 def named_edits(

@@ -1,15 +1,14 @@
 """How the other side ran the weights: in half precision, with a mask, from another state.
 
-Half precision is asked after two changes: a run of which the weights, the inputs, both, or all is
-rounded has to meet EXPECTED at the tolerance of EXPECTED. The others are asked where the search
-found nothing: a run with a mask is compared with EXPECTED before it is reported, and outputs that
-were arranged otherwise are what `diff` proves of them.
+What is reported was run, and compared with EXPECTED; outputs that were arranged otherwise are what
+`diff` proves of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 
 import numpy as np
 
@@ -21,7 +20,6 @@ from lstmcli.core.explain.observation import EPS, Allowance, Exactness, Expected
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import (
     FINE,
-    NEVER,
     Agreement,
     Arrays,
     Case,
@@ -43,13 +41,11 @@ NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_bo
 FEWEST_OFF, SHARE_OFF = 6, 0.3  # numbers, and their share of all, that only the rounded run meets
 WIDER = 4.0  # times the error of a run that is rounded throughout: the tolerance of the search
 FEW_AGREE = 0.2  # of all values: a rounded run meets some by chance
-RERUNS = ((WEIGHTS, "float64"), (INPUTS, "float64"), (BOTH, "float64"), (EVERY, ""))
-"""The parts that are rounded, and the dtype of the run: the format itself rounds all."""
 
 
 def how_run(question: Question, case: Case) -> Iterator[Remark]:
     """The remark on the first way of running the network as loaded that EXPECTED shows, if any."""
-    if question.is_padded:
+    if question.inputs.is_padded:
         return
     allowance, outputs = question.exactness.allowances[-1], _outputs(case).arrays.values()
     is_complete = bool(outputs) and all(np.isfinite(known.values).all() for known in outputs)
@@ -74,7 +70,6 @@ def rearranged(question: Question, case: Case) -> Iterator[Remark]:
 
 
 def _outputs(case: Case) -> Expected:
-    """The h (T, B, P) that EXPECTED contains of each cell."""
     arrays = case.expected.arrays.items()
     return Expected({n: k for n, k in arrays if ArrayName.of(n).base == "h"})
 
@@ -131,20 +126,19 @@ def masked(case: Case, allowance: Allowance) -> Remark | None:
 # ---- half precision
 
 
-def rounded_runs(
+def rounded_run(
     case: Case, changes: Changes, name: str, tight: Allowance
-) -> Iterator[tuple[str, Agreement]]:
-    """The parts of which a run with these changes, rounded to a format, gives EXPECTED.
+) -> list[tuple[str, Agreement]]:
+    """The first part of which a run with these changes, rounded to a format, gives EXPECTED.
 
     ``tight`` is the tolerance of EXPECTED itself, which a run without rounding has to miss.
     """
-    plain = _arrays(case, changes)
-    off = NEVER if plain is None else compared(plain, case.expected, tight)
-    if off.total - off.agreeing >= max(FEWEST_OFF, SHARE_OFF * off.total):
-        for part, dtype in RERUNS:
-            arrays = _arrays(case, changes, name, part, dtype or name)
-            if arrays is not None and (found := compared(arrays, case.expected, tight)).fits:
-                yield part, found
+    off = compared(_arrays(case, changes), case.expected, tight)
+    if off.total - off.agreeing < max(FEWEST_OFF, SHARE_OFF * off.total):
+        return []
+    runs = ((part, _arrays(case, changes, name, part)) for part in (WEIGHTS, INPUTS, BOTH, EVERY))
+    found = ((part, compared(arrays, case.expected, tight)) for part, arrays in runs)
+    return [*islice((one for one in found if one[1].fits), 1)]
 
 
 def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Iterator[Remark]:
@@ -163,22 +157,20 @@ def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Itera
 
 def tolerance(case: Case, changes: Changes, half: Allowance) -> Allowance:
     """The tolerance of a format for this network with changes, at most the one that is given."""
-    plain, rounded = _arrays(case, changes), _arrays(case, changes, half.name, EVERY, half.name)
-    if plain is None or rounded is None:
+    plain, rounded = _arrays(case, changes), _arrays(case, changes, half.name, EVERY)
+    if not plain or not rounded:
         return half
     error = case.expected.at_known(lambda name, _: rounded[name] - plain[name])
     largest = WIDER * float(np.abs(error).max(initial=0))
     return half._replace(absolute=min(half.absolute, largest), relative=0.0)
 
 
-def _arrays(
-    case: Case, changes: Changes, name: str = "", part: str = "", dtype: str = "float64"
-) -> Arrays | None:
-    """The arrays of a run, a part of it rounded to a format; None if it cannot be run."""
-    settings = {**settings_of(changes), "dtype": dtype}
+def _arrays(case: Case, changes: Changes, name: str = "", part: str = "") -> Arrays:
+    """The arrays of a run, a part of it rounded to a format; none if it cannot be run."""
+    settings = {**settings_of(changes), "dtype": name if part == EVERY else "float64"}
     if part in (WEIGHTS, BOTH):
         settings[ROUNDED] = name
     if part in (INPUTS, BOTH):
         case = case.under(x=round_to_format(np.asarray(case.x, np.float64), name))
-    arrays = arrays_if_run(case, settings)
-    return arrays if arrays and case.expected.is_in(arrays) else None
+    arrays = arrays_if_run(case, settings) or {}
+    return arrays if case.expected.is_in(arrays) else {}

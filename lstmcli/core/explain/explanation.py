@@ -204,7 +204,6 @@ def first_shown(loaded: Agreement, backward: bool) -> int | None:
 
 # ---- remarks where nothing fits
 
-ALL_ZERO = remark("all_zero")
 NOT_SEARCHED = (
     remark("other_weights"), remark("dropout"), remark("layer_norm"), remark("rare_settings"),
     remark("two_constants"),
@@ -321,18 +320,10 @@ def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Iterator[Remark]:
         yield remark("within_tolerance", error=error, atol=FLOAT32.atol)
     elif error <= APPROXIMATED and others and min(others) >= DISTANT * rms:
         yield remark("near_miss", changes=best.changes, error=error)
-    elif best is as_loaded and (decibels := _noise(best.comparison)) is not None:
-        yield remark("noise", decibels=decibels, least=NOISE_SNR)
-
-
-def _noise(loaded: Agreement) -> float | None:
-    """How far EXPECTED is above the difference (dB), where that is small and everywhere."""
-    part_agrees = any((*loaded.steps, *loaded.items))
-    most_agree = any(2 * agreeing > total for _, agreeing, total in loaded.arrays)
-    if part_agrees or most_agree or loaded.total < LEAST_COMPARED:
-        return None
-    decibels = 20 * math.log10(loaded.snr) if loaded.snr else -math.inf
-    return decibels if decibels >= NOISE_SNR else None
+    elif best is as_loaded and best.comparison.differs_everywhere:
+        decibels = 20 * math.log10(best.comparison.snr or 1e-9)
+        if decibels >= NOISE_SNR:
+            yield remark("noise", decibels=decibels, least=NOISE_SNR)
 
 
 def other_lengths(found: Sequence[int], given: Array) -> Iterator[Remark]:

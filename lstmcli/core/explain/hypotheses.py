@@ -49,7 +49,6 @@ def settings_to_load(model: Model, settings: Mapping[str, Any]) -> dict[str, Any
 
 
 def _restates(name: str, value: Any, convention: Convention) -> bool:
-    """Return whether a setting, given to `load`, changes nothing in a convention."""
     if name == "gates" and len(value) < len(GATES):  # of three blocks there is one order
         return False
     output = {"output_activation": convention.behaviour.output_activation}  # else the activation's
@@ -131,7 +130,6 @@ class SingleChanges:
         return found
 
     def _can_be_added(self, sets: Array, ones: Array) -> Array:
-        """(n,): whether a change comes after those of a set and can be combined with them."""
         alike = self._are_alike(sets, ones[:, None]).any(axis=1)
         both_open = self.are_open(sets) & (self.constant[ones] >= 0)
         return np.asarray((sets[:, -1] < ones) & ~alike & ~both_open)
@@ -233,50 +231,34 @@ def conventions_with(
     return [
         name
         for name, row in CONVENTIONS.items()
-        if all(row.storage.order_of(one) == changed.storage.order_of(one) for one in _TENSORS)
-        and all(row.setting(one) == changed.setting(one) for one in (*_COMPARED, *of_run))
+        if all(value_in(row, one) == value_in(changed, one) for one in (*_COMPARED, *of_run))
     ]
 
 
-LAYOUT_OPTIONS = {
-    ("pytorch", "batch"): "pytorch with batch_first=True",
-    ("mxnet", "batch"): 'mxnet with layout="NTC"',
-}
-"""Conventions that have another layout by default, and the option that sets it."""
-
-
-def convention_in_layout(name: str, layout: str) -> str:
-    """A convention with the option that gives it a layout; empty if it has none."""
-    if layout in ("steps", CONVENTIONS[name].behaviour.layout):
-        return name
-    return LAYOUT_OPTIONS.get((name, layout), "")
+def value_in(how: Convention, setting: str) -> Any:
+    """The value of a setting in a convention; an order of gates is given for several tensors."""
+    if setting in SPREADS["gates"]:
+        return how.storage.order_of(setting.removesuffix("_gates"))
+    return how.setting(setting)
 
 
 def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> list[str]:
-    """The conventions that run a hypothesis by default, or with an option for the layout.
-
-    ``layout`` is that of the inputs as loaded.
-    """
+    """The conventions that run a hypothesis by default; ``layout`` is that of the inputs."""
     changed = {one.setting for one in changes if not one.setting.endswith("gates")}
     of_run = changed.union(_OF_A_RUN) - {"layout"}
     names = conventions_with(changes, assumed, of_run)
-    return [one for name in names if (one := convention_in_layout(name, layout))]
+    return [one for one in names if layout in ("steps", CONVENTIONS[one].behaviour.layout)]
 
 
-_TENSORS = ("kernel", "recurrent", "bias")
 _OF_A_RUN = ("state", "reverse", "flip_output", "go_backwards", "initial_state", "lengths")
-_APART = ("kernel_gates", "recurrent_gates", "bias_gates", "rows", "peepholes", "peephole_gates")
-_COMPARED = tuple(name for name in COLUMNS if name not in (*_APART, *_OF_A_RUN))
+_NOT_COMPARED = ("rows", "peepholes", "peephole_gates", *_OF_A_RUN)
+_COMPARED = tuple(name for name in COLUMNS if name not in _NOT_COMPARED)
 
 
 def conventions_having(setting: str, value: Any) -> list[str]:
     """The conventions that have a value of a setting."""
-    if setting == "gates":
-        return [
-            name
-            for name, row in CONVENTIONS.items()
-            if row.storage.order_of("kernel") == row.storage.order_of("recurrent") == value
-        ]
+    columns = ("kernel_gates", "recurrent_gates") if setting == "gates" else (setting,)
     if setting not in SETTINGS or not has_setting(setting) or setting.endswith("_gates"):
         return []
-    return [name for name, row in CONVENTIONS.items() if row.setting(setting) == value]
+    rows = CONVENTIONS.items()
+    return [name for name, row in rows if all(value_in(row, one) == value for one in columns)]

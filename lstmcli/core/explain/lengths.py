@@ -1,9 +1,7 @@
 """The placements of EXPECTED on runs with lengths: those given, or those that are found.
 
 Lengths are shown by the outputs, which are zero or do not change past an end; or by the inputs,
-which are constant there. Of last states they are solved for as a constant is: under each hypothesis
-a sequence ends at the step whose state is nearest. Where all cells run forward, one run has the
-states of all steps; otherwise one sequence is assumed to end at a step while hypotheses are run.
+which are constant there. Of last states they are solved for, as a constant is.
 """
 
 from __future__ import annotations
@@ -27,7 +25,6 @@ from lstmcli.core.model.model import as_time_major
 from lstmcli.core.model.steps import shown_lengths, valid_until
 from lstmcli.errors import UserError
 
-Lengths = tuple[int, ...]
 UNKNOWN = Change("lengths", SOLVE)
 
 
@@ -71,7 +68,7 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
                 yield OpenLengths(one, at, item, length)
 
 
-def _are_known(lengths: Lengths, one: Placement) -> bool:
+def _are_known(lengths: tuple[int, ...], one: Placement) -> bool:
     """Return whether lengths leave out what is left out anyway, or nothing."""
     steps = one.setup.size[0]
     counts = np.arange(steps)[:, None] < np.array(lengths)
@@ -87,7 +84,7 @@ class OpenLengths(Placement):
     def __init__(self, plain: Placement, location: Location, item: int, length: int) -> None:
         super().__init__(plain.setup, location, (UNKNOWN,))
         self._plain, self._item, self._length = plain, item, length
-        self._fixed: dict[Lengths, Placement] = {}
+        self._fixed: dict[tuple[int, ...], Placement] = {}
         self.turn = FIRST if plain.valid is None and length == self.setup.size[0] else LAST
 
     @property
@@ -104,9 +101,9 @@ class OpenLengths(Placement):
             item, at_any_step=not backward,
         )  # fmt: skip
 
-    def fits(self, allowance: Allowance) -> bool:
+    def fits(self) -> bool:
         """Return whether the network as loaded gives EXPECTED for some lengths."""
-        return self.verify((), allowance).fits
+        return self.verify(()).fits
 
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
         """Run the network with changes and the lengths that come nearest, and compare."""
@@ -127,7 +124,7 @@ class OpenLengths(Placement):
         fixed = Placement(self.setup, self.location, (Change("lengths", lengths),))
         return self._fixed.setdefault(lengths, fixed) if lengths else None
 
-    def _solve(self, settings: Mapping[str, object]) -> Lengths:
+    def _solve(self, settings: Mapping[str, object]) -> tuple[int, ...]:
         """The lengths under which a run comes near; none if it does not, or all are as given."""
         steps = self.setup.size[0]
         try:
@@ -162,7 +159,7 @@ class OpenLengths(Placement):
             return worst
 
         key = "ends", self.setup.changes, self.location, self.allowance, *settings.items(), end
-        off: Array = self._shared(key, run)
+        off: Array = self.question.runs.get(key, run)
         return off
 
 
@@ -175,13 +172,13 @@ def shown(placements: Sequence[Placement]) -> Iterator[Remark]:
         shows = one.lengths and one.location.is_plain and one.expected.has_steps
         settings = settings_of(one.of_run)
         runs_on = settings.get("masked_output") == "run"
-        if shows and not (one.setup.changes or runs_on) and one.question.mask is None:
+        if shows and not (one.setup.changes or runs_on) and one.question.inputs.mask is None:
             yield remark("shown_lengths", given=settings)
             return
 
 
 def unknown(placements: Sequence[Placement]) -> Iterator[Remark]:
     """The remark that sequences may have had lengths that are not given."""
-    is_given = placements[0].question.is_padded
+    is_given = placements[0].question.inputs.is_padded
     if not is_given and any(UNKNOWN in one.of_run for one in placements):
         yield remark("lengths_unknown")

@@ -8,21 +8,20 @@ directions or cells, and are split by cell.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import accumulate, islice
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, ArrayName
+from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.axes import LAST_VALID
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.observation import NEAR, SINGLE, Allowance, Expected, KnownValues
-from lstmcli.core.explain.shapes import run_shapes
+from lstmcli.core.forward.sequence import direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import (
-    FIRST_UNITS,
     LAST_STEP,
     Arrangement,
     RunShape,
@@ -30,9 +29,10 @@ from lstmcli.core.model.layouts import (
     sequences_words,
     words,
 )
-from lstmcli.core.model.model import Model, join_with_and
+from lstmcli.core.model.model import Cell, Model, cell_name, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 
+SIDE_BY_SIDE = ("concat", "concat_swapped", "stack")  # merges that keep the output of each cell
 LAST_STATE = LAST_STEP - 0.25  # the cost of an array that is not named a last state
 OUTER = "the last valid step forward and the first one backward of each sequence"
 ENDS = (LAST_VALID, OUTER)
@@ -45,22 +45,11 @@ class Located(NamedTuple):
     arrays: tuple[str, ...]  # of the run, one for each direction or cell
     at: Arrangement
     is_state: bool
-    units: int = 0  # it is the first units of directions side by side, this many; 0: all of them
-
-    @property
-    def is_all(self) -> bool:
-        """Return whether it is all numbers of the array of the run."""
-        return self.at.is_all and not self.units
 
     def known(self, numbers: Numbers) -> Iterator[tuple[str, tuple[slice, ...], KnownValues]]:
         """The numbers of EXPECTED by array of the run, and the index where they lie on it."""
         unit = 0.0 if numbers.unit is None else numbers.unit
         both = np.stack([numbers.values, np.broadcast_to(unit, numbers.values.shape)])
-        if self.units:
-            further = self.at.run.lengths["w"] - self.units
-            both = np.pad(
-                both, [*[(0, 0)] * numbers.values.ndim, (0, further)], constant_values=np.nan
-            )
         values, half = (self.at.read(one) for one in both)
         is_known = np.isfinite(values)
         values, half = np.where(is_known, values, np.nan), np.where(is_known, half, 0.0) * 0.5
@@ -179,18 +168,10 @@ class Location(NamedTuple):
         if self.ends:
             return ", ".join(filter(None, [self.ends, sequences_words(self.first.sequences)]))
         if not self.state:
-            at, count = self.first, self.arrays[0].units
-            some = f"the first {count} of {at.run.lengths.get('w')} units" * bool(count)
-            text = words(at._replace(places=(), order="C") if at.in_a_row else at)
-            return ", ".join(filter(None, [text, some]))
+            at = self.first
+            return words(at._replace(places=(), order="C") if at.in_a_row else at)
         part = sequences_words(self.first.sequences)
         return " of ".join(filter(None, [self.state * (not self.is_plain), part]))
-
-    @property
-    def first_units(self) -> int:
-        """How many units EXPECTED has, if these are the first ones; 0 for all."""
-        one = self.arrays[0]
-        return one.units or (0 if one.at.units.is_all else one.at.units.size)
 
 
 def locations(
@@ -211,11 +192,11 @@ def locations(
         names = [_as_state(name) for name in numbers] if state else list(numbers)
         if None in names or (state and (size[0] == 1 or names == list(numbers))):
             continue
-        runs = [[*run_shapes(str(name), model, layout, size, layer)] for name in names]
-        known = [k for k, of in enumerate(runs) if of]
-        if not known:
+        runs = ([*run_shapes(str(name), model, layout, size, layer)] for name in names)
+        of_run = [(name, of) for name, of in zip(numbers, runs, strict=True) if of]
+        if not of_run:
             continue
-        first, *others = ((name, runs[k]) for k, name in enumerate(numbers) if runs[k])
+        first, *others = of_run
         room = max(1, Budget.NUMBERS // (size[0] * size[1] * max(r.units for r, _ in first[1])))
         ways = _located(first[0], numbers[first[0]].values.shape, first[1])
         for one in islice(ways, room):
@@ -224,14 +205,13 @@ def locations(
             if None not in both and not location.contradicts_itself(numbers):
                 found.append(location)
         left_out += sum(1 for _ in ways)
-        complete = [one for one in found if all(each.is_all for each in one.arrays)]
+        complete = [one for one in found if all(each.at.is_all for each in one.arrays)]
         if complete and not state:  # it is all of the run, and no part of it
             return complete, 0
     return sorted(found, key=lambda one: one.cost), left_out
 
 
 def _as_state(name: str) -> str | None:
-    """The last state that an array may be; None if it can be none."""
     part = ArrayName.of(name)
     if part.kind == FINAL or part.base not in ("h", "c"):
         return name if part.kind == FINAL else None
@@ -255,24 +235,19 @@ def _location(arrays: list[Located], guessed: bool, model: Model) -> Location:
 def _located(
     name: str, shape: Sequence[int], runs: Sequence[tuple[RunShape, tuple[str, ...]]]
 ) -> Iterator[Located]:
-    """An array on the runs that it may be of; a single direction counts as an array."""
+    first = runs[0][0]
     for run, arrays in runs:
-        is_state, joined = ArrayName.of(arrays[0]).kind == FINAL, run.lengths.get("w", 0)
+        is_state = ArrayName.of(arrays[0]).kind == FINAL
+        is_of_both = run.directions < first.directions and not is_state
         for at in arrangements(shape, run):
-            joins = "w" in at.axes
+            joins, units = "w" in at.axes, at.units
             is_merged = joins and run.stacked is not None and not is_state  # another merge
             is_split = {*arrays} == {*GATES} and not joins  # gates lie side by side
+            if is_of_both:  # one direction by itself is another part, but not in a vector
+                is_part = units.size == first.units and prod(shape[:-1]) > 1
+                is_split = units.is_all or is_part or not at.axes.endswith("k")
             if at.directions.is_all and not (is_merged or is_split):
                 yield Located(name, arrays, at, is_state)
-        *lead, count = shape or (0,)
-        is_joined = run.stacked is None and arrays[0].endswith("h")  # not gates
-        # one direction by itself is another part of the network, but not in a vector
-        is_part = count == run.units and prod(lead) > 1
-        if is_joined and 0 < count < joined and not is_part:
-            for at in arrangements((*lead, joined), run):
-                if at.axes.endswith("w"):
-                    at = at._replace(cost=at.cost + FIRST_UNITS)
-                    yield Located(name, arrays, at, is_state, count)
 
 
 def _beside(first: Located, name: str, shape: Sequence[int], runs: Any) -> Located | None:
@@ -281,3 +256,72 @@ def _beside(first: Located, name: str, shape: Sequence[int], runs: Any) -> Locat
         if alike and (one.is_state or first.is_state or one.at.steps == first.at.steps):
             return one
     return None
+
+
+# ---- the shapes of the arrays of a run
+
+
+def run_shapes(
+    name: str, model: Model, layout: str, size: tuple[int, int], layer: int = -1
+) -> Iterator[tuple[RunShape, tuple[str, ...]]]:
+    """The shapes of a run on which an array lies, each with the arrays of the run by direction.
+
+    ``layer`` is the one whose output h is.
+    """
+    part, (T, B), several = ArrayName.of(name), size, len(model.cells) > 1
+    widths = {one: _width(part.base, cell) for one, cell in model.cells}
+    if not several:  # its arrays have names without a layer
+        name = part.base if part.prefix in widths else name
+        part, widths = ArrayName.of(name), {"": _width(part.base, model.cell)}
+    last, how, layout = model.layers[layer], model.convention, layout.replace("steps", "time")
+    cells: tuple[str, ...]
+    if part.kind == FINAL and several and not part.prefix:
+        axis = {"features": None, "batch": 1}.get(how.behaviour.states, 0)
+        of_states = "batch" if axis == 1 else "time"
+        for cells in dict.fromkeys((tuple(widths), tuple(widths)[-len(last) :])):
+            if len({widths[one] for one in cells}) == 1:
+                run = RunShape(1, B, widths[cells[0]], len(cells), of_states, axis)
+                yield run, tuple(f"{one}.{part.base}" for one in cells)
+    elif part.kind == FINAL and part.prefix in widths:
+        yield RunShape(1, B, widths[part.prefix]), (name,)
+    elif part.kind == SEQUENCE and part.prefix in widths:
+        yield RunShape(T, B, widths[part.prefix], layout=layout), (name,)
+        if name == "h" and not several and len(how.storage.gates) == len(GATES):
+            gates = RunShape(T, B, model.cell.units, len(GATES), layout)  # side by side
+            for order in dict.fromkeys((how.storage.order_of("kernel"), GATES)):
+                yield gates, tuple(order)
+    elif part.kind == SEQUENCE and part.base == "h" and not part.prefix:
+        n, merge = range(len(model.layers))[layer], how.behaviour.merge
+        cells = tuple(cell_name(n, d) for d in range(len(last)))
+        cells = cells[::-1] if merge == "concat_swapped" else cells
+        width, is_kept = last[0].outputs, merge in SIDE_BY_SIDE
+        if is_kept or len(cells) == 1:
+            stacked = direction_axis(how, layout) if merge == "stack" else None
+            run = RunShape(T, B, width, len(cells), layout, stacked)
+            yield run, tuple(f"{one}.h" for one in cells)
+        if merge != "stack" and len(cells) > 1:  # the first units of both, too
+            yield RunShape(T, B, width * (len(cells) if is_kept else 1), layout=layout), (name,)
+
+
+def _width(base: str, cell: Cell) -> int:
+    if base in ("h", "final_h"):
+        return cell.shown if base == "h" else cell.outputs
+    return 4 * cell.units if base == "z" else cell.units
+
+
+def states_in(name: str, width: int, model: Model) -> Iterator[tuple[str, slice]]:
+    """The last states in an array of a width, where cells of several widths have them in one."""
+    widths = [_width(name, cell) for _, cell in model.cells]
+    if name in ("final_h", "final_c") and len({*widths}) > 1 and width == sum(widths):
+        ends = zip(model.cells, widths, accumulate(widths), strict=True)
+        yield from ((f"{cell}.{name}", slice(end - w, end)) for (cell, _), w, end in ends)
+
+
+def states_shape(name: str, model: Model) -> str:
+    """The shape of the last states of several cells: ``(2, batch, 3)``."""
+    widths = [_width(name, cell) for _, cell in model.cells]
+    how, count = model.convention.behaviour.states, len(widths)
+    if how == "features" or len({*widths}) > 1:
+        return f"(batch, {sum(widths)})"
+    axes = ("batch", str(count)) if how == "batch" else (str(count), "batch")
+    return f"({', '.join(axes)}, {widths[0]})"

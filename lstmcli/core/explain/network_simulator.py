@@ -1,9 +1,8 @@
 """The cells of a network under sets of changes, side by side: a cell is a network of one.
 
-Hypotheses that have a cell in common, on the same inputs, share its run: each distinct cell is
-stepped once, layer by layer. Where EXPECTED has the first steps of a cell, hypotheses are dropped
-as they leave it; elsewhere they are run to the end. One sequence of the batch is run. Nothing is
-accepted here: what is left is verified by a run of the loop itself.
+Each distinct cell is stepped once, layer by layer, over one sequence of the batch. Where EXPECTED
+has the first steps of a cell, hypotheses are dropped as they leave it. What is left is verified by
+a run of the loop itself.
 """
 
 from __future__ import annotations
@@ -204,34 +203,32 @@ class NetworkSimulator:
         values: Array | None = None,
         steps: int | None = None,
         dtype: Any = np.float64,
+        cached: Cached | None = None,
     ) -> Array:
         """(N, E): how far off runs are, in tolerances, over the first steps or all of them.
 
-        ``values`` (N, K) are those of open constants.
+        ``values`` (N, K) are those of open constants. Placements that differ in EXPECTED alone
+        share runs that are ``cached``.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
+        others = "" if cached is None else "c" if len(self.cells) > 1 else "cifgo"
+        kept = self._compared | {*others}
         for part in self._chunks(len(sets)):
             some = None if values is None else values[part]
-            runs = self._run(sets[part], some, steps, dtype, kept=self._compared)
+            run = partial(self._run, sets[part], some, steps, dtype, kept=kept)
+            key = (*self._same_runs, steps, int(part[0]), *sorted(kept))
+            runs = run() if cached is None else cached.get(key, run, lambda runs: runs.nbytes)
             found.append(self._off(self.targets, runs, steps))
         return np.concatenate(found)
 
     def distances(self, cached: Cached) -> Array:
         """(S + 1,): the rms in tolerances of each single change, and of none.
 
-        Infinite for constants, and where nothing is compared. Placements that differ in EXPECTED
-        alone share the runs.
+        Infinite for constants, and where nothing is compared.
         """
-        is_short = self.is_stepwise and len(self.cells) == 1
-        steps = min(CLOSEST_STEPS, len(self.x)) if is_short else len(self.x)
-        sets, found = np.arange(len(self.singles) + 1)[:, None], []
-        kept = self._compared | ({"c"} if len(self.cells) > 1 else {*"cifgo"})
-        for part in self._chunks(len(sets)):
-            run = partial(self._run, sets[part], None, steps, np.float32, kept=kept)
-            key = (*self._same_runs, steps, int(part[0]), *sorted(kept))
-            runs = cached.get(key, run, lambda runs: runs.nbytes)
-            found.append(self._off(self.targets, runs, steps))
-        off = np.concatenate(found)
+        steps = CLOSEST_STEPS if self.is_stepwise and len(self.cells) == 1 else None
+        sets = np.arange(len(self.singles) + 1)[:, None]
+        off = self.off(sets, None, steps, np.float32, cached)
         return np.where((self.singles.constant >= 0) | (not off.shape[1]), np.inf, rms(off))
 
     def _chunks(self, count: int) -> Iterator[Array]:
@@ -339,10 +336,12 @@ class NetworkSimulator:
         """(N, E) how far off some numbers are, in tolerances; each of directions side by side."""
         found = [np.zeros((len(runs.stay), *[len(self.x)] * self.at_any_step, 0))]
         for target in targets:
-            names = [target.cell] if target.cell else self.layers[-1]
             at: tuple[Any, ...] = (slice(None), *[slice(None)] * self.at_any_step, *target.at)
-            given = [runs.arrays[name][target.array][at][runs.which[name]] for name in names]
-            merged = merge_directions(given, self.convention)
+            if target.cell:
+                merged = runs.arrays[target.cell][target.array][at][runs.which[target.cell]]
+            else:
+                both = [runs.arrays[one]["h"][runs.which[one]] for one in self.layers[-1]]
+                merged = merge_directions(both, self.convention)[at]
             off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
             if len(target.at) == 2 and steps is not None:
                 off = off[:, target.at[0] < steps]
@@ -477,7 +476,6 @@ def rms(off: Array) -> Array:
 
 
 def _worst(known: Sequence[WantedNumbers], given: Mapping[str, Array]) -> Array:
-    """(N,) how far off the known numbers of a step are at most."""
     worst = np.zeros(len(given["h"]))
     for one in known:
         off = np.abs(given[one.array][:, one.at[0]] - one.values) / one.allowed

@@ -1,23 +1,22 @@
 """EXPECTED at one placement on a run, and the sets of changes that give it there.
 
-A placement is where EXPECTED lies on a run, and what of the run is changed: the layout, how
-directions are merged, the array, the part of the network, the initial state. What a placement
-changes counts like any other change. Nothing is accepted but by a run of the loop itself.
+What of a run a placement changes counts like any other change. Nothing is accepted but by a run of
+the loop itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.causes import ONE_WAY, Changes, kinds, settings_of
+from lstmcli.core.explain.causes import Changes, kinds, settings_of
 from lstmcli.core.explain.explanation import (
     Changed,
     Explanation,
@@ -113,10 +112,10 @@ class Placement:
         return self._case(Expected({})).valid(found)
 
     def _case(self, expected: Expected) -> Case:
-        q, setup = self.question, self.setup
+        q, setup, inputs = self.question, self.setup, cast(Any, self.question.inputs)
         return Case(
-            setup.read, q.x, setup.layout, expected, q.initial_state, q.lengths, q.mask,
-            given=self.model.given, work=self.work, cached=setup.cached,
+            setup.read, q.x, setup.layout, expected, inputs.initial_state, inputs.lengths,
+            inputs.mask, given=self.model.given, work=self.work, cached=setup.cached,
         )  # fmt: skip
 
     @property
@@ -139,8 +138,9 @@ class Placement:
     def _cells(self) -> Mapping[str, Simulator]:
         """The cells under hypotheses, which placements share whose directions are merged alike."""
         of, key = self.setup.simulator_of, ("cells", self.setup.of_directions)
-        cells: Mapping[str, Simulator]
-        cells = self._shared(key, lambda: {name: of(name) for name, _ in self.model.cells})
+        cells: Mapping[str, Simulator] = self.question.runs.get(
+            key, lambda: {name: of(name) for name, _ in self.model.cells}
+        )
         return cells
 
     @cached_property
@@ -153,14 +153,10 @@ class Placement:
             unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
             without = ("go_backwards", "flip_output")[:unseen]
         spaces = {name: cell.singles for name, cell in self._cells.items()}
-        singles: SingleChanges = self._shared(
-            ("singles", self.setup.of_directions, without),
-            lambda: SingleChanges(self.setup.layers, spaces, without),
-        )
+        key = "singles", self.setup.of_directions, without
+        make = partial(SingleChanges, self.setup.layers, spaces, without)
+        singles: SingleChanges = self.question.runs.get(key, make)
         return singles
-
-    def _shared(self, key: Any, make: Callable[[], Any]) -> Any:
-        return self.question.runs.get(key, make, lambda _: 0)
 
     @cached_property
     def distances(self) -> Array:
@@ -173,41 +169,31 @@ class Placement:
         """Run the network with changes, as `lstm run` does, and compare."""
         return verify(self.case, (*self.of_run, *changes), allowance or self.allowance)
 
-    def fits(self, allowance: Allowance) -> bool:
+    def fits(self) -> bool:
         """Return whether the network as loaded gives EXPECTED here."""
         names = (name for one in self.location.arrays for name in one.arrays)
         like = Expected(dict.fromkeys(names, KnownValues(*np.zeros((2, 0)))))
-        given, numbers = (
-            arrays_if_run(self._case(like), settings_of(self.of_run)),
-            self.setup.numbers,
-        )
-        if given is None or not self.location.may_fit(numbers, self.valid, given, allowance):
-            return False
-        return self.verify((), allowance).fits
+        given = arrays_if_run(self._case(like), settings_of(self.of_run))
+        near = self.location.may_fit(self.setup.numbers, self.valid, given or {}, self.allowance)
+        return near and self.verify(()).fits
 
     def placed(self, answers: Sequence[Answer]) -> Iterator[tuple[Placement, list[Answer]]]:
         """Answers with the placement that they are of."""
         yield self, [*answers]
 
-    def answers(self, size: int, room: float) -> list[Answer]:
-        """The sets of this many changes of the cells that give EXPECTED, without open constants.
+    def answers(self, size: int, room: float, is_open: bool = False) -> list[Answer]:
+        """The sets of this many changes of the cells that give EXPECTED.
 
-        ``room`` is the work that full runs of several changes may take.
+        Those with an open constant, which is solved for, or those without. ``room`` is the work
+        that full runs of several changes may take.
         """
         if size == 0:
-            return [Answer((), self.verify(()))] if self.fits(self.allowance) else []
-        sets = self._passing(size, room)
-        sets = sets[~self.singles.are_open(sets)]
-        if size == 1:
-            sets = sets[self.distances[sets[:, 0]] <= WORTH_MORE]
-        return self._confirmed(self.simulator.staying(sets))
-
-    def solved(self, size: int, room: float) -> list[Answer]:
-        """The same with an open constant."""
-        if size == 0:
-            return []
+            return [Answer((), self.verify(()))] if not is_open and self.fits() else []
         simulator, sets = self.simulator, self._passing(size, room)
-        sets = sets[self.singles.are_open(sets)]
+        sets = sets[self.singles.are_open(sets) == is_open]
+        if not is_open:
+            is_near = self.distances[sets[:, 0]] <= WORTH_MORE if size == 1 else slice(None)
+            return self._confirmed(simulator.staying(sets[is_near]))
         most = max(self.work.most(Budget.SOLVED), int(room / (simulator.work_of_run * GRID)))
         if size > 1 and len(sets) > most and not simulator.is_stepwise:
             self.untried.append(remark("unsolved", changes=size, count=len(sets) - most))
@@ -247,7 +233,7 @@ class Placement:
         if is_stepwise or size == 1:
             key = "sets", id(self.singles), size
             found: tuple[Array, Array]
-            found = self._shared(key, lambda: with_keys(self.singles.sets(size)))
+            found = self.question.runs.get(key, lambda: with_keys(self.singles.sets(size)))
             return found
         affordable = int(room / (simulator.work_of_run * max(1, len(self.singles))))
         most = min(self.work.most(Budget.PAIRED), max(Budget.FEW, affordable))
@@ -266,7 +252,7 @@ class Placement:
     def _confirmed_one(self, one: Array, value: float) -> Answer | None:
         """The answer of a set, its constant with the fewest decimals that give EXPECTED.
 
-        None if the constant makes no difference, or stands for a listed value.
+        None if the constant makes no difference.
         """
         kind, singles, item = self.singles.constant[one].max(), self.singles, self.simulator.item
         plain = singles.of(one[singles.constant[one] < 0])
@@ -287,8 +273,7 @@ class Placement:
         if kind < 0 or not comparison.fits:
             return Answer(plain, comparison) if comparison.fits else None
         changes = singles.of(one, value)
-        listed = {("forget_bias", v) for v in (self.how.behaviour.forget_bias, 0.0, 1.0)}
-        if np.isnan(value) or listed & {(c.setting.rpartition(".")[2], c.value) for c in changes}:
+        if np.isnan(value):
             return None
         without = self.verify(plain)
         if len(self.model.cells) > 1 and without.total - without.agreeing < 2:
@@ -360,28 +345,22 @@ class Placement:
         )
 
     def _remarks(self, answer: Answer, allowance: Allowance) -> Iterator[Remark]:
-        """Return what has to be known of a run that fits: the precision at which it does."""
         q, case, changes = self.question, self.case, (*self.of_run, *answer.changes)
-        settings, again = settings_of(changes), rerun(case, changes, allowance)
-        rounded, model, dtype = settings.get("dtype"), case.model(settings), q.dtype
-        given, misses = model.given.get("dtype", model.cell.dtype.name), not again.fits
-        if given in EPS and not rounded and not misses:  # rounding in another order was allowed for
-            again = compared(case.arrays(settings), case.expected, q.exactness.allowances[-1])
-            dtype, misses = given, not again.fits
-        if again.fits and rounded and again.max_abs > 2 * q.exactness.allowances[-1].absolute:
+        rounded, again = settings_of(changes).get("dtype"), rerun(case, changes, allowance)
+        if rounded and again.max_abs > 2 * q.exactness.allowances[-1].absolute:
             facts = {"dtype": rounded, "error": again.max_abs, "part": answer.rounded}
-            run = "float64" if dtype in EPS else dtype
+            run = "float64" if q.dtype in EPS else q.dtype
             yield remark("dtype_rounds_otherwise", run=run, **facts)
-        if misses:
-            yield remark("needs_float64", dtype=dtype, error=again.max_abs)
+        if not (rounded or again.fits):
+            yield remark("needs_float64", dtype=q.dtype, error=again.max_abs)
         if allowance.stored:
             yield remark("stored_as", dtype=allowance.stored)
         elif allowance in q.exactness.allowances[1:]:
             yield remark("agrees_as_float32")
         if self.unpadded:
             yield remark("past_ends")
-        if self.lengths and q.lengths is not None:
-            yield from other_lengths(self.lengths, q.lengths)
+        if self.lengths and case.lengths is not None:
+            yield from other_lengths(self.lengths, case.lengths)
         comparison = answer.comparison
         if comparison.blind:
             yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)
@@ -468,8 +447,7 @@ class Placement:
 
     def described(self, changes: Changes) -> tuple[Changed, ...]:
         """The changes here with what was assumed."""
-        found = with_assumed((*self.changes, *changes), self.setup.assumed)
-        return with_sense(found, "array", ONE_WAY) if self.setup.is_one_direction else found
+        return with_assumed((*self.changes, *changes), self.setup.assumed)
 
 
 def digits(spread: Array, solved: int, tried: int) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, islice, product
+from itertools import islice, product
 from math import prod
 from typing import Any
 
@@ -16,10 +16,16 @@ from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import UNNAMED, Side, shape_text, spread
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget, WorkDone
-from lstmcli.core.explain.causes import CAUSES, SPREADS, Change, Changes, settings_of
-from lstmcli.core.explain.locations import Location, locations
+from lstmcli.core.explain.causes import CAUSES, Change, Changes, settings_of
+from lstmcli.core.explain.hypotheses import value_in
+from lstmcli.core.explain.locations import (
+    Location,
+    locations,
+    run_shapes,
+    states_in,
+    states_shape,
+)
 from lstmcli.core.explain.observation import Exactness, as_printed, exactness_of
-from lstmcli.core.explain.shapes import run_shapes, states_in, states_shape
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import FINE, Cached, Reader, Remark, remark
 from lstmcli.core.forward.plan import check_axes
@@ -35,13 +41,8 @@ class Question:
     """Weights behind a reader, inputs, and EXPECTED as loaded."""
 
     read: Reader
-    x: Array
+    inputs: Inputs
     side: Side
-    layout: str | None = None  # as given by file or option
-    initial_state: Mapping[str, Array] = field(default_factory=dict)
-    lengths: Array | None = None
-    mask: Array | None = None
-    inputs: str = "the input array"  # what messages call them
     undecided: Mapping[str, Any] = field(default_factory=dict)  # settings that nothing gives
     # of all its shapes and placements:
     work: WorkDone = field(default_factory=WorkDone)
@@ -55,10 +56,13 @@ class Question:
     @cached_property
     def assumed_layout(self) -> str:
         """The layout of the inputs as given, or as assumed."""
-        state, lengths = self.initial_state, self.lengths
-        inputs = Inputs(np.asarray(self.x), self.layout, state, lengths, name=self.inputs)
-        layout, _ = check_axes(self.model, inputs)
+        layout, _ = check_axes(self.model, self.inputs)
         return layout
+
+    @cached_property
+    def x(self) -> Array:
+        """The inputs."""
+        return np.asarray(self.inputs.x)
 
     @cached_property
     def dtype(self) -> str:
@@ -85,11 +89,6 @@ class Question:
         return exactness_of(self.side, *self._printed, self.dtype)
 
     @property
-    def is_padded(self) -> bool:
-        """Return whether lengths or a mask are given."""
-        return self.lengths is not None or self.mask is not None
-
-    @property
     def all_zero(self) -> bool:
         """Return whether EXPECTED is zero throughout, and so proves nothing."""
         return not any(np.any(n.values[np.isfinite(n.values)]) for n in self.arrays.values())
@@ -97,11 +96,11 @@ class Question:
     @property
     def not_finite(self) -> dict[str, Numbers]:
         """1 where EXPECTED is NaN or infinite, which counts as not known; NaN elsewhere."""
-        found = {}
-        for name, n in self.arrays.items():
-            left_out = False if n.left_out is None else n.left_out
-            found[name] = Numbers(np.where(np.isfinite(n.values) | left_out, np.nan, 1.0))
-        return found
+        return {
+            name: Numbers(np.where(np.isfinite(n.values) | is_left_out, np.nan, 1.0))
+            for name, n in self.arrays.items()
+            for is_left_out in [False if n.left_out is None else n.left_out]
+        }
 
     # ---- the runs whose results EXPECTED can be
 
@@ -123,9 +122,9 @@ class Question:
             with suppress(UserError):  # the layer above takes another width
                 setups.append(Setup(self, changed, changed(FINE), layout, (change,)))
         setups += [replace(setups[0], part=part, layer=layer) for part, layer in self._parts()]
-        starts = [cell.initial_h for _, cell in model.cells]
+        starts, inputs = [cell.initial_h for _, cell in model.cells], self.inputs
         of_items = any(start is not None and start.ndim == 2 for start in starts)
-        is_given = layout == "steps" or of_items or self.initial_state or self.is_padded
+        is_given = layout == "steps" or of_items or inputs.initial_state or inputs.is_padded
         layouts = [layout, *["time" if layout == "batch" else "batch"] * (not is_given)]
         for setup in setups:
             yield from (replace(setup, layout=layout) for layout in layouts)
@@ -145,31 +144,23 @@ class Question:
         (last, *other), states = model.layers[-1], states_shape("final_h", model)
         of_cells = f" of every cell, {states}" if len(model.cells) > 1 else ""
         size, layout = steps_and_batch(x.shape, self.assumed_layout), self.assumed_layout
-        of_run: dict[str, str] = {}
-        for name in self.arrays:
-            runs = [*run_shapes(name, model, layout, size)]
-            for array in chain.from_iterable(arrays for _, arrays in runs):
-                if (taken := of_run.setdefault(array, name)) != name:
-                    return UserError(
-                        f"{file} contains {taken} and {name}, which are one array of this run, "
-                        "with different values.",
-                        f"  FILE:MEMBER is one array: {file}:{taken} or {file}:{name}",
-                    )
         run, _ = next(run_shapes("h", model, layout, size))
         axes = run.axes if x.ndim > 2 else run.axes.replace("b", "")
-        both = " (both directions)" * ("w" in axes)
         given = ", ".join(f"{name} {n.shape}" for name, n in self.arrays.items())
         lines = [
             f"{file} contains {given}; a run over inputs {x.shape} gives "
-            f"{run.lengths[axes[-1]]} values of h a step{both}: "
+            f"{run.lengths[axes[-1]]} values of h a step{' (both directions)' * ('w' in axes)}: "
             f"{tuple(run.lengths[axis] for axis in axes)}.",
             f"  EXPECTED is all steps of it, the first few, one sequence of the batch, "
-            f"{'the last step, ' * bool(other)}or final_h{of_cells}.",
+            f"{'the last step, ' * bool(other)}or final_h{of_cells}; "
+            "the outputs of a dense layer after it are not compared.",
         ]
         if last.units != last.outputs:
             lines.append(
                 f"  c has {last.units} values a step: give it under the name c, or final_c."
             )
+        if len(self.arrays) > 1:  # they may be one array of the run, with different values
+            lines.append(f"  Its arrays have to be of one run; {file}:MEMBER is one of them.")
         return UserError(*lines)
 
 
@@ -194,11 +185,6 @@ class Setup:
         return tuple(change for change in of_run if change.value)
 
     @property
-    def is_one_direction(self) -> bool:
-        """Return whether EXPECTED is the output of one of two directions."""
-        return bool(self.part) and self.layer < 0
-
-    @property
     def layers(self) -> list[list[str]]:
         """The names of the cells, layer by layer."""
         layers = enumerate(self.model.layers)
@@ -208,8 +194,6 @@ class Setup:
         """A cell under all hypotheses."""
 
         def decode(settings: Mapping[str, Any]) -> Cell:
-            if len(self.model.cells) == 1:
-                return self.read({**settings, **FINE}).cell
             scoped = {f"{name}.{k}": v for k, v in settings.items()}
             cell = dict(self.read({**scoped, **FINE}).cells)[name]
             how = cell.convention
@@ -231,15 +215,14 @@ class Setup:
         if plain in of_run:
             return of_run[plain]
         how = dict(self.model.cells)[cell].convention if cell else self.model.convention
-        if plain == "lengths" and isinstance(change.value, tuple) and q.mask is None:
-            return None if q.lengths is None else tuple(map(int, q.lengths))
-        if plain == "masked_output" and q.mask is None:
+        lengths, is_masked = q.inputs.lengths, q.inputs.mask is not None
+        if plain == "lengths" and isinstance(change.value, tuple) and not is_masked:
+            return None if lengths is None else tuple(np.ravel(lengths).tolist())
+        if plain == "masked_output" and not is_masked:
             return how.behaviour.past_length
         if plain == "reverse" and cell.endswith("_reverse"):
             return not how.behaviour.forward
-        if plain in SPREADS["gates"]:
-            return how.storage.order_of(plain.removesuffix("_gates"))
-        return how.setting(plain)
+        return value_in(how, plain)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -253,7 +236,8 @@ class Setup:
 
     def named(self, arrays: Mapping[str, Numbers]) -> Mapping[str, Numbers]:
         """Arrays by EXPECTED's names under their names in this run."""
-        return {self.part: arrays["h"]} if self.is_one_direction else arrays
+        is_one_direction = self.part and self.layer < 0
+        return {self.part: arrays["h"]} if is_one_direction else arrays
 
     def located(self) -> tuple[list[Location], int]:
         """Where EXPECTED can lie on the run, the likeliest first; how many are left out."""
@@ -266,7 +250,7 @@ class Setup:
 
     def changes_of_run(self, location: Location) -> Iterator[Change]:
         """Changes of the run that no step of a cell shows."""
-        question = self.question
+        inputs = self.question.inputs
         projects = any(cell.outputs != cell.units for _, cell in self.model.cells)
         names = [ArrayName.of(name) for one in location.arrays for name in one.arrays]
         of_outputs = {name.base for name in names} <= {"h", "final_h"} and not projects
@@ -274,9 +258,9 @@ class Setup:
         given = ["given", "zero", *["swapped"] * (not projects)]
         possible: dict[str, Iterable[Any]] = {
             "layout": (),  # that is another setup
-            "initial_state": given if question.initial_state else (),
-            "lengths": ["ignored", "inverted"] * question.is_padded,
-            "masked_output": CAUSES["masked_output"].values * question.is_padded,
+            "initial_state": given if inputs.initial_state else (),
+            "lengths": ["ignored", "inverted"] * inputs.is_padded,
+            "masked_output": CAUSES["masked_output"].values * inputs.is_padded,
             "array": ("cifgo" if of_one_step else "c") * of_outputs,
         }
         for name, cause in CAUSES.items():
@@ -341,10 +325,10 @@ def in_shape(question: Question) -> Iterator[Question]:
         yield replace(question, side=side.with_numbers(filled))
 
 
-def left_out(question: Question, has_shape: bool) -> Iterator[Remark]:
-    """The remark on abbreviated output; ``has_shape``: it shows its shape itself."""
+def left_out(question: Question) -> Iterator[Remark]:
+    """The remark on abbreviated output."""
     units = [u for u in question.side.units.values() if np.isinf(u).any()]
     given, total = sum(int(np.isfinite(u).sum()) for u in units), sum(u.size for u in units)
     shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))
     if units:
-        yield remark("print_left_out", given=given, total=total, shapes=shapes * (not has_shape))
+        yield remark("print_left_out", given=given, total=total, shapes=shapes)

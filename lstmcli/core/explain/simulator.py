@@ -1,9 +1,8 @@
 """One cell under many hypotheses: from codes to tensors, and a step of all of them at once.
 
-A hypothesis is a row of codes, which stand for tensors, functions and
-constants (`Cells`). Each distinct tensor is decoded once, and multiplied once for all hypotheses
-that share it. The equations are `forward.equations.step`, on arrays (N, H) for N hypotheses and H
-units. `NetworkSimulator` steps the cells; what it finds is run again by the loop itself.
+A hypothesis is a row of codes, which stand for tensors, functions and constants (`Cells`). Each
+distinct tensor is decoded and multiplied once. The equations are `forward.equations.step`, on
+arrays (N, H) for N hypotheses and H units.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from lstmcli.core.explain.causes import (
     SPREADS,
     Change,
 )
+from lstmcli.core.explain.hypotheses import value_in
 from lstmcli.core.forward.equations import (
     NO_PEEPHOLES,
     Activation,
@@ -101,7 +101,6 @@ class Cells:
 
 
 def _groups_of(values: Array) -> Groups:
-    """Each distinct value of small integers (N,), with its places."""
     kinds = np.flatnonzero(np.bincount(values)).tolist()
     if len(kinds) == 1:
         return [(kinds[0], slice(None))]
@@ -160,10 +159,9 @@ class Simulator:
         self._cast: dict[Any, Array] = {}  # tensors in a dtype: once, not at every step
         self._parts_of_cell = parts_of(self.cell)  # of arrays (H, N)
         self.peepholes = self._in_each_order()
-        assumed = {name: how.setting(name) for name in COLUMNS}
-        is_coupled = len(how.storage.gates) < len(GATES)  # then three blocks have no other order
-        for tensor in ("kernel", "recurrent", "bias"):
-            assumed[f"{tensor}_gates"] = "ifgo" if is_coupled else how.storage.order_of(tensor)
+        assumed = {name: value_in(how, name) for name in COLUMNS}
+        if len(how.storage.gates) < len(GATES):  # three blocks have no other order
+            assumed |= dict.fromkeys(SPREADS["gates"], "ifgo")
         self.values = values_from(assumed)
         self.singles = single_changes(self.values, [*self._idle()], [*self._barred()])
         self._constants = {}  # NaN: open
@@ -195,7 +193,6 @@ class Simulator:
             yield from ("kernel_gates", "recurrent_gates", "bias_gates")
 
     def _barred(self) -> Iterator[Change]:
-        """Single changes that cannot be run, or change nothing."""
         once = self.decode(bias="once").bias
         if np.array_equal(self.decode(bias="input_only").bias, once):  # there is one bias
             yield from (Change("bias", one) for one in ONE_OF_TWO)
@@ -383,7 +380,6 @@ class Simulator:
         return product
 
     def _activation(self, name: str, cells: Cells) -> Activation:
-        """The activation of each hypothesis, as one function that may write over its argument."""
         functions: Sequence[Activation] = self._functions[name]
         groups = cells.groups[name]
         if len(groups) == 1:

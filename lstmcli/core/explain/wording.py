@@ -10,8 +10,6 @@ from typing import Any
 
 from lstmcli.core.explain.causes import (
     CANDIDATE,
-    CAUSES,
-    CONSTANTS,
     OPEN,
     SENSES,
     SHUT,
@@ -20,7 +18,7 @@ from lstmcli.core.explain.causes import (
     text_for,
 )
 from lstmcli.core.explain.explanation import Changed, Explanation, Row
-from lstmcli.core.explain.hypotheses import convention_in_layout, conventions_having
+from lstmcli.core.explain.hypotheses import conventions_having
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.verify import Remark
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
@@ -124,15 +122,7 @@ def change_text(change: Changed) -> str:
 
 def configuration(changes: Sequence[Changed]) -> str:
     """The changes of a configuration in short; ``as loaded`` if there are none."""
-    cells: dict[tuple[str, str], list[str]] = {}  # by setting and value
-    for change in changes:
-        cell, _, plain = change.setting.rpartition(".")
-        key = name_of(plain, change.sense), found_of(change)
-        cells.setdefault(key, []).extend([cell] if cell else [])
-    texts = [
-        f"{name} of {join_with_and(of)} {found}" if of else f"{name} {found}"
-        for (name, found), of in cells.items()
-    ]
+    texts = (f"{name_of(one.setting, one.sense)} {found_of(one)}" for one in changes)
     return " and ".join(texts) or "as loaded"
 
 
@@ -164,18 +154,13 @@ def used_by(change: Changed, assumed: Convention) -> str:
     cause, value = cause_of(setting, change.sense), change.found
     if setting == "reverse" and cell.endswith("_reverse"):
         return "every framework" if value else "code that runs both directions forward"
-    if setting == "array" and "." in value and not change.sense:
-        return "code that takes a lower layer's output"
+    if setting == "array" and "." in value:
+        return "code that takes one layer or direction"
     if text := text_for(cause.used_by, value):
         return text
     names = conventions_having(setting, value)
-    option = convention_in_layout(assumed.name, value) if setting == "layout" else ""
-    if option not in ("", assumed.name):
-        return f"{option}; {', '.join(sorted(names, key=familiarity)[:3])}"
     if names:
         return _named(names)
-    if text := text_for(cause.if_set, value):
-        return text
     setting = "output_activation" if change.sense == CANDIDATE else setting  # set one by one
     names = [name for name, row in CONVENTIONS.items() if row.can_be_set_to(setting, value)]
     return f"{_named(names)}, if set to it" if names else "no framework known here"
@@ -221,13 +206,11 @@ def hidden_label(explanation: Explanation) -> str:
 def why_unproven(explanation: Explanation) -> str:
     """Why values that agree are not proof."""
     values = 0 if explanation.measured is None else explanation.measured.total
-    if values <= FEW_VALUES:
-        return f"Too few values ({values}): one of the configurations tried may fit by chance."
-    for one in explanation.changes:
-        plain = one.setting.rpartition(".")[2]
-        if plain in CONSTANTS and one.found not in CAUSES[plain].values:
-            return f"The values are too few or too much alike for a solved {name_of(one.setting)}."
-    return "The values are too much alike, or saturated: other settings give nearly the same."
+    return (
+        f"Too few values ({values}): one of the configurations tried may fit by chance."
+        if values <= FEW_VALUES
+        else "The values are too much alike, or saturated: other settings give nearly the same."
+    )
 
 
 def _hides(change: Changed) -> str:
@@ -294,11 +277,9 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "other": lambda layout: "time" if layout == "batch" else "batch",
     "layout": partial(value_of, "layout"),
     "options": lambda settings: " ".join(as_options(settings)),
-    "all": lambda count: f"all {count} values",
     "steps": lambda counts: f"{join_with_and([*map(str, counts)])} step{'s' * (counts != [1])}",
     "ending": lambda name: "the same output, repeated" if name == "repeat" else "zeros",
     "location": lambda one: location_text(one) or "EXPECTED is interpreted as the full run",
-    "shape": lambda shape: f", interpreted as {shape} as in the inputs" if shape else "",
     "settings": lambda given: join_with_and(
         [f"{name_of(k)} {value_of(k, given[k])}" for k in given]
     ),
@@ -338,8 +319,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "array_taken": "{said}.",
     "taken_as_printed": "EXPECTED has at most {digits} decimal places, so {digits} are compared.",
     "undecided": "Not shown by names or shapes, so assumed and searched: {settings:settings}.",
-    "print_left_out": "EXPECTED has {given:,} of {total:,} values{shapes:shape}; the others are "
-    "not compared.",
+    "print_left_out": "EXPECTED has {given:,} of {total:,} values of {shapes}; the others are not "
+    "compared.",
     "taken_in_a_row": _AXES + "its values are interpreted in a row as {shape}.",
     "taken_as_gates": _AXES + "it is interpreted as the gates side by side.",
     "taken_by_columns": _AXES + "its values are interpreted column by column as {shape}.",
@@ -412,10 +393,10 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     # of how the other side ran
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
     "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them "
-    "out{option} {numbers:all} agree.",
+    "out{option} all {numbers} values agree.",
     "other_state": "The difference is largest at step 0 and falls to {share:.1%} of that by the "
     "last step, as with another initial state: give the other side's by --initial-state.",
-    "other_units": "As {units:unit} of the run, {numbers:all} of EXPECTED agree.",
+    "other_units": "As {units:unit} of the run, all {numbers} values of EXPECTED agree.",
     "rearranged": "Compared with the run as loaded, {hint}",
     "budget_ended": {
         "thorough": "The search ended at its budget, ten times the usual one. Give the settings "

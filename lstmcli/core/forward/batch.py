@@ -148,7 +148,6 @@ class Runner:
 
 
 def _by_gate(stacked: Array | None) -> dict[str, Array | None]:
-    """The gates i, f, g, o of an (s, 4, H, R) array in the loop's order, as (s, H, R) views."""
     if stacked is None:
         return dict.fromkeys(GATES)
     return {gate: stacked[:, FIOG.index(gate)] for gate in GATES}

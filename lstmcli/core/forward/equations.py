@@ -46,74 +46,24 @@ def sigmoid(x: Array, out: Array) -> None:
     np.divide(one, out, out)
 
 
-def identity(x: Array, out: Array) -> None:
-    """x itself."""
-    np.copyto(out, x)
-
-
-def relu(x: Array, out: Array) -> None:
-    """max(x, 0)."""
-    np.maximum(x, x.dtype.type(0), out=out)
-
-
-def hard_sigmoid(x: Array, out: Array, slope: float, offset: float) -> None:
-    """clip(slope x + offset, 0, 1)."""
-    affine(x, out, slope, offset)
-    np.clip(out, x.dtype.type(0), x.dtype.type(1), out)
-
-
-def affine(x: Array, out: Array, alpha: float, beta: float) -> None:
-    """alpha x + beta."""
-    np.multiply(x, x.dtype.type(alpha), out)
-    np.add(out, x.dtype.type(beta), out)
-
-
-def leaky_relu(x: Array, out: Array, alpha: float) -> None:
-    """x, or alpha x below 0."""
-    np.copyto(out, np.where(x < 0, x * x.dtype.type(alpha), x))
-
-
-def thresholded_relu(x: Array, out: Array, alpha: float) -> None:
-    """x where it is above alpha, else 0."""
-    np.copyto(out, np.where(x > alpha, x, x.dtype.type(0)))
-
-
-def scaled_tanh(x: Array, out: Array, alpha: float, beta: float) -> None:
-    """alpha tanh(beta x)."""
-    np.multiply(x, x.dtype.type(beta), out)
-    np.tanh(out, out)
-    np.multiply(out, x.dtype.type(alpha), out)
-
-
-def elu(x: Array, out: Array, alpha: float) -> None:
-    """x, or alpha (exp(x) - 1) below 0."""
-    below = x.dtype.type(alpha) * np.expm1(np.minimum(x, x.dtype.type(0)))
-    np.copyto(out, np.where(x < 0, below, x))
-
-
-def softsign(x: Array, out: Array) -> None:
-    """x / (1 + |x|)."""
-    np.divide(x, x.dtype.type(1) + np.abs(x), out)
-
-
-def softplus(x: Array, out: Array) -> None:
-    """log(1 + exp(x)), without overflow."""
-    np.logaddexp(x, x.dtype.type(0), out)
+def _affine(x: Array, out: Array, a: float, b: float) -> Array:
+    result: Array = np.add(np.multiply(x, a, out), b, out)
+    return result
 
 
 _FAMILIES: dict[str, Callable[..., Any]] = {  # parameters come after ``out``
     "sigmoid": sigmoid,
     "tanh": np.tanh,
-    "relu": relu,
-    "identity": identity,
-    "hard_sigmoid": hard_sigmoid,
-    "affine": affine,
-    "leaky_relu": leaky_relu,
-    "thresholded_relu": thresholded_relu,
-    "scaled_tanh": scaled_tanh,
-    "elu": elu,
-    "softsign": softsign,
-    "softplus": softplus,
+    "relu": lambda x, out: np.maximum(x, 0, out=out),
+    "identity": lambda x, out: np.copyto(out, x),
+    "hard_sigmoid": lambda x, out, a, b: np.clip(_affine(x, out, a, b), 0, 1, out),
+    "affine": _affine,
+    "leaky_relu": lambda x, out, a: np.copyto(out, np.where(x < 0, x * a, x)),
+    "thresholded_relu": lambda x, out, a: np.copyto(out, np.where(x > a, x, 0)),
+    "scaled_tanh": lambda x, out, a, b: np.multiply(np.tanh(np.multiply(x, b, out), out), a, out),
+    "elu": lambda x, out, a: np.copyto(out, np.where(x < 0, a * np.expm1(np.minimum(x, 0)), x)),
+    "softsign": lambda x, out: np.divide(x, 1 + np.abs(x), out),
+    "softplus": lambda x, out: np.logaddexp(x, 0, out),  # log(1 + exp(x)), without overflow
 }
 
 
@@ -256,7 +206,7 @@ class Parts:
     clip: Change = no_change  # of pre-activations
     clip_c: Change = no_change
     clip_h: Change = no_change
-    couple: Callable[[Array, Array], None] = no_change  # one of i and f from the other
+    couple: Callable[[Array, Array], Any] = no_change  # one of i and f from the other
     normalize: Callable[[Array, int], None] = no_change  # layer norm
     normalize_c: Callable[[Array, int], None] = no_change
     peepholes: Peepholes = NO_PEEPHOLES
@@ -342,20 +292,10 @@ def layer_norm(scale: Gates, shift: Gates, epsilon: Any, axis: int) -> Callable[
     return normalize
 
 
-def f_from_i(i: Array, f: Array) -> None:
-    """f = 1 - i, as in onnxruntime, Core ML and DyNet."""
-    np.subtract(f.dtype.type(1), i, f)
-
-
-def i_from_f(i: Array, f: Array) -> None:
-    """i = 1 - f, as in TFLite and TF1's CoupledInputForgetGateLSTMCell."""
-    np.subtract(f.dtype.type(1), f, i)
-
-
-_COUPLED: dict[str, Callable[[Array, Array], None]] = {
+_COUPLED: dict[str, Callable[[Array, Array], Any]] = {
     "none": no_change,
-    "f=1-i": f_from_i,
-    "i=1-f": i_from_f,
+    "f=1-i": lambda i, f: np.subtract(1, i, f),  # onnxruntime, Core ML and DyNet
+    "i=1-f": lambda i, f: np.subtract(1, f, i),  # TFLite, TF1's CoupledInputForgetGateLSTMCell
 }
 
 

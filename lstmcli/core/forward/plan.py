@@ -14,10 +14,11 @@ from lstmcli.core.model.model import (
     Inputs,
     Model,
     State,
-    block,
+    as_time_major,
     cell_name,
     format_lengths,
     from_time_major,
+    in_layout,
     layer_width,
     split_state,
     steps_and_batch,
@@ -27,10 +28,9 @@ from lstmcli.core.model.selection import (
     SelectedIndices,
     Selection,
     is_named,
-    split_names,
+    read_names,
 )
 from lstmcli.core.model.settings import Assumption
-from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import Try, UserError
 
 T = TypeVar("T")
@@ -89,11 +89,7 @@ class Plan:
 
         Where directions are stacked, h has one more axis, which is not given here.
         """
-        axes = {
-            "steps": (self.steps,),
-            "time": (self.steps, self.batch),
-            "batch": (self.batch, self.steps),
-        }[self.layout]
+        axes = in_layout(self.steps, self.batch, self.layout)
         return {name: (*axes, width) for name, width in self.widths().items()}
 
     @property
@@ -110,7 +106,8 @@ class Plan:
 
     def block(self, steps: slice = slice(None), batch: slice = slice(None)) -> Array:
         """The inputs (s, R, I) of some steps and sequences."""
-        return block(self.inputs.x, self.layout, slice(*steps.indices(self.steps)), batch)
+        index = in_layout(slice(*steps.indices(self.steps)), batch, self.layout)
+        return as_time_major(self.inputs.x[index], self.layout)
 
     def until(self, stop: int) -> Plan:
         """The run of the steps before ``stop``: the same numbers, where a model runs forward."""
@@ -165,12 +162,7 @@ def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
 
 def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
     """The names of the arrays to keep; UserError for one that no trace has."""
-    try:
-        names: tuple[Any, ...] = tuple(split_names(keep) if isinstance(keep, str) else keep)
-    except TypeError:  # of a number, or an array of no axes
-        names = (None,)
-    if not all(isinstance(name, str) for name in names):
-        raise UserError('keep takes names of arrays, such as ("h", "c").')
+    names = tuple(read_names(keep, "keep"))
     for name in names:
         if name not in NAMES:
             raise UserError(f"a trace has no {name!r}; it has {', '.join(NAMES)}.")
@@ -254,10 +246,6 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
         f"takes {cell.inputs} input{'s' * (cell.inputs != 1)}."
     ]
     fused = "fused" in cell.convention.names.tensors
-    gates = len(cell.convention.storage.gates)
-    if gates != len(GATES):
-        name, size = cell.convention.name, gates * cell.units
-        lines.append(f"  {name} stores {gates} gates: {size} is {gates} x {cell.units} units.")
     if fused and x.shape[-1] == cell.inputs + cell.outputs:
         lines.append(
             f"  It is interpreted as a kernel for inputs and h. If it is for the inputs only, the "

@@ -36,7 +36,7 @@ from lstmcli.core.forward.sequence import (
     run_in_order,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Model, State, Trace, from_time_major, join_states
+from lstmcli.core.model.model import Model, State, Trace, from_time_major, in_layout, join_states
 from lstmcli.core.model.selection import (
     Choice,
     SelectedIndices,
@@ -120,7 +120,7 @@ def sweep_selected(
     model = plan.model
     work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter=meter)
     chunks = batch_chunks(plan.batch, model)
-    size = _steps_of_piece(plan, max(c.stop - c.start for c in chunks))
+    size = _steps_of_piece(plan, max(chunk.stop - chunk.start for chunk in chunks))
 
     def pass_on(batch: slice, steps: slice, arrays: Mapping[str, Array]) -> None:
         if observe is not None:
@@ -131,7 +131,7 @@ def sweep_selected(
             return
         steps_of_piece = [n - steps.start for n in selected.steps[at]]
         items_of_piece = [n - batch.start for n in selected.batch[items]]
-        index = {"steps": (at,), "time": (at, items), "batch": (items, at)}[plan.layout]
+        index = in_layout(at, items, plan.layout)
         for name, columns in selected.columns.items():
             array = take(take(arrays[name], steps_of_piece, 0), items_of_piece, 1)  # (s, R, K)
             put(name, index, from_time_major(take(array, columns, array.ndim - 1), plan.layout))
@@ -166,6 +166,12 @@ def sweep_selected(
             for (h, c), (chunk_h, chunk_c) in zip(finals, states, strict=True):
                 h[chunk], c[chunk] = chunk_h, chunk_c
     return join_states(finals, model.convention.behaviour.states, plan.layout)
+
+
+def _steps_of_piece(plan: Plan, batch: int) -> int:
+    model, arrays = plan.model, len(plan.keep) + 3 * ("z" in plan.keep)
+    numbers = max(1, arrays * sum(cell.units for _, cell in model.cells), model.cell.inputs)
+    return max(16, PIECE // (numbers * batch * plan.dtype.itemsize))
 
 
 class SequenceResults(NamedTuple):
@@ -284,13 +290,6 @@ def _advance(
     return arrays, (h, c)
 
 
-def _steps_of_piece(plan: Plan, batch: int) -> int:
-    model, keep = plan.model, plan.keep
-    numbers = sum(cell.units for _, cell in model.cells) * (len(keep) + 3 * ("z" in keep))
-    numbers = max(numbers, model.cell.inputs)
-    return max(16, PIECE // max(1, numbers * batch * plan.dtype.itemsize))
-
-
 def _in_order(
     executor: Executor | None,
     function: Callable[..., Any],
@@ -318,7 +317,7 @@ def _arrays(model: Model, part: SequenceResults) -> dict[str, Array]:
     return {"h": merge_directions(part.outputs, model.layers[-1][0].convention)} | part.arrays
 
 
-# ---- a run step by step: for inputs as they arrive, or steps that are shown as they are computed
+# ---- a run step by step, for inputs as they arrive
 
 
 PIECE = 4 << 20  # bytes of results that are computed before they are passed on
@@ -392,20 +391,3 @@ def _needs_all_steps(model: Model) -> UserError | None:
         text = "8-bit arithmetic runs all steps at once, and the inputs are not a file."
         return UserError(text, try_={"arithmetic": "float"})
     return None
-
-
-def step_pieces(
-    plan: Plan, stack: LayerStack, steps: int, observe: Callable[[Mapping[str, Array]], None]
-) -> Iterator[tuple[range, dict[str, Array]]]:
-    """Consecutive steps of a forward run and their arrays (s, B, K), as they are computed.
-
-    ``stack`` is that of all sequences; a piece has at most this many ``steps``, and inputs of at
-    most `PIECE` bytes. ``observe`` is called with each piece.
-    """
-    x = plan.inputs.x
-    size = max(1, min(steps, PIECE // (plan.batch * x.shape[-1] * x.dtype.itemsize)))
-    for first in range(0, plan.steps, size):
-        piece = range(first, min(first + size, plan.steps))
-        arrays = stack.advance(plan.block(slice(piece.start, piece.stop)), plan.keep)
-        observe(arrays)
-        yield piece, arrays

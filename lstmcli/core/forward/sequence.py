@@ -9,7 +9,15 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.edits import OUTPUTS, edits_in
-from lstmcli.core.model.model import Cell, Inputs, Model, State, format_lengths, steps_and_batch
+from lstmcli.core.model.model import (
+    Cell,
+    Inputs,
+    Model,
+    State,
+    format_lengths,
+    in_layout,
+    steps_and_batch,
+)
 from lstmcli.core.model.steps import StepOrder, valid_first
 from lstmcli.errors import Try, UserError
 
@@ -90,7 +98,6 @@ def _state_at(
 
 
 def _pad(arrays: dict[str, Array], valid: Array, output: str) -> None:
-    """Replace what is not valid by zeros, and h by the last valid h where output is ``repeat``."""
     if output == "run":  # flax: the outputs run on over the padding
         return
     for array in arrays.values():
@@ -146,9 +153,10 @@ def valid_steps(inputs: Inputs, layout: str, becomes: object = "given") -> Array
         return None
     if inputs.lengths is None:
         array: Array = np.asarray(inputs.mask).astype(bool)
-        expected = {"steps": (steps,), "batch": (batch, steps), "time": (steps, batch)}[layout]
+        expected = in_layout(steps, batch, layout)
         if array.shape != expected:
-            raise UserError(f"the mask is {array.shape}; these inputs need {expected}.")
+            of = f" of {inputs.name}" if inputs.name else ""
+            raise UserError(f"the mask{of} is {array.shape}; these inputs need {expected}.")
         valid = array.T if layout == "batch" else array.reshape(steps, batch)
     else:
         if inputs.mask is not None:

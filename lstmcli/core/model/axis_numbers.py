@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from lstmcli.core.model.selection import (
-    Choice,
-    Indices,
-    Sizes,
-    format_indices,
-)
+from lstmcli.core.model.selection import Choice, Indices, Sizes, format_indices
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, listed
 
@@ -31,7 +26,6 @@ class AxisNumbers(NamedTuple):
     steps: Indices | None = None
     batch: Indices | None = None
     columns: Mapping[str, Indices] = {}  # of each array
-    of_steps: int | None = None  # how many the full run has
 
     @property
     def from_the_start(self) -> bool:
@@ -41,16 +35,10 @@ class AxisNumbers(NamedTuple):
     @property
     def description(self) -> str:
         """``steps 2:5, units 0,3 of h``: the axes that do not count from 0 without gaps."""
-        units = ((AXES[2], numbers, name) for name, numbers in self.columns.items())
-        return describe_parts(
-            (noun, numbers, name)
-            for noun, numbers, name in (
-                (AXES[0], self.steps, ""),
-                (AXES[1], self.batch, ""),
-                *units,
-            )
-            if numbers is not None and not counts_from_0(numbers)
-        )
+        known = [(AXES[0], self.steps, ""), (AXES[1], self.batch, "")]
+        known += [(AXES[2], numbers, name) for name, numbers in self.columns.items()]
+        parts = ((noun, n or (), name) for noun, n, name in known)
+        return describe_parts(part for part in parts if not counts_from_0(part[1]))
 
     @property
     def settings(self) -> dict[str, str]:
@@ -80,8 +68,7 @@ class AxisNumbers(NamedTuple):
         if isinstance(stored := selected.get("columns"), dict):
             columns |= {k: numbers for k, v in stored.items() if (numbers := parse_indices(v))}
         columns = {k: v for k, v in columns.items() if len(v) == widths.get(k)}
-        of_steps = selected.get("of_steps")
-        return cls(steps, batch, columns, of_steps if isinstance(of_steps, int) else None)
+        return cls(steps, batch, columns)
 
 
 UNNUMBERED = AxisNumbers()

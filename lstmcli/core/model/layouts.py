@@ -134,11 +134,6 @@ class Arrangement(NamedTuple):
         return len(both) == 2 and both != _in_order("tb", self.run.axes)
 
     @property
-    def direction_axis(self) -> int | None:
-        """The array's axis of stacked directions; None if there is none."""
-        return self.places[self.axes.index("d")] if self.places and "d" in self.axes else None
-
-    @property
     def units_first(self) -> bool:
         """Return whether the units are not the last axis."""
         return any(axis in self.axes[:-1] for axis in "kw")
@@ -277,14 +272,9 @@ def _parts(
         directions = [Part(n, 1, D, cost=ONE_DIRECTION + n) for n in range(D)]
     units = sizes.get("k", K)
     of_units = Part(0, units, K, cost=FIRST_UNITS * (units < K))
-    count, T = sizes.get("t"), run.steps
     of_sequences = _sequences(sizes.get("b"), run.sequences, items)
     for others in product(of_sequences, directions, [of_units]):
-        parts = _steps(count, T)
-        if of_steps is not None:
-            single = (Part(step, 1, T) for step in of_steps)
-            parts = single if count is None else iter([one.steps] * (count == T))
-        yield _with_steps(one, others, parts)
+        yield _with_steps(one, others, _steps(sizes.get("t"), run.steps, of_steps))
 
 
 def _with_steps(
@@ -296,15 +286,17 @@ def _with_steps(
     return (one._replace(steps=steps, cost=cost + steps.cost) for steps in of_steps)
 
 
-def _steps(n: int | None, T: int) -> Iterator[Part]:
+def _steps(n: int | None, T: int, of_steps: Sequence[int] | None) -> Iterator[Part]:
     """All steps, the first, the last, every s-th, or a window; one step of an array without."""
-    if n is None:
+    if n is None and of_steps is not None:
+        yield from (Part(step, 1, T, cost=LAST_STEP * (T > 1)) for step in of_steps)
+    elif n is None:
         yield Part(T - 1, 1, T, cost=LAST_STEP * (T > 1))
         for t in range(T - 1):
             yield Part(t, 1, T, cost=OTHER_STEP if t else FIRST_STEP)
     elif n == T:
         yield Part(0, n, T)
-    else:
+    elif of_steps is None:
         yield Part(0, n, T, cost=FIRST)
         yield Part(T - n, n, T, cost=LAST)
         for stride in range(2, (T - 1) // max(n - 1, 1) + 1) if n > 1 else ():
@@ -379,5 +371,6 @@ def _directions_words(one: Arrangement) -> str:
         return f"the {names[at]} direction" if of == len(names) else f"direction {at} of {of}"
     if "w" in one.axes and "w" not in one.run.axes:
         return "directions side by side"
-    axis, usual = one.direction_axis, _in_order(one.axes, one.run.axes)
-    return "" if axis is None or one.axes == usual else f"directions on axis {axis}"
+    if one.places is None or "d" not in one.axes or one.axes == _in_order(one.axes, one.run.axes):
+        return ""
+    return f"directions on axis {one.places[one.axes.index('d')]}"

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.settings import split_cell
-from lstmcli.errors import Try, UserError, did_you_mean
+from lstmcli.errors import Try, UserError, did_you_mean, listed
 
 if TYPE_CHECKING:
     from lstmcli.core.model.edits import Edit
 
+T = TypeVar("T")
 MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
 
 
@@ -91,10 +92,13 @@ def layer_width(layer: Sequence[Cell]) -> int:
     return sum(cell.shown for cell in layer)
 
 
-def similar_cell(word: str, cells: Sequence[str]) -> str:
-    """A suggestion like that of `did_you_mean`; a number stands for the cell of that layer."""
-    name = f"layer{word}"
-    return f" Did you mean '{name}'?" if name in cells else did_you_mean(word, cells)
+def refuse_unknown_cell(cell: str, cells: Sequence[str]) -> None:
+    """Refuse a name that no cell has; a number stands for the cell of that layer."""
+    if cell not in cells:
+        name = f"layer{cell}"
+        near = f" Did you mean '{name}'?" if name in cells else did_you_mean(cell, cells)
+        text = f"unknown cell; choose from {', '.join(cells)}.{near}"
+        raise UserError(text, about={"cell": cell})
 
 
 def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
@@ -169,17 +173,20 @@ class Model:
 
     def __repr__(self) -> str:
         """``<Model tf1, 4 inputs -> 3 units, forget bias +1, float64; assumed: ...>``."""
-        cell, convention = self.cell, self.convention
-        sizes = f"{cell.inputs} inputs -> {cell.units} units"
-        if cell.outputs != cell.units:
-            sizes += f" -> {cell.outputs}"
-        parts = [convention.name, sizes]
-        parts += [f"{len(self.layers)} layers"] if len(self.layers) > 1 else []
-        parts += ["both directions"] if self.bidirectional else []
-        bias = convention.behaviour.forget_bias
+        parts, bias = [self.convention.name, self.sizes], self.convention.behaviour.forget_bias
         parts += [f"forget bias {bias:+g}"] if bias else []
         parts += [f"edit {edit.text}" for edit in self.edits]
-        return f"<Model {', '.join((*parts, cell.dtype.name))}{_assumed(self.assumed)}>"
+        return f"<Model {', '.join((*parts, self.cell.dtype.name))}{_assumed(self.assumed)}>"
+
+    @property
+    def sizes(self) -> str:
+        """``4 inputs -> 3 units, 2 layers, both directions``."""
+        cell, layers = self.cell, len(self.layers)
+        sizes = {"input": cell.inputs, "unit": cell.units}
+        text = " -> ".join(f"{n:,} {noun}{'s' * (n != 1)}" for noun, n in sizes.items())
+        text += f" -> {cell.outputs}" * (cell.projection is not None)
+        text += f", {layers} layers" * (layers > 1)
+        return text + ", both directions" * self.bidirectional
 
     @property
     def masking(self) -> Masking | None:
@@ -267,16 +274,10 @@ class Trace:
 
     def __repr__(self) -> str:
         """``<Trace h, c (7, 3), final_h, final_c (3,), layout steps, float32; assumed: ...>``."""
-        cells: dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]] = {}
-        for cell in dict.fromkeys(name.rpartition(".")[0] for name in self.members()):
-            of_cell = [name for name in self.members() if name.rpartition(".")[0] == cell]
-            for shape in dict.fromkeys(self.members()[name].shape for name in of_cell):
-                alike = (n.rpartition(".")[2] for n in of_cell if self.members()[n].shape == shape)
-                cells.setdefault((tuple(alike), shape), []).append(cell)
-        arrays = ", ".join(
-            f"{', '.join(filter(None, names))}{': ' * any(names)}{', '.join(bases)} {shape}"
-            for (bases, shape), names in cells.items()
-        )
+        shapes: dict[tuple[int, ...], list[str]] = {}
+        for name, array in self.members().items():
+            shapes.setdefault(array.shape, []).append(name)
+        arrays = ", ".join(f"{listed(names, 8)} {shape}" for shape, names in shapes.items())
         assumed = _assumed(self.settings.get("assumed", ()))
         return f"<Trace {arrays}, layout {self.layout}, {self.final_h.dtype.name}{assumed}>"
 
@@ -317,11 +318,9 @@ def steps_and_batch(shape: Sequence[int], layout: str) -> tuple[int, int]:
     return (shape[1], shape[0]) if layout == "batch" else (shape[0], shape[1])
 
 
-def block(x: SliceableArray, layout: str, steps: slice, batch: slice = slice(None)) -> Array:
-    """Some steps of some sequences as (s, R, K), of inputs in memory (a view) or in a file."""
-    if layout == "steps":
-        return as_time_major(x[steps], layout)
-    return as_time_major(x[batch, steps] if layout == "batch" else x[steps, batch], layout)
+def in_layout(steps: T, batch: T, layout: str) -> tuple[T, ...]:
+    """What is given for the steps and for the batch, in the order of their axes."""
+    return {"steps": (steps,), "time": (steps, batch), "batch": (batch, steps)}[layout]
 
 
 def from_time_major(array: Array, layout: str) -> Array:

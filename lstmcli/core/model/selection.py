@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Trace
+from lstmcli.core.model.model import Trace, in_layout
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, listed
 
@@ -23,6 +23,7 @@ MAX_DIGITS = 18  # of a number of a step; more name nothing, and Python refuses 
 NUMBER = rf"-?\d{{1,{MAX_DIGITS}}}"
 RANGE = re.compile(rf"\s*({NUMBER})?\s*:\s*({NUMBER})?\s*(?::\s*({NUMBER})?\s*)?")
 LIST = re.compile(rf"\s*{NUMBER}\s*(,\s*{NUMBER}\s*)*")
+ENDLESS = 1 << 62  # the size of a stream, whose end is not known
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Choice:
         if not numbers:
             last = (of_all or size) - 1
             there = f"{self.noun}s are 0 to {last}" if last else f"there is only {self.noun} 0"
+            there = f"{self.noun}s are 0 or more" if size == ENDLESS else there
             if self.bounds is not None:
                 text = f"no {self.noun} in this range; {there}, and a range ascends."
                 raise UserError(text, about=self.typed)
@@ -98,16 +100,6 @@ class Choice:
             return
         ascending = ",".join(map(str, sorted(set(numbers))))
         raise UserError("indices ascend.", about=self.typed, try_={self.option: ascending})
-
-    def stop_among(self, size: int | None) -> int | None:
-        """The number behind the last that is chosen among ``size``, None: of a stream.
-
-        None: any that comes may be chosen.
-        """
-        if size is not None:
-            return self.among(size)[-1] + 1
-        stop = self.numbers[-1] + 1 if self.bounds is None else self.bounds.stop
-        return stop if stop is not None and len(self.first_of(0, stop)) else None
 
     def cut(self, size: int) -> str:
         """Return what a range contains that begins too early or ends too late; "" of others.
@@ -137,13 +129,6 @@ class Choice:
                 about=self.typed,
             )
 
-    def first_of(self, start: int, stop: int) -> Indices:
-        """The chosen indices from ``start`` to ``stop``, whatever comes after."""
-        if self.bounds is None:
-            return [one for one in self.numbers if start <= one < stop]
-        numbers = range(stop)[self.bounds]
-        return numbers[bisect_left(numbers, start) :]
-
 
 def indices_of(choice: Choice | None, size: int) -> Indices:
     """The numbers that are chosen among ``size``: all without a choice."""
@@ -163,8 +148,8 @@ def numbers_on_axis(
     if choice is None:
         return numbers, range(size)
     from_the_end = choice.counts_from_the_end
-    chosen = () if from_the_end else choice.first_of(0, numbers[-1] + 1)
-    both = np.intersect1d(numbers, chosen).tolist()
+    chosen = () if from_the_end else choice.among(ENDLESS)
+    both = [number for number in numbers if number in chosen]
     if not both or len(both) < len(choice.numbers):
         why = "it counts from the end of the full run; " * from_the_end
         there = f"there are only {choice.noun}s {format_indices(numbers)} of {name}"
@@ -222,15 +207,6 @@ class Selection(NamedTuple):
         return SelectedIndices(
             indices_of(self.steps, steps), indices_of(self.batch, batch), columns, sizes, units
         )
-
-    def steps_of(self, start: int, stop: int, size: int | None) -> Indices:
-        """The steps selected from ``start`` to ``stop`` of this many, None: of a stream."""
-        if self.steps is None:
-            return range(start, stop)
-        if size is None:
-            return self.steps.first_of(start, stop)
-        numbers = self.steps.among(size)
-        return numbers[positions_between(numbers, start, stop)]
 
 
 EVERYTHING = Selection()
@@ -307,8 +283,7 @@ class SelectedIndices:
 
     def shapes(self, layout: str) -> dict[str, tuple[int, ...]]:
         """The shape of what is selected of each array, in a layout."""
-        steps, batch = len(self.steps), len(self.batch)
-        axes = {"steps": (steps,), "time": (steps, batch), "batch": (batch, steps)}[layout]
+        axes = in_layout(len(self.steps), len(self.batch), layout)
         return {name: (*axes, len(columns)) for name, columns in self.columns.items()}
 
     def settings(self) -> dict[str, Any]:
@@ -329,9 +304,18 @@ class SelectedIndices:
         return {"selected": meta} if meta else {}
 
 
-def split_names(text: str) -> list[str]:
-    """The names that a text has between commas."""
-    return [name.strip() for name in text.split(",")]
+def read_names(given: Any, what: str) -> list[str]:
+    """The names that an argument gives: several, one, or a text with commas.
+
+    ``what`` is what a message calls it.
+    """
+    try:
+        names = [n.strip() for n in given.split(",")] if isinstance(given, str) else [*given]
+    except TypeError:  # a number, or an array of no axes
+        names = [None]
+    if not all(isinstance(name, str) for name in names):
+        raise UserError(f'{what} takes names of arrays, such as ("h", "c").')
+    return names
 
 
 def is_named(member: str, name: str) -> bool:

@@ -145,7 +145,7 @@ SETTINGS: dict[str, Setting] = {
     ),
     "bias_gates": Setting(read_gate_order, "Gate order of the bias only.", _GATES, "that of gates"),
     "interleaved": Setting(_boolean, "Gates alternate unit by unit instead of block by block."),
-    "rows": Setting(OneOf("xh", "hx"), "Row order of a fused kernel."),
+    "rows": Setting(OneOf("xh", "hx"), "Rows of a fused kernel: inputs first, or h."),
     "bias_row": Setting(
         OneOf("none", "first", "last"), "Row of a fused kernel that is the bias: first or last."
     ),
@@ -154,7 +154,9 @@ SETTINGS: dict[str, Setting] = {
         "Matrices whose gate blocks are stored transposed.",
         rule="reshaped_...: the matrix was reshaped instead of transposed.",
     ),
-    "bias": Setting(OneOf(*BIASES), "How often the bias is added, or which of two."),
+    "bias": Setting(
+        OneOf(*BIASES), "How often the bias is added, or which of two: of the inputs, or recurrent."
+    ),
     "forget_bias": Setting(
         read_number, "Constant added to the forget gate at run time.", "a number"
     ),
@@ -176,12 +178,12 @@ SETTINGS: dict[str, Setting] = {
     "projection_clip": Setting(_bound, "Bound on |h| after the projection.", _BOUND),
     "peepholes": Setting(
         OneOf("used", "ignored", "old_c"),
-        "Peepholes: used, ignored, or with the old c as input of o.",
+        "old_c: the peephole of o takes the old c, as those of i and f do.",
     ),
     "peephole_gates": Setting(
         OneOf(*PEEPHOLE_ORDERS), "Gate order of peepholes that are one tensor."
     ),
-    "layout": Setting(OneOf("batch", "time"), "Inputs are (B, T, I) or (T, B, I)."),
+    "layout": Setting(OneOf("batch", "time"), "Inputs are (B, T, I): batch; (T, B, I): time."),
     "reverse": Setting(
         _boolean,
         "Process the steps from the last to the first.",
@@ -196,9 +198,8 @@ SETTINGS: dict[str, Setting] = {
     ),
     "directions": Setting(
         OneOf("stored", "exchanged"),
-        "Which direction has which weights.",
+        "exchanged: each direction uses the weights of the other one.",
         default="stored",
-        rule="exchanged: the forward direction has the weights of the backward one.",
     ),
     "masked_output": Setting(
         OneOf("zero", "repeat", "run"),
@@ -208,7 +209,9 @@ SETTINGS: dict[str, Setting] = {
     ),
     "flip_output": Setting(_boolean, "Outputs in the other order of time.", default="false"),
     "state": Setting(
-        OneOf("carried", "reset"), "Whether a step starts from the last state.", default="carried"
+        OneOf("carried", "reset"),
+        "carried: a step starts from the state before; reset: from the initial one.",
+        default="carried",
     ),
     "initial_state": Setting(
         OneOf("given", "zero", "swapped"),

@@ -9,7 +9,7 @@ from lstmcli.core.model.settings import FLAGS, SETTINGS, WITH_OPTION, setting_te
 from lstmcli.errors import Settings, Syntax, Try
 from lstmcli.escaping import typed_command
 
-OTHER_NAMES = {"only": "only", "step": "steps", "unit": "units"}
+OTHER_NAMES = {"step": "steps", "unit": "units"}
 """The options of arguments that have another name in Python."""
 
 

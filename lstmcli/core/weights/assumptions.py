@@ -61,7 +61,6 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> 
 
 
 def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
-    """The assumption that matrices are transposed, shown by shapes and not by names."""
     row, orientation = found.convention, cell.convention.storage.orientation
     if found.by_shape or row.required_settings or orientation == row.storage.orientation:
         return []
@@ -151,7 +150,6 @@ def direction_assumptions(
 def _config_assumptions(
     found: RecognisedLstm, convention: Convention, given: Mapping[str, Any]
 ) -> list[str]:
-    """The values of settings in a layer's config, where the file has no config: one line."""
     both = any(direction for _, direction in found.cells)
     texts = {
         "recurrent_activation": f"{convention.behaviour.recurrent_activation} gates",
@@ -173,7 +171,6 @@ def _config_assumptions(
 
 
 def _bias_assumptions(found: RecognisedLstm) -> list[str]:
-    """The biases that the row has names for and the file lacks."""
     row = found.convention
     roles = {role.partition(".")[0] for role in (*row.names.tensors, *row.names.numbered)}
     roles &= {"bias", "recurrent_bias"}
@@ -237,13 +234,8 @@ def idle_settings(
     }
     for name in (name for name, value in given.items() if value is True):
         cell, setting = split_cell(name)
-        names = [cell] if cell else [*goes_backwards]
-        if setting == "reverse" and all(goes_backwards[name] for name in names):
-            why[name] = (
-                "go_backwards=true runs backward already; with go_backwards=false, the outputs are "
-                "in the order of the inputs"
-            )
-        elif setting == "reverse" and all(backward[name] for name in names):
+        names = [cell] if cell else [*backward]
+        if setting == "reverse" and all(goes_backwards[name] or backward[name] for name in names):
             why[name] = "the layer runs backward by itself"
     return _idle(given, why, source)
 

@@ -123,7 +123,6 @@ def _cell_settings(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _changed(convention: Convention, changes: Mapping[str, Any], backward: bool) -> Convention:
-    """The convention of a cell with changed settings; a backward cell may be set to run forward."""
     forward = backward and changes.get("reverse") is False
     return convention.changed(changes).with_behaviour(forward=forward)
 
@@ -191,7 +190,6 @@ def check_layers(layers: Sequence[tuple[Cell, ...]], labels: Sequence[str], sour
 
 
 def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
-    """Refuse two directions that take other inputs, or whose outputs cannot be merged."""
     if len({cell.inputs for cell in layer}) > 1:
         forward, backward = (cell.inputs for cell in layer)
         raise UserError(

@@ -10,15 +10,10 @@ from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
 from lstmcli.core.model.model import cell_name
-from lstmcli.core.weights.recognise import (
-    describe_gru,
-    describe_missing,
-    recognise,
-)
+from lstmcli.core.weights.recognise import describe_gru, describe_missing, recognise
 from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
 from lstmcli.errors import ARRAY_LIST, ARRAYS, Try, UserError, did_you_mean, listed
 
-OPAQUE = "opaque_kernel"  # what TensorFlow 1 calls the one tensor of a CudnnLSTM
 _TRAINING = re.compile(  # where training stores copies of a model: callbacks, optimizers, averages
     r"(^|_)(callbacks?|\w*optimi[sz]ers?|averag(ed?|es|ing)|swa|ema|shadow)(_|$)", re.I
 )
@@ -204,12 +199,6 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
         return UserError(
             f"{source} has no tensors of an LSTM.",
             "  The weights come first, then the inputs.",
-        )
-    if opaque := [name for name in tensors if normalise(name).endswith(OPAQUE)]:
-        return UserError(
-            f"{source}: {opaque[0]} is all weights of a CudnnLSTM as cuDNN packs them;",
-            "  only cuDNN can split them. On a GPU, build the layer before tf.train.Saver():",
-            "  that saves .../cudnn_compatible_lstm_cell/kernel and bias, which are read.",
         )
     if gru := describe_gru(tensors):
         return UserError(f"{source}: {gru}; it is not an LSTM, and only LSTMs are run.")

@@ -173,7 +173,6 @@ class _Decoder:
         return cell
 
     def _coupled(self) -> Convention:
-        """The convention, with its gates coupled if the tensors of one gate are absent."""
         kernel = self.tensors.get("kernel")
         if isinstance(kernel, Mapping):
             for gate, coupled in self.storage.absent.items():
@@ -257,13 +256,6 @@ class _Decoder:
                 f"the recurrent kernel is {(a, b)}; an LSTM with H units has (H, 4H) or (4H, H)"
             )
         if kernel.shape[0 if rows else 1] != (a if rows else b):
-            if kernel.shape[1 if rows else 0] == (a if rows else b):
-                raise self._error(
-                    f"the kernel is {kernel.shape} and the recurrent kernel {(a, b)}: one of the "
-                    "two is transposed",
-                    "  Save the .T of that one. In most frameworks both are "
-                    "(inputs, 4 units) or both (4 units, inputs).",
-                )
             expected = f"({a}, I)" if rows else f"(I, {b})"
             raise self._error(
                 f"the kernel is {kernel.shape}, but the recurrent kernel {(a, b)} has "

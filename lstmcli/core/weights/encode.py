@@ -146,7 +146,6 @@ class _Encoder:
         return {gate: self._oriented(blocks[GATES.index(gate)]) for gate in self.gates}
 
     def _oriented(self, matrix: Array) -> Array:
-        """A matrix with the gates along its rows, as in the row of the table."""
         return matrix if self.storage.orientation == "rows" else matrix.T
 
     # ---- vectors
@@ -160,7 +159,6 @@ class _Encoder:
         return self._in_order(array[:, :, None], "bias")[:, 0]
 
     def _biases(self) -> EncodedTensors:
-        """The bias in the row's first bias tensor, and zero in its second."""
         convention, bias = self.convention, self.cell.bias
         if self.cell.norm_scale is not None:
             if "norm_shift" in convention.roles:  # it replaces the bias
@@ -234,8 +232,8 @@ def named_tensors(layers: Sequence[Sequence[Cell]], convention: Convention) -> d
 def prefix_forms(convention: Convention, layers: Sequence[Sequence[Cell]]) -> list[str] | None:
     """Return what is written before the templates of each layer; None if the row has no such names.
 
-    Layers of one direction and of two are stored together only where they have prefixes of their
-    own, or an axis of directions.
+    Layers of one direction and of two are stored together only if their prefixes
+    differ, or if there is an axis of directions.
     """
     forms = [_prefix_form(convention, len(layers), len(layer) == 2) for layer in layers]
     mixed = len(set(map(len, layers))) > 1 and not convention.storage.direction_axis

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model, join_states
 from lstmcli.errors import UserError
 
-INITIALIZERS = ("glorot_uniform", "glorot_normal", "orthogonal", "uniform", "normal", "zeros")
+Random = np.random.RandomState
+Shape = tuple[int, int]
+
+
+def _uniform(random: Random, limit: float, shape: Shape) -> Array:
+    return random.uniform(-limit, limit, shape)
+
+
+def _orthogonal(random: Random, shape: Shape) -> Array:
+    q, r = np.linalg.qr(random.normal(size=(max(shape), min(shape))))
+    q = q * np.sign(np.diagonal(r))
+    return np.ascontiguousarray(q if shape[0] >= shape[1] else q.T)
+
+
+_DRAWS: dict[str, Callable[[Random, Shape], Array]] = {  # limits as in Keras' initializers
+    "glorot_uniform": lambda random, shape: _uniform(random, np.sqrt(6 / sum(shape)), shape),
+    "glorot_normal": lambda random, shape: random.normal(0, np.sqrt(2 / sum(shape)), shape),
+    "orthogonal": _orthogonal,
+    "uniform": lambda random, shape: _uniform(random, 1 / np.sqrt(shape[1] / 4), shape),  # PyTorch
+    "normal": lambda random, shape: random.normal(0, 0.05, shape),
+    "zeros": lambda random, shape: np.zeros(shape),
+}
+INITIALIZERS = tuple(_DRAWS)
 
 
 def draw_weights(
@@ -29,9 +53,11 @@ def draw_weights(
     for name, size in (("inputs", inputs), ("units", units), ("steps", steps), ("batch", batch)):
         if size is not None and size < 1:
             raise UserError("takes a number from 1 on.", about={name: size})
+    if initializer not in _DRAWS:
+        raise UserError(f"one of {', '.join(INITIALIZERS)}.", about={"initializer": initializer})
     random = np.random.RandomState(seed)
     x = None if steps is None else random.normal(size=(batch, steps, inputs))  # (B, T, I)
-    kernel = _draw(random, initializer, inputs + units, 4 * units)
+    kernel = _DRAWS[initializer](random, (inputs + units, 4 * units))
     members = {"kernel": kernel, "bias": np.zeros(4 * units)}
     return members if x is None else {**members, "inputs": x}
 
@@ -50,25 +76,3 @@ def draw_run(model: Model, batch: int, steps: int, seed: int) -> tuple[Array, di
     states = list(zip(each_h, each_c, strict=True))
     h, c = join_states(states, model.convention.behaviour.states, "batch")
     return x, {"h": h, "c": c}
-
-
-def _draw(random: np.random.RandomState, initializer: str, rows: int, columns: int) -> Array:
-    """A (rows, columns) kernel. Glorot & Bengio 2010; limits as in Keras' initializers."""
-    shape = (rows, columns)
-    if initializer == "glorot_uniform":
-        limit = np.sqrt(6 / (rows + columns))
-        return random.uniform(-limit, limit, shape)
-    if initializer == "glorot_normal":
-        return random.normal(0, np.sqrt(2 / (rows + columns)), shape)
-    if initializer == "uniform":  # PyTorch's: 1 / sqrt(H)
-        limit = 1 / np.sqrt(columns / 4)
-        return random.uniform(-limit, limit, shape)
-    if initializer == "normal":
-        return random.normal(0, 0.05, shape)
-    if initializer == "orthogonal":
-        q, r = np.linalg.qr(random.normal(size=(max(shape), min(shape))))
-        q = q * np.sign(np.diagonal(r))
-        return np.ascontiguousarray(q if rows >= columns else q.T)
-    if initializer == "zeros":
-        return np.zeros(shape)
-    raise UserError(f"one of {', '.join(INITIALIZERS)}.", about={"initializer": initializer})

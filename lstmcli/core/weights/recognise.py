@@ -251,7 +251,6 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
 
 
 def _stacks(found: RecognisedLstm, words: Sequence[str]) -> list[RecognisedLstm]:
-    """Each direction as an LSTM, with its word at the end of the prefix."""
     return [
         replace(
             found,
@@ -417,7 +416,6 @@ def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | Non
 
 
 def _is_telling(row: Convention, members: TensorNames) -> bool:
-    """Return whether a name has the number of its layer, as the row's names do."""
     names = [name for name in members.values() if isinstance(name, str)]
     return any("{layer}" in end.template.form for n in names for end in name_ends(n)[row.name])
 

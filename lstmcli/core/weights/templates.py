@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from operator import itemgetter
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
@@ -79,10 +80,10 @@ class Template:
         self.texts = tuple(self._pieces[::2])
 
     def end(self, plain: str) -> NameEnd | None:
-        """Match a normalised name; one without fields is known to be the name's end."""
+        """Match a normalised name."""
         if len(self.texts) == 1:
-            prefix, size = plain[: -len(self.texts[0])], len(self.texts[0])
-            if prefix and prefix[-1] not in "_-":
+            prefix, size = plain.removesuffix(self.texts[0]), len(self.texts[0])
+            if len(prefix) == len(plain) or (prefix and prefix[-1] not in "_-"):
                 return None
             return NameEnd(self, prefix[:-1], size, {})
         match = self._pattern.fullmatch(plain)
@@ -118,41 +119,32 @@ def gates_of(row: Convention, role: str) -> str:
     return "ifo" if role == "peephole" else row.storage.letters
 
 
-Places = dict[str, list[int]]  # text -> numbers of templates
-
-
 @cache
-def _index() -> tuple[list[Template], Places, tuple[int, ...], Places]:
-    """The templates of all rows, and their numbers by what a name must have for them to match.
+def _templates() -> dict[str, list[tuple[int, Template]]]:
+    """The templates of all rows, numbered in their order, by their longest text.
 
-    Those without fields by their text, the lengths of these texts, and those with fields by their
-    longest text. A file may have a hundred thousand names, and the table five hundred templates;
-    compiling the patterns of all would take most of the time of a small run.
+    A name has to contain it: a file may have a hundred thousand names, and the table five hundred
+    templates; compiling the patterns of all would take most of the time of a small run.
     """
-    templates = [
+    every = (
         Template(row, role, form)
         for row in CONVENTIONS.values()
         for role, forms in row.names.tensors.items()
         for form in forms.split(" | ")
-    ]
-    by_text: Places = {}
-    by_longest: Places = {}
-    for number, template in enumerate(templates):
-        places = by_text if len(template.texts) == 1 else by_longest
-        places.setdefault(max(template.texts, key=len), []).append(number)
-    return templates, by_text, tuple(sorted(set(map(len, by_text)))), by_longest
+    )
+    by_text: dict[str, list[tuple[int, Template]]] = {}
+    for number, template in enumerate(every):
+        by_text.setdefault(max(template.texts, key=len), []).append((number, template))
+    return by_text
 
 
 @cache
 def name_ends(name: str) -> Mapping[str, list[NameEnd]]:
     """Return what the templates of each row find at the end of a name, in the row's order."""
-    plain, (templates, by_text, lengths, by_longest) = normalise(name), _index()
-    near: list[int] = []
-    for length in lengths:
-        near += by_text.get(plain[-length:], ())
-    for text, places in by_longest.items():
-        near += places if text in plain else ()
-    found = [end for n in sorted(near) if (end := templates[n].end(plain))]
+    plain = normalise(name)
+    near = [one for text, each in _templates().items() if text in plain for one in each]
+    near.sort(key=itemgetter(0))
+    found = [end for _, template in near if (end := template.end(plain))]
     within = [e.length for e in found if re.search(e.template.row.names.within, e.prefix)]
     by_row: dict[str, list[NameEnd]] = {}
     for end in found:  # so `recurrent_kernel` is not interpreted as the `kernel` of a scope

@@ -5,21 +5,15 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import BinaryIO
 
 from lstmcli.errors import STDIN, UserError
 from lstmcli.outputs import DeviceWriter, OutputFile, errors_named, unwritable
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 DESCRIPTORS = ("/dev/std", "/dev/fd/", "/proc/")  # paths of files that the shell has opened
 PIPE_TIMEOUT = 5.0  # s for which a reader of a named pipe is waited for
@@ -32,9 +26,9 @@ def atomically(path: str) -> Iterator[BinaryIO]:
 
     The bytes go to a part file in the target's folder, which is renamed in the end, once they are
     on the disk; on any exception, Ctrl-C included, it is removed and an earlier file is unchanged.
-    A process that is killed leaves it to the next write of that name. Links are followed. Devices
-    and pipes are written directly. UserError for whatever the system refuses (no such folder, no
-    permission, a folder, a full disk, ...), and for a named pipe that nothing reads.
+    Links are followed. Devices and pipes are written directly. UserError for whatever the system
+    refuses (no such folder, no permission, a folder, a full disk, ...), and for a named pipe that
+    nothing reads.
     """
     with errors_named(path):
         refuse_place(path)
@@ -85,80 +79,21 @@ def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
         mode = stat.S_IMODE(os.stat(target).st_mode)
     if mode is not None and not os.access(target, os.W_OK):
         raise UserError(f"{path} cannot be written: permission denied.")
-    _remove_abandoned(folder, name)
-    part = ""
-    with ExitStack() as lock:
-        try:
-            part, raw = _part_file(folder, name, path)
-            with io.BufferedWriter(raw) as stream:
-                yield stream
-                with errors_named(path):
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                    if fcntl is not None:  # the lock lasts until the file is renamed
-                        lock.callback(os.close, os.dup(stream.fileno()))
-            with errors_named(path):
-                if mode is not None:
-                    os.chmod(part, mode)
-                os.replace(part, target)
-        except BaseException:
-            _remove(part)
-            raise
-
-
-def _part_file(folder: str, name: str, path: str) -> tuple[str, OutputFile]:
-    """The path of a new part file, and the file, which is locked."""
-    while True:
-        # file systems take names of 255 bytes, and a character may have four
-        part = os.path.join(folder, f".{name[:50]}.{os.urandom(6).hex()}.part")
-        try:
-            raw = OutputFile(part, "xb", path)
-            with errors_named(path):
-                if _lock(raw.fileno()):
-                    return part, raw
-            raw.close()
-        except BaseException:
-            _remove(part)
-            raise
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock a part file; False if another process has it locked, or has removed it by now.
-
-    Where there are no such locks, the part files of killed processes stay.
-    """
-    if fcntl is None:
-        return True
+    # file systems take names of 255 bytes, and a character may have four
+    part = os.path.join(folder, f".{name[:50]}.{os.urandom(6).hex()}.part")
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return os.fstat(descriptor).st_nlink > 0
-
-
-def _remove_abandoned(folder: str, name: str) -> None:
-    """Remove the part files of a file whose processes were killed: they are not locked."""
-    if fcntl is None:
-        return
-    is_part = re.compile(rf"\.{re.escape(name[:50])}\.[0-9a-f]{{12}}\.part").fullmatch
-    try:
-        parts = [os.path.join(folder, one) for one in os.listdir(folder) if is_part(one)]
-    except OSError:  # a folder that may be written to and not listed
-        return
-    for part in parts:
-        try:
-            descriptor = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:  # of another user, or just renamed
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(part)
-        except OSError:  # it is being written
-            pass
-        finally:
-            os.close(descriptor)
+        with io.BufferedWriter(OutputFile(part, "xb", path)) as stream:
+            yield stream
+            with errors_named(path):
+                stream.flush()
+                os.fsync(stream.fileno())
+        with errors_named(path):
+            if mode is not None:
+                os.chmod(part, mode)
+            os.replace(part, target)
+    except BaseException:
+        _remove(part)
+        raise
 
 
 def _remove(path: str) -> None:

@@ -101,12 +101,8 @@ def _of_saved_model(folder: str) -> str | None:
 
 def _latest(path: str) -> str | None:
     """The checkpoint that a ``checkpoint`` file names, by its base name: it may have moved."""
-    try:
-        with opened(path) as file:
-            text = file.head().decode()
-    except (UserError, OSError, UnicodeDecodeError):
-        return None
-    noted = NOTED.search(text)
+    with opened(path) as file:
+        noted = NOTED.search(file.head().decode(errors="replace"))
     if noted is None:
         return None
     name = re.split(r"[/\\]", noted[1])[-1].replace("-?????-of-", "-00000-of-")  # the first shard

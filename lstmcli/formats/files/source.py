@@ -123,7 +123,6 @@ def became_shorter(source: str, missing: int, at: int) -> UserError:
 
 
 def _refuse_shorter(file: Opened, size: int) -> None:
-    """Refuse a file of which fewer bytes were read than it had: the last number may be cut."""
     if size < file.size:
         raise became_shorter(file.source, file.size - size, size)
 

@@ -1,8 +1,9 @@
 """Zip archives: the standard library's `zipfile` behind checks of what an archive declares.
 
 `ZipFile` does not check the directory of an archive: it creates an object for each of a million
-entries (4 s and 475 MB), and accepts bytes before and after the archive, members that share their
-bytes, and sizes that no compression reaches. The records are those of PKWARE's APPNOTE.TXT, 4.3.
+entries (4 s and 475 MB), and accepts bytes before and after the archive, and sizes that no
+compression reaches. The records are those of PKWARE's APPNOTE.TXT, 4.3. Members may share their
+bytes: what all of them unpack to is limited by `check_total`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import MOST_ITEMS, Damaged
 from lstmcli.formats.files.source import Opened
 
-ENCRYPTED, UTF8 = 1, 1 << 11  # bits of `ZipInfo.flag_bits`
+ENCRYPTED = 1  # a bit of `ZipInfo.flag_bits`
 METHODS = (ZIP_STORED, ZIP_DEFLATED)  # what NumPy, PyTorch and Keras write
 MOST_COMPRESSION = 1032  # bytes that deflate makes of one at most
 MOST_COMMENT = (1 << 16) - 1  # bytes behind the end record
 
 _ENTRY = b"PK\x01\x02"  # starts each entry of the directory
-_LOCAL = Struct("<4s22xHH")  # header before a member's bytes: lengths of name and extra fields
 _END = Struct("<4s6xHLLH")  # count, length and start of the directory, length of the comment
 _END64 = Struct("<4s28xQQQ4s16x")  # the same without the comment, and the locator behind it
 
@@ -29,22 +29,19 @@ _END64 = Struct("<4s28xQQQ4s16x")  # the same without the comment, and the locat
 class Archive:
     """The members of a zip archive.
 
-    Damaged for bytes before or behind it, too many members, or members that overlap; `ZipFile`
-    raises more (see `damage_reported`).
+    Damaged for bytes before or behind it, or too many members; `ZipFile` raises more (see
+    `damage_reported`).
     """
 
     def __init__(self, file: Opened) -> None:
         self._source, stream, size = file.source, file.stream, file.size
-        count, start = _check_directory(stream, size)
+        count = _check_directory(stream, size)
         self._file = ZipFile(stream)
         self.members = self._file.infolist()
         if len(self.members) != count:
             raise Damaged(f"its directory has {len(self.members):,} members and claims {count:,}")
-        next_offset = start
-        for member in sorted(self.members, key=lambda m: m.header_offset, reverse=True):
-            if _end_of(member, stream, size) > next_offset:
-                raise Damaged(f'its member "{member.filename}" reaches into what follows')
-            next_offset = member.header_offset
+        for member in self.members:  # a header may have another name than the directory
+            self.open(member).close()
 
     def open(self, member: ZipInfo) -> IO[bytes]:
         """The unpacked bytes of a member; read them with a length, up to ``member.file_size``.
@@ -74,8 +71,7 @@ class Archive:
         return data
 
 
-def _check_directory(stream: BinaryIO, size: int) -> tuple[int, int]:
-    """How many members the end record declares, and where the directory starts."""
+def _check_directory(stream: BinaryIO, size: int) -> int:
     reach = min(size, _END64.size + _END.size + MOST_COMMENT)
     stream.seek(size - reach)
     tail = stream.read(reach)
@@ -93,18 +89,4 @@ def _check_directory(stream: BinaryIO, size: int) -> tuple[int, int]:
     stream.seek(start)
     if stream.read(length).count(_ENTRY) > MOST_ITEMS:
         raise Damaged(f"it has more than {MOST_ITEMS:,} members")
-    return count, start
-
-
-def _end_of(member: ZipInfo, stream: BinaryIO, size: int) -> int:
-    start = member.header_offset + _LOCAL.size
-    if start > size:  # before seek, which takes no numbers beyond 63 bits
-        raise Damaged(f"it ends before byte {start:,}")
-    stream.seek(member.header_offset)
-    signature, name, extra = _LOCAL.unpack(stream.read(_LOCAL.size))
-    if signature != b"PK\x03\x04":
-        raise Damaged(f'its member "{member.filename}" is not where it should be')
-    encoding = "utf-8" if member.flag_bits & UTF8 else "cp437"
-    if stream.read(name).decode(encoding, "replace") != member.orig_filename:
-        raise Damaged(f'its member "{member.filename}" has two names')
-    return int(start + name + extra + member.compress_size)
+    return int(count)

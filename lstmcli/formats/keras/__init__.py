@@ -13,7 +13,6 @@ has groups by class, ``layers/lstm_1/cell/vars/0``, which the config puts in ord
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +30,7 @@ from lstmcli.formats.keras.layers import (
     weights_by_class,
     weights_by_name,
 )
+from lstmcli.formats.text.json import parse
 from lstmcli.formats.wire.hdf5 import Contents, contents, need_library
 
 ATTRIBUTES = (
@@ -64,7 +64,6 @@ def read_value(value: Mapping[str, Any], file: Opened) -> Document:
 
 
 def _document(where: str, found: Contents, config: Any, versions: Mapping[str, Any]) -> Document:
-    """The arrays by the layers of the config, in their order, and the config by layer."""
     top = FULL_MODEL if FULL_MODEL in found.attributes else ""
     names = _listed(found.attributes.get(top, {}), "layer_names")
     if names is None and not any("/vars/" in f"/{path}" for path in found.arrays):
@@ -126,17 +125,8 @@ def _listed(attributes: Mapping[str, Any], name: str) -> list[str] | None:
     return [text for piece in pieces for text in ([piece] if isinstance(piece, str) else piece)]
 
 
-def _config(text: str | None, where: str) -> Any:
-    """The config of a model; None if the file has none."""
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-        if "\\ud" in text.lower():  # surrogates, which no terminal can show
-            value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-        return value
-    except (TypeError, ValueError, RecursionError) as error:  # TypeError: an attribute with axes
-        raise UserError(f"{where}: its config is broken JSON ({error}).") from None
+def _config(text: Any, where: str) -> Any:
+    return None if text is None else parse(str(text), f"{where}: its config")
 
 
 # ---- .keras: an archive

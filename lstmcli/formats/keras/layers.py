@@ -38,14 +38,9 @@ class LayerConfig:
     @property
     def group_name(self) -> str:
         """The class as the new layout spells it: ``cu_dnnlstm`` for CuDNNLSTM."""
-        name = re.split("[>.]", self.class_name)[-1]  # without the package it is registered in
-        spaced = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+        name = re.sub(r"\W+", "", _class_name(self.serialized))
+        spaced = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
         return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
-
-    @property
-    def class_name(self) -> str:
-        """The name of its class."""
-        return str(self.serialized.get("class_name"))
 
 
 class Weight(NamedTuple):
@@ -274,16 +269,11 @@ def lstm_chain(model: Any) -> tuple[str, ...]:
     """
     if not isinstance(model, dict):
         return ()
-    layers = [layer for layer in serialized_layers(model) if isinstance(layer, dict)]
-    names = [str(layer_name(layer)) for layer in layers]
-    if len({*names}) < len(names):
-        return ()
-    by_name = dict(zip(names, layers, strict=True))
-    lstms = [name for name in names if _runs_an_lstm(by_name[name])]
-    sources = _sources(model, layers)
-    fed_by = {name: _lstm_before(name, by_name, sources) for name in lstms}
+    network = _Network(model)
+    lstms = [name for name, layer in network.layers.items() if _runs_an_lstm(layer)]
+    fed_by = {name: network.lstm_before(name) for name in lstms}
     chain = [name for name in lstms if fed_by[name] not in lstms]
-    if len(chain) != 1:
+    if len(chain) != 1 or network.has_twins:
         return ()
     while following := [name for name in lstms if fed_by[name] == chain[-1]]:
         if len(following) > 1 or following[0] in chain:
@@ -298,7 +288,6 @@ def _class_name(layer: Config) -> str:
 
 
 def _runs_an_lstm(layer: Config) -> bool:
-    """Return whether a layer returns the outputs of an LSTM, both directions in one array."""
     class_name, config = _class_name(layer), config_of(layer)
     if class_name == "Bidirectional":
         inner = config.get("layer")
@@ -313,31 +302,38 @@ def _runs_an_lstm(layer: Config) -> bool:
     return "LSTM" in class_name and "Conv" not in class_name
 
 
-def _before(
-    name: str, layers: Mapping[str, Config], sources: Mapping[str, str | None]
-) -> Iterator[tuple[str, Config, Any]]:
-    """The layers whose outputs reach a layer, the nearest first, and whether each gives steps."""
-    for _ in range(MOST_HOPS):
-        before = sources.get(name)
-        if before is None or before not in layers:
-            return
-        layer = layers[before]
-        inner = config_of(layer).get("layer")
-        config = config_of(inner if isinstance(inner, dict) else layer)
-        yield before, layer, config.get("return_sequences")
-        name = before
+class _Network:
+    """The layers of a model by name, and the layer from which each has its inputs."""
 
+    def __init__(self, model: Config) -> None:
+        layers = [layer for layer in serialized_layers(model) if isinstance(layer, dict)]
+        names = [str(layer_name(layer)) for layer in layers]
+        self.layers: dict[str, Config] = dict(zip(names, layers, strict=True))
+        self.has_twins = len(self.layers) < len(layers)
+        self.sources = {name: _source(layer) for name, layer in self.layers.items()}
+        if _class_name(model) == "Sequential":
+            self.sources = dict(zip(names[1:], names, strict=False))
 
-def _lstm_before(
-    name: str, layers: Mapping[str, Config], sources: Mapping[str, str | None]
-) -> str | None:
-    """The LSTM whose steps are the inputs of this layer; None if they come from another layer."""
-    for before, layer, gives_steps in _before(name, layers, sources):
-        if _runs_an_lstm(layer):
-            return before if gives_steps is True else None
-        if _class_name(layer) not in PASSING:
-            break
-    return None
+    def before(self, name: str) -> Iterator[tuple[str, Config, Any]]:
+        """The layers whose outputs reach a layer, nearest first, and whether each gives steps."""
+        for _ in range(MOST_HOPS):
+            before = self.sources.get(name)
+            if before is None or before not in self.layers:
+                return
+            layer = self.layers[before]
+            inner = config_of(layer).get("layer")
+            config = config_of(inner if isinstance(inner, dict) else layer)
+            yield before, layer, config.get("return_sequences")
+            name = before
+
+    def lstm_before(self, name: str) -> str | None:
+        """The LSTM whose steps are the inputs of this layer."""
+        for before, layer, gives_steps in self.before(name):
+            if _runs_an_lstm(layer):
+                return before if gives_steps is True else None
+            if _class_name(layer) not in PASSING:
+                break
+        return None
 
 
 # ---- layers that mask steps
@@ -354,14 +350,12 @@ def masks_before(
     """
     if not isinstance(model, dict) or "cell" in config_of(model):
         return {}
-    layers = [one for one in serialized_layers(model) if isinstance(one, dict)]
-    names = [str(layer_name(layer)) for layer in layers]
-    by_name, sources = dict(zip(names, layers, strict=True)), _sources(model, layers)
+    network = _Network(model)
     found: dict[str, dict[str, Any]] = {}
     last = {**around, "unchanged": False} if around else {}
-    for name, layer in by_name.items():
+    for name, layer in network.layers.items():
         path = f"{above}/{name}" if above else name
-        if mask := _mask_before(name, by_name, sources, last):
+        if mask := _mask_before(name, network, last):
             found[path] = mask
         found |= masks_before(layer, path, mask)
         if _masks_steps(layer):
@@ -373,31 +367,16 @@ def _masks_steps(layer: Config) -> bool:
     return _class_name(layer) == "Masking" or config_of(layer).get("mask_zero") is True
 
 
-def _mask_before(
-    name: str,
-    layers: Mapping[str, Config],
-    sources: Mapping[str, str | None],
-    last: Mapping[str, Any],
-) -> dict[str, Any]:
+def _mask_before(name: str, network: _Network, last: Mapping[str, Any]) -> dict[str, Any]:
     """The layer that masks this one's inputs; ``last`` where they come by an unknown way."""
     unchanged = True
-    for before, layer, gives_steps in _before(name, layers, sources):
+    for before, layer, gives_steps in network.before(name):
         if _masks_steps(layer):
             return {**layer, "name": before, "unchanged": unchanged}
         if _class_name(layer) == "RepeatVector" or gives_steps is False:
             return {}  # which ends a mask
         unchanged &= _class_name(layer) in PASSING
     return dict(last)
-
-
-# ---- the source of a layer's inputs
-
-
-def _sources(model: Config, layers: Sequence[Config]) -> dict[str, str | None]:
-    names = [str(layer_name(layer)) for layer in layers]
-    if _class_name(model) == "Sequential":
-        return dict(zip(names[1:], names, strict=False))
-    return {name: _source(layer) for name, layer in zip(names, layers, strict=True)}
 
 
 def _source(layer: Config) -> str | None:

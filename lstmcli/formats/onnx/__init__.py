@@ -126,7 +126,6 @@ class _Reader:
         return name
 
     def _chain(self, first: LstmNode) -> tuple[str, ...]:
-        """The names of LSTMs that feed each other in turn, from one on that none feeds."""
         feeds = {below: lstm for lstm, below in self.fed_by.items()}
         chain, following = list[str](), None if first in self.fed_by else first
         while following is not None:
@@ -190,7 +189,6 @@ class _Reader:
                 yield from ((name, source.name) for name in node.outputs)
 
     def _basic_operators(self) -> str:
-        """The form in which LSTMs were exported as basic operators; "" if none were."""
         within = {scope.within for scope, made in self.scopes.items() if _is_cell(made)}
         if loops := sorted(within - {""}):
             return " and ".join(f"a {loop} of basic operations" for loop in loops)
@@ -198,7 +196,6 @@ class _Reader:
 
 
 def _is_cell(operators: Counter[str]) -> bool:
-    """Tell whether a graph has the operators of a cell: sigmoids singly, or split afterwards."""
     gates = operators["Sigmoid"] >= CELL_SIGMOIDS or operators["Split"]
     return bool(gates and operators["Tanh"] >= CELL_TANHS and any(operators[p] for p in PRODUCTS))
 

@@ -219,7 +219,6 @@ class ConstantFolder:
         return None  # strings, a sparse tensor
 
     def _fill(self, node: Node) -> np.ndarray:
-        """The one number that a ConstantOfShape repeats, ()."""
         value = node.attributes.get("value")
         if value is None:
             return np.zeros((), "f4")
@@ -282,7 +281,6 @@ class ConstantFolder:
         return not once.any()
 
     def _last_length(self, scope: Scope, name: str) -> int | None:
-        """The last length of a shape that a Concat computes."""
         shape = scope.definition(name)
         if shape.node is None or shape.node.op != "Concat" or shape.node.domain:
             return None

@@ -27,10 +27,6 @@ MOST_PARTS = 1 << 17  # nodes, tensors and inputs in all; those of a function co
 
 STANDARD = ("", "ai.onnx")
 NESTING = ("If", "Loop", "Scan", "SequenceMap")  # operators with graphs in their attributes
-VALUES = {  # AttributeProto.AttributeType -> the field of the value
-    1: "f", 2: "i", 3: "s", 4: "t", 5: "g", 6: "floats", 7: "ints", 8: "strings", 10: "graphs",
-}  # fmt: skip
-REPEATED = ("floats", "ints", "strings", "graphs")
 
 
 class Node:
@@ -59,20 +55,8 @@ def _attributes(protos: Iterable[Any], call_attributes: Mapping[str, Any]) -> di
             if proto.ref_attr_name in call_attributes:
                 found[name] = call_attributes[proto.ref_attr_name]
         else:
-            found[name] = _value(proto)
+            found[name] = import_module("onnx").helper.get_attribute_value(proto)
     return found
-
-
-def _value(proto: Any) -> Any:
-    """An attribute's value; if the file declares no type, that of the first field that it has."""
-    fields = [VALUES[proto.type]] if proto.type in VALUES else VALUES.values()
-    for name in fields:
-        value = getattr(proto, name)
-        if name in REPEATED and (value or proto.type):
-            return list(value)
-        if name not in REPEATED and (proto.type or proto.HasField(name)):
-            return value
-    return None
 
 
 # ---- scopes
@@ -165,7 +149,6 @@ class OnnxModel:
     def _scope(
         self, graph: Any, opset: int, outer: Scope | None = None, node: Node | None = None
     ) -> Scope:
-        """The scope of a GraphProto; ``node`` is the one that it is an attribute of."""
         self._count(graph.node, graph.initializer, graph.sparse_initializer, graph.input)
         return Scope(
             [Node(one, node.call_attributes if node else {}) for one in graph.node],
@@ -261,7 +244,6 @@ def text(name: str | bytes) -> str:
 
 
 def _dtype(tensor: Any) -> np.dtype[Any] | None:
-    """The library's dtype of a tensor; None if it is not one of numbers that are read."""
     try:
         dtype = np.dtype(import_module("onnx").helper.tensor_dtype_to_np_dtype(tensor.data_type))
     except KeyError:  # of a later version, or none
@@ -270,7 +252,6 @@ def _dtype(tensor: Any) -> np.dtype[Any] | None:
 
 
 def _external(tensor: Any, source: Opened, size: int, where: str) -> bytes:
-    """The bytes of a tensor in another file of the same folder."""
     entries = {text(entry.key): text(entry.value) for entry in tensor.external_data}
     name = entries.get("location", "").removeprefix("./")
     if source.path is None:

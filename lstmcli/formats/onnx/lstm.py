@@ -87,7 +87,6 @@ class NodeReader:
         return LstmNode(self.lstm_name, arrays, attributes, self._remarks(values))
 
     def _name(self, role: str) -> str:
-        """The name that an input has in the graph; "" where it is left out."""
         n = INPUTS.index(role)
         return self.node.inputs[n] if n < len(self.node.inputs) else ""
 
@@ -166,7 +165,6 @@ class NodeReader:
 
 
 def _check(arrays: dict[str, np.ndarray]) -> None:
-    """Raise UnreadableNode for shapes that are not the operator's."""
     shapes = {role: array.shape for role, array in arrays.items()}
     if len(shapes["R"]) == 3 and shapes["R"][1] == 4 * shapes["R"][2] and shapes["R"][0] in (1, 2):
         directions, rows, units = shapes["R"]
@@ -180,7 +178,6 @@ def _check(arrays: dict[str, np.ndarray]) -> None:
 
 
 def _attributes(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The operator's attributes as numbers, strings and lists of both."""
     attributes: dict[str, Any] = {}
     for name, kind in ATTRIBUTES.items():
         if name not in raw:

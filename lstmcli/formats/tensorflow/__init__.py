@@ -104,17 +104,16 @@ def _read_graph(source: Opened) -> Document:
 
 
 def _with_graph(source: Opened, arrays: dict[str, np.ndarray], remarks: list[str]) -> Document:
-    """The variables in the order of the graph in their folder, with their operations in it."""
     path, groups = _graph_path(source.path), Groups()
-    if path is not None and (data := _sidecar_bytes(path, remarks)) is not None:
+    if path is not None:
         try:
-            graph = TensorFlowGraph(find_graph(data))
+            graph = TensorFlowGraph(find_graph(_sidecar_bytes(path)))
             order = {name: n for n, name in enumerate(graph.variables)}
             names = sorted(arrays, key=lambda name: order.get(name, len(order)))
             arrays = {name: arrays[name] for name in names}
             groups = _operations(graph, arrays, path)
         except Damaged as error:
-            remarks.append(f"{path} is corrupt and was not used: {error}.")
+            remarks.append(f"{path} was not used: {error}.")
     return Document(source.source, FORMAT, arrays, groups=groups, remarks=tuple(remarks))
 
 
@@ -146,26 +145,24 @@ def _keras_layers(
     path: str, objects: ObjectGraph, remarks: list[str]
 ) -> tuple[Groups, tuple[str, ...]]:
     metadata = _in_saved_model(path, "keras_metadata.pb")
-    if metadata is None or (data := _sidecar_bytes(metadata, remarks)) is None:
+    if metadata is None:
         return {}, ()
     try:
-        return parse_layers(data, objects)
+        return parse_layers(_sidecar_bytes(metadata), objects)
     except Damaged as error:
-        remarks.append(f"{metadata} is corrupt and was not used: {error}.")
+        remarks.append(f"{metadata} was not used: {error}.")
         return {}, ()
 
 
 def _in_saved_model(path: str, name: str) -> str | None:
-    """The path of another file of the SavedModel, if ``path`` is the index of its variables."""
     folder = os.path.dirname(path)
     is_index = os.path.dirname(folder) and path.endswith(INDEX_IN_SAVED_MODEL)
     return sidecar_path(folder, name) if is_index else None
 
 
-def _sidecar_bytes(path: str, remarks: list[str]) -> memoryview | None:
-    """The bytes of another file of the checkpoint's folder, unless they are too many."""
+def _sidecar_bytes(path: str) -> memoryview:
+    """The bytes of another file of the checkpoint's folder; Damaged if they are too many."""
     with opened(path) as file:
-        if file.size <= MOST_PARSED:
-            return memoryview(file.contents())
-    remarks.append(f"{path} was not used: it is larger than {MOST_PARSED:,} bytes.")
-    return None
+        if file.size > MOST_PARSED:
+            raise Damaged(f"it is larger than {MOST_PARSED:,} bytes")
+        return memoryview(file.contents())

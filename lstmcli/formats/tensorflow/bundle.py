@@ -130,7 +130,6 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _end_of_entries(block: memoryview) -> int:
-    """The end of a block's entries: positions for binary search and their count follow them."""
     count = int.from_bytes(block[-4:], "little")
     end = len(block) - 4 * (count + 1)
     if end < 0:
@@ -152,7 +151,8 @@ def has_checksum(data: bytes | memoryview, stored: int) -> bool | None:
     value = 0
     for start in range(0, len(data), PIECE):
         value = extend(value, bytes(data[start : start + PIECE]))
-    return value == unmasked(stored)
+    rotated = (stored - 0xA282EAD8) & 0xFFFFFFFF  # TensorFlow masks it as LevelDB does
+    return value == (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
 
 
 @cache
@@ -163,12 +163,6 @@ def checksum_library() -> Callable[[int, bytes], int] | None:
     except ImportError:
         return None
     return extend
-
-
-def unmasked(stored: int) -> int:
-    """The checksum of a stored value, which TensorFlow masks as LevelDB does: rotate, add."""
-    rotated = (stored - 0xA282EAD8) & 0xFFFFFFFF
-    return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
 
 
 INDEX = ".index"
@@ -373,7 +367,6 @@ def rename(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> dict[s
 
 
 def _distinct(keys: list[str], arrays: Mapping[str, np.ndarray]) -> list[str]:
-    """The keys without those whose tensor equals that of an earlier key."""
     if len(keys) == 1:
         return keys
     seen: dict[tuple[object, ...], str] = {}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from struct import unpack
 from types import SimpleNamespace as Fields
 from typing import Any, NamedTuple
@@ -326,20 +326,20 @@ class TensorFlowGraph:
         )
         product = next(products, None)
         steps = self._steps(product) if product else None
-        while steps is not None and self._visits > 0:
+        if steps is None:
+            return None
+        node = self._origin(*steps, IN_ORDER)
+        return node is not None and node.op in REVERSING
+
+    def _origin(self, function: str, reference: str, passing: Collection[str]) -> GraphNode | None:
+        """The node of a reference or, where it is one of ``passing``, the origin of its input."""
+        node = self._nodes.get((function, _source(reference)[0]))
+        while node is not None and node.op in passing and node.inputs and self._visits > 0:
             self._visits -= 1
-            node = self._nodes.get(steps)
-            if node is None or not node.inputs:
-                return False
-            if node.op in REVERSING:
-                return True
-            if node.op not in IN_ORDER:
-                return False
-            steps = steps[0], _source(node.inputs[0])[0]
-        return None
+            node = self._nodes.get((function, _source(node.inputs[0])[0]))
+        return node
 
     def _steps(self, product: NodeKey) -> NodeKey | None:
-        """The node whose values the loop around a product takes step by step."""
         cell = self._nodes[product]
         if cell.op in ALL_STEPS:
             return product[0], _source(cell.inputs[ALL_STEPS[cell.op]])[0]
@@ -362,15 +362,10 @@ class TensorFlowGraph:
         return None
 
     def _written(self, function: str, read: GraphNode) -> NodeKey | None:
-        """The values that were written into the array that a node reads."""
-        key = function, _source(read.inputs[-1])[0]
-        while (node := self._nodes.get(key)) is not None and node.inputs:
-            if node.op.startswith("TensorArrayScatter"):
-                return function, _source(node.inputs[2])[0]
-            if node.op not in PASSING:
-                return None
-            key = function, _source(node.inputs[0])[0]
-        return None
+        node = self._origin(function, read.inputs[-1], PASSING)
+        if node is None or not node.op.startswith("TensorArrayScatter"):
+            return None
+        return function, _source(node.inputs[2])[0]
 
     def _passed(self, function: str, argument: str) -> NodeKey | None:
         """The values of the list that the loop with this body is given as an argument."""
@@ -401,24 +396,13 @@ class TensorFlowGraph:
         return function, node.name
 
     def _number(self, function: str, node: GraphNode, position: int) -> Any:
-        """The numbers among a node's attributes; else the scalar that is another input of it."""
         if numbers := _numbers(node):
             return numbers
         for other, reference in enumerate(node.inputs):
-            if other != position and (scalar := self._scalar(function, reference)) is not None:
+            made = self._origin(function, reference, PASSING) if other != position else None
+            scalar = _scalar_of(made) if made and made.op == "Const" else None
+            if scalar is not None:
                 return scalar
-        return None
-
-    def _scalar(self, function: str, reference: str) -> float | None:
-        for _ in range(MOST_STEPS):
-            node = self._nodes.get((function, _source(reference)[0]))
-            if node is None:
-                return None
-            if node.op == "Const":
-                return _scalar_of(node)
-            if node.op not in PASSING or not node.inputs:
-                return None
-            reference = node.inputs[0]
         return None
 
 
@@ -441,7 +425,6 @@ def _scalar_of(node: GraphNode) -> float | None:
 
 
 def _numbers(node: GraphNode) -> dict[str, float]:
-    """The attributes of a node that are floating-point numbers."""
     numbers = {}
     for entry in node.attributes:
         raw = entry.message(AttrEntry.value).fixed(AttrValue.f, 4)

@@ -220,7 +220,6 @@ def _only_count(console: Console, arrays: list[Brackets]) -> bool:
 
 
 def _outside(console: Console, arrays: list[Brackets]) -> Iterator[tuple[int, int]]:
-    """The spans of the text outside of brackets that contain arrays."""
     edges = [0, *(edge for brackets in arrays for edge in (brackets.start, brackets.stop))]
     edges.append(len(console.text))
     yield from zip(edges[::2], edges[1::2], strict=True)
@@ -229,7 +228,6 @@ def _outside(console: Console, arrays: list[Brackets]) -> Iterator[tuple[int, in
 def _described(
     brackets: Brackets, before: str, console: Console, end: int, heading: str, rounded: Rounded
 ) -> tuple[Print, str]:
-    """The print in brackets, and the heading, which also names the prints after it."""
     where = console.at(brackets.start)
     tokens, shape, ahead = _parsed(brackets.content, where)
     after = console.text[brackets.stop : end]
@@ -253,7 +251,6 @@ def _described(
 
 
 def _array_brackets(console: Console) -> Iterator[Brackets]:
-    """The brackets that contain arrays, not prose, an index or a shape."""
     index_end = -1
     text = console.text
     for number, (start, stop) in enumerate(_brackets(console)):
@@ -363,7 +360,6 @@ def _label(before: str) -> str:
 
 
 def _dtype(before: str, after: str) -> np.dtype[Any] | None:
-    """The dtype that is printed after an array, or before it in ``<tf.Tensor: ...>``."""
     if candle := CANDLE_DTYPE.match(after):
         return SHORT_DTYPES[candle[1]]
     match = DTYPE.search(after.split("<tf.")[0])

@@ -21,11 +21,7 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Document, Numbering, compact
-from lstmcli.formats.files.limits import (
-    MOST_PARTS,
-    MOST_RUN,
-    check_growth,
-)
+from lstmcli.formats.files.limits import MOST_PARTS, MOST_RUN, check_growth
 from lstmcli.formats.files.source import Opened, Pieces
 from lstmcli.formats.text.number_text import (
     BATCH,
@@ -112,7 +108,6 @@ def _refuse_semicolons(first: str, source: str) -> None:
 
 
 def _first_row(texts: Iterator[str], delimiter: str, source: str) -> tuple[list[str], int, str]:
-    """The cells of the first row, the number of its last line, and the rest of its piece."""
     before = 0
     for text in texts:
         lines = text.splitlines(keepends=True)
@@ -123,11 +118,9 @@ def _first_row(texts: Iterator[str], delimiter: str, source: str) -> tuple[list[
 
 
 def _values(lines: list[str], before: int, width: int, delimiter: str, source: str) -> np.ndarray:
-    """The numbers (R, C) of lines; ``before`` lines came before them."""
-    plain = _unquoted(lines, delimiter)
-    if _are_plain(plain, delimiter):
+    if _are_plain(lines, delimiter):
         blank = f" \t\r\n{delimiter}"
-        rows = [line for line in plain if line.strip(blank) and line.strip()]
+        rows = [line for line in lines if line.strip(blank) and line.strip()]
         if not rows:
             return np.empty((0, width))
         try:
@@ -142,15 +135,6 @@ def _values(lines: list[str], before: int, width: int, delimiter: str, source: s
             raise UserError(f"{source}, line {line} has {len(cells)} columns; expected {width}.")
         numbers.append(_numbers(cells, line, source))
     return np.array(numbers, np.float64).reshape(-1, width)
-
-
-def _unquoted(lines: list[str], delimiter: str) -> list[str]:
-    """Lines without the quotes around cells that have neither quotes nor delimiters in them."""
-    if not any('"' in line for line in lines):
-        return lines
-    stop = re.escape(delimiter)
-    cell = rf'(?:^|(?<={stop}))"([^"\r\n{stop}]*)"(?=[\r\n{stop}]|\Z)'
-    return re.sub(cell, r"\1", "".join(lines), flags=re.MULTILINE).splitlines(keepends=True)
 
 
 def _are_plain(lines: list[str], delimiter: str) -> bool:
@@ -245,7 +229,6 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
 
 
 def _keys(names: list[str] | None) -> list[str]:
-    """The names of the columns with the step, the batch item and the unit of a row."""
     found = [name for name in KEYS if names and name in names]
     return found if STEP in found else [name for name in found if name != UNIT]
 
@@ -330,11 +313,7 @@ def _refuse_place(
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:
-    """The values in ascending order, each once.
-
-    `numpy.unique` of 2.4 takes 9 s for 2 million consecutive numbers, this takes 0.2 s.
-    """
+    """The values in ascending order, each once: `numpy.unique` takes 9 s for 2 million of them."""
     ordered: np.ndarray = np.sort(values)
-    is_first = np.ones(len(ordered), bool)
-    is_first[1:] = ordered[1:] != ordered[:-1]
-    return np.compress(is_first, ordered)
+    distinct: np.ndarray = ordered[np.append(True, ordered[1:] != ordered[:-1])]
+    return distinct

@@ -10,6 +10,7 @@ JavaScript writes its typed arrays.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -96,7 +97,6 @@ def _with_steps(document: Document) -> Document:
 
 
 def _without_shared_prefix(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays by their names without the members that all of them are in."""
     names = [name.split(".") for name in arrays]
     shared = 0
     while names and all(
@@ -106,6 +106,9 @@ def _without_shared_prefix(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarra
     return {".".join(n[shared:]): arrays[".".join(n)] for n in names}
 
 
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
 def parse(text: str, source: str, line: int | None = None) -> Any:
     """`json.loads` with its errors as a UserError, and no name allowed twice.
 
@@ -113,7 +116,10 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
     """
     where = source if line is None else f"{source}, line {line}"
     try:
-        return _decoder().decode(text)
+        value = _decoder().decode(text)
+        if SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except json.JSONDecodeError as error:
         what = error.msg[:1].lower() + error.msg[1:]
         at = f"line {line or error.lineno}, column {error.colno}"
@@ -122,6 +128,8 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
         raise UserError(f"{where} is nested too deeply.") from None
     except _TwiceError as error:
         raise UserError(f'{where} has two members of the name "{error}".') from None
+    except UnicodeEncodeError as error:  # half of a character, which no terminal can show
+        raise UserError(f"{where}: {error.object[error.start]!a} is not a valid text.") from None
     except ValueError:  # Python's limit on the digits of an integer
         raise UserError(f"{where} contains an integer of thousands of digits.") from None
 
@@ -146,7 +154,7 @@ def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
     if prefix.count(".") > MOST_LEVELS:
         raise UserError(f"{document.source} is nested too deeply.")
     for name, value in members.items():
-        full = _printable(prefix + name, document.source)
+        full = prefix + name
         if isinstance(value, dict) and full != "meta":
             _collect(value, f"{full}.", document)
             continue
@@ -157,17 +165,7 @@ def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
         if is_list and not ({*map(type, value)} == {str} and not {*value} <= {*SPECIAL}):
             document.arrays[full] = to_array(value, f"{document.source}: {full}")
         else:
-            is_text = isinstance(value, str)
-            document.attributes[full] = _printable(value, document.source) if is_text else value
-
-
-def _printable(text: str, source: str) -> str:
-    r"""The text; UserError if it has a surrogate (``\ud800``), which no terminal can show."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise UserError(f"{source}: {text!a} is not a valid text.") from None
-    return text
+            document.attributes[full] = value
 
 
 def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:

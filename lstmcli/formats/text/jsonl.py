@@ -175,7 +175,6 @@ class Steps:
         self._steps.extend(steps)
 
     def _check(self, record: dict[str, Any], where: str) -> None:
-        """Refuse a line that does not fit those before it, which it then is one of."""
         if STEP in record:
             step = record[STEP]
             if type(step) is not int or not 0 <= step < MOST_STEPS:
@@ -194,7 +193,6 @@ class Steps:
             self._shapes[name] = step_array(record[name], of, self._shapes.get(name)).shape
 
     def _ascend(self, steps: list[Any]) -> bool:
-        """Return whether these are numbers of steps, each after the one before."""
         if set(map(type, steps)) != {int}:
             return False
         first = self._steps[-1] if self._steps else -1
@@ -345,7 +343,6 @@ class LineReader:
         return drained(lambda: next(pieces, b"") or self._read(), STDIN)
 
     def _has(self, count: int, *, wait: bool = True) -> bool:
-        """Return whether this many lines that are not blank are there, or come."""
         while len(self._lines) < count and not self._ended and (wait or self._ready()):
             self._take()
         return len(self._lines) >= count
@@ -359,7 +356,6 @@ class LineReader:
             return False
 
     def _take(self) -> None:
-        """Take the bytes that come next, and split off the lines they complete."""
         piece = self._read()
         if self._taken is not None:
             self._taken.append(piece)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
@@ -221,7 +220,7 @@ DELIMITERS = {"csv": ",", "tsv": "\t", "jsonl": ", "}
 
 
 @dataclass
-class StepWriter(ABC):
+class StepWriter:
     """Writes the named arrays of a trace as it is computed."""
 
     stream: BinaryIO
@@ -231,9 +230,9 @@ class StepWriter(ABC):
     batch: Sequence[int] | None  # the numbers of the batch items in the run, if only some are here
     units: Mapping[str, Sequence[int]]  # of an array -> the numbers of its columns, likewise
 
-    @abstractmethod
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write S steps of arrays (S, K) or, batched, (S, B, K), the first being ``first_step``."""
+        raise NotImplementedError
 
 
 @dataclass

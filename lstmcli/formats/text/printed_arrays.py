@@ -312,7 +312,6 @@ class _Row:
 
 
 def _values_of(line: str, number: int) -> tuple[list[tuple[str, _Row]], str]:
-    """The names of a line with their numbers, and the rest of the line."""
     step, line = None, _TIME.sub(" ", " ".join(line.split()))
     if match := _STEP.search(line):
         step = int(match[2])

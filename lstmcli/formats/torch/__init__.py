@@ -29,10 +29,6 @@ from lstmcli.formats.wire import pickle as pickles
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = "data.pkl"
-DISTRIBUTED = (
-    "a distributed checkpoint. Make it one file: "
-    "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER weights.pt"
-)
 PACKED = re.compile(r"(?:(.*)\.)?(?:_all_weight_values\.\d+\.param|_packed_weight_[ih]h)(?:\.|$)")
 QUANTISED = re.compile(r"torch\.(?:ao\.)?nn\.quantized\.dynamic\..*LSTM(?:Cell)?")
 
@@ -65,8 +61,6 @@ def named(source: Opened, format: str, tree: Tree) -> Document:
         raise UserError(f"{source.source}: {quantised}")
     if not tree.leaves:
         kind = str(next(iter(tree.groups.values()), {}).get("class", ""))
-        if kind.startswith("torch.distributed.checkpoint."):
-            raise UserError(f"{source.source} is part of {DISTRIBUTED}")
         kind = f", but a {kind}" if kind else ""
         why = (f"  {remark}" for remark in tree.remarks)
         raise UserError(f"{source.source} contains no tensors that can be read{kind}.", *why)
@@ -106,8 +100,6 @@ def _quantised(tree: Tree) -> str:
 
 
 class _Zip:
-    """An archive of a pickle and a member for each storage."""
-
     def __init__(self, source: Opened) -> None:
         self.source = source
         self.archive = Archive(source)
@@ -161,7 +153,6 @@ class _Zip:
 
 
 def _storage(reference: Any, storages: dict[str, TensorStorage]) -> TensorStorage:
-    """The storage that a persistent id names; the same one for the same key."""
     word, kind, key, _, count, *_ = reference
     if word != "storage":
         raise ValueError("a reference to something else than a storage")

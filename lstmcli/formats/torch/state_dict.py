@@ -121,7 +121,6 @@ def document(source: str, size: int, format: str, tree: Tree) -> Document:
 
 
 def _children(value: Any) -> Iterator[tuple[Path, Any]]:
-    """The members of a container, each with the step to it; some steps have no name."""
     if isinstance(value, dict):
         if not all(key in value for key in OPTIMIZER):
             yield from (((str(key),), child) for key, child in value.items() if key != REPEATED)
@@ -148,7 +147,6 @@ def _record_children(record: Record) -> Iterator[tuple[Path, Any]]:
 
 
 def _settings_of(name: str, state: Mapping[Any, Any]) -> Settings:
-    """The class of a record, its attributes that are plain values, the names of functions."""
     plain = {
         key: value.name if isinstance(value, Global) else value
         for key, value in state.items()

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from lstmcli.formats.document import native
+from lstmcli.formats.document import dequantized, native
 from lstmcli.formats.files.limits import MOST_AXES
 from lstmcli.formats.wire.pickle import CONTAINERS, Global, Leaf, Maker, Record, Unread, first
 
@@ -119,22 +119,16 @@ class Quantised(Leaf):
 
     def array(self) -> np.ndarray:
         """The numbers, native and in C order."""
-        stored = self.tensor.stored()
-        scale, zero = self._along(self.scale, stored.ndim), self._along(self.zero, stored.ndim)
-        centred = stored.astype(np.int64) - zero.astype(np.int64)
-        return np.asarray(centred.astype(np.float32) * scale, np.float32)
+        numbers = (self._numbers(self.scale), self._numbers(self.zero))
+        return dequantized(self.tensor.stored(), *numbers, self.axis)
 
-    def _along(self, value: Any, axes: int) -> Any:
-        """One number, or those of the axis in a shape that broadcasts."""
+    def _numbers(self, value: Any) -> np.ndarray:
+        """One number, or those of the axis."""
         if self.axis is None:
-            return np.float32(value)
-        if not isinstance(value, Leaf):
-            raise TypeError("scales or zero points that are not tensors")
-        shape = [1] * axes
-        shape[self.axis] = self.tensor.size[self.axis]
-        if value.extent()[0] != (shape[self.axis],):
-            raise ValueError(f"it has {shape[self.axis]} scales and zero points along an axis")
-        return np.asarray(value.array()).reshape(shape)
+            return np.asarray(value, np.float32)
+        if not isinstance(value, Leaf) or value.extent()[0] != (self.tensor.size[self.axis],):
+            raise ValueError("scales or zero points that are not one for each on an axis")
+        return value.array()
 
 
 def itemsize(kind: str) -> int:
@@ -154,11 +148,7 @@ def kind_of_storage(what: Any) -> str:
 
 
 BFLOAT16 = "bfloat16"
-OBJECTS = (
-    ("O",),
-    ("O4",),
-    ("O8",),
-)  # the code of Python objects; some versions add a pointer's bytes
+OBJECTS = (("O",), ("O4",), ("O8",))  # the code of Python objects, perhaps with a pointer's bytes
 
 
 class _Dtype(Record):
@@ -228,7 +218,6 @@ class _Pending(Leaf):
 
 
 def _array(shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:
-    """The leaf of an array of numbers, or the contents of an array of objects."""
     if isinstance(data, list) and isinstance(dtype, _Dtype) and dtype.args[:1] in OBJECTS:
         return data if shape or len(data) != 1 else data[0]
     kind = dtype.read() if isinstance(dtype, _Dtype) else None

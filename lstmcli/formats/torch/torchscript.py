@@ -115,7 +115,6 @@ class Script:
     # ---- torch 1.0 to 1.3
 
     def _of_json(self) -> dict[str, Leaf]:
-        """The parameters of ``model.json``, a tree of modules and a list of tensors."""
         model = json.loads(self.bytes_of(MODEL, MOST_WHOLE))
         tensors = [self._tensor(entry) for entry in model["tensors"]]
         leaves: dict[Path, Leaf] = {}
@@ -141,7 +140,6 @@ class Script:
 
 
 def _classes(text: str) -> dict[str, Settings]:
-    """The constants of each class in some code, and the arguments of its call of torch.lstm."""
     parts = re.split(r"^class (\w+)\(Module\):\n", text, flags=re.M)
     classes: dict[str, Settings] = {}
     for name, body in zip(parts[1::2], parts[2::2], strict=True):

@@ -18,7 +18,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
 from math import prod
-from signal import Signals
 from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -67,9 +66,7 @@ def contents(source: Opened, attributes: Collection[str], leave_out: Collection[
     try:
         return understood(BytesIO(output))
     except EOFError:
-        name = Signals(-status).name if status < 0 else f"status {status}"
-        stopped = name in ("SIGXCPU", "SIGKILL")
-        end = f"stopped after {seconds} s" if stopped else f"the library crashed, {name}"
+        end = f"it was stopped after {seconds} s, or crashed: status {status}"
         raise damaged(source.source, f"the HDF5 library cannot read it: {end}") from None
 
 
@@ -226,7 +223,6 @@ class _Traversal:
         return {name: _texts(item.attrs[name]) for name in names}
 
     def _is_read(self, dataset: Any, path: str) -> bool:
-        """Return whether a dataset is one of numbers, which must be in this file."""
         dtype, shape = dataset.dtype, dataset.shape
         if shape is None or (dtype.kind not in "fiub" and dtype != BFLOAT16):
             return False
@@ -243,7 +239,6 @@ class _Traversal:
 
 
 def _texts(value: Any) -> Any:
-    """An attribute as JSON: a text, or a list of texts."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray):

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import NamedTuple
 
-import numpy as np
-
-from lstmcli.formats.files.limits import MOST_OBJECTS, MOST_PARTS, Damaged
+from lstmcli.formats.files.limits import MOST_PARTS, Damaged
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 LONGEST_VARINT = 10  # bytes
@@ -119,7 +117,7 @@ class Message:
             if isinstance(field.value, int):
                 found.append(field.value)
             else:
-                found += _decoded(field.value, MOST_OBJECTS).tolist()
+                found += _decoded(field.value)
         return found
 
     def fixed(self, number: int, size: int) -> bytes:
@@ -166,21 +164,11 @@ def text(data: memoryview) -> str:
         raise Damaged("a name in it is not text") from None
 
 
-def _decoded(data: memoryview, most: int) -> np.ndarray:
-    """Packed varints, (count,) uint64; all at once, as a tensor may have millions."""
-    codes = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(codes < 128) + 1
-    if len(ends) > most:
-        raise Damaged(f"it has {len(ends):,} numbers where at most {most:,} should be")
-    starts = np.concatenate([[0], ends[:-1]])
-    if len(codes) and (not len(ends) or ends[-1] != len(codes)):
-        raise Damaged("it ends within a number")
-    lengths = ends - starts[: len(ends)]
-    if lengths.size and lengths.max() > LONGEST_VARINT:
-        raise Damaged("a number has more than 64 bits")
-    numbers = np.zeros(len(ends), np.uint64)
-    for n in range(lengths.max(initial=0)):
-        longer = np.flatnonzero(lengths > n)
-        bits = (codes[starts[longer] + n] & 127).astype(np.uint64)
-        numbers[longer] |= bits << np.uint64(7 * n)
-    return numbers
+def _decoded(data: memoryview) -> Iterator[int]:
+    at = count = 0
+    while at < len(data):
+        number, at = varint(data, at)
+        count += 1
+        if count > MOST_PARTS:
+            raise Damaged(f"it has more than {MOST_PARTS:,} numbers in a list")
+        yield number

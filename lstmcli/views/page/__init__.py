@@ -1,6 +1,6 @@
 """A page in one file: the answer, and heat maps with the number under the pointer.
 
-One template, one style sheet and one script, in one file with the numbers as float32. Scales,
+One template, one style sheet and one script, in one file with the numbers in base64. Scales,
 pooling and labels are those of `lstmcli.views.plot`. What comes from files is text: JSON without
 ``<``, which the script puts into text nodes, and escaped HTML; the policy of the page allows no
 request and no script but this one.
@@ -38,8 +38,7 @@ from lstmcli.views.plot import (
     saturation_sheets,
     scales,
 )
-from lstmcli.views.sheet import Sheet, Width, labelled
-from lstmcli.views.text import count
+from lstmcli.views.sheet import Sheet, Width
 
 if TYPE_CHECKING:
     from lstmcli.api.explain_runs import ExpectedOnRuns
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 3_500_000  # of heat maps: 18.7 MB in base64, so that a page has at most 20 MB
 MOST_NUMBERS = 2**24  # before they are pooled: 128 MiB in float64
-EXACT_CELLS = 100_000  # up to this many keep the rest that float32 leaves: 0.5 MB
+EXACT_CELLS = 100_000  # up to this many are float64, in 1.1 MB; more are float32
 MOST_PICTURES = 24  # for readers without JavaScript: 40 kB each at most
 PICTURE = (300, 100)  # cells across and down
 WIDEST, TALLEST = 30, 18  # pixels of a cell; the style sheet limits those of all
@@ -94,7 +93,7 @@ class Page(NamedTuple):
             style=_colors(LIGHT) + dark + _file("page.css"),
             wide=wide,
             narrow=narrow,
-            notes="".join(f"<p>{escape(text)}</p>" for text in self._notes(planes, pooling)),
+            notes="".join(f"<p>{escape(text)}</p>" for text in self._notes(pooling)),
             pictures="".join(self._picture(plane) for plane in pictures),
             data=json.dumps(self._data(planes, pooling)).replace("<", r"\u003c"),
             script=script,
@@ -119,16 +118,12 @@ class Page(NamedTuple):
         found = [plane._replace(scale=of_kind[plane.quantity.kind]) for plane in found]
         return sorted(found, key=lambda plane: names.index(plane.quantity.name)), pooling
 
-    def _notes(self, planes: Sequence[Plane], pooling: Pooling) -> Iterator[str]:
+    def _notes(self, pooling: Pooling) -> Iterator[str]:
         if pooling.is_needed:
             yield f"Pooled: {pooled_words(pooling, self.window.pool)}. {PARTS}."
         shown = len(self.items)
         if 1 < shown < self.notes.batch:
             yield f"The first {shown:,} of {self.notes.batch:,} batch items. {PARTS}."
-        most = np.finfo(np.float32).max
-        beyond = sum(int((np.isfinite(c := p.cells) & (abs(c) > most)).sum()) for p in planes)
-        if beyond:
-            yield f"Beyond float32, and shown as infinite: {count(beyond, 'number')}."
 
     def _data(self, planes: Sequence[Plane], pooling: Pooling) -> dict[str, Any]:
         prefixes = [*dict.fromkeys(plane.prefix for plane in planes)]
@@ -147,6 +142,7 @@ class Page(NamedTuple):
             "pool": self.window.pool,
             "pooling": [pooling.steps, pooling.units],
             "scales": {plane.quantity.kind: _scale(plane.scale) for plane in planes},
+            "exact": is_exact,
             "planes": [plane.to_json(prefixes, is_exact) for plane in planes],
         }
 
@@ -192,12 +188,10 @@ class Plane(NamedTuple):
         return self.quantity.name.rpartition(".")[0]
 
     def to_json(self, prefixes: Sequence[str], is_exact: bool) -> dict[str, Any]:
-        """The axes, and the cells as float32; with ``is_exact`` also what that leaves of them."""
+        """The axes, and the cells as float64 if ``is_exact``, else as float32."""
+        quantity = self.quantity
         with np.errstate(over="ignore", invalid="ignore"):
-            single = self.cells.astype(np.float32)
-            rest = (self.cells - single).astype(np.float32)
-        rest = np.nan_to_num(rest, posinf=0, neginf=0)
-        quantity, has_rest = self.quantity, is_exact and self.quantity.kind != DIFFERENCE
+            data = self.cells.astype("<f8" if is_exact else "<f4").tobytes()
         return {
             "view": self.view,
             "cell": prefixes.index(self.prefix),
@@ -207,9 +201,7 @@ class Plane(NamedTuple):
             "steps": _axis(quantity.steps),
             "units": _axis(quantity.units),
             "scale": quantity.kind,
-            "digits": 8 if has_rest or not rest.any() else 6,
-            "data": _base64(single),
-            "rest": _base64(rest) if has_rest and rest.any() else "",
+            "data": b64encode(data).decode(),
         }
 
 
@@ -260,13 +252,12 @@ def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str
     nan = f"where {EXPECTED} has no number" if unknown else ""
 
     def answer(width: Width) -> list[Sheet]:
-        return [explanation_sheet(e, expected, width=width), labelled("nan", nan, width)]
+        return [explanation_sheet(e, expected, width=width), Sheet().label("nan", nan, width)]
 
     return Page(title, answer, views, notes, window, runs.items, array.rpartition(".")[2]).html()
 
 
 def _pooling(shapes: Sequence[tuple[int, ...]], items: int) -> Pooling:
-    """The finest with which all cells are few enough; the longer axis is pooled first."""
     pooling = Pooling(1, 1, 1, False)
     while True:
         cells = -(-np.array(shapes) // (pooling.steps, pooling.units))
@@ -280,15 +271,10 @@ def _pooling(shapes: Sequence[tuple[int, ...]], items: int) -> Pooling:
 
 
 def _axis(numbers: Sequence[int]) -> dict[str, Any]:
-    """The numbers of steps or units, those in even strides by their first."""
     strides = set(np.diff(np.asarray(numbers)).tolist()) or {1}
     if len(strides) > 1:
         return {"numbers": list(numbers), "count": len(numbers)}
     return {"first": int(numbers[0]), "stride": strides.pop(), "count": len(numbers)}
-
-
-def _base64(array: Array) -> str:
-    return b64encode(array.astype("<f4").tobytes()).decode()
 
 
 def _shades(scale: Scale, count: int) -> list[Rgb]:
@@ -296,7 +282,6 @@ def _shades(scale: Scale, count: int) -> list[Rgb]:
 
 
 def _scale(scale: Scale) -> dict[str, Any]:
-    """The ends, a CSS gradient, and the pixels (RGBA) of all levels and of NaN."""
     shades = _shades(scale, LEVELS)
     pixels = bytes(part for shade in (*shades, NOT_A_NUMBER) for part in (*shade, 255))
     gradient = ", ".join(f"rgb{shade}" for shade in shades[::15])

@@ -5,16 +5,16 @@
 /** @typedef {{count: number, first?: number, stride?: number, numbers?: number[]}} Numbers */
 /** @typedef {{step: number, unit: number}} Place by their numbers in the run */
 /**
- * The heat maps of an array of a view: (items, steps, units) of float32 in base64, and `rest`, what
- * float32 leaves of each number.
+ * The heat maps of an array of a view: (items, steps, units) in base64.
  * @typedef {{view: number, cell: number, name: string, typed: string, words: string,
- *   steps: Numbers, units: Numbers, scale: string, digits: number, data: string, rest: string}} Arrays
+ *   steps: Numbers, units: Numbers, scale: string, data: string}} Arrays
  */
 /** @typedef {Place & {cell: number, focus: string, item: number}} First */
 /**
  * @typedef {{views: {label: string, differs: boolean, command: string, selects: boolean}[],
  *   cells: {label: string, typed: string}[], items: number[], item: number, array: string,
  *   only: string, first: First | null, pool: string, pooling: [number, number], planes: Arrays[],
+ *   exact: boolean,
  *   scales: Record<string, {low: number, high: number, gradient: string, pixels: string}>}} Data
  */
 
@@ -104,7 +104,7 @@ class Axis {
 
 /** The heat maps of an array of a view. */
 class Plane {
-  /** @type {Float32Array[] | undefined} */
+  /** @type {Float32Array | Float64Array | undefined} */
   decoded;
 
   /** @param {Arrays} of */
@@ -119,10 +119,10 @@ class Plane {
     this.words = [of.words, this.view.label].filter(Boolean).join(" · ");
   }
 
-  /** @returns {Float32Array[]} the numbers, and what float32 leaves of them, once they are needed */
+  /** @returns {Float32Array | Float64Array} the numbers, decoded once they are needed */
   get values() {
-    const both = [this.of.data, this.of.rest];
-    this.decoded ??= both.map((text) => new Float32Array(Uint8Array.fromBase64(text).buffer));
+    const kind = data.exact ? Float64Array : Float32Array;
+    this.decoded ??= new kind(Uint8Array.fromBase64(this.of.data).buffer);
     return this.decoded;
   }
 
@@ -133,16 +133,14 @@ class Plane {
 
   /** @param {number} t @param {number} u @returns {number} of a cell */
   value(t, u) {
-    const [values, rest] = this.values;
-    const index = this.offset + t * this.units.cells + u;
-    return values[index] + (rest[index] ?? 0);
+    return this.values[this.offset + t * this.units.cells + u];
   }
 
   /** @param {Place} place @returns {string} as the terminal shows it */
   text({ step, unit }) {
     if (!this.steps.has(step) || !this.units.has(unit)) return "–";
     const value = this.value(this.steps.cell(step), this.units.cell(unit));
-    const [size, { digits }] = [Math.abs(value), this.of];
+    const [size, digits] = [Math.abs(value), data.exact ? 8 : 6];
     if (!Number.isFinite(value)) return String(value).replace("Infinity", "inf").toLowerCase();
     if (this.view.differs) return size ? value.toExponential(2).replace("+", "") : "0";
     if (size && (size < 1e-4 || size >= 1e8))
@@ -158,7 +156,7 @@ class Plane {
 
   /** @param {number} columns @param {number} rows @returns {Float64Array} in these, pooled */
   pooled(columns, rows) {
-    const [T, H, [values], start] = [this.steps.cells, this.units.cells, this.values, this.offset];
+    const [T, H, values, start] = [this.steps.cells, this.units.cells, this.values, this.offset];
     const found = new Float64Array(columns * rows);
     for (let n = 0; n < found.length; n++) {
       const [x, y] = [n % columns, Math.floor(n / columns)];

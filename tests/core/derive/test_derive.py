@@ -168,8 +168,8 @@ def test_a_position_is_counted_from_the_end_too() -> None:
     [
         ({"step": 6}, "no step 6; steps are 0 to 5"),
         ({"unit": 3}, "no unit 3; units are 0 to 2"),
-        ({"batch": 5}, "no batch 5; batches are 0 to 4"),
-        ({"cell": "layer1"}, "no cell 'layer1'; there is layer0"),
+        ({"batch": 5}, "no batch item 5; batch items are 0 to 4"),
+        ({"cell": "layer1"}, "unknown cell; choose from layer0"),
         ({"gate": "q"}, "no gate 'q'; the gates are i, f, g, o"),
         ({"step": 4, "batch": 1, "lengths": [6, 4, 1, 0, 3]}, "step 4 of batch 1 is left out"),
     ],

@@ -100,31 +100,14 @@ def test_a_column_vector_of_each_step_is_its_units(lead: tuple[int, ...]) -> Non
 # ---- directions
 
 
-def _changed(h: Array, change: str) -> Array:
-    """(B, T, 2 H) of two directions with a difference that is no matter of its axes."""
-    half = h.shape[-1] // 2
-    if change == "noise":
-        return h + 1e-4 * normal(*h.shape, seed=1)
-    if change == "exchanged":
-        return np.roll(h, half, axis=-1)
-    return np.concatenate([h[..., :half], h[:, ::-1, half:]], axis=-1)
-
-
-@pytest.mark.parametrize("items", [2, 3])
-@pytest.mark.parametrize("change", ["noise", "exchanged", "turned"])
 @pytest.mark.parametrize("swapped", [False, True])
-def test_of_two_axes_that_may_be_the_directions_the_nearer_is_taken(
-    items: int, change: str, swapped: bool
-) -> None:
-    """(2, T, B, H) against (B, T, 2 H): two sequences are no reason for other axes than three."""
-    each = normal(2, T, items, H)
+def test_of_two_axes_that_may_be_the_directions_the_nearer_is_taken(swapped: bool) -> None:
+    """(2, T, 2, H) against (2, T, 2 H)."""
+    each = normal(2, T, 2, H)
     h = np.concatenate([*each], axis=-1).swapaxes(0, 1)
-    other = _changed(h, change)
+    other = h + 1e-4 * normal(*h.shape, seed=1)
     d = lone(*((other, each) if swapped else (each, other)))
-    (array,) = d.arrays.values()
-    assert array.max_abs == pytest.approx(np.abs(other - h).max())
-    found = {"noise": "suspect_", "exchanged": "halves_exchanged", "turned": "half_flipped"}
-    assert d.hints[0].code.startswith(found[change])
+    assert d.arrays["h"].max_abs == pytest.approx(np.abs(other - h).max())
 
 
 def test_two_axes_that_are_equally_near_are_both_named_with_what_to_type() -> None:
@@ -140,9 +123,6 @@ def test_two_axes_that_are_equally_near_are_both_named_with_what_to_type() -> No
             (said,) = d.remarks
             assert "directions on axis 0" in said
             assert "directions on axis 2" in said
-            assert "numpy.concatenate(numpy.moveaxis(x,AXIS,0),-1)" in said
-    typed = np.concatenate(np.moveaxis(each, 0, 0), -1).swapaxes(0, 1)
-    assert lone(typed, other).arrays["h"].total == other.size
 
 
 def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
@@ -151,8 +131,8 @@ def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
     for part, said in (
         (h[2], "sequence 2 of 4"),
         (h[:, -1], "the last step"),
-        (ends, "step 6 forward, 0 backward"),
-        (h[..., H:], "the second half (backward) is nearest"),
+        (ends, "the last valid one forward, the first backward"),
+        (h[..., H:], "the backward direction"),
     ):
         d = lone(part + 1e-4, h, (None, "batch"))
         assert said in " ".join(d.remarks)
@@ -249,7 +229,7 @@ def test_one_sequence_against_a_batch() -> None:
     assert d.equal
     assert f"h: a.npy, (7, 5), is interpreted as sequence 2 of {B}" in d.remarks
     late = h[2].copy()
-    late[3:] += 1
+    late[3:] += 0.1
     d = lone(h, late, ("batch", None))
     assert d.first_divergence is not None
     assert (d.first_divergence.step, d.first_divergence.batch) == (3, 2)
@@ -277,7 +257,9 @@ def test_several_alignments_that_fit_are_not_guessed() -> None:
     other = normal(T, H, seed=1)
     d = lone(other, h, (None, "batch"))
     assert d.to_json()["arrays"]["h"]["shape"] == [[7, 5], [4, 7, 5]]
-    assert "fits 4 sequences: lstm diff --batch N picks one" in " ".join(d.remarks)
+    (said,) = d.remarks
+    assert "may be sequence 0 of 4, or a.npy, (7, 5), may be sequence 1 of 4, or others" in said
+    assert "Select it by --layout, --batch or --steps" in said
     chosen = compare(
         Side("a.npy", {"": other}),
         Side("b.npy", {"": h}, "batch"),
@@ -483,9 +465,9 @@ def test_one_direction_against_both(swapped: bool) -> None:
         sides = both[..., start : start + H], both
         d = lone(*(sides[::-1] if swapped else sides))
         assert (d.equal, d.arrays["h"].mismatched, d.first_divergence) == (False, 0, None)
-        part, full = ("b.npy", "a.npy") if swapped else ("a.npy", "b.npy")
-        which = "second half (backward)" if start else "first half (forward)"
-        assert d.remarks[0] == f"h: {part} has 5 units of {full}'s 10: the {which} agrees"
+        part, which = "b.npy" if swapped else "a.npy", "backward" if start else "forward"
+        said = f"h: {part}, {sides[0].shape}, is interpreted as the {which} direction"
+        assert d.remarks[0] == said
         assert d.hints == []
         chosen = Selection.parse(None, None, f"{start}:{start + H}")
         assert compare(Side("a", {"": sides[0]}), Side("b", {"": both}), selection=chosen).equal
@@ -518,17 +500,3 @@ def test_the_axes_of_a_position_are_reported_with_it() -> None:
         "first at step 2, batch 0, unit 0; h of b.npy is (batch, steps, units), as in a.npy>"
     )
     assert repr(lone(a, b, ("batch", "batch"))).endswith("first at step 2, batch 0, unit 0>")
-
-
-def test_a_last_state_of_torch_does_not_depend_on_the_layout() -> None:
-    """(1, B, H) whatever batch_first is; but only where its numbers agree."""
-    full = normal(B, T, H)
-    last = full[None, :, -1]
-    for sides in ((last, full), (full, last)):
-        d = lone(*sides, ("batch", "batch"))
-        assert d.equal
-        assert "is interpreted as the last step" in d.remarks[0]
-        one, other = (side + 1e-3 * (side.shape[0] == 1) for side in sides)
-        wrong = lone(one, other, ("batch", "batch"))
-        assert wrong.arrays["h"].mismatched is None
-    assert not lone(full[None, :, 0], full, ("batch", "batch")).equal  # that is no last step

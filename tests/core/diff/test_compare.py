@@ -295,17 +295,6 @@ def test_other_arrays_keep_their_names(names: tuple[str, ...]) -> None:
     assert side.renaming == ""
 
 
-@pytest.mark.parametrize("names", [("h", "final_h"), ("output", "hn")])
-def test_the_object_that_contains_all_results_is_left_out(names: tuple[str, ...]) -> None:
-    side = with_trace_names(_side(*(f"result.outputs.{name}" for name in names)))
-    assert side.original_names == {
-        "h": f"result.outputs.{names[0]}",
-        "final_h": f"result.outputs.{names[1]}",
-    }
-    of_cell = with_trace_names(_side("layer1_reverse.h"))
-    assert list(of_cell.arrays) == ["layer1_reverse.h"]
-
-
 def test_an_array_that_is_taken_as_another_is_reported() -> None:
     ours = Side("a.npz", {"h": np.zeros((2, 3), np.float32), "final_h": np.zeros(3, np.float32)})
     found = compare(ours, with_trace_names(_side("output", "cn")))

@@ -42,7 +42,7 @@ def form(h: Array, rng: np.random.Generator) -> Form:
 
 
 def is_same(a: Array, b: Array, rtol: float, atol: float) -> bool:
-    """Whether numbers agree as documented: a NaN equals nothing, an infinity itself."""
+    """Return whether numbers agree as documented: a NaN equals nothing, an infinity itself."""
     with np.errstate(all="ignore"):
         near = np.abs(a - b) <= atol + rtol * np.abs(b)
     return bool(((a == b) | (near & np.isfinite(a) & np.isfinite(b))).all())

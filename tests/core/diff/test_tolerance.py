@@ -1,4 +1,4 @@
-"""What counts as the same number."""
+"""Numbers that count as equal."""
 
 from typing import Any
 

@@ -24,7 +24,7 @@ LARGE = (60, 4, 40, 128)
 
 
 class Asking(NamedTuple):
-    """What `explain` is asked."""
+    """A question to `explain`."""
 
     weights: str
     x: Array
@@ -95,7 +95,7 @@ class Cell:
         self.x = x.astype(np.float32).astype(np.float64)
 
     def run(self, truth: dict[str, Any] | None = None, state: Any = None) -> dict[str, Array]:
-        """What the other side gives in float32, each (B, T, H)."""
+        """The other side's outputs in float32, each (B, T, H)."""
         return reference.outputs(self.net, self.x, truth or {}, state, np.float32)
 
     def asking(self, expected: Any, **given: Any) -> Asking:
@@ -133,7 +133,7 @@ def printed(array: Array, digits: int, path: Path) -> str:
 
 
 def settings_give(asking: Asking, explanation: Explanation) -> bool:
-    """Whether a run of the weights with the settings and edits of an answer gives EXPECTED.
+    """Return whether a run with the settings and edits of an answer gives EXPECTED.
 
     A changed array, which is no setting, is all that is left to be changed.
     """
@@ -150,7 +150,7 @@ def found(explanation: Explanation) -> dict[str, Any]:
 
 
 def same(changes: dict[str, Any], truth: dict[str, Any], form: str) -> bool:
-    """Whether the changes are the truth; a constant as well as the digits allow."""
+    """Return whether the changes are the true ones; a constant as well as the digits allow."""
     near = 2e-2 if form == "4 digits" else 1e-4
     return changes.keys() == truth.keys() and all(
         abs(changes[name] - value) < near if isinstance(value, float) else changes[name] == value

@@ -337,7 +337,7 @@ class Case:
         return net, x, outputs(other, x, truth | CELLS.get(self.defect, {}))["h"]
 
     def without_defect(self, net: Net, x: Array) -> Array:
-        """What the true settings alone give."""
+        """The outputs of the true settings alone."""
         return outputs(net, x, dict(self.truth))["h"]
 
     def asking(self, folder: Path) -> Asking:
@@ -358,7 +358,7 @@ EXACT = 1e-6  # the weights are asked in float32
 
 
 def fault(case: Case, explanation: Explanation) -> str:
-    """What is false in an answer; empty if nothing is.
+    """The false parts of an answer; empty if there are none.
 
     A cause is right if it is the truth or an equal of it, which gives the same numbers for other
     nets of the family; of a true constant any value will do that gives EXPECTED. Where the net that
@@ -383,7 +383,7 @@ def fault(case: Case, explanation: Explanation) -> str:
 
 
 def missed(case: Case, explanation: Explanation) -> str:
-    """What was rejected though a setting gives it; empty if nothing was.
+    """The rejected EXPECTED that a setting gives; empty if there is none.
 
     Zeros prove nothing, and none is the answer to them.
     """
@@ -403,14 +403,14 @@ def _settings(changes: Sequence[Any]) -> dict[str, Any]:
 
 
 def _is_true(changes: dict[str, Any], truth: Truth) -> bool:
-    """Whether these are the true settings, whatever the values of constants."""
+    """Return whether these are the true settings, whatever the values of constants."""
     return changes.keys() == truth.keys() and all(
         name in CONSTANTS or value == truth[name] for name, value in changes.items()
     )
 
 
 def _gives(case: Case, settings: dict[str, Any]) -> bool:
-    """Whether a run of the net that was asked gives what is printed, but for its rounding."""
+    """Return whether a run of the net in question gives the printed output, rounding aside."""
     return _off(case, settings, printed=True) <= 0.53 * case.unit
 
 
@@ -427,7 +427,7 @@ def _run(net: Net, x: Array, settings: dict[str, Any]) -> Array:
 
 
 def _same_elsewhere(case: Case, changes: dict[str, Any]) -> bool:
-    """Whether they give what the other side gives, for other nets of the family."""
+    """Return whether they give the other side's outputs, for other nets of the family."""
     for number in range(1, OTHERS + 1):
         net, x, h = case.drawn(number)
         if not np.abs(_run(net, x, changes) - h).max() <= case.unit:

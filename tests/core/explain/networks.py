@@ -126,7 +126,7 @@ PLACES: dict[str, Callable[[Array], Array]] = {
     "first steps": lambda h: h[:, :3],
     "time before batch": lambda h: h.swapaxes(0, 1),
 }
-"""What people save of an output (B, T, H)."""
+"""Parts of an output (B, T, H) that people save."""
 
 
 LONG: dict[str, list[Truth]] = {
@@ -188,7 +188,7 @@ LONG_PLACES: dict[str, Callable[[Array], Array]] = {
 
 
 def shows(place: str, kind: str, truth: Truth) -> bool:
-    """Whether this part of an output tells a mistake apart from others that are as simple.
+    """Return whether this part of an output distinguishes a mistake from others as simple.
 
     h_n is taken before directions are merged or turned. At the last step a state that is reset
     gives what a reversed run gives; and it is a backward cell's first, where no forget gate shows.
@@ -218,7 +218,7 @@ def long() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def of_cell(truth: Truth, cell: str) -> Truth:
-    """What is true of one cell: its own settings, and those of all."""
+    """The settings of one cell, and those of all cells."""
     general = {
         k: v
         for k, v in truth.items()

@@ -34,7 +34,7 @@ PARTS: dict[str, Callable[[Array], Array]] = {
     "all last h": lambda h: h[:, -1],
     "one last h": lambda h: h[1, -1],
 }
-"""What people save of an output (B, T, H)."""
+"""Parts of an output (B, T, H) that people save."""
 
 
 def _matrix() -> Iterator[tuple[str, Question]]:
@@ -381,7 +381,7 @@ def group_of(name: str) -> str:
 
 
 def is_spoiled(name: str) -> bool:
-    """Whether no setting gives a question's EXPECTED."""
+    """Return whether no setting gives a question's EXPECTED."""
     return name.startswith(("refusal/", "network/refused/"))
 
 

@@ -32,7 +32,7 @@ Line = dict[str, Any]
 
 
 def line_of(name: str, explanation: Explanation | UserError) -> Line:
-    """What is recorded: the answer, its evidence, and its words apart, which change more often."""
+    """The recorded line: the answer, its evidence, and its words, which change more often."""
     if isinstance(explanation, UserError):
         return {"question": name, "verdict": "refused", "words": {"error": str(explanation)}}
     document = explanation.to_json()
@@ -92,7 +92,7 @@ def recorded() -> dict[str, Line]:
 
 
 def differences(was: Line, now: Line, words: bool = True) -> list[str]:
-    """What differs in two lines of a question; constants may as far as EXPECTED's digits allow."""
+    """The differences of two lines of a question; constants may differ within EXPECTED's digits."""
     near = 2e-2 if "4 digits" in was["question"] else 1e-4
     keys = sorted({*was, *now} - (set() if words else {"words"}))
     return [

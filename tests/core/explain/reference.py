@@ -103,7 +103,7 @@ def outputs(
     state: tuple[Array, Array] | None = None,
     dtype: Any = np.float64,
 ) -> dict[str, Array]:
-    """What the other side gives for x (B, T, I): h, c, i, f, g, o (B, T, H) in the axes of x.
+    """The other side's outputs for x (B, T, I): h, c, i, f, g, o (B, T, H) in the axes of x.
 
     z (B, T, 4H) is in the order i, f, g, o.
 

@@ -1,4 +1,4 @@
-"""What the data cannot tell apart is said; what agrees is left alone; EXPECTED may be a part."""
+"""Settings that the data cannot distinguish are listed; EXPECTED may be a part."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_layout_that_is_not_given_is_one_of_three_mistakes(tmp_path: Path) -> 
 def test_numbers_in_a_row_lie_as_the_run_does(
     shape: tuple[int, ...], turned: bool, tmp_path: Path
 ) -> None:
-    """What a port in C writes: no axes, or a line for each step of each row."""
+    """Output of a port in C: no axes, or a line for each step of each sequence."""
     one = cell(tmp_path, units=5, steps=7, rows=3)
 
     def flat(h: Array) -> Array:

@@ -47,7 +47,7 @@ def texts(found: Explanation) -> set[str]:
 
 
 def gives(found: Explanation, expected: Array, weights: Any = None) -> None:
-    """What is found, run, gives EXPECTED."""
+    """Run the answer: it gives EXPECTED."""
     model = lstmcli.load(weights or tensors(W), **found.settings, edits=[*found.edits])
     np.testing.assert_allclose(lstmcli.run(model, X).h, expected, atol=2e-5)
     assert [c.setting for c in found.changes][: len(found.edits)] == ["edit"] * len(found.edits)

@@ -1,4 +1,4 @@
-"""What ports do wrong with a padded batch: each is named, with the command that gives its outputs.
+"""Mistakes of ports with a padded batch: each is named, with the command that gives its outputs.
 
 Outputs are those of `reference`, a sequence by itself where padding is left out.
 """
@@ -40,7 +40,7 @@ def _within(run: Run, x: Array, valid: Array, **how: Any) -> Array:
 
 
 class Port(NamedTuple):
-    """What a port gives, and what is found."""
+    """The outputs of a port, and the change to be found."""
 
     outputs: Callable[[Run, Array], Array]
     changes: dict[str, Any]

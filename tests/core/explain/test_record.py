@@ -1,4 +1,4 @@
-"""What `explain` answers is what it answered: ``answers.jsonl`` has a line a question.
+"""Answers of `explain` are as recorded: ``answers.jsonl`` has a line for each question.
 
 A difference that is meant is written into the file by ``python -m tests.core.explain.record``, and
 shown by its ``--compare``, which compares the words too.
@@ -65,7 +65,7 @@ MISSED = {
 
 
 def is_right(line: Line) -> bool | None:
-    """Whether an answer is what its question was made with, and that alone.
+    """Return whether an answer has the changes that made its question, and no others.
 
     It is None where the data hide that. Where no setting gives EXPECTED, nothing is to be found.
     """
@@ -144,7 +144,7 @@ VARIABLE = "OPENBLAS_NUM_THREADS"
 
 
 def lstm(*words: object, cwd: Path, **environment: str) -> str:
-    """What a command prints in a process of its own: BLAS counts its threads at the start."""
+    """The output of a command in a new process: BLAS counts its threads at the start."""
     without = "" if environment else VARIABLE
     done = python("-m", "lstmcli", *words, cwd=cwd, without=without, **environment)
     assert done.returncode in (0, 1), done.stderr

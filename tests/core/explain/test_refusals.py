@@ -1,4 +1,4 @@
-"""What no reading gives is refused: a false cause is worse than none."""
+"""EXPECTED that no configuration gives is refused: a false cause is worse than none."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 def test_every_member_of_expected_is_compared_or_named(tmp_path: Path) -> None:
     cell = Cell(tmp_path, 0)
     h = cell.run()["h"]
-    with pytest.raises(UserError, match=r"contains h and layer0\.h, which are one array"):
+    with pytest.raises(UserError, match=r"layer0\.h.*\n.*\n  Its arrays have to be of one run"):
         cell.explain({"h": h, "layer0.h": h + 1})
     assert cell.explain({"layer0.h": np.cumsum(h, axis=1)}).verdict == "none"
     explanation = cell.explain({"h": h, "logits": h[..., 0], "layer1.h": h})
@@ -129,7 +129,7 @@ def near_tanh(z: Array) -> Array:
 def test_an_approximated_tanh_is_not_a_setting(
     truth: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a port to C does often."""
+    """A usual mistake of a port to C."""
     monkeypatch.setitem(reference.ACTIVATIONS, "tanh", near_tanh)
     cell = Cell(tmp_path, 3, scale=0.8)
     explanation = cell.explain(cell.run(truth)["h"])

@@ -19,7 +19,7 @@ T, B, I, H, P = 5, 4, 6, 3, 2
 
 
 def by_hand(model: Model, x: Array, **truth: Any) -> dict[str, Array]:
-    """What a plain loop gives for the weights of a cell, each (T, B, ...) for x (T, B, I)."""
+    """The outputs of a plain loop with a cell's weights, each (T, B, ...) for x (T, B, I)."""
     cell = model.cell
     fused = np.concatenate([cell.kernel, cell.recurrent_kernel], axis=2)  # (4, H, I + P)
     net = Net(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lstmcli import run
 from lstmcli.core.forward.plan import NAMES
 from lstmcli.core.forward.prepare import prepare
-from lstmcli.core.forward.saturation import SaturatedGate, Saturation, is_saturated
+from lstmcli.core.forward.saturation import Saturation, is_saturated
 from lstmcli.core.model.model import Inputs
 from lstmcli.errors import UserError
 from tests.core.explain.reference import Array, Net, outputs
@@ -318,10 +318,7 @@ def arrays() -> dict[str, np.ndarray]:
 def test_gates_saturated_in_most_steps_are_named_with_their_share() -> None:
     counts = Saturation()
     counts.add(arrays())
-    assert counts.saturated_gates() == [
-        SaturatedGate("f", 1, 1, 1.0),
-        SaturatedGate("i", 2, 0, 0.7),
-    ]
+    assert counts.saturated_gates() == {("i", 0): [(2, 0.7)], ("f", 1): [(1, 1.0)]}
     shares = counts.shares()
     assert shares["f"] == (0.0, 20 / 60)
     assert shares["i"] == (14 / 60, 0.0)
@@ -359,10 +356,7 @@ def test_a_unit_may_be_near_both_ends_and_nan_is_near_none() -> None:
     gate = np.full((4, 1, 1), 0.0)
     gate[2:] = 1.0
     counts.add({"f": gate, "i": np.full((4, 1, 1), np.nan)})
-    assert counts.saturated_gates() == [
-        SaturatedGate("f", 0, 0, 0.5),
-        SaturatedGate("f", 0, 1, 0.5),
-    ]
+    assert counts.saturated_gates() == {("f", 0): [(0, 0.5)], ("f", 1): [(0, 0.5)]}
 
 
 def test_a_gate_is_saturated_within_a_hundredth_of_0_and_of_1() -> None:

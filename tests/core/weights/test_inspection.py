@@ -1,4 +1,4 @@
-"""What an inspection tells, against the arrays of files that real frameworks wrote."""
+"""Inspections, compared with the arrays of files that real frameworks wrote."""
 
 from __future__ import annotations
 

@@ -210,11 +210,6 @@ def test_templates_end_no_name_in_tensorflow_s_0(name: str) -> None:
             assert not re.search(r":|__|^[/.]|[/.]$", form)
 
 
-def test_the_packing_of_cudnn_is_named() -> None:
-    with pytest.raises(UserError, match="cudnn_lstm/opaque_kernel is all weights of a CudnnLSTM"):
-        choose_lstms([], None, ["cudnn_lstm/opaque_kernel"], "model.ckpt")
-
-
 def builders(*sizes: tuple[int, int], first: int = 0) -> dict[str, tuple[int, ...]]:
     """The parameters of DyNet's builders of one layer each, by inputs and units."""
     shapes: dict[str, tuple[int, ...]] = {}

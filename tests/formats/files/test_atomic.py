@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from pathlib import Path
@@ -59,35 +58,6 @@ def test_a_link_into_a_folder_that_is_not_there_names_that_folder(tmp_path: Path
         pass
 
 
-PART = ".out.0123456789ab.part"
-
-
-def test_part_files_of_killed_processes_are_removed_by_the_next_write(tmp_path: Path) -> None:
-    others = [
-        ".other.0123456789ab.part",
-        ".out.0123456789ab.part.txt",
-        ".out.0123.part",
-        "out.part",
-    ]
-    for name in (PART, *others):
-        (tmp_path / name).write_bytes(b"begun")
-    with atomically(str(tmp_path / "out")) as stream:
-        stream.write(b"complete")
-    assert sorted(os.listdir(tmp_path)) == sorted([*others, "out"])
-
-
-def test_a_part_file_that_is_being_written_stays(tmp_path: Path) -> None:
-    """Another process cannot lock it, and neither can another open file of this one."""
-    path = str(tmp_path / "out")
-    with atomically(path) as first:
-        first.write(b"first")
-        with atomically(path) as second:
-            second.write(b"second")
-        assert (tmp_path / "out").read_bytes() == b"second"
-        assert len(os.listdir(tmp_path)) == 2
-    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("out", b"first")]
-
-
 def test_bytes_are_on_the_disk_before_the_file_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,8 +69,6 @@ def test_bytes_are_on_the_disk_before_the_file_is_renamed(
         fsync(descriptor)
 
     def renamed(part: str, target: str) -> None:
-        with open(part, "rb") as other:
-            assert not atomic._lock(other.fileno())
         calls.append(("rename", os.stat(part).st_size))
         replace(part, target)
 
@@ -109,21 +77,3 @@ def test_bytes_are_on_the_disk_before_the_file_is_renamed(
     with atomically(str(tmp_path / "out")) as stream:
         stream.write(b"12345")
     assert calls == [("fsync", 5), ("rename", 5)]
-
-
-@pytest.mark.parametrize("missing", ["module", "locks"])
-def test_without_locks_a_file_is_written_and_no_part_file_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
-) -> None:
-    def refuse(descriptor: int, operation: int) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    if missing == "module":
-        monkeypatch.setattr(f"{atomic.__name__}.fcntl", None)
-    else:
-        monkeypatch.setattr("fcntl.flock", refuse)
-    (tmp_path / PART).write_bytes(b"begun")
-    with atomically(str(tmp_path / "out")) as stream:
-        stream.write(b"complete")
-    assert (tmp_path / "out").read_bytes() == b"complete"
-    assert (tmp_path / PART).exists()

@@ -249,7 +249,7 @@ def test_targets_that_cannot_be(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="descriptors have no paths here")
 def test_a_pipe_of_the_shell_is_read() -> None:
-    """What <(command) passes."""
+    """The kind of file that <(command) passes."""
     reading, writing = os.pipe()
     buffer = io.BytesIO()
     np.save(buffer, np.arange(3.0))

@@ -327,7 +327,7 @@ def test_two_outputs_of_a_notebook_are_not_two_steps() -> None:
     ids=["numpy", "torch"],
 )
 def test_a_tuple_of_output_and_states_is_named_by_its_places(text: str) -> None:
-    """What ``print(lstm(x))`` gives in PyTorch."""
+    """The output of ``print(lstm(x))`` in PyTorch."""
     found = read_text(text, in_memory("e.txt", b" ")).arrays
     assert {name: array.ravel().tolist() for name, array in found.items()} == {
         "0": [1.5, 2.5], "1.0": [2.5], "1.1": [3.5]
@@ -337,7 +337,7 @@ def test_a_tuple_of_output_and_states_is_named_by_its_places(text: str) -> None:
 
 
 def test_two_states_in_a_tuple_are_h_n_and_c_n() -> None:
-    """What ``print(states)`` gives in PyTorch and ``print((h, c))`` in NumPy."""
+    """The output of ``print(states)`` in PyTorch and of ``print((h, c))`` in NumPy."""
     for text in (
         "(array([[1.5, 2.5]], dtype=float32), array([[3.5, 4.5]],\n      dtype=float32))",
         "(tensor([[1.5000, 2.5000]], grad_fn=<StackBackward0>), tensor([[3.5000, 4.5000]]))\n",

@@ -303,7 +303,7 @@ def test_code_that_is_all_calls_is_searched_in_time(tmp_path: Path) -> None:
         (zipped({"a/b/c/data.pkl": b""}), "a data.pkl in an odd place"),
         (pickled(b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81"), "a dump of joblib"),
         (pickled(b"ctorch.distributed.checkpoint.metadata\nMetadata\n)\x81}X\x01\x00\x00\x00aK\x01sb"),
-         "dcp_to_torch"),
+         "but a torch.distributed.checkpoint.metadata.Metadata"),
         (pickled(b"cm\nNet\n)\x81}X\x01\x00\x00\x00aK\x01sb"), r"no tensors .*, but a m\.Net"),
     ],
 )  # fmt: skip

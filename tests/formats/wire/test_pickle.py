@@ -101,7 +101,7 @@ PICKLES = {
         b"ctorch._utils\n_rebuild_qtensor\n(" + storage(NAME) + b"K\x00(K\x04t(K\x01t"
         b"(ctorch\nper_channel_affine\n" + tensor(storage(NAME), ENDLESS, b"(K\x00t") * 2
         + b"K\x00tNNtR",
-        "4 scales and zero points",
+        "not one for each on an axis",
     ),
 }  # fmt: skip
 
@@ -174,7 +174,7 @@ def test_a_message_of_more_fields_or_numbers_than_there_is_memory_for() -> None:
     assert Message(b"\x08\x01" * 10_000).count == 10_000
     with pytest.raises(Damaged, match="more than 1,000,000 fields"):
         Message(b"\x08\x01" * 1_000_001)
-    packed = bytes(3_000_001)
+    packed = bytes(1_000_001)
     message = Message(b"\x0a" + varint(len(packed)) + packed)
-    with pytest.raises(Damaged, match="3,000,001 numbers where at most 3,000,000 should be"):
+    with pytest.raises(Damaged, match="more than 1,000,000 numbers in a list"):
         message.numbers(1)

@@ -74,7 +74,7 @@ class MetadataFormat(NamedTuple):
 METADATA_FORMATS: Mapping[str, MetadataFormat] = {
     "onnx": MetadataFormat("onnx", convention="onnx"),
     "torch": MetadataFormat("torch"),
-    "pickle": MetadataFormat("torch", "read_pickle"),
+    "pickle": MetadataFormat("torch"),
     "tensorflow": MetadataFormat("tensorflow"),
     "tfjs": MetadataFormat("keras", "read_tensorflow_js", convention="tfjs"),
     "tflite": MetadataFormat("tensorflow", "read_tflite"),

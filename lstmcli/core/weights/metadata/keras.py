@@ -88,7 +88,6 @@ def _kind(group: Config) -> str:
 
 
 def _config(part: Any) -> Config:
-    """The config of a layer, a wrapped layer or a cell; empty if it has none."""
     config = part.get("config") if isinstance(part, Mapping) else None
     return config if isinstance(config, dict) else {}
 
@@ -114,7 +113,6 @@ def _inner_layers(part: Any, depth: int = 0) -> Iterator[Config]:
 
 
 def _without_config(version: str) -> MetadataSettings:
-    """The default of the version that wrote a file of weights without a config."""
     numbers, form = _numbers(version), OLD_FORM
     of = f"default of Keras {version}"
     if version == "2.2.4-tf":
@@ -132,8 +130,6 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 class _LayerSettings:
-    """The settings of an LSTM from the layers around it, the outermost first."""
-
     def __init__(self, version: str) -> None:
         self.version, self.name = version, ""
         self.settings: dict[str, Any] = {}
@@ -259,7 +255,6 @@ class _LayerSettings:
 
 
 def _activation_name(value: Any) -> str:
-    """The name of an activation, which may be serialised as an object."""
     if value is None:
         return "linear"
     if isinstance(value, dict):

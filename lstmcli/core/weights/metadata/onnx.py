@@ -66,7 +66,6 @@ def read(around: Groups) -> MetadataSettings:
 
 
 def _check_units(attributes: Mapping[str, Any]) -> None:
-    """Refuse a node with another number of units than its recurrent kernel."""
     units, cell = attributes["units"], attributes.get("cell_width", attributes["units"])
     if cell != units:
         raise UserError(
@@ -95,7 +94,6 @@ def _direction(attributes: Mapping[str, Any]) -> str:
 
 
 def _activations(attributes: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The activations of gates, candidate and output, of the first and of the last direction."""
     names = attributes.get("activations") or USUAL * attributes["directions"]
     if len(names) != 3 * attributes["directions"]:
         raise UserError(

@@ -39,16 +39,10 @@ def _madmom(layer: Mapping[str, Any]) -> MetadataSettings:
 
 
 def read(around: Groups) -> MetadataSettings:
-    """PyTorch: of the attributes of nn.LSTM only ``batch_first`` is in no tensor."""
-    for words in reversed(around):
-        if isinstance(words.get("batch_first"), bool) and "num_layers" in words:
-            return MetadataSettings({"layout": "batch" if words["batch_first"] else "time"})
-    return MetadataSettings()
-
-
-def read_pickle(around: Groups) -> MetadataSettings:
-    """Pickles: networks of madmom, and PyTorch's modules."""
+    """Of the attributes of nn.LSTM only ``batch_first`` is in no tensor; a layer of madmom."""
     for words in reversed(around):
         if words.get("class") == MADMOM_LSTM:
             return _madmom(words)
-    return read(around)
+        if isinstance(words.get("batch_first"), bool) and "num_layers" in words:
+            return MetadataSettings({"layout": "batch" if words["batch_first"] else "time"})
+    return MetadataSettings()
