@@ -236,7 +236,7 @@ class Search:
             edits=tuple(edit.text for edit in given),
             arrays={edit.file: edit.value for edit in given if edit.file},
             equivalent=tuple(edits_changed(n.variant.edits) for n in others[: Budget.LISTED]),
-            tried=self.tried + runs.tried,
+            tried=self.tried + self.work.variants,
             first_step=None if backward else first_shown(placement.verify(()), backward),
             backward=backward,
             evidence=first.bits,

@@ -34,7 +34,7 @@ class WorkDone:
 
     def __init__(self, times: float = 1) -> None:
         self.times, self.done = times, 0.0
-        self.edited = 0.0  # work of runs with edits
+        self.edited, self.variants = 0.0, 0  # work of runs with edits, and how many were tried
         self.tell: Callable[[float], None] = lambda share: None  # how much of all is done
 
     def add(self, work: float) -> None:

@@ -37,13 +37,9 @@ from lstmcli.core.forward.sequence import edited_outputs
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import (
     EDITS,
-    INPUTS,
     NETWORK,
     OF_MODEL,
     OUTPUTS,
-    PADDING,
-    RUN_BEFORE,
-    STATE,
     TENSORS,
     Edit,
     EditKind,
@@ -55,22 +51,20 @@ from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.errors import UserError
 
 LEAST_BITS = 24.0  # of what EXPECTED shows beyond what was chosen and solved for
-USUAL = 5, 16  # values of each kind next to a change, where each is a full run and a first step
+USUAL = 5, 10  # values of each kind next to a change, where each is a full run and a first step
 MORE_NUMBERS = 3  # that an edit explains, than numbers were solved for
 SLACK = 4.0  # tolerances by which a first step may be off, as rounding grows
 ROUNDED = 3e-4  # a difference that rounding may make
 MOST_BITS = 40.0  # of one number: log2 of how far off it was
-PREPARING, PACKING = 5e3, 0.2  # the work of a cell before its first step, and a number of K
-AT_ONCE = (INPUTS, PADDING, STATE, RUN_BEFORE)
-"""Stages whose edits leave the cells as they are, so that many are sequences of one run."""
-MOST_AT_ONCE = 2_000_000  # numbers of them
+PREPARING, PACKING = 5e3, 0.13  # the work of a cell before its first step, and a number of K
 STEP, SEQUENCE = 150, 20  # of a step, and of one sequence in it
-FIRST_STEP, PACKING_FIRST = 1.5e3, 0.02  # the same of a first step that is computed by itself
+FIRST_STEP, PACKING_FIRST = 700, 0.02  # of a first step computed by itself, and of its cells
 SOLVING_STEPS = 8  # from the first one that is off, over which a number is solved for
 SOLVED_STEPS = 3  # from the first one that is off, that solved numbers have to give
 SOLVED_WITHIN = 4.0  # tolerances: several numbers solved from rounded ones take rounding on
 NEARLY = 1e3  # tolerances by which a number that a single step implies may be off at the next
-STARTS, STARTED = 4, 2  # usual numbers to begin from where no first step is known; the nearest
+LESS = 0.1  # of the misfit without an edit, that may be left with the number that is nearest
+STARTS, STARTED = 4, 2  # usual numbers to begin from, and the nearest, where Gauss-Newton does
 ITERATIONS = 25  # of Gauss-Newton, 12 where each is a run
 HALFWAY = 0.4, 0.2  # of them, after which so much of the misfit may be left
 DECIMALS = 8  # of a solved number, at most; then it has nine digits
@@ -83,6 +77,18 @@ class Variant(NamedTuple):
 
     edits: tuple[Edit, ...]
     solved: int = 0  # numbers that were taken from EXPECTED
+
+
+class KnownCell(NamedTuple):
+    """A cell of the last layer of which EXPECTED has h, in the order of its steps."""
+
+    name: str  # "" of a single cell
+    cell: Cell
+    h: Array  # (T, B, P)
+    allowed: Array  # (B, P): the tolerances of the first step
+    x: Array  # (T, B, I): of the model
+    start: tuple[Array, Array]
+    runs_back: bool  # it takes the last step first
 
 
 class EditedRuns:
@@ -103,7 +109,8 @@ class EditedRuns:
         self.of_run, self.changes = of_run, changes
         self._settings = settings_of((*of_run, *changes))
         self.model = self.case.model({**self._settings, **FINE})
-        self.tried = 0
+        kernels = ((c.kernel, c.recurrent_kernel) for _, c in self.model.cells)
+        self._numbers = sum(kernel.size for both in kernels for kernel in both)
 
     def adding(self, changes: Changes) -> EditedRuns:
         """The same under changes of settings."""
@@ -121,8 +128,6 @@ class EditedRuns:
     ) -> Mapping[str, Array] | None:
         """The arrays of a run, or of its first steps; None where the edits do not fit it."""
         case = case or self.case
-        if until is None and len(edits) == 1 and (run := self._at_once.get(edits[0].text)):
-            return run
         try:
             plan = replace(self._prepared(edits), keep=case.names(self._settings))
             plan = plan if until is None else plan.until(min(until, plan.steps))
@@ -131,7 +136,7 @@ class EditedRuns:
         except UserError:
             return None
         steps = plan.steps * (STEP + SEQUENCE * plan.batch)
-        case.work.add_edited(sum(PREPARING + PACKING * c.kernel.size + steps for _, c in cells))
+        case.work.add_edited(len(cells) * (PREPARING + steps) + PACKING * self._numbers)
         given = with_array(given, self._settings.get("array", "h"))
         steps = case.size[0] if until is None else until
         return {name: in_steps(array, steps) for name, array in given.items()}
@@ -143,44 +148,6 @@ class EditedRuns:
 
     def _prepared(self, edits: Sequence[Edit]) -> Plan:
         return with_edits(replace(self._plan, model=self.edited(edits)))
-
-    @cached_property
-    def _at_once(self) -> dict[str, Mapping[str, Array]]:
-        """By edit, the runs whose inputs or states alone are others: sequences of one batch.
-
-        None where a first step tells which edits are worth a full run.
-        """
-        found: dict[str, Mapping[str, Array]] = {}
-        if self._shows_first or self._plan.valid is not None or self.model.edits:
-            return found
-        widest = max(max(cell.inputs, cell.units) for _, cell in self.model.cells)
-        most, kept = max(1, MOST_AT_ONCE // (self._plan.steps * self._plan.batch * widest)), []
-        for kind in (kind for kind in EDITS.values() if kind.stage in AT_ONCE):
-            for (edit,), _ in _variants(kind, "", self.sizes):
-                with suppress(UserError):
-                    plan = self._prepared((edit,))
-                    if plan.steps == self._plan.steps and plan.valid is None:
-                        kept.append((edit.text, plan))
-        for first in range(0, len(kept), most):
-            names, plans = zip(*kept[first : first + most], strict=True)
-            found |= dict(zip(names, self._side_by_side(plans), strict=True))
-        return found
-
-    def _side_by_side(self, plans: Sequence[Plan]) -> list[Mapping[str, Array]]:
-        """The runs of plans of one model, each as some sequences of a batch."""
-        x = np.concatenate([plan.block() for plan in plans], axis=1)
-        states = [
-            (np.concatenate(h), np.concatenate(c))
-            for h, c in (
-                zip(*one, strict=True) for one in zip(*(p.states for p in plans), strict=True)
-            )
-        ]
-        inputs = replace(plans[0].inputs, x=x, layout="time")
-        plan = replace(plans[0], inputs=inputs, layout="time", states=states, batch=x.shape[1])
-        self.case.work.add_edited(SEQUENCE * len(plans) * plan.steps * len(plan.model.cells))
-        given = with_array(run_in_memory(plan), self._settings.get("array", "h"))
-        parts = {k: np.split(a, len(plans), axis=int(a.ndim > 2)) for k, a in given.items()}
-        return [{name: part[n] for name, part in parts.items()} for n in range(len(plans))]
 
     def edited(self, edits: Sequence[Edit]) -> Model:
         """The model with edits next to those that are given."""
@@ -235,58 +202,47 @@ class EditedRuns:
         return np.nan_to_num(np.concatenate(parts), nan=np.inf, posinf=np.inf, neginf=-np.inf)
 
     @cached_property
-    def _known_first(self) -> list[tuple[int, Array, Array]]:
-        """Of each direction, the step that it takes first, EXPECTED's h there, and its tolerances.
-
-        Nothing where EXPECTED has no steps, or where a first step needs later ones.
-        """
-        (*lower, last), found = self.model.layers, list[tuple[int, Array, Array]]()
-        is_one = runs_forward(self.model) if lower else not any(map(is_eight_bit, last))
-        if not is_one or self._plan.valid is not None or "array" in self._settings:
-            return []
-        names = [f"{name}.h" for name, _ in self.model.cells[-len(last) :]]
-        for d, name in enumerate(names if len(self.model.cells) > 1 else ["h"]):
-            order = StepOrder.of_cell(last[d].convention.behaviour, d == 1)
-            taken, shown = (int(steps[0, 0]) for steps in processed_steps(order, self._plan.steps))
-            known = self.case.expected.arrays.get(name)
-            if known is None or known.values.ndim < 3:
+    def known_cells(self) -> list[KnownCell]:
+        """The cells of the last layer of which EXPECTED has steps; those below run forward."""
+        plan, (*lower, last) = self._prepared(()), self.model.layers
+        found, several = list[KnownCell](), len(plan.model.cells) > 1
+        if plan.valid is not None or "array" in self._settings or any(map(is_eight_bit, last)):
+            return found
+        x, first = plan.block(), len(plan.model.cells) - len(last)
+        for d, (name, cell) in enumerate(plan.model.cells[first:]):
+            known = self.case.expected.arrays.get(f"{name}.h" if several else "h")
+            if known is None or known.values.ndim < 3 or (lower and not runs_forward(self.model)):
                 return []
-            first = known[shown]
-            allowed = np.where(np.isfinite(first.values), self.allowance.of(first), np.inf)
-            found.append((-1 if taken else 0, np.nan_to_num(first.values), allowed))
+            order = StepOrder.of_cell(cell.convention.behaviour, d == 1)
+            reads, shown = (steps[:, 0] for steps in processed_steps(order, plan.steps))
+            one, allowed = known.values[shown], self.allowance.of(known[shown[0]])
+            start, name = plan.states[first + d], name * several
+            found.append(KnownCell(name, cell, one, allowed, x[reads], start, order.runs_back))
         return found
 
     def off_at_first(self, edits: Sequence[Edit]) -> Array:
         """How far off the first step of each direction is, in tolerances, computed by itself."""
         off = []
-        self.case.work.add_edited(self._work_at_first + PREPARING * bool(edits_in(TENSORS, edits)))
+        of_tensors = PREPARING * bool(edits_in(TENSORS, edits))
+        work = FIRST_STEP * (1 + len(self.model.cells)) + PACKING_FIRST * self._numbers
+        self.case.work.add_edited(work + of_tensors)
         with suppress(UserError, ValueError, KeyError):  # another width, or z in the place of h
             plan = self._prepared(edits)
-            for d, (taken, wanted, allowed) in enumerate(self._known_first):
-                h = plan.block()[taken]
+            for d, known in enumerate(self.known_cells):
+                h = plan.block()[-known.runs_back]
                 for n, layer in enumerate(plan.model.layers):
                     below, (cell, state) = h[None], (layer[d], plan.states[n * len(layer) + d])
                     h, _ = stepper(cell)(h, *state)
                     h = edited_outputs(cell, below, {"h": h[None]})["h"][0]
-                off.append(((h - wanted) / allowed).ravel())
-            off_at_first: Array = np.nan_to_num(np.concatenate([*off, np.zeros(0)]), nan=np.inf)
-            return off_at_first
-        return np.full(sum(wanted.size for _, wanted, _ in self._known_first), np.inf)
-
-    @cached_property
-    def _work_at_first(self) -> float:
-        cells = (cell for _, cell in self.model.cells)
-        return sum(FIRST_STEP + PACKING_FIRST * cell.kernel.size for cell in cells)
+                off.append(((h - known.h[0]) / known.allowed)[np.isfinite(known.h[0])])
+            found: Array = np.nan_to_num(np.concatenate([*off, np.zeros(0)]), nan=np.inf)
+            return found
+        return np.full(sum(int(np.isfinite(one.h[0]).sum()) for one in self.known_cells), np.inf)
 
     @cached_property
     def _is_off_at_first(self) -> bool:
         """Tell whether the run without further edits is off at such a step already."""
         return bool(np.abs(self.off_at_first(())).max(initial=0) > SLACK)
-
-    @property
-    def _shows_first(self) -> bool:
-        """Tell whether first steps tell which edits are worth a full run."""
-        return self._is_off_at_first or self.first_off is not None
 
     @cached_property
     def base(self) -> Mapping[str, Array]:
@@ -346,9 +302,9 @@ class EditedRuns:
         case = self.case_for(variant.edits)
         if case is None:
             return None
-        self.tried += 1
-        is_compared = case is self.case and self._is_off_at_first
-        if is_compared and np.abs(self.off_at_first(variant.edits)).max() > SLACK:
+        self.case.work.variants += 1
+        by_first = case is self.case and self._is_off_at_first
+        if by_first and np.abs(self.off_at_first(variant.edits)).max() > SLACK:
             return None
         if self.first_off is not None:  # what is solved for fits there by construction
             until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
@@ -395,22 +351,21 @@ class EditedRuns:
         distinct = self.case.expected.distinct(self.allowance)
         share = min(1.0, distinct / max(1, off.size))
         counted = np.sort(size)[: max(0, len(size) - solved)]
-        bits = float(counted.sum()) * share - math.log2(max(2, self.tried))
+        bits = float(counted.sum()) * share - math.log2(max(2, self.case.work.variants))
         is_shown = int((size > 0).sum() * share) >= solved + MORE_NUMBERS
         return bits if bits >= LEAST_BITS and is_shown else 0.0
 
     # ---- variants
-
-    def as_given(self) -> Iterator[Variant]:
-        """The edits that are given, next to changes: the settings' search ran without them."""
-        yield from [Variant(())] * bool(self.model.edits)
 
     def table(self, *, each: bool = False) -> Iterator[Variant]:
         """The values of the table, the usual ones first, of all cells at once or of each.
 
         Next to changes the usual ones alone, of which fewer where each needs a full run.
         """
-        most = None if not self.changes else USUAL[self._shows_first]
+        by_first = self._is_off_at_first or self.first_off is not None
+        most = USUAL[by_first] if self.changes else None
+        if self.changes and self.model.edits:  # the settings' search ran without those given
+            yield Variant(())
         for kind, cell, sizes in self._kinds(each):
             if kind.name not in LATER:
                 yield from islice(_variants(kind, cell, sizes), most)
@@ -448,7 +403,7 @@ class EditedRuns:
 
         Of a last state, only the last of these steps shows.
         """
-        steps = self.sizes.steps
+        steps = self.sizes.steps if not self.changes else 0
         if self.first_off is None:
             lengths = [n for n in range(2, steps) if steps % n == 0]
             edits = [Edit(f"state.chunks{part}", n) for n in lengths for part in PARTS]
@@ -456,7 +411,7 @@ class EditedRuns:
                 edits = [Edit("state.anew", (n,)) for n in range(steps)[:0:-1][:LAST_STEPS]]
             yield from (Variant((edit,), 1) for edit in edits)
             return
-        for part in PARTS if self.first_off > 1 else ():
+        for part in PARTS if 1 < self.first_off < steps else ():
             yield Variant((Edit(f"state.chunks{part}", self.first_off),), 1)
             found, off = [0], self.first_wrong(self.base)
             while off is not None and off > found[-1] + 1 and len(found) <= steps // 2:
@@ -473,11 +428,9 @@ class EditedRuns:
         known = (k.values[np.isfinite(k.values)] for k in case.expected.arrays.values())
         size = max((float(np.abs(numbers).max(initial=0)) for numbers in known), default=1.0)
         numbers = [v for v in kind.values_for(self.sizes) if isinstance(v, float)]
-        further = numbers[: 1 if self._shows_first else STARTS]
-        starts = [size, *numbers[:2]] if kind.bound else [float(kind.solved or 0), *further]
-        number = self.solved_number(
-            lambda a: Edit(kind.name, a, cell), [*dict.fromkeys(starts)], case
-        )
+        nothing = float(kind.solved or 0)
+        starts = [size, *numbers[:2]] if kind.bound else [nothing, *numbers[:STARTS]]
+        number = self.solved_number(lambda a: Edit(kind.name, a, cell), starts, case)
         if number not in (None, kind.solved):
             with suppress(ValueError):  # the kind does not take every number
                 yield Variant((Edit(kind.name, kind.read(number), cell),), 1)
@@ -486,23 +439,20 @@ class EditedRuns:
         self, edit: Callable[[float], Edit], starts: Sequence[float], case: Case
     ) -> Any:
         """The number of an edit that comes nearest, with the fewest decimals that are as near."""
-        until = self._steps_after_first(SOLVING_STEPS)
+        until, is_first = self._steps_after_first(SOLVING_STEPS), case is self.case
+        base = float(np.abs(self.off(self.base, case, until)).max(initial=0))
+        nearly = max(SLACK, min(NEARLY, LESS * base))
+        ways: list[Callable[[Edit], Array]] = [lambda edit: self.off_at_first((edit,))]
+        ways = ways[: is_first and self._is_off_at_first]
+        for way in (*ways, lambda edit: self.off(self.run((edit,), until, case), case, until)):
 
-        def off(numbers: Array) -> Array:
-            runs = (self.run((edit(a),), until, case) for a in numbers[:, 0].tolist())
-            return np.array([self.off(one, case, until) for one in runs])
+            def off(numbers: Array, way: Callable[[Edit], Array] = way) -> Array:
+                return np.array([way(edit(number)) for number in numbers[:, 0].tolist()])
 
-        def at_first(numbers: Array) -> Array:
-            return np.array([self.off_at_first((edit(a),)) for a in numbers[:, 0].tolist()])
-
-        if case is self.case and self._is_off_at_first:
-            number, rest = _nearest_number(at_first, starts)
-            if rest > NEARLY:
+            number, rest = _nearest_number(off, starts)
+            if rest > nearly:
                 return None
             starts = (number,)
-        number, rest = _nearest_number(off, starts)
-        if rest > NEARLY:
-            return None
         for decimals in range(DECIMALS):
             if np.abs(off(np.array([[round(number, decimals)]]))).max(initial=0) <= 1:
                 return round(number, decimals) + 0.0  # no -0
@@ -530,9 +480,9 @@ def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
 
 def _nearest_number(off: Callable[[Array], Array], starts: Sequence[float]) -> tuple[float, float]:
     """The number to which Gauss-Newton comes from the nearest starts, and how far off that is."""
-    costs = np.nan_to_num((off(np.array(starts)[:, None]) ** 2).sum(axis=1), nan=np.inf)
-    nearest = (starts[n] for n in np.argsort(costs)[:STARTED])
-    solved = (gauss_newton(off, np.array([[a]]), 12) for a in nearest)
+    every = np.unique(starts)[:, None]
+    costs = np.nan_to_num((off(every) ** 2).sum(axis=1), nan=np.inf)
+    solved = (gauss_newton(off, every[[n]], 12) for n in np.argsort(costs)[:STARTED])
     return min(((p.item(), float(np.abs(r).max())) for p, r in solved), key=itemgetter(1))
 
 

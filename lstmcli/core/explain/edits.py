@@ -11,31 +11,31 @@ dropout of h follows from h as loaded. Each is only a proposal, which a full run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import chain, combinations, product
+from itertools import chain, combinations, groupby, islice, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain.budget import Budget, WorkDone
-from lstmcli.core.explain.causes import KNOWN_ORDERS, Change, Changes, settings_of
+from lstmcli.core.diff.array_name import ArrayName
+from lstmcli.core.explain.budget import WorkDone
+from lstmcli.core.explain.causes import SOLVE, Changes
 from lstmcli.core.explain.edited_runs import (
     ITERATIONS,
     EditedRuns,
+    KnownCell,
     Step,
     Variant,
     gauss_newton,
     stepper,
 )
 from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
+from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.verify import Agreement
-from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import EDITS, Edit
-from lstmcli.core.model.model import Cell
-from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
@@ -53,35 +53,11 @@ HALVINGS = 60
 MASK_BITS = 30  # numbers of a mask that count as one that is solved for
 
 
-class KnownCell(NamedTuple):
-    """A cell of a single layer of which EXPECTED has every h, in the order of its steps."""
-
-    name: str  # "" of a single cell
-    cell: Cell
-    h: Array  # (T, B, P)
-    x: Array  # (T, B, I)
-    reads: Array  # (T,): the step of the inputs
-    start: tuple[Array, Array]
-
-
-def known_cells(runs: EditedRuns) -> Iterator[KnownCell]:
-    """The cells of which every h is known."""
-    case = runs.case
-    plan = prepare(runs.model, case.inputs(settings_of(runs.of_run)), ("h",))
-    several = len(plan.model.cells) > 1
-    if len(plan.model.layers) > 1 or plan.valid is not None or "array" in settings_of(runs.of_run):
-        return
-    x = plan.block().astype(np.float64)
-    for d, (name, cell) in enumerate(plan.model.cells):
-        known = case.expected.arrays.get(f"{name}.h" if several else "h")
-        if known is None or not np.isfinite(known.values).all() or known.values.ndim < 3:
-            continue
-        if cell.convention.behaviour.state == "reset":
-            continue
-        order = StepOrder.of_cell(cell.convention.behaviour, d == 1)
-        reads, shown = (steps[:, 0] for steps in processed_steps(order, plan.steps))
-        h = known.values[shown]
-        yield KnownCell(name * several, cell, h, x[reads], reads, plan.states[d])
+def known_cells(runs: EditedRuns) -> list[KnownCell]:
+    """The cells of a single layer of which every h is known, and is carried on."""
+    cells = runs.known_cells if len(runs.model.layers) == 1 else []
+    is_carried = all(one.cell.convention.behaviour.state != "reset" for one in cells)
+    return [one for one in cells if is_carried and np.isfinite(one.h).all()]
 
 
 def _tolerance(runs: EditedRuns) -> float:
@@ -94,39 +70,50 @@ def _tolerance(runs: EditedRuns) -> float:
 
 
 def inputs(runs: EditedRuns) -> Iterator[Variant]:
-    """Other inputs: as they relate to those that are given, or as they are."""
+    """Features in another order, or each with another factor and offset."""
     for known in known_cells(runs):
         if known.name:
             return
-        order = _order_of_features(known, runs.case.work)
-        yield Variant((Edit("inputs.features", order),))
-        if known.cell.outputs < known.cell.inputs:
-            return
-        solved = _solved_inputs(known, _tolerance(runs))
-        if solved is not None:
-            yield from _related(known, solved)
+        off = partial(_off_with, known, stepper(known.cell), runs.case.work)
+        yield Variant((Edit("inputs.features", _order_of_features(known, off)),))
+        count = known.cell.inputs
+        for factor in (1.0, 0.0):
+            start = np.array([[factor] * count + [0.0] * count])
+            p, rest = gauss_newton(partial(_off_scaled, known.x[:SHORT], off), start)
+            if np.abs(rest).max() <= _tolerance(runs):
+                yield from _scales(*np.split(p[0], 2))
+                break
 
 
-def _order_of_features(known: KnownCell, work: WorkDone) -> tuple[int, ...]:
+def _off_with(known: KnownCell, advance: Step, work: WorkDone, x: Array) -> Array:
+    """(n, E): how far off h is with each of n other inputs (t, n, B, I) of the first steps."""
+    steps, n, _, count = x.shape
+    h, c = (np.tile(one, (n, 1)) for one in known.start)
+    off = np.zeros((steps, *h.shape))
+    work.add_edited(off.size)
+    for t, wanted in enumerate(known.h[:steps]):
+        h, c = advance(x[t].reshape(-1, count), h, c)
+        off[t] = h - np.tile(wanted, (n, 1))
+        h = h - off[t]
+    return off.reshape(steps, n, -1).swapaxes(0, 1).reshape(n, -1)
+
+
+def _off_scaled(x: Array, off: Callable[[Array], Array], scales: Array) -> Array:
+    """The same under n sets (n, 2 I) of a factor and an offset for each feature of inputs."""
+    factors, offsets = np.split(scales[:, None], 2, axis=2)
+    return off(x[:, None] * factors + offsets)
+
+
+def _order_of_features(known: KnownCell, off: Callable[[Array], Array]) -> tuple[int, ...]:
     """The order of the features whose first steps come nearest, by one exchange after another."""
-    advance, batch = stepper(known.cell), known.x.shape[1]
 
-    def cost(orders: Array) -> Array:
-        h, c = (np.tile(one, (len(orders), 1)) for one in known.start)
-        total = np.zeros(len(orders))
-        for x, wanted in zip(known.x[:SHORT], known.h[:SHORT], strict=True):
-            rows = x[:, orders].swapaxes(0, 1).reshape(-1, x.shape[1])
-            h, c = advance(rows, h, c)
-            work.add_edited(len(rows) * known.cell.units)
-            off = h - np.tile(wanted, (len(orders), 1))
-            total += np.square(off).reshape(len(orders), -1).sum(axis=1)
-            h = h - off
-        return total
+    def cost(orders: Array) -> Any:
+        return np.square(off(known.x[:SHORT][..., orders].swapaxes(1, 2))).sum(axis=1)
 
     order = np.arange(known.cell.inputs)
     pairs = np.array([*combinations(order, 2)], int).reshape(-1, 2)
     least = float(cost(order[None])[0])
-    while 0 < len(pairs) * batch * known.cell.units <= MOST_EXCHANGED:
+    while 0 < len(pairs) * known.x.shape[1] * known.cell.units <= MOST_EXCHANGED:
         orders = np.tile(order, (len(pairs), 1))
         np.put_along_axis(orders, pairs, order[pairs[:, ::-1]], axis=1)
         costs = cost(orders)
@@ -136,50 +123,8 @@ def _order_of_features(known: KnownCell, work: WorkDone) -> tuple[int, ...]:
     return tuple(order.tolist())
 
 
-def _solved_inputs(known: KnownCell, tolerance: float) -> Array | None:
-    """The inputs (T, B, I) that each step must have had; None where there are none."""
-    advance, (h, c), found = stepper(known.cell), known.start, []
-    for x, wanted in zip(known.x, known.h, strict=True):
-
-        def residual(p: Array, h: Array = h, c: Array = c, wanted: Array = wanted) -> Array:
-            n = len(p) // len(h)
-            off, _ = advance(p, np.repeat(h, n, axis=0), np.repeat(c, n, axis=0))
-            off -= np.repeat(wanted, n, axis=0)
-            return off
-
-        for start in (x, np.zeros_like(x)):
-            p, rest = gauss_newton(residual, start)
-            if np.abs(rest).max() <= tolerance:
-                break
-        else:
-            return None
-        found.append(p)
-        _, c = advance(p, h, c)
-        h = wanted
-    return np.array(found)
-
-
-def _related(known: KnownCell, solved: Array) -> Iterator[Variant]:
-    """The edits that give inputs (T, B, I) in the order of the steps from those given."""
-    T, B, count = solved.shape
-    given, wanted = known.x.reshape(T * B, count), solved.reshape(T * B, count)
-    near: Array = np.abs(solved[:, None] - known.x[None]).max(axis=(2, 3)).argmin(axis=1)
-    moved = np.flatnonzero(near != np.arange(T))
-    if len(moved) == 1:
-        steps = int(known.reads[moved[0]]), int(known.reads[near[moved[0]]])
-        yield Variant((Edit("inputs.step", steps),))
-    if len(given) > 3:
-        yield from _affine(given, wanted)
-    back = np.argsort(known.reads)
-    changed = int((np.abs(solved - known.x) > SMALL).sum())
-    yield Variant((Edit("inputs.array", {"x": solved[back]}, file="inputs.npz"),), changed)
-
-
-def _affine(given: Array, wanted: Array) -> Iterator[Variant]:
+def _scales(*each: Array) -> Iterator[Variant]:
     """A factor and an offset for each feature, or the same one for all."""
-    off = given - given.mean(axis=0)
-    factors = (off * wanted).sum(axis=0) / (off * off).sum(axis=0)
-    each = factors, wanted.mean(axis=0) - factors * given.mean(axis=0)
     for digits in (3, 6, 9):
         edits = []
         for name, numbers in zip(("inputs.factor", "inputs.offset"), each, strict=True):
@@ -308,8 +253,9 @@ def _of_unit(
 
 def outputs(runs: EditedRuns) -> Iterator[Variant]:
     """A dense layer after h by least squares, and a dropout of it by the factors."""
-    known, given = runs.case.expected.arrays.get("h"), runs.base.get("h")
-    if known is None or given is None or len(runs.case.expected.arrays) > 1:
+    (name, known), *others = runs.case.expected.arrays.items()
+    given = runs.base.get(name)
+    if given is None or others or ArrayName.of(name).base != "h":
         return
     if known.values.shape != given.shape or not np.isfinite(known.values).all():
         return
@@ -351,19 +297,14 @@ class NamedEdits(NamedTuple):
 Stage = Callable[[EditedRuns], Iterator[Variant]]
 
 STAGES: tuple[Stage, ...] = (
-    EditedRuns.restarts, EditedRuns.table, EditedRuns.solutions, outputs, inputs, damage, state,
+    EditedRuns.restarts, EditedRuns.table, inputs, EditedRuns.solutions, outputs, damage,
     partial(EditedRuns.table, each=True), partial(EditedRuns.solutions, each=True),
-    EditedRuns.damage,
+    state, EditedRuns.damage,
 )  # fmt: skip
 """The stages of the search, in order; the first with an answer ends it."""
 
-
-FOR_FIRST = 0.75  # of the work: the rest is for placements that are less likely
-NEXT_TO: tuple[Stage, ...] = (
-    EditedRuns.as_given, EditedRuns.table, outputs, damage, EditedRuns.solutions, inputs,
-    partial(EditedRuns.table, each=True), partial(EditedRuns.solutions, each=True),
-)  # fmt: skip
-"""Those next to a change of a setting."""
+OF_A_KIND, MOST_BESIDE = 2, 18  # values of a setting, and changes, next to which edits are tried
+FOR_FIRST = 0.85  # of the work: the rest is for placements that are less likely
 
 
 def named_edits(
@@ -378,36 +319,19 @@ def named_edits(
     if not distinct:
         return []
     *others, first = distinct.values()
-    if found := _first_found(STAGES, [first]):
+    if found := _first_found([first]):
         return found
     beside = list[EditedRuns]()
     for changes in nearest():
         with suppress(UserError):
             beside.append(first.adding(changes))
-    return _first_found(NEXT_TO, beside, FOR_FIRST) or _first_found(STAGES, others[::-1])
+    return _first_found(beside, FOR_FIRST) or _first_found(others[::-1])
 
 
-def _first_found(
-    stages: Sequence[Stage], runs: Sequence[EditedRuns], part: float = 1.0
-) -> list[NamedEdits]:
+def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdits]:
     """The edits of the first stage in which any gives EXPECTED, within a part of the work."""
-    every = (_found(one, stage(one), part) for stage, one in product(stages, runs))
+    every = (_found(one, stage(one), part) for stage, one in product(STAGES, runs))
     return next(filter(None, every), [])
-
-
-BESIDE: Mapping[str, tuple[Any, ...]] = {
-    "forget_bias": (0.0, 1.0),
-    "gates": KNOWN_ORDERS[:4],
-    "bias": ("none", "twice", "input_only"),
-    "transposed": ("recurrent", "both"),
-    "recurrent_activation": ("hard_sigmoid_0.2", "hard_sigmoid_1_6"),
-    "reverse": (True,),
-    "output_activation": ("identity",),
-    "recurrent_gates": KNOWN_ORDERS[:4],
-    "rows": ("hx",),
-    "interleaved": (True,),
-}
-"""Settings next to which an edit is tried, where others do not come nearer."""
 
 
 def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[Changed, ...]]:
@@ -423,11 +347,11 @@ def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[
 
 
 def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[Changes]:
-    """The nearest changes, and then the usual ones as far as they are known of a network."""
-    usual = [(Change(name, value),) for name, values in BESIDE.items() for value in values]
-    return [*dict.fromkeys((*nearest, *(one for one in usual if one in known)))][
-        : 2 * Budget.LISTED
-    ]
+    """The nearest changes, and then the likeliest of those known of a network."""
+    of_all = (one for one in known if "." not in one[0].setting and one[0].value != SOLVE)
+    likely = groupby(sorted(of_all, key=lambda one: prior(*one)), lambda one: one[0].setting)
+    usual = chain.from_iterable(islice(values, OF_A_KIND) for _, values in likely)
+    return [*islice(dict.fromkeys((*nearest, *usual)), MOST_BESIDE)]
 
 
 def _found(runs: EditedRuns, variants: Iterator[Variant], part: float) -> list[NamedEdits]:

@@ -501,11 +501,6 @@ def _projection(cell: Cell, value: str) -> Cell:
     return replace(cell, projection=other)
 
 
-def _without_norm_of_c(cell: Cell, _: Any) -> Cell:
-    _require(cell.state_scale is not None, "the cell has no layer normalisation of c.")
-    return replace(cell, state_scale=None, state_shift=None)
-
-
 def _epsilon(cell: Cell, epsilon: float) -> Cell:
     is_normed = cell.norm_scale is not None or cell.state_scale is not None
     _require(is_normed, "the cell has no layer normalisation; equations.layer_norm adds one.")
@@ -560,14 +555,6 @@ def _rounded_to_int8(array: Array, axes: tuple[int, ...] | None) -> Array:
     scale = np.where(largest > 0, largest, 1) / array.dtype.type(127)
     rounded: Array = np.round(array / scale) * scale
     return rounded
-
-
-def _uint8(array: Array, axis: int, gates: int, _: Any) -> Any:
-    if array.ndim < 2:
-        return array
-    scale = np.ptp(array) / 255 or 1
-    zero = np.round(-array.min() / scale)
-    return (np.clip(np.round(array / scale) + zero, 0, 255) - zero) * scale
 
 
 # ---- equations: functions in place of tanh and the sigmoid
@@ -953,9 +940,6 @@ _ROWS: tuple[EditKind, ...] = (
     # ---- inputs
     EditKind("inputs.late", INPUTS, _moved, "inputs {} steps late, zeros first",
         "x = concat(zeros({}), x[:-{}])", _SHIFTED, _COUNT, values=_STEPS, of_sequence=True),
-    EditKind("inputs.repeated", INPUTS, lambda x, n: x[np.maximum(np.arange(len(x)) - n, 0)],
-        "inputs {} steps late, the first one repeated", "x = concat([x[0]] * {}, x[:-{}])",
-        _SHIFTED, _COUNT, values=_STEPS[:3], of_sequence=True),
     EditKind("inputs.early", INPUTS, lambda x, n: _moved(x, -n),
         "inputs {} steps early, zeros last", "x = concat(x[{}:], zeros({}))", _SHIFTED,
         _COUNT, values=_STEPS, of_sequence=True),
@@ -998,9 +982,6 @@ _ROWS: tuple[EditKind, ...] = (
         Listed("uu", "a step and the step whose inputs it takes, such as 5,4"),
         values=lambda sizes: ((t, t + d) for t in range(sizes.steps) for d in (-1, 1)
                        if 0 <= t + d < sizes.steps), of_sequence=True),
-    EditKind("inputs.array", INPUTS, lambda x, arrays: np.broadcast_to(arrays["x"], x.shape),
-        "other inputs, of {}", 'x = load("{}")["x"]', _PREPARED, Arrays("x"), values=(),
-        of_sequence=True),
     # ---- state
     *(
         EditKind(f"state.start{which and '.'}{which}", STATE, partial(_start, which),
@@ -1076,10 +1057,6 @@ _ROWS: tuple[EditKind, ...] = (
         "w = np.round(w / scale) * scale, scale = abs(w).max() / 127 per {}",
         About("quantised models", "run the weights as stored", _NEARLY), OneOf(*_SCALE_PER),
         values=_SCALE_PER),
-    EditKind("weights.uint8", TENSORS, _uint8,
-        "stored tensors rounded to 0 to 255, with a zero point per tensor",
-        "w = (np.clip(np.round(w / scale) + zero, 0, 255) - zero) * scale",
-        About("quantised models", "run the weights as stored", _NEARLY)),
     EditKind("weights.fixed", TENSORS,
         lambda array, axis, gates, bits: np.round(array * 2**bits) / array.dtype.type(2**bits),
         "stored tensors in fixed point, with {} bits after the point",
@@ -1145,9 +1122,6 @@ _ROWS: tuple[EditKind, ...] = (
         "layer normalisation of each gate, epsilon {}, where none is stored",
         "z = (z - z.mean()) / sqrt(z.var() + {})",
         About("a cell with layer normalisation", "use z"), _POSITIVE, values=_EPSILONS[:4]),
-    EditKind("equations.layer_norm.c", CELLS, _without_norm_of_c,
-        "layer normalisation of c left out", "h = o * tanh(c)",
-        About("a cell of which only the gates were normalised", "h = o * tanh(norm(c))")),
     EditKind("equations.epsilon", CELLS, _epsilon, "layer normalisation with epsilon {}",
         "sqrt(variance + {})",
         About("frameworks differ: 1e-5 of PyTorch, 1e-3 of Keras, 1e-12 of TF1",

@@ -22,7 +22,7 @@ ROUNDED: dict[str, Rounding] = {
     "weights.decimals": np.round,
     "weights.fixed": lambda a, bits: np.round(a * 2**bits) / 2**bits,
 }
-LEVELS = {"weights.int8": 127, "weights.uint8": 255 / 2}  # up to the largest number
+LEVELS = {"weights.int8": 127}  # up to the largest number
 STORED = [kind for kind in EDITS.values() if kind.stage == TENSORS]
 
 
