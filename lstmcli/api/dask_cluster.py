@@ -79,10 +79,10 @@ def _of_client(client: Any, address: str) -> Executor:
         except (UserError, MemoryError):  # of the work itself
             raise
         except Exception as error:
-            cause = _first_line(error)
+            cause = f"{_first_line(error)}; its workers need lstmcli too"
             if isinstance(error, CancelledError | OSError):  # as a connection that is closed
                 cause = "the connection to the scheduler was lost"
-            text = f"the run on the cluster failed ({cause}); its workers need lstmcli too."
+            text = f"the run on the cluster failed: {cause}."
             raise UserError(text, about={"scheduler": address}, try_=HERE) from None
 
     class Remote:

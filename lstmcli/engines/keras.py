@@ -100,7 +100,7 @@ def _activation(keras: Any, name: str) -> Any:
 
 
 def backend() -> str:
-    """That of KERAS_BACKEND if it is installed, else the first that is; "" if none is."""
+    """The backend of KERAS_BACKEND if it is installed, else the first that is; "" if none is."""
     names = (os.environ.get("KERAS_BACKEND"), *BACKENDS)
     return next((name for name in names if name and find_spec(name) is not None), "")
 

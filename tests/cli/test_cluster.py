@@ -147,8 +147,8 @@ def test_a_scheduler_that_is_killed_during_the_run(tmp_path: Path) -> None:
         err = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 2
     assert err == (
-        f"lstm run: error: --scheduler {address}: the run on the cluster failed (the connection to "
-        "the scheduler was lost); its workers need lstmcli too.\n"
+        f"lstm run: error: --scheduler {address}: the run on the cluster failed: the connection to "
+        "the scheduler was lost.\n"
         "  Try without --scheduler: the run is here\n"
     )
     assert {path.name for path in tmp_path.iterdir()} == {"cluster.py", "w.npz", "x.npy"}

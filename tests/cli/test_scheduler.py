@@ -65,7 +65,7 @@ def raises(error: Exception) -> Callable[..., Any]:
     [
         ("tcp://x:1", MemoryError("3.01 EiB"), "what answers is another kind of server"),
         ("tls://x:1", TypeError("ssl_context"),
-         "TLS needs certificates: distributed.comm.tls in Dask's configuration names them"),
+         "ssl_context"),
         ("tcp://x:1", OSError("Timed out\nafter"), "Timed out"),
         ("tcp://x:1", ImportError("other versions."), "other versions"),
         ("tcp://x:1", RuntimeError(), "RuntimeError"),
@@ -94,7 +94,7 @@ def test_a_scheduler_that_never_answers(
 @pytest.mark.parametrize("error", [CancelledError(), OSError("Stream is closed")])
 def test_a_scheduler_that_is_lost_during_the_run(library: Any, error: Exception) -> None:
     library.submit = raises(error)
-    text = "^scheduler='tcp://x:1': the connection to the scheduler was lost during the run; start"
+    text = "the run on the cluster failed: the connection to the scheduler was lost"
     with (
         pytest.raises(UserError, match=text),
         dask_cluster.cluster("tcp://x:1") as executor,
@@ -108,7 +108,9 @@ def test_a_cluster_that_fails(library: Any) -> None:
         for error in (UserError("of the work"), MemoryError("of the work")):
             with pytest.raises(type(error), match="of the work"):
                 executor.submit(raises(error)).result()
-        text = r"the cluster failed during the run \(No module named 'lstmcli'\)"
+        text = (
+            "the run on the cluster failed: No module named 'lstmcli'; its workers need lstmcli too"
+        )
         with pytest.raises(UserError, match=text):
             executor.submit(raises(ModuleNotFoundError("No module named 'lstmcli'"))).result()
 

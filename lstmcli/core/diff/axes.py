@@ -337,11 +337,11 @@ class _Unlike:
         so it does where --layout batch is given for both.
         """
         smaller, two = int(both[0].is_all), both[0].run.directions > 1
-        beside = [1 - n for n in (0, 1) if "d" in both[n].axes] or [smaller]
+        stacked = [1 - n for n in (0, 1) if "d" in both[n].axes] or [smaller]
         if self.said == (None, None):
-            return [1 - smaller] if part else beside * two
+            return [1 - smaller] if part else stacked * two
         if self.said == ("batch", "batch") and two and not part:
-            return [1 - n for n in beside]
+            return [1 - n for n in stacked]
         return [n for n in (0, 1) if self.said[n] is None]
 
     def _taken_so(self, both: Sequence[Arrangement]) -> Iterator[Candidate]:

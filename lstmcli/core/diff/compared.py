@@ -25,7 +25,7 @@ NO_SETTINGS = ("layout", "assumed", "selected", "digits", "masking")
 _STATE_GONE = 0.1  # an error that falls to this part of its start is dying out
 
 Facts = Mapping[str, Any] | bool | None
-"""Whether a pattern fits, and findings for its texts."""
+"""If a pattern fits: findings for its texts, or True."""
 
 
 class Pattern(NamedTuple):
