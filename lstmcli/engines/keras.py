@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
@@ -100,7 +101,9 @@ def _activation(keras: Any, name: str) -> Any:
 
 
 def backend() -> str:
-    """The backend of KERAS_BACKEND if it is installed, else the first that is; "" if none is."""
+    """The one of a Keras that runs already, or of KERAS_BACKEND, or the first installed; or ""."""
+    if (loaded := sys.modules.get("keras")) is not None:
+        return str(loaded.backend.backend())
     names = (os.environ.get("KERAS_BACKEND"), *BACKENDS)
     return next((name for name in names if name and find_spec(name) is not None), "")
 
