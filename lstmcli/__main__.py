@@ -16,12 +16,7 @@ except KeyboardInterrupt:
 
 TYPE_CHECKING = False  # typing takes 5 ms, in which an interrupt would be a traceback
 if TYPE_CHECKING:
-    from types import FrameType
     from typing import NoReturn
-
-
-def _leave_at_once(signum: int, frame: FrameType | None) -> NoReturn:
-    os._exit(130)
 
 
 def _open_closed_streams() -> None:
@@ -44,7 +39,7 @@ def main() -> NoReturn:
     # Until a command runs there is nothing to clean up, and an interrupt inside the import of
     # numpy would come out as an ImportError.
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell starts a job with "&"
-        signal.signal(signal.SIGINT, _leave_at_once)
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     # Imports make many objects and hardly any garbage: looking for it among them takes 5 ms.
     gc.disable()
     _open_closed_streams()

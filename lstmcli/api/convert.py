@@ -111,9 +111,7 @@ class Conversion:
         """The options that `lstm run` needs with the file, as they are typed."""
         if self.file is RTNEURAL and len(self.layers) > 1:
             return f"--layer {','.join(map(str, range(len(self.layers))))}"
-        if self.file.settings:
-            return ""
-        return typed_command(*as_options(self.settings))
+        return "" if self.file.settings else typed_command(*as_options(self.settings))
 
     @property
     def all_options(self) -> str:

@@ -26,7 +26,10 @@ def prepare(network: Network) -> Prepared:
         fetches = _layers(tf, network)
         session = v1.Session(graph=graph)
         session.run(v1.global_variables_initializer())
-        _set_weights(v1, session, network)
+        for n, layer in enumerate(network.layers):
+            tensors = named_tensors([layer], network.convention)
+            for variable in v1.global_variables(f"layer{n}/"):
+                session.run(variable.assign(tensors[variable.op.name.removeprefix(f"layer{n}/")]))
 
     def run() -> Result:
         h, finals = session.run(fetches)
@@ -73,15 +76,6 @@ def _cell(tf: Any, cell: Cell) -> Any:
         activation=activation(behaviour.activation, functions),
         dtype=cell.dtype.name,
     )
-
-
-def _set_weights(v1: Any, session: Any, network: Network) -> None:
-    layers = [f"layer{n}" for n in range(len(network.layers))]
-    for scope, layer in zip(layers, network.layers, strict=True):
-        tensors = named_tensors([layer], network.convention)
-        for variable in v1.global_variables(f"{scope}/"):
-            name = variable.op.name.removeprefix(f"{scope}/")
-            session.run(variable.assign(tensors[name]))
 
 
 ENGINE = Engine(

@@ -82,9 +82,10 @@ def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
     cells = config.get("unit_type", "LSTM")
     if cells != "LSTM":
         raise UserError(f"{file.source} is a GuitarML model of {cells!a} cells, not an LSTM.")
-    arrays = {}
-    for name, numbers in tensors.items():
-        arrays[name] = to_array(numbers, f"{file.source}: state_dict.{name}")
+    arrays = {
+        name: to_array(numbers, f"{file.source}: state_dict.{name}")
+        for name, numbers in tensors.items()
+    }
     return Document(
         file.source,
         "guitarml",

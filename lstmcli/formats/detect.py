@@ -278,9 +278,7 @@ def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
         return hint
     if _kind_of_line(first) and (rest.strip() or hint != "json"):
         return "jsonl"
-    if hint != "json" and _looks_printed(start):
-        return "text"
-    return "json"
+    return "text" if hint != "json" and _looks_printed(start) else "json"
 
 
 def _column_kind(first: str, rest: str, hint: str | None) -> str:

@@ -105,28 +105,23 @@ def check(header: Header, size: int, where: str) -> None:
     UserError for a dtype that is not read, an impossible shape, a file shorter or longer than
     claimed.
     """
-    _check_dtype(header.dtype, where)
+    dtype = header.dtype
+    if dtype != BFLOAT16 and dtype.kind not in "biufUS":
+        raise UserError(f"{where} contains values of the dtype {dtype}; real numbers are needed.")
+    if dtype.itemsize == 0:  # any number of these would fit into no bytes
+        raise UserError(f"{where} contains strings of length 0.")
     if not all(type(n) is int and n >= 0 for n in header.shape):
         raise UserError(f"{where}: the header claims the impossible shape {header.shape}.")
-    reach = prod(max(n, 1) for n in header.shape) * header.dtype.itemsize  # NumPy limits it too
+    reach = prod(max(n, 1) for n in header.shape) * dtype.itemsize  # NumPy limits it too
     if len(header.shape) > MOST_AXES or reach > MOST_ADDRESSED:
         raise UserError(f"{where}: the header claims the shape {header.shape}, too large to be.")
     found = size - header.offset
     if found != header.nbytes:
         problem = "is cut short" if found < header.nbytes else "contains more than one array"
         raise UserError(
-            f"{where} {problem}: the header claims {header.shape} {header.dtype.name}, "
+            f"{where} {problem}: the header claims {header.shape} {dtype.name}, "
             f"that is {header.nbytes:,} bytes, but {found:,} are there."
         )
-
-
-def _check_dtype(dtype: np.dtype[Any], where: str) -> None:
-    if dtype == BFLOAT16:
-        return
-    if dtype.kind not in "biufUS":
-        raise UserError(f"{where} contains values of the dtype {dtype}; real numbers are needed.")
-    if dtype.itemsize == 0:  # any number of these would fit into no bytes
-        raise UserError(f"{where} contains strings of length 0.")
 
 
 def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:

@@ -183,10 +183,10 @@ class _ModelReader:
         self._quantized_dtypes: set[str] = set()
 
     def _graph(self, table: Table, codes: list[int]) -> _SubGraph:
-        operators = []
-        for operator in table.tables(SubGraphTable.operators):
-            index = operator.number(OperatorTable.opcode_index, "I")
-            operators.append((OPERATORS.get(codes[index], ""), operator))
+        operators = [
+            (OPERATORS.get(codes[operator.number(OperatorTable.opcode_index, "I")], ""), operator)
+            for operator in table.tables(SubGraphTable.operators)
+        ]
         inputs = (_inputs_by_output(name, operators) for name in ("DEQUANTIZE", "REVERSE_V2"))
         return _SubGraph(table.tables(SubGraphTable.tensors), operators, *inputs)
 

@@ -67,22 +67,17 @@ def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
     if width.table is None or total_width([*columns, texts]) <= width.table:
         sheet = table([*columns, texts])
     else:
-        sheet = _with_texts_below(columns, texts.cells, width)
+        heading, *lines = table(columns).lines
+        sheet = Sheet([heading])
+        for line, text in zip(lines, texts.cells, strict=True):
+            sheet.lines.append(line)
+            sheet.label("", text, width, indent=2)
     sheet.add()
-    for heading, text in LEGEND.items():
-        sheet.label(heading, text, width)
+    for what, text in LEGEND.items():
+        sheet.label(what, text, width)
     sheet.add()
     text = f"lstm conventions {rows[0].name}   (all of one convention)"
     sheet.label("next", text, width)
-    return sheet
-
-
-def _with_texts_below(columns: Sequence[Column], texts: Sequence[str], width: Width) -> Sheet:
-    heading, *lines = table(columns).lines
-    sheet = Sheet([heading])
-    for line, text in zip(lines, texts, strict=True):
-        sheet.lines.append(line)
-        sheet.label("", text, width, indent=2)
     return sheet
 
 

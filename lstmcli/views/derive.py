@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import NamedTuple
 
-from lstmcli.core.derive.derivation import Derivation, StepPosition
+from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.formulas import Exact, FormulaLine, Scalar, Sum, as_float
 from lstmcli.core.model.selection import format_number, format_size
 from lstmcli.core.model.vocabulary import GATES
@@ -93,7 +93,9 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     sheet = Sheet()
     sheet.add((f"{name}{cell}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold"))
     sheet.label("x", f"step {at.reads} of the {inputs}", width)
-    sheet.label("state", f"h_prev and c_prev: {_previous_state(at)}", width)
+    first = "the initial state" if at.carried else "zero at every step (state=reset)"
+    state = first if at.before is None else f"after step {at.before}"
+    sheet.label("state", f"h_prev and c_prev: {state}", width)
     if d.against is not None:
         form = f", interpreted as {' and '.join(d.taken)}" if d.taken else ""
         sheet.label("reference", f"{d.against}{form}", width)
@@ -119,12 +121,6 @@ def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
             sheet.label("", text, width, indent=2)
     sheet.add()
     return sheet
-
-
-def _previous_state(at: StepPosition) -> str:
-    if at.before is not None:
-        return f"after step {at.before}"
-    return "the initial state" if at.carried else "zero at every step (state=reset)"
 
 
 # ---- the terms of a sum
@@ -201,7 +197,8 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
     sheet = Sheet()
     sides = [line.formula]
     if NAME.fullmatch(line.formula) is None:
-        sides.append(_in_numbers(line, detail))
+        numbers = {name: detail.scalar(number) for name, number in line.numbers.items()}
+        sides.append(NAME.sub(lambda match: numbers.get(match[0]) or match[0], line.formula))
     for n, text in enumerate(sides):
         for k, piece in enumerate(wrap(text, max(width.prose - 8, 30), break_long_words=False)):
             start = f"{line.name if n == 0 and k == 0 else '':5} {' ' if k else '='} "
@@ -212,13 +209,6 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
         style = AGREES if line.agrees else DIFFERS
         sheet.label("reference", _reference(line, d, detail), width, style)
     return sheet
-
-
-def _in_numbers(line: FormulaLine, detail: Detail) -> str:
-    def value(match: re.Match[str]) -> str:
-        return detail.scalar(line.numbers.get(match[0])) or match[0]
-
-    return NAME.sub(value, line.formula)
 
 
 def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> str:

@@ -203,12 +203,17 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     differing = [
         "shape" if a.mismatched is None else f"{a.mismatched} of {a.total}" for a in arrays
     ]
+    positions = [
+        at.words(batch=at.index is not None or array.pair.a.shape[1] > 1) if at else ""
+        for array in arrays
+        for at in [array.abs_at]
+    ]
     columns = [
         Column("array", [array.name for array in arrays], "bold", left=True),
         Column("differ", differing, DIFFERS),
         Column("", [_share(array) for array in arrays], DIFFERS, rank=3),
         Column("max abs", error_sizes([array.max_abs for array in arrays]), rank=1),
-        Column("at", [_position(array, array.abs_at) for array in arrays], left=True, rank=2),
+        Column("at", positions, left=True, rank=2),
         *_value_columns(arrays),
     ]
     figures = [column for column in _figures(arrays) if any(column.cells)]
@@ -325,13 +330,6 @@ def _value_columns(arrays: Sequence[ArrayDifference]) -> Iterator[Column]:
     format = NumberFormat.of([value for at in places if at for value in (at.a, at.b)], most)
     yield Column("a", [format.text(at.a) if at else "" for at in places])
     yield Column("b", [format.text(at.b) if at else "" for at in places])
-
-
-def _position(array: ArrayDifference, place: Position | None) -> str:
-    """``step 3, batch 1, unit 0``; the batch item only if there are several."""
-    if place is None:
-        return ""
-    return place.words(batch=place.index is not None or array.pair.a.shape[1] > 1)
 
 
 def _digits_to_differ(place: Position, fewest: int) -> int:

@@ -53,7 +53,10 @@ def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
     of_window = quantities(found.drawn, window, Annotations.of(found))
     drawn = sorted(of_window, key=lambda q: order.find(q.base))
     of_kind = scales(drawn, [quantity.values for quantity in drawn])
-    matplotlib = _matplotlib()
+    plan, matplotlib = found.plan, _matplotlib()
+    files = found.sources if plan is None else (*plan.model.sources, plan.inputs.name)
+    names = listed([*dict.fromkeys(map(file_name, files))], 3)
+    title = _plain(f"{names}, batch item {window.item}")
     with matplotlib.rc_context(STYLE):
         tall = len(drawn) * (LINES_TALL if lines else HEAT_TALL) + MARGIN
         figure = import_module("matplotlib.figure").Figure(
@@ -66,16 +69,9 @@ def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
         else:
             _heat(figure, axes, drawn, of_kind, window.pool)
         axes[-1].set_xlabel(_step_label(drawn, window.pool, lines))
-        figure.suptitle(_title(found, window), fontsize=STYLE["font.size"])
+        figure.suptitle(title, fontsize=STYLE["font.size"])
         figure.savefig(stream, format=suffix[1:], dpi=DPI, metadata=NO_DATE[suffix])
     return stream.getvalue()
-
-
-def _title(found: Drawable, window: PlotWindow) -> str:
-    plan = found.plan
-    files = found.sources if plan is None else (*plan.model.sources, plan.inputs.name)
-    names = listed([*dict.fromkeys(map(file_name, files))], 3)
-    return _plain(f"{names}, batch item {window.item}")
 
 
 def _matplotlib() -> Any:

@@ -93,7 +93,9 @@ def excerpt_sheets(
             heading.add((cell or "output", "bold"), note)
             yield heading
         of_cell = window.of_cell(cell)._replace(shortened=n > 0)
-        arrays = _cell_arrays(excerpt.arrays, of_cell.show, cell)
+        members = {name: f"{cell}.{name}" if cell else name for name in of_cell.show}
+        arrays = {k: excerpt.arrays[v] for k, v in members.items() if v in excerpt.arrays}
+        arrays = split_z(arrays)  # a model has only h
         batch, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
         part = CellWindow.of(excerpt.of_steps, batch, units, of_cell)
         table = CellTable(excerpt.steps, arrays, part, of_cell.digits, hidden)
@@ -112,11 +114,6 @@ def _gives_output(cell: str, excerpt: Excerpt, window: Window) -> bool:
     if h is None or output is None or "h" not in window.of_cell(cell).show:
         return False
     return np.array_equal(h, output, equal_nan=True)
-
-
-def _cell_arrays(arrays: Mapping[str, Array], show: Sequence[str], cell: str) -> dict[str, Array]:
-    names = {name: f"{cell}.{name}" if cell else name for name in show}
-    return split_z({k: arrays[v] for k, v in names.items() if v in arrays})  # a model has only h
 
 
 @dataclass(frozen=True)

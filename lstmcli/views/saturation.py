@@ -21,20 +21,15 @@ def saturation_sheet(
     there is no unit to name.
     """
     of_gates = [f"{g} {percent(zero + one)}" for g, (zero, one) in saturation.shares().items()]
-    lines = _saturated_units(saturation, units)
+    lines = [
+        f"{gate} near {end} in {_units([(units[unit], share) for unit, share in found])}"
+        for (gate, end), found in saturation.saturated_gates().items()
+    ]
     if shares and of_gates:
         lines.insert(0, f"gates within {NEAR:g} of 0 or 1:  {phrases(of_gates)}")
     elif lines:
         lines[0] = f"within {NEAR:g} of 0 or 1, share of steps: {lines[0]}"
     return Sheet().labels("saturated", lines, width)
-
-
-def _saturated_units(saturation: Saturation, units: Sequence[int]) -> list[str]:
-    """``f near 1 in units 17 (100 %), 80 (97 %)``, for each gate and each end."""
-    return [
-        f"{gate} near {end} in {_units([(units[unit], share) for unit, share in found])}"
-        for (gate, end), found in saturation.saturated_gates().items()
-    ]
 
 
 def _units(shares: Sequence[tuple[int, float]]) -> str:

@@ -31,9 +31,7 @@ def count(n: int, noun: str) -> str:
 
 def percent(share: float) -> str:
     """``31%``; a share above zero is never shown as 0%."""
-    if 0 < share < 0.005:
-        return "<1%"
-    return f"{100 * share:.0f}%"
+    return "<1%" if 0 < share < 0.005 else f"{100 * share:.0f}%"
 
 
 class NumberFormat(NamedTuple):

@@ -149,7 +149,10 @@ class Plan:
 
 def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
     """The plan of a run over these inputs that keeps these arrays, without the model's edits."""
-    names = kept_names(keep)
+    names = tuple(read_names(keep, "keep"))
+    for name in names:
+        if name not in NAMES:
+            raise UserError(f"a trace has no {name!r}; it has {', '.join(NAMES)}.")
     layout, assumed = check_axes(model, inputs)
     steps, batch = steps_and_batch(inputs.x.shape, layout)
     becomes = model.convention.behaviour.lengths
@@ -158,15 +161,6 @@ def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
     return Plan(
         model, inputs, names, layout, assumed, steps=steps, batch=batch, valid=valid, states=states
     )
-
-
-def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
-    """The names of the arrays to keep; UserError for one that no trace has."""
-    names = tuple(read_names(keep, "keep"))
-    for name in names:
-        if name not in NAMES:
-            raise UserError(f"a trace has no {name!r}; it has {', '.join(NAMES)}.")
-    return names
 
 
 def cell_names(model: Model, layer: int, direction: int, arrays: dict[str, T]) -> dict[str, T]:
@@ -194,7 +188,14 @@ def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
         raise UserError(f"{name} is {x.dtype}, not numbers.")
     embedding = next((one for one in model.masks if one.kind == "Embedding"), None)
     if embedding and x.ndim == 2 and (x.dtype.kind in "iu" or x.shape[-1] != model.cell.inputs):
-        raise _tokens(model, x, name, embedding.layer)
+        raise UserError(
+            f"{name} is {x.shape}: token numbers, it seems. The LSTM takes the {model.cell.inputs} "
+            f"numbers that {embedding.layer} (Embedding) gives for each, and its mask, "
+            "without token 0:",
+            f"  model = keras.models.load_model({model.sources[0]!r})",
+            f"  E = model.get_layer({embedding.layer!r}).get_weights()[0]",
+            '  np.savez("inputs.npz", inputs=E[tokens], mask=tokens != 0)',
+        )
     if x.shape[-1] != model.cell.inputs:
         raise _wrong_features(model, x, name)
     if 0 in x.shape:
@@ -260,13 +261,3 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
     where = {"last": "if its last row is the bias", "first": "if its first row is"}
     ways = [Try({"bias_row": row}, text) for row, text in where.items()]
     return UserError(*lines, try_=ways if has_bias_row else ())
-
-
-def _tokens(model: Model, x: SliceableArray, name: str, layer: str) -> UserError:
-    return UserError(
-        f"{name} is {x.shape}: token numbers, it seems. The LSTM takes the {model.cell.inputs} "
-        f"numbers that {layer} (Embedding) gives for each, and its mask, without token 0:",
-        f"  model = keras.models.load_model({model.sources[0]!r})",
-        f"  E = model.get_layer({layer!r}).get_weights()[0]",
-        '  np.savez("inputs.npz", inputs=E[tokens], mask=tokens != 0)',
-    )

@@ -275,8 +275,10 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
 
 def _names_of(row: Convention) -> str:
     """The names of the tensors that nearly every LSTM has, as they stand in a file."""
-    names: list[str] = []
-    for role, form in row.names.tensors.items():
-        if role not in _OPTIONAL:
-            names += row.tensor_names(role, "0")[: None if "{gate}" in form else 1]
+    names = [
+        name
+        for role, form in row.names.tensors.items()
+        if role not in _OPTIONAL
+        for name in row.tensor_names(role, "0")[: None if "{gate}" in form else 1]
+    ]
     return listed(names, MOST_NAMED)

@@ -245,9 +245,7 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
         other = sizes.get((layer, 1 - direction), (inputs, 0))
         below = sizes.get((layer - 1, direction), (0, 0))
         separate |= inputs != other[0] or (layer > 0 and inputs == below[1])
-    if not separate:
-        return [found]
-    return _stacks(found, ("fw", "bw"))
+    return _stacks(found, ("fw", "bw")) if separate else [found]
 
 
 def _stacks(found: RecognisedLstm, words: Sequence[str]) -> list[RecognisedLstm]:

@@ -10,7 +10,6 @@ from lstmcli.core.weights.by_shape import (
     RECURRENT,
     PossibleCell,
     Roles,
-    Way,
     fitting_names,
     group_names,
     is_called,
@@ -33,7 +32,16 @@ def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
     unfit = []
     for prefix, names in group_names(split_numbered(shapes)[1]).items():
         ways = fitting_names(PossibleCell(names, shapes, prefix=prefix).ways())
-        _refuse_group(names, ways, shapes, source)
+        if len(ways) > 1 and all("fused" in way.roles for way in ways):
+            kernel = ways[0].roles["fused"]
+            text = f"{source}: {kernel} is {shapes[kernel]}; along which axis are the gates?"
+            raise UserError(text, try_=_AXES)
+        if 1 < len(ways) < 4:
+            found = listed([f"{name} {shapes[name]}" for name in names], 4)
+            raise UserError(
+                f"{source}: {found} may be an LSTM's in {len(ways)} ways. Name the tensors:",
+                try_=[_named(way.roles, source) for way in ways],
+            )
         unfit += [] if ways else [names]
     for names in unfit:
         _refuse_unfit(names, shapes, source)
@@ -59,22 +67,6 @@ def _refuse_single(name: str, shape: Shape, source: str) -> None:
                 Try({"convention": "tf1", "bias_row": "last"}, "the bias is its last row"),
                 Try({"convention": "tf1", "bias_row": "first"}, "the bias is its first row"),
             ),
-        )
-
-
-def _refuse_group(
-    names: Sequence[str], ways: Sequence[Way], shapes: Mapping[str, Shape], source: str
-) -> None:
-    if len(ways) > 1 and all("fused" in way.roles for way in ways):
-        kernel = ways[0].roles["fused"]
-        raise UserError(
-            f"{source}: {kernel} is {shapes[kernel]}; along which axis are the gates?", try_=_AXES
-        )
-    if 1 < len(ways) < 4:
-        found = listed([f"{name} {shapes[name]}" for name in names], 4)
-        raise UserError(
-            f"{source}: {found} may be an LSTM's in {len(ways)} ways. Name the tensors:",
-            try_=[_named(way.roles, source) for way in ways],
         )
 
 

@@ -112,7 +112,10 @@ def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
     """
     taken = {key: path for path in inputs for key in _keys(path)}
     if "-" in inputs:
-        taken |= dict.fromkeys(_stdin_keys(), STDIN)
+        with suppress(OSError):  # closed
+            status = os.fstat(0)
+            if stat.S_ISREG(status.st_mode):  # the file that it is redirected from
+                taken[status.st_dev, status.st_ino] = STDIN
     for path in outputs:
         refuse_place(path)
         keys = _keys(path)
@@ -167,12 +170,3 @@ def _keys(path: str) -> tuple[object, ...]:
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         return ()
     return os.path.realpath(path), (status.st_dev, status.st_ino)
-
-
-def _stdin_keys() -> tuple[object, ...]:
-    """The key of the file that standard input is redirected from; none if it is not a file."""
-    try:
-        status = os.fstat(0)
-    except OSError:  # closed
-        return ()
-    return ((status.st_dev, status.st_ino),) if stat.S_ISREG(status.st_mode) else ()

@@ -48,7 +48,10 @@ def read(source: Opened) -> Document:
 def _read(source: Opened) -> Document:
     source.stream.seek(max(0, source.size - len(MAGIC)))
     if source.stream.read() != MAGIC:
-        return _read_graph(source)
+        graph = TensorFlowGraph(find_graph(memoryview(source.contents())))
+        arrays = dict(graph.constants(source.source, source.size))
+        groups = _operations(graph, arrays, source.source)
+        return Document(source.source, FORMAT, arrays, groups=groups)
     entries = table_entries(source)
     key, first = next(entries, (b"?", memoryview(b"")))
     if key or not len(first):
@@ -94,13 +97,6 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
 
 
 # ---- graphs
-
-
-def _read_graph(source: Opened) -> Document:
-    graph = TensorFlowGraph(find_graph(memoryview(source.contents())))
-    arrays = dict(graph.constants(source.source, source.size))
-    groups = _operations(graph, arrays, source.source)
-    return Document(source.source, FORMAT, arrays, groups=groups)
 
 
 def _with_graph(index: str, arrays: dict[str, np.ndarray], remarks: list[str]) -> Document:

@@ -103,7 +103,10 @@ def _handle(data: memoryview, at: int = 0) -> tuple[int, int, int]:
 
 def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """The entries of a block; each key is stored without what it shares with the one before."""
-    at, end, key = 0, _end_of_entries(block), b""
+    at, key = 0, b""
+    end = len(block) - 4 * (int.from_bytes(block[-4:], "little") + 1)
+    if end < 0:
+        raise Damaged("a block is shorter than it declares")
     while at < end:
         shared, at = varint(block, at)
         unshared, at = varint(block, at)
@@ -114,14 +117,6 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         at += unshared
         yield key, block[at : at + length]
         at += length
-
-
-def _end_of_entries(block: memoryview) -> int:
-    count = int.from_bytes(block[-4:], "little")
-    end = len(block) - 4 * (count + 1)
-    if end < 0:
-        raise Damaged("a block is shorter than it declares")
-    return end
 
 
 # ---- checksums
@@ -210,7 +205,13 @@ class Bundle:
         self._entries = {
             key: BundleEntry.parse(Message(value)) for key, value in entries.items() if key
         }
-        self._refuse_overlaps()
+        ends: dict[int, int] = {}
+        for entry in sorted(self._entries.values(), key=lambda entry: entry.offset):
+            if not 0 <= entry.shard < self._count:
+                raise Damaged(f"there is no shard {entry.shard} of {self._count}")
+            if entry.offset < ends.get(entry.shard, 0) and entry.size:
+                raise Damaged("two of its tensors overlap")
+            ends[entry.shard] = max(ends.get(entry.shard, 0), entry.offset + entry.size)
 
     def keys(self) -> list[str]:
         """The names of all tensors, in the order of the index; slices have none."""
@@ -268,16 +269,6 @@ class Bundle:
                 f"{self._path} has its tensors in {name}, which is not in the same folder."
             )
         return path
-
-    def _refuse_overlaps(self) -> None:
-        """Raise Damaged if two tensors share bytes; together they may not exceed the shards."""
-        ends: dict[int, int] = {}
-        for entry in sorted(self._entries.values(), key=lambda entry: entry.offset):
-            if not 0 <= entry.shard < self._count:
-                raise Damaged(f"there is no shard {entry.shard} of {self._count}")
-            if entry.offset < ends.get(entry.shard, 0) and entry.size:
-                raise Damaged("two of its tensors overlap")
-            ends[entry.shard] = max(ends.get(entry.shard, 0), entry.offset + entry.size)
 
 
 # ---- the graph of objects, which gives the names of the variables

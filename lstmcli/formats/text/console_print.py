@@ -100,7 +100,12 @@ def read_text(text: str, file: Opened) -> Document:
     """
     source = file.source
     refuse_long_numbers(text, source)
-    _refuse_many(text, source)
+    count = text.count("[") + sum(len(piece.replace(",", " ").split()) for piece in pieces_of(text))
+    if count > MOST_PRINTED:
+        raise UserError(
+            f"{source}: {count:,} numbers and brackets; as a console prints them, at most "
+            f"{MOST_PRINTED:,} are read. Save the numbers as .npy, .npz or .csv."
+        )
     refuse_decimal_commas(text, source)
     prints, numbering = _all_prints(text, source)
     return document_of(_of_tuple(prints, text), numbering, source)
@@ -134,15 +139,6 @@ def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
             return logged, NOT_NUMBERED
         return logged, Numbering(compact(steps))
     return [find_rows(text, source)], NOT_NUMBERED
-
-
-def _refuse_many(text: str, source: str) -> None:
-    count = text.count("[") + sum(len(piece.replace(",", " ").split()) for piece in pieces_of(text))
-    if count > MOST_PRINTED:
-        raise UserError(
-            f"{source}: {count:,} numbers and brackets; as a console prints them, at most "
-            f"{MOST_PRINTED:,} are read. Save the numbers as .npy, .npz or .csv."
-        )
 
 
 def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
@@ -391,7 +387,10 @@ def find_rows(text: str, source: str) -> Print:
         )
     rows: list[list[str]] = []
     factor = 1.0
-    for line, words in _row_words(text):
+    for line, row in enumerate(text.split("\n"), start=1):
+        words = row.partition("#")[0].replace(",", " ").split()
+        if not words or TYPE_LINE.match(row):  # a comment, or PyTorch's line of the type
+            continue
         if len(words) == 2 and words[1] == "*" and IS_NUMBER.fullmatch(words[0]):
             factor = float(words[0])
             continue
@@ -401,14 +400,6 @@ def find_rows(text: str, source: str) -> Print:
         raise UserError(f"{source} has no array of numbers.")
     tokens = [token for row in rows for token in row]
     return Print("", tokens, (len(rows), len(rows[0])), source, "places", factor)
-
-
-def _row_words(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The words of each line that is not a comment and not PyTorch's line of the type."""
-    for line, row in enumerate(text.split("\n"), start=1):
-        words = row.partition("#")[0].replace(",", " ").split()
-        if words and not TYPE_LINE.match(row):
-            yield line, words
 
 
 def _check_row(words: list[str], rows: list[list[str]], where: str) -> None:

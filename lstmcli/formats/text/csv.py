@@ -47,7 +47,10 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
     a number.
     """
     source, first = file.source, next(pieces(), "").lstrip("\r\n").partition("\n")[0]
-    _refuse_semicolons(first, source)
+    fields = first.replace('"', "").split(";")
+    decimals = all(_is_number(field.replace(",", ".")) for field in fields)
+    if len(fields) > 1 and (decimals or not {",", "\t"} & set(first)):
+        raise UserError(f"{source}: {SEMICOLONS}")
     refuse_decimal_commas(first, source)
     kind = "tsv" if "\t" in first else "csv"
     if (columns := first.count(DELIMITERS[kind]) + 1) > MOST_PARTS:
@@ -97,14 +100,6 @@ def document_of(table: CsvTable, kind: str) -> Document:
 def _of_part(numbers: Sequence[int] | None) -> Sequence[int] | None:
     """Indices that a full table would not have; those from 0 on do not show that more exist."""
     return numbers if numbers is not None and numbers[-1] >= len(numbers) else None
-
-
-def _refuse_semicolons(first: str, source: str) -> None:
-    """Refuse a first line whose only separator is ;, or whose commas are those of decimals."""
-    cells = first.replace('"', "").split(";")
-    decimals = all(_is_number(cell.replace(",", ".")) for cell in cells)
-    if len(cells) > 1 and (decimals or not {",", "\t"} & set(first)):
-        raise UserError(f"{source}: {SEMICOLONS}")
 
 
 def _first_row(texts: Iterator[str], delimiter: str, source: str) -> tuple[list[str], int, str]:

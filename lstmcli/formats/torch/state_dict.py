@@ -29,6 +29,7 @@ from lstmcli.formats.wire.pickle import Global, Leaf, Record, Unread
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
 OPTIMIZER = ("state", "param_groups")  # the keys of its state dict: averages as large as weights
 MODULE = ("_parameters", "_buffers", "_modules")  # where nn.Module keeps what is in a state dict
+PLAIN = (str, int, float, Global)  # the attributes of a module that may be settings
 REPEATED = "_flat_weights"  # the parameters of an nn.LSTM once more
 
 Path = tuple[str, ...]
@@ -69,7 +70,11 @@ def flatten(root: Any) -> Tree:
             left -= 1 + len(children)
             if isinstance(value, Record) and isinstance(value.state, dict):
                 left -= len(value.state)
-                groups[path] = _settings_of(value.name, value.state)
+                groups[path] = {"class": value.name} | {
+                    key: word.name if isinstance(word, Global) else word
+                    for key, word in value.state.items()
+                    if isinstance(key, str) and isinstance(word, PLAIN) and key[:1] != "_"
+                }
             if left < 0:
                 raise ValueError(f"more than {MOST_OBJECTS:,} entries in its containers")
             waiting += reversed(children)
@@ -144,15 +149,6 @@ def _record_children(record: Record) -> Iterator[tuple[Path, Any]]:
         return
     states: tuple[Any, ...] = state if isinstance(state, tuple) else (state,)
     yield from (((), child) for child in (*states, *record.items, *record.args))
-
-
-def _settings_of(name: str, state: Mapping[Any, Any]) -> Settings:
-    plain = {
-        key: value.name if isinstance(value, Global) else value
-        for key, value in state.items()
-        if isinstance(key, str) and isinstance(value, (str, int, float, Global)) and key[:1] != "_"
-    }
-    return {"class": name, **plain}
 
 
 def _wrapping(root: Any, paths: Sequence[Path]) -> int:

@@ -198,19 +198,17 @@ class _Traversal:
             for name in item:
                 if path or name not in self.leave_out:
                     below = f"{path}/{name}" if path else name
-                    self._refuse_links(item, name, below)
+                    link = item.get(name, getlink=True)
+                    if not isinstance(link, self.library.HardLink):
+                        file = getattr(link, "filename", "another place in it")
+                        text = f"{below} is a link to {file}; links are not followed"
+                        raise self._refused(text)
                     yield from self.entries(item[name], below, level + 1)
         elif isinstance(item, self.library.Dataset) and self._is_read(item, path):
             yield {**entry, "shape": item.shape, "dtype": item.dtype.str}, item
 
     def _refused(self, reason: str) -> UserError:
         return UserError(f"{self.source} is refused: {reason}.")
-
-    def _refuse_links(self, group: Any, name: str, path: str) -> None:
-        link = group.get(name, getlink=True)
-        if not isinstance(link, self.library.HardLink):
-            file = getattr(link, "filename", "another place in it")
-            raise self._refused(f"{path} is a link to {file}; links are not followed")
 
     def _attributes(self, item: Any) -> dict[str, Any]:
         names = [one for one in item.attrs if one.rstrip("0123456789") in self.attributes]

@@ -21,9 +21,7 @@ def png(pixels: Array, palette: Sequence[tuple[int, int, int]]) -> bytes:
     filtered = np.pad(pixels.astype(np.uint8), ((0, 0), (1, 0)))  # each row begins with a filter: 0
     data = zlib.compress(filtered.tobytes(), 9)
     parts = {b"IHDR": header, b"PLTE": colors, b"IDAT": data, b"IEND": b""}
-    return SIGNATURE + b"".join(_chunk(name, part) for name, part in parts.items())
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    checksum = zlib.crc32(name + data)
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", checksum)
+    return SIGNATURE + b"".join(
+        struct.pack(">I", len(part)) + name + part + struct.pack(">I", zlib.crc32(name + part))
+        for name, part in parts.items()
+    )

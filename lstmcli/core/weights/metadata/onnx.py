@@ -36,7 +36,16 @@ DIRECTIONS = ("forward", "reverse", "bidirectional")
 def read(around: Groups) -> MetadataSettings:
     """The settings in the attributes of a node; UserError for what contradicts or cannot be run."""
     attributes = {name: value for group in around for name, value in group.items()}
-    _check_units(attributes)
+    units, cell = attributes["units"], attributes.get("cell_width", attributes["units"])
+    if cell != units:
+        raise UserError(
+            f"the node's initial_c has {cell} units and its R {units}. PyTorch's exporter writes "
+            "an LSTM with a projection (proj_size) so, which ONNX cannot store; the weights in the "
+            "file are incomplete.",
+            '  Give PyTorch\'s state dict: torch.save(model.state_dict(), "model.pt")',
+        )
+    if (size := attributes.get("hidden_size", units)) != units:
+        raise UserError(f"the node's hidden_size is {size}, but R has {units}.")
     forward, backward = _activations(attributes)
     settings: dict[str, Any] = dict(zip(ROLES, forward, strict=True))
     if _direction(attributes) == "reverse":
@@ -61,21 +70,6 @@ def read(around: Groups) -> MetadataSettings:
         masking=Masking(origin, "sequence_lens") if origin else None,
         backward=dict(zip(ROLES, backward, strict=True)) if backward != forward else {},
     )
-
-
-def _check_units(attributes: Mapping[str, Any]) -> None:
-    units, cell = attributes["units"], attributes.get("cell_width", attributes["units"])
-    if cell != units:
-        raise UserError(
-            f"the node's initial_c has {cell} units and its R {units}. PyTorch's exporter writes "
-            "an LSTM with a projection (proj_size) so, which ONNX cannot store; the weights in the "
-            "file are incomplete.",
-            '  Give PyTorch\'s state dict: torch.save(model.state_dict(), "model.pt")',
-        )
-    if attributes.get("hidden_size", units) != units:
-        raise UserError(
-            f"the node's hidden_size is {attributes['hidden_size']}, but R has {units}."
-        )
 
 
 def _direction(attributes: Mapping[str, Any]) -> str:

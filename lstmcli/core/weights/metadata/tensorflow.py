@@ -42,9 +42,7 @@ BLOCK_DEFAULTS = {"forget_bias": 1.0, "cell_clip": 3.0}  # of tensorflow/core/op
 def read(groups: Groups) -> MetadataSettings:
     """The settings of one cell in a graph or in Keras' metadata, with a remark on their source."""
     graphs = [group for group in groups if "graph" in group]
-    if graphs:
-        return _from_graph(graphs[-1])
-    return keras.read(groups)
+    return _from_graph(graphs[-1]) if graphs else keras.read(groups)
 
 
 def _from_graph(group: Mapping[str, Any]) -> MetadataSettings:
