@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -152,3 +153,12 @@ def test_activations_are_made_of_those_of_the_framework() -> None:
         out = np.empty_like(x)
         ours(name)(x, out)
         np.testing.assert_allclose(activation(name, own)(x), out, rtol=1e-14)
+
+
+def test_the_backend_of_a_keras_that_runs_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = SimpleNamespace(backend=SimpleNamespace(backend=lambda: "tensorflow"))
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")  # too late for it
+    monkeypatch.setitem(sys.modules, "keras", running)
+    assert find_engine("keras").backend() == "tensorflow"
+    monkeypatch.delitem(sys.modules, "keras")
+    assert find_engine("keras").backend() == "numpy"
