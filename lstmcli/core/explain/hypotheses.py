@@ -126,8 +126,7 @@ class SingleChanges:
         ones = order[self.together[order] >= 2][:most]
         both = np.column_stack([np.repeat(ones, len(every)), np.tile(every, len(ones))])
         pairs = np.unique(np.sort(both, axis=1), axis=0)
-        found: Array = pairs[self._can_be_added(pairs[:, :1], pairs[:, 1])]
-        return found
+        return np.asarray(pairs[self._can_be_added(pairs[:, :1], pairs[:, 1])])
 
     def _can_be_added(self, sets: Array, ones: Array) -> Array:
         alike = self._are_alike(sets, ones[:, None]).any(axis=1)
