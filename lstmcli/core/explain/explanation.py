@@ -299,11 +299,7 @@ def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Re
 
 
 def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Iterator[Remark]:
-    """Tell whether the weights as loaded differ by no more than `diff` allows; nothing is nearer.
-
-    Otherwise, whether one configuration comes near and all others are far, so that it is no
-    setting; or whether the weights as loaded differ as noise does, and nothing comes nearer.
-    """
+    """Tell whether what is nearest differs as `diff` allows, as an approximation does, or noise."""
     best = min((*clearly_nearer(as_loaded, nears),), key=lambda near: near.comparison.rms)
     error, rms = best.comparison.max_abs, best.comparison.rms
     # what is as near is the same in other words

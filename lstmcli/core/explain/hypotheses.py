@@ -193,7 +193,8 @@ def groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
     """The cells that a change may be of: all, those of a layer, of a direction, each."""
     names = [name for layer in layers for name in layer]
     ways = [[n for n in names if n.endswith("_reverse") == back] for back in (False, True)]
-    yield from dict.fromkeys(tuple(g) for g in (names, *layers, *ways, *([n] for n in names)) if g)
+    every = (names, *layers, *ways, *([name] for name in names))
+    yield from dict.fromkeys(tuple(group) for group in every if group)
 
 
 # ---- which of several hypotheses is likelier

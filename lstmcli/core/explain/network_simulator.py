@@ -352,8 +352,7 @@ class NetworkSimulator:
     def neighbours(self, answer: Changes, steps: int | None = None) -> tuple[Array, list[Changes]]:
         """Tell what the neighbours of an answer give, and those that EXPECTED does not distinguish.
 
-        A neighbour has one more change, or another value of a changed setting. What they give is
-        (N, E), in tolerances, of the numbers that the answer moves, over some first ``steps``.
+        The former is (N, E), in tolerances, of numbers that the answer moves, over first ``steps``.
         """
         sets, value = self.singles.neighbours(answer)
         in_order = np.sort(sets, axis=1)

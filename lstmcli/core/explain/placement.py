@@ -90,7 +90,7 @@ class Placement:
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
         self.allowance = allowance or self.question.exactness.allowances[-1]
-        self.turn = LAST if unpadded else FIRST if self.lengths else SECOND  # when it is searched
+        self.turn = LAST if unpadded else FIRST if self.lengths else SECOND
         self.tried, self.depth = 0, 0
         self.untried: list[Remark] = []  # what a budget left out
         self._tried: dict[int, Array] = {}  # sets by their size
@@ -355,8 +355,9 @@ class Placement:
         if self.unpadded:
             yield remark("past_ends")
         if self.lengths and case.lengths is not None:
-            more = [found - n for found, n in zip(self.lengths, case.lengths.tolist(), strict=True)]
-            if sorted(self.lengths) == sorted(case.lengths):
+            given = case.lengths.tolist()
+            more = [one - length for one, length in zip(self.lengths, given, strict=True)]
+            if sorted(self.lengths) == sorted(given):
                 yield remark("lengths_reordered")
             elif min(more) >= 0:
                 yield remark("longer", steps=sorted({*more} - {0}))

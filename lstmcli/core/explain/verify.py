@@ -83,7 +83,7 @@ class Case:
     mask: Array | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
     work: WorkDone = field(default_factory=WorkDone)  # of the question
-    cached: Cached = field(default_factory=Cached)  # runs that EXPECTED elsewhere is compared with
+    cached: Cached = field(default_factory=Cached)  # runs, for EXPECTED elsewhere too
 
     @property
     def size(self) -> tuple[int, int]:
@@ -163,7 +163,7 @@ class Agreement:
     total: int
     first: Mismatch | None
     growth: float = 1.0  # how many times the usual rounding this net makes
-    items: tuple[bool | None, ...] = ()  # of the batch: whether all of one agrees; None: not known
+    items: tuple[bool | None, ...] = ()  # whether all of a sequence agrees
     zeros: int = 0  # numbers that are exactly 0 among others in EXPECTED and not in the run
     blind: int = 0  # numbers that rounding can change entirely: not compared
     steps: tuple[bool | None, ...] = ()  # whether all of a step agrees; None: not known
