@@ -25,9 +25,8 @@ from lstmcli.api.values import (
 )
 from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.diff.operand import Side, with_all_steps
-from lstmcli.core.explain import Progress, quiet
 from lstmcli.core.explain import explain as explain_question
-from lstmcli.core.explain.budget import Budget, WorkDone
+from lstmcli.core.explain.budget import Budget, Progress, WorkDone, quiet
 from lstmcli.core.explain.causes import spelled_out
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.question import Question

@@ -21,7 +21,7 @@ import numpy as np
 
 from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.explain import execution, lengths
-from lstmcli.core.explain.budget import Budget
+from lstmcli.core.explain.budget import Budget, Progress, quiet
 from lstmcli.core.explain.causes import Change, settings_of
 from lstmcli.core.explain.edited_runs import EditedRuns
 from lstmcli.core.explain.edits import NamedEdits, equal_edits, named_edits, usual_after
@@ -52,17 +52,6 @@ from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
 OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, array or part
-
-Progress = Callable[[float, str], object]
-"""A function of the share of the search that is done, and of what is tried."""
-
-
-def quiet(share: float, what: str) -> None:
-    """Show no progress."""
-
-
-def _tell(progress: Progress, what: str, share: float) -> None:
-    progress(share, what)
 
 
 class Found(NamedTuple):
@@ -186,7 +175,9 @@ class Search:
         untried = (*NOT_SEARCHED, *self._left_out(one))
         if not hints and any(left.code in BY_BUDGET for left in untried):
             facts = {"changes": nearest[0].changes, "thorough": self.work.times > 1}
-            hints = [remark("budget_ended", **facts), *lengths.unknown(self.placements)]
+            is_open = any(lengths.UNKNOWN in each.of_run for each in self.placements)
+            is_open &= not self.question.inputs.is_padded
+            hints = [remark("budget_ended", **facts), *[remark("lengths_unknown")] * is_open]
         merged: list[Remark] = []
         if (merge := settings_of(one.setup.of_directions).get("merge")) and not self.as_loaded:
             assumed = self.question.model.convention.behaviour.merge
@@ -206,7 +197,6 @@ class Search:
         return explanation
 
     def _left_out(self, one: Placement) -> Iterator[Remark]:
-        """Return what was not tried, at some placements and at one; of three changes first."""
         every = self.as_loaded or self.placements
         most = max(each.depth for each in every)
         for size, code in (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed"):
@@ -301,6 +291,7 @@ PASSES = (
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
     """Find the settings with which the weights give EXPECTED."""
+    question.work.progress = progress
     # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
     # would wait for one another.
     with np.errstate(all="ignore"), one_thread():
@@ -311,7 +302,7 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
                 searches.append(Search(shaped))
         if searches[1:]:
             searches.sort(key=lambda search: not search.found_by(0))
-        explanations = (_in_shape(search, progress) for search in searches)
+        explanations = map(_in_shape, searches)
         first = next(explanations, None)
         if first is None:
             raise shapes[0].no_place()
@@ -319,10 +310,8 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
         return next(others, first) if first.verdict == "none" else first
 
 
-def _in_shape(search: Search, progress: Progress) -> Explanation:
-    question = search.question
-    progress(0.0, "weights as loaded")
-    explanation = _by_passes(search, progress)
+def _in_shape(search: Search) -> Explanation:
+    question, explanation = search.question, _by_passes(search)
     about = (*left_out(question), *_about_expected(question, explanation))
     is_traced = len({ArrayName.of(name).prefix for name in question.arrays} - {""}) > 1
     cells = [name for name, _ in question.model.cells] if is_traced else []
@@ -333,17 +322,19 @@ def _in_shape(search: Search, progress: Progress) -> Explanation:
     return in_words(explanation, question.model.convention)
 
 
-def _by_passes(search: Search, progress: Progress) -> Explanation:
+def _by_passes(search: Search) -> Explanation:
+    work, numbers = search.work, search.question.arrays.values()
     if agreeing := search.found_by(0):
         return search.likeliest(agreeing)
-    if search.question.all_zero:
+    if not any(np.any(n.values[np.isfinite(n.values)]) for n in numbers):
         first = (search.as_loaded or search.placements)[0]
         return replace(first.explanation("none", first.verify(())), remarks=(remark("all_zero"),))
     for name, find, _ in PASSES:
-        search.work.tell = partial(_tell, progress, name)
+        work.what = name
         if find and (found := find(search)):
             return search.likeliest(found)
-    search.work.tell = partial(_tell, progress, "edits")
+    work.what = work.edits.what = "edits"
+    work.edits.progress = work.progress
     places = (search.as_loaded or search.placements)[: Budget.FEW // 2]
     named = named_edits([*map(_edited, places)], search.nearest_changes)
     # another way of running them all tells more than many numbers that were solved for

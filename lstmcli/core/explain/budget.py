@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+
+Progress = Callable[[float, str], object]
+"""A function of the share of the search that is done, and of what is tried."""
+
+
+def quiet(share: float, what: str) -> None:
+    """Show no progress."""
 
 
 class Budget:
@@ -13,7 +21,7 @@ class Budget:
     """
 
     QUESTION = 6e7  # work, over all shapes and placements of EXPECTED
-    EDITS = 3e7  # work of runs with edits, over all of them
+    EDITS = 0.5  # of it, as much again, of runs with edits over all of them
     THOROUGH = 10  # times as much of all that is searched, on request
     LIKELY = 40  # placements that are searched while work is left; a sixth for each further change
     NUMBERS = 10_000_000
@@ -34,22 +42,19 @@ class WorkDone:
 
     def __init__(self, times: float = 1) -> None:
         self.times, self.done = times, 0.0
-        self.edited, self.variants = 0.0, 0  # work of runs with edits, and how many were tried
-        self.tell: Callable[[float], None] = lambda share: None  # how much of all is done
+        self.variants = 0  # of edits, that were tried
+        self.what = "weights as loaded"  # that is tried
+        self.progress: Progress = quiet
+
+    @cached_property
+    def edits(self) -> WorkDone:
+        """The work of runs with edits, which is counted by itself."""
+        return WorkDone(Budget.EDITS * self.times)
 
     def add(self, work: float) -> None:
-        """Count work that was done."""
+        """Count work that was done, and show how much of all that is."""
         self.done += work
-        self.tell(min(1.0, self.done / (self.times * Budget.QUESTION)))
-
-    def add_edited(self, work: float) -> None:
-        """Count work of runs with edits."""
-        self.edited += work
-        self.tell(min(1.0, self.edited / (self.times * Budget.EDITS)))
-
-    def may_edit(self, part: float = 1.0) -> bool:
-        """Return whether work is left for runs with edits, of a part of it."""
-        return self.edited < part * self.times * Budget.EDITS
+        self.progress(min(1.0, self.done / (self.times * Budget.QUESTION)), self.what)
 
     def most(self, count: int) -> int:
         """How many are tried where the budget has a number."""

@@ -1,4 +1,4 @@
-"""The runs of a placement with edits, and the variants of the table that they are tried with.
+"""The runs of a placement with edits, and how they compare with EXPECTED.
 
 A variant is accepted only by a full run. Where a run is causal, it is first run up to the first
 step at which the run as loaded is off, which nearly all variants fail.
@@ -7,12 +7,10 @@ step at which the run as loaded is off, which nearly all variants fail.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,9 +23,8 @@ from lstmcli.core.explain.verify import (
     FINE,
     Agreement,
     Case,
-    in_steps,
+    on_axes,
     verify,
-    with_array,
 )
 from lstmcli.core.forward.equations import F, is_eight_bit, parts_of, step
 from lstmcli.core.forward.plan import Plan, plan_of
@@ -35,23 +32,12 @@ from lstmcli.core.forward.prepare import with_edits
 from lstmcli.core.forward.run import run_in_memory, runs_forward
 from lstmcli.core.forward.sequence import edited_outputs
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import (
-    EDITS,
-    NETWORK,
-    OF_MODEL,
-    OUTPUTS,
-    TENSORS,
-    Edit,
-    EditKind,
-    RunSizes,
-    edits_in,
-)
-from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.edits import OUTPUTS, TENSORS, Edit, edits_in
+from lstmcli.core.model.model import Cell
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.errors import UserError
 
 LEAST_BITS = 24.0  # of what EXPECTED shows beyond what was chosen and solved for
-USUAL = 5, 10  # values of each kind next to a change, where each is a full run and a first step
 MORE_NUMBERS = 3  # that an edit explains, than numbers were solved for
 SLACK = 4.0  # tolerances by which a first step may be off, as rounding grows
 ROUNDED = 3e-4  # a difference that rounding may make
@@ -64,12 +50,10 @@ SOLVED_STEPS = 3  # from the first one that is off, that solved numbers have to 
 SOLVED_WITHIN = 4.0  # tolerances: several numbers solved from rounded ones take rounding on
 NEARLY = 1e3  # tolerances by which a number that a single step implies may be off at the next
 LESS = 0.1  # of the misfit without an edit, that may be left with the number that is nearest
-STARTS, STARTED = 4, 2  # usual numbers to begin from, and the nearest, where Gauss-Newton does
+STARTED = 2  # of several numbers, the nearest, from which Gauss-Newton begins
 ITERATIONS = 25  # of Gauss-Newton, 12 where each is a run
 HALFWAY = 0.4, 0.2  # of them, after which so much of the misfit may be left
 DECIMALS = 8  # of a solved number, at most; then it has nine digits
-PARTS = ("", ".h", ".c")  # of the state, that begins anew
-LAST_STEPS = 64  # at which it is tried, where only a last state is known
 
 
 class Variant(NamedTuple):
@@ -116,11 +100,6 @@ class EditedRuns:
         """The same under changes of settings."""
         return EditedRuns(self.case, self.allowance, self.location, self.of_run, changes)
 
-    @property
-    def sizes(self) -> RunSizes:
-        """The sizes of the run, and its first cell."""
-        return RunSizes(self.model, self.model.cell, self.case.size[0])
-
     # ---- runs
 
     def run(
@@ -136,10 +115,9 @@ class EditedRuns:
         except UserError:
             return None
         steps = plan.steps * (STEP + SEQUENCE * plan.batch)
-        case.work.add_edited(len(cells) * (PREPARING + steps) + PACKING * self._numbers)
-        given = with_array(given, self._settings.get("array", "h"))
+        case.work.edits.add(len(cells) * (PREPARING + steps) + PACKING * self._numbers)
         steps = case.size[0] if until is None else until
-        return {name: in_steps(array, steps) for name, array in given.items()}
+        return on_axes(given, self._settings.get("array", "h"), steps)
 
     @cached_property
     def _plan(self) -> Plan:
@@ -147,14 +125,11 @@ class EditedRuns:
         return plan_of(self.model, case.inputs(self._settings), case.names(self._settings))
 
     def _prepared(self, edits: Sequence[Edit]) -> Plan:
-        return with_edits(replace(self._plan, model=self.edited(edits)))
-
-    def edited(self, edits: Sequence[Edit]) -> Model:
-        """The model with edits next to those that are given."""
+        every = (*self.model.edits, *edits)
+        model = replace(self.model, edits=every)
         if edits_in(TENSORS, edits):
-            every = (*self.model.edits, *edits)
-            return self.case.model({**self._settings, **FINE, "edits": every})
-        return replace(self.model, edits=(*self.model.edits, *edits))
+            model = self.case.model({**self._settings, **FINE, "edits": every})
+        return with_edits(replace(self._plan, model=model))
 
     def case_for(self, edits: Sequence[Edit]) -> Case | None:
         """How EXPECTED is compared with edits: an output that is edited is not the last state.
@@ -190,9 +165,10 @@ class EditedRuns:
 
         Infinite where the run has no such number.
         """
-        parts = [np.zeros(0)]
+        parts = [np.zeros(0)]  # an edited output has its steps in order
+        in_order = self._causal if case in (None, self.case) else ("h",)
         for name, known in (case or self.case).expected.arrays.items():
-            if until is None or name in self._in_order(case):
+            if until is None or name in in_order:
                 part = known[:until]
                 of_run = None if given is None else given.get(name)
                 if of_run is None or of_run.shape != part.values.shape:
@@ -225,7 +201,7 @@ class EditedRuns:
         off = []
         of_tensors = PREPARING * bool(edits_in(TENSORS, edits))
         work = FIRST_STEP * (1 + len(self.model.cells)) + PACKING_FIRST * self._numbers
-        self.case.work.add_edited(work + of_tensors)
+        self.case.work.edits.add(work + of_tensors)
         with suppress(UserError, ValueError, KeyError):  # another width, or z in the place of h
             plan = self._prepared(edits)
             for d, known in enumerate(self.known_cells):
@@ -235,12 +211,11 @@ class EditedRuns:
                     h, _ = stepper(cell)(h, *state)
                     h = edited_outputs(cell, below, {"h": h[None]})["h"][0]
                 off.append(((h - known.h[0]) / known.allowed)[np.isfinite(known.h[0])])
-            found: Array = np.nan_to_num(np.concatenate([*off, np.zeros(0)]), nan=np.inf)
-            return found
+            return np.asarray(np.nan_to_num(np.concatenate([*off, np.zeros(0)]), nan=np.inf))
         return np.full(sum(int(np.isfinite(one.h[0]).sum()) for one in self.known_cells), np.inf)
 
     @cached_property
-    def _is_off_at_first(self) -> bool:
+    def is_off_at_first(self) -> bool:
         """Tell whether the run without further edits is off at such a step already."""
         return bool(np.abs(self.off_at_first(())).max(initial=0) > SLACK)
 
@@ -269,20 +244,6 @@ class EditedRuns:
         return tuple(n for n in names if ArrayName.of(n).prefix == "layer0")
 
     @cached_property
-    def _right(self) -> frozenset[str]:
-        """The cells of which EXPECTED has numbers, and the run without further edits gives them."""
-        wrong = {""}
-        for name, known in self.case.expected.arrays.items():
-            off = self.off(self.base, replace(self.case, expected=Expected({name: known})))
-            if not off.size or np.abs(off).max() > 1:
-                wrong.add(ArrayName.of(name).prefix)
-        return frozenset(ArrayName.of(name).prefix for name in self.case.expected.arrays) - wrong
-
-    def _in_order(self, case: Case | None) -> Sequence[str]:
-        """The arrays of which first steps are compared; an edited output is one of them."""
-        return self._causal if case in (None, self.case) else ("h",)
-
-    @cached_property
     def first_off(self) -> int | None:
         """The first step at which the run as loaded is off; None where steps need later ones."""
         return self.first_wrong(self.base)
@@ -303,7 +264,7 @@ class EditedRuns:
         if case is None:
             return None
         self.case.work.variants += 1
-        by_first = case is self.case and self._is_off_at_first
+        by_first = case is self.case and self.is_off_at_first
         if by_first and np.abs(self.off_at_first(variant.edits)).max() > SLACK:
             return None
         if self.first_off is not None:  # what is solved for fits there by construction
@@ -328,19 +289,14 @@ class EditedRuns:
         case, agreement = self.case_for(variant.edits), self.fits(variant)
         if case is None or agreement is None:
             return None
-        bits = [self._bits(self.off(self.base, case), variant.solved)] if variant.edits else []
+        bits = [self.bits(self.off(self.base, case), variant.solved)] if variant.edits else []
         if self.changes:
             alone = self.adding(())
             off = alone.off(alone.run(variant.edits, case=case), case)
-            bits.append(self._bits(off, variant.solved))
+            bits.append(self.bits(off, variant.solved))
         return (agreement, min(bits)) if all(bits) else None
 
-    @cached_property
-    def is_telling(self) -> bool:
-        """Return whether EXPECTED has numbers enough that are off to show any edit."""
-        return self._bits(self.off(self.base), 0) > 0
-
-    def _bits(self, off: Array, solved: int) -> float:
+    def bits(self, off: Array, solved: int) -> float:
         """The bits of evidence; 0 where these, or the numbers that show them, are too few.
 
         Each of EXPECTED's numbers counts by how far off the run as loaded is. What was solved for
@@ -355,85 +311,7 @@ class EditedRuns:
         is_shown = int((size > 0).sum() * share) >= solved + MORE_NUMBERS
         return bits if bits >= LEAST_BITS and is_shown else 0.0
 
-    # ---- variants
-
-    def table(self, *, each: bool = False) -> Iterator[Variant]:
-        """The values of the table, the usual ones first, of all cells at once or of each.
-
-        Next to changes the usual ones alone, of which fewer where each needs a full run.
-        """
-        by_first = self._is_off_at_first or self.first_off is not None
-        most = USUAL[by_first] if self.changes else None
-        if self.changes and self.model.edits:  # the settings' search ran without those given
-            yield Variant(())
-        for kind, cell, sizes in self._kinds(each):
-            if kind.name not in LATER:
-                yield from islice(_variants(kind, cell, sizes), most)
-        if len(self.model.layers) > 1 and not each:
-            names = [name for name, cell in self.model.cells if cell.inputs == cell.outputs]
-            yield Variant(tuple(Edit("outputs.residual", cell=name) for name in names))
-
-    def solutions(self, *, each: bool = False) -> Iterator[Variant]:
-        """The edits with a number, at the number that comes nearest; those of a bound first.
-
-        A bound is the largest number of EXPECTED, or none.
-        """
-        for kind, cell, _ in sorted(self._kinds(each), key=lambda one: not one[0].bound):
-            if kind.solved is not None:
-                yield from self._solved(kind, cell)
-
-    def damage(self) -> Iterator[Variant]:
-        """Rows and columns that are zero or exchanged, in the only cell or in each."""
-        for kind, cell, sizes in self._kinds(each=len(self.model.cells) > 1):
-            if kind.name in LATER:
-                yield from _variants(kind, cell, sizes)
-
-    def _kinds(self, each: bool) -> Iterator[tuple[EditKind, str, RunSizes]]:
-        """The kinds of edits, of all cells at once or of each of several, if it may be wrong."""
-        cells = self.model.cells if len(self.model.cells) > 1 else ()
-        wrong = [(n, self.sizes._replace(cell=cell)) for n, cell in cells if n not in self._right]
-        for kind in EDITS.values():
-            if not each and (kind.stage == NETWORK or not self._right):
-                yield kind, "", self.sizes
-            elif each and kind.stage not in OF_MODEL:
-                yield from ((kind, cell, sizes) for cell, sizes in wrong)
-
-    def restarts(self) -> Iterator[Variant]:
-        """The initial state, h or c again: in chunks of one length, or at each step that is off.
-
-        Of a last state, only the last of these steps shows.
-        """
-        steps = self.sizes.steps if not self.changes else 0
-        if self.first_off is None:
-            lengths = [n for n in range(2, steps) if steps % n == 0]
-            edits = [Edit(f"state.chunks{part}", n) for n in lengths for part in PARTS]
-            if self.case.expected.steps <= 1:
-                edits = [Edit("state.anew", (n,)) for n in range(steps)[:0:-1][:LAST_STEPS]]
-            yield from (Variant((edit,), 1) for edit in edits)
-            return
-        for part in PARTS if 1 < self.first_off < steps else ():
-            yield Variant((Edit(f"state.chunks{part}", self.first_off),), 1)
-            found, off = [0], self.first_wrong(self.base)
-            while off is not None and off > found[-1] + 1 and len(found) <= steps // 2:
-                found.append(off)
-                edit = Edit(f"state.anew{part}", tuple(found[1:]))
-                off = self.first_wrong(self.run((edit,)) or {})
-            if off is None and found != [*range(0, steps, found[1])]:
-                yield Variant((edit,), len(found) - 1)
-
-    def _solved(self, kind: EditKind, cell: str) -> Iterator[Variant]:
-        case = self.case_for((Edit(kind.name, kind.solved, cell),))
-        if case is None or not self.case.work.may_edit():
-            return
-        known = (k.values[np.isfinite(k.values)] for k in case.expected.arrays.values())
-        size = max((float(np.abs(numbers).max(initial=0)) for numbers in known), default=1.0)
-        numbers = [v for v in kind.values_for(self.sizes) if isinstance(v, float)]
-        nothing = float(kind.solved or 0)
-        starts = [size, *numbers[:2]] if kind.bound else [nothing, *numbers[:STARTS]]
-        number = self.solved_number(lambda a: Edit(kind.name, a, cell), starts, case)
-        if number not in (None, kind.solved):
-            with suppress(ValueError):  # the kind does not take every number
-                yield Variant((Edit(kind.name, kind.read(number), cell),), 1)
+    # ---- numbers that are solved for
 
     def solved_number(
         self, edit: Callable[[float], Edit], starts: Sequence[float], case: Case
@@ -443,15 +321,19 @@ class EditedRuns:
         base = float(np.abs(self.off(self.base, case, until)).max(initial=0))
         nearly = max(SLACK, min(NEARLY, LESS * base))
         ways: list[Callable[[Edit], Array]] = [lambda edit: self.off_at_first((edit,))]
-        ways = ways[: is_first and self._is_off_at_first]
+        ways = ways[: is_first and self.is_off_at_first]
         for way in (*ways, lambda edit: self.off(self.run((edit,), until, case), case, until)):
 
             def off(numbers: Array, way: Callable[[Edit], Array] = way) -> Array:
                 return np.array([way(edit(number)) for number in numbers[:, 0].tolist()])
 
-            number, rest = _nearest_number(off, starts)
-            if rest > nearly:
+            every = np.unique(starts)[:, None]
+            costs = np.nan_to_num((off(every) ** 2).sum(axis=1), nan=np.inf)
+            solved = (gauss_newton(off, every[[n]], 12) for n in np.argsort(costs)[:STARTED])
+            p, rest = min(solved, key=lambda one: np.abs(one[1]).max())
+            if np.abs(rest).max() > nearly:
                 return None
+            number = p.item()
             starts = (number,)
         for decimals in range(DECIMALS):
             if np.abs(off(np.array([[round(number, decimals)]]))).max(initial=0) <= 1:
@@ -472,22 +354,6 @@ class EditedRuns:
     def _steps_after_first(self, count: int) -> int | None:
         """Where this many steps from the first one that is off end; None where all are needed."""
         return None if self.first_off is None else min(self.first_off + count, self.case.size[0])
-
-
-def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
-    return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
-
-
-def _nearest_number(off: Callable[[Array], Array], starts: Sequence[float]) -> tuple[float, float]:
-    """The number to which Gauss-Newton comes from the nearest starts, and how far off that is."""
-    every = np.unique(starts)[:, None]
-    costs = np.nan_to_num((off(every) ** 2).sum(axis=1), nan=np.inf)
-    solved = (gauss_newton(off, every[[n]], 12) for n in np.argsort(costs)[:STARTED])
-    return min(((p.item(), float(np.abs(r).max())) for p, r in solved), key=itemgetter(1))
-
-
-LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".columns")))
-"""Edits of many values."""
 
 
 Step = Callable[..., tuple[Array, Array]]

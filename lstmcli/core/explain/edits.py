@@ -33,9 +33,9 @@ from lstmcli.core.explain.edited_runs import (
 )
 from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
 from lstmcli.core.explain.hypotheses import prior
-from lstmcli.core.explain.verify import Agreement
+from lstmcli.core.explain.verify import Agreement, compared
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import EDITS, Edit
+from lstmcli.core.model.edits import EDITS, NETWORK, OF_MODEL, Edit, EditKind, RunSizes
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
@@ -51,6 +51,12 @@ DAMAGED_UNITS = 3  # at most, where a damaged row is looked for
 FAR = 40.0  # a pre-activation beyond which a gate does not change
 HALVINGS = 60
 MASK_BITS = 30  # numbers of a mask that count as one that is solved for
+USUAL = 5, 10  # values of each kind next to a change, where each is a full run and a first step
+STARTS = 4  # usual numbers from which one is solved for
+PARTS = ("", ".h", ".c")  # of the state, that begins anew
+LAST_STEPS = 64  # at which it is tried, where only a last state is known
+LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".columns")))
+"""Edits of many values."""
 
 
 def known_cells(runs: EditedRuns) -> list[KnownCell]:
@@ -61,7 +67,6 @@ def known_cells(runs: EditedRuns) -> list[KnownCell]:
 
 
 def _tolerance(runs: EditedRuns) -> float:
-    """By how much what is solved for may miss EXPECTED."""
     allowed = (np.nanmax(runs.allowance.of(k)) for k in runs.case.expected.arrays.values())
     return max(LEAST, WITHIN * max(map(float, allowed)))
 
@@ -75,11 +80,16 @@ def inputs(runs: EditedRuns) -> Iterator[Variant]:
         if known.name:
             return
         off = partial(_off_with, known, stepper(known.cell), runs.case.work)
+
+        def off_scaled(scales: Array, x: Array = known.x[:SHORT, None], off: Any = off) -> Array:
+            factors, offsets = np.split(scales[:, None], 2, axis=2)
+            return np.asarray(off(x * factors + offsets))
+
         yield Variant((Edit("inputs.features", _order_of_features(known, off)),))
         count = known.cell.inputs
         for factor in (1.0, 0.0):
             start = np.array([[factor] * count + [0.0] * count])
-            p, rest = gauss_newton(partial(_off_scaled, known.x[:SHORT], off), start)
+            p, rest = gauss_newton(off_scaled, start)
             if np.abs(rest).max() <= _tolerance(runs):
                 yield from _scales(*np.split(p[0], 2))
                 break
@@ -90,18 +100,12 @@ def _off_with(known: KnownCell, advance: Step, work: WorkDone, x: Array) -> Arra
     steps, n, _, count = x.shape
     h, c = (np.tile(one, (n, 1)) for one in known.start)
     off = np.zeros((steps, *h.shape))
-    work.add_edited(off.size)
+    work.edits.add(off.size)
     for t, wanted in enumerate(known.h[:steps]):
         h, c = advance(x[t].reshape(-1, count), h, c)
         off[t] = h - np.tile(wanted, (n, 1))
         h = h - off[t]
     return off.reshape(steps, n, -1).swapaxes(0, 1).reshape(n, -1)
-
-
-def _off_scaled(x: Array, off: Callable[[Array], Array], scales: Array) -> Array:
-    """The same under n sets (n, 2 I) of a factor and an offset for each feature of inputs."""
-    factors, offsets = np.split(scales[:, None], 2, axis=2)
-    return off(x[:, None] * factors + offsets)
 
 
 def _order_of_features(known: KnownCell, off: Callable[[Array], Array]) -> tuple[int, ...]:
@@ -124,7 +128,6 @@ def _order_of_features(known: KnownCell, off: Callable[[Array], Array]) -> tuple
 
 
 def _scales(*each: Array) -> Iterator[Variant]:
-    """A factor and an offset for each feature, or the same one for all."""
     for digits in (3, 6, 9):
         edits = []
         for name, numbers in zip(("inputs.factor", "inputs.offset"), each, strict=True):
@@ -148,9 +151,9 @@ def state(runs: EditedRuns) -> Iterator[Variant]:
             return
         batch, advance = known.h.shape[1], stepper(known.cell)
         for start in _first_states(known, advance):
-            if not runs.case.work.may_edit():
+            if not runs.case.work.edits.left():
                 return
-            runs.case.work.add_edited(SOLVING * batch * size**3)  # decompositions take most of it
+            runs.case.work.edits.add(SOLVING * batch * size**3)  # decompositions take most of it
             p, rest = gauss_newton(partial(_off_from, known, advance), start, 2 * ITERATIONS)
             if np.abs(rest).max() <= _tolerance(runs):
                 h, c = np.split(p, [known.cell.outputs], axis=1)
@@ -275,6 +278,103 @@ def outputs(runs: EditedRuns) -> Iterator[Variant]:
         yield Variant((Edit("outputs.dense", arrays, file="dense.npz"),), matrix.size)
 
 
+# ---- values of the table
+
+
+def _kinds(runs: EditedRuns, each: bool) -> Iterator[tuple[EditKind, str, RunSizes]]:
+    """The kinds of edits, of all cells at once or of each of several, if it may be wrong."""
+    cells = runs.model.cells if len(runs.model.cells) > 1 else ()
+    right, of_all = _right(runs), RunSizes(runs.model, runs.model.cell, runs.case.size[0])
+    wrong = [(n, of_all._replace(cell=cell)) for n, cell in cells if n not in right]
+    for kind in EDITS.values():
+        if not each and (kind.stage == NETWORK or not right):
+            yield kind, "", of_all
+        elif each and kind.stage not in OF_MODEL:
+            yield from ((kind, cell, sizes) for cell, sizes in wrong)
+
+
+def _right(runs: EditedRuns) -> set[str]:
+    """The cells of which EXPECTED has numbers, and the run without further edits gives them."""
+    right, wrong = set[str](), {""}
+    for name, agreeing, total in compared(runs.base, runs.case.expected, runs.allowance).arrays:
+        (right if 0 < total == agreeing else wrong).add(ArrayName.of(name).prefix)
+    return right - wrong
+
+
+def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
+    return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
+
+
+def table(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
+    """The values of the table, the usual ones first, of all cells at once or of each.
+
+    Next to changes the usual ones alone, of which fewer where each needs a full run.
+    """
+    by_first = runs.is_off_at_first or runs.first_off is not None
+    most = USUAL[by_first] if runs.changes else None
+    if runs.changes and runs.model.edits:  # the settings' search ran without those given
+        yield Variant(())
+    for kind, cell, sizes in _kinds(runs, each):
+        if kind.name not in LATER:
+            yield from islice(_variants(kind, cell, sizes), most)
+    if len(runs.model.layers) > 1 and not each:
+        names = [name for name, cell in runs.model.cells if cell.inputs == cell.outputs]
+        yield Variant(tuple(Edit("outputs.residual", cell=name) for name in names))
+
+
+def rows_and_columns(runs: EditedRuns) -> Iterator[Variant]:
+    """Rows and columns that are zero or exchanged, in the only cell or in each."""
+    for kind, cell, sizes in _kinds(runs, each=len(runs.model.cells) > 1):
+        if kind.name in LATER:
+            yield from _variants(kind, cell, sizes)
+
+
+def solutions(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
+    """The edits with a number, at the number that comes nearest; those of a bound first.
+
+    A bound is the largest number of EXPECTED, or none.
+    """
+    kinds = (one for one in _kinds(runs, each) if one[0].solved is not None)
+    for kind, cell, sizes in sorted(kinds, key=lambda one: not one[0].bound):
+        case = runs.case_for((Edit(kind.name, kind.solved, cell),))
+        if case is None or not case.work.edits.left():
+            continue
+        known = (k.values[np.isfinite(k.values)] for k in case.expected.arrays.values())
+        size = max((float(np.abs(numbers).max(initial=0)) for numbers in known), default=1.0)
+        numbers = [v for v in kind.values_for(sizes) if isinstance(v, float)]
+        nothing = float(kind.solved or 0)
+        starts = [size, *numbers[:2]] if kind.bound else [nothing, *numbers[:STARTS]]
+        edit = partial(Edit, kind.name, cell=cell)
+        number = runs.solved_number(edit, starts, case)
+        if number not in (None, kind.solved):
+            with suppress(ValueError):  # the kind does not take every number
+                yield Variant((edit(kind.read(number)),), 1)
+
+
+def restarts(runs: EditedRuns) -> Iterator[Variant]:
+    """The initial state, h or c again: in chunks of one length, or at each step that is off.
+
+    Of a last state, only the last of these steps shows.
+    """
+    steps = runs.case.size[0] if not runs.changes else 0
+    if runs.first_off is None:
+        lengths = [n for n in range(2, steps) if steps % n == 0]
+        edits = [Edit(f"state.chunks{part}", n) for n in lengths for part in PARTS]
+        if runs.case.expected.steps <= 1:
+            edits = [Edit("state.anew", (n,)) for n in range(steps)[:0:-1][:LAST_STEPS]]
+        yield from (Variant((edit,), 1) for edit in edits)
+        return
+    for part in PARTS if 1 < runs.first_off < steps else ():
+        yield Variant((Edit(f"state.chunks{part}", runs.first_off),), 1)
+        found, off = [0], runs.first_wrong(runs.base)
+        while off is not None and off > found[-1] + 1 and len(found) <= steps // 2:
+            found.append(off)
+            edit = Edit(f"state.anew{part}", tuple(found[1:]))
+            off = runs.first_wrong(runs.run((edit,)) or {})
+        if off is None and found != [*range(0, steps, found[1])]:
+            yield Variant((edit,), len(found) - 1)
+
+
 # ---- the pass
 
 
@@ -294,12 +394,9 @@ class NamedEdits(NamedTuple):
         return self.variant.solved, len(self.variant.edits), place
 
 
-Stage = Callable[[EditedRuns], Iterator[Variant]]
-
-STAGES: tuple[Stage, ...] = (
-    EditedRuns.restarts, EditedRuns.table, inputs, EditedRuns.solutions, outputs, damage,
-    partial(EditedRuns.table, each=True), partial(EditedRuns.solutions, each=True),
-    state, EditedRuns.damage,
+STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
+    restarts, table, inputs, solutions, outputs, damage, partial(table, each=True),
+    partial(solutions, each=True), state, rows_and_columns,
 )  # fmt: skip
 """The stages of the search, in order; the first with an answer ends it."""
 
@@ -315,23 +412,30 @@ def named_edits(
     ``runs`` are those of placements, the likeliest first, which is tried next to each of the
     changes ``nearest`` before the others. Placements that compare the same numbers are one.
     """
-    distinct = {one.off(one.base).tobytes(): one for one in reversed(runs) if one.is_telling}
+    each = ((one, one.off(one.base)) for one in reversed(runs))
+    distinct = {off.tobytes(): one for one, off in each if one.bits(off, 0)}  # enough are off
     if not distinct:
         return []
     *others, first = distinct.values()
     if found := _first_found([first]):
         return found
-    beside = list[EditedRuns]()
+    changed = list[EditedRuns]()
     for changes in nearest():
         with suppress(UserError):
-            beside.append(first.adding(changes))
-    return _first_found(beside, FOR_FIRST) or _first_found(others[::-1])
+            changed.append(first.adding(changes))
+    return _first_found(changed, FOR_FIRST) or _first_found(others[::-1])
 
 
 def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdits]:
     """The edits of the first stage in which any gives EXPECTED, within a part of the work."""
-    every = (_found(one, stage(one), part) for stage, one in product(STAGES, runs))
-    return next(filter(None, every), [])
+    for stage, one in product(STAGES, runs):
+        variants, found = stage(one), list[NamedEdits]()
+        while one.case.work.edits.left(part) and (variant := next(variants, None)):
+            if (proved := one.proved(variant)) is not None:
+                found.append(NamedEdits(one, variant, *proved))
+        if found:
+            return sorted(found, key=lambda named: named.rank)
+    return []
 
 
 def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[Changed, ...]]:
@@ -352,12 +456,3 @@ def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[
     likely = groupby(sorted(of_all, key=lambda one: prior(*one)), lambda one: one[0].setting)
     usual = chain.from_iterable(islice(values, OF_A_KIND) for _, values in likely)
     return [*islice(dict.fromkeys((*nearest, *usual)), MOST_BESIDE)]
-
-
-def _found(runs: EditedRuns, variants: Iterator[Variant], part: float) -> list[NamedEdits]:
-    """Yield the variants that give EXPECTED, the likeliest first, as far as work is left."""
-    found = list[NamedEdits]()
-    while runs.case.work.may_edit(part) and (variant := next(variants, None)):
-        if (proved := runs.proved(variant)) is not None:
-            found.append(NamedEdits(runs, variant, *proved))
-    return sorted(found, key=lambda one: one.rank)

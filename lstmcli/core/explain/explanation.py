@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from lstmcli.core.diff.small import NOISE_SNR
@@ -74,11 +74,6 @@ def with_assumed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Ch
 def edits_changed(edits: Sequence[Edit]) -> tuple[Changed, ...]:
     """Edits as changes."""
     return tuple(Changed("edit", None, edit.text, edit=edit) for edit in edits)
-
-
-def with_sense(changes: Sequence[Changed], setting: str, sense: str) -> tuple[Changed, ...]:
-    """Changes with what one of a setting is beyond it."""
-    return tuple(replace(c, sense=sense) if c.setting == setting else c for c in changes)
 
 
 @dataclass(frozen=True)
@@ -211,9 +206,7 @@ NOT_SEARCHED = (
 
 LISTED_RATIO = 0.5  # of the rms as loaded, that of a configuration has to be below to be listed
 MANY_ZEROS = 0.05  # of all numbers
-APPROXIMATED = (
-    3e-3  # a difference that an approximated function makes, and hardly any wrong setting
-)
+APPROXIMATED = 3e-3  # a difference that an approximated function makes, and hardly any setting
 DISTANT = 30.0  # times further off all other configurations are then
 
 
@@ -306,11 +299,7 @@ def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Re
 
 
 def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Iterator[Remark]:
-    """Tell whether the weights as loaded differ by no more than `diff` allows; nothing is nearer.
-
-    Otherwise, whether one configuration comes near and all others are far, so that it is no
-    setting; or whether the weights as loaded differ as noise does, and nothing comes nearer.
-    """
+    """Tell whether what is nearest differs as `diff` allows, as an approximation does, or noise."""
     best = min((*clearly_nearer(as_loaded, nears),), key=lambda near: near.comparison.rms)
     error, rms = best.comparison.max_abs, best.comparison.rms
     # what is as near is the same in other words
@@ -324,15 +313,6 @@ def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Iterator[Remark]:
         decibels = 20 * math.log10(best.comparison.snr or 1e-9)
         if decibels >= NOISE_SNR:
             yield remark("noise", decibels=decibels, least=NOISE_SNR)
-
-
-def other_lengths(found: Sequence[int], given: Array) -> Iterator[Remark]:
-    """Return what the lengths that are found are of those given: in another order, or longer."""
-    more = [n - length for n, length in zip(found, given.tolist(), strict=True)]
-    if sorted(found) == sorted(given):
-        yield remark("lengths_reordered")
-    elif min(more) >= 0:
-        yield remark("longer", steps=sorted({*more} - {0}))
 
 
 # ---- what further data would decide

@@ -126,8 +126,7 @@ class SingleChanges:
         ones = order[self.together[order] >= 2][:most]
         both = np.column_stack([np.repeat(ones, len(every)), np.tile(every, len(ones))])
         pairs = np.unique(np.sort(both, axis=1), axis=0)
-        found: Array = pairs[self._can_be_added(pairs[:, :1], pairs[:, 1])]
-        return found
+        return np.asarray(pairs[self._can_be_added(pairs[:, :1], pairs[:, 1])])
 
     def _can_be_added(self, sets: Array, ones: Array) -> Array:
         alike = self._are_alike(sets, ones[:, None]).any(axis=1)
@@ -194,7 +193,8 @@ def groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
     """The cells that a change may be of: all, those of a layer, of a direction, each."""
     names = [name for layer in layers for name in layer]
     ways = [[n for n in names if n.endswith("_reverse") == back] for back in (False, True)]
-    yield from dict.fromkeys(tuple(g) for g in (names, *layers, *ways, *([n] for n in names)) if g)
+    every = (names, *layers, *ways, *([name] for name in names))
+    yield from dict.fromkeys(tuple(group) for group in every if group)
 
 
 # ---- which of several hypotheses is likelier

@@ -159,8 +159,7 @@ class OpenLengths(Placement):
             return worst
 
         key = "ends", self.setup.changes, self.location, self.allowance, *settings.items(), end
-        off: Array = self.question.runs.get(key, run)
-        return off
+        return self.question.runs.get(key, run)
 
 
 # ---- what is reported where nothing gives EXPECTED
@@ -175,10 +174,3 @@ def shown(placements: Sequence[Placement]) -> Iterator[Remark]:
         if shows and not (one.setup.changes or runs_on) and one.question.inputs.mask is None:
             yield remark("shown_lengths", given=settings)
             return
-
-
-def unknown(placements: Sequence[Placement]) -> Iterator[Remark]:
-    """The remark that sequences may have had lengths that are not given."""
-    is_given = placements[0].question.inputs.is_padded
-    if not is_given and any(UNKNOWN in one.of_run for one in placements):
-        yield remark("lengths_unknown")

@@ -108,7 +108,8 @@ class Location(NamedTuple):
             for name, at, known in one.known(numbers[one.name]):
                 if self.ends and valid is not None:
                     _, items, units = at
-                    first, last = valid.argmax(axis=0), len(valid) - 1 - valid[::-1].argmax(axis=0)
+                    first = valid.argmax(axis=0)
+                    last = len(valid) - 1 - valid[::-1].argmax(axis=0)
                     steps = first if self.ends == OUTER and "_reverse." in name else last
                     count = np.arange(valid.shape[1])[items]
                     yield one, name, (steps[items], count, units), known[0]

@@ -117,7 +117,6 @@ class NetworkSimulator:
         if at_any_step:  # of h and c, which the last states are of the last step
             self.targets = [t._replace(array=t.array[-1]) for t in self.targets]
         self._compared = {*OUTPUTS, *(target.array for target in self.targets)}
-        self._has_z = "z" in self._compared
         self._seen = self.keys(np.full((1, 1), len(singles)))  # the network as loaded
         self.tried = 0
 
@@ -146,7 +145,6 @@ class NetworkSimulator:
     # ---- hypotheses
 
     def _cells(self, name: str, sets: Array, *constants: Any) -> Cells:
-        """A cell under sets of changes; with the values of open ``constants``, and their dtype."""
         return self.cells[name].cells(self.singles.codes(name, sets), *constants)
 
     def keys(self, sets: Array) -> Array:
@@ -194,8 +192,7 @@ class NetworkSimulator:
             if targets and stay.any():
                 stay = stay & (np.abs(self._off(targets, runs)) <= LOOSE).all(axis=1)
             found.append(part[stay])
-        staying: Array = sets[np.concatenate(found)]
-        return staying
+        return np.asarray(sets[np.concatenate(found)])
 
     def off(
         self,
@@ -316,7 +313,7 @@ class NetworkSimulator:
                 if inputs:
                     below = [array[at[left], taken][:, None] for array, at in inputs]
                     x = merge_directions(below, self.convention)[:, 0]
-                given = simulator.step(t, x, (h, c), some, self._has_z)
+                given = simulator.step(t, x, (h, c), some, "z" in self._compared)
                 self.work.add(CALL + len(left) * work_of_step(cell))
                 h, c = given["h"], given["c"]
                 given |= {"final_h": h, "final_c": c}
@@ -355,8 +352,7 @@ class NetworkSimulator:
     def neighbours(self, answer: Changes, steps: int | None = None) -> tuple[Array, list[Changes]]:
         """Tell what the neighbours of an answer give, and those that EXPECTED does not distinguish.
 
-        A neighbour has one more change, or another value of a changed setting. What they give is
-        (N, E), in tolerances, of the numbers that the answer moves, over some first ``steps``.
+        The former is (N, E), in tolerances, of numbers that the answer moves, over first ``steps``.
         """
         sets, value = self.singles.neighbours(answer)
         in_order = np.sort(sets, axis=1)
@@ -441,7 +437,6 @@ class _Grids:
             self.shows[rows] = costs.max(axis=1) > least * (1 + 1e-6)
 
     def nearest(self, order: Array, most: int) -> Array:
-        """The nearest of some sets."""
         return np.asarray(order[np.argsort(self.least[order], kind="stable")[:most]])
 
     def refine(self, order: Array, cost: Cost, rounds: int, count: int) -> None:

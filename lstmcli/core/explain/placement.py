@@ -22,9 +22,7 @@ from lstmcli.core.explain.explanation import (
     Explanation,
     NearRun,
     first_shown,
-    other_lengths,
     with_assumed,
-    with_sense,
 )
 from lstmcli.core.explain.hypotheses import (
     SingleChanges,
@@ -52,6 +50,7 @@ from lstmcli.core.explain.verify import (
     verify,
 )
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.model import cell_name
 
 ENOUGH = 2.0  # decimal digits of evidence, after as many as it takes to number those tried
 SHORT = 8  # steps from which evidence is computed first
@@ -91,7 +90,7 @@ class Placement:
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
         self.allowance = allowance or self.question.exactness.allowances[-1]
-        self.turn = LAST if unpadded else FIRST if self.lengths else SECOND  # when it is searched
+        self.turn = LAST if unpadded else FIRST if self.lengths else SECOND
         self.tried, self.depth = 0, 0
         self.untried: list[Remark] = []  # what a budget left out
         self._tried: dict[int, Array] = {}  # sets by their size
@@ -138,10 +137,7 @@ class Placement:
     def _cells(self) -> Mapping[str, Simulator]:
         """The cells under hypotheses, which placements share whose directions are merged alike."""
         of, key = self.setup.simulator_of, ("cells", self.setup.of_directions)
-        cells: Mapping[str, Simulator] = self.question.runs.get(
-            key, lambda: {name: of(name) for name, _ in self.model.cells}
-        )
-        return cells
+        return self.question.runs.get(key, lambda: {n: of(n) for n, _ in self.model.cells})
 
     @cached_property
     def singles(self) -> SingleChanges:
@@ -154,9 +150,9 @@ class Placement:
             without = ("go_backwards", "flip_output")[:unseen]
         spaces = {name: cell.singles for name, cell in self._cells.items()}
         key = "singles", self.setup.of_directions, without
-        make = partial(SingleChanges, self.setup.layers, spaces, without)
-        singles: SingleChanges = self.question.runs.get(key, make)
-        return singles
+        layers = enumerate(self.model.layers)
+        names = [[cell_name(n, d) for d in range(len(layer))] for n, layer in layers]
+        return self.question.runs.get(key, partial(SingleChanges, names, spaces, without))
 
     @cached_property
     def distances(self) -> Array:
@@ -232,9 +228,7 @@ class Placement:
             self.untried.append(remark("rare_triples" if size > 2 else "rare_pairs"))
         if is_stepwise or size == 1:
             key = "sets", id(self.singles), size
-            found: tuple[Array, Array]
-            found = self.question.runs.get(key, lambda: with_keys(self.singles.sets(size)))
-            return found
+            return self.question.runs.get(key, lambda: with_keys(self.singles.sets(size)))
         affordable = int(room / (simulator.work_of_run * max(1, len(self.singles))))
         most = min(self.work.most(Budget.PAIRED), max(Budget.FEW, affordable))
         if most < len(self.singles):
@@ -317,12 +311,12 @@ class Placement:
         if not self.changes and self.simulator.is_stepwise and self.simulator.starts_from_zero:
             first = first_shown(self.verify((), allowance), backward)
         layout = str(settings_of(every).get("layout", self.question.assumed_layout))
-        about, changes = [*self._remarks(answer, allowance)], self.described(answer.changes)
+        about = [*self._remarks(answer, allowance)]
         if rounded:
-            changes = with_sense(changes, "dtype", rounded)
             about.insert(0, remark("half_precision_run", part=rounded, dtype=allowance.name))
-        if state := forget_gate_state(answer.changes, lambda other: self.verify(other, allowance)):
-            changes = with_sense(changes, "forget_bias", state)
+        state = forget_gate_state(answer.changes, lambda other: self.verify(other, allowance))
+        senses = {"dtype": rounded, "forget_bias": state}
+        described = self.described(answer.changes)
         fitting = [{c for c in a.changes if c.setting != "dtype"} for a in (answer, *others)]
         rest = [
             one
@@ -332,7 +326,7 @@ class Placement:
         proven = proof >= ENOUGH
         return replace(
             self.explanation("found" if proven else "unproven", answer.comparison, answer.changes),
-            changes=changes,
+            changes=tuple(replace(c, sense=senses.get(c.setting) or c.sense) for c in described),
             equivalent=equals,
             tried=tried,
             nearest=tuple(map(self.near, rest[:1])),
@@ -361,7 +355,12 @@ class Placement:
         if self.unpadded:
             yield remark("past_ends")
         if self.lengths and case.lengths is not None:
-            yield from other_lengths(self.lengths, case.lengths)
+            given = case.lengths.tolist()
+            more = [one - length for one, length in zip(self.lengths, given, strict=True)]
+            if sorted(self.lengths) == sorted(given):
+                yield remark("lengths_reordered")
+            elif min(more) >= 0:
+                yield remark("longer", steps=sorted({*more} - {0}))
         comparison = answer.comparison
         if comparison.blind:
             yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)

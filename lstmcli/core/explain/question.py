@@ -31,7 +31,7 @@ from lstmcli.core.explain.verify import FINE, Cached, Reader, Remark, remark
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import printed_shapes
-from lstmcli.core.model.model import Cell, Inputs, Model, cell_name, steps_and_batch
+from lstmcli.core.model.model import Cell, Inputs, Model, steps_and_batch
 from lstmcli.core.model.settings import MERGES
 from lstmcli.errors import UserError
 
@@ -87,11 +87,6 @@ class Question:
     def exactness(self) -> Exactness:
         """How exact EXPECTED is."""
         return exactness_of(self.side, *self._printed, self.dtype)
-
-    @property
-    def all_zero(self) -> bool:
-        """Return whether EXPECTED is zero throughout, and so proves nothing."""
-        return not any(np.any(n.values[np.isfinite(n.values)]) for n in self.arrays.values())
 
     @property
     def not_finite(self) -> dict[str, Numbers]:
@@ -184,12 +179,6 @@ class Setup:
         of_run = Change("array", self.part), *self.of_directions, Change("layout", layout)
         return tuple(change for change in of_run if change.value)
 
-    @property
-    def layers(self) -> list[list[str]]:
-        """The names of the cells, layer by layer."""
-        layers = enumerate(self.model.layers)
-        return [[cell_name(n, d) for d in range(len(layer))] for n, layer in layers]
-
     def simulator_of(self, name: str) -> Simulator:
         """A cell under all hypotheses."""
 
@@ -257,14 +246,13 @@ class Setup:
         of_one_step = len(self.model.cells) == 1 and all(name.kind != FINAL for name in names)
         given = ["given", "zero", *["swapped"] * (not projects)]
         possible: dict[str, Iterable[Any]] = {
-            "layout": (),  # that is another setup
             "initial_state": given if inputs.initial_state else (),
             "lengths": ["ignored", "inverted"] * inputs.is_padded,
             "masked_output": CAUSES["masked_output"].values * inputs.is_padded,
             "array": ("cifgo" if of_one_step else "c") * of_outputs,
         }
-        for name, cause in CAUSES.items():
-            for value in possible.get(name, cause.values) if cause.of_run else ():
+        for name, values in possible.items():  # but for layout, which is another setup
+            for value in values:
                 change = Change(name, value)
                 if value != self.assumed(change):
                     yield change

@@ -46,9 +46,6 @@ from lstmcli.core.model.model import Cell, State
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.core.model.vocabulary import GATES, ONE_OF_TWO, PEEPHOLE_ORDERS
 
-Decoder = Callable[[Mapping[str, Any]], Cell]
-"""From settings that change what was assumed to the cell, in float64."""
-
 OFF = np.array([0.0, np.inf, np.inf, np.inf])
 """Each constant where it does nothing."""
 HYPOTHESIS = 8  # units whose work equals that of a hypothesis in a step next to its units
@@ -65,9 +62,6 @@ _CHOOSE: Mapping[str, tuple[str, ...]] = {
 _SETTINGS = tuple(name for name in COLUMNS if name not in {*chain.from_iterable(_CHOOSE.values())})
 """The other columns."""
 MOST_TENSORS = 1024  # distinct ones of a part
-
-Groups = list[tuple[int, Any]]
-"""Values, each with the places that have it; a slice where all have one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +87,14 @@ class Cells:
         return Cells(codes, tensors, self.constants[which])
 
     @cached_property
-    def groups(self) -> dict[str, Groups]:
+    def groups(self) -> dict[str, list[tuple[int, Any]]]:
         """By tensor or activation: each that is used, with the hypotheses that have it."""
         places = {name: self.codes[name] for name in _ACTIVATIONS_OF}
         places |= {part: tensors[:, 1] for part, tensors in self.tensors.items()}
         return {name: _groups_of(values) for name, values in places.items()}
 
 
-def _groups_of(values: Array) -> Groups:
+def _groups_of(values: Array) -> list[tuple[int, Any]]:
     kinds = np.flatnonzero(np.bincount(values)).tolist()
     if len(kinds) == 1:
         return [(kinds[0], slice(None))]
@@ -146,9 +140,12 @@ def values_from(assumed: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 class Simulator:
-    """One cell under all hypotheses; ``how`` is its assumed convention."""
+    """One cell under all hypotheses; ``how`` is its assumed convention.
 
-    def __init__(self, decode: Decoder, how: Convention) -> None:
+    ``decode`` gives the cell in float64, from settings that change what was assumed.
+    """
+
+    def __init__(self, decode: Callable[[Mapping[str, Any]], Cell], how: Convention) -> None:
         self.how = how
         self.decode = cache(lambda **settings: decode(settings))
         self.cell = self.decode(peepholes="used")  # they may be assumed ignored
@@ -249,8 +246,8 @@ class Simulator:
             tensors |= {"recurrent_kernel": 0 * tensors["recurrent_kernel"]}
         sizes = (len(self.values[name]) for name in _SETTINGS)
         most = (MOST_TENSORS,) * len(tensors)
-        keys: Array = np.ravel_multi_index((*tensors.values(), *codes.values()), (*most, *sizes))
-        return keys
+        places = (*tensors.values(), *codes.values())
+        return np.asarray(np.ravel_multi_index(places, (*most, *sizes)))
 
     def _tensors_of(self, part: str, codes: Mapping[str, Array]) -> Array:
         """A tensor (N, 6), from a table by the codes that choose it, filled on demand."""
@@ -262,8 +259,7 @@ class Simulator:
             chosen = np.unravel_index(row, sizes)
             settings = [of[k] for of, k in zip(values, chosen, strict=True)]
             table[row] = self._tensor(part, [of[0] for of in values], settings)
-        found: Array = table[rows]
-        return found
+        return np.asarray(table[rows])
 
     def _tensor(self, part: str, assumed: Sequence[Any], values: Sequence[Any]) -> list[int]:
         """The integers of a tensor; tensors that come out alike have the same."""
@@ -421,8 +417,7 @@ def permutation(assumed: str, order: str) -> tuple[int, ...]:
 def _blocks(part: str, cell: Cell) -> Array:
     """A tensor of a cell by gate, (4, H, K); of layer norm (4, H, 2), its shift and its scale."""
     if part != "bias":
-        kernel: Array = getattr(cell, part)
-        return kernel
+        return np.asarray(getattr(cell, part))
     shift = cell.bias if cell.norm_shift is None else cell.norm_shift
     return np.stack([shift] if cell.norm_scale is None else [shift, cell.norm_scale], axis=-1)
 

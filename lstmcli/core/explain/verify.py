@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, steps_and_batch
 from lstmcli.errors import UserError
 
+T = TypeVar("T")
 Arrays = Mapping[str, Array]
 """By name."""
 Reader = Callable[[Mapping[str, Any]], Model]
@@ -60,14 +61,10 @@ class Cached:
         self._runs: dict[Any, Any] = {}
         self._room = ROOM
 
-    def get(
-        self, key: Any, run: Callable[[], Any], size: Callable[[Any], int] = lambda _: 0
-    ) -> Any:
+    def get(self, key: Any, run: Callable[[], T], size: Callable[[T], int] = lambda _: 0) -> T:
         """Return what is cached under a key, or what a run gives, which takes ``size`` bytes."""
-        if (found := self._runs.get(key)) is not None:
-            return found
-        found = run()
-        if (room := size(found)) <= self._room:
+        found: T = run() if (known := self._runs.get(key)) is None else known
+        if known is None and (room := size(found)) <= self._room:
             self._room -= room
             self._runs[key] = found
         return found
@@ -86,7 +83,7 @@ class Case:
     mask: Array | None = None
     given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
     work: WorkDone = field(default_factory=WorkDone)  # of the question
-    cached: Cached = field(default_factory=Cached)  # runs that EXPECTED elsewhere is compared with
+    cached: Cached = field(default_factory=Cached)  # runs, for EXPECTED elsewhere too
 
     @property
     def size(self) -> tuple[int, int]:
@@ -126,9 +123,8 @@ class Case:
         """The arrays (T, B, K) of a run by cell; those of another ``array`` stand for h."""
         of_run = {name: value for name, value in settings.items() if name != "array"}
         key = self.layout, self.names(settings), *sorted(of_run.items())
-        given: Arrays = self.cached.get(key, lambda: run_in_memory(self.plan(settings)), _nbytes)
-        given = {name: in_steps(one, self.size[0]) for name, one in given.items()}
-        return with_array(given, settings.get("array", "h"))
+        given = self.cached.get(key, lambda: run_in_memory(self.plan(settings)), _nbytes)
+        return on_axes(given, settings.get("array", "h"), self.size[0])
 
     def names(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
         """The arrays of each cell that a run keeps."""
@@ -167,7 +163,7 @@ class Agreement:
     total: int
     first: Mismatch | None
     growth: float = 1.0  # how many times the usual rounding this net makes
-    items: tuple[bool | None, ...] = ()  # of the batch: whether all of one agrees; None: not known
+    items: tuple[bool | None, ...] = ()  # whether all of a sequence agrees
     zeros: int = 0  # numbers that are exactly 0 among others in EXPECTED and not in the run
     blind: int = 0  # numbers that rounding can change entirely: not compared
     steps: tuple[bool | None, ...] = ()  # whether all of a step agrees; None: not known
@@ -248,7 +244,7 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
         return NEVER
     comparison = compared(fine, expected, allowance)
     # rounding could be behind a difference that is small, or where some numbers agree
-    may_be = comparison.max_abs < NEAR or comparison.agreeing >= comparison.total * SOME
+    may_be = comparison.max_abs < NEAR or 0 < comparison.agreeing >= comparison.total * SOME
     if comparison.fits or allowance.absolute < ROUNDING / 2 or not may_be:
         return comparison
     coarse = case.arrays({**settings, "dtype": "float32"})
@@ -266,23 +262,19 @@ def arrays_if_run(case: Case, settings: Mapping[str, Any]) -> Arrays | None:
         return None
 
 
-def in_steps(array: Array, steps: int) -> Array:
-    """An array of a run of fewer steps with NaN at the others."""
-    missing = steps - len(array)
-    if array.ndim < 3 or missing <= 0:
-        return array
-    return np.concatenate([array, np.full((missing, *array.shape[1:]), np.nan, array.dtype)])
-
-
-def with_array(given: Arrays, array: str) -> Arrays:
-    """The arrays of a run by cell with another ``array`` in place of h."""
+def on_axes(given: Arrays, array: str, steps: int) -> Arrays:
+    """The arrays of a run by cell, NaN at steps that were not run; another ``array`` is h then."""
     found = dict(given)
+    for name, one in given.items():
+        if one.ndim == 3 and len(one) < steps:
+            missing = np.full((steps - len(one), *one.shape[1:]), np.nan, one.dtype)
+            found[name] = np.concatenate([one, missing])
     for name in given if array != "h" else ():
         part = ArrayName.of(name)
         if part.base == "h" or (part.base == "final_h" and array == "c"):
             del found[name]  # what only an h is made of is left out
             other = name.removesuffix("h") + array
-            found |= {name: given[other]} if other in given else {}
+            found |= {name: found[other]} if other in given else {}
     return found
 
 
@@ -381,9 +373,6 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
     """
     found: dict[str, Array] = {}
     for name, known in expected.arrays.items():
-        if name not in fine or fine[name].shape != coarse[name].shape:
-            found[name] = np.full(known.values.ndim * (1,), np.inf)
-            continue
         steps = name.replace("final_", "")
         of_run = steps if steps in fine and steps in coarse else name
         off = np.nan_to_num(np.abs(fine[of_run] - coarse[of_run]), nan=np.inf)
