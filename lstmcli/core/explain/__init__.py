@@ -51,6 +51,7 @@ from lstmcli.core.forward.equations import is_eight_bit
 from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
+NEAR = 2.0  # times the budget, up to which near placements are searched whatever work is left
 OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, array or part
 
 
@@ -106,7 +107,8 @@ class Search:
         for size in range(total + 1):
             likely = Budget.LIKELY // 6 ** max(0, size - 1)
             for n, one in enumerate(self._with(total - size, turn)):
-                is_first = one is self.placements[0] or (turn == FIRST and n < 2)
+                is_near = turn == FIRST and n < 2 and self.work.left(NEAR)
+                is_first = one is self.placements[0] or is_near
                 is_likely = is_first or n < likely
                 part = 0.4 * max(1, total) if is_likely else 0.3 + 0.1 * total
                 room = self.work.left(part)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any, NamedTuple
 
+from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.vocabulary import BIASES, GATES, PEEPHOLE_ORDERS, TRANSPOSED
 
 SOLVE = "solve"
@@ -321,6 +322,13 @@ class Change(NamedTuple):
 
 Changes = tuple[Change, ...]
 KEPT = -1  # the code of a setting that a change leaves
+
+
+def value_in(how: Convention, setting: str) -> Any:
+    """The value of a setting in a convention; an order of gates is given for several tensors."""
+    if setting in SPREADS["gates"]:
+        return how.storage.order_of(setting.removesuffix("_gates"))
+    return how.setting(setting)
 
 
 def settings_of(changes: Changes) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from lstmcli.core.explain.causes import (
     cause_of,
     settings_of,
     spelled_out,
+    value_in,
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, has_setting
@@ -233,13 +234,6 @@ def conventions_with(
         for name, row in CONVENTIONS.items()
         if all(value_in(row, one) == value_in(changed, one) for one in (*_COMPARED, *of_run))
     ]
-
-
-def value_in(how: Convention, setting: str) -> Any:
-    """The value of a setting in a convention; an order of gates is given for several tensors."""
-    if setting in SPREADS["gates"]:
-        return how.storage.order_of(setting.removesuffix("_gates"))
-    return how.setting(setting)
 
 
 def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> list[str]:

@@ -16,8 +16,7 @@ from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import UNNAMED, Side, shape_text, spread
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget, WorkDone
-from lstmcli.core.explain.causes import CAUSES, Change, Changes, settings_of
-from lstmcli.core.explain.hypotheses import value_in
+from lstmcli.core.explain.causes import CAUSES, Change, Changes, settings_of, value_in
 from lstmcli.core.explain.locations import (
     Location,
     locations,

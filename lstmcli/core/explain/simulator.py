@@ -26,8 +26,8 @@ from lstmcli.core.explain.causes import (
     SOLVE,
     SPREADS,
     Change,
+    value_in,
 )
-from lstmcli.core.explain.hypotheses import value_in
 from lstmcli.core.forward.equations import (
     NO_PEEPHOLES,
     Activation,
