@@ -351,22 +351,40 @@ def _reordered(x: Array, order: tuple[int, ...]) -> Array:
     return x[..., [*order]]
 
 
-AXES: dict[str, tuple[int, ...]] = {
-    "all": (0, 1, 2), "feature": (0, 1), "sequence": (0, 2), "sequence_feature": (0,), "step": (2,),
-}  # fmt: skip
-SCALES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "standard": (np.mean, np.std),
-    "sample": (np.mean, lambda x, **over: _sample_deviation(x, **over)),
-    "centred": (np.mean, lambda x, **over: 1),
-    "largest": (lambda x, **over: 0, lambda x, **over: np.abs(x).max(**over)),
-    "minmax": (np.min, np.ptp),
+AXES: dict[str, tuple[tuple[int, ...], str]] = {
+    "all": ((0, 1, 2), "all values together"),
+    "feature": ((0, 1), "each feature"),
+    "sequence": ((0, 2), "each sequence"),
+    "sequence_feature": ((0,), "each feature of each sequence"),
+    "step": ((2,), "each step"),
+}
+"""The axes over which is normalised, and their words."""
+SCALES: dict[str, tuple[Callable[..., Any], Callable[..., Any], str]] = {
+    "standard": (np.mean, np.std, "to mean 0 and deviation 1"),
+    "sample": (
+        np.mean,
+        lambda x, **over: _sample_deviation(x, **over),
+        "to mean 0 and deviation 1 (n - 1)",
+    ),
+    "centred": (np.mean, lambda x, **over: 1, "to mean 0"),
+    "largest": (
+        lambda x, **over: 0,
+        lambda x, **over: np.abs(x).max(**over),
+        "divided by the largest absolute value",
+    ),
+    "minmax": (np.min, np.ptp, "to the range 0 to 1"),
     "signed": (
         lambda x, **over: (x.min(**over) + x.max(**over)) / 2,
         lambda x, **over: np.ptp(x, **over) / 2,
+        "to the range -1 to 1",
     ),
-    "length": (lambda x, **over: 0, lambda x, **over: np.sqrt((x * x).sum(**over))),
+    "length": (
+        lambda x, **over: 0,
+        lambda x, **over: np.sqrt((x * x).sum(**over)),
+        "to Euclidean length 1",
+    ),
 }
-"""The number that is subtracted, and the one by which the rest is divided."""
+"""The number that is subtracted, the one by which the rest is divided, and the words."""
 NORMALISED = tuple(f"{scale}_{axes}" for axes in AXES for scale in SCALES)
 
 
@@ -378,8 +396,13 @@ def _sample_deviation(x: Array, **over: Any) -> Any:
 def _normalised(x: Array, how: str) -> Any:
     scale, _, axes = how.partition("_")
     with np.errstate(all="ignore"):
-        offset, size = (f(x, axis=AXES[axes], keepdims=True) for f in SCALES[scale])
+        offset, size = (f(x, axis=AXES[axes][0], keepdims=True) for f in SCALES[scale][:2])
         return np.nan_to_num((x - offset) / size, posinf=0, neginf=0)
+
+
+def _normalised_how(name: str) -> str:
+    scale, _, axes = name.partition("_")
+    return f"{AXES[axes][1]} {SCALES[scale][2]}"
 
 
 MOST_PERMUTED = 5  # features of which every order is tried: 120
@@ -973,9 +996,9 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("inputs.offset", INPUTS, lambda x, a: _as_wide(x + np.array(a), x),
         "{} added to the inputs", "x = x + [{}]", _PREPARED, _OF_FEATURES,
         values=(0.5, -0.5, 1.0, -1.0), solved=0.0),
-    EditKind("inputs.normalised", INPUTS, _normalised, "inputs normalised, {}",
+    EditKind("inputs.normalised", INPUTS, _normalised, "inputs normalised: {}",
         'x = normalise(x, "{}")', _PREPARED, OneOf(*NORMALISED), values=NORMALISED,
-        of_sequence=True),
+        say=_normalised_how, of_sequence=True),
     EditKind("inputs.step", INPUTS, _step_of, "inputs of one step taken from another: {}",
         "x[n] = x[m]: {}",
         About("a token read twice", _SHIFTED.mend, "The steps before that one agree"),
@@ -1147,7 +1170,8 @@ _ROWS: tuple[EditKind, ...] = (
         About("code that returns before the activations", "return h", _ALL),
         takes="z", width=lambda units, _: 4 * units),
     EditKind("outputs.applied", OUTPUTS, lambda h, x, name: APPLIED[name](h),
-        "{} applied to h", "h = {}(h)", About("a layer after the LSTM", "take h before it", _ALL),
+        "{} applied to h", "h = {}(h)",
+        About("a layer after the LSTM", "take h before that layer", _ALL),
         OneOf(*APPLIED), values=tuple(APPLIED)),
     EditKind("outputs.factor", OUTPUTS, lambda h, x, a: h * h.dtype.type(a), "h times {}",
         "h = {} * h",
@@ -1155,7 +1179,7 @@ _ROWS: tuple[EditKind, ...] = (
         _NUMBER, values=(0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0),
     EditKind("outputs.clip", OUTPUTS, lambda h, x, a: _bounded(h, a),
         "h bounded to +-{} after the cell", "out = clip(h, -{}, {})",
-        About("audio code", "take h before it", "Numbers of h that are large"),
+        About("audio code", "take h before the clip", "Numbers of h that are large"),
         _POSITIVE, values=(1.0, 0.5, 0.2, 0.1), solved=1.0, bound=True),
     EditKind("outputs.mask", OUTPUTS, _masked, "dropout of h, by the factors in {}",
         'h = h * load("{}")["mask"]',
@@ -1163,7 +1187,7 @@ _ROWS: tuple[EditKind, ...] = (
         Arrays("mask"), values=(), of_sequence=True),
     EditKind("outputs.dense", OUTPUTS, _dense, "a dense layer after h, of {}",
         'out = h @ load("{}")["weights"] + bias',
-        About("a dense layer that belongs to the model", "take h before it", _ALL),
+        About("a dense layer that belongs to the model", "take h before the dense layer", _ALL),
         Arrays("weights", "bias"), values=(),
         width=lambda units, arrays: arrays["weights"].shape[-1]),
 )  # fmt: skip
