@@ -21,6 +21,7 @@ from lstmcli.formats.keras.layers import all_layers, lstm_chain, masks_before, p
 DTYPES = {
     "float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?",
 }  # fmt: skip
+LEFT_OUT = {"complex64": 8}  # bytes of an element
 MOST_LISTED = 4  # paths in a message
 
 
@@ -28,10 +29,11 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
     """The tensors of all groups by name; of a layers model, the configs of its layers too."""
     with damage_reported(f"{file.source}, interpreted as a model.json of TensorFlow.js,"):
         arrays: dict[str, np.ndarray] = {}
+        left_out: list[str] = []
         seen: set[str] = set()
         for group in value["weightsManifest"]:
             _refuse_repeated(group["paths"], seen)
-            _read_group(group, file, arrays)
+            _read_group(group, file, arrays, left_out)
         is_graph = value.get("format") == "graph-model"
         topology = _object({} if is_graph else value.get("modelTopology") or {}, "modelTopology")
         groups = _groups(topology, file.source)
@@ -39,6 +41,8 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
     order = {name: n for n, name in enumerate(groups)}  # the converter in Python sorts by name
     in_order = sorted(arrays, key=lambda name: order.get(name.split("/")[0], len(order)))
     remarks = []
+    if left_out:
+        remarks.append(f"{file.source}: {', '.join(left_out)} left out: not real numbers.")
     if is_graph:
         remarks.append(
             f"{file.source} is a graph; activations and the merging of directions are not read "
@@ -57,7 +61,9 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
 # ---- tensors
 
 
-def _read_group(group: dict[str, Any], file: Opened, arrays: dict[str, np.ndarray]) -> None:
+def _read_group(
+    group: dict[str, Any], file: Opened, arrays: dict[str, np.ndarray], left_out: list[str]
+) -> None:
     specs = [_object(spec, "a member of weights") for spec in group["weights"]]
     sizes = [_stored_bytes(spec, file.source) for spec in specs]
     data = _shards(file, group["paths"], sum(sizes))
@@ -67,9 +73,12 @@ def _read_group(group: dict[str, Any], file: Opened, arrays: dict[str, np.ndarra
         start += size
         if type(name) is not str:
             raise TypeError("the name of a tensor is not text")
-        if name in arrays:
+        if name in arrays or name in left_out:
             raise ValueError(f"two tensors have the name {name!a}")
-        arrays[name] = _array(spec, stored)
+        if spec["dtype"] in LEFT_OUT:
+            left_out.append(name)
+        else:
+            arrays[name] = _array(spec, stored)
 
 
 def _refuse_repeated(paths: list[str], seen: set[str]) -> None:
@@ -85,7 +94,8 @@ def _refuse_repeated(paths: list[str], seen: set[str]) -> None:
 
 
 def _stored_bytes(spec: dict[str, Any], source: str) -> int:
-    itemsize = np.dtype(DTYPES[_known_dtype(_stored_dtype(spec))]).itemsize
+    stored = _stored_dtype(spec)
+    itemsize = LEFT_OUT.get(stored) or np.dtype(DTYPES[_known_dtype(stored)]).itemsize
     if not all(type(n) is int for n in spec["shape"]):
         raise ValueError(f"a shape is {spec['shape']!a}")
     where = f"{source}: the tensor {spec['name']!a}"

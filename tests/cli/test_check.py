@@ -68,7 +68,7 @@ def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--engine", "all,keras"], "keras is not installed"),
         (["--engine", "keras"], "pip install 'keras>=3.3' 'torch>=2.2'"),
         (["--engine", "torch", "--cell-clip", "3"], "torch (a loop) cannot run a cell clip of 3."),
-        (["--engine", "torch", "--mask", str(INPUTS)], "the mask of"),
+        (["--engine", "torch", "--mask", str(INPUTS)], "the mask for"),
         (["--engine", "torch", "--lengths", "3"], "the inputs have batch 3"),
     ],
 )

@@ -150,6 +150,16 @@ def test_any_shape_is_drawn(lstm: Lstm, shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(np.sort(values), np.sort(h.ravel()), rtol=1e-12)
 
 
+@pytest.mark.parametrize(("steps", "is_said"), [(2, False), (60_000, True)])
+def test_numbers_beyond_float32_are_reported(lstm: Lstm, steps: int, is_said: bool) -> None:
+    h = np.ones((steps, 2))
+    h[:2] = [[1e300, 1.0], [-1e39, np.inf]]
+    np.savez("h.npz", h=h)
+    lstm("plot", "h.npz", "--page", "page.html")
+    said = "Beyond float32, and shown as infinite: 2 numbers."
+    assert (said in Page("page.html").texts["p"]) == is_said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "count", "most", "pooling"),

@@ -54,14 +54,15 @@ def test_a_graph_says_that_its_settings_were_not_read() -> None:
 
 
 def test_other_numbers_and_what_is_none(tmp_path: Path) -> None:
-    """Quantized int32 rounds as JavaScript does."""
+    """Quantized int32 rounds as JavaScript does; complex numbers are left out and named."""
     weights = [
         {"name": "i", "shape": [3], "dtype": "int32",
          "quantization": {"dtype": "uint8", "scale": 0.5, "min": -1}},
+        {"name": "z", "shape": [1], "dtype": "complex64"},
         {"name": "b", "shape": [2], "dtype": "bool"},
         {"name": "n", "shape": [1], "dtype": "int32"},
     ]  # fmt: skip
-    data = bytes([0, 1, 5]) + b"\1\0" + (-7).to_bytes(4, "little", signed=True)
+    data = bytes([0, 1, 5]) + bytes(8) + b"\1\0" + (-7).to_bytes(4, "little", signed=True)
     (tmp_path / "w.bin").write_bytes(data)
     path = tmp_path / "model.json"
     path.write_text(json.dumps({"weightsManifest": [{"paths": ["w.bin"], "weights": weights}]}))
@@ -70,6 +71,7 @@ def test_other_numbers_and_what_is_none(tmp_path: Path) -> None:
         "i": [-1, 0, 2], "b": [True, False], "n": [-7],
     }  # fmt: skip
     assert document.arrays["i"].dtype == np.int32
+    assert "z left out" in document.remarks[0]
 
 
 def test_quantized_weights_without_a_scale_are_damaged(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.layouts import (
     EXCHANGED,
+    IN_A_ROW,
     OTHER_DIRECTIONS,
     Arrangement,
     RunShape,
@@ -33,7 +34,7 @@ from lstmcli.core.model.layouts import (
     words,
 )
 from lstmcli.core.model.selection import Choice, Indices, format_indices, numbers_on_axis, take
-from lstmcli.errors import UserError
+from lstmcli.errors import Try, UserError
 
 _CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
 _MOST_LISTED = 2**14  # places on a run that are tried, each by a comparison of 75 us
@@ -67,7 +68,7 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
             common = best
         elif common.agrees is None:
             common = replace(common, unaligned=why)
-    return _selected(common, left)
+    return _selected(common, left, sides)
 
 
 def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
@@ -169,7 +170,7 @@ def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices
     return range(size) if theirs[-1] < size else theirs if size == len(theirs) else ()
 
 
-def _selected(pair: Pair, choices: Choices) -> Pair:
+def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
     if not pair.placed and pair.kind == FINAL and any(choices):
         text = "in full, as no file tells which axes are those of cells and batch items"
         return replace(pair, unaligned=text)
@@ -177,7 +178,15 @@ def _selected(pair: Pair, choices: Choices) -> Pair:
     for axis, choice in enumerate(choices if pair.placed else ()):
         for n, side in enumerate(arrays if choice is not None and not choice.is_all else ()):
             size, of_part = side.shape[axis], pair.numbers[axis]
-            numbers[axis], places = numbers_on_axis(choice, size, of_part, pair.name)
+            try:
+                numbers[axis], places = numbers_on_axis(choice, size, of_part, pair.name)
+            except UserError as error:
+                silent = all(side.layout is None for side in sides) and not pair.axes_known
+                several = any(min(side.shape[:2]) > 1 for side in (pair.a, pair.b))
+                if axis == 2 or not (silent and several):
+                    raise
+                axes = f"  The first axis of {pair.name} is assumed to be time."
+                raise error.adding(axes, try_=[Try({"layout": "batch"})]) from None
             arrays[n] = _taken(side, places, axis)
     return replace(pair, a=arrays[0], b=arrays[1], numbers=tuple(numbers))
 
@@ -209,23 +218,31 @@ class Candidate(NamedTuple):
 def _arranged(common: Pair, unlike: _Unlike) -> tuple[Pair | None, str]:
     """The candidate whose numbers agree, or the only likely one; or why none is taken.
 
-    If none agrees, it is the clearly nearest, else the only one of about the least cost. The sides
-    as they lie are a candidate too, if they have one shape.
+    If none agrees, it is the only one whose first step does, else the clearly nearest, else the
+    only one of about the least cost. The sides as they lie are a candidate too, if they have one
+    shape.
     """
     is_candidate = common.agrees is not None and (common.placed or unlike.is_state)
     found = [Candidate(0.0, common)] * is_candidate
     found += unlike.candidates()
     agreeing = [one for one in found if one.pair.numbers_agree]
+    likely = [one for one in found if not one.by_numbers]
+    starting = [
+        one
+        for one in likely
+        if (agrees := one.pair.agrees) is not None and len(agrees) > 1 and agrees[0].all()
+    ]
+    if not agreeing and len(starting) == 1:
+        return starting[0].pair, ""
     if near := agreeing or _nearest(found):
         # what is the last step of one layout is the last sequence of the other
-        best = min(near, key=lambda one: (one.by_numbers, bool(one.pair.numbers[1]), one.cost))
+        best = min(near, key=_rank)
         if not (best.pair.numbers[1] and best.exchanged and unlike.said == (None, None)):
             return best.pair, ""
         step = (best.pair.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
         is_sequence = next(x for x in best.pair.taken_as.split("; ") if "sequence" in x)
         text = f"{is_sequence} if the first axis is the batch (--layout batch)"
         return None, f"{text}, and with step {step} if it is time (lstm diff --steps {step})"
-    likely = [one for one in found if not one.by_numbers]
     least = min((one.cost for one in likely), default=0.0)
     likeliest = [one for one in likely if one.cost <= least + _ALIKE]
     likeliest = [one for one in likeliest if not one.pair.taken_as] or likeliest
@@ -242,15 +259,25 @@ def _arranged(common: Pair, unlike: _Unlike) -> tuple[Pair | None, str]:
     return None, several * unlike.cells
 
 
+def _rank(one: Candidate) -> tuple[bool, bool, float, bool]:
+    return one.by_numbers, bool(one.pair.numbers[1]), one.cost, bool(one.pair.taken_as)
+
+
 def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
     """The candidates whose numbers are clearly the nearest, all alike; none if there are none."""
-    ratios = [similarity(one.pair)[1] for one in found if len(found) > 1]
+    ratios = [similarity(_finite(one.pair))[1] for one in found if len(found) > 1]
     known = [-inf if ratio is None or isnan(ratio) else ratio for ratio in ratios]
     best = max(known, default=-inf)
     alike = [isclose(ratio, best) for ratio in known]
     others = [ratio for ratio, one in zip(known, alike, strict=True) if not one]
     is_clear = best > max([0.0, *others]) + _CLEARLY_NEARER
     return [one for one, nearest in zip(found, alike, strict=False) if is_clear and nearest]
+
+
+def _finite(pair: Pair) -> Pair:
+    known = np.isfinite(pair.a.values) & np.isfinite(pair.b.values)
+    a, b = (side.moved(lambda v: np.where(known, v, 0)) for side in (pair.a, pair.b))
+    return replace(pair, a=a, b=b)
 
 
 class _Unlike:
@@ -360,7 +387,8 @@ class _Unlike:
         first = half.first * units.of
         numbers.append(None if half.is_all else range(first, first + units.of))
         unknown = (x.exchanged and of is None for x, of in zip(both, self.said, strict=True))
-        cost = sum(x.cost for x in both) - EXCHANGED * any(unknown)
+        columns = any(array.shape[-1] == 1 < units.of for array in self.arrays)
+        cost = sum(x.cost for x in both) - EXCHANGED * any(unknown) + IN_A_ROW * columns
         if self.is_state:  # no axis is out of place
             cost = OTHER_DIRECTIONS * sum("d" in x.axes for x in both)
         read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]

@@ -155,7 +155,7 @@ def valid_steps(inputs: Inputs, layout: str, becomes: object = "given") -> Array
         array: Array = np.asarray(inputs.mask).astype(bool)
         expected = in_layout(steps, batch, layout)
         if array.shape != expected:
-            of = f" of {inputs.name}" if inputs.name else ""
+            of = f" for {inputs.name}" if inputs.name else ""
             raise UserError(f"the mask{of} is {array.shape}; these inputs need {expected}.")
         valid = array.T if layout == "batch" else array.reshape(steps, batch)
     else:

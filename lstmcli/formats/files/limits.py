@@ -29,6 +29,7 @@ MOST_NAME = 1000  # characters of a name; one text may be referred to many times
 MOST_RUN = 400  # digits in a row: float64 has 309 at most before the point, 341 after it
 
 IN_BLOCKS_FROM = 64 << 20  # bytes from which an array or a model stays in its file
+MOST_PROTOBUF = 1 << 31  # bytes of a message: the limit of the format
 
 # The process that reads HDF5
 SECONDS = 5  # of computing, for any file

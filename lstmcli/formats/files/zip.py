@@ -40,7 +40,7 @@ class Archive:
         self.members = self._file.infolist()
         if len(self.members) != count:
             raise Damaged(f"its directory has {len(self.members):,} members and claims {count:,}")
-        for member in self.members:  # a header may have another name than the directory
+        for member in filter(_is_read, self.members):  # headers may differ
             self.open(member).close()
 
     def open(self, member: ZipInfo) -> IO[bytes]:
@@ -49,7 +49,7 @@ class Archive:
         Damaged for a size that its packed bytes cannot have; UserError for an encrypted member, or
         a method that is not read.
         """
-        if member.flag_bits & ENCRYPTED or member.compress_type not in METHODS:
+        if not _is_read(member):
             text = f"{member.filename} is encrypted or packed by method {member.compress_type}"
             raise UserError(f"{self._source}: its member {text}. Unpack it, and save it again.")
         packed, size = member.compress_size, member.file_size
@@ -69,6 +69,10 @@ class Archive:
         if len(data) < member.file_size:
             raise Damaged(f"{member.file_size - len(data):,} bytes are missing")
         return data
+
+
+def _is_read(member: ZipInfo) -> bool:
+    return not member.flag_bits & ENCRYPTED and member.compress_type in METHODS
 
 
 def _check_directory(stream: BinaryIO, size: int) -> int:

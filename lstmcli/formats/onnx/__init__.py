@@ -16,7 +16,7 @@ import numpy as np
 
 from lstmcli.errors import UserError, import_extra
 from lstmcli.formats.document import Document
-from lstmcli.formats.files.limits import check_size, damage_reported
+from lstmcli.formats.files.limits import MOST_PROTOBUF, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.onnx.folding import ConstantFolder
 from lstmcli.formats.onnx.graph import Node, OnnxModel, Scope, decode, is_numeric, widened
@@ -46,6 +46,8 @@ def read(source: Opened) -> Document:
     with batch and time exchanged). Equal nodes are given once. Without LSTM nodes the document is
     of the format "onnx initializers"; one with only GRUs or plain RNNs can be listed, not run.
     """
+    if source.size > MOST_PROTOBUF:
+        raise UserError(f"{source.source}: {source.size:,} bytes are more than an ONNX model has.")
     import_extra("onnx", f"{source.source} is an ONNX model; reading it", "onnx")
     with damage_reported(f"{source.source}, interpreted as an ONNX model,"):
         model = OnnxModel(source.contents())

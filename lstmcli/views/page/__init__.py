@@ -39,6 +39,7 @@ from lstmcli.views.plot import (
     scales,
 )
 from lstmcli.views.sheet import Sheet, Width
+from lstmcli.views.text import count
 
 if TYPE_CHECKING:
     from lstmcli.api.explain_runs import ExpectedOnRuns
@@ -93,7 +94,7 @@ class Page(NamedTuple):
             style=_colors(LIGHT) + dark + _file("page.css"),
             wide=wide,
             narrow=narrow,
-            notes="".join(f"<p>{escape(text)}</p>" for text in self._notes(pooling)),
+            notes="".join(f"<p>{escape(text)}</p>" for text in self._notes(planes, pooling)),
             pictures="".join(self._picture(plane) for plane in pictures),
             data=json.dumps(self._data(planes, pooling)).replace("<", r"\u003c"),
             script=script,
@@ -118,16 +119,20 @@ class Page(NamedTuple):
         found = [plane._replace(scale=of_kind[plane.quantity.kind]) for plane in found]
         return sorted(found, key=lambda plane: names.index(plane.quantity.name)), pooling
 
-    def _notes(self, pooling: Pooling) -> Iterator[str]:
+    def _notes(self, planes: Sequence[Plane], pooling: Pooling) -> Iterator[str]:
         if pooling.is_needed:
             yield f"Pooled: {pooled_words(pooling, self.window.pool)}. {PARTS}."
         shown = len(self.items)
         if 1 < shown < self.notes.batch:
             yield f"The first {shown:,} of {self.notes.batch:,} batch items. {PARTS}."
+        most = np.finfo(np.float32).max
+        beyond = sum(int((np.isfinite(c := p.cells) & (abs(c) > most)).sum()) for p in planes)
+        if beyond and not _are_exact(planes):
+            yield f"Beyond float32, and shown as infinite: {count(beyond, 'number')}."
 
     def _data(self, planes: Sequence[Plane], pooling: Pooling) -> dict[str, Any]:
         prefixes = [*dict.fromkeys(plane.prefix for plane in planes)]
-        is_exact = sum(plane.cells.size for plane in planes) <= EXACT_CELLS
+        is_exact = _are_exact(planes)
         return {
             "views": [view._asdict() | {"arrays": [*view.arrays]} for view in self.views],
             "cells": [
@@ -255,6 +260,10 @@ def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str
         return [explanation_sheet(e, expected, width=width), Sheet().label("nan", nan, width)]
 
     return Page(title, answer, views, notes, window, runs.items, array.rpartition(".")[2]).html()
+
+
+def _are_exact(planes: Sequence[Plane]) -> bool:
+    return sum(plane.cells.size for plane in planes) <= EXACT_CELLS
 
 
 def _pooling(shapes: Sequence[tuple[int, ...]], items: int) -> Pooling:

@@ -235,6 +235,34 @@ def test_one_sequence_against_a_batch() -> None:
     assert (d.first_divergence.step, d.first_divergence.batch) == (3, 2)
 
 
+@pytest.mark.parametrize("wrong", [0.3, np.nan])
+def test_a_sequence_of_which_only_the_first_steps_agree(wrong: float) -> None:
+    h = normal(T, T, 2)
+    late = h[:, 3].copy()
+    late[2:] += wrong * normal(T - 2, 2, seed=1)
+    for full in (h, h.swapaxes(0, 1)):
+        first = lone(late, full).first_divergence
+        assert first is not None
+        assert (first.step, first.batch) == (2, 3)
+
+
+def test_nan_hides_no_axes() -> None:
+    h = normal(T, B, H)
+    wrong = h + 0.01
+    wrong[4:] = np.nan
+    assert "sequence 2 of 4" in " ".join(lone(h[:, 2], wrong, (None, "time")).remarks)
+
+
+@pytest.mark.parametrize("lead", [(T, 1), (1, T), (T,)])
+def test_numbers_of_a_single_unit_are_steps(lead: tuple[int, ...]) -> None:
+    h = normal(*lead, 1)
+    wrong = h.ravel() + np.arange(1, T + 1)
+    for sides in ((wrong, h), (h, wrong)):
+        at = lone(*sides).arrays["h"].abs_at
+        assert at is not None
+        assert (at.step, at.unit) == (T - 1, 0)
+
+
 def test_an_axis_of_length_1_hides_nothing_that_fits() -> None:
     h = normal(B, T, H)
     for a, b, layouts, said in (
@@ -379,6 +407,10 @@ def test_a_selection_of_nothing_is_refused() -> None:
     for choice in (("9", None, None), (None, "3", None), (None, None, "5")):
         with pytest.raises(UserError, match=r"no .* in this range|there is (no|only)"):
             compare(of("a", h=h), of("b", h=h), selection=Selection.parse(*choice))
+    run = of("a", h=normal(B, T, H))  # which axis has the steps no file says
+    with pytest.raises(UserError, match=r"steps are 0 to 3[^$]*assumed to be time") as refusal:
+        compare(run, run, selection=Selection.parse("6", None, None))
+    assert "--layout batch" in refusal.value.shown(ShellSyntax())
     for name, text in (("kernel", "not a result of a run"), ("final_h", "last state, without")):
         side = of("a", None, **{name: h})
         with pytest.raises(UserError, match=f"{name} is (the )?{text}"):

@@ -206,6 +206,10 @@ def test_a_directory_of_many_entries_is_refused_before_zipfile_lists_them(
 def test_other_compressions_are_refused(method: int) -> None:
     with pytest.raises(UserError, match=f"^it: .* packed by method {method}"):
         unzipped(zipped({"a": bytes(100)}, method))
+    buffer = io.BytesIO(arrays_of("stored"))
+    with zipfile.ZipFile(buffer, "a", method) as archive:
+        archive.writestr("README.txt", "no array, and not read")
+    assert list(piped(buffer.getvalue()).arrays) == list(TWO)
 
 
 def test_bytes_before_an_archive_and_a_comment_with_an_end_record_are_refused() -> None:

@@ -342,3 +342,11 @@ def test_all_that_a_graph_computes_is_within_the_limit_of_one_tensor(tmp_path: P
         load(str(tmp_path / "m.onnx"))
     with raised_to(31), pytest.raises(UserError, match="the tensor 'W' would take 32 bytes"):
         load(str(tmp_path / "m.onnx"))
+
+
+def test_a_file_larger_than_any_message_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.onnx"
+    path.write_bytes(model([LSTM], WEIGHTS))
+    os.truncate(path, (1 << 31) + 1)
+    with pytest.raises(UserError, match="2,147,483,649 bytes are more than an ONNX model has"):
+        formats.read(str(path))

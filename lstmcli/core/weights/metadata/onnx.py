@@ -23,6 +23,7 @@ ONNX_NAMES = {
     "softsign": "Softsign", "softplus": "Softplus",
 }  # fmt: skip
 ACTIVATIONS = {name.lower(): ours for ours, name in ONNX_NAMES.items() if ours != "identity"}
+DISPUTED = {"affine", "thresholdedrelu", "scaledtanh"}  # onnxruntime's defaults are 0
 FIXED = {  # hard sigmoids that have a name, by alpha and beta in float32
     (np.float32(0.2), 0.5): "hard_sigmoid_0.2",
     (np.float32(1 / 6), 0.5): "hard_sigmoid_1_6",
@@ -66,6 +67,7 @@ def read(around: Groups) -> MetadataSettings:
     origin = attributes.get("lengths_from")
     return MetadataSettings(
         settings,
+        tuple(_remarks(attributes)),
         lengths=tuple(attributes.get("sequence_lens", ())),
         masking=Masking(origin, "sequence_lens") if origin else None,
         backward=dict(zip(ROLES, backward, strict=True)) if backward != forward else {},
@@ -114,6 +116,14 @@ def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> s
 def _shortest(number: float) -> float:
     """The shortest decimal number that is this one in float32, as attributes are."""
     return float(str(np.float32(number)))
+
+
+def _remarks(attributes: Mapping[str, Any]) -> Iterator[str]:
+    named = [str(name).lower() for name in attributes.get("activations", ())]
+    expected = sum(len(ACTIVATION_NAMES[ACTIVATIONS[name]]) > 0 for name in named)
+    if expected > len(attributes.get("activation_alpha", ())) and (odd := DISPUTED & set(named)):
+        taken = ", ".join(f"{name} {ACTIVATION_NAMES[ACTIVATIONS[name]]}" for name in sorted(odd))
+        yield f"the node lacks numbers of its activations: {taken} here; onnxruntime takes 0."
 
 
 def activation_attributes(names: Sequence[str]) -> dict[str, Any]:
