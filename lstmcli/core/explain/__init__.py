@@ -294,6 +294,7 @@ PASSES = (
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
     """Find the settings with which the weights give EXPECTED."""
     question.work.progress = progress
+    question.work.add(0)  # shows what is tried first
     # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
     # would wait for one another.
     with np.errstate(all="ignore"), one_thread():
