@@ -7,6 +7,7 @@ which are constant there. Of last states they are solved for, as a constant is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 
 import numpy as np
 
@@ -35,8 +36,10 @@ def placements(setup: Setup, location: Location) -> Iterator[Placement]:
         of_run += [(change,) for change in setup.changes_of_run(location)]
     first = Placement(setup, location)
     is_padded = first.valid is not None and not first.valid.all()
-    each = [*(location.at_ends if is_padded else ()), location]
-    yield from (Placement(setup, one, changes) for one in each for changes in of_run)
+    at_ends = location.at_ends if is_padded else ()
+    for one, changes in product((*at_ends, location), of_run):
+        if one is location or "masked_output" not in settings_of(changes):  # ends are not masked
+            yield Placement(setup, one, changes)
     is_all = all(one.at.is_all for one in location.arrays) and first.expected.has_steps
     for changes in ((), (Change("lengths", "ignored"),)) if is_all and is_padded else ():
         yield Placement(setup, location, changes, unpadded=True)

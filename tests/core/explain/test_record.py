@@ -57,6 +57,7 @@ MISSED = {
         "both/a last h, layer0.forget_bias=0.3 + layer0_reverse.forget_bias=0.3, 60x96, 6 digits",
         "both/a row, bias=none + recurrent_activation=hard_sigmoid_0.2, 30x128, float64",
         "both/a row, layer0.gates=gofi + layer1_reverse.bias=none, 40x64, float64",
+        "both/last h, gates=gofi + merge=concat_swapped, 30x64, 4 digits",
         "directions/last h, layer0.transposed=recurrent + layer0_reverse.bias=none, 60x96, float64",
         "stack/h_n, layer0.gates=gofi + layer1.forget_bias=0.3, 40x128, float32",
     )
