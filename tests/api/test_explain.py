@@ -96,3 +96,10 @@ def test_progress_has_words_before_the_search_begins() -> None:
     assert [*dict.fromkeys(words)] == ["weights as loaded", "one change"]
     assert 0 == shares[0] < shares[-1] <= 1
     assert [*shares] == sorted(shares)
+
+
+def test_a_step_that_the_run_lacks_is_refused(tmp_path: Path) -> None:
+    part = tmp_path / "part.jsonl"
+    part.write_text('{"step": 7, "h": [0.1, 0.2, 0.3]}\n')
+    with pytest.raises(lstmcli.UserError, match=r"h contains steps 7:8; this run is \(7, 1, 3\)"):
+        lstmcli.explain(WEIGHTS, INPUTS, part)

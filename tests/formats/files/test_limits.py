@@ -62,6 +62,18 @@ def test_every_format_asks_before_a_tensor_is_made(tmp_path: Path, suffix: str) 
         assert formats.read(path).arrays
 
 
+def test_lines_are_counted_together(tmp_path: Path) -> None:
+    path = tmp_path / "w.jsonl"
+    path.write_text('{"h": [1, 2]}\n' * 40_000)  # two of the pieces that are parsed at a time
+    with (
+        raised_to(640_000 - 1),
+        pytest.raises(UserError, match=r"w\.jsonl: h would take more than"),
+    ):
+        formats.read(str(path))
+    with raised_to(640_000):
+        assert formats.read(str(path)).arrays["h"].nbytes == 640_000
+
+
 @pytest.mark.parametrize(
     "text",
     [
