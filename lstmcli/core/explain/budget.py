@@ -20,7 +20,7 @@ class Budget:
     1e7. So the same question has the same answer on every machine.
     """
 
-    QUESTION = 8e7  # work, over all shapes and placements of EXPECTED
+    QUESTION = 7e7  # work, over all shapes and placements of EXPECTED
     EDITS = 0.4  # of it, as much again, of runs with edits over all of them
     THOROUGH = 10  # times as much of all that is searched, on request
     LIKELY = 40  # placements that are searched while work is left; a sixth for each further change

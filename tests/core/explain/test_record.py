@@ -59,6 +59,7 @@ MISSED = {
         "both/a row, layer0.gates=gofi + layer1_reverse.bias=none, 40x64, float64",
         "both/last h, gates=gofi + merge=concat_swapped, 30x64, 4 digits",
         "directions/last h, layer0.transposed=recurrent + layer0_reverse.bias=none, 60x96, float64",
+        "stack/a last h, gates=ifgo + forget_bias=0.0, 40x64, 8 digits",
         "stack/h_n, layer0.gates=gofi + layer1.forget_bias=0.3, 40x128, float32",
     )
 }
