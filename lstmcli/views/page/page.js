@@ -140,7 +140,7 @@ class Plane {
   text({ step, unit }) {
     if (!this.steps.has(step) || !this.units.has(unit)) return "–";
     const value = this.value(this.steps.cell(step), this.units.cell(unit));
-    const [size, digits] = [Math.abs(value), data.exact ? 8 : 6];
+    const [size, digits] = [Math.abs(value), 8];
     if (!Number.isFinite(value)) return String(value).replace("Infinity", "inf").toLowerCase();
     if (this.view.differs) return size ? value.toExponential(2).replace("+", "") : "0";
     if (size && (size < 1e-4 || size >= 1e8))
