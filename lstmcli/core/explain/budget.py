@@ -20,8 +20,8 @@ class Budget:
     1e7. So the same question has the same answer on every machine.
     """
 
-    QUESTION = 7e7  # work, over all shapes and placements of EXPECTED
-    EDITS = 0.4  # of it, as much again, of runs with edits over all of them
+    QUESTION = 7e7  # work, over all shapes and placements; with 8e7 one question took 10.5 s
+    EDITS = 0.4  # times QUESTION: the work of runs with edits, which is added to it
     THOROUGH = 10  # times as much of all that is searched, on request
     LIKELY = 40  # placements that are searched while work is left; a sixth for each further change
     NUMBERS = 10_000_000
@@ -34,7 +34,7 @@ class Budget:
     SOLVED = 32  # sets whose constant is solved for over the telling steps; a fifth of them further
     VERIFIED = 60  # hypotheses of one placement and number of changes, the likeliest
     LISTED = 12  # settings verified before they are called unseen, equal edits
-    FEW = 4  # shapes of abbreviated output, hypotheses where none fits; half as many with edits
+    FEW = 4  # shapes of abbreviated output, hypotheses where none fits; edits at half as many
 
 
 class WorkDone:
