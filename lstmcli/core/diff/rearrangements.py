@@ -17,7 +17,7 @@ from lstmcli.core.diff.compared import Pattern
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, last_places, widened
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.layouts import Part, steps_words
+from lstmcli.core.model.layouts import Part
 from lstmcli.core.model.model import Hint
 
 ENOUGH = 3
@@ -214,7 +214,7 @@ def _windows(pair: Pair) -> Iterator[Moved]:
         typed = f": lstm diff --steps {start}:{start + short} compares these" * (
             not pair.numbers[0]
         )
-        facts = {"part": part, "where": steps_words(Part(start, short, long)), "typed": typed}
+        facts = {"part": part, "where": Part(start, short, long).words("step"), "typed": typed}
         yield Moved(a, b, None, facts)
 
 

@@ -26,7 +26,6 @@ from lstmcli.core.model.layouts import (
     Arrangement,
     RunShape,
     arrangements,
-    sequences_words,
     words,
 )
 from lstmcli.core.model.model import Cell, Model, cell_name, join_with_and
@@ -167,11 +166,11 @@ class Location(NamedTuple):
     def words(self) -> str:
         """``the first 3 of 7 steps``; empty where EXPECTED is the run as it is."""
         if self.ends:
-            return ", ".join(filter(None, [self.ends, sequences_words(self.first.sequences)]))
+            return ", ".join(filter(None, [self.ends, self.first.sequences.words("sequence")]))
         if not self.state:
             at = self.first
             return words(at._replace(places=(), order="C") if at.in_a_row else at)
-        part = sequences_words(self.first.sequences)
+        part = self.first.sequences.words("sequence")
         return " of ".join(filter(None, [self.state * (not self.is_plain), part]))
 
 

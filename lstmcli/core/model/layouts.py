@@ -87,6 +87,21 @@ class Part(NamedTuple):
         """The indices, for an array of the run."""
         return slice(self.first, self.last + 1, self.stride)
 
+    def words(self, noun: str) -> str:
+        """``step 4 of 7``, ``the first 3 of 7 steps``, ``every second step from 0 to 6``."""
+        first, count, of, stride, _ = self
+        if self.is_all:
+            return ""
+        if count == 1:
+            is_last = noun == "step" and self.is_last_step
+            return "the last step" if is_last else f"{noun} {first} of {of}"
+        if stride > 1:
+            every = {2: "second step", 3: "third step"}.get(stride, f"{stride} steps")
+            return f"every {every} from {first} to {self.last}"
+        if first and self.last < of - 1:
+            return f"{noun}s {first} to {self.last} of {of}"
+        return f"the {'last' if first else 'first'} {count} of {of} {noun}s"
+
 
 class Arrangement(NamedTuple):
     """How an array lies on a run: what each of its axes is, and which part of the run that is."""
@@ -157,17 +172,24 @@ def arrangements(
     ``steps``, or ``sequences``, of which an array without that axis is one; an array that has steps
     then has all of them.
     """
-    named = len(shape) == len(run.axes)
     T, B, K, D = run[:4]
-    full = Part(0, T, T), Part(0, B, B), Part(0, D, D), Part(0, K, K)
     found: list[Iterator[Arrangement]] = []
     for read, order, extra, places in _readings(shape, run):
+        named = places if len(shape) == len(run.axes) else None
         for axes in _axes(read, run):
             if 1 in read and not axes.endswith("k"):
                 continue
-            cost = extra + _unusual(axes, places if named and places else (), run)
-            one = Arrangement(cost, axes, *full, shape=read, order=order, places=places, run=run)
-            found += _parts(one, steps, sequences)
+            sizes = dict(zip(axes, read, strict=True))
+            units = sizes.get("k", K)
+            directions = [Part(0, D, D)]
+            if D > 1 and not {*"dw"} & {*axes}:
+                directions = [Part(n, 1, D, cost=ONE_DIRECTION + n) for n in range(D)]
+            of_units = [Part(0, units, K, cost=FIRST_UNITS * (units < K))]
+            of_sequences = _sequences(sizes.get("b"), B, sequences)
+            for others in product(of_sequences, directions, of_units):
+                cost = extra + _unusual(axes, named or (), run) + sum(part.cost for part in others)
+                one = Arrangement(cost, axes, Part(0, T, T), *others, read, order, places, run)
+                found.append(_with_steps(one, _steps(sizes.get("t"), T, steps)))
     return merge(*found, key=lambda one: one.cost)
 
 
@@ -175,23 +197,17 @@ def printed_shapes(
     packed: Sequence[int], before: Sequence[int | None], run: RunShape
 ) -> list[tuple[int, ...]]:
     """The shapes of results that are printed as ``packed``, ``before`` items ahead of "..."."""
-    lengths = run.lengths
     options = [
-        [axis for axis, n in lengths.items() if (n == size if ahead is None else n > size)]
-        + ["1"] * (size == 1 and ahead is None)
+        [n for n in {1, *run.lengths.values()} if (n == size if ahead is None else n > size)]
         for size, ahead in zip(packed, before, strict=True)
     ]
-    found: dict[tuple[int, ...], float] = {}
-    for chosen in product(*options):
-        axes = "".join(chosen).replace("1", "")
-        if not _is_possible(axes, run):
-            continue
-        places = [n for n, axis in enumerate(chosen) if axis != "1"]
-        cost = _unusual(axes, places if len(chosen) == len(run.axes) else [], run)
-        cost += sum(lengths[axis] > 1 for axis in run.axes if axis not in axes)
-        shape = tuple(lengths.get(axis, 1) for axis in chosen)
-        found[shape] = min(cost, found.get(shape, cost))
-    return sorted(found, key=lambda shape: found[shape])
+    costs: dict[tuple[int, ...], float] = {}
+    for shape in product(*options):
+        for one in arrangements(shape, run, [run.steps - 1], [0]):
+            sizes = [run.lengths[axis] for axis in one.axes]
+            if not one.in_a_row and sizes == [*one.shape]:
+                costs.setdefault(shape, one.cost)
+    return sorted(costs, key=lambda shape: costs[shape])
 
 
 def _readings(
@@ -229,18 +245,13 @@ def _axes(shape: Sequence[int], run: RunShape) -> Iterator[str]:
     """Return what the axes of an array may be, as far as their lengths allow."""
     lengths = run.lengths
     for axes in map("".join, permutations(lengths, len(shape))):
-        fits = _is_possible(axes, run) and all(
+        fits = all(
             n == lengths[axis] if axis in "dw" else n <= lengths[axis]
             for axis, n in zip(axes, shape, strict=True)
         )
-        if fits:
+        has_units = run.units == 1 or {*"kw"} & {*axes}
+        if fits and has_units and not ("w" in axes and {*"dk"} & {*axes}):
             yield axes
-
-
-def _is_possible(axes: str, run: RunShape) -> bool:
-    """Return whether each axis is there at most once, and one has the units."""
-    lacks_units = not set("kw") & set(axes) and run.units > 1
-    return len({*axes}) == len(axes) and not lacks_units and not ("w" in axes and {*"dk"} & {*axes})
 
 
 def _in_order(some: str, of: str) -> str:
@@ -251,8 +262,7 @@ def _unusual(axes: str, places: Sequence[int], run: RunShape) -> float:
     """The cost of an order of axes; ``places`` are theirs in an array of as many as the run's."""
     usual, cost = run.axes, 0.0
     lead = _in_order("tb", axes)
-    pairs = zip(places, axes, strict=True) if places else ()
-    in_place = all(usual[at] == axis for at, axis in pairs if axis in "tb")
+    in_place = all(usual[at] == x for at, x in zip(places, axes, strict=False) if x in "tb")
     if lead != _in_order(lead, usual) or not in_place:
         cost += EXCHANGED
     cost += UNITS_FIRST * any(axis in axes[:-1] for axis in "kw")
@@ -261,29 +271,9 @@ def _unusual(axes: str, places: Sequence[int], run: RunShape) -> float:
     return cost + OTHER_DIRECTIONS * ("w" in axes and "w" not in usual)
 
 
-def _parts(
-    one: Arrangement, of_steps: Sequence[int] | None, items: Sequence[int] | None
-) -> Iterator[Iterator[Arrangement]]:
-    """The parts of a run that an array may be: for each of the other axes, those of steps."""
-    sizes, run = dict(zip(one.axes, one.shape, strict=True)), one.run
-    D, K = run.directions, run.units
-    directions = [one.directions]
-    if D > 1 and not {*"dw"} & {*one.axes}:
-        directions = [Part(n, 1, D, cost=ONE_DIRECTION + n) for n in range(D)]
-    units = sizes.get("k", K)
-    of_units = Part(0, units, K, cost=FIRST_UNITS * (units < K))
-    of_sequences = _sequences(sizes.get("b"), run.sequences, items)
-    for others in product(of_sequences, directions, [of_units]):
-        yield _with_steps(one, others, _steps(sizes.get("t"), run.steps, of_steps))
-
-
-def _with_steps(
-    one: Arrangement, others: tuple[Part, Part, Part], of_steps: Iterator[Part]
-) -> Iterator[Arrangement]:
+def _with_steps(one: Arrangement, of_steps: Iterator[Part]) -> Iterator[Arrangement]:
     """An arrangement with each part of the steps, in the order of their cost."""
-    one = one._replace(sequences=others[0], directions=others[1], units=others[2])
-    cost = one.cost + sum(part.cost for part in others)
-    return (one._replace(steps=steps, cost=cost + steps.cost) for steps in of_steps)
+    return (one._replace(steps=steps, cost=one.cost + steps.cost) for steps in of_steps)
 
 
 def _steps(n: int | None, T: int, of_steps: Sequence[int] | None) -> Iterator[Part]:
@@ -307,12 +297,11 @@ def _steps(n: int | None, T: int, of_steps: Sequence[int] | None) -> Iterator[Pa
 
 
 def _sequences(n: int | None, B: int, items: Sequence[int] | None) -> Iterator[Part]:
-    if n is None:
-        cost = ONE_SEQUENCE * (B > 1)
-        items = (range(B) if items is None else items)[:MOST_SEQUENCES]
-        yield from (Part(item, 1, B, cost=cost) for item in items)
-    else:
+    if n is not None:
         yield Part(0, n, B, cost=FIRST_SEQUENCES * (n < B))
+        return
+    for item in (range(B) if items is None else items)[:MOST_SEQUENCES]:
+        yield Part(item, 1, B, cost=ONE_SEQUENCE * (B > 1))
 
 
 # ---- words
@@ -320,55 +309,29 @@ def _sequences(n: int | None, B: int, items: Sequence[int] | None) -> Iterator[P
 
 def words(one: Arrangement) -> str:
     """``the first 3 of 7 steps, sequence 2 of 4``; empty where the array is the run as it is."""
-    lead = "batch, steps" if one.axes.find("b") < one.axes.find("t") else "steps, batch"
-    texts = [
-        "numbers in a row, column by column" if one.order == "F" else "numbers in a row"
-    ] * one.in_a_row
-    texts += [f"({lead}, units)"] * (one.exchanged and not one.units_first)
-    texts += ["units before steps"] * one.units_first
-    texts += [_directions_words(one)]
-    parts = [*filter(None, [steps_words(one.steps), sequences_words(one.sequences)])]
-    if one.steps.is_last_step and len(parts) > 1:
-        only = f"sequence {one.sequences.first}" if one.sequences.size == 1 else parts[1]
-        parts = [f"{parts[0]} of {only}"]
-    texts += parts
-    if not one.units.is_all:
-        count = one.units.size
-        first = f"the first {count}" if count > 1 else "unit 0"
-        texts.append(f"{first} of {one.units.of} units")
+    texts = []
+    if one.in_a_row:
+        texts.append("numbers in a row" + ", column by column" * (one.order == "F"))
+    if one.units_first:
+        texts.append("units before steps")
+    elif one.exchanged:
+        texts.append(
+            f"({'batch, steps' if 'b' in one.axes.partition('t')[0] else 'steps, batch'}, units)"
+        )
+    steps, sequences = one.steps.words("step"), one.sequences.words("sequence")
+    if one.steps.is_last_step and sequences:
+        sequences = f"{steps} of {sequences.removesuffix(f' of {one.sequences.of}')}"
+        steps = ""
+    texts += [_directions_words(one), steps, sequences, one.units.words("unit")]
     return ", ".join(filter(None, texts))
-
-
-def steps_words(part: Part) -> str:
-    """``step 4 of 7``, ``the first 3 of 7 steps``, ``every second step from 0 to 6``."""
-    first, count, of, stride, _ = part
-    if part.is_all:
-        return ""
-    if count == 1:
-        return "the last step" if part.is_last_step else f"step {first} of {of}"
-    if stride > 1:
-        every = {2: "second step", 3: "third step"}.get(stride, f"{stride} steps")
-        return f"every {every} from {first} to {part.last}"
-    if first and part.last < of - 1:
-        return f"steps {first} to {part.last} of {of}"
-    return f"the {'last' if first else 'first'} {count} of {of} steps"
-
-
-def sequences_words(part: Part) -> str:
-    """``sequence 2 of 4``, ``the first 3 of 4 sequences``."""
-    if part.is_all:
-        return ""
-    if part.size == 1:
-        return f"sequence {part.first} of {part.of}"
-    return f"the first {part.size} of {part.of} sequences"
 
 
 def _directions_words(one: Arrangement) -> str:
     """``the backward direction``, or where the directions are, if not as in the run."""
-    if not one.directions.is_all:
+    part = one.directions
+    if not part.is_all:
         names = ("forward", "backward")
-        at, of = one.directions.first, one.directions.of
-        return f"the {names[at]} direction" if of == len(names) else f"direction {at} of {of}"
+        return f"the {names[part.first]} direction" if part.of == 2 else part.words("direction")
     if "w" in one.axes and "w" not in one.run.axes:
         return "directions side by side"
     if one.places is None or "d" not in one.axes or one.axes == _in_order(one.axes, one.run.axes):

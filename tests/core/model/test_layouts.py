@@ -16,7 +16,6 @@ from lstmcli.core.model.layouts import (
     RunShape,
     arrangements,
     printed_shapes,
-    steps_words,
     words,
 )
 
@@ -156,7 +155,7 @@ def test_words() -> None:
         (5, 7): "units before steps, sequence 0 of 4",
     }
     assert {shape: words(next(arrangements(shape, run))) for shape in said} == said
-    assert steps_words(Part(20, 3, 70, stride=21)) == "every 21 steps from 20 to 62"
+    assert Part(20, 3, 70, stride=21).words("step") == "every 21 steps from 20 to 62"
     others = {words(one) for one in arrangements((3, 5), run)}
     assert {"steps 2 to 4 of 7, sequence 3 of 4", "every second step from 0 to 4, sequence 1 of 4",
             "the last 3 of 7 steps, sequence 2 of 4", "step 0 of 7, the first 3 of 4 sequences",
