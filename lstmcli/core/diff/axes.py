@@ -55,7 +55,6 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     are cut to what both contain of each axis, and to what is selected; the shorter one may be
     all of that.
     """
-    pair = replace(pair, a=pair.a.moved(np.atleast_1d), b=pair.b.moved(np.atleast_1d))
     if pair.kind == WEIGHTS:
         return pair
     common, left = _common(_as_they_lie(pair, sides), sides, choices)

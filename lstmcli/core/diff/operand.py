@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, SEQUENCE, WEIGHTS, ArrayName
+from lstmcli.core.diff.array_name import SEQUENCE, WEIGHTS, ArrayName
 from lstmcli.core.diff.tolerance import FLOAT32, Mask, Numbers, Precision, precision_of
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
-from lstmcli.core.model.layouts import RunShape, printed_shapes
 from lstmcli.core.model.model import (
     as_time_major,
     format_lengths,
@@ -26,8 +26,7 @@ from lstmcli.core.model.model import (
     join_with_and,
 )
 from lstmcli.core.model.selection import Indices
-from lstmcli.errors import STDIN, Try, UserError
-from lstmcli.escaping import file_argument
+from lstmcli.errors import UserError
 
 FRAMEWORK_NAMES = {
     "output": "h", "out": "h", "hn": "final_h", "h_n": "final_h", "cn": "final_c", "c_n": "final_c",
@@ -85,7 +84,7 @@ class Side:
 
     def numbers(self, name: str) -> Numbers:
         """One array with the units of its printed output; bools and integers as float64."""
-        array = self.arrays[name]
+        array = np.atleast_1d(self.arrays[name])
         if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
             raise UserError(
                 f"{self.name}: {name or 'the array'} is {array.dtype}, not numbers to compare."
@@ -98,9 +97,8 @@ class Side:
         """The side with abbreviated outputs in their full shapes."""
         arrays = {name: full.values for name, full in numbers.items()}
         units = {name: np.asarray(full.unit) for name, full in numbers.items()}
-        return replace(
-            self, arrays={**self.arrays, **arrays}, units={**self.units, **units}, gaps={}
-        )
+        gaps = {name: before for name, before in self.gaps.items() if name not in numbers}
+        return replace(self, arrays=self.arrays | arrays, units=self.units | units, gaps=gaps)
 
     def precision(self, name: str) -> Precision:
         """The precision in which an array counts; printed output without one counts as float32."""
@@ -112,7 +110,7 @@ class Side:
 # ---- what printed output left out, put back where it is: unknown numbers
 
 
-def fits(packed: tuple[int, ...], before: Gaps, shape: tuple[int, ...]) -> bool:
+def _fits(packed: tuple[int, ...], before: Gaps, shape: tuple[int, ...]) -> bool:
     """Return whether a full array of ``shape`` would have been printed as these packed numbers."""
     return len(shape) == len(packed) and all(
         n == m if ahead is None else n < m
@@ -169,7 +167,7 @@ def with_all_steps(side: Side, shapes: Mapping[str, tuple[int, ...]], layout: st
         full = put_at(part, (np.asarray(steps),), shape)
         found[name] = full.moved(lambda array: from_time_major(array, axes))
     dtypes = {name: side.arrays[name].dtype for name in found if name not in side.units}
-    placed = replace(side.with_numbers(found), gaps=side.gaps, layout=axes, numbering=UNNUMBERED)
+    placed = replace(side.with_numbers(found), layout=axes, numbering=UNNUMBERED)
     return replace(placed, dtypes={**dtypes, **side.dtypes})
 
 
@@ -191,7 +189,6 @@ def layout_by_shape(*sides: Numbers) -> str:
 
 def sequence(array: Numbers, layout: str | None) -> Numbers | None:
     """One array of steps as (T, B, H), by its layout or as it lies; None if it has more axes."""
-    array = array.moved(np.atleast_1d)
     layout = layout or layout_by_shape(array)
     spare = [axis for axis, n in enumerate(array.shape[:-1]) if n == 1]
     array = array.moved(lambda v: v.squeeze(tuple(spare[: max(v.ndim - 3, 0)])))
@@ -213,20 +210,17 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
 
     One array and one array are called alike, whatever their names.
     """
-    sides = [
-        renamed(side, {UNNAMED: "h"})
-        if "h" not in side.arrays and {UNNAMED, "h"} & {*other.arrays}
-        else side
-        for side, other in ((a, b), (b, a))
-    ]
+    one, other = (side if "h" in side.arrays else renamed(side, {UNNAMED: "h"}) for side in (a, b))
     if len(a.arrays) == len(b.arrays) == 1:
-        name = _name_of_both(*sides[0].arrays, *sides[1].arrays)
-        sides = [single_as(name, side) for side in sides]
-    a, b = sides
-    common = [name for name in a.arrays if name in b.arrays]
+        name = _name_of_both(*a.arrays, *b.arrays)
+        one, other = (renamed(side, dict.fromkeys(side.arrays, name)) for side in (a, b))
+    common = [name for name in one.arrays if name in other.arrays]
     if not common:
-        raise _nothing_shared(a, b)
-    return _filled(a, b, common), _filled(b, a, common), common
+        has = [", ".join(name or "h (unnamed)" for name in side.arrays) for side in (a, b)]
+        texts = f"{a.name} has {has[0] or 'no arrays'}; {b.name} has {has[1] or 'no arrays'}"
+        how = "" if a.in_memory or b.in_memory else ", as FILE:NAME"
+        raise UserError(f"no common array: {texts}. Select one on each side{how}.")
+    return _filled(one, other, common), _filled(other, one, common), common
 
 
 def names_of(a: Side, b: Side) -> tuple[str, str]:
@@ -235,25 +229,25 @@ def names_of(a: Side, b: Side) -> tuple[str, str]:
 
 
 def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
-    """A side whose abbreviated outputs have the shapes of the other side's arrays."""
+    """A side whose abbreviated outputs have the shapes of the other side's arrays.
+
+    Their axes may be in another order, or one sequence or step of them.
+    """
     found: dict[str, Numbers] = {}
     for name in names:
         if (before := side.gaps.get(name)) is None:
             continue
-        numbers, full = side.numbers(name), other.arrays[name]
-        run = sequence(Numbers(full), other.layout)
-        shapes = [full.shape] if fits(numbers.shape, before, full.shape) else []
-        if run is not None:
-            T, B, K = run.shape
-            of_run = RunShape(T, B, K, layout=side.layout or other.layout or "time")
-            shapes = printed_shapes(numbers.shape, before, of_run)
-        if name in other.gaps or not shapes:
-            shape = shape_text(before, numbers.shape)
-            text = f"{side.name}: {name or 'the array'} is abbreviated; its shape is {shape}"
+        packed, full = side.numbers(name), other.arrays[name].shape
+        possible = permutations((*full, 1), packed.ndim)
+        fitting = [shape for shape in possible if _fits(packed.shape, before, shape)]
+        shape = min(fitting, key=lambda shape: shape[-1] != full[-1], default=None)
+        if name in other.gaps or shape is None:
+            text = f"{side.name}: {name or 'the array'} is abbreviated; its shape is "
+            text += shape_text(before, packed.shape)
             if name in other.gaps:
                 raise UserError(f"{text}. {other.name} is abbreviated too; print one in full.")
-            raise UserError(f"{text}, but {other.name} has {full.shape}.")
-        found[name] = spread(numbers, before, shapes[0])
+            raise UserError(f"{text}, but {other.name} has {full}.")
+        found[name] = spread(packed, before, shape)
     return side.with_numbers(found)
 
 
@@ -261,14 +255,7 @@ def single_as_h(side: Side) -> Side:
     """A side whose only array has a name that no run gives, as h: ``y_val`` of EXPECTED."""
     name = next(iter(side.arrays), "")
     unknown = len(side.arrays) == 1 and name and ArrayName.of(name).kind == WEIGHTS
-    return single_as("h", side) if unknown else side
-
-
-def single_as(name: str, side: Side) -> Side:
-    """A side with its only array under a name."""
-    (given,) = side.arrays
-    in_file = {name: side.original_names.get(given, given)} if given else {}
-    return side if given == name else renamed(side, {given: name}, in_file)
+    return renamed(side, {name: "h"}) if unknown else side
 
 
 def with_trace_names(side: Side) -> Side:
@@ -277,61 +264,38 @@ def with_trace_names(side: Side) -> Side:
     Only if every array is such a result: of weights none is.
     """
     names = {name: FRAMEWORK_NAMES.get(name, name) for name in side.arrays}
-    renaming = {here: theirs for theirs, here in names.items() if here != theirs}
     known = all(ArrayName.of(name).kind != WEIGHTS for name in names.values())
-    is_told = known and renaming and len({*names.values()}) == len(names)
-    return renamed(side, names, renaming) if is_told else side
+    return renamed(side, names) if known and len({*names.values()}) == len(names) else side
 
 
 def _name_of_both(one: str, other: str) -> str:
     """The name of two arrays: that of a trace, if either has one, else h; of weights the second."""
-    known = [n for n in (one, other) if n != UNNAMED and ArrayName.of(n).kind != WEIGHTS]
-    if one == other or not known:
-        return other if one == other or (WEIGHT.search(one) and WEIGHT.search(other)) else "h"
-    prefixes = {ArrayName.of(name).prefix for name in known} - {""}
-    if len(prefixes) == 1 and len({ArrayName.of(name).base for name in known}) == 1:
-        return next(name for name in known if ArrayName.of(name).prefix)
-    finals = [name for name in known if ArrayName.of(name).kind == FINAL]
-    return known[0] if len(known) == 1 else finals[-1] if len(finals) == 2 else "h"
+    known = [name for name in map(ArrayName.of, (other, one)) if name.kind != WEIGHTS]
+    if known:
+        best = max(known, key=lambda name: (name.kind == SEQUENCE, name.base == "h", name.prefix))
+        return f"{best.prefix}.{best.base}".removeprefix(".")
+    alike = one == other != UNNAMED or (WEIGHT.search(one) and WEIGHT.search(other))
+    return other if alike else "h"
 
 
-def renamed(
-    side: Side, names: Mapping[str, str], original_names: Mapping[str, str] | None = None
-) -> Side:
+def renamed(side: Side, names: Mapping[str, str]) -> Side:
     """A side whose arrays have other names; those that are not in ``names`` keep theirs."""
 
     def named(mapping: Mapping[str, Any]) -> dict[str, Any]:
         return {names.get(name, name): value for name, value in mapping.items()}
 
     mappings: dict[str, Any] = {
-        name: named(getattr(side, name)) for name in ("arrays", "units", "dtypes", "gaps")
+        name: named(getattr(side, name))
+        for name in ("arrays", "units", "dtypes", "gaps", "original_names")
+    }
+    changed = {
+        old: new for old, new in names.items() if old in side.arrays and old not in ("", new)
+    }
+    mappings["original_names"] |= {
+        new: side.original_names.get(old, old) for old, new in changed.items()
     }
     numbering = side.numbering._replace(columns=named(side.numbering.columns))
-    before = side.original_names if original_names is None else original_names
-    return replace(side, numbering=numbering, original_names=before, **mappings)
-
-
-def _nothing_shared(a: Side, b: Side) -> UserError:
-    def names_in(side: Side) -> str:
-        names = ", ".join(name or "h (unnamed)" for name in side.arrays)
-        return f"{side.name} has {names or 'no arrays'}"
-
-    one, other = _single_array(a, b), _single_array(b, a)
-    text = f"no common array: {names_in(a)}; {names_in(b)}. Select one on each side:"
-    if a.in_memory or b.in_memory:
-        return UserError(text, f"  {one} and {other}")
-    return UserError(text, try_=[Try(call="diff", weights=[one], others=[other])])
-
-
-def _single_array(side: Side, other: Side) -> str:
-    """``a.npz:out``: the first array that has the shape of one of the other side, or the first."""
-    shapes = [array.shape for array in other.arrays.values()]
-    names = sorted(side.arrays, key=lambda name: side.arrays[name].shape not in shapes)
-    name = side.original_names.get(names[0], names[0]) if names else UNNAMED
-    if side.in_memory:
-        return f"{name} of {side.name}" if name else side.name
-    file = "-" if side.name == STDIN else file_argument(side.name)
-    return f"{file}:{name}" if name and len(names) > 1 else file
+    return replace(side, numbering=numbering, **mappings)
 
 
 # ---- padding: the steps that lengths or a mask in the settings of a run leave out
