@@ -16,9 +16,9 @@ import numpy as np
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
 from lstmcli.core.diff.compared import ComparedSides, Facts, FirstLayer, Pattern
 from lstmcli.core.diff.pair import Pair
-from lstmcli.core.diff.rearrangements import ENOUGH, distinct, proves, rearranged
+from lstmcli.core.diff.rearrangements import proves, rearranged
 from lstmcli.core.diff.small import NUMBERS
-from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance
+from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.model import Hint, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 
@@ -126,7 +126,7 @@ def _other_name(compared: ComparedSides, pair: Pair) -> str | None:
             continue
         crossed, agreed = compared.cross(name, pair.name), pair.agrees
         same = agreed is not None and agreed.shape == crossed.b.shape
-        if proves(crossed, crossed.a, crossed.b, agreed if same else None):
+        if proves(crossed.tolerance, crossed.a, crossed.b, agreed if same else None):
             return name
     return None
 
@@ -148,7 +148,7 @@ def _forget_bias(compared: ComparedSides) -> Iterator[Hint]:
         if abs(round(constant, 2) - constant) < 1e-3:  # it was typed by a person
             constant = round(constant, 2)
         moved = Numbers(1 / (1 + np.exp(-before - constant)), b.unit)
-    if constant and proves(pair, a, moved, ~pair.differs[step : step + 1]):
+    if constant and proves(pair.tolerance, a, moved, ~pair.differs[step : step + 1]):
         more, less = pair.names if constant > 0 else pair.names[::-1]
         text = (
             f"At step {step} {pair.name} differs only by a constant before the sigmoid: "
@@ -222,7 +222,7 @@ def _exchanged_gates(layer: FirstLayer) -> Facts:
         for of_b in layer.differ(*gates)
         for of_a in gates
         if of_a != of_b
-        if _same(layer.pairs[of_a].a[0], layer.pairs[of_b].b[0], layer.pairs[of_b].tolerance)
+        if proves(layer.pairs[of_b].tolerance, layer.pairs[of_a].a[0], layer.pairs[of_b].b[0])
     ]
     return {"gates": ", ".join(taken)} if taken else None
 
@@ -246,13 +246,7 @@ def _is_raw(layer: FirstLayer, gate: str, side: int) -> bool:
     units = one.shape[-1]
     first = GATES.index(gate) * units
     is_z = pair.placed and z.shape == (*one.shape[:-1], 4 * units)
-    return is_z and _same(one[layer.at], z[layer.at, ..., first : first + units], pair.tolerance)
-
-
-def _same(a: Numbers, b: Numbers, test: Tolerance) -> bool:
-    """Return whether numbers agree, and are enough to tell."""
-    enough = a.shape == b.shape and distinct(b, np.ones(b.shape, bool), test) >= ENOUGH
-    return enough and bool(test.agree(a, b).all())
+    return is_z and proves(pair.tolerance, one[layer.at], z[layer.at, ..., first : first + units])
 
 
 def _only(differ: str, agree: str) -> Callable[[FirstLayer], Facts]:

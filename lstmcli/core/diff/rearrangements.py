@@ -5,10 +5,10 @@ It has to make several elements agree that disagreed and that the tolerance dist
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import permutations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -28,21 +28,22 @@ _MOST_DIGITS = 7  # half a unit of more is far below the tolerance of float32
 _WIDEST_SEARCH = 2048  # units; the search takes memory with their square
 _MOST_LISTED = 16  # units whose order is listed; of more their count
 
+Moved = tuple[Numbers, Numbers, Any, dict[str, Any]]
+"""The sides as rearranged, the part of the pair that b is, and facts for the text."""
 
-def proves(pair: Pair, a: Numbers, b: Numbers, agreed: Mask | None) -> bool:
-    """Return whether a and b, as rearranged, agree, and tell enough.
 
-    ``agreed`` marks the elements of b that did before; None: none, as their shapes were different.
+def proves(test: Tolerance, a: Numbers, b: Numbers, agreed: Mask | None = None) -> bool:
+    """Return whether a and b agree, and tell enough.
+
+    ``agreed`` marks the elements of b that did before they were rearranged; None: none did.
     """
     rows = 1 + 4096 // max(1, int(np.prod(a.shape[1:])))  # most fail in the first thousands
-    if a.shape != b.shape or not pair.tolerance.agree(a[:rows], b[:rows]).all():
-        return False
-    if not pair.tolerance.agree(a, b).all():
+    if a.shape != b.shape or not test.agree(a[:rows], b[:rows]).all() or not test.agree(a, b).all():
         return False
     was_wrong = np.ones(b.shape, bool) if agreed is None else ~agreed
     for unknown in (a.left_out, b.left_out):  # that agrees with anything, and tells nothing
         was_wrong = was_wrong if unknown is None else was_wrong & ~unknown
-    return distinct(b, was_wrong, pair.tolerance) >= ENOUGH
+    return distinct(b, was_wrong, test) >= ENOUGH
 
 
 def distinct(numbers: Numbers, chosen: Mask, tolerance: Tolerance) -> int:
@@ -57,15 +58,6 @@ def distinct(numbers: Numbers, chosen: Mask, tolerance: Tolerance) -> int:
         return 1 + int(np.count_nonzero(np.diff(values) > gap))
 
 
-class Moved(NamedTuple):
-    """The sides of a pair as rearranged, and the facts for the text."""
-
-    a: Numbers
-    b: Numbers
-    agreed: Mask | None  # that did before
-    facts: Mapping[str, Any] = {}
-
-
 def rearranged(pair: Pair) -> Hint | None:
     """The first rearrangement under which a pair that differs is equal.
 
@@ -76,66 +68,63 @@ def rearranged(pair: Pair) -> Hint | None:
     table: tuple[Pattern, ...] = OF_STEPS if pair.stepwise else OF_PLACED
     if not pair.placed:
         table = OF_WEIGHTS if pair.kind == WEIGHTS else ()
+    names = dict(zip("ab", pair.names, strict=True))
     for row in table:
-        for moved in row.facts(pair):
-            if proves(pair, *moved[:3]):
-                a, b = pair.names
-                return Hint(row.code, row.seen.format(a=a, b=b, **moved.facts))
+        for a, b, part, facts in row.facts(pair):
+            agreed = None if pair.agrees is None else pair.agrees[part]
+            if proves(pair.tolerance, a, b, agreed):
+                return Hint(row.code, row.seen.format(**names | facts))
     return None
 
 
 # ---- what is moved
 
 
-def _moved(pair: Pair, a: Numbers, **facts: Any) -> Moved:
-    return Moved(a, pair.b, pair.agrees, facts)
+def _moved(pair: Pair, how: Callable[[Array], Array], **facts: Any) -> Moved:
+    return pair.a.moved(how), pair.b, ..., facts
 
 
 def _of_a(*ways: Callable[[Array], Array]) -> Callable[[Pair], Iterator[Moved]]:
-    return lambda pair: (_moved(pair, pair.a.moved(way)) for way in ways)
+    return lambda pair: (_moved(pair, way) for way in ways)
 
 
 def _orders_of_axes(pair: Pair) -> Iterator[Moved]:
     axes = ("steps", "batch", "units")
     for order in ((2, 1, 0), (1, 2, 0), (2, 0, 1), (0, 2, 1)):
         names = [axes[order.index(n)] for n in range(3) if pair.a.shape[n] > 1]
-        a = pair.a.moved(partial(np.transpose, axes=order))
-        yield _moved(pair, a, axes=", ".join(names))
+        yield _moved(pair, partial(np.transpose, axes=order), axes=", ".join(names))
 
 
 def _halves(pair: Pair) -> Iterator[Moved]:
     units = pair.a.shape[-1]
     if units >= 4 and units % 2 == 0:
-        yield from _of_a(lambda v: np.roll(v, units // 2, axis=-1))(pair)
+        yield _moved(pair, lambda v: np.roll(v, units // 2, axis=-1))
 
 
 def _one_half(pair: Pair) -> Iterator[Moved]:
     units = pair.a.shape[-1]
-    second = np.arange(units) >= units // 2  # (H,)
-    for which, turned in (("second", second), ("first", ~second)) if units % 2 == 0 else ():
-        yield _moved(pair, pair.a.moved(partial(_turned, turned)), which=which)
-
-
-def _turned(units: Mask, array: Array) -> Array:
-    return np.where(units, array[::-1], array)
+    is_second = np.arange(units) >= units // 2  # (H,)
+    if units % 2 == 0:
+        yield _moved(pair, lambda v: np.where(is_second, v[::-1], v), which="second")
+        yield _moved(pair, lambda v: np.where(is_second, v, v[::-1]), which="first")
 
 
 def _permuted(axis: int) -> Callable[[Pair], Iterator[Moved]]:
 
     def moves(pair: Pair) -> Iterator[Moved]:
         a, b = (side.moved(lambda v: v.swapaxes(axis, 2)) for side in (pair.a, pair.b))
-        order = _order(a, b, pair)
+        order = _order(a, b, pair.tolerance)
         if order is not None:
             shown = f"{np.count_nonzero(order != np.arange(order.size))} have moved"
             if order.size <= _MOST_LISTED:
                 shown = ", ".join(map(str, order))
-            yield _moved(pair, pair.a.moved(lambda v: v.take(order, axis)), order=shown)
+            yield _moved(pair, lambda v: v.take(order, axis), order=shown)
 
     return moves
 
 
-def _order(a: Numbers, b: Numbers, pair: Pair) -> Array | None:
-    """The unit of a that each unit of b is, (H,), by some rows; None if there is none.
+def _order(a: Numbers, b: Numbers, test: Tolerance) -> Array | None:
+    """The unit of a that each unit of b is, (H,), by a sample of rows; None if there is none.
 
     Units that agree as they lie stay. Of the others most must have one candidate only: among
     numbers so crowded that any order would do, an order found means nothing.
@@ -144,10 +133,10 @@ def _order(a: Numbers, b: Numbers, pair: Pair) -> Array | None:
     if a.shape != b.shape or not 1 < units <= _WIDEST_SEARCH:
         return None
     one, other = (side.moved(lambda v: v.reshape(-1, units)) for side in (a, b))
-    stays: Mask = np.all(pair.tolerance.agree(one, other), axis=0)  # (H,)
+    stays: Mask = np.all(test.agree(one, other), axis=0)  # (H,)
     possible = np.where(stays, np.eye(units, dtype=bool), ~stays[:, None])  # of b, then of a
     for row in {*np.linspace(0, len(one.values) - 1, _SAMPLED_ROWS).astype(int).tolist()}:
-        possible &= pair.tolerance.agree(one[row : row + 1], other[row, :, None])
+        possible &= test.agree(one[row : row + 1], other[row, :, None])
     counts, order = possible.sum(axis=1), np.zeros(units, int)
     if stays.all() or np.mean(counts[~stays] == 1) <= 0.5:
         return None
@@ -174,10 +163,9 @@ def _rescaled(pair: Pair) -> Iterator[Moved]:
         name = pair.names[0]
         if np.isfinite(factor):
             times = f"{name} is multiplied by {factor:.{digits}g}"
-            yield _moved(pair, pair.a.moved(lambda v: v * factor), once=times)
+            yield _moved(pair, lambda v: v * factor, once=times)
         if np.isfinite(offset):
-            plus = f"{offset:.4g} is added to {name}"
-            yield _moved(pair, pair.a.moved(lambda v: v + offset), once=plus)
+            yield _moved(pair, lambda v: v + offset, once=f"{offset:.4g} is added to {name}")
 
 
 def _rounded(pair: Pair) -> Iterator[Moved]:
@@ -193,37 +181,35 @@ def _rounded(pair: Pair) -> Iterator[Moved]:
         known = Numbers(values, unit)
         a, b = (known, pair.b) if side is pair.a else (pair.a, known)
         places = f"{digits} digit{'s' * (digits != 1)} after the point"
-        yield Moved(a, b, pair.agrees, {"full": full, "rounded": rounded, "places": places})
+        yield a, b, ..., {"full": full, "rounded": rounded, "places": places}
 
 
 def _shifted(pair: Pair) -> Iterator[Moved]:
-    if pair.agrees is None or len(pair.a.values) < 2:
-        return
     a, b = pair.names
-    yield Moved(pair.a[1:], pair.b[:-1], pair.agrees[:-1], {"behind": a, "ahead": b})
-    yield Moved(pair.a[:-1], pair.b[1:], pair.agrees[1:], {"behind": b, "ahead": a})
+    if pair.agrees is not None and len(pair.a.values) > 1:
+        yield pair.a[1:], pair.b[:-1], np.s_[:-1], {"behind": a, "ahead": b}
+        yield pair.a[:-1], pair.b[1:], np.s_[1:], {"behind": b, "ahead": a}
 
 
 def _windows(pair: Pair) -> Iterator[Moved]:
-    sides, sizes = (pair.a, pair.b), (len(pair.a.values), len(pair.b.values))
+    sizes = len(pair.a.values), len(pair.b.values)
     short, long = min(sizes), max(sizes)
-    part = pair.names[sizes[0] != short]
     for start in range(long - short + 1) if short < long else ():
-        cut = slice(start, start + short)
-        a, b = (s[cut] if size == long else s for s, size in zip(sides, sizes, strict=True))
-        typed = f": lstm diff --steps {start}:{start + short} compares these" * (
-            not pair.numbers[0]
+        a, b = (
+            side[start : start + short] if size == long else side
+            for side, size in zip((pair.a, pair.b), sizes, strict=True)
         )
-        facts = {"part": part, "where": Part(start, short, long).words("step"), "typed": typed}
-        yield Moved(a, b, None, facts)
+        typed = f": lstm diff --steps {start}:{start + short} compares these"
+        facts = {"part": pair.names[sizes.index(short)], "typed": typed * (not pair.numbers[0])}
+        yield a, b, ..., facts | {"where": Part(start, short, long).words("step")}
 
 
 def _blocks(pair: Pair) -> Iterator[Moved]:
     for axis, size in enumerate(pair.a.shape if pair.agrees is not None else ()):
         for order in list(permutations(range(4)))[1:] if size and size % 4 == 0 else ():
             index = np.arange(size).reshape(4, -1)[[*order]].ravel()
-            a = pair.a.moved(partial(np.take, indices=index, axis=axis))
-            yield _moved(pair, a, axis=axis, blocks=", ".join(map(str, order)))
+            how = partial(np.take, indices=index, axis=axis)
+            yield _moved(pair, how, axis=axis, blocks=", ".join(map(str, order)))
 
 
 # ---- in words
