@@ -218,9 +218,7 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
 
 
 def _taken(pairs: Mapping[str, Pair]) -> list[str]:
-    parts = [
-        (noun, part, pair.name) for pair in pairs.values() for n, noun, part in pair.parts if n
-    ]
+    parts = [part for pair in pairs.values() for n, part in pair.parts if n]
     said = [pair.taken_as.rpartition(" is interpreted as ")[2] for pair in pairs.values()]
     return [*filter(None, dict.fromkeys((describe_parts(parts), *said)))]
 

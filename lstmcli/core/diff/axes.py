@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice, product
-from math import inf, isclose, isnan, prod
+from itertools import compress, islice, product
+from math import inf, isclose, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +26,6 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.layouts import (
     EXCHANGED,
-    IN_A_ROW,
     OTHER_DIRECTIONS,
     Arrangement,
     RunShape,
@@ -49,7 +48,7 @@ Choices = tuple[Choice | None, ...]
 
 
 def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
-    """Bring the sides of a pair into the same axes, as far as layouts and numbers allow.
+    """Bring the sides of a pair to the same axes, as far as layouts and numbers allow.
 
     Axes of length 1 are added and dropped, except the last, which is the units'. Both sides
     are cut to what both contain of each axis, and to what is selected; the shorter one may be
@@ -57,17 +56,11 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     """
     if pair.kind == WEIGHTS:
         return pair
-    common, left = _common(_as_they_lie(pair, sides), sides, choices)
+    common = _common(_as_they_lie(pair, sides), sides, choices)
     stacked = pair.a.ndim == (3 if pair.kind == FINAL else 4)
     if common.agrees is None or (stacked and not (common.parts or common.numbers_agree)):
-        best, why = _arranged(common, _Unlike(pair, sides, choices))
-        if best is not None:  # the steps and sequences that are selected are those it names
-            named = [best.numbers[axis] is not None for axis in (0, 1)] + [False]
-            left = tuple(None if n else one for n, one in zip(named, choices, strict=True))
-            common = best
-        elif common.agrees is None:
-            common = replace(common, unaligned=why)
-    return _selected(common, left, sides)
+        common = _arranged(common, _Unlike(pair, sides, choices))
+    return _selected(common, choices, sides)
 
 
 def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
@@ -88,7 +81,7 @@ def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
     """Both sides as (T, B, H) by their layouts; last states of several cells by their axes."""
     a, b = pair.a, pair.b
     if pair.kind == FINAL:
-        several = any(np.count_nonzero(np.not_equal(x.shape[:-1], 1)) > 1 for x in (a, b))
+        several = any(sum(n != 1 for n in x.shape[:-1]) > 1 for x in (a, b))
         if several or _several_cells((a, b), sides):
             return pair
         a, b = (x.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1])) for x in (a, b))
@@ -114,12 +107,11 @@ def _several_cells(arrays: Sequence[Numbers], sides: Sequence[Side]) -> bool:
 # ---- what of a run is compared
 
 
-def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> tuple[Pair, Choices]:
-    """A placed pair cut to what both sides contain of each axis, and what is left to select.
+def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
+    """A placed pair cut to what both sides contain of each axis.
 
     An axis stays as it is where its lengths differ and neither the files nor a choice tell why.
     """
-    left = [*choices]
     for axis, choice in enumerate(choices if pair.placed else ()):
         sizes = [array.shape[axis] for array in (pair.a, pair.b)]
         known = [
@@ -132,7 +124,7 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> tuple[Pair, 
             known[short] = chosen
         both = [*map(_indices, known, known[::-1], sizes)]
         parts = [
-            (n, AXES[axis], ours)
+            (n, (AXES[axis], ours, pair.name))
             for n, (ours, theirs) in enumerate(zip(both, both[::-1], strict=True))
             if known[n] is not None and len(theirs)
             if not (counts_from_0(ours) and ours[-1] >= theirs[-1])
@@ -140,10 +132,10 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> tuple[Pair, 
         if not parts:
             continue
         if is_chosen and choice is not None:
-            one, other = pair.names[::-1] if short else pair.names
-            text = f"{one} is interpreted as {choice.option} {choice.text} of {other}"
+            part, full = pair.names[::-1] if short else pair.names
+            text = f"{part} is interpreted as {choice.option} {choice.text} of {full}"
             pair = replace(pair, taken_as="; ".join(filter(None, [pair.taken_as, text])))
-            left[axis], parts = None, []
+            parts = []
         common = np.intersect1d(both[0], both[1]).tolist()
         if not common:
             one, other = map(format_indices, both)
@@ -155,7 +147,7 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> tuple[Pair, 
         )
         numbers = (*pair.numbers[:axis], common, *pair.numbers[axis + 1 :])
         pair = replace(pair, a=a, b=b, numbers=numbers, parts=(*pair.parts, *parts))
-    return pair, tuple(left)
+    return pair
 
 
 def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices:
@@ -170,12 +162,15 @@ def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices
 
 
 def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
+    """A pair cut to what is selected; not again where the smaller side is what is selected."""
     if not pair.placed and pair.kind == FINAL and any(choices):
         text = "in full, as no file tells which axes are those of cells and batch items"
         return replace(pair, unaligned=text)
     arrays, numbers = [pair.a, pair.b], [*pair.numbers]
+    of_files = {noun for _, (noun, *_) in pair.parts}
     for axis, choice in enumerate(choices if pair.placed else ()):
-        for n, side in enumerate(arrays if choice is not None and not choice.is_all else ()):
+        is_cut = axis < 2 and numbers[axis] is not None and AXES[axis] not in of_files
+        for n, side in enumerate(arrays if choice and not (choice.is_all or is_cut) else ()):
             size, of_part = side.shape[axis], pair.numbers[axis]
             try:
                 numbers[axis], places = numbers_on_axis(choice, size, of_part, pair.name)
@@ -214,48 +209,43 @@ class Candidate(NamedTuple):
     exchanged: bool = False  # the full run is read in another layout than the usual one
 
 
-def _arranged(common: Pair, unlike: _Unlike) -> tuple[Pair | None, str]:
-    """The candidate whose numbers agree, or the only likely one; or why none is taken.
+def _arranged(common: Pair, unlike: _Unlike) -> Pair:
+    """The candidate whose numbers agree, or the only likely one; else ``common``, and why.
 
     If none agrees, it is the only one whose first step does, else the clearly nearest, else the
     only one of about the least cost. The sides as they lie are a candidate too, if they have one
     shape.
     """
     is_candidate = common.agrees is not None and (common.placed or unlike.is_state)
-    found = [Candidate(0.0, common)] * is_candidate
-    found += unlike.candidates()
+    found = [Candidate(0.0, common)] * is_candidate + [*unlike.candidates()]
     agreeing = [one for one in found if one.pair.numbers_agree]
     likely = [one for one in found if not one.by_numbers]
     starting = [
-        one
-        for one in likely
-        if (agrees := one.pair.agrees) is not None and len(agrees) > 1 and agrees[0].all()
+        one.pair for one in likely if len(one.pair.a.values) > 1 and not one.pair.differs[0].any()
     ]
     if not agreeing and len(starting) == 1:
-        return starting[0].pair, ""
+        return starting[0]
+    why = "the last states of several cells, on an axis that the other side lacks" * unlike.cells
     if near := agreeing or _nearest(found):
-        # what is the last step of one layout is the last sequence of the other
         best = min(near, key=_rank)
+        # what is the last step of one layout is the last sequence of the other
         if not (best.pair.numbers[1] and best.exchanged and unlike.said == (None, None)):
-            return best.pair, ""
-        step = (best.pair.numbers[1] or [0])[0]  # a wrong step must not pass for a sequence
-        is_sequence = next(x for x in best.pair.taken_as.split("; ") if "sequence" in x)
-        text = f"{is_sequence} if the first axis is the batch (--layout batch)"
-        return None, f"{text}, and with step {step} if it is time (lstm diff --steps {step})"
-    least = min((one.cost for one in likely), default=0.0)
-    likeliest = [one for one in likely if one.cost <= least + _ALIKE]
-    likeliest = [one for one in likeliest if not one.pair.taken_as] or likeliest
-    texts = [*dict.fromkeys(one.pair.taken_as for one in likeliest)]
-    if len(texts) == 1:
-        return likeliest[0].pair, ""
-    if texts:
-        may_be = ", or ".join(texts[:2]).replace(" is interpreted as ", " may be ")
-        return None, (
-            f"{may_be}{', or others' * (len(texts) > 2)}; the numbers do not show which. Select it "
-            "by --layout, --batch or --steps, or save one side with the axes of the other"
-        )
-    several = "the last states of several cells, on an axis that the other side lacks"
-    return None, several * unlike.cells
+            return best.pair
+        why = f"{best.pair.taken_as} only with --layout batch"
+    else:
+        least = min((one.cost for one in likely), default=0.0)
+        likeliest = [one.pair for one in likely if one.cost <= least + _ALIKE]
+        likeliest = [one for one in likeliest if not one.taken_as] or likeliest
+        texts = [*dict.fromkeys(one.taken_as for one in likeliest)]
+        if len(texts) == 1:
+            return likeliest[0]
+        if texts:
+            texts[2:] = ["others"] * (len(texts) > 2)
+            why = (
+                f"{', or '.join(texts)}; the numbers do not show which. Select it by --layout, "
+                "--batch or --steps, or save one side with the axes of the other"
+            ).replace(" is interpreted as ", " may be ")
+    return common if common.agrees is not None else replace(common, unaligned=why)
 
 
 def _rank(one: Candidate) -> tuple[bool, bool, float, bool]:
@@ -264,13 +254,12 @@ def _rank(one: Candidate) -> tuple[bool, bool, float, bool]:
 
 def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
     """The candidates whose numbers are clearly the nearest, all alike; none if there are none."""
-    ratios = [similarity(_finite(one.pair))[1] for one in found if len(found) > 1]
-    known = [-inf if ratio is None or isnan(ratio) else ratio for ratio in ratios]
-    best = max(known, default=-inf)
-    alike = [isclose(ratio, best) for ratio in known]
-    others = [ratio for ratio, one in zip(known, alike, strict=True) if not one]
+    ratios = [similarity(_finite(one.pair))[1] or -inf for one in found if len(found) > 1]
+    best = max(ratios, default=-inf)
+    near = [isclose(ratio, best) for ratio in ratios]
+    others = (ratio for ratio, is_near in zip(ratios, near, strict=True) if not is_near)
     is_clear = best > max([0.0, *others]) + _CLEARLY_NEARER
-    return [one for one, nearest in zip(found, alike, strict=False) if is_clear and nearest]
+    return [*compress(found, near)] if is_clear else []
 
 
 def _finite(pair: Pair) -> Pair:
@@ -303,7 +292,7 @@ class _Unlike:
         A single axis is that of the steps, unless the layout has that of the sequences there.
         """
         shape, width = self.arrays[n].shape, self.arrays[1 - n].shape[-1]
-        K, lead = shape[-1], [n for n in shape[:-1] if n != 1]
+        K, lead = shape[-1], [size for size in shape[:-1] if size != 1]
         runs = [(lead, 1, K)] + [(lead, 2, width)] * (2 * width == K)
         if 2 in lead and (width == 2 * K or len(shape) == (3 if self.is_state else 4)):
             axis = lead.index(2)
@@ -325,12 +314,11 @@ class _Unlike:
         usual = "batch" if (said or self.said[1 - n]) == "batch" else "time"
         listed = arrangements(shape, run._replace(layout=usual), steps, items)
         for one in islice(listed, _MOST_LISTED):
-            row = one.in_a_row or shape[-1] == 1 or len(shape) == 1
-            of_one = one.steps.is_all and run.directions == 1
+            row = (one.in_a_row or len(shape) == 1) and one.steps.is_all and run.directions == 1
             if (
                 (one.order == "C" and not one.units_first and one.units.is_all)
                 and (one.sequences.is_all or "b" not in one.axes)
-                and ((row and of_one) or self._has_units(n, one))
+                and (row or self._has_units(n, one))
                 and (in_file is None or [*range(run.steps)[one.steps.indices]] == [*in_file])
                 and _fits_layout(one, shape, said)
             ):
@@ -343,16 +331,14 @@ class _Unlike:
 
     def _fit(self, both: Sequence[Arrangement]) -> bool:
         """Return whether one side is all of the run, and the other lies there as a result may."""
-        part = _is_part(both)
+        part, row = _is_part(both), any(one.in_a_row for one in both)
         half = not all(one.directions.is_all for one in both)
-        row = any(one.in_a_row for one in both)
         exchanged = [n for n in (0, 1) if both[n].exchanged]
         full = [n for n, one in enumerate(both) if one.is_all and self._has_units(n, one)]
         if not full or (half and (part or self.cells)):
             return False
         if self.is_state:  # last states are complete, and have no other order of axes
-            columns = any(array.shape[-1] == 1 < both[0].run.units for array in self.arrays)
-            return not (part or row or exchanged or columns)
+            return not (part or row or exchanged)
         one_of = [[n] for n in self._with_other_layout(both, part)]
         return not exchanged or (not row and exchanged in one_of)
 
@@ -372,52 +358,48 @@ class _Unlike:
 
     def _taken_so(self, both: Sequence[Arrangement]) -> Iterator[Candidate]:
         """The candidates of two sides that lie so on a run; the smaller may be the end of it."""
-        n, name = int(both[0].is_all), self.pair.name
+        n = int(both[0].is_all)
         one, full, of_run = both[n], both[1 - n], self.sides[1 - n]
-        steps, items, half, units = one.parts
+        *lead, half, units = one.parts
         in_file = [
-            of_run.indices(name, axis, part.of) or range(part.of)
-            for axis, part in enumerate((steps, items))
+            of_run.indices(self.pair.name, axis, part.of) or range(part.of)
+            for axis, part in enumerate(lead)
         ]
         numbers: list[Indices | None] = [
             None if part.is_all else indices[part.indices]
-            for part, indices in zip((steps, items), in_file, strict=True)
+            for part, indices in zip(lead, in_file, strict=True)
         ]
         first = half.first * units.of
         numbers.append(None if half.is_all else range(first, first + units.of))
         unknown = (x.exchanged and of is None for x, of in zip(both, self.said, strict=True))
-        columns = any(array.shape[-1] == 1 < units.of for array in self.arrays)
-        cost = sum(x.cost for x in both) - EXCHANGED * any(unknown) + IN_A_ROW * columns
+        cost = sum(x.cost for x in both) - EXCHANGED * any(unknown)
         if self.is_state:  # no axis is out of place
             cost = OTHER_DIRECTIONS * sum("d" in x.axes for x in both)
         read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]
-        padded = padded_steps([of_run], *in_file)
-        for part, last in self._parts_of_run(read[1 - n], one, ~padded):
-            a, b = (
-                side.moved(lambda v: v.reshape(*v.shape[:2], -1))
-                for side in (read[n], part)[:: -1 if n else 1]
-            )
+        valid = ~padded_steps([of_run], *in_file)
+        for part, last in self._parts_of_run(read[1 - n], one, valid):
+            read[1 - n] = part
+            a, b = (side.moved(lambda v: v.reshape(*v.shape[:2], -1)) for side in read)
             found = replace(
                 self.pair,
                 a=a,
                 b=b,
-                placed=not self.is_state or steps.of == 1,
+                placed=not self.is_state or lead[0].of == 1,
                 numbers=(numbers[0] if last == LAST else None, *numbers[1:]),
                 taken_as=self._words(both).replace(LAST, last, 1),
                 axes_known=_is_part(both) or any(x.exchanged for x in both),
                 is_half=not half.is_all and self.choices[2] is None,
                 at_ends=last != LAST,
             )
-            by_numbers = not half.is_all or last == _ENDS
-            yield Candidate(cost, found, by_numbers, full.exchanged)
+            yield Candidate(cost, found, not half.is_all or last == _ENDS, full.exchanged)
 
     def _words(self, both: Sequence[Arrangement]) -> str:
         """``a.npy, (4, 5), is interpreted as the last step``; empty for two runs as they are."""
-        texts = []
-        for side, array, one in zip(self.pair.names, self.arrays, both, strict=True):
-            of_run = words(one) or "column vectors" * (array.shape[-1] == 1 < one.units.size)
-            texts += [f"{side}, {array.shape}, is interpreted as {of_run}"] * bool(of_run)
-        return "; ".join(texts)
+        return "; ".join(
+            f"{side}, {array.shape}, is interpreted as {of_run}"
+            for side, array, one in zip(self.pair.names, self.arrays, both, strict=True)
+            if (of_run := words(one))
+        )
 
     def _parts_of_run(
         self, run: Numbers, one: Arrangement, valid: Mask
@@ -437,10 +419,8 @@ class _Unlike:
         yield run[last, items][None], LAST if valid.all() else LAST_VALID
         if D * K % 2 == 0:
             second = (np.arange(D * K) >= D * K // 2).reshape(D, K)
-            yield (
-                run.moved(lambda v: np.where(second, v[first, items], v[last, items])[None]),
-                _ENDS,
-            )
+            ends = run.moved(lambda v: np.where(second, v[first, items], v[last, items])[None])
+            yield ends, _ENDS
 
 
 def _is_part(both: Sequence[Arrangement]) -> bool:

@@ -155,8 +155,7 @@ def compare(
         (a, b),
         pairs,
         cross=lambda x, y: _aligned(a, b, x, y, test, padding=padding),
-        first_array=None if first is None else first.array,
-        first_step=first.step if first and pairs[first.array].from_the_start else None,
+        first=first,
     )
     tolerances = ((pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values())
     rtol, atol = (
@@ -292,29 +291,23 @@ def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
     """Return what was assumed of names, axes, layouts and parts of a run."""
     yield from (Hint("renamed", side.renaming) for side in (a, b) if side.renaming)
     by_text: dict[tuple[str, str], list[str]] = {}
-    for name, pair in compared.pairs.items():
+    pairs = compared.pairs.values()
+    for pair in pairs:
         if text := pair.taken_as or pair.unaligned:
             start = "nothing for " if pair.kind == SEQUENCE and not pair.taken_as else ""
-            by_text.setdefault((start, text), []).append(name)
+            by_text.setdefault((start, text), []).append(pair.name)
     for (start, text), names in by_text.items():
         yield Hint("axes", f"{start}{_named(names)}: {text}")
     yield from _layouts(a, b, compared.pairs)
-    padded = [pair.padded for pair in compared.pairs.values() if pair.padded is not None]
+    padded = [pair.padded for pair in pairs if pair.padded is not None]
     if padded:
         count = f"{np.count_nonzero(padded[0]):,} of {padded[0].size:,} steps"
         yield Hint("padding", f"{count} are padding and not compared (lstm diff --padding)")
     for n, side in enumerate(compared.names):
-        parts = [
-            (noun, p, pair.name)
-            for pair in compared.pairs.values()
-            for m, noun, p in pair.parts
-            if m == n
-        ]
+        parts = [part for pair in pairs for m, part in pair.parts if m == n]
         if parts:
-            text = (
-                f"{side} contains {describe_parts(parts)} of a run; what both contain is compared"
-            )
-            yield Hint("part_of_run", text)
+            text = f"{side} contains {describe_parts(parts)} of a run; what both contain is"
+            yield Hint("part_of_run", f"{text} compared")
 
 
 def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import SEQUENCE, ArrayName
+from lstmcli.core.diff.array_name import ArrayName
+from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.operand import Side, names_of, shown_padding
 from lstmcli.core.diff.pair import Pair
-from lstmcli.core.diff.tolerance import Mask
 from lstmcli.core.model.model import Hint
 
 # Over the tolerance: h**3 of the largest h of a first step that shows a mistake in what makes it.
@@ -36,15 +36,14 @@ class Pattern(NamedTuple):
     seen: str
     causes: str = ""  # possible ones, the likeliest first, between semicolons
     excludes: str = ""
-    of_units: bool = True  # only where most units of a row differ, as what acts in the cell does
     if_large: bool = False  # excludes only where h of the steps before is large enough
 
     def hint(self, facts: Mapping[str, Any]) -> Hint:
         """The hint in words."""
-        causes = [*self.causes.split("; "), *facts.get("more", ())]
-        causes = [*filter(None, (one.format(**facts) for one in causes))]
-        excludes = self.excludes.format(**facts)
-        return Hint(self.code, self.seen.format(**facts), tuple(causes), excludes)
+        seen, causes, excluded = (
+            text.format(**facts) for text in (self.seen, self.causes, self.excludes)
+        )
+        return Hint(self.code, seen, tuple(filter(None, causes.split("; "))), excluded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +53,7 @@ class ComparedSides:
     sides: tuple[Side, Side]
     pairs: Mapping[str, Pair]  # of the names both sides have
     cross: Callable[[str, str], Pair]  # an array of a aligned with one of b of another name
-    first_array: str | None = None  # of the first divergence
-    first_step: int | None = None
-    is_half: bool = False  # only one direction of the output of two is compared
+    first: Position | None = None
 
     @property
     def names(self) -> tuple[str, str]:
@@ -79,58 +76,33 @@ class ComparedSides:
         """The pairs that are not equal."""
         return [pair for pair in self.pairs.values() if not pair.numbers_agree]
 
-    @property
-    def both_ways(self) -> bool:
-        """Tell whether the first that differs has two directions, so that no step is only early."""
-        of_one = self.is_half or ArrayName.of(self.first_array or "").prefix.startswith("layer0")
-        cells = {cell for side in self.sides for cell in side.cells}
-        return not of_one and any(cell.endswith("_reverse") for cell in cells)
-
-    @property
-    def axes_assumed(self) -> bool:
-        """Return whether the axes of what differs first may as well be batch and time.
-
-        No side has a layout, neither is 1, and it has no step by a side's axes.
-        """
-        name = self.first_array
-        if name is None or self.pairs[name].axes_known or any(side.layout for side in self.sides):
-            return False
-        shapes = [side.arrays[name].shape for side in self.sides]
-        is_sequence = ArrayName.of(name).kind == SEQUENCE
-        return is_sequence and any(len(shape) == 3 and min(shape[:2]) > 1 for shape in shapes)
+    @cached_property
+    def first_layer(self) -> FirstLayer | None:
+        """The layer of the first divergence, if that has a step and the start is compared."""
+        first = self.first
+        if first is None or first.step is None or not self.pairs[first.array].from_the_start:
+            return None
+        return FirstLayer(self, first.array, first.step)
 
 
-@dataclass(frozen=True, eq=False)
 class FirstLayer:
     """The arrays of the layer that differs first, by gate or state, in the order of computation."""
 
-    compared: ComparedSides
-    pairs: Mapping[str, Pair]
-    first: str  # the array of the first divergence: z, a gate, c or h
-    at: int  # its step, counted in the order of computation
-    pair: Pair  # that array
-    steps: int  # that are compared
-
-    @classmethod
-    def of(cls, compared: ComparedSides) -> FirstLayer | None:
-        """The layer of the first divergence, if that has a step."""
-        if compared.first_array is None or compared.first_step is None:
-            return None
-        first, name = compared.pairs[compared.first_array], ArrayName.of(compared.first_array)
-        steps = len(first.a.values)
-        pairs = {
+    def __init__(self, compared: ComparedSides, array: str, step: int) -> None:
+        self.compared, self.array, self.step = compared, array, step
+        name, pairs = ArrayName.of(array), compared.pairs
+        self.prefix, self.first = name.prefix, name.base
+        self.pair = pairs[array].as_computed
+        self.steps = len(self.pair.a.values)
+        self.at = self.steps - 1 - step if self.pair.backward else step
+        self.pairs = {
             part.base: pair.as_computed
-            for pair in compared.pairs.values()
-            if pair.stepwise and pair.agrees is not None and len(pair.agrees) == steps
-            if (part := ArrayName.of(pair.name)).prefix == name.prefix
+            for part, pair in zip(map(ArrayName.of, pairs), pairs.values(), strict=True)
+            if part.prefix == name.prefix and pair.stepwise
+            if pair.agrees is not None and len(pair.agrees) == self.steps
         }
-        at = steps - 1 - compared.first_step if first.backward else compared.first_step
-        return cls(compared, pairs, name.base, at, first.as_computed, steps)
-
-    @cached_property
-    def wrong(self) -> dict[str, Mask]:
-        """(T,) for each array: the steps that differ, in the order of computation."""
-        return {base: np.any(pair.differs, axis=(1, 2)) for base, pair in self.pairs.items()}
+        # (T,) for each array: the steps that differ
+        self.wrong = {base: np.any(pair.differs, axis=(1, 2)) for base, pair in self.pairs.items()}
 
     def agree(self, *bases: str) -> bool:
         """Return whether these are all there and agree at the step where others differ first."""
@@ -140,18 +112,36 @@ class FirstLayer:
         """The ones that differ at that step."""
         return [base for base in bases if base in self.wrong and self.wrong[base][self.at]]
 
-    def name(self, at: int) -> str:
-        """``step 3``, as the files count, of a step in the order of computation."""
-        if not self.pair.backward:
-            return f"step {at}"
-        return f"step {self.steps - 1 - at}" + (" (computed first)" if at == 0 else "")
-
     @property
     def facts(self) -> dict[str, object]:
-        """Names for texts: the sides, and some steps."""
-        a, b = self.compared.names
-        start, here, before = map(self.name, (0, self.at, max(self.at - 1, 0)))
-        return {"a": a, "b": b, "start": start, "here": here, "before": before}
+        """Names for texts: the sides, and the first step, this one, and the one before."""
+        order, (a, b) = range(self.steps)[:: -1 if self.pair.backward else 1], self.compared.names
+        start, here, before = (f"step {order[at]}" for at in (0, self.at, max(self.at - 1, 0)))
+        first = " (computed first)" * self.pair.backward
+        steps = {
+            "start": start + first,
+            "here": here + first * (self.at == 0),
+            "before": before + first * (self.at < 2),
+        }
+        return {"a": a, "b": b, "Start": steps["start"].capitalize(), **steps}
+
+    @property
+    def both_ways(self) -> bool:
+        """Tell whether it is made of two directions, so that no step is only early."""
+        cells = {cell for side in self.compared.sides for cell in side.cells}
+        return not self.prefix.startswith("layer0") and any(c.endswith("_reverse") for c in cells)
+
+    @property
+    def axes_assumed(self) -> bool:
+        """Return whether the axes of what differs first may as well be batch and time.
+
+        No side has a layout, neither is 1, and it has no step by a side's axes.
+        """
+        sides = self.compared.sides
+        if self.pair.axes_known or any(side.layout for side in sides):
+            return False
+        shapes = [side.arrays[self.array].shape for side in sides]
+        return any(len(shape) == 3 and min(shape[:2]) > 1 for shape in shapes)
 
     @property
     def is_conclusive(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 
@@ -37,9 +38,8 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
     if all(side.left_out is None for side in sides) and any(
         pair.name not in explained for pair in compared.differing
     ):
-        half, part = _one_half(compared)
-        guess = suspicion(part, [hint.code for hint in hints])
-        hints += [hint for hint in (half, guess) if hint is not None]
+        guess = _one_half(compared) or suspicion(compared, [hint.code for hint in hints])
+        hints += [] if guess is None else [guess]
     if settings := compared.differing_settings:
         both_set = [
             f"{name} {' / '.join('not set' if v is None else str(v) for v in both)}"
@@ -51,30 +51,28 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
     return hints
 
 
-def _one_half(compared: ComparedSides) -> tuple[Hint | None, ComparedSides]:
-    """The hint where one half of the units of h differs, and the comparison of that half."""
+def _one_half(compared: ComparedSides) -> Hint | None:
+    """The hint where one half of the units of h differs."""
     pair = compared.pairs.get("h")
     merges = {str(side.settings.get("merge", "concat")) for side in compared.sides if side.settings}
-    is_placed = pair is not None and pair.agrees is not None and pair.stepwise
-    if compared.differing != [pair] or pair is None or not is_placed or pair.numbers[2]:
-        return None, compared
+    if pair is None or pair.agrees is None or not pair.stepwise or pair.numbers[2]:
+        return None
     half, odd = divmod(pair.a.shape[2], 2)
     wrong = np.flatnonzero(pair.differs.any(axis=(0, 1))).tolist()
-    start, units = wrong[0], slice(wrong[0], wrong[0] + half)
-    is_half = wrong == [*range(start, start + half)] and start in (0, half) and half > 1
+    start = half * (wrong[:1] == [half])
+    is_half = half > 1 and not odd and wrong == [*range(start, start + half)]
     # where fewer than half of its numbers differ, it is no matter of a direction
-    if not is_half or odd or merges - _CONCATENATED or pair.differs[..., units].mean() < _HALF:
-        return None, compared
-    backward = (start > 0) != (merges == {"concat_swapped"})
+    of_half = pair.differs[..., start : start + half]
+    if compared.differing != [pair] or not is_half or of_half.mean() < _HALF:
+        return None
+    if merges - _CONCATENATED:
+        return None
+    which = "back" if (start > 0) != (merges == {"concat_swapped"}) else "for"
     text = (
-        f"Only units {start} to {units.stop - 1} of h differ: the {'back' if backward else 'for'}"
-        "ward half, if the units are those of two directions side by side."
+        f"Only units {start} to {start + half - 1} of h differ: the {which}ward half, if the units "
+        "are those of two directions side by side."
     )
-    part = replace(pair, a=pair.a[..., units], b=pair.b[..., units], backward=backward)
-    steps = np.flatnonzero(pair.differs.any(axis=(1, 2)))
-    first = None if compared.first_step is None else int(steps[-1 if backward else 0])
-    of_half = replace(compared, pairs={"h": part}, first_step=first, is_half=True)
-    return Hint("one_half", text), of_half
+    return Hint("one_half", text)
 
 
 _CONCATENATED = {"concat", "concat_swapped"}  # merges that keep the output of each direction
@@ -85,25 +83,25 @@ _EXCHANGED = Hint("names_exchanged", "The two sides give the same numbers differ
 
 def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
     """Return what rearranging proves, and the arrays that are explained by it."""
-    groups: dict[Hint, list[str]] = {}  # one hint for h, c and all gates, not seven
-    exchanged: dict[Hint, dict[str, str]] = {}
+    found: dict[Hint, dict[str, str]] = {}  # one hint for h, c and all gates, not seven
     for pair in compared.differing:
-        if found := _nan_in_both(pair) or rearranged(pair):
-            groups.setdefault(found, []).append(pair.name)
+        if one := _nan_in_both(pair) or rearranged(pair):
+            text = pair.name
         elif other := _other_name(compared, pair):
             are_states = {ArrayName.of(pair.name).base, ArrayName.of(other).base} in _STATES
-            names = exchanged.setdefault(_H_IS_C if are_states else _EXCHANGED, {})
-            names[pair.name] = f"{pair.name} of {pair.names[1]} is {other} of {pair.names[0]}"
-    hints = [
-        replace(one, seen=f"{join_with_and(names)} agree{'s' * (len(names) == 1)} {one.seen}")
-        for one, names in groups.items()
-    ]
-    hints += [
-        replace(one, seen=f"{', '.join(texts.values())}. {one.seen}")
-        for one, texts in exchanged.items()
-    ]
-    hints += _forget_bias(compared)
-    return hints, {name for names in (*groups.values(), *exchanged.values()) for name in names}
+            one = _H_IS_C if are_states else _EXCHANGED
+            text = f"{pair.name} of {pair.names[1]} is {other} of {pair.names[0]}"
+        else:
+            continue
+        found.setdefault(one, {})[pair.name] = text
+    hints = []
+    for one, texts in found.items():
+        seen = f"{join_with_and([*texts])} agree{'s' * (len(texts) == 1)} {one.seen}"
+        if one in (_H_IS_C, _EXCHANGED):
+            seen = f"{', '.join(texts.values())}. {one.seen}"
+        hints.append(replace(one, seen=seen))
+    explained = {name for texts in found.values() for name in texts}
+    return [*hints, *_forget_bias(compared)], explained
 
 
 def _nan_in_both(pair: Pair) -> Hint | None:
@@ -117,27 +115,26 @@ def _nan_in_both(pair: Pair) -> Hint | None:
 
 def _other_name(compared: ComparedSides, pair: Pair) -> str | None:
     """The name that a has for an array of b: of the same layer, or of its other direction."""
-    part = ArrayName.of(pair.name)
+    part, agreed = ArrayName.of(pair.name), pair.agrees
     twins = {part.prefix, f"{part.prefix}_reverse", part.prefix.removesuffix("_reverse")}
     for name in compared.sides[0].arrays if part.kind != WEIGHTS else ():
         other = ArrayName.of(name)
         alike = other.prefix == part.prefix or (other.prefix in twins and other.base == part.base)
-        if name == pair.name or other.kind != part.kind or not alike:
-            continue
-        crossed, agreed = compared.cross(name, pair.name), pair.agrees
-        same = agreed is not None and agreed.shape == crossed.b.shape
-        if proves(crossed.tolerance, crossed.a, crossed.b, agreed if same else None):
-            return name
+        if name != pair.name and other.kind == part.kind and alike:
+            a, b = (crossed := compared.cross(name, pair.name)).a, crossed.b
+            same = agreed is not None and agreed.shape == b.shape
+            if proves(pair.tolerance, a, b, agreed if same else None):
+                return name
     return None
 
 
 def _forget_bias(compared: ComparedSides) -> Iterator[Hint]:
     """f of the first divergence is the same but for a constant before its sigmoid."""
-    name, step = compared.first_array or "", compared.first_step
-    if ArrayName.of(name).base != "f" or step is None:
+    layer = compared.first_layer
+    if layer is None or layer.first != "f":
         return
-    pair = compared.pairs[name]
-    a, b = pair.a[step : step + 1], pair.b[step : step + 1]
+    pair = layer.pair
+    a, b, differs = (x[layer.at : layer.at + 1] for x in (pair.a, pair.b, pair.differs))
     inside = np.all([(x.values > 0.001) & (x.values < 0.999) for x in (a, b)], axis=0)
     if not inside.any():
         return
@@ -148,10 +145,10 @@ def _forget_bias(compared: ComparedSides) -> Iterator[Hint]:
         if abs(round(constant, 2) - constant) < 1e-3:  # it was typed by a person
             constant = round(constant, 2)
         moved = Numbers(1 / (1 + np.exp(-before - constant)), b.unit)
-    if constant and proves(pair.tolerance, a, moved, ~pair.differs[step : step + 1]):
+    if constant and proves(pair.tolerance, a, moved, ~differs):
         more, less = pair.names if constant > 0 else pair.names[::-1]
         text = (
-            f"At step {step} {pair.name} differs only by a constant before the sigmoid: "
+            f"At step {layer.step} {pair.name} differs only by a constant before the sigmoid: "
             f"{more} adds {abs(constant):g} more than {less}. That is the forget bias; "
             "TF1 adds 1 at run time and does not store it."
         )
@@ -166,18 +163,16 @@ def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
     for one in NUMBERS:
         if facts := one.facts(compared):
             return one.hint(facts)
-    layer = FirstLayer.of(compared)
+    layer = compared.first_layer
     if layer is None or "forget_bias" in proved:
         return None
-    for one in _PATTERNS:
-        fits = layer.pair.is_dense or not one.of_units
-        if fits and (facts := one.facts(layer)):
-            facts = layer.facts | (facts if isinstance(facts, dict) else {})
-            found = one.hint(facts)
-            found = replace(found, seen=found.seen[:1].upper() + found.seen[1:])
-            if compared.axes_assumed:  # steps that may be items of the batch exclude nothing
+    # what acts in the cell reaches most units of a row, what acts on a sequence need not
+    for one in _PATTERNS if layer.pair.is_dense else _PATTERNS[:1]:
+        if facts := one.facts(layer):
+            found = one.hint(layer.facts | (facts if isinstance(facts, dict) else {}))
+            if layer.axes_assumed:  # steps that may be items of the batch exclude nothing
                 return replace(found, excluded=_OF_BATCH)
-            may_exclude = not compared.both_ways and (layer.shows_all or not one.if_large)
+            may_exclude = not layer.both_ways and (layer.shows_all or not one.if_large)
             return replace(found, excluded=found.excluded * may_exclude)
     return None
 
@@ -195,13 +190,13 @@ def _of_sequences(layer: FirstLayer) -> Facts:
     padded = np.zeros(wrong.shape, bool) if pair.padded is None else pair.padded
     some, starts = np.any(wrong, axis=0), wrong.argmax(axis=0)
     carried = wrong | padded | (np.arange(len(wrong))[:, None] < starts)
-    known = not layer.compared.axes_assumed and pair.b.values[:, ~some].any()
+    known = not layer.axes_assumed and pair.b.values[:, ~some].any()
     if some.all() or not carried[:, some].all() or not (known or starts[some].all()):
         return None
     agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
     at = [layer.steps - 1 - n if pair.backward else n for n in starts[some].tolist()]
     return {
-        "agree": f"{_indices('sequence', agree)} agree{'s' * (len(agree) == 1)}",
+        "agree": f"{_indices('Sequence', agree)} agree{'s' * (len(agree) == 1)}",
         "differ": "the others differ" if len(differ) > 1 else "the other differs",
         "from": _indices("step", at if len({*at}) > 1 else at[:1]),
     }
@@ -214,39 +209,36 @@ def _indices(noun: str, numbers: Sequence[int]) -> str:
 
 
 def _exchanged_gates(layer: FirstLayer) -> Facts:
-    if layer.at != 0:
-        return None
-    gates = [gate for gate in "ifo" if gate in layer.pairs]
+    pairs = {gate: layer.pairs[gate] for gate in "ifo" if gate in layer.pairs and not layer.at}
     taken = [
         f"{of_b} is {of_a}"
-        for of_b in layer.differ(*gates)
-        for of_a in gates
-        if of_a != of_b
-        if proves(layer.pairs[of_b].tolerance, layer.pairs[of_a].a[0], layer.pairs[of_b].b[0])
+        for of_b, of_a in permutations(pairs, 2)
+        if layer.differ(of_b) and proves(pairs[of_b].tolerance, pairs[of_a].a[0], pairs[of_b].b[0])
     ]
     return {"gates": ", ".join(taken)} if taken else None
 
 
 def _without_activation(layer: FirstLayer) -> Facts:
     """At the first step that differs the gates of one side are parts of the other's z."""
-    differ, names = layer.differ(*GATES), layer.compared.names
-    for side in (0, 1) if differ else ():
-        if all(_is_raw(layer, gate, side) for gate in differ):
-            gates = {"gates": join_with_and(differ), "verb": "is" if len(differ) == 1 else "are"}
-            return gates | {"side": names[side], "other": names[1 - side]}
+    gates, names = layer.differ(*GATES), layer.compared.names
+    for side, other in ((0, 1), (1, 0)) if gates else ():
+        if all(_is_raw(layer, gate, side) for gate in gates):
+            said = {"gates": join_with_and(gates), "verb": "is" if len(gates) == 1 else "are"}
+            return said | {"side": names[side], "other": names[other]}
     return None
 
 
 def _is_raw(layer: FirstLayer, gate: str, side: int) -> bool:
-    start, order = layer.pair.name.removesuffix(layer.first), 1 - 2 * side
+    start, order = layer.array.removesuffix(layer.first), 1 - 2 * side
     if f"{start}z" not in layer.compared.sides[1 - side].arrays:
         return False
     pair = layer.compared.cross(*(start + gate, start + "z")[::order]).as_computed
     one, z = (pair.a, pair.b)[::order]
     units = one.shape[-1]
-    first = GATES.index(gate) * units
-    is_z = pair.placed and z.shape == (*one.shape[:-1], 4 * units)
-    return is_z and proves(pair.tolerance, one[layer.at], z[layer.at, ..., first : first + units])
+    if not pair.placed or z.shape != (*one.shape[:-1], 4 * units):
+        return False
+    first, at = GATES.index(gate) * units, layer.at
+    return proves(pair.tolerance, one[at], z[at, ..., first : first + units])
 
 
 def _only(differ: str, agree: str) -> Callable[[FirstLayer], Facts]:
@@ -256,7 +248,7 @@ def _only(differ: str, agree: str) -> Callable[[FirstLayer], Facts]:
 
 def _after_first_step(layer: FirstLayer) -> Facts:
     """The first step agrees, the second and nearly all later ones do not."""
-    if layer.at != 1 or not layer.is_conclusive or layer.compared.both_ways:
+    if layer.at != 1 or not layer.is_conclusive or layer.both_ways:
         return None
     carried = min(layer.wrong[x][1:].mean() for x in {"h", layer.first} & {*layer.wrong})
     share = "all" if carried == 1 else "nearly all"
@@ -266,14 +258,11 @@ def _after_first_step(layer: FirstLayer) -> Facts:
 def _at_once(layer: FirstLayer) -> Facts:
     if layer.at != 0 or layer.steps < 2 or not layer.differ("i", "g", "o", "c", "h"):
         return None
-    compared = layer.compared
-    causes = ["forget bias", _RECURRENT] * compared.both_ways
-    for side_name, side in zip("ab", compared.sides, strict=True):
-        assumed = (side.settings or {}).get("assumed")
-        listed = assumed if isinstance(assumed, list | tuple) else ()
-        if any(str(one).startswith("layout") for one in listed):
-            causes += [f"the layout that was assumed for {{{side_name}}}"]
-    return {"more": causes}
+    more = f"; forget bias; {_RECURRENT}" * layer.both_ways
+    for name, side in zip(layer.compared.names, layer.compared.sides, strict=True):
+        is_assumed = "layout " in str((side.settings or {}).get("assumed"))
+        more += f"; the layout that was assumed for {name}" * is_assumed
+    return {"more": more}
 
 
 # ---- in words
@@ -282,7 +271,7 @@ _FORGET_BIAS = "forget bias (TF1 adds 1 and does not store it)"
 _RECURRENT = "recurrent weights: gate order, transposed"
 _NOT_CARRIED = "a state that is not carried from step to step"
 _RECURRENCE = f"{_FORGET_BIAS}; coupled gates, f = 1 - i; {_RECURRENT}; {_NOT_CARRIED}"
-_ONLY_FIRST = "{start} agrees, {share} later steps differ."
+_ONLY_FIRST = "{Start} agrees, {share} later steps differ."
 _SHARED = "Ruled out, unless the other gates hardly depend on them here: inputs and the h before."
 _MADE_FIRST = (
     "Ruled out, unless the inputs of {start} are near zero: the kernel, the biases, the order and "
@@ -297,7 +286,6 @@ _PATTERNS = (
         _of_sequences,
         "{agree} at every step; {differ} from {from} on. Padding?",
         "lengths or a mask on one side only; inputs, an initial state or a clip that differ there",
-        of_units=False,
     ),
     Pattern(
         "suspect_gate_order",
@@ -370,7 +358,7 @@ _PATTERNS = (
     Pattern(
         "suspect_later_step",
         lambda it: it.at >= 2 and it.is_conclusive,
-        "{start} to {before} agree, {here} is the first to differ.",
+        "{Start} to {before} agree, {here} is the first to differ.",
         "inputs that differ from {here} on; a sequence length or a mask; a clip; a state "
         "reset between chunks",
         "Ruled out, unless inputs were zero before: weights, gate order, forget bias.",
@@ -379,7 +367,7 @@ _PATTERNS = (
     Pattern(
         "suspect_initial_state",
         lambda it: it.decays,
-        "{start} differs most, and the difference decays towards the end.",
+        "{Start} differs most, and the difference decays towards the end.",
         "another initial state; a state that is left over from the run before; h and c of "
         "the initial state exchanged",
         "Less likely: what acts at every step, such as weights, gate order, activations.",
@@ -387,9 +375,9 @@ _PATTERNS = (
     Pattern(
         "suspect_first_step",
         _at_once,
-        "{start} differs already.",
+        "{Start} differs already.",
         "gate order; kernel: transposed, h before x; bias: missing, doubled; activations; "
-        "the direction of time; the initial state",
+        "the direction of time; the initial state{more}",
         "The first step from a zero state depends on neither the forget gate nor the recurrent "
         "weights: if {start} is that, these are not the only cause.",
     ),

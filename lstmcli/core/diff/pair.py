@@ -12,14 +12,14 @@ import numpy as np
 from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.axis_numbers import counts_from_0
+from lstmcli.core.model.axis_numbers import NumberedPart, counts_from_0
 from lstmcli.core.model.selection import Indices
 
 Numbering = tuple[Indices | None, ...]
 """The indices of steps, batch items and units in the full run; None: all from 0."""
 
 FULL: Numbering = (None, None, None)
-Parts = tuple[tuple[int, str, Indices], ...]  # of a side, one of `AXES`
+Parts = tuple[tuple[int, NumberedPart], ...]  # each of a side, 0 or 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,7 +39,7 @@ _STANDS_OUT = 10  # times the error of every number that agrees, or the toleranc
 
 
 def _odd_numbers(compared: ComparedSides) -> Facts:
-    pairs, found = compared.differing, []
+    pairs, places, (a, b) = compared.differing, [], compared.names
     for pair in pairs:
         if pair.agrees is None or np.count_nonzero(pair.differs) > _MAX_NAMED:
             return None
@@ -48,20 +48,21 @@ def _odd_numbers(compared: ComparedSides) -> Facts:
         odd, hidden = errors[pair.differs], errors[pair.agrees].max(initial=0)
         if not (np.isnan(odd) | (odd >= hidden * _STANDS_OUT)).all():
             return None
-        found += [(pair, n) for n in np.flatnonzero(pair.differs).tolist()]
+        for n in np.flatnonzero(pair.differs).tolist():
+            where = place_of(pair, n).words(batch=pair.placed and pair.a.shape[1] > 1)
+            of_a, of_b = pair.a.values.flat[n], pair.b.values.flat[n]
+            places.append(f"{pair.name} at {where} is {of_a!s} in {a} and {of_b!s} in {b}")
     total = sum(pair.a.values.size for pair in pairs)
-    is_row = len(found) > 1 and any(pair.is_dense for pair in pairs)
-    if is_row or len(found) > min(_MAX_NAMED, _MAX_NAMED_SHARE * total):
+    is_row = len(places) > 1 and any(pair.is_dense for pair in pairs)
+    if is_row or len(places) > min(_MAX_NAMED, _MAX_NAMED_SHARE * total):
         return None
-    a, b = compared.names
-    places = [
-        f"{pair.name} at {place_of(pair, n).words(batch=pair.placed and pair.a.shape[1] > 1)} is "
-        f"{pair.a.values.flat[n]!s} in {a} and {pair.b.values.flat[n]!s} in {b}"
-        for pair, n in found
-    ]
-    count = "One value" if len(places) == 1 else f"{len(places)} values"
-    verb = "differs" if len(places) == 1 else "differ"
-    return {"count": count, "total": total, "verb": verb, "places": "; ".join(places)}
+    is_one = len(places) == 1
+    return {
+        "count": "One value" if is_one else f"{len(places)} values",
+        "total": total,
+        "verb": "differs" if is_one else "differ",
+        "places": "; ".join(places),
+    }
 
 
 def _not_a_number(compared: ComparedSides) -> Facts:
@@ -71,12 +72,11 @@ def _not_a_number(compared: ComparedSides) -> Facts:
         nan = [np.isnan(side.values) for side in (pair.a, pair.b)]
         steps: Mask = np.any(nan[0] != nan[1], axis=(1, 2))  # (T,)
         at = int(pair.differs.any(axis=(1, 2)).argmax())
-        if not steps[at]:
-            continue
-        side = compared.names[not (nan[0] & ~nan[1])[at].any()]
-        step = pair.numbers_of((len(steps) - 1 - at if pair.backward else at, 0, 0))[0]
-        where = f" from step {step} on" if steps[at:].all() else f", first at step {step}"
-        return {"name": pair.name, "side": side, "step": step, "where": where}
+        if steps[at]:
+            side = compared.names[not (nan[0] & ~nan[1])[at].any()]
+            step = pair.numbers_of((len(steps) - 1 - at if pair.backward else at, 0, 0))[0]
+            where = f" from step {step} on" if steps[at:].all() else f", first at step {step}"
+            return {"name": pair.name, "side": side, "step": step, "where": where}
     return None
 
 

@@ -72,20 +72,6 @@ def test_several_arrays_without_a_shared_name_are_refused_with_the_way_to_choose
         compare(one, Side("y.npz", {"q": normal(T, H)}))
 
 
-# ---- column vectors
-
-
-@pytest.mark.parametrize("lead", [(T,), (T, B)])
-def test_a_column_vector_of_each_step_is_its_units(lead: tuple[int, ...]) -> None:
-    x = normal(*lead, H)
-    for sides in ((x[..., None], x), (x, x[..., None])):
-        d = lone(*sides, ("time", "time") if len(lead) > 1 else (None, None))
-        assert d.equal
-        name = "a.npy" if sides[0].ndim > x.ndim else "b.npy"
-        assert f"h: {name}, {(*lead, H, 1)}, is interpreted as column vectors" in d.remarks
-    assert lone(x[..., None], x + 1).arrays["h"].mismatched == x.size
-
-
 # ---- directions
 
 
@@ -128,7 +114,8 @@ def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
         assert d.arrays["h"].max_abs == pytest.approx(1e-4)
     d = lone(h[2] + 1e-4, h)  # a wrong step must not pass for a sequence
     assert d.arrays["h"].mismatched is None
-    assert "(--layout batch), and with step 2 if it is time (lstm diff --steps 2)" in d.remarks[0]
+    assert "sequence 2 of 4; b.npy, (4, 7, 10), is interpreted as (batch" in d.remarks[0]
+    assert d.remarks[0].endswith(" only with --layout batch")
 
 
 @pytest.mark.parametrize("layouts", [(None, None), ("batch", "batch"), ("batch", None)])
