@@ -22,7 +22,7 @@ from lstmcli.api.load import checked
 from lstmcli.api.values import Path, Weights, each_of
 from lstmcli.core.diff.array_name import FINALS
 from lstmcli.core.diff.compare import Difference, compare
-from lstmcli.core.diff.metrics import Position
+from lstmcli.core.diff.pair import Position
 from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.equivalence import largest_difference

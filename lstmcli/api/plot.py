@@ -15,8 +15,8 @@ from lstmcli.api.job import InputOptions, Job, read_job, split_paths
 from lstmcli.api.load import checked
 from lstmcli.core.diff.array_name import FINALS, SEQUENCE, STEP_ORDER, ArrayName
 from lstmcli.core.diff.compare import compare
-from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, joined, sequence, single_as_h
+from lstmcli.core.diff.pair import Position
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import needed_steps, run_selected

@@ -11,8 +11,8 @@ import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.compare import ARRAYS_NAMED, Difference
-from lstmcli.core.diff.metrics import ArrayDifference, Position
 from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.pair import ArrayDifference, Position
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Hint
 from lstmcli.core.model.selection import format_number, format_size

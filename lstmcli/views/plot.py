@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.metrics import Position
+from lstmcli.core.diff.pair import Position
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import (

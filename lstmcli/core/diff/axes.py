@@ -18,9 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, WEIGHTS
-from lstmcli.core.diff.metrics import similarity
 from lstmcli.core.diff.operand import Side, joined, layout_by_shape, padded_steps, sequence
-from lstmcli.core.diff.pair import Pair
+from lstmcli.core.diff.pair import Pair, similarity
 from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0

@@ -14,9 +14,8 @@ from lstmcli.core.diff.array_name import FINAL, FINALS, SEQUENCE, STEP_ORDER, WE
 from lstmcli.core.diff.axes import align, without_padding
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
-from lstmcli.core.diff.metrics import ArrayDifference, Position, measure
 from lstmcli.core.diff.operand import Side, named_alike, names_of, sequence
-from lstmcli.core.diff.pair import Pair
+from lstmcli.core.diff.pair import ArrayDifference, Pair, Position, measure
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.model import Hint, join_with_and

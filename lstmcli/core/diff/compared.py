@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import ArrayName
-from lstmcli.core.diff.metrics import Position
 from lstmcli.core.diff.operand import Side, names_of, shown_padding
-from lstmcli.core.diff.pair import Pair
+from lstmcli.core.diff.pair import Pair, Position
 from lstmcli.core.model.model import Hint
 
 # Over the tolerance: h**3 of the largest h of a first step that shows a mistake in what makes it.

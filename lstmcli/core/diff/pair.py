@@ -1,4 +1,4 @@
-"""Two arrays of one name, on the same axes as far as these are known."""
+"""Two arrays of one name on the same axes, and how they differ: by how much, and where."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
-from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, widened
+from lstmcli.core.diff.tolerance import (
+    Mask,
+    Numbers,
+    Tolerance,
+    excess,
+    jsonable,
+    largest,
+    ulps,
+    widened,
+)
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import NumberedPart, counts_from_0
 from lstmcli.core.model.selection import Indices
@@ -26,8 +36,7 @@ Parts = tuple[tuple[int, NumberedPart], ...]  # each of a side, 0 or 1
 class Pair:
     """An array of a and one of b, aligned, and the test they have to pass.
 
-    Sequences are (T, B, H), final states (1, B, H); weights, and sequences with more axes than
-    that, have the axes of their files.
+    Sequences are (T, B, H), final states (1, B, H); others have the axes of their files.
     """
 
     name: str
@@ -85,7 +94,7 @@ class Pair:
         assert self.agrees is not None
         return ~self.agrees
 
-    @cached_property
+    @property
     def is_dense(self) -> bool:
         """Tell whether most units differ in rows that do: a cause in the cell reaches them all."""
         return bool(self.differs[self.differs.any(axis=-1)].mean() > 0.5)
@@ -107,3 +116,192 @@ class Pair:
     def equal(self) -> bool:
         """Return whether it agrees, and no side lacks units or a direction."""
         return self.numbers_agree and not self.is_half
+
+
+@dataclass(frozen=True)
+class Position:
+    """An element and its two values.
+
+    ``index`` is that of weights, which have no steps. Final states have a batch item and a unit.
+    """
+
+    array: str
+    a: float
+    b: float
+    step: int | None = None
+    batch: int | None = None
+    unit: int | None = None
+    index: tuple[int, ...] | None = None
+
+    def words(self, *, batch: bool = True, array: str = "") -> str:
+        """``step 3, gate f, batch 1, unit 0``, or an index such as ``[2, 0]``.
+
+        Without ``batch`` the batch item is left out; ``array`` is a name after the step.
+        """
+        if self.index is not None:
+            return f"[{', '.join(map(str, self.index))}]"
+        axes = {"step": self.step, "batch": self.batch if batch else None, "unit": self.unit}
+        parts = [f"{axis} {n}" for axis, n in axes.items() if n is not None]
+        if array:
+            parts.insert(self.step is not None, array)
+        return ", ".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The place without the name of its array."""
+        values = {"a": jsonable(self.a), "b": jsonable(self.b)}
+        if self.index is not None:
+            return {"index": list(self.index)} | values
+        return {"step": self.step, "batch": self.batch, "unit": self.unit} | values
+
+
+_FIGURES = ("mismatched", "total", "max_abs", "max_rel", "max_ulp", "cosine")
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayDifference:
+    """How one array of a differs from the one of the same name in b.
+
+    With different shapes nothing can be counted: ``mismatched`` and all figures are None.
+    """
+
+    pair: Pair  # as they were compared
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]  # as in the files
+    mismatched: int | None = None
+    total: int | None = None
+    max_abs: float | None = None
+    max_rel: float | None = None
+    max_ulp: float | int | None = None  # None as well for printed text
+    abs_at: Position | None = None
+    ulp_at: Position | None = None
+    first: Position | None = None  # in the order of computation
+    smallest_atol: float | None = None  # with rtol 0; None if no atol lets it pass
+    cosine: float | None = None  # of the angle between a and b; None where one is all zeros
+    snr: float | None = None  # dB: the power of b over that of a - b; None where b is all zeros
+    step_errors: Array | None = None  # (T,) largest absolute error of each step
+    steps_compared: Mask | None = None  # (T,) false where printed output left out all of the step
+    step_mismatches: Array | None = None  # (T,) elements out of tolerance
+    left_out: int = 0  # elements that printed output left out: not compared, not in ``total``
+
+    @property
+    def name(self) -> str:
+        """The name of both arrays."""
+        return self.pair.name
+
+    @property
+    def equal(self) -> bool:
+        """Return whether all of both agrees."""
+        return self.pair.equal
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures; ``shape`` is that of a, or both where they cannot be aligned."""
+        one, other = map(list, self.shapes)
+        optional = {"left_out": self.left_out, "aligned": self.pair.taken_as}
+        return {
+            "equal": self.equal,
+            "shape": [one, other] if self.mismatched is None else one,
+            **{name: jsonable(getattr(self, name)) for name in _FIGURES},
+            "snr_db": jsonable(self.snr),
+            "first": self.first.to_json() if self.first else None,
+        } | {key: value for key, value in optional.items() if value}
+
+
+def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> ArrayDifference:
+    """Count and measure what differs in one array, which has these shapes in the files."""
+    if pair.agrees is None:
+        return ArrayDifference(pair, shapes)
+    unknown = _left_out(pair)
+    with np.errstate(all="ignore"):
+        x, y = widened(pair.a.values, pair.b.values)
+        same = (x == y) | unknown
+        if pair.tolerance.equal_nan:
+            same |= np.isnan(x) & np.isnan(y)
+        absolute = np.where(same, 0.0, pair.errors)
+        relative = np.where(same, 0.0, absolute / np.abs(y))
+        relative = np.where(np.isinf(absolute), np.inf, relative)
+        smallest = largest(np.where(same, 0.0, excess(pair.a, pair.b)))
+    max_ulp, ulp_at = None, None
+    if pair.a.unit is None and pair.b.unit is None:
+        off = ulps(pair.a.values, pair.b.values, pair.tolerance.precision)
+        off[absolute == 0] = 0  # two NaNs that count as equal may differ in their bits
+        off[np.isnan(absolute)] = np.iinfo(np.uint64).max  # the place of the largest
+        max_ulp = np.nan if np.isnan(absolute).any() else int(off.max(initial=0))
+        ulp_at = _first_of(pair, off)
+    cosine, snr = similarity(pair)
+    by_step = (1, 2) if pair.stepwise else None
+    return ArrayDifference(
+        pair,
+        shapes,
+        mismatched=int(np.count_nonzero(pair.differs)),
+        total=int(np.count_nonzero(~unknown)),
+        max_abs=largest(absolute),
+        max_rel=largest(relative),
+        max_ulp=max_ulp,
+        abs_at=_first_of(pair, absolute),
+        ulp_at=ulp_at,
+        first=_first(pair),
+        cosine=cosine,
+        snr=snr,
+        smallest_atol=smallest if np.isfinite(smallest) else None,
+        step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
+        steps_compared=np.any(~unknown, axis=by_step) if by_step else None,
+        step_mismatches=pair.differs.sum(axis=by_step) if by_step else None,
+        left_out=int(np.count_nonzero(unknown)) if pair.padded is None else 0,
+    )
+
+
+def similarity(pair: Pair) -> tuple[float | None, float | None]:
+    """The cosine of the angle between a and b, and the signal-to-noise ratio of a in dB.
+
+    Both over all numbers that both sides give, whatever their axes; NaN if one is not finite.
+    The noise is a - b, the signal b. Nothing is off: infinite dB.
+    """
+    known = ~_left_out(pair)
+    with np.errstate(all="ignore"):
+        a, b = (side.values[known].astype(np.float64) for side in (pair.a, pair.b))
+        a_size, b_size = (largest(np.abs(side)) for side in (a, b))
+        if not (np.isfinite(a_size) and np.isfinite(b_size)):
+            return float("nan"), float("nan")
+        scale = max(a_size, b_size) or 1.0  # squares neither overflow nor vanish
+        a, b = a / scale, b / scale
+        signal, noise = float(b @ b), float((a - b) @ (a - b))
+        a, b = a * (scale / (a_size or 1.0)), b * (scale / (b_size or 1.0))
+        norms = float(np.sqrt(a @ a) * np.sqrt(b @ b))
+        cosine = min(1.0, max(-1.0, float(a @ b) / norms)) if norms else None
+        if not noise:
+            return cosine, float("inf") if signal else None
+        return cosine, 10 * float(np.log10(signal / noise)) if signal else None
+
+
+def _left_out(pair: Pair) -> Mask:
+    """True where printed output left the element out, or the step is padding."""
+    masks = [mask for side in (pair.a, pair.b) if (mask := side.left_out) is not None]
+    masks += [] if pair.padded is None else [pair.padded[..., None]]
+    unknown: Mask = np.zeros(pair.a.shape, bool)
+    for mask in masks:
+        unknown |= mask
+    return unknown
+
+
+def _first(pair: Pair) -> Position | None:
+    """The first element out of tolerance, in the order in which the array was computed."""
+    if pair.numbers_agree:
+        return None
+    wrong = pair.differs
+    if pair.stepwise and pair.backward:
+        wrong = wrong * np.arange(1, len(wrong) + 1)[:, None, None]
+    return _first_of(pair, wrong)
+
+
+def _first_of(pair: Pair, sizes: Array) -> Position | None:
+    """The first of the elements of the largest size; None of no elements."""
+    return place_of(pair, int(np.argmax(sizes))) if sizes.size else None
+
+
+def place_of(pair: Pair, flat: int) -> Position:
+    """The element of this number in the order of memory."""
+    index = tuple(int(n) for n in np.unravel_index(flat, pair.a.shape))
+    values = float(pair.a.values[index]), float(pair.b.values[index])
+    if not pair.placed:
+        return Position(pair.name, *values, index=pair.numbers_of(index))
+    step, batch, unit = pair.numbers_of(index)
+    return Position(pair.name, *values, None if pair.kind == FINAL else step, batch, unit)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lstmcli.core.diff.compared import ComparedSides, Facts, Pattern
-from lstmcli.core.diff.metrics import place_of, similarity
-from lstmcli.core.diff.pair import Pair
+from lstmcli.core.diff.pair import Pair, place_of, similarity
 from lstmcli.core.diff.rearrangements import distinct
 from lstmcli.core.diff.tolerance import Mask, widened
 from lstmcli.core.model.arrays import round_to_format
