@@ -331,10 +331,9 @@ class _Unlike:
     def _fit(self, both: Sequence[Arrangement]) -> bool:
         """Return whether one side is all of the run, and the other lies there as a result may."""
         part, row = _is_part(both), any(one.in_a_row for one in both)
-        half = not all(one.directions.is_all for one in both)
         exchanged = [n for n in (0, 1) if both[n].exchanged]
         full = [n for n, one in enumerate(both) if one.is_all and self._has_units(n, one)]
-        if not full or (half and (part or self.cells)):
+        if not full:
             return False
         if self.is_state:  # last states are complete, and have no other order of axes
             return not (part or row or exchanged)
@@ -359,7 +358,7 @@ class _Unlike:
         """The candidates of two sides that lie so on a run; the smaller may be the end of it."""
         n = int(both[0].is_all)
         one, full, of_run = both[n], both[1 - n], self.sides[1 - n]
-        *lead, half, units = one.parts
+        lead = one.parts[:2]
         in_file = [
             of_run.indices(self.pair.name, axis, part.of) or range(part.of)
             for axis, part in enumerate(lead)
@@ -368,8 +367,6 @@ class _Unlike:
             None if part.is_all else indices[part.indices]
             for part, indices in zip(lead, in_file, strict=True)
         ]
-        first = half.first * units.of
-        numbers.append(None if half.is_all else range(first, first + units.of))
         unknown = (x.exchanged and of is None for x, of in zip(both, self.said, strict=True))
         cost = sum(x.cost for x in both) - EXCHANGED * any(unknown)
         if self.is_state:  # no axis is out of place
@@ -384,13 +381,12 @@ class _Unlike:
                 a=a,
                 b=b,
                 placed=not self.is_state or lead[0].of == 1,
-                numbers=(numbers[0] if last == LAST else None, *numbers[1:]),
+                numbers=(numbers[0] if last == LAST else None, numbers[1], None),
                 taken_as=self._words(both).replace(LAST, last, 1),
                 axes_known=_is_part(both) or any(x.exchanged for x in both),
-                is_half=not half.is_all and self.choices[2] is None,
                 at_ends=last != LAST,
             )
-            yield Candidate(cost, found, not half.is_all or last == _ENDS, full.exchanged)
+            yield Candidate(cost, found, last == _ENDS, full.exchanged)
 
     def _words(self, both: Sequence[Arrangement]) -> str:
         """``a.npy, (4, 5), is interpreted as the last step``; empty for two runs as they are."""

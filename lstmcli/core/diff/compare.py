@@ -30,6 +30,7 @@ from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import Try, UserError, did_you_mean, listed
 
 ARRAYS_NAMED = 6  # in a list; JSON names all
+_NOT_IN_FILES = " (not in the files; --layout batch)"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,12 +55,8 @@ class Difference:
 
     def __repr__(self) -> str:
         """``<Difference h differs: 18 of 21 values, first at step 1, unit 0>``."""
-        layouts = [
-            one.text.partition(" (not in the files")[0]
-            for one in self.assumed
-            if one.code == "layout"
-        ]
-        return f"<Difference {'; '.join([self.summary, *layouts])}>"
+        layouts = [one.text for one in self.assumed if one.code == "layout"]
+        return f"<Difference {'; '.join([self.summary, *layouts])}>".replace(_NOT_IN_FILES, "")
 
     @property
     def summary(self) -> str:
@@ -76,9 +73,7 @@ class Difference:
         if not off:
             return f"not comparable: {listed(unlike, ARRAYS_NAMED)} in different shapes"
         text = f"{_named([one.name for one in off])} differ{'s' * (len(off) == 1)}"
-        if not (wrong := sum(array.mismatched or 0 for array in off)):
-            return f"{text} in the axes only: {total:,} values agree"
-        text += f": {wrong:,} of {total:,} values"
+        text += f": {sum(array.mismatched or 0 for array in off):,} of {total:,} values"
         if self.first_divergence is not None:
             text += f", first at {self.position(self.first_divergence, named=len(off) > 1)}"
         return text + "; other shapes not compared" * bool(unlike)
@@ -325,8 +320,7 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
             yield Hint("layout", text)
     names = [k for k, of in assumed.items() if any(len(x) == 3 and x[0] > 1 for x in of)]
     if names and not (a.layout or b.layout):
-        text = f"the first axis of {_named(names)} is time (not in the files; --layout batch)"
-        yield Hint("layout", text)
+        yield Hint("layout", f"the first axis of {_named(names)} is time{_NOT_IN_FILES}")
 
 
 def _when(place: Position, pair: Pair) -> tuple[Any, ...]:

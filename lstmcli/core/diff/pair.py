@@ -49,7 +49,6 @@ class Pair:
     names: tuple[str, str] = ("a", "b")  # what messages call the sides
     taken_as: str = ""  # what was done to bring the sides together
     axes_known: bool = False  # `taken_as` names the axes of steps and sequences
-    is_half: bool = False  # one side has one direction of the other's two
     unaligned: str = ""  # why the sides were not brought together
     parts: Parts = ()  # what a side contains of an axis, where its file has only some
     at_ends: bool = False  # the one step is each sequence's last valid one
@@ -111,11 +110,6 @@ class Pair:
     def numbers_agree(self) -> bool:
         """Return whether all that is compared agrees."""
         return self.agrees is not None and bool(self.agrees.all())
-
-    @property
-    def equal(self) -> bool:
-        """Return whether it agrees, and no side lacks units or a direction."""
-        return self.numbers_agree and not self.is_half
 
 
 @dataclass(frozen=True)
@@ -190,7 +184,7 @@ class ArrayDifference:
     @property
     def equal(self) -> bool:
         """Return whether all of both agrees."""
-        return self.pair.equal
+        return self.pair.numbers_agree
 
     def to_json(self) -> dict[str, Any]:
         """The figures; ``shape`` is that of a, or both where they cannot be aligned."""

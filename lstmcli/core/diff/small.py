@@ -6,22 +6,13 @@ import numpy as np
 
 from lstmcli.core.diff.compared import ComparedSides, Facts, Pattern
 from lstmcli.core.diff.pair import Pair, place_of, similarity
-from lstmcli.core.diff.rearrangements import distinct
 from lstmcli.core.diff.tolerance import Mask, widened
-from lstmcli.core.model.arrays import round_to_format
 from lstmcli.core.model.selection import format_size
 
 # The error that a type predicts, relative to the largest number: 0.5 to 2.4 eps, more where
-# rounding grows. The last two are so coarse that a mistake may leave as little (inputs times 255 /
-# 256: 1.7 to 17 eps of float16): there only numbers that are all of the type show the cause.
-_ROUNDING = {
-    "float64": 64 * 2.0**-52,
-    "float32": 64 * 2.0**-23,
-    "bfloat16": 4 * 2.0**-7,
-    "float16": 4 * 2.0**-10,
-}
-_COARSE = ("bfloat16", "float16")
-_LEAST_DISTINCT = 8  # different numbers, all of such a type, that show it
+# rounding grows. That of float16 is no proof: a mistake may leave as little.
+_ROUNDING = {"float64": 64 * 2.0**-52, "float32": 64 * 2.0**-23}
+_OF_FLOAT16 = 4 * 2.0**-10
 # Of the largest error: that of the first step. In those nets it is 0.06 or more; most mistakes: 0.
 _ROUNDING_START = 0.01
 
@@ -85,13 +76,7 @@ def _rounding(compared: ComparedSides) -> Facts:
     total = sum(pair.a.values.size for pair in compared.pairs.values())
     what = f"{wrong} of {total} values differ" if wrong < _NOISE_SHARE * total else ""
     facts = {"what": what or "All values differ", "size": format_size(size)}
-    for name in (name for name, most in _ROUNDING.items() if size <= most):
-        if name not in _COARSE:
-            return facts | {"name": name, "seen": ""}
-        exact = [n for n in (0, 1) if all(_is_of(pair, n, name) for pair in pairs)]
-        for side in (compared.names[n] for n in exact):
-            return facts | {"name": name, "seen": f", and all values of {side} have that precision"}
-    return None
+    return next((facts | {"name": name} for name, most in _ROUNDING.items() if size <= most), None)
 
 
 def _size(compared: ComparedSides) -> float:
@@ -113,16 +98,8 @@ def _at_the_start(pair: Pair) -> bool:
     return bool(errors[0] >= _ROUNDING_START * errors.max())
 
 
-def _is_of(pair: Pair, side: int, name: str) -> bool:
-    """Tell whether all values of a side are exact in a dtype, and enough to tell."""
-    numbers = (pair.a, pair.b)[side]
-    values = numbers.values
-    enough = distinct(numbers, np.isfinite(values), pair.tolerance) >= _LEAST_DISTINCT
-    return numbers.unit is None and enough and np.array_equal(round_to_format(values, name), values)
-
-
 def _noise(compared: ComparedSides) -> Facts:
-    ratios, is_small = [], _size(compared) <= _ROUNDING["float16"]
+    ratios, is_small = [], _size(compared) <= _OF_FLOAT16
     for pair in compared.pairs.values():
         if pair.agrees is None or (pair.differs.mean() < _NOISE_SHARE and not is_small):
             return None
@@ -151,7 +128,7 @@ NUMBERS = (
     Pattern(
         "suspect_rounding",
         _rounding,
-        "{what} by at most {size} of the largest value. That is the size of {name} rounding{seen}. "
+        "{what} by at most {size} of the largest value. That is the size of {name} rounding. "
         "If one side was computed or stored in {name}, this is not an error: allow for it with "
         "--rtol and --atol.",
     ),

@@ -25,7 +25,6 @@ MOST_SEQUENCES = 1024  # of a batch that an array without that axis is tried as
 FIRST, LAST, STRIDE, WINDOW = 1.0, 3.0, 4.0, 6.0  # some successive steps, or every n-th
 LAST_STEP, FIRST_STEP, OTHER_STEP = 2.0, 3.0, 5.0
 ONE_SEQUENCE, FIRST_SEQUENCES, FIRST_UNITS = 1.5, 2.0, 3.0
-ONE_DIRECTION = 3.0  # and one more for each direction before it
 IN_A_ROW, BY_COLUMNS = 2.0, 4.0
 EXCHANGED = 2.0  # steps and sequences
 UNITS_FIRST = 4.0
@@ -110,7 +109,6 @@ class Arrangement(NamedTuple):
     axes: str  # of ``shape``: letters of t, b, d, k, w
     steps: Part
     sequences: Part
-    directions: Part
     units: Part
     shape: tuple[int, ...]  # in which the numbers are read: without axes of length 1
     order: Literal["C", "F"] = "C"  # of the numbers
@@ -118,14 +116,15 @@ class Arrangement(NamedTuple):
     run: RunShape = RunShape(1, 1, 1)
 
     @property
-    def parts(self) -> tuple[Part, Part, Part, Part]:
-        """Of steps, sequences, directions, units."""
-        return self.steps, self.sequences, self.directions, self.units
+    def parts(self) -> tuple[Part, Part, Part]:
+        """Of steps, sequences, units; it has all directions."""
+        return self.steps, self.sequences, self.units
 
     @property
     def place(self) -> tuple[slice, ...]:
         """Where the array is in the run's (T, B, D, K)."""
-        return tuple(part.indices for part in self.parts)
+        steps, sequences, units = (part.indices for part in self.parts)
+        return steps, sequences, slice(None), units
 
     @property
     def is_all(self) -> bool:
@@ -157,7 +156,8 @@ class Arrangement(NamedTuple):
         """The array's numbers on the axes of the run: steps, sequences, directions, units."""
         read = array.reshape(self.shape, order=self.order)
         moved = np.transpose(read, [self.axes.index(axis) for axis in "tbdkw" if axis in self.axes])
-        return moved.reshape([part.size for part in self.parts])
+        steps, sequences, units = (part.size for part in self.parts)
+        return moved.reshape(steps, sequences, self.run.directions, units)
 
 
 def arrangements(
@@ -172,7 +172,7 @@ def arrangements(
     ``steps``, or ``sequences``, of which an array without that axis is one; an array that has steps
     then has all of them.
     """
-    T, B, K, D = run[:4]
+    T, B, K = run[:3]
     found: list[Iterator[Arrangement]] = []
     for read, order, extra, places in _readings(shape, run):
         named = places if len(shape) == len(run.axes) else None
@@ -181,14 +181,11 @@ def arrangements(
                 continue
             sizes = dict(zip(axes, read, strict=True))
             units = sizes.get("k", K)
-            directions = [Part(0, D, D)]
-            if D > 1 and not {*"dw"} & {*axes}:
-                directions = [Part(n, 1, D, cost=ONE_DIRECTION + n) for n in range(D)]
-            of_units = [Part(0, units, K, cost=FIRST_UNITS * (units < K))]
-            of_sequences = _sequences(sizes.get("b"), B, sequences)
-            for others in product(of_sequences, directions, of_units):
-                cost = extra + _unusual(axes, named or (), run) + sum(part.cost for part in others)
-                one = Arrangement(cost, axes, Part(0, T, T), *others, read, order, places, run)
+            of_units = Part(0, units, K, cost=FIRST_UNITS * (units < K))
+            for items in _sequences(sizes.get("b"), B, sequences):
+                cost = extra + _unusual(axes, named or (), run) + items.cost + of_units.cost
+                lying = Part(0, T, T), items, of_units, read, order, places, run
+                one = Arrangement(cost, axes, *lying)
                 found.append(_with_steps(one, _steps(sizes.get("t"), T, steps)))
     return merge(*found, key=lambda one: one.cost)
 
@@ -243,14 +240,15 @@ def _readings(
 
 def _axes(shape: Sequence[int], run: RunShape) -> Iterator[str]:
     """Return what the axes of an array may be, as far as their lengths allow."""
-    lengths = run.lengths
+    lengths, has_all = run.lengths, [{*"kw"}] * (run.units > 1)
+    has_all += [{*"dw"}] * (run.directions > 1)
     for axes in map("".join, permutations(lengths, len(shape))):
         fits = all(
             n == lengths[axis] if axis in "dw" else n <= lengths[axis]
             for axis, n in zip(axes, shape, strict=True)
         )
-        has_units = run.units == 1 or {*"kw"} & {*axes}
-        if fits and has_units and not ("w" in axes and {*"dk"} & {*axes}):
+        is_whole = all(one & {*axes} for one in has_all)
+        if fits and is_whole and not ("w" in axes and {*"dk"} & {*axes}):
             yield axes
 
 
@@ -327,11 +325,7 @@ def words(one: Arrangement) -> str:
 
 
 def _directions_words(one: Arrangement) -> str:
-    """``the backward direction``, or where the directions are, if not as in the run."""
-    part = one.directions
-    if not part.is_all:
-        names = ("forward", "backward")
-        return f"the {names[part.first]} direction" if part.of == 2 else part.words("direction")
+    """Where the directions are, if not as in the run: ``directions on axis 1``."""
     if "w" in one.axes and "w" not in one.run.axes:
         return "directions side by side"
     if one.places is None or "d" not in one.axes or one.axes == _in_order(one.axes, one.run.axes):

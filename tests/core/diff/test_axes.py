@@ -107,7 +107,6 @@ def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
         (h[2], "sequence 2 of 4"),
         (h[:, -1], "the last step"),
         (ends, "the last valid one forward, the first backward"),
-        (h[..., H:], "the backward direction"),
     ):
         d = lone(part + 1e-4, h, (None, "batch"))
         assert said in " ".join(d.remarks)
@@ -464,22 +463,6 @@ def test_a_silent_side_has_as_many_steps_as_the_other_one(
     assert found.equal
     assert f"is interpreted as ({axes}, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
     assert compare(of("a", layout, h=h[:3]), of("b", h=h[:3])).equal
-
-
-@pytest.mark.parametrize("swapped", [False, True])
-def test_one_direction_against_both(swapped: bool) -> None:
-    both = normal(T, B, 2 * H)
-    for start in (0, H):
-        sides = both[..., start : start + H], both
-        d = lone(*(sides[::-1] if swapped else sides))
-        assert (d.equal, d.arrays["h"].mismatched, d.first_divergence) == (False, 0, None)
-        part, which = "b.npy" if swapped else "a.npy", "backward" if start else "forward"
-        said = f"h: {part}, {sides[0].shape}, is interpreted as the {which} direction"
-        assert d.remarks[0] == said
-        assert d.hints == []
-        chosen = Selection.parse(None, None, f"{start}:{start + H}")
-        assert compare(Side("a", {"": sides[0]}), Side("b", {"": both}), selection=chosen).equal
-    assert lone(normal(T, B, H, seed=1), both).arrays["h"].mismatched is None
 
 
 @pytest.mark.parametrize("swapped", [False, True])
