@@ -1,10 +1,9 @@
 """Two arrays of one name, brought to the same axes and cut to what is to be compared.
 
-Arrays of the axes that their layouts name are compared as they lie. Otherwise a run of steps,
-sequences, directions and units is looked for on which both lie, one of them as all of it, as
-`lstmcli.core.model.layouts` lists. So (B, T, 2 H) of Keras is "btw", and (T, 2, B, H) of ONNX
-lies on the same run as "tdbk": both are then (T, B, 2 H). Of several ways the numbers decide
-first, then the cost.
+Arrays of the axes that their layouts name are compared as they lie. Otherwise a run is looked for
+on which both lie, one of them as all of it, as `lstmcli.core.model.layouts` lists. So (B, T, 2 H)
+of Keras is "btw", and (T, 2, B, H) of ONNX lies on the same run as "tdbk": both are then
+(T, B, 2 H). Of several ways the numbers decide first, then the cost.
 """
 
 from __future__ import annotations
@@ -50,8 +49,7 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     """Bring the sides of a pair to the same axes, as far as layouts and numbers allow.
 
     Axes of length 1 are added and dropped, except the last, which is the units'. Both sides
-    are cut to what both contain of each axis, and to what is selected; the shorter one may be
-    all of that.
+    are cut to what both contain, and to what is selected; the shorter one may be all of that.
     """
     if pair.kind == WEIGHTS:
         return pair
@@ -152,8 +150,7 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
 def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices:
     """Tell what a side contains of an axis; nothing if no file tells it.
 
-    A side that does not tell counts from 0, if it is then long enough to contain all of the
-    other's; if it has just as many, it has the other's.
+    A silent side counts from 0 if it then contains all of the other's, or has as many as these.
     """
     if ours is not None or theirs is None:
         return ours or ()
@@ -212,8 +209,7 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     """The candidate whose numbers agree, or the only likely one; else ``common``, and why.
 
     If none agrees, it is the only one whose first step does, else the clearly nearest, else the
-    only one of about the least cost. The sides as they lie are a candidate too, if they have one
-    shape.
+    only one of about the least cost. The sides as they lie may be a candidate too.
     """
     is_candidate = common.agrees is not None and (common.placed or unlike.is_state)
     found = [Candidate(0.0, common)] * is_candidate + [*unlike.candidates()]
@@ -286,10 +282,7 @@ class _Unlike:
                         yield from self._taken_so(both)
 
     def _runs(self, n: int) -> Iterator[RunShape]:
-        """Return what run a side may be next to the other one.
-
-        A single axis is that of the steps, unless the layout has that of the sequences there.
-        """
+        """Return what run a side may be; a single axis is that of the steps, if no layout tells."""
         shape, width = self.arrays[n].shape, self.arrays[1 - n].shape[-1]
         K, lead = shape[-1], [size for size in shape[:-1] if size != 1]
         runs = [(lead, 1, K)] + [(lead, 2, width)] * (2 * width == K)
@@ -343,8 +336,7 @@ class _Unlike:
     def _with_other_layout(self, both: Sequence[Arrangement], part: bool) -> list[int]:
         """Which sides may have another layout than the usual one: the silent one.
 
-        Of two silent sides, the one with stacked directions has time first, as in ONNX;
-        so it does where --layout batch is given for both.
+        Of two silent or batch-first sides, stacked directions have time first, as in ONNX.
         """
         smaller, two = int(both[0].is_all), both[0].run.directions > 1
         stacked = [1 - n for n in (0, 1) if "d" in both[n].axes] or [smaller]

@@ -122,10 +122,7 @@ def compare(
     selection: Selection = EVERYTHING,
     padding: bool = True,
 ) -> Difference:
-    """Compare the arrays that two sides share by name; of one array each, whatever their names.
-
-    The arguments are those of `lstmcli.diff`; ``h`` in ``only`` stands for ``layer0.h``, ... too.
-    """
+    """Compare the arrays that two sides share by name, by the arguments of `lstmcli.diff`."""
     test = partial(tolerance, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
     a, b, common = named_alike(a, b)
     common = _chosen(a, b, common, only)
@@ -171,10 +168,10 @@ def compare(
 
 
 def placed_on(run: Side, side: Side, step: int, item: int) -> tuple[dict[str, Pair], bool]:
-    """The arrays that a side shares with a run, aligned, with the tolerance of each.
+    """The arrays that a side shares with a run, aligned, and whether a place was assumed.
 
-    What has no steps, or no sequences, is where its numbers agree, else at ``step`` and ``item``:
-    then it is assumed. Fewer steps without indices are the first ones.
+    What has no steps, or no sequences, is where its numbers agree, else at ``step`` and ``item``.
+    Fewer steps without indices are the first ones.
     """
     run, side, common = named_alike(run, side)
     pairs, assumed = {}, False

@@ -15,10 +15,9 @@ from itertools import permutations
 import numpy as np
 
 from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
-from lstmcli.core.diff.compared import ComparedSides, Facts, FirstLayer, Pattern
+from lstmcli.core.diff.compared import NUMBERS, ComparedSides, Facts, FirstLayer, Pattern
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.rearrangements import proves, rearranged
-from lstmcli.core.diff.small import NUMBERS
 from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.model import Hint, join_with_and
 from lstmcli.core.model.vocabulary import GATES
@@ -155,9 +154,6 @@ def _forget_bias(compared: ComparedSides) -> Iterator[Hint]:
         yield Hint("forget_bias", text)
 
 
-# ---- suspicions
-
-
 def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
     """The first row of the tables that fits; ``proved`` are the codes of what was proved."""
     for one in NUMBERS:
@@ -175,9 +171,6 @@ def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
             may_exclude = not layer.both_ways and (layer.shows_all or not one.if_large)
             return replace(found, excluded=found.excluded * may_exclude)
     return None
-
-
-# ---- what is seen of the first step that differs
 
 
 def _of_sequences(layer: FirstLayer) -> Facts:

@@ -1,6 +1,6 @@
 """One side of a comparison: named arrays, and what their file specifies of them.
 
-NumPy, PyTorch and TensorFlow print the first and last few items of a long axis and ``...`` between
+Of a long axis NumPy, PyTorch and TensorFlow print the first and last items and ``...`` between
 them. The printed output may have the length of the axis; otherwise the other array has it.
 """
 
@@ -94,20 +94,24 @@ class Side:
         return Numbers(array, self.units.get(name))
 
     def with_numbers(self, numbers: Mapping[str, Numbers]) -> Side:
-        """The side with abbreviated outputs in their full shapes."""
+        """The side with arrays in their full shapes, of which some numbers are left out."""
         arrays = {name: full.values for name, full in numbers.items()}
         units = {name: np.asarray(full.unit) for name, full in numbers.items()}
         gaps = {name: before for name, before in self.gaps.items() if name not in numbers}
-        return replace(self, arrays=self.arrays | arrays, units=self.units | units, gaps=gaps)
+        exact = {name: self.arrays[name].dtype for name in numbers if name not in self.units}
+        return replace(
+            self,
+            arrays={**self.arrays, **arrays},
+            units={**self.units, **units},
+            dtypes={**exact, **self.dtypes},
+            gaps=gaps,
+        )
 
     def precision(self, name: str) -> Precision:
         """The precision in which an array counts; printed output without one counts as float32."""
         if name in self.dtypes:
             return precision_of(self.dtypes[name])
         return FLOAT32 if name in self.units else precision_of(self.arrays[name].dtype)
-
-
-# ---- what printed output left out, put back where it is: unknown numbers
 
 
 def _fits(packed: tuple[int, ...], before: Gaps, shape: tuple[int, ...]) -> bool:
@@ -147,8 +151,8 @@ def shape_text(before: Gaps, packed: tuple[int, ...]) -> str:
 def with_all_steps(side: Side, shapes: Mapping[str, tuple[int, ...]], layout: str) -> Side:
     """A side with some steps of a run, by their indices in its file, as one with all of them.
 
-    The steps that it lacks count as left out, as those of abbreviated output do. ``shapes`` are
-    those of the run's arrays, (T, K), (B, T, K) or (T, B, K) by ``layout``.
+    The others count as left out of a print. ``shapes`` are those of the run's arrays, (T, K),
+    (B, T, K) or (T, B, K) by ``layout``.
     """
     axes = side.layout if side.layout in ("batch", "time") else layout
     found: dict[str, Numbers] = {}
@@ -166,12 +170,7 @@ def with_all_steps(side: Side, shapes: Mapping[str, tuple[int, ...]], layout: st
             )
         full = put_at(part, (np.asarray(steps),), shape)
         found[name] = full.moved(lambda array: from_time_major(array, axes))
-    dtypes = {name: side.arrays[name].dtype for name in found if name not in side.units}
-    placed = replace(side.with_numbers(found), layout=axes, numbering=UNNUMBERED)
-    return replace(placed, dtypes={**dtypes, **side.dtypes})
-
-
-# ---- one array
+    return replace(side.with_numbers(found), layout=axes, numbering=UNNUMBERED)
 
 
 def joined(side: Numbers, axis: int) -> Numbers:
@@ -202,13 +201,10 @@ def sequence(array: Numbers, layout: str | None) -> Numbers | None:
     return array
 
 
-# ---- names
-
-
 def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
     """Both sides, an array without a name called h, and the names that they share.
 
-    One array and one array are called alike, whatever their names.
+    A single array on each side is called alike, whatever its name.
     """
     one, other = (side if "h" in side.arrays else renamed(side, {UNNAMED: "h"}) for side in (a, b))
     if len(a.arrays) == len(b.arrays) == 1:
@@ -229,10 +225,7 @@ def names_of(a: Side, b: Side) -> tuple[str, str]:
 
 
 def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
-    """A side whose abbreviated outputs have the shapes of the other side's arrays.
-
-    Their axes may be in another order, or one sequence or step of them.
-    """
+    """A side whose abbreviated outputs have the shape, or axes of it, of the other's arrays."""
     found: dict[str, Numbers] = {}
     for name in names:
         if (before := side.gaps.get(name)) is None:
@@ -242,11 +235,11 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
         fitting = [shape for shape in possible if _fits(packed.shape, before, shape)]
         shape = min(fitting, key=lambda shape: shape[-1] != full[-1], default=None)
         if name in other.gaps or shape is None:
-            text = f"{side.name}: {name or 'the array'} is abbreviated; its shape is "
-            text += shape_text(before, packed.shape)
-            if name in other.gaps:
-                raise UserError(f"{text}. {other.name} is abbreviated too; print one in full.")
-            raise UserError(f"{text}, but {other.name} has {full}.")
+            has = f"{side.name}: {name} is abbreviated; its shape is "
+            has += shape_text(before, packed.shape)
+            too = "is abbreviated too; print one in full"
+            but = too if name in other.gaps else f"has {full}"
+            raise UserError(f"{has}, but {other.name} {but}.")
         found[name] = spread(packed, before, shape)
     return side.with_numbers(found)
 
@@ -259,10 +252,7 @@ def single_as_h(side: Side) -> Side:
 
 
 def with_trace_names(side: Side) -> Side:
-    """The results of a run by a framework's names, called as a trace calls them.
-
-    Only if every array is such a result: of weights none is.
-    """
+    """A side called as a trace, if all its arrays are results of a run by a framework's names."""
     names = {name: FRAMEWORK_NAMES.get(name, name) for name in side.arrays}
     known = all(ArrayName.of(name).kind != WEIGHTS for name in names.values())
     return renamed(side, names) if known and len({*names.values()}) == len(names) else side
@@ -296,9 +286,6 @@ def renamed(side: Side, names: Mapping[str, str]) -> Side:
     }
     numbering = side.numbering._replace(columns=named(side.numbering.columns))
     return replace(side, numbering=numbering, **mappings)
-
-
-# ---- padding: the steps that lengths or a mask in the settings of a run leave out
 
 
 def padded_steps(sides: Iterable[Side], steps: Sequence[int], batch: Sequence[int]) -> Mask:

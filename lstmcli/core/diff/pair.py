@@ -17,7 +17,6 @@ from lstmcli.core.diff.tolerance import (
     Tolerance,
     excess,
     jsonable,
-    largest,
     ulps,
     widened,
 )
@@ -114,10 +113,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Position:
-    """An element and its two values.
-
-    ``index`` is that of weights, which have no steps. Final states have a batch item and a unit.
-    """
+    """An element and its two values; of weights an index, of final states no step."""
 
     array: str
     a: float
@@ -153,10 +149,7 @@ _FIGURES = ("mismatched", "total", "max_abs", "max_rel", "max_ulp", "cosine")
 
 @dataclass(frozen=True, eq=False)
 class ArrayDifference:
-    """How one array of a differs from the one of the same name in b.
-
-    With different shapes nothing can be counted: ``mismatched`` and all figures are None.
-    """
+    """How one array of a differs from that in b; of different shapes all figures are None."""
 
     pair: Pair  # as they were compared
     shapes: tuple[tuple[int, ...], tuple[int, ...]]  # as in the files
@@ -212,7 +205,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         absolute = np.where(same, 0.0, pair.errors)
         relative = np.where(same, 0.0, absolute / np.abs(y))
         relative = np.where(np.isinf(absolute), np.inf, relative)
-        smallest = largest(np.where(same, 0.0, excess(pair.a, pair.b)))
+        smallest = float(np.where(same, 0.0, excess(pair.a, pair.b)).max(initial=0))
     max_ulp, ulp_at = None, None
     if pair.a.unit is None and pair.b.unit is None:
         off = ulps(pair.a.values, pair.b.values, pair.tolerance.precision)
@@ -227,8 +220,8 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         shapes,
         mismatched=int(np.count_nonzero(pair.differs)),
         total=int(np.count_nonzero(~unknown)),
-        max_abs=largest(absolute),
-        max_rel=largest(relative),
+        max_abs=float(absolute.max(initial=0)),
+        max_rel=float(relative.max(initial=0)),
         max_ulp=max_ulp,
         abs_at=_first_of(pair, absolute),
         ulp_at=ulp_at,
@@ -246,13 +239,13 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
 def similarity(pair: Pair) -> tuple[float | None, float | None]:
     """The cosine of the angle between a and b, and the signal-to-noise ratio of a in dB.
 
-    Both over all numbers that both sides give, whatever their axes; NaN if one is not finite.
-    The noise is a - b, the signal b. Nothing is off: infinite dB.
+    Of all numbers that both sides give; NaN if one is not finite. The noise is a - b, the
+    signal b.
     """
     known = ~_left_out(pair)
     with np.errstate(all="ignore"):
         a, b = (side.values[known].astype(np.float64) for side in (pair.a, pair.b))
-        a_size, b_size = (largest(np.abs(side)) for side in (a, b))
+        a_size, b_size = (float(np.abs(side).max(initial=0)) for side in (a, b))
         if not (np.isfinite(a_size) and np.isfinite(b_size)):
             return float("nan"), float("nan")
         scale = max(a_size, b_size) or 1.0  # squares neither overflow nor vanish

@@ -33,10 +33,7 @@ Moved = tuple[Numbers, Numbers, Any, dict[str, Any]]
 
 
 def proves(test: Tolerance, a: Numbers, b: Numbers, agreed: Mask | None = None) -> bool:
-    """Return whether a and b agree, and tell enough.
-
-    ``agreed`` marks the elements of b that did before they were rearranged; None: none did.
-    """
+    """Return whether a and b agree, and tell enough; ``agreed`` marks what did before."""
     rows = 1 + 4096 // max(1, int(np.prod(a.shape[1:])))  # most fail in the first thousands
     if a.shape != b.shape or not test.agree(a[:rows], b[:rows]).all() or not test.agree(a, b).all():
         return False
@@ -59,10 +56,7 @@ def distinct(numbers: Numbers, chosen: Mask, tolerance: Tolerance) -> int:
 
 
 def rearranged(pair: Pair) -> Hint | None:
-    """The first rearrangement under which a pair that differs is equal.
-
-    The text goes on after "h agrees" or "h and c agree".
-    """
+    """The first rearrangement under which a pair is equal; its text goes on after "h agrees"."""
     if pair.numbers_agree or not pair.a.values.size or not pair.b.values.size:
         return None
     table: tuple[Pattern, ...] = OF_STEPS if pair.stepwise else OF_PLACED
@@ -109,30 +103,25 @@ def _one_half(pair: Pair) -> Iterator[Moved]:
         yield _moved(pair, lambda v: np.where(is_second, v, v[::-1]), which="first")
 
 
-def _permuted(axis: int) -> Callable[[Pair], Iterator[Moved]]:
-
-    def moves(pair: Pair) -> Iterator[Moved]:
-        a, b = (side.moved(lambda v: v.swapaxes(axis, 2)) for side in (pair.a, pair.b))
-        order = _order(a, b, pair.tolerance)
-        if order is not None:
-            shown = f"{np.count_nonzero(order != np.arange(order.size))} have moved"
-            if order.size <= _MOST_LISTED:
-                shown = ", ".join(map(str, order))
-            yield _moved(pair, lambda v: v.take(order, axis), order=shown)
-
-    return moves
+def _permuted(pair: Pair, axis: int = 2) -> Iterator[Moved]:
+    order = _order(pair.a, pair.b, axis, pair.tolerance)
+    if order is not None:
+        shown = f"{np.count_nonzero(order != np.arange(order.size))} have moved"
+        if order.size <= _MOST_LISTED:
+            shown = ", ".join(map(str, order))
+        yield _moved(pair, lambda v: v.take(order, axis), order=shown)
 
 
-def _order(a: Numbers, b: Numbers, test: Tolerance) -> Array | None:
+def _order(a: Numbers, b: Numbers, axis: int, test: Tolerance) -> Array | None:
     """The unit of a that each unit of b is, (H,), by a sample of rows; None if there is none.
 
-    Units that agree as they lie stay. Of the others most must have one candidate only: among
-    numbers so crowded that any order would do, an order found means nothing.
+    Units that agree stay. Of the others most must have one candidate only: among crowded numbers
+    any order would do. It may be another axis than that of the units.
     """
-    units = a.shape[-1]
+    units = a.shape[axis]
     if a.shape != b.shape or not 1 < units <= _WIDEST_SEARCH:
         return None
-    one, other = (side.moved(lambda v: v.reshape(-1, units)) for side in (a, b))
+    one, other = (s.moved(lambda v: v.swapaxes(axis, 2).reshape(-1, units)) for s in (a, b))
     stays: Mask = np.all(test.agree(one, other), axis=0)  # (H,)
     possible = np.where(stays, np.eye(units, dtype=bool), ~stays[:, None])  # of b, then of a
     for row in {*np.linspace(0, len(one.values) - 1, _SAMPLED_ROWS).astype(int).tolist()}:
@@ -241,7 +230,7 @@ OF_PLACED = (
     ),
     Pattern(
         "units_permuted",
-        _permuted(2),
+        _permuted,
         "once the units of {a} are put in another order ({order}): the rows or columns of the "
         "weights were permuted on one side.",
     ),
@@ -284,7 +273,7 @@ OF_STEPS = (
     ),
     Pattern(
         "batch_permuted",
-        _permuted(1),
+        partial(_permuted, axis=1),
         "once the sequences of {a} are put in another order ({order}).",
     ),
     Pattern(

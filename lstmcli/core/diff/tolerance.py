@@ -50,15 +50,10 @@ def coarser(a: Precision, b: Precision) -> Precision:
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """An array and, where it was printed, the last printed place of each element.
-
-    What moves the elements has to move both, so that each keeps the unit of its printed output.
-    """
+    """An array and, where it was printed, the last printed place of each element."""
 
     values: Array
-    unit: Array | None = (
-        None  # same shape; None: exact; infinite: the printed output left the element out
-    )
+    unit: Array | None = None  # of the same shape; None: exact; infinite: left out of the print
 
     def moved(self, how: Callable[[Array], Array]) -> Numbers:
         """The same numbers after ``how`` has moved them."""
@@ -90,8 +85,8 @@ class Numbers:
 def last_places(values: Array, most: int) -> tuple[int, Array | None]:
     """The fewest digits after the point, up to ``most``, that all numbers have; each one's unit.
 
-    `lstm run --digits` writes numbers below 1e-4 with an exponent, after as many digits. No units
-    if a number has more. NaN and infinities are left out.
+    Of numbers below 1e-4 digits are counted before the exponent, as `lstm run --digits` writes.
+    No units if a number has more digits. NaN and infinities are left out.
     """
     size = np.abs(np.where(np.isfinite(values), values, 0).astype(np.float64))
     spacing = np.finfo(values.dtype).eps * size
@@ -150,9 +145,8 @@ def tolerance(
 ) -> Tolerance:
     """The tolerance asked for, or that of the precision when nothing was.
 
-    One of ``rtol`` and ``atol`` alone leaves the other at 0, and ``ulp`` alone leaves both at 0:
-    what was asked for is what is tested. With ``ulp`` and one of the others, passing either test
-    is enough; ULPs are not a measure near zero.
+    One alone leaves the others at 0. With ``ulp`` and another, passing either test is enough;
+    ULPs are not a measure near zero.
     """
     rtol, atol, distance = _number("rtol", rtol), _number("atol", atol), _number("ulp", ulp)
     if distance is not None and distance % 1 != 0:  # of inf it is NaN
@@ -180,20 +174,17 @@ def _number(name: str, value: Any) -> float | None:
 
 
 def widened(a: Array, b: Array) -> tuple[Array, Array]:
-    """Both in one type, float64 or wider, so that taking their difference adds no error."""
+    """Both in float64 or wider, so that their difference adds no error."""
     wide = np.longdouble if np.longdouble in (a.dtype, b.dtype) else np.float64
     return a.astype(wide, copy=False), b.astype(wide, copy=False)
 
 
 def excess(a: Numbers, b: Numbers) -> Array:
-    """|a - b|, less what printing may have hidden; never below 0.
-
-    Printed decimals pick up a rounding when they are read, far below the last
-    printed place; it must not decide over a difference of exactly half a unit.
-    """
+    """|a - b|, less what printing may have hidden; never below 0."""
     x, y = widened(a.values, b.values)
     distance: Array = np.abs(x - y)
     if units := [side.unit for side in (a, b) if side.unit is not None]:
+        # decimals are rounded as they are read: that must not decide over half a unit
         hidden = sum(units) * 0.5 + np.finfo(np.float64).eps * (np.abs(x) + np.abs(y))
         distance = np.where(np.isfinite(distance), np.maximum(distance - hidden, 0), distance)
     return distance
@@ -212,11 +203,6 @@ def ulps(a: Array, b: Array, precision: Precision) -> npt.NDArray[np.uint64]:
     x, y = ordered(a), ordered(b)
     distance: npt.NDArray[np.uint64] = np.maximum(x, y).astype(np.uint64)
     return distance - np.minimum(x, y).astype(np.uint64)  # wraps round: right beyond int64 too
-
-
-def largest(values: Array) -> float:
-    """The largest of some errors as a Python float: NaN if one is, 0 of none."""
-    return float(values.max()) if values.size else 0.0
 
 
 def jsonable(value: float | int | None) -> float | int | str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from lstmcli.core.diff.small import NOISE_SNR
+from lstmcli.core.diff.compared import NOISE_SNR
 from lstmcli.core.diff.tolerance import FLOAT32, jsonable
 from lstmcli.core.explain.causes import CANDIDATE, Change, Changes
 from lstmcli.core.explain.hypotheses import prior
