@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from math import prod
 from typing import Any, NoReturn
 
@@ -14,7 +15,7 @@ from lstmcli.core.diff.array_name import FINAL, FINALS, SEQUENCE, STEP_ORDER, WE
 from lstmcli.core.diff.axes import align, without_padding
 from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
-from lstmcli.core.diff.operand import Side, named_alike, names_of, sequence
+from lstmcli.core.diff.operand import Side, named_alike, names_of
 from lstmcli.core.diff.pair import ArrayDifference, Pair, Position, measure
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.axis_numbers import describe_parts
@@ -129,30 +130,20 @@ def compare(
     columns = _columns(a, b, common, selection)
     common = [name for name in common if name not in columns or columns[name].numbers]
     _refuse(a, b, common, only_ulp := ulp is not None and rtol is None and atol is None)
-    pairs = {
-        name: _aligned(a, b, name, name, test, selection._replace(units=columns.get(name)), padding)
-        for name in common
-    }
-    arrays = {
-        name: measure(pair, (a.arrays[name].shape, b.arrays[name].shape))
-        for name, pair in pairs.items()
-    }
+    pairs, arrays = {}, {}
+    for name in common:
+        selected = selection._replace(units=columns.get(name))
+        pairs[name] = pair = _aligned(a, b, name, name, test, selected, padding)
+        arrays[name] = measure(pair, (a.arrays[name].shape, b.arrays[name].shape))
     first = min(
         (x.first for x in arrays.values() if x.first and x.pair.placed),
         key=lambda one: _when(one, pairs[one.array]),
         default=None,
     )
-    compared = ComparedSides(
-        (a, b),
-        pairs,
-        cross=lambda x, y: _aligned(a, b, x, y, test, padding=padding),
-        first=first,
-    )
-    tolerances = ((pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values())
-    rtol, atol = (
-        one[0] if len({*one}) == 1 and not only_ulp else None
-        for one in zip(*tolerances, strict=True)
-    )
+    cross = partial(_aligned, a, b, tolerance_of=test, padding=padding)
+    compared = ComparedSides((a, b), pairs, cross, first)
+    tests = {(pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values()}
+    rtol, atol = tests.pop() if len(tests) == 1 and not only_ulp else (None, None)
     return Difference(
         sides=(a, b),
         arrays=arrays,
@@ -182,12 +173,11 @@ def placed_on(run: Side, side: Side, step: int, item: int) -> tuple[dict[str, Pa
             if not pairs[name].unaligned:  # it fits one place, or none
                 assumed |= items != ":"
                 break
-        if pairs[name].agrees is None and side.numbering.steps is None:
-            of_run, part = (sequence(one.numbers(name), run.layout) for one in (run, side))
-            if of_run and part and 1 < len(part.values) < len(of_run.values):
-                selection = Selection.parse(f"0:{len(part.values)}", None, None)
-                first = _aligned(run, side, name, name, selection=selection)
-                pairs[name] = first if first.agrees is not None else pairs[name]
+        of_run, part = (len(one.values) for one in (pairs[name].a, pairs[name].b))
+        if pairs[name].placed and side.numbering.steps is None and 1 < part < of_run:
+            selection = Selection.parse(f"0:{part}", None, None)
+            first = _aligned(run, side, name, name, selection=selection)
+            pairs[name] = first if first.agrees is not None else pairs[name]
     return pairs, assumed
 
 
@@ -232,8 +222,7 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
             raise UserError(f"{join_with_and(names)} is {what}.", about=choice.typed)
     if (units := selection.units) is None:
         return {}
-    shapes = {name: [side.arrays[name].shape for side in (a, b)] for name in computed}
-    widths = {name: max(map(_width, both)) for name, both in shapes.items()}
+    widths = {name: max(_width(side.arrays[name].shape) for side in (a, b)) for name in computed}
     columns = columns_by_array(units, widths)[1].items()
     return {name: replace(units, bounds=None, numbers=tuple(n)) for name, n in columns}
 
@@ -245,31 +234,25 @@ def _width(shape: tuple[int, ...]) -> int:
 
 
 def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
-    """Refuse an array without numbers next to one with some, and prints where only ULPs count."""
-    nothing = not any(side.arrays[name].size for side in (a, b) for name in names)
-    for side, other in ((a, b), (b, a)):
-        if only_ulp and any(name in side.units for name in names):
-            raise UserError(
-                f"{side.name} is printed text, whose hidden digits make a distance in ULPs "
-                "meaningless.",
-                try_=[Try({"atol": ...}), Try({"rtol": ...})],
-            )
-        for name in names:
-            array, in_file = side.arrays[name], side.original_names.get(name, name)
-            if not array.size and (nothing or other.arrays[name].size):
-                text = f"{in_file} is {array.shape}, without numbers."
-                raise UserError(f"{side.name} is empty: {text}")
+    """Refuse arrays without numbers, and printed ones where only ULPs count."""
+    for side, name in product((a, b), names):
+        if only_ulp and name in side.units:
+            text = f"{side.name} is printed text, whose hidden digits make a distance in ULPs"
+            raise UserError(f"{text} meaningless.", try_=[Try({"atol": ...}), Try({"rtol": ...})])
+        if not side.arrays[name].size:
+            in_file, shape = side.original_names.get(name, name), side.arrays[name].shape
+            raise UserError(f"{side.name} is empty: {in_file} is {shape}, without numbers.")
 
 
 def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
     """Return whether an array's last step was computed first."""
-    known = []
+    known, keys = [], ("reverse", "go_backwards", "flip_output")
     for settings in (side.settings for side in (a, b) if side.settings is not None):
-        keys = ("reverse", "go_backwards", "flip_output")  # a file may have anything there
-        given = [settings.get(f"{name.prefix}.{key}", settings.get(key)) is True for key in keys]
+        of_cell = [settings.get(f"{name.prefix}.{key}", settings.get(key)) for key in keys]
+        reverse, *others = (value is True for value in of_cell)  # a file may have anything there
         if name.backward:
-            given[0] = settings.get(f"{name.prefix}.reverse") is not False
-        known.append(bool(StepOrder.of(*given).outputs_reversed))
+            reverse = settings.get(f"{name.prefix}.reverse") is not False
+        known.append(bool(StepOrder.of(reverse, *others).outputs_reversed))
     return all(known) and bool(known or name.backward)
 
 
@@ -309,11 +292,12 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
         if pair.kind == SEQUENCE and not (pair.axes_known or pair.unaligned)
     }
     for n, (silent, other) in enumerate(((a, b), (b, a))):
-        said = {"batch": "batch, steps", "time": "steps, batch"}.get(other.layout or "")
+        axes = {"batch": "(batch, steps, units)", "time": "(steps, batch, units)"}
+        said = axes.get(other.layout or "") if silent.layout is None else None
         names = [k for k, of in assumed.items() if len(of[n]) == 3 and min(of[n][:2]) > 1]
-        if silent.layout is None and said and names:
-            verb = f"of {silent.name} {'is' if len(names) == 1 else 'are'}"
-            text = f"{_named(names)} {verb} ({said}, units), as in {other.name}"
+        if said and names:
+            verb = "is" if len(names) == 1 else "are"
+            text = f"{_named(names)} of {silent.name} {verb} {said}, as in {other.name}"
             yield Hint("layout", text)
     names = [k for k, of in assumed.items() if any(len(x) == 3 and x[0] > 1 for x in of)]
     if names and not (a.layout or b.layout):
