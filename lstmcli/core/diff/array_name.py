@@ -1,4 +1,4 @@
-"""The name of an array of a run: its cell, what it is, and when in a step it is computed."""
+"""The name of an array of a run: its cell, what it is, its order in a step."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ class ArrayName:
 
     @property
     def layer(self) -> tuple[int, str, str]:
-        """Sorts layer 2 before layer 10, and within a layer forward before backward."""
+        """Sorts layer 2 before layer 10, forward before backward."""
         digits = "".join(letter for letter in self.prefix if letter.isdecimal())
         return len(digits), digits, self.prefix

@@ -34,7 +34,7 @@ from lstmcli.core.model.selection import Choice, Indices, format_indices, number
 from lstmcli.errors import Try, UserError
 
 _CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
-_MOST_LISTED = 2**14  # places on a run that are tried, each by a comparison of 75 us
+_MOST_LISTED = 2**14  # places that are tried, each in 75 us
 _ALIKE = 1.0  # costs that differ by no more do not decide
 
 LAST = "the last step"  # as `words` has it
@@ -46,7 +46,7 @@ Choices = tuple[Choice | None, ...]
 
 
 def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
-    """Bring the sides of a pair to the same axes, as far as layouts and numbers allow.
+    """Bring both sides to the same axes, as far as layouts and numbers allow.
 
     Axes of length 1 are added and dropped, except the last, which is the units'. Both sides
     are cut to what both contain, and to what is selected; the shorter one may be all of that.
@@ -61,7 +61,7 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
 
 
 def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
-    """A pair whose padded steps are zero on both sides, and marked as not compared."""
+    """A pair whose padded steps are zero, and marked as not compared."""
     if not pair.stepwise or pair.agrees is None:
         return pair
     padded = padded_steps(sides, *(pair.numbers[n] or range(pair.a.shape[n]) for n in (0, 1)))
@@ -75,7 +75,7 @@ def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
 
 
 def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
-    """Both sides as (T, B, H) by their layouts; last states of several cells by their axes."""
+    """Both sides as (T, B, H) by their layouts; last states as (1, B, H)."""
     a, b = pair.a, pair.b
     if pair.kind == FINAL:
         several = any(sum(n != 1 for n in x.shape[:-1]) > 1 for x in (a, b))
@@ -107,7 +107,7 @@ def _several_cells(arrays: Sequence[Numbers], sides: Sequence[Side]) -> bool:
 def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     """A placed pair cut to what both sides contain of each axis.
 
-    An axis stays as it is where its lengths differ and neither the files nor a choice tell why.
+    An axis stays where its lengths differ and neither files nor a choice tell why.
     """
     for axis, choice in enumerate(choices if pair.placed else ()):
         sizes = [array.shape[axis] for array in (pair.a, pair.b)]
@@ -158,7 +158,7 @@ def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices
 
 
 def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
-    """A pair cut to what is selected; not again where the smaller side is what is selected."""
+    """A pair cut to what is selected, unless its smaller side is that."""
     if not pair.placed and pair.kind == FINAL and any(choices):
         text = "in full, as no file tells which axes are those of cells and batch items"
         return replace(pair, unaligned=text)
@@ -186,7 +186,7 @@ def _taken(side: Numbers, indices: Indices, axis: int) -> Numbers:
 
 
 def _among(choice: Choice | None, size: int) -> Indices | None:
-    """Return what is chosen of an axis; empty if that is not there, None without a choice."""
+    """Return what is chosen of an axis: () if that is not there, None if nothing."""
     try:
         return None if choice is None else choice.among(size)
     except UserError:
@@ -201,12 +201,12 @@ class Candidate(NamedTuple):
 
     cost: float
     pair: Pair
-    by_numbers: bool = False  # taken only if its numbers agree or are clearly nearest
-    exchanged: bool = False  # the full run is read in another layout than the usual one
+    by_numbers: bool = False  # only if its numbers agree or are nearest
+    exchanged: bool = False  # the full run has an unusual layout
 
 
 def _arranged(common: Pair, unlike: _Unlike) -> Pair:
-    """The candidate whose numbers agree, or the only likely one; else ``common``, and why.
+    """The candidate whose numbers agree, or the only likely one; else ``common``.
 
     If none agrees, it is the only one whose first step does, else the clearly nearest, else the
     only one of about the least cost. The sides as they lie may be a candidate too.
@@ -248,7 +248,7 @@ def _rank(one: Candidate) -> tuple[bool, bool, float, bool]:
 
 
 def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates whose numbers are clearly the nearest, all alike; none if there are none."""
+    """The candidates whose numbers are clearly the nearest, all alike."""
     ratios = [similarity(_finite(one.pair))[1] or -inf for one in found if len(found) > 1]
     best = max(ratios, default=-inf)
     near = [isclose(ratio, best) for ratio in ratios]
@@ -274,7 +274,7 @@ class _Unlike:
         self.cells = self.is_state and _several_cells(self.arrays, sides)
 
     def candidates(self) -> Iterator[Candidate]:
-        """Return every way in which both lie on one run, one of them as all of it."""
+        """Return every way in which both lie on a run, one as all of it."""
         if all(array.values.size for array in self.arrays):
             for run in dict.fromkeys(run for n in (0, 1) for run in self._runs(n)):
                 for both in product(*(self._lying(n, run) for n in (0, 1))):
@@ -282,7 +282,7 @@ class _Unlike:
                         yield from self._taken_so(both)
 
     def _runs(self, n: int) -> Iterator[RunShape]:
-        """Return what run a side may be; a single axis is that of the steps, if no layout tells."""
+        """Return what run a side may be; by itself a single axis is the steps."""
         shape, width = self.arrays[n].shape, self.arrays[1 - n].shape[-1]
         K, lead = shape[-1], [size for size in shape[:-1] if size != 1]
         runs = [(lead, 1, K)] + [(lead, 2, width)] * (2 * width == K)
@@ -298,7 +298,7 @@ class _Unlike:
                 yield RunShape(T, B, units, D)
 
     def _lying(self, n: int, run: RunShape) -> Iterator[Arrangement]:
-        """How a side may lie on a run by its layout: all of it, a step, a sequence, a direction."""
+        """How a side may lie on a run by its layout: all, a step, or a sequence."""
         chosen, items = map(_among, self.choices[:2], run[:2])
         in_file = None if self.is_state else self.sides[n].numbering.steps
         steps = None if in_file is not None else [run.steps - 1] if chosen is None else chosen
@@ -317,18 +317,18 @@ class _Unlike:
                 yield one
 
     def _has_units(self, n: int, one: Arrangement) -> bool:
-        """Return whether the last axis is that of the units, or those of both directions."""
+        """Return whether the last axis is that of all units."""
         width = one.run.units * (one.run.directions if "w" in one.axes else 1)
         return self.arrays[n].shape[-1] == width and not one.in_a_row
 
     def _fit(self, both: Sequence[Arrangement]) -> bool:
-        """Return whether one side is all of the run, and the other lies there as a result may."""
+        """Return whether one is all of the run, and the other as a result may be."""
         part, row = _is_part(both), any(one.in_a_row for one in both)
         exchanged = [n for n in (0, 1) if both[n].exchanged]
         full = [n for n, one in enumerate(both) if one.is_all and self._has_units(n, one)]
         if not full:
             return False
-        if self.is_state:  # last states are complete, and have no other order of axes
+        if self.is_state:  # complete, and in one order of axes
             return not (part or row or exchanged)
         one_of = [[n] for n in self._with_other_layout(both, part)]
         return not exchanged or (not row and exchanged in one_of)
@@ -347,7 +347,7 @@ class _Unlike:
         return [n for n in (0, 1) if self.said[n] is None]
 
     def _taken_so(self, both: Sequence[Arrangement]) -> Iterator[Candidate]:
-        """The candidates of two sides that lie so on a run; the smaller may be the end of it."""
+        """The candidates of two sides that lie so on a run."""
         n = int(both[0].is_all)
         one, full, of_run = both[n], both[1 - n], self.sides[1 - n]
         lead = one.parts[:2]
@@ -381,7 +381,7 @@ class _Unlike:
             yield Candidate(cost, found, last == _ENDS, full.exchanged)
 
     def _words(self, both: Sequence[Arrangement]) -> str:
-        """``a.npy, (4, 5), is interpreted as the last step``; empty for two runs as they are."""
+        """``a.npy, (4, 5), is interpreted as the last step``, or nothing."""
         return "; ".join(
             f"{side}, {array.shape}, is interpreted as {of_run}"
             for side, array, one in zip(self.pair.names, self.arrays, both, strict=True)
@@ -391,7 +391,7 @@ class _Unlike:
     def _parts_of_run(
         self, run: Numbers, one: Arrangement, valid: Mask
     ) -> Iterator[tuple[Numbers, str]]:
-        """Tell what the smaller side is of a run (T, B, D, K), and the words for a last step.
+        """Tell what the smaller side is of a run (T, B, D, K), and in words.
 
         Of a run with padding the last step is the last valid one (T, B) of each sequence; of two
         directions it may be the last of each.
@@ -416,7 +416,7 @@ def _is_part(both: Sequence[Arrangement]) -> bool:
 
 
 def _fits_layout(one: Arrangement, shape: tuple[int, ...], layout: str | None) -> bool:
-    """Return whether steps and sequences are the axes that the layout of a side names."""
+    """Return whether the axes are those that the layout of a side names."""
     named = {"batch": "bt", "time": "tb", "steps": "t"}.get(layout or "", "")
     if not named or len(shape) - ("d" in one.axes) != len(named) + 1:
         return True

@@ -1,4 +1,4 @@
-"""Two sides of named arrays -> how they differ, and where first in the order of computation."""
+"""Two sides of named arrays -> how they differ, and where first."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Difference:
     only_in_a: list[str]
     only_in_b: list[str]
     hints: list[Hint]
-    rtol: float | None  # None: arrays of several precisions have different ones, or --ulp
+    rtol: float | None  # None: of several precisions, or --ulp
     atol: float | None
     assumed: tuple[Hint, ...] = ()  # what no file specifies
     settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
@@ -96,7 +96,7 @@ class Difference:
         return tuple(one.text for one in self.assumed)
 
     def to_json(self) -> dict[str, Any]:
-        """The comparison as JSON can represent it; ``settings`` only where both sides have them."""
+        """The comparison as JSON; ``settings`` only where both sides have them."""
         first = self.first_divergence
         return {
             "equal": self.equal,
@@ -123,7 +123,7 @@ def compare(
     selection: Selection = EVERYTHING,
     padding: bool = True,
 ) -> Difference:
-    """Compare the arrays that two sides share by name, by the arguments of `lstmcli.diff`."""
+    """Compare the arrays that two sides share, as `lstmcli.diff` does."""
     test = partial(tolerance, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
     a, b, common = named_alike(a, b)
     common = _chosen(a, b, common, only)
@@ -159,9 +159,9 @@ def compare(
 
 
 def placed_on(run: Side, side: Side, step: int, item: int) -> tuple[dict[str, Pair], bool]:
-    """The arrays that a side shares with a run, aligned, and whether a place was assumed.
+    """The arrays of a side aligned with a run's, and whether a place was assumed.
 
-    What has no steps, or no sequences, is where its numbers agree, else at ``step`` and ``item``.
+    What has no steps or sequences is where it agrees, else at ``step`` and ``item``.
     Fewer steps without indices are the first ones.
     """
     run, side, common = named_alike(run, side)
@@ -200,7 +200,7 @@ def _aligned(
 
 
 def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> list[str]:
-    """The shared names that ``only`` chooses, by those in a file too; ``h`` is ``layer0.h`` too."""
+    """The names that ``only`` chooses, also by those in a file; ``h`` is ``layer0.h``, too."""
     if only is None:
         return common
     in_files = {theirs: here for side in (a, b) for here, theirs in side.original_names.items()}
@@ -213,7 +213,7 @@ def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> 
 
 
 def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> dict[str, Choice]:
-    """Return what ``--units`` selects of the columns of each array of a run; empty without it."""
+    """The columns of each array that ``--units`` selects; empty without it."""
     computed = [name for name in names if ArrayName.of(name).kind != WEIGHTS]
     has_steps = any(ArrayName.of(name).kind == SEQUENCE for name in names)
     for choice in selection[:3]:
@@ -305,7 +305,7 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
 
 
 def _when(place: Position, pair: Pair) -> tuple[Any, ...]:
-    """Sorts places by when they are computed: layer by layer, step by step, z to h."""
+    """Sorts places by when they are computed: by layer, step, z to h."""
     name, step = ArrayName.of(place.array), -1 if place.step is None else place.step
     step = len(pair.a.values) - 1 - step if pair.backward else step
     rank = (STEP_ORDER + FINALS).index(name.base)

@@ -1,4 +1,4 @@
-"""A comparison as the search for hints needs it, and differences that no setting makes."""
+"""A comparison as hints need it, and differences that no setting makes."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ Facts = Mapping[str, Any] | bool | None
 
 
 class Pattern(NamedTuple):
-    """A row of a table of hints: what is seen, what may cause it, and what is ruled out."""
+    """A row of a table of hints: what is seen, may cause it, is ruled out."""
 
     code: str
-    facts: Callable[[Any], Any]  # of the two sides, the layer that differs first, or a pair
+    facts: Callable[[Any], Any]  # of two sides, a layer, or a pair
     seen: str
     causes: str = ""  # possible ones, the likeliest first, between semicolons
     excludes: str = ""
-    if_large: bool = False  # excludes only where h of the steps before is large enough
+    if_large: bool = False  # excludes only where h before is large
 
     def hint(self, facts: Mapping[str, Any]) -> Hint:
         """The hint in words."""
@@ -67,11 +67,11 @@ class Pattern(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ComparedSides:
-    """Two sides, their arrays of one name in pairs, and where these first differ."""
+    """Two sides, their arrays in pairs, and where these first differ."""
 
     sides: tuple[Side, Side]
     pairs: Mapping[str, Pair]  # of the names both sides have
-    cross: Callable[[str, str], Pair]  # an array of a aligned with one of b of another name
+    cross: Callable[[str, str], Pair]  # arrays of two names, aligned
     first: Position | None = None
 
     @property
@@ -81,7 +81,7 @@ class ComparedSides:
 
     @property
     def differing_settings(self) -> dict[str, tuple[Any, Any]] | None:
-        """The settings in which the sides differ, where both files have them; None: off."""
+        """The settings that differ; None where a file has none."""
         a, b = (side.settings for side in self.sides)
         if a is None or b is None:
             return None
@@ -97,7 +97,7 @@ class ComparedSides:
 
     @cached_property
     def first_layer(self) -> FirstLayer | None:
-        """The layer of the first divergence, if that has a step and the start is compared."""
+        """The layer of the first divergence, if the start of its steps is compared."""
         first = self.first
         if first is None or first.step is None or not self.pairs[first.array].from_the_start:
             return None
@@ -105,7 +105,7 @@ class ComparedSides:
 
 
 class FirstLayer:
-    """The arrays of the layer that differs first, by gate or state, in the order of computation."""
+    """The arrays of the layer that differs first, in the order of computation."""
 
     def __init__(self, compared: ComparedSides, array: str, step: int) -> None:
         self.compared, self.array, self.step = compared, array, step
@@ -124,7 +124,7 @@ class FirstLayer:
         self.wrong = {base: np.any(pair.differs, axis=(1, 2)) for base, pair in self.pairs.items()}
 
     def agree(self, *bases: str) -> bool:
-        """Return whether these are all there and agree at the step where others differ first."""
+        """Return whether these are there and agree at the step that differs first."""
         return all(base in self.wrong and not self.wrong[base][self.at] for base in bases)
 
     def differ(self, *bases: str) -> list[str]:
@@ -132,7 +132,7 @@ class FirstLayer:
         return [base for base in bases if base in self.wrong and self.wrong[base][self.at]]
 
     def name(self, at: int) -> str:
-        """``step 3``, as the files count, of a step in the order of computation."""
+        """``step 3``, as the files count, by the order of computation."""
         if not self.pair.backward:
             return f"step {at}"
         return f"step {self.steps - 1 - at}" + " (computed first)" * (at == 0)
@@ -147,13 +147,13 @@ class FirstLayer:
 
     @property
     def both_ways(self) -> bool:
-        """Tell whether it is made of two directions, so that no step is only early."""
+        """Tell whether it depends on two directions: no step is only early."""
         cells = {cell for side in self.compared.sides for cell in side.cells}
         return not self.prefix.startswith("layer0") and any(c.endswith("_reverse") for c in cells)
 
     @property
     def axes_assumed(self) -> bool:
-        """Return whether no layout tells which axis of what differs first is time, of two."""
+        """Return whether no layout tells which of two axes is time."""
         sides = self.compared.sides
         if self.pair.axes_known or any(side.layout for side in sides):
             return False
@@ -168,7 +168,7 @@ class FirstLayer:
 
     @property
     def shows_all(self) -> bool:
-        """Return whether h before the first difference is large enough to exclude what made it."""
+        """Return whether h before is large enough to exclude what made it."""
         if (pair := self.pairs.get("h")) is None:
             return False
         h, test = pair.b[: self.at], pair.tolerance
@@ -178,7 +178,7 @@ class FirstLayer:
 
     @property
     def decays(self) -> bool:
-        """Tell whether the error is largest at the first step and dies out, as a state's does."""
+        """Tell whether the error decays from the first step, as a state's does."""
         if self.at != 0 or self.steps < 4:
             return False
         with np.errstate(all="ignore"):
@@ -240,7 +240,7 @@ def _rounding(compared: ComparedSides) -> Facts:
 
 
 def _size(compared: ComparedSides) -> float:
-    """The largest error relative to its array; infinite if that is none of rounding."""
+    """The largest relative error; infinite if it is none of rounding."""
     pairs = compared.differing
     if any(p.agrees is None for p in compared.pairs.values()) or not all(map(_at_the_start, pairs)):
         return np.inf
@@ -251,7 +251,7 @@ def _size(compared: ComparedSides) -> float:
 
 
 def _at_the_start(pair: Pair) -> bool:
-    """Tell whether the first step has its share of the largest error, or there is only one step."""
+    """Tell whether the first step has its share of the largest error."""
     if not pair.stepwise or len(pair.a.values) == 1:
         return True
     errors = pair.as_computed.errors.max(axis=(1, 2))

@@ -33,7 +33,7 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
         return []
     hints, explained = _proofs(compared)
     sides = [side for pair in compared.pairs.values() for side in (pair.a, pair.b)]
-    # of printed output that left numbers out, a pattern may be that of what was printed
+    # what printed output left out may make a pattern
     if all(side.left_out is None for side in sides) and any(
         pair.name not in explained for pair in compared.differing
     ):
@@ -113,7 +113,7 @@ def _nan_in_both(pair: Pair) -> Hint | None:
 
 
 def _other_name(compared: ComparedSides, pair: Pair) -> str | None:
-    """The name that a has for an array of b: of the same layer, or of its other direction."""
+    """The name of an array of b in a: of its layer, or of the other direction."""
     part, agreed = ArrayName.of(pair.name), pair.agrees
     twins = {part.prefix, f"{part.prefix}_reverse", part.prefix.removesuffix("_reverse")}
     for name in compared.sides[0].arrays if part.kind != WEIGHTS else ():
@@ -128,7 +128,7 @@ def _other_name(compared: ComparedSides, pair: Pair) -> str | None:
 
 
 def _forget_bias(compared: ComparedSides) -> Iterator[Hint]:
-    """f of the first divergence is the same but for a constant before its sigmoid."""
+    """f of the first divergence differs by a constant before its sigmoid."""
     layer = compared.first_layer
     if layer is None or layer.first != "f":
         return
@@ -155,14 +155,14 @@ def _forget_bias(compared: ComparedSides) -> Iterator[Hint]:
 
 
 def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
-    """The first row of the tables that fits; ``proved`` are the codes of what was proved."""
+    """The first pattern that fits; ``proved`` are the codes of proofs."""
     for one in NUMBERS:
         if facts := one.facts(compared):
             return one.hint(facts)
     layer = compared.first_layer
     if layer is None or "forget_bias" in proved:
         return None
-    # what acts in the cell reaches most units of a row, what acts on a sequence need not
+    # what acts in the cell reaches most units of a row
     for one in _PATTERNS if layer.pair.is_dense else _PATTERNS[:1]:
         if facts := one.facts(layer):
             found = one.hint(layer.facts | (facts if isinstance(facts, dict) else {}))
@@ -176,7 +176,7 @@ def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
 def _of_sequences(layer: FirstLayer) -> Facts:
     """Some sequences agree, each other one differs from some step on.
 
-    Where axes are assumed, what differs from the first step on may be a step of all sequences.
+    Where axes are assumed, a sequence may be a step of all of them.
     """
     pair = layer.pair
     wrong: Mask = np.any(pair.differs, axis=2)  # (T, B)
@@ -212,7 +212,7 @@ def _exchanged_gates(layer: FirstLayer) -> Facts:
 
 
 def _without_activation(layer: FirstLayer) -> Facts:
-    """At the first step that differs the gates of one side are parts of the other's z."""
+    """The gates of one side are parts of the other's z."""
     gates, names = layer.differ(*GATES), layer.compared.names
     for side, other in ((0, 1), (1, 0)) if gates else ():
         if all(_is_raw(layer, gate, side) for gate in gates):
@@ -235,7 +235,7 @@ def _is_raw(layer: FirstLayer, gate: str, side: int) -> bool:
 
 
 def _only(differ: str, agree: str) -> Callable[[FirstLayer], Facts]:
-    """Of the gates these differ at the first step that does, and others are there and agree."""
+    """Of the gates these differ at the first step, and others agree."""
     return lambda it: "".join(it.differ(*GATES)) == differ and it.agree(*agree)
 
 

@@ -1,4 +1,4 @@
-"""One side of a comparison: named arrays, and what their file specifies of them.
+"""One side of a comparison: named arrays, and what their file specifies.
 
 Of a long axis NumPy, PyTorch and TensorFlow print the first and last items and ``...`` between
 them. The printed output may have the length of the axis; otherwise the other array has it.
@@ -42,12 +42,12 @@ UNNAMED = ""
 
 
 Gaps = tuple[int | None, ...]
-"""Of each axis: how many items are printed ahead of ``...``; None: all of them are."""
+"""Of each axis: how many items are printed ahead of ``...``; None: all."""
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One side of a comparison: named arrays, and what its file specifies of them."""
+    """Named arrays, and what their file specifies of them."""
 
     name: str  # how messages call it
     arrays: Mapping[str, Array]  # a single one may be called ""
@@ -56,19 +56,19 @@ class Side:
     dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # where not that of the array
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
     gaps: Mapping[str, Gaps] = field(default_factory=dict)  # of prints without their shape
-    numbering: AxisNumbers = UNNUMBERED  # of its steps, batch items and columns in the full run
+    numbering: AxisNumbers = UNNUMBERED  # in the full run
     original_names: Mapping[str, str] = field(default_factory=dict)  # in the file, by name here
-    not_asked_for: tuple[str, ...] = ()  # other arrays of its file, where one was named
-    in_memory: bool = False  # given in Python: its name is that of an argument, and no file's
+    not_asked_for: tuple[str, ...] = ()  # other arrays of its file
+    in_memory: bool = False  # its name is that of an argument
 
     @property
     def cells(self) -> set[str]:
-        """The cells that have arrays in its file, ``layer0_reverse``; "" for arrays of no cell."""
+        """The cells in its file, ``layer0_reverse``; "" for arrays of none."""
         return {ArrayName.of(name).prefix for name in (*self.arrays, *self.not_asked_for)}
 
     @property
     def renaming(self) -> str:
-        """``output of a.npz is interpreted as h``, where its file calls arrays by other names."""
+        """``output of a.npz is interpreted as h``; empty where names are equal."""
         if not self.original_names:
             return ""
         verb = "is" if len(self.original_names) == 1 else "are"
@@ -77,13 +77,13 @@ class Side:
         return f"{theirs} of {self.name} {verb} interpreted as {here}".removeprefix(" of ")
 
     def indices(self, name: str, axis: int, size: int) -> Indices | None:
-        """Which of the run's steps, batch items or units an array has; None: not known."""
+        """Which steps, batch items or units of the run it has, if known."""
         steps, batch, columns = self.numbering
         of_axis = (steps, batch, columns.get(name))[axis]
         return of_axis if of_axis is not None and 0 < len(of_axis) == size else None
 
     def numbers(self, name: str) -> Numbers:
-        """One array with the units of its printed output; bools and integers as float64."""
+        """One array with its printed units; bools and integers as float64."""
         array = np.atleast_1d(self.arrays[name])
         if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
             raise UserError(
@@ -94,7 +94,7 @@ class Side:
         return Numbers(array, self.units.get(name))
 
     def with_numbers(self, numbers: Mapping[str, Numbers]) -> Side:
-        """The side with arrays in their full shapes, of which some numbers are left out."""
+        """The side with arrays of which numbers were left out in full shape."""
         arrays = {name: full.values for name, full in numbers.items()}
         units = {name: np.asarray(full.unit) for name, full in numbers.items()}
         gaps = {name: before for name, before in self.gaps.items() if name not in numbers}
@@ -108,14 +108,14 @@ class Side:
         )
 
     def precision(self, name: str) -> Precision:
-        """The precision in which an array counts; printed output without one counts as float32."""
+        """The precision in which an array counts; of printed output float32."""
         if name in self.dtypes:
             return precision_of(self.dtypes[name])
         return FLOAT32 if name in self.units else precision_of(self.arrays[name].dtype)
 
 
 def _fits(packed: tuple[int, ...], before: Gaps, shape: tuple[int, ...]) -> bool:
-    """Return whether a full array of ``shape`` would have been printed as these packed numbers."""
+    """Return whether an array of ``shape`` would be printed as this many."""
     return len(shape) == len(packed) and all(
         n == m if ahead is None else n < m
         for n, ahead, m in zip(packed, before, shape, strict=True)
@@ -123,7 +123,7 @@ def _fits(packed: tuple[int, ...], before: Gaps, shape: tuple[int, ...]) -> bool
 
 
 def put_at(numbers: Numbers, index: tuple[Any, ...], shape: tuple[int, ...]) -> Numbers:
-    """Numbers at an index of a full array; the others are NaN, their unit infinite: left out."""
+    """Numbers at an index of a full array; the others are left out."""
     values, unit = np.full(shape, np.nan), np.full(shape, np.inf)
     values[index] = numbers.values
     unit[index] = 0.0 if numbers.unit is None else numbers.unit
@@ -140,7 +140,7 @@ def spread(numbers: Numbers, before: Gaps, shape: tuple[int, ...]) -> Numbers:
 
 
 def shape_text(before: Gaps, packed: tuple[int, ...]) -> str:
-    """Return what printed output shows of the shape of the full array: ``(4, more than 6, 8)``."""
+    """What printed output shows of the full shape: ``(4, more than 6, 8)``."""
     parts = [
         f"{n}" if ahead is None else f"more than {n}"
         for n, ahead in zip(packed, before, strict=True)
@@ -149,7 +149,7 @@ def shape_text(before: Gaps, packed: tuple[int, ...]) -> str:
 
 
 def with_all_steps(side: Side, shapes: Mapping[str, tuple[int, ...]], layout: str) -> Side:
-    """A side with some steps of a run, by their indices in its file, as one with all of them.
+    """A side with some steps of a run, by their indices, as one with all.
 
     The others count as left out of a print. ``shapes`` are those of the run's arrays, (T, K),
     (B, T, K) or (T, B, K) by ``layout``.
@@ -181,13 +181,13 @@ def joined(side: Numbers, axis: int) -> Numbers:
 
 
 def layout_by_shape(*sides: Numbers) -> str:
-    """The layout of sides that name none: the first axis is time, unless it is 1 on all of them."""
+    """The layout of silent sides: time first, unless that is 1 on all of them."""
     firsts = [side.shape[0] for side in sides if side.ndim == 3]
     return "batch" if firsts and all(n == 1 for n in firsts) else "time"
 
 
 def sequence(array: Numbers, layout: str | None) -> Numbers | None:
-    """One array of steps as (T, B, H), by its layout or as it lies; None if it has more axes."""
+    """An array as (T, B, H) by its layout, or as it lies; None of more axes."""
     layout = layout or layout_by_shape(array)
     spare = [axis for axis, n in enumerate(array.shape[:-1]) if n == 1]
     array = array.moved(lambda v: v.squeeze(tuple(spare[: max(v.ndim - 3, 0)])))
@@ -225,7 +225,7 @@ def names_of(a: Side, b: Side) -> tuple[str, str]:
 
 
 def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
-    """A side whose abbreviated outputs have the shape, or axes of it, of the other's arrays."""
+    """A side whose abbreviated outputs have axes of the other's arrays."""
     found: dict[str, Numbers] = {}
     for name in names:
         if (before := side.gaps.get(name)) is None:
@@ -245,21 +245,21 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
 
 
 def single_as_h(side: Side) -> Side:
-    """A side whose only array has a name that no run gives, as h: ``y_val`` of EXPECTED."""
+    """A side whose only array has an unknown name, as h: ``y_val``."""
     name = next(iter(side.arrays), "")
     unknown = len(side.arrays) == 1 and name and ArrayName.of(name).kind == WEIGHTS
     return renamed(side, {name: "h"}) if unknown else side
 
 
 def with_trace_names(side: Side) -> Side:
-    """A side called as a trace, if all its arrays are results of a run by a framework's names."""
+    """A side by the names of a trace, if all are a framework's for results."""
     names = {name: FRAMEWORK_NAMES.get(name, name) for name in side.arrays}
     known = all(ArrayName.of(name).kind != WEIGHTS for name in names.values())
     return renamed(side, names) if known and len({*names.values()}) == len(names) else side
 
 
 def _name_of_both(one: str, other: str) -> str:
-    """The name of two arrays: that of a trace, if either has one, else h; of weights the second."""
+    """The name of two arrays: that of a trace, else h; of weights the second."""
     known = [name for name in map(ArrayName.of, (other, one)) if name.kind != WEIGHTS]
     if known:
         best = max(known, key=lambda name: (name.kind == SEQUENCE, name.base == "h", name.prefix))
@@ -269,7 +269,7 @@ def _name_of_both(one: str, other: str) -> str:
 
 
 def renamed(side: Side, names: Mapping[str, str]) -> Side:
-    """A side whose arrays have other names; those that are not in ``names`` keep theirs."""
+    """A side whose arrays have other names; what is not in ``names`` stays."""
 
     def named(mapping: Mapping[str, Any]) -> dict[str, Any]:
         return {names.get(name, name): value for name, value in mapping.items()}
@@ -289,7 +289,7 @@ def renamed(side: Side, names: Mapping[str, str]) -> Side:
 
 
 def padded_steps(sides: Iterable[Side], steps: Sequence[int], batch: Sequence[int]) -> Mask:
-    """(T, B): true at steps that no run of some sides computed; one of them may be no run."""
+    """(T, B): true at steps that no run of some sides computed."""
     padded: Mask = np.ones((len(steps), len(batch)), bool)
     metas = [side.settings for side in sides if side.settings is not None]
     rows, columns = np.ix_(steps, batch)

@@ -1,4 +1,4 @@
-"""Two arrays of one name on the same axes, and how they differ: by how much, and where."""
+"""Two arrays of one name on the same axes: how much they differ, and where."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Pair:
     a: Numbers
     b: Numbers
     tolerance: Tolerance
-    placed: bool = False  # the axes are step, batch item and unit; else a position is an index
+    placed: bool = False  # on axes of step, batch item and unit
     backward: bool = False  # the last step was computed first
     numbers: Numbering = FULL  # of the axes in the full run
     names: tuple[str, str] = ("a", "b")  # what messages call the sides
     taken_as: str = ""  # what was done to bring the sides together
     axes_known: bool = False  # `taken_as` names the axes of steps and sequences
     unaligned: str = ""  # why the sides were not brought together
-    parts: Parts = ()  # what a side contains of an axis, where its file has only some
+    parts: Parts = ()  # of a run, where a file has only some
     at_ends: bool = False  # the one step is each sequence's last valid one
     padded: Mask | None = None  # (T, B): true at steps that are not compared
 
@@ -65,12 +65,12 @@ class Pair:
 
     @property
     def from_the_start(self) -> bool:
-        """Return whether the first step that is compared is the one that was computed first."""
+        """Return whether what was computed first is compared."""
         steps = self.numbers[0]
         return steps is None or (counts_from_0(steps) and not self.backward)
 
     def numbers_of(self, index: Sequence[int]) -> tuple[int, ...]:
-        """An index in the full run: of a placed pair the step, batch item and unit."""
+        """An index in the full run; if placed, step, batch item and unit."""
         axes = zip_longest(index, self.numbers[: len(index)])
         return tuple(n if numbers is None else numbers[n] for n, numbers in axes)
 
@@ -94,7 +94,7 @@ class Pair:
 
     @property
     def is_dense(self) -> bool:
-        """Tell whether most units differ in rows that do: a cause in the cell reaches them all."""
+        """Tell whether most units differ in rows that do, as by a cause in the cell."""
         return bool(self.differs[self.differs.any(axis=-1)].mean() > 0.5)
 
     @cached_property
@@ -149,7 +149,7 @@ _FIGURES = ("mismatched", "total", "max_abs", "max_rel", "max_ulp", "cosine")
 
 @dataclass(frozen=True, eq=False)
 class ArrayDifference:
-    """How one array of a differs from that in b; of different shapes all figures are None."""
+    """How an array differs in a and b; of different shapes all figures are None."""
 
     pair: Pair  # as they were compared
     shapes: tuple[tuple[int, ...], tuple[int, ...]]  # as in the files
@@ -162,12 +162,12 @@ class ArrayDifference:
     ulp_at: Position | None = None
     first: Position | None = None  # in the order of computation
     smallest_atol: float | None = None  # with rtol 0; None if no atol lets it pass
-    cosine: float | None = None  # of the angle between a and b; None where one is all zeros
-    snr: float | None = None  # dB: the power of b over that of a - b; None where b is all zeros
+    cosine: float | None = None  # of a and b; None where one is zero
+    snr: float | None = None  # dB: the power of b over that of a - b
     step_errors: Array | None = None  # (T,) largest absolute error of each step
-    steps_compared: Mask | None = None  # (T,) false where printed output left out all of the step
+    steps_compared: Mask | None = None  # (T,) false where all is left out
     step_mismatches: Array | None = None  # (T,) elements out of tolerance
-    left_out: int = 0  # elements that printed output left out: not compared, not in ``total``
+    left_out: int = 0  # of printed output; not in ``total``
 
     @property
     def name(self) -> str:
@@ -180,7 +180,7 @@ class ArrayDifference:
         return self.pair.numbers_agree
 
     def to_json(self) -> dict[str, Any]:
-        """The figures; ``shape`` is that of a, or both where they cannot be aligned."""
+        """The figures; ``shape`` is that of a, or both if not aligned."""
         one, other = map(list, self.shapes)
         optional = {"left_out": self.left_out, "aligned": self.pair.taken_as}
         return {
@@ -193,7 +193,7 @@ class ArrayDifference:
 
 
 def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> ArrayDifference:
-    """Count and measure what differs in one array, which has these shapes in the files."""
+    """Count and measure what differs in one array, of these shapes in files."""
     if pair.agrees is None:
         return ArrayDifference(pair, shapes)
     unknown = _left_out(pair)
@@ -209,7 +209,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
     max_ulp, ulp_at = None, None
     if pair.a.unit is None and pair.b.unit is None:
         off = ulps(pair.a.values, pair.b.values, pair.tolerance.precision)
-        off[absolute == 0] = 0  # two NaNs that count as equal may differ in their bits
+        off[absolute == 0] = 0  # NaNs that count as equal
         off[np.isnan(absolute)] = np.iinfo(np.uint64).max  # the place of the largest
         max_ulp = np.nan if np.isnan(absolute).any() else int(off.max(initial=0))
         ulp_at = _first_of(pair, off)
@@ -270,7 +270,7 @@ def _left_out(pair: Pair) -> Mask:
 
 
 def _first(pair: Pair) -> Position | None:
-    """The first element out of tolerance, in the order in which the array was computed."""
+    """The element out of tolerance that was computed first."""
     if pair.numbers_agree:
         return None
     wrong = pair.differs

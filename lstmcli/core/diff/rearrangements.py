@@ -1,4 +1,4 @@
-"""Rearrangements of one array under which it equals the other: each is a proof, not a guess.
+"""Rearrangements of one array under which it equals the other: proofs.
 
 It has to make several elements agree that disagreed and that the tolerance distinguishes.
 """
@@ -23,22 +23,22 @@ from lstmcli.core.model.model import Hint
 ENOUGH = 3
 """Distinct numbers that a rearrangement has to make agree."""
 
-_SAMPLED_ROWS = 48  # of a search for a permutation; what is found is then checked on every row
+_SAMPLED_ROWS = 48  # in a search; what is found is checked on all
 _MOST_DIGITS = 7  # half a unit of more is far below the tolerance of float32
 _WIDEST_SEARCH = 2048  # units; the search takes memory with their square
 _MOST_LISTED = 16  # units whose order is listed; of more their count
 
 Moved = tuple[Numbers, Numbers, Any, dict[str, Any]]
-"""The sides as rearranged, the part of the pair that b is, and facts for the text."""
+"""Both sides as rearranged, the part that b is, and facts for the text."""
 
 
 def proves(test: Tolerance, a: Numbers, b: Numbers, agreed: Mask | None = None) -> bool:
-    """Return whether a and b agree, and tell enough; ``agreed`` marks what did before."""
-    rows = 1 + 4096 // max(1, int(np.prod(a.shape[1:])))  # most fail in the first thousands
+    """Return whether a and b agree, and tell enough beyond what ``agreed``."""
+    rows = 1 + 4096 // max(1, int(np.prod(a.shape[1:])))  # most fail there
     if a.shape != b.shape or not test.agree(a[:rows], b[:rows]).all() or not test.agree(a, b).all():
         return False
     was_wrong = np.ones(b.shape, bool) if agreed is None else ~agreed
-    for unknown in (a.left_out, b.left_out):  # that agrees with anything, and tells nothing
+    for unknown in (a.left_out, b.left_out):  # it agrees with anything
         was_wrong = was_wrong if unknown is None else was_wrong & ~unknown
     return distinct(b, was_wrong, test) >= ENOUGH
 
@@ -56,7 +56,7 @@ def distinct(numbers: Numbers, chosen: Mask, tolerance: Tolerance) -> int:
 
 
 def rearranged(pair: Pair) -> Hint | None:
-    """The first rearrangement under which a pair is equal; its text goes on after "h agrees"."""
+    """The first rearrangement that makes a pair equal, after "h agrees"."""
     if pair.numbers_agree or not pair.a.values.size or not pair.b.values.size:
         return None
     table: tuple[Pattern, ...] = OF_STEPS if pair.stepwise else OF_PLACED
@@ -113,7 +113,7 @@ def _permuted(pair: Pair, axis: int = 2) -> Iterator[Moved]:
 
 
 def _order(a: Numbers, b: Numbers, axis: int, test: Tolerance) -> Array | None:
-    """The unit of a that each unit of b is, (H,), by a sample of rows; None if there is none.
+    """The unit of a that each unit of b is, (H,), by a sample of rows.
 
     Units that agree stay. Of the others most must have one candidate only: among crowded numbers
     any order would do. It may be another axis than that of the units.
@@ -158,7 +158,7 @@ def _rescaled(pair: Pair) -> Iterator[Moved]:
 
 
 def _rounded(pair: Pair) -> Iterator[Moved]:
-    """All numbers of one side have few digits, as ``--digits`` writes, and the other's round so."""
+    """All numbers of one side have few digits, and the other's round so."""
     for side, rounded, full in zip((pair.a, pair.b), pair.names, pair.names[::-1], strict=True):
         values = side.values
         if side.unit is not None or values.dtype.kind != "f" or not np.isfinite(values).all():
@@ -166,7 +166,7 @@ def _rounded(pair: Pair) -> Iterator[Moved]:
         digits, unit = last_places(values, _MOST_DIGITS)
         spacing = np.finfo(values.dtype).eps * np.abs(values.astype(np.float64))
         if pair.agrees is None or not digits or unit is None or (unit < 64 * spacing).any():
-            continue  # integers are not rounding; this many digits, many have by chance
+            continue  # integers, or as many by chance
         known = Numbers(values, unit)
         a, b = (known, pair.b) if side is pair.a else (pair.a, known)
         places = f"{digits} digit{'s' * (digits != 1)} after the point"
@@ -241,7 +241,7 @@ OF_PLACED = (
         "normalisation, a bias.",
     ),
 )
-# Simple before general: a full turn before half of one, exchanged halves before any order.
+# Simple before general: exchanged halves before any order.
 OF_STEPS = (
     Pattern(
         "time_flipped",

@@ -1,4 +1,4 @@
-"""When two numbers count as the same: tolerances, printed digits, distances in ULPs."""
+"""When two numbers count as the same: tolerances, printed digits, ULPs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PRECISIONS = (FLOAT64, FLOAT32, FLOAT16, BFLOAT16)
 
 
 def precision_of(dtype: np.dtype[Any]) -> Precision:
-    """The precision of a dtype; integers, bools and longdouble count as float64."""
+    """The precision of a dtype; by default float64."""
     return next((p for p in _PRECISIONS if p.name == dtype.name), FLOAT64)
 
 
@@ -50,10 +50,10 @@ def coarser(a: Precision, b: Precision) -> Precision:
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """An array and, where it was printed, the last printed place of each element."""
+    """An array, and the last printed place of each element."""
 
     values: Array
-    unit: Array | None = None  # of the same shape; None: exact; infinite: left out of the print
+    unit: Array | None = None  # None: exact; infinite: left out of a print
 
     def moved(self, how: Callable[[Array], Array]) -> Numbers:
         """The same numbers after ``how`` has moved them."""
@@ -75,7 +75,7 @@ class Numbers:
 
     @property
     def left_out(self) -> Mask | None:
-        """True where printed output left the element out; None if it left out nothing."""
+        """True where printed output left the element out; None: nowhere."""
         if self.unit is None:
             return None
         unknown: Mask = np.isinf(self.unit)
@@ -83,9 +83,9 @@ class Numbers:
 
 
 def last_places(values: Array, most: int) -> tuple[int, Array | None]:
-    """The fewest digits after the point, up to ``most``, that all numbers have; each one's unit.
+    """The fewest digits after the point that all numbers have; each one's unit.
 
-    Of numbers below 1e-4 digits are counted before the exponent, as `lstm run --digits` writes.
+    Below 1e-4 they are counted before the exponent, as ``--digits`` writes.
     No units if a number has more digits. NaN and infinities are left out.
     """
     size = np.abs(np.where(np.isfinite(values), values, 0).astype(np.float64))
@@ -184,14 +184,14 @@ def excess(a: Numbers, b: Numbers) -> Array:
     x, y = widened(a.values, b.values)
     distance: Array = np.abs(x - y)
     if units := [side.unit for side in (a, b) if side.unit is not None]:
-        # decimals are rounded as they are read: that must not decide over half a unit
+        # decimals are rounded as they are read
         hidden = sum(units) * 0.5 + np.finfo(np.float64).eps * (np.abs(x) + np.abs(y))
         distance = np.where(np.isfinite(distance), np.maximum(distance - hidden, 0), distance)
     return distance
 
 
 def ulps(a: Array, b: Array, precision: Precision) -> npt.NDArray[np.uint64]:
-    """How many numbers of the type lie between, counting one end; -0 and 0 are one number."""
+    """How many numbers of the type lie between, with one end; -0 is 0."""
 
     def ordered(values: Array) -> npt.NDArray[np.int64]:  # neighbours differ by one
         with np.errstate(all="ignore"):

@@ -21,14 +21,14 @@ from lstmcli.core.model.arrays import Array
 
 MOST_SEQUENCES = 1024  # of a batch that an array without that axis is tried as
 
-# Costs: of what an axis is a part of, and of an unusual order of axes. Only their order matters.
+# Costs: of parts, and of an unusual order of axes. Only their order matters.
 FIRST, LAST, STRIDE, WINDOW = 1.0, 3.0, 4.0, 6.0  # some successive steps, or every n-th
 LAST_STEP, FIRST_STEP, OTHER_STEP = 2.0, 3.0, 5.0
 ONE_SEQUENCE, FIRST_SEQUENCES, FIRST_UNITS = 1.5, 2.0, 3.0
 IN_A_ROW, BY_COLUMNS = 2.0, 4.0
 EXCHANGED = 2.0  # steps and sequences
 UNITS_FIRST = 4.0
-OTHER_DIRECTIONS = 1.0  # stacked where the run has them side by side, or on another axis
+OTHER_DIRECTIONS = 1.0  # stacked otherwise than in the run
 
 
 class RunShape(NamedTuple):
@@ -103,16 +103,16 @@ class Part(NamedTuple):
 
 
 class Arrangement(NamedTuple):
-    """How an array lies on a run: what each of its axes is, and which part of the run that is."""
+    """How an array lies on a run: what each axis is, and which part of it."""
 
     cost: float
     axes: str  # of ``shape``: letters of t, b, d, k, w
     steps: Part
     sequences: Part
     units: Part
-    shape: tuple[int, ...]  # in which the numbers are read: without axes of length 1
+    shape: tuple[int, ...]  # without axes of length 1
     order: Literal["C", "F"] = "C"  # of the numbers
-    places: tuple[int, ...] | None = None  # of ``shape`` among the array's axes; None: in a row
+    places: tuple[int, ...] | None = None  # of ``shape`` in the array; None: in a row
     run: RunShape = RunShape(1, 1, 1)
 
     @property
@@ -133,17 +133,17 @@ class Arrangement(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Return whether the array is all of the run, in the layout of the arrays of the run."""
+        """Return whether it is all of the run, in the run's layout."""
         return self.is_all and self.cost == 0
 
     @property
     def in_a_row(self) -> bool:
-        """Return whether the numbers, not the axes, of the array are those of the run."""
+        """Return whether the numbers, and not the axes, are the run's."""
         return self.places is None
 
     @property
     def exchanged(self) -> bool:
-        """Return whether steps and sequences are in another order than in the arrays of the run."""
+        """Return whether steps and sequences are in another order than the run's."""
         both = _in_order("tb", self.axes)
         return len(both) == 2 and both != _in_order("tb", self.run.axes)
 
@@ -153,7 +153,7 @@ class Arrangement(NamedTuple):
         return any(axis in self.axes[:-1] for axis in "kw")
 
     def read(self, array: Array) -> Array:
-        """The array's numbers on the axes of the run: steps, sequences, directions, units."""
+        """The numbers as (steps, sequences, directions, units)."""
         read = array.reshape(self.shape, order=self.order)
         moved = np.transpose(read, [self.axes.index(axis) for axis in "tbdkw" if axis in self.axes])
         steps, sequences, units = (part.size for part in self.parts)
@@ -166,7 +166,7 @@ def arrangements(
     steps: Sequence[int] | None = None,
     sequences: Sequence[int] | None = None,
 ) -> Iterator[Arrangement]:
-    """Every arrangement of an array of a shape on a run, in the order of their cost.
+    """Every arrangement of an array of a shape on a run, by cost.
 
     There are as many as windows of steps times sequences: take as many as are needed. Or give the
     ``steps``, or ``sequences``, of which an array without that axis is one; an array that has steps
@@ -193,7 +193,7 @@ def arrangements(
 def printed_shapes(
     packed: Sequence[int], before: Sequence[int | None], run: RunShape
 ) -> list[tuple[int, ...]]:
-    """The shapes of results that are printed as ``packed``, ``before`` items ahead of "..."."""
+    """The shapes of results printed as ``packed``, ``before`` items ahead of "..."."""
     options = [
         [n for n in {1, *run.lengths.values()} if (n == size if ahead is None else n > size)]
         for size, ahead in zip(packed, before, strict=True)
@@ -210,7 +210,7 @@ def printed_shapes(
 def _readings(
     shape: Sequence[int], run: RunShape
 ) -> Iterator[tuple[tuple[int, ...], Literal["C", "F"], float, tuple[int, ...] | None]]:
-    """The array as it is; or its numbers, in a row or in rows of a step's, in the run's axes.
+    """The array as it is; or its numbers, in a row or in rows, in the run's axes.
 
     A last axis of 1 may be the first unit. Other axes of 1 are dropped.
     """
@@ -257,7 +257,7 @@ def _in_order(some: str, of: str) -> str:
 
 
 def _unusual(axes: str, places: Sequence[int], run: RunShape) -> float:
-    """The cost of an order of axes; ``places`` are theirs in an array of as many as the run's."""
+    """The cost of an order of axes, at ``places`` of an array of the run's axes."""
     usual, cost = run.axes, 0.0
     lead = _in_order("tb", axes)
     in_place = all(usual[at] == x for at, x in zip(places, axes, strict=False) if x in "tb")
@@ -275,7 +275,7 @@ def _with_steps(one: Arrangement, of_steps: Iterator[Part]) -> Iterator[Arrangem
 
 
 def _steps(n: int | None, T: int, of_steps: Sequence[int] | None) -> Iterator[Part]:
-    """All steps, the first, the last, every s-th, or a window; one step of an array without."""
+    """All steps, the first, the last, every s-th, or a window; or one step."""
     if n is None and of_steps is not None:
         yield from (Part(step, 1, T, cost=LAST_STEP * (T > 1)) for step in of_steps)
     elif n is None:
@@ -306,7 +306,7 @@ def _sequences(n: int | None, B: int, items: Sequence[int] | None) -> Iterator[P
 
 
 def words(one: Arrangement) -> str:
-    """``the first 3 of 7 steps, sequence 2 of 4``; empty where the array is the run as it is."""
+    """``the first 3 of 7 steps, sequence 2 of 4``; empty for the run as it is."""
     texts = []
     if one.in_a_row:
         texts.append("numbers in a row" + ", column by column" * (one.order == "F"))

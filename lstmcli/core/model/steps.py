@@ -1,4 +1,4 @@
-"""The order in which a cell processes the steps of its inputs, and that of its outputs.
+"""The order in which a cell processes its inputs, and that of its outputs.
 
 A cell may start from the last step (`reverse`, or the backward one of two directions). Most
 frameworks then turn its outputs round, so that step t of the output belongs to step t of the
@@ -20,7 +20,7 @@ class StepOrder(NamedTuple):
     """Two truths of a cell, or an array of each for several cells at once."""
 
     runs_back: Any  # it starts from the last step of the inputs
-    outputs_reversed: Any  # its outputs are in another order than the one in which it ran
+    outputs_reversed: Any  # against the order in which it ran
 
     @classmethod
     def of(cls, reverse: Any, go_backwards: Any, flip_output: Any) -> StepOrder:
@@ -30,19 +30,19 @@ class StepOrder(NamedTuple):
 
     @classmethod
     def of_cell(cls, behaviour: Behaviour, backward: bool) -> StepOrder:
-        """The order of a cell; ``backward``: it is the second of two directions."""
+        """The order of a cell, ``backward`` of the second of two directions."""
         reverse = (backward and not behaviour.forward) or behaviour.reverse
         return cls.of(reverse, behaviour.go_backwards, behaviour.flip_output)
 
 
 def valid_first(valid: Array) -> Array:
-    """The steps (T, B) of each sequence: those that are valid, and then the others, in order."""
+    """The steps (T, B) of each sequence: valid ones, then the others, in order."""
     order: Array = np.argsort(~valid, axis=0, kind="stable")
     return order
 
 
 def valid_until(padded: Array) -> Array:
-    """(B,): the steps of each sequence before those (T, B) that are padded up to its end."""
+    """(B,): the steps of each sequence before the padding (T, B) at its end."""
     length = len(padded) - (~padded)[::-1].argmax(axis=0)
     return np.where(padded.all(axis=0), 0, length)
 
@@ -59,7 +59,7 @@ def shown_lengths(x: Array) -> Array:
 def processed_steps(
     order: StepOrder, steps: int, valid: Array | None = None
 ) -> tuple[Array, Array]:
-    """For each step of the loop, the step of the inputs that it takes, and that of the outputs.
+    """For each step of the loop, the step of the inputs, and that of the outputs.
 
     ``valid`` (T, B) marks the steps that count, by lengths or a mask; the others come last. Both
     results are (T, B), or (T, 1) where they are the same for all sequences (``valid`` is None).
