@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import compress, islice, product
 from math import inf, isclose, prod
 from typing import NamedTuple
@@ -20,7 +21,6 @@ from lstmcli.core.diff.array_name import FINAL, WEIGHTS
 from lstmcli.core.diff.operand import Side, joined, layout_by_shape, padded_steps, sequence
 from lstmcli.core.diff.pair import Pair, similarity
 from lstmcli.core.diff.tolerance import Mask, Numbers
-from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.layouts import (
     EXCHANGED,
@@ -31,7 +31,7 @@ from lstmcli.core.model.layouts import (
     words,
 )
 from lstmcli.core.model.selection import Choice, Indices, format_indices, numbers_on_axis, take
-from lstmcli.errors import Try, UserError
+from lstmcli.errors import UserError
 
 _CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
 _MOST_LISTED = 2**14  # places that are tried, each in 75 us
@@ -57,7 +57,7 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     stacked = pair.a.ndim == (3 if pair.kind == FINAL else 4)
     if common.agrees is None or (stacked and not (common.parts or common.numbers_agree)):
         common = _arranged(common, _Unlike(pair, sides, choices))
-    return _selected(common, choices, sides)
+    return _selected(common, choices)
 
 
 def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
@@ -67,11 +67,8 @@ def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
     padded = padded_steps(sides, *(pair.numbers[n] or range(pair.a.shape[n]) for n in (0, 1)))
     if not padded.any():
         return pair
-
-    def zeroed(array: Array) -> Array:
-        return np.where(padded[..., None], array.dtype.type(0), array)
-
-    return replace(pair, a=pair.a.moved(zeroed), b=pair.b.moved(zeroed), padded=padded)
+    zeroed = pair.moved(lambda v: np.where(padded[..., None], v.dtype.type(0), v))
+    return replace(zeroed, padded=padded)
 
 
 def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
@@ -81,8 +78,8 @@ def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
         several = any(sum(n != 1 for n in x.shape[:-1]) > 1 for x in (a, b))
         if several or _several_cells((a, b), sides):
             return pair
-        a, b = (x.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1])) for x in (a, b))
-        return replace(pair, a=a, b=b, placed=True)
+        flat = pair.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1]))
+        return replace(flat, placed=True)
     layouts = [side.layout for side in sides]
     axes = (2, 1) if "batch" in layouts else (1, 2)
     axis = next((n for n in axes if a.shape[n:-1][:1] == b.shape[n:-1][:1] == (2,)), None)
@@ -138,13 +135,16 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
             one, other = map(format_indices, both)
             text = f"one side contains {AXES[axis]} {one}, the other {other}; they have none in"
             raise UserError(f"{pair.name}: {text} common.")
-        a, b = (
-            _taken(side, np.searchsorted(indices, common).tolist(), axis)
-            for side, indices in zip((pair.a, pair.b), both, strict=True)
-        )
-        numbers = (*pair.numbers[:axis], common, *pair.numbers[axis + 1 :])
-        pair = replace(pair, a=a, b=b, numbers=numbers, parts=(*pair.parts, *parts))
+        places = [np.searchsorted(indices, common).tolist() for indices in both]
+        pair = replace(_cut(pair, axis, common, *places), parts=(*pair.parts, *parts))
     return pair
+
+
+def _cut(pair: Pair, axis: int, numbers: Indices, of_a: Indices, of_b: Indices) -> Pair:
+    """A pair cut to some indices of an axis of each side; ``numbers`` are theirs in the run."""
+    a, b = pair.a.moved(partial(take, numbers=of_a, axis=axis)), pair.b
+    of_axes = (*pair.numbers[:axis], numbers, *pair.numbers[axis + 1 :])
+    return replace(pair, a=a, b=b.moved(partial(take, numbers=of_b, axis=axis)), numbers=of_axes)
 
 
 def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices:
@@ -157,32 +157,22 @@ def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices
     return range(size) if theirs[-1] < size else theirs if size == len(theirs) else ()
 
 
-def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
+def _selected(pair: Pair, choices: Choices) -> Pair:
     """A pair cut to what is selected, unless its smaller side is that."""
     if not pair.placed and pair.kind == FINAL and any(choices):
         text = "in full, as no file tells which axes are those of cells and batch items"
         return replace(pair, unaligned=text)
-    arrays, numbers = [pair.a, pair.b], [*pair.numbers]
     of_files = {noun for _, (noun, *_) in pair.parts}
     for axis, choice in enumerate(choices if pair.placed else ()):
-        is_cut = axis < 2 and numbers[axis] is not None and AXES[axis] not in of_files
-        for n, side in enumerate(arrays if choice and not (choice.is_all or is_cut) else ()):
-            size, of_part = side.shape[axis], pair.numbers[axis]
-            try:
-                numbers[axis], places = numbers_on_axis(choice, size, of_part, pair.name)
-            except UserError as error:
-                silent = all(side.layout is None for side in sides) and not pair.axes_known
-                several = any(min(side.shape[:2]) > 1 for side in (pair.a, pair.b))
-                if axis == 2 or not (silent and several):
-                    raise
-                axes = f"  The first axis of {pair.name} is assumed to be time."
-                raise error.adding(axes, try_=[Try({"layout": "batch"})]) from None
-            arrays[n] = _taken(side, places, axis)
-    return replace(pair, a=arrays[0], b=arrays[1], numbers=tuple(numbers))
-
-
-def _taken(side: Numbers, indices: Indices, axis: int) -> Numbers:
-    return side.moved(lambda array: take(array, indices, axis))
+        known = pair.numbers[axis]
+        is_cut = axis < 2 and known is not None and AXES[axis] not in of_files
+        if choice and not (choice.is_all or is_cut):
+            (_, of_a), (numbers, of_b) = (
+                numbers_on_axis(choice, side.shape[axis], known, pair.name)
+                for side in (pair.a, pair.b)
+            )
+            pair = _cut(pair, axis, numbers, of_a, of_b)
+    return pair
 
 
 def _among(choice: Choice | None, size: int) -> Indices | None:
@@ -259,8 +249,7 @@ def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
 
 def _finite(pair: Pair) -> Pair:
     known = np.isfinite(pair.a.values) & np.isfinite(pair.b.values)
-    a, b = (side.moved(lambda v: np.where(known, v, 0)) for side in (pair.a, pair.b))
-    return replace(pair, a=a, b=b)
+    return pair.moved(lambda v: np.where(known, v, 0))
 
 
 class _Unlike:

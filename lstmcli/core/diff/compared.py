@@ -21,7 +21,7 @@ from lstmcli.core.model.selection import format_size
 _SHOWN = 200
 
 # The error that a type predicts, relative to the largest number: 0.5 to 2.4 eps, more where
-# rounding grows. That of float16 is no proof: a mistake may leave as little.
+# rounding grows. That of float16 proves nothing: a mistake may leave as little.
 _ROUNDING = {"float64": 64 * 2.0**-52, "float32": 64 * 2.0**-23}
 _OF_FLOAT16 = 4 * 2.0**-10
 # Of the largest error: that of the first step. In those nets it is 0.06 or more; most mistakes: 0.

@@ -140,7 +140,7 @@ def spread(numbers: Numbers, before: Gaps, shape: tuple[int, ...]) -> Numbers:
 
 
 def shape_text(before: Gaps, packed: tuple[int, ...]) -> str:
-    """What printed output shows of the full shape: ``(4, more than 6, 8)``."""
+    """Return what printed output shows of the full shape: ``(4, more than 6, 8)``."""
     parts = [
         f"{n}" if ahead is None else f"more than {n}"
         for n, ahead in zip(packed, before, strict=True)
@@ -151,7 +151,7 @@ def shape_text(before: Gaps, packed: tuple[int, ...]) -> str:
 def with_all_steps(side: Side, shapes: Mapping[str, tuple[int, ...]], layout: str) -> Side:
     """A side with some steps of a run, by their indices, as one with all.
 
-    The others count as left out of a print. ``shapes`` are those of the run's arrays, (T, K),
+    The others count as left out. ``shapes`` are those of the run's arrays, (T, K),
     (B, T, K) or (T, B, K) by ``layout``.
     """
     axes = side.layout if side.layout in ("batch", "time") else layout
@@ -278,11 +278,10 @@ def renamed(side: Side, names: Mapping[str, str]) -> Side:
         name: named(getattr(side, name))
         for name in ("arrays", "units", "dtypes", "gaps", "original_names")
     }
-    changed = {
-        old: new for old, new in names.items() if old in side.arrays and old not in ("", new)
-    }
     mappings["original_names"] |= {
-        new: side.original_names.get(old, old) for old, new in changed.items()
+        new: side.original_names.get(old, old)
+        for old, new in names.items()
+        if old in side.arrays and old not in ("", new)
     }
     numbering = side.numbering._replace(columns=named(side.numbering.columns))
     return replace(side, numbering=numbering, **mappings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import zip_longest
@@ -74,12 +74,16 @@ class Pair:
         axes = zip_longest(index, self.numbers[: len(index)])
         return tuple(n if numbers is None else numbers[n] for n, numbers in axes)
 
+    def moved(self, how: Callable[[Array], Array]) -> Pair:
+        """The pair after ``how`` has moved the numbers of both sides."""
+        return replace(self, a=self.a.moved(how), b=self.b.moved(how))
+
     @property
     def as_computed(self) -> Pair:
         """The pair with the steps in the order in which they were computed."""
         order = slice(None, None, -1 if self.backward and self.stepwise else 1)
         padded = None if self.padded is None else self.padded[order]
-        return replace(self, a=self.a[order], b=self.b[order], padded=padded)
+        return replace(self.moved(lambda v: v[order]), padded=padded)
 
     @cached_property
     def agrees(self) -> Mask | None:

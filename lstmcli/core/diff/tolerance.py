@@ -53,7 +53,7 @@ class Numbers:
     """An array, and the last printed place of each element."""
 
     values: Array
-    unit: Array | None = None  # None: exact; infinite: left out of a print
+    unit: Array | None = None  # None: exact; infinite: left out
 
     def moved(self, how: Callable[[Array], Array]) -> Numbers:
         """The same numbers after ``how`` has moved them."""
