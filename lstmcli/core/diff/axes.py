@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import compress, islice, product
-from math import inf, isclose, prod
+from itertools import islice, product
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, WEIGHTS
 from lstmcli.core.diff.operand import Side, joined, layout_by_shape, padded_steps, sequence
-from lstmcli.core.diff.pair import Pair, similarity
+from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.layouts import (
@@ -33,7 +33,6 @@ from lstmcli.core.model.layouts import (
 from lstmcli.core.model.selection import Choice, Indices, format_indices, numbers_on_axis, take
 from lstmcli.errors import UserError
 
-_CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
 _MOST_LISTED = 2**14  # places that are tried, each in 75 us
 _ALIKE = 1.0  # costs that differ by no more do not decide
 
@@ -57,7 +56,7 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     stacked = pair.a.ndim == (3 if pair.kind == FINAL else 4)
     if common.agrees is None or (stacked and not (common.parts or common.numbers_agree)):
         common = _arranged(common, _Unlike(pair, sides, choices))
-    return _selected(common, choices)
+    return common if common.unaligned else _selected(common, choices)
 
 
 def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
@@ -191,15 +190,15 @@ class Candidate(NamedTuple):
 
     cost: float
     pair: Pair
-    by_numbers: bool = False  # only if its numbers agree or are nearest
+    by_numbers: bool = False  # only if its numbers agree
     exchanged: bool = False  # the full run has an unusual layout
 
 
 def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     """The candidate whose numbers agree, or the only likely one; else ``common``.
 
-    If none agrees, it is the only one whose first step does, else the clearly nearest, else the
-    only one of about the least cost. The sides as they lie may be a candidate too.
+    If none agrees, it is the only one whose first step does, else the only one of about the
+    least cost. The sides as they lie may be a candidate too.
     """
     is_candidate = common.agrees is not None and (common.placed or unlike.is_state)
     found = [Candidate(0.0, common)] * is_candidate + [*unlike.candidates()]
@@ -211,8 +210,8 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     if not agreeing and len(starting) == 1:
         return starting[0]
     why = "the last states of several cells, on an axis that the other side lacks" * unlike.cells
-    if near := agreeing or _nearest(found):
-        best = min(near, key=_rank)
+    if agreeing:
+        best = min(agreeing, key=_rank)
         # what is the last step of one layout is the last sequence of the other
         if not (best.pair.numbers[1] and best.exchanged and unlike.said == (None, None)):
             return best.pair
@@ -235,21 +234,6 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
 
 def _rank(one: Candidate) -> tuple[bool, bool, float, bool]:
     return one.by_numbers, bool(one.pair.numbers[1]), one.cost, bool(one.pair.taken_as)
-
-
-def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates whose numbers are clearly the nearest, all alike."""
-    ratios = [similarity(_finite(one.pair))[1] or -inf for one in found if len(found) > 1]
-    best = max(ratios, default=-inf)
-    near = [isclose(ratio, best) for ratio in ratios]
-    others = (ratio for ratio, is_near in zip(ratios, near, strict=True) if not is_near)
-    is_clear = best > max([0.0, *others]) + _CLEARLY_NEARER
-    return [*compress(found, near)] if is_clear else []
-
-
-def _finite(pair: Pair) -> Pair:
-    known = np.isfinite(pair.a.values) & np.isfinite(pair.b.values)
-    return pair.moved(lambda v: np.where(known, v, 0))
 
 
 class _Unlike:
@@ -314,13 +298,11 @@ class _Unlike:
         """Return whether one is all of the run, and the other as a result may be."""
         part, row = _is_part(both), any(one.in_a_row for one in both)
         exchanged = [n for n in (0, 1) if both[n].exchanged]
-        full = [n for n, one in enumerate(both) if one.is_all and self._has_units(n, one)]
-        if not full:
-            return False
+        full = any(one.is_all and self._has_units(n, one) for n, one in enumerate(both))
         if self.is_state:  # complete, and in one order of axes
-            return not (part or row or exchanged)
-        one_of = [[n] for n in self._with_other_layout(both, part)]
-        return not exchanged or (not row and exchanged in one_of)
+            return full and not (part or row or exchanged)
+        one_of = [[n] for n in self._with_other_layout(both, part) if not row]
+        return full and (not exchanged or exchanged in one_of)
 
     def _with_other_layout(self, both: Sequence[Arrangement], part: bool) -> list[int]:
         """Which sides may have another layout than the usual one: the silent one.
@@ -344,10 +326,10 @@ class _Unlike:
             of_run.indices(self.pair.name, axis, part.of) or range(part.of)
             for axis, part in enumerate(lead)
         ]
-        numbers: list[Indices | None] = [
+        steps, items = (
             None if part.is_all else indices[part.indices]
             for part, indices in zip(lead, in_file, strict=True)
-        ]
+        )
         unknown = (x.exchanged and of is None for x, of in zip(both, self.said, strict=True))
         cost = sum(x.cost for x in both) - EXCHANGED * any(unknown)
         if self.is_state:  # no axis is out of place
@@ -362,7 +344,7 @@ class _Unlike:
                 a=a,
                 b=b,
                 placed=not self.is_state or lead[0].of == 1,
-                numbers=(numbers[0] if last == LAST else None, numbers[1], None),
+                numbers=(steps if last == LAST else None, items, None),
                 taken_as=self._words(both).replace(LAST, last, 1),
                 axes_known=_is_part(both) or any(x.exchanged for x in both),
                 at_ends=last != LAST,
