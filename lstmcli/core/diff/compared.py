@@ -138,12 +138,11 @@ class FirstLayer:
         return f"step {self.steps - 1 - at}" + " (computed first)" * (at == 0)
 
     @property
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, str]:
         """Names for texts: the sides, and some steps."""
-        a, b = self.compared.names
         start, here, before = map(self.name, (0, self.at, max(self.at - 1, 0)))
-        start = {"start": start, "Start": start.capitalize()}
-        return start | {"a": a, "b": b, "here": here, "before": before}
+        steps = {"start": start, "Start": start.capitalize(), "here": here, "before": before}
+        return dict(zip("ab", self.compared.names, strict=True)) | steps
 
     @property
     def both_ways(self) -> bool:

@@ -132,8 +132,8 @@ def _forget_bias(compared: ComparedSides) -> Iterator[Hint]:
     layer = compared.first_layer
     if layer is None or layer.first != "f":
         return
-    pair = layer.pair
-    a, b, differs = (x[layer.at : layer.at + 1] for x in (pair.a, pair.b, pair.differs))
+    pair, at = layer.pair, slice(layer.at, layer.at + 1)
+    a, b, differs = pair.a[at], pair.b[at], pair.differs[at]
     inside = np.all([(x.values > 0.001) & (x.values < 0.999) for x in (a, b)], axis=0)
     if not inside.any():
         return

@@ -277,7 +277,7 @@ def _first(pair: Pair) -> Position | None:
     """The element out of tolerance that was computed first."""
     if pair.numbers_agree:
         return None
-    wrong = pair.differs
+    wrong: Array = pair.differs
     if pair.stepwise and pair.backward:
         wrong = wrong * np.arange(1, len(wrong) + 1)[:, None, None]
     return _first_of(pair, wrong)
