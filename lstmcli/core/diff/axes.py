@@ -56,7 +56,7 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     stacked = pair.a.ndim == (3 if pair.kind == FINAL else 4)
     if common.agrees is None or (stacked and not (common.parts or common.numbers_agree)):
         common = _arranged(common, _Unlike(pair, sides, choices))
-    return common if common.unaligned else _selected(common, choices)
+    return _selected(common, choices)
 
 
 def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
@@ -335,6 +335,11 @@ class _Unlike:
         if self.is_state:  # no axis is out of place
             cost = OTHER_DIRECTIONS * sum("d" in x.axes for x in both)
         read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]
+        texts = "; ".join(
+            f"{side}, {array.shape}, is interpreted as {text}"
+            for side, array, x in zip(self.pair.names, self.arrays, both, strict=True)
+            if (text := words(x))
+        )
         valid = ~padded_steps([of_run], *in_file)
         for part, last in self._parts_of_run(read[1 - n], one, valid):
             read[1 - n] = part
@@ -345,19 +350,11 @@ class _Unlike:
                 b=b,
                 placed=not self.is_state or lead[0].of == 1,
                 numbers=(steps if last == LAST else None, items, None),
-                taken_as=self._words(both).replace(LAST, last, 1),
+                taken_as=texts.replace(LAST, last, 1),
                 axes_known=_is_part(both) or any(x.exchanged for x in both),
                 at_ends=last != LAST,
             )
             yield Candidate(cost, found, last == _ENDS, full.exchanged)
-
-    def _words(self, both: Sequence[Arrangement]) -> str:
-        """``a.npy, (4, 5), is interpreted as the last step``, or nothing."""
-        return "; ".join(
-            f"{side}, {array.shape}, is interpreted as {of_run}"
-            for side, array, one in zip(self.pair.names, self.arrays, both, strict=True)
-            if (of_run := words(one))
-        )
 
     def _parts_of_run(
         self, run: Numbers, one: Arrangement, valid: Mask

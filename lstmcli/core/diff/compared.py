@@ -109,15 +109,15 @@ class FirstLayer:
 
     def __init__(self, compared: ComparedSides, array: str, step: int) -> None:
         self.compared, self.array, self.step = compared, array, step
-        name, pairs = ArrayName.of(array), compared.pairs
-        self.prefix, self.first = name.prefix, name.base
-        self.pair = pairs[array].as_computed
+        name = ArrayName.of(array)
+        self.prefix, self.first, self.start = name.prefix, name.base, array.removesuffix(name.base)
+        self.pair = compared.pairs[array].as_computed
         self.steps = len(self.pair.a.values)
         self.at = self.steps - 1 - step if self.pair.backward else step
         self.pairs = {
-            part.base: pair.as_computed
-            for part, pair in zip(map(ArrayName.of, pairs), pairs.values(), strict=True)
-            if part.prefix == name.prefix and pair.stepwise
+            other.removeprefix(self.start): pair.as_computed
+            for other, pair in compared.pairs.items()
+            if ArrayName.of(other).prefix == name.prefix and pair.stepwise
             if pair.agrees is not None and len(pair.agrees) == self.steps
         }
         # (T,) for each array: the steps that differ
@@ -233,8 +233,8 @@ def _rounding(compared: ComparedSides) -> Facts:
     size, pairs = _size(compared), compared.differing
     wrong = sum(int(pair.differs.sum()) for pair in pairs) if size < np.inf else 0
     total = sum(pair.a.values.size for pair in compared.pairs.values())
-    what = f"{wrong} of {total} values differ" if wrong < _NOISE_SHARE * total else ""
-    facts = {"what": what or "All values differ", "size": format_size(size)}
+    what = f"{wrong} of {total}" if wrong < _NOISE_SHARE * total else "All"
+    facts = {"what": what, "size": format_size(size)}
     return next((facts | {"name": name} for name, most in _ROUNDING.items() if size <= most), None)
 
 
@@ -287,9 +287,9 @@ NUMBERS = (
     Pattern(
         "suspect_rounding",
         _rounding,
-        "{what} by at most {size} of the largest value. That is the size of {name} rounding. "
-        "If one side was computed or stored in {name}, this is not an error: allow for it with "
-        "--rtol and --atol.",
+        "{what} values differ by at most {size} of the largest value. That is the size of {name} "
+        "rounding. If one side was computed or stored in {name}, this is not an error: allow for "
+        "it with --rtol and --atol.",
     ),
     Pattern(
         "suspect_noise",

@@ -60,18 +60,13 @@ def _one_half(compared: ComparedSides) -> Hint | None:
     wrong = np.flatnonzero(pair.differs.any(axis=(0, 1))).tolist()
     start = half * (wrong[:1] == [half])
     is_half = half > 1 and not odd and wrong == [*range(start, start + half)]
-    # where fewer than half of its numbers differ, it is no matter of a direction
-    of_half = pair.differs[..., start : start + half]
-    if compared.differing != [pair] or not is_half or of_half.mean() < _HALF:
+    if compared.differing != [pair] or not is_half or merges - _CONCATENATED:
         return None
-    if merges - _CONCATENATED:
+    if pair.differs[..., wrong].mean() < _HALF:  # of a direction most numbers differ
         return None
     which = "back" if (start > 0) != (merges == {"concat_swapped"}) else "for"
-    text = (
-        f"Only units {start} to {start + half - 1} of h differ: the {which}ward half, if the units "
-        "are those of two directions side by side."
-    )
-    return Hint("one_half", text)
+    text = f"Only units {start} to {start + half - 1} of h differ: the {which}ward half, if the"
+    return Hint("one_half", f"{text} units are those of two directions side by side.")
 
 
 _CONCATENATED = {"concat", "concat_swapped"}  # merges that keep the output of each direction
@@ -120,9 +115,9 @@ def _other_name(compared: ComparedSides, pair: Pair) -> str | None:
         other = ArrayName.of(name)
         alike = other.prefix == part.prefix or (other.prefix in twins and other.base == part.base)
         if name != pair.name and other.kind == part.kind and alike:
-            a, b = (crossed := compared.cross(name, pair.name)).a, crossed.b
-            same = agreed is not None and agreed.shape == b.shape
-            if proves(pair.tolerance, a, b, agreed if same else None):
+            crossed = compared.cross(name, pair.name)
+            same = agreed if agreed is not None and agreed.shape == crossed.b.shape else None
+            if proves(crossed.tolerance, crossed.a, crossed.b, same):
                 return name
     return None
 
@@ -222,10 +217,10 @@ def _without_activation(layer: FirstLayer) -> Facts:
 
 
 def _is_raw(layer: FirstLayer, gate: str, side: int) -> bool:
-    start, order = layer.array.removesuffix(layer.first), 1 - 2 * side
-    if f"{start}z" not in layer.compared.sides[1 - side].arrays:
+    order, of_gate, of_z = 1 - 2 * side, layer.start + gate, layer.start + "z"
+    if of_z not in layer.compared.sides[1 - side].arrays:
         return False
-    pair = layer.compared.cross(*(start + gate, start + "z")[::order]).as_computed
+    pair = layer.compared.cross(*(of_gate, of_z)[::order]).as_computed
     one, z = (pair.a, pair.b)[::order]
     units = one.shape[-1]
     if not pair.placed or z.shape != (*one.shape[:-1], 4 * units):

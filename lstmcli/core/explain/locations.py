@@ -80,7 +80,7 @@ class Location(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Return whether EXPECTED is all of the run, as it is."""
-        return not self.cost and all(one.at.is_plain for one in self.arrays)
+        return not self.cost and not any(one.at.cost for one in self.arrays)
 
     @property
     def is_from_the_start(self) -> bool:

@@ -77,18 +77,14 @@ class Part(NamedTuple):
         return self.size == 1 < self.of == self.first + 1
 
     @property
-    def last(self) -> int:
-        """The last index."""
-        return self.first + self.stride * (self.size - 1)
-
-    @property
     def indices(self) -> slice:
         """The indices, for an array of the run."""
-        return slice(self.first, self.last + 1, self.stride)
+        return slice(self.first, self.first + self.stride * (self.size - 1) + 1, self.stride)
 
     def words(self, noun: str) -> str:
         """``step 4 of 7``, ``the first 3 of 7 steps``, ``every second step from 0 to 6``."""
         first, count, of, stride, _ = self
+        last = self.indices.stop - 1
         if self.is_all:
             return ""
         if count == 1:
@@ -96,9 +92,9 @@ class Part(NamedTuple):
             return "the last step" if is_last else f"{noun} {first} of {of}"
         if stride > 1:
             every = {2: "second step", 3: "third step"}.get(stride, f"{stride} steps")
-            return f"every {every} from {first} to {self.last}"
-        if first and self.last < of - 1:
-            return f"{noun}s {first} to {self.last} of {of}"
+            return f"every {every} from {first} to {last}"
+        if first and last < of - 1:
+            return f"{noun}s {first} to {last} of {of}"
         return f"the {'last' if first else 'first'} {count} of {of} {noun}s"
 
 
@@ -130,11 +126,6 @@ class Arrangement(NamedTuple):
     def is_all(self) -> bool:
         """Return whether the array contains all numbers of the run."""
         return all(part.is_all for part in self.parts)
-
-    @property
-    def is_plain(self) -> bool:
-        """Return whether it is all of the run, in the run's layout."""
-        return self.is_all and self.cost == 0
 
     @property
     def in_a_row(self) -> bool:

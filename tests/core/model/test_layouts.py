@@ -87,7 +87,7 @@ def test_directions_on_any_axis_are_found_first_where_all_lengths_differ(
     array = h.transpose(*["tbd".index(axis) for axis in order], 3)
     found, one = rank(array, run, h)
     assert (found, one.axes, one.is_all) == (0, f"{''.join(order)}k", True)
-    assert one.is_plain == (one.axes == run.axes)
+    assert (one.cost == 0) == (one.axes == run.axes)
     for axes in ("tb", "bt"):
         beside = h.transpose(*["tb".index(axis) for axis in axes], 2, 3).reshape(
             *({"t": 7, "b": 4}[axis] for axis in axes), 10
