@@ -284,8 +284,7 @@ _PATTERNS = (
     Pattern(
         "suspect_activation",
         _without_activation,
-        "At {here} {gates} of {side} {verb} z of {other} before its activation, and the other "
-        "gates agree.",
+        "At {here} {gates} of {side} {verb} z of {other} before its activation.",
         "{side} lacks that activation",
         _SHARED,
     ),
@@ -293,8 +292,7 @@ _PATTERNS = (
         "suspect_forget_gate",
         _only("f", "ig"),
         "At {here} the forget gate differs and the other gates agree.",
-        f"{_FORGET_BIAS}; the activation or bias of f; the weights of f; coupled gates, f = 1 "
-        f"- i; peepholes",
+        f"{_FORGET_BIAS}; activation, bias or weights of f; coupled gates, f = 1 - i; peepholes",
         _SHARED,
     ),
     Pattern(
@@ -329,8 +327,7 @@ _PATTERNS = (
     Pattern(
         "suspect_recurrent_weights",
         lambda it: it.differ("i", "g", "o") and _after_first_step(it),
-        f"{_ONLY_FIRST} i, g or o of {{here}} differ too, which forget bias alone does not "
-        "explain.",
+        f"{_ONLY_FIRST} i, g or o of {{here}} differ too: not by forget bias alone.",
         f"{_RECURRENT}; {_NOT_CARRIED}",
         _MADE_FIRST,
         if_large=True,
@@ -347,8 +344,7 @@ _PATTERNS = (
         "suspect_later_step",
         lambda it: it.at >= 2 and it.is_conclusive,
         "{Start} to {before} agree, {here} is the first to differ.",
-        "inputs that differ from {here} on; a sequence length or a mask; a clip; a state "
-        "reset between chunks",
+        "other inputs from {here} on; a length or a mask; a clip; a state reset between chunks",
         "Ruled out, unless inputs were zero before: weights, gate order, forget bias.",
         if_large=True,
     ),
@@ -356,8 +352,7 @@ _PATTERNS = (
         "suspect_initial_state",
         lambda it: it.decays,
         "{Start} differs most, and the difference decays towards the end.",
-        "another initial state; a state that is left over from the run before; h and c of "
-        "the initial state exchanged",
+        "another initial state; one left over from the run before; its h and c exchanged",
         "Less likely: what acts at every step, such as weights, gate order, activations.",
     ),
     Pattern(

@@ -265,11 +265,11 @@ def similarity(pair: Pair) -> tuple[float | None, float | None]:
 
 def _left_out(pair: Pair) -> Mask:
     """True where printed output left the element out, or the step is padding."""
-    masks = [mask for side in (pair.a, pair.b) if (mask := side.left_out) is not None]
-    masks += [] if pair.padded is None else [pair.padded[..., None]]
     unknown: Mask = np.zeros(pair.a.shape, bool)
-    for mask in masks:
-        unknown |= mask
+    padded = None if pair.padded is None else pair.padded[..., None]
+    for mask in (pair.a.left_out, pair.b.left_out, padded):
+        if mask is not None:
+            unknown |= mask
     return unknown
 
 
