@@ -209,6 +209,10 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     ]
     if not agreeing and len(starting) == 1:
         return starting[0]
+    least = min((one.cost for one in likely), default=0.0)
+    likeliest = [one.pair for one in likely if one.cost <= least + _ALIKE]
+    likeliest = [one for one in likeliest if not one.taken_as] or likeliest
+    texts = [*dict.fromkeys(one.taken_as for one in likeliest)]
     why = "the last states of several cells, on an axis that the other side lacks" * unlike.cells
     if agreeing:
         best = min(agreeing, key=_rank)
@@ -216,19 +220,13 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
         if not (best.pair.numbers[1] and best.exchanged and unlike.said == (None, None)):
             return best.pair
         why = f"{best.pair.taken_as} only with --layout batch"
-    else:
-        least = min((one.cost for one in likely), default=0.0)
-        likeliest = [one.pair for one in likely if one.cost <= least + _ALIKE]
-        likeliest = [one for one in likeliest if not one.taken_as] or likeliest
-        texts = [*dict.fromkeys(one.taken_as for one in likeliest)]
-        if len(texts) == 1:
-            return likeliest[0]
-        if texts:
-            texts[2:] = ["others"] * (len(texts) > 2)
-            why = (
-                f"{', or '.join(texts)}; the numbers do not show which. Select it by --layout, "
-                "--batch or --steps, or save one side with the axes of the other"
-            ).replace(" is interpreted as ", " may be ")
+    elif len(texts) == 1:
+        return likeliest[0]
+    elif texts:
+        may_be = ", or ".join([*texts[:2], *["others"] * (len(texts) > 2)])
+        may_be = may_be.replace(" is interpreted as ", " may be ")
+        why = f"{may_be}; the numbers do not show which. Select it by --layout, --batch or --steps"
+        why += ", or save one side with the axes of the other"
     return common if common.agrees is not None else replace(common, unaligned=why)
 
 
