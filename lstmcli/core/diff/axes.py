@@ -97,9 +97,6 @@ def _several_cells(arrays: Sequence[Numbers], sides: Sequence[Side]) -> bool:
     return any(array.ndim > 2 and len(side.cells - {""}) > 1 for array, side in both)
 
 
-# ---- what of a run is compared
-
-
 def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     """A placed pair cut to what both sides contain of each axis.
 
@@ -147,10 +144,7 @@ def _cut(pair: Pair, axis: int, numbers: Indices, of_a: Indices, of_b: Indices) 
 
 
 def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices:
-    """Tell what a side contains of an axis; nothing if no file tells it.
-
-    A silent side counts from 0 if it then contains all of the other's, or has as many as these.
-    """
+    """Tell what a side contains of an axis: a silent one from 0, if that has all of the other's."""
     if ours is not None or theirs is None:
         return ours or ()
     return range(size) if theirs[-1] < size else theirs if size == len(theirs) else ()
@@ -180,9 +174,6 @@ def _among(choice: Choice | None, size: int) -> Indices | None:
         return None if choice is None else choice.among(size)
     except UserError:
         return ()
-
-
-# ---- sides of other axes: which run both lie on
 
 
 class Candidate(NamedTuple):

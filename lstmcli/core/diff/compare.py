@@ -20,12 +20,7 @@ from lstmcli.core.diff.pair import ArrayDifference, Pair, Position, measure
 from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
 from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.model import Hint, join_with_and
-from lstmcli.core.model.selection import (
-    EVERYTHING,
-    Choice,
-    Selection,
-    columns_by_array,
-)
+from lstmcli.core.model.selection import EVERYTHING, Choice, Selection, columns_by_array
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import Try, UserError, did_you_mean, listed
@@ -115,21 +110,21 @@ def compare(
     a: Side,
     b: Side,
     *,
-    rtol: float | None = None,
-    atol: float | None = None,
-    ulp: int | None = None,
-    equal_nan: bool = False,
     only: Sequence[str] | None = None,
     selection: Selection = EVERYTHING,
     padding: bool = True,
+    **asked: Any,
 ) -> Difference:
-    """Compare the arrays that two sides share, as `lstmcli.diff` does."""
-    test = partial(tolerance, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan)
+    """Compare the arrays that two sides share, with the `tolerance` that is ``asked`` for."""
+    test = partial(tolerance, **asked)
+    only_ulp = {name for name, value in asked.items() if value is not None} - {"equal_nan"} == {
+        "ulp"
+    }
     a, b, common = named_alike(a, b)
     common = _chosen(a, b, common, only)
     columns = _columns(a, b, common, selection)
     common = [name for name in common if name not in columns or columns[name].numbers]
-    _refuse(a, b, common, only_ulp := ulp is not None and rtol is None and atol is None)
+    _refuse(a, b, common, only_ulp)
     pairs, arrays = {}, {}
     for name in common:
         selected = selection._replace(units=columns.get(name))

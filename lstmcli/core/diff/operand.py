@@ -19,12 +19,7 @@ from lstmcli.core.diff.array_name import SEQUENCE, WEIGHTS, ArrayName
 from lstmcli.core.diff.tolerance import FLOAT32, Mask, Numbers, Precision, precision_of
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
-from lstmcli.core.model.model import (
-    as_time_major,
-    format_lengths,
-    from_time_major,
-    join_with_and,
-)
+from lstmcli.core.model.model import as_time_major, format_lengths, from_time_major, join_with_and
 from lstmcli.core.model.selection import Indices
 from lstmcli.errors import UserError
 

@@ -11,15 +11,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
-from lstmcli.core.diff.tolerance import (
-    Mask,
-    Numbers,
-    Tolerance,
-    excess,
-    jsonable,
-    ulps,
-    widened,
-)
+from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, excess, jsonable, ulps, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import NumberedPart, counts_from_0
 from lstmcli.core.model.selection import Indices
@@ -128,10 +120,7 @@ class Position:
     index: tuple[int, ...] | None = None
 
     def words(self, *, batch: bool = True, array: str = "") -> str:
-        """``step 3, gate f, batch 1, unit 0``, or an index such as ``[2, 0]``.
-
-        Without ``batch`` the batch item is left out; ``array`` is a name after the step.
-        """
+        """``step 3, gate f, batch 1, unit 0`` with an ``array``, or an index: ``[2, 0]``."""
         if self.index is not None:
             return f"[{', '.join(map(str, self.index))}]"
         axes = {"step": self.step, "batch": self.batch if batch else None, "unit": self.unit}

@@ -71,9 +71,6 @@ def rearranged(pair: Pair) -> Hint | None:
     return None
 
 
-# ---- what is moved
-
-
 def _moved(pair: Pair, how: Callable[[Array], Array], **facts: Any) -> Moved:
     return pair.a.moved(how), pair.b, ..., facts
 
@@ -208,11 +205,7 @@ _ROUNDED = Pattern(
 )
 OF_WEIGHTS = (
     _ROUNDED,
-    Pattern(
-        "transposed",
-        _of_a(np.transpose),
-        "once one of them is transposed.",
-    ),
+    Pattern("transposed", _of_a(np.transpose), "once one of them is transposed."),
     Pattern(
         "gates_permuted",
         _blocks,

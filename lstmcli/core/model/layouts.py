@@ -293,9 +293,6 @@ def _sequences(n: int | None, B: int, items: Sequence[int] | None) -> Iterator[P
         yield Part(item, 1, B, cost=ONE_SEQUENCE * (B > 1))
 
 
-# ---- words
-
-
 def words(one: Arrangement) -> str:
     """``the first 3 of 7 steps, sequence 2 of 4``; empty for the run as it is."""
     texts = []
