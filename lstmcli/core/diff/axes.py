@@ -138,13 +138,14 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
 
 def _cut(pair: Pair, axis: int, numbers: Indices, of_a: Indices, of_b: Indices) -> Pair:
     """A pair cut to some indices of an axis of each side; ``numbers`` are theirs in the run."""
-    a, b = pair.a.moved(partial(take, numbers=of_a, axis=axis)), pair.b
+    a = pair.a.moved(partial(take, numbers=of_a, axis=axis))
+    b = pair.b.moved(partial(take, numbers=of_b, axis=axis))
     of_axes = (*pair.numbers[:axis], numbers, *pair.numbers[axis + 1 :])
-    return replace(pair, a=a, b=b.moved(partial(take, numbers=of_b, axis=axis)), numbers=of_axes)
+    return replace(pair, a=a, b=b, numbers=of_axes)
 
 
 def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices:
-    """Tell what a side contains of an axis: a silent one from 0, if that has all of the other's."""
+    """Tell what a side contains of an axis: a silent one from 0, if it can have the other's."""
     if ours is not None or theirs is None:
         return ours or ()
     return range(size) if theirs[-1] < size else theirs if size == len(theirs) else ()

@@ -117,14 +117,12 @@ def compare(
 ) -> Difference:
     """Compare the arrays that two sides share, with the `tolerance` that is ``asked`` for."""
     test = partial(tolerance, **asked)
-    only_ulp = {name for name, value in asked.items() if value is not None} - {"equal_nan"} == {
-        "ulp"
-    }
+    tests = {name for name, value in asked.items() if value is not None} - {"equal_nan"}
     a, b, common = named_alike(a, b)
     common = _chosen(a, b, common, only)
     columns = _columns(a, b, common, selection)
     common = [name for name in common if name not in columns or columns[name].numbers]
-    _refuse(a, b, common, only_ulp)
+    _refuse(a, b, common, only_ulp := tests == {"ulp"})
     pairs, arrays = {}, {}
     for name in common:
         selected = selection._replace(units=columns.get(name))
@@ -137,8 +135,8 @@ def compare(
     )
     cross = partial(_aligned, a, b, tolerance_of=test, padding=padding)
     compared = ComparedSides((a, b), pairs, cross, first)
-    tests = {(pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values()}
-    rtol, atol = tests.pop() if len(tests) == 1 and not only_ulp else (None, None)
+    found = {(pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values()}
+    rtol, atol = found.pop() if len(found) == 1 and not only_ulp else (None, None)
     return Difference(
         sides=(a, b),
         arrays=arrays,

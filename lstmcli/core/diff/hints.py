@@ -1,9 +1,8 @@
 """Hints on a difference: what was proved first, then at most one suspicion.
 
-A hint needs a proof: the data are equal once rearranged, or the settings in two files differ. Only
-where neither explains the difference is a pattern named, as a suspicion (``suspect_``): what is
-possible and what is excluded, as a forgotten forget bias, a transposed recurrent kernel and
-coupled gates all look the same: step 0 agrees, then the two diverge.
+A hint needs a proof: equal once rearranged, or settings that differ. Only where neither explains
+the difference is a pattern suspected (``suspect_``), with what is possible and what is excluded:
+a forgotten forget bias, a transposed recurrent kernel and coupled gates look the same.
 """
 
 from __future__ import annotations
@@ -197,11 +196,12 @@ def _indices(noun: str, numbers: Sequence[int]) -> str:
 
 
 def _exchanged_gates(layer: FirstLayer) -> Facts:
-    pairs = {gate: layer.pairs[gate] for gate in "ifo" if gate in layer.pairs and not layer.at}
+    pairs = {gate: layer.pairs[gate] for gate in "ifo" if gate in layer.pairs}
     taken = [
         f"{of_b} is {of_a}"
-        for of_b, of_a in permutations(pairs, 2)
-        if layer.differ(of_b) and proves(pairs[of_b].tolerance, pairs[of_a].a[0], pairs[of_b].b[0])
+        for (of_b, pair), (of_a, other) in permutations(pairs.items(), 2)
+        if not layer.at and layer.differ(of_b)
+        if proves(pair.tolerance, other.a[0], pair.b[0])
     ]
     return {"gates": ", ".join(taken)} if taken else None
 

@@ -209,8 +209,7 @@ OF_WEIGHTS = (
     Pattern(
         "gates_permuted",
         _blocks,
-        "once the four blocks of {a} along axis {axis} are put in the order {blocks}: the sides "
-        "store the gates in different orders.",
+        "once the blocks of {a} on axis {axis} are put in the order {blocks}: that of the gates.",
     ),
 )
 OF_PLACED = (
@@ -218,14 +217,13 @@ OF_PLACED = (
     Pattern(
         "halves_exchanged",
         _halves,
-        "once the first and the second half of the units change places: the forward and the "
-        "backward direction were joined in the other order.",
+        "once the halves of the units change places: directions joined in the other order.",
     ),
     Pattern(
         "units_permuted",
         _permuted,
-        "once the units of {a} are put in another order ({order}): the rows or columns of the "
-        "weights were permuted on one side.",
+        "once the units of {a} are put in another order ({order}): rows or columns of weights "
+        "were permuted.",
     ),
     Pattern(
         "rescaled",
@@ -245,14 +243,13 @@ OF_STEPS = (
     Pattern(
         "axes_swapped",
         _of_a(lambda v: v.swapaxes(0, 1)),
-        "once the step and the batch axis of one side are swapped: one side is (steps, batch, "
-        "units), the other (batch, steps, units). Look for batch_first, time_major or --layout.",
+        "once the step and the batch axis of one side are swapped. Look for batch_first, "
+        "time_major or --layout.",
     ),
     Pattern(
         "axes_permuted",
         _orders_of_axes,
-        "once the axes of {a} are put in another order: they are ({axes}), as where the units "
-        "come first in MATLAB or Julia.",
+        "once the axes of {a} are put in another order: they are ({axes}), as in MATLAB or Julia.",
     ),
     Pattern(
         "reshaped",
@@ -261,8 +258,8 @@ OF_STEPS = (
             lambda v: v.reshape(v.shape[1], v.shape[0], -1).swapaxes(0, 1),
             lambda v: v.reshape(v.shape[1], v.shape[0], -1),
         ),
-        "number by number in the order of memory, not of the axes: one side was reshaped where the "
-        "step and batch axes had to be transposed.",
+        "number by number in the order of memory: one side was reshaped where its step and "
+        "batch axes had to be transposed.",
     ),
     Pattern(
         "batch_permuted",
@@ -279,8 +276,8 @@ OF_STEPS = (
     Pattern(
         "half_flipped",
         _one_half,
-        "once the {which} half of the units is reversed in time: it contains the backward "
-        "direction, whose outputs one side has in time order.",
+        "once the {which} half of the units is reversed in time: the backward direction, in "
+        "time order on one side.",
     ),
     *OF_PLACED,
 )

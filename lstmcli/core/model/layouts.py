@@ -1,10 +1,10 @@
 """Every way in which an array can lie on the axes of a run, the likeliest first.
 
 A run has steps (t), sequences (b), directions (d) and units (k). Each axis of an array is one of
-these, all of it or a part, or the units of all directions side by side (w). An axis that the array
-lacks is one index on that axis of the run. So (B, T, 2 H) of Keras is "btw" and (T, 2, B, H) of
-ONNX "tdbk", and both are brought to (T, B, 2, H), where they can be compared. What is unusual costs
-more: the numbers, not the shape, decide between arrangements, and the cost between equal ones.
+these, all of it or a part, or the units of all directions side by side (w). An axis that it lacks
+is one index on that axis. So (B, T, 2 H) of Keras is "btw" and (T, 2, B, H) of ONNX "tdbk", and
+both are brought to (T, B, 2, H). What is unusual costs more: the numbers decide between
+arrangements, and the cost between equal ones.
 """
 
 from __future__ import annotations
@@ -159,9 +159,8 @@ def arrangements(
 ) -> Iterator[Arrangement]:
     """Every arrangement of an array of a shape on a run, by cost.
 
-    There are as many as windows of steps times sequences: take as many as are needed. Or give the
-    ``steps``, or ``sequences``, of which an array without that axis is one; an array that has steps
-    then has all of them.
+    There are as many as windows of steps times sequences. Or give the ``steps``, or ``sequences``,
+    of which an array without that axis is one; one that has steps then has all.
     """
     T, B, K = run[:3]
     found: list[Iterator[Arrangement]] = []

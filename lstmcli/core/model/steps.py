@@ -1,9 +1,8 @@
 """The order in which a cell processes its inputs, and that of its outputs.
 
-A cell may start from the last step (`reverse`, or the backward one of two directions). Most
-frameworks then turn its outputs round, so that step t of the output belongs to step t of the
-inputs; `go_backwards` of Keras does not, and `flip_output` does it once more. Lengths and masks
-leave steps out: these are processed after all others, so that the loop need not know of them.
+A cell may start from the last step (`reverse`, or the backward direction). Most frameworks then
+turn its outputs round, to the order of the inputs; `go_backwards` of Keras does not, and
+`flip_output` does it once more. Steps that lengths and masks leave out are processed last.
 """
 
 from __future__ import annotations
