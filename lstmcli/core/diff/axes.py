@@ -205,7 +205,7 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     likeliest = [one.pair for one in likely if one.cost <= least + _ALIKE]
     likeliest = [one for one in likeliest if not one.taken_as] or likeliest
     texts = [*dict.fromkeys(one.taken_as for one in likeliest)]
-    why = "the last states of several cells, on an axis that the other side lacks" * unlike.cells
+    why = "the last states of several cells, on an axis of one side" * unlike.cells
     if agreeing:
         best = min(agreeing, key=_rank)
         # what is the last step of one layout is the last sequence of the other
@@ -252,9 +252,10 @@ class _Unlike:
         if 2 in lead and (width == 2 * K or len(shape) == (3 if self.is_state else 4)):
             axis = lead.index(2)
             runs.append(([*lead[:axis], *lead[axis + 1 :]], 2, K))
+        named = self.said[n] is not None and len(shape) == 3
         for sizes, D, units in runs:
             x, y, *more = *sizes, 1, 1
-            orders = [(x, y)] + [(y, x)] * (y > 1 or (self.said[n] is not None and len(shape) == 3))
+            orders = [(x, y)] + [(y, x)] * (y > 1 or named)
             if self.is_state:
                 orders = [(1, x) if y == 1 else (x, y)]
             for T, B in orders if len(more) < 3 else ():
@@ -351,8 +352,8 @@ class _Unlike:
     ) -> Iterator[tuple[Numbers, str]]:
         """Tell what the smaller side is of a run (T, B, D, K), and in words.
 
-        Of a run with padding the last step is the last valid one (T, B) of each sequence; of two
-        directions it may be the last of each.
+        Of a run with padding the last step is the last valid one (T, B) of each sequence, or of
+        each direction.
         """
         T, B, D, K = run.shape
         is_last = one.steps.is_last_step and one.sequences.is_all and not self.is_state

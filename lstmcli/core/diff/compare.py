@@ -42,8 +42,8 @@ class Difference:
     rtol: float | None  # None: of several precisions, or --ulp
     atol: float | None
     assumed: tuple[Hint, ...] = ()  # what no file specifies
-    settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ; None: a side has none
-    cuts: tuple[str, ...] = ()  # one line per selected range that goes beyond the runs
+    settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ, if known
+    cuts: tuple[str, ...] = ()  # of ranges beyond the runs
 
     def __bool__(self) -> NoReturn:
         """Refuse to be true or false: ``assert diff(a, b)`` would never fail."""
@@ -242,7 +242,7 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
     known, keys = [], ("reverse", "go_backwards", "flip_output")
     for settings in (side.settings for side in (a, b) if side.settings is not None):
         of_cell = [settings.get(f"{name.prefix}.{key}", settings.get(key)) for key in keys]
-        reverse, *others = (value is True for value in of_cell)  # a file may have anything there
+        reverse, *others = (value is True for value in of_cell)  # of a file: anything
         if name.backward:
             reverse = settings.get(f"{name.prefix}.reverse") is not False
         known.append(bool(StepOrder.of(reverse, *others).outputs_reversed))

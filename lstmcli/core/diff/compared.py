@@ -16,8 +16,8 @@ from lstmcli.core.diff.tolerance import Mask, widened
 from lstmcli.core.model.model import Hint
 from lstmcli.core.model.selection import format_size
 
-# Over the tolerance: h**3 of the largest h of a first step that shows a mistake in what makes it.
-# Of 60,000 random layers with i and o exchanged four agree and have an h above 0.1 (0.17 at most).
+# Over the tolerance: h**3 of the largest h of a first step that shows a mistake there. Of 60,000
+# random layers with i and o exchanged four agree and have an h above 0.1 (0.17 at most).
 _SHOWN = 200
 
 # The error that a type predicts, relative to the largest number: 0.5 to 2.4 eps, more where
@@ -31,15 +31,15 @@ _ROUNDING_START = 0.01
 # Mistakes leave at most 24.9 there, but for peepholes of o on the c before (30.2); noise of 1e-2 on
 # h leaves 24 to 33, int8 weights 28 to 50, an approximated tanh 25 to 36.
 NOISE_SNR = 24.0
-_NOISE_SHARE = 0.5  # of the values, which differ; fewer digits of printed output hide some
+_NOISE_SHARE = 0.5  # of the values, as digits hide some
 
 # Numbers that are named one by one, and their share of all: a convention changes more.
 _MAX_NAMED = 3
 _MAX_NAMED_SHARE = 0.1
-_STANDS_OUT = 10  # times the error of every number that agrees, or the tolerance made it odd
+_STANDS_OUT = 10  # times the error of every number that agrees
 
 NO_SETTINGS = ("layout", "assumed", "selected", "digits", "masking")
-"""Keys of ``meta`` that are not settings of a run; axes are aligned whatever the layout."""
+"""Keys of ``meta`` that are not settings of a run."""
 
 _STATE_GONE = 0.1  # an error that falls to this part of its start is dying out
 
@@ -110,7 +110,8 @@ class FirstLayer:
     def __init__(self, compared: ComparedSides, array: str, step: int) -> None:
         self.compared, self.array, self.step = compared, array, step
         name = ArrayName.of(array)
-        self.prefix, self.first, self.start = name.prefix, name.base, array.removesuffix(name.base)
+        self.prefix, self.first = name.prefix, name.base
+        self.start = array.removesuffix(name.base)
         self.pair = compared.pairs[array].as_computed
         self.steps = len(self.pair.a.values)
         self.at = self.steps - 1 - step if self.pair.backward else step
@@ -148,7 +149,8 @@ class FirstLayer:
     def both_ways(self) -> bool:
         """Tell whether it depends on two directions: no step is only early."""
         cells = {cell for side in self.compared.sides for cell in side.cells}
-        return not self.prefix.startswith("layer0") and any(c.endswith("_reverse") for c in cells)
+        has_two = any(cell.endswith("_reverse") for cell in cells)
+        return has_two and not self.prefix.startswith("layer0")
 
     @property
     def axes_assumed(self) -> bool:
@@ -241,7 +243,8 @@ def _rounding(compared: ComparedSides) -> Facts:
 def _size(compared: ComparedSides) -> float:
     """The largest relative error; infinite if it is none of rounding."""
     pairs = compared.differing
-    if any(p.agrees is None for p in compared.pairs.values()) or not all(map(_at_the_start, pairs)):
+    has_all = all(pair.agrees is not None for pair in compared.pairs.values())
+    if not has_all or not all(map(_at_the_start, pairs)):
         return np.inf
     with np.errstate(all="ignore"):
         largest = (np.abs(widened(pair.b.values, pair.a.values)[0]).max() for pair in pairs)
@@ -295,8 +298,7 @@ NUMBERS = (
         "suspect_noise",
         _noise,
         "Values differ slightly (SNR {ratio} dB). A wrong gate order, transpose or direction "
-        f"usually gives less than {NOISE_SNR:.0f} dB (measured on random networks), so a loss of "
-        "precision is more likely.",
+        f"usually gives less than {NOISE_SNR:.0f} dB, so a loss of precision is more likely.",
         "weights or states of lower precision (int8, float16, bfloat16); inputs that are "
         "scaled differently; an approximated tanh or sigmoid, or a hard sigmoid; weights of "
         "another training step; a small initial state, dropout or noise; in a cell with peepholes, "

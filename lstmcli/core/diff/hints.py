@@ -168,10 +168,7 @@ def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
 
 
 def _of_sequences(layer: FirstLayer) -> Facts:
-    """Some sequences agree, each other one differs from some step on.
-
-    Where axes are assumed, a sequence may be a step of all of them.
-    """
+    """Some sequences agree, each other one differs from some step on, unless it may be a step."""
     pair = layer.pair
     wrong: Mask = np.any(pair.differs, axis=2)  # (T, B)
     padded = np.zeros(wrong.shape, bool) if pair.padded is None else pair.padded
@@ -320,8 +317,8 @@ _PATTERNS = (
         "suspect_output",
         lambda it: it.first == "h" and it.agree("c"),
         "At {here} c agrees and h does not: they first differ between c and h, in h = o*tanh(c).",
-        "the output gate, where o is not compared; the activation of the output; a projection or "
-        "its clip; a peephole of o",
+        "the output gate, where o is not compared; the output activation; a projection or its "
+        "clip; a peephole of o",
         "Ruled out: all that c depends on at {here}.",
     ),
     Pattern(

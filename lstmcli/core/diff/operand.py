@@ -1,7 +1,7 @@
 """One side of a comparison: named arrays, and what their file specifies.
 
 Of a long axis NumPy, PyTorch and TensorFlow print the first and last items and ``...`` between
-them. The printed output may have the length of the axis; otherwise the other array has it.
+them. The printed output may have its length; otherwise the other array has it.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class Side:
     name: str  # how messages call it
     arrays: Mapping[str, Array]  # a single one may be called ""
     layout: str | None = None  # "steps" (T, H), "time" (T, B, H), "batch" (B, T, H), if known
-    units: Mapping[str, Array] = field(default_factory=dict)  # of printed text: the last place
-    dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # where not that of the array
+    units: Mapping[str, Array] = field(default_factory=dict)  # last printed places
+    dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # if not the arrays'
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
     gaps: Mapping[str, Gaps] = field(default_factory=dict)  # of prints without their shape
     numbering: AxisNumbers = UNNUMBERED  # in the full run
-    original_names: Mapping[str, str] = field(default_factory=dict)  # in the file, by name here
+    original_names: Mapping[str, str] = field(default_factory=dict)  # in the file
     not_asked_for: tuple[str, ...] = ()  # other arrays of its file
     in_memory: bool = False  # its name is that of an argument
 
@@ -81,9 +81,8 @@ class Side:
         """One array with its printed units; bools and integers as float64."""
         array = np.atleast_1d(self.arrays[name])
         if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-            raise UserError(
-                f"{self.name}: {name or 'the array'} is {array.dtype}, not numbers to compare."
-            )
+            text = f"{name or 'the array'} is {array.dtype}, not numbers to compare"
+            raise UserError(f"{self.name}: {text}.")
         if array.dtype.kind in "biu":
             array = array.astype(np.float64)
         return Numbers(array, self.units.get(name))

@@ -160,7 +160,7 @@ class ArrayDifference:
     step_errors: Array | None = None  # (T,) largest absolute error of each step
     steps_compared: Mask | None = None  # (T,) false where all is left out
     step_mismatches: Array | None = None  # (T,) elements out of tolerance
-    left_out: int = 0  # of printed output; not in ``total``
+    left_out: int = 0  # not in ``total``
 
     @property
     def name(self) -> str:

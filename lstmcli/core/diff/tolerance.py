@@ -151,7 +151,7 @@ def tolerance(
     rtol, atol, distance = _number("rtol", rtol), _number("atol", atol), _number("ulp", ulp)
     if distance is not None and distance % 1 != 0:  # of inf it is NaN
         raise UserError(f"ulp is {distance:g}; a distance in ULPs is an integer.")
-    ulp = None if ulp is None else int(ulp)  # not of the float: from 2**53 that is another
+    ulp = None if ulp is None else int(ulp)  # exact, beyond 2**53 too
     if rtol is None and atol is None and ulp is None:
         return Tolerance(precision, precision.rtol, precision.atol, None, equal_nan)
     return Tolerance(precision, rtol or 0.0, atol or 0.0, ulp, equal_nan)
@@ -202,7 +202,7 @@ def ulps(a: Array, b: Array, precision: Precision) -> npt.NDArray[np.uint64]:
 
     x, y = ordered(a), ordered(b)
     distance: npt.NDArray[np.uint64] = np.maximum(x, y).astype(np.uint64)
-    return distance - np.minimum(x, y).astype(np.uint64)  # wraps round: right beyond int64 too
+    return distance - np.minimum(x, y).astype(np.uint64)  # right beyond int64, too
 
 
 def jsonable(value: float | int | None) -> float | int | str | None:

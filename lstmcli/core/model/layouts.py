@@ -146,7 +146,8 @@ class Arrangement(NamedTuple):
     def read(self, array: Array) -> Array:
         """The numbers as (steps, sequences, directions, units)."""
         read = array.reshape(self.shape, order=self.order)
-        moved = np.transpose(read, [self.axes.index(axis) for axis in "tbdkw" if axis in self.axes])
+        order = [self.axes.index(axis) for axis in "tbdkw" if axis in self.axes]
+        moved = np.transpose(read, order)
         steps, sequences, units = (part.size for part in self.parts)
         return moved.reshape(steps, sequences, self.run.directions, units)
 
