@@ -304,7 +304,7 @@ def _numbers_of_part(known: Indices | None, size: int, said: bool) -> Indices | 
 def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
     """An array as (T, B, H), and what had to be assumed; None if its axes are not known."""
     numbers, layout, texts = side.numbers(name), side.layout, []
-    if numbers.ndim == 4 and 1 not in numbers.shape[:3]:
+    if len(numbers.shape) == 4 and 1 not in numbers.shape[:3]:
         axes = [axis for axis, size in enumerate(numbers.shape[:3]) if size == 2]
         if len(axes) != 1:
             return None, ""
@@ -312,7 +312,7 @@ def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
         where = f"{side.name}, {numbers.shape}, is interpreted as directions on axis {axes[0]}"
         texts.append(f"{name or 'h'}: {where}")
         numbers = joined(numbers, axes[0])
-    if layout is None and numbers.ndim == 3 and min(numbers.shape[:2]) > 1:
+    if layout is None and len(numbers.shape) == 3 and min(numbers.shape[:2]) > 1:
         texts.append(f"the first axis of {name or 'h'} is time (not in the file; --layout batch)")
     return sequence(numbers, layout), "; ".join(texts)
 

@@ -53,7 +53,7 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     if pair.kind == WEIGHTS:
         return pair
     common = _common(_as_they_lie(pair, sides), sides, choices)
-    stacked = pair.a.ndim == (3 if pair.kind == FINAL else 4)
+    stacked = len(pair.a.shape) == (3 if pair.kind == FINAL else 4)
     if common.agrees is None or (stacked and not (common.parts or common.numbers_agree)):
         common = _arranged(common, _Unlike(pair, sides, choices))
     return _selected(common, choices)
@@ -82,7 +82,8 @@ def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
     layouts = [side.layout for side in sides]
     axes = (2, 1) if "batch" in layouts else (1, 2)
     axis = next((n for n in axes if a.shape[n:-1][:1] == b.shape[n:-1][:1] == (2,)), None)
-    if a.ndim == b.ndim == 4 and not a.shape[0] == b.shape[0] == 1 and axis is not None:
+    is_one = a.shape[0] == b.shape[0] == 1
+    if len(a.shape) == len(b.shape) == 4 and not is_one and axis is not None:
         a, b = joined(a, axis), joined(b, axis)
     said = layouts[0] or layouts[1] or layout_by_shape(a, b)
     one, other = (sequence(x, of or said) for x, of in zip((a, b), layouts, strict=True))
@@ -94,7 +95,7 @@ def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
 def _several_cells(arrays: Sequence[Numbers], sides: Sequence[Side]) -> bool:
     """Return whether an axis of last states may be that of cells."""
     both = zip(arrays, sides, strict=True)
-    return any(array.ndim > 2 and len(side.cells - {""}) > 1 for array, side in both)
+    return any(len(array.shape) > 2 and len(side.cells - {""}) > 1 for array, side in both)
 
 
 def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:

@@ -176,7 +176,7 @@ def joined(side: Numbers, axis: int) -> Numbers:
 
 def layout_by_shape(*sides: Numbers) -> str:
     """The layout of silent sides: time first, unless that is 1 on all of them."""
-    firsts = [side.shape[0] for side in sides if side.ndim == 3]
+    firsts = [side.shape[0] for side in sides if len(side.shape) == 3]
     return "batch" if firsts and all(n == 1 for n in firsts) else "time"
 
 
@@ -185,9 +185,9 @@ def sequence(array: Numbers, layout: str | None) -> Numbers | None:
     layout = layout or layout_by_shape(array)
     spare = [axis for axis, n in enumerate(array.shape[:-1]) if n == 1]
     array = array.moved(lambda v: v.squeeze(tuple(spare[: max(v.ndim - 3, 0)])))
-    if array.ndim > 3:
+    if len(array.shape) > 3:
         return None
-    if array.ndim < 3:  # (H,) is one step, (T, H) one sequence
+    if len(array.shape) < 3:  # (H,) is one step, (T, H) one sequence
         steps = prod(array.shape[:-1])
         return array.moved(lambda v: v.reshape(steps, 1, v.shape[-1]))
     if layout == "batch" or (layout == "steps" and array.shape[0] == 1):
@@ -225,7 +225,7 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
         if (before := side.gaps.get(name)) is None:
             continue
         packed, full = side.numbers(name), other.arrays[name].shape
-        possible = permutations((*full, 1), packed.ndim)
+        possible = permutations((*full, 1), len(packed.shape))
         fitting = [shape for shape in possible if _fits(packed.shape, before, shape)]
         shape = min(fitting, key=lambda shape: shape[-1] != full[-1], default=None)
         if name in other.gaps or shape is None:

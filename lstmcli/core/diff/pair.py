@@ -19,7 +19,6 @@ from lstmcli.core.model.selection import Indices
 Numbering = tuple[Indices | None, ...]
 """The indices of steps, batch items and units in the full run; None: all from 0."""
 
-FULL: Numbering = (None, None, None)
 Parts = tuple[tuple[int, NumberedPart], ...]  # each of a side, 0 or 1
 
 
@@ -36,7 +35,7 @@ class Pair:
     tolerance: Tolerance
     placed: bool = False  # on axes of step, batch item and unit
     backward: bool = False  # the last step was computed first
-    numbers: Numbering = FULL  # of the axes in the full run
+    numbers: Numbering = (None, None, None)  # of the axes in the full run
     names: tuple[str, str] = ("a", "b")  # what messages call the sides
     taken_as: str = ""  # what was done to bring the sides together
     axes_known: bool = False  # `taken_as` names the axes of steps and sequences

@@ -69,11 +69,6 @@ class Numbers:
         return self.values.shape
 
     @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self.values.ndim
-
-    @property
     def left_out(self) -> Mask | None:
         """True where printed output left the element out; None: nowhere."""
         if self.unit is None:
