@@ -32,7 +32,7 @@ PATTERNS = {  # what the first bytes match -> format
     rb"\n[\x80-\xff]{0,4}[\0-\x7f]\x12[\x80-\xff]{0,4}[\0-\x7f]\n": "tensorflow",
 }
 
-TABLE_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # last bytes of TensorFlow's table
+TABLE_END = 0xDB4775248B80FB57.to_bytes(8, "little")  # the last bytes of TensorFlow's table
 
 # a container, or the class of an object
 OLD_PICKLE = re.compile(rb"\(|[}\]]|c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")

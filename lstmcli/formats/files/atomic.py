@@ -24,11 +24,10 @@ PAUSE = 0.05  # s between tries
 def atomically(path: str) -> Iterator[BinaryIO]:
     """Write a file completely or not at all.
 
-    The bytes go to a part file in the target's folder, which is renamed in the end, once they are
-    on the disk; on any exception, Ctrl-C included, it is removed and an earlier file is unchanged.
-    Links are followed. Devices and pipes are written directly. UserError for whatever the system
-    refuses (no such folder, no permission, a folder, a full disk, ...), and for a named pipe that
-    nothing reads.
+    The bytes go to a part file in the target's folder, which is renamed once they are on the disk;
+    on any exception, Ctrl-C included, it is removed and an earlier file is unchanged. Links are
+    followed. Devices and pipes are written directly. UserError for whatever the system refuses (no
+    such folder, no permission, a full disk, ...), and for a named pipe that nothing reads.
     """
     with errors_named(path):
         refuse_place(path)
@@ -49,7 +48,7 @@ def atomically(path: str) -> Iterator[BinaryIO]:
 def _open_pipe(path: str) -> int:
     """The descriptor of a named pipe, once something reads it.
 
-    BrokenPipeError where nothing reads it any more: the pipe of a shell's >(command).
+    BrokenPipeError for a shell's >(command) that nothing reads any more.
     """
     end = time.monotonic() + PIPE_TIMEOUT
     while True:
@@ -106,9 +105,8 @@ _outputs: ContextVar[tuple[str, ...]] = ContextVar("outputs", default=())
 def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
     """Refuse an output that cannot be a file, is one of the inputs, or is another output.
 
-    Files are the same by their real paths, or by what they are on the disk (a hard link). The
-    input ``-`` is the file behind standard input, if there is one; devices and pipes lose nothing
-    by being written.
+    Files are the same by their real paths, or on the disk (a hard link). The input ``-`` is the
+    file behind standard input, if any; devices and pipes lose nothing by being written.
     """
     taken = {key: path for path in inputs for key in _keys(path)}
     if "-" in inputs:
@@ -143,7 +141,7 @@ def refuse_place(path: str) -> None:
 def outputs_protected(outputs: Sequence[str], inputs: Sequence[str]) -> Iterator[None]:
     """`refuse_overwriting`, now and for every file that is opened within.
 
-    A file may name others that belong to it, such as shards, which are known only once it is read.
+    The other files of a model, such as shards, are known only once it is read.
     """
     refuse_overwriting(outputs, inputs)
     token = _outputs.set(tuple(outputs))

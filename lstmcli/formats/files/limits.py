@@ -83,8 +83,8 @@ def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
 def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str) -> None:
     """Refuse an array that has grown beyond the limit while a text is read.
 
-    Its final length is not known then. A number takes at least a byte of text, so the message names
-    the limit at which any text of ``text_size`` bytes is read. ``where`` starts the message.
+    A number takes at least a byte of text: the message names the limit at which any text of
+    ``text_size`` bytes is read. ``where`` starts the message.
     """
     if prod(shape) * itemsize > _most.get():
         raise UserError(
@@ -122,8 +122,8 @@ def damaged(source: str, reason: object) -> UserError:
 def damage_reported(source: str) -> Iterator[None]:
     """Turn what broken bytes make readers and libraries raise into the UserError of `damaged`.
 
-    Numbers in a broken file are of any size and type, so these are the exceptions of wrong values.
-    An AttributeError, a NameError or an AssertionError is a fault of this program and passes.
+    Broken bytes are numbers of any size and type: so these are the exceptions of wrong values. An
+    AttributeError, a NameError or an AssertionError is a fault of this program and passes.
     """
     try:
         yield
@@ -154,8 +154,7 @@ def _broken_file_errors() -> tuple[type[Exception], ...]:
         EOFError,
         ValueError,  # UnicodeError too
         TypeError,  # a text where a number should be
-        KeyError,
-        IndexError,
+        LookupError,
         OverflowError,
         RuntimeError,  # an encrypted archive; NotImplementedError, RecursionError too
     )

@@ -1,7 +1,7 @@
-"""Models in several files: the main file that a path stands for, and its other files, the sidecars.
+"""Models in several files: the main file that a path stands for, and the others, its sidecars.
 
 A path may be a prefix, a folder, or any file of a checkpoint. Sidecars are opened by their base
-name, only in the folder of the file that names them; links out of it are not followed.
+name in the folder of the file that names them; links out of it are not followed.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def _meant(path: str) -> str:
     folder, name = os.path.split(path)
     if name in SAVED_MODEL:
         return _of_saved_model(folder) or path
-    if name == LATEST and os.path.isfile(path):
-        return _latest(path) or path
+    if name == LATEST and (noted := _latest(path)):
+        return noted
     if TFJS_SHARD.fullmatch(name):
         model = os.path.join(folder, "model.json")
         return model if os.path.isfile(model) else path
@@ -77,8 +77,7 @@ def _in_folder(folder: str) -> str:
         return found
     if "saved_model.pb" in names:  # a graph without variables
         return os.path.join(folder, "saved_model.pb")
-    latest = os.path.join(folder, LATEST)
-    if os.path.isfile(latest) and (noted := _latest(latest)):
+    if noted := _latest(os.path.join(folder, LATEST)):
         return noted
     indexes = sorted(name for name in names if name.endswith(".index"))
     if not indexes:  # opening it reports what kind of folder it is
@@ -101,6 +100,8 @@ def _of_saved_model(folder: str) -> str | None:
 
 def _latest(path: str) -> str | None:
     """The checkpoint that a ``checkpoint`` file names, by its base name: it may have moved."""
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return None
     with opened(path) as file:
         noted = NOTED.search(file.head().decode(errors="replace"))
     if noted is None:
@@ -143,8 +144,7 @@ def sidecar_path(path: str, name: str) -> str | None:
 def open_sidecar(file: Opened, name: str) -> Iterator[Opened]:
     """Open the part that ``file`` calls ``name``; folders in the name are left out.
 
-    UserError if ``file`` came from standard input, for a part that is missing or empty, and for
-    what `sidecar_path` refuses.
+    UserError for standard input, a part that is missing or empty, and what `sidecar_path` refuses.
     """
     base = os.path.basename(name.replace("\\", "/"))
     if file.path is None:

@@ -13,13 +13,14 @@ from typing import BinaryIO, NamedTuple
 from lstmcli.errors import STDIN, UserError, did_you_mean
 from lstmcli.escaping import file_argument, shell_word
 from lstmcli.formats.files.atomic import refuse_to_read_an_output
-from lstmcli.formats.files.limits import MOST_PARSED, MOST_WHOLE
+from lstmcli.formats.files.limits import MOST_PARSED, MOST_WHOLE, Damaged
 from lstmcli.outputs import reason
 
 HEAD = 1 << 16  # bytes at the start of a file, enough to recognise its format
 PIECE = 1 << 18  # characters that are parsed at a time: as lists they take 300 times as much
 NEAR = 0.75  # how similar a name is at least that is suggested (SequenceMatcher.ratio)
 ARRAYS = (b"\x93NUMPY", b"PK")  # first bytes of .npy and .npz, which may be large
+MOST_DRAINED = 2 * MOST_PARSED  # bytes of anything else in memory: models are larger than texts
 
 BINARY = (
     ".pt", ".pth", ".ckpt", ".pkl", ".keras", ".h5", ".hdf5", ".onnx", ".safetensors", ".gguf",
@@ -28,7 +29,7 @@ BINARY = (
 """Suffixes of binary files that are read."""
 
 MODELS = (*BINARY, ".nam", "model.json", "pytorch_model.bin")
-"""Ends of the names of files that may be models, which are suggested in place of their folder."""
+"""Ends of the names of models, which are suggested in place of their folder."""
 
 TEXTS = (".csv", ".tsv", ".txt", ".log", ".json", ".jsonl", ".nam", ".bin", ".pb")
 """Suffixes of other files that are read."""
@@ -76,7 +77,9 @@ class Opened(NamedTuple):
         return data
 
     def part(self, start: int, size: int) -> bytes:
-        """The bytes from a position on; UserError if the file has become shorter."""
+        """The bytes from a position on; Damaged past the end, UserError of a file cut meanwhile."""
+        if start < 0 or start + size > self.size:
+            raise Damaged(f"{self.source} ends before byte {max(start, 0) + size:,}")
         self.stream.seek(start)
         data = self.stream.read(size)
         if len(data) < size:
@@ -143,7 +146,7 @@ def pieces_of(text: str) -> Iterator[str]:
 def decode(data: bytes, source: str, *, is_cut: bool = False) -> str:
     """Bytes as text: UTF-8, or what a byte-order mark specifies.
 
-    UserError, with the position, if the bytes are not such text; they are ignored if it ``is_cut``.
+    UserError, with the position, for other bytes, which are ignored if the text ``is_cut``.
     """
     try:
         text = data.decode(_coding(data), "ignore" if is_cut else "strict")
@@ -181,9 +184,8 @@ def _refuse_zero_bytes(text: str, source: str) -> None:
 def opened(source: str) -> Iterator[Opened]:
     """Open a path, or standard input for "-".
 
-    What cannot be sought in (standard input, the pipe of a shell's <(command)) is read into memory.
-    UserError for no such file, a folder, a device, a pipe with a name, no permission, an empty
-    file.
+    Without a position (standard input, the pipe of a shell's <(command)) it is read into memory.
+    UserError for no file, a folder, a device, a pipe with a name, no permission, an empty file.
     """
     if source == "-":
         stream = sys.stdin.buffer
@@ -212,10 +214,7 @@ def _refuse_empty(source: str, size: int) -> None:
 
 
 def refuse_device(stream: BinaryIO) -> None:
-    """Refuse a device as standard input, such as /dev/zero, which has no end; a terminal has one.
-
-    /dev/null is accepted too.
-    """
+    """Refuse a device without an end as standard input: not a terminal, and not /dev/null."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, AttributeError):  # in memory
@@ -279,7 +278,7 @@ def _near(path: str) -> str:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Tell whether names are similar but for a suffix that is the same or is read."""
+    """Tell whether names are similar, their suffixes equal or the first one's read."""
     from difflib import SequenceMatcher
 
     (a, end), (b, other_end) = (os.path.splitext(name) for name in (one, other))
@@ -290,12 +289,11 @@ def _alike(one: str, other: str) -> bool:
 def drained(take: Callable[[], bytes], source: str) -> bytes:
     """All bytes that ``take`` returns, piece by piece, until it returns none.
 
-    UserError beyond 2 GiB of anything but arrays: some sources, such as /dev/zero, have no end.
+    UserError beyond 2 GiB of anything but arrays: /dev/zero has no end.
     """
     data = bytearray()
     while piece := take():
         data += piece
-        if len(data) > 2 * MOST_PARSED and not data.startswith(ARRAYS):  # models are larger
-            most = f"{2 * MOST_PARSED:,}"
-            raise UserError(f"{source} gives more than {most} bytes that are not arrays.")
+        if len(data) > MOST_DRAINED and not data.startswith(ARRAYS):
+            raise UserError(f"{source} gives more than {MOST_DRAINED:,} bytes that are not arrays.")
     return bytes(data)

@@ -11,20 +11,17 @@ from __future__ import annotations
 import os
 import re
 
-import numpy as np
-
 from lstmcli.errors import UserError, install_command
-from lstmcli.formats.document import Document
+from lstmcli.formats.detect import TABLE_END
+from lstmcli.formats.document import Arrays, Document, Groups
 from lstmcli.formats.files.limits import MOST_PARSED, Damaged, damage_reported
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.tensorflow import bundle as checkpoint
 from lstmcli.formats.tensorflow.bundle import (
     INDEX,
-    MAGIC,
     OBJECT_GRAPH_KEY,
     Bundle,
-    Groups,
     ObjectGraph,
     how_to_save,
     parse_layers,
@@ -46,8 +43,7 @@ def read(source: Opened) -> Document:
 
 
 def _read(source: Opened) -> Document:
-    source.stream.seek(max(0, source.size - len(MAGIC)))
-    if source.stream.read() != MAGIC:
+    if source.tail() != TABLE_END:
         graph = TensorFlowGraph(find_graph(memoryview(source.contents())))
         arrays = dict(graph.constants(source.source, source.size))
         groups = _operations(graph, arrays, source.source)
@@ -99,7 +95,7 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
 # ---- graphs
 
 
-def _with_graph(index: str, arrays: dict[str, np.ndarray], remarks: list[str]) -> Document:
+def _with_graph(index: str, arrays: Arrays, remarks: list[str]) -> Document:
     name, groups = os.path.basename(index).removesuffix(INDEX), Groups()
     path = sidecar_path(index, f"{name}.meta") or _in_saved_model(index, "saved_model.pb")
     if path is not None:
@@ -114,8 +110,8 @@ def _with_graph(index: str, arrays: dict[str, np.ndarray], remarks: list[str]) -
     return Document(index, FORMAT, arrays, groups=groups, remarks=tuple(remarks))
 
 
-def _operations(graph: TensorFlowGraph, arrays: dict[str, np.ndarray], path: str) -> Groups:
-    """The operations applied to each variable, by the folder of its name and the one above."""
+def _operations(graph: TensorFlowGraph, arrays: Arrays, path: str) -> Groups:
+    """The operations on each variable, by the folder of its name and the one above."""
     groups = Groups()
     for name, array in arrays.items():
         if array.ndim > 1 and (operations := graph.applied_to(name)):

@@ -26,14 +26,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import native
+from lstmcli.formats.document import Arrays, Groups, native
 from lstmcli.formats.files.limits import Damaged, check_size
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.keras.layers import lstm_chain, masks_before
 from lstmcli.formats.tensorflow import graph as schema
 from lstmcli.formats.tensorflow.graph import (
-    BFLOAT16,
     DTYPES,
     STRING,
     BundleEntryProto,
@@ -45,7 +44,6 @@ from lstmcli.formats.tensorflow.graph import (
 )
 from lstmcli.formats.wire.protobuf import Message, varint
 
-MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")  # the last bytes of a table
 FOOTER = 48  # bytes
 TRAILER = 5  # bytes after a block: how it is compressed, its checksum
 MOST_KEYS = 64 << 20  # bytes of all keys; each may share the start of the one before
@@ -57,9 +55,7 @@ def table_entries(file: Opened) -> Iterator[tuple[bytes, memoryview]]:
 
     Damaged if the file ends early, a checksum is wrong, or blocks or keys are out of order.
     """
-    footer = memoryview(_part(file, file.size - FOOTER, FOOTER))
-    if footer[-len(MAGIC) :] != MAGIC:
-        raise Damaged("it does not end as a table does")
+    footer = memoryview(file.part(file.size - FOOTER, FOOTER))
     start, length, _ = _handle(footer, _handle(footer)[2])
     left, last, end = MOST_KEYS, None, 0
     for _, handle in _entries(_block(file, start, length)):
@@ -78,7 +74,7 @@ def table_entries(file: Opened) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _block(file: Opened, start: int, length: int) -> memoryview:
-    data = memoryview(_part(file, start, length + TRAILER))
+    data = memoryview(file.part(start, length + TRAILER))
     kind = data[length]
     stored = int.from_bytes(data[length + 1 :], "little")
     if has_checksum(data[: length + 1], stored) is False:
@@ -86,12 +82,6 @@ def _block(file: Opened, start: int, length: int) -> memoryview:
     if kind:
         raise Damaged(f"a block is compressed by method {kind}, which TensorFlow never does")
     return data[:length]
-
-
-def _part(file: Opened, start: int, count: int) -> bytes:
-    if start < 0 or start + count > file.size:
-        raise Damaged(f"it ends before byte {max(start, 0) + count:,}")
-    return file.part(start, count)
 
 
 def _handle(data: memoryview, at: int = 0) -> tuple[int, int, int]:
@@ -235,8 +225,7 @@ class Bundle:
         data = self._bytes(entry)
         if has_checksum(data, entry.checksum) is False:
             raise Damaged(f"the checksum of {key} is wrong")
-        is_bfloat16 = entry.spec.data_type == BFLOAT16
-        return native(np.frombuffer(data, dtype).reshape(shape), is_bfloat16)
+        return native(np.frombuffer(data, dtype).reshape(shape))
 
     def string(self, key: str) -> memoryview | None:
         """The bytes of a scalar string, or None.
@@ -254,10 +243,7 @@ class Bundle:
         return data[at + 4 :]
 
     def _bytes(self, entry: BundleEntry) -> bytes:
-        end = entry.offset + entry.size
         with opened(self._shard(entry.shard)) as shard:
-            if end > shard.size:
-                raise Damaged(f"its shard {entry.shard} ends before byte {end:,}")
             return shard.part(entry.offset, entry.size)
 
     def _shard(self, number: int) -> str:
@@ -323,7 +309,7 @@ class ObjectGraph:
             waiting += reversed(self._children[number])
 
 
-def rename(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
+def rename(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> Arrays:
     """The arrays by their variables' names, in the order of the model.
 
     A variable that was saved under two keys with the same elements is returned once. Variables
@@ -364,18 +350,13 @@ CONFIG_KEYS = ("class_name", "config")
 ROOT = "root"  # the path of the model itself
 
 
-Groups = dict[str, dict[str, Any]]
-"""The configs of layers, by the start of the names of a layer's variables."""
-
-
 def parse_layers(data: memoryview, objects: ObjectGraph) -> tuple[Groups, tuple[str, ...]]:
     """The class and config of each layer, and the groups of LSTMs that run one after the other.
 
     At "" is the version of Keras.
     """
-    groups: dict[str, dict[str, Any]] = {}
+    groups, masks = Groups(), Groups()
     lstms: tuple[str, ...] = ()
-    masks: Groups = {}
     for node in Message(data).messages(SavedMetadata.nodes):
         metadata = _parse_json(node.text(SavedObject.metadata))
         if "keras_version" in metadata:

@@ -64,7 +64,7 @@ STRING, BFLOAT16, HALF = 7, 14, 19
 
 DTYPES = {  # data type -> little-endian NumPy dtype
     1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 8: "<c8", 9: "<i8", 10: "?",
-    11: "i1", 12: "u1", 13: "<i4", 14: "<u2", 15: "<i2", 16: "<u2", 17: "<u2", 18: "<c16",
+    11: "i1", 12: "u1", 13: "<i4", 14: "V2", 15: "<i2", 16: "<u2", 17: "<u2", 18: "<c16",
     19: "<f2", 22: "<u4", 23: "<u8",
 }  # fmt: skip
 
@@ -116,8 +116,7 @@ def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
     if len(content):
         if len(content) != count * spec.dtype.itemsize:
             raise Damaged(f"{where} has {len(content):,} bytes for the shape {spec.shape}")
-        values = np.frombuffer(content, spec.dtype)
-        return native(values.reshape(spec.shape), spec.data_type == BFLOAT16)
+        return native(np.frombuffer(content, spec.dtype).reshape(spec.shape))
     listed = _listed(message, spec)
     if len(listed) > count:
         raise Damaged(f"{where} has {len(listed):,} elements for the shape {spec.shape}")
@@ -125,7 +124,7 @@ def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
     values[: len(listed)] = listed
     if len(listed):
         values[len(listed) :] = listed[-1]
-    return native(values.reshape(spec.shape), spec.data_type == BFLOAT16)
+    return native(values.reshape(spec.shape))
 
 
 def _listed(message: Message, spec: TensorSpec) -> np.ndarray:
@@ -136,8 +135,8 @@ def _listed(message: Message, spec: TensorSpec) -> np.ndarray:
             raise Damaged("a list of numbers ends within one")
         return np.frombuffer(packed, spec.dtype)
     numbers = np.array(message.numbers(field), np.uint64)
-    if spec.data_type == HALF:  # stored as the integer with the same bits
-        return numbers.astype(np.uint16).view(np.float16)
+    if spec.data_type in (HALF, BFLOAT16):  # stored as the integer with the same bits
+        return numbers.astype(np.uint16).view(spec.dtype)
     return numbers.astype(spec.dtype)  # a negative number keeps its low bits
 
 

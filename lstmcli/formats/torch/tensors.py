@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from lstmcli.formats.document import dequantized, native
+from lstmcli.formats.document import BFLOAT16, dequantized, native, size_as_read
 from lstmcli.formats.files.limits import MOST_AXES
 from lstmcli.formats.wire.pickle import CONTAINERS, Global, Leaf, Maker, Record, Unread, first
 
@@ -84,7 +84,9 @@ class Tensor(Leaf):
     def array(self) -> np.ndarray:
         """The numbers, native and in C order."""
         array = self.stored()
-        array = np.array(native(array, self.kind == "bfloat16"), order="C")
+        if self.kind == "bfloat16":
+            array = array.astype("<u2").view(BFLOAT16)
+        array = np.array(native(array), order="C")
         array = array.conj() if self.conjugate else array
         return -array if self.negative else array
 
@@ -147,7 +149,6 @@ def kind_of_storage(what: Any) -> str:
 # ---- arrays of NumPy and JAX
 
 
-BFLOAT16 = "bfloat16"
 OBJECTS = (("O",), ("O4",), ("O8",))  # the code of Python objects, perhaps with a pointer's bytes
 
 
@@ -159,25 +160,23 @@ class _Dtype(Record):
     def build(self, state: Any) -> None:
         self.state = state if isinstance(state, tuple) else None
 
-    def read(self) -> tuple[np.dtype[Any], bool] | None:
-        """The dtype, and whether its bits are bfloat16; None for what contains no numbers."""
+    def read(self) -> np.dtype[Any] | None:
+        """The dtype; None for what contains no numbers."""
         code = self.args[0] if self.args else None
         if isinstance(code, Global):
-            is_bfloat16 = code.name.endswith(f".{BFLOAT16}")
-            return (np.dtype("<u2"), True) if is_bfloat16 else None
+            return BFLOAT16 if code.name.endswith(".bfloat16") else None
         if not isinstance(code, str) or not re.fullmatch(r"[<>|=]?[fiubc]\d{1,2}", code):
             return None
         order = self.state[1] if self.state and len(self.state) > 1 else "="
-        dtype = np.dtype(code)
-        return dtype.newbyteorder(">" if order == ">" else "<"), False
+        return np.dtype(code).newbyteorder(">" if order == ">" else "<")
 
 
 class NumpyArray(Leaf):
     """An array as pickled: shape, dtype, order and bytes."""
 
-    __slots__ = ("data", "dtype", "fortran", "shape", "wide")
+    __slots__ = ("data", "dtype", "fortran", "shape")
 
-    def __init__(self, shape: Any, dtype: Any, fortran: Any, data: Any) -> None:
+    def __init__(self, shape: Any, dtype: np.dtype[Any], fortran: Any, data: Any) -> None:
         valid = isinstance(shape, tuple) and len(shape) <= MOST_AXES
         if not valid or any(type(n) is not int for n in shape):
             raise TypeError("a shape that is none")
@@ -185,12 +184,11 @@ class NumpyArray(Leaf):
             data = data.encode("latin-1")
         if not isinstance(data, (bytes, bytearray)):
             raise TypeError("an array without bytes")
-        self.shape, self.fortran, self.data = shape, bool(fortran), data
-        self.dtype, self.wide = dtype
+        self.shape, self.dtype, self.fortran, self.data = shape, dtype, bool(fortran), data
 
     def extent(self) -> tuple[tuple[int, ...], int]:
         """The shape, and the bytes of an element."""
-        return self.shape, self.dtype.itemsize * (2 if self.wide else 1)
+        return self.shape, size_as_read(self.dtype)
 
     def array(self) -> np.ndarray:
         """The numbers, native and in C order."""
@@ -198,8 +196,7 @@ class NumpyArray(Leaf):
         if len(self.data) != needed:
             raise ValueError(f"{len(self.data):,} bytes, {needed:,} are needed")
         array = np.frombuffer(self.data, self.dtype)
-        array = array.reshape(self.shape, order="F" if self.fortran else "C")
-        return native(array, self.wide)
+        return native(array.reshape(self.shape, order="F" if self.fortran else "C"))
 
 
 class _Pending(Leaf):
@@ -220,10 +217,10 @@ class _Pending(Leaf):
 def _array(shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:
     if isinstance(data, list) and isinstance(dtype, _Dtype) and dtype.args[:1] in OBJECTS:
         return data if shape or len(data) != 1 else data[0]
-    kind = dtype.read() if isinstance(dtype, _Dtype) else None
-    if kind is None:
+    read = dtype.read() if isinstance(dtype, _Dtype) else None
+    if read is None:
         return Unread("an array of objects or records")
-    return NumpyArray(shape, kind, fortran, data)
+    return NumpyArray(shape, read, fortran, data)
 
 
 # ---- what the globals of a pickle make

@@ -1,9 +1,9 @@
 """HDF5 files, read with h5py in a child process.
 
 On a damaged file the library can end in a segmentation fault or an endless loop, which no check
-beforehand prevents. The child has limits of time and memory, and opens nothing but its standard
-input. Its output is lines of JSON, one for each group and dataset; the bytes of an array follow
-one with ``shape`` and ``dtype``. The last line is ``end``, or ``error``.
+prevents. The child has limits of time and memory, and opens only its standard input. Its output
+is a line of JSON for each group and dataset; the bytes of an array follow one with ``shape`` and
+``dtype``. The last line is ``end``, or ``error``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 
 from lstmcli.errors import MissingExtra, Try, UserError, import_extra
 from lstmcli.escaping import one_line
-from lstmcli.formats.document import native
+from lstmcli.formats.document import BFLOAT16, Arrays, native, size_as_read
 from lstmcli.formats.files import limits
 from lstmcli.formats.files.limits import damaged
 from lstmcli.formats.files.source import Opened
@@ -33,7 +33,6 @@ MOST_OBJECTS = 1 << 16
 MOST_GROUPS = 32  # within each other
 LARGE = 64 << 20  # bytes that any dataset may contain
 SPARE_MEMORY = 1 << 30  # bytes of address space on top of the file and its largest tensor
-BFLOAT16 = np.dtype("V2")  # as Keras stores it
 
 _PACKAGES = os.path.abspath(os.path.join(__file__, *[os.pardir] * 4))  # the folder of lstmcli
 _CODE = """
@@ -48,7 +47,7 @@ class Contents(NamedTuple):
     """Attributes and datasets of a file by path, in alphabetical order; "" is the root."""
 
     attributes: dict[str, dict[str, Any]]
-    arrays: dict[str, np.ndarray]
+    arrays: Arrays
 
 
 def contents(source: Opened, attributes: Collection[str], leave_out: Collection[str]) -> Contents:
@@ -58,9 +57,14 @@ def contents(source: Opened, attributes: Collection[str], leave_out: Collection[
     """
     need_library(source.source, "an HDF5 file")
     seconds = limits.SECONDS + source.size // limits.SLOWEST
-    request: dict[str, Any] = {"attributes": list(attributes), "leave_out": list(leave_out)}
-    request |= {"source": one_line(source.source), "size": source.size}
-    request |= {"most": limits.most(), "seconds": seconds}
+    request = {
+        "attributes": list(attributes),
+        "leave_out": list(leave_out),
+        "source": one_line(source.source),
+        "size": source.size,
+        "most": limits.most(),
+        "seconds": seconds,
+    }
     output, status = _child(source, request)
     try:
         return understood(BytesIO(output))
@@ -96,13 +100,11 @@ def _array(output: IO[bytes], shape: list[int], dtype: np.dtype[Any]) -> np.ndar
     data = output.read(prod(shape) * dtype.itemsize)
     if len(data) < prod(shape) * dtype.itemsize:
         raise EOFError
-    is_bfloat16 = dtype == BFLOAT16
-    array = np.frombuffer(data, "<u2" if is_bfloat16 else dtype)
-    return native(array, is_bfloat16).reshape(shape)
+    return native(np.frombuffer(data, dtype)).reshape(shape)
 
 
 def _child(source: Opened, request: dict[str, Any]) -> tuple[bytes, int]:
-    """The output and the status of a process that is isolated from the modules of the user (-I)."""
+    """The output and the status of a process that is isolated from the user's modules (-I)."""
     file: Any = {"stdin": source.stream} if source.path else {"input": source.stream.read()}
     try:
         done = subprocess.run(
@@ -168,7 +170,7 @@ def write_answer(out: IO[bytes], stream: BinaryIO, source: str, most: int, **req
 
 
 def _line(**members: Any) -> bytes:
-    """A line of the answer; what is not text in a damaged name becomes "?"."""
+    """A line of the answer; what is not text in a name becomes "?"."""
     return json.dumps(members, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
@@ -220,7 +222,7 @@ class _Traversal:
             return False
         if dataset.external or dataset.is_virtual:
             raise self._refused(f"{path} keeps its numbers in another file, which is not opened")
-        itemsize = 4 if dtype == BFLOAT16 else dtype.itemsize
+        itemsize = size_as_read(dtype)
         size = prod(shape) * itemsize
         if size > max(LARGE, limits.MOST_TIMES * dataset.id.get_storage_size()):
             raise self._refused(f"{path} would unpack to {size:,} bytes")
