@@ -195,7 +195,7 @@ def convert(
     source = " + ".join(document.source for document in documents)
     convention = fit_or_refuse(model.layers, row, asked or {}, source, model.labels)
     layers = [tuple(fold_forget_bias(cell, convention) for cell in layer) for layer in model.layers]
-    arrays = named_tensors(layers, convention)
+    arrays = named_tensors(layers)
     stored = _settings(arrays, convention, row)
     if file.format == "json" and model.cell.dtype != np.float64:  # JSON has one kind of number
         stored["dtype"] = model.cell.dtype.name

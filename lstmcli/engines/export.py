@@ -160,7 +160,7 @@ def _lstm(
     layer: Sequence[Cell], n: int, below: str, lengths: str, constants: dict[str, Array]
 ) -> list[Any]:
     row = layer[0].convention
-    tensors = stack_directions([encode(cell, row) for cell in layer])
+    tensors = stack_directions([encode(cell) for cell in layer])
     names = {role: f"{row.names.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
     constants |= {name: np.asarray(tensors[role]) for role, name in names.items()}
     inputs = [
@@ -220,5 +220,5 @@ def rtneural_document(layers: Layers) -> dict[str, Any]:
 
 
 def _listed(cell: Cell) -> list[Any]:
-    tensors = encode(cell, cell.convention)
+    tensors = encode(cell)
     return [np.asarray(tensors[role]).tolist() for role in cell.convention.names.numbered]

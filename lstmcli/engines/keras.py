@@ -81,7 +81,7 @@ def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
         merge = "concat" if behaviour.merge == "stack" else behaviour.merge
         lstm = keras.layers.Bidirectional(lstm, merge_mode=merge, dtype=dtype)
     lstm.build((None, None, cell.inputs))
-    tensors = [encode(one, one.convention) for one in layer]
+    tensors = [encode(one) for one in layer]
     lstm.set_weights([one[role] for one in tensors for role in ORDER])
     return lstm
 

@@ -27,7 +27,7 @@ def prepare(network: Network) -> Prepared:
         session = v1.Session(graph=graph)
         session.run(v1.global_variables_initializer())
         for n, layer in enumerate(network.layers):
-            tensors = named_tensors([layer], network.convention)
+            tensors = named_tensors([layer])
             for variable in v1.global_variables(f"layer{n}/"):
                 session.run(variable.assign(tensors[variable.op.name.removeprefix(f"layer{n}/")]))
 

@@ -21,7 +21,7 @@ def prepare(network: Network) -> Prepared:
         proj_size=0 if cell.projection is None else cell.outputs,
         dtype=getattr(torch, cell.dtype.name),
     )  # fmt: skip
-    weights = named_tensors(network.layers, network.convention)
+    weights = named_tensors(network.layers)
     lstm.load_state_dict({name: torch.from_numpy(a) for name, a in weights.items()}, strict=True)
     lstm.eval()
     x = torch.from_numpy(network.x.copy())

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from math import prod
 from threading import Lock
-from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -27,7 +27,7 @@ from lstmcli.outputs import errors_named
 
 T = TypeVar("T")
 
-Stored = "np.ndarray | BlockWriter"  # an array to be written
+Stored: TypeAlias = "np.ndarray | BlockWriter"  # an array to be written
 
 _HEADER_READERS = {  # by the version: the bytes of a header's length, and its reader
     (1, 0): (2, npy_format.read_array_header_1_0),

@@ -14,8 +14,8 @@ from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
-Tensors = Mapping[str, "Array | Mapping[str, Array]"]
-"""Role -> tensor, or gate -> tensor where the convention has one per gate."""
+Tensor = Array | Mapping[str, Array]  # one, or that of each gate
+Tensors = Mapping[str, Tensor]  # by role
 
 
 def to_blocks(matrix: Array, order: str, interleaved: bool = False) -> Array:

@@ -1,7 +1,7 @@
 """Layers of a Keras model: their paths by its config, names of weights, chains of LSTMs.
 
-A path is the names of the models that contain a layer, and its name: ``encoder/zeta``. The path of
-a cell of a stack starts with that of its layer: ``stack/lstm_cell_1``.
+A path is the names of the models that contain a layer, and its own: ``encoder/zeta``; of a cell of
+a stack, it starts with that of the layer: ``stack/lstm_cell_1``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from lstmcli.errors import UserError
@@ -57,10 +58,7 @@ class Weight(NamedTuple):
 
 
 def parse_layers(model: Any, where: str) -> list[LayerConfig]:
-    """The layers of a model by its config, in its order; none for a config without layers.
-
-    UserError for one that is nested too deeply.
-    """
+    """The layers in a model's config, in its order; UserError if it is nested too deeply."""
     try:
         return _layers(model, "")
     except RecursionError:
@@ -113,8 +111,8 @@ def weights_by_name(
 ) -> list[Weight]:
     """The weights of the old layout with their layers, which their names contain.
 
-    ``weights`` has, by layer of the model, the names with their paths in the file; ``layers`` is
-    the config, or nothing.
+    ``weights``: by layer of the model, the names with their paths in the file; ``layers``: the
+    config, or nothing.
     """
     top_layers = {layer.name: layer for layer in layers}
     found = []
@@ -171,9 +169,9 @@ def weights_by_class(
 ) -> list[Weight]:
     """The weights of the new layout with their layers, in the order of the config.
 
-    Without a config, the order is that of the numbers within a class; a name comes from an
-    attribute (Keras 3.8 and later), else it is the class with its number. ``arrays`` are paths in
-    the file, ``attributes`` those of every group, by path.
+    Without a config, they are in the order of the numbers within a class, and named by an attribute
+    (Keras 3.8 and later), else by the class with its number. ``arrays`` are paths in the file,
+    ``attributes`` those of every group, by path.
     """
     below: dict[str, list[str]] = {}
     for path in attributes:
@@ -183,14 +181,13 @@ def weights_by_class(
     order = {group: n for n, group in enumerate(groups)}
     weights = []
     for path in arrays:
-        parts = path.split("/")
-        parents = ("/".join(parts[:n]) for n in range(len(parts) - 1, 0, -1))
-        group = next((parent for parent in parents if parent in groups), None)
-        if group is None:
-            weights.append((len(order), Weight(path, *_by_attribute(path, attributes))))
+        parents = accumulate(path.split("/")[:-1], "{}/{}".format)
+        if found := [parent for parent in parents if parent in groups]:
+            group = found[-1]
+            weight = Weight(path, groups[group], path[len(group) + 1 :])
+            weights.append((order[group], weight))
         else:
-            rest = path[len(group) + 1 :]
-            weights.append((order[group], Weight(path, groups[group], rest)))
+            weights.append((len(order), Weight(path, *_by_attribute(path, attributes))))
     weights.sort(key=lambda pair: (pair[0], _natural(pair[1].path)))
     return [weight for _, weight in weights]
 
@@ -200,8 +197,8 @@ def _layer_groups(
 ) -> dict[str, str]:
     """The groups of these layers, in their order, with the layers' paths.
 
-    The k-th group of a class, by its number, is the k-th layer of that class. If some layers have
-    no group, the number of a group counts the layers.
+    The k-th group of a class, by its number, is the k-th layer of it; if layers have no group, the
+    number of a group counts the layers.
     """
     containers = (f"{group}/{container}".strip("/") for container in CONTAINERS)
     container = next((path for path in containers if path in below), None)
@@ -263,9 +260,9 @@ MOST_HOPS = 64  # layers between two LSTMs
 def lstm_chain(model: Any) -> tuple[str, ...]:
     """The names of all layers of a model that run an LSTM, if each feeds the next; else ().
 
-    A single layer is a chain: it may run a stack of cells. Between two LSTMs there may only be
-    layers of `PASSING`. A model within the model, or an LSTM that returns only its last step or
-    starts from another's state, cannot be part of a chain.
+    A single layer is a chain: it may run a stack of cells. Between two LSTMs only layers of
+    `PASSING` may stand. A model within the model, and an LSTM that returns only its last step or
+    starts from another's state, are part of no chain.
     """
     if not isinstance(model, dict):
         return ()
@@ -296,9 +293,8 @@ def _runs_an_lstm(layer: Config) -> bool:
     if class_name == "RNN":
         cell = config.get("cell")
         cells = config_of(cell).get("cells", [cell])
-        return isinstance(cells, list) and all(
-            isinstance(cell, dict) and "LSTM" in _class_name(cell) for cell in cells
-        )
+        named = isinstance(cells, list) and all(isinstance(cell, dict) for cell in cells)
+        return named and all("LSTM" in _class_name(cell) for cell in cells)
     return "LSTM" in class_name and "Conv" not in class_name
 
 
@@ -344,9 +340,9 @@ def masks_before(
 ) -> dict[str, dict[str, Any]]:
     """The serialized layer that masks the steps of each layer, by path, as Keras passes masks on.
 
-    ``unchanged`` of it tells whether its inputs (of an Embedding its outputs) are those of the
-    layer; where the layers between are not known, the last one listed before it is taken, or
-    ``around``, which masks the model that it is in. The cells of a stack have that of the stack.
+    Its ``unchanged``: whether its inputs (of an Embedding its outputs) are those of the layer. If
+    the layers between are unknown, it is the last one listed before, or ``around``, which masks
+    the model that it is in. The cells of a stack have that of the stack.
     """
     if not isinstance(model, dict) or "cell" in config_of(model):
         return {}
@@ -399,7 +395,7 @@ def _source(layer: Config) -> str | None:
 
 
 def _listed(node: Any) -> tuple[Any, Any]:
-    """The same for Keras 1 and 2, and the other arguments: Keras 1 has none in its lists."""
+    """The history and the other arguments for Keras 1 and 2: Keras 1 has no others."""
     while isinstance(node, list) and len(node) == 1 and isinstance(node[0], list):
         node = node[0]
     if not isinstance(node, list) or not node or not isinstance(node[0], str):

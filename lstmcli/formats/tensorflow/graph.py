@@ -1,7 +1,7 @@
-"""TensorFlow's messages and graphs: constants, and the operations applied to a variable's values.
+"""TensorFlow's messages and graphs: constants, and the operations on a variable's values.
 
-A GraphDef is a list of nodes and a library of functions. A frozen ``.pb`` is one; a ``.meta`` file
-and ``saved_model.pb`` contain one within other messages.
+A GraphDef is a list of nodes and a library of functions. A frozen ``.pb`` is one; ``.meta`` files
+and ``saved_model.pb`` contain one in other messages.
 
 Sources, of TensorFlow 2.21: tensorflow/core/framework/{graph, node_def, function, op_def,
 attr_value, tensor, tensor_shape, types}.proto; tensorflow/core/protobuf/{meta_graph, saved_model,
@@ -22,7 +22,7 @@ import numpy as np
 
 from lstmcli.formats.document import native
 from lstmcli.formats.files.limits import Damaged, check_size, check_total
-from lstmcli.formats.wire.protobuf import Message, fields, signed, text
+from lstmcli.formats.wire.protobuf import Message, signed, text
 
 # ---- graphs
 
@@ -107,10 +107,7 @@ def parse_shape(message: Message) -> tuple[int, ...]:
 
 
 def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
-    """The elements of a TensorProto, which may declare no data type and shape itself.
-
-    Its list may be shorter than the tensor: the last element then fills the rest.
-    """
+    """The elements of a TensorProto; the last one in a list that is too short fills the rest."""
     count = check_size(spec.shape, spec.dtype.itemsize, where)
     content = message.bytes(TensorProto.tensor_content)
     if len(content):
@@ -174,13 +171,9 @@ class GraphNode(NamedTuple):
     @classmethod
     def parse(cls, data: memoryview) -> GraphNode:
         """The node in a NodeDef."""
-        numbers = (NodeDef.name, NodeDef.op, NodeDef.input)
-        texts: dict[int, list[str]] = {number: [] for number in numbers}
-        for number, _, value in fields(data):
-            if number in texts and not isinstance(value, int):
-                texts[number].append(text(value))
-        names, ops, inputs = texts.values()
-        return cls(names[-1] if names else "", ops[-1] if ops else "", inputs, data)
+        node = Message(data)
+        inputs = list(map(text, node.each(NodeDef.input)))
+        return cls(node.text(NodeDef.name), node.text(NodeDef.op), inputs, data)
 
     @property
     def attributes(self) -> list[Message]:
@@ -204,11 +197,10 @@ class GraphNode(NamedTuple):
 def find_graph(data: memoryview) -> memoryview:
     """The first GraphDef in a file's bytes: all of them, or a part of a larger message.
 
-    Damaged if the bytes are those of no file that contains a graph.
+    Damaged if there is none.
     """
     message = Message(data)
-    version = SavedModel.schema_version
-    if version in message and isinstance(message.first(version), int):
+    if isinstance(message.first(SavedModel.schema_version), int):
         message = Message(message.first_bytes(SavedModel.meta_graphs))
     elif _is_node(Message(message.first_bytes(GraphDef.node))):
         return data
@@ -228,7 +220,7 @@ class TensorFlowGraph:
     def __init__(self, definition: memoryview) -> None:
         self._nodes: dict[NodeKey, GraphNode] = {}
         self._arguments: dict[str, list[str]] = {}
-        self._consumers: dict[NodeKey, list[tuple[GraphNode, int, int]]] = {}
+        self._consumers: dict[NodeKey, list[tuple[GraphNode, str, int]]] = {}
         self._visits = MOST_VISITS
         graph = Message(definition)
         self._add("", graph.each(GraphDef.node))
@@ -248,18 +240,15 @@ class TensorFlowGraph:
             self._nodes[function, node.name] = node
             for position, reference in enumerate(node.inputs):
                 if not reference.startswith("^"):  # that is an order of execution, no value
-                    name, port = _source(reference)
-                    consumers = self._consumers.setdefault((function, name), [])
-                    consumers.append((node, port, position))
+                    port = reference.rpartition(":")[2] if ":" in reference else "0"
+                    key = function, _name(reference)
+                    self._consumers.setdefault(key, []).append((node, port, position))
 
     @property
     def variables(self) -> list[str]:
         """The names of the variables in the order in which the graph made them."""
-        return [
-            name
-            for (function, name), node in self._nodes.items()
-            if not function and node.op in VARIABLES
-        ]
+        nodes = self._nodes.items()
+        return [name for (function, name), node in nodes if not function and node.op in VARIABLES]
 
     def constants(self, source: str, file_size: int) -> Iterator[tuple[str, np.ndarray]]:
         """The numeric constants of the graph itself, with their names."""
@@ -275,10 +264,10 @@ class TensorFlowGraph:
                 yield name, decode(tensor, spec, where)
 
     def applied_to(self, variable: str) -> dict[str, Any]:
-        """The operations applied to a variable's values -> the constant that is their other input.
+        """The operations on a variable's values -> the constant that is their other input.
 
-        ``MatMul/BiasAdd/Split:2/Add`` is 1.0 where 1.0 is added to the third part of a split sum.
-        An operation without a number has None, one with numbers as attributes a dict of them.
+        ``MatMul/BiasAdd/Split:2/Add`` is 1.0 if that is added to the third part of a split sum. An
+        operation without a number has None, one with numbers as attributes a dict of them.
         Operations of `PASSING` are left out; of several paths to an operation the shortest counts.
         """
         numbers: dict[str, Any] = {}
@@ -289,7 +278,7 @@ class TensorFlowGraph:
     def _operations(
         self, variable: str, most: int
     ) -> Iterator[tuple[str, NodeKey, GraphNode, int]]:
-        """At most this many operations one after the other on a variable's values, nearest first.
+        """The operations on a variable's values, nearest first, at most this many in a row.
 
         Each with the path to it, the node whose values it takes, and which of its inputs they are.
         """
@@ -315,8 +304,8 @@ class TensorFlowGraph:
     def is_reversed(self, variable: str) -> bool | None:
         """Return whether the cell with this kernel runs backwards over the inputs' steps.
 
-        It does if the values that enter its loop come from an operation of `REVERSING`. None if the
-        graph has no loop, or the variable is not a kernel.
+        It does if what enters its loop comes from an operation of `REVERSING`. None without a loop,
+        or if the variable is not a kernel.
         """
         products = (  # by the variable, or the fused cells that have it as an input
             (function, node.name)
@@ -331,17 +320,17 @@ class TensorFlowGraph:
         return node is not None and node.op in REVERSING
 
     def _origin(self, function: str, reference: str, passing: Collection[str]) -> GraphNode | None:
-        """The node of a reference or, where it is one of ``passing``, the origin of its input."""
-        node = self._nodes.get((function, _source(reference)[0]))
+        """The node of a reference or, if it is one of ``passing``, the origin of its input."""
+        node = self._nodes.get((function, _name(reference)))
         while node is not None and node.op in passing and node.inputs and self._visits > 0:
             self._visits -= 1
-            node = self._nodes.get((function, _source(node.inputs[0])[0]))
+            node = self._nodes.get((function, _name(node.inputs[0])))
         return node
 
     def _steps(self, product: NodeKey) -> NodeKey | None:
         cell = self._nodes[product]
         if cell.op in ALL_STEPS:
-            return product[0], _source(cell.inputs[ALL_STEPS[cell.op]])[0]
+            return product[0], _name(cell.inputs[ALL_STEPS[cell.op]])
         waiting, seen = deque([product]), {product}
         while waiting and self._visits > 0:
             function, name = waiting.popleft()
@@ -351,10 +340,10 @@ class TensorFlowGraph:
             if node.op.startswith("TensorArrayRead"):
                 return self._written(function, node)
             if node.op == "TensorListGetItem":
-                return self._passed(function, _source(node.inputs[0])[0])
+                return self._passed(function, _name(node.inputs[0]))
             for reference in node.inputs:
                 self._visits -= 1
-                before = (function, _source(reference)[0])
+                before = (function, _name(reference))
                 if before not in seen and not reference.startswith("^"):
                     seen.add(before)
                     waiting.append(before)
@@ -364,10 +353,10 @@ class TensorFlowGraph:
         node = self._origin(function, read.inputs[-1], PASSING)
         if node is None or not node.op.startswith("TensorArrayScatter"):
             return None
-        return function, _source(node.inputs[2])[0]
+        return function, _name(node.inputs[2])
 
     def _passed(self, function: str, argument: str) -> NodeKey | None:
-        """The values of the list that the loop with this body is given as an argument."""
+        """The values of the list that is this argument of a loop's body."""
         arguments = self._arguments.get(function, [])
         if argument not in arguments:
             return None
@@ -377,12 +366,12 @@ class TensorFlowGraph:
                 continue
             if position >= len(node.inputs):
                 return None
-            key = caller, _source(node.inputs[position])[0]
+            key = caller, _name(node.inputs[position])
             made = self._nodes.get(key)
             if made is None:  # passed on to a loop in a function
                 return self._passed(caller, key[1])
             is_list = made.op == "TensorListFromTensor"
-            return (caller, _source(made.inputs[0])[0]) if is_list else None
+            return (caller, _name(made.inputs[0])) if is_list else None
         return None
 
     def _entered(self, function: str, node: GraphNode, position: int) -> NodeKey:
@@ -405,11 +394,9 @@ class TensorFlowGraph:
         return None
 
 
-def _source(reference: str) -> tuple[str, int]:
-    """The node and the output that an input refers to: ``a``, ``a:1``, or ``a:output:1``."""
-    name, _, rest = reference.partition(":")
-    port = rest.rpartition(":")[2]
-    return name, int(port) if port.isdecimal() and len(port) < 6 else 0
+def _name(reference: str) -> str:
+    """The node that an input refers to: ``a``, or an output of it, ``a:1`` or ``a:output:1``."""
+    return reference.partition(":")[0]
 
 
 def _scalar_of(node: GraphNode) -> float | None:
@@ -418,9 +405,8 @@ def _scalar_of(node: GraphNode) -> float | None:
     if spec.shape or spec.data_type not in DTYPES or spec.dtype.kind == "c":
         return None
     value = decode(tensor, spec, node.name)
-    if value.dtype == np.float32:  # 0.6 as it was written, not 0.60000002384185791
-        return float(str(value))
-    return float(value)
+    # 0.6 as it was written, not 0.60000002384185791
+    return float(str(value)) if value.dtype == np.float32 else float(value)
 
 
 def _numbers(node: GraphNode) -> dict[str, float]:

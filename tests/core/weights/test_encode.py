@@ -86,9 +86,13 @@ def _without_absent_gates(cell: Cell) -> Cell:
     return replace(cell, **changes)
 
 
+def under(how: Convention, layers: Layers) -> Layers:
+    return [tuple(replace(cell, convention=how) for cell in layer) for layer in layers]
+
+
 def reread(layers: Layers, how: Convention, row: Convention) -> Model:
     """The network by way of names, as a file of it would be read."""
-    arrays = named_tensors(layers, how)
+    arrays = named_tensors(under(how, layers))
     found = recognise({name: a.shape for name, a in arrays.items()}, row.name)
     settings = needed_settings(how, row) | {"convention": row.name}
     if len(found) > 1:
@@ -204,7 +208,7 @@ def test_a_file_of_a_framework_is_written_as_it_is(case: str) -> None:
     layers = ",".join(map(str, range(len(recognise(shapes(own), row.name)))))
     asked = {**record["settings"], "convention": row.name, "layer": layers}
     model = load_model([Document("f.npz", "npz", own)], asked)
-    written = named_tensors(model.layers, fit_or_refuse(model.layers, row, {}))
+    written = named_tensors(under(fit_or_refuse(model.layers, row, {}), model.layers))
     ours = by_place(written, row)
     assert len(written) >= len(model.tensors)
     assert set(places) == set(ours)
@@ -368,7 +372,7 @@ def test_a_reshaped_matrix_comes_back(which: str) -> None:
         how = CONVENTIONS[name].changed({"transposed": which})
         kernel, recurrent = rng.normal(size=(4, 3, 5)), rng.normal(size=(4, 3, 3))
         cell = Cell(kernel, recurrent, rng.normal(size=(4, 3)), convention=how)
-        tensors = encode(cell, how)
+        tensors = encode(cell)
         again = decode(tensors, how, "here")
         assert np.array_equal(again.kernel, cell.kernel)
         assert np.array_equal(again.recurrent_kernel, cell.recurrent_kernel)
