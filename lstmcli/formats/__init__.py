@@ -113,7 +113,7 @@ def _refuse_abbreviated(document: Document) -> Document:
 
 def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> Document:
     if kind := binary_kind(file):
-        options = {"npz": {"only": member}, "npy": {"in_blocks": in_blocks}}
+        options: dict[str, Any] = {"npz": {"only": member}, "npy": {"in_blocks": in_blocks}}
         return _reader(kind)(file, **options.get(kind, {}))
     try:
         return _read_text(file)

@@ -85,12 +85,13 @@ class Document:
             raise self._no_member(name)
         columns = _only(name, self.numbering.columns)
         by_name = ("arrays", "units", "dtypes", "gaps")
+        fields: dict[str, Any] = {field: _only(name, getattr(self, field)) for field in by_name}
         return replace(
             self,
             source=f"{self.source}:{name}",
             numbering=self.numbering._replace(columns=columns),
             other_members=(*self.other_members, *(k for k in self.arrays if k != name)),
-            **{field: _only(name, getattr(self, field)) for field in by_name},
+            **fields,
         )
 
     def _no_member(self, name: str) -> UserError:

@@ -197,7 +197,7 @@ def sole(arrays: Mapping[str, T], kind: str) -> T:
 
 
 _FORM = re.compile(r"(f16|bf16|f32|f64):(\d{1,12}(?:x\d{1,12})*)", re.I)
-_DTYPES = {"f16": "<f2", "bf16": BFLOAT16, "f32": "<f4", "f64": "<f8"}
+_DTYPES = {"f16": "<f2", "bf16": "V2", "f32": "<f4", "f64": "<f8"}
 
 
 def is_raw_form(member: str | None) -> bool:

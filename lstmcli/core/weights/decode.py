@@ -18,6 +18,13 @@ Tensor = Array | Mapping[str, Array]  # one, or that of each gate
 Tensors = Mapping[str, Tensor]  # by role
 
 
+def each_array(tensor: Tensor, change: Callable[[Array], Array]) -> Tensor:
+    """A tensor, or that of each gate, changed."""
+    if isinstance(tensor, Mapping):
+        return {gate: change(array) for gate, array in tensor.items()}
+    return change(tensor)
+
+
 def to_blocks(matrix: Array, order: str, interleaved: bool = False) -> Array:
     """(4H, K), gates in some order -> (4, H, K), gates i f g o.
 

@@ -11,7 +11,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.core.weights.decode import Tensor, Tensors, from_blocks
+from lstmcli.core.weights.decode import Tensor, Tensors, each_array, from_blocks
 
 EncodedTensors = dict[str, Tensor]
 
@@ -78,9 +78,9 @@ def stack_directions(cells: list[Tensors]) -> Tensors:
 
 
 def _as_stored(tensor: Tensor, is_reshaped: bool) -> Tensor:
-    if isinstance(tensor, Mapping):
-        return {gate: np.ascontiguousarray(array) for gate, array in tensor.items()}
-    return np.ascontiguousarray(tensor.T.reshape(tensor.shape) if is_reshaped else tensor)
+    if is_reshaped and not isinstance(tensor, Mapping):
+        tensor = tensor.T.reshape(tensor.shape)
+    return each_array(tensor, np.ascontiguousarray)
 
 
 # ---- kernels

@@ -22,7 +22,7 @@ from lstmcli.core.weights.assumptions import has_ambiguous_names
 from lstmcli.core.weights.decode import from_blocks
 from lstmcli.core.weights.recognise import describe_gru, describe_missing, recognise
 from lstmcli.core.weights.several_ways import refuse_ways
-from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
+from lstmcli.core.weights.templates import RecognisedLstm, Shapes, each_tensor, normalise
 from lstmcli.errors import UserError
 
 NEAR_ONE = 0.25  # largest distance from 1 of the mean of a bias block
@@ -183,9 +183,10 @@ def inspect(
             unread.append(UnreadableLstm(layer, row, model, more))
             continue
         lstms.append(_lstm(found, layer, model, settings))
-        for cell, role, gate, name in found.each_tensor():
+        for cell, names in found.cells.items():
             of_cell = cell_name(*cell) if len(found.cells) > 1 else ""
-            roles[name] = layer, " ".join(filter(None, (of_cell, describe_role(role), gate)))
+            for role, gate, name in each_tensor(names):
+                roles[name] = layer, " ".join(filter(None, (of_cell, describe_role(role), gate)))
     ways = None
     if not results:
         try:
@@ -370,7 +371,7 @@ def _alternates(cell: Cell) -> bool:
 def _is_initial(blocks: Array) -> bool:
     """Tell whether a bias (gates, H) is an initial one: one gate near 1, the rest near 0.
 
-    Asked where a mean near 1 may be chance: names tell the order, or there are two arrangements.
+    A mean near 1 may be chance where names tell the order, or there are two arrangements.
     """
     near = (abs(blocks - 1) <= NEAR_ONE).all(axis=1)
     return bool(near.sum() == 1 and (abs(blocks[~near]) < NEARER_ZERO).all())

@@ -8,10 +8,10 @@ what is an LSTM by its names only. Where no name tells, only shapes do (`by_shap
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
@@ -23,11 +23,14 @@ from lstmcli.core.weights.templates import (
     Shape,
     Shapes,
     TensorNames,
+    each_tensor,
     gates_of,
     name_ends,
     names_by_row,
     normalise,
 )
+
+Cells = dict[CellIndex, TensorNames]
 
 _MATRICES = {"kernel", "recurrent_kernel", "fused"}
 _BUILDER = re.compile(r"(?P<collection>.*builder)(?:_(?P<number>\d{1,9}))?")
@@ -55,19 +58,13 @@ def _recognised(
     rows = [find_convention(convention)] if convention else list(CONVENTIONS.values())
     names = [n for n in shapes if not _SLOT.search(normalise(n))] or list(shapes)
     ending = names_by_row(names)
-    claims = [
-        found
+    by_row = (
+        _requested_claims(row, names) if convention else _claims(row, ending.get(row.name, []))
         for row in rows
         if row.names.by_name or convention
-        for claim in (
-            _requested_claims(row, names)
-            if convention
-            else _claims(row, ending.get(row.name, []), False)
-        )
-        for found in _split_directions(claim, shapes)
-        if _fits(found, shapes)
-    ]
-    claims = _pair_builders(claims, shapes)
+    )
+    each = (one for found in chain(*by_row) for one in _split_directions(found, shapes))
+    claims = _pair_builders([found for found in each if _fits(found, shapes)], shapes)
     claims.sort(key=_weight, reverse=True)  # stable: equals keep the order of the table
     taken: dict[str, RecognisedLstm] = {}
     for found in claims:
@@ -127,7 +124,7 @@ def _differs_in_settings(one: RecognisedLstm, other: RecognisedLstm) -> bool:
 
 
 def _requested_claims(row: Convention, names: list[str]) -> list[RecognisedLstm]:
-    """The groups of a row that is asked for; of names that are more of another row's if it must.
+    """The groups of a requested row; of names that fit another row better only if it must.
 
     TensorFlow 1's kernel would else be found a second time, in Keras' ``recurrent_kernel``.
     """
@@ -135,7 +132,7 @@ def _requested_claims(row: Convention, names: list[str]) -> list[RecognisedLstm]
     return list(_claims(row, longest, True)) or list(_claims(row, names, True))
 
 
-def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[RecognisedLstm]:
+def _claims(row: Convention, names: list[str], asked: bool = False) -> Iterator[RecognisedLstm]:
     """The groups of tensors that have all that the row needs; at any prefix if ``asked`` for."""
     for prefix, cells in _groups(row, names, asked).items():
         order = sorted(cells)
@@ -145,11 +142,9 @@ def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[Recognis
             yield RecognisedLstm(row, prefix, complete, lacking)
 
 
-def _groups(
-    row: Convention, names: Iterable[str], asked: bool
-) -> dict[str, dict[CellIndex, TensorNames]]:
+def _groups(row: Convention, names: Iterable[str], asked: bool = False) -> dict[str, Cells]:
     """The tensors whose names end in the row's templates: by prefix, cell and role."""
-    groups: dict[str, dict[CellIndex, TensorNames]] = {}
+    groups: dict[str, Cells] = {}
     for name in names:
         for end in name_ends(name).get(row.name, ()):
             if not asked and not (end.is_longest and re.search(row.names.within, end.prefix)):
@@ -211,9 +206,8 @@ def _fits(found: RecognisedLstm, shapes: Shapes) -> bool:
         if any(re.search(pattern, name) for name in others):
             return False
     for names in found.cells.values():
-        recurrent, bias = names.get("recurrent_kernel"), names.get("bias")
+        recurrent, bias, fused = map(names.get, ("recurrent_kernel", "bias", "fused"))
         if not isinstance(recurrent, str):
-            fused = names.get("fused")
             if isinstance(fused, str) and len(shapes[fused]) != 2:
                 return False
             continue
@@ -221,18 +215,17 @@ def _fits(found: RecognisedLstm, shapes: Shapes) -> bool:
         if len(sides) < 2:
             return False
         if isinstance(bias, str):
-            width = shapes[bias][-1:]
-            four_h = max(sides)
-            if width in ((four_h,), (2 * four_h,)) and width != (four_h * row.storage.bias_halves,):
+            halves = [n for n in (1, 2) if shapes[bias][-1:] == (n * max(sides),)]
+            if halves and halves != [row.storage.bias_halves]:
                 return False
     return True
 
 
 def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedLstm]:
-    """Its directions as an LSTM each, if no layer takes what both directions of the one below give.
+    """Its directions as an LSTM each, if no layer takes what both directions below it give.
 
     TensorFlow 1's bidirectional_dynamic_rnn runs a MultiRNNCell each way and joins only what the
-    two last layers give; stack_bidirectional_dynamic_rnn joins after each layer.
+    last layers give; stack_bidirectional_dynamic_rnn joins after each layer.
     """
     names = found.convention.names
     if len({direction for _, direction in found.cells}) < 2 or not (names.scopes or names.stacks):
@@ -261,7 +254,7 @@ def _stacks(found: RecognisedLstm, words: Sequence[str]) -> list[RecognisedLstm]
 
 
 def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
-    """Each layer in all its directions, where these are stacks of the same file; otherwise none.
+    """Each layer in all its directions, if these are stacks of the same file; otherwise none.
 
     With skip connections between layers, only one layer can be run. A stack of one layer has none.
     """
@@ -270,20 +263,16 @@ def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
     if is_layer or not all(one.convention.names.stacks for one in found):
         return []
 
-    def of_layer(number: int, by_cell: Iterable[Mapping[CellIndex, Any]]) -> dict[CellIndex, Any]:
-        return {
-            (0, direction): value
-            for cells in by_cell
-            for (layer, direction), value in cells.items()
-            if layer == number
-        }
+    def of_layer(number: int, field: str) -> dict[CellIndex, Any]:
+        each = [item for one in found for item in getattr(one, field).items()]
+        return {(0, direction): value for (layer, direction), value in each if layer == number}
 
     return [
         replace(
             found[0],
             prefix=f"layer {n}",
-            cells=of_layer(n, [one.cells for one in found]),
-            lacking=of_layer(n, [one.lacking for one in found]),
+            cells=of_layer(n, "cells"),
+            lacking=of_layer(n, "lacking"),
         )
         for n in numbers
     ]
@@ -292,8 +281,8 @@ def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
 def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[RecognisedLstm]:
     """The LSTMs, with builders of one layer joined as DyNet's BiRNNBuilder numbers them.
 
-    Forward and backward of the first layer come first, then those of the next, which take what
-    both give. An odd number of builders of one size in a row is left as it is.
+    Forward and backward of the first layer, then those of the next, which take what both give. An
+    odd number of builders of one size in a row is left as it is.
     """
 
     def sizes(found: RecognisedLstm) -> tuple[Shape, Shape]:
@@ -342,18 +331,14 @@ def _fused_sizes(names: TensorNames, shapes: Shapes) -> tuple[int, int]:
 
 
 def gru_kernels(names: Iterable[str]) -> list[tuple[str, str]]:
-    """The two kernels of each GRU of TensorFlow 1: that of both gates, and the candidate's.
+    """The two kernels of each GRU of TensorFlow 1, of both gates and of the candidate.
 
     Each looks like the one kernel of its LSTM.
     """
     plain = {normalise(name): name for name in names}
-    pairs = []
-    for form, name in plain.items():
-        match = re.fullmatch(r"((?:.*_)?)gates_(kernel|weights)", form)
-        candidate = plain.get(f"{match[1]}candidate_{match[2]}") if match else None
-        if candidate:
-            pairs.append((name, candidate))
-    return pairs
+    found = {form: re.fullmatch(r"((?:.*_)?)gates_(kernel|weights)", form) for form in plain}
+    pairs = {form: f"{gates[1]}candidate_{gates[2]}" for form, gates in found.items() if gates}
+    return [(plain[one], plain[other]) for one, other in pairs.items() if other in plain]
 
 
 def describe_gru(names: Iterable[str]) -> str:
@@ -377,10 +362,10 @@ def _is_another_cell(found: RecognisedLstm, shapes: Shapes) -> bool:
 
 
 def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | None = None) -> str:
-    """Name the one tensor missing from an otherwise complete set; "" if there is none.
+    """The one tensor missing from an otherwise complete set; "" if there is none.
 
-    ``pytorch: weight_hh_l0 is missing; weight_ih_l0 is there``, of the most complete cell.
-    A dense layer's kernel and bias, whose names are all of a row's, lack nothing.
+    ``pytorch: weight_hh_l0 is missing; weight_ih_l0 is there``, of the most complete cell. A dense
+    layer's kernel and bias, whose names are all of a row's, lack nothing.
     """
     names = [name for name in tensors if not _SLOT.search(normalise(name))]
     rows = asked or [row for row in CONVENTIONS.values() if row.names.by_name]
@@ -388,20 +373,21 @@ def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | Non
     complete = {
         name
         for row in rows
-        for found in _claims(row, ending.get(row.name, []), False)
+        for found in _claims(row, ending.get(row.name, []))
         if not row.names.not_beside or _fits(found, every)
         for name in found.tensors
     }
     parts = [
-        (len(RecognisedLstm(row, "", {cell: members}).tensors), -n, row, cell, members)
+        (len(there), -n, row, cell, members)
         for n, row in enumerate(rows)
-        for cells in _groups(row, ending.get(row.name, []), asked=False).values()
+        for cells in _groups(row, ending.get(row.name, [])).values()
         for cell, members in cells.items()
+        for there in [{name for *_, name in each_tensor(members)}]
         if set(members) & _MATRICES
         and (len(members) > 1 or _is_telling(row, members))  # any matrix may be a kernel
-        and (asked or not all(map(is_letter, RecognisedLstm(row, "", {cell: members}).tensors)))
-        if _missing_role(row, members)
-        and not complete & set(RecognisedLstm(row, "", {cell: members}).tensors)
+        and (asked or not all(map(is_letter, there)))
+        and not complete & there
+        and _missing_role(row, members)
     ]
     if not parts:
         return ""
@@ -419,7 +405,7 @@ def _is_telling(row: Convention, members: TensorNames) -> bool:
 
 
 def _expected_name(row: Convention, role: str, gate: str, cell: CellIndex, there: str) -> str:
-    """The name of a tensor without what stands before it; the role, where it has a number.
+    """The name of a tensor without its prefix; the role, if the form has a number.
 
     ``there``: the name of one that is there; of the same role, it shows which form is used.
     """

@@ -38,20 +38,18 @@ class RecognisedLstm:
     @cached_property
     def tensors(self) -> list[str]:
         """The names of its tensors in the file."""
-        return [name for *_, name in self.each_tensor()]
+        return [name for cell in self.cells for name in self.names(cell)]
 
     def names(self, cell: CellIndex) -> list[str]:
         """The names of one cell's tensors in the file."""
-        return [name for *_, name in self.each_tensor([cell])]
+        return [name for *_, name in each_tensor(self.cells[cell])]
 
-    def each_tensor(
-        self, cells: Iterable[CellIndex] | None = None
-    ) -> Iterator[tuple[CellIndex, str, str, str]]:
-        """The cell, the role, the gate (or nothing) and the name of every tensor of some cells."""
-        for cell in self.cells if cells is None else cells:
-            for role, names in self.cells[cell].items():
-                by_gate = {"": names} if isinstance(names, str) else names
-                yield from ((cell, role, gate, name) for gate, name in by_gate.items())
+
+def each_tensor(names: TensorNames) -> Iterator[tuple[str, str, str]]:
+    """The role, the gate (or "") and the name of every tensor of a cell."""
+    for role, of_role in names.items():
+        by_gate = {"": of_role} if isinstance(of_role, str) else of_role
+        yield from ((role, gate, name) for gate, name in by_gate.items())
 
 
 @cache
