@@ -1,9 +1,9 @@
 """Arrays as a console prints them, with the precision they were printed in.
 
-Printed output is brackets with numbers, in any text. The text around them is searched for a name
-(``h = [[...]]``, ``h: tensor(...)``), a dtype (``dtype=float32``) and a factor (``1.00000e-02 *``).
-Prose, prompts and indices (``h[0]``) are skipped; brackets that may be an array or not are refused.
-Several arrays of one name, or without a name, are steps of one array.
+Printed output is brackets with numbers, in any text, which is searched for a name (``h = [[...]]``,
+``h: tensor(...)``), a dtype (``dtype=float32``) and a factor (``1.00000e-02 *``). Prose, prompts
+and indices (``h[0]``) are skipped; brackets that may be an array or not are refused. Several arrays
+of one name, or without a name, are steps of one array.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from lstmcli.formats.text.number_text import (
 from lstmcli.formats.text.printed_arrays import (
     GGML,
     MATRICES,
+    Ahead,
     Print,
     Rounded,
     document_of,
@@ -66,16 +67,12 @@ ASSIGNED = re.compile(rf"(?:^|[\s({{,;>]){WORD}=(\s*)$")
 TITLED = re.compile(rf"(?:^|\n|>>>|[({{,:;])[ \t]*{WORD}:(\s*)$")
 HEADINGS = {"output", "outputs", "result", "results", "numpy", "tensorflow", "torch", "keras"}
 DTYPE = re.compile(r"\bdtype\s*[=:]\s*(?:<dtype: ')?(?:torch\.|tf\.|np\.|numpy\.|jnp\.)?(\w+)")
-DTYPES: dict[str, np.dtype[Any]] = {
-    "float16": np.dtype(np.float16),
-    "half": np.dtype(np.float16),
-    "float32": np.dtype(np.float32),
-    "float": np.dtype(np.float32),  # of torch; NumPy never prints it
-    "float64": np.dtype(np.float64),
-    "double": np.dtype(np.float64),
-    "float128": np.dtype(np.longdouble),
-    "longdouble": np.dtype(np.longdouble),
-}
+DTYPES = {
+    "float16": "f2", "half": "f2", "f16": "f2", "float32": "f4", "float": "f4", "f32": "f4",
+    "float64": "f8", "double": "f8", "f64": "f8", "float128": "g", "longdouble": "g",
+}  # fmt: skip
+"""Of NumPy, of torch (half, float, double), of candle and ggml (f16, ...)."""
+
 GAP = "..."
 ABBREVIATIONS = {GAP, "…", "⋮", "⋱"}
 
@@ -83,20 +80,15 @@ PRINTED_SHAPE = re.compile(  # of NumPy and TensorFlow, Rust's ndarray, candle
     r"(?:\bshape\s*=\s*[(\[]|Tensor\[\[)\s*(\d{1,18}(?:\s*,\s*\d{1,18})*)\s*,?\s*[)\]]"
 )
 CANDLE_DTYPE = re.compile(r"\s*Tensor\[\[[\d, ]*\], (f16|f32|f64)")
-SHORT_DTYPES: dict[str, np.dtype[Any]] = {
-    "f16": np.dtype("f2"),
-    "f32": np.dtype("f4"),
-    "f64": np.dtype("f8"),
-}
 
 
 def read_text(text: str, file: Opened) -> Document:
     """Arrays in float64, with the unit of each element's last printed place.
 
-    Several printed arrays of one name are stacked along a new first axis. The layout is "steps" for
-    2-D arrays and "time" for arrays (n, 1, units), which are n printed rows; otherwise unknown.
-    Abbreviated output is an array of the numbers that it has, with `Gaps`. UserError for what
-    `find_prints` and `find_rows` refuse, and for arrays whose shapes or labels do not stack.
+    Several arrays of one name are stacked along a new first axis. The layout is "steps" for 2-D
+    arrays, "time" for (n, 1, units), which are n printed rows; otherwise unknown. Abbreviated
+    output is an array of the numbers that it has, with `Gaps`. UserError for what `find_prints` and
+    `find_rows` refuse, and for arrays whose shapes or labels do not stack.
     """
     source = file.source
     refuse_long_numbers(text, source)
@@ -122,9 +114,9 @@ def _of_tuple(prints: list[Print], text: str) -> list[Print]:
     written, names = TUPLES.get(len(prints), (None, ()))
     if not written or any(each.name for each in prints) or not written.fullmatch(text.strip()):
         return prints
-    if prints[-2].shape != prints[-1].shape:  # of the two states
-        return prints
-    return [replace(each, name=name) for each, name in zip(prints, names, strict=True)]
+    h, c = prints[-2:]
+    named = zip(prints, names, strict=True)
+    return [replace(each, name=name) for each, name in named] if h.shape == c.shape else prints
 
 
 def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
@@ -144,9 +136,8 @@ def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
 def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
     """Write NumPy's print of the one array, unabbreviated, with as many digits as are exact.
 
-    With ``digits`` among the attributes it is that of this precision. Numbers that were rounded
-    before would be printed with more digits than they have, where NumPy adds an exponent. What is
-    rounded to zero has no sign.
+    With ``digits`` among the attributes, of this precision: numbers rounded before would get more
+    digits than they have, where NumPy adds an exponent. What is rounded to zero has no sign.
     """
     array = sole(arrays, "text")
     count = prod(array.shape)
@@ -230,7 +221,7 @@ def _described(
     factor = FACTOR.search(before)
     dtype, printed, label = _dtype(before, after), printed_shape(before, after), ""
     if ggml := GGML.search(before.rstrip()):
-        name, dtype = ggml[1], SHORT_DTYPES.get(ggml[2])
+        name, dtype = ggml[1], np.dtype(DTYPES[ggml[2]]) if ggml[2] in DTYPES else None
         printed = tuple(int(n) for n in ggml[3].split(", "))[: len(shape)][::-1]
     else:
         before = WRAPPER.sub("", before[: factor.start()] if factor else before)
@@ -283,7 +274,7 @@ def _brackets(console: Console) -> Iterator[tuple[int, int]]:
 
 
 def _is_array(content: str, where: str) -> bool:
-    """Return whether brackets contain an array; UserError for numbers mixed with something else."""
+    """Return whether brackets contain an array; UserError for numbers among other words."""
     words = re.findall(r"[^\s,\[\]]+", content)
     strange = [word for word in words if not IS_NUMBER.fullmatch(word)]
     if not strange:
@@ -301,16 +292,11 @@ def _is_array(content: str, where: str) -> bool:
     raise UserError(f'{where}: "{strange[0][:40]}" in the brackets is not a number.')
 
 
-def _parsed(
-    content: str, where: str
-) -> tuple[list[str], tuple[int, ...], dict[int, set[int | None]]]:
-    """The numbers of nested brackets as text, the shape the brackets give, and their gaps.
-
-    The gaps are given by depth: the numbers of items before ``...`` in the lists of that depth.
-    """
+def _parsed(content: str, where: str) -> tuple[list[str], tuple[int, ...], Ahead]:
+    """The numbers of nested brackets as text, the shape the brackets give, and their gaps."""
     levels: list[list[Any]] = [[]]
     tokens: list[str] = []
-    ahead: dict[int, set[int | None]] = {}
+    ahead: Ahead = {}
     found: list[int | None] = [None]
     for token in re.findall(r"[\[\]]|[^\s,\[\]]+", content):
         if token == "[":
@@ -356,19 +342,15 @@ def _label(before: str) -> str:
 
 
 def _dtype(before: str, after: str) -> np.dtype[Any] | None:
-    if candle := CANDLE_DTYPE.match(after):
-        return SHORT_DTYPES[candle[1]]
-    match = DTYPE.search(after.split("<tf.")[0])
+    match = CANDLE_DTYPE.match(after) or DTYPE.search(after.split("<tf.")[0])
     if match is None and "<tf." in before:
         match = DTYPE.search(before, before.rindex("<tf."))
-    return DTYPES.get(match[1]) if match else None
+    return np.dtype(DTYPES[match[1]]) if match and match[1] in DTYPES else None
 
 
 def _refuse_loose_rows(console: Console, arrays: list[Brackets]) -> None:
     """Refuse rows of numbers next to arrays in brackets: what they belong to is unknown."""
-    if not arrays:
-        return
-    for start, stop in _outside(console, arrays):
+    for start, stop in _outside(console, arrays) if arrays else ():
         for match in re.finditer(r"[^\n]+", console.text[start:stop]):
             words = match[0].replace(",", " ").split()
             if len(words) > 1 and all(map(IS_NUMBER.fullmatch, words)):

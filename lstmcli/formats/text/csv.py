@@ -3,8 +3,8 @@
 `numpy.loadtxt` parses the numbers; the header, quotes and the order of the rows are done here.
 A trace's header is ``step[,batch],h[0],h[1],...,c[0],...``: names with an index are the columns of
 one array. Without any index, all columns are one array without a name. With columns ``step`` and
-``unit``, each other column is an array. A first column without a name, as pandas writes its index,
-is the step's where no column has that name, else it is left out.
+``unit``, each other column is an array. A first column without a name, pandas' index, is the step's
+if no column has that name, else it is left out.
 """
 
 from __future__ import annotations
@@ -42,9 +42,8 @@ INDEXED = re.compile(r"(.+)\[(\d{1,15})\]")
 def read_lines(pieces: Pieces, file: Opened) -> Document:
     """A trace: arrays (T, K), layout "steps", or with a batch column (T, B, K), layout "time".
 
-    Rows may come in any order if every pair of step and batch is there once. Anything else is one
-    array "" (T, K), layout "steps". UserErrors name the line, and the column of a cell that is not
-    a number.
+    Rows are in any order, every pair of step and batch once. Anything else is one array "" (T, K),
+    layout "steps". UserErrors name the line, and the column of a cell that is not a number.
     """
     source, first = file.source, next(pieces(), "").lstrip("\r\n").partition("\n")[0]
     fields = first.replace('"', "").split(";")
@@ -166,9 +165,8 @@ def _numbers(cells: list[str], line: int, source: str) -> list[float]:
     for column, cell in enumerate(map(str.strip, cells), start=1):
         if not _is_number(cell):
             shown = f'"{cell[:40]}"' if cell else "empty"
-            raise UserError(
-                f"{source}, line {line}, column {column} is {shown}; a number was expected."
-            )
+            where = f"{source}, line {line}, column {column}"
+            raise UserError(f"{where} is {shown}; a number was expected.")
     return list(map(float, cells))
 
 
@@ -192,8 +190,8 @@ class Columns(NamedTuple):
 def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Columns]:
     """Columns ``h[0]``, ``h[1]``, ... are array ``h``; a name without index is a single column.
 
-    Without any index all columns but the step's and the batch's are one array without a name,
-    unless the rows are units: then each is an array.
+    Without any index, all columns but the keys are one array without a name, unless the rows are
+    units: then each is an array.
     """
     keys = _keys(names)
     if names and not names[0]:
@@ -211,9 +209,8 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
         raise UserError(f'{source} has columns {name}[n] and a column "{name}".')
     if UNIT in keys:
         for name in indexed:
-            raise UserError(
-                f"{source} has a column {UNIT!r} and columns {name}[n], which are units too."
-            )
+            text = f"{source} has a column {UNIT!r} and columns {name}[n], which are units too."
+            raise UserError(text)
         return single
     if not indexed:
         return {"": Columns([n for n in range(width) if not names or names[n] not in keys])}
@@ -265,9 +262,9 @@ class CsvTable:
 
 
 def _in_order(table: CsvTable) -> tuple[dict[str, Sequence[int]], np.ndarray]:
-    """The numbers of each key of a table, and its rows sorted by step, batch and unit.
+    """The numbers of each key of a table, and its rows sorted by them.
 
-    UserError unless each combination of these is there once.
+    UserError unless each combination is there once.
     """
     values = table.values
     if not table.keys:
@@ -276,9 +273,8 @@ def _in_order(table: CsvTable) -> tuple[dict[str, Sequence[int]], np.ndarray]:
     wrong = ~((keys >= 0) & (keys < MOST_STEPS) & (keys == np.floor(keys)))
     if wrong.any():
         row, key = np.argwhere(wrong)[0]
-        raise UserError(
-            f"{table.source}: {table.keys[key]} is {keys[row, key]:g}; an integer was expected."
-        )
+        found = f"{table.keys[key]} is {keys[row, key]:g}"
+        raise UserError(f"{table.source}: {found}; an integer was expected.")
     numbers = [_distinct(column) for column in keys.T]
     # the position of each row in the complete table; beyond 2**53 it only has to be large
     strides = np.cumprod([1.0, *(len(each) for each in numbers[:0:-1])])[::-1]

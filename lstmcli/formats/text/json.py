@@ -15,13 +15,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
+from itertools import takewhile
 from math import prod
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document, Numbering, compact
+from lstmcli.formats.document import Arrays, Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_LEVELS
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.number_text import (
@@ -45,8 +46,8 @@ MODELS = {  # members of the outermost object of a model file -> module and func
 def read_text(text: str, file: Opened) -> Document:
     """All lists of numbers as float64 arrays, everything else as attributes; or a model file.
 
-    UserError for broken JSON (with line and column), a name that occurs twice, a ragged list, a
-    list of something else than numbers or strings; see the modules of `MODELS` too.
+    UserError for broken JSON (with line and column), a name that occurs twice, a ragged list, or
+    one of other values than numbers or strings; see the modules of `MODELS` too.
     """
     value = parse(text, file.source)
     try:
@@ -95,13 +96,10 @@ def _with_steps(document: Document) -> Document:
     return replace(document, arrays=arrays, layout=layout, numbering=numbering)
 
 
-def _without_shared_prefix(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _without_shared_prefix(arrays: Arrays) -> Arrays:
     names = [name.split(".") for name in arrays]
-    shared = 0
-    while names and all(
-        len(name) > shared + 1 and name[shared] == names[0][shared] for name in names
-    ):
-        shared += 1
+    levels = zip(*(name[:-1] for name in names), strict=False)
+    shared = len([*takewhile(lambda level: len({*level}) == 1, levels)])
     return {".".join(n[shared:]): arrays[".".join(n)] for n in names}
 
 
@@ -171,12 +169,9 @@ def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[s
     A single array without a name is written as a bare list. Non-finite numbers become the strings
     "NaN", "Infinity" and "-Infinity".
     """
-    if set(arrays) == {""} and not attributes:
-        for piece in _nested(arrays[""], ""):
-            stream.write(piece.encode())
-    else:
-        for piece in _object(arrays, attributes):
-            stream.write(piece.encode())
+    is_list = set(arrays) == {""} and not attributes
+    for piece in _nested(arrays[""], "") if is_list else _object(arrays, attributes):
+        stream.write(piece.encode())
     stream.write(b"\n")
 
 
@@ -218,7 +213,7 @@ _SHAPES = ("dims", "shape", "size")
 
 
 def as_columns(value: Any, where: str) -> Any:
-    """The value with each list of objects as one object of lists, and tensors in their shape.
+    """The value with each list of objects as an object of lists, and tensors in their shape.
 
     The value itself if there are none.
     """
@@ -243,8 +238,7 @@ def as_columns(value: Any, where: str) -> Any:
 def _joined(items: list[Any], where: str) -> Any:
     """Converted elements of a list as one value: an object of columns, or the list.
 
-    What is converted is not converted again: of lists in lists that would take twice as long a
-    level.
+    Nothing is converted again: of lists in lists, that would take twice as long a level.
     """
     if not isinstance(items[0], dict):
         return items

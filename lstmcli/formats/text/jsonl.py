@@ -19,18 +19,18 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import STDIN, UserError
-from lstmcli.formats.document import Document, Numbering, compact
+from lstmcli.formats.document import Arrays, Document, Numbering, compact
 from lstmcli.formats.files.limits import MOST_PARSED, check_growth
 from lstmcli.formats.files.source import HEAD, Opened, Pieces, decode, drained, refuse_device
 from lstmcli.formats.text.json import parse
 from lstmcli.formats.text.number_text import (
     BATCH,
     MOST_STEPS,
-    SPECIAL,
     STEP,
     UNIT,
     UNITS,
     float32_arrays,
+    is_number,
     to_array,
 )
 
@@ -49,19 +49,23 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
     source = file.source
     if names := _tidy_names(next(pieces(), "")):
         return _read_tidy(pieces(), names, source, file.size)
-    steps, before = Steps(source, file.size), 0
-    for piece in pieces():
-        lines = enumerate(piece.split("\n"), before + 1)
-        steps.add({n: parse_line(line, source, n) for n, line in lines if line.strip()})
-        before += piece.count("\n")
+    steps = Steps(source, file.size)
+    for lines in _numbered(pieces()):
+        steps.add({n: parse_line(line, source, n) for n, line in lines})
     arrays = steps.arrays()
     numbering = _taken_numbering(arrays, steps.numbers)
-    batched = any(array.ndim == 3 for array in arrays.values())
-    layout = "time" if batched else "steps"
-    return Document(
-        source, "jsonl", arrays, {}, layout, dtypes=float32_arrays(arrays),
-        numbering=numbering,
-    )  # fmt: skip
+    layout = "time" if any(array.ndim == 3 for array in arrays.values()) else "steps"
+    dtypes = float32_arrays(arrays)
+    return Document(source, "jsonl", arrays, {}, layout, dtypes=dtypes, numbering=numbering)
+
+
+def _numbered(pieces: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
+    """The lines of each piece that are not blank, with their numbers."""
+    before = 0
+    for piece in pieces:
+        lines = enumerate(piece.split("\n"), before + 1)
+        yield [(number, line) for number, line in lines if line.strip()]
+        before += piece.count("\n")
 
 
 def _tidy_names(text: str) -> list[str]:
@@ -69,53 +73,40 @@ def _tidy_names(text: str) -> list[str]:
     value = _tried(text.lstrip().partition("\n")[0]) if UNIT in text[:MOST_KEYS] else None
     if not isinstance(value, dict) or not {STEP, UNIT} <= value.keys():
         return []
-    return list(value) if all(map(_is_number, value.values())) else []
+    return list(value) if all(map(is_number, value.values())) else []
 
 
 def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) -> Document:
     from lstmcli.formats.text.csv import CsvTable, document_of  # 3 ms that other lines do without
 
-    table, before = CsvTable(names, len(names), source, size), 0
-    for piece in pieces:
+    table = CsvTable(names, len(names), source, size)
+    for lines in _numbered(pieces):
         rows = []
-        for number, line in enumerate(piece.split("\n"), before + 1):
-            if not line.strip():
-                continue
-            record = parse(line, source, number)
+        for number, line in lines:
+            record, where = parse(line, source, number), f"{source}, line {number}"
             if not isinstance(record, dict) or record.keys() != {*names}:
-                raise UserError(
-                    f"{source}, line {number}: an object of {', '.join(names)} was expected."
-                )
-            rows.append(to_array([record[name] for name in names], f"{source}, line {number}"))
+                raise UserError(f"{where}: an object of {', '.join(names)} was expected.")
+            rows.append(to_array([record[name] for name in names], where))
         if rows:
             table.add(np.stack(rows))
-        before += piece.count("\n")
     return document_of(table, "jsonl")
 
 
-def _taken_numbering(arrays: dict[str, np.ndarray], steps: Sequence[int] | None) -> Numbering:
+def _taken_numbering(arrays: Arrays, steps: Sequence[int] | None) -> Numbering:
     """The numbers of a trace's axes, as `LineWriter` writes them; removes them from ``arrays``."""
-    numbers = {
-        name: found
-        for name in arrays
-        if name in (BATCH, UNITS) or name.startswith(f"{UNITS}.")
-        if steps is not None and (found := _ascending(arrays[name])) is not None
-    }
+    keys = [name for name in arrays if name in (BATCH, UNITS) or name.startswith(f"{UNITS}.")]
+    numbers = {name: n for name in keys if (n := _ascending(arrays[name])) is not None}
     traced = {name: array for name, array in arrays.items() if name not in numbers}
-    batch = numbers.get(BATCH)
-    if batch is not None and any(a.shape[1:-1] != (len(batch),) for a in traced.values()):
-        batch = None
-    columns = {
-        name: found
-        for name, array in traced.items()
-        if (found := numbers.get(f"{UNITS}.{name}", numbers.get(UNITS))) is not None
-        and len(found) == array.shape[-1]
-    }
-    if traced:
-        for name in numbers:
-            if name != BATCH or batch is not None:
-                del arrays[name]
-    return Numbering(steps, batch, columns) if traced else Numbering(steps)
+    if steps is None or not traced:
+        return Numbering(steps)
+    extents = {array.shape[1:-1] for array in traced.values()}
+    if BATCH in numbers and extents != {(len(numbers[BATCH]),)}:
+        del numbers[BATCH]
+    columns = {name: numbers.get(f"{UNITS}.{name}", numbers.get(UNITS, ())) for name in traced}
+    for name in numbers:
+        del arrays[name]
+    fitting = {name: n for name, n in columns.items() if len(n) == traced[name].shape[-1]}
+    return Numbering(steps, numbers.get(BATCH), fitting)
 
 
 def _ascending(array: np.ndarray) -> Sequence[int] | None:
@@ -180,9 +171,8 @@ class Steps:
             if type(step) is not int or not 0 <= step < MOST_STEPS:
                 raise UserError(f"{where}: step is {str(step)[:40]!r}; an integer was expected.")
             if self._steps and step <= self._steps[-1]:
-                raise UserError(
-                    f"{where}: step {step} follows step {self._steps[-1]}; steps ascend."
-                )
+                text = f"{where}: step {step} follows step {self._steps[-1]}; steps ascend."
+                raise UserError(text)
             self._steps.append(step)
         names = [name for name in record if name != STEP]
         if self._shapes and self._shapes.keys() != set(names):
@@ -198,7 +188,7 @@ class Steps:
         first = self._steps[-1] if self._steps else -1
         return steps[-1] < MOST_STEPS and all(map(lt, [first, *steps], steps))
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> Arrays:
         """Each member as one array, stacked along the lines."""
         return {
             name: np.asarray(numbers).reshape(self._count, *self._shapes[name])
@@ -241,13 +231,13 @@ def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) ->
 def kind_of_line(line: str) -> str:
     """Return what a first line of JSON lines has: "inputs" or "trace"; "" for something else.
 
-    Inputs are a list of numbers, or an object with "inputs" or "x" that has no other list (with
-    others it is a document of weights and inputs); a trace is an object with "step". A single line
-    of "either" could be a document too: {"inputs": [[...], ...]}.
+    Inputs are a list of numbers, or an object with "inputs" or "x" and no other list (others make
+    it a document of weights and inputs); a trace is an object with "step". A single line of
+    "either" could be a document too: {"inputs": [[...], ...]}.
     """
     value = _tried(line) if OPENING.match(line) else None
     if isinstance(value, list):
-        return "inputs" if value and all(map(_is_number, value)) else ""
+        return "inputs" if value and all(map(is_number, value)) else ""
     if not isinstance(value, dict):
         return ""
     inputs = inputs_of(value)
@@ -282,10 +272,6 @@ def _tried(line: str) -> Any:
         return None
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (float, int) or (type(value) is str and value in SPECIAL)
-
-
 # ---- standard input step by step: a line is parsed as soon as it has come
 
 
@@ -295,8 +281,7 @@ NUMBERS = {float, int}  # not bool, which NumPy takes for a number
 class LineReader:
     """The lines of a stream, and whether the next one is there without waiting.
 
-    Bytes are taken from the file descriptor as they come. A stream without one is in memory, where
-    all lines are there.
+    Bytes are taken from the file descriptor as they come; a stream without one is in memory.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -328,8 +313,7 @@ class LineReader:
     def are_inputs(self) -> bool:
         """Return whether the first line shows that the lines are inputs, one step each.
 
-        Nothing is consumed. A second line is waited for only if the first one alone would be a
-        document.
+        Nothing is consumed. Only if it alone would be a document, a second line is waited for.
         """
         first = self._lines[0][1] if self._has(1) else b""
         if not first.lstrip(b"\xef\xbb\xbf \t\r").startswith((b"{", b"[")):
@@ -387,7 +371,7 @@ class StepStream:
     """The inputs of one step at a time, from JSON lines.
 
     Iteration yields float64 arrays, (I,) or (B, I), all of one shape; a line is a list or an
-    object with "inputs" or "x". Iteration raises a UserError that names the line of a mistake.
+    object with "inputs" or "x". A UserError names the line of a mistake.
     """
 
     def __init__(self, lines: LineReader) -> None:

@@ -1,8 +1,8 @@
 """Numbers as text that reads back as the same numbers; traces step by step; arrays of numbers read.
 
 float64 is written with the fewest digits that identify it (Python's repr), float32 and float16
-with nine digits, which identify a float32 and are three times as fast to print. A longdouble is
-written with all its digits; a reader that has only float64 rounds them.
+with nine, which identify a float32 and are three times as fast to print, a longdouble with all its
+digits; a reader that has only float64 rounds them.
 """
 
 from __future__ import annotations
@@ -100,11 +100,11 @@ SHORT = 7  # digits of a decimal that nearly always identifies one float32
 def counts_as_float32(values: np.ndarray) -> bool:
     """Return whether every number is a float32, or a decimal that identifies one.
 
-    ``values`` is float64 of any shape. The nine digits of a float32 identify it, and so does its
+    ``values`` is float64 of any shape. Nine digits of a float32 identify it, and so does its
     shortest decimal (what NumPy, Rust, JavaScript and orjson write); a number of more digits must
-    be the float32 itself. Nearly any decimal of up to seven digits is the shortest of a float32,
-    also if it was no float32; so one in eight of the shortest decimals has to have more digits and
-    places (of the float32s from 0.5 to 1 four in ten have, of smaller ones more).
+    be the float32 itself. Nearly any decimal of up to seven digits is the shortest of a float32:
+    so one in eight of the shortest decimals has to have more digits and places (of the float32s
+    from 0.5 to 1 four in ten have, of smaller ones more).
     """
     flat = values.ravel()
     short = long = 0
@@ -156,7 +156,7 @@ def to_array(value: Any, where: str) -> np.ndarray:
     """A nested list as a float64 array; UserError for anything else.
 
     The strings "NaN", "Infinity" and "-Infinity" are numbers. A message starts with ``where`` and
-    has the position of a list of another length or of anything else.
+    has the position of what does not fit.
     """
     if type(value) is not list:
         raise UserError(f"{where} is {_kind(value)}; a list of numbers was expected.")
@@ -181,7 +181,7 @@ def to_array(value: Any, where: str) -> np.ndarray:
 
 
 def _shape_of(value: Any) -> list[int]:
-    """The lengths of a nested list and of the first list of each list, at most `MOST_AXES`."""
+    """The lengths of a nested list and of each first list in it, at most `MOST_AXES`."""
     shape: list[int] = []
     while type(value) is list and len(shape) < MOST_AXES:
         shape.append(len(value))
@@ -192,12 +192,16 @@ def _shape_of(value: Any) -> list[int]:
 def _odd_element(value: Any, shape: Sequence[int], place: str = "") -> str:
     """The first element of a nested list that does not fit a shape, what it is and what fits."""
     if not shape:
-        fits = type(value) in (float, int) or (type(value) is str and value in SPECIAL)
-        return "" if fits else f"{place} is {_kind(value)}; a number"
+        return "" if is_number(value) else f"{place} is {_kind(value)}; a number"
     if type(value) is not list or len(value) != shape[0]:
         return f"{place} is {_kind(value)}; a list of {shape[0]}"
     odd = (_odd_element(one, shape[1:], f"{place}[{n}]") for n, one in enumerate(value))
     return next(filter(None, odd), "")
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value of JSON is a number, or a string that stands for one."""
+    return type(value) in (float, int) or (type(value) is str and value in SPECIAL)
 
 
 def _kind(value: Any) -> str:
@@ -224,8 +228,8 @@ class StepWriter:
     format: str  # "csv", "tsv" or "jsonl"
     names: Sequence[str]
     batched: bool
-    batch: Sequence[int] | None  # the numbers of the batch items in the run, if only some are here
-    units: Mapping[str, Sequence[int]]  # of an array -> the numbers of its columns, likewise
+    batch: Sequence[int] | None  # the indices of the batch items in the run, if only some are here
+    units: Mapping[str, Sequence[int]]  # by array, the indices of its columns, likewise
 
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write S steps of arrays (S, K) or, batched, (S, B, K), the first being ``first_step``."""
@@ -283,10 +287,9 @@ class TableWriter(StepWriter):
     def _refuse_sizes(self, sizes: Sequence[int]) -> None:
         if len({*sizes}) > 1:
             found = listed([f"{n} {k}" for n, k in zip(sizes, self.names, strict=True)], 4)
+            text = "a tidy file has a row for each unit of all arrays, which differ in their units:"
             raise UserError(
-                "a tidy file has a row for each unit of all arrays, which differ in their units: "
-                f"{found}.",
-                try_=[Try({"only": self.names[0]}), Try({"cell": ...})],
+                f"{text} {found}.", try_=[Try({"only": self.names[0]}), Try({"cell": ...})]
             )
 
 
