@@ -95,9 +95,9 @@ def nothing(network: Network) -> Iterator[str]:
 class Engine:
     """An engine: the layer that it builds, from which tensors, and how it is installed.
 
-    ``prepare`` builds the layer, and what it returns runs it. ``unsupported`` names what the engine
-    cannot run of a network that its convention can express; ``notes`` tells where the framework is
-    known to differ from its documentation or from other frameworks.
+    ``prepare`` builds the layer and returns what runs it. ``unsupported`` names what the engine
+    cannot run of a network that its convention can express; ``notes`` tells where the framework
+    differs from its documentation or from other frameworks.
     """
 
     name: str
@@ -294,9 +294,8 @@ def library(name: str) -> Any:
 def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Callable[[Any], Any]:
     """The activation function of one of our names, made of a framework's functions.
 
-    ``functions`` has the framework's function of a family, which takes the family's parameters
-    after x; for families that it lacks, ``clip`` (x, low, high), ``tanh``, ``where`` and
-    ``zeros_like``.
+    ``functions`` has those of a family, with its parameters after x; for families that it lacks,
+    ``clip`` (x, low, high), ``tanh``, ``where`` and ``zeros_like``.
     """
     family, numbers = split_activation(name)
     made: dict[str, Callable[..., Any]] = {

@@ -1,7 +1,4 @@
-"""Export of a network to the files of other runtimes: an ONNX model, a model of RTNeural.
-
-The library `onnx` makes the file of a graph of operators.
-"""
+"""Export of a network to the files of other runtimes: an ONNX model, a model of RTNeural."""
 
 from __future__ import annotations
 
@@ -48,18 +45,15 @@ def _node(operator: str, inputs: Sequence[str], outputs: Sequence[str], **attrib
 def graph_of(
     layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (), defaults: bool = True
 ) -> Any:
-    """A GraphProto that runs the layers one after the other.
+    """A GraphProto that runs layers of the convention ``onnx`` one after the other (LSTM-14).
 
     Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (cells, B, H), layer by layer, forward
-    before backward; their ``defaults`` are a learned state or zero. If sequences are ``padded``, or
-    there are ``lengths``, which are its default: the valid steps of each sequence,
-    ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer, and the last state
-    of every cell, ``Y_h`` and ``Y_c`` (cells, B, H). ONNX specification, LSTM-14.
+    before backward, with ``defaults`` a learned state or zero; if ``padded``, or with ``lengths``,
+    its default, the valid steps of each sequence, ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T,
+    D, B, H) of the last layer, and every cell's last state, ``Y_h`` and ``Y_c`` (cells, B, H).
 
-    States of layers of different widths are side by side, (B, D H + D' H' + ...). A state that is
-    an input with a default can be left out; onnxruntime warns of each that it is not a constant.
-
-    The cells are in the convention ``onnx``.
+    States of layers of different widths are side by side, (B, D H + D' H' + ...). An input with a
+    default can be left out; onnxruntime warns of each that it is not a constant.
     """
     onnx = import_extra("onnx", "writing .onnx", "onnx")
     cell, units = layers[0][0], [cell.units for layer in layers for cell in layer]

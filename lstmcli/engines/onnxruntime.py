@@ -27,10 +27,7 @@ def session(model: bytes, feeds: Feeds) -> Session:
 def prepare(
     network: Network, open_session: Callable[[bytes, Feeds], Session] = session
 ) -> Prepared:
-    """A session of the model that `lstm convert` writes.
-
-    The initial state is an input without a default, as OpenVINO needs it.
-    """
+    """A session of the model that `lstm convert` writes; its state has no default, for OpenVINO."""
     padded = network.lengths is not None
     graph = graph_of(network.layers, padded=padded, defaults=False)
     units = [cell.units for cell in network.cells]

@@ -1,8 +1,8 @@
 """Somebody's program as an engine: inputs in a file or on its standard input, outputs read back.
 
-The command is split into words as a shell would, and no shell runs it. ``{inputs}`` and
-``{outputs}`` in a word stand for files in a folder that is gone afterwards; a suffix in the braces
-is theirs: ``{inputs.csv}``, ``{outputs.f32}``.
+The command is split into words as a shell would; no shell runs it. ``{inputs}`` and ``{outputs}``
+are files in a folder that is gone afterwards; a suffix in the braces is theirs: ``{inputs.csv}``,
+``{outputs.f32}``.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class Program:
     def run(self, x: Array, form: str) -> tuple[Document, float]:
         """Return what it computes from inputs, and the seconds that it took.
 
-        ``x`` is (T, I), or a batch where it is written as .npy; ``form`` is the shape of raw
-        outputs, ``7x3``. UserError if it cannot be started, fails, takes too long, or gives no
-        finite outputs.
+        ``x`` is (T, I), or a batch if it is written as .npy; ``form`` is the shape of raw outputs,
+        ``7x3``. UserError if it cannot be started, fails, takes too long, or gives no finite
+        outputs.
         """
         if x.ndim > 2 and self.read != ".npy":
             how = self.read or "CSV on standard input"
@@ -98,10 +98,7 @@ class Program:
         return document, seconds
 
     def _run(self, inputs: Path, outputs: Path) -> float:
-        """Run it to its end, and return the seconds; UserError where it does not end well.
-
-        It, and what it has started, is gone afterwards.
-        """
+        """Run it, and what it starts, to its end; return the seconds, or raise UserError."""
         places = {"inputs": str(inputs), "outputs": str(outputs)}
         words = [PLACE.sub(lambda match: places[match[1]], word) for word in self.words]
         printed = outputs.with_name("printed") if self.write else outputs

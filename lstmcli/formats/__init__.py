@@ -86,10 +86,7 @@ def read(source: str, *, abbreviated: bool = False, in_blocks: bool = False) -> 
 
 
 def read_bytes(source: str, data: bytes, suffix: str = "", form: str | None = None) -> Document:
-    """The named arrays of what a file of this suffix contained; of raw numbers with a form.
-
-    ``source`` is what messages call it.
-    """
+    """The named arrays of bytes, which messages call ``source``; of raw numbers with a form."""
     file = in_memory(source, data, suffix)
     return read_raw(file, form) if form else _refuse_abbreviated(_read(file))
 
@@ -158,7 +155,7 @@ def write(
 ) -> None:
     """Write arrays and attributes as "npy", "npz", "json" or "text", to a path atomically.
 
-    npy and text have one array, and leave attributes out.
+    npy and text have one array and no attributes.
     """
     with atomically(target) if isinstance(target, str) else nullcontext(target) as stream:
         _module(format).write(stream, dict(arrays), dict(attributes or {}))
@@ -180,8 +177,7 @@ def open_blocks(
 ) -> Iterator[Pieces]:
     """Write "npy" or "npz" in pieces; a file appears complete or not at all.
 
-    Pieces for an archive or a pipe go to nameless temporary files first: in the folder of the
-    target, on the same disk.
+    Pieces of an archive, or for a pipe, go to nameless files first, on the disk of the target.
     """
     with ExitStack() as stack:
         stream = stack.enter_context(atomically(target)) if isinstance(target, str) else target
@@ -224,8 +220,8 @@ def open_steps(
     """A writer of the named arrays, step by step, as "jsonl", "csv" or "tsv".
 
     ``batch`` and ``units`` are indices in the run of the batch items and of each array's columns,
-    if only some are written: in tables the column and the header have them, in JSON lines separate
-    members. With ``tidy`` each unit is a row.
+    if only some are written: part of a table's rows and header, separate members of JSON lines.
+    With ``tidy`` each unit is a row.
     """
     if format == "jsonl" and not tidy:
         return LineWriter(stream, format, names, batched, batch, units or {})

@@ -18,10 +18,9 @@ SIZES = ("input_size", "hidden_size", "num_layers")
 def read_nam(value: dict[str, Any], file: Opened) -> Document:
     """The tensors of each cell: ``nam.0.weight``, ``.bias``, ``.hidden``, ``.cell``; the head's.
 
-    All numbers are in one list, cell by cell: the weights of inputs and state concatenated
-    (4H, I + H), the sum of both biases (4H,), the initial h (H,) and c (H,); of the head, weights
-    (O, H) and bias (O,). The order is that of nam/models/recurrent.py (0.13.0). This reader knows
-    the shapes of an LSTM: without them the list cannot be split.
+    One list has all numbers, as nam/models/recurrent.py (0.13.0) orders them: of each cell the
+    weights of inputs and state concatenated (4H, I + H), the sum of both biases (4H,), initial h
+    (H,) and c (H,); of the head weights (O, H) and bias (O,). Only the shapes of an LSTM split it.
     """
     architecture = value["architecture"]
     if architecture != "LSTM":
@@ -107,8 +106,8 @@ def _remarks(config: dict[str, Any], arrays: dict[str, Any], source: str) -> lis
 def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
     """``layers.0.weights.0`` to ``.2`` of an LSTM; of another layer ``layers.1.dense.0``, ...
 
-    python/model_utils.py of jatinchowdhury18/RTNeural writes the layers of a Keras model in order,
-    each with its weights in nested lists, and RTNeural/model_loader.h reads them.
+    python/model_utils.py of jatinchowdhury18/RTNeural writes a Keras model's layers in order, with
+    nested lists of weights, and RTNeural/model_loader.h reads them.
     """
     layers = value["layers"]
     if not isinstance(layers, list):

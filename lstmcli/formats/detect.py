@@ -177,9 +177,9 @@ def _is_traineddata(head: bytes) -> bool:
 
 
 def _is_old_pickle(file: Opened) -> bool:
-    """Return whether a file is a pickle of protocol 0 or 1, which begin with no magic number.
+    """Return whether a file is a pickle of protocol 0 or 1, which have no magic number.
 
-    It has to start with opcodes, with names that Python can import, and end with the opcode STOP.
+    It starts with opcodes, with names that Python can import, and ends with the opcode STOP.
     """
     head = file.head()
     if not OLD_PICKLE.match(head):

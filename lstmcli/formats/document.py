@@ -128,10 +128,7 @@ def size_as_read(dtype: np.dtype[Any]) -> int:
 def dequantized(
     array: np.ndarray, scale: np.ndarray, zero: np.ndarray, axis: int | None
 ) -> np.ndarray:
-    """(q - zero point) * scale, rounded to float32; one of both, or one for each on ``axis``.
-
-    ValueError if there are more or fewer.
-    """
+    """(q - zero point) * scale as float32; ValueError unless one, or as many as on ``axis``."""
     shape = [1] * array.ndim
     if axis is not None:
         shape[axis] = array.shape[axis]

@@ -1,8 +1,7 @@
 """`.gguf`: the tensors of llama.cpp and other programs on ggml, plain or packed.
 
-The library ``gguf`` reads them. It believes the counts and lengths of a header, and reads on past
-the end of a file; `_reader` does not. It maps the file into memory, so that standard input, which
-has no path, is not read.
+The library ``gguf`` believes the counts and lengths of a header, and reads on past the end of a
+file; `_reader` does not. It maps the file into memory, so that standard input is not read.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ MOST_VALUES = 1 << 18  # of a header, 10 us and 300 bytes each; a vocabulary has
 def read(file: Opened) -> Document:
     """All tensors, in the order of the file, packed ones as float32.
 
-    Tensors of types that the library does not unpack are left out, with a remark.
+    Types that the library does not unpack are left out, with a remark.
     """
     gguf = import_extra("gguf", f"{file.source} is a GGUF model; reading it", "gguf")
     if file.path is None:

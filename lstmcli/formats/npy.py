@@ -1,7 +1,7 @@
 """`.npy` and raw numbers: one array, at once or in blocks; sizes are checked before allocation.
 
-No file is mapped into memory: if a mapped file becomes shorter, or the disk is full, SIGBUS ends
-the process. A read or a write ends in a message.
+No file is mapped into memory: if it becomes shorter, or the disk is full, SIGBUS ends the process,
+where a read or a write ends in a message.
 """
 
 from __future__ import annotations
@@ -55,8 +55,7 @@ def read(source: Opened, in_blocks: bool = False) -> Document:
     """The array of a .npy file; a 0-d one becomes an attribute.
 
     Of Python objects, as ``numpy.save`` of a dict writes them, the arrays are read by name; no
-    object is loaded. With ``in_blocks``, a large array of two or three axes in C order is a
-    `FileArray`.
+    object is loaded. ``in_blocks``: a large array of two or three axes in C order is a `FileArray`.
     """
     header = read_header(source.head(), source.source)
     if header.dtype.hasobject:  # which NumPy pickles behind the header
@@ -123,10 +122,9 @@ def check(header: Header, size: int, where: str) -> None:
 
 
 def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
-    """The array after a checked header, native and in C order.
+    """The array after a checked header, native, in C order; 0-d ones and strings are Python values.
 
-    0-d arrays and strings come as Python values: numbers, str, lists of str. UserError for more
-    bytes than a tensor may take, or fewer than the header claims.
+    UserError for more bytes than a tensor may take, or fewer than the header claims.
     """
     check_size(header.shape, size_as_read(header.dtype), where)
     data = bytearray(header.nbytes)
@@ -228,10 +226,7 @@ NUMBERS = 1 << 14  # of an array that are turned into text at a time
 
 
 class FileArray:
-    """An array (N, K) or (N, M, K) in a file, in C order, which outlives the stream.
-
-    A slice of its first two axes is an array in memory.
-    """
+    """An array (N, K) or (N, M, K) in a file, C order; a slice of its first axes is in memory."""
 
     def __init__(self, file: Opened, header: Header) -> None:
         self.source, self.shape, self.ndim = file.source, header.shape, len(header.shape)

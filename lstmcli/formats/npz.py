@@ -1,7 +1,7 @@
 """`.npz`: a zip archive of .npy members.
 
-What the archive declares is checked before any member is unpacked: a member that unpacks to more
-than its header needs, or to far more than the size of the archive, is refused unread.
+A member that unpacks to more than its header needs, or to far more than the size of the archive, is
+refused unread.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """TensorFlow.js: model.json, which describes the tensors, and the shards with their bytes.
 
-The tensors of a group are one after another in its shards, without gaps, and may be quantized:
-tfjs-core/src/io/types.ts and io_utils.ts (4.22) define the format.
+A group's tensors follow each other in its shards, perhaps quantized: tfjs-core/src/io/types.ts and
+io_utils.ts (4.22).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _read_group(
 def _refuse_repeated(paths: list[str], seen: set[str]) -> None:
     """Add the shards of a group to those seen; ValueError for a repeated one.
 
-    A description that names one shard a million times would cause a million reads.
+    One shard named a million times would be a million reads.
     """
     for path in paths:
         base = os.path.basename(str(path).replace("\\", "/"))  # as `open_sidecar` looks for it

@@ -1,11 +1,10 @@
 """The equations of one step for one unit, every line with the numbers that went in.
 
-The numbers of a trace (z, gates, c, h) are those of the loop, bit for bit. Each line also has
-its formula's value, computed from the line's numbers in the widest type and rounded once: where
-the two differ, the loop has rounded more than once. These formulas are a second form of
-`core.forward.equations`, since they are text with a number for each name, of one unit, and since a
-derivation that called the loop's step could not show a mistake in it. Sums of products are exact:
-nothing is rounded until it is shown.
+The numbers of a trace (z, gates, c, h) are those of the loop, bit for bit. Each line also has its
+formula's value, computed in the widest type and rounded once: if the two differ, the loop has
+rounded more than once. These formulas are a second form of `core.forward.equations`: text with a
+number for each name, of one unit, which can show a mistake in the loop's step. Sums of products are
+exact: nothing is rounded until it is shown.
 """
 
 from __future__ import annotations
@@ -110,10 +109,7 @@ def rounded(exact: Exact, dtype: np.dtype[Any]) -> Scalar:
 
 
 def ulps_between(a: Scalar, b: Scalar) -> int | None:
-    """The distance in units of the last place; None where one is NaN or infinite.
-
-    0 only if they are the same.
-    """
+    """The distance in units of the last place, 0 only if equal; None of NaN or infinity."""
     if a == b or (np.isnan(a) and np.isnan(b)):
         return 0
     with np.errstate(all="ignore"):

@@ -124,8 +124,8 @@ def direction_assumptions(
 ) -> list[str]:
     """The assumption that a cell runs backward, if only its name suggests it.
 
-    Other code may have given a scope of TensorFlow or the number of a DyNet builder. ``known``:
-    the cells whose direction a file gives.
+    Other code may give a scope of TensorFlow or the number of a DyNet builder. ``known``: the cells
+    whose direction a file gives.
     """
     row = found.convention.names
     backward = {cell for cell in found.cells if cell[1]}

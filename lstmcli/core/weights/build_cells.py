@@ -1,7 +1,7 @@
 """The cells of a recognised LSTM from its tensors, and whether the layers of a model fit.
 
-A vector that packs all weights has no sizes: it is cut only by its convention, with the number of
-units and, of several, of layers and directions.
+A vector that packs all weights has no sizes: it is cut by its convention, with the number of units
+and, of several, of layers and directions.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def build_layers(
 def _edited(tensors: Tensors, edits: Sequence[Edit], convention: Convention) -> dict[str, Tensor]:
     """The tensors of a cell as its edits of stored tensors leave them.
 
-    They are computed in float64, whatever is stored and run: a number half way between two rounded
-    ones has to become the same one in runs of every dtype.
+    In float64, whatever is stored and run: a number half way between two rounded ones has to become
+    the same one in runs of every dtype.
     """
     edited = dict(tensors)
     for edit in edits_in(TENSORS, edits):

@@ -24,8 +24,8 @@ _OPTIONAL = ("peephole", "projection", "norm_scale", "norm_shift")
 def training_copies(found: Sequence[RecognisedLstm], shapes: Shapes) -> dict[int, int]:
     """The LSTMs that are copies of another in the file, each with the number of the original.
 
-    A copy is under callbacks, an optimizer or averages, as training stores them, and has the
-    convention and the shapes of an LSTM elsewhere.
+    A copy is under callbacks, an optimizer or averages, and has the convention and the shapes of an
+    LSTM elsewhere.
     """
     originals: dict[str, int] = {}
     copies: dict[int, str] = {}
@@ -118,8 +118,8 @@ def _select_one(
 ) -> RecognisedLstm:
     """The LSTM of this number, of this name, or with this among the parts of its name.
 
-    A name's last parts go first: the framework may have added others, as in ``encoder/lstm_cell``.
-    A part and its number are one: ``lstm`` is not part of ``lstm_4``.
+    A name's last parts go first: the framework may add others, as in ``encoder/lstm_cell``. A part
+    and its number are one: ``lstm`` is not part of ``lstm_4``.
     """
     if re.fullmatch(r"\d{1,9}", word) and int(word) < len(found):
         return found[int(word)]

@@ -54,9 +54,9 @@ def from_blocks(blocks: Array, order: str, interleaved: bool = False) -> Array:
 def decode(tensors: Tensors, convention: Convention, source: str) -> Cell:
     """The cell that these tensors are under a convention, its settings already changed.
 
-    By role: ``kernel`` and ``recurrent_kernel``, or ``fused`` with both in one; optionally
-    ``bias``, ``recurrent_bias``, ``peephole``, ``projection`` and the other fields of `Cell`.
-    UserError if shapes do not fit, naming those that would.
+    By role: ``kernel`` and ``recurrent_kernel``, or ``fused`` with both; optionally ``bias``,
+    ``recurrent_bias``, ``peephole``, ``projection`` and the other fields of `Cell`. UserError, with
+    the shapes that would fit, for others.
     """
     with np.errstate(all="ignore"):  # weights may be NaN or infinite; the run shows the effect
         return _Decoder(tensors, convention, source).cell()
@@ -78,10 +78,9 @@ def split_directions(tensors: Tensors, convention: Convention, source: str) -> l
 
 
 def pair_directions(cells: list[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
-    """Layers of one or two cells, from cells with one running number.
+    """Layers of one or two cells, from cells with one running number, as of Chainer's NStepBiLSTM.
 
-    Chainer's NStepBiLSTM numbers layers and directions so. Two directions of a layer take the
-    same inputs, a second layer takes the outputs of the first.
+    Two directions of a layer take the same inputs, a second layer the outputs of the first.
     """
     single = [cell for (cell,) in cells]
     if len(single) < 2 or len(single) % 2 or single[0].inputs != single[1].inputs:
@@ -117,7 +116,7 @@ def fold_weight_norm(tensors: Mapping[str, Array]) -> dict[str, Array]:
 def units_along_rows(shapes: Mapping[str, tuple[int, ...]]) -> bool | None:
     """Tell whether the tensors of one gate, by role, have the units first; None if it is open.
 
-    They do not tell where there are as many inputs as units, unless the bias is (H, 1) or (1, H).
+    As many inputs as units leave it open, unless the bias is (H, 1) or (1, H).
     """
     if fused := shapes.get("fused"):
         return fused[0] < fused[-1]  # (H, I + H)

@@ -23,9 +23,8 @@ INITIAL = ("initial_h", "initial_c")
 def encode(cell: Cell) -> Tensors:
     """The tensors of a cell under its convention, by role, or by role and gate.
 
-    The cell must fit the row (`compatibility.fit_or_refuse`), with the forget bias of that
-    (`fold_forget_bias`). It has one bias: of a row's two, the first takes it and the other is zero.
-    What the row has no role for is left out.
+    The cell must fit the row (`compatibility.fit_or_refuse`, `fold_forget_bias`). It has one bias:
+    the first of a row's two takes it, the other is zero. What the row has no role for is left out.
     """
     storage = cell.convention.storage
     tensors: EncodedTensors = {**_kernels(cell), **_biases(cell), **_peepholes(cell)}
@@ -223,8 +222,7 @@ def named_tensors(layers: Sequence[Sequence[Cell]]) -> dict[str, Array]:
 def prefix_forms(convention: Convention, layers: Sequence[Sequence[Cell]]) -> list[str] | None:
     """The forms before the templates of each layer; None if the row has no such names.
 
-    Layers of one direction and of two are stored together only if their prefixes differ, or on an
-    axis of directions.
+    Layers of one direction and of two need an axis of directions, or prefixes that differ.
     """
     forms = [_prefix_form(convention, len(layers), len(layer) == 2) for layer in layers]
     mixed = len(set(map(len, layers))) > 1 and not convention.storage.direction_axis

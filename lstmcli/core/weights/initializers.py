@@ -65,8 +65,7 @@ def draw_weights(
 def draw_run(model: Model, batch: int, steps: int, seed: int) -> tuple[Array, dict[str, Array]]:
     """Inputs (B, T, I), and h and c that are not zero, in the axes of the model's convention.
 
-    Standard normal, from ``RandomState(seed)``: the inputs, then h (B, P) of every cell, then c
-    (B, H).
+    Standard normal, from ``RandomState(seed)``: inputs, then h (B, P) of every cell, then c (B, H).
     """
     random = np.random.RandomState(seed)
     cells = [cell for _, cell in model.cells]

@@ -1,7 +1,6 @@
 """The contents of a file of weights: its tensors, its LSTMs, statistics of their gates.
 
-`inspect` takes the tensors and the model of each LSTM among them; the result is data for a sheet
-or JSON.
+The result of `inspect` is data for a sheet or JSON.
 """
 
 from __future__ import annotations
@@ -170,8 +169,8 @@ def inspect(
 ) -> Inspection:
     """Describe all tensors of a file by name, and the LSTMs read from them.
 
-    ``results`` have the label of each LSTM, and its model or the reason why it cannot be loaded;
-    ``settings`` are those in the file itself, ``remarks`` those of its reader.
+    ``results``: the label of each LSTM, and its model or why it cannot be loaded; ``settings``:
+    those in the file, ``remarks``: its reader's.
     """
     shapes = {name: array.shape for name, array in tensors.items()}
     roles: dict[str, tuple[str, str]] = {}  # tensor -> the LSTM's label, and its role there

@@ -2,7 +2,7 @@
 
 Names come first: every row of the table claims the tensors whose names end in its templates, and
 the row that claims most of a group has it. Shapes decide between rows of the same names, and drop
-what is an LSTM by its names only. Where no name tells, only shapes do (`by_shape`).
+what is an LSTM only by name. If no name tells, only shapes do (`by_shape`).
 """
 
 from __future__ import annotations
@@ -224,8 +224,8 @@ def _fits(found: RecognisedLstm, shapes: Shapes) -> bool:
 def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedLstm]:
     """Its directions as an LSTM each, if no layer takes what both directions below it give.
 
-    TensorFlow 1's bidirectional_dynamic_rnn runs a MultiRNNCell each way and joins only what the
-    last layers give; stack_bidirectional_dynamic_rnn joins after each layer.
+    TensorFlow 1's bidirectional_dynamic_rnn joins only what the last layers of two MultiRNNCells
+    give; stack_bidirectional_dynamic_rnn joins after each layer.
     """
     names = found.convention.names
     if len({direction for _, direction in found.cells}) < 2 or not (names.scopes or names.stacks):
@@ -281,8 +281,8 @@ def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
 def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[RecognisedLstm]:
     """The LSTMs, with builders of one layer joined as DyNet's BiRNNBuilder numbers them.
 
-    Forward and backward of the first layer, then those of the next, which take what both give. An
-    odd number of builders of one size in a row is left as it is.
+    Forward and backward of the first layer, then of the next, which take what both give. An odd
+    number of builders of one size in a row is left as it is.
     """
 
     def sizes(found: RecognisedLstm) -> tuple[Shape, Shape]:
@@ -333,7 +333,7 @@ def _fused_sizes(names: TensorNames, shapes: Shapes) -> tuple[int, int]:
 def gru_kernels(names: Iterable[str]) -> list[tuple[str, str]]:
     """The two kernels of each GRU of TensorFlow 1, of both gates and of the candidate.
 
-    Each looks like the one kernel of its LSTM.
+    Each looks like an LSTM's one kernel.
     """
     plain = {normalise(name): name for name in names}
     found = {form: re.fullmatch(r"((?:.*_)?)gates_(kernel|weights)", form) for form in plain}

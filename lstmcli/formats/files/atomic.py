@@ -25,8 +25,8 @@ def atomically(path: str) -> Iterator[BinaryIO]:
     """Write a file completely or not at all.
 
     The bytes go to a part file in the target's folder, which is renamed once they are on the disk;
-    on any exception, Ctrl-C included, it is removed and an earlier file is unchanged. Links are
-    followed. Devices and pipes are written directly. UserError for whatever the system refuses (no
+    any exception, Ctrl-C included, removes it and leaves an earlier file unchanged. Links are
+    followed; devices and pipes are written directly. UserError for whatever the system refuses (no
     such folder, no permission, a full disk, ...), and for a named pipe that nothing reads.
     """
     with errors_named(path):
@@ -48,7 +48,7 @@ def atomically(path: str) -> Iterator[BinaryIO]:
 def _open_pipe(path: str) -> int:
     """The descriptor of a named pipe, once something reads it.
 
-    BrokenPipeError for a shell's >(command) that nothing reads any more.
+    BrokenPipeError if nothing reads a shell's >(command) any more.
     """
     end = time.monotonic() + PIPE_TIMEOUT
     while True:
@@ -105,8 +105,8 @@ _outputs: ContextVar[tuple[str, ...]] = ContextVar("outputs", default=())
 def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
     """Refuse an output that cannot be a file, is one of the inputs, or is another output.
 
-    Files are the same by their real paths, or on the disk (a hard link). The input ``-`` is the
-    file behind standard input, if any; devices and pipes lose nothing by being written.
+    Files are the same by real path or on the disk (a hard link); ``-`` is the file behind standard
+    input, if any. Devices and pipes have no contents to lose.
     """
     taken = {key: path for path in inputs for key in _keys(path)}
     if "-" in inputs:
@@ -123,10 +123,7 @@ def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
 
 
 def refuse_place(path: str) -> None:
-    """Refuse an output that is a folder, or in a folder that does not exist; links are followed.
-
-    An empty path is the current folder.
-    """
+    """Refuse an output that is a folder (as "" is) or in a missing one; links are followed."""
     if not path or os.path.isdir(path):
         raise UserError(f'"{path}" is a folder; name a file to write.')
     if "\0" in path:

@@ -60,10 +60,7 @@ def most() -> int:
 
 
 def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
-    """The number of elements of a tensor that a file declares, before memory is allocated.
-
-    ``where`` starts a message.
-    """
+    """The count of elements of a declared tensor, before allocation; ``where`` starts messages."""
     if len(shape) > MOST_AXES:  # the product of a million lengths would take minutes
         raise UserError(
             f"{where} has {len(shape):,} axes; NumPy's arrays have {MOST_AXES} at most."
@@ -83,8 +80,8 @@ def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
 def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str) -> None:
     """Refuse an array that has grown beyond the limit while a text is read.
 
-    A number takes at least a byte of text: the message names the limit at which any text of
-    ``text_size`` bytes is read. ``where`` starts the message.
+    A number takes a byte of text or more, so the message names the limit at which any text of
+    ``text_size`` bytes is read. ``where`` starts it.
     """
     if prod(shape) * itemsize > _most.get():
         raise UserError(
@@ -122,8 +119,8 @@ def damaged(source: str, reason: object) -> UserError:
 def damage_reported(source: str) -> Iterator[None]:
     """Turn what broken bytes make readers and libraries raise into the UserError of `damaged`.
 
-    Broken bytes are numbers of any size and type: so these are the exceptions of wrong values. An
-    AttributeError, a NameError or an AssertionError is a fault of this program and passes.
+    Those are exceptions of wrong values, of any size and type. An AttributeError, a NameError or an
+    AssertionError is a fault of this program and passes.
     """
     try:
         yield

@@ -27,8 +27,8 @@ SAVED_MODEL = ("saved_model.pb", "keras_metadata.pb")
 def main_file(path: str) -> str:
     """The file to open: the index of the model that a path is a part of, else the path.
 
-    A checkpoint can be named by its prefix, by any of its files or by its folder, a SavedModel by
-    its folder or ``saved_model.pb``, a model of TensorFlow.js by any of its shards.
+    A checkpoint is named by its prefix, any of its files or its folder, a SavedModel by its folder
+    or ``saved_model.pb``, a model of TensorFlow.js by any shard.
     """
     found = _meant(path)
     if found != path:
@@ -124,7 +124,7 @@ def _names(folder: str) -> list[str]:
 def sidecar_path(path: str, name: str) -> str | None:
     """The path of the file ``name`` in the folder of ``path``; None if it is not there.
 
-    UserError for a name that leads elsewhere, a link out of the folder, or no regular file.
+    UserError for a name or a link that leads out of it, and for no regular file.
     """
     folder = os.path.dirname(path)
     full = os.path.join(folder, name)
@@ -165,7 +165,7 @@ def split_member(source: str) -> tuple[str, str | None]:
     """FILE and MEMBER of ``FILE:MEMBER``; the member is None if the text is a file's name.
 
     FILE is the longest text before a colon that is a file, the prefix of a checkpoint, or ``-``;
-    the member may contain colons too: ``m.h5:lstm/kernel:0``.
+    the member may contain colons: ``m.h5:lstm/kernel:0``.
     """
     if ":" not in source or os.path.lexists(source):
         return source, None

@@ -146,7 +146,7 @@ def pieces_of(text: str) -> Iterator[str]:
 def decode(data: bytes, source: str, *, is_cut: bool = False) -> str:
     """Bytes as text: UTF-8, or what a byte-order mark specifies.
 
-    UserError, with the position, for other bytes, which are ignored if the text ``is_cut``.
+    Other bytes are a UserError with their position; ignored if the text ``is_cut``.
     """
     try:
         text = data.decode(_coding(data), "ignore" if is_cut else "strict")
@@ -182,9 +182,8 @@ def _refuse_zero_bytes(text: str, source: str) -> None:
 
 @contextmanager
 def opened(source: str) -> Iterator[Opened]:
-    """Open a path, or standard input for "-".
+    """Open a path, or standard input for "-"; what has no positions is read into memory.
 
-    Without a position (standard input, the pipe of a shell's <(command)) it is read into memory.
     UserError for no file, a folder, a device, a pipe with a name, no permission, an empty file.
     """
     if source == "-":
@@ -287,7 +286,7 @@ def _alike(one: str, other: str) -> bool:
 
 
 def drained(take: Callable[[], bytes], source: str) -> bytes:
-    """All bytes that ``take`` returns, piece by piece, until it returns none.
+    """All bytes that ``take`` returns, until it returns none.
 
     UserError beyond 2 GiB of anything but arrays: /dev/zero has no end.
     """

@@ -111,8 +111,7 @@ def weights_by_name(
 ) -> list[Weight]:
     """The weights of the old layout with their layers, which their names contain.
 
-    ``weights``: by layer of the model, the names with their paths in the file; ``layers``: the
-    config, or nothing.
+    ``weights``: by layer of the model, the names with their paths in the file.
     """
     top_layers = {layer.name: layer for layer in layers}
     found = []
@@ -169,9 +168,9 @@ def weights_by_class(
 ) -> list[Weight]:
     """The weights of the new layout with their layers, in the order of the config.
 
-    Without a config, they are in the order of the numbers within a class, and named by an attribute
-    (Keras 3.8 and later), else by the class with its number. ``arrays`` are paths in the file,
-    ``attributes`` those of every group, by path.
+    Without one, they are in the order of the numbers of a class, and named by an attribute (Keras
+    3.8 and later), else by class and number. ``arrays`` are paths in the file, ``attributes`` those
+    of every group, by path.
     """
     below: dict[str, list[str]] = {}
     for path in attributes:
@@ -197,8 +196,8 @@ def _layer_groups(
 ) -> dict[str, str]:
     """The groups of these layers, in their order, with the layers' paths.
 
-    The k-th group of a class, by its number, is the k-th layer of it; if layers have no group, the
-    number of a group counts the layers.
+    The k-th group of a class, by number, is its k-th layer; if some have no group, numbers count
+    layers.
     """
     containers = (f"{group}/{container}".strip("/") for container in CONTAINERS)
     container = next((path for path in containers if path in below), None)
@@ -260,9 +259,9 @@ MOST_HOPS = 64  # layers between two LSTMs
 def lstm_chain(model: Any) -> tuple[str, ...]:
     """The names of all layers of a model that run an LSTM, if each feeds the next; else ().
 
-    A single layer is a chain: it may run a stack of cells. Between two LSTMs only layers of
-    `PASSING` may stand. A model within the model, and an LSTM that returns only its last step or
-    starts from another's state, are part of no chain.
+    A single layer is a chain: it may run a stack of cells. Only layers of `PASSING` may stand
+    between two LSTMs. A model in the model, and an LSTM that returns only its last step or starts
+    from another's state, are part of no chain.
     """
     if not isinstance(model, dict):
         return ()
@@ -340,9 +339,9 @@ def masks_before(
 ) -> dict[str, dict[str, Any]]:
     """The serialized layer that masks the steps of each layer, by path, as Keras passes masks on.
 
-    Its ``unchanged``: whether its inputs (of an Embedding its outputs) are those of the layer. If
-    the layers between are unknown, it is the last one listed before, or ``around``, which masks
-    the model that it is in. The cells of a stack have that of the stack.
+    Its ``unchanged``: whether its inputs (of an Embedding its outputs) are those of the layer.
+    Behind unknown layers, it is the last one listed before, or ``around``, which masks the model.
+    The cells of a stack have that of the stack.
     """
     if not isinstance(model, dict) or "cell" in config_of(model):
         return {}

@@ -1,9 +1,8 @@
 """`.onnx`: the tensors and attributes of every LSTM node, in any graph of the file.
 
 The library onnx parses the file and decodes its tensors. `graph` finds nodes, `folding` computes
-constants that exporters left for the runtime to compute, `lstm` reads a node, `connections` finds
-which node feeds which. Of a model without such nodes the initializers are read by name: a cell that
-was exported as basic operators may still have the names of its framework.
+constants that exporters left to the runtime, `lstm` reads a node and what feeds it. Without such
+nodes the initializers are read by name: a cell of basic operators may still have its framework's.
 """
 
 from __future__ import annotations
@@ -41,10 +40,10 @@ OTHER_CELLS = ("GRU", "RNN")
 def read(source: Opened) -> Document:
     """The tensors of LSTM nodes: NODE/W, NODE/R, NODE/B, NODE/P and constant initial states.
 
-    A group NODE has the attributes, its ``directions`` and ``units``, ``cell_width`` (of a known
+    A group NODE has the attributes, ``directions`` and ``units``, ``cell_width`` (of a known
     initial_c), ``sequence_lens`` (constant ones) and ``transposed`` (X is an input of the model
-    with batch and time exchanged). Equal nodes are given once. Without LSTM nodes the document is
-    of the format "onnx initializers"; one with only GRUs or plain RNNs can be listed, not run.
+    with batch and time exchanged). Equal nodes are given once. Without LSTM nodes the format is
+    "onnx initializers"; a model with only GRUs or plain RNNs can be listed, not run.
     """
     if source.size > MOST_PROTOBUF:
         raise UserError(f"{source.source}: {source.size:,} bytes are more than an ONNX model has.")

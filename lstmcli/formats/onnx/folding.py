@@ -1,10 +1,9 @@
 """Constant folding: the values of names in an ONNX graph that can be computed from the file.
 
-Exporters rearrange weights by operators in the graph: slices of a matrix in another order, two
-biases concatenated. The reference implementation of the library onnx computes `OPERATORS`, and
-allocates whatever it is asked for: so the size of a result is checked before. An initial state is
-often an array that is repeated for each item of a batch, whose size is only known in a run:
-`Repeated` has the array.
+Exporters rearrange weights by operators: slices of a matrix in another order, two biases
+concatenated. The reference implementation of the library onnx computes `OPERATORS`, and allocates
+whatever it is asked for: so the size of a result is checked before. An initial state is often an
+array `Repeated` for each item of a batch, whose size only a run knows.
 """
 
 from __future__ import annotations
@@ -91,9 +90,9 @@ MOVING = {  # operators whose result consists of elements of the first input
 
 
 def computed(call: OperatorCall, check_size: Callable[[Shape, int], object]) -> list[np.ndarray]:
-    """The outputs of an operator of `OPERATORS`; ``check_size`` refuses a large result.
+    """The outputs of an operator of `OPERATORS`; Damaged if it cannot be applied to these inputs.
 
-    Damaged if the operator cannot be applied to these inputs.
+    ``check_size`` refuses a large result.
     """
     operator = OPERATORS[call.op]
     attributes = {name: call.attributes[name] for name in operator.attributes

@@ -1,9 +1,9 @@
 """One LSTM node of an ONNX graph: its tensors and attributes, and the node that feeds it.
 
-This reader knows the shapes of the operator's inputs W, R, B, P and of its states. The operator
-LSTM is that of github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM, DynamicQuantizeLSTM that
-of onnxruntime's docs/ContribOperators.md (1.32). Between two layers of a network, exporters insert
-operators that only move axes: each axis is followed through them.
+The shapes of W, R, B, P and the states are those of LSTM in
+github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM, and of DynamicQuantizeLSTM in
+onnxruntime's docs/ContribOperators.md (1.32). Between two layers, exporters insert operators that
+only move axes: each axis is followed through them.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def feeding_lstm(node: Node, scope: Scope, constants: ConstantFolder) -> Node | 
 def input_source(node: Node, scope: Scope) -> tuple[str, bool]:
     """The operator that computes X ("" for an input of the model), and whether X is transposed.
 
-    Transposed is an input of the model with batch and time exchanged.
+    Transposed is such an input with batch and time exchanged.
     """
     source, transposed = scope.definition(node.inputs[0]), False
     for _ in range(MOST_HOPS):

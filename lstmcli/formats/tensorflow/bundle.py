@@ -1,14 +1,13 @@
 """Checkpoints of TensorFlow since 0.12: an index, and the tensors end to end in shards.
 
 ``PREFIX.index`` is a table with the position of each tensor in ``PREFIX.data-0000K-of-0000N``:
-LevelDB's table of sorted names and values, in blocks, with an index of the blocks and a footer.
-Every block and every tensor has a checksum, CRC-32C by google-crc32c. The layout is that of
-tensorflow/core/lib/io/table_builder.cc and format.h.
+LevelDB's table of sorted names and values, in blocks, with an index of the blocks and a footer
+(tensorflow/core/lib/io/table_builder.cc and format.h). Every block and tensor has a checksum,
+CRC-32C by google-crc32c.
 
-A checkpoint that was made of objects has their graph, since its keys are paths of attributes and
-numbers: the TrackableObjectGraph has the name that each variable had in the program. In a
-SavedModel of Keras 2, `keras_metadata.pb` lists nodes of that graph by their numbers, each with a
-JSON text of a layer's class and config.
+The keys of a checkpoint of objects are paths of attributes and numbers: its TrackableObjectGraph
+has the name of each variable in the program. In a SavedModel of Keras 2, `keras_metadata.pb` lists
+nodes of that graph by number, each with a JSON text of a layer's class and config.
 """
 
 from __future__ import annotations
@@ -177,8 +176,8 @@ class BundleEntry(NamedTuple):
 class Bundle:
     """The tensors of a checkpoint, by their keys in its index.
 
-    Damaged for entries of the index that do not fit each other or the shards. UserError for a shard
-    that is missing or outside the folder, big-endian numbers, or partitioned variables.
+    Damaged for entries that do not fit each other or the shards. UserError for a shard that is
+    missing or outside the folder, big-endian numbers, or partitioned variables.
     """
 
     def __init__(self, entries: Mapping[bytes, memoryview], path: str) -> None:
@@ -228,10 +227,7 @@ class Bundle:
         return native(np.frombuffer(data, dtype).reshape(shape))
 
     def string(self, key: str) -> memoryview | None:
-        """The bytes of a scalar string, or None.
-
-        A string is stored as its length, a checksum of that in four bytes, and its bytes.
-        """
+        """The bytes of a scalar string, or None; its length and a checksum come before."""
         entry = self._entries.get(key.encode())
         if entry is None or entry.spec != (STRING, ()):
             return None
@@ -283,8 +279,8 @@ class ObjectGraph:
     def variables(self) -> dict[str, str]:
         """The name of each variable by its key, in the order of the model; "" if it has none.
 
-        Objects are visited depth first from the root, each once, so that the variables of a layer
-        are adjacent; then objects that cannot be reached from the root.
+        Objects are visited depth first from the root, each once, so that a layer's variables are
+        adjacent; then those that the root does not reach.
         """
         names: dict[str, str] = {}
         for number in (*self._below(0), *range(len(self._variables))):
@@ -312,8 +308,8 @@ class ObjectGraph:
 def rename(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> Arrays:
     """The arrays by their variables' names, in the order of the model.
 
-    A variable that was saved under two keys with the same elements is returned once. Variables
-    that share a name are named by their keys.
+    One that was saved under two keys with the same elements is returned once; variables of one name
+    are named by their keys.
     """
     order = {key: n for n, key in enumerate(names)}
     keys = sorted(arrays, key=lambda key: order.get(key, len(order)))
@@ -351,10 +347,7 @@ ROOT = "root"  # the path of the model itself
 
 
 def parse_layers(data: memoryview, objects: ObjectGraph) -> tuple[Groups, tuple[str, ...]]:
-    """The class and config of each layer, and the groups of LSTMs that run one after the other.
-
-    At "" is the version of Keras.
-    """
+    """The class and config of each layer, at "" Keras' version; and the LSTMs that run in turn."""
     groups, masks = Groups(), Groups()
     lstms: tuple[str, ...] = ()
     for node in Message(data).messages(SavedMetadata.nodes):

@@ -195,10 +195,7 @@ class GraphNode(NamedTuple):
 
 
 def find_graph(data: memoryview) -> memoryview:
-    """The first GraphDef in a file's bytes: all of them, or a part of a larger message.
-
-    Damaged if there is none.
-    """
+    """The first GraphDef in a file's bytes, all of them or a part; Damaged without one."""
     message = Message(data)
     if isinstance(message.first(SavedModel.schema_version), int):
         message = Message(message.first_bytes(SavedModel.meta_graphs))
@@ -266,9 +263,9 @@ class TensorFlowGraph:
     def applied_to(self, variable: str) -> dict[str, Any]:
         """The operations on a variable's values -> the constant that is their other input.
 
-        ``MatMul/BiasAdd/Split:2/Add`` is 1.0 if that is added to the third part of a split sum. An
-        operation without a number has None, one with numbers as attributes a dict of them.
-        Operations of `PASSING` are left out; of several paths to an operation the shortest counts.
+        ``MatMul/BiasAdd/Split:2/Add`` is 1.0 if that is added to the third part of a split sum;
+        None without a number, a dict of numbers that are attributes. Operations of `PASSING` are
+        left out; of several paths to an operation the shortest counts.
         """
         numbers: dict[str, Any] = {}
         for path, (function, _), node, position in self._operations(variable, MOST_STEPS):
@@ -304,8 +301,8 @@ class TensorFlowGraph:
     def is_reversed(self, variable: str) -> bool | None:
         """Return whether the cell with this kernel runs backwards over the inputs' steps.
 
-        It does if what enters its loop comes from an operation of `REVERSING`. None without a loop,
-        or if the variable is not a kernel.
+        It does if what enters its loop comes from one of `REVERSING`. None without a loop, or of no
+        kernel.
         """
         products = (  # by the variable, or the fused cells that have it as an input
             (function, node.name)

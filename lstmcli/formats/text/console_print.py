@@ -2,8 +2,8 @@
 
 Printed output is brackets with numbers, in any text, which is searched for a name (``h = [[...]]``,
 ``h: tensor(...)``), a dtype (``dtype=float32``) and a factor (``1.00000e-02 *``). Prose, prompts
-and indices (``h[0]``) are skipped; brackets that may be an array or not are refused. Several arrays
-of one name, or without a name, are steps of one array.
+and indices (``h[0]``) are skipped, doubtful brackets refused. Several arrays of one name, or
+without a name, are steps of one array.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def read_text(text: str, file: Opened) -> Document:
 
     Several arrays of one name are stacked along a new first axis. The layout is "steps" for 2-D
     arrays, "time" for (n, 1, units), which are n printed rows; otherwise unknown. Abbreviated
-    output is an array of the numbers that it has, with `Gaps`. UserError for what `find_prints` and
+    output has the numbers that it shows, with `Gaps`. UserError for what `find_prints` and
     `find_rows` refuse, and for arrays whose shapes or labels do not stack.
     """
     source = file.source
@@ -136,8 +136,8 @@ def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
 def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
     """Write NumPy's print of the one array, unabbreviated, with as many digits as are exact.
 
-    With ``digits`` among the attributes, of this precision: numbers rounded before would get more
-    digits than they have, where NumPy adds an exponent. What is rounded to zero has no sign.
+    With ``digits`` among the attributes, of this precision, which NumPy keeps where it adds an
+    exponent. What is rounded to zero has no sign.
     """
     array = sole(arrays, "text")
     count = prod(array.shape)

@@ -1,10 +1,10 @@
 """CSV and TSV: a trace under a header of names, or the numbers of inputs.
 
-`numpy.loadtxt` parses the numbers; the header, quotes and the order of the rows are done here.
-A trace's header is ``step[,batch],h[0],h[1],...,c[0],...``: names with an index are the columns of
-one array. Without any index, all columns are one array without a name. With columns ``step`` and
+`numpy.loadtxt` parses the numbers; the header, quotes and the order of the rows are done here. A
+trace's header is ``step[,batch],h[0],h[1],...,c[0],...``: names with an index are the columns of
+one array; without any, all columns are one array without a name. With columns ``step`` and
 ``unit``, each other column is an array. A first column without a name, pandas' index, is the step's
-if no column has that name, else it is left out.
+if no other is, else left out.
 """
 
 from __future__ import annotations
@@ -190,8 +190,8 @@ class Columns(NamedTuple):
 def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Columns]:
     """Columns ``h[0]``, ``h[1]``, ... are array ``h``; a name without index is a single column.
 
-    Without any index, all columns but the keys are one array without a name, unless the rows are
-    units: then each is an array.
+    Without any index, all but the keys are one array without a name; in rows of units, an array
+    each.
     """
     keys = _keys(names)
     if names and not names[0]:

@@ -1,10 +1,10 @@
-"""JSON: numbers in nested lists, by name. Objects in objects have their names joined with a dot.
+"""JSON: numbers in nested lists, by name. Names of objects in objects are joined with a dot.
 
-Model files of some programs are JSON too; they are recognised by their members.
+Model files of some programs are JSON, recognised by their members.
 
-``[{"step": 0, "h": [...]}, ...]`` is the array h along a first axis of steps;
-``{"data": [...], "dims": [7, 1, 3]}`` an array of that shape; ``{"0": 0.1, "1": 0.2}`` a list, as
-JavaScript writes its typed arrays.
+``[{"step": 0, "h": [...]}, ...]`` is the array h along a first axis of steps; ``{"data": [...],
+"dims": [7, 1, 3]}`` an array of that shape; ``{"0": 0.1, "1": 0.2}`` a list, as of JavaScript's
+typed arrays.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ MODELS = {  # members of the outermost object of a model file -> module and func
 def read_text(text: str, file: Opened) -> Document:
     """All lists of numbers as float64 arrays, everything else as attributes; or a model file.
 
-    UserError for broken JSON (with line and column), a name that occurs twice, a ragged list, or
-    one of other values than numbers or strings; see the modules of `MODELS` too.
+    UserError for broken JSON (with line and column), a name that occurs twice, a list that is
+    ragged or of other values than numbers or strings; see `MODELS` too.
     """
     value = parse(text, file.source)
     try:
@@ -109,7 +109,7 @@ SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 def parse(text: str, source: str, line: int | None = None) -> Any:
     """`json.loads` with its errors as a UserError, and no name allowed twice.
 
-    ``line`` is the number of the line that ``text`` is, when it is one of many.
+    ``line`` is the number of the line that ``text`` is, of many.
     """
     where = source if line is None else f"{source}, line {line}"
     try:
@@ -166,8 +166,8 @@ def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
 def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
     """One object, a member per name, an innermost row of numbers per line.
 
-    A single array without a name is written as a bare list. Non-finite numbers become the strings
-    "NaN", "Infinity" and "-Infinity".
+    A single array without a name is a bare list. Non-finite numbers are the strings "NaN",
+    "Infinity" and "-Infinity".
     """
     is_list = set(arrays) == {""} and not attributes
     for piece in _nested(arrays[""], "") if is_list else _object(arrays, attributes):
@@ -215,7 +215,7 @@ _SHAPES = ("dims", "shape", "size")
 def as_columns(value: Any, where: str) -> Any:
     """The value with each list of objects as an object of lists, and tensors in their shape.
 
-    The value itself if there are none.
+    The value itself without any.
     """
     if isinstance(value, dict):
         if (tensor := _tensor_of(value)) is not None:

@@ -42,10 +42,7 @@ OPENING = re.compile(
 
 
 def read_lines(pieces: Pieces, file: Opened) -> Document:
-    """Members stacked over the lines: (T, K) with layout "steps", or (T, B, K) with "time".
-
-    UserErrors name the line.
-    """
+    """Members stacked over the lines: (T, K) with layout "steps", or (T, B, K) with "time"."""
     source = file.source
     if names := _tidy_names(next(pieces(), "")):
         return _read_tidy(pieces(), names, source, file.size)
@@ -216,7 +213,7 @@ def _members(names: Iterable[str]) -> str:
 def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) -> np.ndarray:
     """One step's list as a float64 array (K,) or (B, K), of the shape of those before it.
 
-    Anything else is a UserError that starts with ``where``.
+    UserErrors start with ``where``.
     """
     numbers = to_array(value, where)
     if numbers.ndim > 2:
@@ -231,9 +228,9 @@ def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) ->
 def kind_of_line(line: str) -> str:
     """Return what a first line of JSON lines has: "inputs" or "trace"; "" for something else.
 
-    Inputs are a list of numbers, or an object with "inputs" or "x" and no other list (others make
-    it a document of weights and inputs); a trace is an object with "step". A single line of
-    "either" could be a document too: {"inputs": [[...], ...]}.
+    Inputs are a list of numbers, or an object with "inputs" or "x" and no other list (others make a
+    document of weights and inputs); a trace is an object with "step". A line of "either" alone
+    could be a document: {"inputs": [[...], ...]}.
     """
     value = _tried(line) if OPENING.match(line) else None
     if isinstance(value, list):
@@ -281,7 +278,7 @@ NUMBERS = {float, int}  # not bool, which NumPy takes for a number
 class LineReader:
     """The lines of a stream, and whether the next one is there without waiting.
 
-    Bytes are taken from the file descriptor as they come; a stream without one is in memory.
+    Bytes are taken from the file descriptor as they come; without one, it is in memory.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -368,10 +365,9 @@ class LineReader:
 
 
 class StepStream:
-    """The inputs of one step at a time, from JSON lines.
+    """The inputs of one step at a time, from JSON lines: a list, or an object with "inputs" or "x".
 
-    Iteration yields float64 arrays, (I,) or (B, I), all of one shape; a line is a list or an
-    object with "inputs" or "x". A UserError names the line of a mistake.
+    Iteration yields float64 arrays, (I,) or (B, I), all of one shape; UserErrors name the line.
     """
 
     def __init__(self, lines: LineReader) -> None:

@@ -1,8 +1,8 @@
 """Numbers as text that reads back as the same numbers; traces step by step; arrays of numbers read.
 
-float64 is written with the fewest digits that identify it (Python's repr), float32 and float16
-with nine, which identify a float32 and are three times as fast to print, a longdouble with all its
-digits; a reader that has only float64 rounds them.
+float64 is written with the fewest digits that identify it (Python's repr), float32 and float16 with
+nine, which identify a float32 three times as fast, a longdouble with all its digits; a reader that
+has only float64 rounds them.
 """
 
 from __future__ import annotations
@@ -102,9 +102,9 @@ def counts_as_float32(values: np.ndarray) -> bool:
 
     ``values`` is float64 of any shape. Nine digits of a float32 identify it, and so does its
     shortest decimal (what NumPy, Rust, JavaScript and orjson write); a number of more digits must
-    be the float32 itself. Nearly any decimal of up to seven digits is the shortest of a float32:
-    so one in eight of the shortest decimals has to have more digits and places (of the float32s
-    from 0.5 to 1 four in ten have, of smaller ones more).
+    be the float32 itself. Nearly any decimal of up to seven digits is the shortest of a float32: so
+    one in eight of these has to have more digits and places (of the float32s from 0.5 to 1 four in
+    ten have).
     """
     flat = values.ravel()
     short = long = 0
@@ -153,10 +153,9 @@ _KINDS = {
 
 
 def to_array(value: Any, where: str) -> np.ndarray:
-    """A nested list as a float64 array; UserError for anything else.
+    """A nested list as a float64 array, "NaN", "Infinity" and "-Infinity" as numbers.
 
-    The strings "NaN", "Infinity" and "-Infinity" are numbers. A message starts with ``where`` and
-    has the position of what does not fit.
+    UserErrors start with ``where`` and have the position of what does not fit.
     """
     if type(value) is not list:
         raise UserError(f"{where} is {_kind(value)}; a list of numbers was expected.")
@@ -240,8 +239,8 @@ class StepWriter:
 class TableWriter(StepWriter):
     """Writes rows of a table: a step, or a step's batch item; if it is ``tidy``, one unit of these.
 
-    ``step,batch,unit,h,c,i,f,g,o``, tidy, are the columns of one sequence and of a batch alike, in
-    CSV, TSV and JSON lines; the arrays have the same units then.
+    ``step,batch,unit,h,c,i,f,g,o``, tidy, are the columns of one sequence too, in CSV, TSV and JSON
+    lines; the arrays then have the same units.
     """
 
     tidy: bool = False
@@ -297,8 +296,8 @@ class TableWriter(StepWriter):
 class LineWriter(StepWriter):
     """Writes steps as JSON lines: ``{"step": 0, "h": [...], "c": [...]}``.
 
-    If only some batch items or units are written, ``"batch": [1, 2]`` and ``"units": [0, 3]`` have
-    their numbers; ``"units.z"`` has those of a member with other columns.
+    Some batch items or units have their indices in ``"batch": [1, 2]`` and ``"units": [0, 3]``,
+    those of a member with other columns in ``"units.z"``.
     """
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 - C, C++, Java, Rust and JavaScript: `to_brackets` turns ``float h[] = {0.1f, 0.2f};``,
   ``vec![0.1]`` and ``Float32Array(2) [0.1, 0.2]`` into brackets as NumPy prints them.
-- Matrices of MATLAB, Octave and Julia and tables of Markdown are rejected: `refuse_matrices`.
+- MATLAB, Octave, Julia and tables of Markdown: `refuse_matrices`.
 - Lines such as ``t=0 h: 0.1 0.2``, ``step 3: 0.1 0.2`` and ``h[0][1] = 0.1``: `find_log_lines`.
 """
 

@@ -52,9 +52,9 @@ def _pickle_errors_reported(source: str) -> Iterator[None]:
 
 
 def named(source: Opened, format: str, tree: Tree) -> Document:
-    """The document of a tree; UserError, with what it has instead, if it has no tensors.
+    """The document of a tree, which cannot be run if its only LSTM is quantised.
 
-    It cannot be run if its only LSTM is quantised.
+    UserError, with what it has instead, without tensors.
     """
     quantised = _quantised(tree)
     if not tree.leaves and quantised:
@@ -72,7 +72,7 @@ def named(source: Opened, format: str, tree: Tree) -> Document:
 
 
 def _quantised(tree: Tree) -> str:
-    """The message for a file whose LSTM PyTorch has quantised and packed; "" for other files.
+    """The message on an LSTM that PyTorch has quantised and packed; "" for other files.
 
     Source: torch/ao/nn/quantized/dynamic/modules/rnn.py (2.13).
     """
@@ -224,8 +224,8 @@ def _from_bytes(data: Any) -> Any:
 def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Document:
     """The arrays and tensors of a plain pickle: Paddle's, Haiku's, madmom's, a dict of arrays.
 
-    It begins at ``offset``: NumPy puts the pickle of an array of objects behind the .npy header.
-    UserError for a broken file, one that needs code to be run, one without arrays.
+    It begins at ``offset``: of an array of objects, behind NumPy's .npy header. UserError for a
+    broken file, one that needs code to be run, one without arrays.
     """
     if b"joblib.numpy_pickle" in source.head():
         raise UserError(

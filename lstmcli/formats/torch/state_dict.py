@@ -1,9 +1,9 @@
 """The value of a pickle -> named tensors: nested dicts, lists and modules, flattened.
 
-The names are those of a state dict: keys joined with ".". Every container is visited once, however
-often it is referred to, and without recursion: sixty lists, each twice in the next, would have 2^60
-leaves, and a list may contain itself. Of a pickled network of madmom (madmom/ml/nn/__init__.py and
-layers.py, 0.16.1), the groups tell which layers are LSTMs, and which follow each other.
+The names are those of a state dict: keys joined with ".". Every container is visited once, without
+recursion: sixty lists, each twice in the next, would have 2^60 leaves, and a list may contain
+itself. Of madmom's networks (madmom/ml/nn/__init__.py and layers.py, 0.16.1), the groups tell which
+layers are LSTMs, and which follow each other.
 """
 
 from __future__ import annotations

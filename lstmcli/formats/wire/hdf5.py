@@ -1,9 +1,9 @@
 """HDF5 files, read with h5py in a child process.
 
-On a damaged file the library can end in a segmentation fault or an endless loop, which no check
-prevents. The child has limits of time and memory, and opens only its standard input. Its output
-is a line of JSON for each group and dataset; the bytes of an array follow one with ``shape`` and
-``dtype``. The last line is ``end``, or ``error``.
+A damaged file can end the library in a segmentation fault or an endless loop, which no check
+prevents. The child has limits of time and memory, and opens only its standard input. It writes a
+line of JSON for each group and dataset, after one with ``shape`` and ``dtype`` the bytes of the
+array, and in the end ``end`` or ``error``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Pickles as data: a stack machine over parsed opcodes that imports nothing.
 
-`pickletools` only parses. What a pickle asks Python to import becomes a `Global`, which is only a
-name; what it asks to call becomes a `Record` of the name and the arguments. Only the names of
-``makers`` are called: functions of this package that build tensors.
+`pickletools` only parses. What a pickle asks Python to import becomes a `Global`, only a name; what
+it asks to call a `Record` of the name and the arguments. Only the names of ``makers`` are called:
+functions of this package that build tensors.
 Source: Python's Lib/pickletools.py; PEP 307, 3154 and 574.
 """
 
@@ -97,8 +97,8 @@ _ATOMS = (str, bytes, int, float, type(None))  # keys whose hash does not go int
 def identifier(value: Any) -> str:
     """The name that a pickle gives to a storage or a tensor, as text.
 
-    ValueError for anything else than text or an integer: the text of forty tuples, each of which
-    contains the one before twice, would have 2**40 parts.
+    ValueError for others than text or an integer: that of forty tuples, each containing the one
+    before twice, would have 2**40 parts.
     """
     if type(value) not in (str, int):
         raise ValueError(f"a name that is a {type(value).__name__}")
@@ -124,8 +124,8 @@ CONTAINERS: dict[str, Maker] = {
 def opcodes(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
     """The opcodes of a pickle and their arguments, to the end of the pickle or of the stream.
 
-    As `pickletools.genops`, which takes Python 2's strings in protocol 0 for ASCII; they are bytes.
-    Exceptions are those of the readers of `pickletools`.
+    As `pickletools.genops`, which takes Python 2's strings in protocol 0 for ASCII, and raises what
+    its readers raise.
     """
     while code := stream.read(1):
         opcode = _OPCODES.get(code.decode("latin-1"))

@@ -1,8 +1,8 @@
 """Settings of an LSTM from the metadata of its file.
 
-A reader returns metadata as in the file: the config of a Keras layer, the attributes of an
-ONNX node. A row of the table below translates those of one format to the settings of
-`core.model.settings`, and names the convention of its files where tensor names do not decide it.
+A reader returns metadata as in the file: the config of a Keras layer, the attributes of an ONNX
+node. A row of the table below translates those of one format to the settings of
+`core.model.settings`, and names its convention if tensor names do not decide it.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def layer_name(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
 def is_dense(groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> bool:
     """Return whether the layer with tensors of these names is a Keras Dense layer by its metadata.
 
-    Its kernel may have the shape of a fused one, [x; h], and TensorFlow 1 calls that so too.
+    Its kernel may have the shape of a fused one, [x; h], and TensorFlow 1's name.
     """
     innermost = next(reversed(_around(groups, names)), "")
     return bool(innermost) and groups[innermost].get("class_name") == "Dense"

@@ -1,8 +1,8 @@
 """The config of a Keras layer as settings.
 
-A group is a layer as Keras serialises it: ``class_name`` and ``config``. The group of the
-file has ``keras_version``. Source: the layers' ``get_config`` in Keras 1.2.2, 2.2.5, tf_keras
-2.21 and Keras 3.15; the defaults by version are those of their ``recurrent.py`` and ``lstm.py``.
+A group is a layer as Keras serialises it: ``class_name`` and ``config``; that of the file has
+``keras_version``. Source: the layers' ``get_config`` in Keras 1.2.2, 2.2.5, tf_keras 2.21 and Keras
+3.15; the defaults are those of their ``recurrent.py`` and ``lstm.py``.
 """
 
 from __future__ import annotations

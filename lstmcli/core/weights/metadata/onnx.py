@@ -1,7 +1,6 @@
 """Attributes of an ONNX node LSTM, as settings of a run.
 
-github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM; where it leaves something open, what
-onnxruntime 1.32 does.
+github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM; what that leaves open as onnxruntime 1.32.
 """
 
 from __future__ import annotations
@@ -129,8 +128,7 @@ def _remarks(attributes: Mapping[str, Any]) -> Iterator[str]:
 def activation_attributes(names: Sequence[str]) -> dict[str, Any]:
     """``activations``, ``activation_alpha`` and ``activation_beta`` of an ONNX node.
 
-    An operator takes a number from a list only for an activation that has one, in the order of
-    the activations.
+    A list has numbers only of the activations that take one, in their order.
     """
     parts = [split_activation("affine" if name == "identity" else name) for name in names]
     attributes: dict[str, Any] = {"activations": [ONNX_NAMES[family] for family, _ in parts]}
