@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Arrays, Document
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.number_text import float32_arrays, to_array
 
@@ -24,10 +25,8 @@ def read_nam(value: dict[str, Any], file: Opened) -> Document:
     """
     architecture = value["architecture"]
     if architecture != "LSTM":
-        raise UserError(
-            f"{file.source} is a Neural Amp Modeler file of the architecture {architecture!a}, "
-            "not an LSTM."
-        )
+        kind = f"a Neural Amp Modeler file of the architecture {architecture!a}"
+        raise UserError(f"{file.source} is {kind}, not an LSTM.")
     inputs, units, layers = _sizes(value["config"], file.source)
     flat = to_array(value["weights"], f"{file.source}: weights").ravel()
     arrays = _split(flat, _shapes(inputs, units, layers, flat.size, file.source))
@@ -61,7 +60,7 @@ def _shapes(
     return shapes | {"head.weight": (outputs, units), "head.bias": (outputs,)}
 
 
-def _split(flat: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def _split(flat: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> Arrays:
     arrays, at = {}, 0
     for name, shape in shapes.items():
         arrays[name] = flat[at : at + prod(shape)].reshape(shape)
@@ -81,26 +80,14 @@ def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
     cells = config.get("unit_type", "LSTM")
     if cells != "LSTM":
         raise UserError(f"{file.source} is a GuitarML model of {cells!a} cells, not an LSTM.")
-    arrays = {
-        name: to_array(numbers, f"{file.source}: state_dict.{name}")
-        for name, numbers in tensors.items()
-    }
-    return Document(
-        file.source,
-        "guitarml",
-        arrays,
-        dtypes=float32_arrays(arrays),
-        remarks=tuple(_remarks(config, arrays, file.source)),
-    )
-
-
-def _remarks(config: dict[str, Any], arrays: dict[str, Any], source: str) -> list[str]:
-    left_out = []
-    if "lin.weight" in arrays:
-        left_out.append("its linear layer lin is not run")
+    where = f"{file.source}: state_dict"
+    arrays = {name: to_array(numbers, f"{where}.{name}") for name, numbers in tensors.items()}
+    left_out = ["its linear layer lin is not run"] * ("lin.weight" in arrays)
     if config.get("skip"):
         left_out.append("the input that it adds to its output (skip) is not added")
-    return [f"{source}: {'; '.join(left_out)}."] if left_out else []
+    remarks = (f"{file.source}: {'; '.join(left_out)}.",) if left_out else ()
+    dtypes = float32_arrays(arrays)
+    return Document(file.source, "guitarml", arrays, dtypes=dtypes, remarks=remarks)
 
 
 def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
@@ -112,13 +99,12 @@ def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
     layers = value["layers"]
     if not isinstance(layers, list):
         raise UserError(f"{file.source}: layers is not a list.")
-    arrays: dict[str, np.ndarray] = {}
+    arrays: Arrays = {}
     types = []
     for n, layer in enumerate(layers):
-        where = f"{file.source}: layers[{n}]"
-        weights = _weights(layer, where)
+        weights = _weights(layer, f"{file.source}: layers[{n}]")
         declared = str(layer.get("type", "unknown")).lower()
-        types.append("".join(c if c.isalnum() and c.isascii() else "_" for c in declared))
+        types.append(re.sub(r"[^a-z0-9]", "_", declared))
         member = "weights" if types[-1] == "lstm" else types[-1]
         arrays |= {f"layers.{n}.{member}.{k}": array for k, array in enumerate(weights)}
     if "gru" in types and "lstm" not in types:
@@ -126,13 +112,8 @@ def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
     remarks = [f"{file.source}: only its LSTM is run, of the layers {', '.join(types)}."]
     if value.get("in_skip"):
         remarks.append(f"{file.source}: the input that it adds to its output is not added.")
-    return Document(
-        file.source,
-        "rtneural",
-        arrays,
-        dtypes=float32_arrays(arrays),
-        remarks=tuple(remarks if len(types) > 1 else remarks[1:]),
-    )
+    dtypes, first = float32_arrays(arrays), 0 if len(types) > 1 else 1
+    return Document(file.source, "rtneural", arrays, dtypes=dtypes, remarks=tuple(remarks[first:]))
 
 
 def _weights(layer: Any, where: str) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.errors import UserError, import_extra
+from lstmcli.errors import UserError, import_extra, listed
 from lstmcli.formats.document import Document, native
 from lstmcli.formats.files.limits import Damaged, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
@@ -25,19 +25,17 @@ def read(file: Opened) -> Document:
     """
     gguf = import_extra("gguf", f"{file.source} is a GGUF model; reading it", "gguf")
     if file.path is None:
-        raise UserError(
-            f"{file.source} is a GGUF model, which is mapped into memory: save it, and give its "
-            "path."
-        )
+        how = "which is mapped into memory: save it, and give its path"
+        raise UserError(f"{file.source} is a GGUF model, {how}.")
     where = f"{file.source}, a GGUF model,"
     with damage_reported(where), np.errstate(all="ignore"):  # of a damaged file, infinite numbers
         tensors = _reader(gguf, file.path).tensors
         arrays = {tensor.name: _array(gguf, tensor, file.source) for tensor in tensors}
     left_out = [name for name, array in arrays.items() if array is None]
-    shown = ", ".join(left_out[:8]) + ", ..." * (len(left_out) > 8)
-    remark = f"{file.source}: left out, of types that the library gguf does not unpack: {shown}."
+    shown = f"of types that the library gguf does not unpack: {listed(left_out, 8)}"
+    remarks = (f"{file.source}: left out, {shown}.",) if left_out else ()
     found = {name: array for name, array in arrays.items() if array is not None}
-    return Document(file.source, "gguf", found, remarks=(remark,) if left_out else ())
+    return Document(file.source, "gguf", found, remarks=remarks)
 
 
 def _reader(gguf: Any, path: str) -> Any:

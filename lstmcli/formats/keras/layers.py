@@ -1,7 +1,7 @@
 """Layers of a Keras model: their paths by its config, names of weights, chains of LSTMs.
 
-A path is the names of the models that contain a layer, and its own: ``encoder/zeta``; of a cell of
-a stack, it starts with that of the layer: ``stack/lstm_cell_1``.
+A path is the names of the models around a layer, and its name: ``encoder/zeta``; of a cell of a
+stack, the path of the layer comes first: ``stack/lstm_cell_1``.
 """
 
 from __future__ import annotations

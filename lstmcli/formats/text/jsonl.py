@@ -310,7 +310,7 @@ class LineReader:
     def are_inputs(self) -> bool:
         """Return whether the first line shows that the lines are inputs, one step each.
 
-        Nothing is consumed. Only if it alone would be a document, a second line is waited for.
+        Nothing is consumed. A second line is awaited only if the first would be a document.
         """
         first = self._lines[0][1] if self._has(1) else b""
         if not first.lstrip(b"\xef\xbb\xbf \t\r").startswith((b"{", b"[")):

@@ -30,6 +30,7 @@ from lstmcli.formats.wire import pickle as pickles
 MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = "data.pkl"
 PACKED = re.compile(r"(?:(.*)\.)?(?:_all_weight_values\.\d+\.param|_packed_weight_[ih]h)(?:\.|$)")
+PLAIN = re.compile("weight_(ih|hh)")
 QUANTISED = re.compile(r"torch\.(?:ao\.)?nn\.quantized\.dynamic\..*LSTM(?:Cell)?")
 
 
@@ -60,10 +61,10 @@ def named(source: Opened, format: str, tree: Tree) -> Document:
     if not tree.leaves and quantised:
         raise UserError(f"{source.source}: {quantised}")
     if not tree.leaves:
-        kind = str(next(iter(tree.groups.values()), {}).get("class", ""))
-        kind = f", but a {kind}" if kind else ""
+        kind = next(iter(tree.groups.values()), {}).get("class")
+        instead = f", but a {kind}" if kind else ""
         why = (f"  {remark}" for remark in tree.remarks)
-        raise UserError(f"{source.source} contains no tensors that can be read{kind}.", *why)
+        raise UserError(f"{source.source} contains no tensors that can be read{instead}.", *why)
     found = document(source.source, source.size, format, tree)
     if quantised:
         remark = f"{source.source}: {quantised}"
@@ -76,15 +77,14 @@ def _quantised(tree: Tree) -> str:
 
     Source: torch/ao/nn/quantized/dynamic/modules/rnn.py (2.13).
     """
-    names = [*tree.leaves, *tree.left_out]
-    packed = [match for name in names if (match := PACKED.match(name))]
-    plain = any(re.search("weight_(ih|hh)", name) and not PACKED.match(name) for name in names)
-    quantised = [match[1] or "" for match in packed]
+    packed = {name: PACKED.match(name) for name in (*tree.leaves, *tree.left_out)}
+    quantised = [match[1] or "" for match in packed.values() if match]
     quantised += [
         name
         for name, config in tree.groups.items()
         if QUANTISED.fullmatch(str(config.get("class", "")))
     ]
+    plain = [name for name, match in packed.items() if not match and PLAIN.search(name)]
     if plain or not quantised:
         return ""
     lstm = f"the LSTM {quantised[0]} is" if quantised[0] else "its LSTM is"
@@ -114,11 +114,10 @@ class _Zip:
         self.order: Literal["<", ">"] = ">" if is_big else "<"
 
     def _prefix(self) -> str:
-        for ending in (PICKLE, "model.json"):
+        for ending in (PICKLE, MODEL):
             fits = [name for name in self.members if f"/{name}".endswith(f"/{ending}")]
-            fits = [name for name in fits if name.count("/") < 2]
-            if fits:
-                return min(fits, key=len).removesuffix(ending)
+            if outer := [name for name in fits if name.count("/") < 2]:
+                return min(outer, key=len).removesuffix(ending)
         raise UserError(f"{self.source.source} is an archive with a {PICKLE} in an odd place.")
 
     def tree(self) -> Tree:

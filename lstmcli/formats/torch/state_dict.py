@@ -9,14 +9,13 @@ layers are LSTMs, and which follow each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Arrays, Document
 from lstmcli.formats.files.limits import (
     MOST_LEVELS,
     MOST_NAME,
@@ -115,7 +114,7 @@ def document(source: str, size: int, format: str, tree: Tree) -> Document:
         shape, itemsize = leaf.extent()
         declared += check_size(shape, itemsize, f"{source}: {name}") * itemsize
     check_total(declared, size, source)
-    arrays: dict[str, np.ndarray] = {}
+    arrays: Arrays = {}
     for name, leaf in tree.leaves.items():
         try:
             arrays[name] = leaf.array()
@@ -137,15 +136,15 @@ def _children(value: Any) -> Iterator[tuple[Path, Any]]:
 
 def _record_children(record: Record) -> Iterator[tuple[Path, Any]]:
     state = record.state
-    if isinstance(state, dict) and any(isinstance(state.get(part), dict) for part in MODULE):
+    parts = {part: state.get(part) for part in MODULE} if isinstance(state, dict) else {}
+    members = {part: found for part, found in parts.items() if isinstance(found, dict)}
+    if members:
         names = state.get("_non_persistent_buffers_set")
         texts = names if isinstance(names, list) else ()
         passing = {name for name in texts if isinstance(name, str)}
-        for part in MODULE:
-            members = state.get(part)
-            for name, child in members.items() if isinstance(members, dict) else ():
-                if not (part == "_buffers" and name in passing):
-                    yield (str(name),), child
+        for part, children in members.items():
+            left_out = passing if part == "_buffers" else ()
+            yield from (((str(k),), child) for k, child in children.items() if k not in left_out)
         return
     states: tuple[Any, ...] = state if isinstance(state, tuple) else (state,)
     yield from (((), child) for child in (*states, *record.items, *record.args))
@@ -206,16 +205,9 @@ def describe_network(document: Document) -> Document:
     groups = groups | {path: groups[path] | of_lstm for path, of_lstm in functions.items()}
     layers = [path for path in groups if LAYER.fullmatch(path)]
     layers.sort(key=lambda path: int(path.rpartition(".")[2]))
-    lstms = [
-        n for n, path in enumerate(layers) if path in functions or _is_bidirectional(path, groups)
+    both = [path for path in layers if groups[path].get("class") == BIDIRECTIONAL]
+    lstms = {path for path in both if {f"{path}.{d}_layer" for d in ("fwd", "bwd")} <= {*functions}}
+    runs = [
+        [*run] for is_lstm, run in groupby(layers, {*lstms, *functions}.__contains__) if is_lstm
     ]
-    names = tuple(layers[n] for n in lstms)
-    is_chain = bool(lstms) and lstms[-1] - lstms[0] == len(lstms) - 1
-    return replace(document, groups=groups, in_turn=names if is_chain else ())
-
-
-def _is_bidirectional(path: str, groups: Mapping[str, Mapping[str, Any]]) -> bool:
-    parts = [groups.get(f"{path}.{direction}_layer", {}) for direction in ("fwd", "bwd")]
-    return groups[path].get("class") == BIDIRECTIONAL and all(
-        part.get("class") == LSTM for part in parts
-    )
+    return replace(document, groups=groups, in_turn=tuple(runs[0]) if len(runs) == 1 else ())

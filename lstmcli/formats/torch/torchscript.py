@@ -105,12 +105,12 @@ class Script:
                 leaves[f"{prefix}.{name}"] = leaf
             groups[prefix] = call.settings
         used = {id(leaf) for leaf in leaves.values()}
-        others = {
-            k.lower(): v for k, v in by_name.items() if isinstance(v, Leaf) and id(v) not in used
-        }
+        for name, leaf in by_name.items():
+            if isinstance(leaf, Leaf) and id(leaf) not in used:
+                leaves[name.lower()] = leaf
         how = "those of calls of torch.lstm are named by their order" if calls else "none is known"
         remark = f"frozen TorchScript keeps no names of tensors; {how}."
-        return Tree(leaves | others, groups, (remark,) if leaves or others else ())
+        return Tree(leaves, groups, (remark,) if leaves else ())
 
     # ---- torch 1.0 to 1.3
 
