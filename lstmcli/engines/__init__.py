@@ -15,7 +15,7 @@ NAMES = ("torch", "onnxruntime", "openvino", "keras", "tensorflow", "jax")
 
 
 def find_engine(name: str) -> Engine:
-    """The engine of that name; UserError, with the known names, for another."""
+    """The engine of that name; UserError, with those known, for another."""
     if name not in NAMES:
         raise UserError(
             f"there is no engine {name!r}; there are {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"

@@ -35,7 +35,7 @@ Layers = tuple[tuple[Cell, ...], ...]
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """An engine's input: cells in its convention, x, and the initial state of each cell."""
+    """An engine's input: cells in its convention, x, each cell's initial state."""
 
     layers: Layers
     x: Array  # (T, B, I)
@@ -47,7 +47,7 @@ class Network:
 
     @property
     def lengths(self) -> Array | None:
-        """(B,): the steps of each sequence that count, if lengths tell them."""
+        """(B,): the steps of each sequence that count, by lengths."""
         return None if self.valid is None or self.masked else self.valid.sum(axis=0)
 
     @property
@@ -62,7 +62,7 @@ class Network:
 
     @property
     def convention(self) -> Convention:
-        """The engine's convention, with the settings that the model needs."""
+        """The engine's convention, with the settings of the model."""
         return self.cell.convention
 
     @cached_property
@@ -131,12 +131,12 @@ class Engine:
 
     @property
     def version(self) -> str:
-        """The version of the first package, and its backend: ``3.15.1 on torch 2.13.0``."""
+        """The version of the first package, and the backend: ``3.15.1 on torch 2.13.0``."""
         version, backend = _version(self.packages[0]), self.backend()
         return f"{version} on {backend} {_version(backend)}" if backend else version
 
     def network(self, plan: Plan) -> tuple[Network, list[str]]:
-        """The network of a run, and the names of what the engine does not support in it."""
+        """The network of a run, and what the engine does not support of it."""
         layers = tuple(tuple(map(_stateless, layer)) for layer in plan.model.layers)
         last = plan.model.layers[-1]
         convention, unsupported = fit(layers, CONVENTIONS[self.convention])
@@ -221,7 +221,7 @@ def run_with(engine: Engine, plan: Plan) -> Trace:
 
 
 def timed_trace(engine: Engine, network: Network, plan: Plan) -> tuple[Trace, float]:
-    """The trace, and the seconds that a run took without building the layer."""
+    """The trace, and the seconds of a run without building the layer."""
     try:
         with quiet():
             prepared = engine.prepare(network)
@@ -265,7 +265,7 @@ def _part(model: Model, result: Result) -> SequenceResults:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the messages of libraries off stderr, those of C++ too; exceptions still pass."""
+    """Keep messages of libraries off stderr, those of C++ too; exceptions pass."""
     sys.stderr.flush()
     with (
         warnings.catch_warnings(),

@@ -20,7 +20,7 @@ IR_VERSION = 8  # the file format that goes with it
 
 
 def serialised(graph: Any, version: str) -> bytes:
-    """The bytes of a model with a GraphProto, whose types and shapes the library has checked."""
+    """The bytes of a model with a GraphProto, checked by the library."""
     onnx = import_module("onnx")
     model = onnx.helper.make_model(
         graph,
@@ -169,7 +169,7 @@ def _lstm(
 
 
 def _attributes(behaviour: Behaviour, units: int, directions: int) -> dict[str, Any]:
-    """The attributes of a node, without those that equal the specification's defaults."""
+    """The attributes of a node that differ from the specification's defaults."""
     one = "reverse" if behaviour.reverse else "forward"
     direction = "bidirectional" if directions == 2 else one
     attributes: dict[str, Any] = {"hidden_size": units, "direction": direction}

@@ -56,7 +56,7 @@ def prepare(
 
 
 def notes(network: Network) -> Iterator[str]:
-    """Where onnxruntime, the text of ONNX and the other frameworks differ."""
+    """Where onnxruntime, ONNX's text and the other frameworks differ."""
     if network.convention.behaviour.gate_clip is not None:
         yield (
             "the text of ONNX bounds every input of an activation by clip, and c is one on its "

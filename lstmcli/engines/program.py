@@ -38,7 +38,7 @@ INPUTS = (".npy", ".csv", RAW)
 
 @dataclass(frozen=True)
 class Program:
-    """A command with places for files: its words, and the suffixes of the files; None: no place."""
+    """A command with places for files: words, and suffixes of the files; None: no place."""
 
     command: str
     words: Sequence[str]
@@ -146,7 +146,7 @@ class Program:
 
 
 def _suffixes(command: str) -> dict[str, str]:
-    """The suffixes of ``inputs`` and ``outputs`` in a command; ValueError for others or several."""
+    """The suffixes of ``inputs`` and ``outputs`` in a command; ValueError for others."""
     suffixes: dict[str, str] = {}
     for place, suffix in PLACE.findall(command):
         suffix = suffix or ".npy"

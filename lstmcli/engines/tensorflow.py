@@ -18,7 +18,7 @@ def tensorflow() -> Any:
 
 
 def prepare(network: Network) -> Prepared:
-    """A graph of the cells, one layer after the other, and a session with their weights."""
+    """A graph of the cells, layer after layer, and a session with their weights."""
     tf = tensorflow()
     v1 = tf.compat.v1
     graph = tf.Graph()

@@ -39,7 +39,7 @@ def prepare(network: Network) -> Prepared:
 
 
 def _packed(torch: Any, network: Network, x: Any) -> Any:
-    """The inputs, packed if sequences have lengths: later outputs are zero, the state stays."""
+    """The inputs, packed if they have lengths: later outputs are zero, the state stays."""
     if network.lengths is None:
         return x
     lengths = torch.from_numpy(np.asarray(network.lengths, np.int64))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Format(NamedTuple):
-    """A row of the table: the name of a format, its module here, and the function that reads it."""
+    """A row of the table: a format's name, its module here, and the function that reads it."""
 
     name: str
     module: str
@@ -92,7 +92,7 @@ def read_bytes(source: str, data: bytes, suffix: str = "", form: str | None = No
 
 
 def read_or_stream(source: str) -> Document | StepStream:
-    """As `read` in blocks, but JSON lines of inputs on standard input are a `StepStream`."""
+    """As `read` in blocks; JSON lines of inputs on standard input are a `StepStream`."""
     if source != "-":
         return read(source, in_blocks=True)
     jsonl = _module("jsonl")
@@ -163,7 +163,7 @@ def write(
 
 @dataclass
 class Pieces:
-    """A trace to write: arrays in blocks, and arrays and attributes that are set at the end."""
+    """A trace to write: arrays in blocks, and arrays and attributes set at the end."""
 
     writers: dict[str, BlockWriter] = field(default_factory=dict)
     arrays: Arrays = field(default_factory=dict)
@@ -196,7 +196,7 @@ def open_blocks(
 
 
 def _temporary(path: str | None, stack: ExitStack) -> tuple[BinaryIO, str]:
-    """A nameless file in the folder of a path, or in the temporary folder; its name in messages."""
+    """A nameless file in a path's folder, or in the temporary one; its name in messages."""
     from tempfile import TemporaryFile, gettempdir
 
     with errors_named(path or "a temporary file"):
@@ -229,17 +229,17 @@ def open_steps(
 
 
 def has_known_suffix(path: str) -> bool:
-    """Return whether a path's suffix is that of a format that is written."""
+    """Return whether a path has the suffix of a format that is written."""
     return os.path.splitext(path)[1].lower() in FORMATS
 
 
 def format_of(path: str, suffixes: Collection[str] = FORMATS) -> str:
-    """The name of the format of a path's suffix, which is one of ``suffixes``."""
+    """The name of the format of a path's suffix, one of ``suffixes``."""
     return FORMATS[suffix_of(path, suffixes)].name
 
 
 def suffix_of(path: str, suffixes: Collection[str]) -> str:
-    """The suffix of a path, one of ``suffixes``; UserError for another, or for a folder."""
+    """The suffix of a path, one of ``suffixes``; UserError for others and folders."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in suffixes:
         refuse_place(path)

@@ -56,7 +56,7 @@ WAY_OUT = "Save its arrays with numpy.savez."
 
 
 def unzip(names: Iterable[str]) -> str:
-    """Tell what to do with an archive that has files of weights in it; "" without any."""
+    """The advice on an archive that has files of weights in it; "" without any."""
     files = [name for name in names if name.lower().endswith(MODELS)]
     return f"Unzip it, and give {listed(files, MOST_NAMED)}." if files else ""
 
@@ -153,7 +153,7 @@ def _unread(file: Opened, what: str, way_out: str) -> UserError:
 
 
 def is_unknown(file: Opened) -> bool:
-    """Tell whether a file is neither of a known format nor text: its bytes may be plain numbers."""
+    """Return whether a file, neither text nor of a known format, may be plain numbers."""
     try:
         kind = binary_kind(file)
     except UserError:
@@ -227,7 +227,7 @@ HEADER_CELL = re.compile(r"""["']?[A-Za-z_][\w. /-]*(?:\[\d+\])*["']?""")
 
 
 def text_kind(text: str, hint: str | None) -> str:
-    """The kind of text, by its content; ``hint``, the kind of its suffix, decides open cases."""
+    """The kind of text, by its content; ``hint``, of its suffix, decides open cases."""
     start = text.lstrip()
     first, _, rest = start.partition("\n")
     if start[:1] == "{" and not re.match(r"\{\s*'|\{[\s{]*[-+.\d]", start):

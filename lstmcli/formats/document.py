@@ -16,7 +16,7 @@ Groups = dict[str, dict[str, Any]]  # as in `Document`
 
 @dataclass(frozen=True)
 class Gaps:
-    """Which elements printed output elided with ``...``; the array contains only those printed."""
+    """The elements that output elided with ``...``; the array has only those printed."""
 
     before: tuple[int | None, ...]  # of each axis: items before ``...``; None: none are left out
     shape: tuple[int, ...] | None  # of the full array, if it is printed
@@ -24,7 +24,7 @@ class Gaps:
 
 
 class Numbering(NamedTuple):
-    """Indices of the steps, batch items and columns in the full run; None: not in the text."""
+    """Indices of steps, batch items and columns in the full run; None: not in the text."""
 
     steps: Sequence[int] | None = None
     batch: Sequence[int] | None = None
@@ -45,7 +45,7 @@ def compact(numbers: Sequence[int] | np.ndarray) -> Sequence[int]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Document:
-    """Named arrays of a file, its attributes, and what the format declares about the arrays."""
+    """Named arrays of a file, its attributes, and what the format declares of them."""
 
     source: str  # what messages call it: the path as typed, or "standard input"
     format: str  # the row of the table it was read by: "npy", "npz", "json", ...
@@ -80,7 +80,7 @@ class Document:
     """The reason why its tensors can be listed but not run; "" if they may be an LSTM's."""
 
     def member(self, name: str) -> Document:
-        """Only the array of this name, with its metadata; UserError if there is none."""
+        """Only the array of this name, with its metadata; UserError without."""
         if not name or name not in self.arrays:
             raise self._no_member(name)
         columns = _only(name, self.numbering.columns)

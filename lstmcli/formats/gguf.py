@@ -56,7 +56,7 @@ def _reader(gguf: Any, path: str) -> Any:
 
 
 def _array(gguf: Any, tensor: Any, source: str) -> np.ndarray | None:
-    """The numbers of a tensor; None of a type that the library does not unpack."""
+    """The numbers of a tensor; None if the library does not unpack its type."""
     shape = tensor.shape.tolist()[::-1]
     check_size(shape, 4, f"{source}: {tensor.name}")
     data = np.array(tensor.data)  # no longer mapped

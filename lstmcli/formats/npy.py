@@ -101,7 +101,7 @@ def _parsed(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def check(header: Header, size: int, where: str) -> None:
-    """Refuse a dtype that is not read, an impossible shape, or one that is not the file's size."""
+    """Refuse a dtype that is not read, an impossible shape, or one of another size."""
     dtype = header.dtype
     if dtype != BFLOAT16 and dtype.kind not in "biufUS":
         raise UserError(f"{where} contains values of the dtype {dtype}; real numbers are needed.")
@@ -160,7 +160,7 @@ def _strings(array: np.ndarray, where: str) -> Any:
 
 
 def write(stream: BinaryIO, arrays: Mapping[str, Stored], attributes: dict[str, Any]) -> None:
-    """Write the one array; .npy has no place for names or attributes."""
+    """Write the one array; .npy has no names or attributes."""
     write_elements(stream, sole(arrays, ".npy"))
 
 
@@ -183,7 +183,7 @@ def _bytes_of(array: np.ndarray) -> memoryview:
 
 
 def sole(arrays: Mapping[str, T], kind: str) -> T:
-    """The only array; UserError if there are several, which ``kind`` cannot store."""
+    """The only array; UserError for several, which ``kind`` cannot store."""
     if len(arrays) != 1:
         names = ", ".join(arrays) or "none"
         raise UserError(f"{kind} stores one array; there are {len(arrays)}: {names}.")
@@ -199,7 +199,7 @@ _DTYPES = {"f16": "<f2", "bf16": "V2", "f32": "<f4", "f64": "<f8"}
 
 
 def is_raw_form(member: str | None) -> bool:
-    """Return whether what follows a file's name is a type and a shape: ``f32:7x3``."""
+    """Return whether a member is a type and a shape: ``f32:7x3``."""
     return member is not None and _FORM.fullmatch(member) is not None
 
 
@@ -276,7 +276,7 @@ class FileArray:
 
 
 class BlockWriter:
-    """An array (n, m, ...) or (n, K) on disk, of which blocks along the first axes are written."""
+    """An array (n, m, ...) or (n, K) on disk; blocks along the first axes are written."""
 
     def __init__(
         self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any], output: str
@@ -323,7 +323,7 @@ def write_header(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any])
 
 
 def rows_of(array: np.ndarray) -> Iterator[np.ndarray]:
-    """The rows along the last axis of an array of any axes, in C order: blocks (n, K)."""
+    """The rows along the last axis of any array, in C order: blocks (n, K)."""
     if array.ndim > 2 and prod(array.shape[1:]) > NUMBERS:
         for part in array:
             yield from rows_of(part)

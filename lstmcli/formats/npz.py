@@ -81,7 +81,7 @@ def read(source: Opened, only: str | None = None) -> Document:
 
 
 def _members(archive: Archive, source: Opened) -> dict[str, ZipInfo]:
-    """The .npy members by name, once what the archive's directory declares was checked."""
+    """The .npy members by name; refuses what the archive's directory declares wrongly."""
     members: dict[str, ZipInfo] = {}
     for member in archive.members:
         if not member.filename.endswith(SUFFIX):

@@ -23,7 +23,7 @@ DTYPES = {  # the format's names -> little-endian NumPy dtypes
 
 
 def read(source: Opened) -> Document:
-    """All tensors, in the order of the file; those of a kind that NumPy lacks are left out."""
+    """All tensors, in the order of the file, but those of a kind that NumPy lacks."""
     purpose = f"{source.source} is a safetensors file; reading it"
     safetensors = import_extra("safetensors", purpose, "safetensors")
     data = source.contents()
@@ -48,7 +48,7 @@ def read(source: Opened) -> Document:
 
 
 def write(stream: BinaryIO, arrays: Arrays, attributes: dict[str, Any]) -> None:
-    """Write the tensors; attributes become the strings of the header's metadata."""
+    """Write the tensors; attributes become strings of the header's metadata."""
     writer = import_extra("safetensors.numpy", "writing .safetensors", "safetensors", "safetensors")
     names = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
     for name, array in arrays.items():

@@ -27,7 +27,7 @@ MOST_LISTED = 4  # paths in a message
 
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:
-    """The tensors of all groups by name; of a layers model, the configs of its layers too."""
+    """The tensors of all groups by name; of a layers model, its layers' configs."""
     with damage_reported(f"{file.source}, interpreted as a model.json of TensorFlow.js,"):
         arrays: Arrays = {}
         left_out: list[str] = []
@@ -115,7 +115,7 @@ def _known_dtype(name: str) -> str:
 
 
 def _shards(file: Opened, paths: list[str], size: int) -> memoryview:
-    """The bytes of all shards of a group; UserError unless they are as many as needed."""
+    """The bytes of all shards of a group; UserError unless as many as needed."""
     pieces, left = [], size
     for path in paths:
         with open_sidecar(file, str(path)) as part:
@@ -140,7 +140,7 @@ def _array(spec: dict[str, Any], data: memoryview) -> np.ndarray:
 
 
 def _dequantized(array: np.ndarray, quantization: dict[str, Any], dtype: str) -> np.ndarray:
-    """The values of a quantized tensor, computed in float64 as JavaScript does."""
+    """The values of a quantized tensor, in float64 as in JavaScript."""
     if quantization["dtype"] == "float16":
         return array.astype(DTYPES[dtype])
     scale, minimum = float(quantization["scale"]), float(quantization["min"])
@@ -155,7 +155,7 @@ def _dequantized(array: np.ndarray, quantization: dict[str, Any], dtype: str) ->
 
 
 def _groups(topology: dict[str, Any], where: str) -> Groups:
-    """The class and config of each layer, and of the cells of a stack, by its tensors' names."""
+    """The class and config of each layer and each cell of a stack, by tensors' names."""
     groups: Groups = {}
     model = topology.get("model_config") or topology
     masks, cells = masks_before(model), set[str]()

@@ -23,7 +23,7 @@ _LAYOUTS = {kind: Struct(f"<{kind}") for kind in "bBhHiIqQf?"}  # letters of the
 
 
 class Table(NamedTuple):
-    """A table somewhere in a buffer; fields that are not there have their default."""
+    """A table in a buffer; fields that are not there have their default."""
 
     data: memoryview
     at: int
@@ -71,7 +71,7 @@ class Table(NamedTuple):
 
 
 def root(data: bytes) -> Table:
-    """The outermost table; an offset or vector past the end is Damaged, here and in its methods."""
+    """The outermost table; Damaged, here and in it, for what lies past the end."""
     view = memoryview(data)
     return Table(view, _ahead(view, 0))
 
@@ -151,7 +151,7 @@ def read(source: Opened) -> Document:
 
 
 class _SubGraph(NamedTuple):
-    """A subgraph: its tensors, its operators with their names, and the inputs of two of these."""
+    """A subgraph: tensors, operators with their names, and inputs of two of these."""
 
     tensors: list[Table]
     operators: list[tuple[str, Table]]
@@ -257,7 +257,7 @@ class _ModelReader:
         return _dequantized(array, tensor.table(TensorTable.quantization), where)
 
     def _buffer(self, number: int) -> memoryview:
-        """A buffer's bytes: in its table, or in a large model after all tables."""
+        """A buffer's bytes: in its table, or, in a large model, after all tables."""
         buffer = self._buffers[number]
         offset, size = buffer.number(BufferTable.offset, "Q"), buffer.number(BufferTable.size, "Q")
         if offset > 1:
@@ -315,7 +315,7 @@ def _attributes(name: str, operator: Table) -> dict[str, Any]:
 
 
 def _dequantized(array: np.ndarray, parameters: Table | None, where: str) -> np.ndarray:
-    """The numbers of a tensor with scale and zero point, or with those of an axis."""
+    """The numbers of a tensor with one scale and zero point, or those of an axis."""
     fields = QuantizationTable
     scale = parameters.vector(fields.scale, "<f4") if parameters else np.empty(0, "<f4")
     if parameters is None or not len(scale):

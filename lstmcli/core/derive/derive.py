@@ -45,7 +45,7 @@ def derive(
     cell: str | None = None,
     against: Side | None = None,
 ) -> Derivation:
-    """The arithmetic of one unit at one step of a run: `lstmcli.derive` describes each argument."""
+    """The arithmetic of a unit at a step of a run; `lstmcli.derive` has the arguments."""
     if gate is not None and gate not in (*GATES,):
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
     for noun, at in (("step", step), ("unit", unit), ("batch", batch)):
@@ -193,7 +193,7 @@ def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -
 
 
 def _with_states_as_step(side: Side, place: StepPosition) -> Side:
-    """A side that has only last states with these as h and c of the last step, (1, B, H)."""
+    """A side of only last states, with these as h and c of the last step, (1, B, H)."""
     states = [name for name in side.arrays if ArrayName.of(name).kind == FINAL]
     if not states or len(states) < len(side.arrays):
         return side
@@ -267,7 +267,7 @@ _FIRST_HALF = {"concat": 0, "concat_swapped": 1}
 
 
 def _comparable(place: StepPosition, trace: Trace, model: Model) -> tuple[dict[str, Array], int]:
-    """The arrays of the cell, and the first unit of its h in the model's h, if it is there."""
+    """The arrays of the cell, and the first unit of its h in the model's h, if there."""
     arrays = {k: a for k, a in trace.arrays.items() if k.rpartition(".")[0] == place.prefix[:-1]}
     last = place.layer == len(model.layers) - 1
     layer = model.layers[place.layer]

@@ -31,7 +31,7 @@ Exact = Fraction | float
 
 @dataclass(frozen=True)
 class Term:
-    """One product, such as ``x[2]`` times its weight in the kernel, or a single number, a bias."""
+    """A product, such as ``x[2]`` times its weight in the kernel, or a number, a bias."""
 
     name: str  # "x[2]", "h_prev[0]", "c_prev[1]", "bias", "forget bias"
     weight: Scalar
@@ -71,7 +71,7 @@ class Sum:
         return sum((term.product for term in self.terms[count:]), Fraction(0))
 
     def part(self, matrix: str, name: str | None = None) -> Exact | None:
-        """The sum of the terms of one matrix, or of the single number of a name; None without."""
+        """The sum of the terms of a matrix, or of the number of a name; None without."""
         chosen = [t for t in self.terms if t.matrix == matrix and name in (None, t.name)]
         return sum((term.product for term in chosen), Fraction(0)) if chosen else None
 
@@ -119,7 +119,7 @@ def ulps_between(a: Scalar, b: Scalar) -> int | None:
 
 
 def _size(exact: Exact) -> float:
-    """For sorting: what is not a number comes first, as it decides the sum."""
+    """For sorting: NaN comes first, as it decides the sum."""
     size = abs(as_float(exact))
     return inf if isnan(size) else size
 
@@ -129,7 +129,7 @@ Numbers = dict[str, Scalar]
 
 @dataclass(frozen=True)
 class Value:
-    """A number of a unit, or of every unit (H,), with its formula and the numbers in that."""
+    """A number of one unit or every unit (H,), its formula, and the numbers in that."""
 
     formula: str
     wide: Any  # in the widest type
@@ -165,7 +165,7 @@ class Value:
 
 @dataclass(frozen=True)
 class FormulaLine:
-    """One number, its formula, and the numbers that the formula's names stand for."""
+    """One number, its formula, and the numbers of the formula's names."""
 
     name: str  # "z_f", "f", "c", "h"; "m" where h is projected from it
     formula: str  # "f * c_prev + i * g"
@@ -178,13 +178,13 @@ class FormulaLine:
 
     @property
     def ulps(self) -> int | None:
-        """ULPs between the loop's number and the one rounded once; None if one is not finite."""
+        """ULPs between the loop's number and that rounded once; None if not finite."""
         return ulps_between(self.value, self.rounded_once)
 
 
 @dataclass(eq=False)
 class UnitAtStep:
-    """A cell at one step of one sequence: its operands, and what the loop computed."""
+    """A cell at one step of one sequence: its operands, and the loop's numbers."""
 
     cell: Cell
     unit: int
@@ -251,7 +251,7 @@ class UnitAtStep:
         return terms
 
     def _peepholes(self, gate: str) -> Iterator[tuple[Array, str, Array]]:
-        """The peepholes in a gate's sum, (H,) or (H, H), and the c that they take, by its name."""
+        """The peepholes in a gate's sum, (H,) or (H, H), and their c, by its name."""
         where = self.cell.convention.behaviour.output_peephole
         if self.cell.peephole is None or gate == "g":
             return
@@ -272,7 +272,7 @@ class UnitAtStep:
         return Value(formula, wide, {**value.numbers, **numbers})
 
     def _all_sums(self, gate: str) -> Array:
-        """(H,) the sum of a gate in every unit, at more digits than the run has."""
+        """(H,) the sum of a gate in every unit, in more digits than the run's."""
         cell, k = self.cell, GATES.index(gate)
         total: Array = _up(cell.kernel[k]) @ _up(self.x)
         total = total + _up(cell.recurrent_kernel[k]) @ _up(self.h_prev)

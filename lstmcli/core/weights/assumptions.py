@@ -21,13 +21,13 @@ _TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
 
 
 def has_ambiguous_names(found: RecognisedLstm) -> bool:
-    """Return whether other programs have such names too, and nothing before them tells."""
+    """Return whether other programs have such names too, and no prefix decides."""
     telling = found.convention.names.telling
     return bool(telling) and not re.search(telling, found.prefix)
 
 
 def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> list[str]:
-    """Return what neither a tensor nor a setting gives: one line each."""
+    """Return what neither a tensor nor a setting gives, each on a line."""
     assumed: list[str] = []
     row = found.convention
     if "convention" not in given and (found.by_shape or has_ambiguous_names(found)):
@@ -66,7 +66,7 @@ def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
 
 
 def _with_numbers(name: str, activation: str) -> tuple[str, str]:
-    """The option that gives an activation its numbers, and what follows it."""
+    """The option that gives an activation its numbers, and what follows."""
     from lstmcli.core.model.shell import as_options  # rarely needed
 
     option, *more = as_options({name: f"{activation}(A,B)"})
@@ -85,7 +85,7 @@ def refuse_open(
     given: Mapping[str, Any],
     source: str,
 ) -> None:
-    """Refuse weights that can be read in two ways, with the settings that choose one of them."""
+    """Refuse weights that can be read in two ways, with the settings that choose."""
     row, names = found.convention, next(iter(found.cells.values()))
     of_gate = {role: next(iter(n.values())) for role, n in names.items() if isinstance(n, dict)}
     for setting in row.required_settings:
@@ -269,7 +269,7 @@ SEQUENCE_LENGTHS = ("sequence_lens", "sequence_length")  # of an ONNX node, of T
 
 
 def masking_assumed(masking: Masking) -> str:
-    """The line of ``assumed`` for a mask or lengths that cannot be made of the inputs."""
+    """The line of ``assumed`` for a mask or lengths that the inputs do not give."""
     layer, kind = masking.layer, masking.kind
     if kind in SEQUENCE_LENGTHS:
         return Assumption(f"{kind} not applied", f"its lengths come from {layer}", "--lengths")
@@ -286,7 +286,7 @@ def without_padding(model: Model) -> Model:
 
 
 def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int, ...]:
-    """The lengths in the file for its LSTMs; refused where they differ from one another."""
+    """The lengths in the file for its LSTMs; refused if they differ."""
     if len({*lengths}) > 1:
         each = "; ".join(format_lengths(one) or "none" for one in lengths)
         raise UserError(

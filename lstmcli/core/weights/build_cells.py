@@ -107,7 +107,7 @@ def _edit(
 
 
 def _gates_axis(tensor: Array, bias: Tensor | None, convention: Convention) -> int:
-    """The axis of a tensor's gates: that of the size of the bias, or as in the convention."""
+    """The axis of a tensor's gates: that of the bias' size, or the convention's."""
     if tensor.ndim > 1 and isinstance(bias, np.ndarray):
         size = bias.shape[-1] // convention.storage.bias_halves
         fitting = [n for n in (-1, -2) if tensor.shape[n] == size]
@@ -155,7 +155,7 @@ def direction_settings(
 
 
 def runs_backward(found: RecognisedLstm, cell: CellIndex, settings: Mapping[str, Any]) -> bool:
-    """Return whether a cell runs backward by its index and its `direction_settings`."""
+    """Return whether a cell runs backward by its index and `direction_settings`."""
     layer, direction = cell
     by_index = direction == 1 and (layer, 0) in found.cells and not settings.get(_FORWARD)
     return bool(settings.get("reverse", by_index))
@@ -212,7 +212,7 @@ SIZES = ("flat_units", "flat_layers", "flat_directions")
 def cut_flat(
     tensors: Mapping[str, Array], given: Mapping[str, Any], source: str
 ) -> dict[str, Array]:
-    """The tensors that one vector packs, by name, if the given convention packs them; else all."""
+    """The tensors that one vector packs, by name, by the given convention; else all."""
     row = find_convention(given["convention"]) if "convention" in given else None
     if row is None or not row.names.packed or len(tensors) != 1:
         return dict(tensors)

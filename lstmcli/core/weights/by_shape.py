@@ -78,7 +78,7 @@ def find_by_shape(
 
 
 def _is_dense(prefix: str, roles: Roles, shapes: Mapping[str, Shape]) -> bool:
-    """Tell whether a numbered matrix W1 with its b1 feeds another: W2 takes all of its columns."""
+    """Return whether a numbered matrix W1, with b1, feeds another, W2."""
     if "fused" not in roles or not prefix.isdigit():
         return False
     sides, width = shapes[roles["fused"]], vector_size(shapes[roles["bias"]])
@@ -88,12 +88,12 @@ def _is_dense(prefix: str, roles: Roles, shapes: Mapping[str, Shape]) -> bool:
 
 
 def is_numbered(name: str) -> bool:
-    """Return whether an exporter numbered an initializer of an LSTM: ``onnx::LSTM_784``."""
+    """Return whether an exporter numbered an LSTM's initializer: ``onnx::LSTM_784``."""
     return _ONNX.fullmatch(name) is not None
 
 
 def is_letter(name: str) -> bool:
-    """Tell whether a name ends in a letter that any script may give a tensor: ``W``, ``lstm_b``."""
+    """Return whether a name ends in a letter that any script may use: ``W``, ``lstm_b``."""
     return _LETTER.fullmatch(name) is not None
 
 
@@ -101,7 +101,7 @@ def is_letter(name: str) -> bool:
 
 
 def split_numbered(names: Mapping[str, Shape]) -> tuple[dict[str, list[str]], list[str]]:
-    """The initializers that an exporter numbered, by what stands before; and all other names."""
+    """The initializers that an exporter numbered, by prefix; and all other names."""
     numbered: dict[str, list[str]] = {}
     others = []
     for name in names:
@@ -113,7 +113,7 @@ def split_numbered(names: Mapping[str, Shape]) -> tuple[dict[str, list[str]], li
 
 
 def group_names(names: Sequence[str]) -> dict[str, list[str]]:
-    """Names by their prefix and their number of a layer, where they may be an LSTM's."""
+    """Names by prefix and number of a layer, if they may be an LSTM's."""
     groups: dict[str, list[str]] = {}
     for name in names:
         operation = _OPERATION.fullmatch(name)
@@ -137,7 +137,7 @@ def _leaf(name: str) -> str:
 
 
 def is_called(pattern: re.Pattern[str], name: str) -> bool:
-    """Tell whether a name's last part, without ``lstm`` around it, is what a pattern has."""
+    """Return whether a name's last part, without ``lstm`` around it, fits a pattern."""
     return pattern.fullmatch(_OF_LSTM.sub("", _leaf(name))) is not None
 
 
@@ -152,7 +152,7 @@ class Way(NamedTuple):
 
 
 class PossibleCell(NamedTuple):
-    """Tensors that may be those of one cell, of any convention or of the row."""
+    """Tensors that may be those of a cell, of any convention or of the row."""
 
     names: Sequence[str]
     shapes: Mapping[str, Shape]  # of all tensors
@@ -188,7 +188,7 @@ def without_output_layer(names: Sequence[str]) -> list[str]:
 
 
 def fitting_names(ways: list[Way]) -> list[Way]:
-    """Of several ways, those that agree with the names of kernel and recurrent kernel, if any."""
+    """Of several ways, those that fit the names of both kernels, if any."""
     if len(ways) < 2:
         return ways
     named = [
@@ -201,7 +201,7 @@ def fitting_names(ways: list[Way]) -> list[Way]:
 
 
 def vector_size(shape: Shape) -> int:
-    """The length of a vector, which may lie along one of two axes; 0 of what is not a vector."""
+    """The length of a vector, perhaps along one of two axes; 0 of others."""
     if len(shape) == 1:
         return shape[0]
     return max(shape) if len(shape) == 2 and 1 in shape else 0
@@ -241,7 +241,7 @@ def _fused_ways(group: PossibleCell) -> Iterator[Way]:
 
 
 def _may_be_recurrent(shape: Shape, kernel: Shape, width: int, gates: int) -> bool:
-    """Tell whether a matrix near a kernel (I, width) may be (H, width), or transposed."""
+    """Return whether a matrix near a kernel (I, width) may be (H, width), or transposed."""
     axes = [n for n, side in enumerate(kernel) if side == width]
     return len(shape) == len(kernel) == 2 and any(
         shape[n] == width == gates * shape[1 - n] for n in axes
@@ -249,7 +249,7 @@ def _may_be_recurrent(shape: Shape, kernel: Shape, width: int, gates: int) -> bo
 
 
 def _split_ways(kernel: str, recurrent: str, group: PossibleCell) -> Iterator[Way]:
-    """Kernel (I, 4H) and recurrent kernel (H, 4H), or both transposed, with one bias or two."""
+    """Kernel (I, 4H) and recurrent kernel (H, 4H), or transposed, with one or two biases."""
     names, shapes, row, _ = group
     if len(shapes[kernel]) != 2 or len(shapes[recurrent]) != 2:
         return
@@ -300,7 +300,7 @@ def _bias(names: Sequence[str]) -> Roles:
 def _in_order(
     names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
 ) -> Iterator[RecognisedLstm]:
-    """The LSTMs of arrays in order: each a kernel, a recurrent kernel and their biases."""
+    """The LSTMs of arrays in order: each a kernel, a recurrent kernel, their biases."""
     ways: list[Way] = []
     start = 0
     while start < len(names):
@@ -383,7 +383,7 @@ def _lstm(convention: Convention, prefix: str, cells: Mapping[CellIndex, Roles])
 
 
 def _runs(names: Sequence[str]) -> list[list[str]]:
-    """The names in runs of successive numbers, three each, or two in a file without biases."""
+    """The names in runs of successive numbers, of three or, without biases, two."""
     number = {name: int(name.rpartition("_")[2]) for name in names}
     runs: list[list[str]] = []
     for name in sorted(names, key=number.__getitem__):

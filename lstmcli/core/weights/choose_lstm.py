@@ -213,7 +213,7 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
 
 
 def fitting_in_turn(sizes: Mapping[int, tuple[int, int]]) -> list[int]:
-    """The first LSTMs of which each takes what the one before gives, by inputs and outputs."""
+    """The first LSTMs that fit each other in turn, by inputs and outputs."""
     row: list[int] = []
     for n, (inputs, _) in sizes.items():
         if row and inputs != sizes[row[-1]][1]:
@@ -240,7 +240,7 @@ def refuse_partial(
 
 
 def other_names(convention: str, found: list[RecognisedLstm], source: str) -> UserError:
-    """The error for tensors with the names of another convention than the requested one."""
+    """The error for tensors with the names of another convention."""
     asked, fits = find_convention(convention), found[0].convention
     names = listed(found[0].tensors, MOST_NAMED)
     text = (
@@ -253,7 +253,7 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
 
 
 def _names_of(row: Convention) -> str:
-    """The names of the tensors that nearly every LSTM has, as they stand in a file."""
+    """The names of the tensors that nearly every LSTM has, as in a file."""
     names = [
         name
         for role, form in row.names.tensors.items()

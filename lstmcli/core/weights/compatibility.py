@@ -68,7 +68,7 @@ def fit_or_refuse(
 
 
 def fit(layers: Sequence[Sequence[Cell]], convention: Convention) -> tuple[Convention, list[str]]:
-    """The convention with the settings that these layers need, and what it cannot store of them."""
+    """The convention with the settings that these layers need; what it cannot store."""
     cells = [cell for layer in layers for cell in layer]
     both = max(layers, key=len)
     changes, lacks = _settings(both[0].convention, convention, both=len(both) == 2)
@@ -179,7 +179,7 @@ def _coupling(coupled: str) -> str:
 
 
 def _lacking_parts(cell: Cell, convention: Convention) -> Iterator[str]:
-    """The parts of a cell that the row has no tensors for, or that would act otherwise in it."""
+    """The parts of a cell that the row has no tensors for, or that act otherwise."""
     source, roles = cell.convention, convention.roles
     runs, target = source.behaviour, convention.behaviour
     for role, noun in _PARTS.items():
@@ -234,7 +234,7 @@ class Step(NamedTuple):
 
 
 def recipe(layers: Sequence[Sequence[Cell]], target: Convention) -> list[Step]:
-    """From the convention of these cells, as loaded, to another that can store them."""
+    """The steps from the convention of these cells to one that can store them."""
     cell = layers[0][0]
     source = cell.convention
     pairs = {what: [form(row, cell) for row in (source, target)] for what, form in _FORMS.items()}
@@ -312,7 +312,7 @@ _FORMS = {  # part -> a function of a row and a cell: how the row stores it; "" 
 
 
 def _name(row: Convention, role: str) -> str:
-    """The tensor of a role by its name in the row; of a tensor per gate, the first."""
+    """The tensor of a role by its name in the row; of one per gate, the first."""
     if role not in row.names.tensors:
         return describe_role(role)
     names = row.tensor_names(role)

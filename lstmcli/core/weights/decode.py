@@ -230,7 +230,7 @@ class _Decoder:
         return self._stacked({g: a if self.along_rows else a.T for g, a in tensor.items()}, role)
 
     def _stacked(self, arrays: Mapping[str, Array], role: str) -> Array:
-        """(4, ...) from an array per gate; with a changed order, the gates' names are permuted."""
+        """(4, ...) from an array per gate; a changed order permutes the gates' names."""
         some = next(iter(arrays.values()))
         stacked = np.zeros((4, *some.shape), some.dtype)
         usual = CONVENTIONS[self.convention.name].storage.gates
@@ -302,7 +302,7 @@ class _Decoder:
         return matrix[..., outputs:], matrix[..., :outputs]
 
     def _gates_along_rows(self, fused: Array) -> bool | None:
-        """Tell whether a fused kernel is (4H, I + H) and not (I + H, 4H); None if neither."""
+        """Return whether a fused kernel is (4H, I + H), not (I + H, 4H); None if neither."""
         gates, bias = len(self.storage.gates), self.tensors.get("bias")
         smallest = 1 if "projection" in self.tensors else 0
         fits = []
@@ -337,7 +337,7 @@ class _Decoder:
     # ---- the rest
 
     def _bias(self, units: int, dtype: np.dtype[Any]) -> Array:
-        """(4, H): of one bias or two, as many times as ``self.storage.bias`` specifies."""
+        """(4, H): of one bias or two, as many times as ``storage.bias`` says."""
         first, second = self._gates_of("bias"), self._gates_of("recurrent_bias")
         bias, halves = self.tensors.get("bias"), self.storage.bias_halves == 2
         if halves and isinstance(bias, np.ndarray) and bias.size == 8 * units:
@@ -373,7 +373,7 @@ class _Decoder:
         return self._stacked(vectors, role)
 
     def _peephole(self) -> Array | None:
-        """(3, H) in the order i, f, o; (3, H, H) where they are full matrices."""
+        """(3, H) in the order i, f, o; (3, H, H) of full matrices."""
         tensor = self.tensors.get("peephole")
         if tensor is None:
             return None

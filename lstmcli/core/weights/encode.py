@@ -109,13 +109,13 @@ def _kernels(cell: Cell) -> EncodedTensors:
 
 
 def _joined(cell: Cell, kernel: Array, recurrent: Array) -> Array:
-    """The columns of inputs and h, (..., I + P), in the order of the convention's rows."""
+    """The columns of inputs and h, (..., I + P), in the convention's order."""
     pair = (kernel, recurrent)
     return np.concatenate(pair if cell.convention.storage.rows == "xh" else pair[::-1], axis=-1)
 
 
 def _in_order(cell: Cell, blocks: Array, tensor: str) -> Array:
-    """(4, H, K) as (4H, K), in the convention's gate order of a tensor."""
+    """(4, H, K) as (4H, K), in the convention's order of gates."""
     storage = cell.convention.storage
     return from_blocks(blocks, storage.order_of(tensor), storage.interleaved)
 
@@ -187,7 +187,7 @@ def _peephole_rows(cell: Cell) -> Array:
 
 
 def named_tensors(layers: Sequence[Sequence[Cell]]) -> dict[str, Array]:
-    """The tensors of a network under the names of its convention: layers, each its directions."""
+    """The tensors of a network under its convention's names, layer by layer."""
     convention = layers[0][0].convention
     names, storage = convention.names, convention.storage
     forms = prefix_forms(convention, layers)
@@ -231,7 +231,7 @@ def prefix_forms(convention: Convention, layers: Sequence[Sequence[Cell]]) -> li
 
 
 def _prefix_form(convention: Convention, layers: int, both: bool) -> str | None:
-    """The first form of ``under`` that has the layer and direction where the templates do not."""
+    """The first form of ``under`` that has what the templates lack."""
     templates, storage = "".join(convention.names.tensors.values()), convention.storage
     needs = set()
     if layers > 1 and "{layer}" not in templates and "{number}" not in templates:

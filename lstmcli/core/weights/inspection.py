@@ -45,7 +45,7 @@ class TensorInfo:
         return int(np.prod(self.shape, dtype=np.int64))
 
     def to_json(self) -> dict[str, Any]:
-        """Its shape and dtype, and how many numbers are not finite where some are."""
+        """Its shape and dtype, and the count of numbers that are not finite."""
         members: dict[str, Any] = {"shape": list(self.shape), "dtype": self.dtype}
         return members | ({"not_finite": self.not_finite} if self.not_finite else {})
 
@@ -84,7 +84,7 @@ class InspectedLstm:
         return max(len(layer) for layer in self.model.layers)
 
     def gates(self) -> dict[str, dict[str, GateNumbers]]:
-        """The numbers of each gate of each cell: ``gates()["layer0"]["f"].bias_mean``."""
+        """The numbers of each gate: ``gates()["layer0"]["f"].bias_mean``."""
         return {name: gate_numbers(cell) for name, cell in self.model.cells}
 
     def to_json(self) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def _lstm(
 
 
 def other_claims(found: RecognisedLstm, shapes: Shapes) -> Iterator[tuple[str, set[str]]]:
-    """Other conventions with names for all of an LSTM's tensors, and the tensors they claim."""
+    """Other conventions with names for all of an LSTM's tensors; those they claim."""
     tensors = set(found.tensors)
     for name in CONVENTIONS:
         if name != found.convention.name:
@@ -260,7 +260,7 @@ def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> st
 
 
 def _fitting(row: Convention, role: str, found: RecognisedLstm) -> list[str]:
-    """The row's names of a role, which these tensors have, whatever their numbers."""
+    """The row's names of a role that these tensors have, whatever their numbers."""
     names = list(map(_without_numbers, found.tensors))
     forms = {e: f"(^|[_-]){re.escape(_without_numbers(e))}$" for e in row.tensor_names(role)}
     return [end for end, form in forms.items() if any(re.search(form, name) for name in names)]
@@ -274,7 +274,7 @@ def _without_numbers(name: str) -> str:
 
 
 def gate_numbers(cell: Cell) -> dict[str, GateNumbers]:
-    """Mean and spread of each gate that has weights; a coupled gate is made of another."""
+    """Mean and spread of each gate that has weights, not of a coupled one."""
     made = cell.convention.behaviour.coupled[0]  # the i of "i=1-f"
     found = {}
     with np.errstate(all="ignore"):  # of weights that are not finite; the list of tensors shows it
@@ -334,7 +334,7 @@ def _bias_hints(cell: Cell, named: bool) -> Iterator[Hint]:
 
 
 def gate_near_one(biases: Mapping[str, Array]) -> str | None:
-    """The only gate whose bias (H,) is near 1 while all other biases are nearer 0."""
+    """The only gate whose bias (H,) is near 1; all others are nearer 0."""
     with np.errstate(all="ignore"):
         blocks = {gate: bias.astype(np.float64) for gate, bias in biases.items()}
         means = {gate: float(bias.mean()) for gate, bias in blocks.items()}
@@ -357,7 +357,7 @@ def _other_block(gate: str, convention: Convention) -> str:
 
 
 def _alternates(cell: Cell) -> bool:
-    """Tell whether the bias is an initial one, f 1 and the rest 0, if arranged otherwise."""
+    """Return whether the bias is an initial one, f 1 and the rest 0, rearranged."""
     convention = cell.convention
     order = convention.storage.order_of("bias")
     if convention.names.has_tensor_per_gate or len(order) != len(GATES):
@@ -394,6 +394,6 @@ LIKE_LSTM = ("lstm", "rnn|recurrent|cell|gate", "kernel|weight|bias")
 
 
 def unlikeness(name: str) -> int:
-    """The place in `LIKE_LSTM` of what is in a name; the count of them if nothing is."""
+    """The place in `LIKE_LSTM` of what is in a name, or after it."""
     found = (n for n, words in enumerate(LIKE_LSTM) if re.search(words, name, re.I))
     return next(found, len(LIKE_LSTM))

@@ -91,7 +91,7 @@ def _recognised(
 def _with_found_by_shape(
     named: list[RecognisedLstm], shapes: Shapes, rows: Sequence[Convention], convention: str | None
 ) -> list[RecognisedLstm]:
-    """The LSTMs that names show, or those that shapes do where names show none or leave a bias."""
+    """The LSTMs that names show, or, if none or without a bias, those of shapes."""
     row = rows[0] if convention else None
     if named and not any(_leaves_bias(found, shapes) for found in named):
         numbered = {name: shape for name, shape in shapes.items() if is_numbered(name)}
@@ -102,7 +102,7 @@ def _with_found_by_shape(
 
 
 def _leaves_bias(found: RecognisedLstm, shapes: Shapes) -> bool:
-    """Return whether its row's names leave out the vector that stands where its bias would."""
+    """Return whether its row's names leave out a vector that may be its bias."""
     roles = [role for names in found.cells.values() for role in names]
     others = set(shapes) - set(found.tensors)
     if len(others) != 1 or any(role.endswith("bias") for role in roles):
@@ -133,7 +133,7 @@ def _requested_claims(row: Convention, names: list[str]) -> list[RecognisedLstm]
 
 
 def _claims(row: Convention, names: list[str], asked: bool = False) -> Iterator[RecognisedLstm]:
-    """The groups of tensors that have all that the row needs; at any prefix if ``asked`` for."""
+    """The groups of tensors with all that the row needs; ``asked``: at any prefix."""
     for prefix, cells in _groups(row, names, asked).items():
         order = sorted(cells)
         lacking = {cell: role for cell in order if (role := _missing_role(row, cells[cell]))}
@@ -143,7 +143,7 @@ def _claims(row: Convention, names: list[str], asked: bool = False) -> Iterator[
 
 
 def _groups(row: Convention, names: Iterable[str], asked: bool = False) -> dict[str, Cells]:
-    """The tensors whose names end in the row's templates: by prefix, cell and role."""
+    """The tensors whose names end in the row's templates, by prefix, cell and role."""
     groups: dict[str, Cells] = {}
     for name in names:
         for end in name_ends(name).get(row.name, ()):
@@ -162,7 +162,7 @@ def _groups(row: Convention, names: Iterable[str], asked: bool = False) -> dict[
 
 
 def _locate(row: Convention, end: NameEnd) -> tuple[str, CellIndex, str]:
-    """The group of a tensor, its layer and direction there, and its role or ``role.gate``."""
+    """The group of a tensor, its layer and direction, its role or ``role.gate``."""
     role, prefix, parts = end.template.role, end.prefix, dict[str, str]()
     if row.names.path:  # whose matches have the layer and the direction
         for match in re.finditer(row.names.path, prefix):
@@ -183,7 +183,7 @@ def _locate(row: Convention, end: NameEnd) -> tuple[str, CellIndex, str]:
 
 
 def _missing_role(row: Convention, names: TensorNames) -> str:
-    """A role, perhaps with its gate, that a cell cannot do without and lacks; or nothing."""
+    """A role, perhaps with its gate, that a cell needs and lacks; or nothing."""
     roles = {role.partition(".")[0] for role in row.names.numbered} | set(row.names.tensors)
     for role in sorted(roles & _MATRICES | set(row.names.required)):
         tensor = names.get(role)
@@ -199,7 +199,7 @@ def _missing_role(row: Convention, names: TensorNames) -> str:
 
 
 def _fits(found: RecognisedLstm, shapes: Shapes) -> bool:
-    """Tell whether the shapes can be this row's, as far as rows of equal names differ in them."""
+    """Return whether shapes can be this row's, as far as rows of equal names differ."""
     row = found.convention
     if pattern := row.names.not_beside:
         others = (name for name in map(normalise, shapes) if name.startswith(found.prefix))
@@ -319,7 +319,7 @@ def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[Rec
 
 
 def _fused_sizes(names: TensorNames, shapes: Shapes) -> tuple[int, int]:
-    """The inputs and the outputs of a cell whose kernel (I + P, 4H) contains both matrices."""
+    """Inputs and outputs of a cell whose kernel (I + P, 4H) has both matrices."""
     fused, projection = names.get("fused"), names.get("projection")
     if not isinstance(fused, str) or len(shapes[fused]) != 2:
         return 0, 0
@@ -342,14 +342,14 @@ def gru_kernels(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def describe_gru(names: Iterable[str]) -> str:
-    """A description of the first GRU of TensorFlow 1 among tensors of these names, or ""."""
+    """A description of the first GRU of TensorFlow 1 among these names, or ""."""
     for gates, candidate in gru_kernels(names):
         return f"{gates} and {candidate} are a GRU of TensorFlow 1 and not an LSTM"
     return ""
 
 
 def _is_another_cell(found: RecognisedLstm, shapes: Shapes) -> bool:
-    """Return whether it is a plain RNN or a GRU, with one gate or three, or a convolution."""
+    """Return whether it is an RNN of one gate, a GRU of three, or a convolution."""
     for names in found.cells.values():
         if isinstance(recurrent := names.get("recurrent_kernel"), str):
             *other_axes, a, b = shapes[recurrent]

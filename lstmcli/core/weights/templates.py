@@ -19,7 +19,7 @@ TensorNames = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RecognisedLstm:
-    """One LSTM in a file: the row that fits, and the tensors of each of its cells."""
+    """One LSTM in a file: the row that fits, and the tensors of each cell."""
 
     convention: Convention
     prefix: str  # what its names have before the row's templates, normalised
@@ -138,7 +138,7 @@ def _templates() -> dict[str, list[tuple[int, Template]]]:
 
 @cache
 def name_ends(name: str) -> Mapping[str, list[NameEnd]]:
-    """Return what the templates of each row find at the end of a name, in the row's order."""
+    """The matches of each row's templates with the end of a name, in the row's order."""
     plain = normalise(name)
     near = [one for text, each in _templates().items() if text in plain for one in each]
     near.sort(key=itemgetter(0))

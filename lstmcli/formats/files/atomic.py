@@ -149,13 +149,13 @@ def outputs_protected(outputs: Sequence[str], inputs: Sequence[str]) -> Iterator
 
 
 def refuse_to_read_an_output(path: str) -> None:
-    """Refuse a file that is about to be read and that the running command will write."""
+    """Refuse to read a file that the running command will write."""
     if outputs := _outputs.get():
         refuse_overwriting(outputs, [path])
 
 
 def _keys(path: str) -> tuple[object, ...]:
-    """Keys that identify a file; none for a device or a pipe, which have no contents to lose."""
+    """Keys that identify a file; none for a device or a pipe."""
     if path in ("", "-") or "\0" in path:
         return ()
     try:

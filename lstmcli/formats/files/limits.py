@@ -46,7 +46,7 @@ def allow(most: int) -> None:
 
 @contextmanager
 def raised_to(most: int | None) -> Iterator[None]:
-    """Set the bytes that a tensor may take within a ``with``; None changes nothing."""
+    """Set the bytes that a tensor may take within a ``with``; None: no change."""
     token = _most.set(_most.get() if most is None else most)
     try:
         yield
@@ -91,7 +91,7 @@ def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str
 
 
 def check_total(declared: int, size: int, source: str) -> None:
-    """Refuse a file that declares more than `LARGE` bytes and more than `MOST_TIMES` its size."""
+    """Refuse a file that declares over `LARGE` bytes and over `MOST_TIMES` its size."""
     if declared > max(LARGE, MOST_TIMES * size):
         raise UserError(
             f"{source}: {size:,} bytes claim to unpack to {declared:,}; refused. "
@@ -139,7 +139,7 @@ def _reason(error: Exception) -> str:
 
 
 def _broken_file_errors() -> tuple[type[Exception], ...]:
-    """The exceptions of `damage_reported`; evaluated only once something has been raised."""
+    """The exceptions of `damage_reported`, once something has been raised."""
     from zipfile import BadZipFile  # takes 7 ms to import, and most formats are not archives
 
     return (

@@ -61,7 +61,7 @@ def _meant(path: str) -> str:
 
 
 def _of_prefix(prefix: str) -> str | None:
-    """The index of a checkpoint of this prefix, its first shard, or the file of this name."""
+    """The index of a checkpoint of this prefix, its first shard, or this file."""
     if os.path.isfile(f"{prefix}.index"):
         return f"{prefix}.index"
     folder, name = os.path.split(prefix)
@@ -99,7 +99,7 @@ def _of_saved_model(folder: str) -> str | None:
 
 
 def _latest(path: str) -> str | None:
-    """The checkpoint that a ``checkpoint`` file names, by its base name: it may have moved."""
+    """The checkpoint that a ``checkpoint`` file names, by base name: it may have moved."""
     if not os.path.isfile(path) or not os.path.getsize(path):
         return None
     with opened(path) as file:

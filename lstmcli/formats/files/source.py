@@ -77,7 +77,7 @@ class Opened(NamedTuple):
         return data
 
     def part(self, start: int, size: int) -> bytes:
-        """The bytes from a position on; Damaged past the end, UserError of a file cut meanwhile."""
+        """The bytes from a position on; Damaged past the end, UserError if cut meanwhile."""
         if start < 0 or start + size > self.size:
             raise Damaged(f"{self.source} ends before byte {max(start, 0) + size:,}")
         self.stream.seek(start)
@@ -87,7 +87,7 @@ class Opened(NamedTuple):
         return data
 
     def pieces(self) -> Iterator[str]:
-        """The text in pieces that end with a line, from the start, without a byte-order mark."""
+        """The text from its start, in pieces to the end of a line, without a byte-order mark."""
         self.stream.seek(0)
         coding = _coding(self.head())
         lines = io.TextIOWrapper(self.stream, coding, newline="\n")
@@ -118,7 +118,7 @@ class Opened(NamedTuple):
 
 
 def became_shorter(source: str, missing: int, at: int) -> UserError:
-    """The error for a file that lacks ``missing`` bytes from ``at`` on that it had when opened."""
+    """The error for a file that has lost ``missing`` bytes, from ``at`` on, since it was opened."""
     return UserError(
         f"{source} is cut short: it became shorter while it was read ({missing:,} bytes are "
         f"missing at byte {at:,}). Run again when it is complete."
@@ -135,7 +135,7 @@ Pieces = Callable[[], Iterator[str]]
 
 
 def pieces_of(text: str) -> Iterator[str]:
-    """A text in pieces of about a quarter MiB that end with a line."""
+    """A text in pieces of a quarter MiB, each to the end of a line."""
     start = 0
     while start < len(text):
         stop = text.find("\n", start + PIECE) + 1 or len(text)
@@ -164,7 +164,7 @@ def decode(data: bytes, source: str, *, is_cut: bool = False) -> str:
 
 
 def how_raw_numbers_are_read(source: str) -> list[str]:
-    """The line on what to type for a file without a format; none for standard input."""
+    """The line on what to type for a file without a format, if it has a path."""
     if source == STDIN:
         return []
     return [f"  Raw numbers are read by their type and shape: {source}:f32:7x3"]
@@ -213,7 +213,7 @@ def _refuse_empty(source: str, size: int) -> None:
 
 
 def refuse_device(stream: BinaryIO) -> None:
-    """Refuse a device without an end as standard input: not a terminal, and not /dev/null."""
+    """Refuse a device without an end as standard input: no terminal, not /dev/null."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, AttributeError):  # in memory
@@ -224,7 +224,7 @@ def refuse_device(stream: BinaryIO) -> None:
 
 
 def _refuse_special(path: str) -> None:
-    """Refuse what is neither a file nor a folder; opening it could wait for ever."""
+    """Refuse what is neither file nor folder, and might be waited for."""
     mode = os.stat(path).st_mode
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return
@@ -277,7 +277,7 @@ def _near(path: str) -> str:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Tell whether names are similar, their suffixes equal or the first one's read."""
+    """Return whether names are similar; the first one's suffix is read, or the same."""
     from difflib import SequenceMatcher
 
     (a, end), (b, other_end) = (os.path.splitext(name) for name in (one, other))

@@ -58,7 +58,7 @@ class Archive:
         return self._file.open(member)
 
     def read(self, member: ZipInfo, most: int) -> bytes:
-        """All bytes of a member; Damaged if it declares more than ``most``, or has fewer."""
+        """All bytes of a member; Damaged if it declares over ``most``, or has fewer."""
         if member.file_size > most:
             raise Damaged(
                 f"its member {member.filename} would unpack to {member.file_size:,} bytes"

@@ -52,7 +52,7 @@ def read(source: Opened) -> Document:
 
 
 def read_value(value: Mapping[str, Any], file: Opened) -> Document:
-    """The config of each layer of ``model.to_json()``, or of a single layer; it has no weights."""
+    """The config of each layer of ``model.to_json()``, or of one layer, without weights."""
     where = file.source
     layers = parse_layers(value, where) or parse_layers({"config": [value]}, where)
     versions = {k: value[k] for k in VERSIONS if isinstance(value.get(k), str)}
@@ -81,7 +81,7 @@ def _document(where: str, found: Contents, config: Any, versions: dict[str, Any]
 
 
 def _groups(model: Any, layers: Sequence[LayerConfig]) -> Groups:
-    """The config of each layer by its path; ``masked_by`` is the layer that masks its steps."""
+    """The config of each layer by its path; ``masked_by``: the layer that masks its steps."""
     masks, each = masks_before(model), all_layers(layers)
     return {one.path: {**one.serialized, "masked_by": masks.get(one.path)} for one in each}
 
@@ -101,13 +101,13 @@ def _weights(found: Contents, top: str, layers: Sequence[str], where: str) -> Gr
 
 
 def _joined(group: str, name: str) -> str:
-    """A path in HDF5: several / count as one, and a name may start at the root."""
+    """A path in HDF5: several / are one, and a name may start at the root."""
     path = name if name.startswith("/") else f"{group}/{name}"
     return "/".join(part for part in path.split("/") if part)
 
 
 def _listed(attributes: Mapping[str, Any], name: str) -> list[str] | None:
-    """A list in one attribute, or in ``name0``, ``name1``, ...; None without."""
+    """A list in one attribute, or ``name0``, ``name1``, ...; None without."""
     pieces = [attributes[name]] if name in attributes else []
     while f"{name}{len(pieces)}" in attributes:
         pieces.append(attributes[f"{name}{len(pieces)}"])

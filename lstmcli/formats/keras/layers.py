@@ -25,7 +25,7 @@ Attributes = Mapping[str, Mapping[str, Any]]  # of groups, by path
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """The config of a layer, a model in the model, or a cell of a stack."""
+    """The config of a layer, an inner model, or a cell of a stack."""
 
     path: str
     serialized: Config  # class_name and config, as Keras writes them
@@ -45,7 +45,7 @@ class LayerConfig:
 
 
 class Weight(NamedTuple):
-    """A weight: its path in the file, the path of its layer, and its name below the layer."""
+    """A weight: its path in the file, its layer's path, its name below the layer."""
 
     path: str
     layer: str
@@ -58,7 +58,7 @@ class Weight(NamedTuple):
 
 
 def parse_layers(model: Any, where: str) -> list[LayerConfig]:
-    """The layers in a model's config, in its order; UserError if it is nested too deeply."""
+    """The layers in a model's config, in order; UserError if nested too deeply."""
     try:
         return _layers(model, "")
     except RecursionError:
@@ -123,7 +123,7 @@ def weights_by_name(
 
 
 def _innermost(name: str, path: str, top: str, layer: LayerConfig | None) -> Weight:
-    """A weight with the innermost layer in its name; ``rest`` is the name below that layer."""
+    """A weight with the innermost layer in its name, and the name below that."""
     rest, layer_path = _after(f"/{name}", top), top
     children = layer.children if layer else []
     while inner := next((child for child in children if f"/{child.name}/" in rest), None):
@@ -145,7 +145,7 @@ def _without_number(weights: list[Weight]) -> list[Weight]:
 
 
 def _split_cells(weights: list[Weight], layer: LayerConfig | None) -> list[Weight]:
-    """Keras 2 before 2.4 numbers the weights of the cells of a stack: kernel:0, kernel_1:0."""
+    """Keras 2 before 2.4 numbers the weights of a stack's cells: kernel:0, kernel_1:0."""
     names = {weight.name for weight in weights}
     matches = [re.fullmatch(r"(.*?)(?:_(\d{1,9}))?((?::0)?)", weight.name) for weight in weights]
     firsts = {f"{m[1]}{m[3]}" for m in matches if m and m[2] and f"{m[1]}{m[3]}" in names}
@@ -226,7 +226,7 @@ def _number(name: str, base: str) -> int | None:
 
 
 def _by_attribute(path: str, attributes: Attributes) -> tuple[str, str]:
-    """The layer and the rest of a path, by the attribute ``name`` of the groups in it."""
+    """Layer and rest of a path, by the attribute ``name`` of the groups in it."""
     parts, layer, rest = path.split("/"), list[str](), list[str]()
     for n, part in enumerate(parts):
         group = "/".join(parts[: n + 1])
@@ -279,7 +279,7 @@ def lstm_chain(model: Any) -> tuple[str, ...]:
 
 
 def _class_name(layer: Config) -> str:
-    """The class without the package or module that it is registered under."""
+    """The class without the module that it is registered under."""
     return re.split("[>.]", str(layer.get("class_name")))[-1]
 
 
@@ -298,7 +298,7 @@ def _runs_an_lstm(layer: Config) -> bool:
 
 
 class _Network:
-    """The layers of a model by name, and the layer from which each has its inputs."""
+    """The layers of a model by name, and the layer that feeds each."""
 
     def __init__(self, model: Config) -> None:
         layers = [layer for layer in serialized_layers(model) if isinstance(layer, dict)]
@@ -310,7 +310,7 @@ class _Network:
             self.sources = dict(zip(names[1:], names, strict=False))
 
     def before(self, name: str) -> Iterator[tuple[str, Config, Any]]:
-        """The layers whose outputs reach a layer, nearest first, and whether each gives steps."""
+        """The layers whose outputs reach a layer, nearest first; whether each gives steps."""
         for _ in range(MOST_HOPS):
             before = self.sources.get(name)
             if before is None or before not in self.layers:
@@ -363,7 +363,7 @@ def _masks_steps(layer: Config) -> bool:
 
 
 def _mask_before(name: str, network: _Network, last: Mapping[str, Any]) -> dict[str, Any]:
-    """The layer that masks this one's inputs; ``last`` where they come by an unknown way."""
+    """The layer that masks this one's inputs; ``last`` if the way is unknown."""
     unchanged = True
     for before, layer, gives_steps in network.before(name):
         if _masks_steps(layer):
@@ -375,7 +375,7 @@ def _mask_before(name: str, network: _Network, last: Mapping[str, Any]) -> dict[
 
 
 def _source(layer: Config) -> str | None:
-    """The layer whose first output is the only input of a layer that is called once; or None."""
+    """The layer whose first output is the only input of one that is called once; or None."""
     nodes = layer.get("inbound_nodes")
     if not isinstance(nodes, list) or len(nodes) != 1:
         return None
@@ -394,7 +394,7 @@ def _source(layer: Config) -> str | None:
 
 
 def _listed(node: Any) -> tuple[Any, Any]:
-    """The history and the other arguments for Keras 1 and 2: Keras 1 has no others."""
+    """History and other arguments for Keras 1 and 2: Keras 1 has no others."""
     while isinstance(node, list) and len(node) == 1 and isinstance(node[0], list):
         node = node[0]
     if not isinstance(node, list) or not node or not isinstance(node[0], str):

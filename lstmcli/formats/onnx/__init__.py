@@ -115,7 +115,7 @@ class _Reader:
             )
 
     def _name(self, node: Node) -> str:
-        """The node's name, or a number; unique whatever characters separate its words."""
+        """The node's name, or a number; unique whatever separates its words."""
         base = node.name if _normalised(node.name) else f"lstm_{len(self.names)}"
         name, n = base, 1
         while _normalised(name) in self.names:
@@ -143,7 +143,7 @@ class _Reader:
             yield f"{source}: another LSTM is spelled out as {form}; it is not read."
 
     def _initializers(self) -> Document:
-        """The tensors by name of a model without LSTM nodes; a remark names what it has instead."""
+        """The tensors by name of a model without LSTM nodes; a remark names what it has."""
         source = self.source.source
         counts = {op: sum(made[op] for made in self.scopes.values()) for op in OTHER_CELLS}
         other_cells = " and ".join(f"{count} {op}" for op, count in counts.items() if count)
@@ -200,5 +200,5 @@ def _is_cell(operators: Counter[str]) -> bool:
 
 
 def _normalised(name: str) -> str:
-    """A name with one kind of separator, as `core.weights` compares names."""
+    """A name with one kind of separator, as in `core.weights`."""
     return re.sub(r"[/.:_]+", "_", name).strip("_")

@@ -121,7 +121,7 @@ KNOWN = {*OPERATORS, "Constant", "ConstantOfShape", "Expand", "Identity"}
 
 
 class Repeated(NamedTuple):
-    """An array that is repeated to fill a shape that is only known in a run."""
+    """An array that fills, repeated, a shape that only a run knows."""
 
     array: np.ndarray
     width: int | None = None  # the length of the shape's last axis, if that is known
@@ -131,7 +131,7 @@ Value = np.ndarray | Repeated | None  # None: it depends on an input, or on an u
 
 
 class ConstantFolder:
-    """The values of names, each computed once; all together within the limit of one tensor."""
+    """The values of names, each computed once; together within the limit of one tensor."""
 
     def __init__(self, source: Opened) -> None:
         self._source = source
@@ -140,7 +140,7 @@ class ConstantFolder:
         self._stored = self._computed = 0  # bytes read of tensors, and bytes computed from them
 
     def value(self, scope: Scope, name: str) -> Value:
-        """The value of a name in a graph; Damaged if it cannot be computed or depends on itself."""
+        """The value of a name in a graph; Damaged if it depends on itself, or fails."""
         definition = scope.definition(name)
         pending, entered = [definition], set()
         while pending:
@@ -160,7 +160,7 @@ class ConstantFolder:
         return self._known[definition.scope, definition.name]
 
     def origin(self, scope: Scope, name: str) -> str:
-        """The input or operator that a name depends on, as text for a message."""
+        """The input or operator that a name depends on, for a message."""
         source = scope.definition(name)
         for _ in range(MOST_HOPS):
             unknown = [n for n in _inputs(source) if n and self.value(source.scope, n) is None]
@@ -176,7 +176,7 @@ class ConstantFolder:
         return f"{source.name!a}, which is not there"
 
     def count(self, size: int) -> None:
-        """Count bytes of results towards the limit of one tensor; UserError beyond it."""
+        """Count bytes towards the limit of one tensor; UserError beyond it."""
         self._bytes += size
         check_size((self._bytes,), 1, f"{self._source.source}: what its graph computes")
 
@@ -224,7 +224,7 @@ class ConstantFolder:
         return self._stored_array(_tensor(value), "value").reshape(())
 
     def _filled(self, array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-        """A view of repeated numbers, which count as if they were copied."""
+        """A view of repeated numbers, counted as if they were copied."""
         self._check_size(shape, array.itemsize)
         return self._computed_array(np.broadcast_to(array, shape))
 
@@ -287,7 +287,7 @@ class ConstantFolder:
         return int(last.flat[-1]) if isinstance(last, np.ndarray) and last.size else None
 
     def _first_axis_cut(self, x: Repeated, call: OperatorCall, output: int) -> Repeated | None:
-        """A part along the first of three axes, as the states of several layers are separated."""
+        """A part along the first of three axes, which separates the states of layers."""
         if len(x.array.shape) < STATE_AXES or len(x.array) == 1:
             return x  # all parts are equal
         if any(array is None for array in call.inputs[1:]):

@@ -30,7 +30,7 @@ NESTING = ("If", "Loop", "Scan", "SequenceMap")  # operators with graphs in thei
 
 
 class Node:
-    """A NodeProto: an operator, the names of its inputs and outputs, its attributes."""
+    """A NodeProto: operator, names of inputs and outputs, attributes."""
 
     def __init__(self, proto: Any, call_attributes: Mapping[str, Any]) -> None:
         self.op = text(proto.op_type)
@@ -63,7 +63,7 @@ def _attributes(protos: Iterable[Any], call_attributes: Mapping[str, Any]) -> di
 
 
 class Definition(NamedTuple):
-    """The definition of a name: a node, a tensor of the file, or an input that the file lacks."""
+    """The definition of a name: a node, a tensor, or an input that the file lacks."""
 
     scope: Scope
     name: str
@@ -111,7 +111,7 @@ class Scope:
 
 
 class OnnxModel:
-    """A ModelProto: its graph, the functions it calls, and the version of the operators."""
+    """A ModelProto: its graph, its functions, and the version of the operators."""
 
     def __init__(self, data: bytes) -> None:
         broken: type[Exception] = import_module("google.protobuf.message").DecodeError
@@ -124,7 +124,7 @@ class OnnxModel:
         self._functions = {(_domain(f.domain), text(f.name)): f for f in self.proto.functions}
 
     def nodes(self) -> Iterator[tuple[Node, Scope]]:
-        """Every node with its graph, in their order; those within a node follow it."""
+        """Every node with its graph, in order; those within a node follow it."""
         scope = self._scope(self.proto.graph, _opset(self.proto.opset_import))
         yield from self._within(scope, 0)
 
@@ -137,7 +137,7 @@ class OnnxModel:
                 yield from self._within(inner, depth + 1)
 
     def _inner(self, node: Node, scope: Scope) -> Iterator[Scope]:
-        """The graphs in a node's attributes, or the body of the function that it calls."""
+        """The graphs in a node's attributes, or the body of a function that it calls."""
         if function := self._functions.get((node.domain, node.op)):
             yield self._call(function, node, scope)
         elif node.op in NESTING and not node.domain:
@@ -227,7 +227,7 @@ def decode(tensor: Any, source: Opened, name: str) -> np.ndarray:
 
 
 def numpy_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype itself, or the one of NumPy that has all its values."""
+    """The dtype itself, or NumPy's with all its values."""
     return np.dtype(WIDENED.get(dtype.name, dtype))
 
 
@@ -237,7 +237,7 @@ def widened(array: np.ndarray) -> np.ndarray:
 
 
 def text(name: str | bytes) -> str:
-    """A string of the file; Damaged if it is not text, which protobuf gives as bytes."""
+    """A string of the file; Damaged if protobuf gives bytes, not text."""
     if isinstance(name, bytes):
         raise Damaged("a name in it is not text")
     return name

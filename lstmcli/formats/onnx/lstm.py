@@ -44,7 +44,7 @@ class LstmNode:
     remarks: list[str] = field(default_factory=list)
 
     def key(self) -> tuple[Any, ...]:
-        """A key that is equal for nodes with the same numbers and attributes."""
+        """A key that nodes of equal numbers and attributes share."""
         attributes = sorted((k, v) for k, v in self.attributes.items() if k != "cell_width")
         return repr(attributes), *(
             (name, array.shape, array.dtype.name, sha256(array.tobytes()).digest())
@@ -125,7 +125,7 @@ class NodeReader:
         return np.asarray(number * scale).swapaxes(1, 2)
 
     def _states(self, values: dict[str, Value], recurrent: np.ndarray) -> dict[str, np.ndarray]:
-        """Constant initial states (D, B, H), B = 1 if equal for all items; none if all are 0."""
+        """Constant initial states (D, B, H), B = 1 if all items are equal; none if all are 0."""
         found = {role: self._state(role, value, recurrent) for role, value in values.items()}
         states = {role: state for role, state in found.items() if state is not None}
         if not states:
@@ -205,7 +205,7 @@ SAME = ("Identity", "Dropout", "Cast")
 
 
 def feeding_lstm(node: Node, scope: Scope, constants: ConstantFolder) -> Node | None:
-    """The LSTM node whose complete Y, all steps and directions, is the X of this node."""
+    """The LSTM node whose complete Y, all steps and directions, is this node's X."""
     source = scope.definition(node.inputs[0])
     path: list[Definition] = []  # from this node backwards
     while source.node is not None and not is_lstm(source.node):
@@ -254,7 +254,7 @@ def _layout(node: Node) -> int:
 def _moved(
     axes: tuple[str, ...], step: Definition, constants: ConstantFolder, bidirectional: bool
 ) -> tuple[str, ...] | None:
-    """The axes after an operator; None if it does more than move them."""
+    """The axes after an operator; None if it does not only move them."""
     node = step.node
     assert node is not None
     if node.domain:
@@ -276,7 +276,7 @@ def _moved(
 
 
 def _rank(node: Node, scope: Scope, constants: ConstantFolder) -> int | None:
-    """The number of axes that a Reshape returns: the length of its shape, if that is known."""
+    """The number of axes that a Reshape returns: the length of its shape, if known."""
     numbers = _numbers(node, scope, "shape", constants)
     if numbers is not None or len(node.inputs) < 2:
         return None if numbers is None else len(numbers)
@@ -287,7 +287,7 @@ def _rank(node: Node, scope: Scope, constants: ConstantFolder) -> int | None:
 def _numbers(
     node: Node, scope: Scope, attribute: str, constants: ConstantFolder
 ) -> list[int] | None:
-    """The integers of an attribute, or of the second input if that is a constant."""
+    """The integers of an attribute, or of a second input that is constant."""
     value = node.attributes.get(attribute)
     if value is None and len(node.inputs) > 1:
         value = constants.value(scope, node.inputs[1])

@@ -111,7 +111,7 @@ def _with_graph(index: str, arrays: Arrays, remarks: list[str]) -> Document:
 
 
 def _operations(graph: TensorFlowGraph, arrays: Arrays, path: str) -> Groups:
-    """The operations on each variable, by the folder of its name and the one above."""
+    """The operations on each variable, by its name's folder and the one above."""
     groups = Groups()
     for name, array in arrays.items():
         if array.ndim > 1 and (operations := graph.applied_to(name)):
@@ -147,7 +147,7 @@ def _in_saved_model(path: str, name: str) -> str | None:
 
 
 def _sidecar_bytes(path: str) -> memoryview:
-    """The bytes of another file of the checkpoint's folder; Damaged if they are too many."""
+    """The bytes of another file of the folder; Damaged if they are too many."""
     with opened(path) as file:
         if file.size > MOST_PARSED:
             raise Damaged(f"it is larger than {MOST_PARSED:,} bytes")

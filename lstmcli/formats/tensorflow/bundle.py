@@ -84,14 +84,14 @@ def _block(file: Opened, start: int, length: int) -> memoryview:
 
 
 def _handle(data: memoryview, at: int = 0) -> tuple[int, int, int]:
-    """The start of a block, its length, and the position after these two numbers."""
+    """The start of a block, its length, and the position after both."""
     start, at = varint(data, at)
     length, at = varint(data, at)
     return start, length, at
 
 
 def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """The entries of a block; each key is stored without what it shares with the one before."""
+    """The entries of a block; a key is stored without what it shares with the last."""
     at, key = 0, b""
     end = len(block) - 4 * (int.from_bytes(block[-4:], "little") + 1)
     if end < 0:
@@ -128,7 +128,7 @@ def has_checksum(data: bytes | memoryview, stored: int) -> bool | None:
 
 @cache
 def checksum_library() -> Callable[[int, bytes], int] | None:
-    """google-crc32c's function of a checksum and the bytes that follow it, or None."""
+    """google-crc32c's function of a checksum and the bytes that follow, or None."""
     try:
         extend: Callable[[int, bytes], int] = import_module("google_crc32c").extend
     except ImportError:
@@ -141,7 +141,7 @@ MOST_SHARDS = 100_000  # five digits
 
 
 def how_to_save(prefix: str) -> str:
-    """How to save the arrays of a checkpoint in TensorFlow; ``prefix`` is what it calls it."""
+    """How to save the arrays of a checkpoint, ``prefix``, in TensorFlow."""
     return (
         f"Save its arrays in TensorFlow: r = tf.train.load_checkpoint({prefix!r}); "
         "numpy.savez('weights.npz', "
@@ -263,7 +263,7 @@ ESCAPES = {".S": "/", "..": "."}  # in names of attributes
 
 
 class ObjectGraph:
-    """The objects of a checkpoint, numbered, and the variables among them."""
+    """The objects of a checkpoint, numbered, and their variables."""
 
     def __init__(self, graph: memoryview) -> None:
         self._children: list[list[int]] = []
@@ -289,7 +289,7 @@ class ObjectGraph:
         return names
 
     def names_below(self, number: int) -> list[str]:
-        """The names of the variables of an object and of the objects that it refers to."""
+        """The names of the variables of an object and of those that it refers to."""
         return [name for node in self._below(number) for _, name in self._variables[node] if name]
 
     def _below(self, number: int) -> Iterator[int]:
@@ -347,7 +347,7 @@ ROOT = "root"  # the path of the model itself
 
 
 def parse_layers(data: memoryview, objects: ObjectGraph) -> tuple[Groups, tuple[str, ...]]:
-    """The class and config of each layer, at "" Keras' version; and the LSTMs that run in turn."""
+    """The class and config of each layer, at "" Keras' version; the LSTMs in turn."""
     groups, masks = Groups(), Groups()
     lstms: tuple[str, ...] = ()
     for node in Message(data).messages(SavedMetadata.nodes):
@@ -376,7 +376,7 @@ def _parse_json(text: str) -> Mapping[str, Any]:
 
 
 def _layer_folder(names: list[str], layer: str) -> str:
-    """The path of a layer that starts all of its variables' names; "" if the layer is not in it."""
+    """The path of a layer that starts all of its variables' names; "" without."""
     levels = zip(*(os.path.dirname(name).split("/") for name in names), strict=False)
     shared = [level[0] for level in takewhile(lambda level: len({*level}) == 1, levels)]
     return "/".join(shared[: shared.index(layer) + 1]) if layer in shared else ""

@@ -85,7 +85,7 @@ class TensorSpec(NamedTuple):
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """The NumPy dtype of the elements in a file; Damaged for a type that NumPy lacks."""
+        """The NumPy dtype of the elements; Damaged for a type that NumPy lacks."""
         if self.data_type not in DTYPES:
             raise Damaged(f"a tensor is of the unknown kind {self.data_type}")
         return np.dtype(DTYPES[self.data_type])
@@ -107,7 +107,7 @@ def parse_shape(message: Message) -> tuple[int, ...]:
 
 
 def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
-    """The elements of a TensorProto; the last one in a list that is too short fills the rest."""
+    """The elements of a TensorProto; the last one of a short list fills the rest."""
     count = check_size(spec.shape, spec.dtype.itemsize, where)
     content = message.bytes(TensorProto.tensor_content)
     if len(content):
@@ -161,7 +161,7 @@ NodeKey = tuple[str, str]  # the function ("" is the graph itself) and the name 
 
 
 class GraphNode(NamedTuple):
-    """A NodeDef; its attributes are parsed when they are asked for."""
+    """A NodeDef; its attributes are parsed when asked for."""
 
     name: str
     op: str
@@ -195,7 +195,7 @@ class GraphNode(NamedTuple):
 
 
 def find_graph(data: memoryview) -> memoryview:
-    """The first GraphDef in a file's bytes, all of them or a part; Damaged without one."""
+    """The first GraphDef in a file's bytes, all or a part; Damaged without one."""
     message = Message(data)
     if isinstance(message.first(SavedModel.schema_version), int):
         message = Message(message.first_bytes(SavedModel.meta_graphs))
@@ -392,7 +392,7 @@ class TensorFlowGraph:
 
 
 def _name(reference: str) -> str:
-    """The node that an input refers to: ``a``, or an output of it, ``a:1`` or ``a:output:1``."""
+    """The node of an input: ``a``, or an output of it, ``a:1`` or ``a:output:1``."""
     return reference.partition(":")[0]
 
 

@@ -110,7 +110,7 @@ TUPLES = {  # of unnamed prints, by how many: how one is written, and the names 
 
 
 def _of_tuple(prints: list[Print], text: str) -> list[Print]:
-    """The prints; those of one tuple, (h_n, c_n) or (output, (h_n, c_n)), with their names."""
+    """The prints; those of a tuple, (h_n, c_n) or (output, (h_n, c_n)), with their names."""
     written, names = TUPLES.get(len(prints), (None, ()))
     if not written or any(each.name for each in prints) or not written.fullmatch(text.strip()):
         return prints
@@ -120,7 +120,7 @@ def _of_tuple(prints: list[Print], text: str) -> list[Print]:
 
 
 def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
-    """The arrays of a text in any notation, and the numbers of their steps."""
+    """The arrays of a text in any notation, and the indices of their steps."""
     refuse_matrices(text, source)
     brackets = to_brackets(text)
     if prints := find_prints(brackets, source, "places" if brackets is text else "significant"):
@@ -180,7 +180,7 @@ class Console:
 
 
 def find_prints(text: str, source: str, rounded: Rounded) -> list[Print]:
-    """The printed arrays in their order; none if no brackets contain numbers."""
+    """The printed arrays in order; none if no brackets contain numbers."""
     console = Console(text, source)
     arrays = list(_array_brackets(console))
     if _only_count(console, arrays):
@@ -198,7 +198,7 @@ def find_prints(text: str, source: str, rounded: Rounded) -> list[Print]:
 
 
 def _only_count(console: Console, arrays: list[Brackets]) -> bool:
-    """Tell whether brackets number the lines of a log, whose numbers follow: ``[0] h: 0.1 0.2``."""
+    """Return whether brackets number the lines of a log: ``[0] h: 0.1 0.2``."""
     for brackets in arrays:
         before = console.text[: brackets.start].rpartition("\n")[2]
         if before.strip() or not COUNT.fullmatch(brackets.content):
@@ -274,7 +274,7 @@ def _brackets(console: Console) -> Iterator[tuple[int, int]]:
 
 
 def _is_array(content: str, where: str) -> bool:
-    """Return whether brackets contain an array; UserError for numbers among other words."""
+    """Return whether brackets contain an array; UserError for numbers among words."""
     words = re.findall(r"[^\s,\[\]]+", content)
     strange = [word for word in words if not IS_NUMBER.fullmatch(word)]
     if not strange:
@@ -293,7 +293,7 @@ def _is_array(content: str, where: str) -> bool:
 
 
 def _parsed(content: str, where: str) -> tuple[list[str], tuple[int, ...], Ahead]:
-    """The numbers of nested brackets as text, the shape the brackets give, and their gaps."""
+    """The numbers in brackets as text, the shape the brackets give, and their gaps."""
     levels: list[list[Any]] = [[]]
     tokens: list[str] = []
     ahead: Ahead = {}
@@ -335,7 +335,7 @@ def _name(before: str) -> tuple[str, bool]:
 
 
 def _label(before: str) -> str:
-    """The last line before an array if it ends in a colon, without digits, except Out[3]:."""
+    """The last line before an array if it ends in a colon; no digits, but in Out[3]:."""
     line = before.rstrip().rpartition("\n")[2].strip()
     label = line if line.endswith(":") else ""
     return label if label.startswith("Out[") else re.sub(r"\d+", "", label)
@@ -349,7 +349,7 @@ def _dtype(before: str, after: str) -> np.dtype[Any] | None:
 
 
 def _refuse_loose_rows(console: Console, arrays: list[Brackets]) -> None:
-    """Refuse rows of numbers next to arrays in brackets: what they belong to is unknown."""
+    """Refuse rows of numbers next to arrays in brackets, which may be part of them."""
     for start, stop in _outside(console, arrays) if arrays else ():
         for match in re.finditer(r"[^\n]+", console.text[start:stop]):
             words = match[0].replace(",", " ").split()
@@ -361,7 +361,7 @@ def _refuse_loose_rows(console: Console, arrays: list[Brackets]) -> None:
 
 
 def find_rows(text: str, source: str) -> Print:
-    """Rows of numbers without brackets, as `numpy.savetxt` writes them: one array (T, K)."""
+    """Rows of numbers without brackets, as of `numpy.savetxt`: one array (T, K)."""
     if RUN_TABLE.search(text):
         raise UserError(
             f"{source} is the table of a run, which is printed for people and not read back.",
@@ -400,7 +400,7 @@ def _check_row(words: list[str], rows: list[list[str]], where: str) -> None:
 
 
 def printed_shape(before: str, after: str) -> tuple[int, ...] | None:
-    """The shape that is printed with an array: after it, or before it in ``<tf.Tensor: ...>``."""
+    """The shape printed with an array: after it, or before in ``<tf.Tensor: ...>``."""
     match = PRINTED_SHAPE.search(before, before.rindex("<tf.")) if "<tf." in before else None
     match = match or PRINTED_SHAPE.match(after.lstrip(" ,\n"))
     return tuple(int(n) for n in match[1].split(",")) if match else None

@@ -75,7 +75,7 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
 
 
 def document_of(table: CsvTable, kind: str) -> Document:
-    """The arrays of a table, with the indices of its steps, batch items and units."""
+    """The arrays of a table, with the indices of steps, batch items and units."""
     keys, values = _in_order(table)
     batch, units = keys.get(BATCH), _of_part(keys.get(UNIT))
     sizes = [len(numbers) for numbers in keys.values()] if len(keys) > 1 else [len(values)]
@@ -97,7 +97,7 @@ def document_of(table: CsvTable, kind: str) -> Document:
 
 
 def _of_part(numbers: Sequence[int] | None) -> Sequence[int] | None:
-    """Indices that a full table would not have; those from 0 on do not show that more exist."""
+    """Indices that a full table would not have: from 0 on, they show no others."""
     return numbers if numbers is not None and numbers[-1] >= len(numbers) else None
 
 
@@ -132,7 +132,7 @@ def _values(lines: list[str], before: int, width: int, delimiter: str, source: s
 
 
 def _are_plain(lines: list[str], delimiter: str) -> bool:
-    """Tell whether lines have no quoted cells, and no more digits in a row than a number has."""
+    """Return whether lines have no quotes, and no more digits in a row than a number."""
     long = chain.from_iterable(line.split(delimiter) for line in lines if len(line) > MOST_RUN)
     return not (
         any('"' in line for line in lines)
@@ -143,7 +143,7 @@ def _are_plain(lines: list[str], delimiter: str) -> bool:
 def _cells(
     lines: Iterable[str], delimiter: str, source: str, start: int = 0
 ) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank, with the number of its line; ``start`` lines came before."""
+    """Each row that is not blank, with its line's number, ``start`` lines before."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         for cells in reader:
@@ -294,7 +294,7 @@ def _in_order(table: CsvTable) -> tuple[dict[str, Sequence[int]], np.ndarray]:
 def _refuse_place(
     table: CsvTable, numbers: Sequence[np.ndarray], place: int, is_twice: bool
 ) -> None:
-    """Refuse a position of the complete table that no row has, or that several have."""
+    """Refuse a position of the full table with no row, or several."""
     words: list[str] = []
     for key, each in zip(table.keys[::-1], numbers[::-1], strict=True):
         place, n = divmod(place, len(each))
@@ -304,7 +304,7 @@ def _refuse_place(
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:
-    """The values in ascending order, each once: `numpy.unique` takes 9 s for 2 million of them."""
+    """The values in order, each once: `numpy.unique` takes 9 s for 2 million."""
     ordered: np.ndarray = np.sort(values)
     distinct: np.ndarray = ordered[np.append(True, ordered[1:] != ordered[:-1])]
     return distinct

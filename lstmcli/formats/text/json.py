@@ -78,7 +78,7 @@ def _document(value: Any, source: str) -> Document:
 
 
 def _with_steps(document: Document) -> Document:
-    """Arrays of objects in lists, by names without their shared prefix, with steps numbered."""
+    """Arrays of objects in lists, their shared prefix cut, their steps numbered."""
     arrays = _without_shared_prefix(document.arrays)
     step = next((name for name in STEPS if name in arrays and arrays[name].ndim == 1), None)
     if step is None or len(arrays) == 1:
@@ -253,7 +253,7 @@ def _joined(items: list[Any], where: str) -> Any:
 
 
 def _tensor_of(members: Mapping[str, Any]) -> list[Any] | None:
-    """The nested list of an object with numbers and their shape, or with numbered members."""
+    """The nested list of an object with numbers and a shape, or numbered members."""
     shape = next((members[name] for name in _SHAPES if name in members), None)
     data = next((members[name] for name in _NUMBERS if name in members), None)
     data = _numbered(data) if isinstance(data, dict) else data

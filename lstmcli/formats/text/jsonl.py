@@ -66,7 +66,7 @@ def _numbered(pieces: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
 
 
 def _tidy_names(text: str) -> list[str]:
-    """The members of the first line, if it is one unit of a step: a number each."""
+    """The members of the first line, if it is a unit of a step: a number each."""
     value = _tried(text.lstrip().partition("\n")[0]) if UNIT in text[:MOST_KEYS] else None
     if not isinstance(value, dict) or not {STEP, UNIT} <= value.keys():
         return []
@@ -90,7 +90,7 @@ def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) 
 
 
 def _taken_numbering(arrays: Arrays, steps: Sequence[int] | None) -> Numbering:
-    """The numbers of a trace's axes, as `LineWriter` writes them; removes them from ``arrays``."""
+    """The indices of a trace's axes, as of `LineWriter`, taken from ``arrays``."""
     keys = [name for name in arrays if name in (BATCH, UNITS) or name.startswith(f"{UNITS}.")]
     numbers = {name: n for name in keys if (n := _ascending(arrays[name])) is not None}
     traced = {name: array for name, array in arrays.items() if name not in numbers}
@@ -107,7 +107,7 @@ def _taken_numbering(arrays: Arrays, steps: Sequence[int] | None) -> Numbering:
 
 
 def _ascending(array: np.ndarray) -> Sequence[int] | None:
-    """The ascending integers of an array (T, n) of equal rows; None for other arrays."""
+    """The ascending integers of equal rows (T, n); None for other arrays."""
     if array.ndim != 2 or not array.size or (array != array[0]).any():
         return None
     numbers = array[0]
@@ -116,7 +116,7 @@ def _ascending(array: np.ndarray) -> Sequence[int] | None:
 
 
 class Steps:
-    """The members of lines: the numbers of each in a buffer that grows, and the shape of a step."""
+    """The members of lines: the numbers of each in a buffer, and the shape of a step."""
 
     def __init__(self, source: str, size: int) -> None:
         self._source, self._size = source, size  # bytes of the text
@@ -248,12 +248,12 @@ def kind_of_line(line: str) -> str:
 
 
 def inputs_of(record: Mapping[str, Any]) -> Any:
-    """The inputs of a step among the members of a line; None if there are none."""
+    """The inputs of a step among a line's members; None without."""
     return next((record[name] for name in INPUTS if name in record), None)
 
 
 def refuse_unused(record: Mapping[str, Any], where: str) -> None:
-    """Refuse a line of inputs with further members, which a run would not use."""
+    """Refuse a line of inputs with further members, which no run uses."""
     names = [name for name in record if name != STEP]
     if len(names) > 1:
         raise UserError(
@@ -304,7 +304,7 @@ class LineReader:
         return line
 
     def waiting(self) -> bool:
-        """Return whether another line that is not blank can be read without waiting."""
+        """Return whether another line can be read without waiting."""
         return self._has(1, wait=False)
 
     def are_inputs(self) -> bool:
@@ -385,11 +385,11 @@ class StepStream:
         return self._lines.number
 
     def waiting(self) -> bool:
-        """Return whether another step can be read without waiting; if not, the caller flushes."""
+        """Return whether another step can be read without waiting; else, flush."""
         return self._lines.waiting()
 
     def _plain(self, line: bytes) -> np.ndarray | None:
-        """A bare list of as many numbers as the line before; None for any other line."""
+        """A bare list of as many numbers as before; None for any other line."""
         try:
             values = json.loads(line)
             if type(values) is not list or (len(values),) != self._shape:

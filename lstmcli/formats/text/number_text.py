@@ -47,7 +47,7 @@ ABBREVIATED = (
 
 
 def refuse_long_numbers(text: str, source: str) -> None:
-    """Refuse a text with more digits in a row than any number has; the message names the line."""
+    """Refuse a text with more digits in a row than any number; the message names the line."""
     if match := LONG_RUN.search(text):
         line = text.count("\n", 0, match.start()) + 1
         raise UserError(
@@ -57,7 +57,7 @@ def refuse_long_numbers(text: str, source: str) -> None:
 
 
 def refuse_decimal_commas(text: str, source: str) -> None:
-    """Refuse a text whose numbers all have a comma, with blanks or tabs between them."""
+    """Refuse a text whose numbers all have a comma, with blanks between them."""
     if _TWO_DECIMALS.search(text) and all(
         re.fullmatch(_DECIMAL, number) for number in _DIGITS.findall(text)
     ):
@@ -131,7 +131,7 @@ def _is_long(name: str) -> bool:
 
 
 def float32_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.dtype[Any]]:
-    """A dtypes entry for each array whose numbers all count as float32; an empty one has none."""
+    """A dtypes entry for each array of float32s; an empty one has none."""
     return {
         name: FLOAT32
         for name, values in arrays.items()
@@ -180,7 +180,7 @@ def to_array(value: Any, where: str) -> np.ndarray:
 
 
 def _shape_of(value: Any) -> list[int]:
-    """The lengths of a nested list and of each first list in it, at most `MOST_AXES`."""
+    """The lengths of a nested list and of first lists in it, at most `MOST_AXES`."""
     shape: list[int] = []
     while type(value) is list and len(shape) < MOST_AXES:
         shape.append(len(value))
@@ -189,7 +189,7 @@ def _shape_of(value: Any) -> list[int]:
 
 
 def _odd_element(value: Any, shape: Sequence[int], place: str = "") -> str:
-    """The first element of a nested list that does not fit a shape, what it is and what fits."""
+    """The first element of a nested list that does not fit a shape, and what fits."""
     if not shape:
         return "" if is_number(value) else f"{place} is {_kind(value)}; a number"
     if type(value) is not list or len(value) != shape[0]:
@@ -199,7 +199,7 @@ def _odd_element(value: Any, shape: Sequence[int], place: str = "") -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value of JSON is a number, or a string that stands for one."""
+    """Return whether a value of JSON is, or stands for, a number."""
     return type(value) in (float, int) or (type(value) is str and value in SPECIAL)
 
 
@@ -231,7 +231,7 @@ class StepWriter:
     units: Mapping[str, Sequence[int]]  # by array, the indices of its columns, likewise
 
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write S steps of arrays (S, K) or, batched, (S, B, K), the first being ``first_step``."""
+        """Write S steps of arrays (S, K) or, batched, (S, B, K), from ``first_step`` on."""
         raise NotImplementedError
 
 

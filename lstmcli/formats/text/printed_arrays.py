@@ -75,7 +75,7 @@ def gaps_of(
 
 
 def document_of(prints: list[Print], numbering: Numbering, source: str) -> Document:
-    """The document of prints: those of one name stacked, with the units of their numbers."""
+    """The document of prints, those of one name stacked, with their units."""
     groups: dict[str, list[Print]] = {}
     for each in prints:
         groups.setdefault(each.name, []).append(each)
@@ -161,7 +161,7 @@ def _units(each: Print, fixed: int, scientific: int) -> np.ndarray:
 
 
 def _significant_units(each: Print) -> np.ndarray:
-    """The unit of each number's last digit, where all have as many digits as the longest."""
+    """The unit of each last digit, if all have as many digits as the longest."""
     mantissas = (token.lower().partition("e")[0] for token in each.tokens)
     digits = max(len(_NOT_SIGNIFICANT.sub("", mantissa)) for mantissa in mantissas)
     magnitudes = np.abs(replace(each, factor=1.0).scaled(map(float, each.tokens)))
@@ -204,7 +204,7 @@ _COMMA_BEFORE_END = re.compile(r",(\s*)\]")
 
 
 def to_brackets(text: str) -> str:
-    """A text with the lists of C, Rust and JavaScript in plain brackets; its lines stay."""
+    """A text with the lists of C, Rust and JavaScript in brackets; its lines stay."""
     if GGML.search(text) or not _SOURCE_TEXT.search(text):
         return text
     text = _COMMENT.sub(_line_ends, text)

@@ -46,7 +46,7 @@ def read(source: Opened) -> Document:
 
 @contextmanager
 def _pickle_errors_reported(source: str) -> Iterator[None]:
-    """`damage_reported`, without the warnings for invalid escapes in the strings of old pickles."""
+    """`damage_reported`, without warnings for invalid escapes in old pickles."""
     with damage_reported(source), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -163,7 +163,7 @@ def _storage(reference: Any, storages: dict[str, TensorStorage]) -> TensorStorag
 
 
 class _Legacy:
-    """Magic number, protocol, system, the object and keys of the storages; then their bytes."""
+    """Magic number, protocol, system, object, keys of the storages; then their bytes."""
 
     def __init__(self, stream: BinaryIO, size: int, nested: bool = False) -> None:
         self.stream, self.size = stream, size

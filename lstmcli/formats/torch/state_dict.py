@@ -108,7 +108,7 @@ def _settled(value: Any) -> Any:
 
 
 def document(source: str, size: int, format: str, tree: Tree) -> Document:
-    """The arrays of a tree from a file of ``size`` bytes, once their sizes were checked."""
+    """The arrays of a tree, of a file of ``size`` bytes, once their sizes are checked."""
     declared = 0
     for name, leaf in tree.leaves.items():
         shape, itemsize = leaf.extent()
@@ -151,7 +151,7 @@ def _record_children(record: Record) -> Iterator[tuple[Path, Any]]:
 
 
 def _wrapping(root: Any, paths: Sequence[Path]) -> int:
-    """How many leading path components are wrappers, such as ``state_dict``, of all leaves."""
+    """How many leading parts of all paths are wrappers, such as ``state_dict``."""
     cut = 0
     while paths and isinstance(root, dict):
         first = {path[cut : cut + 1] for path in paths}
@@ -165,7 +165,7 @@ def _wrapping(root: Any, paths: Sequence[Path]) -> int:
 
 
 def name_of(path: Path) -> str:
-    """The steps joined with "."; ValueError for more than `MOST_NAME` characters."""
+    """The steps joined with "."; ValueError beyond `MOST_NAME` characters."""
     if sum(map(len, path)) > MOST_NAME:
         raise ValueError(f"a name of more than {MOST_NAME} characters")
     return ".".join(path).encode("utf-8", "backslashreplace").decode()

@@ -35,7 +35,7 @@ CODES = {name: code for code, name in KINDS.values()}
 
 
 class TensorStorage:
-    """A vector of ``count`` numbers, whose bytes are read when they are first needed."""
+    """A vector of ``count`` numbers, whose bytes are read when first needed."""
 
     def __init__(self, name: str, kind: str, count: Any) -> None:
         if type(count) is not int or count < 0:
@@ -138,7 +138,7 @@ def itemsize(kind: str) -> int:
 
 
 def kind_of_storage(what: Any) -> str:
-    """``float32`` for the global ``torch.FloatStorage``; only the last part of a name counts."""
+    """``float32`` for ``torch.FloatStorage``; only the last part of a name counts."""
     word = what.name.rpartition(".")[2].removesuffix("Storage") if isinstance(what, Global) else ""
     if word not in KINDS:
         raise ValueError(f"a storage of the unknown kind {word!r}")
@@ -152,7 +152,7 @@ OBJECTS = (("O",), ("O4",), ("O8",))  # the code of Python objects, perhaps with
 
 
 class _Dtype(Record):
-    """A dtype: its code, and the order of its bytes, which comes as a state."""
+    """A dtype: its code, and the order of its bytes, a state."""
 
     __slots__ = ()
 
@@ -199,7 +199,7 @@ class NumpyArray(Leaf):
 
 
 class _Pending(Leaf):
-    """An array of which only the call has come; the state turns it into the array."""
+    """An array of which only the call has come; the state makes it one."""
 
     __slots__ = ("value",)
 
@@ -264,7 +264,7 @@ def _unread(kind: str) -> Maker:
 
 
 def _subclass(function: Any, _: Any, args: Any, *others: Any) -> Any:
-    """A tensor of a subclass: the function that rebuilds a plain one, and its arguments."""
+    """A tensor of a subclass: the function that rebuilds a plain one, its arguments."""
     maker = MAKERS.get(function.name) if isinstance(function, Global) else None
     return maker(*args) if maker and maker is not _subclass else Record("tensor", args)
 

@@ -58,7 +58,7 @@ class Script:
     classes: dict[str, dict[str, Settings]] = field(default_factory=dict)  # of a module's code
 
     def tree(self) -> Tree:
-        """The tensors by the names of their attributes, and the settings of the modules."""
+        """The tensors by their attributes' names, and the settings of the modules."""
         if MODEL in self.names and "data.pkl" not in self.names:
             calls = [call for text in self._code() for call in _calls(text)]
             found = [call.settings for call in calls if call.settings]
@@ -89,7 +89,7 @@ class Script:
     # ---- frozen: no names are left
 
     def _frozen(self) -> Tree:
-        """The constants, named as nn.LSTM names them where a call takes them as its weights."""
+        """The constants, with nn.LSTM's names where a call takes them as weights."""
         constants = self.pickle(CONSTANTS, CONSTANTS.partition(".")[0])
         by_name = {f"CONSTANTS.c{n}": leaf for n, leaf in enumerate(constants)}
         leaves: dict[str, Leaf] = {}
@@ -149,7 +149,7 @@ def _classes(text: str) -> dict[str, Settings]:
 
 
 def _calls(text: str) -> Iterator[Call]:
-    """The calls in some code, line by line; a name of a list stands for its last value."""
+    """The calls in some code, line by line; a list's name stands for its last value."""
     lists: dict[str, str] = {}
     for line in text.splitlines():
         at = line.rfind("torch.lstm")
@@ -174,7 +174,7 @@ def _constants(text: str) -> list[str]:
 
 
 def _names(call: Call) -> list[str]:
-    """nn.LSTM's names of the weights of a call, in the order in which it takes them."""
+    """nn.LSTM's names of the weights of a call, in the call's order."""
     if not call.settings:
         return ["weight_ih", "weight_hh", "bias_ih", "bias_hh"][: len(call.weights)]
     directions = ["", "_reverse"] if call.settings["bidirectional"] else [""]

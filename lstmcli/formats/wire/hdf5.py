@@ -44,7 +44,7 @@ hdf5.main(**json.loads(sys.argv[2]))
 
 
 class Contents(NamedTuple):
-    """Attributes and datasets of a file by path, in alphabetical order; "" is the root."""
+    """Attributes and datasets by path, in alphabetical order; "" is the root."""
 
     attributes: dict[str, dict[str, Any]]
     arrays: Arrays
@@ -80,7 +80,7 @@ def need_library(where: str, kind: str) -> None:
 
 
 def understood(output: IO[bytes]) -> Contents:
-    """The contents in the child's output; UserError if it is an error, EOFError if it is cut."""
+    """The contents in the child's output; UserError for its error, EOFError if cut."""
     found = Contents({}, {})
     while True:
         line = output.readline()
@@ -104,7 +104,7 @@ def _array(output: IO[bytes], shape: list[int], dtype: np.dtype[Any]) -> np.ndar
 
 
 def _child(source: Opened, request: dict[str, Any]) -> tuple[bytes, int]:
-    """The output and the status of a process that is isolated from the user's modules (-I)."""
+    """Output and status of a process isolated from the user's modules (-I)."""
     file: Any = {"stdin": source.stream} if source.path else {"input": source.stream.read()}
     try:
         done = subprocess.run(
@@ -127,7 +127,7 @@ def _child(source: Opened, request: dict[str, Any]) -> tuple[bytes, int]:
 
 
 def main(seconds: int, **request: Any) -> None:
-    """Read standard input, write the answer to standard output, and end this process."""
+    """Answer on standard output what standard input contains; end this process."""
     given = sys.stdin.buffer
     stream = given if given.seekable() else BytesIO(given.read())
     limit_resources(seconds, request["most"], request["size"])
@@ -150,7 +150,7 @@ def limit_resources(seconds: int, most: int, size: int) -> None:
 
 
 def write_answer(out: IO[bytes], stream: BinaryIO, source: str, most: int, **request: Any) -> None:
-    """Write the contents of a file, line by line; an error is the last of them."""
+    """Write the contents of a file, line by line; an error is the last line."""
     limits.allow(most)
     try:
         library = import_extra("h5py", f"{source} is an HDF5 file; reading it", "h5")
@@ -187,7 +187,7 @@ class _Traversal:
     total: int = 0  # bytes of all numbers
 
     def entries(self, item: Any, path: str, level: int) -> Iterator[tuple[dict[str, Any], Any]]:
-        """A group and all that is below it, or a dataset of numbers, which stands second."""
+        """A group and all below it, or a dataset of numbers, which stands second."""
         address = self.library.h5o.get_info(item.id).addr
         if address in self.seen:
             raise self._refused(f"{path} is another name of what has a name already")

@@ -30,7 +30,7 @@ class Global:
 
 @dataclass(eq=False, repr=False, slots=True)
 class Record:
-    """A call that was not made: the name of the function or class, its arguments and state."""
+    """A call that was not made: the name of what is called, its arguments and state."""
 
     name: str
     args: tuple[Any, ...] = ()
@@ -59,7 +59,7 @@ class Leaf:
         raise NotImplementedError
 
     def array(self) -> np.ndarray:
-        """The array in native byte order; ValueError if the parts do not fit each other."""
+        """The array in native byte order; ValueError if its parts do not fit."""
         raise NotImplementedError
 
 
@@ -106,7 +106,7 @@ def identifier(value: Any) -> str:
 
 
 def first(*args: Any) -> Any:
-    """The first argument, for calls that would copy it: a pickle can ask for a million copies."""
+    """The first argument, where a call would copy it: a pickle can ask for a million."""
     return args[0] if args else []
 
 
@@ -224,7 +224,7 @@ class _Machine:
         self.filled(self.stack[-1], items)
 
     def filled(self, target: Any, items: Sequence[Any]) -> Any:
-        """The dict with further keys; those that are not plain values can name no tensor."""
+        """The dict with further keys, if they are plain: others can name no tensor."""
         if len(items) % 2:
             raise ValueError("a key without a value")
         pairs = list(zip(items[::2], items[1::2], strict=True))
@@ -246,7 +246,7 @@ class _Machine:
         return Global(f"{module}.{name}")
 
     def call(self, what: Any, args: Any, *named: Any) -> Any:
-        """Return what a maker makes of the arguments, or a record of both."""
+        """The result of a maker, or a record of the call."""
         if not isinstance(args, tuple):
             raise TypeError("arguments that are not a tuple")
         args = (*args, *named)

@@ -94,7 +94,7 @@ class Message:
         return number in self._fields
 
     def first(self, number: int) -> int | memoryview:
-        """The first field of a number, undecoded; empty bytes if there is none."""
+        """The first field of a number, undecoded; empty without one."""
         found = self._fields.get(number)
         return found[0].value if found else memoryview(b"")
 
@@ -118,7 +118,7 @@ class Message:
         return found
 
     def fixed(self, number: int, size: int) -> bytes:
-        """Repeated numbers of ``size`` bytes each, packed or not, end to end."""
+        """Repeated numbers of ``size`` bytes, packed or not, end to end."""
         return b"".join(
             field.value.to_bytes(size, "little")
             if isinstance(field.value, int) and field.wire == _FIXED_WIRES[size]

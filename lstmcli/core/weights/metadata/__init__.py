@@ -18,7 +18,7 @@ Groups = Sequence[Mapping[str, Any]]
 
 
 class MetadataSettings(NamedTuple):
-    """The settings of one LSTM in the metadata of a file; those missing or unsupported."""
+    """The settings of an LSTM in the metadata of a file; the missing and unsupported."""
 
     settings: Mapping[str, Any] = {}
     remarks: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class MetadataSettings(NamedTuple):
 
 
 def merge_metadata(per_file: Sequence[MetadataSettings]) -> MetadataSettings:
-    """The metadata of all files on one cell; a setting that one has is not assumed for another."""
+    """The metadata of all files on a cell; what one has is not assumed for another."""
     known = {name for one in per_file for name in one.settings.keys() - one.assumed.keys()}
     by_setting = ("settings", "assumed", "unknown", "backward")
     merged: dict[str, dict[str, Any]] = {name: {} for name in by_setting}
@@ -63,7 +63,7 @@ def merge_metadata(per_file: Sequence[MetadataSettings]) -> MetadataSettings:
 
 
 class MetadataFormat(NamedTuple):
-    """One row: the parser of a format's metadata, and the convention of its files."""
+    """One row: the parser of a format's metadata, its files' convention."""
 
     module: str  # of this package
     function: str = "read"
@@ -95,13 +95,13 @@ def read_metadata(
 
 
 def _around(groups: Iterable[str], names: Sequence[str]) -> list[str]:
-    """The groups that contain all tensors of these names, the outermost first."""
+    """The groups with all tensors of these names, the outermost first."""
     ordered = sorted(groups, key=len)
     return [key for key in ordered if all(is_in_group(name, key) for name in names)]
 
 
 def layer_name(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
-    """The innermost layer that contains tensors of these names; "" without one."""
+    """The innermost layer with tensors of these names, or ""."""
     dialect = METADATA_FORMATS.get(format)
     if dialect is None or not dialect.layers:
         return ""
@@ -118,5 +118,5 @@ def is_dense(groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> b
 
 
 def is_in_group(name: str, key: str) -> bool:
-    """Return whether a tensor is one of a group's; "" is the group of all."""
+    """Return whether a tensor is in a group; "" is the group of all."""
     return not key or (name.startswith(key) and name[len(key) : len(key) + 1] in ("", "/", "."))

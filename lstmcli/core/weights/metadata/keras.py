@@ -54,7 +54,7 @@ def read(around: Groups) -> MetadataSettings:
 
 
 def _masking(layers: Groups) -> Masking | None:
-    """The layer that masks the steps of the innermost of these layers, or of one around it."""
+    """The layer that masks the steps of the innermost of these layers that has one."""
     masked = next((one for one in reversed(layers) if one.get("masked_by")), None)
     if masked is None:
         return None
@@ -82,7 +82,7 @@ def read_tensorflow_js(groups: Groups) -> MetadataSettings:
 
 
 def _kind(group: Config) -> str:
-    """The class without the package or module that it is registered under: ``mine>LSTM``."""
+    """The class without the module that it is registered under: ``mine>LSTM``."""
     return re.split("[>.]", str(group.get("class_name") or ""))[-1]
 
 
@@ -92,13 +92,13 @@ def _config(part: Any) -> Config:
 
 
 def _runs_a_cell(kind: str, config: Config) -> bool:
-    """Return whether a config is that of an LSTM, of a cell, or of a layer that runs one."""
+    """Return whether a config is an LSTM's, a cell's, or that of a layer that runs one."""
     words = (*RECURRENT, "cell")
     return "LSTM" in kind or kind == "Bidirectional" or any(word in config for word in words)
 
 
 def _inner_layers(part: Any, depth: int = 0) -> Iterator[Config]:
-    """The layers in a config that run a cell of an LSTM; a GRU has the same words."""
+    """The layers in a config that run an LSTM's cell; a GRU has the same words."""
     if isinstance(part, dict):
         kind, config = _kind(part), _config(part)
         if kind == "Bidirectional" and not any(_inner_layers(config)):
@@ -146,7 +146,7 @@ class _LayerSettings:
         return found._replace(classes=classes)
 
     def layer(self, kind: str, config: Config) -> None:
-        """Add those of a layer, a wrapper with a layer in it, or a cell; models have none."""
+        """Add those of a layer, a wrapper with one, or a cell; models have none."""
         self.name = str(config.get("name", self.name))
         if kind == "Bidirectional":
             self._bidirectional(config)
@@ -157,7 +157,7 @@ class _LayerSettings:
             self._activations(config)
 
     def wrapped_layer(self, kind: str, config: Config) -> None:
-        """The one LSTM in the config of the innermost layer, if that is a wrapper."""
+        """The one LSTM in the config of an innermost layer that is a wrapper."""
         if kind in MODELS or _runs_a_cell(kind, config):
             return
         name, within = self.name, [*_inner_layers(config)]
@@ -171,7 +171,7 @@ class _LayerSettings:
             )
 
     def _class(self, kind: str) -> None:
-        """Take note of a class that is not part of Keras; refuse that of another layer."""
+        """Note a class that is not part of Keras; refuse that of another layer."""
         if any(other in kind for other in ("GRU", "ConvLSTM")):
             raise self._cannot(f"is of class {kind}")
         if kind and kind not in (*OWN, *WRAPPERS):

@@ -34,7 +34,7 @@ DIRECTIONS = ("forward", "reverse", "bidirectional")
 
 
 def read(around: Groups) -> MetadataSettings:
-    """The settings in the attributes of a node; UserError for what contradicts or cannot be run."""
+    """The settings in a node's attributes; UserError for what cannot be run."""
     attributes = {name: value for group in around for name, value in group.items()}
     units, cell = attributes["units"], attributes.get("cell_width", attributes["units"])
     if cell != units:
@@ -98,7 +98,7 @@ def _activations(attributes: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> str:
-    """Ours for the operator's; each takes as many of alpha and beta as it has, in their order."""
+    """Ours for the operator's, which takes alpha and beta in turn, if it has them."""
     low = name.lower()
     if low not in ACTIVATIONS:
         raise UserError(f"the node's activation {name!a} is none that ONNX lists.")
@@ -113,7 +113,7 @@ def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> s
 
 
 def _shortest(number: float) -> float:
-    """The shortest decimal number that is this one in float32, as attributes are."""
+    """The shortest decimal that is this number in float32, as attributes are."""
     return float(str(np.float32(number)))
 
 

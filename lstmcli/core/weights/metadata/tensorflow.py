@@ -40,7 +40,7 @@ BLOCK_DEFAULTS = {"forget_bias": 1.0, "cell_clip": 3.0}  # of tensorflow/core/op
 
 
 def read(groups: Groups) -> MetadataSettings:
-    """The settings of one cell in a graph or in Keras' metadata, with a remark on their source."""
+    """The settings of a cell in a graph or in Keras' metadata; a remark has the source."""
     graphs = [group for group in groups if "graph" in group]
     return _from_graph(graphs[-1]) if graphs else keras.read(groups)
 
@@ -105,7 +105,7 @@ CONVERTERS_CLIP = 10.0  # tensorflow/compiler/mlir/lite/utils/lstm_utils.cc
 
 
 def read_tflite(groups: Groups) -> MetadataSettings:
-    """Activation, clips, layout and merge; the operator's options are the last group."""
+    """Activation, clips, layout and merge, of the last group's options."""
     options = dict(groups[-1]) if groups else {}
     if "operator" not in options:
         return MetadataSettings()

@@ -39,7 +39,7 @@ def _madmom(layer: Mapping[str, Any]) -> MetadataSettings:
 
 
 def read(around: Groups) -> MetadataSettings:
-    """Of the attributes of nn.LSTM only ``batch_first`` is in no tensor; a layer of madmom."""
+    """Of nn.LSTM's attributes, only ``batch_first`` is in no tensor; madmom's layers."""
     for words in reversed(around):
         if words.get("class") == MADMOM_LSTM:
             return _madmom(words)
