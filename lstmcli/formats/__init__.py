@@ -19,7 +19,7 @@ import numpy as np
 
 from lstmcli.errors import STDIN, UserError
 from lstmcli.formats.detect import binary_kind, is_unknown, text_kind
-from lstmcli.formats.document import Arrays
+from lstmcli.formats.document import Arrays, Shape
 from lstmcli.formats.document import Document as Document  # which those who read files need too
 from lstmcli.formats.files.atomic import atomically as atomically
 from lstmcli.formats.files.atomic import refuse_place
@@ -173,7 +173,7 @@ class Pieces:
 
 @contextmanager
 def open_blocks(
-    target: str | BinaryIO, format: str, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
+    target: str | BinaryIO, format: str, shapes: Mapping[str, Shape], dtype: np.dtype[Any]
 ) -> Iterator[Pieces]:
     """Write "npy" or "npz" in pieces; a file appears complete or not at all.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Arrays, Document
+from lstmcli.formats.document import Arrays, Document, Shape
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.number_text import float32_arrays, to_array
 
@@ -42,9 +42,7 @@ def _sizes(config: Any, source: str) -> list[int]:
     return [size for size in sizes if size]
 
 
-def _shapes(
-    inputs: int, units: int, layers: int, count: int, source: str
-) -> dict[str, tuple[int, ...]]:
+def _shapes(inputs: int, units: int, layers: int, count: int, source: str) -> dict[str, Shape]:
     per_unit = 4 * (inputs + units) + 6 + (layers - 1) * (8 * units + 6)
     outputs, rest = divmod(count - per_unit * units, units + 1)
     if outputs < 1 or rest:
@@ -52,7 +50,7 @@ def _shapes(
             f"{source}: weights has {count:,} numbers; config needs "
             f"{per_unit * units + units + 1:,} ({inputs} inputs, {units} units, {layers} layers)."
         )
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes: dict[str, Shape] = {}
     for n in range(layers):
         shapes[f"nam.{n}.weight"] = (4 * units, (units if n else inputs) + units)
         shapes[f"nam.{n}.bias"] = (4 * units,)
@@ -60,7 +58,7 @@ def _shapes(
     return shapes | {"head.weight": (outputs, units), "head.bias": (outputs,)}
 
 
-def _split(flat: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> Arrays:
+def _split(flat: np.ndarray, shapes: dict[str, Shape]) -> Arrays:
     arrays, at = {}, 0
     for name, shape in shapes.items():
         arrays[name] = flat[at : at + prod(shape)].reshape(shape)

@@ -11,6 +11,7 @@ import numpy as np
 from lstmcli.errors import UserError, did_you_mean, listed
 
 Arrays = dict[str, np.ndarray]
+Shape = tuple[int, ...]
 Groups = dict[str, dict[str, Any]]  # as in `Document`
 
 
@@ -19,7 +20,7 @@ class Gaps:
     """The elements that output elided with ``...``; the array has only those printed."""
 
     before: tuple[int | None, ...]  # of each axis: items before ``...``; None: none are left out
-    shape: tuple[int, ...] | None  # of the full array, if it is printed
+    shape: Shape | None  # of the full array, if it is printed
     where: str  # source and line, which start a message
 
 

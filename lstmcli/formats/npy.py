@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import BFLOAT16, Document, native, size_as_read
+from lstmcli.formats.document import BFLOAT16, Document, Shape, native, size_as_read
 from lstmcli.formats.files.limits import IN_BLOCKS_FROM, MOST_AXES, check_size
 from lstmcli.formats.files.source import HEAD, Opened, became_shorter
 from lstmcli.outputs import errors_named
@@ -40,7 +40,7 @@ MOST_ADDRESSED = 1 << 62  # bytes that a header may claim: NumPy counts them in 
 class Header(NamedTuple):
     """The header of a .npy file."""
 
-    shape: tuple[int, ...]
+    shape: Shape
     dtype: np.dtype[Any]
     fortran: bool
     offset: int  # of the first element, in bytes
@@ -85,7 +85,7 @@ def read_header(head: bytes, where: str) -> Header:
     return Header(shape, dtype, fortran, stream.tell())
 
 
-def _parsed(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _parsed(stream: BinaryIO) -> tuple[Shape, bool, np.dtype[Any]]:
     version = npy_format.read_magic(stream)
     if version not in _HEADER_READERS:  # version 3 exists for field names beyond Latin-1
         raise ValueError(f"version {version[0]}.{version[1]}; 1.0 and 2.0 contain plain arrays")
@@ -278,9 +278,7 @@ class FileArray:
 class BlockWriter:
     """An array (n, m, ...) or (n, K) on disk; blocks along the first axes are written."""
 
-    def __init__(
-        self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any], output: str
-    ) -> None:
+    def __init__(self, file: BinaryIO, shape: Shape, dtype: np.dtype[Any], output: str) -> None:
         self.shape, self.dtype = shape, dtype
         self._output = output  # what messages call the file
         self._file, self._lock = file, Lock()
@@ -316,7 +314,7 @@ class BlockWriter:
             self._file.write(_bytes_of(array))
 
 
-def write_header(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def write_header(stream: BinaryIO, shape: Shape, dtype: np.dtype[Any]) -> None:
     """Write the header of an array in C order."""
     header = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     npy_format.write_array_header_1_0(cast(Any, stream), header)

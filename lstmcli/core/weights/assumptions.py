@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, Masking, Model, cell_name, format_lengths
 from lstmcli.core.model.settings import Assumption, setting_text, split_cell
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
 from lstmcli.core.weights.decode import units_along_rows
-from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, normalise
+from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, Settings, normalise
 from lstmcli.errors import Try, Undecided, UserError, listed
 from lstmcli.escaping import typed_command
 
@@ -26,7 +25,7 @@ def has_ambiguous_names(found: RecognisedLstm) -> bool:
     return bool(telling) and not re.search(telling, found.prefix)
 
 
-def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> list[str]:
+def assumptions(found: RecognisedLstm, cell: Cell, given: Settings) -> list[str]:
     """Return what neither a tensor nor a setting gives, each on a line."""
     assumed: list[str] = []
     row = found.convention
@@ -82,7 +81,7 @@ _WAYS = {  # of settings that are required: values, each with what it stands for
 def refuse_open(
     found: RecognisedLstm,
     shapes: Mapping[str, tuple[int, ...]],
-    given: Mapping[str, Any],
+    given: Settings,
     source: str,
 ) -> None:
     """Refuse weights that can be read in two ways, with the settings that choose."""
@@ -120,7 +119,7 @@ def unused_assumptions(
 
 
 def direction_assumptions(
-    found: RecognisedLstm, known: Collection[CellIndex], given: Mapping[str, Any]
+    found: RecognisedLstm, known: Collection[CellIndex], given: Settings
 ) -> list[str]:
     """The assumption that a cell runs backward, if only its name suggests it.
 
@@ -144,7 +143,7 @@ def direction_assumptions(
 
 
 def _config_assumptions(
-    found: RecognisedLstm, convention: Convention, given: Mapping[str, Any]
+    found: RecognisedLstm, convention: Convention, given: Settings
 ) -> list[str]:
     both, runs = any(direction for _, direction in found.cells), convention.behaviour
     texts = {
@@ -183,7 +182,7 @@ def _bias_assumptions(found: RecognisedLstm) -> list[str]:
 
 
 def idle_settings(
-    given: Mapping[str, Any],
+    given: Settings,
     chosen: Sequence[RecognisedLstm],
     layers: Sequence[Sequence[Cell]],
     source: str,
@@ -234,9 +233,7 @@ def idle_settings(
     return _idle(given, why, source)
 
 
-def idle_settings_of_run(
-    given: Mapping[str, Any], source: str, *, masked: bool, started: bool
-) -> list[str]:
+def idle_settings_of_run(given: Settings, source: str, *, masked: bool, started: bool) -> list[str]:
     """One row per setting that changes nothing, as a run lacks what it is about.
 
     ``masked``: it has lengths or a mask. ``started``: it has an initial state.
@@ -246,12 +243,12 @@ def idle_settings_of_run(
     return _idle(given, why, source)
 
 
-def idle_without_lstm(given: Mapping[str, Any], source: str) -> list[str]:
+def idle_without_lstm(given: Settings, source: str) -> list[str]:
     """One row per setting of a file without an LSTM."""
     return _idle(given, {split_cell(name)[1]: "there is no LSTM" for name in given}, source)
 
 
-def _idle(given: Mapping[str, Any], why: Mapping[str, str], source: str) -> list[str]:
+def _idle(given: Settings, why: Mapping[str, str], source: str) -> list[str]:
     return [
         f"{source}: {name}={setting_text(value)} changes nothing: {reason}."
         for name, value in given.items()

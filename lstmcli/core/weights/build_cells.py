@@ -27,7 +27,7 @@ from lstmcli.core.weights.decode import (
     pair_directions,
     split_directions,
 )
-from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
+from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, Settings
 from lstmcli.errors import Try, UserError, did_you_mean
 
 BFLOAT16 = "bfloat16"
@@ -37,7 +37,7 @@ _FORWARD = "forward"  # internal setting: by its file this backward cell runs fo
 def build_layers(
     found: RecognisedLstm,
     tensors: Mapping[str, Array],
-    settings: Mapping[CellIndex, Mapping[str, Any]],
+    settings: Mapping[CellIndex, Settings],
     source: str,
     first: int,
     edits: Sequence[Edit],
@@ -123,7 +123,7 @@ def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
     return floats[0] if len(floats) == len(tensors) else np.dtype(np.float64)
 
 
-def _cell_settings(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _cell_settings(given: Settings) -> dict[str, dict[str, Any]]:
     by_cell: dict[str, dict[str, Any]] = {}
     for name, value in given.items():
         cell, setting = split_cell(name)
@@ -132,13 +132,13 @@ def _cell_settings(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return by_cell
 
 
-def _changed(convention: Convention, changes: Mapping[str, Any], backward: bool) -> Convention:
+def _changed(convention: Convention, changes: Settings, backward: bool) -> Convention:
     forward = backward and changes.get("reverse") is False
     return convention.changed(changes).with_behaviour(forward=forward)
 
 
 def direction_settings(
-    found: RecognisedLstm, cell: CellIndex, settings: Mapping[str, Any]
+    found: RecognisedLstm, cell: CellIndex, settings: Settings
 ) -> dict[str, Any]:
     """The settings of a cell in files, with ``reverse`` where its index does not imply it.
 
@@ -154,14 +154,14 @@ def direction_settings(
     return others | ({_FORWARD: True} if direction else {"reverse": True})
 
 
-def runs_backward(found: RecognisedLstm, cell: CellIndex, settings: Mapping[str, Any]) -> bool:
+def runs_backward(found: RecognisedLstm, cell: CellIndex, settings: Settings) -> bool:
     """Return whether a cell runs backward by its index and `direction_settings`."""
     layer, direction = cell
     by_index = direction == 1 and (layer, 0) in found.cells and not settings.get(_FORWARD)
     return bool(settings.get("reverse", by_index))
 
 
-def check_cell_settings(layers: Sequence[tuple[Cell, ...]], given: Mapping[str, Any]) -> None:
+def check_cell_settings(layers: Sequence[tuple[Cell, ...]], given: Settings) -> None:
     """Refuse a setting of a cell that is not there."""
     cells = [cell_name(n, d) for n, la in enumerate(layers) for d in range(len(la))]
     for name in given:
@@ -209,9 +209,7 @@ def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
 SIZES = ("flat_units", "flat_layers", "flat_directions")
 
 
-def cut_flat(
-    tensors: Mapping[str, Array], given: Mapping[str, Any], source: str
-) -> dict[str, Array]:
+def cut_flat(tensors: Mapping[str, Array], given: Settings, source: str) -> dict[str, Array]:
     """The tensors that one vector packs, by name, by the given convention; else all."""
     row = find_convention(given["convention"]) if "convention" in given else None
     if row is None or not row.names.packed or len(tensors) != 1:

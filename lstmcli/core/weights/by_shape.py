@@ -15,7 +15,14 @@ from math import prod
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, Shape, TensorNames, normalise
+from lstmcli.core.weights.templates import (
+    CellIndex,
+    RecognisedLstm,
+    Shape,
+    Shapes,
+    TensorNames,
+    normalise,
+)
 
 Roles = dict[str, str]  # role -> tensor name
 
@@ -50,9 +57,7 @@ RECURRENT = re.compile(
 )
 
 
-def find_by_shape(
-    shapes: Mapping[str, Shape], row: Convention | None = None
-) -> list[RecognisedLstm]:
+def find_by_shape(shapes: Shapes, row: Convention | None = None) -> list[RecognisedLstm]:
     """Every LSTM that the shapes leave one way to read, in any convention or in the row.
 
     One kernel is TensorFlow 1's, two are Keras', or PyTorch's with two biases; an axis of
@@ -77,7 +82,7 @@ def find_by_shape(
     ]
 
 
-def _is_dense(prefix: str, roles: Roles, shapes: Mapping[str, Shape]) -> bool:
+def _is_dense(prefix: str, roles: Roles, shapes: Shapes) -> bool:
     """Return whether a numbered matrix W1, with b1, feeds another, W2."""
     if "fused" not in roles or not prefix.isdigit():
         return False
@@ -100,7 +105,7 @@ def is_letter(name: str) -> bool:
 # ---- groups of names
 
 
-def split_numbered(names: Mapping[str, Shape]) -> tuple[dict[str, list[str]], list[str]]:
+def split_numbered(names: Shapes) -> tuple[dict[str, list[str]], list[str]]:
     """The initializers that an exporter numbered, by prefix; and all other names."""
     numbered: dict[str, list[str]] = {}
     others = []
@@ -155,7 +160,7 @@ class PossibleCell(NamedTuple):
     """Tensors that may be those of a cell, of any convention or of the row."""
 
     names: Sequence[str]
-    shapes: Mapping[str, Shape]  # of all tensors
+    shapes: Shapes  # of all tensors
     row: Convention | None = None
     prefix: str = ""
 
@@ -298,7 +303,7 @@ def _bias(names: Sequence[str]) -> Roles:
 
 
 def _in_order(
-    names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
+    names: Sequence[str], shapes: Shapes, row: Convention | None
 ) -> Iterator[RecognisedLstm]:
     """The LSTMs of arrays in order: each a kernel, a recurrent kernel, their biases."""
     ways: list[Way] = []
@@ -328,7 +333,7 @@ def _in_order(
         ways = ways[1 + both :]
 
 
-def _are_one_layer(ways: Sequence[Way], names: Sequence[str], shapes: Mapping[str, Shape]) -> bool:
+def _are_one_layer(ways: Sequence[Way], names: Sequence[str], shapes: Shapes) -> bool:
     """Return whether two cells in order are the directions of a layer, as in Keras' Bidirectional.
 
     They are if the next array takes the outputs of both; or, if none follows, if the second cell
@@ -352,7 +357,7 @@ def _are_one_layer(ways: Sequence[Way], names: Sequence[str], shapes: Mapping[st
 
 
 def _numbered_lstms(
-    prefix: str, names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
+    prefix: str, names: Sequence[str], shapes: Shapes, row: Convention | None
 ) -> Iterator[RecognisedLstm]:
     """The LSTMs of initializers that an exporter numbered: W, R and B of a node in one run.
 
@@ -394,7 +399,7 @@ def _runs(names: Sequence[str]) -> list[list[str]]:
     return [run[n : n + count] for run in runs for n in range(0, len(run), count)]
 
 
-def _node(run: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None) -> Roles | None:
+def _node(run: Sequence[str], shapes: Shapes, row: Convention | None) -> Roles | None:
     """The roles of W, R and B in a run, W first if both have one shape.
 
     A converter may have dropped the axis of one direction.

@@ -6,7 +6,7 @@ neither: a conversion that dropped it would give another network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from lstmcli.core.model.model import Cell, join_with_and
 from lstmcli.core.model.settings import SETTINGS
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.encode import prefix_forms, present_gates
+from lstmcli.core.weights.templates import Settings
 from lstmcli.errors import Try, UserError, did_you_mean
 
 FORM = (
@@ -44,7 +45,7 @@ _ALIKE = {"stack": "concat"}  # merge modes that differ only in the axis
 def fit_or_refuse(
     layers: Sequence[Sequence[Cell]],
     row: Convention,
-    asked: Mapping[str, Any],
+    asked: Settings,
     source: str = "",
     labels: Sequence[str] = (),
 ) -> Convention:
@@ -93,7 +94,7 @@ def fit(layers: Sequence[Sequence[Cell]], convention: Convention) -> tuple[Conve
     return convention.with_behaviour(**changes), list(dict.fromkeys(lacks))
 
 
-def _with_requested_form(row: Convention, asked: Mapping[str, Any]) -> Convention:
+def _with_requested_form(row: Convention, asked: Settings) -> Convention:
     for name, value in asked.items():
         if name not in FORM:
             near = did_you_mean(name, FORM)

@@ -21,7 +21,7 @@ from lstmcli.core.weights.assumptions import has_ambiguous_names
 from lstmcli.core.weights.decode import from_blocks
 from lstmcli.core.weights.recognise import describe_gru, describe_missing, recognise
 from lstmcli.core.weights.several_ways import refuse_ways
-from lstmcli.core.weights.templates import RecognisedLstm, Shapes, each_tensor, normalise
+from lstmcli.core.weights.templates import RecognisedLstm, Settings, Shapes, each_tensor, normalise
 from lstmcli.errors import UserError
 
 NEAR_ONE = 0.25  # largest distance from 1 of the mean of a bias block
@@ -70,7 +70,7 @@ class InspectedLstm:
     why: str
     rivals: tuple[str, ...]  # conventions of the same names that read them otherwise: ask
     also: tuple[str, ...]  # conventions of the same names, selected only by --convention
-    found: Mapping[str, Any]  # settings in the file
+    found: Settings  # settings in the file
     hints: tuple[Hint, ...]
 
     @property
@@ -164,7 +164,7 @@ def inspect(
     file: str,
     tensors: Mapping[str, Array],
     results: Sequence[tuple[RecognisedLstm, str, Model | UserError]],
-    settings: Mapping[str, Any],
+    settings: Settings,
     remarks: Sequence[str],
 ) -> Inspection:
     """Describe all tensors of a file by name, and the LSTMs read from them.
@@ -214,9 +214,7 @@ def _tensor(array: Any, layer: str | None, role: str) -> TensorInfo:
 # ---- one LSTM
 
 
-def _lstm(
-    found: RecognisedLstm, layer: str, model: Model, settings: Mapping[str, Any]
-) -> InspectedLstm:
+def _lstm(found: RecognisedLstm, layer: str, model: Model, settings: Settings) -> InspectedLstm:
     also = [name for name, _ in other_claims(found, model.tensors)]
     return InspectedLstm(
         layer,
@@ -239,7 +237,7 @@ def other_claims(found: RecognisedLstm, shapes: Shapes) -> Iterator[tuple[str, s
                     yield name, set(other.tensors)
 
 
-def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> str:
+def _why(found: RecognisedLstm, model: Model, settings: Settings) -> str:
     row = found.convention
     roles = {role for names in found.cells.values() for role in names}
     fitting = (

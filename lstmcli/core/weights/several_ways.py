@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from lstmcli.core.weights.by_shape import (
     BIAS,
@@ -16,7 +16,7 @@ from lstmcli.core.weights.by_shape import (
     split_numbered,
     without_output_layer,
 )
-from lstmcli.core.weights.templates import Shape
+from lstmcli.core.weights.templates import Shape, Shapes
 from lstmcli.errors import INPUTS, Try, UserError, listed
 
 _AXES = (
@@ -25,7 +25,7 @@ _AXES = (
 )
 
 
-def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
+def refuse_ways(shapes: Shapes, source: str) -> None:
     """Refuse tensors that may be an LSTM in two ways or three, or only by name."""
     if len(shapes) == 1:
         _refuse_single(*next(iter(shapes.items())), source)
@@ -70,7 +70,7 @@ def _refuse_single(name: str, shape: Shape, source: str) -> None:
         )
 
 
-def _refuse_unfit(names: Sequence[str], shapes: Mapping[str, Shape], source: str) -> None:
+def _refuse_unfit(names: Sequence[str], shapes: Shapes, source: str) -> None:
     """Refuse tensors that may be a dense layer's, or have other shapes than their names."""
     ways = PossibleCell(without_output_layer(names), shapes).ways()
     if ways:

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
+Settings = Mapping[str, Any]  # by name
 CellIndex = tuple[int, int]  # layer, direction (0 forward, 1 backward)
 TensorNames = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
 

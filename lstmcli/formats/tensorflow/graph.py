@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.formats.document import native
+from lstmcli.formats.document import Shape, native
 from lstmcli.formats.files.limits import Damaged, check_size, check_total
 from lstmcli.formats.wire.protobuf import Message, signed, text
 
@@ -81,7 +81,7 @@ class TensorSpec(NamedTuple):
     """The data type and shape that a message declares for a tensor."""
 
     data_type: int
-    shape: tuple[int, ...]
+    shape: Shape
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
@@ -97,7 +97,7 @@ def declared_spec(tensor: Message) -> TensorSpec:
     return TensorSpec(tensor.number(TensorProto.dtype), shape)
 
 
-def parse_shape(message: Message) -> tuple[int, ...]:
+def parse_shape(message: Message) -> Shape:
     """A TensorShapeProto as a tuple; Damaged for an unknown length."""
     dims = message.messages(TensorShapeProto.dim)
     shape = tuple(signed(dim.number(Dim.size)) for dim in dims)

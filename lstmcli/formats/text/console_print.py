@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import NOT_NUMBERED, Document, Numbering, compact
+from lstmcli.formats.document import NOT_NUMBERED, Document, Numbering, Shape, compact
 from lstmcli.formats.files.limits import MOST_AXES, MOST_ITEMS, MOST_PRINTED
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.npy import sole
@@ -292,7 +292,7 @@ def _is_array(content: str, where: str) -> bool:
     raise UserError(f'{where}: "{strange[0][:40]}" in the brackets is not a number.')
 
 
-def _parsed(content: str, where: str) -> tuple[list[str], tuple[int, ...], Ahead]:
+def _parsed(content: str, where: str) -> tuple[list[str], Shape, Ahead]:
     """The numbers in brackets as text, the shape the brackets give, and their gaps."""
     levels: list[list[Any]] = [[]]
     tokens: list[str] = []
@@ -399,7 +399,7 @@ def _check_row(words: list[str], rows: list[list[str]], where: str) -> None:
         raise UserError(f"{where} has {len(words)} numbers; rows before it have {len(rows[0])}.")
 
 
-def printed_shape(before: str, after: str) -> tuple[int, ...] | None:
+def printed_shape(before: str, after: str) -> Shape | None:
     """The shape printed with an array: after it, or before in ``<tf.Tensor: ...>``."""
     match = PRINTED_SHAPE.search(before, before.rindex("<tf.")) if "<tf." in before else None
     match = match or PRINTED_SHAPE.match(after.lstrip(" ,\n"))

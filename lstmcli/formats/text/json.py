@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Arrays, Document, Numbering, compact
+from lstmcli.formats.document import Arrays, Document, Numbering, Shape, compact
 from lstmcli.formats.files.limits import MOST_LEVELS
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.number_text import (
@@ -191,7 +191,7 @@ def _nested(array: np.ndarray, indent: str) -> Iterator[str]:
     """The nested list of an array of any shape; a 0-d one is a bare number."""
     rows = row_texts(np.atleast_1d(array), JSON_NAMES)
 
-    def nest(shape: tuple[int, ...], indent: str) -> Iterator[str]:
+    def nest(shape: Shape, indent: str) -> Iterator[str]:
         if len(shape) < 2:
             yield f"[{next(rows)}]" if shape else next(rows)
             return

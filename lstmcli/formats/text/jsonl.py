@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import STDIN, UserError
-from lstmcli.formats.document import Arrays, Document, Numbering, compact
+from lstmcli.formats.document import Arrays, Document, Numbering, Shape, compact
 from lstmcli.formats.files.limits import MOST_PARSED, check_growth
 from lstmcli.formats.files.source import HEAD, Opened, Pieces, decode, drained, refuse_device
 from lstmcli.formats.text.json import parse
@@ -122,7 +122,7 @@ class Steps:
         self._source, self._size = source, size  # bytes of the text
         self._count = 0
         self._steps = array("q")  # their numbers, of the lines that have them
-        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._shapes: dict[str, Shape] = {}
         self._numbers: dict[str, array[float]] = {}
 
     @property
@@ -210,7 +210,7 @@ def _members(names: Iterable[str]) -> str:
     return f"an object of {shown}" if shown else "a bare list"
 
 
-def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) -> np.ndarray:
+def step_array(value: Any, where: str, before: Shape | None = None) -> np.ndarray:
     """One step's list as a float64 array (K,) or (B, K), of the shape of those before it.
 
     UserErrors start with ``where``.
@@ -372,7 +372,7 @@ class StepStream:
 
     def __init__(self, lines: LineReader) -> None:
         self._lines = lines
-        self._shape: tuple[int, ...] | None = None
+        self._shape: Shape | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
         while (line := self._lines.next()) is not None:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document, Gaps, Numbering
+from lstmcli.formats.document import Document, Gaps, Numbering, Shape
 from lstmcli.formats.files.limits import MOST_PRINTED, check_size
 from lstmcli.formats.text.number_text import IS_NUMBER, NUMBER, float32_arrays
 
@@ -34,7 +34,7 @@ class Print:
 
     name: str  # "" if it has none
     tokens: list[str]  # the numbers as printed, in C order
-    shape: tuple[int, ...]  # of these numbers
+    shape: Shape  # of these numbers
     where: str  # source and line, to start a message with
     rounded: Rounded
     factor: float = 1.0
@@ -53,9 +53,7 @@ Ahead = dict[int, set[int | None]]
 """By depth, the numbers of items before ``...`` in the lists of that depth; None: no ``...``."""
 
 
-def gaps_of(
-    shape: tuple[int, ...], ahead: Ahead, printed: tuple[int, ...] | None, where: str
-) -> Gaps | None:
+def gaps_of(shape: Shape, ahead: Ahead, printed: Shape | None, where: str) -> Gaps | None:
     """Return what abbreviated output leaves out; None if it has all numbers."""
     before: list[int | None] = []
     for axis in range(len(shape)):
@@ -289,7 +287,7 @@ def find_log_lines(text: str, source: str) -> list[Print]:
 
 @dataclass
 class _Row:
-    index: tuple[int, ...]
+    index: Shape
     step: int | None
     tokens: list[str]
     line: int
@@ -341,7 +339,7 @@ def _by_index(name: str, rows: list[_Row], source: str) -> Print:
     if count > MOST_PRINTED:
         raise UserError(f"{where}: an index of {name} is out of range.")
     width = len(rows[0].tokens)
-    by_place: dict[tuple[int, ...], _Row] = {}
+    by_place: dict[Shape, _Row] = {}
     for row in rows:
         if by_place.setdefault(row.index, row) is not row:
             raise UserError(f"{source}, line {row.line}: {_element(name, row.index)} comes twice.")

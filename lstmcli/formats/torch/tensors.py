@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from lstmcli.formats.document import BFLOAT16, dequantized, native, size_as_read
+from lstmcli.formats.document import BFLOAT16, Shape, dequantized, native, size_as_read
 from lstmcli.formats.files.limits import MOST_AXES
 from lstmcli.formats.wire.pickle import CONTAINERS, Global, Leaf, Maker, Record, Unread, first
 
@@ -76,7 +76,7 @@ class Tensor(Leaf):
         self.kind = kind or storage.kind
         self.conjugate = self.negative = False
 
-    def extent(self) -> tuple[tuple[int, ...], int]:
+    def extent(self) -> tuple[Shape, int]:
         """The shape, and the bytes of an element."""
         return tuple(self.size), itemsize(self.kind) * (2 if self.kind == "bfloat16" else 1)
 
@@ -114,7 +114,7 @@ class Quantised(Leaf):
     def __init__(self, tensor: Tensor, scale: Any, zero: Any, axis: int | None) -> None:
         self.tensor, self.scale, self.zero, self.axis = tensor, scale, zero, axis
 
-    def extent(self) -> tuple[tuple[int, ...], int]:
+    def extent(self) -> tuple[Shape, int]:
         """The shape, and the bytes of an element."""
         return tuple(self.tensor.size), 8
 
@@ -185,7 +185,7 @@ class NumpyArray(Leaf):
             raise TypeError("an array without bytes")
         self.shape, self.dtype, self.fortran, self.data = shape, dtype, bool(fortran), data
 
-    def extent(self) -> tuple[tuple[int, ...], int]:
+    def extent(self) -> tuple[Shape, int]:
         """The shape, and the bytes of an element."""
         return self.shape, size_as_read(self.dtype)
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lstmcli.formats.document import Shape
 from lstmcli.formats.files.limits import LARGE, MOST_NAME, MOST_OBJECTS, Damaged
 
 Maker = Callable[..., Any]
@@ -54,7 +55,7 @@ class Leaf:
         """The leaf itself, or the value that its state replaced it by."""
         return self
 
-    def extent(self) -> tuple[tuple[int, ...], int]:
+    def extent(self) -> tuple[Shape, int]:
         """The shape, and the bytes of an element."""
         raise NotImplementedError
 

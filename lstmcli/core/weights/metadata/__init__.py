@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, cast
 
 from lstmcli.core.model.model import Masking
 
-Groups = Sequence[Mapping[str, Any]]
+Attributes = Mapping[str, Any]  # of a group, by the words of its format
+Groups = Sequence[Attributes]
 """The metadata groups that contain a cell's tensors, the outermost first."""
 
 
@@ -84,7 +85,7 @@ METADATA_FORMATS: Mapping[str, MetadataFormat] = {
 
 
 def read_metadata(
-    format: str, groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]
+    format: str, groups: Mapping[str, Attributes], names: Sequence[str]
 ) -> MetadataSettings:
     """The settings of the cell with tensors of these names."""
     dialect = METADATA_FORMATS.get(format)
@@ -108,7 +109,7 @@ def layer_name(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
     return next(reversed(_around(groups, names)), "")
 
 
-def is_dense(groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> bool:
+def is_dense(groups: Mapping[str, Attributes], names: Sequence[str]) -> bool:
     """Return whether the layer with tensors of these names is a Keras Dense layer by its metadata.
 
     Its kernel may have the shape of a fused one, [x; h], and TensorFlow 1's name.

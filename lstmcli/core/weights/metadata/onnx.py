@@ -5,14 +5,14 @@ github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM; what that leaves open 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from lstmcli.core.model.model import Masking
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, shortest_decimal, split_activation
-from lstmcli.core.weights.metadata import Groups, MetadataSettings
+from lstmcli.core.weights.metadata import Attributes, Groups, MetadataSettings
 from lstmcli.errors import UserError
 
 ONNX_NAMES = {
@@ -73,7 +73,7 @@ def read(around: Groups) -> MetadataSettings:
     )
 
 
-def _direction(attributes: Mapping[str, Any]) -> str:
+def _direction(attributes: Attributes) -> str:
     direction = attributes.get("direction", "forward")
     if direction not in DIRECTIONS:
         raise UserError(f"the node's direction is {direction!a}; ONNX has {', '.join(DIRECTIONS)}.")
@@ -86,7 +86,7 @@ def _direction(attributes: Mapping[str, Any]) -> str:
     return str(direction)
 
 
-def _activations(attributes: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def _activations(attributes: Attributes) -> tuple[list[str], list[str]]:
     names = attributes.get("activations") or USUAL * attributes["directions"]
     if len(names) != 3 * attributes["directions"]:
         raise UserError(
@@ -117,7 +117,7 @@ def _shortest(number: float) -> float:
     return float(str(np.float32(number)))
 
 
-def _remarks(attributes: Mapping[str, Any]) -> Iterator[str]:
+def _remarks(attributes: Attributes) -> Iterator[str]:
     named = [str(name).lower() for name in attributes.get("activations", ())]
     expected = sum(len(ACTIVATION_NAMES[ACTIVATIONS[name]]) > 0 for name in named)
     if expected > len(attributes.get("activation_alpha", ())) and (odd := DISPUTED & set(named)):

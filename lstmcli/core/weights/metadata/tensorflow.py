@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Masking
-from lstmcli.core.weights.metadata import Groups, MetadataSettings, keras
+from lstmcli.core.weights.metadata import Attributes, Groups, MetadataSettings, keras
 from lstmcli.errors import UserError
 
 _PLACES = {gate: str(place) for place, gate in enumerate(CONVENTIONS["tf1"].storage.gates)}
@@ -45,7 +44,7 @@ def read(groups: Groups) -> MetadataSettings:
     return _from_graph(graphs[-1]) if graphs else keras.read(groups)
 
 
-def _from_graph(group: Mapping[str, Any]) -> MetadataSettings:
+def _from_graph(group: Attributes) -> MetadataSettings:
     settings: dict[str, Any] = {}
     for variable, fate in group.items():
         if isinstance(fate, dict):
@@ -70,7 +69,7 @@ def _from_graph(group: Mapping[str, Any]) -> MetadataSettings:
     return MetadataSettings(settings, remarks, masking=masking)
 
 
-def _cell(fate: Mapping[str, Any]) -> dict[str, Any]:
+def _cell(fate: Attributes) -> dict[str, Any]:
     for block in BLOCKS:
         if block in fate:
             numbers = BLOCK_DEFAULTS | (fate[block] or {})
@@ -90,7 +89,7 @@ def _cell(fate: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _number(fate: Mapping[str, Any], row: re.Pattern[str]) -> float | None:
+def _number(fate: Attributes, row: re.Pattern[str]) -> float | None:
     for ops, value in fate.items():
         if isinstance(value, float) and row.fullmatch(ops):
             return value

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from lstmcli.core.weights.metadata import Groups, MetadataSettings
+from lstmcli.core.weights.metadata import Attributes, Groups, MetadataSettings
 
 MADMOM_LSTM = "madmom.ml.nn.layers.LSTMLayer"
 MADMOM_SETTINGS = {  # words of a layer of madmom (nn/layers.py, activations.py; 0.16.1) -> settings
@@ -16,7 +15,7 @@ MADMOM_SETTINGS = {  # words of a layer of madmom (nn/layers.py, activations.py;
 MADMOM_NAMES = {"linear": "identity"} | {name: name for name in ("tanh", "sigmoid", "relu", "elu")}
 
 
-def _madmom(layer: Mapping[str, Any]) -> MetadataSettings:
+def _madmom(layer: Attributes) -> MetadataSettings:
     settings: dict[str, Any] = {}
     unknown: dict[str, str] = {}
     for word, setting in MADMOM_SETTINGS.items():
