@@ -43,7 +43,7 @@ class Network:
     valid: Array | None = None  # (T, B): the steps that count, where some do not
     masked: bool = False  # a mask tells them, and not lengths
     mask_from: Masking | None = None  # the layer of the model that gives it
-    padded_output: str = "zero"  # the output at padded or masked steps: zero, repeat or run
+    padded_output: str = "zero"  # at padded or masked steps: zero, repeat or run
 
     @property
     def lengths(self) -> Array | None:
@@ -79,7 +79,7 @@ class Network:
 class Result:
     """The arrays that a framework computed."""
 
-    h: Array  # (T, B, K) of the last layer: two directions side by side, or merged
+    h: Array  # (T, B, K) of the last layer, directions side by side or merged
     finals: Sequence[State]  # of each cell, (B, P) and (B, H)
 
 
@@ -105,8 +105,8 @@ class Engine:
     convention: str
     packages: tuple[str, ...]  # the first one's version is the engine's
     prepare: Callable[[Network], Prepared]
-    backend: Callable[[], str] = str  # the package that does the arithmetic, if it is another
-    has_backend: Callable[[], bool] = lambda: True  # whether a backend that it needs is there
+    backend: Callable[[], str] = str  # the package that computes, if another
+    has_backend: Callable[[], bool] = lambda: True  # whether its backend is there
     dtypes: tuple[str, ...] = ("float32", "float64")
     all_in_float64: Callable[[], bool] = lambda: True  # whether float64 is float64 in every step
     padded_outputs: tuple[str, ...] = ("zero",)  # as `Network.padded_output`
@@ -307,7 +307,7 @@ def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Callab
             x > alpha, x, functions["zeros_like"](x)
         ),
     }
-    if name != family and name in functions:  # the hard sigmoid of a framework has one slope
+    if name != family and name in functions:  # a framework's hard sigmoid has one slope
         return functions[name]
     function = functions[family] if family in functions else made[family]
     return lambda x: function(x, *numbers)

@@ -96,7 +96,7 @@ def _activation(keras: Any, name: str) -> Any:
     def function(x: Any) -> Any:
         return made(x)
 
-    # Bidirectional copies a layer by its configuration, in which a function is a name.
+    # Bidirectional copies a layer by its config, in which a function is a name
     return keras.saving.register_keras_serializable("lstmcli", name)(function)
 
 

@@ -31,7 +31,7 @@ def prepare(
     padded = network.lengths is not None
     graph = graph_of(network.layers, padded=padded, defaults=False)
     units = [cell.units for cell in network.cells]
-    uneven = len(set(units)) > 1  # the graph then has the states of all cells side by side
+    uneven = len(set(units)) > 1  # then all cells' states are side by side
     h, c = (
         np.concatenate(states, axis=1) if uneven else np.stack(states)
         for states in zip(*network.states, strict=True)

@@ -28,7 +28,7 @@ from lstmcli.escaping import one_line
 from lstmcli.formats.document import Document
 
 TIMEOUT = 60.0  # seconds
-MOST_OUTPUT = 256 << 20  # bytes of a program's file, and of what it prints
+MOST_OUTPUT = 256 << 20  # bytes of a program's file, and of its output
 SHOWN = 400  # characters of the end of its standard error
 PAUSE = 0.02  # seconds between two looks at a program that runs
 PLACE = re.compile(r"\{(inputs|outputs)(\.\w+)?\}")

@@ -20,7 +20,7 @@ import numpy as np
 from lstmcli.errors import STDIN, UserError
 from lstmcli.formats.detect import binary_kind, is_unknown, text_kind
 from lstmcli.formats.document import Arrays, Shape
-from lstmcli.formats.document import Document as Document  # which those who read files need too
+from lstmcli.formats.document import Document as Document  # for those who read files
 from lstmcli.formats.files.atomic import atomically as atomically
 from lstmcli.formats.files.atomic import refuse_place
 from lstmcli.formats.files.limits import MOST_WHOLE
@@ -168,7 +168,7 @@ class Pieces:
     writers: dict[str, BlockWriter] = field(default_factory=dict)
     arrays: Arrays = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
-    order: Sequence[str] = ()  # of all arrays in the file; (): ``writers``, then ``arrays``
+    order: Sequence[str] = ()  # of all arrays; (): ``writers``, then ``arrays``
 
 
 @contextmanager
@@ -181,7 +181,7 @@ def open_blocks(
     """
     with ExitStack() as stack:
         stream = stack.enter_context(atomically(target)) if isinstance(target, str) else target
-        # the folder of a device or a pipe may not take files
+        # a device's or a pipe's folder may take no files
         path = target if isinstance(target, str) and stream.seekable() else None
         direct = format == "npy" and path is not None
         pieces = Pieces()

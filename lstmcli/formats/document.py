@@ -19,7 +19,7 @@ Groups = dict[str, dict[str, Any]]  # as in `Document`
 class Gaps:
     """The elements that output elided with ``...``; the array has only those printed."""
 
-    before: tuple[int | None, ...]  # of each axis: items before ``...``; None: none are left out
+    before: tuple[int | None, ...]  # of each axis: items before ``...``; None: all are there
     shape: Shape | None  # of the full array, if it is printed
     where: str  # source and line, which start a message
 
@@ -33,7 +33,7 @@ class Numbering(NamedTuple):
 
 
 NOT_NUMBERED = Numbering()
-MOST_LISTED = 12  # members in a message: about two lines of a terminal
+MOST_LISTED = 12  # members in a message: two lines of a terminal
 
 
 def compact(numbers: Sequence[int] | np.ndarray) -> Sequence[int]:
@@ -48,8 +48,8 @@ def compact(numbers: Sequence[int] | np.ndarray) -> Sequence[int]:
 class Document:
     """Named arrays of a file, its attributes, and what the format declares of them."""
 
-    source: str  # what messages call it: the path as typed, or "standard input"
-    format: str  # the row of the table it was read by: "npy", "npz", "json", ...
+    source: str  # in messages: the path as typed, or "standard input"
+    format: str  # its row in the table: "npy", "npz", "json", ...
     arrays: Arrays  # "" is a single array without a name
     attributes: dict[str, Any] = field(default_factory=dict)
     """Scalars, strings, None, lists of strings; nested names are joined with "."; "" is a single

@@ -15,7 +15,7 @@ from lstmcli.formats.document import Document, native
 from lstmcli.formats.files.limits import Damaged, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
 
-MOST_VALUES = 1 << 18  # of a header, 10 us and 300 bytes each; a vocabulary has 2 for each token
+MOST_VALUES = 1 << 18  # of a header, 10 us and 300 bytes each; a vocabulary has 2 a token
 
 
 def read(file: Opened) -> Document:
@@ -28,7 +28,7 @@ def read(file: Opened) -> Document:
         how = "which is mapped into memory: save it, and give its path"
         raise UserError(f"{file.source} is a GGUF model, {how}.")
     where = f"{file.source}, a GGUF model,"
-    with damage_reported(where), np.errstate(all="ignore"):  # of a damaged file, infinite numbers
+    with damage_reported(where), np.errstate(all="ignore"):  # infinite numbers of damaged files
         tensors = _reader(gguf, file.path).tensors
         arrays = {tensor.name: _array(gguf, tensor, file.source) for tensor in tensors}
     left_out = [name for name, array in arrays.items() if array is None]

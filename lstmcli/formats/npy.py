@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 Stored: TypeAlias = "np.ndarray | BlockWriter"  # an array to be written
 
-_HEADER_READERS = {  # by the version: the bytes of a header's length, and its reader
+_HEADER_READERS = {  # by version: the bytes of a header's length, its reader
     (1, 0): (2, npy_format.read_array_header_1_0),
     (2, 0): (4, npy_format.read_array_header_2_0),
 }
@@ -79,7 +79,7 @@ def read_header(head: bytes, where: str) -> Header:
     stream = io.BytesIO(head)
     try:
         shape, fortran, dtype = _parsed(stream)
-    except Exception as error:  # a header is Python text: broken, it can raise nearly anything
+    except Exception as error:  # broken, a header's Python text raises nearly anything
         reason = str(error).split("\n")[0] or type(error).__name__
         raise UserError(f"{where}: the .npy header is broken ({reason[:120]}).") from None
     return Header(shape, dtype, fortran, stream.tell())
@@ -92,7 +92,7 @@ def _parsed(stream: BinaryIO) -> tuple[Shape, bool, np.dtype[Any]]:
     width, reader = _HEADER_READERS[version]
     start = stream.tell()
     text = stream.read(int.from_bytes(stream.read(width), "little"))
-    if b"\\" in text:  # with many of them, NumPy's second parser takes a second and more
+    if b"\\" in text:  # many of them take NumPy's second parser seconds
         raise ValueError("a backslash, which headers of plain arrays do not have")
     stream.seek(start)
     with warnings.catch_warnings():
@@ -105,7 +105,7 @@ def check(header: Header, size: int, where: str) -> None:
     dtype = header.dtype
     if dtype != BFLOAT16 and dtype.kind not in "biufUS":
         raise UserError(f"{where} contains values of the dtype {dtype}; real numbers are needed.")
-    if dtype.itemsize == 0:  # any number of these would fit into no bytes
+    if dtype.itemsize == 0:  # any number would fit into no bytes
         raise UserError(f"{where} contains strings of length 0.")
     if not all(type(n) is int and n >= 0 for n in header.shape):
         raise UserError(f"{where}: the header claims the impossible shape {header.shape}.")
@@ -218,11 +218,11 @@ def read_raw(file: Opened, form: str) -> Document:
     return Document(file.source, "raw", {"": native(array)})
 
 
-# ---- large arrays in their files: read, or filled, block by block from any thread
+# ---- large arrays in files: read, or filled, block by block from any thread
 
 
 COPIED = 1 << 20  # bytes at a time
-NUMBERS = 1 << 14  # of an array that are turned into text at a time
+NUMBERS = 1 << 14  # of an array, made text at a time
 
 
 class FileArray:

@@ -29,7 +29,7 @@ from lstmcli.formats.npy import (
 )
 
 SUFFIX = ".npy"
-DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays give the same bytes on every day
+DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays are the same bytes every day
 
 OBJECTS = "contains Python objects, which are never loaded."
 SAVED_AS_NUMBERS = (

@@ -56,6 +56,6 @@ def write(stream: BinaryIO, arrays: Arrays, attributes: dict[str, Any]) -> None:
             text = f"{name} is {array.dtype}, which .safetensors cannot store."
             raise UserError(text, try_={"dtype": "float64"})
     metadata = {name: str(value) for name, value in attributes.items()}
-    # the library writes the memory of a transposed array as it is, with the transposed shape
+    # of a transposed array, the library writes the memory as it is
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     stream.write(writer.save(contiguous, metadata or None))

@@ -87,7 +87,7 @@ def _number(data: memoryview, at: int, kind: str) -> Any:
     return layout.unpack_from(data, at)[0]
 
 
-# ---- field numbers of the schema's tables; only those that are read
+# ---- field numbers of the schema's tables, where read
 
 ModelTable = Fields(operator_codes=1, subgraphs=2, buffers=4)
 OperatorCodeTable = Fields(deprecated_builtin_code=0, builtin_code=3)
@@ -118,8 +118,8 @@ BIDIRECTIONAL = {
     for n, name in enumerate(WEIGHTS, first)
 }
 BASIC = {2: "weights", 3: "bias"}
-GATE_WITH_WEIGHTS = 2  # input_to_forget_weights, which no variant leaves out
-AUXILIARY = 39  # the input of a bidirectional operator that takes a second one
+GATE_WITH_WEIGHTS = 2  # input_to_forget_weights, in all variants
+AUXILIARY = 39  # a bidirectional operator's second input
 
 OPTIONS: dict[str, dict[str, tuple[int, str, Any]]] = {  # name -> field, scalar type, default
     "LSTM": {"kernel_type": (3, "b", 0), "asymmetric_quantize_inputs": (4, "?", False)},

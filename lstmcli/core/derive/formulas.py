@@ -35,7 +35,7 @@ class Term:
 
     name: str  # "x[2]", "h_prev[0]", "c_prev[1]", "bias", "forget bias"
     weight: Scalar
-    factor: Scalar | None = None  # what is weighted; None: the weight is added as it is
+    factor: Scalar | None = None  # what is weighted; None: the weight is added
     matrix: str = ""  # of the weight: "kernel", "recurrent", "peephole", "projection"
 
     @cached_property
@@ -172,7 +172,7 @@ class FormulaLine:
     numbers: Mapping[str, Scalar]
     value: Scalar  # of the loop
     rounded_once: Scalar  # the formula of these numbers, rounded once
-    in_trace: bool = True  # whether a trace has it; else the value was computed here
+    in_trace: bool = True  # whether a trace has it; else computed here
     theirs: Scalar | None = None  # of the other implementation
     agrees: bool | None = None
 

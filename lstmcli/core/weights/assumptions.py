@@ -40,7 +40,7 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Settings) -> list[str]
         what = f"forget bias {cell.convention.behaviour.forget_bias:+.10g}"
         assumed.append(Assumption(what, "not stored in the weights", "--forget-bias"))
     assumed += _config_assumptions(found, cell.convention, given)
-    assumed += [  # the numbers of activations that have none by ONNX's standard
+    assumed += [  # numbers of activations without defaults in ONNX
         Assumption(f"{value}{ACTIVATION_NAMES[value]}", "no numbers given", *typed)
         for name, value in given.items()
         if value in ("affine", "scaled_tanh")
@@ -72,7 +72,7 @@ def _with_numbers(name: str, activation: str) -> tuple[str, str]:
     return option, typed_command(*more)
 
 
-_WAYS = {  # of settings that are required: values, each with what it stands for
+_WAYS = {  # of required settings: values, and their meaning
     "rows": {"hx": "[h; x]: h comes first", "xh": "[x; h]"},
     "transposed": {"none": "(inputs, units), for x W", "both": "(units, inputs), for W x"},
 }
@@ -199,7 +199,7 @@ def idle_settings(
     storage = cells[0].convention.storage
     peepholes = storage.peephole_columns or any(cell.peephole is not None for cell in cells)
     biases = {"bias", "recurrent_bias"} & roles or storage.extra_columns
-    lacking = {  # what the weights lack: whether they do, and the settings that are about it
+    lacking = {  # reason: whether it holds, the settings that it makes idle
         "there is no fused kernel": ("fused" not in roles, "rows bias_row"),
         "each gate has tensors": (
             all(isinstance(names, Mapping) for _, names in tensors), "interleaved",

@@ -31,7 +31,7 @@ from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, Settings
 from lstmcli.errors import Try, UserError, did_you_mean
 
 BFLOAT16 = "bfloat16"
-_FORWARD = "forward"  # internal setting: by its file this backward cell runs forward
+_FORWARD = "forward"  # internal: a backward cell that, by its file, runs forward
 
 
 def build_layers(

@@ -26,14 +26,14 @@ from lstmcli.core.weights.templates import (
 
 Roles = dict[str, str]  # role -> tensor name
 
-MOST_IN_GROUP = 12  # tensors of one LSTM and of other layers; pairs of them are tried
+MOST_IN_GROUP = 12  # tensors of an LSTM and other layers, tried in pairs
 MOST_GROUPS = 64
 
 _POSITIONAL = re.compile(r"arr_(\d{1,6})")
 _ONNX = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
 # prefix, a typed name, number of a layer
 _LEAF = re.compile(r"(?:(.*)[/.:])?([^/.:]{0,40}?)_?(\d{0,9})")
-# an operation of a graph that spells out a layer; its number tells it from others of the layer
+# a graph's operation that spells out a layer, with a number
 _OPERATION = re.compile(
     r"(.*)[/.:](?:MatMul|Gemm|BiasAdd)(?:_\d{1,9})?(?:/ReadVariableOp(?:_\d{1,9})?)?(?::\d)?"
 )

@@ -14,7 +14,7 @@ from lstmcli.core.weights.recognise import describe_gru, describe_missing, recog
 from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
 from lstmcli.errors import ARRAY_LIST, ARRAYS, Try, UserError, did_you_mean, listed
 
-_TRAINING = re.compile(  # where training stores copies of a model: callbacks, optimizers, averages
+_TRAINING = re.compile(  # where training stores copies of a model
     r"(^|_)(callbacks?|\w*optimi[sz]ers?|averag(ed?|es|ing)|swa|ema|shadow)(_|$)", re.I
 )
 MOST_NAMED = 12  # tensors: three for each gate

@@ -128,7 +128,7 @@ def needed_settings(convention: Convention, row: Convention) -> dict[str, Any]:
         if name == "coupled" and value in row.storage.absent.values():
             continue  # absent tensors show it
         if name == "layout" and value == usual:
-            continue  # a matter of the inputs, which the weights do not settle
+            continue  # a matter of the inputs, not of the weights
         if name == "output_activation" and "activation" in needed:
             usual = needed["activation"]  # which sets both
         if value != usual or (name in row.hidden and value is not None):
@@ -303,7 +303,7 @@ def _projection(row: Convention, cell: Cell) -> str:
     return "(P, H)" if row.storage.projection_rows else "(H, P)"
 
 
-_FORMS = {  # part -> a function of a row and a cell: how the row stores it; "" if it is not there
+_FORMS = {  # part -> how a row stores that of a cell; "" without
     "gates": _gates,
     "kernels": _kernels,
     "bias": _biases,

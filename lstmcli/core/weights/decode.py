@@ -58,7 +58,7 @@ def decode(tensors: Tensors, convention: Convention, source: str) -> Cell:
     ``recurrent_bias``, ``peephole``, ``projection`` and the other fields of `Cell`. UserError, with
     the shapes that would fit, for others.
     """
-    with np.errstate(all="ignore"):  # weights may be NaN or infinite; the run shows the effect
+    with np.errstate(all="ignore"):  # of NaN or infinite weights; the run shows the effect
         return _Decoder(tensors, convention, source).cell()
 
 
@@ -168,7 +168,7 @@ class _Decoder:
             projection=projection,
             projection_bias=self._ungated("projection_bias"),
             norm_scale=norm,
-            # what is added after the norm: beta, or in TFLite the gate's bias
+            # added after the norm: beta, or in TFLite the gate's bias
             norm_shift=None if norm is None else self._gates_of("norm_shift", otherwise=bias),
             state_scale=self._ungated("state_scale"),
             state_shift=self._ungated("state_shift"),
@@ -311,7 +311,7 @@ class _Decoder:
             enough = width - self.storage.extra_columns > (smallest or length // gates)
             if length % gates == 0 and enough and right_bias:
                 fits.append(along_rows)
-        if len(fits) == 2:  # the gates could be along either axis: the row of the table decides
+        if len(fits) == 2:  # either axis may be the gates': the row decides
             return self.storage.orientation == "rows"
         return fits[0] if fits else None
 
@@ -349,7 +349,7 @@ class _Decoder:
             raise self._error(
                 f"the bias has {found} numbers; {units} units need {4 * units} (4 gates)"
             )
-        with np.errstate(all="ignore"):  # of numbers that are not finite; a remark names them
+        with np.errstate(all="ignore"):  # of numbers that are not finite
             return _BIASES[self.storage.bias](first, second)
 
     def _in_order(self, flat: Array) -> Array:

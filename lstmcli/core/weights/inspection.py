@@ -26,7 +26,7 @@ from lstmcli.errors import UserError
 
 NEAR_ONE = 0.25  # largest distance from 1 of the mean of a bias block
 NEARER_ZERO = 0.5  # largest mean of all other blocks
-CLOSE = 0.35  # the spread within the block: scattered numbers have a mean near 1 by chance
+CLOSE = 0.35  # spread in the block: scattered numbers may have a mean near 1
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class TensorInfo:
     dtype: str
     not_finite: int = 0  # numbers that are NaN or infinite
     layer: str | None = None  # the LSTM it belongs to
-    role: str = ""  # what it is there: "kernel", "layer1_reverse bias f"
+    role: str = ""  # "kernel", "layer1_reverse bias f"
 
     @property
     def size(self) -> int:
@@ -68,8 +68,8 @@ class InspectedLstm:
     layer: str  # what --layer calls it
     model: Model
     why: str
-    rivals: tuple[str, ...]  # conventions of the same names that read them otherwise: ask
-    also: tuple[str, ...]  # conventions of the same names, selected only by --convention
+    rivals: tuple[str, ...]  # conventions that read the names otherwise: ask
+    also: tuple[str, ...]  # others of these names, selected only by --convention
     found: Settings  # settings in the file
     hints: tuple[Hint, ...]
 
@@ -120,7 +120,7 @@ class UnreadableLstm:
     layer: str
     convention: str
     error: UserError
-    also: tuple[str, ...] = ()  # conventions that have names for more of the tensors
+    also: tuple[str, ...] = ()  # conventions with names for more of the tensors
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON."""
@@ -275,7 +275,7 @@ def gate_numbers(cell: Cell) -> dict[str, GateNumbers]:
     """Mean and spread of each gate that has weights, not of a coupled one."""
     made = cell.convention.behaviour.coupled[0]  # the i of "i=1-f"
     found = {}
-    with np.errstate(all="ignore"):  # of weights that are not finite; the list of tensors shows it
+    with np.errstate(all="ignore"):  # of weights that are not finite
         arrays = [a.astype(np.float64) for a in (cell.kernel, cell.recurrent_kernel, cell.bias)]
         for n, gate in enumerate(GATES):
             k, r, b = (array[n] for array in arrays)

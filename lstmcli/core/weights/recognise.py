@@ -81,7 +81,7 @@ def _recognised(
     chosen = [f for f in chosen if not _is_another_cell(f, shapes)] or chosen
     grus = {name for kernels in gru_kernels(shapes) for name in kernels}
     chosen = [f for f in chosen if not grus & set(f.tensors)]
-    if convention is None:  # `w` and `b` are BlockLSTM's names, but anybody may use them
+    if convention is None:  # `w` and `b` are BlockLSTM's names, and any script's
         chosen = [f for f in chosen if not (f.rivals and all(map(is_letter, f.tensors)))]
     chosen = _with_found_by_shape(chosen, {name: shapes[name] for name in names}, rows, convention)
     order = {name: n for n, name in enumerate(shapes)}
@@ -301,7 +301,7 @@ def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[Rec
             lstms.append(found)
     for builders in collections.values():
         stacks: list[list[RecognisedLstm]] = []  # forward, backward, forward, ..., or a single one
-        below: Shape = ()  # what both directions of the layer before give
+        below: Shape = ()  # what both directions below give
         numbered = [(k, n, sizes(builders[n])) for k, n in enumerate(sorted(builders))]
         rows = groupby(numbered, lambda one: (one[1] - one[0], one[2]))  # a gap ends a row too
         for (_, (inputs, outputs)), row in rows:

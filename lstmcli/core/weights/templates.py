@@ -23,7 +23,7 @@ class RecognisedLstm:
     """One LSTM in a file: the row that fits, and the tensors of each cell."""
 
     convention: Convention
-    prefix: str  # what its names have before the row's templates, normalised
+    prefix: str  # of its names before the row's templates, normalised
     cells: Mapping[CellIndex, TensorNames]
     # incomplete cells, and what they lack
     lacking: Mapping[CellIndex, str] = field(default_factory=dict)
@@ -64,9 +64,9 @@ class NameEnd(NamedTuple):
 
     template: Template
     prefix: str
-    length: int  # characters of the name that the template accounts for
-    parts: Mapping[str, str]  # gate, layer, number and direction, where the template has them
-    is_longest: bool = True  # no template of any row accounts for more of the name
+    length: int  # characters of the name in the template
+    parts: Mapping[str, str]  # gate, layer, number and direction, if in the template
+    is_longest: bool = True  # no template of any row has more of the name
 
 
 class Template:
@@ -146,7 +146,7 @@ def name_ends(name: str) -> Mapping[str, list[NameEnd]]:
     found = [end for _, template in near if (end := template.end(plain))]
     within = [e.length for e in found if re.search(e.template.row.names.within, e.prefix)]
     by_row: dict[str, list[NameEnd]] = {}
-    for end in found:  # so `recurrent_kernel` is not interpreted as the `kernel` of a scope
+    for end in found:  # so `recurrent_kernel` is no `kernel` of a scope
         is_longest = end.length >= max(within, default=0)
         by_row.setdefault(end.template.row.name, []).append(end._replace(is_longest=is_longest))
     return by_row

@@ -16,7 +16,7 @@ from lstmcli.errors import STDIN, UserError
 from lstmcli.outputs import DeviceWriter, OutputFile, errors_named, unwritable
 
 DESCRIPTORS = ("/dev/std", "/dev/fd/", "/proc/")  # paths of files that the shell has opened
-PIPE_TIMEOUT = 5.0  # s for which a reader of a named pipe is waited for
+PIPE_TIMEOUT = 5.0  # s to wait for a named pipe's reader
 PAUSE = 0.05  # s between tries
 
 
@@ -32,7 +32,7 @@ def atomically(path: str) -> Iterator[BinaryIO]:
     with errors_named(path):
         refuse_place(path)
         target = os.path.realpath(path)
-        # /dev/stdout, which the shell may redirect to a regular file, is written as a device too
+        # /dev/stdout is written as a device even if it is a regular file
         special = os.path.abspath(path).startswith(DESCRIPTORS) or (
             os.path.exists(target) and not os.path.isfile(target)
         )
@@ -78,7 +78,7 @@ def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
         mode = stat.S_IMODE(os.stat(target).st_mode)
     if mode is not None and not os.access(target, os.W_OK):
         raise UserError(f"{path} cannot be written: permission denied.")
-    # file systems take names of 255 bytes, and a character may have four
+    # file systems take names of 255 bytes, of four a character
     part = os.path.join(folder, f".{name[:50]}.{os.urandom(6).hex()}.part")
     try:
         with io.BufferedWriter(OutputFile(part, "xb", path)) as stream:
@@ -96,7 +96,7 @@ def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
         raise
 
 
-# ---- outputs that would overwrite an input or each other, or that cannot be files
+# ---- outputs that would overwrite an input or each other, or are no files
 
 
 _outputs: ContextVar[tuple[str, ...]] = ContextVar("outputs", default=())

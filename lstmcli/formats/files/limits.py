@@ -12,21 +12,21 @@ from math import prod
 from lstmcli.errors import UserError
 
 # Arrays
-USUAL = 1 << 30  # bytes of a tensor, if --max-bytes does not set them: ten times the largest LSTM's
+USUAL = 1 << 30  # bytes of a tensor, without --max-bytes: ten times the largest LSTM's
 MOST_AXES = 32  # of an array in every version of NumPy
-LARGE = 256 << 20  # bytes that a file of any size may unpack to, and of a pickle or a config
+LARGE = 256 << 20  # bytes that any file may unpack to, and of a pickle or a config
 MOST_TIMES = 100  # maximum expansion factor above LARGE
 
 # What is parsed takes tens of times its size in memory
 MOST_PARSED = 1 << 30  # bytes of a text, a graph or metadata
-MOST_WHOLE = 20_000_000  # bytes of a text where its format allows pieces, and of a line or a script
-MOST_PRINTED = 2_000_000  # numbers of a console print: a million take 1.5 s and 190 MB to read
+MOST_WHOLE = 20_000_000  # bytes of a text whose format allows pieces, of a line or a script
+MOST_PRINTED = 2_000_000  # numbers of console output: a million take 1.5 s and 190 MB
 MOST_PARTS = 1_000_000  # fields of a message, columns of a table: 100 bytes and more each
 MOST_OBJECTS = 3_000_000  # opcodes and entries of a pickle, numbers of a packed field
 MOST_ITEMS = 100_000  # members of an archive, prints in a text: 4 to 20 us each
-MOST_LEVELS = 64  # of objects, lists and modules within each other; Python recurses 1,000 times
-MOST_NAME = 1000  # characters of a name; one text may be referred to many times
-MOST_RUN = 400  # digits in a row: float64 has 309 at most before the point, 341 after it
+MOST_LEVELS = 64  # of objects, lists and modules in each other; Python recurses 1,000 times
+MOST_NAME = 1000  # characters of a name: many may refer to one text
+MOST_RUN = 400  # digits in a row: float64 has 309 before the point, 341 after it
 
 IN_BLOCKS_FROM = 64 << 20  # bytes from which an array or a model stays in its file
 MOST_PROTOBUF = 1 << 31  # bytes of a message: the limit of the format
@@ -34,7 +34,7 @@ MOST_PROTOBUF = 1 << 31  # bytes of a message: the limit of the format
 # The process that reads HDF5
 SECONDS = 5  # of computing, for any file
 SLOWEST = 20 << 20  # bytes a second, added for large files
-PATIENCE = 60  # seconds of wall time on top: a cold disk delays the start
+PATIENCE = 60  # seconds of wall time more: a cold disk delays the start
 
 _most: ContextVar[int] = ContextVar("most bytes of a tensor", default=USUAL)
 
@@ -140,14 +140,14 @@ def _reason(error: Exception) -> str:
 
 def _broken_file_errors() -> tuple[type[Exception], ...]:
     """The exceptions of `damage_reported`, once something has been raised."""
-    from zipfile import BadZipFile  # takes 7 ms to import, and most formats are not archives
+    from zipfile import BadZipFile  # 7 ms to import, and most formats are not archives
 
     return (
         Damaged,
         BadZipFile,
         zlib.error,
         struct.error,
-        OSError,  # a position before the start, a file that cannot be read
+        OSError,  # a position before the start, an unreadable file
         EOFError,
         ValueError,  # UnicodeError too
         TypeError,  # a text where a number should be

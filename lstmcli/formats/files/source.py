@@ -16,11 +16,11 @@ from lstmcli.formats.files.atomic import refuse_to_read_an_output
 from lstmcli.formats.files.limits import MOST_PARSED, MOST_WHOLE, Damaged
 from lstmcli.outputs import reason
 
-HEAD = 1 << 16  # bytes at the start of a file, enough to recognise its format
-PIECE = 1 << 18  # characters that are parsed at a time: as lists they take 300 times as much
-NEAR = 0.75  # how similar a name is at least that is suggested (SequenceMatcher.ratio)
+HEAD = 1 << 16  # bytes that show a file's format
+PIECE = 1 << 18  # characters parsed at a time: as lists they take 300 times as much
+NEAR = 0.75  # similarity of a suggested name (SequenceMatcher.ratio)
 ARRAYS = (b"\x93NUMPY", b"PK")  # first bytes of .npy and .npz, which may be large
-MOST_DRAINED = 2 * MOST_PARSED  # bytes of anything else in memory: models are larger than texts
+MOST_DRAINED = 2 * MOST_PARSED  # bytes of others in memory: models are larger than texts
 
 BINARY = (
     ".pt", ".pth", ".ckpt", ".pkl", ".keras", ".h5", ".hdf5", ".onnx", ".safetensors", ".gguf",
@@ -151,7 +151,7 @@ def decode(data: bytes, source: str, *, is_cut: bool = False) -> str:
     try:
         text = data.decode(_coding(data), "ignore" if is_cut else "strict")
     except UnicodeDecodeError as error:
-        # of the bytes in the error: a UTF-8 decoder has taken the byte-order mark off them
+        # a UTF-8 decoder has taken the byte-order mark off the error's bytes
         before = error.object[: error.start].decode(error.encoding).removeprefix("\ufeff")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise UserError(

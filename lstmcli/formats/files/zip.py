@@ -64,7 +64,7 @@ class Archive:
                 f"its member {member.filename} would unpack to {member.file_size:,} bytes"
             )
         with self.open(member) as stream:
-            data = stream.read(member.file_size)  # without a length, a forged size is not the end
+            data = stream.read(member.file_size)  # without a length, a forged size is no end
         if len(data) < member.file_size:
             raise Damaged(f"{member.file_size - len(data):,} bytes are missing")
         return data

@@ -35,7 +35,7 @@ ATTRIBUTES = (
     "layer_names", "weight_names", "model_config", "keras_version", "backend", "name",
 )  # fmt: skip
 LEAVE_OUT = ("optimizer", "optimizer_weights")
-FULL_MODEL = "model_weights"  # the group with the layers in a file of weights and config
+FULL_MODEL = "model_weights"  # the group of layers in a file with a config
 VERSIONS = ("keras_version", "backend")
 ZIP, HDF5 = b"PK", b"\x89HDF\r\n\x1a\n"
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"  # in an archive

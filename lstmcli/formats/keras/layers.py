@@ -103,7 +103,7 @@ def all_layers(layers: Sequence[LayerConfig]) -> Iterator[LayerConfig]:
         yield from all_layers(layer.children)
 
 
-# ---- the old layout: a group a layer, which lists the names of its weights
+# ---- the old layout: a group a layer, with the names of its weights
 
 
 def weights_by_name(
@@ -249,7 +249,7 @@ def _natural(path: str) -> list[tuple[int, str]]:
 # ---- LSTMs that feed each other
 
 
-PASSING = {  # layers that return their inputs unchanged when a model is run, not trained
+PASSING = {  # layers that return their inputs unless a model is trained
     "Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout",
     "ActivityRegularization", "Identity",
 }  # fmt: skip

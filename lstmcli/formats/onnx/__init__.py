@@ -28,7 +28,7 @@ from lstmcli.formats.onnx.lstm import (
     is_lstm,
 )
 
-CELL_SIGMOIDS, CELL_TANHS = 3, 2  # in a cell that was exported as basic operators
+CELL_SIGMOIDS, CELL_TANHS = 3, 2  # in a cell of basic operators
 PRODUCTS = ("MatMul", "Gemm")
 USE_ORIGINAL = (
     "Its tensors are taken by their names; if these tell nothing, give the file that it was "
@@ -104,7 +104,7 @@ class _Reader:
             self.left_out.append(f"{name} is left out: {reason}.")
             return
         known = self.lstms.setdefault(lstm.key(), lstm)
-        if known is not lstm:  # the remarks on an equal node's state count as well
+        if known is not lstm:  # remarks on an equal node's state count too
             known.remarks += lstm.remarks
         self.read_as[node] = known
         if (below := feeding_lstm(node, scope, self.constants)) in self.read_as:

@@ -57,10 +57,10 @@ class KnownOperator(NamedTuple):
     """The parts of a node that the library gets, and how large the result may be."""
 
     attributes: Sequence[str] = ()  # whose values are integers
-    # with at least as many elements as the result
+    # of at least as many elements as the result
     shape: Callable[[OperatorCall], Shape] = lambda call: call.arrays[0].shape
-    itemsize: int = 0  # bytes of an element, if not those of the inputs
-    since: int = 1  # the first version of the operator that the library computes
+    itemsize: int = 0  # bytes of an element, if not the inputs'
+    since: int = 1  # the operator's first version in the library
 
 
 OPERATORS = {
@@ -83,7 +83,7 @@ OPERATORS = {
     "Where": KnownOperator(shape=_broadcast),
 }
 
-MOVING = {  # operators whose result consists of elements of the first input
+MOVING = {  # operators that only move elements of the first input
     "Cast", "Expand", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
     "Unsqueeze",
 }  # fmt: skip
@@ -109,7 +109,7 @@ def computed(call: OperatorCall, check_size: Callable[[Shape, int], object]) -> 
         result = implementation.eval(*call.inputs, n_outputs=call.outputs, **attributes)
     except MemoryError:
         raise
-    except Exception as error:  # of nearly every class, from inputs that do not fit
+    except Exception as error:  # of nearly every class, for unfit inputs
         reason = str(error).split("\n")[0][:LONGEST_REASON]
         raise Damaged(f"the {call.op} in its graph fails: {reason}") from None
     return [np.asarray(one) for one in (result if isinstance(result, tuple) else [result])]
@@ -124,10 +124,10 @@ class Repeated(NamedTuple):
     """An array that fills, repeated, a shape that only a run knows."""
 
     array: np.ndarray
-    width: int | None = None  # the length of the shape's last axis, if that is known
+    width: int | None = None  # the length of the shape's last axis, if known
 
 
-Value = np.ndarray | Repeated | None  # None: it depends on an input, or on an unknown operator
+Value = np.ndarray | Repeated | None  # None: of an input, or of an unknown operator
 
 
 class ConstantFolder:
@@ -137,7 +137,7 @@ class ConstantFolder:
         self._source = source
         self._known: dict[tuple[Scope, str], Value] = {}
         self._bytes = 0
-        self._stored = self._computed = 0  # bytes read of tensors, and bytes computed from them
+        self._stored = self._computed = 0  # bytes of tensors, and computed from them
 
     def value(self, scope: Scope, name: str) -> Value:
         """The value of a name in a graph; Damaged if it depends on itself, or fails."""
@@ -244,7 +244,7 @@ class ConstantFolder:
         self.count(array.nbytes)
         return array
 
-    # ---- shapes that are only known in a run
+    # ---- shapes that only a run knows
 
     def _of_unknown_shape(
         self, definition: Definition, values: Sequence[Value], call: OperatorCall

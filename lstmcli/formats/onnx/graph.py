@@ -23,7 +23,7 @@ from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 
 MOST_DEPTH = 32  # graphs within graphs and functions within functions
-MOST_PARTS = 1 << 17  # nodes, tensors and inputs in all; those of a function count at every call
+MOST_PARTS = 1 << 17  # nodes, tensors and inputs in all; of a function at every call
 
 STANDARD = ("", "ai.onnx")
 NESTING = ("If", "Loop", "Scan", "SequenceMap")  # operators with graphs in their attributes
@@ -38,7 +38,7 @@ class Node:
         self.name = text(proto.name)  # often empty
         self.inputs = [text(name) for name in proto.input]  # "" is an optional one left out
         self.outputs = [text(name) for name in proto.output]
-        self.call_attributes = call_attributes  # of the call of the function that contains it
+        self.call_attributes = call_attributes  # of the call of its function
         self._attributes = proto.attribute
 
     @cached_property

@@ -31,7 +31,7 @@ from lstmcli.formats.tensorflow.bundle import (
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
 
 FORMAT = "tensorflow"
-V1_LIST = 0x0A  # the first byte of the first entry of a checkpoint before TensorFlow 0.12
+V1_LIST = 0x0A  # the first entry's first byte before TensorFlow 0.12
 V1_SHARD = re.compile(r"-\d{5}-of-(?=\d{5}$)")
 INDEX_IN_SAVED_MODEL = os.path.join("variables", "variables.index")
 

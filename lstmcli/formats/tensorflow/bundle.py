@@ -45,7 +45,7 @@ from lstmcli.formats.wire.protobuf import Message, varint
 
 FOOTER = 48  # bytes
 TRAILER = 5  # bytes after a block: how it is compressed, its checksum
-MOST_KEYS = 64 << 20  # bytes of all keys; each may share the start of the one before
+MOST_KEYS = 64 << 20  # bytes of all keys; each may share the last one's start
 LONGEST_KEY = 1 << 13  # bytes
 
 
@@ -111,7 +111,7 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 # ---- checksums
 
 
-PIECE = 1 << 20  # bytes handed to the library at once: it takes `bytes`, which are a copy
+PIECE = 1 << 20  # bytes given to the library at once: `bytes`, a copy
 
 
 def has_checksum(data: bytes | memoryview, stored: int) -> bool | None:
@@ -253,7 +253,7 @@ class Bundle:
         return path
 
 
-# ---- the graph of objects, which gives the names of the variables
+# ---- the graph of objects, with the names of the variables
 
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"

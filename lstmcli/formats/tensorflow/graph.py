@@ -68,13 +68,13 @@ DTYPES = {  # data type -> little-endian NumPy dtype
     19: "<f2", 22: "<u4", 23: "<u8",
 }  # fmt: skip
 
-VALUE_FIELDS = {  # data type -> the list of its elements in a TensorProto; others: int_val
+VALUE_FIELDS = {  # data type -> the list of its elements in a TensorProto, else int_val
     1: TensorProto.float_val, 2: TensorProto.double_val, 8: TensorProto.scomplex_val,
     9: TensorProto.int64_val, 10: TensorProto.bool_val, 14: TensorProto.half_val,
     18: TensorProto.dcomplex_val, 19: TensorProto.half_val, 22: TensorProto.uint32_val,
     23: TensorProto.uint64_val,
 }  # fmt: skip
-FIXED_SIZES = {1: 4, 2: 8, 8: 4, 18: 8}  # data types listed as fixed-size numbers -> their bytes
+FIXED_SIZES = {1: 4, 2: 8, 8: 4, 18: 8}  # data types in lists of fixed size -> bytes
 
 
 class TensorSpec(NamedTuple):
@@ -141,7 +141,7 @@ PASSING = frozenset({  # operations that return the values of their input
     "Identity", "Enter", "RefEnter", "RefIdentity", "ReadVariableOp", "Switch", "RefSwitch",
     "Cast", "Concat", "ConcatV2",
 })  # fmt: skip
-CALLING = {  # operations that pass their inputs to a function -> the attribute that names it
+CALLING = {  # operations that call a function -> the attribute that names it
     "While": "body", "StatelessWhile": "body", "PartitionedCall": "f",
     "StatefulPartitionedCall": "f",
 }  # fmt: skip
@@ -152,9 +152,9 @@ IN_ORDER = ("Identity", "Transpose", "Cast", "ReadVariableOp")  # do not change 
 ENTERING = ("Enter", "RefEnter")  # through which values enter a loop
 ENDS = frozenset({"NextIteration", "Assign", "AssignVariableOp"})
 VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
-MOST_STEPS = 10  # operations between a variable and one that is reported
+MOST_STEPS = 10  # operations between a variable and a reported one
 MOST_VISITS = 200_000  # nodes visited for all variables together
-MOST_NODES = 200_000  # of a graph: parsing them takes some seconds
+MOST_NODES = 200_000  # of a graph: seconds to parse
 OPERATION = re.compile(rb"[A-Z_][A-Za-z0-9_>]*")
 
 NodeKey = tuple[str, str]  # the function ("" is the graph itself) and the name of a node
@@ -304,7 +304,7 @@ class TensorFlowGraph:
         It does if what enters its loop comes from one of `REVERSING`. None without a loop, or of no
         kernel.
         """
-        products = (  # by the variable, or the fused cells that have it as an input
+        products = (  # by the variable, or fused cells with it as an input
             (function, node.name)
             for _, (function, _), node, _ in self._operations(variable, 1)
             if node.op in PRODUCTS

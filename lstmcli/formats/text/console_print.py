@@ -47,14 +47,14 @@ from lstmcli.formats.text.printed_arrays import (
 
 SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")
 PROMPT = re.compile(r"\bIn \[\d*\]:")
-INSIDE = re.compile(  # what can stand around numbers inside of brackets
+INSIDE = re.compile(  # what may surround numbers in brackets
     r"\b(?:np\.)?(?:array|tensor|Tensor|Array|float\d+)\(|\)"
     r"|,\s*(?:dtype|device|grad_fn|requires_grad)=[^,()\[\]]*"
 )
 SHAPE = re.compile(
     r"\b(?:Size\(\s*|(?:shape|strides)\s*[=:]\s*(?:\w+\()?)$"
 )  # before brackets of a shape
-NEAR = 300  # characters before a bracket in which its name is looked for
+NEAR = 300  # characters before a bracket that may have its name
 WRAPPER = re.compile(r"(?:<tf\.\w+[^\[\]]*\bnumpy=\s*)?(?:[\w.]{0,40}\(\s*)*$")
 FACTOR = re.compile(rf"({NUMBER})\s*\*\s*$")
 WORD = r"['\"]?([A-Za-z_][\w.]*)['\"]?(?:\[[^\[\]]*\])*\s*"
@@ -103,7 +103,7 @@ def read_text(text: str, file: Opened) -> Document:
     return document_of(_of_tuple(prints, text), numbering, source)
 
 
-TUPLES = {  # of unnamed prints, by how many: how one is written, and the names of its items
+TUPLES = {  # of unnamed prints, by count: how it is written, its items' names
     2: (re.compile(r"\(\w+\([^()]*\),\s*\w+\([^()]*\)\)"), ("h_n", "c_n")),
     3: (re.compile(r"\(\w+\(.*\),\s*\(\w+\(.*\)\)\)", re.DOTALL), ("0", "1.0", "1.1")),
 }
@@ -371,7 +371,7 @@ def find_rows(text: str, source: str) -> Print:
     factor = 1.0
     for line, row in enumerate(text.split("\n"), start=1):
         words = row.partition("#")[0].replace(",", " ").split()
-        if not words or TYPE_LINE.match(row):  # a comment, or PyTorch's line of the type
+        if not words or TYPE_LINE.match(row):  # a comment, or PyTorch's type
             continue
         if len(words) == 2 and words[1] == "*" and IS_NUMBER.fullmatch(words[0]):
             factor = float(words[0])

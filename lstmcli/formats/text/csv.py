@@ -184,7 +184,7 @@ class Columns(NamedTuple):
 
     at: list[int]
     indexes: Sequence[int] | None = None  # in [], ascending
-    single: bool = False  # of a name without an index: one column, and no axis for it
+    single: bool = False  # of a name without an index: one column, no axis
 
 
 def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Columns]:
@@ -276,7 +276,7 @@ def _in_order(table: CsvTable) -> tuple[dict[str, Sequence[int]], np.ndarray]:
         found = f"{table.keys[key]} is {keys[row, key]:g}"
         raise UserError(f"{table.source}: {found}; an integer was expected.")
     numbers = [_distinct(column) for column in keys.T]
-    # the position of each row in the complete table; beyond 2**53 it only has to be large
+    # each row's position in the full table; beyond 2**53 it is only large
     strides = np.cumprod([1.0, *(len(each) for each in numbers[:0:-1])])[::-1]
     places = [np.searchsorted(each, k) for each, k in zip(numbers, keys.T, strict=True)]
     at = strides @ np.stack(places)

@@ -34,7 +34,7 @@ from lstmcli.formats.text.number_text import (
 )
 from lstmcli.outputs import json_text
 
-MODELS = {  # members of the outermost object of a model file -> module and function
+MODELS = {  # a model file's outermost members -> module and function
     ("weightsManifest",): ("tfjs", "read_value"),
     ("architecture", "config", "weights"): ("audio", "read_nam"),
     ("model_data", "state_dict"): ("audio", "read_guitarml"),

@@ -35,10 +35,10 @@ from lstmcli.formats.text.number_text import (
 )
 
 INPUTS = ("inputs", "x")
-MOST_KEYS = 1000  # characters at the start of tidy data that include the key of the unit
+MOST_KEYS = 1000  # characters of tidy data that include the unit's key
 OPENING = re.compile(
     r'\s*(?:\[\s*[^\[\s]|\{.*"(?:step|inputs|x)")'
-)  # other first lines are not parsed: they may be a long document
+)  # other first lines may be a long document: not parsed
 
 
 def read_lines(pieces: Pieces, file: Opened) -> Document:
@@ -269,7 +269,7 @@ def _tried(line: str) -> Any:
         return None
 
 
-# ---- standard input step by step: a line is parsed as soon as it has come
+# ---- standard input step by step: a line is parsed once it has come
 
 
 NUMBERS = {float, int}  # not bool, which NumPy takes for a number
@@ -289,9 +289,9 @@ class LineReader:
             self._descriptor: int | None = stream.fileno()
         except (OSError, AttributeError):  # in memory
             self._descriptor = None
-        self._lines: deque[tuple[int, bytes]] = deque()  # that are complete and not blank; numbers
-        self._begun: list[bytes] = []  # pieces of a line whose end has not come yet
-        self._begun_size = self._count = 0  # bytes of these, and lines that are complete
+        self._lines: deque[tuple[int, bytes]] = deque()  # complete, not blank; with numbers
+        self._begun: list[bytes] = []  # pieces of a line without its end yet
+        self._begun_size = self._count = 0  # bytes of these, and complete lines
         self._taken: list[bytes] | None = []  # all bytes, until a line is returned
         self._ended = False
 
@@ -333,7 +333,7 @@ class LineReader:
             return True
         try:
             return bool(select.select([self._descriptor], [], [], 0)[0])
-        except (OSError, ValueError):  # on Windows; the caller then flushes line by line
+        except (OSError, ValueError):  # on Windows; then lines are flushed
             return False
 
     def _take(self) -> None:

@@ -27,7 +27,7 @@ IS_NUMBER = re.compile(NUMBER)
 LONG_RUN = re.compile(rf"(?<!\d)\d{{{MOST_RUN + 1}}}")
 """More digits in a row than any number has, which is rejected before it is parsed."""
 
-MOST_STEPS = 1 << 53  # integers that are exact in the float64 of a reader
+MOST_STEPS = 1 << 53  # integers that are exact in float64
 
 JSON_NAMES = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"', "-0": "-0.0"}
 """JSON has no literals for these; they are strings, which the readers accept. -0 is an integer."""
@@ -94,7 +94,7 @@ def _renamed(numerals: list[str], names: Mapping[str, str]) -> list[str]:
 
 FLOAT32 = np.dtype(np.float32)
 BLOCK = 1 << 16  # numbers that are Python objects at a time
-SHORT = 7  # digits of a decimal that nearly always identifies one float32
+SHORT = 7  # digits that nearly always identify a float32
 
 
 def counts_as_float32(values: np.ndarray) -> bool:
@@ -210,12 +210,12 @@ def _kind(value: Any) -> str:
     return _KINDS.get(type(value), "a number") + shown
 
 
-# ---- traces written step by step: rows of CSV and TSV, JSON lines, tidy rows
+# ---- traces written step by step: rows of CSV and TSV, JSON lines
 
 
 STEP, BATCH, UNIT = "step", "batch", "unit"
 KEYS = (STEP, BATCH, UNIT)
-UNITS = "units"  # key of the numbers of columns in a JSON line, if only some are written
+UNITS = "units"  # key of the columns' indices in a JSON line, of some
 DELIMITERS = {"csv": ",", "tsv": "\t", "jsonl": ", "}
 
 
@@ -227,8 +227,8 @@ class StepWriter:
     format: str  # "csv", "tsv" or "jsonl"
     names: Sequence[str]
     batched: bool
-    batch: Sequence[int] | None  # the indices of the batch items in the run, if only some are here
-    units: Mapping[str, Sequence[int]]  # by array, the indices of its columns, likewise
+    batch: Sequence[int] | None  # indices of the batch items in the run, of some
+    units: Mapping[str, Sequence[int]]  # by array, those of its columns
 
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write S steps of arrays (S, K) or, batched, (S, B, K), from ``first_step`` on."""

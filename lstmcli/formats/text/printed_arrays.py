@@ -41,7 +41,7 @@ class Print:
     dtype: np.dtype[Any] | None = None
     label: str = ""  # other text before it that ends in a colon, without digits
     gaps: Gaps | None = None  # what abbreviated output leaves out
-    steps: list[int] | None = None  # the indices of its first axis, where they are written
+    steps: list[int] | None = None  # the indices of its first axis, if written
 
     def scaled(self, numbers: Iterable[float]) -> np.ndarray:
         """A number for each token, times the factor, in the shape."""
@@ -173,7 +173,7 @@ def _significant_units(each: Print) -> np.ndarray:
 # ---- notation of other languages, and lines of a log
 
 
-GGML = re.compile(  # the line above a tensor of llama.cpp's eval-callback: name, op, sizes
+GGML = re.compile(  # above a tensor of llama.cpp's eval-callback: name, op, sizes
     r"(?:^|\n)[^\n=]{0,80}?\s([\w.-]{1,80})(?: \([^\n=]{0,80}\))? = \((\w{1,9})\)[^\n]{0,300}= "
     r"\{(\d{1,12}(?:, \d{1,12})*)\}\s*$",
     re.M,
@@ -227,7 +227,7 @@ MATRICES = (
     "writedlm(\"h.csv\", h, ',') in Julia."
 )
 _SIZED = r"(?:\w+[ \t]*=[ \t]*)?\d+(?:×\d+|-element )[^\n]{0,200}:[ \t]*$"  # 2×3 Matrix{Float32}:
-_NAMED = (  # h =, and below it a row of numbers, or the first columns
+_NAMED = (  # h =, and below it numbers, or the first columns
     r"(?:>>[ \t]*)?[A-Za-z]\w*[ \t]*(?:\(:,:[\d,]+\)[ \t]*)?=[ \t]*(?:\d+(?:×\d+)+)?[ \t]*\n\s*"
     rf"(?:Columns? \d|\d+×\d|{NUMBER}(?:[ \t]+(?:{NUMBER}|[*…⋯])){{0,200}}[ \t]*$)"
 )

@@ -106,7 +106,7 @@ class _Zip:
         self.members = {member.filename: member for member in self.archive.members}
         if not any(member.CRC for member in self.archive.members):
             for member in self.archive.members:
-                del member.CRC  # PyTorch can leave checksums out; zipfile then checks none
+                del member.CRC  # PyTorch may leave checksums out: check none
         self.prefix = self._prefix()
         self.unpacked = 0
         named = self.prefix + "byteorder" in self.members
@@ -177,7 +177,7 @@ class _Legacy:
         if pickles.load(head, {}) != MAGIC:
             raise ValueError("it does not open with PyTorch's magic number")
         pickles.load(head, {})  # protocol
-        pickles.load(head, {})  # of the machine that wrote it; the storages are little-endian
+        pickles.load(head, {})  # the writer's machine; storages are little-endian
         value = pickles.load(head, self.makers, self._persistent)
         keys = pickles.load(head, {})
         at = start + head.tell()

@@ -26,7 +26,7 @@ from lstmcli.formats.files.limits import (
 from lstmcli.formats.wire.pickle import Global, Leaf, Record, Unread
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
-OPTIMIZER = ("state", "param_groups")  # the keys of its state dict: averages as large as weights
+OPTIMIZER = ("state", "param_groups")  # keys of its state dict: averages of all weights
 MODULE = ("_parameters", "_buffers", "_modules")  # where nn.Module keeps what is in a state dict
 PLAIN = (str, int, float, Global)  # the attributes of a module that may be settings
 REPEATED = "_flat_weights"  # the parameters of an nn.LSTM once more
@@ -39,7 +39,7 @@ class Tree(NamedTuple):
     """The leaves of a value and its metadata of them, by name."""
 
     leaves: dict[str, Leaf]
-    groups: dict[str, Settings]  # of each module: its class and attributes that are plain values
+    groups: dict[str, Settings]  # of each module: its class, its plain attributes
     remarks: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # names of what cannot be read
 

@@ -22,7 +22,7 @@ from lstmcli.formats.document import BFLOAT16, Shape, dequantized, native, size_
 from lstmcli.formats.files.limits import MOST_AXES
 from lstmcli.formats.wire.pickle import CONTAINERS, Global, Leaf, Maker, Record, Unread, first
 
-KINDS = {  # word before "Storage" -> dtype, and how it is called as torch.NAME
+KINDS = {  # word before "Storage" -> dtype, and torch.NAME
     "Float": ("f4", "float32"), "Double": ("f8", "float64"), "Half": ("f2", "float16"),
     "BFloat16": ("u2", "bfloat16"), "Byte": ("u1", "uint8"), "Char": ("i1", "int8"),
     "Short": ("i2", "int16"), "Int": ("i4", "int32"), "Long": ("i8", "int64"),
@@ -148,7 +148,7 @@ def kind_of_storage(what: Any) -> str:
 # ---- arrays of NumPy and JAX
 
 
-OBJECTS = (("O",), ("O4",), ("O8",))  # the code of Python objects, perhaps with a pointer's bytes
+OBJECTS = (("O",), ("O4",), ("O8",))  # of Python objects, perhaps with a pointer's bytes
 
 
 class _Dtype(Record):

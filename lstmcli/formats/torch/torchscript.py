@@ -21,7 +21,7 @@ from lstmcli.formats.wire.pickle import Leaf
 
 CONSTANTS = "constants.pkl"
 MODEL = "model.json"  # of torch 1.0 to 1.3, in place of a pickle
-LONGEST_LINE = 1 << 13  # characters; a call with a hundred weights has half of them
+LONGEST_LINE = 1 << 13  # characters; a call with 100 weights has half
 FROM_JSON = {
     "FLOAT": "float32", "DOUBLE": "float64", "FLOAT16": "float16", "HALF": "float16",
     "INT8": "int8", "UINT8": "uint8", "INT16": "int16", "INT32": "int32", "INT64": "int64",
@@ -42,7 +42,7 @@ _CELL = re.compile(
 class Call(NamedTuple):
     """A call of ``torch.lstm`` or ``torch.lstm_cell`` in the code."""
 
-    weights: list[str]  # the names of the constants it takes, if it takes any
+    weights: list[str]  # the names of the constants it takes
     bias: bool
     settings: Settings  # as nn.LSTM calls them; empty for a cell
 

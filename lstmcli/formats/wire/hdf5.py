@@ -32,7 +32,7 @@ from lstmcli.formats.files.source import Opened
 MOST_OBJECTS = 1 << 16
 MOST_GROUPS = 32  # within each other
 LARGE = 64 << 20  # bytes that any dataset may contain
-SPARE_MEMORY = 1 << 30  # bytes of address space on top of the file and its largest tensor
+SPARE_MEMORY = 1 << 30  # bytes of address space beyond the file and its largest tensor
 
 _PACKAGES = os.path.abspath(os.path.join(__file__, *[os.pardir] * 4))  # the folder of lstmcli
 _CODE = """
@@ -163,7 +163,7 @@ def write_answer(out: IO[bytes], stream: BinaryIO, source: str, most: int, **req
         return
     except UserError as error:
         failed = error
-    except Exception as error:  # of h5py, on damaged files: of nearly every class that there is
+    except Exception as error:  # of h5py, on damaged files: of any class
         text = " ".join(str(error).split()) or type(error).__name__
         failed = damaged(source, f"the HDF5 library: {text}")
     out.write(_line(error=failed.lines, settings=[dict(one.settings) for one in failed.try_]))

@@ -23,11 +23,11 @@ class MetadataSettings(NamedTuple):
 
     settings: Mapping[str, Any] = {}
     remarks: tuple[str, ...] = ()
-    assumed: Mapping[str, str] = {}  # setting that the file leaves open -> the assumption
-    unknown: Mapping[str, str] = {}  # setting with a value that is not supported -> message
-    last_step: bool = False  # in its network, only the last step goes on to what follows
+    assumed: Mapping[str, str] = {}  # setting that the file leaves open -> assumption
+    unknown: Mapping[str, str] = {}  # setting of an unsupported value -> message
+    last_step: bool = False  # in its network, only the last step goes on
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, from the file
-    backward: Mapping[str, Any] = {}  # of the backward cell, where one tensor stores both
+    backward: Mapping[str, Any] = {}  # of the backward cell, if one tensor stores both
     masking: Masking | None = None  # the layer of its network that masks its steps
     classes: tuple[str, ...] = ()  # the assumptions about classes of the model's author
 

@@ -28,10 +28,10 @@ ACTIVATIONS = {  # key -> setting; the last one is Keras 1's
     "recurrent_activation": "recurrent_activation",
     "inner_activation": "recurrent_activation",
 }
-RECURRENT = ("recurrent_activation", "inner_activation")  # keys that every config of an LSTM has
+RECURRENT = ("recurrent_activation", "inner_activation")  # keys of every LSTM's config
 OWN = ("LSTM", "CuDNNLSTM", "LSTMCell", "PeepholeLSTMCell")  # Keras' classes of an LSTM
 WRAPPERS = ("Bidirectional", "RNN", "StackedRNNCells")  # its classes that run one
-MODELS = ("Sequential", "Functional", "Model")  # whose config has no settings of a layer in them
+MODELS = ("Sequential", "Functional", "Model")  # whose config is not a layer's
 MOST_DEPTH = 32  # of nested configs
 RUN_LEVEL = {  # keys of a layer that runs a cell -> settings
     "go_backwards": ("go_backwards", True),
@@ -137,7 +137,7 @@ class _LayerSettings:
         self.assumed: dict[str, str] = {}
         self.classes: list[str] = []  # a text on each of the model's author
         self.last_step = False
-        self.wrapped = False  # in a Bidirectional, which turns and masks by itself
+        self.wrapped = False  # in a Bidirectional, which turns and masks
 
     def result(self) -> MetadataSettings:
         """All of it."""

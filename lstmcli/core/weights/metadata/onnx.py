@@ -23,7 +23,7 @@ ONNX_NAMES = {
 }  # fmt: skip
 ACTIVATIONS = {name.lower(): ours for ours, name in ONNX_NAMES.items() if ours != "identity"}
 DISPUTED = {"affine", "thresholdedrelu", "scaledtanh"}  # onnxruntime's defaults are 0
-FIXED = {  # hard sigmoids that have a name, by alpha and beta in float32
+FIXED = {  # named hard sigmoids, by alpha and beta in float32
     (np.float32(0.2), 0.5): "hard_sigmoid_0.2",
     (np.float32(1 / 6), 0.5): "hard_sigmoid_1_6",
 }

@@ -25,7 +25,7 @@ _CELL_CLIP = re.compile(
     rf"{_PRODUCT}/Split:[{_PLACES['i']}{_PLACES['g']}]/(?:(?!MatMul|Add)\w+/)*Add(?:V2)?/Minimum"
 )
 _PROJECTION_CLIP = re.compile("MatMul/Minimum")
-_PASSED_ON = re.compile(  # where a sequence has ended, dynamic_rnn selects the h before
+_PASSED_ON = re.compile(  # past a sequence's end, dynamic_rnn selects the h before
     rf"{_PRODUCT}/Split:{_PLACES['o']}/\w+/Mul(?:/(?:MatMul|Minimum|Maximum))*/Select(?:V2)?"
 )
 _DIRECTION = re.compile(r"(^|/)(fw|bw)(/|$)")  # scopes of TensorFlow 1's bidirectional networks
