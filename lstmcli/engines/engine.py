@@ -156,9 +156,9 @@ class Engine:
         return network, unsupported or list(self.unsupported(network))
 
     def _unsupported_in_run(self, plan: Plan, network: Network) -> Iterator[str]:
-        if network.cell.dtype.name not in self.dtypes:
+        if (dtype := network.cell.dtype.name) not in self.dtypes:
             choice = " or ".join(self.dtypes)
-            yield f"{network.cell.dtype.name} (it takes dtype {choice}, which rounds the weights)"
+            yield f"{dtype} (it takes dtype {choice}, which rounds the weights)"
         if plan.model.convention.behaviour.arithmetic != "float":
             yield "8-bit arithmetic (it takes arithmetic float)"
         if network.valid is None:
@@ -232,9 +232,8 @@ def timed_trace(engine: Engine, network: Network, plan: Plan) -> tuple[Trace, fl
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{engine.name} {engine.version} ended with an error: {message}") from error
     trace = trace_of(plan, _part(plan.model, result))
-    return replace(
-        trace, settings={**trace.settings, "engine": f"{engine.name} {engine.version}"}
-    ), seconds
+    settings = {**trace.settings, "engine": f"{engine.name} {engine.version}"}
+    return replace(trace, settings=settings), seconds
 
 
 def timed_result(run: Callable[[], T]) -> tuple[T, float]:
@@ -309,5 +308,5 @@ def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Callab
     }
     if name != family and name in functions:  # a framework's hard sigmoid has one slope
         return functions[name]
-    function = functions[family] if family in functions else made[family]
+    function = (made | {**functions})[family]
     return lambda x: function(x, *numbers)

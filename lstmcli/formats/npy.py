@@ -104,7 +104,7 @@ def check(header: Header, size: int, where: str) -> None:
     """Refuse a dtype that is not read, an impossible shape, or one of another size."""
     dtype = header.dtype
     if dtype != BFLOAT16 and dtype.kind not in "biufUS":
-        raise UserError(f"{where} contains values of the dtype {dtype}; real numbers are needed.")
+        raise UserError(f"{where} has values of the dtype {dtype}; real numbers are needed.")
     if dtype.itemsize == 0:  # any number would fit into no bytes
         raise UserError(f"{where} contains strings of length 0.")
     if not all(type(n) is int and n >= 0 for n in header.shape):
@@ -117,7 +117,7 @@ def check(header: Header, size: int, where: str) -> None:
         problem = "is cut short" if found < header.nbytes else "contains more than one array"
         raise UserError(
             f"{where} {problem}: the header claims {header.shape} {dtype.name}, "
-            f"that is {header.nbytes:,} bytes, but {found:,} are there."
+            f"{header.nbytes:,} bytes, but {found:,} are there."
         )
 
 

@@ -115,19 +115,18 @@ def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) 
         raise UserError(
             f"step {step} of batch {batch} is left out by {by}: nothing is computed there."
         )
-    several = len(model.cells) > 1
-    prefix = f"{cell_name(layer, direction)}." if several else ""
+    prefix = f"{cell_name(layer, direction)}." if len(model.cells) > 1 else ""
     carried = at == 0 or cell.convention.behaviour.state != "reset"
     before = int(shown[at - 1]) if at and carried else None
     later = reads[at + 1 :]
     is_last = not (len(later) if valid is None else valid[later, batch].any())
     return StepPosition(
-        layer=layer,
-        direction=direction,
-        prefix=prefix,
-        step=step,
-        batch=batch,
-        unit=unit,
+        layer,
+        direction,
+        prefix,
+        step,
+        batch,
+        unit,
         reads=int(reads[at]),
         before=before,
         carried=carried,
@@ -249,14 +248,10 @@ def _no_number(
         if unknown is not None or any(pair.numbers):
             why = f"interpreted as {join_with_and(taken)}" if taken else "abbreviated"
             names += f", {why}, and not the numbers of this place"
-            for at in np.argwhere(np.ones(pair.b.shape, bool) if unknown is None else ~unknown)[:1]:
-                step, item, unit = pair.numbers_of(at.tolist())
-                tries = [
-                    Try(
-                        {"step": step, "batch": item, "unit": unit},
-                        "it has the numbers of this place",
-                    )
-                ]
+            known = np.ones(pair.b.shape, bool) if unknown is None else ~unknown
+            for at in np.argwhere(known)[:1]:
+                place_of = zip(("step", "batch", "unit"), pair.numbers_of(at.tolist()), strict=True)
+                tries = [Try(dict(place_of), "it has the numbers of this place")]
             break
     text = f"{other.name} has {names}; a number for one of {wanted} is needed."
     return UserError(text, try_=tries)

@@ -201,7 +201,8 @@ class UnitAtStep:
         coupled = _COUPLED.get(self.cell.convention.behaviour.coupled, "")
         if coupled and coupled[0] in wanted:  # it is computed from the other
             wanted.add(coupled[1])
-        for letter in sorted(wanted & set("ifg"), key=lambda g: (g in coupled[:1], GATES.index(g))):
+        early = [gate for gate in GATES if gate in wanted and gate != "o"]
+        for letter in sorted(early, key=coupled[:1].__contains__):  # one made of another is last
             if letter in coupled[:1]:
                 other = self._computed(coupled[1])
                 rest = Value(f"1 - {coupled[1]}", 1 - other.wide, other.numbers)

@@ -56,14 +56,14 @@ def fit_or_refuse(
     """
     convention, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:
+        where = f"{source}: " if source else ""
+        tries = [Try({"layer": one}, "one of them") for one in labels if MIXED in lacks]
+        if {STATE_OF_ITEMS, _PARTS["initial_h"]} & {*lacks}:
+            tries.append(Try({"initial_state": "zero"}, "leaves the state out"))
         raise UserError(
-            f"{source}{': ' * bool(source)}{row.name} cannot store {join_with_and(lacks)}.",
+            f"{where}{row.name} cannot store {join_with_and(lacks)}.",
             f"  lstm conventions {row.name} lists what it stores; nothing was written.",
-            try_=[
-                *(Try({"layer": one}, "one of them") for one in labels if MIXED in lacks),
-                *[Try({"initial_state": "zero"}, "leaves the state out")]
-                * (not {STATE_OF_ITEMS, _PARTS["initial_h"]}.isdisjoint(lacks)),
-            ],
+            try_=tries,
         )
     return convention
 
@@ -105,11 +105,8 @@ def _with_requested_form(row: Convention, asked: Settings) -> Convention:
             )
         constant = row.behaviour.forget_bias
         if name == "forget_bias" and value != constant and not row.can_be_set_to(name, value):
-            raise UserError(
-                f"{row.name} always adds {constant:g} to the forget gate; the rest of the constant "
-                "goes into the bias.",
-                about={"to_set": f"forget_bias={value:g}"},
-            )
+            text = f"{row.name} always adds {constant:g} to the forget gate; the rest is bias."
+            raise UserError(text, about={"to_set": f"forget_bias={value:g}"})
         if name.endswith("gates") and row.names.has_tensor_per_gate:
             text = f"{row.name} has a tensor per gate, in no order."
             raise UserError(text, about={"to_set": name})

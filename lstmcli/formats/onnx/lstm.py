@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.formats.document import Arrays, Shape
 from lstmcli.formats.onnx.folding import ConstantFolder, Repeated, Value
 from lstmcli.formats.onnx.graph import Definition, Node, Scope, numpy_dtype, widened
 
@@ -39,7 +40,7 @@ class LstmNode:
     """The tensors and attributes of a node."""
 
     name: str
-    arrays: dict[str, np.ndarray]  # W (D, 4H, I), R (D, 4H, H), B (D, 8H), P (D, 3H), states
+    arrays: Arrays  # W (D, 4H, I), R (D, 4H, H), B (D, 8H), P (D, 3H), states
     attributes: dict[str, Any]
     remarks: list[str] = field(default_factory=list)
 
@@ -124,7 +125,7 @@ class NodeReader:
         number = (array.astype("i2") - zero.astype("i2")).astype("f4")
         return np.asarray(number * scale).swapaxes(1, 2)
 
-    def _states(self, values: dict[str, Value], recurrent: np.ndarray) -> dict[str, np.ndarray]:
+    def _states(self, values: dict[str, Value], recurrent: np.ndarray) -> Arrays:
         """Constant initial states (D, B, H), B = 1 if all items are equal; none if all are 0."""
         found = {role: self._state(role, value, recurrent) for role, value in values.items()}
         states = {role: state for role, state in found.items() if state is not None}
@@ -164,17 +165,16 @@ class NodeReader:
         return [f"{self.lstm_name}: {text}." for text in remarks]
 
 
-def _check(arrays: dict[str, np.ndarray]) -> None:
+def _check(arrays: Arrays) -> None:
     shapes = {role: array.shape for role, array in arrays.items()}
-    if len(shapes["R"]) == 3 and shapes["R"][1] == 4 * shapes["R"][2] and shapes["R"][0] in (1, 2):
-        directions, rows, units = shapes["R"]
-        expected = {"R": shapes["R"], "B": (directions, 8 * units), "P": (directions, 3 * units)}
-        if len(shapes["W"]) == 3 and shapes["W"][:2] == (directions, rows) and 0 not in shapes["W"]:
-            expected["W"] = shapes["W"]
-            if all(expected[role] == shape for role, shape in shapes.items()):
-                return
-    found = ", ".join(f"{role} {shape}" for role, shape in shapes.items())
-    raise UnreadableNode(f"its shapes do not fit each other: {found}")
+    directions, _, units = shapes["R"] if len(shapes["R"]) == 3 else (0, 0, 0)
+    inputs = shapes["W"][-1] if shapes["W"] else 0
+    expected: dict[str, Shape] = {"W": (4 * units, inputs), "R": (4 * units, units)}
+    expected |= {"B": (8 * units,), "P": (3 * units,)}
+    fits = all(shape == (directions, *expected[role]) for role, shape in shapes.items())
+    if not fits or directions not in (1, 2) or not units or not inputs:
+        found = ", ".join(f"{role} {shape}" for role, shape in shapes.items())
+        raise UnreadableNode(f"its shapes do not fit each other: {found}")
 
 
 def _attributes(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,10 +184,9 @@ def _attributes(raw: Mapping[str, Any]) -> dict[str, Any]:
             continue
         value = raw[name]
         items = value if isinstance(value, list) else [value]
-        if (name in LISTS) != isinstance(value, list) or not all(
-            isinstance(item, kind) for item in items
-        ):
-            raise UnreadableNode(f"its {name} is of another kind than the operator's")
+        fits = all(isinstance(item, kind) for item in items)
+        if not fits or (name in LISTS) != isinstance(value, list):
+            raise UnreadableNode(f"its {name} has no value of the operator's type")
         if kind is bytes:
             items = [item.decode("utf-8", "backslashreplace") for item in items]
         attributes[name] = items if name in LISTS else items[0]

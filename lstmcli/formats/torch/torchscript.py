@@ -22,11 +22,7 @@ from lstmcli.formats.wire.pickle import Leaf
 CONSTANTS = "constants.pkl"
 MODEL = "model.json"  # of torch 1.0 to 1.3, in place of a pickle
 LONGEST_LINE = 1 << 13  # characters; a call with 100 weights has half
-FROM_JSON = {
-    "FLOAT": "float32", "DOUBLE": "float64", "FLOAT16": "float16", "HALF": "float16",
-    "INT8": "int8", "UINT8": "uint8", "INT16": "int16", "INT32": "int32", "INT64": "int64",
-    "BOOL": "bool", "BFLOAT16": "bfloat16",
-}  # fmt: skip
+FROM_JSON = {"float": "float32", "double": "float64", "half": "float16"}  # else the same word
 
 _FINAL = re.compile(r'^  (\w+) : Final\[\w+\] = (True|False|-?\d{1,18}|"[^"\n]*")$', re.M)
 _LIST = re.compile(r"^\s*(\w+) = \[(CONSTANTS\.c\d+(?:, CONSTANTS\.c\d+)*)\]$")
@@ -130,7 +126,8 @@ class Script:
         return {name_of(path): leaf for path, leaf in leaves.items()}
 
     def _tensor(self, entry: dict[str, Any]) -> Leaf:
-        kind = FROM_JSON[entry["dataType"]]
+        kind = str(entry["dataType"]).lower()
+        kind = FROM_JSON.get(kind, kind)
         size, stride = ([int(n) for n in entry.get(key, ())] for key in ("dims", "strides"))
         key = entry["data"]["key"]
         data = self.bytes_of(key)
