@@ -200,8 +200,8 @@ def refusal(engine: Engine, unsupported: list[str]) -> str:
 
 def not_installed(engine: Engine) -> tuple[str, str]:
     """Two lines on how to install an engine."""
-    reason = "is not installed" if engine.has_backend() else "is not installed, or has no backend"
-    return f"{engine.name} {reason}:", f"  {engine.install}"
+    more = "" if engine.has_backend() else ", or has no backend"
+    return f"{engine.name} is not installed{more}:", f"  {engine.install}"
 
 
 def run_with(engine: Engine, plan: Plan) -> Trace:

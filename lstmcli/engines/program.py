@@ -83,7 +83,8 @@ class Program:
             if not outputs.is_file():
                 raise self._error(f"{self.name} ended well, and wrote no {{outputs{self.write}}}.")
             data = outputs.read_bytes()
-        what = f"{self.name}: its {f'outputs{self.write}' if self.write else 'standard output'}"
+        output = f"outputs{self.write}" if self.write else "standard output"
+        what = f"{self.name}: its {output}"
         raw = f"f32:{form}" if self.write == RAW else None
         try:
             document = formats.read_bytes(what, data, self.write or "", raw)

@@ -29,7 +29,8 @@ def prepare(network: Network) -> Prepared:
         for n, layer in enumerate(network.layers):
             tensors = named_tensors([layer])
             for variable in v1.global_variables(f"layer{n}/"):
-                session.run(variable.assign(tensors[variable.op.name.removeprefix(f"layer{n}/")]))
+                name = variable.op.name.removeprefix(f"layer{n}/")
+                session.run(variable.assign(tensors[name]))
 
     def run() -> Result:
         h, finals = session.run(fetches)
@@ -43,7 +44,8 @@ def _layers(tf: Any, network: Network) -> tuple[Any, list[Any]]:
     y, finals = tf.constant(network.x), []
     for n, (layer, states) in enumerate(network.by_layer):
         cells = [_cell(tf, cell) for cell in layer]
-        starts = [v1.nn.rnn_cell.LSTMStateTuple(tf.constant(c), tf.constant(h)) for h, c in states]
+        each = [(tf.constant(c), tf.constant(h)) for h, c in states]
+        starts = [v1.nn.rnn_cell.LSTMStateTuple(*one) for one in each]
         options = {"sequence_length": network.lengths, "time_major": True}
         with v1.variable_scope(f"layer{n}"):
             if len(cells) == 1:

@@ -36,7 +36,8 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
             _refuse_repeated(group["paths"], seen)
             _read_group(group, file, arrays, left_out)
         is_graph = value.get("format") == "graph-model"
-        topology = _object({} if is_graph else value.get("modelTopology") or {}, "modelTopology")
+        layers = {} if is_graph else value.get("modelTopology") or {}
+        topology = _object(layers, "modelTopology")
         groups = _groups(topology, file.source)
         chain = lstm_chain(topology.get("model_config") or topology)
     order = {name: n for n, name in enumerate(groups)}  # the converter in Python sorts by name

@@ -195,7 +195,8 @@ class _ModelReader:
                 arrays |= self._weights(prefix, graph, group, inputs)
                 for remark in _remarks(graph, group, inputs):
                     remarks.append(f"{self._source}: {prefix} {remark}.")
-        if self._quantized_dtypes and not all("arithmetic" in group for group in groups.values()):
+        is_known = all("arithmetic" in group for group in groups.values())
+        if self._quantized_dtypes and not is_known:
             dtypes = " and ".join(sorted(self._quantized_dtypes))
             remarks.append(
                 f"{self._source} has weights in {dtypes}. The run takes their values and rounds "
@@ -259,8 +260,9 @@ class _ModelReader:
     def _buffer(self, number: int) -> memoryview:
         """A buffer's bytes: in its table, or, in a large model, after all tables."""
         buffer = self._buffers[number]
-        offset, size = buffer.number(BufferTable.offset, "Q"), buffer.number(BufferTable.size, "Q")
+        offset = buffer.number(BufferTable.offset, "Q")
         if offset > 1:
+            size = buffer.number(BufferTable.size, "Q")
             return memoryview(self._data)[offset : offset + size]
         return buffer.octets(BufferTable.data)
 

@@ -250,8 +250,9 @@ def _no_number(
             names += f", {why}, and not the numbers of this place"
             known = np.ones(pair.b.shape, bool) if unknown is None else ~unknown
             for at in np.argwhere(known)[:1]:
-                place_of = zip(("step", "batch", "unit"), pair.numbers_of(at.tolist()), strict=True)
-                tries = [Try(dict(place_of), "it has the numbers of this place")]
+                numbers = pair.numbers_of(at.tolist())
+                settings = dict(zip(("step", "batch", "unit"), numbers, strict=True))
+                tries = [Try(settings, "it has the numbers of this place")]
             break
     text = f"{other.name} has {names}; a number for one of {wanted} is needed."
     return UserError(text, try_=tries)
@@ -263,7 +264,8 @@ _FIRST_HALF = {"concat": 0, "concat_swapped": 1}
 
 def _comparable(place: StepPosition, trace: Trace, model: Model) -> tuple[dict[str, Array], int]:
     """The arrays of the cell, and the first unit of its h in the model's h, if there."""
-    arrays = {k: a for k, a in trace.arrays.items() if k.rpartition(".")[0] == place.prefix[:-1]}
+    cell = place.prefix[:-1]
+    arrays = {k: a for k, a in trace.arrays.items() if k.rpartition(".")[0] == cell}
     last = place.layer == len(model.layers) - 1
     layer = model.layers[place.layer]
     first = _FIRST_HALF.get(model.convention.behaviour.merge, -1) if len(layer) == 2 else 0

@@ -90,8 +90,8 @@ def refuse_open(
     for setting in row.required_settings:
         settled = setting in given
         if setting == "transposed":  # its value none is the row's orientation
-            along_rows = units_along_rows({role: shapes[name] for role, name in of_gate.items()})
-            settled = settled or along_rows is not None
+            of_roles = {role: shapes[name] for role, name in of_gate.items()}
+            settled = settled or units_along_rows(of_roles) is not None
         if settled:
             continue
         name = of_gate.get("fused") or of_gate["kernel"]
@@ -194,7 +194,8 @@ def idle_settings(
 
     ``packed``: they are one vector. ``backward``: whether a cell runs backward without a setting.
     """
-    tensors = [item for one in chosen for names in one.cells.values() for item in names.items()]
+    each = [names for one in chosen for names in one.cells.values()]
+    tensors = [item for names in each for item in names.items()]
     roles, cells = {role for role, _ in tensors}, [cell for layer in layers for cell in layer]
     storage = cells[0].convention.storage
     peepholes = storage.peephole_columns or any(cell.peephole is not None for cell in cells)

@@ -231,8 +231,8 @@ def _fused_ways(group: PossibleCell) -> Iterator[Way]:
         recurrent = [name for name in others if _may_be_recurrent(shapes[name], sides, size, 4)]
         if not recurrent and any(vector_size(shapes[name]) == size for name in others):
             continue  # a second bias
-        of_gru = row is None and any(_may_be_recurrent(shapes[n], sides, size, 3) for n in others)
-        if of_gru or any(is_called(RECURRENT, name) for name in recurrent):
+        of_gru = any(_may_be_recurrent(shapes[name], sides, size, 3) for name in others)
+        if (of_gru and not row) or any(is_called(RECURRENT, name) for name in recurrent):
             continue
         if size % 4 or not size or len(sides) != 2 or _leaf(kernel) == "weight":
             continue  # weight and bias are a dense layer's

@@ -168,8 +168,9 @@ def layer_options(found: Sequence[RecognisedLstm]) -> list[str]:
     labels = [f.label for f in found]
     plain = [normalise(label) for label in labels]
     counts = Counter(plain)
+    unique = [counts[one] == 1 if one else False for one in plain]
     return [
-        str(n) if label.isdigit() or "," in label or not plain[n] or counts[plain[n]] > 1 else label
+        label if unique[n] and not label.isdigit() and "," not in label else str(n)
         for n, label in enumerate(labels)
     ]
 
@@ -231,11 +232,14 @@ def refuse_partial(
 
     With many inputs, TensorFlow 1's fused kernel would be read from Keras' kernel.
     """
-    others = recognise(shapes)
-    split = [other for other in others if "recurrent_kernel" in next(iter(other.cells.values()))]
+
+    def is_split(one: RecognisedLstm) -> bool:
+        return any("recurrent_kernel" in names for names in one.cells.values())
+
+    split = [other for other in recognise(shapes) if is_split(other)]
     for one in chosen:
         fuller = [other for other in split if set(other.tensors) > set(one.tensors)]
-        if fuller and not any("recurrent_kernel" in names for names in one.cells.values()):
+        if fuller and not is_split(one):
             raise other_names(convention, fuller, source)
 
 

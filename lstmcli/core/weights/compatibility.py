@@ -146,13 +146,14 @@ def _settings(
             settings["merge"] = merge
     for name, value in settings.items():
         usual = convention.setting(name)
-        if name == "output_activation" and name not in convention.takes and "activation" in changes:
-            usual = changes["output_activation"] = changes["activation"]
+        of_output = name == "output_activation"
+        if of_output and name not in convention.takes and "activation" in changes:
+            usual = changes[name] = changes["activation"]
         if value == usual:
             continue
         if convention.can_be_set_to(name, value):
             changes[name] = value
-        elif name != "output_activation" or value != runs.activation:  # else named already
+        elif not of_output or value != runs.activation:  # else named already
             lacks.append(_describe(name, value, usual))
     if runs.coupled != convention.behaviour.coupled:
         stored = runs.coupled in convention.storage.absent.values()
@@ -235,15 +236,14 @@ def recipe(layers: Sequence[Sequence[Cell]], target: Convention) -> list[Step]:
     """The steps from the convention of these cells to one that can store them."""
     cell = layers[0][0]
     source = cell.convention
-    pairs = {what: [form(row, cell) for row in (source, target)] for what, form in _FORMS.items()}
-    if len(names := _bias_names(target)) == 2:
-        pairs["bias"][1] = f"{names[0]}; {names[1]} is zero"
-    steps = [
-        Step(what, f"{before}: unchanged" if before == after else " -> ".join(filter(None, pair)))
-        for what, pair in pairs.items()
-        for before, after in [pair]
-        if before or after
-    ]
+    steps = []
+    for what, form in _FORMS.items():
+        before, after = form(source, cell), form(target, cell)
+        if what == "bias" and len(names := _bias_names(target)) == 2:
+            after = f"{names[0]}; {names[1]} is zero"
+        changed = " -> ".join(filter(None, (before, after)))
+        text = f"{before}: unchanged" if before == after else changed
+        steps += [Step(what, text)] if before or after else []
     coupled = target.behaviour.coupled
     for gate in sorted({*present_gates(source)} - {*present_gates(target)}):
         steps.append(Step("gates", f"{gate} is computed from another ({coupled}): it is left out"))

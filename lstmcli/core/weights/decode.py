@@ -106,7 +106,8 @@ def fold_weight_norm(tensors: Mapping[str, Array]) -> dict[str, Array]:
         else:
             continue
         g, v = tensors[name], tensors.get(direction)
-        if v is not None and v.ndim == 2 and g.shape == (len(v), 1) and product not in tensors:
+        by_row = v is not None and v.ndim == 2 and g.shape == (len(v), 1)
+        if v is not None and by_row and product not in tensors:
             del folded[name], folded[direction]
             with np.errstate(all="ignore"):  # a row of zeros becomes NaN, as in PyTorch
                 folded[product] = g * v / np.sqrt((v * v).sum(axis=1, keepdims=True))
@@ -198,7 +199,8 @@ class _Decoder:
         elif isinstance(self.tensors["kernel"], Mapping):
             return self._per_gate("kernel"), self._per_gate("recurrent_kernel"), None
         else:
-            matrices = self._gates_first(self._matrix("kernel"), self._matrix("recurrent_kernel"))
+            both = map(self._matrix, ("kernel", "recurrent_kernel"))
+            matrices = self._gates_first(*both)
         kernel, recurrent = (
             to_blocks(m, self.storage.order_of(name), self.storage.interleaved)
             for name, m in zip(("kernel", "recurrent"), matrices, strict=False)
@@ -213,7 +215,9 @@ class _Decoder:
             raise self._error(
                 f"the {_role_name(role)} is {shape}; an LSTM's has two axes, none empty"
             )
-        return matrix.reshape(matrix.shape[::-1]).T if self.storage.is_reshaped(role) else matrix
+        if self.storage.is_reshaped(role):
+            return matrix.reshape(matrix.shape[::-1]).T
+        return matrix
 
     def _per_gate(self, role: str) -> Array:
         """(4, H, K) from one tensor per gate."""
@@ -234,7 +238,8 @@ class _Decoder:
         some = next(iter(arrays.values()))
         stacked = np.zeros((4, *some.shape), some.dtype)
         usual = CONVENTIONS[self.convention.name].storage.gates
-        order = self.storage.order_of(role.split("_")[0] if role.endswith("kernel") else "bias")
+        word = role.split("_")[0] if role.endswith("kernel") else "bias"
+        order = self.storage.order_of(word)
         changed = dict(zip(usual, order, strict=True)) if len(order) == len(usual) else {}
         for gate, array in arrays.items():
             stacked[GATES.index(changed.get(gate, gate))] = array
@@ -394,7 +399,8 @@ class _Decoder:
         tensor = self._ungated("projection", axes=2)
         if tensor is None:
             return None
-        if tensor.shape == (outputs, units) and (outputs != units or self.storage.projection_rows):
+        is_square = outputs == units
+        if tensor.shape == (outputs, units) and (self.storage.projection_rows or not is_square):
             return tensor
         if tensor.shape == (units, outputs):
             return np.ascontiguousarray(tensor.T)

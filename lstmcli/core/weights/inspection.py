@@ -279,7 +279,8 @@ def gate_numbers(cell: Cell) -> dict[str, GateNumbers]:
         arrays = [a.astype(np.float64) for a in (cell.kernel, cell.recurrent_kernel, cell.bias)]
         for n, gate in enumerate(GATES):
             k, r, b = (array[n] for array in arrays)
-            found[gate] = GateNumbers(*map(float, (k.mean(), k.std(), r.mean(), r.std(), b.mean())))
+            numbers = (k.mean(), k.std(), r.mean(), r.std(), b.mean())
+            found[gate] = GateNumbers(*map(float, numbers))
     return {gate: numbers for gate, numbers in found.items() if gate != made}
 
 
@@ -350,19 +351,19 @@ def _other_block(gate: str, convention: Convention) -> str:
     )
     if convention.names.has_tensor_per_gate:
         return f"{text}, and the names may be mixed up."
-    order = convention.storage.order_of("bias").translate(str.maketrans(f"{gate}f", f"f{gate}"))
+    exchanged = str.maketrans(f"{gate}f", f"f{gate}")
+    order = convention.storage.order_of("bias").translate(exchanged)
     return f"{text}. --gates {order} is the order with the two exchanged."
 
 
 def _alternates(cell: Cell) -> bool:
     """Return whether the bias is an initial one, f 1 and the rest 0, rearranged."""
-    convention = cell.convention
-    order = convention.storage.order_of("bias")
-    if convention.names.has_tensor_per_gate or len(order) != len(GATES):
+    storage = cell.convention.storage
+    order = storage.order_of("bias")
+    if cell.convention.names.has_tensor_per_gate or len(order) != len(GATES):
         return False
-    stored = from_blocks(cell.bias[:, :, None], order, convention.storage.interleaved)
-    blocks = stored.reshape(4, -1) if convention.storage.interleaved else stored.reshape(-1, 4).T
-    return _is_initial(blocks)
+    stored = from_blocks(cell.bias[:, :, None], order, storage.interleaved)
+    return _is_initial(stored.reshape(4, -1) if storage.interleaved else stored.reshape(-1, 4).T)
 
 
 def _is_initial(blocks: Array) -> bool:

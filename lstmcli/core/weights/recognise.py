@@ -8,7 +8,7 @@ what is an LSTM only by name. If no name tells, only shapes do (`by_shape`).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import chain, groupby
@@ -228,7 +228,8 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
     give; stack_bidirectional_dynamic_rnn joins after each layer.
     """
     names = found.convention.names
-    if len({direction for _, direction in found.cells}) < 2 or not (names.scopes or names.stacks):
+    both = len({direction for _, direction in found.cells}) > 1
+    if not both or not (names.scopes or names.stacks):
         return [found]
     if names.stacks:
         return _stacks(found, [names.stacks.format(direction=d) for d in names.direction_marks])
@@ -242,12 +243,15 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
 
 
 def _stacks(found: RecognisedLstm, words: Sequence[str]) -> list[RecognisedLstm]:
+    def of(direction: int, by_cell: Mapping[CellIndex, Any]) -> dict[CellIndex, Any]:
+        return {cell: value for cell, value in by_cell.items() if cell[1] == direction}
+
     return [
         replace(
             found,
             prefix=f"{found.prefix}_{word}".strip("_"),
-            cells={cell: names for cell, names in found.cells.items() if cell[1] == direction},
-            lacking={cell: role for cell, role in found.lacking.items() if cell[1] == direction},
+            cells=of(direction, found.cells),
+            lacking=of(direction, found.lacking),
         )
         for direction, word in enumerate(words)
     ]

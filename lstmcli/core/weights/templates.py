@@ -74,7 +74,7 @@ class Template:
 
     def __init__(self, row: Convention, role: str, form: str) -> None:
         self.row, self.role, self.form = row, role, form
-        plain = form.replace("/_", "_").replace("/", "_").replace(".", "_")  # as `normalise` has it
+        plain = re.sub(r"/_|[/.]", "_", form)  # as `normalise` has it
         self._pieces = re.split(r"\{(\w+)\}", plain) if "{" in plain else [plain]
         self.texts = tuple(self._pieces[::2])
 
@@ -148,7 +148,8 @@ def name_ends(name: str) -> Mapping[str, list[NameEnd]]:
     by_row: dict[str, list[NameEnd]] = {}
     for end in found:  # so `recurrent_kernel` is no `kernel` of a scope
         is_longest = end.length >= max(within, default=0)
-        by_row.setdefault(end.template.row.name, []).append(end._replace(is_longest=is_longest))
+        row = end.template.row.name
+        by_row.setdefault(row, []).append(end._replace(is_longest=is_longest))
     return by_row
 
 

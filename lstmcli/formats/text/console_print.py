@@ -123,7 +123,8 @@ def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
     """The arrays of a text in any notation, and the indices of their steps."""
     refuse_matrices(text, source)
     brackets = to_brackets(text)
-    if prints := find_prints(brackets, source, "places" if brackets is text else "significant"):
+    rounded: Rounded = "places" if brackets is text else "significant"
+    if prints := find_prints(brackets, source, rounded):
         return prints, NOT_NUMBERED
     if logged := find_log_lines(text, source):
         steps = logged[0].steps

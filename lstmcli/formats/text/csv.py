@@ -59,7 +59,7 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
         )
     delimiter, texts = DELIMITERS[kind], pieces()
     cells, line, rest = _first_row(texts, delimiter, source)
-    of_pandas = cells == ["", *map(str, range(len(cells) - 1))]  # numbers of columns, and an index
+    of_pandas = cells == ["", *map(str, range(len(cells) - 1))]  # with its index
     if any(map(_is_number, cells)) and not of_pandas:
         table = CsvTable(None, len(cells), source, file.size)
         table.add(np.array([_numbers(cells, line, source)]))
@@ -133,11 +133,9 @@ def _values(lines: list[str], before: int, width: int, delimiter: str, source: s
 
 def _are_plain(lines: list[str], delimiter: str) -> bool:
     """Return whether lines have no quotes, and no more digits in a row than a number."""
-    long = chain.from_iterable(line.split(delimiter) for line in lines if len(line) > MOST_RUN)
-    return not (
-        any('"' in line for line in lines)
-        or any(len(cell) > MOST_RUN and LONG_RUN.search(cell) for cell in long)
-    )
+    long = (line for line in lines if len(line) > MOST_RUN)
+    cells = chain.from_iterable(line.split(delimiter) for line in long)
+    return not any('"' in line for line in lines) and not any(map(LONG_RUN.search, cells))
 
 
 def _cells(

@@ -87,7 +87,8 @@ def _with_steps(document: Document) -> Document:
     with np.errstate(invalid="ignore"):
         integers = numbers.astype(np.int64)
     lengths = {array.shape[:1] for array in arrays.values()}
-    if lengths != {numbers.shape} or (integers != numbers).any() or (np.diff(integers) <= 0).any():
+    ascend = (integers == numbers).all() and (np.diff(integers) > 0).all()
+    if lengths != {numbers.shape} or not ascend:
         return replace(document, arrays={step: numbers, **arrays})
     arrays = _without_shared_prefix(arrays)
     axes = {array.ndim for array in arrays.values()}
@@ -260,7 +261,8 @@ def _tensor_of(members: Mapping[str, Any]) -> list[Any] | None:
     if not isinstance(shape, list) or data is None:
         return _numbered(members)
     plain = isinstance(data, list) and all(type(x) in (int, float) for x in data)
-    if not plain or any(type(n) is not int or n < 0 for n in shape) or prod(shape) != len(data):
+    lengths = all(type(n) is int and n >= 0 for n in shape)
+    if not plain or not lengths or prod(shape) != len(data):
         return None
     for size in shape[:0:-1] if data else ():
         data = [data[n : n + size] for n in range(0, len(data), size)]

@@ -240,8 +240,9 @@ def kind_of_line(line: str) -> str:
     inputs = inputs_of(value)
     if STEP in value:
         return "trace" if inputs is None else "inputs"
-    nested = {name: member for name, member in value.items() if isinstance(member, (list, dict))}
-    if not nested or nested.keys() - {*INPUTS} or not all(type(m) is list for m in nested.values()):
+    kinds = {name: type(member) for name, member in value.items()}
+    nested = {name for name, kind in kinds.items() if kind in (list, dict)}
+    if not nested <= {*INPUTS} or {kinds[name] for name in nested} != {list}:
         return ""
     is_batch = isinstance(inputs, list) and [*map(type, inputs[:1])] == [list]
     return "either" if is_batch else "inputs"

@@ -79,7 +79,8 @@ def document_of(prints: list[Print], numbering: Numbering, source: str) -> Docum
         groups.setdefault(each.name, []).append(each)
     fractions = {_split(token) for each in prints for token in each.tokens}
     fixed = max((digits for digits, exponent in fractions if exponent is None), default=0)
-    scientific = max((digits for digits, exponent in fractions if exponent is not None), default=0)
+    powers = (digits for digits, exponent in fractions if exponent is not None)
+    scientific = max(powers, default=0)
     arrays, units, dtypes, gaps = {}, {}, {}, {}
     for name, group in groups.items():
         _refuse_unlike(group)

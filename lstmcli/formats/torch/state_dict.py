@@ -206,8 +206,7 @@ def describe_network(document: Document) -> Document:
     layers = [path for path in groups if LAYER.fullmatch(path)]
     layers.sort(key=lambda path: int(path.rpartition(".")[2]))
     both = [path for path in layers if groups[path].get("class") == BIDIRECTIONAL]
-    lstms = {path for path in both if {f"{path}.{d}_layer" for d in ("fwd", "bwd")} <= {*functions}}
-    runs = [
-        [*run] for is_lstm, run in groupby(layers, {*lstms, *functions}.__contains__) if is_lstm
-    ]
+    lstms = {*functions}
+    lstms |= {path for path in both if {f"{path}.fwd_layer", f"{path}.bwd_layer"} <= lstms}
+    runs = [[*run] for is_lstm, run in groupby(layers, lstms.__contains__) if is_lstm]
     return replace(document, groups=groups, in_turn=tuple(runs[0]) if len(runs) == 1 else ())

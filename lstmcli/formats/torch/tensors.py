@@ -91,7 +91,8 @@ class Tensor(Leaf):
 
     def stored(self) -> np.ndarray:
         """The view of the storage, without a copy."""
-        if len(self.size) != len(self.stride) or min((self.offset, *self.size, *self.stride)) < 0:
+        smallest = min((self.offset, *self.size, *self.stride))
+        if len(self.size) != len(self.stride) or smallest < 0:
             raise ValueError(f"the sizes {self.size} and strides {self.stride}")
         elements = self.storage.elements(self.kind)
         last = self.offset + sum((n - 1) * s for n, s in zip(self.size, self.stride, strict=True))
@@ -139,7 +140,8 @@ def itemsize(kind: str) -> int:
 
 def kind_of_storage(what: Any) -> str:
     """``float32`` for ``torch.FloatStorage``; only the last part of a name counts."""
-    word = what.name.rpartition(".")[2].removesuffix("Storage") if isinstance(what, Global) else ""
+    name = what.name if isinstance(what, Global) else ""
+    word = name.rpartition(".")[2].removesuffix("Storage")
     if word not in KINDS:
         raise ValueError(f"a storage of the unknown kind {word!r}")
     return KINDS[word][1]
@@ -231,7 +233,8 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> 
     tensor = Tensor(storage, offset, size, stride)
     metadata = others[2] if len(others) > 2 else None
     if isinstance(metadata, dict):
-        tensor.conjugate, tensor.negative = bool(metadata.get("conj")), bool(metadata.get("neg"))
+        tensor.conjugate = bool(metadata.get("conj"))
+        tensor.negative = bool(metadata.get("neg"))
     return tensor
 
 

@@ -121,8 +121,8 @@ class Script:
                 raise TypeError("a module is not an object")
             for entry in module.get("parameters", ()):
                 leaves[(*path, entry["name"])] = tensors[int(entry["tensorId"])]
-            below = [((*path, entry["name"]), entry) for entry in module.get("submodules", ())]
-            waiting += reversed(below)
+            for entry in reversed(module.get("submodules", [])):
+                waiting.append(((*path, entry["name"]), entry))
         return {name_of(path): leaf for path, leaf in leaves.items()}
 
     def _tensor(self, entry: dict[str, Any]) -> Leaf:
@@ -140,8 +140,9 @@ def _classes(text: str) -> dict[str, Settings]:
     parts = re.split(r"^class (\w+)\(Module\):\n", text, flags=re.M)
     classes: dict[str, Settings] = {}
     for name, body in zip(parts[1::2], parts[2::2], strict=True):
-        settings: Settings = next((call.settings for call in _calls(body) if call.settings), {})
-        classes[name] = settings | {key: _plain(value) for key, value in _FINAL.findall(body)}
+        of_calls = (call.settings for call in _calls(body) if call.settings)
+        constants = {key: _plain(value) for key, value in _FINAL.findall(body)}
+        classes[name] = next(of_calls, {}) | constants
     return classes
 
 

@@ -93,7 +93,8 @@ def understood(output: IO[bytes]) -> Contents:
             raise UserError(*entry["error"], try_=map(Try, entry["settings"]))
         found.attributes[entry["path"]] = entry["attributes"]
         if "shape" in entry:
-            found.arrays[entry["path"]] = _array(output, entry["shape"], np.dtype(entry["dtype"]))
+            dtype = np.dtype(entry["dtype"])
+            found.arrays[entry["path"]] = _array(output, entry["shape"], dtype)
 
 
 def _array(output: IO[bytes], shape: list[int], dtype: np.dtype[Any]) -> np.ndarray:

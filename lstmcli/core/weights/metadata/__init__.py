@@ -120,4 +120,4 @@ def is_dense(groups: Mapping[str, Attributes], names: Sequence[str]) -> bool:
 
 def is_in_group(name: str, key: str) -> bool:
     """Return whether a tensor is in a group; "" is the group of all."""
-    return not key or (name.startswith(key) and name[len(key) : len(key) + 1] in ("", "/", "."))
+    return not key or name == key or name.startswith((f"{key}/", f"{key}."))

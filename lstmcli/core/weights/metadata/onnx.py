@@ -120,8 +120,9 @@ def _shortest(number: float) -> float:
 def _remarks(attributes: Attributes) -> Iterator[str]:
     named = [str(name).lower() for name in attributes.get("activations", ())]
     expected = sum(len(ACTIVATION_NAMES[ACTIVATIONS[name]]) > 0 for name in named)
-    if expected > len(attributes.get("activation_alpha", ())) and (odd := DISPUTED & set(named)):
-        taken = ", ".join(f"{name} {ACTIVATION_NAMES[ACTIVATIONS[name]]}" for name in sorted(odd))
+    odd = sorted(DISPUTED & {*named})
+    if odd and expected > len(attributes.get("activation_alpha", ())):
+        taken = ", ".join(f"{name} {ACTIVATION_NAMES[ACTIVATIONS[name]]}" for name in odd)
         yield f"the node lacks numbers of its activations: {taken} here; onnxruntime takes 0."
 
 
