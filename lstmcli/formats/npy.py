@@ -51,27 +51,27 @@ class Header(NamedTuple):
         return prod(self.shape) * self.dtype.itemsize
 
 
-def read(source: Opened, in_blocks: bool = False) -> Document:
+def read(file: Opened, in_blocks: bool = False) -> Document:
     """The array of a .npy file; a 0-d one becomes an attribute.
 
     Of Python objects, as ``numpy.save`` of a dict writes them, the arrays are read by name; no
     object is loaded. ``in_blocks``: a large array of two or three axes in C order is a `FileArray`.
     """
-    header = read_header(source.head(), source.source)
+    header = read_header(file.head(), file.source)
     if header.dtype.hasobject:  # which NumPy pickles behind the header
         from lstmcli.formats.torch import read_pickle  # most files need none
 
-        return read_pickle(source, header.offset, "npy")
-    check(header, source.size, source.source)
-    stays = in_blocks and source.path is not None and header.nbytes >= IN_BLOCKS_FROM
+        return read_pickle(file, header.offset, "npy")
+    check(header, file.size, file.source)
+    stays = in_blocks and file.path is not None and header.nbytes >= IN_BLOCKS_FROM
     numbers = header.dtype.kind in "fiub" or header.dtype == BFLOAT16
     if stays and numbers and len(header.shape) in (2, 3) and not header.fortran:
-        return Document(source.source, "npy", {"": cast(np.ndarray, FileArray(source, header))})
-    source.stream.seek(header.offset)
-    value = {"": read_elements(source.stream, header, source.source)}
+        return Document(file.source, "npy", {"": cast(np.ndarray, FileArray(file, header))})
+    file.stream.seek(header.offset)
+    value = {"": read_elements(file.stream, header, file.source)}
     if isinstance(value[""], np.ndarray):
-        return Document(source.source, "npy", value)
-    return Document(source.source, "npy", {}, value)
+        return Document(file.source, "npy", value)
+    return Document(file.source, "npy", {}, value)
 
 
 def read_header(head: bytes, where: str) -> Header:

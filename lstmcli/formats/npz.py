@@ -37,18 +37,18 @@ SAVED_AS_NUMBERS = (
 )
 
 
-def read(source: Opened, only: str | None = None) -> Document:
+def read(file: Opened, only: str | None = None) -> Document:
     """All members; 0-d arrays and strings become attributes, ``meta`` is decoded.
 
     If there is a member ``only``, the other arrays are not unpacked.
     """
-    document = Document(source.source, "npz", {})
+    document = Document(file.source, "npz", {})
     left_out, others = [], []
-    with damage_reported(source.source):
-        archive = Archive(source)
-    members = _members(archive, source)
+    with damage_reported(file.source):
+        archive = Archive(file)
+    members = _members(archive, file)
     for name, member in members.items():
-        where = f'{source.source}, member "{name}"'
+        where = f'{file.source}, member "{name}"'
         with damage_reported(where):
             with archive.open(member) as stream:
                 header = read_header(stream.read(HEAD), where)
@@ -66,21 +66,19 @@ def read(source: Opened, only: str | None = None) -> Document:
                 else:
                     document.attributes[name] = _decoded(value) if name == "meta" else value
     if only in left_out:
-        raise UserError(f"{source.source}:{only} {OBJECTS}", SAVED_AS_NUMBERS)
+        raise UserError(f"{file.source}:{only} {OBJECTS}", SAVED_AS_NUMBERS)
     if only in members and only not in document.arrays:
-        return read(source)  # the caller's message names the arrays
+        return read(file)  # the caller's message names the arrays
     if not document.arrays and not document.attributes:
-        raise UserError(f"{source.source}: {', '.join(left_out)} {OBJECTS}", SAVED_AS_NUMBERS)
+        raise UserError(f"{file.source}: {', '.join(left_out)} {OBJECTS}", SAVED_AS_NUMBERS)
     document = replace(document, other_members=tuple(others))
     if left_out:
-        remark = (
-            f"{source.source}: {', '.join(left_out)} left out: Python objects are never loaded."
-        )
+        remark = f"{file.source}: {', '.join(left_out)} left out: Python objects are never loaded."
         document = replace(document, remarks=(remark,))
     return document
 
 
-def _members(archive: Archive, source: Opened) -> dict[str, ZipInfo]:
+def _members(archive: Archive, file: Opened) -> dict[str, ZipInfo]:
     """The .npy members by name; refuses what the archive's directory declares wrongly."""
     members: dict[str, ZipInfo] = {}
     for member in archive.members:
@@ -88,15 +86,15 @@ def _members(archive: Archive, source: Opened) -> dict[str, ZipInfo]:
             continue
         name = member.filename[: -len(SUFFIX)]
         if name in members:
-            raise UserError(f'{source.source} has two members of the name "{name}".')
+            raise UserError(f'{file.source} has two members of the name "{name}".')
         members[name] = member
     if not members:
         way_out = unzip(member.filename for member in archive.members)
         raise UserError(
-            f"{source.source} is a zip archive without .npy members. "
+            f"{file.source} is a zip archive without .npy members. "
             f"{way_out or 'Save the tensors with numpy.savez.'}"
         )
-    check_total(sum(member.file_size for member in members.values()), source.size, source.source)
+    check_total(sum(member.file_size for member in members.values()), file.size, file.source)
     return members
 
 

@@ -22,16 +22,16 @@ DTYPES = {  # the format's names -> little-endian NumPy dtypes
 }  # fmt: skip
 
 
-def read(source: Opened) -> Document:
+def read(file: Opened) -> Document:
     """All tensors, in the order of the file, but those of a kind that NumPy lacks."""
-    purpose = f"{source.source} is a safetensors file; reading it"
+    purpose = f"{file.source} is a safetensors file; reading it"
     safetensors = import_extra("safetensors", purpose, "safetensors")
-    data = source.contents()
+    data = file.contents()
     try:
         tensors: dict[str, dict[str, Any]] = dict(safetensors.deserialize(data))
     except safetensors.SafetensorError as error:
         reason = f"the safetensors library: {error}"
-        raise damaged(f"{source.source}, a safetensors file,", reason) from None
+        raise damaged(f"{file.source}, a safetensors file,", reason) from None
     arrays: Arrays = {}
     left_out: list[str] = []
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -39,12 +39,12 @@ def read(source: Opened) -> Document:
         kind, shape = tensors[name]["dtype"], tensors[name]["shape"]
         if kind in DTYPES:
             stored = np.frombuffer(tensors[name]["data"], DTYPES[kind])
-            check_size(shape, size_as_read(stored.dtype), f"{source.source}: {name}")
+            check_size(shape, size_as_read(stored.dtype), f"{file.source}: {name}")
             arrays[name] = native(stored.reshape(shape))
         else:
             left_out.append(f"{name} ({kind})")
-    remark = f"{source.source}: left out, of kinds that NumPy does not have: {', '.join(left_out)}."
-    return Document(source.source, "safetensors", arrays, remarks=(remark,) if left_out else ())
+    remark = f"{file.source}: left out, of kinds that NumPy does not have: {', '.join(left_out)}."
+    return Document(file.source, "safetensors", arrays, remarks=(remark,) if left_out else ())
 
 
 def write(stream: BinaryIO, arrays: Arrays, attributes: dict[str, Any]) -> None:

@@ -144,10 +144,10 @@ DTYPES = {
 }  # fmt: skip
 
 
-def read(source: Opened) -> Document:
+def read(file: Opened) -> Document:
     """The tensors of each LSTM operator as ``lstm_0/input_to_input_weights``, ..."""
-    with damage_reported(f"{source.source}, a TensorFlow Lite model,"):
-        return _ModelReader(source).document()
+    with damage_reported(f"{file.source}, a TensorFlow Lite model,"):
+        return _ModelReader(file).document()
 
 
 class _SubGraph(NamedTuple):
@@ -160,9 +160,9 @@ class _SubGraph(NamedTuple):
 
 
 class _ModelReader:
-    def __init__(self, source: Opened) -> None:
-        self._source = source.source
-        self._data = source.contents()
+    def __init__(self, file: Opened) -> None:
+        self._source = file.source
+        self._data = file.contents()
         model, fields = root(self._data), OperatorCodeTable
         numbers = ((fields.deprecated_builtin_code, "b"), (fields.builtin_code, "i"))
         codes = [

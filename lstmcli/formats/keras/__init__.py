@@ -41,14 +41,14 @@ ZIP, HDF5 = b"PK", b"\x89HDF\r\n\x1a\n"
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"  # in an archive
 
 
-def read(source: Opened) -> Document:
+def read(file: Opened) -> Document:
     """The weights of a model, by layer."""
-    if source.head().startswith(ZIP):
-        need_library(source.source, "a Keras file")
-        return _read_archive(source)
-    found = contents(source, ATTRIBUTES, LEAVE_OUT)
+    if file.head().startswith(ZIP):
+        need_library(file.source, "a Keras file")
+        return _read_archive(file)
+    found = contents(file, ATTRIBUTES, LEAVE_OUT)
     root = found.attributes.get("", {})
-    return _document(source.source, found, _config(root.get("model_config"), source.source), {})
+    return _document(file.source, found, _config(root.get("model_config"), file.source), {})
 
 
 def read_value(value: Mapping[str, Any], file: Opened) -> Document:
@@ -123,10 +123,10 @@ def _config(text: Any, where: str) -> Any:
 # ---- .keras: an archive
 
 
-def _read_archive(source: Opened) -> Document:
-    where = source.source
+def _read_archive(file: Opened) -> Document:
+    where = file.source
     with damage_reported(where):
-        archive = Archive(source)
+        archive = Archive(file)
         members = {member.filename: member for member in archive.members}
         if WEIGHTS not in members:
             raise UserError(
@@ -138,7 +138,7 @@ def _read_archive(source: Opened) -> Document:
             for name in (CONFIG, METADATA)
             if name in members
         }
-        data = archive.read(members[WEIGHTS], max(LARGE, MOST_TIMES * source.size))
+        data = archive.read(members[WEIGHTS], max(LARGE, MOST_TIMES * file.size))
     metadata = _config(texts.get(METADATA), where)
     versions = {k: metadata[k] for k in VERSIONS if isinstance(metadata, dict) and k in metadata}
     if not data.startswith(HDF5):

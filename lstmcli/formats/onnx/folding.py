@@ -133,8 +133,8 @@ Value = np.ndarray | Repeated | None  # None: of an input, or of an unknown oper
 class ConstantFolder:
     """The values of names, each computed once; together within the limit of one tensor."""
 
-    def __init__(self, source: Opened) -> None:
-        self._source = source
+    def __init__(self, file: Opened) -> None:
+        self._file = file
         self._known: dict[tuple[Scope, str], Value] = {}
         self._bytes = 0
         self._stored = self._computed = 0  # bytes of tensors, and computed from them
@@ -178,7 +178,7 @@ class ConstantFolder:
     def count(self, size: int) -> None:
         """Count bytes towards the limit of one tensor; UserError beyond it."""
         self._bytes += size
-        check_size((self._bytes,), 1, f"{self._source.source}: what its graph computes")
+        check_size((self._bytes,), 1, f"{self._file.source}: what its graph computes")
 
     def _value_of(self, definition: Definition, inputs: Sequence[Definition]) -> Value:
         if definition.tensor is not None:
@@ -229,12 +229,12 @@ class ConstantFolder:
         return self._computed_array(np.broadcast_to(array, shape))
 
     def _check_size(self, shape: Sequence[int], itemsize: int) -> None:
-        size = check_size(shape, itemsize, f"{self._source.source}: a constant of its graph")
+        size = check_size(shape, itemsize, f"{self._file.source}: a constant of its graph")
         total = self._computed + size * itemsize
-        check_total(total, self._source.size + self._stored, self._source.source)
+        check_total(total, self._file.size + self._stored, self._file.source)
 
     def _stored_array(self, tensor: Any, name: str) -> np.ndarray:
-        array = decode(tensor, self._source, name)
+        array = decode(tensor, self._file, name)
         self._stored += array.nbytes
         self.count(array.nbytes)
         return array

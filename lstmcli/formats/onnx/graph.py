@@ -201,12 +201,12 @@ def is_numeric(tensor: Any) -> bool:
     return _dtype(tensor) is not None
 
 
-def decode(tensor: Any, source: Opened, name: str) -> np.ndarray:
+def decode(tensor: Any, file: Opened, name: str) -> np.ndarray:
     """The array of a TensorProto, in the dtype of the library, which NumPy may lack.
 
     Damaged for more or fewer bytes than the shape needs.
     """
-    where = f"{source.source}: the tensor {name!a}"
+    where = f"{file.source}: the tensor {name!a}"
     dtype = _dtype(tensor)
     if dtype is None:
         types = import_module("onnx").TensorProto.DataType
@@ -217,7 +217,7 @@ def decode(tensor: Any, source: Opened, name: str) -> np.ndarray:
     count = check_size(shape, numpy_dtype(dtype).itemsize, where)
     if tensor.data_location == EXTERNAL:
         size = -(-count // 2) if dtype.name in TWO_A_BYTE else count * dtype.itemsize
-        data = _external(tensor, source, size, where)
+        data = _external(tensor, file, size, where)
         tensor = type(tensor)(dims=shape, data_type=tensor.data_type, raw_data=data)
     try:
         array: np.ndarray = import_module("onnx").numpy_helper.to_array(tensor)
@@ -251,12 +251,12 @@ def _dtype(tensor: Any) -> np.dtype[Any] | None:
     return dtype if dtype.kind in "fiub" or dtype.name in WIDENED else None
 
 
-def _external(tensor: Any, source: Opened, size: int, where: str) -> bytes:
+def _external(tensor: Any, file: Opened, size: int, where: str) -> bytes:
     entries = {text(entry.key): text(entry.value) for entry in tensor.external_data}
     name = entries.get("location", "").removeprefix("./")
-    if source.path is None:
+    if file.path is None:
         raise UserError(f"{where} is in another file, {name!a}: give the path of the model.")
-    path = sidecar_path(source.path, name)
+    path = sidecar_path(file.path, name)
     if path is None:
         raise UserError(f"{where} is in {name!a}, which is not in the folder of the model.")
     offset, length = (int(entries.get(key, n)) for key, n in (("offset", 0), ("length", size)))

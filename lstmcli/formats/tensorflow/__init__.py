@@ -36,54 +36,54 @@ V1_SHARD = re.compile(r"-\d{5}-of-(?=\d{5}$)")
 INDEX_IN_SAVED_MODEL = os.path.join("variables", "variables.index")
 
 
-def read(source: Opened) -> Document:
+def read(file: Opened) -> Document:
     """All numeric tensors of a checkpoint, or the constants of a graph."""
-    with damage_reported(source.source):
-        return _read(source)
+    with damage_reported(file.source):
+        return _read(file)
 
 
-def _read(source: Opened) -> Document:
-    if source.tail() != TABLE_END:
-        graph = TensorFlowGraph(find_graph(memoryview(source.contents())))
-        arrays = dict(graph.constants(source.source, source.size))
-        groups = _operations(graph, arrays, source.source)
-        return Document(source.source, FORMAT, arrays, groups=groups)
-    entries = table_entries(source)
+def _read(file: Opened) -> Document:
+    if file.tail() != TABLE_END:
+        graph = TensorFlowGraph(find_graph(memoryview(file.contents())))
+        arrays = dict(graph.constants(file.source, file.size))
+        groups = _operations(graph, arrays, file.source)
+        return Document(file.source, FORMAT, arrays, groups=groups)
+    entries = table_entries(file)
     key, first = next(entries, (b"?", memoryview(b"")))
     if key or not len(first):
         raise Damaged("its first entry does not describe it")
     if first[0] == V1_LIST:
         raise UserError(
-            f"{source.source} is a checkpoint in TensorFlow's V1 format (before 0.12), which this "
-            "version does not read. " + how_to_save(V1_SHARD.sub("-?????-of-", source.source))
+            f"{file.source} is a checkpoint in TensorFlow's V1 format (before 0.12), which this "
+            "version does not read. " + how_to_save(V1_SHARD.sub("-?????-of-", file.source))
         )
-    return _read_bundle(source, {key: first, **dict(entries)})
+    return _read_bundle(file, {key: first, **dict(entries)})
 
 
-def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
-    if source.path is None:
+def _read_bundle(file: Opened, entries: dict[bytes, memoryview]) -> Document:
+    if file.path is None:
         raise UserError(
-            f"{source.source} is the index of a TensorFlow checkpoint; its tensors are in other "
+            f"{file.source} is the index of a TensorFlow checkpoint; its tensors are in other "
             "files of its folder. Give its path."
         )
-    bundle = Bundle(entries, source.path)
+    bundle = Bundle(entries, file.path)
     keys = bundle.keys()
     arrays = {key: bundle.tensor(key) for key in keys if bundle.is_numeric(key)}
     remarks = [
-        f"{source.source}: {key} has no numbers; it is left out."
+        f"{file.source}: {key} has no numbers; it is left out."
         for key in keys
         if key not in arrays and key != OBJECT_GRAPH_KEY
     ]
     if not checkpoint.checksum_library():
         command = install_command("crc32c")
         unchecked = f"the checksums of tensors were not checked; that needs: {command}"
-        remarks.append(f"{source.source}: {unchecked}")
+        remarks.append(f"{file.source}: {unchecked}")
     if (graph := bundle.string(OBJECT_GRAPH_KEY)) is None:
-        return _with_graph(source.path, arrays, remarks)
+        return _with_graph(file.path, arrays, remarks)
     objects = ObjectGraph(graph)
-    groups, in_turn = _keras_layers(source.path, objects, remarks)
+    groups, in_turn = _keras_layers(file.path, objects, remarks)
     return Document(
-        source.source,
+        file.source,
         FORMAT,
         rename(arrays, objects.variables()),
         groups=groups,

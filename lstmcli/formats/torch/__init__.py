@@ -34,14 +34,14 @@ PLAIN = re.compile("weight_(ih|hh)")
 QUANTISED = re.compile(r"torch\.(?:ao\.)?nn\.quantized\.dynamic\..*LSTM(?:Cell)?")
 
 
-def read(source: Opened) -> Document:
+def read(file: Opened) -> Document:
     """All tensors under their names in the state dict."""
-    with _pickle_errors_reported(source.source):
-        if source.head().startswith(ARCHIVE):
-            tree = _Zip(source).tree()
+    with _pickle_errors_reported(file.source):
+        if file.head().startswith(ARCHIVE):
+            tree = _Zip(file).tree()
         else:
-            tree = flatten(_Legacy(source.stream, source.size).value())
-        return named(source, "torch", tree)
+            tree = flatten(_Legacy(file.stream, file.size).value())
+        return named(file, "torch", tree)
 
 
 @contextmanager
@@ -52,22 +52,22 @@ def _pickle_errors_reported(source: str) -> Iterator[None]:
         yield
 
 
-def named(source: Opened, format: str, tree: Tree) -> Document:
+def named(file: Opened, format: str, tree: Tree) -> Document:
     """The document of a tree, which cannot be run if its only LSTM is quantised.
 
     UserError, with what it has instead, without tensors.
     """
     quantised = _quantised(tree)
     if not tree.leaves and quantised:
-        raise UserError(f"{source.source}: {quantised}")
+        raise UserError(f"{file.source}: {quantised}")
     if not tree.leaves:
         kind = next(iter(tree.groups.values()), {}).get("class")
         instead = f", but a {kind}" if kind else ""
         why = (f"  {remark}" for remark in tree.remarks)
-        raise UserError(f"{source.source} contains no tensors that can be read{instead}.", *why)
-    found = document(source.source, source.size, format, tree)
+        raise UserError(f"{file.source} contains no tensors that can be read{instead}.", *why)
+    found = document(file.source, file.size, format, tree)
     if quantised:
-        remark = f"{source.source}: {quantised}"
+        remark = f"{file.source}: {quantised}"
         found = replace(found, not_run=quantised, remarks=(*found.remarks, remark))
     return found
 
@@ -100,9 +100,9 @@ def _quantised(tree: Tree) -> str:
 
 
 class _Zip:
-    def __init__(self, source: Opened) -> None:
-        self.source = source
-        self.archive = Archive(source)
+    def __init__(self, file: Opened) -> None:
+        self.file = file
+        self.archive = Archive(file)
         self.members = {member.filename: member for member in self.archive.members}
         if not any(member.CRC for member in self.archive.members):
             for member in self.archive.members:
@@ -118,7 +118,7 @@ class _Zip:
             fits = [name for name in self.members if f"/{name}".endswith(f"/{ending}")]
             if outer := [name for name in fits if name.count("/") < 2]:
                 return min(outer, key=len).removesuffix(ending)
-        raise UserError(f"{self.source.source} is an archive with a {PICKLE} in an odd place.")
+        raise UserError(f"{self.file.source} is an archive with a {PICKLE} in an odd place.")
 
     def tree(self) -> Tree:
         names = [name.removeprefix(self.prefix) for name in self.members]
@@ -134,7 +134,7 @@ class _Zip:
             storage = _storage(reference, storages)
             names = [f"{folder}/{storage.name}" for folder in folders]
             member = next((n for n in names if self.prefix + n in self.members), names[0])
-            where = f"{self.source.source}: {member}"
+            where = f"{self.file.source}: {member}"
             storage.order = self.order
             storage.get = lambda: self.bytes_of(member, check_size((storage.nbytes,), 1, where))
             return storage
@@ -147,7 +147,7 @@ class _Zip:
         if member is None:
             raise ValueError(f"its member {name} is missing")
         self.unpacked += member.file_size
-        check_total(self.unpacked, self.source.size, self.source.source)
+        check_total(self.unpacked, self.file.size, self.file.source)
         return self.archive.read(member, most)
 
 
@@ -220,20 +220,20 @@ def _from_bytes(data: Any) -> Any:
 # ---- a plain pickle
 
 
-def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Document:
+def read_pickle(file: Opened, offset: int = 0, format: str = "pickle") -> Document:
     """The arrays and tensors of a plain pickle: Paddle's, Haiku's, madmom's, a dict of arrays.
 
     It begins at ``offset``: of an array of objects, behind NumPy's .npy header. UserError for a
     broken file, one that needs code to be run, one without arrays.
     """
-    if b"joblib.numpy_pickle" in source.head():
+    if b"joblib.numpy_pickle" in file.head():
         raise UserError(
-            f"{source.source} is a dump of joblib, whose arrays are between parts of a pickle. "
+            f"{file.source} is a dump of joblib, whose arrays are between parts of a pickle. "
             "Load it with joblib and save its arrays with numpy.savez."
         )
-    with _pickle_errors_reported(source.source):
+    with _pickle_errors_reported(file.source):
         makers = {**MAKERS, "torch.storage._load_from_bytes": _from_bytes}
-        stream = io.BytesIO(source.contents())
+        stream = io.BytesIO(file.contents())
         stream.seek(offset)
         tree = flatten(pickles.load(stream, makers))
-        return describe_network(named(source, format, tree))
+        return describe_network(named(file, format, tree))
