@@ -12,7 +12,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Behaviour
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import INITIAL, encode, stack_directions
-from lstmcli.core.weights.metadata.onnx import activation_attributes
+from lstmcli.core.weights.metadata.onnx import ROLES, activation_attributes
 from lstmcli.errors import import_extra
 
 OPSET = 17  # of early 2022: runtimes since then read it
@@ -173,7 +173,7 @@ def _attributes(behaviour: Behaviour, units: int, directions: int) -> dict[str, 
     one = "reverse" if behaviour.reverse else "forward"
     direction = "bidirectional" if directions == 2 else one
     attributes: dict[str, Any] = {"hidden_size": units, "direction": direction}
-    three = (behaviour.recurrent_activation, behaviour.activation, behaviour.output_activation)
+    three = tuple(getattr(behaviour, role) for role in ROLES)
     if three != ("sigmoid", "tanh", "tanh"):
         attributes |= activation_attributes(three * directions)
     if behaviour.gate_clip is not None:

@@ -134,7 +134,8 @@ class Program:
             with suppress(subprocess.TimeoutExpired):
                 status = process.wait(PAUSE)
             with suppress(FileNotFoundError):  # a program may remove its file meanwhile
-                if any(path.stat().st_size > MOST_OUTPUT for path in written if path.exists()):
+                there = filter(Path.exists, written)
+                if any(path.stat().st_size > MOST_OUTPUT for path in there):
                     return f"was stopped: it wrote more than {MOST_OUTPUT:,} bytes"
             if status is None and perf_counter() - begun > self.timeout:
                 return f"was stopped after {self.timeout:g} s (--timeout)"

@@ -44,8 +44,7 @@ def _layers(tf: Any, network: Network) -> tuple[Any, list[Any]]:
     y, finals = tf.constant(network.x), []
     for n, (layer, states) in enumerate(network.by_layer):
         cells = [_cell(tf, cell) for cell in layer]
-        each = [(tf.constant(c), tf.constant(h)) for h, c in states]
-        starts = [v1.nn.rnn_cell.LSTMStateTuple(*one) for one in each]
+        starts = [v1.nn.rnn_cell.LSTMStateTuple(*map(tf.constant, (c, h))) for h, c in states]
         options = {"sequence_length": network.lengths, "time_major": True}
         with v1.variable_scope(f"layer{n}"):
             if len(cells) == 1:

@@ -110,8 +110,9 @@ def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
     remarks = [f"{file.source}: only its LSTM is run, of the layers {', '.join(types)}."]
     if value.get("in_skip"):
         remarks.append(f"{file.source}: the input that it adds to its output is not added.")
-    dtypes, first = float32_arrays(arrays), 0 if len(types) > 1 else 1
-    return Document(file.source, "rtneural", arrays, dtypes=dtypes, remarks=tuple(remarks[first:]))
+    shown = tuple(remarks if len(types) > 1 else remarks[1:])
+    dtypes = float32_arrays(arrays)
+    return Document(file.source, "rtneural", arrays, dtypes=dtypes, remarks=shown)
 
 
 def _weights(layer: Any, where: str) -> list[np.ndarray]:

@@ -178,7 +178,6 @@ def write_elements(stream: BinaryIO, array: Stored) -> None:
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:
-    """The memory of an array in C order."""
     return array.reshape(-1).view(np.uint8).data
 
 

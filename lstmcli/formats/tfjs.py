@@ -36,17 +36,16 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
             _refuse_repeated(group["paths"], seen)
             _read_group(group, file, arrays, left_out)
         is_graph = value.get("format") == "graph-model"
-        layers = {} if is_graph else value.get("modelTopology") or {}
-        topology = _object(layers, "modelTopology")
+        topology = _object({} if is_graph else value.get("modelTopology") or {}, "modelTopology")
         groups = _groups(topology, file.source)
         chain = lstm_chain(topology.get("model_config") or topology)
     order = {name: n for n, name in enumerate(groups)}  # the converter in Python sorts by name
     in_order = sorted(arrays, key=lambda name: order.get(name.split("/")[0], len(order)))
-    remarks = [f"{file.source}: {', '.join(left_out)} left out: not real numbers."]
-    remarks += [
+    remarks = (
+        f"{file.source}: {', '.join(left_out)} left out: not real numbers.",
         f"{file.source} is a graph; activations and the merging of directions are not read from "
-        "it, but interpreted as usual."
-    ]
+        "it, but interpreted as usual.",
+    )
     return Document(
         file.source,
         "tfjs-graph" if is_graph else "tfjs",

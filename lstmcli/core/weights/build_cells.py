@@ -180,19 +180,15 @@ def check_layers(layers: Sequence[tuple[Cell, ...]], labels: Sequence[str], sour
     for n, (below, layer) in enumerate(pairwise(layers)):
         width = layer_width(below)
         if layer[0].inputs != width:
-            raise UserError(
-                f"{source}: {names[n + 1]} takes {layer[0].inputs} inputs, "
-                f"but {names[n]} gives {width}."
-            )
+            text = f"{names[n + 1]} takes {layer[0].inputs} inputs, but {names[n]} gives {width}."
+            raise UserError(f"{source}: {text}")
 
 
 def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
     if len({cell.inputs for cell in layer}) > 1:
         forward, backward = (cell.inputs for cell in layer)
-        raise UserError(
-            f"{where} takes {forward} inputs forward and {backward} backward; both directions "
-            "read the same."
-        )
+        both = f"{forward} inputs forward and {backward} backward"
+        raise UserError(f"{where} takes {both}; both directions read the same.")
     merge = layer[0].convention.behaviour.merge
     if merge in ("sum", "mul", "ave") and len({cell.outputs for cell in layer}) > 1:
         forward, backward = (cell.outputs for cell in layer)

@@ -189,13 +189,13 @@ def _lacking_parts(cell: Cell, convention: Convention) -> Iterator[str]:
             continue
         yield noun
     state = None if runs.initial_state == "zero" else cell.initial_h
-    of_all_items = "initial_h" in roles and not convention.storage.direction_axis  # ONNX: of each
-    if state is not None and state.ndim > 1 and of_all_items:
+    of_each_item = convention.storage.direction_axis or "initial_h" not in roles  # ONNX
+    if state is not None and state.ndim > 1 and not of_each_item:
         yield STATE_OF_ITEMS
     if cell.peephole is not None and "peephole" in roles:
         if (cell.peephole.ndim == 3) != convention.names.peephole_matrices:
-            kind = "that are full matrices" if cell.peephole.ndim == 3 else "of one number a unit"
-            yield f"peepholes {kind}"
+            is_full = cell.peephole.ndim == 3
+            yield f"peepholes {'that are full matrices' if is_full else 'of one number a unit'}"
         elif runs.output_peephole != target.output_peephole and np.any(cell.peephole[2]):
             kind = _words(runs.output_peephole)
             yield f"an output peephole that acts as in {source.name} ({kind})"
@@ -241,12 +241,13 @@ def recipe(layers: Sequence[Sequence[Cell]], target: Convention) -> list[Step]:
         before, after = form(source, cell), form(target, cell)
         if what == "bias" and len(names := _bias_names(target)) == 2:
             after = f"{names[0]}; {names[1]} is zero"
-        changed = " -> ".join(filter(None, (before, after)))
-        text = f"{before}: unchanged" if before == after else changed
-        steps += [Step(what, text)] if before or after else []
+        if before or after:
+            changed = " -> ".join(filter(None, (before, after)))
+            steps.append(Step(what, f"{before}: unchanged" if before == after else changed))
     coupled = target.behaviour.coupled
     for gate in sorted({*present_gates(source)} - {*present_gates(target)}):
-        steps.append(Step("gates", f"{gate} is computed from another ({coupled}): it is left out"))
+        text = f"{gate} is computed from another ({coupled}): it is left out"
+        steps.append(Step("gates", text))
     if target.storage.direction_axis != source.storage.direction_axis:
         put = "put on a first axis" if target.storage.direction_axis else "split"
         steps.append(Step("directions", put))

@@ -199,8 +199,7 @@ class _Decoder:
         elif isinstance(self.tensors["kernel"], Mapping):
             return self._per_gate("kernel"), self._per_gate("recurrent_kernel"), None
         else:
-            both = map(self._matrix, ("kernel", "recurrent_kernel"))
-            matrices = self._gates_first(*both)
+            matrices = self._gates_first(*map(self._matrix, ("kernel", "recurrent_kernel")))
         kernel, recurrent = (
             to_blocks(m, self.storage.order_of(name), self.storage.interleaved)
             for name, m in zip(("kernel", "recurrent"), matrices, strict=False)

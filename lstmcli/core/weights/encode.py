@@ -28,8 +28,8 @@ def encode(cell: Cell) -> Tensors:
     """
     storage = cell.convention.storage
     tensors: EncodedTensors = {**_kernels(cell), **_biases(cell), **_peepholes(cell)}
-    if cell.projection is not None:
-        tensors["projection"] = cell.projection if storage.projection_rows else cell.projection.T
+    if (projection := cell.projection) is not None:
+        tensors["projection"] = projection if storage.projection_rows else projection.T
     for role in (*GATED, *UNGATED, *INITIAL):
         if (array := getattr(cell, role)) is not None:
             states = np.atleast_2d(array) if role in INITIAL else array  # (1, H) or (B, H)
@@ -110,8 +110,9 @@ def _kernels(cell: Cell) -> EncodedTensors:
 
 def _joined(cell: Cell, kernel: Array, recurrent: Array) -> Array:
     """The columns of inputs and h, (..., I + P), in the convention's order."""
-    pair = (kernel, recurrent)
-    return np.concatenate(pair if cell.convention.storage.rows == "xh" else pair[::-1], axis=-1)
+    is_x_first = cell.convention.storage.rows == "xh"
+    pair = (kernel, recurrent) if is_x_first else (recurrent, kernel)
+    return np.concatenate(pair, axis=-1)
 
 
 def _in_order(cell: Cell, blocks: Array, tensor: str) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class TensorInfo:
     @property
     def size(self) -> int:
         """The number of its elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return prod(self.shape)
 
     def to_json(self) -> dict[str, Any]:
         """Its shape and dtype, and the count of numbers that are not finite."""
@@ -76,7 +77,7 @@ class InspectedLstm:
     @property
     def parameters(self) -> int:
         """The number of elements of its tensors."""
-        return sum(int(np.prod(shape, dtype=np.int64)) for shape in self.model.tensors.values())
+        return sum(map(prod, self.model.tensors.values()))
 
     @property
     def directions(self) -> int:

@@ -83,16 +83,16 @@ def _recognised(
     chosen = [f for f in chosen if not grus & set(f.tensors)]
     if convention is None:  # `w` and `b` are BlockLSTM's names, and any script's
         chosen = [f for f in chosen if not (f.rivals and all(map(is_letter, f.tensors)))]
-    chosen = _with_found_by_shape(chosen, {name: shapes[name] for name in names}, rows, convention)
+    of_names = {name: shapes[name] for name in names}
+    chosen = _with_found_by_shape(chosen, of_names, rows[0] if convention else None)
     order = {name: n for n, name in enumerate(shapes)}
     return sorted(chosen, key=lambda f: min(order[name] for name in f.tensors))
 
 
 def _with_found_by_shape(
-    named: list[RecognisedLstm], shapes: Shapes, rows: Sequence[Convention], convention: str | None
+    named: list[RecognisedLstm], shapes: Shapes, row: Convention | None
 ) -> list[RecognisedLstm]:
     """The LSTMs that names show, or, if none or without a bias, those of shapes."""
-    row = rows[0] if convention else None
     if named and not any(_leaves_bias(found, shapes) for found in named):
         numbered = {name: shape for name, shape in shapes.items() if is_numbered(name)}
         return [*named, *find_by_shape(numbered, row)]
@@ -128,7 +128,8 @@ def _requested_claims(row: Convention, names: list[str]) -> list[RecognisedLstm]
 
     TensorFlow 1's kernel would else be found a second time, in Keras' ``recurrent_kernel``.
     """
-    longest = [n for n in names if any(end.is_longest for end in name_ends(n).get(row.name, ()))]
+    ends = {name: name_ends(name).get(row.name, ()) for name in names}
+    longest = [name for name in names if any(end.is_longest for end in ends[name])]
     return list(_claims(row, longest, True)) or list(_claims(row, names, True))
 
 

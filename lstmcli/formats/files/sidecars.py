@@ -84,7 +84,8 @@ def _in_folder(folder: str) -> str:
         return folder
     if len(indexes) == 1:
         return os.path.join(folder, indexes[0])
-    listed = (f"  {shell_word(file_argument(os.path.join(folder, name)))}" for name in indexes)
+    paths = (os.path.join(folder, name) for name in indexes)
+    listed = (f"  {shell_word(file_argument(path))}" for path in paths)
     raise UserError(f"{folder} contains {len(indexes)} checkpoints; name one of them:", *listed)
 
 

@@ -113,7 +113,8 @@ def _listed(attributes: Mapping[str, Any], name: str) -> list[str] | None:
         pieces.append(attributes[f"{name}{len(pieces)}"])
     if not pieces:
         return None
-    return [text for piece in pieces for text in ([piece] if isinstance(piece, str) else piece)]
+    lists = ([piece] if isinstance(piece, str) else piece for piece in pieces)
+    return [text for piece in lists for text in piece]
 
 
 def _config(text: Any, where: str) -> Any:

@@ -259,7 +259,7 @@ def _external(tensor: Any, file: Opened, size: int, where: str) -> bytes:
     path = sidecar_path(file.path, name)
     if path is None:
         raise UserError(f"{where} is in {name!a}, which is not in the folder of the model.")
-    offset, length = (int(entries.get(key, n)) for key, n in (("offset", 0), ("length", size)))
+    offset, length = int(entries.get("offset", 0)), int(entries.get("length", size))
     if length != size:
         raise Damaged(f"{where} needs {size:,} bytes and declares {length:,}")
     with opened(path) as part:

@@ -118,7 +118,8 @@ class NodeReader:
         """(D, I, 4H) of 8 bits -> (D, 4H, I); scales by direction, or also by row."""
         names = (self.node.inputs[n] if n < len(self.node.inputs) else "" for n in SCALES[role])
         scale, zero = (self._constant(name, f"scale of {role}") for name in names)
-        if array.ndim != 3 or scale.shape != zero.shape or scale.shape[:1] != array.shape[:1]:
+        fits = scale.shape == zero.shape and scale.shape[:1] == array.shape[:1]
+        if array.ndim != 3 or not fits:
             raise UnreadableNode(f"its {role} is {array.shape}, with scales {scale.shape}")
         self.constants.count(4 * array.size)
         scale, zero = (a.reshape(len(a), 1, -1) for a in (scale, zero))
@@ -157,11 +158,10 @@ class NodeReader:
                 "does on one thread; --arithmetic float rounds neither"
             )
         if unknown := [role for role, value in values.items() if value is None]:
-            origins = dict.fromkeys(
-                self.constants.origin(self.scope, self._name(role)) for role in unknown
-            )
+            each = (self.constants.origin(self.scope, self._name(role)) for role in unknown)
+            origins = " and ".join(dict.fromkeys(each))
             what = " and ".join(unknown)
-            remarks.append(f"{what} come from {' and '.join(origins)}: zero, or --initial-state")
+            remarks.append(f"{what} come from {origins}: zero, or --initial-state")
         return [f"{self.lstm_name}: {text}." for text in remarks]
 
 

@@ -163,8 +163,9 @@ class BundleEntry(NamedTuple):
     def parse(cls, message: Message) -> BundleEntry:
         """The entry in a BundleEntryProto."""
         fields = BundleEntryProto
+        shape = parse_shape(message.message(fields.shape))
         return cls(
-            TensorSpec(message.number(fields.dtype), parse_shape(message.message(fields.shape))),
+            TensorSpec(message.number(fields.dtype), shape),
             message.number(fields.shard_id),
             message.number(fields.offset),
             message.number(fields.size),

@@ -91,8 +91,8 @@ class Tensor(Leaf):
 
     def stored(self) -> np.ndarray:
         """The view of the storage, without a copy."""
-        smallest = min((self.offset, *self.size, *self.stride))
-        if len(self.size) != len(self.stride) or smallest < 0:
+        numbers = (self.offset, *self.size, *self.stride)
+        if len(self.size) != len(self.stride) or min(numbers) < 0:
             raise ValueError(f"the sizes {self.size} and strides {self.stride}")
         elements = self.storage.elements(self.kind)
         last = self.offset + sum((n - 1) * s for n, s in zip(self.size, self.stride, strict=True))
@@ -233,8 +233,7 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> 
     tensor = Tensor(storage, offset, size, stride)
     metadata = others[2] if len(others) > 2 else None
     if isinstance(metadata, dict):
-        tensor.conjugate = bool(metadata.get("conj"))
-        tensor.negative = bool(metadata.get("neg"))
+        tensor.conjugate, tensor.negative = (bool(metadata.get(k)) for k in ("conj", "neg"))
     return tensor
 
 

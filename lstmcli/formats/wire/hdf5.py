@@ -93,8 +93,7 @@ def understood(output: IO[bytes]) -> Contents:
             raise UserError(*entry["error"], try_=map(Try, entry["settings"]))
         found.attributes[entry["path"]] = entry["attributes"]
         if "shape" in entry:
-            dtype = np.dtype(entry["dtype"])
-            found.arrays[entry["path"]] = _array(output, entry["shape"], dtype)
+            found.arrays[entry["path"]] = _array(output, entry["shape"], np.dtype(entry["dtype"]))
 
 
 def _array(output: IO[bytes], shape: list[int], dtype: np.dtype[Any]) -> np.ndarray:

@@ -106,8 +106,8 @@ def _inner_layers(part: Any, depth: int = 0) -> Iterator[Config]:
         if _runs_a_cell(kind, config) and ("GRU" not in kind or "LSTM" in kind):
             yield part
             return
-    parts = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
-    for one in parts if depth < MOST_DEPTH else ():
+        part = [*part.values()]
+    for one in part if isinstance(part, list) and depth < MOST_DEPTH else ():
         yield from _inner_layers(one, depth + 1)
 
 
@@ -119,8 +119,9 @@ def _without_config(version: str) -> MetadataSettings:
         of = f"default of TensorFlow 2.0 and 2.1, {OLD_FORM} of 1.13 to 1.15"
     elif not numbers or numbers >= (2, 3):
         return MetadataSettings()
+    name = RECURRENT[0]
     text = Assumption(f"{form} gates", of, "--recurrent-activation")
-    return MetadataSettings({"recurrent_activation": form}, assumed={"recurrent_activation": text})
+    return MetadataSettings({name: form}, assumed={name: text})
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -140,10 +141,14 @@ class _LayerSettings:
         self.wrapped = False  # in a Bidirectional, which turns and masks
 
     def result(self) -> MetadataSettings:
-        """All of it."""
-        remarks, classes = tuple(self.remarks), tuple(dict.fromkeys(self.classes))
-        found = MetadataSettings(self.settings, remarks, self.assumed, self.unknown, self.last_step)
-        return found._replace(classes=classes)
+        return MetadataSettings(
+            self.settings,
+            tuple(self.remarks),
+            self.assumed,
+            self.unknown,
+            self.last_step,
+            classes=tuple(dict.fromkeys(self.classes)),
+        )
 
     def layer(self, kind: str, config: Config) -> None:
         """Add those of a layer, a wrapper with one, or a cell; models have none."""

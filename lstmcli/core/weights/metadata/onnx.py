@@ -29,6 +29,7 @@ FIXED = {  # named hard sigmoids, by alpha and beta in float32
 }
 USUAL = ("Sigmoid", "Tanh", "Tanh")
 ROLES = ("recurrent_activation", "activation", "output_activation")  # f, g, h of the operator
+NUMBERS = ("activation_alpha", "activation_beta")
 LAYOUTS = ("time", "batch")
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 
@@ -79,20 +80,17 @@ def _direction(attributes: Attributes) -> str:
         raise UserError(f"the node's direction is {direction!a}; ONNX has {', '.join(DIRECTIONS)}.")
     expected = 1 + (direction == "bidirectional")
     if attributes["directions"] != expected:
-        raise UserError(
-            f"the node's direction is {direction}, "
-            f"but W, R have {attributes['directions']} of {expected}."
-        )
+        found = f"W, R have {attributes['directions']} of {expected}"
+        raise UserError(f"the node's direction is {direction}, but {found}.")
     return str(direction)
 
 
 def _activations(attributes: Attributes) -> tuple[list[str], list[str]]:
     names = attributes.get("activations") or USUAL * attributes["directions"]
     if len(names) != 3 * attributes["directions"]:
-        raise UserError(
-            f"the node's activations are {', '.join(map(str, names))}; each direction has three."
-        )
-    alphas, betas = (iter(attributes.get(f"activation_{name}", ())) for name in ("alpha", "beta"))
+        listed = ", ".join(map(str, names))
+        raise UserError(f"the node's activations are {listed}; each direction has three.")
+    alphas, betas = (iter(attributes.get(name, ())) for name in NUMBERS)
     read = [_activation(str(name), alphas, betas) for name in names]
     return read[:3], read[-3:]
 
@@ -104,7 +102,8 @@ def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> s
         raise UserError(f"the node's activation {name!a} is none that ONNX lists.")
     ours = ACTIVATIONS[low]
     usual = ACTIVATION_NAMES[ours]
-    given = [float(next(n, default)) for n, default in zip((alphas, betas), usual, strict=False)]
+    pairs = zip((alphas, betas), usual, strict=False)
+    given = [float(next(numbers, default)) for numbers, default in pairs]
     if not given:
         return ours
     if ours == "hard_sigmoid" and (fixed := FIXED.get((np.float32(given[0]), given[1]))):
@@ -121,7 +120,7 @@ def _remarks(attributes: Attributes) -> Iterator[str]:
     named = [str(name).lower() for name in attributes.get("activations", ())]
     expected = sum(len(ACTIVATION_NAMES[ACTIVATIONS[name]]) > 0 for name in named)
     odd = sorted(DISPUTED & {*named})
-    if odd and expected > len(attributes.get("activation_alpha", ())):
+    if odd and expected > len(attributes.get(NUMBERS[0], ())):
         taken = ", ".join(f"{name} {ACTIVATION_NAMES[ACTIVATIONS[name]]}" for name in odd)
         yield f"the node lacks numbers of its activations: {taken} here; onnxruntime takes 0."
 
@@ -133,7 +132,7 @@ def activation_attributes(names: Sequence[str]) -> dict[str, Any]:
     """
     parts = [split_activation("affine" if name == "identity" else name) for name in names]
     attributes: dict[str, Any] = {"activations": [ONNX_NAMES[family] for family, _ in parts]}
-    for position, attribute in enumerate(("activation_alpha", "activation_beta")):
+    for position, attribute in enumerate(NUMBERS):
         if values := [numbers[position] for _, numbers in parts if len(numbers) > position]:
             attributes[attribute] = values
     return attributes
