@@ -15,7 +15,7 @@ from lstmcli.core.model.edits import EDITS, TENSORS
 from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
 from lstmcli.core.weights.encode import named_tensors
 from lstmcli.formats import Document
-from tests.core.weights.test_encode import ALWAYS, cell_for, under
+from tests.core.weights.test_encode import ALWAYS, cell_for
 
 Rounding = Callable[[Array, int], Any]
 ROUNDED: dict[str, Rounding] = {
@@ -32,7 +32,7 @@ def test_stored_tensors_are_edited_before_they_are_decoded(name: str) -> None:
     layers = [(cell_for(row, (*ALWAYS.get(name, ()), "bias")),)]
     how = fit_or_refuse(layers, row, {})
     settings = {**needed_settings(how, row), "convention": name}
-    document = Document("f.npz", "npz", named_tensors(under(how, layers)), settings)
+    document = Document("f.npz", "npz", named_tensors(layers), settings)
     plain = load_model([document], {"dtype": "float64"}).cell
     largest = max(float(np.abs(a).max()) for a in (plain.kernel, plain.recurrent_kernel))
     for kind in STORED:
