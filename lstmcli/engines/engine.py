@@ -244,8 +244,7 @@ def timed_result(run: Callable[[], T]) -> tuple[T, float]:
     for _ in range(2):
         start = perf_counter()
         result = run()
-        seconds = perf_counter() - start
-        if seconds > SHORT:
+        if (seconds := perf_counter() - start) > SHORT:
             break
     return result, seconds
 

@@ -115,10 +115,8 @@ def check(header: Header, size: int, where: str) -> None:
     found = size - header.offset
     if found != header.nbytes:
         problem = "is cut short" if found < header.nbytes else "contains more than one array"
-        raise UserError(
-            f"{where} {problem}: the header claims {header.shape} {dtype.name}, "
-            f"{header.nbytes:,} bytes, but {found:,} are there."
-        )
+        claim = f"the header claims {header.shape} {dtype.name}, {header.nbytes:,} bytes"
+        raise UserError(f"{where} {problem}: {claim}, but {found:,} are there.")
 
 
 def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
@@ -209,10 +207,8 @@ def read_raw(file: Opened, form: str) -> Document:
     dtype, shape = np.dtype(_DTYPES[match[1].lower()]), tuple(map(int, match[2].split("x")))
     count = check_size(shape, dtype.itemsize, f"{file.source}:{form}")
     if file.size != count * dtype.itemsize:
-        raise UserError(
-            f"{file.source} has {file.size:,} bytes; {form} takes {count * dtype.itemsize:,}, "
-            f"{count:,} numbers of {dtype.itemsize} bytes."
-        )
+        needed = f"{count * dtype.itemsize:,}, {count:,} numbers of {dtype.itemsize} bytes"
+        raise UserError(f"{file.source} has {file.size:,} bytes; {form} takes {needed}.")
     array = np.frombuffer(file.stream.read(), dtype).reshape(shape)
     return Document(file.source, "raw", {"": native(array)})
 

@@ -20,13 +20,7 @@ from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import check_total, damage_reported
 from lstmcli.formats.files.source import HEAD, Opened
 from lstmcli.formats.files.zip import Archive
-from lstmcli.formats.npy import (
-    BlockWriter,
-    check,
-    read_elements,
-    read_header,
-    write_elements,
-)
+from lstmcli.formats.npy import Stored, check, read_elements, read_header, write_elements
 
 SUFFIX = ".npy"
 DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays are the same bytes every day
@@ -49,33 +43,31 @@ def read(file: Opened, only: str | None = None) -> Document:
     members = _members(archive, file)
     for name, member in members.items():
         where = f'{file.source}, member "{name}"'
-        with damage_reported(where):
-            with archive.open(member) as stream:
-                header = read_header(stream.read(HEAD), where)
-            if only in members and name != only and header.shape:
-                others.append(name)
-            elif header.dtype.hasobject:
-                left_out.append(name)
-            else:
-                check(header, member.file_size, where)
-                with archive.open(member) as stream:
-                    stream.read(header.offset)
-                    value = read_elements(cast(BinaryIO, stream), header, where)
-                if isinstance(value, np.ndarray):
-                    document.arrays[name] = value
-                else:
-                    document.attributes[name] = _decoded(value) if name == "meta" else value
+        with damage_reported(where), archive.open(member) as stream:
+            header = read_header(stream.read(HEAD), where)
+        if only in members and name != only and header.shape:
+            others.append(name)
+            continue
+        if header.dtype.hasobject:
+            left_out.append(name)
+            continue
+        check(header, member.file_size, where)
+        with damage_reported(where), archive.open(member) as stream:
+            stream.read(header.offset)
+            value = read_elements(cast(BinaryIO, stream), header, where)
+        if isinstance(value, np.ndarray):
+            document.arrays[name] = value
+        else:
+            document.attributes[name] = _decoded(value) if name == "meta" else value
     if only in left_out:
         raise UserError(f"{file.source}:{only} {OBJECTS}", SAVED_AS_NUMBERS)
     if only in members and only not in document.arrays:
         return read(file)  # the caller's message names the arrays
+    objects = f"{file.source}: {', '.join(left_out)}"
     if not document.arrays and not document.attributes:
-        raise UserError(f"{file.source}: {', '.join(left_out)} {OBJECTS}", SAVED_AS_NUMBERS)
-    document = replace(document, other_members=tuple(others))
-    if left_out:
-        remark = f"{file.source}: {', '.join(left_out)} left out: Python objects are never loaded."
-        document = replace(document, remarks=(remark,))
-    return document
+        raise UserError(f"{objects} {OBJECTS}", SAVED_AS_NUMBERS)
+    remarks = (f"{objects} left out: Python objects are never loaded.",) if left_out else ()
+    return replace(document, other_members=tuple(others), remarks=remarks)
 
 
 def _members(archive: Archive, file: Opened) -> dict[str, ZipInfo]:
@@ -107,9 +99,7 @@ def _decoded(value: Any) -> Any:
     return decoded if isinstance(decoded, dict) else value
 
 
-def write(
-    stream: BinaryIO, arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
-) -> None:
+def write(stream: BinaryIO, arrays: Mapping[str, Stored], attributes: dict[str, Any]) -> None:
     """Arrays as members, attributes as 0-d ones, ``meta`` as JSON; None is left out.
 
     Nothing is compressed (a gigabyte would take half a minute), and nothing depends on the day.

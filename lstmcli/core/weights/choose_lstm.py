@@ -189,7 +189,7 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
     if missing := describe_missing(tensors, rows):
         needed = "  A cell needs all its tensors: save them all, or give the other file too."
         return UserError(f"{source}: {missing}.", needed)
-    shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
+    shown = listed([*tensors], 8)
     tables = {
         "Keras": "kernel, recurrent_kernel, bias",
         "TensorFlow 1": "kernel, bias",

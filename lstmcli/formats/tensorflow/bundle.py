@@ -30,15 +30,18 @@ from lstmcli.formats.files.limits import Damaged, check_size
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.keras.layers import lstm_chain, masks_before
-from lstmcli.formats.tensorflow import graph as schema
 from lstmcli.formats.tensorflow.graph import (
     DTYPES,
     STRING,
     BundleEntryProto,
     BundleHeaderProto,
+    ObjectReference,
     SavedMetadata,
     SavedObject,
+    SerializedTensor,
     TensorSpec,
+    TrackableObject,
+    TrackableObjectGraph,
     parse_shape,
 )
 from lstmcli.formats.wire.protobuf import Message, varint
@@ -269,11 +272,11 @@ class ObjectGraph:
     def __init__(self, graph: memoryview) -> None:
         self._children: list[list[int]] = []
         self._variables: list[list[tuple[str, str]]] = []  # of each object: (key, name)
-        for node in Message(graph).messages(schema.TrackableObjectGraph.nodes):
-            children = node.messages(schema.TrackableObject.children)
-            tensors = node.messages(schema.TrackableObject.attributes)
-            self._children.append([c.number(schema.ObjectReference.node_id) for c in children])
-            key, name = schema.SerializedTensor.checkpoint_key, schema.SerializedTensor.full_name
+        key, name = SerializedTensor.checkpoint_key, SerializedTensor.full_name
+        for node in Message(graph).messages(TrackableObjectGraph.nodes):
+            children = node.messages(TrackableObject.children)
+            tensors = node.messages(TrackableObject.attributes)
+            self._children.append([c.number(ObjectReference.node_id) for c in children])
             self._variables.append([(t.text(key), t.text(name)) for t in tensors])
         self._visits = MOST_VISITS
 

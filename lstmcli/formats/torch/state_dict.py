@@ -86,16 +86,11 @@ def flatten(root: Any) -> Tree:
             unread.append((name, leaf))
         elif read.setdefault(name, leaf) is not leaf:
             remarks.append(f"a second tensor named {name} is left out.")
-    if unread:
-        name, lacking = unread[0]
+    for name, lacking in unread[:1]:
         more = f", and {len(unread) - 1} more" if len(unread) > 1 else ""
         remarks.append(f"left out: {name or 'a tensor'} is {lacking.kind}{more}.")
-    return Tree(
-        read,
-        {name_of(p[cut:]): config for p, config in groups.items() if len(p) >= cut},
-        tuple(remarks),
-        tuple(name for name, _ in unread),
-    )
+    by_name = {name_of(path[cut:]): one for path, one in groups.items() if len(path) >= cut}
+    return Tree(read, by_name, tuple(remarks), tuple(name for name, _ in unread))
 
 
 def _settled(value: Any) -> Any:
