@@ -79,13 +79,18 @@ class Drawable(NamedTuple):
         """H, of the array that has most."""
         return max(int(array.shape[2]) for array in self.arrays.values())
 
+    def numbers_of(self, name: str) -> StepsAndItems:
+        """The numbers of the steps and batch items of an array; ``z_f`` has those of z."""
+        of_z = name.rpartition("_")[0]
+        return self.numbering.get(name) or self.numbering.get(of_z) or (None, None)
+
     @property
     def sizes(self) -> Sizes:
         """The steps, batch items and units of the run that the arrays are of."""
         if self.plan is not None:
             return Sizes(self.plan.steps, self.batch, self.units)
         steps = max(
-            numbers[0][-1] + 1 if (numbers := self.numbering.get(name, ((), ())))[0] else len(array)
+            numbers[-1] + 1 if (numbers := self.numbers_of(name)[0]) else len(array)
             for name, array in self.arrays.items()
         )
         return Sizes(steps, self.batch, self.units)

@@ -18,14 +18,7 @@ from lstmcli.escaping import one_line
 from lstmcli.views.colors import NOT_A_NUMBER, Rgb, Scale
 from lstmcli.views.header import file_name
 from lstmcli.views.heatmap import Pooling, Quantity, pooled
-from lstmcli.views.plot import (
-    CHARTS,
-    DIFFERENCE,
-    Annotations,
-    PlotWindow,
-    quantities,
-    scales,
-)
+from lstmcli.views.plot import CHARTS, DIFFERENCE, PlotWindow, quantities, scales
 
 if TYPE_CHECKING:
     from lstmcli.api.plot import Drawable
@@ -50,8 +43,8 @@ def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
     """The file of a figure of the window on what there is to draw."""
     lines, stream = window.is_single, BytesIO()
     order = CHARTS if lines else MAPS
-    of_window = quantities(found.drawn, window, Annotations.of(found))
-    drawn = sorted(of_window, key=lambda q: order.find(q.base))
+    drawn = quantities(found.drawn, window, found, differs=found.differs)
+    drawn.sort(key=lambda q: order.find(q.base))
     of_kind = scales(drawn, [quantity.values for quantity in drawn])
     plan, matplotlib = found.plan, _matplotlib()
     files = found.sources if plan is None else (*plan.model.sources, plan.inputs.name)

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.selection import Indices
 from lstmcli.escaping import one_line, shell_word
 from lstmcli.views.colors import GATE, LEVELS, NOT_A_NUMBER, Rgb, Scale, interpolated
 from lstmcli.views.explain import explanation_sheet
@@ -29,12 +28,10 @@ from lstmcli.views.heatmap import Pooling, Quantity, pooled
 from lstmcli.views.page.png import png
 from lstmcli.views.plot import (
     DIFFERENCE,
-    Annotations,
     PlotWindow,
-    difference_verdict,
     pooled_words,
     quantities,
-    read_sheet,
+    reading_sheets,
     saturation_sheets,
     scales,
 )
@@ -74,9 +71,8 @@ class Page(NamedTuple):
     title: str
     answer: Callable[[Width], Sequence[Sheet]]
     views: Sequence[View]
-    notes: Annotations
+    found: Drawable
     window: PlotWindow  # with the batch item that is shown first
-    items: Indices  # of the batch
     array: str = ""  # that is shown first; "": all
     only: str = ""  # the arrays that the page is made of, as typed
 
@@ -101,17 +97,19 @@ class Page(NamedTuple):
         )
 
     def _quantities(self, view: View, item: int) -> list[Quantity]:
-        notes = self.notes._replace(differs=view.differs)
-        return quantities(view.arrays, self.window._replace(item=item), notes)
+        window = self.window._replace(item=item)
+        return quantities(view.arrays, window, self.found, differs=view.differs)
 
     def _planes(self) -> tuple[list[Plane], Pooling]:
-        first = [self._quantities(view, self.items[0]) for view in self.views]
+        first = [self._quantities(view, self.found.items[0]) for view in self.views]
         shapes = [quantity.values.shape for of_view in first for quantity in of_view]
-        pooling = _pooling(shapes, len(self.items))
+        pooling = _pooling(shapes, len(self.found.items))
         found = [
             Plane(n, same[0]._replace(kind=max(q.kind for q in same)), cells)
             for n, view in enumerate(self.views)
-            for same in zip(*(self._quantities(view, item) for item in self.items), strict=True)
+            for same in zip(
+                *(self._quantities(view, item) for item in self.found.items), strict=True
+            )
             for cells in [np.stack([pooled(q.values, pooling, self.window.pool) for q in same])]
         ]
         names = [*dict.fromkeys(plane.quantity.name for plane in found)]
@@ -122,9 +120,9 @@ class Page(NamedTuple):
     def _notes(self, planes: Sequence[Plane], pooling: Pooling) -> Iterator[str]:
         if pooling.is_needed:
             yield f"Pooled: {pooled_words(pooling, self.window.pool)}. {PARTS}."
-        shown = len(self.items)
-        if 1 < shown < self.notes.batch:
-            yield f"The first {shown:,} of {self.notes.batch:,} batch items. {PARTS}."
+        shown = len(self.found.items)
+        if 1 < shown < self.found.batch:
+            yield f"The first {shown:,} of {self.found.batch:,} batch items. {PARTS}."
         most = np.finfo(np.float32).max
         beyond = sum(int((np.isfinite(c := p.cells) & (abs(c) > most)).sum()) for p in planes)
         if beyond and not _are_exact(planes):
@@ -139,7 +137,7 @@ class Page(NamedTuple):
                 {"label": one_line(name or OUTPUT), "typed": name and shell_word(name)}
                 for name in prefixes
             ],
-            "items": list(self.items),
+            "items": list(self.found.items),
             "item": self.window.item,
             "array": self.array,
             "only": self.only and shell_word(self.only),
@@ -152,11 +150,11 @@ class Page(NamedTuple):
         }
 
     def _place(self, planes: Sequence[Plane], prefixes: Sequence[str]) -> dict[str, Any] | None:
-        if (first := self.notes.first) is None:
+        if (first := self.found.first) is None:
             return None
         place = {"item": first.batch or 0, "step": first.step, "unit": first.unit}
         for quantity in (plane.quantity for plane in planes if plane.quantity.name == first.array):
-            axes = (self.items, quantity.steps, quantity.units)
+            axes = (self.found.items, quantity.steps, quantity.units)
             if all(n in numbers for n, numbers in zip(place.values(), axes, strict=True)):
                 prefix, _, base = quantity.name.rpartition(".")
                 return {"cell": prefixes.index(prefix), "focus": one_line(base), **place}
@@ -164,7 +162,7 @@ class Page(NamedTuple):
 
     def _picture(self, plane: Plane) -> str:
         quantity, scale = plane.quantity, plane.scale
-        cells = plane.cells[self.items.index(self.window.item)]
+        cells = plane.cells[self.found.items.index(self.window.item)]
         cells = pooled(cells, Pooling.to_fit(cells.shape, *PICTURE, "none"), self.window.pool)
         shades = _shades(scale, LEVELS - 1)  # one colour more is that of NaN
         levels = scale.levels(cells).T * (len(shades) - 1)
@@ -223,22 +221,19 @@ def plot_page(
         View(label, arrays, command, label == DIFFERENCE)
         for label, arrays, command in zip(labels, [*sides, found.drawn], commands, strict=True)
     ]
-    notes = Annotations.of(found)
 
     def answer(width: Width) -> list[Sheet]:
-        sheets = [read_sheet(found, width, quiet=False)]
-        if found.differs:
-            sheets = [difference_verdict(notes, width), *sheets]
-        return [*sheets, *saturation_sheets(found, notes, window, width)]
+        sheets = reading_sheets(found, width, quiet=False)
+        return [*sheets, *saturation_sheets(found, window, width)]
 
-    return Page(title, answer, views, notes, window, found.items, only=only).html()
+    return Page(title, answer, views, found, window, only=only).html()
 
 
 def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str) -> str:
     """An explanation: EXPECTED next to the run as loaded, and the one with the changes."""
     of_run, of_expected = runs.commands
     found = View(FOUND, runs.found, e.command, selects=False)
-    sides = [View(AS_LOADED, runs.loaded, of_run), found]
+    sides = [View(AS_LOADED, runs.loaded.arrays, of_run), found]
     views = [View(EXPECTED, runs.expected, of_expected, selects=False), *sides]
     for side in sides:
         differences = {
@@ -249,17 +244,17 @@ def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str
         label = f"{side.label} - {EXPECTED}"
         views.append(View(label, differences, of_expected, differs=True, selects=False))
     views = [view for view in views if view.arrays]
-    array = runs.first.array if runs.first else next(iter(runs.expected), "")
-    notes = Annotations(False, runs.first, runs.batch, numbering=runs.numbering)
-    first = (runs.first.batch or 0) if runs.first else 0
-    window = PlotWindow(item=first if first in runs.items else 0)
+    first = runs.loaded.first
+    array = first.array if first else next(iter(runs.expected), "")
+    item = (first.batch or 0) if first else 0
+    window = PlotWindow(item=item if item in runs.loaded.items else 0)
     unknown = any(np.isnan(array).any() for array in runs.expected.values())
     nan = f"where {EXPECTED} has no number" if unknown else ""
 
     def answer(width: Width) -> list[Sheet]:
         return [explanation_sheet(e, expected, width=width), Sheet().label("nan", nan, width)]
 
-    return Page(title, answer, views, notes, window, runs.items, array.rpartition(".")[2]).html()
+    return Page(title, answer, views, runs.loaded, window, array.rpartition(".")[2]).html()
 
 
 def _are_exact(planes: Sequence[Plane]) -> bool:
