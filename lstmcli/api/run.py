@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from lstmcli import formats
@@ -29,6 +30,7 @@ from lstmcli.core.forward.batch import (
     workers,
     worth_threads,
 )
+from lstmcli.core.forward.excerpt import CellSummary, Excerpt, cell_sizes, summarise
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import (
     needed_steps,
@@ -47,7 +49,10 @@ if TYPE_CHECKING:
 
     from lstmcli.api.stream import Stop
 
-__all__ = ["DEFAULT_KEEP", "NAMES", "Ended", "Run", "Selection", "Trace", "run", "start"]
+__all__ = [
+    "DEFAULT_KEEP", "NAMES", "Ended", "Excerpt", "Run", "Selection", "Trace", "cell_sizes", "run",
+    "start",
+]  # fmt: skip
 
 LONG = 1 << 20  # bytes of results from which a table keeps no more than it shows
 
@@ -194,6 +199,20 @@ class Run:
         shown = self.show if self.outputs.screen == "table" else ()
         plan = self._plan_of((*shown, *self.outputs.members))
         return run_plan(self.needed_steps_of(plan), **how)
+
+    def excerpt(
+        self, steps: Sequence[int], summaries: Mapping[str, CellSummary], **how: Any
+    ) -> tuple[Excerpt, State]:
+        """Some steps of the table with summaries of all, and the final state.
+
+        ``how`` has the executor and the meter.
+        """
+        plan = self.plan
+        observe = partial(summarise, summaries) if summaries else None
+        selected = replace(plan.select(), steps=steps)
+        trace, final = run_selected(self.needed_steps_of(plan), selected, observe=observe, **how)
+        arrays = {name: trace.time_major(name) for name in trace.arrays}
+        return Excerpt(steps, plan.steps, arrays, summaries), final
 
     def _trace_by_engine(self, name: str) -> Trace:
         from lstmcli.engines import find_engine  # 20 ms that most runs do without

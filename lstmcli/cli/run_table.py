@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from lstmcli.api.run import Ended, Run, Trace
-from lstmcli.api.run_table import Excerpt, cell_sizes, excerpt
+from lstmcli.api.run import Ended, Excerpt, Run, Trace, cell_sizes
 from lstmcli.cli.terminal import screen, show_paged, width
 from lstmcli.views.header import header_sheet
 from lstmcli.views.run import Window, excerpt_sheets, steps_shown
@@ -23,7 +22,7 @@ def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
     of_cells = cell_sizes(run.plan)
     shown = steps_shown(of_cells.values(), window)
     summaries = {} if window.steps else {cell: window.summary() for cell in of_cells}
-    part, final = excerpt(run, shown, summaries, **how)
+    part, final = run.excerpt(shown, summaries, **how)
     _show_excerpt(run, part)
     return Ended(final, steps)
 
