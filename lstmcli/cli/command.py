@@ -22,8 +22,6 @@ from lstmcli.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from lstmcli.api.stream import Stop
 
 IN_WORDS = {  # what click writes in brackets
@@ -32,6 +30,7 @@ IN_WORDS = {  # what click writes in brackets
     r"x>=(\d+)": r"at least \1",
 }
 EXAMPLE = "demo"  # the folder that examples of help name
+UNGROUPED = 12  # options at most, of init; commands that run weights have 18 and more
 FIRST_COLUMN = 27  # columns of options; a longer one has its text on the next line
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
@@ -62,20 +61,12 @@ class Context(click.Context):
     formatter_class = Formatter
 
 
-class FilePath(click.types.StringParamType):
-    """Text that names a file; the shell completes it as one."""
+class FilePath(click.Path):
+    """The name of a file, which the shell completes; `lstmcli.formats` opens it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The text as it was typed."""
-        return str(super().convert(value, param, ctx)).removeprefix(NO_OPTION)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Ask the shell for files."""
-        from click.shell_completion import CompletionItem  # only a shell asks
-
-        return [CompletionItem(incomplete, type="file")]
+        return str(value).removeprefix(NO_OPTION)
 
 
 FILE_PATH = FilePath()
@@ -97,10 +88,9 @@ class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed.
 
     One that shows a ``screen`` takes the options of `lstmcli.cli.terminal.screen_options`;
-    with ``last_is_output`` the last of its paths is written. Help lists options in groups,
-    unless ``in_groups`` is false; ``is_answer``: its exit status is one. ``of_table`` are
-    the parameters that only change the table, and are refused where none is shown. ``status`` are
-    the exit statuses, with which its help ends.
+    with ``last_is_output`` the last of its paths is written. ``is_answer``: its exit status is one.
+    ``of_table`` are the parameters that only change the table, and are refused where none is shown.
+    ``status`` are the exit statuses, with which its help ends.
     """
 
     context_class = Context
@@ -110,7 +100,6 @@ class Command(click.Command):
         *args: Any,
         screen: bool = True,
         last_is_output: bool = False,
-        in_groups: bool = True,
         is_answer: bool = False,
         of_table: Sequence[str] = (),
         status: str = "0 success, 2 error",
@@ -120,7 +109,6 @@ class Command(click.Command):
         super().__init__(*args, **settings)
         self.last_is_output, self._of_table = last_is_output, of_table
         self._is_answer, self._status = is_answer, status
-        self._in_groups = in_groups
         self.params += [*(screen_options() if screen else []), quiet_option(is_answer)]
         for parameter in self.params:
             is_file = isinstance(parameter, click.Argument) or "FILE" in (parameter.metavar or "")
@@ -128,13 +116,13 @@ class Command(click.Command):
                 parameter.type = FILE_PATH
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The options in groups, with a heading each."""
+        """The options, in groups with a heading each if they are many."""
         records = {
             str(parameter.name): (record[0], default_in_words(record[1]))
             for parameter in self.get_params(ctx)
             if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx))
         }
-        groups = grouped(records) if self._in_groups else {"Options": list(records)}
+        groups = grouped(records) if len(records) > UNGROUPED else {"Options": list(records)}
         for heading, names in groups.items():
             with formatter.section(heading):
                 if heading == OF_CONVENTIONS:

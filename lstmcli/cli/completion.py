@@ -31,7 +31,7 @@ def print_completions(group: click.Group, instruction: str) -> int:
 # ---- the command
 
 
-@click.command(cls=Command, screen=False, in_groups=False)
+@click.command(cls=Command, screen=False)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
     """Complete commands, options, conventions and files in your shell.

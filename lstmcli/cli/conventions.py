@@ -11,7 +11,7 @@ from lstmcli.core.model.conventions import CONVENTIONS, find_convention
 from lstmcli.views.conventions import convention_sheet, conventions_sheet
 
 
-@click.command(cls=Command, in_groups=False)
+@click.command(cls=Command)
 @click.argument("name", required=False, shell_complete=one_of(CONVENTIONS))
 @format_option()
 def command(name: str | None, format: str) -> int:

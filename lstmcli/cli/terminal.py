@@ -141,14 +141,21 @@ def show(sheets: Iterable[Sheet]) -> None:
     """Print sheets to stdout, or keep their lines for the files of --svg and --html."""
     current = screen()
     for sheet in sheets:
-        if current.files and current.sheet is None:
+        if not current.files:
+            sys.stdout.write(_text(sheet))
+        elif current.sheet is None:
             current.sheet = sheet
-        elif current.sheet is not None:
-            current.sheet.extend(sheet)
-        elif current.colored:
-            current.console().print(sheet, end="", soft_wrap=True)
         else:
-            sys.stdout.write(sheet.plain())
+            current.sheet.extend(sheet)
+
+
+def _text(sheet: Sheet) -> str:
+    if not screen().colored:
+        return sheet.plain()
+    console = screen().console()
+    with console.capture() as captured:
+        console.print(sheet, end="", soft_wrap=True)
+    return captured.get()
 
 
 def show_paged(sheets: Iterable[Sheet]) -> None:
@@ -175,14 +182,9 @@ def _has_pager() -> bool:
 
 
 def _texts(sheets: Iterable[Sheet]) -> Iterator[str]:
-    current, end = screen(), ""
+    end = ""
     for sheet in sheets:
-        text = sheet.plain()
-        if current.colored:
-            with current.console().capture() as captured:
-                current.console().print(sheet, end="", soft_wrap=True)
-            text = captured.get()
-        yield end + text.removesuffix("\n")
+        yield end + _text(sheet).removesuffix("\n")
         end = "\n"
 
 
