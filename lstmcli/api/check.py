@@ -27,7 +27,6 @@ from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.equivalence import largest_difference
 from lstmcli.core.forward.plan import NAMES as ARRAYS
-from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import ArrayLike, DTypeLike
 from lstmcli.core.model.model import Cell, Model, Trace, layer_width
@@ -36,7 +35,6 @@ from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.engine import (
     Engine,
-    Network,
     not_installed,
     refusal,
     timed_result,
@@ -268,10 +266,8 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
     job = job._replace(inputs=replace(job.inputs, x=np.asarray(job.inputs.x)))
     plan = job.plan()
     engines, refused = _chosen(names), {}
-    networks: dict[str, Network] = {}
     for engine in engines:
-        networks[engine.name], unsupported = engine.network(plan)
-        if unsupported:
+        if unsupported := engine.network(plan)[1]:
             refused[engine.name] = refusal(engine, unsupported)
     if refused and (ALL not in names or len(refused) == len(engines)):
         first, *others = refused.values()
@@ -290,12 +286,14 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
         runs["float64"] = _OurRun(wide, in_float64, _rounding(in_float64, truth))
     rows, findings = [], {}
     for engine in engines:
-        network = networks[engine.name]
+        network, _ = engine.network(plan)
         trace, took = timed_trace(engine, network, plan)
         traces = {of_job: trace}
         for name in runs.keys() - traces.keys():
-            if (again := _in_float64(engine, runs[name].job.plan())) is not None:
-                traces[name] = again
+            again = runs[name].job.plan()
+            of_again, unsupported = engine.network(again)
+            if engine.has_float64 and not unsupported:
+                traces[name], _ = timed_trace(engine, of_again, again)
         comparisons = {
             dtype: Comparison(
                 compared(side_of(theirs, engine.name), side_of(runs[dtype].trace, "lstm run")),
@@ -336,13 +334,6 @@ class _OurRun(NamedTuple):
     job: Job
     trace: Trace
     rounding: Mapping[str, float]
-
-
-def _in_float64(engine: Engine, plan: Plan) -> Trace | None:
-    network, unsupported = engine.network(plan)
-    if unsupported or not engine.has_float64:
-        return None
-    return timed_trace(engine, network, plan)[0]
 
 
 def _with_inputs(job: Job, seed: int, *, of_program: bool = False) -> tuple[Job, int | None]:
