@@ -37,8 +37,7 @@ WITHIN_ROUNDING = (
 def check_sheet(check: Check, width: Width) -> Sheet:
     """The lines of a check."""
     sheet = verdict(*_agreement(check), width)
-    sheet.add()
-    sheet.extend(header_sheet(check.job.plan(), width))
+    sheet.section(header_sheet(check.job.plan(), width))
 
     def add(label: str, text: str, style: str = "") -> None:
         sheet.label(label, text, width, style)
@@ -74,8 +73,7 @@ def program_sheet(check: ProgramCheck, width: Width) -> Sheet:
     """The lines of a check of a program."""
     verb, color = ("agrees with", AGREES) if check.equal else ("differs from", DIFFERS)
     sheet = verdict(f"{check.program.name} {verb} lstm run", color, width)
-    sheet.add()
-    sheet.extend(header_sheet(check.job.plan(), width))
+    sheet.section(header_sheet(check.job.plan(), width))
     if check.drawn is not None:
         text = f"inputs of one sequence, from seed {check.drawn}: none were given"
         sheet.label("drawn", text, width)

@@ -52,8 +52,7 @@ def conversion_sheet(conversion: Conversion, width: Width, *, quiet: bool = Fals
     if conversion.settings and not quiet:
         written = [f"{name}={value}" for name, value in conversion.settings.items()]
         sheet.label("", f"metadata written: {phrases(written)}", width)
-    sheet.add()
-    sheet.extend(_recipe(conversion.steps, width))
+    sheet.section(_recipe(conversion.steps, width))
     sheet.add()
     sheet.labels("use", conversion.use, width)
     command = typed_command("lstm", "run", file_argument(conversion.target), INPUTS)

@@ -78,10 +78,7 @@ def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
         if f"sum_{gate}" in line.formula and (d.gate is not None or line.name == "h"):
             sheet.extend(_terms(gate, d.sums[gate], detail, width))
         sheet.extend(_equation(line, d, detail, width))
-    closing = _closing(d, width)
-    if closing.lines:
-        sheet.add()
-        sheet.extend(closing)
+    sheet.section(_closing(d, width))
     return sheet
 
 

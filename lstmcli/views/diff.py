@@ -69,19 +69,17 @@ def difference_sheet(
         text = f"within {_tolerance(d)}; max difference {format_size(largest)}"
         sheet.label("", text, width, indent=2)
     if d.settings:
-        sheet.add()
-        sheet.extend(_settings(d.settings))
+        sheet.section(_settings(d.settings))
     if not d.equal:
-        sheet.add()
-        sheet.extend(sides_of(d, width))
-        sheet.add()
-        sheet.extend(_arrays(d, width))
+        sheet.section(sides_of(d, width))
+        sheet.section(_arrays(d, width))
     sheet.extend(_not_compared(d, width))
     if per_step:
-        sheet.add()
-        sheet.extend(step_table([x for x in d.arrays.values() if x.step_errors is not None], width))
+        sheet.section(
+            step_table([x for x in d.arrays.values() if x.step_errors is not None], width)
+        )
     if not d.equal:
-        sheet.extend(first_difference(d, width, with_strips=not per_step))
+        sheet.section(first_difference(d, width, with_strips=not per_step))
         sheet.extend(hints_of(d.hints, width))
         sheet.extend(_next(d, next, width))
     return sheet
@@ -372,8 +370,6 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
         where = d.position(first, named=len(d.arrays) > 1)
         texts = (where, f"a {a}", f"b {b}")
         sheet.label("first", phrases(texts), width)
-    if sheet.lines:
-        sheet.lines.insert(0, [])
     return sheet
 
 

@@ -58,11 +58,9 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
     for line in details(e, expected):
         sheet.label("", line, width, indent=2)
     if e.rows:
-        sheet.add()
-        sheet.extend(_changes(e, width))
+        sheet.section(_changes(e, width))
     if e.verdict in ("none", "unproven") and len(e.nearest) > 1:
-        sheet.add()
-        sheet.extend(fitting_table(_nearest_columns(e.nearest), width))
+        sheet.section(fitting_table(_nearest_columns(e.nearest), width))
     notes = list(_notes(e))
     if notes or e.command or e.next:
         sheet.add()

@@ -53,11 +53,9 @@ def inspection_sheet(
     ``quiet`` leaves out what was assumed.
     """
     sheet = _head(inspection, width)
-    sheet.add()
-    sheet.extend(_tensors(inspection, width, show_all))
+    sheet.section(_tensors(inspection, width, show_all))
     for lstm in inspection.lstms:
-        sheet.add()
-        sheet.extend(_lstm(lstm, width, quiet=quiet))
+        sheet.section(_lstm(lstm, width, quiet=quiet))
     sheet.extend(_problems(inspection, width))
     sheet.add()
     sheet.command("next", _next(inspection, paths, settings))
@@ -135,8 +133,7 @@ def _lstm(lstm: InspectedLstm, width: Width, *, quiet: bool) -> Sheet:
         sheet.label("found", f"{phrases(found)}   in the file", width)
     assumed = () if quiet else lstm.model.assumed
     sheet.labels("assumed", assumed, width, ASSUMED)
-    sheet.add()
-    sheet.extend(_gates(lstm, width))
+    sheet.section(_gates(lstm, width))
     for hint in lstm.hints:
         sheet.label("hint", hint.text, width, ASSUMED)
     return sheet

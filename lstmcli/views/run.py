@@ -230,21 +230,14 @@ class CellTable:
     def _units(self, steps: Sequence[int], arrays: Mapping[str, Array]) -> list[Column]:
         """One row per unit, and a blank one after each step of several."""
         items, units = self.part.items, self.part.units
-        blank = [("", "", "")] * (len(items) * len(units) > 1)
-        labels = [
-            label
-            for step in steps
-            for label in [
-                (str(step) if b == u == 0 else "", str(item) if u == 0 else "", str(unit))
-                for b, item in enumerate(items)
-                for u, unit in enumerate(units)
-            ]
-            + blank
-        ]
-        numbers, sequences, of_units = zip(*labels, strict=True)
-        columns = [Column("step", numbers, "dim")]
-        columns += [Column("batch", sequences, "dim")] * (self.part.batch > 1)
-        columns += [Column("unit", of_units, "dim")]
+        lines = len(items) * len(units)
+        blank = [""] * (lines > 1)
+        of_steps = [cell for step in steps for cell in (str(step), *[""] * (lines - 1), *blank)]
+        of_items = [cell for item in items for cell in (str(item), *[""] * (len(units) - 1))]
+        of_units = [*map(str, units)] * len(items)
+        columns = [Column("step", of_steps, "dim")]
+        columns += [Column("batch", (of_items + blank) * len(steps), "dim")] * (self.part.batch > 1)
+        columns += [Column("unit", (of_units + blank) * len(steps), "dim")]
         for place, (name, array) in enumerate(arrays.items()):
             values: list[float | None] = []
             absent = [None] * (len(units) - array.shape[2])
@@ -254,7 +247,7 @@ class CellTable:
                 values += [None] * len(blank)
             rank = 0 if name == "h" else 1 if name == "c" else 2 + place
             digits = STATE_DIGITS if name in ("h", "c") else GATE_DIGITS
-            columns.append(self._column(name, name, values, digits, rank))
+            columns.append(self._column(name, values, digits, rank))
         return columns
 
     def _summary(self, steps: Sequence[int], arrays: Mapping[str, Array]) -> list[Column]:
@@ -262,12 +255,12 @@ class CellTable:
         for name, array in arrays.items():
             values = array.reshape(len(steps), -1).astype(float)  # (s, B H)
             if name not in ("h", "c"):
-                columns.append(self._column(name, name, values.mean(axis=1), SUMMARY_DIGITS, 2))
+                columns.append(self._column(name, values.mean(axis=1), SUMMARY_DIGITS, 2))
                 continue
             rank = 0 if name == "h" else 1
             for what, of_rank in (("min", rank), ("mean", rank and 3), ("max", rank)):
                 reduced, heading = getattr(values, what)(axis=1), f"{name} {what}"
-                columns.append(self._column(heading, name, reduced, SUMMARY_DIGITS, of_rank))
+                columns.append(self._column(heading, reduced, SUMMARY_DIGITS, of_rank))
         gates = [array for name, array in arrays.items() if name in "ifo"]
         if gates:
             shares = np.mean([is_saturated(gate).mean(axis=(1, 2)) for gate in gates], axis=0)
@@ -275,17 +268,12 @@ class CellTable:
         return columns
 
     def _column(
-        self,
-        heading: str,
-        quantity: str,
-        values: Sequence[float | None] | Array,
-        digits: int,
-        rank: int = 0,
+        self, heading: str, values: Sequence[float | None] | Array, digits: int, rank: int
     ) -> Column:
         numbers = [None if value is None else float(value) for value in values]
         digits = digits if self.digits is None else self.digits
         format = self.formats.setdefault(heading, NumberFormat.of(numbers, digits))
-        style = "bold" if quantity == "h" else ""
+        style = "bold" if heading.split()[0] == "h" else ""
         return Column(heading, [*map(format.text, numbers)], style, rank=rank)
 
 

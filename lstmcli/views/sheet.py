@@ -114,6 +114,12 @@ class Sheet:
         self.curves.extend(one._replace(row=above + one.row) for one in other.curves)
         self.lines.extend(other.lines)
 
+    def section(self, other: Sheet) -> None:
+        """Append another sheet below a blank line, unless it is empty."""
+        if other.lines:
+            self.add()
+            self.extend(other)
+
     def rows(self) -> Iterator[str]:
         """The lines as plain text, without trailing blanks."""
         for line in self.spans():
