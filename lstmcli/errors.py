@@ -230,17 +230,14 @@ def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
     """
     from difflib import get_close_matches  # 3 ms that only a mistake needs
 
-    plain = {_plain(name): name for name in known}
-    name, value = OTHER_NAMES.get(_plain(word), ("", ""))
-    if value and value in plain.values():
-        return f" Did you mean '{value}'?"
+    typed, plain = _plain(word), {_plain(name): name for name in known}
+    name, value = OTHER_NAMES.get(typed, ("", ""))
     if value and name in plain:
         text = f" {value}" if plain[name].startswith("-") else f"={value!r}"
         return f" Did you mean {plain[name]}{text}?"
-    if name and name in plain:
-        return f" Did you mean '{prefix}{plain[name]}'?"
-    typed = _plain(word)
-    near = get_close_matches(typed, plain, n=1, cutoff=NEAR if len(typed) > SHORT else NEAR_SHORT)
+    least = NEAR if len(typed) > SHORT else NEAR_SHORT
+    near = [one for one in (value, name) if one and one in plain]
+    near += get_close_matches(typed, plain, n=1, cutoff=least)
     return f" Did you mean '{prefix}{plain[near[0]]}'?" if near else ""
 
 
