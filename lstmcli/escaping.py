@@ -26,8 +26,8 @@ _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 def one_line(text: str) -> str:
     r"""Text that a terminal only shows: control, bidi and invisible characters as ``\x1b``.
 
-    Names come from files, a terminal would carry out what is in them, and two that differ must not
-    look the same. What is escaped already stays as it is.
+    A terminal would carry out what a name in a file contains, and names that differ must not look
+    alike. Escapes stay as they are.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -66,11 +66,11 @@ def shell_word(word: str) -> str:
 
 
 def file_argument(path: str) -> str:
-    """A path as an argument that no command takes for an option: ``-x.npz`` as ``./-x.npz``."""
+    """A path as an argument that is no option: ``./-x.npz`` for ``-x.npz``."""
     is_option = path.startswith("-") and path != "-" and not path.startswith("-:")
     return f"./{path}" if is_option else path
 
 
 def typed_command(*words: str) -> str:
-    """A command line to copy: its words as they are typed in a shell."""
+    """A command line to copy into a shell."""
     return " ".join(map(shell_word, words))

@@ -33,7 +33,7 @@ __all__ = ["assert_lstm_close", "write_golden"]
 WHERE = "assert_lstm_close"
 __unittest = True  # unittest shows no lines of this module, as pytest does
 EFFORT = 0.1
-"""The share of `explain`'s usual budget in which a cause is searched for."""
+"""The share of `explain`'s budget for the search of a cause."""
 
 
 def assert_lstm_close(

@@ -37,11 +37,11 @@ CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
 TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
 OUTPUT_OPTIONS = ("output", "page", "save_state")  # of files, besides --svg and --html
 MEMBER_OF_STDIN = "-:"  # how ``-:h``, a member of standard input, begins
-NO_OPTION = "\0"  # put before such a word, which click would take for an option
+NO_OPTION = "\0"  # before such a word, which is no option
 
 
 class Formatter(click.HelpFormatter):
-    """Help with bold headings and options, which click leaves out where no terminal shows it."""
+    """Help with headings and options in bold, on a terminal."""
 
     def write_heading(self, heading: str) -> None:
         """A heading, one line of words and a colon."""
@@ -56,7 +56,7 @@ class Formatter(click.HelpFormatter):
 
 
 class Context(click.Context):
-    """The context of a command line, whose help has that style."""
+    """A context whose help has that style."""
 
     formatter_class = Formatter
 
@@ -73,24 +73,24 @@ FILE_PATH = FilePath()
 
 
 def default_in_words(text: str) -> str:
-    """A help text with the default and the range as click writes them in words."""
+    """A help text, its default and range in words."""
     for pattern, words in IN_WORDS.items():
         text = re.sub(pattern, words, text)
     return text
 
 
 def one_of(words: Iterable[str]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """A completer for an option that takes one of these words."""
+    """A completer of these words."""
     return lambda ctx, parameter, incomplete: [w for w in words if w.startswith(incomplete)]
 
 
 class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed.
 
-    One that shows a ``screen`` takes the options of `lstmcli.cli.terminal.screen_options`;
-    with ``last_is_output`` the last of its paths is written. ``is_answer``: its exit status is one.
-    ``of_table`` are the parameters that only change the table, and are refused where none is shown.
-    ``status`` are the exit statuses, with which its help ends.
+    With a ``screen`` it takes the options of `lstmcli.cli.terminal.screen_options`. The last of its
+    paths is written if ``last_is_output``; its exit status is the answer if ``is_answer``.
+    ``of_table`` are parameters that only change the table, refused where none is shown; ``status``
+    is the end of its help.
     """
 
     context_class = Context
@@ -130,17 +130,14 @@ class Command(click.Command):
                 formatter.write_dl([records[name] for name in names])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The command that writes the files of the examples, and the exit statuses."""
+        """How the files of the examples are written, and the exit statuses."""
         formatter.write_paragraph()
         if f"{EXAMPLE}/" in (self.help or ""):
             formatter.write_text(f"`lstm init --example {EXAMPLE}` writes the files above.")
         formatter.write_text(f"Exit status: {self._status}.")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the words of a command line; an option that takes one value is given once.
-
-        ``-:h`` is a file.
-        """
+        """Parse a command line, where ``-:h`` is a file, and an option of one value stands once."""
         words = [NO_OPTION + word if word.startswith(MEMBER_OF_STDIN) else word for word in args]
         try:
             if not ctx.resilient_parsing:
@@ -161,8 +158,8 @@ class Command(click.Command):
             given.add(parameter)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the body, all imports done."""
-        gc.freeze()  # imported objects stay: no need to look through them again and again
+        """Run the body."""
+        gc.freeze()  # imported objects stay, and are not looked through again
         gc.enable()
         raise_on_signals()
         try:
@@ -200,7 +197,7 @@ class Command(click.Command):
 
 
 class Interrupted(Exception):
-    """The end of a command that was ended from outside: nothing is printed."""
+    """Ends a command silently, as something outside demands."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -212,7 +209,7 @@ def _end(signum: int, frame: FrameType | None) -> None:
 
 
 def raise_on_signals() -> None:
-    """Have signals raise, so that partial files are removed; those that are ignored stay so."""
+    """Have signals raise, so that partial files are removed, unless they are ignored."""
     if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_IGN):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in TERMINATING_SIGNALS:
@@ -267,13 +264,13 @@ GROUPS = {
     "Output": ("screen", "format", "output", "page", "save_state", "tidy", "digits"),
     DISPLAY: ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "html", "help"),
 }  # fmt: skip
-"""Each heading, and the parameters below it by their names in Python, in the order of the help."""
+"""Parameters, by their names in Python, below their heading, in the order of the help."""
 
 _GROUPED = {name for names in GROUPS.values() for name in names}
 
 
 def grouped(names: Collection[str]) -> dict[str, list[str]]:
-    """Parameters by heading, both in the order of `GROUPS`; unknown ones are the last."""
+    """Parameters by heading, as in `GROUPS`; unknown ones are the last."""
     groups = {heading: [n for n in of if n in names] for heading, of in GROUPS.items()}
     groups[DISPLAY] += [name for name in names if name not in _GROUPED]
     return {heading: found for heading, found in groups.items() if found}

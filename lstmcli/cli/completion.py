@@ -14,7 +14,7 @@ from lstmcli.errors import UserError
 
 
 def print_completions(group: click.Group, instruction: str) -> int:
-    """Print the completions that a shell asks for, as by ``bash_complete``; return the status."""
+    """Print the completions that a shell asks for by ``bash_complete``; gives the status."""
     try:
         is_unknown = shell_complete(group, {}, "lstm", COMPLETION_VARIABLE, instruction)
     except (KeyError, ValueError):  # no words to complete, or none with this number

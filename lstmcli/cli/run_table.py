@@ -13,7 +13,7 @@ from lstmcli.views.run import Window, excerpt_sheets, steps_shown
 
 
 def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
-    """Run and print the table; of a long run only what it shows is kept."""
+    """Run and print the table, keeping what it shows of a long run."""
     window, steps = _window(run), run.plan.steps
     if not run.is_long:
         trace = run.trace(**how)
@@ -41,6 +41,6 @@ def _window(run: Run) -> Window:
 def _show_excerpt(run: Run, part: Excerpt, engine: str = "") -> None:
     network = len(run.job.model.cells) > 1
     sheets = excerpt_sheets(part, _window(run), width(), network=network)
-    first = next(sheets)  # raises for a mistake in --steps and the like, before anything is shown
+    first = next(sheets)  # a mistake in --steps raises here, before anything is shown
     header = header_sheet(run.plan, width(), engine, quiet=screen().quiet)
     show_paged(chain([header, first], sheets))

@@ -56,7 +56,7 @@ def _usable(columns: int) -> int:
 def rich_console(stream: TextIO, **options: Any) -> Console:
     """A console of rich on stdout or stderr, with the width of `columns_of`.
 
-    Rich itself fails with a traceback for some values of COLUMNS and LINES (such as "²").
+    Rich itself has a traceback for some values of COLUMNS and LINES (such as "²").
     """
     from rich.console import Console
 
@@ -68,7 +68,7 @@ def rich_console(stream: TextIO, **options: Any) -> Console:
 
 
 class Screen:
-    """The options of one command line for its screen, and what has been shown."""
+    """The options of a command line for its screen, and what has been shown."""
 
     def __init__(self) -> None:
         self.color = "auto"  # --color
@@ -88,7 +88,7 @@ class Screen:
 
     @property
     def colored(self) -> bool:
-        """Tell whether it has styles; --color goes before NO_COLOR, and that before FORCE_COLOR."""
+        """Tell whether it has styles: by --color, then NO_COLOR, then FORCE_COLOR."""
         if self.color != "auto":
             return self.color == "always"
         return self.rich and not os.environ.get("NO_COLOR")
@@ -100,12 +100,12 @@ class Screen:
 
     @property
     def width(self) -> int | None:
-        """The columns of the terminal; None in a pipe, where nothing need be left out."""
+        """The columns of the terminal; None in a pipe, where all is shown."""
         return columns_of(sys.stdout) if self.rich else None
 
     @property
     def depth(self) -> str:
-        """How many colours there are: "truecolor", "256", or "none"."""
+        """The number of colours: "truecolor", "256", or "none"."""
         if not (self.rich and self.colored):
             return "none"
         if self.files:
@@ -129,7 +129,7 @@ def screen() -> Screen:
 
 
 def width() -> Width:
-    """The columns that a view may fill; in a pipe COLUMNS is where lines are wrapped."""
+    """The columns that a view may fill; a pipe has those of COLUMNS for sentences."""
     from lstmcli.views.sheet import Width  # a command without a screen does without
 
     if (columns := screen().width) is not None:
@@ -138,7 +138,7 @@ def width() -> Width:
 
 
 def show(sheets: Iterable[Sheet]) -> None:
-    """Print sheets to stdout, or keep their lines for the files of --svg and --html."""
+    """Print sheets, or keep their lines for the files of --svg and --html."""
     current = screen()
     for sheet in sheets:
         if not current.files:
@@ -159,9 +159,9 @@ def _text(sheet: Sheet) -> str:
 
 
 def show_paged(sheets: Iterable[Sheet]) -> None:
-    """`show`, on a terminal through PAGER (``less``); it ends early where that is quit.
+    """`show`, on a terminal through PAGER (``less``), which ends it when it is quit.
 
-    Without a pager if PAGER is empty, ``cat`` or not there.
+    There is no pager if PAGER is empty, ``cat`` or not found.
     """
     if not screen().is_paged or not _has_pager():
         show(sheets)
@@ -196,9 +196,9 @@ def show_result(
     assumed: Iterable[str] = (),
     remarks: Iterable[str] = (),
 ) -> None:
-    """Print a result as a JSON document or as a screen, unless ``-q`` leaves out results.
+    """Print a result as JSON or as a screen, unless ``-q`` leaves out results.
 
-    Remarks on it go to stderr, and where no screen shows it, what was assumed.
+    Remarks go to stderr, and with JSON what was assumed.
     """
     remark(*remarks)
     if screen().hides_results:
@@ -213,7 +213,7 @@ def show_result(
 
 
 def screen_options() -> list[click.Parameter]:
-    """The options of every command with a screen: colours, and files for the screen."""
+    """The options of a screen: its colours, and files for it."""
 
     def color(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
         if value is not None:
@@ -238,7 +238,7 @@ def screen_options() -> list[click.Parameter]:
 
 
 def quiet_option(is_answer: bool) -> click.Option:
-    """The option ``-q``; of a command whose exit status is an answer it leaves out the results."""
+    """The option ``-q``, which leaves out the results too if the exit status is an answer."""
 
     def quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
         screen().quiet = value
@@ -268,7 +268,7 @@ def write_screen_files() -> None:
 
 
 def refuse_without_screen(ctx: click.Context, of_table: Sequence[str]) -> None:
-    """Refuse what only changes the screen where -f, -o or -q replace it, before anything is read.
+    """Refuse what only changes the screen where -f, -o or -q replace it.
 
     ``of_table`` are the parameters that only change the table.
     """
@@ -313,7 +313,7 @@ def command_line() -> str:
 
 
 def remark(*texts: str) -> None:
-    """Print lines on stderr that the user should know, and that are not errors; with -q nothing."""
+    """Print notes on stderr, unless -q is given."""
     context = click.get_current_context(silent=True)
     if context and screen().quiet:
         return
@@ -323,32 +323,31 @@ def remark(*texts: str) -> None:
 
 
 def tell_assumed(assumed: Sequence[str]) -> None:
-    """Print what was assumed in one line on stderr, where no screen shows it."""
+    """Print what was assumed as one line on stderr."""
     if assumed and not screen().quiet:
         tell(f"assumed: {'; '.join(assumed)}")
 
 
 def tell_written(paths: Iterable[str]) -> None:
-    """Print which files were written in one line on stderr; with -q, and of pipes, nothing."""
+    """Print the files that were written, no pipes, as one line on stderr, without -q."""
     if (files := [*filter(os.path.isfile, paths)]) and not screen().quiet:
         tell(f"wrote {', '.join(map(one_line, files))}")
 
 
 def tell(text: str) -> None:
-    """Print a message of some lines on stderr, control characters escaped; it is never long."""
+    """Print a message on stderr, escaped and shortened."""
     tell_all(shortened("\n".join(map(one_line, text.split("\n")))))
 
 
 def tell_error(command: str, text: str) -> None:
-    """Print an error of a command on stderr, marked as one, and in red on a terminal."""
+    """Print an error of a command on stderr, marked as one."""
     tell(f"{command}: {ERROR} {text}")
 
 
 def tell_all(shown: str) -> None:
-    """Print a text on stderr, wrapped.
+    """Print a text on stderr, wrapped; the mark of an error is red on a terminal.
 
-    Where stderr is full or closed only the exit status remains, and an error here must not
-    change it.
+    If stderr is full or closed, the exit status remains, which an error here must not change.
     """
     is_terminal = sys.stderr.isatty()
     text = wrapped(shown, min(columns_of(sys.stderr), WIDEST_TEXT) if is_terminal else None)
@@ -361,9 +360,9 @@ def tell_all(shown: str) -> None:
 
 
 def wrapped(text: str, width: int | None) -> str:
-    """A message wrapped at a width (None: not at all): lines keep their indentation.
+    """A message wrapped at a width (None: not at all); lines keep their indentation.
 
-    A command on a line by itself is never wrapped: it is there to be copied.
+    A line that is a command, to be copied, is never wrapped.
     """
     if width is None or all(len(line) <= width for line in text.split("\n")):
         return text
@@ -386,7 +385,7 @@ def _wrapped_line(line: str, width: int) -> str:
 
 
 def standard_output() -> BinaryIO:
-    """The bytes of stdout; text already written to it goes first."""
+    """The bytes of stdout, behind the text written to it so far."""
     sys.stdout.flush()
     return sys.stdout.buffer
 
