@@ -44,28 +44,21 @@ StepsAndItems = tuple[Indices | None, Indices | None]
 
 
 class Drawable(NamedTuple):
-    """Arrays to draw, and their sources.
-
-    Of a run only the requested steps and sequences are stored.
-    """
+    """Arrays to draw, of a run only the chosen steps and sequences, and their sources."""
 
     arrays: Mapping[str, Array]  # (T, B, H) each
     sources: tuple[str, ...]  # one file, or the two whose difference it is
     plan: Plan | None = None  # of a run
     first: Position | None = None  # where two results first differ
     numbering: Mapping[str, StepsAndItems] = {}  # of the arrays of a part of a run
-    remarks: tuple[str, ...] = ()  # how arrays were taken
-    sides: Sequence[Mapping[str, Array]] = ()  # the arrays of a and of b, of a difference
+    remarks: tuple[str, ...] = ()  # how arrays were interpreted
+    sides: Sequence[Mapping[str, Array]] = ()  # of a difference: the arrays of a and of b
     drawn: Mapping[str, Array] = {}  # those of the arrays that were asked for
     item: int = 0  # of the batch, by its index in the full run
     items: Indices = ()  # that a page can show, by their indices in the full run
     hidden: Sequence[str] = ()  # cells that are not drawn
     cuts: Sequence[str] = ()  # one line per range that goes beyond the arrays
-
-    @property
-    def differs(self) -> bool:
-        """Return whether the numbers are differences."""
-        return len(self.sources) == 2
+    differs: bool = False  # the numbers are differences
 
     @property
     def batch(self) -> int:
@@ -98,8 +91,8 @@ class Drawable(NamedTuple):
     def chosen(self, names: Sequence[str] | None, cell: str | None = None) -> dict[str, Array]:
         """The arrays of these names: ``f`` is that of every cell, ``layer0`` all of one.
 
-        Without names, h and the gates of a single cell; of several cells only the output h, or
-        all of the ``cell``.
+        Without names, h and the gates of a single cell; of several the output h, or all of the
+        ``cell``.
         """
         prefix = ""
         if cell is not None:
@@ -152,9 +145,9 @@ def plot(
     """The arrays to draw of some paths: TRACE, two results A B, or WEIGHTS... INPUTS as for `run`.
 
     The first file decides: h, c, gates or an array without a name are results, anything else is
-    weights. A run keeps z only if ``only`` names it, of its batch only one item, and of its steps
-    those chosen. With ``numbers`` it keeps the first batch items, as many as have this many numbers
-    together, and they are the ``items``, unless ``batch`` is given.
+    weights. A run keeps z if ``only`` names it, one batch item, and the chosen steps. With
+    ``numbers``, and without ``batch``, it keeps as the ``items`` the first batch items, of this
+    many numbers together.
     """
     options, settings = InputOptions.split(settings)
     selection = Selection.parse(steps, None, units)
@@ -222,7 +215,7 @@ def _of_results(
 
 
 def _side_of(document: Document, may_be_result: bool) -> Side:
-    """The arrays of a file. A single array is called h unless it seems to be a weight."""
+    """The arrays of a file; a single one is called h, unless it seems to be a weight."""
     side = side_of(document, document.source)
     is_flat = any(array.ndim < 2 for array in side.arrays.values())  # as flat weights are
     may_be_result = may_be_result and not is_flat and not any(map(WEIGHT.search, side.arrays))
@@ -307,7 +300,7 @@ def _numbers_of_part(known: Indices | None, size: int, said: bool) -> Indices | 
 
 
 def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
-    """An array as (T, B, H), and what had to be assumed; None if its axes are not known."""
+    """An array as (T, B, H), and what was assumed; None if its axes are not known."""
     numbers, layout, texts = side.numbers(name), side.layout, []
     if numbers.ndim == 4 and 1 not in numbers.shape[:3]:
         axes = [axis for axis, size in enumerate(numbers.shape[:3]) if size == 2]
@@ -342,9 +335,9 @@ def _of_two(a: Side, b: Side) -> Drawable:
             f"plot draws the difference of h, c and gates of one shape; {a.name} contains "
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
-    numbering = {n: (pairs[n].numbers[0], pairs[n].numbers[1]) for n in arrays}
+    numbering = {n: (p.numbers[0], p.numbers[1]) for n, p in drawn.items()}
     sides = [{n: p.a.values for n, p in drawn.items()}, {n: p.b.values for n, p in drawn.items()}]
     return Drawable(
         split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbering,
-        compared.remarks, [*map(split_z, sides)],
+        compared.remarks, [*map(split_z, sides)], differs=True,
     )  # fmt: skip

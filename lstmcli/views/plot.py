@@ -1,9 +1,9 @@
-"""Plots in text: a heat map of each quantity, or the quantities of one unit as lines over steps."""
+"""Plots in text: a heat map of each quantity, or lines of one unit over the steps."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -58,29 +58,22 @@ class PlotWindow(NamedTuple):
         return self.units is not None and SINGLE.fullmatch(self.units) is not None
 
 
-def quantities(
-    arrays: Mapping[str, Array], window: PlotWindow, found: Drawable, *, differs: bool = False
-) -> list[Quantity]:
-    """The window on each of the arrays (T, B, H), which may be differences.
+def quantities(found: Drawable, window: PlotWindow) -> list[Quantity]:
+    """The window on each of the drawn arrays (T, B, H).
 
-    Arrays without any of the units are left out, as h of a projection may be.
+    Arrays without any of the units, such as h of a projection, are left out.
     """
-    most = max(array.shape[2] for array in arrays.values())
+    most = max(array.shape[2] for array in found.drawn.values())
     chosen = indices_of(Choice.parse(window.units, "units", "unit"), most)
     return [
-        _quantity(name, array, units, window, found, differs)
-        for name, array in arrays.items()
+        _quantity(name, array, units, window, found)
+        for name, array in found.drawn.items()
         if (units := [unit for unit in chosen if unit < array.shape[2]])
     ]
 
 
 def _quantity(
-    name: str,
-    array: Array,
-    units: Sequence[int],
-    window: PlotWindow,
-    found: Drawable,
-    differs: bool,
+    name: str, array: Array, units: Sequence[int], window: PlotWindow, found: Drawable
 ) -> Quantity:
     length, batch, _ = array.shape
     of_steps, of_batch = found.numbers_of(name)
@@ -91,7 +84,7 @@ def _quantity(
     values = array[:, place].astype(np.float64)  # (T, H)
     values = values if window.steps is None else values[list(places)]
     values = values if window.units is None else values[:, units]
-    quantity = Quantity(name, values, steps, units, _kind(name, values, differs))
+    quantity = Quantity(name, values, steps, units, _kind(name, values, found.differs))
     first = found.first
     if first is None or first.step not in steps or first.unit not in units:
         return quantity
@@ -123,7 +116,7 @@ def scales(drawn: Sequence[Quantity], shown: Sequence[Array]) -> dict[str, Scale
 
 def heat_sheet(found: Drawable, window: PlotWindow, width: Width, depth: str) -> Sheet:
     """A heat map of each quantity, a legend of the colours, and how cells are pooled."""
-    drawn = quantities(found.drawn, window, found, differs=found.differs)
+    drawn = quantities(found, window)
     lines = TALL_LINES if len(drawn) <= TALL_PANELS else LINES
     poolings = [Pooling.to_fit(q.values.shape, width.text - GUTTER, lines, depth) for q in drawn]
     cells = [pooled(q.values, p, window.pool) for q, p in zip(drawn, poolings, strict=True)]
@@ -161,7 +154,7 @@ def pooled_words(pooling: Pooling, kind: str) -> str:
 def lines_sheet(found: Drawable, window: PlotWindow, width: Width) -> Sheet:
     """A chart of each quantity of one unit, ``window.units``, over the steps."""
     sheet = Sheet()
-    drawn = quantities(found.drawn, window, found, differs=found.differs)
+    drawn = quantities(found, window)
     drawn.sort(key=lambda q: CHARTS.find(q.base))
     of_kind = scales(drawn, [q.values for q in drawn])
     for n, q in enumerate(drawn):
@@ -181,7 +174,7 @@ def lines_sheet(found: Drawable, window: PlotWindow, width: Width) -> Sheet:
 def plot_sheets(
     found: Drawable, window: PlotWindow, command: str, width: Width, depth: str, *, quiet: bool
 ) -> list[Sheet]:
-    """How files were read, the pictures, saturated units, and what to type next."""
+    """The files, the pictures, saturated units, and what to type next."""
     if window.is_single:
         picture = lines_sheet(found, window, width)
     else:
@@ -195,7 +188,7 @@ def plot_sheets(
 
 
 def reading_sheets(found: Drawable, width: Width, *, quiet: bool) -> Iterator[Sheet]:
-    """Whether two results differ, and how the files were read."""
+    """The verdict on two results, and how the files were read."""
     if found.differs:
         yield _difference_verdict(found, width)
     if found.plan is not None:
@@ -223,8 +216,8 @@ def saturation_sheets(found: Drawable, window: PlotWindow, width: Width) -> Iter
     window = window._replace(units=None)
     for cell in found.cells or [""]:
         of_cell = {k: a for k, a in found.arrays.items() if k.rpartition(".")[0] == cell}
-        counts = Saturation()
-        counts.add({q.base: q.values[:, None] for q in quantities(of_cell, window, found)})
+        counts, drawn = Saturation(), quantities(found._replace(drawn=of_cell), window)
+        counts.add({quantity.base: quantity.values[:, None] for quantity in drawn})
         if counts.saturated_gates() and cell:
             yield Sheet().label("cell", cell, width)
         yield saturation_sheet(counts, range(found.units), width, shares=False)

@@ -1,9 +1,9 @@
 """A page in one file: the answer, and heat maps with the number under the pointer.
 
-One template, one style sheet and one script, in one file with the numbers in base64. Scales,
-pooling and labels are those of `lstmcli.views.plot`. What comes from files is text: JSON without
-``<``, which the script puts into text nodes, and escaped HTML; the policy of the page allows no
-request and no script but this one.
+The file has a template, a style sheet, a script, and the numbers in base64. Scales, pooling and
+labels are those of `lstmcli.views.plot`. What comes from files is text: escaped HTML, and JSON
+without ``<``, which the script puts into text nodes; the page's policy allows no request and no
+other script.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from html import escape
+from itertools import islice
 from pkgutil import get_data
 from string import Template
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,10 +26,10 @@ from lstmcli.views.colors import GATE, LEVELS, NOT_A_NUMBER, Rgb, Scale, interpo
 from lstmcli.views.explain import explanation_sheet
 from lstmcli.views.export import DARK, LIGHT, html_lines
 from lstmcli.views.heatmap import Pooling, Quantity, pooled
-from lstmcli.views.page.png import png
 from lstmcli.views.plot import (
     DIFFERENCE,
     PlotWindow,
+    heat_sheet,
     pooled_words,
     quantities,
     reading_sheets,
@@ -43,12 +44,10 @@ if TYPE_CHECKING:
     from lstmcli.api.plot import Drawable
     from lstmcli.core.explain.explanation import Explanation
 
-MOST_CELLS = 3_500_000  # of heat maps: 18.7 MB in base64, so that a page has at most 20 MB
+MOST_CELLS = 3_500_000  # of heat maps: 18.7 MB in base64, a page of 20 MB
 MOST_NUMBERS = 2**24  # before they are pooled: 128 MiB in float64
 EXACT_CELLS = 100_000  # up to this many are float64, in 1.1 MB; more are float32
-MOST_PICTURES = 24  # for readers without JavaScript: 40 kB each at most
-PICTURE = (300, 100)  # cells across and down
-WIDEST, TALLEST = 30, 18  # pixels of a cell; the style sheet limits those of all
+MOST_MAPS = 6  # of a view, for readers without JavaScript: 33 kB each at most
 WIDE, NARROW = 80, 44  # columns of the answer; a phone has room for 44
 AS_LOADED, FOUND, EXPECTED = "as loaded", "with the changes", "EXPECTED"
 OUTPUT = "output"  # what the output of several cells is called
@@ -79,7 +78,7 @@ class Page(NamedTuple):
     def html(self) -> str:
         """The page as a file."""
         planes, pooling = self._planes()
-        script, pictures = _file("page.js"), planes[:MOST_PICTURES]
+        script = _file("page.js")
         wide, narrow = (
             "".join(map(html_lines, self.answer(Width.of(columns)))) for columns in (WIDE, NARROW)
         )
@@ -91,14 +90,22 @@ class Page(NamedTuple):
             wide=wide,
             narrow=narrow,
             notes="".join(f"<p>{escape(text)}</p>" for text in self._notes(planes, pooling)),
-            pictures="".join(self._picture(plane) for plane in pictures),
+            maps="".join(map(html_lines, self._maps())),
             data=json.dumps(self._data(planes, pooling)).replace("<", r"\u003c"),
             script=script,
         )
 
     def _quantities(self, view: View, item: int) -> list[Quantity]:
-        window = self.window._replace(item=item)
-        return quantities(view.arrays, window, self.found, differs=view.differs)
+        found = self.found._replace(drawn=view.arrays, differs=view.differs)
+        return quantities(found, self.window._replace(item=item))
+
+    def _maps(self) -> Iterator[Sheet]:
+        """Heat maps in text, for readers without JavaScript."""
+        for view in self.views:
+            drawn = dict(islice(view.arrays.items(), MOST_MAPS))
+            found = self.found._replace(drawn=drawn, differs=view.differs)
+            yield Sheet([[(view.label, "bold")]])
+            yield heat_sheet(found, self.window, Width.of(NARROW), "truecolor")
 
     def _planes(self) -> tuple[list[Plane], Pooling]:
         first = [self._quantities(view, self.found.items[0]) for view in self.views]
@@ -160,22 +167,6 @@ class Page(NamedTuple):
                 return {"cell": prefixes.index(prefix), "focus": one_line(base), **place}
         return None
 
-    def _picture(self, plane: Plane) -> str:
-        quantity, scale = plane.quantity, plane.scale
-        cells = plane.cells[self.found.items.index(self.window.item)]
-        cells = pooled(cells, Pooling.to_fit(cells.shape, *PICTURE, "none"), self.window.pool)
-        shades = _shades(scale, LEVELS - 1)  # one colour more is that of NaN
-        levels = scale.levels(cells).T * (len(shades) - 1)
-        pixels = np.where(np.isnan(levels), len(shades), np.rint(levels))
-        data = b64encode(png(pixels, [*shades, NOT_A_NUMBER])).decode()
-        name = f"{quantity.name} {quantity.words} {self.views[plane.view].label}".rstrip()
-        steps, units = (f"{of[0]} to {of[-1]}" for of in (quantity.steps, quantity.units))
-        axes = f"steps {steps} across, units {units} down, from {scale.low:g} to {scale.high:g}"
-        text = escape(one_line(f"{name}: {axes}"))
-        height, width = TALLEST * pixels.shape[0], WIDEST * pixels.shape[1]
-        image = f'width="{width}" height="{height}" src="data:image/png;base64,{data}"'
-        return f'<figure><figcaption>{text}</figcaption><img alt="{text}" {image}></figure>\n'
-
 
 class Plane(NamedTuple):
     """The heat maps of an array of a view, one for each batch item."""
@@ -213,7 +204,7 @@ def plot_page(
 ) -> str:
     """The page of a plot: of one side, or of two and their difference, drawn for ``only``.
 
-    ``commands`` show each in a terminal.
+    Each has its command for a terminal.
     """
     sides = [{name: side[name] for name in found.drawn} for side in found.sides]
     labels = ("a", "b", DIFFERENCE) if sides else ("",)
