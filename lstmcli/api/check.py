@@ -1,8 +1,7 @@
-"""The same weights through the real frameworks: which agree with us, and which is most accurate.
+"""The same weights through real frameworks: which agree with us, and which is most accurate.
 
-The truth is the same run in longdouble. Its distance from our run is what rounding does to this
-network, and a difference of that size is none. What an engine cannot do is known before anything
-runs.
+The truth is the run in longdouble: its distance from ours is what rounding does to this network,
+and a difference of that size is none. What an engine cannot do is known before anything runs.
 """
 
 from __future__ import annotations
@@ -49,9 +48,9 @@ __all__ = ["ALL", "NAMES", "TIMEOUT", "Check", "Program", "check", "check_job"]
 BATCH, STEPS = 3, 20  # of inputs that are drawn
 ALL = "all"
 ROUNDING = 4.0
-"""Times our distance from the run in longdouble by which an engine may differ from us. Two runs
-that are each that far from it differ by up to twice as much; an engine may also sum less exactly
-than we do, in the grid of `tests/conformance` up to twice."""
+"""Times our distance from the run in longdouble by which an engine may differ from us: two runs
+that are that far from it differ by twice as much, and an engine may sum less exactly, in the grid
+of `tests/conformance` up to twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +58,11 @@ class Comparison:
     """An engine's arrays against ours in one dtype, and what rounding may do to each array."""
 
     difference: Difference
-    rounding: Mapping[str, float]  # the largest difference that counts as none, by array
+    rounding: Mapping[str, float]  # largest difference that counts as none, by array
 
     @property
     def differing(self) -> list[str]:
-        """The arrays that differ by more than the tolerance and by more than rounding."""
+        """The arrays that differ by more than the tolerance and rounding."""
         return [
             name
             for name, array in self.difference.arrays.items()
@@ -72,7 +71,7 @@ class Comparison:
 
     @property
     def within_rounding(self) -> bool:
-        """Return whether it is beyond the tolerance, and only by what rounding may do."""
+        """Return whether rounding may be all that is beyond the tolerance."""
         return not (self.difference.equal or self.differing)
 
     @property
@@ -120,7 +119,7 @@ class Checked:
 
     @property
     def float64_abs(self) -> float | None:
-        """The largest difference in float64, where the run has float32 and was repeated so."""
+        """The largest difference in the repetition in float64."""
         also = [*self.comparisons.values()][1:]
         return also[0].worst("max_abs") if also else None
 
@@ -154,8 +153,8 @@ class Check:
     refused: Mapping[str, str]  # of those that were taken because they are installed
     truth_abs: float | None  # ours
     seconds: float  # ours
-    drawn: int | None = None  # the seed from which inputs and state were drawn; None: given
-    ulp: int | None = None  # the tolerance in ULPs, if one was asked for
+    drawn: int | None = None  # the seed of inputs and state; None: given
+    ulp: int | None = None  # the tolerance in ULPs, if given
     findings: Mapping[str, Explanation] = field(default_factory=dict)  # of those that differ
 
     @property
@@ -173,6 +172,7 @@ class Check:
     def to_json(self) -> dict[str, Any]:
         """The check as one document."""
         differing = {row.engine.name: row.first for row in self.rows if row.first is not None}
+        tolerance = self.rows[0].of_run.difference
         return {
             "equal": self.equal,
             "engines": [row.to_json() for row in self.rows],
@@ -182,8 +182,8 @@ class Check:
                 "seconds": self.seconds,
             },
             "nearest": self.nearest,
-            "rtol": self.rows[0].of_run.difference.rtol,
-            "atol": self.rows[0].of_run.difference.atol,
+            "rtol": tolerance.rtol,
+            "atol": tolerance.atol,
             "ulp": self.ulp,
             "seed": self.drawn,
             "refused": dict(self.refused),
@@ -205,7 +205,7 @@ class ProgramCheck:
     seconds: float  # of the program
     difference: Difference
     next: str  # the command that searches for the cause
-    drawn: int | None = None  # the seed from which the inputs were drawn; None: given
+    drawn: int | None = None  # the seed of the inputs; None: given
 
     @property
     def equal(self) -> bool:
@@ -256,7 +256,7 @@ def check(
 
 
 def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any) -> Check:
-    """The check of a job, see `check`; ``rtol``, ``atol`` and ``ulp`` are its ``tolerance``."""
+    """`check` of a job; ``tolerance`` is its ``rtol``, ``atol`` and ``ulp``."""
     if job.model.convention.behaviour.arithmetic != "float":
         raise UserError(
             "check gives the engines weights in float; this model rounds inputs and h to 8 bits.",
@@ -307,7 +307,8 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
             try:
                 findings[engine.name] = _finding(runs[dtype].job, traces[dtype], engine.name)
             except UserError as unable:  # it does not take every kind of run
-                note = f"explain cannot search for the cause: {' '.join(unable.lines)}"
+                why = " ".join(unable.lines)
+                note = f"explain cannot search for the cause: {why}"
                 row = replace(row, notes=(*row.notes, note))
         rows.append(row)
     distance, ulp = _distance(ours, truth), tolerance.get("ulp")
@@ -317,7 +318,7 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
 def check_program(
     job: Job, drawn: int | None, program: Program, next: str, **tolerance: Any
 ) -> ProgramCheck:
-    """Run a job here and by a program, in memory or in files; see `lstmcli.api.check.check`."""
+    """`check` of a job by a program."""
     plan, inputs = job.plan(ARRAYS), np.asarray(job.inputs.x)
     if plan.batch == 1 and (drawn is not None or program.read != ".npy"):
         inputs = inputs.reshape(plan.steps, -1)
@@ -379,7 +380,7 @@ def _truth(job: Job) -> Trace | None:
 
 
 def _in_dtype(job: Job, dtype: DTypeLike) -> Job:
-    """The job with the same numbers, those of its dtype, in a wider one."""
+    """The job with its numbers, rounded to its dtype, in a wider one."""
     narrow, reread = job.model.cell.dtype, job.reread
     with np.errstate(all="ignore"):
         x = np.asarray(job.inputs.x).astype(narrow)
@@ -392,17 +393,17 @@ def _in_dtype(job: Job, dtype: DTypeLike) -> Job:
 def _widened(model: Model, dtype: DTypeLike) -> Model:
 
     def wide(cell: Cell) -> Cell:
-        arrays = {name: a for name, a in vars(cell).items() if isinstance(a, np.ndarray)}
-        widened: dict[str, Any] = {name: a.astype(dtype) for name, a in arrays.items()}
+        arrays = {k: a for k, a in vars(cell).items() if isinstance(a, np.ndarray)}
+        widened: dict[str, Any] = {k: a.astype(dtype) for k, a in arrays.items()}
         return replace(cell, **widened)
 
     return replace(model, layers=tuple(tuple(map(wide, layer)) for layer in model.layers))
 
 
 def _rounding(ours: Trace, truth: Trace | None) -> dict[str, float]:
-    """The largest difference from ours that counts as rounding, of each array; none without truth.
+    """The largest difference that counts as rounding, by array; none without truth.
 
-    Nothing is allowed where our run in float32 or float64 overflows.
+    Nothing is allowed where our run overflows.
     """
     found, exact = ours.members(), {} if truth is None else truth.members()
     return {name: ROUNDING * largest_difference(found[name], a) for name, a in exact.items()}

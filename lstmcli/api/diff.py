@@ -105,7 +105,7 @@ def diff(
 
 
 def _typed(choice: str | int | None, name: str) -> str | None:
-    """A selection as the option takes it; `str` because an integer of NumPy is not an int."""
+    """A selection as the option takes it; an integer may be NumPy's."""
     refuse_unprintable(choice, f"diff: {name}")
     takes = 'one number, or a text such as "0:10" or "0,2"'
     refuse_other_types(str | int | np.integer | None, takes, "diff", **{name: choice})
@@ -159,10 +159,8 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
     if isinstance(result, Document):
         return _side(result)
     if isinstance(result, tuple) and [isinstance(r, tuple) for r in result] == [0, 1]:
-        output, states = (
-            result  # (output, (h, c)), as PyTorch returns it; printed output has these names
-        )
-        result = {"0": output, **{f"1.{n}": one for n, one in enumerate(states)}}
+        # (output, (h, c)) of PyTorch; printed output has these names
+        result = {"0": result[0], **{f"1.{n}": one for n, one in enumerate(result[1])}}
     if isinstance(result, Mapping):
         arrays = {str(k): array_of(array, f"{name}: {k}") for k, array in result.items()}
         return with_trace_names(Side(name, arrays, in_memory=True))
@@ -172,7 +170,7 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
 def _side(document: Document) -> Side:
     meta = document.attributes.get("meta")
     meta = meta if isinstance(meta, dict) else None
-    single = [name for name, v in document.attributes.items() if isinstance(v, int | float)]
+    single = [k for k, v in document.attributes.items() if isinstance(v, int | float)]
     if single and not document.arrays:
         only = "has only single numbers" if single != [""] else "is a single number"
         raise UserError(f"{document.source} {only}; diff and explain compare arrays.")

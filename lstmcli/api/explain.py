@@ -47,17 +47,16 @@ from lstmcli.formats.files.limits import raised_to
 __all__ = ["Explanation", "Progress", "explain"]
 
 
-NEARER = 10.0  # times as near as the weights as loaded: then that run is looked into
+NEARER = 10.0  # times as near as the run as loaded: then `derive` shows that run
 WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
 LENGTHS_FILE = "lengths.npy"  # of more sequences than are typed
 
 
-def _short(explanation: Explanation) -> str:
+def _short(found: Explanation) -> str:
     changes = ", ".join(
-        f"{c.setting} {c.found}" + f", not {c.assumed}" * (c.edit is None)
-        for c in explanation.changes
+        f"{c.setting} {c.found}" + f", not {c.assumed}" * (c.edit is None) for c in found.changes
     )
-    return f"<Explanation {explanation.verdict}{f': {changes}' if changes else ''}>"
+    return f"<Explanation {found.verdict}{f': {changes}' if changes else ''}>"
 
 
 setattr(Explanation, "__repr__", _short)  # noqa: B010 (mypy refuses to assign a method)
@@ -169,7 +168,7 @@ def asked_of(
 def typed_run(
     several: Sequence[Any], inputs: ArrayLike | Path | None, options: InputOptions
 ) -> list[str]:
-    """The words of a command for a run, with a placeholder for each value that is not a file."""
+    """The words of a command for a run; a value that is not a file is a placeholder."""
     words = [_typed(one, "WEIGHTS") for one in several]
     words += [] if inputs is None else [_typed(inputs, INPUTS)]
     for name, value in options._asdict().items():
@@ -243,7 +242,7 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
 def _writing(
     explanation: Explanation, words: Sequence[str], expected: str, settings: Mapping[str, Any]
 ) -> str:
-    """The command that writes the file which an edit of many numbers takes; "" without one.
+    """The command that writes the file of an edit of many numbers; "" without one.
 
     What came on standard input is gone.
     """
@@ -251,9 +250,8 @@ def _writing(
         start = next((n for n, word in enumerate(words) if word.startswith("--")), len(words))
         *weights, x = words[:start]
         given = {k: [e.text for e in v] if k == EDITS else v for k, v in settings.items()}
-        options = dict(zip(words[start::2], words[start + 1 :: 2], strict=False))
-        names = ((name, f"--{name.replace('_', '-')}") for name in InputOptions._fields)
-        given |= {name: options[option] for name, option in names if option in options}
+        options = zip(words[start::2], words[start + 1 :: 2], strict=True)
+        given |= {k.removeprefix("--").replace("-", "_"): word for k, word in options}
         texts = (
             f", {k}={json.dumps(v) if isinstance(v, str | list) else repr(v)}"
             for k, v in given.items()
@@ -266,7 +264,7 @@ def _writing(
 
 
 def question_of(job: Job, side: Side) -> Question:
-    """Which configuration of a job's weights gives a side."""
+    """The question which configuration of a job's weights gives a side."""
     assert job.reread is not None
     return Question(job.reread, job.inputs, side, job.undecided)
 
@@ -297,7 +295,7 @@ def _refuse_not_finite(job: Job) -> None:
 
 
 def _at_its_steps(side: Side, job: Job) -> Side:
-    """EXPECTED at its steps of the run; UserError for a part of the batch or of the units."""
+    """EXPECTED at its steps of the run; a part of the batch or of the units is refused."""
     if selected := side.numbering.settings:
         raise UserError(
             f"{side.name} contains {side.numbering.description} of a run; explain needs all batch "
@@ -311,7 +309,7 @@ def _at_its_steps(side: Side, job: Job) -> Side:
 
 
 def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[str, Any]]:
-    """The run as loaded, or one that is much nearer or found, and the settings it changes."""
+    """The run as loaded, or one that is found or much nearer, and what it changes."""
     loaded = explanation.measured
     if explanation.verdict == "not_finite":
         found = {k: v for one in explanation.changes for k, v in one.settings.items()}
@@ -325,7 +323,7 @@ def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[
 
 
 def _lies_alike(model: Model, explanation: Explanation) -> bool:
-    """Return whether `derive` takes EXPECTED for the same steps and sequences as is taken here."""
+    """Return whether `derive` takes EXPECTED for the same steps and sequences."""
     location = explanation.location
     if location is None or not location.is_from_the_start:
         return False
@@ -341,8 +339,8 @@ def _next(
 ) -> str:
     """The command that shows, term by term, where a run leaves EXPECTED.
 
-    ``start`` are the files and settings of the run; ``against`` is EXPECTED where `derive` takes
-    it so. Where ``several`` cells are merged in it, none is known to be the wrong one.
+    ``start`` are the files and settings of the run; ``against`` is EXPECTED if `derive` takes it
+    so. Of ``several`` merged cells, none is known to be the wrong one.
     """
     first = comparison and comparison.first
     prefix = ArrayName.of(first.array).prefix if first else ""
@@ -363,7 +361,7 @@ def _settings(explanation: Explanation, given: Mapping[str, Any]) -> dict[str, A
 
 
 def _is_rounded_in_part(explanation: Explanation) -> bool:
-    """Return whether only rounded weights or inputs give EXPECTED, which no dtype of a run does."""
+    """Return whether weights or inputs alone are rounded, as no dtype of a run does."""
     facts = {one.code: one.facts for one in explanation.remarks}
     return bool(facts.get("dtype_rounds_otherwise", {}).get("part"))
 

@@ -27,7 +27,7 @@ Arrays = Mapping[str, Array]
 
 
 class ExpectedOnRuns(NamedTuple):
-    """EXPECTED, the run as loaded, and the run with the changes that were found: (T, B, K) each."""
+    """EXPECTED, the run as loaded, and that with the changes: arrays (T, B, K)."""
 
     expected: Arrays
     loaded: Drawable  # with the position where EXPECTED first differs
@@ -45,7 +45,7 @@ def explain_with_runs(
     progress: Progress = quiet,
     **settings: Any,
 ) -> tuple[Explanation, ExpectedOnRuns | None]:
-    """Explain files; for ``numbers``, also run the first batch items, with this many together.
+    """Explain files; for ``numbers``, also run the first batch items, of this many together.
 
     EXPECTED is empty if it lies nowhere on a run.
     """

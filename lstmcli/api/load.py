@@ -117,9 +117,9 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
 
 
 def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) -> dict[str, Any]:
-    """Settings as keywords of a function, and the layout if it is one of them, read and checked.
+    """Settings as keywords of a function, and the layout if it is one, read and checked.
 
-    A setting that is called as another argument is given as ``**{"model.lengths": "ignored"}``.
+    A setting with the name of an argument is given as ``**{"model.lengths": "ignored"}``.
     """
     refuse_unprintable(settings.get("layer"), f"{where}: layer")
     plain = {k.removeprefix(OF_MODEL): v for k, v in settings.items()}
@@ -149,7 +149,7 @@ def edits_of(given: Any, where: str) -> tuple[Edit, ...]:
 def load_model(
     documents: Sequence[Document], settings: Mapping[str, Any], *, to_run: bool = True
 ) -> Model:
-    """The LSTM in some documents, under the settings that they and the caller give.
+    """The LSTM in some documents, under their settings and the caller's.
 
     Without ``to_run``, a stack with skip connections has all its layers.
     """
@@ -325,9 +325,9 @@ def load_one(
     documents: Sequence[Document],
     settings: Mapping[str, Any],
 ) -> Model:
-    """The model of one LSTM of several, from no other tensors.
+    """The model of one LSTM of several, from its tensors alone.
 
-    Names that two conventions share are taken in the first of them.
+    Names that two conventions share are those of the first.
     """
     first, *others = (replace(document, arrays={}) for document in documents)
     first = replace(first, arrays={name: tensors[name] for name in found.tensors})
@@ -340,9 +340,9 @@ def load_one(
 
 
 def run_in_turn(found: Sequence[RecognisedLstm], documents: Sequence[Document]) -> dict[int, str]:
-    """The numbers of the LSTMs that a model in one document runs one after the other, in order.
+    """The numbers of the LSTMs that a model in a document runs one after the other, in order.
 
-    Each with the name of its group; empty if it runs only one so.
+    Each has the name of its group; empty for a single LSTM.
     """
     for document in documents:
         order = {
@@ -365,7 +365,7 @@ def find_lstms(
     source: str,
     documents: Sequence[Document],
 ) -> list[RecognisedLstm]:
-    """Every LSTM among the tensors, by the names of its documents; of one convention if given."""
+    """Every LSTM among the tensors, named by its document; of one convention if given."""
     shapes = {name: array.shape for name, array in tensors.items()}
     found = recognise(shapes, convention)
     if convention is None:
@@ -418,10 +418,10 @@ def _candidates(
     settings: Mapping[str, Any],
     asked: bool,
 ) -> tuple[dict[int, str], list[int]]:
-    """The LSTMs that are excluded from the choice, each with the reason, and a chain of the others.
+    """The LSTMs that are excluded from the choice, with the reasons, and a chain of the others.
 
-    Excluded: copies saved by training, and unreadable LSTMs unless one is ``asked`` for (all are
-    kept if none is readable). The chain is the first that can run one after the other.
+    Excluded are copies saved by training and, unless one is ``asked`` for or none is readable,
+    unreadable LSTMs. The chain is the first that can run one after the other.
     """
     if len(found) < 2:
         return {}, []

@@ -54,7 +54,7 @@ __all__ = [
     "start",
 ]  # fmt: skip
 
-LONG = 1 << 20  # bytes of results from which a table keeps no more than it shows
+LONG = 1 << 20  # bytes of results from which a table keeps what it shows
 
 
 @refuse_other_arguments
@@ -147,12 +147,12 @@ class Ended(NamedTuple):
     state: State  # final h and c
     steps: int
     status: int = 0  # 128 + n if signal n stopped it
-    trace: Trace | None = None  # where a table is shown of what is written too
+    trace: Trace | None = None  # of a table of what is written
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run that is read and checked, and what of it is shown and written."""
+    """A run that is checked, and what of it is shown and written."""
 
     job: Job
     outputs: Outputs
@@ -182,12 +182,12 @@ class Run:
         return plan.select(self.selection, names)
 
     def needed_steps_of(self, plan: Plan) -> Plan:
-        """The run up to the last step that is selected, unless the final state is written."""
+        """The run up to the last selected step, unless the final state is written."""
         return plan if self.outputs.needs_final_state else needed_steps(plan, self.selection.steps)
 
     @property
     def is_long(self) -> bool:
-        """Return whether a table need not keep all that it shows a part of, and can do so."""
+        """Return whether a table keeps only what it shows of the run."""
         plan = self.plan
         in_order = plan.valid is None and runs_forward(plan.model) and not self.engine
         return in_order and plan.nbytes >= LONG and self.selection.batch is None
@@ -239,12 +239,21 @@ class Run:
     ) -> Ended:
         """Run and write: line by line, in pieces, or from memory.
 
-        ``stdout`` gives standard output; ``stopped`` lets signals stop a stream to it, and
-        ``remark`` gets what is found only while it runs. ``how`` has the executor and the meter.
+        ``stdout`` gives standard output, ``stopped`` lets signals stop a stream to it, and
+        ``remark`` gets what is found on the way. ``how`` has the executor and the meter.
         """
         outputs = self.outputs
         if self.streams:
-            return self._write_steps(stdout, remark, stopped, how.get("meter"))
+            from lstmcli.api.stream import Stop, stream_steps  # most runs are in memory
+
+            file, stop = outputs.file, Stop()
+            with (
+                formats.atomically(file) if file else nullcontext(stdout()) as stream,
+                nullcontext() if file else stopped(stop),
+            ):
+                what = self.job, outputs, self.selection
+                end = stream_steps(*what, stream, how.get("meter"), stop, remark)
+            return Ended(*end, stop.status)
         steps, plan = self.job.plan().steps, self._plan_of(outputs.members)
         only_target = outputs.file is None or outputs.screen is None
         format = str(outputs.file_format or outputs.screen)
@@ -266,23 +275,6 @@ class Run:
             self._write_trace(cut_trace(trace, selected, states), selected, stdout)
         return Ended((trace.final_h, trace.final_c), steps, trace=trace)
 
-    def _write_steps(
-        self,
-        stdout: Callable[[], BinaryIO],
-        remark: Callable[[str], None],
-        stopped: Callable[[Stop], AbstractContextManager[None]],
-        meter: Meter | None,
-    ) -> Ended:
-        from lstmcli.api.stream import Stop, stream_steps  # most runs are in memory
-
-        file, stop = self.outputs.file, Stop()
-        with (
-            formats.atomically(file) if file else nullcontext(stdout()) as stream,
-            nullcontext() if file else stopped(stop),
-        ):
-            end = stream_steps(self.job, self.outputs, self.selection, stream, meter, stop, remark)
-        return Ended(*end, stop.status)
-
     def _write_trace(
         self, trace: Trace, selected: SelectedIndices, stdout: Callable[[], BinaryIO]
     ) -> None:
@@ -301,7 +293,7 @@ class Run:
             write(stdout(), outputs.screen)
 
     def save_state(self, end: Ended) -> None:
-        """Write the state behind the last step, if it is asked for."""
+        """Write the state behind the last step, if asked for."""
         if self.outputs.save_state:
             save_state(self.outputs.save_state, *end.state, end.steps)
 
@@ -317,9 +309,9 @@ def start(
     in_steps: bool = True,
     **settings: Any,
 ) -> Run:
-    """Read and check a run, of which a table of ``show`` or the ``outputs`` are asked for.
+    """Read and check a run, for a table of ``show`` or the ``outputs``.
 
-    ``in_steps``: results may be written as they are computed, if a format and a model allow it.
+    ``in_steps``: results may be written as they are computed, if format and model allow it.
     """
     options, settings = InputOptions.split(settings)
     job = read_job(weights, x, checked(settings, "run"), options, where="run")
@@ -393,10 +385,10 @@ def executor_for(
     *,
     in_order: bool,
 ) -> Iterator[Executor | None]:
-    """The executor of a run: a cluster, or threads if the run is large enough for them.
+    """The executor of a run: a cluster, or threads if it is large enough for them.
 
-    ``in_order``: its steps are written as they are computed, which one core does. ``remark`` is
-    called for ``threads`` that are not used.
+    ``in_order``: its steps are written as they are computed, by one core. ``remark`` gets a text if
+    fewer than ``threads`` are used.
     """
     if scheduler is not None:
         from lstmcli.api.dask_cluster import cluster  # rarely used

@@ -1,4 +1,4 @@
-"""Run step by step, as the inputs come, in the memory of a block of steps."""
+"""Run step by step as the inputs come, in the memory of a block of steps."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from lstmcli.errors import UserError
 from lstmcli.formats.text.jsonl import StepStream
 
 READ = 8 << 20  # bytes of inputs in a file that are read at a time
-TOGETHER = 64  # lines that are there already are run together, which changes no bit
+TOGETHER = 64  # lines that have arrived are run together, with the same bits
 
 
 class Stop:
-    """Asks a stream to end between two steps, so that what is written fits the state."""
+    """Asks a stream to end between two steps: what is written fits the state."""
 
     def __init__(self) -> None:
         self.status = 0  # what the process is to end with; 0: go on
@@ -55,9 +55,9 @@ def stream_steps(
 ) -> tuple[State, int]:
     """Run and write as the inputs come, or block by block; gives the last state and the steps.
 
-    Memory is that of a block of steps, whatever the length. Unless the last state is written, no
-    step is computed behind the last that is selected. ``remark`` gets a text if a step of a stream
-    contains NaN or infinity, once, at the first, and if a range goes beyond its end.
+    Memory is that of a block of steps, whatever the length. Unless the last state is written, the
+    run ends with the last selected step. ``remark`` gets a text at the first step of a stream that
+    has NaN or infinity, and if a range goes beyond its end.
     """
     format = str(outputs.file_format or outputs.screen)
     names = outputs.names_for(format)
@@ -107,7 +107,7 @@ def stream_steps(
 def _plan_and_blocks(
     job: Job, keep: Sequence[str], stop: Stop, remark: Callable[[str], None]
 ) -> tuple[Plan | None, Iterator[Array]]:
-    """The plan of a run, and its inputs (s, B, I); no plan if it is stopped before a step came."""
+    """The plan and the inputs (s, B, I) of a run; no plan if it is stopped before a step."""
     if job.stream is None:
         plan = job.plan(keep)
         return plan, _until(stop, _blocks_of_file(plan))
@@ -151,7 +151,7 @@ def _blocks_of_file(plan: Plan) -> Iterator[Array]:
 def _lines(job: Job, stream: StepStream, remark: Callable[[str], None]) -> Iterator[Array]:
     """x (s, I) or (s, B, I) of the lines that have arrived.
 
-    An error in a line is raised once those before it are written.
+    An error in a line is raised after those before it are written.
     """
     lines, takes = iter(stream), job.model.cell.inputs
     steps, numbers = list[Array](), list[int]()  # and the numbers of their lines

@@ -1,4 +1,4 @@
-"""The message of a failed assertion: the difference in at most 15 lines, and its cause."""
+"""The message of a failed assertion: the difference in a few lines, and its cause."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def failure_text(
 ) -> str:
     """The difference in at most 15 lines of 100 columns, the cause, and the command, unwrapped.
 
-    ``lacking`` is what a side lacks. ``found`` is the explanation of the side of the name
-    ``expected``, or why there is none.
+    ``lacking`` is what a side lacks; ``found`` the explanation of the side ``expected``, or why
+    there is none.
     """
     differing = [array for array in d.arrays.values() if not array.equal]
     shown, more = differing[:MOST_ARRAYS], len(differing) - MOST_ARRAYS

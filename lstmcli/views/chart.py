@@ -23,7 +23,7 @@ def chart(
 ) -> Sheet:
     """The lines of (T,) numbers over their steps, with the ends of the scale, and the steps below.
 
-    Where a column of dots stands for several steps it spans the least and largest of them.
+    A column of dots for several steps spans their least and largest number.
     """
     ends = {0: scale.high, TALL - 1: scale.low} | ({TALL // 2: 0.0} if scale.signed else {})
     labels = {line: _label(value) for line, value in ends.items()}
@@ -45,7 +45,7 @@ def chart(
 
 
 def _label(value: float) -> str:
-    """A number with three digits, or as many of them as five characters take, but one at least."""
+    """A number with one to three digits, as five characters take them."""
     texts = [format_size(value, digits) for digits in (3, 2, 1)]
     return next((text for text in texts if len(text) < GUTTER), texts[-1])
 
@@ -67,7 +67,7 @@ def _dots(levels: Array, at: Array, across: int, down: int) -> Array:
         if not np.isfinite(low[column]):
             continue  # NaN: a gap
         top, bottom = low[column], high[column]
-        if column and np.isfinite(between[column - 1]):  # connected to the column before, half way
+        if column and np.isfinite(between[column - 1]):  # reaches half way to the column before
             half = (between[column - 1] + between[column]) / 2
             top, bottom = min(top, half), max(bottom, half)
         dots[column, round(float(top)) : round(float(bottom)) + 1] = True

@@ -34,7 +34,7 @@ def _was_run(row: Convention) -> str:
 
 
 def description(row: Convention) -> str:
-    """Return what the convention is of, without the names of its tensors."""
+    """The title of a convention, without the names of its tensors."""
     alternate = ", gates alternate" if row.storage.interleaved else ""
     return row.title.split(": ")[0] + alternate
 
@@ -59,7 +59,7 @@ LEGEND = {
 
 
 def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
-    """One row per convention; descriptions wrap in their column, or below the line."""
+    """A row for each convention, with its description, or with that below it."""
     columns = [
         Column(name, [cell(row) for row in rows], left=True) for name, cell in COLUMNS.items()
     ]
@@ -100,12 +100,12 @@ class Line(NamedTuple):
     field: str  # as in the JSON of a convention
     label: str
     words: str | Mapping[Any, str] | Callable[[Convention], str]
-    """A text with {} for the value, shown unless the field is off; or a text for each value; or a
-    function where further fields matter."""
+    """A text with {} for the value, shown unless it is off; a text for each value; or a function,
+    where further fields matter."""
     role: str = ""  # of the tensors that the field is about
 
     def text(self, row: Convention, values: Mapping[str, Any]) -> str:
-        """The line of a row with these values; empty for a value that has no words."""
+        """The line of a row with these values; empty if they have no words."""
         if self.role and self.role not in row.roles:
             return ""
         if callable(self.words):
@@ -248,7 +248,7 @@ LINES: Mapping[str, Sequence[Line]] = {
         Line("verified", "verified", lambda row: row.verified or NOT_RUN),
     ),
 }  # fmt: skip
-"""The page of a convention: the table of field, label and words, below its headings."""
+"""The page of a convention: fields, labels and words by heading."""
 
 
 def convention_sheet(row: Convention, width: Width) -> Sheet:
@@ -284,7 +284,7 @@ def _style(label: str, row: Convention) -> str:
 
 
 def unusual_settings(convention: Convention, excluded: Container[str]) -> list[str]:
-    """The settings that a plain cell does not have, in words, the forget bias first."""
+    """The settings that a plain cell lacks, in words, the forget bias first."""
     plain = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
     bias = convention.behaviour.forget_bias
     texts = [f"forget bias {bias:+.10g}"] if bias else []

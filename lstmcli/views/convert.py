@@ -34,8 +34,7 @@ def conversion_sheet(conversion: Conversion, width: Width, *, quiet: bool = Fals
     proof = _proof(conversion.proof, bool(conversion.rounding))
     sheet = verdict(f"{conversion.target}: {proof}", AGREES, width)
     sequences = f"{conversion.proof.rows} sequences of {conversion.proof.steps} steps"
-    text = "Verified by reading the file back and running both"
-    text = f"{text}: {sequences} from a random state."
+    text = f"Verified by reading the file back and running both: {sequences} from a random state."
     sheet.label("", text, width, indent=2)
     sheet.add()
     sheet.label("from", _side(conversion.source, source.settings()), width)

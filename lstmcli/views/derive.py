@@ -32,7 +32,7 @@ PARTS = (
     ("bias", "", "bias"),
     ("forget bias", "", "forget bias"),
 )
-"""The parts of the sum of a gate: label, the matrix of its terms, and the name of a single one."""
+"""The parts of the sum of a gate: label, matrix of its terms, name of a single term."""
 
 
 class Detail(NamedTuple):
@@ -61,10 +61,7 @@ class Detail(NamedTuple):
 
 
 def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
-    """The terms of a gate, or a table of all gates; then every equation up to h.
-
-    The result of an equation is shown with all its digits.
-    """
+    """The terms of a gate, or a table of all gates; then every equation up to h."""
     sheet = _heading(d, width)
     sheet.add()
     if d.gate is None:
@@ -100,7 +97,7 @@ def _heading(d: Derivation, width: Width) -> Sheet:
 
 
 def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
-    """Return whether the numbers of the reference agree; nothing without one."""
+    """The verdict on the reference; nothing without one."""
     first = d.first_difference
     if d.against is None:
         return Sheet()
@@ -111,9 +108,8 @@ def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
         value, reference = detail.result(first.value), detail.result(first.theirs)
         values = f"{reference}, not {value}"
         sheet = verdict(f"{d.against} differs, first in {first.name}: {values}", DIFFERS, width)
-        if d.differs_before:
-            verb = "differs" if len(d.differs_before) == 1 else "differ"
-            names = " and ".join(d.differs_before)
+        if before := d.differs_before:
+            verb, names = "differs" if len(before) == 1 else "differ", " and ".join(before)
             text = f"{names} of step {d.place.before} {verb} already"
             sheet.label("", text, width, indent=2)
     sheet.add()

@@ -48,7 +48,7 @@ TABLE_DIGITS = 6  # leaves columns for the other figures
 MOST_DIGITS = 17  # two different float64 differ within these
 SELECT_COMMON = "select what both sides have by --layout, --steps, --batch or --units"
 NO_CONVENTION = {"nan_in_both", "rounded", "suspect_nan", "suspect_single"}
-"""Hints that no other configuration of the weights can explain."""
+"""Hints of what no other configuration of the weights explains."""
 
 
 def difference_sheet(
@@ -58,10 +58,10 @@ def difference_sheet(
     per_step: bool = False,
     next: str | None = None,
 ) -> Sheet:
-    """The verdict; if something differs also both sides, the errors of each array, and the causes.
+    """The verdict; of what differs also both sides, the errors of each array, and the causes.
 
-    ``per_step`` adds the error of each step. ``next`` is the command to go on with, by default that
-    of `next_command`.
+    ``per_step`` adds the error of each step. ``next`` is the command to go on with, by default
+    `next_command`.
     """
     sheet = verdict(d.summary, AGREES if d.equal else DIFFERS, width)
     if d.equal:
@@ -118,7 +118,7 @@ def _tolerance(d: Difference) -> str:
 
 
 def sides_of(d: Difference, width: Width) -> Sheet:
-    """Each side on a line: its name, its arrays with shapes, its precision; or on several."""
+    """Each side: its name, its arrays with shapes, its precision."""
     names = [side.name for side in d.sides]
     arrays = [_shapes(side, d, n) for n, side in enumerate(d.sides)]
     precisions = [_precision(side, d, n) for n, side in enumerate(d.sides)]
@@ -138,7 +138,7 @@ def sides_of(d: Difference, width: Width) -> Sheet:
 
 
 def _shapes(side: Side, d: Difference, n: int) -> list[str]:
-    """``h c i f g o (7, 3)`` and ``final_h final_c (3,)``: arrays of one shape together."""
+    """``h c i f g o (7, 3)``: arrays of one shape together."""
     by_shape: dict[tuple[int, ...], list[str]] = {}
     for name, array in side.arrays.items():
         compared = d.arrays.get(name)
@@ -148,7 +148,7 @@ def _shapes(side: Side, d: Difference, n: int) -> list[str]:
 
 
 def _by_cell(names: Sequence[str]) -> str:
-    """``h`` and ``layer0 layer0_reverse: h c i f g o``: cells with the same arrays together."""
+    """``h layer0 layer0_reverse: h c``: cells with the same arrays together."""
     of_cell: dict[str, list[str]] = {}  # "": the output of the network
     for part in map(ArrayName.of, names):
         of_cell.setdefault(part.prefix, []).append(part.base)
@@ -177,9 +177,9 @@ def _precision(side: Side, d: Difference, n: int) -> str:
 
 
 def _printed_digits(values: Array, units: Array) -> int:
-    """Places after the point of a fixed print, significant digits of one with exponents.
+    """Places after the point of fixed numbers, significant digits of those with exponents.
 
-    0 if nothing was printed with a fraction: such numbers have the unit 0.
+    0 if no number has a fraction, for which the unit is 0.
     """
     known = np.isfinite(units) & (units > 0)
     places = np.round(-np.log10(units[known]))
@@ -278,7 +278,7 @@ def _accepting(array: ArrayDifference) -> str:
 
 
 def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
-    """Return what compares two arrays of different shapes: last states, or what both have first."""
+    """How to compare arrays of different shapes: last states, or what both have first."""
     for n, side in enumerate(d.sides):
         final = f"final_{array.name}"
         if final in side.arrays and side.arrays[final].shape == array.shapes[1 - n]:
@@ -296,7 +296,7 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
         for name, *sizes in zip(("steps", "batch", "units"), a, b, strict=True)
         if len({*sizes}) > 1 and min(sizes)
     }
-    if len(firsts) not in (1, 2):  # where all axes differ, what comes first need not be the same
+    if len(firsts) not in (1, 2):  # if all axes differ, the beginnings need not be the same
         return SELECT_COMMON
     options = " ".join(f"--{name} 0:{n}" for name, n in firsts.items())
     return f"{options} compares the beginning of both, if they are of one run"
@@ -322,7 +322,7 @@ def _size(shape: tuple[int, ...], named: bool) -> str:
 
 
 def _value_columns(arrays: Sequence[ArrayDifference]) -> Iterator[Column]:
-    """Both values of the largest difference, in a format in which they look different."""
+    """Both values of the largest difference, with digits in which they differ."""
     places = [array.abs_at for array in arrays]
     most = max((_digits_to_differ(at, TABLE_DIGITS) for at in places if at), default=0)
     format = NumberFormat.of([value for at in places if at for value in (at.a, at.b)], most)
@@ -377,7 +377,7 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
 
 
 def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
-    """Return what was found and what is suspected, with a bullet for each possible cause."""
+    """The findings and suspicions, with a bullet for each possible cause."""
     sheet = Sheet()
     for hint in hints:
         if hint.code == "settings_differ":  # at the top of the sheet
@@ -391,14 +391,14 @@ def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
 
 
 def hint_label(hint: Hint) -> str:
-    """Return whether it is proved or only suspected."""
+    """The label of a hint: it is proved, or only suspected."""
     return "suspects" if hint.code.startswith("suspect_") else "found"
 
 
 def _next(d: Difference, given: str | None, width: Width) -> Sheet:
-    """Return what compares arrays of other shapes, and the command that searches for the cause.
+    """How to compare arrays of other shapes by `diff`, and the command that searches the cause.
 
-    The options that compare them are those of `diff`: not where another command is ``given``.
+    If a command is ``given``, it stands alone.
     """
     mismatched = (array for array in d.arrays.values() if array.mismatched is None)
     texts = dict.fromkeys(_to_be_typed(d, array) for array in mismatched if given is None)
@@ -413,14 +413,12 @@ def _next(d: Difference, given: str | None, width: Width) -> Sheet:
 
 
 def next_command(d: Difference, expected: Side | None = None) -> str:
-    """Return what asks `explain` for the cause; empty where no configuration of weights can be one.
+    """The command that searches for the cause; "" where no configuration of weights can be one.
 
-    EXPECTED is the side without settings of a run, else b, if none is given.
+    EXPECTED is by default the side without settings of a run, else b.
     """
-    computed = any(
-        array.mismatched and ArrayName.of(array.name).kind != WEIGHTS
-        for array in d.arrays.values()
-    )  # fmt: skip
+    wrong = (array.name for array in d.arrays.values() if array.mismatched)
+    computed = any(ArrayName.of(name).kind != WEIGHTS for name in wrong)
     if not computed or any(hint.code in NO_CONVENTION for hint in d.hints):
         return ""
     a, b = d.sides

@@ -53,7 +53,7 @@ COLORS = {"agrees": AGREES, "found": AGREES, "unproven": ASSUMED}  # of the verd
 
 
 def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
-    """The changes, who uses them, and the command; or the configurations that come nearest."""
+    """The changes, who uses them, and the command; or the nearest configurations."""
     sheet = verdict(title(e, expected), COLORS.get(e.verdict, DIFFERS), width)
     for line in details(e, expected):
         sheet.label("", line, width, indent=2)
@@ -118,7 +118,7 @@ def _ran_otherwise(e: Explanation) -> str:
 
 
 def details(e: Explanation, expected: str) -> list[str]:
-    """The lines below the title: how well the values agree, and where."""
+    """The lines below the title: how many values agree, and where."""
     if (measured := e.measured) is None:
         return [*filter(None, [_ran_otherwise(e)])]
     largest = f"max difference {format_size(measured.max_abs)}"

@@ -14,7 +14,7 @@ from lstmcli.views.text import count, phrases, unbroken
 
 
 def header_sheet(plan: Plan, width: Width, engine: str = "", *, quiet: bool = False) -> Sheet:
-    """The weights, the inputs and the configuration; unless ``quiet``, what of it was assumed."""
+    """The weights, the inputs and the configuration; unless ``quiet``, what was assumed."""
     shape = plan.inputs.x.shape
     sizes = f"batch {plan.batch} x {count(plan.steps, 'step')} x {count(shape[-1], 'input')}"
     layout = f"layout {plan.layout}" * (len(shape) == 3 and not plan.assumed_layout)
@@ -31,7 +31,7 @@ def header_sheet(plan: Plan, width: Width, engine: str = "", *, quiet: bool = Fa
 
 
 def model_sheet(model: Model, width: Width) -> Sheet:
-    """The weights and the configuration of a model without inputs, and what was assumed."""
+    """The weights and the configuration of a model, and what was assumed."""
     sheet = _weights(model, width)
     mask = f"mask from {model.masking}" if model.masking else ""
     sheet.extend(_config(model, "", width, mask))
@@ -46,7 +46,7 @@ def _weights(model: Model, width: Width) -> Sheet:
 
 
 def file_name(path: str) -> str:
-    """The last part of a path, which is what a file is called on a screen with little room."""
+    """The last part of a path, the name of a file on a screen."""
     return path.rstrip("/").rpartition("/")[2]
 
 

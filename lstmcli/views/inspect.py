@@ -1,4 +1,4 @@
-"""The contents of a file: its tensors, then each LSTM with the numbers of its gates."""
+"""The contents of a file: its tensors, and each LSTM with the numbers of its gates."""
 
 from __future__ import annotations
 
@@ -47,10 +47,9 @@ def inspection_sheet(
     show_all: bool = False,
     quiet: bool = False,
 ) -> Sheet:
-    """The tensors, the LSTMs, and the next command.
+    """The tensors, the LSTMs, and the next command, with ``paths`` and ``settings`` as typed.
 
-    ``paths`` and ``settings`` are as typed, for that command; ``show_all`` lists all tensors;
-    ``quiet`` leaves out what was assumed.
+    ``show_all`` lists all tensors; ``quiet`` leaves out what was assumed.
     """
     sheet = _head(inspection, width)
     sheet.section(_tensors(inspection, width, show_all))
@@ -75,8 +74,8 @@ def _head(inspection: Inspection, width: Width) -> Sheet:
 
 
 def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
-    """One row per tensor, those of LSTMs first; of many tensors the others are counted."""
-    tensors = sorted(  # of the others, those whose names are most like an LSTM's come first
+    """A row for each tensor, those of LSTMs first; of many the others are counted."""
+    tensors = sorted(  # others by the likeness of their names to an LSTM's
         inspection.tensors.items(),
         key=lambda item: -1 if item[1].layer is not None else unlikeness(item[0]),
     )

@@ -58,7 +58,7 @@ class Window(NamedTuple):
     shortened: bool = False  # of a cell that is not the output: fewer steps at both ends
 
     def of_cell(self, cell: str) -> Window:
-        """The same of one cell: ``h`` and ``layer0.h`` are its h; "" is the output of the model."""
+        """The same of one cell, or of "", the output: ``h`` and ``layer0.h`` are its h."""
         names = (name.rpartition(".") for name in self.show)
         shown = [base for prefix, _, base in names if prefix in ("", cell)]
         return self._replace(show=tuple(dict.fromkeys(shown)))
@@ -73,8 +73,8 @@ def excerpt_sheets(
 ) -> Iterator[Sheet]:
     """The table of some steps of a run, in pieces: the units of each step, or its summary.
 
-    Of a ``network`` there is a table of the output of the model, then a shorter one for each cell.
-    A cell whose h is the output comes first instead.
+    A ``network`` has a table of its output, or of the cell whose h that is, then a shorter one for
+    each cell.
     """
     cells = [*dict.fromkeys(k.rpartition(".")[0] for k in excerpt.arrays if "." in k)]
     cells = [cell for cell in cells if window.of_cell(cell).show]
@@ -144,9 +144,9 @@ class CellWindow:
         return cls(items, chosen_units, is_summary, ranges, batch)
 
     def select(self, array: Array) -> Array:
-        """The batch items and units of (T, B, H); nothing is copied where all are shown.
+        """The batch items and units of (T, B, H), of a projected h those that it has.
 
-        A projected h has fewer units than c and the gates: those that it has.
+        Nothing is copied where all are shown.
         """
         array = take(array, self.items, 1)
         return take(array, below(self.units, array.shape[2]), 2)
@@ -159,7 +159,7 @@ def _first_and_last(steps: int, most: int, edge: int) -> list[Sequence[int]]:
 
 
 def steps_shown(sizes: Iterable[CellSizes], window: Window) -> list[int]:
-    """The steps that the tables of cells of these sizes will show, ascending."""
+    """The steps that tables of cells of these sizes show, ascending."""
     shown: set[int] = set()
     for of_cell in sizes:
         for part in CellWindow.of(*of_cell, window).ranges:
@@ -169,7 +169,7 @@ def steps_shown(sizes: Iterable[CellSizes], window: Window) -> list[int]:
 
 @dataclass(frozen=True)
 class CellTable:
-    """The table of one cell, some steps at a time, and the summary of all steps below it."""
+    """The table of a cell, some steps at a time, and the summary of all steps."""
 
     steps: Sequence[int]  # that there are, by their indices in the run
     arrays: Mapping[str, Array]  # (s, B, H) of these steps
@@ -189,7 +189,7 @@ class CellTable:
     ) -> Iterator[Sheet]:
         """The table in pieces, the columns hidden from all cells if it ``is_last``, the summary.
 
-        Columns have the formats and the widths that the first piece and the last need.
+        The first and the last piece determine the formats and widths of columns.
         """
         part, gap = self.part, GAP
         chunks = [r[n : n + CHUNK] for r in part.ranges for n in range(0, len(r), CHUNK)]

@@ -1,9 +1,8 @@
 """Lines of styled text, labelled paragraphs and tables, formatted to a width.
 
-Every view returns a `Sheet`: a rich renderable for a terminal, plain text for a pipe, where rich is
-not even imported (that is a third of the start-up time). Rich fits text to a width by cutting it,
-and a number that was cut is a wrong number: here columns are measured first, and a column that does
-not fit is left out and named.
+Every view returns a `Sheet`: a rich renderable for a terminal, plain text for a pipe, without the
+import of rich (a third of the start-up time). Rich cuts text to a width, and a number that was cut
+is a wrong number: here a column that does not fit is left out and named.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Width(NamedTuple):
     """The columns that a view may fill; cli measures them."""
 
     text: int = PLAIN_WIDTH  # of pictures, and of sentences up to `prose`
-    table: int | None = None  # what tables have to fit; None in a pipe, where no column is left out
+    table: int | None = None  # that tables have to fit; None in a pipe, which shows all columns
     grows: bool = False  # whether a table may be wider: a file has the columns that it needs
 
     @classmethod
@@ -64,8 +63,8 @@ class Curve(NamedTuple):
 class Sheet:
     """Lines of spans, top to bottom, and the curves over them.
 
-    No control character leaves a sheet: `rows`, `spans` and a console escape texts. Code that pads
-    or wraps texts by their length escapes them before.
+    No control character leaves a sheet: `rows`, `spans` and a console escape texts, and what pads
+    or wraps texts escapes them before.
     """
 
     def __init__(self, lines: Iterable[list[Span]] = (), curves: Iterable[Curve] = ()) -> None:
@@ -97,14 +96,14 @@ class Sheet:
         indent: int = INDENT,
         bullet: str = "",
     ) -> Sheet:
-        """Append texts one below the other, the first with a label, each with a ``bullet``."""
+        """Append texts one below the other, the first labelled, each with a ``bullet``."""
         for n, text in enumerate(texts):
             start = f"{'' if n else label:{indent}}{bullet}"
             self.label(start, text, width, style, indent + len(bullet))
         return self
 
     def command(self, label: str, command: str, indent: int = INDENT) -> Sheet:
-        """Append a label and a command, on one line however long: it is there to be copied."""
+        """Append a label and a command to copy, on one line."""
         self.add((label.ljust(indent), "dim"), command)
         return self
 
@@ -135,7 +134,7 @@ class Sheet:
         return "".join(f"{row}\n" for row in self.rows())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render line by line. Nothing is wrapped or cut here: the layout has been done."""
+        """Render line by line, wrapping and cutting nothing."""
         from rich.segment import Segment
 
         for line in self.spans():
@@ -160,7 +159,7 @@ class Column(NamedTuple):
     style: str = ""
     left: bool = False  # text lines up on the left, numbers on the right
     least: int = 0  # minimum width, where other pieces of the same table need it
-    rank: int = 0  # the highest rank is the first to go when the width is too small; 0 never goes
+    rank: int = 0  # the highest is left out first where the width is too small; 0 never
 
     @property
     def width(self) -> int:
@@ -177,16 +176,16 @@ def total_width(columns: Iterable[Column], gap: int = 2) -> int:
 def fitting_columns(
     columns: Sequence[Column], width: Width, gap: int = 2
 ) -> tuple[list[Column], list[Column]]:
-    """The columns that fit the width, and the others: those of the highest rank do not first."""
-    indices = list(range(len(columns)))
+    """The columns that fit the width, and the others, of the highest ranks."""
+    shown, hidden = [*range(len(columns))], list[int]()
     most = None if width.grows else width.table
-    while most and total_width([columns[n] for n in indices], gap) > most:
-        rank = max(columns[n].rank for n in indices)
-        if rank == 0:  # what cannot go is shown even if the terminal has to wrap it
+    while most and total_width([columns[n] for n in shown], gap) > most:
+        last = max(shown, key=lambda n: (columns[n].rank, n))
+        if columns[last].rank == 0:  # shown even if the terminal has to wrap it
             break
-        indices.remove(max(n for n in indices if columns[n].rank == rank))
-    hidden = [column for n, column in enumerate(columns) if n not in indices]
-    return [columns[n] for n in indices], hidden
+        shown.remove(last)
+        hidden.append(last)
+    return [columns[n] for n in shown], [columns[n] for n in sorted(hidden)]
 
 
 def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False) -> Sheet:
@@ -199,7 +198,7 @@ def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False
 
 
 def hidden_columns(headings: Iterable[str], needed: int, width: Width, remedy: str = "") -> Sheet:
-    """A line that names the columns that do not fit, and how wide all are; no line if all fit."""
+    """A line that names the columns that do not fit, if any, and the width of all."""
     names = dict.fromkeys(name for text in headings if text for name in re.split(" {2,}", text))
     if not names:
         return Sheet()
@@ -212,10 +211,7 @@ def hidden_columns(headings: Iterable[str], needed: int, width: Width, remedy: s
 def table(
     columns: Sequence[Column], *, gap: int = 2, rule: bool = False, headings: bool = True
 ) -> Sheet:
-    """A table of columns with ``gap`` spaces between them, numbers aligned on the right.
-
-    ``rule`` draws a line under the headings.
-    """
+    """A table of columns with ``gap`` spaces between them; ``rule``: a line under the headings."""
     sheet = Sheet()
     space = " " * gap
     widths = [column.width for column in columns]

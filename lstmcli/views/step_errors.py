@@ -21,9 +21,9 @@ FEWEST_BARS = 8
 
 
 def strips(arrays: Sequence[ArrayDifference], named: bool, width: Width) -> Sheet:
-    """A strip of bars for each array: a bar for each step, or for several where they are many.
+    """A strip of bars for each array: a bar for each step, or for several of many.
 
-    Each array has a separate scale; the legend has the error of the highest bar.
+    Each has its scale, and in the legend the error of the highest bar.
     """
     shown = arrays[:MANY_STRIPS]
     errors = [_errors(array) for array in shown]
@@ -81,7 +81,7 @@ def _bars(errors: Array, most: int) -> Iterator[str]:
 
 
 def step_table(arrays: Sequence[ArrayDifference], width: Width) -> Sheet:
-    """One row per step: how many values differ, and the largest error of each array."""
+    """A row for each step: how many values differ, and the largest error of each array."""
     steps = max((len(_errors(array)) for array in arrays), default=0)
     if not steps:
         return Sheet([[("no array has steps that could be compared", "")]])
