@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 from lstmcli.api.run import Ended, Excerpt, Run, Trace, cell_sizes
-from lstmcli.cli.terminal import screen, show_paged, width
+from lstmcli.cli.terminal import show_paged, width
 from lstmcli.views.header import header_sheet
 from lstmcli.views.run import Window, excerpt_sheets, steps_shown
 
@@ -42,5 +42,5 @@ def _show_excerpt(run: Run, part: Excerpt, engine: str = "") -> None:
     network = len(run.job.model.cells) > 1
     sheets = excerpt_sheets(part, _window(run), width(), network=network)
     first = next(sheets)  # a mistake in --steps raises here, before anything is shown
-    header = header_sheet(run.plan, width(), engine, quiet=screen().quiet)
+    header = header_sheet(run.plan, width(), engine)
     show_paged(chain([header, first], sheets))

@@ -132,9 +132,9 @@ def width() -> Width:
     """The columns that a view may fill; a pipe has those of COLUMNS for sentences."""
     from lstmcli.views.sheet import Width  # a command without a screen does without
 
-    if (columns := screen().width) is not None:
-        return Width.of(columns)._replace(grows=bool(screen().files))
-    return Width(_columns_of_environment() or PLAIN_WIDTH)
+    current, columns = screen(), screen().width
+    text = columns or _columns_of_environment() or PLAIN_WIDTH
+    return Width(text, columns, bool(current.files), current.quiet)
 
 
 def show(sheets: Iterable[Sheet]) -> None:

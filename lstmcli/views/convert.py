@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 RECIPE_INDENT = 14  # columns of what a step of the recipe is about
 
 
-def conversion_sheet(conversion: Conversion, width: Width, *, quiet: bool = False) -> Sheet:
-    """The lines of a conversion; unless ``quiet``, what was assumed and written."""
+def conversion_sheet(conversion: Conversion, width: Width) -> Sheet:
+    """The lines of a conversion, with what was assumed and written."""
     source, to = conversion.model, conversion.convention
     proof = _proof(conversion.proof, bool(conversion.rounding))
     sheet = verdict(f"{conversion.target}: {proof}", AGREES, width)
@@ -38,7 +38,7 @@ def conversion_sheet(conversion: Conversion, width: Width, *, quiet: bool = Fals
     sheet.label("", text, width, indent=2)
     sheet.add()
     sheet.label("from", _side(conversion.source, source.settings()), width)
-    assumed = () if quiet else source.assumed
+    assumed = () if width.quiet else source.assumed
     sheet.labels("assumed", assumed, width, ASSUMED)
     settings = {"convention": to.name, "forget_bias": to.behaviour.forget_bias} | to.settings()
     dtype = source.cell.dtype.name
@@ -48,7 +48,7 @@ def conversion_sheet(conversion: Conversion, width: Width, *, quiet: bool = Fals
     if rounding := conversion.rounding:
         text = f"from {rounding.dtype} to {rounding.to}: by {format_size(rounding.max_abs)} at most"
         sheet.label("rounded", f"the weights, {text}", width, ASSUMED)
-    if conversion.settings and not quiet:
+    if conversion.settings and not width.quiet:
         written = [f"{name}={value}" for name, value in conversion.settings.items()]
         sheet.label("", f"metadata written: {phrases(written)}", width)
     sheet.section(_recipe(conversion.steps, width))

@@ -13,8 +13,8 @@ from lstmcli.views.sheet import ASSUMED, Sheet, Width
 from lstmcli.views.text import count, phrases, unbroken
 
 
-def header_sheet(plan: Plan, width: Width, engine: str = "", *, quiet: bool = False) -> Sheet:
-    """The weights, the inputs and the configuration; unless ``quiet``, what was assumed."""
+def header_sheet(plan: Plan, width: Width, engine: str = "") -> Sheet:
+    """The weights, the inputs and the configuration, and what was assumed."""
     shape = plan.inputs.x.shape
     sizes = f"batch {plan.batch} x {count(plan.steps, 'step')} x {count(shape[-1], 'input')}"
     layout = f"layout {plan.layout}" * (len(shape) == 3 and not plan.assumed_layout)
@@ -24,7 +24,7 @@ def header_sheet(plan: Plan, width: Width, engine: str = "", *, quiet: bool = Fa
     sheet = _weights(plan.model, width)
     sheet.label("inputs", phrases([*filter(None, inputs)]), width)
     sheet.extend(_config(plan.model, engine, width, of_model))
-    assumed = [] if quiet else [unbroken(shorten_assumption(text)) for text in plan.assumed]
+    assumed = [] if width.quiet else [unbroken(shorten_assumption(text)) for text in plan.assumed]
     sheet.label("assumed", "; ".join(assumed), width, ASSUMED)
     sheet.add()
     return sheet

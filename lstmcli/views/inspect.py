@@ -45,16 +45,15 @@ def inspection_sheet(
     *,
     width: Width,
     show_all: bool = False,
-    quiet: bool = False,
 ) -> Sheet:
     """The tensors, the LSTMs, and the next command, with ``paths`` and ``settings`` as typed.
 
-    ``show_all`` lists all tensors; ``quiet`` leaves out what was assumed.
+    ``show_all`` lists all tensors.
     """
     sheet = _head(inspection, width)
     sheet.section(_tensors(inspection, width, show_all))
     for lstm in inspection.lstms:
-        sheet.section(_lstm(lstm, width, quiet=quiet))
+        sheet.section(_lstm(lstm, width))
     sheet.extend(_problems(inspection, width))
     sheet.add()
     sheet.command("next", _next(inspection, paths, settings))
@@ -112,7 +111,7 @@ def _more_tensors(tensors: Tensors) -> str:
 # ---- one LSTM
 
 
-def _lstm(lstm: InspectedLstm, width: Width, *, quiet: bool) -> Sheet:
+def _lstm(lstm: InspectedLstm, width: Width) -> Sheet:
     convention = lstm.model.convention
     names = [convention.name] if lstm.layer == "0" else [lstm.layer, convention.name]
     sheet = Sheet().label("lstm", f"{phrases(names)}   {convention.title}", width, "bold")
@@ -130,7 +129,7 @@ def _lstm(lstm: InspectedLstm, width: Width, *, quiet: bool) -> Sheet:
     if lstm.found:
         found = [f"{name} {value}" for name, value in lstm.found.items()]
         sheet.label("found", f"{phrases(found)}   in the file", width)
-    assumed = () if quiet else lstm.model.assumed
+    assumed = () if width.quiet else lstm.model.assumed
     sheet.labels("assumed", assumed, width, ASSUMED)
     sheet.section(_gates(lstm, width))
     for hint in lstm.hints:

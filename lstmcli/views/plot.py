@@ -172,14 +172,14 @@ def lines_sheet(found: Drawable, window: PlotWindow, width: Width) -> Sheet:
 
 
 def plot_sheets(
-    found: Drawable, window: PlotWindow, command: str, width: Width, depth: str, *, quiet: bool
+    found: Drawable, window: PlotWindow, command: str, width: Width, depth: str
 ) -> list[Sheet]:
     """The files, the pictures, saturated units, and what to type next."""
     if window.is_single:
         picture = lines_sheet(found, window, width)
     else:
         picture = heat_sheet(found, window, width, depth)
-    sheets = [*reading_sheets(found, width, quiet=quiet), picture]
+    sheets = [*reading_sheets(found, width), picture]
     return [
         *sheets,
         *saturation_sheets(found, window, width),
@@ -187,12 +187,12 @@ def plot_sheets(
     ]
 
 
-def reading_sheets(found: Drawable, width: Width, *, quiet: bool) -> Iterator[Sheet]:
+def reading_sheets(found: Drawable, width: Width) -> Iterator[Sheet]:
     """The verdict on two results, and how the files were read."""
     if found.differs:
         yield _difference_verdict(found, width)
     if found.plan is not None:
-        yield header_sheet(found.plan, width, quiet=quiet)
+        yield header_sheet(found.plan, width)
         return
     shapes = [array.shape for array in found.arrays.values()]
     steps, batch, units = map(max, zip(*shapes, strict=True))
@@ -201,7 +201,7 @@ def reading_sheets(found: Drawable, width: Width, *, quiet: bool) -> Iterator[Sh
     sheet = Sheet()
     for label, text in zip((*labels, "sizes"), (*found.sources, sizes), strict=True):
         sheet.label(label, text, width)
-    sheet.labels("assumed", () if quiet else found.remarks, width, ASSUMED)
+    sheet.labels("assumed", () if width.quiet else found.remarks, width, ASSUMED)
     sheet.add()
     yield sheet
 

@@ -38,6 +38,7 @@ class Width(NamedTuple):
     text: int = PLAIN_WIDTH  # of pictures, and of sentences up to `prose`
     table: int | None = None  # that tables have to fit; None in a pipe, which shows all columns
     grows: bool = False  # whether a table may be wider: a file has the columns that it needs
+    quiet: bool = False  # without what was assumed
 
     @classmethod
     def of(cls, columns: int | None) -> Width:

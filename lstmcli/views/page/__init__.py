@@ -214,8 +214,7 @@ def plot_page(
     ]
 
     def answer(width: Width) -> list[Sheet]:
-        sheets = reading_sheets(found, width, quiet=False)
-        return [*sheets, *saturation_sheets(found, window, width)]
+        return [*reading_sheets(found, width), *saturation_sheets(found, window, width)]
 
     return Page(title, answer, views, found, window, only=only).html()
 
