@@ -40,7 +40,7 @@ def check_sheet(check: Check, width: Width) -> Sheet:
     sheet.section(header_sheet(check.job.plan(), width))
 
     def add(label: str, text: str, style: str = "") -> None:
-        sheet.label(label, text, width, style)
+        sheet.label(label, text, style)
 
     if check.drawn is not None:
         add("drawn", f"inputs and the initial state, from seed {check.drawn}: none were given")
@@ -76,13 +76,13 @@ def program_sheet(check: ProgramCheck, width: Width) -> Sheet:
     sheet.section(header_sheet(check.job.plan(), width))
     if check.drawn is not None:
         text = f"inputs of one sequence, from seed {check.drawn}: none were given"
-        sheet.label("drawn", text, width)
+        sheet.label("drawn", text)
         sheet.add()
     sheet.extend(difference_sheet(check.difference, width=width, next=check.next))
     if not check.equal:
         text = "OUTPUTS is a file of what the program gives"
         text += ", INPUTS of what it gets" * (check.drawn is not None)
-        sheet.label("", text, width)
+        sheet.label("", text)
     return sheet
 
 

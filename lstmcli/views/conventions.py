@@ -65,19 +65,19 @@ def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
     ]
     texts = Column("what", [description(row) for row in rows], left=True)
     if width.table is None or total_width([*columns, texts]) <= width.table:
-        sheet = table([*columns, texts])
+        sheet = Sheet(width, table([*columns, texts]).lines)
     else:
         heading, *lines = table(columns).lines
-        sheet = Sheet([heading])
+        sheet = Sheet(width, [heading])
         for line, text in zip(lines, texts.cells, strict=True):
             sheet.lines.append(line)
-            sheet.label("", text, width, indent=2)
+            sheet.label("", text, indent=2)
     sheet.add()
     for what, text in LEGEND.items():
-        sheet.label(what, text, width)
+        sheet.label(what, text)
     sheet.add()
     text = f"lstm conventions {rows[0].name}   (all of one convention)"
-    sheet.label("next", text, width)
+    sheet.label("next", text)
     return sheet
 
 
@@ -258,7 +258,7 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
         (describe_role(role), " or ".join(map(", ".join, row.tensor_forms(role))))
         for role in row.names.tensors
     ]
-    sheet = Sheet().label(row.name, row.title, width, "bold", indent=max(len(row.name) + 3, 12))
+    sheet = Sheet(width).label(row.name, row.title, "bold", indent=max(len(row.name) + 3, 12))
     for heading, lines in LINES.items():
         sheet.add()
         sheet.add((heading, "dim"))
@@ -267,7 +267,7 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
         shown = [(label, text) for label, text in texts if text]
         for label, of_label in groupby(shown, key=lambda pair: pair[0]):
             words = [text for _, text in of_label]
-            sheet.labels(f"  {label}", words, width, _style(label, row), INDENT)
+            sheet.labels(f"  {label}", words, _style(label, row), INDENT)
     sheet.add()
     command = f"lstm run WEIGHTS INPUTS --convention {row.name}"
     sheet.command("next", command, INDENT)

@@ -84,15 +84,15 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     name = "h" if d.gate is None else d.gate
     cell = f" of {at.prefix[:-1]}" if at.prefix else ""
     inputs = "inputs" if at.layer == 0 else f"output of layer{at.layer - 1}"
-    sheet = Sheet()
+    sheet = Sheet(width)
     sheet.add((f"{name}{cell}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold"))
-    sheet.label("x", f"step {at.reads} of the {inputs}", width)
+    sheet.label("x", f"step {at.reads} of the {inputs}")
     first = "the initial state" if at.carried else "zero at every step (state=reset)"
     state = first if at.before is None else f"after step {at.before}"
-    sheet.label("state", f"h_prev and c_prev: {state}", width)
+    sheet.label("state", f"h_prev and c_prev: {state}")
     if d.against is not None:
         form = f", interpreted as {' and '.join(d.taken)}" if d.taken else ""
-        sheet.label("reference", f"{d.against}{form}", width)
+        sheet.label("reference", f"{d.against}{form}")
     return sheet
 
 
@@ -100,7 +100,7 @@ def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
     """The verdict on the reference; nothing without one."""
     first = d.first_difference
     if d.against is None:
-        return Sheet()
+        return Sheet(width)
     if first is None or first.theirs is None:
         names = ", ".join(line.name for line in d.lines if line.theirs is not None)
         sheet = verdict(f"{d.against} agrees in {names}", AGREES, width)
@@ -111,7 +111,7 @@ def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
         if before := d.differs_before:
             verb, names = "differs" if len(before) == 1 else "differ", " and ".join(before)
             text = f"{names} of step {d.place.before} {verb} already"
-            sheet.label("", text, width, indent=2)
+            sheet.label("", text, indent=2)
     sheet.add()
     return sheet
 
@@ -187,7 +187,7 @@ def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str],
 
 
 def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) -> Sheet:
-    sheet = Sheet()
+    sheet = Sheet(width)
     sides = [line.formula]
     if NAME.fullmatch(line.formula) is None:
         numbers = {name: detail.scalar(number) for name, number in line.numbers.items()}
@@ -200,7 +200,7 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
     sheet.add(("      = ", ""), (result, "bold"))
     if line.theirs is not None:
         style = AGREES if line.agrees else DIFFERS
-        sheet.label("reference", _reference(line, d, detail), width, style)
+        sheet.label("reference", _reference(line, d, detail), style)
     return sheet
 
 
@@ -218,11 +218,11 @@ def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> str:
 
 
 def _closing(d: Derivation, width: Width) -> Sheet:
-    sheet, first = Sheet(), d.first_difference
+    sheet, first = Sheet(width), d.first_difference
     if d.outputs is not None and d.place.unit >= d.outputs:
         text = f"the projection gives {d.outputs} numbers: unit {d.place.unit} has no h"
-        sheet.label("h", text, width)
+        sheet.label("h", text)
     if d.gate is None:
         gate = first.name if first is not None and first.name in GATES else "f"
-        sheet.label("next", f"--gate {gate} shows every term of a gate", width)
+        sheet.label("next", f"--gate {gate} shows every term of a gate")
     return sheet

@@ -67,7 +67,7 @@ def difference_sheet(
     if d.equal:
         largest = max((array.max_abs or 0.0 for array in d.arrays.values()), default=0.0)
         text = f"within {_tolerance(d)}; max difference {format_size(largest)}"
-        sheet.label("", text, width, indent=2)
+        sheet.label("", text, indent=2)
     if d.settings:
         sheet.section(_settings(d.settings))
     if not d.equal:
@@ -131,9 +131,9 @@ def sides_of(d: Difference, width: Width) -> Sheet:
     ]
     if total_width(columns) <= width.prose:
         return table(columns, headings=False)
-    sheet = Sheet()
+    sheet = Sheet(width)
     for side, name, texts, precision in zip("ab", names, arrays, precisions, strict=True):
-        sheet.label(side, phrases([name, *texts, precision]), width, indent=3)
+        sheet.label(side, phrases([name, *texts, precision]), indent=3)
     return sheet
 
 
@@ -219,7 +219,7 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     sheet = fitting_table([c for c in columns if any(c.cells)] + figures * several, width)
     if not several:  # below the line, so that it is narrow
         text = ", ".join(unbroken(f"{c.heading} {c.cells[0].strip()}") for c in figures)
-        sheet.label("", text, width, indent=columns[0].width + 2)
+        sheet.label("", text, indent=columns[0].width + 2)
     by_sizes: dict[str, list[str]] = {}
     for array in (array for array in arrays if array.mismatched is None):
         known = _has_known_axes(d, array)
@@ -232,7 +232,7 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     texts = (
         f"{listed(names, ARRAYS_NAMED)}: " * several + text for text, names in by_sizes.items()
     )
-    sheet.labels("shapes", texts, width)
+    sheet.labels("shapes", texts)
     return sheet
 
 
@@ -343,12 +343,12 @@ def _digits_to_differ(place: Position, fewest: int) -> int:
 
 
 def _not_compared(d: Difference, width: Width) -> Sheet:
-    sheet = Sheet()
+    sheet = Sheet(width)
     for side, names in (("a", d.only_in_a), ("b", d.only_in_b)):
         if names:
             text = listed([name or "(unnamed)" for name in names], ARRAYS_NAMED)
-            sheet.label(f"only in {side}", f"{text} (not compared)", width)
-    sheet.labels("assumed", d.remarks, width, ASSUMED)
+            sheet.label(f"only in {side}", f"{text} (not compared)")
+    sheet.labels("assumed", d.remarks, ASSUMED)
     return sheet
 
 
@@ -361,7 +361,7 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
     several = [
         x for x in arrays if x.mismatched and x.step_errors is not None and len(x.step_errors) > 1
     ]
-    sheet = Sheet()
+    sheet = Sheet(width)
     if several and with_strips:
         sheet.extend(strips(several, len(d.arrays) > 1, width))
     if (first := d.first_divergence) is not None:
@@ -369,7 +369,7 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
         a, b = (format_number(value, enough) for value in (first.a, first.b))
         where = d.position(first, named=len(d.arrays) > 1)
         texts = (where, f"a {a}", f"b {b}")
-        sheet.label("first", phrases(texts), width)
+        sheet.label("first", phrases(texts))
     return sheet
 
 
@@ -378,15 +378,15 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
 
 def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
     """The findings and suspicions, with a bullet for each possible cause."""
-    sheet = Sheet()
+    sheet = Sheet(width)
     for hint in hints:
         if hint.code == "settings_differ":  # at the top of the sheet
             continue
         introduction = "Possible causes:" * bool(hint.causes)
         sheet.add()
-        sheet.label(hint_label(hint), f"{hint.seen} {introduction}", width)
-        sheet.labels("", hint.causes, width, bullet="- ")
-        sheet.label("", hint.excluded, width)
+        sheet.label(hint_label(hint), f"{hint.seen} {introduction}")
+        sheet.labels("", hint.causes, bullet="- ")
+        sheet.label("", hint.excluded)
     return sheet
 
 
@@ -404,7 +404,7 @@ def _next(d: Difference, given: str | None, width: Width) -> Sheet:
     texts = dict.fromkeys(_to_be_typed(d, array) for array in mismatched if given is None)
     if len(texts) > 1:
         texts.pop(SELECT_COMMON, None)
-    sheet = Sheet().labels("next", texts, width)
+    sheet = Sheet(width).labels("next", texts)
     if command := next_command(d) if given is None else given:
         sheet.command("" if sheet.lines else "next", command)
     if command and all(hint.code == "settings_differ" for hint in d.hints):

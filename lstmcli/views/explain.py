@@ -56,7 +56,7 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
     """The changes, who uses them, and the command; or the nearest configurations."""
     sheet = verdict(title(e, expected), COLORS.get(e.verdict, DIFFERS), width)
     for line in details(e, expected):
-        sheet.label("", line, width, indent=2)
+        sheet.label("", line, indent=2)
     if e.rows:
         sheet.section(_changes(e, width))
     if e.verdict in ("none", "unproven") and len(e.nearest) > 1:
@@ -68,7 +68,7 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
         style = ASSUMED if name in ("assumed", "note") else ""
         texts = [text for _, text in of_name]
         bullet = "- " * (len(texts) > 1)
-        sheet.labels(name, texts, width, style, INDENT, bullet)
+        sheet.labels(name, texts, style, INDENT, bullet)
     commands = {"reproduce": e.command, "next": e.next}
     if e.arrays:  # next writes the file that an edit of the command takes
         commands = {"first": e.next, "reproduce": e.command}
@@ -167,13 +167,13 @@ def _change_columns(e: Explanation) -> list[Column]:
 def _changes(e: Explanation, width: Width) -> Sheet:
     columns = _change_columns(e)
     shown, hidden = fitting_columns(columns, width._replace(table=width.prose))
-    sheet = table(shown)
+    sheet = Sheet(width, table(shown).lines)
     if hidden:
         sheet.add()
     for column in hidden:
         named = map(": ".join, zip(columns[0].cells, column.cells, strict=True))
         text = "; ".join(dict.fromkeys(named)) if len({*column.cells}) > 1 else column.cells[0]
-        sheet.label(column.heading, text, width, indent=len(USED_BY) + 2)
+        sheet.label(column.heading, text, indent=len(USED_BY) + 2)
     return sheet
 
 

@@ -53,7 +53,7 @@ BRAILLE = dict.fromkeys(range(0x2800, 0x2900), " ")  # curves are drawn in their
 
 def with_prompt(command: str, sheet: Sheet) -> Sheet:
     """A screen below the command that printed it."""
-    prompted = Sheet([[(PROMPT, "dim"), (command, "bold")]])
+    prompted = Sheet(lines=[[(PROMPT, "dim"), (command, "bold")]])
     prompted.extend(sheet)
     return prompted
 

@@ -66,7 +66,7 @@ def _head(inspection: Inspection, width: Width) -> Sheet:
     sizes = [count(len(tensors), "tensor"), count(numbers, "number")]
     if len(inspection.lstms) > 1:
         sizes.append(f"{len(inspection.lstms)} LSTMs")
-    return Sheet().label("file", phrases([inspection.file, *sizes]), width)
+    return Sheet(width).label("file", phrases([inspection.file, *sizes]))
 
 
 # ---- tensors
@@ -97,7 +97,7 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
     for name, tensor in inspection.tensors.items():
         if tensor.not_finite:
             text = f"{name}: {tensor.not_finite:,} of {count(tensor.size, 'number')}"
-            sheet.label("NaN, inf", text, width, DIFFERS)
+            sheet.label("NaN, inf", text, DIFFERS)
     return sheet
 
 
@@ -114,26 +114,26 @@ def _more_tensors(tensors: Tensors) -> str:
 def _lstm(lstm: InspectedLstm, width: Width) -> Sheet:
     convention = lstm.model.convention
     names = [convention.name] if lstm.layer == "0" else [lstm.layer, convention.name]
-    sheet = Sheet().label("lstm", f"{phrases(names)}   {convention.title}", width, "bold")
-    sheet.label("why", lstm.why, width)
+    sheet = Sheet(width).label("lstm", f"{phrases(names)}   {convention.title}", "bold")
+    sheet.label("why", lstm.why)
     rows = (convention.name, *lstm.rivals) if lstm.rivals else ()
     ways = (f"--convention {row}  {CONVENTIONS[row].title}" for row in rows)
-    sheet.labels("which?", ways, width, ASSUMED)
-    sheet.label("", _same_names(lstm.also), width)
-    sheet.label("sizes", phrases([*_sizes(lstm)]), width)
+    sheet.labels("which?", ways, ASSUMED)
+    sheet.label("", _same_names(lstm.also))
+    sheet.label("sizes", phrases([*_sizes(lstm)]))
     is_split = convention.names.has_tensor_per_gate
     gates = "a tensor a gate" if is_split else f"gates {spaced_order(convention.storage.gates)}"
     texts = [gates, *unusual_settings(convention, {"gates"}), lstm.model.cell.dtype.name]
     texts += [f"mask from {lstm.model.masking}"] * bool(lstm.model.masking)
-    sheet.label("config", phrases(texts), width)
+    sheet.label("config", phrases(texts))
     if lstm.found:
         found = [f"{name} {value}" for name, value in lstm.found.items()]
-        sheet.label("found", f"{phrases(found)}   in the file", width)
+        sheet.label("found", f"{phrases(found)}   in the file")
     assumed = () if width.quiet else lstm.model.assumed
-    sheet.labels("assumed", assumed, width, ASSUMED)
+    sheet.labels("assumed", assumed, ASSUMED)
     sheet.section(_gates(lstm, width))
     for hint in lstm.hints:
-        sheet.label("hint", hint.text, width, ASSUMED)
+        sheet.label("hint", hint.text, ASSUMED)
     return sheet
 
 
@@ -183,7 +183,7 @@ def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
 
 
 def _problems(inspection: Inspection, width: Width) -> Sheet:
-    sheet = Sheet()
+    sheet = Sheet(width)
     layers_of: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for unread in inspection.unread:
         problem = unread.error.shown(ShellSyntax())
@@ -194,30 +194,30 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
         which = "" if layers == ["0"] else f"{listed(layers, LAYERS_NAMED)}: "
         text = f"{which}the names are {convention}'s, but {text}"
         sheet.extend(_message(label, text, width, ASSUMED))
-        sheet.label("", _same_names(also), width)
+        sheet.label("", _same_names(also))
     if _is_trace(inspection):
         sheet.add()
         text = f"results of a run, and no weights: {listed([*inspection.tensors], MEMBERS_NAMED)}"
-        sheet.label("trace", text, width)
+        sheet.label("trace", text)
     elif _may_be_h(inspection):
         sheet.add()
         text = "a single array: inputs (lstm run WEIGHTS FILE) or h of a run (lstm diff, lstm plot)"
-        sheet.label(label, text, width, ASSUMED)
+        sheet.label(label, text, ASSUMED)
     elif not (inspection.lstms or inspection.unread):
         sheet.add()
         nothing = UserError("no LSTM recognised in these names")
         text = (inspection.ways or nothing).shown(ShellSyntax())
         sheet.extend(_message(label, text, width))
         for text in inspection.missing:
-            sheet.label("because", text, width)
+            sheet.label("because", text)
     return sheet
 
 
 def _message(label: str, text: str, width: Width, style: str = "") -> Sheet:
     problem, *ways = text.splitlines()
-    sheet = Sheet().label(label, problem, width, ASSUMED)
+    sheet = Sheet(width).label(label, problem, ASSUMED)
     for way in ways:
-        sheet.label("", phrases(re.split("  +", way.strip())), width, style)
+        sheet.label("", phrases(re.split("  +", way.strip())), style)
     return sheet
 
 

@@ -125,7 +125,7 @@ def heat_sheet(found: Drawable, window: PlotWindow, width: Width, depth: str) ->
         panel_lines(q, c, pooling, of_kind[q.kind], depth)
         for q, c, pooling in zip(drawn, cells, poolings, strict=True)
     ]
-    sheet = Sheet(in_rows(panels, width.text))
+    sheet = Sheet(width, in_rows(panels, width.text))
     sheet.add()
     least = max(len(f"{scale.low:g}") for scale in of_kind.values())
     for kind, scale in of_kind.items():
@@ -137,7 +137,7 @@ def heat_sheet(found: Drawable, window: PlotWindow, width: Width, depth: str) ->
         other = "mean" if window.pool == "extreme" else "extreme shows the farthest from 0"
         parts = f" (--pool {other}; --steps, --units show a part)"
         text = "; ".join(pooled_words(pooling, window.pool) + parts for pooling in used)
-        sheet.label("pooled", text, width)
+        sheet.label("pooled", text)
     return sheet
 
 
@@ -198,10 +198,10 @@ def reading_sheets(found: Drawable, width: Width) -> Iterator[Sheet]:
     steps, batch, units = map(max, zip(*shapes, strict=True))
     sizes = f"batch {batch} x {count(steps, 'step')} x {count(units, 'unit')}"
     labels = ("a", "b") if found.differs else ("trace",)
-    sheet = Sheet()
+    sheet = Sheet(width)
     for label, text in zip((*labels, "sizes"), (*found.sources, sizes), strict=True):
-        sheet.label(label, text, width)
-    sheet.labels("assumed", () if width.quiet else found.remarks, width, ASSUMED)
+        sheet.label(label, text)
+    sheet.labels("assumed", () if width.quiet else found.remarks, ASSUMED)
     sheet.add()
     yield sheet
 
@@ -219,7 +219,7 @@ def saturation_sheets(found: Drawable, window: PlotWindow, width: Width) -> Iter
         counts, drawn = Saturation(), quantities(found._replace(drawn=of_cell), window)
         counts.add({quantity.base: quantity.values[:, None] for quantity in drawn})
         if counts.saturated_gates() and cell:
-            yield Sheet().label("cell", cell, width)
+            yield Sheet(width).label("cell", cell)
         yield saturation_sheet(counts, range(found.units), width, shares=False)
 
 
@@ -235,9 +235,9 @@ def _closing(found: Drawable, window: PlotWindow, command: str, width: Width) ->
     if found.hidden:
         names = ", ".join(found.hidden)
         texts["cells"] = f"{names}: --cell {found.hidden[0]} shows its gates"
-    sheet = Sheet()
+    sheet = Sheet(width)
     for label, text in texts.items():
-        sheet.label(label, text, width)
+        sheet.label(label, text)
     if found.differs:
         sheet.command("next", command)
     return sheet

@@ -222,7 +222,7 @@ class CellTable:
         after, before = first[-1] + 1, last[0]
         some = f"--steps {after}:{min(before, after + 10)} shows some"
         text = f"{count(before - after, 'step')} not shown; {some}, --steps : all"
-        sheet = Sheet().label(" ...", text, width, indent=6)
+        sheet = Sheet(width).label(" ...", text, indent=6)
         if not self.part.is_summary and len(self.part.items) * len(self.part.units) > 1:
             sheet.add()
         return sheet
@@ -282,9 +282,9 @@ def _summary_sheet(summary: CellSummary, units: Sequence[int], width: Width) -> 
     for name, ends in summary.ranges.items():
         low, high = map(NumberFormat.of(ends, SUMMARY_DIGITS).text, ends)
         ranges.append(f"{name} {low} .. {high}")
-    sheet = Sheet().label("rows", "all batch items and units; of the gates the mean", width)
-    sheet.label("overall", phrases(ranges), width)
+    sheet = Sheet(width).label("rows", "all batch items and units; of the gates the mean")
+    sheet.label("overall", phrases(ranges))
     sheet.extend(saturation_sheet(summary.saturation, units, width))
     text = "--units 0:4 shows single units, --batch 0 one sequence; -o out.npz saves all values"
-    sheet.label("next", text, width)
+    sheet.label("next", text)
     return sheet

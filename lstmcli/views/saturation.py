@@ -28,7 +28,7 @@ def saturation_sheet(
         lines.insert(0, f"gates within {NEAR:g} of 0 or 1:  {phrases(of_gates)}")
     elif lines:
         lines[0] = f"within {NEAR:g} of 0 or 1, share of steps: {lines[0]}"
-    return Sheet().labels("saturated", lines, width)
+    return Sheet(width).labels("saturated", lines)
 
 
 def _units(shares: Sequence[tuple[int, float]]) -> str:

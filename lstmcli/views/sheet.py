@@ -51,6 +51,9 @@ class Width(NamedTuple):
         return min(self.text, WIDEST_TEXT)
 
 
+PIPE = Width()
+
+
 class Curve(NamedTuple):
     """A line over some rows of a sheet, which a file draws in place of its braille characters."""
 
@@ -62,13 +65,19 @@ class Curve(NamedTuple):
 
 
 class Sheet:
-    """Lines of spans, top to bottom, and the curves over them.
+    """Lines of spans, top to bottom, whose texts are wrapped to a width, and curves over them.
 
     No control character leaves a sheet: `rows`, `spans` and a console escape texts, and what pads
     or wraps texts escapes them before.
     """
 
-    def __init__(self, lines: Iterable[list[Span]] = (), curves: Iterable[Curve] = ()) -> None:
+    def __init__(
+        self,
+        width: Width = PIPE,
+        lines: Iterable[list[Span]] = (),
+        curves: Iterable[Curve] = (),
+    ) -> None:
+        self.width = width
         self.lines = list(lines)
         self.curves = list(curves)
 
@@ -76,11 +85,9 @@ class Sheet:
         """Append one line; a bare string is unstyled."""
         self.lines.append([(span, "") if isinstance(span, str) else span for span in spans])
 
-    def label(
-        self, label: str, text: str, width: Width, style: str = "", indent: int = INDENT
-    ) -> Sheet:
+    def label(self, label: str, text: str, style: str = "", indent: int = INDENT) -> Sheet:
         """Append a label and its text, wrapped to the right of it; no long word is cut."""
-        columns = max(width.prose - indent, 20)
+        columns = max(self.width.prose - indent, 20)
         text = OPTION_AT_END.sub(rf"\1{NO_BREAK}\2", one_line(text))
         lines = wrap(text, columns, break_long_words=False, break_on_hyphens=False)
         for n, line in enumerate(lines):
@@ -92,7 +99,6 @@ class Sheet:
         self,
         label: str,
         texts: Iterable[str],
-        width: Width,
         style: str = "",
         indent: int = INDENT,
         bullet: str = "",
@@ -100,7 +106,7 @@ class Sheet:
         """Append texts one below the other, the first labelled, each with a ``bullet``."""
         for n, text in enumerate(texts):
             start = f"{'' if n else label:{indent}}{bullet}"
-            self.label(start, text, width, style, indent + len(bullet))
+            self.label(start, text, style, indent + len(bullet))
         return self
 
     def command(self, label: str, command: str, indent: int = INDENT) -> Sheet:
@@ -147,7 +153,7 @@ class Sheet:
 def verdict(text: str, color: str, width: Width) -> Sheet:
     """The answer, as the first line of a screen: bold, in the colour of its mark."""
     style = f"bold {color}"
-    sheet = Sheet().label(MARKS[color], text, width, style, indent=2)
+    sheet = Sheet(width).label(MARKS[color], text, style, indent=2)
     sheet.lines[0][0] = (f"{MARKS[color]} ", style)
     return sheet
 
@@ -192,7 +198,7 @@ def fitting_columns(
 def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False) -> Sheet:
     """A table of the columns that fit the width, and a line that names the others."""
     shown, hidden = fitting_columns(columns, width)
-    sheet = table(shown, rule=rule)
+    sheet = Sheet(width, table(shown, rule=rule).lines)
     headings = [column.heading for column in hidden]
     sheet.extend(hidden_columns(headings, total_width(columns), width))
     return sheet
@@ -206,7 +212,7 @@ def hidden_columns(headings: Iterable[str], needed: int, width: Width, remedy: s
     hidden = f"{len(names)} column{'s' * (len(names) > 1)} hidden"
     listed = ", ".join(name.replace(" ", NO_BREAK) for name in names)
     text = f"{hidden}: {listed} (needs {needed} columns, the terminal has {width.table}{remedy})"
-    return Sheet().label("", text, width, indent=0)
+    return Sheet(width).label("", text, indent=0)
 
 
 def table(

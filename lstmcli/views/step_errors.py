@@ -84,7 +84,7 @@ def step_table(arrays: Sequence[ArrayDifference], width: Width) -> Sheet:
     """A row for each step: how many values differ, and the largest error of each array."""
     steps = max((len(_errors(array)) for array in arrays), default=0)
     if not steps:
-        return Sheet([[("no array has steps that could be compared", "")]])
+        return Sheet(lines=[[("no array has steps that could be compared", "")]])
     arrays = [array for array in arrays if len(_errors(array)) == steps]
     differing = np.sum(
         [array.step_mismatches for array in arrays if array.step_mismatches is not None], axis=0

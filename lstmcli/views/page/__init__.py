@@ -104,7 +104,7 @@ class Page(NamedTuple):
         for view in self.views:
             drawn = dict(islice(view.arrays.items(), MOST_MAPS))
             found = self.found._replace(drawn=drawn, differs=view.differs)
-            yield Sheet([[(view.label, "bold")]])
+            yield Sheet(lines=[[(view.label, "bold")]])
             yield heat_sheet(found, self.window, Width.of(NARROW), "truecolor")
 
     def _planes(self) -> tuple[list[Plane], Pooling]:
@@ -242,7 +242,7 @@ def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str
     nan = f"where {EXPECTED} has no number" if unknown else ""
 
     def answer(width: Width) -> list[Sheet]:
-        return [explanation_sheet(e, expected, width=width), Sheet().label("nan", nan, width)]
+        return [explanation_sheet(e, expected, width=width), Sheet(width).label("nan", nan)]
 
     return Page(title, answer, views, runs.loaded, window, array.rpartition(".")[2]).html()
 
