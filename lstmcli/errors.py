@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from lstmcli.escaping import one_line, shortened, typed_command
 
 STDIN = "standard input"  # what messages call it
-ARRAYS = "the dict of arrays"  # and weights that a caller of Python passes as arrays
+ARRAYS = "the dict of arrays"  # and weights that Python passes as arrays
 ARRAY_LIST = "the list of arrays"  # named arr_0, arr_1, ...
-INPUTS = "INPUTS"  # in a command to type: what the user puts there
+INPUTS = "INPUTS"  # in a command: what the user puts there
 Settings = Mapping[str, object]
 NO_SETTINGS: Settings = {}
 
@@ -22,9 +22,9 @@ class Try(NamedTuple):
 
     settings: Settings = NO_SETTINGS  # None: to leave out; ...: any value of it
     text: str = ""
-    call: str = ""  # "run": a full command; else settings that are added to what was typed
+    call: str = ""  # "run": a command; else settings to add to what was typed
     weights: Sequence[str] | Mapping[str, tuple[str, str]] = ()  # paths; by role, FILE and MEMBER
-    others: Sequence[str] = ()  # what comes after the weights: paths, or INPUTS
+    others: Sequence[str] = ()  # after the weights: paths, or INPUTS
 
 
 class UserError(Exception):

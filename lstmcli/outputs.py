@@ -14,8 +14,8 @@ from typing import Any
 
 from lstmcli.errors import UserError
 
-PLAIN_WIDTH = 80  # columns at which sentences are wrapped where there is no terminal
-WIDEST_TEXT = 100  # columns of a sentence: longer lines are hard to read
+PLAIN_WIDTH = 80  # columns of sentences where there is no terminal
+WIDEST_TEXT = 100  # columns of sentences: longer lines are hard to read
 
 
 def unwritable(output: str, error: Exception) -> UserError:

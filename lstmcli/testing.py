@@ -17,7 +17,7 @@ from lstmcli.api.diff import Result, diff, side_of
 from lstmcli.api.explain import asked_of, explained
 from lstmcli.api.job import InputOptions, read_job
 from lstmcli.api.load import checked
-from lstmcli.api.values import Path, Weights
+from lstmcli.api.values import Path, StateLike, Weights
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.budget import WorkDone
@@ -45,7 +45,7 @@ def assert_lstm_close(
     equal_nan: bool = False,
     weights: Model | Weights | Sequence[Weights] | None = None,
     inputs: ArrayLike | Path | None = None,
-    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    initial_state: StateLike | None = None,
     lengths: ArrayLike | Path | None = None,
     mask: ArrayLike | Path | None = None,
     explain: bool = True,
@@ -88,7 +88,7 @@ def assert_lstm_close(
     AssertionError: actual and demo/numpy.txt differ in 1 of 1 arrays
     ...
     """
-    __tracebackhide__ = True  # pytest's: the line that it shows is the caller's
+    __tracebackhide__ = True  # pytest shows the caller's line
     try:
         options, given = InputOptions(initial_state, lengths, mask), checked(settings, WHERE)
         if weights is None and (given.keys() - {"layout"} or inputs is not None or initial_state):

@@ -58,7 +58,7 @@ def versions() -> tuple[str, str]:
 
 _lock = Lock()
 _running = 0  # runs that need the one thread now
-_limit: Any = None  # what the first of them set, to be undone by the last
+_limit: Any = None  # set by the first of them, undone by the last
 
 
 @contextmanager

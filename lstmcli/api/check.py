@@ -93,7 +93,7 @@ class Checked:
     engine: Engine
     version: str
     comparisons: Mapping[str, Comparison]  # by dtype, that of the run first
-    truth_abs: float | None  # the largest error against the run in longdouble; None without one
+    truth_abs: float | None  # largest error against the run in longdouble, if there is one
     seconds: float
     notes: tuple[str, ...] = ()
 
@@ -150,7 +150,7 @@ class Check:
 
     job: Job  # with the inputs and the state of the runs
     rows: tuple[Checked, ...]
-    refused: Mapping[str, str]  # of those that were taken because they are installed
+    refused: Mapping[str, str]  # of installed engines
     truth_abs: float | None  # ours
     seconds: float  # ours
     drawn: int | None = None  # the seed of inputs and state; None: given

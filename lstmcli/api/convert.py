@@ -123,7 +123,7 @@ class Conversion:
         given = self.model.given.get("layout")
         source = given or self.model.convention.behaviour.layout
         target = find_convention(self.convention.name).behaviour.layout
-        # a layout that is only assumed takes (1, T, I) for one sequence, a given one does not
+        # only an assumed layout takes (1, T, I) for one sequence
         one_of_many = given == "time" and self.file.format != "onnx"
         return f"--layout {source}" if source != target or one_of_many else ""
 

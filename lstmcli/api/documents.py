@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lstmcli import formats
 from lstmcli.api.values import (
-    Path,
+    StateLike,
     Weights,
     document_of_arrays,
     is_path,
@@ -30,16 +30,10 @@ from lstmcli.errors import ARRAY_LIST, INPUTS, Try, UserError, did_you_mean, lis
 from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
 from lstmcli.formats.files.atomic import outputs_protected
-from lstmcli.formats.files.limits import allow as allow_bytes
+from lstmcli.formats.files.limits import allow
 from lstmcli.formats.files.sidecars import is_source, is_standard_input, split_member
 
-__all__ = [
-    "INITIAL_STATES", "INPUT_NAMES", "STATE", "Named", "allow_bytes", "document_of",
-    "files_protected", "input_names", "inputs_of", "is_weight", "only_one_stdin", "read_named",
-    "read_state", "refuse_gaps", "refuse_unused", "settings_in", "state_members", "state_of",
-    "tensors_in", "with_array_name",
-]  # fmt: skip
-
+allow_bytes = allow  # for the command line
 MAX_LISTED = 3  # arrays of a file that a message lists
 
 
@@ -149,7 +143,7 @@ def refuse_unused(
     it = "it" if len(unused) == 1 else "them"
     arrays = [next(iter(one.arrays.values())) for one in unused if len(one.arrays) == 1]
     hint = f"Leave {it} out"
-    if len(arrays) == len(unused):  # a single array each: it may be inputs, or lack its name
+    if len(arrays) == len(unused):  # each may be inputs, or lack its name
         takes = None if model is None else model.cell.inputs
         are_inputs = all(a.ndim > 1 and a.shape[-1] == takes for a in arrays)
         if are_inputs and inputs:
@@ -339,7 +333,7 @@ def state_members(document: Document, names: tuple[str, str]) -> dict[str, Array
     return {k: document.arrays[name] for k, name in zip("hc", found, strict=False)}
 
 
-def state_of(state: Mapping[str, Any] | Path, where: str) -> dict[str, Array]:
+def state_of(state: StateLike, where: str) -> dict[str, Array]:
     """h and c to start from, of a dict or a file; ``where`` begins messages."""
     if is_path(state):
         return read_state(formats.read(os.fspath(state)))

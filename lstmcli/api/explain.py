@@ -16,6 +16,7 @@ from lstmcli.api.job import InputOptions, Job, read_job
 from lstmcli.api.load import EDITS, checked
 from lstmcli.api.values import (
     Path,
+    StateLike,
     Weights,
     each_of,
     is_path,
@@ -68,7 +69,7 @@ def explain(
     inputs: ArrayLike | Path | None,
     expected: Result,
     *,
-    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    initial_state: StateLike | None = None,
     lengths: ArrayLike | Path | None = None,
     mask: ArrayLike | Path | None = None,
     thorough: bool = False,

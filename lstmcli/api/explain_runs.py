@@ -32,7 +32,7 @@ class ExpectedOnRuns(NamedTuple):
     expected: Arrays
     loaded: Drawable  # with the position where EXPECTED first differs
     found: Arrays  # empty without changes, or if no run has them
-    commands: tuple[str, str]  # that show the run as loaded, and EXPECTED next to it
+    commands: tuple[str, str]  # that show the run as loaded, and EXPECTED
 
 
 def explain_with_runs(

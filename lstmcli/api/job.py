@@ -29,6 +29,7 @@ from lstmcli.api.documents import (
 from lstmcli.api.load import EDITS, Reader, load_model
 from lstmcli.api.values import (
     Path,
+    StateLike,
     Weights,
     each_of,
     is_path,
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 class InputOptions(NamedTuple):
     """State, lengths and mask of inputs, as values or files; lengths may be ``"3,2"``."""
 
-    initial_state: Mapping[str, ArrayLike] | Path | None = None
+    initial_state: StateLike | None = None
     lengths: ArrayLike | Path | None = None
     mask: ArrayLike | Path | None = None
 
@@ -89,14 +90,14 @@ class InputOptions(NamedTuple):
 
 
 OF_RUN = ("layout", EDITS)  # that can be given next to a loaded model
-NO_MASK = "none"  # the word for a run of all steps; a file of that name is ./none
+NO_MASK = "none"  # runs all steps; a file of that name is ./none
 
 
 class Job(NamedTuple):
     """All that a run needs, as read."""
 
     model: Model
-    inputs: Inputs  # x is empty for a stream; name is empty if there are no inputs
+    inputs: Inputs  # of a stream x is empty; without inputs the name is
     stream: StepStream | None = None
     reread: Reader | None = None  # the model under further settings
     undecided: Mapping[str, Any] = {}  # settings that the weights leave open, as assumed
@@ -286,7 +287,7 @@ def _inputs_within(
 
 
 def _initial_state(
-    given: Mapping[str, ArrayLike] | Path | None, documents: Sequence[Document], where: str
+    given: StateLike | None, documents: Sequence[Document], where: str
 ) -> tuple[dict[str, Array], str, Sequence[str]]:
     if given is not None:
         return state_of(given, where), "", ()

@@ -9,7 +9,6 @@ from typing import Any
 
 from lstmcli import formats
 from lstmcli.api.documents import (
-    INITIAL_STATES,
     document_of,
     is_weight,
     refuse_unused,
@@ -181,8 +180,7 @@ def load_model(
     masks = () if replaced else tuple(layers.masks.values())
     assumed = [*layers.assumed, *([lengths_assumed(lengths)] if lengths else [])]
     assumed += [masking_assumed(one) for one in masks if one.value is None]
-    states = {name for names in INITIAL_STATES for name in names}
-    assumed += unused_assumptions(chosen, found, [name for name in tensors if name not in states])
+    assumed += unused_assumptions(chosen, found, [*tensors])
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     packed = tensors.keys() != stored.keys()
     idle = idle_settings(

@@ -53,9 +53,9 @@ class Drawable(NamedTuple):
     numbering: Mapping[str, StepsAndItems] = {}  # of the arrays of a part of a run
     remarks: tuple[str, ...] = ()  # how arrays were interpreted
     sides: Sequence[Mapping[str, Array]] = ()  # of a difference: the arrays of a and of b
-    drawn: Mapping[str, Array] = {}  # those of the arrays that were asked for
-    item: int = 0  # of the batch, by its index in the full run
-    items: Indices = ()  # that a page can show, by their indices in the full run
+    drawn: Mapping[str, Array] = {}  # the chosen ones of the arrays
+    item: int = 0  # of the batch, by its index in the run
+    items: Indices = ()  # for a page, by their indices in the full run
     hidden: Sequence[str] = ()  # cells that are not drawn
     cuts: Sequence[str] = ()  # one line per range that goes beyond the arrays
     differs: bool = False  # the numbers are differences
@@ -260,7 +260,7 @@ def _of_run(
         items = Choice("batch", "batch item", str(item), None, (item,)).among(plan.batch)
     trace, _ = run_selected(needed_steps(plan, steps), replace(selected, batch=items))
     arrays = {name: trace.time_major(name) for name in trace.arrays}
-    # an h with an axis of directions is left out: that of each cell is there
+    # an h with an axis of directions is left out for that of each cell
     arrays = split_z({name: array for name, array in arrays.items() if array.ndim == 3})
     kept = None if steps is None else selected.steps
     numbers_of = kept, None if len(items) == plan.batch else items

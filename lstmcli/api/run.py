@@ -21,7 +21,7 @@ from lstmcli.api.save import (
     write_pieces,
     write_trace,
 )
-from lstmcli.api.values import Path, Weights, refuse_other_arguments, type_of
+from lstmcli.api.values import Path, StateLike, Weights, refuse_other_arguments, type_of
 from lstmcli.core.forward.batch import (
     Meter,
     batch_chunks,
@@ -64,7 +64,7 @@ def run(
     keep: str | Iterable[str] = DEFAULT_KEEP,
     *,
     layout: str | None = None,
-    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    initial_state: StateLike | None = None,
     lengths: ArrayLike | Path | None = None,
     mask: ArrayLike | Path | None = None,
     executor: Executor | None = None,

@@ -29,19 +29,14 @@ from lstmcli.formats import FORMATS, SEVERAL_ARRAYS, format_of, has_known_suffix
 if TYPE_CHECKING:
     from lstmcli.formats.text.number_text import StepWriter
 
-__all__ = [
-    "BINARY", "BY_STEP", "FINAL", "FORMATS", "SEVERAL_ARRAYS", "Outputs", "are_large",
-    "format_of", "has_known_suffix", "kept_for", "members_for", "names_of_cell",
-    "refuse_absent_cells", "save", "save_state", "suffix_of", "write_file", "write_pieces",
-    "write_trace",
-]  # fmt: skip
+__all__ = ["FORMATS", "SEVERAL_ARRAYS", "format_of", "has_known_suffix", "save", "suffix_of"]
 
 FINAL = ("final_h", "final_c")
 ONLY_H = ("npy", "text")  # formats of a single array
 BY_STEP = ("jsonl", "csv", "tsv")  # formats written a step at a time
 BINARY = ("npy", "npz")  # formats whose large results are written piece by piece
-BLOCK = 256  # steps computed or formatted at a time: enough to be quick, little memory
-PIECES_FROM = 64 << 20  # bytes of results from which they are written as they are computed
+BLOCK = 256  # steps computed or formatted at a time: quick, in little memory
+PIECES_FROM = 64 << 20  # bytes of results that are written as they are computed
 
 
 class Outputs(NamedTuple):
@@ -124,7 +119,7 @@ def kept_for(names: Sequence[str]) -> list[str]:
     """The arrays that a run keeps for these members: f for ``layer0.f``."""
     bases = dict.fromkeys(name.rpartition(".")[2] for name in names)
     if any("." in name for name in names):
-        bases["c"] = None  # only h is the model's: with another array that of each cell is kept
+        bases["c"] = None  # with another array, h of each cell is kept
     return [name for name in bases if name in NAMES]
 
 

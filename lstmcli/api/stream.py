@@ -38,7 +38,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.status = 0  # what the process is to end with; 0: go on
-        self.waiting = False  # for inputs: nothing is lost if the wait is broken off
+        self.waiting = False  # for inputs: the wait can be broken off
 
     class Asked(Exception):
         """Breaks off the wait for inputs."""

@@ -21,6 +21,9 @@ Path = str | os.PathLike[str]
 Weights: TypeAlias = "Path | Mapping[str, Any] | Sequence[ArrayLike]"
 """A path, NAME=FILE, or arrays: by name, with settings among them, or in order."""
 
+StateLike: TypeAlias = "Mapping[str, ArrayLike] | Path"
+"""h and c, as arrays or in a file."""
+
 SETTING = (str, bool, int, float, type(None))
 
 
@@ -48,12 +51,11 @@ def refuse_no_arrays(weights: Sequence[Any], where: str) -> None:
             "such as layer.get_weights()."
         )
     for n, item in enumerate(weights):
-        if _is_array(item):
-            continue
-        raise UserError(
-            f"{where}: item {n} of the list of weights is {type_of(item)}; it has to be an array. "
-            "Leave None out; paths, and several lists, are separate arguments."
-        )
+        if not _is_array(item):
+            raise UserError(
+                f"{where}: item {n} of the list of weights is {type_of(item)}; it has to be an "
+                "array. Leave None out; paths, and several lists, are separate arguments."
+            )
 
 
 def document_of_arrays(values: Mapping[str, Any], where: str) -> Document:

@@ -30,10 +30,10 @@ IN_WORDS = {  # what click writes in brackets
     r"x>=(\d+)": r"at least \1",
 }
 EXAMPLE = "demo"  # the folder that examples of help name
-UNGROUPED = 12  # options at most, of init; commands that run weights have 18 and more
-FIRST_COLUMN = 27  # columns of options; a longer one has its text on the next line
+UNGROUPED = 12  # options at most: init has 11, commands that run weights 18 and more
+FIRST_COLUMN = 27  # columns of options; the text of a longer one is below it
 INTERRUPTED = 130
-CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
+CLOSED_PIPE = 141  # as a shell reports the end by SIGPIPE
 TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
 OUTPUT_OPTIONS = ("output", "page", "save_state")  # of files, besides --svg and --html
 MEMBER_OF_STDIN = "-:"  # how ``-:h``, a member of standard input, begins

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from lstmcli.views.sheet import Sheet, Width
 
-INDENT = 2  # columns, of what follows the first line of a message
-COPIED = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
+INDENT = 2  # columns, below the first line of a message
+COPIED = ("lstm ", "pip ", "python ")  # begin lines that are to be copied
 NARROWEST = 20  # columns: below, a label and one column of numbers do not fit
-WIDEST = 2000  # columns: a line of a picture takes memory, and the widest screens have 1,000
+WIDEST = 2000  # columns: pictures take memory, and the widest screens have 1,000
 ERROR = "error:"  # the mark of an error, behind the name of the command
 TERMINAL_LINES = 25  # a fixed height for rich; unused
 DEPTHS = ("truecolor", "256")  # of colours, in which maps are painted
@@ -166,7 +166,7 @@ def show_paged(sheets: Iterable[Sheet]) -> None:
     if not screen().is_paged or not _has_pager():
         show(sheets)
         return
-    # leave at once where all fits the screen, colours, and no second screen
+    # leave where all fits the screen; colours; no second screen
     os.environ.setdefault("LESS", "FRX")
     click.echo_via_pager(_texts(sheets), color=True)
 
@@ -212,12 +212,13 @@ def show_result(
     tell_assumed([*dict.fromkeys(without_option([*assumed]))])
 
 
+def _set(ctx: click.Context, parameter: click.Parameter, value: str | bool | None) -> None:
+    if value is not None:
+        setattr(screen(), str(parameter.name), value)
+
+
 def screen_options() -> list[click.Parameter]:
     """The options of a screen: its colours, and files for it."""
-
-    def color(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
-        if value is not None:
-            screen().color = value
 
     def file(ctx: click.Context, parameter: click.Parameter, path: str | None) -> None:
         kind = str(parameter.name)
@@ -228,7 +229,7 @@ def screen_options() -> list[click.Parameter]:
 
     eager: dict[str, Any] = {"expose_value": False, "is_eager": True}
     return [
-        click.Option(["--color"], type=click.Choice(["auto", "always", "never"]), callback=color,
+        click.Option(["--color"], type=click.Choice(["auto", "always", "never"]), callback=_set,
                      show_default="auto", help="When to use colour.", **eager),
         click.Option(["--svg"], metavar="FILE", callback=file,
                      help="Save the output as SVG instead of printing it.", **eager),
@@ -239,13 +240,9 @@ def screen_options() -> list[click.Parameter]:
 
 def quiet_option(is_answer: bool) -> click.Option:
     """The option ``-q``, which leaves out the results too if the exit status is an answer."""
-
-    def quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-        screen().quiet = value
-
     notes = "Hide the progress bar and the notes."
     return click.Option(
-        ["-q", "--quiet"], is_flag=True, callback=quiet, expose_value=False, is_eager=True,
+        ["-q", "--quiet"], is_flag=True, callback=_set, expose_value=False, is_eager=True,
         help="Print nothing; only set the exit status." if is_answer else notes,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from lstmcli.core.model.selection import format_size
 from lstmcli.views.colors import Scale
 from lstmcli.views.sheet import DIFFERS, Curve, Sheet, Span
 
-TALL = 5  # lines of a chart: an odd number, so that 0 is in the middle of one
+TALL = 5  # lines, an odd number: 0 is in the middle of one
 WIDEST = 8  # characters from one step to the next
 GUTTER = 6  # columns for the numbers of the scale
 BRAILLE = 0x2800

@@ -117,7 +117,7 @@ def _engines(check: Check, width: Width) -> Sheet:
         Column("long double", error_sizes(truths)),
         Column("ms", [f"{1000 * time:.3g}" for time in times], rank=4),
     ]
-    return fitting_table([column for column in columns if any(column.cells)], width)
+    return fitting_table(columns, width)
 
 
 def _version(version: str) -> str:

@@ -22,7 +22,7 @@ from lstmcli.views.sheet import (
 )
 from lstmcli.views.text import NumberFormat
 
-DIGITS = 8  # NumPy's, so that numbers can be found in printed output by eye
+DIGITS = 8  # as NumPy prints, to find numbers by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
 NAME = re.compile(r"[A-Za-z_]\w*")  # in a formula
 PARTS = (
@@ -38,7 +38,7 @@ PARTS = (
 class Detail(NamedTuple):
     """How much is shown."""
 
-    asked: int | None = None  # digits of every number; None: 8, and all of a line's result
+    asked: int | None = None  # digits of numbers; None: 8, and all of a result
     most: int | None = TERMS_SHOWN  # terms of a sum; None: all
 
     @property

@@ -43,7 +43,7 @@ from lstmcli.views.text import (
     unbroken,
 )
 
-DIGITS = 8  # NumPy's, so that values can be found in printed output by eye
+DIGITS = 8  # as NumPy prints, to find values by eye
 TABLE_DIGITS = 6  # leaves columns for the other figures
 MOST_DIGITS = 17  # two different float64 differ within these
 SELECT_COMMON = "select what both sides have by --layout, --steps, --batch or --units"
@@ -216,7 +216,7 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     ]
     figures = [column for column in _figures(arrays) if any(column.cells)]
     several = len(arrays) > 1
-    sheet = fitting_table([c for c in columns if any(c.cells)] + figures * several, width)
+    sheet = fitting_table(columns + figures * several, width)
     if not several:  # below the line, so that it is narrow
         text = ", ".join(unbroken(f"{c.heading} {c.cells[0].strip()}") for c in figures)
         sheet.label("", text, indent=columns[0].width + 2)

@@ -33,8 +33,8 @@ STYLE = {"font.size": 7, "axes.linewidth": 0.5, "xtick.major.width": 0.5, "ytick
        "svg.fonttype": "none", "pdf.fonttype": 42, "font.family": "sans-serif",
        "text.usetex": False}  # fmt: skip
 NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
-FINEST = (1000, 300, "none")  # more cells across and down than a column shows; no half blocks
-MAPS = "hcgifo"  # from top to bottom: what shares a scale is adjacent
+FINEST = (1000, 300, "none")  # cells across and down, more than a column shows; no half blocks
+MAPS = "hcgifo"  # downwards: what shares a scale is adjacent
 SETTINGS = "matplotlibrc"
 LINE, MARK = "#104ea0", "#b24800"
 

@@ -91,7 +91,7 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
     ]
     if len(inspection.lstms) < 2:
         del columns[3]
-    sheet = fitting_table([column for column in columns if any(column.cells)], width)
+    sheet = fitting_table(columns, width)
     if more := tensors[len(shown) :]:
         sheet.add(_more_tensors(more))
     for name, tensor in inspection.tensors.items():

@@ -33,15 +33,15 @@ from lstmcli.views.sheet import (
 from lstmcli.views.text import NumberFormat, count, percent, phrases
 
 DEFAULT_COLUMNS = SUMMARISED  # of a table, where --only names none
-STATE_DIGITS = 8  # h and c as NumPy prints them, so that they can be compared by eye
+STATE_DIGITS = 8  # of h and c, as NumPy prints them
 GATE_DIGITS = 6
 SUMMARY_DIGITS = 3
-MANY_VALUES = 16  # units x batch items of a step; above it a step is summarised on one line
+MANY_VALUES = 16  # units x batch items of a step; more are summarised
 MANY_LINES = 60  # of a table of units; a longer one shows its first and last steps
 EDGE_LINES = 24  # lines of each of the two
 MANY_SUMMARIES = 30  # the same of a table with one row per step
 EDGE_SUMMARIES = 8
-CHUNK = 1000  # steps formatted at a time, so that a table of any length needs little memory
+CHUNK = 1000  # steps formatted at a time, in little memory
 GAP, NARROW_GAP = 2, 1  # spaces between columns, and where they would not fit
 REMEDY = "; use --only or --digits"
 SHORTER = 3  # times, where a cell is not the output
@@ -53,7 +53,7 @@ class Window(NamedTuple):
     show: tuple[str, ...] = DEFAULT_COLUMNS
     steps: Choice | None = None
     batch: Choice | None = None
-    units: Indices | None = None  # of the widest array; a narrower one shows those that it has
+    units: Indices | None = None  # of the widest array
     digits: int | None = None
     shortened: bool = False  # of a cell that is not the output: fewer steps at both ends
 

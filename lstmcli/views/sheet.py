@@ -18,7 +18,7 @@ from lstmcli.outputs import PLAIN_WIDTH, WIDEST_TEXT
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-INDENT = 11  # columns of a label, on all screens but those with longer ones
+INDENT = 11  # columns of a label, except on screens with longer ones
 NO_BREAK = "\N{NO-BREAK SPACE}"
 OPTION_AT_END = re.compile(r"(--[a-z-]+) ([\w.=]+\))$")  # with its value, in brackets: one word
 
@@ -37,7 +37,7 @@ class Width(NamedTuple):
 
     text: int = PLAIN_WIDTH  # of pictures, and of sentences up to `prose`
     table: int | None = None  # that tables have to fit; None in a pipe, which shows all columns
-    grows: bool = False  # whether a table may be wider: a file has the columns that it needs
+    grows: bool = False  # a table may be wider, as in a file
     quiet: bool = False  # without what was assumed
 
     @classmethod
@@ -165,7 +165,7 @@ class Column(NamedTuple):
     cells: Sequence[str]
     style: str = ""
     left: bool = False  # text lines up on the left, numbers on the right
-    least: int = 0  # minimum width, where other pieces of the same table need it
+    least: int = 0  # width that other pieces of the table need
     rank: int = 0  # the highest is left out first where the width is too small; 0 never
 
     @property
@@ -196,7 +196,8 @@ def fitting_columns(
 
 
 def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False) -> Sheet:
-    """A table of the columns that fit the width, and a line that names the others."""
+    """A table of the columns that are not empty and fit the width; a line names the others."""
+    columns = [column for column in columns if any(column.cells)]
     shown, hidden = fitting_columns(columns, width)
     sheet = Sheet(width, table(shown, rule=rule).lines)
     headings = [column.heading for column in hidden]

@@ -11,7 +11,7 @@ from lstmcli.views.sheet import NO_BREAK
 
 DIGITS = "0123456789"
 FEW_ULPS = 1e6
-FEW_DIGITS = 3  # after the point: of a summary, in which a small number counts as 0
+FEW_DIGITS = 3  # after the point, of a summary: small numbers count as 0
 
 
 def unbroken(text: str) -> str:

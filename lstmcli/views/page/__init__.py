@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 3_500_000  # of heat maps: 18.7 MB in base64, a page of 20 MB
 MOST_NUMBERS = 2**24  # before they are pooled: 128 MiB in float64
-EXACT_CELLS = 100_000  # up to this many are float64, in 1.1 MB; more are float32
+EXACT_CELLS = 100_000  # in float64, 1.1 MB; more are in float32
 MOST_MAPS = 6  # of a view, for readers without JavaScript: 33 kB each at most
 WIDE, NARROW = 80, 44  # columns of the answer; a phone has room for 44
 AS_LOADED, FOUND, EXPECTED = "as loaded", "with the changes", "EXPECTED"
