@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -158,13 +159,11 @@ def _first_and_last(steps: int, most: int, edge: int) -> list[Sequence[int]]:
     return [range(edge), range(steps - edge, steps)]
 
 
-def steps_shown(sizes: Iterable[CellSizes], window: Window) -> list[int]:
+def steps_shown(sizes: Iterable[CellSizes], window: Window) -> Indices:
     """The steps that tables of cells of these sizes show, ascending."""
-    shown: set[int] = set()
-    for of_cell in sizes:
-        for part in CellWindow.of(*of_cell, window).ranges:
-            shown.update(part)
-    return sorted(shown)
+    ranges = [part for of_cell in sizes for part in CellWindow.of(*of_cell, window).ranges]
+    is_one = all(part == ranges[0] for part in ranges)
+    return ranges[0] if is_one else sorted({*chain.from_iterable(ranges)})
 
 
 @dataclass(frozen=True)

@@ -128,8 +128,8 @@ class Sheet:
 
     def rows(self) -> Iterator[str]:
         """The lines as plain text, without trailing blanks."""
-        for line in self.spans():
-            yield "".join(text for text, _ in line).rstrip()
+        for line in self.lines:
+            yield one_line("".join(text for text, _ in line)).rstrip()
 
     def spans(self) -> Iterator[list[Span]]:
         """The lines as they may be shown, control characters escaped."""
@@ -173,6 +173,13 @@ class Column(NamedTuple):
         """Characters of the widest cell, heading included."""
         texts = (self.heading, *self.cells)
         return max(self.least, *(len(one_line(text)) for text in texts))
+
+    def spans(self, gap: str) -> Iterator[Span]:
+        """The heading and the cells, padded, with a gap before each."""
+        width, pad = self.width, str.ljust if self.left else str.rjust
+        yield gap + pad(one_line(self.heading), width), "dim"
+        for text in self.cells:
+            yield gap + pad(one_line(text), width), self.style
 
 
 def total_width(columns: Iterable[Column], gap: int = 2) -> int:
@@ -220,22 +227,9 @@ def table(
     columns: Sequence[Column], *, gap: int = 2, rule: bool = False, headings: bool = True
 ) -> Sheet:
     """A table of columns with ``gap`` spaces between them; ``rule``: a line under the headings."""
-    sheet = Sheet()
-    space = " " * gap
-    widths = [column.width for column in columns]
-
-    def line(cells: list[tuple[str, str]]) -> None:
-        spans: list[Span] = []
-        for n, (column, (text, style)) in enumerate(zip(columns, cells, strict=True)):
-            text = one_line(text)
-            padded = text.ljust(widths[n]) if column.left else text.rjust(widths[n])
-            spans.append(((space if n else "") + padded, style))
-        sheet.add(*spans)
-
-    if headings:
-        line([(column.heading, "dim") for column in columns])
+    gaps = ["", *[" " * gap] * len(columns)]
+    spans = (column.spans(before) for column, before in zip(columns, gaps, strict=False))
+    lines = [[*line] for line in zip(*spans, strict=True)]
     if rule:
-        sheet.add(("─" * total_width(columns, gap), "dim"))
-    for row in range(max((len(c.cells) for c in columns), default=0)):
-        line([(column.cells[row], column.style) for column in columns])
-    return sheet
+        lines.insert(1, [("─" * total_width(columns, gap), "dim")])
+    return Sheet(lines=lines if headings else lines[1:])
