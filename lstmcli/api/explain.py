@@ -151,7 +151,7 @@ def asked_of(
     several: Sequence[Any] = each_of(weights)
     max_bytes = None
     if isinstance(weights, Model):
-        refuse_settings(weights, given, "explain")
+        refuse_settings(given, "explain")
         if weights.loaded_from is None:
             takes = "it takes a model that load made, or what load takes"
             raise UserError(f"explain reads weights under other settings: {takes}.")

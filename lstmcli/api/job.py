@@ -166,7 +166,7 @@ def read_job(
     """
     refuse_other_types(str, "text", where, name=name)
     if isinstance(weights, Model):
-        refuse_settings(weights, {k: v for k, v in settings.items() if k not in OF_RUN}, where)
+        refuse_settings({k: v for k, v in settings.items() if k not in OF_RUN}, where)
     several = [] if isinstance(weights, Model) else each_of(weights)
     only_one_stdin(*several, x, *options)
     documents = [document_of(one, where) for one in several]

@@ -233,13 +233,10 @@ def _chosen(trace: Trace, names: Sequence[str]) -> dict[str, Array]:
     members = trace.members()
     chosen: dict[str, Array] = {}
     for name in names:
-        found = [name] if name in members else []
-        if name not in FINAL and "." not in name:
-            found += [member for member in members if member.endswith(f".{name}")]
+        found = {member: array for member, array in members.items() if is_named(member, name)}
         if not found:
-            known = ", ".join(members)
-            raise UserError(f"the trace has no {name!r}; it has {known}.")
-        chosen |= {member: members[member] for member in found}
+            raise UserError(f"the trace has no {name!r}; it has {', '.join(members)}.")
+        chosen |= found
     return chosen
 
 

@@ -12,7 +12,6 @@ from typing import Any, ParamSpec, TypeAlias, TypeGuard, TypeVar
 import numpy as np
 
 from lstmcli.core.model.arrays import Array, ArrayLike
-from lstmcli.core.model.model import Model
 from lstmcli.core.model.selection import read_names
 from lstmcli.errors import ARRAYS, UserError, did_you_mean, refuse_unprintable
 from lstmcli.formats import Document
@@ -109,7 +108,7 @@ def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
     return read_names(only, f"{where}: only") or read_names([None], f"{where}: only")
 
 
-def refuse_settings(model: Model, settings: Mapping[str, Any], where: str) -> None:
+def refuse_settings(settings: Mapping[str, Any], where: str) -> None:
     """Refuse settings of a model that is loaded; ``where`` begins messages."""
     if settings:
         names, typed = ", ".join(settings), ", ".join(f"{name}=" for name in settings)

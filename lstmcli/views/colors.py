@@ -90,6 +90,4 @@ def character(level: float, scale: Scale) -> str:
     if not scale.signed:
         return SHADES[min(int(level * len(SHADES)), len(SHADES) - 1)]
     size = round(abs(level - 0.5) * 2 * len(ABOVE))
-    if not size:
-        return " "
-    return (ABOVE if level > 0.5 else BELOW)[size - 1]
+    return (SHADES if level > 0.5 else f" {BELOW}")[size]

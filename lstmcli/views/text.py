@@ -26,7 +26,7 @@ def phrases(texts: Sequence[str]) -> str:
 
 def count(n: int, noun: str) -> str:
     """``1 step``, ``1,234 steps``."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def percent(share: float) -> str:
