@@ -72,7 +72,8 @@ class UserError(Exception):
         return shortened("\n".join(map(one_line, (first, *further, *self._tries(syntax)))))
 
     def _tries(self, syntax: Syntax) -> Iterator[str]:
-        settings = [(syntax.settings(one.settings), one.text) for one in self.try_ if not one.call]
+        added = (one for one in self.try_ if not one.call)
+        settings = [(syntax.settings(one.settings), one.text) for one in added]
         width = max((len(words) for words, _ in settings), default=0)
         for words, text in settings:
             if len(self.try_) == 1:

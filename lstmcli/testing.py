@@ -91,7 +91,8 @@ def assert_lstm_close(
     __tracebackhide__ = True  # pytest shows the caller's line
     try:
         options, given = InputOptions(initial_state, lengths, mask), checked(settings, WHERE)
-        if weights is None and (given.keys() - {"layout"} or inputs is not None or initial_state):
+        of_run = given.keys() - {"layout"} or inputs is not None or initial_state
+        if weights is None and of_run:
             text = "inputs and settings describe a run of weights; give weights too."
             raise UserError(f"{WHERE}: {text}")
         compared = partial(diff, rtol=rtol, atol=atol, equal_nan=equal_nan)
@@ -140,7 +141,9 @@ def _of_run(
 ) -> Sequence[Side]:
     if any(array.ndim > 2 for side in sides for array in side.arrays.values()):
         sides = [replace(side, layout=side.layout or layout) for side in sides]
-    return [replace(one, settings={**(one.settings or {}), **run}) if run else one for one in sides]
+    if not run:
+        return sides
+    return [replace(one, settings={**(one.settings or {}), **run}) for one in sides]
 
 
 def _lacking(d: Difference, alone: bool) -> list[str]:

@@ -63,11 +63,9 @@ class Comparison:
     @property
     def differing(self) -> list[str]:
         """The arrays that differ by more than the tolerance and rounding."""
-        return [
-            name
-            for name, array in self.difference.arrays.items()
-            if not (array.equal or (array.max_abs or np.inf) <= self.rounding.get(name, 0) < np.inf)
-        ]
+        arrays = self.difference.arrays.items()
+        beyond = {name: array.max_abs or np.inf for name, array in arrays if not array.equal}
+        return [k for k, size in beyond.items() if not size <= self.rounding.get(k, 0) < np.inf]
 
     @property
     def within_rounding(self) -> bool:
@@ -171,7 +169,7 @@ class Check:
 
     def to_json(self) -> dict[str, Any]:
         """The check as one document."""
-        differing = {row.engine.name: row.first for row in self.rows if row.first is not None}
+        firsts = {row.engine.name: row.first for row in self.rows if row.first is not None}
         tolerance = self.rows[0].of_run.difference
         return {
             "equal": self.equal,
@@ -187,9 +185,7 @@ class Check:
             "ulp": self.ulp,
             "seed": self.drawn,
             "refused": dict(self.refused),
-            "first_divergence": {
-                name: {"array": first.array} | first.to_json() for name, first in differing.items()
-            },
+            "first_divergence": {k: {"array": p.array} | p.to_json() for k, p in firsts.items()},
             "findings": {name: found.to_json() for name, found in self.findings.items()},
             "notes": {row.engine.name: list(row.notes) for row in self.rows if row.notes},
             "assumed": self.job.assumed,
@@ -294,13 +290,10 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
             of_again, unsupported = engine.network(again)
             if engine.has_float64 and not unsupported:
                 traces[name], _ = timed_trace(engine, of_again, again)
-        comparisons = {
-            dtype: Comparison(
-                compared(side_of(theirs, engine.name), side_of(runs[dtype].trace, "lstm run")),
-                runs[dtype].rounding,
-            )
-            for dtype, theirs in traces.items()
-        }
+        comparisons = {}
+        for name, theirs in traces.items():
+            sides = side_of(theirs, engine.name), side_of(runs[name].trace, "lstm run")
+            comparisons[name] = Comparison(compared(*sides), runs[name].rounding)
         error, notes = _distance(trace, truth), engine.notes(network)
         row = Checked(engine, engine.version, comparisons, error, took, tuple(notes))
         if (dtype := row.differs_in) is not None and job.reread is not None:
@@ -322,7 +315,8 @@ def check_program(
     plan, inputs = job.plan(ARRAYS), np.asarray(job.inputs.x)
     if plan.batch == 1 and (drawn is not None or program.read != ".npy"):
         inputs = inputs.reshape(plan.steps, -1)
-    document, seconds = program.run(inputs, f"{plan.steps}x{layer_width(plan.model.layers[-1])}")
+    units = layer_width(plan.model.layers[-1])
+    document, seconds = program.run(inputs, f"{plan.steps}x{units}")
     theirs, ours = side_of(document, program.name), side_of(run_plan(plan), "lstm run")
     kept = ours.arrays.keys() & theirs.arrays.keys() or {"h"}
     ours = replace(ours, arrays={n: a for n, a in ours.arrays.items() if n in kept})
@@ -341,7 +335,9 @@ def _with_inputs(job: Job, seed: int, *, of_program: bool = False) -> tuple[Job,
     if job.inputs.name:
         return job.drained(), None
     model, counts = job.model, job.model.lengths
-    batch, steps = (len(counts), max(*counts, 1)) if counts else (1 if of_program else BATCH, STEPS)
+    batch, steps = 1 if of_program else BATCH, STEPS
+    if counts:
+        batch, steps = len(counts), max(*counts, 1)
     x, state = draw_run(model, batch, steps, seed)  # (B, T, I)
     layout = model.given.get("layout") or model.convention.behaviour.layout
     x = x.swapaxes(0, 1) if layout == "time" else x

@@ -82,6 +82,12 @@ class Conversion:
         return self.layers[0][0].convention
 
     @property
+    def settings_of_target(self) -> dict[str, Any]:
+        """The convention of the target, its forget bias, and its other settings."""
+        to = self.convention
+        return {"convention": to.name, "forget_bias": to.behaviour.forget_bias} | to.settings()
+
+    @property
     def use(self) -> Iterator[str]:
         """How the file is used, elsewhere and here, in lines."""
         model, is_onnx = self.model, self.file.format == "onnx"
@@ -143,12 +149,11 @@ class Conversion:
 
     def to_json(self) -> dict[str, Any]:
         """Both sides, the tensors, the recipe and the proof."""
-        to = self.convention
         return {
             "source": self.source,
             "target": self.target,
             "from": self.model.settings(),
-            "to": {"convention": to.name, "forget_bias": to.behaviour.forget_bias} | to.settings(),
+            "to": self.settings_of_target,
             "assumed": list(self.model.assumed),
             "dtype": self.model.cell.dtype.name,
             "tensors": {name: list(array.shape) for name, array in self.arrays.items()},
@@ -233,7 +238,7 @@ def _source_model(documents: Sequence[Document], settings: Mapping[str, Any], ta
     masked = bool(model.lengths or model.masking or "lengths" in settings)
     source = " + ".join(document.source for document in documents)
     idle = idle_settings_of_run(settings, source, masked=masked, started=bool(states))
-    mask = [f"the mask from {model.masking} is not written to {target}."] if model.masking else []
+    mask = [f"the mask from {model.masking} is not written to {target}."] * bool(model.masking)
     return replace(model, remarks=(*remarks, *states, *mask, *idle))
 
 
@@ -265,10 +270,11 @@ def _settings(
     arrays: Mapping[str, Array], convention: Convention, row: Convention
 ) -> dict[str, Any]:
     settings = needed_settings(convention, row)
-    found = recognise({name: a.shape for name, a in arrays.items()})
+    shapes = {name: array.shape for name, array in arrays.items()}
+    found = recognise(shapes)
     if any(one.rivals or one.convention.name != row.name for one in found) or not found:
         settings = {"convention": row.name} | settings
-        found = recognise({name: a.shape for name, a in arrays.items()}, row.name)
+        found = recognise(shapes, row.name)
     if len(found) > 1 and not layers_of_stacks(found):
         settings["layer"] = ",".join(layer_options(found))  # names: a file may sort its tensors
     return settings

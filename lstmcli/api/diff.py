@@ -94,7 +94,8 @@ def diff(
     )
     only_one_stdin(a, b)
     one, other = with_layouts([side_of(a, "a"), side_of(b, "b")], layout)
-    if padding and not any({"lengths", "mask"} & {*(side.settings or {})} for side in (one, other)):
+    given = {*(one.settings or {}), *(other.settings or {})}
+    if padding and not {"lengths", "mask"} & given:
         text = "it changes nothing: neither side has lengths or a mask; leave it out."
         raise UserError(text, about={"padding": True})
     found = compare(
@@ -119,7 +120,8 @@ def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
         if len(arrays) > 2 and all(ArrayName.of(name).kind == WEIGHTS for name, _ in arrays):
             why = "weights have neither steps nor sequences"
         elif all(side.layout for side in sides):
-            why = f"{'both files specify' if len(sides) > 1 else 'the file specifies'} a layout"
+            files = "both files specify" if len(sides) > 1 else "the file specifies"
+            why = f"{files} a layout"
         else:
             why = "no array has three axes" * all(array.ndim < 3 for _, array in arrays)
         if why:
@@ -188,7 +190,8 @@ def _side(document: Document) -> Side:
         arrays[name], units[name] = numbers.values, np.asarray(numbers.unit)
     numbering = AxisNumbers(*document.numbering)
     if numbering == UNNUMBERED:
-        numbering = AxisNumbers.of_meta(meta, {k: a.shape[-1] for k, a in arrays.items() if a.ndim})
+        widths = {k: a.shape[-1] for k, a in arrays.items() if a.ndim}
+        numbering = AxisNumbers.of_meta(meta, widths)
     layout = (meta or {}).get("layout")
     layout = layout if layout in ("steps", "time", "batch") else None
     side = Side(

@@ -121,7 +121,8 @@ def refuse_gaps(document: Document) -> None:
 
 
 def _renamed(document: Document, old: str, new: str) -> Document:
-    return replace(document, arrays={new if k == old else k: a for k, a in document.arrays.items()})
+    arrays = {new if k == old else k: array for k, array in document.arrays.items()}
+    return replace(document, arrays=arrays)
 
 
 def refuse_unused(
@@ -186,7 +187,7 @@ def document_of(weights: Weights | Document, where: str) -> Document:
     )
 
 
-# ---- tensors, settings, inputs and states that files contain
+# ---- the contents of files
 
 
 INPUT_NAMES = ("inputs", "x")
@@ -281,8 +282,10 @@ def settings_in(*documents: Document) -> dict[str, Any]:
         if (dialect := METADATA_FORMATS.get(document.format)) and dialect.convention:
             settings["convention"] = dialect.convention
         for name, value in document.attributes.items():
-            if name in SETTINGS or name == "layer":
-                settings[name] = value if name == "layer" else read_setting(name, value, where)
+            if name == "layer":
+                settings[name] = value
+            elif name in SETTINGS:
+                settings[name] = read_setting(name, value, where)
             elif name in ("kernel", "recurrent_kernel", "bias"):
                 raise UserError(f"{where}: {name} is {value!r}, not an array of numbers.")
             elif compared and (near := did_you_mean(name, SETTINGS)):

@@ -223,7 +223,8 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
         explanation = replace(explanation, command=command, next=writing or explanation.next)
         if explanation.verdict != "not_finite" or explanation.next:
             return explanation
-    if any(one.code == "budget_ended" and not one.facts["thorough"] for one in explanation.remarks):
+    ended = (one.facts for one in explanation.remarks if one.code == "budget_ended")
+    if any(not facts["thorough"] for facts in ended):
         further = f"{asked.typed('explain', asked.expected)} --thorough"
         return replace(explanation, next=further)
     comparison, changed = _to_be_derived(explanation)
@@ -347,7 +348,8 @@ def _next(
     prefix = ArrayName.of(first.array).prefix if first else ""
     if not first or (several and not prefix):
         return ""
-    place = ["--steps", "-1" if first.step is None else str(first.step), "--units", str(first.unit)]
+    step = -1 if first.step is None else first.step
+    place = ["--steps", str(step), "--units", str(first.unit)]
     place += ["--batch", str(first.item)] if first.item else []
     place += ["--cell", prefix] if prefix else []
     place += [] if against is None else ["--against", against]
@@ -355,7 +357,8 @@ def _next(
 
 
 def _settings(explanation: Explanation, given: Mapping[str, Any]) -> dict[str, Any]:
-    settings = {**explanation.settings, **{k: given[k] for k in ("layer", "dtype") if k in given}}
+    kept = {name: given[name] for name in ("layer", "dtype") if name in given}
+    settings = {**explanation.settings, **kept}
     if _is_rounded_in_part(explanation):
         settings.pop("dtype", None)
     return settings | _wider_dtype(explanation)

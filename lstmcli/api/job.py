@@ -82,7 +82,7 @@ class InputOptions(NamedTuple):
             return
         if self.lengths is not None:
             text = "it runs all steps, and lengths are given; leave one of them out."
-        elif in_file or model.lengths or model.masks or model.masking:
+        elif in_file or model.lengths or model.masks:
             return
         else:
             text = "it changes nothing: there are no lengths and no mask; leave it out."

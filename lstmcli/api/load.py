@@ -187,7 +187,8 @@ def load_model(
         settings, chosen, layers.cells, source, packed=packed, backward=layers.reversed
     )
     remarks += [*idle, *layers.remarks]
-    remarks += [r for name, a in used.items() if (r := describe_not_finite(a, f"{source}: {name}"))]
+    not_finite = (describe_not_finite(a, f"{source}: {name}") for name, a in used.items())
+    remarks += filter(None, not_finite)
     model = Model(
         tuple(layers.cells),
         {name: array.shape for name, array in used.items()},
@@ -251,20 +252,15 @@ class _LayerList:
         }
         of_first = next(iter(settings.values()))
         if not self.cells:
-            self.layout = {name: value for name, value in of_first.items() if name == "layout"}
-        refuse_open(found, {k: a.shape for k, a in self.tensors.items()}, of_first, self.source)
+            self.layout = {k: v for k, v in of_first.items() if k == "layout"}
+        shapes = {name: array.shape for name, array in self.tensors.items()}
+        refuse_open(found, shapes, of_first, self.source)
         layers = build_layers(found, self.tensors, settings, self.source, first, self.edits)
         for n, d in ((n, d) for n, layer in enumerate(layers) for d in range(len(layer))):
             of_cell = of_files[(n, d) if (n, d) in of_files else (n, 1 - d)]  # one names both
             self.reversed[cell_name(first + n, d)] = runs_backward(found, (n, d), of_cell)
         if self.masks and "lengths" not in given and not any(cell.masking for cell in cells):
-            layers = [
-                tuple(
-                    replace(cell, convention=cell.convention.with_behaviour(lengths="ignored"))
-                    for cell in layer
-                )
-                for layer in layers
-            ]
+            layers = [tuple(map(_without_lengths, layer)) for layer in layers]
             what, why = f"{found.label} runs all steps", "no mask reaches it in its model"
             self.assumed.append(Assumption(what, why, "--set lengths=given"))
         self.cells += layers
@@ -282,6 +278,10 @@ class _LayerList:
             self.remarks.append(
                 f"{found.label} gives only its last step in its model; here, every step."
             )
+
+
+def _without_lengths(cell: Cell) -> Cell:
+    return replace(cell, convention=cell.convention.with_behaviour(lengths="ignored"))
 
 
 def _metadata(
@@ -373,7 +373,8 @@ def find_lstms(
         raise other_names(convention, others, source)
     for document in documents:
         layers = [layer_name(document.format, document.groups, one.tensors) for one in found]
-        found = [replace(f, name=f.name or layer) for f, layer in zip(found, layers, strict=True)]
+        named = zip(found, layers, strict=True)
+        found = [replace(one, name=one.name or layer) for one, layer in named]
     return found
 
 
@@ -424,9 +425,10 @@ def _candidates(
     if len(found) < 2:
         return {}, []
     names = [one.label or f"LSTM {n}" for n, one in enumerate(found)]
+    copies = training_copies(found, {k: a.shape for k, a in tensors.items()})
     left_out = {
         n: f"{names[n]} is a copy of {names[original]} that training saved"
-        for n, original in training_copies(found, {k: a.shape for k, a in tensors.items()}).items()
+        for n, original in copies.items()
     }
     if asked:
         return left_out, []

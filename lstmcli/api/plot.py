@@ -151,7 +151,8 @@ def plot(
     """
     options, settings = InputOptions.split(settings)
     selection = Selection.parse(steps, None, units)
-    of_run = (None if numbers and batch is None else batch or 0), selection.steps, numbers or 0
+    kept = None if numbers and batch is None else batch or 0
+    of_run = kept, selection.steps, numbers or 0
     found = _read(paths, checked(settings, "plot"), only, of_run, options)
     first = found.first.batch if found.first else None  # the sequence where results first differ
     items = next((items for _, items in found.numbering.values() if items is not None), None)
@@ -336,7 +337,10 @@ def _of_two(a: Side, b: Side) -> Drawable:
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
     numbering = {n: (p.numbers[0], p.numbers[1]) for n, p in drawn.items()}
-    sides = [{n: p.a.values for n, p in drawn.items()}, {n: p.b.values for n, p in drawn.items()}]
+    sides = [
+        {n: p.a.values for n, p in drawn.items()},
+        {n: p.b.values for n, p in drawn.items()},
+    ]
     return Drawable(
         split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbering,
         compared.remarks, [*map(split_z, sides)], differs=True,

@@ -31,7 +31,7 @@ from lstmcli.core.forward.batch import (
     worth_threads,
 )
 from lstmcli.core.forward.excerpt import CellSummary, Excerpt, cell_sizes, summarise
-from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
+from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan
 from lstmcli.core.forward.run import (
     needed_steps,
     run_plan,
@@ -49,10 +49,7 @@ if TYPE_CHECKING:
 
     from lstmcli.api.stream import Stop
 
-__all__ = [
-    "DEFAULT_KEEP", "NAMES", "Ended", "Excerpt", "Run", "Selection", "Trace", "cell_sizes", "run",
-    "start",
-]  # fmt: skip
+__all__ = ["DEFAULT_KEEP", "Excerpt", "Selection", "Trace", "cell_sizes", "run"]
 
 LONG = 1 << 20  # bytes of results from which a table keeps what it shows
 
@@ -138,7 +135,7 @@ def run(
     return run_plan(job.drained().plan(keep), executor, meter)
 
 
-# ---- a run of a command: what is shown and written of it
+# ---- a run of a command
 
 
 class Ended(NamedTuple):

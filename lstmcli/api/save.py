@@ -221,7 +221,8 @@ def write_steps(
     for part in contiguous_ranges(steps):
         for first in range(part.start, part.stop, BLOCK):
             block = slice(at, at + min(BLOCK, part.stop - first))
-            writer.write(first, {k: round_to_digits(a[block], digits) for k, a in arrays.items()})
+            rounded = {k: round_to_digits(a[block], digits) for k, a in arrays.items()}
+            writer.write(first, rounded)
             at = block.stop
 
 

@@ -154,7 +154,7 @@ def _lines(job: Job, stream: StepStream, remark: Callable[[str], None]) -> Itera
     An error in a line is raised after those before it are written.
     """
     lines, takes = iter(stream), job.model.cell.inputs
-    steps, numbers = list[Array](), list[int]()  # and the numbers of their lines
+    steps: dict[int, Array] = {}  # by line
     finite = True  # what came so far
     step: Array | None = None
     wrong: UserError | None = None
@@ -167,18 +167,16 @@ def _lines(job: Job, stream: StepStream, remark: Callable[[str], None]) -> Itera
                         f"{job.inputs.name}, line {stream.line} contains {step.shape[-1]} numbers; "
                         f"the model takes {takes}."
                     )
-                steps.append(step)
-                numbers.append(stream.line)
+                steps[stream.line] = step
         except UserError as error:
             step, wrong = None, error
         if steps and (step is None or len(steps) == TOGETHER or not stream.waiting()):
-            x = np.stack(steps)
+            x = np.stack([*steps.values()])
             if finite and not np.isfinite(x).all():
-                n = next(n for n, one in enumerate(steps) if not np.isfinite(one).all())
-                remark(describe_not_finite(steps[n], f"{job.inputs.name}, line {numbers[n]}"))
                 finite = False
+                n = next(n for n, one in steps.items() if not np.isfinite(one).all())
+                remark(describe_not_finite(steps[n], f"{job.inputs.name}, line {n}"))
             steps.clear()
-            numbers.clear()
             yield x
         if step is None:
             break

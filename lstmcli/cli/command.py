@@ -111,7 +111,8 @@ class Command(click.Command):
         self._is_answer, self._status = is_answer, status
         self.params += [*(screen_options() if screen else []), quiet_option(is_answer)]
         for parameter in self.params:
-            is_file = isinstance(parameter, click.Argument) or "FILE" in (parameter.metavar or "")
+            metavar = parameter.metavar or ""
+            is_file = isinstance(parameter, click.Argument) or "FILE" in metavar
             if is_file and parameter.type is click.STRING:
                 parameter.type = FILE_PATH
 
@@ -208,13 +209,18 @@ def _end(signum: int, frame: FrameType | None) -> None:
     raise Interrupted(128 + signum)
 
 
+def _handlers(*names: str) -> dict[int, Any]:
+    numbers = (getattr(signal, name) for name in names if hasattr(signal, name))
+    return {number: signal.getsignal(number) for number in numbers}
+
+
 def raise_on_signals() -> None:
     """Have signals raise, so that partial files are removed, unless they are ignored."""
     if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_IGN):
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name in TERMINATING_SIGNALS:
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
-            signal.signal(getattr(signal, name), _end)
+    for number, handler in _handlers(*TERMINATING_SIGNALS).items():
+        if handler == signal.SIG_DFL:
+            signal.signal(number, _end)
 
 
 @contextmanager
@@ -228,10 +234,10 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
         if stop.waiting:
             raise stop.Asked
 
-    before = {}
-    for name in ("SIGINT", *TERMINATING_SIGNALS):
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
-            before[getattr(signal, name)] = signal.signal(getattr(signal, name), request)
+    all_before = _handlers("SIGINT", *TERMINATING_SIGNALS).items()
+    before = {number: handler for number, handler in all_before if handler != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, request)
     try:
         yield
     finally:
@@ -239,7 +245,7 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-# ---- the headings under which help lists options
+# ---- groups of options
 
 
 OF_CONVENTIONS, DISPLAY = "Weights and conventions", "Display"

@@ -1,7 +1,4 @@
-"""``lstm completion``: click's completion of commands, options, choices, conventions and files.
-
-The shell starts ``lstm`` for each word; no file is read for it.
-"""
+"""``lstm completion``: click's completion of commands, options, choices and files."""
 
 from __future__ import annotations
 

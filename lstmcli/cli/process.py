@@ -29,8 +29,8 @@ WIDEST_HELP = 100  # columns: longer lines of prose are hard to read
 def invoke(args: Sequence[str]) -> int:
     """Run one command line and return the exit status.
 
-    0 and 1 are what a command returns. A mistake of the user is a message of a few lines on stderr;
-    any other exception is a fault of this program and passes through.
+    A mistake of the user is a message of a few lines on stderr; any other exception is a fault of
+    this program and passes through.
     """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)

@@ -84,7 +84,8 @@ class Screen:
         """Tell whether the screen has a width: a terminal, or a file of a screen."""
         if self.files or self.color == "always":
             return True
-        return sys.stdout.isatty() or (self.color == "auto" and bool(os.environ.get("FORCE_COLOR")))
+        is_forced = self.color == "auto" and bool(os.environ.get("FORCE_COLOR"))
+        return sys.stdout.isatty() or is_forced
 
     @property
     def colored(self) -> bool:
@@ -387,7 +388,7 @@ def standard_output() -> BinaryIO:
     return sys.stdout.buffer
 
 
-# ---- characters that the terminal's encoding does not have
+# ---- characters that an encoding lacks
 
 SUBSTITUTES = "lstmcli.substitutes"  # the name of the error handler below
 SIMILAR = str.maketrans("░▒▓█·≡▁▂▃▄▅▆▇▀▼▲▶┤╵─✔×−…", "+*#@.%_.-=+*#\"v^>|'-+x-~")

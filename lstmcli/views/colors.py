@@ -46,7 +46,8 @@ class Scale(NamedTuple):
         """Each number on the scale, from 0 (low) to 1 (high); NaN stays NaN."""
         half = (self.high / 2 - self.low / 2) or 0.5  # of the span, which may overflow
         with np.errstate(invalid="ignore"):
-            levels: Array = np.clip((values.astype(np.float64) / 2 - self.low / 2) / half, 0, 1)
+            above = values.astype(np.float64) / 2 - self.low / 2
+            levels: Array = np.clip(above / half, 0, 1)
         return levels
 
 
@@ -79,7 +80,8 @@ def interpolated(level: float, stops: Sequence[Rgb]) -> Rgb:
         return NOT_A_NUMBER
     position = round(level * (LEVELS - 1)) / (LEVELS - 1) * (len(stops) - 1)
     n = min(int(position), len(stops) - 2)
-    r, g, b = (round(p + (q - p) * (position - n)) for p, q in zip(*stops[n : n + 2], strict=True))
+    parts = zip(*stops[n : n + 2], strict=True)
+    r, g, b = (round(p + (q - p) * (position - n)) for p, q in parts)
     return r, g, b
 
 

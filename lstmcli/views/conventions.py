@@ -166,7 +166,8 @@ def _takes(row: Convention) -> str:
 
 
 def _assumed(row: Convention) -> str:
-    options = [f"--{n.replace('_', '-')}" for n in row.hidden if n not in row.required_settings]
+    unset = (name for name in row.hidden if name not in row.required_settings)
+    options = [f"--{name.replace('_', '-')}" for name in unset]
     return f"not stored, so assumed unless set: {', '.join(options)}" if options else ""
 
 

@@ -30,7 +30,7 @@ RECIPE_INDENT = 14  # columns of what a step of the recipe is about
 
 def conversion_sheet(conversion: Conversion, width: Width) -> Sheet:
     """The lines of a conversion, with what was assumed and written."""
-    source, to = conversion.model, conversion.convention
+    source = conversion.model
     proof = _proof(conversion.proof, bool(conversion.rounding))
     sheet = verdict(f"{conversion.target}: {proof}", AGREES, width)
     sequences = f"{conversion.proof.rows} sequences of {conversion.proof.steps} steps"
@@ -40,9 +40,8 @@ def conversion_sheet(conversion: Conversion, width: Width) -> Sheet:
     sheet.label("from", _side(conversion.source, source.settings()))
     assumed = () if width.quiet else source.assumed
     sheet.labels("assumed", assumed, ASSUMED)
-    settings = {"convention": to.name, "forget_bias": to.behaviour.forget_bias} | to.settings()
     dtype = source.cell.dtype.name
-    sheet.label("to", _side(conversion.target, settings, dtype))
+    sheet.label("to", _side(conversion.target, conversion.settings_of_target, dtype))
     tensors = [f"{name} {array.shape}" for name, array in conversion.arrays.items()]
     sheet.label("tensors", phrases(tensors))
     if rounding := conversion.rounding:

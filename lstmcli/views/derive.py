@@ -150,7 +150,8 @@ def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
 
 
 def _is_in_table(line: FormulaLine) -> bool:
-    plain = line.formula.startswith(("sum_", "1 - ")) or line.formula.endswith(f"(z_{line.name})")
+    is_gate = line.formula.endswith(f"(z_{line.name})")
+    plain = is_gate or line.formula.startswith(("sum_", "1 - "))
     return plain and line.name not in ("c", "h")
 
 
@@ -172,7 +173,8 @@ def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str],
     lines = {line.name: line for line in d.lines}
     rows: list[tuple[str, dict[str, str], str]] = []
     for label, prefix in (("z", "z_"), ("gate", "")):
-        of_gate = {gate: lines[f"{prefix}{gate}"] for gate in GATES if f"{prefix}{gate}" in lines}
+        names = {gate: f"{prefix}{gate}" for gate in GATES}
+        of_gate = {gate: lines[name] for gate, name in names.items() if name in lines}
         if label == "gate":
             functions = {g: x.formula.partition(f"(z_{x.name})")[0] for g, x in of_gate.items()}
             rows.append(("", functions, ""))
@@ -193,7 +195,8 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
         numbers = {name: detail.scalar(number) for name, number in line.numbers.items()}
         sides.append(NAME.sub(lambda match: numbers.get(match[0]) or match[0], line.formula))
     for n, text in enumerate(sides):
-        for k, piece in enumerate(wrap(text, max(width.prose - 8, 30), break_long_words=False)):
+        pieces = wrap(text, max(width.prose - 8, 30), break_long_words=False)
+        for k, piece in enumerate(pieces):
             start = f"{line.name if n == 0 and k == 0 else '':5} {' ' if k else '='} "
             sheet.add((start, "bold" if n == 0 else ""), piece)
     result = detail.result(line.value)

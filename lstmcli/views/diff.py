@@ -172,8 +172,8 @@ def _precision(side: Side, d: Difference, n: int) -> str:
         return text + (f", {given:,} of {total:,} numbers" if given < total else "")
     dtypes = dict.fromkeys(side.arrays[name].dtype.name for name in names)
     counted = dict.fromkeys(side.dtypes[name].name for name in names if name in side.dtypes)
-    text = ", ".join(dtypes)
-    return text if not counted or counted == dtypes else f"{text}, counts as {', '.join(counted)}"
+    others = f", counts as {', '.join(counted)}" if counted and counted != dtypes else ""
+    return f"{', '.join(dtypes)}{others}"
 
 
 def _printed_digits(values: Array, units: Array) -> int:
@@ -272,7 +272,8 @@ def _accepting(array: ArrayDifference) -> str:
     if array.smallest_atol is None:
         return ""
     test = array.pair.tolerance
-    if test.ulp is not None and not test.atol and not test.rtol and isinstance(array.max_ulp, int):
+    in_ulps = test.ulp is not None and not (test.atol or test.rtol)
+    if in_ulps and isinstance(array.max_ulp, int):
         return f"--ulp {array.max_ulp}"
     return f"--atol {rounded_up(array.smallest_atol)}"
 

@@ -172,10 +172,10 @@ def _html_span(span: Span) -> str:
         css = f"background: linear-gradient({front} 50%, {back or 'transparent'} 50%); "
         css += "color: transparent"
     else:
-        css = "; ".join(
-            f"{what}: {color}" for what, color in (("color", front), ("background", back)) if color
-        )
-    attributes = f' class="{" ".join(classes)}"' * bool(classes) + f' style="{css}"' * bool(css)
+        colors = {"color": front, "background": back}
+        css = "; ".join(f"{what}: {color}" for what, color in colors.items() if color)
+    attributes = f' class="{" ".join(classes)}"' * bool(classes)
+    attributes += f' style="{css}"' * bool(css)
     return f"<span{attributes}>{escape(text)}</span>"
 
 

@@ -97,7 +97,8 @@ def _heat(
         rows = [(axis, q) for axis, q in zip(axes, drawn, strict=True) if q.kind == kind]
         for axis, quantity in rows:
             steps, units = quantity.steps, quantity.units  # at the middles of the cells
-            cells = pooled(quantity.values, Pooling.to_fit(quantity.values.shape, *FINEST), pool)
+            pooling = Pooling.to_fit(quantity.values.shape, *FINEST)
+            cells = pooled(quantity.values, pooling, pool)
             image = axis.imshow(
                 cells.T, aspect="auto", interpolation="nearest", origin="upper",
                 vmin=scale.low, vmax=scale.high, cmap=_colors(scale),

@@ -24,8 +24,8 @@ def header_sheet(plan: Plan, width: Width, engine: str = "") -> Sheet:
     sheet = _weights(plan.model, width)
     sheet.label("inputs", phrases([*filter(None, inputs)]))
     sheet.extend(_config(plan.model, engine, width, of_model))
-    assumed = [] if width.quiet else [unbroken(shorten_assumption(text)) for text in plan.assumed]
-    sheet.label("assumed", "; ".join(assumed), ASSUMED)
+    assumed = map(shorten_assumption, () if width.quiet else plan.assumed)
+    sheet.label("assumed", "; ".join(map(unbroken, assumed)), ASSUMED)
     sheet.add()
     return sheet
 

@@ -138,8 +138,10 @@ def _lstm(lstm: InspectedLstm, width: Width) -> Sheet:
 
 
 def _same_names(conventions: Sequence[str]) -> str:
+    if not conventions:
+        return ""
     verb = "has" if len(conventions) == 1 else "have"
-    return f"{', '.join(conventions)} {verb} such names too (--convention)" if conventions else ""
+    return f"{', '.join(conventions)} {verb} such names too (--convention)"
 
 
 def _sizes(lstm: InspectedLstm) -> Iterator[str]:

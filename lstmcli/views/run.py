@@ -203,7 +203,8 @@ class CellTable:
                 yield self._steps_not_shown(width)
             columns = (c._replace(least=least[c.heading]) for c in self._columns(steps))
             shown = [column for column in columns if column.heading not in left_out]
-            yield table(shown, gap=gap, rule=not n and width.table is not None, headings=not n)
+            rule = n == 0 and width.table is not None
+            yield table(shown, gap=gap, rule=rule, headings=n == 0)
         if is_last and self.hidden:
             yield hidden_columns(self.hidden, max(self.hidden.values()), width, REMEDY)
         if summary is not None and part.is_summary:

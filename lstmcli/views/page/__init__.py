@@ -160,7 +160,8 @@ class Page(NamedTuple):
         if (first := self.found.first) is None:
             return None
         place = {"item": first.batch or 0, "step": first.step, "unit": first.unit}
-        for quantity in (plane.quantity for plane in planes if plane.quantity.name == first.array):
+        all_quantities = (plane.quantity for plane in planes)
+        for quantity in (one for one in all_quantities if one.name == first.array):
             axes = (self.found.items, quantity.steps, quantity.units)
             if all(n in numbers for n, numbers in zip(place.values(), axes, strict=True)):
                 prefix, _, base = quantity.name.rpartition(".")
@@ -284,7 +285,8 @@ def _scale(scale: Scale) -> dict[str, Any]:
 
 
 def _colors(colors: Mapping[str, str]) -> str:
-    return f":root {{ {' '.join(f'--{name}: {color};' for name, color in colors.items())} }}\n"
+    variables = (f"--{name}: {color};" for name, color in colors.items())
+    return f":root {{ {' '.join(variables)} }}\n"
 
 
 def _file(name: str) -> str:
