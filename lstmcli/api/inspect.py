@@ -32,7 +32,7 @@ from lstmcli.formats import Document
 def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspection:
     """Describe the tensors of some files and every LSTM among them, or those of ``layer``.
 
-    Neither no LSTM nor shapes that do not fit are an error.
+    A file without an LSTM is not an error, nor are shapes that do not fit.
     """
     only_one_stdin(*paths)
     named = [Named.parse(path) for path in paths]

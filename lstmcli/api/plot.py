@@ -78,6 +78,11 @@ class Drawable(NamedTuple):
         return self.numbering.get(name) or self.numbering.get(of_z) or (None, None)
 
     @property
+    def known_items(self) -> Indices | None:
+        """The numbers of the batch items of a part of a run."""
+        return next((items for _, items in self.numbering.values() if items is not None), None)
+
+    @property
     def sizes(self) -> Sizes:
         """The steps, batch items and units of the run that the arrays are of."""
         if self.plan is not None:
@@ -155,7 +160,7 @@ def plot(
     of_run = kept, selection.steps, numbers or 0
     found = _read(paths, checked(settings, "plot"), only, of_run, options)
     first = found.first.batch if found.first else None  # the sequence where results first differ
-    items = next((items for _, items in found.numbering.values() if items is not None), None)
+    items = found.known_items
     given = batch if found.plan is None else None
     item = first or (0 if items is None else items[0]) if given is None else given
     drawn = found.chosen(only, cell)

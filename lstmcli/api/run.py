@@ -12,6 +12,7 @@ from lstmcli import formats
 from lstmcli.api.job import NO_MASK, InputOptions, Job, read_job
 from lstmcli.api.load import checked
 from lstmcli.api.save import (
+    BY_STEP,
     FINAL,
     Outputs,
     are_large,
@@ -252,9 +253,8 @@ class Run:
                 end = stream_steps(*what, stream, how.get("meter"), stop, remark)
             return Ended(*end, stop.status)
         steps, plan = self.job.plan().steps, self._plan_of(outputs.members)
-        only_target = outputs.file is None or outputs.screen is None
-        format = str(outputs.file_format or outputs.screen)
-        if only_target and not self.engine:
+        format = outputs.single_format
+        if format and not self.engine:
             names = outputs.names_for(format)
             selected = plan.select(self.selection, names)
             if are_large(plan, format, names, selected):
@@ -319,7 +319,7 @@ def start(
     if engine and outputs.cell:
         text = f"{engine} gives h of the full model."
         raise UserError(text, about={"cell": outputs.cell}, try_={"engine": None})
-    streams = in_steps and not engine and _can_stream(job) and outputs.is_by_step
+    streams = in_steps and not engine and _can_stream(job) and outputs.single_format in BY_STEP
     if job.stream is None or not streams:
         job = job.drained()
         if text := describe_not_finite(job.inputs.x, job.inputs.name):

@@ -66,10 +66,10 @@ class Outputs(NamedTuple):
         return bool(self.save_state) or not {*FINAL}.isdisjoint(self.members)
 
     @property
-    def is_by_step(self) -> bool:
-        """Return whether the one output has a format by step."""
-        to_one = self.file_format is None or self.screen is None
-        return to_one and (self.file_format or self.screen) in BY_STEP
+    def single_format(self) -> str:
+        """The format of a single output; "" of two."""
+        formats = [format for format in (self.file_format, self.screen) if format]
+        return formats[0] if len(formats) == 1 else ""
 
     def names_for(self, format: str) -> tuple[str, ...]:
         """The members that a file of a format gets."""

@@ -59,7 +59,7 @@ def stream_steps(
     run ends with the last selected step. ``remark`` gets a text at the first step of a stream that
     has NaN or infinity, and if a range goes beyond its end.
     """
-    format = str(outputs.file_format or outputs.screen)
+    format = outputs.single_format
     names = outputs.names_for(format)
     plan, blocks = _plan_and_blocks(job, kept_for(names), stop, remark)
     if plan is None:  # stopped before the first step

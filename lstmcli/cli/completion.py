@@ -1,4 +1,4 @@
-"""``lstm completion``: click's completion of commands, options, choices and files."""
+"""The command ``lstm completion``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``lstm conventions``: the table of conventions, or one of them in detail."""
+"""The command ``lstm conventions``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``lstm convert``: the same network in the tensors of another framework."""
+"""The command ``lstm convert``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``lstm derive``: how one value is computed; status 1 where a reference value differs."""
+"""The command ``lstm derive``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``lstm explain``: which configuration of the weights gives the expected outputs."""
+"""The command ``lstm explain``."""
 
 from __future__ import annotations
 

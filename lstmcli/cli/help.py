@@ -1,4 +1,4 @@
-"""``lstm help``: the help of a command, and the tables of settings and of edits."""
+"""The command ``lstm help``."""
 
 from __future__ import annotations
 

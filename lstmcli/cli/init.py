@@ -1,4 +1,4 @@
-"""``lstm init``: reproducible weights, or the files of the examples."""
+"""The command ``lstm init``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``lstm inspect``: the tensors and LSTMs in a file."""
+"""The command ``lstm inspect``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``lstm plot``: read, draw in the terminal or to a file."""
+"""The command ``lstm plot``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``lstm run``: run a model over inputs, and show or write the results."""
+"""The command ``lstm run``."""
 
 from __future__ import annotations
 

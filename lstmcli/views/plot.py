@@ -227,7 +227,7 @@ def _closing(found: Drawable, window: PlotWindow, command: str, width: Width) ->
     first = "the first difference" * (found.first is not None)
     texts = {"▼ ▶": first, "batch": "", "cells": "", "next": "" if found.differs else command}
     if (batch := found.batch) > 1:
-        known = next((items for _, items in found.numbering.values() if items is not None), ())
+        known = found.known_items or ()
         is_part = len(known) == batch  # of a run, in a file
         item = window.item if is_part else window.item % batch
         there = f"items {format_indices(known)}" if is_part else f"{batch}"
