@@ -14,7 +14,7 @@ try:
 except KeyboardInterrupt:
     os._exit(130)
 
-TYPE_CHECKING = False  # typing takes 5 ms, in which an interrupt would be a traceback
+TYPE_CHECKING = False  # as in lstmcli
 if TYPE_CHECKING:
     from typing import NoReturn
 

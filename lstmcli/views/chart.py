@@ -38,7 +38,7 @@ def chart(
     points = zip(((at + 0.5) / (across * 2)).tolist(), heights.tolist(), strict=True)
     curve = Curve(0, gutter, TALL, across, [*points])
     sheet = Sheet(curves=[curve])
-    for line, row in enumerate(_characters(_dots(levels, at, across * 2, TALL * 4))):
+    for line, row in enumerate(_characters(_dots(levels, at, across * 2))):
         sheet.add((f"{labels.get(line, ''):>{gutter - 1}}┤", "dim"), row)
     sheet.lines.extend(_axis(steps, across, marked, gutter))
     return sheet
@@ -50,13 +50,13 @@ def _label(value: float) -> str:
     return next((text for text in texts if len(text) < GUTTER), texts[-1])
 
 
-def _dots(levels: Array, at: Array, across: int, down: int) -> Array:
-    """(across, down) booleans: each column filled from one height to the next."""
-    dots = np.zeros((across, down), bool)
+def _dots(levels: Array, at: Array, across: int) -> Array:
+    """(across, 4 TALL) booleans: each column filled from one height to the next."""
+    dots = np.zeros((across, TALL * 4), bool)
     known = np.isfinite(levels)
     if not known.any():
         return dots
-    heights = (1 - levels) * (down - 1)
+    heights = (1 - levels) * (TALL * 4 - 1)
     low, high = np.full(across, np.inf), np.full(across, -np.inf)
     columns = np.rint(at).astype(int)
     np.minimum.at(low, columns[known], heights[known])

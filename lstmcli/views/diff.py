@@ -75,9 +75,7 @@ def difference_sheet(
         sheet.section(_arrays(d, width))
     sheet.extend(_not_compared(d, width))
     if per_step:
-        sheet.section(
-            step_table([x for x in d.arrays.values() if x.step_errors is not None], width)
-        )
+        sheet.section(step_table([*d.arrays.values()], width))
     if not d.equal:
         sheet.section(first_difference(d, width, with_strips=not per_step))
         sheet.extend(hints_of(d.hints, width))

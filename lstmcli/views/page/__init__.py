@@ -22,7 +22,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.escaping import one_line, shell_word
-from lstmcli.views.colors import GATE, LEVELS, NOT_A_NUMBER, Rgb, Scale, interpolated
+from lstmcli.views.colors import GATE, LEVELS, NOT_A_NUMBER, Scale, interpolated
 from lstmcli.views.explain import explanation_sheet
 from lstmcli.views.export import DARK, LIGHT, html_lines
 from lstmcli.views.heatmap import Pooling, Quantity, pooled
@@ -272,12 +272,8 @@ def _axis(numbers: Sequence[int]) -> dict[str, Any]:
     return {"first": int(numbers[0]), "stride": strides.pop(), "count": len(numbers)}
 
 
-def _shades(scale: Scale, count: int) -> list[Rgb]:
-    return [interpolated(n / (count - 1), scale.stops) for n in range(count)]
-
-
 def _scale(scale: Scale) -> dict[str, Any]:
-    shades = _shades(scale, LEVELS)
+    shades = [interpolated(n / (LEVELS - 1), scale.stops) for n in range(LEVELS)]
     pixels = bytes(part for shade in (*shades, NOT_A_NUMBER) for part in (*shade, 255))
     gradient = ", ".join(f"rgb{shade}" for shade in shades[::15])
     ends = {"low": scale.low, "high": scale.high}
