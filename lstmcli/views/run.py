@@ -38,10 +38,8 @@ STATE_DIGITS = 8  # of h and c, as NumPy prints them
 GATE_DIGITS = 6
 SUMMARY_DIGITS = 3
 MANY_VALUES = 16  # units x batch items of a step; more are summarised
-MANY_LINES = 60  # of a table of units; a longer one shows its first and last steps
-EDGE_LINES = 24  # lines of each of the two
-MANY_SUMMARIES = 30  # the same of a table with one row per step
-EDGE_SUMMARIES = 8
+MANY_LINES, EDGE_LINES = 60, 24  # of a table of units; a longer one shows both ends
+MANY_SUMMARIES, EDGE_SUMMARIES = 30, 8  # the same of a table with one row per step
 CHUNK = 1000  # steps formatted at a time, in little memory
 GAP, NARROW_GAP = 2, 1  # spaces between columns, and where they would not fit
 REMEDY = "; use --only or --digits"
@@ -134,14 +132,14 @@ class CellWindow:
         chosen_units = range(units) if window.units is None else below(window.units, units)
         lines = len(items) * len(chosen_units)
         is_summary = window.units is None and lines > MANY_VALUES
-        of_line = SHORTER if window.shortened else 1
-        if window.steps is not None:
-            ranges: list[Sequence[int]] = [window.steps.among(steps)]
-        elif is_summary or lines == 1:
-            ranges = _first_and_last(steps, MANY_SUMMARIES // of_line, EDGE_SUMMARIES // of_line)
-        else:
-            height = of_line * (lines + (len(chosen_units) > 1))
-            ranges = _first_and_last(steps, MANY_LINES // height, max(1, EDGE_LINES // height))
+        most, edge, height = MANY_LINES, EDGE_LINES, lines + (len(chosen_units) > 1)
+        if is_summary or lines == 1:
+            most, edge, height = MANY_SUMMARIES, EDGE_SUMMARIES, 1
+        height *= SHORTER if window.shortened else 1
+        edge = max(1, edge // height)
+        ranges: list[Sequence[int]] = [indices_of(window.steps, steps)]
+        if window.steps is None and steps > max(most // height, 2 * edge):
+            ranges = [range(edge), range(steps - edge, steps)]
         return cls(items, chosen_units, is_summary, ranges, batch)
 
     def select(self, array: Array) -> Array:
@@ -151,12 +149,6 @@ class CellWindow:
         """
         array = take(array, self.items, 1)
         return take(array, below(self.units, array.shape[2]), 2)
-
-
-def _first_and_last(steps: int, most: int, edge: int) -> list[Sequence[int]]:
-    if steps <= max(most, 2 * edge):
-        return [range(steps)]
-    return [range(edge), range(steps - edge, steps)]
 
 
 def steps_shown(sizes: Iterable[CellSizes], window: Window) -> Indices:
@@ -239,12 +231,10 @@ class CellTable:
         columns += [Column("batch", (of_items + blank) * len(steps), "dim")] * (self.part.batch > 1)
         columns += [Column("unit", (of_units + blank) * len(steps), "dim")]
         for place, (name, array) in enumerate(arrays.items()):
-            values: list[float | None] = []
-            absent = [None] * (len(units) - array.shape[2])
-            for step in array:  # (B, H)
-                for item in step:
-                    values += [*map(float, item), *absent]
-                values += [None] * len(blank)
+            shown = np.full((len(steps), len(items), len(units)), None)
+            shown[..., : array.shape[2]] = array
+            rows = shown.reshape(len(steps), lines).tolist()
+            values = [value for row in rows for value in (*row, *[None] * len(blank))]
             rank = 0 if name == "h" else 1 if name == "c" else 2 + place
             digits = STATE_DIGITS if name in ("h", "c") else GATE_DIGITS
             columns.append(self._column(name, values, digits, rank))
