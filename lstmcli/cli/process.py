@@ -97,11 +97,11 @@ def _usage_message(error: click.UsageError) -> str:
             return one_line(f"{option} {word}: takes {values}.{did_you_mean(word, kind.choices)}")
         if isinstance(kind, IntParamType | FloatParamType):
             least, most = getattr(kind, "min", None), getattr(kind, "max", None)
-            noun = "an integer" if isinstance(kind, IntParamType) else "a number"
+            is_integer = isinstance(kind, IntParamType)
+            noun = "an integer" if is_integer else "a number"
             limits = "" if least is None else f" from {least} on"
             limits = limits if most is None else f" from {least} to {most}"
-            if isinstance(kind, IntParamType) and {":", ","} & {*word}:
-                limits += ", neither a range nor a list"
+            limits += ", neither a range nor a list" * bool(is_integer and {":", ","} & {*word})
             return one_line(f"{option} {word}: takes {noun}{limits}.")
         return one_line(f"{option}: {text}")
     message = one_line(" ".join(error.format_message().split()))
