@@ -1,4 +1,4 @@
-"""``lstm help``: the help of a command, and the tables of settings and of edits."""
+"""The command ``lstm help``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ layer or direction; in Python load, run, derive and explain take edits=["NAME=VA
 contains the arrays of an edit of many values."""
 
 
-@click.command(cls=Command, screen=False, in_groups=False)
+@click.command(cls=Command, screen=False)
 @click.argument(
     "name", metavar="[COMMAND|settings|edits]", required=False, shell_complete=one_of(TOPICS)
 )
