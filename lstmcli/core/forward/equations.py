@@ -19,7 +19,7 @@ peephole) are the `Parts` of a cell. The products in z come from `core.forward.m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -252,7 +252,7 @@ def parts_of(cell: Cell) -> Parts:
         project=project,
     )
     for edit in edits_in(EQUATIONS, cell.edits):
-        parts = edit.apply(parts)
+        parts = replace(parts, **edit.apply(parts))
     return parts
 
 

@@ -52,8 +52,8 @@ def build_layers(
             for role, n in names.items()
         }
         place = first + len(layers) - (layer in layers), len(layers.get(layer, ()))
-        of_cell = [edit for edit in edits if edit.is_for(cell_name(*place))]
-        by_role = _edited(by_role, of_cell, convention)
+        of_cell = [edit for edit in edits_in(TENSORS, edits) if edit.is_for(cell_name(*place))]
+        by_role = _edited(by_role, of_cell, convention) if of_cell else by_role
         by_role = {role: _typed(tensor, dtype) for role, tensor in by_role.items()}
         for one in split_directions(by_role, convention, source):
             cell = decode(one, convention, source)
@@ -81,20 +81,20 @@ def _edited(
     They are computed in float64, whatever is stored and run: a number half way between two rounded
     ones has to become the same one in runs of every dtype.
     """
-    edited = dict(by_role)
-    for edit in edits_in(TENSORS, edits):
-        for role, tensor in edited.items():
-            if isinstance(tensor, dict):
-                along = {gate: _gates_axis(a, None, convention) for gate, a in tensor.items()}
-                edited[role] = {
-                    gate: edit.apply(a.astype(np.float64), along[gate], 1)
-                    for gate, a in tensor.items()
-                }
-            else:
-                axis = _gates_axis(tensor, by_role.get("bias"), convention)
-                gates = len(convention.storage.gates)
-                edited[role] = edit.apply(tensor.astype(np.float64), axis, gates)
-    return edited
+    bias, count = by_role.get("bias"), len(convention.storage.gates)
+
+    def edited(tensor: Array, bias: Any, gates: int) -> Array:
+        changed = tensor.astype(np.float64)
+        for edit in edits:
+            changed = edit.apply(changed, _gates_axis(tensor, bias, convention), gates)
+        return changed
+
+    return {
+        role: {gate: edited(a, None, 1) for gate, a in tensor.items()}
+        if isinstance(tensor, dict)
+        else edited(tensor, bias, count)
+        for role, tensor in by_role.items()
+    }
 
 
 def _gates_axis(
@@ -194,8 +194,8 @@ def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
             "read the same."
         )
     merge = layer[0].convention.behaviour.merge
-    if merge in ("sum", "mul", "ave") and len({cell.outputs for cell in layer}) > 1:
-        forward, backward = (cell.outputs for cell in layer)
+    if merge in ("sum", "mul", "ave") and len({cell.shown for cell in layer}) > 1:
+        forward, backward = (cell.shown for cell in layer)
         raise UserError(
             f"{where} gives {forward} outputs forward and {backward} backward; merge {merge} needs "
             "as many of both.",
