@@ -77,11 +77,8 @@ def activation(name: str) -> Activation:
 Gates = Sequence[Array] | Array
 """An array for each of i, f, g and o."""
 
-Carry = Callable[[Array, Array, Array, Array], tuple[Array, Array]]
-"""Takes two pairs of h and c, and gives one."""
-
-Passed = Callable[[Array, Array, Array, Array, int], tuple[Array, Array]]
-"""Takes two pairs of h and c and a number of steps, and gives one pair."""
+States = Callable[..., tuple[Array, Array]]
+"""Gives h and c."""
 
 Change = Callable[..., None]
 """A function that changes the arrays it takes."""
@@ -193,9 +190,8 @@ class Parts:
 
     Activations take an array and the array for the result. ``update``, ``output`` and ``project``
     give arrays; the others change theirs in place. ``normalize`` takes the number of the gate too.
-    ``kept`` and ``passed`` are of the loop: they give the h and c that a step returns, from these
-    and those that it took, and the h and c that the next step takes, from these, the first ones
-    and the steps so far.
+    ``kept`` and ``passed`` are of the loop: the h and c that a step returns, and those that the
+    next step takes.
     """
 
     s_i: Activation
@@ -213,8 +209,8 @@ class Parts:
     project: Callable[[Array], Array] = no_projection
     update: Callable[[Array, Array, Array, Array], Array] = updated
     output: Callable[[Array, Array, Array, Activation], Array] = gated_output
-    kept: Carry | None = None  # of h', c', h, c
-    passed: Passed | None = None  # of h', c', h_0, c_0 and a number of steps
+    kept: States | None = None  # of h', c', h, c
+    passed: States | None = None  # of h', c', h_0, c_0 and a number of steps
 
 
 def parts_of(cell: Cell) -> Parts:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.settings import CELL, read_count, read_number, setting_text
+from lstmcli.core.model.settings import CELL, COUNT, OneOf, Parser, setting_text
 from lstmcli.core.model.steps import shown_lengths
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import UserError, did_you_mean, listed
+from lstmcli.errors import NO_SETTINGS, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from lstmcli.core.model.model import Cell, Model
@@ -32,7 +32,6 @@ INPUTS, STATE, RUN, OUTPUTS = "inputs", "state", "run", "outputs"
 OF_MODEL = (NETWORK, INPUTS, RUN)
 """Stages whose edits are of the model, and not of one cell."""
 
-MOST_NAMED = 6  # values in a message
 FILE = "@"
 """Begins a value that is a file of arrays."""
 FLAG = "true"
@@ -40,40 +39,12 @@ FLAG = "true"
 ANY = "VALUE"
 """Stands for any value in texts."""
 
-# ---- readers of values
 
-
-class Reader:
-    """A reader of values between commas, or of names, which may have words.
-
-    ``form`` has a letter of `_KINDS` for each value: "gun" takes a gate, a unit and a number, such
-    as ``f,3,0.5``; "u+" takes any count of units.
-    """
-
-    def __init__(self, form: str = "", words: str = "", named: Iterable[Any] = ()) -> None:
-        self.named = named if isinstance(named, dict) else dict.fromkeys(named, "")
-        self.words = words or listed([*self.named], MOST_NAMED)
-        self.example = words.rpartition(" ")[2]
-        self._form = form
-
-    def __call__(self, value: Any) -> Any:
-        """The name or the value, or several as a tuple; ValueError with what is expected."""
-        if str(value) in self.named:
-            return str(value)
-        parts = str(value).split(",")
-        form = self._form.replace("+", self._form[:1] * (len(parts) - 1))
-        try:
-            values = tuple(_KINDS[kind](part) for kind, part in zip(form, parts, strict=True))
-        except ValueError:
-            raise ValueError(f"{self.words}.{did_you_mean(value, self.named)}") from None
-        return values if len(self._form) > 1 else values[0]
-
-
-class Arrays(Reader):
+class Arrays(Parser):
     """A reader of the arrays of a file, with these members."""
 
     def __init__(self, *names: str) -> None:
-        super().__init__(words=f"a file with {' and '.join(names)}: @FILE.npz")
+        super().__init__("", f"a file with {' and '.join(names)}: @FILE.npz")
         self._names = {*names}
 
     def __call__(self, value: Any) -> Any:
@@ -82,32 +53,11 @@ class Arrays(Reader):
         return value if is_file else super().__call__(value)
 
 
-def _fitting(read: Callable[[str], Any], fits: Callable[[Any], bool]) -> Callable[[str], Any]:
-    return lambda part: _if(fits(value := read(part.strip())), value)
-
-
-def _if(fits: bool, result: Any) -> Any:
-    """The result; ValueError where the value does not fit."""
-    if not fits:
-        raise ValueError
-    return result
-
-
-_KINDS: dict[str, Callable[[str], Any]] = {
-    "g": _fitting(str, (*GATES,).__contains__),
-    "c": read_count,
-    "u": _fitting(int, lambda n: n >= 0),  # a unit, feature or step
-    "d": _fitting(int, bool),  # steps in either direction
-    "n": read_number,
-    "p": _fitting(read_number, lambda number: number > 0),
-    "s": _fitting(read_number, lambda number: 0 < number < 1),
-}
-NO_VALUE = Reader("", "no value", [FLAG])
-_COUNT = Reader("c", "an integer from 1 on")
-_NUMBER = Reader("n", "a number")
-_POSITIVE = Reader("p", "a number above 0")
-_SHARE = Reader("s", "a number between 0 and 1")
-_OF_FEATURES = Reader("n+", "a number, or one for each feature, such as 0.5,2")
+NO_VALUE = Parser("", "no value", [FLAG])
+_NUMBER = Parser("n", "a number")
+_POSITIVE = Parser("p", "a number above 0")
+_SHARE = Parser("s", "a number between 0 and 1")
+_SCALES = Parser("n+", "a number, or one for each feature, such as 0.5,2")
 
 # ---- rows, and edits as they are given
 
@@ -134,8 +84,8 @@ class EditKind:
     code: str | Callable[[Any], str]  # the line of a program that does it
     used_by: str  # who does it
     mend: str  # what the line should be
+    read: Parser = NO_VALUE
     shows: str = _FIRST
-    read: Reader = NO_VALUE
     values: Sequence[Any] | Callable[[RunSizes], Iterable[Any]] | None = None
     """Values that `explain` tries, the usual ones first; None: all that have names."""
     solved: float | None = None  # where it does nothing: the number is solved for from there
@@ -216,6 +166,12 @@ def edits_in(stage: str, edits: Iterable[Edit]) -> list[Edit]:
     return [edit for edit in edits if edit.kind.stage == stage]
 
 
+def refuse_edits(edits: Iterable[Edit], text: str, try_: Mapping[str, Any] = NO_SETTINGS) -> None:
+    """Refuse the first of these edits, if there is any."""
+    for edit in edits:
+        raise UserError(text, about={"edit": edit.text}, try_=try_)
+
+
 def read_edit(text: str | Edit, arrays_of: Callable[[str], Mapping[str, Array]]) -> Edit:
     """``layer1.NAME=VALUE`` parsed and checked; ``arrays_of`` reads ``@FILE``."""
     if isinstance(text, Edit):
@@ -235,6 +191,13 @@ def read_edit(text: str | Edit, arrays_of: Callable[[str], Mapping[str, Array]])
         return Edit(name, kind.read(arrays_of(file) if file else value or FLAG), cell, file)
     except ValueError as error:
         raise UserError(f"takes {error}", about=about) from None
+
+
+def _if(fits: bool, result: Any) -> Any:
+    """The result; ValueError where the value does not fit."""
+    if not fits:
+        raise ValueError
+    return result
 
 
 # ---- inputs (T, B, I)
@@ -659,15 +622,15 @@ _LARGE = "Numbers of h that are large"
 _UNITS = "Some units are off at the first step, all others from the second step on"
 _FROM = {gate: _LATER if gate in [*"fc"] else _FIRST for gate in ("", *"ifgohc")}
 
-_SHIFTED = "loops that start at 1, sequences cut by another rule than in training"
+_SHIFTED = "loops that start at 1, sequences cut otherwise than in training"
 _STEP = "feed x[t] at step t"
 _PADDED = "pad_sequences, which pads in front", 'pad_sequences(x, padding="post")'
-_PREPARED = "preprocessing that the weights' program does inside, or did before training"
-_AS_IT_IS = "feed x as it is"
+_PREPARED = "preprocessing that is left out, or done twice"
+_PLAIN = "feed x as it is"
 _TRAINING = "a layer of training that stays on"
 _SLIP = "equations copied with a slip"
 _APPROXIMATION = "C and shader code, microcontrollers, audio plugins"
-_ROUNDED = "run the weights as stored", _NEARLY
+_AS_STORED = "run the weights as stored"
 
 _SHARES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5)  # of dropout, as in frameworks' examples
 _STEPS = range(1, 9)  # by which inputs are late or early
@@ -680,9 +643,9 @@ _TIMES = {0.0: "left out (0)", -1.0: "with the other sign", 2.0: "twice", 0.5: "
 MOST_EXCHANGED = 40  # columns of which every two are exchanged: 780
 
 
-def _names(variants: Mapping[str, tuple[Any, ...]]) -> Reader:
+def _names(variants: Mapping[str, tuple[Any, ...]]) -> Parser:
     """A reader of names with their words, which come first."""
-    return Reader(named={name: variant[0] for name, variant in variants.items()})
+    return OneOf(**{name: variant[0] for name, variant in variants.items()})
 
 
 def _of_gate(part: str, gate: str) -> EditKind:
@@ -700,25 +663,25 @@ def _of_gate(part: str, gate: str) -> EditKind:
         f"weights.{part}.{gate}", CELLS, partial(_share_of, PARTS[part], gate, np.multiply),
         f"{name.replace('_', ' ')} of gate {gate}: {{}}", code,
         "code that repeats a line per gate", f"keep {name}[{gate}]",
+        Parser("n", f"a factor, or another gate: {', '.join(others)}", named),
         f"Gate {gate} is off at every step",
-        read=Reader("n", f"a factor, or another gate: {', '.join(others)}", named),
     )  # fmt: skip
 
 
 _PLACES: tuple[tuple[Any, ...], ...] = (
     ("number", "damaged", "K[{0}, {1}, {2}] = {3}", _UNITS,
-     Reader("guun", "a gate, unit, column and value, such as f,3,5,0.25"), ()),
+     Parser("guun", "a gate, unit, column and value, such as f,3,5,0.25"), ()),
     ("row", "damaged", "K[{0}, {1}] *= {2}", _UNITS,
-     Reader("gun", "a gate, unit and factor, such as f,3,0"),
+     Parser("gun", "a gate, unit and factor, such as f,3,0"),
      lambda units, columns: product(GATES, range(units), (0.0,))),
     ("column", "damaged", "K[..., {0}] *= {1}", _FIRST,
-     Reader("un", "a column and a factor, such as 5,0"),
+     Parser("un", "a column and a factor, such as 5,0"),
      lambda units, columns: product(range(columns), (0.0,))),
     ("columns", "exchanged", "K[..., [{0}, {1}]] = K[..., [{1}, {0}]]", _FIRST,
-     Reader("uu", "two columns, such as 2,7"),
+     Parser("uu", "two columns, such as 2,7"),
      lambda units, columns: combinations(range(columns * (columns <= MOST_EXCHANGED)), 2)),
     ("number", "damaged", "K[{0}, {1}] = {2}", _UNITS,
-     Reader("gun", "a gate, unit and value, such as f,3,0.25"), ()),
+     Parser("gun", "a gate, unit and value, such as f,3,0.25"), ()),
 )  # fmt: skip
 """Damage: its form, words, code, what shows it, and values by sizes; the last one of the bias."""
 
@@ -731,7 +694,7 @@ def _of_place(part: str, form: str, how: str, code: str, *row: Any) -> EditKind:
         f"weights.{part}.{form}", CELLS, partial(_damaged, name, form),
         f"{form} of the {name.replace('_', ' ')} {how}: {{}}", code.replace("K", name),
         "an index that is off by one, a file cut or edited by hand",
-        f"compare {name} with the original", _LATER if is_late else shows, read=read,
+        f"compare {name} with the original", read, _LATER if is_late else shows,
         values=values and (lambda sizes: values(*getattr(sizes.cell, name).shape[1:])),
     )  # fmt: skip
 
@@ -740,85 +703,82 @@ _ROWS: tuple[EditKind, ...] = (
     # ---- inputs
     EditKind("inputs.late", INPUTS, lambda x, n: _if(n < len(x), _padded(x, n)[: len(x)]),
         "inputs {} steps late, zeros first", "x = concat(zeros({}), x[:-{}])", _SHIFTED, _STEP,
-        read=_COUNT, values=_STEPS, of_sequence=True),
+        COUNT, values=_STEPS, of_sequence=True),
     EditKind("inputs.early", INPUTS, lambda x, n: _if(n < len(x), _padded(x[n:], 0, n)),
         "inputs {} steps early, zeros last", "x = concat(x[{}:], zeros({}))", _SHIFTED, _STEP,
-        read=_COUNT, values=_STEPS, of_sequence=True),
+        COUNT, values=_STEPS, of_sequence=True),
     EditKind("inputs.rolled", INPUTS, lambda x, n: np.roll(x, n, axis=0),
         "inputs rolled by {} steps", "x = np.roll(x, {}, axis=time)", _SHIFTED, _STEP,
-        read=Reader("d", "an integer number of steps, such as 1 or -1"),
-        values=(1, -1, 2, -2, 3, -3), of_sequence=True),
+        Parser("d", "a number of steps, such as -1"), values=(1, -1, 2, -2, 3, -3),
+        of_sequence=True),
     EditKind("inputs.skipped", INPUTS, lambda x, n: _if(n < len(x), x[n:]),
-        "first {} steps left out", "x = x[{}:]", _SHIFTED, "run all steps",
-        "The outputs are those of later steps, as if these came first", read=_COUNT,
-        values=(1, 2, 3), of_sequence=True),
+        "first {} steps left out", "x = x[{}:]", _SHIFTED, "run all steps", COUNT,
+        "The outputs are those of later steps", values=(1, 2, 3), of_sequence=True),
     EditKind("inputs.padded", INPUTS, _padded, "{} steps of zeros in front",
-        "x = concat(zeros({}), x)", *_PADDED, read=_COUNT, values=(1, 2, 3, 4), of_sequence=True),
+        "x = concat(zeros({}), x)", *_PADDED, COUNT, values=(1, 2, 3, 4), of_sequence=True),
     EditKind("inputs.padding_first", RUN, _padding_first,
         "padding at the end moved to the front, {}", 'pad_sequences(x, padding="pre")', *_PADDED,
-        read=Reader(named={FLAG: "run over", "masked": "masked"}), of_sequence=True),
+        OneOf(true="run over", masked="masked"), of_sequence=True),
     EditKind("inputs.features", INPUTS,
         lambda x, order: _if(sorted(order) == [*range(x.shape[2])], x[..., [*order]]),
         "features in the order {}", "x = x[..., [{}]]", "columns of another table, RGB and BGR",
-        "keep the order of training", values=_orders,
-        read=Reader("u+", "the features in their order, such as 1,0,2")),
+        "keep the order of training", Parser("u+", "each feature, such as 1,0,2"), values=_orders),
     EditKind("inputs.dropout_scale", INPUTS, lambda x, share: x / (1 - share),
         "inputs over 1 - p, as by dropout, p = {}", "x = x / (1 - {})", _TRAINING,
-        "leave the scale out", read=_SHARE, values=_SHARES),
+        "leave the scale out", _SHARE, values=_SHARES),
     EditKind("inputs.factor", INPUTS, lambda x, a: x * np.broadcast_to(a, x.shape[2:]),
-        "inputs times {}", "x = x * [{}]", _PREPARED, _AS_IT_IS, read=_OF_FEATURES,
-        values=_FACTORS, solved=1.0),
+        "inputs times {}", "x = x * [{}]", _PREPARED, _PLAIN, _SCALES, values=_FACTORS, solved=1.0),
     EditKind("inputs.offset", INPUTS, lambda x, a: x + np.broadcast_to(a, x.shape[2:]),
-        "{} added to the inputs", "x = x + [{}]", _PREPARED, _AS_IT_IS, read=_OF_FEATURES,
+        "{} added to the inputs", "x = x + [{}]", _PREPARED, _PLAIN, _SCALES,
         values=(0.5, -0.5, 1.0, -1.0), solved=0.0),
     EditKind("inputs.normalised", INPUTS, _normalised, "inputs normalised: {}",
-        'x = normalise(x, "{}")', _PREPARED, _AS_IT_IS, of_sequence=True,
-        read=Reader(named={f"{how}_{axes}": f"{over} {words}" for axes, (_, over) in AXES.items()
-                           for how, (words, _) in SCALES.items()})),
+        'x = normalise(x, "{}")', _PREPARED, _PLAIN,
+        OneOf(**{f"{how}_{axes}": f"{over} {words}" for axes, (_, over) in AXES.items()
+                 for how, (words, _) in SCALES.items()}), of_sequence=True),
     EditKind("inputs.step", INPUTS, _step_of, "inputs of one step taken from another: {}",
-        "x[{0}] = x[{1}]", "a token read twice", _STEP, "The steps before that one agree",
-        read=Reader("uu", "a step and the step whose inputs it takes, such as 5,4"),
-        values=lambda sizes: ((t, t + d) for t in range(sizes.steps) for d in (-1, 1)
-                              if 0 <= t + d < sizes.steps), of_sequence=True),
+        "x[{0}] = x[{1}]", "a token read twice", _STEP,
+        Parser("uu", "a step and the one it takes, such as 5,4"),
+        "The steps before that one agree",
+        values=lambda sizes: ((a, b) for a, b in product(range(sizes.steps), repeat=2)
+                              if abs(a - b) == 1), of_sequence=True),
     # ---- state
     *(
         EditKind(f"state.start{which and '.'}{which}", STATE, partial(_start, which),
             f"initial {which or 'h and c'} of {{}}", f"{line} = {{}}",
             "a buffer that is not cleared", f"{line} = 0",
-            read=Reader("n", "a number, or ones", ["ones"]),
-            values=("ones", 0.1, 0.5, -1.0, 0.01), solved=0.0)
+            Parser("n", "a number, or ones", ["ones"]), values=("ones", 0.1, 0.5, -1.0, 0.01),
+            solved=0.0)
         for which, line in zip(STATES, ("h0[:] = c0[:]", "h0[:]", "c0[:]"), strict=True)
     ),
     EditKind("state.zero_steps", RUN,
         lambda run, x, valid, states, n: (x, valid, run(_padded(x[:0], n), None, states)),
         "{} steps of zeros run first", "for _ in range({}): h, c = cell(zeros, h, c)",
-        "audio code that warms up, padding in front", "reset h and c before the first step",
-        read=_COUNT, values=(1, 2, 3, 4, 5, 8, 10), of_sequence=True),
+        "audio code that warms up", "reset h and c before the first step", COUNT,
+        values=(1, 2, 3, 4, 5, 8, 10), of_sequence=True),
     EditKind("state.previous", RUN, _after_previous,
         "each sequence starts from the end of the one before", "h0[b], c0[b] = h, c of b - 1",
         "loops that reset the state once", "reset h and c for each sequence",
-        "The first sequence agrees, later ones do not", of_sequence=True),
+        shows="The first sequence agrees, later ones do not", of_sequence=True),
     EditKind("state.kept", RUN, lambda run, x, valid, states, _: (x, valid, run(x, valid, states)),
         "the state that a run over the same inputs ended in, kept", "h0, c0 = h, c of the last run",
-        "stateful=True, a state object that is used twice", "reset h and c before each run",
-        of_sequence=True),
+        "stateful=True, a state used twice", "reset h and c before each run", of_sequence=True),
     EditKind("state.array", STATE, _given_state, "another initial state, of {}",
         'h0, c0 = load("{}")', "a state of training that is carried on", "h0[:] = c0[:] = 0",
-        read=Arrays("h", "c")),
+        Arrays("h", "c")),
     EditKind("state.passed", EQUATIONS, lambda parts, name: {"passed": PASSED[name][1]},
         "what is passed on to the next step: {}", "h, c = {}",
-        "code that unpacks (h, c) in the other order, or forgets one", "h, c = cell(x[t], h, c)",
-        _LATER, read=_names(PASSED)),
+        "code that unpacks (h, c) as (c, h), or forgets one", "h, c = cell(x[t], h, c)",
+        _names(PASSED), _LATER),
     *(
         EditKind(f"state.{name}{which and '.'}{which}", EQUATIONS, partial(_anew, which, is_at),
             words.replace("state", which or "state"), f"if {when}: {line}",
             "streams that pass no state from call to call", "pass h and c on to the next call",
-            shows, read=read)
+            read, shows)
         for name, words, when, is_at, read, shows in (
             ("chunks", "run in chunks of {} steps, each from the initial state", "t % {} == 0",
-             lambda t, size: t % size == 0, _COUNT, "The first chunk agrees, later ones do not"),
+             lambda t, size: t % size == 0, COUNT, "The first chunk agrees, later ones do not"),
             ("anew", "the initial state again at step {}", "t in ({})", lambda t, those: t in those,
-             Reader("u+", "steps, such as 3,8"), "The steps before the first of them agree"),
+             Parser("u+", "steps, such as 3,8"), "The steps before the first of them agree"),
         )
         for which, line in zip(STATES, ("h, c = h0, c0", "h = h0", "c = c0"), strict=True)
     ),
@@ -830,7 +790,7 @@ _ROWS: tuple[EditKind, ...] = (
         EditKind(f"weights.{part}factor", CELLS, partial(_share_of, arrays, "", np.multiply),
             f"{words} times {{}}", f"{name} *= {{}}",
             "weights scaled for a fixed-point format, or by dropout", "divide by the factor",
-            read=_NUMBER, values=(0.5, 2.0, 0.1, *more), solved=1.0, same=same)
+            _NUMBER, values=(0.5, 2.0, 0.1, *more), solved=1.0, same=same)
         for part, arrays, name, words, more, same in (
             ("", ARRAYS, "weights", "all weights and biases", (), {}),
             ("kernel.", ARRAYS[:1], "kernel", "kernel", (), {}),
@@ -842,12 +802,12 @@ _ROWS: tuple[EditKind, ...] = (
     *(
         EditKind(f"weights.added.{gate}", CELLS, partial(_share_of, PARTS["bias"], gate, np.add),
             f"{{}} added to gate {gate} before its activation", f"z[{gate}] += {{}}",
-            "a forget bias in the wrong gate order", f"z[{gate}] as it is",
-            f"Gate {gate} is off at every step", read=_NUMBER, values=(1.0, -1.0, 0.5, 2.0),
-            solved=0.0)
+            "a forget bias in the wrong gate order", f"z[{gate}] as it is", _NUMBER,
+            f"Gate {gate} is off at every step", values=(1.0, -1.0, 0.5, 2.0), solved=0.0)
         for gate in "igo"
     ),
-    EditKind("weights.exchanged", CELLS, lambda cell, _: _if(cell.inputs == cell.outputs, replace(
+    EditKind("weights.exchanged", CELLS,
+        lambda cell, _: _if(cell.inputs == cell.outputs, replace(
             cell, kernel=cell.recurrent_kernel, recurrent_kernel=cell.kernel)),
         "kernel and recurrent kernel exchanged", "K, R = R, K",
         "code that reads the tensors by their order", "K, R = kernel, recurrent_kernel"),
@@ -855,48 +815,47 @@ _ROWS: tuple[EditKind, ...] = (
         lambda layers, order: _with_weights(layers, [layers[n] for n in order]),
         "layers use the weights of layers {}", "weights = [weights[n] for n in ({})]",
         "names sorted as text, an index that is not counted up", "layer n uses n",
-        "The first layer may agree", read=Reader("u+", "a layer for each, such as 1,0"),
+        Parser("u+", "a layer for each, such as 1,0"), "The first layer may agree",
         values=_layer_orders),
-    EditKind("weights.directions", NETWORK, lambda layers, used: _with_weights(
+    EditKind("weights.directions", NETWORK,
+        lambda layers, used: _with_weights(
             layers, [[layer[used == "backward"]] * 2 for layer in layers]),
         "both directions use the weights of the {} one", "backward = forward = {}",
         "a suffix that is left out", "each direction uses the weights of that direction",
-        "One direction agrees, the other does not", read=Reader(named=["forward", "backward"])),
+        OneOf("forward", "backward"), "One direction agrees, the other does not"),
     EditKind("weights.projection", CELLS, _projection, "projection {}", "P: {}",
-        "code that multiplies by P, not its transpose", "h = P h",
-        read=Reader(named=["transposed", "none"])),
+        "code that multiplies by P, not its transpose", "h = P h", OneOf("transposed", "none")),
     EditKind("weights.int8", TENSORS, _int8, "stored tensors rounded to 8 bits, a scale per {}",
         "w = np.round(w / scale) * scale, scale = abs(w).max() / 127 per {}", "quantised models",
-        *_ROUNDED,
-        read=Reader(named=["tensor", "gate", "row", "tensor_with_bias", "gate_with_bias"])),
+        _AS_STORED, OneOf("tensor", "gate", "row", "tensor_with_bias", "gate_with_bias"), _NEARLY),
     EditKind("weights.fixed", TENSORS,
         lambda array, axis, gates, bits: np.round(array * 2**bits) / 2**bits,
         "stored tensors in fixed point, with {} bits after the point",
-        "w = np.round(w * 2**{}) / 2**{}", "microcontrollers, FPGAs", *_ROUNDED, read=_COUNT,
+        "w = np.round(w * 2**{}) / 2**{}", "microcontrollers, FPGAs", _AS_STORED, COUNT, _NEARLY,
         values=(12, 8, 10, 15, 14, 13, 11, 7, 6, 9)),
     EditKind("weights.decimals", TENSORS, lambda array, axis, gates, n: np.round(array, n),
         "stored tensors rounded to {} decimals", "w = np.round(w, {})",
-        "weights pasted from printed output", "save every digit: %.9g", _NEARLY, read=_COUNT,
+        "weights pasted from printed output", "save every digit: %.9g", COUNT, _NEARLY,
         values=(4, 3, 5, 2, 1, 6)),
     # ---- equations
     EditKind("equations.h", EQUATIONS, _output, "h is {}, not o tanh(c)", "h = {}", _SLIP,
-        "h = o * tanh(c_new)", read=_names(H_OF)),
+        "h = o * tanh(c_new)", _names(H_OF)),
     EditKind("equations.c", EQUATIONS, lambda parts, name: {"update": C_OF[name][1]},
-        "c is updated by {}", "c = {}", _SLIP, "c = f * c + i * g", read=_names(C_OF),
+        "c is updated by {}", "c = {}", _SLIP, "c = f * c + i * g", _names(C_OF),
         same={"gates_exchanged": ("gates", lambda o: o.translate(str.maketrans("if", "fi")))}),
     *(
         EditKind(f"equations.after.{gate}", EQUATIONS,
             partial(_activations, lambda old, kind, a: lambda x: old(x) + a, field),
             f"{{}} added to gate {gate} after its {name}", f"{gate} = {name}(z_{gate}) + {{}}",
-            "a forget bias that is added too late", f"{gate} = {name}(z_{gate})", _FROM[gate],
-            read=_NUMBER, values=(1.0, -1.0), solved=0.0)
+            "a forget bias that is added too late", f"{gate} = {name}(z_{gate})", _NUMBER,
+            _FROM[gate], values=(1.0, -1.0), solved=0.0)
         for gate, field, name in (("i", "s_i", "sigmoid"), ("f", "s_f", "sigmoid"),
                                   ("o", "s_o", "sigmoid"), ("g", "t", "tanh"))
     ),
     *(
         EditKind(f"equations.{name}", EQUATIONS,
             partial(_activations, lambda old, kind, name: getattr(ACTIVATIONS[name], kind), fields),
-            words, code, used_by, mend, shows, read=_names(names), values=[*names][:most],
+            words, code, used_by, mend, _names(names), shows, values=[*names][:most],
             same={value: (setting, value) for value in same})
         for name, fields, words, code, used_by, mend, shows, names, most, setting, same in (
             *((f"sigmoid.{gate}", f"s_{gate}", f"activation of gate {gate}: {{}}", f"{gate} = {{}}",
@@ -920,8 +879,8 @@ _ROWS: tuple[EditKind, ...] = (
     *(
         EditKind(f"equations.{name}_slope", EQUATIONS,
             partial(_activations, lambda old, kind, a: lambda x: old(a * x), fields),
-            f"{name}(a z) {where}, a = {{}}", f"{name}({{}} * z)", used_by, f"{name}(z)",
-            read=_NUMBER, values=(0.5, 2.0, *values), solved=1.0)
+            f"{name}(a z) {where}, a = {{}}", f"{name}({{}} * z)", used_by, f"{name}(z)", _NUMBER,
+            values=(0.5, 2.0, *values), solved=1.0)
         for name, where, fields, used_by, values in (
             ("sigmoid", "in all gates", "s_i s_f s_o",
              "a sigmoid by tanh without its factor; 2^-x for e^-x, a = ln 2 = 0.69315",
@@ -932,47 +891,45 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("equations.layer_norm", EQUATIONS, _layer_norm,
         "layer normalisation of each gate, epsilon {}, where none is stored",
         "z = (z - z.mean()) / sqrt(z.var() + {})", "a cell with layer normalisation", "use z",
-        read=_POSITIVE, values=_EPSILONS[:4]),
+        _POSITIVE, values=_EPSILONS[:4]),
     EditKind("equations.epsilon", CELLS, _epsilon, "layer normalisation with epsilon {}",
         "sqrt(variance + {})", "frameworks differ: 1e-5 of PyTorch, 1e-3 of Keras, 1e-12 of TF1",
-        "take the epsilon of training", _NEARLY, read=_POSITIVE, values=_EPSILONS),
+        "take the epsilon of training", _POSITIVE, _NEARLY, values=_EPSILONS),
     *(
         EditKind(f"equations.zoneout{which and '.'}{which}", EQUATIONS, partial(_zoneout, which),
             f"a share {{}} of the old {which or 'h and c'} kept, as by zoneout",
-            f"{of} = (1 - {{}}) * {of}_new + {{}} * {of}", _TRAINING, f"{of} = {of}_new",
-            _FROM[which], read=_SHARE, values=(0.1, 0.05, 0.2, 0.5), solved=0.0)
+            f"{of} = (1 - {{}}) * {of}_new + {{}} * {of}", _TRAINING, f"{of} = {of}_new", _SHARE,
+            _FROM[which], values=(0.1, 0.05, 0.2, 0.5), solved=0.0)
         for which, of in zip(STATES, ("state", "h", "c"), strict=True)
     ),
     EditKind("equations.h_clip", EQUATIONS,
         lambda parts, bound: {"clip_h": lambda h: np.clip(h, -bound, bound, h)},
         "h bounded to +-{} in the cell", "h = clip(h, -{}, {})", "fixed-point code",
-        "h = o * tanh(c)", _LARGE, read=_POSITIVE, values=(1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0,
+        "h = o * tanh(c)", _POSITIVE, _LARGE, values=(1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0,
         bound=True),
     # ---- outputs
     EditKind("outputs.residual", OUTPUTS,
         lambda h, x, _: _if(h.shape == x.shape, h + x.astype(h.dtype)),
         "inputs of the layer added to h", "h = h + x", "residual layers of a stack",
-        "take h before x is added", "h is off by x at every step"),
+        "take h before x is added", shows="h is off by x at every step"),
     EditKind("outputs.z", OUTPUTS, lambda z, x, _: z, "pre-activations z in place of h", "return z",
         "code that returns before the activations", "return h", takes="z",
         width=lambda units, _: 4 * units),
     EditKind("outputs.applied", OUTPUTS, lambda h, x, name: APPLIED[name](h), "{} applied to h",
-        "h = {}(h)", "a layer after the LSTM", "take h before that layer",
-        read=Reader(named=[*APPLIED])),
+        "h = {}(h)", "a layer after the LSTM", "take h before that layer", OneOf(*APPLIED)),
     EditKind("outputs.factor", OUTPUTS, lambda h, x, a: h * h.dtype.type(a), "h times {}",
-        "h = {} * h", "a scale for display or audio", "divide by it",
-        "h is a multiple at every step", read=_NUMBER, values=(0.5, 2.0, -1.0, 255.0, 100.0),
-        solved=1.0),
+        "h = {} * h", "a scale for display or audio", "divide by it", _NUMBER,
+        "h is a multiple at every step", values=(0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0),
     EditKind("outputs.clip", OUTPUTS, lambda h, x, a: np.clip(h, -a, a),
         "h bounded to +-{} after the cell", "out = clip(h, -{}, {})", "audio code",
-        "take h before the clip", _LARGE, read=_POSITIVE, values=(1.0, 0.5, 0.2, 0.1), solved=1.0,
+        "take h before the clip", _POSITIVE, _LARGE, values=(1.0, 0.5, 0.2, 0.1), solved=1.0,
         bound=True),
     EditKind("outputs.mask", OUTPUTS, _masked, "dropout of h, by the factors in {}",
-        'h = h * load("{}")["mask"]', _TRAINING, "model.eval()",
-        "Some numbers are 0, all others a multiple", read=Arrays("mask"), of_sequence=True),
+        'h = h * load("{}")["mask"]', _TRAINING, "model.eval()", Arrays("mask"),
+        "Some numbers are 0, all others a multiple", of_sequence=True),
     EditKind("outputs.dense", OUTPUTS, _dense, "a dense layer after h, of {}",
         'out = h @ load("{}")["weights"] + bias', "a dense layer that belongs to the model",
-        "take h before the dense layer", read=Arrays("weights", "bias"),
+        "take h before the dense layer", Arrays("weights", "bias"),
         width=lambda units, arrays: arrays["weights"].shape[-1]),
 )  # fmt: skip
 
