@@ -1,7 +1,7 @@
 """Blocks of a batch: which sequences run together, and a run of some of them.
 
-Sequences are independent, so blocks of them may run one after the other, in threads, in processes
-or on other machines. The blocks follow from shapes only, and with them every bit of the result.
+Sequences are independent: blocks of them may run in turn, in threads, in processes or on other
+machines. The blocks, and so every bit of the result, follow from shapes only.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 Meter = Callable[[int], None]
 """Takes the number of sequences x steps of one cell that were computed."""
 
-# The work of a block's step, as `step_work` counts it. Measured on two Zen 5 and two Xeon cores, of
-# which one had other things to do now and then: from WORTH two threads took 0.5 to 0.95 of the time
-# of one, below LITTLE always more than one. Of large batches a block has ENOUGH.
+# The work of a block's step, as `step_work` counts it. On two Zen 5 and two Xeon cores, one of them
+# busy now and then, two threads took 0.5 to 0.95 of the time of one from WORTH on, and more than
+# one below LITTLE. Of large batches a block has ENOUGH.
 ENOUGH = 1.5e7
 WORTH = 1e7
 LITTLE = 3e6
@@ -39,9 +39,8 @@ PAYS_FROM = 12  # steps from which two more products take a small share of the r
 def batch_blocks(batch: int, cell: Cell) -> list[slice]:
     """The blocks of sequences that run separately: a function of shapes, never of the machine.
 
-    A batch whose halves would have little work a step is one block: threads that pass each other
-    the interpreter's lock so often only get slower. Large batches are cut where a step of a block
-    has enough.
+    A batch whose halves would have little work a step is one block, since threads that pass each
+    other the interpreter's lock so often get slower. Others are cut where a step has enough.
     """
     work = step_work(cell)
     if cell.convention.behaviour.arithmetic == "8bit":  # one scale for the batch
@@ -79,8 +78,8 @@ def seconds(batch: int, steps: int, model: Model) -> float:
 def batch_chunks(batch: int, model: Model) -> list[slice]:
     """The smallest chunks of sequences that consist of full blocks in every cell of a model.
 
-    Where the state is reset at every step, steps are sequences too, and the batch is one chunk;
-    so it is where an edit has numbers for each sequence.
+    The batch is one chunk where the state is reset at every step, so that steps are sequences too,
+    or an edit has numbers for each sequence.
     """
     cells = [cell for _, cell in model.cells]
     of_batch = any(edit.kind.of_sequence for cell in cells for edit in cell.edits)
@@ -174,8 +173,8 @@ def shares_memory(executor: Executor) -> bool:
 def workers(threads: int) -> Iterator[Executor]:
     """An executor of this many threads.
 
-    On Linux each is bound to one core: two threads that pass the interpreter's lock to each other
-    every microsecond are often scheduled on one core, and stay there.
+    On Linux each is bound to one core: threads that pass the interpreter's lock to each other every
+    microsecond are often scheduled on one, and stay there.
     """
     from concurrent.futures import ThreadPoolExecutor  # takes 15 ms to import
 

@@ -36,8 +36,8 @@ Activation = Callable[[Array, Array], Any]
 def sigmoid(x: Array, out: Array) -> None:
     """1 / (1 + exp(-x)).
 
-    This form keeps relative precision in the lower tail, where ``0.5 * (1 + tanh(x/2))`` is 0:
-    sigmoid(-40) is 4e-18. Where exp overflows, the quotient is 0, as it should be.
+    This form is precise in the lower tail, where ``0.5 * (1 + tanh(x/2))`` is 0: sigmoid(-40) is
+    4e-18. Where exp overflows, the quotient is 0, as it should be.
     """
     one = x.dtype.type(1)
     np.multiply(x, -one, out)  # `negative` of NumPy 2.4 takes a stride of 4 float32 for contiguous
@@ -89,9 +89,9 @@ I, F, G, O = range(4)  # the gates in the order of `vocabulary.GATES`
 def step(z: Gates, c: Array, parts: Parts, gates: Gates | None = None) -> tuple[Array, Array]:
     """The next h and c, from the pre-activations z of i, f, g, o and from c.
 
-    The arrays have any axes: (H, R) for H units of R sequences in the loop, (N, B, H) for N
-    hypotheses in `explain`; only parts that combine units know where these are. The values of the
-    gates are written to ``gates``, or over z. Otherwise z ends as what the activations took.
+    The arrays have any axes, (H, R) in the loop and (N, B, H) for N hypotheses in `explain`; only
+    parts that combine units know where these are. The gates are written to ``gates``, or over z;
+    otherwise z ends as what the activations took.
     """
     z_i, z_f, z_g, z_o = z
     i, f, g, o = z if gates is None else gates
@@ -301,9 +301,8 @@ _COUPLED: dict[str, Callable[[Array, Array], Any]] = {
 # with one scale and one zero point for all numbers, over a range that contains 0. `hybrid` and
 # `hybrid_asymmetric` are TensorFlow Lite's, for weights of 8 bits and inputs in float (2.21,
 # kernels/internal/reference/portable_tensor_utils.cc, SymmetricQuantizeFloats and
-# AsymmetricQuantizeFloats): signed, with a scale for each sequence at each step; they round what
-# the projection takes, too. Their products of integers are exact; those of the numbers that they
-# stand for differ by the rounding of a sum.
+# AsymmetricQuantizeFloats): signed, with a scale for each sequence at each step, and what the
+# projection takes is rounded too. Here the products are of floats, and differ by their rounding.
 
 
 LEVELS = 255  # steps of the range

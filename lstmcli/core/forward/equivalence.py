@@ -42,10 +42,10 @@ class Proof(NamedTuple):
 
 
 def same_weights(ours: Layers, theirs: Layers) -> bool:
-    """Tell whether all weights are equal bit for bit, but for those that nothing is computed from.
+    """Tell whether all weights that are used are equal bit for bit.
 
-    These are the weights of a gate that is computed from another, and a bias before a
-    normalisation. Peepholes of zero count as no peepholes.
+    A gate that is computed from another, and a bias before a normalisation, are not used. Peepholes
+    of zero count as none.
     """
     if [len(layer) for layer in ours] != [len(layer) for layer in theirs]:
         return False
@@ -79,9 +79,8 @@ def _used(cell: Cell, stored: Cell) -> dict[str, Array]:
 def compared_runs(ours: Model, theirs: Model) -> Proof:
     """Run two networks over the same random inputs, from the same random states.
 
-    Where their arithmetic is the same, they must agree bit for bit: the bias is rounded once, with
-    the forget constant in it, so a constant that went into the bias changes nothing. One that is
-    taken out of it is rounded twice.
+    Of the same arithmetic they must agree bit for bit: a forget constant that goes into the bias
+    changes nothing, as both are rounded once. One that is taken out of it is rounded twice.
     """
     drawn = (draw_run(model, ROWS, STEPS, SEED) for model in (ours, theirs))  # alike
     inputs = [Inputs(x, "batch", state) for x, state in drawn]

@@ -1,26 +1,21 @@
 """The loop over the steps: packed weights, reused buffers, one matrix product a step.
 
-The weights. Gates are stacked in the order f, i, o, g, and kernel, recurrent kernel and bias are
-the columns of one matrix, so that one product of ``K`` (4H, N) and ``[x; h; 1]`` (N, R) gives all
-pre-activations of R sequences.
+Weights. K (4H, N) has the gates in the order f, i, o, g, and kernel, recurrent kernel and bias as
+columns: its product with ``[x; h; 1]`` (N, R) gives all pre-activations of R sequences.
 
-Inputs ahead. That product reads all of K from memory at every step. Small batches of
-a larger cell multiply the columns of x with the inputs of many steps at once, and a step adds its
-part to the product of ``[h; 1]``: see `matmul.InputProducts`. Arrays of a small batch of
-such cells are (R, K) in memory, and views (K, R) of it: see `matmul.sequences_first`.
+Inputs ahead. A product reads all of K. Small batches of a larger cell multiply the columns of x
+with the inputs of many steps at once (`matmul.InputProducts`), and their arrays are (R, K) in
+memory, with views (K, R) of it (`matmul.sequences_first`).
 
-Two ways through a step. Most cells are plain: sigmoid gates, and none of the parts that frameworks
-add. Their steps take `_run` and `plain_step`, which have separate equations because a step of
-a small network costs as many microseconds as NumPy is called: eight calls in place of the twenty
-of `equations.step`. K has the rows of f, i and o negated there, so that ``q = 1 + exp(K v)`` is
-the reciprocal of a gate: division by q does the sigmoid and the product with it in one pass,
-rounds once less, and lets the lower tail of the sigmoid fade to the smallest number there is. All
-other cells take `equations.step`.
+Two ways through a step. Plain cells have sigmoid gates and none of the parts that frameworks add.
+For them `_run` and `plain_step` call NumPy eight times in place of the twenty of `equations.step`:
+in a small network each call costs a microsecond. K has the rows of f, i and o negated there, so
+that ``q = 1 + exp(K v)`` is 1 / gate: division by q is sigmoid and product in one pass, rounds
+once less, and lets the sigmoid's lower tail fade to the smallest number there is.
 
-Guaranteed bit for bit: a run in chunks of steps equals the full run; h does not depend on which
-arrays are returned; blocks of sequences follow from the shapes only. So products of steps are
-merged only where BLAS was seen to sum each alike whatever the others are, and h and c are
-passed on in the working dtype.
+Bit for bit, a run in chunks of steps equals the full run, h does not depend on the arrays that
+are returned, and blocks of sequences follow from shapes only. So products of steps are merged only
+where BLAS was seen to sum each alike, and h and c are passed on in the working dtype.
 """
 
 from __future__ import annotations
@@ -229,9 +224,9 @@ class Loop:
     def _step_arrays(self) -> list[tuple[Array, ...]]:
         """The arrays of each step of `_run`, in its order.
 
-        All steps of a batch share them, so that they stay in the cache. A single sequence has
-        some for each step: NumPy's calls take no longer, and results need no copy. Where a call's
-        input is its output too, they are one object: of two, NumPy checks whether they overlap.
+        The steps of a batch share them, so that they stay in the cache. A single sequence has some
+        for each step, so that results need no copy. A call's input that is its output too is one
+        object: of two, NumPy checks whether they overlap.
         """
         H, slots = self.cell.units, self._h[1:]
         if self.batch > 1:

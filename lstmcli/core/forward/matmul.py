@@ -1,12 +1,12 @@
 """The matrix product of a step: K (4H, N) times an operand [x; h; 1] (N, R) into z (4H, R).
 
-It is most of the time of a batch, and BLAS decides how quick it is. OpenBLAS copies both matrices
-into a packed form at each call, which for a small batch is half of the work: NumPy offers
-no way to keep K packed. Its AVX-512 builds also have kernels that pack nothing, for products of up
-to a million multiplications. So K is cut into pieces of rows that are small enough for them.
-A batch of 2 to 12 sequences fills their vectors only with units, so its operands are (R, N).
+It is most of the time of a batch. OpenBLAS copies both matrices into a packed form at each call,
+half of the work of a small batch, and NumPy cannot keep K packed. Its AVX-512 builds also have
+kernels that pack nothing, for products of up to a million multiplications, so K is cut into pieces
+of rows that are small enough. A batch of 2 to 12 sequences fills their vectors only with units, so
+its operands are (R, N).
 
-The pieces follow from the shapes and the kernels of the BLAS in use, so on one machine equal runs
+The pieces follow from the shapes and the kernels of the BLAS in use: on one machine, equal runs
 stay equal bit for bit.
 """
 
@@ -36,9 +36,9 @@ LINE = 64  # bytes of a cache line
 def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """An array as `numpy.empty`, but from the start of a cache line.
 
-    Arrays of NumPy start at any multiple of 16 bytes. A vector of 64 bytes is then on two lines,
-    and its every load and store costs two: on an Intel Xeon with AVX-512 an addition took twice
-    the time, a division a seventh more, and a product that packs nothing up to half as much again.
+    NumPy's start at any multiple of 16 bytes. A vector of 64 bytes is then on two lines, and each
+    load costs two: on an Intel Xeon with AVX-512 an addition took twice the time, a division a
+    seventh more, a product that packs nothing up to half as much again.
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
@@ -48,11 +48,10 @@ def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
 
 def piece(shape: tuple[int, ...], batch: int) -> int:
-    """How many rows of K, of shape (4H, N), are multiplied at a time; in many cases all.
+    """The rows of K (4H, N) that are multiplied at a time; in many cases all.
 
-    Measured on an Intel Xeon and on AMD Zen 5, both with AVX-512, OpenBLAS 0.3.31: a product cut
-    so takes a quarter to two thirds of the time for batches of 2 to 13, and 0.65 to 0.95 for
-    more.
+    On an Intel Xeon and AMD Zen 5 with AVX-512, OpenBLAS 0.3.31, a product cut so takes a quarter
+    to two thirds of the time for batches of 2 to 13, and 0.65 to 0.95 for more.
     """
     length, width = shape
     if length * width * batch <= UNPACKED or not threads.has_unpacked_kernels():
@@ -111,23 +110,23 @@ def product_of_batch(K: Array, z: Array) -> tuple[Product, Any]:
 
 
 def columns(K: tuple[int, int], batch: int) -> int:
-    """How many rows of K, of shape (4H, N), are multiplied at a time by `product_of_batch`."""
+    """The rows of K (4H, N) that `product_of_batch` multiplies at a time."""
     return min(COLUMNS, UNPACKED // (batch * K[1]) // GRAIN * GRAIN, K[0] // 4)
 
 
 def sequences_first(K: tuple[int, int], batch: int, dtype: np.dtype[Any]) -> bool:
-    """Tell whether arrays are (R, K) in memory, where a small batch is quicker so than with (K, R).
+    """Tell whether a small batch is quicker with arrays (R, K) in memory than with (K, R).
 
-    The vectors of the kernels that pack nothing then contain units. On AMD Zen 5 runs took 0.68 to
-    0.92 of the time; of smaller cells, whose product is not cut, 1.2 to 1.6.
+    The vectors of the kernels then contain units. On AMD Zen 5 runs took 0.68 to 0.92 of the time;
+    of smaller cells, whose product is not cut, 1.2 to 1.6.
     """
     small = 1 < batch <= SMALL_BATCH and dtype.char in "fd"
     return small and columns(K, batch) > 0 and piece(K, batch) < K[0]
 
 
-# What is multiplied ahead. Measured on AMD Zen 5 with AVX-512, OpenBLAS 0.3.31: a run of a single
-# sequence took 0.5 to 0.95 of the time from AHEAD_OF_ONE on, and 1.02 below it; small batches took
-# 0.75 to 0.95 from AHEAD on, and up to 1.09 below it.
+# What is multiplied ahead. On AMD Zen 5 with AVX-512, OpenBLAS 0.3.31, a single sequence took 0.5
+# to 0.95 of the time from AHEAD_OF_ONE on, and 1.02 below it; small batches 0.75 to 0.95 from
+# AHEAD on, and up to 1.09 below it.
 ROWS = 64  # inputs, of steps and sequences, that are multiplied at once: of 16 twice the time
 MULTIPLES = (2, 4, 8, 16)  # of which a number of rows is one; one row goes to another kernel
 AHEAD_OF_ONE = 1 << 17  # bytes of K_x
@@ -136,10 +135,9 @@ PIECE = 256  # bytes of a row of K_x in a piece: 64 rows as quick as uncut, 2 ro
 
 
 def tile(K_x: tuple[int, int], dtype: np.dtype[Any]) -> tuple[int, int]:
-    """The rows and the columns of one product of `InputProducts`, for K_x of this shape (I, 4H).
+    """The rows and the columns of one product of `InputProducts`, for K_x (I, 4H).
 
-    Few enough for the kernels that pack nothing, where BLAS has them: so a single step, whose
-    product is of two rows, copies no K_x either.
+    Few enough for the kernels that pack nothing, so that a single step copies no K_x either.
     """
     columns, most = PIECE // dtype.itemsize, UNPACKED // (GRAIN * K_x[0])
     if most < GRAIN or not threads.has_unpacked_kernels():
@@ -205,8 +203,8 @@ def plus(product: Product, z: Array) -> Product:
 def rows_ahead(K_x: tuple[int, int], dtype: np.dtype[Any], batch: int) -> int:
     """Of what the rows of `InputProducts` are a multiple, for K_x (I, 4H); 0: it is not used.
 
-    It is where it is quicker, and leaves every bit of a run. How many steps there are decides
-    nothing: a chunk of one step has the bits of the full run.
+    It is where it is quicker and changes no bit, whatever the number of steps: a chunk of one step
+    has the bits of the full run.
     """
     least = AHEAD_OF_ONE if batch == 1 else AHEAD * batch
     small = dtype.char in "fd" and batch <= SMALL_BATCH
@@ -223,12 +221,11 @@ _probing = Lock()  # so that threads that start together probe once
 
 @cache
 def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    """A multiple of rows for which each has the same bits at any position among any number.
+    """A multiple of rows for which each has the same bits at any position among any number; or 0.
 
-    Of products of at most this many ``rows`` with pieces (inputs, width). A run may be cut at any
-    step, so it must. In OpenBLAS's kernels for AVX-512 every shape has one, in float32 none in
-    those for AVX2: a property of the kernels, shown by products of several sizes. 0: there is
-    none.
+    Of products of at most this many ``rows`` with pieces (inputs, width): a run may be cut at any
+    step. It is a property of the kernels, shown by products of several sizes: in OpenBLAS's for
+    AVX-512 every shape has one, in float32 none in those for AVX2.
     """
     x, values = _distinct_numbers((rows, inputs), dtype), _distinct_numbers((8191,), dtype)
     pieces = [np.resize(values, (inputs, width)) for width in widths]  # a prime: no row repeats
@@ -267,8 +264,8 @@ def saves_packing(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
 def is_same_in_one_block(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
     """Return whether one block of all sequences gives the same bits as these blocks.
 
-    That is a property of the kernels that BLAS chooses for these shapes, not of the numbers, so
-    one product of some shows it, once. A small block may be multiplied in another way.
+    That depends on the kernels that BLAS chooses for the shapes, so one product shows it, once. A
+    small block may be multiplied in another way.
     """
     if any(block.stop - block.start <= SMALL_BATCH for block in blocks):
         return False

@@ -44,7 +44,7 @@ DEFAULT_KEEP = NAMES[:-1]
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A run that can be computed: in memory, in pieces or step by step, with the same bits."""
+    """A run that can be computed, in memory, in pieces or step by step, with the same bits."""
 
     model: Model
     inputs: Inputs
@@ -176,7 +176,7 @@ def cell_names(model: Model, layer: int, direction: int, arrays: dict[str, T]) -
 
 
 def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
-    """The layout of the inputs, "steps", "batch" or "time", and the words for one that is assumed.
+    """The layout of the inputs, "steps", "batch" or "time", and words if it is assumed.
 
     UserError if they have another number of axes or of features, or no steps.
     """
@@ -210,11 +210,10 @@ def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
 
 
 def _assumed_layout(model: Model, inputs: Inputs) -> tuple[str, str]:
-    """The layout of inputs of three axes specified neither by a file nor by an option, and why.
+    """The layout of inputs of three axes that neither a file nor an option specifies, and why.
 
-    It is the convention's, unless lengths are as many as one axis has, and the other has not.
-    (1, T, I) is one sequence: time first, it would be T sequences of one step. A state of T
-    sequences means time first.
+    It is the convention's, unless the number of lengths fits one axis only. (1, T, I) is one
+    sequence, unless a state of T sequences means time first.
     """
     shape, layout = inputs.x.shape, model.convention.behaviour.layout
     count = -1 if inputs.lengths is None else np.size(inputs.lengths)

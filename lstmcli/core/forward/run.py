@@ -110,12 +110,12 @@ def sweep_selected(
     meter: Meter | None = None,
     ahead: int = AHEAD,
 ) -> State:
-    """Run, and ``put`` what is selected piece by piece, bit for bit as in a run at once.
+    """Run, ``put`` what is selected piece by piece, and return the full ``final_h, final_c``.
 
-    Gives the full ``final_h`` and ``final_c``. ``observe`` is called with every piece of the run;
-    without it, pieces without selected steps are computed for their last state alone.
-    Memory is that of some pieces of inputs and results; where a model needs all steps at once
-    (backward, masked), that of a chunk of sequences, of which ``ahead`` are computed at a time.
+    Bit for bit as in a run at once. ``observe`` is called with every piece; without it, pieces
+    without selected steps are computed for their last state alone. Memory is that of some pieces;
+    where a model needs all steps at once (backward, masked), that of a chunk of sequences, of which
+    ``ahead`` are computed at a time.
     """
     model = plan.model
     work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter=meter)

@@ -38,9 +38,9 @@ def run_in_order(
 ) -> tuple[dict[str, Array], State]:
     """The arrays (T, R, K) of one cell over x (T, R, I), in the order of time, and its last state.
 
-    The loop itself knows neither lengths nor masks: the valid steps of each sequence are moved to
-    the front, the loop runs over all, and the results are moved back. What comes out where no step
-    is valid is then replaced, as ``padding`` (see `padding_rule`) specifies.
+    The loop knows neither lengths nor masks: the valid steps of each sequence are moved to the
+    front, the loop runs over all, and the results are moved back. Where no step is valid, they are
+    replaced as ``padding`` (see `padding_rule`) specifies.
     """
     behaviour = cell.convention.behaviour
     of_cell = StepOrder.of_cell(behaviour, backward)

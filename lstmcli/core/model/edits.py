@@ -208,12 +208,6 @@ def _padded(x: Array, before: int, after: int = 0) -> Array:
     return np.pad(x, [(before, after), (0, 0), (0, 0)])
 
 
-def _step_of(x: Array, steps: tuple[int, int]) -> Array:
-    x = x.copy()
-    x[steps[0]] = x[steps[1]]
-    return x
-
-
 AXES: dict[str, tuple[tuple[int, ...], str]] = {
     "all": ((0, 1, 2), "all values together"),
     "feature": ((0, 1), "each feature"),
@@ -280,11 +274,6 @@ def _chosen(which: str, new: States, old: States) -> States:
 def _start(which: str, h: Array, c: Array, value: Any) -> States:
     number = 1.0 if value == "ones" else value
     return _chosen(which, (np.full_like(h, number), np.full_like(c, number)), (h, c))
-
-
-def _given_state(h: Array, c: Array, arrays: Mapping[str, Array]) -> Any:
-    given = ((arrays["h"], h), (arrays["c"], c))
-    return tuple(np.broadcast_to(array, old.shape).astype(old.dtype) for array, old in given)
 
 
 # ---- the run itself: what runs steps, inputs, valid steps and states
@@ -434,19 +423,19 @@ def _tables() -> Iterator[tuple[str, Near]]:
     """
     for n, limit in product((256, 512, 1024, 128), (8, 6, 5, 4)):
         name, words = f"table_{n}_{limit}", f"a table of {n} values from -{limit} to {limit}"
-        grid = np.linspace(-limit, limit, n)
+        grid, numbers = np.linspace(-limit, limit, n), np.arange(n)
+        tables = np.tanh(grid), _sigmoid(grid)
 
-        def nearest(function: Function, x: Array, grid: Array = grid) -> Any:
-            at = np.round(np.interp(x, grid, range(len(grid))))
-            return np.interp(at, range(len(grid)), function(grid))
+        def nearest(table: Array, x: Array, grid: Array = grid, numbers: Array = numbers) -> Any:
+            return np.interp(np.round(np.interp(x, grid, numbers)), numbers, table)
 
         def cut(x: Array, limit: int = limit, width: float = 2 * limit / n) -> Any:
             looked_up = np.tanh(np.floor((x + limit) / width) * width - limit)
             return np.where(np.abs(x) < limit, looked_up, np.sign(x))
 
-        yield name, Near(words, partial(nearest, np.tanh), partial(nearest, _sigmoid))
+        yield name, Near(words, *(partial(nearest, table) for table in tables))
         yield f"{name}_cut", _by_tanh(f"{words}, whose index is cut", cut)
-        lines: Any = (partial(np.interp, xp=grid, fp=f(grid)) for f in (np.tanh, _sigmoid))
+        lines: Any = (partial(np.interp, xp=grid, fp=table) for table in tables)
         yield f"{name}_linear", Near(f"{words}, interpolated", *lines)
 
 
@@ -553,10 +542,6 @@ PASSED: Variants = {
 }
 
 
-def _output(parts: Any, name: str) -> Any:
-    return {"output": lambda o, new, c, t: H_OF[name][1](o, new, c, _pure(t))}
-
-
 def _anew(which: str, is_at: Callable[[int, Any], bool], parts: Any, steps: Any) -> Any:
     """The initial h, c or both again at some steps."""
 
@@ -593,16 +578,6 @@ APPLIED: dict[str, Function] = {
     "softmax": lambda h: np.exp(h) / np.exp(h).sum(axis=-1, keepdims=True),
     "length": lambda h: h / np.sqrt((h * h).sum(axis=-1, keepdims=True)),
 }
-
-
-def _masked(h: Array, x: Array, given: Mapping[str, Array]) -> Any:
-    mask = given["mask"][: len(h)].astype(h.dtype)  # of the first steps
-    return h * np.broadcast_to(mask, h.shape)
-
-
-def _dense(h: Array, x: Array, given: Mapping[str, Array]) -> Array:
-    dense: Array = np.einsum("srh,hn->srn", h, given["weights"]) + given["bias"]
-    return dense.astype(h.dtype)
 
 
 # ---- the table
@@ -735,10 +710,10 @@ _ROWS: tuple[EditKind, ...] = (
         'x = normalise(x, "{}")', _PREPARED, _PLAIN,
         OneOf(**{f"{how}_{axes}": f"{over} {words}" for axes, (_, over) in AXES.items()
                  for how, (words, _) in SCALES.items()}), of_sequence=True),
-    EditKind("inputs.step", INPUTS, _step_of, "inputs of one step taken from another: {}",
-        "x[{0}] = x[{1}]", "a token read twice", _STEP,
-        Parser("uu", "a step and the one it takes, such as 5,4"),
-        "The steps before that one agree",
+    EditKind("inputs.step", INPUTS, lambda x, at: _if(at[0] < len(x), np.where(
+            np.arange(len(x))[:, None, None] == at[0], x[at[1]], x)),
+        "inputs of one step taken from another: {}", "x[{0}] = x[{1}]", "a token read twice", _STEP,
+        Parser("uu", "a step and the one it takes, such as 5,4"), "The steps before that one agree",
         values=lambda sizes: ((a, b) for a, b in product(range(sizes.steps), repeat=2)
                               if abs(a - b) == 1), of_sequence=True),
     # ---- state
@@ -762,9 +737,10 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("state.kept", RUN, lambda run, x, valid, states, _: (x, valid, run(x, valid, states)),
         "the state that a run over the same inputs ended in, kept", "h0, c0 = h, c of the last run",
         "stateful=True, a state used twice", "reset h and c before each run", of_sequence=True),
-    EditKind("state.array", STATE, _given_state, "another initial state, of {}",
-        'h0, c0 = load("{}")', "a state of training that is carried on", "h0[:] = c0[:] = 0",
-        Arrays("h", "c")),
+    EditKind("state.array", STATE, lambda h, c, given: [
+            np.broadcast_to(given[k], a.shape).astype(a.dtype) for k, a in (("h", h), ("c", c))],
+        "another initial state, of {}", 'h0, c0 = load("{}")',
+        "a state of training that is carried on", "h0[:] = c0[:] = 0", Arrays("h", "c")),
     EditKind("state.passed", EQUATIONS, lambda parts, name: {"passed": PASSED[name][1]},
         "what is passed on to the next step: {}", "h, c = {}",
         "code that unpacks (h, c) as (c, h), or forgets one", "h, c = cell(x[t], h, c)",
@@ -838,8 +814,9 @@ _ROWS: tuple[EditKind, ...] = (
         "weights pasted from printed output", "save every digit: %.9g", COUNT, _NEARLY,
         values=(4, 3, 5, 2, 1, 6)),
     # ---- equations
-    EditKind("equations.h", EQUATIONS, _output, "h is {}, not o tanh(c)", "h = {}", _SLIP,
-        "h = o * tanh(c_new)", _names(H_OF)),
+    EditKind("equations.h", EQUATIONS,
+        lambda parts, name: {"output": lambda o, new, c, t: H_OF[name][1](o, new, c, _pure(t))},
+        "h is {}, not o tanh(c)", "h = {}", _SLIP, "h = o * tanh(c_new)", _names(H_OF)),
     EditKind("equations.c", EQUATIONS, lambda parts, name: {"update": C_OF[name][1]},
         "c is updated by {}", "c = {}", _SLIP, "c = f * c + i * g", _names(C_OF),
         same={"gates_exchanged": ("gates", lambda o: o.translate(str.maketrans("if", "fi")))}),
@@ -924,12 +901,14 @@ _ROWS: tuple[EditKind, ...] = (
         "h bounded to +-{} after the cell", "out = clip(h, -{}, {})", "audio code",
         "take h before the clip", _POSITIVE, _LARGE, values=(1.0, 0.5, 0.2, 0.1), solved=1.0,
         bound=True),
-    EditKind("outputs.mask", OUTPUTS, _masked, "dropout of h, by the factors in {}",
+    EditKind("outputs.mask", OUTPUTS, lambda h, x, given: h * np.broadcast_to(
+            given["mask"][: len(h)].astype(h.dtype), h.shape), "dropout of h, by the factors in {}",
         'h = h * load("{}")["mask"]', _TRAINING, "model.eval()", Arrays("mask"),
         "Some numbers are 0, all others a multiple", of_sequence=True),
-    EditKind("outputs.dense", OUTPUTS, _dense, "a dense layer after h, of {}",
-        'out = h @ load("{}")["weights"] + bias', "a dense layer that belongs to the model",
-        "take h before the dense layer", Arrays("weights", "bias"),
+    EditKind("outputs.dense", OUTPUTS, lambda h, x, given: (
+            np.einsum("srh,hn->srn", h, given["weights"]) + given["bias"]).astype(h.dtype),
+        "a dense layer after h, of {}", 'out = h @ load("{}")["weights"] + bias',
+        "a dense layer of the model", "take h before that layer", Arrays("weights", "bias"),
         width=lambda units, arrays: arrays["weights"].shape[-1]),
 )  # fmt: skip
 

@@ -32,8 +32,7 @@ class Cell:
 
     Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000 for f; Gers, Schraudolph &
     Schmidhuber 2002 for the peepholes p; Sak, Senior & Beaufays 2014 for the projection P.
-    ``convention`` has what is in no tensor: the activations, clips, and the constant that some
-    frameworks add to the forget gate.
+    ``convention`` has what is in no tensor: activations, clips, the constant of the forget gate.
     """
 
     kernel: Array  # (4, H, I)
@@ -244,12 +243,12 @@ class Trace:
     """Arrays that a run computed, in the axes of its inputs.
 
     ``arrays`` has those of h, c, i, f, g, o and z that were asked for: (T, H) for one sequence,
-    else (B, T, H) or (T, B, H) by ``layout``; z, the pre-activations, has the four gates i, f, g, o
-    side by side: (..., 4 H). Each is an attribute too: ``trace.h``. ``final_h`` (P,) or (B, P) and
-    ``final_c`` (H,) or (B, H) are the state after the last step of each sequence. With several
-    cells, h is the model's output, those of each cell are ``layer0.h``, ``layer0_reverse.f``, ...,
-    and the final states have the cells on a first axis: layer by layer, forward before backward;
-    of cells that differ in width they are side by side on the last axis.
+    else (B, T, H) or (T, B, H) by ``layout``; z has the pre-activations of i, f, g, o side by side:
+    (..., 4 H). Each is an attribute too: ``trace.h``. ``final_h`` (P,) or (B, P) and ``final_c``
+    (H,) or (B, H) are the state after each sequence's last step. With several cells, h is the
+    model's output, those of each cell are ``layer0.h``, ``layer0_reverse.f``, ..., and the final
+    states have the cells on a first axis, layer by layer, forward before backward; cells that
+    differ in width are side by side on the last axis.
 
     >>> lstmcli.run("demo/weights.npz", np.ones((2, 5, 4)), keep="h", layout="batch")
     <Trace h (2, 5, 3), final_h, final_c (2, 3), layout batch, float64; assumed: ...>
@@ -364,8 +363,8 @@ def split_state(given: Mapping[str, ArrayLike], model: Model, batch: int) -> lis
     """h (B, P) and c (B, H) for each cell, in the cells' dtype.
 
     One cell takes (P,), (1, P), (B, P), (1, B, P) or (B, 1, P); several have the cells where
-    `join_states` puts them. ``given`` may be empty: then it is the learned state in the weights
-    (Lasagne has one), or zero. UserError if one of the two is missing, or shapes do not fit.
+    `join_states` puts them. An empty ``given`` is the learned state in the weights (Lasagne has
+    one), or zero. UserError if one of the two is missing, or shapes do not fit.
     """
     missing = {"h", "c"} - set(given)
     if given and missing:

@@ -367,8 +367,7 @@ def round_to_digits(array: Array, digits: int | None) -> Array:
 def format_number(value: float, digits: int) -> str:
     """``digits`` places after the point; with an exponent below 1e-4 and from 1e8 on.
 
-    So a number can be compared with NumPy's, and 5.4e-14 is not shown as 0.00000000. Zero has no
-    sign.
+    So 5.4e-14 is not shown as 0.00000000. Zero has no sign.
     """
     size = abs(value)
     if not isfinite(value):

@@ -1,8 +1,8 @@
 """Every setting that is not stored in the weights: its name, its values, and its parser.
 
-One table serves the options of the command line, ``--set NAME=VALUE``, the members of a JSON or
-npz file, the keywords of `lstmcli.load` and the changes that a search for a cause reports. No
-numpy here: ``lstm run --help`` lists these too.
+One table serves options, ``--set NAME=VALUE``, the members of a JSON or npz file, the keywords of
+`lstmcli.load` and the changes that `explain` reports. No numpy here: ``lstm run --help`` lists
+these too.
 """
 
 from __future__ import annotations
