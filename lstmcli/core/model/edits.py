@@ -604,7 +604,7 @@ _PREPARED = "preprocessing that is left out, or done twice"
 _PLAIN = "feed x as it is"
 _TRAINING = "a layer of training that stays on"
 _SLIP = "equations copied with a slip"
-_APPROXIMATION = "C and shader code, microcontrollers, audio plugins"
+_FAST = "C and shader code, microcontrollers, audio plugins"
 _AS_STORED = "run the weights as stored"
 
 _SHARES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5)  # of dropout, as in frameworks' examples
@@ -684,8 +684,7 @@ _ROWS: tuple[EditKind, ...] = (
         COUNT, values=_STEPS, of_sequence=True),
     EditKind("inputs.rolled", INPUTS, lambda x, n: np.roll(x, n, axis=0),
         "inputs rolled by {} steps", "x = np.roll(x, {}, axis=time)", _SHIFTED, _STEP,
-        Parser("d", "a number of steps, such as -1"), values=(1, -1, 2, -2, 3, -3),
-        of_sequence=True),
+        Parser("d", "steps, such as -1"), values=(1, -1, 2, -2, 3, -3), of_sequence=True),
     EditKind("inputs.skipped", INPUTS, lambda x, n: _if(n < len(x), x[n:]),
         "first {} steps left out", "x = x[{}:]", _SHIFTED, "run all steps", COUNT,
         "The outputs are those of later steps", values=(1, 2, 3), of_sequence=True),
@@ -719,10 +718,9 @@ _ROWS: tuple[EditKind, ...] = (
     # ---- state
     *(
         EditKind(f"state.start{which and '.'}{which}", STATE, partial(_start, which),
-            f"initial {which or 'h and c'} of {{}}", f"{line} = {{}}",
-            "a buffer that is not cleared", f"{line} = 0",
-            Parser("n", "a number, or ones", ["ones"]), values=("ones", 0.1, 0.5, -1.0, 0.01),
-            solved=0.0)
+            f"initial {which or 'h and c'} of {{}}", f"{line} = {{}}", "a buffer not cleared",
+            f"{line} = 0", Parser("n", "a number, or ones", ["ones"]),
+            values=("ones", 0.1, 0.5, -1.0, 0.01), solved=0.0)
         for which, line in zip(STATES, ("h0[:] = c0[:]", "h0[:]", "c0[:]"), strict=True)
     ),
     EditKind("state.zero_steps", RUN,
@@ -742,14 +740,12 @@ _ROWS: tuple[EditKind, ...] = (
         "another initial state, of {}", 'h0, c0 = load("{}")',
         "a state of training that is carried on", "h0[:] = c0[:] = 0", Arrays("h", "c")),
     EditKind("state.passed", EQUATIONS, lambda parts, name: {"passed": PASSED[name][1]},
-        "what is passed on to the next step: {}", "h, c = {}",
-        "code that unpacks (h, c) as (c, h), or forgets one", "h, c = cell(x[t], h, c)",
-        _names(PASSED), _LATER),
+        "what is passed on to the next step: {}", "h, c = {}", "code that swaps or forgets h, c",
+        "h, c = cell(x[t], h, c)", _names(PASSED), _LATER),
     *(
         EditKind(f"state.{name}{which and '.'}{which}", EQUATIONS, partial(_anew, which, is_at),
             words.replace("state", which or "state"), f"if {when}: {line}",
-            "streams that pass no state from call to call", "pass h and c on to the next call",
-            read, shows)
+            "streams that pass no state on", "pass h and c on to the next call", read, shows)
         for name, words, when, is_at, read, shows in (
             ("chunks", "run in chunks of {} steps, each from the initial state", "t % {} == 0",
              lambda t, size: t % size == 0, COUNT, "The first chunk agrees, later ones do not"),
@@ -791,8 +787,7 @@ _ROWS: tuple[EditKind, ...] = (
         lambda layers, order: _with_weights(layers, [layers[n] for n in order]),
         "layers use the weights of layers {}", "weights = [weights[n] for n in ({})]",
         "names sorted as text, an index that is not counted up", "layer n uses n",
-        Parser("u+", "a layer for each, such as 1,0"), "The first layer may agree",
-        values=_layer_orders),
+        Parser("u+", "layers, such as 1,0"), "The first layer may agree", values=_layer_orders),
     EditKind("weights.directions", NETWORK,
         lambda layers, used: _with_weights(
             layers, [[layer[used == "backward"]] * 2 for layer in layers]),
@@ -810,9 +805,8 @@ _ROWS: tuple[EditKind, ...] = (
         "w = np.round(w * 2**{}) / 2**{}", "microcontrollers, FPGAs", _AS_STORED, COUNT, _NEARLY,
         values=(12, 8, 10, 15, 14, 13, 11, 7, 6, 9)),
     EditKind("weights.decimals", TENSORS, lambda array, axis, gates, n: np.round(array, n),
-        "stored tensors rounded to {} decimals", "w = np.round(w, {})",
-        "weights pasted from printed output", "save every digit: %.9g", COUNT, _NEARLY,
-        values=(4, 3, 5, 2, 1, 6)),
+        "stored tensors rounded to {} decimals", "w = np.round(w, {})", "pasted weights",
+        "save every digit: %.9g", COUNT, _NEARLY, values=(4, 3, 5, 2, 1, 6)),
     # ---- equations
     EditKind("equations.h", EQUATIONS,
         lambda parts, name: {"output": lambda o, new, c, t: H_OF[name][1](o, new, c, _pure(t))},
@@ -839,18 +833,16 @@ _ROWS: tuple[EditKind, ...] = (
                _SLIP, f"{gate} = sigmoid(z_{gate})", _FROM[gate], SIGMOIDS, 8, "", ())
               for gate in "ifo"),
             ("approximated", "s_i s_f s_o t t_c", "tanh and sigmoid approximated by {}",
-             "tanh, sigmoid = {}", _APPROXIMATION, "use tanh, or compare with the same function",
-             _NEARLY, APPROXIMATED, None, "", ()),
-            ("tanh", "t t_c", "tanh of g and of c: {}", "tanh = {}", _APPROXIMATION, "use tanh",
+             "tanh, sigmoid = {}", _FAST, "use tanh", _NEARLY, APPROXIMATED, None, "", ()),
+            ("tanh", "t t_c", "tanh of g and of c: {}", "tanh = {}", _FAST, "use tanh",
              _NEARLY, TANHS, None, "activation", ["sigmoid"]),
-            ("sigmoid", "s_i s_f s_o", "sigmoid of all gates: {}", "sigmoid = {}", _APPROXIMATION,
+            ("sigmoid", "s_i s_f s_o", "sigmoid of all gates: {}", "sigmoid = {}", _FAST,
              "use 1 / (1 + exp(-x))", _NEARLY, SIGMOIDS, None, "recurrent_activation",
              ["tanh", "identity"]),
-            ("tanh.g", "t", "tanh of the candidate: {}", "g = {}", _APPROXIMATION,
+            ("tanh.g", "t", "tanh of the candidate: {}", "g = {}", _FAST,
              "g = tanh(z_g)", _FIRST, TANHS, 16, "activation", ["sigmoid"]),
-            ("tanh.c", "t_c", "tanh of c on its way out: {}", "h = o * {}", _APPROXIMATION,
-             "h = o * tanh(c)", "c agrees, h does not", TANHS, 16, "output_activation",
-             ["sigmoid"]),
+            ("tanh.c", "t_c", "tanh of the output: {}", "h = o * {}", _FAST, "h = o * tanh(c)",
+             "c agrees, h does not", TANHS, 16, "output_activation", ["sigmoid"]),
         )
     ),
     *(
@@ -858,15 +850,14 @@ _ROWS: tuple[EditKind, ...] = (
             partial(_activations, lambda old, kind, a: lambda x: old(a * x), fields),
             f"{name}(a z) {where}, a = {{}}", f"{name}({{}} * z)", used_by, f"{name}(z)", _NUMBER,
             values=(0.5, 2.0, *values), solved=1.0)
-        for name, where, fields, used_by, values in (
-            ("sigmoid", "in all gates", "s_i s_f s_o",
-             "a sigmoid by tanh without its factor; 2^-x for e^-x, a = ln 2 = 0.69315",
-             (1.702, 0.2, 1.5)),
-            ("tanh", "of g and c", "t t_c", "LeCun's tanh in part", [2 / 3]),
+        for name, where, fields, values, used_by in (
+            ("sigmoid", "in all gates", "s_i s_f s_o", (1.702, 0.2, 1.5),
+             "a sigmoid by tanh without its factor; 2^-x for e^-x, a = ln 2 = 0.69315"),
+            ("tanh", "of g and c", "t t_c", [2 / 3], "LeCun's tanh in part"),
         )
     ),
     EditKind("equations.layer_norm", EQUATIONS, _layer_norm,
-        "layer normalisation of each gate, epsilon {}, where none is stored",
+        "layer normalisation of each gate, epsilon {}, none stored",
         "z = (z - z.mean()) / sqrt(z.var() + {})", "a cell with layer normalisation", "use z",
         _POSITIVE, values=_EPSILONS[:4]),
     EditKind("equations.epsilon", CELLS, _epsilon, "layer normalisation with epsilon {}",
@@ -881,17 +872,15 @@ _ROWS: tuple[EditKind, ...] = (
     ),
     EditKind("equations.h_clip", EQUATIONS,
         lambda parts, bound: {"clip_h": lambda h: np.clip(h, -bound, bound, h)},
-        "h bounded to +-{} in the cell", "h = clip(h, -{}, {})", "fixed-point code",
-        "h = o * tanh(c)", _POSITIVE, _LARGE, values=(1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0,
-        bound=True),
+        "h bounded to +-{} in the cell", "h = clip(h, -{}, {})", "fixed-point code", "use h",
+        _POSITIVE, _LARGE, values=(1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0, bound=True),
     # ---- outputs
     EditKind("outputs.residual", OUTPUTS,
         lambda h, x, _: _if(h.shape == x.shape, h + x.astype(h.dtype)),
         "inputs of the layer added to h", "h = h + x", "residual layers of a stack",
         "take h before x is added", shows="h is off by x at every step"),
     EditKind("outputs.z", OUTPUTS, lambda z, x, _: z, "pre-activations z in place of h", "return z",
-        "code that returns before the activations", "return h", takes="z",
-        width=lambda units, _: 4 * units),
+        "code that returns too early", "return h", takes="z", width=lambda units, _: 4 * units),
     EditKind("outputs.applied", OUTPUTS, lambda h, x, name: APPLIED[name](h), "{} applied to h",
         "h = {}(h)", "a layer after the LSTM", "take h before that layer", OneOf(*APPLIED)),
     EditKind("outputs.factor", OUTPUTS, lambda h, x, a: h * h.dtype.type(a), "h times {}",
@@ -899,8 +888,7 @@ _ROWS: tuple[EditKind, ...] = (
         "h is a multiple at every step", values=(0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0),
     EditKind("outputs.clip", OUTPUTS, lambda h, x, a: np.clip(h, -a, a),
         "h bounded to +-{} after the cell", "out = clip(h, -{}, {})", "audio code",
-        "take h before the clip", _POSITIVE, _LARGE, values=(1.0, 0.5, 0.2, 0.1), solved=1.0,
-        bound=True),
+        "take h before it", _POSITIVE, _LARGE, values=(1.0, 0.5, 0.2, 0.1), solved=1.0, bound=True),
     EditKind("outputs.mask", OUTPUTS, lambda h, x, given: h * np.broadcast_to(
             given["mask"][: len(h)].astype(h.dtype), h.shape), "dropout of h, by the factors in {}",
         'h = h * load("{}")["mask"]', _TRAINING, "model.eval()", Arrays("mask"),
