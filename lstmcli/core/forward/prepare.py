@@ -43,7 +43,7 @@ def with_edits(plan: Plan) -> Plan:
     model, states = replace(plan.model, layers=edited_layers(plan.model)), plan.states
     for edit in edits_in(STATE, edits):
         named = zip(model.cells, states, strict=True)
-        states = [edit.apply(*one) if edit.is_for(name) else one for (name, _), one in named]
+        states = [edit.apply(*s) if edit.cell in ("", name) else s for (name, _), s in named]
     plan = replace(plan, model=model, states=states)
     of_run = edits_in(RUN, edits)
     if not (of_run or edits_in(INPUTS, edits)):
@@ -89,7 +89,7 @@ def edited_layers(model: Model) -> tuple[tuple[Cell, ...], ...]:
 
 
 def _edited_cell(cell: Cell, name: str, edits: Sequence[Edit], *, is_last: bool) -> Cell:
-    of_cell = [edit for edit in edits if edit.is_for(name)]
+    of_cell = [edit for edit in edits if edit.cell in ("", name)]
     for edit in edits_in(CELLS, of_cell):
         cell = edit.apply(cell)
     outputs = [edit for edit in edits_in(OUTPUTS, of_cell) if edit.cell or is_last]

@@ -26,7 +26,6 @@ from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
 from lstmcli.core.forward.plan import Plan, cell_names
 from lstmcli.core.forward.sequence import (
-    Advance,
     counted,
     direction_axis,
     edited_outputs,
@@ -219,7 +218,7 @@ class ChunkRun:
                     operand = rounded(cell, x.astype(cell.dtype), 2) if is_eight_bit(cell) else x
                     blocks = self._blocks(packed, chunk, len(x))
                     of_cell, final = run_in_order(
-                        self.advance(packed, blocks),
+                        partial(_advance, packed, blocks, self.meter),
                         cell, operand, states[len(finals)], counted(cell, valid), self.keep,
                         backward=d == 1, padding=padding_rule(cell, self.masked, len(layer) == 2),
                     )  # fmt: skip
@@ -229,10 +228,6 @@ class ChunkRun:
                 if n + 1 < len(self.model.layers):
                     x = merge_directions(outputs, layer[0].convention)
         return SequenceResults(outputs if len(finals) > 1 else [], arrays, finals)
-
-    def advance(self, packed: Packed, blocks: Sequence[slice]) -> Advance:
-        """The function that steps a cell over inputs in their order."""
-        return partial(_advance, packed, blocks, self.meter)
 
     def _blocks(self, packed: Packed, chunk: slice, steps: int) -> list[slice]:
         """The blocks of a chunk; one block where that is quicker and gives the same bits.

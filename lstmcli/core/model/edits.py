@@ -29,15 +29,11 @@ if TYPE_CHECKING:
 
 TENSORS, CELLS, NETWORK, EQUATIONS = "stored tensors", "cells", "network", "equations"
 INPUTS, STATE, RUN, OUTPUTS = "inputs", "state", "run", "outputs"
-OF_MODEL = (NETWORK, INPUTS, RUN)
-"""Stages whose edits are of the model, and not of one cell."""
+OF_MODEL = (NETWORK, INPUTS, RUN)  # whose edits are not of one cell
 
-FILE = "@"
-"""Begins a value that is a file of arrays."""
-FLAG = "true"
-"""The value of an edit that takes none."""
-ANY = "VALUE"
-"""Stands for any value in texts."""
+FILE = "@"  # begins a value that is a file of arrays
+FLAG = "true"  # the value of an edit that takes none
+ANY = "VALUE"  # stands for any value in texts
 
 
 class Arrays(Parser):
@@ -148,10 +144,6 @@ class Edit:
             what = f"{self.kind.family} of shape {given.shape}" if is_array else "the model"
             text = f"it does not fit {what}: {self.words}."
             raise UserError(text, about={"edit": self.text}) from None
-
-    def is_for(self, cell: str) -> bool:
-        """Return whether it changes a cell of that name."""
-        return self.cell in ("", cell)
 
     def _filled(self, text: str) -> str:
         read = self.kind.read

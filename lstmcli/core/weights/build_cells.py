@@ -52,7 +52,8 @@ def build_layers(
             for role, n in names.items()
         }
         place = first + len(layers) - (layer in layers), len(layers.get(layer, ()))
-        of_cell = [edit for edit in edits_in(TENSORS, edits) if edit.is_for(cell_name(*place))]
+        name = cell_name(*place)
+        of_cell = [edit for edit in edits_in(TENSORS, edits) if edit.cell in ("", name)]
         by_role = _edited(by_role, of_cell, convention) if of_cell else by_role
         by_role = {role: _typed(tensor, dtype) for role, tensor in by_role.items()}
         for one in split_directions(by_role, convention, source):
