@@ -59,19 +59,19 @@ def batch_blocks(batch: int, cell: Cell) -> list[slice]:
 
 
 def worth_threads(batch: int, model: Model) -> bool:
-    """Return whether every block of every cell has enough work a step for threads to be quicker."""
+    """Return whether threads are quicker: every block has enough work a step."""
     return all(
         batch_blocks(batch, cell)[0].stop * step_work(cell) >= WORTH for _, cell in model.cells
     )
 
 
 def step_work(cell: Cell) -> int:
-    """The work of one sequence and step, in units of an addition or multiplication."""
+    """The work of one sequence and step, in additions or multiplications."""
     return cell.units * (8 * (cell.inputs + cell.outputs + 1) + 280)
 
 
 def seconds(batch: int, steps: int, model: Model) -> float:
-    """About how long a run takes on one core: to decide what is worth preparing for it."""
+    """About how long a run takes on one core."""
     return 1e-11 * batch * steps * sum(step_work(cell) for _, cell in model.cells)
 
 
@@ -91,14 +91,14 @@ def batch_chunks(batch: int, model: Model) -> list[slice]:
 
 
 def blocks_within(chunk: slice, batch: int, cell: Cell) -> list[slice]:
-    """The blocks of a cell in a chunk of sequences, counted from its first sequence."""
+    """The blocks of a cell in a chunk, counted from its first sequence."""
     blocks = batch_blocks(batch, cell)
     start, stop = chunk.start, chunk.stop
     return [slice(b.start - start, b.stop - start) for b in blocks if start <= b.start < stop]
 
 
 class Runner:
-    """A cell that steps over some sequences, in blocks that carry on their state."""
+    """A cell that steps over some sequences in blocks, which keep their state."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Runner:
         return np.concatenate([h for h, _ in states]), np.concatenate([c for _, c in states])
 
     def advance(self, x: Array, keep: tuple[str, ...] = ("h",)) -> dict[str, Array]:
-        """Run the steps of x (s, R, I); gives the arrays of these names, each an (s, R, K) view."""
+        """Run the steps of x (s, R, I); gives these arrays as views (s, R, K)."""
         cell, steps, batch = self.cell, len(x), self.batch
 
         def target(kept: bool, *axes: int) -> Array | None:

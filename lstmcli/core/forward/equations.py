@@ -169,7 +169,7 @@ class Peepholes:
             z_o += np.where(self.old, self.times(2, c), 0)
 
     def output_argument(self, o: Array, c_new: Array) -> Array:
-        """A new array: c', or c' + p_o c' as in Sonnet 1; Lasagne 0.1 adds p_o c' to o instead."""
+        """A copy of c', or c' + p_o c' (Sonnet 1); Lasagne 0.1 adds p_o c' to o."""
         if self.times is None or self.output not in ("after_sigmoid", "in_tanh"):
             return c_new.copy()
         product = self.times(2, c_new)
@@ -262,7 +262,7 @@ def _projection(cell: Cell) -> Callable[[Array], Array]:
 
 
 def clip_to(limit: Any) -> Change:
-    """The function that bounds arrays to -limit .. limit; a limit broadcasts with them."""
+    """The function that bounds arrays to -limit .. limit, which broadcasts."""
     if limit is None:
         return no_change
 
@@ -315,7 +315,7 @@ def is_eight_bit(cell: Cell) -> bool:
 
 
 def rounded(cell: Cell, numbers: Array, axis: int) -> Array:
-    """The numbers that 8 bits stand for; those of a sequence at a step are along ``axis``."""
+    """The numbers that 8 bits stand for, by sequence and step along ``axis``."""
     arithmetic = cell.convention.behaviour.arithmetic
     if arithmetic == "8bit":
         return round_to_8_bits(numbers)
@@ -343,7 +343,7 @@ def _symmetric(numbers: Array, axis: int) -> Array:
 
 
 def _asymmetric(numbers: Array, axis: int) -> Array:
-    """-128 to 127 over a range that contains 0, which is computed in float64."""
+    """-128 to 127 over a range with 0, which is computed in float64."""
     kind = numbers.dtype.type
     low = np.minimum(numbers.min(axis, keepdims=True), 0).astype(np.float64)
     high = np.maximum(numbers.max(axis, keepdims=True), 0).astype(np.float64)

@@ -28,7 +28,7 @@ the bias or the loop takes another path: those of the largest number, or of 1 if
 
 
 class Proof(NamedTuple):
-    """How far the runs of two networks are from each other, from states that are not zero."""
+    """How far the runs of two networks from equal states are apart."""
 
     rows: int
     steps: int
@@ -59,7 +59,7 @@ def same_weights(ours: Layers, theirs: Layers) -> bool:
 
 
 def _used(cell: Cell, stored: Cell) -> dict[str, Array]:
-    """The weights of a cell that are used where it is stored as the cell ``stored`` is."""
+    """The weights of a cell that are used where it is stored as ``stored`` is."""
     gates = [GATES.index(gate) for gate in present_gates(stored.convention)]
     peephole_gates = ["ifo".index(gate) for gate in present_gates(stored.convention) if gate != "g"]
     used: dict[str, Array] = {}
@@ -99,7 +99,7 @@ def compared_runs(ours: Model, theirs: Model) -> Proof:
 
 
 def largest_difference(a: Array, b: Array) -> float:
-    """The largest difference; 0 where both are the same infinity, or no number."""
+    """The largest difference; 0 between equal infinities, or two NaN."""
     with np.errstate(all="ignore"):
         difference = np.abs(a.astype(np.longdouble) - b)
     same = (a == b) | (np.isnan(a) & np.isnan(b))

@@ -68,7 +68,7 @@ PAGE = 4096  # bytes: sequences so far from each other share cache lines
 
 
 class Packed:
-    """A cell's weights as the loop takes them; each matrix is made once, for all blocks."""
+    """A cell's weights as the loop takes them, made once for all blocks."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -78,7 +78,7 @@ class Packed:
         self._lock = Lock()
 
     def matrix(self, columns: str = "xh", *, transposed: bool = False) -> Array:
-        """K (4H, N), or of its columns those of x or those of [h; 1], perhaps transposed."""
+        """K (4H, N), or its columns of x or of [h; 1], perhaps transposed."""
         with self._lock:
             key = columns, transposed
             if key not in self._made:
@@ -131,7 +131,7 @@ class Packed:
 
 
 def _bias(cell: Cell, gate: int) -> Array:
-    """Return the bias of a gate's products (H,); zero where the normalisation adds it instead."""
+    """Return a gate's bias (H,); zero where the normalisation adds it."""
     if cell.norm_scale is not None:
         return np.zeros_like(cell.bias[gate])
     constant = cell.convention.behaviour.forget_bias if GATES[gate] == "f" else 0
@@ -140,7 +140,7 @@ def _bias(cell: Cell, gate: int) -> Array:
 
 
 def is_plain(cell: Cell) -> bool:
-    """Tell whether the gates are sigmoids of the products: no peephole, clip, norm, projection."""
+    """Tell whether gates are sigmoids of the products, with nothing added."""
     convention = cell.convention
     return (
         convention.behaviour.recurrent_activation == "sigmoid"
@@ -157,7 +157,7 @@ def is_plain(cell: Cell) -> bool:
 
 
 class Loop:
-    """The loop over the steps of a block of R sequences, with its buffers and the carried state."""
+    """The loop over the steps of R sequences, with its buffers and state."""
 
     def __init__(
         self,
@@ -215,7 +215,7 @@ class Loop:
         ]
 
     def empty(self, *shape: int) -> Array:
-        """An array (..., K, R), in memory (..., R, K) where sequences come first."""
+        """An array (..., K, R); in memory (..., R, K) where sequences are first."""
         *more, width, batch = shape
         if self.sequences_first:
             return aligned_empty((*more, batch, width), self.cell.dtype).swapaxes(-1, -2)
@@ -281,7 +281,7 @@ class Loop:
                 self._meter(count * self.batch)
 
     def _fill(self, x: Array) -> None:
-        """Copy inputs (s, R, I) into the operands, some sequences at a time; or multiply them."""
+        """Copy inputs (s, R, I) into the operands, in tiles; or multiply them."""
         if self._input_products:
             self._input_products.multiply(x)
             return
@@ -291,7 +291,7 @@ class Loop:
             self._x[: len(x), :, r : r + tile] = x[:, r : r + tile].transpose(0, 2, 1)
 
     def _run(self, count: int) -> None:
-        """Step a plain cell, for h, or for all of a single sequence: eight calls a step."""
+        """Step a plain cell for h, or for all of one sequence: eight calls a step."""
         fio, fi, z_g = self._fio, self._fi, self._z_g
         f, i = fi[: len(fi) // 2], fi[len(fi) // 2 :]
         product, z, one = self._product, self._product_out, self._one
@@ -344,7 +344,7 @@ class Loop:
 
 
 def flat(array: Array) -> Array:
-    """The numbers of an array in memory on one axis, which takes less time; others as they are."""
+    """An array in memory on one axis, which is quicker; others as they are."""
     for view in (array, array.swapaxes(-1, -2)):
         if view.flags.c_contiguous:
             return view.reshape(-1)

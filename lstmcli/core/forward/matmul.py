@@ -63,7 +63,7 @@ def piece(shape: tuple[int, ...], batch: int) -> int:
 
 
 def product(K: Array, z: Array) -> tuple[Product, Any]:
-    """The function of an operand (N, R) and a target; and that target, made of z (4, H, R)."""
+    """The function of an operand (N, R) and a target, and the target of z (4, H, R)."""
     z = z.reshape(len(K), -1)
     length, batch = z.shape
     if K.dtype.char not in "fd":  # BLAS has no others, and `dot` is what NumPy itself is quick at
@@ -90,7 +90,7 @@ def product_of_one(transposed: Array, z: Array) -> tuple[Product, Any]:
 
 
 def product_of_batch(K: Array, z: Array) -> tuple[Product, Any]:
-    """As `product`, of operands (R, N) and a z that is (4, R, H) in memory; always in pieces."""
+    """As `product`, of operands (R, N) and z (4, R, H) in memory, in pieces."""
     _, units, batch = z.shape
     size, K = columns(K.shape, batch), K.reshape(4, units, -1)
     count, left = divmod(units, size)
@@ -148,7 +148,7 @@ def tile(K_x: tuple[int, int], dtype: np.dtype[Any]) -> tuple[int, int]:
 
 
 def unit_pieces(K_x: tuple[int, int], dtype: np.dtype[Any]) -> list[tuple[slice, int]]:
-    """The units that pieces of this many columns each have, and those that the last one has."""
+    """The units of the pieces of full size, and of the last one."""
     units, (_, size) = K_x[1] // 4, tile(K_x, dtype)
     cut = units // size * size
     return [(slice(a, b), n) for a, b, n in ((0, cut, size), (cut, units, units - cut)) if a < b]
@@ -190,7 +190,7 @@ class InputProducts:
 
 
 def plus(product: Product, z: Array) -> Product:
-    """A product into z of the first of a pair of operands, to which the second is added."""
+    """A product of the first of two operands into z, plus the second."""
     add = np.add
 
     def multiply(operands: tuple[Array, Array], out: Any) -> None:
@@ -250,13 +250,13 @@ def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[
 
 
 def _distinct_numbers(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Distinct numbers with all their digits used; importing numpy.random takes 15 to 35 ms."""
+    """Distinct numbers of all digits; numpy.random takes 15 to 35 ms to import."""
     numbers: Array = np.sin(np.arange(1.0, math.prod(shape) + 1) ** 2)
     return numbers.reshape(shape).astype(dtype)
 
 
 def saves_packing(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
-    """Tell whether one block is quicker than several: unless only these are multiplied unpacked."""
+    """Tell whether one block is quicker: unless only several are multiplied unpacked."""
     size = blocks[0].stop - blocks[0].start
     return piece(K.shape, batch) < len(K) or piece(K.shape, size) == len(K)
 

@@ -63,7 +63,7 @@ class Plan:
 
     @property
     def masked(self) -> bool:
-        """Return whether a mask, or what lengths leave out, tells which steps count."""
+        """Return whether a mask, or inverted lengths, tells which steps count."""
         is_inverted = self.model.convention.behaviour.lengths == "inverted"
         return self.inputs.mask is not None or is_inverted
 
@@ -101,7 +101,7 @@ class Plan:
     def select(
         self, selection: Selection = EVERYTHING, names: Sequence[str] = NAMES
     ) -> SelectedIndices:
-        """The numbers that are selected of arrays of these names; ``f`` is that of every cell."""
+        """The indices selected of arrays of these names; ``f`` is of every cell."""
         return selection.within(self.steps, self.batch, self.widths(names))
 
     def block(self, steps: slice = slice(None), batch: slice = slice(None)) -> Array:
@@ -110,7 +110,7 @@ class Plan:
         return as_time_major(self.inputs.x[index], self.layout)
 
     def until(self, stop: int) -> Plan:
-        """The run of the steps before ``stop``: the same numbers, where a model runs forward."""
+        """The run of the steps before ``stop``; the same where a model runs forward."""
         valid = None if self.valid is None else self.valid[:stop]
         return replace(self, steps=stop, valid=valid)
 
@@ -119,14 +119,14 @@ class Plan:
         return [(h[batch], c[batch]) for h, c in self.states]
 
     def settings(self) -> dict[str, Any]:
-        """The ``meta`` of the run: its settings, and what was assumed, the layout by its words."""
+        """The ``meta`` of the run: its settings, and what was assumed."""
         masking = self.padding_words if self.inputs.mask_from else ""
         of_run = {"layout": self.layout, "dtype": self.dtype.name}
         optional = {"assumed": self.assumed, "masking": masking, **self.padding()}
         return self.model.settings() | of_run | {k: v for k, v in optional.items() if v}
 
     def padding(self) -> dict[str, Any]:
-        """The lengths of the sequences, or the mask in the axes of the inputs if it has holes."""
+        """The lengths, or in the axes of the inputs a mask with holes."""
         if self.valid is None:
             return {}
         lengths = self.valid.sum(axis=0)
@@ -148,7 +148,7 @@ class Plan:
 
 
 def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
-    """The plan of a run over these inputs that keeps these arrays, without the model's edits."""
+    """The plan of a run that keeps these arrays, without the model's edits."""
     names = tuple(read_names(keep, "keep"))
     for name in names:
         if name not in NAMES:

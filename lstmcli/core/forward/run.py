@@ -189,7 +189,7 @@ def task_of_chunk(plan: Plan, chunk: slice) -> tuple[slice, Array, list[State], 
 
 @dataclass(frozen=True, eq=False)
 class ChunkRun:
-    """The computation of some sequences of a batch, here or in another process."""
+    """The computation of some sequences, here or in another process."""
 
     model: Model
     batch: int  # B of the run: the blocks follow from it
@@ -207,7 +207,7 @@ class ChunkRun:
     def __call__(
         self, chunk: slice, x: Array, states: Sequence[State], valid: Array | None
     ) -> SequenceResults:
-        """The results of a chunk: x (T, R, I), a state of each cell, (T, R) valid steps."""
+        """The results of x (T, R, I), a state of each cell, valid steps (T, R)."""
         arrays: dict[str, Array] = {}
         finals: list[State] = []
         with one_thread(), np.errstate(all="ignore"):  # the results show what is not finite
@@ -243,7 +243,7 @@ class ChunkRun:
 
 
 def run_in_memory(plan: Plan) -> dict[str, Array]:
-    """The arrays (T, B, K) of a run, and the last states (B, K) of each cell, by name."""
+    """The arrays (T, B, K) of a run and each cell's last states (B, K)."""
     model = plan.model
     part = ChunkRun(model, plan.batch, plan.keep, plan.masked)(
         *task_of_chunk(plan, slice(0, plan.batch))
@@ -256,7 +256,7 @@ def run_in_memory(plan: Plan) -> dict[str, Array]:
 
 
 def trace_of(plan: Plan, part: SequenceResults) -> Trace:
-    """The trace of all results, in the axes of the inputs and of the model's convention."""
+    """The trace of all results, in the axes of inputs and convention."""
     model, layout = plan.model, plan.layout
     arrays = {k: from_time_major(a, layout) for k, a in _arrays(model, part).items()}
     if has_direction_axis(model):
@@ -269,7 +269,7 @@ def _advance(
     packed: Packed, blocks: Sequence[slice], meter: Meter | None,
     x: Array, state: State, names: tuple[str, ...],
 ) -> tuple[dict[str, Array], State]:  # fmt: skip
-    """Step over x (T, R, I); with a state that is never carried, steps are sequences of one."""
+    """Step over x (T, R, I); of a reset state, steps are sequences of one."""
     steps, batch = x.shape[:2]
     reset = packed.cell.convention.behaviour.state == "reset"
     if reset:
@@ -304,7 +304,7 @@ def _in_order(
 
 
 def _arrays(model: Model, part: SequenceResults) -> dict[str, Array]:
-    """The arrays (T, R, K) of a part, with the h of the model; stacked directions (T, R, D, H)."""
+    """A part's arrays (T, R, K) and the model's h; stacked, (T, R, D, H)."""
     if not part.outputs:
         return part.arrays
     if has_direction_axis(model):
@@ -319,7 +319,7 @@ PIECE = 4 << 20  # bytes of results that are computed before they are passed on
 
 
 class LayerStack:
-    """The cells of a model that runs forward only, stepped together, over a chunk of sequences."""
+    """The cells of a forward model, stepped together over a chunk."""
 
     def __init__(
         self, plan: Plan, packed: Sequence[Packed], chunk: slice, meter: Meter | None
@@ -367,7 +367,7 @@ def runs_forward(model: Model) -> bool:
 
 
 def needed_steps(plan: Plan, chosen: Choice | None) -> Plan:
-    """The run up to the last of the steps chosen, if those after it change none of them."""
+    """The run up to the last step chosen, if later ones change none of them."""
     if chosen is None or not runs_forward(plan.model):
         return plan
     return plan.until(chosen.among(plan.steps)[-1] + 1)

@@ -73,7 +73,7 @@ def edited_outputs(cell: Cell, x: Array, arrays: Mapping[str, Array]) -> dict[st
 
 
 def counted(cell: Cell, valid: Array | None) -> Array | None:
-    """The steps that count in a cell of a run: all (None), if no mask reaches it in its model."""
+    """The steps that count in a cell: all (None) if no mask reaches it."""
     return None if cell.convention.behaviour.lengths == "ignored" else valid
 
 

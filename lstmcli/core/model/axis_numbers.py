@@ -58,7 +58,7 @@ class AxisNumbers(NamedTuple):
 
     @classmethod
     def of_meta(cls, meta: Mapping[str, Any] | None, widths: Mapping[str, int]) -> AxisNumbers:
-        """The numbers in a trace's ``meta`` (`SelectedIndices.settings`), for these widths."""
+        """The numbers in ``meta`` (`SelectedIndices.settings`), for these widths."""
         selected = (meta or {}).get("selected")
         if not isinstance(selected, dict):
             return UNNUMBERED
@@ -80,7 +80,7 @@ def counts_from_0(numbers: Indices) -> bool:
 
 
 def describe_parts(parts: Iterable[NumberedPart]) -> str:
-    """``steps 2:5, units 0,3 of h, c``: each part once, of units with the arrays that have them."""
+    """``steps 2:5, units 0,3 of h, c``: each part once, with its arrays."""
     arrays: dict[str, list[str]] = {}
     for noun, numbers, name in parts:
         names = arrays.setdefault(f"{noun} {format_indices(numbers)}", [])

@@ -59,7 +59,7 @@ _SCALES = Parser("n+", "a number, or one for each feature, such as 0.5,2")
 
 
 class RunSizes(NamedTuple):
-    """A run, whose sizes decide which values of an edit are worth trying."""
+    """A run, whose sizes decide which values are worth trying."""
 
     model: Model
     cell: Cell  # that an edit is of, or the first one
@@ -83,14 +83,14 @@ class EditKind:
     read: Parser = NO_VALUE
     shows: str = _FIRST
     values: Sequence[Any] | Callable[[RunSizes], Iterable[Any]] | None = None
-    """Values that `explain` tries, the usual ones first; None: all that have names."""
+    """Values that `explain` tries, usual ones first; None: all names."""
     solved: float | None = None  # where it does nothing: the number is solved for from there
     bound: bool = False  # the number is one that |h| or |c| does not exceed
     of_sequence: bool = False  # a step needs others of the sequence: not for streams
     takes: str = "h"  # the array of a cell that an edit of outputs takes
     width: Callable[[int, Any], int] | None = None  # of h then, from the units and the value
     same: Mapping[Any, tuple[str, Any]] = field(default_factory=dict)
-    """The setting that is the same run, by value; its value may follow from the one assumed."""
+    """By value, the setting that is the same run, and its value or a function of that assumed."""
 
     @property
     def family(self) -> str:
@@ -105,7 +105,7 @@ class EditKind:
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """An edit as it is given: a row of the table, its value, and perhaps one cell."""
+    """An edit as given: a row, its value, and perhaps one cell."""
 
     name: str
     value: Any = FLAG
@@ -297,7 +297,7 @@ PARTS = {"block": ARRAYS[:3], "kernel": ARRAYS[:1], "recurrent": ARRAYS[1:2], "b
 
 
 def _share_of(parts: Sequence[str], gate: str, change: np.ufunc, cell: Cell, value: Any) -> Cell:
-    """A gate's part, or all gates', changed by a number; or that of another gate in its place."""
+    """A share of the arrays changed by a number, or that of another gate."""
     k = GATES.index(gate) if gate else ...
     arrays = {name: a.copy() for name in parts if (a := getattr(cell, name)) is not None}
     for a in arrays.values():
@@ -307,7 +307,7 @@ def _share_of(parts: Sequence[str], gate: str, change: np.ufunc, cell: Cell, val
 
 
 def _damaged(part: str, form: str, cell: Cell, value: tuple[Any, ...]) -> Cell:
-    """A number, row or column of a part that is another one, or is multiplied by a factor."""
+    """A number, row or column of a part replaced or multiplied."""
     array = getattr(cell, part).copy()
     *place, last = (GATES.index(v) if isinstance(v, str) else v for v in value)
     if form == "columns":
@@ -335,7 +335,7 @@ Layers = Sequence[Sequence["Cell"]]
 
 
 def _with_weights(layers: Layers, others: Layers) -> Layers:
-    """The layers with the weights of others, which have to be as many and as large."""
+    """The layers with the weights of as many others."""
 
     def one(cell: Cell, other: Cell) -> Any:
         shapes = {(a.kernel.shape, a.recurrent_kernel.shape) for a in (cell, other)}
@@ -480,7 +480,7 @@ SIGMOIDS = {name: one for name, one in ACTIVATIONS.items() if one.s}
 
 
 def _pure(activation: Callable[[Array, Array], Any]) -> Function:
-    """An activation of `Parts`, which writes to a given array, as a function of one."""
+    """An activation of `Parts` as a function that returns its result."""
 
     def function(x: Array) -> Array:
         activation(x, out := np.empty_like(x))

@@ -62,7 +62,7 @@ class Cell:
 
     @property
     def outputs(self) -> int:
-        """P, the size of h: that of the units, or less with a projection."""
+        """P, the size of h: less than H with a projection."""
         return int(self.recurrent_kernel.shape[2])
 
     @property
@@ -141,7 +141,7 @@ _MASKED_AT_ONCE = 1 << 20  # numbers of inputs in a file that are read for a par
 
 
 class LoadedFrom(NamedTuple):
-    """Arguments of `lstmcli.load`, to load a model again under other settings."""
+    """Arguments of `lstmcli.load`, to load again under other settings."""
 
     weights: tuple[Any, ...]  # paths, or arrays
     settings: Mapping[str, Any]
@@ -290,7 +290,7 @@ class Trace:
 
     @property
     def steps(self) -> int:
-        """T; no attribute of a trace with final states only, which does not tell it."""
+        """T; no attribute of a trace with final states only."""
         for array in self.arrays.values():
             if self.layout == "batch" and array.ndim == 4:  # (B, T, 2, H), or the directions first
                 return int(array.shape[1] * array.shape[2] // 2)
@@ -393,7 +393,7 @@ def split_state(given: Mapping[str, ArrayLike], model: Model, batch: int) -> lis
 
 
 def _split_by_cell(array: Array, widths: Sequence[int], states: str) -> list[Array]:
-    """A state by cells, from the axes that the convention gives it; another number if it cannot."""
+    """A state by cells, by the convention's axes; too few if it does not fit."""
     if len(widths) == 1:
         has_axis_of_cells = array.ndim == 3 and 1 in array.shape[:2]
         return [array.reshape(-1, array.shape[-1]) if has_axis_of_cells else array]
@@ -448,7 +448,7 @@ def join_states(finals: Sequence[State], states: str, layout: str) -> State:
 
 @dataclass(frozen=True)
 class Hint:
-    """A code that scripts may rely on, what is seen, and what may cause it."""
+    """A stable code, what is seen, and what may cause it."""
 
     code: str
     seen: str

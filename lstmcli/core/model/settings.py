@@ -88,7 +88,7 @@ class OneOf(Parser):
 
 
 class _Padding(OneOf):
-    """A parser of what becomes of given lengths, or of lengths in place of them."""
+    """A parser of how given lengths are used, or of lengths."""
 
     def __call__(self, value: Any) -> Any:
         """The word; or the lengths as a tuple, of a text or a sequence."""
@@ -317,7 +317,7 @@ class Assumption(str):
 
 
 def without_option(assumed: Sequence[str]) -> list[str]:
-    """The assumptions that name no option to change them, as that of a class of the author's."""
+    """The assumptions that no option changes."""
     return [text for text in assumed if not (isinstance(text, Assumption) and text.option)]
 
 
