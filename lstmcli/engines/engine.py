@@ -209,7 +209,8 @@ def run_with(engine: Engine, plan: Plan) -> Trace:
     """The trace of a run by an engine: h and the last state."""
     if not engine.installed:
         raise UserError(*not_installed(engine))
-    refuse_edits(plan.model.edits, f"{engine.name} runs LSTMs without edits.", {"engine": None})
+    text = f"{engine.name} runs LSTMs without edits."
+    refuse_edits(plan.model.edits, text, try_={"engine": None})
     network, unsupported = engine.network(plan)
     if unsupported:
         raise UserError(refusal(engine, unsupported))

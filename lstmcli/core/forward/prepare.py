@@ -25,6 +25,7 @@ from lstmcli.core.model.edits import (
     STATE,
     Edit,
     edits_in,
+    refuse_edits,
 )
 from lstmcli.core.model.model import Cell, Inputs, Model, State, cell_name, from_time_major
 from lstmcli.core.weights.build_cells import check_layers
@@ -71,10 +72,8 @@ def edited_layers(model: Model) -> tuple[tuple[Cell, ...], ...]:
     Edits of outputs that name no cell are of the last layer.
     """
     layers, names = model.layers, [name for name, _ in model.cells]
-    for edit in model.edits:
-        if edit.cell not in ("", *names):
-            there = f"there is {', '.join(names)}."
-            raise UserError(f"there is no cell {edit.cell}; {there}", about={"edit": edit.text})
+    unknown = [edit for edit in model.edits if edit.cell not in ("", *names)]
+    refuse_edits(unknown, f"there is no such cell; there is {', '.join(names)}.")
     edited = tuple(
         tuple(
             _edited_cell(cell, cell_name(n, d), model.edits, is_last=layer is layers[-1])

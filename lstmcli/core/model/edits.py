@@ -22,7 +22,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.settings import CELL, COUNT, OneOf, Parser, setting_text
 from lstmcli.core.model.steps import shown_lengths
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import NO_SETTINGS, UserError, did_you_mean
+from lstmcli.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from lstmcli.core.model.model import Cell, Model
@@ -158,10 +158,10 @@ def edits_in(stage: str, edits: Iterable[Edit]) -> list[Edit]:
     return [edit for edit in edits if edit.kind.stage == stage]
 
 
-def refuse_edits(edits: Iterable[Edit], text: str, try_: Mapping[str, Any] = NO_SETTINGS) -> None:
+def refuse_edits(edits: Iterable[Edit], text: str, **how: Any) -> None:
     """Refuse the first of these edits, if there is any."""
     for edit in edits:
-        raise UserError(text, about={"edit": edit.text}, try_=try_)
+        raise UserError(text, about={"edit": edit.text}, **how)
 
 
 def read_edit(text: str | Edit, arrays_of: Callable[[str], Mapping[str, Array]]) -> Edit:
@@ -317,18 +317,6 @@ def _damaged(part: str, form: str, cell: Cell, value: tuple[Any, ...]) -> Cell:
     else:
         array[(..., *place) if form == "column" else tuple(place)] *= last
     return replace(cell, **{part: array})
-
-
-def _projection(cell: Cell, value: str) -> Any:
-    P = None if cell.projection is None or value == "none" else cell.projection.T.copy()
-    fits = cell.projection is not None and cell.units == cell.outputs
-    return _if(fits, replace(cell, projection=P))
-
-
-def _epsilon(cell: Cell, epsilon: float) -> Any:
-    is_normed = cell.norm_scale is not None or cell.state_scale is not None
-    convention = cell.convention.with_behaviour(norm_epsilon=epsilon)
-    return _if(is_normed, replace(cell, convention=convention))
 
 
 Layers = Sequence[Sequence["Cell"]]
@@ -752,15 +740,13 @@ _ROWS: tuple[EditKind, ...] = (
     _of_place("bias", *_PLACES[-1]),
     *(
         EditKind(f"weights.{part}factor", CELLS, partial(_share_of, arrays, "", np.multiply),
-            f"{words} times {{}}", f"{name} *= {{}}",
+            f"{name.replace('_', ' ')} times {{}}", f"{name} *= {{}}",
             "weights scaled for a fixed-point format, or by dropout", "divide by the factor",
             _NUMBER, values=(0.5, 2.0, 0.1, *more), solved=1.0, same=same)
-        for part, arrays, name, words, more, same in (
-            ("", ARRAYS, "weights", "all weights and biases", (), {}),
-            ("kernel.", ARRAYS[:1], "kernel", "kernel", (), {}),
-            ("recurrent.", ARRAYS[1:2], "recurrent_kernel", "recurrent kernel",
-             [1 - share for share in _SHARES], {}),
-            ("bias.", ARRAYS[2:3], "bias", "bias", (), {2.0: ("bias", "twice")}),
+        for part, arrays, name, more, same in (
+            ("", ARRAYS, "weights", (), {}), ("kernel.", ARRAYS[:1], "kernel", (), {}),
+            ("recurrent.", ARRAYS[1:2], "recurrent_kernel", [1 - p for p in _SHARES], {}),
+            ("bias.", ARRAYS[2:3], "bias", (), {2.0: ("bias", "twice")}),
         )
     ),
     *(
@@ -786,8 +772,11 @@ _ROWS: tuple[EditKind, ...] = (
         "both directions use the weights of the {} one", "backward = forward = {}",
         "a suffix that is left out", "each direction uses the weights of that direction",
         OneOf("forward", "backward"), "One direction agrees, the other does not"),
-    EditKind("weights.projection", CELLS, _projection, "projection {}", "P: {}",
-        "code that multiplies by P, not its transpose", "h = P h", OneOf("transposed", "none")),
+    EditKind("weights.projection", CELLS, lambda cell, how: _if(
+            cell.projection is not None and cell.units == cell.outputs,
+            replace(cell, projection=None if how == "none" else np.transpose(cell.projection))),
+        "projection {}", "P: {}", "code that multiplies by P, not its transpose", "h = P h",
+        OneOf("transposed", "none")),
     EditKind("weights.int8", TENSORS, _int8, "stored tensors rounded to 8 bits, a scale per {}",
         "w = np.round(w / scale) * scale, scale = abs(w).max() / 127 per {}", "quantised models",
         _AS_STORED, OneOf("tensor", "gate", "row", "tensor_with_bias", "gate_with_bias"), _NEARLY),
@@ -812,8 +801,8 @@ _ROWS: tuple[EditKind, ...] = (
             f"{{}} added to gate {gate} after its {name}", f"{gate} = {name}(z_{gate}) + {{}}",
             "a forget bias that is added too late", f"{gate} = {name}(z_{gate})", _NUMBER,
             _FROM[gate], values=(1.0, -1.0), solved=0.0)
-        for gate, field, name in (("i", "s_i", "sigmoid"), ("f", "s_f", "sigmoid"),
-                                  ("o", "s_o", "sigmoid"), ("g", "t", "tanh"))
+        for gate in "ifog"
+        for field, name in [("t", "tanh") if gate == "g" else (f"s_{gate}", "sigmoid")]
     ),
     *(
         EditKind(f"equations.{name}", EQUATIONS,
@@ -852,8 +841,11 @@ _ROWS: tuple[EditKind, ...] = (
         "layer normalisation of each gate, epsilon {}, none stored",
         "z = (z - z.mean()) / sqrt(z.var() + {})", "a cell with layer normalisation", "use z",
         _POSITIVE, values=_EPSILONS[:4]),
-    EditKind("equations.epsilon", CELLS, _epsilon, "layer normalisation with epsilon {}",
-        "sqrt(variance + {})", "frameworks differ: 1e-5 of PyTorch, 1e-3 of Keras, 1e-12 of TF1",
+    EditKind("equations.epsilon", CELLS, lambda cell, epsilon: _if(
+            cell.norm_scale is not None or cell.state_scale is not None,
+            replace(cell, convention=cell.convention.with_behaviour(norm_epsilon=epsilon))),
+        "layer normalisation with epsilon {}", "sqrt(variance + {})",
+        "frameworks differ: 1e-5 of PyTorch, 1e-3 of Keras, 1e-12 of TF1",
         "take the epsilon of training", _POSITIVE, _NEARLY, values=_EPSILONS),
     *(
         EditKind(f"equations.zoneout{which and '.'}{which}", EQUATIONS, partial(_zoneout, which),

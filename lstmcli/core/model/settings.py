@@ -324,25 +324,17 @@ def without_option(assumed: Sequence[str]) -> list[str]:
 CELL = re.compile(r"layer\d+(?:_reverse)?")
 """A name of a cell of a model."""
 
-MODEL_SETTINGS = (
-    "convention",
-    "layout",
-    "initial_state",
-    "lengths",
-    "merge",
-    "directions",
-    "dtype",
-    "flat_units",
-    "flat_layers",
-    "flat_directions",
-)
-"""Settings of the model, which a single cell cannot have."""
+SIZES = ("flat_units", "flat_layers", "flat_directions")
+"""Settings of weights that are one vector."""
+
+MODEL_ONLY = ("convention", "layout", "initial_state", "lengths", "merge", "directions", "dtype")
+"""Settings of the model, which a single cell cannot have; so are `SIZES`."""
 
 
 def split_cell(name: str) -> tuple[str, str]:
     """``layer1_reverse.forget_bias`` as the cell and its setting; the cell is "" for all cells."""
     cell, _, setting = name.rpartition(".")
-    return (cell, setting) if cell else ("", name)
+    return cell, setting
 
 
 def read_setting(name: str, value: Any, where: str) -> Any:
@@ -351,7 +343,7 @@ def read_setting(name: str, value: Any, where: str) -> Any:
     ``where`` starts a message: ``--gates``, ``weights.json``, ...
     """
     cell, plain = split_cell(name)
-    if cell and plain in MODEL_SETTINGS:
+    if cell and plain in (*MODEL_ONLY, *SIZES):
         raise UserError(f"{where}: {plain} is a setting of the model, not of {cell}.")
     try:
         setting = SETTINGS[plain]

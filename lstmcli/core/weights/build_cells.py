@@ -16,7 +16,7 @@ from lstmcli.core.model.arrays import ROUNDED, Array, round_to_format
 from lstmcli.core.model.conventions import Convention, find_convention
 from lstmcli.core.model.edits import TENSORS, Edit, edits_in
 from lstmcli.core.model.model import Cell, cell_name, layer_width
-from lstmcli.core.model.settings import split_cell
+from lstmcli.core.model.settings import SIZES, split_cell
 from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import Try, UserError, did_you_mean
@@ -205,9 +205,6 @@ def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
 
 
 # ---- one vector that packs all weights, cut into its tensors
-
-
-SIZES = ("flat_units", "flat_layers", "flat_directions")
 
 
 def cut_flat(
