@@ -33,7 +33,7 @@ ENOUGH = 1.5e7
 WORTH = 1e7
 LITTLE = 3e6
 
-PAYS_FROM = 12  # steps from which two more products take a small share of the run
+PAYS_FROM = 12  # steps from which two more products cost little
 
 
 def batch_blocks(batch: int, cell: Cell) -> list[slice]:
@@ -110,7 +110,7 @@ class Runner:
         self.cell = packed.cell
         self.batch = blocks[-1].stop
         self._blocks = blocks
-        with np.errstate(all="ignore"):  # a constant may be too large for the dtype: infinite
+        with np.errstate(all="ignore"):  # a constant may be infinite in the dtype
             self._loops = [Loop(packed, b.stop - b.start, meter) for b in blocks]
         h, c = state
         for block, loop in zip(blocks, self._loops, strict=True):

@@ -40,7 +40,7 @@ def sigmoid(x: Array, out: Array) -> None:
     4e-18. Where exp overflows, the quotient is 0, as it should be.
     """
     one = x.dtype.type(1)
-    np.multiply(x, -one, out)  # `negative` of NumPy 2.4 takes a stride of 4 float32 for contiguous
+    np.multiply(x, -one, out)  # NumPy 2.4's `negative` takes a stride of 4 for contiguous
     np.exp(out, out)
     np.add(out, one, out)
     np.divide(one, out, out)

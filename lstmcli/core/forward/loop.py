@@ -59,10 +59,10 @@ Step = Callable[[Array, Array, Array, Array, Array, "Array | None"], None]
 FIOG = "fiog"
 """The order of gates in the loop: those that share an operation stand together."""
 
-BATCH_SLOTS = 8  # steps whose operands are in memory at once: 4 to 16 take the same time
+BATCH_SLOTS = 8  # steps with operands in memory: 4 to 16 take the same time
 SINGLE_SLOTS = 64  # of a single sequence, whose steps take 2 us: fewer refills
 TILE = 16  # sequences whose inputs are copied at a time: a cache line of float32
-WIDE_TILE = 64  # the same for few inputs, unless sequences start on the same cache lines
+WIDE_TILE = 64  # of few inputs, unless sequences share cache lines
 WIDE_TILE_INPUTS = 32  # at most
 PAGE = 4096  # bytes: sequences so far from each other share cache lines
 
@@ -127,7 +127,7 @@ class Packed:
     def _negate(self, gate: str, rows: Array) -> None:
         if self.plain and gate != "g":
             with np.errstate(invalid="ignore"):  # a signalling NaN, as damaged files have
-                rows *= -1  # np.negative of NumPy 2.4 takes a stride of 4 for contiguous
+                rows *= -1  # see `equations.sigmoid`
 
 
 def _bias(cell: Cell, gate: int) -> Array:
@@ -173,7 +173,7 @@ class Loop:
         self.sequences_first = sequences_first((4 * H, I + P + 1), R, cell.dtype)
         self._candidate = activation(cell.convention.behaviour.activation)
         self._output = activation(cell.convention.behaviour.output_activation)
-        self._one = np.ones((), cell.dtype)  # a 0-d array costs a call half of what a scalar does
+        self._one = np.ones((), cell.dtype)  # a 0-d array costs half of a scalar
 
         # V: the operand [x; h; 1] of each step, (S + 1, N, R), without x where that is multiplied
         # ahead; step k writes its h into slot k + 1
@@ -305,7 +305,7 @@ class Loop:
             divide(cg, q_fi, fi)  # f * c and i * g in one call
             add(f, i, c)
             output(c, m)
-            divide(m_h, q_o, h)  # straight into the next operand; m_h is m, shaped like h
+            divide(m_h, q_o, h)  # into the next operand; m_h is m, shaped like h
         if self.batch == 1:
             self._c[:] = self._cg[count, 0]
 

@@ -27,9 +27,9 @@ Product = Callable[[Any, Any], object]
 
 UNPACKED = 1_000_000  # multiplications of a product that those kernels take
 SMALL_BATCH = 12  # sequences of a batch for which a piece of any size pays
-LARGE = 1 << 16  # bytes of z from which `dot`, which fills it with zeros first, is the slower
-COLUMNS = 64  # units of a small batch that are multiplied at a time: a quarter quicker than 16
-GRAIN = 16  # rows of K that the kernels take at a time, and that a piece has at least otherwise
+LARGE = 1 << 16  # bytes of z from which `dot` is slower, as it fills it with zeros
+COLUMNS = 64  # units of a small batch at a time: a quarter quicker than 16
+GRAIN = 16  # rows of K that the kernels take at a time
 LINE = 64  # bytes of a cache line
 
 
@@ -66,7 +66,7 @@ def product(K: Array, z: Array) -> tuple[Product, Any]:
     """The function of an operand (N, R) and a target, and the target of z (4, H, R)."""
     z = z.reshape(len(K), -1)
     length, batch = z.shape
-    if K.dtype.char not in "fd":  # BLAS has no others, and `dot` is what NumPy itself is quick at
+    if K.dtype.char not in "fd":  # BLAS has no others
         return K.dot, z
     size = piece(K.shape, batch)
     if size == length:
@@ -127,11 +127,11 @@ def sequences_first(K: tuple[int, int], batch: int, dtype: np.dtype[Any]) -> boo
 # What is multiplied ahead. On AMD Zen 5 with AVX-512, OpenBLAS 0.3.31, a single sequence took 0.5
 # to 0.95 of the time from AHEAD_OF_ONE on, and 1.02 below it; small batches 0.75 to 0.95 from
 # AHEAD on, and up to 1.09 below it.
-ROWS = 64  # inputs, of steps and sequences, that are multiplied at once: of 16 twice the time
-MULTIPLES = (2, 4, 8, 16)  # of which a number of rows is one; one row goes to another kernel
+ROWS = 64  # inputs that are multiplied at once: of 16 twice the time
+MULTIPLES = (2, 4, 8, 16)  # of rows; one row goes to another kernel
 AHEAD_OF_ONE = 1 << 17  # bytes of K_x
 AHEAD = 1 << 20  # bytes of K_x for each sequence of a small batch
-PIECE = 256  # bytes of a row of K_x in a piece: 64 rows as quick as uncut, 2 rows in half the time
+PIECE = 256  # bytes of a row of K_x: 64 rows are as quick as uncut, 2 take half
 
 
 def tile(K_x: tuple[int, int], dtype: np.dtype[Any]) -> tuple[int, int]:
@@ -216,7 +216,7 @@ def rows_ahead(K_x: tuple[int, int], dtype: np.dtype[Any], batch: int) -> int:
         return rows_alike(rows, K_x[0], widths, dtype)
 
 
-_probing = Lock()  # so that threads that start together probe once
+_probing = Lock()  # threads that start together probe once
 
 
 @cache
@@ -237,7 +237,7 @@ def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[
         ):
             return 0
         for n in (n for n in MULTIPLES if n <= rows):
-            # of the last rows alone, three sizes of one shape in fifty were alike by chance
+            # of the last rows alone, one shape in fifty was alike by chance
             sizes = sorted(size for size in {n, rows // 2 - n, rows - n} if size > 0)
             starts = [k * (rows - size) // 2 for k, size in enumerate(sizes)]
             if all(

@@ -53,7 +53,7 @@ class Plan:
     assumed_layout: str  # the words for a layout that was assumed, or ""
     steps: int  # T, or the first ones of the inputs
     batch: int  # B
-    valid: Array | None  # (T, B): true where a step counts; None: all do
+    valid: Array | None  # (T, B) truth of steps that count; None: all
     states: list[State]  # of each cell, h (B, P) and c (B, H)
 
     @property

@@ -58,7 +58,7 @@ Called from several threads. Where directions are stacked, h has them before its
 Observe = Callable[[Mapping[str, Array]], None]
 """Takes the arrays (s, R, K) of some steps of some sequences; called from several threads."""
 
-AHEAD = 8  # chunks of sequences that an executor gets before the first of them is waited for
+AHEAD = 8  # chunks that an executor gets before the first is waited for
 
 
 def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None = None) -> Trace:

@@ -102,20 +102,20 @@ class Names:
     tensors: Mapping[str, str] = field(default_factory=dict)  # role -> template
     words: Mapping[str, str] = field(default_factory=dict)  # gate -> its word or words ("c | g")
     recurrent_words: Mapping[str, str] = field(default_factory=dict)  # in recurrent tensors
-    marks: tuple[str, str] = ("", "")  # of the forward and the backward direction in a template
+    marks: tuple[str, str] = ("", "")  # of both directions in a template
     path: str = ""  # a pattern in the prefix that gives layer, direction or both
-    scopes: bool = False  # the path's directions are scopes, which code may name as it likes
+    scopes: bool = False  # the path's directions are scopes of any name
     within: str = ""  # a pattern that the prefix must match
     under: str = " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
     numbered: tuple[str, ...] = ()  # the roles behind {number}, repeated for each layer
-    stacks: str = ""  # what each direction is called where it is a stack with skip connections
+    stacks: str = ""  # a direction's name where it is a stack with skip connections
     pairs: str = ""  # a scope in which {builder} numbers directions; elsewhere that is assumed
-    packed: str = ""  # the roles in the order in which one vector has them; " | " after each pass
+    packed: str = ""  # the roles in the order of one vector; " | " after each pass
     required: tuple[str, ...] = ()  # roles without which it is another convention
-    shadows: str = ""  # a convention whose names are aliases of these in the same file
-    not_beside: str = ""  # a pattern of names with which these are of another convention
-    telling: str = ""  # a pattern of prefixes; without a match, other LSTMs of the file go first
-    by_name: bool = True  # False: other conventions have these names; only on request
+    shadows: str = ""  # a convention whose names in the same file are aliases
+    not_beside: str = ""  # a pattern of names that exclude the convention
+    telling: str = ""  # a pattern of prefixes; LSTMs without it go last
+    by_name: bool = True  # False: only on request, as others have these names
 
     def word(self, gate: str, role: str = "kernel") -> str:
         """The word for a gate in a role's names that is written."""
@@ -164,7 +164,7 @@ class Storage:
     bias_gates: str | None = None
     interleaved: bool = False
     rows: str = "xh"  # of a fused kernel
-    bias_row: str = "none"  # of a fused kernel that contains the bias too: "first" or "last"
+    bias_row: str = "none"  # of a fused kernel with the bias: "first" or "last"
     transposed: str = "none"
     bias: str = "once"
     directions: str = "stored"  # or "exchanged": each has the weights of the other
@@ -218,7 +218,7 @@ class Behaviour:
     merge: str = "concat"
     masked_output: str = "zero"
     masked_output_merged: str = "zero"  # the same inside a bidirectional layer
-    past_length: str = "zero"  # outputs past a sequence's length, where lengths are given
+    past_length: str = "zero"  # outputs past a sequence's length
     states: str = "cells"  # of several: (cells, B, H); "batch": (B, D, H); "features": (B, D H)
     empty_rows: str = "initial"  # final state of a sequence of length 0; or "zero"
     arithmetic: str = "float"  # or how inputs and h are rounded to 8 bits
@@ -248,7 +248,7 @@ class Convention:
     source: str = ""
     verified: str = ""  # what was run; empty: read in the source only
     hidden: tuple[str, ...] = ()  # settings that matter here and are in no tensor
-    required_settings: tuple[str, ...] = ()  # without a usual value, where shapes leave them open
+    required_settings: tuple[str, ...] = ()  # without a usual value
 
     @classmethod
     def row(

@@ -218,10 +218,7 @@ SCALES: dict[str, tuple[str, Callable[..., tuple[Any, Any]]]] = {
     "centred": ("to mean 0", lambda x, **o: (x.mean(**o), 1)),
     "largest": ("divided by the largest absolute value", lambda x, **o: (0, np.abs(x).max(**o))),
     "minmax": ("to the range 0 to 1", lambda x, **o: (x.min(**o), np.ptp(x, **o))),
-    "signed": (
-        "to the range -1 to 1",
-        lambda x, **o: (x.min(**o) / 2 + x.max(**o) / 2, np.ptp(x, **o) / 2),
-    ),
+    "signed": ("to -1 to 1", lambda x, **o: (x.max(**o) - np.ptp(x, **o) / 2, np.ptp(x, **o) / 2)),
     "length": ("to Euclidean length 1", lambda x, **o: (0, np.sqrt((x * x).sum(**o)))),
 }
 """The words, and a function of the number that is subtracted and that which divides the rest."""

@@ -121,7 +121,7 @@ class Masking(NamedTuple):
 
     layer: str  # its name
     kind: str  # its class, or the name of the input
-    value: float | None = None  # of all inputs of a step that does not count; None: not in inputs
+    value: float | None = None  # of a step that does not count; None: not in inputs
     dtype: str = "float32"  # in which it compares
 
     def __str__(self) -> str:
@@ -137,7 +137,7 @@ class Masking(NamedTuple):
             return np.concatenate([(p.astype(self.dtype) != value).any(axis=-1) for p in parts])
 
 
-_MASKED_AT_ONCE = 1 << 20  # numbers of inputs in a file that are read for a part of the mask
+_MASKED_AT_ONCE = 1 << 20  # numbers of inputs read for a part of the mask
 
 
 class LoadedFrom(NamedTuple):
@@ -163,7 +163,7 @@ class Model:
     given: Mapping[str, Any] = field(default_factory=dict)  # settings from files and options
     remarks: tuple[str, ...] = ()  # for stderr: what the user should know
     idle: tuple[str, ...] = ()  # those of them on settings that change nothing
-    labels: tuple[str, ...] = ()  # of each layer, where several LSTMs of a file run in turn
+    labels: tuple[str, ...] = ()  # of each layer of several LSTMs in turn
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, from a file
     masks: tuple[Masking, ...] = ()  # the layers of its file that mask its steps
     sources: tuple[str, ...] = ()  # the files that a tensor or a setting comes from

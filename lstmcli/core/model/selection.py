@@ -17,9 +17,9 @@ from lstmcli.core.model.model import Trace, in_layout
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, listed
 
-Indices = Sequence[int]  # numbers of steps, batch items or units in the full run, ascending
+Indices = Sequence[int]  # of steps, batch items or units in the full run, ascending
 
-MAX_DIGITS = 18  # of a number of a step; more name nothing, and Python refuses thousands
+MAX_DIGITS = 18  # of a step's index; Python refuses thousands
 NUMBER = rf"-?\d{{1,{MAX_DIGITS}}}"
 RANGE = re.compile(rf"\s*({NUMBER})?\s*:\s*({NUMBER})?\s*(?::\s*({NUMBER})?\s*)?")
 LIST = re.compile(rf"\s*{NUMBER}\s*(,\s*{NUMBER}\s*)*")
@@ -74,11 +74,8 @@ class Choice:
         The message has those below ``of_all``, which every array has.
         """
         try:
-            numbers: Indices = (
-                range(size)[self.bounds]
-                if self.bounds is not None
-                else [range(size)[one] for one in self.numbers]
-            )
+            of, every = self.bounds, range(size)
+            numbers: Indices = every[of] if of else [every[one] for one in self.numbers]
         except IndexError:
             numbers = ()
         if not numbers:

@@ -115,7 +115,7 @@ def read_number(value: Any) -> float:
 
 
 def _bound(value: Any) -> float | None:
-    if str(value).lower() == "none":  # TensorFlow's BlockLSTM has one unless it is turned off
+    if str(value).lower() == "none":  # BlockLSTM of TensorFlow has one by default
         return None
     number = read_number(value)
     if number <= 0:

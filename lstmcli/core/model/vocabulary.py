@@ -44,7 +44,7 @@ BIASES = ("once", "twice", "none", *ONE_OF_TWO)
 """How often the bias is added."""
 
 ACTIVATION_NAMES: dict[str, tuple[float, ...]] = {
-    # name: its parameters when none are given, by the ONNX specification where ONNX has it
+    # by name the default parameters, those of the ONNX specification
     "sigmoid": (),
     "tanh": (),
     "relu": (),
