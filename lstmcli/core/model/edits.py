@@ -373,15 +373,13 @@ def _by_tanh(words: str, t: Function) -> Near:
     return Near(words, t, lambda x: 0.5 * t(0.5 * x) + 0.5)
 
 
-def _ratio(
-    words: str, above: Sequence[float], below: Sequence[float], limit: float = np.inf
-) -> Near:
+def _ratio(words: str, P: Sequence[float], Q: Sequence[float], limit: float = np.inf) -> Near:
     """By x P(x^2) / Q(x^2), lowest power first, of x that is bounded."""
 
     def tanh(x: Array) -> Any:
         x = np.clip(x, -limit, limit)
         y = x * x
-        return np.clip(x * np.polyval(above[::-1], y) / np.polyval(below[::-1], y), -1, 1)
+        return np.clip(x * np.polyval(P[::-1], y) / np.polyval(Q[::-1], y), -1, 1)
 
     return _by_tanh(words, tanh)
 
@@ -418,16 +416,12 @@ def _tables() -> Iterator[tuple[str, Near]]:
 
 APPROXIMATED: dict[str, Near] = {
     "softsign": Near(
-        "x / (1 + |x|)",
-        lambda x: x / (1 + np.abs(x)),
-        lambda x: 0.5 * x / (1 + np.abs(x)) + 0.5,
+        "x / (1 + |x|)", lambda x: x / (1 + np.abs(x)), lambda x: 0.5 * x / (1 + np.abs(x)) + 0.5
     ),
     "lambert": _ratio("Lambert's fraction x (27 + x^2) / (27 + 9 x^2)", (27, 1), (27, 9)),
     "pade_3_2": _ratio("Pade's fraction 3/2", (15, 1), (15, 6)),
     "pade_5_4": _ratio("Pade's fraction 5/4", (945, 105, 1), (945, 420, 15)),
-    "pade_7_6": _ratio(
-        "Pade's fraction 7/6", (135135, 17325, 378, 1), (135135, 62370, 3150, 28)
-    ),
+    "pade_7_6": _ratio("Pade's fraction 7/6", (135135, 17325, 378, 1), (135135, 62370, 3150, 28)),
     "eigen": _ratio("Eigen's rational approximation",  # 3.3, MathFunctionsImpl.h
         (4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08,
          -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16),
