@@ -43,7 +43,7 @@ def batch_blocks(batch: int, cell: Cell) -> list[slice]:
     other the interpreter's lock so often get slower. Others are cut where a step has enough.
     """
     work = step_work(cell)
-    if cell.convention.behaviour.arithmetic == "8bit":  # one scale for the batch
+    if cell.behaviour.arithmetic == "8bit":  # one scale for the batch
         return [slice(0, batch)]
     if batch < 32 or batch * work < 2 * LITTLE:
         return [slice(0, batch)]
@@ -83,7 +83,7 @@ def batch_chunks(batch: int, model: Model) -> list[slice]:
     """
     cells = [cell for _, cell in model.cells]
     of_batch = any(edit.kind.of_sequence for cell in cells for edit in cell.edits)
-    if of_batch or any(cell.convention.behaviour.state == "reset" for cell in cells):
+    if of_batch or any(cell.behaviour.state == "reset" for cell in cells):
         return [slice(0, batch)]
     starts = set.intersection(*({b.start for b in batch_blocks(batch, c)} for _, c in model.cells))
     ordered = sorted(starts)

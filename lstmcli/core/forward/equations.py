@@ -215,7 +215,7 @@ class Parts:
 
 def parts_of(cell: Cell) -> Parts:
     """The parts of a cell with its edits of equations, for arrays (H, R)."""
-    behaviour, number = cell.convention.behaviour, cell.dtype.type
+    behaviour, number = cell.behaviour, cell.dtype.type
     peepholes = NO_PEEPHOLES
     if cell.peephole is not None:
         full = cell.peephole.ndim == 3  # matrices (3, H, H), as in DyNet
@@ -255,7 +255,7 @@ def parts_of(cell: Cell) -> Parts:
 def _projection(cell: Cell) -> Callable[[Array], Array]:
     P, b = cell.projection, cell.projection_bias
     assert P is not None
-    if cell.convention.behaviour.arithmetic.startswith("hybrid"):
+    if cell.behaviour.arithmetic.startswith("hybrid"):
         bias = 0 if b is None else b[:, None]
         return lambda h: P.dot(rounded(cell, h, 0)) + bias
     return P.dot if b is None else lambda h: P.dot(h) + b[:, None]
@@ -311,12 +311,12 @@ LOWEST, HIGHEST = -128, 127  # of signed numbers
 
 def is_eight_bit(cell: Cell) -> bool:
     """Return whether inputs and h of a cell are rounded to 8 bits."""
-    return cell.convention.behaviour.arithmetic != "float"
+    return cell.behaviour.arithmetic != "float"
 
 
 def rounded(cell: Cell, numbers: Array, axis: int) -> Array:
     """The numbers that 8 bits stand for, by sequence and step along ``axis``."""
-    arithmetic = cell.convention.behaviour.arithmetic
+    arithmetic = cell.behaviour.arithmetic
     if arithmetic == "8bit":
         return round_to_8_bits(numbers)
     return (_symmetric if arithmetic == "hybrid" else _asymmetric)(numbers, axis)

@@ -87,8 +87,7 @@ def compared_runs(ours: Model, theirs: Model) -> Proof:
     plan, of_theirs = map(partial(prepare, keep=("h", "c")), (ours, theirs), inputs)
     one, other = map(run_in_memory, (plan, replace(of_theirs, states=plan.states)))
     exact = all(
-        b.convention.behaviour.forget_bias in (0, a.convention.behaviour.forget_bias)
-        and is_plain(a) == is_plain(b)
+        b.behaviour.forget_bias in (0, a.behaviour.forget_bias) and is_plain(a) == is_plain(b)
         for a, b in zip(chain(*ours.layers), chain(*theirs.layers), strict=True)
     )
     scale = max(float(np.abs(a[np.isfinite(a)]).max(initial=1.0)) for a in one.values())

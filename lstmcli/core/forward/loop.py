@@ -134,23 +134,18 @@ def _bias(cell: Cell, gate: int) -> Array:
     """Return a gate's bias (H,); zero where the normalisation adds it."""
     if cell.norm_scale is not None:
         return np.zeros_like(cell.bias[gate])
-    constant = cell.convention.behaviour.forget_bias if GATES[gate] == "f" else 0
+    constant = cell.behaviour.forget_bias if GATES[gate] == "f" else 0
     bias: Array = cell.bias[gate] + cell.dtype.type(constant)
     return bias
 
 
 def is_plain(cell: Cell) -> bool:
     """Tell whether gates are sigmoids of the products, with nothing added."""
-    convention = cell.convention
+    of, weights = cell.behaviour, (cell.peephole, cell.projection, cell.norm_scale)
     return (
-        convention.behaviour.recurrent_activation == "sigmoid"
-        and convention.behaviour.coupled == "none"
-        and convention.behaviour.cell_clip is None
-        and convention.behaviour.gate_clip is None
-        and convention.behaviour.projection_clip is None
-        and cell.peephole is None
-        and cell.projection is None
-        and cell.norm_scale is None
+        of.recurrent_activation == "sigmoid"
+        and of.coupled == "none"
+        and all(one is None for one in (of.cell_clip, of.gate_clip, of.projection_clip, *weights))
         and not is_eight_bit(cell)
         and not edits_in(EQUATIONS, cell.edits)
     )
@@ -171,8 +166,8 @@ class Loop:
         S = ROWS // R if ahead else SINGLE_SLOTS if single else BATCH_SLOTS
         self.cell, self.batch, self.slots, self._meter = cell, R, S, meter
         self.sequences_first = sequences_first((4 * H, I + P + 1), R, cell.dtype)
-        self._candidate = activation(cell.convention.behaviour.activation)
-        self._output = activation(cell.convention.behaviour.output_activation)
+        self._candidate = activation(cell.behaviour.activation)
+        self._output = activation(cell.behaviour.output_activation)
         self._one = np.ones((), cell.dtype)  # a 0-d array costs half of a scalar
 
         # V: the operand [x; h; 1] of each step, (S + 1, N, R), without x where that is multiplied
@@ -361,8 +356,8 @@ def plain_step(cell: Cell, z: Array) -> Step:
 
     Its quotients are those of `Loop._run`, so that h does not depend on what is returned.
     """
-    candidate = activation(cell.convention.behaviour.activation)
-    output = activation(cell.convention.behaviour.output_activation)
+    candidate = activation(cell.behaviour.activation)
+    output = activation(cell.behaviour.output_activation)
     one = np.ones((), cell.dtype)
     q, (q_f, q_i, q_o, z_g) = z[:3], z
     exp, add, divide = np.exp, np.add, np.divide

@@ -64,7 +64,7 @@ class Plan:
     @property
     def masked(self) -> bool:
         """Return whether a mask, or inverted lengths, tells which steps count."""
-        is_inverted = self.model.convention.behaviour.lengths == "inverted"
+        is_inverted = self.model.behaviour.lengths == "inverted"
         return self.inputs.mask is not None or is_inverted
 
     @property
@@ -155,7 +155,7 @@ def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
             raise UserError(f"a trace has no {name!r}; it has {', '.join(NAMES)}.")
     layout, assumed = check_axes(model, inputs)
     steps, batch = steps_and_batch(inputs.x.shape, layout)
-    becomes = model.convention.behaviour.lengths
+    becomes = model.behaviour.lengths
     valid = valid_steps(inputs, layout, becomes)
     states = split_state(inputs.initial_state, model, batch)
     return Plan(
@@ -203,7 +203,7 @@ def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
     if x.ndim == 2:
         return "steps", ""
     if inputs.layout is not None or "layout" in model.given:
-        return inputs.layout or model.convention.behaviour.layout, ""
+        return inputs.layout or model.behaviour.layout, ""
     layout, why = _assumed_layout(model, inputs)
     other = "batch" if layout == "time" else "time"
     return layout, Assumption(f"layout {layout}", why, "--layout", other)
@@ -215,7 +215,7 @@ def _assumed_layout(model: Model, inputs: Inputs) -> tuple[str, str]:
     It is the convention's, unless the number of lengths fits one axis only. (1, T, I) is one
     sequence, unless a state of T sequences means time first.
     """
-    shape, layout = inputs.x.shape, model.convention.behaviour.layout
+    shape, layout = inputs.x.shape, model.behaviour.layout
     count = -1 if inputs.lengths is None else np.size(inputs.lengths)
     fits = [one for one, size in zip(("batch", "time"), shape, strict=False) if size == count]
     if len(fits) == 1:

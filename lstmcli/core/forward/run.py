@@ -164,7 +164,7 @@ def sweep_selected(
                 meter((chunk.stop - chunk.start) * plan.steps * len(states))
             for (h, c), (chunk_h, chunk_c) in zip(finals, states, strict=True):
                 h[chunk], c[chunk] = chunk_h, chunk_c
-    return join_states(finals, model.convention.behaviour.states, plan.layout)
+    return join_states(finals, model.behaviour.states, plan.layout)
 
 
 def _steps_of_piece(plan: Plan, batch: int) -> int:
@@ -261,7 +261,7 @@ def trace_of(plan: Plan, part: SequenceResults) -> Trace:
     arrays = {k: from_time_major(a, layout) for k, a in _arrays(model, part).items()}
     if has_direction_axis(model):
         arrays["h"] = np.moveaxis(arrays["h"], -2, direction_axis(model.convention, layout))
-    h, c = join_states(part.finals, model.convention.behaviour.states, layout)
+    h, c = join_states(part.finals, model.behaviour.states, layout)
     return Trace(arrays, h, c, layout, plan.settings())
 
 
@@ -271,7 +271,7 @@ def _advance(
 ) -> tuple[dict[str, Array], State]:  # fmt: skip
     """Step over x (T, R, I); of a reset state, steps are sequences of one."""
     steps, batch = x.shape[:2]
-    reset = packed.cell.convention.behaviour.state == "reset"
+    reset = packed.cell.behaviour.state == "reset"
     if reset:
         more = (steps - 1) * batch
         h, c = (np.concatenate([a, np.zeros((more, a.shape[1]), a.dtype)]) for a in state)
@@ -358,7 +358,7 @@ class LayerStack:
 
     def state(self, layout: str) -> State:
         """The state as in a trace: ``final_h``, ``final_c``."""
-        return join_states(self.states, self.model.convention.behaviour.states, layout)
+        return join_states(self.states, self.model.behaviour.states, layout)
 
 
 def runs_forward(model: Model) -> bool:
@@ -374,7 +374,7 @@ def needed_steps(plan: Plan, chosen: Choice | None) -> Plan:
 
 
 def _needs_all_steps(model: Model) -> UserError | None:
-    behaviours = [cell.convention.behaviour for _, cell in model.cells]
+    behaviours = [cell.behaviour for _, cell in model.cells]
     for edit in (edit for edit in model.edits if edit.kind.of_sequence):
         text = "the edit takes other steps of the sequence; give the inputs as a file."
         return UserError(text, about={"edit": edit.text})

@@ -42,7 +42,7 @@ def run_in_order(
     front, the loop runs over all, and the results are moved back. Where no step is valid, they are
     replaced as ``padding`` (see `padding_rule`) specifies.
     """
-    behaviour = cell.convention.behaviour
+    behaviour = cell.behaviour
     of_cell = StepOrder.of_cell(behaviour, backward)
     if of_cell.runs_back:
         x, valid = x[::-1], None if valid is None else valid[::-1]
@@ -74,7 +74,7 @@ def edited_outputs(cell: Cell, x: Array, arrays: Mapping[str, Array]) -> dict[st
 
 def counted(cell: Cell, valid: Array | None) -> Array | None:
     """The steps that count in a cell: all (None) if no mask reaches it."""
-    return None if cell.convention.behaviour.lengths == "ignored" else valid
+    return None if cell.behaviour.lengths == "ignored" else valid
 
 
 def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
@@ -82,7 +82,7 @@ def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
 
     ``zero``; ``repeat``: the last valid one again; ``run``: computed as if the step were valid.
     """
-    behaviour = cell.convention.behaviour
+    behaviour = cell.behaviour
     if not masked:
         return behaviour.past_length
     return behaviour.masked_output_merged if both_directions else behaviour.masked_output
@@ -139,7 +139,7 @@ def direction_axis(convention: Convention, layout: str) -> int:
 def has_direction_axis(model: Model) -> bool:
     """Return whether h has an axis of directions."""
     last = model.layers[-1]
-    return len(last) == 2 and last[0].convention.behaviour.merge == "stack"
+    return len(last) == 2 and last[0].behaviour.merge == "stack"
 
 
 def valid_steps(inputs: Inputs, layout: str, becomes: object = "given") -> Array | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
-from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.conventions import Behaviour, Convention
 from lstmcli.core.model.settings import split_cell
 from lstmcli.errors import Try, UserError, did_you_mean, listed
 
@@ -74,6 +74,11 @@ class Cell:
         return width
 
     @property
+    def behaviour(self) -> Behaviour:
+        """How the cell runs."""
+        return self.convention.behaviour
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the computation."""
         return self.kernel.dtype
@@ -86,7 +91,7 @@ def cell_name(layer: int, direction: int) -> str:
 
 def layer_width(layer: Sequence[Cell]) -> int:
     """The size of a layer's output at one step, with its directions merged."""
-    if layer[0].convention.behaviour.merge in ("sum", "mul", "ave"):
+    if layer[0].behaviour.merge in ("sum", "mul", "ave"):
         return layer[0].shown
     return sum(cell.shown for cell in layer)
 
@@ -172,7 +177,7 @@ class Model:
 
     def __repr__(self) -> str:
         """``<Model tf1, 4 inputs -> 3 units, forget bias +1, float64; assumed: ...>``."""
-        parts, bias = [self.convention.name, self.sizes], self.convention.behaviour.forget_bias
+        parts, bias = [self.convention.name, self.sizes], self.behaviour.forget_bias
         parts += [f"forget bias {bias:+g}"] if bias else []
         parts += [f"edit {edit.text}" for edit in self.edits]
         return f"<Model {', '.join((*parts, self.cell.dtype.name))}{_assumed(self.assumed)}>"
@@ -212,6 +217,11 @@ class Model:
         return self.cell.convention
 
     @property
+    def behaviour(self) -> Behaviour:
+        """How the first cell runs."""
+        return self.cell.behaviour
+
+    @property
     def bidirectional(self) -> bool:
         """Return whether any layer runs in both directions."""
         return any(len(layer) > 1 for layer in self.layers)
@@ -219,7 +229,7 @@ class Model:
     @property
     def backward(self) -> bool:
         """Return whether any cell runs from the last step to the first."""
-        behaviours = [cell.convention.behaviour for _, cell in self.cells]
+        behaviours = [cell.behaviour for _, cell in self.cells]
         return self.bidirectional or any(one.reverse or one.go_backwards for one in behaviours)
 
     def settings(self) -> dict[str, Any]:
@@ -227,7 +237,7 @@ class Model:
 
         ``merge`` is that of the last layer, whose output h is.
         """
-        merge = self.layers[-1][0].convention.behaviour.merge
+        merge = self.layers[-1][0].behaviour.merge
         convention = self.convention.with_behaviour(merge=merge)
         per_cell = {name: value for name, value in self.given.items() if split_cell(name)[0]}
         return (
@@ -370,12 +380,12 @@ def split_state(given: Mapping[str, ArrayLike], model: Model, batch: int) -> lis
     if given and missing:
         raise UserError(f"the initial state lacks {missing.pop()}; it needs both h and c.")
     cells = [cell for _, cell in model.cells]
-    initial_state = model.convention.behaviour.initial_state
+    initial_state = model.behaviour.initial_state
     if not given or initial_state == "zero":
         return [_stored_state(cell, batch, initial_state) for cell in cells]
     if initial_state == "swapped":
         given = {"h": given["c"], "c": given["h"]}
-    states = model.convention.behaviour.states
+    states = model.behaviour.states
     widths = {"h": [cell.outputs for cell in cells], "c": [cell.units for cell in cells]}
     h, c = (_split_by_cell(np.asarray(given[name]), widths[name], states) for name in "hc")
     if not len(h) == len(c) == len(cells):
