@@ -20,7 +20,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.settings import CELL, COUNT, OneOf, Parser, setting_text
-from lstmcli.core.model.steps import shown_lengths
+from lstmcli.core.model.steps import shown_lengths, valid_first
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
 
@@ -185,7 +185,7 @@ def read_edit(text: str | Edit, arrays_of: Callable[[str], Mapping[str, Array]])
         raise UserError(f"takes {error}", about=about) from None
 
 
-def _if(fits: bool, result: Any) -> Any:
+def _fit(fits: bool, result: Any) -> Any:
     """The result; ValueError where the value does not fit."""
     if not fits:
         raise ValueError
@@ -270,7 +270,7 @@ def _start(which: str, h: Array, c: Array, value: Any) -> States:
 
 def _padding_first(_: Any, x: Array, valid: Array | None, states: Any, how: str) -> Any:
     counts = np.arange(len(x))[:, None] < shown_lengths(x) if valid is None else valid
-    order = np.argsort(counts, axis=0, kind="stable")
+    order = valid_first(~counts)
     moved = np.take_along_axis(x, order[:, :, None], axis=0)
     valid = np.take_along_axis(counts, order, axis=0) if how == "masked" else None
     return moved, valid, states
@@ -324,7 +324,7 @@ def _with_weights(layers: Layers, others: Layers) -> Layers:
 
     def one(cell: Cell, other: Cell) -> Any:
         shapes = {(a.kernel.shape, a.recurrent_kernel.shape) for a in (cell, other)}
-        return _if(len(shapes) == 1, replace(other, convention=cell.convention, edits=cell.edits))
+        return _fit(len(shapes) == 1, replace(other, convention=cell.convention, edits=cell.edits))
 
     pairs = (zip(*both, strict=True) for both in zip(layers, others, strict=True))
     return tuple(tuple(one(*pair) for pair in layer) for layer in pairs)
@@ -351,7 +351,7 @@ def _int8(array: Array, axis: int, gates: int, how: str) -> Array:
     return np.moveaxis((np.round(parts / scale) * scale).reshape(moved.shape), 0, axis)
 
 
-# ---- equations: functions in place of tanh and the sigmoid
+# ---- equations: parts of a step in place of others, and functions in place of tanh and sigmoid
 
 Function = Callable[[Array], Array]
 
@@ -647,16 +647,16 @@ def _of_place(part: str, form: str, how: str, code: str, *row: Any) -> EditKind:
 
 _ROWS: tuple[EditKind, ...] = (
     # ---- inputs
-    EditKind("inputs.late", INPUTS, lambda x, n: _if(n < len(x), _padded(x, n)[: len(x)]),
+    EditKind("inputs.late", INPUTS, lambda x, n: _fit(n < len(x), _padded(x, n)[: len(x)]),
         "inputs {} steps late, zeros first", "x = concat(zeros({}), x[:-{}])", _SHIFTED, _STEP,
         COUNT, values=_STEPS, of_sequence=True),
-    EditKind("inputs.early", INPUTS, lambda x, n: _if(n < len(x), _padded(x[n:], 0, n)),
+    EditKind("inputs.early", INPUTS, lambda x, n: _fit(n < len(x), _padded(x[n:], 0, n)),
         "inputs {} steps early, zeros last", "x = concat(x[{}:], zeros({}))", _SHIFTED, _STEP,
         COUNT, values=_STEPS, of_sequence=True),
     EditKind("inputs.rolled", INPUTS, lambda x, n: np.roll(x, n, axis=0),
         "inputs rolled by {} steps", "x = np.roll(x, {}, axis=time)", _SHIFTED, _STEP,
         Parser("d", "steps, such as -1"), values=(1, -1, 2, -2, 3, -3), of_sequence=True),
-    EditKind("inputs.skipped", INPUTS, lambda x, n: _if(n < len(x), x[n:]),
+    EditKind("inputs.skipped", INPUTS, lambda x, n: _fit(n < len(x), x[n:]),
         "first {} steps left out", "x = x[{}:]", _SHIFTED, "run all steps", COUNT,
         "The outputs are those of later steps", values=(1, 2, 3), of_sequence=True),
     EditKind("inputs.padded", INPUTS, _padded, "{} steps of zeros in front",
@@ -665,7 +665,7 @@ _ROWS: tuple[EditKind, ...] = (
         "padding at the end moved to the front, {}", 'pad_sequences(x, padding="pre")', *_PADDED,
         OneOf(true="run over", masked="masked"), of_sequence=True),
     EditKind("inputs.features", INPUTS,
-        lambda x, order: _if(sorted(order) == [*range(x.shape[2])], x[..., [*order]]),
+        lambda x, order: _fit(sorted(order) == [*range(x.shape[2])], x[..., [*order]]),
         "features in the order {}", "x = x[..., [{}]]", "columns of another table, RGB and BGR",
         "keep the order of training", Parser("u+", "each feature, such as 1,0,2"), values=_orders),
     EditKind("inputs.dropout_scale", INPUTS, lambda x, share: x / (1 - share),
@@ -680,7 +680,7 @@ _ROWS: tuple[EditKind, ...] = (
         'x = normalise(x, "{}")', _PREPARED, _PLAIN,
         OneOf(**{f"{how}_{axes}": f"{over} {words}" for axes, (_, over) in AXES.items()
                  for how, (words, _) in SCALES.items()}), of_sequence=True),
-    EditKind("inputs.step", INPUTS, lambda x, at: _if(at[0] < len(x), np.where(
+    EditKind("inputs.step", INPUTS, lambda x, at: _fit(at[0] < len(x), np.where(
             np.arange(len(x))[:, None, None] == at[0], x[at[1]], x)),
         "inputs of one step taken from another: {}", "x[{0}] = x[{1}]", "a token read twice", _STEP,
         Parser("uu", "a step and the one it takes, such as 5,4"), "The steps before that one agree",
@@ -748,7 +748,7 @@ _ROWS: tuple[EditKind, ...] = (
         for gate in "igo"
     ),
     EditKind("weights.exchanged", CELLS,
-        lambda cell, _: _if(cell.inputs == cell.outputs, replace(
+        lambda cell, _: _fit(cell.inputs == cell.outputs, replace(
             cell, kernel=cell.recurrent_kernel, recurrent_kernel=cell.kernel)),
         "kernel and recurrent kernel exchanged", "K, R = R, K",
         "code that reads the tensors by their order", "K, R = kernel, recurrent_kernel"),
@@ -763,7 +763,7 @@ _ROWS: tuple[EditKind, ...] = (
         "both directions use the weights of the {} one", "backward = forward = {}",
         "a suffix that is left out", "each direction uses the weights of that direction",
         OneOf("forward", "backward"), "One direction agrees, the other does not"),
-    EditKind("weights.projection", CELLS, lambda cell, how: _if(
+    EditKind("weights.projection", CELLS, lambda cell, how: _fit(
             cell.projection is not None and cell.units == cell.outputs,
             replace(cell, projection=None if how == "none" else np.transpose(cell.projection))),
         "projection {}", "P: {}", "code that multiplies by P, not its transpose", "h = P h",
@@ -832,7 +832,7 @@ _ROWS: tuple[EditKind, ...] = (
         "layer normalisation of each gate, epsilon {}, none stored",
         "z = (z - z.mean()) / sqrt(z.var() + {})", "a cell with layer normalisation", "use z",
         _POSITIVE, values=_EPSILONS[:4]),
-    EditKind("equations.epsilon", CELLS, lambda cell, epsilon: _if(
+    EditKind("equations.epsilon", CELLS, lambda cell, epsilon: _fit(
             cell.norm_scale is not None or cell.state_scale is not None,
             replace(cell, convention=cell.convention.with_behaviour(norm_epsilon=epsilon))),
         "layer normalisation with epsilon {}", "sqrt(variance + {})",
@@ -851,7 +851,7 @@ _ROWS: tuple[EditKind, ...] = (
         _POSITIVE, _LARGE, values=(1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0, bound=True),
     # ---- outputs
     EditKind("outputs.residual", OUTPUTS,
-        lambda h, x, _: _if(h.shape == x.shape, h + x.astype(h.dtype)),
+        lambda h, x, _: _fit(h.shape == x.shape, h + x.astype(h.dtype)),
         "inputs of the layer added to h", "h = h + x", "residual layers of a stack",
         "take h before x is added", shows="h is off by x at every step"),
     EditKind("outputs.z", OUTPUTS, lambda z, x, _: z, "pre-activations z in place of h", "return z",
