@@ -39,7 +39,7 @@ from lstmcli.api.values import (
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
-from lstmcli.core.model.edits import TENSORS, edits_in, refuse_edits
+from lstmcli.core.model.edits import edits_in, refuse_edits
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.weights.assumptions import idle_settings_of_run, without_padding
@@ -189,7 +189,7 @@ def read_job(
 
     if isinstance(weights, Model):
         edits = settings.get(EDITS, ())
-        refuse_edits(edits_in(TENSORS, edits), _NO_TENSORS)
+        refuse_edits(edits_in("tensors", edits), _NO_TENSORS)
         model = replace(weights, edits=(*weights.edits, *edits))
     else:
         reread, model = read_again, _read(read_again, undecided, settle)

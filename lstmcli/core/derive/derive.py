@@ -19,7 +19,7 @@ from lstmcli.core.forward.run import run_plan, runs_forward
 from lstmcli.core.forward.sequence import counted, merge_directions, padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import describe_parts
-from lstmcli.core.model.edits import EQUATIONS, OUTPUTS, edits_in, refuse_edits
+from lstmcli.core.model.edits import edits_in, refuse_edits
 from lstmcli.core.model.model import (
     Inputs,
     Model,
@@ -59,7 +59,7 @@ def derive(
             try_={"arithmetic": "float"},
         )
     refuse_edits(
-        [*edits_in(EQUATIONS, model.edits), *edits_in(OUTPUTS, model.edits)],
+        [*edits_in("equations", model.edits), *edits_in("outputs", model.edits)],
         "derive shows the equations of an LSTM as they are, and this edit changes them; run and "
         "plot show its numbers.",
     )

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import EQUATIONS, edits_in
+from lstmcli.core.model.edits import edits_in
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import split_activation
 
@@ -247,7 +247,7 @@ def parts_of(cell: Cell) -> Parts:
         peepholes=peepholes,
         project=project,
     )
-    for edit in edits_in(EQUATIONS, cell.edits):
+    for edit in edits_in("equations", cell.edits):
         parts = replace(parts, **edit.apply(parts))
     return parts
 

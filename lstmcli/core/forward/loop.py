@@ -49,7 +49,7 @@ from lstmcli.core.forward.matmul import (
     unit_pieces,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import EQUATIONS, edits_in
+from lstmcli.core.model.edits import edits_in
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
 
@@ -147,7 +147,7 @@ def is_plain(cell: Cell) -> bool:
         and of.coupled == "none"
         and all(one is None for one in (of.cell_clip, of.gate_clip, of.projection_clip, *weights))
         and not is_eight_bit(cell)
-        and not edits_in(EQUATIONS, cell.edits)
+        and not edits_in("equations", cell.edits)
     )
 
 

@@ -15,18 +15,7 @@ import numpy as np
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, plan_of
 from lstmcli.core.forward.run import ChunkRun
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import (
-    CELLS,
-    EQUATIONS,
-    INPUTS,
-    NETWORK,
-    OUTPUTS,
-    RUN,
-    STATE,
-    Edit,
-    edits_in,
-    refuse_edits,
-)
+from lstmcli.core.model.edits import Edit, edits_in, refuse_edits
 from lstmcli.core.model.model import Cell, Inputs, Model, State, cell_name, from_time_major
 from lstmcli.core.weights.build_cells import check_layers
 from lstmcli.errors import UserError
@@ -42,12 +31,12 @@ def with_edits(plan: Plan) -> Plan:
     if not (edits := plan.model.edits):
         return plan
     model, states = replace(plan.model, layers=edited_layers(plan.model)), plan.states
-    for edit in edits_in(STATE, edits):
+    for edit in edits_in("state", edits):
         named = zip(model.cells, states, strict=True)
         states = [edit.apply(*s) if edit.cell in ("", name) else s for (name, _), s in named]
     plan = replace(plan, model=model, states=states)
-    of_run = edits_in(RUN, edits)
-    if not (of_run or edits_in(INPUTS, edits)):
+    of_run = edits_in("run", edits)
+    if not (of_run or edits_in("inputs", edits)):
         return plan
     x, valid = edited_inputs(plan.block(), edits), plan.valid
     if len(x) != plan.steps and valid is not None:
@@ -61,7 +50,7 @@ def with_edits(plan: Plan) -> Plan:
 
 def edited_inputs(x: Array, edits: Iterable[Edit]) -> Array:
     """Inputs (T, B, I) as edits leave them."""
-    for edit in edits_in(INPUTS, edits):
+    for edit in edits_in("inputs", edits):
         x = edit.apply(x)
     return x
 
@@ -81,7 +70,7 @@ def edited_layers(model: Model) -> tuple[tuple[Cell, ...], ...]:
         )
         for n, layer in enumerate(layers)
     )
-    for edit in edits_in(NETWORK, model.edits):
+    for edit in edits_in("network", model.edits):
         edited = edit.apply(edited)
     check_layers(edited, (), "as edited")
     return edited
@@ -89,10 +78,10 @@ def edited_layers(model: Model) -> tuple[tuple[Cell, ...], ...]:
 
 def _edited_cell(cell: Cell, name: str, edits: Sequence[Edit], *, is_last: bool) -> Cell:
     of_cell = [edit for edit in edits if edit.cell in ("", name)]
-    for edit in edits_in(CELLS, of_cell):
+    for edit in edits_in("cells", of_cell):
         cell = edit.apply(cell)
-    outputs = [edit for edit in edits_in(OUTPUTS, of_cell) if edit.cell or is_last]
-    return replace(cell, edits=(*edits_in(EQUATIONS, of_cell), *outputs))
+    outputs = [edit for edit in edits_in("outputs", of_cell) if edit.cell or is_last]
+    return replace(cell, edits=(*edits_in("equations", of_cell), *outputs))
 
 
 def _last_states(

@@ -8,7 +8,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.edits import OUTPUTS, edits_in
+from lstmcli.core.model.edits import edits_in
 from lstmcli.core.model.model import (
     Cell,
     Inputs,
@@ -67,7 +67,7 @@ def run_in_order(
 def edited_outputs(cell: Cell, x: Array, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The arrays (s, R, K) of some steps with h as edits of the outputs leave it."""
     edited = dict(arrays)
-    for edit in edits_in(OUTPUTS, cell.edits):
+    for edit in edits_in("outputs", cell.edits):
         edited["h"] = edit.apply(edited[edit.kind.takes], x)
     return edited
 

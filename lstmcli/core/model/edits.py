@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations, permutations, product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -27,9 +27,8 @@ from lstmcli.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from lstmcli.core.model.model import Cell, Model
 
-TENSORS, CELLS, NETWORK, EQUATIONS = "stored tensors", "cells", "network", "equations"
-INPUTS, STATE, RUN, OUTPUTS = "inputs", "state", "run", "outputs"
-OF_MODEL = (NETWORK, INPUTS, RUN)  # whose edits are not of one cell
+Stage = Literal["tensors", "cells", "network", "equations", "inputs", "state", "run", "outputs"]
+OF_MODEL = ("network", "inputs", "run")  # whose edits are not of one cell
 
 FILE = "@"  # begins a value that is a file of arrays
 FLAG = "true"  # the value of an edit that takes none
@@ -74,7 +73,7 @@ class EditKind:
     """A row of the table; in its texts, {} is the value, {0} the first of several."""
 
     name: str
-    stage: str
+    stage: Stage
     function: Callable[..., Any]  # takes what the stage has, and the value
     words: str  # what it is
     code: str | Callable[[Any], str]  # the line of a program that does it
@@ -153,7 +152,7 @@ class Edit:
         return text.replace("{} steps", f"{value} step{'s' * (value != '1')}").replace("{}", value)
 
 
-def edits_in(stage: str, edits: Iterable[Edit]) -> list[Edit]:
+def edits_in(stage: Stage, edits: Iterable[Edit]) -> list[Edit]:
     """The edits of a stage."""
     return [edit for edit in edits if edit.kind.stage == stage]
 
@@ -606,7 +605,7 @@ def _of_gate(part: str, gate: str) -> EditKind:
         return f"{name}[{gate}] {'*=' if value else '='} {setting_text(value)}"
 
     return EditKind(
-        f"weights.{part}.{gate}", CELLS, partial(_share_of, PARTS[part], gate, np.multiply),
+        f"weights.{part}.{gate}", "cells", partial(_share_of, PARTS[part], gate, np.multiply),
         f"{name.replace('_', ' ')} of gate {gate}: {{}}", code,
         "code that repeats a line per gate", f"keep {name}[{gate}]",
         Parser("n", f"a factor, or another gate: {', '.join(others)}", named),
@@ -637,7 +636,7 @@ def _of_place(part: str, form: str, how: str, code: str, *row: Any) -> EditKind:
     shows, read, values = row
     name, is_late = PARTS[part][0], part == "recurrent" and shows == _FIRST
     return EditKind(
-        f"weights.{part}.{form}", CELLS, partial(_damaged, name, form),
+        f"weights.{part}.{form}", "cells", partial(_damaged, name, form),
         f"{form} of the {name.replace('_', ' ')} {how}: {{}}", code.replace("K", name),
         "an index that is off by one, a file cut or edited by hand",
         f"compare {name} with the original", read, _LATER if is_late else shows,
@@ -647,40 +646,40 @@ def _of_place(part: str, form: str, how: str, code: str, *row: Any) -> EditKind:
 
 _ROWS: tuple[EditKind, ...] = (
     # ---- inputs
-    EditKind("inputs.late", INPUTS, lambda x, n: _fit(n < len(x), _padded(x, n)[: len(x)]),
+    EditKind("inputs.late", "inputs", lambda x, n: _fit(n < len(x), _padded(x, n)[: len(x)]),
         "inputs {} steps late, zeros first", "x = concat(zeros({}), x[:-{}])", _SHIFTED, _STEP,
         COUNT, values=_STEPS, of_sequence=True),
-    EditKind("inputs.early", INPUTS, lambda x, n: _fit(n < len(x), _padded(x[n:], 0, n)),
+    EditKind("inputs.early", "inputs", lambda x, n: _fit(n < len(x), _padded(x[n:], 0, n)),
         "inputs {} steps early, zeros last", "x = concat(x[{}:], zeros({}))", _SHIFTED, _STEP,
         COUNT, values=_STEPS, of_sequence=True),
-    EditKind("inputs.rolled", INPUTS, lambda x, n: np.roll(x, n, axis=0),
+    EditKind("inputs.rolled", "inputs", lambda x, n: np.roll(x, n, axis=0),
         "inputs rolled by {} steps", "x = np.roll(x, {}, axis=time)", _SHIFTED, _STEP,
         Parser("d", "steps, such as -1"), values=(1, -1, 2, -2, 3, -3), of_sequence=True),
-    EditKind("inputs.skipped", INPUTS, lambda x, n: _fit(n < len(x), x[n:]),
+    EditKind("inputs.skipped", "inputs", lambda x, n: _fit(n < len(x), x[n:]),
         "first {} steps left out", "x = x[{}:]", _SHIFTED, "run all steps", COUNT,
         "The outputs are those of later steps", values=(1, 2, 3), of_sequence=True),
-    EditKind("inputs.padded", INPUTS, _padded, "{} steps of zeros in front",
+    EditKind("inputs.padded", "inputs", _padded, "{} steps of zeros in front",
         "x = concat(zeros({}), x)", *_PADDED, COUNT, values=(1, 2, 3, 4), of_sequence=True),
-    EditKind("inputs.padding_first", RUN, _padding_first,
+    EditKind("inputs.padding_first", "run", _padding_first,
         "padding at the end moved to the front, {}", 'pad_sequences(x, padding="pre")', *_PADDED,
         OneOf(true="run over", masked="masked"), of_sequence=True),
-    EditKind("inputs.features", INPUTS,
+    EditKind("inputs.features", "inputs",
         lambda x, order: _fit(sorted(order) == [*range(x.shape[2])], x[..., [*order]]),
         "features in the order {}", "x = x[..., [{}]]", "columns of another table, RGB and BGR",
         "keep the order of training", Parser("u+", "each feature, such as 1,0,2"), values=_orders),
-    EditKind("inputs.dropout_scale", INPUTS, lambda x, share: x / (1 - share),
+    EditKind("inputs.dropout_scale", "inputs", lambda x, share: x / (1 - share),
         "inputs over 1 - p, as by dropout, p = {}", "x = x / (1 - {})", _TRAINING,
         "leave the scale out", _SHARE, values=_SHARES),
-    EditKind("inputs.factor", INPUTS, lambda x, a: x * np.broadcast_to(a, x.shape[2:]),
+    EditKind("inputs.factor", "inputs", lambda x, a: x * np.broadcast_to(a, x.shape[2:]),
         "inputs times {}", "x = x * [{}]", _PREPARED, _PLAIN, _SCALES, values=_FACTORS, solved=1.0),
-    EditKind("inputs.offset", INPUTS, lambda x, a: x + np.broadcast_to(a, x.shape[2:]),
+    EditKind("inputs.offset", "inputs", lambda x, a: x + np.broadcast_to(a, x.shape[2:]),
         "{} added to the inputs", "x = x + [{}]", _PREPARED, _PLAIN, _SCALES,
         values=(0.5, -0.5, 1.0, -1.0), solved=0.0),
-    EditKind("inputs.normalised", INPUTS, _normalised, "inputs normalised: {}",
+    EditKind("inputs.normalised", "inputs", _normalised, "inputs normalised: {}",
         'x = normalise(x, "{}")', _PREPARED, _PLAIN,
         OneOf(**{f"{how}_{axes}": f"{over} {words}" for axes, (_, over) in AXES.items()
                  for how, (words, _) in SCALES.items()}), of_sequence=True),
-    EditKind("inputs.step", INPUTS, lambda x, at: _fit(at[0] < len(x), np.where(
+    EditKind("inputs.step", "inputs", lambda x, at: _fit(at[0] < len(x), np.where(
             np.arange(len(x))[:, None, None] == at[0], x[at[1]], x)),
         "inputs of one step taken from another: {}", "x[{0}] = x[{1}]", "a token read twice", _STEP,
         Parser("uu", "a step and the one it takes, such as 5,4"), "The steps before that one agree",
@@ -688,33 +687,34 @@ _ROWS: tuple[EditKind, ...] = (
                               if abs(a - b) == 1), of_sequence=True),
     # ---- state
     *(
-        EditKind(f"state.start{which and '.'}{which}", STATE, partial(_start, which),
+        EditKind(f"state.start{which and '.'}{which}", "state", partial(_start, which),
             f"initial {which or 'h and c'} of {{}}", f"{line} = {{}}", "a buffer not cleared",
             f"{line} = 0", Parser("n", "a number, or ones", ["ones"]),
             values=("ones", 0.1, 0.5, -1.0, 0.01), solved=0.0)
         for which, line in zip(STATES, ("h0[:] = c0[:]", "h0[:]", "c0[:]"), strict=True)
     ),
-    EditKind("state.zero_steps", RUN,
+    EditKind("state.zero_steps", "run",
         lambda run, x, valid, states, n: (x, valid, run(_padded(x[:0], n), None, states)),
         "{} steps of zeros run first", "for _ in range({}): h, c = cell(zeros, h, c)",
         "audio code that warms up", "reset h and c before the first step", COUNT,
         values=(1, 2, 3, 4, 5, 8, 10), of_sequence=True),
-    EditKind("state.previous", RUN, _after_previous,
+    EditKind("state.previous", "run", _after_previous,
         "each sequence starts from the end of the one before", "h0[b], c0[b] = h, c of b - 1",
         "loops that reset the state once", "reset h and c for each sequence",
         shows="The first sequence agrees, later ones do not", of_sequence=True),
-    EditKind("state.kept", RUN, lambda run, x, valid, states, _: (x, valid, run(x, valid, states)),
+    EditKind("state.kept", "run",
+        lambda run, x, valid, states, _: (x, valid, run(x, valid, states)),
         "the state that a run over the same inputs ended in, kept", "h0, c0 = h, c of the last run",
         "stateful=True, a state used twice", "reset h and c before each run", of_sequence=True),
-    EditKind("state.array", STATE, lambda h, c, given: [
+    EditKind("state.array", "state", lambda h, c, given: [
             np.broadcast_to(given[k], a.shape).astype(a.dtype) for k, a in (("h", h), ("c", c))],
         "another initial state, of {}", 'h0, c0 = load("{}")',
         "a state of training that is carried on", "h0[:] = c0[:] = 0", Arrays("h", "c")),
-    EditKind("state.passed", EQUATIONS, lambda parts, name: {"passed": PASSED[name][1]},
+    EditKind("state.passed", "equations", lambda parts, name: {"passed": PASSED[name][1]},
         "what is passed on to the next step: {}", "h, c = {}", "code that swaps or forgets h, c",
         "h, c = cell(x[t], h, c)", _names(PASSED), _LATER),
     *(
-        EditKind(f"state.{name}{which and '.'}{which}", EQUATIONS, partial(_anew, which, is_at),
+        EditKind(f"state.{name}{which and '.'}{which}", "equations", partial(_anew, which, is_at),
             words.replace("state", which or "state"), f"if {when}: {line}",
             "streams that pass no state on", "pass h and c on to the next call", read, shows)
         for name, words, when, is_at, read, shows in (
@@ -730,7 +730,7 @@ _ROWS: tuple[EditKind, ...] = (
     *(_of_place(part, *row) for part in ("kernel", "recurrent") for row in _PLACES[:-1]),
     _of_place("bias", *_PLACES[-1]),
     *(
-        EditKind(f"weights.{part}factor", CELLS, partial(_share_of, arrays, "", np.multiply),
+        EditKind(f"weights.{part}factor", "cells", partial(_share_of, arrays, "", np.multiply),
             f"{name.replace('_', ' ')} times {{}}", f"{name} *= {{}}",
             "weights scaled for a fixed-point format, or by dropout", "divide by the factor",
             _NUMBER, values=(0.5, 2.0, 0.1, *more), solved=1.0, same=same)
@@ -741,53 +741,53 @@ _ROWS: tuple[EditKind, ...] = (
         )
     ),
     *(
-        EditKind(f"weights.added.{gate}", CELLS, partial(_share_of, PARTS["bias"], gate, np.add),
+        EditKind(f"weights.added.{gate}", "cells", partial(_share_of, PARTS["bias"], gate, np.add),
             f"{{}} added to gate {gate} before its activation", f"z[{gate}] += {{}}",
             "a forget bias in the wrong gate order", f"z[{gate}] as it is", _NUMBER,
             f"Gate {gate} is off at every step", values=(1.0, -1.0, 0.5, 2.0), solved=0.0)
         for gate in "igo"
     ),
-    EditKind("weights.exchanged", CELLS,
+    EditKind("weights.exchanged", "cells",
         lambda cell, _: _fit(cell.inputs == cell.outputs, replace(
             cell, kernel=cell.recurrent_kernel, recurrent_kernel=cell.kernel)),
         "kernel and recurrent kernel exchanged", "K, R = R, K",
         "code that reads the tensors by their order", "K, R = kernel, recurrent_kernel"),
-    EditKind("weights.layers", NETWORK,
+    EditKind("weights.layers", "network",
         lambda layers, order: _with_weights(layers, [layers[n] for n in order]),
         "layers use the weights of layers {}", "weights = [weights[n] for n in ({})]",
         "names sorted as text, an index that is not counted up", "layer n uses n",
         Parser("u+", "layers, such as 1,0"), "The first layer may agree", values=_layer_orders),
-    EditKind("weights.directions", NETWORK,
+    EditKind("weights.directions", "network",
         lambda layers, used: _with_weights(
             layers, [[layer[used == "backward"]] * 2 for layer in layers]),
         "both directions use the weights of the {} one", "backward = forward = {}",
         "a suffix that is left out", "each direction uses the weights of that direction",
         OneOf("forward", "backward"), "One direction agrees, the other does not"),
-    EditKind("weights.projection", CELLS, lambda cell, how: _fit(
+    EditKind("weights.projection", "cells", lambda cell, how: _fit(
             cell.projection is not None and cell.units == cell.outputs,
             replace(cell, projection=None if how == "none" else np.transpose(cell.projection))),
         "projection {}", "P: {}", "code that multiplies by P, not its transpose", "h = P h",
         OneOf("transposed", "none")),
-    EditKind("weights.int8", TENSORS, _int8, "stored tensors rounded to 8 bits, a scale per {}",
+    EditKind("weights.int8", "tensors", _int8, "stored tensors rounded to 8 bits, a scale per {}",
         "w = np.round(w / scale) * scale, scale = abs(w).max() / 127 per {}", "quantised models",
         _AS_STORED, OneOf("tensor", "gate", "row", "tensor_with_bias", "gate_with_bias"), _NEARLY),
-    EditKind("weights.fixed", TENSORS,
+    EditKind("weights.fixed", "tensors",
         lambda array, axis, gates, bits: np.round(array * 2**bits) / 2**bits,
         "stored tensors in fixed point, with {} bits after the point",
         "w = np.round(w * 2**{}) / 2**{}", "microcontrollers, FPGAs", _AS_STORED, COUNT, _NEARLY,
         values=(12, 8, 10, 15, 14, 13, 11, 7, 6, 9)),
-    EditKind("weights.decimals", TENSORS, lambda array, axis, gates, n: np.round(array, n),
+    EditKind("weights.decimals", "tensors", lambda array, axis, gates, n: np.round(array, n),
         "stored tensors rounded to {} decimals", "w = np.round(w, {})", "pasted weights",
         "save every digit: %.9g", COUNT, _NEARLY, values=(4, 3, 5, 2, 1, 6)),
     # ---- equations
-    EditKind("equations.h", EQUATIONS,
+    EditKind("equations.h", "equations",
         lambda parts, name: {"output": lambda o, new, c, t: H_OF[name][1](o, new, c, _pure(t))},
         "h is {}, not o tanh(c)", "h = {}", _SLIP, "h = o * tanh(c_new)", _names(H_OF)),
-    EditKind("equations.c", EQUATIONS, lambda parts, name: {"update": C_OF[name][1]},
+    EditKind("equations.c", "equations", lambda parts, name: {"update": C_OF[name][1]},
         "c is updated by {}", "c = {}", _SLIP, "c = f * c + i * g", _names(C_OF),
         same={"gates_exchanged": ("gates", lambda o: o.translate(str.maketrans("if", "fi")))}),
     *(
-        EditKind(f"equations.after.{gate}", EQUATIONS,
+        EditKind(f"equations.after.{gate}", "equations",
             partial(_activations, lambda old, kind, a: lambda x: old(x) + a, field),
             f"{{}} added to gate {gate} after its {name}", f"{gate} = {name}(z_{gate}) + {{}}",
             "a forget bias that is added too late", f"{gate} = {name}(z_{gate})", _NUMBER,
@@ -796,7 +796,7 @@ _ROWS: tuple[EditKind, ...] = (
         for field, name in [("t", "tanh") if gate == "g" else (f"s_{gate}", "sigmoid")]
     ),
     *(
-        EditKind(f"equations.{name}", EQUATIONS,
+        EditKind(f"equations.{name}", "equations",
             partial(_activations, lambda old, kind, name: getattr(ACTIVATIONS[name], kind), fields),
             words, code, used_by, mend, _names(names), shows, values=[*names][:most],
             same={value: (setting, value) for value in same})
@@ -818,7 +818,7 @@ _ROWS: tuple[EditKind, ...] = (
         )
     ),
     *(
-        EditKind(f"equations.{name}_slope", EQUATIONS,
+        EditKind(f"equations.{name}_slope", "equations",
             partial(_activations, lambda old, kind, a: lambda x: old(a * x), fields),
             f"{name}(a z) {where}, a = {{}}", f"{name}({{}} * z)", used_by, f"{name}(z)", _NUMBER,
             values=(0.5, 2.0, *values), solved=1.0)
@@ -828,47 +828,48 @@ _ROWS: tuple[EditKind, ...] = (
             ("tanh", "of g and c", "t t_c", [2 / 3], "LeCun's tanh in part"),
         )
     ),
-    EditKind("equations.layer_norm", EQUATIONS, _layer_norm,
+    EditKind("equations.layer_norm", "equations", _layer_norm,
         "layer normalisation of each gate, epsilon {}, none stored",
         "z = (z - z.mean()) / sqrt(z.var() + {})", "a cell with layer normalisation", "use z",
         _POSITIVE, values=_EPSILONS[:4]),
-    EditKind("equations.epsilon", CELLS, lambda cell, epsilon: _fit(
+    EditKind("equations.epsilon", "cells", lambda cell, epsilon: _fit(
             cell.norm_scale is not None or cell.state_scale is not None,
             replace(cell, convention=cell.convention.with_behaviour(norm_epsilon=epsilon))),
         "layer normalisation with epsilon {}", "sqrt(variance + {})",
         "frameworks differ: 1e-5 of PyTorch, 1e-3 of Keras, 1e-12 of TF1",
         "take the epsilon of training", _POSITIVE, _NEARLY, values=_EPSILONS),
     *(
-        EditKind(f"equations.zoneout{which and '.'}{which}", EQUATIONS, partial(_zoneout, which),
+        EditKind(f"equations.zoneout{which and '.'}{which}", "equations", partial(_zoneout, which),
             f"a share {{}} of the old {which or 'h and c'} kept, as by zoneout",
             f"{of} = (1 - {{}}) * {of}_new + {{}} * {of}", _TRAINING, f"{of} = {of}_new", _SHARE,
             _FROM[which], values=(0.1, 0.05, 0.2, 0.5), solved=0.0)
         for which, of in zip(STATES, ("state", "h", "c"), strict=True)
     ),
-    EditKind("equations.h_clip", EQUATIONS,
+    EditKind("equations.h_clip", "equations",
         lambda parts, bound: {"clip_h": lambda h: np.clip(h, -bound, bound, h)},
         "h bounded to +-{} in the cell", "h = clip(h, -{}, {})", "fixed-point code", "use h",
         _POSITIVE, _LARGE, values=(1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0, bound=True),
     # ---- outputs
-    EditKind("outputs.residual", OUTPUTS,
+    EditKind("outputs.residual", "outputs",
         lambda h, x, _: _fit(h.shape == x.shape, h + x.astype(h.dtype)),
         "inputs of the layer added to h", "h = h + x", "residual layers of a stack",
         "take h before x is added", shows="h is off by x at every step"),
-    EditKind("outputs.z", OUTPUTS, lambda z, x, _: z, "pre-activations z in place of h", "return z",
-        "code that returns too early", "return h", takes="z", width=lambda units, _: 4 * units),
-    EditKind("outputs.applied", OUTPUTS, lambda h, x, name: APPLIED[name](h), "{} applied to h",
+    EditKind("outputs.z", "outputs", lambda z, x, _: z, "pre-activations z in place of h",
+        "return z", "code that returns too early", "return h", takes="z",
+        width=lambda units, _: 4 * units),
+    EditKind("outputs.applied", "outputs", lambda h, x, name: APPLIED[name](h), "{} applied to h",
         "h = {}(h)", "a layer after the LSTM", "take h before that layer", OneOf(*APPLIED)),
-    EditKind("outputs.factor", OUTPUTS, lambda h, x, a: h * h.dtype.type(a), "h times {}",
+    EditKind("outputs.factor", "outputs", lambda h, x, a: h * h.dtype.type(a), "h times {}",
         "h = {} * h", "a scale for display or audio", "divide by it", _NUMBER,
         "h is a multiple at every step", values=(0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0),
-    EditKind("outputs.clip", OUTPUTS, lambda h, x, a: np.clip(h, -a, a),
+    EditKind("outputs.clip", "outputs", lambda h, x, a: np.clip(h, -a, a),
         "h bounded to +-{} after the cell", "out = clip(h, -{}, {})", "audio code",
         "take h before it", _POSITIVE, _LARGE, values=(1.0, 0.5, 0.2, 0.1), solved=1.0, bound=True),
-    EditKind("outputs.mask", OUTPUTS, lambda h, x, given: h * np.broadcast_to(
+    EditKind("outputs.mask", "outputs", lambda h, x, given: h * np.broadcast_to(
             given["mask"][: len(h)].astype(h.dtype), h.shape), "dropout of h, by the factors in {}",
         'h = h * load("{}")["mask"]', _TRAINING, "model.eval()", Arrays("mask"),
         "Some numbers are 0, all others a multiple", of_sequence=True),
-    EditKind("outputs.dense", OUTPUTS, lambda h, x, given: (
+    EditKind("outputs.dense", "outputs", lambda h, x, given: (
             np.einsum("srh,hn->srn", h, given["weights"]) + given["bias"]).astype(h.dtype),
         "a dense layer after h, of {}", 'out = h @ load("{}")["weights"] + bias',
         "a dense layer of the model", "take h before that layer", Arrays("weights", "bias"),

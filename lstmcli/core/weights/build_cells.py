@@ -14,7 +14,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import ROUNDED, Array, round_to_format
 from lstmcli.core.model.conventions import Convention, find_convention
-from lstmcli.core.model.edits import TENSORS, Edit, edits_in
+from lstmcli.core.model.edits import Edit, edits_in
 from lstmcli.core.model.model import Cell, cell_name, layer_width
 from lstmcli.core.model.settings import SIZES, split_cell
 from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
@@ -53,7 +53,7 @@ def build_layers(
         }
         place = first + len(layers) - (layer in layers), len(layers.get(layer, ()))
         name = cell_name(*place)
-        of_cell = [edit for edit in edits_in(TENSORS, edits) if edit.cell in ("", name)]
+        of_cell = [edit for edit in edits_in("tensors", edits) if edit.cell in ("", name)]
         by_role = _edited(by_role, of_cell, convention) if of_cell else by_role
         by_role = {role: _typed(tensor, dtype) for role, tensor in by_role.items()}
         for one in split_directions(by_role, convention, source):
