@@ -36,7 +36,7 @@ ANY = "VALUE"  # stands for any value in texts
 
 
 class Arrays(Parser):
-    """A reader of the arrays of a file, with these members."""
+    """A parser of the arrays of a file, with these members."""
 
     def __init__(self, *names: str) -> None:
         super().__init__("", f"a file with {' and '.join(names)}: @FILE.npz")
@@ -589,7 +589,7 @@ MOST_EXCHANGED = 40  # columns of which every two are exchanged: 780
 
 
 def _names(variants: Mapping[str, tuple[Any, ...]]) -> Parser:
-    """A reader of names with their words, which come first."""
+    """A parser of names with their words, which come first."""
     return OneOf(**{name: variant[0] for name, variant in variants.items()})
 
 

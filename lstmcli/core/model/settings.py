@@ -71,7 +71,8 @@ class Parser:
         try:
             values = tuple(_KINDS[kind](part) for kind, part in zip(form, parts, strict=True))
         except ValueError:
-            raise ValueError(f"{self.words}.{did_you_mean(text, self.named)}") from None
+            names = (name for name in self.named if isinstance(name, str))
+            raise ValueError(f"{self.words}.{did_you_mean(text, names)}") from None
         return values if len(self._form) > 1 else values[0]
 
 
@@ -136,8 +137,8 @@ _KINDS: dict[str, Callable[[str], Any]] = {
     "g": _fitting(str, tuple(GATES).__contains__),
     "c": _fitting(int, lambda n: 0 < n < 1e6),
     "b": _fitting(int, (1, 2).__contains__),
-    "u": _fitting(int, lambda n: n >= 0),  # a unit, feature or step
-    "d": _fitting(int, bool),  # steps in either direction
+    "u": _fitting(int, lambda n: 0 <= n < 1e6),  # a unit, feature or step
+    "d": _fitting(int, lambda n: 0 < abs(n) < 1e6),  # steps in either direction
     "n": read_number,
     "p": _fitting(read_number, lambda number: number > 0),
     "s": _fitting(read_number, lambda number: 0 < number < 1),
