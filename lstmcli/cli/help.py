@@ -13,6 +13,7 @@ from lstmcli.core.model.settings import (
     FLAGS,
     SETTINGS,
     WITH_OPTION,
+    OneOf,
     Setting,
     setting_text,
 )
@@ -109,9 +110,11 @@ def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
                 formatter.write_dl(rows(*(one for one in EDITS if one.startswith(family))))
         return
     _refuse_unknown(name, EDITS, "edit")
-    formatter.write_dl(rows(name))
     kind = EDITS[name]
-    if any(named := kind.read.named.values()):
+    named = kind.read.named.values()
+    is_listed = any(named) and isinstance(kind.read, OneOf)
+    formatter.write_dl([(name, Edit(name, ANY).words)] if is_listed else rows(name))
+    if any(named):
         with formatter.section("Values"):
             formatter.write_dl([*zip(map(setting_text, kind.read.named), named, strict=True)])
     formatter.write_paragraph()

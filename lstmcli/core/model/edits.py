@@ -608,8 +608,8 @@ def _of_gate(part: str, gate: str) -> EditKind:
         f"weights.{part}.{gate}", "cells", partial(_share_of, PARTS[part], gate, np.multiply),
         f"{name.replace('_', ' ')} of gate {gate}: {{}}", code,
         "code that repeats a line per gate", f"keep {name}[{gate}]",
-        Parser("n", f"a factor, or another gate: {', '.join(others)}", named),
-        f"Gate {gate} is off at every step",
+        read=Parser("n", f"a factor, or another gate: {', '.join(others)}", named),
+        shows=f"Gate {gate} is off at every step",
     )  # fmt: skip
 
 
@@ -639,7 +639,7 @@ def _of_place(part: str, form: str, how: str, code: str, *row: Any) -> EditKind:
         f"weights.{part}.{form}", "cells", partial(_damaged, name, form),
         f"{form} of the {name.replace('_', ' ')} {how}: {{}}", code.replace("K", name),
         "an index that is off by one, a file cut or edited by hand",
-        f"compare {name} with the original", read, _LATER if is_late else shows,
+        f"compare {name} with the original", read=read, shows=_LATER if is_late else shows,
         values=values and (lambda sizes: values(*getattr(sizes.cell, name).shape[1:])),
     )  # fmt: skip
 
@@ -648,55 +648,57 @@ _ROWS: tuple[EditKind, ...] = (
     # ---- inputs
     EditKind("inputs.late", "inputs", lambda x, n: _fit(n < len(x), _padded(x, n)[: len(x)]),
         "inputs {} steps late, zeros first", "x = concat(zeros({}), x[:-{}])", _SHIFTED, _STEP,
-        COUNT, values=_STEPS, of_sequence=True),
+        read=COUNT, values=_STEPS, of_sequence=True),
     EditKind("inputs.early", "inputs", lambda x, n: _fit(n < len(x), _padded(x[n:], 0, n)),
         "inputs {} steps early, zeros last", "x = concat(x[{}:], zeros({}))", _SHIFTED, _STEP,
-        COUNT, values=_STEPS, of_sequence=True),
+        read=COUNT, values=_STEPS, of_sequence=True),
     EditKind("inputs.rolled", "inputs", lambda x, n: np.roll(x, n, axis=0),
         "inputs rolled by {} steps", "x = np.roll(x, {}, axis=time)", _SHIFTED, _STEP,
-        Parser("d", "steps, such as -1"), values=(1, -1, 2, -2, 3, -3), of_sequence=True),
+        read=Parser("d", "steps, such as -1"), values=(1, -1, 2, -2, 3, -3), of_sequence=True),
     EditKind("inputs.skipped", "inputs", lambda x, n: _fit(n < len(x), x[n:]),
-        "first {} steps left out", "x = x[{}:]", _SHIFTED, "run all steps", COUNT,
-        "The outputs are those of later steps", values=(1, 2, 3), of_sequence=True),
+        "first {} steps left out", "x = x[{}:]", _SHIFTED, "run all steps", read=COUNT,
+        shows="The outputs are those of later steps", values=(1, 2, 3), of_sequence=True),
     EditKind("inputs.padded", "inputs", _padded, "{} steps of zeros in front",
-        "x = concat(zeros({}), x)", *_PADDED, COUNT, values=(1, 2, 3, 4), of_sequence=True),
+        "x = concat(zeros({}), x)", *_PADDED, read=COUNT, values=(1, 2, 3, 4), of_sequence=True),
     EditKind("inputs.padding_first", "run", _padding_first,
         "padding at the end moved to the front, {}", 'pad_sequences(x, padding="pre")', *_PADDED,
-        OneOf(true="run over", masked="masked"), of_sequence=True),
+        read=OneOf(true="run over", masked="masked"), of_sequence=True),
     EditKind("inputs.features", "inputs",
         lambda x, order: _fit(sorted(order) == [*range(x.shape[2])], x[..., [*order]]),
         "features in the order {}", "x = x[..., [{}]]", "columns of another table, RGB and BGR",
-        "keep the order of training", Parser("u+", "each feature, such as 1,0,2"), values=_orders),
+        "keep the order of training", read=Parser("u+", "each feature, such as 1,0,2"),
+        values=_orders),
     EditKind("inputs.dropout_scale", "inputs", lambda x, share: x / (1 - share),
         "inputs over 1 - p, as by dropout, p = {}", "x = x / (1 - {})", _TRAINING,
-        "leave the scale out", _SHARE, values=_SHARES),
+        "leave the scale out", read=_SHARE, values=_SHARES),
     EditKind("inputs.factor", "inputs", lambda x, a: x * np.broadcast_to(a, x.shape[2:]),
-        "inputs times {}", "x = x * [{}]", _PREPARED, _PLAIN, _SCALES, values=_FACTORS, solved=1.0),
+        "inputs times {}", "x = x * [{}]", _PREPARED, _PLAIN, read=_SCALES, values=_FACTORS,
+        solved=1.0),
     EditKind("inputs.offset", "inputs", lambda x, a: x + np.broadcast_to(a, x.shape[2:]),
-        "{} added to the inputs", "x = x + [{}]", _PREPARED, _PLAIN, _SCALES,
+        "{} added to the inputs", "x = x + [{}]", _PREPARED, _PLAIN, read=_SCALES,
         values=(0.5, -0.5, 1.0, -1.0), solved=0.0),
     EditKind("inputs.normalised", "inputs", _normalised, "inputs normalised: {}",
         'x = normalise(x, "{}")', _PREPARED, _PLAIN,
-        OneOf(**{f"{how}_{axes}": f"{over} {words}" for axes, (_, over) in AXES.items()
-                 for how, (words, _) in SCALES.items()}), of_sequence=True),
+        read=OneOf(**{f"{how}_{axes}": f"{over} {words}" for axes, (_, over) in AXES.items()
+                      for how, (words, _) in SCALES.items()}), of_sequence=True),
     EditKind("inputs.step", "inputs", lambda x, at: _fit(at[0] < len(x), np.where(
             np.arange(len(x))[:, None, None] == at[0], x[at[1]], x)),
         "inputs of one step taken from another: {}", "x[{0}] = x[{1}]", "a token read twice", _STEP,
-        Parser("uu", "a step and the one it takes, such as 5,4"), "The steps before that one agree",
-        values=lambda sizes: ((a, b) for a, b in product(range(sizes.steps), repeat=2)
-                              if abs(a - b) == 1), of_sequence=True),
+        read=Parser("uu", "a step and the one it takes, such as 5,4"),
+        shows="The steps before that one agree", of_sequence=True, values=lambda sizes: (
+            (a, b) for a, b in product(range(sizes.steps), repeat=2) if abs(a - b) == 1)),
     # ---- state
     *(
         EditKind(f"state.start{which and '.'}{which}", "state", partial(_start, which),
             f"initial {which or 'h and c'} of {{}}", f"{line} = {{}}", "a buffer not cleared",
-            f"{line} = 0", Parser("n", "a number, or ones", ["ones"]),
+            f"{line} = 0", read=Parser("n", "a number, or ones", ["ones"]),
             values=("ones", 0.1, 0.5, -1.0, 0.01), solved=0.0)
         for which, line in zip(STATES, ("h0[:] = c0[:]", "h0[:]", "c0[:]"), strict=True)
     ),
     EditKind("state.zero_steps", "run",
         lambda run, x, valid, states, n: (x, valid, run(_padded(x[:0], n), None, states)),
         "{} steps of zeros run first", "for _ in range({}): h, c = cell(zeros, h, c)",
-        "audio code that warms up", "reset h and c before the first step", COUNT,
+        "audio code that warms up", "reset h and c before the first step", read=COUNT,
         values=(1, 2, 3, 4, 5, 8, 10), of_sequence=True),
     EditKind("state.previous", "run", _after_previous,
         "each sequence starts from the end of the one before", "h0[b], c0[b] = h, c of b - 1",
@@ -709,14 +711,16 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("state.array", "state", lambda h, c, given: [
             np.broadcast_to(given[k], a.shape).astype(a.dtype) for k, a in (("h", h), ("c", c))],
         "another initial state, of {}", 'h0, c0 = load("{}")',
-        "a state of training that is carried on", "h0[:] = c0[:] = 0", Arrays("h", "c")),
+        "a state of training that is carried on", "h0[:] = c0[:] = 0",
+        read=Arrays("h", "c")),
     EditKind("state.passed", "equations", lambda parts, name: {"passed": PASSED[name][1]},
         "what is passed on to the next step: {}", "h, c = {}", "code that swaps or forgets h, c",
-        "h, c = cell(x[t], h, c)", _names(PASSED), _LATER),
+        "h, c = cell(x[t], h, c)", read=_names(PASSED), shows=_LATER),
     *(
         EditKind(f"state.{name}{which and '.'}{which}", "equations", partial(_anew, which, is_at),
             words.replace("state", which or "state"), f"if {when}: {line}",
-            "streams that pass no state on", "pass h and c on to the next call", read, shows)
+            "streams that pass no state on", "pass h and c on to the next call", read=read,
+            shows=shows)
         for name, words, when, is_at, read, shows in (
             ("chunks", "run in chunks of {} steps, each from the initial state", "t % {} == 0",
              lambda t, size: t % size == 0, COUNT, "The first chunk agrees, later ones do not"),
@@ -733,7 +737,7 @@ _ROWS: tuple[EditKind, ...] = (
         EditKind(f"weights.{part}factor", "cells", partial(_share_of, arrays, "", np.multiply),
             f"{name.replace('_', ' ')} times {{}}", f"{name} *= {{}}",
             "weights scaled for a fixed-point format, or by dropout", "divide by the factor",
-            _NUMBER, values=(0.5, 2.0, 0.1, *more), solved=1.0, same=same)
+            read=_NUMBER, values=(0.5, 2.0, 0.1, *more), solved=1.0, same=same)
         for part, arrays, name, more, same in (
             ("", ARRAYS, "weights", (), {}), ("kernel.", ARRAYS[:1], "kernel", (), {}),
             ("recurrent.", ARRAYS[1:2], "recurrent_kernel", [1 - p for p in _SHARES], {}),
@@ -743,8 +747,8 @@ _ROWS: tuple[EditKind, ...] = (
     *(
         EditKind(f"weights.added.{gate}", "cells", partial(_share_of, PARTS["bias"], gate, np.add),
             f"{{}} added to gate {gate} before its activation", f"z[{gate}] += {{}}",
-            "a forget bias in the wrong gate order", f"z[{gate}] as it is", _NUMBER,
-            f"Gate {gate} is off at every step", values=(1.0, -1.0, 0.5, 2.0), solved=0.0)
+            "a forget bias in the wrong gate order", f"z[{gate}] as it is", read=_NUMBER,
+            shows=f"Gate {gate} is off at every step", values=(1.0, -1.0, 0.5, 2.0), solved=0.0)
         for gate in "igo"
     ),
     EditKind("weights.exchanged", "cells",
@@ -756,49 +760,51 @@ _ROWS: tuple[EditKind, ...] = (
         lambda layers, order: _with_weights(layers, [layers[n] for n in order]),
         "layers use the weights of layers {}", "weights = [weights[n] for n in ({})]",
         "names sorted as text, an index that is not counted up", "layer n uses n",
-        Parser("u+", "layers, such as 1,0"), "The first layer may agree", values=_layer_orders),
+        read=Parser("u+", "layers, such as 1,0"), shows="The first layer may agree",
+        values=_layer_orders),
     EditKind("weights.directions", "network",
         lambda layers, used: _with_weights(
             layers, [[layer[used == "backward"]] * 2 for layer in layers]),
         "both directions use the weights of the {} one", "backward = forward = {}",
         "a suffix that is left out", "each direction uses the weights of that direction",
-        OneOf("forward", "backward"), "One direction agrees, the other does not"),
+        read=OneOf("forward", "backward"), shows="One direction agrees, the other does not"),
     EditKind("weights.projection", "cells", lambda cell, how: _fit(
             cell.projection is not None and cell.units == cell.outputs,
             replace(cell, projection=None if how == "none" else np.transpose(cell.projection))),
         "projection {}", "P: {}", "code that multiplies by P, not its transpose", "h = P h",
-        OneOf("transposed", "none")),
+        read=OneOf("transposed", "none")),
     EditKind("weights.int8", "tensors", _int8, "stored tensors rounded to 8 bits, a scale per {}",
         "w = np.round(w / scale) * scale, scale = abs(w).max() / 127 per {}", "quantised models",
-        _AS_STORED, OneOf("tensor", "gate", "row", "tensor_with_bias", "gate_with_bias"), _NEARLY),
+        _AS_STORED, read=OneOf("tensor", "gate", "row", "tensor_with_bias", "gate_with_bias"),
+        shows=_NEARLY),
     EditKind("weights.fixed", "tensors",
         lambda array, axis, gates, bits: np.round(array * 2**bits) / 2**bits,
         "stored tensors in fixed point, with {} bits after the point",
-        "w = np.round(w * 2**{}) / 2**{}", "microcontrollers, FPGAs", _AS_STORED, COUNT, _NEARLY,
-        values=(12, 8, 10, 15, 14, 13, 11, 7, 6, 9)),
+        "w = np.round(w * 2**{}) / 2**{}", "microcontrollers, FPGAs", _AS_STORED, read=COUNT,
+        shows=_NEARLY, values=(12, 8, 10, 15, 14, 13, 11, 7, 6, 9)),
     EditKind("weights.decimals", "tensors", lambda array, axis, gates, n: np.round(array, n),
         "stored tensors rounded to {} decimals", "w = np.round(w, {})", "pasted weights",
-        "save every digit: %.9g", COUNT, _NEARLY, values=(4, 3, 5, 2, 1, 6)),
+        "save every digit: %.9g", read=COUNT, shows=_NEARLY, values=(4, 3, 5, 2, 1, 6)),
     # ---- equations
     EditKind("equations.h", "equations",
         lambda parts, name: {"output": lambda o, new, c, t: H_OF[name][1](o, new, c, _pure(t))},
-        "h is {}, not o tanh(c)", "h = {}", _SLIP, "h = o * tanh(c_new)", _names(H_OF)),
+        "h is {}, not o tanh(c)", "h = {}", _SLIP, "h = o * tanh(c_new)", read=_names(H_OF)),
     EditKind("equations.c", "equations", lambda parts, name: {"update": C_OF[name][1]},
-        "c is updated by {}", "c = {}", _SLIP, "c = f * c + i * g", _names(C_OF),
+        "c is updated by {}", "c = {}", _SLIP, "c = f * c + i * g", read=_names(C_OF),
         same={"gates_exchanged": ("gates", lambda o: o.translate(str.maketrans("if", "fi")))}),
     *(
         EditKind(f"equations.after.{gate}", "equations",
             partial(_activations, lambda old, kind, a: lambda x: old(x) + a, field),
             f"{{}} added to gate {gate} after its {name}", f"{gate} = {name}(z_{gate}) + {{}}",
-            "a forget bias that is added too late", f"{gate} = {name}(z_{gate})", _NUMBER,
-            _FROM[gate], values=(1.0, -1.0), solved=0.0)
+            "a forget bias that is added too late", f"{gate} = {name}(z_{gate})", read=_NUMBER,
+            shows=_FROM[gate], values=(1.0, -1.0), solved=0.0)
         for gate in "ifog"
         for field, name in [("t", "tanh") if gate == "g" else (f"s_{gate}", "sigmoid")]
     ),
     *(
         EditKind(f"equations.{name}", "equations",
             partial(_activations, lambda old, kind, name: getattr(ACTIVATIONS[name], kind), fields),
-            words, code, used_by, mend, _names(names), shows, values=[*names][:most],
+            words, code, used_by, mend, read=_names(names), shows=shows, values=[*names][:most],
             same={value: (setting, value) for value in same})
         for name, fields, words, code, used_by, mend, shows, names, most, setting, same in (
             *((f"sigmoid.{gate}", f"s_{gate}", f"activation of gate {gate}: {{}}", f"{gate} = {{}}",
@@ -820,8 +826,8 @@ _ROWS: tuple[EditKind, ...] = (
     *(
         EditKind(f"equations.{name}_slope", "equations",
             partial(_activations, lambda old, kind, a: lambda x: old(a * x), fields),
-            f"{name}(a z) {where}, a = {{}}", f"{name}({{}} * z)", used_by, f"{name}(z)", _NUMBER,
-            values=(0.5, 2.0, *values), solved=1.0)
+            f"{name}(a z) {where}, a = {{}}", f"{name}({{}} * z)", used_by, f"{name}(z)",
+            read=_NUMBER, values=(0.5, 2.0, *values), solved=1.0)
         for name, where, fields, values, used_by in (
             ("sigmoid", "in all gates", "s_i s_f s_o", (1.702, 0.2, 1.5),
              "a sigmoid by tanh without its factor; 2^-x for e^-x, a = ln 2 = 0.69315"),
@@ -831,24 +837,24 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("equations.layer_norm", "equations", _layer_norm,
         "layer normalisation of each gate, epsilon {}, none stored",
         "z = (z - z.mean()) / sqrt(z.var() + {})", "a cell with layer normalisation", "use z",
-        _POSITIVE, values=_EPSILONS[:4]),
+        read=_POSITIVE, values=_EPSILONS[:4]),
     EditKind("equations.epsilon", "cells", lambda cell, epsilon: _fit(
             cell.norm_scale is not None or cell.state_scale is not None,
             replace(cell, convention=cell.convention.with_behaviour(norm_epsilon=epsilon))),
         "layer normalisation with epsilon {}", "sqrt(variance + {})",
         "frameworks differ: 1e-5 of PyTorch, 1e-3 of Keras, 1e-12 of TF1",
-        "take the epsilon of training", _POSITIVE, _NEARLY, values=_EPSILONS),
+        "take the epsilon of training", read=_POSITIVE, shows=_NEARLY, values=_EPSILONS),
     *(
         EditKind(f"equations.zoneout{which and '.'}{which}", "equations", partial(_zoneout, which),
             f"a share {{}} of the old {which or 'h and c'} kept, as by zoneout",
-            f"{of} = (1 - {{}}) * {of}_new + {{}} * {of}", _TRAINING, f"{of} = {of}_new", _SHARE,
-            _FROM[which], values=(0.1, 0.05, 0.2, 0.5), solved=0.0)
+            f"{of} = (1 - {{}}) * {of}_new + {{}} * {of}", _TRAINING, f"{of} = {of}_new",
+            read=_SHARE, shows=_FROM[which], values=(0.1, 0.05, 0.2, 0.5), solved=0.0)
         for which, of in zip(STATES, ("state", "h", "c"), strict=True)
     ),
     EditKind("equations.h_clip", "equations",
         lambda parts, bound: {"clip_h": lambda h: np.clip(h, -bound, bound, h)},
         "h bounded to +-{} in the cell", "h = clip(h, -{}, {})", "fixed-point code", "use h",
-        _POSITIVE, _LARGE, values=(1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0, bound=True),
+        read=_POSITIVE, shows=_LARGE, values=(1.0, 0.5, 0.2, 0.1, 0.8), solved=1.0, bound=True),
     # ---- outputs
     EditKind("outputs.residual", "outputs",
         lambda h, x, _: _fit(h.shape == x.shape, h + x.astype(h.dtype)),
@@ -858,21 +864,22 @@ _ROWS: tuple[EditKind, ...] = (
         "return z", "code that returns too early", "return h", takes="z",
         width=lambda units, _: 4 * units),
     EditKind("outputs.applied", "outputs", lambda h, x, name: APPLIED[name](h), "{} applied to h",
-        "h = {}(h)", "a layer after the LSTM", "take h before that layer", OneOf(*APPLIED)),
+        "h = {}(h)", "a layer after the LSTM", "take h before that layer", read=OneOf(*APPLIED)),
     EditKind("outputs.factor", "outputs", lambda h, x, a: h * h.dtype.type(a), "h times {}",
-        "h = {} * h", "a scale for display or audio", "divide by it", _NUMBER,
-        "h is a multiple at every step", values=(0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0),
+        "h = {} * h", "a scale for display or audio", "divide by it", read=_NUMBER,
+        shows="h is a multiple at every step", values=(0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0),
     EditKind("outputs.clip", "outputs", lambda h, x, a: np.clip(h, -a, a),
         "h bounded to +-{} after the cell", "out = clip(h, -{}, {})", "audio code",
-        "take h before it", _POSITIVE, _LARGE, values=(1.0, 0.5, 0.2, 0.1), solved=1.0, bound=True),
+        "take h before it", read=_POSITIVE, shows=_LARGE, values=(1.0, 0.5, 0.2, 0.1), solved=1.0,
+        bound=True),
     EditKind("outputs.mask", "outputs", lambda h, x, given: h * np.broadcast_to(
             given["mask"][: len(h)].astype(h.dtype), h.shape), "dropout of h, by the factors in {}",
-        'h = h * load("{}")["mask"]', _TRAINING, "model.eval()", Arrays("mask"),
-        "Some numbers are 0, all others a multiple", of_sequence=True),
+        'h = h * load("{}")["mask"]', _TRAINING, "model.eval()", read=Arrays("mask"),
+        shows="Some numbers are 0, all others a multiple", of_sequence=True),
     EditKind("outputs.dense", "outputs", lambda h, x, given: (
             np.einsum("srh,hn->srn", h, given["weights"]) + given["bias"]).astype(h.dtype),
         "a dense layer after h, of {}", 'out = h @ load("{}")["weights"] + bias',
-        "a dense layer of the model", "take h before that layer", Arrays("weights", "bias"),
+        "a dense layer of the model", "take h before that layer", read=Arrays("weights", "bias"),
         width=lambda units, arrays: arrays["weights"].shape[-1]),
 )  # fmt: skip
 
