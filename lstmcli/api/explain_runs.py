@@ -99,7 +99,7 @@ def _changed(job: Job, explanation: Explanation) -> Job:
     assert job.reread is not None
     inputs, settings = job.inputs, explanation.settings
     arrays = explanation.arrays.__getitem__  # of files that are not written yet
-    edits = [read_edit(text, "explain", arrays) for text in explanation.edits]
+    edits = [read_edit(text, arrays) for text in explanation.edits]
     model = job.reread(checked({**settings, EDITS: [*job.model.edits, *edits]}, "explain"))
     is_padding_found = isinstance(settings.get("lengths"), list)
     padding = (None, None) if is_padding_found else (inputs.lengths, inputs.mask)

@@ -40,7 +40,7 @@ from lstmcli.api.values import (
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
-from lstmcli.core.model.edits import TENSORS, Edit, edits_in
+from lstmcli.core.model.edits import edits_in, refuse_edits
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.weights.assumptions import idle_settings_of_run, without_padding
@@ -90,6 +90,7 @@ class InputOptions(NamedTuple):
 
 
 OF_RUN = ("layout", EDITS)  # that can be given next to a loaded model
+_NO_TENSORS = "a loaded model has no stored tensors, which this edit changes; give it to load()."
 NO_MASK = "none"  # runs all steps; a file of that name is ./none
 
 
@@ -188,7 +189,9 @@ def read_job(
         return load_model(documents, {**settings, **undecided, **further})
 
     if isinstance(weights, Model):
-        model = _with_edits(weights, settings.get(EDITS, ()))
+        edits = settings.get(EDITS, ())
+        refuse_edits(edits_in("tensors", edits), _NO_TENSORS)
+        model = replace(weights, edits=(*weights.edits, *edits))
     else:
         reread, model = read_again, _read(read_again, undecided, settle)
     options.refuse_idle(model, holder)
@@ -209,15 +212,6 @@ def read_job(
     inputs = Inputs(array, layout, state, *padding, name=name)
     job = with_padding(Job(model, inputs, stream, reread, undecided))
     return job if reread is None else _with_idle_settings(job, settings)
-
-
-def _with_edits(model: Model, edits: Sequence[Edit]) -> Model:
-    for edit in edits_in(TENSORS, edits):
-        raise UserError(
-            "a loaded model has no stored tensors, which this edit changes; give it to load().",
-            about={"edit": edit.text},
-        )
-    return replace(model, edits=(*model.edits, *edits))
 
 
 def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:

@@ -22,6 +22,7 @@ from lstmcli.core.forward.run import SequenceResults, trace_of
 from lstmcli.core.forward.sequence import padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.edits import refuse_edits
 from lstmcli.core.model.model import Cell, Masking, Model, State, Trace, join_with_and
 from lstmcli.core.model.vocabulary import split_activation
 from lstmcli.core.weights.compatibility import fit
@@ -208,12 +209,8 @@ def run_with(engine: Engine, plan: Plan) -> Trace:
     """The trace of a run by an engine: h and the last state."""
     if not engine.installed:
         raise UserError(*not_installed(engine))
-    for edit in plan.model.edits:
-        raise UserError(
-            f"{engine.name} runs LSTMs without edits.",
-            about={"edit": edit.text},
-            try_={"engine": None},
-        )
+    text = f"{engine.name} runs LSTMs without edits."
+    refuse_edits(plan.model.edits, text, try_={"engine": None})
     network, unsupported = engine.network(plan)
     if unsupported:
         raise UserError(refusal(engine, unsupported))

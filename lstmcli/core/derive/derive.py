@@ -19,7 +19,7 @@ from lstmcli.core.forward.run import run_plan, runs_forward
 from lstmcli.core.forward.sequence import counted, merge_directions, padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import describe_parts
-from lstmcli.core.model.edits import EQUATIONS, OUTPUTS, edits_in
+from lstmcli.core.model.edits import edits_in, refuse_edits
 from lstmcli.core.model.model import (
     Inputs,
     Model,
@@ -58,12 +58,11 @@ def derive(
             "8 bits.",
             try_={"arithmetic": "float"},
         )
-    for edit in (*edits_in(EQUATIONS, model.edits), *edits_in(OUTPUTS, model.edits)):
-        raise UserError(
-            "derive shows the equations of an LSTM as they are, and this edit changes them; run "
-            "and plot show its numbers.",
-            about={"edit": edit.text},
-        )
+    refuse_edits(
+        [*edits_in("equations", model.edits), *edits_in("outputs", model.edits)],
+        "derive shows the equations of an LSTM as they are, and this edit changes them; run and "
+        "plot show its numbers.",
+    )
     layer, direction = _chosen_cell(model, cell)
     plan = prepare(model, inputs, NAMES)
     model = plan.model

@@ -16,9 +16,9 @@ import numpy as np
 
 from lstmcli.core.model.arrays import ROUNDED, Array, round_to_format
 from lstmcli.core.model.conventions import Convention, find_convention
-from lstmcli.core.model.edits import TENSORS, Edit, edits_in
+from lstmcli.core.model.edits import Edit, edits_in
 from lstmcli.core.model.model import Cell, cell_name, layer_width
-from lstmcli.core.model.settings import split_cell
+from lstmcli.core.model.settings import SIZES, split_cell
 from lstmcli.core.weights.decode import (
     Tensor,
     Tensors,
@@ -62,7 +62,7 @@ def build_layers(
         }
         of_layer = layers.setdefault(layer, [])
         name = cell_name(first + len(layers) - 1, len(of_layer))
-        by_role = _edited(by_role, [edit for edit in edits if edit.is_for(name)], convention)
+        by_role = _edited(by_role, [edit for edit in edits if edit.cell in ("", name)], convention)
         with np.errstate(all="ignore"):
             by_role = {k: each_array(one, lambda a: a.astype(dtype)) for k, one in by_role.items()}
         for one in split_directions(by_role, convention, source):
@@ -90,7 +90,7 @@ def _edited(tensors: Tensors, edits: Sequence[Edit], convention: Convention) -> 
     the same one in runs of every dtype.
     """
     edited = dict(tensors)
-    for edit in edits_in(TENSORS, edits):
+    for edit in edits_in("tensors", edits):
         for role, tensor in edited.items():
             of_gates = isinstance(tensor, Mapping)
             bias = None if of_gates else tensors.get("bias")
@@ -190,8 +190,8 @@ def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
         both = f"{forward} inputs forward and {backward} backward"
         raise UserError(f"{where} takes {both}; both directions read the same.")
     merge = layer[0].convention.behaviour.merge
-    if merge in ("sum", "mul", "ave") and len({cell.outputs for cell in layer}) > 1:
-        forward, backward = (cell.outputs for cell in layer)
+    if merge in ("sum", "mul", "ave") and len({cell.shown for cell in layer}) > 1:
+        forward, backward = (cell.shown for cell in layer)
         raise UserError(
             f"{where} gives {forward} outputs forward and {backward} backward; merge {merge} needs "
             "as many of both.",
@@ -200,9 +200,6 @@ def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
 
 
 # ---- one vector that packs all weights, cut into its tensors
-
-
-SIZES = ("flat_units", "flat_layers", "flat_directions")
 
 
 def cut_flat(tensors: Mapping[str, Array], given: Settings, source: str) -> dict[str, Array]:
