@@ -51,6 +51,14 @@ __all__ = ["Explanation", "Progress", "explain"]
 NEARER = 10.0  # times as near as the run as loaded: then `derive` shows that run
 WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
 LENGTHS_FILE = "lengths.npy"  # of more sequences than are typed
+TENSORS = {
+    "kernel": ("ifgo", "unit", "column"), "recurrent_kernel": ("ifgo", "unit", "column"),
+    "bias": ("ifgo", "unit"), "peephole": ("ifo", "unit"),
+    "projection": ("output", "unit"), "projection_bias": ("output",),
+    "norm_scale": ("ifgo", "unit"), "norm_shift": ("ifgo", "unit"),
+    "state_scale": ("unit",), "state_shift": ("unit",),
+}  # fmt: skip
+"""The tensors of a cell, and the name of each axis, or its gates."""
 
 
 def _short(found: Explanation) -> str:
@@ -273,21 +281,25 @@ def question_of(job: Job, side: Side) -> Question:
 
 def _refuse_not_finite(job: Job) -> None:
     weights = " + ".join(job.model.sources) or "weights"
-    arrays: dict[str, Array] = {
-        f"{weights}: the {tensor.replace('_', ' ')} of {name}": array
+    arrays: dict[str, tuple[Array, Sequence[str]]] = {
+        f"{weights}: the {tensor.replace('_', ' ')} of {name}": (array, axes)
         for name, cell in job.model.cells
-        for tensor, array in vars(cell).items()
-        if isinstance(array, np.ndarray)
+        for tensor, axes in TENSORS.items()
+        if (array := getattr(cell, tensor)) is not None
     }
     states = job.inputs.initial_state
-    arrays |= {f"the initial {name}": np.asarray(h) for name, h in states.items()}
+    arrays |= {f"the initial {name}": (np.asarray(h), ()) for name, h in states.items()}
     x = np.asarray(job.inputs.x)
     if not np.isfinite(x).all() and (plan := job.plan()).valid is not None:
         x = np.where(from_time_major(plan.valid[..., None], plan.layout), x, 0)
-    arrays[job.inputs.name] = x
-    for name, array in arrays.items():
+    arrays[job.inputs.name] = x, ()
+    for name, (array, axes) in arrays.items():
         if count := np.count_nonzero(~np.isfinite(array)):
-            first, is_x = np.argwhere(~np.isfinite(array))[0].tolist(), array is x
+            indices = np.argwhere(~np.isfinite(array))[0].tolist()
+            named = zip(axes, indices, strict=False)  # a state or inputs: by the index alone
+            parts = [f"{a} {n}" if a not in ("ifgo", "ifo") else f"gate {a[n]}" for a, n in named]
+            first = ", ".join(parts) or indices
+            is_x = array is x
             raise UserError(
                 f"{name} has NaN or infinite values, {count:,} in all and the first at {first}; "
                 "explain compares runs of finite numbers.",
