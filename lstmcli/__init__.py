@@ -60,11 +60,11 @@ _SHOWN = {
     "Model": "core.model.model",
     "Trace": "core.model.model",
 }
-"""The results that a notebook shows as their commands do, each with its module."""
+"""Results that a notebook shows as their commands do, and their modules."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is used, so that ``import lstmcli`` is quick."""
+    """A public name, imported on its first use: ``import lstmcli`` is quick."""
     if name not in _MODULES:
         raise AttributeError(f"module 'lstmcli' has no attribute {name!r}")
     from importlib import import_module  # as typing above

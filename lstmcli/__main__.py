@@ -14,16 +14,16 @@ try:
 except KeyboardInterrupt:
     os._exit(130)
 
-TYPE_CHECKING = False  # typing takes 5 ms, in which an interrupt would be a traceback
+TYPE_CHECKING = False  # as in lstmcli
 if TYPE_CHECKING:
     from typing import NoReturn
 
 
 def _open_closed_streams() -> None:
-    """Give a process that was started without stdin, stdout or stderr a stream in its place.
+    """Open a stream in place of each that the process was started without.
 
-    Otherwise the next file that is opened takes the number, and what is printed lands in it.
-    Standard output can then not be written to, so that results are not lost without a word.
+    Otherwise the next file that is opened gets its number, and what is printed. Standard output is
+    one that refuses to be written to: results are not lost silently.
     """
     for name, mode in (("stdin", "r"), ("stdout", "r"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -33,14 +33,14 @@ def _open_closed_streams() -> None:
 def main() -> NoReturn:
     """Run the command line and end the process.
 
-    The process ends without tearing the interpreter down: nothing is left to do once the streams
-    are flushed, and freeing every numpy module one by one takes a sixth of the time of a run.
+    The interpreter is not torn down: once the streams are flushed nothing is left to do, and
+    freeing numpy's modules takes a sixth of the time of a run.
     """
-    # Until a command runs there is nothing to clean up, and an interrupt inside the import of
-    # numpy would come out as an ImportError.
+    # Nothing has to be cleaned up yet, and numpy turns an interrupt of its import into an
+    # ImportError.
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell starts a job with "&"
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    # Imports make many objects and hardly any garbage: looking for it among them takes 5 ms.
+    # Imports make hardly any garbage, and looking for it takes 5 ms.
     gc.disable()
     _open_closed_streams()
     try:

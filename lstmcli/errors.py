@@ -10,33 +10,33 @@ from typing import Any, NamedTuple
 from lstmcli.escaping import one_line, shortened, typed_command
 
 STDIN = "standard input"  # what messages call it
-ARRAYS = "the dict of arrays"  # and weights that a caller of Python passes as arrays
+ARRAYS = "the dict of arrays"  # and weights that Python passes as arrays
 ARRAY_LIST = "the list of arrays"  # named arr_0, arr_1, ...
-INPUTS = "INPUTS"  # in a command to type: what the user puts there
+INPUTS = "INPUTS"  # in a command: what the user puts there
 Settings = Mapping[str, object]
 NO_SETTINGS: Settings = {}
 
 
 class Try(NamedTuple):
-    """Something to type: settings, or a command that Python has as a function, and what it does."""
+    """Something to type, and what it does: settings, or a command (in Python a function)."""
 
     settings: Settings = NO_SETTINGS  # None: to leave out; ...: any value of it
     text: str = ""
-    call: str = ""  # "run": a full command; else settings that are added to what was typed
+    call: str = ""  # "run": a command; else settings to add to what was typed
     weights: Sequence[str] | Mapping[str, tuple[str, str]] = ()  # paths; by role, FILE and MEMBER
-    others: Sequence[str] = ()  # what comes after the weights: paths, or INPUTS
+    others: Sequence[str] = ()  # after the weights: paths, or INPUTS
 
 
 class UserError(Exception):
     """A mistake that the user can correct.
 
     The message has what was expected, what was found, and what to type. Its lines have no options:
-    ``about`` are the settings that it is about, which begin it, and ``try_`` what may be typed;
-    the command line and Python show these in their syntax.
+    ``about`` are the settings that begin it, and ``try_`` what may be typed; the command line and
+    Python show both in their syntax.
 
-    Each line is one line, in which a newline from a name is escaped like other control characters;
-    of a message that is too long, the middle is left out. The command line prints it without a
-    traceback and exits with status 2; in Python it is an ordinary exception.
+    Control characters in a line, such as a newline in a name, are escaped; a message that is too
+    long lacks its middle. The command line prints it without a traceback and exits with status 2;
+    in Python it is an ordinary exception.
 
     >>> lstmcli.load("demo/weights")
     Traceback (most recent call last):
@@ -65,14 +65,15 @@ class UserError(Exception):
         return self.shown(Syntax())
 
     def shown(self, syntax: Syntax) -> str:
-        """The message with its settings, as they are typed in a syntax."""
+        """The message, with its settings in a syntax."""
         first, *further = self.lines
         if self.about:
             first = f"{syntax.about(self.about)}: {first}"
         return shortened("\n".join(map(one_line, (first, *further, *self._tries(syntax)))))
 
     def _tries(self, syntax: Syntax) -> Iterator[str]:
-        settings = [(syntax.settings(one.settings), one.text) for one in self.try_ if not one.call]
+        added = (one for one in self.try_ if not one.call)
+        settings = [(syntax.settings(one.settings), one.text) for one in added]
         width = max((len(words) for words, _ in settings), default=0)
         for words, text in settings:
             if len(self.try_) == 1:
@@ -85,7 +86,7 @@ class UserError(Exception):
             yield f"  {syntax.call(call)}"
 
     def within(self, where: str) -> UserError:
-        """The same mistake, its first line begun with where it was found: ``weights.json``."""
+        """The same mistake, begun with where it was found: ``weights.json``."""
         return self._with(f"{where}: {self.lines[0]}", *self.lines[1:])
 
     def without(self, where: str) -> UserError:
@@ -145,7 +146,7 @@ class Undecided(UserError):
 
 
 class MissingExtra(UserError):
-    """An error: a package is missing, which an extra of this one installs."""
+    """A package is missing that an extra of this one installs."""
 
     def __init__(self, purpose: str, package: str, extra: str) -> None:
         super().__init__(f"{purpose} needs {package}:", f"  {install_command(extra)}")
@@ -157,7 +158,7 @@ class MissingExtra(UserError):
 
 
 def import_extra(name: str, purpose: str, extra: str, package: str = "") -> Any:
-    """A library that an extra of this package installs; ``package`` where its name is another."""
+    """A library of an extra; ``package`` is its name for pip, where that differs."""
     try:
         return import_module(name)
     except ImportError:
@@ -183,7 +184,7 @@ PACKAGES = {
 
 
 def install_command(extra: str) -> str:
-    """The pip command for the packages of an extra; it does not install lstmcli again."""
+    """The pip command for the packages of an extra, without lstmcli itself."""
     return typed_command("pip", "install", *PACKAGES[extra])
 
 
@@ -218,29 +219,25 @@ OTHER_NAMES = {
     "merge_mode": ("merge", ""),  # Keras
     "zero_output_for_mask": ("masked_output", "zero"),  # Keras 3
 }
-"""Names that frameworks have for a setting, and the value if the name is that of a switch."""
+"""Frameworks' names of a setting, and its value where the name is a switch."""
 
 
 def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
-    """`` Did you mean 'tf1'?`` when a known word is near, else an empty string.
+    """`` Did you mean 'tf1'?``, the end of a message, if a known word is near; else "".
 
-    The name that a framework has for a setting counts as near: `` Did you mean layout='batch'?``.
-    Meant for the end of a message, so it starts with a space. ``prefix`` is what was typed
-    correctly before the word.
+    A framework's name of a setting is near: `` Did you mean layout='batch'?``. ``prefix`` is what
+    was typed correctly before the word.
     """
     from difflib import get_close_matches  # 3 ms that only a mistake needs
 
-    plain = {_plain(name): name for name in known}
-    name, value = OTHER_NAMES.get(_plain(word), ("", ""))
-    if value and value in plain.values():
-        return f" Did you mean '{value}'?"
+    typed, plain = _plain(word), {_plain(name): name for name in known}
+    name, value = OTHER_NAMES.get(typed, ("", ""))
     if value and name in plain:
         text = f" {value}" if plain[name].startswith("-") else f"={value!r}"
         return f" Did you mean {plain[name]}{text}?"
-    if name and name in plain:
-        return f" Did you mean '{prefix}{plain[name]}'?"
-    typed = _plain(word)
-    near = get_close_matches(typed, plain, n=1, cutoff=NEAR if len(typed) > SHORT else NEAR_SHORT)
+    least = NEAR if len(typed) > SHORT else NEAR_SHORT
+    near = [one for one in (value, name) if one and one in plain]
+    near += get_close_matches(typed, plain, n=1, cutoff=least)
     return f" Did you mean '{prefix}{plain[near[0]]}'?" if near else ""
 
 

@@ -13,7 +13,7 @@ _UNPRINTABLE = re.compile(
     "\u2028\u2029"  # separators of lines and paragraphs
     "\ud800-\udfff"  # unpaired surrogates: bytes of a file name that are not text
     "\ufffe\uffff"  # which XML forbids
-    # the other format characters (Cf), and letters and marks that Unicode lets be invisible
+    # other format characters (Cf), and letters and marks that may be invisible
     "\u00ad\u034f\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     "\u200b-\u200d\u2060-\u2065\u206a-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
@@ -26,8 +26,8 @@ _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 def one_line(text: str) -> str:
     r"""Text that a terminal only shows: control, bidi and invisible characters as ``\x1b``.
 
-    Names come from files, a terminal would carry out what is in them, and two that differ must not
-    look the same. What is escaped already stays as it is.
+    A terminal would carry out what a name in a file contains, and names that differ must not look
+    alike. Escapes stay as they are.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -41,8 +41,8 @@ def _escaped(match: re.Match[str]) -> str:
     return _SHORT.get(match[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
 
 
-LONGEST_MESSAGE = 1500  # characters, which is a screen; names in files may be of any length
-LONGEST_START = 1000  # characters before the cut; the last lines of a message are what to type
+LONGEST_MESSAGE = 1500  # characters, a screen; names in files may have any length
+LONGEST_START = 1000  # characters before the cut; the last lines are what to type
 CUT = " ... "
 
 
@@ -66,11 +66,11 @@ def shell_word(word: str) -> str:
 
 
 def file_argument(path: str) -> str:
-    """A path as an argument that no command takes for an option: ``-x.npz`` as ``./-x.npz``."""
+    """A path as an argument that is no option: ``./-x.npz`` for ``-x.npz``."""
     is_option = path.startswith("-") and path != "-" and not path.startswith("-:")
     return f"./{path}" if is_option else path
 
 
 def typed_command(*words: str) -> str:
-    """A command line to copy: its words as they are typed in a shell."""
+    """A command line to copy into a shell."""
     return " ".join(map(shell_word, words))

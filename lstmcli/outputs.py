@@ -1,6 +1,6 @@
 """Outputs: an OSError while writing becomes a UserError that names the file; numbers in JSON.
 
-It is not part of `formats` because standard output needs it where numpy is not imported.
+It is not in `formats`: standard output needs it where numpy is not imported.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from lstmcli.errors import UserError
 
-PLAIN_WIDTH = 80  # columns at which sentences are wrapped where there is no terminal
-WIDEST_TEXT = 100  # columns of a sentence: longer lines are hard to read
+PLAIN_WIDTH = 80  # columns of sentences where there is no terminal
+WIDEST_TEXT = 100  # columns of sentences: longer lines are hard to read
 
 
 def unwritable(output: str, error: Exception) -> UserError:
@@ -33,9 +33,9 @@ def reason(error: Exception) -> str:
 
 @contextmanager
 def errors_named(output: str) -> Iterator[None]:
-    """Raise what the system refuses within as a UserError that names the output.
+    """Raise an OSError from within as a UserError that names the output.
 
-    A closed pipe is not a refusal: it ends a command silently, so a BrokenPipeError stays one.
+    A BrokenPipeError stays one: a closed pipe ends a command silently.
     """
     try:
         yield
@@ -46,7 +46,7 @@ def errors_named(output: str) -> Iterator[None]:
 
 
 class OutputFile(io.FileIO):
-    """A raw file to write to, whose errors name the output as the user typed it."""
+    """A raw file to write to, whose errors name the output as typed."""
 
     def __init__(self, file: str | int, mode: str, output: str, *, closefd: bool = True) -> None:
         self.output = output
@@ -75,9 +75,9 @@ NO_POSITIONS = "a device or a pipe has no positions"
 class DeviceWriter(io.BufferedWriter):
     """Writes to a device or a pipe, which have no positions.
 
-    Some of them give one and keep none (/dev/null is at 0 whatever was written), which breaks
-    archives. The raw file behind stays as in Python: `io.BufferedWriter` asks it for its
-    position, and would drop an interrupt that comes while an answer of ours is computed.
+    Some give one that never changes (/dev/null is at 0), which breaks archives. The raw file keeps
+    Python's methods: `io.BufferedWriter` asks for its position, and would drop an interrupt that
+    comes within a method of ours.
     """
 
     def seekable(self) -> bool:

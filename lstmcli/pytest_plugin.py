@@ -1,7 +1,7 @@
 """The pytest plugin: `lstm_golden` compares with a file next to the test, and writes it on request.
 
-Every pytest start of a project with lstmcli installed imports this module, so it imports NumPy, and
-what needs it, where the fixture is used.
+Every pytest imports this module where lstmcli is installed, so NumPy, and what needs it, is
+imported where the fixture is used.
 """
 
 from __future__ import annotations

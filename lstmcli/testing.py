@@ -17,7 +17,7 @@ from lstmcli.api.diff import Result, diff, side_of
 from lstmcli.api.explain import asked_of, explained
 from lstmcli.api.job import InputOptions, read_job
 from lstmcli.api.load import checked
-from lstmcli.api.values import Path, Weights
+from lstmcli.api.values import Path, StateLike, Weights
 from lstmcli.core.diff.compare import Difference
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.budget import WorkDone
@@ -33,7 +33,7 @@ __all__ = ["assert_lstm_close", "write_golden"]
 WHERE = "assert_lstm_close"
 __unittest = True  # unittest shows no lines of this module, as pytest does
 EFFORT = 0.1
-"""The share of `explain`'s usual budget in which a cause is searched for."""
+"""The share of `explain`'s budget for the search of a cause."""
 
 
 def assert_lstm_close(
@@ -45,7 +45,7 @@ def assert_lstm_close(
     equal_nan: bool = False,
     weights: Model | Weights | Sequence[Weights] | None = None,
     inputs: ArrayLike | Path | None = None,
-    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    initial_state: StateLike | None = None,
     lengths: ArrayLike | Path | None = None,
     mask: ArrayLike | Path | None = None,
     explain: bool = True,
@@ -88,10 +88,11 @@ def assert_lstm_close(
     AssertionError: actual and demo/numpy.txt differ in 1 of 1 arrays
     ...
     """
-    __tracebackhide__ = True  # pytest's: the line that it shows is the caller's
+    __tracebackhide__ = True  # pytest shows the caller's line
     try:
         options, given = InputOptions(initial_state, lengths, mask), checked(settings, WHERE)
-        if weights is None and (given.keys() - {"layout"} or inputs is not None or initial_state):
+        of_run = given.keys() - {"layout"} or inputs is not None or initial_state
+        if weights is None and of_run:
             text = "inputs and settings describe a run of weights; give weights too."
             raise UserError(f"{WHERE}: {text}")
         compared = partial(diff, rtol=rtol, atol=atol, equal_nan=equal_nan)
@@ -140,7 +141,9 @@ def _of_run(
 ) -> Sequence[Side]:
     if any(array.ndim > 2 for side in sides for array in side.arrays.values()):
         sides = [replace(side, layout=side.layout or layout) for side in sides]
-    return [replace(one, settings={**(one.settings or {}), **run}) if run else one for one in sides]
+    if not run:
+        return sides
+    return [replace(one, settings={**(one.settings or {}), **run}) for one in sides]
 
 
 def _lacking(d: Difference, alone: bool) -> list[str]:

@@ -1,10 +1,10 @@
 """BLAS: limited to one thread during a run; and which kernels it has.
 
-The products of a step are small, so BLAS threads hardly help, and with two of them a product can
-be summed in another order. Sequences of a batch run in parallel instead, see `batch.workers`.
+The products of a step are small: BLAS threads hardly help, and sum some in another order.
+Sequences of a batch run in parallel instead, see `batch.workers`.
 
-`threadpoolctl` knows how each BLAS counts its threads. Importing it and its first look at the
-loaded libraries take 18 ms, so both happen only where the environment does not set the number.
+Importing `threadpoolctl` and its first look at the loaded libraries take 18 ms; both happen only
+where the environment does not set the number of threads.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ VARIABLE = "OPENBLAS_NUM_THREADS"
 _UNPACKED = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 
 
-# Looking through the loaded libraries calls Python while the system's loader is locked. A thread
-# that imports an extension module meanwhile holds Python's lock and waits for the loader: neither
-# gets on. So both take this lock first.
+# A look at the loaded libraries calls Python while the system's loader is locked. A thread that
+# imports an extension module meanwhile holds Python's lock and waits for the loader: a deadlock,
+# so both take this lock first.
 loader_lock = Lock()
 
 
@@ -58,16 +58,15 @@ def versions() -> tuple[str, str]:
 
 _lock = Lock()
 _running = 0  # runs that need the one thread now
-_limit: Any = None  # what the first of them set, to be undone by the last
+_limit: Any = None  # set by the first of them, undone by the last
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Limit BLAS to one thread within, unless the environment sets the number.
 
-    It is that of the process: of runs that overlap, the first sets it and the last restores it.
-    OpenBLAS 0.3.31 takes it from the main thread only, so that code that starts threads has to
-    enter this as well.
+    The process has one limit: of runs that overlap, the first sets it, the last restores it.
+    OpenBLAS 0.3.31 takes it from the main thread only: code that starts threads enters this too.
     """
     global _running, _limit
     if VARIABLE in os.environ:

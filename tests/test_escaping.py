@@ -12,7 +12,7 @@ import pytest
 
 from lstmcli.errors import PACKAGES, MissingExtra, UserError, did_you_mean
 from lstmcli.escaping import file_argument, one_line, shell_word, typed_command
-from lstmcli.views.sheet import Column, Sheet, Width, table
+from lstmcli.views.sheet import Column, Sheet, table
 from tests.paths import TOP
 
 ESCAPED = {
@@ -54,10 +54,10 @@ def test_an_error_has_a_line_an_argument() -> None:
 
 
 @pytest.mark.parametrize("made", [
-    lambda: Sheet().label(ALL, ALL, Width()),
+    lambda: Sheet().label(ALL, ALL),
     lambda: Sheet().command("next", ALL),
     lambda: table([Column(ALL, [ALL, "1"]), Column("b", ["2", "3"])]),
-    lambda: Sheet([[(ALL, "bold")]]),
+    lambda: Sheet(lines=[[(ALL, "bold")]]),
 ])  # fmt: skip
 def test_no_sheet_gives_control_characters(made: object) -> None:
     sheet = made()  # type: ignore[operator]

@@ -1,8 +1,7 @@
-"""The same weights through the real frameworks: which agree with us, and which is most accurate.
+"""The same weights through real frameworks: which agree with us, and which is most accurate.
 
-The truth is the same run in longdouble. Its distance from our run is what rounding does to this
-network, and a difference of that size is none. What an engine cannot do is known before anything
-runs.
+The truth is the run in longdouble: its distance from ours is what rounding does to this network,
+and a difference of that size is none. What an engine cannot do is known before anything runs.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.equivalence import largest_difference
 from lstmcli.core.forward.plan import NAMES as ARRAYS
-from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import ArrayLike, DTypeLike
 from lstmcli.core.model.model import Cell, Model, Trace, layer_width
@@ -36,7 +34,6 @@ from lstmcli.core.weights.initializers import draw_run
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.engine import (
     Engine,
-    Network,
     not_installed,
     refusal,
     timed_result,
@@ -51,9 +48,9 @@ __all__ = ["ALL", "NAMES", "TIMEOUT", "Check", "Program", "check", "check_job"]
 BATCH, STEPS = 3, 20  # of inputs that are drawn
 ALL = "all"
 ROUNDING = 4.0
-"""Times our distance from the run in longdouble by which an engine may differ from us. Two runs
-that are each that far from it differ by up to twice as much; an engine may also sum less exactly
-than we do, in the grid of `tests/conformance` up to twice."""
+"""Times our distance from the run in longdouble by which an engine may differ from us: two runs
+that are that far from it differ by twice as much, and an engine may sum less exactly, in the grid
+of `tests/conformance` up to twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,20 +58,18 @@ class Comparison:
     """An engine's arrays against ours in one dtype, and what rounding may do to each array."""
 
     difference: Difference
-    rounding: Mapping[str, float]  # the largest difference that counts as none, by array
+    rounding: Mapping[str, float]  # largest difference that counts as none, by array
 
     @property
     def differing(self) -> list[str]:
-        """The arrays that differ by more than the tolerance and by more than rounding."""
-        return [
-            name
-            for name, array in self.difference.arrays.items()
-            if not (array.equal or (array.max_abs or np.inf) <= self.rounding.get(name, 0) < np.inf)
-        ]
+        """The arrays that differ by more than the tolerance and rounding."""
+        arrays = self.difference.arrays.items()
+        beyond = {name: array.max_abs or np.inf for name, array in arrays if not array.equal}
+        return [k for k, size in beyond.items() if not size <= self.rounding.get(k, 0) < np.inf]
 
     @property
     def within_rounding(self) -> bool:
-        """Return whether it is beyond the tolerance, and only by what rounding may do."""
+        """Return whether rounding may be all that is beyond the tolerance."""
         return not (self.difference.equal or self.differing)
 
     @property
@@ -96,7 +91,7 @@ class Checked:
     engine: Engine
     version: str
     comparisons: Mapping[str, Comparison]  # by dtype, that of the run first
-    truth_abs: float | None  # the largest error against the run in longdouble; None without one
+    truth_abs: float | None  # largest error against the run in longdouble, if there is one
     seconds: float
     notes: tuple[str, ...] = ()
 
@@ -122,7 +117,7 @@ class Checked:
 
     @property
     def float64_abs(self) -> float | None:
-        """The largest difference in float64, where the run has float32 and was repeated so."""
+        """The largest difference in the repetition in float64."""
         also = [*self.comparisons.values()][1:]
         return also[0].worst("max_abs") if also else None
 
@@ -153,11 +148,11 @@ class Check:
 
     job: Job  # with the inputs and the state of the runs
     rows: tuple[Checked, ...]
-    refused: Mapping[str, str]  # of those that were taken because they are installed
+    refused: Mapping[str, str]  # of installed engines
     truth_abs: float | None  # ours
     seconds: float  # ours
-    drawn: int | None = None  # the seed from which inputs and state were drawn; None: given
-    ulp: int | None = None  # the tolerance in ULPs, if one was asked for
+    drawn: int | None = None  # the seed of inputs and state; None: given
+    ulp: int | None = None  # the tolerance in ULPs, if given
     findings: Mapping[str, Explanation] = field(default_factory=dict)  # of those that differ
 
     @property
@@ -174,7 +169,8 @@ class Check:
 
     def to_json(self) -> dict[str, Any]:
         """The check as one document."""
-        differing = {row.engine.name: row.first for row in self.rows if row.first is not None}
+        firsts = {row.engine.name: row.first for row in self.rows if row.first is not None}
+        tolerance = self.rows[0].of_run.difference
         return {
             "equal": self.equal,
             "engines": [row.to_json() for row in self.rows],
@@ -184,14 +180,12 @@ class Check:
                 "seconds": self.seconds,
             },
             "nearest": self.nearest,
-            "rtol": self.rows[0].of_run.difference.rtol,
-            "atol": self.rows[0].of_run.difference.atol,
+            "rtol": tolerance.rtol,
+            "atol": tolerance.atol,
             "ulp": self.ulp,
             "seed": self.drawn,
             "refused": dict(self.refused),
-            "first_divergence": {
-                name: {"array": first.array} | first.to_json() for name, first in differing.items()
-            },
+            "first_divergence": {k: {"array": p.array} | p.to_json() for k, p in firsts.items()},
             "findings": {name: found.to_json() for name, found in self.findings.items()},
             "notes": {row.engine.name: list(row.notes) for row in self.rows if row.notes},
             "assumed": self.job.assumed,
@@ -207,7 +201,7 @@ class ProgramCheck:
     seconds: float  # of the program
     difference: Difference
     next: str  # the command that searches for the cause
-    drawn: int | None = None  # the seed from which the inputs were drawn; None: given
+    drawn: int | None = None  # the seed of the inputs; None: given
 
     @property
     def equal(self) -> bool:
@@ -258,7 +252,7 @@ def check(
 
 
 def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any) -> Check:
-    """The check of a job, see `check`; ``rtol``, ``atol`` and ``ulp`` are its ``tolerance``."""
+    """`check` of a job; ``tolerance`` is its ``rtol``, ``atol`` and ``ulp``."""
     if job.model.convention.behaviour.arithmetic != "float":
         raise UserError(
             "check gives the engines weights in float; this model rounds inputs and h to 8 bits.",
@@ -268,10 +262,8 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
     job = job._replace(inputs=replace(job.inputs, x=np.asarray(job.inputs.x)))
     plan = job.plan()
     engines, refused = _chosen(names), {}
-    networks: dict[str, Network] = {}
     for engine in engines:
-        networks[engine.name], unsupported = engine.network(plan)
-        if unsupported:
+        if unsupported := engine.network(plan)[1]:
             refused[engine.name] = refusal(engine, unsupported)
     if refused and (ALL not in names or len(refused) == len(engines)):
         first, *others = refused.values()
@@ -290,26 +282,26 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
         runs["float64"] = _OurRun(wide, in_float64, _rounding(in_float64, truth))
     rows, findings = [], {}
     for engine in engines:
-        network = networks[engine.name]
+        network, _ = engine.network(plan)
         trace, took = timed_trace(engine, network, plan)
         traces = {of_job: trace}
         for name in runs.keys() - traces.keys():
-            if (again := _in_float64(engine, runs[name].job.plan())) is not None:
-                traces[name] = again
-        comparisons = {
-            dtype: Comparison(
-                compared(side_of(theirs, engine.name), side_of(runs[dtype].trace, "lstm run")),
-                runs[dtype].rounding,
-            )
-            for dtype, theirs in traces.items()
-        }
+            again = runs[name].job.plan()
+            of_again, unsupported = engine.network(again)
+            if engine.has_float64 and not unsupported:
+                traces[name], _ = timed_trace(engine, of_again, again)
+        comparisons = {}
+        for name, theirs in traces.items():
+            sides = side_of(theirs, engine.name), side_of(runs[name].trace, "lstm run")
+            comparisons[name] = Comparison(compared(*sides), runs[name].rounding)
         error, notes = _distance(trace, truth), engine.notes(network)
         row = Checked(engine, engine.version, comparisons, error, took, tuple(notes))
         if (dtype := row.differs_in) is not None and job.reread is not None:
             try:
                 findings[engine.name] = _finding(runs[dtype].job, traces[dtype], engine.name)
             except UserError as unable:  # it does not take every kind of run
-                note = f"explain cannot search for the cause: {' '.join(unable.lines)}"
+                why = " ".join(unable.lines)
+                note = f"explain cannot search for the cause: {why}"
                 row = replace(row, notes=(*row.notes, note))
         rows.append(row)
     distance, ulp = _distance(ours, truth), tolerance.get("ulp")
@@ -319,11 +311,12 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
 def check_program(
     job: Job, drawn: int | None, program: Program, next: str, **tolerance: Any
 ) -> ProgramCheck:
-    """Run a job here and by a program, in memory or in files; see `lstmcli.api.check.check`."""
+    """`check` of a job by a program."""
     plan, inputs = job.plan(ARRAYS), np.asarray(job.inputs.x)
     if plan.batch == 1 and (drawn is not None or program.read != ".npy"):
         inputs = inputs.reshape(plan.steps, -1)
-    document, seconds = program.run(inputs, f"{plan.steps}x{layer_width(plan.model.layers[-1])}")
+    units = layer_width(plan.model.layers[-1])
+    document, seconds = program.run(inputs, f"{plan.steps}x{units}")
     theirs, ours = side_of(document, program.name), side_of(run_plan(plan), "lstm run")
     kept = ours.arrays.keys() & theirs.arrays.keys() or {"h"}
     ours = replace(ours, arrays={n: a for n, a in ours.arrays.items() if n in kept})
@@ -338,18 +331,13 @@ class _OurRun(NamedTuple):
     rounding: Mapping[str, float]
 
 
-def _in_float64(engine: Engine, plan: Plan) -> Trace | None:
-    network, unsupported = engine.network(plan)
-    if unsupported or not engine.has_float64:
-        return None
-    return timed_trace(engine, network, plan)[0]
-
-
 def _with_inputs(job: Job, seed: int, *, of_program: bool = False) -> tuple[Job, int | None]:
     if job.inputs.name:
         return job.drained(), None
     model, counts = job.model, job.model.lengths
-    batch, steps = (len(counts), max(*counts, 1)) if counts else (1 if of_program else BATCH, STEPS)
+    batch, steps = 1 if of_program else BATCH, STEPS
+    if counts:
+        batch, steps = len(counts), max(*counts, 1)
     x, state = draw_run(model, batch, steps, seed)  # (B, T, I)
     layout = model.given.get("layout") or model.convention.behaviour.layout
     x = x.swapaxes(0, 1) if layout == "time" else x
@@ -388,7 +376,7 @@ def _truth(job: Job) -> Trace | None:
 
 
 def _in_dtype(job: Job, dtype: DTypeLike) -> Job:
-    """The job with the same numbers, those of its dtype, in a wider one."""
+    """The job with its numbers, rounded to its dtype, in a wider one."""
     narrow, reread = job.model.cell.dtype, job.reread
     with np.errstate(all="ignore"):
         x = np.asarray(job.inputs.x).astype(narrow)
@@ -401,17 +389,17 @@ def _in_dtype(job: Job, dtype: DTypeLike) -> Job:
 def _widened(model: Model, dtype: DTypeLike) -> Model:
 
     def wide(cell: Cell) -> Cell:
-        arrays = {name: a for name, a in vars(cell).items() if isinstance(a, np.ndarray)}
-        widened: dict[str, Any] = {name: a.astype(dtype) for name, a in arrays.items()}
+        arrays = {k: a for k, a in vars(cell).items() if isinstance(a, np.ndarray)}
+        widened: dict[str, Any] = {k: a.astype(dtype) for k, a in arrays.items()}
         return replace(cell, **widened)
 
     return replace(model, layers=tuple(tuple(map(wide, layer)) for layer in model.layers))
 
 
 def _rounding(ours: Trace, truth: Trace | None) -> dict[str, float]:
-    """The largest difference from ours that counts as rounding, of each array; none without truth.
+    """The largest difference that counts as rounding, by array; none without truth.
 
-    Nothing is allowed where our run in float32 or float64 overflows.
+    Nothing is allowed where our run overflows.
     """
     found, exact = ours.members(), {} if truth is None else truth.members()
     return {name: ROUNDING * largest_difference(found[name], a) for name, a in exact.items()}

@@ -1,7 +1,6 @@
 """From one framework's weights to another's: read, encode, prove, write.
 
-Nothing is written that has not been read back, from the very tensors that go into the file, and
-run against the source.
+The tensors are read back, and run against the source, before they are written.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ Layers = Sequence[Sequence[Cell]]
 
 
 class Rounding(NamedTuple):
-    """How far --dtype moved the weights."""
+    """The effect of --dtype on the weights."""
 
     dtype: str  # of the source
     to: str
@@ -45,7 +44,7 @@ class Rounding(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A row of the table below: a kind of file that can be written."""
+    """A kind of file that can be written."""
 
     format: str
     convention: str | None = None  # of the files of this kind, if they have one
@@ -83,8 +82,14 @@ class Conversion:
         return self.layers[0][0].convention
 
     @property
+    def settings_of_target(self) -> dict[str, Any]:
+        """The convention of the target, its forget bias, and its other settings."""
+        to = self.convention
+        return {"convention": to.name, "forget_bias": to.behaviour.forget_bias} | to.settings()
+
+    @property
     def use(self) -> Iterator[str]:
-        """How what is written is used, elsewhere and here, one line each."""
+        """How the file is used, elsewhere and here, in lines."""
         model, is_onnx = self.model, self.file.format == "onnx"
         batched = model.convention.behaviour.layout == "batch"
         if is_onnx:
@@ -108,29 +113,29 @@ class Conversion:
 
     @property
     def options(self) -> str:
-        """The options that `lstm run` needs with the file, as they are typed."""
+        """The options that `lstm run` needs with the file."""
         if self.file is RTNEURAL and len(self.layers) > 1:
             return f"--layer {','.join(map(str, range(len(self.layers))))}"
         return "" if self.file.settings else typed_command(*as_options(self.settings))
 
     @property
     def all_options(self) -> str:
-        """The same, and the layout that the source's inputs need."""
+        """These, and the layout that the source's inputs need."""
         return " ".join(filter(None, (self.options, self.layout_option)))
 
     @property
     def layout_option(self) -> str:
-        """``--layout batch`` where the target would read the source's inputs otherwise."""
+        """``--layout batch`` if the target would read the source's inputs otherwise."""
         given = self.model.given.get("layout")
         source = given or self.model.convention.behaviour.layout
         target = find_convention(self.convention.name).behaviour.layout
-        # a layout that is only assumed takes (1, T, I) for one sequence, a given one does not
+        # only an assumed layout takes (1, T, I) for one sequence
         one_of_many = given == "time" and self.file.format != "onnx"
         return f"--layout {source}" if source != target or one_of_many else ""
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Return what the user should know of the file that is written."""
+        """Remarks on the file that is written."""
         lines = []
         if self.options and not self.file.settings:
             lines.append(f"{self.target} has only tensors; run it with {self.options}")
@@ -143,13 +148,12 @@ class Conversion:
         return tuple(lines)
 
     def to_json(self) -> dict[str, Any]:
-        """The conversion as a document: both sides, the tensors, the recipe, the proof."""
-        to = self.convention
+        """Both sides, the tensors, the recipe and the proof."""
         return {
             "source": self.source,
             "target": self.target,
             "from": self.model.settings(),
-            "to": {"convention": to.name, "forget_bias": to.behaviour.forget_bias} | to.settings(),
+            "to": self.settings_of_target,
             "assumed": list(self.model.assumed),
             "dtype": self.model.cell.dtype.name,
             "tensors": {name: list(array.shape) for name, array in self.arrays.items()},
@@ -171,8 +175,8 @@ def convert(
 ) -> Conversion:
     """Write the LSTM in some files to another, in the convention ``to``.
 
-    A kind of file that has one convention needs no ``to``.
-    ``settings`` change how the source is read, as for a run; ``asked`` are those of the target.
+    Some kinds of file have one convention, and need no ``to``. ``settings`` are those of the
+    source, as for a run; ``asked`` are those of the target.
     """
     named = [Named.parse(path) for path in paths]
     refuse_overwriting([target], [one.path for one in named])
@@ -195,7 +199,7 @@ def convert(
     source = " + ".join(document.source for document in documents)
     convention = fit_or_refuse(model.layers, row, asked or {}, source, model.labels)
     layers = [tuple(fold_forget_bias(cell, convention) for cell in layer) for layer in model.layers]
-    arrays = named_tensors(layers, convention)
+    arrays = named_tensors(layers)
     stored = _settings(arrays, convention, row)
     if file.format == "json" and model.cell.dtype != np.float64:  # JSON has one kind of number
         stored["dtype"] = model.cell.dtype.name
@@ -225,21 +229,21 @@ def _source_model(documents: Sequence[Document], settings: Mapping[str, Any], ta
         text = f"{target} stores numbers in float, so its runs round neither inputs nor h."
         remarks = [*model.remarks, text]
     states = [
-        f"the initial state {' and '.join(names)} of {document.source} is not written to {target}; "
-        f"lstm run takes it by {typed_command('--initial-state', document.source)}."
-        for document in documents
+        f"the initial state {' and '.join(names)} of {one.source} is not written to {target}; "
+        f"lstm run takes it by {typed_command('--initial-state', one.source)}."
+        for one in documents
         for names in INITIAL_STATES
-        if set(names) <= set(document.arrays)
+        if {*names} <= {*one.arrays}
     ]
     masked = bool(model.lengths or model.masking or "lengths" in settings)
     source = " + ".join(document.source for document in documents)
     idle = idle_settings_of_run(settings, source, masked=masked, started=bool(states))
-    mask = [f"the mask from {model.masking} is not written to {target}."] if model.masking else []
+    mask = [f"the mask from {model.masking} is not written to {target}."] * bool(model.masking)
     return replace(model, remarks=(*remarks, *states, *mask, *idle))
 
 
 def implied(path: str) -> str:
-    """The convention of a file whose suffix leaves no choice: ``onnx`` of an .onnx file."""
+    """The convention that a suffix implies: ``onnx`` of an .onnx file."""
     target = TARGETS.get(os.path.splitext(path)[1].lower())
     if target is None or target.convention is None:
         raise UserError(
@@ -251,7 +255,7 @@ def implied(path: str) -> str:
 
 
 def target_of(path: str, row: Convention) -> Target:
-    """The kind of file that the suffix and the convention ask for."""
+    """The kind of file of a suffix and a convention."""
     suffix = formats.suffix_of(path, TARGETS)
     if suffix == ".json" and row.name == RTNEURAL.convention:
         return RTNEURAL
@@ -266,10 +270,11 @@ def _settings(
     arrays: Mapping[str, Array], convention: Convention, row: Convention
 ) -> dict[str, Any]:
     settings = needed_settings(convention, row)
-    found = recognise({name: a.shape for name, a in arrays.items()})
+    shapes = {name: array.shape for name, array in arrays.items()}
+    found = recognise(shapes)
     if any(one.rivals or one.convention.name != row.name for one in found) or not found:
         settings = {"convention": row.name} | settings
-        found = recognise({name: a.shape for name, a in arrays.items()}, row.name)
+        found = recognise(shapes, row.name)
     if len(found) > 1 and not layers_of_stacks(found):
         settings["layer"] = ",".join(layer_options(found))  # names: a file may sort its tensors
     return settings

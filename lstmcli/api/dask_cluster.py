@@ -13,13 +13,13 @@ from typing import Any
 from lstmcli.errors import Try, UserError, import_extra
 
 HERE = (Try({"scheduler": None}, "the run is here"),)
-CONNECTING = 3  # seconds for a connection to a scheduler; one on the same machine takes 0.05
-GREETING = 4  # seconds until a scheduler has answered too; with 1 to 4 for the import, under 10
+CONNECTING = 3  # seconds for a connection; one on the same machine takes 0.05
+GREETING = 4  # seconds for the answer too; with 1 to 4 for the import, under 10
 
 
 @contextmanager
 def cluster(address: str) -> Iterator[Executor]:
-    """A Dask cluster as an executor; Dask's log is not shown, because its errors repeat it."""
+    """A Dask cluster as an executor; its errors repeat Dask's log, which is not shown."""
     logged = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -33,10 +33,10 @@ def cluster(address: str) -> Iterator[Executor]:
 
 
 def _connected(distributed: Any, address: str) -> Any:
-    """The client of a cluster.
+    """The client of a cluster, made in a thread that is abandoned if it does not return.
 
-    It is made in a thread, which is abandoned when it does not return: Dask waits for the greeting
-    of a scheduler without a limit (distributed 2026.8.0, `comm.core.connect`).
+    Dask waits for the greeting of a scheduler without a limit (distributed 2026.8.0,
+    `comm.core.connect`).
     """
     made = list[Any]()
 
@@ -68,8 +68,8 @@ def _first_line(error: BaseException) -> str:
 def _of_client(client: Any, address: str) -> Executor:
     """A Dask client as an executor, with Dask's futures.
 
-    Those of its `get_executor` take a result for an error where the worker that has it dies while
-    the result is under way (distributed 2026.8.0, `cfexecutor._cascade_future`).
+    Those of `get_executor` take a result for an error if its worker dies while it is under way
+    (distributed 2026.8.0, `cfexecutor._cascade_future`).
     """
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lstmcli.api.diff import Result, side_of
@@ -11,6 +11,7 @@ from lstmcli.api.job import InputOptions, read_job
 from lstmcli.api.load import checked
 from lstmcli.api.values import (
     Path,
+    StateLike,
     Weights,
     each_of,
     refuse_other_arguments,
@@ -37,7 +38,7 @@ def derive(
     cell: str | None = None,
     against: Result | None = None,
     layout: str | None = None,
-    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    initial_state: StateLike | None = None,
     lengths: ArrayLike | Path | None = None,
     mask: ArrayLike | Path | None = None,
     name: str = "the input array",

@@ -94,7 +94,8 @@ def diff(
     )
     only_one_stdin(a, b)
     one, other = with_layouts([side_of(a, "a"), side_of(b, "b")], layout)
-    if padding and not any({"lengths", "mask"} & {*(side.settings or {})} for side in (one, other)):
+    given = {*(one.settings or {}), *(other.settings or {})}
+    if padding and not {"lengths", "mask"} & given:
         text = "it changes nothing: neither side has lengths or a mask; leave it out."
         raise UserError(text, about={"padding": True})
     found = compare(
@@ -105,7 +106,7 @@ def diff(
 
 
 def _typed(choice: str | int | None, name: str) -> str | None:
-    """A selection as the option takes it; `str` because an integer of NumPy is not an int."""
+    """A selection as the option takes it; an integer may be NumPy's."""
     refuse_unprintable(choice, f"diff: {name}")
     takes = 'one number, or a text such as "0:10" or "0,2"'
     refuse_other_types(str | int | np.integer | None, takes, "diff", **{name: choice})
@@ -119,7 +120,8 @@ def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
         if len(arrays) > 2 and all(ArrayName.of(name).kind == WEIGHTS for name, _ in arrays):
             why = "weights have neither steps nor sequences"
         elif all(side.layout for side in sides):
-            why = f"{'both files specify' if len(sides) > 1 else 'the file specifies'} a layout"
+            files = "both files specify" if len(sides) > 1 else "the file specifies"
+            why = f"{files} a layout"
         else:
             why = "no array has three axes" * all(array.ndim < 3 for _, array in arrays)
         if why:
@@ -159,10 +161,8 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
     if isinstance(result, Document):
         return _side(result)
     if isinstance(result, tuple) and [isinstance(r, tuple) for r in result] == [0, 1]:
-        output, states = (
-            result  # (output, (h, c)), as PyTorch returns it; printed output has these names
-        )
-        result = {"0": output, **{f"1.{n}": one for n, one in enumerate(states)}}
+        # (output, (h, c)) of PyTorch; printed output has these names
+        result = {"0": result[0], **{f"1.{n}": one for n, one in enumerate(result[1])}}
     if isinstance(result, Mapping):
         arrays = {str(k): array_of(array, f"{name}: {k}") for k, array in result.items()}
         return with_trace_names(Side(name, arrays, in_memory=True))
@@ -172,7 +172,7 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
 def _side(document: Document) -> Side:
     meta = document.attributes.get("meta")
     meta = meta if isinstance(meta, dict) else None
-    single = [name for name, v in document.attributes.items() if isinstance(v, int | float)]
+    single = [k for k, v in document.attributes.items() if isinstance(v, int | float)]
     if single and not document.arrays:
         only = "has only single numbers" if single != [""] else "is a single number"
         raise UserError(f"{document.source} {only}; diff and explain compare arrays.")
@@ -190,7 +190,8 @@ def _side(document: Document) -> Side:
         arrays[name], units[name] = numbers.values, np.asarray(numbers.unit)
     numbering = AxisNumbers(*document.numbering)
     if numbering == UNNUMBERED:
-        numbering = AxisNumbers.of_meta(meta, {k: a.shape[-1] for k, a in arrays.items() if a.ndim})
+        widths = {k: a.shape[-1] for k, a in arrays.items() if a.ndim}
+        numbering = AxisNumbers.of_meta(meta, widths)
     layout = (meta or {}).get("layout")
     layout = layout if layout in ("steps", "time", "batch") else None
     side = Side(

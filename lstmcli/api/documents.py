@@ -1,4 +1,4 @@
-"""Files of weights and inputs: how they are named, and the tensors, settings and states in them."""
+"""Files of weights and inputs: their names, and the tensors, settings and states in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lstmcli import formats
 from lstmcli.api.values import (
-    Path,
+    StateLike,
     Weights,
     document_of_arrays,
     is_path,
@@ -30,21 +30,15 @@ from lstmcli.errors import ARRAY_LIST, INPUTS, Try, UserError, did_you_mean, lis
 from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
 from lstmcli.formats.files.atomic import outputs_protected
-from lstmcli.formats.files.limits import allow as allow_bytes
+from lstmcli.formats.files.limits import allow
 from lstmcli.formats.files.sidecars import is_source, is_standard_input, split_member
 
-__all__ = [
-    "INITIAL_STATES", "INPUT_NAMES", "STATE", "Named", "allow_bytes", "document_of",
-    "files_protected", "input_names", "inputs_of", "is_weight", "only_one_stdin", "read_named",
-    "read_state", "refuse_gaps", "refuse_unused", "settings_in", "state_members", "state_of",
-    "tensors_in", "with_array_name",
-]  # fmt: skip
-
+allow_bytes = allow  # for the command line
 MAX_LISTED = 3  # arrays of a file that a message lists
 
 
 class Named(NamedTuple):
-    """A path as it was typed: ``kernel=k.npy``, ``kernel=W.npz:W``, or one without a name."""
+    """A path as typed: ``kernel=k.npy``, ``kernel=W.npz:W``, or one without a name."""
 
     path: str  # FILE, or FILE:MEMBER
     name: str | None = None
@@ -56,7 +50,7 @@ class Named(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Named:
-        """Split NAME=FILE at the first ``=``, unless FILE or FILE:MEMBER is all of it."""
+        """Split NAME=FILE at the first ``=``, unless all of it is FILE or FILE:MEMBER."""
         name, equals, path = text.partition("=")
         if not (name and equals) or is_source(split_member(text)[0]):
             return cls(text)
@@ -64,7 +58,7 @@ class Named(NamedTuple):
 
     @contextmanager
     def in_errors(self) -> Iterator[None]:
-        """Let an error about a file that does not exist name the full argument."""
+        """Have errors name the full argument if its file does not exist."""
         try:
             yield
         except UserError as error:
@@ -80,14 +74,14 @@ class Named(NamedTuple):
 
 
 def only_one_stdin(*values: Any) -> None:
-    """Refuse a second ``-`` among paths; other values are left alone."""
+    """Refuse a second ``-`` among values."""
     paths = [Named.parse(os.fspath(one)).path for one in values if is_path(one)]
     if sum(map(is_standard_input, paths)) > 1:
         raise UserError("- (standard input) can be read only once; give the others as files.")
 
 
 def files_protected(outputs: Sequence[str], inputs: Sequence[str]) -> AbstractContextManager[None]:
-    """Refuse outputs that are files of these inputs, or of what is read within."""
+    """Refuse outputs that are inputs, or are read within."""
     return outputs_protected(outputs, [Named.parse(path).file for path in inputs])
 
 
@@ -99,7 +93,7 @@ def read_named(named: Named, *, in_blocks: bool = False) -> Document:
 
 
 def with_array_name(named: Named, document: Document) -> Document:
-    """The document of a path; a single array is named by NAME=FILE, else by the file's stem."""
+    """The document of a path; NAME=FILE names a single array, else the file's stem."""
     refuse_gaps(document)
     if named.name is None and "" not in document.arrays:
         return document
@@ -116,7 +110,7 @@ def with_array_name(named: Named, document: Document) -> Document:
 
 
 def refuse_gaps(document: Document) -> None:
-    """Refuse inputs and weights of which a table or JSON lines leave some out."""
+    """Refuse inputs and weights of which a table or JSON lines leave out some."""
     steps, batch, columns = document.numbering
     for what, numbers in (("step", steps), ("batch", batch), *columns.items()):
         first = numbers[0] if numbers and what == "step" else 0
@@ -127,7 +121,8 @@ def refuse_gaps(document: Document) -> None:
 
 
 def _renamed(document: Document, old: str, new: str) -> Document:
-    return replace(document, arrays={new if k == old else k: a for k, a in document.arrays.items()})
+    arrays = {new if k == old else k: array for k, array in document.arrays.items()}
+    return replace(document, arrays=arrays)
 
 
 def refuse_unused(
@@ -136,9 +131,9 @@ def refuse_unused(
     used: Collection[str] = (),
     inputs: str = "",
 ) -> None:
-    """Refuse files of which nothing went into the model, or is ``used`` otherwise (by source).
+    """Refuse files of which nothing went into the model, and that are not ``used`` (by source).
 
-    ``inputs`` is the file used as inputs; if an unused file looks like inputs, suggest explain.
+    ``inputs`` is the file of the inputs; if an unused one looks like inputs, explain is suggested.
     """
     from_files = {*(model.sources if model else ()), *used}
     unused = [document for document in documents if document.source not in from_files]
@@ -149,7 +144,7 @@ def refuse_unused(
     it = "it" if len(unused) == 1 else "them"
     arrays = [next(iter(one.arrays.values())) for one in unused if len(one.arrays) == 1]
     hint = f"Leave {it} out"
-    if len(arrays) == len(unused):  # a single array each: it may be inputs, or lack its name
+    if len(arrays) == len(unused):  # each may be inputs, or lack its name
         takes = None if model is None else model.cell.inputs
         are_inputs = all(a.ndim > 1 and a.shape[-1] == takes for a in arrays)
         if are_inputs and inputs:
@@ -170,7 +165,7 @@ def _contents(document: Document) -> str:
 
 
 def document_of(weights: Weights | Document, where: str) -> Document:
-    """A file of weights, or arrays as if a file had them; ``where`` begins messages."""
+    """A file of weights, or arrays like one; ``where`` begins messages."""
     if isinstance(weights, Document):
         return weights
     if is_path(weights):
@@ -192,16 +187,16 @@ def document_of(weights: Weights | Document, where: str) -> Document:
     )
 
 
-# ---- tensors, settings, inputs and states that files contain
+# ---- the contents of files
 
 
 INPUT_NAMES = ("inputs", "x")
 STATE = "initial_state."
 INITIAL_STATES = ((f"{STATE}h", f"{STATE}c"), ("h0", "c0"), ("h_0", "c_0"))
 """The names of h and c in a file with weights or inputs."""
-MAX_TENSORS = 1 << 15  # of all files together; to recognise and show each takes up to .2 ms
-MAX_NAME = 1000  # characters: patterns of names are tried at every one
-MAX_COMPARED = 1000  # attributes; of each, 0.2 ms go into looking whether it is nearly a setting
+MAX_TENSORS = 1 << 15  # of all files; to recognise and show each takes up to .2 ms
+MAX_NAME = 1000  # characters; patterns are tried at every one
+MAX_COMPARED = 1000  # attributes; comparing each with the settings takes 0.2 ms
 _WITH_INPUTS = ("lengths", "mask")
 _LIKE_INPUTS = re.compile(
     r"(x|inputs?|features?)(_?(train(ing)?|val(id(ation)?)?|test|dev|eval|data|batch|seq|np))?",
@@ -219,16 +214,16 @@ def _goes_with_inputs(name: str) -> bool:
 
 
 def input_names(document: Document) -> list[str]:
-    """The arrays of a document that go by a name of inputs: one of `INPUT_NAMES`, or ``x_val``."""
+    """The arrays of a document with a name of inputs: of `INPUT_NAMES`, or like ``x_val``."""
     return [name for name in INPUT_NAMES if name in document.arrays] or [
         name for name in document.arrays if _LIKE_INPUTS.fullmatch(name)
     ]
 
 
 def inputs_of(document: Document, others: Sequence[Document] = ()) -> Array:
-    """The inputs that a file contains: by their name, or the single array.
+    """The inputs in a file: by their name, or the single array.
 
-    UserError if they are weights; the single one of the ``others`` may be the inputs.
+    UserError if they are weights; a single one of the ``others`` may be the inputs.
     """
     names = input_names(document) or [
         name for name in document.arrays if not _goes_with_inputs(name)
@@ -245,13 +240,12 @@ def inputs_of(document: Document, others: Sequence[Document] = ()) -> Array:
             f"{document.source} contains weights ({listed(names, 4)}); these come before inputs:",
             try_=[Try(call="run", weights=[document.source], others=[other])],
         )
-    lines = [
+    is_trace = bool({"h", "final_h"} & {*names})
+    raise UserError(
         f"{document.source} contains {shown}; select the inputs with {document.source}:{named}, "
-        "or name them inputs."
-    ]
-    if {"h", "final_h"} & {*names}:
-        lines.append("  It contains results of a run, which explain and diff compare.")
-    raise UserError(*lines)
+        "or name them inputs.",
+        *["  It contains results of a run, which explain and diff compare."] * is_trace,
+    )
 
 
 def _is_recognised(document: Document) -> bool:
@@ -259,7 +253,7 @@ def _is_recognised(document: Document) -> bool:
 
 
 def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:
-    """The tensors of all documents by name, without those that are inputs or state."""
+    """The tensors of all documents by name, without inputs and states."""
     tensors: dict[str, Array] = {}
     origin: dict[str, str] = {}
     for document in documents:
@@ -280,7 +274,7 @@ def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:
 def settings_in(*documents: Document) -> dict[str, Any]:
     """The settings among the attributes of documents, checked; later ones win.
 
-    A name that is nearly a setting's is a mistake; any other attribute is ignored.
+    A name that is nearly a setting's is refused; any other is ignored.
     """
     settings: dict[str, Any] = {}
     for document in documents:
@@ -288,8 +282,10 @@ def settings_in(*documents: Document) -> dict[str, Any]:
         if (dialect := METADATA_FORMATS.get(document.format)) and dialect.convention:
             settings["convention"] = dialect.convention
         for name, value in document.attributes.items():
-            if name in SETTINGS or name == "layer":
-                settings[name] = value if name == "layer" else read_setting(name, value, where)
+            if name == "layer":
+                settings[name] = value
+            elif name in SETTINGS:
+                settings[name] = read_setting(name, value, where)
             elif name in ("kernel", "recurrent_kernel", "bias"):
                 raise UserError(f"{where}: {name} is {value!r}, not an array of numbers.")
             elif compared and (near := did_you_mean(name, SETTINGS)):
@@ -298,7 +294,7 @@ def settings_in(*documents: Document) -> dict[str, Any]:
 
 
 def read_state(document: Document) -> dict[str, Array]:
-    """The state that a file contains: h and c, final_h and final_c, or a trace's last step."""
+    """The state in a file: h and c, final_h and final_c, or a trace's last step."""
     for names in (*INITIAL_STATES, ("final_h", "final_c"), ("h", "c")):
         if state := state_members(document, names):
             if names == ("h", "c"):
@@ -332,7 +328,7 @@ def _refuse_selected(document: Document) -> None:
 
 
 def state_members(document: Document, names: tuple[str, str]) -> dict[str, Array]:
-    """h and c by the names that they have in a document; empty if it has neither."""
+    """h and c, by their names in a document; empty if it has neither."""
     found = [name for name in names if name in document.arrays]
     if len(found) == 1:
         lacking = next(name for name in names if name not in found)
@@ -340,8 +336,8 @@ def state_members(document: Document, names: tuple[str, str]) -> dict[str, Array
     return {k: document.arrays[name] for k, name in zip("hc", found, strict=False)}
 
 
-def state_of(state: Mapping[str, Any] | Path, where: str) -> dict[str, Array]:
-    """h and c to start from: a dict of arrays, or a file of them; ``where`` begins messages."""
+def state_of(state: StateLike, where: str) -> dict[str, Array]:
+    """h and c to start from, of a dict or a file; ``where`` begins messages."""
     if is_path(state):
         return read_state(formats.read(os.fspath(state)))
     if not isinstance(state, Mapping):

@@ -16,6 +16,7 @@ from lstmcli.api.job import InputOptions, Job, read_job
 from lstmcli.api.load import EDITS, checked
 from lstmcli.api.values import (
     Path,
+    StateLike,
     Weights,
     each_of,
     is_path,
@@ -47,7 +48,7 @@ from lstmcli.formats.files.limits import raised_to
 __all__ = ["Explanation", "Progress", "explain"]
 
 
-NEARER = 10.0  # times as near as the weights as loaded: then that run is looked into
+NEARER = 10.0  # times as near as the run as loaded: then `derive` shows that run
 WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
 LENGTHS_FILE = "lengths.npy"  # of more sequences than are typed
 TENSORS = {
@@ -60,12 +61,11 @@ TENSORS = {
 """The tensors of a cell, and the name of each axis, or its gates."""
 
 
-def _short(explanation: Explanation) -> str:
+def _short(found: Explanation) -> str:
     changes = ", ".join(
-        f"{c.setting} {c.found}" + f", not {c.assumed}" * (c.edit is None)
-        for c in explanation.changes
+        f"{c.setting} {c.found}" + f", not {c.assumed}" * (c.edit is None) for c in found.changes
     )
-    return f"<Explanation {explanation.verdict}{f': {changes}' if changes else ''}>"
+    return f"<Explanation {found.verdict}{f': {changes}' if changes else ''}>"
 
 
 setattr(Explanation, "__repr__", _short)  # noqa: B010 (mypy refuses to assign a method)
@@ -77,7 +77,7 @@ def explain(
     inputs: ArrayLike | Path | None,
     expected: Result,
     *,
-    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    initial_state: StateLike | None = None,
     lengths: ArrayLike | Path | None = None,
     mask: ArrayLike | Path | None = None,
     thorough: bool = False,
@@ -159,7 +159,7 @@ def asked_of(
     several: Sequence[Any] = each_of(weights)
     max_bytes = None
     if isinstance(weights, Model):
-        refuse_settings(weights, given, "explain")
+        refuse_settings(given, "explain")
         if weights.loaded_from is None:
             takes = "it takes a model that load made, or what load takes"
             raise UserError(f"explain reads weights under other settings: {takes}.")
@@ -177,7 +177,7 @@ def asked_of(
 def typed_run(
     several: Sequence[Any], inputs: ArrayLike | Path | None, options: InputOptions
 ) -> list[str]:
-    """The words of a command for a run, with a placeholder for each value that is not a file."""
+    """The words of a command for a run; a value that is not a file is a placeholder."""
     words = [_typed(one, "WEIGHTS") for one in several]
     words += [] if inputs is None else [_typed(inputs, INPUTS)]
     for name, value in options._asdict().items():
@@ -231,7 +231,8 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
         explanation = replace(explanation, command=command, next=writing or explanation.next)
         if explanation.verdict != "not_finite" or explanation.next:
             return explanation
-    if any(one.code == "budget_ended" and not one.facts["thorough"] for one in explanation.remarks):
+    ended = (one.facts for one in explanation.remarks if one.code == "budget_ended")
+    if any(not facts["thorough"] for facts in ended):
         further = f"{asked.typed('explain', asked.expected)} --thorough"
         return replace(explanation, next=further)
     comparison, changed = _to_be_derived(explanation)
@@ -251,7 +252,7 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
 def _writing(
     explanation: Explanation, words: Sequence[str], expected: str, settings: Mapping[str, Any]
 ) -> str:
-    """The command that writes the file which an edit of many numbers takes; "" without one.
+    """The command that writes the file of an edit of many numbers; "" without one.
 
     What came on standard input is gone.
     """
@@ -259,9 +260,8 @@ def _writing(
         start = next((n for n, word in enumerate(words) if word.startswith("--")), len(words))
         *weights, x = words[:start]
         given = {k: [e.text for e in v] if k == EDITS else v for k, v in settings.items()}
-        options = dict(zip(words[start::2], words[start + 1 :: 2], strict=False))
-        names = ((name, f"--{name.replace('_', '-')}") for name in InputOptions._fields)
-        given |= {name: options[option] for name, option in names if option in options}
+        options = zip(words[start::2], words[start + 1 :: 2], strict=True)
+        given |= {k.removeprefix("--").replace("-", "_"): word for k, word in options}
         texts = (
             f", {k}={json.dumps(v) if isinstance(v, str | list) else repr(v)}"
             for k, v in given.items()
@@ -274,7 +274,7 @@ def _writing(
 
 
 def question_of(job: Job, side: Side) -> Question:
-    """Which configuration of a job's weights gives a side."""
+    """The question which configuration of a job's weights gives a side."""
     assert job.reread is not None
     return Question(job.reread, job.inputs, side, job.undecided)
 
@@ -309,7 +309,7 @@ def _refuse_not_finite(job: Job) -> None:
 
 
 def _at_its_steps(side: Side, job: Job) -> Side:
-    """EXPECTED at its steps of the run; UserError for a part of the batch or of the units."""
+    """EXPECTED at its steps of the run; a part of the batch or of the units is refused."""
     if selected := side.numbering.settings:
         raise UserError(
             f"{side.name} contains {side.numbering.description} of a run; explain needs all batch "
@@ -323,7 +323,7 @@ def _at_its_steps(side: Side, job: Job) -> Side:
 
 
 def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[str, Any]]:
-    """The run as loaded, or one that is much nearer or found, and the settings it changes."""
+    """The run as loaded, or one that is found or much nearer, and what it changes."""
     loaded = explanation.measured
     if explanation.verdict == "not_finite":
         found = {k: v for one in explanation.changes for k, v in one.settings.items()}
@@ -337,7 +337,7 @@ def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[
 
 
 def _lies_alike(model: Model, explanation: Explanation) -> bool:
-    """Return whether `derive` takes EXPECTED for the same steps and sequences as is taken here."""
+    """Return whether `derive` takes EXPECTED for the same steps and sequences."""
     location = explanation.location
     if location is None or not location.is_from_the_start:
         return False
@@ -353,14 +353,15 @@ def _next(
 ) -> str:
     """The command that shows, term by term, where a run leaves EXPECTED.
 
-    ``start`` are the files and settings of the run; ``against`` is EXPECTED where `derive` takes
-    it so. Where ``several`` cells are merged in it, none is known to be the wrong one.
+    ``start`` are the files and settings of the run; ``against`` is EXPECTED if `derive` takes it
+    so. Of ``several`` merged cells, none is known to be the wrong one.
     """
     first = comparison and comparison.first
     prefix = ArrayName.of(first.array).prefix if first else ""
     if not first or (several and not prefix):
         return ""
-    place = ["--steps", "-1" if first.step is None else str(first.step), "--units", str(first.unit)]
+    step = -1 if first.step is None else first.step
+    place = ["--steps", str(step), "--units", str(first.unit)]
     place += ["--batch", str(first.item)] if first.item else []
     place += ["--cell", prefix] if prefix else []
     place += [] if against is None else ["--against", against]
@@ -368,14 +369,15 @@ def _next(
 
 
 def _settings(explanation: Explanation, given: Mapping[str, Any]) -> dict[str, Any]:
-    settings = {**explanation.settings, **{k: given[k] for k in ("layer", "dtype") if k in given}}
+    kept = {name: given[name] for name in ("layer", "dtype") if name in given}
+    settings = {**explanation.settings, **kept}
     if _is_rounded_in_part(explanation):
         settings.pop("dtype", None)
     return settings | _wider_dtype(explanation)
 
 
 def _is_rounded_in_part(explanation: Explanation) -> bool:
-    """Return whether only rounded weights or inputs give EXPECTED, which no dtype of a run does."""
+    """Return whether weights or inputs alone are rounded, as no dtype of a run does."""
     facts = {one.code: one.facts for one in explanation.remarks}
     return bool(facts.get("dtype_rounds_otherwise", {}).get("part"))
 

@@ -10,6 +10,7 @@ import numpy as np
 from lstmcli.api.explain import Request, asked_of, explained
 from lstmcli.api.job import InputOptions, Job, read_job
 from lstmcli.api.load import EDITS, checked
+from lstmcli.api.plot import Drawable
 from lstmcli.core.diff.pair import Position
 from lstmcli.core.explain.budget import Budget, Progress, WorkDone, quiet
 from lstmcli.core.explain.explanation import Explanation
@@ -26,16 +27,12 @@ Arrays = Mapping[str, Array]
 
 
 class ExpectedOnRuns(NamedTuple):
-    """EXPECTED, the run as loaded, and the run with the changes that were found: (T, B, K) each."""
+    """EXPECTED, the run as loaded, and that with the changes: arrays (T, B, K)."""
 
     expected: Arrays
-    loaded: Arrays
+    loaded: Drawable  # with the position where EXPECTED first differs
     found: Arrays  # empty without changes, or if no run has them
-    first: Position | None  # where the run as loaded and EXPECTED first differ
-    numbering: Mapping[str, tuple[Indices | None, None]]  # of last states
-    items: Indices  # of the batch
-    batch: int  # its size
-    commands: tuple[str, str]  # that show the run as loaded, and EXPECTED next to it
+    commands: tuple[str, str]  # that show the run as loaded, and EXPECTED
 
 
 def explain_with_runs(
@@ -48,7 +45,7 @@ def explain_with_runs(
     progress: Progress = quiet,
     **settings: Any,
 ) -> tuple[Explanation, ExpectedOnRuns | None]:
-    """Explain files; for ``numbers``, also run the first batch items, with this many together.
+    """Explain files; for ``numbers``, also run the first batch items, of this many together.
 
     EXPECTED is empty if it lies nowhere on a run.
     """
@@ -74,18 +71,14 @@ def _runs(asked: Request, explanation: Explanation, numbers: int) -> ExpectedOnR
     finals = [name for name, one in values.items() if one.ndim == 2]
     with np.errstate(all="ignore"):
         at = compared(loaded, shown, SINGLE).first if shown.arrays else None
-    return ExpectedOnRuns(
-        expected=_with_steps(values, finals),
-        loaded=_with_steps(loaded, finals),
-        found=_with_steps(found, finals),
-        first=None
-        if at is None
-        else Position(_of(at.array, array), at.given, at.expected, at.step, at.item, at.unit),
-        numbering=dict.fromkeys(finals, ((plan.steps - 1,), None)),
-        items=items,
-        batch=plan.batch,
-        commands=(asked.typed("plot"), asked.typed("explain", asked.expected)),
-    )
+    first = None
+    if at is not None:
+        name = _of(at.array, array)
+        first = Position(name, at.given, at.expected, at.step, at.item, at.unit)
+    numbering = dict.fromkeys(finals, ((plan.steps - 1,), None))
+    run = Drawable(_with_steps(loaded, finals), (), plan, first, numbering, items=items)
+    commands = asked.typed("plot"), asked.typed("explain", asked.expected)
+    return ExpectedOnRuns(_with_steps(values, finals), run, _with_steps(found, finals), commands)
 
 
 def _of(name: str, array: str) -> str:
@@ -106,7 +99,7 @@ def _changed(job: Job, explanation: Explanation) -> Job:
     assert job.reread is not None
     inputs, settings = job.inputs, explanation.settings
     arrays = explanation.arrays.__getitem__  # of files that are not written yet
-    edits = [read_edit(text, "explain", arrays) for text in explanation.edits]
+    edits = [read_edit(text, arrays) for text in explanation.edits]
     model = job.reread(checked({**settings, EDITS: [*job.model.edits, *edits]}, "explain"))
     is_padding_found = isinstance(settings.get("lengths"), list)
     padding = (None, None) if is_padding_found else (inputs.lengths, inputs.mask)

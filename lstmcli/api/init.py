@@ -15,7 +15,7 @@ __all__ = ["INITIALIZERS", "init", "write_example"]
 
 
 def init(output: str, *, dtype: str = "float64", **drawn: Any) -> dict[str, tuple[int, ...]]:
-    """Write what `draw_weights` draws, weights and perhaps inputs; gives the shapes of these."""
+    """Write the weights, and inputs, that `draw_weights` draws; gives their shapes."""
     format = formats.format_of(output, formats.SEVERAL_ARRAYS)
     members = {name: array.astype(dtype) for name, array in draw_weights(**drawn).items()}
     with formats.atomically(output) as stream:
@@ -24,12 +24,12 @@ def init(output: str, *, dtype: str = "float64", **drawn: Any) -> dict[str, tupl
 
 
 FILES = ("weights.npz", "inputs.npy", "tensorflow.txt", "numpy.txt")
-"""A TF1 cell and its inputs; what TensorFlow gives, and what a NumPy cell without the forget bias
-gives. They are those of samples/forget-bias, whose ORIGIN.md tells how they were made."""
+"""A TF1 cell, its inputs, and the outputs of TensorFlow and of NumPy without the forget bias: those
+of samples/forget-bias, whose ORIGIN.md tells how they were made."""
 
 
 def write_example(folder: str) -> list[str]:
-    """Write the files into a folder, which is made if needed; gives their paths."""
+    """Write the files into a folder, made if needed; gives their paths."""
     contents = {
         os.path.join(folder, name): (files("lstmcli") / "example" / name).read_bytes()
         for name in FILES

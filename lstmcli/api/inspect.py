@@ -19,8 +19,9 @@ from lstmcli.api.documents import (
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model
+from lstmcli.core.model.settings import SIZES
 from lstmcli.core.weights.assumptions import idle_without_lstm
-from lstmcli.core.weights.build_cells import SIZES, cut_flat
+from lstmcli.core.weights.build_cells import cut_flat
 from lstmcli.core.weights.choose_lstm import choose_layer, choose_lstms, layer_options
 from lstmcli.core.weights.inspection import Inspection, inspect
 from lstmcli.core.weights.recognise import layers_of_stacks
@@ -32,7 +33,7 @@ from lstmcli.formats import Document
 def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspection:
     """Describe the tensors of some files and every LSTM among them, or those of ``layer``.
 
-    A file without an LSTM is not an error, nor is one whose shapes do not fit.
+    A file without an LSTM is not an error, nor are shapes that do not fit.
     """
     only_one_stdin(*paths)
     named = [Named.parse(path) for path in paths]
@@ -42,7 +43,7 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
         refuse_unused(documents, None, shown)
     source = " + ".join(document.source for document in documents)
     in_files = settings_in(*documents)
-    arrays = {name: array for document in documents for name, array in document.arrays.items()}
+    arrays = {k: array for document in documents for k, array in document.arrays.items()}
     tensors = tensors_in(documents)
     layer_in_file = in_files.pop("layer", None)
     layer = settings.get("layer", layer_in_file)
@@ -65,7 +66,8 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
     remarks += dict.fromkeys(text for model in read for text in model.idle)
     remarks += [] if found else idle_without_lstm(settings, source)
     inspection = inspect(source, arrays, models, in_files, remarks)
-    if layer_in_file is None and len(order := load.run_in_turn(found, documents)) == len(found):
+    order = load.run_in_turn(found, documents)
+    if layer_in_file is None and len(order) == len(found):
         layer_in_file = ",".join(map(str, order)) or None
     return replace(inspection, layer=layer_in_file)
 

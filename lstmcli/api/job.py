@@ -29,6 +29,7 @@ from lstmcli.api.documents import (
 from lstmcli.api.load import EDITS, Reader, load_model
 from lstmcli.api.values import (
     Path,
+    StateLike,
     Weights,
     each_of,
     is_path,
@@ -39,7 +40,7 @@ from lstmcli.api.values import (
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
-from lstmcli.core.model.edits import TENSORS, Edit, edits_in
+from lstmcli.core.model.edits import edits_in, refuse_edits
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.weights.assumptions import idle_settings_of_run, without_padding
@@ -51,9 +52,9 @@ if TYPE_CHECKING:
 
 
 class InputOptions(NamedTuple):
-    """State, lengths and mask of the inputs, as values or files; lengths may be a text, ``3,2``."""
+    """State, lengths and mask of inputs, as values or files; lengths may be ``"3,2"``."""
 
-    initial_state: Mapping[str, ArrayLike] | Path | None = None
+    initial_state: StateLike | None = None
     lengths: ArrayLike | Path | None = None
     mask: ArrayLike | Path | None = None
 
@@ -64,24 +65,24 @@ class InputOptions(NamedTuple):
         return cls(*(settings.pop(name, None) for name in cls._fields)), settings
 
     def padding(self, holder: Document | None = None) -> tuple[Array | None, Array | None]:
-        """The lengths and the mask as given; if neither is, those in the file of the inputs."""
+        """The given lengths and mask; if neither is, those in the file of the inputs."""
         holder = holder if self.lengths is None and self.mask is None else None
         mask = None if self.all_steps else _with_inputs("mask", self.mask, holder)
         return _lengths(self.lengths, holder), mask
 
     @property
     def all_steps(self) -> bool:
-        """Return whether a run of all steps is asked for."""
+        """Return whether all steps are to run."""
         return isinstance(self.mask, str) and self.mask == NO_MASK
 
     def refuse_idle(self, model: Model, holder: Document | None) -> None:
-        """Refuse a run of all steps if lengths are given, or if nothing leaves out any."""
+        """Refuse a run of all steps if lengths are given, or nothing leaves out any."""
         in_file = holder is not None and {"lengths", "mask"} & {*holder.arrays}
         if not self.all_steps:
             return
         if self.lengths is not None:
             text = "it runs all steps, and lengths are given; leave one of them out."
-        elif in_file or model.lengths or model.masks or model.masking:
+        elif in_file or model.lengths or model.masks:
             return
         else:
             text = "it changes nothing: there are no lengths and no mask; leave it out."
@@ -89,20 +90,21 @@ class InputOptions(NamedTuple):
 
 
 OF_RUN = ("layout", EDITS)  # that can be given next to a loaded model
-NO_MASK = "none"  # the word for a run of all steps; a file of that name is ./none
+_NO_TENSORS = "a loaded model has no stored tensors, which this edit changes; give it to load()."
+NO_MASK = "none"  # runs all steps; a file of that name is ./none
 
 
 class Job(NamedTuple):
     """All that a run needs, as read."""
 
     model: Model
-    inputs: Inputs  # x is empty for a stream; name is empty if there are no inputs
+    inputs: Inputs  # of a stream x is empty; without inputs the name is
     stream: StepStream | None = None
     reread: Reader | None = None  # the model under further settings
     undecided: Mapping[str, Any] = {}  # settings that the weights leave open, as assumed
 
     def plan(self, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
-        """The plan of a run of inputs in memory or in a file; see `prepare`."""
+        """The plan of a run of inputs that are not a stream."""
         return prepare(self.model, self.inputs, keep)
 
     @property
@@ -118,7 +120,7 @@ class Job(NamedTuple):
         return batch, steps, len(self.model.cells)
 
     def drained(self) -> Job:
-        """The job with its inputs as one array; a stream is read to its end and is time-major."""
+        """The job with all inputs in one array; those of a stream are time-major."""
         if self.stream is None:
             return self
         steps = list(self.stream)
@@ -132,7 +134,7 @@ class Job(NamedTuple):
 
 
 def split_paths(paths: Sequence[str]) -> tuple[list[str], str | None]:
-    """The weights, and the inputs if a separate path names them: like ``cp``, the last."""
+    """The weights, and the inputs if a path names them: like ``cp``, the last."""
     named = [Named.parse(path) for path in paths]
     inputs = [n for n, one in enumerate(named) if one.name in INPUT_NAMES]
     if len(inputs) > 1:
@@ -155,17 +157,17 @@ def read_job(
     inputs_needed: bool = True,
     settle: bool = False,
 ) -> Job:
-    """A model, loaded where it is not yet one, and its inputs, from paths or values.
+    """A model, loaded if it is not yet one, and its inputs, from paths or values.
 
-    Without ``x`` they are the inputs in the files of the weights; where there are none and none are
-    needed, x is empty and without a name. Of a loaded model only the layout can be set. What the
-    ``options`` lack, the inputs' file may have, or that of the weights. Messages begin with
-    ``where``, and call inputs that are an array by ``name``. ``settle``: take the first value of a
-    setting that the weights leave open.
+    Without ``x`` the inputs are those in the files of the weights; where there are none and none
+    are needed, x is empty and without a name. Of a loaded model only the layout can be set. The
+    file of the inputs, or of the weights, may have what ``options`` lack. Messages begin with
+    ``where``, and call an array of inputs ``name``. ``settle``: take the first value of a setting
+    that the weights leave open.
     """
     refuse_other_types(str, "text", where, name=name)
     if isinstance(weights, Model):
-        refuse_settings(weights, {k: v for k, v in settings.items() if k not in OF_RUN}, where)
+        refuse_settings({k: v for k, v in settings.items() if k not in OF_RUN}, where)
     several = [] if isinstance(weights, Model) else each_of(weights)
     only_one_stdin(*several, x, *options)
     documents = [document_of(one, where) for one in several]
@@ -187,7 +189,9 @@ def read_job(
         return load_model(documents, {**settings, **undecided, **further})
 
     if isinstance(weights, Model):
-        model = _with_edits(weights, settings.get(EDITS, ()))
+        edits = settings.get(EDITS, ())
+        refuse_edits(edits_in("tensors", edits), _NO_TENSORS)
+        model = replace(weights, edits=(*weights.edits, *edits))
     else:
         reread, model = read_again, _read(read_again, undecided, settle)
     options.refuse_idle(model, holder)
@@ -210,15 +214,6 @@ def read_job(
     return job if reread is None else _with_idle_settings(job, settings)
 
 
-def _with_edits(model: Model, edits: Sequence[Edit]) -> Model:
-    for edit in edits_in(TENSORS, edits):
-        raise UserError(
-            "a loaded model has no stored tensors, which this edit changes; give it to load().",
-            about={"edit": edit.text},
-        )
-    return replace(model, edits=(*model.edits, *edits))
-
-
 def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
     inputs, model = job.inputs, job.model
     masked = inputs.is_padded or settings.get("lengths") == "ignored"
@@ -229,7 +224,7 @@ def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
 
 
 def _read(read: Reader, undecided: dict[str, Any], settle: bool) -> Model:
-    """The model; with ``settle``, the settings that it leaves open go into ``undecided``."""
+    """The model; with ``settle``, settings that it leaves open go into ``undecided``."""
     while True:
         try:
             return read({})
@@ -240,7 +235,7 @@ def _read(read: Reader, undecided: dict[str, Any], settle: bool) -> Model:
 
 
 def with_padding(job: Job) -> Job:
-    """The job with the lengths or the mask of its model, which has none if others are given."""
+    """The job with the lengths or the mask of its model, if it has any."""
     model, inputs = job.model, job.inputs
     if model.lengths and inputs.name:
         return job._replace(inputs=replace(inputs, lengths=np.array(model.lengths)))
@@ -286,7 +281,7 @@ def _inputs_within(
 
 
 def _initial_state(
-    given: Mapping[str, ArrayLike] | Path | None, documents: Sequence[Document], where: str
+    given: StateLike | None, documents: Sequence[Document], where: str
 ) -> tuple[dict[str, Array], str, Sequence[str]]:
     if given is not None:
         return state_of(given, where), "", ()

@@ -9,7 +9,6 @@ from typing import Any
 
 from lstmcli import formats
 from lstmcli.api.documents import (
-    INITIAL_STATES,
     document_of,
     is_weight,
     refuse_unused,
@@ -117,9 +116,9 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
 
 
 def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) -> dict[str, Any]:
-    """Settings as keywords of a function, and the layout if it is one of them, read and checked.
+    """Settings as keywords of a function, and the layout if it is one, read and checked.
 
-    A setting that is called as another argument is given as ``**{"model.lengths": "ignored"}``.
+    A setting with the name of an argument is given as ``**{"model.lengths": "ignored"}``.
     """
     refuse_unprintable(settings.get("layer"), f"{where}: layer")
     plain = {k.removeprefix(OF_MODEL): v for k, v in settings.items()}
@@ -134,9 +133,9 @@ def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) 
 def edits_of(given: Any, where: str) -> tuple[Edit, ...]:
     """Edits as texts, one or several, read and checked."""
     texts = [given] if isinstance(given, str | Edit) else given
-    if not isinstance(texts, list | tuple):
+    if not isinstance(texts, list | tuple) or not all(isinstance(one, str | Edit) for one in texts):
         raise UserError(f"{where}: edits is {type_of(given)}; it takes a list of texts NAME=VALUE.")
-    edits = tuple(read_edit(text, where, lambda path: formats.read(path).arrays) for text in texts)
+    edits = tuple(read_edit(text, lambda path: formats.read(path).arrays) for text in texts)
     for n, edit in enumerate(edits):
         if any((edit.name, edit.cell) == (other.name, other.cell) for other in edits[:n]):
             raise UserError(f"{where}: the edit {edit.name} is given twice; give it once.")
@@ -149,7 +148,7 @@ def edits_of(given: Any, where: str) -> tuple[Edit, ...]:
 def load_model(
     documents: Sequence[Document], settings: Mapping[str, Any], *, to_run: bool = True
 ) -> Model:
-    """The LSTM in some documents, under the settings that they and the caller give.
+    """The LSTM in some documents, under their settings and the caller's.
 
     Without ``to_run``, a stack with skip connections has all its layers.
     """
@@ -181,15 +180,15 @@ def load_model(
     masks = () if replaced else tuple(layers.masks.values())
     assumed = [*layers.assumed, *([lengths_assumed(lengths)] if lengths else [])]
     assumed += [masking_assumed(one) for one in masks if one.value is None]
-    states = {name for names in INITIAL_STATES for name in names}
-    assumed += unused_assumptions(chosen, found, [name for name in tensors if name not in states])
+    assumed += unused_assumptions(chosen, found, [*tensors])
     used = {name: tensors[name] for one in chosen for name in one.tensors}
     packed = tensors.keys() != stored.keys()
     idle = idle_settings(
         settings, chosen, layers.cells, source, packed=packed, backward=layers.reversed
     )
     remarks += [*idle, *layers.remarks]
-    remarks += [r for name, a in used.items() if (r := describe_not_finite(a, f"{source}: {name}"))]
+    not_finite = (describe_not_finite(a, f"{source}: {name}") for name, a in used.items())
+    remarks += filter(None, not_finite)
     model = Model(
         tuple(layers.cells),
         {name: array.shape for name, array in used.items()},
@@ -204,7 +203,7 @@ def load_model(
         edits=edits,
     )
     if edits:
-        edited_layers(model.layers, edits)  # refuses what does not fit
+        edited_layers(model)  # refuses what does not fit
     return model
 
 
@@ -253,20 +252,15 @@ class _LayerList:
         }
         of_first = next(iter(settings.values()))
         if not self.cells:
-            self.layout = {name: value for name, value in of_first.items() if name == "layout"}
-        refuse_open(found, {k: a.shape for k, a in self.tensors.items()}, of_first, self.source)
+            self.layout = {k: v for k, v in of_first.items() if k == "layout"}
+        shapes = {name: array.shape for name, array in self.tensors.items()}
+        refuse_open(found, shapes, of_first, self.source)
         layers = build_layers(found, self.tensors, settings, self.source, first, self.edits)
         for n, d in ((n, d) for n, layer in enumerate(layers) for d in range(len(layer))):
             of_cell = of_files[(n, d) if (n, d) in of_files else (n, 1 - d)]  # one names both
             self.reversed[cell_name(first + n, d)] = runs_backward(found, (n, d), of_cell)
         if self.masks and "lengths" not in given and not any(cell.masking for cell in cells):
-            layers = [
-                tuple(
-                    replace(cell, convention=cell.convention.with_behaviour(lengths="ignored"))
-                    for cell in layer
-                )
-                for layer in layers
-            ]
+            layers = [tuple(map(_without_lengths, layer)) for layer in layers]
             what, why = f"{found.label} runs all steps", "no mask reaches it in its model"
             self.assumed.append(Assumption(what, why, "--set lengths=given"))
         self.cells += layers
@@ -284,6 +278,10 @@ class _LayerList:
             self.remarks.append(
                 f"{found.label} gives only its last step in its model; here, every step."
             )
+
+
+def _without_lengths(cell: Cell) -> Cell:
+    return replace(cell, convention=cell.convention.with_behaviour(lengths="ignored"))
 
 
 def _metadata(
@@ -325,9 +323,9 @@ def load_one(
     documents: Sequence[Document],
     settings: Mapping[str, Any],
 ) -> Model:
-    """The model of one LSTM of several, from no other tensors.
+    """The model of one LSTM of several, from its tensors alone.
 
-    Names that two conventions share are taken in the first of them.
+    Names that two conventions share are those of the first.
     """
     first, *others = (replace(document, arrays={}) for document in documents)
     first = replace(first, arrays={name: tensors[name] for name in found.tensors})
@@ -340,9 +338,9 @@ def load_one(
 
 
 def run_in_turn(found: Sequence[RecognisedLstm], documents: Sequence[Document]) -> dict[int, str]:
-    """The numbers of the LSTMs that a model in one document runs one after the other, in order.
+    """The numbers of the LSTMs that a model in a document runs one after the other, in order.
 
-    Each with the name of its group; empty if it runs only one so.
+    Each has the name of its group; empty for a single LSTM.
     """
     for document in documents:
         order = {
@@ -365,7 +363,7 @@ def find_lstms(
     source: str,
     documents: Sequence[Document],
 ) -> list[RecognisedLstm]:
-    """Every LSTM among the tensors, by the names of its documents; of one convention if given."""
+    """Every LSTM among the tensors, named by its document; of one convention if given."""
     shapes = {name: array.shape for name, array in tensors.items()}
     found = recognise(shapes, convention)
     if convention is None:
@@ -375,7 +373,8 @@ def find_lstms(
         raise other_names(convention, others, source)
     for document in documents:
         layers = [layer_name(document.format, document.groups, one.tensors) for one in found]
-        found = [replace(f, name=f.name or layer) for f, layer in zip(found, layers, strict=True)]
+        named = zip(found, layers, strict=True)
+        found = [replace(one, name=one.name or layer) for one, layer in named]
     return found
 
 
@@ -418,17 +417,18 @@ def _candidates(
     settings: Mapping[str, Any],
     asked: bool,
 ) -> tuple[dict[int, str], list[int]]:
-    """The LSTMs that are excluded from the choice, each with the reason, and a chain of the others.
+    """The LSTMs that are excluded from the choice, with the reasons, and a chain of the others.
 
-    Excluded: copies saved by training, and unreadable LSTMs unless one is ``asked`` for (all are
-    kept if none is readable). The chain is the first that can run one after the other.
+    Excluded are copies saved by training and, unless one is ``asked`` for or none is readable,
+    unreadable LSTMs. The chain is the first that can run one after the other.
     """
     if len(found) < 2:
         return {}, []
     names = [one.label or f"LSTM {n}" for n, one in enumerate(found)]
+    copies = training_copies(found, {k: a.shape for k, a in tensors.items()})
     left_out = {
         n: f"{names[n]} is a copy of {names[original]} that training saved"
-        for n, original in training_copies(found, {k: a.shape for k, a in tensors.items()}).items()
+        for n, original in copies.items()
     }
     if asked:
         return left_out, []

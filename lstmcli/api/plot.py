@@ -44,28 +44,21 @@ StepsAndItems = tuple[Indices | None, Indices | None]
 
 
 class Drawable(NamedTuple):
-    """Arrays to draw, and their sources.
-
-    Of a run only the requested steps and sequences are stored.
-    """
+    """Arrays to draw, of a run only the chosen steps and sequences, and their sources."""
 
     arrays: Mapping[str, Array]  # (T, B, H) each
     sources: tuple[str, ...]  # one file, or the two whose difference it is
     plan: Plan | None = None  # of a run
     first: Position | None = None  # where two results first differ
     numbering: Mapping[str, StepsAndItems] = {}  # of the arrays of a part of a run
-    remarks: tuple[str, ...] = ()  # how arrays were taken
-    sides: Sequence[Mapping[str, Array]] = ()  # the arrays of a and of b, of a difference
-    drawn: Mapping[str, Array] = {}  # those of the arrays that were asked for
-    item: int = 0  # of the batch, by its index in the full run
-    items: Indices = ()  # that a page can show, by their indices in the full run
+    remarks: tuple[str, ...] = ()  # how arrays were interpreted
+    sides: Sequence[Mapping[str, Array]] = ()  # of a difference: the arrays of a and of b
+    drawn: Mapping[str, Array] = {}  # the chosen ones of the arrays
+    item: int = 0  # of the batch, by its index in the run
+    items: Indices = ()  # for a page, by their indices in the full run
     hidden: Sequence[str] = ()  # cells that are not drawn
     cuts: Sequence[str] = ()  # one line per range that goes beyond the arrays
-
-    @property
-    def differs(self) -> bool:
-        """Return whether the numbers are differences."""
-        return len(self.sources) == 2
+    differs: bool = False  # the numbers are differences
 
     @property
     def batch(self) -> int:
@@ -79,13 +72,23 @@ class Drawable(NamedTuple):
         """H, of the array that has most."""
         return max(int(array.shape[2]) for array in self.arrays.values())
 
+    def numbers_of(self, name: str) -> StepsAndItems:
+        """The numbers of the steps and batch items of an array; ``z_f`` has those of z."""
+        of_z = name.rpartition("_")[0]
+        return self.numbering.get(name) or self.numbering.get(of_z) or (None, None)
+
+    @property
+    def known_items(self) -> Indices | None:
+        """The numbers of the batch items of a part of a run."""
+        return next((items for _, items in self.numbering.values() if items is not None), None)
+
     @property
     def sizes(self) -> Sizes:
         """The steps, batch items and units of the run that the arrays are of."""
         if self.plan is not None:
             return Sizes(self.plan.steps, self.batch, self.units)
         steps = max(
-            numbers[0][-1] + 1 if (numbers := self.numbering.get(name, ((), ())))[0] else len(array)
+            numbers[-1] + 1 if (numbers := self.numbers_of(name)[0]) else len(array)
             for name, array in self.arrays.items()
         )
         return Sizes(steps, self.batch, self.units)
@@ -93,8 +96,8 @@ class Drawable(NamedTuple):
     def chosen(self, names: Sequence[str] | None, cell: str | None = None) -> dict[str, Array]:
         """The arrays of these names: ``f`` is that of every cell, ``layer0`` all of one.
 
-        Without names, h and the gates of a single cell; of several cells only the output h, or
-        all of the ``cell``.
+        Without names, h and the gates of a single cell; of several the output h, or all of the
+        ``cell``.
         """
         prefix = ""
         if cell is not None:
@@ -147,16 +150,17 @@ def plot(
     """The arrays to draw of some paths: TRACE, two results A B, or WEIGHTS... INPUTS as for `run`.
 
     The first file decides: h, c, gates or an array without a name are results, anything else is
-    weights. A run keeps z only if ``only`` names it, of its batch only one item, and of its steps
-    those chosen. With ``numbers`` it keeps the first batch items, as many as have this many numbers
-    together, and they are the ``items``, unless ``batch`` is given.
+    weights. A run keeps z if ``only`` names it, one batch item, and the chosen steps. With
+    ``numbers``, and without ``batch``, it keeps as the ``items`` the first batch items, of this
+    many numbers together.
     """
     options, settings = InputOptions.split(settings)
     selection = Selection.parse(steps, None, units)
-    of_run = (None if numbers and batch is None else batch or 0), selection.steps, numbers or 0
+    kept = None if numbers and batch is None else batch or 0
+    of_run = kept, selection.steps, numbers or 0
     found = _read(paths, checked(settings, "plot"), only, of_run, options)
     first = found.first.batch if found.first else None  # the sequence where results first differ
-    items = next((items for _, items in found.numbering.values() if items is not None), None)
+    items = found.known_items
     given = batch if found.plan is None else None
     item = first or (0 if items is None else items[0]) if given is None else given
     drawn = found.chosen(only, cell)
@@ -217,7 +221,7 @@ def _of_results(
 
 
 def _side_of(document: Document, may_be_result: bool) -> Side:
-    """The arrays of a file. A single array is called h unless it seems to be a weight."""
+    """The arrays of a file; a single one is called h, unless it seems to be a weight."""
     side = side_of(document, document.source)
     is_flat = any(array.ndim < 2 for array in side.arrays.values())  # as flat weights are
     may_be_result = may_be_result and not is_flat and not any(map(WEIGHT.search, side.arrays))
@@ -262,7 +266,7 @@ def _of_run(
         items = Choice("batch", "batch item", str(item), None, (item,)).among(plan.batch)
     trace, _ = run_selected(needed_steps(plan, steps), replace(selected, batch=items))
     arrays = {name: trace.time_major(name) for name in trace.arrays}
-    # an h with an axis of directions is left out: that of each cell is there
+    # an h with an axis of directions is left out for that of each cell
     arrays = split_z({name: array for name, array in arrays.items() if array.ndim == 3})
     kept = None if steps is None else selected.steps
     numbers_of = kept, None if len(items) == plan.batch else items
@@ -302,7 +306,7 @@ def _numbers_of_part(known: Indices | None, size: int, said: bool) -> Indices | 
 
 
 def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
-    """An array as (T, B, H), and what had to be assumed; None if its axes are not known."""
+    """An array as (T, B, H), and what was assumed; None if its axes are not known."""
     numbers, layout, texts = side.numbers(name), side.layout, []
     if len(numbers.shape) == 4 and 1 not in numbers.shape[:3]:
         axes = [axis for axis, size in enumerate(numbers.shape[:3]) if size == 2]
@@ -337,9 +341,12 @@ def _of_two(a: Side, b: Side) -> Drawable:
             f"plot draws the difference of h, c and gates of one shape; {a.name} contains "
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
-    numbering = {n: (pairs[n].numbers[0], pairs[n].numbers[1]) for n in arrays}
-    sides = [{n: p.a.values for n, p in drawn.items()}, {n: p.b.values for n, p in drawn.items()}]
+    numbering = {n: (p.numbers[0], p.numbers[1]) for n, p in drawn.items()}
+    sides = [
+        {n: p.a.values for n, p in drawn.items()},
+        {n: p.b.values for n, p in drawn.items()},
+    ]
     return Drawable(
         split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbering,
-        compared.remarks, [*map(split_z, sides)],
+        compared.remarks, [*map(split_z, sides)], differs=True,
     )  # fmt: skip

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from lstmcli import formats
 from lstmcli.api.job import NO_MASK, InputOptions, Job, read_job
 from lstmcli.api.load import checked
 from lstmcli.api.save import (
+    BY_STEP,
     FINAL,
     Outputs,
     are_large,
@@ -20,7 +22,7 @@ from lstmcli.api.save import (
     write_pieces,
     write_trace,
 )
-from lstmcli.api.values import Path, Weights, refuse_other_arguments, type_of
+from lstmcli.api.values import Path, StateLike, Weights, refuse_other_arguments, type_of
 from lstmcli.core.forward.batch import (
     Meter,
     batch_chunks,
@@ -29,7 +31,8 @@ from lstmcli.core.forward.batch import (
     workers,
     worth_threads,
 )
-from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
+from lstmcli.core.forward.excerpt import CellSummary, Excerpt, cell_sizes, summarise
+from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan
 from lstmcli.core.forward.run import (
     needed_steps,
     run_plan,
@@ -47,9 +50,9 @@ if TYPE_CHECKING:
 
     from lstmcli.api.stream import Stop
 
-__all__ = ["DEFAULT_KEEP", "NAMES", "Ended", "Run", "Selection", "Trace", "run", "start"]
+__all__ = ["DEFAULT_KEEP", "Excerpt", "Selection", "Trace", "cell_sizes", "run"]
 
-LONG = 1 << 20  # bytes of results from which a table keeps no more than it shows
+LONG = 1 << 20  # bytes of results from which a table keeps what it shows
 
 
 @refuse_other_arguments
@@ -59,7 +62,7 @@ def run(
     keep: str | Iterable[str] = DEFAULT_KEEP,
     *,
     layout: str | None = None,
-    initial_state: Mapping[str, ArrayLike] | Path | None = None,
+    initial_state: StateLike | None = None,
     lengths: ArrayLike | Path | None = None,
     mask: ArrayLike | Path | None = None,
     executor: Executor | None = None,
@@ -133,7 +136,7 @@ def run(
     return run_plan(job.drained().plan(keep), executor, meter)
 
 
-# ---- a run of a command: what is shown and written of it
+# ---- a run of a command
 
 
 class Ended(NamedTuple):
@@ -142,12 +145,12 @@ class Ended(NamedTuple):
     state: State  # final h and c
     steps: int
     status: int = 0  # 128 + n if signal n stopped it
-    trace: Trace | None = None  # where a table is shown of what is written too
+    trace: Trace | None = None  # of a table of what is written
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run that is read and checked, and what of it is shown and written."""
+    """A run that is checked, and what of it is shown and written."""
 
     job: Job
     outputs: Outputs
@@ -177,12 +180,12 @@ class Run:
         return plan.select(self.selection, names)
 
     def needed_steps_of(self, plan: Plan) -> Plan:
-        """The run up to the last step that is selected, unless the final state is written."""
+        """The run up to the last selected step, unless the final state is written."""
         return plan if self.outputs.needs_final_state else needed_steps(plan, self.selection.steps)
 
     @property
     def is_long(self) -> bool:
-        """Return whether a table need not keep all that it shows a part of, and can do so."""
+        """Return whether a table keeps only what it shows of the run."""
         plan = self.plan
         in_order = plan.valid is None and runs_forward(plan.model) and not self.engine
         return in_order and plan.nbytes >= LONG and self.selection.batch is None
@@ -194,6 +197,20 @@ class Run:
         shown = self.show if self.outputs.screen == "table" else ()
         plan = self._plan_of((*shown, *self.outputs.members))
         return run_plan(self.needed_steps_of(plan), **how)
+
+    def excerpt(
+        self, steps: Sequence[int], summaries: Mapping[str, CellSummary], **how: Any
+    ) -> tuple[Excerpt, State]:
+        """Some steps of the table with summaries of all, and the final state.
+
+        ``how`` has the executor and the meter.
+        """
+        plan = self.plan
+        observe = partial(summarise, summaries) if summaries else None
+        selected = replace(plan.select(), steps=steps)
+        trace, final = run_selected(self.needed_steps_of(plan), selected, observe=observe, **how)
+        arrays = {name: trace.time_major(name) for name in trace.arrays}
+        return Excerpt(steps, plan.steps, arrays, summaries), final
 
     def _trace_by_engine(self, name: str) -> Trace:
         from lstmcli.engines import find_engine  # 20 ms that most runs do without
@@ -220,16 +237,24 @@ class Run:
     ) -> Ended:
         """Run and write: line by line, in pieces, or from memory.
 
-        ``stdout`` gives standard output; ``stopped`` lets signals stop a stream to it, and
-        ``remark`` gets what is found only while it runs. ``how`` has the executor and the meter.
+        ``stdout`` gives standard output, ``stopped`` lets signals stop a stream to it, and
+        ``remark`` gets what is found on the way. ``how`` has the executor and the meter.
         """
         outputs = self.outputs
         if self.streams:
-            return self._write_steps(stdout, remark, stopped, how.get("meter"))
+            from lstmcli.api.stream import Stop, stream_steps  # most runs are in memory
+
+            file, stop = outputs.file, Stop()
+            with (
+                formats.atomically(file) if file else nullcontext(stdout()) as stream,
+                nullcontext() if file else stopped(stop),
+            ):
+                what = self.job, outputs, self.selection
+                end = stream_steps(*what, stream, how.get("meter"), stop, remark)
+            return Ended(*end, stop.status)
         steps, plan = self.job.plan().steps, self._plan_of(outputs.members)
-        only_target = outputs.file is None or outputs.screen is None
-        format = str(outputs.file_format or outputs.screen)
-        if only_target and not self.engine:
+        format = outputs.single_format
+        if format and not self.engine:
             names = outputs.names_for(format)
             selected = plan.select(self.selection, names)
             if are_large(plan, format, names, selected):
@@ -246,23 +271,6 @@ class Run:
             states = self.job.model.convention.behaviour.states
             self._write_trace(cut_trace(trace, selected, states), selected, stdout)
         return Ended((trace.final_h, trace.final_c), steps, trace=trace)
-
-    def _write_steps(
-        self,
-        stdout: Callable[[], BinaryIO],
-        remark: Callable[[str], None],
-        stopped: Callable[[Stop], AbstractContextManager[None]],
-        meter: Meter | None,
-    ) -> Ended:
-        from lstmcli.api.stream import Stop, stream_steps  # most runs are in memory
-
-        file, stop = self.outputs.file, Stop()
-        with (
-            formats.atomically(file) if file else nullcontext(stdout()) as stream,
-            nullcontext() if file else stopped(stop),
-        ):
-            end = stream_steps(self.job, self.outputs, self.selection, stream, meter, stop, remark)
-        return Ended(*end, stop.status)
 
     def _write_trace(
         self, trace: Trace, selected: SelectedIndices, stdout: Callable[[], BinaryIO]
@@ -282,7 +290,7 @@ class Run:
             write(stdout(), outputs.screen)
 
     def save_state(self, end: Ended) -> None:
-        """Write the state behind the last step, if it is asked for."""
+        """Write the state behind the last step, if asked for."""
         if self.outputs.save_state:
             save_state(self.outputs.save_state, *end.state, end.steps)
 
@@ -298,9 +306,9 @@ def start(
     in_steps: bool = True,
     **settings: Any,
 ) -> Run:
-    """Read and check a run, of which a table of ``show`` or the ``outputs`` are asked for.
+    """Read and check a run, for a table of ``show`` or the ``outputs``.
 
-    ``in_steps``: results may be written as they are computed, if a format and a model allow it.
+    ``in_steps``: results may be written as they are computed, if format and model allow it.
     """
     options, settings = InputOptions.split(settings)
     job = read_job(weights, x, checked(settings, "run"), options, where="run")
@@ -311,7 +319,7 @@ def start(
     if engine and outputs.cell:
         text = f"{engine} gives h of the full model."
         raise UserError(text, about={"cell": outputs.cell}, try_={"engine": None})
-    streams = in_steps and not engine and _can_stream(job) and outputs.is_by_step
+    streams = in_steps and not engine and _can_stream(job) and outputs.single_format in BY_STEP
     if job.stream is None or not streams:
         job = job.drained()
         if text := describe_not_finite(job.inputs.x, job.inputs.name):
@@ -374,10 +382,10 @@ def executor_for(
     *,
     in_order: bool,
 ) -> Iterator[Executor | None]:
-    """The executor of a run: a cluster, or threads if the run is large enough for them.
+    """The executor of a run: a cluster, or threads if it is large enough for them.
 
-    ``in_order``: its steps are written as they are computed, which one core does. ``remark`` is
-    called for ``threads`` that are not used.
+    ``in_order``: its steps are written as they are computed, by one core. ``remark`` gets a text if
+    fewer than ``threads`` are used.
     """
     if scheduler is not None:
         from lstmcli.api.dask_cluster import cluster  # rarely used

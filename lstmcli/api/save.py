@@ -1,4 +1,4 @@
-"""From a trace or a run to a file, in every format that can store it."""
+"""From a trace or a run to a file, in every format."""
 
 from __future__ import annotations
 
@@ -29,30 +29,25 @@ from lstmcli.formats import FORMATS, SEVERAL_ARRAYS, format_of, has_known_suffix
 if TYPE_CHECKING:
     from lstmcli.formats.text.number_text import StepWriter
 
-__all__ = [
-    "BINARY", "BY_STEP", "FINAL", "FORMATS", "SEVERAL_ARRAYS", "Outputs", "are_large",
-    "format_of", "has_known_suffix", "kept_for", "members_for", "names_of_cell",
-    "refuse_absent_cells", "save", "save_state", "suffix_of", "write_file", "write_pieces",
-    "write_trace",
-]  # fmt: skip
+__all__ = ["FORMATS", "SEVERAL_ARRAYS", "format_of", "has_known_suffix", "save", "suffix_of"]
 
 FINAL = ("final_h", "final_c")
 ONLY_H = ("npy", "text")  # formats of a single array
 BY_STEP = ("jsonl", "csv", "tsv")  # formats written a step at a time
 BINARY = ("npy", "npz")  # formats whose large results are written piece by piece
-BLOCK = 256  # steps computed or formatted at a time: enough to be quick, little memory
-PIECES_FROM = 64 << 20  # bytes of results from which they are written as they are computed
+BLOCK = 256  # steps computed or formatted at a time: quick, in little memory
+PIECES_FROM = 64 << 20  # bytes of results that are written as they are computed
 
 
 class Outputs(NamedTuple):
-    """Where results go: to a file, to stdout in a format, or both."""
+    """The destinations of results: a file, stdout in a format, or both."""
 
     file: str | None
     file_format: str | None
     screen: str | None  # the format of stdout: "table", or one that is written
     only: list[str] | None
     tidy: bool  # whether tables and JSON lines have a row for each unit
-    cell: str | None = None  # of a model of several: the one whose arrays are meant
+    cell: str | None = None  # of several: the one whose arrays are meant
     save_state: str | None = None  # the file of the state behind the last step
 
     @property
@@ -67,14 +62,14 @@ class Outputs(NamedTuple):
 
     @property
     def needs_final_state(self) -> bool:
-        """Return whether the state behind the last step is written."""
+        """Return whether the final state is written."""
         return bool(self.save_state) or not {*FINAL}.isdisjoint(self.members)
 
     @property
-    def is_by_step(self) -> bool:
-        """Return whether there is one output, in a format by step."""
-        to_one = self.file_format is None or self.screen is None
-        return to_one and (self.file_format or self.screen) in BY_STEP
+    def single_format(self) -> str:
+        """The format of a single output; "" of two."""
+        formats = [format for format in (self.file_format, self.screen) if format]
+        return formats[0] if len(formats) == 1 else ""
 
     def names_for(self, format: str) -> tuple[str, ...]:
         """The members that a file of a format gets."""
@@ -121,15 +116,15 @@ def names_of_cell(only: Sequence[str], cell: str) -> list[str]:
 
 
 def kept_for(names: Sequence[str]) -> list[str]:
-    """Return what a run must keep for these members: h for ``final_h`` too, f for ``layer0.f``."""
+    """The arrays that a run keeps for these members: f for ``layer0.f``."""
     bases = dict.fromkeys(name.rpartition(".")[2] for name in names)
     if any("." in name for name in names):
-        bases["c"] = None  # only h is the model's: with another array that of each cell is kept
+        bases["c"] = None  # with another array, h of each cell is kept
     return [name for name in bases if name in NAMES]
 
 
 def refuse_absent_cells(names: Sequence[str], arrays: Iterable[str]) -> None:
-    """Refuse members of cells that a run does not have; ``arrays`` are the names of its arrays."""
+    """Refuse members of cells that a run of these ``arrays`` does not have."""
     known = list(arrays)
     for name in names:
         if "." in name and name not in known:
@@ -195,9 +190,8 @@ def write_trace(
 ) -> None:
     """Write the named members of a trace to an open stream.
 
-    ``selected`` are the numbers, in the full run, of the steps, batch items and units that the
-    trace contains; without it, all. Text has ``digits`` places; with ``tidy``, formats by step
-    have a row for each unit.
+    ``selected`` are the numbers in the full run of what the trace contains; without it, all. Text
+    has ``digits`` places; with ``tidy``, formats by step have a row for each unit.
     """
     members = _chosen(trace, names)
     digits = None if format in BINARY else digits
@@ -222,12 +216,13 @@ def write_trace(
 def write_steps(
     writer: StepWriter, steps: Indices, arrays: Mapping[str, Array], digits: int | None
 ) -> None:
-    """Write arrays (s, ...) of these steps, some at a time."""
+    """Write arrays (s, ...) of these steps, block by block."""
     at = 0
     for part in contiguous_ranges(steps):
         for first in range(part.start, part.stop, BLOCK):
             block = slice(at, at + min(BLOCK, part.stop - first))
-            writer.write(first, {k: round_to_digits(a[block], digits) for k, a in arrays.items()})
+            rounded = {k: round_to_digits(a[block], digits) for k, a in arrays.items()}
+            writer.write(first, rounded)
             at = block.stop
 
 
@@ -239,13 +234,10 @@ def _chosen(trace: Trace, names: Sequence[str]) -> dict[str, Array]:
     members = trace.members()
     chosen: dict[str, Array] = {}
     for name in names:
-        found = [name] if name in members else []
-        if name not in FINAL and "." not in name:
-            found += [member for member in members if member.endswith(f".{name}")]
+        found = {member: array for member, array in members.items() if is_named(member, name)}
         if not found:
-            known = ", ".join(members)
-            raise UserError(f"the trace has no {name!r}; it has {known}.")
-        chosen |= {member: members[member] for member in found}
+            raise UserError(f"the trace has no {name!r}; it has {', '.join(members)}.")
+        chosen |= found
     return chosen
 
 
@@ -265,7 +257,7 @@ def _by_step(trace: Trace, name: str) -> Array:
 
 
 def are_large(plan: Plan, format: str, names: Sequence[str], selected: SelectedIndices) -> bool:
-    """Return whether the results are so large that `write_pieces` is to write them."""
+    """Return whether `write_pieces` is to write the results, for their size."""
     if format not in BINARY or has_direction_axis(plan.model):
         return False
     if any("." in name for name in names):
@@ -283,10 +275,10 @@ def write_pieces(
     selected: SelectedIndices,
     **execution: Any,
 ) -> State:
-    """Run and write one of `BINARY` piece by piece, whatever its size; gives the final state.
+    """Run and write one of `BINARY` piece by piece; gives the final state.
 
-    ``execution`` takes the ``executor`` and the ``meter`` of a run. The arrays are those of a run
-    in memory, bit for bit.
+    ``execution`` has the ``executor`` and the ``meter``. The arrays are those of a run in memory,
+    bit for bit.
     """
     shapes = selected.shapes(plan.layout)
     with formats.open_blocks(target, format, shapes, plan.dtype) as pieces:
@@ -309,7 +301,7 @@ def write_pieces(
 
 
 def save_state(path: str, h: Array, c: Array, steps: int) -> None:
-    """Write ``h`` and ``c`` for ``--initial-state``, with the number of steps behind them."""
+    """Write ``h`` and ``c`` after ``steps`` for ``--initial-state``."""
     format = formats.format_of(path, formats.SEVERAL_ARRAYS)
     with formats.atomically(path) as stream:
         formats.write(stream, format, {"h": h, "c": c}, {"steps": steps})

@@ -1,4 +1,4 @@
-"""Run step by step, as the inputs come, in the memory of a block of steps."""
+"""Run step by step as the inputs come, in the memory of a block of steps."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from lstmcli.errors import UserError
 from lstmcli.formats.text.jsonl import StepStream
 
 READ = 8 << 20  # bytes of inputs in a file that are read at a time
-TOGETHER = 64  # lines that are there already are run together, which changes no bit
+TOGETHER = 64  # lines that have arrived are run together, with the same bits
 
 
 class Stop:
-    """Asks a stream to end between two steps, so that what is written fits the state."""
+    """Asks a stream to end between two steps: what is written fits the state."""
 
     def __init__(self) -> None:
         self.status = 0  # what the process is to end with; 0: go on
-        self.waiting = False  # for inputs: nothing is lost if the wait is broken off
+        self.waiting = False  # for inputs: the wait can be broken off
 
     class Asked(Exception):
         """Breaks off the wait for inputs."""
@@ -55,11 +55,11 @@ def stream_steps(
 ) -> tuple[State, int]:
     """Run and write as the inputs come, or block by block; gives the last state and the steps.
 
-    Memory is that of a block of steps, whatever the length. Unless the last state is written, no
-    step is computed behind the last that is selected. ``remark`` gets a text if a step of a stream
-    contains NaN or infinity, once, at the first, and if a range goes beyond its end.
+    Memory is that of a block of steps, whatever the length. Unless the last state is written, the
+    run ends with the last selected step. ``remark`` gets a text at the first step of a stream that
+    has NaN or infinity, and if a range goes beyond its end.
     """
-    format = str(outputs.file_format or outputs.screen)
+    format = outputs.single_format
     names = outputs.names_for(format)
     plan, blocks = _plan_and_blocks(job, kept_for(names), stop, remark)
     if plan is None:  # stopped before the first step
@@ -107,7 +107,7 @@ def stream_steps(
 def _plan_and_blocks(
     job: Job, keep: Sequence[str], stop: Stop, remark: Callable[[str], None]
 ) -> tuple[Plan | None, Iterator[Array]]:
-    """The plan of a run, and its inputs (s, B, I); no plan if it is stopped before a step came."""
+    """The plan and the inputs (s, B, I) of a run; no plan if it is stopped before a step."""
     if job.stream is None:
         plan = job.plan(keep)
         return plan, _until(stop, _blocks_of_file(plan))
@@ -151,10 +151,10 @@ def _blocks_of_file(plan: Plan) -> Iterator[Array]:
 def _lines(job: Job, stream: StepStream, remark: Callable[[str], None]) -> Iterator[Array]:
     """x (s, I) or (s, B, I) of the lines that have arrived.
 
-    An error in a line is raised once those before it are written.
+    An error in a line is raised after those before it are written.
     """
     lines, takes = iter(stream), job.model.cell.inputs
-    steps, numbers = list[Array](), list[int]()  # and the numbers of their lines
+    steps: dict[int, Array] = {}  # by line
     finite = True  # what came so far
     step: Array | None = None
     wrong: UserError | None = None
@@ -167,18 +167,16 @@ def _lines(job: Job, stream: StepStream, remark: Callable[[str], None]) -> Itera
                         f"{job.inputs.name}, line {stream.line} contains {step.shape[-1]} numbers; "
                         f"the model takes {takes}."
                     )
-                steps.append(step)
-                numbers.append(stream.line)
+                steps[stream.line] = step
         except UserError as error:
             step, wrong = None, error
         if steps and (step is None or len(steps) == TOGETHER or not stream.waiting()):
-            x = np.stack(steps)
+            x = np.stack([*steps.values()])
             if finite and not np.isfinite(x).all():
-                n = next(n for n, one in enumerate(steps) if not np.isfinite(one).all())
-                remark(describe_not_finite(steps[n], f"{job.inputs.name}, line {numbers[n]}"))
                 finite = False
+                n = next(n for n, one in steps.items() if not np.isfinite(one).all())
+                remark(describe_not_finite(steps[n], f"{job.inputs.name}, line {n}"))
             steps.clear()
-            numbers.clear()
             yield x
         if step is None:
             break

@@ -12,14 +12,16 @@ from typing import Any, ParamSpec, TypeAlias, TypeGuard, TypeVar
 import numpy as np
 
 from lstmcli.core.model.arrays import Array, ArrayLike
-from lstmcli.core.model.model import Model
 from lstmcli.core.model.selection import read_names
 from lstmcli.errors import ARRAYS, UserError, did_you_mean, refuse_unprintable
 from lstmcli.formats import Document
 
 Path = str | os.PathLike[str]
 Weights: TypeAlias = "Path | Mapping[str, Any] | Sequence[ArrayLike]"
-"""A path, NAME=FILE, arrays by the names of their tensors, settings among them, or in order."""
+"""A path, NAME=FILE, or arrays: by name, with settings among them, or in order."""
+
+StateLike: TypeAlias = "Mapping[str, ArrayLike] | Path"
+"""h and c, as arrays or in a file."""
 
 SETTING = (str, bool, int, float, type(None))
 
@@ -30,7 +32,7 @@ def is_path(value: Any) -> TypeGuard[Path]:
 
 
 def each_of(weights: Any) -> list[Any]:
-    """The weights one by one: the items of a list, unless it is a list of arrays, or empty."""
+    """The items of a list of weights, unless it is one of arrays, or empty."""
     if not isinstance(weights, list | tuple) or not weights or any(map(_is_array, weights)):
         return [weights]
     return [*weights]
@@ -41,23 +43,22 @@ def _is_array(value: Any) -> bool:
 
 
 def refuse_no_arrays(weights: Sequence[Any], where: str) -> None:
-    """Refuse a list of weights that is empty, or has an item that is not an array."""
+    """Refuse a list of weights that is empty, or has other items than arrays."""
     if not weights:
         raise UserError(
             f"{where}: the list of weights is empty; it takes arrays in the order of a framework, "
             "such as layer.get_weights()."
         )
     for n, item in enumerate(weights):
-        if _is_array(item):
-            continue
-        raise UserError(
-            f"{where}: item {n} of the list of weights is {type_of(item)}; it has to be an array. "
-            "Leave None out; paths, and several lists, are separate arguments."
-        )
+        if not _is_array(item):
+            raise UserError(
+                f"{where}: item {n} of the list of weights is {type_of(item)}; it has to be an "
+                "array. Leave None out; paths, and several lists, are separate arguments."
+            )
 
 
 def document_of_arrays(values: Mapping[str, Any], where: str) -> Document:
-    """Arrays by name as if a file had them; numbers and texts are settings."""
+    """Arrays by name as if in a file; numbers and texts are settings."""
     arrays: dict[str, Array] = {}
     settings: dict[str, Any] = {}
     for name, value in values.items():
@@ -96,19 +97,19 @@ def numbers_of(value: Any, what: str) -> Array:
 
 
 def _detached(value: Any) -> Any:
-    """A tensor that requires a gradient, which refuses NumPy, without it; the rest as it is."""
+    """A tensor without its gradient, with which it refuses NumPy."""
     return value.detach().cpu() if callable(getattr(value, "detach", None)) else value
 
 
 def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:
-    """The names that ``only`` gives, one or more; ``where`` begins messages."""
+    """The names in ``only``; ``where`` begins messages."""
     if only is None:
         return None
     return read_names(only, f"{where}: only") or read_names([None], f"{where}: only")
 
 
-def refuse_settings(model: Model, settings: Mapping[str, Any], where: str) -> None:
-    """Refuse settings of a model that is loaded with some; ``where`` begins messages."""
+def refuse_settings(settings: Mapping[str, Any], where: str) -> None:
+    """Refuse settings of a model that is loaded; ``where`` begins messages."""
     if settings:
         names, typed = ", ".join(settings), ", ".join(f"{name}=" for name in settings)
         raise UserError(
@@ -117,14 +118,14 @@ def refuse_settings(model: Model, settings: Mapping[str, Any], where: str) -> No
 
 
 def refuse_other_types(types: type | UnionType, takes: str, where: str, **values: object) -> None:
-    """Refuse arguments that are not of these types; messages name what each ``takes``."""
+    """Refuse arguments of other types; messages name what each ``takes``."""
     for name, value in values.items():
         if not isinstance(value, types):
             raise UserError(f"{where}: {name} is {type_of(value)}; it takes {takes}.")
 
 
 def type_of(value: object) -> str:
-    """``an int``, ``a list``: the type of a value in a message."""
+    """The type of a value in a message: ``an int``."""
     if value is None:
         return "None"
     name = type(value).__name__
@@ -138,13 +139,13 @@ Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
 
 OTHER_NAMES = {"steps": "step", "units": "unit", "only": "keep"}
-"""Option name -> argument name, where they differ in some functions."""
+"""Option name -> argument name, where they differ."""
 
 
 def refuse_other_arguments(
     function: Callable[Parameters, Returned],
 ) -> Callable[Parameters, Returned]:
-    """A function of the Python API, for which an argument that it lacks is an error of the user."""
+    """A function of the Python API, with a UserError for an argument that it lacks."""
     parameters = signature(function).parameters
     takes_settings = any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
 

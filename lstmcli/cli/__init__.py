@@ -1,8 +1,4 @@
-"""The command line: one module a command, and what they share.
-
-`group` has the table of commands, `process` runs a command line and decides its exit status,
-`terminal` is where results and messages go.
-"""
+"""The command line: one module a command, and what they share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``lstm check``: run the same weights through real frameworks; status 1 if one differs."""
+"""The command ``lstm check``."""
 
 from __future__ import annotations
 

@@ -22,8 +22,6 @@ from lstmcli.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from lstmcli.api.stream import Stop
 
 IN_WORDS = {  # what click writes in brackets
@@ -32,17 +30,18 @@ IN_WORDS = {  # what click writes in brackets
     r"x>=(\d+)": r"at least \1",
 }
 EXAMPLE = "demo"  # the folder that examples of help name
-FIRST_COLUMN = 27  # columns of options; a longer one has its text on the next line
+UNGROUPED = 12  # options at most: init has 11, commands that run weights 18 and more
+FIRST_COLUMN = 27  # columns of options; the text of a longer one is below it
 INTERRUPTED = 130
-CLOSED_PIPE = 141  # what a shell reports for a process that SIGPIPE ended
+CLOSED_PIPE = 141  # as a shell reports the end by SIGPIPE
 TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
 OUTPUT_OPTIONS = ("output", "page", "save_state")  # of files, besides --svg and --html
 MEMBER_OF_STDIN = "-:"  # how ``-:h``, a member of standard input, begins
-NO_OPTION = "\0"  # put before such a word, which click would take for an option
+NO_OPTION = "\0"  # before such a word, which is no option
 
 
 class Formatter(click.HelpFormatter):
-    """Help with bold headings and options, which click leaves out where no terminal shows it."""
+    """Help with headings and options in bold, on a terminal."""
 
     def write_heading(self, heading: str) -> None:
         """A heading, one line of words and a colon."""
@@ -57,50 +56,41 @@ class Formatter(click.HelpFormatter):
 
 
 class Context(click.Context):
-    """The context of a command line, whose help has that style."""
+    """A context whose help has that style."""
 
     formatter_class = Formatter
 
 
-class FilePath(click.types.StringParamType):
-    """Text that names a file; the shell completes it as one."""
+class FilePath(click.Path):
+    """The name of a file, which the shell completes; `lstmcli.formats` opens it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The text as it was typed."""
-        return str(super().convert(value, param, ctx)).removeprefix(NO_OPTION)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Ask the shell for files."""
-        from click.shell_completion import CompletionItem  # only a shell asks
-
-        return [CompletionItem(incomplete, type="file")]
+        return str(value).removeprefix(NO_OPTION)
 
 
 FILE_PATH = FilePath()
 
 
 def default_in_words(text: str) -> str:
-    """A help text with the default and the range as click writes them in words."""
+    """A help text, its default and range in words."""
     for pattern, words in IN_WORDS.items():
         text = re.sub(pattern, words, text)
     return text
 
 
 def one_of(words: Iterable[str]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """A completer for an option that takes one of these words."""
+    """A completer of these words."""
     return lambda ctx, parameter, incomplete: [w for w in words if w.startswith(incomplete)]
 
 
 class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed.
 
-    One that shows a ``screen`` takes the options of `lstmcli.cli.terminal.screen_options`;
-    with ``last_is_output`` the last of its paths is written. Help lists options in groups,
-    unless ``in_groups`` is false; ``is_answer``: its exit status is one. ``of_table`` are
-    the parameters that only change the table, and are refused where none is shown. ``status`` are
-    the exit statuses, with which its help ends.
+    With a ``screen`` it takes the options of `lstmcli.cli.terminal.screen_options`. The last of its
+    paths is written if ``last_is_output``; its exit status is the answer if ``is_answer``.
+    ``of_table`` are parameters that only change the table, refused where none is shown; ``status``
+    is the end of its help.
     """
 
     context_class = Context
@@ -110,7 +100,6 @@ class Command(click.Command):
         *args: Any,
         screen: bool = True,
         last_is_output: bool = False,
-        in_groups: bool = True,
         is_answer: bool = False,
         of_table: Sequence[str] = (),
         status: str = "0 success, 2 error",
@@ -120,21 +109,21 @@ class Command(click.Command):
         super().__init__(*args, **settings)
         self.last_is_output, self._of_table = last_is_output, of_table
         self._is_answer, self._status = is_answer, status
-        self._in_groups = in_groups
         self.params += [*(screen_options() if screen else []), quiet_option(is_answer)]
         for parameter in self.params:
-            is_file = isinstance(parameter, click.Argument) or "FILE" in (parameter.metavar or "")
+            metavar = parameter.metavar or ""
+            is_file = isinstance(parameter, click.Argument) or "FILE" in metavar
             if is_file and parameter.type is click.STRING:
                 parameter.type = FILE_PATH
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The options in groups, with a heading each."""
+        """The options, in groups with a heading each if they are many."""
         records = {
             str(parameter.name): (record[0], default_in_words(record[1]))
             for parameter in self.get_params(ctx)
             if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx))
         }
-        groups = grouped(records) if self._in_groups else {"Options": list(records)}
+        groups = grouped(records) if len(records) > UNGROUPED else {"Options": list(records)}
         for heading, names in groups.items():
             with formatter.section(heading):
                 if heading == OF_CONVENTIONS:
@@ -142,17 +131,14 @@ class Command(click.Command):
                 formatter.write_dl([records[name] for name in names])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The command that writes the files of the examples, and the exit statuses."""
+        """How the files of the examples are written, and the exit statuses."""
         formatter.write_paragraph()
         if f"{EXAMPLE}/" in (self.help or ""):
             formatter.write_text(f"`lstm init --example {EXAMPLE}` writes the files above.")
         formatter.write_text(f"Exit status: {self._status}.")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the words of a command line; an option that takes one value is given once.
-
-        ``-:h`` is a file.
-        """
+        """Parse a command line, where ``-:h`` is a file, and an option of one value stands once."""
         words = [NO_OPTION + word if word.startswith(MEMBER_OF_STDIN) else word for word in args]
         try:
             if not ctx.resilient_parsing:
@@ -173,8 +159,8 @@ class Command(click.Command):
             given.add(parameter)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the body, all imports done."""
-        gc.freeze()  # imported objects stay: no need to look through them again and again
+        """Run the body."""
+        gc.freeze()  # imported objects stay, and are not looked through again
         gc.enable()
         raise_on_signals()
         try:
@@ -212,7 +198,7 @@ class Command(click.Command):
 
 
 class Interrupted(Exception):
-    """The end of a command that was ended from outside: nothing is printed."""
+    """Ends a command silently, as something outside demands."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -223,13 +209,18 @@ def _end(signum: int, frame: FrameType | None) -> None:
     raise Interrupted(128 + signum)
 
 
+def _handlers(*names: str) -> dict[int, Any]:
+    numbers = (getattr(signal, name) for name in names if hasattr(signal, name))
+    return {number: signal.getsignal(number) for number in numbers}
+
+
 def raise_on_signals() -> None:
-    """Have signals raise, so that partial files are removed; those that are ignored stay so."""
+    """Have signals raise, so that partial files are removed, unless they are ignored."""
     if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_IGN):
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name in TERMINATING_SIGNALS:
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
-            signal.signal(getattr(signal, name), _end)
+    for number, handler in _handlers(*TERMINATING_SIGNALS).items():
+        if handler == signal.SIG_DFL:
+            signal.signal(number, _end)
 
 
 @contextmanager
@@ -243,10 +234,10 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
         if stop.waiting:
             raise stop.Asked
 
-    before = {}
-    for name in ("SIGINT", *TERMINATING_SIGNALS):
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
-            before[getattr(signal, name)] = signal.signal(getattr(signal, name), request)
+    all_before = _handlers("SIGINT", *TERMINATING_SIGNALS).items()
+    before = {number: handler for number, handler in all_before if handler != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, request)
     try:
         yield
     finally:
@@ -254,7 +245,7 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-# ---- the headings under which help lists options
+# ---- groups of options
 
 
 OF_CONVENTIONS, DISPLAY = "Weights and conventions", "Display"
@@ -279,13 +270,13 @@ GROUPS = {
     "Output": ("screen", "format", "output", "page", "save_state", "tidy", "digits"),
     DISPLAY: ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "html", "help"),
 }  # fmt: skip
-"""Each heading, and the parameters below it by their names in Python, in the order of the help."""
+"""Parameters, by their names in Python, below their heading, in the order of the help."""
 
 _GROUPED = {name for names in GROUPS.values() for name in names}
 
 
 def grouped(names: Collection[str]) -> dict[str, list[str]]:
-    """Parameters by heading, both in the order of `GROUPS`; unknown ones are the last."""
+    """Parameters by heading, as in `GROUPS`; unknown ones are the last."""
     groups = {heading: [n for n in of if n in names] for heading, of in GROUPS.items()}
     groups[DISPLAY] += [name for name in names if name not in _GROUPED]
     return {heading: found for heading, found in groups.items() if found}

@@ -1,7 +1,4 @@
-"""``lstm completion``: click's completion of commands, options, choices, conventions and files.
-
-The shell starts ``lstm`` for each word; no file is read for it.
-"""
+"""The command ``lstm completion``."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from lstmcli.errors import UserError
 
 
 def print_completions(group: click.Group, instruction: str) -> int:
-    """Print the completions that a shell asks for, as by ``bash_complete``; return the status."""
+    """Print the completions that a shell asks for by ``bash_complete``; gives the status."""
     try:
         is_unknown = shell_complete(group, {}, "lstm", COMPLETION_VARIABLE, instruction)
     except (KeyError, ValueError):  # no words to complete, or none with this number
@@ -31,7 +28,7 @@ def print_completions(group: click.Group, instruction: str) -> int:
 # ---- the command
 
 
-@click.command(cls=Command, screen=False, in_groups=False)
+@click.command(cls=Command, screen=False)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
     """Complete commands, options, conventions and files in your shell.

@@ -1,4 +1,4 @@
-"""``lstm conventions``: the table of conventions, or one of them in detail."""
+"""The command ``lstm conventions``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lstmcli.core.model.conventions import CONVENTIONS, find_convention
 from lstmcli.views.conventions import convention_sheet, conventions_sheet
 
 
-@click.command(cls=Command, in_groups=False)
+@click.command(cls=Command)
 @click.argument("name", required=False, shell_complete=one_of(CONVENTIONS))
 @format_option()
 def command(name: str | None, format: str) -> int:

@@ -1,4 +1,4 @@
-"""``lstm convert``: the same network in the tensors of another framework."""
+"""The command ``lstm convert``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.terminal import screen, show_result
+from lstmcli.cli.terminal import show_result
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.errors import UserError
 from lstmcli.views.convert import conversion_sheet
@@ -51,7 +51,7 @@ def command(
     show_result(
         format,
         conversion.to_json,
-        lambda width: [conversion_sheet(conversion, width, quiet=screen().quiet)],
+        lambda width: [conversion_sheet(conversion, width)],
         assumed=conversion.model.assumed,
         remarks=(*conversion.model.remarks, *conversion.remarks),
     )

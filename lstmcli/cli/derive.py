@@ -1,4 +1,4 @@
-"""``lstm derive``: how one value is computed; status 1 where a reference value differs."""
+"""The command ``lstm derive``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lstmcli.cli.options import (
     paths_argument,
     run_options,
 )
-from lstmcli.cli.terminal import is_typed, screen, show_result
+from lstmcli.cli.terminal import is_typed, show_result
 from lstmcli.errors import UserError
 from lstmcli.views.derive import Detail, derivation_sheet, reference_verdict
 from lstmcli.views.header import header_sheet
@@ -74,7 +74,7 @@ def command(
         found.to_json,
         lambda width: [
             reference_verdict(found, detail, width),
-            header_sheet(plan, width, quiet=screen().quiet),
+            header_sheet(plan, width),
             derivation_sheet(found, detail, width),
         ],
         assumed=plan.assumed,

@@ -1,4 +1,4 @@
-"""``lstm diff``: compare two results; status 0 if they agree, 1 if they differ."""
+"""The command ``lstm diff``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``lstm explain``: which configuration of the weights gives the expected outputs."""
+"""The command ``lstm explain``."""
 
 from __future__ import annotations
 
@@ -101,20 +101,20 @@ def command(
 
 
 class _Progress:
-    """A bar, and when each thing that was tried began."""
+    """A bar, and the time at which each attempt began."""
 
     def __init__(self, bar: ProgressBar) -> None:
         self._bar = bar
         self._began: list[tuple[str, float]] = []
 
     def __call__(self, share: float, what: str) -> None:
-        """Advance the bar, and note what is tried from now on."""
+        """Advance the bar, and note what is tried now."""
         if what not in [name for name, _ in self._began[-1:]]:
             self._began.append((what, perf_counter()))
         self._bar.advance(share, what)
 
     def write(self) -> None:
-        """How long each took."""
+        """Print how long each took."""
         for (name, began), (_, ended) in pairwise([*self._began, ("", perf_counter())]):
             click.echo(f"{name:<20}{1000 * (ended - began):>9.0f} ms", err=True)
 

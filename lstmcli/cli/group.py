@@ -35,27 +35,26 @@ COMMANDS = {
     "completion": "Complete commands, options, conventions and files in your shell.",
     "init": "Make reproducible weights, and inputs to go with them.",
 }
-"""Each command and its line of help, which is the first line of its docstring: a test compares."""
+"""Each command with the first line of its help: a test compares."""
 
 
 def limit_blas_to_one_thread() -> None:
     """Have BLAS load with one thread, unless numpy is loaded or the environment gives a number.
 
-    OpenBLAS reads the variable when it is loaded: one thread starts quicker, and the products of
-    a step come out the same, bit for bit, on every number of cores. The variable stays, so that
-    `lstmcli.threads.one_thread` need not look for the library.
+    OpenBLAS then starts quicker, and the products of a step are the same, bit for bit, on every
+    number of cores. With the variable `lstmcli.threads.one_thread` has nothing to do.
     """
     if "numpy" not in sys.modules:
         os.environ.setdefault(threads.VARIABLE, "1")
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is called."""
+    """A group that imports the module of a command that is called."""
 
     context_class = Context
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name; its module is imported now."""
+        """The command of that name, imported now."""
         if cmd_name not in COMMANDS:
             return None
         limit_blas_to_one_thread()
@@ -76,20 +75,20 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, with a suggestion for a word that is nearly a command."""
+        """As click does, with a suggestion for what is nearly a command."""
         word = args[0]
         if word not in COMMANDS and not (word.startswith("-") or ctx.resilient_parsing):
             ctx.fail(f"there is no command {word!r}.{did_you_mean(word, COMMANDS)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table of commands, from `COMMANDS`, without importing any."""
+        """The table of commands, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
 
 def print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    """Print the version of this program, of numpy, and of the BLAS that numpy uses; then end."""
+    """Print the versions of this program, of numpy and of its BLAS; then end."""
     if not value or ctx.resilient_parsing:
         return
     limit_blas_to_one_thread()

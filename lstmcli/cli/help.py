@@ -1,4 +1,4 @@
-"""``lstm help``: the help of a command, and the tables of settings and of edits."""
+"""The command ``lstm help``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import click
 
 from lstmcli.cli.command import Command, one_of
 from lstmcli.cli.group import COMMANDS
-from lstmcli.core.model.settings import CONVENTIONS_OWN, FLAGS, SETTINGS, WITH_OPTION, Setting
+from lstmcli.core.model.settings import (
+    CONVENTIONS_OWN,
+    FLAGS,
+    SETTINGS,
+    WITH_OPTION,
+    OneOf,
+    Setting,
+    setting_text,
+)
 from lstmcli.errors import UserError, did_you_mean
 
 SETTINGS_TOPIC, EDITS_TOPIC = "settings", "edits"
@@ -27,7 +35,7 @@ layer or direction; in Python load, run, derive and explain take edits=["NAME=VA
 contains the arrays of an edit of many values."""
 
 
-@click.command(cls=Command, screen=False, in_groups=False)
+@click.command(cls=Command, screen=False)
 @click.argument(
     "name", metavar="[COMMAND|settings|edits]", required=False, shell_complete=one_of(TOPICS)
 )
@@ -87,34 +95,37 @@ def _write_settings(formatter: click.HelpFormatter, name: str | None) -> None:
 
 
 def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
-    from lstmcli.core.model.edits import EDITS, HIDES  # with numpy, which help does without
+    from lstmcli.core.model.edits import ANY, EDITS, HIDES, Edit  # with numpy
 
-    if name is not None:
-        _refuse_unknown(name, EDITS, "edit")
-        kind = EDITS[name]
-        values = kind.named_values
-        formatter.write_dl([(name, kind.meaning if values else kind.summary)])
-        if values:
-            with formatter.section("Values"):
-                if any(values.values()):
-                    formatter.write_dl([*values.items()])
-                else:
-                    formatter.write_text(", ".join(values))
-        formatter.write_paragraph()
+    def rows(*names: str) -> list[tuple[str, str]]:
+        shown = ((name, Edit(name, ANY).words, EDITS[name].read.words) for name in names)
+        return [
+            (name, f"{words} ({takes})" if ANY in words else words) for name, words, takes in shown
+        ]
 
-        formatter.write_dl([
-            ("mistake", kind.line.replace("{}", "VALUE")),
-            ("unseen", f"{HIDES[kind.family]}."),
-            ("effect", f"{kind.about.shows}."),
-            ("done by", f"{kind.about.used_by}."),
-            ("correct", kind.about.mend),
-        ])  # fmt: skip
+    if name is None:
+        formatter.write_text(EDITS_TEXT)
+        for family in HIDES:
+            with formatter.section(family.capitalize()):
+                formatter.write_dl(rows(*(one for one in EDITS if one.startswith(family))))
         return
-    formatter.write_text(EDITS_TEXT)
-    for family in HIDES:
-        with formatter.section(family.capitalize()):
-            rows = (kind for kind in EDITS.values() if kind.family == family)
-            formatter.write_dl([(kind.name, kind.summary) for kind in rows])
+    _refuse_unknown(name, EDITS, "edit")
+    kind = EDITS[name]
+    named = kind.read.named.values()
+    is_listed = any(named) and isinstance(kind.read, OneOf)
+    formatter.write_dl([(name, Edit(name, ANY).words)] if is_listed else rows(name))
+    if any(named):
+        with formatter.section("Values"):
+            formatter.write_dl([*zip(map(setting_text, kind.read.named), named, strict=True)])
+    formatter.write_paragraph()
+
+    formatter.write_dl([
+        ("mistake", Edit(name, ANY).code),
+        ("unseen", f"{HIDES[kind.family]}."),
+        ("effect", f"{kind.shows}."),
+        ("done by", f"{kind.used_by}."),
+        ("correct", kind.mend),
+    ])  # fmt: skip
 
 
 def _refuse_unknown(name: str, known: Collection[str], kind: str) -> None:

@@ -1,4 +1,4 @@
-"""``lstm init``: reproducible weights, or the files of the examples."""
+"""The command ``lstm init``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DRAWN = f"How the kernel is drawn: {', '.join(INITIALIZERS)}."
 NEEDED = ("inputs", "units", "output")
 
 
-@click.command(cls=Command, screen=False, in_groups=False)
+@click.command(cls=Command, screen=False)
 @option("--example", "DIR", "Write only the files of the examples in help.")
 @option("--inputs", "I", "Input size.", type=int)
 @option("--units", "H", "Hidden size (units).", type=int)

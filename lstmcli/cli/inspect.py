@@ -1,4 +1,4 @@
-"""``lstm inspect``: the tensors and LSTMs in a file."""
+"""The command ``lstm inspect``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lstmcli.cli.options import (
     setting_options,
     settings_from,
 )
-from lstmcli.cli.terminal import screen, show_result
+from lstmcli.cli.terminal import show_result
 from lstmcli.views.inspect import inspection_sheet
 
 
@@ -36,11 +36,10 @@ def command(file: tuple[str, ...], all_: bool, format: str, **options: Any) -> i
     """
     settings = settings_from(options)
     found = inspect_files(file, settings)
-    how: dict[str, Any] = {"show_all": all_, "quiet": screen().quiet}
     show_result(
         format,
         found.to_json,
-        lambda width: [inspection_sheet(found, file, settings, width=width, **how)],
+        lambda width: [inspection_sheet(found, file, settings, width=width, show_all=all_)],
         assumed=[text for one in found.lstms for text in one.model.assumed],
         remarks=found.remarks,
     )

@@ -28,17 +28,17 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def option(names: str, metavar: str, text: str, shown: str | None = None, **how: Any) -> Decorator:
-    """An option with a value, and its help; ``shown`` is its default in words."""
+    """An option with a value; ``shown`` is its default in words."""
     return click.option(*names.split(), metavar=metavar, help=text, show_default=shown, **how)
 
 
 def flag(names: str, text: str) -> Decorator:
-    """An option without a value, and its help."""
+    """An option without a value."""
     return click.option(*names.split(), is_flag=True, help=text)
 
 
 def all_of(*options: Decorator) -> Decorator:
-    """Several options; help lists them in an order of its own."""
+    """Several options."""
     return lambda function: reduce(lambda made, one: one(made), options, function)
 
 
@@ -51,12 +51,12 @@ class FormatChoice(click.Choice[str]):
 
 
 def paths_argument(name: str, metavar: str) -> Decorator:
-    """An argument of one path or more: files, FILE:MEMBER, NAME=FILE, or ``-``."""
+    """An argument of paths: files, FILE:MEMBER, NAME=FILE, or ``-``."""
     return click.argument(name, nargs=-1, required=True, metavar=metavar)
 
 
 def format_option(*further: str) -> Decorator:
-    """The option ``-f`` of commands that show a table, a JSON document or ``further`` formats."""
+    """The option ``-f``: a table, a JSON document or ``further`` formats."""
     kinds = click.Choice(["table", "json", *further])
     return click.option("-f", "--format", type=kinds, default="table", help="Output format.")
 
@@ -67,7 +67,7 @@ def only_option(text: str, default: str) -> Decorator:
 
 
 def selection_options(verb: str, steps: str = "all") -> Decorator:
-    """``--steps``, ``--batch`` and ``--units``, and what is done with those chosen."""
+    """``--steps``, ``--batch`` and ``--units``; ``verb`` is done with those."""
     return all_of(
         option("--steps", "A:B", f"Steps to {verb}.", steps),
         option("--batch", "A:B", f"Batch items to {verb}.", "all"),
@@ -76,7 +76,7 @@ def selection_options(verb: str, steps: str = "all") -> Decorator:
 
 
 def cell_option(start: str, default: str | None = None) -> Decorator:
-    """The option ``--cell``: one of several; ``start`` begins its help."""
+    """The option ``--cell``; ``start`` begins its help."""
     text = f"{start} layer, in one direction: layer0, layer1_reverse, ..."
     return option("--cell", "NAME", text, default)
 
@@ -141,7 +141,7 @@ setting_options = all_of(
     option("--set set_", "NAME=VALUE", _ONE_CELL, multiple=True),
     limit_options,
 )
-"""An option for each setting, and ``--set``; `settings_from` collects them."""
+"""An option for each setting, and ``--set``, for `settings_from`."""
 
 run_options = all_of(
     setting_options,
@@ -149,16 +149,16 @@ run_options = all_of(
     option("--lengths", "FILE|N,N,...", "Valid steps of each sequence.", "all"),
     option("--mask", "FILE|none", "Valid steps as booleans.", "the file's"),
 )
-"""The options of weights and of inputs; `keywords` collects them."""
+"""The options of weights and of inputs, for `keywords`."""
 
 _MISTAKE = "Run with a mistake, such as inputs.late=1."
 
 edit_option = option("--edit", "NAME=VALUE", _MISTAKE, multiple=True)
-"""The mistakes of commands that run a model; `keywords` collects them."""
+"""The mistakes with which a command runs a model, for `keywords`."""
 
 
 def settings_from(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings among a command's options, parsed and checked."""
+    """The settings among options, parsed and checked."""
     settings = {
         name: read_setting(name, options[name], _option_of(name))
         for name in (*WITH_OPTION, *FLAGS)
@@ -173,7 +173,7 @@ def settings_from(options: Mapping[str, Any]) -> dict[str, Any]:
 def named_settings(
     pairs: Sequence[str], option: str, by_options: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Settings given as NAME=VALUE, parsed and checked; none that options set too."""
+    """Settings given as NAME=VALUE, parsed and checked, that no option sets too."""
     settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -189,7 +189,7 @@ def named_settings(
 
 
 def page_option(text: str) -> Decorator:
-    """The option ``--page``: a file for an interactive page; ``text`` is its help."""
+    """The option ``--page``: the file of an interactive page."""
 
     def checked(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
         if path is not None and not path.lower().endswith(".html"):
@@ -200,14 +200,14 @@ def page_option(text: str) -> Decorator:
 
 
 def typed_options(options: Mapping[str, Any]) -> list[str]:
-    """The options of `run_options` and `edit_option` that were given, as words of a command."""
+    """The given options of `run_options` and `edit_option`, as words of a command."""
     given = {name: options[name] for name in ("initial_state", "lengths", "mask", "edit")}
     given["edits"] = given.pop("edit")
     return as_options({k: v for k, v in given.items() if v} | settings_from(options))
 
 
 def keywords(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings and the files that come with the inputs, as functions take them."""
+    """Settings and the files that come with inputs, as arguments of functions."""
     files = {name: options[name] for name in ("initial_state", "lengths", "mask")}
     settings = settings_from(options)
     if options.get("edit"):
@@ -216,7 +216,7 @@ def keywords(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def listed_names(text: str | None, option: str) -> list[str] | None:
-    """The names that an option lists between commas; None where it was not given."""
+    """The names that an option lists between commas; None if it is not given."""
     if text is None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]

@@ -1,4 +1,4 @@
-"""``lstm plot``: read, draw in the terminal or to a file."""
+"""The command ``lstm plot``."""
 
 from __future__ import annotations
 
@@ -99,4 +99,4 @@ def command(
     command = "" if window.is_single else "--units 0 draws one unit as lines; -o plot.png a figure"
     if found.differs:
         command = typed_command("lstm", "diff", *map(file_argument, path), *as_options(settings))
-    show(plot_sheets(found, window, command, width(), screen().depth, quiet=screen().quiet))
+    show(plot_sheets(found, window, command, width(), screen().depth))

@@ -29,13 +29,12 @@ WIDEST_HELP = 100  # columns: longer lines of prose are hard to read
 def invoke(args: Sequence[str]) -> int:
     """Run one command line and return the exit status.
 
-    0 and 1 are what a command returns: 1 where it compared two things and they differ.
-    A mistake of the user is a message of a few lines on stderr. Every other exception is a fault
-    of this program and passes through.
+    A mistake of the user is a message of a few lines on stderr; any other exception is a fault of
+    this program and passes through.
     """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure:  # a terminal without Unicode shows similar letters instead of an error
+        if reconfigure:  # similar letters on a terminal without Unicode, not an error
             reconfigure(errors=SUBSTITUTES)
     try:
         if request := os.environ.get(COMPLETION_VARIABLE):
@@ -43,7 +42,7 @@ def invoke(args: Sequence[str]) -> int:
 
             result: Any = print_completions(lstm, request)
         else:
-            # what an option sets, such as --max-bytes, ends with the command
+            # what an option sets (--max-bytes) ends with the command
             result = copy_context().run(
                 lstm.main, list(args), prog_name="lstm", standalone_mode=False, obj=list(args),
                 terminal_width=min(columns_of(sys.stdout), WIDEST_HELP), color=Screen().colored,
@@ -98,11 +97,11 @@ def _usage_message(error: click.UsageError) -> str:
             return one_line(f"{option} {word}: takes {values}.{did_you_mean(word, kind.choices)}")
         if isinstance(kind, IntParamType | FloatParamType):
             least, most = getattr(kind, "min", None), getattr(kind, "max", None)
-            noun = "an integer" if isinstance(kind, IntParamType) else "a number"
+            is_integer = isinstance(kind, IntParamType)
+            noun = "an integer" if is_integer else "a number"
             limits = "" if least is None else f" from {least} on"
             limits = limits if most is None else f" from {least} to {most}"
-            if isinstance(kind, IntParamType) and {":", ","} & {*word}:
-                limits += ", neither a range nor a list"
+            limits += ", neither a range nor a list" * bool(is_integer and {":", ","} & {*word})
             return one_line(f"{option} {word}: takes {noun}{limits}.")
         return one_line(f"{option}: {text}")
     message = one_line(" ".join(error.format_message().split()))
@@ -127,9 +126,8 @@ def _similar_option(error: click.NoSuchOption) -> str:
 class StandardOutput(OutputFile):
     """The raw file behind stdout: its errors name it, and a closed pipe ends the command.
 
-    click and rich end with status 1 on a closed pipe, which means "different" here; this way they
-    never see one. Where the shell redirects stdout to a file it is written from start to end, so
-    that what was appended to that file before is not overwritten.
+    click and rich would end with status 1, "different" here, on a closed pipe. A file that the
+    shell redirects stdout to is written from start to end: what it had before is not overwritten.
     """
 
     def __init__(self, stdout: TextIO) -> None:
@@ -145,7 +143,7 @@ class StandardOutput(OutputFile):
 
 
 def name_standard_output() -> None:
-    """Put `StandardOutput` behind ``sys.stdout``; a console of Windows stays what it is."""
+    """Put `StandardOutput` behind ``sys.stdout``, except on Windows."""
     if os.name != "posix":
         return
     stdout: Any = sys.stdout

@@ -18,9 +18,8 @@ PAUSE = 0.1  # seconds between two updates of the bar
 class ProgressBar:
     """A bar that is shown once the work has taken `PATIENCE`, if stderr is a terminal.
 
-    ``total`` is the amount of work, 0 if it is not known. With a ``unit``, its name and the amount
-    of work that makes one, the bar counts units and shows how many are done in a second; without,
-    it shows what is being done.
+    ``total`` is the amount of work, 0 if it is not known. The bar counts a ``unit``, given by its
+    name and the work that makes one, and shows its rate; without one it shows what is being done.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class ProgressBar:
             self._thread.join()
 
     def advance(self, done: float, what: str = "") -> None:
-        """Set how much of the work is done, and what is being done."""
+        """Set the amount of work that is done, and what is being done."""
         self._done, self._what = done, what
 
     def _show(self) -> None:

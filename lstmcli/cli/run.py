@@ -1,4 +1,4 @@
-"""``lstm run``: run a model over inputs, and show or write the results."""
+"""The command ``lstm run``."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     columns = _columns(outputs, selection.digits)
     steps = selection.steps
     every_step = steps is not None and steps.is_all
-    # a pager that is quit ends the run: no final state would be left to write
+    # a pager that is quit ends the run, without a final state to write
     is_shown = every_step and not (outputs.written or outputs.save_state)
     screen().is_long = is_shown
     if options["no_pager"]:

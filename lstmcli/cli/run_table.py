@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from lstmcli.api.run import Ended, Run, Trace
-from lstmcli.api.run_table import Excerpt, cell_sizes, excerpt
-from lstmcli.cli.terminal import screen, show_paged, width
+from lstmcli.api.run import Ended, Excerpt, Run, Trace, cell_sizes
+from lstmcli.cli.terminal import show_paged, width
 from lstmcli.views.header import header_sheet
 from lstmcli.views.run import Window, excerpt_sheets, steps_shown
 
 
 def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
-    """Run and print the table; of a long run only what it shows is kept."""
+    """Run and print the table, keeping what it shows of a long run."""
     window, steps = _window(run), run.plan.steps
     if not run.is_long:
         trace = run.trace(**how)
@@ -23,7 +22,7 @@ def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
     of_cells = cell_sizes(run.plan)
     shown = steps_shown(of_cells.values(), window)
     summaries = {} if window.steps else {cell: window.summary() for cell in of_cells}
-    part, final = excerpt(run, shown, summaries, **how)
+    part, final = run.excerpt(shown, summaries, **how)
     _show_excerpt(run, part)
     return Ended(final, steps)
 
@@ -42,6 +41,6 @@ def _window(run: Run) -> Window:
 def _show_excerpt(run: Run, part: Excerpt, engine: str = "") -> None:
     network = len(run.job.model.cells) > 1
     sheets = excerpt_sheets(part, _window(run), width(), network=network)
-    first = next(sheets)  # raises for a mistake in --steps and the like, before anything is shown
-    header = header_sheet(run.plan, width(), engine, quiet=screen().quiet)
+    first = next(sheets)  # a mistake in --steps raises here, before anything is shown
+    header = header_sheet(run.plan, width(), engine)
     show_paged(chain([header, first], sheets))

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from lstmcli.views.sheet import Sheet, Width
 
-INDENT = 2  # columns, of what follows the first line of a message
-COPIED = ("lstm ", "pip ", "python ")  # how a line begins that is there to be copied
+INDENT = 2  # columns, below the first line of a message
+COPIED = ("lstm ", "pip ", "python ")  # begin lines that are to be copied
 NARROWEST = 20  # columns: below, a label and one column of numbers do not fit
-WIDEST = 2000  # columns: a line of a picture takes memory, and the widest screens have 1,000
+WIDEST = 2000  # columns: pictures take memory, and the widest screens have 1,000
 ERROR = "error:"  # the mark of an error, behind the name of the command
 TERMINAL_LINES = 25  # a fixed height for rich; unused
 DEPTHS = ("truecolor", "256")  # of colours, in which maps are painted
@@ -56,7 +56,7 @@ def _usable(columns: int) -> int:
 def rich_console(stream: TextIO, **options: Any) -> Console:
     """A console of rich on stdout or stderr, with the width of `columns_of`.
 
-    Rich itself fails with a traceback for some values of COLUMNS and LINES (such as "²").
+    Rich itself has a traceback for some values of COLUMNS and LINES (such as "²").
     """
     from rich.console import Console
 
@@ -68,7 +68,7 @@ def rich_console(stream: TextIO, **options: Any) -> Console:
 
 
 class Screen:
-    """The options of one command line for its screen, and what has been shown."""
+    """The options of a command line for its screen, and what has been shown."""
 
     def __init__(self) -> None:
         self.color = "auto"  # --color
@@ -84,11 +84,12 @@ class Screen:
         """Tell whether the screen has a width: a terminal, or a file of a screen."""
         if self.files or self.color == "always":
             return True
-        return sys.stdout.isatty() or (self.color == "auto" and bool(os.environ.get("FORCE_COLOR")))
+        is_forced = self.color == "auto" and bool(os.environ.get("FORCE_COLOR"))
+        return sys.stdout.isatty() or is_forced
 
     @property
     def colored(self) -> bool:
-        """Tell whether it has styles; --color goes before NO_COLOR, and that before FORCE_COLOR."""
+        """Tell whether it has styles: by --color, then NO_COLOR, then FORCE_COLOR."""
         if self.color != "auto":
             return self.color == "always"
         return self.rich and not os.environ.get("NO_COLOR")
@@ -100,12 +101,12 @@ class Screen:
 
     @property
     def width(self) -> int | None:
-        """The columns of the terminal; None in a pipe, where nothing need be left out."""
+        """The columns of the terminal; None in a pipe, where all is shown."""
         return columns_of(sys.stdout) if self.rich else None
 
     @property
     def depth(self) -> str:
-        """How many colours there are: "truecolor", "256", or "none"."""
+        """The number of colours: "truecolor", "256", or "none"."""
         if not (self.rich and self.colored):
             return "none"
         if self.files:
@@ -129,37 +130,44 @@ def screen() -> Screen:
 
 
 def width() -> Width:
-    """The columns that a view may fill; in a pipe COLUMNS is where lines are wrapped."""
+    """The columns that a view may fill; a pipe has those of COLUMNS for sentences."""
     from lstmcli.views.sheet import Width  # a command without a screen does without
 
-    if (columns := screen().width) is not None:
-        return Width.of(columns)._replace(grows=bool(screen().files))
-    return Width(_columns_of_environment() or PLAIN_WIDTH)
+    current, columns = screen(), screen().width
+    text = columns or _columns_of_environment() or PLAIN_WIDTH
+    return Width(text, columns, bool(current.files), current.quiet)
 
 
 def show(sheets: Iterable[Sheet]) -> None:
-    """Print sheets to stdout, or keep their lines for the files of --svg and --html."""
+    """Print sheets, or keep their lines for the files of --svg and --html."""
     current = screen()
     for sheet in sheets:
-        if current.files and current.sheet is None:
+        if not current.files:
+            sys.stdout.write(_text(sheet))
+        elif current.sheet is None:
             current.sheet = sheet
-        elif current.sheet is not None:
-            current.sheet.extend(sheet)
-        elif current.colored:
-            current.console().print(sheet, end="", soft_wrap=True)
         else:
-            sys.stdout.write(sheet.plain())
+            current.sheet.extend(sheet)
+
+
+def _text(sheet: Sheet) -> str:
+    if not screen().colored:
+        return sheet.plain()
+    console = screen().console()
+    with console.capture() as captured:
+        console.print(sheet, end="", soft_wrap=True)
+    return captured.get()
 
 
 def show_paged(sheets: Iterable[Sheet]) -> None:
-    """`show`, on a terminal through PAGER (``less``); it ends early where that is quit.
+    """`show`, on a terminal through PAGER (``less``), which ends it when it is quit.
 
-    Without a pager if PAGER is empty, ``cat`` or not there.
+    There is no pager if PAGER is empty, ``cat`` or not found.
     """
     if not screen().is_paged or not _has_pager():
         show(sheets)
         return
-    # leave at once where all fits the screen, colours, and no second screen
+    # leave where all fits the screen; colours; no second screen
     os.environ.setdefault("LESS", "FRX")
     click.echo_via_pager(_texts(sheets), color=True)
 
@@ -175,14 +183,9 @@ def _has_pager() -> bool:
 
 
 def _texts(sheets: Iterable[Sheet]) -> Iterator[str]:
-    current, end = screen(), ""
+    end = ""
     for sheet in sheets:
-        text = sheet.plain()
-        if current.colored:
-            with current.console().capture() as captured:
-                current.console().print(sheet, end="", soft_wrap=True)
-            text = captured.get()
-        yield end + text.removesuffix("\n")
+        yield end + _text(sheet).removesuffix("\n")
         end = "\n"
 
 
@@ -194,9 +197,9 @@ def show_result(
     assumed: Iterable[str] = (),
     remarks: Iterable[str] = (),
 ) -> None:
-    """Print a result as a JSON document or as a screen, unless ``-q`` leaves out results.
+    """Print a result as JSON or as a screen, unless ``-q`` leaves out results.
 
-    Remarks on it go to stderr, and where no screen shows it, what was assumed.
+    Remarks go to stderr, and with JSON what was assumed.
     """
     remark(*remarks)
     if screen().hides_results:
@@ -210,12 +213,13 @@ def show_result(
     tell_assumed([*dict.fromkeys(without_option([*assumed]))])
 
 
-def screen_options() -> list[click.Parameter]:
-    """The options of every command with a screen: colours, and files for the screen."""
+def _set(ctx: click.Context, parameter: click.Parameter, value: str | bool | None) -> None:
+    if value is not None:
+        setattr(screen(), str(parameter.name), value)
 
-    def color(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
-        if value is not None:
-            screen().color = value
+
+def screen_options() -> list[click.Parameter]:
+    """The options of a screen: its colours, and files for it."""
 
     def file(ctx: click.Context, parameter: click.Parameter, path: str | None) -> None:
         kind = str(parameter.name)
@@ -226,7 +230,7 @@ def screen_options() -> list[click.Parameter]:
 
     eager: dict[str, Any] = {"expose_value": False, "is_eager": True}
     return [
-        click.Option(["--color"], type=click.Choice(["auto", "always", "never"]), callback=color,
+        click.Option(["--color"], type=click.Choice(["auto", "always", "never"]), callback=_set,
                      show_default="auto", help="When to use colour.", **eager),
         click.Option(["--svg"], metavar="FILE", callback=file,
                      help="Save the output as SVG instead of printing it.", **eager),
@@ -236,14 +240,10 @@ def screen_options() -> list[click.Parameter]:
 
 
 def quiet_option(is_answer: bool) -> click.Option:
-    """The option ``-q``; of a command whose exit status is an answer it leaves out the results."""
-
-    def quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-        screen().quiet = value
-
+    """The option ``-q``, which leaves out the results too if the exit status is an answer."""
     notes = "Hide the progress bar and the notes."
     return click.Option(
-        ["-q", "--quiet"], is_flag=True, callback=quiet, expose_value=False, is_eager=True,
+        ["-q", "--quiet"], is_flag=True, callback=_set, expose_value=False, is_eager=True,
         help="Print nothing; only set the exit status." if is_answer else notes,
     )  # fmt: skip
 
@@ -266,7 +266,7 @@ def write_screen_files() -> None:
 
 
 def refuse_without_screen(ctx: click.Context, of_table: Sequence[str]) -> None:
-    """Refuse what only changes the screen where -f, -o or -q replace it, before anything is read.
+    """Refuse what only changes the screen where -f, -o or -q replace it.
 
     ``of_table`` are the parameters that only change the table.
     """
@@ -311,7 +311,7 @@ def command_line() -> str:
 
 
 def remark(*texts: str) -> None:
-    """Print lines on stderr that the user should know, and that are not errors; with -q nothing."""
+    """Print notes on stderr, unless -q is given."""
     context = click.get_current_context(silent=True)
     if context and screen().quiet:
         return
@@ -321,32 +321,31 @@ def remark(*texts: str) -> None:
 
 
 def tell_assumed(assumed: Sequence[str]) -> None:
-    """Print what was assumed in one line on stderr, where no screen shows it."""
+    """Print what was assumed as one line on stderr."""
     if assumed and not screen().quiet:
         tell(f"assumed: {'; '.join(assumed)}")
 
 
 def tell_written(paths: Iterable[str]) -> None:
-    """Print which files were written in one line on stderr; with -q, and of pipes, nothing."""
+    """Print the files that were written, no pipes, as one line on stderr, without -q."""
     if (files := [*filter(os.path.isfile, paths)]) and not screen().quiet:
         tell(f"wrote {', '.join(map(one_line, files))}")
 
 
 def tell(text: str) -> None:
-    """Print a message of some lines on stderr, control characters escaped; it is never long."""
+    """Print a message on stderr, escaped and shortened."""
     tell_all(shortened("\n".join(map(one_line, text.split("\n")))))
 
 
 def tell_error(command: str, text: str) -> None:
-    """Print an error of a command on stderr, marked as one, and in red on a terminal."""
+    """Print an error of a command on stderr, marked as one."""
     tell(f"{command}: {ERROR} {text}")
 
 
 def tell_all(shown: str) -> None:
-    """Print a text on stderr, wrapped.
+    """Print a text on stderr, wrapped; the mark of an error is red on a terminal.
 
-    Where stderr is full or closed only the exit status remains, and an error here must not
-    change it.
+    If stderr is full or closed, the exit status remains, which an error here must not change.
     """
     is_terminal = sys.stderr.isatty()
     text = wrapped(shown, min(columns_of(sys.stderr), WIDEST_TEXT) if is_terminal else None)
@@ -359,9 +358,9 @@ def tell_all(shown: str) -> None:
 
 
 def wrapped(text: str, width: int | None) -> str:
-    """A message wrapped at a width (None: not at all): lines keep their indentation.
+    """A message wrapped at a width (None: not at all); lines keep their indentation.
 
-    A command on a line by itself is never wrapped: it is there to be copied.
+    A line that is a command, to be copied, is never wrapped.
     """
     if width is None or all(len(line) <= width for line in text.split("\n")):
         return text
@@ -384,12 +383,12 @@ def _wrapped_line(line: str, width: int) -> str:
 
 
 def standard_output() -> BinaryIO:
-    """The bytes of stdout; text already written to it goes first."""
+    """The bytes of stdout, behind the text written to it so far."""
     sys.stdout.flush()
     return sys.stdout.buffer
 
 
-# ---- characters that the terminal's encoding does not have
+# ---- characters that an encoding lacks
 
 SUBSTITUTES = "lstmcli.substitutes"  # the name of the error handler below
 SIMILAR = str.maketrans("░▒▓█·≡▁▂▃▄▅▆▇▀▼▲▶┤╵─✔×−…", "+*#@.%_.-=+*#\"v^>|'-+x-~")

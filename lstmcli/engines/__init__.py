@@ -1,8 +1,7 @@
 """Real frameworks as engines: each runs a `Model` over inputs and returns a `Trace`.
 
-Each engine is a module, named as in `NAMES`. It builds the layer of its framework from tensors that
-`core.weights.encode` makes for the framework's convention, so no gate order is known here. A
-framework is imported when its engine is used.
+Each engine is a module, named as in `NAMES`. It builds its framework's layer from tensors that
+`core.weights.encode` makes, so no gate order is known here, and imports it only then.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ NAMES = ("torch", "onnxruntime", "openvino", "keras", "tensorflow", "jax")
 
 
 def find_engine(name: str) -> Engine:
-    """The engine of that name; UserError, with the known names, for another."""
+    """The engine of that name; UserError, with those known, for another."""
     if name not in NAMES:
         raise UserError(
             f"there is no engine {name!r}; there are {', '.join(NAMES)}.{did_you_mean(name, NAMES)}"

@@ -22,6 +22,7 @@ from lstmcli.core.forward.run import SequenceResults, trace_of
 from lstmcli.core.forward.sequence import padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.edits import refuse_edits
 from lstmcli.core.model.model import Cell, Masking, Model, State, Trace, join_with_and
 from lstmcli.core.model.vocabulary import split_activation
 from lstmcli.core.weights.compatibility import fit
@@ -35,7 +36,7 @@ Layers = tuple[tuple[Cell, ...], ...]
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """An engine's input: cells in its convention, x, and the initial state of each cell."""
+    """An engine's input: cells in its convention, x, each cell's initial state."""
 
     layers: Layers
     x: Array  # (T, B, I)
@@ -43,11 +44,11 @@ class Network:
     valid: Array | None = None  # (T, B): the steps that count, where some do not
     masked: bool = False  # a mask tells them, and not lengths
     mask_from: Masking | None = None  # the layer of the model that gives it
-    padded_output: str = "zero"  # the output at padded or masked steps: zero, repeat or run
+    padded_output: str = "zero"  # at padded or masked steps: zero, repeat or run
 
     @property
     def lengths(self) -> Array | None:
-        """(B,): the steps of each sequence that count, if lengths tell them."""
+        """(B,): the steps of each sequence that count, by lengths."""
         return None if self.valid is None or self.masked else self.valid.sum(axis=0)
 
     @property
@@ -62,7 +63,7 @@ class Network:
 
     @property
     def convention(self) -> Convention:
-        """The engine's convention, with the settings that the model needs."""
+        """The engine's convention, with the settings of the model."""
         return self.cell.convention
 
     @cached_property
@@ -79,7 +80,7 @@ class Network:
 class Result:
     """The arrays that a framework computed."""
 
-    h: Array  # (T, B, K) of the last layer: two directions side by side, or merged
+    h: Array  # (T, B, K) of the last layer, directions side by side or merged
     finals: Sequence[State]  # of each cell, (B, P) and (B, H)
 
 
@@ -95,9 +96,9 @@ def nothing(network: Network) -> Iterator[str]:
 class Engine:
     """An engine: the layer that it builds, from which tensors, and how it is installed.
 
-    ``prepare`` builds the layer, and what it returns runs it. ``unsupported`` names what the engine
-    cannot run of a network that its convention can express; ``notes`` tells where the framework is
-    known to differ from its documentation or from other frameworks.
+    ``prepare`` builds the layer and returns what runs it. ``unsupported`` names what the engine
+    cannot run of a network that its convention can express; ``notes`` tells where the framework
+    differs from its documentation or from other frameworks.
     """
 
     name: str
@@ -105,8 +106,8 @@ class Engine:
     convention: str
     packages: tuple[str, ...]  # the first one's version is the engine's
     prepare: Callable[[Network], Prepared]
-    backend: Callable[[], str] = str  # the package that does the arithmetic, if it is another
-    has_backend: Callable[[], bool] = lambda: True  # whether a backend that it needs is there
+    backend: Callable[[], str] = str  # the package that computes, if another
+    has_backend: Callable[[], bool] = lambda: True  # whether its backend is there
     dtypes: tuple[str, ...] = ("float32", "float64")
     all_in_float64: Callable[[], bool] = lambda: True  # whether float64 is float64 in every step
     padded_outputs: tuple[str, ...] = ("zero",)  # as `Network.padded_output`
@@ -131,12 +132,12 @@ class Engine:
 
     @property
     def version(self) -> str:
-        """The version of the first package, and its backend: ``3.15.1 on torch 2.13.0``."""
+        """The version of the first package, and the backend: ``3.15.1 on torch 2.13.0``."""
         version, backend = _version(self.packages[0]), self.backend()
         return f"{version} on {backend} {_version(backend)}" if backend else version
 
     def network(self, plan: Plan) -> tuple[Network, list[str]]:
-        """The network of a run, and the names of what the engine does not support in it."""
+        """The network of a run, and what the engine does not support of it."""
         layers = tuple(tuple(map(_stateless, layer)) for layer in plan.model.layers)
         last = plan.model.layers[-1]
         convention, unsupported = fit(layers, CONVENTIONS[self.convention])
@@ -156,9 +157,9 @@ class Engine:
         return network, unsupported or list(self.unsupported(network))
 
     def _unsupported_in_run(self, plan: Plan, network: Network) -> Iterator[str]:
-        if network.cell.dtype.name not in self.dtypes:
+        if (dtype := network.cell.dtype.name) not in self.dtypes:
             choice = " or ".join(self.dtypes)
-            yield f"{network.cell.dtype.name} (it takes dtype {choice}, which rounds the weights)"
+            yield f"{dtype} (it takes dtype {choice}, which rounds the weights)"
         if plan.model.convention.behaviour.arithmetic != "float":
             yield "8-bit arithmetic (it takes arithmetic float)"
         if network.valid is None:
@@ -200,20 +201,16 @@ def refusal(engine: Engine, unsupported: list[str]) -> str:
 
 def not_installed(engine: Engine) -> tuple[str, str]:
     """Two lines on how to install an engine."""
-    reason = "is not installed" if engine.has_backend() else "is not installed, or has no backend"
-    return f"{engine.name} {reason}:", f"  {engine.install}"
+    more = "" if engine.has_backend() else ", or has no backend"
+    return f"{engine.name} is not installed{more}:", f"  {engine.install}"
 
 
 def run_with(engine: Engine, plan: Plan) -> Trace:
     """The trace of a run by an engine: h and the last state."""
     if not engine.installed:
         raise UserError(*not_installed(engine))
-    for edit in plan.model.edits:
-        raise UserError(
-            f"{engine.name} runs LSTMs without edits.",
-            about={"edit": edit.text},
-            try_={"engine": None},
-        )
+    text = f"{engine.name} runs LSTMs without edits."
+    refuse_edits(plan.model.edits, text, try_={"engine": None})
     network, unsupported = engine.network(plan)
     if unsupported:
         raise UserError(refusal(engine, unsupported))
@@ -221,7 +218,7 @@ def run_with(engine: Engine, plan: Plan) -> Trace:
 
 
 def timed_trace(engine: Engine, network: Network, plan: Plan) -> tuple[Trace, float]:
-    """The trace, and the seconds that a run took without building the layer."""
+    """The trace, and the seconds of a run without building the layer."""
     try:
         with quiet():
             prepared = engine.prepare(network)
@@ -232,9 +229,8 @@ def timed_trace(engine: Engine, network: Network, plan: Plan) -> tuple[Trace, fl
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{engine.name} {engine.version} ended with an error: {message}") from error
     trace = trace_of(plan, _part(plan.model, result))
-    return replace(
-        trace, settings={**trace.settings, "engine": f"{engine.name} {engine.version}"}
-    ), seconds
+    settings = {**trace.settings, "engine": f"{engine.name} {engine.version}"}
+    return replace(trace, settings=settings), seconds
 
 
 def timed_result(run: Callable[[], T]) -> tuple[T, float]:
@@ -245,8 +241,7 @@ def timed_result(run: Callable[[], T]) -> tuple[T, float]:
     for _ in range(2):
         start = perf_counter()
         result = run()
-        seconds = perf_counter() - start
-        if seconds > SHORT:
+        if (seconds := perf_counter() - start) > SHORT:
             break
     return result, seconds
 
@@ -265,7 +260,7 @@ def _part(model: Model, result: Result) -> SequenceResults:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the messages of libraries off stderr, those of C++ too; exceptions still pass."""
+    """Keep messages of libraries off stderr, those of C++ too; exceptions pass."""
     sys.stderr.flush()
     with (
         warnings.catch_warnings(),
@@ -294,9 +289,8 @@ def library(name: str) -> Any:
 def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Callable[[Any], Any]:
     """The activation function of one of our names, made of a framework's functions.
 
-    ``functions`` has the framework's function of a family, which takes the family's parameters
-    after x; for families that it lacks, ``clip`` (x, low, high), ``tanh``, ``where`` and
-    ``zeros_like``.
+    ``functions`` has those of a family, with its parameters after x; for families that it lacks,
+    ``clip`` (x, low, high), ``tanh``, ``where`` and ``zeros_like``.
     """
     family, numbers = split_activation(name)
     made: dict[str, Callable[..., Any]] = {
@@ -308,7 +302,7 @@ def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Callab
             x > alpha, x, functions["zeros_like"](x)
         ),
     }
-    if name != family and name in functions:  # the hard sigmoid of a framework has one slope
+    if name != family and name in functions:  # a framework's hard sigmoid has one slope
         return functions[name]
-    function = functions[family] if family in functions else made[family]
+    function = (made | {**functions})[family]
     return lambda x: function(x, *numbers)

@@ -1,7 +1,4 @@
-"""Export of a network to the files of other runtimes: an ONNX model, a model of RTNeural.
-
-The library `onnx` makes the file of a graph of operators.
-"""
+"""Export of a network to the files of other runtimes: an ONNX model, a model of RTNeural."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Behaviour
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import INITIAL, encode, stack_directions
-from lstmcli.core.weights.metadata.onnx import activation_attributes
+from lstmcli.core.weights.metadata.onnx import ROLES, activation_attributes
 from lstmcli.errors import import_extra
 
 OPSET = 17  # of early 2022: runtimes since then read it
@@ -23,7 +20,7 @@ IR_VERSION = 8  # the file format that goes with it
 
 
 def serialised(graph: Any, version: str) -> bytes:
-    """The bytes of a model with a GraphProto, whose types and shapes the library has checked."""
+    """The bytes of a model with a GraphProto, checked by the library."""
     onnx = import_module("onnx")
     model = onnx.helper.make_model(
         graph,
@@ -48,18 +45,15 @@ def _node(operator: str, inputs: Sequence[str], outputs: Sequence[str], **attrib
 def graph_of(
     layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (), defaults: bool = True
 ) -> Any:
-    """A GraphProto that runs the layers one after the other.
+    """A GraphProto that runs layers of the convention ``onnx`` one after the other (LSTM-14).
 
     Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (cells, B, H), layer by layer, forward
-    before backward; their ``defaults`` are a learned state or zero. If sequences are ``padded``, or
-    there are ``lengths``, which are its default: the valid steps of each sequence,
-    ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T, D, B, H) of the last layer, and the last state
-    of every cell, ``Y_h`` and ``Y_c`` (cells, B, H). ONNX specification, LSTM-14.
+    before backward, with ``defaults`` a learned state or zero; if ``padded``, or with ``lengths``,
+    its default, the valid steps of each sequence, ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T,
+    D, B, H) of the last layer, and every cell's last state, ``Y_h`` and ``Y_c`` (cells, B, H).
 
-    States of layers of different widths are side by side, (B, D H + D' H' + ...). A state that is
-    an input with a default can be left out; onnxruntime warns of each that it is not a constant.
-
-    The cells are in the convention ``onnx``.
+    States of layers of different widths are side by side, (B, D H + D' H' + ...). An input with a
+    default can be left out; onnxruntime warns of each that it is not a constant.
     """
     onnx = import_extra("onnx", "writing .onnx", "onnx")
     cell, units = layers[0][0], [cell.units for layer in layers for cell in layer]
@@ -160,7 +154,7 @@ def _lstm(
     layer: Sequence[Cell], n: int, below: str, lengths: str, constants: dict[str, Array]
 ) -> list[Any]:
     row = layer[0].convention
-    tensors = stack_directions([encode(cell, row) for cell in layer])
+    tensors = stack_directions([encode(cell) for cell in layer])
     names = {role: f"{row.names.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
     constants |= {name: np.asarray(tensors[role]) for role, name in names.items()}
     inputs = [
@@ -175,11 +169,11 @@ def _lstm(
 
 
 def _attributes(behaviour: Behaviour, units: int, directions: int) -> dict[str, Any]:
-    """The attributes of a node, without those that equal the specification's defaults."""
+    """The attributes of a node that differ from the specification's defaults."""
     one = "reverse" if behaviour.reverse else "forward"
     direction = "bidirectional" if directions == 2 else one
     attributes: dict[str, Any] = {"hidden_size": units, "direction": direction}
-    three = (behaviour.recurrent_activation, behaviour.activation, behaviour.output_activation)
+    three = tuple(getattr(behaviour, role) for role in ROLES)
     if three != ("sigmoid", "tanh", "tanh"):
         attributes |= activation_attributes(three * directions)
     if behaviour.gate_clip is not None:
@@ -220,5 +214,5 @@ def rtneural_document(layers: Layers) -> dict[str, Any]:
 
 
 def _listed(cell: Cell) -> list[Any]:
-    tensors = encode(cell, cell.convention)
+    tensors = encode(cell)
     return [np.asarray(tensors[role]).tolist() for role in cell.convention.names.numbered]

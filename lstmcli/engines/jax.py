@@ -72,7 +72,7 @@ def _layer(jax: Any, linen: Any, cells: Sequence[Cell]) -> Any:
 
 def _parameters(cells: Sequence[Cell]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
-    for name, array in named_tensors([cells], cells[0].convention).items():
+    for name, array in named_tensors([cells]).items():
         *path, last = name.split("/")
         at = tree
         for part in path if len(cells) == 2 else ["cell", *path]:

@@ -25,7 +25,7 @@ ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's weights
 
 
 def prepare(network: Network) -> Prepared:
-    """A Keras layer for each layer, run one after the other; inputs are (B, T, I)."""
+    """A Keras layer for each layer, run in turn; inputs are (B, T, I)."""
     os.environ["KERAS_BACKEND"] = backend()
     keras = library("keras")
     with _float64_enabled(network):
@@ -56,7 +56,7 @@ def prepare(network: Network) -> Prepared:
 
 
 def _float64_enabled(network: Network) -> AbstractContextManager[Any]:
-    """A context in which JAX computes float64 inputs in float64, not in float32."""
+    """A context in which JAX computes float64 in float64, not float32."""
     if backend() != "jax":
         return nullcontext()
     context: AbstractContextManager[Any] = library("jax").enable_x64(
@@ -81,7 +81,7 @@ def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
         merge = "concat" if behaviour.merge == "stack" else behaviour.merge
         lstm = keras.layers.Bidirectional(lstm, merge_mode=merge, dtype=dtype)
     lstm.build((None, None, cell.inputs))
-    tensors = [encode(one, one.convention) for one in layer]
+    tensors = [encode(one) for one in layer]
     lstm.set_weights([one[role] for one in tensors for role in ORDER])
     return lstm
 
@@ -96,12 +96,12 @@ def _activation(keras: Any, name: str) -> Any:
     def function(x: Any) -> Any:
         return made(x)
 
-    # Bidirectional copies a layer by its configuration, in which a function is a name.
+    # Bidirectional copies a layer by its config, in which a function is a name
     return keras.saving.register_keras_serializable("lstmcli", name)(function)
 
 
 def backend() -> str:
-    """The one of a Keras that runs already, or of KERAS_BACKEND, or the first installed; or ""."""
+    """The one of a Keras that runs, of KERAS_BACKEND, or the first installed; or ""."""
     if (loaded := sys.modules.get("keras")) is not None:
         return str(loaded.backend.backend())
     names = (os.environ.get("KERAS_BACKEND"), *BACKENDS)

@@ -27,14 +27,11 @@ def session(model: bytes, feeds: Feeds) -> Session:
 def prepare(
     network: Network, open_session: Callable[[bytes, Feeds], Session] = session
 ) -> Prepared:
-    """A session of the model that `lstm convert` writes.
-
-    The initial state is an input without a default, as OpenVINO needs it.
-    """
+    """A session of the model that `lstm convert` writes; its state has no default, for OpenVINO."""
     padded = network.lengths is not None
     graph = graph_of(network.layers, padded=padded, defaults=False)
     units = [cell.units for cell in network.cells]
-    uneven = len(set(units)) > 1  # the graph then has the states of all cells side by side
+    uneven = len(set(units)) > 1  # then all cells' states are side by side
     h, c = (
         np.concatenate(states, axis=1) if uneven else np.stack(states)
         for states in zip(*network.states, strict=True)
@@ -59,7 +56,7 @@ def prepare(
 
 
 def notes(network: Network) -> Iterator[str]:
-    """Where onnxruntime, the text of ONNX and the other frameworks differ."""
+    """Where onnxruntime, ONNX's text and the other frameworks differ."""
     if network.convention.behaviour.gate_clip is not None:
         yield (
             "the text of ONNX bounds every input of an activation by clip, and c is one on its "

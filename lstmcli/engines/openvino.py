@@ -14,7 +14,7 @@ from lstmcli.engines.onnxruntime import Feeds, Session
 
 
 def session(model: bytes, feeds: Feeds) -> Session:
-    """A model of ONNX, compiled for the shapes of its inputs, in float32 also on bfloat16 CPUs."""
+    """A model of ONNX, compiled for its inputs' shapes, in float32 on bfloat16 CPUs too."""
     core = library("openvino").Core()
     network = core.read_model(model, b"")
     network.reshape({name: list(array.shape) for name, array in feeds.items()})
@@ -33,7 +33,7 @@ def unsupported(network: Network) -> Iterator[str]:
 
 
 def notes(network: Network) -> Iterator[str]:
-    """Where OpenVINO differs from other frameworks, or from itself for inputs of any shape."""
+    """Where OpenVINO differs from others, or from itself for inputs of any shape."""
     yield from onnxruntime.empty_sequences(network, "OpenVINO", "2026.4")
     if network.lengths is not None:
         yield (

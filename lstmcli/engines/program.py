@@ -1,8 +1,8 @@
 """Somebody's program as an engine: inputs in a file or on its standard input, outputs read back.
 
-The command is split into words as a shell would, and no shell runs it. ``{inputs}`` and
-``{outputs}`` in a word stand for files in a folder that is gone afterwards; a suffix in the braces
-is theirs: ``{inputs.csv}``, ``{outputs.f32}``.
+The command is split into words as a shell would; no shell runs it. ``{inputs}`` and ``{outputs}``
+are files in a folder that is gone afterwards; a suffix in the braces is theirs: ``{inputs.csv}``,
+``{outputs.f32}``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lstmcli.escaping import one_line
 from lstmcli.formats.document import Document
 
 TIMEOUT = 60.0  # seconds
-MOST_OUTPUT = 256 << 20  # bytes of a program's file, and of what it prints
+MOST_OUTPUT = 256 << 20  # bytes of a program's file, and of its output
 SHOWN = 400  # characters of the end of its standard error
 PAUSE = 0.02  # seconds between two looks at a program that runs
 PLACE = re.compile(r"\{(inputs|outputs)(\.\w+)?\}")
@@ -38,7 +38,7 @@ INPUTS = (".npy", ".csv", RAW)
 
 @dataclass(frozen=True)
 class Program:
-    """A command with places for files: its words, and the suffixes of the files; None: no place."""
+    """A command with places for files: words, and suffixes of the files; None: no place."""
 
     command: str
     words: Sequence[str]
@@ -65,9 +65,9 @@ class Program:
     def run(self, x: Array, form: str) -> tuple[Document, float]:
         """Return what it computes from inputs, and the seconds that it took.
 
-        ``x`` is (T, I), or a batch where it is written as .npy; ``form`` is the shape of raw
-        outputs, ``7x3``. UserError if it cannot be started, fails, takes too long, or gives no
-        finite outputs.
+        ``x`` is (T, I), or a batch if it is written as .npy; ``form`` is the shape of raw outputs,
+        ``7x3``. UserError if it cannot be started, fails, takes too long, or gives no finite
+        outputs.
         """
         if x.ndim > 2 and self.read != ".npy":
             how = self.read or "CSV on standard input"
@@ -83,7 +83,8 @@ class Program:
             if not outputs.is_file():
                 raise self._error(f"{self.name} ended well, and wrote no {{outputs{self.write}}}.")
             data = outputs.read_bytes()
-        what = f"{self.name}: its {f'outputs{self.write}' if self.write else 'standard output'}"
+        output = f"outputs{self.write}" if self.write else "standard output"
+        what = f"{self.name}: its {output}"
         raw = f"f32:{form}" if self.write == RAW else None
         try:
             document = formats.read_bytes(what, data, self.write or "", raw)
@@ -98,10 +99,7 @@ class Program:
         return document, seconds
 
     def _run(self, inputs: Path, outputs: Path) -> float:
-        """Run it to its end, and return the seconds; UserError where it does not end well.
-
-        It, and what it has started, is gone afterwards.
-        """
+        """Run it, and what it starts, to its end; return the seconds, or raise UserError."""
         places = {"inputs": str(inputs), "outputs": str(outputs)}
         words = [PLACE.sub(lambda match: places[match[1]], word) for word in self.words]
         printed = outputs.with_name("printed") if self.write else outputs
@@ -136,7 +134,8 @@ class Program:
             with suppress(subprocess.TimeoutExpired):
                 status = process.wait(PAUSE)
             with suppress(FileNotFoundError):  # a program may remove its file meanwhile
-                if any(path.stat().st_size > MOST_OUTPUT for path in written if path.exists()):
+                there = filter(Path.exists, written)
+                if any(path.stat().st_size > MOST_OUTPUT for path in there):
                     return f"was stopped: it wrote more than {MOST_OUTPUT:,} bytes"
             if status is None and perf_counter() - begun > self.timeout:
                 return f"was stopped after {self.timeout:g} s (--timeout)"
@@ -149,7 +148,7 @@ class Program:
 
 
 def _suffixes(command: str) -> dict[str, str]:
-    """The suffixes of ``inputs`` and ``outputs`` in a command; ValueError for others or several."""
+    """The suffixes of ``inputs`` and ``outputs`` in a command; ValueError for others."""
     suffixes: dict[str, str] = {}
     for place, suffix in PLACE.findall(command):
         suffix = suffix or ".npy"

@@ -18,7 +18,7 @@ def tensorflow() -> Any:
 
 
 def prepare(network: Network) -> Prepared:
-    """A graph of the cells, one layer after the other, and a session with their weights."""
+    """A graph of the cells, layer after layer, and a session with their weights."""
     tf = tensorflow()
     v1 = tf.compat.v1
     graph = tf.Graph()
@@ -27,9 +27,10 @@ def prepare(network: Network) -> Prepared:
         session = v1.Session(graph=graph)
         session.run(v1.global_variables_initializer())
         for n, layer in enumerate(network.layers):
-            tensors = named_tensors([layer], network.convention)
+            tensors = named_tensors([layer])
             for variable in v1.global_variables(f"layer{n}/"):
-                session.run(variable.assign(tensors[variable.op.name.removeprefix(f"layer{n}/")]))
+                name = variable.op.name.removeprefix(f"layer{n}/")
+                session.run(variable.assign(tensors[name]))
 
     def run() -> Result:
         h, finals = session.run(fetches)
@@ -43,7 +44,7 @@ def _layers(tf: Any, network: Network) -> tuple[Any, list[Any]]:
     y, finals = tf.constant(network.x), []
     for n, (layer, states) in enumerate(network.by_layer):
         cells = [_cell(tf, cell) for cell in layer]
-        starts = [v1.nn.rnn_cell.LSTMStateTuple(tf.constant(c), tf.constant(h)) for h, c in states]
+        starts = [v1.nn.rnn_cell.LSTMStateTuple(*map(tf.constant, (c, h))) for h, c in states]
         options = {"sequence_length": network.lengths, "time_major": True}
         with v1.variable_scope(f"layer{n}"):
             if len(cells) == 1:

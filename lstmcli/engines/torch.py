@@ -21,7 +21,7 @@ def prepare(network: Network) -> Prepared:
         proj_size=0 if cell.projection is None else cell.outputs,
         dtype=getattr(torch, cell.dtype.name),
     )  # fmt: skip
-    weights = named_tensors(network.layers, network.convention)
+    weights = named_tensors(network.layers)
     lstm.load_state_dict({name: torch.from_numpy(a) for name, a in weights.items()}, strict=True)
     lstm.eval()
     x = torch.from_numpy(network.x.copy())
@@ -39,7 +39,7 @@ def prepare(network: Network) -> Prepared:
 
 
 def _packed(torch: Any, network: Network, x: Any) -> Any:
-    """The inputs, packed if sequences have lengths: later outputs are zero, the state stays."""
+    """The inputs, packed if they have lengths: later outputs are zero, the state stays."""
     if network.lengths is None:
         return x
     lengths = torch.from_numpy(np.asarray(network.lengths, np.int64))

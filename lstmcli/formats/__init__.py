@@ -1,14 +1,14 @@
-"""Files <-> named arrays. Formats know nothing of LSTMs.
+"""Files <-> named arrays; nothing here knows LSTMs.
 
-A format is a row of the table below and a module of this package. `read` recognises it by the
-content of a file; `write` takes its name, which `format_of` finds by a suffix.
+A format is a row of the table below and a module. `read` recognises it by the content of a file;
+`write` takes its name, which `format_of` finds by a suffix.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,13 +19,14 @@ import numpy as np
 
 from lstmcli.errors import STDIN, UserError
 from lstmcli.formats.detect import binary_kind, is_unknown, text_kind
-from lstmcli.formats.document import Document as Document  # which those who read files need too
+from lstmcli.formats.document import Arrays, Shape
+from lstmcli.formats.document import Document as Document  # for those who read files
 from lstmcli.formats.files.atomic import atomically as atomically
 from lstmcli.formats.files.atomic import refuse_place
 from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.files.sidecars import main_file, split_member
 from lstmcli.formats.files.source import BINARY, Opened, decode, in_memory, opened, pieces_of
-from lstmcli.formats.npy import BlockWriter, is_raw_form, read_raw
+from lstmcli.formats.npy import BlockWriter, Stored, is_raw_form, read_raw
 from lstmcli.formats.text.number_text import ABBREVIATED, LineWriter, StepWriter, TableWriter
 from lstmcli.outputs import errors_named
 
@@ -34,21 +35,21 @@ if TYPE_CHECKING:
 
 
 class Format(NamedTuple):
-    """A row of the table: the name of a format, and the module of this package for it."""
+    """A row of the table: a format's name, its module here, and the function that reads it."""
 
     name: str
     module: str
-    function: str = "read"  # of the module, for binary formats
+    reader: str = "read"
 
 
 FORMATS: dict[str, Format] = {
     ".npy": Format("npy", "npy"),
     ".npz": Format("npz", "npz"),
-    ".json": Format("json", "text.json"),
-    ".jsonl": Format("jsonl", "text.jsonl"),
-    ".csv": Format("csv", "text.csv"),
-    ".tsv": Format("tsv", "text.csv"),
-    ".txt": Format("text", "text.console_print"),
+    ".json": Format("json", "text.json", "read_text"),
+    ".jsonl": Format("jsonl", "text.jsonl", "read_lines"),
+    ".csv": Format("csv", "text.csv", "read_lines"),
+    ".tsv": Format("tsv", "text.csv", "read_lines"),
+    ".txt": Format("text", "text.console_print", "read_text"),
 }
 
 SEVERAL_ARRAYS = (".npz", ".json")  # formats that take several arrays and attributes
@@ -68,18 +69,12 @@ READ_ONLY = {  # not for traces; .safetensors is written, but only for weights
 _BY_NAME = {row.name: row for row in (*FORMATS.values(), *READ_ONLY.values())}
 
 
-def read(
-    source: str,
-    *,
-    abbreviated: bool = False,
-    in_blocks: bool = False,
-) -> Document:
+def read(source: str, *, abbreviated: bool = False, in_blocks: bool = False) -> Document:
     """The named arrays of a file, or of standard input for "-"; of FILE:MEMBER only that one.
 
-    The format is recognised by the content; a suffix only decides between kinds of text. Prints
-    that leave numbers out are read only if ``abbreviated``. With ``in_blocks`` the array of a .npy
-    file of 64 MiB or more is a `lstmcli.formats.npy.FileArray`, which
-    `--max-bytes` does not limit.
+    The content shows the format; a suffix only decides between kinds of text. Prints that leave
+    numbers out are read only if ``abbreviated``. With ``in_blocks`` the array of a .npy file of
+    64 MiB or more is a `lstmcli.formats.npy.FileArray`, which `--max-bytes` does not limit.
     """
     path, member = split_member(source)
     with opened(path if path == "-" else main_file(path)) as file:
@@ -91,16 +86,13 @@ def read(
 
 
 def read_bytes(source: str, data: bytes, suffix: str = "", form: str | None = None) -> Document:
-    """The named arrays of what a file of this suffix contained; of raw numbers with a form.
-
-    ``source`` is what messages call it.
-    """
+    """The named arrays of bytes, which messages call ``source``; of raw numbers with a form."""
     file = in_memory(source, data, suffix)
     return read_raw(file, form) if form else _refuse_abbreviated(_read(file))
 
 
 def read_or_stream(source: str) -> Document | StepStream:
-    """As `read` in blocks, but JSON lines of inputs on standard input are a `StepStream`."""
+    """As `read` in blocks; JSON lines of inputs on standard input are a `StepStream`."""
     if source != "-":
         return read(source, in_blocks=True)
     jsonl = _module("jsonl")
@@ -118,20 +110,15 @@ def _refuse_abbreviated(document: Document) -> Document:
 
 def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> Document:
     if kind := binary_kind(file):
-        module, function = _module(kind), _BY_NAME[kind].function
-        if member is not None and kind == "npz":
-            return cast(Document, module.read(file, member))
-        if in_blocks and kind == "npy":
-            return cast(Document, module.read(file, in_blocks))
-        return cast(Document, getattr(module, function)(file))
+        options: dict[str, Any] = {"npz": {"only": member}, "npy": {"in_blocks": in_blocks}}
+        return _reader(kind)(file, **options.get(kind, {}))
     try:
         return _read_text(file)
     except UserError as error:
         if file.suffix not in BINARY:
             raise
-        raise error.adding(
-            f"  A {file.suffix} file is binary, and this one is text: is it the right file?"
-        ) from None
+        question = f"  A {file.suffix} file is binary, and this one is text: is it the right file?"
+        raise error.adding(question) from None
 
 
 def _read_text(file: Opened) -> Document:
@@ -141,31 +128,34 @@ def _read_text(file: Opened) -> Document:
     if not text.strip() and not in_pieces:
         raise UserError(f"{file.source} is empty.")
     kind = text_kind(text, hint)
-    module = _module(kind)
-    if hasattr(module, "read_lines"):
-        pieces = file.pieces if in_pieces else partial(pieces_of, text)
-        return cast(Document, module.read_lines(pieces, file))
+    if _BY_NAME[kind].reader == "read_lines":
+        return _reader(kind)(file.pieces if in_pieces else partial(pieces_of, text), file)
     if in_pieces and kind == "text":
         raise UserError(
             f"{file.source}: {file.size:,} bytes are more than are read of console output. "
             "Save the numbers as .npy, .npz or .csv."
         )
-    return cast(Document, module.read_text(file.text() if in_pieces else text, file))
+    return _reader(kind)(file.text() if in_pieces else text, file)
 
 
 def _module(name: str) -> Any:
     return import_module(f"{__name__}.{_BY_NAME[name].module}")
 
 
+def _reader(name: str) -> Callable[..., Document]:
+    reader: Callable[..., Document] = getattr(_module(name), _BY_NAME[name].reader)
+    return reader
+
+
 def write(
     target: str | BinaryIO,
     format: str,
-    arrays: Mapping[str, np.ndarray | BlockWriter],
+    arrays: Mapping[str, Stored],
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write arrays and attributes as "npy", "npz", "json" or "text", to a path atomically.
 
-    npy and text have one array and no attributes, which are left out.
+    npy and text have one array and no attributes.
     """
     with atomically(target) if isinstance(target, str) else nullcontext(target) as stream:
         _module(format).write(stream, dict(arrays), dict(attributes or {}))
@@ -173,41 +163,40 @@ def write(
 
 @dataclass
 class Pieces:
-    """A trace to write: arrays in blocks, and arrays and attributes that are set at the end."""
+    """A trace to write: arrays in blocks, and arrays and attributes set at the end."""
 
-    writers: dict[str, BlockWriter]
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    writers: dict[str, BlockWriter] = field(default_factory=dict)
+    arrays: Arrays = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
-    order: Sequence[str] = ()  # of all arrays in the file; (): ``writers``, then ``arrays``
+    order: Sequence[str] = ()  # of all arrays; (): ``writers``, then ``arrays``
 
 
 @contextmanager
 def open_blocks(
-    target: str | BinaryIO, format: str, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
+    target: str | BinaryIO, format: str, shapes: Mapping[str, Shape], dtype: np.dtype[Any]
 ) -> Iterator[Pieces]:
     """Write "npy" or "npz" in pieces; a file appears complete or not at all.
 
-    Where the file itself takes no pieces (an archive, a pipe), they go to nameless temporary files
-    first: in the folder of the target, on the same disk.
+    Pieces of an archive, or for a pipe, go to nameless files first, on the disk of the target.
     """
     with ExitStack() as stack:
         stream = stack.enter_context(atomically(target)) if isinstance(target, str) else target
-        # the folder of a device or a pipe may not take files
+        # a device's or a pipe's folder may take no files
         path = target if isinstance(target, str) and stream.seekable() else None
         direct = format == "npy" and path is not None
-        pieces = Pieces({})
+        pieces = Pieces()
         for name, shape in shapes.items():
             file, output = (stream, str(path)) if direct else _temporary(path, stack)
             pieces.writers[name] = BlockWriter(file, shape, dtype, output)
         yield pieces
         if not direct:
-            arrays: dict[str, np.ndarray | BlockWriter] = {**pieces.writers, **pieces.arrays}
+            arrays: dict[str, Stored] = {**pieces.writers, **pieces.arrays}
             ordered = {name: arrays[name] for name in pieces.order or arrays}
             write(stream, format, ordered, pieces.attributes)
 
 
 def _temporary(path: str | None, stack: ExitStack) -> tuple[BinaryIO, str]:
-    """A nameless file in the folder of a path, or in the temporary folder; its name in messages."""
+    """A nameless file in a path's folder, or in the temporary one; its name in messages."""
     from tempfile import TemporaryFile, gettempdir
 
     with errors_named(path or "a temporary file"):
@@ -230,9 +219,9 @@ def open_steps(
 ) -> StepWriter:
     """A writer of the named arrays, step by step, as "jsonl", "csv" or "tsv".
 
-    ``batch`` and ``units`` are the numbers of the batch items and of each array's columns in the
-    run, if only some are written. Tables have them in place of numbers from 0, in the column and
-    the header; JSON lines have separate members for them. With ``tidy`` each unit is a row.
+    ``batch`` and ``units`` are indices in the run of the batch items and of each array's columns,
+    if only some are written: part of a table's rows and header, separate members of JSON lines.
+    With ``tidy`` each unit is a row.
     """
     if format == "jsonl" and not tidy:
         return LineWriter(stream, format, names, batched, batch, units or {})
@@ -240,17 +229,17 @@ def open_steps(
 
 
 def has_known_suffix(path: str) -> bool:
-    """Return whether a path's suffix is that of a format that is written."""
+    """Return whether a path has the suffix of a format that is written."""
     return os.path.splitext(path)[1].lower() in FORMATS
 
 
 def format_of(path: str, suffixes: Collection[str] = FORMATS) -> str:
-    """The name of the format of a path's suffix, which is one of ``suffixes``."""
+    """The name of the format of a path's suffix, one of ``suffixes``."""
     return FORMATS[suffix_of(path, suffixes)].name
 
 
 def suffix_of(path: str, suffixes: Collection[str]) -> str:
-    """The suffix of a path, one of ``suffixes``; UserError for another suffix, or for a folder."""
+    """The suffix of a path, one of ``suffixes``; UserError for others and folders."""
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in suffixes:
         refuse_place(path)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Arrays, Document, Shape
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.number_text import float32_arrays, to_array
 
@@ -18,17 +19,14 @@ SIZES = ("input_size", "hidden_size", "num_layers")
 def read_nam(value: dict[str, Any], file: Opened) -> Document:
     """The tensors of each cell: ``nam.0.weight``, ``.bias``, ``.hidden``, ``.cell``; the head's.
 
-    All numbers are in one list, cell by cell: the weights of inputs and state concatenated
-    (4H, I + H), the sum of both biases (4H,), the initial h (H,) and c (H,); of the head, weights
-    (O, H) and bias (O,). The order is that of nam/models/recurrent.py (0.13.0). This reader knows
-    the shapes of an LSTM: without them the list cannot be split.
+    One list has all numbers, as nam/models/recurrent.py (0.13.0) orders them: of each cell the
+    weights of inputs and state concatenated (4H, I + H), the sum of both biases (4H,), initial h
+    (H,) and c (H,); of the head weights (O, H) and bias (O,). Only the shapes of an LSTM split it.
     """
     architecture = value["architecture"]
     if architecture != "LSTM":
-        raise UserError(
-            f"{file.source} is a Neural Amp Modeler file of the architecture {architecture!a}, "
-            "not an LSTM."
-        )
+        kind = f"a Neural Amp Modeler file of the architecture {architecture!a}"
+        raise UserError(f"{file.source} is {kind}, not an LSTM.")
     inputs, units, layers = _sizes(value["config"], file.source)
     flat = to_array(value["weights"], f"{file.source}: weights").ravel()
     arrays = _split(flat, _shapes(inputs, units, layers, flat.size, file.source))
@@ -44,9 +42,7 @@ def _sizes(config: Any, source: str) -> list[int]:
     return [size for size in sizes if size]
 
 
-def _shapes(
-    inputs: int, units: int, layers: int, count: int, source: str
-) -> dict[str, tuple[int, ...]]:
+def _shapes(inputs: int, units: int, layers: int, count: int, source: str) -> dict[str, Shape]:
     per_unit = 4 * (inputs + units) + 6 + (layers - 1) * (8 * units + 6)
     outputs, rest = divmod(count - per_unit * units, units + 1)
     if outputs < 1 or rest:
@@ -54,7 +50,7 @@ def _shapes(
             f"{source}: weights has {count:,} numbers; config needs "
             f"{per_unit * units + units + 1:,} ({inputs} inputs, {units} units, {layers} layers)."
         )
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes: dict[str, Shape] = {}
     for n in range(layers):
         shapes[f"nam.{n}.weight"] = (4 * units, (units if n else inputs) + units)
         shapes[f"nam.{n}.bias"] = (4 * units,)
@@ -62,7 +58,7 @@ def _shapes(
     return shapes | {"head.weight": (outputs, units), "head.bias": (outputs,)}
 
 
-def _split(flat: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def _split(flat: np.ndarray, shapes: dict[str, Shape]) -> Arrays:
     arrays, at = {}, 0
     for name, shape in shapes.items():
         arrays[name] = flat[at : at + prod(shape)].reshape(shape)
@@ -82,44 +78,31 @@ def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
     cells = config.get("unit_type", "LSTM")
     if cells != "LSTM":
         raise UserError(f"{file.source} is a GuitarML model of {cells!a} cells, not an LSTM.")
-    arrays = {
-        name: to_array(numbers, f"{file.source}: state_dict.{name}")
-        for name, numbers in tensors.items()
-    }
-    return Document(
-        file.source,
-        "guitarml",
-        arrays,
-        dtypes=float32_arrays(arrays),
-        remarks=tuple(_remarks(config, arrays, file.source)),
-    )
-
-
-def _remarks(config: dict[str, Any], arrays: dict[str, Any], source: str) -> list[str]:
-    left_out = []
-    if "lin.weight" in arrays:
-        left_out.append("its linear layer lin is not run")
+    where = f"{file.source}: state_dict"
+    arrays = {name: to_array(numbers, f"{where}.{name}") for name, numbers in tensors.items()}
+    left_out = ["its linear layer lin is not run"] * ("lin.weight" in arrays)
     if config.get("skip"):
         left_out.append("the input that it adds to its output (skip) is not added")
-    return [f"{source}: {'; '.join(left_out)}."] if left_out else []
+    remarks = (f"{file.source}: {'; '.join(left_out)}.",) if left_out else ()
+    dtypes = float32_arrays(arrays)
+    return Document(file.source, "guitarml", arrays, dtypes=dtypes, remarks=remarks)
 
 
 def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
     """``layers.0.weights.0`` to ``.2`` of an LSTM; of another layer ``layers.1.dense.0``, ...
 
-    python/model_utils.py of jatinchowdhury18/RTNeural writes the layers of a Keras model in order,
-    each with its weights in nested lists, and RTNeural/model_loader.h reads them.
+    python/model_utils.py of jatinchowdhury18/RTNeural writes a Keras model's layers in order, with
+    nested lists of weights, and RTNeural/model_loader.h reads them.
     """
     layers = value["layers"]
     if not isinstance(layers, list):
         raise UserError(f"{file.source}: layers is not a list.")
-    arrays: dict[str, np.ndarray] = {}
+    arrays: Arrays = {}
     types = []
     for n, layer in enumerate(layers):
-        where = f"{file.source}: layers[{n}]"
-        weights = _weights(layer, where)
+        weights = _weights(layer, f"{file.source}: layers[{n}]")
         declared = str(layer.get("type", "unknown")).lower()
-        types.append("".join(c if c.isalnum() and c.isascii() else "_" for c in declared))
+        types.append(re.sub(r"[^a-z0-9]", "_", declared))
         member = "weights" if types[-1] == "lstm" else types[-1]
         arrays |= {f"layers.{n}.{member}.{k}": array for k, array in enumerate(weights)}
     if "gru" in types and "lstm" not in types:
@@ -127,13 +110,9 @@ def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
     remarks = [f"{file.source}: only its LSTM is run, of the layers {', '.join(types)}."]
     if value.get("in_skip"):
         remarks.append(f"{file.source}: the input that it adds to its output is not added.")
-    return Document(
-        file.source,
-        "rtneural",
-        arrays,
-        dtypes=float32_arrays(arrays),
-        remarks=tuple(remarks if len(types) > 1 else remarks[1:]),
-    )
+    shown = tuple(remarks if len(types) > 1 else remarks[1:])
+    dtypes = float32_arrays(arrays)
+    return Document(file.source, "rtneural", arrays, dtypes=dtypes, remarks=shown)
 
 
 def _weights(layer: Any, where: str) -> list[np.ndarray]:

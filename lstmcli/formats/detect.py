@@ -20,32 +20,32 @@ PATTERNS = {  # what the first bytes match -> format
     rb"PK\x05\x06": "npz",  # an archive without members
     rb"GGUF": "gguf",
     rb"\x89HDF\r\n\x1a\n": "keras",  # HDF5, of other programs too
-    # the magic number of PyTorch before 1.6; protocols 4 and 5 have a frame around it
+    # PyTorch's magic number before 1.6; in protocols 4 and 5 in a frame
     rb"\x80[\x02-\x05](\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19": "torch",
     rb"\x80[\x02-\x05]": "pickle",
     rb".{4}TFL3": "tflite",
     rb"\x08[\x02-\x1f][\x12\x1a\x22\x28\x32\x3a]": "onnx",  # a version, then another field
     rb".{5}\0\0\0\{": "safetensors",  # the upper bytes of the header's length, and its start
     rb"\x08\x01\x12": "tensorflow",  # a SavedModel: its version, its first graph
-    # a graph: its first node, with a name and an op; then one behind a list of ops
+    # a graph: its first node, a name and an op; one behind a list of ops
     rb"\n[\x80-\xff]{0,4}[\0-\x7f]\n[\x80-\xff]?[\0-\x7f][\w.][\w./>\\-]*\x12": "tensorflow",
     rb"\n[\x80-\xff]{0,4}[\0-\x7f]\x12[\x80-\xff]{0,4}[\0-\x7f]\n": "tensorflow",
 }
 
-TABLE_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # last bytes of TensorFlow's table
+TABLE_END = 0xDB4775248B80FB57.to_bytes(8, "little")  # the last bytes of TensorFlow's table
 
 # a container, or the class of an object
 OLD_PICKLE = re.compile(rb"\(|[}\]]|c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")
 IMPORTED = re.compile(r"[A-Za-z_][\w.]* [A-Za-z_][\w.]*")  # a module and a name in it
 STOP = b"."
 TEXT_BYTES = frozenset((*range(32, 127), *b"\t\n\r"))
-SAMPLE = 4096  # bytes at the start of a file, of which one is not a character if they are numbers
-MOST_CELLS = 10_000  # of the first line that are parsed when detecting a table
+SAMPLE = 4096  # bytes at a file's start: of numbers, one is no character
+MOST_CELLS = 10_000  # of a first line, parsed to detect a table
 MOST_COMPONENTS = 64  # of traineddata: 17 in Tesseract 3, 24 since 4
-FEWEST = 3  # complete opcodes in the head of a long pickle: an array's bytes may fill the rest
+FEWEST = 3  # complete opcodes in a long pickle's head: an array may fill the rest
 
 ARCHIVE = b"PK\x03\x04"
-ARCHIVES = {  # ending of a member's name -> format; without any it is npz
+ARCHIVES = {  # ending of a member's name -> format; else npz
     "data.pkl": "torch",
     "model.json": "torch",  # TorchScript of 1.0
     "model.weights.h5": "keras",
@@ -56,7 +56,7 @@ WAY_OUT = "Save its arrays with numpy.savez."
 
 
 def unzip(names: Iterable[str]) -> str:
-    """Tell what to do with an archive that has files of weights in it; "" without any."""
+    """The advice on an archive that has files of weights in it; "" without any."""
     files = [name for name in names if name.lower().endswith(MODELS)]
     return f"Unzip it, and give {listed(files, MOST_NAMED)}." if files else ""
 
@@ -65,7 +65,7 @@ EXPORTED = (
     "a program of torch.export",
     "Save its weights: torch.save(torch.export.load(FILE).state_dict, 'weights.pt')",
 )
-UNREAD_ARCHIVES = {  # ending of a member's name -> what an archive is, and the way out
+UNREAD_ARCHIVES = {  # ending of a member's name -> kind of archive, way out
     "model_weights_config.json": EXPORTED,
     "serialized_exported_program.json": EXPORTED,
     ".data/extern_modules": (
@@ -80,7 +80,7 @@ TESSERACT = (
     "numpy.savez."
 )
 
-UNREAD = {  # first bytes -> what kind of file it is, and what to do instead
+UNREAD = {  # first bytes -> kind of file, way out
     rb"\x1f\x8b": ("a gzip archive", "Unpack it first: gunzip FILE, or tar xzf FILE for a tar."),
     rb"(?=(\./)?(sys_info|pickle|tensors|storages)\0).{257}ustar": (
         "a tar archive of PyTorch 0.1",
@@ -153,7 +153,7 @@ def _unread(file: Opened, what: str, way_out: str) -> UserError:
 
 
 def is_unknown(file: Opened) -> bool:
-    """Tell whether a file is neither of a known format nor text: its bytes may be plain numbers."""
+    """Return whether a file, neither text nor of a known format, may be plain numbers."""
     try:
         kind = binary_kind(file)
     except UserError:
@@ -177,9 +177,9 @@ def _is_traineddata(head: bytes) -> bool:
 
 
 def _is_old_pickle(file: Opened) -> bool:
-    """Return whether a file is a pickle of protocol 0 or 1, which begin with no magic number.
+    """Return whether a file is a pickle of protocol 0 or 1, which have no magic number.
 
-    It has to start with opcodes, with names that Python can import, and end with the opcode STOP.
+    It starts with opcodes, with names that Python can import, and ends with the opcode STOP.
     """
     head = file.head()
     if not OLD_PICKLE.match(head):
@@ -206,7 +206,7 @@ def _archive_kind(file: Opened) -> str:
     try:
         with damage_reported(file.source):
             names = [member.filename for member in Archive(file).members]
-    except UserError:  # the reader of npz reports what is wrong with it
+    except UserError:  # the reader of npz reports the damage
         names = []
     finally:
         file.stream.seek(0)
@@ -227,7 +227,7 @@ HEADER_CELL = re.compile(r"""["']?[A-Za-z_][\w. /-]*(?:\[\d+\])*["']?""")
 
 
 def text_kind(text: str, hint: str | None) -> str:
-    """The kind of text, by its content; ``hint``, the kind of its suffix, decides open cases."""
+    """The kind of text, by its content; ``hint``, of its suffix, decides open cases."""
     start = text.lstrip()
     first, _, rest = start.partition("\n")
     if start[:1] == "{" and not re.match(r"\{\s*'|\{[\s{]*[-+.\d]", start):
@@ -284,7 +284,7 @@ def _list_kind(start: str, first: str, rest: str, hint: str | None) -> str:
 def _column_kind(first: str, rest: str, hint: str | None) -> str:
     delimiter, kind = ("\t", "tsv") if "\t" in first else (",", "csv")
     cells = [cell.strip() for cell in first.split(delimiter, MOST_CELLS)[:MOST_CELLS]]
-    if len(cells) == 1:  # a single column, or words with blanks between them
+    if len(cells) == 1:  # one column, or words between blanks
         return hint if hint in ("csv", "tsv") and len(first.split()) == 1 else "text"
     if all(map(HEADER_CELL.fullmatch, cells)) and IS_NUMBER.match(rest.lstrip('"\r\n ')):
         return kind

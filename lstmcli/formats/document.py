@@ -10,18 +10,22 @@ import numpy as np
 
 from lstmcli.errors import UserError, did_you_mean, listed
 
+Arrays = dict[str, np.ndarray]
+Shape = tuple[int, ...]
+Groups = dict[str, dict[str, Any]]  # as in `Document`
+
 
 @dataclass(frozen=True)
 class Gaps:
-    """Which elements printed output elided with ``...``; the array holds only those printed."""
+    """The elements that output elided with ``...``; the array has only those printed."""
 
-    before: tuple[int | None, ...]  # of each axis: items before ``...``; None: none are left out
-    shape: tuple[int, ...] | None  # of the full array, if it is printed
+    before: tuple[int | None, ...]  # of each axis: items before ``...``; None: all are there
+    shape: Shape | None  # of the full array, if it is printed
     where: str  # source and line, which start a message
 
 
 class Numbering(NamedTuple):
-    """Indices of the steps, batch items and columns in the full run; None: not in the text."""
+    """Indices of steps, batch items and columns in the full run; None: not in the text."""
 
     steps: Sequence[int] | None = None
     batch: Sequence[int] | None = None
@@ -29,11 +33,11 @@ class Numbering(NamedTuple):
 
 
 NOT_NUMBERED = Numbering()
-MOST_LISTED = 12  # members in a message: about two lines of a terminal
+MOST_LISTED = 12  # members in a message: two lines of a terminal
 
 
 def compact(numbers: Sequence[int] | np.ndarray) -> Sequence[int]:
-    """Ascending numbers as a range where they have no gaps, else as a list."""
+    """Ascending numbers as a range if they have no gaps, else as a list."""
     first, last = int(numbers[0]), int(numbers[-1])
     if last - first + 1 == len(numbers):
         return range(first, last + 1)
@@ -42,27 +46,27 @@ def compact(numbers: Sequence[int] | np.ndarray) -> Sequence[int]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Document:
-    """Named arrays of a file, its attributes, and what the format declares about the arrays."""
+    """Named arrays of a file, its attributes, and what the format declares of them."""
 
-    source: str  # what messages call it: the path as typed, or "standard input"
-    format: str  # the row of the table it was read by: "npy", "npz", "json", ...
-    arrays: dict[str, np.ndarray]  # "" is a single array without a name
+    source: str  # in messages: the path as typed, or "standard input"
+    format: str  # its row in the table: "npy", "npz", "json", ...
+    arrays: Arrays  # "" is a single array without a name
     attributes: dict[str, Any] = field(default_factory=dict)
     """Scalars, strings, None, lists of strings; nested names are joined with "."; "" is a single
     scalar without a name; ``meta`` is decoded JSON, one dict."""
     layout: str | None = None
     """Axes, if the format defines them: "steps" (T, K), "time" (T, B, K), "batch" (B, T, K)."""
-    units: dict[str, np.ndarray] = field(default_factory=dict)
+    units: Arrays = field(default_factory=dict)
     """Printed text only: the unit of the last printed place of each element (0: exact)."""
     dtypes: dict[str, np.dtype[Any]] = field(default_factory=dict)
-    """The dtype that an array's numbers had when they were written, if the array has another."""
-    groups: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Metadata by the start of tensors' names ("": of all tensors), with the format's keys: the
-    config of a layer, the attributes of a node."""
+    """The dtype of an array's numbers when they were written, if the array has another."""
+    groups: Groups = field(default_factory=dict)
+    """Metadata by the start of tensors' names ("": of all), with the format's keys: the config of
+    a layer, the attributes of a node."""
     in_turn: tuple[str, ...] = ()
-    """Names of groups, each of which feeds the next in the model of the file, if it is known."""
+    """Names of groups, each of which feeds the next in the file's model, if that is known."""
     remarks: tuple[str, ...] = ()
-    """A remark on the file: tensors that were left out, another file that was read too."""
+    """On the file: tensors that were left out, another file that was read too."""
 
     gaps: dict[str, Gaps] = field(default_factory=dict)
     """Printed text only, and only with `read(abbreviated=True)`: what was left out."""
@@ -71,26 +75,24 @@ class Document:
     """Tables and JSON lines only: which steps, batch items and columns of a run they contain."""
 
     other_members: tuple[str, ...] = ()
-    """The names of the file's other arrays, where one of them was asked for."""
+    """The names of the file's other arrays, if one was asked for."""
 
     not_run: str = ""
     """The reason why its tensors can be listed but not run; "" if they may be an LSTM's."""
 
     def member(self, name: str) -> Document:
-        """Only the array of this name, with its metadata; UserError if there is none."""
+        """Only the array of this name, with its metadata; UserError without."""
         if not name or name not in self.arrays:
             raise self._no_member(name)
+        columns = _only(name, self.numbering.columns)
+        by_name = ("arrays", "units", "dtypes", "gaps")
+        fields: dict[str, Any] = {field: _only(name, getattr(self, field)) for field in by_name}
         return replace(
             self,
             source=f"{self.source}:{name}",
-            arrays={name: self.arrays[name]},
-            units={k: unit for k, unit in self.units.items() if k == name},
-            dtypes={k: dtype for k, dtype in self.dtypes.items() if k == name},
-            gaps={k: gaps for k, gaps in self.gaps.items() if k == name},
-            numbering=self.numbering._replace(
-                columns={k: n for k, n in self.numbering.columns.items() if k == name}
-            ),
+            numbering=self.numbering._replace(columns=columns),
             other_members=(*self.other_members, *(k for k in self.arrays if k != name)),
+            **fields,
         )
 
     def _no_member(self, name: str) -> UserError:
@@ -104,20 +106,30 @@ class Document:
         return UserError(f"{start} no {name!r}; it has {members}.{did_you_mean(name, names)}")
 
 
-def native(array: np.ndarray, bfloat16: bool = False) -> np.ndarray:
-    """Numbers in this machine's byte order; those of bfloat16, stored as uint16, as float32."""
-    if bfloat16:  # the upper half of the bits of a float32
-        return np.asarray(np.asarray(array, np.uint32) << 16, np.uint32).view(np.float32)
+def _only(name: str, mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key == name}
+
+
+BFLOAT16 = np.dtype("V2")  # as JAX, ml_dtypes and Keras store it
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """Numbers in this machine's byte order; bfloat16 becomes float32."""
+    if array.dtype == BFLOAT16:  # the upper half of the bits of a float32
+        bits = array.view("<u2").astype(np.uint32)
+        return np.left_shift(bits, 16, out=bits).view(np.float32)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def size_as_read(dtype: np.dtype[Any]) -> int:
+    """The bytes of a number that `native` returns."""
+    return 4 if dtype == BFLOAT16 else dtype.itemsize
 
 
 def dequantized(
     array: np.ndarray, scale: np.ndarray, zero: np.ndarray, axis: int | None
 ) -> np.ndarray:
-    """(q - zero point) * scale, rounded to float32; one of both, or as many as ``axis`` is long.
-
-    ValueError if there are more or fewer.
-    """
+    """(q - zero point) * scale as float32; ValueError unless one, or as many as on ``axis``."""
     shape = [1] * array.ndim
     if axis is not None:
         shape[axis] = array.shape[axis]

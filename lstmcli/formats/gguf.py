@@ -1,8 +1,7 @@
 """`.gguf`: the tensors of llama.cpp and other programs on ggml, plain or packed.
 
-The library ``gguf`` reads them. It believes the counts and lengths of a header, and reads on past
-the end of a file; `_reader` does not. It maps the file into memory, so that standard input, which
-has no path, is not read.
+The library ``gguf`` believes the counts and lengths of a header, and reads on past the end of a
+file; `_reader` does not. It maps the file into memory, so that standard input is not read.
 """
 
 from __future__ import annotations
@@ -11,34 +10,32 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.errors import UserError, import_extra
+from lstmcli.errors import UserError, import_extra, listed
 from lstmcli.formats.document import Document, native
 from lstmcli.formats.files.limits import Damaged, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
 
-MOST_VALUES = 1 << 18  # of a header, 10 us and 300 bytes each; a vocabulary has 2 for each token
+MOST_VALUES = 1 << 18  # of a header, 10 us and 300 bytes each; a vocabulary has 2 a token
 
 
 def read(file: Opened) -> Document:
     """All tensors, in the order of the file, packed ones as float32.
 
-    Tensors of types that the library does not unpack are left out, with a remark.
+    Types that the library does not unpack are left out, with a remark.
     """
     gguf = import_extra("gguf", f"{file.source} is a GGUF model; reading it", "gguf")
     if file.path is None:
-        raise UserError(
-            f"{file.source} is a GGUF model, which is mapped into memory: save it, and give its "
-            "path."
-        )
+        how = "which is mapped into memory: save it, and give its path"
+        raise UserError(f"{file.source} is a GGUF model, {how}.")
     where = f"{file.source}, a GGUF model,"
-    with damage_reported(where), np.errstate(all="ignore"):  # of a damaged file, infinite numbers
+    with damage_reported(where), np.errstate(all="ignore"):  # infinite numbers of damaged files
         tensors = _reader(gguf, file.path).tensors
         arrays = {tensor.name: _array(gguf, tensor, file.source) for tensor in tensors}
     left_out = [name for name, array in arrays.items() if array is None]
-    shown = ", ".join(left_out[:8]) + ", ..." * (len(left_out) > 8)
-    remark = f"{file.source}: left out, of types that the library gguf does not unpack: {shown}."
+    shown = f"of types that the library gguf does not unpack: {listed(left_out, 8)}"
+    remarks = (f"{file.source}: left out, {shown}.",) if left_out else ()
     found = {name: array for name, array in arrays.items() if array is not None}
-    return Document(file.source, "gguf", found, remarks=(remark,) if left_out else ())
+    return Document(file.source, "gguf", found, remarks=remarks)
 
 
 def _reader(gguf: Any, path: str) -> Any:
@@ -59,7 +56,7 @@ def _reader(gguf: Any, path: str) -> Any:
 
 
 def _array(gguf: Any, tensor: Any, source: str) -> np.ndarray | None:
-    """The numbers of a tensor; None of a type that the library does not unpack."""
+    """The numbers of a tensor; None if the library does not unpack its type."""
     shape = tensor.shape.tolist()[::-1]
     check_size(shape, 4, f"{source}: {tensor.name}")
     data = np.array(tensor.data)  # no longer mapped

@@ -1,7 +1,7 @@
 """`.npy` and raw numbers: one array, at once or in blocks; sizes are checked before allocation.
 
-No file is mapped into memory: where a mapped file becomes shorter, or the disk is full, SIGBUS ends
-the process. A read or a write ends in a message.
+No file is mapped into memory: if it becomes shorter, or the disk is full, SIGBUS ends the process,
+where a read or a write ends in a message.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ import weakref
 from collections.abc import Iterator, Mapping
 from math import prod
 from threading import Lock
-from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.lib import format as npy_format
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document, native
+from lstmcli.formats.document import BFLOAT16, Document, Shape, native, size_as_read
 from lstmcli.formats.files.limits import IN_BLOCKS_FROM, MOST_AXES, check_size
 from lstmcli.formats.files.source import HEAD, Opened, became_shorter
 from lstmcli.outputs import errors_named
 
 T = TypeVar("T")
 
-_HEADER_READERS = {  # by the version: the bytes of a header's length, and its reader
+Stored: TypeAlias = "np.ndarray | BlockWriter"  # an array to be written
+
+_HEADER_READERS = {  # by version: the bytes of a header's length, its reader
     (1, 0): (2, npy_format.read_array_header_1_0),
     (2, 0): (4, npy_format.read_array_header_2_0),
 }
@@ -38,7 +40,7 @@ MOST_ADDRESSED = 1 << 62  # bytes that a header may claim: NumPy counts them in 
 class Header(NamedTuple):
     """The header of a .npy file."""
 
-    shape: tuple[int, ...]
+    shape: Shape
     dtype: np.dtype[Any]
     fortran: bool
     offset: int  # of the first element, in bytes
@@ -49,28 +51,27 @@ class Header(NamedTuple):
         return prod(self.shape) * self.dtype.itemsize
 
 
-def read(source: Opened, in_blocks: bool = False) -> Document:
+def read(file: Opened, in_blocks: bool = False) -> Document:
     """The array of a .npy file; a 0-d one becomes an attribute.
 
-    If it has Python objects, as ``numpy.save`` of a dict writes them, the arrays among them are
-    read by name; no object is loaded. With ``in_blocks``, a large array of two or three axes in C
-    order is a `FileArray`.
+    Of Python objects, as ``numpy.save`` of a dict writes them, the arrays are read by name; no
+    object is loaded. ``in_blocks``: a large array of two or three axes in C order is a `FileArray`.
     """
-    header = read_header(source.head(), source.source)
+    header = read_header(file.head(), file.source)
     if header.dtype.hasobject:  # which NumPy pickles behind the header
         from lstmcli.formats.torch import read_pickle  # most files need none
 
-        return read_pickle(source, header.offset, "npy")
-    check(header, source.size, source.source)
-    stays = in_blocks and source.path is not None and header.nbytes >= IN_BLOCKS_FROM
+        return read_pickle(file, header.offset, "npy")
+    check(header, file.size, file.source)
+    stays = in_blocks and file.path is not None and header.nbytes >= IN_BLOCKS_FROM
     numbers = header.dtype.kind in "fiub" or header.dtype == BFLOAT16
     if stays and numbers and len(header.shape) in (2, 3) and not header.fortran:
-        return Document(source.source, "npy", {"": cast(np.ndarray, FileArray(source, header))})
-    source.stream.seek(header.offset)
-    value = read_elements(source.stream, header, source.source)
-    if isinstance(value, np.ndarray):
-        return Document(source.source, "npy", {"": value})
-    return Document(source.source, "npy", {}, {"": value})
+        return Document(file.source, "npy", {"": cast(np.ndarray, FileArray(file, header))})
+    file.stream.seek(header.offset)
+    value = {"": read_elements(file.stream, header, file.source)}
+    if isinstance(value[""], np.ndarray):
+        return Document(file.source, "npy", value)
+    return Document(file.source, "npy", {}, value)
 
 
 def read_header(head: bytes, where: str) -> Header:
@@ -78,20 +79,20 @@ def read_header(head: bytes, where: str) -> Header:
     stream = io.BytesIO(head)
     try:
         shape, fortran, dtype = _parsed(stream)
-    except Exception as error:  # a header is Python text: broken, it can raise nearly anything
+    except Exception as error:  # broken, a header's Python text raises nearly anything
         reason = str(error).split("\n")[0] or type(error).__name__
         raise UserError(f"{where}: the .npy header is broken ({reason[:120]}).") from None
     return Header(shape, dtype, fortran, stream.tell())
 
 
-def _parsed(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _parsed(stream: BinaryIO) -> tuple[Shape, bool, np.dtype[Any]]:
     version = npy_format.read_magic(stream)
     if version not in _HEADER_READERS:  # version 3 exists for field names beyond Latin-1
         raise ValueError(f"version {version[0]}.{version[1]}; 1.0 and 2.0 contain plain arrays")
     width, reader = _HEADER_READERS[version]
     start = stream.tell()
     text = stream.read(int.from_bytes(stream.read(width), "little"))
-    if b"\\" in text:  # with many of them, NumPy's second parser takes a second and more
+    if b"\\" in text:  # many of them take NumPy's second parser seconds
         raise ValueError("a backslash, which headers of plain arrays do not have")
     stream.seek(start)
     with warnings.catch_warnings():
@@ -100,15 +101,11 @@ def _parsed(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def check(header: Header, size: int, where: str) -> None:
-    """Refuse a header that does not fit the size of the file.
-
-    UserError for a dtype that is not read, an impossible shape, a file shorter or longer than
-    claimed.
-    """
+    """Refuse a dtype that is not read, an impossible shape, or one of another size."""
     dtype = header.dtype
     if dtype != BFLOAT16 and dtype.kind not in "biufUS":
-        raise UserError(f"{where} contains values of the dtype {dtype}; real numbers are needed.")
-    if dtype.itemsize == 0:  # any number of these would fit into no bytes
+        raise UserError(f"{where} has values of the dtype {dtype}; real numbers are needed.")
+    if dtype.itemsize == 0:  # any number would fit into no bytes
         raise UserError(f"{where} contains strings of length 0.")
     if not all(type(n) is int and n >= 0 for n in header.shape):
         raise UserError(f"{where}: the header claims the impossible shape {header.shape}.")
@@ -118,19 +115,16 @@ def check(header: Header, size: int, where: str) -> None:
     found = size - header.offset
     if found != header.nbytes:
         problem = "is cut short" if found < header.nbytes else "contains more than one array"
-        raise UserError(
-            f"{where} {problem}: the header claims {header.shape} {dtype.name}, "
-            f"that is {header.nbytes:,} bytes, but {found:,} are there."
-        )
+        claim = f"the header claims {header.shape} {dtype.name}, {header.nbytes:,} bytes"
+        raise UserError(f"{where} {problem}: {claim}, but {found:,} are there.")
 
 
 def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
-    """The array after a header that has been checked, native and in C order.
+    """The array after a checked header, native, in C order; 0-d ones and strings are Python values.
 
-    0-d arrays and strings come as Python values: numbers, str, lists of str. UserError for more
-    bytes than a tensor may take, or fewer than the header claims.
+    UserError for more bytes than a tensor may take, or fewer than the header claims.
     """
-    check_size(header.shape, 4 if header.dtype == BFLOAT16 else header.dtype.itemsize, where)
+    check_size(header.shape, size_as_read(header.dtype), where)
     data = bytearray(header.nbytes)
     view = memoryview(data)
     filled = 0
@@ -147,13 +141,8 @@ def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
 def _plain(array: np.ndarray, where: str) -> Any:
     if array.dtype.kind in "US":
         return _strings(array, where)
-    array = _native(array)
+    array = native(array)
     return array.item() if array.ndim == 0 else np.ascontiguousarray(array)
-
-
-def _native(array: np.ndarray) -> np.ndarray:
-    is_bfloat16 = array.dtype == BFLOAT16
-    return native(array.view("<u2") if is_bfloat16 else array, is_bfloat16)
 
 
 def _strings(array: np.ndarray, where: str) -> Any:
@@ -168,14 +157,12 @@ def _strings(array: np.ndarray, where: str) -> Any:
         raise UserError(f"{where} contains strings that are not Unicode text.") from None
 
 
-def write(
-    stream: BinaryIO, arrays: Mapping[str, np.ndarray | BlockWriter], attributes: dict[str, Any]
-) -> None:
-    """Write the one array; .npy has no place for names or attributes."""
+def write(stream: BinaryIO, arrays: Mapping[str, Stored], attributes: dict[str, Any]) -> None:
+    """Write the one array; .npy has no names or attributes."""
     write_elements(stream, sole(arrays, ".npy"))
 
 
-def write_elements(stream: BinaryIO, array: np.ndarray | BlockWriter) -> None:
+def write_elements(stream: BinaryIO, array: Stored) -> None:
     """Header and elements in C order, in pieces."""
     if isinstance(array, BlockWriter):
         array.copy_to(stream)
@@ -185,26 +172,31 @@ def write_elements(stream: BinaryIO, array: np.ndarray | BlockWriter) -> None:
         stream.write(array.tobytes())
         return
     for rows in rows_of(array):
-        stream.write(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
+        stream.write(_bytes_of(np.ascontiguousarray(rows)))
+
+
+def _bytes_of(array: np.ndarray) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
 
 
 def sole(arrays: Mapping[str, T], kind: str) -> T:
-    """The only array; UserError if there are several, which ``kind`` cannot store."""
+    """The only array; UserError for several, which ``kind`` cannot store."""
     if len(arrays) != 1:
         names = ", ".join(arrays) or "none"
         raise UserError(f"{kind} stores one array; there are {len(arrays)}: {names}.")
-    return next(iter(arrays.values()))
+    (array,) = arrays.values()
+    return array
 
 
 # ---- raw numbers
 
 
 _FORM = re.compile(r"(f16|bf16|f32|f64):(\d{1,12}(?:x\d{1,12})*)", re.I)
-_DTYPES = {"f16": "<f2", "bf16": "<u2", "f32": "<f4", "f64": "<f8"}
+_DTYPES = {"f16": "<f2", "bf16": "V2", "f32": "<f4", "f64": "<f8"}
 
 
 def is_raw_form(member: str | None) -> bool:
-    """Return whether what follows a file's name is a type and a shape: ``f32:7x3``."""
+    """Return whether a member is a type and a shape: ``f32:7x3``."""
     return member is not None and _FORM.fullmatch(member) is not None
 
 
@@ -212,38 +204,29 @@ def read_raw(file: Opened, form: str) -> Document:
     """The array of this type and shape that a file consists of."""
     match = _FORM.fullmatch(form)
     assert match is not None, "the caller has asked is_raw_form"
-    kind, shape = match[1].lower(), tuple(int(n) for n in match[2].split("x"))
-    dtype = np.dtype(_DTYPES[kind])
-    expected = prod(shape) * dtype.itemsize
-    check_size(shape, dtype.itemsize, f"{file.source}:{form}")
-    if file.size != expected:
-        raise UserError(
-            f"{file.source} has {file.size:,} bytes; {form} takes {expected:,}, "
-            f"{prod(shape):,} numbers of {dtype.itemsize} bytes."
-        )
+    dtype, shape = np.dtype(_DTYPES[match[1].lower()]), tuple(map(int, match[2].split("x")))
+    count = check_size(shape, dtype.itemsize, f"{file.source}:{form}")
+    if file.size != count * dtype.itemsize:
+        needed = f"{count * dtype.itemsize:,}, {count:,} numbers of {dtype.itemsize} bytes"
+        raise UserError(f"{file.source} has {file.size:,} bytes; {form} takes {needed}.")
     array = np.frombuffer(file.stream.read(), dtype).reshape(shape)
-    return Document(file.source, "raw", {"": native(array, kind == "bf16")})
+    return Document(file.source, "raw", {"": native(array)})
 
 
-# ---- large arrays in their files: read, or filled, block by block from any thread
+# ---- large arrays in files: read, or filled, block by block from any thread
 
 
-BFLOAT16 = np.dtype("V2")  # of the .npy files that JAX and ml_dtypes save
 COPIED = 1 << 20  # bytes at a time
-NUMBERS = 1 << 14  # of an array that are turned into text at a time
+NUMBERS = 1 << 14  # of an array, made text at a time
 
 
 class FileArray:
-    """An array (N, K) or (N, M, K) in a file, in C order, which outlives the stream it came from.
-
-    A slice of its first two axes is an array in memory.
-    """
+    """An array (N, K) or (N, M, K) in a file, C order; a slice of its first axes is in memory."""
 
     def __init__(self, file: Opened, header: Header) -> None:
         self.source, self.shape, self.ndim = file.source, header.shape, len(header.shape)
         self._stored, self._start, self._lock = header.dtype, header.offset, Lock()
-        is_bfloat16 = self._stored == BFLOAT16
-        self.dtype = np.dtype("f4") if is_bfloat16 else self._stored.newbyteorder("=")
+        self.dtype = native(np.empty(0, self._stored)).dtype
         self._file = io.FileIO(os.dup(file.stream.fileno()))
         weakref.finalize(self, self._file.close)
 
@@ -271,14 +254,14 @@ class FileArray:
         else:
             for n, part in enumerate(array):
                 self._fill(part, at + n * outer)
-        return _native(array)
+        return native(array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         check_size(self.shape, self.dtype.itemsize, self.source)
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def _fill(self, array: np.ndarray, at: int) -> None:
-        view = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
+        view = _bytes_of(array) if array.size else memoryview(b"")
         with self._lock:
             self._file.seek(at)
             while view:
@@ -288,11 +271,9 @@ class FileArray:
 
 
 class BlockWriter:
-    """An array (n, m, ...) or (n, K) on disk, of which blocks along the first axes are written."""
+    """An array (n, m, ...) or (n, K) on disk; blocks along the first axes are written."""
 
-    def __init__(
-        self, file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any], output: str
-    ) -> None:
+    def __init__(self, file: BinaryIO, shape: Shape, dtype: np.dtype[Any], output: str) -> None:
         self.shape, self.dtype = shape, dtype
         self._output = output  # what messages call the file
         self._file, self._lock = file, Lock()
@@ -325,17 +306,17 @@ class BlockWriter:
     def _put(self, at: int, array: np.ndarray) -> None:
         with errors_named(self._output), self._lock:
             self._file.seek(self._start + at)
-            self._file.write(array.reshape(-1).view(np.uint8).data)
+            self._file.write(_bytes_of(array))
 
 
-def write_header(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+def write_header(stream: BinaryIO, shape: Shape, dtype: np.dtype[Any]) -> None:
     """Write the header of an array in C order."""
     header = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     npy_format.write_array_header_1_0(cast(Any, stream), header)
 
 
 def rows_of(array: np.ndarray) -> Iterator[np.ndarray]:
-    """The rows along the last axis of an array of any number of axes, in C order: blocks (n, K)."""
+    """The rows along the last axis of any array, in C order: blocks (n, K)."""
     if array.ndim > 2 and prod(array.shape[1:]) > NUMBERS:
         for part in array:
             yield from rows_of(part)

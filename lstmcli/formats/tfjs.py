@@ -1,18 +1,19 @@
 """TensorFlow.js: model.json, which describes the tensors, and the shards with their bytes.
 
-The tensors of a group are one after another in its shards, without gaps, and may be quantized:
-tfjs-core/src/io/types.ts and io_utils.ts (4.22) define the format.
+A group's tensors follow each other in its shards, perhaps quantized: tfjs-core/src/io/types.ts and
+io_utils.ts (4.22).
 """
 
 from __future__ import annotations
 
 import os
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
 from lstmcli.errors import UserError, listed
-from lstmcli.formats.document import Document, native
+from lstmcli.formats.document import Arrays, Document, Groups, native
 from lstmcli.formats.files.limits import check_size, damage_reported
 from lstmcli.formats.files.sidecars import open_sidecar
 from lstmcli.formats.files.source import Opened
@@ -26,9 +27,9 @@ MOST_LISTED = 4  # paths in a message
 
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:
-    """The tensors of all groups by name; of a layers model, the configs of its layers too."""
+    """The tensors of all groups by name; of a layers model, its layers' configs."""
     with damage_reported(f"{file.source}, interpreted as a model.json of TensorFlow.js,"):
-        arrays: dict[str, np.ndarray] = {}
+        arrays: Arrays = {}
         left_out: list[str] = []
         seen: set[str] = set()
         for group in value["weightsManifest"]:
@@ -40,30 +41,25 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
         chain = lstm_chain(topology.get("model_config") or topology)
     order = {name: n for n, name in enumerate(groups)}  # the converter in Python sorts by name
     in_order = sorted(arrays, key=lambda name: order.get(name.split("/")[0], len(order)))
-    remarks = []
-    if left_out:
-        remarks.append(f"{file.source}: {', '.join(left_out)} left out: not real numbers.")
-    if is_graph:
-        remarks.append(
-            f"{file.source} is a graph; activations and the merging of directions are not read "
-            "from it, but interpreted as usual."
-        )
+    remarks = (
+        f"{file.source}: {', '.join(left_out)} left out: not real numbers.",
+        f"{file.source} is a graph; activations and the merging of directions are not read from "
+        "it, but interpreted as usual.",
+    )
     return Document(
         file.source,
         "tfjs-graph" if is_graph else "tfjs",
         {name: arrays[name] for name in in_order},
         groups=groups,
         in_turn=chain,
-        remarks=tuple(remarks),
+        remarks=tuple(compress(remarks, (left_out, is_graph))),
     )
 
 
 # ---- tensors
 
 
-def _read_group(
-    group: dict[str, Any], file: Opened, arrays: dict[str, np.ndarray], left_out: list[str]
-) -> None:
+def _read_group(group: dict[str, Any], file: Opened, arrays: Arrays, left_out: list[str]) -> None:
     specs = [_object(spec, "a member of weights") for spec in group["weights"]]
     sizes = [_stored_bytes(spec, file.source) for spec in specs]
     data = _shards(file, group["paths"], sum(sizes))
@@ -84,7 +80,7 @@ def _read_group(
 def _refuse_repeated(paths: list[str], seen: set[str]) -> None:
     """Add the shards of a group to those seen; ValueError for a repeated one.
 
-    A description that names one shard a million times would cause a million reads.
+    One shard named a million times would be a million reads.
     """
     for path in paths:
         base = os.path.basename(str(path).replace("\\", "/"))  # as `open_sidecar` looks for it
@@ -119,7 +115,7 @@ def _known_dtype(name: str) -> str:
 
 
 def _shards(file: Opened, paths: list[str], size: int) -> memoryview:
-    """The bytes of all shards of a group; UserError unless they are as many as needed."""
+    """The bytes of all shards of a group; UserError unless as many as needed."""
     pieces, left = [], size
     for path in paths:
         with open_sidecar(file, str(path)) as part:
@@ -144,7 +140,7 @@ def _array(spec: dict[str, Any], data: memoryview) -> np.ndarray:
 
 
 def _dequantized(array: np.ndarray, quantization: dict[str, Any], dtype: str) -> np.ndarray:
-    """The values of a quantized tensor, computed in float64 as JavaScript does."""
+    """The values of a quantized tensor, in float64 as in JavaScript."""
     if quantization["dtype"] == "float16":
         return array.astype(DTYPES[dtype])
     scale, minimum = float(quantization["scale"]), float(quantization["min"])
@@ -158,9 +154,9 @@ def _dequantized(array: np.ndarray, quantization: dict[str, Any], dtype: str) ->
 # ---- the configs of layers
 
 
-def _groups(topology: dict[str, Any], where: str) -> dict[str, dict[str, Any]]:
-    """The class and config of each layer, and of the cells of a stack, by its tensors' names."""
-    groups: dict[str, dict[str, Any]] = {}
+def _groups(topology: dict[str, Any], where: str) -> Groups:
+    """The class and config of each layer and each cell of a stack, by tensors' names."""
+    groups: Groups = {}
     model = topology.get("model_config") or topology
     masks, cells = masks_before(model), set[str]()
     for layer in all_layers(parse_layers(model, where)):

@@ -1,14 +1,13 @@
 """`.tflite`: the tensors of a model's LSTM operators, under the names of the kernels' source.
 
-Operators identify their inputs by position, so this reader knows the inputs of an LSTM. The schema
-is tensorflow/compiler/mlir/lite/schema/schema.fbs, the positions are those of tensorflow/lite/
-kernels/{lstm,unidirectional_sequence_lstm,bidirectional_sequence_lstm}.cc (2.21). Quantized weights
-are widened to float32.
+An operator's inputs go by position. The schema is tensorflow/compiler/mlir/lite/schema/
+schema.fbs, the positions are those of tensorflow/lite/kernels/{lstm,unidirectional_sequence_lstm,
+bidirectional_sequence_lstm}.cc (2.21). Quantized weights are widened to float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from struct import Struct
 from types import SimpleNamespace as Fields
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document, dequantized
+from lstmcli.formats.document import Arrays, Document, Groups, dequantized
 from lstmcli.formats.files.limits import Damaged, check_size, check_total, damage_reported
 from lstmcli.formats.files.source import Opened
 
@@ -24,7 +23,7 @@ _LAYOUTS = {kind: Struct(f"<{kind}") for kind in "bBhHiIqQf?"}  # letters of the
 
 
 class Table(NamedTuple):
-    """A table somewhere in a buffer; fields that are not there have their default."""
+    """A table in a buffer; fields that are not there have their default."""
 
     data: memoryview
     at: int
@@ -54,11 +53,9 @@ class Table(NamedTuple):
         return self.data[places.start : places.stop]
 
     def _place(self, field: int) -> int | None:
-        vtable = self.at - _number(self.data, self.at, "i")
-        within = 4 + 2 * field
-        if within + 2 > _number(self.data, vtable, "H"):
-            return None
-        offset = _number(self.data, vtable + within, "H")
+        vtable, within = self.at - _number(self.data, self.at, "i"), 4 + 2 * field
+        is_there = within + 2 <= _number(self.data, vtable, "H")
+        offset = _number(self.data, vtable + within, "H") if is_there else 0
         return self.at + offset if offset else None
 
     def _elements(self, field: int, size: int) -> range:
@@ -74,7 +71,7 @@ class Table(NamedTuple):
 
 
 def root(data: bytes) -> Table:
-    """The outermost table; an offset or vector past the end is Damaged, here and in its methods."""
+    """The outermost table; Damaged, here and in it, for what lies past the end."""
     view = memoryview(data)
     return Table(view, _ahead(view, 0))
 
@@ -90,10 +87,7 @@ def _number(data: memoryview, at: int, kind: str) -> Any:
     return layout.unpack_from(data, at)[0]
 
 
-# ---- FlatBuffers
-
-
-# ---- field numbers of the schema's tables; only those that are read
+# ---- field numbers of the schema's tables, where read
 
 ModelTable = Fields(operator_codes=1, subgraphs=2, buffers=4)
 OperatorCodeTable = Fields(deprecated_builtin_code=0, builtin_code=3)
@@ -124,8 +118,8 @@ BIDIRECTIONAL = {
     for n, name in enumerate(WEIGHTS, first)
 }
 BASIC = {2: "weights", 3: "bias"}
-GATE_WITH_WEIGHTS = 2  # input_to_forget_weights, which no variant leaves out
-AUXILIARY = 39  # the input of a bidirectional operator that takes a second one
+GATE_WITH_WEIGHTS = 2  # input_to_forget_weights, in all variants
+AUXILIARY = 39  # a bidirectional operator's second input
 
 OPTIONS: dict[str, dict[str, tuple[int, str, Any]]] = {  # name -> field, scalar type, default
     "LSTM": {"kernel_type": (3, "b", 0), "asymmetric_quantize_inputs": (4, "?", False)},
@@ -150,14 +144,14 @@ DTYPES = {
 }  # fmt: skip
 
 
-def read(source: Opened) -> Document:
+def read(file: Opened) -> Document:
     """The tensors of each LSTM operator as ``lstm_0/input_to_input_weights``, ..."""
-    with damage_reported(f"{source.source}, a TensorFlow Lite model,"):
-        return _ModelReader(source).document()
+    with damage_reported(f"{file.source}, a TensorFlow Lite model,"):
+        return _ModelReader(file).document()
 
 
 class _SubGraph(NamedTuple):
-    """A subgraph: its tensors, its operators with their names, and the inputs of two of these."""
+    """A subgraph: tensors, operators with their names, and inputs of two of these."""
 
     tensors: list[Table]
     operators: list[tuple[str, Table]]
@@ -166,15 +160,13 @@ class _SubGraph(NamedTuple):
 
 
 class _ModelReader:
-    def __init__(self, source: Opened) -> None:
-        self._source = source.source
-        self._data = source.contents()
+    def __init__(self, file: Opened) -> None:
+        self._source = file.source
+        self._data = file.contents()
         model, fields = root(self._data), OperatorCodeTable
+        numbers = ((fields.deprecated_builtin_code, "b"), (fields.builtin_code, "i"))
         codes = [
-            max(
-                code.number(fields.deprecated_builtin_code, "b"),
-                code.number(fields.builtin_code, "i"),
-            )
+            max(code.number(*number) for number in numbers)
             for code in model.tables(ModelTable.operator_codes)
         ]
         self._buffers = model.tables(ModelTable.buffers)
@@ -191,43 +183,20 @@ class _ModelReader:
         return _SubGraph(table.tables(SubGraphTable.tensors), operators, *inputs)
 
     def document(self) -> Document:
-        arrays: dict[str, np.ndarray] = {}
-        groups: dict[str, dict[str, Any]] = {}
+        arrays: Arrays = {}
+        groups: Groups = {}
         remarks = []
         lstms = ((g, *operator) for g in self._graphs for operator in g.operators)
         for graph, name, operator in lstms:
-            if name not in OPTIONS:
-                continue
-            prefix = f"lstm_{len(groups)}"
-            inputs = operator.vector(OperatorTable.inputs, "<i4").tolist()
-            group = groups[prefix] = _attributes(name, operator)
-            is_basic = group.get("kernel_type") == 1
-            places = (_at(inputs, 0), _at(inputs, GATE_WITH_WEIGHTS))
-            kinds = [
-                graph.tensors[n].number(TensorTable.type, "b")
-                for n in places
-                if 0 <= n < len(graph.tensors)
-            ]
-            if not is_basic and kinds == [FLOAT32, INT8]:  # which nothing dequantizes
-                asymmetric = group["asymmetric_quantize_inputs"]
-                group["arithmetic"] = "hybrid_asymmetric" if asymmetric else "hybrid"
-                remarks.append(
-                    f"{self._source}: {prefix} has weights in int8 and rounds inputs and h to 8 "
-                    "bits, as TensorFlow Lite does; --arithmetic float rounds neither."
-                )
-            names = BIDIRECTIONAL if name.startswith("BI") else UNIDIRECTIONAL
-            weights = self._weights(prefix, graph, BASIC if is_basic else names, inputs)
-            arrays |= weights
-            group["projected"] = any(
-                f"{prefix}/{path}projection_weights" in weights for path in ("", "fw/", "bw/")
-            )
-            group["auxiliary"] = name.startswith("BI") and _at(inputs, AUXILIARY) >= 0
-            if _at(inputs, 0) in graph.in_order:
-                remarks.append(
-                    f"{self._source}: {prefix} takes its input reversed, as the backward half of a "
-                    "bidirectional layer does; --reverse runs it so."
-                )
-        if self._quantized_dtypes and not all("arithmetic" in group for group in groups.values()):
+            if name in OPTIONS:
+                prefix = f"lstm_{len(groups)}"
+                groups[prefix] = group = _attributes(name, operator)
+                inputs = operator.vector(OperatorTable.inputs, "<i4").tolist()
+                arrays |= self._weights(prefix, graph, group, inputs)
+                for remark in _remarks(graph, group, inputs):
+                    remarks.append(f"{self._source}: {prefix} {remark}.")
+        is_known = all("arithmetic" in group for group in groups.values())
+        if self._quantized_dtypes and not is_known:
             dtypes = " and ".join(sorted(self._quantized_dtypes))
             remarks.append(
                 f"{self._source} has weights in {dtypes}. The run takes their values and rounds "
@@ -243,16 +212,22 @@ class _ModelReader:
     # ---- tensors
 
     def _weights(
-        self, prefix: str, graph: _SubGraph, names: Mapping[int, str], inputs: list[int]
-    ) -> dict[str, np.ndarray]:
-        """The named inputs that the operator has; -1 stands for one that is left out."""
+        self, prefix: str, graph: _SubGraph, group: dict[str, Any], inputs: list[int]
+    ) -> Arrays:
+        """The named inputs that the operator has; -1 stands for one that is left out.
+
+        Adds to the group what they tell of the cell.
+        """
+        both = group["operator"].startswith("BI")
+        names = BIDIRECTIONAL if both else UNIDIRECTIONAL
         arrays = {}
-        for position, name in names.items():
-            index = _at(inputs, position)
-            if index >= 0:
+        for position, name in (BASIC if _is_basic(group) else names).items():
+            if (index := _at(inputs, position)) >= 0:
                 path = f"{prefix}/{name}"
                 stored = graph.quantized.get(index, index)
                 arrays[path] = self._array(graph.tensors, stored, f"{self._source}: {path}")
+        group["projected"] = any(path.endswith("projection_weights") for path in arrays)
+        group["auxiliary"] = both and _at(inputs, AUXILIARY) >= 0
         return arrays
 
     def _array(self, tensors: list[Table], index: int, where: str) -> np.ndarray:
@@ -261,8 +236,8 @@ class _ModelReader:
         tensor = tensors[index]
         shape = tensor.vector(TensorTable.shape, "<i4").tolist()
         tensor_type = tensor.number(TensorTable.type, "b")
-        if tensor_type not in DTYPES or tensor.table(TensorTable.sparsity) is not None:
-            known = tensor_type in DTYPES
+        known = tensor_type in DTYPES
+        if not known or tensor.table(TensorTable.sparsity) is not None:
             problem = "is sparse" if known else f"contains numbers of the kind {tensor_type}"
             raise UserError(f"{where} {problem}, which this version does not read.")
         dtype = np.dtype(DTYPES[tensor_type])
@@ -283,23 +258,46 @@ class _ModelReader:
         return _dequantized(array, tensor.table(TensorTable.quantization), where)
 
     def _buffer(self, number: int) -> memoryview:
-        """A buffer's bytes: in its table, or in a large model after all tables."""
+        """A buffer's bytes: in its table, or, in a large model, after all tables."""
         buffer = self._buffers[number]
-        offset, size = buffer.number(BufferTable.offset, "Q"), buffer.number(BufferTable.size, "Q")
+        offset = buffer.number(BufferTable.offset, "Q")
         if offset > 1:
+            size = buffer.number(BufferTable.size, "Q")
             return memoryview(self._data)[offset : offset + size]
         return buffer.octets(BufferTable.data)
 
 
 def _inputs_by_output(name: str, operators: list[tuple[str, Table]]) -> dict[int, int]:
-    found = {}
-    for operator_name, operator in operators:
-        if operator_name == name:
-            inputs = operator.vector(OperatorTable.inputs, "<i4")
-            outputs = operator.vector(OperatorTable.outputs, "<i4")
-            if len(inputs) and len(outputs):
-                found[int(outputs[0])] = int(inputs[0])
-    return found
+    ends = (OperatorTable.outputs, OperatorTable.inputs)
+    vectors = [
+        [operator.vector(field, "<i4").tolist() for field in ends]
+        for operator_name, operator in operators
+        if operator_name == name
+    ]
+    return {outputs[0]: inputs[0] for outputs, inputs in vectors if outputs and inputs}
+
+
+def _is_basic(group: dict[str, Any]) -> bool:
+    return group.get("kernel_type") == 1
+
+
+def _remarks(graph: _SubGraph, group: dict[str, Any], inputs: list[int]) -> Iterator[str]:
+    """Remarks on one operator, whose arithmetic is added to its group."""
+    places = (_at(inputs, 0), _at(inputs, GATE_WITH_WEIGHTS))
+    there = [graph.tensors[n] for n in places if 0 <= n < len(graph.tensors)]
+    kinds = [tensor.number(TensorTable.type, "b") for tensor in there]
+    if not _is_basic(group) and kinds == [FLOAT32, INT8]:  # which nothing dequantizes
+        asymmetric = group["asymmetric_quantize_inputs"]
+        group["arithmetic"] = "hybrid_asymmetric" if asymmetric else "hybrid"
+        yield (
+            "has weights in int8 and rounds inputs and h to 8 bits, as TensorFlow Lite does; "
+            "--arithmetic float rounds neither"
+        )
+    if places[0] in graph.in_order:
+        yield (
+            "takes its input reversed, as the backward half of a bidirectional layer does; "
+            "--reverse runs it so"
+        )
 
 
 def _at(inputs: list[int], position: int) -> int:
@@ -308,21 +306,18 @@ def _at(inputs: list[int], position: int) -> int:
 
 def _attributes(name: str, operator: Table) -> dict[str, Any]:
     options = operator.table(OperatorTable.builtin_options)
-    fields = {
+    fields = {  # as in `OPTIONS`
+        "fused_activation_function": (LstmOptionsTable.fused_activation_function, "B", 0),
         "cell_clip": (LstmOptionsTable.cell_clip, "f", 0.0),
         "proj_clip": (LstmOptionsTable.proj_clip, "f", 0.0),
     } | OPTIONS[name]
-    attributes: dict[str, Any] = {"operator": name, "fused_activation_function": "NONE"}
-    for attribute, (field, scalar, default) in fields.items():
-        attributes[attribute] = (
-            default if options is None else options.number(field, scalar, default)
-        )
-    number = options.number(LstmOptionsTable.fused_activation_function, "B") if options else 0
-    return attributes | {"fused_activation_function": ACTIVATIONS[number]}
+    attributes = {k: options.number(*f) if options else f[2] for k, f in fields.items()}
+    function = ACTIVATIONS[attributes["fused_activation_function"]]
+    return attributes | {"operator": name, "fused_activation_function": function}
 
 
 def _dequantized(array: np.ndarray, parameters: Table | None, where: str) -> np.ndarray:
-    """(q - zero point) * scale, float32; scale and zero point of the tensor or along one axis."""
+    """The numbers of a tensor with one scale and zero point, or those of an axis."""
     fields = QuantizationTable
     scale = parameters.vector(fields.scale, "<f4") if parameters else np.empty(0, "<f4")
     if parameters is None or not len(scale):

@@ -11,7 +11,7 @@ from lstmcli.core.model.selection import format_size
 from lstmcli.views.colors import Scale
 from lstmcli.views.sheet import DIFFERS, Curve, Sheet, Span
 
-TALL = 5  # lines of a chart: an odd number, so that 0 is in the middle of one
+TALL = 5  # lines, an odd number: 0 is in the middle of one
 WIDEST = 8  # characters from one step to the next
 GUTTER = 6  # columns for the numbers of the scale
 BRAILLE = 0x2800
@@ -23,7 +23,7 @@ def chart(
 ) -> Sheet:
     """The lines of (T,) numbers over their steps, with the ends of the scale, and the steps below.
 
-    Where a column of dots stands for several steps it spans the least and largest of them.
+    A column of dots for several steps spans their least and largest number.
     """
     ends = {0: scale.high, TALL - 1: scale.low} | ({TALL // 2: 0.0} if scale.signed else {})
     labels = {line: _label(value) for line, value in ends.items()}
@@ -38,25 +38,25 @@ def chart(
     points = zip(((at + 0.5) / (across * 2)).tolist(), heights.tolist(), strict=True)
     curve = Curve(0, gutter, TALL, across, [*points])
     sheet = Sheet(curves=[curve])
-    for line, row in enumerate(_characters(_dots(levels, at, across * 2, TALL * 4))):
+    for line, row in enumerate(_characters(_dots(levels, at, across * 2))):
         sheet.add((f"{labels.get(line, ''):>{gutter - 1}}┤", "dim"), row)
     sheet.lines.extend(_axis(steps, across, marked, gutter))
     return sheet
 
 
 def _label(value: float) -> str:
-    """A number with three digits, or as many of them as five characters take, but one at least."""
+    """A number with one to three digits, as five characters take them."""
     texts = [format_size(value, digits) for digits in (3, 2, 1)]
     return next((text for text in texts if len(text) < GUTTER), texts[-1])
 
 
-def _dots(levels: Array, at: Array, across: int, down: int) -> Array:
-    """(across, down) booleans: each column filled from one height to the next."""
-    dots = np.zeros((across, down), bool)
+def _dots(levels: Array, at: Array, across: int) -> Array:
+    """(across, 4 TALL) booleans: each column filled from one height to the next."""
+    dots = np.zeros((across, TALL * 4), bool)
     known = np.isfinite(levels)
     if not known.any():
         return dots
-    heights = (1 - levels) * (down - 1)
+    heights = (1 - levels) * (TALL * 4 - 1)
     low, high = np.full(across, np.inf), np.full(across, -np.inf)
     columns = np.rint(at).astype(int)
     np.minimum.at(low, columns[known], heights[known])
@@ -67,7 +67,7 @@ def _dots(levels: Array, at: Array, across: int, down: int) -> Array:
         if not np.isfinite(low[column]):
             continue  # NaN: a gap
         top, bottom = low[column], high[column]
-        if column and np.isfinite(between[column - 1]):  # connected to the column before, half way
+        if column and np.isfinite(between[column - 1]):  # reaches half way to the column before
             half = (between[column - 1] + between[column]) / 2
             top, bottom = min(top, half), max(bottom, half)
         dots[column, round(float(top)) : round(float(bottom)) + 1] = True

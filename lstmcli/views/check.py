@@ -1,6 +1,6 @@
-"""A check: the verdict, one row per engine, and where one first differs from our run.
+"""A check: the verdict, a row for each engine, and where one first differs from our run.
 
-Of a program, whether it agrees, and what `diff` shows if it does not.
+Of a program, the verdict, and what `diff` shows if it differs.
 """
 
 from __future__ import annotations
@@ -37,11 +37,10 @@ WITHIN_ROUNDING = (
 def check_sheet(check: Check, width: Width) -> Sheet:
     """The lines of a check."""
     sheet = verdict(*_agreement(check), width)
-    sheet.add()
-    sheet.extend(header_sheet(check.job.plan(), width))
+    sheet.section(header_sheet(check.job.plan(), width))
 
     def add(label: str, text: str, style: str = "") -> None:
-        sheet.label(label, text, width, style)
+        sheet.label(label, text, style)
 
     if check.drawn is not None:
         add("drawn", f"inputs and the initial state, from seed {check.drawn}: none were given")
@@ -72,19 +71,18 @@ def check_sheet(check: Check, width: Width) -> Sheet:
 
 def program_sheet(check: ProgramCheck, width: Width) -> Sheet:
     """The lines of a check of a program."""
-    verb, color = ("agrees with", AGREES) if check.equal else ("differs from", DIFFERS)
-    sheet = verdict(f"{check.program.name} {verb} lstm run", color, width)
-    sheet.add()
-    sheet.extend(header_sheet(check.job.plan(), width))
+    words, color = ("agrees with", AGREES) if check.equal else ("differs from", DIFFERS)
+    sheet = verdict(f"{check.program.name} {words} lstm run", color, width)
+    sheet.section(header_sheet(check.job.plan(), width))
     if check.drawn is not None:
         text = f"inputs of one sequence, from seed {check.drawn}: none were given"
-        sheet.label("drawn", text, width)
+        sheet.label("drawn", text)
         sheet.add()
     sheet.extend(difference_sheet(check.difference, width=width, next=check.next))
     if not check.equal:
         text = "OUTPUTS is a file of what the program gives"
         text += ", INPUTS of what it gets" * (check.drawn is not None)
-        sheet.label("", text, width)
+        sheet.label("", text)
     return sheet
 
 
@@ -119,11 +117,11 @@ def _engines(check: Check, width: Width) -> Sheet:
         Column("long double", error_sizes(truths)),
         Column("ms", [f"{1000 * time:.3g}" for time in times], rank=4),
     ]
-    return fitting_table([column for column in columns if any(column.cells)], width)
+    return fitting_table(columns, width)
 
 
 def _version(version: str) -> str:
-    """``3.15.1 torch`` for ``3.15.1 on torch 2.13.0``, for the sake of the other columns."""
+    """``3.15.1 torch`` for ``3.15.1 on torch 2.13.0``, which is wide."""
     engine, _, backend = version.partition(" on ")
     return f"{engine} {backend.partition(' ')[0]}".rstrip()
 
@@ -136,12 +134,10 @@ def _agreement(check: Check) -> tuple[str, str]:
     count = len(check.rows)
     differing = [row.engine.name for row in check.rows if not row.equal]
     difference = check.rows[0].of_run.difference
+    rtol, atol = (format_size(one or 0) for one in (difference.rtol, difference.atol))
+    tolerance = f"rtol {rtol}, atol {atol}" + ", or rounding" * bool(_rounded(check))
     if check.ulp is not None and difference.rtol is None:
         tolerance = f"{check.ulp} ULP"
-    else:
-        rtol, atol = (format_size(one or 0) for one in (difference.rtol, difference.atol))
-        tolerance = f"rtol {rtol}, atol {atol}"
-        tolerance += ", or rounding" * bool(_rounded(check))
     if differing:
         verb = "differs" if len(differing) == 1 else "differ"
         agreeing = f"{count - len(differing)} of {count} engines agree within {tolerance}"

@@ -1,6 +1,6 @@
 """Colours for numbers: two colour-blind safe scales, readable on light and on dark.
 
-Both stay off pure black and white, so that no cell vanishes into a background.
+Neither has pure black or white, so that no cell vanishes into a background.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIGNED = ((16, 78, 160), (98, 160, 214), (212, 212, 212), (240, 157, 74), (178, 
 # dark blue to light yellow: the order is that of the lightness
 SHARE = ((26, 44, 102), (84, 92, 122), (138, 134, 124), (196, 176, 98), (252, 230, 84))
 NOT_A_NUMBER = (208, 28, 139)
-# the same by number where a terminal has 256 colours: interpolated ones give bands of green
+# the same for 256 colours, where interpolated ones give bands of green
 SIGNED_256 = (25, 32, 74, 110, 153, 252, 223, 215, 208, 166, 130)
 SHARE_256 = (17, 60, 102, 144, 186, 227)
 NOT_A_NUMBER_256 = 162
@@ -46,7 +46,8 @@ class Scale(NamedTuple):
         """Each number on the scale, from 0 (low) to 1 (high); NaN stays NaN."""
         half = (self.high / 2 - self.low / 2) or 0.5  # of the span, which may overflow
         with np.errstate(invalid="ignore"):
-            levels: Array = np.clip((values.astype(np.float64) / 2 - self.low / 2) / half, 0, 1)
+            above = values.astype(np.float64) / 2 - self.low / 2
+            levels: Array = np.clip(above / half, 0, 1)
         return levels
 
 
@@ -54,7 +55,7 @@ GATE = Scale(0.0, 1.0, SHARE)
 
 
 def around_zero(arrays: Iterable[Array]) -> Scale:
-    """A scale with zero in the middle, up to the largest finite magnitude (two digits)."""
+    """A scale around zero, up to the largest finite magnitude (two digits)."""
     largest = 0.0
     for array in arrays:
         finite = array[np.isfinite(array)]
@@ -64,7 +65,7 @@ def around_zero(arrays: Iterable[Array]) -> Scale:
 
 
 def color(level: float, scale: Scale, depth: str) -> str:
-    """The colour of a level, 0 to 1, as a style; NaN has a colour that no number has."""
+    """The colour of a level, 0 to 1, as a style; NaN has its own."""
     if depth == "256":
         if level != level:
             return f"color({NOT_A_NUMBER_256})"
@@ -79,17 +80,16 @@ def interpolated(level: float, stops: Sequence[Rgb]) -> Rgb:
         return NOT_A_NUMBER
     position = round(level * (LEVELS - 1)) / (LEVELS - 1) * (len(stops) - 1)
     n = min(int(position), len(stops) - 2)
-    r, g, b = (round(p + (q - p) * (position - n)) for p, q in zip(*stops[n : n + 2], strict=True))
+    parts = zip(*stops[n : n + 2], strict=True)
+    r, g, b = (round(p + (q - p) * (position - n)) for p, q in parts)
     return r, g, b
 
 
 def character(level: float, scale: Scale) -> str:
-    """A level as a character, for a screen with sixteen colours or none."""
+    """A level as a character, for a screen with few colours."""
     if level != level:
         return "!"
     if not scale.signed:
         return SHADES[min(int(level * len(SHADES)), len(SHADES) - 1)]
     size = round(abs(level - 0.5) * 2 * len(ABOVE))
-    if not size:
-        return " "
-    return (ABOVE if level > 0.5 else BELOW)[size - 1]
+    return (SHADES if level > 0.5 else f" {BELOW}")[size]

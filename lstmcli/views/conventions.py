@@ -34,7 +34,7 @@ def _was_run(row: Convention) -> str:
 
 
 def description(row: Convention) -> str:
-    """Return what the convention is of, without the names of its tensors."""
+    """The title of a convention, without the names of its tensors."""
     alternate = ", gates alternate" if row.storage.interleaved else ""
     return row.title.split(": ")[0] + alternate
 
@@ -59,25 +59,25 @@ LEGEND = {
 
 
 def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
-    """One row per convention; descriptions wrap in their column, or below the line."""
+    """A row for each convention, with its description, or with that below it."""
     columns = [
         Column(name, [cell(row) for row in rows], left=True) for name, cell in COLUMNS.items()
     ]
     texts = Column("what", [description(row) for row in rows], left=True)
     if width.table is None or total_width([*columns, texts]) <= width.table:
-        sheet = table([*columns, texts])
+        sheet = Sheet(width, table([*columns, texts]).lines)
     else:
         heading, *lines = table(columns).lines
-        sheet = Sheet([heading])
+        sheet = Sheet(width, [heading])
         for line, text in zip(lines, texts.cells, strict=True):
             sheet.lines.append(line)
-            sheet.label("", text, width, indent=2)
+            sheet.label("", text, indent=2)
     sheet.add()
     for what, text in LEGEND.items():
-        sheet.label(what, text, width)
+        sheet.label(what, text)
     sheet.add()
     text = f"lstm conventions {rows[0].name}   (all of one convention)"
-    sheet.label("next", text, width)
+    sheet.label("next", text)
     return sheet
 
 
@@ -100,12 +100,12 @@ class Line(NamedTuple):
     field: str  # as in the JSON of a convention
     label: str
     words: str | Mapping[Any, str] | Callable[[Convention], str]
-    """A text with {} for the value, shown unless the field is off; or a text for each value; or a
-    function where further fields matter."""
+    """A text with {} for the value, shown unless it is off; a text for each value; or a function,
+    where further fields matter."""
     role: str = ""  # of the tensors that the field is about
 
     def text(self, row: Convention, values: Mapping[str, Any]) -> str:
-        """The line of a row with these values; empty for a value that has no words."""
+        """The line of a row with these values; empty if they have no words."""
         if self.role and self.role not in row.roles:
             return ""
         if callable(self.words):
@@ -166,7 +166,8 @@ def _takes(row: Convention) -> str:
 
 
 def _assumed(row: Convention) -> str:
-    options = [f"--{n.replace('_', '-')}" for n in row.hidden if n not in row.required_settings]
+    unset = (name for name in row.hidden if name not in row.required_settings)
+    options = [f"--{name.replace('_', '-')}" for name in unset]
     return f"not stored, so assumed unless set: {', '.join(options)}" if options else ""
 
 
@@ -248,7 +249,7 @@ LINES: Mapping[str, Sequence[Line]] = {
         Line("verified", "verified", lambda row: row.verified or NOT_RUN),
     ),
 }  # fmt: skip
-"""The page of a convention: the table of field, label and words, below its headings."""
+"""The page of a convention: fields, labels and words by heading."""
 
 
 def convention_sheet(row: Convention, width: Width) -> Sheet:
@@ -258,7 +259,7 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
         (describe_role(role), " or ".join(map(", ".join, row.tensor_forms(role))))
         for role in row.names.tensors
     ]
-    sheet = Sheet().label(row.name, row.title, width, "bold", indent=max(len(row.name) + 3, 12))
+    sheet = Sheet(width).label(row.name, row.title, "bold", indent=max(len(row.name) + 3, 12))
     for heading, lines in LINES.items():
         sheet.add()
         sheet.add((heading, "dim"))
@@ -267,7 +268,7 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
         shown = [(label, text) for label, text in texts if text]
         for label, of_label in groupby(shown, key=lambda pair: pair[0]):
             words = [text for _, text in of_label]
-            sheet.labels(f"  {label}", words, width, _style(label, row), INDENT)
+            sheet.labels(f"  {label}", words, _style(label, row), INDENT)
     sheet.add()
     command = f"lstm run WEIGHTS INPUTS --convention {row.name}"
     sheet.command("next", command, INDENT)
@@ -284,7 +285,7 @@ def _style(label: str, row: Convention) -> str:
 
 
 def unusual_settings(convention: Convention, excluded: Container[str]) -> list[str]:
-    """The settings that a plain cell does not have, in words, the forget bias first."""
+    """The settings that a plain cell lacks, in words, the forget bias first."""
     plain = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
     bias = convention.behaviour.forget_bias
     texts = [f"forget bias {bias:+.10g}"] if bias else []

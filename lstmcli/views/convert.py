@@ -28,34 +28,31 @@ if TYPE_CHECKING:
 RECIPE_INDENT = 14  # columns of what a step of the recipe is about
 
 
-def conversion_sheet(conversion: Conversion, width: Width, *, quiet: bool = False) -> Sheet:
-    """The lines of a conversion; unless ``quiet``, what was assumed and written."""
-    source, to = conversion.model, conversion.convention
+def conversion_sheet(conversion: Conversion, width: Width) -> Sheet:
+    """The lines of a conversion, with what was assumed and written."""
+    source = conversion.model
     proof = _proof(conversion.proof, bool(conversion.rounding))
     sheet = verdict(f"{conversion.target}: {proof}", AGREES, width)
     sequences = f"{conversion.proof.rows} sequences of {conversion.proof.steps} steps"
-    text = "Verified by reading the file back and running both"
-    text = f"{text}: {sequences} from a random state."
-    sheet.label("", text, width, indent=2)
+    text = f"Verified by reading the file back and running both: {sequences} from a random state."
+    sheet.label("", text, indent=2)
     sheet.add()
-    sheet.label("from", _side(conversion.source, source.settings()), width)
-    assumed = () if quiet else source.assumed
-    sheet.labels("assumed", assumed, width, ASSUMED)
-    settings = {"convention": to.name, "forget_bias": to.behaviour.forget_bias} | to.settings()
+    sheet.label("from", _side(conversion.source, source.settings()))
+    assumed = () if width.quiet else source.assumed
+    sheet.labels("assumed", assumed, ASSUMED)
     dtype = source.cell.dtype.name
-    sheet.label("to", _side(conversion.target, settings, dtype), width)
+    sheet.label("to", _side(conversion.target, conversion.settings_of_target, dtype))
     tensors = [f"{name} {array.shape}" for name, array in conversion.arrays.items()]
-    sheet.label("tensors", phrases(tensors), width)
+    sheet.label("tensors", phrases(tensors))
     if rounding := conversion.rounding:
         text = f"from {rounding.dtype} to {rounding.to}: by {format_size(rounding.max_abs)} at most"
-        sheet.label("rounded", f"the weights, {text}", width, ASSUMED)
-    if conversion.settings and not quiet:
+        sheet.label("rounded", f"the weights, {text}", ASSUMED)
+    if conversion.settings and not width.quiet:
         written = [f"{name}={value}" for name, value in conversion.settings.items()]
-        sheet.label("", f"metadata written: {phrases(written)}", width)
+        sheet.label("", f"metadata written: {phrases(written)}")
+    sheet.section(_recipe(conversion.steps, width))
     sheet.add()
-    sheet.extend(_recipe(conversion.steps, width))
-    sheet.add()
-    sheet.labels("use", conversion.use, width)
+    sheet.labels("use", conversion.use)
     command = typed_command("lstm", "run", file_argument(conversion.target), INPUTS)
     options = conversion.all_options
     sheet.command("next", f"{command} {options}" if options else command)
@@ -66,7 +63,7 @@ def _recipe(steps: Sequence[Step], width: Width) -> Sheet:
     sheet = Sheet()
     for step in steps:
         remaining = Width(width.prose - INDENT)
-        for line in Sheet().label(step.what, step.text, remaining, indent=RECIPE_INDENT).lines:
+        for line in Sheet(remaining).label(step.what, step.text, indent=RECIPE_INDENT).lines:
             label = ("" if sheet.lines else "recipe").ljust(INDENT)
             sheet.add((label, "dim"), *line)
     return sheet

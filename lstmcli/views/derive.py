@@ -22,7 +22,7 @@ from lstmcli.views.sheet import (
 )
 from lstmcli.views.text import NumberFormat
 
-DIGITS = 8  # NumPy's, so that numbers can be found in printed output by eye
+DIGITS = 8  # as NumPy prints, to find numbers by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
 NAME = re.compile(r"[A-Za-z_]\w*")  # in a formula
 PARTS = (
@@ -32,13 +32,13 @@ PARTS = (
     ("bias", "", "bias"),
     ("forget bias", "", "forget bias"),
 )
-"""The parts of the sum of a gate: label, the matrix of its terms, and the name of a single one."""
+"""The parts of the sum of a gate: label, matrix of its terms, name of a single term."""
 
 
 class Detail(NamedTuple):
     """How much is shown."""
 
-    asked: int | None = None  # digits of every number; None: 8, and all of a line's result
+    asked: int | None = None  # digits of numbers; None: 8, and all of a result
     most: int | None = TERMS_SHOWN  # terms of a sum; None: all
 
     @property
@@ -61,10 +61,7 @@ class Detail(NamedTuple):
 
 
 def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
-    """The terms of a gate, or a table of all gates; then every equation up to h.
-
-    The result of an equation is shown with all its digits.
-    """
+    """The terms of a gate, or a table of all gates; then every equation up to h."""
     sheet = _heading(d, width)
     sheet.add()
     if d.gate is None:
@@ -78,10 +75,7 @@ def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
         if f"sum_{gate}" in line.formula and (d.gate is not None or line.name == "h"):
             sheet.extend(_terms(gate, d.sums[gate], detail, width))
         sheet.extend(_equation(line, d, detail, width))
-    closing = _closing(d, width)
-    if closing.lines:
-        sheet.add()
-        sheet.extend(closing)
+    sheet.section(_closing(d, width))
     return sheet
 
 
@@ -90,23 +84,23 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     name = "h" if d.gate is None else d.gate
     cell = f" of {at.prefix[:-1]}" if at.prefix else ""
     inputs = "inputs" if at.layer == 0 else f"output of layer{at.layer - 1}"
-    sheet = Sheet()
+    sheet = Sheet(width)
     sheet.add((f"{name}{cell}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold"))
-    sheet.label("x", f"step {at.reads} of the {inputs}", width)
+    sheet.label("x", f"step {at.reads} of the {inputs}")
     first = "the initial state" if at.carried else "zero at every step (state=reset)"
     state = first if at.before is None else f"after step {at.before}"
-    sheet.label("state", f"h_prev and c_prev: {state}", width)
+    sheet.label("state", f"h_prev and c_prev: {state}")
     if d.against is not None:
         form = f", interpreted as {' and '.join(d.taken)}" if d.taken else ""
-        sheet.label("reference", f"{d.against}{form}", width)
+        sheet.label("reference", f"{d.against}{form}")
     return sheet
 
 
 def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
-    """Return whether the numbers of the reference agree; nothing without one."""
+    """The verdict on the reference; nothing without one."""
     first = d.first_difference
     if d.against is None:
-        return Sheet()
+        return Sheet(width)
     if first is None or first.theirs is None:
         names = ", ".join(line.name for line in d.lines if line.theirs is not None)
         sheet = verdict(f"{d.against} agrees in {names}", AGREES, width)
@@ -114,11 +108,10 @@ def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
         value, reference = detail.result(first.value), detail.result(first.theirs)
         values = f"{reference}, not {value}"
         sheet = verdict(f"{d.against} differs, first in {first.name}: {values}", DIFFERS, width)
-        if d.differs_before:
-            verb = "differs" if len(d.differs_before) == 1 else "differ"
-            names = " and ".join(d.differs_before)
+        if before := d.differs_before:
+            verb, names = "differs" if len(before) == 1 else "differ", " and ".join(before)
             text = f"{names} of step {d.place.before} {verb} already"
-            sheet.label("", text, width, indent=2)
+            sheet.label("", text, indent=2)
     sheet.add()
     return sheet
 
@@ -157,7 +150,8 @@ def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
 
 
 def _is_in_table(line: FormulaLine) -> bool:
-    plain = line.formula.startswith(("sum_", "1 - ")) or line.formula.endswith(f"(z_{line.name})")
+    is_gate = line.formula.endswith(f"(z_{line.name})")
+    plain = is_gate or line.formula.startswith(("sum_", "1 - "))
     return plain and line.name not in ("c", "h")
 
 
@@ -179,7 +173,8 @@ def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str],
     lines = {line.name: line for line in d.lines}
     rows: list[tuple[str, dict[str, str], str]] = []
     for label, prefix in (("z", "z_"), ("gate", "")):
-        of_gate = {gate: lines[f"{prefix}{gate}"] for gate in GATES if f"{prefix}{gate}" in lines}
+        names = {gate: f"{prefix}{gate}" for gate in GATES}
+        of_gate = {gate: lines[name] for gate, name in names.items() if name in lines}
         if label == "gate":
             functions = {g: x.formula.partition(f"(z_{x.name})")[0] for g, x in of_gate.items()}
             rows.append(("", functions, ""))
@@ -194,20 +189,21 @@ def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str],
 
 
 def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) -> Sheet:
-    sheet = Sheet()
+    sheet = Sheet(width)
     sides = [line.formula]
     if NAME.fullmatch(line.formula) is None:
         numbers = {name: detail.scalar(number) for name, number in line.numbers.items()}
         sides.append(NAME.sub(lambda match: numbers.get(match[0]) or match[0], line.formula))
     for n, text in enumerate(sides):
-        for k, piece in enumerate(wrap(text, max(width.prose - 8, 30), break_long_words=False)):
+        pieces = wrap(text, max(width.prose - 8, 30), break_long_words=False)
+        for k, piece in enumerate(pieces):
             start = f"{line.name if n == 0 and k == 0 else '':5} {' ' if k else '='} "
             sheet.add((start, "bold" if n == 0 else ""), piece)
     result = detail.result(line.value)
     sheet.add(("      = ", ""), (result, "bold"))
     if line.theirs is not None:
         style = AGREES if line.agrees else DIFFERS
-        sheet.label("reference", _reference(line, d, detail), width, style)
+        sheet.label("reference", _reference(line, d, detail), style)
     return sheet
 
 
@@ -225,11 +221,11 @@ def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> str:
 
 
 def _closing(d: Derivation, width: Width) -> Sheet:
-    sheet, first = Sheet(), d.first_difference
+    sheet, first = Sheet(width), d.first_difference
     if d.outputs is not None and d.place.unit >= d.outputs:
         text = f"the projection gives {d.outputs} numbers: unit {d.place.unit} has no h"
-        sheet.label("h", text, width)
+        sheet.label("h", text)
     if d.gate is None:
         gate = first.name if first is not None and first.name in GATES else "f"
-        sheet.label("next", f"--gate {gate} shows every term of a gate", width)
+        sheet.label("next", f"--gate {gate} shows every term of a gate")
     return sheet

@@ -43,12 +43,12 @@ from lstmcli.views.text import (
     unbroken,
 )
 
-DIGITS = 8  # NumPy's, so that values can be found in printed output by eye
+DIGITS = 8  # as NumPy prints, to find values by eye
 TABLE_DIGITS = 6  # leaves columns for the other figures
 MOST_DIGITS = 17  # two different float64 differ within these
 SELECT_COMMON = "select what both sides have by --layout, --steps, --batch or --units"
 NO_CONVENTION = {"nan_in_both", "rounded", "suspect_nan", "suspect_single"}
-"""Hints that no other configuration of the weights can explain."""
+"""Hints of what no other configuration of the weights explains."""
 
 
 def difference_sheet(
@@ -58,30 +58,26 @@ def difference_sheet(
     per_step: bool = False,
     next: str | None = None,
 ) -> Sheet:
-    """The verdict; if something differs also both sides, the errors of each array, and the causes.
+    """The verdict; of what differs also both sides, the errors of each array, and the causes.
 
-    ``per_step`` adds the error of each step. ``next`` is the command to go on with, by default that
-    of `next_command`.
+    ``per_step`` adds the error of each step. ``next`` is the command to go on with, by default
+    `next_command`.
     """
     sheet = verdict(d.summary, AGREES if d.equal else DIFFERS, width)
     if d.equal:
         largest = max((array.max_abs or 0.0 for array in d.arrays.values()), default=0.0)
         text = f"within {_tolerance(d)}; max difference {format_size(largest)}"
-        sheet.label("", text, width, indent=2)
+        sheet.label("", text, indent=2)
     if d.settings:
-        sheet.add()
-        sheet.extend(_settings(d.settings))
+        sheet.section(_settings(d.settings))
     if not d.equal:
-        sheet.add()
-        sheet.extend(sides_of(d, width))
-        sheet.add()
-        sheet.extend(_arrays(d, width))
+        sheet.section(sides_of(d, width))
+        sheet.section(_arrays(d, width))
     sheet.extend(_not_compared(d, width))
     if per_step:
-        sheet.add()
-        sheet.extend(step_table([x for x in d.arrays.values() if x.step_errors is not None], width))
+        sheet.section(step_table([*d.arrays.values()], width))
     if not d.equal:
-        sheet.extend(first_difference(d, width, with_strips=not per_step))
+        sheet.section(first_difference(d, width, with_strips=not per_step))
         sheet.extend(hints_of(d.hints, width))
         sheet.extend(_next(d, next, width))
     return sheet
@@ -120,7 +116,7 @@ def _tolerance(d: Difference) -> str:
 
 
 def sides_of(d: Difference, width: Width) -> Sheet:
-    """Each side on a line: its name, its arrays with shapes, its precision; or on several."""
+    """Each side: its name, its arrays with shapes, its precision."""
     names = [side.name for side in d.sides]
     arrays = [_shapes(side, d, n) for n, side in enumerate(d.sides)]
     precisions = [_precision(side, d, n) for n, side in enumerate(d.sides)]
@@ -133,14 +129,14 @@ def sides_of(d: Difference, width: Width) -> Sheet:
     ]
     if total_width(columns) <= width.prose:
         return table(columns, headings=False)
-    sheet = Sheet()
+    sheet = Sheet(width)
     for side, name, texts, precision in zip("ab", names, arrays, precisions, strict=True):
-        sheet.label(side, phrases([name, *texts, precision]), width, indent=3)
+        sheet.label(side, phrases([name, *texts, precision]), indent=3)
     return sheet
 
 
 def _shapes(side: Side, d: Difference, n: int) -> list[str]:
-    """``h c i f g o (7, 3)`` and ``final_h final_c (3,)``: arrays of one shape together."""
+    """``h c i f g o (7, 3)``: arrays of one shape together."""
     by_shape: dict[tuple[int, ...], list[str]] = {}
     for name, array in side.arrays.items():
         compared = d.arrays.get(name)
@@ -150,7 +146,7 @@ def _shapes(side: Side, d: Difference, n: int) -> list[str]:
 
 
 def _by_cell(names: Sequence[str]) -> str:
-    """``h`` and ``layer0 layer0_reverse: h c i f g o``: cells with the same arrays together."""
+    """``h layer0 layer0_reverse: h c``: cells with the same arrays together."""
     of_cell: dict[str, list[str]] = {}  # "": the output of the network
     for part in map(ArrayName.of, names):
         of_cell.setdefault(part.prefix, []).append(part.base)
@@ -174,14 +170,14 @@ def _precision(side: Side, d: Difference, n: int) -> str:
         return text + (f", {given:,} of {total:,} numbers" if given < total else "")
     dtypes = dict.fromkeys(side.arrays[name].dtype.name for name in names)
     counted = dict.fromkeys(side.dtypes[name].name for name in names if name in side.dtypes)
-    text = ", ".join(dtypes)
-    return text if not counted or counted == dtypes else f"{text}, counts as {', '.join(counted)}"
+    others = f", counts as {', '.join(counted)}" if counted and counted != dtypes else ""
+    return f"{', '.join(dtypes)}{others}"
 
 
 def _printed_digits(values: Array, units: Array) -> int:
-    """Places after the point of a fixed print, significant digits of one with exponents.
+    """Places after the point of fixed numbers, significant digits of those with exponents.
 
-    0 if nothing was printed with a fraction: such numbers have the unit 0.
+    0 if no number has a fraction, for which the unit is 0.
     """
     known = np.isfinite(units) & (units > 0)
     places = np.round(-np.log10(units[known]))
@@ -218,10 +214,10 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     ]
     figures = [column for column in _figures(arrays) if any(column.cells)]
     several = len(arrays) > 1
-    sheet = fitting_table([c for c in columns if any(c.cells)] + figures * several, width)
+    sheet = fitting_table(columns + figures * several, width)
     if not several:  # below the line, so that it is narrow
         text = ", ".join(unbroken(f"{c.heading} {c.cells[0].strip()}") for c in figures)
-        sheet.label("", text, width, indent=columns[0].width + 2)
+        sheet.label("", text, indent=columns[0].width + 2)
     by_sizes: dict[str, list[str]] = {}
     for array in (array for array in arrays if array.mismatched is None):
         known = _has_known_axes(d, array)
@@ -234,7 +230,7 @@ def _arrays(d: Difference, width: Width) -> Sheet:
     texts = (
         f"{listed(names, ARRAYS_NAMED)}: " * several + text for text, names in by_sizes.items()
     )
-    sheet.labels("shapes", texts, width)
+    sheet.labels("shapes", texts)
     return sheet
 
 
@@ -274,13 +270,14 @@ def _accepting(array: ArrayDifference) -> str:
     if array.smallest_atol is None:
         return ""
     test = array.pair.tolerance
-    if test.ulp is not None and not test.atol and not test.rtol and isinstance(array.max_ulp, int):
+    in_ulps = test.ulp is not None and not (test.atol or test.rtol)
+    if in_ulps and isinstance(array.max_ulp, int):
         return f"--ulp {array.max_ulp}"
     return f"--atol {rounded_up(array.smallest_atol)}"
 
 
 def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
-    """Return what compares two arrays of different shapes: last states, or what both have first."""
+    """How to compare arrays of different shapes: last states, or what both have first."""
     for n, side in enumerate(d.sides):
         final = f"final_{array.name}"
         if final in side.arrays and side.arrays[final].shape == array.shapes[1 - n]:
@@ -298,7 +295,7 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
         for name, *sizes in zip(("steps", "batch", "units"), a, b, strict=True)
         if len({*sizes}) > 1 and min(sizes)
     }
-    if len(firsts) not in (1, 2):  # where all axes differ, what comes first need not be the same
+    if len(firsts) not in (1, 2):  # if all axes differ, the beginnings need not be the same
         return SELECT_COMMON
     options = " ".join(f"--{name} 0:{n}" for name, n in firsts.items())
     return f"{options} compares the beginning of both, if they are of one run"
@@ -324,7 +321,7 @@ def _size(shape: tuple[int, ...], named: bool) -> str:
 
 
 def _value_columns(arrays: Sequence[ArrayDifference]) -> Iterator[Column]:
-    """Both values of the largest difference, in a format in which they look different."""
+    """Both values of the largest difference, with digits in which they differ."""
     places = [array.abs_at for array in arrays]
     most = max((_digits_to_differ(at, TABLE_DIGITS) for at in places if at), default=0)
     format = NumberFormat.of([value for at in places if at for value in (at.a, at.b)], most)
@@ -345,12 +342,12 @@ def _digits_to_differ(place: Position, fewest: int) -> int:
 
 
 def _not_compared(d: Difference, width: Width) -> Sheet:
-    sheet = Sheet()
+    sheet = Sheet(width)
     for side, names in (("a", d.only_in_a), ("b", d.only_in_b)):
         if names:
             text = listed([name or "(unnamed)" for name in names], ARRAYS_NAMED)
-            sheet.label(f"only in {side}", f"{text} (not compared)", width)
-    sheet.labels("assumed", d.remarks, width, ASSUMED)
+            sheet.label(f"only in {side}", f"{text} (not compared)")
+    sheet.labels("assumed", d.remarks, ASSUMED)
     return sheet
 
 
@@ -363,7 +360,7 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
     several = [
         x for x in arrays if x.mismatched and x.step_errors is not None and len(x.step_errors) > 1
     ]
-    sheet = Sheet()
+    sheet = Sheet(width)
     if several and with_strips:
         sheet.extend(strips(several, len(d.arrays) > 1, width))
     if (first := d.first_divergence) is not None:
@@ -371,9 +368,7 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
         a, b = (format_number(value, enough) for value in (first.a, first.b))
         where = d.position(first, named=len(d.arrays) > 1)
         texts = (where, f"a {a}", f"b {b}")
-        sheet.label("first", phrases(texts), width)
-    if sheet.lines:
-        sheet.lines.insert(0, [])
+        sheet.label("first", phrases(texts))
     return sheet
 
 
@@ -381,34 +376,34 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
 
 
 def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
-    """Return what was found and what is suspected, with a bullet for each possible cause."""
-    sheet = Sheet()
+    """The findings and suspicions, with a bullet for each possible cause."""
+    sheet = Sheet(width)
     for hint in hints:
         if hint.code == "settings_differ":  # at the top of the sheet
             continue
         introduction = "Possible causes:" * bool(hint.causes)
         sheet.add()
-        sheet.label(hint_label(hint), f"{hint.seen} {introduction}", width)
-        sheet.labels("", hint.causes, width, bullet="- ")
-        sheet.label("", hint.excluded, width)
+        sheet.label(hint_label(hint), f"{hint.seen} {introduction}")
+        sheet.labels("", hint.causes, bullet="- ")
+        sheet.label("", hint.excluded)
     return sheet
 
 
 def hint_label(hint: Hint) -> str:
-    """Return whether it is proved or only suspected."""
+    """The label of a hint: it is proved, or only suspected."""
     return "suspects" if hint.code.startswith("suspect_") else "found"
 
 
 def _next(d: Difference, given: str | None, width: Width) -> Sheet:
-    """Return what compares arrays of other shapes, and the command that searches for the cause.
+    """How to compare arrays of other shapes by `diff`, and the command that searches the cause.
 
-    The options that compare them are those of `diff`: not where another command is ``given``.
+    If a command is ``given``, it stands alone.
     """
     mismatched = (array for array in d.arrays.values() if array.mismatched is None)
     texts = dict.fromkeys(_to_be_typed(d, array) for array in mismatched if given is None)
     if len(texts) > 1:
         texts.pop(SELECT_COMMON, None)
-    sheet = Sheet().labels("next", texts, width)
+    sheet = Sheet(width).labels("next", texts)
     if command := next_command(d) if given is None else given:
         sheet.command("" if sheet.lines else "next", command)
     if command and all(hint.code == "settings_differ" for hint in d.hints):
@@ -417,14 +412,12 @@ def _next(d: Difference, given: str | None, width: Width) -> Sheet:
 
 
 def next_command(d: Difference, expected: Side | None = None) -> str:
-    """Return what asks `explain` for the cause; empty where no configuration of weights can be one.
+    """The command that searches for the cause; "" where no configuration of weights can be one.
 
-    EXPECTED is the side without settings of a run, else b, if none is given.
+    EXPECTED is by default the side without settings of a run, else b.
     """
-    computed = any(
-        array.mismatched and ArrayName.of(array.name).kind != WEIGHTS
-        for array in d.arrays.values()
-    )  # fmt: skip
+    wrong = (array.name for array in d.arrays.values() if array.mismatched)
+    computed = any(ArrayName.of(name).kind != WEIGHTS for name in wrong)
     if not computed or any(hint.code in NO_CONVENTION for hint in d.hints):
         return ""
     a, b = d.sides

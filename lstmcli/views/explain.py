@@ -53,16 +53,14 @@ COLORS = {"agrees": AGREES, "found": AGREES, "unproven": ASSUMED}  # of the verd
 
 
 def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
-    """The changes, who uses them, and the command; or the configurations that come nearest."""
+    """The changes, who uses them, and the command; or the nearest configurations."""
     sheet = verdict(title(e, expected), COLORS.get(e.verdict, DIFFERS), width)
     for line in details(e, expected):
-        sheet.label("", line, width, indent=2)
+        sheet.label("", line, indent=2)
     if e.rows:
-        sheet.add()
-        sheet.extend(_changes(e, width))
+        sheet.section(_changes(e, width))
     if e.verdict in ("none", "unproven") and len(e.nearest) > 1:
-        sheet.add()
-        sheet.extend(fitting_table(_nearest_columns(e.nearest), width))
+        sheet.section(fitting_table(_nearest_columns(e.nearest), width))
     notes = list(_notes(e))
     if notes or e.command or e.next:
         sheet.add()
@@ -70,7 +68,7 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
         style = ASSUMED if name in ("assumed", "note") else ""
         texts = [text for _, text in of_name]
         bullet = "- " * (len(texts) > 1)
-        sheet.labels(name, texts, width, style, INDENT, bullet)
+        sheet.labels(name, texts, style, INDENT, bullet)
     commands = {"reproduce": e.command, "next": e.next}
     if e.arrays:  # next writes the file that an edit of the command takes
         commands = {"first": e.next, "reproduce": e.command}
@@ -120,7 +118,7 @@ def _ran_otherwise(e: Explanation) -> str:
 
 
 def details(e: Explanation, expected: str) -> list[str]:
-    """The lines below the title: how well the values agree, and where."""
+    """The lines below the title: how many values agree, and where."""
     if (measured := e.measured) is None:
         return [*filter(None, [_ran_otherwise(e)])]
     largest = f"max difference {format_size(measured.max_abs)}"
@@ -169,13 +167,13 @@ def _change_columns(e: Explanation) -> list[Column]:
 def _changes(e: Explanation, width: Width) -> Sheet:
     columns = _change_columns(e)
     shown, hidden = fitting_columns(columns, width._replace(table=width.prose))
-    sheet = table(shown)
+    sheet = Sheet(width, table(shown).lines)
     if hidden:
         sheet.add()
     for column in hidden:
         named = map(": ".join, zip(columns[0].cells, column.cells, strict=True))
         text = "; ".join(dict.fromkeys(named)) if len({*column.cells}) > 1 else column.cells[0]
-        sheet.label(column.heading, text, width, indent=len(USED_BY) + 2)
+        sheet.label(column.heading, text, indent=len(USED_BY) + 2)
     return sheet
 
 

@@ -32,7 +32,7 @@ DARK = {
     "differs": "#ff8280", "agrees": "#5dcb74", "line": "#62aef0",
 }  # fmt: skip
 CLASSES = {ASSUMED: "assumed", DIFFERS: "differs", AGREES: "agrees"}
-"""The names here of the colours of text, each with a shade for light and one for dark."""
+"""The names of the colours of text, each with a shade for light and for dark."""
 
 WITHIN = 'class="lstmcli"'
 SVG_TEXT = f".lstmcli text {{ font-family: {FONT}; font-size: {SIZE}px; white-space: pre; }}\n"
@@ -53,7 +53,7 @@ BRAILLE = dict.fromkeys(range(0x2800, 0x2900), " ")  # curves are drawn in their
 
 def with_prompt(command: str, sheet: Sheet) -> Sheet:
     """A screen below the command that printed it."""
-    prompted = Sheet([[(PROMPT, "dim"), (command, "bold")]])
+    prompted = Sheet(lines=[[(PROMPT, "dim"), (command, "bold")]])
     prompted.extend(sheet)
     return prompted
 
@@ -145,12 +145,12 @@ def html(sheet: Sheet, title: str, width: int) -> str:
 
 
 def html_fragment(sheet: Sheet) -> str:
-    """The same as a part of a page, such as the cell of a notebook, with the colours in it."""
+    """The same as a part of a page, such as the cell of a notebook."""
     return f"<div {WITHIN}>{_style(HTML_TEXT)}\n<pre>{html_lines(sheet)}</pre></div>\n"
 
 
 def html_lines(sheet: Sheet) -> str:
-    """The lines as the content of ``<pre>``: a newline between two would be one more line."""
+    """The lines as the content of ``<pre>``, without newlines, which would be lines too."""
     lines = (f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in _shown(sheet))
     return f"{''.join(lines)}{''.join(map(_html_curve, sheet.curves))}"
 
@@ -172,10 +172,10 @@ def _html_span(span: Span) -> str:
         css = f"background: linear-gradient({front} 50%, {back or 'transparent'} 50%); "
         css += "color: transparent"
     else:
-        css = "; ".join(
-            f"{what}: {color}" for what, color in (("color", front), ("background", back)) if color
-        )
-    attributes = f' class="{" ".join(classes)}"' * bool(classes) + f' style="{css}"' * bool(css)
+        colors = {"color": front, "background": back}
+        css = "; ".join(f"{what}: {color}" for what, color in colors.items() if color)
+    attributes = f' class="{" ".join(classes)}"' * bool(classes)
+    attributes += f' style="{css}"' * bool(css)
     return f"<span{attributes}>{escape(text)}</span>"
 
 
@@ -193,7 +193,7 @@ def _style(of_text: str) -> str:
 
 
 def _colors(name: str) -> tuple[str, str, Style]:
-    """The colours of a style as ``#rrggbb``, and the style; "" for the default and `CLASSES`."""
+    """The colours of a style as ``#rrggbb``, "" for the default and `CLASSES`; the style."""
     from rich.style import Style
     from rich.terminal_theme import DEFAULT_TERMINAL_THEME as THEME
 

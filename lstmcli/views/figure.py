@@ -1,7 +1,7 @@
 """A figure for a paper, by matplotlib: heat maps of quantities, or one unit's lines.
 
-It is as wide as a column of text; what shares a scale shares a colour bar; the colours are those of
-the terminal: colour-blind safe, and in order in a grey print.
+It is as wide as a column of text; what shares a scale shares a colour bar, with the colours of the
+terminal: colour-blind safe, and in order in grey.
 """
 
 from __future__ import annotations
@@ -18,14 +18,7 @@ from lstmcli.escaping import one_line
 from lstmcli.views.colors import NOT_A_NUMBER, Rgb, Scale
 from lstmcli.views.header import file_name
 from lstmcli.views.heatmap import Pooling, Quantity, pooled
-from lstmcli.views.plot import (
-    CHARTS,
-    DIFFERENCE,
-    Annotations,
-    PlotWindow,
-    quantities,
-    scales,
-)
+from lstmcli.views.plot import CHARTS, DIFFERENCE, PlotWindow, quantities, scales
 
 if TYPE_CHECKING:
     from lstmcli.api.plot import Drawable
@@ -40,8 +33,8 @@ STYLE = {"font.size": 7, "axes.linewidth": 0.5, "xtick.major.width": 0.5, "ytick
        "svg.fonttype": "none", "pdf.fonttype": 42, "font.family": "sans-serif",
        "text.usetex": False}  # fmt: skip
 NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
-FINEST = (1000, 300, "none")  # cells across and down, more than a column can show; no half blocks
-MAPS = "hcgifo"  # from top to bottom: what shares a scale is adjacent
+FINEST = (1000, 300, "none")  # cells across and down, more than a column shows; no half blocks
+MAPS = "hcgifo"  # downwards: what shares a scale is adjacent
 SETTINGS = "matplotlibrc"
 LINE, MARK = "#104ea0", "#b24800"
 
@@ -50,8 +43,8 @@ def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
     """The file of a figure of the window on what there is to draw."""
     lines, stream = window.is_single, BytesIO()
     order = CHARTS if lines else MAPS
-    of_window = quantities(found.drawn, window, Annotations.of(found))
-    drawn = sorted(of_window, key=lambda q: order.find(q.base))
+    drawn = quantities(found, window)
+    drawn.sort(key=lambda q: order.find(q.base))
     of_kind = scales(drawn, [quantity.values for quantity in drawn])
     plan, matplotlib = found.plan, _matplotlib()
     files = found.sources if plan is None else (*plan.model.sources, plan.inputs.name)
@@ -75,10 +68,10 @@ def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
 
 
 def _matplotlib() -> Any:
-    """The library, with the backend that writes files and no settings of the current folder.
+    """The library, with the backend that writes files.
 
-    MPLBACKEND may name a backend that is not here. As it is imported, matplotlib reads
-    ``./matplotlibrc``, which may belong to another's data.
+    MPLBACKEND may name one that is not there, and the import reads ``./matplotlibrc``, which may
+    belong to another's data.
     """
     named = os.environ.get("MPLBACKEND")
     os.environ["MPLBACKEND"] = "agg"
@@ -104,7 +97,8 @@ def _heat(
         rows = [(axis, q) for axis, q in zip(axes, drawn, strict=True) if q.kind == kind]
         for axis, quantity in rows:
             steps, units = quantity.steps, quantity.units  # at the middles of the cells
-            cells = pooled(quantity.values, Pooling.to_fit(quantity.values.shape, *FINEST), pool)
+            pooling = Pooling.to_fit(quantity.values.shape, *FINEST)
+            cells = pooled(quantity.values, pooling, pool)
             image = axis.imshow(
                 cells.T, aspect="auto", interpolation="nearest", origin="upper",
                 vmin=scale.low, vmax=scale.high, cmap=_colors(scale),
@@ -130,7 +124,7 @@ def _step_label(drawn: Sequence[Quantity], pool: str, lines: bool) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name without control characters, and with dollars that begin no formula."""
+    """A name without control characters, whose dollars begin no formula."""
     return one_line(name).replace("$", r"\$")
 
 

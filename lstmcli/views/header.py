@@ -13,8 +13,8 @@ from lstmcli.views.sheet import ASSUMED, Sheet, Width
 from lstmcli.views.text import count, phrases, unbroken
 
 
-def header_sheet(plan: Plan, width: Width, engine: str = "", *, quiet: bool = False) -> Sheet:
-    """The weights, the inputs and the configuration; unless ``quiet``, what of it was assumed."""
+def header_sheet(plan: Plan, width: Width, engine: str = "") -> Sheet:
+    """The weights, the inputs and the configuration, and what was assumed."""
     shape = plan.inputs.x.shape
     sizes = f"batch {plan.batch} x {count(plan.steps, 'step')} x {count(shape[-1], 'input')}"
     layout = f"layout {plan.layout}" * (len(shape) == 3 and not plan.assumed_layout)
@@ -22,31 +22,31 @@ def header_sheet(plan: Plan, width: Width, engine: str = "", *, quiet: bool = Fa
     of_inputs, of_model = padding[::-1] if plan.inputs.mask_from else padding
     inputs = [file_name(plan.inputs.name), str(tuple(shape)), layout, sizes, of_inputs]
     sheet = _weights(plan.model, width)
-    sheet.label("inputs", phrases([*filter(None, inputs)]), width)
+    sheet.label("inputs", phrases([*filter(None, inputs)]))
     sheet.extend(_config(plan.model, engine, width, of_model))
-    assumed = [] if quiet else [unbroken(shorten_assumption(text)) for text in plan.assumed]
-    sheet.label("assumed", "; ".join(assumed), width, ASSUMED)
+    assumed = map(shorten_assumption, () if width.quiet else plan.assumed)
+    sheet.label("assumed", "; ".join(map(unbroken, assumed)), ASSUMED)
     sheet.add()
     return sheet
 
 
 def model_sheet(model: Model, width: Width) -> Sheet:
-    """The weights and the configuration of a model without inputs, and what was assumed."""
+    """The weights and the configuration of a model, and what was assumed."""
     sheet = _weights(model, width)
     mask = f"mask from {model.masking}" if model.masking else ""
     sheet.extend(_config(model, "", width, mask))
-    sheet.labels("assumed", model.assumed, width, ASSUMED)
+    sheet.labels("assumed", model.assumed, ASSUMED)
     return sheet
 
 
 def _weights(model: Model, width: Width) -> Sheet:
     files = listed([*map(file_name, model.sources)], 1)
     texts = [*filter(None, [files]), *_tensors(model), model.sizes]
-    return Sheet().label("weights", phrases(texts), width)
+    return Sheet(width).label("weights", phrases(texts))
 
 
 def file_name(path: str) -> str:
-    """The last part of a path, which is what a file is called on a screen with little room."""
+    """The last part of a path, the name of a file on a screen."""
     return path.rstrip("/").rpartition("/")[2]
 
 
@@ -58,12 +58,12 @@ def _config(model: Model, engine: str, width: Width, mask: str) -> Sheet:
     texts += _settings(convention, model) if same else []
     texts += [f"run by {engine}"] * bool(engine)
     texts += [f"edit {edit.text}" for edit in model.edits] + [mask] * bool(mask)
-    sheet = Sheet().label("config", phrases(texts), width)
+    sheet = Sheet(width).label("config", phrases(texts))
     labels = model.labels or ([] if same else [""] * len(model.layers))
     for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
         settings = [] if same else _settings(layer[0].convention, model)
         texts = [text for text in (label, *settings) if text not in ("", "forget bias 0")]
-        sheet.label(f"layer{n}", phrases(texts) or " ", width)
+        sheet.label(f"layer{n}", phrases(texts) or " ")
     return sheet
 
 

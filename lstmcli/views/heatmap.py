@@ -65,7 +65,7 @@ class Pooling(NamedTuple):
 
 
 def pooled(values: Array, pooling: Pooling, how: str) -> Array:
-    """(T, H) reduced to cells: the mean of each, or for ``extreme`` the value farthest from 0."""
+    """(T, H) reduced to cells: their means, or for ``extreme`` the values farthest from 0."""
     values = values.astype(np.float64)
     if not pooling.is_needed:
         return values
@@ -86,7 +86,7 @@ def pooled(values: Array, pooling: Pooling, how: str) -> Array:
 
 
 class Quantity(NamedTuple):
-    """The part of one array to draw: (T, H) with the numbers of its steps and units."""
+    """The part of an array to draw: (T, H) with the numbers of its steps and units."""
 
     name: str
     values: Array
@@ -102,17 +102,14 @@ class Quantity(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Return what the quantity is called."""
+        """The quantity in words."""
         return QUANTITIES.get(self.base, "")
 
 
 def panel_lines(
     quantity: Quantity, cells: Array, pooling: Pooling, scale: Scale, depth: str
 ) -> Lines:
-    """The lines of a quantity, all of one width: title, cells with their units, axis of steps.
-
-    ``cells`` are its values, pooled.
-    """
+    """The lines of a quantity, of one width: title, pooled ``cells`` with units, axis of steps."""
     gutter = len(str(quantity.units[-1])) + 1
     width = gutter + _ceil_div(len(quantity.steps), pooling.steps) * pooling.characters
     words = f"  {quantity.words}" if quantity.words else ""
@@ -174,7 +171,7 @@ def _width(lines: Sequence[Sequence[Span]]) -> int:
 
 
 def in_rows(panels: Sequence[Lines], columns: int) -> Iterator[list[Span]]:
-    """The lines of panels in rows, as many in each as fit, a blank line between rows."""
+    """The lines of panels, as many in a row as fit, a blank line between rows."""
     rows: list[list[Lines]] = []
     left = -1
     for panel in panels:
@@ -197,7 +194,7 @@ def in_rows(panels: Sequence[Lines], columns: int) -> Iterator[list[Span]]:
 
 
 def legend(name: str, scale: Scale, depth: str, least: int) -> list[Span]:
-    """The colours of a scale between its numbers, the first with ``least`` characters or more."""
+    """The colours of a scale between its numbers, the first of ``least`` characters."""
     levels = np.linspace(0, 1, 24)[None]
     cells = list(_painted_cells(levels, scale, Pooling(1, 1, 1, False), depth))
     low, high = (f"{n:g}" for n in (scale.low, scale.high))

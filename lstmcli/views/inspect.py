@@ -1,4 +1,4 @@
-"""The contents of a file: its tensors, then each LSTM with the numbers of its gates."""
+"""The contents of a file: its tensors, and each LSTM with the numbers of its gates."""
 
 from __future__ import annotations
 
@@ -45,19 +45,15 @@ def inspection_sheet(
     *,
     width: Width,
     show_all: bool = False,
-    quiet: bool = False,
 ) -> Sheet:
-    """The tensors, the LSTMs, and the next command.
+    """The tensors, the LSTMs, and the next command, with ``paths`` and ``settings`` as typed.
 
-    ``paths`` and ``settings`` are as typed, for that command; ``show_all`` lists all tensors;
-    ``quiet`` leaves out what was assumed.
+    ``show_all`` lists all tensors.
     """
     sheet = _head(inspection, width)
-    sheet.add()
-    sheet.extend(_tensors(inspection, width, show_all))
+    sheet.section(_tensors(inspection, width, show_all))
     for lstm in inspection.lstms:
-        sheet.add()
-        sheet.extend(_lstm(lstm, width, quiet=quiet))
+        sheet.section(_lstm(lstm, width))
     sheet.extend(_problems(inspection, width))
     sheet.add()
     sheet.command("next", _next(inspection, paths, settings))
@@ -70,15 +66,15 @@ def _head(inspection: Inspection, width: Width) -> Sheet:
     sizes = [count(len(tensors), "tensor"), count(numbers, "number")]
     if len(inspection.lstms) > 1:
         sizes.append(f"{len(inspection.lstms)} LSTMs")
-    return Sheet().label("file", phrases([inspection.file, *sizes]), width)
+    return Sheet(width).label("file", phrases([inspection.file, *sizes]))
 
 
 # ---- tensors
 
 
 def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
-    """One row per tensor, those of LSTMs first; of many tensors the others are counted."""
-    tensors = sorted(  # of the others, those whose names are most like an LSTM's come first
+    """A row for each tensor, those of LSTMs first; of many the others are counted."""
+    tensors = sorted(  # others by the likeness of their names to an LSTM's
         inspection.tensors.items(),
         key=lambda item: -1 if item[1].layer is not None else unlikeness(item[0]),
     )
@@ -95,13 +91,13 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
     ]
     if len(inspection.lstms) < 2:
         del columns[3]
-    sheet = fitting_table([column for column in columns if any(column.cells)], width)
+    sheet = fitting_table(columns, width)
     if more := tensors[len(shown) :]:
         sheet.add(_more_tensors(more))
     for name, tensor in inspection.tensors.items():
         if tensor.not_finite:
             text = f"{name}: {tensor.not_finite:,} of {count(tensor.size, 'number')}"
-            sheet.label("NaN, inf", text, width, DIFFERS)
+            sheet.label("NaN, inf", text, DIFFERS)
     return sheet
 
 
@@ -115,36 +111,37 @@ def _more_tensors(tensors: Tensors) -> str:
 # ---- one LSTM
 
 
-def _lstm(lstm: InspectedLstm, width: Width, *, quiet: bool) -> Sheet:
+def _lstm(lstm: InspectedLstm, width: Width) -> Sheet:
     convention = lstm.model.convention
     names = [convention.name] if lstm.layer == "0" else [lstm.layer, convention.name]
-    sheet = Sheet().label("lstm", f"{phrases(names)}   {convention.title}", width, "bold")
-    sheet.label("why", lstm.why, width)
+    sheet = Sheet(width).label("lstm", f"{phrases(names)}   {convention.title}", "bold")
+    sheet.label("why", lstm.why)
     rows = (convention.name, *lstm.rivals) if lstm.rivals else ()
     ways = (f"--convention {row}  {CONVENTIONS[row].title}" for row in rows)
-    sheet.labels("which?", ways, width, ASSUMED)
-    sheet.label("", _same_names(lstm.also), width)
-    sheet.label("sizes", phrases([*_sizes(lstm)]), width)
+    sheet.labels("which?", ways, ASSUMED)
+    sheet.label("", _same_names(lstm.also))
+    sheet.label("sizes", phrases([*_sizes(lstm)]))
     is_split = convention.names.has_tensor_per_gate
     gates = "a tensor a gate" if is_split else f"gates {spaced_order(convention.storage.gates)}"
     texts = [gates, *unusual_settings(convention, {"gates"}), lstm.model.cell.dtype.name]
     texts += [f"mask from {lstm.model.masking}"] * bool(lstm.model.masking)
-    sheet.label("config", phrases(texts), width)
+    sheet.label("config", phrases(texts))
     if lstm.found:
         found = [f"{name} {value}" for name, value in lstm.found.items()]
-        sheet.label("found", f"{phrases(found)}   in the file", width)
-    assumed = () if quiet else lstm.model.assumed
-    sheet.labels("assumed", assumed, width, ASSUMED)
-    sheet.add()
-    sheet.extend(_gates(lstm, width))
+        sheet.label("found", f"{phrases(found)}   in the file")
+    assumed = () if width.quiet else lstm.model.assumed
+    sheet.labels("assumed", assumed, ASSUMED)
+    sheet.section(_gates(lstm, width))
     for hint in lstm.hints:
-        sheet.label("hint", hint.text, width, ASSUMED)
+        sheet.label("hint", hint.text, ASSUMED)
     return sheet
 
 
 def _same_names(conventions: Sequence[str]) -> str:
+    if not conventions:
+        return ""
     verb = "has" if len(conventions) == 1 else "have"
-    return f"{', '.join(conventions)} {verb} such names too (--convention)" if conventions else ""
+    return f"{', '.join(conventions)} {verb} such names too (--convention)"
 
 
 def _sizes(lstm: InspectedLstm) -> Iterator[str]:
@@ -188,7 +185,7 @@ def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
 
 
 def _problems(inspection: Inspection, width: Width) -> Sheet:
-    sheet = Sheet()
+    sheet = Sheet(width)
     layers_of: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for unread in inspection.unread:
         problem = unread.error.shown(ShellSyntax())
@@ -199,30 +196,30 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
         which = "" if layers == ["0"] else f"{listed(layers, LAYERS_NAMED)}: "
         text = f"{which}the names are {convention}'s, but {text}"
         sheet.extend(_message(label, text, width, ASSUMED))
-        sheet.label("", _same_names(also), width)
+        sheet.label("", _same_names(also))
     if _is_trace(inspection):
         sheet.add()
         text = f"results of a run, and no weights: {listed([*inspection.tensors], MEMBERS_NAMED)}"
-        sheet.label("trace", text, width)
+        sheet.label("trace", text)
     elif _may_be_h(inspection):
         sheet.add()
         text = "a single array: inputs (lstm run WEIGHTS FILE) or h of a run (lstm diff, lstm plot)"
-        sheet.label(label, text, width, ASSUMED)
+        sheet.label(label, text, ASSUMED)
     elif not (inspection.lstms or inspection.unread):
         sheet.add()
         nothing = UserError("no LSTM recognised in these names")
         text = (inspection.ways or nothing).shown(ShellSyntax())
         sheet.extend(_message(label, text, width))
         for text in inspection.missing:
-            sheet.label("because", text, width)
+            sheet.label("because", text)
     return sheet
 
 
 def _message(label: str, text: str, width: Width, style: str = "") -> Sheet:
     problem, *ways = text.splitlines()
-    sheet = Sheet().label(label, problem, width, ASSUMED)
+    sheet = Sheet(width).label(label, problem, ASSUMED)
     for way in ways:
-        sheet.label("", phrases(re.split("  +", way.strip())), width, style)
+        sheet.label("", phrases(re.split("  +", way.strip())), style)
     return sheet
 
 

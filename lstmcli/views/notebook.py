@@ -50,8 +50,8 @@ def _sheets(result: Any) -> Iterator[Sheet]:
 
 
 def _settings(trace: Trace) -> Sheet:
-    sheet = Sheet().label("trace", repr(trace)[len("<Trace ") : -1].partition("; ")[0], WIDTH)
+    sheet = Sheet(WIDTH).label("trace", repr(trace)[len("<Trace ") : -1].partition("; ")[0])
     assumed = map(str, trace.settings.get("assumed", ()))
-    sheet.labels("assumed", assumed, WIDTH, ASSUMED)
+    sheet.labels("assumed", assumed, ASSUMED)
     sheet.add()
     return sheet

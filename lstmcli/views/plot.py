@@ -1,19 +1,17 @@
-"""Plots in text: a heat map of each quantity, or the quantities of one unit as lines over steps."""
+"""Plots in text: a heat map of each quantity, or lines of one unit over the steps."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.pair import Position
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import (
     Choice,
-    Indices,
     format_indices,
     format_number,
     indices_of,
@@ -60,51 +58,25 @@ class PlotWindow(NamedTuple):
         return self.units is not None and SINGLE.fullmatch(self.units) is not None
 
 
-class Annotations(NamedTuple):
-    """The texts of a plot, in addition to its pictures."""
+def quantities(found: Drawable, window: PlotWindow) -> list[Quantity]:
+    """The window on each of the drawn arrays (T, B, H).
 
-    differs: bool = False  # the numbers are differences, a - b
-    first: Position | None = None  # the first difference
-    batch: int = 1  # size
-    hidden: Sequence[str] = ()  # cells that are not drawn
-    numbering: Mapping[str, tuple[Indices | None, Indices | None]] = {}  # of steps, batch items
-
-    @classmethod
-    def of(cls, found: Drawable) -> Annotations:
-        """The notes on what is drawn."""
-        return cls(found.differs, found.first, found.batch, found.hidden, found.numbering)
-
-    def numbers_of(self, name: str) -> tuple[Indices | None, Indices | None]:
-        """The numbers of the steps and batch items of an array in the full run, None: all.
-
-        ``z_f`` has those of z.
-        """
-        return (
-            self.numbering.get(name) or self.numbering.get(name.rpartition("_")[0]) or (None, None)
-        )
-
-
-def quantities(
-    arrays: Mapping[str, Array], window: PlotWindow, notes: Annotations
-) -> list[Quantity]:
-    """The window on each of the arrays (T, B, H).
-
-    Arrays without any of the units are left out, as h of a projection may be.
+    Arrays without any of the units, such as h of a projection, are left out.
     """
-    most = max(array.shape[2] for array in arrays.values())
+    most = max(array.shape[2] for array in found.drawn.values())
     chosen = indices_of(Choice.parse(window.units, "units", "unit"), most)
     return [
-        _quantity(name, array, units, window, notes)
-        for name, array in arrays.items()
+        _quantity(name, array, units, window, found)
+        for name, array in found.drawn.items()
         if (units := [unit for unit in chosen if unit < array.shape[2]])
     ]
 
 
 def _quantity(
-    name: str, array: Array, units: Sequence[int], window: PlotWindow, notes: Annotations
+    name: str, array: Array, units: Sequence[int], window: PlotWindow, found: Drawable
 ) -> Quantity:
     length, batch, _ = array.shape
-    of_steps, of_batch = notes.numbers_of(name)
+    of_steps, of_batch = found.numbers_of(name)
     choice = Choice.parse(window.steps, "steps", "step")
     steps, places = numbers_on_axis(choice, length, of_steps, name)
     choice = Choice("batch", "batch item", str(window.item), None, (window.item,))
@@ -112,8 +84,8 @@ def _quantity(
     values = array[:, place].astype(np.float64)  # (T, H)
     values = values if window.steps is None else values[list(places)]
     values = values if window.units is None else values[:, units]
-    quantity = Quantity(name, values, steps, units, _kind(name, values, notes.differs))
-    first = notes.first
+    quantity = Quantity(name, values, steps, units, _kind(name, values, found.differs))
+    first = found.first
     if first is None or first.step not in steps or first.unit not in units:
         return quantity
     if (first.array, first.batch) != (name, item):
@@ -142,11 +114,9 @@ def scales(drawn: Sequence[Quantity], shown: Sequence[Array]) -> dict[str, Scale
 # ---- heat maps
 
 
-def heat_sheet(
-    arrays: Mapping[str, Array], window: PlotWindow, notes: Annotations, *, width: Width, depth: str
-) -> Sheet:
+def heat_sheet(found: Drawable, window: PlotWindow, width: Width, depth: str) -> Sheet:
     """A heat map of each quantity, a legend of the colours, and how cells are pooled."""
-    drawn = quantities(arrays, window, notes)
+    drawn = quantities(found, window)
     lines = TALL_LINES if len(drawn) <= TALL_PANELS else LINES
     poolings = [Pooling.to_fit(q.values.shape, width.text - GUTTER, lines, depth) for q in drawn]
     cells = [pooled(q.values, p, window.pool) for q, p in zip(drawn, poolings, strict=True)]
@@ -155,19 +125,19 @@ def heat_sheet(
         panel_lines(q, c, pooling, of_kind[q.kind], depth)
         for q, c, pooling in zip(drawn, cells, poolings, strict=True)
     ]
-    sheet = Sheet(in_rows(panels, width.text))
+    sheet = Sheet(width, in_rows(panels, width.text))
     sheet.add()
     least = max(len(f"{scale.low:g}") for scale in of_kind.values())
     for kind, scale in of_kind.items():
         bases = " ".join(dict.fromkeys(q.base for q in drawn if q.kind == kind))
-        name = kind if notes.differs else f"{bases:{INDENT - 2}}"
+        name = kind if found.differs else f"{bases:{INDENT - 2}}"
         sheet.lines.append(legend(name, scale, depth, least))
     used = [pooling for pooling in dict.fromkeys(poolings) if pooling.is_needed]
     if used:
         other = "mean" if window.pool == "extreme" else "extreme shows the farthest from 0"
         parts = f" (--pool {other}; --steps, --units show a part)"
         text = "; ".join(pooled_words(pooling, window.pool) + parts for pooling in used)
-        sheet.label("pooled", text, width)
+        sheet.label("pooled", text)
     return sheet
 
 
@@ -181,12 +151,11 @@ def pooled_words(pooling: Pooling, kind: str) -> str:
 # ---- lines
 
 
-def lines_sheet(
-    arrays: Mapping[str, Array], window: PlotWindow, notes: Annotations, *, width: Width
-) -> Sheet:
+def lines_sheet(found: Drawable, window: PlotWindow, width: Width) -> Sheet:
     """A chart of each quantity of one unit, ``window.units``, over the steps."""
     sheet = Sheet()
-    drawn = sorted(quantities(arrays, window, notes), key=lambda q: CHARTS.find(q.base))
+    drawn = quantities(found, window)
+    drawn.sort(key=lambda q: CHARTS.find(q.base))
     of_kind = scales(drawn, [q.values for q in drawn])
     for n, q in enumerate(drawn):
         if n:
@@ -203,32 +172,41 @@ def lines_sheet(
 
 
 def plot_sheets(
-    found: Drawable, window: PlotWindow, command: str, width: Width, depth: str, *, quiet: bool
+    found: Drawable, window: PlotWindow, command: str, width: Width, depth: str
 ) -> list[Sheet]:
-    """How files were read, the pictures, saturated units, and what to type next."""
-    notes = Annotations.of(found)
+    """The files, the pictures, saturated units, and what to type next."""
     if window.is_single:
-        picture = lines_sheet(found.drawn, window, notes, width=width)
+        picture = lines_sheet(found, window, width)
     else:
-        picture = heat_sheet(found.drawn, window, notes, width=width, depth=depth)
-    header = read_sheet(found, width, quiet=quiet)
-    closing = closing_sheet(notes, window, command, width)
+        picture = heat_sheet(found, window, width, depth)
+    sheets = [*reading_sheets(found, width), picture]
+    return [
+        *sheets,
+        *saturation_sheets(found, window, width),
+        _closing(found, window, command, width),
+    ]
+
+
+def reading_sheets(found: Drawable, width: Width) -> Iterator[Sheet]:
+    """The verdict on two results, and how the files were read."""
     if found.differs:
-        return [difference_verdict(notes, width), header, picture, closing]
-    return [header, picture, *saturation_sheets(found, notes, window, width), closing]
-
-
-def read_sheet(found: Drawable, width: Width, *, quiet: bool) -> Sheet:
-    """How files were read."""
+        yield _difference_verdict(found, width)
     if found.plan is not None:
-        return header_sheet(found.plan, width, quiet=quiet)
-    remarks = () if quiet else found.remarks
-    return sources_sheet(found.sources, found.arrays, remarks, width)
+        yield header_sheet(found.plan, width)
+        return
+    shapes = [array.shape for array in found.arrays.values()]
+    steps, batch, units = map(max, zip(*shapes, strict=True))
+    sizes = f"batch {batch} x {count(steps, 'step')} x {count(units, 'unit')}"
+    labels = ("a", "b") if found.differs else ("trace",)
+    sheet = Sheet(width)
+    for label, text in zip((*labels, "sizes"), (*found.sources, sizes), strict=True):
+        sheet.label(label, text)
+    sheet.labels("assumed", () if width.quiet else found.remarks, ASSUMED)
+    sheet.add()
+    yield sheet
 
 
-def saturation_sheets(
-    found: Drawable, notes: Annotations, window: PlotWindow, width: Width
-) -> Iterator[Sheet]:
+def saturation_sheets(found: Drawable, window: PlotWindow, width: Width) -> Iterator[Sheet]:
     """The saturated gates of the steps and item that are drawn, for each cell.
 
     A difference has none.
@@ -238,59 +216,39 @@ def saturation_sheets(
     window = window._replace(units=None)
     for cell in found.cells or [""]:
         of_cell = {k: a for k, a in found.arrays.items() if k.rpartition(".")[0] == cell}
-        counts = Saturation()
-        counts.add({q.base: q.values[:, None] for q in quantities(of_cell, window, notes)})
+        counts, drawn = Saturation(), quantities(found._replace(drawn=of_cell), window)
+        counts.add({quantity.base: quantity.values[:, None] for quantity in drawn})
         if counts.saturated_gates() and cell:
-            yield Sheet().label("cell", cell, width)
+            yield Sheet(width).label("cell", cell)
         yield saturation_sheet(counts, range(found.units), width, shares=False)
 
 
-# ---- the lines above and below the pictures
-
-
-def sources_sheet(
-    sources: Sequence[str], arrays: Mapping[str, Array], remarks: Sequence[str], width: Width
-) -> Sheet:
-    """The files, the sizes of what is drawn, and how arrays were taken."""
-    steps, batch, units = (max(n) for n in zip(*(a.shape for a in arrays.values()), strict=True))
-    sizes = f"batch {batch} x {count(steps, 'step')} x {count(units, 'unit')}"
-    labels = ("a", "b") if len(sources) == 2 else ("trace",)
-    sheet = Sheet()
-    for label, text in zip((*labels, "sizes"), (*sources, sizes), strict=True):
-        sheet.label(label, text, width)
-    sheet.labels("assumed", remarks, width, ASSUMED)
-    sheet.add()
-    return sheet
-
-
-def closing_sheet(notes: Annotations, window: PlotWindow, command: str, width: Width) -> Sheet:
-    """Which batch item is drawn, and what to type next."""
-    first = "the first difference" * (notes.first is not None)
-    texts = {"▼ ▶": first, "batch": "", "cells": "", "next": "" if notes.differs else command}
-    if notes.batch > 1:
-        known = next((items for _, items in notes.numbering.values() if items is not None), ())
-        is_part = len(known) == notes.batch  # of a run, in a file
-        item = window.item if is_part else window.item % notes.batch
-        there = f"items {format_indices(known)}" if is_part else f"{notes.batch}"
+def _closing(found: Drawable, window: PlotWindow, command: str, width: Width) -> Sheet:
+    first = "the first difference" * (found.first is not None)
+    texts = {"▼ ▶": first, "batch": "", "cells": "", "next": "" if found.differs else command}
+    if (batch := found.batch) > 1:
+        known = found.known_items or ()
+        is_part = len(known) == batch  # of a run, in a file
+        item = window.item if is_part else window.item % batch
+        there = f"items {format_indices(known)}" if is_part else f"{batch}"
         texts["batch"] = f"item {item} of {there}; --batch draws another"
-    if notes.hidden:
-        names = ", ".join(notes.hidden)
-        texts["cells"] = f"{names}: --cell {notes.hidden[0]} shows its gates"
-    sheet = Sheet()
+    if found.hidden:
+        names = ", ".join(found.hidden)
+        texts["cells"] = f"{names}: --cell {found.hidden[0]} shows its gates"
+    sheet = Sheet(width)
     for label, text in texts.items():
-        sheet.label(label, text, width)
-    if notes.differs:
+        sheet.label(label, text)
+    if found.differs:
         sheet.command("next", command)
     return sheet
 
 
-def difference_verdict(notes: Annotations, width: Width) -> Sheet:
-    """Return whether two results differ, and where first."""
-    first = notes.first
+def _difference_verdict(found: Drawable, width: Width) -> Sheet:
+    first = found.first
     if first is None:
         text, color = "equal: all values agree within the tolerance of their dtype", AGREES
     else:
-        where = first.words(batch=notes.batch > 1)
+        where = first.words(batch=found.batch > 1)
         values = f"a {format_number(first.a, 8)}, b {format_number(first.b, 8)}"
         text, color = f"{first.array} differs, first at {where}: {values}", DIFFERS
     sheet = verdict(text, color, width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -33,15 +34,13 @@ from lstmcli.views.sheet import (
 from lstmcli.views.text import NumberFormat, count, percent, phrases
 
 DEFAULT_COLUMNS = SUMMARISED  # of a table, where --only names none
-STATE_DIGITS = 8  # h and c as NumPy prints them, so that they can be compared by eye
+STATE_DIGITS = 8  # of h and c, as NumPy prints them
 GATE_DIGITS = 6
 SUMMARY_DIGITS = 3
-MANY_VALUES = 16  # units x batch items of a step; above it a step is summarised on one line
-MANY_LINES = 60  # of a table of units; a longer one shows its first and last steps
-EDGE_LINES = 24  # lines of each of the two
-MANY_SUMMARIES = 30  # the same of a table with one row per step
-EDGE_SUMMARIES = 8
-CHUNK = 1000  # steps formatted at a time, so that a table of any length needs little memory
+MANY_VALUES = 16  # units x batch items of a step; more are summarised
+MANY_LINES, EDGE_LINES = 60, 24  # of a table of units; a longer one shows both ends
+MANY_SUMMARIES, EDGE_SUMMARIES = 30, 8  # the same of a table with one row per step
+CHUNK = 1000  # steps formatted at a time, in little memory
 GAP, NARROW_GAP = 2, 1  # spaces between columns, and where they would not fit
 REMEDY = "; use --only or --digits"
 SHORTER = 3  # times, where a cell is not the output
@@ -53,12 +52,12 @@ class Window(NamedTuple):
     show: tuple[str, ...] = DEFAULT_COLUMNS
     steps: Choice | None = None
     batch: Choice | None = None
-    units: Indices | None = None  # of the widest array; a narrower one shows those that it has
+    units: Indices | None = None  # of the widest array
     digits: int | None = None
     shortened: bool = False  # of a cell that is not the output: fewer steps at both ends
 
     def of_cell(self, cell: str) -> Window:
-        """The same of one cell: ``h`` and ``layer0.h`` are its h; "" is the output of the model."""
+        """The same of one cell, or of "", the output: ``h`` and ``layer0.h`` are its h."""
         names = (name.rpartition(".") for name in self.show)
         shown = [base for prefix, _, base in names if prefix in ("", cell)]
         return self._replace(show=tuple(dict.fromkeys(shown)))
@@ -73,8 +72,8 @@ def excerpt_sheets(
 ) -> Iterator[Sheet]:
     """The table of some steps of a run, in pieces: the units of each step, or its summary.
 
-    Of a ``network`` there is a table of the output of the model, then a shorter one for each cell.
-    A cell whose h is the output comes first instead.
+    A ``network`` has a table of its output, or of the cell whose h that is, then a shorter one for
+    each cell.
     """
     cells = [*dict.fromkeys(k.rpartition(".")[0] for k in excerpt.arrays if "." in k)]
     cells = [cell for cell in cells if window.of_cell(cell).show]
@@ -133,43 +132,35 @@ class CellWindow:
         chosen_units = range(units) if window.units is None else below(window.units, units)
         lines = len(items) * len(chosen_units)
         is_summary = window.units is None and lines > MANY_VALUES
-        of_line = SHORTER if window.shortened else 1
-        if window.steps is not None:
-            ranges: list[Sequence[int]] = [window.steps.among(steps)]
-        elif is_summary or lines == 1:
-            ranges = _first_and_last(steps, MANY_SUMMARIES // of_line, EDGE_SUMMARIES // of_line)
-        else:
-            height = of_line * (lines + (len(chosen_units) > 1))
-            ranges = _first_and_last(steps, MANY_LINES // height, max(1, EDGE_LINES // height))
+        most, edge, height = MANY_LINES, EDGE_LINES, lines + (len(chosen_units) > 1)
+        if is_summary or lines == 1:
+            most, edge, height = MANY_SUMMARIES, EDGE_SUMMARIES, 1
+        height *= SHORTER if window.shortened else 1
+        edge = max(1, edge // height)
+        ranges: list[Sequence[int]] = [indices_of(window.steps, steps)]
+        if window.steps is None and steps > max(most // height, 2 * edge):
+            ranges = [range(edge), range(steps - edge, steps)]
         return cls(items, chosen_units, is_summary, ranges, batch)
 
     def select(self, array: Array) -> Array:
-        """The batch items and units of (T, B, H); nothing is copied where all are shown.
+        """The batch items and units of (T, B, H), of a projected h those that it has.
 
-        A projected h has fewer units than c and the gates: those that it has.
+        Nothing is copied where all are shown.
         """
         array = take(array, self.items, 1)
         return take(array, below(self.units, array.shape[2]), 2)
 
 
-def _first_and_last(steps: int, most: int, edge: int) -> list[Sequence[int]]:
-    if steps <= max(most, 2 * edge):
-        return [range(steps)]
-    return [range(edge), range(steps - edge, steps)]
-
-
-def steps_shown(sizes: Iterable[CellSizes], window: Window) -> list[int]:
-    """The steps that the tables of cells of these sizes will show, ascending."""
-    shown: set[int] = set()
-    for of_cell in sizes:
-        for part in CellWindow.of(*of_cell, window).ranges:
-            shown.update(part)
-    return sorted(shown)
+def steps_shown(sizes: Iterable[CellSizes], window: Window) -> Indices:
+    """The steps that tables of cells of these sizes show, ascending."""
+    ranges = [part for of_cell in sizes for part in CellWindow.of(*of_cell, window).ranges]
+    is_one = all(part == ranges[0] for part in ranges)
+    return ranges[0] if is_one else sorted({*chain.from_iterable(ranges)})
 
 
 @dataclass(frozen=True)
 class CellTable:
-    """The table of one cell, some steps at a time, and the summary of all steps below it."""
+    """The table of a cell, some steps at a time, and the summary of all steps."""
 
     steps: Sequence[int]  # that there are, by their indices in the run
     arrays: Mapping[str, Array]  # (s, B, H) of these steps
@@ -189,7 +180,7 @@ class CellTable:
     ) -> Iterator[Sheet]:
         """The table in pieces, the columns hidden from all cells if it ``is_last``, the summary.
 
-        Columns have the formats and the widths that the first piece and the last need.
+        The first and the last piece determine the formats and widths of columns.
         """
         part, gap = self.part, GAP
         chunks = [r[n : n + CHUNK] for r in part.ranges for n in range(0, len(r), CHUNK)]
@@ -204,7 +195,8 @@ class CellTable:
                 yield self._steps_not_shown(width)
             columns = (c._replace(least=least[c.heading]) for c in self._columns(steps))
             shown = [column for column in columns if column.heading not in left_out]
-            yield table(shown, gap=gap, rule=not n and width.table is not None, headings=not n)
+            rule = n == 0 and width.table is not None
+            yield table(shown, gap=gap, rule=rule, headings=n == 0)
         if is_last and self.hidden:
             yield hidden_columns(self.hidden, max(self.hidden.values()), width, REMEDY)
         if summary is not None and part.is_summary:
@@ -222,7 +214,7 @@ class CellTable:
         after, before = first[-1] + 1, last[0]
         some = f"--steps {after}:{min(before, after + 10)} shows some"
         text = f"{count(before - after, 'step')} not shown; {some}, --steps : all"
-        sheet = Sheet().label(" ...", text, width, indent=6)
+        sheet = Sheet(width).label(" ...", text, indent=6)
         if not self.part.is_summary and len(self.part.items) * len(self.part.units) > 1:
             sheet.add()
         return sheet
@@ -230,31 +222,22 @@ class CellTable:
     def _units(self, steps: Sequence[int], arrays: Mapping[str, Array]) -> list[Column]:
         """One row per unit, and a blank one after each step of several."""
         items, units = self.part.items, self.part.units
-        blank = [("", "", "")] * (len(items) * len(units) > 1)
-        labels = [
-            label
-            for step in steps
-            for label in [
-                (str(step) if b == u == 0 else "", str(item) if u == 0 else "", str(unit))
-                for b, item in enumerate(items)
-                for u, unit in enumerate(units)
-            ]
-            + blank
-        ]
-        numbers, sequences, of_units = zip(*labels, strict=True)
-        columns = [Column("step", numbers, "dim")]
-        columns += [Column("batch", sequences, "dim")] * (self.part.batch > 1)
-        columns += [Column("unit", of_units, "dim")]
+        lines = len(items) * len(units)
+        blank = [""] * (lines > 1)
+        of_steps = [cell for step in steps for cell in (str(step), *[""] * (lines - 1), *blank)]
+        of_items = [cell for item in items for cell in (str(item), *[""] * (len(units) - 1))]
+        of_units = [*map(str, units)] * len(items)
+        columns = [Column("step", of_steps, "dim")]
+        columns += [Column("batch", (of_items + blank) * len(steps), "dim")] * (self.part.batch > 1)
+        columns += [Column("unit", (of_units + blank) * len(steps), "dim")]
         for place, (name, array) in enumerate(arrays.items()):
-            values: list[float | None] = []
-            absent = [None] * (len(units) - array.shape[2])
-            for step in array:  # (B, H)
-                for item in step:
-                    values += [*map(float, item), *absent]
-                values += [None] * len(blank)
+            shown = np.full((len(steps), len(items), len(units)), None)
+            shown[..., : array.shape[2]] = array
+            rows = shown.reshape(len(steps), lines).tolist()
+            values = [value for row in rows for value in (*row, *[None] * len(blank))]
             rank = 0 if name == "h" else 1 if name == "c" else 2 + place
             digits = STATE_DIGITS if name in ("h", "c") else GATE_DIGITS
-            columns.append(self._column(name, name, values, digits, rank))
+            columns.append(self._column(name, values, digits, rank))
         return columns
 
     def _summary(self, steps: Sequence[int], arrays: Mapping[str, Array]) -> list[Column]:
@@ -262,12 +245,12 @@ class CellTable:
         for name, array in arrays.items():
             values = array.reshape(len(steps), -1).astype(float)  # (s, B H)
             if name not in ("h", "c"):
-                columns.append(self._column(name, name, values.mean(axis=1), SUMMARY_DIGITS, 2))
+                columns.append(self._column(name, values.mean(axis=1), SUMMARY_DIGITS, 2))
                 continue
             rank = 0 if name == "h" else 1
             for what, of_rank in (("min", rank), ("mean", rank and 3), ("max", rank)):
                 reduced, heading = getattr(values, what)(axis=1), f"{name} {what}"
-                columns.append(self._column(heading, name, reduced, SUMMARY_DIGITS, of_rank))
+                columns.append(self._column(heading, reduced, SUMMARY_DIGITS, of_rank))
         gates = [array for name, array in arrays.items() if name in "ifo"]
         if gates:
             shares = np.mean([is_saturated(gate).mean(axis=(1, 2)) for gate in gates], axis=0)
@@ -275,17 +258,12 @@ class CellTable:
         return columns
 
     def _column(
-        self,
-        heading: str,
-        quantity: str,
-        values: Sequence[float | None] | Array,
-        digits: int,
-        rank: int = 0,
+        self, heading: str, values: Sequence[float | None] | Array, digits: int, rank: int
     ) -> Column:
         numbers = [None if value is None else float(value) for value in values]
         digits = digits if self.digits is None else self.digits
         format = self.formats.setdefault(heading, NumberFormat.of(numbers, digits))
-        style = "bold" if quantity == "h" else ""
+        style = "bold" if heading.split()[0] == "h" else ""
         return Column(heading, [*map(format.text, numbers)], style, rank=rank)
 
 
@@ -294,9 +272,9 @@ def _summary_sheet(summary: CellSummary, units: Sequence[int], width: Width) -> 
     for name, ends in summary.ranges.items():
         low, high = map(NumberFormat.of(ends, SUMMARY_DIGITS).text, ends)
         ranges.append(f"{name} {low} .. {high}")
-    sheet = Sheet().label("rows", "all batch items and units; of the gates the mean", width)
-    sheet.label("overall", phrases(ranges), width)
+    sheet = Sheet(width).label("rows", "all batch items and units; of the gates the mean")
+    sheet.label("overall", phrases(ranges))
     sheet.extend(saturation_sheet(summary.saturation, units, width))
     text = "--units 0:4 shows single units, --batch 0 one sequence; -o out.npz saves all values"
-    sheet.label("next", text, width)
+    sheet.label("next", text)
     return sheet

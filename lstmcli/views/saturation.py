@@ -17,8 +17,7 @@ def saturation_sheet(
 ) -> Sheet:
     """The gates near 0 or 1, and the units where they stay there.
 
-    ``units`` are the numbers of the units that were counted. Without ``shares`` it is empty where
-    there is no unit to name.
+    ``units`` are the numbers of the counted units. Without ``shares`` only units are named.
     """
     of_gates = [f"{g} {percent(zero + one)}" for g, (zero, one) in saturation.shares().items()]
     lines = [
@@ -29,7 +28,7 @@ def saturation_sheet(
         lines.insert(0, f"gates within {NEAR:g} of 0 or 1:  {phrases(of_gates)}")
     elif lines:
         lines[0] = f"within {NEAR:g} of 0 or 1, share of steps: {lines[0]}"
-    return Sheet().labels("saturated", lines, width)
+    return Sheet(width).labels("saturated", lines)
 
 
 def _units(shares: Sequence[tuple[int, float]]) -> str:

@@ -1,9 +1,8 @@
 """Lines of styled text, labelled paragraphs and tables, formatted to a width.
 
-Every view returns a `Sheet`: a rich renderable for a terminal, plain text for a pipe, where rich is
-not even imported (that is a third of the start-up time). Rich fits text to a width by cutting it,
-and a number that was cut is a wrong number: here columns are measured first, and a column that does
-not fit is left out and named.
+Every view returns a `Sheet`: a rich renderable for a terminal, plain text for a pipe, without the
+import of rich (a third of the start-up time). Rich cuts text to a width, and a number that was cut
+is a wrong number: here a column that does not fit is left out and named.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from lstmcli.outputs import PLAIN_WIDTH, WIDEST_TEXT
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-INDENT = 11  # columns of a label, on all screens but those with longer ones
+INDENT = 11  # columns of a label, except on screens with longer ones
 NO_BREAK = "\N{NO-BREAK SPACE}"
 OPTION_AT_END = re.compile(r"(--[a-z-]+) ([\w.=]+\))$")  # with its value, in brackets: one word
 
@@ -37,8 +36,9 @@ class Width(NamedTuple):
     """The columns that a view may fill; cli measures them."""
 
     text: int = PLAIN_WIDTH  # of pictures, and of sentences up to `prose`
-    table: int | None = None  # what tables have to fit; None in a pipe, where no column is left out
-    grows: bool = False  # whether a table may be wider: a file has the columns that it needs
+    table: int | None = None  # that tables have to fit; None in a pipe, which shows all columns
+    grows: bool = False  # a table may be wider, as in a file
+    quiet: bool = False  # without what was assumed
 
     @classmethod
     def of(cls, columns: int | None) -> Width:
@@ -49,6 +49,9 @@ class Width(NamedTuple):
     def prose(self) -> int:
         """Where sentences are wrapped."""
         return min(self.text, WIDEST_TEXT)
+
+
+PIPE = Width()
 
 
 class Curve(NamedTuple):
@@ -62,13 +65,19 @@ class Curve(NamedTuple):
 
 
 class Sheet:
-    """Lines of spans, top to bottom, and the curves over them.
+    """Lines of spans, top to bottom, whose texts are wrapped to a width, and curves over them.
 
-    No control character leaves a sheet: `rows`, `spans` and a console escape texts. Code that pads
-    or wraps texts by their length escapes them before.
+    No control character leaves a sheet: `rows`, `spans` and a console escape texts, and what pads
+    or wraps texts escapes them before.
     """
 
-    def __init__(self, lines: Iterable[list[Span]] = (), curves: Iterable[Curve] = ()) -> None:
+    def __init__(
+        self,
+        width: Width = PIPE,
+        lines: Iterable[list[Span]] = (),
+        curves: Iterable[Curve] = (),
+    ) -> None:
+        self.width = width
         self.lines = list(lines)
         self.curves = list(curves)
 
@@ -76,11 +85,9 @@ class Sheet:
         """Append one line; a bare string is unstyled."""
         self.lines.append([(span, "") if isinstance(span, str) else span for span in spans])
 
-    def label(
-        self, label: str, text: str, width: Width, style: str = "", indent: int = INDENT
-    ) -> Sheet:
+    def label(self, label: str, text: str, style: str = "", indent: int = INDENT) -> Sheet:
         """Append a label and its text, wrapped to the right of it; no long word is cut."""
-        columns = max(width.prose - indent, 20)
+        columns = max(self.width.prose - indent, 20)
         text = OPTION_AT_END.sub(rf"\1{NO_BREAK}\2", one_line(text))
         lines = wrap(text, columns, break_long_words=False, break_on_hyphens=False)
         for n, line in enumerate(lines):
@@ -92,19 +99,18 @@ class Sheet:
         self,
         label: str,
         texts: Iterable[str],
-        width: Width,
         style: str = "",
         indent: int = INDENT,
         bullet: str = "",
     ) -> Sheet:
-        """Append texts one below the other, the first with a label, each with a ``bullet``."""
+        """Append texts one below the other, the first labelled, each with a ``bullet``."""
         for n, text in enumerate(texts):
             start = f"{'' if n else label:{indent}}{bullet}"
-            self.label(start, text, width, style, indent + len(bullet))
+            self.label(start, text, style, indent + len(bullet))
         return self
 
     def command(self, label: str, command: str, indent: int = INDENT) -> Sheet:
-        """Append a label and a command, on one line however long: it is there to be copied."""
+        """Append a label and a command to copy, on one line."""
         self.add((label.ljust(indent), "dim"), command)
         return self
 
@@ -114,10 +120,16 @@ class Sheet:
         self.curves.extend(one._replace(row=above + one.row) for one in other.curves)
         self.lines.extend(other.lines)
 
+    def section(self, other: Sheet) -> None:
+        """Append another sheet below a blank line, unless it is empty."""
+        if other.lines:
+            self.add()
+            self.extend(other)
+
     def rows(self) -> Iterator[str]:
         """The lines as plain text, without trailing blanks."""
-        for line in self.spans():
-            yield "".join(text for text, _ in line).rstrip()
+        for line in self.lines:
+            yield one_line("".join(text for text, _ in line)).rstrip()
 
     def spans(self) -> Iterator[list[Span]]:
         """The lines as they may be shown, control characters escaped."""
@@ -129,7 +141,7 @@ class Sheet:
         return "".join(f"{row}\n" for row in self.rows())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Render line by line. Nothing is wrapped or cut here: the layout has been done."""
+        """Render line by line, wrapping and cutting nothing."""
         from rich.segment import Segment
 
         for line in self.spans():
@@ -141,7 +153,7 @@ class Sheet:
 def verdict(text: str, color: str, width: Width) -> Sheet:
     """The answer, as the first line of a screen: bold, in the colour of its mark."""
     style = f"bold {color}"
-    sheet = Sheet().label(MARKS[color], text, width, style, indent=2)
+    sheet = Sheet(width).label(MARKS[color], text, style, indent=2)
     sheet.lines[0][0] = (f"{MARKS[color]} ", style)
     return sheet
 
@@ -153,14 +165,21 @@ class Column(NamedTuple):
     cells: Sequence[str]
     style: str = ""
     left: bool = False  # text lines up on the left, numbers on the right
-    least: int = 0  # minimum width, where other pieces of the same table need it
-    rank: int = 0  # the highest rank is the first to go when the width is too small; 0 never goes
+    least: int = 0  # width that other pieces of the table need
+    rank: int = 0  # the highest is left out first where the width is too small; 0 never
 
     @property
     def width(self) -> int:
         """Characters of the widest cell, heading included."""
         texts = (self.heading, *self.cells)
         return max(self.least, *(len(one_line(text)) for text in texts))
+
+    def spans(self, gap: str) -> Iterator[Span]:
+        """The heading and the cells, padded, with a gap before each."""
+        width, pad = self.width, str.ljust if self.left else str.rjust
+        yield gap + pad(one_line(self.heading), width), "dim"
+        for text in self.cells:
+            yield gap + pad(one_line(text), width), self.style
 
 
 def total_width(columns: Iterable[Column], gap: int = 2) -> int:
@@ -171,61 +190,46 @@ def total_width(columns: Iterable[Column], gap: int = 2) -> int:
 def fitting_columns(
     columns: Sequence[Column], width: Width, gap: int = 2
 ) -> tuple[list[Column], list[Column]]:
-    """The columns that fit the width, and the others: those of the highest rank do not first."""
-    indices = list(range(len(columns)))
+    """The columns that fit the width, and the others, of the highest ranks."""
+    shown, hidden = [*range(len(columns))], list[int]()
     most = None if width.grows else width.table
-    while most and total_width([columns[n] for n in indices], gap) > most:
-        rank = max(columns[n].rank for n in indices)
-        if rank == 0:  # what cannot go is shown even if the terminal has to wrap it
+    while most and total_width([columns[n] for n in shown], gap) > most:
+        last = max(shown, key=lambda n: (columns[n].rank, n))
+        if columns[last].rank == 0:  # shown even if the terminal has to wrap it
             break
-        indices.remove(max(n for n in indices if columns[n].rank == rank))
-    hidden = [column for n, column in enumerate(columns) if n not in indices]
-    return [columns[n] for n in indices], hidden
+        shown.remove(last)
+        hidden.append(last)
+    return [columns[n] for n in shown], [columns[n] for n in sorted(hidden)]
 
 
 def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False) -> Sheet:
-    """A table of the columns that fit the width, and a line that names the others."""
+    """A table of the columns that are not empty and fit the width; a line names the others."""
+    columns = [column for column in columns if any(column.cells)]
     shown, hidden = fitting_columns(columns, width)
-    sheet = table(shown, rule=rule)
+    sheet = Sheet(width, table(shown, rule=rule).lines)
     headings = [column.heading for column in hidden]
     sheet.extend(hidden_columns(headings, total_width(columns), width))
     return sheet
 
 
 def hidden_columns(headings: Iterable[str], needed: int, width: Width, remedy: str = "") -> Sheet:
-    """A line that names the columns that do not fit, and how wide all are; no line if all fit."""
+    """A line that names the columns that do not fit, if any, and the width of all."""
     names = dict.fromkeys(name for text in headings if text for name in re.split(" {2,}", text))
     if not names:
         return Sheet()
     hidden = f"{len(names)} column{'s' * (len(names) > 1)} hidden"
     listed = ", ".join(name.replace(" ", NO_BREAK) for name in names)
     text = f"{hidden}: {listed} (needs {needed} columns, the terminal has {width.table}{remedy})"
-    return Sheet().label("", text, width, indent=0)
+    return Sheet(width).label("", text, indent=0)
 
 
 def table(
     columns: Sequence[Column], *, gap: int = 2, rule: bool = False, headings: bool = True
 ) -> Sheet:
-    """A table of columns with ``gap`` spaces between them, numbers aligned on the right.
-
-    ``rule`` draws a line under the headings.
-    """
-    sheet = Sheet()
-    space = " " * gap
-    widths = [column.width for column in columns]
-
-    def line(cells: list[tuple[str, str]]) -> None:
-        spans: list[Span] = []
-        for n, (column, (text, style)) in enumerate(zip(columns, cells, strict=True)):
-            text = one_line(text)
-            padded = text.ljust(widths[n]) if column.left else text.rjust(widths[n])
-            spans.append(((space if n else "") + padded, style))
-        sheet.add(*spans)
-
-    if headings:
-        line([(column.heading, "dim") for column in columns])
+    """A table of columns with ``gap`` spaces between them; ``rule``: a line under the headings."""
+    gaps = ["", *[" " * gap] * len(columns)]
+    spans = (column.spans(before) for column, before in zip(columns, gaps, strict=False))
+    lines = [[*line] for line in zip(*spans, strict=True)]
     if rule:
-        sheet.add(("─" * total_width(columns, gap), "dim"))
-    for row in range(max((len(c.cells) for c in columns), default=0)):
-        line([(column.cells[row], column.style) for column in columns])
-    return sheet
+        lines.insert(1, [("─" * total_width(columns, gap), "dim")])
+    return Sheet(lines=lines if headings else lines[1:])

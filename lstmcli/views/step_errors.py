@@ -21,9 +21,9 @@ FEWEST_BARS = 8
 
 
 def strips(arrays: Sequence[ArrayDifference], named: bool, width: Width) -> Sheet:
-    """A strip of bars for each array: a bar for each step, or for several where they are many.
+    """A strip of bars for each array: a bar for each step, or for several of many.
 
-    Each array has a separate scale; the legend has the error of the highest bar.
+    Each has its scale, and in the legend the error of the highest bar.
     """
     shown = arrays[:MANY_STRIPS]
     errors = [_errors(array) for array in shown]
@@ -81,14 +81,13 @@ def _bars(errors: Array, most: int) -> Iterator[str]:
 
 
 def step_table(arrays: Sequence[ArrayDifference], width: Width) -> Sheet:
-    """One row per step: how many values differ, and the largest error of each array."""
+    """A row for each step: how many values differ, and the largest error of each array."""
     steps = max((len(_errors(array)) for array in arrays), default=0)
     if not steps:
-        return Sheet([[("no array has steps that could be compared", "")]])
+        return Sheet(lines=[[("no array has steps that could be compared", "")]])
     arrays = [array for array in arrays if len(_errors(array)) == steps]
-    differing = np.sum(
-        [array.step_mismatches for array in arrays if array.step_mismatches is not None], axis=0
-    )  # (T,)
+    mismatches = [x.step_mismatches for x in arrays if x.step_mismatches is not None]
+    differing = np.sum(mismatches, axis=0)  # (T,)
     columns = [
         Column("step", [*map(str, _step_indices(arrays[0]))], "dim"),
         Column("differ", [*map(str, differing)], DIFFERS),

@@ -11,7 +11,7 @@ from lstmcli.views.sheet import NO_BREAK
 
 DIGITS = "0123456789"
 FEW_ULPS = 1e6
-FEW_DIGITS = 3  # after the point: of a summary, in which a small number counts as 0
+FEW_DIGITS = 3  # after the point, of a summary: small numbers count as 0
 
 
 def unbroken(text: str) -> str:
@@ -26,7 +26,7 @@ def phrases(texts: Sequence[str]) -> str:
 
 def count(n: int, noun: str) -> str:
     """``1 step``, ``1,234 steps``."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+    return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
 def percent(share: float) -> str:
@@ -35,16 +35,16 @@ def percent(share: float) -> str:
 
 
 class NumberFormat(NamedTuple):
-    """The format of all numbers of a column, so that they line up on the point."""
+    """The format of a column of numbers, which line up on the point."""
 
     digits: int  # after the point
     exponents: bool = False
 
     @classmethod
     def of(cls, values: Iterable[float | None], digits: int) -> NumberFormat:
-        """The format of NumPy: with exponents if a number would be shown as 0, or is huge.
+        """The format of NumPy: with exponents if a number is huge, or would be shown as 0.
 
-        With at most three digits only where all would be shown as 0.
+        With three digits or fewer all have to be small.
         """
         least, most = 0.5 * 10.0**-digits, 1e8
         sizes = [abs(value) for value in values if value]
@@ -57,7 +57,7 @@ class NumberFormat(NamedTuple):
     def text(self, value: float | None) -> str:
         """A number in the format; nothing for None.
 
-        A number that more than three digits would show as 0 has an exponent all the same.
+        One that more than three digits would show as 0 still has an exponent.
         """
         if value is None:
             return ""
@@ -71,19 +71,19 @@ class NumberFormat(NamedTuple):
 
 
 def error_sizes(values: Iterable[float | None]) -> list[str]:
-    """The errors of a column, padded so that their points line up; nothing for None."""
+    """The errors of a column, their points lined up; nothing for None."""
     texts = ["" if value is None else format_size(value) for value in values]
     after = [len(text.lstrip("-").lstrip(DIGITS)) for text in texts]
     return [text and text + " " * (max(after) - n) for text, n in zip(texts, after, strict=True)]
 
 
 def ulp_count(value: float | int | None) -> str:
-    """A distance in ULPs; nothing where it only counts the floats between numbers far apart."""
+    """A distance in ULPs; nothing for numbers that are far apart."""
     return str(value) if value is not None and value < FEW_ULPS else ""
 
 
 def rounded_up(value: float) -> str:
-    """Three digits that are not below the value: a tolerance rounded down would be too small."""
+    """Three digits that are not below the value, as a tolerance must not be."""
     text = f"{value:.2e}"
     if float(text) < value:
         mantissa, exponent = text.split("e")

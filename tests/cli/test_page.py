@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
-from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.views.page.png import png
 from tests import networks
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.cli.page import Page
@@ -241,13 +238,3 @@ def test_a_page_is_written_next_to_other_outputs(lstm: Lstm) -> None:
     assert lstm(*asked, "-f", "json").out.startswith("{")
     assert Page("p.html").data["first"] is None
     assert Page("q.html").data["first"] is not None
-
-
-def test_a_png_has_its_pixels() -> None:
-    pixels = np.array([[0, 1, 2], [2, 1, 0]])
-    file = png(pixels, [(1, 2, 3), (4, 5, 6), (7, 8, 9)])
-    size, data = file[16:24], file[file.index(b"IDAT") + 4 : -16]
-    assert size == bytes([0, 0, 0, 3, 0, 0, 0, 2])
-    assert zlib.decompress(data) == bytes([0, 0, 1, 2, 0, 2, 1, 0])
-    assert file[file.index(b"PLTE") + 4 :][:9] == bytes(range(1, 10))
-    assert b64decode(b"iVBORw0KGgo=") == file[:8]

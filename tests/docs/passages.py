@@ -19,7 +19,7 @@ from lstmcli.cli.command import default_in_words, grouped
 from lstmcli.core.explain.causes import CAUSES, ZERO_STATE
 from lstmcli.core.explain.wording import TEXTS, value_of
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.model.edits import EDITS, HIDES
+from lstmcli.core.model.edits import ANY, EDITS, HIDES, Edit
 from lstmcli.core.model.settings import SETTINGS
 from lstmcli.views.conventions import COLUMNS, LEGEND, description
 from tests.docs.schemas import SCHEMAS
@@ -207,8 +207,8 @@ def edits(family: str) -> str:
     """A row for each edit of a family."""
     rows = (
         (
-            f"`{name}`", kind.meaning, kind.about.shows, kind.about.used_by,
-            *(f"`{code.replace('{}', 'VALUE')}`" for code in (kind.line, kind.about.mend)),
+            f"`{name}`", Edit(name, ANY).words, kind.shows, kind.used_by,
+            f"`{Edit(name, ANY).code}`", f"`{kind.mend}`",
         )
         for name, kind in EDITS.items()
         if kind.family == family

@@ -22,7 +22,7 @@ def rows_of(trace: Trace, window: Window, width: Width, **how: bool) -> list[str
 
 def test_an_option_and_its_value_stay_on_one_line() -> None:
     text = "layout batch ((1, 7, 4) is one sequence; --layout time)"
-    rows = [*Sheet().label("assumed", text, Width.of(60)).rows()]
+    rows = [*Sheet(Width.of(60)).label("assumed", text).rows()]
     assert rows == [
         "assumed    layout batch ((1, 7, 4) is one sequence;",
         "           --layout time)",

@@ -18,14 +18,14 @@ class StepPosition:
 
     layer: int
     direction: int
-    prefix: str  # of the names in the trace: "layer1_reverse."; "" of a single cell
+    prefix: str  # of names in the trace: "layer1_reverse."; "" of a single cell
     step: int  # in the trace
     batch: int
     unit: int
     reads: int  # the step of the inputs that the cell takes
     before: int | None  # the step of the trace that left h and c; None: no step did
     carried: bool = True  # False: h and c are zero at every step
-    is_last: bool = False  # the last that is computed of the sequence: final_h is its h
+    is_last: bool = False  # the sequence's last computed one: final_h is its h
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,8 +38,8 @@ class Derivation:
     lines: tuple[FormulaLine, ...]  # in the order of computation
     outputs: int | None = None  # of a projection: how many numbers h has
     against: str | None = None  # the name of the other side
-    taken: tuple[str, ...] = ()  # what of the run the other side was interpreted as, if not all
-    differs_before: tuple[str, ...] = ()  # those of h and c of the step before that differ
+    taken: tuple[str, ...] = ()  # what of the run the other side is, if not all
+    differs_before: tuple[str, ...] = ()  # which of h and c before the step differ
     plan: Plan | None = None  # of the run
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ from lstmcli.core.forward.run import run_plan, runs_forward
 from lstmcli.core.forward.sequence import counted, merge_directions, padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import describe_parts
-from lstmcli.core.model.edits import EQUATIONS, OUTPUTS, edits_in
+from lstmcli.core.model.edits import edits_in, refuse_edits
 from lstmcli.core.model.model import (
     Inputs,
     Model,
@@ -45,7 +45,7 @@ def derive(
     cell: str | None = None,
     against: Side | None = None,
 ) -> Derivation:
-    """The arithmetic of one unit at one step of a run: `lstmcli.derive` describes each argument."""
+    """The arithmetic of a unit at a step of a run; `lstmcli.derive` has the arguments."""
     if gate is not None and gate not in (*GATES,):
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
     for noun, at in (("step", step), ("unit", unit), ("batch", batch)):
@@ -58,12 +58,11 @@ def derive(
             "8 bits.",
             try_={"arithmetic": "float"},
         )
-    for edit in (*edits_in(EQUATIONS, model.edits), *edits_in(OUTPUTS, model.edits)):
-        raise UserError(
-            "derive shows the equations of an LSTM as they are, and this edit changes them; run "
-            "and plot show its numbers.",
-            about={"edit": edit.text},
-        )
+    refuse_edits(
+        [*edits_in("equations", model.edits), *edits_in("outputs", model.edits)],
+        "derive shows the equations of an LSTM as they are, and this edit changes them; run and "
+        "plot show its numbers.",
+    )
     layer, direction = _chosen_cell(model, cell)
     plan = prepare(model, inputs, NAMES)
     model = plan.model
@@ -115,19 +114,18 @@ def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) 
         raise UserError(
             f"step {step} of batch {batch} is left out by {by}: nothing is computed there."
         )
-    several = len(model.cells) > 1
-    prefix = f"{cell_name(layer, direction)}." if several else ""
+    prefix = f"{cell_name(layer, direction)}." if len(model.cells) > 1 else ""
     carried = at == 0 or cell.convention.behaviour.state != "reset"
     before = int(shown[at - 1]) if at and carried else None
     later = reads[at + 1 :]
     is_last = not (len(later) if valid is None else valid[later, batch].any())
     return StepPosition(
-        layer=layer,
-        direction=direction,
-        prefix=prefix,
-        step=step,
-        batch=batch,
-        unit=unit,
+        layer,
+        direction,
+        prefix,
+        step,
+        batch,
+        unit,
         reads=int(reads[at]),
         before=before,
         carried=carried,
@@ -168,10 +166,10 @@ ASSUMED = " (assumed: the numbers do not tell; a column step, as run writes to .
 def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -> Derivation:
     """The derivation with the reference's number at each line for which it has one.
 
-    A line agrees as it would for `compare`: within the tolerance of the coarser dtype, and half a
-    unit of the last printed place. The reference may have only some steps of a run, by their
-    indices in its file, or one step or sequence: that where its numbers agree, else that of the
-    derivation. Its final_h and final_c are h and c of the last step that is computed.
+    A line agrees as for `compare`: within the tolerance of the coarser dtype, and half a unit of
+    the last printed place. The reference may have some steps of a run, by their indices in its
+    file, or one step or sequence: that where its numbers agree, else that of the derivation. Its
+    final_h and final_c are h and c of the last step that is computed.
     """
     place = found.place
     arrays, first_unit = _comparable(place, trace, model)
@@ -193,7 +191,7 @@ def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -
 
 
 def _with_states_as_step(side: Side, place: StepPosition) -> Side:
-    """A side that has only last states with these as h and c of the last step, (1, B, H)."""
+    """A side of only last states, with these as h and c of the last step, (1, B, H)."""
     states = [name for name in side.arrays if ArrayName.of(name).kind == FINAL]
     if not states or len(states) < len(side.arrays):
         return side
@@ -247,14 +245,11 @@ def _no_number(
         if unknown is not None or any(pair.numbers):
             why = f"interpreted as {join_with_and(taken)}" if taken else "abbreviated"
             names += f", {why}, and not the numbers of this place"
-            for at in np.argwhere(np.ones(pair.b.shape, bool) if unknown is None else ~unknown)[:1]:
-                step, item, unit = pair.numbers_of(at.tolist())
-                tries = [
-                    Try(
-                        {"step": step, "batch": item, "unit": unit},
-                        "it has the numbers of this place",
-                    )
-                ]
+            known = np.ones(pair.b.shape, bool) if unknown is None else ~unknown
+            for at in np.argwhere(known)[:1]:
+                numbers = pair.numbers_of(at.tolist())
+                settings = dict(zip(("step", "batch", "unit"), numbers, strict=True))
+                tries = [Try(settings, "it has the numbers of this place")]
             break
     text = f"{other.name} has {names}; a number for one of {wanted} is needed."
     return UserError(text, try_=tries)
@@ -265,8 +260,9 @@ _FIRST_HALF = {"concat": 0, "concat_swapped": 1}
 
 
 def _comparable(place: StepPosition, trace: Trace, model: Model) -> tuple[dict[str, Array], int]:
-    """The arrays of the cell, and the first unit of its h in the model's h, if it is there."""
-    arrays = {k: a for k, a in trace.arrays.items() if k.rpartition(".")[0] == place.prefix[:-1]}
+    """The arrays of the cell, and the first unit of its h in the model's h, if there."""
+    cell = place.prefix[:-1]
+    arrays = {k: a for k, a in trace.arrays.items() if k.rpartition(".")[0] == cell}
     last = place.layer == len(model.layers) - 1
     layer = model.layers[place.layer]
     first = _FIRST_HALF.get(model.convention.behaviour.merge, -1) if len(layer) == 2 else 0

@@ -1,11 +1,10 @@
 """The equations of one step for one unit, every line with the numbers that went in.
 
-The numbers of a trace (z, gates, c, h) are those of the loop, bit for bit. Each line also has
-its formula's value, computed from the line's numbers in the widest type and rounded once: where
-the two differ, the loop has rounded more than once. These formulas are a second form of
-`core.forward.equations`, since they are text with a number for each name, of one unit, and since a
-derivation that called the loop's step could not show a mistake in it. Sums of products are exact:
-nothing is rounded until it is shown.
+The numbers of a trace (z, gates, c, h) are those of the loop, bit for bit. Each line also has its
+formula's value, computed in the widest type and rounded once: if the two differ, the loop has
+rounded more than once. These formulas are a second form of `core.forward.equations`: text with a
+number for each name, of one unit, which can show a mistake in the loop's step. Sums of products are
+exact: nothing is rounded until it is shown.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ Exact = Fraction | float
 
 @dataclass(frozen=True)
 class Term:
-    """One product, such as ``x[2]`` times its weight in the kernel, or a single number, a bias."""
+    """A product, such as ``x[2]`` times its weight in the kernel, or a number, a bias."""
 
     name: str  # "x[2]", "h_prev[0]", "c_prev[1]", "bias", "forget bias"
     weight: Scalar
-    factor: Scalar | None = None  # what is weighted; None: the weight is added as it is
+    factor: Scalar | None = None  # what is weighted; None: the weight is added
     matrix: str = ""  # of the weight: "kernel", "recurrent", "peephole", "projection"
 
     @cached_property
@@ -72,7 +71,7 @@ class Sum:
         return sum((term.product for term in self.terms[count:]), Fraction(0))
 
     def part(self, matrix: str, name: str | None = None) -> Exact | None:
-        """The sum of the terms of one matrix, or of the single number of a name; None without."""
+        """The sum of the terms of a matrix, or of the number of a name; None without."""
         chosen = [t for t in self.terms if t.matrix == matrix and name in (None, t.name)]
         return sum((term.product for term in chosen), Fraction(0)) if chosen else None
 
@@ -110,10 +109,7 @@ def rounded(exact: Exact, dtype: np.dtype[Any]) -> Scalar:
 
 
 def ulps_between(a: Scalar, b: Scalar) -> int | None:
-    """The distance in units of the last place; None where one is NaN or infinite.
-
-    0 only if they are the same.
-    """
+    """The distance in units of the last place, 0 only if equal; None of NaN or infinity."""
     if a == b or (np.isnan(a) and np.isnan(b)):
         return 0
     with np.errstate(all="ignore"):
@@ -123,7 +119,7 @@ def ulps_between(a: Scalar, b: Scalar) -> int | None:
 
 
 def _size(exact: Exact) -> float:
-    """For sorting: what is not a number comes first, as it decides the sum."""
+    """For sorting: NaN comes first, as it decides the sum."""
     size = abs(as_float(exact))
     return inf if isnan(size) else size
 
@@ -133,7 +129,7 @@ Numbers = dict[str, Scalar]
 
 @dataclass(frozen=True)
 class Value:
-    """A number of a unit, or of every unit (H,), with its formula and the numbers in that."""
+    """A number of one unit or every unit (H,), its formula, and the numbers in that."""
 
     formula: str
     wide: Any  # in the widest type
@@ -169,26 +165,26 @@ class Value:
 
 @dataclass(frozen=True)
 class FormulaLine:
-    """One number, its formula, and the numbers that the formula's names stand for."""
+    """One number, its formula, and the numbers of the formula's names."""
 
     name: str  # "z_f", "f", "c", "h"; "m" where h is projected from it
     formula: str  # "f * c_prev + i * g"
     numbers: Mapping[str, Scalar]
     value: Scalar  # of the loop
     rounded_once: Scalar  # the formula of these numbers, rounded once
-    in_trace: bool = True  # whether a trace has it; else the value was computed here
+    in_trace: bool = True  # whether a trace has it; else computed here
     theirs: Scalar | None = None  # of the other implementation
     agrees: bool | None = None
 
     @property
     def ulps(self) -> int | None:
-        """ULPs between the loop's number and the one rounded once; None if one is not finite."""
+        """ULPs between the loop's number and that rounded once; None if not finite."""
         return ulps_between(self.value, self.rounded_once)
 
 
 @dataclass(eq=False)
 class UnitAtStep:
-    """A cell at one step of one sequence: its operands, and what the loop computed."""
+    """A cell at one step of one sequence: its operands, and the loop's numbers."""
 
     cell: Cell
     unit: int
@@ -205,7 +201,8 @@ class UnitAtStep:
         coupled = _COUPLED.get(self.cell.convention.behaviour.coupled, "")
         if coupled and coupled[0] in wanted:  # it is computed from the other
             wanted.add(coupled[1])
-        for letter in sorted(wanted & set("ifg"), key=lambda g: (g in coupled[:1], GATES.index(g))):
+        early = [gate for gate in GATES if gate in wanted and gate != "o"]
+        for letter in sorted(early, key=coupled[:1].__contains__):  # one made of another is last
             if letter in coupled[:1]:
                 other = self._computed(coupled[1])
                 rest = Value(f"1 - {coupled[1]}", 1 - other.wide, other.numbers)
@@ -255,7 +252,7 @@ class UnitAtStep:
         return terms
 
     def _peepholes(self, gate: str) -> Iterator[tuple[Array, str, Array]]:
-        """The peepholes in a gate's sum, (H,) or (H, H), and the c that they take, by its name."""
+        """The peepholes in a gate's sum, (H,) or (H, H), and their c, by its name."""
         where = self.cell.convention.behaviour.output_peephole
         if self.cell.peephole is None or gate == "g":
             return
@@ -276,7 +273,7 @@ class UnitAtStep:
         return Value(formula, wide, {**value.numbers, **numbers})
 
     def _all_sums(self, gate: str) -> Array:
-        """(H,) the sum of a gate in every unit, at more digits than the run has."""
+        """(H,) the sum of a gate in every unit, in more digits than the run's."""
         cell, k = self.cell, GATES.index(gate)
         total: Array = _up(cell.kernel[k]) @ _up(self.x)
         total = total + _up(cell.recurrent_kernel[k]) @ _up(self.h_prev)

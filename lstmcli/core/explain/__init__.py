@@ -220,7 +220,7 @@ class Search:
         backward = runs.model.backward
         code, mend = (
             "; ".join(dict.fromkeys(texts))
-            for texts in ((e.code for e in given), (e.kind.about.mend for e in given))
+            for texts in ((e.code for e in given), (e.kind.mend for e in given))
         )
         return replace(
             explanation,

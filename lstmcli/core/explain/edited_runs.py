@@ -32,7 +32,7 @@ from lstmcli.core.forward.prepare import with_edits
 from lstmcli.core.forward.run import run_in_memory, runs_forward
 from lstmcli.core.forward.sequence import edited_outputs
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import OUTPUTS, TENSORS, Edit, edits_in
+from lstmcli.core.model.edits import Edit, edits_in
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.errors import UserError
@@ -127,7 +127,7 @@ class EditedRuns:
     def _prepared(self, edits: Sequence[Edit]) -> Plan:
         every = (*self.model.edits, *edits)
         model = replace(self.model, edits=every)
-        if edits_in(TENSORS, edits):
+        if edits_in("tensors", edits):
             model = self.case.model({**self._settings, **FINE, "edits": every})
         return with_edits(replace(self._plan, model=model))
 
@@ -136,7 +136,7 @@ class EditedRuns:
 
         None if these edits cannot be compared.
         """
-        if not edits_in(OUTPUTS, edits):
+        if not edits_in("outputs", edits):
             return self.case
         expected, location = self.case.expected, self.location
         if location.are_gates and edits[0].kind.takes == "z":
@@ -199,7 +199,7 @@ class EditedRuns:
     def off_at_first(self, edits: Sequence[Edit]) -> Array:
         """How far off the first step of each direction is, in tolerances, computed by itself."""
         off = []
-        of_tensors = PREPARING * bool(edits_in(TENSORS, edits))
+        of_tensors = PREPARING * bool(edits_in("tensors", edits))
         work = FIRST_STEP * (1 + len(self.model.cells)) + PACKING_FIRST * self._numbers
         self.case.work.edits.add(work + of_tensors)
         with suppress(UserError, ValueError, KeyError):  # another width, or z in the place of h

@@ -35,7 +35,7 @@ from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
 from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.verify import Agreement, compared
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import EDITS, NETWORK, OF_MODEL, Edit, EditKind, RunSizes
+from lstmcli.core.model.edits import EDITS, OF_MODEL, Edit, EditKind, RunSizes
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
@@ -287,7 +287,7 @@ def _kinds(runs: EditedRuns, each: bool) -> Iterator[tuple[EditKind, str, RunSiz
     right, of_all = _right(runs), RunSizes(runs.model, runs.model.cell, runs.case.size[0])
     wrong = [(n, of_all._replace(cell=cell)) for n, cell in cells if n not in right]
     for kind in EDITS.values():
-        if not each and (kind.stage == NETWORK or not right):
+        if not each and (kind.stage == "network" or not right):
             yield kind, "", of_all
         elif each and kind.stage not in OF_MODEL:
             yield from ((kind, cell, sizes) for cell, sizes in wrong)

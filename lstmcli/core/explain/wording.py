@@ -138,7 +138,7 @@ def familiarity(name: str) -> tuple[int, str]:
 def row_of(one: Changed, assumed: Convention) -> Row:
     """The line of the table for a change; it names the convention that has what was assumed."""
     if one.edit:
-        return Row(one.edit.kind.family, "as given", one.edit.words, one.edit.kind.about.used_by)
+        return Row(one.edit.kind.family, "as given", one.edit.words, one.edit.kind.used_by)
     row = CONVENTIONS.get(assumed.name)
     usual = None if row is None else row.setting(one.setting.rpartition(".")[2])
     is_usual = usual == one.assumed and usual not in (None, False, "none", "given")

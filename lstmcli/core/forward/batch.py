@@ -1,7 +1,7 @@
 """Blocks of a batch: which sequences run together, and a run of some of them.
 
-Sequences are independent, so blocks of them may run one after the other, in threads, in processes
-or on other machines. The blocks follow from shapes only, and with them every bit of the result.
+Sequences are independent: blocks of them may run in turn, in threads, in processes or on other
+machines. The blocks, and so every bit of the result, follow from shapes only.
 """
 
 from __future__ import annotations
@@ -26,25 +26,24 @@ if TYPE_CHECKING:
 Meter = Callable[[int], None]
 """Takes the number of sequences x steps of one cell that were computed."""
 
-# The work of a block's step, as `step_work` counts it. Measured on two Zen 5 and two Xeon cores, of
-# which one had other things to do now and then: from WORTH two threads took 0.5 to 0.95 of the time
-# of one, below LITTLE always more than one. Of large batches a block has ENOUGH.
+# The work of a block's step, as `step_work` counts it. On two Zen 5 and two Xeon cores, one of them
+# busy now and then, two threads took 0.5 to 0.95 of the time of one from WORTH on, and more than
+# one below LITTLE. Of large batches a block has ENOUGH.
 ENOUGH = 1.5e7
 WORTH = 1e7
 LITTLE = 3e6
 
-PAYS_FROM = 12  # steps from which two more products take a small share of the run
+PAYS_FROM = 12  # steps from which two more products cost little
 
 
 def batch_blocks(batch: int, cell: Cell) -> list[slice]:
     """The blocks of sequences that run separately: a function of shapes, never of the machine.
 
-    A batch whose halves would have little work a step is one block: threads that pass each other
-    the interpreter's lock so often only get slower. Large batches are cut where a step of a block
-    has enough.
+    A batch whose halves would have little work a step is one block, since threads that pass each
+    other the interpreter's lock so often get slower. Others are cut where a step has enough.
     """
     work = step_work(cell)
-    if cell.convention.behaviour.arithmetic == "8bit":  # one scale for the batch
+    if cell.behaviour.arithmetic == "8bit":  # one scale for the batch
         return [slice(0, batch)]
     if batch < 32 or batch * work < 2 * LITTLE:
         return [slice(0, batch)]
@@ -60,31 +59,31 @@ def batch_blocks(batch: int, cell: Cell) -> list[slice]:
 
 
 def worth_threads(batch: int, model: Model) -> bool:
-    """Return whether every block of every cell has enough work a step for threads to be quicker."""
+    """Return whether threads are quicker: every block has enough work a step."""
     return all(
         batch_blocks(batch, cell)[0].stop * step_work(cell) >= WORTH for _, cell in model.cells
     )
 
 
 def step_work(cell: Cell) -> int:
-    """The work of one sequence and step, in units of an addition or multiplication."""
+    """The work of one sequence and step, in additions or multiplications."""
     return cell.units * (8 * (cell.inputs + cell.outputs + 1) + 280)
 
 
 def seconds(batch: int, steps: int, model: Model) -> float:
-    """About how long a run takes on one core: to decide what is worth preparing for it."""
+    """About how long a run takes on one core."""
     return 1e-11 * batch * steps * sum(step_work(cell) for _, cell in model.cells)
 
 
 def batch_chunks(batch: int, model: Model) -> list[slice]:
     """The smallest chunks of sequences that consist of full blocks in every cell of a model.
 
-    Where the state is reset at every step, steps are sequences too, and the batch is one chunk;
-    so it is where an edit has numbers for each sequence.
+    The batch is one chunk where the state is reset at every step, so that steps are sequences too,
+    or an edit has numbers for each sequence.
     """
     cells = [cell for _, cell in model.cells]
     of_batch = any(edit.kind.of_sequence for cell in cells for edit in cell.edits)
-    if of_batch or any(cell.convention.behaviour.state == "reset" for cell in cells):
+    if of_batch or any(cell.behaviour.state == "reset" for cell in cells):
         return [slice(0, batch)]
     starts = set.intersection(*({b.start for b in batch_blocks(batch, c)} for _, c in model.cells))
     ordered = sorted(starts)
@@ -92,14 +91,14 @@ def batch_chunks(batch: int, model: Model) -> list[slice]:
 
 
 def blocks_within(chunk: slice, batch: int, cell: Cell) -> list[slice]:
-    """The blocks of a cell in a chunk of sequences, counted from its first sequence."""
+    """The blocks of a cell in a chunk, counted from its first sequence."""
     blocks = batch_blocks(batch, cell)
     start, stop = chunk.start, chunk.stop
     return [slice(b.start - start, b.stop - start) for b in blocks if start <= b.start < stop]
 
 
 class Runner:
-    """A cell that steps over some sequences, in blocks that carry on their state."""
+    """A cell that steps over some sequences in blocks, which keep their state."""
 
     def __init__(
         self,
@@ -111,7 +110,7 @@ class Runner:
         self.cell = packed.cell
         self.batch = blocks[-1].stop
         self._blocks = blocks
-        with np.errstate(all="ignore"):  # a constant may be too large for the dtype: infinite
+        with np.errstate(all="ignore"):  # a constant may be infinite in the dtype
             self._loops = [Loop(packed, b.stop - b.start, meter) for b in blocks]
         h, c = state
         for block, loop in zip(blocks, self._loops, strict=True):
@@ -126,7 +125,7 @@ class Runner:
         return np.concatenate([h for h, _ in states]), np.concatenate([c for _, c in states])
 
     def advance(self, x: Array, keep: tuple[str, ...] = ("h",)) -> dict[str, Array]:
-        """Run the steps of x (s, R, I); gives the arrays of these names, each an (s, R, K) view."""
+        """Run the steps of x (s, R, I); gives these arrays as views (s, R, K)."""
         cell, steps, batch = self.cell, len(x), self.batch
 
         def target(kept: bool, *axes: int) -> Array | None:
@@ -174,8 +173,8 @@ def shares_memory(executor: Executor) -> bool:
 def workers(threads: int) -> Iterator[Executor]:
     """An executor of this many threads.
 
-    On Linux each is bound to one core: two threads that pass the interpreter's lock to each other
-    every microsecond are often scheduled on one core, and stay there.
+    On Linux each is bound to one core: threads that pass the interpreter's lock to each other every
+    microsecond are often scheduled on one, and stay there.
     """
     from concurrent.futures import ThreadPoolExecutor  # takes 15 ms to import
 

@@ -19,13 +19,13 @@ peephole) are the `Parts` of a cell. The products in z come from `core.forward.m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import EQUATIONS, edits_in
+from lstmcli.core.model.edits import edits_in
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import split_activation
 
@@ -36,11 +36,11 @@ Activation = Callable[[Array, Array], Any]
 def sigmoid(x: Array, out: Array) -> None:
     """1 / (1 + exp(-x)).
 
-    This form keeps relative precision in the lower tail, where ``0.5 * (1 + tanh(x/2))`` is 0:
-    sigmoid(-40) is 4e-18. Where exp overflows, the quotient is 0, as it should be.
+    This form is precise in the lower tail, where ``0.5 * (1 + tanh(x/2))`` is 0: sigmoid(-40) is
+    4e-18. Where exp overflows, the quotient is 0, as it should be.
     """
     one = x.dtype.type(1)
-    np.multiply(x, -one, out)  # `negative` of NumPy 2.4 takes a stride of 4 float32 for contiguous
+    np.multiply(x, -one, out)  # NumPy 2.4's `negative` takes a stride of 4 for contiguous
     np.exp(out, out)
     np.add(out, one, out)
     np.divide(one, out, out)
@@ -77,11 +77,8 @@ def activation(name: str) -> Activation:
 Gates = Sequence[Array] | Array
 """An array for each of i, f, g and o."""
 
-Carry = Callable[[Array, Array, Array, Array], tuple[Array, Array]]
-"""Takes two pairs of h and c, and gives one."""
-
-Passed = Callable[[Array, Array, Array, Array, int], tuple[Array, Array]]
-"""Takes two pairs of h and c and a number of steps, and gives one pair."""
+States = Callable[..., tuple[Array, Array]]
+"""Gives h and c."""
 
 Change = Callable[..., None]
 """A function that changes the arrays it takes."""
@@ -92,9 +89,9 @@ I, F, G, O = range(4)  # the gates in the order of `vocabulary.GATES`
 def step(z: Gates, c: Array, parts: Parts, gates: Gates | None = None) -> tuple[Array, Array]:
     """The next h and c, from the pre-activations z of i, f, g, o and from c.
 
-    The arrays have any axes: (H, R) for H units of R sequences in the loop, (N, B, H) for N
-    hypotheses in `explain`; only parts that combine units know where these are. The values of the
-    gates are written to ``gates``, or over z. Otherwise z ends as what the activations took.
+    The arrays have any axes, (H, R) in the loop and (N, B, H) for N hypotheses in `explain`; only
+    parts that combine units know where these are. The gates are written to ``gates``, or over z;
+    otherwise z ends as what the activations took.
     """
     z_i, z_f, z_g, z_o = z
     i, f, g, o = z if gates is None else gates
@@ -172,7 +169,7 @@ class Peepholes:
             z_o += np.where(self.old, self.times(2, c), 0)
 
     def output_argument(self, o: Array, c_new: Array) -> Array:
-        """A new array: c', or c' + p_o c' as in Sonnet 1; Lasagne 0.1 adds p_o c' to o instead."""
+        """A copy of c', or c' + p_o c' (Sonnet 1); Lasagne 0.1 adds p_o c' to o."""
         if self.times is None or self.output not in ("after_sigmoid", "in_tanh"):
             return c_new.copy()
         product = self.times(2, c_new)
@@ -193,9 +190,8 @@ class Parts:
 
     Activations take an array and the array for the result. ``update``, ``output`` and ``project``
     give arrays; the others change theirs in place. ``normalize`` takes the number of the gate too.
-    ``kept`` and ``passed`` are of the loop: they give the h and c that a step returns, from these
-    and those that it took, and the h and c that the next step takes, from these, the first ones
-    and the steps so far.
+    ``kept`` and ``passed`` are of the loop: the h and c that a step returns, and those that the
+    next step takes.
     """
 
     s_i: Activation
@@ -213,13 +209,13 @@ class Parts:
     project: Callable[[Array], Array] = no_projection
     update: Callable[[Array, Array, Array, Array], Array] = updated
     output: Callable[[Array, Array, Array, Activation], Array] = gated_output
-    kept: Carry | None = None  # of h', c', h, c
-    passed: Passed | None = None  # of h', c', h_0, c_0 and a number of steps
+    kept: States | None = None  # of h', c', h, c
+    passed: States | None = None  # of h', c', h_0, c_0 and a number of steps
 
 
 def parts_of(cell: Cell) -> Parts:
     """The parts of a cell with its edits of equations, for arrays (H, R)."""
-    behaviour, number = cell.convention.behaviour, cell.dtype.type
+    behaviour, number = cell.behaviour, cell.dtype.type
     peepholes = NO_PEEPHOLES
     if cell.peephole is not None:
         full = cell.peephole.ndim == 3  # matrices (3, H, H), as in DyNet
@@ -251,22 +247,22 @@ def parts_of(cell: Cell) -> Parts:
         peepholes=peepholes,
         project=project,
     )
-    for edit in edits_in(EQUATIONS, cell.edits):
-        parts = edit.apply(parts)
+    for edit in edits_in("equations", cell.edits):
+        parts = replace(parts, **edit.apply(parts))
     return parts
 
 
 def _projection(cell: Cell) -> Callable[[Array], Array]:
     P, b = cell.projection, cell.projection_bias
     assert P is not None
-    if cell.convention.behaviour.arithmetic.startswith("hybrid"):
+    if cell.behaviour.arithmetic.startswith("hybrid"):
         bias = 0 if b is None else b[:, None]
         return lambda h: P.dot(rounded(cell, h, 0)) + bias
     return P.dot if b is None else lambda h: P.dot(h) + b[:, None]
 
 
 def clip_to(limit: Any) -> Change:
-    """The function that bounds arrays to -limit .. limit; a limit broadcasts with them."""
+    """The function that bounds arrays to -limit .. limit, which broadcasts."""
     if limit is None:
         return no_change
 
@@ -305,9 +301,8 @@ _COUPLED: dict[str, Callable[[Array, Array], Any]] = {
 # with one scale and one zero point for all numbers, over a range that contains 0. `hybrid` and
 # `hybrid_asymmetric` are TensorFlow Lite's, for weights of 8 bits and inputs in float (2.21,
 # kernels/internal/reference/portable_tensor_utils.cc, SymmetricQuantizeFloats and
-# AsymmetricQuantizeFloats): signed, with a scale for each sequence at each step; they round what
-# the projection takes, too. Their products of integers are exact; those of the numbers that they
-# stand for differ by the rounding of a sum.
+# AsymmetricQuantizeFloats): signed, with a scale for each sequence at each step, and what the
+# projection takes is rounded too. Here the products are of floats, and differ by their rounding.
 
 
 LEVELS = 255  # steps of the range
@@ -316,12 +311,12 @@ LOWEST, HIGHEST = -128, 127  # of signed numbers
 
 def is_eight_bit(cell: Cell) -> bool:
     """Return whether inputs and h of a cell are rounded to 8 bits."""
-    return cell.convention.behaviour.arithmetic != "float"
+    return cell.behaviour.arithmetic != "float"
 
 
 def rounded(cell: Cell, numbers: Array, axis: int) -> Array:
-    """The numbers that 8 bits stand for; those of a sequence at a step are along ``axis``."""
-    arithmetic = cell.convention.behaviour.arithmetic
+    """The numbers that 8 bits stand for, by sequence and step along ``axis``."""
+    arithmetic = cell.behaviour.arithmetic
     if arithmetic == "8bit":
         return round_to_8_bits(numbers)
     return (_symmetric if arithmetic == "hybrid" else _asymmetric)(numbers, axis)
@@ -348,7 +343,7 @@ def _symmetric(numbers: Array, axis: int) -> Array:
 
 
 def _asymmetric(numbers: Array, axis: int) -> Array:
-    """-128 to 127 over a range that contains 0, which is computed in float64."""
+    """-128 to 127 over a range with 0, which is computed in float64."""
     kind = numbers.dtype.type
     low = np.minimum(numbers.min(axis, keepdims=True), 0).astype(np.float64)
     high = np.maximum(numbers.max(axis, keepdims=True), 0).astype(np.float64)

@@ -28,7 +28,7 @@ the bias or the loop takes another path: those of the largest number, or of 1 if
 
 
 class Proof(NamedTuple):
-    """How far the runs of two networks are from each other, from states that are not zero."""
+    """How far the runs of two networks from equal states are apart."""
 
     rows: int
     steps: int
@@ -42,10 +42,10 @@ class Proof(NamedTuple):
 
 
 def same_weights(ours: Layers, theirs: Layers) -> bool:
-    """Tell whether all weights are equal bit for bit, but for those that nothing is computed from.
+    """Tell whether all weights that are used are equal bit for bit.
 
-    These are the weights of a gate that is computed from another, and a bias before a
-    normalisation. Peepholes of zero count as no peepholes.
+    A gate that is computed from another, and a bias before a normalisation, are not used. Peepholes
+    of zero count as none.
     """
     if [len(layer) for layer in ours] != [len(layer) for layer in theirs]:
         return False
@@ -59,7 +59,7 @@ def same_weights(ours: Layers, theirs: Layers) -> bool:
 
 
 def _used(cell: Cell, stored: Cell) -> dict[str, Array]:
-    """The weights of a cell that are used where it is stored as the cell ``stored`` is."""
+    """The weights of a cell that are used where it is stored as ``stored`` is."""
     gates = [GATES.index(gate) for gate in present_gates(stored.convention)]
     peephole_gates = ["ifo".index(gate) for gate in present_gates(stored.convention) if gate != "g"]
     used: dict[str, Array] = {}
@@ -79,17 +79,15 @@ def _used(cell: Cell, stored: Cell) -> dict[str, Array]:
 def compared_runs(ours: Model, theirs: Model) -> Proof:
     """Run two networks over the same random inputs, from the same random states.
 
-    Where their arithmetic is the same, they must agree bit for bit: the bias is rounded once, with
-    the forget constant in it, so a constant that went into the bias changes nothing. One that is
-    taken out of it is rounded twice.
+    Of the same arithmetic they must agree bit for bit: a forget constant that goes into the bias
+    changes nothing, as both are rounded once. One that is taken out of it is rounded twice.
     """
     drawn = (draw_run(model, ROWS, STEPS, SEED) for model in (ours, theirs))  # alike
     inputs = [Inputs(x, "batch", state) for x, state in drawn]
     plan, of_theirs = map(partial(prepare, keep=("h", "c")), (ours, theirs), inputs)
     one, other = map(run_in_memory, (plan, replace(of_theirs, states=plan.states)))
     exact = all(
-        b.convention.behaviour.forget_bias in (0, a.convention.behaviour.forget_bias)
-        and is_plain(a) == is_plain(b)
+        b.behaviour.forget_bias in (0, a.behaviour.forget_bias) and is_plain(a) == is_plain(b)
         for a, b in zip(chain(*ours.layers), chain(*theirs.layers), strict=True)
     )
     scale = max(float(np.abs(a[np.isfinite(a)]).max(initial=1.0)) for a in one.values())
@@ -100,7 +98,7 @@ def compared_runs(ours: Model, theirs: Model) -> Proof:
 
 
 def largest_difference(a: Array, b: Array) -> float:
-    """The largest difference; 0 where both are the same infinity, or no number."""
+    """The largest difference; 0 between equal infinities, or two NaN."""
     with np.errstate(all="ignore"):
         difference = np.abs(a.astype(np.longdouble) - b)
     same = (a == b) | (np.isnan(a) & np.isnan(b))

@@ -21,7 +21,7 @@ CellSizes = tuple[int, int, int]
 
 
 class CellSummary:
-    """Ranges of h and c, and the saturated gates, of the selected numbers of a cell."""
+    """Ranges of h and c and saturated gates of what is selected of a cell."""
 
     def __init__(self, batch: Choice | None, units: Indices | None) -> None:
         self.saturation = Saturation()
@@ -30,7 +30,7 @@ class CellSummary:
         self._lock = Lock()
 
     def add(self, arrays: Mapping[str, Array]) -> None:
-        """Include some steps, arrays (s, B, H) by name; from any thread."""
+        """Include some steps (s, B, H), from any thread."""
         selected: dict[str, Array] = {}
         for name, array in arrays.items():
             items = indices_of(self._batch, array.shape[1])
@@ -46,7 +46,7 @@ class CellSummary:
 
 
 class Excerpt(NamedTuple):
-    """Some steps of a run, and summaries of all its steps unless the user selected these."""
+    """Some steps of a run, and summaries of all unless these were selected."""
 
     steps: Sequence[int]  # their indices in the run, ascending
     of_steps: int  # T of the run
@@ -55,7 +55,7 @@ class Excerpt(NamedTuple):
 
     @classmethod
     def of_trace(cls, trace: Trace, of_steps: int | None = None) -> Excerpt:
-        """All of a trace, which may have only the first of the steps of its run."""
+        """All of a trace, which may have only the first steps of its run."""
         arrays = {name: _in_three_axes(trace, name) for name in trace.arrays}
         return cls(range(trace.steps), of_steps or trace.steps, arrays)
 

@@ -1,26 +1,21 @@
 """The loop over the steps: packed weights, reused buffers, one matrix product a step.
 
-The weights. Gates are stacked in the order f, i, o, g, and kernel, recurrent kernel and bias are
-the columns of one matrix, so that one product of ``K`` (4H, N) and ``[x; h; 1]`` (N, R) gives all
-pre-activations of R sequences.
+Weights. K (4H, N) has the gates in the order f, i, o, g, and kernel, recurrent kernel and bias as
+columns: its product with ``[x; h; 1]`` (N, R) gives all pre-activations of R sequences.
 
-Inputs ahead. That product reads all of K from memory at every step. Small batches of
-a larger cell multiply the columns of x with the inputs of many steps at once, and a step adds its
-part to the product of ``[h; 1]``: see `matmul.InputProducts`. Arrays of a small batch of
-such cells are (R, K) in memory, and views (K, R) of it: see `matmul.sequences_first`.
+Inputs ahead. A product reads all of K. Small batches of a larger cell multiply the columns of x
+with the inputs of many steps at once (`matmul.InputProducts`), and their arrays are (R, K) in
+memory, with views (K, R) of it (`matmul.sequences_first`).
 
-Two ways through a step. Most cells are plain: sigmoid gates, and none of the parts that frameworks
-add. Their steps take `_run` and `plain_step`, which have separate equations because a step of
-a small network costs as many microseconds as NumPy is called: eight calls in place of the twenty
-of `equations.step`. K has the rows of f, i and o negated there, so that ``q = 1 + exp(K v)`` is
-the reciprocal of a gate: division by q does the sigmoid and the product with it in one pass,
-rounds once less, and lets the lower tail of the sigmoid fade to the smallest number there is. All
-other cells take `equations.step`.
+Two ways through a step. Plain cells have sigmoid gates and none of the parts that frameworks add.
+For them `_run` and `plain_step` call NumPy eight times in place of the twenty of `equations.step`:
+in a small network each call costs a microsecond. K has the rows of f, i and o negated there, so
+that ``q = 1 + exp(K v)`` is 1 / gate: division by q is sigmoid and product in one pass, rounds
+once less, and lets the sigmoid's lower tail fade to the smallest number there is.
 
-Guaranteed bit for bit: a run in chunks of steps equals the full run; h does not depend on which
-arrays are returned; blocks of sequences follow from the shapes only. So products of steps are
-merged only where BLAS was seen to sum each alike whatever the others are, and h and c are
-passed on in the working dtype.
+Bit for bit, a run in chunks of steps equals the full run, h does not depend on the arrays that
+are returned, and blocks of sequences follow from shapes only. So products of steps are merged only
+where BLAS was seen to sum each alike, and h and c are passed on in the working dtype.
 """
 
 from __future__ import annotations
@@ -54,7 +49,7 @@ from lstmcli.core.forward.matmul import (
     unit_pieces,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import EQUATIONS, edits_in
+from lstmcli.core.model.edits import edits_in
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
 
@@ -64,16 +59,16 @@ Step = Callable[[Array, Array, Array, Array, Array, "Array | None"], None]
 FIOG = "fiog"
 """The order of gates in the loop: those that share an operation stand together."""
 
-BATCH_SLOTS = 8  # steps whose operands are in memory at once: 4 to 16 take the same time
+BATCH_SLOTS = 8  # steps with operands in memory: 4 to 16 take the same time
 SINGLE_SLOTS = 64  # of a single sequence, whose steps take 2 us: fewer refills
 TILE = 16  # sequences whose inputs are copied at a time: a cache line of float32
-WIDE_TILE = 64  # the same for few inputs, unless sequences start on the same cache lines
+WIDE_TILE = 64  # of few inputs, unless sequences share cache lines
 WIDE_TILE_INPUTS = 32  # at most
 PAGE = 4096  # bytes: sequences so far from each other share cache lines
 
 
 class Packed:
-    """A cell's weights as the loop takes them; each matrix is made once, for all blocks."""
+    """A cell's weights as the loop takes them, made once for all blocks."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
@@ -83,7 +78,7 @@ class Packed:
         self._lock = Lock()
 
     def matrix(self, columns: str = "xh", *, transposed: bool = False) -> Array:
-        """K (4H, N), or of its columns those of x or those of [h; 1], perhaps transposed."""
+        """K (4H, N), or its columns of x or of [h; 1], perhaps transposed."""
         with self._lock:
             key = columns, transposed
             if key not in self._made:
@@ -132,37 +127,32 @@ class Packed:
     def _negate(self, gate: str, rows: Array) -> None:
         if self.plain and gate != "g":
             with np.errstate(invalid="ignore"):  # a signalling NaN, as damaged files have
-                rows *= -1  # np.negative of NumPy 2.4 takes a stride of 4 for contiguous
+                rows *= -1  # see `equations.sigmoid`
 
 
 def _bias(cell: Cell, gate: int) -> Array:
-    """Return the bias of a gate's products (H,); zero where the normalisation adds it instead."""
+    """Return a gate's bias (H,); zero where the normalisation adds it."""
     if cell.norm_scale is not None:
         return np.zeros_like(cell.bias[gate])
-    constant = cell.convention.behaviour.forget_bias if GATES[gate] == "f" else 0
+    constant = cell.behaviour.forget_bias if GATES[gate] == "f" else 0
     bias: Array = cell.bias[gate] + cell.dtype.type(constant)
     return bias
 
 
 def is_plain(cell: Cell) -> bool:
-    """Tell whether the gates are sigmoids of the products: no peephole, clip, norm, projection."""
-    convention = cell.convention
+    """Tell whether gates are sigmoids of the products, with nothing added."""
+    of, weights = cell.behaviour, (cell.peephole, cell.projection, cell.norm_scale)
     return (
-        convention.behaviour.recurrent_activation == "sigmoid"
-        and convention.behaviour.coupled == "none"
-        and convention.behaviour.cell_clip is None
-        and convention.behaviour.gate_clip is None
-        and convention.behaviour.projection_clip is None
-        and cell.peephole is None
-        and cell.projection is None
-        and cell.norm_scale is None
+        of.recurrent_activation == "sigmoid"
+        and of.coupled == "none"
+        and all(one is None for one in (of.cell_clip, of.gate_clip, of.projection_clip, *weights))
         and not is_eight_bit(cell)
-        and not edits_in(EQUATIONS, cell.edits)
+        and not edits_in("equations", cell.edits)
     )
 
 
 class Loop:
-    """The loop over the steps of a block of R sequences, with its buffers and the carried state."""
+    """The loop over the steps of R sequences, with its buffers and state."""
 
     def __init__(
         self,
@@ -176,9 +166,9 @@ class Loop:
         S = ROWS // R if ahead else SINGLE_SLOTS if single else BATCH_SLOTS
         self.cell, self.batch, self.slots, self._meter = cell, R, S, meter
         self.sequences_first = sequences_first((4 * H, I + P + 1), R, cell.dtype)
-        self._candidate = activation(cell.convention.behaviour.activation)
-        self._output = activation(cell.convention.behaviour.output_activation)
-        self._one = np.ones((), cell.dtype)  # a 0-d array costs a call half of what a scalar does
+        self._candidate = activation(cell.behaviour.activation)
+        self._output = activation(cell.behaviour.output_activation)
+        self._one = np.ones((), cell.dtype)  # a 0-d array costs half of a scalar
 
         # V: the operand [x; h; 1] of each step, (S + 1, N, R), without x where that is multiplied
         # ahead; step k writes its h into slot k + 1
@@ -220,7 +210,7 @@ class Loop:
         ]
 
     def empty(self, *shape: int) -> Array:
-        """An array (..., K, R), in memory (..., R, K) where sequences come first."""
+        """An array (..., K, R); in memory (..., R, K) where sequences are first."""
         *more, width, batch = shape
         if self.sequences_first:
             return aligned_empty((*more, batch, width), self.cell.dtype).swapaxes(-1, -2)
@@ -229,9 +219,9 @@ class Loop:
     def _step_arrays(self) -> list[tuple[Array, ...]]:
         """The arrays of each step of `_run`, in its order.
 
-        All steps of a batch share them, so that they stay in the cache. A single sequence has
-        some for each step: NumPy's calls take no longer, and results need no copy. Where a call's
-        input is its output too, they are one object: of two, NumPy checks whether they overlap.
+        The steps of a batch share them, so that they stay in the cache. A single sequence has some
+        for each step, so that results need no copy. A call's input that is its output too is one
+        object: of two, NumPy checks whether they overlap.
         """
         H, slots = self.cell.units, self._h[1:]
         if self.batch > 1:
@@ -286,7 +276,7 @@ class Loop:
                 self._meter(count * self.batch)
 
     def _fill(self, x: Array) -> None:
-        """Copy inputs (s, R, I) into the operands, some sequences at a time; or multiply them."""
+        """Copy inputs (s, R, I) into the operands, in tiles; or multiply them."""
         if self._input_products:
             self._input_products.multiply(x)
             return
@@ -296,7 +286,7 @@ class Loop:
             self._x[: len(x), :, r : r + tile] = x[:, r : r + tile].transpose(0, 2, 1)
 
     def _run(self, count: int) -> None:
-        """Step a plain cell, for h, or for all of a single sequence: eight calls a step."""
+        """Step a plain cell for h, or for all of one sequence: eight calls a step."""
         fio, fi, z_g = self._fio, self._fi, self._z_g
         f, i = fi[: len(fi) // 2], fi[len(fi) // 2 :]
         product, z, one = self._product, self._product_out, self._one
@@ -310,7 +300,7 @@ class Loop:
             divide(cg, q_fi, fi)  # f * c and i * g in one call
             add(f, i, c)
             output(c, m)
-            divide(m_h, q_o, h)  # straight into the next operand; m_h is m, shaped like h
+            divide(m_h, q_o, h)  # into the next operand; m_h is m, shaped like h
         if self.batch == 1:
             self._c[:] = self._cg[count, 0]
 
@@ -349,7 +339,7 @@ class Loop:
 
 
 def flat(array: Array) -> Array:
-    """The numbers of an array in memory on one axis, which takes less time; others as they are."""
+    """An array in memory on one axis, which is quicker; others as they are."""
     for view in (array, array.swapaxes(-1, -2)):
         if view.flags.c_contiguous:
             return view.reshape(-1)
@@ -366,8 +356,8 @@ def plain_step(cell: Cell, z: Array) -> Step:
 
     Its quotients are those of `Loop._run`, so that h does not depend on what is returned.
     """
-    candidate = activation(cell.convention.behaviour.activation)
-    output = activation(cell.convention.behaviour.output_activation)
+    candidate = activation(cell.behaviour.activation)
+    output = activation(cell.behaviour.output_activation)
     one = np.ones((), cell.dtype)
     q, (q_f, q_i, q_o, z_g) = z[:3], z
     exp, add, divide = np.exp, np.add, np.divide

@@ -1,12 +1,12 @@
 """The matrix product of a step: K (4H, N) times an operand [x; h; 1] (N, R) into z (4H, R).
 
-It is most of the time of a batch, and BLAS decides how quick it is. OpenBLAS copies both matrices
-into a packed form at each call, which for a small batch is half of the work: NumPy offers
-no way to keep K packed. Its AVX-512 builds also have kernels that pack nothing, for products of up
-to a million multiplications. So K is cut into pieces of rows that are small enough for them.
-A batch of 2 to 12 sequences fills their vectors only with units, so its operands are (R, N).
+It is most of the time of a batch. OpenBLAS copies both matrices into a packed form at each call,
+half of the work of a small batch, and NumPy cannot keep K packed. Its AVX-512 builds also have
+kernels that pack nothing, for products of up to a million multiplications, so K is cut into pieces
+of rows that are small enough. A batch of 2 to 12 sequences fills their vectors only with units, so
+its operands are (R, N).
 
-The pieces follow from the shapes and the kernels of the BLAS in use, so on one machine equal runs
+The pieces follow from the shapes and the kernels of the BLAS in use: on one machine, equal runs
 stay equal bit for bit.
 """
 
@@ -27,18 +27,18 @@ Product = Callable[[Any, Any], object]
 
 UNPACKED = 1_000_000  # multiplications of a product that those kernels take
 SMALL_BATCH = 12  # sequences of a batch for which a piece of any size pays
-LARGE = 1 << 16  # bytes of z from which `dot`, which fills it with zeros first, is the slower
-COLUMNS = 64  # units of a small batch that are multiplied at a time: a quarter quicker than 16
-GRAIN = 16  # rows of K that the kernels take at a time, and that a piece has at least otherwise
+LARGE = 1 << 16  # bytes of z from which `dot` is slower, as it fills it with zeros
+COLUMNS = 64  # units of a small batch at a time: a quarter quicker than 16
+GRAIN = 16  # rows of K that the kernels take at a time
 LINE = 64  # bytes of a cache line
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """An array as `numpy.empty`, but from the start of a cache line.
 
-    Arrays of NumPy start at any multiple of 16 bytes. A vector of 64 bytes is then on two lines,
-    and its every load and store costs two: on an Intel Xeon with AVX-512 an addition took twice
-    the time, a division a seventh more, and a product that packs nothing up to half as much again.
+    NumPy's start at any multiple of 16 bytes. A vector of 64 bytes is then on two lines, and each
+    load costs two: on an Intel Xeon with AVX-512 an addition took twice the time, a division a
+    seventh more, a product that packs nothing up to half as much again.
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
@@ -48,11 +48,10 @@ def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
 
 def piece(shape: tuple[int, ...], batch: int) -> int:
-    """How many rows of K, of shape (4H, N), are multiplied at a time; in many cases all.
+    """The rows of K (4H, N) that are multiplied at a time; in many cases all.
 
-    Measured on an Intel Xeon and on AMD Zen 5, both with AVX-512, OpenBLAS 0.3.31: a product cut
-    so takes a quarter to two thirds of the time for batches of 2 to 13, and 0.65 to 0.95 for
-    more.
+    On an Intel Xeon and AMD Zen 5 with AVX-512, OpenBLAS 0.3.31, a product cut so takes a quarter
+    to two thirds of the time for batches of 2 to 13, and 0.65 to 0.95 for more.
     """
     length, width = shape
     if length * width * batch <= UNPACKED or not threads.has_unpacked_kernels():
@@ -64,10 +63,10 @@ def piece(shape: tuple[int, ...], batch: int) -> int:
 
 
 def product(K: Array, z: Array) -> tuple[Product, Any]:
-    """The function of an operand (N, R) and a target; and that target, made of z (4, H, R)."""
+    """The function of an operand (N, R) and a target, and the target of z (4, H, R)."""
     z = z.reshape(len(K), -1)
     length, batch = z.shape
-    if K.dtype.char not in "fd":  # BLAS has no others, and `dot` is what NumPy itself is quick at
+    if K.dtype.char not in "fd":  # BLAS has no others
         return K.dot, z
     size = piece(K.shape, batch)
     if size == length:
@@ -91,7 +90,7 @@ def product_of_one(transposed: Array, z: Array) -> tuple[Product, Any]:
 
 
 def product_of_batch(K: Array, z: Array) -> tuple[Product, Any]:
-    """As `product`, of operands (R, N) and a z that is (4, R, H) in memory; always in pieces."""
+    """As `product`, of operands (R, N) and z (4, R, H) in memory, in pieces."""
     _, units, batch = z.shape
     size, K = columns(K.shape, batch), K.reshape(4, units, -1)
     count, left = divmod(units, size)
@@ -111,35 +110,34 @@ def product_of_batch(K: Array, z: Array) -> tuple[Product, Any]:
 
 
 def columns(K: tuple[int, int], batch: int) -> int:
-    """How many rows of K, of shape (4H, N), are multiplied at a time by `product_of_batch`."""
+    """The rows of K (4H, N) that `product_of_batch` multiplies at a time."""
     return min(COLUMNS, UNPACKED // (batch * K[1]) // GRAIN * GRAIN, K[0] // 4)
 
 
 def sequences_first(K: tuple[int, int], batch: int, dtype: np.dtype[Any]) -> bool:
-    """Tell whether arrays are (R, K) in memory, where a small batch is quicker so than with (K, R).
+    """Tell whether a small batch is quicker with arrays (R, K) in memory than with (K, R).
 
-    The vectors of the kernels that pack nothing then contain units. On AMD Zen 5 runs took 0.68 to
-    0.92 of the time; of smaller cells, whose product is not cut, 1.2 to 1.6.
+    The vectors of the kernels then contain units. On AMD Zen 5 runs took 0.68 to 0.92 of the time;
+    of smaller cells, whose product is not cut, 1.2 to 1.6.
     """
     small = 1 < batch <= SMALL_BATCH and dtype.char in "fd"
     return small and columns(K, batch) > 0 and piece(K, batch) < K[0]
 
 
-# What is multiplied ahead. Measured on AMD Zen 5 with AVX-512, OpenBLAS 0.3.31: a run of a single
-# sequence took 0.5 to 0.95 of the time from AHEAD_OF_ONE on, and 1.02 below it; small batches took
-# 0.75 to 0.95 from AHEAD on, and up to 1.09 below it.
-ROWS = 64  # inputs, of steps and sequences, that are multiplied at once: of 16 twice the time
-MULTIPLES = (2, 4, 8, 16)  # of which a number of rows is one; one row goes to another kernel
+# What is multiplied ahead. On AMD Zen 5 with AVX-512, OpenBLAS 0.3.31, a single sequence took 0.5
+# to 0.95 of the time from AHEAD_OF_ONE on, and 1.02 below it; small batches 0.75 to 0.95 from
+# AHEAD on, and up to 1.09 below it.
+ROWS = 64  # inputs that are multiplied at once: of 16 twice the time
+MULTIPLES = (2, 4, 8, 16)  # of rows; one row goes to another kernel
 AHEAD_OF_ONE = 1 << 17  # bytes of K_x
 AHEAD = 1 << 20  # bytes of K_x for each sequence of a small batch
-PIECE = 256  # bytes of a row of K_x in a piece: 64 rows as quick as uncut, 2 rows in half the time
+PIECE = 256  # bytes of a row of K_x: 64 rows are as quick as uncut, 2 take half
 
 
 def tile(K_x: tuple[int, int], dtype: np.dtype[Any]) -> tuple[int, int]:
-    """The rows and the columns of one product of `InputProducts`, for K_x of this shape (I, 4H).
+    """The rows and the columns of one product of `InputProducts`, for K_x (I, 4H).
 
-    Few enough for the kernels that pack nothing, where BLAS has them: so a single step, whose
-    product is of two rows, copies no K_x either.
+    Few enough for the kernels that pack nothing, so that a single step copies no K_x either.
     """
     columns, most = PIECE // dtype.itemsize, UNPACKED // (GRAIN * K_x[0])
     if most < GRAIN or not threads.has_unpacked_kernels():
@@ -150,7 +148,7 @@ def tile(K_x: tuple[int, int], dtype: np.dtype[Any]) -> tuple[int, int]:
 
 
 def unit_pieces(K_x: tuple[int, int], dtype: np.dtype[Any]) -> list[tuple[slice, int]]:
-    """The units that pieces of this many columns each have, and those that the last one has."""
+    """The units of the pieces of full size, and of the last one."""
     units, (_, size) = K_x[1] // 4, tile(K_x, dtype)
     cut = units // size * size
     return [(slice(a, b), n) for a, b, n in ((0, cut, size), (cut, units, units - cut)) if a < b]
@@ -192,7 +190,7 @@ class InputProducts:
 
 
 def plus(product: Product, z: Array) -> Product:
-    """A product into z of the first of a pair of operands, to which the second is added."""
+    """A product of the first of two operands into z, plus the second."""
     add = np.add
 
     def multiply(operands: tuple[Array, Array], out: Any) -> None:
@@ -205,8 +203,8 @@ def plus(product: Product, z: Array) -> Product:
 def rows_ahead(K_x: tuple[int, int], dtype: np.dtype[Any], batch: int) -> int:
     """Of what the rows of `InputProducts` are a multiple, for K_x (I, 4H); 0: it is not used.
 
-    It is where it is quicker, and leaves every bit of a run. How many steps there are decides
-    nothing: a chunk of one step has the bits of the full run.
+    It is where it is quicker and changes no bit, whatever the number of steps: a chunk of one step
+    has the bits of the full run.
     """
     least = AHEAD_OF_ONE if batch == 1 else AHEAD * batch
     small = dtype.char in "fd" and batch <= SMALL_BATCH
@@ -218,17 +216,16 @@ def rows_ahead(K_x: tuple[int, int], dtype: np.dtype[Any], batch: int) -> int:
         return rows_alike(rows, K_x[0], widths, dtype)
 
 
-_probing = Lock()  # so that threads that start together probe once
+_probing = Lock()  # threads that start together probe once
 
 
 @cache
 def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    """A multiple of rows for which each has the same bits at any position among any number.
+    """A multiple of rows for which each has the same bits at any position among any number; or 0.
 
-    Of products of at most this many ``rows`` with pieces (inputs, width). A run may be cut at any
-    step, so it must. In OpenBLAS's kernels for AVX-512 every shape has one, in float32 none in
-    those for AVX2: a property of the kernels, shown by products of several sizes. 0: there is
-    none.
+    Of products of at most this many ``rows`` with pieces (inputs, width): a run may be cut at any
+    step. It is a property of the kernels, shown by products of several sizes: in OpenBLAS's for
+    AVX-512 every shape has one, in float32 none in those for AVX2.
     """
     x, values = _distinct_numbers((rows, inputs), dtype), _distinct_numbers((8191,), dtype)
     pieces = [np.resize(values, (inputs, width)) for width in widths]  # a prime: no row repeats
@@ -240,7 +237,7 @@ def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[
         ):
             return 0
         for n in (n for n in MULTIPLES if n <= rows):
-            # of the last rows alone, three sizes of one shape in fifty were alike by chance
+            # of the last rows alone, one shape in fifty was alike by chance
             sizes = sorted(size for size in {n, rows // 2 - n, rows - n} if size > 0)
             starts = [k * (rows - size) // 2 for k, size in enumerate(sizes)]
             if all(
@@ -253,13 +250,13 @@ def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[
 
 
 def _distinct_numbers(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Distinct numbers with all their digits used; importing numpy.random takes 15 to 35 ms."""
+    """Distinct numbers of all digits; numpy.random takes 15 to 35 ms to import."""
     numbers: Array = np.sin(np.arange(1.0, math.prod(shape) + 1) ** 2)
     return numbers.reshape(shape).astype(dtype)
 
 
 def saves_packing(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
-    """Tell whether one block is quicker than several: unless only these are multiplied unpacked."""
+    """Tell whether one block is quicker: unless only several are multiplied unpacked."""
     size = blocks[0].stop - blocks[0].start
     return piece(K.shape, batch) < len(K) or piece(K.shape, size) == len(K)
 
@@ -267,8 +264,8 @@ def saves_packing(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
 def is_same_in_one_block(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
     """Return whether one block of all sequences gives the same bits as these blocks.
 
-    That is a property of the kernels that BLAS chooses for these shapes, not of the numbers, so
-    one product of some shows it, once. A small block may be multiplied in another way.
+    That depends on the kernels that BLAS chooses for the shapes, so one product shows it, once. A
+    small block may be multiplied in another way.
     """
     if any(block.stop - block.start <= SMALL_BATCH for block in blocks):
         return False

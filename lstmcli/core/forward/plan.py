@@ -44,7 +44,7 @@ DEFAULT_KEEP = NAMES[:-1]
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A run that can be computed: in memory, in pieces or step by step, with the same bits."""
+    """A run that can be computed, in memory, in pieces or step by step, with the same bits."""
 
     model: Model
     inputs: Inputs
@@ -53,7 +53,7 @@ class Plan:
     assumed_layout: str  # the words for a layout that was assumed, or ""
     steps: int  # T, or the first ones of the inputs
     batch: int  # B
-    valid: Array | None  # (T, B): true where a step counts; None: all do
+    valid: Array | None  # (T, B) truth of steps that count; None: all
     states: list[State]  # of each cell, h (B, P) and c (B, H)
 
     @property
@@ -63,8 +63,8 @@ class Plan:
 
     @property
     def masked(self) -> bool:
-        """Return whether a mask, or what lengths leave out, tells which steps count."""
-        is_inverted = self.model.convention.behaviour.lengths == "inverted"
+        """Return whether a mask, or inverted lengths, tells which steps count."""
+        is_inverted = self.model.behaviour.lengths == "inverted"
         return self.inputs.mask is not None or is_inverted
 
     @property
@@ -101,7 +101,7 @@ class Plan:
     def select(
         self, selection: Selection = EVERYTHING, names: Sequence[str] = NAMES
     ) -> SelectedIndices:
-        """The numbers that are selected of arrays of these names; ``f`` is that of every cell."""
+        """The indices selected of arrays of these names; ``f`` is of every cell."""
         return selection.within(self.steps, self.batch, self.widths(names))
 
     def block(self, steps: slice = slice(None), batch: slice = slice(None)) -> Array:
@@ -110,7 +110,7 @@ class Plan:
         return as_time_major(self.inputs.x[index], self.layout)
 
     def until(self, stop: int) -> Plan:
-        """The run of the steps before ``stop``: the same numbers, where a model runs forward."""
+        """The run of the steps before ``stop``; the same where a model runs forward."""
         valid = None if self.valid is None else self.valid[:stop]
         return replace(self, steps=stop, valid=valid)
 
@@ -119,14 +119,14 @@ class Plan:
         return [(h[batch], c[batch]) for h, c in self.states]
 
     def settings(self) -> dict[str, Any]:
-        """The ``meta`` of the run: its settings, and what was assumed, the layout by its words."""
+        """The ``meta`` of the run: its settings, and what was assumed."""
         masking = self.padding_words if self.inputs.mask_from else ""
         of_run = {"layout": self.layout, "dtype": self.dtype.name}
         optional = {"assumed": self.assumed, "masking": masking, **self.padding()}
         return self.model.settings() | of_run | {k: v for k, v in optional.items() if v}
 
     def padding(self) -> dict[str, Any]:
-        """The lengths of the sequences, or the mask in the axes of the inputs if it has holes."""
+        """The lengths, or in the axes of the inputs a mask with holes."""
         if self.valid is None:
             return {}
         lengths = self.valid.sum(axis=0)
@@ -148,14 +148,14 @@ class Plan:
 
 
 def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
-    """The plan of a run over these inputs that keeps these arrays, without the model's edits."""
+    """The plan of a run that keeps these arrays, without the model's edits."""
     names = tuple(read_names(keep, "keep"))
     for name in names:
         if name not in NAMES:
             raise UserError(f"a trace has no {name!r}; it has {', '.join(NAMES)}.")
     layout, assumed = check_axes(model, inputs)
     steps, batch = steps_and_batch(inputs.x.shape, layout)
-    becomes = model.convention.behaviour.lengths
+    becomes = model.behaviour.lengths
     valid = valid_steps(inputs, layout, becomes)
     states = split_state(inputs.initial_state, model, batch)
     return Plan(
@@ -176,7 +176,7 @@ def cell_names(model: Model, layer: int, direction: int, arrays: dict[str, T]) -
 
 
 def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
-    """The layout of the inputs, "steps", "batch" or "time", and the words for one that is assumed.
+    """The layout of the inputs, "steps", "batch" or "time", and words if it is assumed.
 
     UserError if they have another number of axes or of features, or no steps.
     """
@@ -203,20 +203,19 @@ def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
     if x.ndim == 2:
         return "steps", ""
     if inputs.layout is not None or "layout" in model.given:
-        return inputs.layout or model.convention.behaviour.layout, ""
+        return inputs.layout or model.behaviour.layout, ""
     layout, why = _assumed_layout(model, inputs)
     other = "batch" if layout == "time" else "time"
     return layout, Assumption(f"layout {layout}", why, "--layout", other)
 
 
 def _assumed_layout(model: Model, inputs: Inputs) -> tuple[str, str]:
-    """The layout of inputs of three axes specified neither by a file nor by an option, and why.
+    """The layout of inputs of three axes that neither a file nor an option specifies, and why.
 
-    It is the convention's, unless lengths are as many as one axis has, and the other has not.
-    (1, T, I) is one sequence: time first, it would be T sequences of one step. A state of T
-    sequences means time first.
+    It is the convention's, unless the number of lengths fits one axis only. (1, T, I) is one
+    sequence, unless a state of T sequences means time first.
     """
-    shape, layout = inputs.x.shape, model.convention.behaviour.layout
+    shape, layout = inputs.x.shape, model.behaviour.layout
     count = -1 if inputs.lengths is None else np.size(inputs.lengths)
     fits = [one for one, size in zip(("batch", "time"), shape, strict=False) if size == count]
     if len(fits) == 1:

@@ -26,7 +26,6 @@ from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
 from lstmcli.core.forward.plan import Plan, cell_names
 from lstmcli.core.forward.sequence import (
-    Advance,
     counted,
     direction_axis,
     edited_outputs,
@@ -59,7 +58,7 @@ Called from several threads. Where directions are stacked, h has them before its
 Observe = Callable[[Mapping[str, Array]], None]
 """Takes the arrays (s, R, K) of some steps of some sequences; called from several threads."""
 
-AHEAD = 8  # chunks of sequences that an executor gets before the first of them is waited for
+AHEAD = 8  # chunks that an executor gets before the first is waited for
 
 
 def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None = None) -> Trace:
@@ -110,12 +109,12 @@ def sweep_selected(
     meter: Meter | None = None,
     ahead: int = AHEAD,
 ) -> State:
-    """Run, and ``put`` what is selected piece by piece, bit for bit as in a run at once.
+    """Run, ``put`` what is selected piece by piece, and return the full ``final_h, final_c``.
 
-    Gives the full ``final_h`` and ``final_c``. ``observe`` is called with every piece of the run;
-    without it, pieces without selected steps are computed for their last state alone.
-    Memory is that of some pieces of inputs and results; where a model needs all steps at once
-    (backward, masked), that of a chunk of sequences, of which ``ahead`` are computed at a time.
+    Bit for bit as in a run at once. ``observe`` is called with every piece; without it, pieces
+    without selected steps are computed for their last state alone. Memory is that of some pieces;
+    where a model needs all steps at once (backward, masked), that of a chunk of sequences, of which
+    ``ahead`` are computed at a time.
     """
     model = plan.model
     work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter=meter)
@@ -165,7 +164,7 @@ def sweep_selected(
                 meter((chunk.stop - chunk.start) * plan.steps * len(states))
             for (h, c), (chunk_h, chunk_c) in zip(finals, states, strict=True):
                 h[chunk], c[chunk] = chunk_h, chunk_c
-    return join_states(finals, model.convention.behaviour.states, plan.layout)
+    return join_states(finals, model.behaviour.states, plan.layout)
 
 
 def _steps_of_piece(plan: Plan, batch: int) -> int:
@@ -190,7 +189,7 @@ def task_of_chunk(plan: Plan, chunk: slice) -> tuple[slice, Array, list[State], 
 
 @dataclass(frozen=True, eq=False)
 class ChunkRun:
-    """The computation of some sequences of a batch, here or in another process."""
+    """The computation of some sequences, here or in another process."""
 
     model: Model
     batch: int  # B of the run: the blocks follow from it
@@ -208,7 +207,7 @@ class ChunkRun:
     def __call__(
         self, chunk: slice, x: Array, states: Sequence[State], valid: Array | None
     ) -> SequenceResults:
-        """The results of a chunk: x (T, R, I), a state of each cell, (T, R) valid steps."""
+        """The results of x (T, R, I), a state of each cell, valid steps (T, R)."""
         arrays: dict[str, Array] = {}
         finals: list[State] = []
         with one_thread(), np.errstate(all="ignore"):  # the results show what is not finite
@@ -219,7 +218,7 @@ class ChunkRun:
                     operand = rounded(cell, x.astype(cell.dtype), 2) if is_eight_bit(cell) else x
                     blocks = self._blocks(packed, chunk, len(x))
                     of_cell, final = run_in_order(
-                        self.advance(packed, blocks),
+                        partial(_advance, packed, blocks, self.meter),
                         cell, operand, states[len(finals)], counted(cell, valid), self.keep,
                         backward=d == 1, padding=padding_rule(cell, self.masked, len(layer) == 2),
                     )  # fmt: skip
@@ -229,10 +228,6 @@ class ChunkRun:
                 if n + 1 < len(self.model.layers):
                     x = merge_directions(outputs, layer[0].convention)
         return SequenceResults(outputs if len(finals) > 1 else [], arrays, finals)
-
-    def advance(self, packed: Packed, blocks: Sequence[slice]) -> Advance:
-        """The function that steps a cell over inputs in their order."""
-        return partial(_advance, packed, blocks, self.meter)
 
     def _blocks(self, packed: Packed, chunk: slice, steps: int) -> list[slice]:
         """The blocks of a chunk; one block where that is quicker and gives the same bits.
@@ -248,7 +243,7 @@ class ChunkRun:
 
 
 def run_in_memory(plan: Plan) -> dict[str, Array]:
-    """The arrays (T, B, K) of a run, and the last states (B, K) of each cell, by name."""
+    """The arrays (T, B, K) of a run and each cell's last states (B, K)."""
     model = plan.model
     part = ChunkRun(model, plan.batch, plan.keep, plan.masked)(
         *task_of_chunk(plan, slice(0, plan.batch))
@@ -261,12 +256,12 @@ def run_in_memory(plan: Plan) -> dict[str, Array]:
 
 
 def trace_of(plan: Plan, part: SequenceResults) -> Trace:
-    """The trace of all results, in the axes of the inputs and of the model's convention."""
+    """The trace of all results, in the axes of inputs and convention."""
     model, layout = plan.model, plan.layout
     arrays = {k: from_time_major(a, layout) for k, a in _arrays(model, part).items()}
     if has_direction_axis(model):
         arrays["h"] = np.moveaxis(arrays["h"], -2, direction_axis(model.convention, layout))
-    h, c = join_states(part.finals, model.convention.behaviour.states, layout)
+    h, c = join_states(part.finals, model.behaviour.states, layout)
     return Trace(arrays, h, c, layout, plan.settings())
 
 
@@ -274,9 +269,9 @@ def _advance(
     packed: Packed, blocks: Sequence[slice], meter: Meter | None,
     x: Array, state: State, names: tuple[str, ...],
 ) -> tuple[dict[str, Array], State]:  # fmt: skip
-    """Step over x (T, R, I); with a state that is never carried, steps are sequences of one."""
+    """Step over x (T, R, I); of a reset state, steps are sequences of one."""
     steps, batch = x.shape[:2]
-    reset = packed.cell.convention.behaviour.state == "reset"
+    reset = packed.cell.behaviour.state == "reset"
     if reset:
         more = (steps - 1) * batch
         h, c = (np.concatenate([a, np.zeros((more, a.shape[1]), a.dtype)]) for a in state)
@@ -309,7 +304,7 @@ def _in_order(
 
 
 def _arrays(model: Model, part: SequenceResults) -> dict[str, Array]:
-    """The arrays (T, R, K) of a part, with the h of the model; stacked directions (T, R, D, H)."""
+    """A part's arrays (T, R, K) and the model's h; stacked, (T, R, D, H)."""
     if not part.outputs:
         return part.arrays
     if has_direction_axis(model):
@@ -324,7 +319,7 @@ PIECE = 4 << 20  # bytes of results that are computed before they are passed on
 
 
 class LayerStack:
-    """The cells of a model that runs forward only, stepped together, over a chunk of sequences."""
+    """The cells of a forward model, stepped together over a chunk."""
 
     def __init__(
         self, plan: Plan, packed: Sequence[Packed], chunk: slice, meter: Meter | None
@@ -363,7 +358,7 @@ class LayerStack:
 
     def state(self, layout: str) -> State:
         """The state as in a trace: ``final_h``, ``final_c``."""
-        return join_states(self.states, self.model.convention.behaviour.states, layout)
+        return join_states(self.states, self.model.behaviour.states, layout)
 
 
 def runs_forward(model: Model) -> bool:
@@ -372,14 +367,14 @@ def runs_forward(model: Model) -> bool:
 
 
 def needed_steps(plan: Plan, chosen: Choice | None) -> Plan:
-    """The run up to the last of the steps chosen, if those after it change none of them."""
+    """The run up to the last step chosen, if later ones change none of them."""
     if chosen is None or not runs_forward(plan.model):
         return plan
     return plan.until(chosen.among(plan.steps)[-1] + 1)
 
 
 def _needs_all_steps(model: Model) -> UserError | None:
-    behaviours = [cell.convention.behaviour for _, cell in model.cells]
+    behaviours = [cell.behaviour for _, cell in model.cells]
     for edit in (edit for edit in model.edits if edit.kind.of_sequence):
         text = "the edit takes other steps of the sequence; give the inputs as a file."
         return UserError(text, about={"edit": edit.text})

@@ -52,7 +52,7 @@ class Saturation:
         }
 
     def saturated_gates(self) -> dict[tuple[str, int], list[tuple[int, float]]]:
-        """By gate and end, 0 or 1: the units near it in most steps, with their shares of these."""
+        """By gate and end, 0 or 1: the units near it in most steps, with shares."""
         found: dict[tuple[str, int], list[tuple[int, float]]] = {}
         for gate, end in product(self._near, (0, 1)):
             shares = self._near[gate][end] / max(self._seen[gate], 1)

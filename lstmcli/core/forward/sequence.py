@@ -8,7 +8,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.edits import OUTPUTS, edits_in
+from lstmcli.core.model.edits import edits_in
 from lstmcli.core.model.model import (
     Cell,
     Inputs,
@@ -38,11 +38,11 @@ def run_in_order(
 ) -> tuple[dict[str, Array], State]:
     """The arrays (T, R, K) of one cell over x (T, R, I), in the order of time, and its last state.
 
-    The loop itself knows neither lengths nor masks: the valid steps of each sequence are moved to
-    the front, the loop runs over all, and the results are moved back. What comes out where no step
-    is valid is then replaced, as ``padding`` (see `padding_rule`) specifies.
+    The loop knows neither lengths nor masks: the valid steps of each sequence are moved to the
+    front, the loop runs over all, and the results are moved back. Where no step is valid, they are
+    replaced as ``padding`` (see `padding_rule`) specifies.
     """
-    behaviour = cell.convention.behaviour
+    behaviour = cell.behaviour
     of_cell = StepOrder.of_cell(behaviour, backward)
     if of_cell.runs_back:
         x, valid = x[::-1], None if valid is None else valid[::-1]
@@ -67,14 +67,14 @@ def run_in_order(
 def edited_outputs(cell: Cell, x: Array, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The arrays (s, R, K) of some steps with h as edits of the outputs leave it."""
     edited = dict(arrays)
-    for edit in edits_in(OUTPUTS, cell.edits):
+    for edit in edits_in("outputs", cell.edits):
         edited["h"] = edit.apply(edited[edit.kind.takes], x)
     return edited
 
 
 def counted(cell: Cell, valid: Array | None) -> Array | None:
-    """The steps that count in a cell of a run: all (None), if no mask reaches it in its model."""
-    return None if cell.convention.behaviour.lengths == "ignored" else valid
+    """The steps that count in a cell: all (None) if no mask reaches it."""
+    return None if cell.behaviour.lengths == "ignored" else valid
 
 
 def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
@@ -82,7 +82,7 @@ def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
 
     ``zero``; ``repeat``: the last valid one again; ``run``: computed as if the step were valid.
     """
-    behaviour = cell.convention.behaviour
+    behaviour = cell.behaviour
     if not masked:
         return behaviour.past_length
     return behaviour.masked_output_merged if both_directions else behaviour.masked_output
@@ -139,7 +139,7 @@ def direction_axis(convention: Convention, layout: str) -> int:
 def has_direction_axis(model: Model) -> bool:
     """Return whether h has an axis of directions."""
     last = model.layers[-1]
-    return len(last) == 2 and last[0].convention.behaviour.merge == "stack"
+    return len(last) == 2 and last[0].behaviour.merge == "stack"
 
 
 def valid_steps(inputs: Inputs, layout: str, becomes: object = "given") -> Array | None:

@@ -19,7 +19,7 @@ DTypeLike: TypeAlias = "npt.DTypeLike"
 
 
 class SliceableArray(Protocol):
-    """An array, in memory or in a file, of which blocks are taken by slices of the first axes."""
+    """An array in memory or in a file, which slices of the first axes take blocks of."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -39,7 +39,7 @@ class SliceableArray(Protocol):
 
 
 def iterate_blocks(x: SliceableArray, numbers: int = 1 << 20) -> Iterator[tuple[list[int], Array]]:
-    """An array in blocks of about this many numbers, in C order, and at which index each starts."""
+    """An array in blocks of about this size, in C order, with their first indices."""
     if x.ndim < 2:
         for first in range(0, len(x), numbers):
             yield [first], x[first : first + numbers]
@@ -53,7 +53,7 @@ def iterate_blocks(x: SliceableArray, numbers: int = 1 << 20) -> Iterator[tuple[
 
 
 def describe_not_finite(array: Any, name: str) -> str:
-    """A remark on the first number that is NaN or infinite, or an empty string."""
+    """A remark on the first number that is not finite, or ""."""
     if array.dtype.kind != "f":
         return ""
     found, count = "", 0
@@ -87,7 +87,7 @@ def to_bfloat16(values: ArrayLike) -> Array:
 
 
 def round_to_format(values: ArrayLike, name: str) -> Array:
-    """The nearest float16 or bfloat16 of each number, as float32 or the wider type they came in."""
+    """The nearest float16 or bfloat16 of each number, as float32 or wider."""
     array = np.asarray(values)
     with np.errstate(all="ignore"):
         rounded = to_bfloat16(array) if name == "bfloat16" else array.astype(np.float16)

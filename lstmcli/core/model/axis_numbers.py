@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from lstmcli.core.model.selection import Choice, Indices, Sizes, format_indices
@@ -10,7 +11,7 @@ from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, listed
 
 AXES = ("steps", "batch items", "units")
-NAMED_OF_PART = 7  # arrays in a description of a part: those of one cell; of more, the count
+NAMED_OF_PART = 7  # arrays in a description: those of one cell; of more, the count
 
 
 NumberedPart = tuple[str, Indices, str]
@@ -58,7 +59,7 @@ class AxisNumbers(NamedTuple):
 
     @classmethod
     def of_meta(cls, meta: Mapping[str, Any] | None, widths: Mapping[str, int]) -> AxisNumbers:
-        """The numbers in a trace's ``meta`` (`SelectedIndices.settings`), for these widths."""
+        """The numbers in ``meta`` (`SelectedIndices.settings`), for these widths."""
         selected = (meta or {}).get("selected")
         if not isinstance(selected, dict):
             return UNNUMBERED
@@ -80,7 +81,7 @@ def counts_from_0(numbers: Indices) -> bool:
 
 
 def describe_parts(parts: Iterable[NumberedPart]) -> str:
-    """``steps 2:5, units 0,3 of h, c``: each part once, of units with the arrays that have them."""
+    """``steps 2:5, units 0,3 of h, c``: each part once, with its arrays."""
     arrays: dict[str, list[str]] = {}
     for noun, numbers, name in parts:
         names = arrays.setdefault(f"{noun} {format_indices(numbers)}", [])
@@ -93,16 +94,10 @@ def describe_parts(parts: Iterable[NumberedPart]) -> str:
 
 def parse_indices(text: Any) -> Indices | None:
     """The inverse of `format_indices`; None for anything else."""
-    try:
+    with suppress(UserError):
         choice = Choice.parse(text, "meta.selected", "number") if isinstance(text, str) else None
-    except UserError:
-        return None
-    if choice is None:
-        return None
-    numbers: Indices = choice.numbers
-    if choice.bounds is not None:
-        start, stop = choice.bounds.start, choice.bounds.stop
-        if start is None or stop is None:
-            return None
-        numbers = range(start, stop, choice.bounds.step or 1)
-    return numbers if len(numbers) and numbers[0] >= 0 else None
+        numbers: Indices = choice.numbers if choice else ()
+        if choice and (of := choice.bounds) and None not in (of.start, of.stop):
+            numbers = range(of.start, of.stop, of.step or 1)
+        return numbers if numbers and numbers[0] >= 0 else None
+    return None

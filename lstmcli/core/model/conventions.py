@@ -102,27 +102,27 @@ class Names:
     tensors: Mapping[str, str] = field(default_factory=dict)  # role -> template
     words: Mapping[str, str] = field(default_factory=dict)  # gate -> its word or words ("c | g")
     recurrent_words: Mapping[str, str] = field(default_factory=dict)  # in recurrent tensors
-    marks: tuple[str, str] = ("", "")  # of the forward and the backward direction in a template
+    marks: tuple[str, str] = ("", "")  # of both directions in a template
     path: str = ""  # a pattern in the prefix that gives layer, direction or both
-    scopes: bool = False  # the path's directions are scopes, which code may name as it likes
+    scopes: bool = False  # the path's directions are scopes of any name
     within: str = ""  # a pattern that the prefix must match
     under: str = " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
     numbered: tuple[str, ...] = ()  # the roles behind {number}, repeated for each layer
-    stacks: str = ""  # what each direction is called where it is a stack with skip connections
+    stacks: str = ""  # a direction's name where it is a stack with skip connections
     pairs: str = ""  # a scope in which {builder} numbers directions; elsewhere that is assumed
-    packed: str = ""  # the roles in the order in which one vector has them; " | " after each pass
+    packed: str = ""  # the roles in the order of one vector; " | " after each pass
     required: tuple[str, ...] = ()  # roles without which it is another convention
-    shadows: str = ""  # a convention whose names are aliases of these in the same file
-    not_beside: str = ""  # a pattern of names with which these are of another convention
-    telling: str = ""  # a pattern of prefixes; without a match, other LSTMs of the file go first
-    by_name: bool = True  # False: other conventions have these names; only on request
+    shadows: str = ""  # a convention whose names in the same file are aliases
+    not_beside: str = ""  # a pattern of names that exclude the convention
+    telling: str = ""  # a pattern of prefixes; LSTMs without it go last
+    by_name: bool = True  # False: only on request, as others have these names
 
     def word(self, gate: str, role: str = "kernel") -> str:
-        """The word for a gate in the names of the tensors of a role: the one that is written."""
+        """The word for a gate in a role's names that is written."""
         return self.words_of(gate, role)[0]
 
     def words_of(self, gate: str, role: str) -> list[str]:
-        """Every word for a gate in the names of the tensors of a role."""
+        """Every word for a gate in a role's names."""
         if role.startswith("recurrent") and self.recurrent_words:
             return self.recurrent_words[gate].split(" | ")
         return self.words.get(gate, gate).split(" | ")
@@ -140,7 +140,7 @@ class Names:
 
     @property
     def direction_marks(self) -> tuple[str, str]:
-        """The marks of the forward and the backward direction, in a template or before it."""
+        """The marks of both directions, in a template or before it."""
         if any(self.marks):
             return self.marks
         match = re.search(r"\?P<direction>(\w+)\|(\w+)\)", self.path)
@@ -164,7 +164,7 @@ class Storage:
     bias_gates: str | None = None
     interleaved: bool = False
     rows: str = "xh"  # of a fused kernel
-    bias_row: str = "none"  # of a fused kernel that contains the bias too: "first" or "last"
+    bias_row: str = "none"  # of a fused kernel with the bias: "first" or "last"
     transposed: str = "none"
     bias: str = "once"
     directions: str = "stored"  # or "exchanged": each has the weights of the other
@@ -182,11 +182,11 @@ class Storage:
 
     @property
     def extra_columns(self) -> int:
-        """How many rows or columns of a fused kernel are neither the inputs' nor h's."""
+        """The rows or columns of a fused kernel that are not of x and h."""
         return 0 if self.bias_row == "none" else 1
 
     def is_reshaped(self, role: str) -> bool:
-        """Tell whether a matrix was reshaped to exchanged axes in place of a transposition."""
+        """Tell whether a matrix was reshaped in place of transposed."""
         roles = {
             "reshaped_kernel": ("kernel",),
             "reshaped_recurrent": ("recurrent_kernel",),
@@ -218,7 +218,7 @@ class Behaviour:
     merge: str = "concat"
     masked_output: str = "zero"
     masked_output_merged: str = "zero"  # the same inside a bidirectional layer
-    past_length: str = "zero"  # outputs past a sequence's length, where lengths are given
+    past_length: str = "zero"  # outputs past a sequence's length
     states: str = "cells"  # of several: (cells, B, H); "batch": (B, D, H); "features": (B, D H)
     empty_rows: str = "initial"  # final state of a sequence of length 0; or "zero"
     arithmetic: str = "float"  # or how inputs and h are rounded to 8 bits
@@ -233,7 +233,7 @@ _GROUP_OF = {f.name: group for group, kind in _GROUPS.items() for f in fields(ki
 
 @dataclass(frozen=True, repr=False)
 class Convention:
-    """One row, or a row with settings changed; the names of settings are those of `SETTINGS`."""
+    """One row, or one with settings changed, by the names of `SETTINGS`."""
 
     name: str
     title: str
@@ -248,13 +248,13 @@ class Convention:
     source: str = ""
     verified: str = ""  # what was run; empty: read in the source only
     hidden: tuple[str, ...] = ()  # settings that matter here and are in no tensor
-    required_settings: tuple[str, ...] = ()  # without a usual value, where shapes leave them open
+    required_settings: tuple[str, ...] = ()  # without a usual value
 
     @classmethod
     def row(
         cls, name: str, title: str, tensors: Mapping[str, str] = MappingProxyType({}), **values: Any
     ) -> Convention:
-        """A row of the table from the fields of `Names`, `Storage` and `Behaviour` together."""
+        """A row from the fields of `Names`, `Storage` and `Behaviour`."""
         values["tensors"] = tensors
         groups = {
             group: kind(**{f.name: values.pop(f.name) for f in fields(kind) if f.name in values})
@@ -285,11 +285,11 @@ class Convention:
         return replace(self, **groups)
 
     def with_behaviour(self, **values: Any) -> Convention:
-        """The convention with exactly these fields of its behaviour replaced."""
+        """The convention with these fields of its behaviour."""
         return replace(self, behaviour=replace(self.behaviour, **values))
 
     def setting(self, name: str) -> Any:
-        """The value of a setting by its name; None for one that is of no convention."""
+        """The value of a setting; None for one of no convention."""
         group = _GROUP_OF.get(name)
         return None if group is None else getattr(getattr(self, group), name)
 
@@ -318,7 +318,7 @@ class Convention:
         return flat | members
 
     def can_be_set_to(self, name: str, value: Any) -> bool:
-        """Return whether layers of the convention have a setting, and it takes the value."""
+        """Return whether its layers have a setting that takes the value."""
         if name not in self.takes:
             return False
         values = self.takes[name].split()
@@ -342,7 +342,7 @@ class Convention:
         return [name for names in self.tensor_forms(role, number) for name in names]
 
     def tensor_forms(self, role: str, number: str = "N") -> list[list[str]]:
-        """The names of `tensor_names` by form: each form has all tensors of the role."""
+        """The names of `tensor_names` by form, each with all of the role."""
         gates = [g for g in self.storage.letters if role != "peephole" or g != "g"]
         found: list[list[str]] = []
         for form in self.names.tensors[role].split(" | "):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
-from lstmcli.core.model.conventions import Convention
+from lstmcli.core.model.conventions import Behaviour, Convention
 from lstmcli.core.model.settings import split_cell
 from lstmcli.errors import Try, UserError, did_you_mean, listed
 
@@ -32,8 +32,7 @@ class Cell:
 
     Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000 for f; Gers, Schraudolph &
     Schmidhuber 2002 for the peepholes p; Sak, Senior & Beaufays 2014 for the projection P.
-    ``convention`` has what is in no tensor: the activations, clips, and the constant that some
-    frameworks add to the forget gate.
+    ``convention`` has what is in no tensor: activations, clips, the constant of the forget gate.
     """
 
     kernel: Array  # (4, H, I)
@@ -63,7 +62,7 @@ class Cell:
 
     @property
     def outputs(self) -> int:
-        """P, the size of h: that of the units, or less with a projection."""
+        """P, the size of h: less than H with a projection."""
         return int(self.recurrent_kernel.shape[2])
 
     @property
@@ -73,6 +72,11 @@ class Cell:
         for edit in self.edits:
             width = edit.kind.width(self.units, edit.value) if edit.kind.width else width
         return width
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """How the cell runs."""
+        return self.convention.behaviour
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -87,7 +91,7 @@ def cell_name(layer: int, direction: int) -> str:
 
 def layer_width(layer: Sequence[Cell]) -> int:
     """The size of a layer's output at one step, with its directions merged."""
-    if layer[0].convention.behaviour.merge in ("sum", "mul", "ave"):
+    if layer[0].behaviour.merge in ("sum", "mul", "ave"):
         return layer[0].shown
     return sum(cell.shown for cell in layer)
 
@@ -122,7 +126,7 @@ class Masking(NamedTuple):
 
     layer: str  # its name
     kind: str  # its class, or the name of the input
-    value: float | None = None  # of all inputs of a step that does not count; None: not in inputs
+    value: float | None = None  # of a step that does not count; None: not in inputs
     dtype: str = "float32"  # in which it compares
 
     def __str__(self) -> str:
@@ -138,11 +142,11 @@ class Masking(NamedTuple):
             return np.concatenate([(p.astype(self.dtype) != value).any(axis=-1) for p in parts])
 
 
-_MASKED_AT_ONCE = 1 << 20  # numbers of inputs in a file that are read for a part of the mask
+_MASKED_AT_ONCE = 1 << 20  # numbers of inputs read for a part of the mask
 
 
 class LoadedFrom(NamedTuple):
-    """Arguments of `lstmcli.load`, to load a model again under other settings."""
+    """Arguments of `lstmcli.load`, to load again under other settings."""
 
     weights: tuple[Any, ...]  # paths, or arrays
     settings: Mapping[str, Any]
@@ -164,7 +168,7 @@ class Model:
     given: Mapping[str, Any] = field(default_factory=dict)  # settings from files and options
     remarks: tuple[str, ...] = ()  # for stderr: what the user should know
     idle: tuple[str, ...] = ()  # those of them on settings that change nothing
-    labels: tuple[str, ...] = ()  # of each layer, where several LSTMs of a file run in turn
+    labels: tuple[str, ...] = ()  # of each layer of several LSTMs in turn
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, from a file
     masks: tuple[Masking, ...] = ()  # the layers of its file that mask its steps
     sources: tuple[str, ...] = ()  # the files that a tensor or a setting comes from
@@ -173,7 +177,7 @@ class Model:
 
     def __repr__(self) -> str:
         """``<Model tf1, 4 inputs -> 3 units, forget bias +1, float64; assumed: ...>``."""
-        parts, bias = [self.convention.name, self.sizes], self.convention.behaviour.forget_bias
+        parts, bias = [self.convention.name, self.sizes], self.behaviour.forget_bias
         parts += [f"forget bias {bias:+g}"] if bias else []
         parts += [f"edit {edit.text}" for edit in self.edits]
         return f"<Model {', '.join((*parts, self.cell.dtype.name))}{_assumed(self.assumed)}>"
@@ -213,6 +217,11 @@ class Model:
         return self.cell.convention
 
     @property
+    def behaviour(self) -> Behaviour:
+        """How the first cell runs."""
+        return self.cell.behaviour
+
+    @property
     def bidirectional(self) -> bool:
         """Return whether any layer runs in both directions."""
         return any(len(layer) > 1 for layer in self.layers)
@@ -220,7 +229,7 @@ class Model:
     @property
     def backward(self) -> bool:
         """Return whether any cell runs from the last step to the first."""
-        behaviours = [cell.convention.behaviour for _, cell in self.cells]
+        behaviours = [cell.behaviour for _, cell in self.cells]
         return self.bidirectional or any(one.reverse or one.go_backwards for one in behaviours)
 
     def settings(self) -> dict[str, Any]:
@@ -228,7 +237,7 @@ class Model:
 
         ``merge`` is that of the last layer, whose output h is.
         """
-        merge = self.layers[-1][0].convention.behaviour.merge
+        merge = self.layers[-1][0].behaviour.merge
         convention = self.convention.with_behaviour(merge=merge)
         per_cell = {name: value for name, value in self.given.items() if split_cell(name)[0]}
         return (
@@ -244,12 +253,12 @@ class Trace:
     """Arrays that a run computed, in the axes of its inputs.
 
     ``arrays`` has those of h, c, i, f, g, o and z that were asked for: (T, H) for one sequence,
-    else (B, T, H) or (T, B, H) by ``layout``; z, the pre-activations, has the four gates i, f, g, o
-    side by side: (..., 4 H). Each is an attribute too: ``trace.h``. ``final_h`` (P,) or (B, P) and
-    ``final_c`` (H,) or (B, H) are the state after the last step of each sequence. With several
-    cells, h is the model's output, those of each cell are ``layer0.h``, ``layer0_reverse.f``, ...,
-    and the final states have the cells on a first axis: layer by layer, forward before backward;
-    of cells that differ in width they are side by side on the last axis.
+    else (B, T, H) or (T, B, H) by ``layout``; z has the pre-activations of i, f, g, o side by side:
+    (..., 4 H). Each is an attribute too: ``trace.h``. ``final_h`` (P,) or (B, P) and ``final_c``
+    (H,) or (B, H) are the state after each sequence's last step. With several cells, h is the
+    model's output, those of each cell are ``layer0.h``, ``layer0_reverse.f``, ..., and the final
+    states have the cells on a first axis, layer by layer, forward before backward; cells that
+    differ in width are side by side on the last axis.
 
     >>> lstmcli.run("demo/weights.npz", np.ones((2, 5, 4)), keep="h", layout="batch")
     <Trace h (2, 5, 3), final_h, final_c (2, 3), layout batch, float64; assumed: ...>
@@ -291,7 +300,7 @@ class Trace:
 
     @property
     def steps(self) -> int:
-        """T; no attribute of a trace with final states only, which does not tell it."""
+        """T; no attribute of a trace with final states only."""
         for array in self.arrays.values():
             if self.layout == "batch" and array.ndim == 4:  # (B, T, 2, H), or the directions first
                 return int(array.shape[1] * array.shape[2] // 2)
@@ -364,19 +373,19 @@ def split_state(given: Mapping[str, ArrayLike], model: Model, batch: int) -> lis
     """h (B, P) and c (B, H) for each cell, in the cells' dtype.
 
     One cell takes (P,), (1, P), (B, P), (1, B, P) or (B, 1, P); several have the cells where
-    `join_states` puts them. ``given`` may be empty: then it is the learned state in the weights
-    (Lasagne has one), or zero. UserError if one of the two is missing, or shapes do not fit.
+    `join_states` puts them. An empty ``given`` is the learned state in the weights (Lasagne has
+    one), or zero. UserError if one of the two is missing, or shapes do not fit.
     """
     missing = {"h", "c"} - set(given)
     if given and missing:
         raise UserError(f"the initial state lacks {missing.pop()}; it needs both h and c.")
     cells = [cell for _, cell in model.cells]
-    initial_state = model.convention.behaviour.initial_state
+    initial_state = model.behaviour.initial_state
     if not given or initial_state == "zero":
         return [_stored_state(cell, batch, initial_state) for cell in cells]
     if initial_state == "swapped":
         given = {"h": given["c"], "c": given["h"]}
-    states = model.convention.behaviour.states
+    states = model.behaviour.states
     widths = {"h": [cell.outputs for cell in cells], "c": [cell.units for cell in cells]}
     h, c = (_split_by_cell(np.asarray(given[name]), widths[name], states) for name in "hc")
     if not len(h) == len(c) == len(cells):
@@ -394,7 +403,7 @@ def split_state(given: Mapping[str, ArrayLike], model: Model, batch: int) -> lis
 
 
 def _split_by_cell(array: Array, widths: Sequence[int], states: str) -> list[Array]:
-    """A state by cells, from the axes that the convention gives it; another number if it cannot."""
+    """A state by cells, by the convention's axes; too few if it does not fit."""
     if len(widths) == 1:
         has_axis_of_cells = array.ndim == 3 and 1 in array.shape[:2]
         return [array.reshape(-1, array.shape[-1]) if has_axis_of_cells else array]
@@ -449,7 +458,7 @@ def join_states(finals: Sequence[State], states: str, layout: str) -> State:
 
 @dataclass(frozen=True)
 class Hint:
-    """A code that scripts may rely on, what is seen, and what may cause it."""
+    """A stable code, what is seen, and what may cause it."""
 
     code: str
     seen: str

@@ -17,9 +17,9 @@ from lstmcli.core.model.model import Trace, in_layout
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, listed
 
-Indices = Sequence[int]  # numbers of steps, batch items or units in the full run, ascending
+Indices = Sequence[int]  # of steps, batch items or units in the full run, ascending
 
-MAX_DIGITS = 18  # of a number of a step; more name nothing, and Python refuses thousands
+MAX_DIGITS = 18  # of a step's index; Python refuses thousands
 NUMBER = rf"-?\d{{1,{MAX_DIGITS}}}"
 RANGE = re.compile(rf"\s*({NUMBER})?\s*:\s*({NUMBER})?\s*(?::\s*({NUMBER})?\s*)?")
 LIST = re.compile(rf"\s*{NUMBER}\s*(,\s*{NUMBER}\s*)*")
@@ -38,7 +38,7 @@ class Choice:
 
     @classmethod
     def parse(cls, text: str | None, option: str, noun: str) -> Choice | None:
-        """The value as typed, None for None; UserError for what is none or does not ascend."""
+        """The value as typed; UserError for none or one that does not ascend."""
         if text is None:
             return None
         if match := RANGE.fullmatch(text):
@@ -74,11 +74,8 @@ class Choice:
         The message has those below ``of_all``, which every array has.
         """
         try:
-            numbers: Indices = (
-                range(size)[self.bounds]
-                if self.bounds is not None
-                else [range(size)[one] for one in self.numbers]
-            )
+            of, every = self.bounds, range(size)
+            numbers: Indices = every[of] if of else [every[one] for one in self.numbers]
         except IndexError:
             numbers = ()
         if not numbers:
@@ -95,7 +92,7 @@ class Choice:
         return numbers
 
     def refuse_descent(self, numbers: Indices) -> None:
-        """Refuse numbers that do not ascend: what is written keeps the order of the run."""
+        """Refuse numbers that do not ascend, as the order of a run is kept."""
         if isinstance(numbers, range) or all(a < b for a, b in pairwise(numbers)):
             return
         ascending = ",".join(map(str, sorted(set(numbers))))
@@ -121,7 +118,7 @@ class Choice:
         return any(one is not None and one < 0 for one in given)
 
     def refuse_from_the_end(self) -> None:
-        """Refuse numbers that are counted from an end which is not known yet."""
+        """Refuse numbers that count from an end which is not known."""
         if self.counts_from_the_end:
             raise UserError(
                 "the end of a stream is not known; indices are 0 or more, or give the inputs as a "
@@ -158,7 +155,7 @@ def numbers_on_axis(
 
 
 class Selection(NamedTuple):
-    """Choices for what a run shows and writes, as typed; None: all, or each output's digits."""
+    """Choices of what a run shows, as typed; None: all, or default digits."""
 
     steps: Choice | None = None
     batch: Choice | None = None
@@ -178,7 +175,7 @@ class Selection(NamedTuple):
         )
 
     def cuts(self, full: Sizes) -> list[str]:
-        """One row per range that goes beyond a run of these sizes; 0: not known."""
+        """Lines on ranges beyond a run of these sizes; 0: unknown."""
         lines = [c.cut(size) for c, size in zip(self[:3], full, strict=True) if c and size]
         return [line for line in lines if line]
 
@@ -188,7 +185,7 @@ class Selection(NamedTuple):
         return any(c is not None and not c.is_all for c in (self.steps, self.batch, self.units))
 
     def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> SelectedIndices:
-        """The numbers that are selected of a run of these sizes; ``widths`` are of its arrays."""
+        """The indices selected of a run whose arrays have these widths."""
         for choice in (self.steps, self.units) if not widths else ():
             if choice is not None and not choice.is_all:
                 raise UserError(
@@ -219,7 +216,7 @@ def units_of(name: str, width: int) -> int:
 
 
 def split_z(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """z (T, B, 4H) as the pre-activations of the four gates: ``z_i``, ...; the rest as it is."""
+    """z (T, B, 4H) as ``z_i``, ``z_f``, ...; other arrays as they are."""
     split: dict[str, Array] = {}
     for name, array in arrays.items():
         width = array.shape[2]
@@ -238,7 +235,7 @@ def below(numbers: Indices, size: int) -> Indices:
 
 
 def columns_of(name: str, width: int, units: Indices) -> Indices:
-    """The columns of an array for those of some units that it has; of z, in each gate."""
+    """The columns of an array for some units; of z, in each gate."""
     size = units_of(name, width)
     units = below(units, size)
     return units if size == width else [gate + u for gate in range(0, width, size) for u in units]
@@ -247,7 +244,7 @@ def columns_of(name: str, width: int, units: Indices) -> Indices:
 def columns_by_array(
     choice: Choice | None, widths: Mapping[str, int]
 ) -> tuple[Indices, dict[str, Indices]]:
-    """The units that are chosen among those of the widest array, and the columns of each array."""
+    """The units chosen of the widest array, and each array's columns."""
     sizes = [units_of(name, width) for name, width in widths.items()] or [0]
     units = choice.among(max(sizes), min(sizes)) if choice else range(max(sizes))
     return units, {name: columns_of(name, width, units) for name, width in widths.items()}
@@ -263,7 +260,7 @@ class Sizes(NamedTuple):
 
 @dataclass(frozen=True)
 class SelectedIndices:
-    """The numbers of the steps, batch items and units that are selected of a full run."""
+    """The indices of steps, batch items and units selected of a full run."""
 
     steps: Indices
     batch: Indices
@@ -319,7 +316,7 @@ def read_names(given: Any, what: str) -> list[str]:
 
 
 def is_named(member: str, name: str) -> bool:
-    """Return whether a member of a trace is what a name asks for: ``layer0.f`` is an ``f``."""
+    """Return whether a member has a name: ``layer0.f`` is an ``f``."""
     return name in (member, member.rpartition(".")[2])
 
 
@@ -334,12 +331,12 @@ def format_indices(numbers: Indices) -> str:
 
 
 def positions_between(numbers: Indices, start: int, stop: int) -> slice:
-    """The slice of ascending numbers with those from ``start`` on and below ``stop``."""
+    """The slice of ascending numbers from ``start`` to below ``stop``."""
     return slice(bisect_left(numbers, start), bisect_left(numbers, stop))
 
 
 def take(array: Array, numbers: Indices, axis: int) -> Array:
-    """The elements of some indices along an axis; the array itself where these are all."""
+    """The elements at indices along an axis; the array if these are all."""
     if len(numbers) == array.shape[axis]:
         return array
     return np.take(array, np.asarray(numbers, dtype=np.intp), axis=axis)
@@ -355,7 +352,7 @@ def contiguous_ranges(numbers: Indices) -> list[range]:
 
 
 def round_to_digits(array: Array, digits: int | None) -> Array:
-    """Numbers as a table rounds them, see `format_number`; the array itself without ``digits``."""
+    """Numbers as `format_number` rounds them; as given without ``digits``."""
     if digits is None:
         return array
     values = [
@@ -367,8 +364,7 @@ def round_to_digits(array: Array, digits: int | None) -> Array:
 def format_number(value: float, digits: int) -> str:
     """``digits`` places after the point; with an exponent below 1e-4 and from 1e8 on.
 
-    So a number can be compared with NumPy's, and 5.4e-14 is not shown as 0.00000000. Zero has no
-    sign.
+    So 5.4e-14 is not shown as 0.00000000. Zero has no sign.
     """
     size = abs(value)
     if not isfinite(value):
@@ -379,7 +375,7 @@ def format_number(value: float, digits: int) -> str:
 
 
 def format_size(value: float, digits: int = 3) -> str:
-    """``0.133``, ``4.95e-9``: an error, a bound or a constant with at most this many digits."""
+    """``0.133``, ``4.95e-9``: a number with at most this many digits."""
     mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if e else mantissa
 
@@ -411,7 +407,7 @@ def cut_final_state(array: Array, selected: SelectedIndices, layout: str, states
 
 
 def _axes(ndim: int, layout: str, states: str) -> tuple[int, int | None]:
-    """The axes of steps and of batch items; directions may have one between them and the units."""
+    """The axes of steps and batch items, besides one of directions."""
     if layout == "steps":
         return 0, None
     stacked = ndim > 3

@@ -1,27 +1,29 @@
 """Every setting that is not stored in the weights: its name, its values, and its parser.
 
-One table serves the options of the command line, ``--set NAME=VALUE``, the members of a JSON or
-npz file, the keywords of `lstmcli.load` and the changes that a search for a cause reports. No
-numpy here: ``lstm run --help`` lists these too.
+One table serves options, ``--set NAME=VALUE``, the members of a JSON or npz file, the keywords of
+`lstmcli.load` and the changes that `explain` reports. No numpy here: ``lstm run --help`` lists
+these too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
 from lstmcli.core.model.vocabulary import (
     ACTIVATION_NAMES,
     BIASES,
+    GATES,
     PEEPHOLE_ORDERS,
     TRANSPOSED,
     read_activation_name,
     read_gate_order,
 )
-from lstmcli.errors import UserError, did_you_mean, refuse_unprintable
+from lstmcli.errors import UserError, did_you_mean, listed, refuse_unprintable
 
+MOST_NAMED = 7  # values in a message
 MOST_SHOWN = 40  # characters of a value in a message: half a line
 CONVENTIONS_OWN = "the convention's"
 """The default of most settings: what the file specifies, otherwise what its framework does."""
@@ -41,30 +43,53 @@ class Setting(NamedTuple):
         """The words that it takes, where these can be listed."""
         if self.read is _boolean:
             return ("true", "false")
-        return self.read.values if isinstance(self.read, OneOf) else ()
+        return tuple(self.read.named) if isinstance(self.read, Parser) else ()
 
 
 MERGES = ("concat", "concat_swapped", "sum", "mul", "ave")
 """How forward and backward h become one output of (B, T, K)."""
 
 
-class OneOf:
-    """A parser of one of several words."""
+class Parser:
+    """A parser of values between commas, or of names, which may have words.
 
-    def __init__(self, *values: str) -> None:
-        self.values = values
+    ``form`` has a letter of `_KINDS` for each value: "gun" takes a gate, a unit and a number, such
+    as ``f,3,0.5``; "u+" takes any count of units.
+    """
 
-    def __call__(self, value: Any) -> str:
-        """The word; ValueError with all of them for another."""
+    def __init__(self, form: str, words: str, named: Iterable[Any] = ()) -> None:
+        self.named = named if isinstance(named, dict) else dict.fromkeys(named, "")
+        self.words, self.example, self._form = words, words.rpartition(" ")[2], form
+
+    def __call__(self, value: Any) -> Any:
+        """The name or the value, or several as a tuple; ValueError with what is expected."""
         text = value.__name__ if isinstance(value, type) else str(value)  # np.float64
-        if text not in self.values:
-            *others, last = self.values
-            raise ValueError(f"{', '.join(others)} or {last}.{did_you_mean(text, self.values)}")
-        return text
+        if text in self.named:
+            return text
+        parts = text.split(",")
+        form = self._form.replace("+", self._form[:1] * (len(parts) - 1))
+        try:
+            values = tuple(_KINDS[kind](part) for kind, part in zip(form, parts, strict=True))
+        except ValueError:
+            names = (name for name in self.named if isinstance(name, str))
+            raise ValueError(f"{self.words}.{did_you_mean(text, names)}") from None
+        return values if len(self._form) > 1 else values[0]
+
+
+class OneOf(Parser):
+    """A parser of one of several names."""
+
+    def __init__(self, *names: str, **in_words: str) -> None:
+        named = dict.fromkeys(names, "") | in_words
+        *others, last = named
+        words = f"{', '.join(others)} or {last}"
+        super().__init__(
+            "", listed([*named], MOST_NAMED) if len(named) > MOST_NAMED else words, named
+        )
 
 
 class _Padding(OneOf):
-    """A parser of what becomes of given lengths, or of lengths in place of them."""
+    """A parser of how given lengths are used, or of lengths."""
 
     def __call__(self, value: Any) -> Any:
         """The word; or the lengths as a tuple, of a text or a sequence."""
@@ -91,7 +116,7 @@ def read_number(value: Any) -> float:
 
 
 def _bound(value: Any) -> float | None:
-    if str(value).lower() == "none":  # TensorFlow's BlockLSTM has one unless it is turned off
+    if str(value).lower() == "none":  # BlockLSTM of TensorFlow has one by default
         return None
     number = read_number(value)
     if number <= 0:
@@ -99,19 +124,25 @@ def _bound(value: Any) -> float | None:
     return number
 
 
-def read_count(value: Any) -> int:
-    """An integer from 1 on; ValueError with what is expected for anything else."""
-    text = str(value)
-    if not text.isdecimal() or len(text) > 6 or not int(text):
-        raise ValueError(_COUNT)
-    return int(text)
+def _fitting(read: Callable[[str], Any], fits: Callable[[Any], bool]) -> Callable[[str], Any]:
+    def fitting(part: str) -> Any:
+        if not fits(value := read(part.strip())):
+            raise ValueError
+        return value
+
+    return fitting
 
 
-def _directions(value: Any) -> int:
-    number = read_count(value)
-    if number > 2:
-        raise ValueError(_DIRECTIONS)
-    return number
+_KINDS: dict[str, Callable[[str], Any]] = {
+    "g": _fitting(str, tuple(GATES).__contains__),
+    "c": _fitting(int, lambda n: 0 < n < 1e6),
+    "b": _fitting(int, (1, 2).__contains__),
+    "u": _fitting(int, lambda n: 0 <= n < 1e6),  # a unit, feature or step
+    "d": _fitting(int, lambda n: 0 < abs(n) < 1e6),  # steps in either direction
+    "n": read_number,
+    "p": _fitting(read_number, lambda number: number > 0),
+    "s": _fitting(read_number, lambda number: 0 < number < 1),
+}
 
 
 def _boolean(value: Any) -> bool:
@@ -124,9 +155,9 @@ def _boolean(value: Any) -> bool:
 
 _ACTIVATION = ", ".join(n + "(A,B)" * (n == "hard_sigmoid") for n in ACTIVATION_NAMES)
 _BOUND = "a number above 0, or none"
-_COUNT = "an integer from 1 on"
-_DIRECTIONS = "1 or 2"
 _GATES = "the letters i f o and one of g j c z"
+
+COUNT = Parser("c", "an integer from 1 on")
 
 SETTINGS: dict[str, Setting] = {
     "convention": Setting(
@@ -225,10 +256,10 @@ SETTINGS: dict[str, Setting] = {
         rule="ignored: all steps are valid; inverted: the steps are valid that the mask leaves "
         "out. Or the lengths themselves, such as 3,7,5.",
     ),
-    "flat_units": Setting(read_count, "Units, where the weights are one vector.", _COUNT, "none"),
-    "flat_layers": Setting(read_count, "Layers, where the weights are one vector.", _COUNT, "1"),
+    "flat_units": Setting(COUNT, "Units, where the weights are one vector.", COUNT.words, "none"),
+    "flat_layers": Setting(COUNT, "Layers, where the weights are one vector.", COUNT.words, "1"),
     "flat_directions": Setting(
-        _directions, "Directions, where the weights are one vector.", _DIRECTIONS, "1"
+        Parser("b", "1 or 2"), "Directions, where the weights are one vector.", "1 or 2", "1"
     ),
     "arithmetic": Setting(
         OneOf("float", "8bit", "hybrid", "hybrid_asymmetric"),
@@ -287,32 +318,24 @@ class Assumption(str):
 
 
 def without_option(assumed: Sequence[str]) -> list[str]:
-    """The assumptions that name no option to change them, as that of a class of the author's."""
+    """The assumptions that no option changes."""
     return [text for text in assumed if not (isinstance(text, Assumption) and text.option)]
 
 
 CELL = re.compile(r"layer\d+(?:_reverse)?")
 """A name of a cell of a model."""
 
-MODEL_SETTINGS = (
-    "convention",
-    "layout",
-    "initial_state",
-    "lengths",
-    "merge",
-    "directions",
-    "dtype",
-    "flat_units",
-    "flat_layers",
-    "flat_directions",
-)
-"""Settings of the model, which a single cell cannot have."""
+SIZES = ("flat_units", "flat_layers", "flat_directions")
+"""Settings of weights that are one vector."""
+
+MODEL_ONLY = ("convention", "layout", "initial_state", "lengths", "merge", "directions", "dtype")
+"""Settings of the model, which a single cell cannot have; so are `SIZES`."""
 
 
 def split_cell(name: str) -> tuple[str, str]:
     """``layer1_reverse.forget_bias`` as the cell and its setting; the cell is "" for all cells."""
     cell, _, setting = name.rpartition(".")
-    return (cell, setting) if cell else ("", name)
+    return cell, setting
 
 
 def read_setting(name: str, value: Any, where: str) -> Any:
@@ -321,7 +344,7 @@ def read_setting(name: str, value: Any, where: str) -> Any:
     ``where`` starts a message: ``--gates``, ``weights.json``, ...
     """
     cell, plain = split_cell(name)
-    if cell and plain in MODEL_SETTINGS:
+    if cell and plain in (*MODEL_ONLY, *SIZES):
         raise UserError(f"{where}: {plain} is a setting of the model, not of {cell}.")
     try:
         setting = SETTINGS[plain]

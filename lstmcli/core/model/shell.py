@@ -14,7 +14,7 @@ OTHER_NAMES = {"step": "steps", "unit": "units"}
 
 
 def as_options(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as arguments of the command line: ``--forget-bias 0 --set recurrent_gates=ifgo``."""
+    """Settings as arguments: ``--forget-bias 0 --set bias_gates=ifgo``."""
     arguments: list[str] = []
     for name, value in settings.items():
         if name == "edits":
@@ -43,7 +43,7 @@ class ShellSyntax(Syntax):
     """Settings as options: ``--rows hx``."""
 
     def about(self, settings: Settings) -> str:
-        """The options as they were typed; a text that would merge with a colon is quoted."""
+        """The options as typed; a text that ends in a colon is quoted."""
         words = []
         for option, value in _named(settings).items():
             words.append(f"--{option.replace('_', '-')}")

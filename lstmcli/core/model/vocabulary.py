@@ -44,7 +44,7 @@ BIASES = ("once", "twice", "none", *ONE_OF_TWO)
 """How often the bias is added."""
 
 ACTIVATION_NAMES: dict[str, tuple[float, ...]] = {
-    # name: its parameters when none are given, by the ONNX specification where ONNX has it
+    # by name the default parameters, those of the ONNX specification
     "sigmoid": (),
     "tanh": (),
     "relu": (),
@@ -119,6 +119,6 @@ def split_activation(name: str) -> tuple[str, tuple[float, ...]]:
 
 
 def shortest_decimal(number: float) -> str:
-    """The shortest decimal text of exactly this number: ``0.3``, ``1``, ``0.123456789``."""
+    """The shortest decimal text of exactly this number: ``0.3``, ``1``."""
     text = f"{number:g}"
     return text if float(text) == number else repr(number)

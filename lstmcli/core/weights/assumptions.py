@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, Masking, Model, cell_name, format_lengths
 from lstmcli.core.model.settings import Assumption, setting_text, split_cell
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
 from lstmcli.core.weights.decode import units_along_rows
-from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, normalise
+from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, Settings, normalise
 from lstmcli.errors import Try, Undecided, UserError, listed
 from lstmcli.escaping import typed_command
 
@@ -21,31 +20,27 @@ _TENSORFLOW_SCOPE = re.compile(r"(^|_)bidirectional_rnn_bw_")
 
 
 def has_ambiguous_names(found: RecognisedLstm) -> bool:
-    """Return whether other programs give tensors such names too, and nothing before them tells."""
+    """Return whether other programs have such names too, and no prefix decides."""
     telling = found.convention.names.telling
     return bool(telling) and not re.search(telling, found.prefix)
 
 
-def assumptions(found: RecognisedLstm, cell: Cell, given: Mapping[str, Any]) -> list[str]:
-    """Return what neither a tensor nor a setting gives: one line each."""
+def assumptions(found: RecognisedLstm, cell: Cell, given: Settings) -> list[str]:
+    """Return what neither a tensor nor a setting gives, each on a line."""
     assumed: list[str] = []
     row = found.convention
-    if found.by_shape:
-        if "convention" not in given:
-            both = any(direction for _, direction in found.cells)
-            ways = ", two directions" if both else ""
-            what = f"convention {row.name}{ways}"
-            assumed.append(Assumption(what, "assumed from shapes", "--convention"))
-    elif "convention" not in given and has_ambiguous_names(found):
-        what = f"convention {row.name}"
-        assumed.append(Assumption(what, "names are ambiguous", "--convention"))
+    if "convention" not in given and (found.by_shape or has_ambiguous_names(found)):
+        both = found.by_shape and any(direction for _, direction in found.cells)
+        why = "assumed from shapes" if found.by_shape else "names are ambiguous"
+        what = f"convention {row.name}{', two directions' * both}"
+        assumed.append(Assumption(what, why, "--convention"))
     assumed += _orientation_assumption(found, cell)
     hidden = [name for name in row.hidden if name not in given]
     if "forget_bias" in hidden:
         what = f"forget bias {cell.convention.behaviour.forget_bias:+.10g}"
         assumed.append(Assumption(what, "not stored in the weights", "--forget-bias"))
     assumed += _config_assumptions(found, cell.convention, given)
-    assumed += [  # the numbers of activations that have none by ONNX's standard
+    assumed += [  # numbers of activations without defaults in ONNX
         Assumption(f"{value}{ACTIVATION_NAMES[value]}", "no numbers given", *typed)
         for name, value in given.items()
         if value in ("affine", "scaled_tanh")
@@ -70,14 +65,14 @@ def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
 
 
 def _with_numbers(name: str, activation: str) -> tuple[str, str]:
-    """The option that gives an activation its numbers, and what follows it."""
+    """The option that gives an activation its numbers, and what follows."""
     from lstmcli.core.model.shell import as_options  # rarely needed
 
     option, *more = as_options({name: f"{activation}(A,B)"})
     return option, typed_command(*more)
 
 
-_WAYS = {  # of settings that are required: values, each with what it stands for
+_WAYS = {  # of required settings: values, and their meaning
     "rows": {"hx": "[h; x]: h comes first", "xh": "[x; h]"},
     "transposed": {"none": "(inputs, units), for x W", "both": "(units, inputs), for W x"},
 }
@@ -86,17 +81,17 @@ _WAYS = {  # of settings that are required: values, each with what it stands for
 def refuse_open(
     found: RecognisedLstm,
     shapes: Mapping[str, tuple[int, ...]],
-    given: Mapping[str, Any],
+    given: Settings,
     source: str,
 ) -> None:
-    """Refuse weights that can be read in two ways, with the settings that choose one of them."""
+    """Refuse weights that can be read in two ways, with the settings that choose."""
     row, names = found.convention, next(iter(found.cells.values()))
     of_gate = {role: next(iter(n.values())) for role, n in names.items() if isinstance(n, dict)}
     for setting in row.required_settings:
         settled = setting in given
         if setting == "transposed":  # its value none is the row's orientation
-            along_rows = units_along_rows({role: shapes[name] for role, name in of_gate.items()})
-            settled = settled or along_rows is not None
+            of_roles = {role: shapes[name] for role, name in of_gate.items()}
+            settled = settled or units_along_rows(of_roles) is not None
         if settled:
             continue
         name = of_gate.get("fused") or of_gate["kernel"]
@@ -111,7 +106,7 @@ def unused_assumptions(
 ) -> list[str]:
     """The assumption that tensors next to an LSTM that only shapes show are not part of it.
 
-    ``names``: of all tensors but initial states; those of any LSTM ``found`` are not meant.
+    ``names``: of all tensors but initial states; those of the LSTMs ``found`` do not count.
     """
     if not any(one.by_shape for one in chosen):
         return []
@@ -124,12 +119,12 @@ def unused_assumptions(
 
 
 def direction_assumptions(
-    found: RecognisedLstm, known: Collection[CellIndex], given: Mapping[str, Any]
+    found: RecognisedLstm, known: Collection[CellIndex], given: Settings
 ) -> list[str]:
-    """The assumption that a cell runs backward, where only its name suggests it.
+    """The assumption that a cell runs backward, if only its name suggests it.
 
-    A scope of TensorFlow or the number of a DyNet builder may have been given by other code.
-    ``known``: the cells whose direction a file gives.
+    Other code may give a scope of TensorFlow or the number of a DyNet builder. ``known``: the cells
+    whose direction a file gives.
     """
     row = found.convention.names
     backward = {cell for cell in found.cells if cell[1]}
@@ -148,23 +143,20 @@ def direction_assumptions(
 
 
 def _config_assumptions(
-    found: RecognisedLstm, convention: Convention, given: Mapping[str, Any]
+    found: RecognisedLstm, convention: Convention, given: Settings
 ) -> list[str]:
-    both = any(direction for _, direction in found.cells)
+    both, runs = any(direction for _, direction in found.cells), convention.behaviour
     texts = {
-        "recurrent_activation": f"{convention.behaviour.recurrent_activation} gates",
-        "activation": convention.behaviour.activation,
-        "merge": f"merge {convention.behaviour.merge}",
+        "recurrent_activation": f"{runs.recurrent_activation} gates",
+        "activation": runs.activation,
+        "merge": f"merge {runs.merge}",
         "go_backwards": "forward",
     }
-    missing = [name for name in found.convention.config(both) if name not in given]
-    if convention.behaviour.reverse:
-        missing = [name for name in missing if name != "go_backwards"]
+    settled = {*given, "go_backwards"} if runs.reverse else given
+    missing = [name for name in found.convention.config(both) if name not in settled]
     if not missing:
         return []
-    unusual = (
-        "recurrent_activation" in missing and convention.behaviour.recurrent_activation != "sigmoid"
-    )
+    unusual = "recurrent_activation" in missing and runs.recurrent_activation != "sigmoid"
     typed = ("--recurrent-activation", "sigmoid for sigmoid") if unusual else ()
     what = ", ".join(texts[k] for k in missing)
     return [Assumption(what, "its config is not in the file", *typed)]
@@ -177,22 +169,20 @@ def _bias_assumptions(found: RecognisedLstm) -> list[str]:
     if not any(role in names for names in found.cells.values() for role in roles):
         return [Assumption("no bias", "none in the file")]
     assumed = []
-    for (layer, direction), names in found.cells.items():
-        where = f" in {cell_name(layer, direction)}" if len(found.cells) > 1 else ""
+    for cell, names in found.cells.items():
+        where = f" in {cell_name(*cell)}" if len(found.cells) > 1 else ""
         for role in sorted(roles):
-            tensor = names.get(role)
+            tensor, lacking = names.get(role), f"no {role.replace('_', ' ')}"
             if tensor is None:
-                assumed.append(f"no {role.replace('_', ' ')}{where}")
+                assumed.append(f"{lacking}{where}")
             elif not isinstance(tensor, str):
                 gates = set(row.storage.letters) - set(tensor) - set(row.storage.absent)
-                assumed += [
-                    f"no {role.replace('_', ' ')} of {gate}{where}" for gate in sorted(gates)
-                ]
+                assumed += [f"{lacking} of {gate}{where}" for gate in sorted(gates)]
     return assumed
 
 
 def idle_settings(
-    given: Mapping[str, Any],
+    given: Settings,
     chosen: Sequence[RecognisedLstm],
     layers: Sequence[Sequence[Cell]],
     source: str,
@@ -202,31 +192,35 @@ def idle_settings(
 ) -> list[str]:
     """One row per setting that changes nothing, as these weights lack what it is about.
 
-    ``packed``: they are one vector. ``backward``: whether a cell, by its name, runs backward
-    without a setting.
+    ``packed``: they are one vector. ``backward``: whether a cell runs backward without a setting.
     """
-    tensors = [item for one in chosen for names in one.cells.values() for item in names.items()]
-    fused = "fused" not in dict(tensors) and "there is no fused kernel"
-    per_gate = all(isinstance(names, Mapping) for _, names in tensors) and "each gate has tensors"
-    single = all(len(layer) == 1 for layer in layers) and "there is one direction"
-    cells = [cell for layer in layers for cell in layer]
-    stored = "peephole" in dict(tensors) or cells[0].convention.storage.peephole_columns
-    bare = not stored and all(cell.peephole is None for cell in cells) and "there are no peepholes"
-    biased = {"bias", "recurrent_bias"} & dict(tensors).keys()
-    biased |= {"fused"} if cells[0].convention.storage.extra_columns else set()
-    bias = not biased and "there is no bias"
-    projected = any(cell.projection is not None for cell in cells)
-    several = not packed and "the weights are not one vector of a convention that packs them"
-    why = {
-        "rows": fused, "bias_row": fused, "interleaved": per_gate, "merge": single,
-        "directions": single,
-        "peepholes": bare, "peephole_gates": bare,
-        "bias": given.get("bias") != "none" and bias, "bias_gates": bias,
-        "projection_clip": not projected and "there is no projection",
-        "forget_bias": all(c.convention.behaviour.coupled == "f=1-i" for c in cells)
-        and "f is 1 - i",
-        "flat_units": several, "flat_layers": several, "flat_directions": several,
+    each = [names for one in chosen for names in one.cells.values()]
+    tensors = [item for names in each for item in names.items()]
+    roles, cells = {role for role, _ in tensors}, [cell for layer in layers for cell in layer]
+    storage = cells[0].convention.storage
+    peepholes = storage.peephole_columns or any(cell.peephole is not None for cell in cells)
+    biases = {"bias", "recurrent_bias"} & roles or storage.extra_columns
+    lacking = {  # reason: whether it holds, the settings that it makes idle
+        "there is no fused kernel": ("fused" not in roles, "rows bias_row"),
+        "each gate has tensors": (
+            all(isinstance(names, Mapping) for _, names in tensors), "interleaved",
+        ),
+        "there is one direction": (all(len(one) == 1 for one in layers), "merge directions"),
+        "there are no peepholes": (
+            not peepholes and "peephole" not in roles, "peepholes peephole_gates",
+        ),
+        "there is no bias": (not biases, f"bias_gates{' bias' * (given.get('bias') != 'none')}"),
+        "there is no projection": (
+            all(cell.projection is None for cell in cells), "projection_clip",
+        ),
+        "f is 1 - i": (
+            all(cell.convention.behaviour.coupled == "f=1-i" for cell in cells), "forget_bias",
+        ),
+        "the weights are not one vector of a convention that packs them": (
+            not packed, "flat_units flat_layers flat_directions",
+        ),
     }  # fmt: skip
+    why = {name: why for why, (lacks, names) in lacking.items() if lacks for name in names.split()}
     goes_backwards = {
         cell_name(n, d): cell.convention.behaviour.go_backwards
         for n, layer in enumerate(layers)
@@ -240,26 +234,22 @@ def idle_settings(
     return _idle(given, why, source)
 
 
-def idle_settings_of_run(
-    given: Mapping[str, Any], source: str, *, masked: bool, started: bool
-) -> list[str]:
+def idle_settings_of_run(given: Settings, source: str, *, masked: bool, started: bool) -> list[str]:
     """One row per setting that changes nothing, as a run lacks what it is about.
 
     ``masked``: it has lengths or a mask. ``started``: it has an initial state.
     """
-    why = {
-        "masked_output": not masked and "there are no lengths and no mask",
-        "initial_state": not started and "there is no initial state",
-    }
+    why = {} if masked else {"masked_output": "there are no lengths and no mask"}
+    why |= {} if started else {"initial_state": "there is no initial state"}
     return _idle(given, why, source)
 
 
-def idle_without_lstm(given: Mapping[str, Any], source: str) -> list[str]:
+def idle_without_lstm(given: Settings, source: str) -> list[str]:
     """One row per setting of a file without an LSTM."""
     return _idle(given, {split_cell(name)[1]: "there is no LSTM" for name in given}, source)
 
 
-def _idle(given: Mapping[str, Any], why: Mapping[str, str | bool], source: str) -> list[str]:
+def _idle(given: Settings, why: Mapping[str, str], source: str) -> list[str]:
     return [
         f"{source}: {name}={setting_text(value)} changes nothing: {reason}."
         for name, value in given.items()
@@ -277,7 +267,7 @@ SEQUENCE_LENGTHS = ("sequence_lens", "sequence_length")  # of an ONNX node, of T
 
 
 def masking_assumed(masking: Masking) -> str:
-    """The line of ``assumed`` for a mask or lengths that cannot be made of the inputs."""
+    """The line of ``assumed`` for a mask or lengths that the inputs do not give."""
     layer, kind = masking.layer, masking.kind
     if kind in SEQUENCE_LENGTHS:
         return Assumption(f"{kind} not applied", f"its lengths come from {layer}", "--lengths")
@@ -294,7 +284,7 @@ def without_padding(model: Model) -> Model:
 
 
 def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int, ...]:
-    """The lengths in the file for its LSTMs; refused where they differ from one another."""
+    """The lengths in the file for its LSTMs; refused if they differ."""
     if len({*lengths}) > 1:
         each = "; ".join(format_lengths(one) or "none" for one in lengths)
         raise UserError(

@@ -1,34 +1,43 @@
 """The cells of a recognised LSTM from its tensors, and whether the layers of a model fit.
 
-A packed weight vector does not record its sizes: it is cut only by its convention, with the number
-of units and, where there are several, of layers and of directions.
+A vector that packs all weights has no sizes: it is cut by its convention, with the number of units
+and, of several, of layers and directions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import pairwise, product
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from lstmcli.core.model.arrays import ROUNDED, Array, round_to_format
 from lstmcli.core.model.conventions import Convention, find_convention
-from lstmcli.core.model.edits import TENSORS, Edit, edits_in
+from lstmcli.core.model.edits import Edit, edits_in
 from lstmcli.core.model.model import Cell, cell_name, layer_width
-from lstmcli.core.model.settings import split_cell
-from lstmcli.core.weights.decode import Tensors, decode, pair_directions, split_directions
-from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
+from lstmcli.core.model.settings import SIZES, split_cell
+from lstmcli.core.weights.decode import (
+    Tensor,
+    Tensors,
+    decode,
+    each_array,
+    pair_directions,
+    split_directions,
+)
+from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, Settings
 from lstmcli.errors import Try, UserError, did_you_mean
 
 BFLOAT16 = "bfloat16"
-_FORWARD = "forward"  # internal setting: by its file this backward cell runs forward
+_FORWARD = "forward"  # internal: a backward cell that, by its file, runs forward
 
 
 def build_layers(
     found: RecognisedLstm,
     tensors: Mapping[str, Array],
-    settings: Mapping[CellIndex, Mapping[str, Any]],
+    settings: Mapping[CellIndex, Settings],
     source: str,
     first: int,
     edits: Sequence[Edit],
@@ -51,13 +60,14 @@ def build_layers(
             role: rounded[n] if isinstance(n, str) else {g: rounded[k] for g, k in n.items()}
             for role, n in names.items()
         }
-        place = first + len(layers) - (layer in layers), len(layers.get(layer, ()))
-        of_cell = [edit for edit in edits if edit.is_for(cell_name(*place))]
-        by_role = _edited(by_role, of_cell, convention)
-        by_role = {role: _typed(tensor, dtype) for role, tensor in by_role.items()}
+        of_layer = layers.setdefault(layer, [])
+        name = cell_name(first + len(layers) - 1, len(of_layer))
+        by_role = _edited(by_role, [edit for edit in edits if edit.cell in ("", name)], convention)
+        with np.errstate(all="ignore"):
+            by_role = {k: each_array(one, lambda a: a.astype(dtype)) for k, one in by_role.items()}
         for one in split_directions(by_role, convention, source):
             cell = decode(one, convention, source)
-            layers.setdefault(layer, []).append(cell)
+            of_layer.append(cell)
             origin[id(cell)] = one
     cells = [tuple(layer) for layer in layers.values()]
     cells = pair_directions(cells) if found.convention.storage.directions_count else cells
@@ -73,34 +83,31 @@ def build_layers(
     ]
 
 
-def _edited(
-    by_role: Mapping[str, Array | dict[str, Array]], edits: Sequence[Edit], convention: Convention
-) -> dict[str, Array | dict[str, Array]]:
+def _edited(tensors: Tensors, edits: Sequence[Edit], convention: Convention) -> dict[str, Tensor]:
     """The tensors of a cell as its edits of stored tensors leave them.
 
-    They are computed in float64, whatever is stored and run: a number half way between two rounded
-    ones has to become the same one in runs of every dtype.
+    In float64, whatever is stored and run: a number half way between two rounded ones has to become
+    the same one in runs of every dtype.
     """
-    edited = dict(by_role)
-    for edit in edits_in(TENSORS, edits):
+    edited = dict(tensors)
+    for edit in edits_in("tensors", edits):
         for role, tensor in edited.items():
-            if isinstance(tensor, dict):
-                along = {gate: _gates_axis(a, None, convention) for gate, a in tensor.items()}
-                edited[role] = {
-                    gate: edit.apply(a.astype(np.float64), along[gate], 1)
-                    for gate, a in tensor.items()
-                }
-            else:
-                axis = _gates_axis(tensor, by_role.get("bias"), convention)
-                gates = len(convention.storage.gates)
-                edited[role] = edit.apply(tensor.astype(np.float64), axis, gates)
+            of_gates = isinstance(tensor, Mapping)
+            bias = None if of_gates else tensors.get("bias")
+            gates = 1 if of_gates else len(convention.storage.gates)
+            edited[role] = each_array(tensor, partial(_edit, edit, gates, bias, convention))
     return edited
 
 
-def _gates_axis(
-    tensor: Array, bias: Array | dict[str, Array] | None, convention: Convention
-) -> int:
-    """The axis of a tensor's gates: that of the size of the bias, or as in the convention."""
+def _edit(
+    edit: Edit, gates: int, bias: Tensor | None, convention: Convention, tensor: Array
+) -> Array:
+    axis = _gates_axis(tensor, bias, convention)
+    return np.asarray(edit.apply(tensor.astype(np.float64), axis, gates))
+
+
+def _gates_axis(tensor: Array, bias: Tensor | None, convention: Convention) -> int:
+    """The axis of a tensor's gates: that of the bias' size, or the convention's."""
     if tensor.ndim > 1 and isinstance(bias, np.ndarray):
         size = bias.shape[-1] // convention.storage.bias_halves
         fitting = [n for n in (-1, -2) if tensor.shape[n] == size]
@@ -116,7 +123,7 @@ def _dtype(tensors: Sequence[Array], asked: str | None) -> np.dtype[Any]:
     return floats[0] if len(floats) == len(tensors) else np.dtype(np.float64)
 
 
-def _cell_settings(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _cell_settings(given: Settings) -> dict[str, dict[str, Any]]:
     by_cell: dict[str, dict[str, Any]] = {}
     for name, value in given.items():
         cell, setting = split_cell(name)
@@ -125,20 +132,13 @@ def _cell_settings(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return by_cell
 
 
-def _changed(convention: Convention, changes: Mapping[str, Any], backward: bool) -> Convention:
+def _changed(convention: Convention, changes: Settings, backward: bool) -> Convention:
     forward = backward and changes.get("reverse") is False
     return convention.changed(changes).with_behaviour(forward=forward)
 
 
-def _typed(tensor: Array | dict[str, Array], dtype: np.dtype[Any]) -> Array | dict[str, Array]:
-    if isinstance(tensor, dict):
-        return {gate: one.astype(dtype) for gate, one in tensor.items()}
-    with np.errstate(all="ignore"):
-        return tensor.astype(dtype)
-
-
 def direction_settings(
-    found: RecognisedLstm, cell: CellIndex, settings: Mapping[str, Any]
+    found: RecognisedLstm, cell: CellIndex, settings: Settings
 ) -> dict[str, Any]:
     """The settings of a cell in files, with ``reverse`` where its index does not imply it.
 
@@ -154,14 +154,14 @@ def direction_settings(
     return others | ({_FORWARD: True} if direction else {"reverse": True})
 
 
-def runs_backward(found: RecognisedLstm, cell: CellIndex, settings: Mapping[str, Any]) -> bool:
-    """Return whether a cell runs backward by its index and its `direction_settings`."""
+def runs_backward(found: RecognisedLstm, cell: CellIndex, settings: Settings) -> bool:
+    """Return whether a cell runs backward by its index and `direction_settings`."""
     layer, direction = cell
     by_index = direction == 1 and (layer, 0) in found.cells and not settings.get(_FORWARD)
     return bool(settings.get("reverse", by_index))
 
 
-def check_cell_settings(layers: Sequence[tuple[Cell, ...]], given: Mapping[str, Any]) -> None:
+def check_cell_settings(layers: Sequence[tuple[Cell, ...]], given: Settings) -> None:
     """Refuse a setting of a cell that is not there."""
     cells = [cell_name(n, d) for n, la in enumerate(layers) for d in range(len(la))]
     for name in given:
@@ -171,7 +171,7 @@ def check_cell_settings(layers: Sequence[tuple[Cell, ...]], given: Mapping[str, 
 
 
 def check_layers(layers: Sequence[tuple[Cell, ...]], labels: Sequence[str], source: str) -> None:
-    """Refuse a layer that does not take what the one below gives; they go by their names."""
+    """Refuse a layer that does not take what the one below gives."""
     names = [f"layer {n}" for n in range(len(layers))]
     if len(set(labels)) == len(layers) and all(labels):
         names = list(labels)
@@ -180,22 +180,18 @@ def check_layers(layers: Sequence[tuple[Cell, ...]], labels: Sequence[str], sour
     for n, (below, layer) in enumerate(pairwise(layers)):
         width = layer_width(below)
         if layer[0].inputs != width:
-            raise UserError(
-                f"{source}: {names[n + 1]} takes {layer[0].inputs} inputs, "
-                f"but {names[n]} gives {width}."
-            )
+            text = f"{names[n + 1]} takes {layer[0].inputs} inputs, but {names[n]} gives {width}."
+            raise UserError(f"{source}: {text}")
 
 
 def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
     if len({cell.inputs for cell in layer}) > 1:
         forward, backward = (cell.inputs for cell in layer)
-        raise UserError(
-            f"{where} takes {forward} inputs forward and {backward} backward; both directions "
-            "read the same."
-        )
+        both = f"{forward} inputs forward and {backward} backward"
+        raise UserError(f"{where} takes {both}; both directions read the same.")
     merge = layer[0].convention.behaviour.merge
-    if merge in ("sum", "mul", "ave") and len({cell.outputs for cell in layer}) > 1:
-        forward, backward = (cell.outputs for cell in layer)
+    if merge in ("sum", "mul", "ave") and len({cell.shown for cell in layer}) > 1:
+        forward, backward = (cell.shown for cell in layer)
         raise UserError(
             f"{where} gives {forward} outputs forward and {backward} backward; merge {merge} needs "
             "as many of both.",
@@ -206,16 +202,8 @@ def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
 # ---- one vector that packs all weights, cut into its tensors
 
 
-SIZES = ("flat_units", "flat_layers", "flat_directions")
-
-
-def cut_flat(
-    tensors: Mapping[str, Array], given: Mapping[str, Any], source: str
-) -> dict[str, Array]:
-    """The tensors that one vector packs, by name, where the convention that is given packs them.
-
-    Others are returned as they are.
-    """
+def cut_flat(tensors: Mapping[str, Array], given: Settings, source: str) -> dict[str, Array]:
+    """The tensors that one vector packs, by name, by the given convention; else all."""
     row = find_convention(given["convention"]) if "convention" in given else None
     if row is None or not row.names.packed or len(tensors) != 1:
         return dict(tensors)
@@ -238,43 +226,29 @@ def cut_flat(
             f"{source}: {row.name} packs one layer in one direction; leave out flat_layers and "
             "flat_directions."
         )
-    rest = vector.size - _count(row, 0, units, layers, directions)
-    inputs, over = divmod(rest, 4 * units * directions)
+    per_input = 4 * units * directions
+    rest = sum(prod(shape) for _, shape in _packed(row, 0, units, layers, directions))
+    inputs, over = divmod(vector.size - rest, per_input)
     if inputs < 1 or over:
         raise UserError(
             f"{where}; {units} units, {layers} layers and {directions} directions take "
-            f"{_count(row, 1, units, layers, directions):,} for one input and "
-            f"{4 * units * directions:,} for each further one."
+            f"{rest + per_input:,} for one input and {per_input:,} for each further one."
         )
     named: dict[str, Array] = {}
     start = 0
-    for layer, direction, role in _order(row, layers, directions):
-        shape = _shape(role, units, inputs if layer == 0 else units * directions)
-        size = int(np.prod(shape))
-        form = row.names.tensors[role].format(layer=layer, direction=row.names.marks[direction])
-        named[form] = vector[start : start + size].reshape(shape)
-        start += size
+    for name, shape in _packed(row, inputs, units, layers, directions):
+        named[name] = vector[start : start + prod(shape)].reshape(shape)
+        start += prod(shape)
     return named
 
 
-def _order(row: Convention, layers: int, directions: int) -> list[tuple[int, int, str]]:
-    """Layer, direction and role of each tensor in turn; `packed` has ``|`` between passes."""
-    return [
-        (layer, direction, role)
-        for roles in row.names.packed.split(" | ")
-        for layer in range(layers)
-        for direction in range(directions)
-        for role in roles.split()
-    ]
-
-
-def _shape(role: str, units: int, inputs: int) -> tuple[int, ...]:
-    shapes = {"kernel": (4 * units, inputs), "recurrent_kernel": (4 * units, units)}
-    return shapes.get(role, (4 * units,))
-
-
-def _count(row: Convention, inputs: int, units: int, layers: int, directions: int) -> int:
-    return sum(
-        int(np.prod(_shape(role, units, inputs if layer == 0 else units * directions)))
-        for layer, _, role in _order(row, layers, directions)
-    )
+def _packed(
+    row: Convention, inputs: int, units: int, layers: int, directions: int
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Name and shape of each tensor in turn; `packed` has ``|`` between passes."""
+    for roles in row.names.packed.split(" | "):
+        for layer, direction, role in product(range(layers), range(directions), roles.split()):
+            form, mark = row.names.tensors[role], row.names.marks[direction]
+            widths = {"kernel": (units * directions if layer else inputs,)}
+            widths["recurrent_kernel"] = (units,)
+            yield form.format(layer=layer, direction=mark), (4 * units, *widths.get(role, ()))

@@ -2,8 +2,8 @@
 
 Names still help a little: ``arr_0``, ``arr_1``, ... are the arrays of `numpy.savez` in order, as
 ``layer.get_weights()`` and ``lstm.parameters()`` give them; ``onnx::LSTM_784`` is an initializer
-that PyTorch's exporter numbered; ``W`` and ``U`` are the kernel and the recurrent kernel. Nothing
-is chosen where two ways remain: `several_ways` has the command for each.
+that PyTorch's exporter numbered; ``W`` and ``U`` are the two kernels. If two ways remain, nothing
+is chosen: `several_ways` has the command for each.
 """
 
 from __future__ import annotations
@@ -15,18 +15,25 @@ from math import prod
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
-from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, Shape, TensorNames, normalise
+from lstmcli.core.weights.templates import (
+    CellIndex,
+    RecognisedLstm,
+    Shape,
+    Shapes,
+    TensorNames,
+    normalise,
+)
 
 Roles = dict[str, str]  # role -> tensor name
 
-MOST_IN_GROUP = 12  # tensors of one LSTM and of other layers; pairs of them are tried
+MOST_IN_GROUP = 12  # tensors of an LSTM and other layers, tried in pairs
 MOST_GROUPS = 64
 
 _POSITIONAL = re.compile(r"arr_(\d{1,6})")
 _ONNX = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
 # prefix, a typed name, number of a layer
 _LEAF = re.compile(r"(?:(.*)[/.:])?([^/.:]{0,40}?)_?(\d{0,9})")
-# an operation of a graph that spells out a layer; its number tells it from others of the layer
+# a graph's operation that spells out a layer, with a number
 _OPERATION = re.compile(
     r"(.*)[/.:](?:MatMul|Gemm|BiasAdd)(?:_\d{1,9})?(?:/ReadVariableOp(?:_\d{1,9})?)?(?::\d)?"
 )
@@ -50,13 +57,11 @@ RECURRENT = re.compile(
 )
 
 
-def find_by_shape(
-    shapes: Mapping[str, Shape], row: Convention | None = None
-) -> list[RecognisedLstm]:
+def find_by_shape(shapes: Shapes, row: Convention | None = None) -> list[RecognisedLstm]:
     """Every LSTM that the shapes leave one way to read, in any convention or in the row.
 
-    In any: one kernel is TensorFlow 1's, two are Keras', or PyTorch's with two biases, and
-    tensors with an axis of directions ONNX's.
+    One kernel is TensorFlow 1's, two are Keras', or PyTorch's with two biases; an axis of
+    directions is ONNX's.
     """
     numbered, others = split_numbered(shapes)
     found = [
@@ -77,8 +82,8 @@ def find_by_shape(
     ]
 
 
-def _is_dense(prefix: str, roles: Roles, shapes: Mapping[str, Shape]) -> bool:
-    """Tell whether a numbered matrix W1 with its b1 feeds another: W2 takes all of its columns."""
+def _is_dense(prefix: str, roles: Roles, shapes: Shapes) -> bool:
+    """Return whether a numbered matrix W1, with b1, feeds another, W2."""
     if "fused" not in roles or not prefix.isdigit():
         return False
     sides, width = shapes[roles["fused"]], vector_size(shapes[roles["bias"]])
@@ -88,20 +93,20 @@ def _is_dense(prefix: str, roles: Roles, shapes: Mapping[str, Shape]) -> bool:
 
 
 def is_numbered(name: str) -> bool:
-    """Return whether an exporter numbered an initializer of an LSTM: ``onnx::LSTM_784``."""
+    """Return whether an exporter numbered an LSTM's initializer: ``onnx::LSTM_784``."""
     return _ONNX.fullmatch(name) is not None
 
 
 def is_letter(name: str) -> bool:
-    """Tell whether a name ends in a letter that any script may give a tensor: ``W``, ``lstm_b``."""
+    """Return whether a name ends in a letter that any script may use: ``W``, ``lstm_b``."""
     return _LETTER.fullmatch(name) is not None
 
 
 # ---- groups of names
 
 
-def split_numbered(names: Mapping[str, Shape]) -> tuple[dict[str, list[str]], list[str]]:
-    """The initializers that an exporter numbered, by what stands before; and all other names."""
+def split_numbered(names: Shapes) -> tuple[dict[str, list[str]], list[str]]:
+    """The initializers that an exporter numbered, by prefix; and all other names."""
     numbered: dict[str, list[str]] = {}
     others = []
     for name in names:
@@ -113,7 +118,7 @@ def split_numbered(names: Mapping[str, Shape]) -> tuple[dict[str, list[str]], li
 
 
 def group_names(names: Sequence[str]) -> dict[str, list[str]]:
-    """Names by their prefix and their number of a layer, where they may be an LSTM's."""
+    """Names by prefix and number of a layer, if they may be an LSTM's."""
     groups: dict[str, list[str]] = {}
     for name in names:
         operation = _OPERATION.fullmatch(name)
@@ -137,7 +142,7 @@ def _leaf(name: str) -> str:
 
 
 def is_called(pattern: re.Pattern[str], name: str) -> bool:
-    """Tell whether a name's last part, without ``lstm`` around it, is what a pattern has."""
+    """Return whether a name's last part, without ``lstm`` around it, fits a pattern."""
     return pattern.fullmatch(_OF_LSTM.sub("", _leaf(name))) is not None
 
 
@@ -152,10 +157,10 @@ class Way(NamedTuple):
 
 
 class PossibleCell(NamedTuple):
-    """Tensors that may be those of one cell, of any convention or of the row."""
+    """Tensors that may be those of a cell, of any convention or of the row."""
 
     names: Sequence[str]
-    shapes: Mapping[str, Shape]  # of all tensors
+    shapes: Shapes  # of all tensors
     row: Convention | None = None
     prefix: str = ""
 
@@ -188,7 +193,7 @@ def without_output_layer(names: Sequence[str]) -> list[str]:
 
 
 def fitting_names(ways: list[Way]) -> list[Way]:
-    """Of several ways, those that agree with the names of kernel and recurrent kernel, if any."""
+    """Of several ways, those that fit the names of both kernels, if any."""
     if len(ways) < 2:
         return ways
     named = [
@@ -201,7 +206,7 @@ def fitting_names(ways: list[Way]) -> list[Way]:
 
 
 def vector_size(shape: Shape) -> int:
-    """The length of a vector, which may lie along one of two axes; 0 of what is not a vector."""
+    """The length of a vector, perhaps along one of two axes; 0 of others."""
     if len(shape) == 1:
         return shape[0]
     return max(shape) if len(shape) == 2 and 1 in shape else 0
@@ -210,8 +215,8 @@ def vector_size(shape: Shape) -> int:
 def _fused_ways(group: PossibleCell) -> Iterator[Way]:
     """A kernel for inputs and h together, with its bias; without one if a convention is given.
 
-    Next to other tensors only if the two are called so: a dense layer's have such shapes too; and
-    if none of these is called a recurrent kernel, or may be a GRU's.
+    Next to other tensors only if the two are called so, as a dense layer's have such shapes too,
+    and none of these is called a recurrent kernel, or may be a GRU's.
     """
     names, shapes, row, _ = group
     if row and len(names) == 1 and len(shapes[names[0]]) == 2:
@@ -226,8 +231,8 @@ def _fused_ways(group: PossibleCell) -> Iterator[Way]:
         recurrent = [name for name in others if _may_be_recurrent(shapes[name], sides, size, 4)]
         if not recurrent and any(vector_size(shapes[name]) == size for name in others):
             continue  # a second bias
-        of_gru = row is None and any(_may_be_recurrent(shapes[n], sides, size, 3) for n in others)
-        if of_gru or any(is_called(RECURRENT, name) for name in recurrent):
+        of_gru = any(_may_be_recurrent(shapes[name], sides, size, 3) for name in others)
+        if (of_gru and not row) or any(is_called(RECURRENT, name) for name in recurrent):
             continue
         if size % 4 or not size or len(sides) != 2 or _leaf(kernel) == "weight":
             continue  # weight and bias are a dense layer's
@@ -241,7 +246,7 @@ def _fused_ways(group: PossibleCell) -> Iterator[Way]:
 
 
 def _may_be_recurrent(shape: Shape, kernel: Shape, width: int, gates: int) -> bool:
-    """Tell whether a matrix near a kernel (I, width) may be (H, width), or transposed."""
+    """Return whether a matrix near a kernel (I, width) may be (H, width), or transposed."""
     axes = [n for n, side in enumerate(kernel) if side == width]
     return len(shape) == len(kernel) == 2 and any(
         shape[n] == width == gates * shape[1 - n] for n in axes
@@ -249,7 +254,7 @@ def _may_be_recurrent(shape: Shape, kernel: Shape, width: int, gates: int) -> bo
 
 
 def _split_ways(kernel: str, recurrent: str, group: PossibleCell) -> Iterator[Way]:
-    """Kernel (I, 4H) and recurrent kernel (H, 4H), or both transposed, with one bias or two."""
+    """Kernel (I, 4H) and recurrent kernel (H, 4H), or transposed, with one or two biases."""
     names, shapes, row, _ = group
     if len(shapes[kernel]) != 2 or len(shapes[recurrent]) != 2:
         return
@@ -298,9 +303,9 @@ def _bias(names: Sequence[str]) -> Roles:
 
 
 def _in_order(
-    names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
+    names: Sequence[str], shapes: Shapes, row: Convention | None
 ) -> Iterator[RecognisedLstm]:
-    """The LSTMs of arrays in order: each a kernel, a recurrent kernel and their biases."""
+    """The LSTMs of arrays in order: each a kernel, a recurrent kernel, their biases."""
     ways: list[Way] = []
     start = 0
     while start < len(names):
@@ -328,11 +333,11 @@ def _in_order(
         ways = ways[1 + both :]
 
 
-def _are_one_layer(ways: Sequence[Way], names: Sequence[str], shapes: Mapping[str, Shape]) -> bool:
+def _are_one_layer(ways: Sequence[Way], names: Sequence[str], shapes: Shapes) -> bool:
     """Return whether two cells in order are the directions of a layer, as in Keras' Bidirectional.
 
-    They are where the array that follows takes the outputs of both; or, if none follows, where the
-    second cell cannot take the outputs of the first.
+    They are if the next array takes the outputs of both; or, if none follows, if the second cell
+    cannot take the outputs of the first.
     """
     if len(ways) < 2 or "fused" in ways[0].roles:
         return False
@@ -352,13 +357,13 @@ def _are_one_layer(ways: Sequence[Way], names: Sequence[str], shapes: Mapping[st
 
 
 def _numbered_lstms(
-    prefix: str, names: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None
+    prefix: str, names: Sequence[str], shapes: Shapes, row: Convention | None
 ) -> Iterator[RecognisedLstm]:
     """The LSTMs of initializers that an exporter numbered: W, R and B of a node in one run.
 
-    PyTorch's gives W and R successive numbers, B the one before or the one after. Nodes of one
-    size of which each takes what the one before gives are the layers of one LSTM. An exported graph
-    joins the directions after each.
+    PyTorch's gives W and R successive numbers, B the one before or after. Nodes of one size, each
+    with the outputs of the one before as inputs, are the layers of one LSTM, whose directions the
+    exported graph joins.
     """
     cells = [_node(run, shapes, row) for run in _runs(names)]
     if (row and not row.storage.direction_axis) or None in cells:
@@ -383,7 +388,7 @@ def _lstm(convention: Convention, prefix: str, cells: Mapping[CellIndex, Roles])
 
 
 def _runs(names: Sequence[str]) -> list[list[str]]:
-    """The names in runs of successive numbers, three each, or two in a file without biases."""
+    """The names in runs of successive numbers, of three or, without biases, two."""
     number = {name: int(name.rpartition("_")[2]) for name in names}
     runs: list[list[str]] = []
     for name in sorted(names, key=number.__getitem__):
@@ -394,8 +399,8 @@ def _runs(names: Sequence[str]) -> list[list[str]]:
     return [run[n : n + count] for run in runs for n in range(0, len(run), count)]
 
 
-def _node(run: Sequence[str], shapes: Mapping[str, Shape], row: Convention | None) -> Roles | None:
-    """The roles of W, R and B in a run; W goes first where both have one shape.
+def _node(run: Sequence[str], shapes: Shapes, row: Convention | None) -> Roles | None:
+    """The roles of W, R and B in a run, W first if both have one shape.
 
     A converter may have dropped the axis of one direction.
     """

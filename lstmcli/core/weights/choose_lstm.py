@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,7 @@ from lstmcli.core.weights.recognise import describe_gru, describe_missing, recog
 from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
 from lstmcli.errors import ARRAY_LIST, ARRAYS, Try, UserError, did_you_mean, listed
 
-_TRAINING = re.compile(  # where training stores copies of a model: callbacks, optimizers, averages
+_TRAINING = re.compile(  # where training stores copies of a model
     r"(^|_)(callbacks?|\w*optimi[sz]ers?|averag(ed?|es|ing)|swa|ema|shadow)(_|$)", re.I
 )
 MOST_NAMED = 12  # tensors: three for each gate
@@ -24,14 +24,13 @@ _OPTIONAL = ("peephole", "projection", "norm_scale", "norm_shift")
 def training_copies(found: Sequence[RecognisedLstm], shapes: Shapes) -> dict[int, int]:
     """The LSTMs that are copies of another in the file, each with the number of the original.
 
-    A copy is under callbacks, an optimizer or averages, as training stores them, and has the
-    convention and the shapes of an LSTM elsewhere in the file.
+    A copy is under callbacks, an optimizer or averages, and has the convention and the shapes of an
+    LSTM elsewhere.
     """
     originals: dict[str, int] = {}
     copies: dict[int, str] = {}
     for n, one in enumerate(found):
-        of_cells = [[shapes[name] for name in one.names(cell)] for cell in one.cells]
-        extents = f"{one.convention.name} {of_cells}"
+        extents = f"{one.convention.name} {[shapes[name] for name in one.tensors]}"
         if _TRAINING.search(one.prefix):
             copies[n] = extents
         else:
@@ -50,9 +49,8 @@ def choose_lstms(
 ) -> list[RecognisedLstm]:
     """The LSTM to run, or several to run one after the other (``layer="0,1"``).
 
-    ``left_out``: the numbers of those that count only if ``layer`` asks for them, and why;
-    ``in_turn``: of those that can run one after the other, for advice; ``convention``: the one
-    that the user asked for.
+    ``left_out``: the numbers of those that only ``layer`` can choose, and why; ``in_turn``: of
+    those that can run one after the other, for advice; ``convention``: the requested one.
     """
     if not found:
         if isinstance(tensors, Mapping) and convention is None and not describe_missing(tensors):
@@ -62,10 +60,8 @@ def choose_lstms(
         raise _nothing_found(tensors, source, convention)
     counted = [n for n in range(len(found)) if n not in left_out]
     if layer is None and len(counted) > 1:
-        choices = [
-            *_choices(found, counted),
-            *(Try({"layer": n}, reason) for n, reason in left_out.items()),
-        ]
+        choices = _choices(found, counted)
+        choices += [Try({"layer": n}, reason) for n, reason in left_out.items()]
         if len(in_turn) > 1:
             numbers = ",".join(map(str, in_turn))
             choices.append(Try({"layer": numbers}, "runs them one after the other"))
@@ -86,9 +82,9 @@ def choose_lstms(
 
 
 def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> RecognisedLstm:
-    """The layer of this number in all its directions; the only one where none is given.
+    """The layer of this number in all its directions; the only one if none is given.
 
-    UserError for all layers: those with skip connections between them cannot be run together.
+    UserError for several: layers with skip connections between them cannot be run together.
     """
     word = "0" if layer is None and len(layers) == 1 else str(layer)
     if re.fullmatch(r"\d{1,9}", word) and int(word) < len(layers):
@@ -110,12 +106,10 @@ def _check_complete(found: RecognisedLstm, source: str) -> None:
     ways: dict[int, list[int]] = {}  # the directions of each layer
     for layer, direction in found.cells:
         ways.setdefault(layer, []).append(direction)
-    layers = sorted(ways)
-    for n, layer in enumerate(layers):
+    for n, layer in enumerate(sorted(ways)):
         if n != layer:
             raise UserError(f"{source}: there is a layer {layer} but no layer {n}.")
-    for layer in layers:
-        if ways[layer] != ways[layers[0]]:
+        if ways[layer] != ways[0]:
             raise UserError(f"{source}: layer {layer} has other directions than layer 0.")
 
 
@@ -124,8 +118,8 @@ def _select_one(
 ) -> RecognisedLstm:
     """The LSTM of this number, of this name, or with this among the parts of its name.
 
-    A name's last parts go first: what follows may come from the framework, as in
-    ``encoder/lstm_cell``. A part and its number are one: ``lstm`` is not part of ``lstm_4``.
+    A name's last parts go first: the framework may add others, as in ``encoder/lstm_cell``. A part
+    and its number are one: ``lstm`` is not part of ``lstm_4``.
     """
     if re.fullmatch(r"\d{1,9}", word) and int(word) < len(found):
         return found[int(word)]
@@ -141,24 +135,18 @@ def _select_one(
         labels = [f.label for f in found]
         parts = [label for label in labels if plain and plain in normalise(label)]
         near = f" Did you mean '{parts[0]}'?" if len(parts) == 1 else did_you_mean(word, labels)
-        raise UserError(
-            f"{source} has no such LSTM.{near}",
-            about={"layer": word},
-            try_=_choices(found),
-        )
+        text = f"{source} has no such LSTM.{near}"
+        raise UserError(text, about={"layer": word}, try_=_choices(found, range(len(found))))
     if len(matches) > 1:
         matches = [n for n in matches if n not in left_out] or matches
     if len(matches) > 1:
-        raise UserError(
-            f"it is part of the names of {len(matches)} LSTMs of {source}; choose one:",
-            about={"layer": word},
-            try_=_choices(found, matches),
-        )
+        text = f"it is part of the names of {len(matches)} LSTMs of {source}; choose one:"
+        raise UserError(text, about={"layer": word}, try_=_choices(found, matches))
     return found[matches[0]]
 
 
 def _refuse_cell(found: Sequence[RecognisedLstm], word: str, source: str) -> None:
-    """Say where ``word`` means a layer of the only LSTM that ``layer`` does not split it."""
+    """Refuse a layer of the only LSTM, which ``layer`` does not split."""
     names = [cell_name(*cell) for one in found for cell in one.cells]
     if len(found) > 1 or len(names) == 1 or not {word, f"layer{word}"} & {*names}:
         return
@@ -173,40 +161,35 @@ def _refuse_cell(found: Sequence[RecognisedLstm], word: str, source: str) -> Non
 
 
 def layer_options(found: Sequence[RecognisedLstm]) -> list[str]:
-    """Return what ``layer`` takes for each LSTM: its label where that is unique, else its number.
+    """Return what ``layer`` takes for each LSTM: its label if that is unique, else its number.
 
     A label of digits would be a number, one with a comma several.
     """
     labels = [f.label for f in found]
     plain = [normalise(label) for label in labels]
     counts = Counter(plain)
+    unique = [counts[one] == 1 if one else False for one in plain]
     return [
-        str(n) if label.isdigit() or "," in label or not plain[n] or counts[plain[n]] > 1 else label
+        label if unique[n] and not label.isdigit() and "," not in label else str(n)
         for n, label in enumerate(labels)
     ]
 
 
-def _choices(found: list[RecognisedLstm], numbers: Collection[int] | None = None) -> list[Try]:
-    return [
-        Try({"layer": n}, one.label)
-        for n, one in enumerate(found)
-        if numbers is None or n in numbers
-    ]
+def _choices(found: Sequence[RecognisedLstm], numbers: Iterable[int]) -> list[Try]:
+    return [Try({"layer": n}, found[n].label) for n in numbers]
 
 
 def _nothing_found(tensors: Collection[str], source: str, convention: str | None) -> UserError:
     if not tensors:
-        return UserError(
-            f"{source} has no tensors of an LSTM.",
-            "  The weights come first, then the inputs.",
-        )
+        order = "  The weights come first, then the inputs."
+        return UserError(f"{source} has no tensors of an LSTM.", order)
     if gru := describe_gru(tensors):
         return UserError(f"{source}: {gru}.")
     rows = [find_convention(convention)] if convention else None
     if missing := describe_missing(tensors, rows):
         needed = "  A cell needs all its tensors: save them all, or give the other file too."
         return UserError(f"{source}: {missing}.", needed)
-    shown = ", ".join(list(tensors)[:8]) + (", ..." if len(tensors) > 8 else "")
+    shown = listed([*tensors], 8)
     tables = {
         "Keras": "kernel, recurrent_kernel, bias",
         "TensorFlow 1": "kernel, bias",
@@ -231,7 +214,7 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
 
 
 def fitting_in_turn(sizes: Mapping[int, tuple[int, int]]) -> list[int]:
-    """The first LSTMs of which each takes what the one before gives, by inputs and outputs."""
+    """The first LSTMs that fit each other in turn, by inputs and outputs."""
     row: list[int] = []
     for n, (inputs, _) in sizes.items():
         if row and inputs != sizes[row[-1]][1]:
@@ -247,34 +230,34 @@ def refuse_partial(
 ) -> None:
     """Refuse a convention that takes the kernel of another for all of the weights.
 
-    Where there are many inputs, TensorFlow 1's fused kernel would be read from Keras' kernel.
+    With many inputs, TensorFlow 1's fused kernel would be read from Keras' kernel.
     """
-    others = recognise(shapes)
-    split = [other for other in others if "recurrent_kernel" in next(iter(other.cells.values()))]
+
+    def is_split(one: RecognisedLstm) -> bool:
+        return any("recurrent_kernel" in names for names in one.cells.values())
+
+    split = [other for other in recognise(shapes) if is_split(other)]
     for one in chosen:
         fuller = [other for other in split if set(other.tensors) > set(one.tensors)]
-        if fuller and not any("recurrent_kernel" in names for names in one.cells.values()):
+        if fuller and not is_split(one):
             raise other_names(convention, fuller, source)
 
 
 def other_names(convention: str, found: list[RecognisedLstm], source: str) -> UserError:
-    """The error where tensors have the names of another convention than is asked for."""
+    """The error for tensors with the names of another convention."""
     asked, fits = find_convention(convention), found[0].convention
     names = listed(found[0].tensors, MOST_NAMED)
     text = (
         f"{source} has the tensors of the convention {fits.name} ({names}); {asked.name} has "
         f"{_names_of(asked)}."
     )
-    settings = {
-        "gates": asked.storage.gates,
-        "forget_bias": asked.behaviour.forget_bias,
-        "convention": None,
-    }
+    settings = {name: asked.setting(name) for name in ("gates", "forget_bias")}
+    settings["convention"] = None
     return UserError(text, try_=[Try(settings, f"{fits.name} with the settings of {asked.name}")])
 
 
 def _names_of(row: Convention) -> str:
-    """The names of the tensors that nearly every LSTM has, as they stand in a file."""
+    """The names of the tensors that nearly every LSTM has, as in a file."""
     names = [
         name
         for role, form in row.names.tensors.items()

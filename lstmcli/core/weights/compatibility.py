@@ -1,12 +1,12 @@
 """Conventions that can store a network: with which settings, and by which recipe.
 
-The roles of a row's tensors are the parts it has, its ``takes`` the settings. What fits neither is
-rejected, and the message names it: a conversion that dropped it would give another network.
+A row's tensors have the parts it stores, its ``takes`` the settings. The message names what fits
+neither: a conversion that dropped it would give another network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from lstmcli.core.model.model import Cell, join_with_and
 from lstmcli.core.model.settings import SETTINGS
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.encode import prefix_forms, present_gates
+from lstmcli.core.weights.templates import Settings
 from lstmcli.errors import Try, UserError, did_you_mean
 
 FORM = (
@@ -44,31 +45,31 @@ _ALIKE = {"stack": "concat"}  # merge modes that differ only in the axis
 def fit_or_refuse(
     layers: Sequence[Sequence[Cell]],
     row: Convention,
-    asked: Mapping[str, Any],
+    asked: Settings,
     source: str = "",
     labels: Sequence[str] = (),
 ) -> Convention:
     """The row, with the settings under which it runs as these layers do.
 
-    ``asked`` are settings of the target that change only its form (`FORM`); ``source`` has these
-    layers, which ``layer`` calls by their ``labels``.
+    ``asked`` are settings of the target's form (`FORM`); ``source`` has these layers, which
+    ``layer`` calls by their ``labels``.
     """
     convention, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:
+        where = f"{source}: " if source else ""
+        tries = [Try({"layer": one}, "one of them") for one in labels if MIXED in lacks]
+        if {STATE_OF_ITEMS, _PARTS["initial_h"]} & {*lacks}:
+            tries.append(Try({"initial_state": "zero"}, "leaves the state out"))
         raise UserError(
-            f"{source}{': ' * bool(source)}{row.name} cannot store {join_with_and(lacks)}.",
+            f"{where}{row.name} cannot store {join_with_and(lacks)}.",
             f"  lstm conventions {row.name} lists what it stores; nothing was written.",
-            try_=[
-                *(Try({"layer": one}, "one of them") for one in labels if MIXED in lacks),
-                *[Try({"initial_state": "zero"}, "leaves the state out")]
-                * (not {STATE_OF_ITEMS, _PARTS["initial_h"]}.isdisjoint(lacks)),
-            ],
+            try_=tries,
         )
     return convention
 
 
 def fit(layers: Sequence[Sequence[Cell]], convention: Convention) -> tuple[Convention, list[str]]:
-    """The convention with the settings that these layers need, and what it cannot store of them."""
+    """The convention with the settings that these layers need; what it cannot store."""
     cells = [cell for layer in layers for cell in layer]
     both = max(layers, key=len)
     changes, lacks = _settings(both[0].convention, convention, both=len(both) == 2)
@@ -93,7 +94,7 @@ def fit(layers: Sequence[Sequence[Cell]], convention: Convention) -> tuple[Conve
     return convention.with_behaviour(**changes), list(dict.fromkeys(lacks))
 
 
-def _with_requested_form(row: Convention, asked: Mapping[str, Any]) -> Convention:
+def _with_requested_form(row: Convention, asked: Settings) -> Convention:
     for name, value in asked.items():
         if name not in FORM:
             near = did_you_mean(name, FORM)
@@ -104,11 +105,8 @@ def _with_requested_form(row: Convention, asked: Mapping[str, Any]) -> Conventio
             )
         constant = row.behaviour.forget_bias
         if name == "forget_bias" and value != constant and not row.can_be_set_to(name, value):
-            raise UserError(
-                f"{row.name} always adds {constant:g} to the forget gate; the rest of the constant "
-                "goes into the bias.",
-                about={"to_set": f"forget_bias={value:g}"},
-            )
+            text = f"{row.name} always adds {constant:g} to the forget gate; the rest is bias."
+            raise UserError(text, about={"to_set": f"forget_bias={value:g}"})
         if name.endswith("gates") and row.names.has_tensor_per_gate:
             text = f"{row.name} has a tensor per gate, in no order."
             raise UserError(text, about={"to_set": name})
@@ -127,7 +125,7 @@ def needed_settings(convention: Convention, row: Convention) -> dict[str, Any]:
         if name == "coupled" and value in row.storage.absent.values():
             continue  # absent tensors show it
         if name == "layout" and value == usual:
-            continue  # a matter of the inputs, which the weights do not settle
+            continue  # a matter of the inputs, not of the weights
         if name == "output_activation" and "activation" in needed:
             usual = needed["activation"]  # which sets both
         if value != usual or (name in row.hidden and value is not None):
@@ -148,13 +146,14 @@ def _settings(
             settings["merge"] = merge
     for name, value in settings.items():
         usual = convention.setting(name)
-        if name == "output_activation" and name not in convention.takes and "activation" in changes:
-            usual = changes["output_activation"] = changes["activation"]
+        of_output = name == "output_activation"
+        if of_output and name not in convention.takes and "activation" in changes:
+            usual = changes[name] = changes["activation"]
         if value == usual:
             continue
         if convention.can_be_set_to(name, value):
             changes[name] = value
-        elif name != "output_activation" or value != runs.activation:  # else named already
+        elif not of_output or value != runs.activation:  # else named already
             lacks.append(_describe(name, value, usual))
     if runs.coupled != convention.behaviour.coupled:
         stored = runs.coupled in convention.storage.absent.values()
@@ -179,7 +178,7 @@ def _coupling(coupled: str) -> str:
 
 
 def _lacking_parts(cell: Cell, convention: Convention) -> Iterator[str]:
-    """The parts of a cell that the row has no tensors for, or that would act otherwise in it."""
+    """The parts of a cell that the row has no tensors for, or that act otherwise."""
     source, roles = cell.convention, convention.roles
     runs, target = source.behaviour, convention.behaviour
     for role, noun in _PARTS.items():
@@ -190,13 +189,13 @@ def _lacking_parts(cell: Cell, convention: Convention) -> Iterator[str]:
             continue
         yield noun
     state = None if runs.initial_state == "zero" else cell.initial_h
-    of_all_items = "initial_h" in roles and not convention.storage.direction_axis  # ONNX: of each
-    if state is not None and state.ndim > 1 and of_all_items:
+    of_each_item = convention.storage.direction_axis or "initial_h" not in roles  # ONNX
+    if state is not None and state.ndim > 1 and not of_each_item:
         yield STATE_OF_ITEMS
     if cell.peephole is not None and "peephole" in roles:
         if (cell.peephole.ndim == 3) != convention.names.peephole_matrices:
-            kind = "that are full matrices" if cell.peephole.ndim == 3 else "of one number a unit"
-            yield f"peepholes {kind}"
+            is_full = cell.peephole.ndim == 3
+            yield f"peepholes {'that are full matrices' if is_full else 'of one number a unit'}"
         elif runs.output_peephole != target.output_peephole and np.any(cell.peephole[2]):
             kind = _words(runs.output_peephole)
             yield f"an output peephole that acts as in {source.name} ({kind})"
@@ -234,21 +233,21 @@ class Step(NamedTuple):
 
 
 def recipe(layers: Sequence[Sequence[Cell]], target: Convention) -> list[Step]:
-    """From the convention of these cells, as loaded, to another that can store them."""
+    """The steps from the convention of these cells to one that can store them."""
     cell = layers[0][0]
     source = cell.convention
-    pairs = {what: [form(row, cell) for row in (source, target)] for what, form in _FORMS.items()}
-    if len(names := _bias_names(target)) == 2:
-        pairs["bias"][1] = f"{names[0]}; {names[1]} is zero"
-    steps = [
-        Step(what, f"{before}: unchanged" if before == after else " -> ".join(filter(None, pair)))
-        for what, pair in pairs.items()
-        for before, after in [pair]
-        if before or after
-    ]
+    steps = []
+    for what, form in _FORMS.items():
+        before, after = form(source, cell), form(target, cell)
+        if what == "bias" and len(names := _bias_names(target)) == 2:
+            after = f"{names[0]}; {names[1]} is zero"
+        if before or after:
+            changed = " -> ".join(filter(None, (before, after)))
+            steps.append(Step(what, f"{before}: unchanged" if before == after else changed))
     coupled = target.behaviour.coupled
     for gate in sorted({*present_gates(source)} - {*present_gates(target)}):
-        steps.append(Step("gates", f"{gate} is computed from another ({coupled}): it is left out"))
+        text = f"{gate} is computed from another ({coupled}): it is left out"
+        steps.append(Step("gates", text))
     if target.storage.direction_axis != source.storage.direction_axis:
         put = "put on a first axis" if target.storage.direction_axis else "split"
         steps.append(Step("directions", put))
@@ -302,7 +301,7 @@ def _projection(row: Convention, cell: Cell) -> str:
     return "(P, H)" if row.storage.projection_rows else "(H, P)"
 
 
-_FORMS = {  # part -> a function of a row and a cell: how the row stores it; "" if it is not there
+_FORMS = {  # part -> how a row stores that of a cell; "" without
     "gates": _gates,
     "kernels": _kernels,
     "bias": _biases,
@@ -312,7 +311,7 @@ _FORMS = {  # part -> a function of a row and a cell: how the row stores it; "" 
 
 
 def _name(row: Convention, role: str) -> str:
-    """The tensor of a role by its name in the row; of a tensor per gate, the first."""
+    """The tensor of a role by its name in the row; of one per gate, the first."""
     if role not in row.names.tensors:
         return describe_role(role)
     names = row.tensor_names(role)

@@ -14,8 +14,15 @@ from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
-Tensors = Mapping[str, "Array | Mapping[str, Array]"]
-"""Role -> tensor, or gate -> tensor where the convention has one per gate."""
+Tensor = Array | Mapping[str, Array]  # one, or that of each gate
+Tensors = Mapping[str, Tensor]  # by role
+
+
+def each_array(tensor: Tensor, change: Callable[[Array], Array]) -> Tensor:
+    """A tensor, or that of each gate, changed."""
+    if isinstance(tensor, Mapping):
+        return {gate: change(array) for gate, array in tensor.items()}
+    return change(tensor)
 
 
 def to_blocks(matrix: Array, order: str, interleaved: bool = False) -> Array:
@@ -47,11 +54,11 @@ def from_blocks(blocks: Array, order: str, interleaved: bool = False) -> Array:
 def decode(tensors: Tensors, convention: Convention, source: str) -> Cell:
     """The cell that these tensors are under a convention, its settings already changed.
 
-    By role: ``kernel`` and ``recurrent_kernel``, or ``fused`` with both in one; optionally
-    ``bias``, ``recurrent_bias``, ``peephole``, ``projection`` and the other fields of `Cell`.
-    UserError if shapes do not fit, naming those that would.
+    By role: ``kernel`` and ``recurrent_kernel``, or ``fused`` with both; optionally ``bias``,
+    ``recurrent_bias``, ``peephole``, ``projection`` and the other fields of `Cell`. UserError, with
+    the shapes that would fit, for others.
     """
-    with np.errstate(all="ignore"):  # weights may be NaN or infinite; the run shows the effect
+    with np.errstate(all="ignore"):  # of NaN or infinite weights; the run shows the effect
         return _Decoder(tensors, convention, source).cell()
 
 
@@ -71,10 +78,9 @@ def split_directions(tensors: Tensors, convention: Convention, source: str) -> l
 
 
 def pair_directions(cells: list[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
-    """Layers of one or two cells, from cells with one running number.
+    """Layers of one or two cells, from cells with one running number, as of Chainer's NStepBiLSTM.
 
-    Chainer's NStepBiLSTM numbers layers and directions so. Two directions of a layer take the
-    same inputs, a second layer takes the outputs of the first.
+    Two directions of a layer take the same inputs, a second layer the outputs of the first.
     """
     single = [cell for (cell,) in cells]
     if len(single) < 2 or len(single) % 2 or single[0].inputs != single[1].inputs:
@@ -100,7 +106,8 @@ def fold_weight_norm(tensors: Mapping[str, Array]) -> dict[str, Array]:
         else:
             continue
         g, v = tensors[name], tensors.get(direction)
-        if v is not None and v.ndim == 2 and g.shape == (len(v), 1) and product not in tensors:
+        by_row = v is not None and v.ndim == 2 and g.shape == (len(v), 1)
+        if v is not None and by_row and product not in tensors:
             del folded[name], folded[direction]
             with np.errstate(all="ignore"):  # a row of zeros becomes NaN, as in PyTorch
                 folded[product] = g * v / np.sqrt((v * v).sum(axis=1, keepdims=True))
@@ -110,7 +117,7 @@ def fold_weight_norm(tensors: Mapping[str, Array]) -> dict[str, Array]:
 def units_along_rows(shapes: Mapping[str, tuple[int, ...]]) -> bool | None:
     """Tell whether the tensors of one gate, by role, have the units first; None if it is open.
 
-    They do not tell where there are as many inputs as units, unless the bias is (H, 1) or (1, H).
+    As many inputs as units leave it open, unless the bias is (H, 1) or (1, H).
     """
     if fused := shapes.get("fused"):
         return fused[0] < fused[-1]  # (H, I + H)
@@ -162,7 +169,7 @@ class _Decoder:
             projection=projection,
             projection_bias=self._ungated("projection_bias"),
             norm_scale=norm,
-            # what is added after the norm: beta, or in TFLite the gate's bias
+            # added after the norm: beta, or in TFLite the gate's bias
             norm_shift=None if norm is None else self._gates_of("norm_shift", otherwise=bias),
             state_scale=self._ungated("state_scale"),
             state_shift=self._ungated("state_shift"),
@@ -192,7 +199,7 @@ class _Decoder:
         elif isinstance(self.tensors["kernel"], Mapping):
             return self._per_gate("kernel"), self._per_gate("recurrent_kernel"), None
         else:
-            matrices = self._gates_first(self._matrix("kernel"), self._matrix("recurrent_kernel"))
+            matrices = self._gates_first(*map(self._matrix, ("kernel", "recurrent_kernel")))
         kernel, recurrent = (
             to_blocks(m, self.storage.order_of(name), self.storage.interleaved)
             for name, m in zip(("kernel", "recurrent"), matrices, strict=False)
@@ -207,7 +214,9 @@ class _Decoder:
             raise self._error(
                 f"the {_role_name(role)} is {shape}; an LSTM's has two axes, none empty"
             )
-        return matrix.reshape(matrix.shape[::-1]).T if self.storage.is_reshaped(role) else matrix
+        if self.storage.is_reshaped(role):
+            return matrix.reshape(matrix.shape[::-1]).T
+        return matrix
 
     def _per_gate(self, role: str) -> Array:
         """(4, H, K) from one tensor per gate."""
@@ -224,11 +233,12 @@ class _Decoder:
         return self._stacked({g: a if self.along_rows else a.T for g, a in tensor.items()}, role)
 
     def _stacked(self, arrays: Mapping[str, Array], role: str) -> Array:
-        """(4, ...) from an array per gate; with a changed order, the gates' names are permuted."""
+        """(4, ...) from an array per gate; a changed order permutes the gates' names."""
         some = next(iter(arrays.values()))
         stacked = np.zeros((4, *some.shape), some.dtype)
         usual = CONVENTIONS[self.convention.name].storage.gates
-        order = self.storage.order_of(role.split("_")[0] if role.endswith("kernel") else "bias")
+        word = role.split("_")[0] if role.endswith("kernel") else "bias"
+        order = self.storage.order_of(word)
         changed = dict(zip(usual, order, strict=True)) if len(order) == len(usual) else {}
         for gate, array in arrays.items():
             stacked[GATES.index(changed.get(gate, gate))] = array
@@ -296,7 +306,7 @@ class _Decoder:
         return matrix[..., outputs:], matrix[..., :outputs]
 
     def _gates_along_rows(self, fused: Array) -> bool | None:
-        """Tell whether a fused kernel is (4H, I + H) and not (I + H, 4H); None if neither."""
+        """Return whether a fused kernel is (4H, I + H), not (I + H, 4H); None if neither."""
         gates, bias = len(self.storage.gates), self.tensors.get("bias")
         smallest = 1 if "projection" in self.tensors else 0
         fits = []
@@ -305,7 +315,7 @@ class _Decoder:
             enough = width - self.storage.extra_columns > (smallest or length // gates)
             if length % gates == 0 and enough and right_bias:
                 fits.append(along_rows)
-        if len(fits) == 2:  # the gates could be along either axis: the row of the table decides
+        if len(fits) == 2:  # either axis may be the gates': the row decides
             return self.storage.orientation == "rows"
         return fits[0] if fits else None
 
@@ -331,7 +341,7 @@ class _Decoder:
     # ---- the rest
 
     def _bias(self, units: int, dtype: np.dtype[Any]) -> Array:
-        """(4, H): of one bias or two, as many times as ``self.storage.bias`` specifies."""
+        """(4, H): of one bias or two, as many times as ``storage.bias`` says."""
         first, second = self._gates_of("bias"), self._gates_of("recurrent_bias")
         bias, halves = self.tensors.get("bias"), self.storage.bias_halves == 2
         if halves and isinstance(bias, np.ndarray) and bias.size == 8 * units:
@@ -343,7 +353,7 @@ class _Decoder:
             raise self._error(
                 f"the bias has {found} numbers; {units} units need {4 * units} (4 gates)"
             )
-        with np.errstate(all="ignore"):  # of numbers that are not finite; a remark names them
+        with np.errstate(all="ignore"):  # of numbers that are not finite
             return _BIASES[self.storage.bias](first, second)
 
     def _in_order(self, flat: Array) -> Array:
@@ -367,7 +377,7 @@ class _Decoder:
         return self._stacked(vectors, role)
 
     def _peephole(self) -> Array | None:
-        """(3, H) in the order i, f, o; (3, H, H) where they are full matrices."""
+        """(3, H) in the order i, f, o; (3, H, H) of full matrices."""
         tensor = self.tensors.get("peephole")
         if tensor is None:
             return None
@@ -388,7 +398,8 @@ class _Decoder:
         tensor = self._ungated("projection", axes=2)
         if tensor is None:
             return None
-        if tensor.shape == (outputs, units) and (outputs != units or self.storage.projection_rows):
+        is_square = outputs == units
+        if tensor.shape == (outputs, units) and (self.storage.projection_rows or not is_square):
             return tensor
         if tensor.shape == (units, outputs):
             return np.ascontiguousarray(tensor.T)

@@ -50,7 +50,8 @@ def draw_weights(
     kernel. Seed 0 with 4 inputs, 3 units and 7 steps gives the numbers of the thread that this
     project began with. UserError for a size below 1 or an unknown initializer.
     """
-    for name, size in (("inputs", inputs), ("units", units), ("steps", steps), ("batch", batch)):
+    sizes = {"inputs": inputs, "units": units, "steps": steps, "batch": batch}
+    for name, size in sizes.items():
         if size is not None and size < 1:
             raise UserError("takes a number from 1 on.", about={name: size})
     if initializer not in _DRAWS:
@@ -65,8 +66,7 @@ def draw_weights(
 def draw_run(model: Model, batch: int, steps: int, seed: int) -> tuple[Array, dict[str, Array]]:
     """Inputs (B, T, I), and h and c that are not zero, in the axes of the model's convention.
 
-    Standard normal, from ``RandomState(seed)``: the inputs, then h (B, P) of every cell, then c
-    (B, H).
+    Standard normal, from ``RandomState(seed)``: inputs, then h (B, P) of every cell, then c (B, H).
     """
     random = np.random.RandomState(seed)
     cells = [cell for _, cell in model.cells]

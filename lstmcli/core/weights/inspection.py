@@ -1,7 +1,6 @@
 """The contents of a file of weights: its tensors, its LSTMs, statistics of their gates.
 
-`inspect` takes the tensors and the model of each LSTM among them; the result is data for a sheet
-or JSON.
+The result of `inspect` is data for a sheet or JSON.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,12 @@ from lstmcli.core.weights.assumptions import has_ambiguous_names
 from lstmcli.core.weights.decode import from_blocks
 from lstmcli.core.weights.recognise import describe_gru, describe_missing, recognise
 from lstmcli.core.weights.several_ways import refuse_ways
-from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
+from lstmcli.core.weights.templates import RecognisedLstm, Settings, Shapes, each_tensor, normalise
 from lstmcli.errors import UserError
 
 NEAR_ONE = 0.25  # largest distance from 1 of the mean of a bias block
 NEARER_ZERO = 0.5  # largest mean of all other blocks
-CLOSE = 0.35  # the spread within the block: scattered numbers have a mean near 1 by chance
+CLOSE = 0.35  # spread in the block: scattered numbers may have a mean near 1
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class TensorInfo:
     dtype: str
     not_finite: int = 0  # numbers that are NaN or infinite
     layer: str | None = None  # the LSTM it belongs to
-    role: str = ""  # what it is there: "kernel", "layer1_reverse bias f"
+    role: str = ""  # "kernel", "layer1_reverse bias f"
 
     @property
     def size(self) -> int:
         """The number of its elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return prod(self.shape)
 
     def to_json(self) -> dict[str, Any]:
-        """Its shape and dtype, and how many numbers are not finite where some are."""
+        """Its shape and dtype, and the count of numbers that are not finite."""
         members: dict[str, Any] = {"shape": list(self.shape), "dtype": self.dtype}
         return members | ({"not_finite": self.not_finite} if self.not_finite else {})
 
@@ -69,15 +69,15 @@ class InspectedLstm:
     layer: str  # what --layer calls it
     model: Model
     why: str
-    rivals: tuple[str, ...]  # conventions of the same names that read them otherwise: ask
-    also: tuple[str, ...]  # conventions of the same names, selected only by --convention
-    found: Mapping[str, Any]  # settings in the file
+    rivals: tuple[str, ...]  # conventions that read the names otherwise: ask
+    also: tuple[str, ...]  # others of these names, selected only by --convention
+    found: Settings  # settings in the file
     hints: tuple[Hint, ...]
 
     @property
     def parameters(self) -> int:
         """The number of elements of its tensors."""
-        return sum(int(np.prod(shape, dtype=np.int64)) for shape in self.model.tensors.values())
+        return sum(map(prod, self.model.tensors.values()))
 
     @property
     def directions(self) -> int:
@@ -85,7 +85,7 @@ class InspectedLstm:
         return max(len(layer) for layer in self.model.layers)
 
     def gates(self) -> dict[str, dict[str, GateNumbers]]:
-        """The numbers of each gate of each cell: ``gates()["layer0"]["f"].bias_mean``."""
+        """The numbers of each gate: ``gates()["layer0"]["f"].bias_mean``."""
         return {name: gate_numbers(cell) for name, cell in self.model.cells}
 
     def to_json(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ class UnreadableLstm:
     layer: str
     convention: str
     error: UserError
-    also: tuple[str, ...] = ()  # conventions that have names for more of the tensors
+    also: tuple[str, ...] = ()  # conventions with names for more of the tensors
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON."""
@@ -165,13 +165,13 @@ def inspect(
     file: str,
     tensors: Mapping[str, Array],
     results: Sequence[tuple[RecognisedLstm, str, Model | UserError]],
-    settings: Mapping[str, Any],
+    settings: Settings,
     remarks: Sequence[str],
 ) -> Inspection:
     """Describe all tensors of a file by name, and the LSTMs read from them.
 
-    ``results`` have the label of each LSTM, and its model or the reason why it cannot be loaded;
-    ``settings`` are those in the file itself, ``remarks`` those of its reader.
+    ``results``: the label of each LSTM, and its model or why it cannot be loaded; ``settings``:
+    those in the file, ``remarks``: its reader's.
     """
     shapes = {name: array.shape for name, array in tensors.items()}
     roles: dict[str, tuple[str, str]] = {}  # tensor -> the LSTM's label, and its role there
@@ -183,9 +183,10 @@ def inspect(
             unread.append(UnreadableLstm(layer, row, model, more))
             continue
         lstms.append(_lstm(found, layer, model, settings))
-        for cell, role, gate, name in found.each_tensor():
+        for cell, names in found.cells.items():
             of_cell = cell_name(*cell) if len(found.cells) > 1 else ""
-            roles[name] = layer, " ".join(filter(None, (of_cell, describe_role(role), gate)))
+            for role, gate, name in each_tensor(names):
+                roles[name] = layer, " ".join(filter(None, (of_cell, describe_role(role), gate)))
     ways = None
     if not results:
         try:
@@ -214,9 +215,7 @@ def _tensor(array: Any, layer: str | None, role: str) -> TensorInfo:
 # ---- one LSTM
 
 
-def _lstm(
-    found: RecognisedLstm, layer: str, model: Model, settings: Mapping[str, Any]
-) -> InspectedLstm:
+def _lstm(found: RecognisedLstm, layer: str, model: Model, settings: Settings) -> InspectedLstm:
     also = [name for name, _ in other_claims(found, model.tensors)]
     return InspectedLstm(
         layer,
@@ -230,7 +229,7 @@ def _lstm(
 
 
 def other_claims(found: RecognisedLstm, shapes: Shapes) -> Iterator[tuple[str, set[str]]]:
-    """Other conventions with names for all of an LSTM's tensors, and the tensors they claim."""
+    """Other conventions with names for all of an LSTM's tensors; those they claim."""
     tensors = set(found.tensors)
     for name in CONVENTIONS:
         if name != found.convention.name:
@@ -239,7 +238,7 @@ def other_claims(found: RecognisedLstm, shapes: Shapes) -> Iterator[tuple[str, s
                     yield name, set(other.tensors)
 
 
-def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> str:
+def _why(found: RecognisedLstm, model: Model, settings: Settings) -> str:
     row = found.convention
     roles = {role for names in found.cells.values() for role in names}
     fitting = (
@@ -260,7 +259,7 @@ def _why(found: RecognisedLstm, model: Model, settings: Mapping[str, Any]) -> st
 
 
 def _fitting(row: Convention, role: str, found: RecognisedLstm) -> list[str]:
-    """The row's names of a role, which these tensors have, whatever their numbers."""
+    """The row's names of a role that these tensors have, whatever their numbers."""
     names = list(map(_without_numbers, found.tensors))
     forms = {e: f"(^|[_-]){re.escape(_without_numbers(e))}$" for e in row.tensor_names(role)}
     return [end for end, form in forms.items() if any(re.search(form, name) for name in names)]
@@ -274,14 +273,15 @@ def _without_numbers(name: str) -> str:
 
 
 def gate_numbers(cell: Cell) -> dict[str, GateNumbers]:
-    """Mean and spread of each gate that has weights; a coupled gate is made of another."""
+    """Mean and spread of each gate that has weights, not of a coupled one."""
     made = cell.convention.behaviour.coupled[0]  # the i of "i=1-f"
     found = {}
-    with np.errstate(all="ignore"):  # of weights that are not finite; the list of tensors shows it
+    with np.errstate(all="ignore"):  # of weights that are not finite
         arrays = [a.astype(np.float64) for a in (cell.kernel, cell.recurrent_kernel, cell.bias)]
         for n, gate in enumerate(GATES):
             k, r, b = (array[n] for array in arrays)
-            found[gate] = GateNumbers(*map(float, (k.mean(), k.std(), r.mean(), r.std(), b.mean())))
+            numbers = (k.mean(), k.std(), r.mean(), r.std(), b.mean())
+            found[gate] = GateNumbers(*map(float, numbers))
     return {gate: numbers for gate, numbers in found.items() if gate != made}
 
 
@@ -334,7 +334,7 @@ def _bias_hints(cell: Cell, named: bool) -> Iterator[Hint]:
 
 
 def gate_near_one(biases: Mapping[str, Array]) -> str | None:
-    """The only gate whose bias (H,) is near 1 while all other biases are nearer 0."""
+    """The only gate whose bias (H,) is near 1; all others are nearer 0."""
     with np.errstate(all="ignore"):
         blocks = {gate: bias.astype(np.float64) for gate, bias in biases.items()}
         means = {gate: float(bias.mean()) for gate, bias in blocks.items()}
@@ -352,25 +352,25 @@ def _other_block(gate: str, convention: Convention) -> str:
     )
     if convention.names.has_tensor_per_gate:
         return f"{text}, and the names may be mixed up."
-    order = convention.storage.order_of("bias").translate(str.maketrans(f"{gate}f", f"f{gate}"))
+    exchanged = str.maketrans(f"{gate}f", f"f{gate}")
+    order = convention.storage.order_of("bias").translate(exchanged)
     return f"{text}. --gates {order} is the order with the two exchanged."
 
 
 def _alternates(cell: Cell) -> bool:
-    """Tell whether the bias is an initial one, f 1 and the rest 0, if arranged otherwise."""
-    convention = cell.convention
-    order = convention.storage.order_of("bias")
-    if convention.names.has_tensor_per_gate or len(order) != len(GATES):
+    """Return whether the bias is an initial one, f 1 and the rest 0, rearranged."""
+    storage = cell.convention.storage
+    order = storage.order_of("bias")
+    if cell.convention.names.has_tensor_per_gate or len(order) != len(GATES):
         return False
-    stored = from_blocks(cell.bias[:, :, None], order, convention.storage.interleaved)
-    blocks = stored.reshape(4, -1) if convention.storage.interleaved else stored.reshape(-1, 4).T
-    return _is_initial(blocks)
+    stored = from_blocks(cell.bias[:, :, None], order, storage.interleaved)
+    return _is_initial(stored.reshape(4, -1) if storage.interleaved else stored.reshape(-1, 4).T)
 
 
 def _is_initial(blocks: Array) -> bool:
     """Tell whether a bias (gates, H) is an initial one: one gate near 1, the rest near 0.
 
-    Asked where a mean near 1 may be chance: names tell the order, or there are two arrangements.
+    A mean near 1 may be chance where names tell the order, or there are two arrangements.
     """
     near = (abs(blocks - 1) <= NEAR_ONE).all(axis=1)
     return bool(near.sum() == 1 and (abs(blocks[~near]) < NEARER_ZERO).all())
@@ -394,6 +394,6 @@ LIKE_LSTM = ("lstm", "rnn|recurrent|cell|gate", "kernel|weight|bias")
 
 
 def unlikeness(name: str) -> int:
-    """The place in `LIKE_LSTM` of what is in a name; the count of them if nothing is."""
+    """The place in `LIKE_LSTM` of what is in a name, or after it."""
     found = (n for n, words in enumerate(LIKE_LSTM) if re.search(words, name, re.I))
     return next(found, len(LIKE_LSTM))

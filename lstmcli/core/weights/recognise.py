@@ -2,7 +2,7 @@
 
 Names come first: every row of the table claims the tensors whose names end in its templates, and
 the row that claims most of a group has it. Shapes decide between rows of the same names, and drop
-what is an LSTM by its names only. Where no name tells, only shapes do (`by_shape`).
+what is an LSTM only by name. If no name tells, only shapes do (`by_shape`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
@@ -23,11 +23,14 @@ from lstmcli.core.weights.templates import (
     Shape,
     Shapes,
     TensorNames,
+    each_tensor,
     gates_of,
     name_ends,
     names_by_row,
     normalise,
 )
+
+Cells = dict[CellIndex, TensorNames]
 
 _MATRICES = {"kernel", "recurrent_kernel", "fused"}
 _BUILDER = re.compile(r"(?P<collection>.*builder)(?:_(?P<number>\d{1,9}))?")
@@ -55,19 +58,13 @@ def _recognised(
     rows = [find_convention(convention)] if convention else list(CONVENTIONS.values())
     names = [n for n in shapes if not _SLOT.search(normalise(n))] or list(shapes)
     ending = names_by_row(names)
-    claims = [
-        found
+    by_row = (
+        _requested_claims(row, names) if convention else _claims(row, ending.get(row.name, []))
         for row in rows
         if row.names.by_name or convention
-        for claim in (
-            _requested_claims(row, names)
-            if convention
-            else _claims(row, ending.get(row.name, []), False)
-        )
-        for found in _split_directions(claim, shapes)
-        if _fits(found, shapes)
-    ]
-    claims = _pair_builders(claims, shapes)
+    )
+    each = (one for found in chain(*by_row) for one in _split_directions(found, shapes))
+    claims = _pair_builders([found for found in each if _fits(found, shapes)], shapes)
     claims.sort(key=_weight, reverse=True)  # stable: equals keep the order of the table
     taken: dict[str, RecognisedLstm] = {}
     for found in claims:
@@ -84,18 +81,18 @@ def _recognised(
     chosen = [f for f in chosen if not _is_another_cell(f, shapes)] or chosen
     grus = {name for kernels in gru_kernels(shapes) for name in kernels}
     chosen = [f for f in chosen if not grus & set(f.tensors)]
-    if convention is None:  # `w` and `b` are BlockLSTM's names, but anybody may use them
+    if convention is None:  # `w` and `b` are BlockLSTM's names, and any script's
         chosen = [f for f in chosen if not (f.rivals and all(map(is_letter, f.tensors)))]
-    chosen = _with_found_by_shape(chosen, {name: shapes[name] for name in names}, rows, convention)
+    of_names = {name: shapes[name] for name in names}
+    chosen = _with_found_by_shape(chosen, of_names, rows[0] if convention else None)
     order = {name: n for n, name in enumerate(shapes)}
     return sorted(chosen, key=lambda f: min(order[name] for name in f.tensors))
 
 
 def _with_found_by_shape(
-    named: list[RecognisedLstm], shapes: Shapes, rows: Sequence[Convention], convention: str | None
+    named: list[RecognisedLstm], shapes: Shapes, row: Convention | None
 ) -> list[RecognisedLstm]:
-    """The LSTMs that names show, or those that shapes do where names show none or leave a bias."""
-    row = rows[0] if convention else None
+    """The LSTMs that names show, or, if none or without a bias, those of shapes."""
     if named and not any(_leaves_bias(found, shapes) for found in named):
         numbered = {name: shape for name, shape in shapes.items() if is_numbered(name)}
         return [*named, *find_by_shape(numbered, row)]
@@ -105,7 +102,7 @@ def _with_found_by_shape(
 
 
 def _leaves_bias(found: RecognisedLstm, shapes: Shapes) -> bool:
-    """Return whether its row's names leave out the vector that stands where its bias would."""
+    """Return whether its row's names leave out a vector that may be its bias."""
     roles = [role for names in found.cells.values() for role in names]
     others = set(shapes) - set(found.tensors)
     if len(others) != 1 or any(role.endswith("bias") for role in roles):
@@ -127,16 +124,17 @@ def _differs_in_settings(one: RecognisedLstm, other: RecognisedLstm) -> bool:
 
 
 def _requested_claims(row: Convention, names: list[str]) -> list[RecognisedLstm]:
-    """The groups of a row that is asked for; of names that are more of another row's if it must.
+    """The groups of a requested row; of names that fit another row better only if it must.
 
     TensorFlow 1's kernel would else be found a second time, in Keras' ``recurrent_kernel``.
     """
-    longest = [n for n in names if any(end.is_longest for end in name_ends(n).get(row.name, ()))]
+    ends = {name: name_ends(name).get(row.name, ()) for name in names}
+    longest = [name for name in names if any(end.is_longest for end in ends[name])]
     return list(_claims(row, longest, True)) or list(_claims(row, names, True))
 
 
-def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[RecognisedLstm]:
-    """The groups of tensors that have all that the row needs; at any prefix if ``asked`` for."""
+def _claims(row: Convention, names: list[str], asked: bool = False) -> Iterator[RecognisedLstm]:
+    """The groups of tensors with all that the row needs; ``asked``: at any prefix."""
     for prefix, cells in _groups(row, names, asked).items():
         order = sorted(cells)
         lacking = {cell: role for cell in order if (role := _missing_role(row, cells[cell]))}
@@ -145,11 +143,9 @@ def _claims(row: Convention, names: list[str], asked: bool) -> Iterator[Recognis
             yield RecognisedLstm(row, prefix, complete, lacking)
 
 
-def _groups(
-    row: Convention, names: Iterable[str], asked: bool
-) -> dict[str, dict[CellIndex, TensorNames]]:
-    """The tensors whose names end in the row's templates: by prefix, cell and role."""
-    groups: dict[str, dict[CellIndex, TensorNames]] = {}
+def _groups(row: Convention, names: Iterable[str], asked: bool = False) -> dict[str, Cells]:
+    """The tensors whose names end in the row's templates, by prefix, cell and role."""
+    groups: dict[str, Cells] = {}
     for name in names:
         for end in name_ends(name).get(row.name, ()):
             if not asked and not (end.is_longest and re.search(row.names.within, end.prefix)):
@@ -167,7 +163,7 @@ def _groups(
 
 
 def _locate(row: Convention, end: NameEnd) -> tuple[str, CellIndex, str]:
-    """The group of a tensor, its layer and direction there, and its role or ``role.gate``."""
+    """The group of a tensor, its layer and direction, its role or ``role.gate``."""
     role, prefix, parts = end.template.role, end.prefix, dict[str, str]()
     if row.names.path:  # whose matches have the layer and the direction
         for match in re.finditer(row.names.path, prefix):
@@ -188,7 +184,7 @@ def _locate(row: Convention, end: NameEnd) -> tuple[str, CellIndex, str]:
 
 
 def _missing_role(row: Convention, names: TensorNames) -> str:
-    """A role, perhaps with its gate, that a cell cannot do without and lacks; or nothing."""
+    """A role, perhaps with its gate, that a cell needs and lacks; or nothing."""
     roles = {role.partition(".")[0] for role in row.names.numbered} | set(row.names.tensors)
     for role in sorted(roles & _MATRICES | set(row.names.required)):
         tensor = names.get(role)
@@ -204,16 +200,15 @@ def _missing_role(row: Convention, names: TensorNames) -> str:
 
 
 def _fits(found: RecognisedLstm, shapes: Shapes) -> bool:
-    """Tell whether the shapes can be this row's, as far as rows of equal names differ in them."""
+    """Return whether shapes can be this row's, as far as rows of equal names differ."""
     row = found.convention
     if pattern := row.names.not_beside:
         others = (name for name in map(normalise, shapes) if name.startswith(found.prefix))
         if any(re.search(pattern, name) for name in others):
             return False
     for names in found.cells.values():
-        recurrent, bias = names.get("recurrent_kernel"), names.get("bias")
+        recurrent, bias, fused = map(names.get, ("recurrent_kernel", "bias", "fused"))
         if not isinstance(recurrent, str):
-            fused = names.get("fused")
             if isinstance(fused, str) and len(shapes[fused]) != 2:
                 return False
             continue
@@ -221,21 +216,21 @@ def _fits(found: RecognisedLstm, shapes: Shapes) -> bool:
         if len(sides) < 2:
             return False
         if isinstance(bias, str):
-            width = shapes[bias][-1:]
-            four_h = max(sides)
-            if width in ((four_h,), (2 * four_h,)) and width != (four_h * row.storage.bias_halves,):
+            halves = [n for n in (1, 2) if shapes[bias][-1:] == (n * max(sides),)]
+            if halves and halves != [row.storage.bias_halves]:
                 return False
     return True
 
 
 def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedLstm]:
-    """Its directions as an LSTM each, if no layer takes what both directions of the one below give.
+    """Its directions as an LSTM each, if no layer takes what both directions below it give.
 
-    TensorFlow 1's bidirectional_dynamic_rnn runs a MultiRNNCell each way and joins only what the
-    two last layers give; stack_bidirectional_dynamic_rnn joins after each layer.
+    TensorFlow 1's bidirectional_dynamic_rnn joins only what the last layers of two MultiRNNCells
+    give; stack_bidirectional_dynamic_rnn joins after each layer.
     """
     names = found.convention.names
-    if len({direction for _, direction in found.cells}) < 2 or not (names.scopes or names.stacks):
+    both = len({direction for _, direction in found.cells}) > 1
+    if not both or not (names.scopes or names.stacks):
         return [found]
     if names.stacks:
         return _stacks(found, [names.stacks.format(direction=d) for d in names.direction_marks])
@@ -249,19 +244,22 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
 
 
 def _stacks(found: RecognisedLstm, words: Sequence[str]) -> list[RecognisedLstm]:
+    def of(direction: int, by_cell: Mapping[CellIndex, Any]) -> dict[CellIndex, Any]:
+        return {cell: value for cell, value in by_cell.items() if cell[1] == direction}
+
     return [
         replace(
             found,
             prefix=f"{found.prefix}_{word}".strip("_"),
-            cells={cell: names for cell, names in found.cells.items() if cell[1] == direction},
-            lacking={cell: role for cell, role in found.lacking.items() if cell[1] == direction},
+            cells=of(direction, found.cells),
+            lacking=of(direction, found.lacking),
         )
         for direction, word in enumerate(words)
     ]
 
 
 def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
-    """Each layer in all its directions, where these are stacks of the same file; otherwise none.
+    """Each layer in all its directions, if these are stacks of the same file; otherwise none.
 
     With skip connections between layers, only one layer can be run. A stack of one layer has none.
     """
@@ -270,20 +268,16 @@ def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
     if is_layer or not all(one.convention.names.stacks for one in found):
         return []
 
-    def of_layer(number: int, by_cell: Iterable[Mapping[CellIndex, Any]]) -> dict[CellIndex, Any]:
-        return {
-            (0, direction): value
-            for cells in by_cell
-            for (layer, direction), value in cells.items()
-            if layer == number
-        }
+    def of_layer(number: int, field: str) -> dict[CellIndex, Any]:
+        each = [item for one in found for item in getattr(one, field).items()]
+        return {(0, direction): value for (layer, direction), value in each if layer == number}
 
     return [
         replace(
             found[0],
             prefix=f"layer {n}",
-            cells=of_layer(n, [one.cells for one in found]),
-            lacking=of_layer(n, [one.lacking for one in found]),
+            cells=of_layer(n, "cells"),
+            lacking=of_layer(n, "lacking"),
         )
         for n in numbers
     ]
@@ -292,8 +286,8 @@ def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
 def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[RecognisedLstm]:
     """The LSTMs, with builders of one layer joined as DyNet's BiRNNBuilder numbers them.
 
-    Forward and backward of the first layer come first, then those of the next, which take what
-    both give. An odd number of builders of one size in a row is left as it is.
+    Forward and backward of the first layer, then of the next, which take what both give. An odd
+    number of builders of one size in a row is left as it is.
     """
 
     def sizes(found: RecognisedLstm) -> tuple[Shape, Shape]:
@@ -312,7 +306,7 @@ def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[Rec
             lstms.append(found)
     for builders in collections.values():
         stacks: list[list[RecognisedLstm]] = []  # forward, backward, forward, ..., or a single one
-        below: Shape = ()  # what both directions of the layer before give
+        below: Shape = ()  # what both directions below give
         numbered = [(k, n, sizes(builders[n])) for k, n in enumerate(sorted(builders))]
         rows = groupby(numbered, lambda one: (one[1] - one[0], one[2]))  # a gap ends a row too
         for (_, (inputs, outputs)), row in rows:
@@ -330,7 +324,7 @@ def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[Rec
 
 
 def _fused_sizes(names: TensorNames, shapes: Shapes) -> tuple[int, int]:
-    """The inputs and the outputs of a cell whose kernel (I + P, 4H) contains both matrices."""
+    """Inputs and outputs of a cell whose kernel (I + P, 4H) has both matrices."""
     fused, projection = names.get("fused"), names.get("projection")
     if not isinstance(fused, str) or len(shapes[fused]) != 2:
         return 0, 0
@@ -342,29 +336,25 @@ def _fused_sizes(names: TensorNames, shapes: Shapes) -> tuple[int, int]:
 
 
 def gru_kernels(names: Iterable[str]) -> list[tuple[str, str]]:
-    """The two kernels of each GRU of TensorFlow 1: that of both gates, and the candidate's.
+    """The two kernels of each GRU of TensorFlow 1, of both gates and of the candidate.
 
-    Each looks like the one kernel of its LSTM.
+    Each looks like an LSTM's one kernel.
     """
     plain = {normalise(name): name for name in names}
-    pairs = []
-    for form, name in plain.items():
-        match = re.fullmatch(r"((?:.*_)?)gates_(kernel|weights)", form)
-        candidate = plain.get(f"{match[1]}candidate_{match[2]}") if match else None
-        if candidate:
-            pairs.append((name, candidate))
-    return pairs
+    found = {form: re.fullmatch(r"((?:.*_)?)gates_(kernel|weights)", form) for form in plain}
+    pairs = {form: f"{gates[1]}candidate_{gates[2]}" for form, gates in found.items() if gates}
+    return [(plain[one], plain[other]) for one, other in pairs.items() if other in plain]
 
 
 def describe_gru(names: Iterable[str]) -> str:
-    """A description of the first GRU of TensorFlow 1 among tensors of these names, or ""."""
+    """A description of the first GRU of TensorFlow 1 among these names, or ""."""
     for gates, candidate in gru_kernels(names):
         return f"{gates} and {candidate} are a GRU of TensorFlow 1 and not an LSTM"
     return ""
 
 
 def _is_another_cell(found: RecognisedLstm, shapes: Shapes) -> bool:
-    """Return whether it is a plain RNN or a GRU, with one gate or three, or a convolution."""
+    """Return whether it is an RNN of one gate, a GRU of three, or a convolution."""
     for names in found.cells.values():
         if isinstance(recurrent := names.get("recurrent_kernel"), str):
             *other_axes, a, b = shapes[recurrent]
@@ -377,10 +367,10 @@ def _is_another_cell(found: RecognisedLstm, shapes: Shapes) -> bool:
 
 
 def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | None = None) -> str:
-    """Name the one tensor missing from an otherwise complete set; "" if there is none.
+    """The one tensor missing from an otherwise complete set; "" if there is none.
 
-    ``pytorch: weight_hh_l0 is missing; weight_ih_l0 is there``, of the most complete cell.
-    A dense layer's kernel and bias, whose names are all of a row's, lack nothing.
+    ``pytorch: weight_hh_l0 is missing; weight_ih_l0 is there``, of the most complete cell. A dense
+    layer's kernel and bias, whose names are all of a row's, lack nothing.
     """
     names = [name for name in tensors if not _SLOT.search(normalise(name))]
     rows = asked or [row for row in CONVENTIONS.values() if row.names.by_name]
@@ -388,20 +378,21 @@ def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | Non
     complete = {
         name
         for row in rows
-        for found in _claims(row, ending.get(row.name, []), False)
+        for found in _claims(row, ending.get(row.name, []))
         if not row.names.not_beside or _fits(found, every)
         for name in found.tensors
     }
     parts = [
-        (len(RecognisedLstm(row, "", {cell: members}).tensors), -n, row, cell, members)
+        (len(there), -n, row, cell, members)
         for n, row in enumerate(rows)
-        for cells in _groups(row, ending.get(row.name, []), asked=False).values()
+        for cells in _groups(row, ending.get(row.name, [])).values()
         for cell, members in cells.items()
+        for there in [{name for *_, name in each_tensor(members)}]
         if set(members) & _MATRICES
         and (len(members) > 1 or _is_telling(row, members))  # any matrix may be a kernel
-        and (asked or not all(map(is_letter, RecognisedLstm(row, "", {cell: members}).tensors)))
-        if _missing_role(row, members)
-        and not complete & set(RecognisedLstm(row, "", {cell: members}).tensors)
+        and (asked or not all(map(is_letter, there)))
+        and not complete & there
+        and _missing_role(row, members)
     ]
     if not parts:
         return ""
@@ -419,7 +410,7 @@ def _is_telling(row: Convention, members: TensorNames) -> bool:
 
 
 def _expected_name(row: Convention, role: str, gate: str, cell: CellIndex, there: str) -> str:
-    """The name of a tensor without what stands before it; the role, where it has a number.
+    """The name of a tensor without its prefix; the role, if the form has a number.
 
     ``there``: the name of one that is there; of the same role, it shows which form is used.
     """

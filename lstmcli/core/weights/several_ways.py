@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from lstmcli.core.weights.by_shape import (
     BIAS,
@@ -16,7 +16,7 @@ from lstmcli.core.weights.by_shape import (
     split_numbered,
     without_output_layer,
 )
-from lstmcli.core.weights.templates import Shape
+from lstmcli.core.weights.templates import Shape, Shapes
 from lstmcli.errors import INPUTS, Try, UserError, listed
 
 _AXES = (
@@ -25,8 +25,8 @@ _AXES = (
 )
 
 
-def refuse_ways(shapes: Mapping[str, Shape], source: str) -> None:
-    """Refuse tensors that may be an LSTM in two ways or three, or are called so and are none."""
+def refuse_ways(shapes: Shapes, source: str) -> None:
+    """Refuse tensors that may be an LSTM in two ways or three, or only by name."""
     if len(shapes) == 1:
         _refuse_single(*next(iter(shapes.items())), source)
     unfit = []
@@ -70,8 +70,8 @@ def _refuse_single(name: str, shape: Shape, source: str) -> None:
         )
 
 
-def _refuse_unfit(names: Sequence[str], shapes: Mapping[str, Shape], source: str) -> None:
-    """Refuse tensors that may be a dense layer's too, or have an LSTM's names and other shapes."""
+def _refuse_unfit(names: Sequence[str], shapes: Shapes, source: str) -> None:
+    """Refuse tensors that may be a dense layer's, or have other shapes than their names."""
     ways = PossibleCell(without_output_layer(names), shapes).ways()
     if ways:
         listed = " and ".join(f"{name} {shapes[name]}" for name in ways[0].roles.values())
@@ -93,7 +93,7 @@ def _refuse_unfit(names: Sequence[str], shapes: Mapping[str, Shape], source: str
 
 
 def _named(roles: Roles, source: str) -> Try:
-    """A run of the tensors by their roles: ``lstm run kernel=w.npz:W bias=w.npz:b INPUTS``."""
+    """A run of tensors by their roles: ``lstm run kernel=w.npz:W bias=w.npz:b INPUTS``."""
     names = {"fused": "kernel"}  # a kernel with only a bias is for inputs and h
     tensors = {names.get(role, role): (source, name) for role, name in roles.items()}
     return Try(call="run", weights=tensors, others=[INPUTS])

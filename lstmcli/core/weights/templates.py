@@ -7,22 +7,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
+Settings = Mapping[str, Any]  # by name
 CellIndex = tuple[int, int]  # layer, direction (0 forward, 1 backward)
 TensorNames = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RecognisedLstm:
-    """One LSTM in a file: the row that fits, and the tensors of each of its cells."""
+    """One LSTM in a file: the row that fits, and the tensors of each cell."""
 
     convention: Convention
-    prefix: str  # what its names have before the row's templates, normalised
+    prefix: str  # of its names before the row's templates, normalised
     cells: Mapping[CellIndex, TensorNames]
     # incomplete cells, and what they lack
     lacking: Mapping[CellIndex, str] = field(default_factory=dict)
@@ -38,20 +39,18 @@ class RecognisedLstm:
     @cached_property
     def tensors(self) -> list[str]:
         """The names of its tensors in the file."""
-        return [name for *_, name in self.each_tensor()]
+        return [name for cell in self.cells for name in self.names(cell)]
 
     def names(self, cell: CellIndex) -> list[str]:
         """The names of one cell's tensors in the file."""
-        return [name for *_, name in self.each_tensor([cell])]
+        return [name for *_, name in each_tensor(self.cells[cell])]
 
-    def each_tensor(
-        self, cells: Iterable[CellIndex] | None = None
-    ) -> Iterator[tuple[CellIndex, str, str, str]]:
-        """The cell, the role, the gate (or nothing) and the name of every tensor of some cells."""
-        for cell in self.cells if cells is None else cells:
-            for role, names in self.cells[cell].items():
-                by_gate = {"": names} if isinstance(names, str) else names
-                yield from ((cell, role, gate, name) for gate, name in by_gate.items())
+
+def each_tensor(names: TensorNames) -> Iterator[tuple[str, str, str]]:
+    """The role, the gate (or "") and the name of every tensor of a cell."""
+    for role, of_role in names.items():
+        by_gate = {"": of_role} if isinstance(of_role, str) else of_role
+        yield from ((role, gate, name) for gate, name in by_gate.items())
 
 
 @cache
@@ -65,9 +64,9 @@ class NameEnd(NamedTuple):
 
     template: Template
     prefix: str
-    length: int  # characters of the name that the template accounts for
-    parts: Mapping[str, str]  # gate, layer, number and direction, where the template has them
-    is_longest: bool = True  # no template of any row accounts for more of the name
+    length: int  # characters of the name in the template
+    parts: Mapping[str, str]  # gate, layer, number and direction, if in the template
+    is_longest: bool = True  # no template of any row has more of the name
 
 
 class Template:
@@ -75,7 +74,7 @@ class Template:
 
     def __init__(self, row: Convention, role: str, form: str) -> None:
         self.row, self.role, self.form = row, role, form
-        plain = form.replace("/_", "_").replace("/", "_").replace(".", "_")  # as `normalise` has it
+        plain = re.sub(r"/_|[/.]", "_", form)  # as `normalise` has it
         self._pieces = re.split(r"\{(\w+)\}", plain) if "{" in plain else [plain]
         self.texts = tuple(self._pieces[::2])
 
@@ -123,8 +122,8 @@ def gates_of(row: Convention, role: str) -> str:
 def _templates() -> dict[str, list[tuple[int, Template]]]:
     """The templates of all rows, numbered in their order, by their longest text.
 
-    A name has to contain it: a file may have a hundred thousand names, and the table five hundred
-    templates; compiling the patterns of all would take most of the time of a small run.
+    A name has to contain it: a file may have a hundred thousand names, the table has five hundred
+    templates, and compiling all patterns would take most of the time of a small run.
     """
     every = (
         Template(row, role, form)
@@ -140,16 +139,17 @@ def _templates() -> dict[str, list[tuple[int, Template]]]:
 
 @cache
 def name_ends(name: str) -> Mapping[str, list[NameEnd]]:
-    """Return what the templates of each row find at the end of a name, in the row's order."""
+    """The matches of each row's templates with the end of a name, in the row's order."""
     plain = normalise(name)
     near = [one for text, each in _templates().items() if text in plain for one in each]
     near.sort(key=itemgetter(0))
     found = [end for _, template in near if (end := template.end(plain))]
     within = [e.length for e in found if re.search(e.template.row.names.within, e.prefix)]
     by_row: dict[str, list[NameEnd]] = {}
-    for end in found:  # so `recurrent_kernel` is not interpreted as the `kernel` of a scope
+    for end in found:  # so `recurrent_kernel` is no `kernel` of a scope
         is_longest = end.length >= max(within, default=0)
-        by_row.setdefault(end.template.row.name, []).append(end._replace(is_longest=is_longest))
+        row = end.template.row.name
+        by_row.setdefault(row, []).append(end._replace(is_longest=is_longest))
     return by_row
 
 

@@ -16,7 +16,7 @@ from lstmcli.errors import STDIN, UserError
 from lstmcli.outputs import DeviceWriter, OutputFile, errors_named, unwritable
 
 DESCRIPTORS = ("/dev/std", "/dev/fd/", "/proc/")  # paths of files that the shell has opened
-PIPE_TIMEOUT = 5.0  # s for which a reader of a named pipe is waited for
+PIPE_TIMEOUT = 5.0  # s to wait for a named pipe's reader
 PAUSE = 0.05  # s between tries
 
 
@@ -24,16 +24,15 @@ PAUSE = 0.05  # s between tries
 def atomically(path: str) -> Iterator[BinaryIO]:
     """Write a file completely or not at all.
 
-    The bytes go to a part file in the target's folder, which is renamed in the end, once they are
-    on the disk; on any exception, Ctrl-C included, it is removed and an earlier file is unchanged.
-    Links are followed. Devices and pipes are written directly. UserError for whatever the system
-    refuses (no such folder, no permission, a folder, a full disk, ...), and for a named pipe that
-    nothing reads.
+    The bytes go to a part file in the target's folder, which is renamed once they are on the disk;
+    any exception, Ctrl-C included, removes it and leaves an earlier file unchanged. Links are
+    followed; devices and pipes are written directly. UserError for whatever the system refuses (no
+    such folder, no permission, a full disk, ...), and for a named pipe that nothing reads.
     """
     with errors_named(path):
         refuse_place(path)
         target = os.path.realpath(path)
-        # /dev/stdout, which the shell may redirect to a regular file, is written as a device too
+        # /dev/stdout is written as a device even if it is a regular file
         special = os.path.abspath(path).startswith(DESCRIPTORS) or (
             os.path.exists(target) and not os.path.isfile(target)
         )
@@ -49,7 +48,7 @@ def atomically(path: str) -> Iterator[BinaryIO]:
 def _open_pipe(path: str) -> int:
     """The descriptor of a named pipe, once something reads it.
 
-    BrokenPipeError where nothing reads it any more: the pipe of a shell's >(command).
+    BrokenPipeError if nothing reads a shell's >(command) any more.
     """
     end = time.monotonic() + PIPE_TIMEOUT
     while True:
@@ -79,7 +78,7 @@ def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
         mode = stat.S_IMODE(os.stat(target).st_mode)
     if mode is not None and not os.access(target, os.W_OK):
         raise UserError(f"{path} cannot be written: permission denied.")
-    # file systems take names of 255 bytes, and a character may have four
+    # file systems take names of 255 bytes, of four a character
     part = os.path.join(folder, f".{name[:50]}.{os.urandom(6).hex()}.part")
     try:
         with io.BufferedWriter(OutputFile(part, "xb", path)) as stream:
@@ -97,7 +96,7 @@ def _replacing(path: str, target: str) -> Iterator[BinaryIO]:
         raise
 
 
-# ---- outputs that would overwrite an input or each other, or that cannot be files
+# ---- outputs that would overwrite an input or each other, or are no files
 
 
 _outputs: ContextVar[tuple[str, ...]] = ContextVar("outputs", default=())
@@ -106,9 +105,8 @@ _outputs: ContextVar[tuple[str, ...]] = ContextVar("outputs", default=())
 def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
     """Refuse an output that cannot be a file, is one of the inputs, or is another output.
 
-    Files are the same by their real paths, or by what they are on the disk (a hard link). The
-    input ``-`` is the file behind standard input, if there is one; devices and pipes lose nothing
-    by being written.
+    Files are the same by real path or on the disk (a hard link); ``-`` is the file behind standard
+    input, if any. Devices and pipes have no contents to lose.
     """
     taken = {key: path for path in inputs for key in _keys(path)}
     if "-" in inputs:
@@ -125,10 +123,7 @@ def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
 
 
 def refuse_place(path: str) -> None:
-    """Refuse an output that is a folder, or in a folder that does not exist; links are followed.
-
-    An empty path is the current folder.
-    """
+    """Refuse an output that is a folder (as "" is) or in a missing one; links are followed."""
     if not path or os.path.isdir(path):
         raise UserError(f'"{path}" is a folder; name a file to write.')
     if "\0" in path:
@@ -143,7 +138,7 @@ def refuse_place(path: str) -> None:
 def outputs_protected(outputs: Sequence[str], inputs: Sequence[str]) -> Iterator[None]:
     """`refuse_overwriting`, now and for every file that is opened within.
 
-    A file may name others that belong to it, such as shards, which are known only once it is read.
+    The other files of a model, such as shards, are known only once it is read.
     """
     refuse_overwriting(outputs, inputs)
     token = _outputs.set(tuple(outputs))
@@ -154,13 +149,13 @@ def outputs_protected(outputs: Sequence[str], inputs: Sequence[str]) -> Iterator
 
 
 def refuse_to_read_an_output(path: str) -> None:
-    """Refuse a file that is about to be read and that the running command will write."""
+    """Refuse to read a file that the running command will write."""
     if outputs := _outputs.get():
         refuse_overwriting(outputs, [path])
 
 
 def _keys(path: str) -> tuple[object, ...]:
-    """Keys that identify a file; none for a device or a pipe, which have no contents to lose."""
+    """Keys that identify a file; none for a device or a pipe."""
     if path in ("", "-") or "\0" in path:
         return ()
     try:

@@ -12,21 +12,21 @@ from math import prod
 from lstmcli.errors import UserError
 
 # Arrays
-USUAL = 1 << 30  # bytes of a tensor, if --max-bytes does not set them: ten times the largest LSTM's
+USUAL = 1 << 30  # bytes of a tensor, without --max-bytes: ten times the largest LSTM's
 MOST_AXES = 32  # of an array in every version of NumPy
-LARGE = 256 << 20  # bytes that a file of any size may unpack to, and of a pickle or a config
+LARGE = 256 << 20  # bytes that any file may unpack to, and of a pickle or a config
 MOST_TIMES = 100  # maximum expansion factor above LARGE
 
 # What is parsed takes tens of times its size in memory
 MOST_PARSED = 1 << 30  # bytes of a text, a graph or metadata
-MOST_WHOLE = 20_000_000  # bytes of a text where its format allows pieces, and of a line or a script
-MOST_PRINTED = 2_000_000  # numbers of a console print: a million take 1.5 s and 190 MB to read
+MOST_WHOLE = 20_000_000  # bytes of a text whose format allows pieces, of a line or a script
+MOST_PRINTED = 2_000_000  # numbers of console output: a million take 1.5 s and 190 MB
 MOST_PARTS = 1_000_000  # fields of a message, columns of a table: 100 bytes and more each
 MOST_OBJECTS = 3_000_000  # opcodes and entries of a pickle, numbers of a packed field
 MOST_ITEMS = 100_000  # members of an archive, prints in a text: 4 to 20 us each
-MOST_LEVELS = 64  # of objects, lists and modules within each other; Python recurses 1,000 times
-MOST_NAME = 1000  # characters of a name; one text may be referred to many times
-MOST_RUN = 400  # digits in a row: float64 has 309 at most before the point, 341 after it
+MOST_LEVELS = 64  # of objects, lists and modules in each other; Python recurses 1,000 times
+MOST_NAME = 1000  # characters of a name: many may refer to one text
+MOST_RUN = 400  # digits in a row: float64 has 309 before the point, 341 after it
 
 IN_BLOCKS_FROM = 64 << 20  # bytes from which an array or a model stays in its file
 MOST_PROTOBUF = 1 << 31  # bytes of a message: the limit of the format
@@ -34,7 +34,7 @@ MOST_PROTOBUF = 1 << 31  # bytes of a message: the limit of the format
 # The process that reads HDF5
 SECONDS = 5  # of computing, for any file
 SLOWEST = 20 << 20  # bytes a second, added for large files
-PATIENCE = 60  # seconds of wall time on top: a cold disk delays the start
+PATIENCE = 60  # seconds of wall time more: a cold disk delays the start
 
 _most: ContextVar[int] = ContextVar("most bytes of a tensor", default=USUAL)
 
@@ -46,7 +46,7 @@ def allow(most: int) -> None:
 
 @contextmanager
 def raised_to(most: int | None) -> Iterator[None]:
-    """Set the bytes that a tensor may take within a ``with``; None changes nothing."""
+    """Set the bytes that a tensor may take within a ``with``; None: no change."""
     token = _most.set(_most.get() if most is None else most)
     try:
         yield
@@ -60,10 +60,7 @@ def most() -> int:
 
 
 def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
-    """The number of elements of a tensor that a file declares, before memory is allocated.
-
-    ``where`` starts a message.
-    """
+    """The count of elements of a declared tensor, before allocation; ``where`` starts messages."""
     if len(shape) > MOST_AXES:  # the product of a million lengths would take minutes
         raise UserError(
             f"{where} has {len(shape):,} axes; NumPy's arrays have {MOST_AXES} at most."
@@ -83,8 +80,8 @@ def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
 def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str) -> None:
     """Refuse an array that has grown beyond the limit while a text is read.
 
-    Its final length is not known then. A number takes at least a byte of text, so the message names
-    the limit at which any text of ``text_size`` bytes is read. ``where`` starts the message.
+    A number takes a byte of text or more, so the message names the limit at which any text of
+    ``text_size`` bytes is read. ``where`` starts it.
     """
     if prod(shape) * itemsize > _most.get():
         raise UserError(
@@ -94,7 +91,7 @@ def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str
 
 
 def check_total(declared: int, size: int, source: str) -> None:
-    """Refuse a file that declares more than `LARGE` bytes and more than `MOST_TIMES` its size."""
+    """Refuse a file that declares over `LARGE` bytes and over `MOST_TIMES` its size."""
     if declared > max(LARGE, MOST_TIMES * size):
         raise UserError(
             f"{source}: {size:,} bytes claim to unpack to {declared:,}; refused. "
@@ -122,8 +119,8 @@ def damaged(source: str, reason: object) -> UserError:
 def damage_reported(source: str) -> Iterator[None]:
     """Turn what broken bytes make readers and libraries raise into the UserError of `damaged`.
 
-    Numbers in a broken file are of any size and type, so these are the exceptions of wrong values.
-    An AttributeError, a NameError or an AssertionError is a fault of this program and passes.
+    Those are exceptions of wrong values, of any size and type. An AttributeError, a NameError or an
+    AssertionError is a fault of this program and passes.
     """
     try:
         yield
@@ -142,20 +139,19 @@ def _reason(error: Exception) -> str:
 
 
 def _broken_file_errors() -> tuple[type[Exception], ...]:
-    """The exceptions of `damage_reported`; evaluated only once something has been raised."""
-    from zipfile import BadZipFile  # takes 7 ms to import, and most formats are not archives
+    """The exceptions of `damage_reported`, once something has been raised."""
+    from zipfile import BadZipFile  # 7 ms to import, and most formats are not archives
 
     return (
         Damaged,
         BadZipFile,
         zlib.error,
         struct.error,
-        OSError,  # a position before the start, a file that cannot be read
+        OSError,  # a position before the start, an unreadable file
         EOFError,
         ValueError,  # UnicodeError too
         TypeError,  # a text where a number should be
-        KeyError,
-        IndexError,
+        LookupError,
         OverflowError,
         RuntimeError,  # an encrypted archive; NotImplementedError, RecursionError too
     )

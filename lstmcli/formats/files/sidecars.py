@@ -1,7 +1,7 @@
-"""Models in several files: the main file that a path stands for, and its other files, the sidecars.
+"""Models in several files: the main file that a path stands for, and the others, its sidecars.
 
 A path may be a prefix, a folder, or any file of a checkpoint. Sidecars are opened by their base
-name, only in the folder of the file that names them; links out of it are not followed.
+name in the folder of the file that names them; links out of it are not followed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ SAVED_MODEL = ("saved_model.pb", "keras_metadata.pb")
 def main_file(path: str) -> str:
     """The file to open: the index of the model that a path is a part of, else the path.
 
-    A checkpoint can be named by its prefix, by any of its files or by its folder, a SavedModel by
-    its folder or ``saved_model.pb``, a model of TensorFlow.js by any of its shards.
+    A checkpoint is named by its prefix, any of its files or its folder, a SavedModel by its folder
+    or ``saved_model.pb``, a model of TensorFlow.js by any shard.
     """
     found = _meant(path)
     if found != path:
@@ -42,8 +42,8 @@ def _meant(path: str) -> str:
     folder, name = os.path.split(path)
     if name in SAVED_MODEL:
         return _of_saved_model(folder) or path
-    if name == LATEST and os.path.isfile(path):
-        return _latest(path) or path
+    if name == LATEST and (noted := _latest(path)):
+        return noted
     if TFJS_SHARD.fullmatch(name):
         model = os.path.join(folder, "model.json")
         return model if os.path.isfile(model) else path
@@ -61,7 +61,7 @@ def _meant(path: str) -> str:
 
 
 def _of_prefix(prefix: str) -> str | None:
-    """The index of a checkpoint of this prefix, its first shard, or the file of this name."""
+    """The index of a checkpoint of this prefix, its first shard, or this file."""
     if os.path.isfile(f"{prefix}.index"):
         return f"{prefix}.index"
     folder, name = os.path.split(prefix)
@@ -77,15 +77,15 @@ def _in_folder(folder: str) -> str:
         return found
     if "saved_model.pb" in names:  # a graph without variables
         return os.path.join(folder, "saved_model.pb")
-    latest = os.path.join(folder, LATEST)
-    if os.path.isfile(latest) and (noted := _latest(latest)):
+    if noted := _latest(os.path.join(folder, LATEST)):
         return noted
     indexes = sorted(name for name in names if name.endswith(".index"))
     if not indexes:  # opening it reports what kind of folder it is
         return folder
     if len(indexes) == 1:
         return os.path.join(folder, indexes[0])
-    listed = (f"  {shell_word(file_argument(os.path.join(folder, name)))}" for name in indexes)
+    paths = (os.path.join(folder, name) for name in indexes)
+    listed = (f"  {shell_word(file_argument(path))}" for path in paths)
     raise UserError(f"{folder} contains {len(indexes)} checkpoints; name one of them:", *listed)
 
 
@@ -100,7 +100,9 @@ def _of_saved_model(folder: str) -> str | None:
 
 
 def _latest(path: str) -> str | None:
-    """The checkpoint that a ``checkpoint`` file names, by its base name: it may have moved."""
+    """The checkpoint that a ``checkpoint`` file names, by base name: it may have moved."""
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return None
     with opened(path) as file:
         noted = NOTED.search(file.head().decode(errors="replace"))
     if noted is None:
@@ -123,7 +125,7 @@ def _names(folder: str) -> list[str]:
 def sidecar_path(path: str, name: str) -> str | None:
     """The path of the file ``name`` in the folder of ``path``; None if it is not there.
 
-    UserError for a name that leads elsewhere, a link out of the folder, or no regular file.
+    UserError for a name or a link that leads out of it, and for no regular file.
     """
     folder = os.path.dirname(path)
     full = os.path.join(folder, name)
@@ -143,8 +145,7 @@ def sidecar_path(path: str, name: str) -> str | None:
 def open_sidecar(file: Opened, name: str) -> Iterator[Opened]:
     """Open the part that ``file`` calls ``name``; folders in the name are left out.
 
-    UserError if ``file`` came from standard input, for a part that is missing or empty, and for
-    what `sidecar_path` refuses.
+    UserError for standard input, a part that is missing or empty, and what `sidecar_path` refuses.
     """
     base = os.path.basename(name.replace("\\", "/"))
     if file.path is None:
@@ -165,7 +166,7 @@ def split_member(source: str) -> tuple[str, str | None]:
     """FILE and MEMBER of ``FILE:MEMBER``; the member is None if the text is a file's name.
 
     FILE is the longest text before a colon that is a file, the prefix of a checkpoint, or ``-``;
-    the member may contain colons too: ``m.h5:lstm/kernel:0``.
+    the member may contain colons: ``m.h5:lstm/kernel:0``.
     """
     if ":" not in source or os.path.lexists(source):
         return source, None

@@ -13,13 +13,14 @@ from typing import BinaryIO, NamedTuple
 from lstmcli.errors import STDIN, UserError, did_you_mean
 from lstmcli.escaping import file_argument, shell_word
 from lstmcli.formats.files.atomic import refuse_to_read_an_output
-from lstmcli.formats.files.limits import MOST_PARSED, MOST_WHOLE
+from lstmcli.formats.files.limits import MOST_PARSED, MOST_WHOLE, Damaged
 from lstmcli.outputs import reason
 
-HEAD = 1 << 16  # bytes at the start of a file, enough to recognise its format
-PIECE = 1 << 18  # characters that are parsed at a time: as lists they take 300 times as much
-NEAR = 0.75  # how similar a name is at least that is suggested (SequenceMatcher.ratio)
+HEAD = 1 << 16  # bytes that show a file's format
+PIECE = 1 << 18  # characters parsed at a time: as lists they take 300 times as much
+NEAR = 0.75  # similarity of a suggested name (SequenceMatcher.ratio)
 ARRAYS = (b"\x93NUMPY", b"PK")  # first bytes of .npy and .npz, which may be large
+MOST_DRAINED = 2 * MOST_PARSED  # bytes of others in memory: models are larger than texts
 
 BINARY = (
     ".pt", ".pth", ".ckpt", ".pkl", ".keras", ".h5", ".hdf5", ".onnx", ".safetensors", ".gguf",
@@ -28,7 +29,7 @@ BINARY = (
 """Suffixes of binary files that are read."""
 
 MODELS = (*BINARY, ".nam", "model.json", "pytorch_model.bin")
-"""Ends of the names of files that may be models, which are suggested in place of their folder."""
+"""Ends of the names of models, which are suggested in place of their folder."""
 
 TEXTS = (".csv", ".tsv", ".txt", ".log", ".json", ".jsonl", ".nam", ".bin", ".pb")
 """Suffixes of other files that are read."""
@@ -76,7 +77,9 @@ class Opened(NamedTuple):
         return data
 
     def part(self, start: int, size: int) -> bytes:
-        """The bytes from a position on; UserError if the file has become shorter."""
+        """The bytes from a position on; Damaged past the end, UserError if cut meanwhile."""
+        if start < 0 or start + size > self.size:
+            raise Damaged(f"{self.source} ends before byte {max(start, 0) + size:,}")
         self.stream.seek(start)
         data = self.stream.read(size)
         if len(data) < size:
@@ -84,7 +87,7 @@ class Opened(NamedTuple):
         return data
 
     def pieces(self) -> Iterator[str]:
-        """The text in pieces that end with a line, from the start, without a byte-order mark."""
+        """The text from its start, in pieces to the end of a line, without a byte-order mark."""
         self.stream.seek(0)
         coding = _coding(self.head())
         lines = io.TextIOWrapper(self.stream, coding, newline="\n")
@@ -115,7 +118,7 @@ class Opened(NamedTuple):
 
 
 def became_shorter(source: str, missing: int, at: int) -> UserError:
-    """The error for a file that lacks ``missing`` bytes from ``at`` on that it had when opened."""
+    """The error for a file that has lost ``missing`` bytes, from ``at`` on, since it was opened."""
     return UserError(
         f"{source} is cut short: it became shorter while it was read ({missing:,} bytes are "
         f"missing at byte {at:,}). Run again when it is complete."
@@ -132,7 +135,7 @@ Pieces = Callable[[], Iterator[str]]
 
 
 def pieces_of(text: str) -> Iterator[str]:
-    """A text in pieces of about a quarter MiB that end with a line."""
+    """A text in pieces of a quarter MiB, each to the end of a line."""
     start = 0
     while start < len(text):
         stop = text.find("\n", start + PIECE) + 1 or len(text)
@@ -143,12 +146,12 @@ def pieces_of(text: str) -> Iterator[str]:
 def decode(data: bytes, source: str, *, is_cut: bool = False) -> str:
     """Bytes as text: UTF-8, or what a byte-order mark specifies.
 
-    UserError, with the position, if the bytes are not such text; they are ignored if it ``is_cut``.
+    Other bytes are a UserError with their position; ignored if the text ``is_cut``.
     """
     try:
         text = data.decode(_coding(data), "ignore" if is_cut else "strict")
     except UnicodeDecodeError as error:
-        # of the bytes in the error: a UTF-8 decoder has taken the byte-order mark off them
+        # a UTF-8 decoder has taken the byte-order mark off the error's bytes
         before = error.object[: error.start].decode(error.encoding).removeprefix("\ufeff")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise UserError(
@@ -161,7 +164,7 @@ def decode(data: bytes, source: str, *, is_cut: bool = False) -> str:
 
 
 def how_raw_numbers_are_read(source: str) -> list[str]:
-    """The line on what to type for a file without a format; none for standard input."""
+    """The line on what to type for a file without a format, if it has a path."""
     if source == STDIN:
         return []
     return [f"  Raw numbers are read by their type and shape: {source}:f32:7x3"]
@@ -179,11 +182,9 @@ def _refuse_zero_bytes(text: str, source: str) -> None:
 
 @contextmanager
 def opened(source: str) -> Iterator[Opened]:
-    """Open a path, or standard input for "-".
+    """Open a path, or standard input for "-"; what has no positions is read into memory.
 
-    What cannot be sought in (standard input, the pipe of a shell's <(command)) is read into memory.
-    UserError for no such file, a folder, a device, a pipe with a name, no permission, an empty
-    file.
+    UserError for no file, a folder, a device, a pipe with a name, no permission, an empty file.
     """
     if source == "-":
         stream = sys.stdin.buffer
@@ -212,10 +213,7 @@ def _refuse_empty(source: str, size: int) -> None:
 
 
 def refuse_device(stream: BinaryIO) -> None:
-    """Refuse a device as standard input, such as /dev/zero, which has no end; a terminal has one.
-
-    /dev/null is accepted too.
-    """
+    """Refuse a device without an end as standard input: no terminal, not /dev/null."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, AttributeError):  # in memory
@@ -226,7 +224,7 @@ def refuse_device(stream: BinaryIO) -> None:
 
 
 def _refuse_special(path: str) -> None:
-    """Refuse what is neither a file nor a folder; opening it could wait for ever."""
+    """Refuse what is neither file nor folder, and might be waited for."""
     mode = os.stat(path).st_mode
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return
@@ -279,7 +277,7 @@ def _near(path: str) -> str:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Tell whether names are similar but for a suffix that is the same or is read."""
+    """Return whether names are similar; the first one's suffix is read, or the same."""
     from difflib import SequenceMatcher
 
     (a, end), (b, other_end) = (os.path.splitext(name) for name in (one, other))
@@ -288,14 +286,13 @@ def _alike(one: str, other: str) -> bool:
 
 
 def drained(take: Callable[[], bytes], source: str) -> bytes:
-    """All bytes that ``take`` returns, piece by piece, until it returns none.
+    """All bytes that ``take`` returns, until it returns none.
 
-    UserError beyond 2 GiB of anything but arrays: some sources, such as /dev/zero, have no end.
+    UserError beyond 2 GiB of anything but arrays: /dev/zero has no end.
     """
     data = bytearray()
     while piece := take():
         data += piece
-        if len(data) > 2 * MOST_PARSED and not data.startswith(ARRAYS):  # models are larger
-            most = f"{2 * MOST_PARSED:,}"
-            raise UserError(f"{source} gives more than {most} bytes that are not arrays.")
+        if len(data) > MOST_DRAINED and not data.startswith(ARRAYS):
+            raise UserError(f"{source} gives more than {MOST_DRAINED:,} bytes that are not arrays.")
     return bytes(data)

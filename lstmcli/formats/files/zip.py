@@ -1,9 +1,9 @@
 """Zip archives: the standard library's `zipfile` behind checks of what an archive declares.
 
-`ZipFile` does not check the directory of an archive: it creates an object for each of a million
-entries (4 s and 475 MB), and accepts bytes before and after the archive, and sizes that no
-compression reaches. The records are those of PKWARE's APPNOTE.TXT, 4.3. Members may share their
-bytes: what all of them unpack to is limited by `check_total`.
+`ZipFile` takes any directory: a million entries become as many objects (4 s and 475 MB), bytes
+before and after the archive are accepted, and sizes that no compression reaches. The records are
+those of PKWARE's APPNOTE.TXT, 4.3. Members may share bytes: `check_total` limits what all unpack
+to.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ _END64 = Struct("<4s28xQQQ4s16x")  # the same without the comment, and the locat
 class Archive:
     """The members of a zip archive.
 
-    Damaged for bytes before or behind it, or too many members; `ZipFile` raises more (see
-    `damage_reported`).
+    Damaged for bytes before or behind it, or too many members; `ZipFile` raises others.
     """
 
     def __init__(self, file: Opened) -> None:
@@ -46,8 +45,8 @@ class Archive:
     def open(self, member: ZipInfo) -> IO[bytes]:
         """The unpacked bytes of a member; read them with a length, up to ``member.file_size``.
 
-        Damaged for a size that its packed bytes cannot have; UserError for an encrypted member, or
-        a method that is not read.
+        Damaged for a size that its packed bytes cannot have; UserError if it is encrypted, or
+        packed by another method.
         """
         if not _is_read(member):
             text = f"{member.filename} is encrypted or packed by method {member.compress_type}"
@@ -59,13 +58,13 @@ class Archive:
         return self._file.open(member)
 
     def read(self, member: ZipInfo, most: int) -> bytes:
-        """All bytes of a member; Damaged if it declares more than ``most``, or has fewer."""
+        """All bytes of a member; Damaged if it declares over ``most``, or has fewer."""
         if member.file_size > most:
             raise Damaged(
                 f"its member {member.filename} would unpack to {member.file_size:,} bytes"
             )
         with self.open(member) as stream:
-            data = stream.read(member.file_size)  # without a length, a forged size is not the end
+            data = stream.read(member.file_size)  # without a length, a forged size is no end
         if len(data) < member.file_size:
             raise Damaged(f"{member.file_size - len(data):,} bytes are missing")
         return data

@@ -1,7 +1,7 @@
 """Layers of a Keras model: their paths by its config, names of weights, chains of LSTMs.
 
-A path is the names of the models that contain a layer, and its name: ``encoder/zeta``. The path of
-a cell of a stack starts with that of its layer: ``stack/lstm_cell_1``.
+A path is the names of the models around a layer, and its name: ``encoder/zeta``; of a cell of a
+stack, the path of the layer comes first: ``stack/lstm_cell_1``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from lstmcli.errors import UserError
@@ -24,7 +25,7 @@ Attributes = Mapping[str, Mapping[str, Any]]  # of groups, by path
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """The config of a layer, a model in the model, or a cell of a stack."""
+    """The config of a layer, an inner model, or a cell of a stack."""
 
     path: str
     serialized: Config  # class_name and config, as Keras writes them
@@ -44,7 +45,7 @@ class LayerConfig:
 
 
 class Weight(NamedTuple):
-    """A weight: its path in the file, the path of its layer, and its name below the layer."""
+    """A weight: its path in the file, its layer's path, its name below the layer."""
 
     path: str
     layer: str
@@ -57,10 +58,7 @@ class Weight(NamedTuple):
 
 
 def parse_layers(model: Any, where: str) -> list[LayerConfig]:
-    """The layers of a model by its config, in its order; none for a config without layers.
-
-    UserError for one that is nested too deeply.
-    """
+    """The layers in a model's config, in order; UserError if nested too deeply."""
     try:
         return _layers(model, "")
     except RecursionError:
@@ -105,7 +103,7 @@ def all_layers(layers: Sequence[LayerConfig]) -> Iterator[LayerConfig]:
         yield from all_layers(layer.children)
 
 
-# ---- the old layout: a group a layer, which lists the names of its weights
+# ---- the old layout: a group a layer, with the names of its weights
 
 
 def weights_by_name(
@@ -113,8 +111,7 @@ def weights_by_name(
 ) -> list[Weight]:
     """The weights of the old layout with their layers, which their names contain.
 
-    ``weights`` has, by layer of the model, the names with their paths in the file; ``layers`` is
-    the config, or nothing.
+    ``weights``: by layer of the model, the names with their paths in the file.
     """
     top_layers = {layer.name: layer for layer in layers}
     found = []
@@ -126,7 +123,7 @@ def weights_by_name(
 
 
 def _innermost(name: str, path: str, top: str, layer: LayerConfig | None) -> Weight:
-    """A weight with the innermost layer in its name; ``rest`` is the name below that layer."""
+    """A weight with the innermost layer in its name, and the name below that."""
     rest, layer_path = _after(f"/{name}", top), top
     children = layer.children if layer else []
     while inner := next((child for child in children if f"/{child.name}/" in rest), None):
@@ -148,7 +145,7 @@ def _without_number(weights: list[Weight]) -> list[Weight]:
 
 
 def _split_cells(weights: list[Weight], layer: LayerConfig | None) -> list[Weight]:
-    """Keras 2 before 2.4 numbers the weights of the cells of a stack: kernel:0, kernel_1:0."""
+    """Keras 2 before 2.4 numbers the weights of a stack's cells: kernel:0, kernel_1:0."""
     names = {weight.name for weight in weights}
     matches = [re.fullmatch(r"(.*?)(?:_(\d{1,9}))?((?::0)?)", weight.name) for weight in weights]
     firsts = {f"{m[1]}{m[3]}" for m in matches if m and m[2] and f"{m[1]}{m[3]}" in names}
@@ -171,9 +168,9 @@ def weights_by_class(
 ) -> list[Weight]:
     """The weights of the new layout with their layers, in the order of the config.
 
-    Without a config, the order is that of the numbers within a class; a name comes from an
-    attribute (Keras 3.8 and later), else it is the class with its number. ``arrays`` are paths in
-    the file, ``attributes`` those of every group, by path.
+    Without one, they are in the order of the numbers of a class, and named by an attribute (Keras
+    3.8 and later), else by class and number. ``arrays`` are paths in the file, ``attributes`` those
+    of every group, by path.
     """
     below: dict[str, list[str]] = {}
     for path in attributes:
@@ -183,14 +180,13 @@ def weights_by_class(
     order = {group: n for n, group in enumerate(groups)}
     weights = []
     for path in arrays:
-        parts = path.split("/")
-        parents = ("/".join(parts[:n]) for n in range(len(parts) - 1, 0, -1))
-        group = next((parent for parent in parents if parent in groups), None)
-        if group is None:
-            weights.append((len(order), Weight(path, *_by_attribute(path, attributes))))
+        parents = accumulate(path.split("/")[:-1], "{}/{}".format)
+        if found := [parent for parent in parents if parent in groups]:
+            group = found[-1]
+            weight = Weight(path, groups[group], path[len(group) + 1 :])
+            weights.append((order[group], weight))
         else:
-            rest = path[len(group) + 1 :]
-            weights.append((order[group], Weight(path, groups[group], rest)))
+            weights.append((len(order), Weight(path, *_by_attribute(path, attributes))))
     weights.sort(key=lambda pair: (pair[0], _natural(pair[1].path)))
     return [weight for _, weight in weights]
 
@@ -200,8 +196,8 @@ def _layer_groups(
 ) -> dict[str, str]:
     """The groups of these layers, in their order, with the layers' paths.
 
-    The k-th group of a class, by its number, is the k-th layer of that class. If some layers have
-    no group, the number of a group counts the layers.
+    The k-th group of a class, by number, is its k-th layer; if some have no group, numbers count
+    layers.
     """
     containers = (f"{group}/{container}".strip("/") for container in CONTAINERS)
     container = next((path for path in containers if path in below), None)
@@ -230,7 +226,7 @@ def _number(name: str, base: str) -> int | None:
 
 
 def _by_attribute(path: str, attributes: Attributes) -> tuple[str, str]:
-    """The layer and the rest of a path, by the attribute ``name`` of the groups in it."""
+    """Layer and rest of a path, by the attribute ``name`` of the groups in it."""
     parts, layer, rest = path.split("/"), list[str](), list[str]()
     for n, part in enumerate(parts):
         group = "/".join(parts[: n + 1])
@@ -253,7 +249,7 @@ def _natural(path: str) -> list[tuple[int, str]]:
 # ---- LSTMs that feed each other
 
 
-PASSING = {  # layers that return their inputs unchanged when a model is run, not trained
+PASSING = {  # layers that return their inputs unless a model is trained
     "Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout",
     "ActivityRegularization", "Identity",
 }  # fmt: skip
@@ -263,9 +259,9 @@ MOST_HOPS = 64  # layers between two LSTMs
 def lstm_chain(model: Any) -> tuple[str, ...]:
     """The names of all layers of a model that run an LSTM, if each feeds the next; else ().
 
-    A single layer is a chain: it may run a stack of cells. Between two LSTMs there may only be
-    layers of `PASSING`. A model within the model, or an LSTM that returns only its last step or
-    starts from another's state, cannot be part of a chain.
+    A single layer is a chain: it may run a stack of cells. Only layers of `PASSING` may stand
+    between two LSTMs. A model in the model, and an LSTM that returns only its last step or starts
+    from another's state, are part of no chain.
     """
     if not isinstance(model, dict):
         return ()
@@ -283,7 +279,7 @@ def lstm_chain(model: Any) -> tuple[str, ...]:
 
 
 def _class_name(layer: Config) -> str:
-    """The class without the package or module that it is registered under."""
+    """The class without the module that it is registered under."""
     return re.split("[>.]", str(layer.get("class_name")))[-1]
 
 
@@ -296,14 +292,13 @@ def _runs_an_lstm(layer: Config) -> bool:
     if class_name == "RNN":
         cell = config.get("cell")
         cells = config_of(cell).get("cells", [cell])
-        return isinstance(cells, list) and all(
-            isinstance(cell, dict) and "LSTM" in _class_name(cell) for cell in cells
-        )
+        named = isinstance(cells, list) and all(isinstance(cell, dict) for cell in cells)
+        return named and all("LSTM" in _class_name(cell) for cell in cells)
     return "LSTM" in class_name and "Conv" not in class_name
 
 
 class _Network:
-    """The layers of a model by name, and the layer from which each has its inputs."""
+    """The layers of a model by name, and the layer that feeds each."""
 
     def __init__(self, model: Config) -> None:
         layers = [layer for layer in serialized_layers(model) if isinstance(layer, dict)]
@@ -315,7 +310,7 @@ class _Network:
             self.sources = dict(zip(names[1:], names, strict=False))
 
     def before(self, name: str) -> Iterator[tuple[str, Config, Any]]:
-        """The layers whose outputs reach a layer, nearest first, and whether each gives steps."""
+        """The layers whose outputs reach a layer, nearest first; whether each gives steps."""
         for _ in range(MOST_HOPS):
             before = self.sources.get(name)
             if before is None or before not in self.layers:
@@ -344,9 +339,9 @@ def masks_before(
 ) -> dict[str, dict[str, Any]]:
     """The serialized layer that masks the steps of each layer, by path, as Keras passes masks on.
 
-    ``unchanged`` of it tells whether its inputs (of an Embedding its outputs) are those of the
-    layer; where the layers between are not known, the last one listed before it is taken, or
-    ``around``, which masks the model that it is in. The cells of a stack have that of the stack.
+    Its ``unchanged``: whether its inputs (of an Embedding its outputs) are those of the layer.
+    Behind unknown layers, it is the last one listed before, or ``around``, which masks the model.
+    The cells of a stack have that of the stack.
     """
     if not isinstance(model, dict) or "cell" in config_of(model):
         return {}
@@ -368,7 +363,7 @@ def _masks_steps(layer: Config) -> bool:
 
 
 def _mask_before(name: str, network: _Network, last: Mapping[str, Any]) -> dict[str, Any]:
-    """The layer that masks this one's inputs; ``last`` where they come by an unknown way."""
+    """The layer that masks this one's inputs; ``last`` if the way is unknown."""
     unchanged = True
     for before, layer, gives_steps in network.before(name):
         if _masks_steps(layer):
@@ -380,7 +375,7 @@ def _mask_before(name: str, network: _Network, last: Mapping[str, Any]) -> dict[
 
 
 def _source(layer: Config) -> str | None:
-    """The layer whose first output is the only input of a layer that is called once; or None."""
+    """The layer whose first output is the only input of one that is called once; or None."""
     nodes = layer.get("inbound_nodes")
     if not isinstance(nodes, list) or len(nodes) != 1:
         return None
@@ -399,7 +394,7 @@ def _source(layer: Config) -> str | None:
 
 
 def _listed(node: Any) -> tuple[Any, Any]:
-    """The same for Keras 1 and 2, and the other arguments: Keras 1 has none in its lists."""
+    """History and other arguments for Keras 1 and 2: Keras 1 has no others."""
     while isinstance(node, list) and len(node) == 1 and isinstance(node[0], list):
         node = node[0]
     if not isinstance(node, list) or not node or not isinstance(node[0], str):

@@ -1,9 +1,8 @@
 """`.onnx`: the tensors and attributes of every LSTM node, in any graph of the file.
 
 The library onnx parses the file and decodes its tensors. `graph` finds nodes, `folding` computes
-constants that exporters left for the runtime to compute, `lstm` reads a node, `connections` finds
-which node feeds which. Of a model without such nodes the initializers are read by name: a cell that
-was exported as basic operators may still have the names of its framework.
+constants that exporters left to the runtime, `lstm` reads a node and what feeds it. Without such
+nodes the initializers are read by name: a cell of basic operators may still have its framework's.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from lstmcli.formats.onnx.lstm import (
     is_lstm,
 )
 
-CELL_SIGMOIDS, CELL_TANHS = 3, 2  # in a cell that was exported as basic operators
+CELL_SIGMOIDS, CELL_TANHS = 3, 2  # in a cell of basic operators
 PRODUCTS = ("MatMul", "Gemm")
 USE_ORIGINAL = (
     "Its tensors are taken by their names; if these tell nothing, give the file that it was "
@@ -38,32 +37,32 @@ USE_ORIGINAL = (
 OTHER_CELLS = ("GRU", "RNN")
 
 
-def read(source: Opened) -> Document:
+def read(file: Opened) -> Document:
     """The tensors of LSTM nodes: NODE/W, NODE/R, NODE/B, NODE/P and constant initial states.
 
-    A group NODE has the attributes, its ``directions`` and ``units``, ``cell_width`` (of a known
+    A group NODE has the attributes, ``directions`` and ``units``, ``cell_width`` (of a known
     initial_c), ``sequence_lens`` (constant ones) and ``transposed`` (X is an input of the model
-    with batch and time exchanged). Equal nodes are given once. Without LSTM nodes the document is
-    of the format "onnx initializers"; one with only GRUs or plain RNNs can be listed, not run.
+    with batch and time exchanged). Equal nodes are given once. Without LSTM nodes the format is
+    "onnx initializers"; a model with only GRUs or plain RNNs can be listed, not run.
     """
-    if source.size > MOST_PROTOBUF:
-        raise UserError(f"{source.source}: {source.size:,} bytes are more than an ONNX model has.")
-    import_extra("onnx", f"{source.source} is an ONNX model; reading it", "onnx")
-    with damage_reported(f"{source.source}, interpreted as an ONNX model,"):
-        model = OnnxModel(source.contents())
+    if file.size > MOST_PROTOBUF:
+        raise UserError(f"{file.source}: {file.size:,} bytes are more than an ONNX model has.")
+    import_extra("onnx", f"{file.source} is an ONNX model; reading it", "onnx")
+    with damage_reported(f"{file.source}, interpreted as an ONNX model,"):
+        model = OnnxModel(file.contents())
         if not model.has_graph:
             raise UserError(
-                f"{source.source} is not an ONNX model: it has no graph. If it is a Core ML model, "
+                f"{file.source} is not an ONNX model: it has no graph. If it is a Core ML model, "
                 "give the model that it was converted from."
             )
         with np.errstate(all="ignore"):  # weights may have infinities and NaN
-            return _Reader(source, model).document()
+            return _Reader(file, model).document()
 
 
 class _Reader:
-    def __init__(self, source: Opened, model: OnnxModel) -> None:
-        self.source, self.model = source, model
-        self.constants = ConstantFolder(source)
+    def __init__(self, file: Opened, model: OnnxModel) -> None:
+        self.file, self.model = file, model
+        self.constants = ConstantFolder(file)
         self.scopes: dict[Scope, Counter[str]] = {}  # every graph: its operators, counted
         self.lstms: dict[tuple[object, ...], LstmNode] = {}  # by their content
         self.read_as: dict[Node, LstmNode] = {}
@@ -84,9 +83,9 @@ class _Reader:
         lstms = list(self.lstms.values())
         if not lstms:
             reasons = (f"  {reason}" for reason in self.left_out)
-            raise UserError(f"{self.source.source}: none of its LSTMs can be read.", *reasons)
+            raise UserError(f"{self.file.source}: none of its LSTMs can be read.", *reasons)
         return Document(
-            self.source.source,
+            self.file.source,
             "onnx",
             {f"{lstm.name}/{key}": a for lstm in lstms for key, a in lstm.arrays.items()},
             groups={lstm.name: lstm.attributes for lstm in lstms},
@@ -105,7 +104,7 @@ class _Reader:
             self.left_out.append(f"{name} is left out: {reason}.")
             return
         known = self.lstms.setdefault(lstm.key(), lstm)
-        if known is not lstm:  # the remarks on an equal node's state count as well
+        if known is not lstm:  # remarks on an equal node's state count too
             known.remarks += lstm.remarks
         self.read_as[node] = known
         if (below := feeding_lstm(node, scope, self.constants)) in self.read_as:
@@ -116,7 +115,7 @@ class _Reader:
             )
 
     def _name(self, node: Node) -> str:
-        """The node's name, or a number; unique whatever characters separate its words."""
+        """The node's name, or a number; unique whatever separates its words."""
         base = node.name if _normalised(node.name) else f"lstm_{len(self.names)}"
         name, n = base, 1
         while _normalised(name) in self.names:
@@ -134,7 +133,7 @@ class _Reader:
         return tuple(chain)
 
     def _remarks(self, lstms: list[LstmNode]) -> Iterator[str]:
-        source = self.source.source
+        source = self.file.source
         yield from self.left_out
         if len(self.read_as) > len(lstms):
             yield f"{source} has {len(self.read_as)} LSTM nodes, {len(lstms)} of them distinct."
@@ -144,8 +143,8 @@ class _Reader:
             yield f"{source}: another LSTM is spelled out as {form}; it is not read."
 
     def _initializers(self) -> Document:
-        """The tensors by name of a model without LSTM nodes; a remark names what it has instead."""
-        source = self.source.source
+        """The tensors by name of a model without LSTM nodes; a remark names what it has."""
+        source = self.file.source
         counts = {op: sum(made[op] for made in self.scopes.values()) for op in OTHER_CELLS}
         other_cells = " and ".join(f"{count} {op}" for op, count in counts.items() if count)
         text = "has no LSTM node"
@@ -169,7 +168,7 @@ class _Reader:
         return Document(
             source,
             "onnx initializers",
-            {name: widened(decode(tensor, self.source, name)) for name, tensor in tensors.items()},
+            {name: widened(decode(tensor, self.file, name)) for name, tensor in tensors.items()},
             remarks=(f"{source} {text}." + ("" if only_others else f" {USE_ORIGINAL}"),),
             not_run=f"it {text}." if only_others else "",
         )
@@ -201,5 +200,5 @@ def _is_cell(operators: Counter[str]) -> bool:
 
 
 def _normalised(name: str) -> str:
-    """A name with one kind of separator, as `core.weights` compares names."""
+    """A name with one kind of separator, as in `core.weights`."""
     return re.sub(r"[/.:_]+", "_", name).strip("_")

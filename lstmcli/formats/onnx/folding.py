@@ -1,10 +1,9 @@
 """Constant folding: the values of names in an ONNX graph that can be computed from the file.
 
-Exporters rearrange weights by operators in the graph: slices of a matrix in another order, two
-biases concatenated. The reference implementation of the library onnx computes `OPERATORS`, and
-allocates whatever it is asked for: so the size of a result is checked before. An initial state is
-often an array that is repeated for each item of a batch, whose size is only known in a run:
-`Repeated` has the array.
+Exporters rearrange weights by operators: slices of a matrix in another order, two biases
+concatenated. The reference implementation of the library onnx computes `OPERATORS`, and allocates
+whatever it is asked for: so the size of a result is checked before. An initial state is often an
+array `Repeated` for each item of a batch, whose size only a run knows.
 """
 
 from __future__ import annotations
@@ -58,10 +57,10 @@ class KnownOperator(NamedTuple):
     """The parts of a node that the library gets, and how large the result may be."""
 
     attributes: Sequence[str] = ()  # whose values are integers
-    # with at least as many elements as the result
+    # of at least as many elements as the result
     shape: Callable[[OperatorCall], Shape] = lambda call: call.arrays[0].shape
-    itemsize: int = 0  # bytes of an element, if not those of the inputs
-    since: int = 1  # the first version of the operator that the library computes
+    itemsize: int = 0  # bytes of an element, if not the inputs'
+    since: int = 1  # the operator's first version in the library
 
 
 OPERATORS = {
@@ -84,16 +83,16 @@ OPERATORS = {
     "Where": KnownOperator(shape=_broadcast),
 }
 
-MOVING = {  # operators whose result consists of elements of the first input
+MOVING = {  # operators that only move elements of the first input
     "Cast", "Expand", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
     "Unsqueeze",
 }  # fmt: skip
 
 
 def computed(call: OperatorCall, check_size: Callable[[Shape, int], object]) -> list[np.ndarray]:
-    """The outputs of an operator of `OPERATORS`; ``check_size`` refuses a large result.
+    """The outputs of an operator of `OPERATORS`; Damaged if it cannot be applied to these inputs.
 
-    Damaged if the operator cannot be applied to these inputs.
+    ``check_size`` refuses a large result.
     """
     operator = OPERATORS[call.op]
     attributes = {name: call.attributes[name] for name in operator.attributes
@@ -110,7 +109,7 @@ def computed(call: OperatorCall, check_size: Callable[[Shape, int], object]) -> 
         result = implementation.eval(*call.inputs, n_outputs=call.outputs, **attributes)
     except MemoryError:
         raise
-    except Exception as error:  # of nearly every class, from inputs that do not fit
+    except Exception as error:  # of nearly every class, for unfit inputs
         reason = str(error).split("\n")[0][:LONGEST_REASON]
         raise Damaged(f"the {call.op} in its graph fails: {reason}") from None
     return [np.asarray(one) for one in (result if isinstance(result, tuple) else [result])]
@@ -122,26 +121,26 @@ KNOWN = {*OPERATORS, "Constant", "ConstantOfShape", "Expand", "Identity"}
 
 
 class Repeated(NamedTuple):
-    """An array that is repeated to fill a shape that is only known in a run."""
+    """An array that fills, repeated, a shape that only a run knows."""
 
     array: np.ndarray
-    width: int | None = None  # the length of the shape's last axis, if that is known
+    width: int | None = None  # the length of the shape's last axis, if known
 
 
-Value = np.ndarray | Repeated | None  # None: it depends on an input, or on an unknown operator
+Value = np.ndarray | Repeated | None  # None: of an input, or of an unknown operator
 
 
 class ConstantFolder:
-    """The values of names, each computed once; all together within the limit of one tensor."""
+    """The values of names, each computed once; together within the limit of one tensor."""
 
-    def __init__(self, source: Opened) -> None:
-        self._source = source
+    def __init__(self, file: Opened) -> None:
+        self._file = file
         self._known: dict[tuple[Scope, str], Value] = {}
         self._bytes = 0
-        self._stored = self._computed = 0  # bytes read of tensors, and bytes computed from them
+        self._stored = self._computed = 0  # bytes of tensors, and computed from them
 
     def value(self, scope: Scope, name: str) -> Value:
-        """The value of a name in a graph; Damaged if it cannot be computed or depends on itself."""
+        """The value of a name in a graph; Damaged if it depends on itself, or fails."""
         definition = scope.definition(name)
         pending, entered = [definition], set()
         while pending:
@@ -161,7 +160,7 @@ class ConstantFolder:
         return self._known[definition.scope, definition.name]
 
     def origin(self, scope: Scope, name: str) -> str:
-        """The input or operator that a name depends on, as text for a message."""
+        """The input or operator that a name depends on, for a message."""
         source = scope.definition(name)
         for _ in range(MOST_HOPS):
             unknown = [n for n in _inputs(source) if n and self.value(source.scope, n) is None]
@@ -177,9 +176,9 @@ class ConstantFolder:
         return f"{source.name!a}, which is not there"
 
     def count(self, size: int) -> None:
-        """Count bytes of results towards the limit of one tensor; UserError beyond it."""
+        """Count bytes towards the limit of one tensor; UserError beyond it."""
         self._bytes += size
-        check_size((self._bytes,), 1, f"{self._source.source}: what its graph computes")
+        check_size((self._bytes,), 1, f"{self._file.source}: what its graph computes")
 
     def _value_of(self, definition: Definition, inputs: Sequence[Definition]) -> Value:
         if definition.tensor is not None:
@@ -225,17 +224,17 @@ class ConstantFolder:
         return self._stored_array(_tensor(value), "value").reshape(())
 
     def _filled(self, array: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-        """A view of repeated numbers, which count as if they were copied."""
+        """A view of repeated numbers, counted as if they were copied."""
         self._check_size(shape, array.itemsize)
         return self._computed_array(np.broadcast_to(array, shape))
 
     def _check_size(self, shape: Sequence[int], itemsize: int) -> None:
-        size = check_size(shape, itemsize, f"{self._source.source}: a constant of its graph")
+        size = check_size(shape, itemsize, f"{self._file.source}: a constant of its graph")
         total = self._computed + size * itemsize
-        check_total(total, self._source.size + self._stored, self._source.source)
+        check_total(total, self._file.size + self._stored, self._file.source)
 
     def _stored_array(self, tensor: Any, name: str) -> np.ndarray:
-        array = decode(tensor, self._source, name)
+        array = decode(tensor, self._file, name)
         self._stored += array.nbytes
         self.count(array.nbytes)
         return array
@@ -245,7 +244,7 @@ class ConstantFolder:
         self.count(array.nbytes)
         return array
 
-    # ---- shapes that are only known in a run
+    # ---- shapes that only a run knows
 
     def _of_unknown_shape(
         self, definition: Definition, values: Sequence[Value], call: OperatorCall
@@ -288,7 +287,7 @@ class ConstantFolder:
         return int(last.flat[-1]) if isinstance(last, np.ndarray) and last.size else None
 
     def _first_axis_cut(self, x: Repeated, call: OperatorCall, output: int) -> Repeated | None:
-        """A part along the first of three axes, as the states of several layers are separated."""
+        """A part along the first of three axes, which separates the states of layers."""
         if len(x.array.shape) < STATE_AXES or len(x.array) == 1:
             return x  # all parts are equal
         if any(array is None for array in call.inputs[1:]):

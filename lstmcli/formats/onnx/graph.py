@@ -1,10 +1,10 @@
 """The graphs of an ONNX file: nodes at any depth, tensors, the definition of each name they take.
 
-A graph is part of a model, of an attribute of a node (If, Loop, Scan) or the body of a function. A
-name that a graph does not define comes from the graph around it, that of a function's input from
-the node that calls it. The library onnx parses the file and decodes its tensors; graphs are
-followed here, since functions that call each other may be more nodes than there is memory for, and
-files with external data are opened here, since only those of the model's folder may be.
+A graph is part of a model, of an attribute of a node (If, Loop, Scan), or the body of a function. A
+name that it does not define comes from the graph around it, of a function's input from the node
+that calls it. The library onnx parses the file and decodes its tensors; graphs are followed here,
+since functions that call each other may be more nodes than there is memory for, and external data
+are opened here, from the model's folder only.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 
 MOST_DEPTH = 32  # graphs within graphs and functions within functions
-MOST_PARTS = 1 << 17  # nodes, tensors and inputs in all; those of a function count at every call
+MOST_PARTS = 1 << 17  # nodes, tensors and inputs in all; of a function at every call
 
 STANDARD = ("", "ai.onnx")
 NESTING = ("If", "Loop", "Scan", "SequenceMap")  # operators with graphs in their attributes
 
 
 class Node:
-    """A NodeProto: an operator, the names of its inputs and outputs, its attributes."""
+    """A NodeProto: operator, names of inputs and outputs, attributes."""
 
     def __init__(self, proto: Any, call_attributes: Mapping[str, Any]) -> None:
         self.op = text(proto.op_type)
@@ -38,7 +38,7 @@ class Node:
         self.name = text(proto.name)  # often empty
         self.inputs = [text(name) for name in proto.input]  # "" is an optional one left out
         self.outputs = [text(name) for name in proto.output]
-        self.call_attributes = call_attributes  # of the call of the function that contains it
+        self.call_attributes = call_attributes  # of the call of its function
         self._attributes = proto.attribute
 
     @cached_property
@@ -63,7 +63,7 @@ def _attributes(protos: Iterable[Any], call_attributes: Mapping[str, Any]) -> di
 
 
 class Definition(NamedTuple):
-    """The definition of a name: a node, a tensor of the file, or an input that the file lacks."""
+    """The definition of a name: a node, a tensor, or an input that the file lacks."""
 
     scope: Scope
     name: str
@@ -111,7 +111,7 @@ class Scope:
 
 
 class OnnxModel:
-    """A ModelProto: its graph, the functions it calls, and the version of the operators."""
+    """A ModelProto: its graph, its functions, and the version of the operators."""
 
     def __init__(self, data: bytes) -> None:
         broken: type[Exception] = import_module("google.protobuf.message").DecodeError
@@ -124,7 +124,7 @@ class OnnxModel:
         self._functions = {(_domain(f.domain), text(f.name)): f for f in self.proto.functions}
 
     def nodes(self) -> Iterator[tuple[Node, Scope]]:
-        """Every node with its graph, in their order; those within a node follow it."""
+        """Every node with its graph, in order; those within a node follow it."""
         scope = self._scope(self.proto.graph, _opset(self.proto.opset_import))
         yield from self._within(scope, 0)
 
@@ -137,7 +137,7 @@ class OnnxModel:
                 yield from self._within(inner, depth + 1)
 
     def _inner(self, node: Node, scope: Scope) -> Iterator[Scope]:
-        """The graphs in a node's attributes, or the body of the function that it calls."""
+        """The graphs in a node's attributes, or the body of a function that it calls."""
         if function := self._functions.get((node.domain, node.op)):
             yield self._call(function, node, scope)
         elif node.op in NESTING and not node.domain:
@@ -201,12 +201,12 @@ def is_numeric(tensor: Any) -> bool:
     return _dtype(tensor) is not None
 
 
-def decode(tensor: Any, source: Opened, name: str) -> np.ndarray:
+def decode(tensor: Any, file: Opened, name: str) -> np.ndarray:
     """The array of a TensorProto, in the dtype of the library, which NumPy may lack.
 
     Damaged for more or fewer bytes than the shape needs.
     """
-    where = f"{source.source}: the tensor {name!a}"
+    where = f"{file.source}: the tensor {name!a}"
     dtype = _dtype(tensor)
     if dtype is None:
         types = import_module("onnx").TensorProto.DataType
@@ -217,7 +217,7 @@ def decode(tensor: Any, source: Opened, name: str) -> np.ndarray:
     count = check_size(shape, numpy_dtype(dtype).itemsize, where)
     if tensor.data_location == EXTERNAL:
         size = -(-count // 2) if dtype.name in TWO_A_BYTE else count * dtype.itemsize
-        data = _external(tensor, source, size, where)
+        data = _external(tensor, file, size, where)
         tensor = type(tensor)(dims=shape, data_type=tensor.data_type, raw_data=data)
     try:
         array: np.ndarray = import_module("onnx").numpy_helper.to_array(tensor)
@@ -227,7 +227,7 @@ def decode(tensor: Any, source: Opened, name: str) -> np.ndarray:
 
 
 def numpy_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype itself, or the one of NumPy that has all its values."""
+    """The dtype itself, or NumPy's with all its values."""
     return np.dtype(WIDENED.get(dtype.name, dtype))
 
 
@@ -237,7 +237,7 @@ def widened(array: np.ndarray) -> np.ndarray:
 
 
 def text(name: str | bytes) -> str:
-    """A string of the file; Damaged if it is not text, which protobuf gives as bytes."""
+    """A string of the file; Damaged if protobuf gives bytes, not text."""
     if isinstance(name, bytes):
         raise Damaged("a name in it is not text")
     return name
@@ -251,18 +251,16 @@ def _dtype(tensor: Any) -> np.dtype[Any] | None:
     return dtype if dtype.kind in "fiub" or dtype.name in WIDENED else None
 
 
-def _external(tensor: Any, source: Opened, size: int, where: str) -> bytes:
+def _external(tensor: Any, file: Opened, size: int, where: str) -> bytes:
     entries = {text(entry.key): text(entry.value) for entry in tensor.external_data}
     name = entries.get("location", "").removeprefix("./")
-    if source.path is None:
+    if file.path is None:
         raise UserError(f"{where} is in another file, {name!a}: give the path of the model.")
-    path = sidecar_path(source.path, name)
+    path = sidecar_path(file.path, name)
     if path is None:
         raise UserError(f"{where} is in {name!a}, which is not in the folder of the model.")
-    offset, length = (int(entries.get(key, n)) for key, n in (("offset", 0), ("length", size)))
+    offset, length = int(entries.get("offset", 0)), int(entries.get("length", size))
     if length != size:
         raise Damaged(f"{where} needs {size:,} bytes and declares {length:,}")
     with opened(path) as part:
-        if offset + size > part.size:
-            raise UserError(f"{where} reaches past the end of {part.source}.")
         return part.part(offset, size)

@@ -1,9 +1,9 @@
 """One LSTM node of an ONNX graph: its tensors and attributes, and the node that feeds it.
 
-This reader knows the shapes of the operator's inputs W, R, B, P and of its states. The operator
-LSTM is that of github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM, DynamicQuantizeLSTM that
-of onnxruntime's docs/ContribOperators.md (1.32). Between two layers of a network, exporters insert
-operators that only move axes: each axis is followed through them.
+The shapes of W, R, B, P and the states are those of LSTM in
+github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM, and of DynamicQuantizeLSTM in
+onnxruntime's docs/ContribOperators.md (1.32). Between two layers, exporters insert operators that
+only move axes: each axis is followed through them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.formats.document import Arrays, Shape
 from lstmcli.formats.onnx.folding import ConstantFolder, Repeated, Value
 from lstmcli.formats.onnx.graph import Definition, Node, Scope, numpy_dtype, widened
 
@@ -39,12 +40,12 @@ class LstmNode:
     """The tensors and attributes of a node."""
 
     name: str
-    arrays: dict[str, np.ndarray]  # W (D, 4H, I), R (D, 4H, H), B (D, 8H), P (D, 3H), states
+    arrays: Arrays  # W (D, 4H, I), R (D, 4H, H), B (D, 8H), P (D, 3H), states
     attributes: dict[str, Any]
     remarks: list[str] = field(default_factory=list)
 
     def key(self) -> tuple[Any, ...]:
-        """A key that is equal for nodes with the same numbers and attributes."""
+        """A key that nodes of equal numbers and attributes share."""
         attributes = sorted((k, v) for k, v in self.attributes.items() if k != "cell_width")
         return repr(attributes), *(
             (name, array.shape, array.dtype.name, sha256(array.tobytes()).digest())
@@ -117,15 +118,16 @@ class NodeReader:
         """(D, I, 4H) of 8 bits -> (D, 4H, I); scales by direction, or also by row."""
         names = (self.node.inputs[n] if n < len(self.node.inputs) else "" for n in SCALES[role])
         scale, zero = (self._constant(name, f"scale of {role}") for name in names)
-        if array.ndim != 3 or scale.shape != zero.shape or scale.shape[:1] != array.shape[:1]:
+        fits = scale.shape == zero.shape and scale.shape[:1] == array.shape[:1]
+        if array.ndim != 3 or not fits:
             raise UnreadableNode(f"its {role} is {array.shape}, with scales {scale.shape}")
         self.constants.count(4 * array.size)
         scale, zero = (a.reshape(len(a), 1, -1) for a in (scale, zero))
         number = (array.astype("i2") - zero.astype("i2")).astype("f4")
         return np.asarray(number * scale).swapaxes(1, 2)
 
-    def _states(self, values: dict[str, Value], recurrent: np.ndarray) -> dict[str, np.ndarray]:
-        """Constant initial states (D, B, H), B = 1 if equal for all items; none if all are 0."""
+    def _states(self, values: dict[str, Value], recurrent: np.ndarray) -> Arrays:
+        """Constant initial states (D, B, H), B = 1 if all items are equal; none if all are 0."""
         found = {role: self._state(role, value, recurrent) for role, value in values.items()}
         states = {role: state for role, state in found.items() if state is not None}
         if not states:
@@ -156,25 +158,23 @@ class NodeReader:
                 "does on one thread; --arithmetic float rounds neither"
             )
         if unknown := [role for role, value in values.items() if value is None]:
-            origins = dict.fromkeys(
-                self.constants.origin(self.scope, self._name(role)) for role in unknown
-            )
+            each = (self.constants.origin(self.scope, self._name(role)) for role in unknown)
+            origins = " and ".join(dict.fromkeys(each))
             what = " and ".join(unknown)
-            remarks.append(f"{what} come from {' and '.join(origins)}: zero, or --initial-state")
+            remarks.append(f"{what} come from {origins}: zero, or --initial-state")
         return [f"{self.lstm_name}: {text}." for text in remarks]
 
 
-def _check(arrays: dict[str, np.ndarray]) -> None:
+def _check(arrays: Arrays) -> None:
     shapes = {role: array.shape for role, array in arrays.items()}
-    if len(shapes["R"]) == 3 and shapes["R"][1] == 4 * shapes["R"][2] and shapes["R"][0] in (1, 2):
-        directions, rows, units = shapes["R"]
-        expected = {"R": shapes["R"], "B": (directions, 8 * units), "P": (directions, 3 * units)}
-        if len(shapes["W"]) == 3 and shapes["W"][:2] == (directions, rows) and 0 not in shapes["W"]:
-            expected["W"] = shapes["W"]
-            if all(expected[role] == shape for role, shape in shapes.items()):
-                return
-    found = ", ".join(f"{role} {shape}" for role, shape in shapes.items())
-    raise UnreadableNode(f"its shapes do not fit each other: {found}")
+    directions, _, units = shapes["R"] if len(shapes["R"]) == 3 else (0, 0, 0)
+    inputs = shapes["W"][-1] if shapes["W"] else 0
+    expected: dict[str, Shape] = {"W": (4 * units, inputs), "R": (4 * units, units)}
+    expected |= {"B": (8 * units,), "P": (3 * units,)}
+    fits = all(shape == (directions, *expected[role]) for role, shape in shapes.items())
+    if not fits or directions not in (1, 2) or not units or not inputs:
+        found = ", ".join(f"{role} {shape}" for role, shape in shapes.items())
+        raise UnreadableNode(f"its shapes do not fit each other: {found}")
 
 
 def _attributes(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,10 +184,9 @@ def _attributes(raw: Mapping[str, Any]) -> dict[str, Any]:
             continue
         value = raw[name]
         items = value if isinstance(value, list) else [value]
-        if (name in LISTS) != isinstance(value, list) or not all(
-            isinstance(item, kind) for item in items
-        ):
-            raise UnreadableNode(f"its {name} is of another kind than the operator's")
+        fits = all(isinstance(item, kind) for item in items)
+        if not fits or (name in LISTS) != isinstance(value, list):
+            raise UnreadableNode(f"its {name} has no value of the operator's type")
         if kind is bytes:
             items = [item.decode("utf-8", "backslashreplace") for item in items]
         attributes[name] = items if name in LISTS else items[0]
@@ -205,7 +204,7 @@ SAME = ("Identity", "Dropout", "Cast")
 
 
 def feeding_lstm(node: Node, scope: Scope, constants: ConstantFolder) -> Node | None:
-    """The LSTM node whose complete Y, all steps and directions, is the X of this node."""
+    """The LSTM node whose complete Y, all steps and directions, is this node's X."""
     source = scope.definition(node.inputs[0])
     path: list[Definition] = []  # from this node backwards
     while source.node is not None and not is_lstm(source.node):
@@ -231,7 +230,7 @@ def feeding_lstm(node: Node, scope: Scope, constants: ConstantFolder) -> Node | 
 def input_source(node: Node, scope: Scope) -> tuple[str, bool]:
     """The operator that computes X ("" for an input of the model), and whether X is transposed.
 
-    Transposed is an input of the model with batch and time exchanged.
+    Transposed is such an input with batch and time exchanged.
     """
     source, transposed = scope.definition(node.inputs[0]), False
     for _ in range(MOST_HOPS):
@@ -254,7 +253,7 @@ def _layout(node: Node) -> int:
 def _moved(
     axes: tuple[str, ...], step: Definition, constants: ConstantFolder, bidirectional: bool
 ) -> tuple[str, ...] | None:
-    """The axes after an operator; None if it does more than move them."""
+    """The axes after an operator; None if it does not only move them."""
     node = step.node
     assert node is not None
     if node.domain:
@@ -276,7 +275,7 @@ def _moved(
 
 
 def _rank(node: Node, scope: Scope, constants: ConstantFolder) -> int | None:
-    """The number of axes that a Reshape returns: the length of its shape, if that is known."""
+    """The number of axes that a Reshape returns: the length of its shape, if known."""
     numbers = _numbers(node, scope, "shape", constants)
     if numbers is not None or len(node.inputs) < 2:
         return None if numbers is None else len(numbers)
@@ -287,7 +286,7 @@ def _rank(node: Node, scope: Scope, constants: ConstantFolder) -> int | None:
 def _numbers(
     node: Node, scope: Scope, attribute: str, constants: ConstantFolder
 ) -> list[int] | None:
-    """The integers of an attribute, or of the second input if that is a constant."""
+    """The integers of an attribute, or of a second input that is constant."""
     value = node.attributes.get(attribute)
     if value is None and len(node.inputs) > 1:
         value = constants.value(scope, node.inputs[1])

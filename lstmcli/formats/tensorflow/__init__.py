@@ -1,9 +1,9 @@
 """TensorFlow's files: checkpoints since 0.12, SavedModels, graphs with their constants.
 
 A checkpoint's names are those of its graph or, if it was made of objects, of its variables. Other
-files of its folder are read too: the graph in ``PREFIX.meta`` or ``saved_model.pb``, and the
-configs of Keras' layers in ``keras_metadata.pb``. `Document.groups` has what they contain: the
-operations applied to each variable (`TensorFlowGraph.applied_to`), the class and config of a layer.
+files of its folder are read too: the graph in ``PREFIX.meta`` or ``saved_model.pb``, the configs of
+Keras' layers in ``keras_metadata.pb``. `Document.groups` has the operations on each variable
+(`TensorFlowGraph.applied_to`), the class and config of a layer.
 """
 
 from __future__ import annotations
@@ -11,20 +11,17 @@ from __future__ import annotations
 import os
 import re
 
-import numpy as np
-
 from lstmcli.errors import UserError, install_command
-from lstmcli.formats.document import Document
+from lstmcli.formats.detect import TABLE_END
+from lstmcli.formats.document import Arrays, Document, Groups
 from lstmcli.formats.files.limits import MOST_PARSED, Damaged, damage_reported
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.tensorflow import bundle as checkpoint
 from lstmcli.formats.tensorflow.bundle import (
     INDEX,
-    MAGIC,
     OBJECT_GRAPH_KEY,
     Bundle,
-    Groups,
     ObjectGraph,
     how_to_save,
     parse_layers,
@@ -34,60 +31,59 @@ from lstmcli.formats.tensorflow.bundle import (
 from lstmcli.formats.tensorflow.graph import TensorFlowGraph, find_graph
 
 FORMAT = "tensorflow"
-V1_LIST = 0x0A  # the first byte of the first entry of a checkpoint before TensorFlow 0.12
+V1_LIST = 0x0A  # the first entry's first byte before TensorFlow 0.12
 V1_SHARD = re.compile(r"-\d{5}-of-(?=\d{5}$)")
 INDEX_IN_SAVED_MODEL = os.path.join("variables", "variables.index")
 
 
-def read(source: Opened) -> Document:
+def read(file: Opened) -> Document:
     """All numeric tensors of a checkpoint, or the constants of a graph."""
-    with damage_reported(source.source):
-        return _read(source)
+    with damage_reported(file.source):
+        return _read(file)
 
 
-def _read(source: Opened) -> Document:
-    source.stream.seek(max(0, source.size - len(MAGIC)))
-    if source.stream.read() != MAGIC:
-        graph = TensorFlowGraph(find_graph(memoryview(source.contents())))
-        arrays = dict(graph.constants(source.source, source.size))
-        groups = _operations(graph, arrays, source.source)
-        return Document(source.source, FORMAT, arrays, groups=groups)
-    entries = table_entries(source)
+def _read(file: Opened) -> Document:
+    if file.tail() != TABLE_END:
+        graph = TensorFlowGraph(find_graph(memoryview(file.contents())))
+        arrays = dict(graph.constants(file.source, file.size))
+        groups = _operations(graph, arrays, file.source)
+        return Document(file.source, FORMAT, arrays, groups=groups)
+    entries = table_entries(file)
     key, first = next(entries, (b"?", memoryview(b"")))
     if key or not len(first):
         raise Damaged("its first entry does not describe it")
     if first[0] == V1_LIST:
         raise UserError(
-            f"{source.source} is a checkpoint in TensorFlow's V1 format (before 0.12), which this "
-            "version does not read. " + how_to_save(V1_SHARD.sub("-?????-of-", source.source))
+            f"{file.source} is a checkpoint in TensorFlow's V1 format (before 0.12), which this "
+            "version does not read. " + how_to_save(V1_SHARD.sub("-?????-of-", file.source))
         )
-    return _read_bundle(source, {key: first, **dict(entries)})
+    return _read_bundle(file, {key: first, **dict(entries)})
 
 
-def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
-    if source.path is None:
+def _read_bundle(file: Opened, entries: dict[bytes, memoryview]) -> Document:
+    if file.path is None:
         raise UserError(
-            f"{source.source} is the index of a TensorFlow checkpoint; its tensors are in other "
+            f"{file.source} is the index of a TensorFlow checkpoint; its tensors are in other "
             "files of its folder. Give its path."
         )
-    bundle = Bundle(entries, source.path)
+    bundle = Bundle(entries, file.path)
     keys = bundle.keys()
     arrays = {key: bundle.tensor(key) for key in keys if bundle.is_numeric(key)}
     remarks = [
-        f"{source.source}: {key} has no numbers; it is left out."
+        f"{file.source}: {key} has no numbers; it is left out."
         for key in keys
         if key not in arrays and key != OBJECT_GRAPH_KEY
     ]
     if not checkpoint.checksum_library():
         command = install_command("crc32c")
         unchecked = f"the checksums of tensors were not checked; that needs: {command}"
-        remarks.append(f"{source.source}: {unchecked}")
+        remarks.append(f"{file.source}: {unchecked}")
     if (graph := bundle.string(OBJECT_GRAPH_KEY)) is None:
-        return _with_graph(source.path, arrays, remarks)
+        return _with_graph(file.path, arrays, remarks)
     objects = ObjectGraph(graph)
-    groups, in_turn = _keras_layers(source.path, objects, remarks)
+    groups, in_turn = _keras_layers(file.path, objects, remarks)
     return Document(
-        source.source,
+        file.source,
         FORMAT,
         rename(arrays, objects.variables()),
         groups=groups,
@@ -99,7 +95,7 @@ def _read_bundle(source: Opened, entries: dict[bytes, memoryview]) -> Document:
 # ---- graphs
 
 
-def _with_graph(index: str, arrays: dict[str, np.ndarray], remarks: list[str]) -> Document:
+def _with_graph(index: str, arrays: Arrays, remarks: list[str]) -> Document:
     name, groups = os.path.basename(index).removesuffix(INDEX), Groups()
     path = sidecar_path(index, f"{name}.meta") or _in_saved_model(index, "saved_model.pb")
     if path is not None:
@@ -114,8 +110,8 @@ def _with_graph(index: str, arrays: dict[str, np.ndarray], remarks: list[str]) -
     return Document(index, FORMAT, arrays, groups=groups, remarks=tuple(remarks))
 
 
-def _operations(graph: TensorFlowGraph, arrays: dict[str, np.ndarray], path: str) -> Groups:
-    """The operations applied to each variable, by the folder of its name and the one above."""
+def _operations(graph: TensorFlowGraph, arrays: Arrays, path: str) -> Groups:
+    """The operations on each variable, by its name's folder and the one above."""
     groups = Groups()
     for name, array in arrays.items():
         if array.ndim > 1 and (operations := graph.applied_to(name)):
@@ -151,7 +147,7 @@ def _in_saved_model(path: str, name: str) -> str | None:
 
 
 def _sidecar_bytes(path: str) -> memoryview:
-    """The bytes of another file of the checkpoint's folder; Damaged if they are too many."""
+    """The bytes of another file of the folder; Damaged if they are too many."""
     with opened(path) as file:
         if file.size > MOST_PARSED:
             raise Damaged(f"it is larger than {MOST_PARSED:,} bytes")

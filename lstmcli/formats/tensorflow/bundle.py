@@ -1,14 +1,13 @@
 """Checkpoints of TensorFlow since 0.12: an index, and the tensors end to end in shards.
 
 ``PREFIX.index`` is a table with the position of each tensor in ``PREFIX.data-0000K-of-0000N``:
-LevelDB's table of sorted names and values, in blocks, with an index of the blocks and a footer.
-Every block and every tensor has a checksum, CRC-32C by google-crc32c. The layout is that of
-tensorflow/core/lib/io/table_builder.cc and format.h.
+LevelDB's table of sorted names and values, in blocks, with an index of the blocks and a footer
+(tensorflow/core/lib/io/table_builder.cc and format.h). Every block and tensor has a checksum,
+CRC-32C by google-crc32c.
 
-A checkpoint that was made of objects has their graph, since its keys are paths of attributes and
-numbers: the TrackableObjectGraph has the name that each variable had in the program. In a
-SavedModel of Keras 2, `keras_metadata.pb` lists nodes of that graph by their numbers, each with a
-JSON text of a layer's class and config.
+The keys of a checkpoint of objects are paths of attributes and numbers: its TrackableObjectGraph
+has the name of each variable in the program. In a SavedModel of Keras 2, `keras_metadata.pb` lists
+nodes of that graph by number, each with a JSON text of a layer's class and config.
 """
 
 from __future__ import annotations
@@ -26,29 +25,30 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import native
+from lstmcli.formats.document import Arrays, Groups, native
 from lstmcli.formats.files.limits import Damaged, check_size
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
 from lstmcli.formats.keras.layers import lstm_chain, masks_before
-from lstmcli.formats.tensorflow import graph as schema
 from lstmcli.formats.tensorflow.graph import (
-    BFLOAT16,
     DTYPES,
     STRING,
     BundleEntryProto,
     BundleHeaderProto,
+    ObjectReference,
     SavedMetadata,
     SavedObject,
+    SerializedTensor,
     TensorSpec,
+    TrackableObject,
+    TrackableObjectGraph,
     parse_shape,
 )
 from lstmcli.formats.wire.protobuf import Message, varint
 
-MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")  # the last bytes of a table
 FOOTER = 48  # bytes
 TRAILER = 5  # bytes after a block: how it is compressed, its checksum
-MOST_KEYS = 64 << 20  # bytes of all keys; each may share the start of the one before
+MOST_KEYS = 64 << 20  # bytes of all keys; each may share the last one's start
 LONGEST_KEY = 1 << 13  # bytes
 
 
@@ -57,9 +57,7 @@ def table_entries(file: Opened) -> Iterator[tuple[bytes, memoryview]]:
 
     Damaged if the file ends early, a checksum is wrong, or blocks or keys are out of order.
     """
-    footer = memoryview(_part(file, file.size - FOOTER, FOOTER))
-    if footer[-len(MAGIC) :] != MAGIC:
-        raise Damaged("it does not end as a table does")
+    footer = memoryview(file.part(file.size - FOOTER, FOOTER))
     start, length, _ = _handle(footer, _handle(footer)[2])
     left, last, end = MOST_KEYS, None, 0
     for _, handle in _entries(_block(file, start, length)):
@@ -78,7 +76,7 @@ def table_entries(file: Opened) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def _block(file: Opened, start: int, length: int) -> memoryview:
-    data = memoryview(_part(file, start, length + TRAILER))
+    data = memoryview(file.part(start, length + TRAILER))
     kind = data[length]
     stored = int.from_bytes(data[length + 1 :], "little")
     if has_checksum(data[: length + 1], stored) is False:
@@ -88,21 +86,15 @@ def _block(file: Opened, start: int, length: int) -> memoryview:
     return data[:length]
 
 
-def _part(file: Opened, start: int, count: int) -> bytes:
-    if start < 0 or start + count > file.size:
-        raise Damaged(f"it ends before byte {max(start, 0) + count:,}")
-    return file.part(start, count)
-
-
 def _handle(data: memoryview, at: int = 0) -> tuple[int, int, int]:
-    """The start of a block, its length, and the position after these two numbers."""
+    """The start of a block, its length, and the position after both."""
     start, at = varint(data, at)
     length, at = varint(data, at)
     return start, length, at
 
 
 def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """The entries of a block; each key is stored without what it shares with the one before."""
+    """The entries of a block; a key is stored without what it shares with the last."""
     at, key = 0, b""
     end = len(block) - 4 * (int.from_bytes(block[-4:], "little") + 1)
     if end < 0:
@@ -122,7 +114,7 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 # ---- checksums
 
 
-PIECE = 1 << 20  # bytes handed to the library at once: it takes `bytes`, which are a copy
+PIECE = 1 << 20  # bytes given to the library at once: `bytes`, a copy
 
 
 def has_checksum(data: bytes | memoryview, stored: int) -> bool | None:
@@ -139,7 +131,7 @@ def has_checksum(data: bytes | memoryview, stored: int) -> bool | None:
 
 @cache
 def checksum_library() -> Callable[[int, bytes], int] | None:
-    """google-crc32c's function of a checksum and the bytes that follow it, or None."""
+    """google-crc32c's function of a checksum and the bytes that follow, or None."""
     try:
         extend: Callable[[int, bytes], int] = import_module("google_crc32c").extend
     except ImportError:
@@ -152,7 +144,7 @@ MOST_SHARDS = 100_000  # five digits
 
 
 def how_to_save(prefix: str) -> str:
-    """How to save the arrays of a checkpoint in TensorFlow; ``prefix`` is what it calls it."""
+    """How to save the arrays of a checkpoint, ``prefix``, in TensorFlow."""
     return (
         f"Save its arrays in TensorFlow: r = tf.train.load_checkpoint({prefix!r}); "
         "numpy.savez('weights.npz', "
@@ -174,8 +166,9 @@ class BundleEntry(NamedTuple):
     def parse(cls, message: Message) -> BundleEntry:
         """The entry in a BundleEntryProto."""
         fields = BundleEntryProto
+        shape = parse_shape(message.message(fields.shape))
         return cls(
-            TensorSpec(message.number(fields.dtype), parse_shape(message.message(fields.shape))),
+            TensorSpec(message.number(fields.dtype), shape),
             message.number(fields.shard_id),
             message.number(fields.offset),
             message.number(fields.size),
@@ -187,8 +180,8 @@ class BundleEntry(NamedTuple):
 class Bundle:
     """The tensors of a checkpoint, by their keys in its index.
 
-    Damaged for entries of the index that do not fit each other or the shards. UserError for a shard
-    that is missing or outside the folder, big-endian numbers, or partitioned variables.
+    Damaged for entries that do not fit each other or the shards. UserError for a shard that is
+    missing or outside the folder, big-endian numbers, or partitioned variables.
     """
 
     def __init__(self, entries: Mapping[bytes, memoryview], path: str) -> None:
@@ -235,14 +228,10 @@ class Bundle:
         data = self._bytes(entry)
         if has_checksum(data, entry.checksum) is False:
             raise Damaged(f"the checksum of {key} is wrong")
-        is_bfloat16 = entry.spec.data_type == BFLOAT16
-        return native(np.frombuffer(data, dtype).reshape(shape), is_bfloat16)
+        return native(np.frombuffer(data, dtype).reshape(shape))
 
     def string(self, key: str) -> memoryview | None:
-        """The bytes of a scalar string, or None.
-
-        A string is stored as its length, a checksum of that in four bytes, and its bytes.
-        """
+        """The bytes of a scalar string, or None; its length and a checksum come before."""
         entry = self._entries.get(key.encode())
         if entry is None or entry.spec != (STRING, ()):
             return None
@@ -254,10 +243,7 @@ class Bundle:
         return data[at + 4 :]
 
     def _bytes(self, entry: BundleEntry) -> bytes:
-        end = entry.offset + entry.size
         with opened(self._shard(entry.shard)) as shard:
-            if end > shard.size:
-                raise Damaged(f"its shard {entry.shard} ends before byte {end:,}")
             return shard.part(entry.offset, entry.size)
 
     def _shard(self, number: int) -> str:
@@ -271,7 +257,7 @@ class Bundle:
         return path
 
 
-# ---- the graph of objects, which gives the names of the variables
+# ---- the graph of objects, with the names of the variables
 
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -281,24 +267,24 @@ ESCAPES = {".S": "/", "..": "."}  # in names of attributes
 
 
 class ObjectGraph:
-    """The objects of a checkpoint, numbered, and the variables among them."""
+    """The objects of a checkpoint, numbered, and their variables."""
 
     def __init__(self, graph: memoryview) -> None:
         self._children: list[list[int]] = []
         self._variables: list[list[tuple[str, str]]] = []  # of each object: (key, name)
-        for node in Message(graph).messages(schema.TrackableObjectGraph.nodes):
-            children = node.messages(schema.TrackableObject.children)
-            tensors = node.messages(schema.TrackableObject.attributes)
-            self._children.append([c.number(schema.ObjectReference.node_id) for c in children])
-            key, name = schema.SerializedTensor.checkpoint_key, schema.SerializedTensor.full_name
+        key, name = SerializedTensor.checkpoint_key, SerializedTensor.full_name
+        for node in Message(graph).messages(TrackableObjectGraph.nodes):
+            children = node.messages(TrackableObject.children)
+            tensors = node.messages(TrackableObject.attributes)
+            self._children.append([c.number(ObjectReference.node_id) for c in children])
             self._variables.append([(t.text(key), t.text(name)) for t in tensors])
         self._visits = MOST_VISITS
 
     def variables(self) -> dict[str, str]:
         """The name of each variable by its key, in the order of the model; "" if it has none.
 
-        Objects are visited depth first from the root, each once, so that the variables of a layer
-        are adjacent; then objects that cannot be reached from the root.
+        Objects are visited depth first from the root, each once, so that a layer's variables are
+        adjacent; then those that the root does not reach.
         """
         names: dict[str, str] = {}
         for number in (*self._below(0), *range(len(self._variables))):
@@ -307,7 +293,7 @@ class ObjectGraph:
         return names
 
     def names_below(self, number: int) -> list[str]:
-        """The names of the variables of an object and of the objects that it refers to."""
+        """The names of the variables of an object and of those that it refers to."""
         return [name for node in self._below(number) for _, name in self._variables[node] if name]
 
     def _below(self, number: int) -> Iterator[int]:
@@ -323,11 +309,11 @@ class ObjectGraph:
             waiting += reversed(self._children[number])
 
 
-def rename(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> dict[str, np.ndarray]:
+def rename(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> Arrays:
     """The arrays by their variables' names, in the order of the model.
 
-    A variable that was saved under two keys with the same elements is returned once. Variables
-    that share a name are named by their keys.
+    One that was saved under two keys with the same elements is returned once; variables of one name
+    are named by their keys.
     """
     order = {key: n for n, key in enumerate(names)}
     keys = sorted(arrays, key=lambda key: order.get(key, len(order)))
@@ -364,18 +350,10 @@ CONFIG_KEYS = ("class_name", "config")
 ROOT = "root"  # the path of the model itself
 
 
-Groups = dict[str, dict[str, Any]]
-"""The configs of layers, by the start of the names of a layer's variables."""
-
-
 def parse_layers(data: memoryview, objects: ObjectGraph) -> tuple[Groups, tuple[str, ...]]:
-    """The class and config of each layer, and the groups of LSTMs that run one after the other.
-
-    At "" is the version of Keras.
-    """
-    groups: dict[str, dict[str, Any]] = {}
+    """The class and config of each layer, at "" Keras' version; the LSTMs in turn."""
+    groups, masks = Groups(), Groups()
     lstms: tuple[str, ...] = ()
-    masks: Groups = {}
     for node in Message(data).messages(SavedMetadata.nodes):
         metadata = _parse_json(node.text(SavedObject.metadata))
         if "keras_version" in metadata:
@@ -402,7 +380,7 @@ def _parse_json(text: str) -> Mapping[str, Any]:
 
 
 def _layer_folder(names: list[str], layer: str) -> str:
-    """The path of a layer that starts all of its variables' names; "" if the layer is not in it."""
+    """The path of a layer that starts all of its variables' names; "" without."""
     levels = zip(*(os.path.dirname(name).split("/") for name in names), strict=False)
     shared = [level[0] for level in takewhile(lambda level: len({*level}) == 1, levels)]
     return "/".join(shared[: shared.index(layer) + 1]) if layer in shared else ""

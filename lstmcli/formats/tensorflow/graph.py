@@ -1,7 +1,7 @@
-"""TensorFlow's messages and graphs: constants, and the operations applied to a variable's values.
+"""TensorFlow's messages and graphs: constants, and the operations on a variable's values.
 
-A GraphDef is a list of nodes and a library of functions. A frozen ``.pb`` is one; a ``.meta`` file
-and ``saved_model.pb`` contain one within other messages.
+A GraphDef is a list of nodes and a library of functions. A frozen ``.pb`` is one; ``.meta`` files
+and ``saved_model.pb`` contain one in other messages.
 
 Sources, of TensorFlow 2.21: tensorflow/core/framework/{graph, node_def, function, op_def,
 attr_value, tensor, tensor_shape, types}.proto; tensorflow/core/protobuf/{meta_graph, saved_model,
@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.formats.document import native
+from lstmcli.formats.document import Shape, native
 from lstmcli.formats.files.limits import Damaged, check_size, check_total
-from lstmcli.formats.wire.protobuf import Message, fields, signed, text
+from lstmcli.formats.wire.protobuf import Message, signed, text
 
 # ---- graphs
 
@@ -64,28 +64,28 @@ STRING, BFLOAT16, HALF = 7, 14, 19
 
 DTYPES = {  # data type -> little-endian NumPy dtype
     1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 8: "<c8", 9: "<i8", 10: "?",
-    11: "i1", 12: "u1", 13: "<i4", 14: "<u2", 15: "<i2", 16: "<u2", 17: "<u2", 18: "<c16",
+    11: "i1", 12: "u1", 13: "<i4", 14: "V2", 15: "<i2", 16: "<u2", 17: "<u2", 18: "<c16",
     19: "<f2", 22: "<u4", 23: "<u8",
 }  # fmt: skip
 
-VALUE_FIELDS = {  # data type -> the list of its elements in a TensorProto; others: int_val
+VALUE_FIELDS = {  # data type -> the list of its elements in a TensorProto, else int_val
     1: TensorProto.float_val, 2: TensorProto.double_val, 8: TensorProto.scomplex_val,
     9: TensorProto.int64_val, 10: TensorProto.bool_val, 14: TensorProto.half_val,
     18: TensorProto.dcomplex_val, 19: TensorProto.half_val, 22: TensorProto.uint32_val,
     23: TensorProto.uint64_val,
 }  # fmt: skip
-FIXED_SIZES = {1: 4, 2: 8, 8: 4, 18: 8}  # data types listed as fixed-size numbers -> their bytes
+FIXED_SIZES = {1: 4, 2: 8, 8: 4, 18: 8}  # data types in lists of fixed size -> bytes
 
 
 class TensorSpec(NamedTuple):
     """The data type and shape that a message declares for a tensor."""
 
     data_type: int
-    shape: tuple[int, ...]
+    shape: Shape
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """The NumPy dtype of the elements in a file; Damaged for a type that NumPy lacks."""
+        """The NumPy dtype of the elements; Damaged for a type that NumPy lacks."""
         if self.data_type not in DTYPES:
             raise Damaged(f"a tensor is of the unknown kind {self.data_type}")
         return np.dtype(DTYPES[self.data_type])
@@ -97,7 +97,7 @@ def declared_spec(tensor: Message) -> TensorSpec:
     return TensorSpec(tensor.number(TensorProto.dtype), shape)
 
 
-def parse_shape(message: Message) -> tuple[int, ...]:
+def parse_shape(message: Message) -> Shape:
     """A TensorShapeProto as a tuple; Damaged for an unknown length."""
     dims = message.messages(TensorShapeProto.dim)
     shape = tuple(signed(dim.number(Dim.size)) for dim in dims)
@@ -107,17 +107,13 @@ def parse_shape(message: Message) -> tuple[int, ...]:
 
 
 def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
-    """The elements of a TensorProto, which may declare no data type and shape itself.
-
-    Its list may be shorter than the tensor: the last element then fills the rest.
-    """
+    """The elements of a TensorProto; the last one of a short list fills the rest."""
     count = check_size(spec.shape, spec.dtype.itemsize, where)
     content = message.bytes(TensorProto.tensor_content)
     if len(content):
         if len(content) != count * spec.dtype.itemsize:
             raise Damaged(f"{where} has {len(content):,} bytes for the shape {spec.shape}")
-        values = np.frombuffer(content, spec.dtype)
-        return native(values.reshape(spec.shape), spec.data_type == BFLOAT16)
+        return native(np.frombuffer(content, spec.dtype).reshape(spec.shape))
     listed = _listed(message, spec)
     if len(listed) > count:
         raise Damaged(f"{where} has {len(listed):,} elements for the shape {spec.shape}")
@@ -125,7 +121,7 @@ def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
     values[: len(listed)] = listed
     if len(listed):
         values[len(listed) :] = listed[-1]
-    return native(values.reshape(spec.shape), spec.data_type == BFLOAT16)
+    return native(values.reshape(spec.shape))
 
 
 def _listed(message: Message, spec: TensorSpec) -> np.ndarray:
@@ -136,8 +132,8 @@ def _listed(message: Message, spec: TensorSpec) -> np.ndarray:
             raise Damaged("a list of numbers ends within one")
         return np.frombuffer(packed, spec.dtype)
     numbers = np.array(message.numbers(field), np.uint64)
-    if spec.data_type == HALF:  # stored as the integer with the same bits
-        return numbers.astype(np.uint16).view(np.float16)
+    if spec.data_type in (HALF, BFLOAT16):  # stored as the integer with the same bits
+        return numbers.astype(np.uint16).view(spec.dtype)
     return numbers.astype(spec.dtype)  # a negative number keeps its low bits
 
 
@@ -145,7 +141,7 @@ PASSING = frozenset({  # operations that return the values of their input
     "Identity", "Enter", "RefEnter", "RefIdentity", "ReadVariableOp", "Switch", "RefSwitch",
     "Cast", "Concat", "ConcatV2",
 })  # fmt: skip
-CALLING = {  # operations that pass their inputs to a function -> the attribute that names it
+CALLING = {  # operations that call a function -> the attribute that names it
     "While": "body", "StatelessWhile": "body", "PartitionedCall": "f",
     "StatefulPartitionedCall": "f",
 }  # fmt: skip
@@ -156,16 +152,16 @@ IN_ORDER = ("Identity", "Transpose", "Cast", "ReadVariableOp")  # do not change 
 ENTERING = ("Enter", "RefEnter")  # through which values enter a loop
 ENDS = frozenset({"NextIteration", "Assign", "AssignVariableOp"})
 VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
-MOST_STEPS = 10  # operations between a variable and one that is reported
+MOST_STEPS = 10  # operations between a variable and a reported one
 MOST_VISITS = 200_000  # nodes visited for all variables together
-MOST_NODES = 200_000  # of a graph: parsing them takes some seconds
+MOST_NODES = 200_000  # of a graph: seconds to parse
 OPERATION = re.compile(rb"[A-Z_][A-Za-z0-9_>]*")
 
 NodeKey = tuple[str, str]  # the function ("" is the graph itself) and the name of a node
 
 
 class GraphNode(NamedTuple):
-    """A NodeDef; its attributes are parsed when they are asked for."""
+    """A NodeDef; its attributes are parsed when asked for."""
 
     name: str
     op: str
@@ -175,13 +171,9 @@ class GraphNode(NamedTuple):
     @classmethod
     def parse(cls, data: memoryview) -> GraphNode:
         """The node in a NodeDef."""
-        numbers = (NodeDef.name, NodeDef.op, NodeDef.input)
-        texts: dict[int, list[str]] = {number: [] for number in numbers}
-        for number, _, value in fields(data):
-            if number in texts and not isinstance(value, int):
-                texts[number].append(text(value))
-        names, ops, inputs = texts.values()
-        return cls(names[-1] if names else "", ops[-1] if ops else "", inputs, data)
+        node = Message(data)
+        inputs = list(map(text, node.each(NodeDef.input)))
+        return cls(node.text(NodeDef.name), node.text(NodeDef.op), inputs, data)
 
     @property
     def attributes(self) -> list[Message]:
@@ -203,13 +195,9 @@ class GraphNode(NamedTuple):
 
 
 def find_graph(data: memoryview) -> memoryview:
-    """The first GraphDef in a file's bytes: all of them, or a part of a larger message.
-
-    Damaged if the bytes are those of no file that contains a graph.
-    """
+    """The first GraphDef in a file's bytes, all or a part; Damaged without one."""
     message = Message(data)
-    version = SavedModel.schema_version
-    if version in message and isinstance(message.first(version), int):
+    if isinstance(message.first(SavedModel.schema_version), int):
         message = Message(message.first_bytes(SavedModel.meta_graphs))
     elif _is_node(Message(message.first_bytes(GraphDef.node))):
         return data
@@ -229,7 +217,7 @@ class TensorFlowGraph:
     def __init__(self, definition: memoryview) -> None:
         self._nodes: dict[NodeKey, GraphNode] = {}
         self._arguments: dict[str, list[str]] = {}
-        self._consumers: dict[NodeKey, list[tuple[GraphNode, int, int]]] = {}
+        self._consumers: dict[NodeKey, list[tuple[GraphNode, str, int]]] = {}
         self._visits = MOST_VISITS
         graph = Message(definition)
         self._add("", graph.each(GraphDef.node))
@@ -249,18 +237,15 @@ class TensorFlowGraph:
             self._nodes[function, node.name] = node
             for position, reference in enumerate(node.inputs):
                 if not reference.startswith("^"):  # that is an order of execution, no value
-                    name, port = _source(reference)
-                    consumers = self._consumers.setdefault((function, name), [])
-                    consumers.append((node, port, position))
+                    port = reference.rpartition(":")[2] if ":" in reference else "0"
+                    key = function, _name(reference)
+                    self._consumers.setdefault(key, []).append((node, port, position))
 
     @property
     def variables(self) -> list[str]:
         """The names of the variables in the order in which the graph made them."""
-        return [
-            name
-            for (function, name), node in self._nodes.items()
-            if not function and node.op in VARIABLES
-        ]
+        nodes = self._nodes.items()
+        return [name for (function, name), node in nodes if not function and node.op in VARIABLES]
 
     def constants(self, source: str, file_size: int) -> Iterator[tuple[str, np.ndarray]]:
         """The numeric constants of the graph itself, with their names."""
@@ -276,11 +261,11 @@ class TensorFlowGraph:
                 yield name, decode(tensor, spec, where)
 
     def applied_to(self, variable: str) -> dict[str, Any]:
-        """The operations applied to a variable's values -> the constant that is their other input.
+        """The operations on a variable's values -> the constant that is their other input.
 
-        ``MatMul/BiasAdd/Split:2/Add`` is 1.0 where 1.0 is added to the third part of a split sum.
-        An operation without a number has None, one with numbers as attributes a dict of them.
-        Operations of `PASSING` are left out; of several paths to an operation the shortest counts.
+        ``MatMul/BiasAdd/Split:2/Add`` is 1.0 if that is added to the third part of a split sum;
+        None without a number, a dict of numbers that are attributes. Operations of `PASSING` are
+        left out; of several paths to an operation the shortest counts.
         """
         numbers: dict[str, Any] = {}
         for path, (function, _), node, position in self._operations(variable, MOST_STEPS):
@@ -290,7 +275,7 @@ class TensorFlowGraph:
     def _operations(
         self, variable: str, most: int
     ) -> Iterator[tuple[str, NodeKey, GraphNode, int]]:
-        """At most this many operations one after the other on a variable's values, nearest first.
+        """The operations on a variable's values, nearest first, at most this many in a row.
 
         Each with the path to it, the node whose values it takes, and which of its inputs they are.
         """
@@ -316,10 +301,10 @@ class TensorFlowGraph:
     def is_reversed(self, variable: str) -> bool | None:
         """Return whether the cell with this kernel runs backwards over the inputs' steps.
 
-        It does if the values that enter its loop come from an operation of `REVERSING`. None if the
-        graph has no loop, or the variable is not a kernel.
+        It does if what enters its loop comes from one of `REVERSING`. None without a loop, or of no
+        kernel.
         """
-        products = (  # by the variable, or the fused cells that have it as an input
+        products = (  # by the variable, or fused cells with it as an input
             (function, node.name)
             for _, (function, _), node, _ in self._operations(variable, 1)
             if node.op in PRODUCTS
@@ -332,17 +317,17 @@ class TensorFlowGraph:
         return node is not None and node.op in REVERSING
 
     def _origin(self, function: str, reference: str, passing: Collection[str]) -> GraphNode | None:
-        """The node of a reference or, where it is one of ``passing``, the origin of its input."""
-        node = self._nodes.get((function, _source(reference)[0]))
+        """The node of a reference or, if it is one of ``passing``, the origin of its input."""
+        node = self._nodes.get((function, _name(reference)))
         while node is not None and node.op in passing and node.inputs and self._visits > 0:
             self._visits -= 1
-            node = self._nodes.get((function, _source(node.inputs[0])[0]))
+            node = self._nodes.get((function, _name(node.inputs[0])))
         return node
 
     def _steps(self, product: NodeKey) -> NodeKey | None:
         cell = self._nodes[product]
         if cell.op in ALL_STEPS:
-            return product[0], _source(cell.inputs[ALL_STEPS[cell.op]])[0]
+            return product[0], _name(cell.inputs[ALL_STEPS[cell.op]])
         waiting, seen = deque([product]), {product}
         while waiting and self._visits > 0:
             function, name = waiting.popleft()
@@ -352,10 +337,10 @@ class TensorFlowGraph:
             if node.op.startswith("TensorArrayRead"):
                 return self._written(function, node)
             if node.op == "TensorListGetItem":
-                return self._passed(function, _source(node.inputs[0])[0])
+                return self._passed(function, _name(node.inputs[0]))
             for reference in node.inputs:
                 self._visits -= 1
-                before = (function, _source(reference)[0])
+                before = (function, _name(reference))
                 if before not in seen and not reference.startswith("^"):
                     seen.add(before)
                     waiting.append(before)
@@ -365,10 +350,10 @@ class TensorFlowGraph:
         node = self._origin(function, read.inputs[-1], PASSING)
         if node is None or not node.op.startswith("TensorArrayScatter"):
             return None
-        return function, _source(node.inputs[2])[0]
+        return function, _name(node.inputs[2])
 
     def _passed(self, function: str, argument: str) -> NodeKey | None:
-        """The values of the list that the loop with this body is given as an argument."""
+        """The values of the list that is this argument of a loop's body."""
         arguments = self._arguments.get(function, [])
         if argument not in arguments:
             return None
@@ -378,12 +363,12 @@ class TensorFlowGraph:
                 continue
             if position >= len(node.inputs):
                 return None
-            key = caller, _source(node.inputs[position])[0]
+            key = caller, _name(node.inputs[position])
             made = self._nodes.get(key)
             if made is None:  # passed on to a loop in a function
                 return self._passed(caller, key[1])
             is_list = made.op == "TensorListFromTensor"
-            return (caller, _source(made.inputs[0])[0]) if is_list else None
+            return (caller, _name(made.inputs[0])) if is_list else None
         return None
 
     def _entered(self, function: str, node: GraphNode, position: int) -> NodeKey:
@@ -406,11 +391,9 @@ class TensorFlowGraph:
         return None
 
 
-def _source(reference: str) -> tuple[str, int]:
-    """The node and the output that an input refers to: ``a``, ``a:1``, or ``a:output:1``."""
-    name, _, rest = reference.partition(":")
-    port = rest.rpartition(":")[2]
-    return name, int(port) if port.isdecimal() and len(port) < 6 else 0
+def _name(reference: str) -> str:
+    """The node of an input: ``a``, or an output of it, ``a:1`` or ``a:output:1``."""
+    return reference.partition(":")[0]
 
 
 def _scalar_of(node: GraphNode) -> float | None:
@@ -419,9 +402,8 @@ def _scalar_of(node: GraphNode) -> float | None:
     if spec.shape or spec.data_type not in DTYPES or spec.dtype.kind == "c":
         return None
     value = decode(tensor, spec, node.name)
-    if value.dtype == np.float32:  # 0.6 as it was written, not 0.60000002384185791
-        return float(str(value))
-    return float(value)
+    # 0.6 as it was written, not 0.60000002384185791
+    return float(str(value)) if value.dtype == np.float32 else float(value)
 
 
 def _numbers(node: GraphNode) -> dict[str, float]:

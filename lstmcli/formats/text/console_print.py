@@ -1,9 +1,9 @@
 """Arrays as a console prints them, with the precision they were printed in.
 
-Printed output is brackets with numbers, in any text. The text around them is searched for a name
-(``h = [[...]]``, ``h: tensor(...)``), a dtype (``dtype=float32``) and a factor (``1.00000e-02 *``).
-Prose, prompts and indices (``h[0]``) are skipped; brackets that may be an array or not are refused.
-Several arrays of one name, or without a name, are steps of one array.
+Printed output is brackets with numbers, in any text, which is searched for a name (``h = [[...]]``,
+``h: tensor(...)``), a dtype (``dtype=float32``) and a factor (``1.00000e-02 *``). Prose, prompts
+and indices (``h[0]``) are skipped, doubtful brackets refused. Several arrays of one name, or
+without a name, are steps of one array.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import NOT_NUMBERED, Document, Numbering, compact
+from lstmcli.formats.document import NOT_NUMBERED, Document, Numbering, Shape, compact
 from lstmcli.formats.files.limits import MOST_AXES, MOST_ITEMS, MOST_PRINTED
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.npy import sole
@@ -35,6 +35,7 @@ from lstmcli.formats.text.number_text import (
 from lstmcli.formats.text.printed_arrays import (
     GGML,
     MATRICES,
+    Ahead,
     Print,
     Rounded,
     document_of,
@@ -46,14 +47,14 @@ from lstmcli.formats.text.printed_arrays import (
 
 SEMICOLON_BETWEEN = re.compile(rf"[^;]+(?:;[^;]+)+|{NUMBER};")
 PROMPT = re.compile(r"\bIn \[\d*\]:")
-INSIDE = re.compile(  # what can stand around numbers inside of brackets
+INSIDE = re.compile(  # what may surround numbers in brackets
     r"\b(?:np\.)?(?:array|tensor|Tensor|Array|float\d+)\(|\)"
     r"|,\s*(?:dtype|device|grad_fn|requires_grad)=[^,()\[\]]*"
 )
 SHAPE = re.compile(
     r"\b(?:Size\(\s*|(?:shape|strides)\s*[=:]\s*(?:\w+\()?)$"
 )  # before brackets of a shape
-NEAR = 300  # characters before a bracket in which its name is looked for
+NEAR = 300  # characters before a bracket that may have its name
 WRAPPER = re.compile(r"(?:<tf\.\w+[^\[\]]*\bnumpy=\s*)?(?:[\w.]{0,40}\(\s*)*$")
 FACTOR = re.compile(rf"({NUMBER})\s*\*\s*$")
 WORD = r"['\"]?([A-Za-z_][\w.]*)['\"]?(?:\[[^\[\]]*\])*\s*"
@@ -66,16 +67,12 @@ ASSIGNED = re.compile(rf"(?:^|[\s({{,;>]){WORD}=(\s*)$")
 TITLED = re.compile(rf"(?:^|\n|>>>|[({{,:;])[ \t]*{WORD}:(\s*)$")
 HEADINGS = {"output", "outputs", "result", "results", "numpy", "tensorflow", "torch", "keras"}
 DTYPE = re.compile(r"\bdtype\s*[=:]\s*(?:<dtype: ')?(?:torch\.|tf\.|np\.|numpy\.|jnp\.)?(\w+)")
-DTYPES: dict[str, np.dtype[Any]] = {
-    "float16": np.dtype(np.float16),
-    "half": np.dtype(np.float16),
-    "float32": np.dtype(np.float32),
-    "float": np.dtype(np.float32),  # of torch; NumPy never prints it
-    "float64": np.dtype(np.float64),
-    "double": np.dtype(np.float64),
-    "float128": np.dtype(np.longdouble),
-    "longdouble": np.dtype(np.longdouble),
-}
+DTYPES = {
+    "float16": "f2", "half": "f2", "f16": "f2", "float32": "f4", "float": "f4", "f32": "f4",
+    "float64": "f8", "double": "f8", "f64": "f8", "float128": "g", "longdouble": "g",
+}  # fmt: skip
+"""Of NumPy, of torch (half, float, double), of candle and ggml (f16, ...)."""
+
 GAP = "..."
 ABBREVIATIONS = {GAP, "…", "⋮", "⋱"}
 
@@ -83,20 +80,15 @@ PRINTED_SHAPE = re.compile(  # of NumPy and TensorFlow, Rust's ndarray, candle
     r"(?:\bshape\s*=\s*[(\[]|Tensor\[\[)\s*(\d{1,18}(?:\s*,\s*\d{1,18})*)\s*,?\s*[)\]]"
 )
 CANDLE_DTYPE = re.compile(r"\s*Tensor\[\[[\d, ]*\], (f16|f32|f64)")
-SHORT_DTYPES: dict[str, np.dtype[Any]] = {
-    "f16": np.dtype("f2"),
-    "f32": np.dtype("f4"),
-    "f64": np.dtype("f8"),
-}
 
 
 def read_text(text: str, file: Opened) -> Document:
     """Arrays in float64, with the unit of each element's last printed place.
 
-    Several printed arrays of one name are stacked along a new first axis. The layout is "steps" for
-    2-D arrays and "time" for arrays (n, 1, units), which are n printed rows; otherwise unknown.
-    Abbreviated output is an array of the numbers that it has, with `Gaps`. UserError for what
-    `find_prints` and `find_rows` refuse, and for arrays whose shapes or labels do not stack.
+    Several arrays of one name are stacked along a new first axis. The layout is "steps" for 2-D
+    arrays, "time" for (n, 1, units), which are n printed rows; otherwise unknown. Abbreviated
+    output has the numbers that it shows, with `Gaps`. UserError for what `find_prints` and
+    `find_rows` refuse, and for arrays whose shapes or labels do not stack.
     """
     source = file.source
     refuse_long_numbers(text, source)
@@ -111,27 +103,28 @@ def read_text(text: str, file: Opened) -> Document:
     return document_of(_of_tuple(prints, text), numbering, source)
 
 
-TUPLES = {  # of unnamed prints, by how many: how one is written, and the names of its items
+TUPLES = {  # of unnamed prints, by count: how it is written, its items' names
     2: (re.compile(r"\(\w+\([^()]*\),\s*\w+\([^()]*\)\)"), ("h_n", "c_n")),
     3: (re.compile(r"\(\w+\(.*\),\s*\(\w+\(.*\)\)\)", re.DOTALL), ("0", "1.0", "1.1")),
 }
 
 
 def _of_tuple(prints: list[Print], text: str) -> list[Print]:
-    """The prints; those of one tuple, (h_n, c_n) or (output, (h_n, c_n)), with their names."""
+    """The prints; those of a tuple, (h_n, c_n) or (output, (h_n, c_n)), with their names."""
     written, names = TUPLES.get(len(prints), (None, ()))
     if not written or any(each.name for each in prints) or not written.fullmatch(text.strip()):
         return prints
-    if prints[-2].shape != prints[-1].shape:  # of the two states
-        return prints
-    return [replace(each, name=name) for each, name in zip(prints, names, strict=True)]
+    h, c = prints[-2:]
+    named = zip(prints, names, strict=True)
+    return [replace(each, name=name) for each, name in named] if h.shape == c.shape else prints
 
 
 def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
-    """The arrays of a text in any notation, and the numbers of their steps."""
+    """The arrays of a text in any notation, and the indices of their steps."""
     refuse_matrices(text, source)
     brackets = to_brackets(text)
-    if prints := find_prints(brackets, source, "places" if brackets is text else "significant"):
+    rounded: Rounded = "places" if brackets is text else "significant"
+    if prints := find_prints(brackets, source, rounded):
         return prints, NOT_NUMBERED
     if logged := find_log_lines(text, source):
         steps = logged[0].steps
@@ -144,9 +137,8 @@ def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
 def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
     """Write NumPy's print of the one array, unabbreviated, with as many digits as are exact.
 
-    With ``digits`` among the attributes it is that of this precision. Numbers that were rounded
-    before would be printed with more digits than they have, where NumPy adds an exponent. What is
-    rounded to zero has no sign.
+    With ``digits`` among the attributes, of this precision, which NumPy keeps where it adds an
+    exponent. What is rounded to zero has no sign.
     """
     array = sole(arrays, "text")
     count = prod(array.shape)
@@ -189,7 +181,7 @@ class Console:
 
 
 def find_prints(text: str, source: str, rounded: Rounded) -> list[Print]:
-    """The printed arrays in their order; none if no brackets contain numbers."""
+    """The printed arrays in order; none if no brackets contain numbers."""
     console = Console(text, source)
     arrays = list(_array_brackets(console))
     if _only_count(console, arrays):
@@ -207,7 +199,7 @@ def find_prints(text: str, source: str, rounded: Rounded) -> list[Print]:
 
 
 def _only_count(console: Console, arrays: list[Brackets]) -> bool:
-    """Tell whether brackets number the lines of a log, whose numbers follow: ``[0] h: 0.1 0.2``."""
+    """Return whether brackets number the lines of a log: ``[0] h: 0.1 0.2``."""
     for brackets in arrays:
         before = console.text[: brackets.start].rpartition("\n")[2]
         if before.strip() or not COUNT.fullmatch(brackets.content):
@@ -230,7 +222,7 @@ def _described(
     factor = FACTOR.search(before)
     dtype, printed, label = _dtype(before, after), printed_shape(before, after), ""
     if ggml := GGML.search(before.rstrip()):
-        name, dtype = ggml[1], SHORT_DTYPES.get(ggml[2])
+        name, dtype = ggml[1], np.dtype(DTYPES[ggml[2]]) if ggml[2] in DTYPES else None
         printed = tuple(int(n) for n in ggml[3].split(", "))[: len(shape)][::-1]
     else:
         before = WRAPPER.sub("", before[: factor.start()] if factor else before)
@@ -283,7 +275,7 @@ def _brackets(console: Console) -> Iterator[tuple[int, int]]:
 
 
 def _is_array(content: str, where: str) -> bool:
-    """Return whether brackets contain an array; UserError for numbers mixed with something else."""
+    """Return whether brackets contain an array; UserError for numbers among words."""
     words = re.findall(r"[^\s,\[\]]+", content)
     strange = [word for word in words if not IS_NUMBER.fullmatch(word)]
     if not strange:
@@ -301,16 +293,11 @@ def _is_array(content: str, where: str) -> bool:
     raise UserError(f'{where}: "{strange[0][:40]}" in the brackets is not a number.')
 
 
-def _parsed(
-    content: str, where: str
-) -> tuple[list[str], tuple[int, ...], dict[int, set[int | None]]]:
-    """The numbers of nested brackets as text, the shape the brackets give, and their gaps.
-
-    The gaps are given by depth: the numbers of items before ``...`` in the lists of that depth.
-    """
+def _parsed(content: str, where: str) -> tuple[list[str], Shape, Ahead]:
+    """The numbers in brackets as text, the shape the brackets give, and their gaps."""
     levels: list[list[Any]] = [[]]
     tokens: list[str] = []
-    ahead: dict[int, set[int | None]] = {}
+    ahead: Ahead = {}
     found: list[int | None] = [None]
     for token in re.findall(r"[\[\]]|[^\s,\[\]]+", content):
         if token == "[":
@@ -349,26 +336,22 @@ def _name(before: str) -> tuple[str, bool]:
 
 
 def _label(before: str) -> str:
-    """The last line before an array if it ends in a colon, without digits, except Out[3]:."""
+    """The last line before an array if it ends in a colon; no digits, but in Out[3]:."""
     line = before.rstrip().rpartition("\n")[2].strip()
     label = line if line.endswith(":") else ""
     return label if label.startswith("Out[") else re.sub(r"\d+", "", label)
 
 
 def _dtype(before: str, after: str) -> np.dtype[Any] | None:
-    if candle := CANDLE_DTYPE.match(after):
-        return SHORT_DTYPES[candle[1]]
-    match = DTYPE.search(after.split("<tf.")[0])
+    match = CANDLE_DTYPE.match(after) or DTYPE.search(after.split("<tf.")[0])
     if match is None and "<tf." in before:
         match = DTYPE.search(before, before.rindex("<tf."))
-    return DTYPES.get(match[1]) if match else None
+    return np.dtype(DTYPES[match[1]]) if match and match[1] in DTYPES else None
 
 
 def _refuse_loose_rows(console: Console, arrays: list[Brackets]) -> None:
-    """Refuse rows of numbers next to arrays in brackets: what they belong to is unknown."""
-    if not arrays:
-        return
-    for start, stop in _outside(console, arrays):
+    """Refuse rows of numbers next to arrays in brackets, which may be part of them."""
+    for start, stop in _outside(console, arrays) if arrays else ():
         for match in re.finditer(r"[^\n]+", console.text[start:stop]):
             words = match[0].replace(",", " ").split()
             if len(words) > 1 and all(map(IS_NUMBER.fullmatch, words)):
@@ -379,7 +362,7 @@ def _refuse_loose_rows(console: Console, arrays: list[Brackets]) -> None:
 
 
 def find_rows(text: str, source: str) -> Print:
-    """Rows of numbers without brackets, as `numpy.savetxt` writes them: one array (T, K)."""
+    """Rows of numbers without brackets, as of `numpy.savetxt`: one array (T, K)."""
     if RUN_TABLE.search(text):
         raise UserError(
             f"{source} is the table of a run, which is printed for people and not read back.",
@@ -389,7 +372,7 @@ def find_rows(text: str, source: str) -> Print:
     factor = 1.0
     for line, row in enumerate(text.split("\n"), start=1):
         words = row.partition("#")[0].replace(",", " ").split()
-        if not words or TYPE_LINE.match(row):  # a comment, or PyTorch's line of the type
+        if not words or TYPE_LINE.match(row):  # a comment, or PyTorch's type
             continue
         if len(words) == 2 and words[1] == "*" and IS_NUMBER.fullmatch(words[0]):
             factor = float(words[0])
@@ -417,8 +400,8 @@ def _check_row(words: list[str], rows: list[list[str]], where: str) -> None:
         raise UserError(f"{where} has {len(words)} numbers; rows before it have {len(rows[0])}.")
 
 
-def printed_shape(before: str, after: str) -> tuple[int, ...] | None:
-    """The shape that is printed with an array: after it, or before it in ``<tf.Tensor: ...>``."""
+def printed_shape(before: str, after: str) -> Shape | None:
+    """The shape printed with an array: after it, or before in ``<tf.Tensor: ...>``."""
     match = PRINTED_SHAPE.search(before, before.rindex("<tf.")) if "<tf." in before else None
     match = match or PRINTED_SHAPE.match(after.lstrip(" ,\n"))
     return tuple(int(n) for n in match[1].split(",")) if match else None

@@ -1,10 +1,10 @@
 """CSV and TSV: a trace under a header of names, or the numbers of inputs.
 
-`numpy.loadtxt` parses the numbers; the header, quotes and the order of the rows are done here.
-A trace's header is ``step[,batch],h[0],h[1],...,c[0],...``: names with an index are the columns of
-one array. Without any index, all columns are one array without a name. With columns ``step`` and
-``unit``, each other column is an array. A first column without a name, as pandas writes its index,
-is the step's where no column has that name, else it is left out.
+`numpy.loadtxt` parses the numbers; the header, quotes and the order of the rows are done here. A
+trace's header is ``step[,batch],h[0],h[1],...,c[0],...``: names with an index are the columns of
+one array; without any, all columns are one array without a name. With columns ``step`` and
+``unit``, each other column is an array. A first column without a name, pandas' index, is the step's
+if no other is, else left out.
 """
 
 from __future__ import annotations
@@ -42,9 +42,8 @@ INDEXED = re.compile(r"(.+)\[(\d{1,15})\]")
 def read_lines(pieces: Pieces, file: Opened) -> Document:
     """A trace: arrays (T, K), layout "steps", or with a batch column (T, B, K), layout "time".
 
-    Rows may come in any order if every pair of step and batch is there once. Anything else is one
-    array "" (T, K), layout "steps". UserErrors name the line, and the column of a cell that is not
-    a number.
+    Rows are in any order, every pair of step and batch once. Anything else is one array "" (T, K),
+    layout "steps". UserErrors name the line, and the column of a cell that is not a number.
     """
     source, first = file.source, next(pieces(), "").lstrip("\r\n").partition("\n")[0]
     fields = first.replace('"', "").split(";")
@@ -60,7 +59,7 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
         )
     delimiter, texts = DELIMITERS[kind], pieces()
     cells, line, rest = _first_row(texts, delimiter, source)
-    of_pandas = cells == ["", *map(str, range(len(cells) - 1))]  # numbers of columns, and an index
+    of_pandas = cells == ["", *map(str, range(len(cells) - 1))]  # with its index
     if any(map(_is_number, cells)) and not of_pandas:
         table = CsvTable(None, len(cells), source, file.size)
         table.add(np.array([_numbers(cells, line, source)]))
@@ -76,7 +75,7 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
 
 
 def document_of(table: CsvTable, kind: str) -> Document:
-    """The arrays of a table, with the indices of its steps, batch items and units."""
+    """The arrays of a table, with the indices of steps, batch items and units."""
     keys, values = _in_order(table)
     batch, units = keys.get(BATCH), _of_part(keys.get(UNIT))
     sizes = [len(numbers) for numbers in keys.values()] if len(keys) > 1 else [len(values)]
@@ -98,7 +97,7 @@ def document_of(table: CsvTable, kind: str) -> Document:
 
 
 def _of_part(numbers: Sequence[int] | None) -> Sequence[int] | None:
-    """Indices that a full table would not have; those from 0 on do not show that more exist."""
+    """Indices that a full table would not have: from 0 on, they show no others."""
     return numbers if numbers is not None and numbers[-1] >= len(numbers) else None
 
 
@@ -133,18 +132,16 @@ def _values(lines: list[str], before: int, width: int, delimiter: str, source: s
 
 
 def _are_plain(lines: list[str], delimiter: str) -> bool:
-    """Tell whether lines have no quoted cells, and no more digits in a row than a number has."""
-    long = chain.from_iterable(line.split(delimiter) for line in lines if len(line) > MOST_RUN)
-    return not (
-        any('"' in line for line in lines)
-        or any(len(cell) > MOST_RUN and LONG_RUN.search(cell) for cell in long)
-    )
+    """Return whether lines have no quotes, and no more digits in a row than a number."""
+    long = (line for line in lines if len(line) > MOST_RUN)
+    cells = chain.from_iterable(line.split(delimiter) for line in long)
+    return not any('"' in line for line in lines) and not any(map(LONG_RUN.search, cells))
 
 
 def _cells(
     lines: Iterable[str], delimiter: str, source: str, start: int = 0
 ) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank, with the number of its line; ``start`` lines came before."""
+    """Each row that is not blank, with its line's number, ``start`` lines before."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         for cells in reader:
@@ -166,9 +163,8 @@ def _numbers(cells: list[str], line: int, source: str) -> list[float]:
     for column, cell in enumerate(map(str.strip, cells), start=1):
         if not _is_number(cell):
             shown = f'"{cell[:40]}"' if cell else "empty"
-            raise UserError(
-                f"{source}, line {line}, column {column} is {shown}; a number was expected."
-            )
+            where = f"{source}, line {line}, column {column}"
+            raise UserError(f"{where} is {shown}; a number was expected.")
     return list(map(float, cells))
 
 
@@ -186,14 +182,14 @@ class Columns(NamedTuple):
 
     at: list[int]
     indexes: Sequence[int] | None = None  # in [], ascending
-    single: bool = False  # of a name without an index: one column, and no axis for it
+    single: bool = False  # of a name without an index: one column, no axis
 
 
 def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Columns]:
     """Columns ``h[0]``, ``h[1]``, ... are array ``h``; a name without index is a single column.
 
-    Without any index all columns but the step's and the batch's are one array without a name,
-    unless the rows are units: then each is an array.
+    Without any index, all but the keys are one array without a name; in rows of units, an array
+    each.
     """
     keys = _keys(names)
     if names and not names[0]:
@@ -211,9 +207,8 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
         raise UserError(f'{source} has columns {name}[n] and a column "{name}".')
     if UNIT in keys:
         for name in indexed:
-            raise UserError(
-                f"{source} has a column {UNIT!r} and columns {name}[n], which are units too."
-            )
+            text = f"{source} has a column {UNIT!r} and columns {name}[n], which are units too."
+            raise UserError(text)
         return single
     if not indexed:
         return {"": Columns([n for n in range(width) if not names or names[n] not in keys])}
@@ -265,9 +260,9 @@ class CsvTable:
 
 
 def _in_order(table: CsvTable) -> tuple[dict[str, Sequence[int]], np.ndarray]:
-    """The numbers of each key of a table, and its rows sorted by step, batch and unit.
+    """The numbers of each key of a table, and its rows sorted by them.
 
-    UserError unless each combination of these is there once.
+    UserError unless each combination is there once.
     """
     values = table.values
     if not table.keys:
@@ -276,11 +271,10 @@ def _in_order(table: CsvTable) -> tuple[dict[str, Sequence[int]], np.ndarray]:
     wrong = ~((keys >= 0) & (keys < MOST_STEPS) & (keys == np.floor(keys)))
     if wrong.any():
         row, key = np.argwhere(wrong)[0]
-        raise UserError(
-            f"{table.source}: {table.keys[key]} is {keys[row, key]:g}; an integer was expected."
-        )
+        found = f"{table.keys[key]} is {keys[row, key]:g}"
+        raise UserError(f"{table.source}: {found}; an integer was expected.")
     numbers = [_distinct(column) for column in keys.T]
-    # the position of each row in the complete table; beyond 2**53 it only has to be large
+    # each row's position in the full table; beyond 2**53 it is only large
     strides = np.cumprod([1.0, *(len(each) for each in numbers[:0:-1])])[::-1]
     places = [np.searchsorted(each, k) for each, k in zip(numbers, keys.T, strict=True)]
     at = strides @ np.stack(places)
@@ -298,7 +292,7 @@ def _in_order(table: CsvTable) -> tuple[dict[str, Sequence[int]], np.ndarray]:
 def _refuse_place(
     table: CsvTable, numbers: Sequence[np.ndarray], place: int, is_twice: bool
 ) -> None:
-    """Refuse a position of the complete table that no row has, or that several have."""
+    """Refuse a position of the full table with no row, or several."""
     words: list[str] = []
     for key, each in zip(table.keys[::-1], numbers[::-1], strict=True):
         place, n = divmod(place, len(each))
@@ -308,7 +302,7 @@ def _refuse_place(
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:
-    """The values in ascending order, each once: `numpy.unique` takes 9 s for 2 million of them."""
+    """The values in order, each once: `numpy.unique` takes 9 s for 2 million."""
     ordered: np.ndarray = np.sort(values)
     distinct: np.ndarray = ordered[np.append(True, ordered[1:] != ordered[:-1])]
     return distinct

@@ -1,10 +1,10 @@
-"""JSON: numbers in nested lists, by name. Objects in objects have their names joined with a dot.
+"""JSON: numbers in nested lists, by name. Names of objects in objects are joined with a dot.
 
-Model files of some programs are JSON too; they are recognised by their members.
+Model files of some programs are JSON, recognised by their members.
 
-``[{"step": 0, "h": [...]}, ...]`` is the array h along a first axis of steps;
-``{"data": [...], "dims": [7, 1, 3]}`` an array of that shape; ``{"0": 0.1, "1": 0.2}`` a list, as
-JavaScript writes its typed arrays.
+``[{"step": 0, "h": [...]}, ...]`` is the array h along a first axis of steps; ``{"data": [...],
+"dims": [7, 1, 3]}`` an array of that shape; ``{"0": 0.1, "1": 0.2}`` a list, as of JavaScript's
+typed arrays.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
+from itertools import takewhile
 from math import prod
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document, Numbering, compact
+from lstmcli.formats.document import Arrays, Document, Numbering, Shape, compact
 from lstmcli.formats.files.limits import MOST_LEVELS
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.number_text import (
@@ -33,7 +34,7 @@ from lstmcli.formats.text.number_text import (
 )
 from lstmcli.outputs import json_text
 
-MODELS = {  # members of the outermost object of a model file -> module and function
+MODELS = {  # a model file's outermost members -> module and function
     ("weightsManifest",): ("tfjs", "read_value"),
     ("architecture", "config", "weights"): ("audio", "read_nam"),
     ("model_data", "state_dict"): ("audio", "read_guitarml"),
@@ -45,8 +46,8 @@ MODELS = {  # members of the outermost object of a model file -> module and func
 def read_text(text: str, file: Opened) -> Document:
     """All lists of numbers as float64 arrays, everything else as attributes; or a model file.
 
-    UserError for broken JSON (with line and column), a name that occurs twice, a ragged list, a
-    list of something else than numbers or strings; see the modules of `MODELS` too.
+    UserError for broken JSON (with line and column), a name that occurs twice, a list that is
+    ragged or of other values than numbers or strings; see `MODELS` too.
     """
     value = parse(text, file.source)
     try:
@@ -77,7 +78,7 @@ def _document(value: Any, source: str) -> Document:
 
 
 def _with_steps(document: Document) -> Document:
-    """Arrays of objects in lists, by names without their shared prefix, with steps numbered."""
+    """Arrays of objects in lists, their shared prefix cut, their steps numbered."""
     arrays = _without_shared_prefix(document.arrays)
     step = next((name for name in STEPS if name in arrays and arrays[name].ndim == 1), None)
     if step is None or len(arrays) == 1:
@@ -86,7 +87,8 @@ def _with_steps(document: Document) -> Document:
     with np.errstate(invalid="ignore"):
         integers = numbers.astype(np.int64)
     lengths = {array.shape[:1] for array in arrays.values()}
-    if lengths != {numbers.shape} or (integers != numbers).any() or (np.diff(integers) <= 0).any():
+    ascend = (integers == numbers).all() and (np.diff(integers) > 0).all()
+    if lengths != {numbers.shape} or not ascend:
         return replace(document, arrays={step: numbers, **arrays})
     arrays = _without_shared_prefix(arrays)
     axes = {array.ndim for array in arrays.values()}
@@ -95,13 +97,10 @@ def _with_steps(document: Document) -> Document:
     return replace(document, arrays=arrays, layout=layout, numbering=numbering)
 
 
-def _without_shared_prefix(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _without_shared_prefix(arrays: Arrays) -> Arrays:
     names = [name.split(".") for name in arrays]
-    shared = 0
-    while names and all(
-        len(name) > shared + 1 and name[shared] == names[0][shared] for name in names
-    ):
-        shared += 1
+    levels = zip(*(name[:-1] for name in names), strict=False)
+    shared = len([*takewhile(lambda level: len({*level}) == 1, levels)])
     return {".".join(n[shared:]): arrays[".".join(n)] for n in names}
 
 
@@ -111,7 +110,7 @@ SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 def parse(text: str, source: str, line: int | None = None) -> Any:
     """`json.loads` with its errors as a UserError, and no name allowed twice.
 
-    ``line`` is the number of the line that ``text`` is, when it is one of many.
+    ``line`` is the number of the line that ``text`` is, of many.
     """
     where = source if line is None else f"{source}, line {line}"
     try:
@@ -168,15 +167,12 @@ def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
 def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
     """One object, a member per name, an innermost row of numbers per line.
 
-    A single array without a name is written as a bare list. Non-finite numbers become the strings
-    "NaN", "Infinity" and "-Infinity".
+    A single array without a name is a bare list. Non-finite numbers are the strings "NaN",
+    "Infinity" and "-Infinity".
     """
-    if set(arrays) == {""} and not attributes:
-        for piece in _nested(arrays[""], ""):
-            stream.write(piece.encode())
-    else:
-        for piece in _object(arrays, attributes):
-            stream.write(piece.encode())
+    is_list = set(arrays) == {""} and not attributes
+    for piece in _nested(arrays[""], "") if is_list else _object(arrays, attributes):
+        stream.write(piece.encode())
     stream.write(b"\n")
 
 
@@ -196,7 +192,7 @@ def _nested(array: np.ndarray, indent: str) -> Iterator[str]:
     """The nested list of an array of any shape; a 0-d one is a bare number."""
     rows = row_texts(np.atleast_1d(array), JSON_NAMES)
 
-    def nest(shape: tuple[int, ...], indent: str) -> Iterator[str]:
+    def nest(shape: Shape, indent: str) -> Iterator[str]:
         if len(shape) < 2:
             yield f"[{next(rows)}]" if shape else next(rows)
             return
@@ -218,9 +214,9 @@ _SHAPES = ("dims", "shape", "size")
 
 
 def as_columns(value: Any, where: str) -> Any:
-    """The value with each list of objects as one object of lists, and tensors in their shape.
+    """The value with each list of objects as an object of lists, and tensors in their shape.
 
-    The value itself if there are none.
+    The value itself without any.
     """
     if isinstance(value, dict):
         if (tensor := _tensor_of(value)) is not None:
@@ -243,8 +239,7 @@ def as_columns(value: Any, where: str) -> Any:
 def _joined(items: list[Any], where: str) -> Any:
     """Converted elements of a list as one value: an object of columns, or the list.
 
-    What is converted is not converted again: of lists in lists that would take twice as long a
-    level.
+    Nothing is converted again: of lists in lists, that would take twice as long a level.
     """
     if not isinstance(items[0], dict):
         return items
@@ -259,14 +254,15 @@ def _joined(items: list[Any], where: str) -> Any:
 
 
 def _tensor_of(members: Mapping[str, Any]) -> list[Any] | None:
-    """The nested list of an object with numbers and their shape, or with numbered members."""
+    """The nested list of an object with numbers and a shape, or numbered members."""
     shape = next((members[name] for name in _SHAPES if name in members), None)
     data = next((members[name] for name in _NUMBERS if name in members), None)
     data = _numbered(data) if isinstance(data, dict) else data
     if not isinstance(shape, list) or data is None:
         return _numbered(members)
     plain = isinstance(data, list) and all(type(x) in (int, float) for x in data)
-    if not plain or any(type(n) is not int or n < 0 for n in shape) or prod(shape) != len(data):
+    lengths = all(type(n) is int and n >= 0 for n in shape)
+    if not plain or not lengths or prod(shape) != len(data):
         return None
     for size in shape[:0:-1] if data else ():
         data = [data[n : n + size] for n in range(0, len(data), size)]

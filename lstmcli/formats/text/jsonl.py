@@ -19,107 +19,95 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import STDIN, UserError
-from lstmcli.formats.document import Document, Numbering, compact
+from lstmcli.formats.document import Arrays, Document, Numbering, Shape, compact
 from lstmcli.formats.files.limits import MOST_PARSED, check_growth
 from lstmcli.formats.files.source import HEAD, Opened, Pieces, decode, drained, refuse_device
 from lstmcli.formats.text.json import parse
 from lstmcli.formats.text.number_text import (
     BATCH,
     MOST_STEPS,
-    SPECIAL,
     STEP,
     UNIT,
     UNITS,
     float32_arrays,
+    is_number,
     to_array,
 )
 
 INPUTS = ("inputs", "x")
-MOST_KEYS = 1000  # characters at the start of tidy data that include the key of the unit
+MOST_KEYS = 1000  # characters of tidy data that include the unit's key
 OPENING = re.compile(
     r'\s*(?:\[\s*[^\[\s]|\{.*"(?:step|inputs|x)")'
-)  # other first lines are not parsed: they may be a long document
+)  # other first lines may be a long document: not parsed
 
 
 def read_lines(pieces: Pieces, file: Opened) -> Document:
-    """Members stacked over the lines: (T, K) with layout "steps", or (T, B, K) with "time".
-
-    UserErrors name the line.
-    """
+    """Members stacked over the lines: (T, K) with layout "steps", or (T, B, K) with "time"."""
     source = file.source
     if names := _tidy_names(next(pieces(), "")):
         return _read_tidy(pieces(), names, source, file.size)
-    steps, before = Steps(source, file.size), 0
-    for piece in pieces():
-        lines = enumerate(piece.split("\n"), before + 1)
-        steps.add({n: parse_line(line, source, n) for n, line in lines if line.strip()})
-        before += piece.count("\n")
+    steps = Steps(source, file.size)
+    for lines in _numbered(pieces()):
+        steps.add({n: parse_line(line, source, n) for n, line in lines})
     arrays = steps.arrays()
     numbering = _taken_numbering(arrays, steps.numbers)
-    batched = any(array.ndim == 3 for array in arrays.values())
-    layout = "time" if batched else "steps"
-    return Document(
-        source, "jsonl", arrays, {}, layout, dtypes=float32_arrays(arrays),
-        numbering=numbering,
-    )  # fmt: skip
+    layout = "time" if any(array.ndim == 3 for array in arrays.values()) else "steps"
+    dtypes = float32_arrays(arrays)
+    return Document(source, "jsonl", arrays, {}, layout, dtypes=dtypes, numbering=numbering)
+
+
+def _numbered(pieces: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
+    """The lines of each piece that are not blank, with their numbers."""
+    before = 0
+    for piece in pieces:
+        lines = enumerate(piece.split("\n"), before + 1)
+        yield [(number, line) for number, line in lines if line.strip()]
+        before += piece.count("\n")
 
 
 def _tidy_names(text: str) -> list[str]:
-    """The members of the first line, if it is one unit of a step: a number each."""
+    """The members of the first line, if it is a unit of a step: a number each."""
     value = _tried(text.lstrip().partition("\n")[0]) if UNIT in text[:MOST_KEYS] else None
     if not isinstance(value, dict) or not {STEP, UNIT} <= value.keys():
         return []
-    return list(value) if all(map(_is_number, value.values())) else []
+    return list(value) if all(map(is_number, value.values())) else []
 
 
 def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) -> Document:
     from lstmcli.formats.text.csv import CsvTable, document_of  # 3 ms that other lines do without
 
-    table, before = CsvTable(names, len(names), source, size), 0
-    for piece in pieces:
+    table = CsvTable(names, len(names), source, size)
+    for lines in _numbered(pieces):
         rows = []
-        for number, line in enumerate(piece.split("\n"), before + 1):
-            if not line.strip():
-                continue
-            record = parse(line, source, number)
+        for number, line in lines:
+            record, where = parse(line, source, number), f"{source}, line {number}"
             if not isinstance(record, dict) or record.keys() != {*names}:
-                raise UserError(
-                    f"{source}, line {number}: an object of {', '.join(names)} was expected."
-                )
-            rows.append(to_array([record[name] for name in names], f"{source}, line {number}"))
+                raise UserError(f"{where}: an object of {', '.join(names)} was expected.")
+            rows.append(to_array([record[name] for name in names], where))
         if rows:
             table.add(np.stack(rows))
-        before += piece.count("\n")
     return document_of(table, "jsonl")
 
 
-def _taken_numbering(arrays: dict[str, np.ndarray], steps: Sequence[int] | None) -> Numbering:
-    """The numbers of a trace's axes, as `LineWriter` writes them; removes them from ``arrays``."""
-    numbers = {
-        name: found
-        for name in arrays
-        if name in (BATCH, UNITS) or name.startswith(f"{UNITS}.")
-        if steps is not None and (found := _ascending(arrays[name])) is not None
-    }
+def _taken_numbering(arrays: Arrays, steps: Sequence[int] | None) -> Numbering:
+    """The indices of a trace's axes, as of `LineWriter`, taken from ``arrays``."""
+    keys = [name for name in arrays if name in (BATCH, UNITS) or name.startswith(f"{UNITS}.")]
+    numbers = {name: n for name in keys if (n := _ascending(arrays[name])) is not None}
     traced = {name: array for name, array in arrays.items() if name not in numbers}
-    batch = numbers.get(BATCH)
-    if batch is not None and any(a.shape[1:-1] != (len(batch),) for a in traced.values()):
-        batch = None
-    columns = {
-        name: found
-        for name, array in traced.items()
-        if (found := numbers.get(f"{UNITS}.{name}", numbers.get(UNITS))) is not None
-        and len(found) == array.shape[-1]
-    }
-    if traced:
-        for name in numbers:
-            if name != BATCH or batch is not None:
-                del arrays[name]
-    return Numbering(steps, batch, columns) if traced else Numbering(steps)
+    if steps is None or not traced:
+        return Numbering(steps)
+    extents = {array.shape[1:-1] for array in traced.values()}
+    if BATCH in numbers and extents != {(len(numbers[BATCH]),)}:
+        del numbers[BATCH]
+    columns = {name: numbers.get(f"{UNITS}.{name}", numbers.get(UNITS, ())) for name in traced}
+    for name in numbers:
+        del arrays[name]
+    fitting = {name: n for name, n in columns.items() if len(n) == traced[name].shape[-1]}
+    return Numbering(steps, numbers.get(BATCH), fitting)
 
 
 def _ascending(array: np.ndarray) -> Sequence[int] | None:
-    """The ascending integers of an array (T, n) of equal rows; None for other arrays."""
+    """The ascending integers of equal rows (T, n); None for other arrays."""
     if array.ndim != 2 or not array.size or (array != array[0]).any():
         return None
     numbers = array[0]
@@ -128,13 +116,13 @@ def _ascending(array: np.ndarray) -> Sequence[int] | None:
 
 
 class Steps:
-    """The members of lines: the numbers of each in a buffer that grows, and the shape of a step."""
+    """The members of lines: the numbers of each in a buffer, and the shape of a step."""
 
     def __init__(self, source: str, size: int) -> None:
         self._source, self._size = source, size  # bytes of the text
         self._count = 0
         self._steps = array("q")  # their numbers, of the lines that have them
-        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._shapes: dict[str, Shape] = {}
         self._numbers: dict[str, array[float]] = {}
 
     @property
@@ -180,9 +168,8 @@ class Steps:
             if type(step) is not int or not 0 <= step < MOST_STEPS:
                 raise UserError(f"{where}: step is {str(step)[:40]!r}; an integer was expected.")
             if self._steps and step <= self._steps[-1]:
-                raise UserError(
-                    f"{where}: step {step} follows step {self._steps[-1]}; steps ascend."
-                )
+                text = f"{where}: step {step} follows step {self._steps[-1]}; steps ascend."
+                raise UserError(text)
             self._steps.append(step)
         names = [name for name in record if name != STEP]
         if self._shapes and self._shapes.keys() != set(names):
@@ -198,7 +185,7 @@ class Steps:
         first = self._steps[-1] if self._steps else -1
         return steps[-1] < MOST_STEPS and all(map(lt, [first, *steps], steps))
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> Arrays:
         """Each member as one array, stacked along the lines."""
         return {
             name: np.asarray(numbers).reshape(self._count, *self._shapes[name])
@@ -223,10 +210,10 @@ def _members(names: Iterable[str]) -> str:
     return f"an object of {shown}" if shown else "a bare list"
 
 
-def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) -> np.ndarray:
+def step_array(value: Any, where: str, before: Shape | None = None) -> np.ndarray:
     """One step's list as a float64 array (K,) or (B, K), of the shape of those before it.
 
-    Anything else is a UserError that starts with ``where``.
+    UserErrors start with ``where``.
     """
     numbers = to_array(value, where)
     if numbers.ndim > 2:
@@ -241,32 +228,33 @@ def step_array(value: Any, where: str, before: tuple[int, ...] | None = None) ->
 def kind_of_line(line: str) -> str:
     """Return what a first line of JSON lines has: "inputs" or "trace"; "" for something else.
 
-    Inputs are a list of numbers, or an object with "inputs" or "x" that has no other list (with
-    others it is a document of weights and inputs); a trace is an object with "step". A single line
-    of "either" could be a document too: {"inputs": [[...], ...]}.
+    Inputs are a list of numbers, or an object with "inputs" or "x" and no other list (others make a
+    document of weights and inputs); a trace is an object with "step". A line of "either" alone
+    could be a document: {"inputs": [[...], ...]}.
     """
     value = _tried(line) if OPENING.match(line) else None
     if isinstance(value, list):
-        return "inputs" if value and all(map(_is_number, value)) else ""
+        return "inputs" if value and all(map(is_number, value)) else ""
     if not isinstance(value, dict):
         return ""
     inputs = inputs_of(value)
     if STEP in value:
         return "trace" if inputs is None else "inputs"
-    nested = {name: member for name, member in value.items() if isinstance(member, (list, dict))}
-    if not nested or nested.keys() - {*INPUTS} or not all(type(m) is list for m in nested.values()):
+    kinds = {name: type(member) for name, member in value.items()}
+    nested = {name for name, kind in kinds.items() if kind in (list, dict)}
+    if not nested <= {*INPUTS} or {kinds[name] for name in nested} != {list}:
         return ""
     is_batch = isinstance(inputs, list) and [*map(type, inputs[:1])] == [list]
     return "either" if is_batch else "inputs"
 
 
 def inputs_of(record: Mapping[str, Any]) -> Any:
-    """The inputs of a step among the members of a line; None if there are none."""
+    """The inputs of a step among a line's members; None without."""
     return next((record[name] for name in INPUTS if name in record), None)
 
 
 def refuse_unused(record: Mapping[str, Any], where: str) -> None:
-    """Refuse a line of inputs with further members, which a run would not use."""
+    """Refuse a line of inputs with further members, which no run uses."""
     names = [name for name in record if name != STEP]
     if len(names) > 1:
         raise UserError(
@@ -282,11 +270,7 @@ def _tried(line: str) -> Any:
         return None
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (float, int) or (type(value) is str and value in SPECIAL)
-
-
-# ---- standard input step by step: a line is parsed as soon as it has come
+# ---- standard input step by step: a line is parsed once it has come
 
 
 NUMBERS = {float, int}  # not bool, which NumPy takes for a number
@@ -295,8 +279,7 @@ NUMBERS = {float, int}  # not bool, which NumPy takes for a number
 class LineReader:
     """The lines of a stream, and whether the next one is there without waiting.
 
-    Bytes are taken from the file descriptor as they come. A stream without one is in memory, where
-    all lines are there.
+    Bytes are taken from the file descriptor as they come; without one, it is in memory.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -307,9 +290,9 @@ class LineReader:
             self._descriptor: int | None = stream.fileno()
         except (OSError, AttributeError):  # in memory
             self._descriptor = None
-        self._lines: deque[tuple[int, bytes]] = deque()  # that are complete and not blank; numbers
-        self._begun: list[bytes] = []  # pieces of a line whose end has not come yet
-        self._begun_size = self._count = 0  # bytes of these, and lines that are complete
+        self._lines: deque[tuple[int, bytes]] = deque()  # complete, not blank; with numbers
+        self._begun: list[bytes] = []  # pieces of a line without its end yet
+        self._begun_size = self._count = 0  # bytes of these, and complete lines
         self._taken: list[bytes] | None = []  # all bytes, until a line is returned
         self._ended = False
 
@@ -322,14 +305,13 @@ class LineReader:
         return line
 
     def waiting(self) -> bool:
-        """Return whether another line that is not blank can be read without waiting."""
+        """Return whether another line can be read without waiting."""
         return self._has(1, wait=False)
 
     def are_inputs(self) -> bool:
         """Return whether the first line shows that the lines are inputs, one step each.
 
-        Nothing is consumed. A second line is waited for only if the first one alone would be a
-        document.
+        Nothing is consumed. A second line is awaited only if the first would be a document.
         """
         first = self._lines[0][1] if self._has(1) else b""
         if not first.lstrip(b"\xef\xbb\xbf \t\r").startswith((b"{", b"[")):
@@ -352,7 +334,7 @@ class LineReader:
             return True
         try:
             return bool(select.select([self._descriptor], [], [], 0)[0])
-        except (OSError, ValueError):  # on Windows; the caller then flushes line by line
+        except (OSError, ValueError):  # on Windows; then lines are flushed
             return False
 
     def _take(self) -> None:
@@ -384,15 +366,14 @@ class LineReader:
 
 
 class StepStream:
-    """The inputs of one step at a time, from JSON lines.
+    """The inputs of one step at a time, from JSON lines: a list, or an object with "inputs" or "x".
 
-    Iteration yields float64 arrays, (I,) or (B, I), all of one shape; a line is a list or an
-    object with "inputs" or "x". Iteration raises a UserError that names the line of a mistake.
+    Iteration yields float64 arrays, (I,) or (B, I), all of one shape; UserErrors name the line.
     """
 
     def __init__(self, lines: LineReader) -> None:
         self._lines = lines
-        self._shape: tuple[int, ...] | None = None
+        self._shape: Shape | None = None
 
     def __iter__(self) -> Iterator[np.ndarray]:
         while (line := self._lines.next()) is not None:
@@ -405,11 +386,11 @@ class StepStream:
         return self._lines.number
 
     def waiting(self) -> bool:
-        """Return whether another step can be read without waiting; if not, the caller flushes."""
+        """Return whether another step can be read without waiting; else, flush."""
         return self._lines.waiting()
 
     def _plain(self, line: bytes) -> np.ndarray | None:
-        """A bare list of as many numbers as the line before; None for any other line."""
+        """A bare list of as many numbers as before; None for any other line."""
         try:
             values = json.loads(line)
             if type(values) is not list or (len(values),) != self._shape:

@@ -1,8 +1,8 @@
 """Numbers as text that reads back as the same numbers; traces step by step; arrays of numbers read.
 
-float64 is written with the fewest digits that identify it (Python's repr), float32 and float16
-with nine digits, which identify a float32 and are three times as fast to print. A longdouble is
-written with all its digits; a reader that has only float64 rounds them.
+float64 is written with the fewest digits that identify it (Python's repr), float32 and float16 with
+nine, which identify a float32 three times as fast, a longdouble with all its digits; a reader that
+has only float64 rounds them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ IS_NUMBER = re.compile(NUMBER)
 LONG_RUN = re.compile(rf"(?<!\d)\d{{{MOST_RUN + 1}}}")
 """More digits in a row than any number has, which is rejected before it is parsed."""
 
-MOST_STEPS = 1 << 53  # integers that are exact in the float64 of a reader
+MOST_STEPS = 1 << 53  # integers that are exact in float64
 
 JSON_NAMES = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"', "-0": "-0.0"}
 """JSON has no literals for these; they are strings, which the readers accept. -0 is an integer."""
@@ -47,7 +47,7 @@ ABBREVIATED = (
 
 
 def refuse_long_numbers(text: str, source: str) -> None:
-    """Refuse a text with more digits in a row than any number has; the message names the line."""
+    """Refuse a text with more digits in a row than any number; the message names the line."""
     if match := LONG_RUN.search(text):
         line = text.count("\n", 0, match.start()) + 1
         raise UserError(
@@ -57,7 +57,7 @@ def refuse_long_numbers(text: str, source: str) -> None:
 
 
 def refuse_decimal_commas(text: str, source: str) -> None:
-    """Refuse a text whose numbers all have a comma, with blanks or tabs between them."""
+    """Refuse a text whose numbers all have a comma, with blanks between them."""
     if _TWO_DECIMALS.search(text) and all(
         re.fullmatch(_DECIMAL, number) for number in _DIGITS.findall(text)
     ):
@@ -94,17 +94,17 @@ def _renamed(numerals: list[str], names: Mapping[str, str]) -> list[str]:
 
 FLOAT32 = np.dtype(np.float32)
 BLOCK = 1 << 16  # numbers that are Python objects at a time
-SHORT = 7  # digits of a decimal that nearly always identifies one float32
+SHORT = 7  # digits that nearly always identify a float32
 
 
 def counts_as_float32(values: np.ndarray) -> bool:
     """Return whether every number is a float32, or a decimal that identifies one.
 
-    ``values`` is float64 of any shape. The nine digits of a float32 identify it, and so does its
+    ``values`` is float64 of any shape. Nine digits of a float32 identify it, and so does its
     shortest decimal (what NumPy, Rust, JavaScript and orjson write); a number of more digits must
-    be the float32 itself. Nearly any decimal of up to seven digits is the shortest of a float32,
-    also if it was no float32; so one in eight of the shortest decimals has to have more digits and
-    places (of the float32s from 0.5 to 1 four in ten have, of smaller ones more).
+    be the float32 itself. Nearly any decimal of up to seven digits is the shortest of a float32: so
+    one in eight of these has to have more digits and places (of the float32s from 0.5 to 1 four in
+    ten have).
     """
     flat = values.ravel()
     short = long = 0
@@ -131,7 +131,7 @@ def _is_long(name: str) -> bool:
 
 
 def float32_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.dtype[Any]]:
-    """A dtypes entry for each array whose numbers all count as float32; an empty one has none."""
+    """A dtypes entry for each array of float32s; an empty one has none."""
     return {
         name: FLOAT32
         for name, values in arrays.items()
@@ -153,10 +153,9 @@ _KINDS = {
 
 
 def to_array(value: Any, where: str) -> np.ndarray:
-    """A nested list as a float64 array; UserError for anything else.
+    """A nested list as a float64 array, "NaN", "Infinity" and "-Infinity" as numbers.
 
-    The strings "NaN", "Infinity" and "-Infinity" are numbers. A message starts with ``where`` and
-    has the position of a list of another length or of anything else.
+    UserErrors start with ``where`` and have the position of what does not fit.
     """
     if type(value) is not list:
         raise UserError(f"{where} is {_kind(value)}; a list of numbers was expected.")
@@ -181,7 +180,7 @@ def to_array(value: Any, where: str) -> np.ndarray:
 
 
 def _shape_of(value: Any) -> list[int]:
-    """The lengths of a nested list and of the first list of each list, at most `MOST_AXES`."""
+    """The lengths of a nested list and of first lists in it, at most `MOST_AXES`."""
     shape: list[int] = []
     while type(value) is list and len(shape) < MOST_AXES:
         shape.append(len(value))
@@ -190,14 +189,18 @@ def _shape_of(value: Any) -> list[int]:
 
 
 def _odd_element(value: Any, shape: Sequence[int], place: str = "") -> str:
-    """The first element of a nested list that does not fit a shape, what it is and what fits."""
+    """The first element of a nested list that does not fit a shape, and what fits."""
     if not shape:
-        fits = type(value) in (float, int) or (type(value) is str and value in SPECIAL)
-        return "" if fits else f"{place} is {_kind(value)}; a number"
+        return "" if is_number(value) else f"{place} is {_kind(value)}; a number"
     if type(value) is not list or len(value) != shape[0]:
         return f"{place} is {_kind(value)}; a list of {shape[0]}"
     odd = (_odd_element(one, shape[1:], f"{place}[{n}]") for n, one in enumerate(value))
     return next(filter(None, odd), "")
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value of JSON is, or stands for, a number."""
+    return type(value) in (float, int) or (type(value) is str and value in SPECIAL)
 
 
 def _kind(value: Any) -> str:
@@ -207,12 +210,12 @@ def _kind(value: Any) -> str:
     return _KINDS.get(type(value), "a number") + shown
 
 
-# ---- traces written step by step: rows of CSV and TSV, JSON lines, tidy rows
+# ---- traces written step by step: rows of CSV and TSV, JSON lines
 
 
 STEP, BATCH, UNIT = "step", "batch", "unit"
 KEYS = (STEP, BATCH, UNIT)
-UNITS = "units"  # key of the numbers of columns in a JSON line, if only some are written
+UNITS = "units"  # key of the columns' indices in a JSON line, of some
 DELIMITERS = {"csv": ",", "tsv": "\t", "jsonl": ", "}
 
 
@@ -224,11 +227,11 @@ class StepWriter:
     format: str  # "csv", "tsv" or "jsonl"
     names: Sequence[str]
     batched: bool
-    batch: Sequence[int] | None  # the numbers of the batch items in the run, if only some are here
-    units: Mapping[str, Sequence[int]]  # of an array -> the numbers of its columns, likewise
+    batch: Sequence[int] | None  # indices of the batch items in the run, of some
+    units: Mapping[str, Sequence[int]]  # by array, those of its columns
 
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write S steps of arrays (S, K) or, batched, (S, B, K), the first being ``first_step``."""
+        """Write S steps of arrays (S, K) or, batched, (S, B, K), from ``first_step`` on."""
         raise NotImplementedError
 
 
@@ -236,8 +239,8 @@ class StepWriter:
 class TableWriter(StepWriter):
     """Writes rows of a table: a step, or a step's batch item; if it is ``tidy``, one unit of these.
 
-    ``step,batch,unit,h,c,i,f,g,o``, tidy, are the columns of one sequence and of a batch alike, in
-    CSV, TSV and JSON lines; the arrays have the same units then.
+    ``step,batch,unit,h,c,i,f,g,o``, tidy, are the columns of one sequence too, in CSV, TSV and JSON
+    lines; the arrays then have the same units.
     """
 
     tidy: bool = False
@@ -283,10 +286,9 @@ class TableWriter(StepWriter):
     def _refuse_sizes(self, sizes: Sequence[int]) -> None:
         if len({*sizes}) > 1:
             found = listed([f"{n} {k}" for n, k in zip(sizes, self.names, strict=True)], 4)
+            text = "a tidy file has a row for each unit of all arrays, which differ in their units:"
             raise UserError(
-                "a tidy file has a row for each unit of all arrays, which differ in their units: "
-                f"{found}.",
-                try_=[Try({"only": self.names[0]}), Try({"cell": ...})],
+                f"{text} {found}.", try_=[Try({"only": self.names[0]}), Try({"cell": ...})]
             )
 
 
@@ -294,8 +296,8 @@ class TableWriter(StepWriter):
 class LineWriter(StepWriter):
     """Writes steps as JSON lines: ``{"step": 0, "h": [...], "c": [...]}``.
 
-    If only some batch items or units are written, ``"batch": [1, 2]`` and ``"units": [0, 3]`` have
-    their numbers; ``"units.z"`` has those of a member with other columns.
+    Some batch items or units have their indices in ``"batch": [1, 2]`` and ``"units": [0, 3]``,
+    those of a member with other columns in ``"units.z"``.
     """
 
     def __post_init__(self) -> None:

@@ -2,14 +2,14 @@
 
 - C, C++, Java, Rust and JavaScript: `to_brackets` turns ``float h[] = {0.1f, 0.2f};``,
   ``vec![0.1]`` and ``Float32Array(2) [0.1, 0.2]`` into brackets as NumPy prints them.
-- Matrices of MATLAB, Octave and Julia and tables of Markdown are rejected: `refuse_matrices`.
+- MATLAB, Octave, Julia and tables of Markdown: `refuse_matrices`.
 - Lines such as ``t=0 h: 0.1 0.2``, ``step 3: 0.1 0.2`` and ``h[0][1] = 0.1``: `find_log_lines`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document, Gaps, Numbering
+from lstmcli.formats.document import Document, Gaps, Numbering, Shape
 from lstmcli.formats.files.limits import MOST_PRINTED, check_size
 from lstmcli.formats.text.number_text import IS_NUMBER, NUMBER, float32_arrays
 
@@ -34,14 +34,14 @@ class Print:
 
     name: str  # "" if it has none
     tokens: list[str]  # the numbers as printed, in C order
-    shape: tuple[int, ...]  # of these numbers
+    shape: Shape  # of these numbers
     where: str  # source and line, to start a message with
     rounded: Rounded
     factor: float = 1.0
     dtype: np.dtype[Any] | None = None
     label: str = ""  # other text before it that ends in a colon, without digits
     gaps: Gaps | None = None  # what abbreviated output leaves out
-    steps: list[int] | None = None  # the indices of its first axis, where they are written
+    steps: list[int] | None = None  # the indices of its first axis, if written
 
     def scaled(self, numbers: Iterable[float]) -> np.ndarray:
         """A number for each token, times the factor, in the shape."""
@@ -49,16 +49,12 @@ class Print:
             return (np.array([*numbers], dtype=np.float64) * self.factor).reshape(self.shape)
 
 
-def gaps_of(
-    shape: tuple[int, ...],
-    ahead: dict[int, set[int | None]],
-    printed: tuple[int, ...] | None,
-    where: str,
-) -> Gaps | None:
-    """Return what abbreviated output leaves out; None if it has all numbers.
+Ahead = dict[int, set[int | None]]
+"""By depth, the numbers of items before ``...`` in the lists of that depth; None: no ``...``."""
 
-    ``ahead`` has, by depth, the numbers of items before ``...`` in the lists of that depth.
-    """
+
+def gaps_of(shape: Shape, ahead: Ahead, printed: Shape | None, where: str) -> Gaps | None:
+    """Return what abbreviated output leaves out; None if it has all numbers."""
     before: list[int | None] = []
     for axis in range(len(shape)):
         places = ahead[axis]
@@ -68,24 +64,23 @@ def gaps_of(
     if before == [None] * len(shape):
         return None
     given = zip(shape, before, printed or shape, strict=False)
-    if printed and not (
-        len(printed) == len(shape) and all(n == m if b is None else n < m for n, b, m in given)
-    ):
-        raise UserError(
-            f"{where}: the printed shape is {printed}, which these brackets do not have."
-        )
+    fits = all(n == m if b is None else n < m for n, b, m in given)
+    if printed and not (fits and len(printed) == len(shape)):
+        text = f"{where}: the printed shape is {printed}, which these brackets do not have."
+        raise UserError(text)
     check_size(printed or shape, np.dtype(np.float64).itemsize, where)
     return Gaps(tuple(before), printed, where)
 
 
 def document_of(prints: list[Print], numbering: Numbering, source: str) -> Document:
-    """The document of prints: those of one name stacked, with the units of their numbers."""
+    """The document of prints, those of one name stacked, with their units."""
     groups: dict[str, list[Print]] = {}
     for each in prints:
         groups.setdefault(each.name, []).append(each)
     fractions = {_split(token) for each in prints for token in each.tokens}
     fixed = max((digits for digits, exponent in fractions if exponent is None), default=0)
-    scientific = max((digits for digits, exponent in fractions if exponent is not None), default=0)
+    powers = (digits for digits, exponent in fractions if exponent is not None)
+    scientific = max(powers, default=0)
     arrays, units, dtypes, gaps = {}, {}, {}, {}
     for name, group in groups.items():
         _refuse_unlike(group)
@@ -131,7 +126,7 @@ def _refuse_unlike(group: list[Print]) -> None:
 
 
 def _layout(arrays: dict[str, np.ndarray]) -> str | None:
-    """The layout: 2-D arrays are (steps, units), 3-D ones (steps, 1, units), others unknown."""
+    """2-D arrays are (steps, units), 3-D ones (steps, 1, units), others unknown."""
     deeper = [array.shape for array in arrays.values() if array.ndim > 2]
     if deeper:
         return "time" if all(len(shape) == 3 and shape[1] == 1 for shape in deeper) else None
@@ -148,10 +143,10 @@ def _split(token: str) -> tuple[int, int | None]:
 
 
 def _units(each: Print, fixed: int, scientific: int) -> np.ndarray:
-    """The unit of the last printed place: that of the longest fraction in the text.
+    """The unit of the last printed place, by the longest fraction in the text.
 
     NumPy strips zeros at the end, so a single number does not show its precision. 0, exact, if no
-    number has a fraction (``[0. 1. 1.]``): nothing was rounded.
+    number has a fraction (``[0. 1. 1.]``).
     """
     splits = [_split(token) for token in each.tokens]
     if each.rounded == "significant" and len({*splits}) > 1:
@@ -165,7 +160,7 @@ def _units(each: Print, fixed: int, scientific: int) -> np.ndarray:
 
 
 def _significant_units(each: Print) -> np.ndarray:
-    """The unit of each number's last digit, where all have as many digits as the longest."""
+    """The unit of each last digit, if all have as many digits as the longest."""
     mantissas = (token.lower().partition("e")[0] for token in each.tokens)
     digits = max(len(_NOT_SIGNIFICANT.sub("", mantissa)) for mantissa in mantissas)
     magnitudes = np.abs(replace(each, factor=1.0).scaled(map(float, each.tokens)))
@@ -179,7 +174,7 @@ def _significant_units(each: Print) -> np.ndarray:
 # ---- notation of other languages, and lines of a log
 
 
-GGML = re.compile(  # the line above a tensor of llama.cpp's eval-callback: name, op, sizes
+GGML = re.compile(  # above a tensor of llama.cpp's eval-callback: name, op, sizes
     r"(?:^|\n)[^\n=]{0,80}?\s([\w.-]{1,80})(?: \([^\n=]{0,80}\))? = \((\w{1,9})\)[^\n]{0,300}= "
     r"\{(\d{1,12}(?:, \d{1,12})*)\}\s*$",
     re.M,
@@ -194,7 +189,7 @@ _SOURCE_TEXT = re.compile(
     r"|\b(?:float|double|half) \w{1,80} ?(?:\[\w{0,20}\]){1,9} ?="
     r"|\d(?:_?f(?:32|64))\b"
 )
-_COMMENT_MARK = re.compile(r"//|/\*")
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)  # of C
 _WORDS = re.compile(
     r"\b(?:vec|array)!\s*(?=\[)|&(?=\s*(?:vec!)?\s*\[)|\bnew\s+(?=Float)"
     r"|\bFloat(?:32|64)Array(?:\.(?:of|from))?(?:\(\d+\))?\s*(?=[\[(])"
@@ -208,10 +203,10 @@ _COMMA_BEFORE_END = re.compile(r",(\s*)\]")
 
 
 def to_brackets(text: str) -> str:
-    """A text with the lists of C, Rust and JavaScript in plain brackets; its lines stay."""
+    """A text with the lists of C, Rust and JavaScript in brackets; its lines stay."""
     if GGML.search(text) or not _SOURCE_TEXT.search(text):
         return text
-    text = _without_comments(text)
+    text = _COMMENT.sub(_line_ends, text)
     text = _TYPE.sub(r"\1 ", text)
     text = _MORE_ITEMS.sub("...", _WORDS.sub(" ", text))
     text = _CALL.sub(lambda match: match[0].replace("(", " ").replace(")", " "), text)
@@ -219,21 +214,10 @@ def to_brackets(text: str) -> str:
     return _COMMA_BEFORE_END.sub(r"\1]", text)
 
 
-def _without_comments(text: str) -> str:
-    """The text without the comments of C; its lines stay."""
-    kept: list[str] = []
-    start = 0
-    while match := _COMMENT_MARK.search(text, start):
-        end = text.find("\n" if match[0] == "//" else "*/", match.end())
-        if end < 0:
-            if match[0] == "//":
-                kept.append(text[start : match.start()])
-                return "".join(kept)
-            break
-        kept.append(text[start : match.start()])
-        kept.append("\n" * text.count("\n", match.start(), end))
-        start = end if match[0] == "//" else end + 2
-    return "".join([*kept, text[start:]])
+def _line_ends(comment: re.Match[str]) -> str:
+    """The line ends in a comment; all of one that is never closed."""
+    is_closed = comment[0].startswith("//") or comment[0].endswith("*/")
+    return "\n" * comment[0].count("\n") if is_closed else comment[0]
 
 
 # ---- MATLAB, Octave, Julia, Markdown
@@ -244,7 +228,7 @@ MATRICES = (
     "writedlm(\"h.csv\", h, ',') in Julia."
 )
 _SIZED = r"(?:\w+[ \t]*=[ \t]*)?\d+(?:×\d+|-element )[^\n]{0,200}:[ \t]*$"  # 2×3 Matrix{Float32}:
-_NAMED = (  # h =, and below it a row of numbers, or the first columns
+_NAMED = (  # h =, and below it numbers, or the first columns
     r"(?:>>[ \t]*)?[A-Za-z]\w*[ \t]*(?:\(:,:[\d,]+\)[ \t]*)?=[ \t]*(?:\d+(?:×\d+)+)?[ \t]*\n\s*"
     rf"(?:Columns? \d|\d+×\d|{NUMBER}(?:[ \t]+(?:{NUMBER}|[*…⋯])){{0,200}}[ \t]*$)"
 )
@@ -257,7 +241,7 @@ _MATRIX = re.compile(
 
 
 def refuse_matrices(text: str, source: str) -> None:
-    """Raise UserError for what MATLAB, Octave or Julia printed, and for a table of Markdown."""
+    """Refuse what MATLAB, Octave or Julia printed, and a table of Markdown."""
     if match := _MATRIX.search(text):
         line = text.count("\n", 0, match.start()) + 1
         raise UserError(f"{source}, line {line}: {MATRICES}")
@@ -283,8 +267,7 @@ _DECIMAL = re.compile(r"\d\.\d|\d[eE]-?\d")
 def find_log_lines(text: str, source: str) -> list[Print]:
     """The arrays of a log, whose lines have a name and numbers, or a step and numbers.
 
-    UserError for a line whose numbers have no name or step, rows of different lengths, or missing
-    elements.
+    UserError for numbers without a name or step, rows of different lengths, or missing elements.
     """
     rows: dict[str, list[_Row]] = {}
     if _LONG_WORD.search(text):
@@ -305,7 +288,7 @@ def find_log_lines(text: str, source: str) -> list[Print]:
 
 @dataclass
 class _Row:
-    index: tuple[int, ...]
+    index: Shape
     step: int | None
     tokens: list[str]
     line: int
@@ -352,21 +335,22 @@ def _logged(name: str, rows: list[_Row], source: str) -> Print:
 
 def _by_index(name: str, rows: list[_Row], source: str) -> Print:
     """``h[0][1] = 0.1``: every element once, or every row."""
-    axes = len(rows[0].index)
-    shape = tuple(1 + max(row.index[axis] for row in rows) for axis in range(axes))
+    shape = tuple(1 + max(along) for along in zip(*(row.index for row in rows), strict=True))
     count, where = prod(shape), f"{source}, line {rows[0].line}"
     if count > MOST_PRINTED:
         raise UserError(f"{where}: an index of {name} is out of range.")
     width = len(rows[0].tokens)
-    by_place = {row.index: row for row in rows}
-    if len(by_place) < len(rows):
-        twice = next(row for row in rows if by_place[row.index] is not row)
-        shown = "".join(f"[{n}]" for n in twice.index)
-        raise UserError(f"{source}, line {by_place[twice.index].line}: {name}{shown} comes twice.")
+    by_place: dict[Shape, _Row] = {}
+    for row in rows:
+        if by_place.setdefault(row.index, row) is not row:
+            raise UserError(f"{source}, line {row.line}: {_element(name, row.index)} comes twice.")
     tokens: list[str] = []
     for place in np.ndindex(shape):
         if place not in by_place:
-            shown = "".join(f"[{n}]" for n in place)
-            raise UserError(f"{source}: {name}{shown} is missing.")
+            raise UserError(f"{source}: {_element(name, place)} is missing.")
         tokens += by_place[place].tokens
     return Print(name, tokens, shape if width == 1 else (*shape, width), where, "significant")
+
+
+def _element(name: str, index: Sequence[int]) -> str:
+    return name + "".join(f"[{n}]" for n in index)

@@ -30,61 +30,61 @@ from lstmcli.formats.wire import pickle as pickles
 MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = "data.pkl"
 PACKED = re.compile(r"(?:(.*)\.)?(?:_all_weight_values\.\d+\.param|_packed_weight_[ih]h)(?:\.|$)")
+PLAIN = re.compile("weight_(ih|hh)")
 QUANTISED = re.compile(r"torch\.(?:ao\.)?nn\.quantized\.dynamic\..*LSTM(?:Cell)?")
 
 
-def read(source: Opened) -> Document:
+def read(file: Opened) -> Document:
     """All tensors under their names in the state dict."""
-    with _pickle_errors_reported(source.source):
-        if source.head().startswith(ARCHIVE):
-            tree = _Zip(source).tree()
+    with _pickle_errors_reported(file.source):
+        if file.head().startswith(ARCHIVE):
+            tree = _Zip(file).tree()
         else:
-            tree = flatten(_Legacy(source.stream, source.size).value())
-        return named(source, "torch", tree)
+            tree = flatten(_Legacy(file.stream, file.size).value())
+        return named(file, "torch", tree)
 
 
 @contextmanager
 def _pickle_errors_reported(source: str) -> Iterator[None]:
-    """`damage_reported`, without the warnings for invalid escapes in the strings of old pickles."""
+    """`damage_reported`, without warnings for invalid escapes in old pickles."""
     with damage_reported(source), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def named(source: Opened, format: str, tree: Tree) -> Document:
-    """The document of a tree; UserError, with what it has instead, if it has no tensors.
+def named(file: Opened, format: str, tree: Tree) -> Document:
+    """The document of a tree, which cannot be run if its only LSTM is quantised.
 
-    It cannot be run if its only LSTM is quantised.
+    UserError, with what it has instead, without tensors.
     """
     quantised = _quantised(tree)
     if not tree.leaves and quantised:
-        raise UserError(f"{source.source}: {quantised}")
+        raise UserError(f"{file.source}: {quantised}")
     if not tree.leaves:
-        kind = str(next(iter(tree.groups.values()), {}).get("class", ""))
-        kind = f", but a {kind}" if kind else ""
+        kind = next(iter(tree.groups.values()), {}).get("class")
+        instead = f", but a {kind}" if kind else ""
         why = (f"  {remark}" for remark in tree.remarks)
-        raise UserError(f"{source.source} contains no tensors that can be read{kind}.", *why)
-    found = document(source.source, source.size, format, tree)
+        raise UserError(f"{file.source} contains no tensors that can be read{instead}.", *why)
+    found = document(file.source, file.size, format, tree)
     if quantised:
-        remark = f"{source.source}: {quantised}"
+        remark = f"{file.source}: {quantised}"
         found = replace(found, not_run=quantised, remarks=(*found.remarks, remark))
     return found
 
 
 def _quantised(tree: Tree) -> str:
-    """The message for a file whose LSTM PyTorch has quantised and packed; "" for other files.
+    """The message on an LSTM that PyTorch has quantised and packed; "" for other files.
 
     Source: torch/ao/nn/quantized/dynamic/modules/rnn.py (2.13).
     """
-    names = [*tree.leaves, *tree.left_out]
-    packed = [match for name in names if (match := PACKED.match(name))]
-    plain = any(re.search("weight_(ih|hh)", name) and not PACKED.match(name) for name in names)
-    quantised = [match[1] or "" for match in packed]
+    packed = {name: PACKED.match(name) for name in (*tree.leaves, *tree.left_out)}
+    quantised = [match[1] or "" for match in packed.values() if match]
     quantised += [
         name
         for name, config in tree.groups.items()
         if QUANTISED.fullmatch(str(config.get("class", "")))
     ]
+    plain = [name for name, match in packed.items() if not match and PLAIN.search(name)]
     if plain or not quantised:
         return ""
     lstm = f"the LSTM {quantised[0]} is" if quantised[0] else "its LSTM is"
@@ -100,13 +100,13 @@ def _quantised(tree: Tree) -> str:
 
 
 class _Zip:
-    def __init__(self, source: Opened) -> None:
-        self.source = source
-        self.archive = Archive(source)
+    def __init__(self, file: Opened) -> None:
+        self.file = file
+        self.archive = Archive(file)
         self.members = {member.filename: member for member in self.archive.members}
         if not any(member.CRC for member in self.archive.members):
             for member in self.archive.members:
-                del member.CRC  # PyTorch can leave checksums out; zipfile then checks none
+                del member.CRC  # PyTorch may leave checksums out: check none
         self.prefix = self._prefix()
         self.unpacked = 0
         named = self.prefix + "byteorder" in self.members
@@ -114,12 +114,11 @@ class _Zip:
         self.order: Literal["<", ">"] = ">" if is_big else "<"
 
     def _prefix(self) -> str:
-        for ending in (PICKLE, "model.json"):
+        for ending in (PICKLE, MODEL):
             fits = [name for name in self.members if f"/{name}".endswith(f"/{ending}")]
-            fits = [name for name in fits if name.count("/") < 2]
-            if fits:
-                return min(fits, key=len).removesuffix(ending)
-        raise UserError(f"{self.source.source} is an archive with a {PICKLE} in an odd place.")
+            if outer := [name for name in fits if name.count("/") < 2]:
+                return min(outer, key=len).removesuffix(ending)
+        raise UserError(f"{self.file.source} is an archive with a {PICKLE} in an odd place.")
 
     def tree(self) -> Tree:
         names = [name.removeprefix(self.prefix) for name in self.members]
@@ -135,7 +134,7 @@ class _Zip:
             storage = _storage(reference, storages)
             names = [f"{folder}/{storage.name}" for folder in folders]
             member = next((n for n in names if self.prefix + n in self.members), names[0])
-            where = f"{self.source.source}: {member}"
+            where = f"{self.file.source}: {member}"
             storage.order = self.order
             storage.get = lambda: self.bytes_of(member, check_size((storage.nbytes,), 1, where))
             return storage
@@ -148,7 +147,7 @@ class _Zip:
         if member is None:
             raise ValueError(f"its member {name} is missing")
         self.unpacked += member.file_size
-        check_total(self.unpacked, self.source.size, self.source.source)
+        check_total(self.unpacked, self.file.size, self.file.source)
         return self.archive.read(member, most)
 
 
@@ -164,7 +163,7 @@ def _storage(reference: Any, storages: dict[str, TensorStorage]) -> TensorStorag
 
 
 class _Legacy:
-    """Magic number, protocol, system, the object and keys of the storages; then their bytes."""
+    """Magic number, protocol, system, object, keys of the storages; then their bytes."""
 
     def __init__(self, stream: BinaryIO, size: int, nested: bool = False) -> None:
         self.stream, self.size = stream, size
@@ -178,7 +177,7 @@ class _Legacy:
         if pickles.load(head, {}) != MAGIC:
             raise ValueError("it does not open with PyTorch's magic number")
         pickles.load(head, {})  # protocol
-        pickles.load(head, {})  # of the machine that wrote it; the storages are little-endian
+        pickles.load(head, {})  # the writer's machine; storages are little-endian
         value = pickles.load(head, self.makers, self._persistent)
         keys = pickles.load(head, {})
         at = start + head.tell()
@@ -221,20 +220,20 @@ def _from_bytes(data: Any) -> Any:
 # ---- a plain pickle
 
 
-def read_pickle(source: Opened, offset: int = 0, format: str = "pickle") -> Document:
+def read_pickle(file: Opened, offset: int = 0, format: str = "pickle") -> Document:
     """The arrays and tensors of a plain pickle: Paddle's, Haiku's, madmom's, a dict of arrays.
 
-    It begins at ``offset``: NumPy puts the pickle of an array of objects behind the .npy header.
-    UserError for a broken file, one that needs code to be run, one without arrays.
+    It begins at ``offset``: of an array of objects, behind NumPy's .npy header. UserError for a
+    broken file, one that needs code to be run, one without arrays.
     """
-    if b"joblib.numpy_pickle" in source.head():
+    if b"joblib.numpy_pickle" in file.head():
         raise UserError(
-            f"{source.source} is a dump of joblib, whose arrays are between parts of a pickle. "
+            f"{file.source} is a dump of joblib, whose arrays are between parts of a pickle. "
             "Load it with joblib and save its arrays with numpy.savez."
         )
-    with _pickle_errors_reported(source.source):
+    with _pickle_errors_reported(file.source):
         makers = {**MAKERS, "torch.storage._load_from_bytes": _from_bytes}
-        stream = io.BytesIO(source.contents())
+        stream = io.BytesIO(file.contents())
         stream.seek(offset)
         tree = flatten(pickles.load(stream, makers))
-        return describe_network(named(source, format, tree))
+        return describe_network(named(file, format, tree))

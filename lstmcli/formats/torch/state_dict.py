@@ -1,22 +1,21 @@
 """The value of a pickle -> named tensors: nested dicts, lists and modules, flattened.
 
-The names are those of a state dict: keys joined with ".". Every container is visited once, however
-often it is referred to, and without recursion: sixty lists, each twice in the next, would have 2^60
-leaves, and a list may contain itself. Of a pickled network of madmom (madmom/ml/nn/__init__.py and
-layers.py, 0.16.1), the groups tell which layers are LSTMs, and which follow each other.
+The names are those of a state dict: keys joined with ".". Every container is visited once, without
+recursion: sixty lists, each twice in the next, would have 2^60 leaves, and a list may contain
+itself. Of madmom's networks (madmom/ml/nn/__init__.py and layers.py, 0.16.1), the groups tell which
+layers are LSTMs, and which follow each other.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Arrays, Document
 from lstmcli.formats.files.limits import (
     MOST_LEVELS,
     MOST_NAME,
@@ -27,7 +26,7 @@ from lstmcli.formats.files.limits import (
 from lstmcli.formats.wire.pickle import Global, Leaf, Record, Unread
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
-OPTIMIZER = ("state", "param_groups")  # the keys of its state dict: averages as large as weights
+OPTIMIZER = ("state", "param_groups")  # keys of its state dict: averages of all weights
 MODULE = ("_parameters", "_buffers", "_modules")  # where nn.Module keeps what is in a state dict
 PLAIN = (str, int, float, Global)  # the attributes of a module that may be settings
 REPEATED = "_flat_weights"  # the parameters of an nn.LSTM once more
@@ -40,7 +39,7 @@ class Tree(NamedTuple):
     """The leaves of a value and its metadata of them, by name."""
 
     leaves: dict[str, Leaf]
-    groups: dict[str, Settings]  # of each module: its class and attributes that are plain values
+    groups: dict[str, Settings]  # of each module: its class, its plain attributes
     remarks: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # names of what cannot be read
 
@@ -87,16 +86,11 @@ def flatten(root: Any) -> Tree:
             unread.append((name, leaf))
         elif read.setdefault(name, leaf) is not leaf:
             remarks.append(f"a second tensor named {name} is left out.")
-    if unread:
-        name, lacking = unread[0]
+    for name, lacking in unread[:1]:
         more = f", and {len(unread) - 1} more" if len(unread) > 1 else ""
         remarks.append(f"left out: {name or 'a tensor'} is {lacking.kind}{more}.")
-    return Tree(
-        read,
-        {name_of(p[cut:]): config for p, config in groups.items() if len(p) >= cut},
-        tuple(remarks),
-        tuple(name for name, _ in unread),
-    )
+    by_name = {name_of(path[cut:]): one for path, one in groups.items() if len(path) >= cut}
+    return Tree(read, by_name, tuple(remarks), tuple(name for name, _ in unread))
 
 
 def _settled(value: Any) -> Any:
@@ -109,13 +103,13 @@ def _settled(value: Any) -> Any:
 
 
 def document(source: str, size: int, format: str, tree: Tree) -> Document:
-    """The arrays of a tree from a file of ``size`` bytes, once their sizes were checked."""
+    """The arrays of a tree, of a file of ``size`` bytes, once their sizes are checked."""
     declared = 0
     for name, leaf in tree.leaves.items():
         shape, itemsize = leaf.extent()
         declared += check_size(shape, itemsize, f"{source}: {name}") * itemsize
     check_total(declared, size, source)
-    arrays: dict[str, np.ndarray] = {}
+    arrays: Arrays = {}
     for name, leaf in tree.leaves.items():
         try:
             arrays[name] = leaf.array()
@@ -137,22 +131,22 @@ def _children(value: Any) -> Iterator[tuple[Path, Any]]:
 
 def _record_children(record: Record) -> Iterator[tuple[Path, Any]]:
     state = record.state
-    if isinstance(state, dict) and any(isinstance(state.get(part), dict) for part in MODULE):
+    parts = {part: state.get(part) for part in MODULE} if isinstance(state, dict) else {}
+    members = {part: found for part, found in parts.items() if isinstance(found, dict)}
+    if members:
         names = state.get("_non_persistent_buffers_set")
         texts = names if isinstance(names, list) else ()
         passing = {name for name in texts if isinstance(name, str)}
-        for part in MODULE:
-            members = state.get(part)
-            for name, child in members.items() if isinstance(members, dict) else ():
-                if not (part == "_buffers" and name in passing):
-                    yield (str(name),), child
+        for part, children in members.items():
+            left_out = passing if part == "_buffers" else ()
+            yield from (((str(k),), child) for k, child in children.items() if k not in left_out)
         return
     states: tuple[Any, ...] = state if isinstance(state, tuple) else (state,)
     yield from (((), child) for child in (*states, *record.items, *record.args))
 
 
 def _wrapping(root: Any, paths: Sequence[Path]) -> int:
-    """How many leading path components are wrappers, such as ``state_dict``, of all leaves."""
+    """How many leading parts of all paths are wrappers, such as ``state_dict``."""
     cut = 0
     while paths and isinstance(root, dict):
         first = {path[cut : cut + 1] for path in paths}
@@ -166,7 +160,7 @@ def _wrapping(root: Any, paths: Sequence[Path]) -> int:
 
 
 def name_of(path: Path) -> str:
-    """The steps joined with "."; ValueError for more than `MOST_NAME` characters."""
+    """The steps joined with "."; ValueError beyond `MOST_NAME` characters."""
     if sum(map(len, path)) > MOST_NAME:
         raise ValueError(f"a name of more than {MOST_NAME} characters")
     return ".".join(path).encode("utf-8", "backslashreplace").decode()
@@ -206,16 +200,8 @@ def describe_network(document: Document) -> Document:
     groups = groups | {path: groups[path] | of_lstm for path, of_lstm in functions.items()}
     layers = [path for path in groups if LAYER.fullmatch(path)]
     layers.sort(key=lambda path: int(path.rpartition(".")[2]))
-    lstms = [
-        n for n, path in enumerate(layers) if path in functions or _is_bidirectional(path, groups)
-    ]
-    names = tuple(layers[n] for n in lstms)
-    is_chain = bool(lstms) and lstms[-1] - lstms[0] == len(lstms) - 1
-    return replace(document, groups=groups, in_turn=names if is_chain else ())
-
-
-def _is_bidirectional(path: str, groups: Mapping[str, Mapping[str, Any]]) -> bool:
-    parts = [groups.get(f"{path}.{direction}_layer", {}) for direction in ("fwd", "bwd")]
-    return groups[path].get("class") == BIDIRECTIONAL and all(
-        part.get("class") == LSTM for part in parts
-    )
+    both = [path for path in layers if groups[path].get("class") == BIDIRECTIONAL]
+    lstms = {*functions}
+    lstms |= {path for path in both if {f"{path}.fwd_layer", f"{path}.bwd_layer"} <= lstms}
+    runs = [[*run] for is_lstm, run in groupby(layers, lstms.__contains__) if is_lstm]
+    return replace(document, groups=groups, in_turn=tuple(runs[0]) if len(runs) == 1 else ())

@@ -1,12 +1,11 @@
 """Storages, tensors and arrays as pickles of PyTorch, NumPy and JAX describe them.
 
-A tensor is a view of a storage: offset, sizes and strides in elements. The bytes of a storage are
-after the pickle or in a separate member: the reader of the file sets a function that gets them.
-An array of NumPy is a call, then a state of shape, dtype, order and bytes.
-Source: torch/_utils.py, torch/serialization.py and torch/storage.py (2.13); the names of older
-versions as in files of 1.0, 1.4 and 1.6; numpy/_core/src/multiarray/methods.c,
-`array_reduce` and `array_setstate`, and numpy/_core/numeric.py, `_frombuffer` (2.4);
-jax/_src/array.py, `_reconstruct_array` (0.10).
+A tensor is a view of a storage: offset, sizes and strides in elements. The reader of the file sets
+a function that gets a storage's bytes, after the pickle or in another member. An array of NumPy is
+a call, then a state of shape, dtype, order and bytes.
+Source: torch/_utils.py, torch/serialization.py and torch/storage.py (2.13), and files of 1.0, 1.4
+and 1.6; numpy/_core/src/multiarray/methods.c, `array_reduce` and `array_setstate`, and
+numpy/_core/numeric.py, `_frombuffer` (2.4); jax/_src/array.py, `_reconstruct_array` (0.10).
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from lstmcli.formats.document import dequantized, native
+from lstmcli.formats.document import BFLOAT16, Shape, dequantized, native, size_as_read
 from lstmcli.formats.files.limits import MOST_AXES
 from lstmcli.formats.wire.pickle import CONTAINERS, Global, Leaf, Maker, Record, Unread, first
 
-KINDS = {  # word before "Storage" -> dtype, and how it is called as torch.NAME
+KINDS = {  # word before "Storage" -> dtype, and torch.NAME
     "Float": ("f4", "float32"), "Double": ("f8", "float64"), "Half": ("f2", "float16"),
     "BFloat16": ("u2", "bfloat16"), "Byte": ("u1", "uint8"), "Char": ("i1", "int8"),
     "Short": ("i2", "int16"), "Int": ("i4", "int32"), "Long": ("i8", "int64"),
@@ -36,7 +35,7 @@ CODES = {name: code for code, name in KINDS.values()}
 
 
 class TensorStorage:
-    """A vector of ``count`` numbers, whose bytes are read when they are first needed."""
+    """A vector of ``count`` numbers, whose bytes are read when first needed."""
 
     def __init__(self, name: str, kind: str, count: Any) -> None:
         if type(count) is not int or count < 0:
@@ -77,20 +76,23 @@ class Tensor(Leaf):
         self.kind = kind or storage.kind
         self.conjugate = self.negative = False
 
-    def extent(self) -> tuple[tuple[int, ...], int]:
+    def extent(self) -> tuple[Shape, int]:
         """The shape, and the bytes of an element."""
         return tuple(self.size), itemsize(self.kind) * (2 if self.kind == "bfloat16" else 1)
 
     def array(self) -> np.ndarray:
         """The numbers, native and in C order."""
         array = self.stored()
-        array = np.array(native(array, self.kind == "bfloat16"), order="C")
+        if self.kind == "bfloat16":
+            array = array.astype("<u2").view(BFLOAT16)
+        array = np.array(native(array), order="C")
         array = array.conj() if self.conjugate else array
         return -array if self.negative else array
 
     def stored(self) -> np.ndarray:
         """The view of the storage, without a copy."""
-        if len(self.size) != len(self.stride) or min((self.offset, *self.size, *self.stride)) < 0:
+        numbers = (self.offset, *self.size, *self.stride)
+        if len(self.size) != len(self.stride) or min(numbers) < 0:
             raise ValueError(f"the sizes {self.size} and strides {self.stride}")
         elements = self.storage.elements(self.kind)
         last = self.offset + sum((n - 1) * s for n, s in zip(self.size, self.stride, strict=True))
@@ -103,7 +105,7 @@ class Tensor(Leaf):
 
 
 class Quantised(Leaf):
-    """A quantised tensor; its values are (q - zero point) scale, rounded to float32.
+    """A quantised tensor: (q - zero point) scale, in float32.
 
     One scale for all is a float32 to torch, those of an axis are float64.
     """
@@ -113,7 +115,7 @@ class Quantised(Leaf):
     def __init__(self, tensor: Tensor, scale: Any, zero: Any, axis: int | None) -> None:
         self.tensor, self.scale, self.zero, self.axis = tensor, scale, zero, axis
 
-    def extent(self) -> tuple[tuple[int, ...], int]:
+    def extent(self) -> tuple[Shape, int]:
         """The shape, and the bytes of an element."""
         return tuple(self.tensor.size), 8
 
@@ -137,8 +139,9 @@ def itemsize(kind: str) -> int:
 
 
 def kind_of_storage(what: Any) -> str:
-    """``float32`` for the global ``torch.FloatStorage``; only the last part of a name counts."""
-    word = what.name.rpartition(".")[2].removesuffix("Storage") if isinstance(what, Global) else ""
+    """``float32`` for ``torch.FloatStorage``; only the last part of a name counts."""
+    name = what.name if isinstance(what, Global) else ""
+    word = name.rpartition(".")[2].removesuffix("Storage")
     if word not in KINDS:
         raise ValueError(f"a storage of the unknown kind {word!r}")
     return KINDS[word][1]
@@ -147,37 +150,34 @@ def kind_of_storage(what: Any) -> str:
 # ---- arrays of NumPy and JAX
 
 
-BFLOAT16 = "bfloat16"
-OBJECTS = (("O",), ("O4",), ("O8",))  # the code of Python objects, perhaps with a pointer's bytes
+OBJECTS = (("O",), ("O4",), ("O8",))  # of Python objects, perhaps with a pointer's bytes
 
 
 class _Dtype(Record):
-    """A dtype: its code, and the order of its bytes, which comes as a state."""
+    """A dtype: its code, and the order of its bytes, a state."""
 
     __slots__ = ()
 
     def build(self, state: Any) -> None:
         self.state = state if isinstance(state, tuple) else None
 
-    def read(self) -> tuple[np.dtype[Any], bool] | None:
-        """The dtype, and whether its bits are bfloat16; None for what contains no numbers."""
+    def read(self) -> np.dtype[Any] | None:
+        """The dtype; None for what contains no numbers."""
         code = self.args[0] if self.args else None
         if isinstance(code, Global):
-            is_bfloat16 = code.name.endswith(f".{BFLOAT16}")
-            return (np.dtype("<u2"), True) if is_bfloat16 else None
+            return BFLOAT16 if code.name.endswith(".bfloat16") else None
         if not isinstance(code, str) or not re.fullmatch(r"[<>|=]?[fiubc]\d{1,2}", code):
             return None
         order = self.state[1] if self.state and len(self.state) > 1 else "="
-        dtype = np.dtype(code)
-        return dtype.newbyteorder(">" if order == ">" else "<"), False
+        return np.dtype(code).newbyteorder(">" if order == ">" else "<")
 
 
 class NumpyArray(Leaf):
     """An array as pickled: shape, dtype, order and bytes."""
 
-    __slots__ = ("data", "dtype", "fortran", "shape", "wide")
+    __slots__ = ("data", "dtype", "fortran", "shape")
 
-    def __init__(self, shape: Any, dtype: Any, fortran: Any, data: Any) -> None:
+    def __init__(self, shape: Any, dtype: np.dtype[Any], fortran: Any, data: Any) -> None:
         valid = isinstance(shape, tuple) and len(shape) <= MOST_AXES
         if not valid or any(type(n) is not int for n in shape):
             raise TypeError("a shape that is none")
@@ -185,12 +185,11 @@ class NumpyArray(Leaf):
             data = data.encode("latin-1")
         if not isinstance(data, (bytes, bytearray)):
             raise TypeError("an array without bytes")
-        self.shape, self.fortran, self.data = shape, bool(fortran), data
-        self.dtype, self.wide = dtype
+        self.shape, self.dtype, self.fortran, self.data = shape, dtype, bool(fortran), data
 
-    def extent(self) -> tuple[tuple[int, ...], int]:
+    def extent(self) -> tuple[Shape, int]:
         """The shape, and the bytes of an element."""
-        return self.shape, self.dtype.itemsize * (2 if self.wide else 1)
+        return self.shape, size_as_read(self.dtype)
 
     def array(self) -> np.ndarray:
         """The numbers, native and in C order."""
@@ -198,12 +197,11 @@ class NumpyArray(Leaf):
         if len(self.data) != needed:
             raise ValueError(f"{len(self.data):,} bytes, {needed:,} are needed")
         array = np.frombuffer(self.data, self.dtype)
-        array = array.reshape(self.shape, order="F" if self.fortran else "C")
-        return native(array, self.wide)
+        return native(array.reshape(self.shape, order="F" if self.fortran else "C"))
 
 
 class _Pending(Leaf):
-    """An array of which only the call has come; the state turns it into the array."""
+    """An array of which only the call has come; the state makes it one."""
 
     __slots__ = ("value",)
 
@@ -220,10 +218,10 @@ class _Pending(Leaf):
 def _array(shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:
     if isinstance(data, list) and isinstance(dtype, _Dtype) and dtype.args[:1] in OBJECTS:
         return data if shape or len(data) != 1 else data[0]
-    kind = dtype.read() if isinstance(dtype, _Dtype) else None
-    if kind is None:
+    read = dtype.read() if isinstance(dtype, _Dtype) else None
+    if read is None:
         return Unread("an array of objects or records")
-    return NumpyArray(shape, kind, fortran, data)
+    return NumpyArray(shape, read, fortran, data)
 
 
 # ---- what the globals of a pickle make
@@ -235,7 +233,7 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> 
     tensor = Tensor(storage, offset, size, stride)
     metadata = others[2] if len(others) > 2 else None
     if isinstance(metadata, dict):
-        tensor.conjugate, tensor.negative = bool(metadata.get("conj")), bool(metadata.get("neg"))
+        tensor.conjugate, tensor.negative = (bool(metadata.get(k)) for k in ("conj", "neg"))
     return tensor
 
 
@@ -268,7 +266,7 @@ def _unread(kind: str) -> Maker:
 
 
 def _subclass(function: Any, _: Any, args: Any, *others: Any) -> Any:
-    """A tensor of a subclass: the function that rebuilds a plain one, and its arguments."""
+    """A tensor of a subclass: the function that rebuilds a plain one, its arguments."""
     maker = MAKERS.get(function.name) if isinstance(function, Global) else None
     return maker(*args) if maker and maker is not _subclass else Record("tensor", args)
 

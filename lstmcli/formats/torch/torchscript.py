@@ -21,12 +21,8 @@ from lstmcli.formats.wire.pickle import Leaf
 
 CONSTANTS = "constants.pkl"
 MODEL = "model.json"  # of torch 1.0 to 1.3, in place of a pickle
-LONGEST_LINE = 1 << 13  # characters; a call with a hundred weights has half of them
-FROM_JSON = {
-    "FLOAT": "float32", "DOUBLE": "float64", "FLOAT16": "float16", "HALF": "float16",
-    "INT8": "int8", "UINT8": "uint8", "INT16": "int16", "INT32": "int32", "INT64": "int64",
-    "BOOL": "bool", "BFLOAT16": "bfloat16",
-}  # fmt: skip
+LONGEST_LINE = 1 << 13  # characters; a call with 100 weights has half
+FROM_JSON = {"float": "float32", "double": "float64", "half": "float16"}  # else the same word
 
 _FINAL = re.compile(r'^  (\w+) : Final\[\w+\] = (True|False|-?\d{1,18}|"[^"\n]*")$', re.M)
 _LIST = re.compile(r"^\s*(\w+) = \[(CONSTANTS\.c\d+(?:, CONSTANTS\.c\d+)*)\]$")
@@ -42,7 +38,7 @@ _CELL = re.compile(
 class Call(NamedTuple):
     """A call of ``torch.lstm`` or ``torch.lstm_cell`` in the code."""
 
-    weights: list[str]  # the names of the constants it takes, if it takes any
+    weights: list[str]  # the names of the constants it takes
     bias: bool
     settings: Settings  # as nn.LSTM calls them; empty for a cell
 
@@ -58,7 +54,7 @@ class Script:
     classes: dict[str, dict[str, Settings]] = field(default_factory=dict)  # of a module's code
 
     def tree(self) -> Tree:
-        """The tensors by the names of their attributes, and the settings of the modules."""
+        """The tensors by their attributes' names, and the settings of the modules."""
         if MODEL in self.names and "data.pkl" not in self.names:
             calls = [call for text in self._code() for call in _calls(text)]
             found = [call.settings for call in calls if call.settings]
@@ -89,7 +85,7 @@ class Script:
     # ---- frozen: no names are left
 
     def _frozen(self) -> Tree:
-        """The constants, named as nn.LSTM names them where a call takes them as its weights."""
+        """The constants, with nn.LSTM's names where a call takes them as weights."""
         constants = self.pickle(CONSTANTS, CONSTANTS.partition(".")[0])
         by_name = {f"CONSTANTS.c{n}": leaf for n, leaf in enumerate(constants)}
         leaves: dict[str, Leaf] = {}
@@ -105,12 +101,12 @@ class Script:
                 leaves[f"{prefix}.{name}"] = leaf
             groups[prefix] = call.settings
         used = {id(leaf) for leaf in leaves.values()}
-        others = {
-            k.lower(): v for k, v in by_name.items() if isinstance(v, Leaf) and id(v) not in used
-        }
+        for name, leaf in by_name.items():
+            if isinstance(leaf, Leaf) and id(leaf) not in used:
+                leaves[name.lower()] = leaf
         how = "those of calls of torch.lstm are named by their order" if calls else "none is known"
         remark = f"frozen TorchScript keeps no names of tensors; {how}."
-        return Tree(leaves | others, groups, (remark,) if leaves or others else ())
+        return Tree(leaves, groups, (remark,) if leaves else ())
 
     # ---- torch 1.0 to 1.3
 
@@ -125,12 +121,13 @@ class Script:
                 raise TypeError("a module is not an object")
             for entry in module.get("parameters", ()):
                 leaves[(*path, entry["name"])] = tensors[int(entry["tensorId"])]
-            below = [((*path, entry["name"]), entry) for entry in module.get("submodules", ())]
-            waiting += reversed(below)
+            for entry in reversed(module.get("submodules", [])):
+                waiting.append(((*path, entry["name"]), entry))
         return {name_of(path): leaf for path, leaf in leaves.items()}
 
     def _tensor(self, entry: dict[str, Any]) -> Leaf:
-        kind = FROM_JSON[entry["dataType"]]
+        kind = str(entry["dataType"]).lower()
+        kind = FROM_JSON.get(kind, kind)
         size, stride = ([int(n) for n in entry.get(key, ())] for key in ("dims", "strides"))
         key = entry["data"]["key"]
         data = self.bytes_of(key)
@@ -143,13 +140,14 @@ def _classes(text: str) -> dict[str, Settings]:
     parts = re.split(r"^class (\w+)\(Module\):\n", text, flags=re.M)
     classes: dict[str, Settings] = {}
     for name, body in zip(parts[1::2], parts[2::2], strict=True):
-        settings: Settings = next((call.settings for call in _calls(body) if call.settings), {})
-        classes[name] = settings | {key: _plain(value) for key, value in _FINAL.findall(body)}
+        of_calls = (call.settings for call in _calls(body) if call.settings)
+        constants = {key: _plain(value) for key, value in _FINAL.findall(body)}
+        classes[name] = next(of_calls, {}) | constants
     return classes
 
 
 def _calls(text: str) -> Iterator[Call]:
-    """The calls in some code, line by line; a name of a list stands for its last value."""
+    """The calls in some code, line by line; a list's name stands for its last value."""
     lists: dict[str, str] = {}
     for line in text.splitlines():
         at = line.rfind("torch.lstm")
@@ -174,7 +172,7 @@ def _constants(text: str) -> list[str]:
 
 
 def _names(call: Call) -> list[str]:
-    """nn.LSTM's names of the weights of a call, in the order in which it takes them."""
+    """nn.LSTM's names of the weights of a call, in the call's order."""
     if not call.settings:
         return ["weight_ih", "weight_hh", "bias_ih", "bias_hh"][: len(call.weights)]
     directions = ["", "_reverse"] if call.settings["bidirectional"] else [""]

@@ -1,9 +1,9 @@
 """HDF5 files, read with h5py in a child process.
 
-On a damaged file the library can end in a segmentation fault or an endless loop, which no check
-beforehand prevents. The child has limits of time and memory, and opens nothing but its standard
-input. Its output is lines of JSON, one for each group and dataset; the bytes of an array follow
-one with ``shape`` and ``dtype``. The last line is ``end``, or ``error``.
+A damaged file can end the library in a segmentation fault or an endless loop, which no check
+prevents. The child has limits of time and memory, and opens only its standard input. It writes a
+line of JSON for each group and dataset, after one with ``shape`` and ``dtype`` the bytes of the
+array, and in the end ``end`` or ``error``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 
 from lstmcli.errors import MissingExtra, Try, UserError, import_extra
 from lstmcli.escaping import one_line
-from lstmcli.formats.document import native
+from lstmcli.formats.document import BFLOAT16, Arrays, native, size_as_read
 from lstmcli.formats.files import limits
 from lstmcli.formats.files.limits import damaged
 from lstmcli.formats.files.source import Opened
@@ -32,8 +32,7 @@ from lstmcli.formats.files.source import Opened
 MOST_OBJECTS = 1 << 16
 MOST_GROUPS = 32  # within each other
 LARGE = 64 << 20  # bytes that any dataset may contain
-SPARE_MEMORY = 1 << 30  # bytes of address space on top of the file and its largest tensor
-BFLOAT16 = np.dtype("V2")  # as Keras stores it
+SPARE_MEMORY = 1 << 30  # bytes of address space beyond the file and its largest tensor
 
 _PACKAGES = os.path.abspath(os.path.join(__file__, *[os.pardir] * 4))  # the folder of lstmcli
 _CODE = """
@@ -45,10 +44,10 @@ hdf5.main(**json.loads(sys.argv[2]))
 
 
 class Contents(NamedTuple):
-    """Attributes and datasets of a file by path, in alphabetical order; "" is the root."""
+    """Attributes and datasets by path, in alphabetical order; "" is the root."""
 
     attributes: dict[str, dict[str, Any]]
-    arrays: dict[str, np.ndarray]
+    arrays: Arrays
 
 
 def contents(source: Opened, attributes: Collection[str], leave_out: Collection[str]) -> Contents:
@@ -58,9 +57,14 @@ def contents(source: Opened, attributes: Collection[str], leave_out: Collection[
     """
     need_library(source.source, "an HDF5 file")
     seconds = limits.SECONDS + source.size // limits.SLOWEST
-    request: dict[str, Any] = {"attributes": list(attributes), "leave_out": list(leave_out)}
-    request |= {"source": one_line(source.source), "size": source.size}
-    request |= {"most": limits.most(), "seconds": seconds}
+    request = {
+        "attributes": list(attributes),
+        "leave_out": list(leave_out),
+        "source": one_line(source.source),
+        "size": source.size,
+        "most": limits.most(),
+        "seconds": seconds,
+    }
     output, status = _child(source, request)
     try:
         return understood(BytesIO(output))
@@ -76,7 +80,7 @@ def need_library(where: str, kind: str) -> None:
 
 
 def understood(output: IO[bytes]) -> Contents:
-    """The contents in the child's output; UserError if it is an error, EOFError if it is cut."""
+    """The contents in the child's output; UserError for its error, EOFError if cut."""
     found = Contents({}, {})
     while True:
         line = output.readline()
@@ -96,13 +100,11 @@ def _array(output: IO[bytes], shape: list[int], dtype: np.dtype[Any]) -> np.ndar
     data = output.read(prod(shape) * dtype.itemsize)
     if len(data) < prod(shape) * dtype.itemsize:
         raise EOFError
-    is_bfloat16 = dtype == BFLOAT16
-    array = np.frombuffer(data, "<u2" if is_bfloat16 else dtype)
-    return native(array, is_bfloat16).reshape(shape)
+    return native(np.frombuffer(data, dtype)).reshape(shape)
 
 
 def _child(source: Opened, request: dict[str, Any]) -> tuple[bytes, int]:
-    """The output and the status of a process that is isolated from the modules of the user (-I)."""
+    """Output and status of a process isolated from the user's modules (-I)."""
     file: Any = {"stdin": source.stream} if source.path else {"input": source.stream.read()}
     try:
         done = subprocess.run(
@@ -125,7 +127,7 @@ def _child(source: Opened, request: dict[str, Any]) -> tuple[bytes, int]:
 
 
 def main(seconds: int, **request: Any) -> None:
-    """Read standard input, write the answer to standard output, and end this process."""
+    """Answer on standard output what standard input contains; end this process."""
     given = sys.stdin.buffer
     stream = given if given.seekable() else BytesIO(given.read())
     limit_resources(seconds, request["most"], request["size"])
@@ -148,7 +150,7 @@ def limit_resources(seconds: int, most: int, size: int) -> None:
 
 
 def write_answer(out: IO[bytes], stream: BinaryIO, source: str, most: int, **request: Any) -> None:
-    """Write the contents of a file, line by line; an error is the last of them."""
+    """Write the contents of a file, line by line; an error is the last line."""
     limits.allow(most)
     try:
         library = import_extra("h5py", f"{source} is an HDF5 file; reading it", "h5")
@@ -161,14 +163,14 @@ def write_answer(out: IO[bytes], stream: BinaryIO, source: str, most: int, **req
         return
     except UserError as error:
         failed = error
-    except Exception as error:  # of h5py, on damaged files: of nearly every class that there is
+    except Exception as error:  # of h5py, on damaged files: of any class
         text = " ".join(str(error).split()) or type(error).__name__
         failed = damaged(source, f"the HDF5 library: {text}")
     out.write(_line(error=failed.lines, settings=[dict(one.settings) for one in failed.try_]))
 
 
 def _line(**members: Any) -> bytes:
-    """A line of the answer; what is not text in a damaged name becomes "?"."""
+    """A line of the answer; what is not text in a name becomes "?"."""
     return json.dumps(members, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
@@ -185,7 +187,7 @@ class _Traversal:
     total: int = 0  # bytes of all numbers
 
     def entries(self, item: Any, path: str, level: int) -> Iterator[tuple[dict[str, Any], Any]]:
-        """A group and all that is below it, or a dataset of numbers, which stands second."""
+        """A group and all below it, or a dataset of numbers, which stands second."""
         address = self.library.h5o.get_info(item.id).addr
         if address in self.seen:
             raise self._refused(f"{path} is another name of what has a name already")
@@ -220,7 +222,7 @@ class _Traversal:
             return False
         if dataset.external or dataset.is_virtual:
             raise self._refused(f"{path} keeps its numbers in another file, which is not opened")
-        itemsize = 4 if dtype == BFLOAT16 else dtype.itemsize
+        itemsize = size_as_read(dtype)
         size = prod(shape) * itemsize
         if size > max(LARGE, limits.MOST_TIMES * dataset.id.get_storage_size()):
             raise self._refused(f"{path} would unpack to {size:,} bytes")

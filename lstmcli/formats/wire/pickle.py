@@ -1,8 +1,8 @@
 """Pickles as data: a stack machine over parsed opcodes that imports nothing.
 
-`pickletools` only parses. What a pickle asks Python to import becomes a `Global`, which is only a
-name; what it asks to call becomes a `Record` of the name and the arguments. Only the names of
-``makers`` are called: functions of this package that build tensors.
+`pickletools` only parses. What a pickle asks Python to import becomes a `Global`, only a name; what
+it asks to call a `Record` of the name and the arguments. Only the names of ``makers`` are called:
+functions of this package that build tensors.
 Source: Python's Lib/pickletools.py; PEP 307, 3154 and 574.
 """
 
@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lstmcli.formats.document import Shape
 from lstmcli.formats.files.limits import LARGE, MOST_NAME, MOST_OBJECTS, Damaged
 
 Maker = Callable[..., Any]
@@ -30,7 +31,7 @@ class Global:
 
 @dataclass(eq=False, repr=False, slots=True)
 class Record:
-    """A call that was not made: the name of the function or class, its arguments and state."""
+    """A call that was not made: the name of what is called, its arguments and state."""
 
     name: str
     args: tuple[Any, ...] = ()
@@ -54,12 +55,12 @@ class Leaf:
         """The leaf itself, or the value that its state replaced it by."""
         return self
 
-    def extent(self) -> tuple[tuple[int, ...], int]:
+    def extent(self) -> tuple[Shape, int]:
         """The shape, and the bytes of an element."""
         raise NotImplementedError
 
     def array(self) -> np.ndarray:
-        """The array in native byte order; ValueError if the parts do not fit each other."""
+        """The array in native byte order; ValueError if its parts do not fit."""
         raise NotImplementedError
 
 
@@ -97,8 +98,8 @@ _ATOMS = (str, bytes, int, float, type(None))  # keys whose hash does not go int
 def identifier(value: Any) -> str:
     """The name that a pickle gives to a storage or a tensor, as text.
 
-    ValueError for anything else than text or an integer: the text of forty tuples, each of which
-    contains the one before twice, would have 2**40 parts.
+    ValueError for others than text or an integer: that of forty tuples, each containing the one
+    before twice, would have 2**40 parts.
     """
     if type(value) not in (str, int):
         raise ValueError(f"a name that is a {type(value).__name__}")
@@ -106,7 +107,7 @@ def identifier(value: Any) -> str:
 
 
 def first(*args: Any) -> Any:
-    """The first argument, for calls that would copy it: a pickle can ask for a million copies."""
+    """The first argument, where a call would copy it: a pickle can ask for a million."""
     return args[0] if args else []
 
 
@@ -124,8 +125,8 @@ CONTAINERS: dict[str, Maker] = {
 def opcodes(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
     """The opcodes of a pickle and their arguments, to the end of the pickle or of the stream.
 
-    As `pickletools.genops`, which takes Python 2's strings in protocol 0 for ASCII; they are bytes.
-    Exceptions are those of the readers of `pickletools`.
+    As `pickletools.genops`, which takes Python 2's strings in protocol 0 for ASCII, and raises what
+    its readers raise.
     """
     while code := stream.read(1):
         opcode = _OPCODES.get(code.decode("latin-1"))
@@ -224,7 +225,7 @@ class _Machine:
         self.filled(self.stack[-1], items)
 
     def filled(self, target: Any, items: Sequence[Any]) -> Any:
-        """The dict with further keys; those that are not plain values can name no tensor."""
+        """The dict with further keys, if they are plain: others can name no tensor."""
         if len(items) % 2:
             raise ValueError("a key without a value")
         pairs = list(zip(items[::2], items[1::2], strict=True))
@@ -246,7 +247,7 @@ class _Machine:
         return Global(f"{module}.{name}")
 
     def call(self, what: Any, args: Any, *named: Any) -> Any:
-        """Return what a maker makes of the arguments, or a record of both."""
+        """The result of a maker, or a record of the call."""
         if not isinstance(args, tuple):
             raise TypeError("arguments that are not a tuple")
         args = (*args, *named)

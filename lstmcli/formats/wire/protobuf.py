@@ -1,6 +1,6 @@
 """Protocol buffers without their schema: the fields of a message, with all lengths checked.
 
-TensorFlow graphs and the indexes of checkpoints are such messages. The encoding is that of
+TensorFlow graphs and indexes of checkpoints are such messages. The encoding is that of
 protobuf.dev/programming-guides/encoding; groups, which it deprecates, are refused.
 """
 
@@ -28,7 +28,7 @@ class Field(NamedTuple):
 
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
-    """The unsigned number that starts at a position, and the position after it.
+    """The unsigned number at a position, and the position after it.
 
     Damaged if the bytes end within it, or it is longer than 64 bits.
     """
@@ -44,10 +44,7 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def fields(data: bytes | memoryview) -> Iterator[Field]:
-    """The fields of a message in the order of the file.
-
-    Damaged, during the iteration, for a field that is malformed or reaches past the end.
-    """
+    """The fields of a message in the order of the file; Damaged, meanwhile, for a broken one."""
     data, at, end = memoryview(data), 0, len(data)
     while at < end:
         key, at = (data[at], at + 1) if data[at] < 128 else varint(data, at)  # most are short
@@ -97,7 +94,7 @@ class Message:
         return number in self._fields
 
     def first(self, number: int) -> int | memoryview:
-        """The first field of a number, undecoded; empty bytes if there is none."""
+        """The first field of a number, undecoded; empty without one."""
         found = self._fields.get(number)
         return found[0].value if found else memoryview(b"")
 
@@ -121,7 +118,7 @@ class Message:
         return found
 
     def fixed(self, number: int, size: int) -> bytes:
-        """Repeated numbers of ``size`` bytes each, packed or not, end to end."""
+        """Repeated numbers of ``size`` bytes, packed or not, end to end."""
         return b"".join(
             field.value.to_bytes(size, "little")
             if isinstance(field.value, int) and field.wire == _FIXED_WIRES[size]

@@ -1,9 +1,9 @@
 """A page in one file: the answer, and heat maps with the number under the pointer.
 
-One template, one style sheet and one script, in one file with the numbers in base64. Scales,
-pooling and labels are those of `lstmcli.views.plot`. What comes from files is text: JSON without
-``<``, which the script puts into text nodes, and escaped HTML; the policy of the page allows no
-request and no script but this one.
+The file has a template, a style sheet, a script, and the numbers in base64. Scales, pooling and
+labels are those of `lstmcli.views.plot`. What comes from files is text: escaped HTML, and JSON
+without ``<``, which the script puts into text nodes; the page's policy allows no request and no
+other script.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from html import escape
+from itertools import islice
 from pkgutil import get_data
 from string import Template
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,21 +21,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.selection import Indices
 from lstmcli.escaping import one_line, shell_word
-from lstmcli.views.colors import GATE, LEVELS, NOT_A_NUMBER, Rgb, Scale, interpolated
+from lstmcli.views.colors import GATE, LEVELS, NOT_A_NUMBER, Scale, interpolated
 from lstmcli.views.explain import explanation_sheet
 from lstmcli.views.export import DARK, LIGHT, html_lines
 from lstmcli.views.heatmap import Pooling, Quantity, pooled
-from lstmcli.views.page.png import png
 from lstmcli.views.plot import (
     DIFFERENCE,
-    Annotations,
     PlotWindow,
-    difference_verdict,
+    heat_sheet,
     pooled_words,
     quantities,
-    read_sheet,
+    reading_sheets,
     saturation_sheets,
     scales,
 )
@@ -46,12 +44,10 @@ if TYPE_CHECKING:
     from lstmcli.api.plot import Drawable
     from lstmcli.core.explain.explanation import Explanation
 
-MOST_CELLS = 3_500_000  # of heat maps: 18.7 MB in base64, so that a page has at most 20 MB
+MOST_CELLS = 3_500_000  # of heat maps: 18.7 MB in base64, a page of 20 MB
 MOST_NUMBERS = 2**24  # before they are pooled: 128 MiB in float64
-EXACT_CELLS = 100_000  # up to this many are float64, in 1.1 MB; more are float32
-MOST_PICTURES = 24  # for readers without JavaScript: 40 kB each at most
-PICTURE = (300, 100)  # cells across and down
-WIDEST, TALLEST = 30, 18  # pixels of a cell; the style sheet limits those of all
+EXACT_CELLS = 100_000  # in float64, 1.1 MB; more are in float32
+MOST_MAPS = 6  # of a view, for readers without JavaScript: 33 kB each at most
 WIDE, NARROW = 80, 44  # columns of the answer; a phone has room for 44
 AS_LOADED, FOUND, EXPECTED = "as loaded", "with the changes", "EXPECTED"
 OUTPUT = "output"  # what the output of several cells is called
@@ -74,16 +70,15 @@ class Page(NamedTuple):
     title: str
     answer: Callable[[Width], Sequence[Sheet]]
     views: Sequence[View]
-    notes: Annotations
+    found: Drawable
     window: PlotWindow  # with the batch item that is shown first
-    items: Indices  # of the batch
     array: str = ""  # that is shown first; "": all
     only: str = ""  # the arrays that the page is made of, as typed
 
     def html(self) -> str:
         """The page as a file."""
         planes, pooling = self._planes()
-        script, pictures = _file("page.js"), planes[:MOST_PICTURES]
+        script = _file("page.js")
         wide, narrow = (
             "".join(map(html_lines, self.answer(Width.of(columns)))) for columns in (WIDE, NARROW)
         )
@@ -95,23 +90,33 @@ class Page(NamedTuple):
             wide=wide,
             narrow=narrow,
             notes="".join(f"<p>{escape(text)}</p>" for text in self._notes(planes, pooling)),
-            pictures="".join(self._picture(plane) for plane in pictures),
+            maps="".join(map(html_lines, self._maps())),
             data=json.dumps(self._data(planes, pooling)).replace("<", r"\u003c"),
             script=script,
         )
 
     def _quantities(self, view: View, item: int) -> list[Quantity]:
-        notes = self.notes._replace(differs=view.differs)
-        return quantities(view.arrays, self.window._replace(item=item), notes)
+        found = self.found._replace(drawn=view.arrays, differs=view.differs)
+        return quantities(found, self.window._replace(item=item))
+
+    def _maps(self) -> Iterator[Sheet]:
+        """Heat maps in text, for readers without JavaScript."""
+        for view in self.views:
+            drawn = dict(islice(view.arrays.items(), MOST_MAPS))
+            found = self.found._replace(drawn=drawn, differs=view.differs)
+            yield Sheet(lines=[[(view.label, "bold")]])
+            yield heat_sheet(found, self.window, Width.of(NARROW), "truecolor")
 
     def _planes(self) -> tuple[list[Plane], Pooling]:
-        first = [self._quantities(view, self.items[0]) for view in self.views]
+        first = [self._quantities(view, self.found.items[0]) for view in self.views]
         shapes = [quantity.values.shape for of_view in first for quantity in of_view]
-        pooling = _pooling(shapes, len(self.items))
+        pooling = _pooling(shapes, len(self.found.items))
         found = [
             Plane(n, same[0]._replace(kind=max(q.kind for q in same)), cells)
             for n, view in enumerate(self.views)
-            for same in zip(*(self._quantities(view, item) for item in self.items), strict=True)
+            for same in zip(
+                *(self._quantities(view, item) for item in self.found.items), strict=True
+            )
             for cells in [np.stack([pooled(q.values, pooling, self.window.pool) for q in same])]
         ]
         names = [*dict.fromkeys(plane.quantity.name for plane in found)]
@@ -122,9 +127,9 @@ class Page(NamedTuple):
     def _notes(self, planes: Sequence[Plane], pooling: Pooling) -> Iterator[str]:
         if pooling.is_needed:
             yield f"Pooled: {pooled_words(pooling, self.window.pool)}. {PARTS}."
-        shown = len(self.items)
-        if 1 < shown < self.notes.batch:
-            yield f"The first {shown:,} of {self.notes.batch:,} batch items. {PARTS}."
+        shown = len(self.found.items)
+        if 1 < shown < self.found.batch:
+            yield f"The first {shown:,} of {self.found.batch:,} batch items. {PARTS}."
         most = np.finfo(np.float32).max
         beyond = sum(int((np.isfinite(c := p.cells) & (abs(c) > most)).sum()) for p in planes)
         if beyond and not _are_exact(planes):
@@ -139,7 +144,7 @@ class Page(NamedTuple):
                 {"label": one_line(name or OUTPUT), "typed": name and shell_word(name)}
                 for name in prefixes
             ],
-            "items": list(self.items),
+            "items": list(self.found.items),
             "item": self.window.item,
             "array": self.array,
             "only": self.only and shell_word(self.only),
@@ -152,31 +157,16 @@ class Page(NamedTuple):
         }
 
     def _place(self, planes: Sequence[Plane], prefixes: Sequence[str]) -> dict[str, Any] | None:
-        if (first := self.notes.first) is None:
+        if (first := self.found.first) is None:
             return None
         place = {"item": first.batch or 0, "step": first.step, "unit": first.unit}
-        for quantity in (plane.quantity for plane in planes if plane.quantity.name == first.array):
-            axes = (self.items, quantity.steps, quantity.units)
+        all_quantities = (plane.quantity for plane in planes)
+        for quantity in (one for one in all_quantities if one.name == first.array):
+            axes = (self.found.items, quantity.steps, quantity.units)
             if all(n in numbers for n, numbers in zip(place.values(), axes, strict=True)):
                 prefix, _, base = quantity.name.rpartition(".")
                 return {"cell": prefixes.index(prefix), "focus": one_line(base), **place}
         return None
-
-    def _picture(self, plane: Plane) -> str:
-        quantity, scale = plane.quantity, plane.scale
-        cells = plane.cells[self.items.index(self.window.item)]
-        cells = pooled(cells, Pooling.to_fit(cells.shape, *PICTURE, "none"), self.window.pool)
-        shades = _shades(scale, LEVELS - 1)  # one colour more is that of NaN
-        levels = scale.levels(cells).T * (len(shades) - 1)
-        pixels = np.where(np.isnan(levels), len(shades), np.rint(levels))
-        data = b64encode(png(pixels, [*shades, NOT_A_NUMBER])).decode()
-        name = f"{quantity.name} {quantity.words} {self.views[plane.view].label}".rstrip()
-        steps, units = (f"{of[0]} to {of[-1]}" for of in (quantity.steps, quantity.units))
-        axes = f"steps {steps} across, units {units} down, from {scale.low:g} to {scale.high:g}"
-        text = escape(one_line(f"{name}: {axes}"))
-        height, width = TALLEST * pixels.shape[0], WIDEST * pixels.shape[1]
-        image = f'width="{width}" height="{height}" src="data:image/png;base64,{data}"'
-        return f'<figure><figcaption>{text}</figcaption><img alt="{text}" {image}></figure>\n'
 
 
 class Plane(NamedTuple):
@@ -215,7 +205,7 @@ def plot_page(
 ) -> str:
     """The page of a plot: of one side, or of two and their difference, drawn for ``only``.
 
-    ``commands`` show each in a terminal.
+    Each has its command for a terminal.
     """
     sides = [{name: side[name] for name in found.drawn} for side in found.sides]
     labels = ("a", "b", DIFFERENCE) if sides else ("",)
@@ -223,22 +213,18 @@ def plot_page(
         View(label, arrays, command, label == DIFFERENCE)
         for label, arrays, command in zip(labels, [*sides, found.drawn], commands, strict=True)
     ]
-    notes = Annotations.of(found)
 
     def answer(width: Width) -> list[Sheet]:
-        sheets = [read_sheet(found, width, quiet=False)]
-        if found.differs:
-            sheets = [difference_verdict(notes, width), *sheets]
-        return [*sheets, *saturation_sheets(found, notes, window, width)]
+        return [*reading_sheets(found, width), *saturation_sheets(found, window, width)]
 
-    return Page(title, answer, views, notes, window, found.items, only=only).html()
+    return Page(title, answer, views, found, window, only=only).html()
 
 
 def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str) -> str:
     """An explanation: EXPECTED next to the run as loaded, and the one with the changes."""
     of_run, of_expected = runs.commands
     found = View(FOUND, runs.found, e.command, selects=False)
-    sides = [View(AS_LOADED, runs.loaded, of_run), found]
+    sides = [View(AS_LOADED, runs.loaded.arrays, of_run), found]
     views = [View(EXPECTED, runs.expected, of_expected, selects=False), *sides]
     for side in sides:
         differences = {
@@ -249,17 +235,17 @@ def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str
         label = f"{side.label} - {EXPECTED}"
         views.append(View(label, differences, of_expected, differs=True, selects=False))
     views = [view for view in views if view.arrays]
-    array = runs.first.array if runs.first else next(iter(runs.expected), "")
-    notes = Annotations(False, runs.first, runs.batch, numbering=runs.numbering)
-    first = (runs.first.batch or 0) if runs.first else 0
-    window = PlotWindow(item=first if first in runs.items else 0)
+    first = runs.loaded.first
+    array = first.array if first else next(iter(runs.expected), "")
+    item = (first.batch or 0) if first else 0
+    window = PlotWindow(item=item if item in runs.loaded.items else 0)
     unknown = any(np.isnan(array).any() for array in runs.expected.values())
     nan = f"where {EXPECTED} has no number" if unknown else ""
 
     def answer(width: Width) -> list[Sheet]:
-        return [explanation_sheet(e, expected, width=width), Sheet().label("nan", nan, width)]
+        return [explanation_sheet(e, expected, width=width), Sheet(width).label("nan", nan)]
 
-    return Page(title, answer, views, notes, window, runs.items, array.rpartition(".")[2]).html()
+    return Page(title, answer, views, runs.loaded, window, array.rpartition(".")[2]).html()
 
 
 def _are_exact(planes: Sequence[Plane]) -> bool:
@@ -286,12 +272,8 @@ def _axis(numbers: Sequence[int]) -> dict[str, Any]:
     return {"first": int(numbers[0]), "stride": strides.pop(), "count": len(numbers)}
 
 
-def _shades(scale: Scale, count: int) -> list[Rgb]:
-    return [interpolated(n / (count - 1), scale.stops) for n in range(count)]
-
-
 def _scale(scale: Scale) -> dict[str, Any]:
-    shades = _shades(scale, LEVELS)
+    shades = [interpolated(n / (LEVELS - 1), scale.stops) for n in range(LEVELS)]
     pixels = bytes(part for shade in (*shades, NOT_A_NUMBER) for part in (*shade, 255))
     gradient = ", ".join(f"rgb{shade}" for shade in shades[::15])
     ends = {"low": scale.low, "high": scale.high}
@@ -299,7 +281,8 @@ def _scale(scale: Scale) -> dict[str, Any]:
 
 
 def _colors(colors: Mapping[str, str]) -> str:
-    return f":root {{ {' '.join(f'--{name}: {color};' for name, color in colors.items())} }}\n"
+    variables = (f"--{name}: {color};" for name, color in colors.items())
+    return f":root {{ {' '.join(variables)} }}\n"
 
 
 def _file(name: str) -> str:

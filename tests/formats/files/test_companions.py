@@ -140,6 +140,7 @@ def made(folder: Path, *names: str) -> None:
         (["m.meta"], "m.meta", "m.meta"),
         (["m-00000-of-00002", "m-00001-of-00002"], "m", "m-00000-of-00002"),
         (["m-1.index", "other"], "", "m-1.index"),
+        (["checkpoint", "m-1.index"], "", "m-1.index"),  # a note of nothing
         (["variables/variables.index", "saved_model.pb"], "", "variables/variables.index"),
         (["variables/variables.index"], "saved_model.pb", "variables/variables.index"),
         (["saved_model.pb"], "", "saved_model.pb"),

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lstmcli.formats.detect import TABLE_END
 from lstmcli.formats.files.source import in_memory
-from lstmcli.formats.tensorflow.bundle import FOOTER, MAGIC, table_entries
+from lstmcli.formats.tensorflow.bundle import FOOTER, table_entries
 from tests.formats.protobuf import message, varint
 
 
@@ -44,7 +45,7 @@ def handle(start: int, length: int) -> bytes:
 
 def footer(index: bytes) -> bytes:
     """A footer that leads to an index."""
-    return (handle(0, 0) + index).ljust(FOOTER - len(MAGIC), b"\0") + MAGIC
+    return (handle(0, 0) + index).ljust(FOOTER - len(TABLE_END), b"\0") + TABLE_END
 
 
 def table(entries: Mapping[bytes, bytes], kind: int = 0) -> bytes:

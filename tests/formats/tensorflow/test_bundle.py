@@ -53,7 +53,7 @@ def test_bfloat16_is_widened(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stored", "reason"),
     [
-        (message((1, 1), (2, shape(2, 3)), (4, HUGE), (5, 24)), "shard 0 ends before byte"),
+        (message((1, 1), (2, shape(2, 3)), (4, HUGE), (5, 24)), "-00000-of-00001 ends before byte"),
         (message((1, 1), (2, shape(2, 3)), (4, (1 << 64) - 8), (5, 24)), "ends before byte"),
         (message((1, 1), (2, shape(2, 3)), (5, HUGE)), "bytes for the shape"),
         (message((1, 1), (2, shape(HUGE, 3)), (5, 24)), "max_bytes="),
@@ -239,7 +239,6 @@ def test_a_key_shares_the_start_of_the_one_before() -> None:
     ("data", "reason"),
     [
         (b"", "ends before byte"),
-        (bytes(48), "does not end as a table does"),
         (table({b"a": b"1"}, kind=1), "compressed by method 1"),
         (table({b"a": b"1"}, kind=9), "compressed by method 9"),
         (table({b"a": b"1"}).replace(b"a", b"b"), "checksum of the block at byte 0 is wrong"),
@@ -249,7 +248,6 @@ def test_a_key_shares_the_start_of_the_one_before() -> None:
         (of_blocks(varint(1) + varint(1) + varint(0) + b"a" + bytes(4) + b"\1\0\0\0"), "reaches"),
         (of_blocks(varint(0) + varint(9) + varint(0) + b"a" + bytes(4) + b"\1\0\0\0"), "reaches"),
         (of_blocks(index=content([(b"z", handle(1 << 50, 8))])), "ends before byte"),
-        (of_blocks(index=content([(b"z", handle(0, 1 << 50))])), "ends before byte"),
         (footer(handle(1 << 60, 1 << 60)), "ends before byte"),
         (footer(handle(0, 48)), "ends before byte"),
     ],

@@ -1,8 +1,8 @@
 """Settings of an LSTM from the metadata of its file.
 
-A reader returns metadata as in the file: the config of a Keras layer, the attributes of an
-ONNX node. A row of the table below translates those of one format to the settings of
-`core.model.settings`, and names the convention of its files where tensor names do not decide it.
+A reader returns metadata as in the file: the config of a Keras layer, the attributes of an ONNX
+node. A row of the table below translates those of one format to the settings of
+`core.model.settings`, and names its convention if tensor names do not decide it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from typing import Any, NamedTuple, cast
 
 from lstmcli.core.model.model import Masking
 
-Groups = Sequence[Mapping[str, Any]]
+Attributes = Mapping[str, Any]  # of a group, by the words of its format
+Groups = Sequence[Attributes]
 """The metadata groups that contain a cell's tensors, the outermost first."""
 
 
 class MetadataSettings(NamedTuple):
-    """The settings of one LSTM in the metadata of a file; those missing or unsupported."""
+    """The settings of an LSTM in the metadata of a file; the missing and unsupported."""
 
     settings: Mapping[str, Any] = {}
     remarks: tuple[str, ...] = ()
-    assumed: Mapping[str, str] = {}  # setting that the file leaves open -> the assumption
-    unknown: Mapping[str, str] = {}  # setting with a value that is not supported -> message
-    last_step: bool = False  # in its network, only the last step goes on to what follows
+    assumed: Mapping[str, str] = {}  # setting that the file leaves open -> assumption
+    unknown: Mapping[str, str] = {}  # setting of an unsupported value -> message
+    last_step: bool = False  # in its network, only the last step goes on
     lengths: tuple[int, ...] = ()  # valid steps of each sequence, from the file
-    backward: Mapping[str, Any] = {}  # of the backward cell, where one tensor stores both
+    backward: Mapping[str, Any] = {}  # of the backward cell, if one tensor stores both
     masking: Masking | None = None  # the layer of its network that masks its steps
     classes: tuple[str, ...] = ()  # the assumptions about classes of the model's author
 
@@ -42,7 +43,7 @@ class MetadataSettings(NamedTuple):
 
 
 def merge_metadata(per_file: Sequence[MetadataSettings]) -> MetadataSettings:
-    """The metadata of all files on one cell; a setting that one has is not assumed for another."""
+    """The metadata of all files on a cell; what one has is not assumed for another."""
     known = {name for one in per_file for name in one.settings.keys() - one.assumed.keys()}
     by_setting = ("settings", "assumed", "unknown", "backward")
     merged: dict[str, dict[str, Any]] = {name: {} for name in by_setting}
@@ -63,7 +64,7 @@ def merge_metadata(per_file: Sequence[MetadataSettings]) -> MetadataSettings:
 
 
 class MetadataFormat(NamedTuple):
-    """One row: the parser of a format's metadata, and the convention of its files."""
+    """One row: the parser of a format's metadata, its files' convention."""
 
     module: str  # of this package
     function: str = "read"
@@ -84,7 +85,7 @@ METADATA_FORMATS: Mapping[str, MetadataFormat] = {
 
 
 def read_metadata(
-    format: str, groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]
+    format: str, groups: Mapping[str, Attributes], names: Sequence[str]
 ) -> MetadataSettings:
     """The settings of the cell with tensors of these names."""
     dialect = METADATA_FORMATS.get(format)
@@ -95,28 +96,28 @@ def read_metadata(
 
 
 def _around(groups: Iterable[str], names: Sequence[str]) -> list[str]:
-    """The groups that contain all tensors of these names, the outermost first."""
+    """The groups with all tensors of these names, the outermost first."""
     ordered = sorted(groups, key=len)
     return [key for key in ordered if all(is_in_group(name, key) for name in names)]
 
 
 def layer_name(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
-    """The innermost layer that contains tensors of these names; "" without one."""
+    """The innermost layer with tensors of these names, or ""."""
     dialect = METADATA_FORMATS.get(format)
     if dialect is None or not dialect.layers:
         return ""
     return next(reversed(_around(groups, names)), "")
 
 
-def is_dense(groups: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> bool:
+def is_dense(groups: Mapping[str, Attributes], names: Sequence[str]) -> bool:
     """Return whether the layer with tensors of these names is a Keras Dense layer by its metadata.
 
-    Its kernel may have the shape of a fused one, [x; h], and TensorFlow 1 calls that so too.
+    Its kernel may have the shape of a fused one, [x; h], and TensorFlow 1's name.
     """
     innermost = next(reversed(_around(groups, names)), "")
     return bool(innermost) and groups[innermost].get("class_name") == "Dense"
 
 
 def is_in_group(name: str, key: str) -> bool:
-    """Return whether a tensor is one of a group's; "" is the group of all."""
-    return not key or (name.startswith(key) and name[len(key) : len(key) + 1] in ("", "/", "."))
+    """Return whether a tensor is in a group; "" is the group of all."""
+    return not key or name == key or name.startswith((f"{key}/", f"{key}."))

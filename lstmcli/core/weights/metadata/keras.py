@@ -1,8 +1,8 @@
 """The config of a Keras layer as settings.
 
-A group is a layer as Keras serialises it: ``class_name`` and ``config``. The group of the
-file has ``keras_version``. Source: the layers' ``get_config`` in Keras 1.2.2, 2.2.5, tf_keras
-2.21 and Keras 3.15; the defaults by version are those of their ``recurrent.py`` and ``lstm.py``.
+A group is a layer as Keras serialises it: ``class_name`` and ``config``; that of the file has
+``keras_version``. Source: the layers' ``get_config`` in Keras 1.2.2, 2.2.5, tf_keras 2.21 and Keras
+3.15; the defaults are those of their ``recurrent.py`` and ``lstm.py``.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ ACTIVATIONS = {  # key -> setting; the last one is Keras 1's
     "recurrent_activation": "recurrent_activation",
     "inner_activation": "recurrent_activation",
 }
-RECURRENT = ("recurrent_activation", "inner_activation")  # keys that every config of an LSTM has
+RECURRENT = ("recurrent_activation", "inner_activation")  # keys of every LSTM's config
 OWN = ("LSTM", "CuDNNLSTM", "LSTMCell", "PeepholeLSTMCell")  # Keras' classes of an LSTM
 WRAPPERS = ("Bidirectional", "RNN", "StackedRNNCells")  # its classes that run one
-MODELS = ("Sequential", "Functional", "Model")  # whose config has no settings of a layer in them
+MODELS = ("Sequential", "Functional", "Model")  # whose config is not a layer's
 MOST_DEPTH = 32  # of nested configs
 RUN_LEVEL = {  # keys of a layer that runs a cell -> settings
     "go_backwards": ("go_backwards", True),
@@ -54,7 +54,7 @@ def read(around: Groups) -> MetadataSettings:
 
 
 def _masking(layers: Groups) -> Masking | None:
-    """The layer that masks the steps of the innermost of these layers, or of one around it."""
+    """The layer that masks the steps of the innermost of these layers that has one."""
     masked = next((one for one in reversed(layers) if one.get("masked_by")), None)
     if masked is None:
         return None
@@ -82,7 +82,7 @@ def read_tensorflow_js(groups: Groups) -> MetadataSettings:
 
 
 def _kind(group: Config) -> str:
-    """The class without the package or module that it is registered under: ``mine>LSTM``."""
+    """The class without the module that it is registered under: ``mine>LSTM``."""
     return re.split("[>.]", str(group.get("class_name") or ""))[-1]
 
 
@@ -92,13 +92,13 @@ def _config(part: Any) -> Config:
 
 
 def _runs_a_cell(kind: str, config: Config) -> bool:
-    """Return whether a config is that of an LSTM, of a cell, or of a layer that runs one."""
+    """Return whether a config is an LSTM's, a cell's, or that of a layer that runs one."""
     words = (*RECURRENT, "cell")
     return "LSTM" in kind or kind == "Bidirectional" or any(word in config for word in words)
 
 
 def _inner_layers(part: Any, depth: int = 0) -> Iterator[Config]:
-    """The layers in a config that run a cell of an LSTM; a GRU has the same words."""
+    """The layers in a config that run an LSTM's cell; a GRU has the same words."""
     if isinstance(part, dict):
         kind, config = _kind(part), _config(part)
         if kind == "Bidirectional" and not any(_inner_layers(config)):
@@ -106,8 +106,8 @@ def _inner_layers(part: Any, depth: int = 0) -> Iterator[Config]:
         if _runs_a_cell(kind, config) and ("GRU" not in kind or "LSTM" in kind):
             yield part
             return
-    parts = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
-    for one in parts if depth < MOST_DEPTH else ():
+        part = [*part.values()]
+    for one in part if isinstance(part, list) and depth < MOST_DEPTH else ():
         yield from _inner_layers(one, depth + 1)
 
 
@@ -119,8 +119,9 @@ def _without_config(version: str) -> MetadataSettings:
         of = f"default of TensorFlow 2.0 and 2.1, {OLD_FORM} of 1.13 to 1.15"
     elif not numbers or numbers >= (2, 3):
         return MetadataSettings()
+    name = RECURRENT[0]
     text = Assumption(f"{form} gates", of, "--recurrent-activation")
-    return MetadataSettings({"recurrent_activation": form}, assumed={"recurrent_activation": text})
+    return MetadataSettings({name: form}, assumed={name: text})
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -137,16 +138,20 @@ class _LayerSettings:
         self.assumed: dict[str, str] = {}
         self.classes: list[str] = []  # a text on each of the model's author
         self.last_step = False
-        self.wrapped = False  # in a Bidirectional, which turns and masks by itself
+        self.wrapped = False  # in a Bidirectional, which turns and masks
 
     def result(self) -> MetadataSettings:
-        """All of it."""
-        remarks, classes = tuple(self.remarks), tuple(dict.fromkeys(self.classes))
-        found = MetadataSettings(self.settings, remarks, self.assumed, self.unknown, self.last_step)
-        return found._replace(classes=classes)
+        return MetadataSettings(
+            self.settings,
+            tuple(self.remarks),
+            self.assumed,
+            self.unknown,
+            self.last_step,
+            classes=tuple(dict.fromkeys(self.classes)),
+        )
 
     def layer(self, kind: str, config: Config) -> None:
-        """Add those of a layer, a wrapper with a layer in it, or a cell; models have none."""
+        """Add those of a layer, a wrapper with one, or a cell; models have none."""
         self.name = str(config.get("name", self.name))
         if kind == "Bidirectional":
             self._bidirectional(config)
@@ -157,7 +162,7 @@ class _LayerSettings:
             self._activations(config)
 
     def wrapped_layer(self, kind: str, config: Config) -> None:
-        """The one LSTM in the config of the innermost layer, if that is a wrapper."""
+        """The one LSTM in the config of an innermost layer that is a wrapper."""
         if kind in MODELS or _runs_a_cell(kind, config):
             return
         name, within = self.name, [*_inner_layers(config)]
@@ -171,7 +176,7 @@ class _LayerSettings:
             )
 
     def _class(self, kind: str) -> None:
-        """Take note of a class that is not part of Keras; refuse that of another layer."""
+        """Note a class that is not part of Keras; refuse that of another layer."""
         if any(other in kind for other in ("GRU", "ConvLSTM")):
             raise self._cannot(f"is of class {kind}")
         if kind and kind not in (*OWN, *WRAPPERS):

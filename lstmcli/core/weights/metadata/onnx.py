@@ -1,19 +1,18 @@
 """Attributes of an ONNX node LSTM, as settings of a run.
 
-github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM; where it leaves something open, what
-onnxruntime 1.32 does.
+github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM; what that leaves open as onnxruntime 1.32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from lstmcli.core.model.model import Masking
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, shortest_decimal, split_activation
-from lstmcli.core.weights.metadata import Groups, MetadataSettings
+from lstmcli.core.weights.metadata import Attributes, Groups, MetadataSettings
 from lstmcli.errors import UserError
 
 ONNX_NAMES = {
@@ -24,18 +23,19 @@ ONNX_NAMES = {
 }  # fmt: skip
 ACTIVATIONS = {name.lower(): ours for ours, name in ONNX_NAMES.items() if ours != "identity"}
 DISPUTED = {"affine", "thresholdedrelu", "scaledtanh"}  # onnxruntime's defaults are 0
-FIXED = {  # hard sigmoids that have a name, by alpha and beta in float32
+FIXED = {  # named hard sigmoids, by alpha and beta in float32
     (np.float32(0.2), 0.5): "hard_sigmoid_0.2",
     (np.float32(1 / 6), 0.5): "hard_sigmoid_1_6",
 }
 USUAL = ("Sigmoid", "Tanh", "Tanh")
 ROLES = ("recurrent_activation", "activation", "output_activation")  # f, g, h of the operator
+NUMBERS = ("activation_alpha", "activation_beta")
 LAYOUTS = ("time", "batch")
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 
 
 def read(around: Groups) -> MetadataSettings:
-    """The settings in the attributes of a node; UserError for what contradicts or cannot be run."""
+    """The settings in a node's attributes; UserError for what cannot be run."""
     attributes = {name: value for group in around for name, value in group.items()}
     units, cell = attributes["units"], attributes.get("cell_width", attributes["units"])
     if cell != units:
@@ -74,38 +74,36 @@ def read(around: Groups) -> MetadataSettings:
     )
 
 
-def _direction(attributes: Mapping[str, Any]) -> str:
+def _direction(attributes: Attributes) -> str:
     direction = attributes.get("direction", "forward")
     if direction not in DIRECTIONS:
         raise UserError(f"the node's direction is {direction!a}; ONNX has {', '.join(DIRECTIONS)}.")
     expected = 1 + (direction == "bidirectional")
     if attributes["directions"] != expected:
-        raise UserError(
-            f"the node's direction is {direction}, "
-            f"but W, R have {attributes['directions']} of {expected}."
-        )
+        found = f"W, R have {attributes['directions']} of {expected}"
+        raise UserError(f"the node's direction is {direction}, but {found}.")
     return str(direction)
 
 
-def _activations(attributes: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def _activations(attributes: Attributes) -> tuple[list[str], list[str]]:
     names = attributes.get("activations") or USUAL * attributes["directions"]
     if len(names) != 3 * attributes["directions"]:
-        raise UserError(
-            f"the node's activations are {', '.join(map(str, names))}; each direction has three."
-        )
-    alphas, betas = (iter(attributes.get(f"activation_{name}", ())) for name in ("alpha", "beta"))
+        listed = ", ".join(map(str, names))
+        raise UserError(f"the node's activations are {listed}; each direction has three.")
+    alphas, betas = (iter(attributes.get(name, ())) for name in NUMBERS)
     read = [_activation(str(name), alphas, betas) for name in names]
     return read[:3], read[-3:]
 
 
 def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> str:
-    """Ours for the operator's; each takes as many of alpha and beta as it has, in their order."""
+    """Ours for the operator's, which takes alpha and beta in turn, if it has them."""
     low = name.lower()
     if low not in ACTIVATIONS:
         raise UserError(f"the node's activation {name!a} is none that ONNX lists.")
     ours = ACTIVATIONS[low]
     usual = ACTIVATION_NAMES[ours]
-    given = [float(next(n, default)) for n, default in zip((alphas, betas), usual, strict=False)]
+    pairs = zip((alphas, betas), usual, strict=False)
+    given = [float(next(numbers, default)) for numbers, default in pairs]
     if not given:
         return ours
     if ours == "hard_sigmoid" and (fixed := FIXED.get((np.float32(given[0]), given[1]))):
@@ -114,27 +112,27 @@ def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> s
 
 
 def _shortest(number: float) -> float:
-    """The shortest decimal number that is this one in float32, as attributes are."""
+    """The shortest decimal that is this number in float32, as attributes are."""
     return float(str(np.float32(number)))
 
 
-def _remarks(attributes: Mapping[str, Any]) -> Iterator[str]:
+def _remarks(attributes: Attributes) -> Iterator[str]:
     named = [str(name).lower() for name in attributes.get("activations", ())]
     expected = sum(len(ACTIVATION_NAMES[ACTIVATIONS[name]]) > 0 for name in named)
-    if expected > len(attributes.get("activation_alpha", ())) and (odd := DISPUTED & set(named)):
-        taken = ", ".join(f"{name} {ACTIVATION_NAMES[ACTIVATIONS[name]]}" for name in sorted(odd))
+    odd = sorted(DISPUTED & {*named})
+    if odd and expected > len(attributes.get(NUMBERS[0], ())):
+        taken = ", ".join(f"{name} {ACTIVATION_NAMES[ACTIVATIONS[name]]}" for name in odd)
         yield f"the node lacks numbers of its activations: {taken} here; onnxruntime takes 0."
 
 
 def activation_attributes(names: Sequence[str]) -> dict[str, Any]:
     """``activations``, ``activation_alpha`` and ``activation_beta`` of an ONNX node.
 
-    An operator takes a number from a list only for an activation that has one, in the order of
-    the activations.
+    A list has numbers only of the activations that take one, in their order.
     """
     parts = [split_activation("affine" if name == "identity" else name) for name in names]
     attributes: dict[str, Any] = {"activations": [ONNX_NAMES[family] for family, _ in parts]}
-    for position, attribute in enumerate(("activation_alpha", "activation_beta")):
+    for position, attribute in enumerate(NUMBERS):
         if values := [numbers[position] for _, numbers in parts if len(numbers) > position]:
             attributes[attribute] = values
     return attributes

@@ -1,21 +1,20 @@
 """TensorFlow's operations on a cell's kernel, Keras' metadata, TFLite's options, as settings.
 
-A graph group has rows of ops that a variable's values go through, with a number where an
-op takes one: in TensorFlow 1's cells the product is split into gates, the forget bias is added to
-one of them, and the new c is clipped between two bounds. The ops are those of
-tensorflow/python/ops/rnn_cell_impl.py and contrib/rnn/python/ops/lstm_ops.py (1.0 to 1.15).
+A graph group has rows of ops that a variable's values go through, with the number that an op takes:
+TensorFlow 1's cells split the product into gates, add the forget bias to one, and clip the new c
+between two bounds. The ops are those of tensorflow/python/ops/rnn_cell_impl.py and
+contrib/rnn/python/ops/lstm_ops.py (1.0 to 1.15).
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Masking
-from lstmcli.core.weights.metadata import Groups, MetadataSettings, keras
+from lstmcli.core.weights.metadata import Attributes, Groups, MetadataSettings, keras
 from lstmcli.errors import UserError
 
 _PLACES = {gate: str(place) for place, gate in enumerate(CONVENTIONS["tf1"].storage.gates)}
@@ -26,7 +25,7 @@ _CELL_CLIP = re.compile(
     rf"{_PRODUCT}/Split:[{_PLACES['i']}{_PLACES['g']}]/(?:(?!MatMul|Add)\w+/)*Add(?:V2)?/Minimum"
 )
 _PROJECTION_CLIP = re.compile("MatMul/Minimum")
-_PASSED_ON = re.compile(  # where a sequence has ended, dynamic_rnn selects the h before
+_PASSED_ON = re.compile(  # past a sequence's end, dynamic_rnn selects the h before
     rf"{_PRODUCT}/Split:{_PLACES['o']}/\w+/Mul(?:/(?:MatMul|Minimum|Maximum))*/Select(?:V2)?"
 )
 _DIRECTION = re.compile(r"(^|/)(fw|bw)(/|$)")  # scopes of TensorFlow 1's bidirectional networks
@@ -40,12 +39,12 @@ BLOCK_DEFAULTS = {"forget_bias": 1.0, "cell_clip": 3.0}  # of tensorflow/core/op
 
 
 def read(groups: Groups) -> MetadataSettings:
-    """The settings of one cell in a graph or in Keras' metadata, with a remark on their source."""
+    """The settings of a cell in a graph or in Keras' metadata; a remark has the source."""
     graphs = [group for group in groups if "graph" in group]
     return _from_graph(graphs[-1]) if graphs else keras.read(groups)
 
 
-def _from_graph(group: Mapping[str, Any]) -> MetadataSettings:
+def _from_graph(group: Attributes) -> MetadataSettings:
     settings: dict[str, Any] = {}
     for variable, fate in group.items():
         if isinstance(fate, dict):
@@ -70,7 +69,7 @@ def _from_graph(group: Mapping[str, Any]) -> MetadataSettings:
     return MetadataSettings(settings, remarks, masking=masking)
 
 
-def _cell(fate: Mapping[str, Any]) -> dict[str, Any]:
+def _cell(fate: Attributes) -> dict[str, Any]:
     for block in BLOCKS:
         if block in fate:
             numbers = BLOCK_DEFAULTS | (fate[block] or {})
@@ -90,7 +89,7 @@ def _cell(fate: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _number(fate: Mapping[str, Any], row: re.Pattern[str]) -> float | None:
+def _number(fate: Attributes, row: re.Pattern[str]) -> float | None:
     for ops, value in fate.items():
         if isinstance(value, float) and row.fullmatch(ops):
             return value
@@ -105,7 +104,7 @@ CONVERTERS_CLIP = 10.0  # tensorflow/compiler/mlir/lite/utils/lstm_utils.cc
 
 
 def read_tflite(groups: Groups) -> MetadataSettings:
-    """Activation, clips, layout and merge; the operator's options are the last group."""
+    """Activation, clips, layout and merge, of the last group's options."""
     options = dict(groups[-1]) if groups else {}
     if "operator" not in options:
         return MetadataSettings()

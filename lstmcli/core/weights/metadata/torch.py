@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from lstmcli.core.weights.metadata import Groups, MetadataSettings
+from lstmcli.core.weights.metadata import Attributes, Groups, MetadataSettings
 
 MADMOM_LSTM = "madmom.ml.nn.layers.LSTMLayer"
-MADMOM_SETTINGS = {  # words of a layer of madmom (nn/layers.py, activations.py; 0.16.1) -> settings
+MADMOM_SETTINGS = {  # words of madmom (nn/layers.py, activations.py; 0.16.1) -> settings
     "input_gate": "recurrent_activation", "forget_gate": "recurrent_activation",
     "output_gate": "recurrent_activation", "cell": "activation",
     "activation_fn": "output_activation",
@@ -16,7 +15,7 @@ MADMOM_SETTINGS = {  # words of a layer of madmom (nn/layers.py, activations.py;
 MADMOM_NAMES = {"linear": "identity"} | {name: name for name in ("tanh", "sigmoid", "relu", "elu")}
 
 
-def _madmom(layer: Mapping[str, Any]) -> MetadataSettings:
+def _madmom(layer: Attributes) -> MetadataSettings:
     settings: dict[str, Any] = {}
     unknown: dict[str, str] = {}
     for word, setting in MADMOM_SETTINGS.items():
@@ -39,7 +38,7 @@ def _madmom(layer: Mapping[str, Any]) -> MetadataSettings:
 
 
 def read(around: Groups) -> MetadataSettings:
-    """Of the attributes of nn.LSTM only ``batch_first`` is in no tensor; a layer of madmom."""
+    """Of nn.LSTM's attributes, only ``batch_first`` is in no tensor; madmom's layers."""
     for words in reversed(around):
         if words.get("class") == MADMOM_LSTM:
             return _madmom(words)
