@@ -1,9 +1,9 @@
 """Two arrays of one name, brought to the same axes and cut to what is to be compared.
 
-Arrays of the axes that their layouts name are compared as they lie. Otherwise a run is looked for
-on which both lie, one of them as all of it, as `lstmcli.core.model.layouts` lists. So (B, T, 2 H)
-of Keras is "btw", and (T, 2, B, H) of ONNX lies on the same run as "tdbk": both are then
-(T, B, 2 H). Of several ways the numbers decide first, then the cost.
+Arrays are compared as they lie by their layouts. Otherwise a run is looked for on which both lie,
+one as all of it, as `lstmcli.core.model.layouts` lists. So (B, T, 2 H) of Keras is "btw", and
+(T, 2, B, H) of ONNX lies on the same run as "tdbk": both are then (T, B, 2 H). Of several ways
+the numbers decide first, then the cost.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
 
 
 def _cut(pair: Pair, axis: int, numbers: Indices, of_a: Indices, of_b: Indices) -> Pair:
-    """A pair cut to some indices of an axis of each side; ``numbers`` are theirs in the run."""
+    """A pair cut to indices of an axis; ``numbers`` are theirs in the run."""
     a = pair.a.moved(partial(take, numbers=of_a, axis=axis))
     b = pair.b.moved(partial(take, numbers=of_b, axis=axis))
     of_axes = (*pair.numbers[:axis], numbers, *pair.numbers[axis + 1 :])
@@ -191,7 +191,7 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     """The candidate whose numbers agree, or the only likely one; else ``common``.
 
     If none agrees, it is the only one whose first step does, else the only one of about the
-    least cost. The sides as they lie may be a candidate too.
+    least cost. The sides as they lie may be one, too.
     """
     is_candidate = common.agrees is not None and (common.placed or unlike.is_state)
     found = [Candidate(0.0, common)] * is_candidate + [*unlike.candidates()]

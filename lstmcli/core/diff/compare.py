@@ -115,7 +115,7 @@ def compare(
     padding: bool = True,
     **asked: Any,
 ) -> Difference:
-    """Compare the arrays that two sides share, with the `tolerance` that is ``asked`` for."""
+    """Compare the arrays that two sides share, by the `tolerance` that is ``asked`` for."""
     test = partial(tolerance, **asked)
     tests = {name for name, value in asked.items() if value is not None} - {"equal_nan"}
     a, b, common = named_alike(a, b)
@@ -152,7 +152,7 @@ def compare(
 
 
 def placed_on(run: Side, side: Side, step: int, item: int) -> tuple[dict[str, Pair], bool]:
-    """The arrays of a side aligned with a run's, and whether a place was assumed.
+    """The arrays of a side on a run, and whether a place was assumed.
 
     What has no steps or sequences is where it agrees, else at ``step`` and ``item``.
     Fewer steps without indices are the first ones.
@@ -193,7 +193,7 @@ def _aligned(
 
 
 def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> list[str]:
-    """The names that ``only`` chooses, also by those in a file; ``h`` is ``layer0.h``, too."""
+    """The names that ``only`` chooses, or theirs in a file; ``h`` is ``layer0.h``, too."""
     if only is None:
         return common
     in_files = {theirs: here for side in (a, b) for here, theirs in side.original_names.items()}

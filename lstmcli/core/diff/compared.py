@@ -27,13 +27,13 @@ _OF_FLOAT16 = 4 * 2.0**-10
 # Of the largest error: that of the first step. In those nets it is 0.06 or more; most mistakes: 0.
 _ROUNDING_START = 0.01
 
-# Signal-to-noise ratio from which a difference that shows everywhere counts as noise, in dB.
+# In dB: the signal-to-noise ratio from which a difference everywhere is noise.
 # Mistakes leave at most 24.9 there, but for peepholes of o on the c before (30.2); noise of 1e-2 on
 # h leaves 24 to 33, int8 weights 28 to 50, an approximated tanh 25 to 36.
 NOISE_SNR = 24.0
 _NOISE_SHARE = 0.5  # of the values, as digits hide some
 
-# Numbers that are named one by one, and their share of all: a convention changes more.
+# Numbers that are named, and their share of all: a convention changes more.
 _MAX_NAMED = 3
 _MAX_NAMED_SHARE = 0.1
 _STANDS_OUT = 10  # times the error of every number that agrees

@@ -27,7 +27,7 @@ _HALF = 0.5  # of the numbers of a direction
 
 
 def find_hints(compared: ComparedSides) -> list[Hint]:
-    """The hints of a comparison, the surest first; none where nothing differs."""
+    """The hints of a comparison, the surest first."""
     if not compared.differing:
         return []
     hints, explained = _proofs(compared)
@@ -75,7 +75,7 @@ _EXCHANGED = Hint("names_exchanged", "The two sides give the same numbers differ
 
 
 def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
-    """Return what rearranging proves, and the arrays that are explained by it."""
+    """Return what rearranging proves, and of which arrays."""
     found: dict[Hint, dict[str, str]] = {}  # one hint for h, c and all gates, not seven
     for pair in compared.differing:
         if one := _nan_in_both(pair) or rearranged(pair):
@@ -168,7 +168,7 @@ def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
 
 
 def _of_sequences(layer: FirstLayer) -> Facts:
-    """Some sequences agree, each other one differs from some step on, unless it may be a step."""
+    """Some sequences agree, each other one differs from some step on."""
     pair = layer.pair
     wrong: Mask = np.any(pair.differs, axis=2)  # (T, B)
     padded = np.zeros(wrong.shape, bool) if pair.padded is None else pair.padded

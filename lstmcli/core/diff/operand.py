@@ -27,10 +27,10 @@ FRAMEWORK_NAMES = {
     "output": "h", "out": "h", "hn": "final_h", "h_n": "final_h", "cn": "final_c", "c_n": "final_c",
     "Y": "h", "Y_h": "final_h", "Y_c": "final_c", "0": "h", "1.0": "final_h", "1.1": "final_c",
 }  # fmt: skip
-"""Results by the names of PyTorch, of ONNX and of a saved (output, (h_n, c_n))."""
+"""Results by the names of PyTorch, ONNX and a saved (output, (h_n, c_n))."""
 
 WEIGHT = re.compile(r"kernel|weight|bias|matrix|(^|[._/])[wurbkp](_|\.|$)", re.IGNORECASE)
-"""The parts of names by which an array is one of weights."""
+"""Parts of names of weights."""
 
 UNNAMED = ""
 """The name that readers give an array without one; here it is `h`."""
@@ -145,8 +145,7 @@ def shape_text(before: Gaps, packed: tuple[int, ...]) -> str:
 def with_all_steps(side: Side, shapes: Mapping[str, tuple[int, ...]], layout: str) -> Side:
     """A side with some steps of a run, by their indices, as one with all.
 
-    The others count as left out. ``shapes`` are those of the run's arrays, (T, K),
-    (B, T, K) or (T, B, K) by ``layout``.
+    The others count as left out. ``shapes`` are the run's: (T, K), (B, T, K) or (T, B, K).
     """
     axes = side.layout if side.layout in ("batch", "time") else layout
     found: dict[str, Numbers] = {}

@@ -17,7 +17,7 @@ from lstmcli.core.model.axis_numbers import NumberedPart, counts_from_0
 from lstmcli.core.model.selection import Indices
 
 Numbering = tuple[Indices | None, ...]
-"""The indices of steps, batch items and units in the full run; None: all from 0."""
+"""The steps, batch items and units in the full run; None: all from 0."""
 
 Parts = tuple[tuple[int, NumberedPart], ...]  # each of a side, 0 or 1
 
@@ -83,7 +83,7 @@ class Pair:
 
     @property
     def differs(self) -> Mask:
-        """True where an element differs, of arrays of one shape."""
+        """True where an element differs."""
         assert self.agrees is not None
         return ~self.agrees
 

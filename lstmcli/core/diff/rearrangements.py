@@ -114,8 +114,8 @@ def _permuted(pair: Pair, axis: int = 2) -> Iterator[Moved]:
 def _order(a: Numbers, b: Numbers, axis: int, test: Tolerance) -> Array | None:
     """The unit of a that each unit of b is, (H,), by a sample of rows.
 
-    Units that agree stay. Of the others most must have one candidate only: among crowded numbers
-    any order would do. It may be another axis than that of the units.
+    Units that agree stay. Of the others most must have one candidate: among crowded numbers
+    any order would do. It may be another axis.
     """
     units = a.shape[axis]
     if a.shape != b.shape or not 1 < units <= _WIDEST_SEARCH:

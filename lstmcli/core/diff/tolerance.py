@@ -44,7 +44,7 @@ def precision_of(dtype: np.dtype[Any]) -> Precision:
 
 
 def coarser(a: Precision, b: Precision) -> Precision:
-    """The one of two precisions that distinguishes fewer numbers."""
+    """The one that distinguishes fewer numbers."""
     return max(a, b, key=_PRECISIONS.index)
 
 
@@ -78,7 +78,7 @@ class Numbers:
 
 
 def last_places(values: Array, most: int) -> tuple[int, Array | None]:
-    """The fewest digits after the point that all numbers have; each one's unit.
+    """The fewest digits after the point that all have; each one's unit.
 
     Below 1e-4 they are counted before the exponent, as ``--digits`` writes.
     No units if a number has more digits. NaN and infinities are left out.
