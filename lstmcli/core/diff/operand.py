@@ -255,7 +255,8 @@ def _name_of_both(one: str, other: str) -> str:
     """The name of two arrays: that of a trace, else h; of weights the second."""
     known = [name for name in map(ArrayName.of, (other, one)) if name.kind != WEIGHTS]
     if known:
-        best = max(known, key=lambda name: (name.kind == SEQUENCE, name.base == "h", name.prefix))
+        ranks = [(name.kind == SEQUENCE, name.base == "h", bool(name.prefix)) for name in known]
+        best = known[ranks.index(max(ranks))]
         return f"{best.prefix}.{best.base}".removeprefix(".")
     alike = one == other != UNNAMED or (WEIGHT.search(one) and WEIGHT.search(other))
     return other if alike else "h"
