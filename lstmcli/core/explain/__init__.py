@@ -51,8 +51,8 @@ from lstmcli.core.forward.equations import is_eight_bit
 from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
-NEAR = 1.2  # times the budget: near placements are searched up to it; without, one took 14 s
-OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, array or part
+NEAR = 1.2  # times the budget, up to which near placements are searched; one took 14 s
+OTHER_RUN = 3.0  # cost of a placement that changes the run
 
 
 class Found(NamedTuple):
@@ -64,7 +64,7 @@ class Found(NamedTuple):
 
 
 class Search:
-    """EXPECTED in one shape: its placements, and the fewest changes that give it in any of them."""
+    """EXPECTED in one shape: its placements, and the fewest changes that give it in any."""
 
     def __init__(self, question: Question) -> None:
         self.question, self.work = question, question.work
@@ -100,8 +100,8 @@ class Search:
     def _answers(self, total: int, turn: int, is_open: bool) -> list[Found]:
         """The answers of this many changes, those with the fewest of the cells first.
 
-        The likeliest placement is searched whatever work is left, and of those that find lengths
-        the likeliest and the nearest. Work is kept for the likely ones with more changes.
+        The likeliest placement is searched whatever work is left, and so are the likeliest and the
+        nearest of those that find lengths. Likely ones with more changes keep some work.
         """
         found = []
         for size in range(total + 1):
@@ -119,9 +119,9 @@ class Search:
         return found
 
     def _with(self, changes: int, turn: int) -> list[Placement]:
-        """The placements of a turn with this many changes, the likeliest and the nearest by turns.
+        """The placements of a turn with this many changes: the likeliest, the nearest, by turns.
 
-        The right placement need not be near, and hardly any is near by chance.
+        The right one need not be near, and hardly any is near by chance.
         """
         some = [p for p in self.placements if (p.turn, p.count) == (turn, changes)]
         nearest = sorted((p for p in some if p.depth), key=lambda p: p.distances.min())
@@ -131,7 +131,7 @@ class Search:
     def likeliest(self, found: Sequence[Found]) -> Explanation:
         """The likeliest of the answers of the fewest changes; the others are its equals.
 
-        A remark names what is equal but takes EXPECTED as another part of the run.
+        A remark names equals that take EXPECTED as another part of the run.
         """
         each = [(one, one.proved(answers, a, self.tried)) for one, answers, a in found]
         (placement, first), *others = sorted(each, key=lambda one: _rank(one[1]))
@@ -153,13 +153,13 @@ class Search:
 
     @cached_property
     def said_last(self) -> list[Remark]:
-        """The remarks of the passes where nothing gives EXPECTED, on the network as loaded."""
+        """The remarks of the passes on the network as loaded."""
         passes = (one.remark for one in PASSES if one.remark is not None)
         cases = [one.case for one in self.as_loaded[:1]]
         return [hint for tell in passes for case in cases for hint in tell(self.question, case)]
 
     def none(self) -> Explanation:
-        """Nothing fits: what comes near in the likeliest placement, on a part only if on no run."""
+        """Nothing fits: what comes near in the likeliest placement."""
         one = min(self.as_loaded or self.placements, key=lambda p: (p.count, bool(p.setup.part)))
         loaded, answers, said = one.verify(()), one.nearest(), self.said_last
         if fitting := [a for a in answers if a.changes and a.comparison.fits]:
@@ -192,7 +192,7 @@ class Search:
             remarks=(*(() if said else agreement(loaded)), *merged, *is_near, *hints),
             untried=untried,
         )
-        if any(hint.code == "other_units" for hint in said):  # it was interpreted as the first ones
+        if any(hint.code == "other_units" for hint in said):  # not the first ones
             untried = tuple(left for left in untried if left.code != "units")
             nowhere: dict[str, Any] = {"location": None, "expected": None, "measured": None}
             return replace(explanation, **nowhere, nearest=(), untried=untried)
@@ -243,7 +243,7 @@ class Search:
 
 
 class Pass(NamedTuple):
-    """One thing that is tried where the run as loaded does not give EXPECTED."""
+    """One thing to try where the run as loaded does not give EXPECTED."""
 
     name: str
     search: Callable[[Search], Sequence[Found]] | None = None  # for EXPECTED
@@ -253,8 +253,8 @@ class Pass(NamedTuple):
 def half_precision(search: Search) -> list[Found]:
     """The weights, inputs or all of it rounded, as loaded or with one change.
 
-    A change is looked for where a first step is known, at the tolerance of the format; only the
-    nearest are run again with a part rounded, which has to give EXPECTED.
+    A change is searched where a first step is known, at the tolerance of the format. The nearest
+    are run again with a part rounded, which has to give EXPECTED.
     """
     likely = [p for p in search.placements if p.count < 2 and p.turn == SECOND]
     for half, one in product(search.question.exactness.coarse, likely):
@@ -288,15 +288,14 @@ PASSES = (
     Pass("execution", remark=execution.how_run),
     Pass("arrangement", remark=execution.rearranged),
 )
-"""The passes where the run as loaded does not give EXPECTED, in order."""
+"""In order, where the run as loaded does not give EXPECTED."""
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
     """Find the settings with which the weights give EXPECTED."""
     question.work.progress = progress
     question.work.add(0)  # shows what is tried first
-    # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
-    # would wait for one another.
+    # Wrong hypotheses may overflow. Products are so small that threads of BLAS would wait.
     with np.errstate(all="ignore"), one_thread():
         shapes = [*in_shape(question)]
         searches = []
@@ -340,7 +339,7 @@ def _by_passes(search: Search) -> Explanation:
     work.edits.progress = work.progress
     places = (search.as_loaded or search.placements)[: Budget.FEW // 2]
     named = named_edits([*map(_edited, places)], search.nearest_changes)
-    # another way of running them all tells more than many numbers that were solved for
+    # another way of running them tells more than many solved numbers
     by_file = any(edit.file for one in named[:1] for edit in one.variant.edits)
     said = search.said_last if by_file else []
     if not named or any(r.code in RUN_OTHERWISE and r.facts.get("complete", True) for r in said):
@@ -353,7 +352,7 @@ def _edited(one: Placement) -> EditedRuns:
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:
-    """Key of what is proved first, then exact numbers, then the likelier mistake."""
+    """Sorts what is proved first, then exact numbers, then the likelier mistake."""
     coarse = any(change.setting == "dtype" for change in one.changes)
     return one.verdict != "found", coarse, sum(map(prior, plain_of(one.changes)))
 

@@ -1,7 +1,7 @@
 """The runs of a placement with edits, and how they compare with EXPECTED.
 
-A variant is accepted only by a full run. Where a run is causal, it is first run up to the first
-step at which the run as loaded is off, which nearly all variants fail.
+Only a full run accepts a variant. A causal run first goes up to the first step at which the run
+as loaded is off, which nearly all variants fail.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from lstmcli.core.model.model import Cell
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.errors import UserError
 
-LEAST_BITS = 24.0  # of what EXPECTED shows beyond what was chosen and solved for
-MORE_NUMBERS = 3  # that an edit explains, than numbers were solved for
+LEAST_BITS = 24.0  # that EXPECTED shows beyond what was chosen and solved for
+MORE_NUMBERS = 3  # that an edit explains than were solved for
 SLACK = 4.0  # tolerances by which a first step may be off, as rounding grows
 ROUNDED = 3e-4  # a difference that rounding may make
 MOST_BITS = 40.0  # of one number: log2 of how far off it was
-PREPARING, PACKING = 5e3, 0.13  # the work of a cell before its first step, and a number of K
+PREPARING, PACKING = 5e3, 0.13  # work of a cell before its steps, and of a weight
 STEP, SEQUENCE = 150, 20  # of a step, and of one sequence in it
-FIRST_STEP, PACKING_FIRST = 700, 0.02  # of a first step computed by itself, and of its cells
-SOLVING_STEPS = 8  # from the first one that is off, over which a number is solved for
-SOLVED_STEPS = 3  # from the first one that is off, that solved numbers have to give
-SOLVED_WITHIN = 4.0  # tolerances: several numbers solved from rounded ones take rounding on
-NEARLY = 1e3  # tolerances by which a number that a single step implies may be off at the next
-LESS = 0.1  # of the misfit without an edit, that may be left with the number that is nearest
-STARTED = 2  # of several numbers, the nearest, from which Gauss-Newton begins
+FIRST_STEP, PACKING_FIRST = 700, 0.02  # of a first step by itself, and of a weight
+SOLVING_STEPS = 8  # from the first that is off, over which a number is solved for
+SOLVED_STEPS = 3  # from there on, that solved numbers have to give
+SOLVED_WITHIN = 4.0  # tolerances: several solved numbers take rounding on
+NEARLY = 1e3  # tolerances by which what one step implies may be off at the next
+LESS = 0.1  # of the misfit without an edit, that may be left with the nearest number
+STARTED = 2  # of the nearest numbers, from which Gauss-Newton begins
 ITERATIONS = 25  # of Gauss-Newton, 12 where each is a run
 HALFWAY = 0.4, 0.2  # of them, after which so much of the misfit may be left
 DECIMALS = 8  # of a solved number, at most; then it has nine digits
@@ -78,7 +78,7 @@ class KnownCell(NamedTuple):
 class EditedRuns:
     """The runs of a placement with edits, next to EXPECTED.
 
-    ``of_run`` are what the placement changes, ``changes`` those of settings next to the edits.
+    ``of_run`` is what the placement changes, ``changes`` what is changed next to the edits.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class EditedRuns:
         self._numbers = sum(kernel.size for both in kernels for kernel in both)
 
     def adding(self, changes: Changes) -> EditedRuns:
-        """The same under changes of settings."""
+        """The same next to changes of settings."""
         return EditedRuns(self.case, self.allowance, self.location, self.of_run, changes)
 
     # ---- runs
@@ -132,9 +132,9 @@ class EditedRuns:
         return with_edits(replace(self._plan, model=model))
 
     def case_for(self, edits: Sequence[Edit]) -> Case | None:
-        """How EXPECTED is compared with edits: an output that is edited is not the last state.
+        """How EXPECTED is compared with edits: an edited output is not the last state.
 
-        None if these edits cannot be compared.
+        None if it cannot be.
         """
         if not edits_in(OUTPUTS, edits):
             return self.case
@@ -161,7 +161,7 @@ class EditedRuns:
     def off(
         self, given: Mapping[str, Array] | None, case: Case | None = None, until: int | None = None
     ) -> Array:
-        """A run less EXPECTED, number by number, in tolerances; of the steps before ``until``.
+        """A run less EXPECTED, in tolerances, of the steps before ``until``.
 
         Infinite where the run has no such number.
         """
@@ -197,7 +197,7 @@ class EditedRuns:
         return found
 
     def off_at_first(self, edits: Sequence[Edit]) -> Array:
-        """How far off the first step of each direction is, in tolerances, computed by itself."""
+        """How far off the first step of each direction is, in tolerances."""
         off = []
         of_tensors = PREPARING * bool(edits_in(TENSORS, edits))
         work = FIRST_STEP * (1 + len(self.model.cells)) + PACKING_FIRST * self._numbers
@@ -216,7 +216,7 @@ class EditedRuns:
 
     @cached_property
     def is_off_at_first(self) -> bool:
-        """Tell whether the run without further edits is off at such a step already."""
+        """Tell whether the run without further edits is off there."""
         return bool(np.abs(self.off_at_first(())).max(initial=0) > SLACK)
 
     @cached_property
@@ -228,13 +228,13 @@ class EditedRuns:
     def _growth(self) -> float:
         """How many times the usual rounding the run without further edits makes.
 
-        An edit makes no more: a table or a rounding to decimals jumps between float32 and float64.
+        A table or a rounding to decimals jumps between float32 and float64, and makes no more.
         """
         return verify(self.case, (*self.of_run, *self.changes), self.allowance).growth
 
     @cached_property
     def _causal(self) -> tuple[str, ...]:
-        """EXPECTED's arrays of steps of which each needs only those before it."""
+        """EXPECTED's arrays whose steps need only those before."""
         names = [n for n, one in self.case.expected.arrays.items() if one.values.ndim == 3]
         if runs_forward(self.model):
             return tuple(names)
@@ -245,7 +245,7 @@ class EditedRuns:
 
     @cached_property
     def first_off(self) -> int | None:
-        """The first step at which the run as loaded is off; None where steps need later ones."""
+        """The first step at which the run without further edits is off."""
         return self.first_wrong(self.base)
 
     def first_wrong(self, given: Mapping[str, Array]) -> int | None:
@@ -259,7 +259,7 @@ class EditedRuns:
         return min(first, default=None)
 
     def fits(self, variant: Variant) -> Agreement | None:
-        """How a variant compares with EXPECTED, if it meets every number that is known."""
+        """How a variant compares with EXPECTED, if it meets every known number."""
         case = self.case_for(variant.edits)
         if case is None:
             return None
@@ -267,7 +267,7 @@ class EditedRuns:
         by_first = case is self.case and self.is_off_at_first
         if by_first and np.abs(self.off_at_first(variant.edits)).max() > SLACK:
             return None
-        if self.first_off is not None:  # what is solved for fits there by construction
+        if self.first_off is not None:  # solved numbers fit there by construction
             until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
             first = self.off(self.run(variant.edits, until, case), case, until)
             if np.abs(first).max(initial=0) > SLACK:
@@ -285,7 +285,7 @@ class EditedRuns:
         return agreement if agreement.fits else None
 
     def proved(self, variant: Variant) -> tuple[Agreement, float] | None:
-        """How a variant compares, and its bits, where it gives EXPECTED and that shows enough."""
+        """How a variant compares, and its bits, if it gives EXPECTED and that shows enough."""
         case, agreement = self.case_for(variant.edits), self.fits(variant)
         if case is None or agreement is None:
             return None
@@ -297,11 +297,10 @@ class EditedRuns:
         return (agreement, min(bits)) if all(bits) else None
 
     def bits(self, off: Array, solved: int) -> float:
-        """The bits of evidence; 0 where these, or the numbers that show them, are too few.
+        """The bits of evidence; 0 if these, or the numbers that show them, are too few.
 
-        Each of EXPECTED's numbers counts by how far off the run as loaded is. What was solved for
-        may account for as many numbers, those that were furthest off; and the choice among all
-        that were tried costs its bits.
+        Each of EXPECTED's numbers counts by how far off the run as loaded is. Solved numbers may
+        account for as many, those furthest off; the choice among all variants costs its bits.
         """
         size = np.minimum(np.log2(np.maximum(np.abs(off), 1)), MOST_BITS)
         distinct = self.case.expected.distinct(self.allowance)
@@ -316,7 +315,7 @@ class EditedRuns:
     def solved_number(
         self, edit: Callable[[float], Edit], starts: Sequence[float], case: Case
     ) -> Any:
-        """The number of an edit that comes nearest, with the fewest decimals that are as near."""
+        """The nearest number of an edit, with the fewest decimals that are as near."""
         until, is_first = self._steps_after_first(SOLVING_STEPS), case is self.case
         base = float(np.abs(self.off(self.base, case, until)).max(initial=0))
         nearly = max(SLACK, min(NEARLY, LESS * base))
@@ -341,7 +340,7 @@ class EditedRuns:
         return float(f"{number:.9g}")
 
     def refined(self, edit: Edit) -> Edit | None:
-        """An edit that lists a number last, with that which comes nearest; None if none is near."""
+        """An edit with the nearest number in the last place; None if none is near."""
         *place, number = edit.value
         until = self._steps_after_first(2)
         if np.abs(self.off(self.run((edit,), until), until=until)).max(initial=0) > NEARLY:
@@ -352,16 +351,16 @@ class EditedRuns:
         return edit if solved is None else replace(edit, value=(*place, solved))
 
     def _steps_after_first(self, count: int) -> int | None:
-        """Where this many steps from the first one that is off end; None where all are needed."""
+        """The end of some steps from the first that is off; None where all are needed."""
         return None if self.first_off is None else min(self.first_off + count, self.case.size[0])
 
 
 Step = Callable[..., tuple[Array, Array]]
-"""Takes x (R, I), h (R, P) and c (R, H), and gives the next h and c."""
+"""From x (R, I), h (R, P) and c (R, H) to the next h and c."""
 
 
 def stepper(cell: Cell) -> Step:
-    """The step of a cell, in which something may be added to its pre-activations (4, H, R)."""
+    """The step of a cell; something may be added to its pre-activations (4, H, R)."""
     parts = parts_of(cell)
     bias = np.zeros_like(cell.bias) if cell.norm_scale is not None else cell.bias.copy()
     if cell.norm_scale is None:
@@ -381,7 +380,7 @@ def gauss_newton(
 ) -> tuple[Array, Array]:
     """Parameters (B, N) of independent problems, and what is left (B, M); damped.
 
-    ``residual`` takes (B n, N), n sets for each problem in a row, and gives (B n, M).
+    ``residual`` takes (B n, N), n sets in a row for each problem, and gives (B n, M).
     """
     p, (B, N) = start.copy(), start.shape
     damping, r, better = np.full(B, 1e-6), residual(p), np.ones(B, bool)

@@ -1,12 +1,12 @@
-"""Which edit gives EXPECTED, where no setting does: the pass after those of the settings.
+"""Which edit gives EXPECTED, where no setting does.
 
-Steps at which the state begins anew first, then the table, numbers that are solved for, what
-EXPECTED itself proposes, and one edit next to one change of a setting last. The first stage with
-an answer ends the search.
+Steps at which the state begins anew first, then the table, solved numbers, what EXPECTED itself
+proposes, and last one edit next to one change of a setting. The first stage with an answer ends
+the search.
 
-Where every h of a cell is known, h before a step is known too. So the inputs of each step, the
-start state, and what one unit's pre-activation must have been can be solved for; a dense layer or a
-dropout of h follows from h as loaded. Each is only a proposal, which a full run has to confirm.
+Where every h of a cell is known, so is h before a step. So inputs, the start state, and one unit's
+pre-activation can be solved for; a dense layer or a dropout of h follows from h as loaded. A full
+run has to confirm each.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ from lstmcli.core.model.edits import EDITS, NETWORK, OF_MODEL, Edit, EditKind, R
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
-SOLVING = 40.0  # the work of a start state, per sequence and cube of its numbers
-WITHIN = 2.0  # tolerances, or the next number, by which what is solved for may miss EXPECTED
-LEAST = 1e-5
-SHORT = 8  # steps that show a start state, or an order of features
-MOST_EXCHANGED = 16_000  # units of all exchanges of two features that are tried at once
-MOST_STATE = 48  # numbers of a state that are solved for
-SMALL = 1e-4  # a number that counts as 0, or as another, in a relation
-ALIKE = 1e-2  # of a number, by which those that EXPECTED implies for it may differ
-DAMAGED_UNITS = 3  # at most, where a damaged row is looked for
+SOLVING = 40.0  # work of a start state, per sequence and cube of its numbers
+WITHIN = 2.0  # tolerances by which what is solved for may miss EXPECTED
+LEAST = 1e-5  # if these are less
+SHORT = 8  # steps that show a start state or the order of features
+MOST_EXCHANGED = 16_000  # units of all exchanges of two features, tried at once
+MOST_STATE = 48  # numbers of a solved state
+SMALL = 1e-4  # a relation that counts as 0
+ALIKE = 1e-2  # of a number, by which EXPECTED may imply different ones
+DAMAGED_UNITS = 3  # at most, in which a damaged row is searched
 FAR = 40.0  # a pre-activation beyond which a gate does not change
 HALVINGS = 60
-MASK_BITS = 30  # numbers of a mask that count as one that is solved for
-USUAL = 5, 10  # values of each kind next to a change, where each is a full run and a first step
-STARTS = 4  # usual numbers from which one is solved for
-PARTS = ("", ".h", ".c")  # of the state, that begins anew
-LAST_STEPS = 64  # at which it is tried, where only a last state is known
+MASK_BITS = 30  # numbers of a mask that count as one solved number
+USUAL = 5, 10  # values of a kind next to a change, each a full run, or a first step
+STARTS = 4  # usual numbers to start from
+PARTS = ("", ".h", ".c")  # of the state that begins anew
+LAST_STEPS = 64  # at which it does, if only a last state is known
 LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".columns")))
 """Edits of many values."""
 
 
 def known_cells(runs: EditedRuns) -> list[KnownCell]:
-    """The cells of a single layer of which every h is known, and is carried on."""
+    """The cells of a single layer of which every h is known and carried on."""
     cells = runs.known_cells if len(runs.model.layers) == 1 else []
     is_carried = all(one.cell.convention.behaviour.state != "reset" for one in cells)
     return [one for one in cells if is_carried and np.isfinite(one.h).all()]
@@ -96,7 +96,7 @@ def inputs(runs: EditedRuns) -> Iterator[Variant]:
 
 
 def _off_with(known: KnownCell, advance: Step, work: WorkDone, x: Array) -> Array:
-    """(n, E): how far off h is with each of n other inputs (t, n, B, I) of the first steps."""
+    """(n, E): how far off h is with n other inputs (t, n, B, I) of the first steps."""
     steps, n, _, count = x.shape
     h, c = (np.tile(one, (n, 1)) for one in known.start)
     off = np.zeros((steps, *h.shape))
@@ -109,7 +109,7 @@ def _off_with(known: KnownCell, advance: Step, work: WorkDone, x: Array) -> Arra
 
 
 def _order_of_features(known: KnownCell, off: Callable[[Array], Array]) -> tuple[int, ...]:
-    """The order of the features whose first steps come nearest, by one exchange after another."""
+    """The order of the features that comes nearest, by one exchange after another."""
 
     def cost(orders: Array) -> Any:
         return np.square(off(known.x[:SHORT][..., orders].swapaxes(1, 2))).sum(axis=1)
@@ -144,7 +144,7 @@ def _scales(*each: Array) -> Iterator[Variant]:
 
 
 def state(runs: EditedRuns) -> Iterator[Variant]:
-    """Another initial state of a single cell, which its first steps imply."""
+    """Another initial state of a single cell, implied by its first steps."""
     for known in known_cells(runs):
         size = known.cell.outputs + known.cell.units
         if known.name or len(known.h) < 3 or size > MOST_STATE:
@@ -153,7 +153,7 @@ def state(runs: EditedRuns) -> Iterator[Variant]:
         for start in _first_states(known, advance):
             if not runs.case.work.edits.left():
                 return
-            runs.case.work.edits.add(SOLVING * batch * size**3)  # decompositions take most of it
+            runs.case.work.edits.add(SOLVING * batch * size**3)
             p, rest = gauss_newton(partial(_off_from, known, advance), start, 2 * ITERATIONS)
             if np.abs(rest).max() <= _tolerance(runs):
                 h, c = np.split(p, [known.cell.outputs], axis=1)
@@ -163,7 +163,7 @@ def state(runs: EditedRuns) -> Iterator[Variant]:
 
 
 def _off_from(known: KnownCell, advance: Step, states: Array) -> Array:
-    """How far the h of the first steps from states (B n, P + H) are from those known."""
+    """How far off the first steps are from states (B n, P + H)."""
     n, rows = len(states) // known.h.shape[1], []
     h, c = np.split(states, [known.cell.outputs], axis=1)
     for x, wanted in zip(known.x[:SHORT], known.h[:SHORT], strict=True):
@@ -173,9 +173,9 @@ def _off_from(known: KnownCell, advance: Step, states: Array) -> Array:
 
 
 def _first_states(known: KnownCell, advance: Step) -> Iterator[Array]:
-    """States (B, P + H) to begin from: with the c that the first h implies, and those given.
+    """States (B, P + H) to begin from: with the c that the first h implies, and as given.
 
-    From zero, Gauss-Newton stalls where the c that is looked for is large.
+    From zero, Gauss-Newton stalls where the right c is large.
     """
     h, c = known.start
     if known.cell.projection is None:
@@ -185,7 +185,7 @@ def _first_states(known: KnownCell, advance: Step) -> Iterator[Array]:
 
 
 def _bisected(function: Callable[[Array], Array], wanted: Array) -> Array:
-    """The numbers from which a function, which rises or falls with each, gives others."""
+    """The numbers from which a monotonic function gives others."""
     low, high = np.full_like(wanted, -FAR), np.full_like(wanted, FAR)
     rising = function(high) >= function(low)
     for _ in range(HALVINGS):
@@ -199,7 +199,7 @@ def _bisected(function: Callable[[Array], Array], wanted: Array) -> Array:
 
 
 def damage(runs: EditedRuns) -> Iterator[Variant]:
-    """One number, or a row, of the units that are off at the first step that is."""
+    """One number, or a row, of the units that are off first."""
     for known in known_cells(runs):
         cell = known.cell
         if cell.projection is not None or cell.norm_scale is not None or cell.peephole is not None:
@@ -222,7 +222,7 @@ def damage(runs: EditedRuns) -> Iterator[Variant]:
 def _of_unit(
     known: KnownCell, unit: int, before: tuple[Array, Array, Array], wanted: Array
 ) -> Iterator[Edit]:
-    """Numbers of a unit's weights with which it gives the h (B,) that is wanted."""
+    """Weights of a unit with which it gives the h (B,) that is wanted."""
     cell, (x, h, _), advance = known.cell, before, stepper(known.cell)
     for k, gate in enumerate(GATES):
 
@@ -282,7 +282,7 @@ def outputs(runs: EditedRuns) -> Iterator[Variant]:
 
 
 def _kinds(runs: EditedRuns, each: bool) -> Iterator[tuple[EditKind, str, RunSizes]]:
-    """The kinds of edits, of all cells at once or of each of several, if it may be wrong."""
+    """The kinds of edits, of all cells at once, or of each of several that may be wrong."""
     cells = runs.model.cells if len(runs.model.cells) > 1 else ()
     right, of_all = _right(runs), RunSizes(runs.model, runs.model.cell, runs.case.size[0])
     wrong = [(n, of_all._replace(cell=cell)) for n, cell in cells if n not in right]
@@ -294,7 +294,7 @@ def _kinds(runs: EditedRuns, each: bool) -> Iterator[tuple[EditKind, str, RunSiz
 
 
 def _right(runs: EditedRuns) -> set[str]:
-    """The cells of which EXPECTED has numbers, and the run without further edits gives them."""
+    """The cells of which the run without further edits gives all known numbers."""
     right, wrong = set[str](), {""}
     for name, agreeing, total in compared(runs.base, runs.case.expected, runs.allowance).arrays:
         (right if 0 < total == agreeing else wrong).add(ArrayName.of(name).prefix)
@@ -308,11 +308,11 @@ def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
 def table(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
     """The values of the table, the usual ones first, of all cells at once or of each.
 
-    Next to changes the usual ones alone, of which fewer where each needs a full run.
+    Next to changes the usual ones alone, and fewer where each needs a full run.
     """
     by_first = runs.is_off_at_first or runs.first_off is not None
     most = USUAL[by_first] if runs.changes else None
-    if runs.changes and runs.model.edits:  # the settings' search ran without those given
+    if runs.changes and runs.model.edits:  # that the search of settings ran without
         yield Variant(())
     for kind, cell, sizes in _kinds(runs, each):
         if kind.name not in LATER:
@@ -323,14 +323,14 @@ def table(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
 
 
 def rows_and_columns(runs: EditedRuns) -> Iterator[Variant]:
-    """Rows and columns that are zero or exchanged, in the only cell or in each."""
+    """Rows and columns that are zero or exchanged, in each cell."""
     for kind, cell, sizes in _kinds(runs, each=len(runs.model.cells) > 1):
         if kind.name in LATER:
             yield from _variants(kind, cell, sizes)
 
 
 def solutions(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
-    """The edits with a number, at the number that comes nearest; those of a bound first.
+    """The edits with a number, at the nearest one; those of a bound first.
 
     A bound is the largest number of EXPECTED, or none.
     """
@@ -354,7 +354,7 @@ def solutions(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
 def restarts(runs: EditedRuns) -> Iterator[Variant]:
     """The initial state, h or c again: in chunks of one length, or at each step that is off.
 
-    Of a last state, only the last of these steps shows.
+    A last state shows only the last of these.
     """
     steps = runs.case.size[0] if not runs.changes else 0
     if runs.first_off is None:
@@ -400,8 +400,8 @@ STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
 )  # fmt: skip
 """The stages of the search, in order; the first with an answer ends it."""
 
-OF_A_KIND, MOST_BESIDE = 2, 18  # values of a setting, and changes, next to which edits are tried
-FOR_FIRST = 0.85  # of the work: the rest is for placements that are less likely
+OF_A_KIND, MOST_BESIDE = 2, 18  # values of a setting, and changes, next to edits
+FOR_FIRST = 0.85  # of the work: the rest is for less likely placements
 
 
 def named_edits(
@@ -409,8 +409,8 @@ def named_edits(
 ) -> list[NamedEdits]:
     """The edits that give EXPECTED: those of the first stage in which any does.
 
-    ``runs`` are those of placements, the likeliest first, which is tried next to each of the
-    changes ``nearest`` before the others. Placements that compare the same numbers are one.
+    ``runs`` are those of placements, the likeliest first. That one is tried next to each of the
+    changes ``nearest`` too, before the others. Placements of the same numbers are one.
     """
     each = ((one, one.off(one.base)) for one in reversed(runs))
     distinct = {off.tobytes(): one for one, off in each if one.bits(off, 0)}  # enough are off
@@ -427,7 +427,7 @@ def named_edits(
 
 
 def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdits]:
-    """The edits of the first stage in which any gives EXPECTED, within a part of the work."""
+    """The edits of the first stage in which any gives EXPECTED, by a part of the work."""
     for stage, one in product(STAGES, runs):
         variants, found = stage(one), list[NamedEdits]()
         while one.case.work.edits.left(part) and (variant := next(variants, None)):
@@ -439,7 +439,7 @@ def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdi
 
 
 def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[Changed, ...]]:
-    """The edits that are the same run as one of some changes of settings, next to the others."""
+    """Edits that are the same run as one of some changes, next to the others."""
     for one, kind in product(changed, EDITS.values()):
         cell, _, name = one.setting.rpartition(".")
         for value, (setting, found) in kind.same.items():
@@ -451,7 +451,7 @@ def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[
 
 
 def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[Changes]:
-    """The nearest changes, and then the likeliest of those known of a network."""
+    """The nearest changes, and then the likeliest ones known of a network."""
     of_all = (one for one in known if "." not in one[0].setting and one[0].value != SOLVE)
     likely = groupby(sorted(of_all, key=lambda one: prior(*one)), lambda one: one[0].setting)
     usual = chain.from_iterable(islice(values, OF_A_KIND) for _, values in likely)

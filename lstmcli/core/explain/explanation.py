@@ -1,4 +1,4 @@
-"""The answer as data: an `Explanation` and its parts. `wording` puts the English in at the end."""
+"""The answer as data: an `Explanation` and its parts; `wording` puts the English in."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class Changed:
     setting: str
     assumed: Any
     found: Any
-    sense: str = ""  # what the setting leaves open: one of `causes.SENSES`
+    sense: str = ""  # one of `causes.SENSES`, that the setting leaves open
     implied: Mapping[str, Any] = field(default_factory=dict)  # settings that go with it
     edit: Edit | None = None  # that it is, and no setting
     text: str = ""  # put in by `wording`
 
     @property
     def cell(self) -> str:
-        """The cell that it is of; empty for all."""
+        """The cell, or empty for all."""
         return self.edit.cell if self.edit else self.setting.rpartition(".")[0]
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return what has to be set to have the change."""
+        """The settings that have to be set."""
         return {} if self.edit else {**self.implied, self.setting: self.found}
 
     def to_json(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def plain_of(changed: Sequence[Changed]) -> Changes:
 def with_assumed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, ...]:
     """Changes with what was assumed, the likelier ones first.
 
-    The search knows another activation of the candidate alone as two settings; here it is one.
+    Another activation of the candidate alone, two settings of the search, is one here.
     """
     left = {c.setting: c for c in sorted(changes, key=prior)}
     found = []
@@ -126,11 +126,11 @@ class Explanation:
     like: tuple[str, ...] = ()  # conventions that run weights just so
     first_step: int | None = None  # at which the changes show, after others that agree
     backward: bool = False  # whether the last step is run first
-    unseen: tuple[str, ...] = ()  # settings that these data do not show
+    unseen: tuple[str, ...] = ()  # settings that EXPECTED does not show
     wanted: tuple[Remark, ...] = ()  # data that would decide between those that fit
     location: Location | None = None  # of EXPECTED on the run
     expected: Expected | None = None  # on the axes of the run
-    not_finite: Agreement | None = None  # where EXPECTED is NaN or infinite; None: nowhere
+    not_finite: Agreement | None = None  # where EXPECTED is so; None: nowhere
     remarks: tuple[Remark, ...] = ()
     untried: tuple[Remark, ...] = ()
     edits: tuple[str, ...] = ()  # as --edit takes them
@@ -138,8 +138,8 @@ class Explanation:
     evidence: float | None = None
     precision: str = ""  # of EXPECTED: a dtype, or "printed"
     digits: int | None = None  # of printed output
-    assumed: tuple[str, ...] = ()  # of weights and inputs: what neither files nor options give
-    run_remarks: tuple[str, ...] = ()  # on the weights and options, as those of `run`
+    assumed: tuple[str, ...] = ()  # that neither files nor options give
+    run_remarks: tuple[str, ...] = ()  # on weights and options, as of `run`
     # ---- put in by `wording`
     rows: tuple[Row, ...] = ()
     hidden: str = ""  # why the changes do not show at once
@@ -152,7 +152,7 @@ class Explanation:
 
     @property
     def found(self) -> bool:
-        """Return whether a configuration gives EXPECTED, and EXPECTED proves it."""
+        """Tell whether a configuration gives EXPECTED, which proves it."""
         return self.verdict in ("agrees", "found")
 
     @property
@@ -162,7 +162,7 @@ class Explanation:
 
     @property
     def not_tried(self) -> tuple[str, ...]:
-        """Return what was not tried, in words."""
+        """The things that were not tried, in words."""
         return tuple(one.text for one in self.untried)
 
     def to_json(self) -> dict[str, Any]:
@@ -190,7 +190,7 @@ class Explanation:
 
 
 def first_shown(loaded: Agreement, backward: bool) -> int | None:
-    """The first step processed at which a run as loaded is wrong, if it is right before that."""
+    """The first step processed that is wrong as loaded, if others before it are right."""
     steps = [*enumerate(loaded.steps)][:: -1 if backward else 1]
     if not steps or not steps[0][1]:
         return None
@@ -204,16 +204,16 @@ NOT_SEARCHED = (
     remark("two_constants"),
 )  # fmt: skip
 
-LISTED_RATIO = 0.5  # of the rms as loaded, that of a configuration has to be below to be listed
+LISTED_RATIO = 0.5  # of the rms as loaded, below which a configuration is listed
 MANY_ZEROS = 0.05  # of all numbers
-APPROXIMATED = 3e-3  # a difference that an approximated function makes, and hardly any setting
+APPROXIMATED = 3e-3  # a difference of an approximated function, and hardly of a setting
 DISTANT = 30.0  # times further off all other configurations are then
 
 
 def clearly_nearer(as_loaded: NearRun, nears: Sequence[NearRun]) -> tuple[NearRun, ...]:
-    """The configurations clearly nearer than the run as loaded, and that run; each figure once.
+    """The configurations clearly nearer than the run as loaded, and that; each figure once.
 
-    Of fewer than `LEAST_COMPARED` numbers one of them is near by chance.
+    Of fewer than `LEAST_COMPARED` numbers one is near by chance.
     """
     found: dict[tuple[str, int], NearRun] = {}
     for near in nears if as_loaded.comparison.total >= LEAST_COMPARED else ():
@@ -223,11 +223,11 @@ def clearly_nearer(as_loaded: NearRun, nears: Sequence[NearRun]) -> tuple[NearRu
 
 
 BY_BUDGET = {"triples_placed", "pairs_placed", "singles_placed", "unsolved", "no_first_step"}
-"""Codes of what was not tried as a budget left it out."""
+"""Codes of what a budget left out."""
 AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
 """Codes of remarks on where the outputs agree."""
 RUN_OTHERWISE = {"masked", "rearranged", "other_units"}
-"""Codes of remarks on how the other side ran the weights as loaded, or arranged the outputs."""
+"""Codes of remarks on how the other side ran the weights, or arranged the outputs."""
 
 
 WITH_AN_ANSWER = {
@@ -238,11 +238,11 @@ WITH_AN_ANSWER = {
     "lengths": "padded",
     "lengths of last states": "ended_early",
 }
-"""Codes of remarks that an answer has: a setting or an edit, of h and c or of one of them."""
+"""Codes of remarks by what an answer changes: a setting or an edit, of h, c or both."""
 
 
 def remarks_of(answer: Explanation, names: Sequence[str]) -> Iterator[Remark]:
-    """The remarks on what an answer changes; ``names`` of the cells, if EXPECTED has several."""
+    """The remarks on what an answer changes; ``names`` of cells, if EXPECTED has several."""
     state = " of last states" if answer.location and answer.location.state else ""
     found = [
         ".".join(one.edit.name.split(".")[:2]) if one.edit else f"{one.setting}{state}"
@@ -262,7 +262,7 @@ def remarks_of(answer: Explanation, names: Sequence[str]) -> Iterator[Remark]:
 
 
 def agreement(comparison: Agreement) -> Iterator[Remark]:
-    """Where a run that does not fit agrees: in some arrays, or else at some steps."""
+    """Where a run that does not fit agrees: in some arrays, or at some steps."""
     if comparison.nearly:
         return
     complete = [name for name, agreeing, total in comparison.arrays if agreeing == total > 0]
@@ -280,7 +280,7 @@ def _indices(agrees: Sequence[bool | None]) -> tuple[list[int], list[int]]:
 
 
 def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Remark]:
-    """Return what the numbers of a configuration that does not fit hint at."""
+    """The hints of the numbers of a configuration that does not fit."""
     of = tuple(changes)
     if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
         yield remark("exact_zeros", changes=of, share=comparison.zeros / comparison.total)
@@ -299,7 +299,7 @@ def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Re
 
 
 def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Iterator[Remark]:
-    """Tell whether what is nearest differs as `diff` allows, as an approximation does, or noise."""
+    """The remark on a nearest run that differs as `diff` allows, an approximation or noise does."""
     best = min((*clearly_nearer(as_loaded, nears),), key=lambda near: near.comparison.rms)
     error, rms = best.comparison.max_abs, best.comparison.rms
     # what is as near is the same in other words
@@ -329,9 +329,9 @@ def wanted(
     proven: bool,
     elsewhere: bool = False,
 ) -> tuple[Remark, ...]:
-    """Further data that would decide between what fits; nothing if nothing is left open.
+    """Further data that would decide between what fits.
 
-    ``elsewhere``: one of those equivalent takes EXPECTED as another part of the run.
+    ``elsewhere``: an equivalent one takes EXPECTED as another part of the run.
     """
     cells = [cell for _, cell in case.model({}).cells]
     settings = {*unseen, *(c.setting for changes in equivalent for c in changes)}

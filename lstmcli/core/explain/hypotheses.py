@@ -1,7 +1,7 @@
 """Changes of settings: all single ones, sets of them as integers, and which set is likelier.
 
-`SingleChanges` are those of a network: a set of changes is a row of positions among them, and the
-last position changes nothing. Sets with the same codes are one hypothesis.
+`SingleChanges` are those of a network. A set of them is a row of positions, of which the last
+changes nothing. Sets with the same codes are one hypothesis.
 """
 
 from __future__ import annotations
@@ -34,10 +34,9 @@ from lstmcli.core.model.vocabulary import GATES
 
 
 def settings_to_load(model: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with which `load` reads the weights of a model as it is, but for some of them.
+    """The settings with which `load` reads a model as it is, but for some of them.
 
-    Those of its convention are among them, where they are the same of all cells and `load` takes
-    them.
+    Those of its convention are among them, if all cells share them and `load` takes them.
     """
     conventions = [cell.convention for _, cell in model.cells]
     shared = {
@@ -59,8 +58,8 @@ def _restates(name: str, value: Any, convention: Convention) -> bool:
 class SingleChanges:
     """The single changes of a network: of all cells, of a layer, of a direction or of one cell.
 
-    ``layers`` are the names of the cells, ``spaces`` has the codes of their changes in that order,
-    and ``without`` names settings that make no difference to EXPECTED.
+    ``layers`` are the names of the cells, ``spaces`` the codes of their changes in that order, and
+    ``without`` settings that EXPECTED does not show.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class SingleChanges:
             [*(CONSTANTS.index(c.setting) if c.value == SOLVE else -1 for c, _ in every), -1]
         )
         together = [_most_together(change, len(spaces) > 1) for change, _ in every]
-        self.together = np.array(together, int)  # (S,) of how many changes each is one at most
+        self.together = np.array(together, int)  # (S,) of how many at most
         self.changes: list[Changes] = [
             tuple(Change(scope + change.setting, change.value) for scope in scopes)
             for change, cells in every
@@ -112,7 +111,7 @@ class SingleChanges:
         return len(self.changes)
 
     def sets(self, size: int) -> Array:
-        """Sets (n, size) of changes, no two of one setting of a cell, nor two open constants."""
+        """Sets (n, size), no two of one setting of a cell, nor two open constants."""
         among = np.flatnonzero(self.together >= size)
         found = among[:, None]
         for _ in range(size - 1):
@@ -122,7 +121,7 @@ class SingleChanges:
         return found
 
     def pairs(self, order: Array, most: int) -> Array:
-        """Pairs (n, 2) of one of the first changes in an order with any other, each once."""
+        """Pairs (n, 2) of the first changes in an order with any other, each once."""
         every = np.flatnonzero(self.together >= 2)
         ones = order[self.together[order] >= 2][:most]
         both = np.column_stack([np.repeat(ones, len(every)), np.tile(every, len(ones))])
@@ -135,7 +134,7 @@ class SingleChanges:
         return np.asarray((sets[:, -1] < ones) & ~alike & ~both_open)
 
     def are_open(self, sets: Array) -> Array:
-        """(n,): whether a constant of each set is to be found."""
+        """(n,): whether a set has an open constant."""
         return np.asarray((self.constant[sets] >= 0).any(axis=1))
 
     def of(self, one: Array, value: float = np.nan) -> Changes:
@@ -144,10 +143,9 @@ class SingleChanges:
         return tuple(Change(c.setting, float(value)) if c.value == SOLVE else c for c in changes)
 
     def neighbours(self, answer: Changes) -> tuple[Array, float]:
-        """An answer, each set that is one change from it, and the set without changes.
+        """An answer, each set one change from it, and none; the value of their open constant.
 
-        A neighbour has one more change, its last, or another value of a changed setting. With the
-        sets is the value of their open constant.
+        A neighbour has one more change, its last, or another value of a changed setting.
         """
         by_change = {c: n for n, one in enumerate(self.changes) for c in one}
         opened = [c for c in answer if c not in by_change]
@@ -166,7 +164,7 @@ class SingleChanges:
         return np.asarray(((self.kinds[one] == kinds) & (kinds != 0)).any(axis=-1))
 
     def constants(self, sets: Array, values: Array) -> Array:
-        """(n, K) constants with the values (n,) of the open one of each set; NaN: as assumed."""
+        """(n, K) constants, with values (n,) of the open ones; NaN: as assumed."""
         open_ones = self.constant[sets].max(axis=1)
         found = np.full((len(sets), len(CONSTANTS)), np.nan)
         rows = np.flatnonzero(open_ones >= 0)
@@ -181,8 +179,7 @@ LEAST_CLIP = 1e-6
 def _most_together(change: Change, several: bool) -> int:
     """How many changes at once are tried with one at most.
 
-    Fewer with a clip or an order of gates that no framework uses, which of one tensor are many in
-    a network of ``several`` cells.
+    Fewer with a clip, or an order of gates that no framework uses: ``several`` cells have many.
     """
     setting, value = change
     if value in ORDERS and value not in KNOWN_ORDERS:
@@ -191,7 +188,7 @@ def _most_together(change: Change, several: bool) -> int:
 
 
 def groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
-    """The cells that a change may be of: all, those of a layer, of a direction, each."""
+    """The cells of a change: all, those of a layer, of a direction, each."""
     names = [name for layer in layers for name in layer]
     ways = [[n for n in names if n.endswith("_reverse") == back] for back in (False, True)]
     every = (names, *layers, *ways, *([name] for name in names))
@@ -210,10 +207,7 @@ def prior(change: Change) -> float:
 
 
 def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
-    """Key of the likelier hypothesis first: what a known convention does, then likelier changes.
-
-    Changes of all cells come before the same changes of some.
-    """
+    """Sorts what a known convention does first, then likelier changes, then those of all cells."""
     of_some_cells = sum("." in change.setting for change in changes)
     known = 0.0 if conventions_with(changes, assumed) else 1.0
     return (known, sum(map(prior, changes)), of_some_cells)
@@ -222,9 +216,9 @@ def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
 def conventions_with(
     changes: Changes, assumed: Convention, of_run: Collection[str] = ()
 ) -> list[str]:
-    """The conventions that differ from the assumed one in exactly these changes.
+    """The conventions that differ from the assumed one in these changes alone.
 
-    They have the same value of settings ``of_run`` too.
+    They have the same settings ``of_run`` too.
     """
     if any(not has_setting(change.setting) for change in changes):
         return []

@@ -1,7 +1,7 @@
 """The placements of EXPECTED on runs with lengths: those given, or those that are found.
 
-Lengths are shown by the outputs, which are zero or do not change past an end; or by the inputs,
-which are constant there. Of last states they are solved for, as a constant is.
+Lengths are shown by outputs that are zero or do not change past an end, or by inputs that are
+constant there. Of last states they are solved for, as a constant is.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ UNKNOWN = Change("lengths", SOLVE)
 
 
 def placements(setup: Setup, location: Location) -> Iterator[Placement]:
-    """EXPECTED at a location on the runs of a setup, and on those that differ in their lengths."""
+    """EXPECTED at a location on the runs of a setup, and on those of other lengths."""
     of_run: list[Changes] = [()]
     if not (setup.of_directions or setup.part) and location.is_from_the_start:
         of_run += [(change,) for change in setup.changes_of_run(location)]
@@ -72,7 +72,7 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
 
 
 def _are_known(lengths: tuple[int, ...], one: Placement) -> bool:
-    """Return whether lengths leave out what is left out anyway, or nothing."""
+    """Tell whether lengths leave out nothing, or only what is left out anyway."""
     steps = one.setup.size[0]
     counts = np.arange(steps)[:, None] < np.array(lengths)
     return min(lengths) == steps or bool(one.valid is not None and (counts == one.valid).all())
@@ -81,7 +81,7 @@ def _are_known(lengths: tuple[int, ...], one: Placement) -> bool:
 class OpenLengths(Placement):
     """EXPECTED at the ends of sequences whose lengths are solved for, under each hypothesis.
 
-    Where a cell runs backward, ``item`` is assumed to have a ``length`` while hypotheses are run.
+    Where a cell runs backward, ``item`` is assumed to have a ``length`` in hypotheses.
     """
 
     def __init__(self, plain: Placement, location: Location, item: int, length: int) -> None:
@@ -92,7 +92,7 @@ class OpenLengths(Placement):
 
     @property
     def valid(self) -> Array:
-        """(T, B): the steps that are assumed to count."""
+        """(T, B): the steps assumed to count."""
         steps, count = self.setup.size
         return np.repeat(np.arange(steps)[:, None] < self._length, count, axis=1)
 
@@ -105,7 +105,7 @@ class OpenLengths(Placement):
         )  # fmt: skip
 
     def fits(self) -> bool:
-        """Return whether the network as loaded gives EXPECTED for some lengths."""
+        """Tell whether the network as loaded gives EXPECTED for some lengths."""
         return self.verify(()).fits
 
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
@@ -114,7 +114,7 @@ class OpenLengths(Placement):
         return NEVER if at is None else at.verify(changes, allowance or self.allowance)
 
     def placed(self, answers: Sequence[Answer]) -> Iterator[tuple[Placement, list[Answer]]]:
-        """Answers with the placement on runs of their lengths."""
+        """Answers by placement on runs of their lengths."""
         by_lengths: dict[Placement, list[Answer]] = {}
         for one in answers:
             if (at := self._at(one.changes)) is not None:
@@ -122,13 +122,13 @@ class OpenLengths(Placement):
         yield from by_lengths.items()
 
     def _at(self, changes: Changes) -> Placement | None:
-        """EXPECTED on runs of the lengths that fit a hypothesis; None: there are none."""
+        """EXPECTED on runs of the lengths that fit a hypothesis, if any."""
         lengths = self._solve(settings_of(changes))
         fixed = Placement(self.setup, self.location, (Change("lengths", lengths),))
         return self._fixed.setdefault(lengths, fixed) if lengths else None
 
     def _solve(self, settings: Mapping[str, object]) -> tuple[int, ...]:
-        """The lengths under which a run comes near; none if it does not, or all are as given."""
+        """The lengths under which a run comes near; none if it does not, or as given."""
         steps = self.setup.size[0]
         try:
             backward = self.case.model({**settings, **FINE}).backward
@@ -145,7 +145,7 @@ class OpenLengths(Placement):
     def _off(self, settings: Mapping[str, object], end: int) -> Array:
         """(1, B): how far off, in tolerances, a run up to a step is at its end.
 
-        Or (T, B) at each step as its end, where all cells run forward.
+        Or (T, B) at each step, where all cells run forward.
         """
 
         def run() -> Array:
@@ -169,7 +169,7 @@ class OpenLengths(Placement):
 
 
 def shown(placements: Sequence[Placement]) -> Iterator[Remark]:
-    """The lengths that EXPECTED shows, if other settings are not found next to them."""
+    """The lengths that EXPECTED shows, if nothing is found next to them."""
     for one in placements:
         shows = one.lengths and one.location.is_plain and one.expected.has_steps
         settings = settings_of(one.of_run)

@@ -1,8 +1,7 @@
 """The cells of a network under sets of changes, side by side: a cell is a network of one.
 
-Each distinct cell is stepped once, layer by layer, over one sequence of the batch. Where EXPECTED
-has the first steps of a cell, hypotheses are dropped as they leave it. What is left is verified by
-a run of the loop itself.
+Each distinct cell is stepped once, layer by layer, over one sequence. Where EXPECTED has the first
+steps of a cell, hypotheses are dropped as they leave it; the others are verified by the loop.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import State, as_time_major, split_state
 from lstmcli.core.model.steps import StepOrder
 
-FAR = 1e6  # tolerances: how much further off a number is than this does not matter
-LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still searched
+FAR = 1e6  # tolerances, the most that a number may be off
+LOOSE = 20.0  # tolerances by which a hypothesis that is searched may be off
 CHUNK = 1000  # hypotheses run at once: more leave the cache
-MEMORY = 2**26  # bytes of the outputs of hypotheses that are run at once
-CALL = 2000  # units whose work equals that of the calls of NumPy in a step of a cell, or before it
-SET = 5  # units whose work equals that of making a cell of a set of changes
-TELLING = 12  # known steps after which what is left is verified: rounding grows
-CLOSEST_STEPS = 8  # by which single changes are put in order where a first step is known
+MEMORY = 2**26  # bytes of outputs of hypotheses run at once
+CALL = 2000  # units whose work equals that of NumPy's calls in a step of a cell
+SET = 5  # units whose work equals that of making a cell
+TELLING = 12  # known steps, after which the rest is verified: rounding grows
+CLOSEST_STEPS = 8  # that sort single changes where a first step is known
 FEWEST, TELLING_NUMBERS = 3, 96  # of steps over which a constant is first solved for
 
 GRIDS = (
@@ -41,43 +40,43 @@ GRIDS = (
     np.geomspace(0.05, 8, 14),
     np.geomspace(0.01, 20, 22),
 )
-"""First values of each of `CONSTANTS`; then ever finer ones around the best.
+"""First values of each of `CONSTANTS`, before ever finer ones around the best.
 
 From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 0 or 1.
 """
-WIDER = 1.2  # times the distance of two first values: half of the first finer grid
-ROUNDS = (4, 9), (6, 33)  # finer grids of many sets, then of the nearest, and values of each
-GAIN = 4.0  # by which the first rounds have to reduce the error of a hypothesis that is right
+WIDER = 1.2  # times the distance of first values: half of a finer grid
+ROUNDS = (4, 9), (6, 33)  # finer grids of many sets, and of the nearest; values of each
+GAIN = 4.0  # by which the first rounds reduce the error of a right hypothesis
 
 Cost = Callable[[Array, Array], Array]
-"""From positions (n,) of sets and values (n, P) of their open constants to the error of each."""
+"""From positions (n,) of sets and values (n, P) of their constants to the error of each."""
 
 FINALS = ("final_h", "final_c")
 OUTPUTS = ("h", *FINALS)
-"""Arrays of every run, so that many locations of EXPECTED are compared with the same runs."""
+"""Arrays of every run, which many locations of EXPECTED share."""
 SHOW_F = "fz"
-"""Arrays that show the forget gate at a first step from a zero state."""
+"""Arrays that show the forget gate at a first step from zero."""
 
 
 class Runs(NamedTuple):
     """The arrays of distinct cells by name, (U, T, K) or (U, K) for a last state."""
 
     arrays: dict[str, dict[str, Array]]
-    which: dict[str, Array]  # (N,): which of the U distinct runs each hypothesis has
+    which: dict[str, Array]  # (N,): the distinct run of each hypothesis
     stay: Array  # (N,): whether a hypothesis was not dropped
 
     @property
     def nbytes(self) -> int:
-        """The memory that the arrays take."""
+        """The memory of the arrays."""
         return sum(one.nbytes for arrays in self.arrays.values() for one in arrays.values())
 
 
 class NetworkSimulator:
     """A network over one sequence of the batch, compared with EXPECTED.
 
-    ``cells`` are those under hypotheses by name, ``case`` the run that EXPECTED lies on, and
-    ``of_run`` what is changed of it. Without an ``item``, the sequence that is known best is run.
-    With ``at_any_step``, last states of EXPECTED are compared with the step that is nearest.
+    ``cells`` are under hypotheses, ``case`` is the run that EXPECTED lies on, ``of_run`` what is
+    changed of it. Without an ``item``, the sequence that is known best is run. With
+    ``at_any_step``, last states are compared with the nearest step.
     """
 
     def __init__(
@@ -122,22 +121,22 @@ class NetworkSimulator:
 
     @property
     def is_stepwise(self) -> bool:
-        """Return whether EXPECTED has the first step of a lowest cell, which distinguishes most."""
+        """Tell whether EXPECTED has the first step of a lowest cell, which shows most."""
         return any(self._first(name) in self.known[name] for name in self.layers[0])
 
     @property
     def starts_from_zero(self) -> bool:
-        """Tell whether the initial state is zero, which hides half of a cell at its first step."""
+        """Tell whether the initial state is zero, which hides half of a first step."""
         return not any(h.any() or c.any() for h, c in self.states.values())
 
     @property
     def work_of_run(self) -> float:
-        """The work of a full run of one of many hypotheses."""
+        """The work of a run of one of many hypotheses."""
         of_step = (work_of_step(one.cell) + CALL / CHUNK for one in self.cells.values())
         return len(self.x) * sum(of_step) + SET * len(self.cells)
 
     def _first(self, name: str) -> int:
-        """The step of EXPECTED that a cell as loaded computes first."""
+        """The step of EXPECTED that a cell computes first."""
         how = self.cells[name].how.behaviour
         order = StepOrder.of(how.reverse, how.go_backwards, how.flip_output)
         return len(self.x) - 1 if order.outputs_reversed else 0
@@ -154,7 +153,7 @@ class NetworkSimulator:
         return np.stack([one.keys(self._cells(name, sets)) for name, one in cells], axis=1)
 
     def new(self, sets: Array, keys: Array) -> Array:
-        """The sets, with their keys, that result in a network that was not tried, each once."""
+        """The sets that result in a network not tried before, each once."""
         before, every = len(self._seen), np.concatenate([self._seen, keys])
         first = np.sort(distinct(*every.T)[0])
         self._seen, new = every[first], first[first >= before] - before
@@ -162,7 +161,7 @@ class NetworkSimulator:
         return np.asarray(sets[new])
 
     def passing_first_step(self, sets: Array) -> Array:
-        """The sets that agree with the first steps of the lowest cells, as far as these show."""
+        """The sets that agree with the first steps of the lowest cells."""
         if not (self.is_stepwise and self.starts_from_zero):
             return sets
         passing = np.ones(len(sets), bool)
@@ -202,10 +201,10 @@ class NetworkSimulator:
         dtype: Any = np.float64,
         cached: Cached | None = None,
     ) -> Array:
-        """(N, E): how far off runs are, in tolerances, over the first steps or all of them.
+        """(N, E): how far off runs are, in tolerances, over the first steps or all.
 
         ``values`` (N, K) are those of open constants. Placements that differ in EXPECTED alone
-        share runs that are ``cached``.
+        share ``cached`` runs.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
         others = "" if cached is None else "c" if len(self.cells) > 1 else "cifgo"
@@ -221,7 +220,7 @@ class NetworkSimulator:
     def distances(self, cached: Cached) -> Array:
         """(S + 1,): the rms in tolerances of each single change, and of none.
 
-        Infinite for constants, and where nothing is compared.
+        Infinite for constants, and if nothing is compared.
         """
         steps = CLOSEST_STEPS if self.is_stepwise and len(self.cells) == 1 else None
         sets = np.arange(len(self.singles) + 1)[:, None]
@@ -246,8 +245,8 @@ class NetworkSimulator:
     ) -> Runs:
         """Step each distinct cell once over each distinct output of the layer below.
 
-        With ``drop``, hypotheses are dropped at the first known step that they leave. What a cell
-        gives is not kept where nothing takes it.
+        With ``drop``, hypotheses are dropped at the first known step that they leave. Arrays that
+        nothing takes are not kept.
         """
         runs, below = Runs({}, {}, np.ones(len(sets), bool)), list[str]()
         is_merged = any(not target.cell for target in self.targets)
@@ -292,8 +291,8 @@ class NetworkSimulator:
     ) -> tuple[dict[str, Array], Array]:
         """The arrays of distinct cells that are kept, and how far off known numbers are (U,).
 
-        Cells are dropped where these are far off; without ``kept`` a few known steps are enough.
-        ``inputs`` are the outputs below, each with the one that every cell takes.
+        Cells far off are dropped; without ``kept`` a few known steps are enough. ``inputs`` are
+        the outputs below, and which of them each cell takes.
         """
         last, worst = len(self.x) - 1, np.zeros(len(cells))
         cell, dtype = simulator.cell, cells.constants.dtype
@@ -330,7 +329,7 @@ class NetworkSimulator:
         return arrays, worst
 
     def _off(self, targets: Sequence[WantedNumbers], runs: Runs, steps: int | None = None) -> Array:
-        """(N, E) how far off some numbers are, in tolerances; each of directions side by side."""
+        """(N, E) how far off some numbers are, in tolerances."""
         found = [np.zeros((len(runs.stay), *[len(self.x)] * self.at_any_step, 0))]
         for target in targets:
             at: tuple[Any, ...] = (slice(None), *[slice(None)] * self.at_any_step, *target.at)
@@ -350,14 +349,14 @@ class NetworkSimulator:
         return every
 
     def neighbours(self, answer: Changes, steps: int | None = None) -> tuple[Array, list[Changes]]:
-        """Tell what the neighbours of an answer give, and those that EXPECTED does not distinguish.
+        """The results of an answer's neighbours, and those that EXPECTED does not distinguish.
 
-        The former is (N, E), in tolerances, of numbers that the answer moves, over first ``steps``.
+        The former are (N, E), in tolerances, of numbers that the answer moves.
         """
         sets, value = self.singles.neighbours(answer)
         in_order = np.sort(sets, axis=1)
         codes = np.concatenate([self.singles.codes(name, in_order) for name in self.cells], axis=1)
-        differs = (codes != codes[0]).any(axis=1)  # the others are the answer in other words
+        differs = (codes != codes[0]).any(axis=1)  # or it is the same answer
         differs[[0, -1]] = True
         sets, in_order = sets[differs], in_order[differs]
         off = self.off(in_order, self.singles.constants(in_order, np.full(len(sets), value)), steps)
@@ -370,8 +369,8 @@ class NetworkSimulator:
     def solve(self, sets: Array) -> tuple[Array, Array]:
         """The nearest of sets with an open constant, and its value, by ever finer grids.
 
-        The value is NaN where it makes no difference on this sequence. Where a constant shows over
-        the first steps that tell most, most sets are dropped there.
+        It is NaN if it makes no difference on this sequence. Most sets are dropped over the first
+        steps that show their constant.
         """
         found, values = [], []
         for steps in self._horizons:
@@ -384,7 +383,7 @@ class NetworkSimulator:
 
     @property
     def _horizons(self) -> list[int]:
-        """The steps over which a constant is solved for: the first known ones, and all."""
+        """The steps over which a constant is solved for."""
         last, known = len(self.x), [min(steps) for steps in self.known.values() if steps]
         if not known or len(self.cells) > 1:
             return [last]
@@ -395,7 +394,7 @@ class NetworkSimulator:
     def _solved_over(self, sets: Array, steps: int) -> tuple[_Grids, Array]:
         """The values of open constants over some first steps, and which sets come near.
 
-        Nothing is differentiated: a step has no derivative where a clip or a hard sigmoid bends.
+        A step has no derivative where a clip or a hard sigmoid bends, so none is used.
         """
 
         def cost(which: Array, points: Array, steps: int = steps, dtype: Any = np.float32) -> Array:
@@ -423,7 +422,7 @@ class NetworkSimulator:
 
 
 class _Grids:
-    """Values of the open constant of each set, of a kind in `CONSTANTS`: the nearest so far."""
+    """The nearest values so far of the constant of each set, of a kind in `CONSTANTS`."""
 
     def __init__(self, kinds: Array, cost: Cost) -> None:
         self.values, self.least, self.widths = (np.zeros(len(kinds)) for _ in range(3))
@@ -440,7 +439,7 @@ class _Grids:
         return np.asarray(order[np.argsort(self.least[order], kind="stable")[:most]])
 
     def refine(self, order: Array, cost: Cost, rounds: int, count: int) -> None:
-        """Bring the values of some sets nearer, by ever finer grids around them."""
+        """Bring values of some sets nearer, by ever finer grids."""
         for _ in range(rounds if len(order) else 0):
             offsets = self.widths[order, None] * np.linspace(-1, 1, count)
             points = self.values[order, None] + offsets
@@ -451,7 +450,7 @@ class _Grids:
 
 
 def distinct(*columns: Array) -> tuple[Array, Array]:
-    """The first place of each distinct row of columns (N,), and which of these each row is."""
+    """The first place of each distinct row of columns (N,), and which of these each is."""
     same = np.zeros(len(columns[0]), int)
     for column in columns:
         if np.all(column == column[:1]):
@@ -465,7 +464,7 @@ def distinct(*columns: Array) -> tuple[Array, Array]:
 
 
 def rms(off: Array) -> Array:
-    """(N,) the root of the mean square of each hypothesis; 0 where nothing is compared."""
+    """(N,) the root mean square of each hypothesis; 0 of nothing."""
     squares = np.square(off, dtype=float).sum(axis=1)
     return np.asarray(np.sqrt(squares / max(1, off.shape[1])))
 

@@ -1,7 +1,7 @@
 """EXPECTED at one placement on a run, and the sets of changes that give it there.
 
-What of a run a placement changes counts like any other change. Nothing is accepted but by a run of
-the loop itself.
+What a placement changes of a run counts like any other change. Only a run of the loop itself
+accepts an answer.
 """
 
 from __future__ import annotations
@@ -52,25 +52,25 @@ from lstmcli.core.explain.verify import (
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import cell_name
 
-ENOUGH = 2.0  # decimal digits of evidence, after as many as it takes to number those tried
+ENOUGH = 2.0  # digits of evidence, beyond those that number what was tried
 SHORT = 8  # steps from which evidence is computed first
-WEALTH = 12.0  # digits of evidence from these that need no further steps
-LEAST_MOVED = 4  # half precision must show in more than (changes + this) different numbers
+WEALTH = 12.0  # digits of evidence that need no further steps
+LEAST_MOVED = 4  # half precision shows in more than (changes + this) different numbers
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
-WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
+WORTH_MORE = 1e3  # rms, in tolerances, below which a change is worth a further run
 MOST_DECIMALS = 10  # of a solved constant
-NEARLY = 5.0  # tolerances by which one may be off with all decimals; a right clip was by 3.1
+NEARLY = 5.0  # tolerances by which one may be off at first; a right clip was by 3.1
 FIRST, SECOND, LAST = range(3)
-"""When a placement is searched: lengths need fewer runs than two changes at once."""
+"""When a placement is searched: lengths need fewer runs than two changes."""
 SEARCH = 15_000  # work of a search next to its runs
-GRID = 32  # runs that it takes to find a first value of a constant
+GRID = 32  # runs to find a first value of a constant
 
 
 class Placement:
     """EXPECTED at one placement on a run.
 
-    ``of_run`` are changes of the run next to those of the setup. ``unpadded``: EXPECTED is compared
-    at the steps that count alone.
+    ``of_run`` are changes of the run next to those of the setup. ``unpadded``: only steps that
+    count are compared.
     """
 
     def __init__(
@@ -101,12 +101,12 @@ class Placement:
         return self._case(self._on_run(self.setup.numbers))
 
     def _on_run(self, numbers: Mapping[str, Numbers]) -> Expected:
-        expected = self.location.expected(numbers, self.valid)
-        return expected.at(self.valid) if self.unpadded else expected
+        expected, valid = self.location.expected(numbers, self.valid), self.valid
+        return expected if valid is None or not self.unpadded else expected.at(valid)
 
     @cached_property
     def valid(self) -> Array | None:
-        """(T, B): the steps that count by lengths or a mask, given or found, whatever is run."""
+        """(T, B): the steps that count by lengths or a mask, given or found."""
         found = {"lengths": self.lengths} if self.lengths else {}
         return self._case(Expected({})).valid(found)
 
@@ -135,13 +135,13 @@ class Placement:
 
     @cached_property
     def _cells(self) -> Mapping[str, Simulator]:
-        """The cells under hypotheses, which placements share whose directions are merged alike."""
+        """The cells under hypotheses, shared where directions are merged alike."""
         of, key = self.setup.simulator_of, ("cells", self.setup.of_directions)
         return self.question.runs.get(key, lambda: {n: of(n) for n, _ in self.model.cells})
 
     @cached_property
     def singles(self) -> SingleChanges:
-        """The single changes that can make a difference here."""
+        """The single changes that EXPECTED can show."""
         without: tuple[str, ...] = ()
         if self.setup.size[0] == 1:
             without = ("reverse", "flip_output", "go_backwards", "state")
@@ -166,7 +166,7 @@ class Placement:
         return verify(self.case, (*self.of_run, *changes), allowance or self.allowance)
 
     def fits(self) -> bool:
-        """Return whether the network as loaded gives EXPECTED here."""
+        """Tell whether the network as loaded gives EXPECTED."""
         names = (name for one in self.location.arrays for name in one.arrays)
         like = Expected(dict.fromkeys(names, KnownValues(*np.zeros((2, 0)))))
         given = arrays_if_run(self._case(like), settings_of(self.of_run))
@@ -181,7 +181,7 @@ class Placement:
         """The sets of this many changes of the cells that give EXPECTED.
 
         Those with an open constant, which is solved for, or those without. ``room`` is the work
-        that full runs of several changes may take.
+        for full runs of several changes.
         """
         if size == 0:
             return [Answer((), self.verify(()))] if not is_open and self.fits() else []
@@ -209,9 +209,9 @@ class Placement:
         return self._tried[size]
 
     def _sets(self, size: int, room: float) -> tuple[Array, Array]:
-        """The sets that are worth a try, with their keys: pairs of the nearest if no first step is.
+        """The sets to try, with their keys: pairs of the nearest where no first step is known.
 
-        Those that do not depend on EXPECTED are made once for all placements.
+        Others do not depend on EXPECTED: they are made once.
         """
         simulator, several = self.simulator, len(self.model.cells) > 1
 
@@ -237,17 +237,14 @@ class Placement:
         return with_keys(self.singles.pairs(nearest, most))
 
     def _confirmed(self, sets: Array, values: Array | None = None) -> list[Answer]:
-        """The likeliest of sets that a full run confirms; ``values`` are those of constants."""
+        """The likeliest sets that a full run confirms; ``values`` are of constants."""
         keys = [rank(self.singles.of(one, 0.5), self.how) for one in sets]
         order = sorted(range(len(sets)), key=keys.__getitem__)[: self.work.most(Budget.VERIFIED)]
         values = np.full(len(sets), np.nan) if values is None else values
         return [found for n in order if (found := self._confirmed_one(sets[n], values[n]))]
 
     def _confirmed_one(self, one: Array, value: float) -> Answer | None:
-        """The answer of a set, its constant with the fewest decimals that give EXPECTED.
-
-        None if the constant makes no difference.
-        """
+        """The answer of a set, its constant with the fewest decimals that give EXPECTED."""
         kind, singles, item = self.singles.constant[one].max(), self.singles, self.simulator.item
         plain = singles.of(one[singles.constant[one] < 0])
 
@@ -257,7 +254,7 @@ class Placement:
         comparison = run(value)
         other = comparison.first.item if comparison.first else item
         if kind >= 0 and comparison.worst > NEARLY and other != item and self.work.left():
-            _, values = self._simulator_on(other).solve(one[None])  # it alone reaches the clip
+            _, values = self._simulator_on(other).solve(one[None])
             value = values[0] if len(values) else np.nan
             comparison = run(value)
         if kind >= 0 and comparison.worst <= NEARLY:
@@ -277,9 +274,9 @@ class Placement:
     # ---- the proof
 
     def neighbours(self, answer: Changes) -> tuple[Array, list[Changes]]:
-        """Run an answer's neighbours: what they give, and those that EXPECTED leaves open."""
+        """The results of an answer's neighbours, and those that EXPECTED leaves open."""
         loaded, telling = self.verify(()), self.simulator
-        if loaded.first and loaded.items[telling.item]:  # another sequence shows a difference
+        if loaded.first and loaded.items[telling.item]:  # another one shows it
             telling = self._simulator_on(loaded.first.item)
         first = SHORT if telling.is_stepwise and self.setup.size[0] > SHORT else None
         off, near = telling.neighbours(answer, first)
@@ -290,7 +287,7 @@ class Placement:
     # ---- the explanation
 
     def proved(self, answers: Sequence[Answer], allowance: Allowance, tried: int) -> Explanation:
-        """The likeliest of answers with what proves it; the others are its equals."""
+        """The likeliest of answers with its proof; the others are its equals."""
         if not (self.changes or any(one.changes for one in answers)):
             answer = Answer((), self.verify((), allowance))
             return replace(
@@ -387,7 +384,7 @@ class Placement:
         )
 
     def _not_finite(self, changes: Changes) -> Agreement | None:
-        """Return whether a run is NaN or infinite where EXPECTED is; None where that is nowhere."""
+        """How a run agrees where EXPECTED is NaN or infinite; None: nowhere."""
         marked = self._on_run(self.setup.named(self.question.not_finite))
         if not marked.numbers:
             return None
@@ -399,7 +396,7 @@ class Placement:
     def _proof(
         self, answer: Answer, others: Sequence[Answer], allowance: Allowance, tried: int
     ) -> tuple[float, list[Changes]]:
-        """The evidence for an answer, and the neighbours that EXPECTED does not distinguish."""
+        """The evidence for an answer, and the neighbours that EXPECTED leaves open."""
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
         spread, near = self.neighbours(plain)
         ends, settings = sum(n < self.setup.size[0] for n in self.lengths), kinds(answer.changes)
@@ -453,10 +450,10 @@ class Placement:
 def digits(spread: Array, solved: int, tried: int) -> float:
     """The evidence: decimal digits by which EXPECTED distinguishes hypotheses, less their cost.
 
-    ``spread`` (N, E) is what the neighbours of an answer give. Centred and counted in tolerances,
-    its singular values tell in how many directions EXPECTED distinguishes them, and how well:
-    repeated steps, saturated gates and zeros count for nothing. Each ``solved`` constant uses up a
-    direction; ``tried`` is how many hypotheses were.
+    ``spread`` (N, E) is what the neighbours of an answer give, in tolerances. Centred, its singular
+    values tell in how many directions EXPECTED distinguishes them, and how well: repeated steps,
+    saturated gates and zeros count for nothing. A ``solved`` constant takes a direction; ``tried``
+    counts hypotheses.
     """
     if not spread.size:
         return -np.inf

@@ -45,7 +45,7 @@ class Question:
     undecided: Mapping[str, Any] = field(default_factory=dict)  # settings that nothing gives
     # of all its shapes and placements:
     work: WorkDone = field(default_factory=WorkDone)
-    runs: Cached = field(default_factory=Cached)  # and the simulators that they share
+    runs: Cached = field(default_factory=Cached)  # and simulators that they share
 
     @cached_property
     def model(self) -> Model:
@@ -89,7 +89,7 @@ class Question:
 
     @property
     def not_finite(self) -> dict[str, Numbers]:
-        """1 where EXPECTED is NaN or infinite, which counts as not known; NaN elsewhere."""
+        """1 where EXPECTED is NaN or infinite, and so not known; NaN elsewhere."""
         return {
             name: Numbers(np.where(np.isfinite(n.values) | is_left_out, np.nan, 1.0))
             for name, n in self.arrays.items()
@@ -101,7 +101,7 @@ class Question:
     def setups(self) -> Iterator[Setup]:
         """The network as assumed, of other directions, and parts of it; each in either layout.
 
-        There is one layout if something gives it by its shape.
+        There is one layout if a shape gives it.
         """
         read, model, layout = self.read, self.model, self.assumed_layout
         setups = [Setup(self, read, model, layout)]
@@ -124,7 +124,7 @@ class Question:
             yield from (replace(setup, layout=layout) for layout in layouts)
 
     def _parts(self) -> Iterator[tuple[str, int]]:
-        """Arrays that an output may be: of a lower layer, with that layer, or of one direction."""
+        """Arrays that an output may be: of a lower layer, with it, or of one direction."""
         if set(self.arrays) == {"h"}:
             yield from ((f"layer{n}.h", n) for n in range(len(self.model.layers) - 1))
             for name, _ in self.model.cells if self.model.bidirectional else ():
@@ -133,7 +133,7 @@ class Question:
                 yield f"{name}.h", -1
 
     def no_place(self) -> UserError:
-        """The mistake where EXPECTED cannot be a result of such a run."""
+        """The mistake that EXPECTED is no result of such a run."""
         model, x, file = self.model, self.x, self.side.name
         (last, *other), states = model.layers[-1], states_shape("final_h", model)
         of_cells = f" of every cell, {states}" if len(model.cells) > 1 else ""
@@ -153,27 +153,27 @@ class Question:
             lines.append(
                 f"  c has {last.units} values a step: give it under the name c, or final_c."
             )
-        if len(self.arrays) > 1:  # they may be one array of the run, with different values
+        if len(self.arrays) > 1:  # of different values
             lines.append(f"  Its arrays have to be of one run; {file}:MEMBER is one of them.")
         return UserError(*lines)
 
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """The network as it is run: its layout, its merge, and which of its arrays EXPECTED is."""
+    """The network as it is run: its layout, its merge, and the array that EXPECTED is."""
 
     question: Question
     read: Reader
     model: Model
     layout: str
     of_directions: Changes = ()  # another merge, or their weights exchanged
-    part: str = ""  # the array that EXPECTED is, if not the output: "layer0_reverse.h"
+    part: str = ""  # EXPECTED, if not the output: "layer0_reverse.h"
     layer: int = -1  # whose output it is
     cached: Cached = field(default_factory=Cached)  # runs as loaded
 
     @property
     def changes(self) -> Changes:
-        """Return what is changed in all hypotheses: array, merge, layout, if not as assumed."""
+        """The changes of all hypotheses: array, merge, layout, if not as assumed."""
         layout = self.layout if self.layout != self.question.assumed_layout else ""
         of_run = Change("array", self.part), *self.of_directions, Change("layout", layout)
         return tuple(change for change in of_run if change.value)
@@ -193,7 +193,7 @@ class Setup:
         return Simulator(decode, decode({}).convention)
 
     def assumed(self, change: Change) -> Any:
-        """The assumed value of a changed setting, of all cells or of one."""
+        """The assumed value of a setting, of all cells or of one."""
         q, (cell, _, plain) = self.question, change.setting.rpartition(".")
         loaded = q.model.convention
         of_run = {
@@ -228,9 +228,9 @@ class Setup:
         return {self.part: arrays["h"]} if is_one_direction else arrays
 
     def located(self) -> tuple[list[Location], int]:
-        """Where EXPECTED can lie on the run, the likeliest first; how many are left out."""
+        """Where EXPECTED can lie on the run, the likeliest first, and how many are left out."""
         layout = self.question.side.layout
-        if layout in ("batch", "time"):  # it may count n sequences of one step as n steps
+        if layout in ("batch", "time"):  # n sequences of one step may be n steps
             found = locations(self.numbers, self.model, layout, self.size, self.layer)
             if found[0]:
                 return found
@@ -279,11 +279,11 @@ def _arrays_of(side: Side) -> dict[str, Numbers]:
     return arrays
 
 
-# ---- EXPECTED whose shape its file does not store: the model and the inputs decide it
+# ---- EXPECTED whose shape its file does not store
 
 
 def in_shape(question: Question) -> Iterator[Question]:
-    """The question with EXPECTED in a shape that it can have, the likeliest first."""
+    """The question with EXPECTED in each shape that it can have, the likeliest first."""
     side = question.side
     if not side.gaps:
         yield question

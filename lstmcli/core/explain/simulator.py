@@ -1,8 +1,8 @@
 """One cell under many hypotheses: from codes to tensors, and a step of all of them at once.
 
-A hypothesis is a row of codes, which stand for tensors, functions and constants (`Cells`). Each
-distinct tensor is decoded and multiplied once. The equations are `forward.equations.step`, on
-arrays (N, H) for N hypotheses and H units.
+A hypothesis is a row of codes of tensors, functions and constants (`Cells`). Each distinct tensor
+is decoded and multiplied once. The equations are `forward.equations.step`, on arrays (N, H) for N
+hypotheses and H units.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ from lstmcli.core.model.vocabulary import GATES, ONE_OF_TWO, PEEPHOLE_ORDERS
 
 OFF = np.array([0.0, np.inf, np.inf, np.inf])
 """Each constant where it does nothing."""
-HYPOTHESIS = 8  # units whose work equals that of a hypothesis in a step next to its units
-PRODUCTS = 2000  # multiply-adds of the four gates that cost as much as the rest of a unit's step
+HYPOTHESIS = 8  # units whose work equals the rest of a hypothesis in a step
+PRODUCTS = 2000  # multiply-adds of four gates that cost as much as the rest of a unit
 
 _ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")
 
@@ -68,19 +68,19 @@ MOST_TENSORS = 1024  # distinct ones of a part
 class Cells:
     """The cells of N hypotheses: codes of settings, tensors that others choose, and constants.
 
-    A tensor is six integers: one for each distinct tensor, the place of its blocks among those of
-    the simulator, and which block each of the gates i, f, g, o is.
+    A tensor is six integers: its own, the place of its blocks among those of the simulator, and the
+    block of each of the gates i, f, g, o.
     """
 
     codes: Mapping[str, Array]  # (N,)
     tensors: Mapping[str, Array]  # (N, 6)
-    constants: Array  # (N, K): the forget bias and the clips, in the dtype of the run
+    constants: Array  # (N, K), in the dtype of the run
 
     def __len__(self) -> int:
         return len(self.codes["state"])
 
     def subset(self, which: Any) -> Cells:
-        """The values of a subset of the hypotheses."""
+        """Some of the hypotheses."""
         codes, tensors = (
             {name: one[which] for name, one in part.items()} for part in (self.codes, self.tensors)
         )
@@ -88,7 +88,7 @@ class Cells:
 
     @cached_property
     def groups(self) -> dict[str, list[tuple[int, Any]]]:
-        """By tensor or activation: each that is used, with the hypotheses that have it."""
+        """By tensor or activation: each in use, with its hypotheses."""
         places = {name: self.codes[name] for name in _ACTIVATIONS_OF}
         places |= {part: tensors[:, 1] for part, tensors in self.tensors.items()}
         return {name: _groups_of(values) for name, values in places.items()}
@@ -106,19 +106,18 @@ def single_changes(
     without: Collection[str] = (),
     barred: Collection[Change] = (),
 ) -> dict[Change, list[int]]:
-    """All single changes that can make a difference in one cell, each as a row of codes (F,).
+    """All single changes that one cell can show, each as a row of codes (F,).
 
     ``values`` are those of each column, the assumed one first: a code is a position among them.
     ``without`` names columns that make no difference, such as peepholes where there are none;
-    ``barred`` are changes that cannot be run. General settings come before special ones, which
-    override them.
+    ``barred`` changes cannot be run. Special settings come last: they override general ones.
     """
     found = {}
     for setting in (*SPREADS, *(n for n in COLUMNS if n not in SPREADS)):
         columns = SPREADS.get(setting, (setting,))
         if setting in without or columns[0] in without:
             continue
-        # the assumed output activation is a change next to a changed activation
+        # the assumed output activation is a change next to another activation
         is_change = setting == "output_activation" and "activation" not in without
         known = [v for v in KNOWN_ORDERS if v in COLUMNS[columns[0]]]
         for value in dict.fromkeys([*known, *CAUSES[setting].values]):
@@ -142,7 +141,7 @@ def values_from(assumed: Mapping[str, Any]) -> dict[str, list[Any]]:
 class Simulator:
     """One cell under all hypotheses; ``how`` is its assumed convention.
 
-    ``decode`` gives the cell in float64, from settings that change what was assumed.
+    ``decode`` gives the cell in float64, from changed settings.
     """
 
     def __init__(self, decode: Callable[[Mapping[str, Any]], Cell], how: Convention) -> None:
@@ -153,7 +152,7 @@ class Simulator:
         self._sources: dict[Any, tuple[int, list[bytes]]] = {}  # places and blocks, by settings
         self._distinct: dict[str, dict[Any, list[int]]] = {part: {} for part in _CHOOSE}
         self._tables: dict[str, Array] = {}
-        self._cast: dict[Any, Array] = {}  # tensors in a dtype: once, not at every step
+        self._cast: dict[Any, Array] = {}  # tensors in a dtype
         self._parts_of_cell = parts_of(self.cell)  # of arrays (H, N)
         self.peepholes = self._in_each_order()
         assumed = {name: value_in(how, name) for name in COLUMNS}
@@ -224,7 +223,7 @@ class Simulator:
         return np.equal(cells.codes[name], self.values[name].index(value))
 
     def orders(self, cells: Cells) -> Array:
-        """(N,): of steps; 2 where a cell starts from the last, and 1 where it gives that first."""
+        """(N,): of steps; 2 where a cell starts from the last, 1 where it gives that first."""
         reverse, flip = (self.has(cells, name, True) for name in ("reverse", "flip_output"))
         order = StepOrder.of(reverse, self.how.behaviour.go_backwards, flip)
         return np.asarray(2 * order.runs_back + order.outputs_reversed)
@@ -232,9 +231,9 @@ class Simulator:
     def keys(self, cells: Cells, first_step: bool = False, shows_f: bool = False) -> Array:
         """(N,): one number for each hypothesis, the same for equal cells.
 
-        With ``first_step`` also where two give the same first step from a zero state: h and c are
-        zero there, so that neither the recurrent kernel nor the forget gate shows, but for a
-        forget gate that is compared (``shows_f``), or that the input gate is made of.
+        With ``first_step``, also for the same first step from a zero state. Neither the recurrent
+        kernel nor the forget gate shows there, but for a forget gate that is compared
+        (``shows_f``), or that the input gate is made of.
         """
         used = ~self.has(cells, "peepholes", "ignored")
         codes = {**cells.codes, "peephole_gates": cells.codes["peephole_gates"] * used}
@@ -250,7 +249,7 @@ class Simulator:
         return np.asarray(np.ravel_multi_index(places, (*most, *sizes)))
 
     def _tensors_of(self, part: str, codes: Mapping[str, Array]) -> Array:
-        """A tensor (N, 6), from a table by the codes that choose it, filled on demand."""
+        """A tensor (N, 6), from a table by the codes that choose it."""
         values = [self.values[name] for name in _CHOOSE[part]]
         sizes = [*map(len, values)]
         table = self._tables.setdefault(part, np.full((prod(sizes), 6), -1))
@@ -262,7 +261,7 @@ class Simulator:
         return np.asarray(table[rows])
 
     def _tensor(self, part: str, assumed: Sequence[Any], values: Sequence[Any]) -> list[int]:
-        """The integers of a tensor; tensors that come out alike have the same."""
+        """The integers of a tensor; equal tensors have the same."""
         each = zip(_CHOOSE[part][1:], assumed[1:], values[1:], strict=True)
         changed = {name: value for name, was, value in each if value != was}
         source = part, *changed.items()
@@ -279,7 +278,7 @@ class Simulator:
     # ---- steps
 
     def start(self, count: int, state: State | None, dtype: Any) -> State:
-        """h (N, P) and c (N, H) before the first step, from h (P,) and c (H,) or zero."""
+        """h (N, P) and c (N, H) before the first step, from h (P,) and c (H,)."""
         cell = self.cell
         h, c = np.zeros((count, cell.outputs), dtype), np.zeros((count, cell.units), dtype)
         if state is not None:
@@ -291,7 +290,7 @@ class Simulator:
     ) -> dict[str, Array]:
         """The arrays (N, U) of step t, from x (N, I), or (1, I) for all, and h and c (N, K).
 
-        The state is zeroed where none is carried.
+        The state is set to zero where none is carried.
         """
         z, (h, c) = np.zeros((len(cells), len(GATES), self.cell.units), x.dtype), state
         self._add_products(z, "kernel", cells, x)
@@ -405,17 +404,16 @@ def work_of_step(cell: Cell) -> float:
 
 
 def permutation(assumed: str, order: str) -> tuple[int, ...]:
-    """Which block, decoded in the assumed order, each of the gates i f g o is in another order.
+    """Which block, decoded in the assumed order, each of the gates i f g o is in another.
 
-    Blocks lie in the file one after the other; the k-th is gate ``assumed[k]`` of one hypothesis
-    and gate ``order[k]`` of the other.
+    The k-th block of the file is gate ``assumed[k]`` of one, and gate ``order[k]`` of the other.
     """
     place = {gate: GATES.index(was) for was, gate in zip(assumed, order, strict=True)}
     return tuple(place[gate] for gate in GATES)
 
 
 def _blocks(part: str, cell: Cell) -> Array:
-    """A tensor of a cell by gate, (4, H, K); of layer norm (4, H, 2), its shift and its scale."""
+    """A tensor of a cell by gate, (4, H, K); of layer norm its shift and scale, (4, H, 2)."""
     if part != "bias":
         return np.asarray(getattr(cell, part))
     shift = cell.bias if cell.norm_shift is None else cell.norm_shift

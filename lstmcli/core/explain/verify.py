@@ -1,8 +1,8 @@
 """Verification of a hypothesis: it is run as `lstm run` runs it, and compared with EXPECTED.
 
 Rounding grows from step to step, in a chaotic net without end. So where a difference may be
-rounding, the hypothesis is run in float32 too, and what both runs differ by widens the tolerance
-of each step from there on; steps at which they differ much count as not known.
+rounding, the hypothesis is run in float32 too, and the difference of both runs widens the tolerance
+from there on; numbers at which they differ much count as not known.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ T = TypeVar("T")
 Arrays = Mapping[str, Array]
 """By name."""
 Reader = Callable[[Mapping[str, Any]], Model]
-"""From settings, next to those that were given, to the model."""
+"""From settings, next to those given, to the model."""
 
-RUN = 100  # units whose work equals that of a step of one hypothesis by itself
+RUN = 100  # units whose work equals that of a step of one run
 ROUNDING = 8 * EPS32  # what the absolute part of the tolerance stands for
 OTHERS = 4.0  # times our rounding that another order of summation may have
-# Where rounding grows, so does the difference of two orders: of 40 chaotic nets under two kernels
-# of OpenBLAS, one in six was more than 4 times as far off as we, one in fifty more than 16 times.
+# Of 40 chaotic nets under two kernels of OpenBLAS, one in six was more than 4 times as far off as
+# we, one in fifty more than 16 times.
 GROWN, OTHERS_GROWN = 10 * ROUNDING, 16.0
-# Torch and TensorFlow were 2.4e-3 from float64 in a net of three layers and 400 steps, and agreed
-# with each other; a wrong setting of such a net is off by .05 and more.
-BLIND = 0.05  # tolerance (absolute below 1, relative above) at which a number is not compared
+# In a net of three layers and 400 steps Torch and TensorFlow were 2.4e-3 from float64; a wrong
+# setting of such a net is off by .05 and more.
+BLIND = 0.05  # tolerance (absolute below 1, relative above) of a number that is not compared
 LEAST_COMPARED = 8  # numbers that have to be compared for a result
 ROOM = 2**26  # bytes of runs that are cached
 FARTHEST = 1e6  # larger differences count as this one
-FEW, A_FEW = 3, 0.05  # this many wrong numbers, or this share, are outliers, not a convention
+FEW, A_FEW = 3, 0.05  # wrong numbers, or their share, that are outliers
 FINE = {"dtype": "float64"}
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
 FAR_BIAS = 100.0  # a forget bias that does
-LESS = 0.1  # of a clip: if a clip this much tighter fits too, it only makes a cell vanish
+LESS = 0.1  # of a clip: if one so much tighter fits too, it only makes a cell vanish
 NO_STEP = 2**31  # stands for that of a last state, after all others
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
@@ -62,7 +62,7 @@ class Cached:
         self._room = ROOM
 
     def get(self, key: Any, run: Callable[[], T], size: Callable[[T], int] = lambda _: 0) -> T:
-        """Return what is cached under a key, or what a run gives, which takes ``size`` bytes."""
+        """The cached value of a key, or that of a run, of ``size`` bytes."""
         found: T = run() if (known := self._runs.get(key)) is None else known
         if known is None and (room := size(found)) <= self._room:
             self._room -= room
@@ -91,7 +91,7 @@ class Case:
         return steps_and_batch(np.shape(self.x), self.layout)
 
     def under(self, **other: Any) -> Case:
-        """The same with other inputs, state, lengths or mask, which has other runs."""
+        """The same with other inputs, state, lengths or mask."""
         return replace(self, cached=Cached(), **other)
 
     def model(self, settings: Mapping[str, Any]) -> Model:
@@ -164,7 +164,7 @@ class Agreement:
     first: Mismatch | None
     growth: float = 1.0  # how many times the usual rounding this net makes
     items: tuple[bool | None, ...] = ()  # whether all of a sequence agrees
-    zeros: int = 0  # numbers that are exactly 0 among others in EXPECTED and not in the run
+    zeros: int = 0  # numbers that are 0 among others in EXPECTED alone
     blind: int = 0  # numbers that rounding can change entirely: not compared
     steps: tuple[bool | None, ...] = ()  # whether all of a step agrees; None: not known
     arrays: tuple[tuple[str, int, int], ...] = ()  # name, numbers that agree, numbers
@@ -172,18 +172,18 @@ class Agreement:
 
     @property
     def fits(self) -> bool:
-        """Return whether every known number of EXPECTED is met."""
+        """Tell whether every known number of EXPECTED is met."""
         return self.worst <= 1
 
     @property
     def nearly(self) -> bool:
-        """Return whether all numbers but few agree: these are wrong then, and not a convention."""
+        """Tell whether all but few numbers agree: no convention does that."""
         few = min(max(FEW, int(self.total * A_FEW)), self.total // 3)
         return 0 < self.agreeing >= self.total - few
 
     @property
     def differs_everywhere(self) -> bool:
-        """Return whether no step or sequence agrees, nor half of an array, of enough numbers."""
+        """Tell whether no step or sequence agrees, nor half of an array, of enough numbers."""
         most_agree = any(2 * agreeing > total for _, agreeing, total in self.arrays)
         return not (any((*self.steps, *self.items)) or most_agree or self.total < LEAST_COMPARED)
 
@@ -255,7 +255,7 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
 
 
 def arrays_if_run(case: Case, settings: Mapping[str, Any]) -> Arrays | None:
-    """The arrays of a run under settings, in float64 if they have no dtype; None if it fails."""
+    """The arrays of a run under settings, by default in float64; None if it fails."""
     try:
         return case.arrays({**FINE, **settings})
     except UserError:
@@ -263,7 +263,7 @@ def arrays_if_run(case: Case, settings: Mapping[str, Any]) -> Arrays | None:
 
 
 def on_axes(given: Arrays, array: str, steps: int) -> Arrays:
-    """The arrays of a run by cell, NaN at steps that were not run; another ``array`` is h then."""
+    """The arrays of a run by cell, NaN at steps not run; another ``array`` stands for h."""
     found = dict(given)
     for name, one in given.items():
         if one.ndim == 3 and len(one) < steps:
@@ -283,7 +283,7 @@ def compared(
 ) -> Agreement:
     """Compare the arrays of a run with EXPECTED.
 
-    ``drift``, by name and of the same shapes or broadcasting with them, widens the tolerances.
+    ``drift``, by name, broadcasts with the arrays and widens the tolerances.
     """
     if not expected.is_in(given):
         return NEVER
@@ -306,11 +306,11 @@ def compared(
 def _comparison(
     names: Sequence[str], axes: tuple[int, ...], places: Array, numbers: Array
 ) -> Agreement:
-    """The figures of known numbers, one after another, of a run of this many steps and sequences.
+    """The figures of known numbers of a run of this many steps and sequences.
 
     ``places`` (4, E) has the position among the names, step, sequence and unit of each; ``numbers``
     (5, E) what the run gives, what is wanted, the tolerance, our rounding, and whether its row has
-    other numbers than 0.
+    numbers but 0.
     """
     rounding = numbers[3]
     wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding
@@ -367,9 +367,8 @@ def _in_step_order(name: str) -> tuple[Any, ...]:
 def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> Arrays:
     """How far a run in float32 is from one in float64, for each array of EXPECTED.
 
-    The largest so far, step by step, over all sequences and units: (T, 1, 1), or (1, 1) for a
-    last state, which is as far off as any step may be. Where a cell runs backward, errors of any
-    step may reach any other.
+    The largest so far, over all sequences and units: (T, 1, 1); or (1, 1) for a last state, which
+    may be as far off as any step. Where a cell runs backward, errors may reach any step.
     """
     found: dict[str, Array] = {}
     for name, known in expected.arrays.items():
@@ -389,7 +388,7 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
 def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
     """How many different numbers of EXPECTED changes give, and the run as loaded does not.
 
-    All of them without changes, or where the network as loaded cannot be run.
+    All, without changes or where it cannot be run.
     """
     expected = case.expected
     loaded, answer = (arrays_if_run(case, settings_of(one)) for one in ((), changes))
@@ -401,14 +400,14 @@ def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
 
 
 def vanishing(changes: Changes, verify: Callable[[Changes], Agreement]) -> bool:
-    """Return whether a clip that fits only makes a cell vanish: a much tighter one fits as well."""
+    """Tell whether a clip only makes a cell vanish: a much tighter one fits as well."""
     clips = {c.setting: c.value * LESS for c in changes if c.setting.endswith("_clip") and c.value}
     tighter = tuple(Change(c.setting, clips.get(c.setting, c.value)) for c in changes)
     return bool(clips) and verify(tighter).fits
 
 
 def forget_gate_state(changes: Changes, verify: Callable[[Changes], Agreement]) -> str:
-    """``open`` or ``shut`` where a far greater forget bias fits as well; else empty."""
+    """``open`` or ``shut`` if a far greater forget bias fits as well, or empty."""
     bias = next((one.value for one in changes if one.setting == "forget_bias"), None)
     if bias is None or abs(bias) < SATURATING:
         return ""

@@ -1,8 +1,8 @@
-"""Findings of `explain` in English: the one module that words them, once, at the end."""
+"""Findings of `explain` in English: one module words them, once, at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from string import Formatter
@@ -41,17 +41,17 @@ FEW_VALUES = 12  # of EXPECTED, that a constant and a setting may fit by chance
 
 
 def in_words(explanation: Explanation, assumed: Convention) -> Explanation:
-    """The explanation with all its words put in; ``assumed`` is the convention as loaded."""
+    """The explanation with its words; ``assumed`` is the convention as loaded."""
     changes = _worded(explanation.changes)
     kinds = {(one.code, one.facts.get("changes")): one for one in explanation.untried}
-    *wanted, last = [text_of(one) for one in explanation.wanted] or [""]
+    *wanted, last = [*map(text_of, explanation.wanted)] or [""]
     return replace(
         explanation,
         changes=changes,
         equivalent=tuple(map(_worded, explanation.equivalent)),
         nearest=tuple(replace(one, changes=_worded(one.changes)) for one in explanation.nearest),
-        remarks=tuple(replace(one, text=text_of(one)) for one in explanation.remarks),
-        untried=tuple(replace(one, text=text_of(one)) for one in kinds.values()),
+        remarks=_with_texts(explanation.remarks),
+        untried=_with_texts(kinds.values()),
         rows=tuple(row_of(change, assumed) for change in changes),
         hidden=why_hidden(changes, explanation.first_step, explanation.backward),
         decide=f"{', '.join(wanted)} or {last}" if wanted else last,
@@ -59,8 +59,12 @@ def in_words(explanation: Explanation, assumed: Convention) -> Explanation:
     )
 
 
-def _worded(changes: Sequence[Changed]) -> tuple[Changed, ...]:
+def _worded(changes: Iterable[Changed]) -> tuple[Changed, ...]:
     return tuple(replace(one, text=change_text(one)) for one in changes)
+
+
+def _with_texts(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
+    return tuple(replace(one, text=text_of(one)) for one in remarks)
 
 
 # ---- settings and values
@@ -121,7 +125,7 @@ def change_text(change: Changed) -> str:
 
 
 def configuration(changes: Sequence[Changed]) -> str:
-    """The changes of a configuration in short; ``as loaded`` if there are none."""
+    """The changes of a configuration in short, or ``as loaded``."""
     texts = (f"{name_of(one.setting, one.sense)} {found_of(one)}" for one in changes)
     return " and ".join(texts) or "as loaded"
 
@@ -132,20 +136,23 @@ def configuration(changes: Sequence[Changed]) -> str:
 def familiarity(name: str) -> tuple[int, str]:
     """Sorts the conventions that most people know first; a name may have words after it."""
     row = name.partition(" ")[0]
-    return (WELL_KNOWN.index(row) if row in WELL_KNOWN else len(WELL_KNOWN), name)
+    return [*WELL_KNOWN, row].index(row), name
 
 
 def row_of(one: Changed, assumed: Convention) -> Row:
     """The line of the table for a change; it names the convention that has what was assumed."""
-    if one.edit:
-        return Row(one.edit.kind.family, "as given", one.edit.words, one.edit.kind.about.used_by)
-    row = CONVENTIONS.get(assumed.name)
-    usual = None if row is None else row.setting(one.setting.rpartition(".")[2])
+    if edit := one.edit:
+        return Row(edit.kind.family, "as given", edit.words, edit.kind.about.used_by)
+    row, plain = CONVENTIONS.get(assumed.name), one.setting.rpartition(".")[2]
+    usual = None if row is None else row.setting(plain)
     is_usual = usual == one.assumed and usual not in (None, False, "none", "given")
-    note = f" ({assumed.name})" if is_usual else ""
-    name = name_of(one.setting, one.sense)
-    mend = cause_of(one.setting, one.sense).mend
-    return Row(name, assumed_of(one) + note, found_of(one), used_by(one, assumed), mend)
+    return Row(
+        name_of(one.setting, one.sense),
+        assumed_of(one) + f" ({assumed.name})" * is_usual,
+        found_of(one),
+        used_by(one, assumed),
+        cause_of(one.setting, one.sense).mend,
+    )
 
 
 def used_by(change: Changed, assumed: Convention) -> str:
@@ -158,8 +165,7 @@ def used_by(change: Changed, assumed: Convention) -> str:
         return "code that takes one layer or direction"
     if text := text_for(cause.used_by, value):
         return text
-    names = conventions_having(setting, value)
-    if names:
+    if names := conventions_having(setting, value):
         return _named(names)
     setting = "output_activation" if change.sense == CANDIDATE else setting  # set one by one
     names = [name for name, row in CONVENTIONS.items() if row.can_be_set_to(setting, value)]
@@ -179,38 +185,37 @@ def _named(conventions: Sequence[str]) -> str:
 def why_hidden(changes: Sequence[Changed], first_step: int | None, backward: bool = False) -> str:
     """Why the mistake did not show at once, and from where on it does.
 
-    The zero state before the first step is not mentioned without a ``first_step`` after others
-    that agree.
+    The zero state before the first step is named only with a ``first_step`` after others that
+    agree.
     """
     reasons = [*dict.fromkeys(filter(None, map(_hides, changes)))]
-    idle = [one.removeprefix(ZERO_STATE) for one in reasons if one.startswith(ZERO_STATE)]
     texts = [f"{one}." for one in reasons if not one.startswith(ZERO_STATE)]
-    if idle and first_step is not None:
+    if first_step is None:
+        return " ".join(texts)
+    if idle := [one.removeprefix(ZERO_STATE) for one in reasons if one.startswith(ZERO_STATE)]:
         at = "the last step, which is processed first," if backward else "step 0"
         have = "have" if len(idle) > 1 else "has"
-        idle_text = f"At {at} the cell state is zero, so {join_with_and(idle)} {have} no effect."
-        texts.insert(0, idle_text)
-    if first_step is not None and not backward:
+        so = f"so {join_with_and(idle)} {have} no effect."
+        texts.insert(0, f"At {at} the cell state is zero, {so}")
+    if not backward:
         texts.append(f"The difference first appears at step {first_step}.")
     return " ".join(texts)
 
 
 def hidden_label(explanation: Explanation) -> str:
-    """Return what the reasons are headed by: the first step is named only where it agrees."""
+    """The heading of the reasons: it names the first step only where that agrees."""
+    if explanation.first_step is None or explanation.backward:
+        return "why it goes unseen"
     at_first = any(_hides(change).startswith(ZERO_STATE) for change in explanation.changes)
-    if at_first and explanation.first_step is not None and not explanation.backward:
-        return "why step 0 matches"
-    return "why it goes unseen"
+    return "why step 0 matches" if at_first else "why it goes unseen"
 
 
 def why_unproven(explanation: Explanation) -> str:
     """Why values that agree are not proof."""
-    values = 0 if explanation.measured is None else explanation.measured.total
-    return (
-        f"Too few values ({values}): one of the configurations tried may fit by chance."
-        if values <= FEW_VALUES
-        else "The values are too much alike, or saturated: other settings give nearly the same."
-    )
+    values = explanation.measured.total if explanation.measured else 0
+    if values <= FEW_VALUES:
+        return f"Too few values ({values}): one of the configurations tried may fit by chance."
+    return "The values are too much alike, or saturated: other settings give nearly the same."
 
 
 def _hides(change: Changed) -> str:
@@ -225,17 +230,18 @@ def _hides(change: Changed) -> str:
 
 def _numbered(name: str, numbers: Sequence[int]) -> str:
     """``step 0``, ``steps 1 to 3``, ``steps 0, 2``, ``12 steps from 0 to 30``."""
+    first, last = numbers[0], numbers[-1]
     if len(numbers) == 1:
-        return f"{name} {numbers[0]}"
-    if [*numbers] == [*range(numbers[0], numbers[-1] + 1)]:
-        return f"{name}s {numbers[0]} to {numbers[-1]}"
+        return f"{name} {first}"
+    if [*numbers] == [*range(first, last + 1)]:
+        return f"{name}s {first} to {last}"
     if len(numbers) > MOST_NUMBERED:
-        return f"{len(numbers)} {name.lower()}s from {numbers[0]} to {numbers[-1]}"
+        return f"{len(numbers)} {name.lower()}s from {first} to {last}"
     return f"{name}s {', '.join(map(str, numbers))}"
 
 
 def _at_steps(steps: Sequence[bool]) -> str:
-    """``, from step 9 on``, ``, at steps 3 to 5``, of the truth of each; empty of last states."""
+    """``, from step 9 on``, ``, at steps 3 to 5``; empty of last states."""
     at = [n for n, is_so in enumerate(steps) if is_so]
     if len(at) > 1 and all(steps[at[0] :]):
         return f", from step {at[0]} on"
@@ -244,9 +250,9 @@ def _at_steps(steps: Sequence[bool]) -> str:
 
 def location_text(location: Location | None) -> str:
     """How EXPECTED is interpreted; empty where that is plain."""
-    text = "" if location is None else location.words
-    is_named = location is not None and location.state in [one.name for one in location.arrays]
-    return "" if is_named or not text else f"EXPECTED is interpreted as {text}"
+    if location is None or location.state in [one.name for one in location.arrays]:
+        return ""
+    return f"EXPECTED is interpreted as {location.words}" if location.words else ""
 
 
 def precision_text(explanation: Explanation) -> str:
@@ -297,10 +303,10 @@ class _Formatter(Formatter):
 
 def text_of(one: Remark) -> str:
     """A remark in words."""
-    texts, facts = TEXTS[one.code], one.facts
+    texts = TEXTS[one.code]
     if not isinstance(texts, str):
-        texts = next(text for fact, text in texts.items() if not fact or facts.get(fact))
-    return _Formatter().vformat(texts, (), facts)
+        texts = next(text for fact, text in texts.items() if not fact or one.facts.get(fact))
+    return _Formatter().vformat(texts, (), one.facts)
 
 
 # ---- remarks
@@ -441,7 +447,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "all_steps": "all steps of h instead of the last",
     "larger_inputs": "larger inputs",
 }
-"""By code: a text with the facts in braces; or texts, of which the first applies whose fact is set.
+"""By code: a text with facts in braces; or by fact: the first one that is set has its text.
 
-The text under an empty name applies where none of the facts is.
+The text under an empty name applies where none is.
 """
