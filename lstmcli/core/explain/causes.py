@@ -306,6 +306,9 @@ def text_for(texts: Texts, value: Any) -> str:
 
 # ---- changes of settings
 
+Settings = Mapping[str, Any]
+"""By name."""
+
 
 class Change(NamedTuple):
     """A setting and the value that it takes instead of the assumed one."""
@@ -335,7 +338,7 @@ def kinds(changes: Iterable[Change]) -> set[str]:
     return {change.setting.rpartition(".")[2] for change in changes}
 
 
-def spelled_out(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def spelled_out(settings: Settings, given: Settings) -> dict[str, Any]:
     """Add the special settings that would otherwise override a changed general one.
 
     ``activation`` changes the output's too, unless that is given. ``go_backwards`` overrides the

@@ -7,18 +7,19 @@ as loaded is off, which nearly all variants fail.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, ArrayName
+from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.causes import Change, Changes, settings_of
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
+from lstmcli.core.explain.observation import Allowance, Arrays, Expected, KnownValues
 from lstmcli.core.explain.verify import (
     FINE,
     Agreement,
@@ -91,10 +92,11 @@ class EditedRuns:
     ) -> None:
         self.case, self.allowance, self.location = case, allowance, location
         self.of_run, self.changes = of_run, changes
+        self.expected, self.work = case.expected, case.work.edits
+        self.steps = case.size[0]
         self._settings = settings_of((*of_run, *changes))
-        self.model = self.case.model({**self._settings, **FINE})
-        kernels = ((c.kernel, c.recurrent_kernel) for _, c in self.model.cells)
-        self._numbers = sum(kernel.size for both in kernels for kernel in both)
+        self.model = case.model({**self._settings, **FINE})
+        self._numbers = sum(c.kernel.size + c.recurrent_kernel.size for _, c in self.model.cells)
 
     def adding(self, changes: Changes) -> EditedRuns:
         """The same next to changes of settings."""
@@ -104,19 +106,18 @@ class EditedRuns:
 
     def run(
         self, edits: Sequence[Edit], until: int | None = None, case: Case | None = None
-    ) -> Mapping[str, Array] | None:
-        """The arrays of a run, or of its first steps; None where the edits do not fit it."""
-        case = case or self.case
+    ) -> Arrays:
+        """The arrays of a run, or of its first steps; none where the edits do not fit it."""
+        keep = (case or self.case).names(self._settings)
         try:
-            plan = replace(self._prepared(edits), keep=case.names(self._settings))
+            plan = replace(self._prepared(edits), keep=keep)
             plan = plan if until is None else plan.until(min(until, plan.steps))
-            given: Mapping[str, Array] = run_in_memory(plan)
-            cells = plan.model.cells
+            given = run_in_memory(plan)
         except UserError:
-            return None
-        steps = plan.steps * (STEP + SEQUENCE * plan.batch)
-        case.work.edits.add(len(cells) * (PREPARING + steps) + PACKING * self._numbers)
-        steps = case.size[0] if until is None else until
+            return {}
+        work = PREPARING + plan.steps * (STEP + SEQUENCE * plan.batch)
+        self.work.add(len(plan.model.cells) * work + PACKING * self._numbers)
+        steps = self.steps if until is None else until
         return on_axes(given, self._settings.get("array", "h"), steps)
 
     @cached_property
@@ -138,41 +139,41 @@ class EditedRuns:
         """
         if not edits_in(OUTPUTS, edits):
             return self.case
-        expected, location = self.case.expected, self.location
+        known, location = self.expected.arrays, self.location
         if location.are_gates and edits[0].kind.takes == "z":
-            parts = [expected.arrays[gate] for gate in location.arrays[0].arrays]
-            joined = [
-                np.concatenate([getattr(p, k) for p in parts], -1) for k in ("values", "half")
-            ]
-            return replace(self.case, expected=Expected({"h": KnownValues(*joined)}))
-        if not any(ArrayName.of(name).kind == FINAL for name in expected.arrays):
+            gates = [(known[gate].values, known[gate].half) for gate in location.arrays[0].arrays]
+            return self._case_of(*np.concatenate(gates, axis=-1))
+        if not any(ArrayName.of(name).kind == FINAL for name in known):
             return self.case
         is_padded = self.case.lengths is not None or self.case.mask is not None
         if location.state != "the last h" or is_padded:
             return None
-        (known,) = expected.arrays.values()
-        shape = self.case.size[0], *known.values.shape
-        last = KnownValues(np.full(shape, np.nan), np.zeros(shape))
-        last.values[-1], last.half[-1] = known.values, known.half
-        return replace(self.case, expected=Expected({"h": last}))
+        (last,) = known.values()
+        values, half = np.full((2, self.steps, *last.values.shape), np.nan)
+        values[-1], half[-1] = last.values, last.half
+        return self._case_of(values, half)
+
+    def _case_of(self, values: Array, half: Array) -> Case:
+        return replace(self.case, expected=Expected({"h": KnownValues(values, half)}))
 
     # ---- how far runs are from EXPECTED
 
-    def off(
-        self, given: Mapping[str, Array] | None, case: Case | None = None, until: int | None = None
+    def off_with(
+        self, edits: Sequence[Edit], until: int | None = None, case: Case | None = None
     ) -> Array:
-        """A run less EXPECTED, in tolerances, of the steps before ``until``.
+        """How far off a run with edits is, or its first steps."""
+        return self.off(self.run(edits, until, case), until, case)
 
-        Infinite where the run has no such number.
-        """
-        parts = [np.zeros(0)]  # an edited output has its steps in order
-        in_order = self._causal if case in (None, self.case) else ("h",)
-        for name, known in (case or self.case).expected.arrays.items():
+    def off(self, given: Arrays, until: int | None = None, case: Case | None = None) -> Array:
+        """A run less EXPECTED, in tolerances, before a step; infinite where it has no number."""
+        case, parts = case or self.case, [np.zeros(0)]
+        in_order = self._causal if case is self.case else ("h",)  # of an edited output
+        for name, known in case.expected.arrays.items():
             if until is None or name in in_order:
                 part = known[:until]
-                of_run = None if given is None else given.get(name)
-                if of_run is None or of_run.shape != part.values.shape:
-                    of_run = np.full(part.values.shape, np.inf)
+                of_run, shape = given.get(name), part.values.shape
+                if of_run is None or of_run.shape != shape:
+                    of_run = np.full(shape, np.inf)
                 off = (of_run - part.values) / self.allowance.of(part)
                 parts.append(off[np.isfinite(part.values)])
         return np.nan_to_num(np.concatenate(parts), nan=np.inf, posinf=np.inf, neginf=-np.inf)
@@ -181,13 +182,13 @@ class EditedRuns:
     def known_cells(self) -> list[KnownCell]:
         """The cells of the last layer of which EXPECTED has steps; those below run forward."""
         plan, (*lower, last) = self._prepared(()), self.model.layers
-        found, several = list[KnownCell](), len(plan.model.cells) > 1
+        found, cells = list[KnownCell](), plan.model.cells
         if plan.valid is not None or "array" in self._settings or any(map(is_eight_bit, last)):
             return found
-        x, first = plan.block(), len(plan.model.cells) - len(last)
-        for d, (name, cell) in enumerate(plan.model.cells[first:]):
-            known = self.case.expected.arrays.get(f"{name}.h" if several else "h")
-            if known is None or known.values.ndim < 3 or (lower and not runs_forward(self.model)):
+        x, several, first = plan.block(), len(cells) > 1, len(cells) - len(last)
+        for d, (name, cell) in enumerate(cells[first:]):
+            known = self.expected.arrays.get(f"{name}.h" if several else "h")
+            if known is None or (lower and not runs_forward(self.model)):
                 return []
             order = StepOrder.of_cell(cell.convention.behaviour, d == 1)
             reads, shown = (steps[:, 0] for steps in processed_steps(order, plan.steps))
@@ -201,7 +202,7 @@ class EditedRuns:
         off = []
         of_tensors = PREPARING * bool(edits_in(TENSORS, edits))
         work = FIRST_STEP * (1 + len(self.model.cells)) + PACKING_FIRST * self._numbers
-        self.case.work.edits.add(work + of_tensors)
+        self.work.add(work + of_tensors)
         with suppress(UserError, ValueError, KeyError):  # another width, or z in the place of h
             plan = self._prepared(edits)
             for d, known in enumerate(self.known_cells):
@@ -217,12 +218,12 @@ class EditedRuns:
     @cached_property
     def is_off_at_first(self) -> bool:
         """Tell whether the run without further edits is off there."""
-        return bool(np.abs(self.off_at_first(())).max(initial=0) > SLACK)
+        return largest(np.abs(self.off_at_first(()))) > SLACK
 
     @cached_property
-    def base(self) -> Mapping[str, Array]:
+    def base(self) -> Arrays:
         """The run without further edits."""
-        return self.run(()) or {}
+        return self.run(())
 
     @cached_property
     def _growth(self) -> float:
@@ -235,7 +236,7 @@ class EditedRuns:
     @cached_property
     def _causal(self) -> tuple[str, ...]:
         """EXPECTED's arrays whose steps need only those before."""
-        names = [n for n, one in self.case.expected.arrays.items() if one.values.ndim == 3]
+        names = [n for n, one in self.expected.arrays.items() if one.values.ndim == 3]
         if runs_forward(self.model):
             return tuple(names)
         behaviours = [cell.convention.behaviour for _, cell in self.model.cells]
@@ -248,11 +249,11 @@ class EditedRuns:
         """The first step at which the run without further edits is off."""
         return self.first_wrong(self.base)
 
-    def first_wrong(self, given: Mapping[str, Array]) -> int | None:
+    def first_wrong(self, given: Arrays) -> int | None:
         """The first step at which a run is off; None if none is, or steps need later ones."""
         first: list[int] = []
         for name in self._causal:
-            known, array = self.case.expected.arrays[name], given.get(name)
+            known, array = self.expected.arrays[name], given.get(name)
             if array is not None and array.shape == known.values.shape:
                 off = np.abs(array - known.values) > self.allowance.of(known)
                 first += np.flatnonzero(off.any(axis=(1, 2)))[:1].tolist()
@@ -264,23 +265,22 @@ class EditedRuns:
         if case is None:
             return None
         self.case.work.variants += 1
+        edits, allowance = variant.edits, self.allowance
         by_first = case is self.case and self.is_off_at_first
-        if by_first and np.abs(self.off_at_first(variant.edits)).max() > SLACK:
+        if by_first and largest(np.abs(self.off_at_first(edits))) > SLACK:
             return None
         if self.first_off is not None:  # solved numbers fit there by construction
             until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
-            first = self.off(self.run(variant.edits, until, case), case, until)
-            if np.abs(first).max(initial=0) > SLACK:
+            if largest(np.abs(self.off_with(edits, until, case))) > SLACK:
                 return None
-        off = self.off(self.run(variant.edits, case=case), case)
-        worst, allowance = float(np.abs(off).max(initial=0)), self.allowance
+        worst = largest(np.abs(self.off_with(edits, case=case)))
         is_rounding = worst <= 1 or worst * allowance.absolute <= ROUNDED
         if worst > SLACK * self._growth or not is_rounding:
             return None
         if variant.solved > 1:
-            looser = SOLVED_WITHIN * allowance.absolute, SOLVED_WITHIN * allowance.relative
-            allowance = allowance._replace(absolute=looser[0], relative=looser[1])
-        every = Change("edits", (*self.model.edits, *variant.edits))
+            absolute, relative, *others = allowance
+            allowance = Allowance(SOLVED_WITHIN * absolute, SOLVED_WITHIN * relative, *others)
+        every = Change("edits", (*self.model.edits, *edits))
         agreement = verify(case, (*self.of_run, *self.changes, every), allowance)
         return agreement if agreement.fits else None
 
@@ -289,10 +289,9 @@ class EditedRuns:
         case, agreement = self.case_for(variant.edits), self.fits(variant)
         if case is None or agreement is None:
             return None
-        bits = [self.bits(self.off(self.base, case), variant.solved)] if variant.edits else []
+        bits = [self.bits(self.off(self.base, case=case), variant.solved)] if variant.edits else []
         if self.changes:
-            alone = self.adding(())
-            off = alone.off(alone.run(variant.edits, case=case), case)
+            off = self.adding(()).off_with(variant.edits, case=case)
             bits.append(self.bits(off, variant.solved))
         return (agreement, min(bits)) if all(bits) else None
 
@@ -303,8 +302,7 @@ class EditedRuns:
         account for as many, those furthest off; the choice among all variants costs its bits.
         """
         size = np.minimum(np.log2(np.maximum(np.abs(off), 1)), MOST_BITS)
-        distinct = self.case.expected.distinct(self.allowance)
-        share = min(1.0, distinct / max(1, off.size))
+        share = min(1.0, self.expected.distinct(self.allowance) / max(1, off.size))
         counted = np.sort(size)[: max(0, len(size) - solved)]
         bits = float(counted.sum()) * share - math.log2(max(2, self.case.work.variants))
         is_shown = int((size > 0).sum() * share) >= solved + MORE_NUMBERS
@@ -316,15 +314,14 @@ class EditedRuns:
         self, edit: Callable[[float], Edit], starts: Sequence[float], case: Case
     ) -> Any:
         """The nearest number of an edit, with the fewest decimals that are as near."""
-        until, is_first = self._steps_after_first(SOLVING_STEPS), case is self.case
-        base = float(np.abs(self.off(self.base, case, until)).max(initial=0))
+        until = self._steps_after_first(SOLVING_STEPS)
+        base = largest(np.abs(self.off(self.base, until, case)))
         nearly = max(SLACK, min(NEARLY, LESS * base))
-        ways: list[Callable[[Edit], Array]] = [lambda edit: self.off_at_first((edit,))]
-        ways = ways[: is_first and self.is_off_at_first]
-        for way in (*ways, lambda edit: self.off(self.run((edit,), until, case), case, until)):
+        ways = [self.off_at_first] * (case is self.case and self.is_off_at_first)
+        for way in (*ways, partial(self.off_with, until=until, case=case)):
 
-            def off(numbers: Array, way: Callable[[Edit], Array] = way) -> Array:
-                return np.array([way(edit(number)) for number in numbers[:, 0].tolist()])
+            def off(numbers: Array, way: Any = way) -> Array:
+                return np.array([way((edit(number),)) for number in numbers[:, 0].tolist()])
 
             every = np.unique(starts)[:, None]
             costs = np.nan_to_num((off(every) ** 2).sum(axis=1), nan=np.inf)
@@ -334,25 +331,26 @@ class EditedRuns:
                 return None
             number = p.item()
             starts = (number,)
-        for decimals in range(DECIMALS):
-            if np.abs(off(np.array([[round(number, decimals)]]))).max(initial=0) <= 1:
-                return round(number, decimals) + 0.0  # no -0
+        for short in (round(number, decimals) for decimals in range(DECIMALS)):
+            if largest(np.abs(off(np.array([[short]])))) <= 1:
+                return short + 0.0  # no -0
         return float(f"{number:.9g}")
 
     def refined(self, edit: Edit) -> Edit | None:
         """An edit with the nearest number in the last place; None if none is near."""
         *place, number = edit.value
-        until = self._steps_after_first(2)
-        if np.abs(self.off(self.run((edit,), until), until=until)).max(initial=0) > NEARLY:
+        if largest(np.abs(self.off_with((edit,), self._steps_after_first(2)))) > NEARLY:
             return None
-        solved = self.solved_number(
-            lambda a: replace(edit, value=(*place, a)), (number,), self.case
-        )
-        return edit if solved is None else replace(edit, value=(*place, solved))
+
+        def with_number(one: float) -> Edit:
+            return replace(edit, value=(*place, one))
+
+        solved = self.solved_number(with_number, (number,), self.case)
+        return edit if solved is None else with_number(solved)
 
     def _steps_after_first(self, count: int) -> int | None:
         """The end of some steps from the first that is off; None where all are needed."""
-        return None if self.first_off is None else min(self.first_off + count, self.case.size[0])
+        return None if self.first_off is None else min(self.first_off + count, self.steps)
 
 
 Step = Callable[..., tuple[Array, Array]]
@@ -361,10 +359,10 @@ Step = Callable[..., tuple[Array, Array]]
 
 def stepper(cell: Cell) -> Step:
     """The step of a cell; something may be added to its pre-activations (4, H, R)."""
-    parts = parts_of(cell)
-    bias = np.zeros_like(cell.bias) if cell.norm_scale is not None else cell.bias.copy()
-    if cell.norm_scale is None:
-        bias[F] += cell.dtype.type(cell.convention.behaviour.forget_bias)
+    parts, bias = parts_of(cell), cell.bias.copy()
+    bias[F] += cell.dtype.type(cell.convention.behaviour.forget_bias)
+    if cell.norm_scale is not None:
+        bias[:] = 0
 
     def advance(x: Array, h: Array, c: Array, added: Any = 0.0) -> tuple[Array, Array]:
         z = cell.kernel @ x.T + cell.recurrent_kernel @ h.T + bias[:, :, None] + added

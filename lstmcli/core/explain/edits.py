@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import ArrayName
+from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.causes import SOLVE, Changes
 from lstmcli.core.explain.edited_runs import (
@@ -67,7 +68,7 @@ def known_cells(runs: EditedRuns) -> list[KnownCell]:
 
 
 def _tolerance(runs: EditedRuns) -> float:
-    allowed = (np.nanmax(runs.allowance.of(k)) for k in runs.case.expected.arrays.values())
+    allowed = (np.nanmax(runs.allowance.of(k)) for k in runs.expected.arrays.values())
     return max(LEAST, WITHIN * max(map(float, allowed)))
 
 
@@ -79,7 +80,7 @@ def inputs(runs: EditedRuns) -> Iterator[Variant]:
     for known in known_cells(runs):
         if known.name:
             return
-        off = partial(_off_with, known, stepper(known.cell), runs.case.work)
+        off = partial(_off_with, known, stepper(known.cell), runs.work)
 
         def off_scaled(scales: Array, x: Array = known.x[:SHORT, None], off: Any = off) -> Array:
             factors, offsets = np.split(scales[:, None], 2, axis=2)
@@ -100,7 +101,7 @@ def _off_with(known: KnownCell, advance: Step, work: WorkDone, x: Array) -> Arra
     steps, n, _, count = x.shape
     h, c = (np.tile(one, (n, 1)) for one in known.start)
     off = np.zeros((steps, *h.shape))
-    work.edits.add(off.size)
+    work.add(off.size)
     for t, wanted in enumerate(known.h[:steps]):
         h, c = advance(x[t].reshape(-1, count), h, c)
         off[t] = h - np.tile(wanted, (n, 1))
@@ -151,9 +152,9 @@ def state(runs: EditedRuns) -> Iterator[Variant]:
             return
         batch, advance = known.h.shape[1], stepper(known.cell)
         for start in _first_states(known, advance):
-            if not runs.case.work.edits.left():
+            if not runs.work.left():
                 return
-            runs.case.work.edits.add(SOLVING * batch * size**3)
+            runs.work.add(SOLVING * batch * size**3)
             p, rest = gauss_newton(partial(_off_from, known, advance), start, 2 * ITERATIONS)
             if np.abs(rest).max() <= _tolerance(runs):
                 h, c = np.split(p, [known.cell.outputs], axis=1)
@@ -202,7 +203,7 @@ def damage(runs: EditedRuns) -> Iterator[Variant]:
     """One number, or a row, of the units that are off first."""
     for known in known_cells(runs):
         cell = known.cell
-        if cell.projection is not None or cell.norm_scale is not None or cell.peephole is not None:
+        if any(one is not None for one in (cell.projection, cell.norm_scale, cell.peephole)):
             return
         advance, (h, c) = stepper(cell), known.start
         for x, wanted in zip(known.x, known.h, strict=True):
@@ -224,6 +225,7 @@ def _of_unit(
 ) -> Iterator[Edit]:
     """Weights of a unit with which it gives the h (B,) that is wanted."""
     cell, (x, h, _), advance = known.cell, before, stepper(known.cell)
+    products = ("kernel", cell.kernel, x), ("recurrent", cell.recurrent_kernel, h)
     for k, gate in enumerate(GATES):
 
         def h_with(z: Array, k: int = k) -> Array:
@@ -234,17 +236,12 @@ def _of_unit(
         z = _bisected(h_with, wanted)
         if np.abs(h_with(z) - wanted).max() >= LEAST:
             continue
-        places: list[tuple[str, tuple[int, ...], Any]] = [
-            ("bias.number", (), cell.bias[k, unit] + z)
-        ]
-        for part, weights, values in (
-            ("kernel", cell.kernel[k, unit], x), ("recurrent", cell.recurrent_kernel[k, unit], h),
-        ):  # fmt: skip
-            places.append((f"{part}.row", (), 1 + z / (values @ weights)))
-            places += [
-                (f"{part}.number", (n,), w + z / values[:, n]) for n, w in enumerate(weights)
-            ]
-        for name, at, numbers in places:
+        places: dict[tuple[Any, ...], Array] = {("bias.number",): cell.bias[k, unit] + z}
+        for part, weights, values in products:
+            row = weights[k, unit]
+            places[f"{part}.row",] = 1 + z / (values @ row)
+            places |= {(f"{part}.number", n): w + z / values[:, n] for n, w in enumerate(row)}
+        for (name, *at), numbers in places.items():
             finite = numbers[np.isfinite(numbers)]  # each sequence has its number
             if finite.size and np.ptp(finite) <= ALIKE * max(1.0, np.abs(finite).max()):
                 value = gate, unit, *at, float(np.median(finite))
@@ -256,13 +253,13 @@ def _of_unit(
 
 def outputs(runs: EditedRuns) -> Iterator[Variant]:
     """A dense layer after h by least squares, and a dropout of it by the factors."""
-    (name, known), *others = runs.case.expected.arrays.items()
-    given = runs.base.get(name)
+    (name, known), *others = runs.expected.arrays.items()
+    given, wanted = runs.base.get(name), known.values
     if given is None or others or ArrayName.of(name).base != "h":
         return
-    if known.values.shape != given.shape or not np.isfinite(known.values).all():
+    if wanted.shape != given.shape or not np.isfinite(wanted).all():
         return
-    factors = np.where(known.values == 0, 0, known.values / given)
+    factors = np.where(wanted == 0, 0, wanted / given)
     kept = np.abs(factors) > SMALL
     if kept.any(axis=2).all() and not kept.all():  # no dropout leaves out all units of a step
         scale = float(np.median(factors[kept]))
@@ -270,7 +267,7 @@ def outputs(runs: EditedRuns) -> Iterator[Variant]:
             mask = np.where(kept, float(f"{scale:.6g}"), 0.0)
             found = Edit("outputs.mask", {"mask": mask}, file="mask.npz")
             yield Variant((found,), 1 + mask.size // MASK_BITS)
-    h, y = (array.reshape(-1, array.shape[-1]) for array in (given, known.values))
+    h, y = (array.reshape(-1, array.shape[-1]) for array in (given, wanted))
     if len(h) > h.shape[1] + 3:
         ones = np.concatenate([h, np.ones((len(h), 1))], axis=1)
         matrix = np.linalg.lstsq(ones, y, rcond=None)[0]
@@ -284,7 +281,7 @@ def outputs(runs: EditedRuns) -> Iterator[Variant]:
 def _kinds(runs: EditedRuns, each: bool) -> Iterator[tuple[EditKind, str, RunSizes]]:
     """The kinds of edits, of all cells at once, or of each of several that may be wrong."""
     cells = runs.model.cells if len(runs.model.cells) > 1 else ()
-    right, of_all = _right(runs), RunSizes(runs.model, runs.model.cell, runs.case.size[0])
+    right, of_all = _right(runs), RunSizes(runs.model, runs.model.cell, runs.steps)
     wrong = [(n, of_all._replace(cell=cell)) for n, cell in cells if n not in right]
     for kind in EDITS.values():
         if not each and (kind.stage == NETWORK or not right):
@@ -296,7 +293,7 @@ def _kinds(runs: EditedRuns, each: bool) -> Iterator[tuple[EditKind, str, RunSiz
 def _right(runs: EditedRuns) -> set[str]:
     """The cells of which the run without further edits gives all known numbers."""
     right, wrong = set[str](), {""}
-    for name, agreeing, total in compared(runs.base, runs.case.expected, runs.allowance).arrays:
+    for name, agreeing, total in compared(runs.base, runs.expected, runs.allowance).arrays:
         (right if 0 < total == agreeing else wrong).add(ArrayName.of(name).prefix)
     return right - wrong
 
@@ -337,10 +334,10 @@ def solutions(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
     kinds = (one for one in _kinds(runs, each) if one[0].solved is not None)
     for kind, cell, sizes in sorted(kinds, key=lambda one: not one[0].bound):
         case = runs.case_for((Edit(kind.name, kind.solved, cell),))
-        if case is None or not case.work.edits.left():
+        if case is None or not runs.work.left():
             continue
         known = (k.values[np.isfinite(k.values)] for k in case.expected.arrays.values())
-        size = max((float(np.abs(numbers).max(initial=0)) for numbers in known), default=1.0)
+        size = max(largest(np.abs(one)) for one in known)
         numbers = [v for v in kind.values_for(sizes) if isinstance(v, float)]
         nothing = float(kind.solved or 0)
         starts = [size, *numbers[:2]] if kind.bound else [nothing, *numbers[:STARTS]]
@@ -356,11 +353,11 @@ def restarts(runs: EditedRuns) -> Iterator[Variant]:
 
     A last state shows only the last of these.
     """
-    steps = runs.case.size[0] if not runs.changes else 0
+    steps = 0 if runs.changes else runs.steps
     if runs.first_off is None:
         lengths = [n for n in range(2, steps) if steps % n == 0]
         edits = [Edit(f"state.chunks{part}", n) for n in lengths for part in PARTS]
-        if runs.case.expected.steps <= 1:
+        if runs.expected.steps <= 1:
             edits = [Edit("state.anew", (n,)) for n in range(steps)[:0:-1][:LAST_STEPS]]
         yield from (Variant((edit,), 1) for edit in edits)
         return
@@ -370,7 +367,7 @@ def restarts(runs: EditedRuns) -> Iterator[Variant]:
         while off is not None and off > found[-1] + 1 and len(found) <= steps // 2:
             found.append(off)
             edit = Edit(f"state.anew{part}", tuple(found[1:]))
-            off = runs.first_wrong(runs.run((edit,)) or {})
+            off = runs.first_wrong(runs.run((edit,)))
         if off is None and found != [*range(0, steps, found[1])]:
             yield Variant((edit,), len(found) - 1)
 
@@ -430,7 +427,7 @@ def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdi
     """The edits of the first stage in which any gives EXPECTED, by a part of the work."""
     for stage, one in product(STAGES, runs):
         variants, found = stage(one), list[NamedEdits]()
-        while one.case.work.edits.left(part) and (variant := next(variants, None)):
+        while one.work.left(part) and (variant := next(variants, None)):
             if (proved := one.proved(variant)) is not None:
                 found.append(NamedEdits(one, variant, *proved))
         if found:

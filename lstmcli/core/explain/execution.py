@@ -14,13 +14,13 @@ import numpy as np
 
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.causes import BOTH, EVERY, INPUTS, WEIGHTS, Change, Changes, settings_of
-from lstmcli.core.explain.observation import EPS, Allowance, Exactness
+from lstmcli.core.explain.observation import EPS, Allowance, Arrays, Exactness
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import (
     FINE,
     Agreement,
-    Arrays,
     Case,
     Remark,
     arrays_if_run,
@@ -154,8 +154,8 @@ def tolerance(case: Case, changes: Changes, half: Allowance) -> Allowance:
     if not plain or not rounded:
         return half
     error = case.expected.at_known(lambda name, _: rounded[name] - plain[name])
-    largest = WIDER * float(np.abs(error).max(initial=0))
-    return half._replace(absolute=min(half.absolute, largest), relative=0.0)
+    absolute = min(half.absolute, WIDER * largest(np.abs(error)))
+    return half._replace(absolute=absolute, relative=0.0)
 
 
 def _arrays(case: Case, changes: Changes, name: str = "", part: str = "") -> Arrays:
@@ -165,5 +165,5 @@ def _arrays(case: Case, changes: Changes, name: str = "", part: str = "") -> Arr
         settings[ROUNDED] = name
     if part in (INPUTS, BOTH):
         case = case.under(x=round_to_format(np.asarray(case.x, np.float64), name))
-    arrays = arrays_if_run(case, settings) or {}
+    arrays = arrays_if_run(case, settings)
     return arrays if case.expected.is_in(arrays) else {}

@@ -6,14 +6,12 @@ constant there. Of last states they are solved for, as a constant is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, ArrayName
-from lstmcli.core.diff.axes import LAST_VALID
-from lstmcli.core.explain.causes import SOLVE, Change, Changes, settings_of
+from lstmcli.core.explain.causes import SOLVE, Change, Changes, Settings, settings_of
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
 from lstmcli.core.explain.observation import Allowance
@@ -53,7 +51,7 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
     padded, output = one.expected.padded
     ends = valid_until(padded)
     if not padded[-1:].any() and one.valid is None:
-        ends = shown_lengths(as_time_major(np.asarray(one.question.x), setup.layout))
+        ends = shown_lengths(as_time_major(one.question.x, setup.layout))
         output = "run" if one.expected.steps > 1 else assumed
     lengths = tuple(ends.tolist())
     if output and any(lengths) and not _are_known(lengths, one):
@@ -62,20 +60,21 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
         each = [*location.at_ends] or [location]
         yield from (Placement(setup, at, of_run) for at in each)
     enough = one.expected.distinct(one.allowance) >= FEWEST_NUMBERS + count
-    if count > 1 < steps and location.first.sequences.is_all and enough:
-        at_ends = [at for at in location.at_ends if at.ends == LAST_VALID and one.model.backward]
-        for at in [location] * bool(location.state) + at_ends:
-            assumed_ends = [(item, steps) for item in range(count)]
-            assumed_ends += [(0, length) for length in range(steps - 1, 0, -1)]
-            for item, length in assumed_ends if one.model.backward else assumed_ends[:1]:
-                yield OpenLengths(one, at, item, length)
+    if not (count > 1 < steps and location.first.sequences.is_all and enough):
+        return
+    backward = one.model.backward
+    each = [location] if location.state else [*location.at_ends][:backward]
+    known = [(item, steps) for item in range(count)]
+    known += [(0, length) for length in range(steps - 1, 0, -1)]
+    for at, (item, length) in product(each, known if backward else known[:1]):
+        yield OpenLengths(one, at, item, length)
 
 
 def _are_known(lengths: tuple[int, ...], one: Placement) -> bool:
     """Tell whether lengths leave out nothing, or only what is left out anyway."""
     steps = one.setup.size[0]
-    counts = np.arange(steps)[:, None] < np.array(lengths)
-    return min(lengths) == steps or bool(one.valid is not None and (counts == one.valid).all())
+    valid = np.arange(steps)[:, None] < np.array(lengths)
+    return min(lengths) == steps or (one.valid is not None and np.array_equal(valid, one.valid))
 
 
 class OpenLengths(Placement):
@@ -111,7 +110,7 @@ class OpenLengths(Placement):
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
         """Run the network with changes and the lengths that come nearest, and compare."""
         at = self._at(changes)
-        return NEVER if at is None else at.verify(changes, allowance or self.allowance)
+        return NEVER if at is None else at.verify(changes, allowance)
 
     def placed(self, answers: Sequence[Answer]) -> Iterator[tuple[Placement, list[Answer]]]:
         """Answers by placement on runs of their lengths."""
@@ -127,7 +126,7 @@ class OpenLengths(Placement):
         fixed = Placement(self.setup, self.location, (Change("lengths", lengths),))
         return self._fixed.setdefault(lengths, fixed) if lengths else None
 
-    def _solve(self, settings: Mapping[str, object]) -> tuple[int, ...]:
+    def _solve(self, settings: Settings) -> tuple[int, ...]:
         """The lengths under which a run comes near; none if it does not, or as given."""
         steps = self.setup.size[0]
         try:
@@ -142,7 +141,7 @@ class OpenLengths(Placement):
         far = off.min(axis=0).max() > LOOSE
         return () if far or _are_known(lengths, self._plain) else lengths
 
-    def _off(self, settings: Mapping[str, object], end: int) -> Array:
+    def _off(self, settings: Settings, end: int) -> Array:
         """(1, B): how far off, in tolerances, a run up to a step is at its end.
 
         Or (T, B) at each step, where all cells run forward.
@@ -156,9 +155,10 @@ class OpenLengths(Placement):
             for _, name, at, known in self.location.known(self.setup.numbers, self.valid):
                 array = given[name.replace("final_", "")]  # (T, B, K)
                 if plan.model.backward:
-                    array = given[name][None] if ArrayName.of(name).kind == FINAL else array[-1:]
+                    array = given[name][None] if "final_" in name else array[-1:]
                 off = np.abs(array[:, at[-2], at[-1]] - known.values) / self.allowance.of(known)
-                worst = np.maximum(worst, np.nan_to_num(off, nan=0.0, posinf=np.inf).max(axis=2))
+                off = np.nan_to_num(off, nan=0.0, posinf=np.inf)
+                worst = np.maximum(worst, off.max(axis=2))
             return worst
 
         key = "ends", self.setup.changes, self.location, self.allowance, *settings.items(), end

@@ -13,6 +13,9 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.tolerance import FLOAT64, Numbers, last_places
 from lstmcli.core.model.arrays import Array, round_to_format, spacing
 
+Arrays = Mapping[str, Array]
+"""By name."""
+
 
 class Allowance(NamedTuple):
     """The tolerance of an element e: half its printed unit + absolute + relative |e|."""
@@ -89,7 +92,7 @@ class Expected:
         parts = [of(name, known)[np.isfinite(known.values)] for name, known in self.arrays.items()]
         return np.concatenate(parts) if parts else np.zeros(0)
 
-    def is_in(self, given: Mapping[str, Array]) -> bool:
+    def is_in(self, given: Arrays) -> bool:
         """Tell whether a run has all these arrays, each of the same shape."""
         return all(n in given and given[n].shape == k.values.shape for n, k in self.arrays.items())
 
@@ -152,7 +155,7 @@ class Expected:
         changes = (np.diff(one, axis=0, prepend=0) for one in h)
         zero, same = (np.array([(a == 0).all(axis=2) for a in each]) for each in (h, changes))
         padded = (zero | same).all(axis=0)
-        return padded, "zero" if zero.all(axis=0)[padded].all() else "repeat"
+        return padded, "zero" if zero[:, padded].all() else "repeat"
 
     def targets(
         self, allowance: Allowance, item: int, keep: Array, array: str, only: str

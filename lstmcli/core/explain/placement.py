@@ -170,7 +170,7 @@ class Placement:
         names = (name for one in self.location.arrays for name in one.arrays)
         like = Expected(dict.fromkeys(names, KnownValues(*np.zeros((2, 0)))))
         given = arrays_if_run(self._case(like), settings_of(self.of_run))
-        near = self.location.may_fit(self.setup.numbers, self.valid, given or {}, self.allowance)
+        near = self.location.may_fit(self.setup.numbers, self.valid, given, self.allowance)
         return near and self.verify(()).fits
 
     def placed(self, answers: Sequence[Answer]) -> Iterator[tuple[Placement, list[Answer]]]:
@@ -388,7 +388,7 @@ class Placement:
         marked = self._on_run(self.setup.named(self.question.not_finite))
         if not marked.numbers:
             return None
-        run = arrays_if_run(self.case, settings_of((*self.of_run, *changes))) or {}
+        run = arrays_if_run(self.case, settings_of((*self.of_run, *changes)))
         shapes = {name: np.zeros(known.values.shape) for name, known in marked.arrays.items()}
         of_run = {name: 1.0 - np.isfinite(run.get(name, zeros)) for name, zeros in shapes.items()}
         return compared(of_run, marked, SINGLE)

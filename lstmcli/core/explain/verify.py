@@ -15,10 +15,18 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lstmcli.core.diff.array_name import STEP_ORDER, ArrayName
-from lstmcli.core.diff.tolerance import jsonable
+from lstmcli.core.diff.tolerance import jsonable, largest
 from lstmcli.core.explain.budget import WorkDone
-from lstmcli.core.explain.causes import OPEN, SHUT, Change, Changes, settings_of, spelled_out
-from lstmcli.core.explain.observation import EPS, EPS32, NEAR, SINGLE, Allowance, Expected
+from lstmcli.core.explain.causes import (
+    OPEN,
+    SHUT,
+    Change,
+    Changes,
+    Settings,
+    settings_of,
+    spelled_out,
+)
+from lstmcli.core.explain.observation import EPS, EPS32, NEAR, SINGLE, Allowance, Arrays, Expected
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_in_memory
@@ -28,9 +36,7 @@ from lstmcli.core.model.model import Inputs, Model, steps_and_batch
 from lstmcli.errors import UserError
 
 T = TypeVar("T")
-Arrays = Mapping[str, Array]
-"""By name."""
-Reader = Callable[[Mapping[str, Any]], Model]
+Reader = Callable[[Settings], Model]
 """From settings, next to those given, to the model."""
 
 RUN = 100  # units whose work equals that of a step of one run
@@ -78,10 +84,10 @@ class Case:
     x: Array
     layout: str  # "steps", "batch", "time"
     expected: Expected
-    initial_state: Mapping[str, Array] = field(default_factory=dict)
+    initial_state: Arrays = field(default_factory=dict)
     lengths: Array | None = None
     mask: Array | None = None
-    given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
+    given: Settings = field(default_factory=dict)  # of files and options
     work: WorkDone = field(default_factory=WorkDone)  # of the question
     cached: Cached = field(default_factory=Cached)  # runs, for EXPECTED elsewhere too
 
@@ -94,39 +100,38 @@ class Case:
         """The same with other inputs, state, lengths or mask."""
         return replace(self, cached=Cached(), **other)
 
-    def model(self, settings: Mapping[str, Any]) -> Model:
+    def model(self, settings: Settings) -> Model:
         """The model under settings; those of the data are left out."""
         is_of_data = {"array": True, "lengths": isinstance(settings.get("lengths"), tuple)}
         of_model = {k: v for k, v in settings.items() if not is_of_data.get(k)}
         return self.read(spelled_out(of_model, self.given))
 
-    def inputs(self, settings: Mapping[str, Any]) -> Inputs:
+    def inputs(self, settings: Settings) -> Inputs:
         """The inputs of a run."""
         layout = None if self.layout == "steps" else self.layout
-        inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
-        found = settings.get("lengths")
-        if isinstance(found, tuple):
-            return replace(inputs, lengths=np.array(found), mask=None)
-        return inputs
+        lengths, mask = self.lengths, self.mask
+        if isinstance(found := settings.get("lengths"), tuple):
+            lengths, mask = np.array(found), None
+        return Inputs(self.x, layout, self.initial_state, lengths, mask)
 
-    def valid(self, settings: Mapping[str, Any]) -> Array | None:
+    def valid(self, settings: Settings) -> Array | None:
         """(T, B): the steps that count in a run; None: all do."""
         return valid_steps(self.inputs(settings), self.layout, settings.get("lengths"))
 
-    def plan(self, settings: Mapping[str, Any]) -> Plan:
+    def plan(self, settings: Settings) -> Plan:
         """A run under settings, which is counted as work."""
         model = self.model(settings)
         self.work.add(RUN * len(model.cells) * self.size[0] * self.size[1])
         return prepare(model, self.inputs(settings), self.names(settings))
 
-    def arrays(self, settings: Mapping[str, Any]) -> Arrays:
+    def arrays(self, settings: Settings) -> Arrays:
         """The arrays (T, B, K) of a run by cell; those of another ``array`` stand for h."""
         of_run = {name: value for name, value in settings.items() if name != "array"}
         key = self.layout, self.names(settings), *sorted(of_run.items())
         given = self.cached.get(key, lambda: run_in_memory(self.plan(settings)), _nbytes)
         return on_axes(given, settings.get("array", "h"), self.size[0])
 
-    def names(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    def names(self, settings: Settings) -> tuple[str, ...]:
         """The arrays of each cell that a run keeps."""
         names = self.expected.arrays
         if set(names) == {"h"} and "array" not in settings:
@@ -240,8 +245,6 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     """Run a hypothesis, and compare it with EXPECTED."""
     settings, expected = settings_of(changes), case.expected
     fine = arrays_if_run(case, settings)
-    if fine is None:
-        return NEVER
     comparison = compared(fine, expected, allowance)
     # rounding could be behind a difference that is small, or where some numbers agree
     may_be = comparison.max_abs < NEAR or 0 < comparison.agreeing >= comparison.total * SOME
@@ -249,17 +252,17 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
         return comparison
     coarse = case.arrays({**settings, "dtype": "float32"})
     drift = _drift(fine, coarse, expected, case.model(settings).backward)
-    if max(float(np.max(d, initial=0)) for d in drift.values()) <= ROUNDING / OTHERS:
+    if max(map(largest, drift.values())) <= ROUNDING / OTHERS:
         return comparison
     return compared(fine, expected, allowance, drift)
 
 
-def arrays_if_run(case: Case, settings: Mapping[str, Any]) -> Arrays | None:
-    """The arrays of a run under settings, by default in float64; None if it fails."""
+def arrays_if_run(case: Case, settings: Settings) -> Arrays:
+    """The arrays of a run under settings, by default in float64; none if it fails."""
     try:
         return case.arrays({**FINE, **settings})
     except UserError:
-        return None
+        return {}
 
 
 def on_axes(given: Arrays, array: str, steps: int) -> Arrays:
@@ -293,13 +296,14 @@ def compared(
         known, of_run = expected.arrays[name], given[name]
         axes = max(axes, (0, *of_run.shape)[-3:-1])
         at = np.nonzero(np.isfinite(known.values))
+        values, wanted = of_run[at], known[at]
         rounding = np.broadcast_to(0.0 if drift is None else drift[name], of_run.shape)[at]
-        rounding = np.where(np.isfinite(of_run[at]), rounding, 0)  # NaN is not rounding
+        rounding = np.where(np.isfinite(values), rounding, 0)  # NaN is not rounding
         in_row = np.any(known.values != 0, axis=-1)[at[:-1]]  # not of zeros throughout
-        both, tolerance = (of_run[at], known.values[at]), allowance.of(known[at])
-        numbers.append(np.stack([*both, tolerance, rounding, in_row]))
-        step = at[0] if len(at) == 3 else np.full(len(in_row), NO_STEP)
-        places.append(np.stack([np.full(len(in_row), n), step, *at[-2:]]))
+        of_each = values, wanted.values, allowance.of(wanted), rounding, in_row
+        numbers.append(np.stack(of_each))
+        array, step = np.full((2, len(values)), [[n], [NO_STEP]])
+        places.append(np.stack([array, at[0] if len(at) == 3 else step, *at[-2:]]))
     return _comparison(names, axes, *(np.concatenate(of, axis=1) for of in (places, numbers)))
 
 
@@ -335,18 +339,19 @@ def _comparison(
         return Mismatch(names[array[n]], at, int(item[n]), int(unit[n]), *both)
 
     first = np.flatnonzero(wrong)[np.argsort(step[wrong], kind="stable")[:1]].tolist()
+    has_step = step < NO_STEP
     return Agreement(
-        worst=float(share.max(initial=0)),
-        max_abs=float(off.max(initial=0)),
+        worst=largest(share),
+        max_abs=largest(off),
         rms=math.sqrt(float(squares.sum()) / max(total, 1)),
         agreeing=int((~wrong).sum()),
         total=total,
         first=next(map(mismatch, first), None),
-        growth=max(1.0, float(rounding.max(initial=0)) / ROUNDING),
+        growth=max(1.0, largest(rounding) / ROUNDING),
         items=_agreeing(item, wrong, axes[1]),
         zeros=int((wrong & (wanted == 0) & (in_row > 0)).sum()),
         blind=blind,
-        steps=_agreeing(step[step < NO_STEP], wrong[step < NO_STEP], axes[0]),
+        steps=_agreeing(step[has_step], wrong[has_step], axes[0]),
         arrays=tuple(zip(names, right.tolist(), known.tolist(), strict=True)),
         snr=math.sqrt(float(np.min(signal / noise, where=noise > 0, initial=np.inf))),
     )
@@ -360,8 +365,7 @@ def _agreeing(index: Array, wrong: Array, count: int) -> tuple[bool | None, ...]
 
 def _in_step_order(name: str) -> tuple[Any, ...]:
     part = ArrayName.of(name)
-    place = STEP_ORDER.index(part.base) if part.base in STEP_ORDER else len(STEP_ORDER)
-    return (*part.layer, place)
+    return *part.layer, [*STEP_ORDER, part.base].index(part.base)
 
 
 def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> Arrays:
@@ -378,7 +382,7 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
         if known.values.ndim == 3 and not backward:
             found[name] = np.maximum.accumulate(off.max(axis=(1, 2), initial=0))[:, None, None]
         else:
-            found[name] = np.full(known.values.ndim * (1,), off.max(initial=0))
+            found[name] = np.full(known.values.ndim * (1,), largest(off))
     return found
 
 
@@ -392,7 +396,7 @@ def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
     """
     expected = case.expected
     loaded, answer = (arrays_if_run(case, settings_of(one)) for one in ((), changes))
-    if not changes or loaded is None or answer is None:
+    if not (changes and loaded and answer):
         return expected.distinct(allowance)
     off = expected.at_known(lambda name, _: answer[name] - loaded[name])
     slack = expected.at_known(lambda _, known: allowance.of(known))
