@@ -18,10 +18,10 @@ from lstmcli.core.explain.causes import CONSTANTS, SOLVE, Changes, settings_of
 from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.observation import Allowance, WantedNumbers
 from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
-from lstmcli.core.explain.verify import Cached, Case
+from lstmcli.core.explain.verify import FINE, Cached, Case
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import State, as_time_major, split_state
+from lstmcli.core.model.model import as_time_major, split_state
 from lstmcli.core.model.steps import StepOrder
 
 FAR = 1e6  # tolerances, the most that a number may be off
@@ -100,7 +100,7 @@ class NetworkSimulator:
         of_x = tuple(change for change in of_run if change.setting != "array")
         self.x, self._same_runs = x[keep, n], (id(singles), case.layout, of_x, n)
         start = {name: value for name, value in of_run if name == "initial_state"}
-        model = case.read({**start, "dtype": "float64"})
+        model = case.read({**start, **FINE})
         self.convention = model.convention  # how directions are merged
         states = split_state(case.initial_state, model, x.shape[1])
         each = zip(cells, states, strict=True)  # a state may be one for all sequences
@@ -112,10 +112,11 @@ class NetworkSimulator:
         for target in targets:
             for step, one in target.by_step():
                 self.known.get(target.cell, {}).setdefault(step, []).append(one)
-        self.targets, self.at_any_step = [target.thinned() for target in targets], at_any_step
+        self.targets = [target.thinned() for target in targets]
+        self.at_any_step = at_any_step
         if at_any_step:  # of h and c, which the last states are of the last step
-            self.targets = [t._replace(array=t.array[-1]) for t in self.targets]
-        self._compared = {*OUTPUTS, *(target.array for target in self.targets)}
+            self.targets = [one._replace(array=one.array[-1]) for one in self.targets]
+        self._compared = {*OUTPUTS, *(one.array for one in self.targets)}
         self._seen = self.keys(np.full((1, 1), len(singles)))  # the network as loaded
         self.tried = 0
 
@@ -137,8 +138,7 @@ class NetworkSimulator:
 
     def _first(self, name: str) -> int:
         """The step of EXPECTED that a cell computes first."""
-        how = self.cells[name].how.behaviour
-        order = StepOrder.of(how.reverse, how.go_backwards, how.flip_output)
+        order = StepOrder.of_cell(self.cells[name].how.behaviour, False)
         return len(self.x) - 1 if order.outputs_reversed else 0
 
     # ---- hypotheses
@@ -174,7 +174,7 @@ class NetworkSimulator:
             is_open |= forget_bias & (shows_f | simulator.has(cells, "coupled", "i=1-f"))
             rows, same = distinct(simulator.keys(cells, True, shows_f))
             parts = (cells.subset(rows[part]) for part in self._chunks(len(rows)))
-            off = [self._step(simulator, None, part, known, steps=1)[1] for part in parts]
+            off = [self._step(name, part, known, steps=1)[1] for part in parts]
             passing &= is_open | (np.concatenate([[], *off]) <= LOOSE)[same]
         return sets[passing]
 
@@ -182,16 +182,16 @@ class NetworkSimulator:
 
     def staying(self, sets: Array) -> Array:
         """The sets, without open constants, that stay near EXPECTED."""
-        found = [np.zeros(0, int)]
+        found = [sets[:0]]
+        steps, kept = len(self.x), self._compared
+        targets = [one for one in self.targets if not self.known.get(one.cell)]
         for part in self._chunks(len(sets)):
-            steps, kept = len(self.x), self._compared
             runs = self._run(sets[part], None, steps, np.float64, kept=kept, drop=True)
             stay = runs.stay
-            targets = [one for one in self.targets if not self.known.get(one.cell)]
             if targets and stay.any():
                 stay = stay & (np.abs(self._off(targets, runs)) <= LOOSE).all(axis=1)
-            found.append(part[stay])
-        return np.asarray(sets[np.concatenate(found)])
+            found.append(sets[part[stay]])
+        return np.concatenate(found)
 
     def off(
         self,
@@ -231,7 +231,7 @@ class NetworkSimulator:
         widest = max(one.cell.units for one in self.cells.values())
         room = MEMORY // (8 * len(self.x) * widest * len(self.cells))
         size = max(8, min(CHUNK, room))
-        yield from (np.arange(at, min(at + size, count)) for at in range(0, count, size))
+        yield from (np.arange(count)[at : at + size] for at in range(0, count, size))
 
     def _run(
         self,
@@ -256,18 +256,16 @@ class NetworkSimulator:
                 if not left.size:
                     return runs
                 self.work.add(CALL + SET * len(sets))
-                simulator = self.cells[name]
                 cells = self._cells(name, sets, values, dtype).subset(left)
                 inputs = [(runs.arrays[one]["h"], runs.which[one][left]) for one in below]
                 columns = (*cells.constants.T, *(which for _, which in inputs))
-                first, same = distinct(simulator.keys(cells), *columns)
+                first, same = distinct(self.cells[name].keys(cells), *columns)
                 runs.which[name] = np.zeros(len(sets), int)
                 runs.which[name][left] = same
                 known = self.known[name] if drop else {}
                 is_taken = not known or is_merged or names != self.layers[-1]
                 runs.arrays[name], worst = self._step(
-                    simulator,
-                    self.states.get(name),
+                    name,
                     cells.subset(first),
                     known,
                     kept=kept if is_taken else set(),
@@ -280,8 +278,7 @@ class NetworkSimulator:
 
     def _step(
         self,
-        simulator: Simulator,
-        state: State | None,
+        name: str,
         cells: Cells,
         known: Mapping[int, Sequence[WantedNumbers]],
         *,
@@ -295,7 +292,8 @@ class NetworkSimulator:
         the outputs below, and which of them each cell takes.
         """
         last, worst = len(self.x) - 1, np.zeros(len(cells))
-        cell, dtype = simulator.cell, cells.constants.dtype
+        simulator, dtype = self.cells[name], cells.constants.dtype
+        cell = simulator.cell
         widths = {"h": cell.outputs, "final_h": cell.outputs, "z": 4 * cell.units}
         arrays = {}
         for one in kept:
@@ -305,7 +303,7 @@ class NetworkSimulator:
         for order in np.unique(orders).tolist():
             left = np.flatnonzero(orders == order)
             some, seen = cells.subset(left), 0
-            h, c = simulator.start(len(left), state, dtype)
+            h, c = simulator.start(len(left), self.states[name], dtype)
             for t in range(len(self.x) if order and kept else steps):
                 taken, shown = (last - t if back else t for back in (order >> 1, order & 1))
                 x = self.x[None, taken].astype(dtype)
@@ -330,11 +328,12 @@ class NetworkSimulator:
 
     def _off(self, targets: Sequence[WantedNumbers], runs: Runs, steps: int | None = None) -> Array:
         """(N, E) how far off some numbers are, in tolerances."""
-        found = [np.zeros((len(runs.stay), *[len(self.x)] * self.at_any_step, 0))]
+        steps_too = [len(self.x)] * self.at_any_step
+        found = [np.zeros((len(runs.stay), *steps_too, 0))]
         for target in targets:
-            at: tuple[Any, ...] = (slice(None), *[slice(None)] * self.at_any_step, *target.at)
-            if target.cell:
-                merged = runs.arrays[target.cell][target.array][at][runs.which[target.cell]]
+            at: tuple[Any, ...] = (..., *target.at)
+            if cell := target.cell:
+                merged = runs.arrays[cell][target.array][at][runs.which[cell]]
             else:
                 both = [runs.arrays[one]["h"][runs.which[one]] for one in self.layers[-1]]
                 merged = merge_directions(both, self.convention)[at]
@@ -359,7 +358,8 @@ class NetworkSimulator:
         differs = (codes != codes[0]).any(axis=1)  # or it is the same answer
         differs[[0, -1]] = True
         sets, in_order = sets[differs], in_order[differs]
-        off = self.off(in_order, self.singles.constants(in_order, np.full(len(sets), value)), steps)
+        constants = self.singles.constants(in_order, np.full(len(sets), value))
+        off = self.off(in_order, constants, steps)
         moved = np.abs(off[-1] - off[0]) > 1 if answer else np.ones(off.shape[1], bool)
         fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
         return off[:, moved], [self.singles.of(one, value) for one in sets[1:-1][fits]]
@@ -378,8 +378,8 @@ class NetworkSimulator:
             found.append(sets[nearest])
             values.append(grids.values[nearest])
             sets = sets[~grids.shows & (grids.least <= LOOSE)]
-        nothing = np.full(len(sets), np.nan)
-        return np.concatenate([*found, sets]), np.concatenate([*values, nothing])
+        values.append(np.full(len(sets), np.nan))
+        return np.concatenate([*found, sets]), np.concatenate(values)
 
     @property
     def _horizons(self) -> list[int]:

@@ -46,7 +46,7 @@ from lstmcli.core.model.model import Cell, State
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.core.model.vocabulary import GATES, ONE_OF_TWO, PEEPHOLE_ORDERS
 
-OFF = np.array([0.0, np.inf, np.inf, np.inf])
+OFF = np.array([0.0 if name == "forget_bias" else np.inf for name in CONSTANTS])
 """Each constant where it does nothing."""
 HYPOTHESIS = 8  # units whose work equals the rest of a hypothesis in a step
 PRODUCTS = 2000  # multiply-adds of four gates that cost as much as the rest of a unit
@@ -81,9 +81,8 @@ class Cells:
 
     def subset(self, which: Any) -> Cells:
         """Some of the hypotheses."""
-        codes, tensors = (
-            {name: one[which] for name, one in part.items()} for part in (self.codes, self.tensors)
-        )
+        codes = {name: one[which] for name, one in self.codes.items()}
+        tensors = {part: one[which] for part, one in self.tensors.items()}
         return Cells(codes, tensors, self.constants[which])
 
     @cached_property
@@ -95,10 +94,10 @@ class Cells:
 
 
 def _groups_of(values: Array) -> list[tuple[int, Any]]:
-    kinds = np.flatnonzero(np.bincount(values)).tolist()
-    if len(kinds) == 1:
-        return [(kinds[0], slice(None))]
-    return [(kind, np.flatnonzero(values == kind)) for kind in kinds]
+    first, *others = np.flatnonzero(np.bincount(values)).tolist()
+    if not others:
+        return [(first, slice(None))]
+    return [(kind, np.flatnonzero(values == kind)) for kind in (first, *others)]
 
 
 def single_changes(
@@ -152,7 +151,7 @@ class Simulator:
         self._sources: dict[Any, tuple[int, list[bytes]]] = {}  # places and blocks, by settings
         self._distinct: dict[str, dict[Any, list[int]]] = {part: {} for part in _CHOOSE}
         self._tables: dict[str, Array] = {}
-        self._cast: dict[Any, Array] = {}  # tensors in a dtype
+        self._cast = cache(lambda part, place, dtype: self.tensors[part][place].astype(dtype))
         self._parts_of_cell = parts_of(self.cell)  # of arrays (H, N)
         self.peepholes = self._in_each_order()
         assumed = {name: value_in(how, name) for name in COLUMNS}
@@ -160,25 +159,25 @@ class Simulator:
             assumed |= dict.fromkeys(SPREADS["gates"], "ifgo")
         self.values = values_from(assumed)
         self.singles = single_changes(self.values, [*self._idle()], [*self._barred()])
-        self._constants = {}  # NaN: open
-        for name, off in zip(CONSTANTS, OFF, strict=True):
-            known = {None: off, SOLVE: np.nan}
-            self._constants[name] = np.array([known.get(v, v) for v in self.values[name]], float)
-        self._functions = {
-            name: [activation(value) for value in self.values[name]] for name in _ACTIVATIONS_OF
+        numbers = {None: np.inf, SOLVE: np.nan}  # no clip, and an open constant
+        self._constants = {
+            name: np.array([numbers.get(value, value) for value in self.values[name]], float)
+            for name in CONSTANTS
         }
+        self._functions = {name: [*map(activation, self.values[name])] for name in _ACTIVATIONS_OF}
 
     # ---- which hypotheses there are
 
     def _idle(self) -> Iterator[str]:
         how, storage = self.how.behaviour, self.how.storage
-        orders, coupled = self.peepholes, [self.decode(coupled=way) for way in COLUMNS["coupled"]]
+        orders = self.peepholes
+        coupled = [self.decode(coupled=way).convention for way in COLUMNS["coupled"]]
         idle = {
             "peepholes": self.cell.peephole is None,
             "peephole_gates": orders is None or bool((orders == self.cell.peephole).all()),
             "reverse": how.go_backwards,
             "go_backwards": how.reverse or how.flip_output,  # then one of the two is the same
-            "coupled": {one.convention.behaviour.coupled for one in coupled} == {how.coupled},
+            "coupled": {one.behaviour.coupled for one in coupled} == {how.coupled},
             "rows": self._is_same("kernel", rows="hx" if storage.rows == "xh" else "xh"),
             "projection_clip": self.cell.projection is None,
             "interleaved": self.cell.units > 1
@@ -277,12 +276,9 @@ class Simulator:
 
     # ---- steps
 
-    def start(self, count: int, state: State | None, dtype: Any) -> State:
+    def start(self, count: int, state: State, dtype: Any) -> State:
         """h (N, P) and c (N, H) before the first step, from h (P,) and c (H,)."""
-        cell = self.cell
-        h, c = np.zeros((count, cell.outputs), dtype), np.zeros((count, cell.units), dtype)
-        if state is not None:
-            h[:], c[:] = state
+        h, c = (np.tile(one, (count, 1)).astype(dtype) for one in state)
         return h, c
 
     def step(
@@ -305,7 +301,9 @@ class Simulator:
         gates = np.empty_like(by_gate) if keep_z else by_gate
         h, c = step(by_gate, c, self._parts(cells), gates)
         arrays = dict(zip("hcifgo", (h, c, *gates), strict=True))
-        return {**arrays, "z": by_gate.swapaxes(0, 1).reshape(len(h), -1)} if keep_z else arrays
+        if keep_z:
+            arrays["z"] = by_gate.swapaxes(0, 1).reshape(len(h), -1)
+        return arrays
 
     def _add_products(self, z: Array, part: str, cells: Cells, x: Array) -> None:
         """Add the tensor (4, H, K) @ x of each hypothesis to z (N, 4, H).
@@ -313,10 +311,7 @@ class Simulator:
         Tensors that differ in the order of their gates are multiplied by as one.
         """
         for place, which in cells.groups[part]:
-            key = part, place, z.dtype.char
-            if key not in self._cast:
-                self._cast[key] = self.tensors[part][place].astype(z.dtype)
-            tensor = self._cast[key]
+            tensor = self._cast(part, place, z.dtype)
             each = x if len(x) == 1 else x[which]
             product = (each @ tensor.reshape(-1, tensor.shape[2]).T).reshape(-1, *z.shape[1:])
             orders = cells.tensors[part][which, 2:]
@@ -324,11 +319,9 @@ class Simulator:
 
     def _biases(self, cells: Cells, dtype: Any) -> Array:
         """The bias (N, 4, H, 1); of layer norm the shift and the scale (N, 4, H, 2)."""
-        key = "bias", len(self.tensors["bias"]), dtype.char
-        if key not in self._cast:
-            self._cast[key] = np.array(self.tensors["bias"], dtype)
         tensors = cells.tensors["bias"]
-        return self._cast[key][tensors[:, 1, None], tensors[:, 2:]]
+        biases = np.array(self.tensors["bias"], dtype)
+        return np.asarray(biases[tensors[:, 1, None], tensors[:, 2:]])
 
     def _parts(self, cells: Cells) -> Parts:
         cell, constants = self.cell, cells.constants
@@ -361,14 +354,13 @@ class Simulator:
 
     def _peephole_product(self, cells: Cells) -> Callable[[int, Array], Array]:
         """The product of a peephole (3, N, H), or a matrix of (3, H, H), and c (N, H)."""
-        orders, matrices = self.peepholes, self.cell.peephole
+        vectors, matrices = self.peepholes, self.cell.peephole
         used = ~self.has(cells, "peepholes", "ignored")[:, None]
-        order = cells.codes["peephole_gates"]
-        each = None if orders is None else orders[order].swapaxes(0, 1) * used
 
         def product(k: int, c: Array) -> Array:
-            if each is not None:
-                return np.asarray(c * each[k].astype(c.dtype, copy=False))
+            if vectors is not None:
+                each = vectors[cells.codes["peephole_gates"], k] * used
+                return np.asarray(c * each.astype(c.dtype, copy=False))
             assert matrices is not None
             return np.asarray(c @ matrices[k].T.astype(c.dtype, copy=False) * used)
 
@@ -409,7 +401,7 @@ def permutation(assumed: str, order: str) -> tuple[int, ...]:
     The k-th block of the file is gate ``assumed[k]`` of one, and gate ``order[k]`` of the other.
     """
     place = {gate: GATES.index(was) for was, gate in zip(assumed, order, strict=True)}
-    return tuple(place[gate] for gate in GATES)
+    return tuple(map(place.__getitem__, GATES))
 
 
 def _blocks(part: str, cell: Cell) -> Array:
