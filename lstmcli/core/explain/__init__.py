@@ -352,7 +352,6 @@ def _edited(one: Placement) -> EditedRuns:
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:
-    """Sorts what is proved first, then exact numbers, then the likelier mistake."""
     coarse = any(change.setting == "dtype" for change in one.changes)
     return one.verdict != "found", coarse, sum(map(prior, plain_of(one.changes)))
 

@@ -349,7 +349,6 @@ class EditedRuns:
         return edit if solved is None else with_number(solved)
 
     def _steps_after_first(self, count: int) -> int | None:
-        """The end of some steps from the first that is off; None where all are needed."""
         return None if self.first_off is None else min(self.first_off + count, self.steps)
 
 

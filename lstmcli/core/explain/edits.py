@@ -72,9 +72,6 @@ def _tolerance(runs: EditedRuns) -> float:
     return max(LEAST, WITHIN * max(map(float, allowed)))
 
 
-# ---- inputs
-
-
 def inputs(runs: EditedRuns) -> Iterator[Variant]:
     """Features in another order, or each with another factor and offset."""
     for known in known_cells(runs):
@@ -110,7 +107,6 @@ def _off_with(known: KnownCell, advance: Step, work: WorkDone, x: Array) -> Arra
 
 
 def _order_of_features(known: KnownCell, off: Callable[[Array], Array]) -> tuple[int, ...]:
-    """The order of the features that comes nearest, by one exchange after another."""
 
     def cost(orders: Array) -> Any:
         return np.square(off(known.x[:SHORT][..., orders].swapaxes(1, 2))).sum(axis=1)
@@ -139,9 +135,6 @@ def _scales(*each: Array) -> Iterator[Variant]:
                 edits.append(Edit(name, value if len({*value}) > 1 else value[:1]))
         solved = sum(v != edit.kind.solved for edit in edits for v in edit.value)
         yield Variant(tuple(edits), solved)
-
-
-# ---- the start state
 
 
 def state(runs: EditedRuns) -> Iterator[Variant]:
@@ -186,7 +179,6 @@ def _first_states(known: KnownCell, advance: Step) -> Iterator[Array]:
 
 
 def _bisected(function: Callable[[Array], Array], wanted: Array) -> Array:
-    """The numbers from which a monotonic function gives others."""
     low, high = np.full_like(wanted, -FAR), np.full_like(wanted, FAR)
     rising = function(high) >= function(low)
     for _ in range(HALVINGS):
@@ -194,9 +186,6 @@ def _bisected(function: Callable[[Array], Array], wanted: Array) -> Array:
         up = (function(middle) < wanted) == rising
         low, high = np.where(up, middle, low), np.where(up, high, middle)
     return (low + high) / 2
-
-
-# ---- damaged weights
 
 
 def damage(runs: EditedRuns) -> Iterator[Variant]:
@@ -223,7 +212,6 @@ def damage(runs: EditedRuns) -> Iterator[Variant]:
 def _of_unit(
     known: KnownCell, unit: int, before: tuple[Array, Array, Array], wanted: Array
 ) -> Iterator[Edit]:
-    """Weights of a unit with which it gives the h (B,) that is wanted."""
     cell, (x, h, _), advance = known.cell, before, stepper(known.cell)
     products = ("kernel", cell.kernel, x), ("recurrent", cell.recurrent_kernel, h)
     for k, gate in enumerate(GATES):
@@ -246,9 +234,6 @@ def _of_unit(
             if finite.size and np.ptp(finite) <= ALIKE * max(1.0, np.abs(finite).max()):
                 value = gate, unit, *at, float(np.median(finite))
                 yield Edit(f"weights.{name}", value, known.name)
-
-
-# ---- outputs
 
 
 def outputs(runs: EditedRuns) -> Iterator[Variant]:
@@ -291,7 +276,6 @@ def _kinds(runs: EditedRuns, each: bool) -> Iterator[tuple[EditKind, str, RunSiz
 
 
 def _right(runs: EditedRuns) -> set[str]:
-    """The cells of which the run without further edits gives all known numbers."""
     right, wrong = set[str](), {""}
     for name, agreeing, total in compared(runs.base, runs.expected, runs.allowance).arrays:
         (right if 0 < total == agreeing else wrong).add(ArrayName.of(name).prefix)
@@ -424,7 +408,6 @@ def named_edits(
 
 
 def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdits]:
-    """The edits of the first stage in which any gives EXPECTED, by a part of the work."""
     for stage, one in product(STAGES, runs):
         variants, found = stage(one), list[NamedEdits]()
         while one.work.left(part) and (variant := next(variants, None)):

@@ -77,9 +77,6 @@ def other_state(case: Case, allowance: Allowance) -> Remark | None:
     return remark("other_state", share=rms[-1] / rms[0]) if rms[-1] <= FADED * rms[0] else None
 
 
-# ---- some of the units
-
-
 def other_units(case: Case, allowance: Allowance) -> Remark | None:
     """The units of the run as loaded that EXPECTED has, if fewer."""
     expected = case.expected
@@ -96,9 +93,6 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
     if any(len(one) != 1 for one in units):
         return None
     return remark("other_units", units=[int(u[0]) for u in units], numbers=expected.numbers)
-
-
-# ---- padding
 
 
 def masked(case: Case, allowance: Allowance) -> Remark | None:

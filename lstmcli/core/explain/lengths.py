@@ -71,7 +71,6 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
 
 
 def _are_known(lengths: tuple[int, ...], one: Placement) -> bool:
-    """Tell whether lengths leave out nothing, or only what is left out anyway."""
     steps = one.setup.size[0]
     valid = np.arange(steps)[:, None] < np.array(lengths)
     return min(lengths) == steps or (one.valid is not None and np.array_equal(valid, one.valid))
@@ -163,9 +162,6 @@ class OpenLengths(Placement):
 
         key = "ends", self.setup.changes, self.location, self.allowance, *settings.items(), end
         return self.question.runs.get(key, run)
-
-
-# ---- what is reported where nothing gives EXPECTED
 
 
 def shown(placements: Sequence[Placement]) -> Iterator[Remark]:

@@ -258,9 +258,6 @@ def _beside(first: Located, name: str, shape: Sequence[int], runs: Any) -> Locat
     return None
 
 
-# ---- the shapes of the arrays of a run
-
-
 def run_shapes(
     name: str, model: Model, layout: str, size: tuple[int, int], layer: int = -1
 ) -> Iterator[tuple[RunShape, tuple[str, ...]]]:

@@ -137,7 +137,6 @@ class NetworkSimulator:
         return len(self.x) * sum(of_step) + SET * len(self.cells)
 
     def _first(self, name: str) -> int:
-        """The step of EXPECTED that a cell computes first."""
         order = StepOrder.of_cell(self.cells[name].how.behaviour, False)
         return len(self.x) - 1 if order.outputs_reversed else 0
 
@@ -327,7 +326,6 @@ class NetworkSimulator:
         return arrays, worst
 
     def _off(self, targets: Sequence[WantedNumbers], runs: Runs, steps: int | None = None) -> Array:
-        """(N, E) how far off some numbers are, in tolerances."""
         steps_too = [len(self.x)] * self.at_any_step
         found = [np.zeros((len(runs.stay), *steps_too, 0))]
         for target in targets:
@@ -383,7 +381,6 @@ class NetworkSimulator:
 
     @property
     def _horizons(self) -> list[int]:
-        """The steps over which a constant is solved for."""
         last, known = len(self.x), [min(steps) for steps in self.known.values() if steps]
         if not known or len(self.cells) > 1:
             return [last]

@@ -187,7 +187,6 @@ def grid_of(arrays: Mapping[str, Numbers]) -> str:
 
 
 def _on_grid(numbers: Numbers, name: str) -> bool:
-    """Tell whether a dtype has all these numbers, and their digits are too many for chance."""
     is_known = np.isfinite(numbers.values)
     values = numbers.values[is_known].astype(np.float64)
     off = np.abs(round_to_format(values, name) - values)

@@ -135,7 +135,6 @@ class Placement:
 
     @cached_property
     def _cells(self) -> Mapping[str, Simulator]:
-        """The cells under hypotheses, shared where directions are merged alike."""
         of, key = self.setup.simulator_of, ("cells", self.setup.of_directions)
         return self.question.runs.get(key, lambda: {n: of(n) for n, _ in self.model.cells})
 
@@ -237,7 +236,6 @@ class Placement:
         return with_keys(self.singles.pairs(nearest, most))
 
     def _confirmed(self, sets: Array, values: Array | None = None) -> list[Answer]:
-        """The likeliest sets that a full run confirms; ``values`` are of constants."""
         keys = [rank(self.singles.of(one, 0.5), self.how) for one in sets]
         order = sorted(range(len(sets)), key=keys.__getitem__)[: self.work.most(Budget.VERIFIED)]
         values = np.full(len(sets), np.nan) if values is None else values
@@ -270,8 +268,6 @@ class Placement:
         if len(self.model.cells) > 1 and without.total - without.agreeing < 2:
             return None  # in one cell or another a constant always fits one number
         return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
-
-    # ---- the proof
 
     def neighbours(self, answer: Changes) -> tuple[Array, list[Changes]]:
         """The results of an answer's neighbours, and those that EXPECTED leaves open."""
@@ -396,7 +392,6 @@ class Placement:
     def _proof(
         self, answer: Answer, others: Sequence[Answer], allowance: Allowance, tried: int
     ) -> tuple[float, list[Changes]]:
-        """The evidence for an answer, and the neighbours that EXPECTED leaves open."""
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
         spread, near = self.neighbours(plain)
         ends, settings = sum(n < self.setup.size[0] for n in self.lengths), kinds(answer.changes)

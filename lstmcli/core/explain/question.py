@@ -124,7 +124,6 @@ class Question:
             yield from (replace(setup, layout=layout) for layout in layouts)
 
     def _parts(self) -> Iterator[tuple[str, int]]:
-        """Arrays that an output may be: of a lower layer, with it, or of one direction."""
         if set(self.arrays) == {"h"}:
             yield from ((f"layer{n}.h", n) for n in range(len(self.model.layers) - 1))
             for name, _ in self.model.cells if self.model.bidirectional else ():

@@ -260,7 +260,6 @@ class Simulator:
         return np.asarray(table[rows])
 
     def _tensor(self, part: str, assumed: Sequence[Any], values: Sequence[Any]) -> list[int]:
-        """The integers of a tensor; equal tensors have the same."""
         each = zip(_CHOOSE[part][1:], assumed[1:], values[1:], strict=True)
         changed = {name: value for name, was, value in each if value != was}
         source = part, *changed.items()
@@ -273,8 +272,6 @@ class Simulator:
         order, distinct = permutation(assumed[0], values[0]), self._distinct[part]
         alike = tuple(digests[gate] for gate in order)
         return distinct.setdefault(alike, [len(distinct), place, *order])
-
-    # ---- steps
 
     def start(self, count: int, state: State, dtype: Any) -> State:
         """h (N, P) and c (N, H) before the first step, from h (P,) and c (H,)."""

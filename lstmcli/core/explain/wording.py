@@ -309,13 +309,12 @@ def text_of(one: Remark) -> str:
     return _Formatter().vformat(texts, (), one.facts)
 
 
-# ---- remarks
-
 _PARTS_AGREE = "{{agreeing:{0}}} {{agreeing:agree}}, {{differing:{1}}} {{differing:do}} not"
 _SEQUENCES_AGREE = "{changes:prefix}" + _PARTS_AGREE.format("Sequence", "sequence")
 _LENGTHS = "As a member lengths of an .npz of the inputs, every command takes them."
 _AXES = "EXPECTED has the axes {given}; "
 _PLACED = " for {left} of the {placements} possible alignments of EXPECTED"
+_ENDED = "The search ended at its budget, {} the settings that are known{{changes:nearest}}."
 _NO_FIRST_STEP = ": EXPECTED lacks a first step of each layer, which distinguishes most"
 
 TEXTS: dict[str, str | Mapping[str, str]] = {
@@ -334,14 +333,14 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "may_be_one_step": "If EXPECTED is the last step of h, its backward half is in processing "
     "order (--set {cell}.flip_output=true).",
     "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
-    "not_merged_so": "By its width EXPECTED is not merged by {assumed}; it is compared with "
-    "{merge} of both directions.",
+    "not_merged_so": "By its width EXPECTED is not merged by {assumed}; "
+    "it is compared with {merge} of both directions.",
     "not_finite": "{count:,} of {total:,} values of EXPECTED {count:is} {kind}{steps:where}.",
     "not_compared": "These arrays are not of this run, and were not compared: {names:and}.",
-    "layout_assumed": "Input layout {layout:layout} assumed; for the other one add --layout "
-    "{layout:other}.",
-    "searched_in_float": "The search runs these 8-bit weights in float. A run in 8 bits confirms "
-    "what it finds, but a cause may be missed.",
+    "layout_assumed": "Input layout {layout:layout} assumed; "
+    "for the other one add --layout {layout:other}.",
+    "searched_in_float": "The search runs these 8-bit weights in float. "
+    "A run in 8 bits confirms what it finds, but a cause may be missed.",
     # of a run that fits
     "dtype_rounds_otherwise": {
         "part": "To reproduce EXPECTED, round the {part} to {dtype} in the file and run with "
@@ -353,13 +352,13 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "stored_as": "All of EXPECTED are values of {dtype}, each within half a unit of the run: the "
     "output was stored in {dtype}.",
     "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 precision.",
-    "chaotic": "This network is chaotic: rounding grows {growth:size} times. The {numbers:,} "
-    "values that rounding can change entirely are not compared.",
+    "chaotic": "This network is chaotic: rounding grows {growth:size} times. "
+    "The {numbers:,} values that rounding can change entirely are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this network, which is allowed for.",
     "lengths_reordered": "These are the lengths as given, in another order of the sequences.",
     "longer": "The other side runs on over padding: {steps:steps} more than as given.",
-    "past_ends": "At padded steps EXPECTED has other values than the run; as in lstm diff, they "
-    "are not compared.",
+    "past_ends": "At padded steps EXPECTED has other values than the run; "
+    "as in lstm diff, they are not compared.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
     # of what is found
@@ -388,13 +387,13 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
         "": _SEQUENCES_AGREE + ": are the sequences in another order?",
     },
     "near_miss": "{changes:changes}, no value is off by more than {error:size}, and all other "
-    "configurations are much further off. Typical causes: an approximated tanh or exp, a table, "
-    "fewer bits.",
+    "configurations are much further off. "
+    "Typical causes: an approximated tanh or exp, a table, fewer bits.",
     "within_tolerance": "As loaded, no value is off by more than {error:size}: more than float32 "
     "rounding explains, and within the default tolerance of lstm diff ({atol:size}).",
-    "noise": "As loaded, all differences are small (SNR {decibels:.0f} dB). A wrong gate order, "
-    "transpose or direction usually gives less than {least:.0f} dB. Possible causes: weights of "
-    "another training step or of lower precision, noise, dropout.",
+    "noise": "As loaded, all differences are small (SNR {decibels:.0f} dB). "
+    "A wrong gate order, transpose or direction usually gives less than {least:.0f} dB. "
+    "Possible causes: weights of another training step or of lower precision, noise, dropout.",
     "cell_fits": "{changes:changes}, {arrays:and} {arrays:agree}; the others do not yet.",
     # of how the other side ran
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
@@ -405,10 +404,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "other_units": "As {units:unit} of the run, all {numbers} values of EXPECTED agree.",
     "rearranged": "Compared with the run as loaded, {hint}",
     "budget_ended": {
-        "thorough": "The search ended at its budget, ten times the usual one. Give the settings "
-        "that are known{changes:nearest}.",
-        "": "The search ended at its budget, and --thorough has ten times as much. Or give the "
-        "settings that are known{changes:nearest}.",
+        "thorough": _ENDED.format("ten times the usual one. Give"),
+        "": _ENDED.format("and --thorough has ten times as much. Or give"),
     },
     "lengths_unknown": "If the sequences were padded, give their lengths with --lengths, or "
     "--mask: a packed call stores none.",
