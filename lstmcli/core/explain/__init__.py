@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property, partial
@@ -45,7 +45,7 @@ from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
 from lstmcli.core.explain.question import Question, in_shape, left_out
-from lstmcli.core.explain.verify import Answer, Case, Remark, remark
+from lstmcli.core.explain.verify import Answer, Case, Remark, Remarks, remark
 from lstmcli.core.explain.wording import in_words, location_text
 from lstmcli.core.forward.equations import is_eight_bit
 from lstmcli.errors import UserError
@@ -198,7 +198,7 @@ class Search:
             return replace(explanation, **nowhere, nearest=(), untried=untried)
         return explanation
 
-    def _left_out(self, one: Placement) -> Iterator[Remark]:
+    def _left_out(self, one: Placement) -> Remarks:
         every = self.as_loaded or self.placements
         most = max(each.depth for each in every)
         for size, code in (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed"):
@@ -247,7 +247,7 @@ class Pass(NamedTuple):
 
     name: str
     search: Callable[[Search], Sequence[Found]] | None = None  # for EXPECTED
-    remark: Callable[[Question, Case], Iterator[Remark]] | None = None  # where nothing gives it
+    remark: Callable[[Question, Case], Remarks] | None = None  # where nothing gives it
 
 
 def half_precision(search: Search) -> list[Found]:
@@ -360,7 +360,7 @@ def _key(changes: Sequence[Changed]) -> frozenset[Change]:
     return frozenset(plain_of(changes))
 
 
-def _about_expected(question: Question, explanation: Explanation) -> Iterator[Remark]:
+def _about_expected(question: Question, explanation: Explanation) -> Remarks:
     if said := question.side.renaming:
         yield remark("array_taken", said=said)
     digits = question.exactness.digits
@@ -389,7 +389,7 @@ def _about_expected(question: Question, explanation: Explanation) -> Iterator[Re
         yield remark("searched_in_float")
 
 
-def _taken_so(question: Question, explanation: Explanation) -> Iterator[Remark]:
+def _taken_so(question: Question, explanation: Explanation) -> Remarks:
     location = explanation.location
     for one in location.arrays if location else ():
         at = one.at  # a part of the network has another name

@@ -145,8 +145,7 @@ class EditedRuns:
             return self._case_of(*np.concatenate(gates, axis=-1))
         if not any(ArrayName.of(name).kind == FINAL for name in known):
             return self.case
-        is_padded = self.case.lengths is not None or self.case.mask is not None
-        if location.state != "the last h" or is_padded:
+        if location.state != "the last h" or self.case.data.is_padded:
             return None
         (last,) = known.values()
         values, half = np.full((2, self.steps, *last.values.shape), np.nan)
@@ -341,12 +340,8 @@ class EditedRuns:
         *place, number = edit.value
         if largest(np.abs(self.off_with((edit,), self._steps_after_first(2)))) > NEARLY:
             return None
-
-        def with_number(one: float) -> Edit:
-            return replace(edit, value=(*place, one))
-
-        solved = self.solved_number(with_number, (number,), self.case)
-        return edit if solved is None else with_number(solved)
+        solved = self.solved_number(lambda a: replace(edit, value=(*place, a)), [number], self.case)
+        return edit if solved is None else replace(edit, value=(*place, solved))
 
     def _steps_after_first(self, count: int) -> int | None:
         return None if self.first_off is None else min(self.first_off + count, self.steps)

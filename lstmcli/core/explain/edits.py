@@ -56,6 +56,7 @@ USUAL = 5, 10  # values of a kind next to a change, each a full run, or a first 
 STARTS = 4  # usual numbers to start from
 PARTS = ("", ".h", ".c")  # of the state that begins anew
 LAST_STEPS = 64  # at which it does, if only a last state is known
+Variants = Iterator[Variant]
 LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".columns")))
 """Edits of many values."""
 
@@ -72,7 +73,7 @@ def _tolerance(runs: EditedRuns) -> float:
     return max(LEAST, WITHIN * max(map(float, allowed)))
 
 
-def inputs(runs: EditedRuns) -> Iterator[Variant]:
+def inputs(runs: EditedRuns) -> Variants:
     """Features in another order, or each with another factor and offset."""
     for known in known_cells(runs):
         if known.name:
@@ -124,7 +125,7 @@ def _order_of_features(known: KnownCell, off: Callable[[Array], Array]) -> tuple
     return tuple(order.tolist())
 
 
-def _scales(*each: Array) -> Iterator[Variant]:
+def _scales(*each: Array) -> Variants:
     for digits in (3, 6, 9):
         edits = []
         for name, numbers in zip(("inputs.factor", "inputs.offset"), each, strict=True):
@@ -137,7 +138,7 @@ def _scales(*each: Array) -> Iterator[Variant]:
         yield Variant(tuple(edits), solved)
 
 
-def state(runs: EditedRuns) -> Iterator[Variant]:
+def state(runs: EditedRuns) -> Variants:
     """Another initial state of a single cell, implied by its first steps."""
     for known in known_cells(runs):
         size = known.cell.outputs + known.cell.units
@@ -188,7 +189,7 @@ def _bisected(function: Callable[[Array], Array], wanted: Array) -> Array:
     return (low + high) / 2
 
 
-def damage(runs: EditedRuns) -> Iterator[Variant]:
+def damage(runs: EditedRuns) -> Variants:
     """One number, or a row, of the units that are off first."""
     for known in known_cells(runs):
         cell = known.cell
@@ -236,7 +237,7 @@ def _of_unit(
                 yield Edit(f"weights.{name}", value, known.name)
 
 
-def outputs(runs: EditedRuns) -> Iterator[Variant]:
+def outputs(runs: EditedRuns) -> Variants:
     """A dense layer after h by least squares, and a dropout of it by the factors."""
     (name, known), *others = runs.expected.arrays.items()
     given, wanted = runs.base.get(name), known.values
@@ -260,9 +261,6 @@ def outputs(runs: EditedRuns) -> Iterator[Variant]:
         yield Variant((Edit("outputs.dense", arrays, file="dense.npz"),), matrix.size)
 
 
-# ---- values of the table
-
-
 def _kinds(runs: EditedRuns, each: bool) -> Iterator[tuple[EditKind, str, RunSizes]]:
     """The kinds of edits, of all cells at once, or of each of several that may be wrong."""
     cells = runs.model.cells if len(runs.model.cells) > 1 else ()
@@ -282,11 +280,11 @@ def _right(runs: EditedRuns) -> set[str]:
     return right - wrong
 
 
-def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
+def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Variants:
     return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
 
 
-def table(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
+def table(runs: EditedRuns, *, each: bool = False) -> Variants:
     """The values of the table, the usual ones first, of all cells at once or of each.
 
     Next to changes the usual ones alone, and fewer where each needs a full run.
@@ -303,14 +301,14 @@ def table(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
         yield Variant(tuple(Edit("outputs.residual", cell=name) for name in names))
 
 
-def rows_and_columns(runs: EditedRuns) -> Iterator[Variant]:
+def rows_and_columns(runs: EditedRuns) -> Variants:
     """Rows and columns that are zero or exchanged, in each cell."""
     for kind, cell, sizes in _kinds(runs, each=len(runs.model.cells) > 1):
         if kind.name in LATER:
             yield from _variants(kind, cell, sizes)
 
 
-def solutions(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
+def solutions(runs: EditedRuns, *, each: bool = False) -> Variants:
     """The edits with a number, at the nearest one; those of a bound first.
 
     A bound is the largest number of EXPECTED, or none.
@@ -332,7 +330,7 @@ def solutions(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
                 yield Variant((edit(kind.read(number)),), 1)
 
 
-def restarts(runs: EditedRuns) -> Iterator[Variant]:
+def restarts(runs: EditedRuns) -> Variants:
     """The initial state, h or c again: in chunks of one length, or at each step that is off.
 
     A last state shows only the last of these.
@@ -375,7 +373,7 @@ class NamedEdits(NamedTuple):
         return self.variant.solved, len(self.variant.edits), place
 
 
-STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
+STAGES: tuple[Callable[[EditedRuns], Variants], ...] = (
     restarts, table, inputs, solutions, outputs, damage, partial(table, each=True),
     partial(solutions, each=True), state, rows_and_columns,
 )  # fmt: skip

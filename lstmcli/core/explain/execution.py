@@ -6,7 +6,6 @@ otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 
@@ -23,6 +22,7 @@ from lstmcli.core.explain.verify import (
     Agreement,
     Case,
     Remark,
+    Remarks,
     arrays_if_run,
     compared,
     remark,
@@ -42,7 +42,7 @@ WIDER = 4.0  # times the error of a rounded run: the tolerance of the search
 FEW_AGREE = 0.2  # of all values, met by chance
 
 
-def how_run(question: Question, case: Case) -> Iterator[Remark]:
+def how_run(question: Question, case: Case) -> Remarks:
     """The first way of running the network as loaded that EXPECTED shows, if any."""
     if question.inputs.is_padded:
         return
@@ -54,7 +54,7 @@ def how_run(question: Question, case: Case) -> Iterator[Remark]:
         yield found
 
 
-def rearranged(question: Question, case: Case) -> Iterator[Remark]:
+def rearranged(question: Question, case: Case) -> Remarks:
     """The hints of `diff` on outputs of the run as loaded that are arranged otherwise."""
     side, trace = question.side, run_plan(case.plan(FINE))
     members, (name, *others) = trace.members(), side.arrays
@@ -109,9 +109,6 @@ def masked(case: Case, allowance: Allowance) -> Remark | None:
     return None
 
 
-# ---- half precision
-
-
 def rounded_run(
     case: Case, changes: Changes, name: str, tight: Allowance
 ) -> list[tuple[str, Agreement]]:
@@ -127,7 +124,7 @@ def rounded_run(
     return [*islice((one for one in found if one[1].fits), 1)]
 
 
-def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Iterator[Remark]:
+def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Remarks:
     """The remark on a run as loaded that is off by as much as rounding leaves.
 
     In formats of which not all of EXPECTED are numbers hardly any may agree.
@@ -158,6 +155,7 @@ def _arrays(case: Case, changes: Changes, name: str = "", part: str = "") -> Arr
     if part in (WEIGHTS, BOTH):
         settings[ROUNDED] = name
     if part in (INPUTS, BOTH):
-        case = case.under(x=round_to_format(np.asarray(case.x, np.float64), name))
+        x = np.asarray(case.data.x, np.float64)
+        case = case.under(x=round_to_format(x, name))
     arrays = arrays_if_run(case, settings)
     return arrays if case.expected.is_in(arrays) else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -13,7 +13,7 @@ from lstmcli.core.explain.causes import CANDIDATE, Change, Changes
 from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Expected
-from lstmcli.core.explain.verify import LEAST_COMPARED, Agreement, Case, Remark, remark
+from lstmcli.core.explain.verify import LEAST_COMPARED, Agreement, Case, Remark, Remarks, remark
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit
 from lstmcli.core.model.settings import setting_text
@@ -241,7 +241,7 @@ WITH_AN_ANSWER = {
 """Codes of remarks by what an answer changes: a setting or an edit, of h, c or both."""
 
 
-def remarks_of(answer: Explanation, names: Sequence[str]) -> Iterator[Remark]:
+def remarks_of(answer: Explanation, names: Sequence[str]) -> Remarks:
     """The remarks on what an answer changes; ``names`` of cells, if EXPECTED has several."""
     state = " of last states" if answer.location and answer.location.state else ""
     found = [
@@ -261,7 +261,7 @@ def remarks_of(answer: Explanation, names: Sequence[str]) -> Iterator[Remark]:
             yield remark("all_cells", cells=len(names))
 
 
-def agreement(comparison: Agreement) -> Iterator[Remark]:
+def agreement(comparison: Agreement) -> Remarks:
     """Where a run that does not fit agrees: in some arrays, or at some steps."""
     if comparison.nearly:
         return
@@ -279,7 +279,7 @@ def _indices(agrees: Sequence[bool | None]) -> tuple[list[int], list[int]]:
     return [n for n, one in each if one], [n for n, one in each if one is False]
 
 
-def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Remark]:
+def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Remarks:
     """The hints of the numbers of a configuration that does not fit."""
     of = tuple(changes)
     if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
@@ -298,7 +298,7 @@ def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Re
         )
 
 
-def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Iterator[Remark]:
+def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Remarks:
     """The remark on a nearest run that differs as `diff` allows, an approximation or noise does."""
     best = min((*clearly_nearer(as_loaded, nears),), key=lambda near: near.comparison.rms)
     error, rms = best.comparison.max_abs, best.comparison.rms

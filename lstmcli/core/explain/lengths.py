@@ -17,7 +17,7 @@ from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
 from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.placement import FEWEST_NUMBERS, FIRST, LAST, Placement
 from lstmcli.core.explain.question import Setup
-from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remark, remark
+from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remarks, remark
 from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major
@@ -164,7 +164,7 @@ class OpenLengths(Placement):
         return self.question.runs.get(key, run)
 
 
-def shown(placements: Sequence[Placement]) -> Iterator[Remark]:
+def shown(placements: Sequence[Placement]) -> Remarks:
     """The lengths that EXPECTED shows, if nothing is found next to them."""
     for one in placements:
         shows = one.lengths and one.location.is_plain and one.expected.has_steps

@@ -79,6 +79,11 @@ class Location(NamedTuple):
         return self.arrays[0].at
 
     @property
+    def names(self) -> list[str]:
+        """The arrays of the run."""
+        return [name for one in self.arrays for name in one.arrays]
+
+    @property
     def is_plain(self) -> bool:
         """Tell whether EXPECTED is the run as it is."""
         return not self.cost and all(one.at.is_plain for one in self.arrays)
@@ -128,14 +133,12 @@ class Location(NamedTuple):
 
     def contradicts_itself(self, numbers: Mapping[str, Numbers]) -> bool:
         """Tell whether arrays that are one of the run have different values."""
-        names = [name for one in self.arrays for name in one.arrays]
-        if len({*names}) == len(names):
+        if len({*self.names}) == len(self.names):
             return False
-        expected = self.expected(numbers)
+        expected = self.expected(numbers).arrays
         return any(
-            bool((np.abs(expected.arrays[name].values[at] - known.values) > SINGLE.of(known)).any())
-            for one in self.arrays
-            for name, at, known in one.known(numbers[one.name])
+            (np.abs(expected[name].values[at] - known.values) > SINGLE.of(known)).any()
+            for _, name, at, known in self.known(numbers, None)
         )
 
     def may_fit(

@@ -18,7 +18,7 @@ from lstmcli.core.explain.causes import CONSTANTS, SOLVE, Changes, settings_of
 from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.observation import Allowance, WantedNumbers
 from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
-from lstmcli.core.explain.verify import FINE, Cached, Case
+from lstmcli.core.explain.verify import FINE, Cached, Case, nbytes
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major, split_state
@@ -65,11 +65,6 @@ class Runs(NamedTuple):
     which: dict[str, Array]  # (N,): the distinct run of each hypothesis
     stay: Array  # (N,): whether a hypothesis was not dropped
 
-    @property
-    def nbytes(self) -> int:
-        """The memory of the arrays."""
-        return sum(one.nbytes for arrays in self.arrays.values() for one in arrays.values())
-
 
 class NetworkSimulator:
     """A network over one sequence of the batch, compared with EXPECTED.
@@ -89,35 +84,35 @@ class NetworkSimulator:
         item: int | None = None,
         at_any_step: bool = False,
     ) -> None:
-        self.cells, self.singles, self.layers, self.work = cells, singles, singles.layers, case.work
+        self.cells, self.singles, self.layers = cells, singles, singles.layers
+        self.work, self.at_any_step = case.work, at_any_step
         settings, expected = settings_of(of_run), case.expected
-        x = as_time_major(np.asarray(case.x, np.float64), case.layout)  # (T, B, I)
+        x = as_time_major(np.asarray(case.data.x, np.float64), case.layout)  # (T, B, I)
         valid = case.valid(settings)
         if item is None or (valid is not None and not valid[:, item].any()):
             item = expected.best_known(valid)
         self.item = n = item
-        keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
+        keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, n])
         of_x = tuple(change for change in of_run if change.setting != "array")
         self.x, self._same_runs = x[keep, n], (id(singles), case.layout, of_x, n)
         start = {name: value for name, value in of_run if name == "initial_state"}
         model = case.read({**start, **FINE})
         self.convention = model.convention  # how directions are merged
-        states = split_state(case.initial_state, model, x.shape[1])
+        states = split_state(case.data.initial_state, model, x.shape[1])
         each = zip(cells, states, strict=True)  # a state may be one for all sequences
         self.states = {name: (h[n % len(h)], c[n % len(c)]) for name, (h, c) in each}
+        only = "" if len(cells) > 1 else next(iter(cells))
         array = settings.get("array", "h")
-        only = next(iter(cells)) if len(cells) == 1 else ""
-        targets = [*expected.targets(allowance, self.item, keep, array, only)]
+        targets = [*expected.targets(allowance, n, keep, array, only)]
         self.known: dict[str, dict[int, list[WantedNumbers]]] = {name: {} for name in cells}
         for target in targets:
             for step, one in target.by_step():
                 self.known.get(target.cell, {}).setdefault(step, []).append(one)
         self.targets = [target.thinned() for target in targets]
-        self.at_any_step = at_any_step
         if at_any_step:  # of h and c, which the last states are of the last step
             self.targets = [one._replace(array=one.array[-1]) for one in self.targets]
         self._compared = {*OUTPUTS, *(one.array for one in self.targets)}
-        self._seen = self.keys(np.full((1, 1), len(singles)))  # the network as loaded
+        _, self._seen = self.with_keys(np.full((1, 1), len(singles)))  # the network as loaded
         self.tried = 0
 
     @property
@@ -140,16 +135,14 @@ class NetworkSimulator:
         order = StepOrder.of_cell(self.cells[name].how.behaviour, False)
         return len(self.x) - 1 if order.outputs_reversed else 0
 
-    # ---- hypotheses
-
     def _cells(self, name: str, sets: Array, *constants: Any) -> Cells:
         return self.cells[name].cells(self.singles.codes(name, sets), *constants)
 
-    def keys(self, sets: Array) -> Array:
-        """(N, C): equal for sets that result in equal cells."""
-        self.work.add(SET * sets.shape[0] * len(self.cells))
-        cells = self.cells.items()
-        return np.stack([one.keys(self._cells(name, sets)) for name, one in cells], axis=1)
+    def with_keys(self, sets: Array) -> tuple[Array, Array]:
+        """The sets, and keys (N, C): equal for those that result in equal cells."""
+        self.work.add(SET * len(sets) * len(self.cells))
+        keys = [one.keys(self._cells(name, sets)) for name, one in self.cells.items()]
+        return sets, np.stack(keys, axis=1)
 
     def new(self, sets: Array, keys: Array) -> Array:
         """The sets that result in a network not tried before, each once."""
@@ -176,8 +169,6 @@ class NetworkSimulator:
             off = [self._step(name, part, known, steps=1)[1] for part in parts]
             passing &= is_open | (np.concatenate([[], *off]) <= LOOSE)[same]
         return sets[passing]
-
-    # ---- runs
 
     def staying(self, sets: Array) -> Array:
         """The sets, without open constants, that stay near EXPECTED."""
@@ -212,7 +203,7 @@ class NetworkSimulator:
             some = None if values is None else values[part]
             run = partial(self._run, sets[part], some, steps, dtype, kept=kept)
             key = (*self._same_runs, steps, int(part[0]), *sorted(kept))
-            runs = run() if cached is None else cached.get(key, run, lambda runs: runs.nbytes)
+            runs = run() if cached is None else cached.get(key, run, lambda one: nbytes(one.arrays))
             found.append(self._off(self.targets, runs, steps))
         return np.concatenate(found)
 
@@ -361,8 +352,6 @@ class NetworkSimulator:
         moved = np.abs(off[-1] - off[0]) > 1 if answer else np.ones(off.shape[1], bool)
         fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
         return off[:, moved], [self.singles.of(one, value) for one in sets[1:-1][fits]]
-
-    # ---- constants
 
     def solve(self, sets: Array) -> tuple[Array, Array]:
         """The nearest of sets with an open constant, and its value, by ever finer grids.

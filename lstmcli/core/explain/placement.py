@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain, islice
-from typing import Any, cast
 
 import numpy as np
 
@@ -40,6 +39,7 @@ from lstmcli.core.explain.verify import (
     Answer,
     Case,
     Remark,
+    Remarks,
     arrays_if_run,
     compared,
     forget_gate_state,
@@ -89,6 +89,7 @@ class Placement:
         self.count = len(setup.changes) + bool(of_run) + unpadded  # of changes
         self.work, self.changes = self.question.work, (*setup.changes, *of_run)
         self.model, self.how = setup.model, setup.model.convention
+        self.several = len(self.model.cells) > 1
         self.allowance = allowance or self.question.exactness.allowances[-1]
         self.turn = LAST if unpadded else FIRST if self.lengths else SECOND
         self.tried, self.depth = 0, 0
@@ -111,18 +112,14 @@ class Placement:
         return self._case(Expected({})).valid(found)
 
     def _case(self, expected: Expected) -> Case:
-        q, setup, inputs = self.question, self.setup, cast(Any, self.question.inputs)
-        return Case(
-            setup.read, q.x, setup.layout, expected, inputs.initial_state, inputs.lengths,
-            inputs.mask, given=self.model.given, work=self.work, cached=setup.cached,
-        )  # fmt: skip
+        setup, data = self.setup, replace(self.question.inputs, x=self.question.x)
+        known = self.model.given, self.work, setup.cached
+        return Case(setup.read, data, setup.layout, expected, *known)
 
     @property
     def expected(self) -> Expected:
         """EXPECTED on the axes of the run."""
         return self.case.expected
-
-    # ---- the network under hypotheses
 
     @cached_property
     def simulator(self) -> NetworkSimulator:
@@ -144,7 +141,7 @@ class Placement:
         without: tuple[str, ...] = ()
         if self.setup.size[0] == 1:
             without = ("reverse", "flip_output", "go_backwards", "state")
-        elif len(self.model.cells) == 1:
+        elif not self.several:
             unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
             without = ("go_backwards", "flip_output")[:unseen]
         spaces = {name: cell.singles for name, cell in self._cells.items()}
@@ -166,8 +163,8 @@ class Placement:
 
     def fits(self) -> bool:
         """Tell whether the network as loaded gives EXPECTED."""
-        names = (name for one in self.location.arrays for name in one.arrays)
-        like = Expected(dict.fromkeys(names, KnownValues(*np.zeros((2, 0)))))
+        nothing = KnownValues(*np.zeros((2, 0)))
+        like = Expected(dict.fromkeys(self.location.names, nothing))
         given = arrays_if_run(self._case(like), settings_of(self.of_run))
         near = self.location.may_fit(self.setup.numbers, self.valid, given, self.allowance)
         return near and self.verify(()).fits
@@ -212,28 +209,24 @@ class Placement:
 
         Others do not depend on EXPECTED: they are made once.
         """
-        simulator, several = self.simulator, len(self.model.cells) > 1
-
-        def with_keys(sets: Array) -> tuple[Array, Array]:
-            return sets, simulator.keys(sets)
-
+        simulator, singles, several = self.simulator, self.singles, self.several
         is_stepwise = simulator.is_stepwise
         too_few = size > 1 and not is_stepwise and self.expected.distinct(self.allowance) <= size
         if too_few or (size > 2 and (several or not is_stepwise)):
             facts = {"too_few": too_few, "cells": len(self._cells) * several}
             self.untried.append(remark("none_at_once", changes=size, **facts))
-            return with_keys(np.zeros((0, size), int))
+            return simulator.with_keys(np.zeros((0, size), int))
         if size > 2 or (size > 1 and several):
             self.untried.append(remark("rare_triples" if size > 2 else "rare_pairs"))
         if is_stepwise or size == 1:
-            key = "sets", id(self.singles), size
-            return self.question.runs.get(key, lambda: with_keys(self.singles.sets(size)))
-        affordable = int(room / (simulator.work_of_run * max(1, len(self.singles))))
+            key = "sets", id(singles), size
+            return self.question.runs.get(key, lambda: simulator.with_keys(singles.sets(size)))
+        affordable = int(room / (simulator.work_of_run * max(1, len(singles))))
         most = min(self.work.most(Budget.PAIRED), max(Budget.FEW, affordable))
-        if most < len(self.singles):
+        if most < len(singles):
             self.untried.append(remark("no_first_step", changes=size, singles=most))
         nearest = np.argsort(self.distances[:-1], kind="stable")
-        return with_keys(self.singles.pairs(nearest, most))
+        return simulator.with_keys(singles.pairs(nearest, most))
 
     def _confirmed(self, sets: Array, values: Array | None = None) -> list[Answer]:
         keys = [rank(self.singles.of(one, 0.5), self.how) for one in sets]
@@ -243,8 +236,9 @@ class Placement:
 
     def _confirmed_one(self, one: Array, value: float) -> Answer | None:
         """The answer of a set, its constant with the fewest decimals that give EXPECTED."""
-        kind, singles, item = self.singles.constant[one].max(), self.singles, self.simulator.item
-        plain = singles.of(one[singles.constant[one] < 0])
+        singles, item = self.singles, self.simulator.item
+        constants = singles.constant[one]
+        kind, plain = constants.max(), singles.of(one[constants < 0])
 
         def run(value: float) -> Agreement:
             return self.verify(plain if np.isnan(value) else singles.of(one, value))
@@ -261,11 +255,10 @@ class Placement:
             comparison = run(value)
         if kind < 0 or not comparison.fits:
             return Answer(plain, comparison) if comparison.fits else None
-        changes = singles.of(one, value)
         if np.isnan(value):
             return None
-        without = self.verify(plain)
-        if len(self.model.cells) > 1 and without.total - without.agreeing < 2:
+        without, changes = self.verify(plain), singles.of(one, value)
+        if self.several and without.total - without.agreeing < 2:
             return None  # in one cell or another a constant always fits one number
         return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
 
@@ -296,64 +289,63 @@ class Placement:
         answer, *others = sorted(
             distinct.values(), key=lambda a: (*rank(a.changes, self.how), a.comparison.worst)
         )
-        every, rounded = (*self.changes, *answer.changes), answer.rounded
+        changes, how, first = answer.changes, self.how.behaviour, None
+        every = (*self.changes, *changes)
         proof, near = self._proof(answer, others, allowance, tried)
-        unseen = self._unseen(near, answer.changes, allowance)
-        equals = tuple(self.described(other.changes) for other in others)
-        backward, first = self.how.behaviour.reverse != self.how.behaviour.flip_output, None
+        backward = how.reverse != how.flip_output
         if not self.changes and self.simulator.is_stepwise and self.simulator.starts_from_zero:
             first = first_shown(self.verify((), allowance), backward)
-        layout = str(settings_of(every).get("layout", self.question.assumed_layout))
-        about = [*self._remarks(answer, allowance)]
-        if rounded:
-            about.insert(0, remark("half_precision_run", part=rounded, dtype=allowance.name))
-        state = forget_gate_state(answer.changes, lambda other: self.verify(other, allowance))
-        senses = {"dtype": rounded, "forget_bias": state}
-        described = self.described(answer.changes)
+        state = forget_gate_state(changes, lambda other: self.verify(other, allowance))
+        senses = {"dtype": answer.rounded, "forget_bias": state}
         fitting = [{c for c in a.changes if c.setting != "dtype"} for a in (answer, *others)]
         rest = [
             one
             for one in self.nearest()
             if not (one.comparison.fits or any(f <= {*one.changes} for f in fitting if f))
         ]
-        proven = proof >= ENOUGH
+        verdict = "found" if proof >= ENOUGH else "unproven"
+        found = self.explanation(verdict, answer.comparison, changes)
         return replace(
-            self.explanation("found" if proven else "unproven", answer.comparison, answer.changes),
-            changes=tuple(replace(c, sense=senses.get(c.setting) or c.sense) for c in described),
-            equivalent=equals,
+            found,
+            changes=tuple(
+                replace(c, sense=senses.get(c.setting) or c.sense) for c in found.changes
+            ),
+            equivalent=tuple(self.described(other.changes) for other in others),
             tried=tried,
             nearest=tuple(map(self.near, rest[:1])),
-            like=tuple(conventions_that_run(every, self.how, layout)),
+            like=tuple(conventions_that_run(every, self.how, self.setup.layout)),
             first_step=first,
             backward=backward,
-            unseen=unseen,
-            remarks=tuple(about),
+            unseen=self._unseen(near, changes, allowance),
+            remarks=tuple(self._remarks(answer, allowance)),
             evidence=proof,
         )
 
-    def _remarks(self, answer: Answer, allowance: Allowance) -> Iterator[Remark]:
-        q, case, changes = self.question, self.case, (*self.of_run, *answer.changes)
-        rounded, again = settings_of(changes).get("dtype"), rerun(case, changes, allowance)
-        if rounded and again.max_abs > 2 * q.exactness.allowances[-1].absolute:
-            facts = {"dtype": rounded, "error": again.max_abs, "part": answer.rounded}
+    def _remarks(self, answer: Answer, allowance: Allowance) -> Remarks:
+        q, part, changes = self.question, answer.rounded, (*self.of_run, *answer.changes)
+        if part:
+            yield remark("half_precision_run", part=part, dtype=allowance.name)
+        rounded, again = settings_of(changes).get("dtype"), rerun(self.case, changes, allowance)
+        error = again.max_abs
+        if rounded and error > 2 * q.exactness.allowances[-1].absolute:
             run = "float64" if q.dtype in EPS else q.dtype
-            yield remark("dtype_rounds_otherwise", run=run, **facts)
+            yield remark("dtype_rounds_otherwise", run=run, dtype=rounded, error=error, part=part)
         if not (rounded or again.fits):
             dtype = q.read({}).given.get("dtype", q.dtype)
-            yield remark("needs_float64", dtype=dtype, error=again.max_abs)
+            yield remark("needs_float64", dtype=dtype, error=error)
         if allowance.stored:
             yield remark("stored_as", dtype=allowance.stored)
         elif allowance in q.exactness.allowances[1:]:
             yield remark("agrees_as_float32")
         if self.unpadded:
             yield remark("past_ends")
-        if self.lengths and case.lengths is not None:
-            given = case.lengths.tolist()
-            more = [one - length for one, length in zip(self.lengths, given, strict=True)]
+        if self.lengths and q.inputs.lengths is not None:
+            given = np.ravel(q.inputs.lengths)
+            more = self.lengths - given
             if sorted(self.lengths) == sorted(given):
                 yield remark("lengths_reordered")
-            elif min(more) >= 0:
-                yield remark("longer", steps=sorted({*more} - {0}))
+            elif more.min() >= 0:
+                yield remark("longer", steps=np.unique(more[more > 0]).tolist())
         comparison = answer.comparison
         if comparison.blind:
             yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)
@@ -394,7 +386,8 @@ class Placement:
     ) -> tuple[float, list[Changes]]:
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
         spread, near = self.neighbours(plain)
-        ends, settings = sum(n < self.setup.size[0] for n in self.lengths), kinds(answer.changes)
+        ends = sum(n < self.setup.size[0] for n in self.lengths)
+        settings = kinds(answer.changes)
         found = digits(spread, answer.solved + bool(ends), tried)  # of one sequence
         if answer.rounded:
             numbers = self.expected.distinct(self.allowance)
@@ -414,21 +407,19 @@ class Placement:
     ) -> tuple[str, ...]:
         of_run = () if self.changes else self.setup.changes_of_run(self.location)
         given = [one for one in of_run if one.setting in ("initial_state", "lengths")]
-        settings, found = {change.setting for change in answer}, list[str]()
-        of_cells = (
-            changes
-            for changes in near
-            if "." not in changes[-1].setting and changes[-1].setting not in {*settings, *found}
-        )
-        for changes in chain(islice(of_cells, Budget.LISTED), ((*answer, one) for one in given)):
-            if changes[-1].setting not in found and self.verify(changes, allowance).fits:
-                found.append(changes[-1].setting)
+        found, changed = list[str](), {change.setting for change in answer}
+        last = ((changes, changes[-1].setting) for changes in near)
+        of_cells = (one for one in last if "." not in one[1] and one[1] not in {*changed, *found})
+        of_given = (((*answer, one), one.setting) for one in given)
+        for changes, setting in chain(islice(of_cells, Budget.LISTED), of_given):
+            if setting not in found and self.verify(changes, allowance).fits:
+                found.append(setting)
         return tuple(found)
 
     def nearest(self) -> list[Answer]:
         """The single changes that come nearest."""
         order = np.argsort(self.distances[:-1], kind="stable")[: Budget.FEW]
-        best = [self.singles.of(np.array([n])) for n in order]
+        best = map(self.singles.of, order[:, None])
         answers = [Answer(c, self.verify(c)) for c in ((), *best)]
         ranked = sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(kinds(a.changes)))
         return ranked[: Budget.FEW]

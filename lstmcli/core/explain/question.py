@@ -26,7 +26,7 @@ from lstmcli.core.explain.locations import (
 )
 from lstmcli.core.explain.observation import Exactness, as_printed, exactness_of
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.explain.verify import FINE, Cached, Reader, Remark, remark
+from lstmcli.core.explain.verify import FINE, Cached, Reader, Remarks, remark
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import printed_shapes
@@ -239,7 +239,7 @@ class Setup:
         """Changes of the run that no step of a cell shows."""
         inputs = self.question.inputs
         projects = any(cell.outputs != cell.units for _, cell in self.model.cells)
-        names = [ArrayName.of(name) for one in location.arrays for name in one.arrays]
+        names = [*map(ArrayName.of, location.names)]
         of_outputs = {name.base for name in names} <= {"h", "final_h"} and not projects
         of_one_step = len(self.model.cells) == 1 and all(name.kind != FINAL for name in names)
         given = ["given", "zero", *["swapped"] * (not projects)]
@@ -311,7 +311,7 @@ def in_shape(question: Question) -> Iterator[Question]:
         yield replace(question, side=side.with_numbers(filled))
 
 
-def left_out(question: Question) -> Iterator[Remark]:
+def left_out(question: Question) -> Remarks:
     """The remark on abbreviated output."""
     units = [u for u in question.side.units.values() if np.isinf(u).any()]
     given, total = sum(int(np.isfinite(u).sum()) for u in units), sum(u.size for u in units)

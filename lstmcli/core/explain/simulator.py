@@ -90,14 +90,12 @@ class Cells:
         """By tensor or activation: each in use, with its hypotheses."""
         places = {name: self.codes[name] for name in _ACTIVATIONS_OF}
         places |= {part: tensors[:, 1] for part, tensors in self.tensors.items()}
-        return {name: _groups_of(values) for name, values in places.items()}
-
-
-def _groups_of(values: Array) -> list[tuple[int, Any]]:
-    first, *others = np.flatnonzero(np.bincount(values)).tolist()
-    if not others:
-        return [(first, slice(None))]
-    return [(kind, np.flatnonzero(values == kind)) for kind in (first, *others)]
+        found: dict[str, list[tuple[int, Any]]] = {}
+        for name, values in places.items():
+            kinds = np.flatnonzero(np.bincount(values)).tolist()
+            which: list[Any] = [np.flatnonzero(values == kind) for kind in kinds]
+            found[name] = [*zip(kinds, which if kinds[1:] else [slice(None)], strict=True)]
+        return found
 
 
 def single_changes(
@@ -166,8 +164,6 @@ class Simulator:
         }
         self._functions = {name: [*map(activation, self.values[name])] for name in _ACTIVATIONS_OF}
 
-    # ---- which hypotheses there are
-
     def _idle(self) -> Iterator[str]:
         how, storage = self.how.behaviour, self.how.storage
         orders = self.peepholes
@@ -204,8 +200,6 @@ class Simulator:
 
     def _is_same(self, part: str, **settings: Any) -> bool:
         return np.array_equal(getattr(self.decode(**settings), part), getattr(self.cell, part))
-
-    # ---- from codes to cells
 
     def cells(self, codes: Array, values: Array | None = None, dtype: Any = np.float64) -> Cells:
         """The cells of rows of codes (N, F); ``values`` (N, K) are those of open constants."""

@@ -8,7 +8,7 @@ from there on; numbers at which they differ much count as not known.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -60,6 +60,11 @@ NO_STEP = 2**31  # stands for that of a last state, after all others
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
 
+def nbytes(of: Any) -> int:
+    """The memory of an array, or of arrays by name."""
+    return sum(map(nbytes, of.values())) if isinstance(of, Mapping) else of.nbytes
+
+
 class Cached:
     """Arrays of runs by key, as long as they take little memory."""
 
@@ -81,12 +86,9 @@ class Case:
     """How a network is run, and EXPECTED on the axes of that run."""
 
     read: Reader
-    x: Array
+    data: Inputs
     layout: str  # "steps", "batch", "time"
     expected: Expected
-    initial_state: Arrays = field(default_factory=dict)
-    lengths: Array | None = None
-    mask: Array | None = None
     given: Settings = field(default_factory=dict)  # of files and options
     work: WorkDone = field(default_factory=WorkDone)  # of the question
     cached: Cached = field(default_factory=Cached)  # runs, for EXPECTED elsewhere too
@@ -94,11 +96,11 @@ class Case:
     @property
     def size(self) -> tuple[int, int]:
         """T and B."""
-        return steps_and_batch(np.shape(self.x), self.layout)
+        return steps_and_batch(self.data.x.shape, self.layout)
 
     def under(self, **other: Any) -> Case:
         """The same with other inputs, state, lengths or mask."""
-        return replace(self, cached=Cached(), **other)
+        return replace(self, cached=Cached(), data=replace(self.data, **other))
 
     def model(self, settings: Settings) -> Model:
         """The model under settings; those of the data are left out."""
@@ -108,11 +110,10 @@ class Case:
 
     def inputs(self, settings: Settings) -> Inputs:
         """The inputs of a run."""
-        layout = None if self.layout == "steps" else self.layout
-        lengths, mask = self.lengths, self.mask
-        if isinstance(found := settings.get("lengths"), tuple):
-            lengths, mask = np.array(found), None
-        return Inputs(self.x, layout, self.initial_state, lengths, mask)
+        inputs = replace(self.data, layout=None if self.layout == "steps" else self.layout)
+        found = settings.get("lengths")
+        is_found = isinstance(found, tuple)
+        return replace(inputs, lengths=np.array(found), mask=None) if is_found else inputs
 
     def valid(self, settings: Settings) -> Array | None:
         """(T, B): the steps that count in a run; None: all do."""
@@ -128,7 +129,7 @@ class Case:
         """The arrays (T, B, K) of a run by cell; those of another ``array`` stand for h."""
         of_run = {name: value for name, value in settings.items() if name != "array"}
         key = self.layout, self.names(settings), *sorted(of_run.items())
-        given = self.cached.get(key, lambda: run_in_memory(self.plan(settings)), _nbytes)
+        given = self.cached.get(key, lambda: run_in_memory(self.plan(settings)), nbytes)
         return on_axes(given, settings.get("array", "h"), self.size[0])
 
     def names(self, settings: Settings) -> tuple[str, ...]:
@@ -206,6 +207,9 @@ class Remark:
     text: str = ""  # put in by `wording`
 
 
+Remarks = Iterator[Remark]
+
+
 def remark(code: str, **facts: Any) -> Remark:
     """A remark without its words."""
     return Remark(code, facts)
@@ -219,10 +223,6 @@ class Answer:
     comparison: Agreement
     solved: int = 0  # constants that were solved for
     rounded: str = ""  # the part that is rounded to half precision
-
-
-def _nbytes(arrays: Arrays) -> int:
-    return sum(one.nbytes for one in arrays.values())
 
 
 def rerun(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
@@ -384,9 +384,6 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
         else:
             found[name] = np.full(known.values.ndim * (1,), largest(off))
     return found
-
-
-# ---- what else would fit
 
 
 def moved(case: Case, changes: Changes, allowance: Allowance) -> int:

@@ -67,9 +67,6 @@ def _with_texts(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
     return tuple(replace(one, text=text_of(one)) for one in remarks)
 
 
-# ---- settings and values
-
-
 def name_of(setting: str, sense: str = "") -> str:
     """A setting in words: ``gate order of the kernel``, ``bias of layer1``."""
     cell, _, plain = setting.rpartition(".")
@@ -93,9 +90,6 @@ def value_of(setting: str, value: Any) -> str:
     if plain == "forget_bias":
         return f"{value:+.10g}" if value else "0"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
-
-
-# ---- changes
 
 
 def found_of(change: Changed) -> str:
@@ -128,9 +122,6 @@ def configuration(changes: Sequence[Changed]) -> str:
     """The changes of a configuration in short, or ``as loaded``."""
     texts = (f"{name_of(one.setting, one.sense)} {found_of(one)}" for one in changes)
     return " and ".join(texts) or "as loaded"
-
-
-# ---- who does it that way
 
 
 def familiarity(name: str) -> tuple[int, str]:
@@ -179,9 +170,6 @@ def _named(conventions: Sequence[str]) -> str:
     return listed(names, MOST_NAMED)
 
 
-# ---- why it goes unseen
-
-
 def why_hidden(changes: Sequence[Changed], first_step: int | None, backward: bool = False) -> str:
     """Why the mistake did not show at once, and from where on it does.
 
@@ -223,9 +211,6 @@ def _hides(change: Changed) -> str:
         return HIDES[change.edit.kind.family]
     causes = (cause_of(change.setting, sense) for sense in (change.sense, ""))
     return next((text for one in causes if (text := text_for(one.hides, change.found))), "")
-
-
-# ---- facts in words
 
 
 def _numbered(name: str, numbers: Sequence[int]) -> str:
