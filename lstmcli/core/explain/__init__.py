@@ -1,6 +1,6 @@
 """Find which settings make the weights give the expected outputs.
 
-`explain` is the entry: from a `Question` to an `Explanation`. The search is one for all models:
+`explain` answers a `Question` by an `Explanation`. The search of all models:
 
     for total in 1, 2, 3:
         for each placement of EXPECTED that is worth it:
@@ -42,6 +42,7 @@ from lstmcli.core.explain.explanation import (
     wanted,
 )
 from lstmcli.core.explain.hypotheses import prior
+from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
 from lstmcli.core.explain.question import Question, in_shape, left_out
@@ -51,7 +52,7 @@ from lstmcli.core.forward.equations import is_eight_bit
 from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
-NEAR = 1.2  # times the budget, up to which near placements are searched; one took 14 s
+NEAR = 1.2  # times the budget, of near placements; one took 14 s
 OTHER_RUN = 3.0  # cost of a placement that changes the run
 
 
@@ -64,7 +65,7 @@ class Found(NamedTuple):
 
 
 class Search:
-    """EXPECTED in one shape: its placements, and the fewest changes that give it in any."""
+    """EXPECTED in one shape: its placements, and the fewest changes in any."""
 
     def __init__(self, question: Question) -> None:
         self.question, self.work = question, question.work
@@ -78,6 +79,7 @@ class Search:
         if not self.placements:
             raise question.no_place()
         self.as_loaded = [one for one in self.placements if not one.count]
+        self.likely = self.as_loaded or self.placements
 
     @property
     def tried(self) -> int:
@@ -85,7 +87,7 @@ class Search:
         return 1 + sum(one.tried for one in self.placements)
 
     def found_by(self, total: int) -> list[Found]:
-        """The answers of this many changes in all, at the least tolerance that any meets."""
+        """The answers of this many changes, at the least tolerance that any meets."""
         found: list[Found] = []
         for turn, is_open in product((FIRST, SECOND, LAST), (False, True)):
             found = found or self._answers(total, turn, is_open)
@@ -101,7 +103,7 @@ class Search:
         """The answers of this many changes, those with the fewest of the cells first.
 
         The likeliest placement is searched whatever work is left, and so are the likeliest and the
-        nearest of those that find lengths. Likely ones with more changes keep some work.
+        nearest that find lengths. Likely ones of more changes keep some work.
         """
         found = []
         for size in range(total + 1):
@@ -119,9 +121,9 @@ class Search:
         return found
 
     def _with(self, changes: int, turn: int) -> list[Placement]:
-        """The placements of a turn with this many changes: the likeliest, the nearest, by turns.
+        """The placements of a turn with this many changes: the likeliest and the nearest by turns.
 
-        The right one need not be near, and hardly any is near by chance.
+        The right one need not be near, but hardly any is by chance.
         """
         some = [p for p in self.placements if (p.turn, p.count) == (turn, changes)]
         nearest = sorted((p for p in some if p.depth), key=lambda p: p.distances.min())
@@ -129,9 +131,9 @@ class Search:
         return [*dict.fromkeys((*by_turns, *some))]
 
     def likeliest(self, found: Sequence[Found]) -> Explanation:
-        """The likeliest of the answers of the fewest changes; the others are its equals.
+        """The likeliest of answers; the others are its equals.
 
-        A remark names equals that take EXPECTED as another part of the run.
+        A remark names those that take EXPECTED as another part of the run.
         """
         each = [(one, one.proved(answers, a, self.tried)) for one, answers, a in found]
         (placement, first), *others = sorted(each, key=lambda one: _rank(one[1]))
@@ -160,29 +162,31 @@ class Search:
 
     def none(self) -> Explanation:
         """Nothing fits: what comes near in the likeliest placement."""
-        one = min(self.as_loaded or self.placements, key=lambda p: (p.count, bool(p.setup.part)))
-        loaded, answers, said = one.verify(()), one.nearest(), self.said_last
+        one = min(self.likely, key=lambda p: (p.count, bool(p.setup.part)))
+        question, said = self.question, self.said_last
+        loaded, answers = one.verify(()), one.nearest()
         if fitting := [a for a in answers if a.changes and a.comparison.fits]:
             return self.likeliest([Found(one, fitting, one.allowance)])  # in 8 bits
         as_loaded, *nears = map(one.near, (Answer((), loaded), *answers))
         nearest = clearly_nearer(as_loaded, nears)
-        is_near = [*execution.remark_of_size(one.case, loaded, self.question.exactness)]
+        best, layout = nearest[0], question.assumed_layout
+        is_near = [*execution.remark_of_size(one.case, loaded, question.exactness)]
         is_near = is_near or ([] if said else [*near_miss(as_loaded, nears)])
         hints = said or [*lengths.shown(self.placements)]
         if not is_near:
-            hints = hints or [*clues(loaded)] or [*clues(nearest[0].comparison, nearest[0].changes)]
-        layout = self.question.assumed_layout
-        if layout != "steps" and self.question.inputs.layout is None and not is_near:
+            hints = hints or [*clues(loaded)] or [*clues(best.comparison, best.changes)]
+        if layout != "steps" and question.inputs.layout is None and not is_near:
             hints = [*hints, remark("layout_assumed", layout=layout)]
         untried = (*NOT_SEARCHED, *self._left_out(one))
         if not hints and any(left.code in BY_BUDGET for left in untried):
-            facts = {"changes": nearest[0].changes, "thorough": self.work.times > 1}
             is_open = any(lengths.UNKNOWN in each.of_run for each in self.placements)
-            is_open &= not self.question.inputs.is_padded
-            hints = [remark("budget_ended", **facts), *[remark("lengths_unknown")] * is_open]
+            is_open &= not question.inputs.is_padded
+            more = self.work.times > 1
+            hints = [remark("budget_ended", changes=best.changes, thorough=more)]
+            hints += [remark("lengths_unknown")] * is_open
         merged: list[Remark] = []
         if (merge := settings_of(one.setup.of_directions).get("merge")) and not self.as_loaded:
-            assumed = self.question.model.convention.behaviour.merge
+            assumed = question.model.convention.behaviour.merge
             merged = [remark("not_merged_so", assumed=assumed, merge=merge)]
         explanation = replace(
             one.explanation("none", loaded),
@@ -199,12 +203,11 @@ class Search:
         return explanation
 
     def _left_out(self, one: Placement) -> Remarks:
-        every = self.as_loaded or self.placements
-        most = max(each.depth for each in every)
+        depths = [each.depth for each in self.likely]
         for size, code in (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed"):
-            left = sum(each.depth < size for each in every)
-            if left and size <= most:
-                yield remark(code, left=left, placements=len(every))
+            left = sum(depth < size for depth in depths)
+            if left and size <= max(depths):
+                yield remark(code, left=left, placements=len(depths))
         yield from one.untried
         if self.left_out:
             yield remark("windows", left=self.left_out)
@@ -218,10 +221,8 @@ class Search:
         placement = next(one for one in self.placements if one.case is runs.case)
         explanation = placement.explanation("found", first.agreement, runs.changes)
         backward = runs.model.backward
-        code, mend = (
-            "; ".join(dict.fromkeys(texts))
-            for texts in ((e.code for e in given), (e.kind.about.mend for e in given))
-        )
+        line = "; ".join(dict.fromkeys(edit.code for edit in given))
+        mend = "; ".join(dict.fromkeys(edit.kind.about.mend for edit in given))
         return replace(
             explanation,
             changes=(*edits_changed(given), *explanation.changes),
@@ -232,12 +233,12 @@ class Search:
             first_step=None if backward else first_shown(placement.verify(()), backward),
             backward=backward,
             evidence=first.bits,
-            remarks=(remark("edit_code", line=code, mend=mend),) * bool(given),
+            remarks=(remark("edit_code", line=line, mend=mend),) * bool(given),
         )
 
     def nearest_changes(self) -> list[tuple[Change, ...]]:
         """The changes next to which edits are tried."""
-        one = (self.as_loaded or self.placements)[0]
+        one = self.likely[0]
         nearest = [answer.changes for answer in one.nearest() if answer.changes]
         return usual_after(nearest, one.singles.changes)
 
@@ -253,8 +254,8 @@ class Pass(NamedTuple):
 def half_precision(search: Search) -> list[Found]:
     """The weights, inputs or all of it rounded, as loaded or with one change.
 
-    A change is searched where a first step is known, at the tolerance of the format. The nearest
-    are run again with a part rounded, which has to give EXPECTED.
+    A change is searched where a first step is known, at the tolerance of the format. A run of the
+    nearest with a part rounded has to give EXPECTED.
     """
     likely = [p for p in search.placements if p.count < 2 and p.turn == SECOND]
     for half, one in product(search.question.exactness.coarse, likely):
@@ -329,15 +330,15 @@ def _by_passes(search: Search) -> Explanation:
     if agreeing := search.found_by(0):
         return search.likeliest(agreeing)
     if not any(np.any(n.values[np.isfinite(n.values)]) for n in numbers):
-        first = (search.as_loaded or search.placements)[0]
-        return replace(first.explanation("none", first.verify(())), remarks=(remark("all_zero"),))
+        explanation = search.likely[0].explanation("none", search.likely[0].verify(()))
+        return replace(explanation, remarks=(remark("all_zero"),))
     for name, find, _ in PASSES:
         work.what = name
         if find and (found := find(search)):
             return search.likeliest(found)
     work.what = work.edits.what = "edits"
     work.edits.progress = work.progress
-    places = (search.as_loaded or search.placements)[: Budget.FEW // 2]
+    places = search.likely[: Budget.FEW // 2]
     named = named_edits([*map(_edited, places)], search.nearest_changes)
     # another way of running them tells more than many solved numbers
     by_file = any(edit.file for one in named[:1] for edit in one.variant.edits)
@@ -368,9 +369,11 @@ def _about_expected(question: Question, explanation: Explanation) -> Remarks:
         yield remark("taken_as_printed", digits=digits)
     if question.undecided:
         yield remark("undecided", settings=question.undecided)
-    yield from _taken_so(question, explanation)
+    location, arrays = explanation.location, question.arrays
+    if location:
+        yield from _taken_so(question, location, explanation.verdict)
     if (broken := explanation.not_finite) and not broken.fits:
-        values = [n.values for n in question.arrays.values()]
+        values = [n.values for n in arrays.values()]
         infinite = any(np.isinf(one).any() for one in values)
         yield remark(
             "not_finite",
@@ -379,25 +382,25 @@ def _about_expected(question: Question, explanation: Explanation) -> Remarks:
             steps=[agrees is False for agrees in broken.steps],
             kind="NaN or infinite" if infinite else "NaN",
         )
-    located = explanation.location.arrays if explanation.location else ()
-    compared = {one.name if one.name in question.arrays else "h" for one in located}
-    others = {name or "h": None for name in (*question.arrays, *question.side.arrays)}
-    if names := [name for name in others if name not in compared] if located else ():
+    compared = (
+        {one.name if one.name in arrays else "h" for one in location.arrays} if location else {}
+    )
+    others = {name or "h": None for name in (*arrays, *question.side.arrays)}
+    if compared and (names := [name for name in others if name not in compared]):
         yield remark("not_compared", names=names)
     cells = [cell for _, cell in question.model.cells]
     if explanation.verdict != "agrees" and any(map(is_eight_bit, cells)):
         yield remark("searched_in_float")
 
 
-def _taken_so(question: Question, explanation: Explanation) -> Remarks:
-    location = explanation.location
-    for one in location.arrays if location else ():
+def _taken_so(question: Question, location: Location, verdict: str) -> Remarks:
+    for one in location.arrays:
         at = one.at  # a part of the network has another name
         given = question.arrays.get(one.name, next(iter(question.arrays.values()))).shape
         run = tuple(at.run.lengths[axis] for axis in at.run.axes)
-        is_exchanged = given[:-1] == run[-2::-1] != run[:-1] and explanation.verdict != "none"
+        is_exchanged = given[:-1] == run[-2::-1] != run[:-1] and verdict != "none"
         codes = {
-            "taken_as_gates": location and location.are_gates,
+            "taken_as_gates": location.are_gates,
             "taken_in_a_row": at.in_a_row and at.order == "C",
             "taken_by_columns": at.in_a_row,
             "directions_joined": "d" in at.axes and at.run.stacked is None and not one.is_state,
@@ -409,5 +412,5 @@ def _taken_so(question: Question, explanation: Explanation) -> Remarks:
     (*_, (name, _)), layer = question.model.cells, question.model.layers[-1]
     widths = {array.shape[-1] for array in question.side.arrays.values()}
     joined = len(layer) == 2 and widths == {sum(cell.outputs for cell in layer)}
-    if joined and location and location.state.startswith("the last state"):
+    if joined and location.state.startswith("the last state"):
         yield remark("may_be_one_step", cell=name)

@@ -361,8 +361,6 @@ def text_for(texts: Texts, value: Any) -> str:
     return each.get(value) or each.get(ANY, "")
 
 
-# ---- changes of settings
-
 Settings = Mapping[str, Any]
 """By name."""
 

@@ -1,7 +1,7 @@
 """The runs of a placement with edits, and how they compare with EXPECTED.
 
-Only a full run accepts a variant. A causal run first goes up to the first step at which the run
-as loaded is off, which nearly all variants fail.
+Only a full run accepts a variant. A causal one first goes up to the step at which the run as
+loaded is off first, where nearly all variants fail.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from lstmcli.core.model.model import Cell
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.errors import UserError
 
-LEAST_BITS = 24.0  # that EXPECTED shows beyond what was chosen and solved for
+LEAST_BITS = 24.0  # of evidence, beyond what was chosen and solved for
 MORE_NUMBERS = 3  # that an edit explains than were solved for
-SLACK = 4.0  # tolerances by which a first step may be off, as rounding grows
+SLACK = 4.0  # tolerances by which a first step may be off
 ROUNDED = 3e-4  # a difference that rounding may make
 MOST_BITS = 40.0  # of one number: log2 of how far off it was
 PREPARING, PACKING = 5e3, 0.13  # work of a cell before its steps, and of a weight
 STEP, SEQUENCE = 150, 20  # of a step, and of one sequence in it
 FIRST_STEP, PACKING_FIRST = 700, 0.02  # of a first step by itself, and of a weight
-SOLVING_STEPS = 8  # from the first that is off, over which a number is solved for
-SOLVED_STEPS = 3  # from there on, that solved numbers have to give
+SOLVING_STEPS = 8  # from the first that is off, to solve for a number
+SOLVED_STEPS = 3  # from there on, which solved numbers have to give
 SOLVED_WITHIN = 4.0  # tolerances: several solved numbers take rounding on
-NEARLY = 1e3  # tolerances by which what one step implies may be off at the next
-LESS = 0.1  # of the misfit without an edit, that may be left with the nearest number
-STARTED = 2  # of the nearest numbers, from which Gauss-Newton begins
+NEARLY = 1e3  # tolerances by which a number of one step may be off at the next
+LESS = 0.1  # of the misfit, that the nearest number may leave
+STARTED = 2  # of the nearest numbers, where Gauss-Newton begins
 ITERATIONS = 25  # of Gauss-Newton, 12 where each is a run
-HALFWAY = 0.4, 0.2  # of them, after which so much of the misfit may be left
+HALFWAY = 0.4, 0.2  # of them, and the misfit that may be left then
 DECIMALS = 8  # of a solved number, at most; then it has nine digits
 
 
@@ -65,7 +65,7 @@ class Variant(NamedTuple):
 
 
 class KnownCell(NamedTuple):
-    """A cell of the last layer of which EXPECTED has h, in the order of its steps."""
+    """A cell of the last layer whose h EXPECTED has, in the order of its steps."""
 
     name: str  # "" of a single cell
     cell: Cell
@@ -79,7 +79,7 @@ class KnownCell(NamedTuple):
 class EditedRuns:
     """The runs of a placement with edits, next to EXPECTED.
 
-    ``of_run`` is what the placement changes, ``changes`` what is changed next to the edits.
+    ``of_run`` are the changes of the placement, ``changes`` those next to edits.
     """
 
     def __init__(
@@ -101,8 +101,6 @@ class EditedRuns:
     def adding(self, changes: Changes) -> EditedRuns:
         """The same next to changes of settings."""
         return EditedRuns(self.case, self.allowance, self.location, self.of_run, changes)
-
-    # ---- runs
 
     def run(
         self, edits: Sequence[Edit], until: int | None = None, case: Case | None = None
@@ -133,10 +131,7 @@ class EditedRuns:
         return with_edits(replace(self._plan, model=model))
 
     def case_for(self, edits: Sequence[Edit]) -> Case | None:
-        """How EXPECTED is compared with edits: an edited output is not the last state.
-
-        None if it cannot be.
-        """
+        """How EXPECTED is compared with edits, if it can be: an edited output is no last state."""
         if not edits_in(OUTPUTS, edits):
             return self.case
         known, location = self.expected.arrays, self.location
@@ -155,8 +150,6 @@ class EditedRuns:
     def _case_of(self, values: Array, half: Array) -> Case:
         return replace(self.case, expected=Expected({"h": KnownValues(values, half)}))
 
-    # ---- how far runs are from EXPECTED
-
     def off_with(
         self, edits: Sequence[Edit], until: int | None = None, case: Case | None = None
     ) -> Array:
@@ -164,7 +157,7 @@ class EditedRuns:
         return self.off(self.run(edits, until, case), until, case)
 
     def off(self, given: Arrays, until: int | None = None, case: Case | None = None) -> Array:
-        """A run less EXPECTED, in tolerances, before a step; infinite where it has no number."""
+        """A run less EXPECTED, in tolerances; infinite where it has no number."""
         case, parts = case or self.case, [np.zeros(0)]
         in_order = self._causal if case is self.case else ("h",)  # of an edited output
         for name, known in case.expected.arrays.items():
@@ -179,7 +172,7 @@ class EditedRuns:
 
     @cached_property
     def known_cells(self) -> list[KnownCell]:
-        """The cells of the last layer of which EXPECTED has steps; those below run forward."""
+        """The cells of the last layer whose steps EXPECTED has; those below run forward."""
         plan, (*lower, last) = self._prepared(()), self.model.layers
         found, cells = list[KnownCell](), plan.model.cells
         if plan.valid is not None or "array" in self._settings or any(map(is_eight_bit, last)):
@@ -249,7 +242,7 @@ class EditedRuns:
         return self.first_wrong(self.base)
 
     def first_wrong(self, given: Arrays) -> int | None:
-        """The first step at which a run is off; None if none is, or steps need later ones."""
+        """The first step at which a run is off; None if none, or if steps need later ones."""
         first: list[int] = []
         for name in self._causal:
             known, array = self.expected.arrays[name], given.get(name)
@@ -284,7 +277,7 @@ class EditedRuns:
         return agreement if agreement.fits else None
 
     def proved(self, variant: Variant) -> tuple[Agreement, float] | None:
-        """How a variant compares, and its bits, if it gives EXPECTED and that shows enough."""
+        """How a variant compares, and its bits, if it gives EXPECTED and they are enough."""
         case, agreement = self.case_for(variant.edits), self.fits(variant)
         if case is None or agreement is None:
             return None
@@ -297,8 +290,8 @@ class EditedRuns:
     def bits(self, off: Array, solved: int) -> float:
         """The bits of evidence; 0 if these, or the numbers that show them, are too few.
 
-        Each of EXPECTED's numbers counts by how far off the run as loaded is. Solved numbers may
-        account for as many, those furthest off; the choice among all variants costs its bits.
+        Each of EXPECTED's numbers counts by how far off the run as loaded is. Solved numbers
+        account for as many, those furthest off; the choice of a variant costs its bits.
         """
         size = np.minimum(np.log2(np.maximum(np.abs(off), 1)), MOST_BITS)
         share = min(1.0, self.expected.distinct(self.allowance) / max(1, off.size))

@@ -1,12 +1,11 @@
 """Which edit gives EXPECTED, where no setting does.
 
 Steps at which the state begins anew first, then the table, solved numbers, what EXPECTED itself
-proposes, and last one edit next to one change of a setting. The first stage with an answer ends
-the search.
+proposes, and last an edit next to a change of a setting. The first stage with an answer is the
+last.
 
-Where every h of a cell is known, so is h before a step. So inputs, the start state, and one unit's
-pre-activation can be solved for; a dense layer or a dropout of h follows from h as loaded. A full
-run has to confirm each.
+Where every h of a cell is known, inputs, the start state, and one unit's pre-activation can be
+solved for. A dense layer or a dropout of h follows from h as loaded. A full run confirms each.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
 SOLVING = 40.0  # work of a start state, per sequence and cube of its numbers
-WITHIN = 2.0  # tolerances by which what is solved for may miss EXPECTED
+WITHIN = 2.0  # tolerances by which solved numbers may be off
 LEAST = 1e-5  # if these are less
 SHORT = 8  # steps that show a start state or the order of features
 MOST_EXCHANGED = 16_000  # units of all exchanges of two features, tried at once
@@ -52,7 +51,7 @@ DAMAGED_UNITS = 3  # at most, in which a damaged row is searched
 FAR = 40.0  # a pre-activation beyond which a gate does not change
 HALVINGS = 60
 MASK_BITS = 30  # numbers of a mask that count as one solved number
-USUAL = 5, 10  # values of a kind next to a change, each a full run, or a first step
+USUAL = 5, 10  # values of a kind next to a change: full runs, or first steps
 STARTS = 4  # usual numbers to start from
 PARTS = ("", ".h", ".c")  # of the state that begins anew
 LAST_STEPS = 64  # at which it does, if only a last state is known
@@ -238,7 +237,7 @@ def _of_unit(
 
 
 def outputs(runs: EditedRuns) -> Variants:
-    """A dense layer after h by least squares, and a dropout of it by the factors."""
+    """A dense layer after h by least squares, and a dropout by factors."""
     (name, known), *others = runs.expected.arrays.items()
     given, wanted = runs.base.get(name), known.values
     if given is None or others or ArrayName.of(name).base != "h":
@@ -262,7 +261,7 @@ def outputs(runs: EditedRuns) -> Variants:
 
 
 def _kinds(runs: EditedRuns, each: bool) -> Iterator[tuple[EditKind, str, RunSizes]]:
-    """The kinds of edits, of all cells at once, or of each of several that may be wrong."""
+    """The kinds of edits, of all cells at once or of each that may be wrong."""
     cells = runs.model.cells if len(runs.model.cells) > 1 else ()
     right, of_all = _right(runs), RunSizes(runs.model, runs.model.cell, runs.steps)
     wrong = [(n, of_all._replace(cell=cell)) for n, cell in cells if n not in right]
@@ -331,7 +330,7 @@ def solutions(runs: EditedRuns, *, each: bool = False) -> Variants:
 
 
 def restarts(runs: EditedRuns) -> Variants:
-    """The initial state, h or c again: in chunks of one length, or at each step that is off.
+    """The initial state, h or c again: in chunks, or at each step that is off.
 
     A last state shows only the last of these.
     """
@@ -354,9 +353,6 @@ def restarts(runs: EditedRuns) -> Variants:
             yield Variant((edit,), len(found) - 1)
 
 
-# ---- the pass
-
-
 class NamedEdits(NamedTuple):
     """Edits that give EXPECTED, and the changes of settings next to them."""
 
@@ -367,7 +363,7 @@ class NamedEdits(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """The fewest numbers solved and edits first, then by the order of the table."""
+        """The fewest solved numbers and edits first, then the order of the table."""
         names = [*EDITS]
         place = min((names.index(edit.name) for edit in self.variant.edits), default=0)
         return self.variant.solved, len(self.variant.edits), place
@@ -388,8 +384,8 @@ def named_edits(
 ) -> list[NamedEdits]:
     """The edits that give EXPECTED: those of the first stage in which any does.
 
-    ``runs`` are those of placements, the likeliest first. That one is tried next to each of the
-    changes ``nearest`` too, before the others. Placements of the same numbers are one.
+    ``runs`` are of placements, the likeliest first. That is tried next to each of the changes
+    ``nearest`` too, before the others. Placements of the same numbers are one.
     """
     each = ((one, one.off(one.base)) for one in reversed(runs))
     distinct = {off.tobytes(): one for one, off in each if one.bits(off, 0)}  # enough are off

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from lstmcli.core.diff.small import NOISE_SNR
@@ -58,17 +58,15 @@ def with_assumed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Ch
 
     Another activation of the candidate alone, two settings of the search, is one here.
     """
-    left = {c.setting: c for c in sorted(changes, key=prior)}
-    found = []
-    candidate, output = left.get("activation"), left.get("output_activation")
-    if candidate and output:
-        del left["activation"]
-        implied = {}
-        if output.value == assumed(output):
-            del left["output_activation"]
-            implied = {"output_activation": output.value}
-        found.append(Changed("activation", assumed(candidate), candidate.value, CANDIDATE, implied))
-    return (*found, *(Changed(c.setting, assumed(c), c.value) for c in left.values()))
+    found = {c.setting: Changed(c.setting, assumed(c), c.value) for c in sorted(changes, key=prior)}
+    output = found.get("output_activation")
+    if not output or "activation" not in found:
+        return tuple(found.values())
+    implied = {}
+    if output.found == output.assumed:
+        implied = found.pop(output.setting).settings
+    candidate = replace(found.pop("activation"), sense=CANDIDATE, implied=implied)
+    return candidate, *found.values()
 
 
 def edits_changed(edits: Sequence[Edit]) -> tuple[Changed, ...]:
@@ -89,7 +87,7 @@ class NearRun:
         return {
             "changes": [change.to_json() for change in self.changes],
             **{name: jsonable(getattr(self.comparison, name)) for name in names},
-            "first": None if first is None else first.to_json(),
+            "first": first and first.to_json(),
         }
 
 
@@ -249,8 +247,8 @@ def remarks_of(answer: Explanation, names: Sequence[str]) -> Remarks:
         for one in answer.changes
         if one.edit or isinstance(one.found, tuple)
     ]
-    codes = dict.fromkeys(WITH_AN_ANSWER[name] for name in found if name in WITH_AN_ANSWER)
-    yield from map(remark, codes)
+    codes = filter(None, map(WITH_AN_ANSWER.get, found))
+    yield from map(remark, dict.fromkeys(codes))
     if answer.changes and names:
         changes, equal = answer.changes, (one for each in answer.equivalent for one in each)
         if cells := {one.cell for one in changes} - {""}:

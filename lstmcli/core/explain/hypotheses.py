@@ -7,6 +7,7 @@ changes nothing. Sets with the same codes are one hypothesis.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -189,10 +190,10 @@ def _most_together(change: Change, several: bool) -> int:
 
 def groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
     """The cells of a change: all, those of a layer, of a direction, each."""
-    names = [name for layer in layers for name in layer]
+    names = [*chain(*layers)]
     ways = [[n for n in names if n.endswith("_reverse") == back] for back in (False, True)]
     every = (names, *layers, *ways, *([name] for name in names))
-    yield from dict.fromkeys(tuple(group) for group in every if group)
+    yield from dict.fromkeys(map(tuple, filter(None, every)))
 
 
 # ---- which of several hypotheses is likelier
@@ -209,8 +210,7 @@ def prior(change: Change) -> float:
 def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
     """Sorts what a known convention does first, then likelier changes, then those of all cells."""
     of_some_cells = sum("." in change.setting for change in changes)
-    known = 0.0 if conventions_with(changes, assumed) else 1.0
-    return (known, sum(map(prior, changes)), of_some_cells)
+    return not conventions_with(changes, assumed), sum(map(prior, changes)), of_some_cells
 
 
 def conventions_with(

@@ -1,7 +1,7 @@
-"""The placements of EXPECTED on runs with lengths: those given, or those that are found.
+"""The placements of EXPECTED on runs with lengths, given or found.
 
 Lengths are shown by outputs that are zero or do not change past an end, or by inputs that are
-constant there. Of last states they are solved for, as a constant is.
+constant there. Of last states they are solved for.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _are_known(lengths: tuple[int, ...], one: Placement) -> bool:
 class OpenLengths(Placement):
     """EXPECTED at the ends of sequences whose lengths are solved for, under each hypothesis.
 
-    Where a cell runs backward, ``item`` is assumed to have a ``length`` in hypotheses.
+    Where a cell runs backward, hypotheses assume that ``item`` has a ``length``.
     """
 
     def __init__(self, plain: Placement, location: Location, item: int, length: int) -> None:
@@ -107,7 +107,7 @@ class OpenLengths(Placement):
         return self.verify(()).fits
 
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
-        """Run the network with changes and the lengths that come nearest, and compare."""
+        """Run the network with changes and the nearest lengths, and compare."""
         at = self._at(changes)
         return NEVER if at is None else at.verify(changes, allowance)
 
@@ -126,7 +126,7 @@ class OpenLengths(Placement):
         return self._fixed.setdefault(lengths, fixed) if lengths else None
 
     def _solve(self, settings: Settings) -> tuple[int, ...]:
-        """The lengths under which a run comes near; none if it does not, or as given."""
+        """The lengths with which a run comes near; none if not, or if as given."""
         steps = self.setup.size[0]
         try:
             backward = self.case.model({**settings, **FINE}).backward

@@ -1,7 +1,7 @@
-"""The cells of a network under sets of changes, side by side: a cell is a network of one.
+"""The cells of a network under sets of changes, side by side.
 
 Each distinct cell is stepped once, layer by layer, over one sequence. Where EXPECTED has the first
-steps of a cell, hypotheses are dropped as they leave it; the others are verified by the loop.
+steps of a cell, hypotheses are dropped as they leave it; the loop verifies the others.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ FAR = 1e6  # tolerances, the most that a number may be off
 LOOSE = 20.0  # tolerances by which a hypothesis that is searched may be off
 CHUNK = 1000  # hypotheses run at once: more leave the cache
 MEMORY = 2**26  # bytes of outputs of hypotheses run at once
-CALL = 2000  # units whose work equals that of NumPy's calls in a step of a cell
-SET = 5  # units whose work equals that of making a cell
+CALL = 2000  # units whose work equals NumPy's calls in a step of a cell
+SET = 5  # units whose work equals making a cell
 TELLING = 12  # known steps, after which the rest is verified: rounding grows
 CLOSEST_STEPS = 8  # that sort single changes where a first step is known
-FEWEST, TELLING_NUMBERS = 3, 96  # of steps over which a constant is first solved for
+FEWEST, TELLING_NUMBERS = 3, 96  # of steps, to solve for a constant first
 
 GRIDS = (
     np.concatenate([[-24, -12, -7.5], np.arange(-6, 6.25, 0.5), [7.5, 12, 24]]),
@@ -45,11 +45,11 @@ GRIDS = (
 From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 0 or 1.
 """
 WIDER = 1.2  # times the distance of first values: half of a finer grid
-ROUNDS = (4, 9), (6, 33)  # finer grids of many sets, and of the nearest; values of each
-GAIN = 4.0  # by which the first rounds reduce the error of a right hypothesis
+ROUNDS = (4, 9), (6, 33)  # finer grids of many sets, of the nearest; and values of each
+GAIN = 4.0  # by which the first rounds reduce the error of a right one
 
 Cost = Callable[[Array, Array], Array]
-"""From positions (n,) of sets and values (n, P) of their constants to the error of each."""
+"""From positions (n,) of sets and values (n, P) of their constants to errors."""
 
 FINALS = ("final_h", "final_c")
 OUTPUTS = ("h", *FINALS)
@@ -69,9 +69,9 @@ class Runs(NamedTuple):
 class NetworkSimulator:
     """A network over one sequence of the batch, compared with EXPECTED.
 
-    ``cells`` are under hypotheses, ``case`` is the run that EXPECTED lies on, ``of_run`` what is
-    changed of it. Without an ``item``, the sequence that is known best is run. With
-    ``at_any_step``, last states are compared with the nearest step.
+    ``cells`` are under hypotheses, ``of_run`` are changes of the run of ``case``. Without an
+    ``item``, the sequence that is known best is run. With ``at_any_step``, last states are compared
+    with the nearest step.
     """
 
     def __init__(
@@ -193,8 +193,8 @@ class NetworkSimulator:
     ) -> Array:
         """(N, E): how far off runs are, in tolerances, over the first steps or all.
 
-        ``values`` (N, K) are those of open constants. Placements that differ in EXPECTED alone
-        share ``cached`` runs.
+        ``values`` (N, K) are of open constants. Placements that differ in EXPECTED alone share
+        ``cached`` runs.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
         others = "" if cached is None else "c" if len(self.cells) > 1 else "cifgo"
@@ -235,8 +235,8 @@ class NetworkSimulator:
     ) -> Runs:
         """Step each distinct cell once over each distinct output of the layer below.
 
-        With ``drop``, hypotheses are dropped at the first known step that they leave. Arrays that
-        nothing takes are not kept.
+        With ``drop``, hypotheses are dropped at the first known step that they leave, and only
+        arrays that are needed are kept.
         """
         runs, below = Runs({}, {}, np.ones(len(sets), bool)), list[str]()
         is_merged = any(not target.cell for target in self.targets)
@@ -337,9 +337,9 @@ class NetworkSimulator:
         return every
 
     def neighbours(self, answer: Changes, steps: int | None = None) -> tuple[Array, list[Changes]]:
-        """The results of an answer's neighbours, and those that EXPECTED does not distinguish.
+        """The results of an answer's neighbours, and those that EXPECTED leaves open.
 
-        The former are (N, E), in tolerances, of numbers that the answer moves.
+        Results (N, E) are in tolerances, of numbers that the answer moves.
         """
         sets, value = self.singles.neighbours(answer)
         in_order = np.sort(sets, axis=1)
@@ -357,7 +357,7 @@ class NetworkSimulator:
         """The nearest of sets with an open constant, and its value, by ever finer grids.
 
         It is NaN if it makes no difference on this sequence. Most sets are dropped over the first
-        steps that show their constant.
+        steps that show it.
         """
         found, values = [], []
         for steps in self._horizons:
@@ -408,7 +408,7 @@ class NetworkSimulator:
 
 
 class _Grids:
-    """The nearest values so far of the constant of each set, of a kind in `CONSTANTS`."""
+    """The nearest values so far of the constant of each set."""
 
     def __init__(self, kinds: Array, cost: Cost) -> None:
         self.values, self.least, self.widths = (np.zeros(len(kinds)) for _ in range(3))

@@ -34,8 +34,8 @@ class Allowance(NamedTuple):
 EPS32 = float(np.finfo(np.float32).eps)
 SINGLE = Allowance(1e-6, 1.3e-6, "float32")  # 8 eps: a run in another order of operations
 EXACT = Allowance(1e-9, 1e-9, "float64")
-NEAR = 1e-2  # a difference that rounding may make without chaos
-NUMBERS = 600  # of EXPECTED, evenly chosen, on which full runs are compared
+NEAR = 1e-2  # a difference of rounding without chaos
+NUMBERS = 600  # of EXPECTED, evenly chosen, for full runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +193,7 @@ def _on_grid(numbers: Numbers, name: str) -> bool:
     if numbers.unit is None:
         return not off.any()
     unit = numbers.unit[is_known]
-    # the shortest digits that tell a float32 from the next lie within half of its spacing
+    # the shortest digits of a float32 lie within half of its spacing
     slack = 0.5 * unit + 0.5 * np.spacing(np.abs(values).astype(np.float32))
     ratios = spacing(values, name) / np.where(unit > 0, unit, np.inf)
     finer = np.log10(np.maximum(ratios, 1)).sum()
@@ -203,7 +203,7 @@ def _on_grid(numbers: Numbers, name: str) -> bool:
 def as_printed(arrays: Mapping[str, Numbers]) -> tuple[Mapping[str, Numbers], int | None]:
     """Arrays with the units to which they were rounded, and the digits after the point.
 
-    Others as they are: on the grid of a dtype, or of digits that chance may give.
+    As they are if on the grid of a dtype, or of digits that chance may give.
     """
     parts = [n.values.ravel().astype(np.float32) for n in arrays.values()]
     values = np.concatenate([*parts, np.zeros(0, np.float32)])
@@ -234,7 +234,7 @@ class Exactness(NamedTuple):
     name: str  # a dtype, or "printed"
     digits: int | None  # of printed output
     coarse: tuple[Allowance, ...]  # of half precision, if EXPECTED may come from it
-    grid: str  # the format of which all of EXPECTED are numbers; "": none
+    grid: str  # the format that has all of EXPECTED; "": none
 
 
 def exactness_of(
@@ -256,7 +256,7 @@ def exactness_of(
     digits = rounded or printed_digits(arrays) if name == "printed" else None
     grid = name if name in EPS else grid_of(arrays)
     coarse = tuple(a for a in (HALF, BRAIN) if grid in ("", a.name))
-    if dtype in EPS:  # the network as loaded rounds every operation: nothing finer can be asked
+    if dtype in EPS:  # every operation of the run is rounded
         coarse = () if name in EPS else coarse
     elif grid:
         on_grid = SINGLE._replace(name=grid, stored=grid)
@@ -265,7 +265,7 @@ def exactness_of(
 
 
 def printed_digits(arrays: Mapping[str, Numbers]) -> int | None:
-    """The digits to which all arrays are printed; None if they are not, or to different ones."""
+    """The digits to which all arrays are printed, if they are."""
     units = [n.unit.ravel() for n in arrays.values() if n.unit is not None]
     sizes = np.concatenate([np.zeros(0), *units])
     places = np.round(-np.log10(sizes[(sizes > 0) & np.isfinite(sizes)])).astype(int)

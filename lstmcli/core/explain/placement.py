@@ -1,7 +1,6 @@
 """EXPECTED at one placement on a run, and the sets of changes that give it there.
 
-What a placement changes of a run counts like any other change. Only a run of the loop itself
-accepts an answer.
+What a placement changes counts like any other change. Only a run of the loop accepts an answer.
 """
 
 from __future__ import annotations
@@ -155,8 +154,6 @@ class Placement:
         """(S + 1,): the rms in tolerances of each single change, and of none."""
         return self.simulator.distances(self.question.runs)
 
-    # ---- the search
-
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
         """Run the network with changes, as `lstm run` does, and compare."""
         return verify(self.case, (*self.of_run, *changes), allowance or self.allowance)
@@ -176,8 +173,8 @@ class Placement:
     def answers(self, size: int, room: float, is_open: bool = False) -> list[Answer]:
         """The sets of this many changes of the cells that give EXPECTED.
 
-        Those with an open constant, which is solved for, or those without. ``room`` is the work
-        for full runs of several changes.
+        Those with an open constant, which is solved for, or those without. ``room`` is the work of
+        full runs.
         """
         if size == 0:
             return [Answer((), self.verify(()))] if not is_open and self.fits() else []
@@ -272,8 +269,6 @@ class Placement:
         if first and digits(off, 0, 1) < WEALTH:
             off, near = telling.neighbours(answer)
         return off, near
-
-    # ---- the explanation
 
     def proved(self, answers: Sequence[Answer], allowance: Allowance, tried: int) -> Explanation:
         """The likeliest of answers with its proof; the others are its equals."""
@@ -436,10 +431,10 @@ class Placement:
 def digits(spread: Array, solved: int, tried: int) -> float:
     """The evidence: decimal digits by which EXPECTED distinguishes hypotheses, less their cost.
 
-    ``spread`` (N, E) is what the neighbours of an answer give, in tolerances. Centred, its singular
-    values tell in how many directions EXPECTED distinguishes them, and how well: repeated steps,
-    saturated gates and zeros count for nothing. A ``solved`` constant takes a direction; ``tried``
-    counts hypotheses.
+    ``spread`` (N, E) is what the neighbours of an answer give, in tolerances. Its singular values,
+    centred, tell in how many directions they differ, and how well: repeated steps, saturated gates
+    and zeros count for nothing. A ``solved`` constant takes a direction; ``tried`` counts
+    hypotheses.
     """
     if not spread.size:
         return -np.inf

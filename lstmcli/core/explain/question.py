@@ -96,8 +96,6 @@ class Question:
             for is_left_out in [False if n.left_out is None else n.left_out]
         }
 
-    # ---- the runs whose results EXPECTED can be
-
     def setups(self) -> Iterator[Setup]:
         """The network as assumed, of other directions, and parts of it; each in either layout.
 
