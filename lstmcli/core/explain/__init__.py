@@ -137,13 +137,14 @@ class Search:
         """
         each = [(one, one.proved(answers, a, self.tried)) for one, answers, a in found]
         (placement, first), *others = sorted(each, key=lambda one: _rank(one[1]))
-        listed, elsewhere = [first.changes, *first.equivalent], list[Remark]()
-        for _, other in others:
-            listed += [other.changes, *other.equivalent]
-            where = other.location
-            is_elsewhere = location_text(where) != location_text(first.location)
-            if is_elsewhere and _key(other.changes) != _key(first.changes):
-                elsewhere.append(remark("placed_elsewhere", changes=other.changes, location=where))
+        explanations = [first, *(other for _, other in others)]
+        elsewhere = [
+            remark("placed_elsewhere", changes=other.changes, location=other.location)
+            for other in explanations
+            if _key(other.changes) != _key(first.changes)
+            and location_text(other.location) != location_text(first.location)
+        ]
+        listed = chain.from_iterable((one.changes, *one.equivalent) for one in explanations)
         _, *equals = {_key(changes): changes for changes in listed}.values()
         edits = equal_edits(_edited(placement), first.changes)
         return replace(
@@ -184,10 +185,10 @@ class Search:
             more = self.work.times > 1
             hints = [remark("budget_ended", changes=best.changes, thorough=more)]
             hints += [remark("lengths_unknown")] * is_open
-        merged: list[Remark] = []
-        if (merge := settings_of(one.setup.of_directions).get("merge")) and not self.as_loaded:
-            assumed = question.model.convention.behaviour.merge
-            merged = [remark("not_merged_so", assumed=assumed, merge=merge)]
+        assumed = question.model.convention.behaviour.merge
+        merge = settings_of(one.setup.of_directions).get("merge", assumed)
+        is_merged = merge != assumed and not self.as_loaded
+        merged = [remark("not_merged_so", assumed=assumed, merge=merge)] * is_merged
         explanation = replace(
             one.explanation("none", loaded),
             tried=self.tried,

@@ -107,7 +107,6 @@ def _off_with(known: KnownCell, advance: Step, work: WorkDone, x: Array) -> Arra
 
 
 def _order_of_features(known: KnownCell, off: Callable[[Array], Array]) -> tuple[int, ...]:
-
     def cost(orders: Array) -> Any:
         return np.square(off(known.x[:SHORT][..., orders].swapaxes(1, 2))).sum(axis=1)
 
@@ -263,20 +262,17 @@ def outputs(runs: EditedRuns) -> Variants:
 def _kinds(runs: EditedRuns, each: bool) -> Iterator[tuple[EditKind, str, RunSizes]]:
     """The kinds of edits, of all cells at once or of each that may be wrong."""
     cells = runs.model.cells if len(runs.model.cells) > 1 else ()
-    right, of_all = _right(runs), RunSizes(runs.model, runs.model.cell, runs.steps)
+    of_all = RunSizes(runs.model, runs.model.cell, runs.steps)
+    right, others = set[str](), {""}
+    for name, agreeing, total in compared(runs.base, runs.expected, runs.allowance).arrays:
+        (right if 0 < total == agreeing else others).add(ArrayName.of(name).prefix)
+    right -= others
     wrong = [(n, of_all._replace(cell=cell)) for n, cell in cells if n not in right]
     for kind in EDITS.values():
         if not each and (kind.stage == NETWORK or not right):
             yield kind, "", of_all
         elif each and kind.stage not in OF_MODEL:
             yield from ((kind, cell, sizes) for cell, sizes in wrong)
-
-
-def _right(runs: EditedRuns) -> set[str]:
-    right, wrong = set[str](), {""}
-    for name, agreeing, total in compared(runs.base, runs.expected, runs.allowance).arrays:
-        (right if 0 < total == agreeing else wrong).add(ArrayName.of(name).prefix)
-    return right - wrong
 
 
 def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Variants:

@@ -152,12 +152,10 @@ class SingleChanges:
         opened = [c for c in answer if c not in by_change]
         both = (*answer, *(Change(c.setting, SOLVE) for c in opened))
         base, none = sorted({by_change[c] for c in both if c in by_change}), len(self)
-        rows = [base]
-        for n in range(none):
-            if self.constant[n] < 0 and n not in base:
-                rows.append([*(b for b in base if not self._are_alike(b, n)), n])
+        further = (n for n in range(none) if self.constant[n] < 0 and n not in base)
+        rows = [[*(b for b in base if not self._are_alike(b, n)), n] for n in further]
         size = len(answer) + 1
-        sets = [row + [none] * (size - len(row)) for row in (*rows, [])]
+        sets = [row + [none] * (size - len(row)) for row in (base, *rows, [])]
         return np.array(sets, int), next((c.value for c in opened), np.nan)
 
     def _are_alike(self, one: Any, other: Any) -> Array:

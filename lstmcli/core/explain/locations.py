@@ -274,11 +274,11 @@ def run_shapes(
         name = part.base if part.prefix in widths else name
         part, widths = ArrayName.of(name), {"": _width(part.base, model.cell)}
     last, how, layout = model.layers[layer], model.convention, layout.replace("steps", "time")
-    cells: tuple[str, ...]
     if part.kind == FINAL and several and not part.prefix:
         axis = {"features": None, "batch": 1}.get(how.behaviour.states, 0)
         of_states = "batch" if axis == 1 else "time"
-        for cells in dict.fromkeys((tuple(widths), tuple(widths)[-len(last) :])):
+        every = tuple(widths)
+        for cells in dict.fromkeys((every, every[-len(last) :])):
             if len({widths[one] for one in cells}) == 1:
                 run = RunShape(1, B, widths[cells[0]], len(cells), of_states, axis)
                 yield run, tuple(f"{one}.{part.base}" for one in cells)

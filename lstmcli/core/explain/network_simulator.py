@@ -112,24 +112,14 @@ class NetworkSimulator:
         if at_any_step:  # of h and c, which the last states are of the last step
             self.targets = [one._replace(array=one.array[-1]) for one in self.targets]
         self._compared = {*OUTPUTS, *(one.array for one in self.targets)}
+        # half of a cell does not show at a first step from zero
+        self.starts_from_zero = not any(h.any() or c.any() for h, c in self.states.values())
+        # the first step of a lowest cell shows most
+        self.is_stepwise = any(self._first(name) in self.known[name] for name in self.layers[0])
+        of_step = (work_of_step(one.cell) + CALL / CHUNK for one in cells.values())
+        self.work_of_run = len(self.x) * sum(of_step) + SET * len(cells)
         _, self._seen = self.with_keys(np.full((1, 1), len(singles)))  # the network as loaded
         self.tried = 0
-
-    @property
-    def is_stepwise(self) -> bool:
-        """Tell whether EXPECTED has the first step of a lowest cell, which shows most."""
-        return any(self._first(name) in self.known[name] for name in self.layers[0])
-
-    @property
-    def starts_from_zero(self) -> bool:
-        """Tell whether the initial state is zero, which hides half of a first step."""
-        return not any(h.any() or c.any() for h, c in self.states.values())
-
-    @property
-    def work_of_run(self) -> float:
-        """The work of a run of one of many hypotheses."""
-        of_step = (work_of_step(one.cell) + CALL / CHUNK for one in self.cells.values())
-        return len(self.x) * sum(of_step) + SET * len(self.cells)
 
     def _first(self, name: str) -> int:
         order = StepOrder.of_cell(self.cells[name].how.behaviour, False)
@@ -283,13 +273,10 @@ class NetworkSimulator:
         """
         last, worst = len(self.x) - 1, np.zeros(len(cells))
         simulator, dtype = self.cells[name], cells.constants.dtype
-        cell = simulator.cell
+        cell, orders = simulator.cell, simulator.orders(cells)
         widths = {"h": cell.outputs, "final_h": cell.outputs, "z": 4 * cell.units}
-        arrays = {}
-        for one in kept:
-            axes = (len(cells),) if one in FINALS else (len(cells), len(self.x))
-            arrays[one] = np.zeros((*axes, widths.get(one, cell.units)), dtype)
-        orders = simulator.orders(cells)
+        axes = {one: (len(cells), *[len(self.x)] * (one not in FINALS)) for one in kept}
+        arrays = {one: np.zeros((*axes[one], widths.get(one, cell.units)), dtype) for one in kept}
         for order in np.unique(orders).tolist():
             left = np.flatnonzero(orders == order)
             some, seen = cells.subset(left), 0

@@ -16,7 +16,7 @@ from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import UNNAMED, Side, shape_text, spread
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget, WorkDone
-from lstmcli.core.explain.causes import CAUSES, Change, Changes, settings_of, value_in
+from lstmcli.core.explain.causes import CAUSES, Change, Changes, Settings, settings_of, value_in
 from lstmcli.core.explain.locations import (
     Location,
     locations,
@@ -42,7 +42,7 @@ class Question:
     read: Reader
     inputs: Inputs
     side: Side
-    undecided: Mapping[str, Any] = field(default_factory=dict)  # settings that nothing gives
+    undecided: Settings = field(default_factory=dict)  # settings that nothing gives
     # of all its shapes and placements:
     work: WorkDone = field(default_factory=WorkDone)
     runs: Cached = field(default_factory=Cached)  # and simulators that they share
@@ -108,7 +108,7 @@ class Question:
         others = [*(Change("merge", m) for m in MERGES if m != merged), Change("directions", other)]
         for change in others if model.bidirectional else ():
 
-            def changed(settings: Mapping[str, Any], change: Change = change) -> Model:
+            def changed(settings: Settings, change: Change = change) -> Model:
                 return read({**settings_of((change,)), **settings})
 
             with suppress(UserError):  # the layer above takes another width
@@ -178,7 +178,7 @@ class Setup:
     def simulator_of(self, name: str) -> Simulator:
         """A cell under all hypotheses."""
 
-        def decode(settings: Mapping[str, Any]) -> Cell:
+        def decode(settings: Settings) -> Cell:
             scoped = {f"{name}.{k}": v for k, v in settings.items()}
             cell = dict(self.read({**scoped, **FINE}).cells)[name]
             how = cell.convention

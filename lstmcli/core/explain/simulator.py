@@ -26,6 +26,7 @@ from lstmcli.core.explain.causes import (
     SOLVE,
     SPREADS,
     Change,
+    Settings,
     value_in,
 )
 from lstmcli.core.forward.equations import (
@@ -141,7 +142,7 @@ class Simulator:
     ``decode`` gives the cell in float64, from changed settings.
     """
 
-    def __init__(self, decode: Callable[[Mapping[str, Any]], Cell], how: Convention) -> None:
+    def __init__(self, decode: Callable[[Settings], Cell], how: Convention) -> None:
         self.how = how
         self.decode = cache(lambda **settings: decode(settings))
         self.cell = self.decode(peepholes="used")  # they may be assumed ignored

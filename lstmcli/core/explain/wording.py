@@ -281,7 +281,6 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
 
 class _Formatter(Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
-        """A fact in words."""
         words = WORDS.get(format_spec)
         return words(value) if words else str(super().format_field(value, format_spec))
 
