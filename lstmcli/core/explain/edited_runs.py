@@ -90,7 +90,9 @@ class EditedRuns:
         of_run: Changes = (),
         changes: Changes = (),
     ) -> None:
-        self.case, self.allowance, self.location = case, allowance, location
+        self.case = case
+        self.allowance = allowance
+        self.location = location
         self.of_run, self.changes = of_run, changes
         self.expected, self.work = case.expected, case.work.edits
         self.steps = case.size[0]
@@ -177,14 +179,17 @@ class EditedRuns:
         found, cells = list[KnownCell](), plan.model.cells
         if plan.valid is not None or "array" in self._settings or any(map(is_eight_bit, last)):
             return found
-        x, several, first = plan.block(), len(cells) > 1, len(cells) - len(last)
+        x = plan.block()
+        several = len(cells) > 1
+        first = len(cells) - len(last)
         for d, (name, cell) in enumerate(cells[first:]):
             known = self.expected.arrays.get(f"{name}.h" if several else "h")
             if known is None or (lower and not runs_forward(self.model)):
                 return []
             order = StepOrder.of_cell(cell.convention.behaviour, d == 1)
             reads, shown = (steps[:, 0] for steps in processed_steps(order, plan.steps))
-            one, allowed = known.values[shown], self.allowance.of(known[shown[0]])
+            one = known.values[shown]
+            allowed = self.allowance.of(known[shown[0]])
             start, name = plan.states[first + d], name * several
             found.append(KnownCell(name, cell, one, allowed, x[reads], start, order.runs_back))
         return found

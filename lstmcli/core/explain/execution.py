@@ -141,7 +141,8 @@ def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Remar
 
 def tolerance(case: Case, changes: Changes, half: Allowance) -> Allowance:
     """The tolerance of a format for this network with changes, at most the given one."""
-    plain, rounded = _arrays(case, changes), _arrays(case, changes, half.name, EVERY)
+    plain = _arrays(case, changes)
+    rounded = _arrays(case, changes, half.name, EVERY)
     if not plain or not rounded:
         return half
     error = case.expected.at_known(lambda name, _: rounded[name] - plain[name])

@@ -83,7 +83,8 @@ class NearRun:
 
     def to_json(self) -> dict[str, Any]:
         """The changes and the figures."""
-        names, first = ("max_abs", "rms", "agreeing", "total"), self.comparison.first
+        names = "max_abs", "rms", "agreeing", "total"
+        first = self.comparison.first
         return {
             "changes": [change.to_json() for change in self.changes],
             **{name: jsonable(getattr(self.comparison, name)) for name in names},

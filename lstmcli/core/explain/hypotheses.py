@@ -199,7 +199,8 @@ def groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
 
 def prior(change: Change) -> float:
     """How far down a list of suspects a change stands; lower is likelier."""
-    cell, cause = change.setting.rpartition(".")[0], cause_of(change.setting)
+    cell = change.setting.rpartition(".")[0]
+    cause = cause_of(change.setting)
     unusual = cause.usual is not None and change.value not in cause.usual
     forward = bool(cell) and not cell.endswith("_reverse")
     return cause.prior + cause.unusual * unusual + cause.forward * forward

@@ -95,7 +95,8 @@ class OpenLengths(Placement):
         return np.repeat(np.arange(steps)[:, None] < self._length, count, axis=1)
 
     def _simulator_on(self, item: int | None) -> NetworkSimulator:
-        item, backward = self._item if item is None else item, self.model.backward
+        item = self._item if item is None else item
+        backward = self.model.backward
         lengths = (self._length,) * self.setup.size[1] if backward else "ignored"
         return NetworkSimulator(
             self._cells, self.singles, self.case, self.allowance, (Change("lengths", lengths),),

@@ -52,7 +52,8 @@ class Located(NamedTuple):
         both = np.stack([numbers.values, np.broadcast_to(unit, numbers.values.shape)])
         values, half = (self.at.read(one) for one in both)
         is_known = np.isfinite(values)
-        values, half = np.where(is_known, values, np.nan), np.where(is_known, half, 0.0) * 0.5
+        values = np.where(is_known, values, np.nan)
+        half = np.where(is_known, half, 0.0) * 0.5
         steps, sequences, directions, units = self.at.place
         place = (sequences, units) if self.is_state else (steps, sequences, units)
         for d, name in enumerate(self.arrays[directions]):
@@ -126,7 +127,8 @@ class Location(NamedTuple):
         found: dict[str, KnownValues] = {}
         for one, name, at, known in self.known(numbers, valid):
             nothing = KnownValues(np.full(one.shape, np.nan), np.zeros(one.shape))
-            full, is_known = found.setdefault(name, nothing), np.isfinite(known.values)
+            full = found.setdefault(name, nothing)
+            is_known = np.isfinite(known.values)
             full.values[at] = np.where(is_known, known.values, full.values[at])
             full.half[at] = np.where(is_known, known.half, full.half[at])
         return Expected(found)
@@ -272,8 +274,11 @@ def run_shapes(
     widths = {one: _width(part.base, cell) for one, cell in model.cells}
     if not several:  # its arrays have names without a layer
         name = part.base if part.prefix in widths else name
-        part, widths = ArrayName.of(name), {"": _width(part.base, model.cell)}
-    last, how, layout = model.layers[layer], model.convention, layout.replace("steps", "time")
+        part = ArrayName.of(name)
+        widths = {"": _width(part.base, model.cell)}
+    last = model.layers[layer]
+    how = model.convention
+    layout = layout.replace("steps", "time")
     if part.kind == FINAL and several and not part.prefix:
         axis = {"features": None, "batch": 1}.get(how.behaviour.states, 0)
         of_states = "batch" if axis == 1 else "time"

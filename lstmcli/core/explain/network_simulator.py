@@ -94,7 +94,8 @@ class NetworkSimulator:
         self.item = n = item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, n])
         of_x = tuple(change for change in of_run if change.setting != "array")
-        self.x, self._same_runs = x[keep, n], (id(singles), case.layout, of_x, n)
+        self.x = x[keep, n]
+        self._same_runs = id(singles), case.layout, of_x, n
         start = {name: value for name, value in of_run if name == "initial_state"}
         model = case.read({**start, **FINE})
         self.convention = model.convention  # how directions are merged
@@ -148,7 +149,8 @@ class NetworkSimulator:
             return sets
         passing = np.ones(len(sets), bool)
         for name in self.layers[0]:
-            simulator, cells = self.cells[name], self._cells(name, sets, None, np.float32)
+            simulator = self.cells[name]
+            cells = self._cells(name, sets, None, np.float32)
             known = {t: self.known[name].get(t, []) for t in (0, len(self.x) - 1)}
             shows_f = any(one.array in SHOW_F for one in chain(*known.values()))
             forget_bias, *clips = (simulator.has(cells, one, SOLVE) for one in CONSTANTS)

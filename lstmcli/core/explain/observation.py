@@ -166,7 +166,8 @@ class Expected:
             one = known[..., item, :] if part.kind == FINAL else known[keep, item]
             at = np.nonzero(np.isfinite(one.values))
             if len(at[0]):
-                cell, base = only or part.prefix, part.base.replace("h", array)
+                cell = only or part.prefix
+                base = part.base.replace("h", array)
                 yield WantedNumbers(cell, base, at, one.values[at], allowance.of(one)[at])
 
 

@@ -101,7 +101,8 @@ class Placement:
         return self._case(self._on_run(self.setup.numbers))
 
     def _on_run(self, numbers: Mapping[str, Numbers]) -> Expected:
-        expected, valid = self.location.expected(numbers, self.valid), self.valid
+        expected = self.location.expected(numbers, self.valid)
+        valid = self.valid
         return expected if valid is None or not self.unpadded else expected.at(valid)
 
     @cached_property
@@ -111,7 +112,8 @@ class Placement:
         return self._case(Expected({})).valid(found)
 
     def _case(self, expected: Expected) -> Case:
-        setup, data = self.setup, replace(self.question.inputs, x=self.question.x)
+        setup = self.setup
+        data = replace(self.question.inputs, x=self.question.x)
         known = self.model.given, self.work, setup.cached
         return Case(setup.read, data, setup.layout, expected, *known)
 
@@ -131,7 +133,8 @@ class Placement:
 
     @cached_property
     def _cells(self) -> Mapping[str, Simulator]:
-        of, key = self.setup.simulator_of, ("cells", self.setup.of_directions)
+        of = self.setup.simulator_of
+        key = "cells", self.setup.of_directions
         return self.question.runs.get(key, lambda: {n: of(n) for n, _ in self.model.cells})
 
     @cached_property
@@ -206,7 +209,9 @@ class Placement:
 
         Others do not depend on EXPECTED: they are made once.
         """
-        simulator, singles, several = self.simulator, self.singles, self.several
+        simulator = self.simulator
+        singles = self.singles
+        several = self.several
         is_stepwise = simulator.is_stepwise
         too_few = size > 1 and not is_stepwise and self.expected.distinct(self.allowance) <= size
         if too_few or (size > 2 and (several or not is_stepwise)):
@@ -317,10 +322,13 @@ class Placement:
         )
 
     def _remarks(self, answer: Answer, allowance: Allowance) -> Remarks:
-        q, part, changes = self.question, answer.rounded, (*self.of_run, *answer.changes)
+        q = self.question
+        part = answer.rounded
+        changes = *self.of_run, *answer.changes
         if part:
             yield remark("half_precision_run", part=part, dtype=allowance.name)
-        rounded, again = settings_of(changes).get("dtype"), rerun(self.case, changes, allowance)
+        rounded = settings_of(changes).get("dtype")
+        again = rerun(self.case, changes, allowance)
         error = again.max_abs
         if rounded and error > 2 * q.exactness.allowances[-1].absolute:
             run = "float64" if q.dtype in EPS else q.dtype

@@ -103,7 +103,8 @@ class Question:
         """
         read, model, layout = self.read, self.model, self.assumed_layout
         setups = [Setup(self, read, model, layout)]
-        merged, storage = model.convention.behaviour.merge, model.convention.storage
+        merged = model.convention.behaviour.merge
+        storage = model.convention.storage
         other = "exchanged" if storage.directions == "stored" else "stored"
         others = [*(Change("merge", m) for m in MERGES if m != merged), Change("directions", other)]
         for change in others if model.bidirectional else ():
@@ -114,7 +115,8 @@ class Question:
             with suppress(UserError):  # the layer above takes another width
                 setups.append(Setup(self, changed, changed(FINE), layout, (change,)))
         setups += [replace(setups[0], part=part, layer=layer) for part, layer in self._parts()]
-        starts, inputs = [cell.initial_h for _, cell in model.cells], self.inputs
+        starts = [cell.initial_h for _, cell in model.cells]
+        inputs = self.inputs
         of_items = any(start is not None and start.ndim == 2 for start in starts)
         is_given = layout == "steps" or of_items or inputs.initial_state or inputs.is_padded
         layouts = [layout, *["time" if layout == "batch" else "batch"] * (not is_given)]
@@ -134,7 +136,8 @@ class Question:
         model, x, file = self.model, self.x, self.side.name
         (last, *other), states = model.layers[-1], states_shape("final_h", model)
         of_cells = f" of every cell, {states}" if len(model.cells) > 1 else ""
-        size, layout = steps_and_batch(x.shape, self.assumed_layout), self.assumed_layout
+        size = steps_and_batch(x.shape, self.assumed_layout)
+        layout = self.assumed_layout
         run, _ = next(run_shapes("h", model, layout, size))
         axes = run.axes if x.ndim > 2 else run.axes.replace("b", "")
         given = ", ".join(f"{name} {n.shape}" for name, n in self.arrays.items())

@@ -264,7 +264,8 @@ class Simulator:
             self._sources[source] = len(self.tensors[part]), digests
             self.tensors[part].append(tensor)
         place, digests = self._sources[source]
-        order, distinct = permutation(assumed[0], values[0]), self._distinct[part]
+        order = permutation(assumed[0], values[0])
+        distinct = self._distinct[part]
         alike = tuple(digests[gate] for gate in order)
         return distinct.setdefault(alike, [len(distinct), place, *order])
 

@@ -134,7 +134,8 @@ def row_of(one: Changed, assumed: Convention) -> Row:
     """The line of the table for a change; it names the convention that has what was assumed."""
     if edit := one.edit:
         return Row(edit.kind.family, "as given", edit.words, edit.kind.about.used_by)
-    row, plain = CONVENTIONS.get(assumed.name), one.setting.rpartition(".")[2]
+    row = CONVENTIONS.get(assumed.name)
+    plain = one.setting.rpartition(".")[2]
     usual = None if row is None else row.setting(plain)
     is_usual = usual == one.assumed and usual not in (None, False, "none", "given")
     return Row(
