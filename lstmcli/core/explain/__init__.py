@@ -3,8 +3,8 @@
 `explain` answers a `Question` by an `Explanation`. The search of all models:
 
     for total in 1, 2, 3:
-        for each placement of EXPECTED that is worth it:
-            the answers of (total - what the placement changes) changes of the cells
+        for each placement of EXPECTED worth it:
+            the answers of (total - those of the placement) changes of the cells
         stop at the first total with answers
 """
 
@@ -162,7 +162,7 @@ class Search:
         return [hint for tell in passes for case in cases for hint in tell(self.question, case)]
 
     def none(self) -> Explanation:
-        """Nothing fits: what comes near in the likeliest placement."""
+        """Nothing fits: the nearest in the likeliest placement."""
         one = min(self.likely, key=lambda p: (p.count, bool(p.setup.part)))
         question, said = self.question, self.said_last
         loaded, answers = one.verify(()), one.nearest()
@@ -245,7 +245,7 @@ class Search:
 
 
 class Pass(NamedTuple):
-    """One thing to try where the run as loaded does not give EXPECTED."""
+    """One thing to try where the run as loaded is not EXPECTED."""
 
     name: str
     search: Callable[[Search], Sequence[Found]] | None = None  # for EXPECTED
@@ -255,8 +255,8 @@ class Pass(NamedTuple):
 def half_precision(search: Search) -> list[Found]:
     """The weights, inputs or all of it rounded, as loaded or with one change.
 
-    A change is searched where a first step is known, at the tolerance of the format. A run of the
-    nearest with a part rounded has to give EXPECTED.
+    A change is searched where a first step is known, at the tolerance of the format. The nearest
+    have to give EXPECTED with a part rounded.
     """
     likely = [p for p in search.placements if p.count < 2 and p.turn == SECOND]
     for half, one in product(search.question.exactness.coarse, likely):
@@ -290,7 +290,7 @@ PASSES = (
     Pass("execution", remark=execution.how_run),
     Pass("arrangement", remark=execution.rearranged),
 )
-"""In order, where the run as loaded does not give EXPECTED."""
+"""In order, where the run as loaded is not EXPECTED."""
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 Progress = Callable[[float, str], object]
-"""Takes the share of the search that is done, and what is tried."""
+"""Takes the share of the search that is done, and its pass."""
 
 
 def quiet(share: float, what: str) -> None:
@@ -23,18 +23,18 @@ class Budget:
     QUESTION = 7e7  # work of all shapes and placements; with 8e7 one took 10.5 s
     EDITS = 0.4  # times QUESTION: the further work of runs with edits
     THOROUGH = 10  # times as much of all, on request
-    LIKELY = 40  # placements searched while work is left; a sixth for each further change
+    LIKELY = 40  # placements while work is left; a sixth for each further change
     NUMBERS = 10_000_000
-    """Of runs at all locations of an array of EXPECTED: further locations are left out."""
+    """Of runs at all locations of an array of EXPECTED: others are left out."""
     PAIRED = 80
-    """The nearest single changes that others are added to, where no first step is known.
+    """The nearest changes that others are added to, where no first step is known.
 
     One of a pair was among the 25 nearest in 68 of 69, of last states and stacked nets.
     """
     SOLVED = 32  # sets whose constant is solved for at first; a fifth of them further
-    VERIFIED = 60  # hypotheses of one placement and number of changes, the likeliest
+    VERIFIED = 60  # the likeliest hypotheses of a placement and number of changes
     LISTED = 12  # settings verified before they are called unseen, equal edits
-    FEW = 4  # shapes of abbreviated output, hypotheses where none fits; placements with edits: half
+    FEW = 4  # shapes of abbreviated output, nearest hypotheses; half as many placements of edits
 
 
 class WorkDone:

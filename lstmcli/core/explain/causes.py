@@ -339,18 +339,18 @@ CONSTANTS = tuple(name for name, cause in CAUSES.items() if SOLVE in cause.value
 """Settings whose values are solved for too."""
 
 SPREADS = {name: cause.columns for name, cause in CAUSES.items() if cause.columns}
-"""Settings that change several columns; a setting of one column is stronger."""
+"""Settings of several columns; those of one column are stronger."""
 
 COLUMNS: Mapping[str, tuple[Any, ...]] = {
     name: cause.values
     for name, cause in CAUSES.items()
     if cause.values and not cause.of_run and (not cause.columns or name in cause.columns)
 }
-"""Each column of a hypothesis and its values. ``gates`` is three columns at once."""
+"""Each column of a hypothesis and its values; ``gates`` is three."""
 
 
 def cause_of(setting: str, sense: str = "") -> Cause:
-    """The row of a setting, of whichever cells, or of a sense of it."""
+    """The row of a setting, of any cells, or of a sense of it."""
     plain = setting.rpartition(".")[2]
     return SENSES.get(sense) or CAUSES.get(plain) or Cause(plain)
 
@@ -377,7 +377,7 @@ KEPT = -1  # the code of a setting that a change leaves
 
 
 def value_in(how: Convention, setting: str) -> Any:
-    """The value of a setting in a convention; an order of gates is that of one tensor."""
+    """The value of a setting in a convention, of one tensor if it is an order."""
     if setting in SPREADS["gates"]:
         return how.storage.order_of(setting.removesuffix("_gates"))
     return how.setting(setting)
@@ -389,7 +389,7 @@ def settings_of(changes: Changes) -> dict[str, Any]:
 
 
 def kinds(changes: Iterable[Change]) -> set[str]:
-    """The settings that are changed, of whichever cells."""
+    """The settings that are changed, of any cells."""
     return {change.setting.rpartition(".")[2] for change in changes}
 
 

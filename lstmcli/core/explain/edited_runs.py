@@ -1,4 +1,4 @@
-"""The runs of a placement with edits, and how they compare with EXPECTED.
+"""Runs of a placement with edits, compared with EXPECTED.
 
 Only a full run accepts a variant. A causal one first goes up to the step at which the run as
 loaded is off first, where nearly all variants fail.
@@ -65,7 +65,7 @@ class Variant(NamedTuple):
 
 
 class KnownCell(NamedTuple):
-    """A cell of the last layer whose h EXPECTED has, in the order of its steps."""
+    """A cell of the last layer whose h EXPECTED has, in its order of steps."""
 
     name: str  # "" of a single cell
     cell: Cell
@@ -107,7 +107,7 @@ class EditedRuns:
     def run(
         self, edits: Sequence[Edit], until: int | None = None, case: Case | None = None
     ) -> Arrays:
-        """The arrays of a run, or of its first steps; none where the edits do not fit it."""
+        """The arrays of a run, or of its first steps; none if the edits do not fit."""
         keep = (case or self.case).names(self._settings)
         try:
             plan = replace(self._prepared(edits), keep=keep)
@@ -174,7 +174,7 @@ class EditedRuns:
 
     @cached_property
     def known_cells(self) -> list[KnownCell]:
-        """The cells of the last layer whose steps EXPECTED has; those below run forward."""
+        """The cells of the last layer whose steps EXPECTED has."""
         plan, (*lower, last) = self._prepared(()), self.model.layers
         found, cells = list[KnownCell](), plan.model.cells
         if plan.valid is not None or "array" in self._settings or any(map(is_eight_bit, last)):
@@ -224,7 +224,7 @@ class EditedRuns:
 
     @cached_property
     def _growth(self) -> float:
-        """How many times the usual rounding the run without further edits makes.
+        """How many times the usual rounding the run makes without further edits.
 
         A table or a rounding to decimals jumps between float32 and float64, and makes no more.
         """
@@ -247,7 +247,7 @@ class EditedRuns:
         return self.first_wrong(self.base)
 
     def first_wrong(self, given: Arrays) -> int | None:
-        """The first step at which a run is off; None if none, or if steps need later ones."""
+        """The first step at which a run is off, unless steps need later ones."""
         first: list[int] = []
         for name in self._causal:
             known, array = self.expected.arrays[name], given.get(name)
@@ -282,7 +282,7 @@ class EditedRuns:
         return agreement if agreement.fits else None
 
     def proved(self, variant: Variant) -> tuple[Agreement, float] | None:
-        """How a variant compares, and its bits, if it gives EXPECTED and they are enough."""
+        """How a variant compares, and its bits, if it fits and they are enough."""
         case, agreement = self.case_for(variant.edits), self.fits(variant)
         if case is None or agreement is None:
             return None
@@ -293,7 +293,7 @@ class EditedRuns:
         return (agreement, min(bits)) if all(bits) else None
 
     def bits(self, off: Array, solved: int) -> float:
-        """The bits of evidence; 0 if these, or the numbers that show them, are too few.
+        """The bits of evidence; 0 if these, or their numbers, are too few.
 
         Each of EXPECTED's numbers counts by how far off the run as loaded is. Solved numbers
         account for as many, those furthest off; the choice of a variant costs its bits.
@@ -310,7 +310,7 @@ class EditedRuns:
     def solved_number(
         self, edit: Callable[[float], Edit], starts: Sequence[float], case: Case
     ) -> Any:
-        """The nearest number of an edit, with the fewest decimals that are as near."""
+        """The nearest number of an edit, with the fewest decimals."""
         until = self._steps_after_first(SOLVING_STEPS)
         base = largest(np.abs(self.off(self.base, until, case)))
         nearly = max(SLACK, min(NEARLY, LESS * base))
@@ -334,7 +334,7 @@ class EditedRuns:
         return float(f"{number:.9g}")
 
     def refined(self, edit: Edit) -> Edit | None:
-        """An edit with the nearest number in the last place; None if none is near."""
+        """An edit with the nearest number in the last place, if any is near."""
         *place, number = edit.value
         if largest(np.abs(self.off_with((edit,), self._steps_after_first(2)))) > NEARLY:
             return None

@@ -61,7 +61,7 @@ LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".colu
 
 
 def known_cells(runs: EditedRuns) -> list[KnownCell]:
-    """The cells of a single layer of which every h is known and carried on."""
+    """The cells of a single layer whose every h is known and carried on."""
     cells = runs.known_cells if len(runs.model.layers) == 1 else []
     is_carried = all(one.cell.convention.behaviour.state != "reset" for one in cells)
     return [one for one in cells if is_carried and np.isfinite(one.h).all()]
@@ -280,9 +280,9 @@ def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Variants:
 
 
 def table(runs: EditedRuns, *, each: bool = False) -> Variants:
-    """The values of the table, the usual ones first, of all cells at once or of each.
+    """The values of the table, the usual first, of all cells at once or of each.
 
-    Next to changes the usual ones alone, and fewer where each needs a full run.
+    Next to changes the usual alone, and fewer if each needs a full run.
     """
     by_first = runs.is_off_at_first or runs.first_off is not None
     most = USUAL[by_first] if runs.changes else None
@@ -359,7 +359,7 @@ class NamedEdits(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """The fewest solved numbers and edits first, then the order of the table."""
+        """Fewest solved numbers and edits first, then as in the table."""
         names = [*EDITS]
         place = min((names.index(edit.name) for edit in self.variant.edits), default=0)
         return self.variant.solved, len(self.variant.edits), place
@@ -409,7 +409,7 @@ def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdi
 
 
 def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[Changed, ...]]:
-    """Edits that are the same run as one of some changes, next to the others."""
+    """Edits that are the same run as one of some changes."""
     for one, kind in product(changed, EDITS.values()):
         cell, _, name = one.setting.rpartition(".")
         for value, (setting, found) in kind.same.items():
@@ -421,7 +421,7 @@ def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[
 
 
 def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[Changes]:
-    """The nearest changes, and then the likeliest ones known of a network."""
+    """The nearest changes, and then the likeliest of a network."""
     of_all = (one for one in known if "." not in one[0].setting and one[0].value != SOLVE)
     likely = groupby(sorted(of_all, key=lambda one: prior(*one)), lambda one: one[0].setting)
     usual = chain.from_iterable(islice(values, OF_A_KIND) for _, values in likely)

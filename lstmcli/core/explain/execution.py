@@ -43,7 +43,7 @@ FEW_AGREE = 0.2  # of all values, met by chance
 
 
 def how_run(question: Question, case: Case) -> Remarks:
-    """The first way of running the network as loaded that EXPECTED shows, if any."""
+    """The first way of running the network that EXPECTED shows, if any."""
     if question.inputs.is_padded:
         return
     allowance = question.exactness.allowances[-1]
@@ -55,7 +55,7 @@ def how_run(question: Question, case: Case) -> Remarks:
 
 
 def rearranged(question: Question, case: Case) -> Remarks:
-    """The hints of `diff` on outputs of the run as loaded that are arranged otherwise."""
+    """The hints of `diff` on outputs that are arranged otherwise."""
     side, trace = question.side, run_plan(case.plan(FINE))
     members, (name, *others) = trace.members(), side.arrays
     arrays = members if others or name in members else {"h": trace.h}
@@ -114,7 +114,7 @@ def rounded_run(
 ) -> list[tuple[str, Agreement]]:
     """The first part of a run with these changes that, rounded to a format, gives EXPECTED.
 
-    ``tight`` is the tolerance of EXPECTED itself, which a run without rounding has to miss.
+    ``tight`` is the tolerance of EXPECTED, which a run without rounding has to miss.
     """
     off = compared(_arrays(case, changes), case.expected, tight)
     if off.total - off.agreeing < max(FEWEST_OFF, SHARE_OFF * off.total):

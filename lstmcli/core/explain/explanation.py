@@ -189,7 +189,7 @@ class Explanation:
 
 
 def first_shown(loaded: Agreement, backward: bool) -> int | None:
-    """The first step processed that is wrong as loaded, if others before it are right."""
+    """The first wrong step as loaded, if others before it are right."""
     steps = [*enumerate(loaded.steps)][:: -1 if backward else 1]
     if not steps or not steps[0][1]:
         return None
@@ -210,7 +210,7 @@ DISTANT = 30.0  # times further off all other configurations are then
 
 
 def clearly_nearer(as_loaded: NearRun, nears: Sequence[NearRun]) -> tuple[NearRun, ...]:
-    """The configurations clearly nearer than the run as loaded, and that; each figure once.
+    """Configurations clearly nearer than the run as loaded, and that; each figure once.
 
     Of fewer than `LEAST_COMPARED` numbers one is near by chance.
     """
@@ -226,7 +226,7 @@ BY_BUDGET = {"triples_placed", "pairs_placed", "singles_placed", "unsolved", "no
 AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
 """Codes of remarks on where the outputs agree."""
 RUN_OTHERWISE = {"masked", "rearranged", "other_units"}
-"""Codes of remarks on how the other side ran the weights, or arranged the outputs."""
+"""Codes of remarks on other ways to run the weights, or to arrange outputs."""
 
 
 WITH_AN_ANSWER = {
@@ -298,7 +298,7 @@ def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Remarks:
 
 
 def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Remarks:
-    """The remark on a nearest run that differs as `diff` allows, an approximation or noise does."""
+    """The remark on a nearest run as far off as `diff` allows, an approximation, or noise."""
     best = min((*clearly_nearer(as_loaded, nears),), key=lambda near: near.comparison.rms)
     error, rms = best.comparison.max_abs, best.comparison.rms
     # what is as near is the same in other words

@@ -1,4 +1,4 @@
-"""Changes of settings: all single ones, sets of them as integers, and which set is likelier.
+"""Changes of settings: all single ones, sets of them, and which is likelier.
 
 `SingleChanges` are those of a network. A set of them is a row of positions, of which the last
 changes nothing. Sets with the same codes are one hypothesis.
@@ -59,8 +59,8 @@ def _restates(name: str, value: Any, convention: Convention) -> bool:
 class SingleChanges:
     """The single changes of a network: of all cells, of a layer, of a direction or of one cell.
 
-    ``layers`` are the names of the cells, ``spaces`` the codes of their changes in that order, and
-    ``without`` settings that EXPECTED does not show.
+    ``layers`` are names of cells, ``spaces`` the codes of their changes in that order, ``without``
+    settings that EXPECTED does not show.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class SingleChanges:
         return tuple(Change(c.setting, float(value)) if c.value == SOLVE else c for c in changes)
 
     def neighbours(self, answer: Changes) -> tuple[Array, float]:
-        """An answer, each set one change from it, and none; the value of their open constant.
+        """An answer, each set one change from it, and none; and their open constant.
 
         A neighbour has one more change, its last, or another value of a changed setting.
         """
@@ -207,7 +207,7 @@ def prior(change: Change) -> float:
 
 
 def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
-    """Sorts what a known convention does first, then likelier changes, then those of all cells."""
+    """Sorts what a known convention does first, likelier changes, those of all cells."""
     of_some_cells = sum("." in change.setting for change in changes)
     return not conventions_with(changes, assumed), sum(map(prior, changes)), of_some_cells
 
@@ -230,7 +230,7 @@ def conventions_with(
 
 
 def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> list[str]:
-    """The conventions that run a hypothesis by default; ``layout`` is that of the inputs."""
+    """The conventions that run a hypothesis by default, with inputs in a ``layout``."""
     changed = {one.setting for one in changes if not one.setting.endswith("gates")}
     of_run = changed.union(_OF_A_RUN) - {"layout"}
     names = conventions_with(changes, assumed, of_run)

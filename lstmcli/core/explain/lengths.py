@@ -77,7 +77,7 @@ def _are_known(lengths: tuple[int, ...], one: Placement) -> bool:
 
 
 class OpenLengths(Placement):
-    """EXPECTED at the ends of sequences whose lengths are solved for, under each hypothesis.
+    """EXPECTED at the ends of sequences whose lengths each hypothesis implies.
 
     Where a cell runs backward, hypotheses assume that ``item`` has a ``length``.
     """
@@ -142,7 +142,7 @@ class OpenLengths(Placement):
         return () if far or _are_known(lengths, self._plain) else lengths
 
     def _off(self, settings: Settings, end: int) -> Array:
-        """(1, B): how far off, in tolerances, a run up to a step is at its end.
+        """(1, B): how far off, in tolerances, the end of a run up to a step is.
 
         Or (T, B) at each step, where all cells run forward.
         """

@@ -1,4 +1,4 @@
-"""Where EXPECTED can lie on a run: an arrangement of each of its arrays, the likeliest first.
+"""Where EXPECTED can lie on a run, the likeliest first.
 
 An array without a name is h, or the last state of the cells. Arrays of several cells (h of both
 directions, the last states of all) lie on a run with an axis of directions or cells, and are split
@@ -134,7 +134,7 @@ class Location(NamedTuple):
         return Expected(found)
 
     def contradicts_itself(self, numbers: Mapping[str, Numbers]) -> bool:
-        """Tell whether arrays that are one of the run have different values."""
+        """Tell whether arrays that are one of the run differ."""
         if len({*self.names}) == len(self.names):
             return False
         expected = self.expected(numbers).arrays
@@ -266,7 +266,7 @@ def _beside(first: Located, name: str, shape: Sequence[int], runs: Any) -> Locat
 def run_shapes(
     name: str, model: Model, layout: str, size: tuple[int, int], layer: int = -1
 ) -> Iterator[tuple[RunShape, tuple[str, ...]]]:
-    """The shapes of a run on which an array lies, each with the run's arrays by direction.
+    """The shapes of a run on which an array lies, with the run's arrays by direction.
 
     ``layer`` is the one that h is of.
     """
@@ -315,7 +315,7 @@ def _width(base: str, cell: Cell) -> int:
 
 
 def states_in(name: str, width: int, model: Model) -> Iterator[tuple[str, slice]]:
-    """The last states in an array of a width, that cells of several widths share."""
+    """The last states in an array that cells of several widths share."""
     widths = [_width(name, cell) for _, cell in model.cells]
     if name in ("final_h", "final_c") and len({*widths}) > 1 and width == sum(widths):
         ends = zip(model.cells, widths, accumulate(widths), strict=True)

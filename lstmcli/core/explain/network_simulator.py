@@ -40,7 +40,7 @@ GRIDS = (
     np.geomspace(0.05, 8, 14),
     np.geomspace(0.01, 20, 22),
 )
-"""First values of each of `CONSTANTS`, before ever finer ones around the best.
+"""First values of each of `CONSTANTS`; finer ones follow.
 
 From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 0 or 1.
 """
@@ -367,7 +367,7 @@ class NetworkSimulator:
         return sorted({min(known[0] + count, last) for count in (fewest, TELLING, last)})
 
     def _solved_over(self, sets: Array, steps: int) -> tuple[_Grids, Array]:
-        """The values of open constants over some first steps, and which sets come near.
+        """The values of open constants over some steps, and which sets come near.
 
         A step has no derivative where a clip or a hard sigmoid bends, so none is used.
         """
@@ -425,7 +425,7 @@ class _Grids:
 
 
 def distinct(*columns: Array) -> tuple[Array, Array]:
-    """The first place of each distinct row of columns (N,), and which of these each is."""
+    """The first place of each distinct row of columns (N,), and which each is."""
     same = np.zeros(len(columns[0]), int)
     for column in columns:
         if np.all(column == column[:1]):

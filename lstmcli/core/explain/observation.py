@@ -1,4 +1,4 @@
-"""EXPECTED on the axes of a run: known values, their tolerances, and how exact they are."""
+"""EXPECTED on the axes of a run: known values, and how exact they are."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Expected:
         return any(ArrayName.of(name).kind != FINAL for name in self.arrays)
 
     def at_known(self, of: Callable[[str, KnownValues], Array]) -> Array:
-        """The values of arrays of the same shapes in the place of each known number."""
+        """The values of arrays of the same shapes at each known number."""
         parts = [of(name, known)[np.isfinite(known.values)] for name, known in self.arrays.items()]
         return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -118,7 +118,7 @@ class Expected:
 
     @property
     def steps(self) -> int:
-        """How many steps of a sequence something is known of; of last states alone, none."""
+        """How many steps something is known of; of last states alone, none."""
         known = (np.isfinite(k.values) for k in self.arrays.values() if k.values.ndim == 3)
         return max((int(one.any(axis=(1, 2)).sum()) for one in known), default=0)
 
@@ -128,7 +128,7 @@ class Expected:
         return sum(int(np.isfinite(known.values).sum()) for known in self.arrays.values())
 
     def distinct(self, allowance: Allowance, among: Array | slice = slice(None)) -> int:
-        """How many different numbers there are, as far as a tolerance distinguishes them.
+        """How many numbers a tolerance distinguishes.
 
         ``among`` is the truth of each that counts.
         """
@@ -138,7 +138,7 @@ class Expected:
         return 1 + int((np.diff(values) > 2 * slack[1:]).sum()) if values.size else 0
 
     def best_known(self, valid: Array | None) -> int:
-        """The sequence of the batch of which most is known, at steps that count."""
+        """The sequence of which most is known, at steps that count."""
         masked = self if valid is None else self.at(valid)
         known = (np.isfinite(one.values) for one in masked.arrays.values())
         counts: Any = sum(one.sum(axis=(0, 2) if one.ndim == 3 else 1) for one in known)
@@ -148,7 +148,7 @@ class Expected:
 
     @property
     def padded(self) -> tuple[Array, str]:
-        """Steps (T, B) at which all of h is zero or does not change, and which of both it is."""
+        """Steps (T, B) at which all of h is zero or does not change, and which it is."""
         if not self.is_complete:
             return np.zeros((1, 1), bool), ""
         h = [known.values for known in self.outputs.values()]
@@ -181,7 +181,7 @@ GRID_DIGITS = 8.0  # by which printed numbers are finer than a grid on which the
 
 
 def grid_of(arrays: Mapping[str, Numbers]) -> str:
-    """The coarser dtype that has every number of EXPECTED, as far as printed output tells."""
+    """The coarser dtype that has every number of EXPECTED, as far as is printed."""
     names = BRAIN.name, HALF.name  # that of fewer digits first: it is more telling
     grids = (name for name in names if all(_on_grid(one, name) for one in arrays.values()))
     return next(grids, "")

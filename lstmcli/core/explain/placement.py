@@ -1,4 +1,4 @@
-"""EXPECTED at one placement on a run, and the sets of changes that give it there.
+"""EXPECTED at one placement on a run, and the changes that give it there.
 
 What a placement changes counts like any other change. Only a run of the loop accepts an answer.
 """
@@ -205,9 +205,9 @@ class Placement:
         return self._tried[size]
 
     def _sets(self, size: int, room: float) -> tuple[Array, Array]:
-        """The sets to try, with their keys: pairs of the nearest where no first step is known.
+        """The sets to try, with keys: pairs of the nearest where no first step is known.
 
-        Others do not depend on EXPECTED: they are made once.
+        Others are made once, as they do not depend on EXPECTED.
         """
         simulator = self.simulator
         singles = self.singles
@@ -437,7 +437,7 @@ class Placement:
 
 
 def digits(spread: Array, solved: int, tried: int) -> float:
-    """The evidence: decimal digits by which EXPECTED distinguishes hypotheses, less their cost.
+    """The evidence: digits by which EXPECTED distinguishes hypotheses, less their cost.
 
     ``spread`` (N, E) is what the neighbours of an answer give, in tolerances. Its singular values,
     centred, tell in how many directions they differ, and how well: repeated steps, saturated gates

@@ -1,4 +1,4 @@
-"""A question: EXPECTED's arrays, how exact they are, and the runs that they can be of."""
+"""A question: EXPECTED's arrays, and the runs that they can be of."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Question:
         }
 
     def setups(self) -> Iterator[Setup]:
-        """The network as assumed, of other directions, and parts of it; each in either layout.
+        """The network as assumed, of other directions, and its parts; each in either layout.
 
         There is one layout if a shape gives it.
         """
@@ -228,7 +228,7 @@ class Setup:
         return {self.part: arrays["h"]} if is_one_direction else arrays
 
     def located(self) -> tuple[list[Location], int]:
-        """Where EXPECTED can lie on the run, the likeliest first, and how many are left out."""
+        """Where EXPECTED can lie on the run, and how many such are left out."""
         layout = self.question.side.layout
         if layout in ("batch", "time"):  # n sequences of one step may be n steps
             found = locations(self.numbers, self.model, layout, self.size, self.layer)
@@ -283,7 +283,7 @@ def _arrays_of(side: Side) -> dict[str, Numbers]:
 
 
 def in_shape(question: Question) -> Iterator[Question]:
-    """The question with EXPECTED in each shape that it can have, the likeliest first."""
+    """The question with EXPECTED in each possible shape, the likeliest first."""
     side = question.side
     if not side.gaps:
         yield question

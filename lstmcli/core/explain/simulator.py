@@ -67,7 +67,7 @@ MOST_TENSORS = 1024  # distinct ones of a part
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The cells of N hypotheses: codes of settings, tensors that others choose, and constants.
+    """The cells of N hypotheses: codes of settings, tensors and constants.
 
     A tensor is six integers: its own, the place of its blocks among those of the simulator, and the
     block of each of the gates i, f, g, o.
@@ -192,7 +192,7 @@ class Simulator:
             yield from (Change("transposed", f"reshaped_{one}") for one in ("kernel", "recurrent"))
 
     def _in_each_order(self) -> Array | None:
-        """The peepholes (6, 3, H) by code of their order; None without any, or if matrices."""
+        """The peepholes (6, 3, H) by code of their order; None for none, or matrices."""
         if self.cell.peephole is None or self.cell.peephole.ndim != 2:
             return None
         orders = dict.fromkeys((self.how.setting("peephole_gates"), *PEEPHOLE_ORDERS))
@@ -203,7 +203,7 @@ class Simulator:
         return np.array_equal(getattr(self.decode(**settings), part), getattr(self.cell, part))
 
     def cells(self, codes: Array, values: Array | None = None, dtype: Any = np.float64) -> Cells:
-        """The cells of rows of codes (N, F); ``values`` (N, K) are those of open constants."""
+        """The cells of rows of codes (N, F); ``values`` (N, K) are of open constants."""
         by_name = dict(zip(COLUMNS, codes.T, strict=True))
         tensors = {part: self._tensors_of(part, by_name) for part in _CHOOSE}
         constants = np.stack([self._constants[name][by_name[name]] for name in CONSTANTS], axis=1)
@@ -389,7 +389,7 @@ def work_of_step(cell: Cell) -> float:
 
 
 def permutation(assumed: str, order: str) -> tuple[int, ...]:
-    """Which block, decoded in the assumed order, each of the gates i f g o is in another.
+    """Which block of the assumed order each of the gates i f g o is in another.
 
     The k-th block of the file is gate ``assumed[k]`` of one, and gate ``order[k]`` of the other.
     """

@@ -1,4 +1,4 @@
-"""Verification of a hypothesis: it is run as `lstm run` runs it, and compared with EXPECTED.
+"""Verification of a hypothesis: it is run as by `lstm run`, and compared with EXPECTED.
 
 Rounding grows from step to step, in a chaotic net without end. So where a difference may be
 rounding, the hypothesis is run in float32 too, and the difference of both runs widens the tolerance
@@ -47,7 +47,7 @@ OTHERS = 4.0  # times our rounding that another order of summation may have
 GROWN, OTHERS_GROWN = 10 * ROUNDING, 16.0
 # In a net of three layers and 400 steps Torch and TensorFlow were 2.4e-3 from float64; a wrong
 # setting of such a net is off by .05 and more.
-BLIND = 0.05  # tolerance (absolute below 1, relative above) of a number that is not compared
+BLIND = 0.05  # tolerance (absolute below 1, relative above) of what is not compared
 LEAST_COMPARED = 8  # numbers that have to be compared for a result
 ROOM = 2**26  # bytes of runs that are cached
 FARTHEST = 1e6  # larger differences count as this one
@@ -187,7 +187,7 @@ class Agreement:
 
     @property
     def differs_everywhere(self) -> bool:
-        """Tell whether no step or sequence agrees, nor half of an array, of enough numbers."""
+        """Tell whether no step or sequence agrees, nor half of an array."""
         most_agree = any(2 * agreeing > total for _, agreeing, total in self.arrays)
         return not (any((*self.steps, *self.items)) or most_agree or self.total < LEAST_COMPARED)
 
@@ -215,7 +215,7 @@ def remark(code: str, **facts: Any) -> Remark:
 
 @dataclass(frozen=True)
 class Answer:
-    """A hypothesis that fits: its changes with constants put in, and how it compares."""
+    """A hypothesis that fits: its changes with constants, and how it compares."""
 
     changes: Changes
     comparison: Agreement
@@ -244,7 +244,7 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     settings, expected = settings_of(changes), case.expected
     fine = arrays_if_run(case, settings)
     comparison = compared(fine, expected, allowance)
-    # rounding could be behind a difference that is small, or where some numbers agree
+    # rounding may make a small difference, or one where some numbers agree
     may_be = comparison.max_abs < NEAR or 0 < comparison.agreeing >= comparison.total * SOME
     if comparison.fits or allowance.absolute < ROUNDING / 2 or not may_be:
         return comparison
@@ -256,7 +256,7 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
 
 
 def arrays_if_run(case: Case, settings: Settings) -> Arrays:
-    """The arrays of a run under settings, by default in float64; none if it fails."""
+    """The arrays of a run, by default in float64; none if it fails."""
     try:
         return case.arrays({**FINE, **settings})
     except UserError:
@@ -264,7 +264,7 @@ def arrays_if_run(case: Case, settings: Settings) -> Arrays:
 
 
 def on_axes(given: Arrays, array: str, steps: int) -> Arrays:
-    """The arrays of a run by cell, NaN at steps not run; another ``array`` stands for h."""
+    """Arrays of a run by cell, NaN at steps not run; another ``array`` stands for h."""
     found = dict(given)
     for name, one in given.items():
         if one.ndim == 3 and len(one) < steps:
@@ -385,7 +385,7 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
 
 
 def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
-    """How many different numbers of EXPECTED changes give, and the run as loaded does not.
+    """How many numbers of EXPECTED changes give, and the run as loaded does not.
 
     All, without changes or where it cannot be run.
     """

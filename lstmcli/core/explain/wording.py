@@ -125,13 +125,13 @@ def configuration(changes: Sequence[Changed]) -> str:
 
 
 def familiarity(name: str) -> tuple[int, str]:
-    """Sorts the conventions that most people know first; a name may have words after it."""
+    """Sorts the best-known conventions first; words may follow a name."""
     row = name.partition(" ")[0]
     return [*WELL_KNOWN, row].index(row), name
 
 
 def row_of(one: Changed, assumed: Convention) -> Row:
-    """The line of the table for a change; it names the convention that has what was assumed."""
+    """The line of a change; it names the convention that has what was assumed."""
     if edit := one.edit:
         return Row(edit.kind.family, "as given", edit.words, edit.kind.about.used_by)
     row = CONVENTIONS.get(assumed.name)
@@ -277,7 +277,7 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     ),
     "grid": lambda is_so: ", and all of EXPECTED are values of it" if is_so else "",
 }
-"""How facts are put into texts, by the specification that follows a colon in their braces."""
+"""How facts are put into texts, by what follows a colon in their braces."""
 
 
 class _Formatter(Formatter):
@@ -429,7 +429,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "all_steps": "all steps of h instead of the last",
     "larger_inputs": "larger inputs",
 }
-"""By code: a text with facts in braces; or by fact: the first one that is set has its text.
+"""By code: a text with facts in braces; or texts by fact, of the first one that is set.
 
 The text under an empty name applies where none is.
 """
