@@ -105,7 +105,10 @@ class EditedRuns:
         return EditedRuns(self.case, self.allowance, self.location, self.of_run, changes)
 
     def run(
-        self, edits: Sequence[Edit], until: int | None = None, case: Case | None = None
+        self,
+        edits: Sequence[Edit],
+        until: int | None = None,
+        case: Case | None = None,
     ) -> Arrays:
         """The arrays of a run, or of its first steps; none if the edits do not fit."""
         keep = (case or self.case).names(self._settings)
@@ -153,7 +156,10 @@ class EditedRuns:
         return replace(self.case, expected=Expected({"h": KnownValues(values, half)}))
 
     def off_with(
-        self, edits: Sequence[Edit], until: int | None = None, case: Case | None = None
+        self,
+        edits: Sequence[Edit],
+        until: int | None = None,
+        case: Case | None = None,
     ) -> Array:
         """How far off a run with edits is, or its first steps."""
         return self.off(self.run(edits, until, case), until, case)
@@ -308,7 +314,10 @@ class EditedRuns:
     # ---- numbers that are solved for
 
     def solved_number(
-        self, edit: Callable[[float], Edit], starts: Sequence[float], case: Case
+        self,
+        edit: Callable[[float], Edit],
+        starts: Sequence[float],
+        case: Case,
     ) -> Any:
         """The nearest number of an edit, with the fewest decimals."""
         until = self._steps_after_first(SOLVING_STEPS)
@@ -366,7 +375,9 @@ def stepper(cell: Cell) -> Step:
 
 
 def gauss_newton(
-    residual: Callable[[Array], Array], start: Array, iterations: int = ITERATIONS
+    residual: Callable[[Array], Array],
+    start: Array,
+    iterations: int = ITERATIONS,
 ) -> tuple[Array, Array]:
     """Parameters (B, N) of independent problems, and what is left (B, M); damped.
 

@@ -209,7 +209,10 @@ def damage(runs: EditedRuns) -> Variants:
 
 
 def _of_unit(
-    known: KnownCell, unit: int, before: tuple[Array, Array, Array], wanted: Array
+    known: KnownCell,
+    unit: int,
+    before: tuple[Array, Array, Array],
+    wanted: Array,
 ) -> Iterator[Edit]:
     cell, (x, h, _), advance = known.cell, before, stepper(known.cell)
     products = ("kernel", cell.kernel, x), ("recurrent", cell.recurrent_kernel, h)
@@ -376,7 +379,8 @@ FOR_FIRST = 0.85  # of the work: the rest is for less likely placements
 
 
 def named_edits(
-    runs: Sequence[EditedRuns], nearest: Callable[[], Sequence[Changes]]
+    runs: Sequence[EditedRuns],
+    nearest: Callable[[], Sequence[Changes]],
 ) -> list[NamedEdits]:
     """The edits that give EXPECTED: those of the first stage in which any does.
 

@@ -110,7 +110,10 @@ def masked(case: Case, allowance: Allowance) -> Remark | None:
 
 
 def rounded_run(
-    case: Case, changes: Changes, name: str, tight: Allowance
+    case: Case,
+    changes: Changes,
+    name: str,
+    tight: Allowance,
 ) -> list[tuple[str, Agreement]]:
     """The first part of a run with these changes that, rounded to a format, gives EXPECTED.
 

@@ -213,7 +213,9 @@ def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
 
 
 def conventions_with(
-    changes: Changes, assumed: Convention, of_run: Collection[str] = ()
+    changes: Changes,
+    assumed: Convention,
+    of_run: Collection[str] = (),
 ) -> list[str]:
     """The conventions that differ from the assumed one in these changes alone.
 

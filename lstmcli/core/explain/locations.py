@@ -104,7 +104,9 @@ class Location(NamedTuple):
                 yield self._replace(ends=ends)
 
     def known(
-        self, numbers: Mapping[str, Numbers], valid: Array | None
+        self,
+        numbers: Mapping[str, Numbers],
+        valid: Array | None,
     ) -> Iterator[tuple[Located, str, tuple[Any, ...], KnownValues]]:
         """The numbers of EXPECTED by array of the run, and their index on it.
 
@@ -238,7 +240,9 @@ def _location(arrays: list[Located], guessed: bool, model: Model) -> Location:
 
 
 def _located(
-    name: str, shape: Sequence[int], runs: Sequence[tuple[RunShape, tuple[str, ...]]]
+    name: str,
+    shape: Sequence[int],
+    runs: Sequence[tuple[RunShape, tuple[str, ...]]],
 ) -> Iterator[Located]:
     first = runs[0][0]
     for run, arrays in runs:
@@ -264,7 +268,11 @@ def _beside(first: Located, name: str, shape: Sequence[int], runs: Any) -> Locat
 
 
 def run_shapes(
-    name: str, model: Model, layout: str, size: tuple[int, int], layer: int = -1
+    name: str,
+    model: Model,
+    layout: str,
+    size: tuple[int, int],
+    layer: int = -1,
 ) -> Iterator[tuple[RunShape, tuple[str, ...]]]:
     """The shapes of a run on which an array lies, with the run's arrays by direction.
 

@@ -158,7 +158,12 @@ class Expected:
         return padded, "zero" if zero[:, padded].all() else "repeat"
 
     def targets(
-        self, allowance: Allowance, item: int, keep: Array, array: str, only: str
+        self,
+        allowance: Allowance,
+        item: int,
+        keep: Array,
+        array: str,
+        only: str,
     ) -> Iterator[WantedNumbers]:
         """The known numbers of one sequence, those of an ``only`` cell by its name."""
         for name, known in self.arrays.items():
@@ -239,7 +244,10 @@ class Exactness(NamedTuple):
 
 
 def exactness_of(
-    side: Side, arrays: Mapping[str, Numbers], rounded: int | None, dtype: str
+    side: Side,
+    arrays: Mapping[str, Numbers],
+    rounded: int | None,
+    dtype: str,
 ) -> Exactness:
     """How exact EXPECTED is, by its file and its numbers; ``dtype`` is that of the weights."""
     names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)

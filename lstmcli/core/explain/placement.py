@@ -385,7 +385,11 @@ class Placement:
         return compared(of_run, marked, SINGLE)
 
     def _proof(
-        self, answer: Answer, others: Sequence[Answer], allowance: Allowance, tried: int
+        self,
+        answer: Answer,
+        others: Sequence[Answer],
+        allowance: Allowance,
+        tried: int,
     ) -> tuple[float, list[Changes]]:
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
         spread, near = self.neighbours(plain)
@@ -406,7 +410,10 @@ class Placement:
         return found if is_shown else min(found, 0.0), near
 
     def _unseen(
-        self, near: Sequence[Changes], answer: Changes, allowance: Allowance
+        self,
+        near: Sequence[Changes],
+        answer: Changes,
+        allowance: Allowance,
     ) -> tuple[str, ...]:
         of_run = () if self.changes else self.setup.changes_of_run(self.location)
         given = [one for one in of_run if one.setting in ("initial_state", "lengths")]

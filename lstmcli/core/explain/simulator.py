@@ -275,7 +275,12 @@ class Simulator:
         return h, c
 
     def step(
-        self, t: int, x: Array, state: State, cells: Cells, keep_z: bool = False
+        self,
+        t: int,
+        x: Array,
+        state: State,
+        cells: Cells,
+        keep_z: bool = False,
     ) -> dict[str, Array]:
         """The arrays (N, U) of step t, from x (N, I), or (1, I) for all, and h and c (N, K).
 

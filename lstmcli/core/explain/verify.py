@@ -280,7 +280,10 @@ def on_axes(given: Arrays, array: str, steps: int) -> Arrays:
 
 
 def compared(
-    given: Arrays, expected: Expected, allowance: Allowance, drift: Arrays | None = None
+    given: Arrays,
+    expected: Expected,
+    allowance: Allowance,
+    drift: Arrays | None = None,
 ) -> Agreement:
     """Compare the arrays of a run with EXPECTED.
 
@@ -306,7 +309,10 @@ def compared(
 
 
 def _comparison(
-    names: Sequence[str], axes: tuple[int, ...], places: Array, numbers: Array
+    names: Sequence[str],
+    axes: tuple[int, ...],
+    places: Array,
+    numbers: Array,
 ) -> Agreement:
     """The figures of known numbers of a run of this many steps and sequences.
 
