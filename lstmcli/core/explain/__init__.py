@@ -375,17 +375,17 @@ def _about_expected(question: Question, explanation: Explanation) -> Remarks:
         yield from _taken_so(question, location, explanation.verdict)
     if (broken := explanation.not_finite) and not broken.fits:
         values = [n.values for n in arrays.values()]
+        finite = sum(int(np.isfinite(one).sum()) for one in values)
         infinite = any(np.isinf(one).any() for one in values)
         yield remark(
             "not_finite",
             count=broken.total - broken.agreeing,
-            total=broken.total + sum(int(np.isfinite(one).sum()) for one in values),
+            total=broken.total + finite,
             steps=[agrees is False for agrees in broken.steps],
             kind="NaN or infinite" if infinite else "NaN",
         )
-    compared = (
-        {one.name if one.name in arrays else "h" for one in location.arrays} if location else {}
-    )
+    located = location.arrays if location else ()
+    compared = {one.name if one.name in arrays else "h" for one in located}
     others = {name or "h": None for name in (*arrays, *question.side.arrays)}
     if compared and (names := [name for name in others if name not in compared]):
         yield remark("not_compared", names=names)

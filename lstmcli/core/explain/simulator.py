@@ -111,7 +111,7 @@ def single_changes(
     ``barred`` changes cannot be run. Special settings come last: they override general ones.
     """
     found = {}
-    for setting in (*SPREADS, *(n for n in COLUMNS if n not in SPREADS)):
+    for setting in dict.fromkeys((*SPREADS, *COLUMNS)):
         columns = SPREADS.get(setting, (setting,))
         if setting in without or columns[0] in without:
             continue
@@ -182,7 +182,7 @@ class Simulator:
         }
         yield from (name for name, is_idle in idle.items() if is_idle)
         if len(storage.gates) < len(GATES):
-            yield from ("kernel_gates", "recurrent_gates", "bias_gates")
+            yield from SPREADS["gates"]
 
     def _barred(self) -> Iterator[Change]:
         once = self.decode(bias="once").bias
@@ -193,7 +193,8 @@ class Simulator:
 
     def _in_each_order(self) -> Array | None:
         """The peepholes (6, 3, H) by code of their order; None for none, or matrices."""
-        if self.cell.peephole is None or self.cell.peephole.ndim != 2:
+        peephole = self.cell.peephole
+        if peephole is None or peephole.ndim != 2:
             return None
         orders = dict.fromkeys((self.how.setting("peephole_gates"), *PEEPHOLE_ORDERS))
         cells = (self.decode(peepholes="used", peephole_gates=order) for order in orders)
@@ -235,8 +236,8 @@ class Simulator:
         if first_step:
             shown = self.has(cells, "coupled", "i=1-f") | shows_f
             codes |= {name: codes[name] * shown for name in ("coupled", "forget_bias")}
-            codes |= {"state": 0 * codes["state"]}
-            tensors |= {"recurrent_kernel": 0 * tensors["recurrent_kernel"]}
+            codes["state"] = 0 * codes["state"]
+            tensors["recurrent_kernel"] = 0 * tensors["recurrent_kernel"]
         sizes = (len(self.values[name]) for name in _SETTINGS)
         most = (MOST_TENSORS,) * len(tensors)
         places = (*tensors.values(), *codes.values())

@@ -201,7 +201,7 @@ class Remark:
     """A remark, as a code and the facts in it."""
 
     code: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Settings = field(default_factory=dict)
     text: str = ""  # put in by `wording`
 
 
@@ -406,16 +406,18 @@ def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
 
 def vanishing(changes: Changes, verify: Callable[[Changes], Agreement]) -> bool:
     """Tell whether a clip only makes a cell vanish: a much tighter one fits as well."""
-    clips = {c.setting: c.value * LESS for c in changes if c.setting.endswith("_clip") and c.value}
-    tighter = tuple(Change(c.setting, clips.get(c.setting, c.value)) for c in changes)
-    return bool(clips) and verify(tighter).fits
+    settings = settings_of(changes)
+    clips = {k: v * LESS for k, v in settings.items() if k.endswith("_clip") and v}
+    tighter = map(Change._make, {**settings, **clips}.items())
+    return bool(clips) and verify(tuple(tighter)).fits
 
 
 def forget_gate_state(changes: Changes, verify: Callable[[Changes], Agreement]) -> str:
     """``open`` or ``shut`` if a far greater forget bias fits as well, or empty."""
-    bias = next((one.value for one in changes if one.setting == "forget_bias"), None)
-    if bias is None or abs(bias) < SATURATING:
+    settings = settings_of(changes)
+    bias = settings.get("forget_bias", 0.0)
+    if abs(bias) < SATURATING:
         return ""
-    others = tuple(one for one in changes if one.setting != "forget_bias")
-    far = Change("forget_bias", FAR_BIAS if bias > 0 else -FAR_BIAS)
-    return (OPEN if bias > 0 else SHUT) if verify((*others, far)).fits else ""
+    settings["forget_bias"] = math.copysign(FAR_BIAS, bias)
+    far = tuple(map(Change._make, settings.items()))
+    return (OPEN if bias > 0 else SHUT) if verify(far).fits else ""
