@@ -29,7 +29,6 @@ from lstmcli.core.explain.explanation import (
     BY_BUDGET,
     NOT_SEARCHED,
     RUN_OTHERWISE,
-    Changed,
     Explanation,
     agreement,
     clearly_nearer,
@@ -141,11 +140,11 @@ class Search:
         elsewhere = [
             remark("placed_elsewhere", changes=other.changes, location=other.location)
             for other in explanations
-            if _key(other.changes) != _key(first.changes)
+            if {*plain_of(other.changes)} != {*plain_of(first.changes)}
             and location_text(other.location) != location_text(first.location)
         ]
         listed = chain.from_iterable((one.changes, *one.equivalent) for one in explanations)
-        _, *equals = {_key(changes): changes for changes in listed}.values()
+        _, *equals = {frozenset(plain_of(one)): one for one in listed}.values()
         edits = equal_edits(_edited(placement), first.changes)
         return replace(
             first,
@@ -267,8 +266,7 @@ def half_precision(search: Search) -> list[Found]:
             continue
         allowance = execution.tolerance(one.case, one.of_run, half)
         at = Placement(one.setup, one.location, one.of_run, allowance=allowance)
-        found = at.answers(0, 0)
-        found = found or (at.answers(1, search.work.left()) if may_change else [])
+        found = at.answers(0, 0) or (at.answers(1, search.work.left()) if may_change else [])
         one.tried += at.tried
         nearest = sorted(found, key=lambda a: a.comparison.rms)[: Budget.FEW]
         answers = [
@@ -356,10 +354,6 @@ def _edited(one: Placement) -> EditedRuns:
 def _rank(one: Explanation) -> tuple[bool, bool, float]:
     coarse = any(change.setting == "dtype" for change in one.changes)
     return one.verdict != "found", coarse, sum(map(prior, plain_of(one.changes)))
-
-
-def _key(changes: Sequence[Changed]) -> frozenset[Change]:
-    return frozenset(plain_of(changes))
 
 
 def _about_expected(question: Question, explanation: Explanation) -> Remarks:

@@ -362,7 +362,6 @@ def text_for(texts: Texts, value: Any) -> str:
 
 
 Settings = Mapping[str, Any]
-"""By name."""
 
 
 class Change(NamedTuple):

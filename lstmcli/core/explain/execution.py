@@ -92,7 +92,7 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
     units = [np.flatnonzero(~one.any(axis=(0, 1))) for one in wrong]
     if any(len(one) != 1 for one in units):
         return None
-    return remark("other_units", units=[int(u[0]) for u in units], numbers=expected.numbers)
+    return remark("other_units", units=np.ravel(units).tolist(), numbers=expected.numbers)
 
 
 def masked(case: Case, allowance: Allowance) -> Remark | None:

@@ -289,8 +289,7 @@ def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Remarks:
         yield remark("cell_fits", changes=of, arrays=complete)
     if agreeing and differing and not comparison.nearly:
         step = comparison.first.step if comparison.first else None
-        known = next((n for n, agrees in enumerate(comparison.steps) if agrees is not None), None)
-        begun = step is not None and known is not None and step > known
+        begun = any(one is not None for one in comparison.steps[: step or 0])
         facts = {"begun": begun, "step": step, "first": agreeing[0] == 0}
         yield remark(
             "some_sequences_agree", changes=of, agreeing=agreeing, differing=differing, **facts

@@ -120,7 +120,6 @@ class NetworkSimulator:
         of_step = (work_of_step(one.cell) + CALL / CHUNK for one in cells.values())
         self.work_of_run = len(self.x) * sum(of_step) + SET * len(cells)
         _, self._seen = self.with_keys(np.full((1, 1), len(singles)))  # the network as loaded
-        self.tried = 0
 
     def _first(self, name: str) -> int:
         order = StepOrder.of_cell(self.cells[name].how.behaviour, False)
@@ -139,9 +138,8 @@ class NetworkSimulator:
         """The sets that result in a network not tried before, each once."""
         before, every = len(self._seen), np.concatenate([self._seen, keys])
         first = np.sort(distinct(*every.T)[0])
-        self._seen, new = every[first], first[first >= before] - before
-        self.tried += len(new)
-        return np.asarray(sets[new])
+        self._seen = every[first]
+        return np.asarray(sets[first[first >= before] - before])
 
     def passing_first_step(self, sets: Array) -> Array:
         """The sets that agree with the first steps of the lowest cells."""
@@ -445,9 +443,6 @@ def rms(off: Array) -> Array:
 
 
 def _worst(known: Sequence[WantedNumbers], given: Mapping[str, Array]) -> Array:
-    worst = np.zeros(len(given["h"]))
-    for one in known:
-        off = np.abs(given[one.array][:, one.at[0]] - one.values) / one.allowed
-        off = np.nan_to_num(off, nan=np.inf)
-        worst = np.maximum(worst, off.max(axis=1, initial=0))
-    return worst
+    each = [np.abs(given[one.array][:, one.at[0]] - one.values) / one.allowed for one in known]
+    off = np.concatenate([np.zeros((len(given["h"]), 1)), *each], axis=1)
+    return np.asarray(np.nan_to_num(off, nan=np.inf).max(axis=1))

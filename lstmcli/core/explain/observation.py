@@ -14,7 +14,6 @@ from lstmcli.core.diff.tolerance import FLOAT64, Numbers, last_places
 from lstmcli.core.model.arrays import Array, round_to_format, spacing
 
 Arrays = Mapping[str, Array]
-"""By name."""
 
 
 class Allowance(NamedTuple):

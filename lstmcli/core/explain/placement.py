@@ -49,7 +49,6 @@ from lstmcli.core.explain.verify import (
     verify,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import cell_name
 
 ENOUGH = 2.0  # digits of evidence, beyond those that number what was tried
 SHORT = 8  # steps from which evidence is computed first
@@ -147,10 +146,9 @@ class Placement:
             unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
             without = ("go_backwards", "flip_output")[:unseen]
         spaces = {name: cell.singles for name, cell in self._cells.items()}
-        key = "singles", self.setup.of_directions, without
-        layers = enumerate(self.model.layers)
-        names = [[cell_name(n, d) for d in range(len(layer))] for n, layer in layers]
-        return self.question.runs.get(key, partial(SingleChanges, names, spaces, without))
+        key, names = ("singles", self.setup.of_directions, without), iter(spaces)
+        layers = [[next(names) for _ in layer] for layer in self.model.layers]
+        return self.question.runs.get(key, partial(SingleChanges, layers, spaces, without))
 
     @cached_property
     def distances(self) -> Array:
@@ -195,12 +193,11 @@ class Placement:
 
     def _passing(self, size: int, room: float) -> Array:
         if size not in self._tried:
-            before = self.simulator.tried
             self.work.add(SEARCH)
             sets, keys = self._sets(size, room)
-            self.depth = max(self.depth, size) if len(sets) else self.depth
+            self.depth = max(self.depth, size * bool(len(sets)))
             sets = self.simulator.new(sets, keys)
-            self.tried += self.simulator.tried - before
+            self.tried += len(sets)
             self._tried[size] = self.simulator.passing_first_step(sets) if size > 1 else sets
         return self._tried[size]
 

@@ -333,7 +333,8 @@ class Simulator:
             shift, scale = self._biases(cells, constants.dtype).transpose(3, 1, 0, 2)  # (4, N, H)
             shift[1] += constants[:, :1]
             normalize = layer_norm(scale, shift, self.how.behaviour.norm_epsilon, axis=-1)
-        _, cell_clip, gate_clip, projection_clip = constants.T[:, :, None]
+        clips = (one if np.isfinite(one).any() else None for one in constants.T[1:, :, None])
+        clip_c, clip_z, clip_h = map(clip_to, clips)
         gate, candidate, output = (self._activation(name, cells) for name in _ACTIVATIONS_OF)
         return Parts(
             gate,
@@ -341,9 +342,9 @@ class Simulator:
             gate,
             candidate,
             output,
-            clip=_clip(gate_clip),
-            clip_c=_clip(cell_clip),
-            clip_h=_clip(projection_clip),
+            clip=clip_z,
+            clip_c=clip_c,
+            clip_h=clip_h,
             couple=self._couple(cells),
             normalize=normalize,
             normalize_c=lambda c, k: of_cell.normalize_c(c.T, k),
@@ -409,7 +410,3 @@ def _blocks(part: str, cell: Cell) -> Array:
         return np.asarray(getattr(cell, part))
     shift = cell.bias if cell.norm_shift is None else cell.norm_shift
     return np.stack([shift] if cell.norm_scale is None else [shift, cell.norm_scale], axis=-1)
-
-
-def _clip(limits: Array) -> Any:
-    return clip_to(limits if np.isfinite(limits).any() else None)

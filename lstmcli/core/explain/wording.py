@@ -42,16 +42,19 @@ FEW_VALUES = 12  # of EXPECTED, that a constant and a setting may fit by chance
 
 def in_words(explanation: Explanation, assumed: Convention) -> Explanation:
     """The explanation with its words; ``assumed`` is the convention as loaded."""
-    changes = _worded(explanation.changes)
+    changes = _with_text(explanation.changes, change_text)
     kinds = {(one.code, one.facts.get("changes")): one for one in explanation.untried}
     *wanted, last = [*map(text_of, explanation.wanted)] or [""]
     return replace(
         explanation,
         changes=changes,
-        equivalent=tuple(map(_worded, explanation.equivalent)),
-        nearest=tuple(replace(one, changes=_worded(one.changes)) for one in explanation.nearest),
-        remarks=_with_texts(explanation.remarks),
-        untried=_with_texts(kinds.values()),
+        equivalent=tuple(_with_text(one, change_text) for one in explanation.equivalent),
+        nearest=tuple(
+            replace(one, changes=_with_text(one.changes, change_text))
+            for one in explanation.nearest
+        ),
+        remarks=_with_text(explanation.remarks, text_of),
+        untried=_with_text(kinds.values(), text_of),
         rows=tuple(row_of(change, assumed) for change in changes),
         hidden=why_hidden(changes, explanation.first_step, explanation.backward),
         decide=f"{', '.join(wanted)} or {last}" if wanted else last,
@@ -59,12 +62,8 @@ def in_words(explanation: Explanation, assumed: Convention) -> Explanation:
     )
 
 
-def _worded(changes: Iterable[Changed]) -> tuple[Changed, ...]:
-    return tuple(replace(one, text=change_text(one)) for one in changes)
-
-
-def _with_texts(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
-    return tuple(replace(one, text=text_of(one)) for one in remarks)
+def _with_text(each: Iterable[Any], text: Callable[[Any], str]) -> tuple[Any, ...]:
+    return tuple(replace(one, text=text(one)) for one in each)
 
 
 def name_of(setting: str, sense: str = "") -> str:
