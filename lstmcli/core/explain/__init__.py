@@ -402,7 +402,12 @@ def _taken_so(question: Question, location: Location, verdict: str) -> Remarks:
             "axes_exchanged": is_exchanged and not one.is_state,
         }
         for code in [code for code, is_so in codes.items() if is_so][:1]:
-            yield remark(code, given=given, run=run, shape=at.shape if at.in_a_row else run)
+            yield remark(
+                code,
+                given=given,
+                run=run,
+                shape=at.shape if at.in_a_row else run,
+            )
     # last states of two directions side by side may be the last step of h
     (*_, (name, _)), layer = question.model.cells, question.model.layers[-1]
     widths = {array.shape[-1] for array in question.side.arrays.values()}

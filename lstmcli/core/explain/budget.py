@@ -20,10 +20,12 @@ class Budget:
     question has the same answer on every machine.
     """
 
-    QUESTION = 7e7  # work of all shapes and placements; with 8e7 one took 10.5 s
+    # work of all shapes and placements; with 8e7 one took 10.5 s
+    QUESTION = 7e7
     EDITS = 0.4  # times QUESTION: the further work of runs with edits
     THOROUGH = 10  # times as much of all, on request
-    LIKELY = 40  # placements while work is left; a sixth for each further change
+    # placements while work is left; a sixth for each further change
+    LIKELY = 40
     NUMBERS = 10_000_000
     """Of runs at all locations of an array of EXPECTED: others are left out."""
     PAIRED = 80
@@ -31,10 +33,13 @@ class Budget:
 
     One of a pair was among the 25 nearest in 68 of 69, of last states and stacked nets.
     """
-    SOLVED = 32  # sets whose constant is solved for at first; a fifth of them further
-    VERIFIED = 60  # the likeliest hypotheses of a placement and number of changes
+    # sets whose constant is solved for at first; a fifth of them further
+    SOLVED = 32
+    # the likeliest hypotheses of a placement and number of changes
+    VERIFIED = 60
     LISTED = 12  # settings verified before they are called unseen, equal edits
-    FEW = 4  # shapes of abbreviated output, nearest hypotheses; half as many placements of edits
+    # shapes of abbreviated output, nearest hypotheses; half as many placements of edits
+    FEW = 4
 
 
 class WorkDone:

@@ -43,9 +43,11 @@ MORE_NUMBERS = 3  # that an edit explains than were solved for
 SLACK = 4.0  # tolerances by which a first step may be off
 ROUNDED = 3e-4  # a difference that rounding may make
 MOST_BITS = 40.0  # of one number: log2 of how far off it was
-PREPARING, PACKING = 5e3, 0.13  # work of a cell before its steps, and of a weight
+# work of a cell before its steps, and of a weight
+PREPARING, PACKING = 5e3, 0.13
 STEP, SEQUENCE = 150, 20  # of a step, and of one sequence in it
-FIRST_STEP, PACKING_FIRST = 700, 0.02  # of a first step by itself, and of a weight
+# of a first step by itself, and of a weight
+FIRST_STEP, PACKING_FIRST = 700, 0.02
 SOLVING_STEPS = 8  # from the first that is off, to solve for a number
 SOLVED_STEPS = 3  # from there on, which solved numbers have to give
 SOLVED_WITHIN = 4.0  # tolerances: several solved numbers take rounding on
@@ -256,7 +258,8 @@ class EditedRuns:
         """The first step at which a run is off, unless steps need later ones."""
         first: list[int] = []
         for name in self._causal:
-            known, array = self.expected.arrays[name], given.get(name)
+            known = self.expected.arrays[name]
+            array = given.get(name)
             if array is not None and array.shape == known.values.shape:
                 off = np.abs(array - known.values) > self.allowance.of(known)
                 first += np.flatnonzero(off.any(axis=(1, 2)))[:1].tolist()
@@ -310,8 +313,6 @@ class EditedRuns:
         bits = float(counted.sum()) * share - math.log2(max(2, self.case.work.variants))
         is_shown = int((size > 0).sum() * share) >= solved + MORE_NUMBERS
         return bits if bits >= LEAST_BITS and is_shown else 0.0
-
-    # ---- numbers that are solved for
 
     def solved_number(
         self,

@@ -43,7 +43,8 @@ SOLVING = 40.0  # work of a start state, per sequence and cube of its numbers
 WITHIN = 2.0  # tolerances by which solved numbers may be off
 LEAST = 1e-5  # if these are less
 SHORT = 8  # steps that show a start state or the order of features
-MOST_EXCHANGED = 16_000  # units of all exchanges of two features, tried at once
+# units of all exchanges of two features, tried at once
+MOST_EXCHANGED = 16_000
 MOST_STATE = 48  # numbers of a solved state
 SMALL = 1e-4  # a relation that counts as 0
 ALIKE = 1e-2  # of a number, by which EXPECTED may imply different ones
@@ -374,7 +375,8 @@ STAGES: tuple[Callable[[EditedRuns], Variants], ...] = (
 )  # fmt: skip
 """The stages of the search, in order; the first with an answer ends it."""
 
-OF_A_KIND, MOST_BESIDE = 2, 18  # values of a setting, and changes, next to edits
+# values of a setting, and changes, next to edits
+OF_A_KIND, MOST_BESIDE = 2, 18
 FOR_FIRST = 0.85  # of the work: the rest is for less likely placements
 
 

@@ -34,10 +34,12 @@ from lstmcli.core.model.model import from_time_major
 from lstmcli.errors import UserError
 
 LEAST_SHOWN = 8  # numbers past a break or an end: more than chance makes
-FADING_STEPS, FADED = 4, 0.1  # steps at least, and the share to which an error falls
+# steps at least, and the share to which an error falls
+FADING_STEPS, FADED = 4, 0.1
 NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_both", "rounded"
 """How the codes of diff's other hints begin."""
-FEWEST_OFF, SHARE_OFF = 6, 0.3  # numbers, and their share, that only the rounded run meets
+# numbers, and their share, that only the rounded run meets
+FEWEST_OFF, SHARE_OFF = 6, 0.3
 WIDER = 4.0  # times the error of a rounded run: the tolerance of the search
 FEW_AGREE = 0.2  # of all values, met by chance
 
@@ -105,7 +107,13 @@ def masked(case: Case, allowance: Allowance) -> Remark | None:
     for changes in (), (Change("masked_output", ending),):
         if verify(masked, changes, allowance).fits:
             option = f" --masked-output {ending}" * bool(changes)
-            return remark("masked", steps=steps, ending=ending, option=option, numbers=numbers)
+            return remark(
+                "masked",
+                steps=steps,
+                ending=ending,
+                option=option,
+                numbers=numbers,
+            )
     return None
 
 
@@ -138,7 +146,12 @@ def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Remar
         is_close = loaded.max_abs <= tolerance(case, (), half).absolute
         if is_close and (few_agree or on_grid):
             eps = loaded.max_abs / EPS[name]
-            yield remark("size_of_half_precision", on_grid=on_grid, dtype=name, eps=eps)
+            yield remark(
+                "size_of_half_precision",
+                on_grid=on_grid,
+                dtype=name,
+                eps=eps,
+            )
             return
 
 

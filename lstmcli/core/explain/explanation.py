@@ -196,16 +196,16 @@ def first_shown(loaded: Agreement, backward: bool) -> int | None:
     return next((n for n, agrees in steps if agrees is False), None)
 
 
-# ---- remarks where nothing fits
-
 NOT_SEARCHED = (
     remark("other_weights"), remark("dropout"), remark("layer_norm"), remark("rare_settings"),
     remark("two_constants"),
 )  # fmt: skip
 
-LISTED_RATIO = 0.5  # of the rms as loaded, below which a configuration is listed
+# of the rms as loaded, below which a configuration is listed
+LISTED_RATIO = 0.5
 MANY_ZEROS = 0.05  # of all numbers
-APPROXIMATED = 3e-3  # a difference of an approximated function, and hardly of a setting
+# a difference of an approximated function, and hardly of a setting
+APPROXIMATED = 3e-3
 DISTANT = 30.0  # times further off all other configurations are then
 
 

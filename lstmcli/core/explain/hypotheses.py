@@ -194,9 +194,6 @@ def groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
     yield from dict.fromkeys(map(tuple, filter(None, every)))
 
 
-# ---- which of several hypotheses is likelier
-
-
 def prior(change: Change) -> float:
     """How far down a list of suspects a change stands; lower is likelier."""
     cell = change.setting.rpartition(".")[0]

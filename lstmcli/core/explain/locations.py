@@ -32,7 +32,8 @@ from lstmcli.core.model.layouts import (
 from lstmcli.core.model.model import Cell, Model, cell_name, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 
-SIDE_BY_SIDE = ("concat", "concat_swapped", "stack")  # merges that keep each output
+# merges that keep each output
+SIDE_BY_SIDE = ("concat", "concat_swapped", "stack")
 LAST_STATE = LAST_STEP - 0.25  # the cost of a last state without such a name
 OUTER = "the last valid step forward and the first one backward of each sequence"
 ENDS = (LAST_VALID, OUTER)
@@ -205,9 +206,9 @@ def locations(
             continue
         first, *others = of_run
         room = max(1, Budget.NUMBERS // (size[0] * size[1] * max(r.units for r, _ in first[1])))
-        ways = _located(first[0], numbers[first[0]].values.shape, first[1])
+        ways = _located(first[0], numbers[first[0]].shape, first[1])
         for one in islice(ways, room):
-            both = [one, *(_beside(one, k, numbers[k].values.shape, of) for k, of in others)]
+            both = [one, *(_beside(one, k, numbers[k].shape, of) for k, of in others)]
             location = _location([each for each in both if each], bool(state), model)
             if None not in both and not location.contradicts_itself(numbers):
                 found.append(location)

@@ -45,7 +45,8 @@ GRIDS = (
 From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 0 or 1.
 """
 WIDER = 1.2  # times the distance of first values: half of a finer grid
-ROUNDS = (4, 9), (6, 33)  # finer grids of many sets, of the nearest; and values of each
+# finer grids of many sets, of the nearest; and values of each
+ROUNDS = (4, 9), (6, 33)
 GAIN = 4.0  # by which the first rounds reduce the error of a right one
 
 Cost = Callable[[Array, Array], Array]
@@ -84,7 +85,9 @@ class NetworkSimulator:
         item: int | None = None,
         at_any_step: bool = False,
     ) -> None:
-        self.cells, self.singles, self.layers = cells, singles, singles.layers
+        self.cells = cells
+        self.singles = singles
+        self.layers = singles.layers
         self.work, self.at_any_step = case.work, at_any_step
         settings, expected = settings_of(of_run), case.expected
         x = as_time_major(np.asarray(case.data.x, np.float64), case.layout)  # (T, B, I)
@@ -228,7 +231,8 @@ class NetworkSimulator:
         With ``drop``, hypotheses are dropped at the first known step that they leave, and only
         arrays that are needed are kept.
         """
-        runs, below = Runs({}, {}, np.ones(len(sets), bool)), list[str]()
+        runs = Runs({}, {}, np.ones(len(sets), bool))
+        below = list[str]()
         is_merged = any(not target.cell for target in self.targets)
         for names in self.layers:
             for name in names:
@@ -377,7 +381,8 @@ class NetworkSimulator:
 
         grids = _Grids(self.singles.constant[sets].max(axis=1), cost)
         sampled = self.work.most(Budget.SOLVED)
-        coarse, exact = grids.least.copy(), partial(cost, dtype=np.float64)
+        coarse = grids.least.copy()
+        exact = partial(cost, dtype=np.float64)
         order = grids.nearest(np.flatnonzero(grids.shows), sampled)
         grids.refine(order, exact, *ROUNDS[0])
         order = grids.nearest(order, sampled // 5)

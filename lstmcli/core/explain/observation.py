@@ -31,7 +31,8 @@ class Allowance(NamedTuple):
 
 
 EPS32 = float(np.finfo(np.float32).eps)
-SINGLE = Allowance(1e-6, 1.3e-6, "float32")  # 8 eps: a run in another order of operations
+# 8 eps: a run in another order of operations
+SINGLE = Allowance(1e-6, 1.3e-6, "float32")
 EXACT = Allowance(1e-9, 1e-9, "float64")
 NEAR = 1e-2  # a difference of rounding without chaos
 NUMBERS = 600  # of EXPECTED, evenly chosen, for full runs
@@ -89,7 +90,7 @@ class Expected:
     def at_known(self, of: Callable[[str, KnownValues], Array]) -> Array:
         """The values of arrays of the same shapes at each known number."""
         parts = [of(name, known)[np.isfinite(known.values)] for name, known in self.arrays.items()]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        return np.concatenate([np.zeros(0), *parts])
 
     def is_in(self, given: Arrays) -> bool:
         """Tell whether a run has all these arrays, each of the same shape."""
@@ -175,13 +176,12 @@ class Expected:
                 yield WantedNumbers(cell, base, at, one.values[at], allowance.of(one)[at])
 
 
-# ---- how exact EXPECTED is
-
 EPS: Mapping[str, float] = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 HALF, BRAIN = (Allowance(8 * eps, 8 * eps, name) for name, eps in EPS.items())
 """The most that half precision is searched at; most nets predict less."""
 MOST_ROUNDED = 6  # digits after the point: with more, float32's tolerance does
-GRID_DIGITS = 8.0  # by which printed numbers are finer than a grid on which they lie
+# by which printed numbers are finer than a grid on which they lie
+GRID_DIGITS = 8.0
 
 
 def grid_of(arrays: Mapping[str, Numbers]) -> str:

@@ -53,11 +53,14 @@ from lstmcli.core.model.arrays import Array
 ENOUGH = 2.0  # digits of evidence, beyond those that number what was tried
 SHORT = 8  # steps from which evidence is computed first
 WEALTH = 12.0  # digits of evidence that need no further steps
-LEAST_MOVED = 4  # half precision shows in more than (changes + this) different numbers
+# half precision shows in more than (changes + this) different numbers
+LEAST_MOVED = 4
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
-WORTH_MORE = 1e3  # rms, in tolerances, below which a change is worth a further run
+# rms, in tolerances, below which a change is worth a further run
+WORTH_MORE = 1e3
 MOST_DECIMALS = 10  # of a solved constant
-NEARLY = 5.0  # tolerances by which one may be off at first; a right clip was by 3.1
+# tolerances by which one may be off at first; a right clip was by 3.1
+NEARLY = 5.0
 FIRST, SECOND, LAST = range(3)
 """When a placement is searched: lengths need fewer runs than two changes."""
 SEARCH = 15_000  # work of a search next to its runs
@@ -82,11 +85,14 @@ class Placement:
         self.setup, self.location, self.of_run = setup, location, of_run
         self.question = setup.question
         settings = settings_of(of_run)
-        self.unpadded, lengths = unpadded, settings.get("lengths")
+        self.unpadded = unpadded
+        lengths = settings.get("lengths")
         self.lengths = lengths if isinstance(lengths, tuple) else ()  # that are found
         self.count = len(setup.changes) + bool(of_run) + unpadded  # of changes
-        self.work, self.changes = self.question.work, (*setup.changes, *of_run)
-        self.model, self.how = setup.model, setup.model.convention
+        self.work = self.question.work
+        self.changes = *setup.changes, *of_run
+        self.model = setup.model
+        self.how = setup.model.convention
         self.several = len(self.model.cells) > 1
         self.allowance = allowance or self.question.exactness.allowances[-1]
         self.turn = LAST if unpadded else FIRST if self.lengths else SECOND
@@ -256,7 +262,8 @@ class Placement:
             return Answer(plain, comparison) if comparison.fits else None
         if np.isnan(value):
             return None
-        without, changes = self.verify(plain), singles.of(one, value)
+        without = self.verify(plain)
+        changes = singles.of(one, value)
         if self.several and without.total - without.agreeing < 2:
             return None  # in one cell or another a constant always fits one number
         return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
@@ -286,7 +293,9 @@ class Placement:
         answer, *others = sorted(
             distinct.values(), key=lambda a: (*rank(a.changes, self.how), a.comparison.worst)
         )
-        changes, how, first = answer.changes, self.how.behaviour, None
+        changes = answer.changes
+        how = self.how.behaviour
+        first = None
         every = (*self.changes, *changes)
         proof, near = self._proof(answer, others, allowance, tried)
         backward = how.reverse != how.flip_output
@@ -329,7 +338,13 @@ class Placement:
         error = again.max_abs
         if rounded and error > 2 * q.exactness.allowances[-1].absolute:
             run = "float64" if q.dtype in EPS else q.dtype
-            yield remark("dtype_rounds_otherwise", run=run, dtype=rounded, error=error, part=part)
+            yield remark(
+                "dtype_rounds_otherwise",
+                run=run,
+                dtype=rounded,
+                error=error,
+                part=part,
+            )
         if not (rounded or again.fits):
             dtype = q.read({}).given.get("dtype", q.dtype)
             yield remark("needs_float64", dtype=dtype, error=error)
@@ -377,8 +392,7 @@ class Placement:
         if not marked.numbers:
             return None
         run = arrays_if_run(self.case, settings_of((*self.of_run, *changes)))
-        shapes = {name: np.zeros(known.values.shape) for name, known in marked.arrays.items()}
-        of_run = {name: 1.0 - np.isfinite(run.get(name, zeros)) for name, zeros in shapes.items()}
+        of_run = {n: 1.0 - np.isfinite(run.get(n, one.half)) for n, one in marked.arrays.items()}
         return compared(of_run, marked, SINGLE)
 
     def _proof(

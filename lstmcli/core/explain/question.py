@@ -73,7 +73,7 @@ class Question:
         arrays: dict[str, Numbers] = {}
         taken, digits = as_printed(_arrays_of(self.side))
         for name, numbers in taken.items():
-            parts = [*states_in(name, prod(numbers.values.shape[-1:]), self.model)]
+            parts = [*states_in(name, prod(numbers.shape[-1:]), self.model)]
             arrays |= {part: numbers[..., at] for part, at in parts} or {name: numbers}
         return arrays, digits
 
@@ -288,7 +288,9 @@ def in_shape(question: Question) -> Iterator[Question]:
     if not side.gaps:
         yield question
         return
-    model, x, layout = question.model, question.x, question.assumed_layout
+    model = question.model
+    x = question.x
+    layout = question.assumed_layout
     size = steps_and_batch(x.shape, layout)
     possible = []
     for name, before in side.gaps.items():
@@ -318,4 +320,9 @@ def left_out(question: Question) -> Remarks:
     given, total = sum(int(np.isfinite(u).sum()) for u in units), sum(u.size for u in units)
     shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))
     if units:
-        yield remark("print_left_out", given=given, total=total, shapes=shapes)
+        yield remark(
+            "print_left_out",
+            given=given,
+            total=total,
+            shapes=shapes,
+        )

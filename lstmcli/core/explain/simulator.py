@@ -50,7 +50,8 @@ from lstmcli.core.model.vocabulary import GATES, ONE_OF_TWO, PEEPHOLE_ORDERS
 OFF = np.array([0.0 if name == "forget_bias" else np.inf for name in CONSTANTS])
 """Each constant where it does nothing."""
 HYPOTHESIS = 8  # units whose work equals the rest of a hypothesis in a step
-PRODUCTS = 2000  # multiply-adds of four gates that cost as much as the rest of a unit
+# multiply-adds of four gates that cost as much as the rest of a unit
+PRODUCTS = 2000
 
 _ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")
 

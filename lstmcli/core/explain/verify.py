@@ -47,7 +47,8 @@ OTHERS = 4.0  # times our rounding that another order of summation may have
 GROWN, OTHERS_GROWN = 10 * ROUNDING, 16.0
 # In a net of three layers and 400 steps Torch and TensorFlow were 2.4e-3 from float64; a wrong
 # setting of such a net is off by .05 and more.
-BLIND = 0.05  # tolerance (absolute below 1, relative above) of what is not compared
+# tolerance (absolute below 1, relative above) of what is not compared
+BLIND = 0.05
 LEAST_COMPARED = 8  # numbers that have to be compared for a result
 ROOM = 2**26  # bytes of runs that are cached
 FARTHEST = 1e6  # larger differences count as this one
@@ -55,7 +56,8 @@ FEW, A_FEW = 3, 0.05  # wrong numbers, or their share, that are outliers
 FINE = {"dtype": "float64"}
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
 FAR_BIAS = 100.0  # a forget bias that does
-LESS = 0.1  # of a clip: if one so much tighter fits too, it only makes a cell vanish
+# of a clip: if one so much tighter fits too, it only makes a cell vanish
+LESS = 0.1
 NO_STEP = 2**31  # stands for that of a last state, after all others
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
@@ -127,7 +129,7 @@ class Case:
 
     def arrays(self, settings: Settings) -> Arrays:
         """The arrays (T, B, K) of a run by cell; those of another ``array`` stand for h."""
-        of_run = {name: value for name, value in settings.items() if name != "array"}
+        of_run = {k: v for k, v in settings.items() if k != "array"}
         key = self.layout, self.names(settings), *sorted(of_run.items())
         given = self.cached.get(key, lambda: run_in_memory(self.plan(settings)), nbytes)
         return on_axes(given, settings.get("array", "h"), self.size[0])

@@ -135,7 +135,7 @@ def row_of(one: Changed, assumed: Convention) -> Row:
         return Row(edit.kind.family, "as given", edit.words, edit.kind.about.used_by)
     row = CONVENTIONS.get(assumed.name)
     plain = one.setting.rpartition(".")[2]
-    usual = None if row is None else row.setting(plain)
+    usual = row and row.setting(plain)
     is_usual = usual == one.assumed and usual not in (None, False, "none", "given")
     return Row(
         name_of(one.setting, one.sense),
