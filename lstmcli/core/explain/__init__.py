@@ -72,7 +72,7 @@ class Search:
         self.left_out = sum(left_out for *_, left_out in located)  # locations of EXPECTED
         each = (lengths.placements(setup, at) for setup, several, _ in located for at in several)
         self.placements = sorted(
-            chain.from_iterable(each),
+            chain(*each),
             key=lambda one: one.location.cost + OTHER_RUN * bool(one.count),
         )  # the likeliest first
         if not self.placements:
@@ -101,8 +101,8 @@ class Search:
     def _answers(self, total: int, turn: int, is_open: bool) -> list[Found]:
         """The answers of this many changes, those with the fewest of the cells first.
 
-        The likeliest placement is searched whatever work is left, and so are the likeliest and the
-        nearest that find lengths. Likely ones of more changes keep some work.
+        Whatever work is left, the likeliest placement is searched, and the likeliest and nearest
+        that find lengths. Likely ones of more changes keep some work.
         """
         found = []
         for size in range(total + 1):
@@ -126,7 +126,7 @@ class Search:
         """
         some = [p for p in self.placements if (p.turn, p.count) == (turn, changes)]
         nearest = sorted((p for p in some if p.depth), key=lambda p: p.distances.min())
-        by_turns = chain.from_iterable(zip(some, nearest, strict=False))
+        by_turns = chain(*zip(some, nearest, strict=False))
         return [*dict.fromkeys((*by_turns, *some))]
 
     def likeliest(self, found: Sequence[Found]) -> Explanation:
@@ -143,7 +143,7 @@ class Search:
             if {*plain_of(other.changes)} != {*plain_of(first.changes)}
             and location_text(other.location) != location_text(first.location)
         ]
-        listed = chain.from_iterable((one.changes, *one.equivalent) for one in explanations)
+        listed = chain(*((one.changes, *one.equivalent) for one in explanations))
         _, *equals = {frozenset(plain_of(one)): one for one in listed}.values()
         edits = equal_edits(_edited(placement), first.changes)
         return replace(
@@ -198,7 +198,7 @@ class Search:
         )
         if any(hint.code == "other_units" for hint in said):  # not the first ones
             untried = tuple(left for left in untried if left.code != "units")
-            nowhere: dict[str, Any] = {"location": None, "expected": None, "measured": None}
+            nowhere: dict[str, Any] = dict.fromkeys(("location", "expected", "measured"))
             return replace(explanation, **nowhere, nearest=(), untried=untried)
         return explanation
 

@@ -1,7 +1,7 @@
 """The one table of what can be wrong with a run: a row for each setting.
 
-A row has all that `explain` knows of a setting, but for values that are searched otherwise: how
-directions are merged, the dtype.
+A row has all that `explain` knows of a setting, but values that are searched otherwise: merges,
+the dtype.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ class EditedRuns:
         return with_edits(replace(self._plan, model=model))
 
     def case_for(self, edits: Sequence[Edit]) -> Case | None:
-        """How EXPECTED is compared with edits, if it can be: an edited output is no last state."""
+        """How EXPECTED is compared with edits; an edited output is no last state."""
         if not edits_in(OUTPUTS, edits):
             return self.case
         known, location = self.expected.arrays, self.location
@@ -199,7 +199,17 @@ class EditedRuns:
             one = known.values[shown]
             allowed = self.allowance.of(known[shown[0]])
             start, name = plan.states[first + d], name * several
-            found.append(KnownCell(name, cell, one, allowed, x[reads], start, order.runs_back))
+            found.append(
+                KnownCell(
+                    name,
+                    cell,
+                    one,
+                    allowed,
+                    x[reads],
+                    start,
+                    order.runs_back,
+                )
+            )
         return found
 
     def off_at_first(self, edits: Sequence[Edit]) -> Array:
@@ -234,7 +244,7 @@ class EditedRuns:
     def _growth(self) -> float:
         """How many times the usual rounding the run makes without further edits.
 
-        A table or a rounding to decimals jumps between float32 and float64, and makes no more.
+        A table or rounded decimals jump between float32 and float64, and make no more.
         """
         return verify(self.case, (*self.of_run, *self.changes), self.allowance).growth
 
@@ -386,7 +396,8 @@ def gauss_newton(
     """
     p, (B, N) = start.copy(), start.shape
     damping, r, better = np.full(B, 1e-6), residual(p), np.ones(B, bool)
-    first, shorter = float((r**2).sum()), 0.5 * (N == 1)  # along one number a stride is shortened
+    first = float((r**2).sum())
+    shorter = 0.5 * (N == 1)  # a stride along one number
     for n in range(iterations):
         if better.any():
             d = 1e-7 * np.maximum(1, np.abs(p))

@@ -1,8 +1,7 @@
 """Which edit gives EXPECTED, where no setting does.
 
 Steps at which the state begins anew first, then the table, solved numbers, what EXPECTED itself
-proposes, and last an edit next to a change of a setting. The first stage with an answer is the
-last.
+proposes, and last an edit next to a change of a setting.
 
 Where every h of a cell is known, inputs, the start state, and one unit's pre-activation can be
 solved for. A dense layer or a dropout of h follows from h as loaded. A full run confirms each.
@@ -108,6 +107,8 @@ def _off_with(known: KnownCell, advance: Step, work: WorkDone, x: Array) -> Arra
 
 
 def _order_of_features(known: KnownCell, off: Callable[[Array], Array]) -> tuple[int, ...]:
+    """The nearest order, by one exchange after another."""
+
     def cost(orders: Array) -> Any:
         return np.square(off(known.x[:SHORT][..., orders].swapaxes(1, 2))).sum(axis=1)
 

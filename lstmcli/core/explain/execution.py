@@ -1,13 +1,11 @@
 """How the other side ran the weights: in half precision, with a mask, from another state.
 
-What is reported was run and compared with EXPECTED; `diff` proves that outputs were arranged
-otherwise.
+What is reported was run and compared with EXPECTED, or is proved by `diff`.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import islice
 
 import numpy as np
 
@@ -123,16 +121,18 @@ def rounded_run(
     name: str,
     tight: Allowance,
 ) -> list[tuple[str, Agreement]]:
-    """The first part of a run with these changes that, rounded to a format, gives EXPECTED.
+    """The first part of a run that, rounded to a format, gives EXPECTED.
 
     ``tight`` is the tolerance of EXPECTED, which a run without rounding has to miss.
     """
     off = compared(_arrays(case, changes), case.expected, tight)
     if off.total - off.agreeing < max(FEWEST_OFF, SHARE_OFF * off.total):
         return []
-    runs = ((part, _arrays(case, changes, name, part)) for part in (WEIGHTS, INPUTS, BOTH, EVERY))
-    found = ((part, compared(arrays, case.expected, tight)) for part, arrays in runs)
-    return [*islice((one for one in found if one[1].fits), 1)]
+    for part in (WEIGHTS, INPUTS, BOTH, EVERY):
+        agreement = compared(_arrays(case, changes, name, part), case.expected, tight)
+        if agreement.fits:
+            return [(part, agreement)]
+    return []
 
 
 def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Remarks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, NoReturn
 
 from lstmcli.core.diff.small import NOISE_SNR
@@ -241,7 +242,7 @@ WITH_AN_ANSWER = {
 
 
 def remarks_of(answer: Explanation, names: Sequence[str]) -> Remarks:
-    """The remarks on what an answer changes; ``names`` of cells, if EXPECTED has several."""
+    """Remarks on what an answer changes; ``names`` of cells, if EXPECTED has several."""
     state = " of last states" if answer.location and answer.location.state else ""
     found = [
         ".".join(one.edit.name.split(".")[:2]) if one.edit else f"{one.setting}{state}"
@@ -251,7 +252,7 @@ def remarks_of(answer: Explanation, names: Sequence[str]) -> Remarks:
     codes = filter(None, map(WITH_AN_ANSWER.get, found))
     yield from map(remark, dict.fromkeys(codes))
     if answer.changes and names:
-        changes, equal = answer.changes, (one for each in answer.equivalent for one in each)
+        changes, equal = answer.changes, chain(*answer.equivalent)
         if cells := {one.cell for one in changes} - {""}:
             yield remark("first_cell", cell=min(cells, key=names.index))
         elif cells := {one.cell for one in equal} - {""}:
@@ -278,27 +279,26 @@ def _indices(agrees: Sequence[bool | None]) -> tuple[list[int], list[int]]:
     return [n for n, one in each if one], [n for n, one in each if one is False]
 
 
-def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Remarks:
+def clues(comparison: Agreement, changes: tuple[Changed, ...] = ()) -> Remarks:
     """The hints of the numbers of a configuration that does not fit."""
-    of = tuple(changes)
     if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
-        yield remark("exact_zeros", changes=of, share=comparison.zeros / comparison.total)
+        yield remark("exact_zeros", changes=changes, share=comparison.zeros / comparison.total)
     agreeing, differing = _indices(comparison.items)
     complete = [name for name, known, total in comparison.arrays if known == total > 0]
     if changes and 0 < len(complete) < len(comparison.arrays):
-        yield remark("cell_fits", changes=of, arrays=complete)
+        yield remark("cell_fits", changes=changes, arrays=complete)
     if agreeing and differing and not comparison.nearly:
         step = comparison.first.step if comparison.first else None
         begun = any(one is not None for one in comparison.steps[: step or 0])
         facts = {"begun": begun, "step": step, "first": agreeing[0] == 0}
         yield remark(
-            "some_sequences_agree", changes=of, agreeing=agreeing, differing=differing, **facts
+            "some_sequences_agree", changes=changes, agreeing=agreeing, differing=differing, **facts
         )
 
 
 def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Remarks:
     """The remark on a nearest run as far off as `diff` allows, an approximation, or noise."""
-    best = min((*clearly_nearer(as_loaded, nears),), key=lambda near: near.comparison.rms)
+    best = min(clearly_nearer(as_loaded, nears), key=lambda near: near.comparison.rms)
     error, rms = best.comparison.max_abs, best.comparison.rms
     # what is as near is the same in other words
     others = [near.comparison.rms for near in (as_loaded, *nears)]
@@ -311,9 +311,6 @@ def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Remarks:
         decibels = 20 * math.log10(best.comparison.snr or 1e-9)
         if decibels >= NOISE_SNR:
             yield remark("noise", decibels=decibels, least=NOISE_SNR)
-
-
-# ---- what further data would decide
 
 
 _BIAS = {"bias", "bias_gates"}

@@ -116,9 +116,8 @@ class SingleChanges:
         among = np.flatnonzero(self.together >= size)
         found = among[:, None]
         for _ in range(size - 1):
-            each = [np.column_stack([found, np.full(len(found), one)]) for one in among]
-            each = [sets[self._can_be_added(sets[:, :-1], sets[:, -1])] for sets in each]
-            found = np.concatenate(each)
+            each = (np.column_stack([found, np.full(len(found), one)]) for one in among)
+            found = np.concatenate([*map(self._allowed, each)])
         return found
 
     def pairs(self, order: Array, most: int) -> Array:
@@ -126,13 +125,13 @@ class SingleChanges:
         every = np.flatnonzero(self.together >= 2)
         ones = order[self.together[order] >= 2][:most]
         both = np.column_stack([np.repeat(ones, len(every)), np.tile(every, len(ones))])
-        pairs = np.unique(np.sort(both, axis=1), axis=0)
-        return np.asarray(pairs[self._can_be_added(pairs[:, :1], pairs[:, 1])])
+        return self._allowed(np.unique(np.sort(both, axis=1), axis=0))
 
-    def _can_be_added(self, sets: Array, ones: Array) -> Array:
-        alike = self._are_alike(sets, ones[:, None]).any(axis=1)
-        both_open = self.are_open(sets) & (self.constant[ones] >= 0)
-        return np.asarray((sets[:, -1] < ones) & ~alike & ~both_open)
+    def _allowed(self, sets: Array) -> Array:
+        before, last = sets[:, :-1], sets[:, -1]
+        alike = self._are_alike(before, last[:, None]).any(axis=1)
+        both_open = self.are_open(before) & (self.constant[last] >= 0)
+        return np.asarray(sets[(before[:, -1] < last) & ~alike & ~both_open])
 
     def are_open(self, sets: Array) -> Array:
         """(n,): whether a set has an open constant."""
@@ -237,8 +236,7 @@ def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> 
 
 
 _OF_A_RUN = ("state", "reverse", "flip_output", "go_backwards", "initial_state", "lengths")
-_NOT_COMPARED = ("rows", "peepholes", "peephole_gates", *_OF_A_RUN)
-_COMPARED = tuple(name for name in COLUMNS if name not in _NOT_COMPARED)
+_COMPARED = {*COLUMNS} - {"rows", "peepholes", "peephole_gates", *_OF_A_RUN}
 
 
 def conventions_having(setting: str, value: Any) -> list[str]:

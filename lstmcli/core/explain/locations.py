@@ -1,8 +1,7 @@
 """Where EXPECTED can lie on a run, the likeliest first.
 
-An array without a name is h, or the last state of the cells. Arrays of several cells (h of both
-directions, the last states of all) lie on a run with an axis of directions or cells, and are split
-by cell.
+An array without a name is h, or a last state. Arrays of several cells lie on a run with an axis of
+directions or cells, and are split by cell.
 """
 
 from __future__ import annotations
@@ -221,9 +220,9 @@ def locations(
 
 def _as_state(name: str) -> str | None:
     part = ArrayName.of(name)
-    if part.kind == FINAL or part.base not in ("h", "c"):
-        return name if part.kind == FINAL else None
-    return name[: -len(part.base)] + f"final_{part.base}"
+    if part.base in ("h", "c"):
+        return f"{name[:-1]}final_{part.base}"
+    return name if part.kind == FINAL else None
 
 
 def _location(arrays: list[Located], guessed: bool, model: Model) -> Location:
@@ -232,7 +231,7 @@ def _location(arrays: list[Located], guessed: bool, model: Model) -> Location:
     if not first.is_state:
         return Location(tuple(arrays), cost)
     part = ArrayName.of(first.arrays[0])
-    state = f"the last {part.base.removeprefix('final_')}" if guessed else first.name
+    state = f"the last {part.base[-1]}" if guessed else first.name
     cells = [ArrayName.of(name).prefix for name in first.arrays]
     if len(cells) > 1 and guessed:
         all_cells = len(cells) == len(model.cells)

@@ -248,7 +248,7 @@ def exactness_of(
     rounded: int | None,
     dtype: str,
 ) -> Exactness:
-    """How exact EXPECTED is, by its file and its numbers; ``dtype`` is that of the weights."""
+    """How exact EXPECTED is, by its file and its numbers; ``dtype``: of the weights."""
     names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
     stored = {side.precision(name).name for name in names}
     known = [n.values[np.isfinite(n.values)] for n in arrays.values()]

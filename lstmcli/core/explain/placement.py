@@ -134,7 +134,14 @@ class Placement:
 
     def _simulator_on(self, item: int | None) -> NetworkSimulator:
         cells, singles = self._cells, self.singles
-        return NetworkSimulator(cells, singles, self.case, self.allowance, self.of_run, item)
+        return NetworkSimulator(
+            cells,
+            singles,
+            self.case,
+            self.allowance,
+            self.of_run,
+            item,
+        )
 
     @cached_property
     def _cells(self) -> Mapping[str, Simulator]:
@@ -240,7 +247,7 @@ class Placement:
         return [found for n in order if (found := self._confirmed_one(sets[n], values[n]))]
 
     def _confirmed_one(self, one: Array, value: float) -> Answer | None:
-        """The answer of a set, its constant with the fewest decimals that give EXPECTED."""
+        """The answer of a set, its constant with the fewest decimals."""
         singles, item = self.singles, self.simulator.item
         constants = singles.constant[one]
         kind, plain = constants.max(), singles.of(one[constants < 0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice, product
 from math import prod
 from typing import Any
@@ -43,8 +43,7 @@ class Question:
     inputs: Inputs
     side: Side
     undecided: Settings = field(default_factory=dict)  # settings that nothing gives
-    # of all its shapes and placements:
-    work: WorkDone = field(default_factory=WorkDone)
+    work: WorkDone = field(default_factory=WorkDone)  # of all shapes and placements
     runs: Cached = field(default_factory=Cached)  # and simulators that they share
 
     @cached_property
@@ -230,11 +229,10 @@ class Setup:
     def located(self) -> tuple[list[Location], int]:
         """Where EXPECTED can lie on the run, and how many such are left out."""
         layout = self.question.side.layout
-        if layout in ("batch", "time"):  # n sequences of one step may be n steps
-            found = locations(self.numbers, self.model, layout, self.size, self.layer)
-            if found[0]:
-                return found
-        return locations(self.numbers, self.model, self.layout, self.size, self.layer)
+        given = layout if layout in ("batch", "time") else self.layout
+        of = partial(locations, self.numbers, self.model, size=self.size, layer=self.layer)
+        found = of(given)  # n sequences of one step may be n steps
+        return found if found[0] or given == self.layout else of(self.layout)
 
     def changes_of_run(self, location: Location) -> Iterator[Change]:
         """Changes of the run that no step of a cell shows."""
@@ -277,9 +275,6 @@ def _arrays_of(side: Side) -> dict[str, Numbers]:
             "with it; look for the first of them in the other side's weights, inputs or states."
         )
     return arrays
-
-
-# ---- EXPECTED whose shape its file does not store
 
 
 def in_shape(question: Question) -> Iterator[Question]:

@@ -1,8 +1,8 @@
 """One cell under many hypotheses: from codes to tensors, and a step of all of them at once.
 
 A hypothesis is a row of codes of tensors, functions and constants (`Cells`). Each distinct tensor
-is decoded and multiplied once. The equations are `forward.equations.step`, on arrays (N, H) for N
-hypotheses and H units.
+is decoded and multiplied once. The equations are `forward.equations.step`, on arrays (N, H) of
+hypotheses and units.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _CHOOSE: Mapping[str, tuple[str, ...]] = {
     "bias": ("bias_gates", "interleaved", "bias"),
 }
 """The columns that choose each tensor, the order of its gates first."""
-_SETTINGS = tuple(name for name in COLUMNS if name not in {*chain.from_iterable(_CHOOSE.values())})
+_SETTINGS = tuple(name for name in COLUMNS if name not in {*chain(*_CHOOSE.values())})
 """The other columns."""
 MOST_TENSORS = 1024  # distinct ones of a part
 
@@ -116,7 +116,7 @@ def single_changes(
         columns = SPREADS.get(setting, (setting,))
         if setting in without or columns[0] in without:
             continue
-        # the assumed output activation is a change next to another activation
+        # as assumed is a change next to another activation
         is_change = setting == "output_activation" and "activation" not in without
         known = [v for v in KNOWN_ORDERS if v in COLUMNS[columns[0]]]
         for value in dict.fromkeys([*known, *CAUSES[setting].values]):

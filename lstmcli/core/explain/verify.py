@@ -1,8 +1,8 @@
 """Verification of a hypothesis: it is run as by `lstm run`, and compared with EXPECTED.
 
-Rounding grows from step to step, in a chaotic net without end. So where a difference may be
-rounding, the hypothesis is run in float32 too, and the difference of both runs widens the tolerance
-from there on; numbers at which they differ much count as not known.
+Rounding grows from step to step, in a chaotic net without end. Where a difference may be rounding,
+the hypothesis is run in float32 too. The difference of both runs widens the tolerance from there
+on; numbers at which they differ much count as not known.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ Reader = Callable[[Settings], Model]
 RUN = 100  # units whose work equals that of a step of one run
 ROUNDING = 8 * EPS32  # what the absolute part of the tolerance stands for
 OTHERS = 4.0  # times our rounding that another order of summation may have
-# Of 40 chaotic nets under two kernels of OpenBLAS, one in six was more than 4 times as far off as
-# we, one in fifty more than 16 times.
+# Of 40 chaotic nets under two kernels of OpenBLAS, one in six was over 4 times as far off as we,
+# one in fifty over 16 times.
 GROWN, OTHERS_GROWN = 10 * ROUNDING, 16.0
 # In a net of three layers and 400 steps Torch and TensorFlow were 2.4e-3 from float64; a wrong
 # setting of such a net is off by .05 and more.
@@ -128,7 +128,7 @@ class Case:
         return prepare(model, self.inputs(settings), self.names(settings))
 
     def arrays(self, settings: Settings) -> Arrays:
-        """The arrays (T, B, K) of a run by cell; those of another ``array`` stand for h."""
+        """The arrays (T, B, K) of a run by cell; another ``array`` stands for h."""
         of_run = {k: v for k, v in settings.items() if k != "array"}
         key = self.layout, self.names(settings), *sorted(of_run.items())
         given = self.cached.get(key, lambda: run_in_memory(self.plan(settings)), nbytes)
@@ -318,9 +318,9 @@ def _comparison(
 ) -> Agreement:
     """The figures of known numbers of a run of this many steps and sequences.
 
-    ``places`` (4, E) has the position among the names, step, sequence and unit of each; ``numbers``
-    (5, E) what the run gives, what is wanted, the tolerance, our rounding, and whether its row has
-    numbers but 0.
+    ``places`` (4, E) has the position among the names, step, sequence and unit; ``numbers`` (5, E)
+    what the run gives, what is wanted, the tolerance, our rounding, and whether not all of its row
+    is 0.
     """
     rounding = numbers[3]
     wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding

@@ -173,8 +173,7 @@ def _named(conventions: Sequence[str]) -> str:
 def why_hidden(changes: Sequence[Changed], first_step: int | None, backward: bool = False) -> str:
     """Why the mistake did not show at once, and from where on it does.
 
-    The zero state before the first step is named only with a ``first_step`` after others that
-    agree.
+    The zero state is named only with a ``first_step`` after others that agree.
     """
     reasons = [*dict.fromkeys(filter(None, map(_hides, changes)))]
     texts = [f"{one}." for one in reasons if not one.startswith(ZERO_STATE)]
