@@ -15,7 +15,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain, product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -170,12 +170,12 @@ class Search:
         as_loaded, *nears = map(one.near, (Answer((), loaded), *answers))
         nearest = clearly_nearer(as_loaded, nears)
         best, layout = nearest[0], question.assumed_layout
-        is_near = [*execution.remark_of_size(one.case, loaded, question.exactness)]
-        is_near = is_near or ([] if said else [*near_miss(as_loaded, nears)])
+        near = [*execution.remark_of_size(one.case, loaded, question.exactness)]
+        near = near or ([] if said else [*near_miss(as_loaded, nears)])
         hints = said or [*lengths.shown(self.placements)]
-        if not is_near:
+        if not near:
             hints = hints or [*clues(loaded)] or [*clues(best.comparison, best.changes)]
-        if layout != "steps" and question.inputs.layout is None and not is_near:
+        if layout != "steps" and question.inputs.layout is None and not near:
             hints = [*hints, remark("layout_assumed", layout=layout)]
         untried = (*NOT_SEARCHED, *self._left_out(one))
         if not hints and any(left.code in BY_BUDGET for left in untried):
@@ -193,13 +193,13 @@ class Search:
             tried=self.tried,
             depth=max((p.depth for p in self.placements), default=0),
             nearest=nearest,
-            remarks=(*(() if said else agreement(loaded)), *merged, *is_near, *hints),
+            remarks=(*(() if said else agreement(loaded)), *merged, *near, *hints),
             untried=untried,
         )
         if any(hint.code == "other_units" for hint in said):  # not the first ones
             untried = tuple(left for left in untried if left.code != "units")
-            nowhere: dict[str, Any] = dict.fromkeys(("location", "expected", "measured"))
-            return replace(explanation, **nowhere, nearest=(), untried=untried)
+            nowhere = replace(explanation, location=None, expected=None, measured=None)
+            return replace(nowhere, nearest=(), untried=untried)
         return explanation
 
     def _left_out(self, one: Placement) -> Remarks:
@@ -348,6 +348,7 @@ def _by_passes(search: Search) -> Explanation:
 
 
 def _edited(one: Placement) -> EditedRuns:
+    """The runs of a placement with edits."""
     return EditedRuns(one.case, one.allowance, one.location, one.of_run)
 
 
@@ -368,15 +369,13 @@ def _about_expected(question: Question, explanation: Explanation) -> Remarks:
     if location:
         yield from _taken_so(question, location, explanation.verdict)
     if (broken := explanation.not_finite) and not broken.fits:
-        values = [n.values for n in arrays.values()]
-        finite = sum(int(np.isfinite(one).sum()) for one in values)
-        infinite = any(np.isinf(one).any() for one in values)
+        values = np.concatenate([n.values.ravel() for n in arrays.values()])
         yield remark(
             "not_finite",
             count=broken.total - broken.agreeing,
-            total=broken.total + finite,
+            total=broken.total + int(np.isfinite(values).sum()),
             steps=[agrees is False for agrees in broken.steps],
-            kind="NaN or infinite" if infinite else "NaN",
+            kind="NaN or infinite" if np.isinf(values).any() else "NaN",
         )
     located = location.arrays if location else ()
     compared = {one.name if one.name in arrays else "h" for one in located}

@@ -33,9 +33,9 @@ class Budget:
 
     One of a pair was among the 25 nearest in 68 of 69, of last states and stacked nets.
     """
-    # sets whose constant is solved for at first; a fifth of them further
+    # sets whose constant is solved for at first; a fifth further
     SOLVED = 32
-    # the likeliest hypotheses of a placement and number of changes
+    # the likeliest hypotheses of a placement and count of changes
     VERIFIED = 60
     LISTED = 12  # settings verified before they are called unseen, equal edits
     # shapes of abbreviated output, nearest hypotheses; half as many placements of edits

@@ -33,7 +33,7 @@ ANY = None
 """Any other value, in texts by value."""
 
 ZERO_STATE = "zero state: "
-"""Begins what has no effect at the first step, where the cell state is zero."""
+"""Begins what has no effect at a first step, from a zero state."""
 
 Texts = Mapping[Any, str] | str
 """By value, or one of all values."""

@@ -198,7 +198,8 @@ class EditedRuns:
             reads, shown = (steps[:, 0] for steps in processed_steps(order, plan.steps))
             one = known.values[shown]
             allowed = self.allowance.of(known[shown[0]])
-            start, name = plan.states[first + d], name * several
+            start = plan.states[first + d]
+            name = name * several
             found.append(
                 KnownCell(
                     name,
@@ -302,7 +303,8 @@ class EditedRuns:
 
     def proved(self, variant: Variant) -> tuple[Agreement, float] | None:
         """How a variant compares, and its bits, if it fits and they are enough."""
-        case, agreement = self.case_for(variant.edits), self.fits(variant)
+        case = self.case_for(variant.edits)
+        agreement = self.fits(variant)
         if case is None or agreement is None:
             return None
         bits = [self.bits(self.off(self.base, case=case), variant.solved)] if variant.edits else []

@@ -31,7 +31,7 @@ from lstmcli.core.model.arrays import ROUNDED, round_to_format
 from lstmcli.core.model.model import from_time_major
 from lstmcli.errors import UserError
 
-LEAST_SHOWN = 8  # numbers past a break or an end: more than chance makes
+LEAST_SHOWN = 8  # numbers past an end: more than chance makes
 # steps at least, and the share to which an error falls
 FADING_STEPS, FADED = 4, 0.1
 NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_both", "rounded"

@@ -202,10 +202,10 @@ NOT_SEARCHED = (
     remark("two_constants"),
 )  # fmt: skip
 
-# of the rms as loaded, below which a configuration is listed
+# of the rms as loaded, below which a run is listed
 LISTED_RATIO = 0.5
 MANY_ZEROS = 0.05  # of all numbers
-# a difference of an approximated function, and hardly of a setting
+# a difference of an approximated function, hardly of a setting
 APPROXIMATED = 3e-3
 DISTANT = 30.0  # times further off all other configurations are then
 
@@ -265,8 +265,8 @@ def agreement(comparison: Agreement) -> Remarks:
     """Where a run that does not fit agrees: in some arrays, or at some steps."""
     if comparison.nearly:
         return
-    complete = [name for name, agreeing, total in comparison.arrays if agreeing == total > 0]
-    rest = [name for name, agreeing, total in comparison.arrays if agreeing < total]
+    complete = [name for name, right, total in comparison.arrays if right == total > 0]
+    rest = [name for name, right, total in comparison.arrays if right < total]
     steps, others = _indices(comparison.steps)
     if complete and rest:
         yield remark("some_arrays_agree", agreeing=complete, differing=rest)

@@ -25,7 +25,7 @@ from lstmcli.core.model.model import as_time_major, split_state
 from lstmcli.core.model.steps import StepOrder
 
 FAR = 1e6  # tolerances, the most that a number may be off
-LOOSE = 20.0  # tolerances by which a hypothesis that is searched may be off
+LOOSE = 20.0  # tolerances by which a searched hypothesis may be off
 CHUNK = 1000  # hypotheses run at once: more leave the cache
 MEMORY = 2**26  # bytes of outputs of hypotheses run at once
 CALL = 2000  # units whose work equals NumPy's calls in a step of a cell
@@ -308,6 +308,7 @@ class NetworkSimulator:
         return arrays, worst
 
     def _off(self, targets: Sequence[WantedNumbers], runs: Runs, steps: int | None = None) -> Array:
+        """(N, E), in tolerances."""
         steps_too = [len(self.x)] * self.at_any_step
         found = [np.zeros((len(runs.stay), *steps_too, 0))]
         for target in targets:

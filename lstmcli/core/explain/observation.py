@@ -178,7 +178,7 @@ class Expected:
 
 EPS: Mapping[str, float] = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 HALF, BRAIN = (Allowance(8 * eps, 8 * eps, name) for name, eps in EPS.items())
-"""The most that half precision is searched at; most nets predict less."""
+"""The most of half precision; most nets predict less."""
 MOST_ROUNDED = 6  # digits after the point: with more, float32's tolerance does
 # by which printed numbers are finer than a grid on which they lie
 GRID_DIGITS = 8.0
@@ -249,7 +249,7 @@ def exactness_of(
     dtype: str,
 ) -> Exactness:
     """How exact EXPECTED is, by its file and its numbers; ``dtype``: of the weights."""
-    names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
+    names = [n for n in side.arrays if (n or "h") in arrays] or side.arrays
     stored = {side.precision(name).name for name in names}
     known = [n.values[np.isfinite(n.values)] for n in arrays.values()]
     is_single = all((values == values.astype(np.float32)).all() for values in known)

@@ -1,6 +1,6 @@
 """EXPECTED at one placement on a run, and the changes that give it there.
 
-What a placement changes counts like any other change. Only a run of the loop accepts an answer.
+What a placement changes counts like any change. Only a run of the loop accepts an answer.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ class Simulator:
         self.singles = single_changes(self.values, [*self._idle()], [*self._barred()])
         numbers = {None: np.inf, SOLVE: np.nan}  # no clip, and an open constant
         self._constants = {
-            name: np.array([numbers.get(value, value) for value in self.values[name]], float)
+            name: np.array([numbers.get(v, v) for v in self.values[name]], float)
             for name in CONSTANTS
         }
         self._functions = {name: [*map(activation, self.values[name])] for name in _ACTIVATIONS_OF}

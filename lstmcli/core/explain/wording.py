@@ -33,11 +33,11 @@ WELL_KNOWN = (
     "keras", "pytorch", "tf1", "onnx", "flax", "haiku", "openvino", "coreml", "chainer", "mxnet",
     "paddle", "tflite", "tf-block", "equinox", "keras1", "cudnnlstm", "dl4j", "cntk", "dynet",
 )  # fmt: skip
-"""Conventions that are named first, and not all of the others."""
+"""Conventions that are named first, before others."""
 
 MOST_NAMED = 4  # conventions
 MOST_NUMBERED = 8  # steps or sequences
-FEW_VALUES = 12  # of EXPECTED, that a constant and a setting may fit by chance
+FEW_VALUES = 12  # that a constant and a setting may fit by chance
 
 
 def in_words(explanation: Explanation, assumed: Convention) -> Explanation:
