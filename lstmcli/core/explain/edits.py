@@ -142,7 +142,8 @@ def state(runs: EditedRuns) -> Variants:
     """Another initial state of a single cell, implied by its first steps."""
     for known in known_cells(runs):
         size = known.cell.outputs + known.cell.units
-        if known.name or len(known.h) < 3 or size > MOST_STATE:
+        is_right = not runs.is_off_at_first  # then so is the state
+        if known.name or is_right or len(known.h) < 3 or size > MOST_STATE:
             return
         batch, advance = known.h.shape[1], stepper(known.cell)
         for start in _first_states(known, advance):
