@@ -139,11 +139,10 @@ def _scales(*each: Array) -> Variants:
 
 
 def state(runs: EditedRuns) -> Variants:
-    """Another initial state of a single cell, implied by its first steps."""
+    """Another initial state of a single cell whose first step is off, by its steps."""
     for known in known_cells(runs):
         size = known.cell.outputs + known.cell.units
-        is_right = not runs.is_off_at_first  # then so is the state
-        if known.name or is_right or len(known.h) < 3 or size > MOST_STATE:
+        if known.name or not runs.is_off_at_first or len(known.h) < 3 or size > MOST_STATE:
             return
         batch, advance = known.h.shape[1], stepper(known.cell)
         for start in _first_states(known, advance):
