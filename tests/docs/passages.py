@@ -192,10 +192,10 @@ def settings() -> str:
     return _table(head, rows)
 
 
-def _each(texts: Mapping[Any, str], name: str) -> str:
+def _each(texts: Mapping[Any, str] | str, name: str) -> str:
     """The texts on the values of a setting, each once."""
     said: dict[str, list[str]] = {}
-    for value, text in texts.items():
+    for value, text in ({None: texts} if isinstance(texts, str) else texts).items():
         if text.startswith(ZERO_STATE):
             idle = text.removeprefix(ZERO_STATE)
             text = f"At the first step the state is zero, so that {idle} has no effect"

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
-from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, excess, jsonable, ulps, widened
+from lstmcli.core.diff.tolerance import (
+    Mask,
+    Numbers,
+    Tolerance,
+    excess,
+    jsonable,
+    largest,
+    ulps,
+    widened,
+)
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import NumberedPart, counts_from_0
 from lstmcli.core.model.selection import Indices
@@ -197,7 +206,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         absolute = np.where(same, 0.0, pair.errors)
         relative = np.where(same, 0.0, absolute / np.abs(y))
         relative = np.where(np.isinf(absolute), np.inf, relative)
-        smallest = float(np.where(same, 0.0, excess(pair.a, pair.b)).max(initial=0))
+        smallest = largest(np.where(same, 0.0, excess(pair.a, pair.b)))
     max_ulp, ulp_at = None, None
     if pair.a.unit is None and pair.b.unit is None:
         off = ulps(pair.a.values, pair.b.values, pair.tolerance.precision)
@@ -212,8 +221,8 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         shapes,
         mismatched=int(np.count_nonzero(pair.differs)),
         total=int(np.count_nonzero(~unknown)),
-        max_abs=float(absolute.max(initial=0)),
-        max_rel=float(relative.max(initial=0)),
+        max_abs=largest(absolute),
+        max_rel=largest(relative),
         max_ulp=max_ulp,
         abs_at=_first_of(pair, absolute),
         ulp_at=ulp_at,
@@ -237,7 +246,7 @@ def similarity(pair: Pair) -> tuple[float | None, float | None]:
     known = ~_left_out(pair)
     with np.errstate(all="ignore"):
         a, b = (side.values[known].astype(np.float64) for side in (pair.a, pair.b))
-        a_size, b_size = (float(np.abs(side).max(initial=0)) for side in (a, b))
+        a_size, b_size = (largest(np.abs(side)) for side in (a, b))
         if not (np.isfinite(a_size) and np.isfinite(b_size)):
             return float("nan"), float("nan")
         scale = max(a_size, b_size) or 1.0  # squares neither overflow nor vanish

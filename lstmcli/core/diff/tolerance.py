@@ -200,6 +200,11 @@ def ulps(a: Array, b: Array, precision: Precision) -> npt.NDArray[np.uint64]:
     return distance - np.minimum(x, y).astype(np.uint64)  # right beyond int64, too
 
 
+def largest(values: Array) -> float:
+    """The largest of some errors: NaN if one is, 0 of none."""
+    return float(values.max(initial=0))
+
+
 def jsonable(value: float | int | None) -> float | int | str | None:
     """A number as JSON can represent it: what is not finite becomes a word."""
     if isinstance(value, float) and not math.isfinite(value):

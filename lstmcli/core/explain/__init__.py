@@ -1,21 +1,21 @@
 """Find which settings make the weights give the expected outputs.
 
-`explain` is the entry: from a `Question` to an `Explanation`. The search is one for all models:
+`explain` answers a `Question` by an `Explanation`. The search of all models:
 
     for total in 1, 2, 3:
-        for each placement of EXPECTED that is worth it:
-            the answers of (total - what the placement changes) changes of the cells
+        for each placement of EXPECTED worth it:
+            the answers of (total - those of the placement) changes of the cells
         stop at the first total with answers
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain, product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,6 @@ from lstmcli.core.explain.explanation import (
     BY_BUDGET,
     NOT_SEARCHED,
     RUN_OTHERWISE,
-    Changed,
     Explanation,
     agreement,
     clearly_nearer,
@@ -42,17 +41,18 @@ from lstmcli.core.explain.explanation import (
     wanted,
 )
 from lstmcli.core.explain.hypotheses import prior
+from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
 from lstmcli.core.explain.question import Question, in_shape, left_out
-from lstmcli.core.explain.verify import Answer, Case, Remark, remark
+from lstmcli.core.explain.verify import Answer, Case, Remark, Remarks, remark
 from lstmcli.core.explain.wording import in_words, location_text
 from lstmcli.core.forward.equations import is_eight_bit
 from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
-NEAR = 1.2  # times the budget: near placements are searched up to it; without, one took 14 s
-OTHER_RUN = 3.0  # cost of a placement that changes the run: its layout, merge, array or part
+NEAR = 1.2  # times the budget, of near placements; one took 14 s
+OTHER_RUN = 3.0  # cost of a placement that changes the run
 
 
 class Found(NamedTuple):
@@ -64,7 +64,7 @@ class Found(NamedTuple):
 
 
 class Search:
-    """EXPECTED in one shape: its placements, and the fewest changes that give it in any of them."""
+    """EXPECTED in one shape: its placements, and the fewest changes in any."""
 
     def __init__(self, question: Question) -> None:
         self.question, self.work = question, question.work
@@ -72,12 +72,13 @@ class Search:
         self.left_out = sum(left_out for *_, left_out in located)  # locations of EXPECTED
         each = (lengths.placements(setup, at) for setup, several, _ in located for at in several)
         self.placements = sorted(
-            chain.from_iterable(each),
+            chain(*each),
             key=lambda one: one.location.cost + OTHER_RUN * bool(one.count),
         )  # the likeliest first
         if not self.placements:
             raise question.no_place()
         self.as_loaded = [one for one in self.placements if not one.count]
+        self.likely = self.as_loaded or self.placements
 
     @property
     def tried(self) -> int:
@@ -85,7 +86,7 @@ class Search:
         return 1 + sum(one.tried for one in self.placements)
 
     def found_by(self, total: int) -> list[Found]:
-        """The answers of this many changes in all, at the least tolerance that any meets."""
+        """The answers of this many changes, at the least tolerance that any meets."""
         found: list[Found] = []
         for turn, is_open in product((FIRST, SECOND, LAST), (False, True)):
             found = found or self._answers(total, turn, is_open)
@@ -100,8 +101,8 @@ class Search:
     def _answers(self, total: int, turn: int, is_open: bool) -> list[Found]:
         """The answers of this many changes, those with the fewest of the cells first.
 
-        The likeliest placement is searched whatever work is left, and of those that find lengths
-        the likeliest and the nearest. Work is kept for the likely ones with more changes.
+        Whatever work is left, the likeliest placement is searched, and the likeliest and nearest
+        that find lengths. Likely ones of more changes keep some work.
         """
         found = []
         for size in range(total + 1):
@@ -119,30 +120,31 @@ class Search:
         return found
 
     def _with(self, changes: int, turn: int) -> list[Placement]:
-        """The placements of a turn with this many changes, the likeliest and the nearest by turns.
+        """The placements of a turn with this many changes: the likeliest and the nearest by turns.
 
-        The right placement need not be near, and hardly any is near by chance.
+        The right one need not be near, but hardly any is by chance.
         """
         some = [p for p in self.placements if (p.turn, p.count) == (turn, changes)]
         nearest = sorted((p for p in some if p.depth), key=lambda p: p.distances.min())
-        by_turns = chain.from_iterable(zip(some, nearest, strict=False))
+        by_turns = chain(*zip(some, nearest, strict=False))
         return [*dict.fromkeys((*by_turns, *some))]
 
     def likeliest(self, found: Sequence[Found]) -> Explanation:
-        """The likeliest of the answers of the fewest changes; the others are its equals.
+        """The likeliest of answers; the others are its equals.
 
-        A remark names what is equal but takes EXPECTED as another part of the run.
+        A remark names those that take EXPECTED as another part of the run.
         """
         each = [(one, one.proved(answers, a, self.tried)) for one, answers, a in found]
         (placement, first), *others = sorted(each, key=lambda one: _rank(one[1]))
-        listed, elsewhere = [first.changes, *first.equivalent], list[Remark]()
-        for _, other in others:
-            listed += [other.changes, *other.equivalent]
-            where = other.location
-            is_elsewhere = location_text(where) != location_text(first.location)
-            if is_elsewhere and _key(other.changes) != _key(first.changes):
-                elsewhere.append(remark("placed_elsewhere", changes=other.changes, location=where))
-        _, *equals = {_key(changes): changes for changes in listed}.values()
+        explanations = [first, *(other for _, other in others)]
+        elsewhere = [
+            remark("placed_elsewhere", changes=other.changes, location=other.location)
+            for other in explanations
+            if {*plain_of(other.changes)} != {*plain_of(first.changes)}
+            and location_text(other.location) != location_text(first.location)
+        ]
+        listed = chain(*((one.changes, *one.equivalent) for one in explanations))
+        _, *equals = {frozenset(plain_of(one)): one for one in listed}.values()
         edits = equal_edits(_edited(placement), first.changes)
         return replace(
             first,
@@ -153,58 +155,59 @@ class Search:
 
     @cached_property
     def said_last(self) -> list[Remark]:
-        """The remarks of the passes where nothing gives EXPECTED, on the network as loaded."""
+        """The remarks of the passes on the network as loaded."""
         passes = (one.remark for one in PASSES if one.remark is not None)
         cases = [one.case for one in self.as_loaded[:1]]
         return [hint for tell in passes for case in cases for hint in tell(self.question, case)]
 
     def none(self) -> Explanation:
-        """Nothing fits: what comes near in the likeliest placement, on a part only if on no run."""
-        one = min(self.as_loaded or self.placements, key=lambda p: (p.count, bool(p.setup.part)))
-        loaded, answers, said = one.verify(()), one.nearest(), self.said_last
+        """Nothing fits: the nearest in the likeliest placement."""
+        one = min(self.likely, key=lambda p: (p.count, bool(p.setup.part)))
+        question, said = self.question, self.said_last
+        loaded, answers = one.verify(()), one.nearest()
         if fitting := [a for a in answers if a.changes and a.comparison.fits]:
             return self.likeliest([Found(one, fitting, one.allowance)])  # in 8 bits
         as_loaded, *nears = map(one.near, (Answer((), loaded), *answers))
         nearest = clearly_nearer(as_loaded, nears)
-        is_near = [*execution.remark_of_size(one.case, loaded, self.question.exactness)]
-        is_near = is_near or ([] if said else [*near_miss(as_loaded, nears)])
+        best, layout = nearest[0], question.assumed_layout
+        near = [*execution.remark_of_size(one.case, loaded, question.exactness)]
+        near = near or ([] if said else [*near_miss(as_loaded, nears)])
         hints = said or [*lengths.shown(self.placements)]
-        if not is_near:
-            hints = hints or [*clues(loaded)] or [*clues(nearest[0].comparison, nearest[0].changes)]
-        layout = self.question.assumed_layout
-        if layout != "steps" and self.question.inputs.layout is None and not is_near:
+        if not near:
+            hints = hints or [*clues(loaded)] or [*clues(best.comparison, best.changes)]
+        if layout != "steps" and question.inputs.layout is None and not near:
             hints = [*hints, remark("layout_assumed", layout=layout)]
         untried = (*NOT_SEARCHED, *self._left_out(one))
         if not hints and any(left.code in BY_BUDGET for left in untried):
-            facts = {"changes": nearest[0].changes, "thorough": self.work.times > 1}
             is_open = any(lengths.UNKNOWN in each.of_run for each in self.placements)
-            is_open &= not self.question.inputs.is_padded
-            hints = [remark("budget_ended", **facts), *[remark("lengths_unknown")] * is_open]
-        merged: list[Remark] = []
-        if (merge := settings_of(one.setup.of_directions).get("merge")) and not self.as_loaded:
-            assumed = self.question.model.convention.behaviour.merge
-            merged = [remark("not_merged_so", assumed=assumed, merge=merge)]
+            is_open &= not question.inputs.is_padded
+            more = self.work.times > 1
+            hints = [remark("budget_ended", changes=best.changes, thorough=more)]
+            hints += [remark("lengths_unknown")] * is_open
+        assumed = question.model.convention.behaviour.merge
+        merge = settings_of(one.setup.of_directions).get("merge", assumed)
+        is_merged = merge != assumed and not self.as_loaded
+        merged = [remark("not_merged_so", assumed=assumed, merge=merge)] * is_merged
         explanation = replace(
             one.explanation("none", loaded),
             tried=self.tried,
             depth=max((p.depth for p in self.placements), default=0),
             nearest=nearest,
-            remarks=(*(() if said else agreement(loaded)), *merged, *is_near, *hints),
+            remarks=(*(() if said else agreement(loaded)), *merged, *near, *hints),
             untried=untried,
         )
-        if any(hint.code == "other_units" for hint in said):  # it was interpreted as the first ones
+        if any(hint.code == "other_units" for hint in said):  # not the first ones
             untried = tuple(left for left in untried if left.code != "units")
-            nowhere: dict[str, Any] = {"location": None, "expected": None, "measured": None}
-            return replace(explanation, **nowhere, nearest=(), untried=untried)
+            nowhere = replace(explanation, location=None, expected=None, measured=None)
+            return replace(nowhere, nearest=(), untried=untried)
         return explanation
 
-    def _left_out(self, one: Placement) -> Iterator[Remark]:
-        every = self.as_loaded or self.placements
-        most = max(each.depth for each in every)
+    def _left_out(self, one: Placement) -> Remarks:
+        depths = [each.depth for each in self.likely]
         for size, code in (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed"):
-            left = sum(each.depth < size for each in every)
-            if left and size <= most:
-                yield remark(code, left=left, placements=len(every))
+            left = sum(depth < size for depth in depths)
+            if left and size <= max(depths):
+                yield remark(code, left=left, placements=len(depths))
         yield from one.untried
         if self.left_out:
             yield remark("windows", left=self.left_out)
@@ -218,10 +221,8 @@ class Search:
         placement = next(one for one in self.placements if one.case is runs.case)
         explanation = placement.explanation("found", first.agreement, runs.changes)
         backward = runs.model.backward
-        code, mend = (
-            "; ".join(dict.fromkeys(texts))
-            for texts in ((e.code for e in given), (e.kind.mend for e in given))
-        )
+        line = "; ".join(dict.fromkeys(edit.code for edit in given))
+        mend = "; ".join(dict.fromkeys(edit.kind.mend for edit in given))
         return replace(
             explanation,
             changes=(*edits_changed(given), *explanation.changes),
@@ -232,29 +233,29 @@ class Search:
             first_step=None if backward else first_shown(placement.verify(()), backward),
             backward=backward,
             evidence=first.bits,
-            remarks=(remark("edit_code", line=code, mend=mend),) * bool(given),
+            remarks=(remark("edit_code", line=line, mend=mend),) * bool(given),
         )
 
     def nearest_changes(self) -> list[tuple[Change, ...]]:
         """The changes next to which edits are tried."""
-        one = (self.as_loaded or self.placements)[0]
+        one = self.likely[0]
         nearest = [answer.changes for answer in one.nearest() if answer.changes]
         return usual_after(nearest, one.singles.changes)
 
 
 class Pass(NamedTuple):
-    """One thing that is tried where the run as loaded does not give EXPECTED."""
+    """One thing to try where the run as loaded is not EXPECTED."""
 
     name: str
     search: Callable[[Search], Sequence[Found]] | None = None  # for EXPECTED
-    remark: Callable[[Question, Case], Iterator[Remark]] | None = None  # where nothing gives it
+    remark: Callable[[Question, Case], Remarks] | None = None  # where nothing gives it
 
 
 def half_precision(search: Search) -> list[Found]:
     """The weights, inputs or all of it rounded, as loaded or with one change.
 
-    A change is looked for where a first step is known, at the tolerance of the format; only the
-    nearest are run again with a part rounded, which has to give EXPECTED.
+    A change is searched where a first step is known, at the tolerance of the format. The nearest
+    have to give EXPECTED with a part rounded.
     """
     likely = [p for p in search.placements if p.count < 2 and p.turn == SECOND]
     for half, one in product(search.question.exactness.coarse, likely):
@@ -265,8 +266,7 @@ def half_precision(search: Search) -> list[Found]:
             continue
         allowance = execution.tolerance(one.case, one.of_run, half)
         at = Placement(one.setup, one.location, one.of_run, allowance=allowance)
-        found = at.answers(0, 0)
-        found = found or (at.answers(1, search.work.left()) if may_change else [])
+        found = at.answers(0, 0) or (at.answers(1, search.work.left()) if may_change else [])
         one.tried += at.tried
         nearest = sorted(found, key=lambda a: a.comparison.rms)[: Budget.FEW]
         answers = [
@@ -288,15 +288,14 @@ PASSES = (
     Pass("execution", remark=execution.how_run),
     Pass("arrangement", remark=execution.rearranged),
 )
-"""The passes where the run as loaded does not give EXPECTED, in order."""
+"""In order, where the run as loaded is not EXPECTED."""
 
 
 def explain(question: Question, progress: Progress = quiet) -> Explanation:
     """Find the settings with which the weights give EXPECTED."""
     question.work.progress = progress
     question.work.add(0)  # shows what is tried first
-    # Wrong hypotheses may overflow, and are meant to. Products are so small that threads of BLAS
-    # would wait for one another.
+    # Wrong hypotheses may overflow. Products are so small that threads of BLAS would wait.
     with np.errstate(all="ignore"), one_thread():
         shapes = [*in_shape(question)]
         searches = []
@@ -330,17 +329,17 @@ def _by_passes(search: Search) -> Explanation:
     if agreeing := search.found_by(0):
         return search.likeliest(agreeing)
     if not any(np.any(n.values[np.isfinite(n.values)]) for n in numbers):
-        first = (search.as_loaded or search.placements)[0]
-        return replace(first.explanation("none", first.verify(())), remarks=(remark("all_zero"),))
+        explanation = search.likely[0].explanation("none", search.likely[0].verify(()))
+        return replace(explanation, remarks=(remark("all_zero"),))
     for name, find, _ in PASSES:
         work.what = name
         if find and (found := find(search)):
             return search.likeliest(found)
     work.what = work.edits.what = "edits"
     work.edits.progress = work.progress
-    places = (search.as_loaded or search.placements)[: Budget.FEW // 2]
+    places = search.likely[: Budget.FEW // 2]
     named = named_edits([*map(_edited, places)], search.nearest_changes)
-    # another way of running them all tells more than many numbers that were solved for
+    # another way of running them tells more than many solved numbers
     by_file = any(edit.file for one in named[:1] for edit in one.variant.edits)
     said = search.said_last if by_file else []
     if not named or any(r.code in RUN_OTHERWISE and r.facts.get("complete", True) for r in said):
@@ -349,20 +348,16 @@ def _by_passes(search: Search) -> Explanation:
 
 
 def _edited(one: Placement) -> EditedRuns:
+    """The runs of a placement with edits."""
     return EditedRuns(one.case, one.allowance, one.location, one.of_run)
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:
-    """Key of what is proved first, then exact numbers, then the likelier mistake."""
     coarse = any(change.setting == "dtype" for change in one.changes)
     return one.verdict != "found", coarse, sum(map(prior, plain_of(one.changes)))
 
 
-def _key(changes: Sequence[Changed]) -> frozenset[Change]:
-    return frozenset(plain_of(changes))
-
-
-def _about_expected(question: Question, explanation: Explanation) -> Iterator[Remark]:
+def _about_expected(question: Question, explanation: Explanation) -> Remarks:
     if said := question.side.renaming:
         yield remark("array_taken", said=said)
     digits = question.exactness.digits
@@ -370,46 +365,51 @@ def _about_expected(question: Question, explanation: Explanation) -> Iterator[Re
         yield remark("taken_as_printed", digits=digits)
     if question.undecided:
         yield remark("undecided", settings=question.undecided)
-    yield from _taken_so(question, explanation)
+    location, arrays = explanation.location, question.arrays
+    if location:
+        yield from _taken_so(question, location, explanation.verdict)
     if (broken := explanation.not_finite) and not broken.fits:
-        values = [n.values for n in question.arrays.values()]
-        infinite = any(np.isinf(one).any() for one in values)
+        values = np.concatenate([n.values.ravel() for n in arrays.values()])
         yield remark(
             "not_finite",
             count=broken.total - broken.agreeing,
-            total=broken.total + sum(int(np.isfinite(one).sum()) for one in values),
+            total=broken.total + int(np.isfinite(values).sum()),
             steps=[agrees is False for agrees in broken.steps],
-            kind="NaN or infinite" if infinite else "NaN",
+            kind="NaN or infinite" if np.isinf(values).any() else "NaN",
         )
-    located = explanation.location.arrays if explanation.location else ()
-    compared = {one.name if one.name in question.arrays else "h" for one in located}
-    others = {name or "h": None for name in (*question.arrays, *question.side.arrays)}
-    if names := [name for name in others if name not in compared] if located else ():
+    located = location.arrays if location else ()
+    compared = {one.name if one.name in arrays else "h" for one in located}
+    others = {name or "h": None for name in (*arrays, *question.side.arrays)}
+    if compared and (names := [name for name in others if name not in compared]):
         yield remark("not_compared", names=names)
     cells = [cell for _, cell in question.model.cells]
     if explanation.verdict != "agrees" and any(map(is_eight_bit, cells)):
         yield remark("searched_in_float")
 
 
-def _taken_so(question: Question, explanation: Explanation) -> Iterator[Remark]:
-    location = explanation.location
-    for one in location.arrays if location else ():
+def _taken_so(question: Question, location: Location, verdict: str) -> Remarks:
+    for one in location.arrays:
         at = one.at  # a part of the network has another name
         given = question.arrays.get(one.name, next(iter(question.arrays.values()))).shape
         run = tuple(at.run.lengths[axis] for axis in at.run.axes)
-        is_exchanged = given[:-1] == run[-2::-1] != run[:-1] and explanation.verdict != "none"
+        is_exchanged = given[:-1] == run[-2::-1] != run[:-1] and verdict != "none"
         codes = {
-            "taken_as_gates": location and location.are_gates,
+            "taken_as_gates": location.are_gates,
             "taken_in_a_row": at.in_a_row and at.order == "C",
             "taken_by_columns": at.in_a_row,
             "directions_joined": "d" in at.axes and at.run.stacked is None and not one.is_state,
             "axes_exchanged": is_exchanged and not one.is_state,
         }
         for code in [code for code, is_so in codes.items() if is_so][:1]:
-            yield remark(code, given=given, run=run, shape=at.shape if at.in_a_row else run)
+            yield remark(
+                code,
+                given=given,
+                run=run,
+                shape=at.shape if at.in_a_row else run,
+            )
     # last states of two directions side by side may be the last step of h
     (*_, (name, _)), layer = question.model.cells, question.model.layers[-1]
     widths = {array.shape[-1] for array in question.side.arrays.values()}
     joined = len(layer) == 2 and widths == {sum(cell.outputs for cell in layer)}
-    if joined and location and location.state.startswith("the last state"):
+    if joined and location.state.startswith("the last state"):
         yield remark("may_be_one_step", cell=name)

@@ -1,24 +1,25 @@
-"""The runs of a placement with edits, and how they compare with EXPECTED.
+"""Runs of a placement with edits, compared with EXPECTED.
 
-A variant is accepted only by a full run. Where a run is causal, it is first run up to the first
-step at which the run as loaded is off, which nearly all variants fail.
+Only a full run accepts a variant. A causal one first goes up to the step at which the run as
+loaded is off first, where nearly all variants fail.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, ArrayName
+from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.causes import Change, Changes, settings_of
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
+from lstmcli.core.explain.observation import Allowance, Arrays, Expected, KnownValues
 from lstmcli.core.explain.verify import (
     FINE,
     Agreement,
@@ -37,22 +38,24 @@ from lstmcli.core.model.model import Cell
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.errors import UserError
 
-LEAST_BITS = 24.0  # of what EXPECTED shows beyond what was chosen and solved for
-MORE_NUMBERS = 3  # that an edit explains, than numbers were solved for
-SLACK = 4.0  # tolerances by which a first step may be off, as rounding grows
+LEAST_BITS = 24.0  # of evidence, beyond what was chosen and solved for
+MORE_NUMBERS = 3  # that an edit explains than were solved for
+SLACK = 4.0  # tolerances by which a first step may be off
 ROUNDED = 3e-4  # a difference that rounding may make
 MOST_BITS = 40.0  # of one number: log2 of how far off it was
-PREPARING, PACKING = 5e3, 0.13  # the work of a cell before its first step, and a number of K
+# work of a cell before its steps, and of a weight
+PREPARING, PACKING = 5e3, 0.13
 STEP, SEQUENCE = 150, 20  # of a step, and of one sequence in it
-FIRST_STEP, PACKING_FIRST = 700, 0.02  # of a first step computed by itself, and of its cells
-SOLVING_STEPS = 8  # from the first one that is off, over which a number is solved for
-SOLVED_STEPS = 3  # from the first one that is off, that solved numbers have to give
-SOLVED_WITHIN = 4.0  # tolerances: several numbers solved from rounded ones take rounding on
-NEARLY = 1e3  # tolerances by which a number that a single step implies may be off at the next
-LESS = 0.1  # of the misfit without an edit, that may be left with the number that is nearest
-STARTED = 2  # of several numbers, the nearest, from which Gauss-Newton begins
+# of a first step by itself, and of a weight
+FIRST_STEP, PACKING_FIRST = 700, 0.02
+SOLVING_STEPS = 8  # from the first that is off, to solve for a number
+SOLVED_STEPS = 3  # from there on, which solved numbers have to give
+SOLVED_WITHIN = 4.0  # tolerances: several solved numbers take rounding on
+NEARLY = 1e3  # tolerances by which a number of one step may be off at the next
+LESS = 0.1  # of the misfit, that the nearest number may leave
+STARTED = 2  # of the nearest numbers, where Gauss-Newton begins
 ITERATIONS = 25  # of Gauss-Newton, 12 where each is a run
-HALFWAY = 0.4, 0.2  # of them, after which so much of the misfit may be left
+HALFWAY = 0.4, 0.2  # of them, and the misfit that may be left then
 DECIMALS = 8  # of a solved number, at most; then it has nine digits
 
 
@@ -64,7 +67,7 @@ class Variant(NamedTuple):
 
 
 class KnownCell(NamedTuple):
-    """A cell of the last layer of which EXPECTED has h, in the order of its steps."""
+    """A cell of the last layer whose h EXPECTED has, in its order of steps."""
 
     name: str  # "" of a single cell
     cell: Cell
@@ -78,7 +81,7 @@ class KnownCell(NamedTuple):
 class EditedRuns:
     """The runs of a placement with edits, next to EXPECTED.
 
-    ``of_run`` are what the placement changes, ``changes`` those of settings next to the edits.
+    ``of_run`` are the changes of the placement, ``changes`` those next to edits.
     """
 
     def __init__(
@@ -89,34 +92,37 @@ class EditedRuns:
         of_run: Changes = (),
         changes: Changes = (),
     ) -> None:
-        self.case, self.allowance, self.location = case, allowance, location
+        self.case = case
+        self.allowance = allowance
+        self.location = location
         self.of_run, self.changes = of_run, changes
+        self.expected, self.work = case.expected, case.work.edits
+        self.steps = case.size[0]
         self._settings = settings_of((*of_run, *changes))
-        self.model = self.case.model({**self._settings, **FINE})
-        kernels = ((c.kernel, c.recurrent_kernel) for _, c in self.model.cells)
-        self._numbers = sum(kernel.size for both in kernels for kernel in both)
+        self.model = case.model({**self._settings, **FINE})
+        self._numbers = sum(c.kernel.size + c.recurrent_kernel.size for _, c in self.model.cells)
 
     def adding(self, changes: Changes) -> EditedRuns:
-        """The same under changes of settings."""
+        """The same next to changes of settings."""
         return EditedRuns(self.case, self.allowance, self.location, self.of_run, changes)
 
-    # ---- runs
-
     def run(
-        self, edits: Sequence[Edit], until: int | None = None, case: Case | None = None
-    ) -> Mapping[str, Array] | None:
-        """The arrays of a run, or of its first steps; None where the edits do not fit it."""
-        case = case or self.case
+        self,
+        edits: Sequence[Edit],
+        until: int | None = None,
+        case: Case | None = None,
+    ) -> Arrays:
+        """The arrays of a run, or of its first steps; none if the edits do not fit."""
+        keep = (case or self.case).names(self._settings)
         try:
-            plan = replace(self._prepared(edits), keep=case.names(self._settings))
+            plan = replace(self._prepared(edits), keep=keep)
             plan = plan if until is None else plan.until(min(until, plan.steps))
-            given: Mapping[str, Array] = run_in_memory(plan)
-            cells = plan.model.cells
+            given = run_in_memory(plan)
         except UserError:
-            return None
-        steps = plan.steps * (STEP + SEQUENCE * plan.batch)
-        case.work.edits.add(len(cells) * (PREPARING + steps) + PACKING * self._numbers)
-        steps = case.size[0] if until is None else until
+            return {}
+        work = PREPARING + plan.steps * (STEP + SEQUENCE * plan.batch)
+        self.work.add(len(plan.model.cells) * work + PACKING * self._numbers)
+        steps = self.steps if until is None else until
         return on_axes(given, self._settings.get("array", "h"), steps)
 
     @cached_property
@@ -132,76 +138,87 @@ class EditedRuns:
         return with_edits(replace(self._plan, model=model))
 
     def case_for(self, edits: Sequence[Edit]) -> Case | None:
-        """How EXPECTED is compared with edits: an output that is edited is not the last state.
-
-        None if these edits cannot be compared.
-        """
+        """How EXPECTED is compared with edits; an edited output is no last state."""
         if not edits_in("outputs", edits):
             return self.case
-        expected, location = self.case.expected, self.location
+        known, location = self.expected.arrays, self.location
         if location.are_gates and edits[0].kind.takes == "z":
-            parts = [expected.arrays[gate] for gate in location.arrays[0].arrays]
-            joined = [
-                np.concatenate([getattr(p, k) for p in parts], -1) for k in ("values", "half")
-            ]
-            return replace(self.case, expected=Expected({"h": KnownValues(*joined)}))
-        if not any(ArrayName.of(name).kind == FINAL for name in expected.arrays):
+            gates = [(known[gate].values, known[gate].half) for gate in location.arrays[0].arrays]
+            return self._case_of(*np.concatenate(gates, axis=-1))
+        if not any(ArrayName.of(name).kind == FINAL for name in known):
             return self.case
-        is_padded = self.case.lengths is not None or self.case.mask is not None
-        if location.state != "the last h" or is_padded:
+        if location.state != "the last h" or self.case.data.is_padded:
             return None
-        (known,) = expected.arrays.values()
-        shape = self.case.size[0], *known.values.shape
-        last = KnownValues(np.full(shape, np.nan), np.zeros(shape))
-        last.values[-1], last.half[-1] = known.values, known.half
-        return replace(self.case, expected=Expected({"h": last}))
+        (last,) = known.values()
+        values, half = np.full((2, self.steps, *last.values.shape), np.nan)
+        values[-1], half[-1] = last.values, last.half
+        return self._case_of(values, half)
 
-    # ---- how far runs are from EXPECTED
+    def _case_of(self, values: Array, half: Array) -> Case:
+        return replace(self.case, expected=Expected({"h": KnownValues(values, half)}))
 
-    def off(
-        self, given: Mapping[str, Array] | None, case: Case | None = None, until: int | None = None
+    def off_with(
+        self,
+        edits: Sequence[Edit],
+        until: int | None = None,
+        case: Case | None = None,
     ) -> Array:
-        """A run less EXPECTED, number by number, in tolerances; of the steps before ``until``.
+        """How far off a run with edits is, or its first steps."""
+        return self.off(self.run(edits, until, case), until, case)
 
-        Infinite where the run has no such number.
-        """
-        parts = [np.zeros(0)]  # an edited output has its steps in order
-        in_order = self._causal if case in (None, self.case) else ("h",)
-        for name, known in (case or self.case).expected.arrays.items():
+    def off(self, given: Arrays, until: int | None = None, case: Case | None = None) -> Array:
+        """A run less EXPECTED, in tolerances; infinite where it has no number."""
+        case, parts = case or self.case, [np.zeros(0)]
+        in_order = self._causal if case is self.case else ("h",)  # of an edited output
+        for name, known in case.expected.arrays.items():
             if until is None or name in in_order:
                 part = known[:until]
-                of_run = None if given is None else given.get(name)
-                if of_run is None or of_run.shape != part.values.shape:
-                    of_run = np.full(part.values.shape, np.inf)
+                of_run, shape = given.get(name), part.values.shape
+                if of_run is None or of_run.shape != shape:
+                    of_run = np.full(shape, np.inf)
                 off = (of_run - part.values) / self.allowance.of(part)
                 parts.append(off[np.isfinite(part.values)])
         return np.nan_to_num(np.concatenate(parts), nan=np.inf, posinf=np.inf, neginf=-np.inf)
 
     @cached_property
     def known_cells(self) -> list[KnownCell]:
-        """The cells of the last layer of which EXPECTED has steps; those below run forward."""
+        """The cells of the last layer whose steps EXPECTED has."""
         plan, (*lower, last) = self._prepared(()), self.model.layers
-        found, several = list[KnownCell](), len(plan.model.cells) > 1
+        found, cells = list[KnownCell](), plan.model.cells
         if plan.valid is not None or "array" in self._settings or any(map(is_eight_bit, last)):
             return found
-        x, first = plan.block(), len(plan.model.cells) - len(last)
-        for d, (name, cell) in enumerate(plan.model.cells[first:]):
-            known = self.case.expected.arrays.get(f"{name}.h" if several else "h")
-            if known is None or known.values.ndim < 3 or (lower and not runs_forward(self.model)):
+        x = plan.block()
+        several = len(cells) > 1
+        first = len(cells) - len(last)
+        for d, (name, cell) in enumerate(cells[first:]):
+            known = self.expected.arrays.get(f"{name}.h" if several else "h")
+            if known is None or (lower and not runs_forward(self.model)):
                 return []
             order = StepOrder.of_cell(cell.convention.behaviour, d == 1)
             reads, shown = (steps[:, 0] for steps in processed_steps(order, plan.steps))
-            one, allowed = known.values[shown], self.allowance.of(known[shown[0]])
-            start, name = plan.states[first + d], name * several
-            found.append(KnownCell(name, cell, one, allowed, x[reads], start, order.runs_back))
+            one = known.values[shown]
+            allowed = self.allowance.of(known[shown[0]])
+            start = plan.states[first + d]
+            name = name * several
+            found.append(
+                KnownCell(
+                    name,
+                    cell,
+                    one,
+                    allowed,
+                    x[reads],
+                    start,
+                    order.runs_back,
+                )
+            )
         return found
 
     def off_at_first(self, edits: Sequence[Edit]) -> Array:
-        """How far off the first step of each direction is, in tolerances, computed by itself."""
+        """How far off the first step of each direction is, in tolerances."""
         off = []
         of_tensors = PREPARING * bool(edits_in("tensors", edits))
         work = FIRST_STEP * (1 + len(self.model.cells)) + PACKING_FIRST * self._numbers
-        self.case.work.edits.add(work + of_tensors)
+        self.work.add(work + of_tensors)
         with suppress(UserError, ValueError, KeyError):  # another width, or z in the place of h
             plan = self._prepared(edits)
             for d, known in enumerate(self.known_cells):
@@ -216,26 +233,26 @@ class EditedRuns:
 
     @cached_property
     def is_off_at_first(self) -> bool:
-        """Tell whether the run without further edits is off at such a step already."""
-        return bool(np.abs(self.off_at_first(())).max(initial=0) > SLACK)
+        """Tell whether the run without further edits is off there."""
+        return largest(np.abs(self.off_at_first(()))) > SLACK
 
     @cached_property
-    def base(self) -> Mapping[str, Array]:
+    def base(self) -> Arrays:
         """The run without further edits."""
-        return self.run(()) or {}
+        return self.run(())
 
     @cached_property
     def _growth(self) -> float:
-        """How many times the usual rounding the run without further edits makes.
+        """How many times the usual rounding the run makes without further edits.
 
-        An edit makes no more: a table or a rounding to decimals jumps between float32 and float64.
+        A table or rounded decimals jump between float32 and float64, and make no more.
         """
         return verify(self.case, (*self.of_run, *self.changes), self.allowance).growth
 
     @cached_property
     def _causal(self) -> tuple[str, ...]:
-        """EXPECTED's arrays of steps of which each needs only those before it."""
-        names = [n for n, one in self.case.expected.arrays.items() if one.values.ndim == 3]
+        """EXPECTED's arrays whose steps need only those before."""
+        names = [n for n, one in self.expected.arrays.items() if one.values.ndim == 3]
         if runs_forward(self.model):
             return tuple(names)
         behaviours = [cell.convention.behaviour for _, cell in self.model.cells]
@@ -245,87 +262,85 @@ class EditedRuns:
 
     @cached_property
     def first_off(self) -> int | None:
-        """The first step at which the run as loaded is off; None where steps need later ones."""
+        """The first step at which the run without further edits is off."""
         return self.first_wrong(self.base)
 
-    def first_wrong(self, given: Mapping[str, Array]) -> int | None:
-        """The first step at which a run is off; None if none is, or steps need later ones."""
+    def first_wrong(self, given: Arrays) -> int | None:
+        """The first step at which a run is off, unless steps need later ones."""
         first: list[int] = []
         for name in self._causal:
-            known, array = self.case.expected.arrays[name], given.get(name)
+            known = self.expected.arrays[name]
+            array = given.get(name)
             if array is not None and array.shape == known.values.shape:
                 off = np.abs(array - known.values) > self.allowance.of(known)
                 first += np.flatnonzero(off.any(axis=(1, 2)))[:1].tolist()
         return min(first, default=None)
 
     def fits(self, variant: Variant) -> Agreement | None:
-        """How a variant compares with EXPECTED, if it meets every number that is known."""
+        """How a variant compares with EXPECTED, if it meets every known number."""
         case = self.case_for(variant.edits)
         if case is None:
             return None
         self.case.work.variants += 1
+        edits, allowance = variant.edits, self.allowance
         by_first = case is self.case and self.is_off_at_first
-        if by_first and np.abs(self.off_at_first(variant.edits)).max() > SLACK:
+        if by_first and largest(np.abs(self.off_at_first(edits))) > SLACK:
             return None
-        if self.first_off is not None:  # what is solved for fits there by construction
+        if self.first_off is not None:  # solved numbers fit there by construction
             until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
-            first = self.off(self.run(variant.edits, until, case), case, until)
-            if np.abs(first).max(initial=0) > SLACK:
+            if largest(np.abs(self.off_with(edits, until, case))) > SLACK:
                 return None
-        off = self.off(self.run(variant.edits, case=case), case)
-        worst, allowance = float(np.abs(off).max(initial=0)), self.allowance
+        worst = largest(np.abs(self.off_with(edits, case=case)))
         is_rounding = worst <= 1 or worst * allowance.absolute <= ROUNDED
         if worst > SLACK * self._growth or not is_rounding:
             return None
         if variant.solved > 1:
-            looser = SOLVED_WITHIN * allowance.absolute, SOLVED_WITHIN * allowance.relative
-            allowance = allowance._replace(absolute=looser[0], relative=looser[1])
-        every = Change("edits", (*self.model.edits, *variant.edits))
+            absolute, relative, *others = allowance
+            allowance = Allowance(SOLVED_WITHIN * absolute, SOLVED_WITHIN * relative, *others)
+        every = Change("edits", (*self.model.edits, *edits))
         agreement = verify(case, (*self.of_run, *self.changes, every), allowance)
         return agreement if agreement.fits else None
 
     def proved(self, variant: Variant) -> tuple[Agreement, float] | None:
-        """How a variant compares, and its bits, where it gives EXPECTED and that shows enough."""
-        case, agreement = self.case_for(variant.edits), self.fits(variant)
+        """How a variant compares, and its bits, if it fits and they are enough."""
+        case = self.case_for(variant.edits)
+        agreement = self.fits(variant)
         if case is None or agreement is None:
             return None
-        bits = [self.bits(self.off(self.base, case), variant.solved)] if variant.edits else []
+        bits = [self.bits(self.off(self.base, case=case), variant.solved)] if variant.edits else []
         if self.changes:
-            alone = self.adding(())
-            off = alone.off(alone.run(variant.edits, case=case), case)
+            off = self.adding(()).off_with(variant.edits, case=case)
             bits.append(self.bits(off, variant.solved))
         return (agreement, min(bits)) if all(bits) else None
 
     def bits(self, off: Array, solved: int) -> float:
-        """The bits of evidence; 0 where these, or the numbers that show them, are too few.
+        """The bits of evidence; 0 if these, or their numbers, are too few.
 
-        Each of EXPECTED's numbers counts by how far off the run as loaded is. What was solved for
-        may account for as many numbers, those that were furthest off; and the choice among all
-        that were tried costs its bits.
+        Each of EXPECTED's numbers counts by how far off the run as loaded is. Solved numbers
+        account for as many, those furthest off; the choice of a variant costs its bits.
         """
         size = np.minimum(np.log2(np.maximum(np.abs(off), 1)), MOST_BITS)
-        distinct = self.case.expected.distinct(self.allowance)
-        share = min(1.0, distinct / max(1, off.size))
+        share = min(1.0, self.expected.distinct(self.allowance) / max(1, off.size))
         counted = np.sort(size)[: max(0, len(size) - solved)]
         bits = float(counted.sum()) * share - math.log2(max(2, self.case.work.variants))
         is_shown = int((size > 0).sum() * share) >= solved + MORE_NUMBERS
         return bits if bits >= LEAST_BITS and is_shown else 0.0
 
-    # ---- numbers that are solved for
-
     def solved_number(
-        self, edit: Callable[[float], Edit], starts: Sequence[float], case: Case
+        self,
+        edit: Callable[[float], Edit],
+        starts: Sequence[float],
+        case: Case,
     ) -> Any:
-        """The number of an edit that comes nearest, with the fewest decimals that are as near."""
-        until, is_first = self._steps_after_first(SOLVING_STEPS), case is self.case
-        base = float(np.abs(self.off(self.base, case, until)).max(initial=0))
+        """The nearest number of an edit, with the fewest decimals."""
+        until = self._steps_after_first(SOLVING_STEPS)
+        base = largest(np.abs(self.off(self.base, until, case)))
         nearly = max(SLACK, min(NEARLY, LESS * base))
-        ways: list[Callable[[Edit], Array]] = [lambda edit: self.off_at_first((edit,))]
-        ways = ways[: is_first and self.is_off_at_first]
-        for way in (*ways, lambda edit: self.off(self.run((edit,), until, case), case, until)):
+        ways = [self.off_at_first] * (case is self.case and self.is_off_at_first)
+        for way in (*ways, partial(self.off_with, until=until, case=case)):
 
-            def off(numbers: Array, way: Callable[[Edit], Array] = way) -> Array:
-                return np.array([way(edit(number)) for number in numbers[:, 0].tolist()])
+            def off(numbers: Array, way: Any = way) -> Array:
+                return np.array([way((edit(number),)) for number in numbers[:, 0].tolist()])
 
             every = np.unique(starts)[:, None]
             costs = np.nan_to_num((off(every) ** 2).sum(axis=1), nan=np.inf)
@@ -335,37 +350,33 @@ class EditedRuns:
                 return None
             number = p.item()
             starts = (number,)
-        for decimals in range(DECIMALS):
-            if np.abs(off(np.array([[round(number, decimals)]]))).max(initial=0) <= 1:
-                return round(number, decimals) + 0.0  # no -0
+        for short in (round(number, decimals) for decimals in range(DECIMALS)):
+            if largest(np.abs(off(np.array([[short]])))) <= 1:
+                return short + 0.0  # no -0
         return float(f"{number:.9g}")
 
     def refined(self, edit: Edit) -> Edit | None:
-        """An edit that lists a number last, with that which comes nearest; None if none is near."""
+        """An edit with the nearest number in the last place, if any is near."""
         *place, number = edit.value
-        until = self._steps_after_first(2)
-        if np.abs(self.off(self.run((edit,), until), until=until)).max(initial=0) > NEARLY:
+        if largest(np.abs(self.off_with((edit,), self._steps_after_first(2)))) > NEARLY:
             return None
-        solved = self.solved_number(
-            lambda a: replace(edit, value=(*place, a)), (number,), self.case
-        )
+        solved = self.solved_number(lambda a: replace(edit, value=(*place, a)), [number], self.case)
         return edit if solved is None else replace(edit, value=(*place, solved))
 
     def _steps_after_first(self, count: int) -> int | None:
-        """Where this many steps from the first one that is off end; None where all are needed."""
-        return None if self.first_off is None else min(self.first_off + count, self.case.size[0])
+        return None if self.first_off is None else min(self.first_off + count, self.steps)
 
 
 Step = Callable[..., tuple[Array, Array]]
-"""Takes x (R, I), h (R, P) and c (R, H), and gives the next h and c."""
+"""From x (R, I), h (R, P) and c (R, H) to the next h and c."""
 
 
 def stepper(cell: Cell) -> Step:
-    """The step of a cell, in which something may be added to its pre-activations (4, H, R)."""
-    parts = parts_of(cell)
-    bias = np.zeros_like(cell.bias) if cell.norm_scale is not None else cell.bias.copy()
-    if cell.norm_scale is None:
-        bias[F] += cell.dtype.type(cell.convention.behaviour.forget_bias)
+    """The step of a cell; something may be added to its pre-activations (4, H, R)."""
+    parts, bias = parts_of(cell), cell.bias.copy()
+    bias[F] += cell.dtype.type(cell.convention.behaviour.forget_bias)
+    if cell.norm_scale is not None:
+        bias[:] = 0
 
     def advance(x: Array, h: Array, c: Array, added: Any = 0.0) -> tuple[Array, Array]:
         z = cell.kernel @ x.T + cell.recurrent_kernel @ h.T + bias[:, :, None] + added
@@ -377,15 +388,18 @@ def stepper(cell: Cell) -> Step:
 
 
 def gauss_newton(
-    residual: Callable[[Array], Array], start: Array, iterations: int = ITERATIONS
+    residual: Callable[[Array], Array],
+    start: Array,
+    iterations: int = ITERATIONS,
 ) -> tuple[Array, Array]:
     """Parameters (B, N) of independent problems, and what is left (B, M); damped.
 
-    ``residual`` takes (B n, N), n sets for each problem in a row, and gives (B n, M).
+    ``residual`` takes (B n, N), n sets in a row for each problem, and gives (B n, M).
     """
     p, (B, N) = start.copy(), start.shape
     damping, r, better = np.full(B, 1e-6), residual(p), np.ones(B, bool)
-    first, shorter = float((r**2).sum()), 0.5 * (N == 1)  # along one number a stride is shortened
+    first = float((r**2).sum())
+    shorter = 0.5 * (N == 1)  # a stride along one number
     for n in range(iterations):
         if better.any():
             d = 1e-7 * np.maximum(1, np.abs(p))

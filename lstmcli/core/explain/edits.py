@@ -1,12 +1,10 @@
-"""Which edit gives EXPECTED, where no setting does: the pass after those of the settings.
+"""Which edit gives EXPECTED, where no setting does.
 
-Steps at which the state begins anew first, then the table, numbers that are solved for, what
-EXPECTED itself proposes, and one edit next to one change of a setting last. The first stage with
-an answer ends the search.
+Steps at which the state begins anew first, then the table, solved numbers, what EXPECTED itself
+proposes, and last an edit next to a change of a setting.
 
-Where every h of a cell is known, h before a step is known too. So the inputs of each step, the
-start state, and what one unit's pre-activation must have been can be solved for; a dense layer or a
-dropout of h follows from h as loaded. Each is only a proposal, which a full run has to confirm.
+Where every h of a cell is known, inputs, the start state, and one unit's pre-activation can be
+solved for. A dense layer or a dropout of h follows from h as loaded. A full run confirms each.
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.array_name import ArrayName
+from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.causes import SOLVE, Changes
 from lstmcli.core.explain.edited_runs import (
@@ -39,47 +38,46 @@ from lstmcli.core.model.edits import EDITS, OF_MODEL, Edit, EditKind, RunSizes
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
-SOLVING = 40.0  # the work of a start state, per sequence and cube of its numbers
-WITHIN = 2.0  # tolerances, or the next number, by which what is solved for may miss EXPECTED
-LEAST = 1e-5
-SHORT = 8  # steps that show a start state, or an order of features
-MOST_EXCHANGED = 16_000  # units of all exchanges of two features that are tried at once
-MOST_STATE = 48  # numbers of a state that are solved for
-SMALL = 1e-4  # a number that counts as 0, or as another, in a relation
-ALIKE = 1e-2  # of a number, by which those that EXPECTED implies for it may differ
-DAMAGED_UNITS = 3  # at most, where a damaged row is looked for
+SOLVING = 40.0  # work of a start state, per sequence and cube of its numbers
+WITHIN = 2.0  # tolerances by which solved numbers may be off
+LEAST = 1e-5  # if these are less
+SHORT = 8  # steps that show a start state or the order of features
+# units of all exchanges of two features, tried at once
+MOST_EXCHANGED = 16_000
+MOST_STATE = 48  # numbers of a solved state
+SMALL = 1e-4  # a relation that counts as 0
+ALIKE = 1e-2  # of a number, by which EXPECTED may imply different ones
+DAMAGED_UNITS = 3  # at most, in which a damaged row is searched
 FAR = 40.0  # a pre-activation beyond which a gate does not change
 HALVINGS = 60
-MASK_BITS = 30  # numbers of a mask that count as one that is solved for
-USUAL = 5, 10  # values of each kind next to a change, where each is a full run and a first step
-STARTS = 4  # usual numbers from which one is solved for
-PARTS = ("", ".h", ".c")  # of the state, that begins anew
-LAST_STEPS = 64  # at which it is tried, where only a last state is known
+MASK_BITS = 30  # numbers of a mask that count as one solved number
+USUAL = 5, 10  # values of a kind next to a change: full runs, or first steps
+STARTS = 4  # usual numbers to start from
+PARTS = ("", ".h", ".c")  # of the state that begins anew
+LAST_STEPS = 64  # at which it does, if only a last state is known
+Variants = Iterator[Variant]
 LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".columns")))
 """Edits of many values."""
 
 
 def known_cells(runs: EditedRuns) -> list[KnownCell]:
-    """The cells of a single layer of which every h is known, and is carried on."""
+    """The cells of a single layer whose every h is known and carried on."""
     cells = runs.known_cells if len(runs.model.layers) == 1 else []
     is_carried = all(one.cell.convention.behaviour.state != "reset" for one in cells)
     return [one for one in cells if is_carried and np.isfinite(one.h).all()]
 
 
 def _tolerance(runs: EditedRuns) -> float:
-    allowed = (np.nanmax(runs.allowance.of(k)) for k in runs.case.expected.arrays.values())
+    allowed = (np.nanmax(runs.allowance.of(k)) for k in runs.expected.arrays.values())
     return max(LEAST, WITHIN * max(map(float, allowed)))
 
 
-# ---- inputs
-
-
-def inputs(runs: EditedRuns) -> Iterator[Variant]:
+def inputs(runs: EditedRuns) -> Variants:
     """Features in another order, or each with another factor and offset."""
     for known in known_cells(runs):
         if known.name:
             return
-        off = partial(_off_with, known, stepper(known.cell), runs.case.work)
+        off = partial(_off_with, known, stepper(known.cell), runs.work)
 
         def off_scaled(scales: Array, x: Array = known.x[:SHORT, None], off: Any = off) -> Array:
             factors, offsets = np.split(scales[:, None], 2, axis=2)
@@ -96,11 +94,11 @@ def inputs(runs: EditedRuns) -> Iterator[Variant]:
 
 
 def _off_with(known: KnownCell, advance: Step, work: WorkDone, x: Array) -> Array:
-    """(n, E): how far off h is with each of n other inputs (t, n, B, I) of the first steps."""
+    """(n, E): how far off h is with n other inputs (t, n, B, I) of the first steps."""
     steps, n, _, count = x.shape
     h, c = (np.tile(one, (n, 1)) for one in known.start)
     off = np.zeros((steps, *h.shape))
-    work.edits.add(off.size)
+    work.add(off.size)
     for t, wanted in enumerate(known.h[:steps]):
         h, c = advance(x[t].reshape(-1, count), h, c)
         off[t] = h - np.tile(wanted, (n, 1))
@@ -109,7 +107,7 @@ def _off_with(known: KnownCell, advance: Step, work: WorkDone, x: Array) -> Arra
 
 
 def _order_of_features(known: KnownCell, off: Callable[[Array], Array]) -> tuple[int, ...]:
-    """The order of the features whose first steps come nearest, by one exchange after another."""
+    """The nearest order, by one exchange after another."""
 
     def cost(orders: Array) -> Any:
         return np.square(off(known.x[:SHORT][..., orders].swapaxes(1, 2))).sum(axis=1)
@@ -127,7 +125,7 @@ def _order_of_features(known: KnownCell, off: Callable[[Array], Array]) -> tuple
     return tuple(order.tolist())
 
 
-def _scales(*each: Array) -> Iterator[Variant]:
+def _scales(*each: Array) -> Variants:
     for digits in (3, 6, 9):
         edits = []
         for name, numbers in zip(("inputs.factor", "inputs.offset"), each, strict=True):
@@ -140,20 +138,17 @@ def _scales(*each: Array) -> Iterator[Variant]:
         yield Variant(tuple(edits), solved)
 
 
-# ---- the start state
-
-
-def state(runs: EditedRuns) -> Iterator[Variant]:
-    """Another initial state of a single cell, which its first steps imply."""
+def state(runs: EditedRuns) -> Variants:
+    """Another initial state of a single cell whose first step is off, by its steps."""
     for known in known_cells(runs):
         size = known.cell.outputs + known.cell.units
-        if known.name or len(known.h) < 3 or size > MOST_STATE:
+        if known.name or not runs.is_off_at_first or len(known.h) < 3 or size > MOST_STATE:
             return
         batch, advance = known.h.shape[1], stepper(known.cell)
         for start in _first_states(known, advance):
-            if not runs.case.work.edits.left():
+            if not runs.work.left():
                 return
-            runs.case.work.edits.add(SOLVING * batch * size**3)  # decompositions take most of it
+            runs.work.add(SOLVING * batch * size**3)
             p, rest = gauss_newton(partial(_off_from, known, advance), start, 2 * ITERATIONS)
             if np.abs(rest).max() <= _tolerance(runs):
                 h, c = np.split(p, [known.cell.outputs], axis=1)
@@ -163,7 +158,7 @@ def state(runs: EditedRuns) -> Iterator[Variant]:
 
 
 def _off_from(known: KnownCell, advance: Step, states: Array) -> Array:
-    """How far the h of the first steps from states (B n, P + H) are from those known."""
+    """How far off the first steps are from states (B n, P + H)."""
     n, rows = len(states) // known.h.shape[1], []
     h, c = np.split(states, [known.cell.outputs], axis=1)
     for x, wanted in zip(known.x[:SHORT], known.h[:SHORT], strict=True):
@@ -173,9 +168,9 @@ def _off_from(known: KnownCell, advance: Step, states: Array) -> Array:
 
 
 def _first_states(known: KnownCell, advance: Step) -> Iterator[Array]:
-    """States (B, P + H) to begin from: with the c that the first h implies, and those given.
+    """States (B, P + H) to begin from: with the c that the first h implies, and as given.
 
-    From zero, Gauss-Newton stalls where the c that is looked for is large.
+    From zero, Gauss-Newton stalls where the right c is large.
     """
     h, c = known.start
     if known.cell.projection is None:
@@ -185,7 +180,6 @@ def _first_states(known: KnownCell, advance: Step) -> Iterator[Array]:
 
 
 def _bisected(function: Callable[[Array], Array], wanted: Array) -> Array:
-    """The numbers from which a function, which rises or falls with each, gives others."""
     low, high = np.full_like(wanted, -FAR), np.full_like(wanted, FAR)
     rising = function(high) >= function(low)
     for _ in range(HALVINGS):
@@ -195,14 +189,11 @@ def _bisected(function: Callable[[Array], Array], wanted: Array) -> Array:
     return (low + high) / 2
 
 
-# ---- damaged weights
-
-
-def damage(runs: EditedRuns) -> Iterator[Variant]:
-    """One number, or a row, of the units that are off at the first step that is."""
+def damage(runs: EditedRuns) -> Variants:
+    """One number, or a row, of the units that are off first."""
     for known in known_cells(runs):
         cell = known.cell
-        if cell.projection is not None or cell.norm_scale is not None or cell.peephole is not None:
+        if any(one is not None for one in (cell.projection, cell.norm_scale, cell.peephole)):
             return
         advance, (h, c) = stepper(cell), known.start
         for x, wanted in zip(known.x, known.h, strict=True):
@@ -220,10 +211,13 @@ def damage(runs: EditedRuns) -> Iterator[Variant]:
 
 
 def _of_unit(
-    known: KnownCell, unit: int, before: tuple[Array, Array, Array], wanted: Array
+    known: KnownCell,
+    unit: int,
+    before: tuple[Array, Array, Array],
+    wanted: Array,
 ) -> Iterator[Edit]:
-    """Numbers of a unit's weights with which it gives the h (B,) that is wanted."""
     cell, (x, h, _), advance = known.cell, before, stepper(known.cell)
+    products = ("kernel", cell.kernel, x), ("recurrent", cell.recurrent_kernel, h)
     for k, gate in enumerate(GATES):
 
         def h_with(z: Array, k: int = k) -> Array:
@@ -234,35 +228,27 @@ def _of_unit(
         z = _bisected(h_with, wanted)
         if np.abs(h_with(z) - wanted).max() >= LEAST:
             continue
-        places: list[tuple[str, tuple[int, ...], Any]] = [
-            ("bias.number", (), cell.bias[k, unit] + z)
-        ]
-        for part, weights, values in (
-            ("kernel", cell.kernel[k, unit], x), ("recurrent", cell.recurrent_kernel[k, unit], h),
-        ):  # fmt: skip
-            places.append((f"{part}.row", (), 1 + z / (values @ weights)))
-            places += [
-                (f"{part}.number", (n,), w + z / values[:, n]) for n, w in enumerate(weights)
-            ]
-        for name, at, numbers in places:
+        places: dict[tuple[Any, ...], Array] = {("bias.number",): cell.bias[k, unit] + z}
+        for part, weights, values in products:
+            row = weights[k, unit]
+            places[f"{part}.row",] = 1 + z / (values @ row)
+            places |= {(f"{part}.number", n): w + z / values[:, n] for n, w in enumerate(row)}
+        for (name, *at), numbers in places.items():
             finite = numbers[np.isfinite(numbers)]  # each sequence has its number
             if finite.size and np.ptp(finite) <= ALIKE * max(1.0, np.abs(finite).max()):
                 value = gate, unit, *at, float(np.median(finite))
                 yield Edit(f"weights.{name}", value, known.name)
 
 
-# ---- outputs
-
-
-def outputs(runs: EditedRuns) -> Iterator[Variant]:
-    """A dense layer after h by least squares, and a dropout of it by the factors."""
-    (name, known), *others = runs.case.expected.arrays.items()
-    given = runs.base.get(name)
+def outputs(runs: EditedRuns) -> Variants:
+    """A dense layer after h by least squares, and a dropout by factors."""
+    (name, known), *others = runs.expected.arrays.items()
+    given, wanted = runs.base.get(name), known.values
     if given is None or others or ArrayName.of(name).base != "h":
         return
-    if known.values.shape != given.shape or not np.isfinite(known.values).all():
+    if wanted.shape != given.shape or not np.isfinite(wanted).all():
         return
-    factors = np.where(known.values == 0, 0, known.values / given)
+    factors = np.where(wanted == 0, 0, wanted / given)
     kept = np.abs(factors) > SMALL
     if kept.any(axis=2).all() and not kept.all():  # no dropout leaves out all units of a step
         scale = float(np.median(factors[kept]))
@@ -270,7 +256,7 @@ def outputs(runs: EditedRuns) -> Iterator[Variant]:
             mask = np.where(kept, float(f"{scale:.6g}"), 0.0)
             found = Edit("outputs.mask", {"mask": mask}, file="mask.npz")
             yield Variant((found,), 1 + mask.size // MASK_BITS)
-    h, y = (array.reshape(-1, array.shape[-1]) for array in (given, known.values))
+    h, y = (array.reshape(-1, array.shape[-1]) for array in (given, wanted))
     if len(h) > h.shape[1] + 3:
         ones = np.concatenate([h, np.ones((len(h), 1))], axis=1)
         matrix = np.linalg.lstsq(ones, y, rcond=None)[0]
@@ -278,13 +264,14 @@ def outputs(runs: EditedRuns) -> Iterator[Variant]:
         yield Variant((Edit("outputs.dense", arrays, file="dense.npz"),), matrix.size)
 
 
-# ---- values of the table
-
-
 def _kinds(runs: EditedRuns, each: bool) -> Iterator[tuple[EditKind, str, RunSizes]]:
-    """The kinds of edits, of all cells at once or of each of several, if it may be wrong."""
+    """The kinds of edits, of all cells at once or of each that may be wrong."""
     cells = runs.model.cells if len(runs.model.cells) > 1 else ()
-    right, of_all = _right(runs), RunSizes(runs.model, runs.model.cell, runs.case.size[0])
+    of_all = RunSizes(runs.model, runs.model.cell, runs.steps)
+    right, others = set[str](), {""}
+    for name, agreeing, total in compared(runs.base, runs.expected, runs.allowance).arrays:
+        (right if 0 < total == agreeing else others).add(ArrayName.of(name).prefix)
+    right -= others
     wrong = [(n, of_all._replace(cell=cell)) for n, cell in cells if n not in right]
     for kind in EDITS.values():
         if not each and (kind.stage == "network" or not right):
@@ -293,26 +280,18 @@ def _kinds(runs: EditedRuns, each: bool) -> Iterator[tuple[EditKind, str, RunSiz
             yield from ((kind, cell, sizes) for cell, sizes in wrong)
 
 
-def _right(runs: EditedRuns) -> set[str]:
-    """The cells of which EXPECTED has numbers, and the run without further edits gives them."""
-    right, wrong = set[str](), {""}
-    for name, agreeing, total in compared(runs.base, runs.case.expected, runs.allowance).arrays:
-        (right if 0 < total == agreeing else wrong).add(ArrayName.of(name).prefix)
-    return right - wrong
-
-
-def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Iterator[Variant]:
+def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Variants:
     return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
 
 
-def table(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
-    """The values of the table, the usual ones first, of all cells at once or of each.
+def table(runs: EditedRuns, *, each: bool = False) -> Variants:
+    """The values of the table, the usual first, of all cells at once or of each.
 
-    Next to changes the usual ones alone, of which fewer where each needs a full run.
+    Next to changes the usual alone, and fewer if each needs a full run.
     """
     by_first = runs.is_off_at_first or runs.first_off is not None
     most = USUAL[by_first] if runs.changes else None
-    if runs.changes and runs.model.edits:  # the settings' search ran without those given
+    if runs.changes and runs.model.edits:  # that the search of settings ran without
         yield Variant(())
     for kind, cell, sizes in _kinds(runs, each):
         if kind.name not in LATER:
@@ -322,25 +301,25 @@ def table(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
         yield Variant(tuple(Edit("outputs.residual", cell=name) for name in names))
 
 
-def rows_and_columns(runs: EditedRuns) -> Iterator[Variant]:
-    """Rows and columns that are zero or exchanged, in the only cell or in each."""
+def rows_and_columns(runs: EditedRuns) -> Variants:
+    """Rows and columns that are zero or exchanged, in each cell."""
     for kind, cell, sizes in _kinds(runs, each=len(runs.model.cells) > 1):
         if kind.name in LATER:
             yield from _variants(kind, cell, sizes)
 
 
-def solutions(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
-    """The edits with a number, at the number that comes nearest; those of a bound first.
+def solutions(runs: EditedRuns, *, each: bool = False) -> Variants:
+    """The edits with a number, at the nearest one; those of a bound first.
 
     A bound is the largest number of EXPECTED, or none.
     """
     kinds = (one for one in _kinds(runs, each) if one[0].solved is not None)
     for kind, cell, sizes in sorted(kinds, key=lambda one: not one[0].bound):
         case = runs.case_for((Edit(kind.name, kind.solved, cell),))
-        if case is None or not case.work.edits.left():
+        if case is None or not runs.work.left():
             continue
         known = (k.values[np.isfinite(k.values)] for k in case.expected.arrays.values())
-        size = max((float(np.abs(numbers).max(initial=0)) for numbers in known), default=1.0)
+        size = max(largest(np.abs(one)) for one in known)
         numbers = [v for v in kind.values_for(sizes) if isinstance(v, float)]
         nothing = float(kind.solved or 0)
         starts = [size, *numbers[:2]] if kind.bound else [nothing, *numbers[:STARTS]]
@@ -351,16 +330,16 @@ def solutions(runs: EditedRuns, *, each: bool = False) -> Iterator[Variant]:
                 yield Variant((edit(kind.read(number)),), 1)
 
 
-def restarts(runs: EditedRuns) -> Iterator[Variant]:
-    """The initial state, h or c again: in chunks of one length, or at each step that is off.
+def restarts(runs: EditedRuns) -> Variants:
+    """The initial state, h or c again: in chunks, or at each step that is off.
 
-    Of a last state, only the last of these steps shows.
+    A last state shows only the last of these.
     """
-    steps = runs.case.size[0] if not runs.changes else 0
+    steps = 0 if runs.changes else runs.steps
     if runs.first_off is None:
         lengths = [n for n in range(2, steps) if steps % n == 0]
         edits = [Edit(f"state.chunks{part}", n) for n in lengths for part in PARTS]
-        if runs.case.expected.steps <= 1:
+        if runs.expected.steps <= 1:
             edits = [Edit("state.anew", (n,)) for n in range(steps)[:0:-1][:LAST_STEPS]]
         yield from (Variant((edit,), 1) for edit in edits)
         return
@@ -370,12 +349,9 @@ def restarts(runs: EditedRuns) -> Iterator[Variant]:
         while off is not None and off > found[-1] + 1 and len(found) <= steps // 2:
             found.append(off)
             edit = Edit(f"state.anew{part}", tuple(found[1:]))
-            off = runs.first_wrong(runs.run((edit,)) or {})
+            off = runs.first_wrong(runs.run((edit,)))
         if off is None and found != [*range(0, steps, found[1])]:
             yield Variant((edit,), len(found) - 1)
-
-
-# ---- the pass
 
 
 class NamedEdits(NamedTuple):
@@ -388,29 +364,31 @@ class NamedEdits(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """The fewest numbers solved and edits first, then by the order of the table."""
+        """Fewest solved numbers and edits first, then as in the table."""
         names = [*EDITS]
         place = min((names.index(edit.name) for edit in self.variant.edits), default=0)
         return self.variant.solved, len(self.variant.edits), place
 
 
-STAGES: tuple[Callable[[EditedRuns], Iterator[Variant]], ...] = (
+STAGES: tuple[Callable[[EditedRuns], Variants], ...] = (
     restarts, table, inputs, solutions, outputs, damage, partial(table, each=True),
     partial(solutions, each=True), state, rows_and_columns,
 )  # fmt: skip
 """The stages of the search, in order; the first with an answer ends it."""
 
-OF_A_KIND, MOST_BESIDE = 2, 18  # values of a setting, and changes, next to which edits are tried
-FOR_FIRST = 0.85  # of the work: the rest is for placements that are less likely
+# values of a setting, and changes, next to edits
+OF_A_KIND, MOST_BESIDE = 2, 18
+FOR_FIRST = 0.85  # of the work: the rest is for less likely placements
 
 
 def named_edits(
-    runs: Sequence[EditedRuns], nearest: Callable[[], Sequence[Changes]]
+    runs: Sequence[EditedRuns],
+    nearest: Callable[[], Sequence[Changes]],
 ) -> list[NamedEdits]:
     """The edits that give EXPECTED: those of the first stage in which any does.
 
-    ``runs`` are those of placements, the likeliest first, which is tried next to each of the
-    changes ``nearest`` before the others. Placements that compare the same numbers are one.
+    ``runs`` are of placements, the likeliest first. That is tried next to each of the changes
+    ``nearest`` too, before the others. Placements of the same numbers are one.
     """
     each = ((one, one.off(one.base)) for one in reversed(runs))
     distinct = {off.tobytes(): one for one, off in each if one.bits(off, 0)}  # enough are off
@@ -427,10 +405,9 @@ def named_edits(
 
 
 def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdits]:
-    """The edits of the first stage in which any gives EXPECTED, within a part of the work."""
     for stage, one in product(STAGES, runs):
         variants, found = stage(one), list[NamedEdits]()
-        while one.case.work.edits.left(part) and (variant := next(variants, None)):
+        while one.work.left(part) and (variant := next(variants, None)):
             if (proved := one.proved(variant)) is not None:
                 found.append(NamedEdits(one, variant, *proved))
         if found:
@@ -439,7 +416,7 @@ def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdi
 
 
 def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[Changed, ...]]:
-    """The edits that are the same run as one of some changes of settings, next to the others."""
+    """Edits that are the same run as one of some changes."""
     for one, kind in product(changed, EDITS.values()):
         cell, _, name = one.setting.rpartition(".")
         for value, (setting, found) in kind.same.items():
@@ -451,7 +428,7 @@ def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[
 
 
 def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[Changes]:
-    """The nearest changes, and then the likeliest of those known of a network."""
+    """The nearest changes, and then the likeliest of a network."""
     of_all = (one for one in known if "." not in one[0].setting and one[0].value != SOLVE)
     likely = groupby(sorted(of_all, key=lambda one: prior(*one)), lambda one: one[0].setting)
     usual = chain.from_iterable(islice(values, OF_A_KIND) for _, values in likely)

@@ -1,29 +1,26 @@
 """How the other side ran the weights: in half precision, with a mask, from another state.
 
-What is reported was run, and compared with EXPECTED; outputs that were arranged otherwise are what
-`diff` proves of them.
+What is reported was run and compared with EXPECTED, or is proved by `diff`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.causes import BOTH, EVERY, INPUTS, WEIGHTS, Change, Changes, settings_of
-from lstmcli.core.explain.observation import EPS, Allowance, Exactness, Expected
+from lstmcli.core.explain.observation import EPS, Allowance, Arrays, Exactness
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import (
     FINE,
     Agreement,
-    Arrays,
     Case,
     Remark,
+    Remarks,
     arrays_if_run,
     compared,
     remark,
@@ -34,30 +31,31 @@ from lstmcli.core.model.arrays import ROUNDED, round_to_format
 from lstmcli.core.model.model import from_time_major
 from lstmcli.errors import UserError
 
-LEAST_SHOWN = 8  # numbers past a break or an end, so that chance does not make them
-FADING_STEPS, FADED = 4, 0.1  # steps at least, and the share of its start that an error falls to
+LEAST_SHOWN = 8  # numbers past an end: more than chance makes
+# steps at least, and the share to which an error falls
+FADING_STEPS, FADED = 4, 0.1
 NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_both", "rounded"
 """How the codes of diff's other hints begin."""
-FEWEST_OFF, SHARE_OFF = 6, 0.3  # numbers, and their share of all, that only the rounded run meets
-WIDER = 4.0  # times the error of a run that is rounded throughout: the tolerance of the search
-FEW_AGREE = 0.2  # of all values: a rounded run meets some by chance
+# numbers, and their share, that only the rounded run meets
+FEWEST_OFF, SHARE_OFF = 6, 0.3
+WIDER = 4.0  # times the error of a rounded run: the tolerance of the search
+FEW_AGREE = 0.2  # of all values, met by chance
 
 
-def how_run(question: Question, case: Case) -> Iterator[Remark]:
-    """The remark on the first way of running the network as loaded that EXPECTED shows, if any."""
+def how_run(question: Question, case: Case) -> Remarks:
+    """The first way of running the network that EXPECTED shows, if any."""
     if question.inputs.is_padded:
         return
-    allowance, outputs = question.exactness.allowances[-1], _outputs(case).arrays.values()
-    is_complete = bool(outputs) and all(np.isfinite(known.values).all() for known in outputs)
-    found = masked(case, allowance) if is_complete else None
+    allowance = question.exactness.allowances[-1]
+    found = masked(case, allowance)
     if not found and not question.model.backward:
-        found = (other_state if is_complete else other_units)(case, allowance)
+        found = (other_state if case.expected.is_complete else other_units)(case, allowance)
     if found:
         yield found
 
 
-def rearranged(question: Question, case: Case) -> Iterator[Remark]:
-    """Return what `diff` proves of the run as loaded and EXPECTED: outputs arranged otherwise."""
+def rearranged(question: Question, case: Case) -> Remarks:
+    """The hints of `diff` on outputs that are arranged otherwise."""
     side, trace = question.side, run_plan(case.plan(FINE))
     members, (name, *others) = trace.members(), side.arrays
     arrays = members if others or name in members else {"h": trace.h}
@@ -69,31 +67,22 @@ def rearranged(question: Question, case: Case) -> Iterator[Remark]:
                 yield remark("rearranged", hint=hint.text, complete=differing == 1)
 
 
-def _outputs(case: Case) -> Expected:
-    arrays = case.expected.arrays.items()
-    return Expected({n: k for n, k in arrays if ArrayName.of(n).base == "h"})
-
-
 def other_state(case: Case, allowance: Allowance) -> Remark | None:
     """An error that is largest at the first step and dies out from there on."""
-    given, outputs = case.arrays(FINE), _outputs(case).arrays.items()
-    off = np.concatenate([given[name] - known.values for name, known in outputs], axis=-1)
+    given, outputs = case.arrays(FINE), case.expected.outputs
+    off = np.concatenate([given[n] - known.values for n, known in outputs.items()], axis=-1)
     rms = np.sqrt((off**2).mean(axis=(1, 2)))  # (T,)
     if len(rms) < FADING_STEPS or rms.argmax() or rms[1] <= allowance.absolute:
         return None
     return remark("other_state", share=rms[-1] / rms[0]) if rms[-1] <= FADED * rms[0] else None
 
 
-# ---- some of the units
-
-
 def other_units(case: Case, allowance: Allowance) -> Remark | None:
-    """Units of the run as loaded that EXPECTED is, where it has fewer."""
+    """The units of the run as loaded that EXPECTED has, if fewer."""
     expected = case.expected
-    outputs = [*_outputs(case).arrays.items()]
-    if len(outputs) != 1 or expected.distinct(allowance) < LEAST_SHOWN:
+    if len(expected.outputs) != 1 or expected.distinct(allowance) < LEAST_SHOWN:
         return None
-    ((name, known),) = outputs
+    ((name, known),) = expected.outputs.items()
     count = int(np.isfinite(known.values).any(axis=(0, 1)).sum())
     if count == known.values.shape[-1]:
         return None
@@ -103,14 +92,11 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
     units = [np.flatnonzero(~one.any(axis=(0, 1))) for one in wrong]
     if any(len(one) != 1 for one in units):
         return None
-    return remark("other_units", units=[int(u[0]) for u in units], numbers=expected.numbers)
-
-
-# ---- padding
+    return remark("other_units", units=np.ravel(units).tolist(), numbers=expected.numbers)
 
 
 def masked(case: Case, allowance: Allowance) -> Remark | None:
-    """Outputs that are zeros, or the last ones over and over, at steps that others follow."""
+    """Outputs that are zeros, or repeated, at steps that others follow."""
     padded, ending = case.expected.padded
     steps, numbers = int(padded.sum()), case.expected.numbers
     if steps * numbers < LEAST_SHOWN * padded.size or padded.all(axis=0).any():
@@ -119,58 +105,74 @@ def masked(case: Case, allowance: Allowance) -> Remark | None:
     for changes in (), (Change("masked_output", ending),):
         if verify(masked, changes, allowance).fits:
             option = f" --masked-output {ending}" * bool(changes)
-            return remark("masked", steps=steps, ending=ending, option=option, numbers=numbers)
+            return remark(
+                "masked",
+                steps=steps,
+                ending=ending,
+                option=option,
+                numbers=numbers,
+            )
     return None
 
 
-# ---- half precision
-
-
 def rounded_run(
-    case: Case, changes: Changes, name: str, tight: Allowance
+    case: Case,
+    changes: Changes,
+    name: str,
+    tight: Allowance,
 ) -> list[tuple[str, Agreement]]:
-    """The first part of which a run with these changes, rounded to a format, gives EXPECTED.
+    """The first part of a run that, rounded to a format, gives EXPECTED.
 
-    ``tight`` is the tolerance of EXPECTED itself, which a run without rounding has to miss.
+    ``tight`` is the tolerance of EXPECTED, which a run without rounding has to miss.
     """
     off = compared(_arrays(case, changes), case.expected, tight)
     if off.total - off.agreeing < max(FEWEST_OFF, SHARE_OFF * off.total):
         return []
-    runs = ((part, _arrays(case, changes, name, part)) for part in (WEIGHTS, INPUTS, BOTH, EVERY))
-    found = ((part, compared(arrays, case.expected, tight)) for part, arrays in runs)
-    return [*islice((one for one in found if one[1].fits), 1)]
+    for part in (WEIGHTS, INPUTS, BOTH, EVERY):
+        agreement = compared(_arrays(case, changes, name, part), case.expected, tight)
+        if agreement.fits:
+            return [(part, agreement)]
+    return []
 
 
-def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Iterator[Remark]:
-    """Return whether a run as loaded that does not fit is off by as much as rounding leaves.
+def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Remarks:
+    """The remark on a run as loaded that is off by as much as rounding leaves.
 
     In formats of which not all of EXPECTED are numbers hardly any may agree.
     """
+    few_agree = loaded.agreeing <= FEW_AGREE * loaded.total
     for half in exactness.coarse:
-        few_agree = loaded.agreeing <= FEW_AGREE * loaded.total
+        name, on_grid = half.name, half.name == exactness.grid
         is_close = loaded.max_abs <= tolerance(case, (), half).absolute
-        if is_close and (few_agree or half.name == exactness.grid):
-            facts = {"dtype": half.name, "eps": loaded.max_abs / EPS[half.name]}
-            yield remark("size_of_half_precision", on_grid=half.name == exactness.grid, **facts)
+        if is_close and (few_agree or on_grid):
+            eps = loaded.max_abs / EPS[name]
+            yield remark(
+                "size_of_half_precision",
+                on_grid=on_grid,
+                dtype=name,
+                eps=eps,
+            )
             return
 
 
 def tolerance(case: Case, changes: Changes, half: Allowance) -> Allowance:
-    """The tolerance of a format for this network with changes, at most the one that is given."""
-    plain, rounded = _arrays(case, changes), _arrays(case, changes, half.name, EVERY)
+    """The tolerance of a format for this network with changes, at most the given one."""
+    plain = _arrays(case, changes)
+    rounded = _arrays(case, changes, half.name, EVERY)
     if not plain or not rounded:
         return half
     error = case.expected.at_known(lambda name, _: rounded[name] - plain[name])
-    largest = WIDER * float(np.abs(error).max(initial=0))
-    return half._replace(absolute=min(half.absolute, largest), relative=0.0)
+    absolute = min(half.absolute, WIDER * largest(np.abs(error)))
+    return half._replace(absolute=absolute, relative=0.0)
 
 
 def _arrays(case: Case, changes: Changes, name: str = "", part: str = "") -> Arrays:
-    """The arrays of a run, a part of it rounded to a format; none if it cannot be run."""
+    """The arrays of a run, a part of it rounded to a format; none if it fails."""
     settings = {**settings_of(changes), "dtype": name if part == EVERY else "float64"}
     if part in (WEIGHTS, BOTH):
         settings[ROUNDED] = name
     if part in (INPUTS, BOTH):
-        case = case.under(x=round_to_format(np.asarray(case.x, np.float64), name))
-    arrays = arrays_if_run(case, settings) or {}
+        x = np.asarray(case.data.x, np.float64)
+        case = case.under(x=round_to_format(x, name))
+    arrays = arrays_if_run(case, settings)
     return arrays if case.expected.is_in(arrays) else {}

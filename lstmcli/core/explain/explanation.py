@@ -1,10 +1,11 @@
-"""The answer as data: an `Explanation` and its parts. `wording` puts the English in at the end."""
+"""The answer as data: an `Explanation` and its parts; `wording` puts the English in."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, NoReturn
 
 from lstmcli.core.diff.compared import NOISE_SNR
@@ -13,7 +14,7 @@ from lstmcli.core.explain.causes import CANDIDATE, Change, Changes
 from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Expected
-from lstmcli.core.explain.verify import LEAST_COMPARED, Agreement, Case, Remark, remark
+from lstmcli.core.explain.verify import LEAST_COMPARED, Agreement, Case, Remark, Remarks, remark
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit
 from lstmcli.core.model.settings import setting_text
@@ -26,19 +27,19 @@ class Changed:
     setting: str
     assumed: Any
     found: Any
-    sense: str = ""  # what the setting leaves open: one of `causes.SENSES`
+    sense: str = ""  # one of `causes.SENSES`, that the setting leaves open
     implied: Mapping[str, Any] = field(default_factory=dict)  # settings that go with it
     edit: Edit | None = None  # that it is, and no setting
     text: str = ""  # put in by `wording`
 
     @property
     def cell(self) -> str:
-        """The cell that it is of; empty for all."""
+        """The cell, or empty for all."""
         return self.edit.cell if self.edit else self.setting.rpartition(".")[0]
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return what has to be set to have the change."""
+        """The settings that have to be set."""
         return {} if self.edit else {**self.implied, self.setting: self.found}
 
     def to_json(self) -> dict[str, Any]:
@@ -56,19 +57,17 @@ def plain_of(changed: Sequence[Changed]) -> Changes:
 def with_assumed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, ...]:
     """Changes with what was assumed, the likelier ones first.
 
-    The search knows another activation of the candidate alone as two settings; here it is one.
+    Another activation of the candidate alone, two settings of the search, is one here.
     """
-    left = {c.setting: c for c in sorted(changes, key=prior)}
-    found = []
-    candidate, output = left.get("activation"), left.get("output_activation")
-    if candidate and output:
-        del left["activation"]
-        implied = {}
-        if output.value == assumed(output):
-            del left["output_activation"]
-            implied = {"output_activation": output.value}
-        found.append(Changed("activation", assumed(candidate), candidate.value, CANDIDATE, implied))
-    return (*found, *(Changed(c.setting, assumed(c), c.value) for c in left.values()))
+    found = {c.setting: Changed(c.setting, assumed(c), c.value) for c in sorted(changes, key=prior)}
+    output = found.get("output_activation")
+    if not output or "activation" not in found:
+        return tuple(found.values())
+    implied = {}
+    if output.found == output.assumed:
+        implied = found.pop(output.setting).settings
+    candidate = replace(found.pop("activation"), sense=CANDIDATE, implied=implied)
+    return candidate, *found.values()
 
 
 def edits_changed(edits: Sequence[Edit]) -> tuple[Changed, ...]:
@@ -85,11 +84,12 @@ class NearRun:
 
     def to_json(self) -> dict[str, Any]:
         """The changes and the figures."""
-        names, first = ("max_abs", "rms", "agreeing", "total"), self.comparison.first
+        names = "max_abs", "rms", "agreeing", "total"
+        first = self.comparison.first
         return {
             "changes": [change.to_json() for change in self.changes],
             **{name: jsonable(getattr(self.comparison, name)) for name in names},
-            "first": None if first is None else first.to_json(),
+            "first": first and first.to_json(),
         }
 
 
@@ -126,11 +126,11 @@ class Explanation:
     like: tuple[str, ...] = ()  # conventions that run weights just so
     first_step: int | None = None  # at which the changes show, after others that agree
     backward: bool = False  # whether the last step is run first
-    unseen: tuple[str, ...] = ()  # settings that these data do not show
+    unseen: tuple[str, ...] = ()  # settings that EXPECTED does not show
     wanted: tuple[Remark, ...] = ()  # data that would decide between those that fit
     location: Location | None = None  # of EXPECTED on the run
     expected: Expected | None = None  # on the axes of the run
-    not_finite: Agreement | None = None  # where EXPECTED is NaN or infinite; None: nowhere
+    not_finite: Agreement | None = None  # where EXPECTED is so; None: nowhere
     remarks: tuple[Remark, ...] = ()
     untried: tuple[Remark, ...] = ()
     edits: tuple[str, ...] = ()  # as --edit takes them
@@ -138,8 +138,8 @@ class Explanation:
     evidence: float | None = None
     precision: str = ""  # of EXPECTED: a dtype, or "printed"
     digits: int | None = None  # of printed output
-    assumed: tuple[str, ...] = ()  # of weights and inputs: what neither files nor options give
-    run_remarks: tuple[str, ...] = ()  # on the weights and options, as those of `run`
+    assumed: tuple[str, ...] = ()  # that neither files nor options give
+    run_remarks: tuple[str, ...] = ()  # on weights and options, as of `run`
     # ---- put in by `wording`
     rows: tuple[Row, ...] = ()
     hidden: str = ""  # why the changes do not show at once
@@ -152,7 +152,7 @@ class Explanation:
 
     @property
     def found(self) -> bool:
-        """Return whether a configuration gives EXPECTED, and EXPECTED proves it."""
+        """Tell whether a configuration gives EXPECTED, which proves it."""
         return self.verdict in ("agrees", "found")
 
     @property
@@ -162,7 +162,7 @@ class Explanation:
 
     @property
     def not_tried(self) -> tuple[str, ...]:
-        """Return what was not tried, in words."""
+        """The things that were not tried, in words."""
         return tuple(one.text for one in self.untried)
 
     def to_json(self) -> dict[str, Any]:
@@ -190,30 +190,30 @@ class Explanation:
 
 
 def first_shown(loaded: Agreement, backward: bool) -> int | None:
-    """The first step processed at which a run as loaded is wrong, if it is right before that."""
+    """The first wrong step as loaded, if others before it are right."""
     steps = [*enumerate(loaded.steps)][:: -1 if backward else 1]
     if not steps or not steps[0][1]:
         return None
     return next((n for n, agrees in steps if agrees is False), None)
 
 
-# ---- remarks where nothing fits
-
 NOT_SEARCHED = (
     remark("other_weights"), remark("dropout"), remark("layer_norm"), remark("rare_settings"),
     remark("two_constants"),
 )  # fmt: skip
 
-LISTED_RATIO = 0.5  # of the rms as loaded, that of a configuration has to be below to be listed
+# of the rms as loaded, below which a run is listed
+LISTED_RATIO = 0.5
 MANY_ZEROS = 0.05  # of all numbers
-APPROXIMATED = 3e-3  # a difference that an approximated function makes, and hardly any setting
+# a difference of an approximated function, hardly of a setting
+APPROXIMATED = 3e-3
 DISTANT = 30.0  # times further off all other configurations are then
 
 
 def clearly_nearer(as_loaded: NearRun, nears: Sequence[NearRun]) -> tuple[NearRun, ...]:
-    """The configurations clearly nearer than the run as loaded, and that run; each figure once.
+    """Configurations clearly nearer than the run as loaded, and that; each figure once.
 
-    Of fewer than `LEAST_COMPARED` numbers one of them is near by chance.
+    Of fewer than `LEAST_COMPARED` numbers one is near by chance.
     """
     found: dict[tuple[str, int], NearRun] = {}
     for near in nears if as_loaded.comparison.total >= LEAST_COMPARED else ():
@@ -223,11 +223,11 @@ def clearly_nearer(as_loaded: NearRun, nears: Sequence[NearRun]) -> tuple[NearRu
 
 
 BY_BUDGET = {"triples_placed", "pairs_placed", "singles_placed", "unsolved", "no_first_step"}
-"""Codes of what was not tried as a budget left it out."""
+"""Codes of what a budget left out."""
 AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
 """Codes of remarks on where the outputs agree."""
 RUN_OTHERWISE = {"masked", "rearranged", "other_units"}
-"""Codes of remarks on how the other side ran the weights as loaded, or arranged the outputs."""
+"""Codes of remarks on other ways to run the weights, or to arrange outputs."""
 
 
 WITH_AN_ANSWER = {
@@ -238,21 +238,21 @@ WITH_AN_ANSWER = {
     "lengths": "padded",
     "lengths of last states": "ended_early",
 }
-"""Codes of remarks that an answer has: a setting or an edit, of h and c or of one of them."""
+"""Codes of remarks by what an answer changes: a setting or an edit, of h, c or both."""
 
 
-def remarks_of(answer: Explanation, names: Sequence[str]) -> Iterator[Remark]:
-    """The remarks on what an answer changes; ``names`` of the cells, if EXPECTED has several."""
+def remarks_of(answer: Explanation, names: Sequence[str]) -> Remarks:
+    """Remarks on what an answer changes; ``names`` of cells, if EXPECTED has several."""
     state = " of last states" if answer.location and answer.location.state else ""
     found = [
         ".".join(one.edit.name.split(".")[:2]) if one.edit else f"{one.setting}{state}"
         for one in answer.changes
         if one.edit or isinstance(one.found, tuple)
     ]
-    codes = dict.fromkeys(WITH_AN_ANSWER[name] for name in found if name in WITH_AN_ANSWER)
-    yield from map(remark, codes)
+    codes = filter(None, map(WITH_AN_ANSWER.get, found))
+    yield from map(remark, dict.fromkeys(codes))
     if answer.changes and names:
-        changes, equal = answer.changes, (one for each in answer.equivalent for one in each)
+        changes, equal = answer.changes, chain(*answer.equivalent)
         if cells := {one.cell for one in changes} - {""}:
             yield remark("first_cell", cell=min(cells, key=names.index))
         elif cells := {one.cell for one in equal} - {""}:
@@ -261,12 +261,12 @@ def remarks_of(answer: Explanation, names: Sequence[str]) -> Iterator[Remark]:
             yield remark("all_cells", cells=len(names))
 
 
-def agreement(comparison: Agreement) -> Iterator[Remark]:
-    """Where a run that does not fit agrees: in some arrays, or else at some steps."""
+def agreement(comparison: Agreement) -> Remarks:
+    """Where a run that does not fit agrees: in some arrays, or at some steps."""
     if comparison.nearly:
         return
-    complete = [name for name, agreeing, total in comparison.arrays if agreeing == total > 0]
-    rest = [name for name, agreeing, total in comparison.arrays if agreeing < total]
+    complete = [name for name, right, total in comparison.arrays if right == total > 0]
+    rest = [name for name, right, total in comparison.arrays if right < total]
     steps, others = _indices(comparison.steps)
     if complete and rest:
         yield remark("some_arrays_agree", agreeing=complete, differing=rest)
@@ -279,28 +279,26 @@ def _indices(agrees: Sequence[bool | None]) -> tuple[list[int], list[int]]:
     return [n for n, one in each if one], [n for n, one in each if one is False]
 
 
-def clues(comparison: Agreement, changes: Sequence[Changed] = ()) -> Iterator[Remark]:
-    """Return what the numbers of a configuration that does not fit hint at."""
-    of = tuple(changes)
+def clues(comparison: Agreement, changes: tuple[Changed, ...] = ()) -> Remarks:
+    """The hints of the numbers of a configuration that does not fit."""
     if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
-        yield remark("exact_zeros", changes=of, share=comparison.zeros / comparison.total)
+        yield remark("exact_zeros", changes=changes, share=comparison.zeros / comparison.total)
     agreeing, differing = _indices(comparison.items)
     complete = [name for name, known, total in comparison.arrays if known == total > 0]
     if changes and 0 < len(complete) < len(comparison.arrays):
-        yield remark("cell_fits", changes=of, arrays=complete)
+        yield remark("cell_fits", changes=changes, arrays=complete)
     if agreeing and differing and not comparison.nearly:
         step = comparison.first.step if comparison.first else None
-        known = next((n for n, agrees in enumerate(comparison.steps) if agrees is not None), None)
-        begun = step is not None and known is not None and step > known
+        begun = any(one is not None for one in comparison.steps[: step or 0])
         facts = {"begun": begun, "step": step, "first": agreeing[0] == 0}
         yield remark(
-            "some_sequences_agree", changes=of, agreeing=agreeing, differing=differing, **facts
+            "some_sequences_agree", changes=changes, agreeing=agreeing, differing=differing, **facts
         )
 
 
-def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Iterator[Remark]:
-    """Tell whether what is nearest differs as `diff` allows, as an approximation does, or noise."""
-    best = min((*clearly_nearer(as_loaded, nears),), key=lambda near: near.comparison.rms)
+def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Remarks:
+    """The remark on a nearest run as far off as `diff` allows, an approximation, or noise."""
+    best = min(clearly_nearer(as_loaded, nears), key=lambda near: near.comparison.rms)
     error, rms = best.comparison.max_abs, best.comparison.rms
     # what is as near is the same in other words
     others = [near.comparison.rms for near in (as_loaded, *nears)]
@@ -315,9 +313,6 @@ def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Iterator[Remark]:
             yield remark("noise", decibels=decibels, least=NOISE_SNR)
 
 
-# ---- what further data would decide
-
-
 _BIAS = {"bias", "bias_gates"}
 _SECOND_STEP = {"recurrent_gates", "forget_bias", "coupled", "state", "transposed", "reverse"}
 
@@ -329,9 +324,9 @@ def wanted(
     proven: bool,
     elsewhere: bool = False,
 ) -> tuple[Remark, ...]:
-    """Further data that would decide between what fits; nothing if nothing is left open.
+    """Further data that would decide between what fits.
 
-    ``elsewhere``: one of those equivalent takes EXPECTED as another part of the run.
+    ``elsewhere``: an equivalent one takes EXPECTED as another part of the run.
     """
     cells = [cell for _, cell in case.model({}).cells]
     settings = {*unseen, *(c.setting for changes in equivalent for c in changes)}

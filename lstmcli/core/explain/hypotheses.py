@@ -1,12 +1,13 @@
-"""Changes of settings: all single ones, sets of them as integers, and which set is likelier.
+"""Changes of settings: all single ones, sets of them, and which is likelier.
 
-`SingleChanges` are those of a network: a set of changes is a row of positions among them, and the
-last position changes nothing. Sets with the same codes are one hypothesis.
+`SingleChanges` are those of a network. A set of them is a row of positions, of which the last
+changes nothing. Sets with the same codes are one hypothesis.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -34,10 +35,9 @@ from lstmcli.core.model.vocabulary import GATES
 
 
 def settings_to_load(model: Model, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with which `load` reads the weights of a model as it is, but for some of them.
+    """The settings with which `load` reads a model as it is, but for some of them.
 
-    Those of its convention are among them, where they are the same of all cells and `load` takes
-    them.
+    Those of its convention are among them, if all cells share them and `load` takes them.
     """
     conventions = [cell.convention for _, cell in model.cells]
     shared = {
@@ -59,8 +59,8 @@ def _restates(name: str, value: Any, convention: Convention) -> bool:
 class SingleChanges:
     """The single changes of a network: of all cells, of a layer, of a direction or of one cell.
 
-    ``layers`` are the names of the cells, ``spaces`` has the codes of their changes in that order,
-    and ``without`` names settings that make no difference to EXPECTED.
+    ``layers`` are names of cells, ``spaces`` the codes of their changes in that order, ``without``
+    settings that EXPECTED does not show.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class SingleChanges:
             [*(CONSTANTS.index(c.setting) if c.value == SOLVE else -1 for c, _ in every), -1]
         )
         together = [_most_together(change, len(spaces) > 1) for change, _ in every]
-        self.together = np.array(together, int)  # (S,) of how many changes each is one at most
+        self.together = np.array(together, int)  # (S,) of how many at most
         self.changes: list[Changes] = [
             tuple(Change(scope + change.setting, change.value) for scope in scopes)
             for change, cells in every
@@ -112,30 +112,29 @@ class SingleChanges:
         return len(self.changes)
 
     def sets(self, size: int) -> Array:
-        """Sets (n, size) of changes, no two of one setting of a cell, nor two open constants."""
+        """Sets (n, size), no two of one setting of a cell, nor two open constants."""
         among = np.flatnonzero(self.together >= size)
         found = among[:, None]
         for _ in range(size - 1):
-            each = [np.column_stack([found, np.full(len(found), one)]) for one in among]
-            each = [sets[self._can_be_added(sets[:, :-1], sets[:, -1])] for sets in each]
-            found = np.concatenate(each)
+            each = (np.column_stack([found, np.full(len(found), one)]) for one in among)
+            found = np.concatenate([*map(self._allowed, each)])
         return found
 
     def pairs(self, order: Array, most: int) -> Array:
-        """Pairs (n, 2) of one of the first changes in an order with any other, each once."""
+        """Pairs (n, 2) of the first changes in an order with any other, each once."""
         every = np.flatnonzero(self.together >= 2)
         ones = order[self.together[order] >= 2][:most]
         both = np.column_stack([np.repeat(ones, len(every)), np.tile(every, len(ones))])
-        pairs = np.unique(np.sort(both, axis=1), axis=0)
-        return np.asarray(pairs[self._can_be_added(pairs[:, :1], pairs[:, 1])])
+        return self._allowed(np.unique(np.sort(both, axis=1), axis=0))
 
-    def _can_be_added(self, sets: Array, ones: Array) -> Array:
-        alike = self._are_alike(sets, ones[:, None]).any(axis=1)
-        both_open = self.are_open(sets) & (self.constant[ones] >= 0)
-        return np.asarray((sets[:, -1] < ones) & ~alike & ~both_open)
+    def _allowed(self, sets: Array) -> Array:
+        before, last = sets[:, :-1], sets[:, -1]
+        alike = self._are_alike(before, last[:, None]).any(axis=1)
+        both_open = self.are_open(before) & (self.constant[last] >= 0)
+        return np.asarray(sets[(before[:, -1] < last) & ~alike & ~both_open])
 
     def are_open(self, sets: Array) -> Array:
-        """(n,): whether a constant of each set is to be found."""
+        """(n,): whether a set has an open constant."""
         return np.asarray((self.constant[sets] >= 0).any(axis=1))
 
     def of(self, one: Array, value: float = np.nan) -> Changes:
@@ -144,21 +143,18 @@ class SingleChanges:
         return tuple(Change(c.setting, float(value)) if c.value == SOLVE else c for c in changes)
 
     def neighbours(self, answer: Changes) -> tuple[Array, float]:
-        """An answer, each set that is one change from it, and the set without changes.
+        """An answer, each set one change from it, and none; and their open constant.
 
-        A neighbour has one more change, its last, or another value of a changed setting. With the
-        sets is the value of their open constant.
+        A neighbour has one more change, its last, or another value of a changed setting.
         """
         by_change = {c: n for n, one in enumerate(self.changes) for c in one}
         opened = [c for c in answer if c not in by_change]
         both = (*answer, *(Change(c.setting, SOLVE) for c in opened))
         base, none = sorted({by_change[c] for c in both if c in by_change}), len(self)
-        rows = [base]
-        for n in range(none):
-            if self.constant[n] < 0 and n not in base:
-                rows.append([*(b for b in base if not self._are_alike(b, n)), n])
+        further = (n for n in range(none) if self.constant[n] < 0 and n not in base)
+        rows = [[*(b for b in base if not self._are_alike(b, n)), n] for n in further]
         size = len(answer) + 1
-        sets = [row + [none] * (size - len(row)) for row in (*rows, [])]
+        sets = [row + [none] * (size - len(row)) for row in (base, *rows, [])]
         return np.array(sets, int), next((c.value for c in opened), np.nan)
 
     def _are_alike(self, one: Any, other: Any) -> Array:
@@ -166,7 +162,7 @@ class SingleChanges:
         return np.asarray(((self.kinds[one] == kinds) & (kinds != 0)).any(axis=-1))
 
     def constants(self, sets: Array, values: Array) -> Array:
-        """(n, K) constants with the values (n,) of the open one of each set; NaN: as assumed."""
+        """(n, K) constants, with values (n,) of the open ones; NaN: as assumed."""
         open_ones = self.constant[sets].max(axis=1)
         found = np.full((len(sets), len(CONSTANTS)), np.nan)
         rows = np.flatnonzero(open_ones >= 0)
@@ -181,8 +177,7 @@ LEAST_CLIP = 1e-6
 def _most_together(change: Change, several: bool) -> int:
     """How many changes at once are tried with one at most.
 
-    Fewer with a clip or an order of gates that no framework uses, which of one tensor are many in
-    a network of ``several`` cells.
+    Fewer with a clip, or an order of gates that no framework uses: ``several`` cells have many.
     """
     setting, value = change
     if value in ORDERS and value not in KNOWN_ORDERS:
@@ -191,40 +186,36 @@ def _most_together(change: Change, several: bool) -> int:
 
 
 def groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
-    """The cells that a change may be of: all, those of a layer, of a direction, each."""
-    names = [name for layer in layers for name in layer]
+    """The cells of a change: all, those of a layer, of a direction, each."""
+    names = [*chain(*layers)]
     ways = [[n for n in names if n.endswith("_reverse") == back] for back in (False, True)]
     every = (names, *layers, *ways, *([name] for name in names))
-    yield from dict.fromkeys(tuple(group) for group in every if group)
-
-
-# ---- which of several hypotheses is likelier
+    yield from dict.fromkeys(map(tuple, filter(None, every)))
 
 
 def prior(change: Change) -> float:
     """How far down a list of suspects a change stands; lower is likelier."""
-    cell, cause = change.setting.rpartition(".")[0], cause_of(change.setting)
+    cell = change.setting.rpartition(".")[0]
+    cause = cause_of(change.setting)
     unusual = cause.usual is not None and change.value not in cause.usual
     forward = bool(cell) and not cell.endswith("_reverse")
     return cause.prior + cause.unusual * unusual + cause.forward * forward
 
 
 def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
-    """Key of the likelier hypothesis first: what a known convention does, then likelier changes.
-
-    Changes of all cells come before the same changes of some.
-    """
+    """Sorts what a known convention does first, likelier changes, those of all cells."""
     of_some_cells = sum("." in change.setting for change in changes)
-    known = 0.0 if conventions_with(changes, assumed) else 1.0
-    return (known, sum(map(prior, changes)), of_some_cells)
+    return not conventions_with(changes, assumed), sum(map(prior, changes)), of_some_cells
 
 
 def conventions_with(
-    changes: Changes, assumed: Convention, of_run: Collection[str] = ()
+    changes: Changes,
+    assumed: Convention,
+    of_run: Collection[str] = (),
 ) -> list[str]:
-    """The conventions that differ from the assumed one in exactly these changes.
+    """The conventions that differ from the assumed one in these changes alone.
 
-    They have the same value of settings ``of_run`` too.
+    They have the same settings ``of_run`` too.
     """
     if any(not has_setting(change.setting) for change in changes):
         return []
@@ -237,7 +228,7 @@ def conventions_with(
 
 
 def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> list[str]:
-    """The conventions that run a hypothesis by default; ``layout`` is that of the inputs."""
+    """The conventions that run a hypothesis by default, with inputs in a ``layout``."""
     changed = {one.setting for one in changes if not one.setting.endswith("gates")}
     of_run = changed.union(_OF_A_RUN) - {"layout"}
     names = conventions_with(changes, assumed, of_run)
@@ -245,8 +236,7 @@ def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> 
 
 
 _OF_A_RUN = ("state", "reverse", "flip_output", "go_backwards", "initial_state", "lengths")
-_NOT_COMPARED = ("rows", "peepholes", "peephole_gates", *_OF_A_RUN)
-_COMPARED = tuple(name for name in COLUMNS if name not in _NOT_COMPARED)
+_COMPARED = {*COLUMNS} - {"rows", "peepholes", "peephole_gates", *_OF_A_RUN}
 
 
 def conventions_having(setting: str, value: Any) -> list[str]:

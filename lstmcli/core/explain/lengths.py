@@ -1,25 +1,23 @@
-"""The placements of EXPECTED on runs with lengths: those given, or those that are found.
+"""The placements of EXPECTED on runs with lengths, given or found.
 
-Lengths are shown by the outputs, which are zero or do not change past an end; or by the inputs,
-which are constant there. Of last states they are solved for, as a constant is.
+Lengths are shown by outputs that are zero or do not change past an end, or by inputs that are
+constant there. Of last states they are solved for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, ArrayName
-from lstmcli.core.diff.axes import LAST_VALID
-from lstmcli.core.explain.causes import SOLVE, Change, Changes, settings_of
+from lstmcli.core.explain.causes import SOLVE, Change, Changes, Settings, settings_of
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
 from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.placement import FEWEST_NUMBERS, FIRST, LAST, Placement
 from lstmcli.core.explain.question import Setup
-from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remark, remark
+from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remarks, remark
 from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major
@@ -30,7 +28,7 @@ UNKNOWN = Change("lengths", SOLVE)
 
 
 def placements(setup: Setup, location: Location) -> Iterator[Placement]:
-    """EXPECTED at a location on the runs of a setup, and on those that differ in their lengths."""
+    """EXPECTED at a location on the runs of a setup, and on those of other lengths."""
     of_run: list[Changes] = [()]
     if not (setup.of_directions or setup.part) and location.is_from_the_start:
         of_run += [(change,) for change in setup.changes_of_run(location)]
@@ -53,7 +51,7 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
     padded, output = one.expected.padded
     ends = valid_until(padded)
     if not padded[-1:].any() and one.valid is None:
-        ends = shown_lengths(as_time_major(np.asarray(one.question.x), setup.layout))
+        ends = shown_lengths(as_time_major(one.question.x, setup.layout))
         output = "run" if one.expected.steps > 1 else assumed
     lengths = tuple(ends.tolist())
     if output and any(lengths) and not _are_known(lengths, one):
@@ -62,26 +60,26 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
         each = [*location.at_ends] or [location]
         yield from (Placement(setup, at, of_run) for at in each)
     enough = one.expected.distinct(one.allowance) >= FEWEST_NUMBERS + count
-    if count > 1 < steps and location.first.sequences.is_all and enough:
-        at_ends = [at for at in location.at_ends if at.ends == LAST_VALID and one.model.backward]
-        for at in [location] * bool(location.state) + at_ends:
-            assumed_ends = [(item, steps) for item in range(count)]
-            assumed_ends += [(0, length) for length in range(steps - 1, 0, -1)]
-            for item, length in assumed_ends if one.model.backward else assumed_ends[:1]:
-                yield OpenLengths(one, at, item, length)
+    if not (count > 1 < steps and location.first.sequences.is_all and enough):
+        return
+    backward = one.model.backward
+    each = [location] if location.state else [*location.at_ends][:backward]
+    known = [(item, steps) for item in range(count)]
+    known += [(0, length) for length in range(steps - 1, 0, -1)]
+    for at, (item, length) in product(each, known if backward else known[:1]):
+        yield OpenLengths(one, at, item, length)
 
 
 def _are_known(lengths: tuple[int, ...], one: Placement) -> bool:
-    """Return whether lengths leave out what is left out anyway, or nothing."""
     steps = one.setup.size[0]
-    counts = np.arange(steps)[:, None] < np.array(lengths)
-    return min(lengths) == steps or bool(one.valid is not None and (counts == one.valid).all())
+    valid = np.arange(steps)[:, None] < np.array(lengths)
+    return min(lengths) == steps or (one.valid is not None and np.array_equal(valid, one.valid))
 
 
 class OpenLengths(Placement):
-    """EXPECTED at the ends of sequences whose lengths are solved for, under each hypothesis.
+    """EXPECTED at the ends of sequences whose lengths each hypothesis implies.
 
-    Where a cell runs backward, ``item`` is assumed to have a ``length`` while hypotheses are run.
+    Where a cell runs backward, hypotheses assume that ``item`` has a ``length``.
     """
 
     def __init__(self, plain: Placement, location: Location, item: int, length: int) -> None:
@@ -92,12 +90,13 @@ class OpenLengths(Placement):
 
     @property
     def valid(self) -> Array:
-        """(T, B): the steps that are assumed to count."""
+        """(T, B): the steps assumed to count."""
         steps, count = self.setup.size
         return np.repeat(np.arange(steps)[:, None] < self._length, count, axis=1)
 
     def _simulator_on(self, item: int | None) -> NetworkSimulator:
-        item, backward = self._item if item is None else item, self.model.backward
+        item = self._item if item is None else item
+        backward = self.model.backward
         lengths = (self._length,) * self.setup.size[1] if backward else "ignored"
         return NetworkSimulator(
             self._cells, self.singles, self.case, self.allowance, (Change("lengths", lengths),),
@@ -105,16 +104,16 @@ class OpenLengths(Placement):
         )  # fmt: skip
 
     def fits(self) -> bool:
-        """Return whether the network as loaded gives EXPECTED for some lengths."""
+        """Tell whether the network as loaded gives EXPECTED for some lengths."""
         return self.verify(()).fits
 
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
-        """Run the network with changes and the lengths that come nearest, and compare."""
+        """Run the network with changes and the nearest lengths, and compare."""
         at = self._at(changes)
-        return NEVER if at is None else at.verify(changes, allowance or self.allowance)
+        return NEVER if at is None else at.verify(changes, allowance)
 
     def placed(self, answers: Sequence[Answer]) -> Iterator[tuple[Placement, list[Answer]]]:
-        """Answers with the placement on runs of their lengths."""
+        """Answers by placement on runs of their lengths."""
         by_lengths: dict[Placement, list[Answer]] = {}
         for one in answers:
             if (at := self._at(one.changes)) is not None:
@@ -122,13 +121,13 @@ class OpenLengths(Placement):
         yield from by_lengths.items()
 
     def _at(self, changes: Changes) -> Placement | None:
-        """EXPECTED on runs of the lengths that fit a hypothesis; None: there are none."""
+        """EXPECTED on runs of the lengths that fit a hypothesis, if any."""
         lengths = self._solve(settings_of(changes))
         fixed = Placement(self.setup, self.location, (Change("lengths", lengths),))
         return self._fixed.setdefault(lengths, fixed) if lengths else None
 
-    def _solve(self, settings: Mapping[str, object]) -> tuple[int, ...]:
-        """The lengths under which a run comes near; none if it does not, or all are as given."""
+    def _solve(self, settings: Settings) -> tuple[int, ...]:
+        """The lengths with which a run comes near; none if not, or if as given."""
         steps = self.setup.size[0]
         try:
             backward = self.case.model({**settings, **FINE}).backward
@@ -142,10 +141,10 @@ class OpenLengths(Placement):
         far = off.min(axis=0).max() > LOOSE
         return () if far or _are_known(lengths, self._plain) else lengths
 
-    def _off(self, settings: Mapping[str, object], end: int) -> Array:
-        """(1, B): how far off, in tolerances, a run up to a step is at its end.
+    def _off(self, settings: Settings, end: int) -> Array:
+        """(1, B): how far off, in tolerances, the end of a run up to a step is.
 
-        Or (T, B) at each step as its end, where all cells run forward.
+        Or (T, B) at each step, where all cells run forward.
         """
 
         def run() -> Array:
@@ -156,20 +155,18 @@ class OpenLengths(Placement):
             for _, name, at, known in self.location.known(self.setup.numbers, self.valid):
                 array = given[name.replace("final_", "")]  # (T, B, K)
                 if plan.model.backward:
-                    array = given[name][None] if ArrayName.of(name).kind == FINAL else array[-1:]
+                    array = given[name][None] if "final_" in name else array[-1:]
                 off = np.abs(array[:, at[-2], at[-1]] - known.values) / self.allowance.of(known)
-                worst = np.maximum(worst, np.nan_to_num(off, nan=0.0, posinf=np.inf).max(axis=2))
+                off = np.nan_to_num(off, nan=0.0, posinf=np.inf)
+                worst = np.maximum(worst, off.max(axis=2))
             return worst
 
         key = "ends", self.setup.changes, self.location, self.allowance, *settings.items(), end
         return self.question.runs.get(key, run)
 
 
-# ---- what is reported where nothing gives EXPECTED
-
-
-def shown(placements: Sequence[Placement]) -> Iterator[Remark]:
-    """The lengths that EXPECTED shows, if other settings are not found next to them."""
+def shown(placements: Sequence[Placement]) -> Remarks:
+    """The lengths that EXPECTED shows, if nothing is found next to them."""
     for one in placements:
         shows = one.lengths and one.location.is_plain and one.expected.has_steps
         settings = settings_of(one.of_run)

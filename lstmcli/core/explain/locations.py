@@ -1,7 +1,6 @@
-"""Where EXPECTED can lie on a run: an arrangement of each of its arrays, the likeliest first.
+"""Where EXPECTED can lie on a run, the likeliest first.
 
-An array without a name is h; as it has no steps, it may also be the last state of the cells. The
-arrays of several cells (h of both directions, the last states of all) lie on a run with an axis of
+An array without a name is h, or a last state. Arrays of several cells lie on a run with an axis of
 directions or cells, and are split by cell.
 """
 
@@ -31,8 +30,9 @@ from lstmcli.core.model.layouts import (
 from lstmcli.core.model.model import Cell, Model, cell_name, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 
-SIDE_BY_SIDE = ("concat", "concat_swapped", "stack")  # merges that keep the output of each cell
-LAST_STATE = LAST_STEP - 0.25  # the cost of an array that is not named a last state
+# merges that keep each output
+SIDE_BY_SIDE = ("concat", "concat_swapped", "stack")
+LAST_STATE = LAST_STEP - 0.25  # the cost of a last state without such a name
 OUTER = "the last valid step forward and the first one backward of each sequence"
 ENDS = (LAST_VALID, OUTER)
 
@@ -46,12 +46,13 @@ class Located(NamedTuple):
     is_state: bool
 
     def known(self, numbers: Numbers) -> Iterator[tuple[str, tuple[slice, ...], KnownValues]]:
-        """The numbers of EXPECTED by array of the run, and the index where they lie on it."""
+        """The numbers of EXPECTED by array of the run, and their index on it."""
         unit = 0.0 if numbers.unit is None else numbers.unit
         both = np.stack([numbers.values, np.broadcast_to(unit, numbers.values.shape)])
         values, half = (self.at.read(one) for one in both)
         is_known = np.isfinite(values)
-        values, half = np.where(is_known, values, np.nan), np.where(is_known, half, 0.0) * 0.5
+        values = np.where(is_known, values, np.nan)
+        half = np.where(is_known, half, 0.0) * 0.5
         steps, sequences, directions, units = self.at.place
         place = (sequences, units) if self.is_state else (steps, sequences, units)
         for d, name in enumerate(self.arrays[directions]):
@@ -69,39 +70,46 @@ class Location(NamedTuple):
 
     arrays: tuple[Located, ...]
     cost: float = 0.0
-    state: str = ""  # what EXPECTED is if it is a last state: "the last h"
-    ends: str = ""  # it is each sequence's end, not the last step: one of `ENDS`
+    state: str = ""  # which last state EXPECTED is: "the last h"
+    ends: str = ""  # of each sequence, not the last step: one of `ENDS`
 
     @property
     def first(self) -> Arrangement:
-        """The arrangement of the first array, which the others share."""
+        """The arrangement that the arrays share."""
         return self.arrays[0].at
 
     @property
+    def names(self) -> list[str]:
+        """The arrays of the run."""
+        return [name for one in self.arrays for name in one.arrays]
+
+    @property
     def is_plain(self) -> bool:
-        """Return whether EXPECTED is all of the run, as it is."""
+        """Tell whether EXPECTED is the run as it is."""
         return not self.cost and not any(one.at.cost for one in self.arrays)
 
     @property
     def is_from_the_start(self) -> bool:
-        """Return whether the steps are the first ones, all, or the last one alone."""
+        """Tell whether the steps are the first ones, all, or the last one."""
         steps = self.first.steps
         return bool(self.state) or steps.is_last_step or (steps.first == 0 and steps.stride == 1)
 
     @property
     def at_ends(self) -> Iterator[Location]:
-        """The same last steps as the ends of sequences, which lengths or a mask tell."""
+        """The same last steps as the ends of sequences, by lengths or a mask."""
         if self.first.steps.is_last_step and not self.state:
             both = any(name.endswith("_reverse.h") for name in self.arrays[0].arrays)
             for ends in ENDS[: 1 + both]:
                 yield self._replace(ends=ends)
 
     def known(
-        self, numbers: Mapping[str, Numbers], valid: Array | None
+        self,
+        numbers: Mapping[str, Numbers],
+        valid: Array | None,
     ) -> Iterator[tuple[Located, str, tuple[Any, ...], KnownValues]]:
-        """The numbers of EXPECTED by array of the run, and the index where they lie on it.
+        """The numbers of EXPECTED by array of the run, and their index on it.
 
-        ``valid`` (T, B) are the steps that count, where EXPECTED is at the ends of sequences.
+        ``valid`` (T, B) are the steps that count, for the ends of sequences.
         """
         for one in self.arrays:
             for name, at, known in one.known(numbers[one.name]):
@@ -120,21 +128,20 @@ class Location(NamedTuple):
         found: dict[str, KnownValues] = {}
         for one, name, at, known in self.known(numbers, valid):
             nothing = KnownValues(np.full(one.shape, np.nan), np.zeros(one.shape))
-            full, is_known = found.setdefault(name, nothing), np.isfinite(known.values)
+            full = found.setdefault(name, nothing)
+            is_known = np.isfinite(known.values)
             full.values[at] = np.where(is_known, known.values, full.values[at])
             full.half[at] = np.where(is_known, known.half, full.half[at])
         return Expected(found)
 
     def contradicts_itself(self, numbers: Mapping[str, Numbers]) -> bool:
-        """Return whether arrays that are one of the run have different values there."""
-        names = [name for one in self.arrays for name in one.arrays]
-        if len({*names}) == len(names):
+        """Tell whether arrays that are one of the run differ."""
+        if len({*self.names}) == len(self.names):
             return False
-        expected = self.expected(numbers)
+        expected = self.expected(numbers).arrays
         return any(
-            bool((np.abs(expected.arrays[name].values[at] - known.values) > SINGLE.of(known)).any())
-            for one in self.arrays
-            for name, at, known in one.known(numbers[one.name])
+            (np.abs(expected[name].values[at] - known.values) > SINGLE.of(known)).any()
+            for _, name, at, known in self.known(numbers, None)
         )
 
     def may_fit(
@@ -144,9 +151,9 @@ class Location(NamedTuple):
         given: Mapping[str, Array],
         allowance: Allowance,
     ) -> bool:
-        """Return whether a run is near EXPECTED, or meets a number of it: a look at the part alone.
+        """Tell whether a run is near EXPECTED, or meets a number of it.
 
-        Of 20,000 locations a full comparison with each takes seconds.
+        A full comparison at each of 20,000 locations takes seconds.
         """
         off, met = 0.0, False
         for one, name, at, known in self.known(numbers, valid):
@@ -159,12 +166,12 @@ class Location(NamedTuple):
 
     @property
     def are_gates(self) -> bool:
-        """Return whether it is all four gates side by side."""
+        """Tell whether it is all four gates side by side."""
         return {*self.arrays[0].arrays} == {*GATES}
 
     @property
     def words(self) -> str:
-        """``the first 3 of 7 steps``; empty where EXPECTED is the run as it is."""
+        """``the first 3 of 7 steps``; empty for the run as it is."""
         if self.ends:
             return ", ".join(filter(None, [self.ends, self.first.sequences.words("sequence")]))
         if not self.state:
@@ -183,8 +190,7 @@ def locations(
 ) -> tuple[list[Location], int]:
     """Every location of EXPECTED on a run, the likeliest first, and how many were left out.
 
-    ``layout`` is that of EXPECTED, ``size`` the T and B of the run, ``layer`` the one whose output
-    h is.
+    ``layout`` is that of EXPECTED, ``size`` the run's T and B, ``layer`` the one that h is of.
     """
     found: list[Location] = []
     left_out = 0
@@ -198,24 +204,24 @@ def locations(
             continue
         first, *others = of_run
         room = max(1, Budget.NUMBERS // (size[0] * size[1] * max(r.units for r, _ in first[1])))
-        ways = _located(first[0], numbers[first[0]].values.shape, first[1])
+        ways = _located(first[0], numbers[first[0]].shape, first[1])
         for one in islice(ways, room):
-            both = [one, *(_beside(one, k, numbers[k].values.shape, of) for k, of in others)]
+            both = [one, *(_beside(one, k, numbers[k].shape, of) for k, of in others)]
             location = _location([each for each in both if each], bool(state), model)
             if None not in both and not location.contradicts_itself(numbers):
                 found.append(location)
         left_out += sum(1 for _ in ways)
         complete = [one for one in found if all(each.at.is_all for each in one.arrays)]
-        if complete and not state:  # it is all of the run, and no part of it
+        if complete and not state:  # all of the run, and no part of it
             return complete, 0
     return sorted(found, key=lambda one: one.cost), left_out
 
 
 def _as_state(name: str) -> str | None:
     part = ArrayName.of(name)
-    if part.kind == FINAL or part.base not in ("h", "c"):
-        return name if part.kind == FINAL else None
-    return name[: -len(part.base)] + f"final_{part.base}"
+    if part.base in ("h", "c"):
+        return f"{name[:-1]}final_{part.base}"
+    return name if part.kind == FINAL else None
 
 
 def _location(arrays: list[Located], guessed: bool, model: Model) -> Location:
@@ -224,7 +230,7 @@ def _location(arrays: list[Located], guessed: bool, model: Model) -> Location:
     if not first.is_state:
         return Location(tuple(arrays), cost)
     part = ArrayName.of(first.arrays[0])
-    state = f"the last {part.base.removeprefix('final_')}" if guessed else first.name
+    state = f"the last {part.base[-1]}" if guessed else first.name
     cells = [ArrayName.of(name).prefix for name in first.arrays]
     if len(cells) > 1 and guessed:
         all_cells = len(cells) == len(model.cells)
@@ -233,7 +239,9 @@ def _location(arrays: list[Located], guessed: bool, model: Model) -> Location:
 
 
 def _located(
-    name: str, shape: Sequence[int], runs: Sequence[tuple[RunShape, tuple[str, ...]]]
+    name: str,
+    shape: Sequence[int],
+    runs: Sequence[tuple[RunShape, tuple[str, ...]]],
 ) -> Iterator[Located]:
     first = runs[0][0]
     for run, arrays in runs:
@@ -243,7 +251,7 @@ def _located(
             joins, units = "w" in at.axes, at.units
             is_merged = joins and run.stacked is not None and not is_state  # another merge
             is_split = {*arrays} == {*GATES} and not joins  # gates lie side by side
-            if is_of_both:  # one direction by itself is another part, but not in a vector
+            if is_of_both:  # one direction is another part, but not in a vector
                 is_part = units.size == first.units and prod(shape[:-1]) > 1
                 is_split = units.is_all or is_part or not at.axes.endswith("k")
             if not (is_merged or is_split):
@@ -258,27 +266,31 @@ def _beside(first: Located, name: str, shape: Sequence[int], runs: Any) -> Locat
     return None
 
 
-# ---- the shapes of the arrays of a run
-
-
 def run_shapes(
-    name: str, model: Model, layout: str, size: tuple[int, int], layer: int = -1
+    name: str,
+    model: Model,
+    layout: str,
+    size: tuple[int, int],
+    layer: int = -1,
 ) -> Iterator[tuple[RunShape, tuple[str, ...]]]:
-    """The shapes of a run on which an array lies, each with the arrays of the run by direction.
+    """The shapes of a run on which an array lies, with the run's arrays by direction.
 
-    ``layer`` is the one whose output h is.
+    ``layer`` is the one that h is of.
     """
     part, (T, B), several = ArrayName.of(name), size, len(model.cells) > 1
     widths = {one: _width(part.base, cell) for one, cell in model.cells}
     if not several:  # its arrays have names without a layer
         name = part.base if part.prefix in widths else name
-        part, widths = ArrayName.of(name), {"": _width(part.base, model.cell)}
-    last, how, layout = model.layers[layer], model.convention, layout.replace("steps", "time")
-    cells: tuple[str, ...]
+        part = ArrayName.of(name)
+        widths = {"": _width(part.base, model.cell)}
+    last = model.layers[layer]
+    how = model.convention
+    layout = layout.replace("steps", "time")
     if part.kind == FINAL and several and not part.prefix:
         axis = {"features": None, "batch": 1}.get(how.behaviour.states, 0)
         of_states = "batch" if axis == 1 else "time"
-        for cells in dict.fromkeys((tuple(widths), tuple(widths)[-len(last) :])):
+        every = tuple(widths)
+        for cells in dict.fromkeys((every, every[-len(last) :])):
             if len({widths[one] for one in cells}) == 1:
                 run = RunShape(1, B, widths[cells[0]], len(cells), of_states, axis)
                 yield run, tuple(f"{one}.{part.base}" for one in cells)
@@ -310,7 +322,7 @@ def _width(base: str, cell: Cell) -> int:
 
 
 def states_in(name: str, width: int, model: Model) -> Iterator[tuple[str, slice]]:
-    """The last states in an array of a width, where cells of several widths have them in one."""
+    """The last states in an array that cells of several widths share."""
     widths = [_width(name, cell) for _, cell in model.cells]
     if name in ("final_h", "final_c") and len({*widths}) > 1 and width == sum(widths):
         ends = zip(model.cells, widths, accumulate(widths), strict=True)

@@ -1,8 +1,7 @@
-"""The cells of a network under sets of changes, side by side: a cell is a network of one.
+"""The cells of a network under sets of changes, side by side.
 
-Each distinct cell is stepped once, layer by layer, over one sequence of the batch. Where EXPECTED
-has the first steps of a cell, hypotheses are dropped as they leave it. What is left is verified by
-a run of the loop itself.
+Each distinct cell is stepped once, layer by layer, over one sequence. Where EXPECTED has the first
+steps of a cell, hypotheses are dropped as they leave it; the loop verifies the others.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ from lstmcli.core.explain.causes import CONSTANTS, SOLVE, Changes, settings_of
 from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.observation import Allowance, WantedNumbers
 from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
-from lstmcli.core.explain.verify import Cached, Case
+from lstmcli.core.explain.verify import FINE, Cached, Case, nbytes
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import State, as_time_major, split_state
+from lstmcli.core.model.model import as_time_major, split_state
 from lstmcli.core.model.steps import StepOrder
 
-FAR = 1e6  # tolerances: how much further off a number is than this does not matter
-LOOSE = 20.0  # tolerances by which a hypothesis may be off while it is still searched
+FAR = 1e6  # tolerances, the most that a number may be off
+LOOSE = 20.0  # tolerances by which a searched hypothesis may be off
 CHUNK = 1000  # hypotheses run at once: more leave the cache
-MEMORY = 2**26  # bytes of the outputs of hypotheses that are run at once
-CALL = 2000  # units whose work equals that of the calls of NumPy in a step of a cell, or before it
-SET = 5  # units whose work equals that of making a cell of a set of changes
-TELLING = 12  # known steps after which what is left is verified: rounding grows
-CLOSEST_STEPS = 8  # by which single changes are put in order where a first step is known
-FEWEST, TELLING_NUMBERS = 3, 96  # of steps over which a constant is first solved for
+MEMORY = 2**26  # bytes of outputs of hypotheses run at once
+CALL = 2000  # units whose work equals NumPy's calls in a step of a cell
+SET = 5  # units whose work equals making a cell
+TELLING = 12  # known steps, after which the rest is verified: rounding grows
+CLOSEST_STEPS = 8  # that sort single changes where a first step is known
+FEWEST, TELLING_NUMBERS = 3, 96  # of steps, to solve for a constant first
 
 GRIDS = (
     np.concatenate([[-24, -12, -7.5], np.arange(-6, 6.25, 0.5), [7.5, 12, 24]]),
@@ -41,43 +40,39 @@ GRIDS = (
     np.geomspace(0.05, 8, 14),
     np.geomspace(0.01, 20, 22),
 )
-"""First values of each of `CONSTANTS`; then ever finer ones around the best.
+"""First values of each of `CONSTANTS`; finer ones follow.
 
 From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 0 or 1.
 """
-WIDER = 1.2  # times the distance of two first values: half of the first finer grid
-ROUNDS = (4, 9), (6, 33)  # finer grids of many sets, then of the nearest, and values of each
-GAIN = 4.0  # by which the first rounds have to reduce the error of a hypothesis that is right
+WIDER = 1.2  # times the distance of first values: half of a finer grid
+# finer grids of many sets, of the nearest; and values of each
+ROUNDS = (4, 9), (6, 33)
+GAIN = 4.0  # by which the first rounds reduce the error of a right one
 
 Cost = Callable[[Array, Array], Array]
-"""From positions (n,) of sets and values (n, P) of their open constants to the error of each."""
+"""From positions (n,) of sets and values (n, P) of their constants to errors."""
 
 FINALS = ("final_h", "final_c")
 OUTPUTS = ("h", *FINALS)
-"""Arrays of every run, so that many locations of EXPECTED are compared with the same runs."""
+"""Arrays of every run, which many locations of EXPECTED share."""
 SHOW_F = "fz"
-"""Arrays that show the forget gate at a first step from a zero state."""
+"""Arrays that show the forget gate at a first step from zero."""
 
 
 class Runs(NamedTuple):
     """The arrays of distinct cells by name, (U, T, K) or (U, K) for a last state."""
 
     arrays: dict[str, dict[str, Array]]
-    which: dict[str, Array]  # (N,): which of the U distinct runs each hypothesis has
+    which: dict[str, Array]  # (N,): the distinct run of each hypothesis
     stay: Array  # (N,): whether a hypothesis was not dropped
-
-    @property
-    def nbytes(self) -> int:
-        """The memory that the arrays take."""
-        return sum(one.nbytes for arrays in self.arrays.values() for one in arrays.values())
 
 
 class NetworkSimulator:
     """A network over one sequence of the batch, compared with EXPECTED.
 
-    ``cells`` are those under hypotheses by name, ``case`` the run that EXPECTED lies on, and
-    ``of_run`` what is changed of it. Without an ``item``, the sequence that is known best is run.
-    With ``at_any_step``, last states of EXPECTED are compared with the step that is nearest.
+    ``cells`` are under hypotheses, ``of_run`` are changes of the run of ``case``. Without an
+    ``item``, the sequence that is known best is run. With ``at_any_step``, last states are compared
+    with the nearest step.
     """
 
     def __init__(
@@ -90,84 +85,73 @@ class NetworkSimulator:
         item: int | None = None,
         at_any_step: bool = False,
     ) -> None:
-        self.cells, self.singles, self.layers, self.work = cells, singles, singles.layers, case.work
+        self.cells = cells
+        self.singles = singles
+        self.layers = singles.layers
+        self.work, self.at_any_step = case.work, at_any_step
         settings, expected = settings_of(of_run), case.expected
-        x = as_time_major(np.asarray(case.x, np.float64), case.layout)  # (T, B, I)
+        x = as_time_major(np.asarray(case.data.x, np.float64), case.layout)  # (T, B, I)
         valid = case.valid(settings)
         if item is None or (valid is not None and not valid[:, item].any()):
             item = expected.best_known(valid)
         self.item = n = item
-        keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, self.item])
+        keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, n])
         of_x = tuple(change for change in of_run if change.setting != "array")
-        self.x, self._same_runs = x[keep, n], (id(singles), case.layout, of_x, n)
+        self.x = x[keep, n]
+        self._same_runs = id(singles), case.layout, of_x, n
         start = {name: value for name, value in of_run if name == "initial_state"}
-        model = case.read({**start, "dtype": "float64"})
+        model = case.read({**start, **FINE})
         self.convention = model.convention  # how directions are merged
-        states = split_state(case.initial_state, model, x.shape[1])
+        states = split_state(case.data.initial_state, model, x.shape[1])
         each = zip(cells, states, strict=True)  # a state may be one for all sequences
         self.states = {name: (h[n % len(h)], c[n % len(c)]) for name, (h, c) in each}
+        only = "" if len(cells) > 1 else next(iter(cells))
         array = settings.get("array", "h")
-        only = next(iter(cells)) if len(cells) == 1 else ""
-        targets = [*expected.targets(allowance, self.item, keep, array, only)]
+        targets = [*expected.targets(allowance, n, keep, array, only)]
         self.known: dict[str, dict[int, list[WantedNumbers]]] = {name: {} for name in cells}
         for target in targets:
             for step, one in target.by_step():
                 self.known.get(target.cell, {}).setdefault(step, []).append(one)
-        self.targets, self.at_any_step = [target.thinned() for target in targets], at_any_step
+        self.targets = [target.thinned() for target in targets]
         if at_any_step:  # of h and c, which the last states are of the last step
-            self.targets = [t._replace(array=t.array[-1]) for t in self.targets]
-        self._compared = {*OUTPUTS, *(target.array for target in self.targets)}
-        self._seen = self.keys(np.full((1, 1), len(singles)))  # the network as loaded
-        self.tried = 0
-
-    @property
-    def is_stepwise(self) -> bool:
-        """Return whether EXPECTED has the first step of a lowest cell, which distinguishes most."""
-        return any(self._first(name) in self.known[name] for name in self.layers[0])
-
-    @property
-    def starts_from_zero(self) -> bool:
-        """Tell whether the initial state is zero, which hides half of a cell at its first step."""
-        return not any(h.any() or c.any() for h, c in self.states.values())
-
-    @property
-    def work_of_run(self) -> float:
-        """The work of a full run of one of many hypotheses."""
-        of_step = (work_of_step(one.cell) + CALL / CHUNK for one in self.cells.values())
-        return len(self.x) * sum(of_step) + SET * len(self.cells)
+            self.targets = [one._replace(array=one.array[-1]) for one in self.targets]
+        self._compared = {*OUTPUTS, *(one.array for one in self.targets)}
+        # half of a cell does not show at a first step from zero
+        self.starts_from_zero = not any(h.any() or c.any() for h, c in self.states.values())
+        # the first step of a lowest cell shows most
+        self.is_stepwise = any(self._first(name) in self.known[name] for name in self.layers[0])
+        of_step = (work_of_step(one.cell) + CALL / CHUNK for one in cells.values())
+        self.work_of_run = len(self.x) * sum(of_step) + SET * len(cells)
+        _, self._seen = self.with_keys(np.full((1, 1), len(singles)))  # the network as loaded
 
     def _first(self, name: str) -> int:
-        """The step of EXPECTED that a cell as loaded computes first."""
-        how = self.cells[name].how.behaviour
-        order = StepOrder.of(how.reverse, how.go_backwards, how.flip_output)
+        order = StepOrder.of_cell(self.cells[name].how.behaviour, False)
         return len(self.x) - 1 if order.outputs_reversed else 0
-
-    # ---- hypotheses
 
     def _cells(self, name: str, sets: Array, *constants: Any) -> Cells:
         return self.cells[name].cells(self.singles.codes(name, sets), *constants)
 
-    def keys(self, sets: Array) -> Array:
-        """(N, C): equal for sets that result in equal cells."""
-        self.work.add(SET * sets.shape[0] * len(self.cells))
-        cells = self.cells.items()
-        return np.stack([one.keys(self._cells(name, sets)) for name, one in cells], axis=1)
+    def with_keys(self, sets: Array) -> tuple[Array, Array]:
+        """The sets, and keys (N, C): equal for those that result in equal cells."""
+        self.work.add(SET * len(sets) * len(self.cells))
+        keys = [one.keys(self._cells(name, sets)) for name, one in self.cells.items()]
+        return sets, np.stack(keys, axis=1)
 
     def new(self, sets: Array, keys: Array) -> Array:
-        """The sets, with their keys, that result in a network that was not tried, each once."""
+        """The sets that result in a network not tried before, each once."""
         before, every = len(self._seen), np.concatenate([self._seen, keys])
         first = np.sort(distinct(*every.T)[0])
-        self._seen, new = every[first], first[first >= before] - before
-        self.tried += len(new)
-        return np.asarray(sets[new])
+        self._seen = every[first]
+        return np.asarray(sets[first[first >= before] - before])
 
     def passing_first_step(self, sets: Array) -> Array:
-        """The sets that agree with the first steps of the lowest cells, as far as these show."""
+        """The sets that agree with the first steps of the lowest cells."""
         if not (self.is_stepwise and self.starts_from_zero):
             return sets
         passing = np.ones(len(sets), bool)
         for name in self.layers[0]:
-            simulator, cells = self.cells[name], self._cells(name, sets, None, np.float32)
+            simulator = self.cells[name]
+            cells = self._cells(name, sets, None, np.float32)
             known = {t: self.known[name].get(t, []) for t in (0, len(self.x) - 1)}
             shows_f = any(one.array in SHOW_F for one in chain(*known.values()))
             forget_bias, *clips = (simulator.has(cells, one, SOLVE) for one in CONSTANTS)
@@ -175,24 +159,22 @@ class NetworkSimulator:
             is_open |= forget_bias & (shows_f | simulator.has(cells, "coupled", "i=1-f"))
             rows, same = distinct(simulator.keys(cells, True, shows_f))
             parts = (cells.subset(rows[part]) for part in self._chunks(len(rows)))
-            off = [self._step(simulator, None, part, known, steps=1)[1] for part in parts]
+            off = [self._step(name, part, known, steps=1)[1] for part in parts]
             passing &= is_open | (np.concatenate([[], *off]) <= LOOSE)[same]
         return sets[passing]
 
-    # ---- runs
-
     def staying(self, sets: Array) -> Array:
         """The sets, without open constants, that stay near EXPECTED."""
-        found = [np.zeros(0, int)]
+        found = [sets[:0]]
+        steps, kept = len(self.x), self._compared
+        targets = [one for one in self.targets if not self.known.get(one.cell)]
         for part in self._chunks(len(sets)):
-            steps, kept = len(self.x), self._compared
             runs = self._run(sets[part], None, steps, np.float64, kept=kept, drop=True)
             stay = runs.stay
-            targets = [one for one in self.targets if not self.known.get(one.cell)]
             if targets and stay.any():
                 stay = stay & (np.abs(self._off(targets, runs)) <= LOOSE).all(axis=1)
-            found.append(part[stay])
-        return np.asarray(sets[np.concatenate(found)])
+            found.append(sets[part[stay]])
+        return np.concatenate(found)
 
     def off(
         self,
@@ -202,10 +184,10 @@ class NetworkSimulator:
         dtype: Any = np.float64,
         cached: Cached | None = None,
     ) -> Array:
-        """(N, E): how far off runs are, in tolerances, over the first steps or all of them.
+        """(N, E): how far off runs are, in tolerances, over the first steps or all.
 
-        ``values`` (N, K) are those of open constants. Placements that differ in EXPECTED alone
-        share runs that are ``cached``.
+        ``values`` (N, K) are of open constants. Placements that differ in EXPECTED alone share
+        ``cached`` runs.
         """
         steps, found = min(steps or len(self.x), len(self.x)), []
         others = "" if cached is None else "c" if len(self.cells) > 1 else "cifgo"
@@ -214,14 +196,14 @@ class NetworkSimulator:
             some = None if values is None else values[part]
             run = partial(self._run, sets[part], some, steps, dtype, kept=kept)
             key = (*self._same_runs, steps, int(part[0]), *sorted(kept))
-            runs = run() if cached is None else cached.get(key, run, lambda runs: runs.nbytes)
+            runs = run() if cached is None else cached.get(key, run, lambda one: nbytes(one.arrays))
             found.append(self._off(self.targets, runs, steps))
         return np.concatenate(found)
 
     def distances(self, cached: Cached) -> Array:
         """(S + 1,): the rms in tolerances of each single change, and of none.
 
-        Infinite for constants, and where nothing is compared.
+        Infinite for constants, and if nothing is compared.
         """
         steps = CLOSEST_STEPS if self.is_stepwise and len(self.cells) == 1 else None
         sets = np.arange(len(self.singles) + 1)[:, None]
@@ -232,7 +214,7 @@ class NetworkSimulator:
         widest = max(one.cell.units for one in self.cells.values())
         room = MEMORY // (8 * len(self.x) * widest * len(self.cells))
         size = max(8, min(CHUNK, room))
-        yield from (np.arange(at, min(at + size, count)) for at in range(0, count, size))
+        yield from (np.arange(count)[at : at + size] for at in range(0, count, size))
 
     def _run(
         self,
@@ -246,10 +228,11 @@ class NetworkSimulator:
     ) -> Runs:
         """Step each distinct cell once over each distinct output of the layer below.
 
-        With ``drop``, hypotheses are dropped at the first known step that they leave. What a cell
-        gives is not kept where nothing takes it.
+        With ``drop``, hypotheses are dropped at the first known step that they leave, and only
+        arrays that are needed are kept.
         """
-        runs, below = Runs({}, {}, np.ones(len(sets), bool)), list[str]()
+        runs = Runs({}, {}, np.ones(len(sets), bool))
+        below = list[str]()
         is_merged = any(not target.cell for target in self.targets)
         for names in self.layers:
             for name in names:
@@ -257,18 +240,16 @@ class NetworkSimulator:
                 if not left.size:
                     return runs
                 self.work.add(CALL + SET * len(sets))
-                simulator = self.cells[name]
                 cells = self._cells(name, sets, values, dtype).subset(left)
                 inputs = [(runs.arrays[one]["h"], runs.which[one][left]) for one in below]
                 columns = (*cells.constants.T, *(which for _, which in inputs))
-                first, same = distinct(simulator.keys(cells), *columns)
+                first, same = distinct(self.cells[name].keys(cells), *columns)
                 runs.which[name] = np.zeros(len(sets), int)
                 runs.which[name][left] = same
                 known = self.known[name] if drop else {}
                 is_taken = not known or is_merged or names != self.layers[-1]
                 runs.arrays[name], worst = self._step(
-                    simulator,
-                    self.states.get(name),
+                    name,
                     cells.subset(first),
                     known,
                     kept=kept if is_taken else set(),
@@ -281,8 +262,7 @@ class NetworkSimulator:
 
     def _step(
         self,
-        simulator: Simulator,
-        state: State | None,
+        name: str,
         cells: Cells,
         known: Mapping[int, Sequence[WantedNumbers]],
         *,
@@ -292,21 +272,19 @@ class NetworkSimulator:
     ) -> tuple[dict[str, Array], Array]:
         """The arrays of distinct cells that are kept, and how far off known numbers are (U,).
 
-        Cells are dropped where these are far off; without ``kept`` a few known steps are enough.
-        ``inputs`` are the outputs below, each with the one that every cell takes.
+        Cells far off are dropped; without ``kept`` a few known steps are enough. ``inputs`` are
+        the outputs below, and which of them each cell takes.
         """
         last, worst = len(self.x) - 1, np.zeros(len(cells))
-        cell, dtype = simulator.cell, cells.constants.dtype
+        simulator, dtype = self.cells[name], cells.constants.dtype
+        cell, orders = simulator.cell, simulator.orders(cells)
         widths = {"h": cell.outputs, "final_h": cell.outputs, "z": 4 * cell.units}
-        arrays = {}
-        for one in kept:
-            axes = (len(cells),) if one in FINALS else (len(cells), len(self.x))
-            arrays[one] = np.zeros((*axes, widths.get(one, cell.units)), dtype)
-        orders = simulator.orders(cells)
+        axes = {one: (len(cells), *[len(self.x)] * (one not in FINALS)) for one in kept}
+        arrays = {one: np.zeros((*axes[one], widths.get(one, cell.units)), dtype) for one in kept}
         for order in np.unique(orders).tolist():
             left = np.flatnonzero(orders == order)
             some, seen = cells.subset(left), 0
-            h, c = simulator.start(len(left), state, dtype)
+            h, c = simulator.start(len(left), self.states[name], dtype)
             for t in range(len(self.x) if order and kept else steps):
                 taken, shown = (last - t if back else t for back in (order >> 1, order & 1))
                 x = self.x[None, taken].astype(dtype)
@@ -330,12 +308,13 @@ class NetworkSimulator:
         return arrays, worst
 
     def _off(self, targets: Sequence[WantedNumbers], runs: Runs, steps: int | None = None) -> Array:
-        """(N, E) how far off some numbers are, in tolerances; each of directions side by side."""
-        found = [np.zeros((len(runs.stay), *[len(self.x)] * self.at_any_step, 0))]
+        """(N, E), in tolerances."""
+        steps_too = [len(self.x)] * self.at_any_step
+        found = [np.zeros((len(runs.stay), *steps_too, 0))]
         for target in targets:
-            at: tuple[Any, ...] = (slice(None), *[slice(None)] * self.at_any_step, *target.at)
-            if target.cell:
-                merged = runs.arrays[target.cell][target.array][at][runs.which[target.cell]]
+            at: tuple[Any, ...] = (..., *target.at)
+            if cell := target.cell:
+                merged = runs.arrays[cell][target.array][at][runs.which[cell]]
             else:
                 both = [runs.arrays[one]["h"][runs.which[one]] for one in self.layers[-1]]
                 merged = merge_directions(both, self.convention)[at]
@@ -350,28 +329,27 @@ class NetworkSimulator:
         return every
 
     def neighbours(self, answer: Changes, steps: int | None = None) -> tuple[Array, list[Changes]]:
-        """Tell what the neighbours of an answer give, and those that EXPECTED does not distinguish.
+        """The results of an answer's neighbours, and those that EXPECTED leaves open.
 
-        The former is (N, E), in tolerances, of numbers that the answer moves, over first ``steps``.
+        Results (N, E) are in tolerances, of numbers that the answer moves.
         """
         sets, value = self.singles.neighbours(answer)
         in_order = np.sort(sets, axis=1)
         codes = np.concatenate([self.singles.codes(name, in_order) for name in self.cells], axis=1)
-        differs = (codes != codes[0]).any(axis=1)  # the others are the answer in other words
+        differs = (codes != codes[0]).any(axis=1)  # or it is the same answer
         differs[[0, -1]] = True
         sets, in_order = sets[differs], in_order[differs]
-        off = self.off(in_order, self.singles.constants(in_order, np.full(len(sets), value)), steps)
+        constants = self.singles.constants(in_order, np.full(len(sets), value))
+        off = self.off(in_order, constants, steps)
         moved = np.abs(off[-1] - off[0]) > 1 if answer else np.ones(off.shape[1], bool)
         fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
         return off[:, moved], [self.singles.of(one, value) for one in sets[1:-1][fits]]
 
-    # ---- constants
-
     def solve(self, sets: Array) -> tuple[Array, Array]:
         """The nearest of sets with an open constant, and its value, by ever finer grids.
 
-        The value is NaN where it makes no difference on this sequence. Where a constant shows over
-        the first steps that tell most, most sets are dropped there.
+        It is NaN if it makes no difference on this sequence. Most sets are dropped over the first
+        steps that show it.
         """
         found, values = [], []
         for steps in self._horizons:
@@ -379,12 +357,11 @@ class NetworkSimulator:
             found.append(sets[nearest])
             values.append(grids.values[nearest])
             sets = sets[~grids.shows & (grids.least <= LOOSE)]
-        nothing = np.full(len(sets), np.nan)
-        return np.concatenate([*found, sets]), np.concatenate([*values, nothing])
+        values.append(np.full(len(sets), np.nan))
+        return np.concatenate([*found, sets]), np.concatenate(values)
 
     @property
     def _horizons(self) -> list[int]:
-        """The steps over which a constant is solved for: the first known ones, and all."""
         last, known = len(self.x), [min(steps) for steps in self.known.values() if steps]
         if not known or len(self.cells) > 1:
             return [last]
@@ -393,9 +370,9 @@ class NetworkSimulator:
         return sorted({min(known[0] + count, last) for count in (fewest, TELLING, last)})
 
     def _solved_over(self, sets: Array, steps: int) -> tuple[_Grids, Array]:
-        """The values of open constants over some first steps, and which sets come near.
+        """The values of open constants over some steps, and which sets come near.
 
-        Nothing is differentiated: a step has no derivative where a clip or a hard sigmoid bends.
+        A step has no derivative where a clip or a hard sigmoid bends, so none is used.
         """
 
         def cost(which: Array, points: Array, steps: int = steps, dtype: Any = np.float32) -> Array:
@@ -405,7 +382,8 @@ class NetworkSimulator:
 
         grids = _Grids(self.singles.constant[sets].max(axis=1), cost)
         sampled = self.work.most(Budget.SOLVED)
-        coarse, exact = grids.least.copy(), partial(cost, dtype=np.float64)
+        coarse = grids.least.copy()
+        exact = partial(cost, dtype=np.float64)
         order = grids.nearest(np.flatnonzero(grids.shows), sampled)
         grids.refine(order, exact, *ROUNDS[0])
         order = grids.nearest(order, sampled // 5)
@@ -423,7 +401,7 @@ class NetworkSimulator:
 
 
 class _Grids:
-    """Values of the open constant of each set, of a kind in `CONSTANTS`: the nearest so far."""
+    """The nearest values so far of the constant of each set."""
 
     def __init__(self, kinds: Array, cost: Cost) -> None:
         self.values, self.least, self.widths = (np.zeros(len(kinds)) for _ in range(3))
@@ -440,7 +418,7 @@ class _Grids:
         return np.asarray(order[np.argsort(self.least[order], kind="stable")[:most]])
 
     def refine(self, order: Array, cost: Cost, rounds: int, count: int) -> None:
-        """Bring the values of some sets nearer, by ever finer grids around them."""
+        """Bring values of some sets nearer, by ever finer grids."""
         for _ in range(rounds if len(order) else 0):
             offsets = self.widths[order, None] * np.linspace(-1, 1, count)
             points = self.values[order, None] + offsets
@@ -451,7 +429,7 @@ class _Grids:
 
 
 def distinct(*columns: Array) -> tuple[Array, Array]:
-    """The first place of each distinct row of columns (N,), and which of these each row is."""
+    """The first place of each distinct row of columns (N,), and which each is."""
     same = np.zeros(len(columns[0]), int)
     for column in columns:
         if np.all(column == column[:1]):
@@ -465,15 +443,12 @@ def distinct(*columns: Array) -> tuple[Array, Array]:
 
 
 def rms(off: Array) -> Array:
-    """(N,) the root of the mean square of each hypothesis; 0 where nothing is compared."""
+    """(N,) the root mean square of each hypothesis; 0 of nothing."""
     squares = np.square(off, dtype=float).sum(axis=1)
     return np.asarray(np.sqrt(squares / max(1, off.shape[1])))
 
 
 def _worst(known: Sequence[WantedNumbers], given: Mapping[str, Array]) -> Array:
-    worst = np.zeros(len(given["h"]))
-    for one in known:
-        off = np.abs(given[one.array][:, one.at[0]] - one.values) / one.allowed
-        off = np.nan_to_num(off, nan=np.inf)
-        worst = np.maximum(worst, off.max(axis=1, initial=0))
-    return worst
+    each = [np.abs(given[one.array][:, one.at[0]] - one.values) / one.allowed for one in known]
+    off = np.concatenate([np.zeros((len(given["h"]), 1)), *each], axis=1)
+    return np.asarray(np.nan_to_num(off, nan=np.inf).max(axis=1))

@@ -1,4 +1,4 @@
-"""EXPECTED on the axes of a run: known values with a tolerance of each, and how exact they are."""
+"""EXPECTED on the axes of a run: known values, and how exact they are."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.tolerance import FLOAT64, Numbers, last_places
 from lstmcli.core.model.arrays import Array, round_to_format, spacing
 
+Arrays = Mapping[str, Array]
+
 
 class Allowance(NamedTuple):
     """The tolerance of an element e: half its printed unit + absolute + relative |e|."""
@@ -20,7 +22,7 @@ class Allowance(NamedTuple):
     absolute: float
     relative: float
     name: str = ""
-    stored: str = ""  # the format in which EXPECTED was stored: half a unit of it more
+    stored: str = ""  # the format of EXPECTED: half a unit of it more
 
     def of(self, known: KnownValues) -> Array:
         """For each element."""
@@ -29,18 +31,19 @@ class Allowance(NamedTuple):
 
 
 EPS32 = float(np.finfo(np.float32).eps)
-SINGLE = Allowance(1e-6, 1.3e-6, "float32")  # 8 eps: a run in another order of operations
+# 8 eps: a run in another order of operations
+SINGLE = Allowance(1e-6, 1.3e-6, "float32")
 EXACT = Allowance(1e-9, 1e-9, "float64")
-NEAR = 1e-2  # a difference that rounding may make without chaos
-NUMBERS = 600  # of EXPECTED, evenly chosen, on which full runs are compared
+NEAR = 1e-2  # a difference of rounding without chaos
+NUMBERS = 600  # of EXPECTED, evenly chosen, for full runs
 
 
 @dataclass(frozen=True, eq=False)
 class KnownValues:
-    """An array of EXPECTED, (T, B, K) or (B, K) for a last state; what is not known is NaN."""
+    """An array of EXPECTED, (T, B, K) or (B, K) for a last state; NaN is not known."""
 
     values: Array
-    half: Array  # half a printed unit of each element, or 0; same shape
+    half: Array  # of a printed unit, or 0; same shape
 
     def __getitem__(self, key: Any) -> KnownValues:
         """A part of them, as of an array."""
@@ -48,11 +51,11 @@ class KnownValues:
 
 
 class WantedNumbers(NamedTuple):
-    """Known numbers of an array of EXPECTED in one sequence, as runs are compared with them."""
+    """Known numbers of an array of EXPECTED in one sequence."""
 
     cell: str  # whose array it is; "": the output of the model
     array: str
-    at: tuple[Array, ...]  # steps and units, each (E,); units only of a last state or a step
+    at: tuple[Array, ...]  # steps and units (E,); units only, of a last state or a step
     values: Array  # (E,)
     allowed: Array  # (E,) tolerances
 
@@ -68,7 +71,7 @@ class WantedNumbers(NamedTuple):
             yield step, one._replace(at=one.at[1:])
 
     def thinned(self) -> WantedNumbers:
-        """The numbers, evenly chosen, that full runs are compared with."""
+        """The numbers that full runs are compared with."""
         count = len(self.values)
         return self.subset(np.linspace(0, count - 1, min(NUMBERS, count)).astype(int))
 
@@ -81,31 +84,41 @@ class Expected:
 
     @property
     def has_steps(self) -> bool:
-        """Return whether it has more than last states."""
+        """Tell whether it has more than last states."""
         return any(ArrayName.of(name).kind != FINAL for name in self.arrays)
 
     def at_known(self, of: Callable[[str, KnownValues], Array]) -> Array:
-        """Of each known number what arrays of the same shapes have there, one after another."""
+        """The values of arrays of the same shapes at each known number."""
         parts = [of(name, known)[np.isfinite(known.values)] for name, known in self.arrays.items()]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        return np.concatenate([np.zeros(0), *parts])
 
-    def is_in(self, given: Mapping[str, Array]) -> bool:
-        """Return whether a run has all these arrays, each of the same shape."""
+    def is_in(self, given: Arrays) -> bool:
+        """Tell whether a run has all these arrays, each of the same shape."""
         return all(n in given and given[n].shape == k.values.shape for n, k in self.arrays.items())
 
-    def at(self, valid: Array | None) -> Expected:
+    @property
+    def outputs(self) -> dict[str, KnownValues]:
+        """The arrays of h."""
+        return {name: k for name, k in self.arrays.items() if ArrayName.of(name).base == "h"}
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether all of h is known."""
+        known = (np.isfinite(one.values).all() for one in self.outputs.values())
+        return bool(self.outputs) and all(known)
+
+    def at(self, valid: Array) -> Expected:
         """The numbers at the steps (T, B) that count; last states as they are."""
-        off = np.zeros((1, 1), bool) if valid is None else ~valid
-        return Expected({
-            name: one
-            if one.values.ndim == 2
-            else KnownValues(np.where(off[..., None], np.nan, one.values), one.half)
+        of_steps = {
+            name: KnownValues(np.where(valid[..., None], one.values, np.nan), one.half)
             for name, one in self.arrays.items()
-        })  # fmt: skip
+            if one.values.ndim == 3
+        }
+        return Expected({**self.arrays, **of_steps})
 
     @property
     def steps(self) -> int:
-        """How many steps of a sequence something is known of; of last states alone, none."""
+        """How many steps something is known of; of last states alone, none."""
         known = (np.isfinite(k.values) for k in self.arrays.values() if k.values.ndim == 3)
         return max((int(one.any(axis=(1, 2)).sum()) for one in known), default=0)
 
@@ -115,9 +128,9 @@ class Expected:
         return sum(int(np.isfinite(known.values).sum()) for known in self.arrays.values())
 
     def distinct(self, allowance: Allowance, among: Array | slice = slice(None)) -> int:
-        """How many different numbers there are, as far as a tolerance distinguishes them.
+        """How many numbers a tolerance distinguishes.
 
-        ``among`` is the truth of each known number that counts; without it all do.
+        ``among`` is the truth of each that counts.
         """
         known = self.at_known(lambda _, known: known.values)[among]
         allowed = self.at_known(lambda _, known: allowance.of(known))[among]
@@ -125,77 +138,77 @@ class Expected:
         return 1 + int((np.diff(values) > 2 * slack[1:]).sum()) if values.size else 0
 
     def best_known(self, valid: Array | None) -> int:
-        """The sequence of the batch of which most is known, at steps that count."""
-        known: Any = 0
-        for one in self.arrays.values():
-            is_known = np.isfinite(one.values)
-            if valid is not None and is_known.ndim == 3:
-                is_known &= valid[:, :, None]
-            known = known + is_known.sum(axis=(*range(is_known.ndim - 2), -1))
+        """The sequence of which most is known, at steps that count."""
+        masked = self if valid is None else self.at(valid)
+        known = (np.isfinite(one.values) for one in masked.arrays.values())
+        counts: Any = sum(one.sum(axis=(0, 2) if one.ndim == 3 else 1) for one in known)
         if valid is not None:  # of a sequence without steps nothing is run
-            known = np.where(valid.any(axis=0), known, -1)
-        return int(np.argmax(known))
+            counts = np.where(valid.any(axis=0), counts, -1)
+        return int(np.argmax(counts))
 
     @property
     def padded(self) -> tuple[Array, str]:
-        """Steps (T, B) at which all of h is zero or does not change, and which of both it is."""
-        h = [k.values for name, k in self.arrays.items() if ArrayName.of(name).base == "h"]
-        if not h or not all(np.isfinite(one).all() for one in h):
+        """Steps (T, B) at which all of h is zero or does not change, and which it is."""
+        if not self.is_complete:
             return np.zeros((1, 1), bool), ""
-        repeats = [np.concatenate([[one[0] == 0], one[1:] == one[:-1]]).all(axis=2) for one in h]
-        zeros = [(one == 0).all(axis=2) for one in h]
-        padded = np.all([z | r for z, r in zip(zeros, repeats, strict=True)], axis=0)
-        return padded, "zero" if np.all(zeros, axis=0)[padded].all() else "repeat"
+        h = [known.values for known in self.outputs.values()]
+        changes = (np.diff(one, axis=0, prepend=0) for one in h)
+        zero, same = (np.array([(a == 0).all(axis=2) for a in each]) for each in (h, changes))
+        padded = (zero | same).all(axis=0)
+        return padded, "zero" if zero[:, padded].all() else "repeat"
 
     def targets(
-        self, allowance: Allowance, item: int, keep: Array, array: str, only: str
+        self,
+        allowance: Allowance,
+        item: int,
+        keep: Array,
+        array: str,
+        only: str,
     ) -> Iterator[WantedNumbers]:
-        """The known numbers of one sequence; those of the ``only`` cell are under its name."""
+        """The known numbers of one sequence, those of an ``only`` cell by its name."""
         for name, known in self.arrays.items():
             part = ArrayName.of(name)
-            base = part.base.replace("h", array) if part.base in ("h", "final_h") else part.base
             one = known[..., item, :] if part.kind == FINAL else known[keep, item]
             at = np.nonzero(np.isfinite(one.values))
             if len(at[0]):
-                yield WantedNumbers(
-                    only or part.prefix, base, at, one.values[at], allowance.of(one)[at]
-                )
+                cell = only or part.prefix
+                base = part.base.replace("h", array)
+                yield WantedNumbers(cell, base, at, one.values[at], allowance.of(one)[at])
 
-
-# ---- how exact EXPECTED is
 
 EPS: Mapping[str, float] = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
 HALF, BRAIN = (Allowance(8 * eps, 8 * eps, name) for name, eps in EPS.items())
-"""The most that half precision is searched at; what a format predicts is less for most nets."""
-MOST_ROUNDED = 6  # digits after the point: with more, the tolerance of float32 does as well
-GRID_DIGITS = 8.0  # by which printed numbers have to be finer than a grid on which they lie
+"""The most of half precision; most nets predict less."""
+MOST_ROUNDED = 6  # digits after the point: with more, float32's tolerance does
+# by which printed numbers are finer than a grid on which they lie
+GRID_DIGITS = 8.0
 
 
 def grid_of(arrays: Mapping[str, Numbers]) -> str:
-    """The coarser dtype that holds every number of EXPECTED, as far as printed output tells."""
+    """The coarser dtype that has every number of EXPECTED, as far as is printed."""
     names = BRAIN.name, HALF.name  # that of fewer digits first: it is more telling
-    held = (name for name in names if all(_on_grid(one, name) for one in arrays.values()))
-    return next(held, "")
+    grids = (name for name in names if all(_on_grid(one, name) for one in arrays.values()))
+    return next(grids, "")
 
 
 def _on_grid(numbers: Numbers, name: str) -> bool:
-    """Return whether a dtype holds all these numbers, and their digits are too many for chance."""
     is_known = np.isfinite(numbers.values)
     values = numbers.values[is_known].astype(np.float64)
     off = np.abs(round_to_format(values, name) - values)
     if numbers.unit is None:
         return not off.any()
     unit = numbers.unit[is_known]
-    # the shortest digits that tell a float32 from the next lie within half of its spacing
+    # the shortest digits of a float32 lie within half of its spacing
     slack = 0.5 * unit + 0.5 * np.spacing(np.abs(values).astype(np.float32))
-    finer = np.log10(np.maximum(spacing(values, name) / np.where(unit > 0, unit, np.inf), 1))
-    return bool((off <= slack).all() and finer.sum() >= GRID_DIGITS)
+    ratios = spacing(values, name) / np.where(unit > 0, unit, np.inf)
+    finer = np.log10(np.maximum(ratios, 1)).sum()
+    return bool((off <= slack).all() and finer >= GRID_DIGITS)
 
 
 def as_printed(arrays: Mapping[str, Numbers]) -> tuple[Mapping[str, Numbers], int | None]:
-    """Arrays that were rounded to some digits after the point with their units, and the digits.
+    """Arrays with the units to which they were rounded, and the digits after the point.
 
-    Others as they are: those on the grid of a dtype, and whose digits chance may give.
+    As they are if on the grid of a dtype, or of digits that chance may give.
     """
     parts = [n.values.ravel().astype(np.float32) for n in arrays.values()]
     values = np.concatenate([*parts, np.zeros(0, np.float32)])
@@ -203,8 +216,8 @@ def as_printed(arrays: Mapping[str, Numbers]) -> tuple[Mapping[str, Numbers], in
     if is_printed(n.unit for n in arrays.values()) or not places or unit is None:
         return arrays, None
     counts = np.isfinite(values) & (values != 0)
-    finer = np.log10(np.maximum(unit[counts] / np.spacing(np.abs(values[counts])), 1))
-    if finer.sum() < GRID_DIGITS or grid_of(arrays):
+    ratios = unit[counts] / np.spacing(np.abs(values[counts]))
+    if np.log10(np.maximum(ratios, 1)).sum() < GRID_DIGITS or grid_of(arrays):
         return arrays, None
     units = np.split(unit, np.cumsum([part.size for part in parts]))
     printed = {
@@ -215,8 +228,8 @@ def as_printed(arrays: Mapping[str, Numbers]) -> tuple[Mapping[str, Numbers], in
 
 
 def is_printed(units: Iterable[Array | None]) -> bool:
-    """Return whether a number was printed, not just left out."""
-    return any(unit is not None and bool(((unit > 0) & (unit < np.inf)).any()) for unit in units)
+    """Tell whether a number was printed, not just left out."""
+    return any(unit is not None and ((unit > 0) & (unit < np.inf)).any() for unit in units)
 
 
 class Exactness(NamedTuple):
@@ -226,17 +239,20 @@ class Exactness(NamedTuple):
     name: str  # a dtype, or "printed"
     digits: int | None  # of printed output
     coarse: tuple[Allowance, ...]  # of half precision, if EXPECTED may come from it
-    grid: str  # the format of which all of EXPECTED are numbers; "": none
+    grid: str  # the format that has all of EXPECTED; "": none
 
 
 def exactness_of(
-    side: Side, arrays: Mapping[str, Numbers], rounded: int | None, dtype: str
+    side: Side,
+    arrays: Mapping[str, Numbers],
+    rounded: int | None,
+    dtype: str,
 ) -> Exactness:
-    """How exact EXPECTED is, by its file and its numbers; ``dtype`` is that of the weights."""
-    names = [n for n in side.arrays if (n or "h") in arrays] or list(side.arrays)
+    """How exact EXPECTED is, by its file and its numbers; ``dtype``: of the weights."""
+    names = [n for n in side.arrays if (n or "h") in arrays] or side.arrays
     stored = {side.precision(name).name for name in names}
     known = [n.values[np.isfinite(n.values)] for n in arrays.values()]
-    is_single = all(bool((values == values.astype(np.float32)).all()) for values in known)
+    is_single = all((values == values.astype(np.float32)).all() for values in known)
     allowances: tuple[Allowance, ...] = (SINGLE,)
     name = "float32"
     if half := [one for one in (BRAIN, HALF) if one.name in stored]:
@@ -248,7 +264,7 @@ def exactness_of(
     digits = rounded or printed_digits(arrays) if name == "printed" else None
     grid = name if name in EPS else grid_of(arrays)
     coarse = tuple(a for a in (HALF, BRAIN) if grid in ("", a.name))
-    if dtype in EPS:  # the network as loaded rounds every operation: nothing finer can be asked
+    if dtype in EPS:  # every operation of the run is rounded
         coarse = () if name in EPS else coarse
     elif grid:
         on_grid = SINGLE._replace(name=grid, stored=grid)
@@ -257,7 +273,7 @@ def exactness_of(
 
 
 def printed_digits(arrays: Mapping[str, Numbers]) -> int | None:
-    """The digits to which arrays are printed; None if they are not, or not all to as many."""
+    """The digits to which all arrays are printed, if they are."""
     units = [n.unit.ravel() for n in arrays.values() if n.unit is not None]
     sizes = np.concatenate([np.zeros(0), *units])
     places = np.round(-np.log10(sizes[(sizes > 0) & np.isfinite(sizes)])).astype(int)

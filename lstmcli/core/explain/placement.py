@@ -1,7 +1,6 @@
-"""EXPECTED at one placement on a run, and the sets of changes that give it there.
+"""EXPECTED at one placement on a run, and the changes that give it there.
 
-What of a run a placement changes counts like any other change. Nothing is accepted but by a run of
-the loop itself.
+What a placement changes counts like any change. Only a run of the loop accepts an answer.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain, islice
-from typing import Any, cast
 
 import numpy as np
 
@@ -40,6 +38,7 @@ from lstmcli.core.explain.verify import (
     Answer,
     Case,
     Remark,
+    Remarks,
     arrays_if_run,
     compared,
     forget_gate_state,
@@ -50,27 +49,29 @@ from lstmcli.core.explain.verify import (
     verify,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import cell_name
 
-ENOUGH = 2.0  # decimal digits of evidence, after as many as it takes to number those tried
+ENOUGH = 2.0  # digits of evidence, beyond those that number what was tried
 SHORT = 8  # steps from which evidence is computed first
-WEALTH = 12.0  # digits of evidence from these that need no further steps
-LEAST_MOVED = 4  # half precision must show in more than (changes + this) different numbers
+WEALTH = 12.0  # digits of evidence that need no further steps
+# half precision shows in more than (changes + this) different numbers
+LEAST_MOVED = 4
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
-WORTH_MORE = 1e3  # rms, in tolerances, below which a single change is worth another run
+# rms, in tolerances, below which a change is worth a further run
+WORTH_MORE = 1e3
 MOST_DECIMALS = 10  # of a solved constant
-NEARLY = 5.0  # tolerances by which one may be off with all decimals; a right clip was by 3.1
+# tolerances by which one may be off at first; a right clip was by 3.1
+NEARLY = 5.0
 FIRST, SECOND, LAST = range(3)
-"""When a placement is searched: lengths need fewer runs than two changes at once."""
+"""When a placement is searched: lengths need fewer runs than two changes."""
 SEARCH = 15_000  # work of a search next to its runs
-GRID = 32  # runs that it takes to find a first value of a constant
+GRID = 32  # runs to find a first value of a constant
 
 
 class Placement:
     """EXPECTED at one placement on a run.
 
-    ``of_run`` are changes of the run next to those of the setup. ``unpadded``: EXPECTED is compared
-    at the steps that count alone.
+    ``of_run`` are changes of the run next to those of the setup. ``unpadded``: only steps that
+    count are compared.
     """
 
     def __init__(
@@ -84,11 +85,15 @@ class Placement:
         self.setup, self.location, self.of_run = setup, location, of_run
         self.question = setup.question
         settings = settings_of(of_run)
-        self.unpadded, lengths = unpadded, settings.get("lengths")
+        self.unpadded = unpadded
+        lengths = settings.get("lengths")
         self.lengths = lengths if isinstance(lengths, tuple) else ()  # that are found
         self.count = len(setup.changes) + bool(of_run) + unpadded  # of changes
-        self.work, self.changes = self.question.work, (*setup.changes, *of_run)
-        self.model, self.how = setup.model, setup.model.convention
+        self.work = self.question.work
+        self.changes = *setup.changes, *of_run
+        self.model = setup.model
+        self.how = setup.model.convention
+        self.several = len(self.model.cells) > 1
         self.allowance = allowance or self.question.exactness.allowances[-1]
         self.turn = LAST if unpadded else FIRST if self.lengths else SECOND
         self.tried, self.depth = 0, 0
@@ -102,27 +107,25 @@ class Placement:
 
     def _on_run(self, numbers: Mapping[str, Numbers]) -> Expected:
         expected = self.location.expected(numbers, self.valid)
-        return expected.at(self.valid) if self.unpadded else expected
+        valid = self.valid
+        return expected if valid is None or not self.unpadded else expected.at(valid)
 
     @cached_property
     def valid(self) -> Array | None:
-        """(T, B): the steps that count by lengths or a mask, given or found, whatever is run."""
+        """(T, B): the steps that count by lengths or a mask, given or found."""
         found = {"lengths": self.lengths} if self.lengths else {}
         return self._case(Expected({})).valid(found)
 
     def _case(self, expected: Expected) -> Case:
-        q, setup, inputs = self.question, self.setup, cast(Any, self.question.inputs)
-        return Case(
-            setup.read, q.x, setup.layout, expected, inputs.initial_state, inputs.lengths,
-            inputs.mask, given=self.model.given, work=self.work, cached=setup.cached,
-        )  # fmt: skip
+        setup = self.setup
+        data = replace(self.question.inputs, x=self.question.x)
+        known = self.model.given, self.work, setup.cached
+        return Case(setup.read, data, setup.layout, expected, *known)
 
     @property
     def expected(self) -> Expected:
         """EXPECTED on the axes of the run."""
         return self.case.expected
-
-    # ---- the network under hypotheses
 
     @cached_property
     def simulator(self) -> NetworkSimulator:
@@ -131,46 +134,50 @@ class Placement:
 
     def _simulator_on(self, item: int | None) -> NetworkSimulator:
         cells, singles = self._cells, self.singles
-        return NetworkSimulator(cells, singles, self.case, self.allowance, self.of_run, item)
+        return NetworkSimulator(
+            cells,
+            singles,
+            self.case,
+            self.allowance,
+            self.of_run,
+            item,
+        )
 
     @cached_property
     def _cells(self) -> Mapping[str, Simulator]:
-        """The cells under hypotheses, which placements share whose directions are merged alike."""
-        of, key = self.setup.simulator_of, ("cells", self.setup.of_directions)
+        of = self.setup.simulator_of
+        key = "cells", self.setup.of_directions
         return self.question.runs.get(key, lambda: {n: of(n) for n, _ in self.model.cells})
 
     @cached_property
     def singles(self) -> SingleChanges:
-        """The single changes that can make a difference here."""
+        """The single changes that EXPECTED can show."""
         without: tuple[str, ...] = ()
         if self.setup.size[0] == 1:
             without = ("reverse", "flip_output", "go_backwards", "state")
-        elif len(self.model.cells) == 1:
+        elif not self.several:
             unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
             without = ("go_backwards", "flip_output")[:unseen]
         spaces = {name: cell.singles for name, cell in self._cells.items()}
-        key = "singles", self.setup.of_directions, without
-        layers = enumerate(self.model.layers)
-        names = [[cell_name(n, d) for d in range(len(layer))] for n, layer in layers]
-        return self.question.runs.get(key, partial(SingleChanges, names, spaces, without))
+        key, names = ("singles", self.setup.of_directions, without), iter(spaces)
+        layers = [[next(names) for _ in layer] for layer in self.model.layers]
+        return self.question.runs.get(key, partial(SingleChanges, layers, spaces, without))
 
     @cached_property
     def distances(self) -> Array:
         """(S + 1,): the rms in tolerances of each single change, and of none."""
         return self.simulator.distances(self.question.runs)
 
-    # ---- the search
-
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
         """Run the network with changes, as `lstm run` does, and compare."""
         return verify(self.case, (*self.of_run, *changes), allowance or self.allowance)
 
     def fits(self) -> bool:
-        """Return whether the network as loaded gives EXPECTED here."""
-        names = (name for one in self.location.arrays for name in one.arrays)
-        like = Expected(dict.fromkeys(names, KnownValues(*np.zeros((2, 0)))))
+        """Tell whether the network as loaded gives EXPECTED."""
+        nothing = KnownValues(*np.zeros((2, 0)))
+        like = Expected(dict.fromkeys(self.location.names, nothing))
         given = arrays_if_run(self._case(like), settings_of(self.of_run))
-        near = self.location.may_fit(self.setup.numbers, self.valid, given or {}, self.allowance)
+        near = self.location.may_fit(self.setup.numbers, self.valid, given, self.allowance)
         return near and self.verify(()).fits
 
     def placed(self, answers: Sequence[Answer]) -> Iterator[tuple[Placement, list[Answer]]]:
@@ -180,8 +187,8 @@ class Placement:
     def answers(self, size: int, room: float, is_open: bool = False) -> list[Answer]:
         """The sets of this many changes of the cells that give EXPECTED.
 
-        Those with an open constant, which is solved for, or those without. ``room`` is the work
-        that full runs of several changes may take.
+        Those with an open constant, which is solved for, or those without. ``room`` is the work of
+        full runs.
         """
         if size == 0:
             return [Answer((), self.verify(()))] if not is_open and self.fits() else []
@@ -199,57 +206,51 @@ class Placement:
 
     def _passing(self, size: int, room: float) -> Array:
         if size not in self._tried:
-            before = self.simulator.tried
             self.work.add(SEARCH)
             sets, keys = self._sets(size, room)
-            self.depth = max(self.depth, size) if len(sets) else self.depth
+            self.depth = max(self.depth, size * bool(len(sets)))
             sets = self.simulator.new(sets, keys)
-            self.tried += self.simulator.tried - before
+            self.tried += len(sets)
             self._tried[size] = self.simulator.passing_first_step(sets) if size > 1 else sets
         return self._tried[size]
 
     def _sets(self, size: int, room: float) -> tuple[Array, Array]:
-        """The sets that are worth a try, with their keys: pairs of the nearest if no first step is.
+        """The sets to try, with keys: pairs of the nearest where no first step is known.
 
-        Those that do not depend on EXPECTED are made once for all placements.
+        Others are made once, as they do not depend on EXPECTED.
         """
-        simulator, several = self.simulator, len(self.model.cells) > 1
-
-        def with_keys(sets: Array) -> tuple[Array, Array]:
-            return sets, simulator.keys(sets)
-
+        simulator = self.simulator
+        singles = self.singles
+        several = self.several
         is_stepwise = simulator.is_stepwise
         too_few = size > 1 and not is_stepwise and self.expected.distinct(self.allowance) <= size
         if too_few or (size > 2 and (several or not is_stepwise)):
             facts = {"too_few": too_few, "cells": len(self._cells) * several}
             self.untried.append(remark("none_at_once", changes=size, **facts))
-            return with_keys(np.zeros((0, size), int))
+            return simulator.with_keys(np.zeros((0, size), int))
         if size > 2 or (size > 1 and several):
             self.untried.append(remark("rare_triples" if size > 2 else "rare_pairs"))
         if is_stepwise or size == 1:
-            key = "sets", id(self.singles), size
-            return self.question.runs.get(key, lambda: with_keys(self.singles.sets(size)))
-        affordable = int(room / (simulator.work_of_run * max(1, len(self.singles))))
+            key = "sets", id(singles), size
+            return self.question.runs.get(key, lambda: simulator.with_keys(singles.sets(size)))
+        affordable = int(room / (simulator.work_of_run * max(1, len(singles))))
         most = min(self.work.most(Budget.PAIRED), max(Budget.FEW, affordable))
-        if most < len(self.singles):
+        if most < len(singles):
             self.untried.append(remark("no_first_step", changes=size, singles=most))
         nearest = np.argsort(self.distances[:-1], kind="stable")
-        return with_keys(self.singles.pairs(nearest, most))
+        return simulator.with_keys(singles.pairs(nearest, most))
 
     def _confirmed(self, sets: Array, values: Array | None = None) -> list[Answer]:
-        """The likeliest of sets that a full run confirms; ``values`` are those of constants."""
         keys = [rank(self.singles.of(one, 0.5), self.how) for one in sets]
         order = sorted(range(len(sets)), key=keys.__getitem__)[: self.work.most(Budget.VERIFIED)]
         values = np.full(len(sets), np.nan) if values is None else values
         return [found for n in order if (found := self._confirmed_one(sets[n], values[n]))]
 
     def _confirmed_one(self, one: Array, value: float) -> Answer | None:
-        """The answer of a set, its constant with the fewest decimals that give EXPECTED.
-
-        None if the constant makes no difference.
-        """
-        kind, singles, item = self.singles.constant[one].max(), self.singles, self.simulator.item
-        plain = singles.of(one[singles.constant[one] < 0])
+        """The answer of a set, its constant with the fewest decimals."""
+        singles, item = self.singles, self.simulator.item
+        constants = singles.constant[one]
+        kind, plain = constants.max(), singles.of(one[constants < 0])
 
         def run(value: float) -> Agreement:
             return self.verify(plain if np.isnan(value) else singles.of(one, value))
@@ -257,7 +258,7 @@ class Placement:
         comparison = run(value)
         other = comparison.first.item if comparison.first else item
         if kind >= 0 and comparison.worst > NEARLY and other != item and self.work.left():
-            _, values = self._simulator_on(other).solve(one[None])  # it alone reaches the clip
+            _, values = self._simulator_on(other).solve(one[None])
             value = values[0] if len(values) else np.nan
             comparison = run(value)
         if kind >= 0 and comparison.worst <= NEARLY:
@@ -266,20 +267,18 @@ class Placement:
             comparison = run(value)
         if kind < 0 or not comparison.fits:
             return Answer(plain, comparison) if comparison.fits else None
-        changes = singles.of(one, value)
         if np.isnan(value):
             return None
         without = self.verify(plain)
-        if len(self.model.cells) > 1 and without.total - without.agreeing < 2:
+        changes = singles.of(one, value)
+        if self.several and without.total - without.agreeing < 2:
             return None  # in one cell or another a constant always fits one number
         return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
 
-    # ---- the proof
-
     def neighbours(self, answer: Changes) -> tuple[Array, list[Changes]]:
-        """Run an answer's neighbours: what they give, and those that EXPECTED leaves open."""
+        """The results of an answer's neighbours, and those that EXPECTED leaves open."""
         loaded, telling = self.verify(()), self.simulator
-        if loaded.first and loaded.items[telling.item]:  # another sequence shows a difference
+        if loaded.first and loaded.items[telling.item]:  # another one shows it
             telling = self._simulator_on(loaded.first.item)
         first = SHORT if telling.is_stepwise and self.setup.size[0] > SHORT else None
         off, near = telling.neighbours(answer, first)
@@ -287,10 +286,8 @@ class Placement:
             off, near = telling.neighbours(answer)
         return off, near
 
-    # ---- the explanation
-
     def proved(self, answers: Sequence[Answer], allowance: Allowance, tried: int) -> Explanation:
-        """The likeliest of answers with what proves it; the others are its equals."""
+        """The likeliest of answers with its proof; the others are its equals."""
         if not (self.changes or any(one.changes for one in answers)):
             answer = Answer((), self.verify((), allowance))
             return replace(
@@ -303,64 +300,74 @@ class Placement:
         answer, *others = sorted(
             distinct.values(), key=lambda a: (*rank(a.changes, self.how), a.comparison.worst)
         )
-        every, rounded = (*self.changes, *answer.changes), answer.rounded
+        changes = answer.changes
+        how = self.how.behaviour
+        first = None
+        every = (*self.changes, *changes)
         proof, near = self._proof(answer, others, allowance, tried)
-        unseen = self._unseen(near, answer.changes, allowance)
-        equals = tuple(self.described(other.changes) for other in others)
-        backward, first = self.how.behaviour.reverse != self.how.behaviour.flip_output, None
+        backward = how.reverse != how.flip_output
         if not self.changes and self.simulator.is_stepwise and self.simulator.starts_from_zero:
             first = first_shown(self.verify((), allowance), backward)
-        layout = str(settings_of(every).get("layout", self.question.assumed_layout))
-        about = [*self._remarks(answer, allowance)]
-        if rounded:
-            about.insert(0, remark("half_precision_run", part=rounded, dtype=allowance.name))
-        state = forget_gate_state(answer.changes, lambda other: self.verify(other, allowance))
-        senses = {"dtype": rounded, "forget_bias": state}
-        described = self.described(answer.changes)
+        state = forget_gate_state(changes, lambda other: self.verify(other, allowance))
+        senses = {"dtype": answer.rounded, "forget_bias": state}
         fitting = [{c for c in a.changes if c.setting != "dtype"} for a in (answer, *others)]
         rest = [
             one
             for one in self.nearest()
             if not (one.comparison.fits or any(f <= {*one.changes} for f in fitting if f))
         ]
-        proven = proof >= ENOUGH
+        verdict = "found" if proof >= ENOUGH else "unproven"
+        found = self.explanation(verdict, answer.comparison, changes)
         return replace(
-            self.explanation("found" if proven else "unproven", answer.comparison, answer.changes),
-            changes=tuple(replace(c, sense=senses.get(c.setting) or c.sense) for c in described),
-            equivalent=equals,
+            found,
+            changes=tuple(
+                replace(c, sense=senses.get(c.setting) or c.sense) for c in found.changes
+            ),
+            equivalent=tuple(self.described(other.changes) for other in others),
             tried=tried,
             nearest=tuple(map(self.near, rest[:1])),
-            like=tuple(conventions_that_run(every, self.how, layout)),
+            like=tuple(conventions_that_run(every, self.how, self.setup.layout)),
             first_step=first,
             backward=backward,
-            unseen=unseen,
-            remarks=tuple(about),
+            unseen=self._unseen(near, changes, allowance),
+            remarks=tuple(self._remarks(answer, allowance)),
             evidence=proof,
         )
 
-    def _remarks(self, answer: Answer, allowance: Allowance) -> Iterator[Remark]:
-        q, case, changes = self.question, self.case, (*self.of_run, *answer.changes)
-        rounded, again = settings_of(changes).get("dtype"), rerun(case, changes, allowance)
-        if rounded and again.max_abs > 2 * q.exactness.allowances[-1].absolute:
-            facts = {"dtype": rounded, "error": again.max_abs, "part": answer.rounded}
+    def _remarks(self, answer: Answer, allowance: Allowance) -> Remarks:
+        q = self.question
+        part = answer.rounded
+        changes = *self.of_run, *answer.changes
+        if part:
+            yield remark("half_precision_run", part=part, dtype=allowance.name)
+        rounded = settings_of(changes).get("dtype")
+        again = rerun(self.case, changes, allowance)
+        error = again.max_abs
+        if rounded and error > 2 * q.exactness.allowances[-1].absolute:
             run = "float64" if q.dtype in EPS else q.dtype
-            yield remark("dtype_rounds_otherwise", run=run, **facts)
+            yield remark(
+                "dtype_rounds_otherwise",
+                run=run,
+                dtype=rounded,
+                error=error,
+                part=part,
+            )
         if not (rounded or again.fits):
             dtype = q.read({}).given.get("dtype", q.dtype)
-            yield remark("needs_float64", dtype=dtype, error=again.max_abs)
+            yield remark("needs_float64", dtype=dtype, error=error)
         if allowance.stored:
             yield remark("stored_as", dtype=allowance.stored)
         elif allowance in q.exactness.allowances[1:]:
             yield remark("agrees_as_float32")
         if self.unpadded:
             yield remark("past_ends")
-        if self.lengths and case.lengths is not None:
-            given = case.lengths.tolist()
-            more = [one - length for one, length in zip(self.lengths, given, strict=True)]
+        if self.lengths and q.inputs.lengths is not None:
+            given = np.ravel(q.inputs.lengths)
+            more = self.lengths - given
             if sorted(self.lengths) == sorted(given):
                 yield remark("lengths_reordered")
-            elif min(more) >= 0:
-                yield remark("longer", steps=sorted({*more} - {0}))
+            elif more.min() >= 0:
+                yield remark("longer", steps=np.unique(more[more > 0]).tolist())
         comparison = answer.comparison
         if comparison.blind:
             yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)
@@ -387,22 +394,25 @@ class Placement:
         )
 
     def _not_finite(self, changes: Changes) -> Agreement | None:
-        """Return whether a run is NaN or infinite where EXPECTED is; None where that is nowhere."""
+        """How a run agrees where EXPECTED is NaN or infinite; None: nowhere."""
         marked = self._on_run(self.setup.named(self.question.not_finite))
         if not marked.numbers:
             return None
-        run = arrays_if_run(self.case, settings_of((*self.of_run, *changes))) or {}
-        shapes = {name: np.zeros(known.values.shape) for name, known in marked.arrays.items()}
-        of_run = {name: 1.0 - np.isfinite(run.get(name, zeros)) for name, zeros in shapes.items()}
+        run = arrays_if_run(self.case, settings_of((*self.of_run, *changes)))
+        of_run = {n: 1.0 - np.isfinite(run.get(n, one.half)) for n, one in marked.arrays.items()}
         return compared(of_run, marked, SINGLE)
 
     def _proof(
-        self, answer: Answer, others: Sequence[Answer], allowance: Allowance, tried: int
+        self,
+        answer: Answer,
+        others: Sequence[Answer],
+        allowance: Allowance,
+        tried: int,
     ) -> tuple[float, list[Changes]]:
-        """The evidence for an answer, and the neighbours that EXPECTED does not distinguish."""
         plain = tuple(change for change in answer.changes if change.setting != "dtype")
         spread, near = self.neighbours(plain)
-        ends, settings = sum(n < self.setup.size[0] for n in self.lengths), kinds(answer.changes)
+        ends = sum(n < self.setup.size[0] for n in self.lengths)
+        settings = kinds(answer.changes)
         found = digits(spread, answer.solved + bool(ends), tried)  # of one sequence
         if answer.rounded:
             numbers = self.expected.distinct(self.allowance)
@@ -418,25 +428,26 @@ class Placement:
         return found if is_shown else min(found, 0.0), near
 
     def _unseen(
-        self, near: Sequence[Changes], answer: Changes, allowance: Allowance
+        self,
+        near: Sequence[Changes],
+        answer: Changes,
+        allowance: Allowance,
     ) -> tuple[str, ...]:
         of_run = () if self.changes else self.setup.changes_of_run(self.location)
         given = [one for one in of_run if one.setting in ("initial_state", "lengths")]
-        settings, found = {change.setting for change in answer}, list[str]()
-        of_cells = (
-            changes
-            for changes in near
-            if "." not in changes[-1].setting and changes[-1].setting not in {*settings, *found}
-        )
-        for changes in chain(islice(of_cells, Budget.LISTED), ((*answer, one) for one in given)):
-            if changes[-1].setting not in found and self.verify(changes, allowance).fits:
-                found.append(changes[-1].setting)
+        found, changed = list[str](), {change.setting for change in answer}
+        last = ((changes, changes[-1].setting) for changes in near)
+        of_cells = (one for one in last if "." not in one[1] and one[1] not in {*changed, *found})
+        of_given = (((*answer, one), one.setting) for one in given)
+        for changes, setting in chain(islice(of_cells, Budget.LISTED), of_given):
+            if setting not in found and self.verify(changes, allowance).fits:
+                found.append(setting)
         return tuple(found)
 
     def nearest(self) -> list[Answer]:
         """The single changes that come nearest."""
         order = np.argsort(self.distances[:-1], kind="stable")[: Budget.FEW]
-        best = [self.singles.of(np.array([n])) for n in order]
+        best = map(self.singles.of, order[:, None])
         answers = [Answer(c, self.verify(c)) for c in ((), *best)]
         ranked = sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(kinds(a.changes)))
         return ranked[: Budget.FEW]
@@ -451,12 +462,12 @@ class Placement:
 
 
 def digits(spread: Array, solved: int, tried: int) -> float:
-    """The evidence: decimal digits by which EXPECTED distinguishes hypotheses, less their cost.
+    """The evidence: digits by which EXPECTED distinguishes hypotheses, less their cost.
 
-    ``spread`` (N, E) is what the neighbours of an answer give. Centred and counted in tolerances,
-    its singular values tell in how many directions EXPECTED distinguishes them, and how well:
-    repeated steps, saturated gates and zeros count for nothing. Each ``solved`` constant uses up a
-    direction; ``tried`` is how many hypotheses were.
+    ``spread`` (N, E) is what the neighbours of an answer give, in tolerances. Its singular values,
+    centred, tell in how many directions they differ, and how well: repeated steps, saturated gates
+    and zeros count for nothing. A ``solved`` constant takes a direction; ``tried`` counts
+    hypotheses.
     """
     if not spread.size:
         return -np.inf

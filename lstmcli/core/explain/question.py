@@ -1,11 +1,11 @@
-"""A question: EXPECTED's arrays, how exact they are, and the runs that they can be of."""
+"""A question: EXPECTED's arrays, and the runs that they can be of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice, product
 from math import prod
 from typing import Any
@@ -16,7 +16,7 @@ from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
 from lstmcli.core.diff.operand import UNNAMED, Side, shape_text, spread
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget, WorkDone
-from lstmcli.core.explain.causes import CAUSES, Change, Changes, settings_of, value_in
+from lstmcli.core.explain.causes import CAUSES, Change, Changes, Settings, settings_of, value_in
 from lstmcli.core.explain.locations import (
     Location,
     locations,
@@ -26,7 +26,7 @@ from lstmcli.core.explain.locations import (
 )
 from lstmcli.core.explain.observation import Exactness, as_printed, exactness_of
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.explain.verify import FINE, Cached, Reader, Remark, remark
+from lstmcli.core.explain.verify import FINE, Cached, Reader, Remarks, remark
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import printed_shapes
@@ -42,10 +42,9 @@ class Question:
     read: Reader
     inputs: Inputs
     side: Side
-    undecided: Mapping[str, Any] = field(default_factory=dict)  # settings that nothing gives
-    # of all its shapes and placements:
-    work: WorkDone = field(default_factory=WorkDone)
-    runs: Cached = field(default_factory=Cached)  # and the simulators that they share
+    undecided: Settings = field(default_factory=dict)  # settings that nothing gives
+    work: WorkDone = field(default_factory=WorkDone)  # of all shapes and placements
+    runs: Cached = field(default_factory=Cached)  # and simulators that they share
 
     @cached_property
     def model(self) -> Model:
@@ -73,7 +72,7 @@ class Question:
         arrays: dict[str, Numbers] = {}
         taken, digits = as_printed(_arrays_of(self.side))
         for name, numbers in taken.items():
-            parts = [*states_in(name, prod(numbers.values.shape[-1:]), self.model)]
+            parts = [*states_in(name, prod(numbers.shape[-1:]), self.model)]
             arrays |= {part: numbers[..., at] for part, at in parts} or {name: numbers}
         return arrays, digits
 
@@ -89,34 +88,34 @@ class Question:
 
     @property
     def not_finite(self) -> dict[str, Numbers]:
-        """1 where EXPECTED is NaN or infinite, which counts as not known; NaN elsewhere."""
+        """1 where EXPECTED is NaN or infinite, and so not known; NaN elsewhere."""
         return {
             name: Numbers(np.where(np.isfinite(n.values) | is_left_out, np.nan, 1.0))
             for name, n in self.arrays.items()
             for is_left_out in [False if n.left_out is None else n.left_out]
         }
 
-    # ---- the runs whose results EXPECTED can be
-
     def setups(self) -> Iterator[Setup]:
-        """The network as assumed, of other directions, and parts of it; each in either layout.
+        """The network as assumed, of other directions, and its parts; each in either layout.
 
-        There is one layout if something gives it by its shape.
+        There is one layout if a shape gives it.
         """
         read, model, layout = self.read, self.model, self.assumed_layout
         setups = [Setup(self, read, model, layout)]
-        merged, storage = model.convention.behaviour.merge, model.convention.storage
+        merged = model.convention.behaviour.merge
+        storage = model.convention.storage
         other = "exchanged" if storage.directions == "stored" else "stored"
         others = [*(Change("merge", m) for m in MERGES if m != merged), Change("directions", other)]
         for change in others if model.bidirectional else ():
 
-            def changed(settings: Mapping[str, Any], change: Change = change) -> Model:
+            def changed(settings: Settings, change: Change = change) -> Model:
                 return read({**settings_of((change,)), **settings})
 
             with suppress(UserError):  # the layer above takes another width
                 setups.append(Setup(self, changed, changed(FINE), layout, (change,)))
         setups += [replace(setups[0], part=part, layer=layer) for part, layer in self._parts()]
-        starts, inputs = [cell.initial_h for _, cell in model.cells], self.inputs
+        starts = [cell.initial_h for _, cell in model.cells]
+        inputs = self.inputs
         of_items = any(start is not None and start.ndim == 2 for start in starts)
         is_given = layout == "steps" or of_items or inputs.initial_state or inputs.is_padded
         layouts = [layout, *["time" if layout == "batch" else "batch"] * (not is_given)]
@@ -124,7 +123,6 @@ class Question:
             yield from (replace(setup, layout=layout) for layout in layouts)
 
     def _parts(self) -> Iterator[tuple[str, int]]:
-        """Arrays that an output may be: of a lower layer, with that layer, or of one direction."""
         if set(self.arrays) == {"h"}:
             yield from ((f"layer{n}.h", n) for n in range(len(self.model.layers) - 1))
             for name, _ in self.model.cells if self.model.bidirectional else ():
@@ -133,11 +131,12 @@ class Question:
                 yield f"{name}.h", -1
 
     def no_place(self) -> UserError:
-        """The mistake where EXPECTED cannot be a result of such a run."""
+        """The mistake that EXPECTED is no result of such a run."""
         model, x, file = self.model, self.x, self.side.name
         (last, *other), states = model.layers[-1], states_shape("final_h", model)
         of_cells = f" of every cell, {states}" if len(model.cells) > 1 else ""
-        size, layout = steps_and_batch(x.shape, self.assumed_layout), self.assumed_layout
+        size = steps_and_batch(x.shape, self.assumed_layout)
+        layout = self.assumed_layout
         run, _ = next(run_shapes("h", model, layout, size))
         axes = run.axes if x.ndim > 2 else run.axes.replace("b", "")
         given = ", ".join(f"{name} {n.shape}" for name, n in self.arrays.items())
@@ -153,27 +152,27 @@ class Question:
             lines.append(
                 f"  c has {last.units} values a step: give it under the name c, or final_c."
             )
-        if len(self.arrays) > 1:  # they may be one array of the run, with different values
+        if len(self.arrays) > 1:  # of different values
             lines.append(f"  Its arrays have to be of one run; {file}:MEMBER is one of them.")
         return UserError(*lines)
 
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """The network as it is run: its layout, its merge, and which of its arrays EXPECTED is."""
+    """The network as it is run: its layout, its merge, and the array that EXPECTED is."""
 
     question: Question
     read: Reader
     model: Model
     layout: str
     of_directions: Changes = ()  # another merge, or their weights exchanged
-    part: str = ""  # the array that EXPECTED is, if not the output: "layer0_reverse.h"
+    part: str = ""  # EXPECTED, if not the output: "layer0_reverse.h"
     layer: int = -1  # whose output it is
     cached: Cached = field(default_factory=Cached)  # runs as loaded
 
     @property
     def changes(self) -> Changes:
-        """Return what is changed in all hypotheses: array, merge, layout, if not as assumed."""
+        """The changes of all hypotheses: array, merge, layout, if not as assumed."""
         layout = self.layout if self.layout != self.question.assumed_layout else ""
         of_run = Change("array", self.part), *self.of_directions, Change("layout", layout)
         return tuple(change for change in of_run if change.value)
@@ -181,7 +180,7 @@ class Setup:
     def simulator_of(self, name: str) -> Simulator:
         """A cell under all hypotheses."""
 
-        def decode(settings: Mapping[str, Any]) -> Cell:
+        def decode(settings: Settings) -> Cell:
             scoped = {f"{name}.{k}": v for k, v in settings.items()}
             cell = dict(self.read({**scoped, **FINE}).cells)[name]
             how = cell.convention
@@ -193,7 +192,7 @@ class Setup:
         return Simulator(decode, decode({}).convention)
 
     def assumed(self, change: Change) -> Any:
-        """The assumed value of a changed setting, of all cells or of one."""
+        """The assumed value of a setting, of all cells or of one."""
         q, (cell, _, plain) = self.question, change.setting.rpartition(".")
         loaded = q.model.convention
         of_run = {
@@ -228,19 +227,18 @@ class Setup:
         return {self.part: arrays["h"]} if is_one_direction else arrays
 
     def located(self) -> tuple[list[Location], int]:
-        """Where EXPECTED can lie on the run, the likeliest first; how many are left out."""
+        """Where EXPECTED can lie on the run, and how many such are left out."""
         layout = self.question.side.layout
-        if layout in ("batch", "time"):  # it may count n sequences of one step as n steps
-            found = locations(self.numbers, self.model, layout, self.size, self.layer)
-            if found[0]:
-                return found
-        return locations(self.numbers, self.model, self.layout, self.size, self.layer)
+        given = layout if layout in ("batch", "time") else self.layout
+        of = partial(locations, self.numbers, self.model, size=self.size, layer=self.layer)
+        found = of(given)  # n sequences of one step may be n steps
+        return found if found[0] or given == self.layout else of(self.layout)
 
     def changes_of_run(self, location: Location) -> Iterator[Change]:
         """Changes of the run that no step of a cell shows."""
         inputs = self.question.inputs
         projects = any(cell.outputs != cell.units for _, cell in self.model.cells)
-        names = [ArrayName.of(name) for one in location.arrays for name in one.arrays]
+        names = [*map(ArrayName.of, location.names)]
         of_outputs = {name.base for name in names} <= {"h", "final_h"} and not projects
         of_one_step = len(self.model.cells) == 1 and all(name.kind != FINAL for name in names)
         given = ["given", "zero", *["swapped"] * (not projects)]
@@ -279,16 +277,15 @@ def _arrays_of(side: Side) -> dict[str, Numbers]:
     return arrays
 
 
-# ---- EXPECTED whose shape its file does not store: the model and the inputs decide it
-
-
 def in_shape(question: Question) -> Iterator[Question]:
-    """The question with EXPECTED in a shape that it can have, the likeliest first."""
+    """The question with EXPECTED in each possible shape, the likeliest first."""
     side = question.side
     if not side.gaps:
         yield question
         return
-    model, x, layout = question.model, question.x, question.assumed_layout
+    model = question.model
+    x = question.x
+    layout = question.assumed_layout
     size = steps_and_batch(x.shape, layout)
     possible = []
     for name, before in side.gaps.items():
@@ -312,10 +309,15 @@ def in_shape(question: Question) -> Iterator[Question]:
         yield replace(question, side=side.with_numbers(filled))
 
 
-def left_out(question: Question) -> Iterator[Remark]:
+def left_out(question: Question) -> Remarks:
     """The remark on abbreviated output."""
     units = [u for u in question.side.units.values() if np.isinf(u).any()]
     given, total = sum(int(np.isfinite(u).sum()) for u in units), sum(u.size for u in units)
     shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))
     if units:
-        yield remark("print_left_out", given=given, total=total, shapes=shapes)
+        yield remark(
+            "print_left_out",
+            given=given,
+            total=total,
+            shapes=shapes,
+        )

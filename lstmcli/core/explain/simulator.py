@@ -1,8 +1,8 @@
 """One cell under many hypotheses: from codes to tensors, and a step of all of them at once.
 
-A hypothesis is a row of codes, which stand for tensors, functions and constants (`Cells`). Each
-distinct tensor is decoded and multiplied once. The equations are `forward.equations.step`, on
-arrays (N, H) for N hypotheses and H units.
+A hypothesis is a row of codes of tensors, functions and constants (`Cells`). Each distinct tensor
+is decoded and multiplied once. The equations are `forward.equations.step`, on arrays (N, H) of
+hypotheses and units.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from lstmcli.core.explain.causes import (
     SOLVE,
     SPREADS,
     Change,
+    Settings,
     value_in,
 )
 from lstmcli.core.forward.equations import (
@@ -46,10 +47,11 @@ from lstmcli.core.model.model import Cell, State
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.core.model.vocabulary import GATES, ONE_OF_TWO, PEEPHOLE_ORDERS
 
-OFF = np.array([0.0, np.inf, np.inf, np.inf])
+OFF = np.array([0.0 if name == "forget_bias" else np.inf for name in CONSTANTS])
 """Each constant where it does nothing."""
-HYPOTHESIS = 8  # units whose work equals that of a hypothesis in a step next to its units
-PRODUCTS = 2000  # multiply-adds of the four gates that cost as much as the rest of a unit's step
+HYPOTHESIS = 8  # units whose work equals the rest of a hypothesis in a step
+# multiply-adds of four gates that cost as much as the rest of a unit
+PRODUCTS = 2000
 
 _ACTIVATIONS_OF = ("recurrent_activation", "activation", "output_activation")
 
@@ -59,46 +61,43 @@ _CHOOSE: Mapping[str, tuple[str, ...]] = {
     "bias": ("bias_gates", "interleaved", "bias"),
 }
 """The columns that choose each tensor, the order of its gates first."""
-_SETTINGS = tuple(name for name in COLUMNS if name not in {*chain.from_iterable(_CHOOSE.values())})
+_SETTINGS = tuple(name for name in COLUMNS if name not in {*chain(*_CHOOSE.values())})
 """The other columns."""
 MOST_TENSORS = 1024  # distinct ones of a part
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The cells of N hypotheses: codes of settings, tensors that others choose, and constants.
+    """The cells of N hypotheses: codes of settings, tensors and constants.
 
-    A tensor is six integers: one for each distinct tensor, the place of its blocks among those of
-    the simulator, and which block each of the gates i, f, g, o is.
+    A tensor is six integers: its own, the place of its blocks among those of the simulator, and the
+    block of each of the gates i, f, g, o.
     """
 
     codes: Mapping[str, Array]  # (N,)
     tensors: Mapping[str, Array]  # (N, 6)
-    constants: Array  # (N, K): the forget bias and the clips, in the dtype of the run
+    constants: Array  # (N, K), in the dtype of the run
 
     def __len__(self) -> int:
         return len(self.codes["state"])
 
     def subset(self, which: Any) -> Cells:
-        """The values of a subset of the hypotheses."""
-        codes, tensors = (
-            {name: one[which] for name, one in part.items()} for part in (self.codes, self.tensors)
-        )
+        """Some of the hypotheses."""
+        codes = {name: one[which] for name, one in self.codes.items()}
+        tensors = {part: one[which] for part, one in self.tensors.items()}
         return Cells(codes, tensors, self.constants[which])
 
     @cached_property
     def groups(self) -> dict[str, list[tuple[int, Any]]]:
-        """By tensor or activation: each that is used, with the hypotheses that have it."""
+        """By tensor or activation: each in use, with its hypotheses."""
         places = {name: self.codes[name] for name in _ACTIVATIONS_OF}
         places |= {part: tensors[:, 1] for part, tensors in self.tensors.items()}
-        return {name: _groups_of(values) for name, values in places.items()}
-
-
-def _groups_of(values: Array) -> list[tuple[int, Any]]:
-    kinds = np.flatnonzero(np.bincount(values)).tolist()
-    if len(kinds) == 1:
-        return [(kinds[0], slice(None))]
-    return [(kind, np.flatnonzero(values == kind)) for kind in kinds]
+        found: dict[str, list[tuple[int, Any]]] = {}
+        for name, values in places.items():
+            kinds = np.flatnonzero(np.bincount(values)).tolist()
+            which: list[Any] = [np.flatnonzero(values == kind) for kind in kinds]
+            found[name] = [*zip(kinds, which if kinds[1:] else [slice(None)], strict=True)]
+        return found
 
 
 def single_changes(
@@ -106,19 +105,18 @@ def single_changes(
     without: Collection[str] = (),
     barred: Collection[Change] = (),
 ) -> dict[Change, list[int]]:
-    """All single changes that can make a difference in one cell, each as a row of codes (F,).
+    """All single changes that one cell can show, each as a row of codes (F,).
 
     ``values`` are those of each column, the assumed one first: a code is a position among them.
     ``without`` names columns that make no difference, such as peepholes where there are none;
-    ``barred`` are changes that cannot be run. General settings come before special ones, which
-    override them.
+    ``barred`` changes cannot be run. Special settings come last: they override general ones.
     """
     found = {}
-    for setting in (*SPREADS, *(n for n in COLUMNS if n not in SPREADS)):
+    for setting in dict.fromkeys((*SPREADS, *COLUMNS)):
         columns = SPREADS.get(setting, (setting,))
         if setting in without or columns[0] in without:
             continue
-        # the assumed output activation is a change next to a changed activation
+        # as assumed is a change next to another activation
         is_change = setting == "output_activation" and "activation" not in without
         known = [v for v in KNOWN_ORDERS if v in COLUMNS[columns[0]]]
         for value in dict.fromkeys([*known, *CAUSES[setting].values]):
@@ -142,10 +140,10 @@ def values_from(assumed: Mapping[str, Any]) -> dict[str, list[Any]]:
 class Simulator:
     """One cell under all hypotheses; ``how`` is its assumed convention.
 
-    ``decode`` gives the cell in float64, from settings that change what was assumed.
+    ``decode`` gives the cell in float64, from changed settings.
     """
 
-    def __init__(self, decode: Callable[[Mapping[str, Any]], Cell], how: Convention) -> None:
+    def __init__(self, decode: Callable[[Settings], Cell], how: Convention) -> None:
         self.how = how
         self.decode = cache(lambda **settings: decode(settings))
         self.cell = self.decode(peepholes="used")  # they may be assumed ignored
@@ -153,7 +151,7 @@ class Simulator:
         self._sources: dict[Any, tuple[int, list[bytes]]] = {}  # places and blocks, by settings
         self._distinct: dict[str, dict[Any, list[int]]] = {part: {} for part in _CHOOSE}
         self._tables: dict[str, Array] = {}
-        self._cast: dict[Any, Array] = {}  # tensors in a dtype: once, not at every step
+        self._cast = cache(lambda part, place, dtype: self.tensors[part][place].astype(dtype))
         self._parts_of_cell = parts_of(self.cell)  # of arrays (H, N)
         self.peepholes = self._in_each_order()
         assumed = {name: value_in(how, name) for name in COLUMNS}
@@ -161,25 +159,23 @@ class Simulator:
             assumed |= dict.fromkeys(SPREADS["gates"], "ifgo")
         self.values = values_from(assumed)
         self.singles = single_changes(self.values, [*self._idle()], [*self._barred()])
-        self._constants = {}  # NaN: open
-        for name, off in zip(CONSTANTS, OFF, strict=True):
-            known = {None: off, SOLVE: np.nan}
-            self._constants[name] = np.array([known.get(v, v) for v in self.values[name]], float)
-        self._functions = {
-            name: [activation(value) for value in self.values[name]] for name in _ACTIVATIONS_OF
+        numbers = {None: np.inf, SOLVE: np.nan}  # no clip, and an open constant
+        self._constants = {
+            name: np.array([numbers.get(v, v) for v in self.values[name]], float)
+            for name in CONSTANTS
         }
-
-    # ---- which hypotheses there are
+        self._functions = {name: [*map(activation, self.values[name])] for name in _ACTIVATIONS_OF}
 
     def _idle(self) -> Iterator[str]:
         how, storage = self.how.behaviour, self.how.storage
-        orders, coupled = self.peepholes, [self.decode(coupled=way) for way in COLUMNS["coupled"]]
+        orders = self.peepholes
+        coupled = [self.decode(coupled=way).convention for way in COLUMNS["coupled"]]
         idle = {
             "peepholes": self.cell.peephole is None,
             "peephole_gates": orders is None or bool((orders == self.cell.peephole).all()),
             "reverse": how.go_backwards,
             "go_backwards": how.reverse or how.flip_output,  # then one of the two is the same
-            "coupled": {one.convention.behaviour.coupled for one in coupled} == {how.coupled},
+            "coupled": {one.behaviour.coupled for one in coupled} == {how.coupled},
             "rows": self._is_same("kernel", rows="hx" if storage.rows == "xh" else "xh"),
             "projection_clip": self.cell.projection is None,
             "interleaved": self.cell.units > 1
@@ -187,7 +183,7 @@ class Simulator:
         }
         yield from (name for name, is_idle in idle.items() if is_idle)
         if len(storage.gates) < len(GATES):
-            yield from ("kernel_gates", "recurrent_gates", "bias_gates")
+            yield from SPREADS["gates"]
 
     def _barred(self) -> Iterator[Change]:
         once = self.decode(bias="once").bias
@@ -197,8 +193,9 @@ class Simulator:
             yield from (Change("transposed", f"reshaped_{one}") for one in ("kernel", "recurrent"))
 
     def _in_each_order(self) -> Array | None:
-        """The peepholes (6, 3, H) by code of their order; None without any, or if matrices."""
-        if self.cell.peephole is None or self.cell.peephole.ndim != 2:
+        """The peepholes (6, 3, H) by code of their order; None for none, or matrices."""
+        peephole = self.cell.peephole
+        if peephole is None or peephole.ndim != 2:
             return None
         orders = dict.fromkeys((self.how.setting("peephole_gates"), *PEEPHOLE_ORDERS))
         cells = (self.decode(peepholes="used", peephole_gates=order) for order in orders)
@@ -207,10 +204,8 @@ class Simulator:
     def _is_same(self, part: str, **settings: Any) -> bool:
         return np.array_equal(getattr(self.decode(**settings), part), getattr(self.cell, part))
 
-    # ---- from codes to cells
-
     def cells(self, codes: Array, values: Array | None = None, dtype: Any = np.float64) -> Cells:
-        """The cells of rows of codes (N, F); ``values`` (N, K) are those of open constants."""
+        """The cells of rows of codes (N, F); ``values`` (N, K) are of open constants."""
         by_name = dict(zip(COLUMNS, codes.T, strict=True))
         tensors = {part: self._tensors_of(part, by_name) for part in _CHOOSE}
         constants = np.stack([self._constants[name][by_name[name]] for name in CONSTANTS], axis=1)
@@ -224,7 +219,7 @@ class Simulator:
         return np.equal(cells.codes[name], self.values[name].index(value))
 
     def orders(self, cells: Cells) -> Array:
-        """(N,): of steps; 2 where a cell starts from the last, and 1 where it gives that first."""
+        """(N,): of steps; 2 where a cell starts from the last, 1 where it gives that first."""
         reverse, flip = (self.has(cells, name, True) for name in ("reverse", "flip_output"))
         order = StepOrder.of(reverse, self.how.behaviour.go_backwards, flip)
         return np.asarray(2 * order.runs_back + order.outputs_reversed)
@@ -232,9 +227,9 @@ class Simulator:
     def keys(self, cells: Cells, first_step: bool = False, shows_f: bool = False) -> Array:
         """(N,): one number for each hypothesis, the same for equal cells.
 
-        With ``first_step`` also where two give the same first step from a zero state: h and c are
-        zero there, so that neither the recurrent kernel nor the forget gate shows, but for a
-        forget gate that is compared (``shows_f``), or that the input gate is made of.
+        With ``first_step``, also for the same first step from a zero state. Neither the recurrent
+        kernel nor the forget gate shows there, but for a forget gate that is compared
+        (``shows_f``), or that the input gate is made of.
         """
         used = ~self.has(cells, "peepholes", "ignored")
         codes = {**cells.codes, "peephole_gates": cells.codes["peephole_gates"] * used}
@@ -242,15 +237,15 @@ class Simulator:
         if first_step:
             shown = self.has(cells, "coupled", "i=1-f") | shows_f
             codes |= {name: codes[name] * shown for name in ("coupled", "forget_bias")}
-            codes |= {"state": 0 * codes["state"]}
-            tensors |= {"recurrent_kernel": 0 * tensors["recurrent_kernel"]}
+            codes["state"] = 0 * codes["state"]
+            tensors["recurrent_kernel"] = 0 * tensors["recurrent_kernel"]
         sizes = (len(self.values[name]) for name in _SETTINGS)
         most = (MOST_TENSORS,) * len(tensors)
         places = (*tensors.values(), *codes.values())
         return np.asarray(np.ravel_multi_index(places, (*most, *sizes)))
 
     def _tensors_of(self, part: str, codes: Mapping[str, Array]) -> Array:
-        """A tensor (N, 6), from a table by the codes that choose it, filled on demand."""
+        """A tensor (N, 6), from a table by the codes that choose it."""
         values = [self.values[name] for name in _CHOOSE[part]]
         sizes = [*map(len, values)]
         table = self._tables.setdefault(part, np.full((prod(sizes), 6), -1))
@@ -262,7 +257,6 @@ class Simulator:
         return np.asarray(table[rows])
 
     def _tensor(self, part: str, assumed: Sequence[Any], values: Sequence[Any]) -> list[int]:
-        """The integers of a tensor; tensors that come out alike have the same."""
         each = zip(_CHOOSE[part][1:], assumed[1:], values[1:], strict=True)
         changed = {name: value for name, was, value in each if value != was}
         source = part, *changed.items()
@@ -272,26 +266,27 @@ class Simulator:
             self._sources[source] = len(self.tensors[part]), digests
             self.tensors[part].append(tensor)
         place, digests = self._sources[source]
-        order, distinct = permutation(assumed[0], values[0]), self._distinct[part]
+        order = permutation(assumed[0], values[0])
+        distinct = self._distinct[part]
         alike = tuple(digests[gate] for gate in order)
         return distinct.setdefault(alike, [len(distinct), place, *order])
 
-    # ---- steps
-
-    def start(self, count: int, state: State | None, dtype: Any) -> State:
-        """h (N, P) and c (N, H) before the first step, from h (P,) and c (H,) or zero."""
-        cell = self.cell
-        h, c = np.zeros((count, cell.outputs), dtype), np.zeros((count, cell.units), dtype)
-        if state is not None:
-            h[:], c[:] = state
+    def start(self, count: int, state: State, dtype: Any) -> State:
+        """h (N, P) and c (N, H) before the first step, from h (P,) and c (H,)."""
+        h, c = (np.tile(one, (count, 1)).astype(dtype) for one in state)
         return h, c
 
     def step(
-        self, t: int, x: Array, state: State, cells: Cells, keep_z: bool = False
+        self,
+        t: int,
+        x: Array,
+        state: State,
+        cells: Cells,
+        keep_z: bool = False,
     ) -> dict[str, Array]:
         """The arrays (N, U) of step t, from x (N, I), or (1, I) for all, and h and c (N, K).
 
-        The state is zeroed where none is carried.
+        The state is set to zero where none is carried.
         """
         z, (h, c) = np.zeros((len(cells), len(GATES), self.cell.units), x.dtype), state
         self._add_products(z, "kernel", cells, x)
@@ -306,7 +301,9 @@ class Simulator:
         gates = np.empty_like(by_gate) if keep_z else by_gate
         h, c = step(by_gate, c, self._parts(cells), gates)
         arrays = dict(zip("hcifgo", (h, c, *gates), strict=True))
-        return {**arrays, "z": by_gate.swapaxes(0, 1).reshape(len(h), -1)} if keep_z else arrays
+        if keep_z:
+            arrays["z"] = by_gate.swapaxes(0, 1).reshape(len(h), -1)
+        return arrays
 
     def _add_products(self, z: Array, part: str, cells: Cells, x: Array) -> None:
         """Add the tensor (4, H, K) @ x of each hypothesis to z (N, 4, H).
@@ -314,10 +311,7 @@ class Simulator:
         Tensors that differ in the order of their gates are multiplied by as one.
         """
         for place, which in cells.groups[part]:
-            key = part, place, z.dtype.char
-            if key not in self._cast:
-                self._cast[key] = self.tensors[part][place].astype(z.dtype)
-            tensor = self._cast[key]
+            tensor = self._cast(part, place, z.dtype)
             each = x if len(x) == 1 else x[which]
             product = (each @ tensor.reshape(-1, tensor.shape[2]).T).reshape(-1, *z.shape[1:])
             orders = cells.tensors[part][which, 2:]
@@ -325,11 +319,9 @@ class Simulator:
 
     def _biases(self, cells: Cells, dtype: Any) -> Array:
         """The bias (N, 4, H, 1); of layer norm the shift and the scale (N, 4, H, 2)."""
-        key = "bias", len(self.tensors["bias"]), dtype.char
-        if key not in self._cast:
-            self._cast[key] = np.array(self.tensors["bias"], dtype)
         tensors = cells.tensors["bias"]
-        return self._cast[key][tensors[:, 1, None], tensors[:, 2:]]
+        biases = np.array(self.tensors["bias"], dtype)
+        return np.asarray(biases[tensors[:, 1, None], tensors[:, 2:]])
 
     def _parts(self, cells: Cells) -> Parts:
         cell, constants = self.cell, cells.constants
@@ -342,7 +334,8 @@ class Simulator:
             shift, scale = self._biases(cells, constants.dtype).transpose(3, 1, 0, 2)  # (4, N, H)
             shift[1] += constants[:, :1]
             normalize = layer_norm(scale, shift, self.how.behaviour.norm_epsilon, axis=-1)
-        _, cell_clip, gate_clip, projection_clip = constants.T[:, :, None]
+        clips = (one if np.isfinite(one).any() else None for one in constants.T[1:, :, None])
+        clip_c, clip_z, clip_h = map(clip_to, clips)
         gate, candidate, output = (self._activation(name, cells) for name in _ACTIVATIONS_OF)
         return Parts(
             gate,
@@ -350,9 +343,9 @@ class Simulator:
             gate,
             candidate,
             output,
-            clip=_clip(gate_clip),
-            clip_c=_clip(cell_clip),
-            clip_h=_clip(projection_clip),
+            clip=clip_z,
+            clip_c=clip_c,
+            clip_h=clip_h,
             couple=self._couple(cells),
             normalize=normalize,
             normalize_c=lambda c, k: of_cell.normalize_c(c.T, k),
@@ -362,14 +355,13 @@ class Simulator:
 
     def _peephole_product(self, cells: Cells) -> Callable[[int, Array], Array]:
         """The product of a peephole (3, N, H), or a matrix of (3, H, H), and c (N, H)."""
-        orders, matrices = self.peepholes, self.cell.peephole
+        vectors, matrices = self.peepholes, self.cell.peephole
         used = ~self.has(cells, "peepholes", "ignored")[:, None]
-        order = cells.codes["peephole_gates"]
-        each = None if orders is None else orders[order].swapaxes(0, 1) * used
 
         def product(k: int, c: Array) -> Array:
-            if each is not None:
-                return np.asarray(c * each[k].astype(c.dtype, copy=False))
+            if vectors is not None:
+                each = vectors[cells.codes["peephole_gates"], k] * used
+                return np.asarray(c * each.astype(c.dtype, copy=False))
             assert matrices is not None
             return np.asarray(c @ matrices[k].T.astype(c.dtype, copy=False) * used)
 
@@ -405,22 +397,17 @@ def work_of_step(cell: Cell) -> float:
 
 
 def permutation(assumed: str, order: str) -> tuple[int, ...]:
-    """Which block, decoded in the assumed order, each of the gates i f g o is in another order.
+    """Which block of the assumed order each of the gates i f g o is in another.
 
-    Blocks lie in the file one after the other; the k-th is gate ``assumed[k]`` of one hypothesis
-    and gate ``order[k]`` of the other.
+    The k-th block of the file is gate ``assumed[k]`` of one, and gate ``order[k]`` of the other.
     """
     place = {gate: GATES.index(was) for was, gate in zip(assumed, order, strict=True)}
-    return tuple(place[gate] for gate in GATES)
+    return tuple(map(place.__getitem__, GATES))
 
 
 def _blocks(part: str, cell: Cell) -> Array:
-    """A tensor of a cell by gate, (4, H, K); of layer norm (4, H, 2), its shift and its scale."""
+    """A tensor of a cell by gate, (4, H, K); of layer norm its shift and scale, (4, H, 2)."""
     if part != "bias":
         return np.asarray(getattr(cell, part))
     shift = cell.bias if cell.norm_shift is None else cell.norm_shift
     return np.stack([shift] if cell.norm_scale is None else [shift, cell.norm_scale], axis=-1)
-
-
-def _clip(limits: Array) -> Any:
-    return clip_to(limits if np.isfinite(limits).any() else None)

@@ -1,24 +1,32 @@
-"""Verification of a hypothesis: it is run as `lstm run` runs it, and compared with EXPECTED.
+"""Verification of a hypothesis: it is run as by `lstm run`, and compared with EXPECTED.
 
-Rounding grows from step to step, in a chaotic net without end. So where a difference may be
-rounding, the hypothesis is run in float32 too, and what both runs differ by widens the tolerance
-of each step from there on; steps at which they differ much count as not known.
+Rounding grows from step to step, in a chaotic net without end. Where a difference may be rounding,
+the hypothesis is run in float32 too. The difference of both runs widens the tolerance from there
+on; numbers at which they differ much count as not known.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import STEP_ORDER, ArrayName
-from lstmcli.core.diff.tolerance import jsonable
+from lstmcli.core.diff.tolerance import jsonable, largest
 from lstmcli.core.explain.budget import WorkDone
-from lstmcli.core.explain.causes import OPEN, SHUT, Change, Changes, settings_of, spelled_out
-from lstmcli.core.explain.observation import EPS, EPS32, NEAR, SINGLE, Allowance, Expected
+from lstmcli.core.explain.causes import (
+    OPEN,
+    SHUT,
+    Change,
+    Changes,
+    Settings,
+    settings_of,
+    spelled_out,
+)
+from lstmcli.core.explain.observation import EPS, EPS32, NEAR, SINGLE, Allowance, Arrays, Expected
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_in_memory
@@ -28,30 +36,35 @@ from lstmcli.core.model.model import Inputs, Model, steps_and_batch
 from lstmcli.errors import UserError
 
 T = TypeVar("T")
-Arrays = Mapping[str, Array]
-"""By name."""
-Reader = Callable[[Mapping[str, Any]], Model]
-"""From settings, next to those that were given, to the model."""
+Reader = Callable[[Settings], Model]
+"""From settings, next to those given, to the model."""
 
-RUN = 100  # units whose work equals that of a step of one hypothesis by itself
+RUN = 100  # units whose work equals that of a step of one run
 ROUNDING = 8 * EPS32  # what the absolute part of the tolerance stands for
 OTHERS = 4.0  # times our rounding that another order of summation may have
-# Where rounding grows, so does the difference of two orders: of 40 chaotic nets under two kernels
-# of OpenBLAS, one in six was more than 4 times as far off as we, one in fifty more than 16 times.
+# Of 40 chaotic nets under two kernels of OpenBLAS, one in six was over 4 times as far off as we,
+# one in fifty over 16 times.
 GROWN, OTHERS_GROWN = 10 * ROUNDING, 16.0
-# Torch and TensorFlow were 2.4e-3 from float64 in a net of three layers and 400 steps, and agreed
-# with each other; a wrong setting of such a net is off by .05 and more.
-BLIND = 0.05  # tolerance (absolute below 1, relative above) at which a number is not compared
+# In a net of three layers and 400 steps Torch and TensorFlow were 2.4e-3 from float64; a wrong
+# setting of such a net is off by .05 and more.
+# tolerance (absolute below 1, relative above) of what is not compared
+BLIND = 0.05
 LEAST_COMPARED = 8  # numbers that have to be compared for a result
 ROOM = 2**26  # bytes of runs that are cached
 FARTHEST = 1e6  # larger differences count as this one
-FEW, A_FEW = 3, 0.05  # this many wrong numbers, or this share, are outliers, not a convention
+FEW, A_FEW = 3, 0.05  # wrong numbers, or their share, that are outliers
 FINE = {"dtype": "float64"}
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
 FAR_BIAS = 100.0  # a forget bias that does
-LESS = 0.1  # of a clip: if a clip this much tighter fits too, it only makes a cell vanish
+# of a clip: if one so much tighter fits too, it only makes a cell vanish
+LESS = 0.1
 NO_STEP = 2**31  # stands for that of a last state, after all others
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
+
+
+def nbytes(of: Any) -> int:
+    """The memory of an array, or of arrays by name."""
+    return sum(map(nbytes, of.values())) if isinstance(of, Mapping) else of.nbytes
 
 
 class Cached:
@@ -62,7 +75,7 @@ class Cached:
         self._room = ROOM
 
     def get(self, key: Any, run: Callable[[], T], size: Callable[[T], int] = lambda _: 0) -> T:
-        """Return what is cached under a key, or what a run gives, which takes ``size`` bytes."""
+        """The cached value of a key, or that of a run, of ``size`` bytes."""
         found: T = run() if (known := self._runs.get(key)) is None else known
         if known is None and (room := size(found)) <= self._room:
             self._room -= room
@@ -75,64 +88,58 @@ class Case:
     """How a network is run, and EXPECTED on the axes of that run."""
 
     read: Reader
-    x: Array
+    data: Inputs
     layout: str  # "steps", "batch", "time"
     expected: Expected
-    initial_state: Mapping[str, Array] = field(default_factory=dict)
-    lengths: Array | None = None
-    mask: Array | None = None
-    given: Mapping[str, Any] = field(default_factory=dict)  # settings of files and options
+    given: Settings = field(default_factory=dict)  # of files and options
     work: WorkDone = field(default_factory=WorkDone)  # of the question
     cached: Cached = field(default_factory=Cached)  # runs, for EXPECTED elsewhere too
 
     @property
     def size(self) -> tuple[int, int]:
         """T and B."""
-        return steps_and_batch(np.shape(self.x), self.layout)
+        return steps_and_batch(self.data.x.shape, self.layout)
 
     def under(self, **other: Any) -> Case:
-        """The same with other inputs, state, lengths or mask, which has other runs."""
-        return replace(self, cached=Cached(), **other)
+        """The same with other inputs, state, lengths or mask."""
+        return replace(self, cached=Cached(), data=replace(self.data, **other))
 
-    def model(self, settings: Mapping[str, Any]) -> Model:
+    def model(self, settings: Settings) -> Model:
         """The model under settings; those of the data are left out."""
         is_of_data = {"array": True, "lengths": isinstance(settings.get("lengths"), tuple)}
         of_model = {k: v for k, v in settings.items() if not is_of_data.get(k)}
         return self.read(spelled_out(of_model, self.given))
 
-    def inputs(self, settings: Mapping[str, Any]) -> Inputs:
+    def inputs(self, settings: Settings) -> Inputs:
         """The inputs of a run."""
-        layout = None if self.layout == "steps" else self.layout
-        inputs = Inputs(self.x, layout, self.initial_state, self.lengths, self.mask)
+        inputs = replace(self.data, layout=None if self.layout == "steps" else self.layout)
         found = settings.get("lengths")
-        if isinstance(found, tuple):
-            return replace(inputs, lengths=np.array(found), mask=None)
-        return inputs
+        is_found = isinstance(found, tuple)
+        return replace(inputs, lengths=np.array(found), mask=None) if is_found else inputs
 
-    def valid(self, settings: Mapping[str, Any]) -> Array | None:
+    def valid(self, settings: Settings) -> Array | None:
         """(T, B): the steps that count in a run; None: all do."""
         return valid_steps(self.inputs(settings), self.layout, settings.get("lengths"))
 
-    def plan(self, settings: Mapping[str, Any]) -> Plan:
+    def plan(self, settings: Settings) -> Plan:
         """A run under settings, which is counted as work."""
         model = self.model(settings)
         self.work.add(RUN * len(model.cells) * self.size[0] * self.size[1])
         return prepare(model, self.inputs(settings), self.names(settings))
 
-    def arrays(self, settings: Mapping[str, Any]) -> Arrays:
-        """The arrays (T, B, K) of a run by cell; those of another ``array`` stand for h."""
-        of_run = {name: value for name, value in settings.items() if name != "array"}
+    def arrays(self, settings: Settings) -> Arrays:
+        """The arrays (T, B, K) of a run by cell; another ``array`` stands for h."""
+        of_run = {k: v for k, v in settings.items() if k != "array"}
         key = self.layout, self.names(settings), *sorted(of_run.items())
-        given = self.cached.get(key, lambda: run_in_memory(self.plan(settings)), _nbytes)
+        given = self.cached.get(key, lambda: run_in_memory(self.plan(settings)), nbytes)
         return on_axes(given, settings.get("array", "h"), self.size[0])
 
-    def names(self, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    def names(self, settings: Settings) -> tuple[str, ...]:
         """The arrays of each cell that a run keeps."""
         names = self.expected.arrays
         if set(names) == {"h"} and "array" not in settings:
             return ("h",)
-        has_z = any(ArrayName.of(name).base == "z" for name in names)
-        return ("h", "c", "i", "f", "g", "o", *["z"] * has_z)
+        return *"hcifgo", *"z" * any(name.endswith("z") for name in names)
 
 
 @dataclass(frozen=True)
@@ -148,8 +155,7 @@ class Mismatch:
 
     def to_json(self) -> dict[str, Any]:
         """The number's place, and both values."""
-        words = {"item": "batch"}
-        return {words.get(name, name): jsonable(one) for name, one in vars(self).items()}
+        return {name.replace("item", "batch"): jsonable(one) for name, one in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,7 @@ class Agreement:
     first: Mismatch | None
     growth: float = 1.0  # how many times the usual rounding this net makes
     items: tuple[bool | None, ...] = ()  # whether all of a sequence agrees
-    zeros: int = 0  # numbers that are exactly 0 among others in EXPECTED and not in the run
+    zeros: int = 0  # numbers that are 0 among others in EXPECTED alone
     blind: int = 0  # numbers that rounding can change entirely: not compared
     steps: tuple[bool | None, ...] = ()  # whether all of a step agrees; None: not known
     arrays: tuple[tuple[str, int, int], ...] = ()  # name, numbers that agree, numbers
@@ -172,18 +178,18 @@ class Agreement:
 
     @property
     def fits(self) -> bool:
-        """Return whether every known number of EXPECTED is met."""
+        """Tell whether every known number of EXPECTED is met."""
         return self.worst <= 1
 
     @property
     def nearly(self) -> bool:
-        """Return whether all numbers but few agree: these are wrong then, and not a convention."""
+        """Tell whether all but few numbers agree: no convention does that."""
         few = min(max(FEW, int(self.total * A_FEW)), self.total // 3)
         return 0 < self.agreeing >= self.total - few
 
     @property
     def differs_everywhere(self) -> bool:
-        """Return whether no step or sequence agrees, nor half of an array, of enough numbers."""
+        """Tell whether no step or sequence agrees, nor half of an array."""
         most_agree = any(2 * agreeing > total for _, agreeing, total in self.arrays)
         return not (any((*self.steps, *self.items)) or most_agree or self.total < LEAST_COMPARED)
 
@@ -197,8 +203,11 @@ class Remark:
     """A remark, as a code and the facts in it."""
 
     code: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Settings = field(default_factory=dict)
     text: str = ""  # put in by `wording`
+
+
+Remarks = Iterator[Remark]
 
 
 def remark(code: str, **facts: Any) -> Remark:
@@ -208,16 +217,12 @@ def remark(code: str, **facts: Any) -> Remark:
 
 @dataclass(frozen=True)
 class Answer:
-    """A hypothesis that fits: its changes with constants put in, and how it compares."""
+    """A hypothesis that fits: its changes with constants, and how it compares."""
 
     changes: Changes
     comparison: Agreement
     solved: int = 0  # constants that were solved for
     rounded: str = ""  # the part that is rounded to half precision
-
-
-def _nbytes(arrays: Arrays) -> int:
-    return sum(one.nbytes for one in arrays.values())
 
 
 def rerun(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
@@ -240,30 +245,28 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     """Run a hypothesis, and compare it with EXPECTED."""
     settings, expected = settings_of(changes), case.expected
     fine = arrays_if_run(case, settings)
-    if fine is None:
-        return NEVER
     comparison = compared(fine, expected, allowance)
-    # rounding could be behind a difference that is small, or where some numbers agree
+    # rounding may make a small difference, or one where some numbers agree
     may_be = comparison.max_abs < NEAR or 0 < comparison.agreeing >= comparison.total * SOME
     if comparison.fits or allowance.absolute < ROUNDING / 2 or not may_be:
         return comparison
     coarse = case.arrays({**settings, "dtype": "float32"})
     drift = _drift(fine, coarse, expected, case.model(settings).backward)
-    if max(float(np.max(d, initial=0)) for d in drift.values()) <= ROUNDING / OTHERS:
+    if max(map(largest, drift.values())) <= ROUNDING / OTHERS:
         return comparison
     return compared(fine, expected, allowance, drift)
 
 
-def arrays_if_run(case: Case, settings: Mapping[str, Any]) -> Arrays | None:
-    """The arrays of a run under settings, in float64 if they have no dtype; None if it fails."""
+def arrays_if_run(case: Case, settings: Settings) -> Arrays:
+    """The arrays of a run, by default in float64; none if it fails."""
     try:
         return case.arrays({**FINE, **settings})
     except UserError:
-        return None
+        return {}
 
 
 def on_axes(given: Arrays, array: str, steps: int) -> Arrays:
-    """The arrays of a run by cell, NaN at steps that were not run; another ``array`` is h then."""
+    """Arrays of a run by cell, NaN at steps not run; another ``array`` stands for h."""
     found = dict(given)
     for name, one in given.items():
         if one.ndim == 3 and len(one) < steps:
@@ -279,11 +282,14 @@ def on_axes(given: Arrays, array: str, steps: int) -> Arrays:
 
 
 def compared(
-    given: Arrays, expected: Expected, allowance: Allowance, drift: Arrays | None = None
+    given: Arrays,
+    expected: Expected,
+    allowance: Allowance,
+    drift: Arrays | None = None,
 ) -> Agreement:
     """Compare the arrays of a run with EXPECTED.
 
-    ``drift``, by name and of the same shapes or broadcasting with them, widens the tolerances.
+    ``drift``, by name, broadcasts with the arrays and widens the tolerances.
     """
     if not expected.is_in(given):
         return NEVER
@@ -293,24 +299,28 @@ def compared(
         known, of_run = expected.arrays[name], given[name]
         axes = max(axes, (0, *of_run.shape)[-3:-1])
         at = np.nonzero(np.isfinite(known.values))
+        values, wanted = of_run[at], known[at]
         rounding = np.broadcast_to(0.0 if drift is None else drift[name], of_run.shape)[at]
-        rounding = np.where(np.isfinite(of_run[at]), rounding, 0)  # NaN is not rounding
+        rounding = np.where(np.isfinite(values), rounding, 0)  # NaN is not rounding
         in_row = np.any(known.values != 0, axis=-1)[at[:-1]]  # not of zeros throughout
-        both, tolerance = (of_run[at], known.values[at]), allowance.of(known[at])
-        numbers.append(np.stack([*both, tolerance, rounding, in_row]))
-        step = at[0] if len(at) == 3 else np.full(len(in_row), NO_STEP)
-        places.append(np.stack([np.full(len(in_row), n), step, *at[-2:]]))
+        of_each = values, wanted.values, allowance.of(wanted), rounding, in_row
+        numbers.append(np.stack(of_each))
+        array, step = np.full((2, len(values)), [[n], [NO_STEP]])
+        places.append(np.stack([array, at[0] if len(at) == 3 else step, *at[-2:]]))
     return _comparison(names, axes, *(np.concatenate(of, axis=1) for of in (places, numbers)))
 
 
 def _comparison(
-    names: Sequence[str], axes: tuple[int, ...], places: Array, numbers: Array
+    names: Sequence[str],
+    axes: tuple[int, ...],
+    places: Array,
+    numbers: Array,
 ) -> Agreement:
-    """The figures of known numbers, one after another, of a run of this many steps and sequences.
+    """The figures of known numbers of a run of this many steps and sequences.
 
-    ``places`` (4, E) has the position among the names, step, sequence and unit of each; ``numbers``
-    (5, E) what the run gives, what is wanted, the tolerance, our rounding, and whether its row has
-    other numbers than 0.
+    ``places`` (4, E) has the position among the names, step, sequence and unit; ``numbers`` (5, E)
+    what the run gives, what is wanted, the tolerance, our rounding, and whether not all of its row
+    is 0.
     """
     rounding = numbers[3]
     wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding
@@ -335,18 +345,19 @@ def _comparison(
         return Mismatch(names[array[n]], at, int(item[n]), int(unit[n]), *both)
 
     first = np.flatnonzero(wrong)[np.argsort(step[wrong], kind="stable")[:1]].tolist()
+    has_step = step < NO_STEP
     return Agreement(
-        worst=float(share.max(initial=0)),
-        max_abs=float(off.max(initial=0)),
+        worst=largest(share),
+        max_abs=largest(off),
         rms=math.sqrt(float(squares.sum()) / max(total, 1)),
         agreeing=int((~wrong).sum()),
         total=total,
         first=next(map(mismatch, first), None),
-        growth=max(1.0, float(rounding.max(initial=0)) / ROUNDING),
+        growth=max(1.0, largest(rounding) / ROUNDING),
         items=_agreeing(item, wrong, axes[1]),
         zeros=int((wrong & (wanted == 0) & (in_row > 0)).sum()),
         blind=blind,
-        steps=_agreeing(step[step < NO_STEP], wrong[step < NO_STEP], axes[0]),
+        steps=_agreeing(step[has_step], wrong[has_step], axes[0]),
         arrays=tuple(zip(names, right.tolist(), known.tolist(), strict=True)),
         snr=math.sqrt(float(np.min(signal / noise, where=noise > 0, initial=np.inf))),
     )
@@ -360,16 +371,14 @@ def _agreeing(index: Array, wrong: Array, count: int) -> tuple[bool | None, ...]
 
 def _in_step_order(name: str) -> tuple[Any, ...]:
     part = ArrayName.of(name)
-    place = STEP_ORDER.index(part.base) if part.base in STEP_ORDER else len(STEP_ORDER)
-    return (*part.layer, place)
+    return *part.layer, [*STEP_ORDER, part.base].index(part.base)
 
 
 def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> Arrays:
     """How far a run in float32 is from one in float64, for each array of EXPECTED.
 
-    The largest so far, step by step, over all sequences and units: (T, 1, 1), or (1, 1) for a
-    last state, which is as far off as any step may be. Where a cell runs backward, errors of any
-    step may reach any other.
+    The largest so far, over all sequences and units: (T, 1, 1); or (1, 1) for a last state, which
+    may be as far off as any step. Where a cell runs backward, errors may reach any step.
     """
     found: dict[str, Array] = {}
     for name, known in expected.arrays.items():
@@ -379,21 +388,18 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
         if known.values.ndim == 3 and not backward:
             found[name] = np.maximum.accumulate(off.max(axis=(1, 2), initial=0))[:, None, None]
         else:
-            found[name] = np.full(known.values.ndim * (1,), off.max(initial=0))
+            found[name] = np.full(known.values.ndim * (1,), largest(off))
     return found
 
 
-# ---- what else would fit
-
-
 def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
-    """How many different numbers of EXPECTED changes give, and the run as loaded does not.
+    """How many numbers of EXPECTED changes give, and the run as loaded does not.
 
-    All of them without changes, or where the network as loaded cannot be run.
+    All, without changes or where it cannot be run.
     """
     expected = case.expected
     loaded, answer = (arrays_if_run(case, settings_of(one)) for one in ((), changes))
-    if not changes or loaded is None or answer is None:
+    if not (changes and loaded and answer):
         return expected.distinct(allowance)
     off = expected.at_known(lambda name, _: answer[name] - loaded[name])
     slack = expected.at_known(lambda _, known: allowance.of(known))
@@ -401,17 +407,19 @@ def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
 
 
 def vanishing(changes: Changes, verify: Callable[[Changes], Agreement]) -> bool:
-    """Return whether a clip that fits only makes a cell vanish: a much tighter one fits as well."""
-    clips = {c.setting: c.value * LESS for c in changes if c.setting.endswith("_clip") and c.value}
-    tighter = tuple(Change(c.setting, clips.get(c.setting, c.value)) for c in changes)
-    return bool(clips) and verify(tighter).fits
+    """Tell whether a clip only makes a cell vanish: a much tighter one fits as well."""
+    settings = settings_of(changes)
+    clips = {k: v * LESS for k, v in settings.items() if k.endswith("_clip") and v}
+    tighter = map(Change._make, {**settings, **clips}.items())
+    return bool(clips) and verify(tuple(tighter)).fits
 
 
 def forget_gate_state(changes: Changes, verify: Callable[[Changes], Agreement]) -> str:
-    """``open`` or ``shut`` where a far greater forget bias fits as well; else empty."""
-    bias = next((one.value for one in changes if one.setting == "forget_bias"), None)
-    if bias is None or abs(bias) < SATURATING:
+    """``open`` or ``shut`` if a far greater forget bias fits as well, or empty."""
+    settings = settings_of(changes)
+    bias = settings.get("forget_bias", 0.0)
+    if abs(bias) < SATURATING:
         return ""
-    others = tuple(one for one in changes if one.setting != "forget_bias")
-    far = Change("forget_bias", FAR_BIAS if bias > 0 else -FAR_BIAS)
-    return (OPEN if bias > 0 else SHUT) if verify((*others, far)).fits else ""
+    settings["forget_bias"] = math.copysign(FAR_BIAS, bias)
+    far = tuple(map(Change._make, settings.items()))
+    return (OPEN if bias > 0 else SHUT) if verify(far).fits else ""

@@ -1,8 +1,8 @@
-"""Findings of `explain` in English: the one module that words them, once, at the end."""
+"""Findings of `explain` in English: one module words them, once, at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from string import Formatter
@@ -33,25 +33,28 @@ WELL_KNOWN = (
     "keras", "pytorch", "tf1", "onnx", "flax", "haiku", "openvino", "coreml", "chainer", "mxnet",
     "paddle", "tflite", "tf-block", "equinox", "keras1", "cudnnlstm", "dl4j", "cntk", "dynet",
 )  # fmt: skip
-"""Conventions that are named first, and not all of the others."""
+"""Conventions that are named first, before others."""
 
 MOST_NAMED = 4  # conventions
 MOST_NUMBERED = 8  # steps or sequences
-FEW_VALUES = 12  # of EXPECTED, that a constant and a setting may fit by chance
+FEW_VALUES = 12  # that a constant and a setting may fit by chance
 
 
 def in_words(explanation: Explanation, assumed: Convention) -> Explanation:
-    """The explanation with all its words put in; ``assumed`` is the convention as loaded."""
-    changes = _worded(explanation.changes)
+    """The explanation with its words; ``assumed`` is the convention as loaded."""
+    changes = _with_text(explanation.changes, change_text)
     kinds = {(one.code, one.facts.get("changes")): one for one in explanation.untried}
-    *wanted, last = [text_of(one) for one in explanation.wanted] or [""]
+    *wanted, last = [*map(text_of, explanation.wanted)] or [""]
     return replace(
         explanation,
         changes=changes,
-        equivalent=tuple(map(_worded, explanation.equivalent)),
-        nearest=tuple(replace(one, changes=_worded(one.changes)) for one in explanation.nearest),
-        remarks=tuple(replace(one, text=text_of(one)) for one in explanation.remarks),
-        untried=tuple(replace(one, text=text_of(one)) for one in kinds.values()),
+        equivalent=tuple(_with_text(one, change_text) for one in explanation.equivalent),
+        nearest=tuple(
+            replace(one, changes=_with_text(one.changes, change_text))
+            for one in explanation.nearest
+        ),
+        remarks=_with_text(explanation.remarks, text_of),
+        untried=_with_text(kinds.values(), text_of),
         rows=tuple(row_of(change, assumed) for change in changes),
         hidden=why_hidden(changes, explanation.first_step, explanation.backward),
         decide=f"{', '.join(wanted)} or {last}" if wanted else last,
@@ -59,11 +62,8 @@ def in_words(explanation: Explanation, assumed: Convention) -> Explanation:
     )
 
 
-def _worded(changes: Sequence[Changed]) -> tuple[Changed, ...]:
-    return tuple(replace(one, text=change_text(one)) for one in changes)
-
-
-# ---- settings and values
+def _with_text(each: Iterable[Any], text: Callable[[Any], str]) -> tuple[Any, ...]:
+    return tuple(replace(one, text=text(one)) for one in each)
 
 
 def name_of(setting: str, sense: str = "") -> str:
@@ -89,9 +89,6 @@ def value_of(setting: str, value: Any) -> str:
     if plain == "forget_bias":
         return f"{value:+.10g}" if value else "0"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
-
-
-# ---- changes
 
 
 def found_of(change: Changed) -> str:
@@ -121,31 +118,32 @@ def change_text(change: Changed) -> str:
 
 
 def configuration(changes: Sequence[Changed]) -> str:
-    """The changes of a configuration in short; ``as loaded`` if there are none."""
+    """The changes of a configuration in short, or ``as loaded``."""
     texts = (f"{name_of(one.setting, one.sense)} {found_of(one)}" for one in changes)
     return " and ".join(texts) or "as loaded"
 
 
-# ---- who does it that way
-
-
 def familiarity(name: str) -> tuple[int, str]:
-    """Sorts the conventions that most people know first; a name may have words after it."""
+    """Sorts the best-known conventions first; words may follow a name."""
     row = name.partition(" ")[0]
-    return (WELL_KNOWN.index(row) if row in WELL_KNOWN else len(WELL_KNOWN), name)
+    return [*WELL_KNOWN, row].index(row), name
 
 
 def row_of(one: Changed, assumed: Convention) -> Row:
-    """The line of the table for a change; it names the convention that has what was assumed."""
-    if one.edit:
-        return Row(one.edit.kind.family, "as given", one.edit.words, one.edit.kind.used_by)
+    """The line of a change; it names the convention that has what was assumed."""
+    if edit := one.edit:
+        return Row(edit.kind.family, "as given", edit.words, edit.kind.used_by)
     row = CONVENTIONS.get(assumed.name)
-    usual = None if row is None else row.setting(one.setting.rpartition(".")[2])
+    plain = one.setting.rpartition(".")[2]
+    usual = row and row.setting(plain)
     is_usual = usual == one.assumed and usual not in (None, False, "none", "given")
-    note = f" ({assumed.name})" if is_usual else ""
-    name = name_of(one.setting, one.sense)
-    mend = cause_of(one.setting, one.sense).mend
-    return Row(name, assumed_of(one) + note, found_of(one), used_by(one, assumed), mend)
+    return Row(
+        name_of(one.setting, one.sense),
+        assumed_of(one) + f" ({assumed.name})" * is_usual,
+        found_of(one),
+        used_by(one, assumed),
+        cause_of(one.setting, one.sense).mend,
+    )
 
 
 def used_by(change: Changed, assumed: Convention) -> str:
@@ -158,8 +156,7 @@ def used_by(change: Changed, assumed: Convention) -> str:
         return "code that takes one layer or direction"
     if text := text_for(cause.used_by, value):
         return text
-    names = conventions_having(setting, value)
-    if names:
+    if names := conventions_having(setting, value):
         return _named(names)
     setting = "output_activation" if change.sense == CANDIDATE else setting  # set one by one
     names = [name for name, row in CONVENTIONS.items() if row.can_be_set_to(setting, value)]
@@ -173,44 +170,39 @@ def _named(conventions: Sequence[str]) -> str:
     return listed(names, MOST_NAMED)
 
 
-# ---- why it goes unseen
-
-
 def why_hidden(changes: Sequence[Changed], first_step: int | None, backward: bool = False) -> str:
     """Why the mistake did not show at once, and from where on it does.
 
-    The zero state before the first step is not mentioned without a ``first_step`` after others
-    that agree.
+    The zero state is named only with a ``first_step`` after others that agree.
     """
     reasons = [*dict.fromkeys(filter(None, map(_hides, changes)))]
-    idle = [one.removeprefix(ZERO_STATE) for one in reasons if one.startswith(ZERO_STATE)]
     texts = [f"{one}." for one in reasons if not one.startswith(ZERO_STATE)]
-    if idle and first_step is not None:
+    if first_step is None:
+        return " ".join(texts)
+    if idle := [one.removeprefix(ZERO_STATE) for one in reasons if one.startswith(ZERO_STATE)]:
         at = "the last step, which is processed first," if backward else "step 0"
         have = "have" if len(idle) > 1 else "has"
-        idle_text = f"At {at} the cell state is zero, so {join_with_and(idle)} {have} no effect."
-        texts.insert(0, idle_text)
-    if first_step is not None and not backward:
+        so = f"so {join_with_and(idle)} {have} no effect."
+        texts.insert(0, f"At {at} the cell state is zero, {so}")
+    if not backward:
         texts.append(f"The difference first appears at step {first_step}.")
     return " ".join(texts)
 
 
 def hidden_label(explanation: Explanation) -> str:
-    """Return what the reasons are headed by: the first step is named only where it agrees."""
+    """The heading of the reasons: it names the first step only where that agrees."""
+    if explanation.first_step is None or explanation.backward:
+        return "why it goes unseen"
     at_first = any(_hides(change).startswith(ZERO_STATE) for change in explanation.changes)
-    if at_first and explanation.first_step is not None and not explanation.backward:
-        return "why step 0 matches"
-    return "why it goes unseen"
+    return "why step 0 matches" if at_first else "why it goes unseen"
 
 
 def why_unproven(explanation: Explanation) -> str:
     """Why values that agree are not proof."""
-    values = 0 if explanation.measured is None else explanation.measured.total
-    return (
-        f"Too few values ({values}): one of the configurations tried may fit by chance."
-        if values <= FEW_VALUES
-        else "The values are too much alike, or saturated: other settings give nearly the same."
-    )
+    values = explanation.measured.total if explanation.measured else 0
+    if values <= FEW_VALUES:
+        return f"Too few values ({values}): one of the configurations tried may fit by chance."
+    return "The values are too much alike, or saturated: other settings give nearly the same."
 
 
 def _hides(change: Changed) -> str:
@@ -220,22 +212,20 @@ def _hides(change: Changed) -> str:
     return next((text for one in causes if (text := text_for(one.hides, change.found))), "")
 
 
-# ---- facts in words
-
-
 def _numbered(name: str, numbers: Sequence[int]) -> str:
     """``step 0``, ``steps 1 to 3``, ``steps 0, 2``, ``12 steps from 0 to 30``."""
+    first, last = numbers[0], numbers[-1]
     if len(numbers) == 1:
-        return f"{name} {numbers[0]}"
-    if [*numbers] == [*range(numbers[0], numbers[-1] + 1)]:
-        return f"{name}s {numbers[0]} to {numbers[-1]}"
+        return f"{name} {first}"
+    if [*numbers] == [*range(first, last + 1)]:
+        return f"{name}s {first} to {last}"
     if len(numbers) > MOST_NUMBERED:
-        return f"{len(numbers)} {name.lower()}s from {numbers[0]} to {numbers[-1]}"
+        return f"{len(numbers)} {name.lower()}s from {first} to {last}"
     return f"{name}s {', '.join(map(str, numbers))}"
 
 
 def _at_steps(steps: Sequence[bool]) -> str:
-    """``, from step 9 on``, ``, at steps 3 to 5``, of the truth of each; empty of last states."""
+    """``, from step 9 on``, ``, at steps 3 to 5``; empty of last states."""
     at = [n for n, is_so in enumerate(steps) if is_so]
     if len(at) > 1 and all(steps[at[0] :]):
         return f", from step {at[0]} on"
@@ -244,9 +234,9 @@ def _at_steps(steps: Sequence[bool]) -> str:
 
 def location_text(location: Location | None) -> str:
     """How EXPECTED is interpreted; empty where that is plain."""
-    text = "" if location is None else location.words
-    is_named = location is not None and location.state in [one.name for one in location.arrays]
-    return "" if is_named or not text else f"EXPECTED is interpreted as {text}"
+    if location is None or location.state in [one.name for one in location.arrays]:
+        return ""
+    return f"EXPECTED is interpreted as {location.words}" if location.words else ""
 
 
 def precision_text(explanation: Explanation) -> str:
@@ -285,31 +275,29 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     ),
     "grid": lambda is_so: ", and all of EXPECTED are values of it" if is_so else "",
 }
-"""How facts are put into texts, by the specification that follows a colon in their braces."""
+"""How facts are put into texts, by what follows a colon in their braces."""
 
 
 class _Formatter(Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
-        """A fact in words."""
         words = WORDS.get(format_spec)
         return words(value) if words else str(super().format_field(value, format_spec))
 
 
 def text_of(one: Remark) -> str:
     """A remark in words."""
-    texts, facts = TEXTS[one.code], one.facts
+    texts = TEXTS[one.code]
     if not isinstance(texts, str):
-        texts = next(text for fact, text in texts.items() if not fact or facts.get(fact))
-    return _Formatter().vformat(texts, (), facts)
+        texts = next(text for fact, text in texts.items() if not fact or one.facts.get(fact))
+    return _Formatter().vformat(texts, (), one.facts)
 
-
-# ---- remarks
 
 _PARTS_AGREE = "{{agreeing:{0}}} {{agreeing:agree}}, {{differing:{1}}} {{differing:do}} not"
 _SEQUENCES_AGREE = "{changes:prefix}" + _PARTS_AGREE.format("Sequence", "sequence")
 _LENGTHS = "As a member lengths of an .npz of the inputs, every command takes them."
 _AXES = "EXPECTED has the axes {given}; "
 _PLACED = " for {left} of the {placements} possible alignments of EXPECTED"
+_ENDED = "The search ended at its budget, {} the settings that are known{{changes:nearest}}."
 _NO_FIRST_STEP = ": EXPECTED lacks a first step of each layer, which distinguishes most"
 
 TEXTS: dict[str, str | Mapping[str, str]] = {
@@ -328,14 +316,14 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "may_be_one_step": "If EXPECTED is the last step of h, its backward half is in processing "
     "order (--set {cell}.flip_output=true).",
     "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
-    "not_merged_so": "By its width EXPECTED is not merged by {assumed}; it is compared with "
-    "{merge} of both directions.",
+    "not_merged_so": "By its width EXPECTED is not merged by {assumed}; "
+    "it is compared with {merge} of both directions.",
     "not_finite": "{count:,} of {total:,} values of EXPECTED {count:is} {kind}{steps:where}.",
     "not_compared": "These arrays are not of this run, and were not compared: {names:and}.",
-    "layout_assumed": "Input layout {layout:layout} assumed; for the other one add --layout "
-    "{layout:other}.",
-    "searched_in_float": "The search runs these 8-bit weights in float. A run in 8 bits confirms "
-    "what it finds, but a cause may be missed.",
+    "layout_assumed": "Input layout {layout:layout} assumed; "
+    "for the other one add --layout {layout:other}.",
+    "searched_in_float": "The search runs these 8-bit weights in float. "
+    "A run in 8 bits confirms what it finds, but a cause may be missed.",
     # of a run that fits
     "dtype_rounds_otherwise": {
         "part": "To reproduce EXPECTED, round the {part} to {dtype} in the file and run with "
@@ -347,13 +335,13 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "stored_as": "All of EXPECTED are values of {dtype}, each within half a unit of the run: the "
     "output was stored in {dtype}.",
     "agrees_as_float32": "EXPECTED matches to float32 precision, not to float64 precision.",
-    "chaotic": "This network is chaotic: rounding grows {growth:size} times. The {numbers:,} "
-    "values that rounding can change entirely are not compared.",
+    "chaotic": "This network is chaotic: rounding grows {growth:size} times. "
+    "The {numbers:,} values that rounding can change entirely are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this network, which is allowed for.",
     "lengths_reordered": "These are the lengths as given, in another order of the sequences.",
     "longer": "The other side runs on over padding: {steps:steps} more than as given.",
-    "past_ends": "At padded steps EXPECTED has other values than the run; as in lstm diff, they "
-    "are not compared.",
+    "past_ends": "At padded steps EXPECTED has other values than the run; "
+    "as in lstm diff, they are not compared.",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
     # of what is found
@@ -382,13 +370,13 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
         "": _SEQUENCES_AGREE + ": are the sequences in another order?",
     },
     "near_miss": "{changes:changes}, no value is off by more than {error:size}, and all other "
-    "configurations are much further off. Typical causes: an approximated tanh or exp, a table, "
-    "fewer bits.",
+    "configurations are much further off. "
+    "Typical causes: an approximated tanh or exp, a table, fewer bits.",
     "within_tolerance": "As loaded, no value is off by more than {error:size}: more than float32 "
     "rounding explains, and within the default tolerance of lstm diff ({atol:size}).",
-    "noise": "As loaded, all differences are small (SNR {decibels:.0f} dB). A wrong gate order, "
-    "transpose or direction usually gives less than {least:.0f} dB. Possible causes: weights of "
-    "another training step or of lower precision, noise, dropout.",
+    "noise": "As loaded, all differences are small (SNR {decibels:.0f} dB). "
+    "A wrong gate order, transpose or direction usually gives less than {least:.0f} dB. "
+    "Possible causes: weights of another training step or of lower precision, noise, dropout.",
     "cell_fits": "{changes:changes}, {arrays:and} {arrays:agree}; the others do not yet.",
     # of how the other side ran
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
@@ -399,10 +387,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "other_units": "As {units:unit} of the run, all {numbers} values of EXPECTED agree.",
     "rearranged": "Compared with the run as loaded, {hint}",
     "budget_ended": {
-        "thorough": "The search ended at its budget, ten times the usual one. Give the settings "
-        "that are known{changes:nearest}.",
-        "": "The search ended at its budget, and --thorough has ten times as much. Or give the "
-        "settings that are known{changes:nearest}.",
+        "thorough": _ENDED.format("ten times the usual one. Give"),
+        "": _ENDED.format("and --thorough has ten times as much. Or give"),
     },
     "lengths_unknown": "If the sequences were padded, give their lengths with --lengths, or "
     "--mask: a packed call stores none.",
@@ -441,7 +427,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "all_steps": "all steps of h instead of the last",
     "larger_inputs": "larger inputs",
 }
-"""By code: a text with the facts in braces; or texts, of which the first applies whose fact is set.
+"""By code: a text with facts in braces; or texts by fact, of the first one that is set.
 
-The text under an empty name applies where none of the facts is.
+The text under an empty name applies where none is.
 """

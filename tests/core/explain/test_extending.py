@@ -37,6 +37,7 @@ from lstmcli.core.explain.wording import (
     why_hidden,
 )
 from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.model.model import Inputs
 from lstmcli.core.model.settings import SETTINGS
 from tests.core.explain.asking import Cell, found, write
 from tests.core.explain.reference import random_net
@@ -252,7 +253,7 @@ def test_data_that_would_decide(tmp_path: Path) -> None:
     net.bias[:] = 0
     model = load(write(net, tmp_path / "w.npz", 3))
     known = Expected({"h": KnownValues(np.ones((1, 1, 1)), np.zeros((1, 1, 1)))})
-    one_step = Case(lambda settings: model, np.zeros((1, 3)), "steps", known)
+    one_step = Case(lambda settings: model, Inputs(np.zeros((1, 3))), "steps", known)
     codes = [one.code for one in wanted(one_step, ("forget_bias", "bias"), (), proven=True)]
     assert codes == ["biases", "second_step"]
     assert wanted(one_step, (), (), proven=True) == ()
