@@ -99,9 +99,16 @@ def diff(
         text = "it changes nothing: neither side has lengths or a mask; leave it out."
         raise UserError(text, about={"padding": True})
     found = compare(
-        one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
-        selection=selection, padding=bool(padding),
-    )  # fmt: skip
+        one,
+        other,
+        rtol=rtol,
+        atol=atol,
+        ulp=ulp,
+        equal_nan=equal_nan,
+        only=names,
+        selection=selection,
+        padding=bool(padding),
+    )
     return replace(found, cuts=tuple(selection.cuts(_sizes_of(found))))
 
 
@@ -153,9 +160,13 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
         widths = {k: a.shape[-1] for k, a in result.arrays.items()}
         numbering = AxisNumbers.of_meta(result.settings, widths)
         return Side(
-            name, result.members(), layout=result.layout, settings=result.settings,
-            numbering=numbering, in_memory=True,
-        )  # fmt: skip
+            name,
+            result.members(),
+            layout=result.layout,
+            settings=result.settings,
+            numbering=numbering,
+            in_memory=True,
+        )
     if is_path(result):
         return _side(formats.read(os.fspath(result), abbreviated=True))
     if isinstance(result, Document):

@@ -52,12 +52,17 @@ NEARER = 10.0  # times as near as the run as loaded: then `derive` shows that ru
 WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
 LENGTHS_FILE = "lengths.npy"  # of more sequences than are typed
 TENSORS = {
-    "kernel": ("ifgo", "unit", "column"), "recurrent_kernel": ("ifgo", "unit", "column"),
-    "bias": ("ifgo", "unit"), "peephole": ("ifo", "unit"),
-    "projection": ("output", "unit"), "projection_bias": ("output",),
-    "norm_scale": ("ifgo", "unit"), "norm_shift": ("ifgo", "unit"),
-    "state_scale": ("unit",), "state_shift": ("unit",),
-}  # fmt: skip
+    "kernel": ("ifgo", "unit", "column"),
+    "recurrent_kernel": ("ifgo", "unit", "column"),
+    "bias": ("ifgo", "unit"),
+    "peephole": ("ifo", "unit"),
+    "projection": ("output", "unit"),
+    "projection_bias": ("output",),
+    "norm_scale": ("ifgo", "unit"),
+    "norm_shift": ("ifgo", "unit"),
+    "state_scale": ("unit",),
+    "state_shift": ("unit",),
+}
 """The tensors of a cell, and the name of each axis, or its gates."""
 
 

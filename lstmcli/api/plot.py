@@ -347,6 +347,12 @@ def _of_two(a: Side, b: Side) -> Drawable:
         {n: p.b.values for n, p in drawn.items()},
     ]
     return Drawable(
-        split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbering,
-        compared.remarks, [*map(split_z, sides)], differs=True,
-    )  # fmt: skip
+        split_z(arrays),
+        (a.name, b.name),
+        None,
+        compared.first_divergence,
+        numbering,
+        compared.remarks,
+        [*map(split_z, sides)],
+        differs=True,
+    )

@@ -325,9 +325,13 @@ def start(
         if text := describe_not_finite(job.inputs.x, job.inputs.name):
             remarks.append(text)
     run = Run(
-        job=job, outputs=outputs, selection=selection, show=("h",) if engine else show,
-        engine=engine, streams=streams,
-    )  # fmt: skip
+        job=job,
+        outputs=outputs,
+        selection=selection,
+        show=("h",) if engine else show,
+        engine=engine,
+        streams=streams,
+    )
     if job.stream:
         if selection.steps is not None:
             selection.steps.refuse_from_the_end()

@@ -103,9 +103,13 @@ def print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
     epilog="Exit status: 0 success or equal, 1 different or not explained, 2 error.",
 )
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_version,
     help="Show the version of this program, of numpy and of its BLAS.",
-)  # fmt: skip
+)
 def lstm() -> None:
     """Run saved LSTM weights, show every gate, find out why two outputs differ.
 

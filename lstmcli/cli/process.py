@@ -44,9 +44,14 @@ def invoke(args: Sequence[str]) -> int:
         else:
             # what an option sets (--max-bytes) ends with the command
             result = copy_context().run(
-                lstm.main, list(args), prog_name="lstm", standalone_mode=False, obj=list(args),
-                terminal_width=min(columns_of(sys.stdout), WIDEST_HELP), color=Screen().colored,
-            )  # fmt: skip
+                lstm.main,
+                list(args),
+                prog_name="lstm",
+                standalone_mode=False,
+                obj=list(args),
+                terminal_width=min(columns_of(sys.stdout), WIDEST_HELP),
+                color=Screen().colored,
+            )
         sys.stdout.flush()  # a full disk shows only now
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:

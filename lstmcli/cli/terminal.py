@@ -230,22 +230,42 @@ def screen_options() -> list[click.Parameter]:
 
     eager: dict[str, Any] = {"expose_value": False, "is_eager": True}
     return [
-        click.Option(["--color"], type=click.Choice(["auto", "always", "never"]), callback=_set,
-                     show_default="auto", help="When to use colour.", **eager),
-        click.Option(["--svg"], metavar="FILE", callback=file,
-                     help="Save the output as SVG instead of printing it.", **eager),
-        click.Option(["--html"], metavar="FILE", callback=file,
-                     help="Save the output as HTML instead of printing it.", **eager),
-    ]  # fmt: skip
+        click.Option(
+            ["--color"],
+            type=click.Choice(["auto", "always", "never"]),
+            callback=_set,
+            show_default="auto",
+            help="When to use colour.",
+            **eager,
+        ),
+        click.Option(
+            ["--svg"],
+            metavar="FILE",
+            callback=file,
+            help="Save the output as SVG instead of printing it.",
+            **eager,
+        ),
+        click.Option(
+            ["--html"],
+            metavar="FILE",
+            callback=file,
+            help="Save the output as HTML instead of printing it.",
+            **eager,
+        ),
+    ]
 
 
 def quiet_option(is_answer: bool) -> click.Option:
     """The option ``-q``, which leaves out the results too if the exit status is an answer."""
     notes = "Hide the progress bar and the notes."
     return click.Option(
-        ["-q", "--quiet"], is_flag=True, callback=_set, expose_value=False, is_eager=True,
+        ["-q", "--quiet"],
+        is_flag=True,
+        callback=_set,
+        expose_value=False,
+        is_eager=True,
         help="Print nothing; only set the exit status." if is_answer else notes,
-    )  # fmt: skip
+    )
 
 
 def write_screen_files() -> None:

@@ -59,9 +59,8 @@ def graph_of(
     cell, units = layers[0][0], [cell.units for layer in layers for cell in layer]
     uneven = len(set(units)) > 1
     state, given = (
-        (rows, sum(units)) if uneven else (len(units), rows, cell.units)
-        for rows in ("B", "B_or_1")
-    )  # fmt: skip
+        (rows, sum(units)) if uneven else (len(units), rows, cell.units) for rows in ("B", "B_or_1")
+    )
     inputs = INITIAL if defaults else ()
     constants: dict[str, Array] = {name: _default_state(layers, name, uneven) for name in inputs}
     nodes = list(_initial_state(layers, uneven, constants))
@@ -158,9 +157,14 @@ def _lstm(
     names = {role: f"{row.names.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
     constants |= {name: np.asarray(tensors[role]) for role, name in names.items()}
     inputs = [
-        below, names["kernel"], names["recurrent_kernel"], names["bias"],
-        lengths, f"h_{n}", f"c_{n}",
-    ]  # fmt: skip
+        below,
+        names["kernel"],
+        names["recurrent_kernel"],
+        names["bias"],
+        lengths,
+        f"h_{n}",
+        f"c_{n}",
+    ]
     if "peephole" in names:
         inputs.append(names["peephole"])
     outputs = [f"Y_{n}", f"Y_h_{n}", f"Y_c_{n}"]

@@ -209,9 +209,12 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
 
     numbering = side.numbering._replace(steps=[place.step])
     side = replace(
-        side, arrays=of_step(side.arrays), units=of_step(side.units), layout="time",
+        side,
+        arrays=of_step(side.arrays),
+        units=of_step(side.units),
+        layout="time",
         numbering=numbering,
-    )  # fmt: skip
+    )
     return renamed(side, {name: name.replace("final_", "") for name in states})
 
 

@@ -219,9 +219,14 @@ class ChunkRun:
                     blocks = self._blocks(packed, chunk, len(x))
                     of_cell, final = run_in_order(
                         partial(_advance, packed, blocks, self.meter),
-                        cell, operand, states[len(finals)], counted(cell, valid), self.keep,
-                        backward=d == 1, padding=padding_rule(cell, self.masked, len(layer) == 2),
-                    )  # fmt: skip
+                        cell,
+                        operand,
+                        states[len(finals)],
+                        counted(cell, valid),
+                        self.keep,
+                        backward=d == 1,
+                        padding=padding_rule(cell, self.masked, len(layer) == 2),
+                    )
                     finals.append(final)
                     outputs.append(of_cell["h"])
                     arrays |= cell_names(self.model, n, d, {k: of_cell[k] for k in self.keep})
@@ -266,9 +271,13 @@ def trace_of(plan: Plan, part: SequenceResults) -> Trace:
 
 
 def _advance(
-    packed: Packed, blocks: Sequence[slice], meter: Meter | None,
-    x: Array, state: State, names: tuple[str, ...],
-) -> tuple[dict[str, Array], State]:  # fmt: skip
+    packed: Packed,
+    blocks: Sequence[slice],
+    meter: Meter | None,
+    x: Array,
+    state: State,
+    names: tuple[str, ...],
+) -> tuple[dict[str, Array], State]:
     """Step over x (T, R, I); of a reset state, steps are sequences of one."""
     steps, batch = x.shape[:2]
     reset = packed.cell.behaviour.state == "reset"

@@ -25,12 +25,16 @@ from lstmcli.errors import UserError, did_you_mean
 KERNELS = {"kernel": "kernel", "recurrent_kernel": "recurrent_kernel", "bias": "bias"}
 ANY = ""
 KERAS_TAKES = {
-    "activation": ANY, "recurrent_activation": ANY, "go_backwards": ANY,
+    "activation": ANY,
+    "recurrent_activation": ANY,
+    "go_backwards": ANY,
     "merge": "concat sum mul ave",
-}  # fmt: skip
+}
 THREE_ACTIVATIONS = {
-    "activation": ANY, "recurrent_activation": ANY, "output_activation": ANY,
-}  # fmt: skip
+    "activation": ANY,
+    "recurrent_activation": ANY,
+    "output_activation": ANY,
+}
 KERAS_3 = {  # the second form is that of .weights.h5
     "kernel": "kernel | vars/0",
     "recurrent_kernel": "recurrent_kernel | vars/1",
@@ -53,8 +57,10 @@ TORCH7: dict[str, Any] = {
     **ROWS_IN_TIME,
 }
 KERAS: dict[str, Any] = {
-    "masked_output": "repeat", "takes": KERAS_TAKES, "hidden": ("recurrent_activation",),
-}  # fmt: skip
+    "masked_output": "repeat",
+    "takes": KERAS_TAKES,
+    "hidden": ("recurrent_activation",),
+}
 KERAS_NAMES = {
     "path": r"(?P<direction>forward|backward)(?=_)",
     "under": " | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
@@ -84,10 +90,13 @@ FLAX: dict[str, Any] = {
     "past_length": "run",
     "under": " | lstm{nth}/ | {direction}_rnn/cell/ | lstm{nth}/{direction}_rnn/cell/",
     "takes": {
-        "activation": ANY, "recurrent_activation": ANY, "reverse": ANY, "go_backwards": ANY,
+        "activation": ANY,
+        "recurrent_activation": ANY,
+        "reverse": ANY,
+        "go_backwards": ANY,
     },
     "verified": "run: flax 0.12.8",
-}  # fmt: skip
+}
 FLAX_GATES = {
     "kernel": "i{gate}/kernel",
     "recurrent_kernel": "h{gate}/kernel",
@@ -296,10 +305,17 @@ class Convention:
     def settings(self) -> dict[str, Any]:
         """The settings of a run, by option name; those that are off are left out."""
         off = {
-            "bias": "once", "peepholes": "used", "state": "carried", "initial_state": "given",
-            "lengths": "given", "arithmetic": "float", "merge": "concat",
-            "masked_output": "zero", "rows": "xh", "directions": "stored",
-        }  # fmt: skip
+            "bias": "once",
+            "peepholes": "used",
+            "state": "carried",
+            "initial_state": "given",
+            "lengths": "given",
+            "arithmetic": "float",
+            "merge": "concat",
+            "masked_output": "zero",
+            "rows": "xh",
+            "directions": "stored",
+        }
         row = CONVENTIONS.get(self.name, self)
         off["peephole_gates"] = row.storage.peephole_gates  # matters where there are peepholes
         values = {name: self.setting(name) for name in SETTINGS}
@@ -1084,16 +1100,36 @@ CONVENTIONS: Mapping[str, Convention] = {row.name: row for row in _ROWS}
 
 
 FRAMEWORK_ALIASES = {  # names in use -> rows that may be meant, for the message
-    "torch": ("pytorch", "pytorch-cell"), "libtorch": ("pytorch",), "torchscript": ("pytorch",),
-    "pt": ("pytorch",), "lua": ("torch7",), "tensorflow": ("tf1", "keras"), "tf": ("tf1", "keras"),
-    "tensorflow1": ("tf1",), "tf2": ("keras",), "tensorflow2": ("keras",), "tf.keras": ("keras",),
-    "tfkeras": ("keras",), "keras2": ("keras",), "keras3": ("keras",),
-    "tensorflow.js": ("tfjs",), "tensorflowjs": ("tfjs",), "tensorflow-lite": ("tflite",),
-    "jax": ("flax", "haiku", "equinox"), "nnx": ("flax-nnx",), "linen": ("flax",),
-    "sonnet": ("sonnet2", "sonnet1"), "cudnn": ("cudnnlstm", "tf1-cudnn"),
-    "ort": ("onnx",), "onnxruntime": ("onnx",), "gluon": ("mxnet",), "paddlepaddle": ("paddle",),
-    "mil": ("coreml",), "element-research": ("torch7",), "deeplearning4j": ("dl4j",),
-}  # fmt: skip
+    "torch": ("pytorch", "pytorch-cell"),
+    "libtorch": ("pytorch",),
+    "torchscript": ("pytorch",),
+    "pt": ("pytorch",),
+    "lua": ("torch7",),
+    "tensorflow": ("tf1", "keras"),
+    "tf": ("tf1", "keras"),
+    "tensorflow1": ("tf1",),
+    "tf2": ("keras",),
+    "tensorflow2": ("keras",),
+    "tf.keras": ("keras",),
+    "tfkeras": ("keras",),
+    "keras2": ("keras",),
+    "keras3": ("keras",),
+    "tensorflow.js": ("tfjs",),
+    "tensorflowjs": ("tfjs",),
+    "tensorflow-lite": ("tflite",),
+    "jax": ("flax", "haiku", "equinox"),
+    "nnx": ("flax-nnx",),
+    "linen": ("flax",),
+    "sonnet": ("sonnet2", "sonnet1"),
+    "cudnn": ("cudnnlstm", "tf1-cudnn"),
+    "ort": ("onnx",),
+    "onnxruntime": ("onnx",),
+    "gluon": ("mxnet",),
+    "paddlepaddle": ("paddle",),
+    "mil": ("coreml",),
+    "element-research": ("torch7",),
+    "deeplearning4j": ("dl4j",),
+}
 
 
 def find_convention(name: str) -> Convention:

@@ -280,10 +280,23 @@ FLAGS = ("reverse", "go_backwards")
 """Settings whose option is a flag."""
 
 WITH_OPTION = (
-    "convention", "gates", "forget_bias", "activation", "recurrent_activation",
-    "output_activation", "cell_clip", "gate_clip", "projection_clip", "rows", "coupled",
-    "layout", "dtype", "arithmetic", "merge", "masked_output",
-)  # fmt: skip
+    "convention",
+    "gates",
+    "forget_bias",
+    "activation",
+    "recurrent_activation",
+    "output_activation",
+    "cell_clip",
+    "gate_clip",
+    "projection_clip",
+    "rows",
+    "coupled",
+    "layout",
+    "dtype",
+    "arithmetic",
+    "merge",
+    "masked_output",
+)
 """Settings that have an option with a value; ``--set`` takes every setting."""
 
 

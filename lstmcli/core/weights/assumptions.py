@@ -203,23 +203,28 @@ def idle_settings(
     lacking = {  # reason: whether it holds, the settings that it makes idle
         "there is no fused kernel": ("fused" not in roles, "rows bias_row"),
         "each gate has tensors": (
-            all(isinstance(names, Mapping) for _, names in tensors), "interleaved",
+            all(isinstance(names, Mapping) for _, names in tensors),
+            "interleaved",
         ),
         "there is one direction": (all(len(one) == 1 for one in layers), "merge directions"),
         "there are no peepholes": (
-            not peepholes and "peephole" not in roles, "peepholes peephole_gates",
+            not peepholes and "peephole" not in roles,
+            "peepholes peephole_gates",
         ),
         "there is no bias": (not biases, f"bias_gates{' bias' * (given.get('bias') != 'none')}"),
         "there is no projection": (
-            all(cell.projection is None for cell in cells), "projection_clip",
+            all(cell.projection is None for cell in cells),
+            "projection_clip",
         ),
         "f is 1 - i": (
-            all(cell.convention.behaviour.coupled == "f=1-i" for cell in cells), "forget_bias",
+            all(cell.convention.behaviour.coupled == "f=1-i" for cell in cells),
+            "forget_bias",
         ),
         "the weights are not one vector of a convention that packs them": (
-            not packed, "flat_units flat_layers flat_directions",
+            not packed,
+            "flat_units flat_layers flat_directions",
         ),
-    }  # fmt: skip
+    }
     why = {name: why for why, (lacks, names) in lacking.items() if lacks for name in names.split()}
     goes_backwards = {
         cell_name(n, d): cell.convention.behaviour.go_backwards

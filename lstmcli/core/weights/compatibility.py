@@ -20,15 +20,30 @@ from lstmcli.core.weights.templates import Settings
 from lstmcli.errors import Try, UserError, did_you_mean
 
 FORM = (
-    "forget_bias", "gates", "kernel_gates", "recurrent_gates", "bias_gates", "interleaved",
-    "rows", "bias_row", "transposed",
-)  # fmt: skip
+    "forget_bias",
+    "gates",
+    "kernel_gates",
+    "recurrent_gates",
+    "bias_gates",
+    "interleaved",
+    "rows",
+    "bias_row",
+    "transposed",
+)
 """The settings of a target that change how a network is stored, and not what it computes."""
 
 _RUNNING = (
-    "activation", "recurrent_activation", "output_activation", "cell_clip", "gate_clip",
-    "projection_clip", "reverse", "go_backwards", "flip_output", "state",
-)  # fmt: skip
+    "activation",
+    "recurrent_activation",
+    "output_activation",
+    "cell_clip",
+    "gate_clip",
+    "projection_clip",
+    "reverse",
+    "go_backwards",
+    "flip_output",
+    "state",
+)
 _PARTS = {
     "peephole": "peepholes",
     "projection": "a projection",

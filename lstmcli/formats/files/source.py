@@ -23,9 +23,20 @@ ARRAYS = (b"\x93NUMPY", b"PK")  # first bytes of .npy and .npz, which may be lar
 MOST_DRAINED = 2 * MOST_PARSED  # bytes of others in memory: models are larger than texts
 
 BINARY = (
-    ".pt", ".pth", ".ckpt", ".pkl", ".keras", ".h5", ".hdf5", ".onnx", ".safetensors", ".gguf",
-    ".tflite", ".npz", ".npy",
-)  # fmt: skip
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".pkl",
+    ".keras",
+    ".h5",
+    ".hdf5",
+    ".onnx",
+    ".safetensors",
+    ".gguf",
+    ".tflite",
+    ".npz",
+    ".npy",
+)
 """Suffixes of binary files that are read."""
 
 MODELS = (*BINARY, ".nam", "model.json", "pytorch_model.bin")

@@ -32,8 +32,13 @@ from lstmcli.formats.text.json import parse
 from lstmcli.formats.wire.hdf5 import Contents, contents, need_library
 
 ATTRIBUTES = (
-    "layer_names", "weight_names", "model_config", "keras_version", "backend", "name",
-)  # fmt: skip
+    "layer_names",
+    "weight_names",
+    "model_config",
+    "keras_version",
+    "backend",
+    "name",
+)
 LEAVE_OUT = ("optimizer", "optimizer_weights")
 FULL_MODEL = "model_weights"  # the group of layers in a file with a config
 VERSIONS = ("keras_version", "backend")

@@ -250,9 +250,14 @@ def _natural(path: str) -> list[tuple[int, str]]:
 
 
 PASSING = {  # layers that return their inputs unless a model is trained
-    "Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout",
-    "ActivityRegularization", "Identity",
-}  # fmt: skip
+    "Dropout",
+    "SpatialDropout1D",
+    "GaussianDropout",
+    "GaussianNoise",
+    "AlphaDropout",
+    "ActivityRegularization",
+    "Identity",
+}
 MOST_HOPS = 64  # layers between two LSTMs
 
 

@@ -84,9 +84,17 @@ OPERATORS = {
 }
 
 MOVING = {  # operators that only move elements of the first input
-    "Cast", "Expand", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
+    "Cast",
+    "Expand",
+    "Gather",
+    "Identity",
+    "Reshape",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Transpose",
     "Unsqueeze",
-}  # fmt: skip
+}
 
 
 def computed(call: OperatorCall, check_size: Callable[[Shape, int], object]) -> list[np.ndarray]:
@@ -95,8 +103,9 @@ def computed(call: OperatorCall, check_size: Callable[[Shape, int], object]) -> 
     ``check_size`` refuses a large result.
     """
     operator = OPERATORS[call.op]
-    attributes = {name: call.attributes[name] for name in operator.attributes
-                  if name in call.attributes}  # fmt: skip
+    attributes = {
+        name: call.attributes[name] for name in operator.attributes if name in call.attributes
+    }
     for value in attributes.values():  # a graph would be run, and may open any file
         numbers = value if isinstance(value, list) else [value]
         if not all(isinstance(number, int) for number in numbers):

@@ -190,9 +190,14 @@ def _opset(imports: Iterable[Any]) -> int:
 
 EXTERNAL = 1  # a data_location: in another file
 WIDENED = {  # the library's dtypes that NumPy lacks
-    "bfloat16": "f4", "float8_e4m3fn": "f4", "float8_e4m3fnuz": "f4", "float8_e5m2": "f4",
-    "float8_e5m2fnuz": "f4", "int4": "i1", "uint4": "u1",
-}  # fmt: skip
+    "bfloat16": "f4",
+    "float8_e4m3fn": "f4",
+    "float8_e4m3fnuz": "f4",
+    "float8_e5m2": "f4",
+    "float8_e5m2fnuz": "f4",
+    "int4": "i1",
+    "uint4": "u1",
+}
 TWO_A_BYTE = ("int4", "uint4")
 
 

@@ -25,9 +25,15 @@ SCALES = {"W": (8, 9), "R": (10, 11)}  # inputs of DynamicQuantizeLSTM: scale, z
 OPERATORS = {"LSTM": "", "DynamicQuantizeLSTM": "com.microsoft"}  # and their domains
 
 ATTRIBUTES = {
-    "activation_alpha": float, "activation_beta": float, "activations": bytes, "clip": float,
-    "direction": bytes, "hidden_size": int, "input_forget": int, "layout": int,
-}  # fmt: skip
+    "activation_alpha": float,
+    "activation_beta": float,
+    "activations": bytes,
+    "clip": float,
+    "direction": bytes,
+    "hidden_size": int,
+    "input_forget": int,
+    "layout": int,
+}
 LISTS = ("activation_alpha", "activation_beta", "activations")
 
 

@@ -68,9 +68,18 @@ TITLED = re.compile(rf"(?:^|\n|>>>|[({{,:;])[ \t]*{WORD}:(\s*)$")
 HEADINGS = {"output", "outputs", "result", "results", "numpy", "tensorflow", "torch", "keras"}
 DTYPE = re.compile(r"\bdtype\s*[=:]\s*(?:<dtype: ')?(?:torch\.|tf\.|np\.|numpy\.|jnp\.)?(\w+)")
 DTYPES = {
-    "float16": "f2", "half": "f2", "f16": "f2", "float32": "f4", "float": "f4", "f32": "f4",
-    "float64": "f8", "double": "f8", "f64": "f8", "float128": "g", "longdouble": "g",
-}  # fmt: skip
+    "float16": "f2",
+    "half": "f2",
+    "f16": "f2",
+    "float32": "f4",
+    "float": "f4",
+    "f32": "f4",
+    "float64": "f8",
+    "double": "f8",
+    "f64": "f8",
+    "float128": "g",
+    "longdouble": "g",
+}
 """Of NumPy, of torch (half, float, double), of candle and ggml (f16, ...)."""
 
 GAP = "..."
@@ -232,9 +241,16 @@ def _described(
             heading = name
         name = name or heading
     found = Print(
-        name, tokens, shape, where, rounded, float(factor[1]) if factor else 1.0, dtype,
-        label=label, gaps=gaps_of(shape, ahead, printed, where),
-    )  # fmt: skip
+        name,
+        tokens,
+        shape,
+        where,
+        rounded,
+        float(factor[1]) if factor else 1.0,
+        dtype,
+        label=label,
+        gaps=gaps_of(shape, ahead, printed, where),
+    )
     return found, heading
 
 

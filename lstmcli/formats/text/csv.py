@@ -88,12 +88,16 @@ def document_of(table: CsvTable, kind: str) -> Document:
         if of_part := _of_part(columns.indexes):
             indexes[name] = of_part
     return Document(
-        table.source, kind, arrays, {}, "steps" if batch is None else "time",
+        table.source,
+        kind,
+        arrays,
+        {},
+        "steps" if batch is None else "time",
         dtypes=float32_arrays(arrays),
         numbering=Numbering(
             keys.get(STEP), _of_part(batch), dict.fromkeys(arrays, units) if units else indexes
         ),
-    )  # fmt: skip
+    )
 
 
 def _of_part(numbers: Sequence[int] | None) -> Sequence[int] | None:

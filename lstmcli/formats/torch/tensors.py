@@ -23,14 +23,26 @@ from lstmcli.formats.files.limits import MOST_AXES
 from lstmcli.formats.wire.pickle import CONTAINERS, Global, Leaf, Maker, Record, Unread, first
 
 KINDS = {  # word before "Storage" -> dtype, and torch.NAME
-    "Float": ("f4", "float32"), "Double": ("f8", "float64"), "Half": ("f2", "float16"),
-    "BFloat16": ("u2", "bfloat16"), "Byte": ("u1", "uint8"), "Char": ("i1", "int8"),
-    "Short": ("i2", "int16"), "Int": ("i4", "int32"), "Long": ("i8", "int64"),
-    "Bool": ("?", "bool"), "ComplexFloat": ("c8", "complex64"),
-    "ComplexDouble": ("c16", "complex128"), "QInt8": ("i1", "qint8"), "QUInt8": ("u1", "quint8"),
-    "QInt32": ("i4", "qint32"), "UInt16": ("u2", "uint16"), "UInt32": ("u4", "uint32"),
-    "UInt64": ("u8", "uint64"), "Untyped": ("u1", "bytes"),
-}  # fmt: skip
+    "Float": ("f4", "float32"),
+    "Double": ("f8", "float64"),
+    "Half": ("f2", "float16"),
+    "BFloat16": ("u2", "bfloat16"),
+    "Byte": ("u1", "uint8"),
+    "Char": ("i1", "int8"),
+    "Short": ("i2", "int16"),
+    "Int": ("i4", "int32"),
+    "Long": ("i8", "int64"),
+    "Bool": ("?", "bool"),
+    "ComplexFloat": ("c8", "complex64"),
+    "ComplexDouble": ("c16", "complex128"),
+    "QInt8": ("i1", "qint8"),
+    "QUInt8": ("u1", "quint8"),
+    "QInt32": ("i4", "qint32"),
+    "UInt16": ("u2", "uint16"),
+    "UInt32": ("u4", "uint32"),
+    "UInt64": ("u8", "uint64"),
+    "Untyped": ("u1", "bytes"),
+}
 CODES = {name: code for code, name in KINDS.values()}
 
 
@@ -294,7 +306,10 @@ MAKERS: dict[str, Maker] = {
     **{
         f"torch.jit._pickle.{name}": first
         for name in (
-            "build_intlist", "build_doublelist", "build_boollist", "build_tensorlist",
+            "build_intlist",
+            "build_doublelist",
+            "build_boollist",
+            "build_tensorlist",
             "restore_type_tag",
         )
     },
@@ -307,4 +322,4 @@ MAKERS: dict[str, Maker] = {
         )
         for core in ("core", "_core")
     },
-}  # fmt: skip
+}

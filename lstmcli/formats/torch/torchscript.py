@@ -158,9 +158,10 @@ def _calls(text: str) -> Iterator[Call]:
         elif at >= 0 and (match := _CALL.match(line, at)):
             written, name, bias, layers, both, first = match.groups()
             settings = {
-                "num_layers": int(layers), "bidirectional": both == "True",
+                "num_layers": int(layers),
+                "bidirectional": both == "True",
                 "batch_first": first == "True",
-            }  # fmt: skip
+            }
             weights = written if written is not None else lists.get(name, "")
             yield Call(_constants(weights), bias == "True", {"class": "torch.lstm", **settings})
         elif at >= 0 and (match := _CELL.match(line, at)):

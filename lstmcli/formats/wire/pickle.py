@@ -87,10 +87,27 @@ def load(
 
 
 _VALUES = {
-    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
-    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
-    "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
-}  # fmt: skip
+    "INT",
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG",
+    "LONG1",
+    "LONG4",
+    "FLOAT",
+    "BINFLOAT",
+    "STRING",
+    "BINSTRING",
+    "SHORT_BINSTRING",
+    "UNICODE",
+    "BINUNICODE",
+    "SHORT_BINUNICODE",
+    "BINUNICODE8",
+    "BINBYTES",
+    "SHORT_BINBYTES",
+    "BINBYTES8",
+    "BYTEARRAY8",
+}
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _ATOMS = (str, bytes, int, float, type(None))  # keys whose hash does not go into depths
 
@@ -151,12 +168,17 @@ def _string(line: bytes) -> str:
 class _Machine:
     def __init__(self, makers: Mapping[str, Maker], persistent: Maker | None) -> None:
         standard: dict[str, Maker] = {
-            "collections.OrderedDict": self._made_dict, "collections.Counter": self._made_dict,
-            "builtins.dict": self._made_dict, "__builtin__.dict": self._made_dict,
-            "collections.defaultdict": lambda *_: {}, "_codecs.encode": self._made_bytes,
-            "copyreg._reconstructor": self._made_bare, "copy_reg._reconstructor": self._made_bare,
-            "copyreg.__newobj__": self._made_bare, "copy_reg.__newobj__": self._made_bare,
-        }  # fmt: skip
+            "collections.OrderedDict": self._made_dict,
+            "collections.Counter": self._made_dict,
+            "builtins.dict": self._made_dict,
+            "__builtin__.dict": self._made_dict,
+            "collections.defaultdict": lambda *_: {},
+            "_codecs.encode": self._made_bytes,
+            "copyreg._reconstructor": self._made_bare,
+            "copy_reg._reconstructor": self._made_bare,
+            "copyreg.__newobj__": self._made_bare,
+            "copy_reg.__newobj__": self._made_bare,
+        }
         self.makers = {**CONTAINERS, **makers, **standard}
         self.persistent = persistent
         self.stack: list[Any] = []
@@ -289,20 +311,29 @@ class _Machine:
 
 
 _PUSHED: dict[str, Callable[[_Machine, Any], Any]] = {  # opcode -> what it puts on the stack
-    "NONE": lambda m, _: None, "NEWTRUE": lambda m, _: True, "NEWFALSE": lambda m, _: False,
-    "EMPTY_TUPLE": lambda m, _: (), "EMPTY_LIST": lambda m, _: [], "EMPTY_DICT": lambda m, _: {},
+    "NONE": lambda m, _: None,
+    "NEWTRUE": lambda m, _: True,
+    "NEWFALSE": lambda m, _: False,
+    "EMPTY_TUPLE": lambda m, _: (),
+    "EMPTY_LIST": lambda m, _: [],
+    "EMPTY_DICT": lambda m, _: {},
     "EMPTY_SET": lambda m, _: [],  # nothing is hashed
-    "TUPLE1": lambda m, _: m.popped(1), "TUPLE2": lambda m, _: m.popped(2),
-    "TUPLE3": lambda m, _: m.popped(3), "TUPLE": lambda m, _: tuple(m.above_mark()),
-    "LIST": lambda m, _: m.above_mark(), "FROZENSET": lambda m, _: m.above_mark(),
-    "DICT": lambda m, _: m.filled({}, m.above_mark()), "DUP": lambda m, _: m.stack[-1],
+    "TUPLE1": lambda m, _: m.popped(1),
+    "TUPLE2": lambda m, _: m.popped(2),
+    "TUPLE3": lambda m, _: m.popped(3),
+    "TUPLE": lambda m, _: tuple(m.above_mark()),
+    "LIST": lambda m, _: m.above_mark(),
+    "FROZENSET": lambda m, _: m.above_mark(),
+    "DICT": lambda m, _: m.filled({}, m.above_mark()),
+    "DUP": lambda m, _: m.stack[-1],
     "GLOBAL": lambda m, argument: Global(".".join(argument.split(" ", 1))),
     "STACK_GLOBAL": lambda m, _: m.named(*m.popped(2)),
-    "REDUCE": lambda m, _: m.call(*m.popped(2)), "NEWOBJ": lambda m, _: m.call(*m.popped(2)),
+    "REDUCE": lambda m, _: m.call(*m.popped(2)),
+    "NEWOBJ": lambda m, _: m.call(*m.popped(2)),
     "NEWOBJ_EX": lambda m, _: m.call(*m.popped(3)),
     "PERSID": lambda m, argument: m.resolved(argument),
     "BINPERSID": lambda m, _: m.resolved(m.stack.pop()),
-}  # fmt: skip
+}
 _CHANGES: dict[str, Callable[[_Machine], object]] = {  # opcode -> what it does to the stack
     "MARK": lambda m: m.marks.append(len(m.stack)),
     "POP": _Machine.drop,

@@ -16,11 +16,19 @@ from lstmcli.core.weights.metadata import Attributes, Groups, MetadataSettings
 from lstmcli.errors import UserError
 
 ONNX_NAMES = {
-    "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu", "identity": "Affine",
-    "hard_sigmoid": "HardSigmoid", "affine": "Affine", "leaky_relu": "LeakyRelu",
-    "thresholded_relu": "ThresholdedRelu", "scaled_tanh": "ScaledTanh", "elu": "Elu",
-    "softsign": "Softsign", "softplus": "Softplus",
-}  # fmt: skip
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "relu": "Relu",
+    "identity": "Affine",
+    "hard_sigmoid": "HardSigmoid",
+    "affine": "Affine",
+    "leaky_relu": "LeakyRelu",
+    "thresholded_relu": "ThresholdedRelu",
+    "scaled_tanh": "ScaledTanh",
+    "elu": "Elu",
+    "softsign": "Softsign",
+    "softplus": "Softplus",
+}
 ACTIVATIONS = {name.lower(): ours for ours, name in ONNX_NAMES.items() if ours != "identity"}
 DISPUTED = {"affine", "thresholdedrelu", "scaledtanh"}  # onnxruntime's defaults are 0
 FIXED = {  # named hard sigmoids, by alpha and beta in float32

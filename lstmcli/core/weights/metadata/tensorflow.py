@@ -31,9 +31,14 @@ _PASSED_ON = re.compile(  # past a sequence's end, dynamic_rnn selects the h bef
 _DIRECTION = re.compile(r"(^|/)(fw|bw)(/|$)")  # scopes of TensorFlow 1's bidirectional networks
 
 ACTIVATIONS = {
-    "Tanh": "tanh", "Relu": "relu", "Sigmoid": "sigmoid", "Elu": "elu", "Softsign": "softsign",
-    "Softplus": "softplus", "Mul": "identity",
-}  # fmt: skip
+    "Tanh": "tanh",
+    "Relu": "relu",
+    "Sigmoid": "sigmoid",
+    "Elu": "elu",
+    "Softsign": "softsign",
+    "Softplus": "softplus",
+    "Mul": "identity",
+}
 BLOCKS = ("LSTMBlockCell", "BlockLSTM")  # ops that are a full cell
 BLOCK_DEFAULTS = {"forget_bias": 1.0, "cell_clip": 3.0}  # of tensorflow/core/ops/rnn_ops.cc
 
