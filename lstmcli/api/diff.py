@@ -55,13 +55,14 @@ def diff(
     Parameters
     ----------
     a, b
-        an array or a tensor, which is h, (T, H), (B, T, H) or (T, B, H); a trace;
-        a dict of arrays by name; ``(output, (h, c))`` of PyTorch; or a path.
+        an array or a tensor, which is h, (T, H), (B, T, H) or (T, B, H); a
+        trace; a dict of arrays by name; ``(output, (h, c))`` of PyTorch; or a
+        path.
     rtol, atol, ulp
-        the tolerance: ``|a - b| <= atol + rtol * |b|``, where one alone leaves the
-        other at 0, or a number of units in the last place. By default that of
-        `torch.testing.assert_close` for the coarser dtype. Printed numbers get half
-        a unit of their last digit on top.
+        the tolerance: ``|a - b| <= atol + rtol * |b|``, where one alone leaves
+        the other at 0, or a number of units in the last place. By default that
+        of `torch.testing.assert_close` for the coarser dtype. Printed numbers
+        get half a unit of their last digit on top.
     equal_nan
         whether NaN equals NaN.
     layout
@@ -71,14 +72,14 @@ def diff(
     steps, batch, units
         what is compared: an index, or a text such as ``"0:10"`` or ``"0,2"``.
     padding
-        whether padded steps are compared, which the lengths or the mask of a trace
-        leave out.
+        whether padded steps are compared, which the lengths or the mask of a
+        trace leave out.
 
     Raises
     ------
     UserError
-        for a file that cannot be read, if the two have no array in common, or if
-        nothing is selected.
+        for a file that cannot be read, if the two have no array in common, or
+        if nothing is selected.
 
     Examples
     --------

@@ -41,8 +41,9 @@ COMMANDS = {
 def limit_blas_to_one_thread() -> None:
     """Have BLAS load with one thread, unless numpy is loaded or the environment gives a number.
 
-    OpenBLAS then starts quicker, and the products of a step are the same, bit for bit, on every
-    number of cores. With the variable `lstmcli.threads.one_thread` has nothing to do.
+    OpenBLAS then starts quicker, and the products of a step are the same, bit
+    for bit, on every number of cores. With the variable
+    `lstmcli.threads.one_thread` has nothing to do.
     """
     if "numpy" not in sys.modules:
         os.environ.setdefault(threads.VARIABLE, "1")

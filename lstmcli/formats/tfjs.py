@@ -1,7 +1,7 @@
 """TensorFlow.js: model.json, which describes the tensors, and the shards with their bytes.
 
-A group's tensors follow each other in its shards, perhaps quantized: tfjs-core/src/io/types.ts and
-io_utils.ts (4.22).
+A group's tensors follow each other in its shards, perhaps quantized:
+tfjs-core/src/io/types.ts and io_utils.ts (4.22).
 """
 
 from __future__ import annotations

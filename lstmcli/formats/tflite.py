@@ -1,8 +1,10 @@
 """`.tflite`: the tensors of a model's LSTM operators, under the names of the kernels' source.
 
-An operator's inputs go by position. The schema is tensorflow/compiler/mlir/lite/schema/
-schema.fbs, the positions are those of tensorflow/lite/kernels/{lstm,unidirectional_sequence_lstm,
-bidirectional_sequence_lstm}.cc (2.21). Quantized weights are widened to float32.
+An operator's inputs go by position. The schema is
+tensorflow/compiler/mlir/lite/schema/ schema.fbs, the positions are those of
+tensorflow/lite/kernels/{lstm,unidirectional_sequence_lstm,
+bidirectional_sequence_lstm}.cc (2.21). Quantized weights are widened to
+float32.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A screen as a picture (SVG) or a page (HTML), with its colours.
 
-Both follow the reader's light or dark mode, and fetch neither fonts nor styles.
+Both follow the reader's light or dark mode, and fetch neither fonts nor
+styles.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A figure for a paper, by matplotlib: heat maps of quantities, or one unit's lines.
 
-It is as wide as a column of text; what shares a scale shares a colour bar, with the colours of the
-terminal: colour-blind safe, and in order in grey.
+It is as wide as a column of text; what shares a scale shares a colour bar,
+with the colours of the terminal: colour-blind safe, and in order in grey.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
 def _matplotlib() -> Any:
     """The library, with the backend that writes files.
 
-    MPLBACKEND may name one that is not there, and the import reads ``./matplotlibrc``, which may
-    belong to another's data.
+    MPLBACKEND may name one that is not there, and the import reads
+    ``./matplotlibrc``, which may belong to another's data.
     """
     named = os.environ.get("MPLBACKEND")
     os.environ["MPLBACKEND"] = "agg"

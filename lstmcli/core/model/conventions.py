@@ -1,13 +1,15 @@
 """The table of conventions: how each framework names, stores and runs an LSTM.
 
-A convention is a value. Recognising a file selects a row; settings from files and options replace
-some of its fields (`Convention.changed`); decoding, encoding, the forward pass and `explain` are
-functions of the result. No other module knows a gate order.
+A convention is a value. Recognising a file selects a row; settings from files
+and options replace some of its fields (`Convention.changed`); decoding,
+encoding, the forward pass and `explain` are functions of the result. No other
+module knows a gate order.
 
-A template names a tensor by the end of its name. ``{gate}`` stands for the row's word for a gate,
-``{layer}`` for a number, ``{direction}`` for the row's mark of a direction, ``{number}`` for a
-running number of role and layer; `` | `` separates forms, of which the first is written.
-``/``, ``.``, ``:0`` and ``_`` are equivalent when names are matched, after any prefix.
+A template names a tensor by the end of its name. ``{gate}`` stands for the
+row's word for a gate, ``{layer}`` for a number, ``{direction}`` for the row's
+mark of a direction, ``{number}`` for a running number of role and layer; `` |
+`` separates forms, of which the first is written. ``/``, ``.``, ``:0`` and
+``_`` are equivalent when names are matched, after any prefix.
 """
 
 from __future__ import annotations
@@ -274,8 +276,9 @@ class Convention:
     def changed(self, settings: Mapping[str, Any]) -> Convention:
         """Replace some settings; unknown names are ignored.
 
-        ``activation`` sets the candidate's and, unless ``output_activation`` is given too, the
-        output's, as in every framework with one option for both.
+        ``activation`` sets the candidate's and, unless ``output_activation``
+        is given too, the output's, as in every framework with one option for
+        both.
         """
         changes = {k: v for k, v in settings.items() if k in _GROUP_OF and k in SETTINGS}
         if "activation" in changes:

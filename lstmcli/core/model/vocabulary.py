@@ -80,7 +80,8 @@ _ALIASES = {
 def read_activation_name(value: object) -> str:
     """An activation in one spelling: ``relu``, ``leaky_relu(0.01)``, ``affine(1.5,0.2)``.
 
-    A ValueError has the known names; for a bare ``hard_sigmoid``, the two that share the name.
+    A ValueError has the known names; for a bare ``hard_sigmoid``, the two that
+    share the name.
     """
     text = str(value).lower().replace(" ", "")
     name, _, inside = text.partition("(")

@@ -106,7 +106,8 @@ def unused_assumptions(
 ) -> list[str]:
     """The assumption that tensors next to an LSTM that only shapes show are not part of it.
 
-    ``names``: of all tensors but initial states; those of the LSTMs ``found`` do not count.
+    ``names``: of all tensors but initial states; those of the LSTMs ``found``
+    do not count.
     """
     if not any(one.by_shape for one in chosen):
         return []
@@ -123,8 +124,8 @@ def direction_assumptions(
 ) -> list[str]:
     """The assumption that a cell runs backward, if only its name suggests it.
 
-    Other code may give a scope of TensorFlow or the number of a DyNet builder. ``known``: the cells
-    whose direction a file gives.
+    Other code may give a scope of TensorFlow or the number of a DyNet builder.
+    ``known``: the cells whose direction a file gives.
     """
     row = found.convention.names
     backward = {cell for cell in found.cells if cell[1]}
@@ -192,7 +193,8 @@ def idle_settings(
 ) -> list[str]:
     """One row per setting that changes nothing, as these weights lack what it is about.
 
-    ``packed``: they are one vector. ``backward``: whether a cell runs backward without a setting.
+    ``packed``: they are one vector. ``backward``: whether a cell runs backward
+    without a setting.
     """
     each = [names for one in chosen for names in one.cells.values()]
     tensors = [item for names in each for item in names.items()]

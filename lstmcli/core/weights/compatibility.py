@@ -1,7 +1,8 @@
 """Conventions that can store a network: with which settings, and by which recipe.
 
-A row's tensors have the parts it stores, its ``takes`` the settings. The message names what fits
-neither: a conversion that dropped it would give another network.
+A row's tensors have the parts it stores, its ``takes`` the settings. The
+message names what fits neither: a conversion that dropped it would give
+another network.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def fit_or_refuse(
 ) -> Convention:
     """The row, with the settings under which it runs as these layers do.
 
-    ``asked`` are settings of the target's form (`FORM`); ``source`` has these layers, which
-    ``layer`` calls by their ``labels``.
+    ``asked`` are settings of the target's form (`FORM`); ``source`` has these
+    layers, which ``layer`` calls by their ``labels``.
     """
     convention, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:

@@ -124,8 +124,9 @@ def gates_of(row: Convention, role: str) -> str:
 def _templates() -> dict[str, list[tuple[int, Template]]]:
     """The templates of all rows, numbered in their order, by their longest text.
 
-    A name has to contain it: a file may have a hundred thousand names, the table has five hundred
-    templates, and compiling all patterns would take most of the time of a small run.
+    A name has to contain it: a file may have a hundred thousand names, the
+    table has five hundred templates, and compiling all patterns would take
+    most of the time of a small run.
     """
     every = (
         Template(row, role, form)

@@ -1,9 +1,10 @@
 """Constant folding: the values of names in an ONNX graph that can be computed from the file.
 
-Exporters rearrange weights by operators: slices of a matrix in another order, two biases
-concatenated. The reference implementation of the library onnx computes `OPERATORS`, and allocates
-whatever it is asked for: so the size of a result is checked before. An initial state is often an
-array `Repeated` for each item of a batch, whose size only a run knows.
+Exporters rearrange weights by operators: slices of a matrix in another order,
+two biases concatenated. The reference implementation of the library onnx
+computes `OPERATORS`, and allocates whatever it is asked for: so the size of a
+result is checked before. An initial state is often an array `Repeated` for
+each item of a batch, whose size only a run knows.
 """
 
 from __future__ import annotations

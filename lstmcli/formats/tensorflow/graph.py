@@ -1,12 +1,14 @@
 """TensorFlow's messages and graphs: constants, and the operations on a variable's values.
 
-A GraphDef is a list of nodes and a library of functions. A frozen ``.pb`` is one; ``.meta`` files
-and ``saved_model.pb`` contain one in other messages.
+A GraphDef is a list of nodes and a library of functions. A frozen ``.pb`` is
+one; ``.meta`` files and ``saved_model.pb`` contain one in other messages.
 
-Sources, of TensorFlow 2.21: tensorflow/core/framework/{graph, node_def, function, op_def,
-attr_value, tensor, tensor_shape, types}.proto; tensorflow/core/protobuf/{meta_graph, saved_model,
-tensor_bundle, trackable_object_graph}.proto. SavedMetadata is that of
-keras/protobuf/saved_metadata.proto (2.15). Only fields that are read are listed.
+Sources, of TensorFlow 2.21: tensorflow/core/framework/{graph, node_def,
+function, op_def, attr_value, tensor, tensor_shape, types}.proto;
+tensorflow/core/protobuf/{meta_graph, saved_model, tensor_bundle,
+trackable_object_graph}.proto. SavedMetadata is that of
+keras/protobuf/saved_metadata.proto (2.15). Only fields that are read are
+listed.
 """
 
 from __future__ import annotations
@@ -308,9 +310,10 @@ class TensorFlowGraph:
     def applied_to(self, variable: str) -> dict[str, Any]:
         """The operations on a variable's values -> the constant that is their other input.
 
-        ``MatMul/BiasAdd/Split:2/Add`` is 1.0 if that is added to the third part of a split sum;
-        None without a number, a dict of numbers that are attributes. Operations of `PASSING` are
-        left out; of several paths to an operation the shortest counts.
+        ``MatMul/BiasAdd/Split:2/Add`` is 1.0 if that is added to the third
+        part of a split sum; None without a number, a dict of numbers that are
+        attributes. Operations of `PASSING` are left out; of several paths to
+        an operation the shortest counts.
         """
         numbers: dict[str, Any] = {}
         for path, (function, _), node, position in self._operations(variable, MOST_STEPS):
@@ -322,7 +325,8 @@ class TensorFlowGraph:
     ) -> Iterator[tuple[str, NodeKey, GraphNode, int]]:
         """The operations on a variable's values, nearest first, at most this many in a row.
 
-        Each with the path to it, the node whose values it takes, and which of its inputs they are.
+        Each with the path to it, the node whose values it takes, and which of
+        its inputs they are.
         """
         first = ("", variable)
         waiting = deque([(first, "", 0)] if first in self._nodes else [])
@@ -346,8 +350,8 @@ class TensorFlowGraph:
     def is_reversed(self, variable: str) -> bool | None:
         """Return whether the cell with this kernel runs backwards over the inputs' steps.
 
-        It does if what enters its loop comes from one of `REVERSING`. None without a loop, or of no
-        kernel.
+        It does if what enters its loop comes from one of `REVERSING`. None
+        without a loop, or of no kernel.
         """
         products = (  # by the variable, or fused cells with it as an input
             (function, node.name)

@@ -1,11 +1,13 @@
 """Storages, tensors and arrays as pickles of PyTorch, NumPy and JAX describe them.
 
-A tensor is a view of a storage: offset, sizes and strides in elements. The reader of the file sets
-a function that gets a storage's bytes, after the pickle or in another member. An array of NumPy is
-a call, then a state of shape, dtype, order and bytes.
-Source: torch/_utils.py, torch/serialization.py and torch/storage.py (2.13), and files of 1.0, 1.4
-and 1.6; numpy/_core/src/multiarray/methods.c, `array_reduce` and `array_setstate`, and
-numpy/_core/numeric.py, `_frombuffer` (2.4); jax/_src/array.py, `_reconstruct_array` (0.10).
+A tensor is a view of a storage: offset, sizes and strides in elements. The
+reader of the file sets a function that gets a storage's bytes, after the
+pickle or in another member. An array of NumPy is a call, then a state of
+shape, dtype, order and bytes. Source: torch/_utils.py, torch/serialization.py
+and torch/storage.py (2.13), and files of 1.0, 1.4 and 1.6;
+numpy/_core/src/multiarray/methods.c, `array_reduce` and `array_setstate`, and
+numpy/_core/numeric.py, `_frombuffer` (2.4); jax/_src/array.py,
+`_reconstruct_array` (0.10).
 """
 
 from __future__ import annotations

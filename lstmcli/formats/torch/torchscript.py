@@ -1,9 +1,11 @@
 """TorchScript: tensors are attributes of modules, and settings are in the text of the code.
 
-The code is text that `torch.jit` wrote; it is searched, never run. A scripted module lists its
-constants (``batch_first : Final[bool] = True``); a traced or frozen one has only the call
-``torch.lstm(x, [h, c], weights, bias, layers, dropout, train, bidirectional, batch_first)``.
-Source: torch/csrc/jit/serialization/python_print.cpp (2.13); files of 1.0, 1.4 and 1.6.
+The code is text that `torch.jit` wrote; it is searched, never run. A scripted
+module lists its constants (``batch_first : Final[bool] = True``); a traced or
+frozen one has only the call ``torch.lstm(x, [h, c], weights, bias, layers,
+dropout, train, bidirectional, batch_first)``. Source:
+torch/csrc/jit/serialization/python_print.cpp (2.13); files of 1.0, 1.4 and
+1.6.
 """
 
 from __future__ import annotations

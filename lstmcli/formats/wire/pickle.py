@@ -1,9 +1,9 @@
 """Pickles as data: a stack machine over parsed opcodes that imports nothing.
 
-`pickletools` only parses. What a pickle asks Python to import becomes a `Global`, only a name; what
-it asks to call a `Record` of the name and the arguments. Only the names of ``makers`` are called:
-functions of this package that build tensors.
-Source: Python's Lib/pickletools.py; PEP 307, 3154 and 574.
+`pickletools` only parses. What a pickle asks Python to import becomes a
+`Global`, only a name; what it asks to call a `Record` of the name and the
+arguments. Only the names of ``makers`` are called: functions of this package
+that build tensors. Source: Python's Lib/pickletools.py; PEP 307, 3154 and 574.
 """
 
 from __future__ import annotations
@@ -78,10 +78,10 @@ def load(
 ) -> Any:
     """The value of the pickle at the stream's position.
 
-    The stream is in memory: for a file, Python allocates a forged length before it reads.
-    ``makers`` are by the full name that a pickle imports; ``persistent`` resolves persistent ids.
-    Whatever `pickletools` raises for a damaged pickle, and for opcodes that no checkpoint has,
-    passes.
+    The stream is in memory: for a file, Python allocates a forged length
+    before it reads. ``makers`` are by the full name that a pickle imports;
+    ``persistent`` resolves persistent ids. Whatever `pickletools` raises for a
+    damaged pickle, and for opcodes that no checkpoint has, passes.
     """
     return _Machine(makers, persistent).run(stream)
 
@@ -115,8 +115,8 @@ _ATOMS = (str, bytes, int, float, type(None))  # keys whose hash does not go int
 def identifier(value: Any) -> str:
     """The name that a pickle gives to a storage or a tensor, as text.
 
-    ValueError for others than text or an integer: that of forty tuples, each containing the one
-    before twice, would have 2**40 parts.
+    ValueError for others than text or an integer: that of forty tuples, each
+    containing the one before twice, would have 2**40 parts.
     """
     if type(value) not in (str, int):
         raise ValueError(f"a name that is a {type(value).__name__}")
@@ -142,8 +142,8 @@ CONTAINERS: dict[str, Maker] = {
 def opcodes(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
     """The opcodes of a pickle and their arguments, to the end of the pickle or of the stream.
 
-    As `pickletools.genops`, which takes Python 2's strings in protocol 0 for ASCII, and raises what
-    its readers raise.
+    As `pickletools.genops`, which takes Python 2's strings in protocol 0 for
+    ASCII, and raises what its readers raise.
     """
     while code := stream.read(1):
         opcode = _OPCODES.get(code.decode("latin-1"))

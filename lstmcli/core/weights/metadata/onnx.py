@@ -1,6 +1,7 @@
 """Attributes of an ONNX node LSTM, as settings of a run.
 
-github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM; what that leaves open as onnxruntime 1.32.
+github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM; what that leaves open
+as onnxruntime 1.32.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """TensorFlow's operations on a cell's kernel, Keras' metadata, TFLite's options, as settings.
 
-A graph group has rows of ops that a variable's values go through, with the number that an op takes:
-TensorFlow 1's cells split the product into gates, add the forget bias to one, and clip the new c
-between two bounds. The ops are those of tensorflow/python/ops/rnn_cell_impl.py and
+A graph group has rows of ops that a variable's values go through, with the
+number that an op takes: TensorFlow 1's cells split the product into gates, add
+the forget bias to one, and clip the new c between two bounds. The ops are
+those of tensorflow/python/ops/rnn_cell_impl.py and
 contrib/rnn/python/ops/lstm_ops.py (1.0 to 1.15).
 """
 
