@@ -36,9 +36,17 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "Model", "Trace", "UserError", "__version__", "derive", "diff", "explain", "load", "run",
+    "Model",
+    "Trace",
+    "UserError",
+    "__version__",
+    "derive",
+    "diff",
+    "explain",
+    "load",
+    "run",
     "save",
-]  # fmt: skip
+]
 
 _MODULES = {
     "Model": "core.model.model",

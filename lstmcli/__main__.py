@@ -1,6 +1,7 @@
 """The process of ``lstm``: it starts, runs one command line, and ends with its status.
 
-`lstmcli.cli.process.invoke` does the work, and can be called without ending a process.
+`lstmcli.cli.process.invoke` does the work, and can be called without ending a
+process.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 def _open_closed_streams() -> None:
     """Open a stream in place of each that the process was started without.
 
-    Otherwise the next file that is opened gets its number, and what is printed. Standard output is
-    one that refuses to be written to: results are not lost silently.
+    Otherwise the next file that is opened gets its number, and what is
+    printed. Standard output is one that refuses to be written to: results are
+    not lost silently.
     """
     for name, mode in (("stdin", "r"), ("stdout", "r"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -33,8 +35,8 @@ def _open_closed_streams() -> None:
 def main() -> NoReturn:
     """Run the command line and end the process.
 
-    The interpreter is not torn down: once the streams are flushed nothing is left to do, and
-    freeing numpy's modules takes a sixth of the time of a run.
+    The interpreter is not torn down: once the streams are flushed nothing is
+    left to do, and freeing numpy's modules takes a sixth of the time of a run.
     """
     # Nothing has to be cleaned up yet, and numpy turns an interrupt of its import into an
     # ImportError.

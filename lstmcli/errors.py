@@ -30,13 +30,15 @@ class Try(NamedTuple):
 class UserError(Exception):
     """A mistake that the user can correct.
 
-    The message has what was expected, what was found, and what to type. Its lines have no options:
-    ``about`` are the settings that begin it, and ``try_`` what may be typed; the command line and
-    Python show both in their syntax.
+    The message has what was expected, what was found, and what to type. Its
+    lines have no options: ``about`` are the settings that begin it, and
+    ``try_`` what may be typed; the command line and Python show both in their
+    syntax.
 
-    Control characters in a line, such as a newline in a name, are escaped; a message that is too
-    long lacks its middle. The command line prints it without a traceback and exits with status 2;
-    in Python it is an ordinary exception.
+    Control characters in a line, such as a newline in a name, are escaped; a
+    message that is too long lacks its middle. The command line prints it
+    without a traceback and exits with status 2; in Python it is an ordinary
+    exception.
 
     >>> lstmcli.load("demo/weights")
     Traceback (most recent call last):
@@ -225,8 +227,8 @@ OTHER_NAMES = {
 def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
     """`` Did you mean 'tf1'?``, the end of a message, if a known word is near; else "".
 
-    A framework's name of a setting is near: `` Did you mean layout='batch'?``. ``prefix`` is what
-    was typed correctly before the word.
+    A framework's name of a setting is near: `` Did you mean layout='batch'?``.
+    ``prefix`` is what was typed correctly before the word.
     """
     from difflib import get_close_matches  # 3 ms that only a mistake needs
 

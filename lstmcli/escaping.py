@@ -26,8 +26,8 @@ _SHORT = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 def one_line(text: str) -> str:
     r"""Text that a terminal only shows: control, bidi and invisible characters as ``\x1b``.
 
-    A terminal would carry out what a name in a file contains, and names that differ must not look
-    alike. Escapes stay as they are.
+    A terminal would carry out what a name in a file contains, and names that
+    differ must not look alike. Escapes stay as they are.
     """
     if text.isascii() and text.isprintable():
         return text

@@ -75,9 +75,10 @@ NO_POSITIONS = "a device or a pipe has no positions"
 class DeviceWriter(io.BufferedWriter):
     """Writes to a device or a pipe, which have no positions.
 
-    Some give one that never changes (/dev/null is at 0), which breaks archives. The raw file keeps
-    Python's methods: `io.BufferedWriter` asks for its position, and would drop an interrupt that
-    comes within a method of ours.
+    Some give one that never changes (/dev/null is at 0), which breaks
+    archives. The raw file keeps Python's methods: `io.BufferedWriter` asks for
+    its position, and would drop an interrupt that comes within a method of
+    ours.
     """
 
     def seekable(self) -> bool:

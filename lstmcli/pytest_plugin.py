@@ -1,7 +1,7 @@
 """The pytest plugin: `lstm_golden` compares with a file next to the test, and writes it on request.
 
-Every pytest imports this module where lstmcli is installed, so NumPy, and what needs it, is
-imported where the fixture is used.
+Every pytest imports this module where lstmcli is installed, so NumPy, and what
+needs it, is imported where the fixture is used.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def lstm_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
     """``lstm_golden(actual)`` compares with ``TESTFILE/TESTNAME.npz`` next to the test file.
 
-    ``actual`` is an array, a tensor, a trace, or a dict of arrays by name; a test that compares
-    several names each, as in ``lstm_golden(actual, name="second")``. Other arguments are those of
-    `lstmcli.testing.assert_lstm_close`. With ``--lstm-update`` the file is written instead.
+    ``actual`` is an array, a tensor, a trace, or a dict of arrays by name; a
+    test that compares several names each, as in ``lstm_golden(actual,
+    name="second")``. Other arguments are those of
+    `lstmcli.testing.assert_lstm_close`. With ``--lstm-update`` the file is
+    written instead.
     """
     written: set[Path] = set()
 

@@ -53,20 +53,21 @@ def assert_lstm_close(
 ) -> None:
     """Fail unless two results of an LSTM are equal within a tolerance, and show why they are not.
 
-    Axes may be in another order, as for `lstmcli.diff`, but all numbers have to be
-    there: a last step does not equal all of them, and an array that ``expected``
-    has may not be left out of a dict.
+    Axes may be in another order, as for `lstmcli.diff`, but all numbers have
+    to be there: a last step does not equal all of them, and an array that
+    ``expected`` has may not be left out of a dict.
 
     Parameters
     ----------
     actual, expected, rtol, atol, equal_nan
         as ``a``, ``b`` and the others of `lstmcli.diff`.
     weights, inputs, initial_state
-        as for `lstmcli.explain`, which then names the cause: of the side that these
-        weights do not give as loaded. It searches with a tenth of its budget.
+        as for `lstmcli.explain`, which then names the cause: of the side that
+        these weights do not give as loaded. It searches with a tenth of its
+        budget.
     lengths, mask
-        as for `lstmcli.run`: padded steps are not compared. Those in the files of
-        the weights and the inputs do the same.
+        as for `lstmcli.run`: padded steps are not compared. Those in the files
+        of the weights and the inputs do the same.
     explain
         whether a cause is searched for.
     **settings
@@ -77,7 +78,8 @@ def assert_lstm_close(
     AssertionError
         if they differ.
     UserError
-        if they cannot be compared: a file that cannot be read, no array in common.
+        if they cannot be compared: a file that cannot be read, no array in
+        common.
 
     Examples
     --------

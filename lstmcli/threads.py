@@ -1,10 +1,11 @@
 """BLAS: limited to one thread during a run; and which kernels it has.
 
-The products of a step are small: BLAS threads hardly help, and sum some in another order.
-Sequences of a batch run in parallel instead, see `batch.workers`.
+The products of a step are small: BLAS threads hardly help, and sum some in
+another order. Sequences of a batch run in parallel instead, see
+`batch.workers`.
 
-Importing `threadpoolctl` and its first look at the loaded libraries take 18 ms; both happen only
-where the environment does not set the number of threads.
+Importing `threadpoolctl` and its first look at the loaded libraries take 18
+ms; both happen only where the environment does not set the number of threads.
 """
 
 from __future__ import annotations
@@ -65,8 +66,9 @@ _limit: Any = None  # set by the first of them, undone by the last
 def one_thread() -> Iterator[None]:
     """Limit BLAS to one thread within, unless the environment sets the number.
 
-    The process has one limit: of runs that overlap, the first sets it, the last restores it.
-    OpenBLAS 0.3.31 takes it from the main thread only: code that starts threads enters this too.
+    The process has one limit: of runs that overlap, the first sets it, the
+    last restores it. OpenBLAS 0.3.31 takes it from the main thread only: code
+    that starts threads enters this too.
     """
     global _running, _limit
     if VARIABLE in os.environ:

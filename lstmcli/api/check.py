@@ -1,7 +1,8 @@
 """The same weights through real frameworks: which agree with us, and which is most accurate.
 
-The truth is the run in longdouble: its distance from ours is what rounding does to this network,
-and a difference of that size is none. What an engine cannot do is known before anything runs.
+The truth is the run in longdouble: its distance from ours is what rounding
+does to this network, and a difference of that size is none. What an engine
+cannot do is known before anything runs.
 """
 
 from __future__ import annotations
@@ -234,8 +235,9 @@ def check(
 ) -> Check | ProgramCheck:
     """Run a model here and by the engines of these names, or a program of the user's.
 
-    ``all`` takes those installed. Without inputs, they are drawn from ``seed``, and for engines a
-    state that is not zero; a program gets one sequence.
+    ``all`` takes those installed. Without inputs, they are drawn from
+    ``seed``, and for engines a state that is not zero; a program gets one
+    sequence.
     """
     options, settings = InputOptions.split(settings)
     given = checked(settings, "check")

@@ -175,8 +175,8 @@ def convert(
 ) -> Conversion:
     """Write the LSTM in some files to another, in the convention ``to``.
 
-    Some kinds of file have one convention, and need no ``to``. ``settings`` are those of the
-    source, as for a run; ``asked`` are those of the target.
+    Some kinds of file have one convention, and need no ``to``. ``settings``
+    are those of the source, as for a run; ``asked`` are those of the target.
     """
     named = [Named.parse(path) for path in paths]
     refuse_overwriting([target], [one.path for one in named])

@@ -35,8 +35,8 @@ def cluster(address: str) -> Iterator[Executor]:
 def _connected(distributed: Any, address: str) -> Any:
     """The client of a cluster, made in a thread that is abandoned if it does not return.
 
-    Dask waits for the greeting of a scheduler without a limit (distributed 2026.8.0,
-    `comm.core.connect`).
+    Dask waits for the greeting of a scheduler without a limit (distributed
+    2026.8.0, `comm.core.connect`).
     """
     made = list[Any]()
 
@@ -68,8 +68,8 @@ def _first_line(error: BaseException) -> str:
 def _of_client(client: Any, address: str) -> Executor:
     """A Dask client as an executor, with Dask's futures.
 
-    Those of `get_executor` take a result for an error if its worker dies while it is under way
-    (distributed 2026.8.0, `cfexecutor._cascade_future`).
+    Those of `get_executor` take a result for an error if its worker dies while
+    it is under way (distributed 2026.8.0, `cfexecutor._cascade_future`).
     """
 
     @contextmanager

@@ -49,18 +49,19 @@ def derive(
     Parameters
     ----------
     model, x, layout, initial_state, lengths, mask, name
-        as for `lstmcli.run`. All of the batch is run, since the bits of a sequence
-        may depend on it.
+        as for `lstmcli.run`. All of the batch is run, since the bits of a
+        sequence may depend on it.
     step, unit, batch
-        indices in the trace, from 0; a negative one counts from the end. Without
-        ``cell``, a unit of both directions side by side is one of its cell too.
+        indices in the trace, from 0; a negative one counts from the end.
+        Without ``cell``, a unit of both directions side by side is one of its
+        cell too.
     gate
         "i", "f", "g" or "o": this gate, then c and h; without it all gates.
     cell
         of several cells, the name of one: "layer0", "layer1_reverse".
     against
-        results of another implementation, as `lstmcli.diff` takes them; each line
-        for which they have a number gets it.
+        results of another implementation, as `lstmcli.diff` takes them; each
+        line for which they have a number gets it.
     **settings
         as for `lstmcli.load`, where ``model`` is not loaded yet.
 

@@ -55,13 +55,14 @@ def diff(
     Parameters
     ----------
     a, b
-        an array or a tensor, which is h, (T, H), (B, T, H) or (T, B, H); a trace;
-        a dict of arrays by name; ``(output, (h, c))`` of PyTorch; or a path.
+        an array or a tensor, which is h, (T, H), (B, T, H) or (T, B, H); a
+        trace; a dict of arrays by name; ``(output, (h, c))`` of PyTorch; or a
+        path.
     rtol, atol, ulp
-        the tolerance: ``|a - b| <= atol + rtol * |b|``, where one alone leaves the
-        other at 0, or a number of units in the last place. By default that of
-        `torch.testing.assert_close` for the coarser dtype. Printed numbers get half
-        a unit of their last digit on top.
+        the tolerance: ``|a - b| <= atol + rtol * |b|``, where one alone leaves
+        the other at 0, or a number of units in the last place. By default that
+        of `torch.testing.assert_close` for the coarser dtype. Printed numbers
+        get half a unit of their last digit on top.
     equal_nan
         whether NaN equals NaN.
     layout
@@ -71,14 +72,14 @@ def diff(
     steps, batch, units
         what is compared: an index, or a text such as ``"0:10"`` or ``"0,2"``.
     padding
-        whether padded steps are compared, which the lengths or the mask of a trace
-        leave out.
+        whether padded steps are compared, which the lengths or the mask of a
+        trace leave out.
 
     Raises
     ------
     UserError
-        for a file that cannot be read, if the two have no array in common, or if
-        nothing is selected.
+        for a file that cannot be read, if the two have no array in common, or
+        if nothing is selected.
 
     Examples
     --------
@@ -99,9 +100,16 @@ def diff(
         text = "it changes nothing: neither side has lengths or a mask; leave it out."
         raise UserError(text, about={"padding": True})
     found = compare(
-        one, other, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, only=names,
-        selection=selection, padding=bool(padding),
-    )  # fmt: skip
+        one,
+        other,
+        rtol=rtol,
+        atol=atol,
+        ulp=ulp,
+        equal_nan=equal_nan,
+        only=names,
+        selection=selection,
+        padding=bool(padding),
+    )
     return replace(found, cuts=tuple(selection.cuts(_sizes_of(found))))
 
 
@@ -153,9 +161,13 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
         widths = {k: a.shape[-1] for k, a in result.arrays.items()}
         numbering = AxisNumbers.of_meta(result.settings, widths)
         return Side(
-            name, result.members(), layout=result.layout, settings=result.settings,
-            numbering=numbering, in_memory=True,
-        )  # fmt: skip
+            name,
+            result.members(),
+            layout=result.layout,
+            settings=result.settings,
+            numbering=numbering,
+            in_memory=True,
+        )
     if is_path(result):
         return _side(formats.read(os.fspath(result), abbreviated=True))
     if isinstance(result, Document):

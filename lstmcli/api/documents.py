@@ -133,7 +133,8 @@ def refuse_unused(
 ) -> None:
     """Refuse files of which nothing went into the model, and that are not ``used`` (by source).
 
-    ``inputs`` is the file of the inputs; if an unused one looks like inputs, explain is suggested.
+    ``inputs`` is the file of the inputs; if an unused one looks like inputs,
+    explain is suggested.
     """
     from_files = {*(model.sources if model else ()), *used}
     unused = [document for document in documents if document.source not in from_files]
@@ -223,7 +224,8 @@ def input_names(document: Document) -> list[str]:
 def inputs_of(document: Document, others: Sequence[Document] = ()) -> Array:
     """The inputs in a file: by their name, or the single array.
 
-    UserError if they are weights; a single one of the ``others`` may be the inputs.
+    UserError if they are weights; a single one of the ``others`` may be the
+    inputs.
     """
     names = input_names(document) or [
         name for name in document.arrays if not _goes_with_inputs(name)

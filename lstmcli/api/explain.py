@@ -52,12 +52,17 @@ NEARER = 10.0  # times as near as the run as loaded: then `derive` shows that ru
 WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
 LENGTHS_FILE = "lengths.npy"  # of more sequences than are typed
 TENSORS = {
-    "kernel": ("ifgo", "unit", "column"), "recurrent_kernel": ("ifgo", "unit", "column"),
-    "bias": ("ifgo", "unit"), "peephole": ("ifo", "unit"),
-    "projection": ("output", "unit"), "projection_bias": ("output",),
-    "norm_scale": ("ifgo", "unit"), "norm_shift": ("ifgo", "unit"),
-    "state_scale": ("unit",), "state_shift": ("unit",),
-}  # fmt: skip
+    "kernel": ("ifgo", "unit", "column"),
+    "recurrent_kernel": ("ifgo", "unit", "column"),
+    "bias": ("ifgo", "unit"),
+    "peephole": ("ifo", "unit"),
+    "projection": ("output", "unit"),
+    "projection_bias": ("output",),
+    "norm_scale": ("ifgo", "unit"),
+    "norm_shift": ("ifgo", "unit"),
+    "state_scale": ("unit",),
+    "state_shift": ("unit",),
+}
 """The tensors of a cell, and the name of each axis, or its gates."""
 
 
@@ -89,20 +94,21 @@ def explain(
     Parameters
     ----------
     weights
-        a loaded model, whose files are read again under other settings, or what
-        `lstmcli.load` takes; several files in a list.
+        a loaded model, whose files are read again under other settings, or
+        what `lstmcli.load` takes; several files in a list.
     inputs, initial_state, lengths, mask
         as ``x`` and the others of `lstmcli.run`.
     expected
         what `lstmcli.diff` takes: all outputs of the other program, or a part.
     thorough
-        whether to search with ten times the budget, which may take ten times as
-        long.
+        whether to search with ten times the budget, which may take ten times
+        as long.
     progress
-        is called with the share of the search that is done, from 0 to 1, and with
-        what is tried.
+        is called with the share of the search that is done, from 0 to 1, and
+        with what is tried.
     **settings
-        what is assumed, as for `lstmcli.load`, where ``weights`` are not loaded yet.
+        what is assumed, as for `lstmcli.load`, where ``weights`` are not
+        loaded yet.
 
     Raises
     ------
@@ -353,8 +359,9 @@ def _next(
 ) -> str:
     """The command that shows, term by term, where a run leaves EXPECTED.
 
-    ``start`` are the files and settings of the run; ``against`` is EXPECTED if `derive` takes it
-    so. Of ``several`` merged cells, none is known to be the wrong one.
+    ``start`` are the files and settings of the run; ``against`` is EXPECTED if
+    `derive` takes it so. Of ``several`` merged cells, none is known to be the
+    wrong one.
     """
     first = comparison and comparison.first
     prefix = ArrayName.of(first.array).prefix if first else ""

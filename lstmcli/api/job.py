@@ -159,11 +159,12 @@ def read_job(
 ) -> Job:
     """A model, loaded if it is not yet one, and its inputs, from paths or values.
 
-    Without ``x`` the inputs are those in the files of the weights; where there are none and none
-    are needed, x is empty and without a name. Of a loaded model only the layout can be set. The
-    file of the inputs, or of the weights, may have what ``options`` lack. Messages begin with
-    ``where``, and call an array of inputs ``name``. ``settle``: take the first value of a setting
-    that the weights leave open.
+    Without ``x`` the inputs are those in the files of the weights; where there
+    are none and none are needed, x is empty and without a name. Of a loaded
+    model only the layout can be set. The file of the inputs, or of the
+    weights, may have what ``options`` lack. Messages begin with ``where``, and
+    call an array of inputs ``name``. ``settle``: take the first value of a
+    setting that the weights leave open.
     """
     refuse_other_types(str, "text", where, name=name)
     if isinstance(weights, Model):

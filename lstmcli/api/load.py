@@ -76,17 +76,17 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
     Parameters
     ----------
     *weights
-        paths; dicts of arrays by the names that the tensors have in a file, such
-        as ``module.state_dict()``; or lists of arrays in a framework's order, such
-        as ``layer.get_weights()``. Shapes are the framework's, the dtype of the
-        kernel is that of the computation.
+        paths; dicts of arrays by the names that the tensors have in a file,
+        such as ``module.state_dict()``; or lists of arrays in a framework's
+        order, such as ``layer.get_weights()``. Shapes are the framework's, the
+        dtype of the kernel is that of the computation.
     max_bytes
         the most that one tensor of a file may take in memory, in bytes: an
         integer, by default 1 GiB.
     **settings
         by option name (docs/settings.md), of one cell as
-        ``**{"layer1.forget_bias": 1.0}``; ``edits`` is a list of the mistakes to
-        run with, each as ``--edit`` takes it.
+        ``**{"layer1.forget_bias": 1.0}``; ``edits`` is a list of the mistakes
+        to run with, each as ``--edit`` takes it.
 
     Raises
     ------
@@ -118,7 +118,8 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
 def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) -> dict[str, Any]:
     """Settings as keywords of a function, and the layout if it is one, read and checked.
 
-    A setting with the name of an argument is given as ``**{"model.lengths": "ignored"}``.
+    A setting with the name of an argument is given as ``**{"model.lengths":
+    "ignored"}``.
     """
     refuse_unprintable(settings.get("layer"), f"{where}: layer")
     plain = {k.removeprefix(OF_MODEL): v for k, v in settings.items()}
@@ -419,8 +420,9 @@ def _candidates(
 ) -> tuple[dict[int, str], list[int]]:
     """The LSTMs that are excluded from the choice, with the reasons, and a chain of the others.
 
-    Excluded are copies saved by training and, unless one is ``asked`` for or none is readable,
-    unreadable LSTMs. The chain is the first that can run one after the other.
+    Excluded are copies saved by training and, unless one is ``asked`` for or
+    none is readable, unreadable LSTMs. The chain is the first that can run one
+    after the other.
     """
     if len(found) < 2:
         return {}, []

@@ -96,8 +96,8 @@ class Drawable(NamedTuple):
     def chosen(self, names: Sequence[str] | None, cell: str | None = None) -> dict[str, Array]:
         """The arrays of these names: ``f`` is that of every cell, ``layer0`` all of one.
 
-        Without names, h and the gates of a single cell; of several the output h, or all of the
-        ``cell``.
+        Without names, h and the gates of a single cell; of several the output
+        h, or all of the ``cell``.
         """
         prefix = ""
         if cell is not None:
@@ -149,10 +149,11 @@ def plot(
 ) -> Drawable:
     """The arrays to draw of some paths: TRACE, two results A B, or WEIGHTS... INPUTS as for `run`.
 
-    The first file decides: h, c, gates or an array without a name are results, anything else is
-    weights. A run keeps z if ``only`` names it, one batch item, and the chosen steps. With
-    ``numbers``, and without ``batch``, it keeps as the ``items`` the first batch items, of this
-    many numbers together.
+    The first file decides: h, c, gates or an array without a name are results,
+    anything else is weights. A run keeps z if ``only`` names it, one batch
+    item, and the chosen steps. With ``numbers``, and without ``batch``, it
+    keeps as the ``items`` the first batch items, of this many numbers
+    together.
     """
     options, settings = InputOptions.split(settings)
     selection = Selection.parse(steps, None, units)
@@ -347,6 +348,12 @@ def _of_two(a: Side, b: Side) -> Drawable:
         {n: p.b.values for n, p in drawn.items()},
     ]
     return Drawable(
-        split_z(arrays), (a.name, b.name), None, compared.first_divergence, numbering,
-        compared.remarks, [*map(split_z, sides)], differs=True,
-    )  # fmt: skip
+        split_z(arrays),
+        (a.name, b.name),
+        None,
+        compared.first_divergence,
+        numbering,
+        compared.remarks,
+        [*map(split_z, sides)],
+        differs=True,
+    )

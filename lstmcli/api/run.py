@@ -82,27 +82,27 @@ def run(
         (T, I), (B, T, I) or (T, B, I) of any dtype of numbers, cast to the
         model's; or a path. None: the inputs in the files of the weights.
     keep
-        those of h, c, i, f, g, o and z, the pre-activations, that the trace is to
-        have; it always has the final state.
+        those of h, c, i, f, g, o and z, the pre-activations, that the trace is
+        to have; it always has the final state.
     layout
-        "batch" or "time", of x with three axes; by default what the model's file
-        gives, else its convention's, and then (1, T, I) is one sequence.
+        "batch" or "time", of x with three axes; by default what the model's
+        file gives, else its convention's, and then (1, T, I) is one sequence.
     initial_state
-        ``h`` (P,) or (B, P) and ``c`` (H,) or (B, H) in a dict, or a path; zero by
-        default. Several cells are on a first axis (docs/python.md).
+        ``h`` (P,) or (B, P) and ``c`` (H,) or (B, H) in a dict, or a path;
+        zero by default. Several cells are on a first axis (docs/python.md).
     lengths
-        (B,) valid steps of each sequence; by default, and without a mask, those in
-        the model's file. What stands past them is in docs/padding.md.
+        (B,) valid steps of each sequence; by default, and without a mask,
+        those in the model's file. What stands past them is in docs/padding.md.
     mask
-        (B, T) or (T, B), in the axes of x: false steps are skipped. By default, and
-        without lengths, that of a Masking layer in the model's file, which "none"
-        leaves out.
+        (B, T) or (T, B), in the axes of x: false steps are skipped. By
+        default, and without lengths, that of a Masking layer in the model's
+        file, which "none" leaves out.
     executor
-        any `concurrent.futures.Executor`, which gets blocks of sequences; results
-        do not depend on it, bit for bit.
+        any `concurrent.futures.Executor`, which gets blocks of sequences;
+        results do not depend on it, bit for bit.
     meter
-        is called with the number of sequences x steps of a cell that were computed
-        since the last call.
+        is called with the number of sequences x steps of a cell that were
+        computed since the last call.
     name
         what messages call x.
     **settings
@@ -237,8 +237,9 @@ class Run:
     ) -> Ended:
         """Run and write: line by line, in pieces, or from memory.
 
-        ``stdout`` gives standard output, ``stopped`` lets signals stop a stream to it, and
-        ``remark`` gets what is found on the way. ``how`` has the executor and the meter.
+        ``stdout`` gives standard output, ``stopped`` lets signals stop a
+        stream to it, and ``remark`` gets what is found on the way. ``how`` has
+        the executor and the meter.
         """
         outputs = self.outputs
         if self.streams:
@@ -308,7 +309,8 @@ def start(
 ) -> Run:
     """Read and check a run, for a table of ``show`` or the ``outputs``.
 
-    ``in_steps``: results may be written as they are computed, if format and model allow it.
+    ``in_steps``: results may be written as they are computed, if format and
+    model allow it.
     """
     options, settings = InputOptions.split(settings)
     job = read_job(weights, x, checked(settings, "run"), options, where="run")
@@ -325,9 +327,13 @@ def start(
         if text := describe_not_finite(job.inputs.x, job.inputs.name):
             remarks.append(text)
     run = Run(
-        job=job, outputs=outputs, selection=selection, show=("h",) if engine else show,
-        engine=engine, streams=streams,
-    )  # fmt: skip
+        job=job,
+        outputs=outputs,
+        selection=selection,
+        show=("h",) if engine else show,
+        engine=engine,
+        streams=streams,
+    )
     if job.stream:
         if selection.steps is not None:
             selection.steps.refuse_from_the_end()
@@ -384,8 +390,8 @@ def executor_for(
 ) -> Iterator[Executor | None]:
     """The executor of a run: a cluster, or threads if it is large enough for them.
 
-    ``in_order``: its steps are written as they are computed, by one core. ``remark`` gets a text if
-    fewer than ``threads`` are used.
+    ``in_order``: its steps are written as they are computed, by one core.
+    ``remark`` gets a text if fewer than ``threads`` are used.
     """
     if scheduler is not None:
         from lstmcli.api.dask_cluster import cluster  # rarely used

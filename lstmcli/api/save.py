@@ -145,17 +145,17 @@ def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> N
     trace
         from `lstmcli.run`; arrays keep their axes and dtypes in .npz and .npy.
     path
-        its suffix is the format (docs/formats.md): .npz, .npy, .json, .jsonl, .csv,
-        .tsv or .txt.
+        its suffix is the format (docs/formats.md): .npz, .npy, .json, .jsonl,
+        .csv, .tsv or .txt.
     only
-        names of members, such as ``("h", "final_h")``; without it all members of
-        the trace that the format can store.
+        names of members, such as ``("h", "final_h")``; without it all members
+        of the trace that the format can store.
 
     Raises
     ------
     UserError
-        for an unknown suffix, a member that the format cannot store, a folder that
-        is not there, or what is not a trace.
+        for an unknown suffix, a member that the format cannot store, a folder
+        that is not there, or what is not a trace.
 
     Examples
     --------
@@ -190,8 +190,9 @@ def write_trace(
 ) -> None:
     """Write the named members of a trace to an open stream.
 
-    ``selected`` are the numbers in the full run of what the trace contains; without it, all. Text
-    has ``digits`` places; with ``tidy``, formats by step have a row for each unit.
+    ``selected`` are the numbers in the full run of what the trace contains;
+    without it, all. Text has ``digits`` places; with ``tidy``, formats by step
+    have a row for each unit.
     """
     members = _chosen(trace, names)
     digits = None if format in BINARY else digits
@@ -277,8 +278,8 @@ def write_pieces(
 ) -> State:
     """Run and write one of `BINARY` piece by piece; gives the final state.
 
-    ``execution`` has the ``executor`` and the ``meter``. The arrays are those of a run in memory,
-    bit for bit.
+    ``execution`` has the ``executor`` and the ``meter``. The arrays are those
+    of a run in memory, bit for bit.
     """
     shapes = selected.shapes(plan.layout)
     with formats.open_blocks(target, format, shapes, plan.dtype) as pieces:

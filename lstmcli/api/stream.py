@@ -55,9 +55,10 @@ def stream_steps(
 ) -> tuple[State, int]:
     """Run and write as the inputs come, or block by block; gives the last state and the steps.
 
-    Memory is that of a block of steps, whatever the length. Unless the last state is written, the
-    run ends with the last selected step. ``remark`` gets a text at the first step of a stream that
-    has NaN or infinity, and if a range goes beyond its end.
+    Memory is that of a block of steps, whatever the length. Unless the last
+    state is written, the run ends with the last selected step. ``remark`` gets
+    a text at the first step of a stream that has NaN or infinity, and if a
+    range goes beyond its end.
     """
     format = outputs.single_format
     names = outputs.names_for(format)

@@ -39,10 +39,17 @@ DURATION = click.FloatRange(0, min_open=True)
 @tolerance_options
 @format_option()
 def command(
-    weights: tuple[str, ...], engine: str | None, program: str | None, timeout: float | None,
-    seed: int | None, rtol: float | None, atol: float | None, ulp: int | None, format: str,
+    weights: tuple[str, ...],
+    engine: str | None,
+    program: str | None,
+    timeout: float | None,
+    seed: int | None,
+    rtol: float | None,
+    atol: float | None,
+    ulp: int | None,
+    format: str,
     **options: Any,
-) -> int:  # fmt: skip
+) -> int:
     """Run the same weights through real frameworks, and compare.
 
     \b

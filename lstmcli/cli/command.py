@@ -87,10 +87,11 @@ def one_of(words: Iterable[str]) -> Callable[[click.Context, click.Parameter, st
 class Command(click.Command):
     """A command whose interruption is an exception, so that partial files are removed.
 
-    With a ``screen`` it takes the options of `lstmcli.cli.terminal.screen_options`. The last of its
-    paths is written if ``last_is_output``; its exit status is the answer if ``is_answer``.
-    ``of_table`` are parameters that only change the table, refused where none is shown; ``status``
-    is the end of its help.
+    With a ``screen`` it takes the options of
+    `lstmcli.cli.terminal.screen_options`. The last of its paths is written if
+    ``last_is_output``; its exit status is the answer if ``is_answer``.
+    ``of_table`` are parameters that only change the table, refused where none
+    is shown; ``status`` is the end of its help.
     """
 
     context_class = Context

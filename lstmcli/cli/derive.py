@@ -46,10 +46,18 @@ GATE = click.Choice(["i", "f", "g", "o"])
 @edit_option
 @format_option()
 def command(
-    weights: tuple[str, ...], step: int, unit: int, gate: str | None, batch: int,
-    cell: str | None, against: str | None, terms: str, digits: int | None, format: str,
+    weights: tuple[str, ...],
+    step: int,
+    unit: int,
+    gate: str | None,
+    batch: int,
+    cell: str | None,
+    against: str | None,
+    terms: str,
+    digits: int | None,
+    format: str,
     **options: Any,
-) -> int:  # fmt: skip
+) -> int:
     """Trace how one value is computed, term by term.
 
     \b
@@ -64,9 +72,16 @@ def command(
         raise UserError(f"--terms {terms[:40]}: terms are shown of one gate; add --gate f.")
     paths, x = split_paths(weights)
     found = derive(
-        paths, x, step, unit, gate, batch=batch, cell=cell, against=against,
+        paths,
+        x,
+        step,
+        unit,
+        gate,
+        batch=batch,
+        cell=cell,
+        against=against,
         **keywords(options),
-    )  # fmt: skip
+    )
     plan, detail = found.plan, Detail(digits, count)
     assert plan is not None
     show_result(

@@ -37,10 +37,21 @@ UNKNOWN_LAYOUT = "Layout of a side whose file has none."
 @limit_options
 @format_option()
 def command(
-    a: str, b: str, rtol: float | None, atol: float | None, ulp: int | None,
-    equal_nan: bool, padding: bool, per_step: bool, layout: str | None, only: str | None,
-    steps: str | None, batch: str | None, units: str | None, format: str,
-) -> int:  # fmt: skip
+    a: str,
+    b: str,
+    rtol: float | None,
+    atol: float | None,
+    ulp: int | None,
+    equal_nan: bool,
+    padding: bool,
+    per_step: bool,
+    layout: str | None,
+    only: str | None,
+    steps: str | None,
+    batch: str | None,
+    units: str | None,
+    format: str,
+) -> int:
     """Compare two results: where they first differ, and by how much.
 
     \b
@@ -53,10 +64,19 @@ def command(
     aligned, and the screen reports it. Tolerances follow the less precise dtype and printed digits.
     """
     found = diff(
-        a, b, rtol=rtol, atol=atol, ulp=ulp, equal_nan=equal_nan, layout=layout,
-        only=listed_names(only, "--only"), steps=steps, batch=batch, units=units,
+        a,
+        b,
+        rtol=rtol,
+        atol=atol,
+        ulp=ulp,
+        equal_nan=equal_nan,
+        layout=layout,
+        only=listed_names(only, "--only"),
+        steps=steps,
+        batch=batch,
+        units=units,
         padding=padding,
-    )  # fmt: skip
+    )
     show_result(
         format,
         found.to_json,

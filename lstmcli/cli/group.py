@@ -41,8 +41,9 @@ COMMANDS = {
 def limit_blas_to_one_thread() -> None:
     """Have BLAS load with one thread, unless numpy is loaded or the environment gives a number.
 
-    OpenBLAS then starts quicker, and the products of a step are the same, bit for bit, on every
-    number of cores. With the variable `lstmcli.threads.one_thread` has nothing to do.
+    OpenBLAS then starts quicker, and the products of a step are the same, bit
+    for bit, on every number of cores. With the variable
+    `lstmcli.threads.one_thread` has nothing to do.
     """
     if "numpy" not in sys.modules:
         os.environ.setdefault(threads.VARIABLE, "1")
@@ -103,9 +104,13 @@ def print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
     epilog="Exit status: 0 success or equal, 1 different or not explained, 2 error.",
 )
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_version,
     help="Show the version of this program, of numpy and of its BLAS.",
-)  # fmt: skip
+)
 def lstm() -> None:
     """Run saved LSTM weights, show every gate, find out why two outputs differ.
 

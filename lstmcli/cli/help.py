@@ -119,13 +119,15 @@ def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
             formatter.write_dl([*zip(map(setting_text, kind.read.named), named, strict=True)])
     formatter.write_paragraph()
 
-    formatter.write_dl([
-        ("mistake", Edit(name, ANY).code),
-        ("unseen", f"{HIDES[kind.family]}."),
-        ("effect", f"{kind.shows}."),
-        ("done by", f"{kind.used_by}."),
-        ("correct", kind.mend),
-    ])  # fmt: skip
+    formatter.write_dl(
+        [
+            ("mistake", Edit(name, ANY).code),
+            ("unseen", f"{HIDES[kind.family]}."),
+            ("effect", f"{kind.shows}."),
+            ("done by", f"{kind.used_by}."),
+            ("correct", kind.mend),
+        ]
+    )
 
 
 def _refuse_unknown(name: str, known: Collection[str], kind: str) -> None:

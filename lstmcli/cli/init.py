@@ -25,8 +25,12 @@ NEEDED = ("inputs", "units", "output")
 @option("--steps", "T", "Also generate inputs with this many steps.", type=int)
 @option("--batch", "B", "Batch size of those inputs.", type=int, default=1)
 @option("--initializer", "NAME", DRAWN, default="glorot_uniform")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64",
-              help="dtype of the tensors.")  # fmt: skip
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float64"]),
+    default="float64",
+    help="dtype of the tensors.",
+)
 @option("-o --output", "FILE", "A .npz or .json file.")
 @click.pass_context
 def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:

@@ -47,17 +47,28 @@ from lstmcli.views.plot import PlotWindow, plot_sheets
 @option("--steps", "A:B", "Steps to draw.", "all")
 @option("--units", "A:B|N", "Units to draw; a single one as lines over the steps.", "all")
 @option("--batch", "N", "The sequence of the batch to draw.", "0", type=int)
-@click.option("--pool", type=click.Choice(["mean", "extreme"]), default="mean",
-              help="Pooling of values: their mean, or the one farthest from 0.")  # fmt: skip
+@click.option(
+    "--pool",
+    type=click.Choice(["mean", "extreme"]),
+    default="mean",
+    help="Pooling of values: their mean, or the one farthest from 0.",
+)
 @option("-o --output", "FILE", "A figure: .png, .svg, .pdf (extra: plot).")
 @page_option("Write an interactive page, .html, instead.")
 @run_options
 @edit_option
 def command(
-    path: tuple[str, ...], only: str | None, cell: str | None, steps: str | None,
-    units: str | None, batch: int | None, pool: str, output: str | None, page: str | None,
+    path: tuple[str, ...],
+    only: str | None,
+    cell: str | None,
+    steps: str | None,
+    units: str | None,
+    batch: int | None,
+    pool: str,
+    output: str | None,
+    page: str | None,
     **options: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Draw h, c and gates over steps and units, or the difference of two results.
 
     \b
@@ -76,9 +87,15 @@ def command(
     suffix = "" if output is None else suffix_of(output, SUFFIXES)
     settings = settings_from(options)
     found = plot(
-        path, only=listed_names(only, "--only"), cell=cell, steps=steps, units=units, batch=batch,
-        numbers=None if page is None else MOST_NUMBERS, **keywords(options),
-    )  # fmt: skip
+        path,
+        only=listed_names(only, "--only"),
+        cell=cell,
+        steps=steps,
+        units=units,
+        batch=batch,
+        numbers=None if page is None else MOST_NUMBERS,
+        **keywords(options),
+    )
     # of a run there are only the chosen steps
     window = window._replace(item=found.item, steps=steps if found.plan is None else None)
     remark(*(found.plan.model.remarks if found.plan else ()), *found.cuts)

@@ -1,7 +1,8 @@
 """A command line in its process: `invoke` runs it and gives the exit status.
 
-0: success or equal; 1: different or not explained (the commands return it); 2: usage or input
-error; 128 + n: ended by signal n. `invoke` may be called more than once in a process.
+0: success or equal; 1: different or not explained (the commands return it); 2:
+usage or input error; 128 + n: ended by signal n. `invoke` may be called more
+than once in a process.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ WIDEST_HELP = 100  # columns: longer lines of prose are hard to read
 def invoke(args: Sequence[str]) -> int:
     """Run one command line and return the exit status.
 
-    A mistake of the user is a message of a few lines on stderr; any other exception is a fault of
-    this program and passes through.
+    A mistake of the user is a message of a few lines on stderr; any other
+    exception is a fault of this program and passes through.
     """
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
@@ -44,9 +45,14 @@ def invoke(args: Sequence[str]) -> int:
         else:
             # what an option sets (--max-bytes) ends with the command
             result = copy_context().run(
-                lstm.main, list(args), prog_name="lstm", standalone_mode=False, obj=list(args),
-                terminal_width=min(columns_of(sys.stdout), WIDEST_HELP), color=Screen().colored,
-            )  # fmt: skip
+                lstm.main,
+                list(args),
+                prog_name="lstm",
+                standalone_mode=False,
+                obj=list(args),
+                terminal_width=min(columns_of(sys.stdout), WIDEST_HELP),
+                color=Screen().colored,
+            )
         sys.stdout.flush()  # a full disk shows only now
         return int(result or 0)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -126,8 +132,9 @@ def _similar_option(error: click.NoSuchOption) -> str:
 class StandardOutput(OutputFile):
     """The raw file behind stdout: its errors name it, and a closed pipe ends the command.
 
-    click and rich would end with status 1, "different" here, on a closed pipe. A file that the
-    shell redirects stdout to is written from start to end: what it had before is not overwritten.
+    click and rich would end with status 1, "different" here, on a closed pipe.
+    A file that the shell redirects stdout to is written from start to end:
+    what it had before is not overwritten.
     """
 
     def __init__(self, stdout: TextIO) -> None:

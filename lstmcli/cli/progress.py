@@ -18,8 +18,9 @@ PAUSE = 0.1  # seconds between two updates of the bar
 class ProgressBar:
     """A bar that is shown once the work has taken `PATIENCE`, if stderr is a terminal.
 
-    ``total`` is the amount of work, 0 if it is not known. The bar counts a ``unit``, given by its
-    name and the work that makes one, and shows its rate; without one it shows what is being done.
+    ``total`` is the amount of work, 0 if it is not known. The bar counts a
+    ``unit``, given by its name and the work that makes one, and shows its
+    rate; without one it shows what is being done.
     """
 
     def __init__(

@@ -107,9 +107,15 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
         screen().is_long = False
     paths, x = split_paths(weights)
     run = start(
-        paths, x, outputs, selection, columns, engine=engine,
-        in_steps=options["scheduler"] is None, **keywords(options),
-    )  # fmt: skip
+        paths,
+        x,
+        outputs,
+        selection,
+        columns,
+        engine=engine,
+        in_steps=options["scheduler"] is None,
+        **keywords(options),
+    )
     remark(*run.remarks)
     end = _run(run, options["threads"], options["scheduler"])
     run.save_state(end)

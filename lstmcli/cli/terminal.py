@@ -1,6 +1,7 @@
 """Where results and messages go: a terminal gets colour and its width, a pipe gets plain text.
 
-Results go to stdout, or to the files of ``--svg`` and ``--html``; messages go to stderr.
+Results go to stdout, or to the files of ``--svg`` and ``--html``; messages go
+to stderr.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def _usable(columns: int) -> int:
 def rich_console(stream: TextIO, **options: Any) -> Console:
     """A console of rich on stdout or stderr, with the width of `columns_of`.
 
-    Rich itself has a traceback for some values of COLUMNS and LINES (such as "²").
+    Rich itself has a traceback for some values of COLUMNS and LINES (such as
+    "²").
     """
     from rich.console import Console
 
@@ -230,22 +232,42 @@ def screen_options() -> list[click.Parameter]:
 
     eager: dict[str, Any] = {"expose_value": False, "is_eager": True}
     return [
-        click.Option(["--color"], type=click.Choice(["auto", "always", "never"]), callback=_set,
-                     show_default="auto", help="When to use colour.", **eager),
-        click.Option(["--svg"], metavar="FILE", callback=file,
-                     help="Save the output as SVG instead of printing it.", **eager),
-        click.Option(["--html"], metavar="FILE", callback=file,
-                     help="Save the output as HTML instead of printing it.", **eager),
-    ]  # fmt: skip
+        click.Option(
+            ["--color"],
+            type=click.Choice(["auto", "always", "never"]),
+            callback=_set,
+            show_default="auto",
+            help="When to use colour.",
+            **eager,
+        ),
+        click.Option(
+            ["--svg"],
+            metavar="FILE",
+            callback=file,
+            help="Save the output as SVG instead of printing it.",
+            **eager,
+        ),
+        click.Option(
+            ["--html"],
+            metavar="FILE",
+            callback=file,
+            help="Save the output as HTML instead of printing it.",
+            **eager,
+        ),
+    ]
 
 
 def quiet_option(is_answer: bool) -> click.Option:
     """The option ``-q``, which leaves out the results too if the exit status is an answer."""
     notes = "Hide the progress bar and the notes."
     return click.Option(
-        ["-q", "--quiet"], is_flag=True, callback=_set, expose_value=False, is_eager=True,
+        ["-q", "--quiet"],
+        is_flag=True,
+        callback=_set,
+        expose_value=False,
+        is_eager=True,
         help="Print nothing; only set the exit status." if is_answer else notes,
-    )  # fmt: skip
+    )
 
 
 def write_screen_files() -> None:
@@ -345,7 +367,8 @@ def tell_error(command: str, text: str) -> None:
 def tell_all(shown: str) -> None:
     """Print a text on stderr, wrapped; the mark of an error is red on a terminal.
 
-    If stderr is full or closed, the exit status remains, which an error here must not change.
+    If stderr is full or closed, the exit status remains, which an error here
+    must not change.
     """
     is_terminal = sys.stderr.isatty()
     text = wrapped(shown, min(columns_of(sys.stderr), WIDEST_TEXT) if is_terminal else None)

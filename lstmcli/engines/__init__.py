@@ -1,7 +1,8 @@
 """Real frameworks as engines: each runs a `Model` over inputs and returns a `Trace`.
 
-Each engine is a module, named as in `NAMES`. It builds its framework's layer from tensors that
-`core.weights.encode` makes, so no gate order is known here, and imports it only then.
+Each engine is a module, named as in `NAMES`. It builds its framework's layer
+from tensors that `core.weights.encode` makes, so no gate order is known here,
+and imports it only then.
 """
 
 from __future__ import annotations

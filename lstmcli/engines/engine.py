@@ -96,9 +96,10 @@ def nothing(network: Network) -> Iterator[str]:
 class Engine:
     """An engine: the layer that it builds, from which tensors, and how it is installed.
 
-    ``prepare`` builds the layer and returns what runs it. ``unsupported`` names what the engine
-    cannot run of a network that its convention can express; ``notes`` tells where the framework
-    differs from its documentation or from other frameworks.
+    ``prepare`` builds the layer and returns what runs it. ``unsupported``
+    names what the engine cannot run of a network that its convention can
+    express; ``notes`` tells where the framework differs from its documentation
+    or from other frameworks.
     """
 
     name: str
@@ -236,7 +237,8 @@ def timed_trace(engine: Engine, network: Network, plan: Plan) -> tuple[Trace, fl
 def timed_result(run: Callable[[], T]) -> tuple[T, float]:
     """The result of a run, and the seconds that it took.
 
-    A short run is repeated: the first run of a process includes what libraries prepare.
+    A short run is repeated: the first run of a process includes what libraries
+    prepare.
     """
     for _ in range(2):
         start = perf_counter()
@@ -289,8 +291,9 @@ def library(name: str) -> Any:
 def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Callable[[Any], Any]:
     """The activation function of one of our names, made of a framework's functions.
 
-    ``functions`` has those of a family, with its parameters after x; for families that it lacks,
-    ``clip`` (x, low, high), ``tanh``, ``where`` and ``zeros_like``.
+    ``functions`` has those of a family, with its parameters after x; for
+    families that it lacks, ``clip`` (x, low, high), ``tanh``, ``where`` and
+    ``zeros_like``.
     """
     family, numbers = split_activation(name)
     made: dict[str, Callable[..., Any]] = {

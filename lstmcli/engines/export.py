@@ -47,21 +47,23 @@ def graph_of(
 ) -> Any:
     """A GraphProto that runs layers of the convention ``onnx`` one after the other (LSTM-14).
 
-    Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (cells, B, H), layer by layer, forward
-    before backward, with ``defaults`` a learned state or zero; if ``padded``, or with ``lengths``,
-    its default, the valid steps of each sequence, ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T,
-    D, B, H) of the last layer, and every cell's last state, ``Y_h`` and ``Y_c`` (cells, B, H).
+    Inputs: ``X`` (T, B, I); ``initial_h`` and ``initial_c`` (cells, B, H),
+    layer by layer, forward before backward, with ``defaults`` a learned state
+    or zero; if ``padded``, or with ``lengths``, its default, the valid steps
+    of each sequence, ``sequence_lens`` (B,) int32. Outputs: ``Y`` (T, D, B, H)
+    of the last layer, and every cell's last state, ``Y_h`` and ``Y_c`` (cells,
+    B, H).
 
-    States of layers of different widths are side by side, (B, D H + D' H' + ...). An input with a
-    default can be left out; onnxruntime warns of each that it is not a constant.
+    States of layers of different widths are side by side, (B, D H + D' H' +
+    ...). An input with a default can be left out; onnxruntime warns of each
+    that it is not a constant.
     """
     onnx = import_extra("onnx", "writing .onnx", "onnx")
     cell, units = layers[0][0], [cell.units for layer in layers for cell in layer]
     uneven = len(set(units)) > 1
     state, given = (
-        (rows, sum(units)) if uneven else (len(units), rows, cell.units)
-        for rows in ("B", "B_or_1")
-    )  # fmt: skip
+        (rows, sum(units)) if uneven else (len(units), rows, cell.units) for rows in ("B", "B_or_1")
+    )
     inputs = INITIAL if defaults else ()
     constants: dict[str, Array] = {name: _default_state(layers, name, uneven) for name in inputs}
     nodes = list(_initial_state(layers, uneven, constants))
@@ -114,7 +116,8 @@ def _default_state(layers: Layers, name: str, uneven: bool) -> Array:
 def _initial_state(layers: Layers, uneven: bool, constants: dict[str, Array]) -> Iterator[Any]:
     """h_n and c_n (D, B, H) of each layer n, as many sequences as X has.
 
-    From states (cells, B, H); of layers of different widths from (B, D H + D' H' + ...).
+    From states (cells, B, H); of layers of different widths from (B, D H + D'
+    H' + ...).
     """
     sizes = np.array([(len(layer), layer[0].units) for layer in layers], np.int64)
     constants |= {"one": np.array([1], np.int64), "two": np.array([2], np.int64)}
@@ -158,9 +161,14 @@ def _lstm(
     names = {role: f"{row.names.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
     constants |= {name: np.asarray(tensors[role]) for role, name in names.items()}
     inputs = [
-        below, names["kernel"], names["recurrent_kernel"], names["bias"],
-        lengths, f"h_{n}", f"c_{n}",
-    ]  # fmt: skip
+        below,
+        names["kernel"],
+        names["recurrent_kernel"],
+        names["bias"],
+        lengths,
+        f"h_{n}",
+        f"c_{n}",
+    ]
     if "peephole" in names:
         inputs.append(names["peephole"])
     outputs = [f"Y_{n}", f"Y_h_{n}", f"Y_c_{n}"]
@@ -196,8 +204,9 @@ def _joined(n: int, directions: int, constants: dict[str, Array]) -> Iterator[An
 def rtneural_document(layers: Layers) -> dict[str, Any]:
     """A model file of RTNeural with the LSTMs, one after the other.
 
-    What its ``model_loader.h`` reads: the last number of a shape, the type, and a list of arrays
-    for the weights, in the order of the convention ``rtneural``, which the cells are in.
+    What its ``model_loader.h`` reads: the last number of a shape, the type,
+    and a list of arrays for the weights, in the order of the convention
+    ``rtneural``, which the cells are in.
     """
     return {
         "in_shape": [None, None, layers[0][0].inputs],

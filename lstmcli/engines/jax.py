@@ -24,9 +24,13 @@ def prepare(network: Network) -> Prepared:
         for layer, cells, variables, carry in each:
             both = len(cells) == 2
             last, y = layer.apply(
-                variables, y, initial_carry=carry, seq_lengths=lengths, return_carry=True,
+                variables,
+                y,
+                initial_carry=carry,
+                seq_lengths=lengths,
+                return_carry=True,
                 **({} if both else {"time_major": True}),
-            )  # fmt: skip
+            )
             finals += last if both else [last]
         return y, finals
 
@@ -93,9 +97,12 @@ def _activations(jax: Any) -> dict[str, Any]:
         for name in ("sigmoid", "tanh", "relu", "softplus", "elu", "leaky_relu")
     }
     return functions | {
-        "softsign": jax.nn.soft_sign, "hard_sigmoid_1_6": jax.nn.hard_sigmoid,
-        "clip": jax.numpy.clip, "where": jax.numpy.where, "zeros_like": jax.numpy.zeros_like,
-    }  # fmt: skip
+        "softsign": jax.nn.soft_sign,
+        "hard_sigmoid_1_6": jax.nn.hard_sigmoid,
+        "clip": jax.numpy.clip,
+        "where": jax.numpy.where,
+        "zeros_like": jax.numpy.zeros_like,
+    }
 
 
 def notes(network: Network) -> Iterator[str]:

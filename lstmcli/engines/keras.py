@@ -18,8 +18,9 @@ from lstmcli.engines.engine import Engine, Network, Prepared, Result, activation
 BACKENDS = ("torch", "tensorflow", "jax")
 NAMED = {
     **{name: name for name in ("sigmoid", "tanh", "relu", "softsign", "softplus")},
-    "identity": "linear", "hard_sigmoid_1_6": "hard_sigmoid",
-}  # fmt: skip
+    "identity": "linear",
+    "hard_sigmoid_1_6": "hard_sigmoid",
+}
 FAMILIES = ("elu", "leaky_relu")
 ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's weights
 

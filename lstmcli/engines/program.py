@@ -1,8 +1,8 @@
 """Somebody's program as an engine: inputs in a file or on its standard input, outputs read back.
 
-The command is split into words as a shell would; no shell runs it. ``{inputs}`` and ``{outputs}``
-are files in a folder that is gone afterwards; a suffix in the braces is theirs: ``{inputs.csv}``,
-``{outputs.f32}``.
+The command is split into words as a shell would; no shell runs it.
+``{inputs}`` and ``{outputs}`` are files in a folder that is gone afterwards; a
+suffix in the braces is theirs: ``{inputs.csv}``, ``{outputs.f32}``.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class Program:
     def run(self, x: Array, form: str) -> tuple[Document, float]:
         """Return what it computes from inputs, and the seconds that it took.
 
-        ``x`` is (T, I), or a batch if it is written as .npy; ``form`` is the shape of raw outputs,
-        ``7x3``. UserError if it cannot be started, fails, takes too long, or gives no finite
-        outputs.
+        ``x`` is (T, I), or a batch if it is written as .npy; ``form`` is the
+        shape of raw outputs, ``7x3``. UserError if it cannot be started,
+        fails, takes too long, or gives no finite outputs.
         """
         if x.ndim > 2 and self.read != ".npy":
             how = self.read or "CSV on standard input"

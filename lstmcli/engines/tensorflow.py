@@ -63,10 +63,13 @@ def _cell(tf: Any, cell: Cell) -> Any:
     behaviour = cell.convention.behaviour
     functions = {name: getattr(tf.nn, name) for name in ("sigmoid", "tanh", "relu", "softsign")}
     functions |= {
-        "softplus": tf.nn.softplus, "clip": tf.clip_by_value, "where": tf.where,
-        "leaky_relu": tf.nn.leaky_relu, "zeros_like": tf.zeros_like,
+        "softplus": tf.nn.softplus,
+        "clip": tf.clip_by_value,
+        "where": tf.where,
+        "leaky_relu": tf.nn.leaky_relu,
+        "zeros_like": tf.zeros_like,
         "elu": lambda x, alpha: tf.where(x > 0, x, alpha * tf.math.expm1(tf.minimum(x, 0))),
-    }  # fmt: skip
+    }
     return tf.compat.v1.nn.rnn_cell.LSTMCell(
         cell.units,
         use_peepholes=cell.peephole is not None,

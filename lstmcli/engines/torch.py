@@ -16,11 +16,13 @@ def prepare(network: Network) -> Prepared:
     torch = library("torch")
     cell = network.cell
     lstm = torch.nn.LSTM(
-        cell.inputs, cell.units, len(network.layers),
+        cell.inputs,
+        cell.units,
+        len(network.layers),
         bidirectional=len(network.layers[0]) == 2,
         proj_size=0 if cell.projection is None else cell.outputs,
         dtype=getattr(torch, cell.dtype.name),
-    )  # fmt: skip
+    )
     weights = named_tensors(network.layers)
     lstm.load_state_dict({name: torch.from_numpy(a) for name, a in weights.items()}, strict=True)
     lstm.eval()

@@ -1,7 +1,7 @@
 """Files <-> named arrays; nothing here knows LSTMs.
 
-A format is a row of the table below and a module. `read` recognises it by the content of a file;
-`write` takes its name, which `format_of` finds by a suffix.
+A format is a row of the table below and a module. `read` recognises it by the
+content of a file; `write` takes its name, which `format_of` finds by a suffix.
 """
 
 from __future__ import annotations
@@ -72,9 +72,10 @@ _BY_NAME = {row.name: row for row in (*FORMATS.values(), *READ_ONLY.values())}
 def read(source: str, *, abbreviated: bool = False, in_blocks: bool = False) -> Document:
     """The named arrays of a file, or of standard input for "-"; of FILE:MEMBER only that one.
 
-    The content shows the format; a suffix only decides between kinds of text. Prints that leave
-    numbers out are read only if ``abbreviated``. With ``in_blocks`` the array of a .npy file of
-    64 MiB or more is a `lstmcli.formats.npy.FileArray`, which `--max-bytes` does not limit.
+    The content shows the format; a suffix only decides between kinds of text.
+    Prints that leave numbers out are read only if ``abbreviated``. With
+    ``in_blocks`` the array of a .npy file of 64 MiB or more is a
+    `lstmcli.formats.npy.FileArray`, which `--max-bytes` does not limit.
     """
     path, member = split_member(source)
     with opened(path if path == "-" else main_file(path)) as file:
@@ -177,7 +178,8 @@ def open_blocks(
 ) -> Iterator[Pieces]:
     """Write "npy" or "npz" in pieces; a file appears complete or not at all.
 
-    Pieces of an archive, or for a pipe, go to nameless files first, on the disk of the target.
+    Pieces of an archive, or for a pipe, go to nameless files first, on the
+    disk of the target.
     """
     with ExitStack() as stack:
         stream = stack.enter_context(atomically(target)) if isinstance(target, str) else target
@@ -219,9 +221,9 @@ def open_steps(
 ) -> StepWriter:
     """A writer of the named arrays, step by step, as "jsonl", "csv" or "tsv".
 
-    ``batch`` and ``units`` are indices in the run of the batch items and of each array's columns,
-    if only some are written: part of a table's rows and header, separate members of JSON lines.
-    With ``tidy`` each unit is a row.
+    ``batch`` and ``units`` are indices in the run of the batch items and of
+    each array's columns, if only some are written: part of a table's rows and
+    header, separate members of JSON lines. With ``tidy`` each unit is a row.
     """
     if format == "jsonl" and not tidy:
         return LineWriter(stream, format, names, batched, batch, units or {})

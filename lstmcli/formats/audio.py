@@ -19,9 +19,10 @@ SIZES = ("input_size", "hidden_size", "num_layers")
 def read_nam(value: dict[str, Any], file: Opened) -> Document:
     """The tensors of each cell: ``nam.0.weight``, ``.bias``, ``.hidden``, ``.cell``; the head's.
 
-    One list has all numbers, as nam/models/recurrent.py (0.13.0) orders them: of each cell the
-    weights of inputs and state concatenated (4H, I + H), the sum of both biases (4H,), initial h
-    (H,) and c (H,); of the head weights (O, H) and bias (O,). Only the shapes of an LSTM split it.
+    One list has all numbers, as nam/models/recurrent.py (0.13.0) orders them:
+    of each cell the weights of inputs and state concatenated (4H, I + H), the
+    sum of both biases (4H,), initial h (H,) and c (H,); of the head weights
+    (O, H) and bias (O,). Only the shapes of an LSTM split it.
     """
     architecture = value["architecture"]
     if architecture != "LSTM":
@@ -69,8 +70,9 @@ def _split(flat: np.ndarray, shapes: dict[str, Shape]) -> Arrays:
 def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
     """The tensors of a state dict in nested lists, with remarks on the rest of the network.
 
-    Alec-Wright/CoreAudioML networks.py writes ``model_data`` and ``state_dict``; GuitarML's plugins
-    and trainers (Proteus, NeuralPi) use the same form.
+    Alec-Wright/CoreAudioML networks.py writes ``model_data`` and
+    ``state_dict``; GuitarML's plugins and trainers (Proteus, NeuralPi) use the
+    same form.
     """
     config, tensors = value["model_data"], value["state_dict"]
     if not isinstance(config, dict) or not isinstance(tensors, dict):
@@ -91,8 +93,9 @@ def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
 def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
     """``layers.0.weights.0`` to ``.2`` of an LSTM; of another layer ``layers.1.dense.0``, ...
 
-    python/model_utils.py of jatinchowdhury18/RTNeural writes a Keras model's layers in order, with
-    nested lists of weights, and RTNeural/model_loader.h reads them.
+    python/model_utils.py of jatinchowdhury18/RTNeural writes a Keras model's
+    layers in order, with nested lists of weights, and RTNeural/model_loader.h
+    reads them.
     """
     layers = value["layers"]
     if not isinstance(layers, list):

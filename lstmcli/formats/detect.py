@@ -165,7 +165,8 @@ def is_unknown(file: Opened) -> bool:
 def _is_traineddata(head: bytes) -> bool:
     """Tell whether a file is traineddata: a count of components, then their offsets, -1 if absent.
 
-    The first component follows. Source: tesseract, ccutil/tessdatamanager.cpp (5.3).
+    The first component follows. Source: tesseract, ccutil/tessdatamanager.cpp
+    (5.3).
     """
     count = int.from_bytes(head[:4], "little")
     end = 4 + 8 * count
@@ -179,7 +180,8 @@ def _is_traineddata(head: bytes) -> bool:
 def _is_old_pickle(file: Opened) -> bool:
     """Return whether a file is a pickle of protocol 0 or 1, which have no magic number.
 
-    It starts with opcodes, with names that Python can import, and ends with the opcode STOP.
+    It starts with opcodes, with names that Python can import, and ends with
+    the opcode STOP.
     """
     head = file.head()
     if not OLD_PICKLE.match(head):
@@ -242,7 +244,8 @@ def text_kind(text: str, hint: str | None) -> str:
 def _looks_printed(text: str) -> bool:
     """Return whether a text that starts with a bracket is console output, not JSON.
 
-    JSON has commas between numbers and between lists, digits after a point, and no nan.
+    JSON has commas between numbers and between lists, digits after a point,
+    and no nan.
     """
     start = text.lstrip("[ \t\r\n")[:200]
     number = IS_NUMBER.match(start)

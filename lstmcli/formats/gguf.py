@@ -1,7 +1,8 @@
 """`.gguf`: the tensors of llama.cpp and other programs on ggml, plain or packed.
 
-The library ``gguf`` believes the counts and lengths of a header, and reads on past the end of a
-file; `_reader` does not. It maps the file into memory, so that standard input is not read.
+The library ``gguf`` believes the counts and lengths of a header, and reads on
+past the end of a file; `_reader` does not. It maps the file into memory, so
+that standard input is not read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`.npy` and raw numbers: one array, at once or in blocks; sizes are checked before allocation.
 
-No file is mapped into memory: if it becomes shorter, or the disk is full, SIGBUS ends the process,
-where a read or a write ends in a message.
+No file is mapped into memory: if it becomes shorter, or the disk is full,
+SIGBUS ends the process, where a read or a write ends in a message.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ class Header(NamedTuple):
 def read(file: Opened, in_blocks: bool = False) -> Document:
     """The array of a .npy file; a 0-d one becomes an attribute.
 
-    Of Python objects, as ``numpy.save`` of a dict writes them, the arrays are read by name; no
-    object is loaded. ``in_blocks``: a large array of two or three axes in C order is a `FileArray`.
+    Of Python objects, as ``numpy.save`` of a dict writes them, the arrays are
+    read by name; no object is loaded. ``in_blocks``: a large array of two or
+    three axes in C order is a `FileArray`.
     """
     header = read_header(file.head(), file.source)
     if header.dtype.hasobject:  # which NumPy pickles behind the header
@@ -122,7 +123,8 @@ def check(header: Header, size: int, where: str) -> None:
 def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
     """The array after a checked header, native, in C order; 0-d ones and strings are Python values.
 
-    UserError for more bytes than a tensor may take, or fewer than the header claims.
+    UserError for more bytes than a tensor may take, or fewer than the header
+    claims.
     """
     check_size(header.shape, size_as_read(header.dtype), where)
     data = bytearray(header.nbytes)

@@ -1,7 +1,7 @@
 """`.npz`: a zip archive of .npy members.
 
-A member that unpacks to more than its header needs, or to far more than the size of the archive, is
-refused unread.
+A member that unpacks to more than its header needs, or to far more than the
+size of the archive, is refused unread.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def _decoded(value: Any) -> Any:
 def write(stream: BinaryIO, arrays: Mapping[str, Stored], attributes: dict[str, Any]) -> None:
     """Arrays as members, attributes as 0-d ones, ``meta`` as JSON; None is left out.
 
-    Nothing is compressed (a gigabyte would take half a minute), and nothing depends on the day.
+    Nothing is compressed (a gigabyte would take half a minute), and nothing
+    depends on the day.
     """
     extras = {
         name: np.asarray(json.dumps(value) if isinstance(value, dict) else value)

@@ -16,10 +16,20 @@ from lstmcli.formats.files.limits import check_size, damaged
 from lstmcli.formats.files.source import Opened
 
 DTYPES = {  # the format's names -> little-endian NumPy dtypes
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "V2",
-    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
-    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
-}  # fmt: skip
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "V2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "u1",
+    "BOOL": "?",
+}
 
 
 def read(file: Opened) -> Document:

@@ -1,7 +1,7 @@
 """TensorFlow.js: model.json, which describes the tensors, and the shards with their bytes.
 
-A group's tensors follow each other in its shards, perhaps quantized: tfjs-core/src/io/types.ts and
-io_utils.ts (4.22).
+A group's tensors follow each other in its shards, perhaps quantized:
+tfjs-core/src/io/types.ts and io_utils.ts (4.22).
 """
 
 from __future__ import annotations
@@ -20,8 +20,13 @@ from lstmcli.formats.files.source import Opened
 from lstmcli.formats.keras.layers import all_layers, lstm_chain, masks_before, parse_layers
 
 DTYPES = {
-    "float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "?",
-}  # fmt: skip
+    "float32": "<f4",
+    "float16": "<f2",
+    "int32": "<i4",
+    "uint16": "<u2",
+    "uint8": "u1",
+    "bool": "?",
+}
 LEFT_OUT = {"complex64": 8}  # bytes of an element
 MOST_LISTED = 4  # paths in a message
 

@@ -1,8 +1,10 @@
 """`.tflite`: the tensors of a model's LSTM operators, under the names of the kernels' source.
 
-An operator's inputs go by position. The schema is tensorflow/compiler/mlir/lite/schema/
-schema.fbs, the positions are those of tensorflow/lite/kernels/{lstm,unidirectional_sequence_lstm,
-bidirectional_sequence_lstm}.cc (2.21). Quantized weights are widened to float32.
+An operator's inputs go by position. The schema is
+tensorflow/compiler/mlir/lite/schema/ schema.fbs, the positions are those of
+tensorflow/lite/kernels/{lstm,unidirectional_sequence_lstm,
+bidirectional_sequence_lstm}.cc (2.21). Quantized weights are widened to
+float32.
 """
 
 from __future__ import annotations
@@ -136,12 +138,21 @@ OPTIONS: dict[str, dict[str, tuple[int, str, Any]]] = {  # name -> field, scalar
 }
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
 OPERATORS = {
-    6: "DEQUANTIZE", 16: "LSTM", 44: "UNIDIRECTIONAL_SEQUENCE_LSTM",
-    52: "BIDIRECTIONAL_SEQUENCE_LSTM", 105: "REVERSE_V2",
-}  # fmt: skip
+    6: "DEQUANTIZE",
+    16: "LSTM",
+    44: "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    52: "BIDIRECTIONAL_SEQUENCE_LSTM",
+    105: "REVERSE_V2",
+}
 DTYPES = {
-    0: "<f4", 1: "<f2", 2: "<i4", 3: "u1", 7: "<i2", 9: "i1", 10: "<f8",
-}  # fmt: skip
+    0: "<f4",
+    1: "<f2",
+    2: "<i4",
+    3: "u1",
+    7: "<i2",
+    9: "i1",
+    10: "<f8",
+}
 
 
 def read(file: Opened) -> Document:

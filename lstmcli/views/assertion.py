@@ -21,8 +21,8 @@ def failure_text(
 ) -> str:
     """The difference in at most 15 lines of 100 columns, the cause, and the command, unwrapped.
 
-    ``lacking`` is what a side lacks; ``found`` the explanation of the side ``expected``, or why
-    there is none.
+    ``lacking`` is what a side lacks; ``found`` the explanation of the side
+    ``expected``, or why there is none.
     """
     differing = [array for array in d.arrays.values() if not array.equal]
     shown, more = differing[:MOST_ARRAYS], len(differing) - MOST_ARRAYS

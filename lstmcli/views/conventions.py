@@ -88,9 +88,10 @@ MOST_LISTED = 4  # names, and conventions
 OTHER_NAMES = "unless the file also has the recurrent kernel of another convention"
 NOT_RUN = "not run: read in the named source only"
 BIASES = {
-    "1": "one", "2": "two, both added",
+    "1": "one",
+    "2": "two, both added",
     "8H": "(8H,): the input's 4H, then the recurrent one's; both are added",
-}  # fmt: skip
+}
 PADDING = {"zero": "0", "repeat": "the last output again", "run": "computed on, over the padding"}
 
 

@@ -60,8 +60,8 @@ def difference_sheet(
 ) -> Sheet:
     """The verdict; of what differs also both sides, the errors of each array, and the causes.
 
-    ``per_step`` adds the error of each step. ``next`` is the command to go on with, by default
-    `next_command`.
+    ``per_step`` adds the error of each step. ``next`` is the command to go on
+    with, by default `next_command`.
     """
     sheet = verdict(d.summary, AGREES if d.equal else DIFFERS, width)
     if d.equal:

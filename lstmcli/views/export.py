@@ -1,6 +1,7 @@
 """A screen as a picture (SVG) or a page (HTML), with its colours.
 
-Both follow the reader's light or dark mode, and fetch neither fonts nor styles.
+Both follow the reader's light or dark mode, and fetch neither fonts nor
+styles.
 """
 
 from __future__ import annotations
@@ -24,13 +25,23 @@ MARGIN = 14
 UPPER_HALF = "▀"
 # Each colour has a contrast of 4.5 : 1 or more with its ground (WCAG 2, AA).
 LIGHT = {
-    "ground": "#fbfbfa", "ink": "#24292f", "dim": "#656d76", "assumed": "#8f4700",
-    "differs": "#bb1222", "agrees": "#0a6b22", "line": "#0b62b0",
-}  # fmt: skip
+    "ground": "#fbfbfa",
+    "ink": "#24292f",
+    "dim": "#656d76",
+    "assumed": "#8f4700",
+    "differs": "#bb1222",
+    "agrees": "#0a6b22",
+    "line": "#0b62b0",
+}
 DARK = {
-    "ground": "#161b22", "ink": "#e6edf3", "dim": "#9aa4af", "assumed": "#e8a24c",
-    "differs": "#ff8280", "agrees": "#5dcb74", "line": "#62aef0",
-}  # fmt: skip
+    "ground": "#161b22",
+    "ink": "#e6edf3",
+    "dim": "#9aa4af",
+    "assumed": "#e8a24c",
+    "differs": "#ff8280",
+    "agrees": "#5dcb74",
+    "line": "#62aef0",
+}
 CLASSES = {ASSUMED: "assumed", DIFFERS: "differs", AGREES: "agrees"}
 """The names of the colours of text, each with a shade for light and for dark."""
 
@@ -199,10 +210,11 @@ def _colors(name: str) -> tuple[str, str, Style]:
 
     style = Style.parse(name)
     front, back = (
-        "" if color is None or color.is_default or color.name in CLASSES
+        ""
+        if color is None or color.is_default or color.name in CLASSES
         else color.get_truecolor(THEME).hex
         for color in (style.color, style.bgcolor)
-    )  # fmt: skip
+    )
     return front, back, style
 
 

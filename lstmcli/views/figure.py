@@ -1,7 +1,7 @@
 """A figure for a paper, by matplotlib: heat maps of quantities, or one unit's lines.
 
-It is as wide as a column of text; what shares a scale shares a colour bar, with the colours of the
-terminal: colour-blind safe, and in order in grey.
+It is as wide as a column of text; what shares a scale shares a colour bar,
+with the colours of the terminal: colour-blind safe, and in order in grey.
 """
 
 from __future__ import annotations
@@ -28,10 +28,19 @@ FIGURE_WIDTH = 3.4  # inches: a column of a two-column page
 LINES_TALL, HEAT_TALL = 0.62, 0.75  # inches of one row of axes
 MARGIN = 0.7  # inches above and below all of them
 DPI = 300
-STYLE = {"font.size": 7, "axes.linewidth": 0.5, "xtick.major.width": 0.5, "ytick.major.width": 0.5,
-       "xtick.major.size": 2, "ytick.major.size": 2, "svg.hashsalt": "lstm",
-       "svg.fonttype": "none", "pdf.fonttype": 42, "font.family": "sans-serif",
-       "text.usetex": False}  # fmt: skip
+STYLE = {
+    "font.size": 7,
+    "axes.linewidth": 0.5,
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+    "xtick.major.size": 2,
+    "ytick.major.size": 2,
+    "svg.hashsalt": "lstm",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "font.family": "sans-serif",
+    "text.usetex": False,
+}
 NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
 FINEST = (1000, 300, "none")  # cells across and down, more than a column shows; no half blocks
 MAPS = "hcgifo"  # downwards: what shares a scale is adjacent
@@ -70,8 +79,8 @@ def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
 def _matplotlib() -> Any:
     """The library, with the backend that writes files.
 
-    MPLBACKEND may name one that is not there, and the import reads ``./matplotlibrc``, which may
-    belong to another's data.
+    MPLBACKEND may name one that is not there, and the import reads
+    ``./matplotlibrc``, which may belong to another's data.
     """
     named = os.environ.get("MPLBACKEND")
     os.environ["MPLBACKEND"] = "agg"
@@ -100,10 +109,15 @@ def _heat(
             pooling = Pooling.to_fit(quantity.values.shape, *FINEST)
             cells = pooled(quantity.values, pooling, pool)
             image = axis.imshow(
-                cells.T, aspect="auto", interpolation="nearest", origin="upper",
-                vmin=scale.low, vmax=scale.high, cmap=_colors(scale),
+                cells.T,
+                aspect="auto",
+                interpolation="nearest",
+                origin="upper",
+                vmin=scale.low,
+                vmax=scale.high,
+                cmap=_colors(scale),
                 extent=(steps[0] - 0.5, steps[-1] + 0.5, units[-1] + 0.5, units[0] - 0.5),
-            )  # fmt: skip
+            )
             axis.set_ylabel(f"{_plain(quantity.name)}\nunit")
             _integers(axis.xaxis, 5)
             _integers(axis.yaxis, 5)
@@ -146,9 +160,13 @@ def _lines(axes: Sequence[Any], drawn: Sequence[Quantity], of_kind: dict[str, Sc
     for axis, quantity in zip(axes, drawn, strict=True):
         scale = of_kind[quantity.kind]
         axis.plot(
-            list(quantity.steps), quantity.values[:, 0], color=LINE, linewidth=0.8,
-            marker="." if len(quantity.steps) <= 50 else None, markersize=3,
-        )  # fmt: skip
+            list(quantity.steps),
+            quantity.values[:, 0],
+            color=LINE,
+            linewidth=0.8,
+            marker="." if len(quantity.steps) <= 50 else None,
+            markersize=3,
+        )
         if scale.signed:
             axis.axhline(0, color="0.7", linewidth=0.5, zorder=0)
         margin = 0.06 * (scale.high - scale.low)

@@ -20,10 +20,14 @@ TICK = 8  # characters between two numbers on the axis of steps, at least
 Lines = list[list[Span]]
 
 QUANTITIES = {
-    "h": "output", "c": "cell state", "i": "input gate", "f": "forget gate", "g": "candidate",
+    "h": "output",
+    "c": "cell state",
+    "i": "input gate",
+    "f": "forget gate",
+    "g": "candidate",
     "o": "output gate",
     **{f"z_{gate}": f"pre-activation of {gate}" for gate in "ifgo"},
-}  # fmt: skip
+}
 
 
 def _ceil_div(count: int, size: int) -> int:

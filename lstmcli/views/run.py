@@ -72,8 +72,8 @@ def excerpt_sheets(
 ) -> Iterator[Sheet]:
     """The table of some steps of a run, in pieces: the units of each step, or its summary.
 
-    A ``network`` has a table of its output, or of the cell whose h that is, then a shorter one for
-    each cell.
+    A ``network`` has a table of its output, or of the cell whose h that is,
+    then a shorter one for each cell.
     """
     cells = [*dict.fromkeys(k.rpartition(".")[0] for k in excerpt.arrays if "." in k)]
     cells = [cell for cell in cells if window.of_cell(cell).show]
@@ -180,7 +180,8 @@ class CellTable:
     ) -> Iterator[Sheet]:
         """The table in pieces, the columns hidden from all cells if it ``is_last``, the summary.
 
-        The first and the last piece determine the formats and widths of columns.
+        The first and the last piece determine the formats and widths of
+        columns.
         """
         part, gap = self.part, GAP
         chunks = [r[n : n + CHUNK] for r in part.ranges for n in range(0, len(r), CHUNK)]

@@ -17,7 +17,8 @@ def saturation_sheet(
 ) -> Sheet:
     """The gates near 0 or 1, and the units where they stay there.
 
-    ``units`` are the numbers of the counted units. Without ``shares`` only units are named.
+    ``units`` are the numbers of the counted units. Without ``shares`` only
+    units are named.
     """
     of_gates = [f"{g} {percent(zero + one)}" for g, (zero, one) in saturation.shares().items()]
     lines = [

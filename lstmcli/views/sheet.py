@@ -1,8 +1,9 @@
 """Lines of styled text, labelled paragraphs and tables, formatted to a width.
 
-Every view returns a `Sheet`: a rich renderable for a terminal, plain text for a pipe, without the
-import of rich (a third of the start-up time). Rich cuts text to a width, and a number that was cut
-is a wrong number: here a column that does not fit is left out and named.
+Every view returns a `Sheet`: a rich renderable for a terminal, plain text for
+a pipe, without the import of rich (a third of the start-up time). Rich cuts
+text to a width, and a number that was cut is a wrong number: here a column
+that does not fit is left out and named.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ class Curve(NamedTuple):
 class Sheet:
     """Lines of spans, top to bottom, whose texts are wrapped to a width, and curves over them.
 
-    No control character leaves a sheet: `rows`, `spans` and a console escape texts, and what pads
-    or wraps texts escapes them before.
+    No control character leaves a sheet: `rows`, `spans` and a console escape
+    texts, and what pads or wraps texts escapes them before.
     """
 
     def __init__(

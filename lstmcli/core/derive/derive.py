@@ -166,10 +166,11 @@ ASSUMED = " (assumed: the numbers do not tell; a column step, as run writes to .
 def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -> Derivation:
     """The derivation with the reference's number at each line for which it has one.
 
-    A line agrees as for `compare`: within the tolerance of the coarser dtype, and half a unit of
-    the last printed place. The reference may have some steps of a run, by their indices in its
-    file, or one step or sequence: that where its numbers agree, else that of the derivation. Its
-    final_h and final_c are h and c of the last step that is computed.
+    A line agrees as for `compare`: within the tolerance of the coarser dtype,
+    and half a unit of the last printed place. The reference may have some
+    steps of a run, by their indices in its file, or one step or sequence: that
+    where its numbers agree, else that of the derivation. Its final_h and
+    final_c are h and c of the last step that is computed.
     """
     place = found.place
     arrays, first_unit = _comparable(place, trace, model)
@@ -209,9 +210,12 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
 
     numbering = side.numbering._replace(steps=[place.step])
     side = replace(
-        side, arrays=of_step(side.arrays), units=of_step(side.units), layout="time",
+        side,
+        arrays=of_step(side.arrays),
+        units=of_step(side.units),
+        layout="time",
         numbering=numbering,
-    )  # fmt: skip
+    )
     return renamed(side, {name: name.replace("final_", "") for name in states})
 
 

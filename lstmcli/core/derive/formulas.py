@@ -1,10 +1,11 @@
 """The equations of one step for one unit, every line with the numbers that went in.
 
-The numbers of a trace (z, gates, c, h) are those of the loop, bit for bit. Each line also has its
-formula's value, computed in the widest type and rounded once: if the two differ, the loop has
-rounded more than once. These formulas are a second form of `core.forward.equations`: text with a
-number for each name, of one unit, which can show a mistake in the loop's step. Sums of products are
-exact: nothing is rounded until it is shown.
+The numbers of a trace (z, gates, c, h) are those of the loop, bit for bit.
+Each line also has its formula's value, computed in the widest type and rounded
+once: if the two differ, the loop has rounded more than once. These formulas
+are a second form of `core.forward.equations`: text with a number for each
+name, of one unit, which can show a mistake in the loop's step. Sums of
+products are exact: nothing is rounded until it is shown.
 """
 
 from __future__ import annotations

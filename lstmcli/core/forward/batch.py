@@ -1,7 +1,8 @@
 """Blocks of a batch: which sequences run together, and a run of some of them.
 
-Sequences are independent: blocks of them may run in turn, in threads, in processes or on other
-machines. The blocks, and so every bit of the result, follow from shapes only.
+Sequences are independent: blocks of them may run in turn, in threads, in
+processes or on other machines. The blocks, and so every bit of the result,
+follow from shapes only.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ PAYS_FROM = 12  # steps from which two more products cost little
 def batch_blocks(batch: int, cell: Cell) -> list[slice]:
     """The blocks of sequences that run separately: a function of shapes, never of the machine.
 
-    A batch whose halves would have little work a step is one block, since threads that pass each
-    other the interpreter's lock so often get slower. Others are cut where a step has enough.
+    A batch whose halves would have little work a step is one block, since
+    threads that pass each other the interpreter's lock so often get slower.
+    Others are cut where a step has enough.
     """
     work = step_work(cell)
     if cell.behaviour.arithmetic == "8bit":  # one scale for the batch
@@ -78,8 +80,8 @@ def seconds(batch: int, steps: int, model: Model) -> float:
 def batch_chunks(batch: int, model: Model) -> list[slice]:
     """The smallest chunks of sequences that consist of full blocks in every cell of a model.
 
-    The batch is one chunk where the state is reset at every step, so that steps are sequences too,
-    or an edit has numbers for each sequence.
+    The batch is one chunk where the state is reset at every step, so that
+    steps are sequences too, or an edit has numbers for each sequence.
     """
     cells = [cell for _, cell in model.cells]
     of_batch = any(edit.kind.of_sequence for cell in cells for edit in cell.edits)
@@ -173,8 +175,9 @@ def shares_memory(executor: Executor) -> bool:
 def workers(threads: int) -> Iterator[Executor]:
     """An executor of this many threads.
 
-    On Linux each is bound to one core: threads that pass the interpreter's lock to each other every
-    microsecond are often scheduled on one, and stay there.
+    On Linux each is bound to one core: threads that pass the interpreter's
+    lock to each other every microsecond are often scheduled on one, and stay
+    there.
     """
     from concurrent.futures import ThreadPoolExecutor  # takes 15 ms to import
 

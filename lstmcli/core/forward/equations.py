@@ -10,10 +10,11 @@
     o = s(z_o + p_o c')
     h' = o t(c')                or P h' + b_P with a projection
 
-Hochreiter & Schmidhuber 1997 for i, g, o, c and h; Gers, Schmidhuber & Cummins 2000 for f; Gers,
-Schraudolph & Schmidhuber 2002 for the peepholes p; Sak, Senior & Beaufays 2014 for the projection
-P. What frameworks add to these (clips, coupled gates, layer norm, other places of the output
-peephole) are the `Parts` of a cell. The products in z come from `core.forward.matmul`.
+Hochreiter & Schmidhuber 1997 for i, g, o, c and h; Gers, Schmidhuber & Cummins
+2000 for f; Gers, Schraudolph & Schmidhuber 2002 for the peepholes p; Sak,
+Senior & Beaufays 2014 for the projection P. What frameworks add to these
+(clips, coupled gates, layer norm, other places of the output peephole) are the
+`Parts` of a cell. The products in z come from `core.forward.matmul`.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ Activation = Callable[[Array, Array], Any]
 def sigmoid(x: Array, out: Array) -> None:
     """1 / (1 + exp(-x)).
 
-    This form is precise in the lower tail, where ``0.5 * (1 + tanh(x/2))`` is 0: sigmoid(-40) is
-    4e-18. Where exp overflows, the quotient is 0, as it should be.
+    This form is precise in the lower tail, where ``0.5 * (1 + tanh(x/2))`` is
+    0: sigmoid(-40) is 4e-18. Where exp overflows, the quotient is 0, as it
+    should be.
     """
     one = x.dtype.type(1)
     np.multiply(x, -one, out)  # NumPy 2.4's `negative` takes a stride of 4 for contiguous
@@ -89,9 +91,10 @@ I, F, G, O = range(4)  # the gates in the order of `vocabulary.GATES`
 def step(z: Gates, c: Array, parts: Parts, gates: Gates | None = None) -> tuple[Array, Array]:
     """The next h and c, from the pre-activations z of i, f, g, o and from c.
 
-    The arrays have any axes, (H, R) in the loop and (N, B, H) for N hypotheses in `explain`; only
-    parts that combine units know where these are. The gates are written to ``gates``, or over z;
-    otherwise z ends as what the activations took.
+    The arrays have any axes, (H, R) in the loop and (N, B, H) for N hypotheses
+    in `explain`; only parts that combine units know where these are. The gates
+    are written to ``gates``, or over z; otherwise z ends as what the
+    activations took.
     """
     z_i, z_f, z_g, z_o = z
     i, f, g, o = z if gates is None else gates
@@ -143,8 +146,9 @@ def no_projection(h: Array) -> Array:
 class Peepholes:
     """Peepholes of a convention's ``output_peephole``, or none.
 
-    ``times(k, c)`` is the product of the peephole of i, f or o (k = 0, 1, 2) and c. ``old`` is
-    true where the output peephole takes the old c instead, and broadcasts with c.
+    ``times(k, c)`` is the product of the peephole of i, f or o (k = 0, 1, 2)
+    and c. ``old`` is true where the output peephole takes the old c instead,
+    and broadcasts with c.
     """
 
     times: Callable[[int, Array], Array] | None = None
@@ -188,10 +192,11 @@ NO_PEEPHOLES = Peepholes()
 class Parts:
     """The functions of a cell's step; a part that the cell does not have does nothing.
 
-    Activations take an array and the array for the result. ``update``, ``output`` and ``project``
-    give arrays; the others change theirs in place. ``normalize`` takes the number of the gate too.
-    ``kept`` and ``passed`` are of the loop: the h and c that a step returns, and those that the
-    next step takes.
+    Activations take an array and the array for the result. ``update``,
+    ``output`` and ``project`` give arrays; the others change theirs in place.
+    ``normalize`` takes the number of the gate too. ``kept`` and ``passed`` are
+    of the loop: the h and c that a step returns, and those that the next step
+    takes.
     """
 
     s_i: Activation

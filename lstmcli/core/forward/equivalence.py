@@ -44,8 +44,8 @@ class Proof(NamedTuple):
 def same_weights(ours: Layers, theirs: Layers) -> bool:
     """Tell whether all weights that are used are equal bit for bit.
 
-    A gate that is computed from another, and a bias before a normalisation, are not used. Peepholes
-    of zero count as none.
+    A gate that is computed from another, and a bias before a normalisation,
+    are not used. Peepholes of zero count as none.
     """
     if [len(layer) for layer in ours] != [len(layer) for layer in theirs]:
         return False
@@ -79,8 +79,9 @@ def _used(cell: Cell, stored: Cell) -> dict[str, Array]:
 def compared_runs(ours: Model, theirs: Model) -> Proof:
     """Run two networks over the same random inputs, from the same random states.
 
-    Of the same arithmetic they must agree bit for bit: a forget constant that goes into the bias
-    changes nothing, as both are rounded once. One that is taken out of it is rounded twice.
+    Of the same arithmetic they must agree bit for bit: a forget constant that
+    goes into the bias changes nothing, as both are rounded once. One that is
+    taken out of it is rounded twice.
     """
     drawn = (draw_run(model, ROWS, STEPS, SEED) for model in (ours, theirs))  # alike
     inputs = [Inputs(x, "batch", state) for x, state in drawn]

@@ -1,21 +1,26 @@
 """The loop over the steps: packed weights, reused buffers, one matrix product a step.
 
-Weights. K (4H, N) has the gates in the order f, i, o, g, and kernel, recurrent kernel and bias as
-columns: its product with ``[x; h; 1]`` (N, R) gives all pre-activations of R sequences.
+Weights. K (4H, N) has the gates in the order f, i, o, g, and kernel, recurrent
+kernel and bias as columns: its product with ``[x; h; 1]`` (N, R) gives all
+pre-activations of R sequences.
 
-Inputs ahead. A product reads all of K. Small batches of a larger cell multiply the columns of x
-with the inputs of many steps at once (`matmul.InputProducts`), and their arrays are (R, K) in
-memory, with views (K, R) of it (`matmul.sequences_first`).
+Inputs ahead. A product reads all of K. Small batches of a larger cell multiply
+the columns of x with the inputs of many steps at once
+(`matmul.InputProducts`), and their arrays are (R, K) in memory, with views (K,
+R) of it (`matmul.sequences_first`).
 
-Two ways through a step. Plain cells have sigmoid gates and none of the parts that frameworks add.
-For them `_run` and `plain_step` call NumPy eight times in place of the twenty of `equations.step`:
-in a small network each call costs a microsecond. K has the rows of f, i and o negated there, so
-that ``q = 1 + exp(K v)`` is 1 / gate: division by q is sigmoid and product in one pass, rounds
-once less, and lets the sigmoid's lower tail fade to the smallest number there is.
+Two ways through a step. Plain cells have sigmoid gates and none of the parts
+that frameworks add. For them `_run` and `plain_step` call NumPy eight times in
+place of the twenty of `equations.step`: in a small network each call costs a
+microsecond. K has the rows of f, i and o negated there, so that ``q = 1 +
+exp(K v)`` is 1 / gate: division by q is sigmoid and product in one pass,
+rounds once less, and lets the sigmoid's lower tail fade to the smallest number
+there is.
 
-Bit for bit, a run in chunks of steps equals the full run, h does not depend on the arrays that
-are returned, and blocks of sequences follow from shapes only. So products of steps are merged only
-where BLAS was seen to sum each alike, and h and c are passed on in the working dtype.
+Bit for bit, a run in chunks of steps equals the full run, h does not depend on
+the arrays that are returned, and blocks of sequences follow from shapes only.
+So products of steps are merged only where BLAS was seen to sum each alike, and
+h and c are passed on in the working dtype.
 """
 
 from __future__ import annotations
@@ -219,9 +224,10 @@ class Loop:
     def _step_arrays(self) -> list[tuple[Array, ...]]:
         """The arrays of each step of `_run`, in its order.
 
-        The steps of a batch share them, so that they stay in the cache. A single sequence has some
-        for each step, so that results need no copy. A call's input that is its output too is one
-        object: of two, NumPy checks whether they overlap.
+        The steps of a batch share them, so that they stay in the cache. A
+        single sequence has some for each step, so that results need no copy. A
+        call's input that is its output too is one object: of two, NumPy checks
+        whether they overlap.
         """
         H, slots = self.cell.units, self._h[1:]
         if self.batch > 1:
@@ -256,7 +262,8 @@ class Loop:
     ) -> None:
         """Run the steps of x (s, R, I), writing h (s, P, R) and the other arrays given.
 
-        ``gates`` and ``z`` are (s, 4, H, R) in the order f, i, o, g; ``c`` is (s, H, R).
+        ``gates`` and ``z`` are (s, 4, H, R) in the order f, i, o, g; ``c`` is
+        (s, H, R).
         """
         h_only = gates is None and c is None and z is None
         quick = self._quick and (h_only or (z is None and self.batch == 1))
@@ -354,7 +361,8 @@ def _flat_together(*arrays: Array) -> tuple[Array, ...]:
 def plain_step(cell: Cell, z: Array) -> Step:
     """The step of a plain cell from z (4, H, R), in which f, i and o are negated.
 
-    Its quotients are those of `Loop._run`, so that h does not depend on what is returned.
+    Its quotients are those of `Loop._run`, so that h does not depend on what
+    is returned.
     """
     candidate = activation(cell.behaviour.activation)
     output = activation(cell.behaviour.output_activation)

@@ -1,13 +1,14 @@
 """The matrix product of a step: K (4H, N) times an operand [x; h; 1] (N, R) into z (4H, R).
 
-It is most of the time of a batch. OpenBLAS copies both matrices into a packed form at each call,
-half of the work of a small batch, and NumPy cannot keep K packed. Its AVX-512 builds also have
-kernels that pack nothing, for products of up to a million multiplications, so K is cut into pieces
-of rows that are small enough. A batch of 2 to 12 sequences fills their vectors only with units, so
+It is most of the time of a batch. OpenBLAS copies both matrices into a packed
+form at each call, half of the work of a small batch, and NumPy cannot keep K
+packed. Its AVX-512 builds also have kernels that pack nothing, for products of
+up to a million multiplications, so K is cut into pieces of rows that are small
+enough. A batch of 2 to 12 sequences fills their vectors only with units, so
 its operands are (R, N).
 
-The pieces follow from the shapes and the kernels of the BLAS in use: on one machine, equal runs
-stay equal bit for bit.
+The pieces follow from the shapes and the kernels of the BLAS in use: on one
+machine, equal runs stay equal bit for bit.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ LINE = 64  # bytes of a cache line
 def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """An array as `numpy.empty`, but from the start of a cache line.
 
-    NumPy's start at any multiple of 16 bytes. A vector of 64 bytes is then on two lines, and each
-    load costs two: on an Intel Xeon with AVX-512 an addition took twice the time, a division a
-    seventh more, a product that packs nothing up to half as much again.
+    NumPy's start at any multiple of 16 bytes. A vector of 64 bytes is then on
+    two lines, and each load costs two: on an Intel Xeon with AVX-512 an
+    addition took twice the time, a division a seventh more, a product that
+    packs nothing up to half as much again.
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
@@ -50,8 +52,9 @@ def aligned_empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 def piece(shape: tuple[int, ...], batch: int) -> int:
     """The rows of K (4H, N) that are multiplied at a time; in many cases all.
 
-    On an Intel Xeon and AMD Zen 5 with AVX-512, OpenBLAS 0.3.31, a product cut so takes a quarter
-    to two thirds of the time for batches of 2 to 13, and 0.65 to 0.95 for more.
+    On an Intel Xeon and AMD Zen 5 with AVX-512, OpenBLAS 0.3.31, a product cut
+    so takes a quarter to two thirds of the time for batches of 2 to 13, and
+    0.65 to 0.95 for more.
     """
     length, width = shape
     if length * width * batch <= UNPACKED or not threads.has_unpacked_kernels():
@@ -117,8 +120,9 @@ def columns(K: tuple[int, int], batch: int) -> int:
 def sequences_first(K: tuple[int, int], batch: int, dtype: np.dtype[Any]) -> bool:
     """Tell whether a small batch is quicker with arrays (R, K) in memory than with (K, R).
 
-    The vectors of the kernels then contain units. On AMD Zen 5 runs took 0.68 to 0.92 of the time;
-    of smaller cells, whose product is not cut, 1.2 to 1.6.
+    The vectors of the kernels then contain units. On AMD Zen 5 runs took 0.68
+    to 0.92 of the time; of smaller cells, whose product is not cut, 1.2 to
+    1.6.
     """
     small = 1 < batch <= SMALL_BATCH and dtype.char in "fd"
     return small and columns(K, batch) > 0 and piece(K, batch) < K[0]
@@ -137,7 +141,8 @@ PIECE = 256  # bytes of a row of K_x: 64 rows are as quick as uncut, 2 take half
 def tile(K_x: tuple[int, int], dtype: np.dtype[Any]) -> tuple[int, int]:
     """The rows and the columns of one product of `InputProducts`, for K_x (I, 4H).
 
-    Few enough for the kernels that pack nothing, so that a single step copies no K_x either.
+    Few enough for the kernels that pack nothing, so that a single step copies
+    no K_x either.
     """
     columns, most = PIECE // dtype.itemsize, UNPACKED // (GRAIN * K_x[0])
     if most < GRAIN or not threads.has_unpacked_kernels():
@@ -157,9 +162,10 @@ def unit_pieces(K_x: tuple[int, int], dtype: np.dtype[Any]) -> list[tuple[slice,
 class InputProducts:
     """The products of the columns of x with the inputs of some steps, before the first of them.
 
-    ``pieces`` (4, n, 1, I, columns) have K_x by gate in n pieces, as `unit_pieces` cuts them;
-    ``rows`` of one product are those of `tile`, ``multiple`` is that of `rows_ahead`.
-    ``by_step`` (s, 4, H, R) is what each step adds to its z.
+    ``pieces`` (4, n, 1, I, columns) have K_x by gate in n pieces, as
+    `unit_pieces` cuts them; ``rows`` of one product are those of `tile`,
+    ``multiple`` is that of `rows_ahead`. ``by_step`` (s, 4, H, R) is what each
+    step adds to its z.
     """
 
     def __init__(self, pieces: Sequence[Array], batch: int, rows: int, multiple: int) -> None:
@@ -203,8 +209,8 @@ def plus(product: Product, z: Array) -> Product:
 def rows_ahead(K_x: tuple[int, int], dtype: np.dtype[Any], batch: int) -> int:
     """Of what the rows of `InputProducts` are a multiple, for K_x (I, 4H); 0: it is not used.
 
-    It is where it is quicker and changes no bit, whatever the number of steps: a chunk of one step
-    has the bits of the full run.
+    It is where it is quicker and changes no bit, whatever the number of steps:
+    a chunk of one step has the bits of the full run.
     """
     least = AHEAD_OF_ONE if batch == 1 else AHEAD * batch
     small = dtype.char in "fd" and batch <= SMALL_BATCH
@@ -223,9 +229,10 @@ _probing = Lock()  # threads that start together probe once
 def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     """A multiple of rows for which each has the same bits at any position among any number; or 0.
 
-    Of products of at most this many ``rows`` with pieces (inputs, width): a run may be cut at any
-    step. It is a property of the kernels, shown by products of several sizes: in OpenBLAS's for
-    AVX-512 every shape has one, in float32 none in those for AVX2.
+    Of products of at most this many ``rows`` with pieces (inputs, width): a
+    run may be cut at any step. It is a property of the kernels, shown by
+    products of several sizes: in OpenBLAS's for AVX-512 every shape has one,
+    in float32 none in those for AVX2.
     """
     x, values = _distinct_numbers((rows, inputs), dtype), _distinct_numbers((8191,), dtype)
     pieces = [np.resize(values, (inputs, width)) for width in widths]  # a prime: no row repeats
@@ -264,8 +271,8 @@ def saves_packing(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
 def is_same_in_one_block(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
     """Return whether one block of all sequences gives the same bits as these blocks.
 
-    That depends on the kernels that BLAS chooses for the shapes, so one product shows it, once. A
-    small block may be multiplied in another way.
+    That depends on the kernels that BLAS chooses for the shapes, so one
+    product shows it, once. A small block may be multiplied in another way.
     """
     if any(block.stop - block.start <= SMALL_BATCH for block in blocks):
         return False

@@ -87,7 +87,8 @@ class Plan:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each array of the trace, in the axes of the inputs.
 
-        Where directions are stacked, h has one more axis, which is not given here.
+        Where directions are stacked, h has one more axis, which is not given
+        here.
         """
         axes = in_layout(self.steps, self.batch, self.layout)
         return {name: (*axes, width) for name, width in self.widths().items()}
@@ -212,8 +213,8 @@ def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
 def _assumed_layout(model: Model, inputs: Inputs) -> tuple[str, str]:
     """The layout of inputs of three axes that neither a file nor an option specifies, and why.
 
-    It is the convention's, unless the number of lengths fits one axis only. (1, T, I) is one
-    sequence, unless a state of T sequences means time first.
+    It is the convention's, unless the number of lengths fits one axis only.
+    (1, T, I) is one sequence, unless a state of T sequences means time first.
     """
     shape, layout = inputs.x.shape, model.behaviour.layout
     count = -1 if inputs.lengths is None else np.size(inputs.lengths)

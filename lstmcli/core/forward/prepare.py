@@ -1,7 +1,8 @@
 """The prologue of every run: its plan, with the model's edits of cells, inputs and states in it.
 
-Edits of equations and outputs go along with the cells: `equations.parts_of` and
-`sequence.edited_outputs` apply them. Those of stored tensors are in the weights already.
+Edits of equations and outputs go along with the cells: `equations.parts_of`
+and `sequence.edited_outputs` apply them. Those of stored tensors are in the
+weights already.
 """
 
 from __future__ import annotations

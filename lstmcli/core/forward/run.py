@@ -52,7 +52,8 @@ if TYPE_CHECKING:
 Put = Callable[[str, tuple[slice, ...], Array], None]
 """Takes a part of an array by name, and where it belongs in the axes of the inputs.
 
-Called from several threads. Where directions are stacked, h has them before its last axis.
+Called from several threads. Where directions are stacked, h has them before
+its last axis.
 """
 
 Observe = Callable[[Mapping[str, Array]], None]
@@ -111,10 +112,11 @@ def sweep_selected(
 ) -> State:
     """Run, ``put`` what is selected piece by piece, and return the full ``final_h, final_c``.
 
-    Bit for bit as in a run at once. ``observe`` is called with every piece; without it, pieces
-    without selected steps are computed for their last state alone. Memory is that of some pieces;
-    where a model needs all steps at once (backward, masked), that of a chunk of sequences, of which
-    ``ahead`` are computed at a time.
+    Bit for bit as in a run at once. ``observe`` is called with every piece;
+    without it, pieces without selected steps are computed for their last state
+    alone. Memory is that of some pieces; where a model needs all steps at once
+    (backward, masked), that of a chunk of sequences, of which ``ahead`` are
+    computed at a time.
     """
     model = plan.model
     work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter=meter)
@@ -219,9 +221,14 @@ class ChunkRun:
                     blocks = self._blocks(packed, chunk, len(x))
                     of_cell, final = run_in_order(
                         partial(_advance, packed, blocks, self.meter),
-                        cell, operand, states[len(finals)], counted(cell, valid), self.keep,
-                        backward=d == 1, padding=padding_rule(cell, self.masked, len(layer) == 2),
-                    )  # fmt: skip
+                        cell,
+                        operand,
+                        states[len(finals)],
+                        counted(cell, valid),
+                        self.keep,
+                        backward=d == 1,
+                        padding=padding_rule(cell, self.masked, len(layer) == 2),
+                    )
                     finals.append(final)
                     outputs.append(of_cell["h"])
                     arrays |= cell_names(self.model, n, d, {k: of_cell[k] for k in self.keep})
@@ -232,7 +239,8 @@ class ChunkRun:
     def _blocks(self, packed: Packed, chunk: slice, steps: int) -> list[slice]:
         """The blocks of a chunk; one block where that is quicker and gives the same bits.
 
-        Blocks write all arrays but h to columns of wide arrays, which takes longer.
+        Blocks write all arrays but h to columns of wide arrays, which takes
+        longer.
         """
         blocks = blocks_within(chunk, self.batch, packed.cell)
         if chunk.stop - chunk.start < self.batch or len(blocks) == 1 or steps < PAYS_FROM:
@@ -266,9 +274,13 @@ def trace_of(plan: Plan, part: SequenceResults) -> Trace:
 
 
 def _advance(
-    packed: Packed, blocks: Sequence[slice], meter: Meter | None,
-    x: Array, state: State, names: tuple[str, ...],
-) -> tuple[dict[str, Array], State]:  # fmt: skip
+    packed: Packed,
+    blocks: Sequence[slice],
+    meter: Meter | None,
+    x: Array,
+    state: State,
+    names: tuple[str, ...],
+) -> tuple[dict[str, Array], State]:
     """Step over x (T, R, I); of a reset state, steps are sequences of one."""
     steps, batch = x.shape[:2]
     reset = packed.cell.behaviour.state == "reset"

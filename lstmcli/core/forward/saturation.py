@@ -29,7 +29,8 @@ class Saturation:
     def add(self, arrays: Mapping[str, Array]) -> None:
         """Count some steps: i, f and o among arrays (s, B, K); other arrays are ignored.
 
-        Steps past the length of a sequence, where every gate is exactly 0, do not count.
+        Steps past the length of a sequence, where every gate is exactly 0, do
+        not count.
         """
         counted = {name: arrays[name] for name in GATES if name in arrays}
         gates = counted.values()

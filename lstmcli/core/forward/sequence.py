@@ -38,9 +38,10 @@ def run_in_order(
 ) -> tuple[dict[str, Array], State]:
     """The arrays (T, R, K) of one cell over x (T, R, I), in the order of time, and its last state.
 
-    The loop knows neither lengths nor masks: the valid steps of each sequence are moved to the
-    front, the loop runs over all, and the results are moved back. Where no step is valid, they are
-    replaced as ``padding`` (see `padding_rule`) specifies.
+    The loop knows neither lengths nor masks: the valid steps of each sequence
+    are moved to the front, the loop runs over all, and the results are moved
+    back. Where no step is valid, they are replaced as ``padding`` (see
+    `padding_rule`) specifies.
     """
     behaviour = cell.behaviour
     of_cell = StepOrder.of_cell(behaviour, backward)
@@ -80,7 +81,8 @@ def counted(cell: Cell, valid: Array | None) -> Array | None:
 def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
     """Return what the outputs are where no step is valid.
 
-    ``zero``; ``repeat``: the last valid one again; ``run``: computed as if the step were valid.
+    ``zero``; ``repeat``: the last valid one again; ``run``: computed as if the
+    step were valid.
     """
     behaviour = cell.behaviour
     if not masked:
@@ -131,7 +133,8 @@ def merge_directions(directions: list[Array], convention: Convention) -> Array:
 def direction_axis(convention: Convention, layout: str) -> int:
     """The axis of directions where they are stacked: (T, D, B, H), (T, D, H), (B, T, D, H)...
 
-    With the batch first, states that have it first too put the directions next to it: (B, D, T, H).
+    With the batch first, states that have it first too put the directions next
+    to it: (B, D, T, H).
     """
     return 2 if layout == "batch" and convention.behaviour.states != "batch" else 1
 
@@ -145,8 +148,9 @@ def has_direction_axis(model: Model) -> bool:
 def valid_steps(inputs: Inputs, layout: str, becomes: object = "given") -> Array | None:
     """(T, B) truth of the steps that count, from lengths (B,) or a mask in the axes of the inputs.
 
-    ``becomes`` is the setting of lengths: "ignored", "inverted", or as they are. UserError for
-    both at once, other shapes, or lengths that are not integers of 0 to T.
+    ``becomes`` is the setting of lengths: "ignored", "inverted", or as they
+    are. UserError for both at once, other shapes, or lengths that are not
+    integers of 0 to T.
     """
     steps, batch = steps_and_batch(np.shape(inputs.x), layout)
     if becomes == "ignored" or not inputs.is_padded:

@@ -97,7 +97,8 @@ def round_to_format(values: ArrayLike, name: str) -> Array:
 def spacing(values: Array, name: str) -> Array:
     """The spacing of the format's numbers at each number: 2**-10 or 2**-7 of its power of 2.
 
-    Below the least normal number the spacing is that of the least normal number.
+    Below the least normal number the spacing is that of the least normal
+    number.
     """
     digits, least = (7, -126) if name == "bfloat16" else (10, -14)
     exponent = np.frexp(values)[1] - 1

@@ -1,13 +1,15 @@
 """The table of conventions: how each framework names, stores and runs an LSTM.
 
-A convention is a value. Recognising a file selects a row; settings from files and options replace
-some of its fields (`Convention.changed`); decoding, encoding, the forward pass and `explain` are
-functions of the result. No other module knows a gate order.
+A convention is a value. Recognising a file selects a row; settings from files
+and options replace some of its fields (`Convention.changed`); decoding,
+encoding, the forward pass and `explain` are functions of the result. No other
+module knows a gate order.
 
-A template names a tensor by the end of its name. ``{gate}`` stands for the row's word for a gate,
-``{layer}`` for a number, ``{direction}`` for the row's mark of a direction, ``{number}`` for a
-running number of role and layer; `` | `` separates forms, of which the first is written.
-``/``, ``.``, ``:0`` and ``_`` are equivalent when names are matched, after any prefix.
+A template names a tensor by the end of its name. ``{gate}`` stands for the
+row's word for a gate, ``{layer}`` for a number, ``{direction}`` for the row's
+mark of a direction, ``{number}`` for a running number of role and layer; `` |
+`` separates forms, of which the first is written. ``/``, ``.``, ``:0`` and
+``_`` are equivalent when names are matched, after any prefix.
 """
 
 from __future__ import annotations
@@ -25,12 +27,16 @@ from lstmcli.errors import UserError, did_you_mean
 KERNELS = {"kernel": "kernel", "recurrent_kernel": "recurrent_kernel", "bias": "bias"}
 ANY = ""
 KERAS_TAKES = {
-    "activation": ANY, "recurrent_activation": ANY, "go_backwards": ANY,
+    "activation": ANY,
+    "recurrent_activation": ANY,
+    "go_backwards": ANY,
     "merge": "concat sum mul ave",
-}  # fmt: skip
+}
 THREE_ACTIVATIONS = {
-    "activation": ANY, "recurrent_activation": ANY, "output_activation": ANY,
-}  # fmt: skip
+    "activation": ANY,
+    "recurrent_activation": ANY,
+    "output_activation": ANY,
+}
 KERAS_3 = {  # the second form is that of .weights.h5
     "kernel": "kernel | vars/0",
     "recurrent_kernel": "recurrent_kernel | vars/1",
@@ -53,8 +59,10 @@ TORCH7: dict[str, Any] = {
     **ROWS_IN_TIME,
 }
 KERAS: dict[str, Any] = {
-    "masked_output": "repeat", "takes": KERAS_TAKES, "hidden": ("recurrent_activation",),
-}  # fmt: skip
+    "masked_output": "repeat",
+    "takes": KERAS_TAKES,
+    "hidden": ("recurrent_activation",),
+}
 KERAS_NAMES = {
     "path": r"(?P<direction>forward|backward)(?=_)",
     "under": " | lstm{nth}/ | bidirectional{nth}/{direction}_lstm/",
@@ -84,10 +92,13 @@ FLAX: dict[str, Any] = {
     "past_length": "run",
     "under": " | lstm{nth}/ | {direction}_rnn/cell/ | lstm{nth}/{direction}_rnn/cell/",
     "takes": {
-        "activation": ANY, "recurrent_activation": ANY, "reverse": ANY, "go_backwards": ANY,
+        "activation": ANY,
+        "recurrent_activation": ANY,
+        "reverse": ANY,
+        "go_backwards": ANY,
     },
     "verified": "run: flax 0.12.8",
-}  # fmt: skip
+}
 FLAX_GATES = {
     "kernel": "i{gate}/kernel",
     "recurrent_kernel": "h{gate}/kernel",
@@ -265,8 +276,9 @@ class Convention:
     def changed(self, settings: Mapping[str, Any]) -> Convention:
         """Replace some settings; unknown names are ignored.
 
-        ``activation`` sets the candidate's and, unless ``output_activation`` is given too, the
-        output's, as in every framework with one option for both.
+        ``activation`` sets the candidate's and, unless ``output_activation``
+        is given too, the output's, as in every framework with one option for
+        both.
         """
         changes = {k: v for k, v in settings.items() if k in _GROUP_OF and k in SETTINGS}
         if "activation" in changes:
@@ -296,10 +308,17 @@ class Convention:
     def settings(self) -> dict[str, Any]:
         """The settings of a run, by option name; those that are off are left out."""
         off = {
-            "bias": "once", "peepholes": "used", "state": "carried", "initial_state": "given",
-            "lengths": "given", "arithmetic": "float", "merge": "concat",
-            "masked_output": "zero", "rows": "xh", "directions": "stored",
-        }  # fmt: skip
+            "bias": "once",
+            "peepholes": "used",
+            "state": "carried",
+            "initial_state": "given",
+            "lengths": "given",
+            "arithmetic": "float",
+            "merge": "concat",
+            "masked_output": "zero",
+            "rows": "xh",
+            "directions": "stored",
+        }
         row = CONVENTIONS.get(self.name, self)
         off["peephole_gates"] = row.storage.peephole_gates  # matters where there are peepholes
         values = {name: self.setting(name) for name in SETTINGS}
@@ -1084,16 +1103,36 @@ CONVENTIONS: Mapping[str, Convention] = {row.name: row for row in _ROWS}
 
 
 FRAMEWORK_ALIASES = {  # names in use -> rows that may be meant, for the message
-    "torch": ("pytorch", "pytorch-cell"), "libtorch": ("pytorch",), "torchscript": ("pytorch",),
-    "pt": ("pytorch",), "lua": ("torch7",), "tensorflow": ("tf1", "keras"), "tf": ("tf1", "keras"),
-    "tensorflow1": ("tf1",), "tf2": ("keras",), "tensorflow2": ("keras",), "tf.keras": ("keras",),
-    "tfkeras": ("keras",), "keras2": ("keras",), "keras3": ("keras",),
-    "tensorflow.js": ("tfjs",), "tensorflowjs": ("tfjs",), "tensorflow-lite": ("tflite",),
-    "jax": ("flax", "haiku", "equinox"), "nnx": ("flax-nnx",), "linen": ("flax",),
-    "sonnet": ("sonnet2", "sonnet1"), "cudnn": ("cudnnlstm", "tf1-cudnn"),
-    "ort": ("onnx",), "onnxruntime": ("onnx",), "gluon": ("mxnet",), "paddlepaddle": ("paddle",),
-    "mil": ("coreml",), "element-research": ("torch7",), "deeplearning4j": ("dl4j",),
-}  # fmt: skip
+    "torch": ("pytorch", "pytorch-cell"),
+    "libtorch": ("pytorch",),
+    "torchscript": ("pytorch",),
+    "pt": ("pytorch",),
+    "lua": ("torch7",),
+    "tensorflow": ("tf1", "keras"),
+    "tf": ("tf1", "keras"),
+    "tensorflow1": ("tf1",),
+    "tf2": ("keras",),
+    "tensorflow2": ("keras",),
+    "tf.keras": ("keras",),
+    "tfkeras": ("keras",),
+    "keras2": ("keras",),
+    "keras3": ("keras",),
+    "tensorflow.js": ("tfjs",),
+    "tensorflowjs": ("tfjs",),
+    "tensorflow-lite": ("tflite",),
+    "jax": ("flax", "haiku", "equinox"),
+    "nnx": ("flax-nnx",),
+    "linen": ("flax",),
+    "sonnet": ("sonnet2", "sonnet1"),
+    "cudnn": ("cudnnlstm", "tf1-cudnn"),
+    "ort": ("onnx",),
+    "onnxruntime": ("onnx",),
+    "gluon": ("mxnet",),
+    "paddlepaddle": ("paddle",),
+    "mil": ("coreml",),
+    "element-research": ("torch7",),
+    "deeplearning4j": ("dl4j",),
+}
 
 
 def find_convention(name: str) -> Convention:

@@ -1,11 +1,13 @@
 """The table of edits: what programs do otherwise with inputs, weights, state, equations, outputs.
 
-An edit is a named change to what goes into a run, beyond the settings of `conventions`: the inputs
-a step late, a gate's bias left out, a tanh from a table. `core.weights` applies the edits of stored
-tensors before it decodes them, `core.forward` all others; neither knows a name.
+An edit is a named change to what goes into a run, beyond the settings of
+`conventions`: the inputs a step late, a gate's bias left out, a tanh from a
+table. `core.weights` applies the edits of stored tensors before it decodes
+them, `core.forward` all others; neither knows a name.
 
-Names have their family first, and no character that a shell reads. Arrays of inputs are (T, B, I),
-states are h (B, P) and c (B, H), and in equations arrays are (H, R) for R sequences.
+Names have their family first, and no character that a shell reads. Arrays of
+inputs are (T, B, I), states are h (B, P) and c (B, H), and in equations arrays
+are (H, R) for R sequences.
 """
 
 from __future__ import annotations
@@ -393,7 +395,8 @@ def _schraudolph(x: Array) -> Array:
 def _tables() -> Iterator[tuple[str, Near]]:
     """Functions by their values at n points from -limit to limit.
 
-    The nearest one, that of an index that is cut and not rounded, or a line between two.
+    The nearest one, that of an index that is cut and not rounded, or a line
+    between two.
     """
     for n, limit in product((256, 512, 1024, 128), (8, 6, 5, 4)):
         name, words = f"table_{n}_{limit}", f"a table of {n} values from -{limit} to {limit}"

@@ -30,9 +30,10 @@ class Cell:
         g = t(W_g x + U_g h + b_g)              c' = clip(f c + i g)
         o = s(W_o x + U_o h + b_o + p_o c')     h' = o t(c'), then h' = clip(P h' + b_p)
 
-    Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000 for f; Gers, Schraudolph &
-    Schmidhuber 2002 for the peepholes p; Sak, Senior & Beaufays 2014 for the projection P.
-    ``convention`` has what is in no tensor: activations, clips, the constant of the forget gate.
+    Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000 for f;
+    Gers, Schraudolph & Schmidhuber 2002 for the peepholes p; Sak, Senior &
+    Beaufays 2014 for the projection P. ``convention`` has what is in no
+    tensor: activations, clips, the constant of the forget gate.
     """
 
     kernel: Array  # (4, H, I)
@@ -121,7 +122,8 @@ def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
 class Masking(NamedTuple):
     """A layer before the LSTM, in the model of its file, that tells which steps count.
 
-    Or an input of lengths, which is not applied: ``layer`` is where they come from.
+    Or an input of lengths, which is not applied: ``layer`` is where they come
+    from.
     """
 
     layer: str  # its name
@@ -252,13 +254,15 @@ class Model:
 class Trace:
     """Arrays that a run computed, in the axes of its inputs.
 
-    ``arrays`` has those of h, c, i, f, g, o and z that were asked for: (T, H) for one sequence,
-    else (B, T, H) or (T, B, H) by ``layout``; z has the pre-activations of i, f, g, o side by side:
-    (..., 4 H). Each is an attribute too: ``trace.h``. ``final_h`` (P,) or (B, P) and ``final_c``
-    (H,) or (B, H) are the state after each sequence's last step. With several cells, h is the
-    model's output, those of each cell are ``layer0.h``, ``layer0_reverse.f``, ..., and the final
-    states have the cells on a first axis, layer by layer, forward before backward; cells that
-    differ in width are side by side on the last axis.
+    ``arrays`` has those of h, c, i, f, g, o and z that were asked for: (T, H)
+    for one sequence, else (B, T, H) or (T, B, H) by ``layout``; z has the
+    pre-activations of i, f, g, o side by side: (..., 4 H). Each is an
+    attribute too: ``trace.h``. ``final_h`` (P,) or (B, P) and ``final_c`` (H,)
+    or (B, H) are the state after each sequence's last step. With several
+    cells, h is the model's output, those of each cell are ``layer0.h``,
+    ``layer0_reverse.f``, ..., and the final states have the cells on a first
+    axis, layer by layer, forward before backward; cells that differ in width
+    are side by side on the last axis.
 
     >>> lstmcli.run("demo/weights.npz", np.ones((2, 5, 4)), keep="h", layout="batch")
     <Trace h (2, 5, 3), final_h, final_c (2, 3), layout batch, float64; assumed: ...>
@@ -372,9 +376,10 @@ State = tuple[Array, Array]  # h (B, P), c (B, H)
 def split_state(given: Mapping[str, ArrayLike], model: Model, batch: int) -> list[State]:
     """h (B, P) and c (B, H) for each cell, in the cells' dtype.
 
-    One cell takes (P,), (1, P), (B, P), (1, B, P) or (B, 1, P); several have the cells where
-    `join_states` puts them. An empty ``given`` is the learned state in the weights (Lasagne has
-    one), or zero. UserError if one of the two is missing, or shapes do not fit.
+    One cell takes (P,), (1, P), (B, P), (1, B, P) or (B, 1, P); several have
+    the cells where `join_states` puts them. An empty ``given`` is the learned
+    state in the weights (Lasagne has one), or zero. UserError if one of the
+    two is missing, or shapes do not fit.
     """
     missing = {"h", "c"} - set(given)
     if given and missing:
@@ -437,8 +442,9 @@ def _state(name: str, array: Array, width: int, batch: int, cell: Cell) -> Array
 def join_states(finals: Sequence[State], states: str, layout: str) -> State:
     """The last h (B, P) and c (B, H) of one cell; of several, in the axes of the convention.
 
-    ``states`` "cells": (cells, B, H), "batch": (B, cells, H), "features": (B, cells H). Those of
-    different widths are concatenated: (B, H + H' + ...). With the layout "steps" no B is there.
+    ``states`` "cells": (cells, B, H), "batch": (B, cells, H), "features": (B,
+    cells H). Those of different widths are concatenated: (B, H + H' + ...).
+    With the layout "steps" no B is there.
     """
 
     def joined(arrays: tuple[Array, ...]) -> Array:

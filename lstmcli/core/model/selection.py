@@ -286,7 +286,8 @@ class SelectedIndices:
     def settings(self) -> dict[str, Any]:
         """The selection as a member of a trace's ``meta``; empty where all was selected.
 
-        ``{"selected": {"steps": "2:5", "of_steps": 7}}`` for each axis of which a part is selected.
+        ``{"selected": {"steps": "2:5", "of_steps": 7}}`` for each axis of
+        which a part is selected.
         """
         meta: dict[str, Any] = {}
         for name in Sizes._fields:
@@ -383,7 +384,8 @@ def format_size(value: float, digits: int = 3) -> str:
 def cut_trace(trace: Trace, selected: SelectedIndices, states: str) -> Trace:
     """The selected part of a trace; final states keep all units of the selected batch items.
 
-    ``states`` is the convention's: where states and directions have their axes.
+    ``states`` is the convention's: where states and directions have their
+    axes.
     """
     arrays: dict[str, Array] = {}
     for name, array in trace.arrays.items():

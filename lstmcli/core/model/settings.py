@@ -1,8 +1,8 @@
 """Every setting that is not stored in the weights: its name, its values, and its parser.
 
-One table serves options, ``--set NAME=VALUE``, the members of a JSON or npz file, the keywords of
-`lstmcli.load` and the changes that `explain` reports. No numpy here: ``lstm run --help`` lists
-these too.
+One table serves options, ``--set NAME=VALUE``, the members of a JSON or npz
+file, the keywords of `lstmcli.load` and the changes that `explain` reports. No
+numpy here: ``lstm run --help`` lists these too.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ MERGES = ("concat", "concat_swapped", "sum", "mul", "ave")
 class Parser:
     """A parser of values between commas, or of names, which may have words.
 
-    ``form`` has a letter of `_KINDS` for each value: "gun" takes a gate, a unit and a number, such
-    as ``f,3,0.5``; "u+" takes any count of units.
+    ``form`` has a letter of `_KINDS` for each value: "gun" takes a gate, a
+    unit and a number, such as ``f,3,0.5``; "u+" takes any count of units.
     """
 
     def __init__(self, form: str, words: str, named: Iterable[Any] = ()) -> None:
@@ -280,10 +280,23 @@ FLAGS = ("reverse", "go_backwards")
 """Settings whose option is a flag."""
 
 WITH_OPTION = (
-    "convention", "gates", "forget_bias", "activation", "recurrent_activation",
-    "output_activation", "cell_clip", "gate_clip", "projection_clip", "rows", "coupled",
-    "layout", "dtype", "arithmetic", "merge", "masked_output",
-)  # fmt: skip
+    "convention",
+    "gates",
+    "forget_bias",
+    "activation",
+    "recurrent_activation",
+    "output_activation",
+    "cell_clip",
+    "gate_clip",
+    "projection_clip",
+    "rows",
+    "coupled",
+    "layout",
+    "dtype",
+    "arithmetic",
+    "merge",
+    "masked_output",
+)
 """Settings that have an option with a value; ``--set`` takes every setting."""
 
 
@@ -303,7 +316,8 @@ def setting_text(value: Any) -> str:
 class Assumption(str):
     """An assumption, with the reason and the option that sets it: all of it in one text.
 
-    ``forget bias +1 (not stored in the weights; --forget-bias)``; ``more`` follows the option.
+    ``forget bias +1 (not stored in the weights; --forget-bias)``; ``more``
+    follows the option.
     """
 
     what: str

@@ -33,8 +33,14 @@ PEEPHOLE_ORDERS = ("ifo", "iof", "fio", "foi", "oif", "ofi")
 """The orders of the peepholes of i, f and o in one tensor."""
 
 TRANSPOSED = (
-    "none", "kernel", "recurrent", "both", "reshaped_kernel", "reshaped_recurrent", "reshaped_both",
-)  # fmt: skip
+    "none",
+    "kernel",
+    "recurrent",
+    "both",
+    "reshaped_kernel",
+    "reshaped_recurrent",
+    "reshaped_both",
+)
 """Which matrices are stored with exchanged axes, block by block or reshaped as one matrix."""
 
 ONE_OF_TWO = ("input_only", "recurrent_only", "input_twice", "recurrent_twice")
@@ -74,7 +80,8 @@ _ALIASES = {
 def read_activation_name(value: object) -> str:
     """An activation in one spelling: ``relu``, ``leaky_relu(0.01)``, ``affine(1.5,0.2)``.
 
-    A ValueError has the known names; for a bare ``hard_sigmoid``, the two that share the name.
+    A ValueError has the known names; for a bare ``hard_sigmoid``, the two that
+    share the name.
     """
     text = str(value).lower().replace(" ", "")
     name, _, inside = text.partition("(")

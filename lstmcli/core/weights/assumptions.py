@@ -106,7 +106,8 @@ def unused_assumptions(
 ) -> list[str]:
     """The assumption that tensors next to an LSTM that only shapes show are not part of it.
 
-    ``names``: of all tensors but initial states; those of the LSTMs ``found`` do not count.
+    ``names``: of all tensors but initial states; those of the LSTMs ``found``
+    do not count.
     """
     if not any(one.by_shape for one in chosen):
         return []
@@ -123,8 +124,8 @@ def direction_assumptions(
 ) -> list[str]:
     """The assumption that a cell runs backward, if only its name suggests it.
 
-    Other code may give a scope of TensorFlow or the number of a DyNet builder. ``known``: the cells
-    whose direction a file gives.
+    Other code may give a scope of TensorFlow or the number of a DyNet builder.
+    ``known``: the cells whose direction a file gives.
     """
     row = found.convention.names
     backward = {cell for cell in found.cells if cell[1]}
@@ -192,7 +193,8 @@ def idle_settings(
 ) -> list[str]:
     """One row per setting that changes nothing, as these weights lack what it is about.
 
-    ``packed``: they are one vector. ``backward``: whether a cell runs backward without a setting.
+    ``packed``: they are one vector. ``backward``: whether a cell runs backward
+    without a setting.
     """
     each = [names for one in chosen for names in one.cells.values()]
     tensors = [item for names in each for item in names.items()]
@@ -203,23 +205,28 @@ def idle_settings(
     lacking = {  # reason: whether it holds, the settings that it makes idle
         "there is no fused kernel": ("fused" not in roles, "rows bias_row"),
         "each gate has tensors": (
-            all(isinstance(names, Mapping) for _, names in tensors), "interleaved",
+            all(isinstance(names, Mapping) for _, names in tensors),
+            "interleaved",
         ),
         "there is one direction": (all(len(one) == 1 for one in layers), "merge directions"),
         "there are no peepholes": (
-            not peepholes and "peephole" not in roles, "peepholes peephole_gates",
+            not peepholes and "peephole" not in roles,
+            "peepholes peephole_gates",
         ),
         "there is no bias": (not biases, f"bias_gates{' bias' * (given.get('bias') != 'none')}"),
         "there is no projection": (
-            all(cell.projection is None for cell in cells), "projection_clip",
+            all(cell.projection is None for cell in cells),
+            "projection_clip",
         ),
         "f is 1 - i": (
-            all(cell.convention.behaviour.coupled == "f=1-i" for cell in cells), "forget_bias",
+            all(cell.convention.behaviour.coupled == "f=1-i" for cell in cells),
+            "forget_bias",
         ),
         "the weights are not one vector of a convention that packs them": (
-            not packed, "flat_units flat_layers flat_directions",
+            not packed,
+            "flat_units flat_layers flat_directions",
         ),
-    }  # fmt: skip
+    }
     why = {name: why for why, (lacks, names) in lacking.items() if lacks for name in names.split()}
     goes_backwards = {
         cell_name(n, d): cell.convention.behaviour.go_backwards

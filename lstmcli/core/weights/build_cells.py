@@ -1,7 +1,7 @@
 """The cells of a recognised LSTM from its tensors, and whether the layers of a model fit.
 
-A vector that packs all weights has no sizes: it is cut by its convention, with the number of units
-and, of several, of layers and directions.
+A vector that packs all weights has no sizes: it is cut by its convention, with
+the number of units and, of several, of layers and directions.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def build_layers(
 ) -> list[tuple[Cell, ...]]:
     """The cells of one LSTM, layer by layer, forward before backward, each by its settings.
 
-    ``first`` is the number of its first layer in the model; ``edits`` are those of the model.
+    ``first`` is the number of its first layer in the model; ``edits`` are
+    those of the model.
     """
     given = next(iter(settings.values()))
     dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
@@ -86,8 +87,8 @@ def build_layers(
 def _edited(tensors: Tensors, edits: Sequence[Edit], convention: Convention) -> dict[str, Tensor]:
     """The tensors of a cell as its edits of stored tensors leave them.
 
-    In float64, whatever is stored and run: a number half way between two rounded ones has to become
-    the same one in runs of every dtype.
+    In float64, whatever is stored and run: a number half way between two
+    rounded ones has to become the same one in runs of every dtype.
     """
     edited = dict(tensors)
     for edit in edits_in("tensors", edits):
@@ -142,7 +143,8 @@ def direction_settings(
 ) -> dict[str, Any]:
     """The settings of a cell in files, with ``reverse`` where its index does not imply it.
 
-    A backward cell runs backward by its index if there is a forward one; without, by ``reverse``.
+    A backward cell runs backward by its index if there is a forward one;
+    without, by ``reverse``.
     """
     layer, direction = cell
     if (layer, 1 - direction) not in found.cells:

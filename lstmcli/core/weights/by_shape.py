@@ -1,9 +1,10 @@
 """Find LSTMs by tensor shapes when the names match no framework, and only if they are unambiguous.
 
-Names still help a little: ``arr_0``, ``arr_1``, ... are the arrays of `numpy.savez` in order, as
-``layer.get_weights()`` and ``lstm.parameters()`` give them; ``onnx::LSTM_784`` is an initializer
-that PyTorch's exporter numbered; ``W`` and ``U`` are the two kernels. If two ways remain, nothing
-is chosen: `several_ways` has the command for each.
+Names still help a little: ``arr_0``, ``arr_1``, ... are the arrays of
+`numpy.savez` in order, as ``layer.get_weights()`` and ``lstm.parameters()``
+give them; ``onnx::LSTM_784`` is an initializer that PyTorch's exporter
+numbered; ``W`` and ``U`` are the two kernels. If two ways remain, nothing is
+chosen: `several_ways` has the command for each.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ RECURRENT = re.compile(
 def find_by_shape(shapes: Shapes, row: Convention | None = None) -> list[RecognisedLstm]:
     """Every LSTM that the shapes leave one way to read, in any convention or in the row.
 
-    One kernel is TensorFlow 1's, two are Keras', or PyTorch's with two biases; an axis of
-    directions is ONNX's.
+    One kernel is TensorFlow 1's, two are Keras', or PyTorch's with two biases;
+    an axis of directions is ONNX's.
     """
     numbered, others = split_numbered(shapes)
     found = [
@@ -215,8 +216,9 @@ def vector_size(shape: Shape) -> int:
 def _fused_ways(group: PossibleCell) -> Iterator[Way]:
     """A kernel for inputs and h together, with its bias; without one if a convention is given.
 
-    Next to other tensors only if the two are called so, as a dense layer's have such shapes too,
-    and none of these is called a recurrent kernel, or may be a GRU's.
+    Next to other tensors only if the two are called so, as a dense layer's
+    have such shapes too, and none of these is called a recurrent kernel, or
+    may be a GRU's.
     """
     names, shapes, row, _ = group
     if row and len(names) == 1 and len(shapes[names[0]]) == 2:
@@ -336,8 +338,8 @@ def _in_order(
 def _are_one_layer(ways: Sequence[Way], names: Sequence[str], shapes: Shapes) -> bool:
     """Return whether two cells in order are the directions of a layer, as in Keras' Bidirectional.
 
-    They are if the next array takes the outputs of both; or, if none follows, if the second cell
-    cannot take the outputs of the first.
+    They are if the next array takes the outputs of both; or, if none follows,
+    if the second cell cannot take the outputs of the first.
     """
     if len(ways) < 2 or "fused" in ways[0].roles:
         return False
@@ -361,9 +363,9 @@ def _numbered_lstms(
 ) -> Iterator[RecognisedLstm]:
     """The LSTMs of initializers that an exporter numbered: W, R and B of a node in one run.
 
-    PyTorch's gives W and R successive numbers, B the one before or after. Nodes of one size, each
-    with the outputs of the one before as inputs, are the layers of one LSTM, whose directions the
-    exported graph joins.
+    PyTorch's gives W and R successive numbers, B the one before or after.
+    Nodes of one size, each with the outputs of the one before as inputs, are
+    the layers of one LSTM, whose directions the exported graph joins.
     """
     cells = [_node(run, shapes, row) for run in _runs(names)]
     if (row and not row.storage.direction_axis) or None in cells:

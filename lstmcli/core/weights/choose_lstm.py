@@ -24,8 +24,8 @@ _OPTIONAL = ("peephole", "projection", "norm_scale", "norm_shift")
 def training_copies(found: Sequence[RecognisedLstm], shapes: Shapes) -> dict[int, int]:
     """The LSTMs that are copies of another in the file, each with the number of the original.
 
-    A copy is under callbacks, an optimizer or averages, and has the convention and the shapes of an
-    LSTM elsewhere.
+    A copy is under callbacks, an optimizer or averages, and has the convention
+    and the shapes of an LSTM elsewhere.
     """
     originals: dict[str, int] = {}
     copies: dict[int, str] = {}
@@ -49,8 +49,9 @@ def choose_lstms(
 ) -> list[RecognisedLstm]:
     """The LSTM to run, or several to run one after the other (``layer="0,1"``).
 
-    ``left_out``: the numbers of those that only ``layer`` can choose, and why; ``in_turn``: of
-    those that can run one after the other, for advice; ``convention``: the requested one.
+    ``left_out``: the numbers of those that only ``layer`` can choose, and why;
+    ``in_turn``: of those that can run one after the other, for advice;
+    ``convention``: the requested one.
     """
     if not found:
         if isinstance(tensors, Mapping) and convention is None and not describe_missing(tensors):
@@ -84,7 +85,8 @@ def choose_lstms(
 def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> RecognisedLstm:
     """The layer of this number in all its directions; the only one if none is given.
 
-    UserError for several: layers with skip connections between them cannot be run together.
+    UserError for several: layers with skip connections between them cannot be
+    run together.
     """
     word = "0" if layer is None and len(layers) == 1 else str(layer)
     if re.fullmatch(r"\d{1,9}", word) and int(word) < len(layers):
@@ -118,8 +120,9 @@ def _select_one(
 ) -> RecognisedLstm:
     """The LSTM of this number, of this name, or with this among the parts of its name.
 
-    A name's last parts go first: the framework may add others, as in ``encoder/lstm_cell``. A part
-    and its number are one: ``lstm`` is not part of ``lstm_4``.
+    A name's last parts go first: the framework may add others, as in
+    ``encoder/lstm_cell``. A part and its number are one: ``lstm`` is not part
+    of ``lstm_4``.
     """
     if re.fullmatch(r"\d{1,9}", word) and int(word) < len(found):
         return found[int(word)]
@@ -230,7 +233,8 @@ def refuse_partial(
 ) -> None:
     """Refuse a convention that takes the kernel of another for all of the weights.
 
-    With many inputs, TensorFlow 1's fused kernel would be read from Keras' kernel.
+    With many inputs, TensorFlow 1's fused kernel would be read from Keras'
+    kernel.
     """
 
     def is_split(one: RecognisedLstm) -> bool:

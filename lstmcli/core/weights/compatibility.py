@@ -1,7 +1,8 @@
 """Conventions that can store a network: with which settings, and by which recipe.
 
-A row's tensors have the parts it stores, its ``takes`` the settings. The message names what fits
-neither: a conversion that dropped it would give another network.
+A row's tensors have the parts it stores, its ``takes`` the settings. The
+message names what fits neither: a conversion that dropped it would give
+another network.
 """
 
 from __future__ import annotations
@@ -20,15 +21,30 @@ from lstmcli.core.weights.templates import Settings
 from lstmcli.errors import Try, UserError, did_you_mean
 
 FORM = (
-    "forget_bias", "gates", "kernel_gates", "recurrent_gates", "bias_gates", "interleaved",
-    "rows", "bias_row", "transposed",
-)  # fmt: skip
+    "forget_bias",
+    "gates",
+    "kernel_gates",
+    "recurrent_gates",
+    "bias_gates",
+    "interleaved",
+    "rows",
+    "bias_row",
+    "transposed",
+)
 """The settings of a target that change how a network is stored, and not what it computes."""
 
 _RUNNING = (
-    "activation", "recurrent_activation", "output_activation", "cell_clip", "gate_clip",
-    "projection_clip", "reverse", "go_backwards", "flip_output", "state",
-)  # fmt: skip
+    "activation",
+    "recurrent_activation",
+    "output_activation",
+    "cell_clip",
+    "gate_clip",
+    "projection_clip",
+    "reverse",
+    "go_backwards",
+    "flip_output",
+    "state",
+)
 _PARTS = {
     "peephole": "peepholes",
     "projection": "a projection",
@@ -51,8 +67,8 @@ def fit_or_refuse(
 ) -> Convention:
     """The row, with the settings under which it runs as these layers do.
 
-    ``asked`` are settings of the target's form (`FORM`); ``source`` has these layers, which
-    ``layer`` calls by their ``labels``.
+    ``asked`` are settings of the target's form (`FORM`); ``source`` has these
+    layers, which ``layer`` calls by their ``labels``.
     """
     convention, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:

@@ -54,9 +54,10 @@ def from_blocks(blocks: Array, order: str, interleaved: bool = False) -> Array:
 def decode(tensors: Tensors, convention: Convention, source: str) -> Cell:
     """The cell that these tensors are under a convention, its settings already changed.
 
-    By role: ``kernel`` and ``recurrent_kernel``, or ``fused`` with both; optionally ``bias``,
-    ``recurrent_bias``, ``peephole``, ``projection`` and the other fields of `Cell`. UserError, with
-    the shapes that would fit, for others.
+    By role: ``kernel`` and ``recurrent_kernel``, or ``fused`` with both;
+    optionally ``bias``, ``recurrent_bias``, ``peephole``, ``projection`` and
+    the other fields of `Cell`. UserError, with the shapes that would fit, for
+    others.
     """
     with np.errstate(all="ignore"):  # of NaN or infinite weights; the run shows the effect
         return _Decoder(tensors, convention, source).cell()
@@ -80,7 +81,8 @@ def split_directions(tensors: Tensors, convention: Convention, source: str) -> l
 def pair_directions(cells: list[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
     """Layers of one or two cells, from cells with one running number, as of Chainer's NStepBiLSTM.
 
-    Two directions of a layer take the same inputs, a second layer the outputs of the first.
+    Two directions of a layer take the same inputs, a second layer the outputs
+    of the first.
     """
     single = [cell for (cell,) in cells]
     if len(single) < 2 or len(single) % 2 or single[0].inputs != single[1].inputs:
@@ -247,7 +249,8 @@ class _Decoder:
     def _gates_first(self, kernel: Array, recurrent: Array) -> tuple[Array, ...]:
         """Kernel (4H, I), recurrent kernel (4H, P) and perhaps peepholes (3, H).
 
-        The shape of the recurrent kernel decides the orientation of both: P is at most H.
+        The shape of the recurrent kernel decides the orientation of both: P is
+        at most H.
         """
         gates = len(self.storage.gates)
         a, b = recurrent.shape

@@ -23,8 +23,9 @@ INITIAL = ("initial_h", "initial_c")
 def encode(cell: Cell) -> Tensors:
     """The tensors of a cell under its convention, by role, or by role and gate.
 
-    The cell must fit the row (`compatibility.fit_or_refuse`, `fold_forget_bias`). It has one bias:
-    the first of a row's two takes it, the other is zero. What the row has no role for is left out.
+    The cell must fit the row (`compatibility.fit_or_refuse`,
+    `fold_forget_bias`). It has one bias: the first of a row's two takes it,
+    the other is zero. What the row has no role for is left out.
     """
     storage = cell.convention.storage
     tensors: EncodedTensors = {**_kernels(cell), **_biases(cell), **_peepholes(cell)}
@@ -45,8 +46,8 @@ def encode(cell: Cell) -> Tensors:
 def fold_forget_bias(cell: Cell, convention: Convention) -> Cell:
     """The cell under another convention; the difference in forget bias is added to its bias.
 
-    The sum is rounded to the cell's dtype. A forget gate that is 1 - i has neither. With
-    ``initial_state`` "zero", a learned initial state is dropped.
+    The sum is rounded to the cell's dtype. A forget gate that is 1 - i has
+    neither. With ``initial_state`` "zero", a learned initial state is dropped.
     """
     source = cell.convention
     if source.behaviour.initial_state == "zero":
@@ -223,7 +224,8 @@ def named_tensors(layers: Sequence[Sequence[Cell]]) -> dict[str, Array]:
 def prefix_forms(convention: Convention, layers: Sequence[Sequence[Cell]]) -> list[str] | None:
     """The forms before the templates of each layer; None if the row has no such names.
 
-    Layers of one direction and of two need an axis of directions, or prefixes that differ.
+    Layers of one direction and of two need an axis of directions, or prefixes
+    that differ.
     """
     forms = [_prefix_form(convention, len(layers), len(layer) == 2) for layer in layers]
     mixed = len(set(map(len, layers))) > 1 and not convention.storage.direction_axis

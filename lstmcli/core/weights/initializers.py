@@ -46,9 +46,10 @@ def draw_weights(
 ) -> dict[str, Array]:
     """A fused TF1 kernel (I + H, 4H), a zero bias (4H,) and, with ``steps``, inputs (B, T, I).
 
-    Drawn from ``numpy.random.RandomState(seed)``: first the inputs, standard normal, then the
-    kernel. Seed 0 with 4 inputs, 3 units and 7 steps gives the numbers of the thread that this
-    project began with. UserError for a size below 1 or an unknown initializer.
+    Drawn from ``numpy.random.RandomState(seed)``: first the inputs, standard
+    normal, then the kernel. Seed 0 with 4 inputs, 3 units and 7 steps gives
+    the numbers of the thread that this project began with. UserError for a
+    size below 1 or an unknown initializer.
     """
     sizes = {"inputs": inputs, "units": units, "steps": steps, "batch": batch}
     for name, size in sizes.items():
@@ -66,7 +67,8 @@ def draw_weights(
 def draw_run(model: Model, batch: int, steps: int, seed: int) -> tuple[Array, dict[str, Array]]:
     """Inputs (B, T, I), and h and c that are not zero, in the axes of the model's convention.
 
-    Standard normal, from ``RandomState(seed)``: inputs, then h (B, P) of every cell, then c (B, H).
+    Standard normal, from ``RandomState(seed)``: inputs, then h (B, P) of every
+    cell, then c (B, H).
     """
     random = np.random.RandomState(seed)
     cells = [cell for _, cell in model.cells]

@@ -170,8 +170,8 @@ def inspect(
 ) -> Inspection:
     """Describe all tensors of a file by name, and the LSTMs read from them.
 
-    ``results``: the label of each LSTM, and its model or why it cannot be loaded; ``settings``:
-    those in the file, ``remarks``: its reader's.
+    ``results``: the label of each LSTM, and its model or why it cannot be
+    loaded; ``settings``: those in the file, ``remarks``: its reader's.
     """
     shapes = {name: array.shape for name, array in tensors.items()}
     roles: dict[str, tuple[str, str]] = {}  # tensor -> the LSTM's label, and its role there
@@ -370,7 +370,8 @@ def _alternates(cell: Cell) -> bool:
 def _is_initial(blocks: Array) -> bool:
     """Tell whether a bias (gates, H) is an initial one: one gate near 1, the rest near 0.
 
-    A mean near 1 may be chance where names tell the order, or there are two arrangements.
+    A mean near 1 may be chance where names tell the order, or there are two
+    arrangements.
     """
     near = (abs(blocks - 1) <= NEAR_ONE).all(axis=1)
     return bool(near.sum() == 1 and (abs(blocks[~near]) < NEARER_ZERO).all())

@@ -1,8 +1,9 @@
 """Which tensors of a file are an LSTM, and in whose convention.
 
-Names come first: every row of the table claims the tensors whose names end in its templates, and
-the row that claims most of a group has it. Shapes decide between rows of the same names, and drop
-what is an LSTM only by name. If no name tells, only shapes do (`by_shape`).
+Names come first: every row of the table claims the tensors whose names end in
+its templates, and the row that claims most of a group has it. Shapes decide
+between rows of the same names, and drop what is an LSTM only by name. If no
+name tells, only shapes do (`by_shape`).
 """
 
 from __future__ import annotations
@@ -126,7 +127,8 @@ def _differs_in_settings(one: RecognisedLstm, other: RecognisedLstm) -> bool:
 def _requested_claims(row: Convention, names: list[str]) -> list[RecognisedLstm]:
     """The groups of a requested row; of names that fit another row better only if it must.
 
-    TensorFlow 1's kernel would else be found a second time, in Keras' ``recurrent_kernel``.
+    TensorFlow 1's kernel would else be found a second time, in Keras'
+    ``recurrent_kernel``.
     """
     ends = {name: name_ends(name).get(row.name, ()) for name in names}
     longest = [name for name in names if any(end.is_longest for end in ends[name])]
@@ -225,8 +227,9 @@ def _fits(found: RecognisedLstm, shapes: Shapes) -> bool:
 def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedLstm]:
     """Its directions as an LSTM each, if no layer takes what both directions below it give.
 
-    TensorFlow 1's bidirectional_dynamic_rnn joins only what the last layers of two MultiRNNCells
-    give; stack_bidirectional_dynamic_rnn joins after each layer.
+    TensorFlow 1's bidirectional_dynamic_rnn joins only what the last layers of
+    two MultiRNNCells give; stack_bidirectional_dynamic_rnn joins after each
+    layer.
     """
     names = found.convention.names
     both = len({direction for _, direction in found.cells}) > 1
@@ -261,7 +264,8 @@ def _stacks(found: RecognisedLstm, words: Sequence[str]) -> list[RecognisedLstm]
 def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
     """Each layer in all its directions, if these are stacks of the same file; otherwise none.
 
-    With skip connections between layers, only one layer can be run. A stack of one layer has none.
+    With skip connections between layers, only one layer can be run. A stack of
+    one layer has none.
     """
     numbers = sorted({layer for one in found for layer, _ in one.cells})
     is_layer = len(found) == 1 and numbers == [0]
@@ -286,8 +290,8 @@ def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
 def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[RecognisedLstm]:
     """The LSTMs, with builders of one layer joined as DyNet's BiRNNBuilder numbers them.
 
-    Forward and backward of the first layer, then of the next, which take what both give. An odd
-    number of builders of one size in a row is left as it is.
+    Forward and backward of the first layer, then of the next, which take what
+    both give. An odd number of builders of one size in a row is left as it is.
     """
 
     def sizes(found: RecognisedLstm) -> tuple[Shape, Shape]:
@@ -369,8 +373,9 @@ def _is_another_cell(found: RecognisedLstm, shapes: Shapes) -> bool:
 def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | None = None) -> str:
     """The one tensor missing from an otherwise complete set; "" if there is none.
 
-    ``pytorch: weight_hh_l0 is missing; weight_ih_l0 is there``, of the most complete cell. A dense
-    layer's kernel and bias, whose names are all of a row's, lack nothing.
+    ``pytorch: weight_hh_l0 is missing; weight_ih_l0 is there``, of the most
+    complete cell. A dense layer's kernel and bias, whose names are all of a
+    row's, lack nothing.
     """
     names = [name for name in tensors if not _SLOT.search(normalise(name))]
     rows = asked or [row for row in CONVENTIONS.values() if row.names.by_name]
@@ -412,7 +417,8 @@ def _is_telling(row: Convention, members: TensorNames) -> bool:
 def _expected_name(row: Convention, role: str, gate: str, cell: CellIndex, there: str) -> str:
     """The name of a tensor without its prefix; the role, if the form has a number.
 
-    ``there``: the name of one that is there; of the same role, it shows which form is used.
+    ``there``: the name of one that is there; of the same role, it shows which
+    form is used.
     """
     ends = [end.template for end in name_ends(there).get(row.name, ())]
     forms = [template.form for template in ends if template.role == role]

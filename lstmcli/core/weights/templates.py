@@ -105,10 +105,12 @@ class Template:
         forward, backward = (re.escape(mark) for mark in row.names.marks)
         marks = f"{forward}|{backward}" if forward else f"(?:{backward})?"
         patterns = {
-            "gate": f"(?P<gate>{words})", "layer": r"(?P<layer>\d{1,9})",
-            "number": r"(?P<number>\d{1,9})", "direction": f"(?P<direction>{marks})",
+            "gate": f"(?P<gate>{words})",
+            "layer": r"(?P<layer>\d{1,9})",
+            "number": r"(?P<number>\d{1,9})",
+            "direction": f"(?P<direction>{marks})",
             "builder": r"(?P<builder>(?:_\d{1,9})?)",
-        }  # fmt: skip
+        }
         end = "".join(patterns[p] if n % 2 else re.escape(p) for n, p in enumerate(self._pieces))
         return re.compile(f"(?:(?P<prefix>.+)[_-])?(?P<end>{end})")
 
@@ -122,8 +124,9 @@ def gates_of(row: Convention, role: str) -> str:
 def _templates() -> dict[str, list[tuple[int, Template]]]:
     """The templates of all rows, numbered in their order, by their longest text.
 
-    A name has to contain it: a file may have a hundred thousand names, the table has five hundred
-    templates, and compiling all patterns would take most of the time of a small run.
+    A name has to contain it: a file may have a hundred thousand names, the
+    table has five hundred templates, and compiling all patterns would take
+    most of the time of a small run.
     """
     every = (
         Template(row, role, form)

@@ -24,10 +24,12 @@ PAUSE = 0.05  # s between tries
 def atomically(path: str) -> Iterator[BinaryIO]:
     """Write a file completely or not at all.
 
-    The bytes go to a part file in the target's folder, which is renamed once they are on the disk;
-    any exception, Ctrl-C included, removes it and leaves an earlier file unchanged. Links are
-    followed; devices and pipes are written directly. UserError for whatever the system refuses (no
-    such folder, no permission, a full disk, ...), and for a named pipe that nothing reads.
+    The bytes go to a part file in the target's folder, which is renamed once
+    they are on the disk; any exception, Ctrl-C included, removes it and leaves
+    an earlier file unchanged. Links are followed; devices and pipes are
+    written directly. UserError for whatever the system refuses (no such
+    folder, no permission, a full disk, ...), and for a named pipe that nothing
+    reads.
     """
     with errors_named(path):
         refuse_place(path)
@@ -105,8 +107,9 @@ _outputs: ContextVar[tuple[str, ...]] = ContextVar("outputs", default=())
 def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
     """Refuse an output that cannot be a file, is one of the inputs, or is another output.
 
-    Files are the same by real path or on the disk (a hard link); ``-`` is the file behind standard
-    input, if any. Devices and pipes have no contents to lose.
+    Files are the same by real path or on the disk (a hard link); ``-`` is the
+    file behind standard input, if any. Devices and pipes have no contents to
+    lose.
     """
     taken = {key: path for path in inputs for key in _keys(path)}
     if "-" in inputs:

@@ -80,8 +80,8 @@ def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
 def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str) -> None:
     """Refuse an array that has grown beyond the limit while a text is read.
 
-    A number takes a byte of text or more, so the message names the limit at which any text of
-    ``text_size`` bytes is read. ``where`` starts it.
+    A number takes a byte of text or more, so the message names the limit at
+    which any text of ``text_size`` bytes is read. ``where`` starts it.
     """
     if prod(shape) * itemsize > _most.get():
         raise UserError(
@@ -119,8 +119,9 @@ def damaged(source: str, reason: object) -> UserError:
 def damage_reported(source: str) -> Iterator[None]:
     """Turn what broken bytes make readers and libraries raise into the UserError of `damaged`.
 
-    Those are exceptions of wrong values, of any size and type. An AttributeError, a NameError or an
-    AssertionError is a fault of this program and passes.
+    Those are exceptions of wrong values, of any size and type. An
+    AttributeError, a NameError or an AssertionError is a fault of this program
+    and passes.
     """
     try:
         yield

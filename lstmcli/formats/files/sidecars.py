@@ -1,7 +1,8 @@
 """Models in several files: the main file that a path stands for, and the others, its sidecars.
 
-A path may be a prefix, a folder, or any file of a checkpoint. Sidecars are opened by their base
-name in the folder of the file that names them; links out of it are not followed.
+A path may be a prefix, a folder, or any file of a checkpoint. Sidecars are
+opened by their base name in the folder of the file that names them; links out
+of it are not followed.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ SAVED_MODEL = ("saved_model.pb", "keras_metadata.pb")
 def main_file(path: str) -> str:
     """The file to open: the index of the model that a path is a part of, else the path.
 
-    A checkpoint is named by its prefix, any of its files or its folder, a SavedModel by its folder
-    or ``saved_model.pb``, a model of TensorFlow.js by any shard.
+    A checkpoint is named by its prefix, any of its files or its folder, a
+    SavedModel by its folder or ``saved_model.pb``, a model of TensorFlow.js by
+    any shard.
     """
     found = _meant(path)
     if found != path:
@@ -125,7 +127,8 @@ def _names(folder: str) -> list[str]:
 def sidecar_path(path: str, name: str) -> str | None:
     """The path of the file ``name`` in the folder of ``path``; None if it is not there.
 
-    UserError for a name or a link that leads out of it, and for no regular file.
+    UserError for a name or a link that leads out of it, and for no regular
+    file.
     """
     folder = os.path.dirname(path)
     full = os.path.join(folder, name)
@@ -145,7 +148,8 @@ def sidecar_path(path: str, name: str) -> str | None:
 def open_sidecar(file: Opened, name: str) -> Iterator[Opened]:
     """Open the part that ``file`` calls ``name``; folders in the name are left out.
 
-    UserError for standard input, a part that is missing or empty, and what `sidecar_path` refuses.
+    UserError for standard input, a part that is missing or empty, and what
+    `sidecar_path` refuses.
     """
     base = os.path.basename(name.replace("\\", "/"))
     if file.path is None:
@@ -165,8 +169,9 @@ def open_sidecar(file: Opened, name: str) -> Iterator[Opened]:
 def split_member(source: str) -> tuple[str, str | None]:
     """FILE and MEMBER of ``FILE:MEMBER``; the member is None if the text is a file's name.
 
-    FILE is the longest text before a colon that is a file, the prefix of a checkpoint, or ``-``;
-    the member may contain colons: ``m.h5:lstm/kernel:0``.
+    FILE is the longest text before a colon that is a file, the prefix of a
+    checkpoint, or ``-``; the member may contain colons:
+    ``m.h5:lstm/kernel:0``.
     """
     if ":" not in source or os.path.lexists(source):
         return source, None

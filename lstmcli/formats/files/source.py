@@ -23,9 +23,20 @@ ARRAYS = (b"\x93NUMPY", b"PK")  # first bytes of .npy and .npz, which may be lar
 MOST_DRAINED = 2 * MOST_PARSED  # bytes of others in memory: models are larger than texts
 
 BINARY = (
-    ".pt", ".pth", ".ckpt", ".pkl", ".keras", ".h5", ".hdf5", ".onnx", ".safetensors", ".gguf",
-    ".tflite", ".npz", ".npy",
-)  # fmt: skip
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".pkl",
+    ".keras",
+    ".h5",
+    ".hdf5",
+    ".onnx",
+    ".safetensors",
+    ".gguf",
+    ".tflite",
+    ".npz",
+    ".npy",
+)
 """Suffixes of binary files that are read."""
 
 MODELS = (*BINARY, ".nam", "model.json", "pytorch_model.bin")
@@ -146,7 +157,8 @@ def pieces_of(text: str) -> Iterator[str]:
 def decode(data: bytes, source: str, *, is_cut: bool = False) -> str:
     """Bytes as text: UTF-8, or what a byte-order mark specifies.
 
-    Other bytes are a UserError with their position; ignored if the text ``is_cut``.
+    Other bytes are a UserError with their position; ignored if the text
+    ``is_cut``.
     """
     try:
         text = data.decode(_coding(data), "ignore" if is_cut else "strict")
@@ -184,7 +196,8 @@ def _refuse_zero_bytes(text: str, source: str) -> None:
 def opened(source: str) -> Iterator[Opened]:
     """Open a path, or standard input for "-"; what has no positions is read into memory.
 
-    UserError for no file, a folder, a device, a pipe with a name, no permission, an empty file.
+    UserError for no file, a folder, a device, a pipe with a name, no
+    permission, an empty file.
     """
     if source == "-":
         stream = sys.stdin.buffer

@@ -1,9 +1,9 @@
 """Zip archives: the standard library's `zipfile` behind checks of what an archive declares.
 
-`ZipFile` takes any directory: a million entries become as many objects (4 s and 475 MB), bytes
-before and after the archive are accepted, and sizes that no compression reaches. The records are
-those of PKWARE's APPNOTE.TXT, 4.3. Members may share bytes: `check_total` limits what all unpack
-to.
+`ZipFile` takes any directory: a million entries become as many objects (4 s
+and 475 MB), bytes before and after the archive are accepted, and sizes that no
+compression reaches. The records are those of PKWARE's APPNOTE.TXT, 4.3.
+Members may share bytes: `check_total` limits what all unpack to.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _END64 = Struct("<4s28xQQQ4s16x")  # the same without the comment, and the locat
 class Archive:
     """The members of a zip archive.
 
-    Damaged for bytes before or behind it, or too many members; `ZipFile` raises others.
+    Damaged for bytes before or behind it, or too many members; `ZipFile`
+    raises others.
     """
 
     def __init__(self, file: Opened) -> None:
@@ -45,8 +46,8 @@ class Archive:
     def open(self, member: ZipInfo) -> IO[bytes]:
         """The unpacked bytes of a member; read them with a length, up to ``member.file_size``.
 
-        Damaged for a size that its packed bytes cannot have; UserError if it is encrypted, or
-        packed by another method.
+        Damaged for a size that its packed bytes cannot have; UserError if it
+        is encrypted, or packed by another method.
         """
         if not _is_read(member):
             text = f"{member.filename} is encrypted or packed by method {member.compress_type}"

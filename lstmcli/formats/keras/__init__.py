@@ -1,12 +1,14 @@
 """Files of Keras 1, 2 and 3: ``.h5``, ``.weights.h5`` and ``.keras``; and HDF5 of other programs.
 
-Arrays are in the order of the model's layers, named by the layer's path in the model and their name
-in the file below it: ``encoder/zeta/lstm_cell/kernel:0`` is of the layer zeta of the inner model
-encoder. `Document.groups` has each layer's config by that path, and at "" the versions.
+Arrays are in the order of the model's layers, named by the layer's path in the
+model and their name in the file below it: ``encoder/zeta/lstm_cell/kernel:0``
+is of the layer zeta of the inner model encoder. `Document.groups` has each
+layer's config by that path, and at "" the versions.
 
-Two layouts (Keras 3.15, ``legacy_h5_format.py`` and ``saving_lib.py``): the old one has a group a
-layer, and attributes that list layers and weights; the new one has groups by class,
-``layers/lstm_1/cell/vars/0``, which the config puts in order.
+Two layouts (Keras 3.15, ``legacy_h5_format.py`` and ``saving_lib.py``): the
+old one has a group a layer, and attributes that list layers and weights; the
+new one has groups by class, ``layers/lstm_1/cell/vars/0``, which the config
+puts in order.
 """
 
 from __future__ import annotations
@@ -32,8 +34,13 @@ from lstmcli.formats.text.json import parse
 from lstmcli.formats.wire.hdf5 import Contents, contents, need_library
 
 ATTRIBUTES = (
-    "layer_names", "weight_names", "model_config", "keras_version", "backend", "name",
-)  # fmt: skip
+    "layer_names",
+    "weight_names",
+    "model_config",
+    "keras_version",
+    "backend",
+    "name",
+)
 LEAVE_OUT = ("optimizer", "optimizer_weights")
 FULL_MODEL = "model_weights"  # the group of layers in a file with a config
 VERSIONS = ("keras_version", "backend")

@@ -1,7 +1,8 @@
 """Layers of a Keras model: their paths by its config, names of weights, chains of LSTMs.
 
-A path is the names of the models around a layer, and its name: ``encoder/zeta``; of a cell of a
-stack, the path of the layer comes first: ``stack/lstm_cell_1``.
+A path is the names of the models around a layer, and its name:
+``encoder/zeta``; of a cell of a stack, the path of the layer comes first:
+``stack/lstm_cell_1``.
 """
 
 from __future__ import annotations
@@ -168,9 +169,9 @@ def weights_by_class(
 ) -> list[Weight]:
     """The weights of the new layout with their layers, in the order of the config.
 
-    Without one, they are in the order of the numbers of a class, and named by an attribute (Keras
-    3.8 and later), else by class and number. ``arrays`` are paths in the file, ``attributes`` those
-    of every group, by path.
+    Without one, they are in the order of the numbers of a class, and named by
+    an attribute (Keras 3.8 and later), else by class and number. ``arrays``
+    are paths in the file, ``attributes`` those of every group, by path.
     """
     below: dict[str, list[str]] = {}
     for path in attributes:
@@ -196,8 +197,8 @@ def _layer_groups(
 ) -> dict[str, str]:
     """The groups of these layers, in their order, with the layers' paths.
 
-    The k-th group of a class, by number, is its k-th layer; if some have no group, numbers count
-    layers.
+    The k-th group of a class, by number, is its k-th layer; if some have no
+    group, numbers count layers.
     """
     containers = (f"{group}/{container}".strip("/") for container in CONTAINERS)
     container = next((path for path in containers if path in below), None)
@@ -250,18 +251,24 @@ def _natural(path: str) -> list[tuple[int, str]]:
 
 
 PASSING = {  # layers that return their inputs unless a model is trained
-    "Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout",
-    "ActivityRegularization", "Identity",
-}  # fmt: skip
+    "Dropout",
+    "SpatialDropout1D",
+    "GaussianDropout",
+    "GaussianNoise",
+    "AlphaDropout",
+    "ActivityRegularization",
+    "Identity",
+}
 MOST_HOPS = 64  # layers between two LSTMs
 
 
 def lstm_chain(model: Any) -> tuple[str, ...]:
     """The names of all layers of a model that run an LSTM, if each feeds the next; else ().
 
-    A single layer is a chain: it may run a stack of cells. Only layers of `PASSING` may stand
-    between two LSTMs. A model in the model, and an LSTM that returns only its last step or starts
-    from another's state, are part of no chain.
+    A single layer is a chain: it may run a stack of cells. Only layers of
+    `PASSING` may stand between two LSTMs. A model in the model, and an LSTM
+    that returns only its last step or starts from another's state, are part of
+    no chain.
     """
     if not isinstance(model, dict):
         return ()
@@ -339,9 +346,10 @@ def masks_before(
 ) -> dict[str, dict[str, Any]]:
     """The serialized layer that masks the steps of each layer, by path, as Keras passes masks on.
 
-    Its ``unchanged``: whether its inputs (of an Embedding its outputs) are those of the layer.
-    Behind unknown layers, it is the last one listed before, or ``around``, which masks the model.
-    The cells of a stack have that of the stack.
+    Its ``unchanged``: whether its inputs (of an Embedding its outputs) are
+    those of the layer. Behind unknown layers, it is the last one listed
+    before, or ``around``, which masks the model. The cells of a stack have
+    that of the stack.
     """
     if not isinstance(model, dict) or "cell" in config_of(model):
         return {}

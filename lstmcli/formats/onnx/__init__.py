@@ -1,8 +1,9 @@
 """`.onnx`: the tensors and attributes of every LSTM node, in any graph of the file.
 
-The library onnx parses the file and decodes its tensors. `graph` finds nodes, `folding` computes
-constants that exporters left to the runtime, `lstm` reads a node and what feeds it. Without such
-nodes the initializers are read by name: a cell of basic operators may still have its framework's.
+The library onnx parses the file and decodes its tensors. `graph` finds nodes,
+`folding` computes constants that exporters left to the runtime, `lstm` reads a
+node and what feeds it. Without such nodes the initializers are read by name: a
+cell of basic operators may still have its framework's.
 """
 
 from __future__ import annotations
@@ -40,10 +41,12 @@ OTHER_CELLS = ("GRU", "RNN")
 def read(file: Opened) -> Document:
     """The tensors of LSTM nodes: NODE/W, NODE/R, NODE/B, NODE/P and constant initial states.
 
-    A group NODE has the attributes, ``directions`` and ``units``, ``cell_width`` (of a known
-    initial_c), ``sequence_lens`` (constant ones) and ``transposed`` (X is an input of the model
-    with batch and time exchanged). Equal nodes are given once. Without LSTM nodes the format is
-    "onnx initializers"; a model with only GRUs or plain RNNs can be listed, not run.
+    A group NODE has the attributes, ``directions`` and ``units``,
+    ``cell_width`` (of a known initial_c), ``sequence_lens`` (constant ones)
+    and ``transposed`` (X is an input of the model with batch and time
+    exchanged). Equal nodes are given once. Without LSTM nodes the format is
+    "onnx initializers"; a model with only GRUs or plain RNNs can be listed,
+    not run.
     """
     if file.size > MOST_PROTOBUF:
         raise UserError(f"{file.source}: {file.size:,} bytes are more than an ONNX model has.")
@@ -176,7 +179,8 @@ class _Reader:
     def _shared(self) -> Iterator[tuple[str, str]]:
         """Names that an Identity gives to an initializer, each with the initializer's name.
 
-        PyTorch's exporter writes equal parameters once: the others are copies in the graph.
+        PyTorch's exporter writes equal parameters once: the others are copies
+        in the graph.
         """
         for node, scope in self.identities:
             source = scope.definition(node.inputs[0])

@@ -1,9 +1,10 @@
 """Constant folding: the values of names in an ONNX graph that can be computed from the file.
 
-Exporters rearrange weights by operators: slices of a matrix in another order, two biases
-concatenated. The reference implementation of the library onnx computes `OPERATORS`, and allocates
-whatever it is asked for: so the size of a result is checked before. An initial state is often an
-array `Repeated` for each item of a batch, whose size only a run knows.
+Exporters rearrange weights by operators: slices of a matrix in another order,
+two biases concatenated. The reference implementation of the library onnx
+computes `OPERATORS`, and allocates whatever it is asked for: so the size of a
+result is checked before. An initial state is often an array `Repeated` for
+each item of a batch, whose size only a run knows.
 """
 
 from __future__ import annotations
@@ -84,9 +85,17 @@ OPERATORS = {
 }
 
 MOVING = {  # operators that only move elements of the first input
-    "Cast", "Expand", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
+    "Cast",
+    "Expand",
+    "Gather",
+    "Identity",
+    "Reshape",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Transpose",
     "Unsqueeze",
-}  # fmt: skip
+}
 
 
 def computed(call: OperatorCall, check_size: Callable[[Shape, int], object]) -> list[np.ndarray]:
@@ -95,8 +104,9 @@ def computed(call: OperatorCall, check_size: Callable[[Shape, int], object]) -> 
     ``check_size`` refuses a large result.
     """
     operator = OPERATORS[call.op]
-    attributes = {name: call.attributes[name] for name in operator.attributes
-                  if name in call.attributes}  # fmt: skip
+    attributes = {
+        name: call.attributes[name] for name in operator.attributes if name in call.attributes
+    }
     for value in attributes.values():  # a graph would be run, and may open any file
         numbers = value if isinstance(value, list) else [value]
         if not all(isinstance(number, int) for number in numbers):

@@ -1,10 +1,11 @@
 """The graphs of an ONNX file: nodes at any depth, tensors, the definition of each name they take.
 
-A graph is part of a model, of an attribute of a node (If, Loop, Scan), or the body of a function. A
-name that it does not define comes from the graph around it, of a function's input from the node
-that calls it. The library onnx parses the file and decodes its tensors; graphs are followed here,
-since functions that call each other may be more nodes than there is memory for, and external data
-are opened here, from the model's folder only.
+A graph is part of a model, of an attribute of a node (If, Loop, Scan), or the
+body of a function. A name that it does not define comes from the graph around
+it, of a function's input from the node that calls it. The library onnx parses
+the file and decodes its tensors; graphs are followed here, since functions
+that call each other may be more nodes than there is memory for, and external
+data are opened here, from the model's folder only.
 """
 
 from __future__ import annotations
@@ -190,9 +191,14 @@ def _opset(imports: Iterable[Any]) -> int:
 
 EXTERNAL = 1  # a data_location: in another file
 WIDENED = {  # the library's dtypes that NumPy lacks
-    "bfloat16": "f4", "float8_e4m3fn": "f4", "float8_e4m3fnuz": "f4", "float8_e5m2": "f4",
-    "float8_e5m2fnuz": "f4", "int4": "i1", "uint4": "u1",
-}  # fmt: skip
+    "bfloat16": "f4",
+    "float8_e4m3fn": "f4",
+    "float8_e4m3fnuz": "f4",
+    "float8_e5m2": "f4",
+    "float8_e5m2fnuz": "f4",
+    "int4": "i1",
+    "uint4": "u1",
+}
 TWO_A_BYTE = ("int4", "uint4")
 
 

@@ -1,9 +1,10 @@
 """One LSTM node of an ONNX graph: its tensors and attributes, and the node that feeds it.
 
 The shapes of W, R, B, P and the states are those of LSTM in
-github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM, and of DynamicQuantizeLSTM in
-onnxruntime's docs/ContribOperators.md (1.32). Between two layers, exporters insert operators that
-only move axes: each axis is followed through them.
+github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM, and of
+DynamicQuantizeLSTM in onnxruntime's docs/ContribOperators.md (1.32). Between
+two layers, exporters insert operators that only move axes: each axis is
+followed through them.
 """
 
 from __future__ import annotations
@@ -25,9 +26,15 @@ SCALES = {"W": (8, 9), "R": (10, 11)}  # inputs of DynamicQuantizeLSTM: scale, z
 OPERATORS = {"LSTM": "", "DynamicQuantizeLSTM": "com.microsoft"}  # and their domains
 
 ATTRIBUTES = {
-    "activation_alpha": float, "activation_beta": float, "activations": bytes, "clip": float,
-    "direction": bytes, "hidden_size": int, "input_forget": int, "layout": int,
-}  # fmt: skip
+    "activation_alpha": float,
+    "activation_beta": float,
+    "activations": bytes,
+    "clip": float,
+    "direction": bytes,
+    "hidden_size": int,
+    "input_forget": int,
+    "layout": int,
+}
 LISTS = ("activation_alpha", "activation_beta", "activations")
 
 

@@ -1,8 +1,9 @@
 """TensorFlow's files: checkpoints since 0.12, SavedModels, graphs with their constants.
 
-A checkpoint's names are those of its graph or, if it was made of objects, of its variables. Other
-files of its folder are read too: the graph in ``PREFIX.meta`` or ``saved_model.pb``, the configs of
-Keras' layers in ``keras_metadata.pb``. `Document.groups` has the operations on each variable
+A checkpoint's names are those of its graph or, if it was made of objects, of
+its variables. Other files of its folder are read too: the graph in
+``PREFIX.meta`` or ``saved_model.pb``, the configs of Keras' layers in
+``keras_metadata.pb``. `Document.groups` has the operations on each variable
 (`TensorFlowGraph.applied_to`), the class and config of a layer.
 """
 

@@ -1,13 +1,15 @@
 """Checkpoints of TensorFlow since 0.12: an index, and the tensors end to end in shards.
 
-``PREFIX.index`` is a table with the position of each tensor in ``PREFIX.data-0000K-of-0000N``:
-LevelDB's table of sorted names and values, in blocks, with an index of the blocks and a footer
-(tensorflow/core/lib/io/table_builder.cc and format.h). Every block and tensor has a checksum,
-CRC-32C by google-crc32c.
+``PREFIX.index`` is a table with the position of each tensor in
+``PREFIX.data-0000K-of-0000N``: LevelDB's table of sorted names and values, in
+blocks, with an index of the blocks and a footer
+(tensorflow/core/lib/io/table_builder.cc and format.h). Every block and tensor
+has a checksum, CRC-32C by google-crc32c.
 
-The keys of a checkpoint of objects are paths of attributes and numbers: its TrackableObjectGraph
-has the name of each variable in the program. In a SavedModel of Keras 2, `keras_metadata.pb` lists
-nodes of that graph by number, each with a JSON text of a layer's class and config.
+The keys of a checkpoint of objects are paths of attributes and numbers: its
+TrackableObjectGraph has the name of each variable in the program. In a
+SavedModel of Keras 2, `keras_metadata.pb` lists nodes of that graph by number,
+each with a JSON text of a layer's class and config.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ LONGEST_KEY = 1 << 13  # bytes
 def table_entries(file: Opened) -> Iterator[tuple[bytes, memoryview]]:
     """Every key of a table with its value, in the order of the keys.
 
-    Damaged if the file ends early, a checksum is wrong, or blocks or keys are out of order.
+    Damaged if the file ends early, a checksum is wrong, or blocks or keys are
+    out of order.
     """
     footer = memoryview(file.part(file.size - FOOTER, FOOTER))
     start, length, _ = _handle(footer, _handle(footer)[2])
@@ -180,8 +183,9 @@ class BundleEntry(NamedTuple):
 class Bundle:
     """The tensors of a checkpoint, by their keys in its index.
 
-    Damaged for entries that do not fit each other or the shards. UserError for a shard that is
-    missing or outside the folder, big-endian numbers, or partitioned variables.
+    Damaged for entries that do not fit each other or the shards. UserError for
+    a shard that is missing or outside the folder, big-endian numbers, or
+    partitioned variables.
     """
 
     def __init__(self, entries: Mapping[bytes, memoryview], path: str) -> None:
@@ -283,8 +287,9 @@ class ObjectGraph:
     def variables(self) -> dict[str, str]:
         """The name of each variable by its key, in the order of the model; "" if it has none.
 
-        Objects are visited depth first from the root, each once, so that a layer's variables are
-        adjacent; then those that the root does not reach.
+        Objects are visited depth first from the root, each once, so that a
+        layer's variables are adjacent; then those that the root does not
+        reach.
         """
         names: dict[str, str] = {}
         for number in (*self._below(0), *range(len(self._variables))):
@@ -312,8 +317,8 @@ class ObjectGraph:
 def rename(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> Arrays:
     """The arrays by their variables' names, in the order of the model.
 
-    One that was saved under two keys with the same elements is returned once; variables of one name
-    are named by their keys.
+    One that was saved under two keys with the same elements is returned once;
+    variables of one name are named by their keys.
     """
     order = {key: n for n, key in enumerate(names)}
     keys = sorted(arrays, key=lambda key: order.get(key, len(order)))

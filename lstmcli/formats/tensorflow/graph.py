@@ -1,12 +1,14 @@
 """TensorFlow's messages and graphs: constants, and the operations on a variable's values.
 
-A GraphDef is a list of nodes and a library of functions. A frozen ``.pb`` is one; ``.meta`` files
-and ``saved_model.pb`` contain one in other messages.
+A GraphDef is a list of nodes and a library of functions. A frozen ``.pb`` is
+one; ``.meta`` files and ``saved_model.pb`` contain one in other messages.
 
-Sources, of TensorFlow 2.21: tensorflow/core/framework/{graph, node_def, function, op_def,
-attr_value, tensor, tensor_shape, types}.proto; tensorflow/core/protobuf/{meta_graph, saved_model,
-tensor_bundle, trackable_object_graph}.proto. SavedMetadata is that of
-keras/protobuf/saved_metadata.proto (2.15). Only fields that are read are listed.
+Sources, of TensorFlow 2.21: tensorflow/core/framework/{graph, node_def,
+function, op_def, attr_value, tensor, tensor_shape, types}.proto;
+tensorflow/core/protobuf/{meta_graph, saved_model, tensor_bundle,
+trackable_object_graph}.proto. SavedMetadata is that of
+keras/protobuf/saved_metadata.proto (2.15). Only fields that are read are
+listed.
 """
 
 from __future__ import annotations
@@ -41,10 +43,20 @@ NameAttrList = Fields(name=1)
 # ---- tensors
 
 TensorProto = Fields(
-    dtype=1, tensor_shape=2, tensor_content=4, float_val=5, double_val=6, int_val=7,
-    scomplex_val=9, int64_val=10, bool_val=11, dcomplex_val=12, half_val=13, uint32_val=16,
+    dtype=1,
+    tensor_shape=2,
+    tensor_content=4,
+    float_val=5,
+    double_val=6,
+    int_val=7,
+    scomplex_val=9,
+    int64_val=10,
+    bool_val=11,
+    dcomplex_val=12,
+    half_val=13,
+    uint32_val=16,
     uint64_val=17,
-)  # fmt: skip
+)
 TensorShapeProto = Fields(dim=2, unknown_rank=3)
 Dim = Fields(size=1)
 
@@ -63,17 +75,40 @@ SavedObject = Fields(node_id=2, node_path=3, metadata=5)
 STRING, BFLOAT16, HALF = 7, 14, 19
 
 DTYPES = {  # data type -> little-endian NumPy dtype
-    1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 8: "<c8", 9: "<i8", 10: "?",
-    11: "i1", 12: "u1", 13: "<i4", 14: "V2", 15: "<i2", 16: "<u2", 17: "<u2", 18: "<c16",
-    19: "<f2", 22: "<u4", 23: "<u8",
-}  # fmt: skip
+    1: "<f4",
+    2: "<f8",
+    3: "<i4",
+    4: "u1",
+    5: "<i2",
+    6: "i1",
+    8: "<c8",
+    9: "<i8",
+    10: "?",
+    11: "i1",
+    12: "u1",
+    13: "<i4",
+    14: "V2",
+    15: "<i2",
+    16: "<u2",
+    17: "<u2",
+    18: "<c16",
+    19: "<f2",
+    22: "<u4",
+    23: "<u8",
+}
 
 VALUE_FIELDS = {  # data type -> the list of its elements in a TensorProto, else int_val
-    1: TensorProto.float_val, 2: TensorProto.double_val, 8: TensorProto.scomplex_val,
-    9: TensorProto.int64_val, 10: TensorProto.bool_val, 14: TensorProto.half_val,
-    18: TensorProto.dcomplex_val, 19: TensorProto.half_val, 22: TensorProto.uint32_val,
+    1: TensorProto.float_val,
+    2: TensorProto.double_val,
+    8: TensorProto.scomplex_val,
+    9: TensorProto.int64_val,
+    10: TensorProto.bool_val,
+    14: TensorProto.half_val,
+    18: TensorProto.dcomplex_val,
+    19: TensorProto.half_val,
+    22: TensorProto.uint32_val,
     23: TensorProto.uint64_val,
-}  # fmt: skip
+}
 FIXED_SIZES = {1: 4, 2: 8, 8: 4, 18: 8}  # data types in lists of fixed size -> bytes
 
 
@@ -137,14 +172,26 @@ def _listed(message: Message, spec: TensorSpec) -> np.ndarray:
     return numbers.astype(spec.dtype)  # a negative number keeps its low bits
 
 
-PASSING = frozenset({  # operations that return the values of their input
-    "Identity", "Enter", "RefEnter", "RefIdentity", "ReadVariableOp", "Switch", "RefSwitch",
-    "Cast", "Concat", "ConcatV2",
-})  # fmt: skip
+PASSING = frozenset(
+    {  # operations that return the values of their input
+        "Identity",
+        "Enter",
+        "RefEnter",
+        "RefIdentity",
+        "ReadVariableOp",
+        "Switch",
+        "RefSwitch",
+        "Cast",
+        "Concat",
+        "ConcatV2",
+    }
+)
 CALLING = {  # operations that call a function -> the attribute that names it
-    "While": "body", "StatelessWhile": "body", "PartitionedCall": "f",
+    "While": "body",
+    "StatelessWhile": "body",
+    "PartitionedCall": "f",
     "StatefulPartitionedCall": "f",
-}  # fmt: skip
+}
 PRODUCTS = ("MatMul", "LSTMBlockCell", "BlockLSTM", "BlockLSTMV2")
 ALL_STEPS = {"BlockLSTM": 1, "BlockLSTMV2": 1}  # operations that run all steps -> their input x
 REVERSING = ("ReverseSequence", "ReverseV2", "Reverse")
@@ -263,9 +310,10 @@ class TensorFlowGraph:
     def applied_to(self, variable: str) -> dict[str, Any]:
         """The operations on a variable's values -> the constant that is their other input.
 
-        ``MatMul/BiasAdd/Split:2/Add`` is 1.0 if that is added to the third part of a split sum;
-        None without a number, a dict of numbers that are attributes. Operations of `PASSING` are
-        left out; of several paths to an operation the shortest counts.
+        ``MatMul/BiasAdd/Split:2/Add`` is 1.0 if that is added to the third
+        part of a split sum; None without a number, a dict of numbers that are
+        attributes. Operations of `PASSING` are left out; of several paths to
+        an operation the shortest counts.
         """
         numbers: dict[str, Any] = {}
         for path, (function, _), node, position in self._operations(variable, MOST_STEPS):
@@ -277,7 +325,8 @@ class TensorFlowGraph:
     ) -> Iterator[tuple[str, NodeKey, GraphNode, int]]:
         """The operations on a variable's values, nearest first, at most this many in a row.
 
-        Each with the path to it, the node whose values it takes, and which of its inputs they are.
+        Each with the path to it, the node whose values it takes, and which of
+        its inputs they are.
         """
         first = ("", variable)
         waiting = deque([(first, "", 0)] if first in self._nodes else [])
@@ -301,8 +350,8 @@ class TensorFlowGraph:
     def is_reversed(self, variable: str) -> bool | None:
         """Return whether the cell with this kernel runs backwards over the inputs' steps.
 
-        It does if what enters its loop comes from one of `REVERSING`. None without a loop, or of no
-        kernel.
+        It does if what enters its loop comes from one of `REVERSING`. None
+        without a loop, or of no kernel.
         """
         products = (  # by the variable, or fused cells with it as an input
             (function, node.name)

@@ -1,9 +1,10 @@
 """Arrays as a console prints them, with the precision they were printed in.
 
-Printed output is brackets with numbers, in any text, which is searched for a name (``h = [[...]]``,
-``h: tensor(...)``), a dtype (``dtype=float32``) and a factor (``1.00000e-02 *``). Prose, prompts
-and indices (``h[0]``) are skipped, doubtful brackets refused. Several arrays of one name, or
-without a name, are steps of one array.
+Printed output is brackets with numbers, in any text, which is searched for a
+name (``h = [[...]]``, ``h: tensor(...)``), a dtype (``dtype=float32``) and a
+factor (``1.00000e-02 *``). Prose, prompts and indices (``h[0]``) are skipped,
+doubtful brackets refused. Several arrays of one name, or without a name, are
+steps of one array.
 """
 
 from __future__ import annotations
@@ -68,9 +69,18 @@ TITLED = re.compile(rf"(?:^|\n|>>>|[({{,:;])[ \t]*{WORD}:(\s*)$")
 HEADINGS = {"output", "outputs", "result", "results", "numpy", "tensorflow", "torch", "keras"}
 DTYPE = re.compile(r"\bdtype\s*[=:]\s*(?:<dtype: ')?(?:torch\.|tf\.|np\.|numpy\.|jnp\.)?(\w+)")
 DTYPES = {
-    "float16": "f2", "half": "f2", "f16": "f2", "float32": "f4", "float": "f4", "f32": "f4",
-    "float64": "f8", "double": "f8", "f64": "f8", "float128": "g", "longdouble": "g",
-}  # fmt: skip
+    "float16": "f2",
+    "half": "f2",
+    "f16": "f2",
+    "float32": "f4",
+    "float": "f4",
+    "f32": "f4",
+    "float64": "f8",
+    "double": "f8",
+    "f64": "f8",
+    "float128": "g",
+    "longdouble": "g",
+}
 """Of NumPy, of torch (half, float, double), of candle and ggml (f16, ...)."""
 
 GAP = "..."
@@ -85,10 +95,11 @@ CANDLE_DTYPE = re.compile(r"\s*Tensor\[\[[\d, ]*\], (f16|f32|f64)")
 def read_text(text: str, file: Opened) -> Document:
     """Arrays in float64, with the unit of each element's last printed place.
 
-    Several arrays of one name are stacked along a new first axis. The layout is "steps" for 2-D
-    arrays, "time" for (n, 1, units), which are n printed rows; otherwise unknown. Abbreviated
-    output has the numbers that it shows, with `Gaps`. UserError for what `find_prints` and
-    `find_rows` refuse, and for arrays whose shapes or labels do not stack.
+    Several arrays of one name are stacked along a new first axis. The layout
+    is "steps" for 2-D arrays, "time" for (n, 1, units), which are n printed
+    rows; otherwise unknown. Abbreviated output has the numbers that it shows,
+    with `Gaps`. UserError for what `find_prints` and `find_rows` refuse, and
+    for arrays whose shapes or labels do not stack.
     """
     source = file.source
     refuse_long_numbers(text, source)
@@ -137,8 +148,8 @@ def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
 def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
     """Write NumPy's print of the one array, unabbreviated, with as many digits as are exact.
 
-    With ``digits`` among the attributes, of this precision, which NumPy keeps where it adds an
-    exponent. What is rounded to zero has no sign.
+    With ``digits`` among the attributes, of this precision, which NumPy keeps
+    where it adds an exponent. What is rounded to zero has no sign.
     """
     array = sole(arrays, "text")
     count = prod(array.shape)
@@ -232,9 +243,16 @@ def _described(
             heading = name
         name = name or heading
     found = Print(
-        name, tokens, shape, where, rounded, float(factor[1]) if factor else 1.0, dtype,
-        label=label, gaps=gaps_of(shape, ahead, printed, where),
-    )  # fmt: skip
+        name,
+        tokens,
+        shape,
+        where,
+        rounded,
+        float(factor[1]) if factor else 1.0,
+        dtype,
+        label=label,
+        gaps=gaps_of(shape, ahead, printed, where),
+    )
     return found, heading
 
 
@@ -324,7 +342,8 @@ def _parsed(content: str, where: str) -> tuple[list[str], Shape, Ahead]:
 def _name(before: str) -> tuple[str, bool]:
     """The name at the end of a text, and whether it is on a separate line.
 
-    A capitalised word with a colon ("TensorFlow:") is a heading, not the name of a variable.
+    A capitalised word with a colon ("TensorFlow:") is a heading, not the name
+    of a variable.
     """
     match = ASSIGNED.search(before)
     if match and match[1] not in HEADINGS:

@@ -1,10 +1,11 @@
 """CSV and TSV: a trace under a header of names, or the numbers of inputs.
 
-`numpy.loadtxt` parses the numbers; the header, quotes and the order of the rows are done here. A
-trace's header is ``step[,batch],h[0],h[1],...,c[0],...``: names with an index are the columns of
-one array; without any, all columns are one array without a name. With columns ``step`` and
-``unit``, each other column is an array. A first column without a name, pandas' index, is the step's
-if no other is, else left out.
+`numpy.loadtxt` parses the numbers; the header, quotes and the order of the
+rows are done here. A trace's header is
+``step[,batch],h[0],h[1],...,c[0],...``: names with an index are the columns of
+one array; without any, all columns are one array without a name. With columns
+``step`` and ``unit``, each other column is an array. A first column without a
+name, pandas' index, is the step's if no other is, else left out.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ INDEXED = re.compile(r"(.+)\[(\d{1,15})\]")
 def read_lines(pieces: Pieces, file: Opened) -> Document:
     """A trace: arrays (T, K), layout "steps", or with a batch column (T, B, K), layout "time".
 
-    Rows are in any order, every pair of step and batch once. Anything else is one array "" (T, K),
-    layout "steps". UserErrors name the line, and the column of a cell that is not a number.
+    Rows are in any order, every pair of step and batch once. Anything else is
+    one array "" (T, K), layout "steps". UserErrors name the line, and the
+    column of a cell that is not a number.
     """
     source, first = file.source, next(pieces(), "").lstrip("\r\n").partition("\n")[0]
     fields = first.replace('"', "").split(";")
@@ -88,12 +90,16 @@ def document_of(table: CsvTable, kind: str) -> Document:
         if of_part := _of_part(columns.indexes):
             indexes[name] = of_part
     return Document(
-        table.source, kind, arrays, {}, "steps" if batch is None else "time",
+        table.source,
+        kind,
+        arrays,
+        {},
+        "steps" if batch is None else "time",
         dtypes=float32_arrays(arrays),
         numbering=Numbering(
             keys.get(STEP), _of_part(batch), dict.fromkeys(arrays, units) if units else indexes
         ),
-    )  # fmt: skip
+    )
 
 
 def _of_part(numbers: Sequence[int] | None) -> Sequence[int] | None:
@@ -188,8 +194,8 @@ class Columns(NamedTuple):
 def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Columns]:
     """Columns ``h[0]``, ``h[1]``, ... are array ``h``; a name without index is a single column.
 
-    Without any index, all but the keys are one array without a name; in rows of units, an array
-    each.
+    Without any index, all but the keys are one array without a name; in rows
+    of units, an array each.
     """
     keys = _keys(names)
     if names and not names[0]:
@@ -226,7 +232,8 @@ def _keys(names: list[str] | None) -> list[str]:
 class CsvTable:
     """A table that is read row by row, in a buffer that grows.
 
-    UserError for a batch without steps, no other column, or an index of thousands of digits.
+    UserError for a batch without steps, no other column, or an index of
+    thousands of digits.
     """
 
     def __init__(self, names: list[str] | None, width: int, source: str, size: int) -> None:

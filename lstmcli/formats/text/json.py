@@ -2,9 +2,9 @@
 
 Model files of some programs are JSON, recognised by their members.
 
-``[{"step": 0, "h": [...]}, ...]`` is the array h along a first axis of steps; ``{"data": [...],
-"dims": [7, 1, 3]}`` an array of that shape; ``{"0": 0.1, "1": 0.2}`` a list, as of JavaScript's
-typed arrays.
+``[{"step": 0, "h": [...]}, ...]`` is the array h along a first axis of steps;
+``{"data": [...], "dims": [7, 1, 3]}`` an array of that shape; ``{"0": 0.1,
+"1": 0.2}`` a list, as of JavaScript's typed arrays.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ MODELS = {  # a model file's outermost members -> module and function
 def read_text(text: str, file: Opened) -> Document:
     """All lists of numbers as float64 arrays, everything else as attributes; or a model file.
 
-    UserError for broken JSON (with line and column), a name that occurs twice, a list that is
-    ragged or of other values than numbers or strings; see `MODELS` too.
+    UserError for broken JSON (with line and column), a name that occurs twice,
+    a list that is ragged or of other values than numbers or strings; see
+    `MODELS` too.
     """
     value = parse(text, file.source)
     try:
@@ -167,8 +168,8 @@ def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
 def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
     """One object, a member per name, an innermost row of numbers per line.
 
-    A single array without a name is a bare list. Non-finite numbers are the strings "NaN",
-    "Infinity" and "-Infinity".
+    A single array without a name is a bare list. Non-finite numbers are the
+    strings "NaN", "Infinity" and "-Infinity".
     """
     is_list = set(arrays) == {""} and not attributes
     for piece in _nested(arrays[""], "") if is_list else _object(arrays, attributes):
@@ -239,7 +240,8 @@ def as_columns(value: Any, where: str) -> Any:
 def _joined(items: list[Any], where: str) -> Any:
     """Converted elements of a list as one value: an object of columns, or the list.
 
-    Nothing is converted again: of lists in lists, that would take twice as long a level.
+    Nothing is converted again: of lists in lists, that would take twice as
+    long a level.
     """
     if not isinstance(items[0], dict):
         return items

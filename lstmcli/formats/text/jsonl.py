@@ -1,7 +1,8 @@
 """JSON lines: one JSON value a line, one line a step, from a file or as standard input brings them.
 
-A line is the inputs of a step (a list, or an object with "inputs" or "x") or one step of a trace
-(an object of several lists). Lists are (K,), or (B, K) for a batch.
+A line is the inputs of a step (a list, or an object with "inputs" or "x") or
+one step of a trace (an object of several lists). Lists are (K,), or (B, K) for
+a batch.
 """
 
 from __future__ import annotations
@@ -228,9 +229,10 @@ def step_array(value: Any, where: str, before: Shape | None = None) -> np.ndarra
 def kind_of_line(line: str) -> str:
     """Return what a first line of JSON lines has: "inputs" or "trace"; "" for something else.
 
-    Inputs are a list of numbers, or an object with "inputs" or "x" and no other list (others make a
-    document of weights and inputs); a trace is an object with "step". A line of "either" alone
-    could be a document: {"inputs": [[...], ...]}.
+    Inputs are a list of numbers, or an object with "inputs" or "x" and no
+    other list (others make a document of weights and inputs); a trace is an
+    object with "step". A line of "either" alone could be a document:
+    {"inputs": [[...], ...]}.
     """
     value = _tried(line) if OPENING.match(line) else None
     if isinstance(value, list):
@@ -279,7 +281,8 @@ NUMBERS = {float, int}  # not bool, which NumPy takes for a number
 class LineReader:
     """The lines of a stream, and whether the next one is there without waiting.
 
-    Bytes are taken from the file descriptor as they come; without one, it is in memory.
+    Bytes are taken from the file descriptor as they come; without one, it is
+    in memory.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -311,7 +314,8 @@ class LineReader:
     def are_inputs(self) -> bool:
         """Return whether the first line shows that the lines are inputs, one step each.
 
-        Nothing is consumed. A second line is awaited only if the first would be a document.
+        Nothing is consumed. A second line is awaited only if the first would
+        be a document.
         """
         first = self._lines[0][1] if self._has(1) else b""
         if not first.lstrip(b"\xef\xbb\xbf \t\r").startswith((b"{", b"[")):
@@ -368,7 +372,8 @@ class LineReader:
 class StepStream:
     """The inputs of one step at a time, from JSON lines: a list, or an object with "inputs" or "x".
 
-    Iteration yields float64 arrays, (I,) or (B, I), all of one shape; UserErrors name the line.
+    Iteration yields float64 arrays, (I,) or (B, I), all of one shape;
+    UserErrors name the line.
     """
 
     def __init__(self, lines: LineReader) -> None:

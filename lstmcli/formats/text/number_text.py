@@ -1,8 +1,8 @@
 """Numbers as text that reads back as the same numbers; traces step by step; arrays of numbers read.
 
-float64 is written with the fewest digits that identify it (Python's repr), float32 and float16 with
-nine, which identify a float32 three times as fast, a longdouble with all its digits; a reader that
-has only float64 rounds them.
+float64 is written with the fewest digits that identify it (Python's repr),
+float32 and float16 with nine, which identify a float32 three times as fast, a
+longdouble with all its digits; a reader that has only float64 rounds them.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def refuse_decimal_commas(text: str, source: str) -> None:
 def row_texts(values: np.ndarray, names: Mapping[str, str], separator: str = ", ") -> Iterator[str]:
     """Text of each row along the last axis, the numbers joined by ``separator``.
 
-    ``values`` has at least one axis; rows come in C order. ``names`` replaces nan, inf, -inf, -0.
+    ``values`` has at least one axis; rows come in C order. ``names`` replaces
+    nan, inf, -inf, -0.
     """
     if values.dtype.kind == "f" and values.dtype.itemsize > 8:
         for row in values.reshape(-1, values.shape[-1]):
@@ -100,11 +101,12 @@ SHORT = 7  # digits that nearly always identify a float32
 def counts_as_float32(values: np.ndarray) -> bool:
     """Return whether every number is a float32, or a decimal that identifies one.
 
-    ``values`` is float64 of any shape. Nine digits of a float32 identify it, and so does its
-    shortest decimal (what NumPy, Rust, JavaScript and orjson write); a number of more digits must
-    be the float32 itself. Nearly any decimal of up to seven digits is the shortest of a float32: so
-    one in eight of these has to have more digits and places (of the float32s from 0.5 to 1 four in
-    ten have).
+    ``values`` is float64 of any shape. Nine digits of a float32 identify it,
+    and so does its shortest decimal (what NumPy, Rust, JavaScript and orjson
+    write); a number of more digits must be the float32 itself. Nearly any
+    decimal of up to seven digits is the shortest of a float32: so one in eight
+    of these has to have more digits and places (of the float32s from 0.5 to 1
+    four in ten have).
     """
     flat = values.ravel()
     short = long = 0
@@ -239,8 +241,8 @@ class StepWriter:
 class TableWriter(StepWriter):
     """Writes rows of a table: a step, or a step's batch item; if it is ``tidy``, one unit of these.
 
-    ``step,batch,unit,h,c,i,f,g,o``, tidy, are the columns of one sequence too, in CSV, TSV and JSON
-    lines; the arrays then have the same units.
+    ``step,batch,unit,h,c,i,f,g,o``, tidy, are the columns of one sequence too,
+    in CSV, TSV and JSON lines; the arrays then have the same units.
     """
 
     tidy: bool = False
@@ -296,8 +298,8 @@ class TableWriter(StepWriter):
 class LineWriter(StepWriter):
     """Writes steps as JSON lines: ``{"step": 0, "h": [...], "c": [...]}``.
 
-    Some batch items or units have their indices in ``"batch": [1, 2]`` and ``"units": [0, 3]``,
-    those of a member with other columns in ``"units.z"``.
+    Some batch items or units have their indices in ``"batch": [1, 2]`` and
+    ``"units": [0, 3]``, those of a member with other columns in ``"units.z"``.
     """
 
     def __post_init__(self) -> None:

@@ -145,8 +145,8 @@ def _split(token: str) -> tuple[int, int | None]:
 def _units(each: Print, fixed: int, scientific: int) -> np.ndarray:
     """The unit of the last printed place, by the longest fraction in the text.
 
-    NumPy strips zeros at the end, so a single number does not show its precision. 0, exact, if no
-    number has a fraction (``[0. 1. 1.]``).
+    NumPy strips zeros at the end, so a single number does not show its
+    precision. 0, exact, if no number has a fraction (``[0. 1. 1.]``).
     """
     splits = [_split(token) for token in each.tokens]
     if each.rounded == "significant" and len({*splits}) > 1:
@@ -267,7 +267,8 @@ _DECIMAL = re.compile(r"\d\.\d|\d[eE]-?\d")
 def find_log_lines(text: str, source: str) -> list[Print]:
     """The arrays of a log, whose lines have a name and numbers, or a step and numbers.
 
-    UserError for numbers without a name or step, rows of different lengths, or missing elements.
+    UserError for numbers without a name or step, rows of different lengths, or
+    missing elements.
     """
     rows: dict[str, list[_Row]] = {}
     if _LONG_WORD.search(text):

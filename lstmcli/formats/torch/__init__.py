@@ -1,8 +1,9 @@
 """PyTorch's files: state dicts, checkpoints and modules, in each layout since 0.2.
 
-Zip (since 1.6; TorchScript since 1.4), before that pickles followed by raw storages.
-Nothing is imported or executed: see `wire.pickle`.
-Source: torch/serialization.py (2.13, and 1.0, 1.4, 1.6 by their files); caffe2/serialize.
+Zip (since 1.6; TorchScript since 1.4), before that pickles followed by raw
+storages. Nothing is imported or executed: see `wire.pickle`. Source:
+torch/serialization.py (2.13, and 1.0, 1.4, 1.6 by their files);
+caffe2/serialize.
 """
 
 from __future__ import annotations
@@ -223,8 +224,9 @@ def _from_bytes(data: Any) -> Any:
 def read_pickle(file: Opened, offset: int = 0, format: str = "pickle") -> Document:
     """The arrays and tensors of a plain pickle: Paddle's, Haiku's, madmom's, a dict of arrays.
 
-    It begins at ``offset``: of an array of objects, behind NumPy's .npy header. UserError for a
-    broken file, one that needs code to be run, one without arrays.
+    It begins at ``offset``: of an array of objects, behind NumPy's .npy
+    header. UserError for a broken file, one that needs code to be run, one
+    without arrays.
     """
     if b"joblib.numpy_pickle" in file.head():
         raise UserError(

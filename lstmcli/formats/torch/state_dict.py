@@ -1,9 +1,10 @@
 """The value of a pickle -> named tensors: nested dicts, lists and modules, flattened.
 
-The names are those of a state dict: keys joined with ".". Every container is visited once, without
-recursion: sixty lists, each twice in the next, would have 2^60 leaves, and a list may contain
-itself. Of madmom's networks (madmom/ml/nn/__init__.py and layers.py, 0.16.1), the groups tell which
-layers are LSTMs, and which follow each other.
+The names are those of a state dict: keys joined with ".". Every container is
+visited once, without recursion: sixty lists, each twice in the next, would
+have 2^60 leaves, and a list may contain itself. Of madmom's networks
+(madmom/ml/nn/__init__.py and layers.py, 0.16.1), the groups tell which layers
+are LSTMs, and which follow each other.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Tree(NamedTuple):
 def flatten(root: Any) -> Tree:
     """All leaves by name, in the order of the file.
 
-    ValueError if it is nested deeper, or has more entries, than any checkpoint.
+    ValueError if it is nested deeper, or has more entries, than any
+    checkpoint.
     """
     leaves: list[tuple[Path, Leaf]] = []
     groups: dict[Path, Settings] = {}

@@ -1,11 +1,13 @@
 """Storages, tensors and arrays as pickles of PyTorch, NumPy and JAX describe them.
 
-A tensor is a view of a storage: offset, sizes and strides in elements. The reader of the file sets
-a function that gets a storage's bytes, after the pickle or in another member. An array of NumPy is
-a call, then a state of shape, dtype, order and bytes.
-Source: torch/_utils.py, torch/serialization.py and torch/storage.py (2.13), and files of 1.0, 1.4
-and 1.6; numpy/_core/src/multiarray/methods.c, `array_reduce` and `array_setstate`, and
-numpy/_core/numeric.py, `_frombuffer` (2.4); jax/_src/array.py, `_reconstruct_array` (0.10).
+A tensor is a view of a storage: offset, sizes and strides in elements. The
+reader of the file sets a function that gets a storage's bytes, after the
+pickle or in another member. An array of NumPy is a call, then a state of
+shape, dtype, order and bytes. Source: torch/_utils.py, torch/serialization.py
+and torch/storage.py (2.13), and files of 1.0, 1.4 and 1.6;
+numpy/_core/src/multiarray/methods.c, `array_reduce` and `array_setstate`, and
+numpy/_core/numeric.py, `_frombuffer` (2.4); jax/_src/array.py,
+`_reconstruct_array` (0.10).
 """
 
 from __future__ import annotations
@@ -23,14 +25,26 @@ from lstmcli.formats.files.limits import MOST_AXES
 from lstmcli.formats.wire.pickle import CONTAINERS, Global, Leaf, Maker, Record, Unread, first
 
 KINDS = {  # word before "Storage" -> dtype, and torch.NAME
-    "Float": ("f4", "float32"), "Double": ("f8", "float64"), "Half": ("f2", "float16"),
-    "BFloat16": ("u2", "bfloat16"), "Byte": ("u1", "uint8"), "Char": ("i1", "int8"),
-    "Short": ("i2", "int16"), "Int": ("i4", "int32"), "Long": ("i8", "int64"),
-    "Bool": ("?", "bool"), "ComplexFloat": ("c8", "complex64"),
-    "ComplexDouble": ("c16", "complex128"), "QInt8": ("i1", "qint8"), "QUInt8": ("u1", "quint8"),
-    "QInt32": ("i4", "qint32"), "UInt16": ("u2", "uint16"), "UInt32": ("u4", "uint32"),
-    "UInt64": ("u8", "uint64"), "Untyped": ("u1", "bytes"),
-}  # fmt: skip
+    "Float": ("f4", "float32"),
+    "Double": ("f8", "float64"),
+    "Half": ("f2", "float16"),
+    "BFloat16": ("u2", "bfloat16"),
+    "Byte": ("u1", "uint8"),
+    "Char": ("i1", "int8"),
+    "Short": ("i2", "int16"),
+    "Int": ("i4", "int32"),
+    "Long": ("i8", "int64"),
+    "Bool": ("?", "bool"),
+    "ComplexFloat": ("c8", "complex64"),
+    "ComplexDouble": ("c16", "complex128"),
+    "QInt8": ("i1", "qint8"),
+    "QUInt8": ("u1", "quint8"),
+    "QInt32": ("i4", "qint32"),
+    "UInt16": ("u2", "uint16"),
+    "UInt32": ("u4", "uint32"),
+    "UInt64": ("u8", "uint64"),
+    "Untyped": ("u1", "bytes"),
+}
 CODES = {name: code for code, name in KINDS.values()}
 
 
@@ -294,7 +308,10 @@ MAKERS: dict[str, Maker] = {
     **{
         f"torch.jit._pickle.{name}": first
         for name in (
-            "build_intlist", "build_doublelist", "build_boollist", "build_tensorlist",
+            "build_intlist",
+            "build_doublelist",
+            "build_boollist",
+            "build_tensorlist",
             "restore_type_tag",
         )
     },
@@ -307,4 +324,4 @@ MAKERS: dict[str, Maker] = {
         )
         for core in ("core", "_core")
     },
-}  # fmt: skip
+}

@@ -1,9 +1,11 @@
 """TorchScript: tensors are attributes of modules, and settings are in the text of the code.
 
-The code is text that `torch.jit` wrote; it is searched, never run. A scripted module lists its
-constants (``batch_first : Final[bool] = True``); a traced or frozen one has only the call
-``torch.lstm(x, [h, c], weights, bias, layers, dropout, train, bidirectional, batch_first)``.
-Source: torch/csrc/jit/serialization/python_print.cpp (2.13); files of 1.0, 1.4 and 1.6.
+The code is text that `torch.jit` wrote; it is searched, never run. A scripted
+module lists its constants (``batch_first : Final[bool] = True``); a traced or
+frozen one has only the call ``torch.lstm(x, [h, c], weights, bias, layers,
+dropout, train, bidirectional, batch_first)``. Source:
+torch/csrc/jit/serialization/python_print.cpp (2.13); files of 1.0, 1.4 and
+1.6.
 """
 
 from __future__ import annotations
@@ -158,9 +160,10 @@ def _calls(text: str) -> Iterator[Call]:
         elif at >= 0 and (match := _CALL.match(line, at)):
             written, name, bias, layers, both, first = match.groups()
             settings = {
-                "num_layers": int(layers), "bidirectional": both == "True",
+                "num_layers": int(layers),
+                "bidirectional": both == "True",
                 "batch_first": first == "True",
-            }  # fmt: skip
+            }
             weights = written if written is not None else lists.get(name, "")
             yield Call(_constants(weights), bias == "True", {"class": "torch.lstm", **settings})
         elif at >= 0 and (match := _CELL.match(line, at)):

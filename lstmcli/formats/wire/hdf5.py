@@ -1,9 +1,10 @@
 """HDF5 files, read with h5py in a child process.
 
-A damaged file can end the library in a segmentation fault or an endless loop, which no check
-prevents. The child has limits of time and memory, and opens only its standard input. It writes a
-line of JSON for each group and dataset, after one with ``shape`` and ``dtype`` the bytes of the
-array, and in the end ``end`` or ``error``.
+A damaged file can end the library in a segmentation fault or an endless loop,
+which no check prevents. The child has limits of time and memory, and opens
+only its standard input. It writes a line of JSON for each group and dataset,
+after one with ``shape`` and ``dtype`` the bytes of the array, and in the end
+``end`` or ``error``.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Contents(NamedTuple):
 def contents(source: Opened, attributes: Collection[str], leave_out: Collection[str]) -> Contents:
     """All datasets of numbers, bfloat16 widened to float32, and the attributes of these names.
 
-    A number may follow the name of an attribute; ``leave_out`` names groups at the root.
+    A number may follow the name of an attribute; ``leave_out`` names groups at
+    the root.
     """
     need_library(source.source, "an HDF5 file")
     seconds = limits.SECONDS + source.size // limits.SLOWEST

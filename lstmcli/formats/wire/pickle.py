@@ -1,9 +1,9 @@
 """Pickles as data: a stack machine over parsed opcodes that imports nothing.
 
-`pickletools` only parses. What a pickle asks Python to import becomes a `Global`, only a name; what
-it asks to call a `Record` of the name and the arguments. Only the names of ``makers`` are called:
-functions of this package that build tensors.
-Source: Python's Lib/pickletools.py; PEP 307, 3154 and 574.
+`pickletools` only parses. What a pickle asks Python to import becomes a
+`Global`, only a name; what it asks to call a `Record` of the name and the
+arguments. Only the names of ``makers`` are called: functions of this package
+that build tensors. Source: Python's Lib/pickletools.py; PEP 307, 3154 and 574.
 """
 
 from __future__ import annotations
@@ -78,19 +78,36 @@ def load(
 ) -> Any:
     """The value of the pickle at the stream's position.
 
-    The stream is in memory: for a file, Python allocates a forged length before it reads.
-    ``makers`` are by the full name that a pickle imports; ``persistent`` resolves persistent ids.
-    Whatever `pickletools` raises for a damaged pickle, and for opcodes that no checkpoint has,
-    passes.
+    The stream is in memory: for a file, Python allocates a forged length
+    before it reads. ``makers`` are by the full name that a pickle imports;
+    ``persistent`` resolves persistent ids. Whatever `pickletools` raises for a
+    damaged pickle, and for opcodes that no checkpoint has, passes.
     """
     return _Machine(makers, persistent).run(stream)
 
 
 _VALUES = {
-    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
-    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
-    "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
-}  # fmt: skip
+    "INT",
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG",
+    "LONG1",
+    "LONG4",
+    "FLOAT",
+    "BINFLOAT",
+    "STRING",
+    "BINSTRING",
+    "SHORT_BINSTRING",
+    "UNICODE",
+    "BINUNICODE",
+    "SHORT_BINUNICODE",
+    "BINUNICODE8",
+    "BINBYTES",
+    "SHORT_BINBYTES",
+    "BINBYTES8",
+    "BYTEARRAY8",
+}
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _ATOMS = (str, bytes, int, float, type(None))  # keys whose hash does not go into depths
 
@@ -98,8 +115,8 @@ _ATOMS = (str, bytes, int, float, type(None))  # keys whose hash does not go int
 def identifier(value: Any) -> str:
     """The name that a pickle gives to a storage or a tensor, as text.
 
-    ValueError for others than text or an integer: that of forty tuples, each containing the one
-    before twice, would have 2**40 parts.
+    ValueError for others than text or an integer: that of forty tuples, each
+    containing the one before twice, would have 2**40 parts.
     """
     if type(value) not in (str, int):
         raise ValueError(f"a name that is a {type(value).__name__}")
@@ -125,8 +142,8 @@ CONTAINERS: dict[str, Maker] = {
 def opcodes(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
     """The opcodes of a pickle and their arguments, to the end of the pickle or of the stream.
 
-    As `pickletools.genops`, which takes Python 2's strings in protocol 0 for ASCII, and raises what
-    its readers raise.
+    As `pickletools.genops`, which takes Python 2's strings in protocol 0 for
+    ASCII, and raises what its readers raise.
     """
     while code := stream.read(1):
         opcode = _OPCODES.get(code.decode("latin-1"))
@@ -151,12 +168,17 @@ def _string(line: bytes) -> str:
 class _Machine:
     def __init__(self, makers: Mapping[str, Maker], persistent: Maker | None) -> None:
         standard: dict[str, Maker] = {
-            "collections.OrderedDict": self._made_dict, "collections.Counter": self._made_dict,
-            "builtins.dict": self._made_dict, "__builtin__.dict": self._made_dict,
-            "collections.defaultdict": lambda *_: {}, "_codecs.encode": self._made_bytes,
-            "copyreg._reconstructor": self._made_bare, "copy_reg._reconstructor": self._made_bare,
-            "copyreg.__newobj__": self._made_bare, "copy_reg.__newobj__": self._made_bare,
-        }  # fmt: skip
+            "collections.OrderedDict": self._made_dict,
+            "collections.Counter": self._made_dict,
+            "builtins.dict": self._made_dict,
+            "__builtin__.dict": self._made_dict,
+            "collections.defaultdict": lambda *_: {},
+            "_codecs.encode": self._made_bytes,
+            "copyreg._reconstructor": self._made_bare,
+            "copy_reg._reconstructor": self._made_bare,
+            "copyreg.__newobj__": self._made_bare,
+            "copy_reg.__newobj__": self._made_bare,
+        }
         self.makers = {**CONTAINERS, **makers, **standard}
         self.persistent = persistent
         self.stack: list[Any] = []
@@ -289,20 +311,29 @@ class _Machine:
 
 
 _PUSHED: dict[str, Callable[[_Machine, Any], Any]] = {  # opcode -> what it puts on the stack
-    "NONE": lambda m, _: None, "NEWTRUE": lambda m, _: True, "NEWFALSE": lambda m, _: False,
-    "EMPTY_TUPLE": lambda m, _: (), "EMPTY_LIST": lambda m, _: [], "EMPTY_DICT": lambda m, _: {},
+    "NONE": lambda m, _: None,
+    "NEWTRUE": lambda m, _: True,
+    "NEWFALSE": lambda m, _: False,
+    "EMPTY_TUPLE": lambda m, _: (),
+    "EMPTY_LIST": lambda m, _: [],
+    "EMPTY_DICT": lambda m, _: {},
     "EMPTY_SET": lambda m, _: [],  # nothing is hashed
-    "TUPLE1": lambda m, _: m.popped(1), "TUPLE2": lambda m, _: m.popped(2),
-    "TUPLE3": lambda m, _: m.popped(3), "TUPLE": lambda m, _: tuple(m.above_mark()),
-    "LIST": lambda m, _: m.above_mark(), "FROZENSET": lambda m, _: m.above_mark(),
-    "DICT": lambda m, _: m.filled({}, m.above_mark()), "DUP": lambda m, _: m.stack[-1],
+    "TUPLE1": lambda m, _: m.popped(1),
+    "TUPLE2": lambda m, _: m.popped(2),
+    "TUPLE3": lambda m, _: m.popped(3),
+    "TUPLE": lambda m, _: tuple(m.above_mark()),
+    "LIST": lambda m, _: m.above_mark(),
+    "FROZENSET": lambda m, _: m.above_mark(),
+    "DICT": lambda m, _: m.filled({}, m.above_mark()),
+    "DUP": lambda m, _: m.stack[-1],
     "GLOBAL": lambda m, argument: Global(".".join(argument.split(" ", 1))),
     "STACK_GLOBAL": lambda m, _: m.named(*m.popped(2)),
-    "REDUCE": lambda m, _: m.call(*m.popped(2)), "NEWOBJ": lambda m, _: m.call(*m.popped(2)),
+    "REDUCE": lambda m, _: m.call(*m.popped(2)),
+    "NEWOBJ": lambda m, _: m.call(*m.popped(2)),
     "NEWOBJ_EX": lambda m, _: m.call(*m.popped(3)),
     "PERSID": lambda m, argument: m.resolved(argument),
     "BINPERSID": lambda m, _: m.resolved(m.stack.pop()),
-}  # fmt: skip
+}
 _CHANGES: dict[str, Callable[[_Machine], object]] = {  # opcode -> what it does to the stack
     "MARK": lambda m: m.marks.append(len(m.stack)),
     "POP": _Machine.drop,

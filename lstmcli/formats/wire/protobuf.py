@@ -1,7 +1,8 @@
 """Protocol buffers without their schema: the fields of a message, with all lengths checked.
 
-TensorFlow graphs and indexes of checkpoints are such messages. The encoding is that of
-protobuf.dev/programming-guides/encoding; groups, which it deprecates, are refused.
+TensorFlow graphs and indexes of checkpoints are such messages. The encoding is
+that of protobuf.dev/programming-guides/encoding; groups, which it deprecates,
+are refused.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def signed(number: int) -> int:
 class Message:
     """The fields of a message by number; an absent one is 0 or empty, as in protobuf.
 
-    Damaged for bytes that are not a message, or a field of another kind than is asked for.
+    Damaged for bytes that are not a message, or a field of another kind than
+    is asked for.
     """
 
     def __init__(self, data: bytes | memoryview) -> None:

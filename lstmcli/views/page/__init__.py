@@ -1,9 +1,9 @@
 """A page in one file: the answer, and heat maps with the number under the pointer.
 
-The file has a template, a style sheet, a script, and the numbers in base64. Scales, pooling and
-labels are those of `lstmcli.views.plot`. What comes from files is text: escaped HTML, and JSON
-without ``<``, which the script puts into text nodes; the page's policy allows no request and no
-other script.
+The file has a template, a style sheet, a script, and the numbers in base64.
+Scales, pooling and labels are those of `lstmcli.views.plot`. What comes from
+files is text: escaped HTML, and JSON without ``<``, which the script puts into
+text nodes; the page's policy allows no request and no other script.
 """
 
 from __future__ import annotations

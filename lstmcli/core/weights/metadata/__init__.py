@@ -1,8 +1,9 @@
 """Settings of an LSTM from the metadata of its file.
 
-A reader returns metadata as in the file: the config of a Keras layer, the attributes of an ONNX
-node. A row of the table below translates those of one format to the settings of
-`core.model.settings`, and names its convention if tensor names do not decide it.
+A reader returns metadata as in the file: the config of a Keras layer, the
+attributes of an ONNX node. A row of the table below translates those of one
+format to the settings of `core.model.settings`, and names its convention if
+tensor names do not decide it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class MetadataSettings(NamedTuple):
     def of_convention(self, takes: Collection[str]) -> MetadataSettings:
         """Without the assumed values of settings that the convention does not take.
 
-        A version's default gates are those of its LSTM; its CuDNNLSTM has no such setting.
+        A version's default gates are those of its LSTM; its CuDNNLSTM has no
+        such setting.
         """
         fixed = self.assumed.keys() - set(takes)
         settings = {name: value for name, value in self.settings.items() if name not in fixed}
@@ -112,7 +114,8 @@ def layer_name(format: str, groups: Iterable[str], names: Sequence[str]) -> str:
 def is_dense(groups: Mapping[str, Attributes], names: Sequence[str]) -> bool:
     """Return whether the layer with tensors of these names is a Keras Dense layer by its metadata.
 
-    Its kernel may have the shape of a fused one, [x; h], and TensorFlow 1's name.
+    Its kernel may have the shape of a fused one, [x; h], and TensorFlow 1's
+    name.
     """
     innermost = next(reversed(_around(groups, names)), "")
     return bool(innermost) and groups[innermost].get("class_name") == "Dense"

@@ -1,8 +1,9 @@
 """The config of a Keras layer as settings.
 
-A group is a layer as Keras serialises it: ``class_name`` and ``config``; that of the file has
-``keras_version``. Source: the layers' ``get_config`` in Keras 1.2.2, 2.2.5, tf_keras 2.21 and Keras
-3.15; the defaults are those of their ``recurrent.py`` and ``lstm.py``.
+A group is a layer as Keras serialises it: ``class_name`` and ``config``; that
+of the file has ``keras_version``. Source: the layers' ``get_config`` in Keras
+1.2.2, 2.2.5, tf_keras 2.21 and Keras 3.15; the defaults are those of their
+``recurrent.py`` and ``lstm.py``.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ _DTYPES = ("float16", "float64")  # of a Masking layer, besides float32
 def read_tensorflow_js(groups: Groups) -> MetadataSettings:
     """As `read`, of a layer of TensorFlow.js.
 
-    Its hard sigmoid is clip(0.2 x + 0.5), whichever version of Keras wrote the config.
+    Its hard sigmoid is clip(0.2 x + 0.5), whichever version of Keras wrote the
+    config.
     """
     return read(groups)._replace(assumed={})  # they have no version
 

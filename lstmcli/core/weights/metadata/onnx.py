@@ -1,6 +1,7 @@
 """Attributes of an ONNX node LSTM, as settings of a run.
 
-github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM; what that leaves open as onnxruntime 1.32.
+github.com/onnx/onnx/blob/v1.23.2/docs/Operators.md#LSTM; what that leaves open
+as onnxruntime 1.32.
 """
 
 from __future__ import annotations
@@ -16,11 +17,19 @@ from lstmcli.core.weights.metadata import Attributes, Groups, MetadataSettings
 from lstmcli.errors import UserError
 
 ONNX_NAMES = {
-    "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu", "identity": "Affine",
-    "hard_sigmoid": "HardSigmoid", "affine": "Affine", "leaky_relu": "LeakyRelu",
-    "thresholded_relu": "ThresholdedRelu", "scaled_tanh": "ScaledTanh", "elu": "Elu",
-    "softsign": "Softsign", "softplus": "Softplus",
-}  # fmt: skip
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "relu": "Relu",
+    "identity": "Affine",
+    "hard_sigmoid": "HardSigmoid",
+    "affine": "Affine",
+    "leaky_relu": "LeakyRelu",
+    "thresholded_relu": "ThresholdedRelu",
+    "scaled_tanh": "ScaledTanh",
+    "elu": "Elu",
+    "softsign": "Softsign",
+    "softplus": "Softplus",
+}
 ACTIVATIONS = {name.lower(): ours for ours, name in ONNX_NAMES.items() if ours != "identity"}
 DISPUTED = {"affine", "thresholdedrelu", "scaledtanh"}  # onnxruntime's defaults are 0
 FIXED = {  # named hard sigmoids, by alpha and beta in float32

@@ -1,8 +1,9 @@
 """TensorFlow's operations on a cell's kernel, Keras' metadata, TFLite's options, as settings.
 
-A graph group has rows of ops that a variable's values go through, with the number that an op takes:
-TensorFlow 1's cells split the product into gates, add the forget bias to one, and clip the new c
-between two bounds. The ops are those of tensorflow/python/ops/rnn_cell_impl.py and
+A graph group has rows of ops that a variable's values go through, with the
+number that an op takes: TensorFlow 1's cells split the product into gates, add
+the forget bias to one, and clip the new c between two bounds. The ops are
+those of tensorflow/python/ops/rnn_cell_impl.py and
 contrib/rnn/python/ops/lstm_ops.py (1.0 to 1.15).
 """
 
@@ -31,9 +32,14 @@ _PASSED_ON = re.compile(  # past a sequence's end, dynamic_rnn selects the h bef
 _DIRECTION = re.compile(r"(^|/)(fw|bw)(/|$)")  # scopes of TensorFlow 1's bidirectional networks
 
 ACTIVATIONS = {
-    "Tanh": "tanh", "Relu": "relu", "Sigmoid": "sigmoid", "Elu": "elu", "Softsign": "softsign",
-    "Softplus": "softplus", "Mul": "identity",
-}  # fmt: skip
+    "Tanh": "tanh",
+    "Relu": "relu",
+    "Sigmoid": "sigmoid",
+    "Elu": "elu",
+    "Softsign": "softsign",
+    "Softplus": "softplus",
+    "Mul": "identity",
+}
 BLOCKS = ("LSTMBlockCell", "BlockLSTM")  # ops that are a full cell
 BLOCK_DEFAULTS = {"forget_bias": 1.0, "cell_clip": 3.0}  # of tensorflow/core/ops/rnn_ops.cc
 

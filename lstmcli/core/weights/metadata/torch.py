@@ -8,10 +8,12 @@ from lstmcli.core.weights.metadata import Attributes, Groups, MetadataSettings
 
 MADMOM_LSTM = "madmom.ml.nn.layers.LSTMLayer"
 MADMOM_SETTINGS = {  # words of madmom (nn/layers.py, activations.py; 0.16.1) -> settings
-    "input_gate": "recurrent_activation", "forget_gate": "recurrent_activation",
-    "output_gate": "recurrent_activation", "cell": "activation",
+    "input_gate": "recurrent_activation",
+    "forget_gate": "recurrent_activation",
+    "output_gate": "recurrent_activation",
+    "cell": "activation",
     "activation_fn": "output_activation",
-}  # fmt: skip
+}
 MADMOM_NAMES = {"linear": "identity"} | {name: name for name in ("tanh", "sigmoid", "relu", "elu")}
 
 
