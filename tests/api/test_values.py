@@ -216,6 +216,8 @@ def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
         (lambda: py.derive(WEIGHTS, INPUTS, 0, 0, layout=1), r"layout is 1; it takes batch"),
         (lambda: py.diff(INPUTS, INPUTS, only=[]), r"only takes names of arrays"),
         (lambda: py.run(WEIGHTS, INPUTS, forgetbias=3), r"run: unknown setting 'forgetbias'"),
+        (lambda: py.run(WEIGHTS, INPUTS, edits="inputs.late=1_0"), "takes an integer from 1 on"),
+        (lambda: py.run(WEIGHTS, INPUTS, **{".forget_bias": 0}), "unknown setting '.forget_bias'"),
         (lambda: py.run(WEIGHTS, INPUTS, cell_clip=-1), r"run: cell_clip is -1; it takes"),
         (lambda: py.run(WEIGHTS, INPUTS, coupled=True), r"run: coupled is True; it takes"),
         (lambda: py.save(py.run(WEIGHTS, INPUTS, keep=()), "a.csv"), r"only its final state"),

@@ -36,12 +36,14 @@ def with_edits(plan: Plan) -> Plan:
         named = zip(model.cells, states, strict=True)
         states = [edit.apply(*s) if edit.cell in ("", name) else s for (name, _), s in named]
     plan = replace(plan, model=model, states=states)
-    of_run = edits_in("run", edits)
+    # padding is moved before a state is run for
+    of_run = sorted(edits_in("run", edits), key=lambda edit: edit.kind.family != "inputs")
     if not (of_run or edits_in("inputs", edits)):
         return plan
     x, valid = edited_inputs(plan.block(), edits), plan.valid
     if len(x) != plan.steps and valid is not None:
-        text = f"as edited, {plan.steps} steps become {len(x)}, which lengths and a mask do not fit"
+        names = ", ".join(edit.name for edit in edits_in("inputs", edits))
+        text = f"{names}: {plan.steps} steps become {len(x)}, which lengths and a mask do not fit"
         raise UserError(f"{text}; leave these out.")
     for edit in of_run:
         x, valid, states = edit.apply(partial(_last_states, model), x, valid, states)

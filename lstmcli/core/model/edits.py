@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.settings import CELL, COUNT, OneOf, Parser, setting_text
-from lstmcli.core.model.steps import shown_lengths, valid_first
+from lstmcli.core.model.settings import CELL, COUNT, MOST_SHOWN, OneOf, Parser, setting_text
+from lstmcli.core.model.steps import shown_lengths, valid_until
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
 
@@ -140,11 +140,11 @@ class Edit:
         """Return what the stage has, changed; UserError where the edit does not fit it."""
         try:
             return self.kind.function(given, *others, self.value)
+        except _Unfit as error:
+            text = f"{error}."
         except (IndexError, ValueError):
-            is_array = isinstance(given, np.ndarray)
-            what = f"{self.kind.family} of shape {given.shape}" if is_array else "the model"
-            text = f"it does not fit {what}: {self.words}."
-            raise UserError(text, about={"edit": self.text}) from None
+            text = f"it does not fit {_sizes_of(given, self.kind.family)}: {self.words}."
+        raise UserError(text, about={"edit": self.text})
 
     def _filled(self, text: str) -> str:
         read = self.kind.read
@@ -152,6 +152,19 @@ class Edit:
         for n, part in enumerate((read.example if value == ANY else value).split(",")):
             text = text.replace(f"{{{n}}}", part)
         return text.replace("{} steps", f"{value} step{'s' * (value != '1')}").replace("{}", value)
+
+
+class _Unfit(Exception):
+    """A value that does not fit, and why."""
+
+
+def _sizes_of(given: Any, family: str) -> str:
+    if isinstance(given, np.ndarray):
+        axes = ", ".join(("steps", "batch", "values")[-given.ndim :])
+        return f"{family} of shape {given.shape} ({axes})"
+    if isinstance(given, Sequence):
+        return f"a model of {len(given)} layer{'s' * (len(given) > 1)}"
+    return f"a cell that takes {given.inputs} inputs and has {given.units} units"
 
 
 def edits_in(stage: Stage, edits: Iterable[Edit]) -> list[Edit]:
@@ -172,7 +185,7 @@ def read_edit(text: str | Edit, arrays_of: Callable[[str], Mapping[str, Array]])
     full, _, value = text.strip().partition("=")
     first, _, rest = full.partition(".")
     cell, name = (first, rest) if CELL.fullmatch(first) else ("", full)
-    name, about = name.replace("-", "_"), {"edit": text}
+    name, about = name.replace("-", "_"), {"edit": text[:MOST_SHOWN]}
     if name not in EDITS:
         near = did_you_mean(name, EDITS)
         lines = f"unknown edit {name!r}.{near}", "  lstm help edits lists them."
@@ -186,10 +199,10 @@ def read_edit(text: str | Edit, arrays_of: Callable[[str], Mapping[str, Array]])
         raise UserError(f"takes {error}", about=about) from None
 
 
-def _fit(fits: bool, result: Any) -> Any:
-    """The result; ValueError where the value does not fit."""
+def _fit(fits: bool, result: Any, why: str = "") -> Any:
+    """The result; ValueError, or the reason, where the value does not fit."""
     if not fits:
-        raise ValueError
+        raise _Unfit(why) if why else ValueError
     return result
 
 
@@ -270,8 +283,10 @@ def _start(which: str, h: Array, c: Array, value: Any) -> States:
 
 
 def _padding_first(_: Any, x: Array, valid: Array | None, states: Any, how: str) -> Any:
-    counts = np.arange(len(x))[:, None] < shown_lengths(x) if valid is None else valid
-    order = valid_first(~counts)
+    lengths = shown_lengths(x) if valid is None else valid_until(~valid)
+    steps = np.arange(len(x))[:, None]
+    order = (steps + lengths) % len(x)  # the step that is at each
+    counts = steps < lengths if valid is None else valid
     moved = np.take_along_axis(x, order[:, :, None], axis=0)
     valid = np.take_along_axis(counts, order, axis=0) if how == "masked" else None
     return moved, valid, states
@@ -773,7 +788,8 @@ _ROWS: tuple[EditKind, ...] = (
         read=OneOf("forward", "backward"), shows="One direction agrees, the other does not"),
     EditKind("weights.projection", "cells", lambda cell, how: _fit(
             cell.projection is not None and cell.units == cell.outputs,
-            replace(cell, projection=None if how == "none" else np.transpose(cell.projection))),
+            replace(cell, projection=None if how == "none" else np.transpose(cell.projection)),
+            "the cell has no projection from its units to as many values"),
         "projection {}", "P: {}", "code that multiplies by P, not its transpose", "h = P h",
         read=OneOf("transposed", "none")),
     EditKind("weights.int8", "tensors", _int8, "stored tensors rounded to 8 bits, a scale per {}",
@@ -843,7 +859,8 @@ _ROWS: tuple[EditKind, ...] = (
         read=_POSITIVE, values=_EPSILONS[:4]),
     EditKind("equations.epsilon", "cells", lambda cell, epsilon: _fit(
             cell.norm_scale is not None or cell.state_scale is not None,
-            replace(cell, convention=cell.convention.with_behaviour(norm_epsilon=epsilon))),
+            replace(cell, convention=cell.convention.with_behaviour(norm_epsilon=epsilon)),
+            "the cell has no layer normalisation; equations.layer_norm adds one"),
         "layer normalisation with epsilon {}", "sqrt(variance + {})",
         "frameworks differ: 1e-5 of PyTorch, 1e-3 of Keras, 1e-12 of TF1",
         "take the epsilon of training", read=_POSITIVE, shows=_NEARLY, values=_EPSILONS),

@@ -133,12 +133,18 @@ def _fitting(read: Callable[[str], Any], fits: Callable[[Any], bool]) -> Callabl
     return fitting
 
 
+def _integer(part: str) -> int:
+    if not re.fullmatch("-?[0-9]{1,6}", part):  # int() takes 1_0 and +2
+        raise ValueError
+    return int(part)
+
+
 _KINDS: dict[str, Callable[[str], Any]] = {
     "g": _fitting(str, tuple(GATES).__contains__),
-    "c": _fitting(int, lambda n: 0 < n < 1e6),
-    "b": _fitting(int, (1, 2).__contains__),
-    "u": _fitting(int, lambda n: 0 <= n < 1e6),  # a unit, feature or step
-    "d": _fitting(int, lambda n: 0 < abs(n) < 1e6),  # steps in either direction
+    "c": _fitting(_integer, lambda n: n > 0),
+    "b": _fitting(_integer, (1, 2).__contains__),
+    "u": _fitting(_integer, lambda n: n >= 0),  # a unit, feature or step
+    "d": _fitting(_integer, bool),  # steps in either direction
     "n": read_number,
     "p": _fitting(read_number, lambda number: number > 0),
     "s": _fitting(read_number, lambda number: 0 < number < 1),
@@ -349,7 +355,7 @@ MODEL_ONLY = ("convention", "layout", "initial_state", "lengths", "merge", "dire
 def split_cell(name: str) -> tuple[str, str]:
     """``layer1_reverse.forget_bias`` as the cell and its setting; the cell is "" for all cells."""
     cell, _, setting = name.rpartition(".")
-    return cell, setting
+    return (cell, setting) if cell else ("", name)
 
 
 def read_setting(name: str, value: Any, where: str) -> Any:

@@ -337,6 +337,18 @@ def test_padding_at_the_end_is_moved_to_the_front(lengths: list[int] | None) -> 
         np.testing.assert_allclose(trace.h, expected, atol=1e-12)
 
 
+def test_a_hole_in_a_mask_is_no_padding_and_padding_is_moved_first() -> None:
+    x, valid = X[:7, :1], np.array([1, 0, 1, 1, 1, 0, 0], bool)
+    expected = np.zeros((7, 1, H))
+    expected[np.roll(valid, 2)] = lstm(x[valid]).h
+    given: dict[str, Any] = {"layout": "time", "mask": valid[:, None]}
+    edits = ["inputs.padding_first=masked", "state.kept"]
+    trace = lstmcli.run(tensors(W), x, "h", **given, edits=edits[:1])
+    np.testing.assert_allclose(trace.h, expected, atol=1e-12)
+    runs = [lstmcli.run(tensors(W), x, "h", **given, edits=e).h for e in (edits, edits[::-1])]
+    np.testing.assert_array_equal(*runs)
+
+
 def test_the_epsilon_of_a_stored_layer_norm() -> None:
     # TF1's LayerNormBasicLSTMCell: each gate over its units, beta and gamma of 0 and 1; no bias
     K = np.concatenate([W["K"], W["R"]], axis=1)[[0, 2, 1, 3]]
@@ -432,17 +444,17 @@ def test_runs_in_processes_and_in_pieces_have_the_same_bits(tmp_path: Path) -> N
 REFUSED = {
     "inputs.lat=1": "unknown edit .inputs.lat.. Did you mean 'inputs.late'",
     "inputs.late=0": "takes an integer from 1 on",
-    "inputs.late=9": "it does not fit inputs of shape .7, 2, 3.: ",
-    "inputs.features=1": "it does not fit inputs of shape .7, 2, 3.: ",
-    "inputs.features=0,1,1": "it does not fit inputs of shape .7, 2, 3.: ",
+    "inputs.late=9": "it does not fit inputs of shape .7, 2, 3. .steps, batch",
+    "inputs.features=1": "it does not fit inputs of shape .7, 2, 3. .steps, batch",
+    "inputs.features=0,1,1": "it does not fit inputs of shape .7, 2, 3. .steps, batch",
     "equations.h=oc": "takes old_c, tanh_of_oc",
     "weights.bias.o=x": "takes a factor, or another gate: i, f, g",
-    "weights.kernel.row=f,9,0": "it does not fit the model: row of the kernel damaged: f,9,0",
+    "weights.kernel.row=f,9,0": "it does not fit a cell that takes 3 inputs and has 3 units",
     "outputs.residual=2": "takes no value",
     "layer0.inputs.late=1": "inputs.late is an edit of the model, not of layer0",
     "layer3.weights.bias.o=0": "there is no such cell; there is layer0",
-    "weights.projection=none": "it does not fit the model: projection none",
-    "equations.epsilon=0.1": "it does not fit the model: layer normalisation with epsilon 0.1",
+    "weights.projection=none": "the cell has no projection",
+    "equations.epsilon=0.1": "the cell has no layer normalisation",
     "equations.zoneout=2": "takes a number between 0 and 1",
     "state.array=1": "takes a file with h and c: @FILE.npz",
     "equations.tanh=eigne": "takes hard, twice, sigmoid, .*Did you mean 'eigen'",
