@@ -291,6 +291,8 @@ class _Unlike:
         part, row = _is_part(both), any(one.in_a_row for one in both)
         exchanged = [n for n in (0, 1) if both[n].exchanged]
         full = any(one.is_all and self._has_units(n, one) for n, one in enumerate(both))
+        if not all(one.directions.is_all for one in both):
+            full &= not (part or self.cells)
         if self.is_state:  # complete, and in one order of axes
             return full and not (part or row or exchanged)
         one_of = [[n] for n in self._with_other_layout(both, part) if not row]
@@ -313,7 +315,7 @@ class _Unlike:
         """The candidates of two sides that lie so on a run."""
         n = int(both[0].is_all)
         one, full, of_run = both[n], both[1 - n], self.sides[1 - n]
-        lead = one.parts[:2]
+        *lead, half, of_units = one.parts
         in_file = [
             of_run.indices(self.pair.name, axis, part.of) or range(part.of)
             for axis, part in enumerate(lead)
@@ -322,6 +324,8 @@ class _Unlike:
             None if part.is_all else indices[part.indices]
             for part, indices in zip(lead, in_file, strict=True)
         )
+        start = half.first * of_units.of
+        units = None if half.is_all else range(start, start + of_units.of)
         unknown = (x.exchanged and of is None for x, of in zip(both, self.said, strict=True))
         cost = sum(x.cost for x in both) - EXCHANGED * any(unknown)
         if self.is_state:  # no axis is out of place
@@ -341,12 +345,13 @@ class _Unlike:
                 a=a,
                 b=b,
                 placed=not self.is_state or lead[0].of == 1,
-                numbers=(steps if last == LAST else None, items, None),
+                numbers=(steps if last == LAST else None, items, units),
                 taken_as=texts.replace(LAST, last, 1),
                 axes_known=_is_part(both) or any(x.exchanged for x in both),
+                is_half=not half.is_all and self.choices[2] is None,
                 at_ends=last != LAST,
             )
-            yield Candidate(cost, found, last == _ENDS, full.exchanged)
+            yield Candidate(cost, found, not half.is_all or last == _ENDS, full.exchanged)
 
     def _parts_of_run(
         self, run: Numbers, one: Arrangement, valid: Mask

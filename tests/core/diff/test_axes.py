@@ -454,6 +454,22 @@ def test_a_silent_side_has_as_many_steps_as_the_other_one(
 
 
 @pytest.mark.parametrize("swapped", [False, True])
+def test_one_direction_against_both(swapped: bool) -> None:
+    both = normal(T, B, 2 * H)
+    for start in (0, H):
+        sides = both[..., start : start + H], both
+        d = lone(*(sides[::-1] if swapped else sides))
+        assert (d.equal, d.arrays["h"].mismatched, d.first_divergence) == (False, 0, None)
+        part, which = "b.npy" if swapped else "a.npy", "backward" if start else "forward"
+        said = f"h: {part}, {sides[0].shape}, is interpreted as the {which} direction"
+        assert d.remarks[0] == said
+        assert d.hints == []
+        chosen = Selection.parse(None, None, f"{start}:{start + H}")
+        assert compare(Side("a", {"": sides[0]}), Side("b", {"": both}), selection=chosen).equal
+    assert lone(normal(T, B, H, seed=1), both).arrays["h"].mismatched is None
+
+
+@pytest.mark.parametrize("swapped", [False, True])
 def test_numbers_in_a_row(swapped: bool) -> None:
     h, c = normal(T, B, H), normal(T, H)
     for a, b in ((h.ravel(), h), (h.reshape(-1, H), h), (c.ravel(), c)):
