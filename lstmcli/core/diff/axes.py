@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice, product
-from math import prod
+from math import inf, isclose, prod
 from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, WEIGHTS
 from lstmcli.core.diff.operand import Side, joined, layout_by_shape, padded_steps, sequence
-from lstmcli.core.diff.pair import Pair
+from lstmcli.core.diff.pair import Pair, similarity
 from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.layouts import (
@@ -33,6 +33,7 @@ from lstmcli.core.model.layouts import (
 from lstmcli.core.model.selection import Choice, Indices, format_indices, numbers_on_axis, take
 from lstmcli.errors import UserError
 
+_CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
 _MOST_LISTED = 2**14  # places that are tried, each in 75 us
 _ALIKE = 1.0  # costs that differ by no more do not decide
 
@@ -183,15 +184,15 @@ class Candidate(NamedTuple):
 
     cost: float
     pair: Pair
-    by_numbers: bool = False  # only if its numbers agree
+    by_numbers: bool = False  # only if its numbers agree or are nearest
     exchanged: bool = False  # the full run has an unusual layout
 
 
 def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     """The candidate whose numbers agree, or the only likely one; else ``common``.
 
-    If none agrees, it is the only one whose first step does, else the only one of about the
-    least cost. The sides as they lie may be one, too.
+    If none agrees, it is the only one whose first step does, else the clearly nearest, else the
+    only one of about the least cost. The sides as they lie may be one, too.
     """
     is_candidate = common.agrees is not None and (common.placed or unlike.is_state)
     found = [Candidate(0.0, common)] * is_candidate + [*unlike.candidates()]
@@ -207,8 +208,8 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     likeliest = [one for one in likeliest if not one.taken_as] or likeliest
     texts = [*dict.fromkeys(one.taken_as for one in likeliest)]
     why = "the last states of several cells, on an axis of one side" * unlike.cells
-    if agreeing:
-        best = min(agreeing, key=_rank)
+    if near := agreeing or _nearest(found):
+        best = min(near, key=_rank)
         # what is the last step of one layout is the last sequence of the other
         if not (best.pair.numbers[1] and best.exchanged and unlike.said == (None, None)):
             return best.pair
@@ -225,6 +226,20 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
 
 def _rank(one: Candidate) -> tuple[bool, bool, float, bool]:
     return one.by_numbers, bool(one.pair.numbers[1]), one.cost, bool(one.pair.taken_as)
+
+
+def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates whose numbers are clearly the nearest, all alike."""
+    ratios = [similarity(_finite(one.pair))[1] or -inf for one in found if len(found) > 1]
+    best = max(ratios, default=-inf)
+    near = [one for one, ratio in zip(found, ratios, strict=False) if isclose(ratio, best)]
+    others = [ratio for ratio in ratios if not isclose(ratio, best)]
+    return near if best > max([0.0, *others]) + _CLEARLY_NEARER else []
+
+
+def _finite(pair: Pair) -> Pair:
+    known = np.isfinite(pair.a.values) & np.isfinite(pair.b.values)
+    return pair.moved(lambda v: np.where(known, v, 0))
 
 
 class _Unlike:
