@@ -24,6 +24,7 @@ from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.layouts import (
     EXCHANGED,
+    IN_A_ROW,
     OTHER_DIRECTIONS,
     Arrangement,
     RunShape,
@@ -297,9 +298,10 @@ class _Unlike:
                 yield one
 
     def _has_units(self, n: int, one: Arrangement) -> bool:
-        """Return whether the last axis is that of all units."""
+        """Return whether the last axis is that of all units, or they are column vectors."""
         width = one.run.units * (one.run.directions if "w" in one.axes else 1)
-        return self.arrays[n].shape[-1] == width and not one.in_a_row
+        last = self.arrays[n].shape[-1]
+        return (last == width or last == 1 < one.run.units) and not one.in_a_row
 
     def _fit(self, both: Sequence[Arrangement]) -> bool:
         """Return whether one is all of the run, and the other as a result may be."""
@@ -342,14 +344,15 @@ class _Unlike:
         start = half.first * of_units.of
         units = None if half.is_all else range(start, start + of_units.of)
         unknown = (x.exchanged and of is None for x, of in zip(both, self.said, strict=True))
-        cost = sum(x.cost for x in both) - EXCHANGED * any(unknown)
+        columns = any(array.shape[-1] == 1 < of_units.of for array in self.arrays)
+        cost = sum(x.cost for x in both) - EXCHANGED * any(unknown) + IN_A_ROW * columns
         if self.is_state:  # no axis is out of place
             cost = OTHER_DIRECTIONS * sum("d" in x.axes for x in both)
         read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]
         texts = "; ".join(
             f"{side}, {array.shape}, is interpreted as {text}"
             for side, array, x in zip(self.pair.names, self.arrays, both, strict=True)
-            if (text := words(x))
+            if (text := words(x) or "column vectors" * (array.shape[-1] == 1 < of_units.of))
         )
         valid = ~padded_steps([of_run], *in_file)
         for part, last in self._parts_of_run(read[1 - n], one, valid):

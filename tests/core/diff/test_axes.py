@@ -71,6 +71,20 @@ def test_several_arrays_without_a_shared_name_are_refused_with_the_way_to_choose
         compare(one, Side("y.npz", {"q": normal(T, H)}))
 
 
+# ---- column vectors
+
+
+@pytest.mark.parametrize("lead", [(T,), (T, B)])
+def test_a_column_vector_of_each_step_is_its_units(lead: tuple[int, ...]) -> None:
+    x = normal(*lead, H)
+    for sides in ((x[..., None], x), (x, x[..., None])):
+        d = lone(*sides, ("time", "time") if len(lead) > 1 else (None, None))
+        assert d.equal
+        name = "a.npy" if sides[0].ndim > x.ndim else "b.npy"
+        assert f"h: {name}, {(*lead, H, 1)}, is interpreted as column vectors" in d.remarks
+    assert lone(x[..., None], x + 1).arrays["h"].mismatched == x.size
+
+
 # ---- directions
 
 
