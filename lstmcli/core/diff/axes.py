@@ -32,7 +32,7 @@ from lstmcli.core.model.layouts import (
     words,
 )
 from lstmcli.core.model.selection import Choice, Indices, format_indices, numbers_on_axis, take
-from lstmcli.errors import UserError
+from lstmcli.errors import Try, UserError
 
 _CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
 _MOST_LISTED = 2**14  # places that are tried, each in 75 us
@@ -49,8 +49,8 @@ Choices = tuple[Choice | None, ...]
 def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     """Bring both sides to the same axes, as far as layouts and numbers allow.
 
-    Axes of length 1 are added and dropped, except the last, which is the units'. Both sides
-    are cut to what both contain, and to what is selected; the shorter one may be all of that.
+    Axes of length 1 are added and dropped, the last one where a run has several units. Both
+    sides are cut to what both contain, and to what is selected; the shorter one may be that.
     """
     if pair.kind == WEIGHTS:
         return pair
@@ -58,7 +58,7 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     stacked = len(pair.a.shape) == (3 if pair.kind == FINAL else 4)
     if common.agrees is None or (stacked and not (common.parts or common.numbers_agree)):
         common = _arranged(common, _Unlike(pair, sides, choices))
-    return _selected(common, choices)
+    return _selected(common, choices, sides)
 
 
 def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
@@ -154,7 +154,7 @@ def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices
     return range(size) if theirs[-1] < size else theirs if size == len(theirs) else ()
 
 
-def _selected(pair: Pair, choices: Choices) -> Pair:
+def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
     """A pair cut to what is selected, unless its smaller side is that."""
     if not pair.placed and pair.kind == FINAL and any(choices):
         text = "in full, as no file tells which axes are those of cells and batch items"
@@ -164,10 +164,18 @@ def _selected(pair: Pair, choices: Choices) -> Pair:
         known = pair.numbers[axis]
         is_cut = axis < 2 and known is not None and AXES[axis] not in of_files
         if choice and not (choice.is_all or is_cut):
-            (_, of_a), (numbers, of_b) = (
-                numbers_on_axis(choice, side.shape[axis], known, pair.name)
-                for side in (pair.a, pair.b)
-            )
+            try:
+                (_, of_a), (numbers, of_b) = (
+                    numbers_on_axis(choice, side.shape[axis], known, pair.name)
+                    for side in (pair.a, pair.b)
+                )
+            except UserError as error:
+                several = any(min(side.shape[:2]) > 1 for side in (pair.a, pair.b))
+                known_axes = pair.axes_known or any(side.layout for side in sides)
+                if axis == 2 or known_axes or not several:
+                    raise
+                text = f"  The first axis of {pair.name} is assumed to be time."
+                raise error.adding(text, try_=[Try({"layout": "batch"})]) from None
             pair = _cut(pair, axis, numbers, of_a, of_b)
     return pair
 

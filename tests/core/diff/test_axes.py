@@ -83,6 +83,9 @@ def test_a_column_vector_of_each_step_is_its_units(lead: tuple[int, ...]) -> Non
         name = "a.npy" if sides[0].ndim > x.ndim else "b.npy"
         assert f"h: {name}, {(*lead, H, 1)}, is interpreted as column vectors" in d.remarks
     assert lone(x[..., None], x + 1).arrays["h"].mismatched == x.size
+    assert compare(of("a", final_h=x[..., None]), of("b", final_h=x)).equal
+    stacked = normal(T, 2, B, H)
+    assert lone(stacked[..., None], stacked.swapaxes(1, 2), ("time", "time")).equal
 
 
 # ---- directions
@@ -397,7 +400,7 @@ def test_a_selection_of_nothing_is_refused() -> None:
         with pytest.raises(UserError, match=r"no .* in this range|there is (no|only)"):
             compare(of("a", h=h), of("b", h=h), selection=Selection.parse(*choice))
     run = of("a", h=normal(B, T, H))  # which axis has the steps no file says
-    with pytest.raises(UserError, match="no step 6; steps are 0 to 3"):
+    with pytest.raises(UserError, match=r"steps are 0 to 3[^$]*assumed to be time"):
         compare(run, run, selection=Selection.parse("6", None, None))
     for name, text in (("kernel", "not a result of a run"), ("final_h", "last state, without")):
         side = of("a", None, **{name: h})
@@ -492,6 +495,10 @@ def test_one_direction_against_both(swapped: bool) -> None:
         chosen = Selection.parse(None, None, f"{start}:{start + H}")
         assert compare(Side("a", {"": sides[0]}), Side("b", {"": both}), selection=chosen).equal
     assert lone(normal(T, B, H, seed=1), both).arrays["h"].mismatched is None
+    sides = both[..., H:], both.reshape(T, B, 2, H).swapaxes(1, 2)
+    d = lone(*(sides[::-1] if swapped else sides))
+    assert (d.equal, d.arrays["h"].mismatched) == (False, 0)
+    assert "the backward direction" in d.remarks[0]
 
 
 @pytest.mark.parametrize("swapped", [False, True])
