@@ -306,7 +306,7 @@ class _Unlike:
                 yield one
 
     def _has_units(self, n: int, one: Arrangement) -> bool:
-        """Return whether the last axis is that of all units, or they are column vectors."""
+        """Return whether it has all units last, or as column vectors."""
         width = one.run.units * (one.run.directions if "w" in one.axes else 1)
         last = self.arrays[n].shape[-1]
         return (last == width or last == 1 < one.run.units) and not one.in_a_row

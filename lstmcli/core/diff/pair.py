@@ -48,7 +48,7 @@ class Pair:
     names: tuple[str, str] = ("a", "b")  # what messages call the sides
     taken_as: str = ""  # what was done to bring the sides together
     axes_known: bool = False  # `taken_as` names the axes of steps and sequences
-    is_half: bool = False  # one side has one direction of the other's two
+    is_half: bool = False  # one side has one direction of two
     unaligned: str = ""  # why the sides were not brought together
     parts: Parts = ()  # of a run, where a file has only some
     at_ends: bool = False  # the one step is each sequence's last valid one
