@@ -12,18 +12,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice, product
-from math import prod
+from math import inf, isclose, prod
 from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, WEIGHTS
 from lstmcli.core.diff.operand import Side, joined, layout_by_shape, padded_steps, sequence
-from lstmcli.core.diff.pair import Pair
+from lstmcli.core.diff.pair import Pair, similarity
 from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.layouts import (
     EXCHANGED,
+    IN_A_ROW,
     OTHER_DIRECTIONS,
     Arrangement,
     RunShape,
@@ -31,8 +32,9 @@ from lstmcli.core.model.layouts import (
     words,
 )
 from lstmcli.core.model.selection import Choice, Indices, format_indices, numbers_on_axis, take
-from lstmcli.errors import UserError
+from lstmcli.errors import Try, UserError
 
+_CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
 _MOST_LISTED = 2**14  # places that are tried, each in 75 us
 _ALIKE = 1.0  # costs that differ by no more do not decide
 
@@ -47,8 +49,8 @@ Choices = tuple[Choice | None, ...]
 def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     """Bring both sides to the same axes, as far as layouts and numbers allow.
 
-    Axes of length 1 are added and dropped, except the last, which is the units'. Both sides
-    are cut to what both contain, and to what is selected; the shorter one may be all of that.
+    Axes of length 1 are added and dropped, the last one where a run has several units. Both
+    sides are cut to what both contain, and to what is selected; the shorter one may be that.
     """
     if pair.kind == WEIGHTS:
         return pair
@@ -56,7 +58,7 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     stacked = len(pair.a.shape) == (3 if pair.kind == FINAL else 4)
     if common.agrees is None or (stacked and not (common.parts or common.numbers_agree)):
         common = _arranged(common, _Unlike(pair, sides, choices))
-    return _selected(common, choices)
+    return _selected(common, choices, sides)
 
 
 def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
@@ -152,7 +154,7 @@ def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices
     return range(size) if theirs[-1] < size else theirs if size == len(theirs) else ()
 
 
-def _selected(pair: Pair, choices: Choices) -> Pair:
+def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
     """A pair cut to what is selected, unless its smaller side is that."""
     if not pair.placed and pair.kind == FINAL and any(choices):
         text = "in full, as no file tells which axes are those of cells and batch items"
@@ -162,10 +164,18 @@ def _selected(pair: Pair, choices: Choices) -> Pair:
         known = pair.numbers[axis]
         is_cut = axis < 2 and known is not None and AXES[axis] not in of_files
         if choice and not (choice.is_all or is_cut):
-            (_, of_a), (numbers, of_b) = (
-                numbers_on_axis(choice, side.shape[axis], known, pair.name)
-                for side in (pair.a, pair.b)
-            )
+            try:
+                (_, of_a), (numbers, of_b) = (
+                    numbers_on_axis(choice, side.shape[axis], known, pair.name)
+                    for side in (pair.a, pair.b)
+                )
+            except UserError as error:
+                several = any(min(side.shape[:2]) > 1 for side in (pair.a, pair.b))
+                known_axes = pair.axes_known or any(side.layout for side in sides)
+                if axis == 2 or known_axes or not several:
+                    raise
+                text = f"  The first axis of {pair.name} is assumed to be time."
+                raise error.adding(text, try_=[Try({"layout": "batch"})]) from None
             pair = _cut(pair, axis, numbers, of_a, of_b)
     return pair
 
@@ -183,15 +193,15 @@ class Candidate(NamedTuple):
 
     cost: float
     pair: Pair
-    by_numbers: bool = False  # only if its numbers agree
+    by_numbers: bool = False  # only if its numbers agree or are nearest
     exchanged: bool = False  # the full run has an unusual layout
 
 
 def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     """The candidate whose numbers agree, or the only likely one; else ``common``.
 
-    If none agrees, it is the only one whose first step does, else the only one of about the
-    least cost. The sides as they lie may be one, too.
+    If none agrees, it is the only one whose first step does, else the clearly nearest, else the
+    only one of about the least cost. The sides as they lie may be one, too.
     """
     is_candidate = common.agrees is not None and (common.placed or unlike.is_state)
     found = [Candidate(0.0, common)] * is_candidate + [*unlike.candidates()]
@@ -207,8 +217,8 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     likeliest = [one for one in likeliest if not one.taken_as] or likeliest
     texts = [*dict.fromkeys(one.taken_as for one in likeliest)]
     why = "the last states of several cells, on an axis of one side" * unlike.cells
-    if agreeing:
-        best = min(agreeing, key=_rank)
+    if near := agreeing or _nearest(found):
+        best = min(near, key=_rank)
         # what is the last step of one layout is the last sequence of the other
         if not (best.pair.numbers[1] and best.exchanged and unlike.said == (None, None)):
             return best.pair
@@ -225,6 +235,20 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
 
 def _rank(one: Candidate) -> tuple[bool, bool, float, bool]:
     return one.by_numbers, bool(one.pair.numbers[1]), one.cost, bool(one.pair.taken_as)
+
+
+def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates whose numbers are clearly the nearest, all alike."""
+    ratios = [similarity(_finite(one.pair))[1] or -inf for one in found if len(found) > 1]
+    best = max(ratios, default=-inf)
+    near = [one for one, ratio in zip(found, ratios, strict=False) if isclose(ratio, best)]
+    others = [ratio for ratio in ratios if not isclose(ratio, best)]
+    return near if best > max([0.0, *others]) + _CLEARLY_NEARER else []
+
+
+def _finite(pair: Pair) -> Pair:
+    known = np.isfinite(pair.a.values) & np.isfinite(pair.b.values)
+    return pair.moved(lambda v: np.where(known, v, 0))
 
 
 class _Unlike:
@@ -282,15 +306,18 @@ class _Unlike:
                 yield one
 
     def _has_units(self, n: int, one: Arrangement) -> bool:
-        """Return whether the last axis is that of all units."""
+        """Return whether it has all units last, or as column vectors."""
         width = one.run.units * (one.run.directions if "w" in one.axes else 1)
-        return self.arrays[n].shape[-1] == width and not one.in_a_row
+        last = self.arrays[n].shape[-1]
+        return (last == width or last == 1 < one.run.units) and not one.in_a_row
 
     def _fit(self, both: Sequence[Arrangement]) -> bool:
         """Return whether one is all of the run, and the other as a result may be."""
         part, row = _is_part(both), any(one.in_a_row for one in both)
         exchanged = [n for n in (0, 1) if both[n].exchanged]
         full = any(one.is_all and self._has_units(n, one) for n, one in enumerate(both))
+        if not all(one.directions.is_all for one in both):
+            full &= not (part or self.cells)
         if self.is_state:  # complete, and in one order of axes
             return full and not (part or row or exchanged)
         one_of = [[n] for n in self._with_other_layout(both, part) if not row]
@@ -313,7 +340,7 @@ class _Unlike:
         """The candidates of two sides that lie so on a run."""
         n = int(both[0].is_all)
         one, full, of_run = both[n], both[1 - n], self.sides[1 - n]
-        lead = one.parts[:2]
+        *lead, half, of_units = one.parts
         in_file = [
             of_run.indices(self.pair.name, axis, part.of) or range(part.of)
             for axis, part in enumerate(lead)
@@ -322,15 +349,18 @@ class _Unlike:
             None if part.is_all else indices[part.indices]
             for part, indices in zip(lead, in_file, strict=True)
         )
+        start = half.first * of_units.of
+        units = None if half.is_all else range(start, start + of_units.of)
         unknown = (x.exchanged and of is None for x, of in zip(both, self.said, strict=True))
-        cost = sum(x.cost for x in both) - EXCHANGED * any(unknown)
+        columns = any(array.shape[-1] == 1 < of_units.of for array in self.arrays)
+        cost = sum(x.cost for x in both) - EXCHANGED * any(unknown) + IN_A_ROW * columns
         if self.is_state:  # no axis is out of place
             cost = OTHER_DIRECTIONS * sum("d" in x.axes for x in both)
         read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]
         texts = "; ".join(
             f"{side}, {array.shape}, is interpreted as {text}"
             for side, array, x in zip(self.pair.names, self.arrays, both, strict=True)
-            if (text := words(x))
+            if (text := words(x) or "column vectors" * (array.shape[-1] == 1 < of_units.of))
         )
         valid = ~padded_steps([of_run], *in_file)
         for part, last in self._parts_of_run(read[1 - n], one, valid):
@@ -341,12 +371,13 @@ class _Unlike:
                 a=a,
                 b=b,
                 placed=not self.is_state or lead[0].of == 1,
-                numbers=(steps if last == LAST else None, items, None),
+                numbers=(steps if last == LAST else None, items, units),
                 taken_as=texts.replace(LAST, last, 1),
                 axes_known=_is_part(both) or any(x.exchanged for x in both),
+                is_half=not half.is_all and self.choices[2] is None,
                 at_ends=last != LAST,
             )
-            yield Candidate(cost, found, last == _ENDS, full.exchanged)
+            yield Candidate(cost, found, not half.is_all or last == _ENDS, full.exchanged)
 
     def _parts_of_run(
         self, run: Numbers, one: Arrangement, valid: Mask

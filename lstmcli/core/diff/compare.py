@@ -69,7 +69,9 @@ class Difference:
         if not off:
             return f"not comparable: {listed(unlike, ARRAYS_NAMED)} in different shapes"
         text = f"{_named([one.name for one in off])} differ{'s' * (len(off) == 1)}"
-        text += f": {sum(array.mismatched or 0 for array in off):,} of {total:,} values"
+        if not (wrong := sum(array.mismatched or 0 for array in off)):
+            return f"{text} in the axes only: {total:,} values agree"
+        text += f": {wrong:,} of {total:,} values"
         if self.first_divergence is not None:
             text += f", first at {self.position(self.first_divergence, named=len(off) > 1)}"
         return text + "; other shapes not compared" * bool(unlike)

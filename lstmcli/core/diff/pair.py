@@ -48,6 +48,7 @@ class Pair:
     names: tuple[str, str] = ("a", "b")  # what messages call the sides
     taken_as: str = ""  # what was done to bring the sides together
     axes_known: bool = False  # `taken_as` names the axes of steps and sequences
+    is_half: bool = False  # one side has one direction of two
     unaligned: str = ""  # why the sides were not brought together
     parts: Parts = ()  # of a run, where a file has only some
     at_ends: bool = False  # the one step is each sequence's last valid one
@@ -177,8 +178,8 @@ class ArrayDifference:
 
     @property
     def equal(self) -> bool:
-        """Return whether all of both agrees."""
-        return self.pair.numbers_agree
+        """Return whether it agrees, and no side lacks units or a direction."""
+        return self.pair.numbers_agree and not self.pair.is_half
 
     def to_json(self) -> dict[str, Any]:
         """The figures; ``shape`` is that of a, or both if not aligned."""

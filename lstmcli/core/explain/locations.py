@@ -254,7 +254,7 @@ def _located(
             if is_of_both:  # one direction is another part, but not in a vector
                 is_part = units.size == first.units and prod(shape[:-1]) > 1
                 is_split = units.is_all or is_part or not at.axes.endswith("k")
-            if not (is_merged or is_split):
+            if at.directions.is_all and not (is_merged or is_split):
                 yield Located(name, arrays, at, is_state)
 
 

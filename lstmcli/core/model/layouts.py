@@ -25,6 +25,7 @@ MOST_SEQUENCES = 1024  # of a batch that an array without that axis is tried as
 FIRST, LAST, STRIDE, WINDOW = 1.0, 3.0, 4.0, 6.0  # some successive steps, or every n-th
 LAST_STEP, FIRST_STEP, OTHER_STEP = 2.0, 3.0, 5.0
 ONE_SEQUENCE, FIRST_SEQUENCES, FIRST_UNITS = 1.5, 2.0, 3.0
+ONE_DIRECTION = 3.0  # and one more for each before it
 IN_A_ROW, BY_COLUMNS = 2.0, 4.0
 EXCHANGED = 2.0  # steps and sequences
 UNITS_FIRST = 4.0
@@ -105,6 +106,7 @@ class Arrangement(NamedTuple):
     axes: str  # of ``shape``: letters of t, b, d, k, w
     steps: Part
     sequences: Part
+    directions: Part
     units: Part
     shape: tuple[int, ...]  # without axes of length 1
     order: Literal["C", "F"] = "C"  # of the numbers
@@ -112,15 +114,14 @@ class Arrangement(NamedTuple):
     run: RunShape = RunShape(1, 1, 1)
 
     @property
-    def parts(self) -> tuple[Part, Part, Part]:
-        """Of steps, sequences, units; it has all directions."""
-        return self.steps, self.sequences, self.units
+    def parts(self) -> tuple[Part, Part, Part, Part]:
+        """Of steps, sequences, directions, units."""
+        return self.steps, self.sequences, self.directions, self.units
 
     @property
     def place(self) -> tuple[slice, ...]:
         """Where the array is in the run's (T, B, D, K)."""
-        steps, sequences, units = (part.indices for part in self.parts)
-        return steps, sequences, slice(None), units
+        return tuple(part.indices for part in self.parts)
 
     @property
     def is_all(self) -> bool:
@@ -148,8 +149,7 @@ class Arrangement(NamedTuple):
         read = array.reshape(self.shape, order=self.order)
         order = [self.axes.index(axis) for axis in "tbdkw" if axis in self.axes]
         moved = np.transpose(read, order)
-        steps, sequences, units = (part.size for part in self.parts)
-        return moved.reshape(steps, sequences, self.run.directions, units)
+        return moved.reshape([part.size for part in self.parts])
 
 
 def arrangements(
@@ -163,7 +163,7 @@ def arrangements(
     There are as many as windows of steps times sequences. Or give the ``steps``, or ``sequences``,
     of which an array without that axis is one; one that has steps then has all.
     """
-    T, B, K = run[:3]
+    T, B, K, D = run[:4]
     found: list[Iterator[Arrangement]] = []
     for read, order, extra, places in _readings(shape, run):
         named = places if len(shape) == len(run.axes) else None
@@ -173,10 +173,13 @@ def arrangements(
             sizes = dict(zip(axes, read, strict=True))
             units = sizes.get("k", K)
             of_units = Part(0, units, K, cost=FIRST_UNITS * (units < K))
-            for items in _sequences(sizes.get("b"), B, sequences):
-                cost = extra + _unusual(axes, named or (), run) + items.cost + of_units.cost
-                lying = Part(0, T, T), items, of_units, read, order, places, run
-                one = Arrangement(cost, axes, *lying)
+            directions = [Part(0, D, D)]
+            if D > 1 and not {*"dw"} & {*axes}:
+                directions = [Part(n, 1, D, cost=ONE_DIRECTION + n) for n in range(D)]
+            of_sequences = _sequences(sizes.get("b"), B, sequences)
+            for others in product(of_sequences, directions, [of_units]):
+                cost = extra + _unusual(axes, named or (), run) + sum(part.cost for part in others)
+                one = Arrangement(cost, axes, Part(0, T, T), *others, read, order, places, run)
                 found.append(_with_steps(one, _steps(sizes.get("t"), T, steps)))
     return merge(*found, key=lambda one: one.cost)
 
@@ -193,7 +196,7 @@ def printed_shapes(
     for shape in product(*options):
         for one in arrangements(shape, run, [run.steps - 1], [0]):
             sizes = [run.lengths[axis] for axis in one.axes]
-            if not one.in_a_row and sizes == [*one.shape]:
+            if one.directions.is_all and not one.in_a_row and sizes == [*one.shape]:
                 costs.setdefault(shape, one.cost)
     return sorted(costs, key=lambda shape: costs[shape])
 
@@ -231,15 +234,14 @@ def _readings(
 
 def _axes(shape: Sequence[int], run: RunShape) -> Iterator[str]:
     """Return what the axes of an array may be, as far as their lengths allow."""
-    lengths, has_all = run.lengths, [{*"kw"}] * (run.units > 1)
-    has_all += [{*"dw"}] * (run.directions > 1)
+    lengths = run.lengths
     for axes in map("".join, permutations(lengths, len(shape))):
         fits = all(
             n == lengths[axis] if axis in "dw" else n <= lengths[axis]
             for axis, n in zip(axes, shape, strict=True)
         )
-        is_whole = all(one & {*axes} for one in has_all)
-        if fits and is_whole and not ("w" in axes and {*"dk"} & {*axes}):
+        has_units = run.units == 1 or {*"kw"} & {*axes}
+        if fits and has_units and not ("w" in axes and {*"dk"} & {*axes}):
             yield axes
 
 
@@ -313,7 +315,11 @@ def words(one: Arrangement) -> str:
 
 
 def _directions_words(one: Arrangement) -> str:
-    """Where the directions are, if not as in the run: ``directions on axis 1``."""
+    """``the backward direction``, or where the directions are, if not as in the run."""
+    part = one.directions
+    if not part.is_all:
+        names = ("forward", "backward")
+        return f"the {names[part.first]} direction" if part.of == 2 else part.words("direction")
     if "w" in one.axes and "w" not in one.run.axes:
         return "directions side by side"
     if one.places is None or "d" not in one.axes or one.axes == _in_order(one.axes, one.run.axes):

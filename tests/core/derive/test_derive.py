@@ -315,7 +315,7 @@ def test_a_last_state_at_another_step_says_which_step_to_ask_for() -> None:
         derive(model, x, 4, 0, batch=2, against=last)
 
 
-@pytest.mark.parametrize("shape", [(-1,), (1, -1), (-1, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(-1,), (1, -1), (-1, 1), (6, -1, 1)], ids=str)
 def test_a_sequence_in_a_row_is_its_steps(shape: tuple[int, ...]) -> None:
     model, x = small()
     row = np.asarray(run(model, x, layout="batch").h)[2].reshape(shape)

@@ -71,15 +71,34 @@ def test_several_arrays_without_a_shared_name_are_refused_with_the_way_to_choose
         compare(one, Side("y.npz", {"q": normal(T, H)}))
 
 
+# ---- column vectors
+
+
+@pytest.mark.parametrize("lead", [(T,), (T, B)])
+def test_a_column_vector_of_each_step_is_its_units(lead: tuple[int, ...]) -> None:
+    x = normal(*lead, H)
+    for sides in ((x[..., None], x), (x, x[..., None])):
+        d = lone(*sides, ("time", "time") if len(lead) > 1 else (None, None))
+        assert d.equal
+        name = "a.npy" if sides[0].ndim > x.ndim else "b.npy"
+        assert f"h: {name}, {(*lead, H, 1)}, is interpreted as column vectors" in d.remarks
+    assert lone(x[..., None], x + 1).arrays["h"].mismatched == x.size
+    assert compare(of("a", final_h=x[..., None]), of("b", final_h=x)).equal
+    stacked = normal(T, 2, B, H)
+    assert lone(stacked[..., None], stacked.swapaxes(1, 2), ("time", "time")).equal
+
+
 # ---- directions
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_of_two_axes_that_may_be_the_directions_the_equal_one_is_taken(swapped: bool) -> None:
+def test_of_two_axes_that_may_be_the_directions_the_nearer_is_taken(swapped: bool) -> None:
     """(2, T, 2, H) against (2, T, 2 H)."""
     each = normal(2, T, 2, H)
     h = np.concatenate([*each], axis=-1).swapaxes(0, 1)
-    assert lone(*((h, each) if swapped else (each, h))).equal
+    other = h + 1e-4 * normal(*h.shape, seed=1)
+    d = lone(*((other, each) if swapped else (each, other)))
+    assert d.arrays["h"].max_abs == pytest.approx(np.abs(other - h).max())
 
 
 def test_two_axes_that_are_equally_near_are_both_named_with_what_to_type() -> None:
@@ -97,18 +116,19 @@ def test_two_axes_that_are_equally_near_are_both_named_with_what_to_type() -> No
             assert "directions on axis 2" in said
 
 
-def test_a_part_is_aligned_where_it_agrees() -> None:
+def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
     h = normal(B, T, 2 * H)
     ends = np.concatenate([h[:, -1, :H], h[:, 0, H:]], axis=-1)
     for part, said in (
         (h[2], "sequence 2 of 4"),
         (h[:, -1], "the last step"),
         (ends, "the last valid one forward, the first backward"),
+        (h[..., H:], "the backward direction"),
     ):
-        d = lone(part, h, (None, "batch"))
+        d = lone(part + 1e-4, h, (None, "batch"))
         assert said in " ".join(d.remarks)
-        assert d.equal
-    d = lone(h[2], h)  # a wrong step must not pass for a sequence
+        assert d.arrays["h"].max_abs == pytest.approx(1e-4)
+    d = lone(h[2] + 1e-4, h)  # a wrong step must not pass for a sequence
     assert d.arrays["h"].mismatched is None
     assert "sequence 2 of 4; b.npy, (4, 7, 10), is interpreted as (batch" in d.remarks[0]
     assert d.remarks[0].endswith(" only with --layout batch")
@@ -163,10 +183,11 @@ def test_final_states_of_two_directions(items: int) -> None:
             d = compare(of("a.npz", final_h=a), of("b.npz", final_h=b))
             assert d.equal
             assert "directions on axis" in d.remarks[0]
-            d = compare(of("a.npz", final_h=a), of("b.npz", final_h=normal(*b.shape, seed=1)))
-            (array,) = d.arrays.values()
-            assert array.mismatched == (a.size if items != 2 else None)
-            assert ("the numbers do not show which" in d.remarks[0]) == (not array.mismatched)
+            for other, nearer in ((b + 1e-3, True), (normal(*b.shape, seed=1), False)):
+                d = compare(of("a.npz", final_h=a), of("b.npz", final_h=other))
+                (array,) = d.arrays.values()
+                assert array.mismatched == (a.size if nearer or items != 2 else None)
+                assert ("the numbers do not show which" in d.remarks[0]) == (not array.mismatched)
 
 
 # ---- parts
@@ -215,6 +236,13 @@ def test_a_sequence_of_which_only_the_first_steps_agree(wrong: float) -> None:
         first = lone(late, full).first_divergence
         assert first is not None
         assert (first.step, first.batch) == (2, 3)
+
+
+def test_nan_hides_no_axes() -> None:
+    h = normal(T, B, H)
+    wrong = h + 0.01
+    wrong[4:] = np.nan
+    assert "sequence 2 of 4" in " ".join(lone(h[:, 2], wrong, (None, "time")).remarks)
 
 
 @pytest.mark.parametrize("lead", [(T, 1), (1, T), (T,)])
@@ -372,7 +400,7 @@ def test_a_selection_of_nothing_is_refused() -> None:
         with pytest.raises(UserError, match=r"no .* in this range|there is (no|only)"):
             compare(of("a", h=h), of("b", h=h), selection=Selection.parse(*choice))
     run = of("a", h=normal(B, T, H))  # which axis has the steps no file says
-    with pytest.raises(UserError, match="no step 6; steps are 0 to 3"):
+    with pytest.raises(UserError, match=r"steps are 0 to 3[^$]*assumed to be time"):
         compare(run, run, selection=Selection.parse("6", None, None))
     for name, text in (("kernel", "not a result of a run"), ("final_h", "last state, without")):
         side = of("a", None, **{name: h})
@@ -451,6 +479,26 @@ def test_a_silent_side_has_as_many_steps_as_the_other_one(
     assert found.equal
     assert f"is interpreted as ({axes}, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
     assert compare(of("a", layout, h=h[:3]), of("b", h=h[:3])).equal
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_one_direction_against_both(swapped: bool) -> None:
+    both = normal(T, B, 2 * H)
+    for start in (0, H):
+        sides = both[..., start : start + H], both
+        d = lone(*(sides[::-1] if swapped else sides))
+        assert (d.equal, d.arrays["h"].mismatched, d.first_divergence) == (False, 0, None)
+        part, which = "b.npy" if swapped else "a.npy", "backward" if start else "forward"
+        said = f"h: {part}, {sides[0].shape}, is interpreted as the {which} direction"
+        assert d.remarks[0] == said
+        assert d.hints == []
+        chosen = Selection.parse(None, None, f"{start}:{start + H}")
+        assert compare(Side("a", {"": sides[0]}), Side("b", {"": both}), selection=chosen).equal
+    assert lone(normal(T, B, H, seed=1), both).arrays["h"].mismatched is None
+    sides = both[..., H:], both.reshape(T, B, 2, H).swapaxes(1, 2)
+    d = lone(*(sides[::-1] if swapped else sides))
+    assert (d.equal, d.arrays["h"].mismatched) == (False, 0)
+    assert "the backward direction" in d.remarks[0]
 
 
 @pytest.mark.parametrize("swapped", [False, True])

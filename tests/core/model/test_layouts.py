@@ -101,6 +101,7 @@ def test_parts_of_both_directions() -> None:
     h = np.random.default_rng(0).normal(size=(7, 4, 2, 5))
     run = RunShape(7, 4, 5, 2)
     for array, axes, said in (
+        (h[:, :, 1], "tbk", "the backward direction"),
         (h[-1].reshape(4, 10), "bw", "the last step"),
         (h[:, 2].reshape(7, 10).T, "wt", "units before steps, sequence 2 of 4"),
         (h[:, 1].swapaxes(0, 1)[:, None], "dtk", "directions on axis 0, sequence 1 of 4"),
