@@ -133,9 +133,10 @@ def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) 
 
 def edits_of(given: Any, where: str) -> tuple[Edit, ...]:
     """Edits as texts, one or several, read and checked."""
-    texts = [given] if isinstance(given, str | Edit) else given
-    if not isinstance(texts, list | tuple) or not all(isinstance(one, str | Edit) for one in texts):
-        raise UserError(f"{where}: edits is {type_of(given)}; it takes a list of texts NAME=VALUE.")
+    texts = given if isinstance(given, list | tuple) else [given]
+    for one in texts:
+        if not isinstance(one, str | Edit):
+            raise UserError(f"{where}: edits has {type_of(one)}; it takes texts NAME=VALUE.")
     edits = tuple(read_edit(text, lambda path: formats.read(path).arrays) for text in texts)
     for n, edit in enumerate(edits):
         if any((edit.name, edit.cell) == (other.name, other.cell) for other in edits[:n]):

@@ -77,7 +77,7 @@ class EditKind:
     name: str
     stage: Stage
     function: Callable[..., Any]  # takes what the stage has, and the value
-    words: str  # what it is
+    words: str | Callable[[Any], str]  # what it is
     code: str | Callable[[Any], str]  # the line of a program that does it
     used_by: str  # who does it
     mend: str  # what the line should be
@@ -128,7 +128,9 @@ class Edit:
     @property
     def words(self) -> str:
         """Return what it is."""
-        return self._filled(self.kind.words) + f" ({self.cell})" * bool(self.cell)
+        words = self.kind.words
+        words = self._filled(words) if isinstance(words, str) else words(self.value)
+        return words + f" ({self.cell})" * bool(self.cell)
 
     @property
     def code(self) -> str:
@@ -184,7 +186,7 @@ def read_edit(text: str | Edit, arrays_of: Callable[[str], Mapping[str, Array]])
         return text
     full, _, value = text.strip().partition("=")
     first, _, rest = full.partition(".")
-    cell, name = (first, rest) if CELL.fullmatch(first) else ("", full)
+    cell, name = (first, rest) if rest and CELL.fullmatch(first) else ("", full)
     name, about = name.replace("-", "_"), {"edit": text[:MOST_SHOWN]}
     if name not in EDITS:
         near = did_you_mean(name, EDITS)
@@ -622,9 +624,13 @@ def _of_gate(part: str, gate: str) -> EditKind:
             return f"{name}[{gate}] = {name}[{value}]"
         return f"{name}[{gate}] {'*=' if value else '='} {setting_text(value)}"
 
+    def words(value: Any) -> str:
+        how = f"times {setting_text(value)}" if isinstance(value, float) else value
+        return f"{name.replace('_', ' ')} of gate {gate}: {named.get(value, how)}"
+
     return EditKind(
         f"weights.{part}.{gate}", "cells", partial(_share_of, PARTS[part], gate, np.multiply),
-        f"{name.replace('_', ' ')} of gate {gate}: {{}}", code,
+        words, code,
         "code that repeats a line per gate", f"keep {name}[{gate}]",
         read=Parser("n", f"a factor, or another gate: {', '.join(others)}", named),
         shows=f"Gate {gate} is off at every step",
@@ -755,7 +761,8 @@ _ROWS: tuple[EditKind, ...] = (
         EditKind(f"weights.{part}factor", "cells", partial(_share_of, arrays, "", np.multiply),
             f"{name.replace('_', ' ')} times {{}}", f"{name} *= {{}}",
             "weights scaled for a fixed-point format, or by dropout", "divide by the factor",
-            read=_NUMBER, values=(0.5, 2.0, 0.1, *more), solved=1.0, same=same)
+            read=_NUMBER, shows=_LATER if more else _FIRST, values=(0.5, 2.0, 0.1, *more),
+            solved=1.0, same=same)
         for part, arrays, name, more, same in (
             ("", ARRAYS, "weights", (), {}), ("kernel.", ARRAYS[:1], "kernel", (), {}),
             ("recurrent.", ARRAYS[1:2], "recurrent_kernel", [1 - p for p in _SHARES], {}),

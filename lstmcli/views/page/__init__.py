@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
+from lstmcli.errors import listed
 from lstmcli.escaping import one_line, shell_word
 from lstmcli.views.colors import GATE, LEVELS, NOT_A_NUMBER, Scale, interpolated
 from lstmcli.views.explain import explanation_sheet
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 MOST_CELLS = 3_500_000  # of heat maps: 18.7 MB in base64, a page of 20 MB
 MOST_NUMBERS = 2**24  # before they are pooled: 128 MiB in float64
 EXACT_CELLS = 100_000  # in float64, 1.1 MB; more are in float32
-MOST_MAPS = 6  # of a view, for readers without JavaScript: 33 kB each at most
+MOST_MAPS = 24  # of all views, for readers without JavaScript: 33 kB each at most
 WIDE, NARROW = 80, 44  # columns of the answer; a phone has room for 44
 AS_LOADED, FOUND, EXPECTED = "as loaded", "with the changes", "EXPECTED"
 OUTPUT = "output"  # what the output of several cells is called
@@ -101,11 +102,14 @@ class Page(NamedTuple):
 
     def _maps(self) -> Iterator[Sheet]:
         """Heat maps in text, for readers without JavaScript."""
+        most = MOST_MAPS // len(self.views)
         for view in self.views:
-            drawn = dict(islice(view.arrays.items(), MOST_MAPS))
+            drawn = dict(islice(view.arrays.items(), most))
             found = self.found._replace(drawn=drawn, differs=view.differs)
             yield Sheet(lines=[[(view.label, "bold")]])
             yield heat_sheet(found, self.window, Width.of(NARROW), "truecolor")
+            if others := [*view.arrays][most:]:
+                yield Sheet(lines=[[(f"With JavaScript: {listed(others, most)}", "dim")]])
 
     def _planes(self) -> tuple[list[Plane], Pooling]:
         first = [self._quantities(view, self.found.items[0]) for view in self.views]

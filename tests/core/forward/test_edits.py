@@ -345,8 +345,8 @@ def test_a_hole_in_a_mask_is_no_padding_and_padding_is_moved_first() -> None:
     edits = ["inputs.padding_first=masked", "state.kept"]
     trace = lstmcli.run(tensors(W), x, "h", **given, edits=edits[:1])
     np.testing.assert_allclose(trace.h, expected, atol=1e-12)
-    runs = [lstmcli.run(tensors(W), x, "h", **given, edits=e).h for e in (edits, edits[::-1])]
-    np.testing.assert_array_equal(*runs)
+    one, other = (lstmcli.run(tensors(W), x, "h", **given, edits=e) for e in (edits, edits[::-1]))
+    np.testing.assert_array_equal(one.h, other.h)
 
 
 def test_the_epsilon_of_a_stored_layer_norm() -> None:
@@ -473,7 +473,7 @@ def test_edits_of_stored_tensors_are_refused_of_a_loaded_model() -> None:
         lstmcli.run(lstmcli.load(tensors(W)), X, edits=["weights.int8=tensor"])
     with pytest.raises(lstmcli.UserError, match="given twice"):
         lstmcli.load(tensors(W), edits=["inputs.late=1", "inputs.late=2"])
-    with pytest.raises(lstmcli.UserError, match="edits is an int"):
+    with pytest.raises(lstmcli.UserError, match="edits has an int"):
         lstmcli.load(tensors(W), edits=3)
 
 
