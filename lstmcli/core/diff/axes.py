@@ -35,8 +35,8 @@ from lstmcli.core.model.selection import Choice, Indices, format_indices, number
 from lstmcli.errors import Try, UserError
 
 _CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
-_MOST_LISTED = 2**14  # places that are tried, each in 75 us
-_ALIKE = 1.0  # costs that differ by no more do not decide
+_MOST_LISTED = 2**14  # arrangements of a side on one run
+_ALIKE = 1.0  # costs as near are alike
 
 LAST = "the last step"  # as `words` has it
 LAST_VALID = "the last valid step of each sequence"
@@ -329,11 +329,11 @@ class _Unlike:
         Of two silent or batch-first sides, stacked directions have time first, as in ONNX.
         """
         smaller, two = int(both[0].is_all), both[0].run.directions > 1
-        stacked = [1 - n for n in (0, 1) if "d" in both[n].axes] or [smaller]
+        plain = [1 - n for n in (0, 1) if "d" in both[n].axes] or [smaller]
         if self.said == (None, None):
-            return [1 - smaller] if part else stacked * two
+            return [1 - smaller] if part else plain * two
         if self.said == ("batch", "batch") and two and not part:
-            return [1 - n for n in stacked]
+            return [1 - n for n in plain]
         return [n for n in (0, 1) if self.said[n] is None]
 
     def _taken_so(self, both: Sequence[Arrangement]) -> Iterator[Candidate]:
@@ -384,8 +384,7 @@ class _Unlike:
     ) -> Iterator[tuple[Numbers, str]]:
         """Tell what the smaller side is of a run (T, B, D, K), and in words.
 
-        Of a run with padding the last step is the last valid one (T, B) of each sequence, or of
-        each direction.
+        The last step is the last valid one (T, B) of each sequence, or of each direction.
         """
         T, B, D, K = run.shape
         is_last = one.steps.is_last_step and one.sequences.is_all and not self.is_state

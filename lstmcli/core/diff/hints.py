@@ -1,7 +1,7 @@
 """Hints on a difference: what was proved first, then at most one suspicion.
 
-A hint needs a proof: equal once rearranged, or settings that differ. Only where neither explains
-the difference is a pattern suspected (``suspect_``), with what is possible and what is excluded:
+A hint needs a proof: equal once rearranged, or settings that differ. Only what no rearrangement
+explains is a pattern suspected of (``suspect_``), with what is possible and what is excluded:
 a forgotten forget bias, a transposed recurrent kernel and coupled gates look the same.
 """
 

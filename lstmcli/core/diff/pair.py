@@ -33,7 +33,7 @@ Parts = tuple[tuple[int, NumberedPart], ...]  # each of a side, 0 or 1
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """An array of a and one of b, aligned, and the test they have to pass.
+    """An array of a and one of b, and the test they have to pass.
 
     Sequences are (T, B, H), final states (1, B, H); others have the axes of their files.
     """
@@ -51,7 +51,7 @@ class Pair:
     is_half: bool = False  # one side has one direction of two
     unaligned: str = ""  # why the sides were not brought together
     parts: Parts = ()  # of a run, where a file has only some
-    at_ends: bool = False  # the one step is each sequence's last valid one
+    at_ends: bool = False  # the one step is an end of each sequence
     padded: Mask | None = None  # (T, B): true at steps that are not compared
 
     @property

@@ -101,8 +101,8 @@ class Search:
     def _answers(self, total: int, turn: int, is_open: bool) -> list[Found]:
         """The answers of this many changes, those with the fewest of the cells first.
 
-        Whatever work is left, the likeliest placement is searched, and the likeliest and nearest
-        that find lengths. Likely ones of more changes keep some work.
+        The likeliest placement is always searched, the likeliest and nearest that find lengths
+        up to `NEAR`. Likely ones of more changes keep some work.
         """
         found = []
         for size in range(total + 1):

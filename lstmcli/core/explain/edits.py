@@ -1,7 +1,6 @@
 """Which edit gives EXPECTED, where no setting does.
 
-Steps at which the state begins anew first, then the table, solved numbers, what EXPECTED itself
-proposes, and last an edit next to a change of a setting.
+In the order of `STAGES`: alone, next to a change of a setting, at other placements.
 
 Where every h of a cell is known, inputs, the start state, and one unit's pre-activation can be
 solved for. A dense layer or a dropout of h follows from h as loaded. A full run confirms each.
@@ -387,7 +386,7 @@ def named_edits(
 ) -> list[NamedEdits]:
     """The edits that give EXPECTED: those of the first stage in which any does.
 
-    ``runs`` are of placements, the likeliest first. That is tried next to each of the changes
+    ``runs`` are of placements, the likeliest first. The first is tried next to each of the changes
     ``nearest`` too, before the others. Placements of the same numbers are one.
     """
     each = ((one, one.off(one.base)) for one in reversed(runs))

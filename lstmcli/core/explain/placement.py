@@ -169,7 +169,7 @@ class Placement:
         return self.simulator.distances(self.question.runs)
 
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
-        """Run the network with changes, as `lstm run` does, and compare."""
+        """Run the network with changes, in float64, and compare."""
         return verify(self.case, (*self.of_run, *changes), allowance or self.allowance)
 
     def fits(self) -> bool:
@@ -445,7 +445,7 @@ class Placement:
         return tuple(found)
 
     def nearest(self) -> list[Answer]:
-        """The single changes that come nearest."""
+        """The nearest single changes, or none."""
         order = np.argsort(self.distances[:-1], kind="stable")[: Budget.FEW]
         best = map(self.singles.of, order[:, None])
         answers = [Answer(c, self.verify(c)) for c in ((), *best)]

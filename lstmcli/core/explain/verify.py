@@ -1,4 +1,4 @@
-"""Verification of a hypothesis: it is run as by `lstm run`, and compared with EXPECTED.
+"""Verification of a hypothesis: it is run in float64, and compared with EXPECTED.
 
 Rounding grows from step to step, in a chaotic net without end. Where a difference may be rounding,
 the hypothesis is run in float32 too. The difference of both runs widens the tolerance from there
@@ -68,7 +68,7 @@ def nbytes(of: Any) -> int:
 
 
 class Cached:
-    """Arrays of runs by key, as long as they take little memory."""
+    """Results of runs by key; few large arrays."""
 
     def __init__(self) -> None:
         self._runs: dict[Any, Any] = {}
@@ -217,7 +217,7 @@ def remark(code: str, **facts: Any) -> Remark:
 
 @dataclass(frozen=True)
 class Answer:
-    """A hypothesis that fits: its changes with constants, and how it compares."""
+    """A hypothesis that was run: its changes with constants, and how it compares."""
 
     changes: Changes
     comparison: Agreement
@@ -393,7 +393,7 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
 
 
 def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
-    """How many numbers of EXPECTED changes give, and the run as loaded does not.
+    """How many distinct numbers of EXPECTED the changes move.
 
     All, without changes or where it cannot be run.
     """

@@ -21,7 +21,7 @@ from lstmcli.core.model.arrays import Array
 
 MOST_SEQUENCES = 1024  # of a batch that an array without that axis is tried as
 
-# Costs: of parts, and of an unusual order of axes. Only their order matters.
+# Costs of parts and of an unusual order of axes, which add up.
 FIRST, LAST, STRIDE, WINDOW = 1.0, 3.0, 4.0, 6.0  # some successive steps, or every n-th
 LAST_STEP, FIRST_STEP, OTHER_STEP = 2.0, 3.0, 5.0
 ONE_SEQUENCE, FIRST_SEQUENCES, FIRST_UNITS = 1.5, 2.0, 3.0
@@ -301,7 +301,8 @@ def words(one: Arrangement) -> str:
     if one.in_a_row:
         texts.append("numbers in a row" + ", column by column" * (one.order == "F"))
     if one.units_first:
-        texts.append("units before steps")
+        after = one.axes.replace("w", "k").partition("k")[2]
+        texts.append(f"units before {'steps' if 't' in after else 'sequences'}")
     elif one.exchanged:
         texts.append(
             f"({'batch, steps' if 'b' in one.axes.partition('t')[0] else 'steps, batch'}, units)"

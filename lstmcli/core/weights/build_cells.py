@@ -192,7 +192,7 @@ def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
         both = f"{forward} inputs forward and {backward} backward"
         raise UserError(f"{where} takes {both}; both directions read the same.")
     merge = layer[0].convention.behaviour.merge
-    if merge in ("sum", "mul", "ave") and len({cell.shown for cell in layer}) > 1:
+    if merge in ("sum", "mul", "ave", "stack") and len({cell.shown for cell in layer}) > 1:
         forward, backward = (cell.shown for cell in layer)
         raise UserError(
             f"{where} gives {forward} outputs forward and {backward} backward; merge {merge} needs "

@@ -269,4 +269,6 @@ def _external(tensor: Any, file: Opened, size: int, where: str) -> bytes:
     if length != size:
         raise Damaged(f"{where} needs {size:,} bytes and declares {length:,}")
     with opened(path) as part:
+        if offset + size > part.size:
+            raise UserError(f"{where} reaches past the end of {part.source}.")
         return part.part(offset, size)

@@ -324,6 +324,13 @@ def test_an_edit_of_one_cell_or_of_a_network(text: str) -> None:
     np.testing.assert_allclose(trace.h, expected(), atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("merge", ["sum", "stack"])
+def test_directions_of_two_widths_are_not_merged(merge: str) -> None:
+    both = tensors(W) | {f"{k}_reverse": a for k, a in tensors(W2).items()}
+    with pytest.raises(lstmcli.UserError, match=f"merge {merge} needs as many of both"):
+        lstmcli.run(both, X, "h", layout="time", merge=merge, edits="layer0.outputs.z")
+
+
 @pytest.mark.parametrize("lengths", [None, [4, 5]])
 def test_padding_at_the_end_is_moved_to_the_front(lengths: list[int] | None) -> None:
     x, masked = X[:, :2].copy(), np.zeros((len(X), 2, H))
