@@ -234,6 +234,7 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
 
 
 def _rank(one: Candidate) -> tuple[bool, bool, float, bool]:
+    """Sorts the likeliest first."""
     return one.by_numbers, bool(one.pair.numbers[1]), one.cost, bool(one.pair.taken_as)
 
 
@@ -247,6 +248,7 @@ def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _finite(pair: Pair) -> Pair:
+    """A pair with 0 where a side is not finite."""
     known = np.isfinite(pair.a.values) & np.isfinite(pair.b.values)
     return pair.moved(lambda v: np.where(known, v, 0))
 

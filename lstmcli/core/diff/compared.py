@@ -190,6 +190,7 @@ class FirstLayer:
 
 
 def _odd_numbers(compared: ComparedSides) -> Facts:
+    """A few numbers that differ by much."""
     pairs, places, (a, b) = compared.differing, [], compared.names
     for pair in pairs:
         if pair.agrees is None or np.count_nonzero(pair.differs) > _MAX_NAMED:
@@ -217,6 +218,7 @@ def _odd_numbers(compared: ComparedSides) -> Facts:
 
 
 def _not_a_number(compared: ComparedSides) -> Facts:
+    """The first step that is NaN on one side."""
     for pair in (pair.as_computed for pair in compared.differing):
         if not pair.stepwise or pair.agrees is None:
             continue
@@ -232,6 +234,7 @@ def _not_a_number(compared: ComparedSides) -> Facts:
 
 
 def _rounding(compared: ComparedSides) -> Facts:
+    """A difference as small as of a dtype."""
     size, pairs = _size(compared), compared.differing
     wrong = sum(int(pair.differs.sum()) for pair in pairs) if size < np.inf else 0
     total = sum(pair.a.values.size for pair in compared.pairs.values())
@@ -261,6 +264,7 @@ def _at_the_start(pair: Pair) -> bool:
 
 
 def _noise(compared: ComparedSides) -> Facts:
+    """A small difference all over."""
     ratios, is_small = [], _size(compared) <= _OF_FLOAT16
     for pair in compared.pairs.values():
         if pair.agrees is None or (pair.differs.mean() < _NOISE_SHARE and not is_small):

@@ -1,6 +1,7 @@
 """Which edit gives EXPECTED, where no setting does.
 
-In the order of `STAGES`: alone, next to a change of a setting, at other placements.
+In the order of `STAGES`, of which the first with answers ends it:
+alone, next to a change of a setting, at other placements.
 
 Where every h of a cell is known, inputs, the start state, and one unit's pre-activation can be
 solved for. A dense layer or a dropout of h follows from h as loaded. A full run confirms each.
