@@ -31,7 +31,6 @@ from lstmcli.core.forward.batch import (
     workers,
     worth_threads,
 )
-from lstmcli.core.forward.excerpt import CellSummary, Excerpt, cell_sizes, summarise
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan
 from lstmcli.core.forward.run import (
     needed_steps,
@@ -49,8 +48,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from lstmcli.api.stream import Stop
+    from lstmcli.core.forward.excerpt import CellSizes, CellSummary, Excerpt
 
-__all__ = ["DEFAULT_KEEP", "Excerpt", "Selection", "Trace", "cell_sizes", "run"]
+__all__ = ["DEFAULT_KEEP", "Selection", "Trace", "run"]
 
 LONG = 1 << 20  # bytes of results from which a table keeps what it shows
 
@@ -205,12 +205,27 @@ class Run:
 
         ``how`` has the executor and the meter.
         """
+        from lstmcli.core.forward.excerpt import Excerpt, summarise  # of tables alone
+
         plan = self.plan
         observe = partial(summarise, summaries) if summaries else None
         selected = replace(plan.select(), steps=steps)
         trace, final = run_selected(self.needed_steps_of(plan), selected, observe=observe, **how)
         arrays = {name: trace.time_major(name) for name in trace.arrays}
         return Excerpt(steps, plan.steps, arrays, summaries), final
+
+    def excerpt_of(self, trace: Trace) -> Excerpt:
+        """All steps of a trace of this run."""
+        from lstmcli.core.forward.excerpt import Excerpt
+
+        return Excerpt.of_trace(trace, self.plan.steps)
+
+    @property
+    def cell_sizes(self) -> Mapping[str, CellSizes]:
+        """The sizes of each cell that a table shows."""
+        from lstmcli.core.forward.excerpt import cell_sizes
+
+        return cell_sizes(self.plan)
 
     def _trace_by_engine(self, name: str) -> Trace:
         from lstmcli.engines import find_engine  # 20 ms that most runs do without

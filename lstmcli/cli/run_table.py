@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
-from lstmcli.api.run import Ended, Excerpt, Run, Trace, cell_sizes
+from lstmcli.api.run import Ended, Run, Trace
 from lstmcli.cli.terminal import show_paged, width
 from lstmcli.views.header import header_sheet
-from lstmcli.views.run import Window, excerpt_sheets, steps_shown
+from lstmcli.views.run import Excerpt, Window, excerpt_sheets, steps_shown
 
 
 def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
@@ -19,7 +19,7 @@ def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
         trace = run.trace(**how)
         show_trace(run, trace)
         return Ended((trace.final_h, trace.final_c), steps)
-    of_cells = cell_sizes(run.plan)
+    of_cells = run.cell_sizes
     shown = steps_shown(of_cells.values(), window)
     summaries = {} if window.steps else {cell: window.summary() for cell in of_cells}
     part, final = run.excerpt(shown, summaries, **how)
@@ -29,8 +29,7 @@ def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
 
 def show_trace(run: Run, trace: Trace) -> None:
     """Print the table of a trace."""
-    part = Excerpt.of_trace(trace, run.plan.steps)
-    _show_excerpt(run, part, trace.settings.get("engine", ""))
+    _show_excerpt(run, run.excerpt_of(trace), trace.settings.get("engine", ""))
 
 
 def _window(run: Run) -> Window:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.forward.excerpt import SUMMARISED, CellSizes, CellSummary, Excerpt
+from lstmcli.core.forward.excerpt import SUMMARISED, CellSizes, CellSummary
+from lstmcli.core.forward.excerpt import Excerpt as Excerpt
 from lstmcli.core.forward.saturation import is_saturated
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import (
