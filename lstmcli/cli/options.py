@@ -18,7 +18,6 @@ from lstmcli.core.model.settings import (
     WITH_OPTION,
     read_setting,
 )
-from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import read_gate_order
 from lstmcli.errors import UserError
 
@@ -201,6 +200,8 @@ def page_option(text: str) -> Decorator:
 
 def typed_options(options: Mapping[str, Any]) -> list[str]:
     """The given options of `run_options` and `edit_option`, as words of a command."""
+    from lstmcli.core.model.shell import as_options  # of what is asked next
+
     given = {name: options[name] for name in ("initial_state", "lengths", "mask", "edit")}
     given["edits"] = given.pop("edit")
     return as_options({k: v for k, v in given.items() if v} | settings_from(options))

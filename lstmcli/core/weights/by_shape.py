@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.weights.templates import (
+    ONNX_NUMBERED,
     CellIndex,
     RecognisedLstm,
     Shape,
@@ -31,14 +32,12 @@ MOST_IN_GROUP = 12  # tensors of an LSTM and other layers, tried in pairs
 MOST_GROUPS = 64
 
 _POSITIONAL = re.compile(r"arr_(\d{1,6})")
-_ONNX = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
 # prefix, a typed name, number of a layer
 _LEAF = re.compile(r"(?:(.*)[/.:])?([^/.:]{0,40}?)_?(\d{0,9})")
 # a graph's operation that spells out a layer, with a number
 _OPERATION = re.compile(
     r"(.*)[/.:](?:MatMul|Gemm|BiasAdd)(?:_\d{1,9})?(?:/ReadVariableOp(?:_\d{1,9})?)?(?::\d)?"
 )
-_LETTER = re.compile(r"(.*[/.:_])?[wWuUb]")
 _OF_LSTM = re.compile("^(lstm|rnn|cell)_?|_?(lstm|rnn|cell)$", re.I)
 _LSTM = re.compile("lstm|rnn|cell", re.I)
 _ANOTHER_LAYER = re.compile(
@@ -93,16 +92,6 @@ def _is_dense(prefix: str, roles: Roles, shapes: Shapes) -> bool:
     return any(len(shape) == 2 and shape[of_inputs] == width for shape in others)
 
 
-def is_numbered(name: str) -> bool:
-    """Return whether an exporter numbered an LSTM's initializer: ``onnx::LSTM_784``."""
-    return _ONNX.fullmatch(name) is not None
-
-
-def is_letter(name: str) -> bool:
-    """Return whether a name ends in a letter that any script may use: ``W``, ``lstm_b``."""
-    return _LETTER.fullmatch(name) is not None
-
-
 # ---- groups of names
 
 
@@ -111,7 +100,7 @@ def split_numbered(names: Shapes) -> tuple[dict[str, list[str]], list[str]]:
     numbered: dict[str, list[str]] = {}
     others = []
     for name in names:
-        if match := _ONNX.fullmatch(name):
+        if match := ONNX_NUMBERED.fullmatch(name):
             numbered.setdefault(match[1], []).append(name)
         else:
             others.append(name)

@@ -16,7 +16,6 @@ from itertools import chain, groupby
 from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
-from lstmcli.core.weights.by_shape import find_by_shape, is_letter, is_numbered
 from lstmcli.core.weights.templates import (
     CellIndex,
     NameEnd,
@@ -26,6 +25,8 @@ from lstmcli.core.weights.templates import (
     TensorNames,
     each_tensor,
     gates_of,
+    is_letter,
+    is_numbered,
     name_ends,
     names_by_row,
     normalise,
@@ -94,12 +95,17 @@ def _with_found_by_shape(
     named: list[RecognisedLstm], shapes: Shapes, row: Convention | None
 ) -> list[RecognisedLstm]:
     """The LSTMs that names show, or, if none or without a bias, those of shapes."""
-    if named and not any(_leaves_bias(found, shapes) for found in named):
-        numbered = {name: shape for name, shape in shapes.items() if is_numbered(name)}
-        return [*named, *find_by_shape(numbered, row)]
-    if row is None and not named and describe_missing(shapes):
+    is_named = bool(named) and not any(_leaves_bias(found, shapes) for found in named)
+    if is_named:
+        shapes = {name: shape for name, shape in shapes.items() if is_numbered(name)}
+        if not shapes:
+            return named
+    elif row is None and not named and describe_missing(shapes):
         return []  # a convention's names, of which one is missing
-    return find_by_shape(shapes, row) or named
+    from lstmcli.core.weights.by_shape import find_by_shape  # most files have names
+
+    found = find_by_shape(shapes, row)
+    return [*named, *found] if is_named else found or named
 
 
 def _leaves_bias(found: RecognisedLstm, shapes: Shapes) -> bool:

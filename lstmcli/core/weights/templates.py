@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 
+ONNX_NUMBERED = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
+_LETTER = re.compile(r"(.*[/.:_])?[wWuUb]")
+
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 Settings = Mapping[str, Any]  # by name
@@ -57,6 +60,16 @@ def each_tensor(names: TensorNames) -> Iterator[tuple[str, str, str]]:
 def normalise(name: str) -> str:
     """The name with ``/``, ``.``, ``:`` and ``_`` alike, and without TensorFlow's ``:0``."""
     return re.sub(r"[/.:_]+", "_", name.removesuffix(":0")).strip("_")
+
+
+def is_numbered(name: str) -> bool:
+    """Return whether an exporter numbered an LSTM's initializer: ``onnx::LSTM_784``."""
+    return ONNX_NUMBERED.fullmatch(name) is not None
+
+
+def is_letter(name: str) -> bool:
+    """Return whether a name ends in a letter that any script may use: ``W``, ``lstm_b``."""
+    return _LETTER.fullmatch(name) is not None
 
 
 class NameEnd(NamedTuple):
