@@ -94,14 +94,14 @@ def test_the_first_units_of_merged_directions(merge: str, tmp_path: Path) -> Non
     assert explanation.taken.endswith(f"the first 2 of {h.shape[-1]} units")
 
 
-@pytest.mark.parametrize("part", [0, (slice(None), 0)], ids=["sequence", "step"])
+@pytest.mark.parametrize(("part", "axis"), [(0, "steps"), ((slice(None), 0), "sequences")])
 @pytest.mark.slow
-def test_units_of_two_directions_before_the_last_axis(part: Any, tmp_path: Path) -> None:
-    """``y[0].T``."""
+def test_units_of_two_directions_before_the_last_axis(part: Any, axis: str, tmp_path: Path) -> None:
+    """``y[0].T``, and the same of a step."""
     asked = Asked(tmp_path, 0, "units first")
     explanation = asked.explain(np.asarray(asked.expected({"gates": "ifgo"}))[part].T)
     assert found(explanation) == {"gates": "ifgo"}
-    assert "interpreted as units before steps, s" in explanation.taken
+    assert f"interpreted as units before {axis}, s" in explanation.taken
 
 
 def test_the_last_c_of_each_cell_taken_for_h_is_found(tmp_path: Path) -> None:
