@@ -246,11 +246,10 @@ def _no_number(
     tries: list[Try] = []
     for pair in pairs.values():
         unknown = pair.b.left_out
-        if unknown is not None or any(pair.numbers):
+        if unknown.any() or any(pair.numbers):
             why = f"interpreted as {join_with_and(taken)}" if taken else "abbreviated"
             names += f", {why}, and not the numbers of this place"
-            known = np.ones(pair.b.shape, bool) if unknown is None else ~unknown
-            for at in np.argwhere(known)[:1]:
+            for at in np.argwhere(~unknown)[:1]:
                 numbers = pair.numbers_of(at.tolist())
                 settings = dict(zip(("step", "batch", "unit"), numbers, strict=True))
                 tries = [Try(settings, "it has the numbers of this place")]
@@ -303,7 +302,7 @@ def _with_number(
             f"this run's is {pair.a.shape}, and one step of it ({pair.a.shape[-1]},)."
         )
     where = _index(pair, place.step, place.batch, unit)
-    if where is None or (pair.b.left_out is not None and pair.b.left_out[where]):
+    if where is None or pair.b.left_out[where]:
         return line
     return replace(line, theirs=pair.b.values[where], agrees=bool(pair.agrees[where]))
 

@@ -17,7 +17,7 @@ from lstmcli.core.diff.compared import ComparedSides
 from lstmcli.core.diff.hints import find_hints
 from lstmcli.core.diff.operand import Side, named_alike, names_of
 from lstmcli.core.diff.pair import ArrayDifference, Pair, Position, measure
-from lstmcli.core.diff.tolerance import Precision, Tolerance, coarser, jsonable, tolerance
+from lstmcli.core.diff.tolerance import Precision, Tolerance, jsonable, tolerance
 from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.model import Hint, join_with_and
 from lstmcli.core.model.selection import EVERYTHING, Choice, Selection, columns_by_array
@@ -186,10 +186,11 @@ def _aligned(
     padding: bool = True,
 ) -> Pair:
     """An array of a aligned with one of b, both cut to what is selected."""
-    name, precision = ArrayName.of(of_b), coarser(a.precision(of_a), b.precision(of_b))
+    name = ArrayName.of(of_b)
+    coarser = max(a.precision(of_a), b.precision(of_b), key=lambda one: one.rtol)
     steps = None if name.kind == FINAL else selection.steps
     numbers, backward = (a.numbers(of_a), b.numbers(of_b)), _computed_backward(a, b, name)
-    pair = Pair(of_b, *numbers, tolerance_of(precision), backward=backward, names=names_of(a, b))
+    pair = Pair(of_b, *numbers, tolerance_of(coarser), backward=backward, names=names_of(a, b))
     pair = align(pair, (a, b), (steps, selection.batch, selection.units))
     return pair if padding else without_padding(pair, (a, b))
 

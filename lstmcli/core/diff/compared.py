@@ -12,7 +12,7 @@ import numpy as np
 from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.diff.operand import Side, names_of, shown_padding
 from lstmcli.core.diff.pair import Pair, Position, place_of, similarity
-from lstmcli.core.diff.tolerance import Mask, widened
+from lstmcli.core.diff.tolerance import Mask
 from lstmcli.core.model.model import Hint
 from lstmcli.core.model.selection import format_size
 
@@ -40,6 +40,9 @@ _STANDS_OUT = 10  # times the error of every number that agrees
 
 NO_SETTINGS = ("layout", "assumed", "selected", "digits", "masking")
 """Keys of ``meta`` that are not settings of a run."""
+
+_HALF = 0.5  # of the numbers of a direction
+_CONCATENATED = {"concat", "concat_swapped"}  # merges that keep the output of each direction
 
 _STATE_GONE = 0.1  # an error that falls to this part of its start is dying out
 
@@ -85,10 +88,12 @@ class ComparedSides:
         a, b = (side.settings for side in self.sides)
         if a is None or b is None:
             return None
-        names = [name for name in dict.fromkeys([*a, *b]) if name not in NO_SETTINGS]
-        differ = [name for name in names if a.get(name) != b.get(name)]
-        differ.sort(key=lambda name: name not in ("lengths", "mask"))
-        return {n: (shown_padding(a.get(n)), shown_padding(b.get(n))) for n in differ}
+        names = sorted({**a, **b}, key=lambda name: name not in ("lengths", "mask"))
+        return {
+            name: (shown_padding(a.get(name)), shown_padding(b.get(name)))
+            for name in names
+            if name not in NO_SETTINGS and a.get(name) != b.get(name)
+        }
 
     @property
     def differing(self) -> list[Pair]:
@@ -114,7 +119,6 @@ class FirstLayer:
         self.start = array.removesuffix(name.base)
         self.pair = compared.pairs[array].as_computed
         self.steps = len(self.pair.a.values)
-        self.at = self.steps - 1 - step if self.pair.backward else step
         self.pairs = {
             other.removeprefix(self.start): pair.as_computed
             for other, pair in compared.pairs.items()
@@ -123,6 +127,7 @@ class FirstLayer:
         }
         # (T,) for each array: the steps that differ
         self.wrong = {base: np.any(pair.differs, axis=(1, 2)) for base, pair in self.pairs.items()}
+        self.at = int(self.wrong[self.first].argmax())
 
     def agree(self, *bases: str) -> bool:
         """Return whether these are there and agree at the step that differs first."""
@@ -134,9 +139,8 @@ class FirstLayer:
 
     def name(self, at: int) -> str:
         """``step 3``, as the files count, by the order of computation."""
-        if not self.pair.backward:
-            return f"step {at}"
-        return f"step {self.steps - 1 - at}" + " (computed first)" * (at == 0)
+        computed_first = self.pair.backward and at == 0
+        return f"step {self.pair.numbers_of((at,))[0]}" + " (computed first)" * computed_first
 
     @property
     def facts(self) -> dict[str, str]:
@@ -148,7 +152,7 @@ class FirstLayer:
     @property
     def both_ways(self) -> bool:
         """Tell whether it depends on two directions: no step is only early."""
-        cells = {cell for side in self.compared.sides for cell in side.cells}
+        cells = [cell for side in self.compared.sides for cell in side.cells]
         has_two = any(cell.endswith("_reverse") for cell in cells)
         return has_two and not self.prefix.startswith("layer0")
 
@@ -156,10 +160,9 @@ class FirstLayer:
     def axes_assumed(self) -> bool:
         """Return whether no layout tells which of two axes is time."""
         sides = self.compared.sides
-        if self.pair.axes_known or any(side.layout for side in sides):
-            return False
+        known = self.pair.axes_known or any(side.layout for side in sides)
         shapes = [side.arrays[self.array].shape for side in sides]
-        return any(len(shape) == 3 and min(shape[:2]) > 1 for shape in shapes)
+        return not known and any(len(shape) == 3 and min(shape[:2]) > 1 for shape in shapes)
 
     @property
     def is_conclusive(self) -> bool:
@@ -189,15 +192,31 @@ class FirstLayer:
         return bool(np.isfinite(errors).all() and not errors.argmax() and gone)
 
 
+def _one_half(compared: ComparedSides) -> Facts:
+    """All units of one half of h differ, most of their numbers, and nothing else."""
+    pair = compared.pairs.get("h")
+    merges = {str(side.settings.get("merge", "concat")) for side in compared.sides if side.settings}
+    if pair is None or pair.agrees is None or not pair.stepwise or pair.numbers[2]:
+        return None
+    if compared.differing != [pair] or pair.a.shape[2] % 2 or merges - _CONCATENATED:
+        return None
+    halves = pair.differs.mean(axis=(0, 1)).reshape(2, -1)  # the share of each unit that differs
+    second = not halves[0].any()
+    wrong, units = halves[int(second)], halves.shape[1]
+    if units == 1 or not wrong.all() or wrong.mean() < _HALF or halves[int(not second)].any():
+        return None
+    which = "back" if second != (merges == {"concat_swapped"}) else "for"
+    return {"first": second * units, "last": second * units + units - 1, "which": which}
+
+
 def _odd_numbers(compared: ComparedSides) -> Facts:
     """A few numbers that differ by much."""
     pairs, places, (a, b) = compared.differing, [], compared.names
     for pair in pairs:
         if pair.agrees is None or np.count_nonzero(pair.differs) > _MAX_NAMED:
             return None
-        with np.errstate(all="ignore"):
-            errors = np.where(pair.agrees & ~np.isfinite(pair.a.values), 0, pair.errors)
-        odd, hidden = errors[pair.differs], errors[pair.agrees].max(initial=0)
+        odd = pair.errors[pair.differs]
+        hidden = pair.errors[pair.agrees & np.isfinite(pair.errors)].max(initial=0)
         if not (np.isnan(odd) | (odd >= hidden * _STANDS_OUT)).all():
             return None
         for n in np.flatnonzero(pair.differs).tolist():
@@ -227,7 +246,7 @@ def _not_a_number(compared: ComparedSides) -> Facts:
         at = int(pair.differs.any(axis=(1, 2)).argmax())
         if steps[at]:
             side = compared.names[not (nan[0] & ~nan[1])[at].any()]
-            step = pair.numbers_of((len(steps) - 1 - at if pair.backward else at, 0, 0))[0]
+            step = pair.numbers_of((at,))[0]
             where = f" from step {step} on" if steps[at:].all() else f", first at step {step}"
             return {"name": pair.name, "side": side, "step": step, "where": where}
     return None
@@ -245,22 +264,13 @@ def _rounding(compared: ComparedSides) -> Facts:
 
 def _size(compared: ComparedSides) -> float:
     """The largest relative error; infinite if it is none of rounding."""
-    pairs = compared.differing
-    has_all = all(pair.agrees is not None for pair in compared.pairs.values())
-    if not has_all or not all(map(_at_the_start, pairs)):
+    if any(pair.agrees is None for pair in compared.pairs.values()):
         return np.inf
+    errors = [(pair, pair.errors.max()) for pair in compared.differing]
+    at_once = all(pair.start.errors.max() >= _ROUNDING_START * most for pair, most in errors)
     with np.errstate(all="ignore"):
-        largest = (np.abs(widened(pair.b.values, pair.a.values)[0]).max() for pair in pairs)
-        sizes = [pair.errors.max() / of_b for pair, of_b in zip(pairs, largest, strict=True)]
-    return float(max(sizes)) if np.isfinite(sizes).all() else np.inf
-
-
-def _at_the_start(pair: Pair) -> bool:
-    """Tell whether the first step has its share of the largest error."""
-    if not pair.stepwise or len(pair.a.values) == 1:
-        return True
-    errors = pair.as_computed.errors.max(axis=(1, 2))
-    return bool(errors[0] >= _ROUNDING_START * errors.max())
+        sizes = [most / np.abs(pair.b.values).max() for pair, most in errors]
+    return float(max(sizes)) if at_once and np.isfinite(sizes).all() else np.inf
 
 
 def _noise(compared: ComparedSides) -> Facts:
@@ -270,14 +280,20 @@ def _noise(compared: ComparedSides) -> Facts:
         if pair.agrees is None or (pair.differs.mean() < _NOISE_SHARE and not is_small):
             return None
         ratio = similarity(pair)[1]
-        first = pair.as_computed.differs[:1] if pair.stepwise else pair.differs
-        if ratio is None or not NOISE_SNR <= ratio < np.inf or not (is_small or first.any()):
+        at_once = is_small or pair.start.differs.any()
+        if ratio is None or not NOISE_SNR <= ratio < np.inf or not at_once:
             return None
         ratios.append(ratio)
     return {"ratio": f"{min(ratios):.0f}"}
 
 
 NUMBERS = (
+    Pattern(
+        "one_half",
+        _one_half,
+        "Only units {first} to {last} of h differ: the {which}ward half, if the units are those "
+        "of two directions side by side.",
+    ),
     Pattern(
         "suspect_single",
         _odd_numbers,

@@ -23,7 +23,6 @@ from lstmcli.core.model.vocabulary import GATES
 
 _MOST_SHOWN = 8  # sequences in a text
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
-_HALF = 0.5  # of the numbers of a direction
 
 
 def find_hints(compared: ComparedSides) -> list[Hint]:
@@ -33,10 +32,9 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
     hints, explained = _proofs(compared)
     sides = [side for pair in compared.pairs.values() for side in (pair.a, pair.b)]
     # what printed output left out may make a pattern
-    if all(side.left_out is None for side in sides) and any(
-        pair.name not in explained for pair in compared.differing
-    ):
-        guess = _one_half(compared) or suspicion(compared, [hint.code for hint in hints])
+    unexplained = [pair.name not in explained for pair in compared.differing]
+    if any(unexplained) and not any(side.left_out.any() for side in sides):
+        guess = suspicion(compared, [hint.code for hint in hints])
         hints += [] if guess is None else [guess]
     if settings := compared.differing_settings:
         both_set = [
@@ -49,26 +47,6 @@ def find_hints(compared: ComparedSides) -> list[Hint]:
     return hints
 
 
-def _one_half(compared: ComparedSides) -> Hint | None:
-    """The hint where one half of the units of h differs."""
-    pair = compared.pairs.get("h")
-    merges = {str(side.settings.get("merge", "concat")) for side in compared.sides if side.settings}
-    if pair is None or pair.agrees is None or not pair.stepwise or pair.numbers[2]:
-        return None
-    half, odd = divmod(pair.a.shape[2], 2)
-    wrong = np.flatnonzero(pair.differs.any(axis=(0, 1))).tolist()
-    start = half * (wrong[:1] == [half])
-    is_half = half > 1 and not odd and wrong == [*range(start, start + half)]
-    if compared.differing != [pair] or not is_half or merges - _CONCATENATED:
-        return None
-    if pair.differs[..., wrong].mean() < _HALF:  # of a direction most numbers differ
-        return None
-    which = "back" if (start > 0) != (merges == {"concat_swapped"}) else "for"
-    text = f"Only units {start} to {start + half - 1} of h differ: the {which}ward half, if the"
-    return Hint("one_half", f"{text} units are those of two directions side by side.")
-
-
-_CONCATENATED = {"concat", "concat_swapped"}  # merges that keep the output of each direction
 _STATES = ({"h", "c"}, {"final_h", "final_c"})
 _H_IS_C = Hint("h_is_c", "One side returns or reads (c, h), the other (h, c).")
 _EXCHANGED = Hint("names_exchanged", "The two sides give the same numbers different names.")
@@ -89,10 +67,10 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
         found.setdefault(one, {})[pair.name] = text
     hints = []
     for one, texts in found.items():
-        seen = f"{join_with_and([*texts])} agree{'s' * (len(texts) == 1)} {one.seen}"
-        if one in (_H_IS_C, _EXCHANGED):
-            seen = f"{', '.join(texts.values())}. {one.seen}"
-        hints.append(replace(one, seen=seen))
+        agree = f"{join_with_and([*texts])} agree{'s' * (len(texts) == 1)}"
+        named = f"{', '.join(texts.values())}."
+        said = named if one in (_H_IS_C, _EXCHANGED) else agree
+        hints.append(replace(one, seen=f"{said} {one.seen}"))
     explained = {name for texts in found.values() for name in texts}
     return [*hints, *_forget_bias(compared)], explained
 
@@ -178,7 +156,7 @@ def _of_sequences(layer: FirstLayer) -> Facts:
     if some.all() or not carried[:, some].all() or not (known or starts[some].all()):
         return None
     agree, differ = (np.flatnonzero(which).tolist() for which in (~some, some))
-    at = [layer.steps - 1 - n if pair.backward else n for n in starts[some].tolist()]
+    at = [pair.numbers_of((n,))[0] for n in starts[some].tolist()]
     return {
         "agree": f"{_indices('Sequence', agree)} agree{'s' * (len(agree) == 1)}",
         "differ": "the others differ" if len(differ) > 1 else "the other differs",

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+from numpy.linalg import norm
 
 from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.tolerance import (
@@ -82,9 +83,23 @@ class Pair:
     @property
     def as_computed(self) -> Pair:
         """The pair with the steps in the order in which they were computed."""
-        order = slice(None, None, -1 if self.backward and self.stepwise else 1)
-        padded = None if self.padded is None else self.padded[order]
-        return replace(self.moved(lambda v: v[order]), padded=padded)
+        if not (self.backward and self.stepwise):
+            return self
+        numbers = (self.numbers[0] or range(len(self.a.values)))[::-1], *self.numbers[1:]
+        padded = None if self.padded is None else self.padded[::-1]
+        return replace(self.moved(lambda v: v[::-1]), numbers=numbers, padded=padded)
+
+    @property
+    def start(self) -> Pair:
+        """The step that was computed first; without steps all of the pair."""
+        at = np.s_[-1:] if self.backward else np.s_[:1]
+        return self.moved(lambda v: v[at]) if self.stepwise else self
+
+    @property
+    def left_out(self) -> Mask:
+        """True where printed output left the element out, or the step is padding."""
+        padded = False if self.padded is None else self.padded[..., None]
+        return self.a.left_out | self.b.left_out | padded
 
     @cached_property
     def agrees(self) -> Mask | None:
@@ -198,7 +213,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
     """Count and measure what differs in one array, of these shapes in files."""
     if pair.agrees is None:
         return ArrayDifference(pair, shapes)
-    unknown = _left_out(pair)
+    unknown = pair.left_out
     with np.errstate(all="ignore"):
         x, y = widened(pair.a.values, pair.b.values)
         same = (x == y) | unknown
@@ -214,7 +229,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         off[absolute == 0] = 0  # NaNs that count as equal
         off[np.isnan(absolute)] = np.iinfo(np.uint64).max  # the place of the largest
         max_ulp = np.nan if np.isnan(absolute).any() else int(off.max(initial=0))
-        ulp_at = _first_of(pair, off)
+        ulp_at = place_of(pair, off.argmax())
     cosine, snr = similarity(pair)
     by_step = (1, 2) if pair.stepwise else None
     return ArrayDifference(
@@ -225,7 +240,7 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         max_abs=largest(absolute),
         max_rel=largest(relative),
         max_ulp=max_ulp,
-        abs_at=_first_of(pair, absolute),
+        abs_at=place_of(pair, absolute.argmax()),
         ulp_at=ulp_at,
         first=_first(pair),
         cosine=cosine,
@@ -244,49 +259,28 @@ def similarity(pair: Pair) -> tuple[float | None, float | None]:
     Of all numbers that both sides give; NaN if one is not finite. The noise is a - b, the
     signal b.
     """
-    known = ~_left_out(pair)
     with np.errstate(all="ignore"):
-        a, b = (side.values[known].astype(np.float64) for side in (pair.a, pair.b))
-        a_size, b_size = (largest(np.abs(side)) for side in (a, b))
-        if not (np.isfinite(a_size) and np.isfinite(b_size)):
+        a, b = (side.values[~pair.left_out].astype(np.float64) for side in (pair.a, pair.b))
+        sizes = [largest(np.abs(side)) for side in (a, b)]
+        if not np.isfinite(sizes).all():
             return float("nan"), float("nan")
-        scale = max(a_size, b_size) or 1.0  # squares neither overflow nor vanish
-        a, b = a / scale, b / scale
-        signal, noise = float(b @ b), float((a - b) @ (a - b))
-        a, b = a * (scale / (a_size or 1.0)), b * (scale / (b_size or 1.0))
-        norms = float(np.sqrt(a @ a) * np.sqrt(b @ b))
-        cosine = min(1.0, max(-1.0, float(a @ b) / norms)) if norms else None
-        if not noise:
-            return cosine, float("inf") if signal else None
-        return cosine, 10 * float(np.log10(signal / noise)) if signal else None
-
-
-def _left_out(pair: Pair) -> Mask:
-    """True where printed output left the element out, or the step is padding."""
-    unknown: Mask = np.zeros(pair.a.shape, bool)
-    padded = None if pair.padded is None else pair.padded[..., None]
-    for mask in (pair.a.left_out, pair.b.left_out, padded):
-        if mask is not None:
-            unknown |= mask
-    return unknown
+        # squares of numbers of size 1 neither overflow nor vanish
+        x, y = (side / (size or 1.0) for side, size in zip((a, b), sizes, strict=True))
+        norms = norm(x) * norm(y)
+        cosine = float(np.clip(x @ y / norms, -1.0, 1.0)) if norms else None
+        scale = max(sizes) or 1.0
+        signal, noise = norm(b / scale), norm(a / scale - b / scale)
+        return cosine, 20 * float(np.log10(np.divide(signal, noise))) if signal else None
 
 
 def _first(pair: Pair) -> Position | None:
     """The element out of tolerance that was computed first."""
     if pair.numbers_agree:
         return None
-    wrong: Array = pair.differs
-    if pair.stepwise and pair.backward:
-        wrong = wrong * np.arange(1, len(wrong) + 1)[:, None, None]
-    return _first_of(pair, wrong)
+    return place_of(pair.as_computed, pair.as_computed.differs.argmax())
 
 
-def _first_of(pair: Pair, sizes: Array) -> Position | None:
-    """The first of the elements of the largest size; None of no elements."""
-    return place_of(pair, int(np.argmax(sizes))) if sizes.size else None
-
-
-def place_of(pair: Pair, flat: int) -> Position:
+def place_of(pair: Pair, flat: int | np.intp) -> Position:
     """The element of this number in the order of memory."""
     index = tuple(int(n) for n in np.unravel_index(flat, pair.a.shape))
     values = float(pair.a.values[index]), float(pair.b.values[index])

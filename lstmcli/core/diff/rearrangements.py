@@ -37,21 +37,16 @@ def proves(test: Tolerance, a: Numbers, b: Numbers, agreed: Mask | None = None) 
     rows = 1 + 4096 // max(1, int(np.prod(a.shape[1:])))  # most fail there
     if a.shape != b.shape or not test.agree(a[:rows], b[:rows]).all():
         return False
-    if not test.agree(a, b).all():
-        return False
-    was_wrong = np.ones(b.shape, bool) if agreed is None else ~agreed
-    for unknown in (a.left_out, b.left_out):  # it agrees with anything
-        was_wrong = was_wrong if unknown is None else was_wrong & ~unknown
-    return distinct(b, was_wrong, test) >= ENOUGH
+    agrees_with_all = a.left_out | b.left_out
+    telling = ~agrees_with_all & (True if agreed is None else ~agreed)
+    return bool(test.agree(a, b).all()) and distinct(b, telling, test) >= ENOUGH
 
 
 def distinct(numbers: Numbers, chosen: Mask, tolerance: Tolerance) -> int:
-    """How many of the chosen finite numbers the tolerance distinguishes."""
+    """How many of the chosen finite numbers the tolerance distinguishes, at least 1."""
     chosen = chosen & np.isfinite(numbers.values)
     values = np.sort(numbers.values[chosen].astype(np.float64))
-    if not values.size:
-        return 0
-    unit = 0.0 if numbers.unit is None else float(numbers.unit[chosen].max())
+    unit = 0.0 if numbers.unit is None else numbers.unit[chosen].max(initial=0)
     with np.errstate(over="ignore"):
         gap = 2 * (tolerance.atol + tolerance.rtol * np.abs(values[1:]) + unit)
         return 1 + int(np.count_nonzero(np.diff(values) > gap))
@@ -148,12 +143,9 @@ def _rescaled(pair: Pair) -> Iterator[Moved]:
         factor, offset = np.median(b[usable] / a[usable]), np.median(b[usable] - a[usable])
         near = min(abs(factor - 1), 1.0)
         digits = 4 if not near > 1e-9 else 3 - int(np.floor(np.log10(near)))  # they tell it from 1
-        name = pair.names[0]
-        if np.isfinite(factor):
-            times = f"{name} is multiplied by {factor:.{digits}g}"
-            yield _moved(pair, lambda v: v * factor, once=times)
-        if np.isfinite(offset):
-            yield _moved(pair, lambda v: v + offset, once=f"{offset:.4g} is added to {name}")
+        times = f"{pair.names[0]} is multiplied by {factor:.{digits}g}"
+        yield _moved(pair, lambda v: v * factor, once=times)
+        yield _moved(pair, lambda v: v + offset, once=f"{offset:.4g} is added to {pair.names[0]}")
 
 
 def _rounded(pair: Pair) -> Iterator[Moved]:

@@ -90,9 +90,8 @@ class Question:
     def not_finite(self) -> dict[str, Numbers]:
         """1 where EXPECTED is NaN or infinite, and so not known; NaN elsewhere."""
         return {
-            name: Numbers(np.where(np.isfinite(n.values) | is_left_out, np.nan, 1.0))
+            name: Numbers(np.where(np.isfinite(n.values) | n.left_out, np.nan, 1.0))
             for name, n in self.arrays.items()
-            for is_left_out in [False if n.left_out is None else n.left_out]
         }
 
     def setups(self) -> Iterator[Setup]:

@@ -1,5 +1,6 @@
 """Numbers that count as equal."""
 
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from lstmcli import diff
 from lstmcli.core.diff.tolerance import (
     BFLOAT16,
     FLOAT16,
@@ -14,7 +16,6 @@ from lstmcli.core.diff.tolerance import (
     FLOAT64,
     Numbers,
     Precision,
-    coarser,
     precision_of,
     tolerance,
     ulps,
@@ -43,8 +44,11 @@ def test_other_numbers_count_as_float64(dtype: str) -> None:
 
 
 def test_the_coarser_of_two_decides() -> None:
-    assert coarser(FLOAT64, FLOAT32) is coarser(FLOAT32, FLOAT64) is FLOAT32
-    assert coarser(BFLOAT16, FLOAT16) is BFLOAT16
+    x = {name: np.zeros(3, name) for name in EVERY}
+    for one, other in permutations(EVERY, 2):
+        name = max(one, other, key=["float64", "float32", "float16"].index)
+        found = diff(x[one], x[other])
+        assert (found.rtol, found.atol) == (EVERY[name].rtol, EVERY[name].atol)
 
 
 def test_one_of_rtol_and_atol_leaves_the_other_at_zero() -> None:
