@@ -108,14 +108,6 @@ class Side:
         return FLOAT32 if name in self.units else precision_of(self.arrays[name].dtype)
 
 
-def _fits(packed: tuple[int, ...], before: Gaps, shape: tuple[int, ...]) -> bool:
-    """Return whether an array of ``shape`` would be printed as this many."""
-    return len(shape) == len(packed) and all(
-        n == m if ahead is None else n < m
-        for n, ahead, m in zip(packed, before, shape, strict=True)
-    )
-
-
 def put_at(numbers: Numbers, index: tuple[Any, ...], shape: tuple[int, ...]) -> Numbers:
     """Numbers at an index of a full array; the others are left out."""
     values, unit = np.full(shape, np.nan), np.full(shape, np.inf)
@@ -187,11 +179,9 @@ def sequence(array: Numbers, layout: str | None) -> Numbers | None:
     if len(array.shape) > 3:
         return None
     if len(array.shape) < 3:  # (H,) is one step, (T, H) one sequence
-        steps = prod(array.shape[:-1])
-        return array.moved(lambda v: v.reshape(steps, 1, v.shape[-1]))
-    if layout == "batch" or (layout == "steps" and array.shape[0] == 1):
-        return array.moved(lambda v: v.swapaxes(0, 1))
-    return array
+        return array.moved(lambda v: v.reshape(prod(v.shape[:-1]), 1, v.shape[-1]))
+    is_batch = layout == "batch" or (layout == "steps" and array.shape[0] == 1)
+    return array.moved(lambda v: v.swapaxes(0, 1)) if is_batch else array
 
 
 def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
@@ -220,19 +210,21 @@ def names_of(a: Side, b: Side) -> tuple[str, str]:
 def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
     """A side whose abbreviated outputs have axes of the other's arrays."""
     found: dict[str, Numbers] = {}
-    for name in names:
-        if (before := side.gaps.get(name)) is None:
-            continue
-        packed, full = side.numbers(name), other.arrays[name].shape
-        possible = permutations((*full, 1), len(packed.shape))
-        fitting = [shape for shape in possible if _fits(packed.shape, before, shape)]
+    for name in (name for name in names if name in side.gaps):
+        before, packed, full = side.gaps[name], side.numbers(name), other.arrays[name].shape
+        fitting = [
+            shape
+            for shape in permutations((*full, 1), len(packed.shape))
+            if all(
+                n == m if ahead is None else n < m
+                for n, ahead, m in zip(packed.shape, before, shape, strict=True)
+            )
+        ]
         shape = min(fitting, key=lambda shape: shape[-1] != full[-1], default=None)
         if name in other.gaps or shape is None:
-            has = f"{side.name}: {name} is abbreviated; its shape is "
-            has += shape_text(before, packed.shape)
-            too = "is abbreviated too; print one in full"
-            but = too if name in other.gaps else f"has {full}"
-            raise UserError(f"{has}, but {other.name} {but}.")
+            text = f"{name} is abbreviated; its shape is {shape_text(before, packed.shape)}"
+            but = "is abbreviated too; print one in full" if name in other.gaps else f"has {full}"
+            raise UserError(f"{side.name}: {text}, but {other.name} {but}.")
         found[name] = spread(packed, before, shape)
     return side.with_numbers(found)
 
@@ -289,11 +281,11 @@ def padded_steps(sides: Iterable[Side], steps: Sequence[int], batch: Sequence[in
     for meta in metas or [{}]:
         lengths, mask = (_array(meta.get(name)) for name in ("lengths", "mask"))
         try:
-            if mask is not None:
+            if mask is None:
+                padded &= False if lengths is None else rows >= lengths[columns]
+            else:
                 by_time = mask.T if meta.get("layout") == "batch" else mask.reshape(len(mask), -1)
                 padded &= by_time[rows, columns] == 0
-            else:
-                padded &= False if lengths is None else rows >= lengths[columns]
         except (IndexError, ValueError):  # a run of other steps
             padded[:] = False
     return padded
