@@ -19,7 +19,7 @@ import numpy as np
 
 from lstmcli.core.diff.array_name import FINAL, WEIGHTS
 from lstmcli.core.diff.operand import Side, joined, layout_by_shape, padded_steps, sequence
-from lstmcli.core.diff.pair import Pair, similarity
+from lstmcli.core.diff.pair import Pair, Taken, similarity
 from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.layouts import (
@@ -38,8 +38,8 @@ _CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
 _MOST_LISTED = 2**14  # arrangements of a side on one run
 _ALIKE = 1.0  # costs as near are alike
 
-LAST = "the last step"  # as `words` has it
 LAST_VALID = "the last valid step of each sequence"
+_COLUMNS = "column vectors"
 _ENDS = "the last step of each direction (the last valid one forward, the first backward)"
 
 Choices = tuple[Choice | None, ...]
@@ -126,8 +126,8 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
             continue
         if is_chosen and choice is not None:
             part, full = pair.names[::-1] if short else pair.names
-            text = f"{part} is interpreted as {choice.option} {choice.text} of {full}"
-            pair = replace(pair, taken_as="; ".join(filter(None, [pair.taken_as, text])))
+            of_full = Taken(part, f"{choice.option} {choice.text} of {full}")
+            pair = replace(pair, taken=(*pair.taken, of_full))
             parts = []
         common = np.intersect1d(both[0], both[1]).tolist()
         if not common:
@@ -214,8 +214,9 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
         return starting[0]
     least = min((one.cost for one in likely), default=0.0)
     likeliest = [one.pair for one in likely if one.cost <= least + _ALIKE]
-    likeliest = [one for one in likeliest if not one.taken_as] or likeliest
-    texts = [*dict.fromkeys(one.taken_as for one in likeliest)]
+    likeliest = [one for one in likeliest if not one.taken] or likeliest
+    texts = ["; ".join(x.text("may be") for x in one.taken) for one in likeliest]
+    texts = [*dict.fromkeys(texts)]
     why = "the last states of several cells, on an axis of one side" * unlike.cells
     if near := agreeing or _nearest(found):
         best = min(near, key=_rank)
@@ -227,7 +228,6 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
         return likeliest[0]
     elif texts:
         may_be = ", or ".join([*texts[:2], *["others"] * (len(texts) > 2)])
-        may_be = may_be.replace(" is interpreted as ", " may be ")
         why = f"{may_be}; the numbers do not show which. Select it by --layout, --batch or --steps"
         why += ", or save one side with the axes of the other"
     return common if common.agrees is not None else replace(common, unaligned=why)
@@ -235,7 +235,7 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
 
 def _rank(one: Candidate) -> tuple[bool, bool, float, bool]:
     """Sorts the likeliest first."""
-    return one.by_numbers, bool(one.pair.numbers[1]), one.cost, bool(one.pair.taken_as)
+    return one.by_numbers, bool(one.pair.numbers[1]), one.cost, bool(one.pair.taken)
 
 
 def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
@@ -359,43 +359,43 @@ class _Unlike:
         if self.is_state:  # no axis is out of place
             cost = OTHER_DIRECTIONS * sum("d" in x.axes for x in both)
         read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]
-        texts = "; ".join(
-            f"{side}, {array.shape}, is interpreted as {text}"
-            for side, array, x in zip(self.pair.names, self.arrays, both, strict=True)
-            if (text := words(x) or "column vectors" * (array.shape[-1] == 1 < of_units.of))
-        )
         valid = ~padded_steps([of_run], *in_file)
-        for part, last in self._parts_of_run(read[1 - n], one, valid):
+        for part, ends in self._parts_of_run(read[1 - n], one, valid):
             read[1 - n] = part
+            taken = tuple(
+                Taken(side, text, array.shape)
+                for side, array, x in zip(self.pair.names, self.arrays, both, strict=True)
+                if (text := words(x, ends) or _COLUMNS * (array.shape[-1] == 1 < of_units.of))
+            )
             a, b = (side.moved(lambda v: v.reshape(*v.shape[:2], -1)) for side in read)
             found = replace(
                 self.pair,
                 a=a,
                 b=b,
                 placed=not self.is_state or lead[0].of == 1,
-                numbers=(steps if last == LAST else None, items, units),
-                taken_as=texts.replace(LAST, last, 1),
+                numbers=(None if ends else steps, items, units),
+                taken=taken,
                 axes_known=_is_part(both) or any(x.exchanged for x in both),
                 is_half=not half.is_all and self.choices[2] is None,
-                at_ends=last != LAST,
+                at_ends=bool(ends),
             )
-            yield Candidate(cost, found, not half.is_all or last == _ENDS, full.exchanged)
+            yield Candidate(cost, found, not half.is_all or ends == _ENDS, full.exchanged)
 
     def _parts_of_run(
         self, run: Numbers, one: Arrangement, valid: Mask
     ) -> Iterator[tuple[Numbers, str]]:
-        """Tell what the smaller side is of a run (T, B, D, K), and in words.
+        """What the smaller side may be of a run (T, B, D, K), and which ends of sequences it has.
 
         The last step is the last valid one (T, B) of each sequence, or of each direction.
         """
         T, B, D, K = run.shape
         is_last = one.steps.is_last_step and one.sequences.is_all and not self.is_state
         if not is_last or self.choices[0] is not None:
-            yield run[one.place], LAST
+            yield run[one.place], ""
             return
         items, first = np.arange(B), valid.argmax(axis=0)
         last = T - 1 - valid[::-1].argmax(axis=0)
-        yield run[last, items][None], LAST if valid.all() else LAST_VALID
+        yield run[last, items][None], "" if valid.all() else LAST_VALID
         if D * K % 2 == 0:
             second = (np.arange(D * K) >= D * K // 2).reshape(D, K)
             ends = run.moved(lambda v: np.where(second, v[first, items], v[last, items])[None])

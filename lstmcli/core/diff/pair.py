@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.linalg import norm
@@ -32,6 +32,18 @@ Numbering = tuple[Indices | None, ...]
 Parts = tuple[tuple[int, NumberedPart], ...]  # each of a side, 0 or 1
 
 
+class Taken(NamedTuple):
+    """What an array of one side is interpreted as."""
+
+    side: str  # as messages call it
+    words: str
+    shape: tuple[int, ...] | None = None  # None: it is a part that was selected
+
+    def text(self, verb: str = "is interpreted as") -> str:
+        """``a.npy, (7, 5), is interpreted as sequence 2 of 4``."""
+        return f"{self.side}{f', {self.shape},' * bool(self.shape)} {verb} {self.words}"
+
+
 @dataclass(frozen=True, eq=False)
 class Pair:
     """An array of a and one of b, and the test they have to pass.
@@ -47,8 +59,8 @@ class Pair:
     backward: bool = False  # the last step was computed first
     numbers: Numbering = (None, None, None)  # of the axes in the full run
     names: tuple[str, str] = ("a", "b")  # what messages call the sides
-    taken_as: str = ""  # what was done to bring the sides together
-    axes_known: bool = False  # `taken_as` names the axes of steps and sequences
+    taken: tuple[Taken, ...] = ()  # what was done to bring the sides together
+    axes_known: bool = False  # `taken` names the axes of steps and sequences
     is_half: bool = False  # one side has one direction of two
     unaligned: str = ""  # why the sides were not brought together
     parts: Parts = ()  # of a run, where a file has only some
@@ -59,6 +71,11 @@ class Pair:
     def kind(self) -> str:
         """``sequence``, ``final`` or ``weights``."""
         return FINAL if self.at_ends else ArrayName.of(self.name).kind
+
+    @property
+    def taken_as(self) -> str:
+        """What was done to bring the sides together, in words."""
+        return "; ".join(one.text() for one in self.taken)
 
     @property
     def stepwise(self) -> bool:

@@ -295,8 +295,11 @@ def _sequences(n: int | None, B: int, items: Sequence[int] | None) -> Iterator[P
         yield Part(item, 1, B, cost=ONE_SEQUENCE * (B > 1))
 
 
-def words(one: Arrangement) -> str:
-    """``the first 3 of 7 steps, sequence 2 of 4``; empty for the run as it is."""
+def words(one: Arrangement, ends: str = "") -> str:
+    """``the first 3 of 7 steps, sequence 2 of 4``; empty for the run as it is.
+
+    ``ends`` is what the last step is called.
+    """
     texts = []
     if one.in_a_row:
         texts.append("numbers in a row" + ", column by column" * (one.order == "F"))
@@ -307,7 +310,8 @@ def words(one: Arrangement) -> str:
         texts.append(
             f"({'batch, steps' if 'b' in one.axes.partition('t')[0] else 'steps, batch'}, units)"
         )
-    steps, sequences = one.steps.words("step"), one.sequences.words("sequence")
+    steps = ends if ends and one.steps.is_last_step else one.steps.words("step")
+    sequences = one.sequences.words("sequence")
     if one.steps.is_last_step and sequences:
         sequences = f"{steps} of {sequences.removesuffix(f' of {one.sequences.of}')}"
         steps = ""
