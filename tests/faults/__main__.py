@@ -107,6 +107,7 @@ def _wrong(
         return f"the folder holds {sorted(ended.files)}, changed {sorted(left)}: {ended.err}"
     names = [os.path.basename(path)] if path and ".part" not in path else [*case.outputs]
     names += ["standard output", *case.outputs]
+    names += [] if path else map(os.path.basename, before)  # a pipe: the file that is read by it
     if not any(name in ended.err for name in names if name) or ".part" in ended.err:
         return f"the message names no file: {ended.err}"
     if "lstm " + case.words.split()[0] not in ended.err or unprintable(ended.err):

@@ -70,11 +70,17 @@ def cases() -> dict[str, Case]:
     files = ("weights.npz", "inputs.npy", "tensorflow.txt", "numpy.txt")
     found["init-example"] = Case("init --example demo", tuple(f"demo/{name}" for name in files))
     for name in READ:
-        path = f"{SOURCE}{corpus.samples_of(name)[0].given}"
+        path = f"{SOURCE}{_sample(name).given}"
         words = f"diff {path} {path}" if corpus.TABLE[name].inputs else f"inspect {path}"
         found[f"read-{name}"] = Case(f"{words} --svg s.svg", ("s.svg",))
     found["run-csv-read"] = Case(f"run weights.npz {SOURCE}inputs.csv", ())
     return found
+
+
+def _sample(name: str) -> corpus.Sample:
+    """The first sample of a format that is not abbreviated, as `diff` needs a full side."""
+    samples = corpus.samples_of(name)
+    return next(one for one in samples if b"..." not in one.files.get(one.given, b""))
 
 
 def prepare(name: str, folder: Path) -> None:
@@ -91,8 +97,7 @@ def prepare(name: str, folder: Path) -> None:
     np.save(folder / "lengths.npy", np.array([5, 3]))
     np.savez(folder / "state.npz", h=np.zeros((2, 3)), c=np.ones((2, 3)))
     if name.startswith("read-"):
-        sources = corpus.samples_of(name.removeprefix("read-"))[0].files
-        for path, data in sources.items():
+        for path, data in _sample(name.removeprefix("read-")).files.items():
             file = folder / SOURCE / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
