@@ -56,7 +56,7 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
         return pair
     common = _common(_as_they_lie(pair, sides), sides, choices)
     stacked = len(pair.a.shape) == (3 if pair.kind == FINAL else 4)
-    if common.agrees is None or (stacked and not (common.parts or common.numbers_agree)):
+    if common.agrees is None or (stacked and not common.numbers_agree):
         common = _arranged(common, _Unlike(pair, sides, choices))
     return _selected(common, choices, sides)
 
@@ -240,9 +240,9 @@ def _rank(one: Candidate) -> tuple[bool, bool, float, bool]:
 
 def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
     """The candidates whose numbers are clearly the nearest, all alike."""
-    ratios = [similarity(_finite(one.pair))[1] or -inf for one in found if len(found) > 1]
+    ratios = [similarity(_finite(one.pair))[1] or -inf for one in found]
     best = max(ratios, default=-inf)
-    near = [one for one, ratio in zip(found, ratios, strict=False) if isclose(ratio, best)]
+    near = [one for one, ratio in zip(found, ratios, strict=True) if isclose(ratio, best)]
     others = [ratio for ratio in ratios if not isclose(ratio, best)]
     return near if best > max([0.0, *others]) + _CLEARLY_NEARER else []
 
