@@ -149,7 +149,7 @@ def _cut(pair: Pair, axis: int, numbers: Indices, of_a: Indices, of_b: Indices) 
 
 def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices:
     """Tell what a side contains of an axis: a silent one from 0, if it can have the other's."""
-    if ours is not None or theirs is None:
+    if ours is not None or not theirs:
         return ours or ()
     return range(size) if theirs[-1] < size else theirs if size == len(theirs) else ()
 
@@ -384,7 +384,7 @@ class _Unlike:
     def _parts_of_run(
         self, run: Numbers, one: Arrangement, valid: Mask
     ) -> Iterator[tuple[Numbers, str]]:
-        """What the smaller side may be of a run (T, B, D, K), and which ends of sequences it has.
+        """All that the smaller side may be of a run (T, B, D, K), and the ends that it has.
 
         The last step is the last valid one (T, B) of each sequence, or of each direction.
         """

@@ -160,7 +160,6 @@ def placed_on(run: Side, side: Side, step: int, item: int) -> tuple[dict[str, Pa
     Fewer steps without indices are the first ones.
     """
     run, side, common = named_alike(run, side)
-    _refuse(run, side, common, only_ulp=False)
     pairs, assumed = {}, False
     for name in common:
         for steps, items in ((":", ":"), (":", str(item)), (str(step), str(item))):

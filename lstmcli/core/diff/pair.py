@@ -33,7 +33,7 @@ Parts = tuple[tuple[int, NumberedPart], ...]  # each of a side, 0 or 1
 
 
 class Taken(NamedTuple):
-    """What an array of one side is interpreted as."""
+    """The interpretation of an array of one side."""
 
     side: str  # as messages call it
     words: str
@@ -74,7 +74,7 @@ class Pair:
 
     @property
     def taken_as(self) -> str:
-        """What was done to bring the sides together, in words."""
+        """How each side is interpreted, in words."""
         return "; ".join(one.text() for one in self.taken)
 
     @property
