@@ -14,9 +14,10 @@ from lstmcli.api.job import Job
 from lstmcli.api.save import BLOCK, Outputs, kept_for, refuse_absent_cells, write_steps
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import Plan
-from lstmcli.core.forward.prepare import edited_inputs, prepare
+from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import PIECE, LayerStack
 from lstmcli.core.model.arrays import Array, describe_not_finite
+from lstmcli.core.model.edits import edited
 from lstmcli.core.model.model import State, as_time_major, join_states, split_state
 from lstmcli.core.model.selection import (
     ENDLESS,
@@ -121,7 +122,7 @@ def _plan_and_blocks(
     inputs = replace(job.inputs, x=first, layout="time", lengths=None, mask=None)
     plan, edits = prepare(job.model, inputs, keep), job.model.edits
     blocks = (as_time_major(x, plan.layout) for x in chain([first], lines))
-    return plan, (edited_inputs(x, edits) for x in blocks)
+    return plan, (edited("inputs", edits, x) for x in blocks)
 
 
 def _until(stop: Stop, blocks: Iterator[Array]) -> Iterator[Array]:

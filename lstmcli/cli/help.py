@@ -97,37 +97,28 @@ def _write_settings(formatter: click.HelpFormatter, name: str | None) -> None:
 def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
     from lstmcli.core.model.edits import ANY, EDITS, HIDES, Edit  # with numpy
 
-    def rows(*names: str) -> list[tuple[str, str]]:
-        shown = ((name, Edit(name, ANY).words, EDITS[name].read.words) for name in names)
-        return [
-            (name, f"{words} ({takes})" if ANY in words else words) for name, words, takes in shown
-        ]
+    def row(name: str) -> tuple[str, str]:
+        words = Edit(name, ANY).words
+        return name, words + f" ({EDITS[name].read.words})" * (ANY in words)
 
     if name is None:
         formatter.write_text(EDITS_TEXT)
         for family in HIDES:
             with formatter.section(family.capitalize()):
-                formatter.write_dl(rows(*(one for one in EDITS if one.startswith(family))))
+                formatter.write_dl([row(one) for one in EDITS if one.startswith(family)])
         return
     _refuse_unknown(name, EDITS, "edit")
-    kind = EDITS[name]
-    named = kind.read.named.values()
-    is_listed = any(named) and isinstance(kind.read, OneOf)
-    formatter.write_dl([(name, Edit(name, ANY).words)] if is_listed else rows(name))
-    if any(named):
+    kind, edit = EDITS[name], Edit(name, ANY)
+    named = {setting_text(value): words for value, words in kind.read.named.items() if words}
+    is_listed = named and isinstance(kind.read, OneOf)
+    formatter.write_dl([(name, edit.words) if is_listed else row(name)])
+    if named:
         with formatter.section("Values"):
-            formatter.write_dl([*zip(map(setting_text, kind.read.named), named, strict=True)])
+            formatter.write_dl([*named.items()])
     formatter.write_paragraph()
-
-    formatter.write_dl(
-        [
-            ("mistake", Edit(name, ANY).code),
-            ("unseen", f"{HIDES[kind.family]}."),
-            ("effect", f"{kind.shows}."),
-            ("done by", f"{kind.used_by}."),
-            ("correct", kind.mend),
-        ]
-    )
+    about = {"unseen": HIDES[kind.family], "effect": kind.shows, "done by": kind.used_by}
+    sentences = [(label, f"{text}.") for label, text in about.items()]
+    formatter.write_dl([("mistake", edit.code), *sentences, ("correct", kind.mend)])
 
 
 def _refuse_unknown(name: str, known: Collection[str], kind: str) -> None:

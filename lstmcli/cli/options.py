@@ -152,7 +152,7 @@ run_options = all_of(
 
 _MISTAKE = "Run with a mistake, such as inputs.late=1."
 
-edit_option = option("--edit", "NAME=VALUE", _MISTAKE, multiple=True)
+edit_option = option("--edit edits", "NAME=VALUE", _MISTAKE, multiple=True)
 """The mistakes with which a command runs a model, for `keywords`."""
 
 
@@ -202,8 +202,7 @@ def typed_options(options: Mapping[str, Any]) -> list[str]:
     """The given options of `run_options` and `edit_option`, as words of a command."""
     from lstmcli.core.model.shell import as_options  # of what is asked next
 
-    given = {name: options[name] for name in ("initial_state", "lengths", "mask", "edit")}
-    given["edits"] = given.pop("edit")
+    given = {name: options[name] for name in ("initial_state", "lengths", "mask", "edits")}
     return as_options({k: v for k, v in given.items() if v} | settings_from(options))
 
 
@@ -211,8 +210,8 @@ def keywords(options: Mapping[str, Any]) -> dict[str, Any]:
     """Settings and the files that come with inputs, as arguments of functions."""
     files = {name: options[name] for name in ("initial_state", "lengths", "mask")}
     settings = settings_from(options)
-    if options.get("edit"):
-        settings["edits"] = list(options["edit"])
+    if options.get("edits"):
+        settings["edits"] = list(options["edits"])
     return files | {f"model.{k}" if k in files else k: v for k, v in settings.items()}
 
 

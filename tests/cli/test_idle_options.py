@@ -32,7 +32,7 @@ BASES = {  # a command, and the outputs of it in which each option is tried
     "init": ("--inputs 2 --units 3 -o out.npz", ("", "--steps 3", "--initializer zeros")),
 }
 VALUES = {  # of options; a flag has none
-    "set_": "state=reset", "edit": "weights.bias.o=0", "layer": "1", "to_set": "activation=relu",
+    "set_": "state=reset", "edits": "weights.bias.o=0", "layer": "1", "to_set": "activation=relu",
     "max_bytes": "1",
     "initial_state": "state.npz", "mask": "mask.npy", "lengths": "1,2,3",
     "only": "c", "cell": "layer0", "steps": "2", "step": "2", "units": "1", "unit": "1",
@@ -120,7 +120,7 @@ def test_no_option_is_ignored(
     assert command is not None
     left_out = {*UNSEEN, *(STATUS if "-q" in words else ())}
     if output != BASES[name][1][0]:  # the run is the same
-        left_out |= {*SETTINGS, "set_", "edit"}
+        left_out |= {*SETTINGS, "set_", "edits"}
     ignored = [
         given
         for option, given in words_for(command)

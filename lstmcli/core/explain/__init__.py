@@ -23,8 +23,8 @@ from lstmcli.core.diff.array_name import ArrayName
 from lstmcli.core.explain import execution, lengths
 from lstmcli.core.explain.budget import Budget, Progress, quiet
 from lstmcli.core.explain.causes import Change, settings_of
-from lstmcli.core.explain.edited_runs import EditedRuns
-from lstmcli.core.explain.edits import NamedEdits, equal_edits, named_edits, usual_after
+from lstmcli.core.explain.edited_runs import NamedEdits
+from lstmcli.core.explain.edits import equal_edits, named_edits
 from lstmcli.core.explain.explanation import (
     BY_BUDGET,
     NOT_SEARCHED,
@@ -145,7 +145,7 @@ class Search:
         ]
         listed = chain(*((one.changes, *one.equivalent) for one in explanations))
         _, *equals = {frozenset(plain_of(one)): one for one in listed}.values()
-        edits = equal_edits(_edited(placement), first.changes)
+        edits = equal_edits(placement, first.changes)
         return replace(
             first,
             equivalent=(*equals, *edits),
@@ -184,7 +184,7 @@ class Search:
             more = self.work.times > 1
             hints = [remark("budget_ended", changes=best.changes, thorough=more)]
             hints += [remark("lengths_unknown")] * is_open
-        assumed = question.model.convention.behaviour.merge
+        assumed = question.model.behaviour.merge
         merge = settings_of(one.setup.of_directions).get("merge", assumed)
         is_merged = merge != assumed and not self.as_loaded
         merged = [remark("not_merged_so", assumed=assumed, merge=merge)] * is_merged
@@ -218,8 +218,8 @@ class Search:
         """The explanation of the likeliest of edits; the others are its equals."""
         first, *others = found
         runs, given = first.runs, first.variant.edits
-        placement = next(one for one in self.placements if one.case is runs.case)
-        explanation = placement.explanation("found", first.agreement, runs.changes)
+        at = next(one for one in self.placements if one.case is runs.case)
+        explanation = at.explanation("found", first.agreement, runs.changes)
         backward = runs.model.backward
         line = "; ".join(dict.fromkeys(edit.code for edit in given))
         mend = "; ".join(dict.fromkeys(edit.kind.mend for edit in given))
@@ -230,17 +230,11 @@ class Search:
             arrays={edit.file: edit.value for edit in given if edit.file},
             equivalent=tuple(edits_changed(n.variant.edits) for n in others[: Budget.LISTED]),
             tried=self.tried + self.work.variants,
-            first_step=None if backward else first_shown(placement.verify(()), backward),
+            first_step=None if backward else first_shown(at.verify(()), False),
             backward=backward,
             evidence=first.bits,
             remarks=(remark("edit_code", line=line, mend=mend),) * bool(given),
         )
-
-    def nearest_changes(self) -> list[tuple[Change, ...]]:
-        """The changes next to which edits are tried."""
-        one = self.likely[0]
-        nearest = [answer.changes for answer in one.nearest() if answer.changes]
-        return usual_after(nearest, one.singles.changes)
 
 
 class Pass(NamedTuple):
@@ -337,19 +331,13 @@ def _by_passes(search: Search) -> Explanation:
             return search.likeliest(found)
     work.what = work.edits.what = "edits"
     work.edits.progress = work.progress
-    places = search.likely[: Budget.FEW // 2]
-    named = named_edits([*map(_edited, places)], search.nearest_changes)
+    named = named_edits(search.likely[: Budget.FEW // 2])
     # another way of running them tells more than many solved numbers
     by_file = any(edit.file for one in named[:1] for edit in one.variant.edits)
     said = search.said_last if by_file else []
     if not named or any(r.code in RUN_OTHERWISE and r.facts.get("complete", True) for r in said):
         return search.none()
     return search.by_edits(named)
-
-
-def _edited(one: Placement) -> EditedRuns:
-    """The runs of a placement with edits."""
-    return EditedRuns(one.case, one.allowance, one.location, one.of_run)
 
 
 def _rank(one: Explanation) -> tuple[bool, bool, float]:

@@ -1,7 +1,7 @@
 """Runs of a placement with edits, compared with EXPECTED.
 
-Only a full run accepts a variant. A causal one first goes up to the step at which the run as
-loaded is off first, where nearly all variants fail.
+Only a full run accepts a variant. A causal one first goes up to the step
+at which the run as loaded is off first, where nearly all variants fail.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -71,6 +71,7 @@ class KnownCell(NamedTuple):
 
     name: str  # "" of a single cell
     cell: Cell
+    advance: Step
     h: Array  # (T, B, P)
     allowed: Array  # (B, P): the tolerances of the first step
     x: Array  # (T, B, I): of the model
@@ -78,42 +79,35 @@ class KnownCell(NamedTuple):
     runs_back: bool  # it takes the last step first
 
 
+class NamedEdits(NamedTuple):
+    """Edits that give EXPECTED, and the changes of settings next to them."""
+
+    runs: EditedRuns
+    variant: Variant
+    agreement: Agreement
+    bits: float
+
+
+@dataclass(eq=False)
 class EditedRuns:
-    """The runs of a placement with edits, next to EXPECTED.
+    """The runs of a placement with edits, next to EXPECTED."""
 
-    ``of_run`` are the changes of the placement, ``changes`` those next to edits.
-    """
+    case: Case
+    allowance: Allowance
+    location: Location
+    of_run: Changes  # those of the placement
+    changes: Changes = ()  # those next to edits
 
-    def __init__(
-        self,
-        case: Case,
-        allowance: Allowance,
-        location: Location,
-        of_run: Changes = (),
-        changes: Changes = (),
-    ) -> None:
-        self.case = case
-        self.allowance = allowance
-        self.location = location
-        self.of_run, self.changes = of_run, changes
-        self.expected, self.work = case.expected, case.work.edits
-        self.steps = case.size[0]
-        self._settings = settings_of((*of_run, *changes))
-        self.model = case.model({**self._settings, **FINE})
+    def __post_init__(self) -> None:
+        self.expected, self.work = self.case.expected, self.case.work.edits
+        self.steps = self.case.size[0]
+        self._settings = settings_of((*self.of_run, *self.changes))
+        self.model = self.case.model({**self._settings, **FINE})
         self._numbers = sum(c.kernel.size + c.recurrent_kernel.size for _, c in self.model.cells)
 
-    def adding(self, changes: Changes) -> EditedRuns:
-        """The same next to changes of settings."""
-        return EditedRuns(self.case, self.allowance, self.location, self.of_run, changes)
-
-    def run(
-        self,
-        edits: Sequence[Edit],
-        until: int | None = None,
-        case: Case | None = None,
-    ) -> Arrays:
+    def run(self, edits: Sequence[Edit], until: int | None = None) -> Arrays:
         """The arrays of a run, or of its first steps; none if the edits do not fit."""
-        keep = (case or self.case).names(self._settings)
+        keep = (self.case_for(edits) or self.case).names(self._settings)
         try:
             plan = replace(self._prepared(edits), keep=keep)
             plan = plan if until is None else plan.until(min(until, plan.steps))
@@ -144,92 +138,88 @@ class EditedRuns:
         known, location = self.expected.arrays, self.location
         if location.are_gates and edits[0].kind.takes == "z":
             gates = [(known[gate].values, known[gate].half) for gate in location.arrays[0].arrays]
-            return self._case_of(*np.concatenate(gates, axis=-1))
-        if not any(ArrayName.of(name).kind == FINAL for name in known):
+            values, half = np.concatenate(gates, axis=-1)
+        elif not any(ArrayName.of(name).kind == FINAL for name in known):
             return self.case
-        if location.state != "the last h" or self.case.data.is_padded:
+        elif location.state != "the last h" or self.case.data.is_padded:
             return None
-        (last,) = known.values()
-        before = (self.steps - 1, 0), (0, 0), (0, 0)
-        values = np.pad(last.values[None], before, constant_values=np.nan)
-        return self._case_of(values, np.pad(last.half[None], before))
-
-    def _case_of(self, values: Array, half: Array) -> Case:
+        else:
+            (last,), before = known.values(), ((self.steps - 1, 0), (0, 0), (0, 0))
+            values = np.pad(last.values[None], before, constant_values=np.nan)
+            half = np.pad(last.half[None], before)
         return replace(self.case, expected=Expected({"h": KnownValues(values, half)}))
 
-    def off_with(
-        self,
-        edits: Sequence[Edit],
-        until: int | None = None,
-        case: Case | None = None,
-    ) -> Array:
+    def off_with(self, edits: Sequence[Edit], until: int | None = None) -> Array:
         """How far off a run with edits is, or its first steps."""
-        return self.off(self.run(edits, until, case), until, case)
+        return self.off(self.run(edits, until), edits, until)
 
-    def off(self, given: Arrays, until: int | None = None, case: Case | None = None) -> Array:
+    def off(
+        self,
+        given: Arrays,
+        edits: Sequence[Edit] = (),
+        until: int | None = None,
+    ) -> Array:
         """A run less EXPECTED, in tolerances; infinite where it has no number."""
-        case, parts = case or self.case, [np.zeros(0)]
+        case = self.case_for(edits) or self.case
         in_order = self._causal if case is self.case else ("h",)  # of an edited output
-        for name, known in case.expected.arrays.items():
-            if until is None or name in in_order:
-                part = known[:until]
-                of_run, shape = given.get(name), part.values.shape
-                if of_run is None or of_run.shape != shape:
-                    of_run = np.full(shape, np.inf)
-                off = (of_run - part.values) / self.allowance.of(part)
-                parts.append(off[np.isfinite(part.values)])
-        return np.nan_to_num(np.concatenate(parts), nan=np.inf, posinf=np.inf, neginf=-np.inf)
+        known = case.expected.arrays.items()
+        parts = {n: one[:until] for n, one in known if until is None or n in in_order}
+
+        def off(name: str, part: KnownValues) -> Any:
+            of_run = given.get(name, np.zeros(0))
+            is_there = of_run.shape == part.values.shape
+            return ((of_run if is_there else np.inf) - part.values) / self.allowance.of(part)
+
+        at_known = Expected(parts).at_known(off)
+        return np.nan_to_num(at_known, nan=np.inf, posinf=np.inf, neginf=-np.inf)
 
     @cached_property
     def known_cells(self) -> list[KnownCell]:
         """The cells of the last layer whose steps EXPECTED has."""
         plan, (*lower, last) = self._prepared(()), self.model.layers
-        found, cells = list[KnownCell](), plan.model.cells
-        if plan.valid is not None or "array" in self._settings or any(map(is_eight_bit, last)):
+        found = list[KnownCell]()
+        cells = plan.model.cells
+        can_step = "array" not in self._settings and (not lower or runs_forward(self.model))
+        if plan.valid is not None or not can_step or any(map(is_eight_bit, last)):
             return found
-        x = plan.block()
-        several = len(cells) > 1
-        first = len(cells) - len(last)
-        for d, (name, cell) in enumerate(cells[first:]):
-            known = self.expected.arrays.get(f"{name}.h" if several else "h")
-            if known is None or (lower and not runs_forward(self.model)):
+        x, states = plan.block(), plan.states[-len(last) :]
+        for d, (name, cell) in enumerate(cells[-len(last) :]):
+            known = self.expected.arrays.get(f"{name}.h" if cells[1:] else "h")
+            if known is None:
                 return []
-            order = StepOrder.of_cell(cell.convention.behaviour, d == 1)
+            order = StepOrder.of_cell(cell.behaviour, d == 1)
             reads, shown = (steps[:, 0] for steps in processed_steps(order, plan.steps))
-            one = known.values[shown]
-            allowed = self.allowance.of(known[shown[0]])
-            start = plan.states[first + d]
-            name = name * several
             found.append(
                 KnownCell(
-                    name,
+                    name if cells[1:] else "",
                     cell,
-                    one,
-                    allowed,
-                    x[reads],
-                    start,
-                    order.runs_back,
+                    stepper(cell),
+                    h=known.values[shown],
+                    allowed=self.allowance.of(known[shown[0]]),
+                    x=x[reads],
+                    start=states[d],
+                    runs_back=order.runs_back,
                 )
             )
         return found
 
     def off_at_first(self, edits: Sequence[Edit]) -> Array:
         """How far off the first step of each direction is, in tolerances."""
-        off = []
         of_tensors = PREPARING * bool(edits_in("tensors", edits))
         work = FIRST_STEP * (1 + len(self.model.cells)) + PACKING_FIRST * self._numbers
         self.work.add(work + of_tensors)
-        with suppress(UserError, ValueError, KeyError):  # another width, or z in the place of h
+        off = [np.full(np.isfinite(one.h[0]).sum(), np.inf) for one in self.known_cells]
+        with suppress(UserError, ValueError, KeyError):  # another width, or z as h
             plan = self._prepared(edits)
             for d, known in enumerate(self.known_cells):
                 h = plan.block()[-known.runs_back]
                 for n, layer in enumerate(plan.model.layers):
-                    below, (cell, state) = h[None], (layer[d], plan.states[n * len(layer) + d])
-                    h, _ = stepper(cell)(h, *state)
-                    h = edited_outputs(cell, below, {"h": h[None]})["h"][0]
-                off.append(((h - known.h[0]) / known.allowed)[np.isfinite(known.h[0])])
-            return np.asarray(np.nan_to_num(np.concatenate([*off, np.zeros(0)]), nan=np.inf))
-        return np.full(sum(int(np.isfinite(one.h[0]).sum()) for one in self.known_cells), np.inf)
+                    cell, state = layer[d], plan.states[n * len(layer) + d]
+                    new = {"h": stepper(cell)(h, *state)[0][None]}
+                    h = edited_outputs(cell, h[None], new)["h"][0]
+                off[d] = ((h - known.h[0]) / known.allowed)[np.isfinite(known.h[0])]
+        every: Array = np.concatenate([np.zeros(0), *off])
+        return np.nan_to_num(every, nan=np.inf, posinf=np.inf)
 
     @cached_property
     def is_off_at_first(self) -> bool:
@@ -255,7 +245,7 @@ class EditedRuns:
         names = [n for n, one in self.expected.arrays.items() if one.values.ndim == 3]
         if runs_forward(self.model):
             return tuple(names)
-        behaviours = [cell.convention.behaviour for _, cell in self.model.cells]
+        behaviours = [cell.behaviour for _, cell in self.model.cells]
         if len(self.model.layers) > 1 or any(b.reverse or b.go_backwards for b in behaviours):
             return ()
         return tuple(n for n in names if ArrayName.of(n).prefix == "layer0")
@@ -269,9 +259,8 @@ class EditedRuns:
         """The first step at which a run is off, unless steps need later ones."""
         first: list[int] = []
         for name in self._causal:
-            known = self.expected.arrays[name]
-            array = given.get(name)
-            if array is not None and array.shape == known.values.shape:
+            known, array = self.expected.arrays[name], given.get(name, np.zeros(0))
+            if array.shape == known.values.shape:
                 off = np.abs(array - known.values) > self.allowance.of(known)
                 first += np.flatnonzero(off.any(axis=(1, 2)))[:1].tolist()
         return min(first, default=None)
@@ -283,14 +272,13 @@ class EditedRuns:
             return None
         self.case.work.variants += 1
         edits, allowance = variant.edits, self.allowance
-        by_first = case is self.case and self.is_off_at_first
-        if by_first and largest(np.abs(self.off_at_first(edits))) > SLACK:
+        if self.is_off_at_first and largest(np.abs(self.off_at_first(edits))) > SLACK:
             return None
         if self.first_off is not None:  # solved numbers fit there by construction
             until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
-            if largest(np.abs(self.off_with(edits, until, case))) > SLACK:
+            if largest(np.abs(self.off_with(edits, until))) > SLACK:
                 return None
-        worst = largest(np.abs(self.off_with(edits, case=case)))
+        worst = largest(np.abs(self.off_with(edits)))
         is_rounding = worst <= 1 or worst * allowance.absolute <= ROUNDED
         if worst > SLACK * self._growth or not is_rounding:
             return None
@@ -301,17 +289,16 @@ class EditedRuns:
         agreement = verify(case, (*self.of_run, *self.changes, every), allowance)
         return agreement if agreement.fits else None
 
-    def proved(self, variant: Variant) -> tuple[Agreement, float] | None:
-        """How a variant compares, and its bits, if it fits and they are enough."""
-        case = self.case_for(variant.edits)
+    def proved(self, variant: Variant) -> NamedEdits | None:
+        """A variant that fits, if its bits are enough."""
         agreement = self.fits(variant)
-        if case is None or agreement is None:
+        if agreement is None:
             return None
-        bits = [self.bits(self.off(self.base, case=case), variant.solved)] if variant.edits else []
+        offs = [self.off(self.base, variant.edits)] if variant.edits else []
         if self.changes:
-            off = self.adding(()).off_with(variant.edits, case=case)
-            bits.append(self.bits(off, variant.solved))
-        return (agreement, min(bits)) if all(bits) else None
+            offs.append(replace(self, changes=()).off_with(variant.edits))
+        bits = [self.bits(off, variant.solved) for off in offs]
+        return NamedEdits(self, variant, agreement, min(bits)) if all(bits) else None
 
     def bits(self, off: Array, solved: int) -> float:
         """The bits of evidence; 0 if these, or their numbers, are too few.
@@ -326,18 +313,13 @@ class EditedRuns:
         is_shown = int((size > 0).sum() * share) >= solved + MORE_NUMBERS
         return bits if bits >= LEAST_BITS and is_shown else 0.0
 
-    def solved_number(
-        self,
-        edit: Callable[[float], Edit],
-        starts: Sequence[float],
-        case: Case,
-    ) -> Any:
+    def solved_number(self, edit: Callable[[float], Edit], starts: Sequence[float]) -> Any:
         """The nearest number of an edit, with the fewest decimals."""
         until = self._steps_after_first(SOLVING_STEPS)
-        base = largest(np.abs(self.off(self.base, until, case)))
+        base = largest(np.abs(self.off(self.base, (edit(starts[0]),), until)))
         nearly = max(SLACK, min(NEARLY, LESS * base))
-        ways = [self.off_at_first] * (case is self.case and self.is_off_at_first)
-        for way in (*ways, partial(self.off_with, until=until, case=case)):
+        ways = [self.off_at_first] * self.is_off_at_first
+        for way in (*ways, partial(self.off_with, until=until)):
 
             def off(numbers: Array, way: Any = way) -> Array:
                 return np.array([way((edit(number),)) for number in numbers[:, 0].tolist()])
@@ -360,7 +342,7 @@ class EditedRuns:
         *place, number = edit.value
         if largest(np.abs(self.off_with((edit,), self._steps_after_first(2)))) > NEARLY:
             return None
-        solved = self.solved_number(lambda a: replace(edit, value=(*place, a)), [number], self.case)
+        solved = self.solved_number(lambda a: replace(edit, value=(*place, a)), [number])
         return edit if solved is None else replace(edit, value=(*place, solved))
 
     def _steps_after_first(self, count: int) -> int | None:
@@ -374,7 +356,7 @@ Step = Callable[..., tuple[Array, Array]]
 def stepper(cell: Cell) -> Step:
     """The step of a cell; something may be added to its pre-activations (4, H, R)."""
     parts, bias = parts_of(cell), cell.bias.copy()
-    bias[F] += cell.dtype.type(cell.convention.behaviour.forget_bias)
+    bias[F] += cell.dtype.type(cell.behaviour.forget_bias)
     if cell.norm_scale is not None:
         bias[:] = 0
 

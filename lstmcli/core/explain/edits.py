@@ -3,17 +3,19 @@
 In the order of `STAGES`, of which the first with answers ends it:
 alone, next to a change of a setting, at other placements.
 
-Where every h of a cell is known, inputs, the start state, and one unit's pre-activation can be
-solved for. A dense layer or a dropout of h follows from h as loaded. A full run confirms each.
+Where every h of a cell is known, inputs, the start state, and one unit's
+pre-activation can be solved for. A dense layer or a dropout of h follows
+from h as loaded. A full run confirms each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import chain, combinations, groupby, islice, product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,16 +27,16 @@ from lstmcli.core.explain.edited_runs import (
     ITERATIONS,
     EditedRuns,
     KnownCell,
-    Step,
+    NamedEdits,
     Variant,
     gauss_newton,
-    stepper,
 )
 from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
 from lstmcli.core.explain.hypotheses import prior
-from lstmcli.core.explain.verify import Agreement, compared
+from lstmcli.core.explain.placement import Placement
+from lstmcli.core.explain.verify import compared
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import EDITS, OF_MODEL, Edit, EditKind, RunSizes
+from lstmcli.core.model.edits import EDITS, OF_MODEL, STATES, Edit, EditKind, RunSizes
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
@@ -53,7 +55,6 @@ HALVINGS = 60
 MASK_BITS = 30  # numbers of a mask that count as one solved number
 USUAL = 5, 10  # values of a kind next to a change: full runs, or first steps
 STARTS = 4  # usual numbers to start from
-PARTS = ("", ".h", ".c")  # of the state that begins anew
 LAST_STEPS = 64  # at which it does, if only a last state is known
 Variants = Iterator[Variant]
 LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".columns")))
@@ -63,50 +64,54 @@ LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".colu
 def known_cells(runs: EditedRuns) -> list[KnownCell]:
     """The cells of a single layer whose every h is known and carried on."""
     cells = runs.known_cells if len(runs.model.layers) == 1 else []
-    is_carried = all(one.cell.convention.behaviour.state != "reset" for one in cells)
+    is_carried = all(one.cell.behaviour.state != "reset" for one in cells)
     return [one for one in cells if is_carried and np.isfinite(one.h).all()]
 
 
 def _tolerance(runs: EditedRuns) -> float:
-    allowed = (np.nanmax(runs.allowance.of(k)) for k in runs.expected.arrays.values())
-    return max(LEAST, WITHIN * max(map(float, allowed)))
+    allowed = runs.expected.at_known(lambda _, one: runs.allowance.of(one))
+    return max(LEAST, WITHIN * largest(allowed))
 
 
 def inputs(runs: EditedRuns) -> Variants:
     """Features in another order, or each with another factor and offset."""
-    for known in known_cells(runs):
-        if known.name:
-            return
-        off = partial(_off_with, known, stepper(known.cell), runs.work)
+    for known in (one for one in known_cells(runs) if not one.name):
+        off = partial(_off_with, known, runs.work)
 
-        def off_scaled(scales: Array, x: Array = known.x[:SHORT, None], off: Any = off) -> Array:
+        def off_scaled(
+            scales: Array,
+            x: Array = known.x[:SHORT, None],
+            off: Any = off,
+        ) -> Array:
             factors, offsets = np.split(scales[:, None], 2, axis=2)
             return np.asarray(off(x * factors + offsets))
 
         yield Variant((Edit("inputs.features", _order_of_features(known, off)),))
-        count = known.cell.inputs
         for factor in (1.0, 0.0):
-            start = np.array([[factor] * count + [0.0] * count])
+            start = np.repeat([[factor, 0.0]], known.cell.inputs, axis=1)
             p, rest = gauss_newton(off_scaled, start)
             if np.abs(rest).max() <= _tolerance(runs):
                 yield from _scales(*np.split(p[0], 2))
                 break
 
 
-def _off_with(known: KnownCell, advance: Step, work: WorkDone, x: Array) -> Array:
+def _off_with(known: KnownCell, work: WorkDone, x: Array) -> Array:
     """(n, E): how far off h is with n other inputs (t, n, B, I) of the first steps."""
     steps, n, _, count = x.shape
     h, c = (np.tile(one, (n, 1)) for one in known.start)
     off = np.zeros((steps, *h.shape))
     work.add(off.size)
     for t, wanted in enumerate(known.h[:steps]):
-        h, c = advance(x[t].reshape(-1, count), h, c)
+        h, c = known.advance(x[t].reshape(-1, count), h, c)
         off[t] = h - np.tile(wanted, (n, 1))
         h = h - off[t]
     return off.reshape(steps, n, -1).swapaxes(0, 1).reshape(n, -1)
 
 
-def _order_of_features(known: KnownCell, off: Callable[[Array], Array]) -> tuple[int, ...]:
+def _order_of_features(
+    known: KnownCell,
+    off: Callable[[Array], Array],
+) -> tuple[int, ...]:
     """The nearest order, by one exchange after another."""
 
     def cost(orders: Array) -> Any:
@@ -125,14 +130,13 @@ def _order_of_features(known: KnownCell, off: Callable[[Array], Array]) -> tuple
     return tuple(order.tolist())
 
 
-def _scales(*each: Array) -> Variants:
+def _scales(factors: Array, offsets: Array) -> Variants:
     for digits in (3, 6, 9):
         edits = []
-        for name, numbers in zip(("inputs.factor", "inputs.offset"), each, strict=True):
-            nothing = float(EDITS[name].solved or 0)
-            near = np.where(np.abs(numbers - nothing) < SMALL, nothing, numbers).tolist()
+        for name, plain, exact in ("inputs.factor", 1.0, factors), ("inputs.offset", 0.0, offsets):
+            near = np.where(np.abs(exact - plain) < SMALL, plain, exact).tolist()
             value = tuple(float(f"{v:.{digits}g}") for v in near)
-            if {*value} != {nothing}:
+            if {*value} != {plain}:
                 edits.append(Edit(name, value if len({*value}) > 1 else value[:1]))
         solved = sum(v != edit.kind.solved for edit in edits for v in edit.value)
         yield Variant(tuple(edits), solved)
@@ -140,16 +144,15 @@ def _scales(*each: Array) -> Variants:
 
 def state(runs: EditedRuns) -> Variants:
     """Another initial state of a single cell whose first step is off, by its steps."""
-    for known in known_cells(runs):
-        size = known.cell.outputs + known.cell.units
-        if known.name or not runs.is_off_at_first or len(known.h) < 3 or size > MOST_STATE:
+    for known in (one for one in known_cells(runs) if not one.name):
+        batch, size = known.h.shape[1], known.cell.outputs + known.cell.units
+        if not runs.is_off_at_first or len(known.h) < 3 or size > MOST_STATE:
             return
-        batch, advance = known.h.shape[1], stepper(known.cell)
-        for start in _first_states(known, advance):
+        for start in _first_states(known):
             if not runs.work.left():
                 return
             runs.work.add(SOLVING * batch * size**3)
-            p, rest = gauss_newton(partial(_off_from, known, advance), start, 2 * ITERATIONS)
+            p, rest = gauss_newton(partial(_off_from, known), start, 2 * ITERATIONS)
             if np.abs(rest).max() <= _tolerance(runs):
                 h, c = np.split(p, [known.cell.outputs], axis=1)
                 found = Edit("state.array", {"h": h, "c": c}, file="state.npz")
@@ -157,24 +160,24 @@ def state(runs: EditedRuns) -> Variants:
                 return
 
 
-def _off_from(known: KnownCell, advance: Step, states: Array) -> Array:
+def _off_from(known: KnownCell, states: Array) -> Array:
     """How far off the first steps are from states (B n, P + H)."""
     n, rows = len(states) // known.h.shape[1], []
     h, c = np.split(states, [known.cell.outputs], axis=1)
     for x, wanted in zip(known.x[:SHORT], known.h[:SHORT], strict=True):
-        h, c = advance(np.repeat(x, n, axis=0), h, c)
+        h, c = known.advance(np.repeat(x, n, axis=0), h, c)
         rows.append(h - np.repeat(wanted, n, axis=0))
     return np.concatenate(rows, axis=1)
 
 
-def _first_states(known: KnownCell, advance: Step) -> Iterator[Array]:
+def _first_states(known: KnownCell) -> Iterator[Array]:
     """States (B, P + H) to begin from: with the c that the first h implies, and as given.
 
     From zero, Gauss-Newton stalls where the right c is large.
     """
     h, c = known.start
     if known.cell.projection is None:
-        at_first = _bisected(lambda c: advance(known.x[0], h, c)[0], known.h[0])
+        at_first = _bisected(lambda c: known.advance(known.x[0], h, c)[0], known.h[0])
         yield np.concatenate([h, np.clip(at_first, -5, 5)], axis=1)
     yield np.concatenate([h, c], axis=1)
 
@@ -192,18 +195,15 @@ def _bisected(function: Callable[[Array], Array], wanted: Array) -> Array:
 def damage(runs: EditedRuns) -> Variants:
     """One number, or a row, of the units that are off first."""
     for known in known_cells(runs):
-        cell = known.cell
+        cell, (h, c) = known.cell, known.start
         if any(one is not None for one in (cell.projection, cell.norm_scale, cell.peephole)):
             return
-        advance, (h, c) = stepper(cell), known.start
         for x, wanted in zip(known.x, known.h, strict=True):
-            new_h, new_c = advance(x, h, c)
+            new_h, new_c = known.advance(x, h, c)
             off = np.abs(new_h - wanted) > _tolerance(runs)
-            units = np.flatnonzero(off.any(axis=0))
-            if len(units) > DAMAGED_UNITS:
-                break
-            if len(units):
-                of_units = (_of_unit(known, u, (x, h, c), wanted[:, u]) for u in units.tolist())
+            if units := np.flatnonzero(off.any(axis=0)).tolist():
+                searched = units if len(units) <= DAMAGED_UNITS else []
+                of_units = (_of_unit(known, u, (x, h, c), wanted[:, u]) for u in searched)
                 refined = map(runs.refined, chain.from_iterable(of_units))
                 yield from (Variant((edit,), 1) for edit in refined if edit is not None)
                 break
@@ -216,14 +216,14 @@ def _of_unit(
     before: tuple[Array, Array, Array],
     wanted: Array,
 ) -> Iterator[Edit]:
-    cell, (x, h, _), advance = known.cell, before, stepper(known.cell)
+    cell, (x, h, _) = known.cell, before
     products = ("kernel", cell.kernel, x), ("recurrent", cell.recurrent_kernel, h)
     for k, gate in enumerate(GATES):
 
         def h_with(z: Array, k: int = k) -> Array:
             added = np.zeros((4, cell.units, len(z)))
             added[k, unit] = z
-            return advance(*before, added)[0][:, unit]
+            return known.advance(*before, added)[0][:, unit]
 
         z = _bisected(h_with, wanted)
         if np.abs(h_with(z) - wanted).max() >= LEAST:
@@ -243,10 +243,9 @@ def _of_unit(
 def outputs(runs: EditedRuns) -> Variants:
     """A dense layer after h by least squares, and a dropout by factors."""
     (name, known), *others = runs.expected.arrays.items()
-    given, wanted = runs.base.get(name), known.values
-    if given is None or others or ArrayName.of(name).base != "h":
-        return
-    if wanted.shape != given.shape or not np.isfinite(wanted).all():
+    given, wanted = runs.base.get(name, np.zeros(0)), known.values
+    is_h = ArrayName.of(name).base == "h" and not others
+    if not is_h or wanted.shape != given.shape or not np.isfinite(wanted).all():
         return
     factors = np.where(wanted == 0, 0, wanted / given)
     kept = np.abs(factors) > SMALL
@@ -264,24 +263,21 @@ def outputs(runs: EditedRuns) -> Variants:
         yield Variant((Edit("outputs.dense", arrays, file="dense.npz"),), matrix.size)
 
 
-def _kinds(runs: EditedRuns, each: bool) -> Iterator[tuple[EditKind, str, RunSizes]]:
-    """The kinds of edits, of all cells at once or of each that may be wrong."""
+def _kinds(
+    runs: EditedRuns,
+    each: bool,
+) -> Iterator[tuple[EditKind, Callable[[Any], Edit], Iterator[Any]]]:
+    """Kinds, edits by values, and values: of all cells, or of each that may be wrong."""
     cells = runs.model.cells if len(runs.model.cells) > 1 else ()
-    of_all = RunSizes(runs.model, runs.model.cell, runs.steps)
     right, others = set[str](), {""}
     for name, agreeing, total in compared(runs.base, runs.expected, runs.allowance).arrays:
         (right if 0 < total == agreeing else others).add(ArrayName.of(name).prefix)
     right -= others
-    wrong = [(n, of_all._replace(cell=cell)) for n, cell in cells if n not in right]
-    for kind in EDITS.values():
-        if not each and (kind.stage == "network" or not right):
-            yield kind, "", of_all
-        elif each and kind.stage not in OF_MODEL:
-            yield from ((kind, cell, sizes) for cell, sizes in wrong)
-
-
-def _variants(kind: EditKind, cell: str, sizes: RunSizes) -> Variants:
-    return (Variant((Edit(kind.name, value, cell),)) for value in kind.values_for(sizes))
+    wrong = [one for one in cells if one[0] not in right]
+    for kind, (name, cell) in product(EDITS.values(), wrong if each else [("", runs.model.cell)]):
+        if kind.stage not in OF_MODEL if each else not right or kind.stage == "network":
+            sizes = RunSizes(runs.model, cell, runs.steps)
+            yield kind, partial(Edit, kind.name, cell=name), kind.values_for(sizes)
 
 
 def table(runs: EditedRuns, *, each: bool = False) -> Variants:
@@ -293,9 +289,9 @@ def table(runs: EditedRuns, *, each: bool = False) -> Variants:
     most = USUAL[by_first] if runs.changes else None
     if runs.changes and runs.model.edits:  # that the search of settings ran without
         yield Variant(())
-    for kind, cell, sizes in _kinds(runs, each):
+    for kind, edit, values in _kinds(runs, each):
         if kind.name not in LATER:
-            yield from islice(_variants(kind, cell, sizes), most)
+            yield from (Variant((edit(value),)) for value in islice(values, most))
     if len(runs.model.layers) > 1 and not each:
         names = [name for name, cell in runs.model.cells if cell.inputs == cell.outputs]
         yield Variant(tuple(Edit("outputs.residual", cell=name) for name in names))
@@ -303,9 +299,9 @@ def table(runs: EditedRuns, *, each: bool = False) -> Variants:
 
 def rows_and_columns(runs: EditedRuns) -> Variants:
     """Rows and columns that are zero or exchanged, in each cell."""
-    for kind, cell, sizes in _kinds(runs, each=len(runs.model.cells) > 1):
+    for kind, edit, values in _kinds(runs, each=len(runs.model.cells) > 1):
         if kind.name in LATER:
-            yield from _variants(kind, cell, sizes)
+            yield from (Variant((edit(value),)) for value in values)
 
 
 def solutions(runs: EditedRuns, *, each: bool = False) -> Variants:
@@ -314,17 +310,14 @@ def solutions(runs: EditedRuns, *, each: bool = False) -> Variants:
     A bound is the largest number of EXPECTED, or none.
     """
     kinds = (one for one in _kinds(runs, each) if one[0].solved is not None)
-    for kind, cell, sizes in sorted(kinds, key=lambda one: not one[0].bound):
-        case = runs.case_for((Edit(kind.name, kind.solved, cell),))
+    for kind, edit, values in sorted(kinds, key=lambda one: not one[0].bound):
+        case = runs.case_for((edit(kind.solved),))
         if case is None or not runs.work.left():
             continue
-        known = (k.values[np.isfinite(k.values)] for k in case.expected.arrays.values())
-        size = max(largest(np.abs(one)) for one in known)
-        numbers = [v for v in kind.values_for(sizes) if isinstance(v, float)]
-        nothing = float(kind.solved or 0)
-        starts = [size, *numbers[:2]] if kind.bound else [nothing, *numbers[:STARTS]]
-        edit = partial(Edit, kind.name, cell=cell)
-        number = runs.solved_number(edit, starts, case)
+        known = case.expected.at_known(lambda _, one: one.values)
+        first = largest(np.abs(known)) if kind.bound else kind.solved or 0.0
+        numbers = [value for value in values if isinstance(value, float)]
+        number = runs.solved_number(edit, [first, *numbers[: 2 if kind.bound else STARTS]])
         if number not in (None, kind.solved):
             with suppress(ValueError):  # the kind does not take every number
                 yield Variant((edit(kind.read(number)),), 1)
@@ -338,12 +331,12 @@ def restarts(runs: EditedRuns) -> Variants:
     steps = 0 if runs.changes else runs.steps
     if runs.first_off is None:
         lengths = [n for n in range(2, steps) if steps % n == 0]
-        edits = [Edit(f"state.chunks{part}", n) for n in lengths for part in PARTS]
+        edits = [Edit(f"state.chunks{part}", n) for n in lengths for part in STATES]
         if runs.expected.steps <= 1:
             edits = [Edit("state.anew", (n,)) for n in range(steps)[:0:-1][:LAST_STEPS]]
         yield from (Variant((edit,), 1) for edit in edits)
         return
-    for part in PARTS if 1 < runs.first_off < steps else ():
+    for part in STATES if 1 < runs.first_off < steps else ():
         yield Variant((Edit(f"state.chunks{part}", runs.first_off),), 1)
         found, off = [0], runs.first_wrong(runs.base)
         while off is not None and off > found[-1] + 1 and len(found) <= steps // 2:
@@ -352,22 +345,6 @@ def restarts(runs: EditedRuns) -> Variants:
             off = runs.first_wrong(runs.run((edit,)))
         if off is None and found != [*range(0, steps, found[1])]:
             yield Variant((edit,), len(found) - 1)
-
-
-class NamedEdits(NamedTuple):
-    """Edits that give EXPECTED, and the changes of settings next to them."""
-
-    runs: EditedRuns
-    variant: Variant
-    agreement: Agreement
-    bits: float
-
-    @property
-    def rank(self) -> tuple[int, int, int]:
-        """Fewest solved numbers and edits first, then as in the table."""
-        names = [*EDITS]
-        place = min((names.index(edit.name) for edit in self.variant.edits), default=0)
-        return self.variant.solved, len(self.variant.edits), place
 
 
 STAGES: tuple[Callable[[EditedRuns], Variants], ...] = (
@@ -381,16 +358,14 @@ OF_A_KIND, MOST_BESIDE = 2, 18
 FOR_FIRST = 0.85  # of the work: the rest is for less likely placements
 
 
-def named_edits(
-    runs: Sequence[EditedRuns],
-    nearest: Callable[[], Sequence[Changes]],
-) -> list[NamedEdits]:
+def named_edits(placements: Sequence[Placement]) -> list[NamedEdits]:
     """The edits that give EXPECTED: those of the first stage in which any does.
 
-    ``runs`` are of placements, the likeliest first. The first is tried next to each of the changes
-    ``nearest`` too, before the others. Placements of the same numbers are one.
+    The first of the placements, which is the likeliest, is tried next to each
+    of the usual changes too, before the others are. Placements of the same
+    numbers are one.
     """
-    each = ((one, one.off(one.base)) for one in reversed(runs))
+    each = ((one, one.off(one.base)) for one in map(_runs_of, reversed(placements)))
     distinct = {off.tobytes(): one for one, off in each if one.bits(off, 0)}  # enough are off
     if not distinct:
         return []
@@ -398,9 +373,9 @@ def named_edits(
     if found := _first_found([first]):
         return found
     changed = list[EditedRuns]()
-    for changes in nearest():
+    for changes in _usual_changes(placements[0]):
         with suppress(UserError):
-            changed.append(first.adding(changes))
+            changed.append(replace(first, changes=changes))
     return _first_found(changed, FOR_FIRST) or _first_found(others[::-1])
 
 
@@ -408,27 +383,42 @@ def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdi
     for stage, one in product(STAGES, runs):
         variants, found = stage(one), list[NamedEdits]()
         while one.work.left(part) and (variant := next(variants, None)):
-            if (proved := one.proved(variant)) is not None:
-                found.append(NamedEdits(one, variant, *proved))
+            found += filter(None, [one.proved(variant)])
         if found:
-            return sorted(found, key=lambda named: named.rank)
+            return sorted(found, key=_rank)
     return []
 
 
-def equal_edits(runs: EditedRuns, changed: Sequence[Changed]) -> Iterator[tuple[Changed, ...]]:
+def _rank(named: NamedEdits) -> tuple[int, int, int]:
+    """Fewest solved numbers and edits first, then as in the table."""
+    (edits, solved), names = named.variant, [*EDITS]
+    place = min((names.index(edit.name) for edit in edits), default=0)
+    return solved, len(edits), place
+
+
+def _runs_of(one: Placement, changes: Changes = ()) -> EditedRuns:
+    return EditedRuns(one.case, one.allowance, one.location, one.of_run, changes)
+
+
+def equal_edits(
+    placement: Placement,
+    changed: Sequence[Changed],
+) -> Iterator[tuple[Changed, ...]]:
     """Edits that are the same run as one of some changes."""
     for one, kind in product(changed, EDITS.values()):
         cell, _, name = one.setting.rpartition(".")
         for value, (setting, found) in kind.same.items():
-            if setting != name or one.found != (found(one.assumed) if callable(found) else found):
-                continue
-            edits, others = (Edit(kind.name, value, cell),), [c for c in changed if c is not one]
-            if runs.adding(plain_of(others)).fits(Variant(edits)):
-                yield *edits_changed(edits), *others
+            if setting == name and one.found == (found(one.assumed) if callable(found) else found):
+                edits = (Edit(kind.name, value, cell),)
+                others = [other for other in changed if other is not one]
+                if _runs_of(placement, plain_of(others)).fits(Variant(edits)):
+                    yield *edits_changed(edits), *others
 
 
-def usual_after(nearest: Sequence[Changes], known: Collection[Changes]) -> list[Changes]:
+def _usual_changes(placement: Placement) -> list[Changes]:
     """The nearest changes, and then the likeliest of a network."""
+    nearest = [answer.changes for answer in placement.nearest() if answer.changes]
+    known = placement.singles.changes
     of_all = (one for one in known if "." not in one[0].setting and one[0].value != SOLVE)
     likely = groupby(sorted(of_all, key=lambda one: prior(*one)), lambda one: one[0].setting)
     usual = chain.from_iterable(islice(values, OF_A_KIND) for _, values in likely)

@@ -332,7 +332,7 @@ def states_in(name: str, width: int, model: Model) -> Iterator[tuple[str, slice]
 def states_shape(name: str, model: Model) -> str:
     """The shape of the last states of several cells: ``(2, batch, 3)``."""
     widths = [_width(name, cell) for _, cell in model.cells]
-    how, count = model.convention.behaviour.states, len(widths)
+    how, count = model.behaviour.states, len(widths)
     if how == "features" or len({*widths}) > 1:
         return f"(batch, {sum(widths)})"
     axes = ("batch", str(count)) if how == "batch" else (str(count), "batch")

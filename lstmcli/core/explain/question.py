@@ -101,7 +101,7 @@ class Question:
         """
         read, model, layout = self.read, self.model, self.assumed_layout
         setups = [Setup(self, read, model, layout)]
-        merged = model.convention.behaviour.merge
+        merged = model.behaviour.merge
         storage = model.convention.storage
         other = "exchanged" if storage.directions == "stored" else "stored"
         others = [*(Change("merge", m) for m in MERGES if m != merged), Change("directions", other)]

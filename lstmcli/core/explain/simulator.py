@@ -328,7 +328,7 @@ class Simulator:
         normalize, peepholes, of_cell = no_change, NO_PEEPHOLES, self._parts_of_cell
         if cell.peephole is not None:
             old = self.has(cells, "peepholes", "old_c")[:, None]
-            acts = cell.convention.behaviour.output_peephole  # unless its input is the old c
+            acts = cell.behaviour.output_peephole  # unless its input is the old c
             peepholes = Peepholes(self._peephole_product(cells), acts, old if old.any() else None)
         if cell.norm_scale is not None:
             shift, scale = self._biases(cells, constants.dtype).transpose(3, 1, 0, 2)  # (4, N, H)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from itertools import islice
 
 import numpy as np
 
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, plan_of
 from lstmcli.core.forward.run import ChunkRun
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import Edit, edits_in, refuse_edits
-from lstmcli.core.model.model import Cell, Inputs, Model, State, cell_name, from_time_major
+from lstmcli.core.model.edits import edited, edits_in, refuse_edits
+from lstmcli.core.model.model import Cell, Inputs, Model, State, from_time_major
 from lstmcli.core.weights.build_cells import check_layers
 from lstmcli.errors import UserError
 
@@ -40,22 +40,21 @@ def with_edits(plan: Plan) -> Plan:
     of_run = sorted(edits_in("run", edits), key=lambda edit: edit.kind.family != "inputs")
     if not (of_run or edits_in("inputs", edits)):
         return plan
-    x, valid = edited_inputs(plan.block(), edits), plan.valid
+    x, valid = edited("inputs", edits, plan.block()), plan.valid
     if len(x) != plan.steps and valid is not None:
         names = ", ".join(edit.name for edit in edits_in("inputs", edits))
         text = f"{names}: {plan.steps} steps become {len(x)}, which lengths and a mask do not fit"
         raise UserError(f"{text}; leave these out.")
+
+    def run(x: Array, valid: Array | None, states: Sequence[State]) -> list[State]:
+        batch = x.shape[1]
+        work = ChunkRun(model, batch, ("h",), masked=False)
+        return work(slice(0, batch), np.ascontiguousarray(x), states, valid).finals
+
     for edit in of_run:
-        x, valid, states = edit.apply(partial(_last_states, model), x, valid, states)
+        x, valid, states = edit.apply(run, x, valid, states)
     inputs = replace(plan.inputs, x=from_time_major(x, plan.layout))
     return replace(plan, inputs=inputs, steps=len(x), valid=valid, states=states)
-
-
-def edited_inputs(x: Array, edits: Iterable[Edit]) -> Array:
-    """Inputs (T, B, I) as edits leave them."""
-    for edit in edits_in("inputs", edits):
-        x = edit.apply(x)
-    return x
 
 
 def edited_layers(model: Model) -> tuple[tuple[Cell, ...], ...]:
@@ -63,34 +62,17 @@ def edited_layers(model: Model) -> tuple[tuple[Cell, ...], ...]:
 
     Edits of outputs that name no cell are of the last layer.
     """
-    layers, names = model.layers, [name for name, _ in model.cells]
-    unknown = [edit for edit in model.edits if edit.cell not in ("", *names)]
+    edits, names, cells = model.edits, [name for name, _ in model.cells], list[Cell]()
+    unknown = [edit for edit in edits if edit.cell not in ("", *names)]
     refuse_edits(unknown, f"there is no such cell; there is {', '.join(names)}.")
-    edited = tuple(
-        tuple(
-            _edited_cell(cell, cell_name(n, d), model.edits, is_last=layer is layers[-1])
-            for d, cell in enumerate(layer)
-        )
-        for n, layer in enumerate(layers)
-    )
-    for edit in edits_in("network", model.edits):
-        edited = edit.apply(edited)
-    check_layers(edited, (), "as edited")
-    return edited
-
-
-def _edited_cell(cell: Cell, name: str, edits: Sequence[Edit], *, is_last: bool) -> Cell:
-    of_cell = [edit for edit in edits if edit.cell in ("", name)]
-    for edit in edits_in("cells", of_cell):
-        cell = edit.apply(cell)
-    outputs = [edit for edit in edits_in("outputs", of_cell) if edit.cell or is_last]
-    return replace(cell, edits=(*edits_in("equations", of_cell), *outputs))
-
-
-def _last_states(
-    model: Model, x: Array, valid: Array | None, states: Sequence[State]
-) -> list[State]:
-    """The states in which a run over inputs (T, B, I) ends."""
-    batch = x.shape[1]
-    work = ChunkRun(model, batch, ("h",), masked=False)
-    return work(slice(0, batch), np.ascontiguousarray(x), states, valid).finals
+    for name, cell in model.cells:
+        of_cell = [edit for edit in edits if edit.cell in ("", name)]
+        is_last = name in names[-len(model.layers[-1]) :]
+        outputs = [edit for edit in edits_in("outputs", of_cell) if edit.cell or is_last]
+        of_steps = (*edits_in("equations", of_cell), *outputs)
+        cells.append(replace(edited("cells", of_cell, cell), edits=of_steps))
+    each = iter(cells)
+    of_layers = tuple(tuple(islice(each, len(layer))) for layer in model.layers)
+    layers: tuple[tuple[Cell, ...], ...] = edited("network", edits, of_layers)
+    check_layers(layers, (), "as edited")
+    return layers

@@ -5,9 +5,7 @@ An edit is a named change to what goes into a run, beyond the settings of
 table. `core.weights` applies the edits of stored tensors before it decodes
 them, `core.forward` all others; neither knows a name.
 
-Names have their family first, and no character that a shell reads. Arrays of
-inputs are (T, B, I), states are h (B, P) and c (B, H), and in equations arrays
-are (H, R) for R sequences.
+Names have their family first, and no character that a shell reads.
 """
 
 from __future__ import annotations
@@ -35,6 +33,16 @@ OF_MODEL = ("network", "inputs", "run")  # whose edits are not of one cell
 FILE = "@"  # begins a value that is a file of arrays
 FLAG = "true"  # the value of an edit that takes none
 ANY = "VALUE"  # stands for any value in texts
+_FIRST = "The first step is off already"
+MOST_PERMUTED = 5  # features of which every order is tried: 120
+MOST_SWAPPED = 16  # features of which every exchange of two is tried: 120
+MOST_EXCHANGED = 40  # columns of which every two are exchanged: 780
+
+States = tuple[Array, Array]
+Layers = Sequence[Sequence["Cell"]]
+Function = Callable[[Array], Array]
+Variants = Mapping[str, tuple[str, Callable[..., Any]]]
+"""By name, the words of a part of the step and its function."""
 
 
 class Arrays(Parser):
@@ -67,9 +75,6 @@ class RunSizes(NamedTuple):
     steps: int
 
 
-_FIRST = "The first step is off already"
-
-
 @dataclass(frozen=True, eq=False)
 class EditKind:
     """A row of the table; in its texts, {} is the value, {0} the first of several."""
@@ -90,6 +95,7 @@ class EditKind:
     of_sequence: bool = False  # a step needs others of the sequence: not for streams
     takes: str = "h"  # the array of a cell that an edit of outputs takes
     width: Callable[[int, Any], int] | None = None  # of h then, from the units and the value
+    lacks: str = ""  # where it does not fit: the reason
     same: Mapping[Any, tuple[str, Any]] = field(default_factory=dict)
     """By value, the setting that is the same run, and its value or a function of that assumed."""
 
@@ -128,36 +134,29 @@ class Edit:
     @property
     def words(self) -> str:
         """Return what it is."""
-        words = self.kind.words
-        words = self._filled(words) if isinstance(words, str) else words(self.value)
-        return words + f" ({self.cell})" * bool(self.cell)
+        return self._filled(self.kind.words) + f" ({self.cell})" * bool(self.cell)
 
     @property
     def code(self) -> str:
         """The line of a program that does it."""
-        code = self.kind.code
-        return self._filled(code) if isinstance(code, str) else code(self.value)
+        return self._filled(self.kind.code)
 
     def apply(self, given: Any, *others: Any) -> Any:
         """Return what the stage has, changed; UserError where the edit does not fit it."""
         try:
             return self.kind.function(given, *others, self.value)
-        except _Unfit as error:
-            text = f"{error}."
         except (IndexError, ValueError):
-            text = f"it does not fit {_sizes_of(given, self.kind.family)}: {self.words}."
-        raise UserError(text, about={"edit": self.text})
+            unfit = f"it does not fit {_sizes_of(given, self.kind.family)}: {self.words}"
+            raise UserError(f"{self.kind.lacks or unfit}.", about={"edit": self.text}) from None
 
-    def _filled(self, text: str) -> str:
+    def _filled(self, text: str | Callable[[Any], str]) -> str:
+        if callable(text):
+            return text(self.value)
         read = self.kind.read
         value = self.file or read.named.get(self.value) or setting_text(self.value)
         for n, part in enumerate((read.example if value == ANY else value).split(",")):
             text = text.replace(f"{{{n}}}", part)
         return text.replace("{} steps", f"{value} step{'s' * (value != '1')}").replace("{}", value)
-
-
-class _Unfit(Exception):
-    """A value that does not fit, and why."""
 
 
 def _sizes_of(given: Any, family: str) -> str:
@@ -172,6 +171,13 @@ def _sizes_of(given: Any, family: str) -> str:
 def edits_in(stage: Stage, edits: Iterable[Edit]) -> list[Edit]:
     """The edits of a stage."""
     return [edit for edit in edits if edit.kind.stage == stage]
+
+
+def edited(stage: Stage, edits: Iterable[Edit], given: Any, *others: Any) -> Any:
+    """Return what a stage has, changed by its edits one after another."""
+    for edit in edits_in(stage, edits):
+        given = edit.apply(given, *others)
+    return given
 
 
 def refuse_edits(edits: Iterable[Edit], text: str, **how: Any) -> None:
@@ -189,9 +195,8 @@ def read_edit(text: str | Edit, arrays_of: Callable[[str], Mapping[str, Array]])
     cell, name = (first, rest) if rest and CELL.fullmatch(first) else ("", full)
     name, about = name.replace("-", "_"), {"edit": text[:MOST_SHOWN]}
     if name not in EDITS:
-        near = did_you_mean(name, EDITS)
-        lines = f"unknown edit {name!r}.{near}", "  lstm help edits lists them."
-        raise UserError(*lines, about=about)
+        first = f"unknown edit {name!r}.{did_you_mean(name, EDITS)}"
+        raise UserError(first, "  lstm help edits lists them.", about=about)
     kind, file = EDITS[name], value[1:] if value.startswith(FILE) else ""
     if cell and kind.stage in OF_MODEL:
         raise UserError(f"{name} is an edit of the model, not of {cell}.", about=about)
@@ -201,10 +206,10 @@ def read_edit(text: str | Edit, arrays_of: Callable[[str], Mapping[str, Array]])
         raise UserError(f"takes {error}", about=about) from None
 
 
-def _fit(fits: bool, result: Any, why: str = "") -> Any:
-    """The result; ValueError, or the reason, where the value does not fit."""
+def _fit(fits: bool, result: Any) -> Any:
+    """The result; ValueError where the value does not fit."""
     if not fits:
-        raise _Unfit(why) if why else ValueError
+        raise ValueError
     return result
 
 
@@ -223,8 +228,6 @@ AXES: dict[str, tuple[tuple[int, ...], str]] = {
     "sequence_feature": ((0,), "each feature of each sequence"),
     "step": ((2,), "each step"),
 }
-"""The axes over which is normalised, and their words."""
-
 SCALES: dict[str, tuple[str, Callable[..., tuple[Any, Any]]]] = {
     "standard": ("to mean 0 and deviation 1", lambda x, **o: (x.mean(**o), x.std(**o))),
     "sample": (
@@ -237,7 +240,7 @@ SCALES: dict[str, tuple[str, Callable[..., tuple[Any, Any]]]] = {
     "signed": ("to -1 to 1", lambda x, **o: (x.max(**o) - np.ptp(x, **o) / 2, np.ptp(x, **o) / 2)),
     "length": ("to Euclidean length 1", lambda x, **o: (0, np.sqrt((x * x).sum(**o)))),
 }
-"""The words, and a function of the number that is subtracted and that which divides the rest."""
+"""How inputs are normalised: words, and a function of what is subtracted and what divides."""
 
 
 def _normalised(x: Array, how: str) -> Any:
@@ -245,10 +248,6 @@ def _normalised(x: Array, how: str) -> Any:
     with np.errstate(all="ignore"):
         offset, size = SCALES[scale][1](x, axis=AXES[axes][0], keepdims=True)
         return np.nan_to_num((x - offset) / size, posinf=0, neginf=0)
-
-
-MOST_PERMUTED = 5  # features of which every order is tried: 120
-MOST_SWAPPED = 16  # features of which every exchange of two is tried: 120
 
 
 def _orders(sizes: RunSizes) -> Iterator[tuple[int, ...]]:
@@ -265,23 +264,19 @@ def _put(plain: Sequence[int], others: Mapping[int, int]) -> tuple[int, ...]:
     return tuple(others.get(n, n) for n in plain)
 
 
-# ---- states h (B, P), c (B, H)
+# ---- states h (B, P), c (B, H), and a run: what runs steps, inputs, valid steps and states
 
-STATES = ("", "h", "c")  # both, or one of them
-States = tuple[Array, Array]
+STATES = {"": "hc", ".h": "h", ".c": "c"}  # both, or one of them, by the end of a name
 
 
 def _chosen(which: str, new: States, old: States) -> States:
     """The new h, c or both, and the old ones of the others."""
-    return old[0] if which == "c" else new[0], old[1] if which == "h" else new[1]
+    return new[0] if "h" in which else old[0], new[1] if "c" in which else old[1]
 
 
 def _start(which: str, h: Array, c: Array, value: Any) -> States:
     number = 1.0 if value == "ones" else value
     return _chosen(which, (np.full_like(h, number), np.full_like(c, number)), (h, c))
-
-
-# ---- the run itself: what runs steps, inputs, valid steps and states
 
 
 def _padding_first(_: Any, x: Array, valid: Array | None, states: Any, how: str) -> Any:
@@ -295,46 +290,34 @@ def _padding_first(_: Any, x: Array, valid: Array | None, states: Any, how: str)
 
 
 def _after_previous(run: Any, x: Array, valid: Array | None, states: Any, _: Any) -> Any:
-    states = [(h.copy(), c.copy()) for h, c in states]
-    for b in range(1, x.shape[1]):
-        one = slice(b - 1, b)
-        start = [(h[one], c[one]) for h, c in states]
-        ends = run(x[:, one], None if valid is None else valid[:, one], start)
-        for (h, c), (last_h, last_c) in zip(states, ends, strict=True):
-            h[b], c[b] = last_h[0], last_c[0]
-    return x, valid, states
+    starts = [[(h[:1], c[:1]) for h, c in states]]
+    for b in range(x.shape[1] - 1):
+        one = slice(b, b + 1)
+        starts.append(run(x[:, one], None if valid is None else valid[:, one], starts[-1]))
+    every = (zip(*of_cell, strict=True) for of_cell in zip(*starts, strict=True))
+    return x, valid, [tuple(map(np.concatenate, each)) for each in every]
 
 
-# ---- cells
+# ---- cells, and stored tensors: an array, the axis of its gates and units, how many gates it has
 
 ARRAYS = ("kernel", "recurrent_kernel", "bias", "peephole", "projection", "projection_bias")
 PARTS = {"block": ARRAYS[:3], "kernel": ARRAYS[:1], "recurrent": ARRAYS[1:2], "bias": ARRAYS[2:3]}
 
 
-def _share_of(parts: Sequence[str], gate: str, change: np.ufunc, cell: Cell, value: Any) -> Cell:
-    """A share of the arrays changed by a number, or that of another gate."""
-    k = GATES.index(gate) if gate else ...
+def _changed(
+    parts: Sequence[str], place: Callable[..., Any], change: Any, cell: Cell, value: Any
+) -> Cell:
+    """The cell with arrays changed at a place, by a number or to what they have at another."""
     arrays = {name: a.copy() for name in parts if (a := getattr(cell, name)) is not None}
+    values = value if isinstance(value, tuple) else (value,)
+    at, by = place(*(GATES.index(v) if isinstance(v, str) else v for v in values))
     for a in arrays.values():
-        is_gate = isinstance(value, str)
-        a[k] = a[GATES.index(value)] if is_gate else change(a[k], a.dtype.type(value))
+        a[at] = change(a[at], a.dtype.type(by)) if isinstance(by, float) else a[by]
     return replace(cell, **arrays)
 
 
-def _damaged(part: str, form: str, cell: Cell, value: tuple[Any, ...]) -> Cell:
-    """A number, row or column of a part replaced or multiplied."""
-    array = getattr(cell, part).copy()
-    *place, last = (GATES.index(v) if isinstance(v, str) else v for v in value)
-    if form == "columns":
-        array[..., [*place, last]] = array[..., [last, *place]]
-    elif form == "number":
-        array[tuple(place)] = last
-    else:
-        array[(..., *place) if form == "column" else tuple(place)] *= last
-    return replace(cell, **{part: array})
-
-
-Layers = Sequence[Sequence["Cell"]]
+def _at(*place_and_number: Any) -> tuple[Any, Any]:
+    return place_and_number[:-1], place_and_number[-1]
 
 
 def _with_weights(layers: Layers, others: Layers) -> Layers:
@@ -354,9 +337,6 @@ def _layer_orders(sizes: RunSizes) -> Iterator[tuple[int, ...]]:
         yield from (_put(plain, others) for others in ({a: b, b: a}, {b: a}, {a: b}))
 
 
-# ---- stored tensors: an array, the axis of its gates and units, and how many gates it has
-
-
 def _int8(array: Array, axis: int, gates: int, how: str) -> Array:
     per, _, with_bias = how.partition("_")
     if array.ndim < 2 and not with_bias:
@@ -369,9 +349,7 @@ def _int8(array: Array, axis: int, gates: int, how: str) -> Array:
     return np.moveaxis((np.round(parts / scale) * scale).reshape(moved.shape), 0, axis)
 
 
-# ---- equations: parts of a step in place of others, and functions in place of tanh and sigmoid
-
-Function = Callable[[Array], Array]
+# ---- equations: parts of a step of arrays (H, R), and functions in place of tanh and sigmoid
 
 
 class Near(NamedTuple):
@@ -387,8 +365,8 @@ def _sigmoid(x: Array) -> Array:
     return s
 
 
-def _by_tanh(words: str, t: Function) -> Near:
-    return Near(words, t, lambda x: 0.5 * t(0.5 * x) + 0.5)
+def _by_tanh(words: str, t: Function, slope: float = 0.5) -> Near:
+    return Near(words, t, lambda x: 0.5 * t(slope * x) + 0.5)
 
 
 def _ratio(words: str, P: Sequence[float], Q: Sequence[float], limit: float = np.inf) -> Near:
@@ -402,19 +380,15 @@ def _ratio(words: str, P: Sequence[float], Q: Sequence[float], limit: float = np
     return _by_tanh(words, tanh)
 
 
-def _schraudolph(x: Array) -> Array:
-    """Exp by the bits of a float32, as by Schraudolph (1999)."""
+def _schraudolph(x: Array) -> Any:
+    """Sigmoid, whose exp is by the bits of a float32, as by Schraudolph (1999)."""
     a, b = np.float32(12102203.161561485), np.float32(1064866805.0)
-    bits = np.clip(x, -80, 80).astype(np.float32) * a + b
-    return bits.astype(np.int64).astype(np.int32).view(np.float32).astype(x.dtype)
+    bits = np.clip(-x, -80, 80).astype(np.float32) * a + b
+    return 1 / (1 + bits.astype(np.int64).astype(np.int32).view(np.float32).astype(x.dtype))
 
 
 def _tables() -> Iterator[tuple[str, Near]]:
-    """Functions by their values at n points from -limit to limit.
-
-    The nearest one, that of an index that is cut and not rounded, or a line
-    between two.
-    """
+    """Functions by n values: the nearest, that of an index that is cut, or a line between two."""
     for n, limit in product((256, 512, 1024, 128), (8, 6, 5, 4)):
         name, words = f"table_{n}_{limit}", f"a table of {n} values from -{limit} to {limit}"
         grid, numbers = np.linspace(-limit, limit, n), np.arange(n)
@@ -434,9 +408,7 @@ def _tables() -> Iterator[tuple[str, Near]]:
 
 
 APPROXIMATED: dict[str, Near] = {
-    "softsign": Near(
-        "x / (1 + |x|)", lambda x: x / (1 + np.abs(x)), lambda x: 0.5 * x / (1 + np.abs(x)) + 0.5
-    ),
+    "softsign": _by_tanh("x / (1 + |x|)", lambda x: x / (1 + np.abs(x)), 1),
     "lambert": _ratio("Lambert's fraction x (27 + x^2) / (27 + 9 x^2)", (27, 1), (27, 9)),
     "pade_3_2": _ratio("Pade's fraction 3/2", (15, 1), (15, 6)),
     "pade_5_4": _ratio("Pade's fraction 5/4", (945, 105, 1), (945, 420, 15)),
@@ -446,14 +418,9 @@ APPROXIMATED: dict[str, Near] = {
          -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16),
         (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06),
         limit=7.90531110763549805),
-    "fast_exp": Near(
-        "Schraudolph's fast exp",
-        lambda x: 2 / (1 + _schraudolph(-2 * x)) - 1,
-        lambda x: 1 / (1 + _schraudolph(-x)),
-    ),
+    "fast_exp": Near("Schraudolph's fast exp", lambda x: 2 * _schraudolph(2 * x) - 1, _schraudolph),
     **dict(_tables()),
 }  # fmt: skip
-"""By name, what is near tanh and near the sigmoid."""
 
 ACTIVATIONS: dict[str, Near] = {
     "one": Near("1, as if there were no gate", None, np.ones_like),
@@ -497,9 +464,6 @@ def _activations(change: Callable[..., Any], fields: str, parts: Any, value: Any
     return {name: changed(name) for name in fields.split()}
 
 
-Variants = Mapping[str, tuple[str, Callable[..., Any]]]
-"""By name, the words of a part of the step and its function."""
-
 H_OF: Variants = {
     "old_c": ("o * tanh(c_old)", lambda o, new, c, t: o * t(c)),
     "tanh_of_oc": ("tanh(o * c)", lambda o, new, c, t: t(o * new)),
@@ -536,27 +500,22 @@ def _anew(which: str, is_at: Callable[[int, Any], bool], parts: Any, steps: Any)
     """The initial h, c or both again at some steps."""
 
     def passed(h: Array, c: Array, first_h: Array, first_c: Array, done: int) -> States:
-        return _chosen(which, (first_h, first_c.copy()), (h, c)) if is_at(done, steps) else (h, c)
+        return _chosen(which * is_at(done, steps), (first_h, first_c.copy()), (h, c))
 
     return {"passed": passed}
 
 
 def _zoneout(which: str, parts: Any, share: float) -> Any:
-    def mixed(new: Array, old: Array) -> Any:
-        return (1 - share) * new + share * old
-
     def kept(h: Array, c: Array, old_h: Array, old_c: Array) -> States:
-        return _chosen(which, (mixed(h, old_h), mixed(c, old_c)), (h, c))
+        mixed = (1 - share) * h + share * old_h, (1 - share) * c + share * old_c
+        return _chosen(which, mixed, (h, c))
 
     return {"kept": kept}
 
 
-def _layer_norm(parts: Any, epsilon: float) -> Any:
-    def normalize(z: Array, gate: int) -> None:
-        z -= z.mean(axis=0, keepdims=True)
-        z /= np.sqrt((z * z).mean(axis=0, keepdims=True) + z.dtype.type(epsilon))
-
-    return {"normalize": normalize}
+def _normalize(epsilon: float, z: Array, gate: int) -> None:
+    z -= z.mean(axis=0, keepdims=True)
+    z /= np.sqrt((z * z).mean(axis=0, keepdims=True) + z.dtype.type(epsilon))
 
 
 # ---- outputs: h (s, R, P) of some steps, and the inputs (s, R, I) of the cell
@@ -590,8 +549,7 @@ _FROM = {gate: _LATER if gate in [*"fc"] else _FIRST for gate in ("", *"ifgohc")
 _SHIFTED = "loops that start at 1, sequences cut otherwise than in training"
 _STEP = "feed x[t] at step t"
 _PADDED = "pad_sequences, which pads in front", 'pad_sequences(x, padding="post")'
-_PREPARED = "preprocessing that is left out, or done twice"
-_PLAIN = "feed x as it is"
+_PREPARED = "preprocessing that is left out, or done twice", "feed x as it is"
 _TRAINING = "a layer of training that stays on"
 _SLIP = "equations copied with a slip"
 _FAST = "C and shader code, microcontrollers, audio plugins"
@@ -600,12 +558,9 @@ _AS_STORED = "run the weights as stored"
 _SHARES = (0.1, 0.2, 0.25, 0.3, 0.4, 0.5)  # of dropout, as in frameworks' examples
 _STEPS = range(1, 9)  # by which inputs are late or early
 _EPSILONS = (1e-5, 1e-3, 1e-6, 1e-12, 1e-8)
-_FACTORS = (
-    1 / 255, 255.0, 1 / 256, 1 / 127.5, 0.5, 2.0, 0.1, 10.0, 0.01, 100.0, 1e-3, 1000.0, -1.0,
-    1 / 128, 1 / 32768, 32768.0,
-)  # fmt: skip
+_FACTORS = (1 / 255, 255.0, 1 / 256, 1 / 127.5, 0.5, 2.0, 0.1, 10.0, 0.01, 100.0, 1e-3, 1000.0,
+            -1.0, 1 / 128, 1 / 32768, 32768.0)  # fmt: skip
 _TIMES = {0.0: "left out (0)", -1.0: "with the other sign", 2.0: "twice", 0.5: "times 0.5"}
-MOST_EXCHANGED = 40  # columns of which every two are exchanged: 780
 
 
 def _names(variants: Mapping[str, tuple[Any, ...]]) -> Parser:
@@ -618,49 +573,46 @@ def _of_gate(part: str, gate: str) -> EditKind:
     name, others = "weights" if part == "block" else PARTS[part][0], [*GATES.replace(gate, "")]
     factors = {"bias": (0.0, -1.0, 2.0), "block": (2.0, 0.5)}.get(part, (0.0, -1.0))
     named = {n: _TIMES[n] for n in factors} | {g: f"taken from gate {g}" for g in others}
-
-    def code(value: Any) -> str:
-        if value in others:
-            return f"{name}[{gate}] = {name}[{value}]"
-        return f"{name}[{gate}] {'*=' if value else '='} {setting_text(value)}"
-
-    def words(value: Any) -> str:
-        how = f"times {setting_text(value)}" if isinstance(value, float) else value
-        return f"{name.replace('_', ' ')} of gate {gate}: {named.get(value, how)}"
-
+    share, title = f"{name}[{gate}]", name.replace("_", " ")
     return EditKind(
-        f"weights.{part}.{gate}", "cells", partial(_share_of, PARTS[part], gate, np.multiply),
-        words, code,
-        "code that repeats a line per gate", f"keep {name}[{gate}]",
+        f"weights.{part}.{gate}", "cells",
+        partial(_changed, PARTS[part], partial(_at, GATES.index(gate)), np.multiply),
+        lambda v: f"{title} of gate {gate}: "
+                  f"{named.get(v) or 'times ' * (v != ANY) + setting_text(v)}",
+        lambda v: f"{share} = {name}[{v}]" if v in others else
+                  f"{share} {'*' * bool(v)}= {setting_text(v)}",
+        "code that repeats a line per gate", f"keep {share}",
         read=Parser("n", f"a factor, or another gate: {', '.join(others)}", named),
         shows=f"Gate {gate} is off at every step",
     )  # fmt: skip
 
 
 _PLACES: tuple[tuple[Any, ...], ...] = (
-    ("number", "damaged", "K[{0}, {1}, {2}] = {3}", _UNITS,
+    ("number damaged", "K[{0}, {1}, {2}] = {3}", _at, lambda old, new: new, _UNITS,
      Parser("guun", "a gate, unit, column and value, such as f,3,5,0.25"), ()),
-    ("row", "damaged", "K[{0}, {1}] *= {2}", _UNITS,
+    ("row damaged", "K[{0}, {1}] *= {2}", _at, np.multiply, _UNITS,
      Parser("gun", "a gate, unit and factor, such as f,3,0"),
      lambda units, columns: product(GATES, range(units), (0.0,))),
-    ("column", "damaged", "K[..., {0}] *= {1}", _FIRST,
+    ("column damaged", "K[..., {0}] *= {1}", partial(_at, ...), np.multiply, _FIRST,
      Parser("un", "a column and a factor, such as 5,0"),
      lambda units, columns: product(range(columns), (0.0,))),
-    ("columns", "exchanged", "K[..., [{0}, {1}]] = K[..., [{1}, {0}]]", _FIRST,
+    ("columns exchanged", "K[..., [{0}, {1}]] = K[..., [{1}, {0}]]",
+     lambda m, n: ((..., [m, n]), (..., [n, m])), None, _FIRST,
      Parser("uu", "two columns, such as 2,7"),
      lambda units, columns: combinations(range(columns * (columns <= MOST_EXCHANGED)), 2)),
-    ("number", "damaged", "K[{0}, {1}] = {2}", _UNITS,
+    ("number damaged", "K[{0}, {1}] = {2}", _at, lambda old, new: new, _UNITS,
      Parser("gun", "a gate, unit and value, such as f,3,0.25"), ()),
 )  # fmt: skip
-"""Damage: its form, words, code, what shows it, and values by sizes; the last one of the bias."""
+"""Damage: its words, code, place and change, what shows it, its values; the last of the bias."""
 
 
-def _of_place(part: str, form: str, how: str, code: str, *row: Any) -> EditKind:
+def _of_place(part: str, words: str, code: str, *row: Any) -> EditKind:
     """The row on a number, row or column of a part."""
-    shows, read, values = row
+    place, change, shows, read, values = row
+    form, how = words.split()
     name, is_late = PARTS[part][0], part == "recurrent" and shows == _FIRST
     return EditKind(
-        f"weights.{part}.{form}", "cells", partial(_damaged, name, form),
+        f"weights.{part}.{form}", "cells", partial(_changed, [name], place, change),
         f"{form} of the {name.replace('_', ' ')} {how}: {{}}", code.replace("K", name),
         "an index that is off by one, a file cut or edited by hand",
         f"compare {name} with the original", read=read, shows=_LATER if is_late else shows,
@@ -668,7 +620,7 @@ def _of_place(part: str, form: str, how: str, code: str, *row: Any) -> EditKind:
     )  # fmt: skip
 
 
-_ROWS: tuple[EditKind, ...] = (
+EDITS: dict[str, EditKind] = {kind.name: kind for kind in (
     # ---- inputs
     EditKind("inputs.late", "inputs", lambda x, n: _fit(n < len(x), _padded(x, n)[: len(x)]),
         "inputs {} steps late, zeros first", "x = concat(zeros({}), x[:-{}])", _SHIFTED, _STEP,
@@ -687,38 +639,34 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("inputs.padding_first", "run", _padding_first,
         "padding at the end moved to the front, {}", 'pad_sequences(x, padding="pre")', *_PADDED,
         read=OneOf(true="run over", masked="masked"), of_sequence=True),
-    EditKind("inputs.features", "inputs",
-        lambda x, order: _fit(sorted(order) == [*range(x.shape[2])], x[..., [*order]]),
-        "features in the order {}", "x = x[..., [{}]]", "columns of another table, RGB and BGR",
-        "keep the order of training", read=Parser("u+", "each feature, such as 1,0,2"),
-        values=_orders),
+    EditKind("inputs.features", "inputs", lambda x, order: _fit(
+            sorted(order) == [*range(x.shape[2])], x[..., [*order]]), "features in the order {}",
+        "x = x[..., [{}]]", "columns of another table, RGB and BGR", "keep the order of training",
+        read=Parser("u+", "each feature, such as 1,0,2"), values=_orders),
     EditKind("inputs.dropout_scale", "inputs", lambda x, share: x / (1 - share),
         "inputs over 1 - p, as by dropout, p = {}", "x = x / (1 - {})", _TRAINING,
         "leave the scale out", read=_SHARE, values=_SHARES),
     EditKind("inputs.factor", "inputs", lambda x, a: x * np.broadcast_to(a, x.shape[2:]),
-        "inputs times {}", "x = x * [{}]", _PREPARED, _PLAIN, read=_SCALES, values=_FACTORS,
-        solved=1.0),
+        "inputs times {}", "x = x * [{}]", *_PREPARED, read=_SCALES, values=_FACTORS, solved=1.0),
     EditKind("inputs.offset", "inputs", lambda x, a: x + np.broadcast_to(a, x.shape[2:]),
-        "{} added to the inputs", "x = x + [{}]", _PREPARED, _PLAIN, read=_SCALES,
+        "{} added to the inputs", "x = x + [{}]", *_PREPARED, read=_SCALES,
         values=(0.5, -0.5, 1.0, -1.0), solved=0.0),
     EditKind("inputs.normalised", "inputs", _normalised, "inputs normalised: {}",
-        'x = normalise(x, "{}")', _PREPARED, _PLAIN,
+        'x = normalise(x, "{}")', *_PREPARED,
         read=OneOf(**{f"{how}_{axes}": f"{over} {words}" for axes, (_, over) in AXES.items()
                       for how, (words, _) in SCALES.items()}), of_sequence=True),
-    EditKind("inputs.step", "inputs", lambda x, at: _fit(at[0] < len(x), np.where(
-            np.arange(len(x))[:, None, None] == at[0], x[at[1]], x)),
+    EditKind("inputs.step", "inputs",
+        lambda x, at: _fit(at[0] < len(x), x[[*_put(range(len(x)), dict([at]))]]),
         "inputs of one step taken from another: {}", "x[{0}] = x[{1}]", "a token read twice", _STEP,
         read=Parser("uu", "a step and the one it takes, such as 5,4"),
         shows="The steps before that one agree", of_sequence=True, values=lambda sizes: (
             (a, b) for a, b in product(range(sizes.steps), repeat=2) if abs(a - b) == 1)),
     # ---- state
-    *(
-        EditKind(f"state.start{which and '.'}{which}", "state", partial(_start, which),
-            f"initial {which or 'h and c'} of {{}}", f"{line} = {{}}", "a buffer not cleared",
-            f"{line} = 0", read=Parser("n", "a number, or ones", ["ones"]),
-            values=("ones", 0.1, 0.5, -1.0, 0.01), solved=0.0)
-        for which, line in zip(STATES, ("h0[:] = c0[:]", "h0[:]", "c0[:]"), strict=True)
-    ),
+    *(EditKind(f"state.start{end}", "state", partial(_start, which),
+        f"initial {' and '.join(which)} of {{}}", f"{line} = {{}}", "a buffer not cleared",
+        f"{line} = 0", read=Parser("n", "a number, or ones", ["ones"]),
+        values=("ones", 0.1, 0.5, -1.0, 0.01), solved=0.0)
+      for end, which in STATES.items() for line in [" = ".join(f"{one}0[:]" for one in which)]),
     EditKind("state.zero_steps", "run",
         lambda run, x, valid, states, n: (x, valid, run(_padded(x[:0], n), None, states)),
         "{} steps of zeros run first", "for _ in range({}): h, c = cell(zeros, h, c)",
@@ -735,50 +683,42 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("state.array", "state", lambda h, c, given: [
             np.broadcast_to(given[k], a.shape).astype(a.dtype) for k, a in (("h", h), ("c", c))],
         "another initial state, of {}", 'h0, c0 = load("{}")',
-        "a state of training that is carried on", "h0[:] = c0[:] = 0",
-        read=Arrays("h", "c")),
+        "a state of training that is carried on", "h0[:] = c0[:] = 0", read=Arrays("h", "c")),
     EditKind("state.passed", "equations", lambda parts, name: {"passed": PASSED[name][1]},
         "what is passed on to the next step: {}", "h, c = {}", "code that swaps or forgets h, c",
         "h, c = cell(x[t], h, c)", read=_names(PASSED), shows=_LATER),
-    *(
-        EditKind(f"state.{name}{which and '.'}{which}", "equations", partial(_anew, which, is_at),
-            words.replace("state", which or "state"), f"if {when}: {line}",
-            "streams that pass no state on", "pass h and c on to the next call", read=read,
-            shows=shows)
-        for name, words, when, is_at, read, shows in (
-            ("chunks", "run in chunks of {} steps, each from the initial state", "t % {} == 0",
-             lambda t, size: t % size == 0, COUNT, "The first chunk agrees, later ones do not"),
-            ("anew", "the initial state again at step {}", "t in ({})", lambda t, those: t in those,
-             Parser("u+", "steps, such as 3,8"), "The steps before the first of them agree"),
-        )
-        for which, line in zip(STATES, ("h, c = h0, c0", "h = h0", "c = c0"), strict=True)
-    ),
+    *(EditKind(f"state.{name}{end}", "equations", partial(_anew, which, is_at),
+        words.replace("state", end[1:] or "state"),
+        f"if {when}: {', '.join(which)} = {'0, '.join(which)}0",
+        "streams that pass no state on", "pass h and c on to the next call", read=read, shows=shows)
+      for name, words, when, is_at, read, shows in (
+        ("chunks", "run in chunks of {} steps, each from the initial state", "t % {} == 0",
+         lambda t, size: t % size == 0, COUNT, "The first chunk agrees, later ones do not"),
+        ("anew", "the initial state again at step {}", "t in ({})", lambda t, those: t in those,
+         Parser("u+", "steps, such as 3,8"), "The steps before the first of them agree"))
+      for end, which in STATES.items()),
     # ---- weights
     *(_of_gate(part, gate) for part in PARTS for gate in GATES),
     *(_of_place(part, *row) for part in ("kernel", "recurrent") for row in _PLACES[:-1]),
     _of_place("bias", *_PLACES[-1]),
-    *(
-        EditKind(f"weights.{part}factor", "cells", partial(_share_of, arrays, "", np.multiply),
-            f"{name.replace('_', ' ')} times {{}}", f"{name} *= {{}}",
-            "weights scaled for a fixed-point format, or by dropout", "divide by the factor",
-            read=_NUMBER, shows=_LATER if more else _FIRST, values=(0.5, 2.0, 0.1, *more),
-            solved=1.0, same=same)
-        for part, arrays, name, more, same in (
-            ("", ARRAYS, "weights", (), {}), ("kernel.", ARRAYS[:1], "kernel", (), {}),
-            ("recurrent.", ARRAYS[1:2], "recurrent_kernel", [1 - p for p in _SHARES], {}),
-            ("bias.", ARRAYS[2:3], "bias", (), {2.0: ("bias", "twice")}),
-        )
-    ),
-    *(
-        EditKind(f"weights.added.{gate}", "cells", partial(_share_of, PARTS["bias"], gate, np.add),
-            f"{{}} added to gate {gate} before its activation", f"z[{gate}] += {{}}",
-            "a forget bias in the wrong gate order", f"z[{gate}] as it is", read=_NUMBER,
-            shows=f"Gate {gate} is off at every step", values=(1.0, -1.0, 0.5, 2.0), solved=0.0)
-        for gate in "igo"
-    ),
-    EditKind("weights.exchanged", "cells",
-        lambda cell, _: _fit(cell.inputs == cell.outputs, replace(
-            cell, kernel=cell.recurrent_kernel, recurrent_kernel=cell.kernel)),
+    *(EditKind(f"weights.{part}factor", "cells",
+        partial(_changed, arrays, partial(_at, ...), np.multiply),
+        f"{name.replace('_', ' ')} times {{}}", f"{name} *= {{}}",
+        "weights scaled for a fixed-point format, or by dropout", "divide by the factor",
+        read=_NUMBER, shows=_LATER if more else _FIRST, values=(0.5, 2.0, 0.1, *more),
+        solved=1.0, same=same)
+      for part, arrays, name, more, same in (
+        ("", ARRAYS, "weights", (), {}), ("kernel.", ARRAYS[:1], "kernel", (), {}),
+        ("recurrent.", ARRAYS[1:2], "recurrent_kernel", [1 - p for p in _SHARES], {}),
+        ("bias.", ARRAYS[2:3], "bias", (), {2.0: ("bias", "twice")}))),
+    *(EditKind(f"weights.added.{gate}", "cells",
+        partial(_changed, PARTS["bias"], partial(_at, GATES.index(gate)), np.add),
+        f"{{}} added to gate {gate} before its activation", f"z[{gate}] += {{}}",
+        "a forget bias in the wrong gate order", f"z[{gate}] as it is", read=_NUMBER,
+        shows=f"Gate {gate} is off at every step", values=(1.0, -1.0, 0.5, 2.0), solved=0.0)
+      for gate in "igo"),
+    EditKind("weights.exchanged", "cells", lambda cell, _: _fit(cell.inputs == cell.outputs,
+            replace(cell, kernel=cell.recurrent_kernel, recurrent_kernel=cell.kernel)),
         "kernel and recurrent kernel exchanged", "K, R = R, K",
         "code that reads the tensors by their order", "K, R = kernel, recurrent_kernel"),
     EditKind("weights.layers", "network",
@@ -788,27 +728,25 @@ _ROWS: tuple[EditKind, ...] = (
         read=Parser("u+", "layers, such as 1,0"), shows="The first layer may agree",
         values=_layer_orders),
     EditKind("weights.directions", "network",
-        lambda layers, used: _with_weights(
-            layers, [[layer[used == "backward"]] * 2 for layer in layers]),
+        lambda layers, used: _with_weights(layers, [[la[used == "backward"]] * 2 for la in layers]),
         "both directions use the weights of the {} one", "backward = forward = {}",
         "a suffix that is left out", "each direction uses the weights of that direction",
         read=OneOf("forward", "backward"), shows="One direction agrees, the other does not"),
     EditKind("weights.projection", "cells", lambda cell, how: _fit(
             cell.projection is not None and cell.units == cell.outputs,
-            replace(cell, projection=None if how == "none" else np.transpose(cell.projection)),
-            "the cell has no projection from its units to as many values"),
+            replace(cell, projection=None if how == "none" else np.transpose(cell.projection))),
         "projection {}", "P: {}", "code that multiplies by P, not its transpose", "h = P h",
-        read=OneOf("transposed", "none")),
+        read=OneOf("transposed", "none"),
+        lacks="the cell has no projection from its units to as many values"),
     EditKind("weights.int8", "tensors", _int8, "stored tensors rounded to 8 bits, a scale per {}",
         "w = np.round(w / scale) * scale, scale = abs(w).max() / 127 per {}", "quantised models",
         _AS_STORED, read=OneOf("tensor", "gate", "row", "tensor_with_bias", "gate_with_bias"),
         shows=_NEARLY),
-    EditKind("weights.fixed", "tensors",
-        lambda array, axis, gates, bits: np.round(array * 2**bits) / 2**bits,
+    EditKind("weights.fixed", "tensors", lambda w, axis, gates, n: np.round(w * 2**n) / 2**n,
         "stored tensors in fixed point, with {} bits after the point",
         "w = np.round(w * 2**{}) / 2**{}", "microcontrollers, FPGAs", _AS_STORED, read=COUNT,
         shows=_NEARLY, values=(12, 8, 10, 15, 14, 13, 11, 7, 6, 9)),
-    EditKind("weights.decimals", "tensors", lambda array, axis, gates, n: np.round(array, n),
+    EditKind("weights.decimals", "tensors", lambda w, axis, gates, n: np.round(w, n),
         "stored tensors rounded to {} decimals", "w = np.round(w, {})", "pasted weights",
         "save every digit: %.9g", read=COUNT, shows=_NEARLY, values=(4, 3, 5, 2, 1, 6)),
     # ---- equations
@@ -818,66 +756,57 @@ _ROWS: tuple[EditKind, ...] = (
     EditKind("equations.c", "equations", lambda parts, name: {"update": C_OF[name][1]},
         "c is updated by {}", "c = {}", _SLIP, "c = f * c + i * g", read=_names(C_OF),
         same={"gates_exchanged": ("gates", lambda o: o.translate(str.maketrans("if", "fi")))}),
-    *(
-        EditKind(f"equations.after.{gate}", "equations",
-            partial(_activations, lambda old, kind, a: lambda x: old(x) + a, field),
-            f"{{}} added to gate {gate} after its {name}", f"{gate} = {name}(z_{gate}) + {{}}",
-            "a forget bias that is added too late", f"{gate} = {name}(z_{gate})", read=_NUMBER,
-            shows=_FROM[gate], values=(1.0, -1.0), solved=0.0)
-        for gate in "ifog"
-        for field, name in [("t", "tanh") if gate == "g" else (f"s_{gate}", "sigmoid")]
-    ),
-    *(
-        EditKind(f"equations.{name}", "equations",
-            partial(_activations, lambda old, kind, name: getattr(ACTIVATIONS[name], kind), fields),
-            words, code, used_by, mend, read=_names(names), shows=shows, values=[*names][:most],
-            same={value: (setting, value) for value in same})
-        for name, fields, words, code, used_by, mend, shows, names, most, setting, same in (
-            *((f"sigmoid.{gate}", f"s_{gate}", f"activation of gate {gate}: {{}}", f"{gate} = {{}}",
-               _SLIP, f"{gate} = sigmoid(z_{gate})", _FROM[gate], SIGMOIDS, 8, "", ())
-              for gate in "ifo"),
-            ("approximated", "s_i s_f s_o t t_c", "tanh and sigmoid approximated by {}",
-             "tanh, sigmoid = {}", _FAST, "use tanh", _NEARLY, APPROXIMATED, None, "", ()),
-            ("tanh", "t t_c", "tanh of g and of c: {}", "tanh = {}", _FAST, "use tanh",
-             _NEARLY, TANHS, None, "activation", ["sigmoid"]),
-            ("sigmoid", "s_i s_f s_o", "sigmoid of all gates: {}", "sigmoid = {}", _FAST,
-             "use 1 / (1 + exp(-x))", _NEARLY, SIGMOIDS, None, "recurrent_activation",
-             ["tanh", "identity"]),
-            ("tanh.g", "t", "tanh of the candidate: {}", "g = {}", _FAST,
-             "g = tanh(z_g)", _FIRST, TANHS, 16, "activation", ["sigmoid"]),
-            ("tanh.c", "t_c", "tanh of the output: {}", "h = o * {}", _FAST, "h = o * tanh(c)",
-             "c agrees, h does not", TANHS, 16, "output_activation", ["sigmoid"]),
-        )
-    ),
-    *(
-        EditKind(f"equations.{name}_slope", "equations",
-            partial(_activations, lambda old, kind, a: lambda x: old(a * x), fields),
-            f"{name}(a z) {where}, a = {{}}", f"{name}({{}} * z)", used_by, f"{name}(z)",
-            read=_NUMBER, values=(0.5, 2.0, *values), solved=1.0)
-        for name, where, fields, values, used_by in (
-            ("sigmoid", "in all gates", "s_i s_f s_o", (1.702, 0.2, 1.5),
-             "a sigmoid by tanh without its factor; 2^-x for e^-x, a = ln 2 = 0.69315"),
-            ("tanh", "of g and c", "t t_c", [2 / 3], "LeCun's tanh in part"),
-        )
-    ),
-    EditKind("equations.layer_norm", "equations", _layer_norm,
+    *(EditKind(f"equations.after.{gate}", "equations",
+        partial(_activations, lambda old, kind, a: lambda x: old(x) + a, field),
+        f"{{}} added to gate {gate} after its {name}", f"{gate} = {name}(z_{gate}) + {{}}",
+        "a forget bias that is added too late", f"{gate} = {name}(z_{gate})", read=_NUMBER,
+        shows=_FROM[gate], values=(1.0, -1.0), solved=0.0)
+      for gate in "ifog"
+      for field, name in [("t", "tanh") if gate == "g" else (f"s_{gate}", "sigmoid")]),
+    *(EditKind(f"equations.{name}", "equations",
+        partial(_activations, lambda old, kind, name: getattr(ACTIVATIONS[name], kind), fields),
+        words, code, used_by, mend, read=_names(names), shows=shows, values=[*names][:most],
+        same={value: (setting, value) for value in same})
+      for name, fields, words, code, used_by, mend, shows, names, most, setting, same in (
+        *((f"sigmoid.{gate}", f"s_{gate}", f"activation of gate {gate}: {{}}", f"{gate} = {{}}",
+           _SLIP, f"{gate} = sigmoid(z_{gate})", _FROM[gate], SIGMOIDS, 8, "", ())
+          for gate in "ifo"),
+        ("approximated", "s_i s_f s_o t t_c", "tanh and sigmoid approximated by {}",
+         "tanh, sigmoid = {}", _FAST, "use tanh", _NEARLY, APPROXIMATED, None, "", ()),
+        ("tanh", "t t_c", "tanh of g and of c: {}", "tanh = {}", _FAST, "use tanh", _NEARLY,
+         TANHS, None, "activation", ["sigmoid"]),
+        ("sigmoid", "s_i s_f s_o", "sigmoid of all gates: {}", "sigmoid = {}", _FAST,
+         "use 1 / (1 + exp(-x))", _NEARLY, SIGMOIDS, None, "recurrent_activation",
+         ["tanh", "identity"]),
+        ("tanh.g", "t", "tanh of the candidate: {}", "g = {}", _FAST, "g = tanh(z_g)", _FIRST,
+         TANHS, 16, "activation", ["sigmoid"]),
+        ("tanh.c", "t_c", "tanh of the output: {}", "h = o * {}", _FAST, "h = o * tanh(c)",
+         "c agrees, h does not", TANHS, 16, "output_activation", ["sigmoid"]))),
+    *(EditKind(f"equations.{name}_slope", "equations",
+        partial(_activations, lambda old, kind, a: lambda x: old(a * x), fields),
+        f"{name}(a z) {where}, a = {{}}", f"{name}({{}} * z)", used_by, f"{name}(z)",
+        read=_NUMBER, values=(0.5, 2.0, *values), solved=1.0)
+      for name, where, fields, values, used_by in (
+        ("sigmoid", "in all gates", "s_i s_f s_o", (1.702, 0.2, 1.5),
+         "a sigmoid by tanh without its factor; 2^-x for e^-x, a = ln 2 = 0.69315"),
+        ("tanh", "of g and c", "t t_c", [2 / 3], "LeCun's tanh in part"))),
+    EditKind("equations.layer_norm", "equations",
+        lambda parts, epsilon: {"normalize": partial(_normalize, epsilon)},
         "layer normalisation of each gate, epsilon {}, none stored",
         "z = (z - z.mean()) / sqrt(z.var() + {})", "a cell with layer normalisation", "use z",
         read=_POSITIVE, values=_EPSILONS[:4]),
     EditKind("equations.epsilon", "cells", lambda cell, epsilon: _fit(
             cell.norm_scale is not None or cell.state_scale is not None,
-            replace(cell, convention=cell.convention.with_behaviour(norm_epsilon=epsilon)),
-            "the cell has no layer normalisation; equations.layer_norm adds one"),
+            replace(cell, convention=cell.convention.with_behaviour(norm_epsilon=epsilon))),
         "layer normalisation with epsilon {}", "sqrt(variance + {})",
         "frameworks differ: 1e-5 of PyTorch, 1e-3 of Keras, 1e-12 of TF1",
-        "take the epsilon of training", read=_POSITIVE, shows=_NEARLY, values=_EPSILONS),
-    *(
-        EditKind(f"equations.zoneout{which and '.'}{which}", "equations", partial(_zoneout, which),
-            f"a share {{}} of the old {which or 'h and c'} kept, as by zoneout",
-            f"{of} = (1 - {{}}) * {of}_new + {{}} * {of}", _TRAINING, f"{of} = {of}_new",
-            read=_SHARE, shows=_FROM[which], values=(0.1, 0.05, 0.2, 0.5), solved=0.0)
-        for which, of in zip(STATES, ("state", "h", "c"), strict=True)
-    ),
+        "take the epsilon of training", read=_POSITIVE, shows=_NEARLY, values=_EPSILONS,
+        lacks="the cell has no layer normalisation; equations.layer_norm adds one"),
+    *(EditKind(f"equations.zoneout{end}", "equations", partial(_zoneout, which),
+        f"a share {{}} of the old {' and '.join(which)} kept, as by zoneout",
+        f"{of} = (1 - {{}}) * {of}_new + {{}} * {of}", _TRAINING, f"{of} = {of}_new",
+        read=_SHARE, shows=_FROM[end[1:]], values=(0.1, 0.05, 0.2, 0.5), solved=0.0)
+      for end, which in STATES.items() for of in [end[1:] or "state"]),
     EditKind("equations.h_clip", "equations",
         lambda parts, bound: {"clip_h": lambda h: np.clip(h, -bound, bound, h)},
         "h bounded to +-{} in the cell", "h = clip(h, -{}, {})", "fixed-point code", "use h",
@@ -908,7 +837,5 @@ _ROWS: tuple[EditKind, ...] = (
         "a dense layer after h, of {}", 'out = h @ load("{}")["weights"] + bias',
         "a dense layer of the model", "take h before that layer", read=Arrays("weights", "bias"),
         width=lambda units, arrays: arrays["weights"].shape[-1]),
-)  # fmt: skip
-
-EDITS: dict[str, EditKind] = {kind.name: kind for kind in _ROWS}
+)}  # fmt: skip
 """By name, in the order in which they are tried: inputs before state, weights and equations."""

@@ -7,7 +7,6 @@ the number of units and, of several, of layers and directions.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from itertools import pairwise, product
 from math import prod
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import ROUNDED, Array, round_to_format
 from lstmcli.core.model.conventions import Convention, find_convention
-from lstmcli.core.model.edits import Edit, edits_in
+from lstmcli.core.model.edits import Edit, edited, edits_in
 from lstmcli.core.model.model import Cell, cell_name, layer_width
 from lstmcli.core.model.settings import SIZES, split_cell
 from lstmcli.core.weights.decode import (
@@ -63,7 +62,8 @@ def build_layers(
         }
         of_layer = layers.setdefault(layer, [])
         name = cell_name(first + len(layers) - 1, len(of_layer))
-        by_role = _edited(by_role, [edit for edit in edits if edit.cell in ("", name)], convention)
+        if of_cell := [one for one in edits_in("tensors", edits) if one.cell in ("", name)]:
+            by_role = _edited(by_role, of_cell, convention, len(convention.storage.gates))
         with np.errstate(all="ignore"):
             by_role = {k: each_array(one, lambda a: a.astype(dtype)) for k, one in by_role.items()}
         for one in split_directions(by_role, convention, source):
@@ -84,27 +84,22 @@ def build_layers(
     ]
 
 
-def _edited(tensors: Tensors, edits: Sequence[Edit], convention: Convention) -> dict[str, Tensor]:
-    """The tensors of a cell as its edits of stored tensors leave them.
+def _edited(
+    tensors: Tensors, edits: Sequence[Edit], convention: Convention, gates: int
+) -> dict[str, Any]:
+    """The tensors of a cell, each of ``gates`` gates, as its edits of stored tensors leave them.
 
     In float64, whatever is stored and run: a number half way between two
     rounded ones has to become the same one in runs of every dtype.
     """
-    edited = dict(tensors)
-    for edit in edits_in("tensors", edits):
-        for role, tensor in edited.items():
-            of_gates = isinstance(tensor, Mapping)
-            bias = None if of_gates else tensors.get("bias")
-            gates = 1 if of_gates else len(convention.storage.gates)
-            edited[role] = each_array(tensor, partial(_edit, edit, gates, bias, convention))
-    return edited
 
+    def one(tensor: Tensor) -> Tensor:
+        if isinstance(tensor, Mapping):
+            return _edited(tensor, edits, convention, gates=1)
+        axis = _gates_axis(tensor, tensors.get("bias"), convention)
+        return np.asarray(edited("tensors", edits, tensor.astype(np.float64), axis, gates))
 
-def _edit(
-    edit: Edit, gates: int, bias: Tensor | None, convention: Convention, tensor: Array
-) -> Array:
-    axis = _gates_axis(tensor, bias, convention)
-    return np.asarray(edit.apply(tensor.astype(np.float64), axis, gates))
+    return {role: one(tensor) for role, tensor in tensors.items()}
 
 
 def _gates_axis(tensor: Array, bias: Tensor | None, convention: Convention) -> int:
