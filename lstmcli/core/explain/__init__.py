@@ -52,6 +52,7 @@ from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
 NEAR = 1.2  # times the budget, of near placements; one took 14 s
+FURTHER = 0.1  # cost of each further location on a run
 OTHER_RUN = 3.0  # cost of a placement that changes the run
 
 
@@ -70,11 +71,13 @@ class Search:
         self.question, self.work = question, question.work
         located = [(setup, *setup.located()) for setup in question.setups()]
         self.left_out = sum(left_out for *_, left_out in located)  # locations of EXPECTED
-        each = (lengths.placements(setup, at) for setup, several, _ in located for at in several)
-        self.placements = sorted(
-            chain(*each),
-            key=lambda one: one.location.cost + OTHER_RUN * bool(one.count),
-        )  # the likeliest first
+        each = (
+            (one.location.cost + FURTHER * nth + OTHER_RUN * bool(one.count), one)
+            for setup, several, _ in located
+            for nth, at in enumerate(several)
+            for one in lengths.placements(setup, at)
+        )
+        self.placements = [one for _, one in sorted(each, key=lambda row: row[0])]
         if not self.placements:
             raise question.no_place()
         self.as_loaded = [one for one in self.placements if not one.count]
@@ -88,7 +91,7 @@ class Search:
     def found_by(self, total: int) -> list[Found]:
         """The answers of this many changes, at the least tolerance that any meets."""
         found: list[Found] = []
-        for turn, is_open in product((FIRST, SECOND, LAST), (False, True)):
+        for is_open, turn in product((False, True), (FIRST, SECOND, LAST)):
             found = found or self._answers(total, turn, is_open)
         for tight in self.question.exactness.allowances[:-1]:
             exact = (
@@ -101,14 +104,14 @@ class Search:
     def _answers(self, total: int, turn: int, is_open: bool) -> list[Found]:
         """The answers of this many changes, those with the fewest of the cells first.
 
-        The likeliest placement is always searched, the likeliest and nearest that find lengths
-        up to `NEAR`. Likely ones of more changes keep some work.
+        The likeliest placement is always searched, the likeliest and nearest of a turn up to
+        `NEAR`. Likely ones of more changes keep some work.
         """
         found = []
         for size in range(total + 1):
             likely = Budget.LIKELY // 6 ** max(0, size - 1)
             for n, one in enumerate(self._with(total - size, turn)):
-                is_near = turn == FIRST and n < 2 and self.work.left(NEAR)
+                is_near = n < 2 and self.work.left(NEAR)
                 is_first = one is self.placements[0] or is_near
                 is_likely = is_first or n < likely
                 part = 0.4 * max(1, total) if is_likely else 0.3 + 0.1 * total

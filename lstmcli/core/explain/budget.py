@@ -33,7 +33,7 @@ class Budget:
 
     One of a pair was among the 25 nearest in 68 of 69, of last states and stacked nets.
     """
-    # sets whose constant is solved for at first; a fifth further
+    # sets whose constant is solved for
     SOLVED = 32
     # the likeliest hypotheses of a placement and count of changes
     VERIFIED = 60

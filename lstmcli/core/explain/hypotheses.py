@@ -131,7 +131,7 @@ class SingleChanges:
         before, last = sets[:, :-1], sets[:, -1]
         alike = self._are_alike(before, last[:, None]).any(axis=1)
         both_open = self.are_open(before) & (self.constant[last] >= 0)
-        return np.asarray(sets[(before[:, -1] < last) & ~alike & ~both_open])
+        return sets[(before[:, -1] < last) & ~alike & ~both_open]
 
     def are_open(self, sets: Array) -> Array:
         """(n,): whether a set has an open constant."""

@@ -82,7 +82,13 @@ class OpenLengths(Placement):
     Where a cell runs backward, hypotheses assume that ``item`` has a ``length``.
     """
 
-    def __init__(self, plain: Placement, location: Location, item: int, length: int) -> None:
+    def __init__(
+        self,
+        plain: Placement,
+        location: Location,
+        item: int,
+        length: int,
+    ) -> None:
         super().__init__(plain.setup, location, (UNKNOWN,))
         self._plain, self._item, self._length = plain, item, length
         self._fixed: dict[tuple[int, ...], Placement] = {}

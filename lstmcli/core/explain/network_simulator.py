@@ -1,20 +1,20 @@
 """The cells of a network under sets of changes, side by side.
 
-Each distinct cell is stepped once, layer by layer, over one sequence. Where EXPECTED has the first
-steps of a cell, hypotheses are dropped as they leave it; the loop verifies the others.
+Each distinct cell is stepped once, layer by layer, over one sequence. Hypotheses that leave
+EXPECTED at its first steps are dropped; the loop verifies the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
-from typing import Any, NamedTuple
+from itertools import product
+from typing import Any
 
 import numpy as np
 
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.causes import CONSTANTS, SOLVE, Changes, settings_of
+from lstmcli.core.explain.causes import Changes, settings_of
 from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.observation import Allowance, WantedNumbers
 from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
@@ -44,27 +44,26 @@ GRIDS = (
 
 From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 0 or 1.
 """
-WIDER = 1.2  # times the distance of first values: half of a finer grid
-# finer grids of many sets, of the nearest; and values of each
-ROUNDS = (4, 9), (6, 33)
-GAIN = 4.0  # by which the first rounds reduce the error of a right one
+BETWEEN = np.r_[-100, GRIDS[0][::4], 100], *(np.r_[0, grid, np.inf] for grid in GRIDS[1:]), [0]
+"""Values of each constant, and of none: others give a first step between theirs.
 
-Cost = Callable[[Array, Array], Array]
-"""From positions (n,) of sets and values (n, P) of their constants to errors."""
+Or beyond by what two of them differ; in 4 nets it was by 0.53 of that.
+"""
+UNITS = 64  # of a first step at most that are compared
+WIDER = 1.2  # times the distance of first values: half of a finer grid
+FINER = np.linspace(-1, 1, 9)  # in widths
+GAIN = 2.0  # of right values over others: it was 9, and of most wrong ones 1.0
+ALIKE = 0.02  # tolerances: the ends of the last grid
 
 FINALS = ("final_h", "final_c")
 OUTPUTS = ("h", *FINALS)
 """Arrays of every run, which many locations of EXPECTED share."""
-SHOW_F = "fz"
+SHOW_F = {"f", "z"}
 """Arrays that show the forget gate at a first step from zero."""
 
 
-class Runs(NamedTuple):
-    """The arrays of distinct cells by name, (U, T, K) or (U, K) for a last state."""
-
-    arrays: dict[str, dict[str, Array]]
-    which: dict[str, Array]  # (N,): the distinct run of each hypothesis
-    stay: Array  # (N,): whether a hypothesis was not dropped
+Runs = dict[str, tuple[dict[str, Array], Array]]
+"""By cell, the arrays (U, T, K) or (U, K) of distinct runs, and (N,) which a hypothesis has."""
 
 
 class NetworkSimulator:
@@ -96,10 +95,9 @@ class NetworkSimulator:
             item = expected.best_known(valid)
         self.item = n = item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, n])
-        of_x = tuple(change for change in of_run if change.setting != "array")
         self.x = x[keep, n]
-        self._same_runs = id(singles), case.layout, of_x, n
         start = {name: value for name, value in of_run if name == "initial_state"}
+        self._same_runs = id(singles), case.layout, *start.values(), keep.tobytes(), n
         model = case.read({**start, **FINE})
         self.convention = model.convention  # how directions are merged
         states = split_state(case.data.initial_state, model, x.shape[1])
@@ -108,25 +106,27 @@ class NetworkSimulator:
         only = "" if len(cells) > 1 else next(iter(cells))
         array = settings.get("array", "h")
         targets = [*expected.targets(allowance, n, keep, array, only)]
-        self.known: dict[str, dict[int, list[WantedNumbers]]] = {name: {} for name in cells}
-        for target in targets:
-            for step, one in target.by_step():
-                self.known.get(target.cell, {}).setdefault(step, []).append(one)
-        self.targets = [target.thinned() for target in targets]
+        self._steps = [one for one in targets if len(one.at) == 2]
+        self.targets = [one.thinned() for one in targets]
         if at_any_step:  # of h and c, which the last states are of the last step
             self.targets = [one._replace(array=one.array[-1]) for one in self.targets]
         self._compared = {*OUTPUTS, *(one.array for one in self.targets)}
+        self._every = {name: -(-one.cell.units // UNITS) for name, one in cells.items()}
+        self._has_z = "z" in self._compared
         # half of a cell does not show at a first step from zero
         self.starts_from_zero = not any(h.any() or c.any() for h, c in self.states.values())
         # the first step of a lowest cell shows most
-        self.is_stepwise = any(self._first(name) in self.known[name] for name in self.layers[0])
+        orders = {n: StepOrder.of_cell(cells[n].how.behaviour, False) for n in self.layers[0]}
+        first = {n: (len(self.x) - 1) * one.outputs_reversed for n, one in orders.items()}
+        self.is_stepwise = any(first.get(one.cell, -1) in one.at[0] for one in self._steps)
         of_step = (work_of_step(one.cell) + CALL / CHUNK for one in cells.values())
         self.work_of_run = len(self.x) * sum(of_step) + SET * len(cells)
         _, self._seen = self.with_keys(np.full((1, 1), len(singles)))  # the network as loaded
 
-    def _first(self, name: str) -> int:
-        order = StepOrder.of_cell(self.cells[name].how.behaviour, False)
-        return len(self.x) - 1 if order.outputs_reversed else 0
+    def _known(self, name: str, step: int) -> list[WantedNumbers]:
+        """The numbers of a cell at a step of EXPECTED, in some units."""
+        every, steps = self._every[name], (one for one in self._steps if one.cell == name)
+        return [one.subset((one.at[0] == step) & (one.at[1] % every == 0)) for one in steps]
 
     def _cells(self, name: str, sets: Array, *constants: Any) -> Cells:
         return self.cells[name].cells(self.singles.codes(name, sets), *constants)
@@ -144,37 +144,70 @@ class NetworkSimulator:
         self._seen = every[first]
         return np.asarray(sets[first[first >= before] - before])
 
-    def passing_first_step(self, sets: Array) -> Array:
-        """The sets that agree with the first steps of the lowest cells."""
-        if not (self.is_stepwise and self.starts_from_zero):
-            return sets
+    def passing_first_step(self, sets: Array, cached: Cached) -> Array:
+        """The sets that may give the first steps of the lowest cells.
+
+        A number lies between those that values of an open constant give. Placements that differ
+        in EXPECTED alone share ``cached`` runs.
+        """
         passing = np.ones(len(sets), bool)
-        for name in self.layers[0]:
-            simulator = self.cells[name]
-            cells = self._cells(name, sets, None, np.float32)
-            known = {t: self.known[name].get(t, []) for t in (0, len(self.x) - 1)}
-            shows_f = any(one.array in SHOW_F for one in chain(*known.values()))
-            forget_bias, *clips = (simulator.has(cells, one, SOLVE) for one in CONSTANTS)
-            is_open = np.any(clips, axis=0)
-            is_open |= forget_bias & (shows_f | simulator.has(cells, "coupled", "i=1-f"))
-            rows, same = distinct(simulator.keys(cells, True, shows_f))
-            parts = (cells.subset(rows[part]) for part in self._chunks(len(rows)))
-            off = [self._step(name, part, known, steps=1)[1] for part in parts]
-            passing &= is_open | (np.concatenate([[], *off]) <= LOOSE)[same]
+        is_shown = self.is_stepwise and self.starts_from_zero
+        for name in self.layers[0] if is_shown else ():
+            key = (*self._same_runs, name, sets.tobytes(), *sorted(self._compared & SHOW_F))
+            run = partial(self._first_steps, name, sets)
+            same, groups = cached.get(key, run, nbytes)
+            near = np.ones_like(passing)
+            for order, rows, bounds in groups:
+                for one in self._known(name, (len(self.x) - 1) * (order & 1)):
+                    least, most = bounds[one.array][..., one.at[1] // self._every[name]]
+                    off = np.maximum(least - one.values, one.values - most) / one.allowed
+                    near[rows] &= off.max(axis=1, initial=0) <= LOOSE
+            passing &= near[same]
         return sets[passing]
 
+    def _first_steps(self, name: str, sets: Array) -> tuple[Array, list[Any]]:
+        """The distinct first step of each set, and the bounds of groups of them.
+
+        They are (2, U, K): the least and the most that values of a constant give.
+        """
+        simulator, dtype, groups = self.cells[name], np.float32, []
+        cells = self._cells(name, sets)
+        shows_f = bool(self._compared & SHOW_F)
+        rows, same = distinct(simulator.keys(cells, True, shows_f))
+        cells = cells.subset(rows)
+        kinds = self.singles.constant[sets[rows]].max(axis=1)
+        orders = simulator.orders(cells)
+        kinds[(kinds == 0) & ~(simulator.has(cells, "coupled", "i=1-f") | shows_f)] = -1
+        for kind, order in sorted({*zip(kinds.tolist(), orders.tolist(), strict=True)}):
+            values = BETWEEN[kind]
+            which = np.flatnonzero((kinds == kind) & (orders == order))
+            for part in self._chunks(len(which), len(values)):
+                each = sets[np.repeat(rows[which[part]], len(values))]
+                constants = self.singles.constants(each, np.tile(values, len(part)))
+                cells = self._cells(name, each, constants, dtype)
+                state = simulator.start(len(each), self.states[name], dtype)
+                x = self.x[None, -(order >> 1)].astype(dtype)
+                self.work.add(CALL + len(each) * work_of_step(simulator.cell))
+                given = simulator.step(0, x, state, cells, self._has_z)
+                for array, one in given.items():
+                    some = one[:, :: self._every[name]].reshape(len(part), len(values), -1)
+                    further = np.abs(np.diff(some, axis=1)).max(axis=1, initial=0)
+                    ends = some.min(axis=1) - further, some.max(axis=1) + further
+                    given[array] = np.stack(ends)
+                groups.append((order, which[part], given))
+        return same, groups
+
     def staying(self, sets: Array) -> Array:
-        """The sets, without open constants, that stay near EXPECTED."""
-        found = [sets[:0]]
-        steps, kept = len(self.x), self._compared
-        targets = [one for one in self.targets if not self.known.get(one.cell)]
-        for part in self._chunks(len(sets)):
-            runs = self._run(sets[part], None, steps, np.float64, kept=kept, drop=True)
-            stay = runs.stay
-            if targets and stay.any():
-                stay = stay & (np.abs(self._off(targets, runs)) <= LOOSE).all(axis=1)
-            found.append(sets[part[stay]])
-        return np.concatenate(found)
+        """The sets, without open constants, that stay near EXPECTED.
+
+        The lowest cells are compared first, and the first steps: later, rounding grows.
+        """
+        cells = [*self.cells, ""]
+        counts = sorted({1 + cells.index(one.cell) for one in self.targets})
+        for count, steps in product(counts, dict.fromkeys(self._horizons[:2])):
+            off = self.off(sets, None, steps, count=count)
+            sets = sets[(np.abs(off) <= LOOSE).all(axis=1)]
+        return sets
 
     def off(
         self,
@@ -183,21 +216,23 @@ class NetworkSimulator:
         steps: int | None = None,
         dtype: Any = np.float64,
         cached: Cached | None = None,
+        count: int | None = None,
     ) -> Array:
         """(N, E): how far off runs are, in tolerances, over the first steps or all.
 
-        ``values`` (N, K) are of open constants. Placements that differ in EXPECTED alone share
-        ``cached`` runs.
+        ``values`` (N, K) are of open constants, ``count`` is that of cells. Placements that differ
+        in EXPECTED alone share ``cached`` runs.
         """
-        steps, found = min(steps or len(self.x), len(self.x)), []
+        steps, found = min(steps or len(self.x), len(self.x)), list[Array]()
+        targets = [one for one in self.targets if one.cell in [*self.cells, ""][:count]]
         others = "" if cached is None else "c" if len(self.cells) > 1 else "cifgo"
         kept = self._compared | {*others}
         for part in self._chunks(len(sets)):
             some = None if values is None else values[part]
-            run = partial(self._run, sets[part], some, steps, dtype, kept=kept)
-            key = (*self._same_runs, steps, int(part[0]), *sorted(kept))
-            runs = run() if cached is None else cached.get(key, run, lambda one: nbytes(one.arrays))
-            found.append(self._off(self.targets, runs, steps))
+            run = partial(self._run, sets[part], some, steps, dtype, kept, count)
+            key = (*self._same_runs, steps, len(found), *sorted(kept))
+            runs = run() if cached is None else cached.get(key, run, nbytes)
+            found.append(self._off(targets, runs, steps))
         return np.concatenate(found)
 
     def distances(self, cached: Cached) -> Array:
@@ -210,11 +245,11 @@ class NetworkSimulator:
         off = self.off(sets, None, steps, np.float32, cached)
         return np.where((self.singles.constant >= 0) | (not off.shape[1]), np.inf, rms(off))
 
-    def _chunks(self, count: int) -> Iterator[Array]:
+    def _chunks(self, count: int, values: int = 1) -> Iterator[Array]:
         widest = max(one.cell.units for one in self.cells.values())
         room = MEMORY // (8 * len(self.x) * widest * len(self.cells))
-        size = max(8, min(CHUNK, room))
-        yield from (np.arange(count)[at : at + size] for at in range(0, count, size))
+        size = max(8, min(CHUNK, room) // values)
+        yield from (np.arange(count)[at : at + size] for at in range(0, max(1, count), size))
 
     def _run(
         self,
@@ -222,106 +257,83 @@ class NetworkSimulator:
         values: Array | None,
         steps: int,
         dtype: Any,
-        *,
         kept: Collection[str],
-        drop: bool = False,
+        count: int | None,
     ) -> Runs:
-        """Step each distinct cell once over each distinct output of the layer below.
-
-        With ``drop``, hypotheses are dropped at the first known step that they leave, and only
-        arrays that are needed are kept.
-        """
-        runs = Runs({}, {}, np.ones(len(sets), bool))
-        below = list[str]()
-        is_merged = any(not target.cell for target in self.targets)
+        """Step each distinct cell once over each distinct output of the layer below."""
+        runs, below = Runs(), list[Any]()
         for names in self.layers:
+            end = steps if names == self.layers[-1] else len(self.x)  # that above may run back
             for name in names:
-                left = np.flatnonzero(runs.stay)
-                if not left.size:
+                if len(runs) == count:
                     return runs
-                self.work.add(CALL + SET * len(sets))
-                cells = self._cells(name, sets, values, dtype).subset(left)
-                inputs = [(runs.arrays[one]["h"], runs.which[one][left]) for one in below]
-                columns = (*cells.constants.T, *(which for _, which in inputs))
+                self.work.add(CALL * bool(len(sets)) + SET * len(sets))
+                cells = self._cells(name, sets, values, dtype)
+                columns = *cells.constants.T, *(which for _, which in below)
                 first, same = distinct(self.cells[name].keys(cells), *columns)
-                runs.which[name] = np.zeros(len(sets), int)
-                runs.which[name][left] = same
-                known = self.known[name] if drop else {}
-                is_taken = not known or is_merged or names != self.layers[-1]
-                runs.arrays[name], worst = self._step(
-                    name,
-                    cells.subset(first),
-                    known,
-                    kept=kept if is_taken else set(),
-                    inputs=[(h, which[first]) for h, which in inputs],
-                    steps=steps,
-                )
-                runs.stay[left] = (worst <= LOOSE)[same]
-            below = [*names]
+                inputs = [(arrays["h"], which[first]) for arrays, which in below]
+                some = cells.subset(first)
+                runs[name] = self._step(name, some, kept, inputs, end), same
+            below = [runs[name] for name in names]
         return runs
 
     def _step(
         self,
         name: str,
         cells: Cells,
-        known: Mapping[int, Sequence[WantedNumbers]],
-        *,
-        kept: Collection[str] = (),
-        inputs: Sequence[tuple[Array, Array]] = (),
+        kept: Collection[str],
+        inputs: Sequence[tuple[Array, Array]],
         steps: int,
-    ) -> tuple[dict[str, Array], Array]:
-        """The arrays of distinct cells that are kept, and how far off known numbers are (U,).
+    ) -> dict[str, Array]:
+        """The arrays of distinct cells that are kept.
 
-        Cells far off are dropped; without ``kept`` a few known steps are enough. ``inputs`` are
-        the outputs below, and which of them each cell takes.
+        ``inputs`` are the outputs below, and which of them each cell takes.
         """
-        last, worst = len(self.x) - 1, np.zeros(len(cells))
-        simulator, dtype = self.cells[name], cells.constants.dtype
+        last, dtype, arrays = len(self.x) - 1, cells.constants.dtype, {}
+        simulator = self.cells[name]
         cell, orders = simulator.cell, simulator.orders(cells)
         widths = {"h": cell.outputs, "final_h": cell.outputs, "z": 4 * cell.units}
-        axes = {one: (len(cells), *[len(self.x)] * (one not in FINALS)) for one in kept}
-        arrays = {one: np.zeros((*axes[one], widths.get(one, cell.units)), dtype) for one in kept}
+        for one in kept:  # steps that are not run take no memory
+            axes = (
+                *[len(self.x)] * (one not in FINALS),
+                len(cells),
+                widths.get(one, cell.units),
+            )
+            arrays[one] = np.moveaxis(np.zeros(axes, dtype), -2, 0)
         for order in np.unique(orders).tolist():
             left = np.flatnonzero(orders == order)
-            some, seen = cells.subset(left), 0
+            some = cells.subset(left)
             h, c = simulator.start(len(left), self.states[name], dtype)
-            for t in range(len(self.x) if order and kept else steps):
+            for t in range(len(self.x) if order else steps):
                 taken, shown = (last - t if back else t for back in (order >> 1, order & 1))
                 x = self.x[None, taken].astype(dtype)
                 if inputs:
                     below = [array[at[left], taken][:, None] for array, at in inputs]
                     x = merge_directions(below, self.convention)[:, 0]
-                given = simulator.step(t, x, (h, c), some, "z" in self._compared)
+                given = simulator.step(t, x, (h, c), some, self._has_z)
                 self.work.add(CALL + len(left) * work_of_step(cell))
                 h, c = given["h"], given["c"]
                 given |= {"final_h": h, "final_c": c}
                 for one, array in arrays.items():
                     array[(left,) if one in FINALS else (left, shown)] = given[one]
-                if shown in known:
-                    off = _worst(known[shown], given)
-                    worst[left] = np.maximum(worst[left], off)
-                    near, seen = np.flatnonzero(off <= LOOSE), seen + 1
-                    if not near.size or (seen >= TELLING and not kept):
-                        break
-                    if len(near) < len(left):
-                        left, some, h, c = left[near], some.subset(near), h[near], c[near]
-        return arrays, worst
+        return arrays
 
-    def _off(self, targets: Sequence[WantedNumbers], runs: Runs, steps: int | None = None) -> Array:
+    def _off(self, targets: Sequence[WantedNumbers], runs: Runs, steps: int) -> Array:
         """(N, E), in tolerances."""
-        steps_too = [len(self.x)] * self.at_any_step
-        found = [np.zeros((len(runs.stay), *steps_too, 0))]
+        ((_, which), *_) = runs.values()
+        found = [np.zeros((len(which), *[len(self.x)] * self.at_any_step, 0))]
         for target in targets:
             at: tuple[Any, ...] = (..., *target.at)
             if cell := target.cell:
-                merged = runs.arrays[cell][target.array][at][runs.which[cell]]
+                arrays, which = runs[cell]
+                merged = arrays[target.array][at][which]
             else:
-                both = [runs.arrays[one]["h"][runs.which[one]] for one in self.layers[-1]]
+                both = [runs[one][0]["h"][runs[one][1]] for one in self.layers[-1]]
                 merged = merge_directions(both, self.convention)[at]
             off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
-            if len(target.at) == 2 and steps is not None:
-                off = off[:, target.at[0] < steps]
-            found.append(np.clip(off, -FAR, FAR))
+            last = np.full(len(target.values), len(self.x) - 1)  # the step of a last state
+            known = (target.at[0] if len(target.at) == 2 else last) < steps
+            found.append(np.clip(off[..., known], -FAR, FAR))
         every: Array = np.concatenate(found, axis=-1)
         if self.at_any_step:
             nearest = np.square(every).sum(axis=-1).argmin(axis=1)
@@ -352,7 +364,7 @@ class NetworkSimulator:
         steps that show it.
         """
         found, values = [], []
-        for steps in self._horizons:
+        for steps in dict.fromkeys(self._horizons):
             grids, nearest = self._solved_over(sets, steps)
             found.append(sets[nearest])
             values.append(grids.values[nearest])
@@ -362,12 +374,11 @@ class NetworkSimulator:
 
     @property
     def _horizons(self) -> list[int]:
-        last, known = len(self.x), [min(steps) for steps in self.known.values() if steps]
-        if not known or len(self.cells) > 1:
-            return [last]
-        (cell,) = self.cells.values()
-        fewest = int(np.clip(TELLING_NUMBERS / cell.cell.units, FEWEST, TELLING))
-        return sorted({min(known[0] + count, last) for count in (fewest, TELLING, last)})
+        last = len(self.x)
+        first = min((int(one.at[0].min()) for one in self._steps), default=last)
+        cell = next(iter(self.cells.values())).cell
+        fewest = int(np.clip(TELLING_NUMBERS / cell.units, FEWEST, TELLING))
+        return [min(first + count, last) for count in (fewest, TELLING, last)]
 
     def _solved_over(self, sets: Array, steps: int) -> tuple[_Grids, Array]:
         """The values of open constants over some steps, and which sets come near.
@@ -380,30 +391,27 @@ class NetworkSimulator:
             off = self.off(each, self.singles.constants(each, points.ravel()), steps, dtype)
             return rms(off).reshape(points.shape)
 
+        most = self.work.most(Budget.SOLVED)
         grids = _Grids(self.singles.constant[sets].max(axis=1), cost)
-        sampled = self.work.most(Budget.SOLVED)
-        coarse = grids.least.copy()
-        exact = partial(cost, dtype=np.float64)
-        order = grids.nearest(np.flatnonzero(grids.shows), sampled)
-        grids.refine(order, exact, *ROUNDS[0])
-        order = grids.nearest(order, sampled // 5)
-        least, widths = grids.least[order], grids.widths.copy()
-        # finer values hardly reduce the error of a wrong set
-        order = order[(least <= LOOSE) | (least < coarse[order] / GAIN)]
-        most = max([steps, *self._horizons[-2:-1]])
-        grids.refine(order, partial(exact, steps=most), *ROUNDS[1])
-        if most < len(self.x) and order.size:  # these steps alone may leave a value open
+        shows = np.flatnonzero(grids.shows)
+        order = left = shows[np.argsort(grids.least[shows], kind="stable")[:most]]
+        for further in (one for one in dict.fromkeys(self._horizons) if one >= steps):
+            grids.refine(left, partial(cost, steps=further, dtype=np.float64))
+            order = order[grids.least[order] <= LOOSE]
             values = self.singles.constants(sets[order], grids.values[order])
-            left = order[np.abs(self.off(sets[order], values)).max(axis=1) > 1]
-            grids.widths = widths
-            grids.refine(left, partial(exact, steps=len(self.x)), *ROUNDS[1])
-        return grids, order[grids.least[order] <= LOOSE]
+            # these steps alone may leave a value open
+            left = order[np.abs(self.off(sets[order], values)).max(axis=1, initial=0) > 1]
+            grids.widths[left] /= FINER[1] - FINER[0]
+        return grids, order
 
 
 class _Grids:
-    """The nearest values so far of the constant of each set."""
+    """The nearest values so far of the constant of each set.
 
-    def __init__(self, kinds: Array, cost: Cost) -> None:
+    ``cost`` is from positions (n,) of sets and values (n, P) of their constants to errors.
+    """
+
+    def __init__(self, kinds: Array, cost: Callable[..., Array]) -> None:
         self.values, self.least, self.widths = (np.zeros(len(kinds)) for _ in range(3))
         self.shows = np.zeros(len(kinds), bool)  # whether the constant makes a difference
         for kind in np.unique(kinds):
@@ -414,18 +422,15 @@ class _Grids:
             self.widths[rows] = np.gradient(grid)[best] * WIDER
             self.shows[rows] = costs.max(axis=1) > least * (1 + 1e-6)
 
-    def nearest(self, order: Array, most: int) -> Array:
-        return np.asarray(order[np.argsort(self.least[order], kind="stable")[:most]])
-
-    def refine(self, order: Array, cost: Cost, rounds: int, count: int) -> None:
-        """Bring values of some sets nearer, by ever finer grids."""
-        for _ in range(rounds if len(order) else 0):
-            offsets = self.widths[order, None] * np.linspace(-1, 1, count)
-            points = self.values[order, None] + offsets
+    def refine(self, order: Array, cost: Callable[..., Array]) -> None:
+        """Bring values of sets nearer, by finer grids as long as these gain."""
+        while order.size:
+            points = self.values[order, None] + self.widths[order, None] * FINER
             costs = cost(order, points)
             self.values[order] = points[np.arange(len(order)), costs.argmin(axis=1)]
             self.least[order] = costs.min(axis=1)
-            self.widths[order] /= (count - 1) / 2
+            order = order[costs.max(axis=1) > np.maximum(GAIN * self.least[order], ALIKE)]
+            self.widths[order] *= FINER[1] - FINER[0]
 
 
 def distinct(*columns: Array) -> tuple[Array, Array]:
@@ -446,9 +451,3 @@ def rms(off: Array) -> Array:
     """(N,) the root mean square of each hypothesis; 0 of nothing."""
     squares = np.square(off, dtype=float).sum(axis=1)
     return np.asarray(np.sqrt(squares / max(1, off.shape[1])))
-
-
-def _worst(known: Sequence[WantedNumbers], given: Mapping[str, Array]) -> Array:
-    each = [np.abs(given[one.array][:, one.at[0]] - one.values) / one.allowed for one in known]
-    off = np.concatenate([np.zeros((len(given["h"]), 1)), *each], axis=1)
-    return np.asarray(np.nan_to_num(off, nan=np.inf).max(axis=1))

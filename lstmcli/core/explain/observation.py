@@ -55,7 +55,7 @@ class WantedNumbers(NamedTuple):
 
     cell: str  # whose array it is; "": the output of the model
     array: str
-    at: tuple[Array, ...]  # steps and units (E,); units only, of a last state or a step
+    at: tuple[Array, ...]  # steps and units (E,); units only, of a last state
     values: Array  # (E,)
     allowed: Array  # (E,) tolerances
 
@@ -63,12 +63,6 @@ class WantedNumbers(NamedTuple):
         """Some of the numbers."""
         at = tuple(axis[which] for axis in self.at)
         return self._replace(at=at, values=self.values[which], allowed=self.allowed[which])
-
-    def by_step(self) -> Iterator[tuple[int, WantedNumbers]]:
-        """The numbers of each step."""
-        for step in np.unique(self.at[0]).tolist() if len(self.at) == 2 else ():
-            one = self.subset(self.at[0] == step)
-            yield step, one._replace(at=one.at[1:])
 
     def thinned(self) -> WantedNumbers:
         """The numbers that full runs are compared with."""

@@ -192,11 +192,17 @@ class Placement:
         """
         if size == 0:
             return [Answer((), self.verify(()))] if not is_open and self.fits() else []
-        simulator, sets = self.simulator, self._passing(size, room)
+        simulator, sets = self.simulator, self._new(size, room)
         sets = sets[self.singles.are_open(sets) == is_open]
+        if size > 1 or is_open:
+            sets = simulator.passing_first_step(sets, self.question.runs)
         if not is_open:
             is_near = self.distances[sets[:, 0]] <= WORTH_MORE if size == 1 else slice(None)
-            return self._confirmed(simulator.staying(sets[is_near]))
+            staying = simulator.staying(sets[is_near])
+            if len(staying) > Budget.FEW and self.turn == SECOND:  # not of open lengths
+                other = self._simulator_on((simulator.item + 1) % self.setup.size[1])
+                staying = other.staying(staying)
+            return self._confirmed(staying)
         most = max(self.work.most(Budget.SOLVED), int(room / (simulator.work_of_run * GRID)))
         if size > 1 and len(sets) > most and not simulator.is_stepwise:
             self.untried.append(remark("unsolved", changes=size, count=len(sets) - most))
@@ -204,14 +210,13 @@ class Placement:
             sets = sets[order[:most]]
         return self._confirmed(*simulator.solve(sets))
 
-    def _passing(self, size: int, room: float) -> Array:
+    def _new(self, size: int, room: float) -> Array:
         if size not in self._tried:
             self.work.add(SEARCH)
             sets, keys = self._sets(size, room)
             self.depth = max(self.depth, size * bool(len(sets)))
-            sets = self.simulator.new(sets, keys)
-            self.tried += len(sets)
-            self._tried[size] = self.simulator.passing_first_step(sets) if size > 1 else sets
+            self._tried[size] = self.simulator.new(sets, keys)
+            self.tried += len(self._tried[size])
         return self._tried[size]
 
     def _sets(self, size: int, room: float) -> tuple[Array, Array]:

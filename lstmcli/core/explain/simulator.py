@@ -204,7 +204,12 @@ class Simulator:
     def _is_same(self, part: str, **settings: Any) -> bool:
         return np.array_equal(getattr(self.decode(**settings), part), getattr(self.cell, part))
 
-    def cells(self, codes: Array, values: Array | None = None, dtype: Any = np.float64) -> Cells:
+    def cells(
+        self,
+        codes: Array,
+        values: Array | None = None,
+        dtype: Any = np.float64,
+    ) -> Cells:
         """The cells of rows of codes (N, F); ``values`` (N, K) are of open constants."""
         by_name = dict(zip(COLUMNS, codes.T, strict=True))
         tensors = {part: self._tensors_of(part, by_name) for part in _CHOOSE}
@@ -242,7 +247,7 @@ class Simulator:
         sizes = (len(self.values[name]) for name in _SETTINGS)
         most = (MOST_TENSORS,) * len(tensors)
         places = (*tensors.values(), *codes.values())
-        return np.asarray(np.ravel_multi_index(places, (*most, *sizes)))
+        return np.ravel_multi_index(places, (*most, *sizes))
 
     def _tensors_of(self, part: str, codes: Mapping[str, Array]) -> Array:
         """A tensor (N, 6), from a table by the codes that choose it."""
@@ -254,7 +259,7 @@ class Simulator:
             chosen = np.unravel_index(row, sizes)
             settings = [of[k] for of, k in zip(values, chosen, strict=True)]
             table[row] = self._tensor(part, [of[0] for of in values], settings)
-        return np.asarray(table[rows])
+        return table[rows]
 
     def _tensor(self, part: str, assumed: Sequence[Any], values: Sequence[Any]) -> list[int]:
         each = zip(_CHOOSE[part][1:], assumed[1:], values[1:], strict=True)
@@ -321,7 +326,7 @@ class Simulator:
         """The bias (N, 4, H, 1); of layer norm the shift and the scale (N, 4, H, 2)."""
         tensors = cells.tensors["bias"]
         biases = np.array(self.tensors["bias"], dtype)
-        return np.asarray(biases[tensors[:, 1, None], tensors[:, 2:]])
+        return biases[tensors[:, 1, None], tensors[:, 2:]]
 
     def _parts(self, cells: Cells) -> Parts:
         cell, constants = self.cell, cells.constants

@@ -50,7 +50,7 @@ GROWN, OTHERS_GROWN = 10 * ROUNDING, 16.0
 # tolerance (absolute below 1, relative above) of what is not compared
 BLIND = 0.05
 LEAST_COMPARED = 8  # numbers that have to be compared for a result
-ROOM = 2**26  # bytes of runs that are cached
+ROOM = 3 * 2**25  # bytes of runs that are cached
 FARTHEST = 1e6  # larger differences count as this one
 FEW, A_FEW = 3, 0.05  # wrong numbers, or their share, that are outliers
 FINE = {"dtype": "float64"}
@@ -63,8 +63,9 @@ SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
 
 def nbytes(of: Any) -> int:
-    """The memory of an array, or of arrays by name."""
-    return sum(map(nbytes, of.values())) if isinstance(of, Mapping) else of.nbytes
+    """The memory of arrays, in whatever they are collected."""
+    parts = of.values() if isinstance(of, Mapping) else of if isinstance(of, tuple | list) else ()
+    return sum(map(nbytes, parts)) + getattr(of, "nbytes", 0)
 
 
 class Cached:
