@@ -1,7 +1,7 @@
 """The cells of a network under sets of changes, side by side.
 
 Each distinct cell is stepped once, layer by layer, over one sequence. Hypotheses that leave
-EXPECTED at its first steps are dropped; the loop verifies the others.
+EXPECTED at its first steps are dropped; the loop verifies others.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class NetworkSimulator:
     def _first_steps(self, name: str, sets: Array) -> tuple[Array, list[Any]]:
         """The distinct first step of each set, and the bounds of groups of them.
 
-        They are (2, U, K): the least and the most that values of a constant give.
+        (2, U, K): the least and the most that values of a constant give.
         """
         simulator, dtype, groups = self.cells[name], np.float32, []
         cells = self._cells(name, sets)
