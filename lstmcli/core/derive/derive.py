@@ -221,8 +221,10 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
 
 def _taken(pairs: Mapping[str, Pair]) -> list[str]:
     parts = [part for pair in pairs.values() for n, part in pair.parts if n]
-    each = ((pair, one) for pair in pairs.values() for one in pair.taken)
-    said = [one.words for pair, one in each if one.side == pair.names[1]]
+    said = [
+        ", ".join(one.words for one in pair.taken if one.side == pair.names[1])
+        for pair in pairs.values()
+    ]
     return [*filter(None, dict.fromkeys((describe_parts(parts), *said)))]
 
 
