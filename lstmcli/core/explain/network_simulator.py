@@ -204,7 +204,7 @@ class NetworkSimulator:
         """
         cells = [*self.cells, ""]
         counts = sorted({1 + cells.index(one.cell) for one in self.targets})
-        for count, steps in product(counts, dict.fromkeys(self._horizons[:2])):
+        for count, steps in product(counts, dict.fromkeys(self._horizons[:3])):
             off = self.off(sets, None, steps, count=count)
             sets = sets[(np.abs(off) <= LOOSE).all(axis=1)]
         return sets
@@ -364,7 +364,7 @@ class NetworkSimulator:
         steps that show it.
         """
         found, values = [], []
-        for steps in dict.fromkeys(self._horizons):
+        for steps in dict.fromkeys(self._horizons[1:]):
             grids, nearest = self._solved_over(sets, steps)
             found.append(sets[nearest])
             values.append(grids.values[nearest])
@@ -378,7 +378,7 @@ class NetworkSimulator:
         first = min((int(one.at[0].min()) for one in self._steps), default=last)
         cell = next(iter(self.cells.values())).cell
         fewest = int(np.clip(TELLING_NUMBERS / cell.units, FEWEST, TELLING))
-        return [min(first + count, last) for count in (fewest, TELLING, last)]
+        return [min(first + count, last) for count in (FEWEST, fewest, TELLING, last)]
 
     def _solved_over(self, sets: Array, steps: int) -> tuple[_Grids, Array]:
         """The values of open constants over some steps, and which sets come near.
