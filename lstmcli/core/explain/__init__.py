@@ -52,7 +52,7 @@ from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
 NEAR = 1.2  # times the budget, of near placements; one took 14 s
-FURTHER = 0.1  # cost of each further location on a run
+LATER_LOCATION = 0.1  # cost of each further location on a run
 OTHER_RUN = 3.0  # cost of a placement that changes the run
 
 
@@ -72,7 +72,7 @@ class Search:
         located = [(setup, *setup.located()) for setup in question.setups()]
         self.left_out = sum(left_out for *_, left_out in located)  # locations of EXPECTED
         each = (
-            (one.location.cost + FURTHER * nth + OTHER_RUN * bool(one.count), one)
+            (one.location.cost + LATER_LOCATION * nth + OTHER_RUN * bool(one.count), one)
             for setup, several, _ in located
             for nth, at in enumerate(several)
             for one in lengths.placements(setup, at)

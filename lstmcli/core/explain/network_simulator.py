@@ -44,16 +44,16 @@ GRIDS = (
 
 From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 0 or 1.
 """
-BETWEEN = np.r_[-100, GRIDS[0][::4], 100], *(np.r_[0, grid, np.inf] for grid in GRIDS[1:]), [0]
+BOUNDS = np.r_[-100, GRIDS[0][::4], 100], *(np.r_[0, grid, np.inf] for grid in GRIDS[1:]), [0]
 """Values of each constant, and of none: others give a first step between theirs.
 
 Or beyond by what two of them differ; in 4 nets it was by 0.53 of that.
 """
-UNITS = 64  # of a first step at most that are compared
+MOST_UNITS = 64  # of a first step at most that are compared
 WIDER = 1.2  # times the distance of first values: half of a finer grid
-FINER = np.linspace(-1, 1, 9)  # in widths
+FINER_POINTS = np.linspace(-1, 1, 9)  # in widths
 GAIN = 2.0  # of right values over others: it was 9, and of most wrong ones 1.0
-ALIKE = 0.02  # tolerances: the ends of the last grid
+LEAST_SPREAD = 0.02  # tolerances between values of a grid, to make a finer one
 
 FINALS = ("final_h", "final_c")
 OUTPUTS = ("h", *FINALS)
@@ -111,7 +111,7 @@ class NetworkSimulator:
         if at_any_step:  # of h and c, which the last states are of the last step
             self.targets = [one._replace(array=one.array[-1]) for one in self.targets]
         self._compared = {*OUTPUTS, *(one.array for one in self.targets)}
-        self._every = {name: -(-one.cell.units // UNITS) for name, one in cells.items()}
+        self._every = {name: -(-one.cell.units // MOST_UNITS) for name, one in cells.items()}
         self._has_z = "z" in self._compared
         # half of a cell does not show at a first step from zero
         self.starts_from_zero = not any(h.any() or c.any() for h, c in self.states.values())
@@ -179,7 +179,7 @@ class NetworkSimulator:
         orders = simulator.orders(cells)
         kinds[(kinds == 0) & ~(simulator.has(cells, "coupled", "i=1-f") | shows_f)] = -1
         for kind, order in sorted({*zip(kinds.tolist(), orders.tolist(), strict=True)}):
-            values = BETWEEN[kind]
+            values = BOUNDS[kind]
             which = np.flatnonzero((kinds == kind) & (orders == order))
             for part in self._chunks(len(which), len(values)):
                 each = sets[np.repeat(rows[which[part]], len(values))]
@@ -401,7 +401,7 @@ class NetworkSimulator:
             values = self.singles.constants(sets[order], grids.values[order])
             # these steps alone may leave a value open
             left = order[np.abs(self.off(sets[order], values)).max(axis=1, initial=0) > 1]
-            grids.widths[left] /= FINER[1] - FINER[0]
+            grids.widths[left] /= FINER_POINTS[1] - FINER_POINTS[0]
         return grids, order
 
 
@@ -425,12 +425,12 @@ class _Grids:
     def refine(self, order: Array, cost: Callable[..., Array]) -> None:
         """Bring values of sets nearer, by finer grids as long as these gain."""
         while order.size:
-            points = self.values[order, None] + self.widths[order, None] * FINER
+            points = self.values[order, None] + self.widths[order, None] * FINER_POINTS
             costs = cost(order, points)
             self.values[order] = points[np.arange(len(order)), costs.argmin(axis=1)]
             self.least[order] = costs.min(axis=1)
-            order = order[costs.max(axis=1) > np.maximum(GAIN * self.least[order], ALIKE)]
-            self.widths[order] *= FINER[1] - FINER[0]
+            order = order[costs.max(axis=1) > np.maximum(GAIN * self.least[order], LEAST_SPREAD)]
+            self.widths[order] *= FINER_POINTS[1] - FINER_POINTS[0]
 
 
 def distinct(*columns: Array) -> tuple[Array, Array]:
