@@ -97,8 +97,9 @@ class NetworkSimulator:
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, n])
         self.x = x[keep, n]
         start = {name: value for name, value in of_run if name == "initial_state"}
-        self._same_runs = id(singles), case.layout, *start.values(), keep.tobytes(), n
         model = case.read({**start, **FINE})
+        merge = model.behaviour.merge if len(self.layers) > 1 else ""
+        self._same_runs = id(singles), case.layout, *start.values(), keep.tobytes(), n, merge
         self.convention = model.convention  # how directions are merged
         states = split_state(case.data.initial_state, model, x.shape[1])
         each = zip(cells, states, strict=True)  # a state may be one for all sequences

@@ -133,21 +133,13 @@ class Placement:
         return self._simulator_on(None)
 
     def _simulator_on(self, item: int | None) -> NetworkSimulator:
-        cells, singles = self._cells, self.singles
-        return NetworkSimulator(
-            cells,
-            singles,
-            self.case,
-            self.allowance,
-            self.of_run,
-            item,
-        )
+        known = self.singles, self.case, self.allowance, self.of_run
+        return NetworkSimulator(self._cells, *known, item)
 
     @cached_property
     def _cells(self) -> Mapping[str, Simulator]:
-        of = self.setup.simulator_of
-        key = "cells", self.setup.of_directions
-        return self.question.runs.get(key, lambda: {n: of(n) for n, _ in self.model.cells})
+        key = "cells", self.how.storage.directions  # another merge has the same
+        return self.question.runs.get(key, self.setup.simulators)
 
     @cached_property
     def singles(self) -> SingleChanges:
@@ -159,7 +151,7 @@ class Placement:
             unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
             without = ("go_backwards", "flip_output")[:unseen]
         spaces = {name: cell.singles for name, cell in self._cells.items()}
-        key, names = ("singles", self.setup.of_directions, without), iter(spaces)
+        key, names = ("singles", self.how.storage.directions, without), iter(spaces)
         layers = [[next(names) for _ in layer] for layer in self.model.layers]
         return self.question.runs.get(key, partial(SingleChanges, layers, spaces, without))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import islice, product
 from math import prod
 from typing import Any
@@ -176,19 +176,24 @@ class Setup:
         of_run = Change("array", self.part), *self.of_directions, Change("layout", layout)
         return tuple(change for change in of_run if change.value)
 
-    def simulator_of(self, name: str) -> Simulator:
-        """A cell under all hypotheses."""
+    def simulators(self) -> dict[str, Simulator]:
+        """Each cell under all hypotheses. All cells are read at once."""
 
-        def decode(settings: Settings) -> Cell:
-            scoped = {f"{name}.{k}": v for k, v in settings.items()}
-            cell = dict(self.read({**scoped, **FINE}).cells)[name]
+        @cache
+        def cells(*settings: tuple[str, Any]) -> dict[str, Cell]:
+            each = product(dict(self.model.cells), settings)
+            scoped = {f"{name}.{k}": v for name, (k, v) in each}
+            return dict(self.read({**scoped, **FINE}).cells)
+
+        def decode(name: str, settings: Settings) -> Cell:
+            cell = cells(*settings.items())[name]
             how = cell.convention
             if name.endswith("_reverse"):  # by itself it is a reversed cell
                 reverse = how.behaviour.reverse or not how.behaviour.forward
                 how = how.with_behaviour(reverse=reverse, forward=False)
             return replace(cell, convention=how)
 
-        return Simulator(decode, decode({}).convention)
+        return {n: Simulator(partial(decode, n), decode(n, {}).convention) for n in cells()}
 
     def assumed(self, change: Change) -> Any:
         """The assumed value of a setting, of all cells or of one."""
