@@ -167,7 +167,7 @@ def _off_from(known: KnownCell, states: Array) -> Array:
     for x, wanted in zip(known.x[:SHORT], known.h[:SHORT], strict=True):
         h, c = known.advance(np.repeat(x, n, axis=0), h, c)
         rows.append(h - np.repeat(wanted, n, axis=0))
-    return np.concatenate(rows, axis=1)
+    return np.hstack(rows)
 
 
 def _first_states(known: KnownCell) -> Iterator[Array]:
@@ -178,8 +178,8 @@ def _first_states(known: KnownCell) -> Iterator[Array]:
     h, c = known.start
     if known.cell.projection is None:
         at_first = _bisected(lambda c: known.advance(known.x[0], h, c)[0], known.h[0])
-        yield np.concatenate([h, np.clip(at_first, -5, 5)], axis=1)
-    yield np.concatenate([h, c], axis=1)
+        yield np.hstack([h, np.clip(at_first, -5, 5)])
+    yield np.hstack([h, c])
 
 
 def _bisected(function: Callable[[Array], Array], wanted: Array) -> Array:
@@ -257,7 +257,7 @@ def outputs(runs: EditedRuns) -> Variants:
             yield Variant((found,), 1 + mask.size // MASK_BITS)
     h, y = (array.reshape(-1, array.shape[-1]) for array in (given, wanted))
     if len(h) > h.shape[1] + 3:
-        ones = np.concatenate([h, np.ones((len(h), 1))], axis=1)
+        ones = np.hstack([h, np.ones((len(h), 1))])
         matrix = np.linalg.lstsq(ones, y, rcond=None)[0]
         arrays = {"weights": matrix[:-1], "bias": matrix[-1]}
         yield Variant((Edit("outputs.dense", arrays, file="dense.npz"),), matrix.size)

@@ -7,6 +7,7 @@ changes nothing. Sets with the same codes are one hypothesis.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -120,12 +121,21 @@ class SingleChanges:
             found = np.concatenate([*map(self._allowed, each)])
         return found
 
+    @cached_property
+    def _pairs(self) -> Array:
+        return self.sets(2)
+
+    @cached_property
+    def closed_pairs(self) -> Array:
+        """Without an open constant."""
+        is_open = self.are_open(self._pairs)
+        return self._pairs[~is_open]
+
     def pairs(self, order: Array, most: int) -> Array:
-        """Pairs (n, 2) of the first changes in an order with any other, each once."""
-        every = np.flatnonzero(self.together >= 2)
-        ones = order[self.together[order] >= 2][:most]
-        both = np.column_stack([np.repeat(ones, len(every)), np.tile(every, len(ones))])
-        return self._allowed(np.unique(np.sort(both, axis=1), axis=0))
+        """Pairs (n, 2) of the first changes in an order with any other."""
+        first = order[self.together[order] >= 2][:most]
+        has_first = np.isin(self._pairs, first).any(axis=1)
+        return np.asarray(self._pairs[has_first])
 
     def _allowed(self, sets: Array) -> Array:
         before, last = sets[:, :-1], sets[:, -1]

@@ -18,7 +18,7 @@ from lstmcli.core.explain.causes import Changes, settings_of
 from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.observation import Allowance, WantedNumbers
 from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
-from lstmcli.core.explain.verify import FINE, Cached, Case, nbytes
+from lstmcli.core.explain.verify import FINE, Cached, Case
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major, split_state
@@ -148,15 +148,14 @@ class NetworkSimulator:
     def passing_first_step(self, sets: Array, cached: Cached) -> Array:
         """The sets that may give the first steps of the lowest cells.
 
-        A number lies between those that values of an open constant give. Placements that differ
-        in EXPECTED alone share ``cached`` runs.
+        A number lies between those that values of an open constant give.
         """
         passing = np.ones(len(sets), bool)
         is_shown = self.is_stepwise and self.starts_from_zero
         for name in self.layers[0] if is_shown else ():
             key = (*self._same_runs, name, sets.tobytes(), *sorted(self._compared & SHOW_F))
             run = partial(self._first_steps, name, sets)
-            same, groups = cached.get(key, run, nbytes)
+            same, groups = cached.get(key, run)
             near = np.ones_like(passing)
             for order, rows, bounds in groups:
                 for one in self._known(name, (len(self.x) - 1) * (order & 1)):
@@ -198,17 +197,36 @@ class NetworkSimulator:
                 groups.append((order, which[part], given))
         return same, groups
 
-    def staying(self, sets: Array) -> Array:
+    def staying(self, sets: Array, cached: Cached | None = None) -> Array:
         """The sets, without open constants, that stay near EXPECTED.
 
         The lowest cells are compared first, and the first steps: later, rounding grows.
         """
+        if cached and sets.shape[1] == 2 and not self.is_stepwise:
+            return self._staying_pairs(sets, cached)
         cells = [*self.cells, ""]
         counts = sorted({1 + cells.index(one.cell) for one in self.targets})
         for count, steps in product(counts, dict.fromkeys(self._horizons[:3])):
             off = self.off(sets, None, steps, count=count)
             sets = sets[(np.abs(off) <= LOOSE).all(axis=1)]
         return sets
+
+    def _staying_pairs(self, sets: Array, cached: Cached) -> Array:
+        """The same: where most pairs are tried, all are run to the end, once."""
+        pairs, kept = self.singles.closed_pairs, self._compared
+        key = *self._same_runs, *sorted(kept)
+        size = int(8 * len(pairs) * self.work_of_run)  # bytes at most
+        if 2 * len(sets) < len(pairs) or not cached.has_room((*key, 0), size):
+            return self.staying(sets)
+        steps, found = self._horizons[2], list[Array]()
+        for part in self._chunks(len(pairs)):
+            given = pairs[part], None, len(self.x), np.float64, kept, None
+            runs = cached.get((*key, len(found)), partial(self._run, *given))
+            found.append(self._off(self.targets, runs, steps))
+        off = np.concatenate(found)
+        near = pairs[(np.abs(off) <= LOOSE).all(axis=1)]
+        numbers = 1, len(self.singles)  # of a pair one
+        return np.asarray(sets[np.isin(sets @ numbers, near @ numbers)])
 
     def off(
         self,
@@ -221,8 +239,7 @@ class NetworkSimulator:
     ) -> Array:
         """(N, E): how far off runs are, in tolerances, over the first steps or all.
 
-        ``values`` (N, K) are of open constants, ``count`` is that of cells. Placements that differ
-        in EXPECTED alone share ``cached`` runs.
+        ``values`` (N, K) are of open constants, ``count`` is that of cells.
         """
         steps, found = min(steps or len(self.x), len(self.x)), list[Array]()
         targets = [one for one in self.targets if one.cell in [*self.cells, ""][:count]]
@@ -232,7 +249,7 @@ class NetworkSimulator:
             some = None if values is None else values[part]
             run = partial(self._run, sets[part], some, steps, dtype, kept, count)
             key = (*self._same_runs, steps, len(found), *sorted(kept))
-            runs = run() if cached is None else cached.get(key, run, nbytes)
+            runs = run() if cached is None else cached.get(key, run)
             found.append(self._off(targets, runs, steps))
         return np.concatenate(found)
 
@@ -348,7 +365,7 @@ class NetworkSimulator:
         """
         sets, value = self.singles.neighbours(answer)
         in_order = np.sort(sets, axis=1)
-        codes = np.concatenate([self.singles.codes(name, in_order) for name in self.cells], axis=1)
+        codes = np.hstack([self.singles.codes(name, in_order) for name in self.cells])
         differs = (codes != codes[0]).any(axis=1)  # or it is the same answer
         differs[[0, -1]] = True
         sets, in_order = sets[differs], in_order[differs]

@@ -190,7 +190,7 @@ class Placement:
             sets = simulator.passing_first_step(sets, self.question.runs)
         if not is_open:
             is_near = self.distances[sets[:, 0]] <= WORTH_MORE if size == 1 else slice(None)
-            staying = simulator.staying(sets[is_near])
+            staying = simulator.staying(sets[is_near], self.question.runs)
             if len(staying) > Budget.FEW and self.turn == SECOND:  # not of open lengths
                 other = self._simulator_on((simulator.item + 1) % self.setup.size[1])
                 staying = other.staying(staying)

@@ -62,10 +62,10 @@ NO_STEP = 2**31  # stands for that of a last state, after all others
 SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
 
-def nbytes(of: Any) -> int:
+def _nbytes(of: Any) -> int:
     """The memory of arrays, in whatever they are collected."""
     parts = of.values() if isinstance(of, Mapping) else of if isinstance(of, tuple | list) else ()
-    return sum(map(nbytes, parts)) + getattr(of, "nbytes", 0)
+    return sum(map(_nbytes, parts)) + getattr(of, "nbytes", 0)
 
 
 class Cached:
@@ -75,11 +75,15 @@ class Cached:
         self._runs: dict[Any, Any] = {}
         self._room = ROOM
 
-    def get(self, key: Any, run: Callable[[], T], size: Callable[[T], int] = lambda _: 0) -> T:
-        """The cached value of a key, or that of a run, of ``size`` bytes."""
-        found: T = run() if (known := self._runs.get(key)) is None else known
-        if known is None and (room := size(found)) <= self._room:
-            self._room -= room
+    def has_room(self, key: Any, size: int) -> bool:
+        """Tell whether a value of ``size`` bytes is kept, or is already."""
+        return key in self._runs or size <= self._room
+
+    def get(self, key: Any, run: Callable[[], T]) -> T:
+        """The cached value of a key, or that of a run."""
+        found: T = self._runs[key] if key in self._runs else run()
+        if key not in self._runs and (size := _nbytes(found)) <= self._room:
+            self._room -= size
             self._runs[key] = found
         return found
 
@@ -132,7 +136,7 @@ class Case:
         """The arrays (T, B, K) of a run by cell; another ``array`` stands for h."""
         of_run = {k: v for k, v in settings.items() if k != "array"}
         key = self.layout, self.names(settings), *sorted(of_run.items())
-        given = self.cached.get(key, lambda: run_in_memory(self.plan(settings)), nbytes)
+        given = self.cached.get(key, lambda: run_in_memory(self.plan(settings)))
         return on_axes(given, settings.get("array", "h"), self.size[0])
 
     def names(self, settings: Settings) -> tuple[str, ...]:
@@ -308,7 +312,7 @@ def compared(
         numbers.append(np.stack(of_each))
         array, step = np.full((2, len(values)), [[n], [NO_STEP]])
         places.append(np.stack([array, at[0] if len(at) == 3 else step, *at[-2:]]))
-    return _comparison(names, axes, *(np.concatenate(of, axis=1) for of in (places, numbers)))
+    return _comparison(names, axes, *(np.hstack(of) for of in (places, numbers)))
 
 
 def _comparison(

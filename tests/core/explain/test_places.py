@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lstmcli.core.explain import verify
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.explanation import Explanation
 from tests.core.explain import networks
@@ -24,6 +25,20 @@ def asked(tmp_path: Path) -> Cell:
 
 def _equals(explanation: Explanation) -> list[dict[str, Any]]:
     return [{c.setting: c.found for c in other} for other in explanation.equivalent]
+
+
+@pytest.mark.slow
+def test_pairs_are_the_same_where_placements_share_runs(
+    asked: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = {"bias": "none", "state": "reset"}
+    last = asked.run(truth)["h"][:, -1]
+    shared = asked.explain(last)
+    monkeypatch.setattr(verify, "ROOM", 0)
+    alone = asked.explain(last)
+    assert found(shared) == found(alone) == truth
+    assert _equals(shared) == _equals(alone)
+    assert shared.tried >= alone.tried  # of shared runs the work is done once
 
 
 @pytest.mark.parametrize("truth", [{"layout": "time"}, {"state": "reset"}])
