@@ -215,7 +215,7 @@ class NetworkSimulator:
         """The same: where most pairs are tried, all are run to the end, once."""
         pairs, kept = self.singles.closed_pairs, self._compared
         key = *self._same_runs, *sorted(kept)
-        size = int(8 * len(pairs) * self.work_of_run)  # bytes at most
+        size = int(8 * len(pairs) * self.work_of_run)  # bytes
         if 2 * len(sets) < len(pairs) or not cached.has_room((*key, 0), size):
             return self.staying(sets)
         steps, found = self._horizons[2], list[Array]()
@@ -322,7 +322,7 @@ class NetworkSimulator:
             left = np.flatnonzero(orders == order)
             some = cells.subset(left)
             h, c = simulator.start(len(left), self.states[name], dtype)
-            for t in range(len(self.x) if order else steps):
+            for t in range(len(self.x) if order & 1 else steps):
                 taken, shown = (last - t if back else t for back in (order >> 1, order & 1))
                 x = self.x[None, taken].astype(dtype)
                 if inputs:
