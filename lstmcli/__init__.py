@@ -63,7 +63,7 @@ _MODULES = {
 
 _SHOWN = {
     "Derivation": "core.derive.derivation",
-    "Difference": "core.diff.compare",
+    "Difference": "core.diff.difference",
     "Explanation": "core.explain.explanation",
     "Model": "core.model.model",
     "Trace": "core.model.model",

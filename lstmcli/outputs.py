@@ -101,16 +101,17 @@ def json_text(document: Any, indent: int | None = None) -> str:
     """A document as JSON: non-finite numbers as "NaN", "Infinity" and "-Infinity"."""
     import json  # 3 ms that --help does without
 
-    return json.dumps(_finite(document), indent=indent, allow_nan=False)
+    return json.dumps(jsonable(document), indent=indent, allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """A value as JSON can represent it: what is not finite becomes a word."""
     if isinstance(value, dict):
-        return {name: _finite(member) for name, member in value.items()}
+        return {name: jsonable(member) for name, member in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(member) for member in value]
+        return [jsonable(member) for member in value]
     if hasattr(value, "item"):
-        return _finite(value.item())
+        return jsonable(value.item())
     if isinstance(value, float) and not isfinite(value):
         return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
     return value

@@ -18,7 +18,7 @@ from lstmcli.api.explain import asked_of, explained
 from lstmcli.api.job import InputOptions, read_job
 from lstmcli.api.load import checked
 from lstmcli.api.values import Path, StateLike, Weights
-from lstmcli.core.diff.compare import Difference
+from lstmcli.core.diff.difference import Difference
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.explanation import Explanation

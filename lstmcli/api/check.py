@@ -20,8 +20,9 @@ from lstmcli.api.explain import question_of, typed_run
 from lstmcli.api.job import InputOptions, Job, read_job, with_padding
 from lstmcli.api.load import checked
 from lstmcli.api.values import Path, Weights, each_of
-from lstmcli.core.diff.array_name import FINALS
-from lstmcli.core.diff.compare import Difference, compare
+from lstmcli.core.diff.compare import compare
+from lstmcli.core.diff.difference import Difference
+from lstmcli.core.diff.operand import FINALS
 from lstmcli.core.diff.pair import Position
 from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation

@@ -19,9 +19,9 @@ from lstmcli.api.values import (
     refuse_other_arguments,
     refuse_other_types,
 )
-from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
-from lstmcli.core.diff.compare import Difference, compare
-from lstmcli.core.diff.operand import Side, spread, with_trace_names
+from lstmcli.core.diff.compare import compare
+from lstmcli.core.diff.difference import Difference
+from lstmcli.core.diff.operand import WEIGHTS, ArrayName, Side, spread, with_trace_names
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers

@@ -24,8 +24,7 @@ from lstmcli.api.values import (
     refuse_settings,
     type_of,
 )
-from lstmcli.core.diff.array_name import ArrayName
-from lstmcli.core.diff.operand import Side, with_all_steps
+from lstmcli.core.diff.operand import ArrayName, Side, with_all_steps
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.budget import Budget, Progress, WorkDone, quiet
 from lstmcli.core.explain.causes import spelled_out

@@ -13,9 +13,19 @@ from lstmcli.api.diff import side_of, with_layouts
 from lstmcli.api.documents import STATE, Named, only_one_stdin, with_array_name
 from lstmcli.api.job import InputOptions, Job, read_job, split_paths
 from lstmcli.api.load import checked
-from lstmcli.core.diff.array_name import FINALS, SEQUENCE, STEP_ORDER, ArrayName
 from lstmcli.core.diff.compare import compare
-from lstmcli.core.diff.operand import UNNAMED, WEIGHT, Side, joined, sequence, single_as_h
+from lstmcli.core.diff.operand import (
+    FINALS,
+    SEQUENCE,
+    STEP_ORDER,
+    UNNAMED,
+    WEIGHT,
+    ArrayName,
+    Side,
+    joined,
+    sequence,
+    single_as_h,
+)
 from lstmcli.core.diff.pair import Position
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lstmcli.core.diff.compare import Difference
+from lstmcli.core.diff.difference import Difference
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.model.selection import format_size
 from lstmcli.views.diff import first_difference, hint_label, next_command, sides_of

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
-from lstmcli.core.diff.compare import ARRAYS_NAMED, Difference
-from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.difference import ARRAYS_NAMED, Difference
+from lstmcli.core.diff.operand import FINAL, WEIGHTS, ArrayName, Side
 from lstmcli.core.diff.pair import ArrayDifference, Position
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Hint

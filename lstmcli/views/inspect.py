@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
-from lstmcli.core.diff.operand import WEIGHT
+from lstmcli.core.diff.operand import WEIGHT, WEIGHTS, ArrayName
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.shell import ShellSyntax, as_options
 from lstmcli.core.model.vocabulary import spaced_order

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lstmcli.core.derive.derivation import Derivation
-from lstmcli.core.diff.compare import Difference
+from lstmcli.core.diff.difference import Difference
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.excerpt import Excerpt
 from lstmcli.core.model.model import Model, Trace

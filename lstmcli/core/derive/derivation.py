@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lstmcli.core.derive.formulas import FormulaLine, Scalar, Sum, as_float, rounded
-from lstmcli.core.diff.tolerance import jsonable
 from lstmcli.core.forward.plan import Plan
 from lstmcli.errors import UserError
+from lstmcli.outputs import jsonable
 
 
 @dataclass(frozen=True)
@@ -119,5 +119,5 @@ def _line_json(line: FormulaLine) -> dict[str, Any]:
     }
 
 
-def _plain(number: Scalar) -> float | int | str | None:
+def _plain(number: Scalar) -> Any:
     return jsonable(float(str(number)))

@@ -9,9 +9,8 @@ import numpy as np
 
 from lstmcli.core.derive.derivation import Derivation, StepPosition
 from lstmcli.core.derive.formulas import FormulaLine, UnitAtStep
-from lstmcli.core.diff.array_name import FINAL, ArrayName
 from lstmcli.core.diff.compare import placed_on
-from lstmcli.core.diff.operand import UNNAMED, Side, renamed
+from lstmcli.core.diff.operand import FINAL, UNNAMED, ArrayName, Side, renamed
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.prepare import prepare

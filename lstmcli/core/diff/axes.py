@@ -12,13 +12,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice, product
-from math import inf, isclose, prod
-from typing import NamedTuple
+from math import inf, prod
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, WEIGHTS
-from lstmcli.core.diff.operand import Side, joined, layout_by_shape, padded_steps, sequence
+from lstmcli.core.diff.operand import (
+    FINAL,
+    WEIGHTS,
+    Side,
+    joined,
+    layout_by_shape,
+    padded_steps,
+    sequence,
+)
 from lstmcli.core.diff.pair import Pair, Taken, similarity
 from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
@@ -37,13 +43,13 @@ from lstmcli.errors import Try, UserError
 _CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
 _MOST_LISTED = 2**14  # arrangements of a side on one run
 _ALIKE = 1.0  # costs as near are alike
+BY_NUMBERS = 100.0  # the cost of what only numbers show that agree or are nearest
 
 LAST_VALID = "the last valid step of each sequence"
 _COLUMNS = "column vectors"
 _ENDS = "the last step of each direction (the last valid one forward, the first backward)"
 
-Choices = tuple[Choice | None, ...]
-"""The selected steps, batch items and units; None: all."""
+Choices = tuple[Choice | None, ...]  # of steps, batch items and units; None: all
 
 
 def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
@@ -63,13 +69,12 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
 
 def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
     """A pair whose padded steps are zero, and marked as not compared."""
-    if not pair.stepwise or pair.agrees is None:
-        return pair
-    padded = padded_steps(sides, *(pair.numbers[n] or range(pair.a.shape[n]) for n in (0, 1)))
-    if not padded.any():
-        return pair
-    zeroed = pair.moved(lambda v: np.where(padded[..., None], v.dtype.type(0), v))
-    return replace(zeroed, padded=padded)
+    if pair.stepwise and pair.agrees is not None:
+        in_run = (pair.numbers[axis] or range(pair.a.shape[axis]) for axis in (0, 1))
+        if (padded := padded_steps(sides, *in_run)).any():
+            zeroed = pair.moved(lambda v: np.where(padded[..., None], v.dtype.type(0), v))
+            return replace(zeroed, padded=padded)
+    return pair
 
 
 def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
@@ -82,11 +87,10 @@ def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
         flat = pair.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1]))
         return replace(flat, placed=True)
     layouts = [side.layout for side in sides]
-    axes = (2, 1) if "batch" in layouts else (1, 2)
-    axis = next((n for n in axes if a.shape[n:-1][:1] == b.shape[n:-1][:1] == (2,)), None)
-    is_one = a.shape[0] == b.shape[0] == 1
-    if len(a.shape) == len(b.shape) == 4 and not is_one and axis is not None:
-        a, b = joined(a, axis), joined(b, axis)
+    both = [x.shape for x in (a, b)]
+    of_two = [n for n in (1, 2) if all(len(x) == 4 and x[n] == 2 and x[0] > 1 for x in both)]
+    if of_two:
+        a, b = (joined(x, of_two[-1 if "batch" in layouts else 0]) for x in (a, b))
     said = layouts[0] or layouts[1] or layout_by_shape(a, b)
     one, other = (sequence(x, of or said) for x, of in zip((a, b), layouts, strict=True))
     if one is None or other is None:
@@ -113,8 +117,11 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
         ]
         short, chosen = sizes.index(min(sizes)), _among(choice, max(sizes)) or ()
         is_chosen = known == [None, None] and sides[short].settings is None
-        if is_chosen and len(chosen) == min(sizes) < max(sizes):
+        if choice and is_chosen and len(chosen) == min(sizes) < max(sizes):
             known[short] = chosen
+            part, full = pair.names[::-1] if short else pair.names
+            of_full = Taken(part, f"{choice.option} {choice.text} of {full}")
+            pair = replace(pair, taken=(*pair.taken, of_full))
         both = [*map(_indices, known, known[::-1], sizes)]
         parts = [
             (n, (AXES[axis], ours, pair.name))
@@ -124,18 +131,15 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
         ]
         if not parts:
             continue
-        if is_chosen and choice is not None:
-            part, full = pair.names[::-1] if short else pair.names
-            of_full = Taken(part, f"{choice.option} {choice.text} of {full}")
-            pair = replace(pair, taken=(*pair.taken, of_full))
-            parts = []
         common = np.intersect1d(both[0], both[1]).tolist()
         if not common:
             one, other = map(format_indices, both)
             text = f"one side contains {AXES[axis]} {one}, the other {other}; they have none in"
             raise UserError(f"{pair.name}: {text} common.")
         places = [np.searchsorted(indices, common).tolist() for indices in both]
-        pair = replace(_cut(pair, axis, common, *places), parts=(*pair.parts, *parts))
+        pair = replace(
+            _cut(pair, axis, common, *places), parts=(*pair.parts, *parts * (not is_chosen))
+        )
     return pair
 
 
@@ -157,8 +161,8 @@ def _indices(ours: Indices | None, theirs: Indices | None, size: int) -> Indices
 def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
     """A pair cut to what is selected, unless its smaller side is that."""
     if not pair.placed and pair.kind == FINAL and any(choices):
-        text = "in full, as no file tells which axes are those of cells and batch items"
-        return replace(pair, unaligned=text)
+        axes = "which axes are those of cells and batch items"
+        return replace(pair, unaligned=f"in full, as no file tells {axes}")
     of_files = {noun for _, (noun, *_) in pair.parts}
     for axis, choice in enumerate(choices if pair.placed else ()):
         known = pair.numbers[axis]
@@ -171,8 +175,8 @@ def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
                 )
             except UserError as error:
                 several = any(min(side.shape[:2]) > 1 for side in (pair.a, pair.b))
-                known_axes = pair.axes_known or any(side.layout for side in sides)
-                if axis == 2 or known_axes or not several:
+                is_known = pair.axes_known or not several or any(side.layout for side in sides)
+                if axis == 2 or is_known:
                     raise
                 text = f"  The first axis of {pair.name} is assumed to be time."
                 raise error.adding(text, try_=[Try({"layout": "batch"})]) from None
@@ -188,15 +192,6 @@ def _among(choice: Choice | None, size: int) -> Indices | None:
         return ()
 
 
-class Candidate(NamedTuple):
-    """Two sides in the same axes (T, B, K), as both lie on a run."""
-
-    cost: float
-    pair: Pair
-    by_numbers: bool = False  # only if its numbers agree or are nearest
-    exchanged: bool = False  # the full run has an unusual layout
-
-
 def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     """The candidate whose numbers agree, or the only likely one; else ``common``.
 
@@ -204,53 +199,33 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     only one of about the least cost. The sides as they lie may be one, too.
     """
     is_candidate = common.agrees is not None and (common.placed or unlike.is_state)
-    found = [Candidate(0.0, common)] * is_candidate + [*unlike.candidates()]
-    agreeing = [one for one in found if one.pair.numbers_agree]
-    likely = [one for one in found if not one.by_numbers]
-    starting = [
-        one.pair for one in likely if len(one.pair.a.values) > 1 and not one.pair.differs[0].any()
-    ]
+    found = [common] * is_candidate + [*unlike.candidates()]
+    agreeing = [one for one in found if one.numbers_agree]
+    likely = [one for one in found if one.cost < BY_NUMBERS]
+    starting = [one for one in likely if len(one.a.values) > 1 and not one.differs[0].any()]
     if not agreeing and len(starting) == 1:
         return starting[0]
-    least = min((one.cost for one in likely), default=0.0)
-    likeliest = [one.pair for one in likely if one.cost <= least + _ALIKE]
+    likeliest = [one for one in likely if one.cost <= min(x.cost for x in likely) + _ALIKE]
     likeliest = [one for one in likeliest if not one.taken] or likeliest
-    texts = ["; ".join(x.text("may be") for x in one.taken) for one in likeliest]
-    texts = [*dict.fromkeys(texts)]
+    texts = [*dict.fromkeys("; ".join(x.text("may be") for x in one.taken) for one in likeliest)]
     why = "the last states of several cells, on an axis of one side" * unlike.cells
     if near := agreeing or _nearest(found):
-        best = min(near, key=_rank)
-        # what is the last step of one layout is the last sequence of the other
-        if not (best.pair.numbers[1] and best.exchanged and unlike.said == (None, None)):
-            return best.pair
-        why = f"{best.pair.taken_as} only with --layout batch"
-    elif len(texts) == 1:
+        return min(near, key=lambda one: (one.cost >= BY_NUMBERS, bool(one.numbers[1]), one.cost))
+    if len(texts) == 1:
         return likeliest[0]
-    elif texts:
+    if texts:
         may_be = ", or ".join([*texts[:2], *["others"] * (len(texts) > 2)])
         why = f"{may_be}; the numbers do not show which. Select it by --layout, --batch or --steps"
         why += ", or save one side with the axes of the other"
     return common if common.agrees is not None else replace(common, unaligned=why)
 
 
-def _rank(one: Candidate) -> tuple[bool, bool, float, bool]:
-    """Sorts the likeliest first."""
-    return one.by_numbers, bool(one.pair.numbers[1]), one.cost, bool(one.pair.taken)
-
-
-def _nearest(found: Sequence[Candidate]) -> list[Candidate]:
+def _nearest(found: Sequence[Pair]) -> list[Pair]:
     """The candidates whose numbers are clearly the nearest, all alike."""
-    ratios = [similarity(_finite(one.pair))[1] or -inf for one in found]
-    best = max(ratios, default=-inf)
-    near = [one for one, ratio in zip(found, ratios, strict=True) if isclose(ratio, best)]
-    others = [ratio for ratio in ratios if not isclose(ratio, best)]
-    return near if best > max([0.0, *others]) + _CLEARLY_NEARER else []
-
-
-def _finite(pair: Pair) -> Pair:
-    """A pair with 0 where a side is not finite."""
-    known = np.isfinite(pair.a.values) & np.isfinite(pair.b.values)
-    return pair.moved(lambda v: np.where(known, v, 0))
+    ratios = [round(similarity(one, np.isfinite(one.errors))[1] or -inf, 3) for one in found]
+    best, second = sorted({0.0, -inf, *ratios})[:-3:-1]
+    near = [one for one, ratio in zip(found, ratios, strict=True) if ratio == best]
+    return near if best > second + _CLEARLY_NEARER else []
 
 
 class _Unlike:
@@ -263,22 +238,21 @@ class _Unlike:
         self.said = tuple(None if self.is_state else side.layout for side in sides)
         self.cells = self.is_state and _several_cells(self.arrays, sides)
 
-    def candidates(self) -> Iterator[Candidate]:
+    def candidates(self) -> Iterator[Pair]:
         """Return every way in which both lie on a run, one as all of it."""
-        if all(array.values.size for array in self.arrays):
-            for run in dict.fromkeys(run for n in (0, 1) for run in self._runs(n)):
-                for both in product(*(self._lying(n, run) for n in (0, 1))):
-                    if self._fit(both):
-                        yield from self._taken_so(both)
+        for run in dict.fromkeys(run for n in (0, 1) for run in self._runs(n)):
+            for both in product(*(self._lying(n, run) for n in (0, 1))):
+                if self._fit(both):
+                    yield from self._taken_so(both)
 
     def _runs(self, n: int) -> Iterator[RunShape]:
         """Return what run a side may be; by itself a single axis is the steps."""
         shape, width = self.arrays[n].shape, self.arrays[1 - n].shape[-1]
         K, lead = shape[-1], [size for size in shape[:-1] if size != 1]
         runs = [(lead, 1, K)] + [(lead, 2, width)] * (2 * width == K)
-        if 2 in lead and (width == 2 * K or len(shape) == (3 if self.is_state else 4)):
-            axis = lead.index(2)
-            runs.append(([*lead[:axis], *lead[axis + 1 :]], 2, K))
+        if width == 2 * K or len(shape) == (3 if self.is_state else 4):
+            of_two = [axis for axis, size in enumerate(lead) if size == 2]
+            runs += [([*lead[:axis], *lead[axis + 1 :]], 2, K) for axis in of_two]
         named = self.said[n] is not None and len(shape) == 3
         for sizes, D, units in runs:
             x, y, *more = *sizes, 1, 1
@@ -297,51 +271,34 @@ class _Unlike:
         usual = "batch" if (said or self.said[1 - n]) == "batch" else "time"
         listed = arrangements(shape, run._replace(layout=usual), steps, items)
         for one in islice(listed, _MOST_LISTED):
-            row = (one.in_a_row or len(shape) == 1) and one.steps.is_all and run.directions == 1
             if (
                 (one.order == "C" and not one.units_first and one.units.is_all)
                 and (one.sequences.is_all or "b" not in one.axes)
-                and (row or self._has_units(n, one))
+                and (not one.in_a_row or (one.steps.is_all and run.directions == 1))
+                and (one.axes[-1:] in ("k", "w") or len(shape) == 1 or shape[-1] == 1)
                 and (in_file is None or [*range(run.steps)[one.steps.indices]] == [*in_file])
-                and _fits_layout(one, shape, said)
+                and _fits_layout(one, shape, said or "", in_file is not None)
             ):
                 yield one
-
-    def _has_units(self, n: int, one: Arrangement) -> bool:
-        """Return whether it has all units last, or as column vectors."""
-        width = one.run.units * (one.run.directions if "w" in one.axes else 1)
-        last = self.arrays[n].shape[-1]
-        return (last == width or last == 1 < one.run.units) and not one.in_a_row
 
     def _fit(self, both: Sequence[Arrangement]) -> bool:
         """Return whether one is all of the run, and the other as a result may be."""
         part, row = _is_part(both), any(one.in_a_row for one in both)
         exchanged = [n for n in (0, 1) if both[n].exchanged]
-        full = any(one.is_all and self._has_units(n, one) for n, one in enumerate(both))
+        full = any(one.is_all and not one.in_a_row for one in both)
         if not all(one.directions.is_all for one in both):
             full &= not (part or self.cells)
         if self.is_state:  # complete, and in one order of axes
             return full and not (part or row or exchanged)
-        one_of = [[n] for n in self._with_other_layout(both, part) if not row]
-        return full and (not exchanged or exchanged in one_of)
+        # the layout of a file is not that of stacked directions
+        silent = [n for n in (0, 1) if self.said[n] is None or "d" in both[n].axes]
+        one_of = [[n] for n in silent if len(silent) == 1 or part or both[0].run.directions > 1]
+        return full and (not exchanged or (exchanged in one_of and not row))
 
-    def _with_other_layout(self, both: Sequence[Arrangement], part: bool) -> list[int]:
-        """Which sides may have another layout than the usual one: the silent one.
-
-        Of two silent or batch-first sides, stacked directions have time first, as in ONNX.
-        """
-        smaller, two = int(both[0].is_all), both[0].run.directions > 1
-        plain = [1 - n for n in (0, 1) if "d" in both[n].axes] or [smaller]
-        if self.said == (None, None):
-            return [1 - smaller] if part else plain * two
-        if self.said == ("batch", "batch") and two and not part:
-            return [1 - n for n in plain]
-        return [n for n in (0, 1) if self.said[n] is None]
-
-    def _taken_so(self, both: Sequence[Arrangement]) -> Iterator[Candidate]:
+    def _taken_so(self, both: Sequence[Arrangement]) -> Iterator[Pair]:
         """The candidates of two sides that lie so on a run."""
         n = int(both[0].is_all)
-        one, full, of_run = both[n], both[1 - n], self.sides[1 - n]
+        one, of_run = both[n], self.sides[1 - n]
         *lead, half, of_units = one.parts
         in_file = [
             of_run.indices(self.pair.name, axis, part.of) or range(part.of)
@@ -351,11 +308,18 @@ class _Unlike:
             None if part.is_all else indices[part.indices]
             for part, indices in zip(lead, in_file, strict=True)
         )
-        start = half.first * of_units.of
-        units = None if half.is_all else range(start, start + of_units.of)
-        unknown = (x.exchanged and of is None for x, of in zip(both, self.said, strict=True))
-        columns = any(array.shape[-1] == 1 < of_units.of for array in self.arrays)
-        cost = sum(x.cost for x in both) - EXCHANGED * any(unknown) + IN_A_ROW * columns
+        units = range(half.first * of_units.of, (half.first + 1) * of_units.of)
+        # of two full sides, the one without stacked directions has the unknown layout
+        plain_first = self.said == (None, None) and not _is_part(both)
+        unknown = (
+            x.exchanged and of is None and not (plain_first and "d" in x.axes)
+            for x, of in zip(both, self.said, strict=True)
+        )
+        columns = [
+            array.shape[-1:] == (1,) < x.shape[-1:] and x.axes[-1:] in {"k", "w"}
+            for array, x in zip(self.arrays, both, strict=True)
+        ]
+        cost = sum(x.cost for x in both) - EXCHANGED * any(unknown) + IN_A_ROW * any(columns)
         if self.is_state:  # no axis is out of place
             cost = OTHER_DIRECTIONS * sum("d" in x.axes for x in both)
         read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]
@@ -363,23 +327,23 @@ class _Unlike:
         for part, ends in self._parts_of_run(read[1 - n], one, valid):
             read[1 - n] = part
             taken = tuple(
-                Taken(side, text, array.shape)
-                for side, array, x in zip(self.pair.names, self.arrays, both, strict=True)
-                if (text := words(x, ends) or _COLUMNS * (array.shape[-1] == 1 < of_units.of))
+                Taken(self.pair.names[n], text, self.arrays[n].shape)
+                for n, x in enumerate(both)
+                if (text := words(x, ends) or _COLUMNS * columns[n])
             )
             a, b = (side.moved(lambda v: v.reshape(*v.shape[:2], -1)) for side in read)
-            found = replace(
+            yield replace(
                 self.pair,
                 a=a,
                 b=b,
+                cost=cost + BY_NUMBERS * (not half.is_all or ends == _ENDS),
                 placed=not self.is_state or lead[0].of == 1,
-                numbers=(None if ends else steps, items, units),
+                numbers=(None if ends else steps, items, None if half.is_all else units),
                 taken=taken,
                 axes_known=_is_part(both) or any(x.exchanged for x in both),
                 is_half=not half.is_all and self.choices[2] is None,
                 at_ends=bool(ends),
             )
-            yield Candidate(cost, found, not half.is_all or ends == _ENDS, full.exchanged)
 
     def _parts_of_run(
         self, run: Numbers, one: Arrangement, valid: Mask
@@ -403,17 +367,18 @@ class _Unlike:
 
 
 def _is_part(both: Sequence[Arrangement]) -> bool:
-    """Return whether one of two sides lacks steps or sequences."""
     return not all(one.steps.is_all and one.sequences.is_all for one in both)
 
 
-def _fits_layout(one: Arrangement, shape: tuple[int, ...], layout: str | None) -> bool:
-    """Return whether the axes are those that the layout of a side names."""
-    named = {"batch": "bt", "time": "tb", "steps": "t"}.get(layout or "", "")
-    if not named or len(shape) - ("d" in one.axes) != len(named) + 1:
+def _fits_layout(one: Arrangement, shape: tuple[int, ...], layout: str, is_numbered: bool) -> bool:
+    """Return whether the axes are those that the layout of a side names.
+
+    A step that has an axis is the last one only if the file numbers it so.
+    """
+    named = {"batch": "bt", "time": "tb", "steps": "t"}.get(layout, "")
+    if not named or "d" in one.axes or len(shape) != len(named) + 1:
         return True
-    if "t" not in one.axes and not one.steps.is_all:
-        return False
     places = zip(one.places or (), one.axes, strict=False)
     in_place = all(named[n : n + 1] == axis for n, axis in places if axis in "tb")
-    return in_place or "d" in one.axes or not one.sequences.is_all
+    has_steps = "t" in one.axes or one.steps.is_all or is_numbered
+    return has_steps and (in_place or not one.sequences.is_all)

@@ -3,109 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import product
 from math import prod
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, FINALS, SEQUENCE, STEP_ORDER, WEIGHTS, ArrayName
 from lstmcli.core.diff.axes import align, without_padding
-from lstmcli.core.diff.compared import ComparedSides
+from lstmcli.core.diff.difference import NOT_IN_FILES, Difference, named
 from lstmcli.core.diff.hints import find_hints
-from lstmcli.core.diff.operand import Side, named_alike, names_of
-from lstmcli.core.diff.pair import ArrayDifference, Pair, Position, measure
-from lstmcli.core.diff.tolerance import Precision, Tolerance, jsonable, tolerance
+from lstmcli.core.diff.operand import (
+    FINAL,
+    FINALS,
+    SEQUENCE,
+    STEP_ORDER,
+    WEIGHTS,
+    ArrayName,
+    Side,
+    named_alike,
+    names_of,
+)
+from lstmcli.core.diff.pair import Pair, Position, measure
+from lstmcli.core.diff.tolerance import Precision, Tolerance, tolerance
 from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.model import Hint, join_with_and
 from lstmcli.core.model.selection import EVERYTHING, Choice, Selection, columns_by_array
 from lstmcli.core.model.steps import StepOrder
-from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import Try, UserError, did_you_mean, listed
-
-ARRAYS_NAMED = 6  # in a list; JSON names all
-_NOT_IN_FILES = " (not in the files; --layout batch)"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Difference:
-    """The arrays that two sides share, compared."""
-
-    sides: tuple[Side, Side]
-    arrays: dict[str, ArrayDifference]
-    first_divergence: Position | None
-    only_in_a: list[str]
-    only_in_b: list[str]
-    hints: list[Hint]
-    rtol: float | None  # None: of several precisions, or --ulp
-    atol: float | None
-    assumed: tuple[Hint, ...] = ()  # what no file specifies
-    settings: Mapping[str, tuple[Any, Any]] | None = None  # that differ, if known
-    cuts: tuple[str, ...] = ()  # of ranges beyond the runs
-
-    def __bool__(self) -> NoReturn:
-        """Refuse to be true or false: ``assert diff(a, b)`` would never fail."""
-        raise ValueError("the truth value of a Difference is ambiguous: use .equal")
-
-    def __repr__(self) -> str:
-        """``<Difference h differs: 18 of 21 values, first at step 1, unit 0>``."""
-        layouts = [one.text for one in self.assumed if one.code == "layout"]
-        return f"<Difference {'; '.join([self.summary, *layouts])}>".replace(_NOT_IN_FILES, "")
-
-    @property
-    def summary(self) -> str:
-        """``h differs: 18 of 21 values, first at step 1, unit 0``."""
-        arrays = self.arrays.values()
-        unlike = [array.name for array in arrays if array.mismatched is None]
-        off = [array for array in arrays if not array.equal and array.mismatched is not None]
-        total = sum(array.total or 0 for array in (arrays if self.equal else off))
-        if self.equal:
-            left_out = sum(array.left_out for array in arrays)
-            of_all = f" of {total + left_out:,}" * bool(left_out)
-            text = f"equal: {total:,}{of_all} values of {listed([*self.arrays], ARRAYS_NAMED)}"
-            return text + " (the others are not printed)" * bool(left_out)
-        if not off:
-            return f"not comparable: {listed(unlike, ARRAYS_NAMED)} in different shapes"
-        text = f"{_named([one.name for one in off])} differ{'s' * (len(off) == 1)}"
-        if not (wrong := sum(array.mismatched or 0 for array in off)):
-            return f"{text} in the axes only: {total:,} values agree"
-        text += f": {wrong:,} of {total:,} values"
-        if self.first_divergence is not None:
-            text += f", first at {self.position(self.first_divergence, named=len(off) > 1)}"
-        return text + "; other shapes not compared" * bool(unlike)
-
-    def position(self, place: Position, *, named: bool) -> str:
-        """``step 1, gate f, batch 0, unit 2``; ``named``: with the array."""
-        gate = "gate " * (ArrayName.of(place.array).base in GATES)
-        array = f"{gate}{place.array}" if named else ""
-        return place.words(batch=self.arrays[place.array].pair.a.shape[1] > 1, array=array)
-
-    @property
-    def equal(self) -> bool:
-        """Return whether every shared array agrees."""
-        return all(array.equal for array in self.arrays.values())
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Return what was assumed, in words."""
-        return tuple(one.text for one in self.assumed)
-
-    def to_json(self) -> dict[str, Any]:
-        """The comparison as JSON; ``settings`` only where both sides have them."""
-        first = self.first_divergence
-        return {
-            "equal": self.equal,
-            "rtol": jsonable(self.rtol),
-            "atol": jsonable(self.atol),
-            "arrays": {name: array.to_json() for name, array in self.arrays.items()},
-            "first_divergence": {"array": first.array} | first.to_json() if first else None,
-            "only_in_a": self.only_in_a,
-            "only_in_b": self.only_in_b,
-            "hints": [{"code": hint.code, "text": hint.text} for hint in self.hints],
-            "remarks": [{"code": one.code, "text": one.text} for one in self.assumed],
-        } | ({} if self.settings is None else {"settings": dict(self.settings)})
+from lstmcli.errors import Try, UserError, did_you_mean
 
 
 def compare(
@@ -124,33 +49,30 @@ def compare(
     common = _chosen(a, b, common, only)
     columns = _columns(a, b, common, selection)
     common = [name for name in common if name not in columns or columns[name].numbers]
-    _refuse(a, b, common, only_ulp := tests == {"ulp"})
-    pairs, arrays = {}, {}
+    if only_ulp := tests == {"ulp"}:
+        _refuse_printed(a, b, common)
+    arrays = {}
     for name in common:
         selected = selection._replace(units=columns.get(name))
-        pairs[name] = pair = _aligned(a, b, name, name, test, selected, padding)
+        pair = _aligned(a, b, name, name, test, selected, padding)
         arrays[name] = measure(pair, (a.arrays[name].shape, b.arrays[name].shape))
-    first = min(
-        (x.first for x in arrays.values() if x.first and x.pair.placed),
-        key=lambda one: _when(one, pairs[one.array]),
-        default=None,
-    )
-    cross = partial(_aligned, a, b, tolerance_of=test, padding=padding)
-    compared = ComparedSides((a, b), pairs, cross, first)
-    found = {(pair.tolerance.rtol, pair.tolerance.atol) for pair in pairs.values()}
-    rtol, atol = found.pop() if len(found) == 1 and not only_ulp else (None, None)
-    return Difference(
+    tests_of = {(x.pair.tolerance.rtol, x.pair.tolerance.atol) for x in arrays.values()}
+    rtol, atol = tests_of.pop() if len(tests_of) == 1 and not only_ulp else (None, None)
+    found = Difference(
         sides=(a, b),
         arrays=arrays,
-        first_divergence=first,
+        cross=partial(_aligned, a, b, tolerance_of=test, padding=padding),
+        first_divergence=min(
+            (x.first for x in arrays.values() if x.first and x.pair.placed),
+            key=lambda one: _when(one, arrays[one.array].pair),
+            default=None,
+        ),
         only_in_a=[name for name in a.arrays if name not in b.arrays],
         only_in_b=[name for name in b.arrays if name not in a.arrays],
-        hints=find_hints(compared),
         rtol=rtol,
         atol=atol,
-        assumed=tuple(_assumed(a, b, compared)),
-        settings=compared.differing_settings,
     )
+    return replace(found, hints=find_hints(found), assumed=tuple(_assumed(found)))
 
 
 def placed_on(run: Side, side: Side, step: int, item: int) -> tuple[dict[str, Pair], bool]:
@@ -162,17 +84,17 @@ def placed_on(run: Side, side: Side, step: int, item: int) -> tuple[dict[str, Pa
     run, side, common = named_alike(run, side)
     pairs, assumed = {}, False
     for name in common:
+        aligned = partial(_aligned, run, side, name, name)
         for steps, items in ((":", ":"), (":", str(item)), (str(step), str(item))):
-            selection = Selection.parse(steps, items, None)
-            pairs[name] = _aligned(run, side, name, name, selection=selection)
-            if not pairs[name].unaligned:  # it fits one place, or none
+            pair = aligned(selection=Selection.parse(steps, items, None))
+            if not pair.unaligned:  # it fits one place, or none
                 assumed |= items != ":"
                 break
-        of_run, part = (len(one.values) for one in (pairs[name].a, pairs[name].b))
-        if pairs[name].placed and side.numbering.steps is None and 1 < part < of_run:
-            selection = Selection.parse(f"0:{part}", None, None)
-            first = _aligned(run, side, name, name, selection=selection)
-            pairs[name] = first if first.agrees is not None else pairs[name]
+        of_run, part = len(pair.a.values), len(pair.b.values)
+        if pair.placed and side.numbering.steps is None and 1 < part < of_run:
+            first = aligned(selection=Selection.parse(f"0:{part}", None, None))
+            pair = pair if first.agrees is None else first
+        pairs[name] = pair
     return pairs, assumed
 
 
@@ -229,19 +151,15 @@ def _width(shape: tuple[int, ...]) -> int:
     return prod(shape[-1:]) * (2 if stacked else 1)
 
 
-def _refuse(a: Side, b: Side, names: Sequence[str], only_ulp: bool) -> None:
-    """Refuse arrays without numbers, and printed ones where only ULPs count."""
-    for side, name in product((a, b), names):
-        if only_ulp and name in side.units:
+def _refuse_printed(a: Side, b: Side, names: Sequence[str]) -> None:
+    """Refuse printed numbers, where only a distance in ULPs counts."""
+    for side in (a, b):
+        if not side.units.keys().isdisjoint(names):
             text = f"{side.name} is printed text, whose hidden digits make a distance in ULPs"
             raise UserError(f"{text} meaningless.", try_=[Try({"atol": ...}), Try({"rtol": ...})])
-        if not side.arrays[name].size:
-            in_file, shape = side.original_names.get(name, name), side.arrays[name].shape
-            raise UserError(f"{side.name} is empty: {in_file} is {shape}, without numbers.")
 
 
 def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
-    """Return whether an array's last step was computed first."""
     known, keys = [], ("reverse", "go_backwards", "flip_output")
     for settings in (side.settings for side in (a, b) if side.settings is not None):
         of_cell = [settings.get(f"{name.prefix}.{key}", settings.get(key)) for key in keys]
@@ -252,32 +170,26 @@ def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
     return all(known) and bool(known or name.backward)
 
 
-def _named(names: Sequence[str]) -> str:
-    """``h, c and f``, or how many arrays."""
-    return join_with_and(names) if len(names) <= ARRAYS_NAMED else f"{len(names)} arrays"
-
-
-def _assumed(a: Side, b: Side, compared: ComparedSides) -> Iterator[Hint]:
+def _assumed(found: Difference) -> Iterator[Hint]:
     """Return what was assumed of names, axes, layouts and parts of a run."""
-    yield from (Hint("renamed", side.renaming) for side in (a, b) if side.renaming)
+    yield from (Hint("renamed", side.renaming) for side in found.sides if side.renaming)
     by_text: dict[tuple[str, str], list[str]] = {}
-    pairs = compared.pairs.values()
+    pairs = found.pairs.values()
     for pair in pairs:
         if text := pair.taken_as or pair.unaligned:
             start = "nothing for " if pair.kind == SEQUENCE and not pair.taken_as else ""
             by_text.setdefault((start, text), []).append(pair.name)
     for (start, text), names in by_text.items():
-        yield Hint("axes", f"{start}{_named(names)}: {text}")
-    yield from _layouts(a, b, compared.pairs)
-    padded = [pair.padded for pair in pairs if pair.padded is not None]
-    if padded:
-        count = f"{np.count_nonzero(padded[0]):,} of {padded[0].size:,} steps"
+        yield Hint("axes", f"{start}{named(names)}: {text}")
+    yield from _layouts(*found.sides, found.pairs)
+    for padded in [pair.padded for pair in pairs if pair.padded is not None][:1]:
+        count = f"{np.count_nonzero(padded):,} of {padded.size:,} steps"
         yield Hint("padding", f"{count} are padding and not compared (lstm diff --padding)")
-    for n, side in enumerate(compared.names):
+    for n, side in enumerate(names_of(*found.sides)):
         parts = [part for pair in pairs for m, part in pair.parts if m == n]
         if parts:
-            text = f"{side} contains {describe_parts(parts)} of a run; what both contain is"
-            yield Hint("part_of_run", f"{text} compared")
+            text = f"{side} contains {describe_parts(parts)} of a run"
+            yield Hint("part_of_run", f"{text}; what both contain is compared")
 
 
 def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
@@ -287,17 +199,15 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
         for name, pair in pairs.items()
         if pair.kind == SEQUENCE and not (pair.axes_known or pair.unaligned)
     }
-    for n, (silent, other) in enumerate(((a, b), (b, a))):
-        axes = {"batch": "(batch, steps, units)", "time": "(steps, batch, units)"}
-        said = axes.get(other.layout or "") if silent.layout is None else None
+    axes = {"batch": "(batch, steps, units)", "time": "(steps, batch, units)"}
+    for n, silent, other in ((0, a, b), (1, b, a)):
         names = [k for k, of in assumed.items() if len(of[n]) == 3 and min(of[n][:2]) > 1]
-        if said and names:
-            verb = "is" if len(names) == 1 else "are"
-            text = f"{_named(names)} of {silent.name} {verb} {said}, as in {other.name}"
-            yield Hint("layout", text)
+        if names and silent.layout is None and other.layout in axes:
+            start = f"{named(names)} of {silent.name} {'is' if len(names) == 1 else 'are'}"
+            yield Hint("layout", f"{start} {axes[other.layout]}, as in {other.name}")
     names = [k for k, of in assumed.items() if any(len(x) == 3 and x[0] > 1 for x in of)]
     if names and not (a.layout or b.layout):
-        yield Hint("layout", f"the first axis of {_named(names)} is time{_NOT_IN_FILES}")
+        yield Hint("layout", f"the first axis of {named(names)} is time{NOT_IN_FILES}")
 
 
 def _when(place: Position, pair: Pair) -> tuple[Any, ...]:

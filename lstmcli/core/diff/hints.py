@@ -7,14 +7,14 @@ a forgotten forget bias, a transposed recurrent kernel and coupled gates look th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
-from lstmcli.core.diff.compared import NUMBERS, ComparedSides, Facts, FirstLayer, Pattern
+from lstmcli.core.diff.difference import NUMBERS, Difference, Facts, FirstLayer, Pattern
+from lstmcli.core.diff.operand import WEIGHTS, ArrayName
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.rearrangements import proves, rearranged
 from lstmcli.core.diff.tolerance import Mask, Numbers
@@ -25,23 +25,22 @@ _MOST_SHOWN = 8  # sequences in a text
 _NEARLY_ALL = 0.8  # of the steps, where an error is carried on
 
 
-def find_hints(compared: ComparedSides) -> list[Hint]:
+def find_hints(compared: Difference) -> list[Hint]:
     """The hints of a comparison, the surest first."""
     if not compared.differing:
         return []
     hints, explained = _proofs(compared)
-    sides = [side for pair in compared.pairs.values() for side in (pair.a, pair.b)]
     # what printed output left out may make a pattern
-    unexplained = [pair.name not in explained for pair in compared.differing]
-    if any(unexplained) and not any(side.left_out.any() for side in sides):
-        guess = suspicion(compared, [hint.code for hint in hints])
-        hints += [] if guess is None else [guess]
-    if settings := compared.differing_settings:
+    sides = (side for pair in compared.pairs.values() for side in (pair.a, pair.b))
+    is_explained = explained.issuperset(pair.name for pair in compared.differing)
+    if not is_explained and not any(side.left_out.any() for side in sides):
+        hints += suspicions(compared, [hint.code for hint in hints])
+    if settings := compared.settings:
         both_set = [
             f"{name} {' / '.join('not set' if v is None else str(v) for v in both)}"
             for name, both in settings.items()
         ]
-        a, b = compared.names
+        a, b = compared.differing[0].names
         text = f"The two runs had different settings ({a} / {b}): {'; '.join(both_set)}."
         hints.insert(0, Hint("settings_differ", text))
     return hints
@@ -52,7 +51,7 @@ _H_IS_C = Hint("h_is_c", "One side returns or reads (c, h), the other (h, c).")
 _EXCHANGED = Hint("names_exchanged", "The two sides give the same numbers different names.")
 
 
-def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
+def _proofs(compared: Difference) -> tuple[list[Hint], set[str]]:
     """Return what rearranging proves, and of which arrays."""
     found: dict[Hint, dict[str, str]] = {}  # one hint for h, c and all gates, not seven
     for pair in compared.differing:
@@ -71,12 +70,10 @@ def _proofs(compared: ComparedSides) -> tuple[list[Hint], set[str]]:
         named = f"{', '.join(texts.values())}."
         said = named if one in (_H_IS_C, _EXCHANGED) else agree
         hints.append(replace(one, seen=f"{said} {one.seen}"))
-    explained = {name for texts in found.values() for name in texts}
-    return [*hints, *_forget_bias(compared)], explained
+    return [*hints, *_forget_bias(compared)], {name for of in found.values() for name in of}
 
 
 def _nan_in_both(pair: Pair) -> Hint | None:
-    """All that differs is NaN on both sides."""
     if pair.agrees is None:
         return None
     both = np.isnan(pair.a.values) & np.isnan(pair.b.values)
@@ -84,22 +81,21 @@ def _nan_in_both(pair: Pair) -> Hint | None:
     return Hint("nan_in_both", text) if (both | pair.agrees).all() else None
 
 
-def _other_name(compared: ComparedSides, pair: Pair) -> str | None:
+def _other_name(compared: Difference, pair: Pair) -> str | None:
     """The name of an array of b in a: of its layer, or of the other direction."""
-    part, agreed = ArrayName.of(pair.name), pair.agrees
+    part = ArrayName.of(pair.name)
     twins = {part.prefix, f"{part.prefix}_reverse", part.prefix.removesuffix("_reverse")}
     for name in compared.sides[0].arrays if part.kind != WEIGHTS else ():
         other = ArrayName.of(name)
         alike = other.prefix == part.prefix or (other.prefix in twins and other.base == part.base)
         if name != pair.name and other.kind == part.kind and alike:
             crossed = compared.cross(name, pair.name)
-            same = agreed if agreed is not None and agreed.shape == crossed.b.shape else None
-            if proves(crossed.tolerance, crossed.a, crossed.b, same):
+            if proves(crossed.tolerance, crossed.a, crossed.b):
                 return name
     return None
 
 
-def _forget_bias(compared: ComparedSides) -> Iterator[Hint]:
+def _forget_bias(compared: Difference) -> Iterator[Hint]:
     """f of the first divergence differs by a constant before its sigmoid."""
     layer = compared.first_layer
     if layer is None or layer.first != "f":
@@ -107,51 +103,49 @@ def _forget_bias(compared: ComparedSides) -> Iterator[Hint]:
     pair, at = layer.pair, slice(layer.at, layer.at + 1)
     a, b, differs = pair.a[at], pair.b[at], pair.differs[at]
     inside = np.all([(x.values > 0.001) & (x.values < 0.999) for x in (a, b)], axis=0)
-    if not inside.any():
-        return
     with np.errstate(all="ignore"):
         gates = (side.values.astype(np.float64) for side in (a, b))
         after, before = (np.log(gate) - np.log1p(-gate) for gate in gates)
-        constant = float(np.median((after - before)[inside]))
+        constant = float(np.median((after - before)[inside])) if inside.any() else 0.0
         if abs(round(constant, 2) - constant) < 1e-3:  # it was typed by a person
             constant = round(constant, 2)
         moved = Numbers(1 / (1 + np.exp(-before - constant)), b.unit)
     if constant and proves(pair.tolerance, a, moved, ~differs):
         more, less = pair.names if constant > 0 else pair.names[::-1]
-        text = (
+        yield Hint(
+            "forget_bias",
             f"At step {layer.step} {pair.name} differs only by a constant before the sigmoid: "
             f"{more} adds {abs(constant):g} more than {less}. That is the forget bias; "
-            "TF1 adds 1 at run time and does not store it."
+            "TF1 adds 1 at run time and does not store it.",
         )
-        yield Hint("forget_bias", text)
 
 
-def suspicion(compared: ComparedSides, proved: Collection[str]) -> Hint | None:
-    """The first pattern that fits; ``proved`` are the codes of proofs."""
+def suspicions(compared: Difference, proved: Collection[str]) -> list[Hint]:
+    """The first pattern that fits, if any; ``proved`` are the codes of proofs."""
     for one in NUMBERS:
         if facts := one.facts(compared):
-            return one.hint(facts)
+            return [one.hint(facts)]
     layer = compared.first_layer
     if layer is None or "forget_bias" in proved:
-        return None
+        return []
     # what acts in the cell reaches most units of a row
     for one in _PATTERNS if layer.pair.is_dense else _PATTERNS[:1]:
         if facts := one.facts(layer):
             found = one.hint(layer.facts | (facts if isinstance(facts, dict) else {}))
-            if layer.axes_assumed:  # steps that may be items of the batch exclude nothing
-                return replace(found, excluded=_OF_BATCH)
             may_exclude = not layer.both_ways and (layer.shows_all or not one.if_large)
-            return replace(found, excluded=found.excluded * may_exclude)
-    return None
+            # steps that may be items of the batch exclude nothing
+            excluded = _OF_BATCH if layer.axes_assumed else found.excluded * may_exclude
+            return [replace(found, excluded=excluded)]
+    return []
 
 
 def _of_sequences(layer: FirstLayer) -> Facts:
     """Some sequences agree, each other one differs from some step on."""
     pair = layer.pair
     wrong: Mask = np.any(pair.differs, axis=2)  # (T, B)
-    padded = np.zeros(wrong.shape, bool) if pair.padded is None else pair.padded
     some, starts = np.any(wrong, axis=0), wrong.argmax(axis=0)
-    carried = wrong | padded | (np.arange(len(wrong))[:, None] < starts)
+    carried = wrong | (np.arange(len(wrong))[:, None] < starts)
+    carried |= False if pair.padded is None else pair.padded
     known = not layer.axes_assumed and pair.b.values[:, ~some].any()
     if some.all() or not carried[:, some].all() or not (known or starts[some].all()):
         return None
@@ -183,11 +177,12 @@ def _exchanged_gates(layer: FirstLayer) -> Facts:
 
 def _without_activation(layer: FirstLayer) -> Facts:
     """The gates of one side are parts of the other's z."""
-    gates, names = layer.differ(*GATES), layer.compared.names
+    gates, names = layer.differ(*GATES), layer.pair.names
     for side, other in ((0, 1), (1, 0)) if gates else ():
         if all(_is_raw(layer, gate, side) for gate in gates):
-            said = {"gates": join_with_and(gates), "verb": "is" if len(gates) == 1 else "are"}
-            return said | {"side": names[side], "other": names[other]}
+            verb = "is" if len(gates) == 1 else "are"
+            of_gates = {"gates": join_with_and(gates), "verb": verb}
+            return of_gates | {"side": names[side], "other": names[other]}
     return None
 
 
@@ -204,27 +199,23 @@ def _is_raw(layer: FirstLayer, gate: str, side: int) -> bool:
     return proves(pair.tolerance, one[at], z[at, ..., first : first + units])
 
 
-def _only(differ: str, agree: str) -> Callable[[FirstLayer], Facts]:
-    """Of the gates these differ at the first step, and others agree."""
-    return lambda it: "".join(it.differ(*GATES)) == differ and it.agree(*agree)
-
-
 def _after_first_step(layer: FirstLayer) -> Facts:
     """The first step agrees, the second and nearly all later ones do not."""
     if layer.at != 1 or not layer.is_conclusive or layer.both_ways:
         return None
     carried = min(layer.wrong[x][1:].mean() for x in {"h", layer.first} & {*layer.wrong})
-    share = "all" if carried == 1 else "nearly all"
-    return {"share": share} if carried >= _NEARLY_ALL else None
+    return {"share": "all" if carried == 1 else "nearly all"} if carried >= _NEARLY_ALL else None
 
 
 def _at_once(layer: FirstLayer) -> Facts:
-    if layer.at != 0 or layer.steps < 2 or not layer.differ("i", "g", "o", "c", "h"):
+    if layer.at != 0 or len(layer.pair.a.values) < 2 or not layer.differ("i", "g", "o", "c", "h"):
         return None
     more = f"; forget bias; {_RECURRENT}" * layer.both_ways
-    for name, side in zip(layer.compared.names, layer.compared.sides, strict=True):
-        is_assumed = "layout " in str((side.settings or {}).get("assumed"))
-        more += f"; the layout that was assumed for {name}" * is_assumed
+    more += "".join(
+        f"; the layout that was assumed for {name}"
+        for name, side in zip(layer.pair.names, layer.compared.sides, strict=True)
+        if "layout " in str((side.settings or {}).get("assumed"))
+    )
     return {"more": more}
 
 
@@ -243,6 +234,7 @@ _MADE_FIRST = (
 
 _OF_BATCH = "If the first axis is the batch, any setting may be the cause: use --layout batch."
 
+# tried from top to bottom, after `NUMBERS`
 _PATTERNS = (
     Pattern(
         "suspect_later_step",
@@ -265,21 +257,21 @@ _PATTERNS = (
     ),
     Pattern(
         "suspect_forget_gate",
-        _only("f", "ig"),
+        lambda it: it.differ(*GATES) == ["f"] and it.agree(*"ig"),
         "At {here} the forget gate differs and the other gates agree.",
         f"{_FORGET_BIAS}; activation, bias or weights of f; coupled gates, f = 1 - i; peepholes",
         _SHARED,
     ),
     Pattern(
         "suspect_activation",
-        _only("g", "ifo"),
+        lambda it: it.differ(*GATES) == ["g"] and it.agree(*"ifo"),
         "At {here} g differs and the other gates agree.",
         "the activation of the candidate (tanh, relu, ...)",
         _SHARED,
     ),
     Pattern(
         "suspect_activation",
-        _only("ifo", "g"),
+        lambda it: it.differ(*GATES) == ["i", "f", "o"] and it.agree("g"),
         "At {here} i, f and o differ and g agrees.",
         "the activation of the gates (sigmoid, or one of two hard sigmoids)",
         _SHARED,
@@ -340,4 +332,3 @@ _PATTERNS = (
         "weights: if {start} is that, these are not the only cause.",
     ),
 )
-"""Tried from top to bottom; the first that fits is reported."""

@@ -1,4 +1,4 @@
-"""One side of a comparison: named arrays, and what their file specifies.
+"""One side of a comparison: arrays of a run by name, and what their file specifies.
 
 Of a long axis NumPy, PyTorch and TensorFlow print the first and last items and ``...`` between
 them. The printed output may have its length; otherwise the other array has it.
@@ -15,29 +15,64 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import SEQUENCE, WEIGHTS, ArrayName
-from lstmcli.core.diff.tolerance import FLOAT32, Mask, Numbers, Precision, precision_of
+from lstmcli.core.diff.tolerance import FLOAT32, FLOAT64, PRECISIONS, Mask, Numbers, Precision
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import as_time_major, format_lengths, from_time_major, join_with_and
 from lstmcli.core.model.selection import Indices
 from lstmcli.errors import UserError
 
+SEQUENCE, FINAL, WEIGHTS = "sequence", "final", "weights"
+
+# The order of a step: pre-activations, gates, c, h. With peepholes o comes after c, but as a
+# place to look at, a gate comes before what is made of it.
+STEP_ORDER = ("z", "i", "f", "g", "o", "c", "h")
+FINALS = ("final_c", "final_h")
+
+
+@dataclass(frozen=True)
+class ArrayName:
+    """``layer0_reverse.f`` in its parts."""
+
+    prefix: str  # "layer0_reverse", or ""
+    base: str  # "f"
+
+    @classmethod
+    def of(cls, name: str) -> ArrayName:
+        """The parts of a name; weights keep all of it in ``base``."""
+        prefix, _, base = name.rpartition(".")
+        return cls(prefix, base) if base in STEP_ORDER + FINALS else cls("", name)
+
+    @property
+    def kind(self) -> str:
+        """``sequence``, ``final`` or ``weights``."""
+        if self.base in STEP_ORDER:
+            return SEQUENCE
+        return FINAL if self.base in FINALS else WEIGHTS
+
+    @property
+    def backward(self) -> bool:
+        """Return whether the last step was computed first."""
+        return self.prefix.endswith("_reverse")
+
+    @property
+    def layer(self) -> tuple[int, str]:
+        """Sorts layer 2 before layer 10, forward before backward."""
+        return len(self.prefix.removesuffix("_reverse")), self.prefix
+
+
+# results of PyTorch, ONNX and a saved (output, (h_n, c_n))
 FRAMEWORK_NAMES = {
     "output": "h", "out": "h", "hn": "final_h", "h_n": "final_h", "cn": "final_c", "c_n": "final_c",
     "Y": "h", "Y_h": "final_h", "Y_c": "final_c", "0": "h", "1.0": "final_h", "1.1": "final_c",
 }  # fmt: skip
-"""Results by the names of PyTorch, ONNX and a saved (output, (h_n, c_n))."""
 
+# parts of names of weights
 WEIGHT = re.compile(r"kernel|weight|bias|matrix|(^|[._/])[wurbkp](_|\.|$)", re.IGNORECASE)
-"""Parts of names of weights."""
 
-UNNAMED = ""
-"""The name that readers give an array without one; here it is `h`."""
+UNNAMED = ""  # the name that readers give an array without one; here it is `h`
 
-
-Gaps = tuple[int | None, ...]
-"""Of each axis: how many items are printed ahead of ``...``; None: all."""
+Gaps = tuple[int | None, ...]  # of each axis: items printed ahead of ``...``; None: all
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +118,9 @@ class Side:
         if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
             text = f"{name or 'the array'} is {array.dtype}, not numbers to compare"
             raise UserError(f"{self.name}: {text}.")
+        if not array.size:
+            in_file = self.original_names.get(name, name) or "the array"
+            raise UserError(f"{self.name} is empty: {in_file} is {array.shape}, without numbers.")
         if array.dtype.kind in "biu":
             array = array.astype(np.float64)
         return Numbers(array, self.units.get(name))
@@ -103,9 +141,9 @@ class Side:
 
     def precision(self, name: str) -> Precision:
         """The precision in which an array counts; of printed output float32."""
-        if name in self.dtypes:
-            return precision_of(self.dtypes[name])
-        return FLOAT32 if name in self.units else precision_of(self.arrays[name].dtype)
+        dtype = self.dtypes.get(name, self.arrays[name].dtype)
+        is_printed = name in self.units and name not in self.dtypes
+        return FLOAT32 if is_printed else PRECISIONS.get(dtype.name, FLOAT64)
 
 
 def put_at(numbers: Numbers, index: tuple[Any, ...], shape: tuple[int, ...]) -> Numbers:
@@ -123,6 +161,20 @@ def spread(numbers: Numbers, before: Gaps, shape: tuple[int, ...]) -> Numbers:
         for n, ahead, m in zip(numbers.shape, before, shape, strict=True)
     ]
     return put_at(numbers, np.ix_(*at), shape)
+
+
+def printed_shapes(
+    before: Gaps, packed: tuple[int, ...], lengths: Iterable[int]
+) -> list[tuple[int, ...]]:
+    """The full shapes that printed output may have: of these lengths and 1, in their order."""
+    return [
+        shape
+        for shape in dict.fromkeys(permutations((*lengths, 1), len(packed)))
+        if all(
+            n == m if ahead is None else n < m
+            for n, ahead, m in zip(packed, before, shape, strict=True)
+        )
+    ]
 
 
 def shape_text(before: Gaps, packed: tuple[int, ...]) -> str:
@@ -153,16 +205,16 @@ def with_all_steps(side: Side, shapes: Mapping[str, tuple[int, ...]], layout: st
                 f"{side.name}: {name or 'the array'} contains {side.numbering.description}; "
                 f"this run is {shape} as (steps, batch, units)."
             )
-        full = put_at(part, (np.asarray(steps),), shape)
-        found[name] = full.moved(lambda array: from_time_major(array, axes))
+        found[name] = put_at(part, (np.asarray(steps),), shape).moved(
+            lambda array: from_time_major(array, axes)
+        )
     return replace(side.with_numbers(found), layout=axes, numbering=UNNUMBERED)
 
 
 def joined(side: Numbers, axis: int) -> Numbers:
     """Directions on a separate axis, side by side: (T, 2, B, H) becomes (T, B, 2 H)."""
     lead = [n for at, n in enumerate(side.shape[:-1]) if at != axis]
-    width = side.shape[axis] * side.shape[-1]
-    return side.moved(lambda v: np.moveaxis(v, axis, -2).reshape(*lead, width))
+    return side.moved(lambda v: np.moveaxis(v, axis, -2).reshape(*lead, -1))
 
 
 def layout_by_shape(*sides: Numbers) -> str:
@@ -212,19 +264,14 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
     found: dict[str, Numbers] = {}
     for name in (name for name in names if name in side.gaps):
         before, packed, full = side.gaps[name], side.numbers(name), other.arrays[name].shape
-        fitting = [
-            shape
-            for shape in permutations((*full, 1), len(packed.shape))
-            if all(
-                n == m if ahead is None else n < m
-                for n, ahead, m in zip(packed.shape, before, shape, strict=True)
-            )
-        ]
+        fitting = printed_shapes(before, packed.shape, full)
         shape = min(fitting, key=lambda shape: shape[-1] != full[-1], default=None)
         if name in other.gaps or shape is None:
-            text = f"{name} is abbreviated; its shape is {shape_text(before, packed.shape)}"
             but = "is abbreviated too; print one in full" if name in other.gaps else f"has {full}"
-            raise UserError(f"{side.name}: {text}, but {other.name} {but}.")
+            raise UserError(
+                f"{side.name}: {name} is abbreviated; its shape is "
+                f"{shape_text(before, packed.shape)}, but {other.name} {but}."
+            )
         found[name] = spread(packed, before, shape)
     return side.with_numbers(found)
 
@@ -247,8 +294,7 @@ def _name_of_both(one: str, other: str) -> str:
     """The name of two arrays: that of a trace, else h; of weights the second."""
     known = [name for name in map(ArrayName.of, (other, one)) if name.kind != WEIGHTS]
     if known:
-        ranks = [(name.kind == SEQUENCE, name.base == "h", bool(name.prefix)) for name in known]
-        best = known[ranks.index(max(ranks))]
+        best = max(known, key=lambda x: (x.kind == SEQUENCE, x.base == "h", bool(x.prefix)))
         return f"{best.prefix}.{best.base}".removeprefix(".")
     alike = one == other != UNNAMED or (WEIGHT.search(one) and WEIGHT.search(other))
     return other if alike else "h"
@@ -260,17 +306,20 @@ def renamed(side: Side, names: Mapping[str, str]) -> Side:
     def named(mapping: Mapping[str, Any]) -> dict[str, Any]:
         return {names.get(name, name): value for name, value in mapping.items()}
 
-    mappings: dict[str, Any] = {
-        name: named(getattr(side, name))
-        for name in ("arrays", "units", "dtypes", "gaps", "original_names")
-    }
-    mappings["original_names"] |= {
+    originals = {
         new: side.original_names.get(old, old)
         for old, new in names.items()
         if old in side.arrays and old not in ("", new)
     }
-    numbering = side.numbering._replace(columns=named(side.numbering.columns))
-    return replace(side, numbering=numbering, **mappings)
+    return replace(
+        side,
+        arrays=named(side.arrays),
+        units=named(side.units),
+        dtypes=named(side.dtypes),
+        gaps=named(side.gaps),
+        original_names=named(side.original_names) | originals,
+        numbering=side.numbering._replace(columns=named(side.numbering.columns)),
+    )
 
 
 def padded_steps(sides: Iterable[Side], steps: Sequence[int], batch: Sequence[int]) -> Mask:

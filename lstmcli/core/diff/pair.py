@@ -11,25 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.linalg import norm
 
-from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
-from lstmcli.core.diff.tolerance import (
-    Mask,
-    Numbers,
-    Tolerance,
-    excess,
-    jsonable,
-    largest,
-    ulps,
-    widened,
-)
+from lstmcli.core.diff.operand import FINAL, SEQUENCE, ArrayName
+from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, excess, largest, ulps, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import NumberedPart, counts_from_0
 from lstmcli.core.model.selection import Indices
-
-Numbering = tuple[Indices | None, ...]
-"""The steps, batch items and units in the full run; None: all from 0."""
-
-Parts = tuple[tuple[int, NumberedPart], ...]  # each of a side, 0 or 1
+from lstmcli.outputs import jsonable
 
 
 class Taken(NamedTuple):
@@ -56,14 +43,15 @@ class Pair:
     b: Numbers
     tolerance: Tolerance
     placed: bool = False  # on axes of step, batch item and unit
+    cost: float = 0.0  # of these axes, if their layouts do not give them
     backward: bool = False  # the last step was computed first
-    numbers: Numbering = (None, None, None)  # of the axes in the full run
+    numbers: tuple[Indices | None, ...] = (None, None, None)  # in the full run; None: all from 0
     names: tuple[str, str] = ("a", "b")  # what messages call the sides
     taken: tuple[Taken, ...] = ()  # what was done to bring the sides together
     axes_known: bool = False  # `taken` names the axes of steps and sequences
     is_half: bool = False  # one side has one direction of two
     unaligned: str = ""  # why the sides were not brought together
-    parts: Parts = ()  # of a run, where a file has only some
+    parts: tuple[tuple[int, NumberedPart], ...] = ()  # of a run, of side 0 or 1
     at_ends: bool = False  # the one step is an end of each sequence
     padded: Mask | None = None  # (T, B): true at steps that are not compared
 
@@ -107,12 +95,6 @@ class Pair:
         return replace(self.moved(lambda v: v[::-1]), numbers=numbers, padded=padded)
 
     @property
-    def start(self) -> Pair:
-        """The step that was computed first; without steps all of the pair."""
-        at = np.s_[-1:] if self.backward else np.s_[:1]
-        return self.moved(lambda v: v[at]) if self.stepwise else self
-
-    @property
     def left_out(self) -> Mask:
         """True where printed output left the element out, or the step is padding."""
         padded = False if self.padded is None else self.padded[..., None]
@@ -126,8 +108,7 @@ class Pair:
     @property
     def differs(self) -> Mask:
         """True where an element differs."""
-        assert self.agrees is not None
-        return ~self.agrees
+        return ~np.asarray(self.agrees)
 
     @property
     def is_dense(self) -> bool:
@@ -139,8 +120,7 @@ class Pair:
         """|a - b| of arrays of one shape, in float64 or wider."""
         with np.errstate(all="ignore"):
             a, b = widened(self.a.values, self.b.values)
-            errors: Array = np.abs(a - b)
-        return errors
+            return np.asarray(np.abs(a - b))
 
     @property
     def numbers_agree(self) -> bool:
@@ -178,9 +158,6 @@ class Position:
         return {"step": self.step, "batch": self.batch, "unit": self.unit} | values
 
 
-_FIGURES = ("mismatched", "total", "max_abs", "max_rel", "max_ulp", "cosine")
-
-
 @dataclass(frozen=True, eq=False)
 class ArrayDifference:
     """How an array differs in a and b; of different shapes all figures are None."""
@@ -200,7 +177,6 @@ class ArrayDifference:
     snr: float | None = None  # dB: the power of b over that of a - b
     step_errors: Array | None = None  # (T,) largest absolute error of each step
     steps_compared: Mask | None = None  # (T,) false where all is left out
-    step_mismatches: Array | None = None  # (T,) elements out of tolerance
     left_out: int = 0  # not in ``total``
 
     @property
@@ -216,11 +192,12 @@ class ArrayDifference:
     def to_json(self) -> dict[str, Any]:
         """The figures; ``shape`` is that of a, or both if not aligned."""
         one, other = map(list, self.shapes)
+        figures = ("mismatched", "total", "max_abs", "max_rel", "max_ulp", "cosine")
         optional = {"left_out": self.left_out, "aligned": self.pair.taken_as}
         return {
             "equal": self.equal,
             "shape": [one, other] if self.mismatched is None else one,
-            **{name: jsonable(getattr(self, name)) for name in _FIGURES},
+            **{name: jsonable(getattr(self, name)) for name in figures},
             "snr_db": jsonable(self.snr),
             "first": self.first.to_json() if self.first else None,
         } | {key: value for key, value in optional.items() if value}
@@ -233,9 +210,8 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
     unknown = pair.left_out
     with np.errstate(all="ignore"):
         x, y = widened(pair.a.values, pair.b.values)
-        same = (x == y) | unknown
-        if pair.tolerance.equal_nan:
-            same |= np.isnan(x) & np.isnan(y)
+        both_nan = np.isnan(x) & np.isnan(y) & pair.tolerance.equal_nan
+        same = (x == y) | unknown | both_nan
         absolute = np.where(same, 0.0, pair.errors)
         relative = np.where(same, 0.0, absolute / np.abs(y))
         relative = np.where(np.isinf(absolute), np.inf, relative)
@@ -244,10 +220,10 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
     if pair.a.unit is None and pair.b.unit is None:
         off = ulps(pair.a.values, pair.b.values, pair.tolerance.precision)
         off[absolute == 0] = 0  # NaNs that count as equal
-        off[np.isnan(absolute)] = np.iinfo(np.uint64).max  # the place of the largest
-        max_ulp = np.nan if np.isnan(absolute).any() else int(off.max(initial=0))
-        ulp_at = place_of(pair, off.argmax())
-    cosine, snr = similarity(pair)
+        nan = np.isnan(absolute)
+        max_ulp = np.nan if nan.any() else int(off.max(initial=0))
+        ulp_at = place_of(pair, (nan if nan.any() else off).argmax())
+    cosine, snr = similarity(pair, ~unknown)
     by_step = (1, 2) if pair.stepwise else None
     return ArrayDifference(
         pair,
@@ -259,42 +235,32 @@ def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> Arra
         max_ulp=max_ulp,
         abs_at=place_of(pair, absolute.argmax()),
         ulp_at=ulp_at,
-        first=_first(pair),
+        first=None
+        if pair.numbers_agree
+        else place_of(pair.as_computed, pair.as_computed.differs.argmax()),
         cosine=cosine,
         snr=snr,
         smallest_atol=smallest if np.isfinite(smallest) else None,
         step_errors=absolute.max(axis=by_step, initial=0.0) if by_step else None,
         steps_compared=np.any(~unknown, axis=by_step) if by_step else None,
-        step_mismatches=pair.differs.sum(axis=by_step) if by_step else None,
         left_out=int(np.count_nonzero(unknown)) if pair.padded is None else 0,
     )
 
 
-def similarity(pair: Pair) -> tuple[float | None, float | None]:
+def similarity(pair: Pair, of: Mask) -> tuple[float | None, float | None]:
     """The cosine of the angle between a and b, and the signal-to-noise ratio of a in dB.
 
-    Of all numbers that both sides give; NaN if one is not finite. The noise is a - b, the
-    signal b.
+    Of some numbers; NaN if one is not finite. The noise is a - b, the signal b.
     """
     with np.errstate(all="ignore"):
-        a, b = (side.values[~pair.left_out].astype(np.float64) for side in (pair.a, pair.b))
-        sizes = [largest(np.abs(side)) for side in (a, b)]
-        if not np.isfinite(sizes).all():
+        a, b = (side.values[of].astype(np.float64) for side in (pair.a, pair.b))
+        scale = largest(np.abs([a, b])) or 1.0
+        if not np.isfinite(scale):
             return float("nan"), float("nan")
-        # squares of numbers of size 1 neither overflow nor vanish
-        x, y = (side / (size or 1.0) for side, size in zip((a, b), sizes, strict=True))
-        norms = norm(x) * norm(y)
-        cosine = float(np.clip(x @ y / norms, -1.0, 1.0)) if norms else None
-        scale = max(sizes) or 1.0
-        signal, noise = norm(b / scale), norm(a / scale - b / scale)
-        return cosine, 20 * float(np.log10(np.divide(signal, noise))) if signal else None
-
-
-def _first(pair: Pair) -> Position | None:
-    """The element out of tolerance that was computed first."""
-    if pair.numbers_agree:
-        return None
-    return place_of(pair.as_computed, pair.as_computed.differs.argmax())
+        a, b = a / scale, b / scale  # squares of numbers of size 1 do not overflow
+        norms, signal = norm(a) * norm(b), norm(b)
+        cosine = float(np.clip(a @ b / norms, -1.0, 1.0)) if norms else None
+        return cosine, 20 * float(np.log10(signal / norm(a - b))) if signal else None
 
 
 def place_of(pair: Pair, flat: int | np.intp) -> Position:

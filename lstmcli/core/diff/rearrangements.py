@@ -12,50 +12,45 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import WEIGHTS, ArrayName
-from lstmcli.core.diff.compared import Pattern
+from lstmcli.core.diff.difference import Pattern
+from lstmcli.core.diff.operand import WEIGHTS, ArrayName
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, last_places, widened
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.layouts import Part
 from lstmcli.core.model.model import Hint
 
-ENOUGH = 3
-"""Distinct numbers that a rearrangement has to make agree."""
+ENOUGH = 3  # distinct numbers that a rearrangement has to make agree
 
 _SAMPLED_ROWS = 48  # in a search; what is found is checked on all
 _MOST_DIGITS = 7  # half a unit of more is far below the tolerance of float32
 _WIDEST_SEARCH = 2048  # units; the search takes memory with their square
 _MOST_LISTED = 16  # units whose order is listed; of more their count
 
+# both sides as rearranged, the part that b is, and facts for the text
 Moved = tuple[Numbers, Numbers, Any, dict[str, Any]]
-"""Both sides as rearranged, the part that b is, and facts for the text."""
 
 
 def proves(test: Tolerance, a: Numbers, b: Numbers, agreed: Mask | None = None) -> bool:
-    """Return whether a and b agree, and tell enough beyond what ``agreed``."""
+    """Return whether a and b agree, and the tolerance tells enough of them apart.
+
+    Those do not count that ``agreed`` before, or that printed output left out.
+    """
     rows = 1 + 4096 // max(1, int(np.prod(a.shape[1:])))  # most fail there
     if a.shape != b.shape or not test.agree(a[:rows], b[:rows]).all():
         return False
-    agrees_with_all = a.left_out | b.left_out
-    telling = ~agrees_with_all & (True if agreed is None else ~agreed)
-    return bool(test.agree(a, b).all()) and distinct(b, telling, test) >= ENOUGH
-
-
-def distinct(numbers: Numbers, chosen: Mask, tolerance: Tolerance) -> int:
-    """How many of the chosen finite numbers the tolerance distinguishes, at least 1."""
-    chosen = chosen & np.isfinite(numbers.values)
-    values = np.sort(numbers.values[chosen].astype(np.float64))
-    unit = 0.0 if numbers.unit is None else numbers.unit[chosen].max(initial=0)
+    telling = ~(a.left_out | b.left_out) & np.isfinite(b.values)
+    telling &= True if agreed is None else ~agreed
+    values = np.sort(b.values[telling].astype(np.float64))
+    unit = 0.0 if b.unit is None else b.unit[telling].max(initial=0)
     with np.errstate(over="ignore"):
-        gap = 2 * (tolerance.atol + tolerance.rtol * np.abs(values[1:]) + unit)
-        return 1 + int(np.count_nonzero(np.diff(values) > gap))
+        gap = 2 * (test.atol + test.rtol * np.abs(values[1:]) + unit)
+        distinct = 1 + np.count_nonzero(np.diff(values) > gap)
+    return bool(test.agree(a, b).all() and distinct >= ENOUGH)
 
 
 def rearranged(pair: Pair) -> Hint | None:
     """The first rearrangement that makes a pair equal, after "h agrees"."""
-    if pair.numbers_agree or not pair.a.values.size or not pair.b.values.size:
-        return None
     table: tuple[Pattern, ...] = OF_STEPS if pair.stepwise else OF_PLACED
     if not pair.placed:
         table = OF_WEIGHTS if pair.kind == WEIGHTS else ()
@@ -83,10 +78,9 @@ def _orders_of_axes(pair: Pair) -> Iterator[Moved]:
         yield _moved(pair, partial(np.transpose, axes=order), axes=", ".join(names))
 
 
-def _halves(pair: Pair) -> Iterator[Moved]:
-    units = pair.a.shape[-1]
-    if units >= 4 and units % 2 == 0:
-        yield _moved(pair, lambda v: np.roll(v, units // 2, axis=-1))
+def _halves_exchanged(v: Array) -> Array:
+    units = v.shape[-1]
+    return np.roll(v, units // 2, axis=-1) if units >= 4 and units % 2 == 0 else v
 
 
 def _one_half(pair: Pair) -> Iterator[Moved]:
@@ -98,37 +92,27 @@ def _one_half(pair: Pair) -> Iterator[Moved]:
 
 
 def _permuted(pair: Pair, axis: int = 2) -> Iterator[Moved]:
-    order = _order(pair.a, pair.b, axis, pair.tolerance)
-    if order is not None:
-        shown = f"{np.count_nonzero(order != np.arange(order.size))} have moved"
-        if order.size <= _MOST_LISTED:
-            shown = ", ".join(map(str, order))
-        yield _moved(pair, lambda v: v.take(order, axis), order=shown)
+    """The units of a in the order of b's, or the items of another axis.
 
-
-def _order(a: Numbers, b: Numbers, axis: int, test: Tolerance) -> Array | None:
-    """The unit of a that each unit of b is, (H,), by a sample of rows.
-
-    Units that agree stay. Of the others most must have one candidate: among crowded numbers
-    any order would do. It may be another axis.
+    Units that agree stay; each other unit of b is the nearest one of a, by a sample of rows.
     """
-    units = a.shape[axis]
-    if a.shape != b.shape or not 1 < units <= _WIDEST_SEARCH:
-        return None
-    one, other = (s.moved(lambda v: v.swapaxes(axis, 2).reshape(-1, units)) for s in (a, b))
-    stays: Mask = np.all(test.agree(one, other), axis=0)  # (H,)
-    possible = np.where(stays, np.eye(units, dtype=bool), ~stays[:, None])  # of b, then of a
-    for row in {*np.linspace(0, len(one.values) - 1, _SAMPLED_ROWS).astype(int).tolist()}:
-        possible &= test.agree(one[row : row + 1], other[row, :, None])
-    counts, order = possible.sum(axis=1), np.zeros(units, int)
-    if stays.all() or np.mean(counts[~stays] == 1) <= 0.5:
-        return None
-    for of_b in np.argsort(counts, kind="stable"):  # the surest choose first
-        if not possible[of_b].any():
-            return None
-        order[of_b] = possible[of_b].argmax()
-        possible[:, order[of_b]] = False
-    return order
+    units = pair.a.shape[axis]
+    if pair.agrees is None or not 1 < units <= _WIDEST_SEARCH:
+        return
+    a, b, agrees = (
+        array.swapaxes(axis, 2).reshape(-1, units).astype(np.float64)
+        for array in (pair.a.values, pair.b.values, pair.agrees)
+    )
+    apart = np.zeros((units, units))  # of b, then of a
+    with np.errstate(all="ignore"):
+        for row in np.linspace(0, len(a) - 1, _SAMPLED_ROWS).astype(int):
+            apart += np.nan_to_num(np.abs(a[row] - b[row, :, None]), nan=1.0)
+    apart[np.diag(agrees.all(axis=0))] = -1.0
+    order = apart.argmin(axis=1)
+    if len({*order.tolist()}) == units:
+        count = np.count_nonzero(order != np.arange(units))
+        shown = ", ".join(map(str, order)) if units <= _MOST_LISTED else f"{count} have moved"
+        yield _moved(pair, lambda v: v.take(order, axis), order=shown)
 
 
 def _rescaled(pair: Pair) -> Iterator[Moved]:
@@ -141,10 +125,10 @@ def _rescaled(pair: Pair) -> Iterator[Moved]:
         return
     with np.errstate(all="ignore"):
         factor, offset = np.median(b[usable] / a[usable]), np.median(b[usable] - a[usable])
-        near = min(abs(factor - 1), 1.0)
-        digits = 4 if not near > 1e-9 else 3 - int(np.floor(np.log10(near)))  # they tell it from 1
-        times = f"{pair.names[0]} is multiplied by {factor:.{digits}g}"
-        yield _moved(pair, lambda v: v * factor, once=times)
+        # as many digits as tell the factor from 1
+        texts = (f"{factor:.{digits}g}" for digits in range(4, 17))
+        text = next((text for text in texts if float(text) != 1), "1")
+        yield _moved(pair, lambda v: v * factor, once=f"{pair.names[0]} is multiplied by {text}")
         yield _moved(pair, lambda v: v + offset, once=f"{offset:.4g} is added to {pair.names[0]}")
 
 
@@ -156,12 +140,11 @@ def _rounded(pair: Pair) -> Iterator[Moved]:
             continue
         digits, unit = last_places(values, _MOST_DIGITS)
         spacing = np.finfo(values.dtype).eps * np.abs(values.astype(np.float64))
-        if pair.agrees is None or not digits or unit is None or (unit < 64 * spacing).any():
-            continue  # integers, or as many by chance
-        known = Numbers(values, unit)
-        a, b = (known, pair.b) if side is pair.a else (pair.a, known)
-        places = f"{digits} digit{'s' * (digits != 1)} after the point"
-        yield a, b, ..., {"full": full, "rounded": rounded, "places": places}
+        # integers have few digits by themselves, and some numbers by chance
+        if digits and unit is not None and (unit >= 64 * spacing).all():
+            a, b = (Numbers(x.values, unit) if x is side else x for x in (pair.a, pair.b))
+            places = f"{digits} digit{'s' * (digits != 1)} after the point"
+            yield a, b, ..., {"full": full, "rounded": rounded, "places": places}
 
 
 def _shifted(pair: Pair) -> Iterator[Moved]:
@@ -180,8 +163,16 @@ def _windows(pair: Pair) -> Iterator[Moved]:
             for side, size in zip((pair.a, pair.b), sizes, strict=True)
         )
         typed = f": lstm diff --steps {start}:{start + short} compares these"
-        facts = {"part": pair.names[sizes.index(short)], "typed": typed * (not pair.numbers[0])}
-        yield a, b, ..., facts | {"where": Part(start, short, long).words("step")}
+        yield (
+            a,
+            b,
+            ...,
+            {
+                "part": pair.names[sizes.index(short)],
+                "where": Part(start, short, long).words("step"),
+                "typed": typed * (not pair.numbers[0]),
+            },
+        )
 
 
 def _blocks(pair: Pair) -> Iterator[Moved]:
@@ -210,7 +201,7 @@ OF_PLACED = (
     _ROUNDED,
     Pattern(
         "halves_exchanged",
-        _halves,
+        _of_a(_halves_exchanged),
         "once the halves of the units change places: directions joined in the other order.",
     ),
     Pattern(

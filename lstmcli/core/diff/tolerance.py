@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -33,13 +32,8 @@ FLOAT32 = Precision("float32", 1.3e-6, 1e-5, "f4")
 FLOAT16 = Precision("float16", 1e-3, 1e-5, "f2")
 BFLOAT16 = Precision("bfloat16", 1.6e-2, 1e-5, "f4", spare_bits=16)
 
-# The tolerances are those of torch.testing.assert_close.
-_PRECISIONS = (FLOAT64, FLOAT32, FLOAT16, BFLOAT16)
-
-
-def precision_of(dtype: np.dtype[Any]) -> Precision:
-    """The precision of a dtype; by default float64."""
-    return next((p for p in _PRECISIONS if p.name == dtype.name), FLOAT64)
+# by dtype; the tolerances are those of torch.testing.assert_close
+PRECISIONS = {one.name: one for one in (FLOAT64, FLOAT32, FLOAT16, BFLOAT16)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +108,8 @@ class Tolerance:
             if self.ulp is not None and a.unit is None and b.unit is None:
                 near |= ulps(a.values, b.values, self.precision) <= self.ulp
         near &= np.isfinite(x) & np.isfinite(y)
-        both_nan = np.isnan(x) & np.isnan(y) & self.equal_nan
-        same: Mask = (x == y) | near | both_nan | a.left_out | b.left_out
+        near |= np.isnan(x) & np.isnan(y) & self.equal_nan
+        same: Mask = (x == y) | near | a.left_out | b.left_out
         return same
 
 
@@ -141,17 +135,16 @@ def tolerance(
 
 
 def _number(name: str, value: Any) -> float | None:
-    """A tolerance as a float; a number of NumPy may be in an array of no axes."""
     if value is None:
         return None
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value.item()
     try:
-        number = float(value) if isinstance(value, Real) else None
+        number = math.nan if isinstance(value, str) or np.ndim(value) else float(value)
     except OverflowError:  # of an integer
         number = math.inf if value > 0 else -math.inf
-    if number is None or not number >= 0:
-        shown = value if number is None else number
+    except (TypeError, ValueError):
+        number = math.nan
+    if not number >= 0:
+        shown = number if math.isinf(number) else value
         raise UserError(f"{name} is {shown}; a tolerance is a number of 0 or more.")
     return number
 
@@ -192,10 +185,3 @@ def ulps(a: Array, b: Array, precision: Precision) -> npt.NDArray[np.uint64]:
 def largest(values: Array) -> float:
     """The largest of some errors: NaN if one is, 0 of none."""
     return float(values.max(initial=0))
-
-
-def jsonable(value: float | int | None) -> float | int | str | None:
-    """A number as JSON can represent it: what is not finite becomes a word."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value

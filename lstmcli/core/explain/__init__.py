@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import ArrayName
+from lstmcli.core.diff.operand import ArrayName
 from lstmcli.core.explain import execution, lengths
 from lstmcli.core.explain.budget import Budget, Progress, quiet
 from lstmcli.core.explain.causes import Change, settings_of

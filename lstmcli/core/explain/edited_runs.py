@@ -15,18 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, ArrayName
+from lstmcli.core.diff.operand import FINAL, ArrayName
 from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.causes import Change, Changes, settings_of
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, Arrays, Expected, KnownValues
-from lstmcli.core.explain.verify import (
-    FINE,
-    Agreement,
-    Case,
-    on_axes,
-    verify,
-)
+from lstmcli.core.explain.verify import FINE, Agreement, Case, on_axes, verify
 from lstmcli.core.forward.equations import F, is_eight_bit, parts_of, step
 from lstmcli.core.forward.plan import Plan, plan_of
 from lstmcli.core.forward.prepare import with_edits
@@ -106,7 +100,7 @@ class EditedRuns:
         self._numbers = sum(c.kernel.size + c.recurrent_kernel.size for _, c in self.model.cells)
 
     def run(self, edits: Sequence[Edit], until: int | None = None) -> Arrays:
-        """The arrays of a run, or of its first steps; none if the edits do not fit."""
+        """The arrays of a run or its first steps; none if the edits do not fit."""
         keep = (self.case_for(edits) or self.case).names(self._settings)
         try:
             plan = replace(self._prepared(edits), keep=keep)
@@ -132,7 +126,7 @@ class EditedRuns:
         return with_edits(replace(self._plan, model=model))
 
     def case_for(self, edits: Sequence[Edit]) -> Case | None:
-        """How EXPECTED is compared with edits; an edited output is no last state."""
+        """How EXPECTED is compared; an edited output is no last state."""
         if not edits_in("outputs", edits):
             return self.case
         known, location = self.expected.arrays, self.location

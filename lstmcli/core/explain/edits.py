@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import ArrayName
+from lstmcli.core.diff.operand import ArrayName
 from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.causes import SOLVE, Changes

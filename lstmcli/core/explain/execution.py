@@ -1,4 +1,4 @@
-"""How the other side ran the weights: in half precision, with a mask, from another state.
+"""How the other side ran the weights: in half precision, with a mask, another state.
 
 What is reported was run and compared with EXPECTED, or is proved by `diff`.
 """

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NoReturn
 
-from lstmcli.core.diff.compared import NOISE_SNR
-from lstmcli.core.diff.tolerance import FLOAT32, jsonable
+from lstmcli.core.diff.difference import NOISE_SNR
+from lstmcli.core.diff.tolerance import FLOAT32
 from lstmcli.core.explain.causes import CANDIDATE, Change, Changes
 from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.locations import Location
@@ -18,6 +18,7 @@ from lstmcli.core.explain.verify import LEAST_COMPARED, Agreement, Case, Remark,
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit
 from lstmcli.core.model.settings import setting_text
+from lstmcli.outputs import jsonable
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,7 @@ WITH_AN_ANSWER = {
 
 
 def remarks_of(answer: Explanation, names: Sequence[str]) -> Remarks:
-    """Remarks on what an answer changes; ``names`` of cells, if EXPECTED has several."""
+    """Remarks on what an answer changes; ``names`` are those of several cells."""
     state = " of last states" if answer.location and answer.location.state else ""
     found = [
         ".".join(one.edit.name.split(".")[:2]) if one.edit else f"{one.setting}{state}"
@@ -297,7 +298,7 @@ def clues(comparison: Agreement, changes: tuple[Changed, ...] = ()) -> Remarks:
 
 
 def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Remarks:
-    """The remark on a nearest run as far off as `diff` allows, an approximation, or noise."""
+    """The remark on a nearest run within `diff`'s tolerance, an approximation, or noise."""
     best = min(clearly_nearer(as_loaded, nears), key=lambda near: near.comparison.rms)
     error, rms = best.comparison.max_abs, best.comparison.rms
     # what is as near is the same in other words

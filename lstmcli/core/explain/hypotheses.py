@@ -58,7 +58,7 @@ def _restates(name: str, value: Any, convention: Convention) -> bool:
 
 
 class SingleChanges:
-    """The single changes of a network: of all cells, of a layer, of a direction or of one cell.
+    """The single changes of a network: of all cells, a layer, a direction or a cell.
 
     ``layers`` are names of cells, ``spaces`` the codes of their changes in that order, ``without``
     settings that EXPECTED does not show.
@@ -213,7 +213,7 @@ def prior(change: Change) -> float:
 
 
 def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
-    """Sorts what a known convention does first, likelier changes, those of all cells."""
+    """Sorts what a known convention does first, likelier changes, all cells."""
     of_some_cells = sum("." in change.setting for change in changes)
     return not conventions_with(changes, assumed), sum(map(prior, changes)), of_some_cells
 
@@ -238,7 +238,7 @@ def conventions_with(
 
 
 def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> list[str]:
-    """The conventions that run a hypothesis by default, with inputs in a ``layout``."""
+    """Conventions that run a hypothesis by default, with inputs in a ``layout``."""
     changed = {one.setting for one in changes if not one.setting.endswith("gates")}
     of_run = changed.union(_OF_A_RUN) - {"layout"}
     names = conventions_with(changes, assumed, of_run)

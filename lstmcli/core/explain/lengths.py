@@ -28,7 +28,7 @@ UNKNOWN = Change("lengths", SOLVE)
 
 
 def placements(setup: Setup, location: Location) -> Iterator[Placement]:
-    """EXPECTED at a location on the runs of a setup, and on those of other lengths."""
+    """EXPECTED at a location on the runs of a setup, and of other lengths."""
     of_run: list[Changes] = [()]
     if not (setup.of_directions or setup.part) and location.is_from_the_start:
         of_run += [(change,) for change in setup.changes_of_run(location)]

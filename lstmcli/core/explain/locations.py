@@ -13,20 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.axes import LAST_VALID
+from lstmcli.core.diff.operand import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.observation import NEAR, SINGLE, Allowance, Expected, KnownValues
 from lstmcli.core.forward.sequence import direction_axis
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.layouts import (
-    LAST_STEP,
-    Arrangement,
-    RunShape,
-    arrangements,
-    words,
-)
+from lstmcli.core.model.layouts import LAST_STEP, Arrangement, RunShape, arrangements, words
 from lstmcli.core.model.model import Cell, Model, cell_name, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, ArrayName
-from lstmcli.core.diff.operand import Side
+from lstmcli.core.diff.operand import FINAL, ArrayName, Side
 from lstmcli.core.diff.tolerance import FLOAT64, Numbers, last_places
 from lstmcli.core.model.arrays import Array, round_to_format, spacing
 
@@ -72,7 +71,7 @@ class WantedNumbers(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """EXPECTED on the axes of a run, by the names of a run: ``h``, ``layer0.final_c``."""
+    """EXPECTED on the axes of a run, by names: ``h``, ``layer0.final_c``."""
 
     arrays: Mapping[str, KnownValues]
 

@@ -12,8 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import FINAL, WEIGHTS, ArrayName
-from lstmcli.core.diff.operand import UNNAMED, Side, shape_text, spread
+from lstmcli.core.diff.operand import (
+    FINAL,
+    UNNAMED,
+    WEIGHTS,
+    ArrayName,
+    Side,
+    printed_shapes,
+    shape_text,
+    spread,
+)
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.causes import CAUSES, Change, Changes, Settings, settings_of, value_in
@@ -29,7 +37,6 @@ from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import FINE, Cached, Reader, Remarks, remark
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.layouts import printed_shapes
 from lstmcli.core.model.model import Cell, Inputs, Model, steps_and_batch
 from lstmcli.core.model.settings import MERGES
 from lstmcli.errors import UserError
@@ -296,7 +303,11 @@ def in_shape(question: Question) -> Iterator[Question]:
         packed = side.arrays[name].shape
         names = [name or "h", *["final_h"] * (name in (UNNAMED, "h"))]
         runs = [run for n in names for run, _ in run_shapes(n, model, layout, size)]
-        shapes = {shape: None for run in runs for shape in printed_shapes(packed, before, run)}
+        lengths = (
+            [run.lengths[x] for x in dict.fromkeys(f"{run.axes}kwd") if x in run.lengths]
+            for run in runs
+        )
+        shapes = {of: None for each in lengths for of in printed_shapes(before, packed, each)}
         if not shapes:
             count = sum(cell.outputs for cell in model.layers[-1])
             raise UserError(

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lstmcli.core.diff.array_name import STEP_ORDER, ArrayName
-from lstmcli.core.diff.tolerance import jsonable, largest
+from lstmcli.core.diff.operand import STEP_ORDER, ArrayName
+from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.causes import (
     OPEN,
@@ -34,6 +34,7 @@ from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, steps_and_batch
 from lstmcli.errors import UserError
+from lstmcli.outputs import jsonable
 
 T = TypeVar("T")
 Reader = Callable[[Settings], Model]

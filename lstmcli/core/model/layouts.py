@@ -54,8 +54,8 @@ class RunShape(NamedTuple):
     def lengths(self) -> dict[str, int]:
         """The length of each axis, by its letter."""
         T, B, K, D = self[:4]
-        stacked = {"d": D} if D > 1 else {}  # first: of equal cost, that comes first
-        return stacked | {"t": T, "b": B, "k": K} | ({"w": D * K} if D > 1 else {})
+        one = {"t": T, "b": B, "k": K}
+        return {"d": D, **one, "w": D * K} if D > 1 else one  # of equal cost, "d" comes first
 
 
 class Part(NamedTuple):
@@ -136,8 +136,7 @@ class Arrangement(NamedTuple):
     @property
     def exchanged(self) -> bool:
         """Return whether steps and sequences are in another order than the run's."""
-        both = _in_order("tb", self.axes)
-        return len(both) == 2 and both != _in_order("tb", self.run.axes)
+        return {_in_order("tb", axes) for axes in (self.axes, self.run.axes)} == {"tb", "bt"}
 
     @property
     def units_first(self) -> bool:
@@ -184,23 +183,6 @@ def arrangements(
     return merge(*found, key=lambda one: one.cost)
 
 
-def printed_shapes(
-    packed: Sequence[int], before: Sequence[int | None], run: RunShape
-) -> list[tuple[int, ...]]:
-    """The shapes of results printed as ``packed``, ``before`` items ahead of "..."."""
-    options = [
-        [n for n in {1, *run.lengths.values()} if (n == size if ahead is None else n > size)]
-        for size, ahead in zip(packed, before, strict=True)
-    ]
-    costs: dict[tuple[int, ...], float] = {}
-    for shape in product(*options):
-        for one in arrangements(shape, run, [run.steps - 1], [0]):
-            sizes = [run.lengths[axis] for axis in one.axes]
-            if one.directions.is_all and not one.in_a_row and sizes == [*one.shape]:
-                costs.setdefault(shape, one.cost)
-    return sorted(costs, key=lambda shape: costs[shape])
-
-
 def _readings(
     shape: Sequence[int], run: RunShape
 ) -> Iterator[tuple[tuple[int, ...], Literal["C", "F"], float, tuple[int, ...] | None]]:
@@ -216,19 +198,17 @@ def _readings(
     lengths, letters = run.lengths, run.axes
     exchanged = letters.translate(str.maketrans("tb", "bt"))
     width = lengths[letters[-1]]
-    seen = {slim}
-    for axes in (letters, exchanged):
-        full = tuple(lengths[axis] for axis in axes if lengths[axis] != 1)
-        count = (prod(full),)
-        if full in seen or slim not in (count, (prod(full) // width, width)):
-            continue
-        seen.add(full)
-        yield full, "C", IN_A_ROW, None
-        if slim == count:
-            yield full, "F", BY_COLUMNS, None
+    full_shapes = dict.fromkeys(
+        tuple(lengths[axis] for axis in axes if lengths[axis] != 1) for axes in (letters, exchanged)
+    )
+    for full in full_shapes:
+        if slim != full and slim in ((prod(full),), (prod(full) // width, width)):
+            yield full, "C", IN_A_ROW, None
+            if len(slim) == 1:
+                yield full, "F", BY_COLUMNS, None
     if len(slim) == 1 and 1 < width < slim[0] and slim[0] % width == 0:
         rows = (slim[0] // width, width)
-        if rows not in seen:
+        if rows not in full_shapes:
             yield rows, "C", IN_A_ROW, None
 
 
@@ -251,19 +231,18 @@ def _in_order(some: str, of: str) -> str:
 
 def _unusual(axes: str, places: Sequence[int], run: RunShape) -> float:
     """The cost of an order of axes, at ``places`` of an array of the run's axes."""
-    usual, cost = run.axes, 0.0
+    usual = run.axes
     lead = _in_order("tb", axes)
     in_place = all(usual[at] == x for at, x in zip(places, axes, strict=False) if x in "tb")
-    if lead != _in_order(lead, usual) or not in_place:
-        cost += EXCHANGED
-    cost += UNITS_FIRST * any(axis in axes[:-1] for axis in "kw")
+    exchanged = lead != _in_order(lead, usual) or not in_place
+    units_first = any(axis in axes[:-1] for axis in "kw")
+    is_other = "w" in axes and "w" not in usual
     if "d" in axes:
-        return cost + OTHER_DIRECTIONS * (axes != _in_order(axes, usual))
-    return cost + OTHER_DIRECTIONS * ("w" in axes and "w" not in usual)
+        is_other = axes != _in_order(axes, usual)
+    return EXCHANGED * exchanged + UNITS_FIRST * units_first + OTHER_DIRECTIONS * is_other
 
 
 def _with_steps(one: Arrangement, of_steps: Iterator[Part]) -> Iterator[Arrangement]:
-    """An arrangement with each part of the steps, in the order of their cost."""
     return (one._replace(steps=steps, cost=one.cost + steps.cost) for steps in of_steps)
 
 
@@ -300,16 +279,12 @@ def words(one: Arrangement, ends: str = "") -> str:
 
     ``ends`` is what the last step is called.
     """
-    texts = []
-    if one.in_a_row:
-        texts.append("numbers in a row" + ", column by column" * (one.order == "F"))
+    texts = ["numbers in a row"] * one.in_a_row + ["column by column"] * (one.order == "F")
     if one.units_first:
         after = one.axes.replace("w", "k").partition("k")[2]
         texts.append(f"units before {'steps' if 't' in after else 'sequences'}")
     elif one.exchanged:
-        texts.append(
-            f"({'batch, steps' if 'b' in one.axes.partition('t')[0] else 'steps, batch'}, units)"
-        )
+        texts.append(f"({'steps, batch' if one.run.layout == 'batch' else 'batch, steps'}, units)")
     steps = ends if ends and one.steps.is_last_step else one.steps.words("step")
     sequences = one.sequences.words("sequence")
     if one.steps.is_last_step and sequences:

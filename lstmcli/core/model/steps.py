@@ -36,8 +36,7 @@ class StepOrder(NamedTuple):
 
 def valid_first(valid: Array) -> Array:
     """The steps (T, B) of each sequence: valid ones, then the others, in order."""
-    order: Array = np.argsort(~valid, axis=0, kind="stable")
-    return order
+    return np.argsort(~valid, axis=0, kind="stable")
 
 
 def valid_until(padded: Array) -> Array:
@@ -67,7 +66,4 @@ def processed_steps(
     if valid is not None:
         processed = valid_first(valid[::-1] if order.runs_back else valid)
     other = steps - 1 - processed
-    return (
-        other if order.runs_back else processed,
-        other if order.outputs_reversed else processed,
-    )
+    return (other if order.runs_back else processed, other if order.outputs_reversed else processed)

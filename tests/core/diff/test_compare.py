@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from lstmcli.core.diff.compare import Difference, compare
-from lstmcli.core.diff.operand import Side, with_trace_names
+from lstmcli.core.diff.compare import compare
+from lstmcli.core.diff.difference import Difference
+from lstmcli.core.diff.operand import Gaps, Side, printed_shapes, with_trace_names
 from lstmcli.errors import UserError
 from tests.networks import normal
 from tests.recorded import read
@@ -298,3 +299,14 @@ def test_an_array_that_is_taken_as_another_is_reported() -> None:
     found = compare(ours, with_trace_names(_side("output", "cn")))
     assert found.remarks == ("output and cn of b.npz are interpreted as h and final_c",)
     assert list(found.arrays) == ["h"]
+
+
+def test_shapes_that_a_print_with_dots_may_have() -> None:
+    def shapes(before: Gaps, packed: tuple[int, ...]) -> list[tuple[int, ...]]:
+        return printed_shapes(before, packed, (20, 4, 8))
+
+    assert shapes((None, 3, None), (4, 6, 8)) == [(4, 20, 8)]
+    assert shapes((3, None, 3), (6, 4, 6)) == [(20, 4, 8), (8, 4, 20)]
+    assert shapes((3, None, None), (6, 1, 8)) == [(20, 1, 8)]
+    assert shapes((3, None), (6, 8)) == [(20, 8)]
+    assert shapes((None, 3, None), (5, 6, 8)) == []

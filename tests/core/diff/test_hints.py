@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lstmcli
-from lstmcli.core.diff.compare import Difference, compare
+from lstmcli.core.diff.compare import compare
+from lstmcli.core.diff.difference import Difference
 from lstmcli.core.diff.operand import Side
-from lstmcli.core.diff.rearrangements import distinct
+from lstmcli.core.diff.rearrangements import proves
 from lstmcli.core.diff.tolerance import FLOAT64, Numbers, Tolerance
 from lstmcli.core.model.selection import Selection
 from tests.core.explain import matrix, reference
@@ -596,8 +597,8 @@ def test_a_part_of_the_steps_is_described(part: slice, text: str) -> None:
     assert compare(of(name="a.npy", h=h[part]), of(name="b.npy", h=h), selection=choice).equal
 
 
-@pytest.mark.parametrize(("unit", "count"), [(0.0, 4), (0.25, 2), (1.0, 1)])
-def test_printed_numbers_count_once_where_their_intervals_meet(unit: float, count: int) -> None:
+@pytest.mark.parametrize(("unit", "enough"), [(0.0, 1), (0.12, 1), (0.13, 0), (1.0, 0)])
+def test_printed_numbers_count_once_where_their_intervals_meet(unit: float, enough: int) -> None:
     values = np.array([0.25, 0, 1.25, 0.5])  # each within its last printed place
     numbers = Numbers(values, np.full(4, unit))
-    assert distinct(numbers, np.ones(4, bool), Tolerance(FLOAT64, 0, 0)) == count
+    assert proves(Tolerance(FLOAT64, 0, 0), numbers, numbers) == enough

@@ -9,14 +9,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lstmcli import diff
+from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.tolerance import (
     BFLOAT16,
     FLOAT16,
     FLOAT32,
     FLOAT64,
+    PRECISIONS,
     Numbers,
     Precision,
-    precision_of,
     tolerance,
     ulps,
 )
@@ -34,13 +35,13 @@ def one(value: float, unit: float | None = None) -> Numbers:
     [("float64", 1e-7, 1e-7), ("float32", 1.3e-6, 1e-5), ("float16", 1e-3, 1e-5)],
 )
 def test_a_dtype_has_the_tolerance_of_assert_close(dtype: str, rtol: float, atol: float) -> None:
-    found = tolerance(precision_of(np.dtype(dtype)))
+    found = tolerance(PRECISIONS[np.dtype(dtype).name])
     assert (found.rtol, found.atol) == (rtol, atol)
 
 
 @pytest.mark.parametrize("dtype", ["int64", "bool", "longdouble", "uint8"])
 def test_other_numbers_count_as_float64(dtype: str) -> None:
-    assert precision_of(np.dtype(dtype)) is FLOAT64
+    assert Side("a", {"h": np.zeros(1, dtype)}).precision("h") is FLOAT64
 
 
 def test_the_coarser_of_two_decides() -> None:

@@ -15,7 +15,6 @@ from lstmcli.core.model.layouts import (
     Part,
     RunShape,
     arrangements,
-    printed_shapes,
     words,
 )
 
@@ -160,15 +159,3 @@ def test_words() -> None:
     assert {"steps 2 to 4 of 7, sequence 3 of 4", "every second step from 0 to 4, sequence 1 of 4",
             "the last 3 of 7 steps, sequence 2 of 4", "step 0 of 7, the first 3 of 4 sequences",
             "the last step of the first 3 of 4 sequences"} <= others  # fmt: skip
-
-
-def test_shapes_that_a_print_with_dots_may_have() -> None:
-    run = RunShape(20, 4, 8)
-    assert printed_shapes((4, 6, 8), (None, 3, None), run) == [(4, 20, 8)]
-    assert printed_shapes((6, 4, 6), (3, None, 3), run)[0] == (20, 4, 8)
-    assert printed_shapes((6, 1, 8), (3, None, None), run) == [(20, 1, 8)]
-    assert printed_shapes((6, 8), (3, None), run)[0] == (20, 8)
-    assert printed_shapes((5, 6, 8), (None, 3, None), run) == []
-    both = RunShape(20, 4, 8, 2)
-    assert printed_shapes((6, 4, 6), (3, None, 3), both)[0] == (20, 4, 16)
-    assert printed_shapes((6, 2, 4, 8), (3, None, None, None), both) == [(20, 2, 4, 8)]
