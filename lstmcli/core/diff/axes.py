@@ -1,9 +1,9 @@
 """Two arrays of one name, brought to the same axes and cut to what is to be compared.
 
-Arrays are compared as they lie by their layouts. Otherwise a run is looked for on which both lie,
-one as all of it, as `lstmcli.core.model.layouts` lists. So (B, T, 2 H) of Keras is "btw", and
-(T, 2, B, H) of ONNX lies on the same run as "tdbk": both are then (T, B, 2 H). Of several ways
-the numbers decide first, then the cost.
+Arrays are compared as they lie by their layouts. If their shapes then differ, a run is looked for
+on which both lie, one as all of it, as `lstmcli.core.model.layouts` lists. So (B, T, 2 H) of Keras
+is "btw", and (T, 2, B, H) of ONNX lies on the same run as "tdbk": both are then (T, B, 2 H). Of
+several ways the numbers decide first, then the cost.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from lstmcli.core.model.selection import Choice, Indices, format_indices, number
 from lstmcli.errors import Try, UserError
 
 _CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
-_MOST_LISTED = 2**14  # arrangements of a side on one run
+_MOST_ARRANGEMENTS = 2**14  # arrangements of a side on one run
 _ALIKE = 1.0  # costs as near are alike
-BY_NUMBERS = 100.0  # the cost of what only numbers show that agree or are nearest
+_BY_NUMBERS = 100.0  # more, for what is taken only if its numbers agree or are the nearest
 
 LAST_VALID = "the last valid step of each sequence"
 _COLUMNS = "column vectors"
@@ -55,13 +55,13 @@ Choices = tuple[Choice | None, ...]  # of steps, batch items and units; None: al
 def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     """Bring both sides to the same axes, as far as layouts and numbers allow.
 
-    Axes of length 1 are added and dropped, the last one where a run has several units. Both
-    sides are cut to what both contain, and to what is selected; the shorter one may be that.
+    Axes of length 1 are added and dropped. Then both sides are cut to what they share, and to
+    the selection, unless the shorter one is the selection.
     """
     if pair.kind == WEIGHTS:
         return pair
     common = _common(_as_they_lie(pair, sides), sides, choices)
-    stacked = len(pair.a.shape) == (3 if pair.kind == FINAL else 4)
+    stacked = max(len(x.shape) for x in (pair.a, pair.b)) == (3 if pair.kind == FINAL else 4)
     if common.agrees is None or (stacked and not common.numbers_agree):
         common = _arranged(common, _Unlike(pair, sides, choices))
     return _selected(common, choices, sides)
@@ -175,7 +175,7 @@ def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
                 )
             except UserError as error:
                 several = any(min(side.shape[:2]) > 1 for side in (pair.a, pair.b))
-                is_known = pair.axes_known or not several or any(side.layout for side in sides)
+                is_known = pair.axes_named or not several or any(side.layout for side in sides)
                 if axis == 2 or is_known:
                     raise
                 text = f"  The first axis of {pair.name} is assumed to be time."
@@ -201,7 +201,7 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     is_candidate = common.agrees is not None and (common.placed or unlike.is_state)
     found = [common] * is_candidate + [*unlike.candidates()]
     agreeing = [one for one in found if one.numbers_agree]
-    likely = [one for one in found if one.cost < BY_NUMBERS]
+    likely = [one for one in found if one.cost < _BY_NUMBERS]
     starting = [one for one in likely if len(one.a.values) > 1 and not one.differs[0].any()]
     if not agreeing and len(starting) == 1:
         return starting[0]
@@ -210,7 +210,7 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     texts = [*dict.fromkeys("; ".join(x.text("may be") for x in one.taken) for one in likeliest)]
     why = "the last states of several cells, on an axis of one side" * unlike.cells
     if near := agreeing or _nearest(found):
-        return min(near, key=lambda one: (one.cost >= BY_NUMBERS, bool(one.numbers[1]), one.cost))
+        return min(near, key=lambda one: (one.cost >= _BY_NUMBERS, bool(one.numbers[1]), one.cost))
     if len(texts) == 1:
         return likeliest[0]
     if texts:
@@ -270,7 +270,7 @@ class _Unlike:
         shape, said = self.arrays[n].shape, self.said[n]
         usual = "batch" if (said or self.said[1 - n]) == "batch" else "time"
         listed = arrangements(shape, run._replace(layout=usual), steps, items)
-        for one in islice(listed, _MOST_LISTED):
+        for one in islice(listed, _MOST_ARRANGEMENTS):
             if (
                 (one.order == "C" and not one.units_first and one.units.is_all)
                 and (one.sequences.is_all or "b" not in one.axes)
@@ -282,7 +282,7 @@ class _Unlike:
                 yield one
 
     def _fit(self, both: Sequence[Arrangement]) -> bool:
-        """Return whether one is all of the run, and the other as a result may be."""
+        """Return whether one is all of the run, and the other is all or a usual part of it."""
         part, row = _is_part(both), any(one.in_a_row for one in both)
         exchanged = [n for n in (0, 1) if both[n].exchanged]
         full = any(one.is_all and not one.in_a_row for one in both)
@@ -336,11 +336,11 @@ class _Unlike:
                 self.pair,
                 a=a,
                 b=b,
-                cost=cost + BY_NUMBERS * (not half.is_all or ends == _ENDS),
+                cost=cost + _BY_NUMBERS * (not half.is_all or ends == _ENDS),
                 placed=not self.is_state or lead[0].of == 1,
                 numbers=(None if ends else steps, items, None if half.is_all else units),
                 taken=taken,
-                axes_known=_is_part(both) or any(x.exchanged for x in both),
+                axes_named=_is_part(both) or any(x.exchanged for x in both),
                 is_half=not half.is_all and self.choices[2] is None,
                 at_ends=bool(ends),
             )

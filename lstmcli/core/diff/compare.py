@@ -197,7 +197,7 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
     assumed = {
         name: [side.arrays[name].shape for side in (a, b)]
         for name, pair in pairs.items()
-        if pair.kind == SEQUENCE and not (pair.axes_known or pair.unaligned)
+        if pair.kind == SEQUENCE and not (pair.axes_named or pair.unaligned)
     }
     axes = {"batch": "(batch, steps, units)", "time": "(steps, batch, units)"}
     for n, silent, other in ((0, a, b), (1, b, a)):

@@ -1,8 +1,8 @@
 """Hints on a difference: what was proved first, then at most one suspicion.
 
-A hint needs a proof: equal once rearranged, or settings that differ. Only what no rearrangement
-explains is a pattern suspected of (``suspect_``), with what is possible and what is excluded:
-a forgotten forget bias, a transposed recurrent kernel and coupled gates look the same.
+Proofs are settings that differ, and arrays that agree once rearranged. If these leave something,
+one pattern is suspected (``suspect_``), with what is possible and what is excluded: a forgotten
+forget bias, a transposed recurrent kernel and coupled gates look the same.
 """
 
 from __future__ import annotations
@@ -105,11 +105,11 @@ def _forget_bias(compared: Difference) -> Iterator[Hint]:
     inside = np.all([(x.values > 0.001) & (x.values < 0.999) for x in (a, b)], axis=0)
     with np.errstate(all="ignore"):
         gates = (side.values.astype(np.float64) for side in (a, b))
-        after, before = (np.log(gate) - np.log1p(-gate) for gate in gates)
-        constant = float(np.median((after - before)[inside])) if inside.any() else 0.0
+        of_a, of_b = (np.log(gate) - np.log1p(-gate) for gate in gates)
+        constant = float(np.median((of_a - of_b)[inside])) if inside.any() else 0.0
         if abs(round(constant, 2) - constant) < 1e-3:  # it was typed by a person
             constant = round(constant, 2)
-        moved = Numbers(1 / (1 + np.exp(-before - constant)), b.unit)
+        moved = Numbers(1 / (1 + np.exp(-of_b - constant)), b.unit)
     if constant and proves(pair.tolerance, a, moved, ~differs):
         more, less = pair.names if constant > 0 else pair.names[::-1]
         yield Hint(
@@ -187,7 +187,7 @@ def _without_activation(layer: FirstLayer) -> Facts:
 
 
 def _is_raw(layer: FirstLayer, gate: str, side: int) -> bool:
-    order, of_gate, of_z = 1 - 2 * side, layer.start + gate, layer.start + "z"
+    order, of_gate, of_z = 1 - 2 * side, layer.dotted + gate, layer.dotted + "z"
     if of_z not in layer.compared.sides[1 - side].arrays:
         return False
     pair = layer.compared.cross(*(of_gate, of_z)[::order]).as_computed

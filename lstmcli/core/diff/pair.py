@@ -48,7 +48,7 @@ class Pair:
     numbers: tuple[Indices | None, ...] = (None, None, None)  # in the full run; None: all from 0
     names: tuple[str, str] = ("a", "b")  # what messages call the sides
     taken: tuple[Taken, ...] = ()  # what was done to bring the sides together
-    axes_known: bool = False  # `taken` names the axes of steps and sequences
+    axes_named: bool = False  # by `taken`, which tells steps and sequences
     is_half: bool = False  # one side has one direction of two
     unaligned: str = ""  # why the sides were not brought together
     parts: tuple[tuple[int, NumberedPart], ...] = ()  # of a run, of side 0 or 1
@@ -186,7 +186,7 @@ class ArrayDifference:
 
     @property
     def equal(self) -> bool:
-        """Return whether it agrees, and no side lacks units or a direction."""
+        """Return whether it agrees, and no side lacks a direction."""
         return self.pair.numbers_agree and not self.pair.is_half
 
     def to_json(self) -> dict[str, Any]:

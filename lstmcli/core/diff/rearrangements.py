@@ -50,7 +50,7 @@ def proves(test: Tolerance, a: Numbers, b: Numbers, agreed: Mask | None = None) 
 
 
 def rearranged(pair: Pair) -> Hint | None:
-    """The first rearrangement that makes a pair equal, after "h agrees"."""
+    """The first rearrangement that makes a pair equal; its text continues "h agrees"."""
     table: tuple[Pattern, ...] = OF_STEPS if pair.stepwise else OF_PLACED
     if not pair.placed:
         table = OF_WEIGHTS if pair.kind == WEIGHTS else ()
@@ -83,7 +83,7 @@ def _halves_exchanged(v: Array) -> Array:
     return np.roll(v, units // 2, axis=-1) if units >= 4 and units % 2 == 0 else v
 
 
-def _one_half(pair: Pair) -> Iterator[Moved]:
+def _half_reversed(pair: Pair) -> Iterator[Moved]:
     units = pair.a.shape[-1]
     is_second = np.arange(units) >= units // 2  # (H,)
     if units % 2 == 0:
@@ -260,7 +260,7 @@ OF_STEPS = (
     Pattern("part_of_steps", _windows, "once {part} is interpreted as {where}{typed}."),
     Pattern(
         "half_flipped",
-        _one_half,
+        _half_reversed,
         "once the {which} half of the units is reversed in time: the backward direction, in "
         "time order on one side.",
     ),

@@ -1,4 +1,4 @@
-"""Every way in which an array can lie on the axes of a run, the likeliest first.
+"""The ways in which an array may lie on the axes of a run, the likeliest first.
 
 A run has steps (t), sequences (b), directions (d) and units (k). Each axis of an array is one of
 these, all of it or a part, or the units of all directions side by side (w). An axis that it lacks
@@ -157,10 +157,10 @@ def arrangements(
     steps: Sequence[int] | None = None,
     sequences: Sequence[int] | None = None,
 ) -> Iterator[Arrangement]:
-    """Every arrangement of an array of a shape on a run, by cost.
+    """The arrangements of an array of a shape on a run, by cost.
 
-    There are as many as windows of steps times sequences. Or give the ``steps``, or ``sequences``,
-    of which an array without that axis is one; one that has steps then has all.
+    There are as many as windows of steps times sequences. With ``steps`` an array without steps is
+    one of these, and another has all; with ``sequences`` one without sequences is one of these.
     """
     T, B, K, D = run[:4]
     found: list[Iterator[Arrangement]] = []

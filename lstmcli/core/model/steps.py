@@ -16,7 +16,7 @@ from lstmcli.core.model.conventions import Behaviour
 
 
 class StepOrder(NamedTuple):
-    """Two truths of a cell, or an array of each for several cells at once."""
+    """Two booleans of a cell, or an array of each for several cells at once."""
 
     runs_back: Any  # it starts from the last step of the inputs
     outputs_reversed: Any  # against the order in which it ran
@@ -48,7 +48,7 @@ def valid_until(padded: Array) -> Array:
 def shown_lengths(x: Array) -> Array:
     """(B,): the steps of inputs (T, B, I) before those at the end that are padding.
 
-    That is one number, such as 0, twice or more.
+    Padding is one number, such as 0, at least twice.
     """
     lengths = valid_until((x == x[-1:, :, :1]).all(axis=2))
     return np.where((len(x) - lengths) * x.shape[2] < 2, len(x), lengths)

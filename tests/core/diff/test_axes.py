@@ -174,6 +174,13 @@ def test_stacked_directions_are_found_in_front_of_sequences_or_after(
             assert not any("is time" in remark for remark in d.remarks)
 
 
+def test_stacked_directions_may_be_on_either_side() -> None:
+    stacked = normal(2, 1, 2, H)
+    joined = stacked[:, 0].swapaxes(0, 1)
+    assert lone(stacked, joined).equal
+    assert lone(joined, stacked).equal
+
+
 @pytest.mark.parametrize("items", [2, B])
 def test_final_states_of_two_directions(items: int) -> None:
     """(2, B, H) as in PyTorch, (B, 2, H) as in ONNX with layout 1, and (B, 2 H)."""
