@@ -294,7 +294,7 @@ def _of_side(side: Side) -> Drawable:
     for name in side.arrays:
         if ArrayName.of(name or "h").kind == SEQUENCE:
             placed, text = _placed(side, name)
-            if placed is not None and placed.values.size:
+            if placed is not None:
                 arrays[name or "h"] = placed.values
                 steps, batch = (
                     _numbers_of_part(known, size, said)

@@ -12,6 +12,7 @@ import lstmcli
 from lstmcli.api.explain import explain
 from tests.core.explain.asking import found
 from tests.core.explain.reference import Net, outputs
+from tests.networks import normal, pytorch
 from tests.paths import TOP
 
 SAMPLE = TOP / "samples" / "forget-bias"
@@ -51,6 +52,18 @@ def test_expected_with_nan_is_not_explained(settings: dict[str, Any]) -> None:
     assert "--steps 3 --units 1" in explanation.next
     expected[0, 2] += 0.1
     assert lstmcli.explain(WEIGHTS, x, expected, thorough=False).verdict == "none"
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+def test_a_print_in_another_order_of_axes_agrees(directions: int, tmp_path: Path) -> None:
+    """ONNX's axes: (20, 2, 8, 16) of both directions; a sequence of one, (20, 1, 1, 16)."""
+    weights = pytorch(3, 16, directions=directions)
+    x = normal(8, 20, 3)
+    h = np.asarray(lstmcli.run(weights, x, layout="batch").h).swapaxes(0, 1)
+    shown = np.stack(np.split(h, directions, axis=-1), axis=1)[:, :, : 8 if directions > 1 else 1]
+    (tmp_path / "y.txt").write_text(f"{np.array2string(shown, threshold=10)}\n")
+    found = lstmcli.explain(weights, x, tmp_path / "y.txt", layout="batch")
+    assert found.verdict == "agrees"
 
 
 def test_a_setting_of_one_cell(tmp_path: Path) -> None:

@@ -320,6 +320,20 @@ def test_diff_compares_what_both_sides_contain_of_each_axis(
             assert lstm("diff", *sides, "-f", "json").out == done.out
 
 
+def test_a_part_beside_an_array_of_the_other_layout_is_where_its_file_says(
+    lstm: Lstm, files: Path
+) -> None:
+    words = ["run", "w.npz", "x.npy", "--layout", "batch", "--only", "h"]
+    lstm(*words, "--steps", "5", "--batch", "1", "-o", "item.csv")
+    lstm(*words, "--steps", "5", "-o", "step.csv")
+    h = np.asarray(run("w.npz", "x.npy", layout="batch").h)
+    assert diff(h, "item.csv").equal
+    assert not diff(h[[1, 0, 2, 3]], "item.csv").equal  # its numbers are those of sequence 0
+    for part, steps in (("item.csv", "0"), ("step.csv", "0"), ("step.csv", "-1")):
+        with pytest.raises(UserError, match="there are only steps 5:6 of h"):
+            diff(h, part, steps=steps)
+
+
 def test_a_table_whose_units_count_from_0_is_a_part_only_if_selected(
     lstm: Lstm, files: Path
 ) -> None:

@@ -27,16 +27,9 @@ from lstmcli.core.diff.operand import (
 )
 from lstmcli.core.diff.pair import Pair, Taken, similarity
 from lstmcli.core.diff.tolerance import Mask, Numbers
+from lstmcli.core.model import layouts
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
-from lstmcli.core.model.layouts import (
-    EXCHANGED,
-    IN_A_ROW,
-    OTHER_DIRECTIONS,
-    Arrangement,
-    RunShape,
-    arrangements,
-    words,
-)
+from lstmcli.core.model.layouts import Arrangement, RunShape
 from lstmcli.core.model.selection import Choice, Indices, format_indices, numbers_on_axis, take
 from lstmcli.errors import Try, UserError
 
@@ -86,20 +79,19 @@ def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
             return pair
         flat = pair.moved(lambda v: v.reshape(1, prod(v.shape[:-1]), v.shape[-1]))
         return replace(flat, placed=True)
-    layouts = [side.layout for side in sides]
+    named = [side.layout for side in sides]
     both = [x.shape for x in (a, b)]
     of_two = [n for n in (1, 2) if all(len(x) == 4 and x[n] == 2 and x[0] > 1 for x in both)]
     if of_two:
-        a, b = (joined(x, of_two[-1 if "batch" in layouts else 0]) for x in (a, b))
-    said = layouts[0] or layouts[1] or layout_by_shape(a, b)
-    one, other = (sequence(x, of or said) for x, of in zip((a, b), layouts, strict=True))
+        a, b = (joined(x, of_two[-1 if "batch" in named else 0]) for x in (a, b))
+    said = named[0] or named[1] or layout_by_shape(a, b)
+    one, other = (sequence(x, of or said) for x, of in zip((a, b), named, strict=True))
     if one is None or other is None:
         return replace(pair, a=a, b=b)
     return replace(pair, a=one, b=other, placed=True)
 
 
 def _several_cells(arrays: Sequence[Numbers], sides: Sequence[Side]) -> bool:
-    """Return whether an axis of last states may be that of cells."""
     both = zip(arrays, sides, strict=True)
     return any(len(array.shape) > 2 and len(side.cells - {""}) > 1 for array, side in both)
 
@@ -163,10 +155,9 @@ def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
     if not pair.placed and pair.kind == FINAL and any(choices):
         axes = "which axes are those of cells and batch items"
         return replace(pair, unaligned=f"in full, as no file tells {axes}")
-    of_files = {noun for _, (noun, *_) in pair.parts}
     for axis, choice in enumerate(choices if pair.placed else ()):
         known = pair.numbers[axis]
-        is_cut = axis < 2 and known is not None and AXES[axis] not in of_files
+        is_cut = axis < 2 and known is not None and not any(x.numbering[axis] for x in sides)
         if choice and not (choice.is_all or is_cut):
             try:
                 (_, of_a), (numbers, of_b) = (
@@ -178,8 +169,10 @@ def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
                 is_known = pair.axes_named or not several or any(side.layout for side in sides)
                 if axis == 2 or is_known:
                     raise
-                text = f"  The first axis of {pair.name} is assumed to be time."
-                raise error.adding(text, try_=[Try({"layout": "batch"})]) from None
+                raise error.adding(
+                    f"  The first axis of {pair.name} is assumed to be time.",
+                    try_=[Try({"layout": "batch"})],
+                ) from None
             pair = _cut(pair, axis, numbers, of_a, of_b)
     return pair
 
@@ -215,8 +208,10 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
         return likeliest[0]
     if texts:
         may_be = ", or ".join([*texts[:2], *["others"] * (len(texts) > 2)])
-        why = f"{may_be}; the numbers do not show which. Select it by --layout, --batch or --steps"
-        why += ", or save one side with the axes of the other"
+        why = (
+            f"{may_be}; the numbers do not show which. Select it by --layout, --batch or --steps, "
+            "or save one side with the axes of the other"
+        )
     return common if common.agrees is not None else replace(common, unaligned=why)
 
 
@@ -265,19 +260,22 @@ class _Unlike:
     def _lying(self, n: int, run: RunShape) -> Iterator[Arrangement]:
         """How a side may lie on a run by its layout: all, a step, or a sequence."""
         chosen, items = map(_among, self.choices[:2], run[:2])
-        in_file = None if self.is_state else self.sides[n].numbering.steps
-        steps = None if in_file is not None else [run.steps - 1] if chosen is None else chosen
+        in_file = (None, None) if self.is_state else self.sides[n].numbering[:2]
+        steps = None if in_file[0] is not None else [run.steps - 1] if chosen is None else chosen
         shape, said = self.arrays[n].shape, self.said[n]
         usual = "batch" if (said or self.said[1 - n]) == "batch" else "time"
-        listed = arrangements(shape, run._replace(layout=usual), steps, items)
+        listed = layouts.arrangements(shape, run._replace(layout=usual), steps, items)
         for one in islice(listed, _MOST_ARRANGEMENTS):
             if (
                 (one.order == "C" and not one.units_first and one.units.is_all)
                 and (one.sequences.is_all or "b" not in one.axes)
                 and (not one.in_a_row or (one.steps.is_all and run.directions == 1))
                 and (one.axes[-1:] in ("k", "w") or len(shape) == 1 or shape[-1] == 1)
-                and (in_file is None or [*range(run.steps)[one.steps.indices]] == [*in_file])
-                and _fits_layout(one, shape, said or "", in_file is not None)
+                and all(
+                    known is None or [*range(part.of)[part.indices]] == [*known]
+                    for part, known in zip(one.parts, in_file, strict=False)
+                )
+                and _fits_layout(one, shape, said or "", in_file[0] is not None)
             ):
                 yield one
 
@@ -309,6 +307,7 @@ class _Unlike:
             for part, indices in zip(lead, in_file, strict=True)
         )
         units = range(half.first * of_units.of, (half.first + 1) * of_units.of)
+        contradicts = any(x.exchanged and of for x, of in zip(both, self.said, strict=True))
         # of two full sides, the one without stacked directions has the unknown layout
         plain_first = self.said == (None, None) and not _is_part(both)
         unknown = (
@@ -319,9 +318,13 @@ class _Unlike:
             array.shape[-1:] == (1,) < x.shape[-1:] and x.axes[-1:] in {"k", "w"}
             for array, x in zip(self.arrays, both, strict=True)
         ]
-        cost = sum(x.cost for x in both) - EXCHANGED * any(unknown) + IN_A_ROW * any(columns)
+        cost = (
+            sum(x.cost for x in both)
+            - layouts.EXCHANGED * any(unknown)
+            + layouts.IN_A_ROW * any(columns)
+        )
         if self.is_state:  # no axis is out of place
-            cost = OTHER_DIRECTIONS * sum("d" in x.axes for x in both)
+            cost = layouts.OTHER_DIRECTIONS * sum("d" in x.axes for x in both)
         read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]
         valid = ~padded_steps([of_run], *in_file)
         for part, ends in self._parts_of_run(read[1 - n], one, valid):
@@ -329,14 +332,14 @@ class _Unlike:
             taken = tuple(
                 Taken(self.pair.names[n], text, self.arrays[n].shape)
                 for n, x in enumerate(both)
-                if (text := words(x, ends) or _COLUMNS * columns[n])
+                if (text := layouts.words(x, ends) or _COLUMNS * columns[n])
             )
             a, b = (side.moved(lambda v: v.reshape(*v.shape[:2], -1)) for side in read)
             yield replace(
                 self.pair,
                 a=a,
                 b=b,
-                cost=cost + _BY_NUMBERS * (not half.is_all or ends == _ENDS),
+                cost=cost + _BY_NUMBERS * (not half.is_all or ends == _ENDS or contradicts),
                 placed=not self.is_state or lead[0].of == 1,
                 numbers=(None if ends else steps, items, None if half.is_all else units),
                 taken=taken,

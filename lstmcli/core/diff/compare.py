@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -140,15 +139,9 @@ def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> di
             raise UserError(f"{join_with_and(names)} is {what}.", about=choice.typed)
     if (units := selection.units) is None:
         return {}
-    widths = {name: max(_width(side.arrays[name].shape) for side in (a, b)) for name in computed}
+    widths = {name: max(sum(side.arrays[name].shape[-1:]) for side in (a, b)) for name in computed}
     columns = columns_by_array(units, widths)[1].items()
     return {name: replace(units, bounds=None, numbers=tuple(n)) for name, n in columns}
-
-
-def _width(shape: tuple[int, ...]) -> int:
-    """The units of a step: of both directions, if these are stacked."""
-    stacked = len(shape) == 4 and 2 in shape[:3] and 1 not in shape[:3]
-    return prod(shape[-1:]) * (2 if stacked else 1)
 
 
 def _refuse_printed(a: Side, b: Side, names: Sequence[str]) -> None:

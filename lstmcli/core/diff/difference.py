@@ -337,7 +337,7 @@ def _size(compared: Difference) -> float:
     if any(pair.agrees is None for pair in compared.pairs.values()):
         return np.inf
     errors = [(pair, pair.errors.max()) for pair in compared.differing]
-    at_once = all(x.as_computed.errors[:1].max() >= _ROUNDING_START * most for x, most in errors)
+    at_once = all(x.start.errors.max() >= _ROUNDING_START * most for x, most in errors)
     with np.errstate(all="ignore"):
         sizes = [most / np.abs(pair.b.values).max() for pair, most in errors]
     return float(max(sizes)) if at_once and np.isfinite(sizes).all() else np.inf
@@ -349,7 +349,7 @@ def _noise(compared: Difference) -> Facts:
         if pair.agrees is None or (pair.differs.mean() < _SHARE and not is_small):
             return None
         ratio = similarity(pair, ~pair.left_out)[1]
-        at_once = is_small or pair.as_computed.differs[:1].any()
+        at_once = is_small or pair.start.differs.any()
         if ratio is None or not NOISE_SNR <= ratio < np.inf or not at_once:
             return None
         ratios.append(ratio)

@@ -83,14 +83,16 @@ def _nan_in_both(pair: Pair) -> Hint | None:
 
 def _other_name(compared: Difference, pair: Pair) -> str | None:
     """The name of an array of b in a: of its layer, or of the other direction."""
-    part = ArrayName.of(pair.name)
+    part, agreed = ArrayName.of(pair.name), pair.agrees
     twins = {part.prefix, f"{part.prefix}_reverse", part.prefix.removesuffix("_reverse")}
-    for name in compared.sides[0].arrays if part.kind != WEIGHTS else ():
+    arrays = compared.sides[0].arrays if part.kind != WEIGHTS else {}
+    for name in (name for name, array in arrays.items() if array.size):
         other = ArrayName.of(name)
         alike = other.prefix == part.prefix or (other.prefix in twins and other.base == part.base)
         if name != pair.name and other.kind == part.kind and alike:
             crossed = compared.cross(name, pair.name)
-            if proves(crossed.tolerance, crossed.a, crossed.b):
+            same = agreed if agreed is not None and agreed.shape == crossed.b.shape else None
+            if proves(crossed.tolerance, crossed.a, crossed.b, same):
                 return name
     return None
 
@@ -218,8 +220,6 @@ def _at_once(layer: FirstLayer) -> Facts:
     )
     return {"more": more}
 
-
-# ---- in words
 
 _FORGET_BIAS = "forget bias (TF1 adds 1 and does not store it)"
 _RECURRENT = "recurrent weights: gate order, transposed"

@@ -166,10 +166,10 @@ def spread(numbers: Numbers, before: Gaps, shape: tuple[int, ...]) -> Numbers:
 def printed_shapes(
     before: Gaps, packed: tuple[int, ...], lengths: Iterable[int]
 ) -> list[tuple[int, ...]]:
-    """The full shapes that printed output may have: of these lengths and 1, in their order."""
+    """The full shapes that printed output may have: of these lengths and 1."""
     return [
         shape
-        for shape in dict.fromkeys(permutations((*lengths, 1), len(packed)))
+        for shape in dict.fromkeys(permutations((*lengths, 1, 1), len(packed)))
         if all(
             n == m if ahead is None else n < m
             for n, ahead, m in zip(packed, before, shape, strict=True)
@@ -341,7 +341,6 @@ def padded_steps(sides: Iterable[Side], steps: Sequence[int], batch: Sequence[in
 
 
 def _array(value: Any) -> Array | None:
-    """Numbers or truth values of a list; None for anything else."""
     try:
         array = np.array(value) if isinstance(value, list) else None
     except ValueError:  # ragged

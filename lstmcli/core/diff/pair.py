@@ -95,6 +95,11 @@ class Pair:
         return replace(self.moved(lambda v: v[::-1]), numbers=numbers, padded=padded)
 
     @property
+    def start(self) -> Pair:
+        """The step that was computed first; without steps all of the pair."""
+        return self.as_computed.moved(lambda v: v[:1]) if self.stepwise else self
+
+    @property
     def left_out(self) -> Mask:
         """True where printed output left the element out, or the step is padding."""
         padded = False if self.padded is None else self.padded[..., None]

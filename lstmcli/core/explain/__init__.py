@@ -70,7 +70,7 @@ class Search:
     def __init__(self, question: Question) -> None:
         self.question, self.work = question, question.work
         located = [(setup, *setup.located()) for setup in question.setups()]
-        self.left_out = sum(left_out for *_, left_out in located)  # locations of EXPECTED
+        self.left_out = sum(left_out for *_, left_out in located)  # locations
         each = (
             (one.location.cost + LATER_LOCATION * nth + OTHER_RUN * bool(one.count), one)
             for setup, several, _ in located

@@ -1,4 +1,4 @@
-"""How much is tried, in work and never in seconds; and the work of a question so far."""
+"""How much is tried, in work and never in seconds; and the work done so far."""
 
 from __future__ import annotations
 

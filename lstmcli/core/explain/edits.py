@@ -171,7 +171,7 @@ def _off_from(known: KnownCell, states: Array) -> Array:
 
 
 def _first_states(known: KnownCell) -> Iterator[Array]:
-    """States (B, P + H) to begin from: with the c that the first h implies, and as given.
+    """States (B, P + H) to begin from: with the c that the first h implies, or as given.
 
     From zero, Gauss-Newton stalls where the right c is large.
     """
@@ -249,7 +249,7 @@ def outputs(runs: EditedRuns) -> Variants:
         return
     factors = np.where(wanted == 0, 0, wanted / given)
     kept = np.abs(factors) > SMALL
-    if kept.any(axis=2).all() and not kept.all():  # no dropout leaves out all units of a step
+    if kept.any(axis=2).all() and not kept.all():  # dropout keeps some units of a step
         scale = float(np.median(factors[kept]))
         if np.abs(factors[kept] / scale - 1).max() < ALIKE:
             mask = np.where(kept, float(f"{scale:.6g}"), 0.0)
@@ -267,7 +267,7 @@ def _kinds(
     runs: EditedRuns,
     each: bool,
 ) -> Iterator[tuple[EditKind, Callable[[Any], Edit], Iterator[Any]]]:
-    """Kinds, edits by values, and values: of all cells, or of each that may be wrong."""
+    """Kinds, edits by values, and values: of all cells, or each that may be wrong."""
     cells = runs.model.cells if len(runs.model.cells) > 1 else ()
     right, others = set[str](), {""}
     for name, agreeing, total in compared(runs.base, runs.expected, runs.allowance).arrays:

@@ -156,7 +156,7 @@ def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Remar
 
 
 def tolerance(case: Case, changes: Changes, half: Allowance) -> Allowance:
-    """The tolerance of a format for this network with changes, at most the given one."""
+    """The tolerance of a format for a network with changes, at most the given one."""
     plain = _arrays(case, changes)
     rounded = _arrays(case, changes, half.name, EVERY)
     if not plain or not rounded:

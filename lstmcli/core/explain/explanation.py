@@ -1,4 +1,4 @@
-"""The answer as data: an `Explanation` and its parts; `wording` puts the English in."""
+"""The answer as data: an `Explanation` and its parts. `wording` has the English."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lstmcli.outputs import jsonable
 
 @dataclass(frozen=True)
 class Changed:
-    """One change: ``setting`` was ``assumed``, and EXPECTED is what ``found`` gives."""
+    """``setting`` was ``assumed``, and EXPECTED is what ``found`` gives."""
 
     setting: str
     assumed: Any

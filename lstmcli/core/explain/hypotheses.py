@@ -51,7 +51,7 @@ def settings_to_load(model: Model, settings: Mapping[str, Any]) -> dict[str, Any
 
 
 def _restates(name: str, value: Any, convention: Convention) -> bool:
-    if name == "gates" and len(value) < len(GATES):  # of three blocks there is one order
+    if name == "gates" and len(value) < len(GATES):  # three blocks have one order
         return False
     output = {"output_activation": convention.behaviour.output_activation}  # else the activation's
     return convention.changed({**output, name: value}) == convention
@@ -82,7 +82,7 @@ class SingleChanges:
             [(names.index(change.setting) + 1) * (name in cells) for name in spaces]
             for change, cells in every
         ]
-        self.kinds = np.array([*kinds, [0] * len(spaces)])  # (S + 1, C) settings as numbers
+        self.kinds = np.array([*kinds, [0] * len(spaces)])  # (S + 1, C) settings
         self.constant = np.array(  # (S + 1,) which constant is open, or -1
             [*(CONSTANTS.index(c.setting) if c.value == SOLVE else -1 for c, _ in every), -1]
         )
@@ -213,7 +213,7 @@ def prior(change: Change) -> float:
 
 
 def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
-    """Sorts what a known convention does first, likelier changes, all cells."""
+    """Sorts what conventions do first, likelier changes, all cells."""
     of_some_cells = sum("." in change.setting for change in changes)
     return not conventions_with(changes, assumed), sum(map(prior, changes)), of_some_cells
 

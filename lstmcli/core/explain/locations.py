@@ -182,7 +182,7 @@ def locations(
     size: tuple[int, int],
     layer: int = -1,
 ) -> tuple[list[Location], int]:
-    """Every location of EXPECTED on a run, the likeliest first, and how many were left out.
+    """The locations of EXPECTED on a run, likeliest first, and how many were left out.
 
     ``layout`` is that of EXPECTED, ``size`` the run's T and B, ``layer`` the one that h is of.
     """

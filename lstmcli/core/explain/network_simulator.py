@@ -376,7 +376,7 @@ class NetworkSimulator:
         return off[:, moved], [self.singles.of(one, value) for one in sets[1:-1][fits]]
 
     def solve(self, sets: Array) -> tuple[Array, Array]:
-        """The nearest of sets with an open constant, and its value, by ever finer grids.
+        """The nearest sets with an open constant, and its value, by ever finer grids.
 
         It is NaN if it makes no difference on this sequence. Most sets are dropped over the first
         steps that show it.
@@ -431,7 +431,7 @@ class _Grids:
 
     def __init__(self, kinds: Array, cost: Callable[..., Array]) -> None:
         self.values, self.least, self.widths = (np.zeros(len(kinds)) for _ in range(3))
-        self.shows = np.zeros(len(kinds), bool)  # whether the constant makes a difference
+        self.shows = np.zeros(len(kinds), bool)  # the constant makes a difference
         for kind in np.unique(kinds):
             rows, grid = np.flatnonzero(kinds == kind), GRIDS[kind]
             costs = cost(rows, np.tile(grid, (len(rows), 1)))

@@ -141,7 +141,7 @@ class Expected:
 
     @property
     def padded(self) -> tuple[Array, str]:
-        """Steps (T, B) at which all of h is zero or does not change, and which it is."""
+        """Steps (T, B) at which h is zero or does not change, and which it is."""
         if not self.is_complete:
             return np.zeros((1, 1), bool), ""
         h = [known.values for known in self.outputs.values()]

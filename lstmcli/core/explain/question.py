@@ -37,6 +37,7 @@ from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import FINE, Cached, Reader, Remarks, remark
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.layouts import arrangements
 from lstmcli.core.model.model import Cell, Inputs, Model, steps_and_batch
 from lstmcli.core.model.settings import MERGES
 from lstmcli.errors import UserError
@@ -102,7 +103,7 @@ class Question:
         }
 
     def setups(self) -> Iterator[Setup]:
-        """The network as assumed, of other directions, and its parts; each in either layout.
+        """The network as assumed, of other directions, and its parts, in either layout.
 
         There is one layout if a shape gives it.
         """
@@ -165,7 +166,7 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """The network as it is run: its layout, its merge, and the array that EXPECTED is."""
+    """The network as run: its layout, its merge, and the array that EXPECTED is."""
 
     question: Question
     read: Reader
@@ -277,9 +278,6 @@ def _arrays_of(side: Side) -> dict[str, Numbers]:
             "gate, or final_h of a run.",
             "  The outputs of the other program come last; FILE:MEMBER is one array of a file.",
         )
-    if not any(n.values.size for n in arrays.values()):
-        shapes = ", ".join(f"{name} {n.shape}" for name, n in arrays.items())
-        raise UserError(f"{side.name} contains {shapes}: no number to be explained.")
     if not any(np.isfinite(n.values).any() for n in arrays.values()):
         raise UserError(
             f"{side.name}: every number is NaN or infinite, so no run can be compared "
@@ -303,11 +301,16 @@ def in_shape(question: Question) -> Iterator[Question]:
         packed = side.arrays[name].shape
         names = [name or "h", *["final_h"] * (name in (UNNAMED, "h"))]
         runs = [run for n in names for run, _ in run_shapes(n, model, layout, size)]
-        lengths = (
-            [run.lengths[x] for x in dict.fromkeys(f"{run.axes}kwd") if x in run.lengths]
-            for run in runs
+        ways = (
+            (n, one.cost, shape)
+            for n, run in enumerate(runs)
+            for shape in printed_shapes(before, packed, run.lengths.values())
+            for one in arrangements(shape, run, [run.steps - 1], [0])
+            if one.directions.is_all and not one.in_a_row
+            if [run.lengths[axis] for axis in one.axes] == [*one.shape]
         )
-        shapes = {of: None for each in lengths for of in printed_shapes(before, packed, each)}
+        likeliest_first = sorted(ways, key=lambda way: way[:2])
+        shapes = dict.fromkeys(shape for *_, shape in likeliest_first)
         if not shapes:
             count = sum(cell.outputs for cell in model.layers[-1])
             raise UserError(
@@ -330,9 +333,4 @@ def left_out(question: Question) -> Remarks:
     given, total = sum(int(np.isfinite(u).sum()) for u in units), sum(u.size for u in units)
     shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))
     if units:
-        yield remark(
-            "print_left_out",
-            given=given,
-            total=total,
-            shapes=shapes,
-        )
+        yield remark("print_left_out", given=given, total=total, shapes=shapes)

@@ -1,4 +1,4 @@
-"""One cell under many hypotheses: from codes to tensors, and a step of all of them at once.
+"""One cell under many hypotheses: from codes to tensors, and a step of all at once.
 
 A hypothesis is a row of codes of tensors, functions and constants (`Cells`). Each distinct tensor
 is decoded and multiplied once. The equations are `forward.equations.step`, on arrays (N, H) of

@@ -178,7 +178,7 @@ class Agreement:
     items: tuple[bool | None, ...] = ()  # whether all of a sequence agrees
     zeros: int = 0  # numbers that are 0 among others in EXPECTED alone
     blind: int = 0  # numbers that rounding can change entirely: not compared
-    steps: tuple[bool | None, ...] = ()  # whether all of a step agrees; None: not known
+    steps: tuple[bool | None, ...] = ()  # all of a step agrees; None: not known
     arrays: tuple[tuple[str, int, int], ...] = ()  # name, numbers that agree, numbers
     snr: float = 0.0  # EXPECTED / the difference, both as rms: that of the worst array
 
@@ -272,7 +272,7 @@ def arrays_if_run(case: Case, settings: Settings) -> Arrays:
 
 
 def on_axes(given: Arrays, array: str, steps: int) -> Arrays:
-    """Arrays of a run by cell, NaN at steps not run; another ``array`` stands for h."""
+    """Arrays of a run by cell, NaN at steps not run. Another ``array`` stands for h."""
     found = dict(given)
     for name, one in given.items():
         if one.ndim == 3 and len(one) < steps:

@@ -213,7 +213,6 @@ def _readings(
 
 
 def _axes(shape: Sequence[int], run: RunShape) -> Iterator[str]:
-    """Return what the axes of an array may be, as far as their lengths allow."""
     lengths = run.lengths
     for axes in map("".join, permutations(lengths, len(shape))):
         fits = all(

@@ -597,6 +597,34 @@ def test_a_part_of_the_steps_is_described(part: slice, text: str) -> None:
     assert compare(of(name="a.npy", h=h[part]), of(name="b.npy", h=h), selection=choice).equal
 
 
+def test_units_that_are_alike_are_permuted_with_the_others() -> None:
+    h = normal(T, B, 8)
+    h[..., [2, 5]] = 0.0
+    assert h_codes(h[..., [3, 6, 0, 7, 1, 2, 4, 5]], h) == ["units_permuted"]
+
+
+def test_a_loss_of_precision_shows_where_the_first_weight_is_zero() -> None:
+    bias = normal(32).astype("f4")
+    bias[0] = 0
+    assert codes(lstmcli.diff({"bias": bias.astype("f2")}, {"bias": bias}, atol=0)) == [
+        "suspect_noise"
+    ]
+
+
+def test_arrays_that_agree_for_the_most_part_are_not_exchanged() -> None:
+    """Of equal gates one number of i is wrong: i is not f of the other side."""
+    gate = normal(T, B, H)
+    wrong = gate.copy()
+    wrong[3, 1, 2] = np.nan
+    assert codes(compare(of(i=wrong, f=gate), of(i=gate, f=gate))) == ["suspect_single"]
+
+
+def test_an_array_without_numbers_ends_no_comparison_of_others() -> None:
+    h, empty = normal(T, B, H), np.zeros((0, H))
+    d = compare(of(h=h, c=empty), of(h=np.cumsum(h, 0), c=empty), only=["h"])
+    assert d.arrays["h"].mismatched
+
+
 @pytest.mark.parametrize(("unit", "enough"), [(0.0, 1), (0.12, 1), (0.13, 0), (1.0, 0)])
 def test_printed_numbers_count_once_where_their_intervals_meet(unit: float, enough: int) -> None:
     values = np.array([0.25, 0, 1.25, 0.5])  # each within its last printed place
