@@ -53,7 +53,7 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     """
     if pair.kind == WEIGHTS:
         return pair
-    common = _common(_as_they_lie(pair, sides), sides, choices)
+    common = _common(_placed_by_layout(pair, sides), sides, choices)
     stacked = max(len(x.shape) for x in (pair.a, pair.b)) == (3 if pair.kind == FINAL else 4)
     if common.agrees is None or (stacked and not common.numbers_agree):
         common = _arranged(common, _Unlike(pair, sides, choices))
@@ -70,7 +70,7 @@ def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
     return pair
 
 
-def _as_they_lie(pair: Pair, sides: Sequence[Side]) -> Pair:
+def _placed_by_layout(pair: Pair, sides: Sequence[Side]) -> Pair:
     """Both sides as (T, B, H) by their layouts; last states as (1, B, H)."""
     a, b = pair.a, pair.b
     if pair.kind == FINAL:
@@ -236,9 +236,9 @@ class _Unlike:
     def candidates(self) -> Iterator[Pair]:
         """Return every way in which both lie on a run, one as all of it."""
         for run in dict.fromkeys(run for n in (0, 1) for run in self._runs(n)):
-            for both in product(*(self._lying(n, run) for n in (0, 1))):
+            for both in product(*(self._arrangements(n, run) for n in (0, 1))):
                 if self._fit(both):
-                    yield from self._taken_so(both)
+                    yield from self._candidates(both)
 
     def _runs(self, n: int) -> Iterator[RunShape]:
         """Return what run a side may be; by itself a single axis is the steps."""
@@ -257,7 +257,7 @@ class _Unlike:
             for T, B in orders if len(more) < 3 else ():
                 yield RunShape(T, B, units, D)
 
-    def _lying(self, n: int, run: RunShape) -> Iterator[Arrangement]:
+    def _arrangements(self, n: int, run: RunShape) -> Iterator[Arrangement]:
         """How a side may lie on a run by its layout: all, a step, or a sequence."""
         chosen, items = map(_among, self.choices[:2], run[:2])
         in_file = (None, None) if self.is_state else self.sides[n].numbering[:2]
@@ -293,7 +293,7 @@ class _Unlike:
         one_of = [[n] for n in silent if len(silent) == 1 or part or both[0].run.directions > 1]
         return full and (not exchanged or (exchanged in one_of and not row))
 
-    def _taken_so(self, both: Sequence[Arrangement]) -> Iterator[Pair]:
+    def _candidates(self, both: Sequence[Arrangement]) -> Iterator[Pair]:
         """The candidates of two sides that lie so on a run."""
         n = int(both[0].is_all)
         one, of_run = both[n], self.sides[1 - n]
@@ -307,7 +307,7 @@ class _Unlike:
             for part, indices in zip(lead, in_file, strict=True)
         )
         units = range(half.first * of_units.of, (half.first + 1) * of_units.of)
-        contradicts = any(x.exchanged and of for x, of in zip(both, self.said, strict=True))
+        contradicts_layout = any(x.exchanged and of for x, of in zip(both, self.said, strict=True))
         # of two full sides, the one without stacked directions has the unknown layout
         plain_first = self.said == (None, None) and not _is_part(both)
         unknown = (
@@ -339,7 +339,7 @@ class _Unlike:
                 self.pair,
                 a=a,
                 b=b,
-                cost=cost + _BY_NUMBERS * (not half.is_all or ends == _ENDS or contradicts),
+                cost=cost + _BY_NUMBERS * (not half.is_all or ends == _ENDS or contradicts_layout),
                 placed=not self.is_state or lead[0].of == 1,
                 numbers=(None if ends else steps, items, None if half.is_all else units),
                 taken=taken,

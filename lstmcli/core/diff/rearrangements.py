@@ -32,7 +32,7 @@ Moved = tuple[Numbers, Numbers, Any, dict[str, Any]]
 
 
 def proves(test: Tolerance, a: Numbers, b: Numbers, agreed: Mask | None = None) -> bool:
-    """Return whether a and b agree, and the tolerance tells enough of them apart.
+    """Return whether a and b agree, and the tolerance distinguishes enough of them.
 
     Those do not count that ``agreed`` before, or that printed output left out.
     """
@@ -104,17 +104,17 @@ def _permuted(pair: Pair, axis: int = 2) -> Iterator[Moved]:
         array.swapaxes(axis, 2).reshape(-1, units).astype(np.float64)
         for array in (pair.a.values, pair.b.values, pair.agrees)
     )
-    apart = np.zeros((units, units))  # of b, then of a
+    distances = np.zeros((units, units))  # of b, then of a
     with np.errstate(all="ignore"):
         for row in np.linspace(0, len(a) - 1, _SAMPLED_ROWS).astype(int):
-            apart += np.nan_to_num(np.abs(a[row] - b[row, :, None]))
-    apart[np.diag(agrees.all(axis=0))] = -1.0
-    nearest, second = np.partition(apart, 1, axis=1)[:, :2].T
+            distances += np.nan_to_num(np.abs(a[row] - b[row, :, None]))
+    distances[np.diag(agrees.all(axis=0))] = -1.0
+    nearest, second = np.partition(distances, 1, axis=1)[:, :2].T
     if np.mean(nearest[nearest >= 0] < second[nearest >= 0] / 4) > 0.5:
         order = np.zeros(units, int)
         for of_b in nearest.argsort():  # the surest choose first
-            order[of_b] = apart[of_b].argmin()
-            apart[:, order[of_b]] = np.inf
+            order[of_b] = distances[of_b].argmin()
+            distances[:, order[of_b]] = np.inf
         count = np.count_nonzero(order != np.arange(units))
         shown = ", ".join(map(str, order)) if units <= _MOST_LISTED else f"{count} have moved"
         yield _moved(pair, lambda v: v.take(order, axis), order=shown)

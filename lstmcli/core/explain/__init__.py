@@ -85,7 +85,7 @@ class Search:
 
     @property
     def tried(self) -> int:
-        """How many hypotheses were tried."""
+        """How many hypotheses were listed."""
         return 1 + sum(one.tried for one in self.placements)
 
     def found_by(self, total: int) -> list[Found]:

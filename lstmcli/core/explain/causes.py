@@ -308,7 +308,7 @@ _ROWS = (
 )  # fmt: skip
 
 CAUSES = {row.setting: row for row in _ROWS}
-"""By setting, in the order in which they are searched."""
+"""By setting, in the order of the table."""
 
 _SENSES = (
     Cause("activation", "activation of the candidate", CANDIDATE,

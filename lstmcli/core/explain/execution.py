@@ -1,6 +1,6 @@
 """How the other side ran the weights: in half precision, with a mask, another state.
 
-What is reported was run and compared with EXPECTED, or is proved by `diff`.
+Masks, units and rounding are confirmed by a run; another state is suggested.
 """
 
 from __future__ import annotations

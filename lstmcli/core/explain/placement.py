@@ -284,7 +284,7 @@ class Placement:
         return off, near
 
     def proved(self, answers: Sequence[Answer], allowance: Allowance, tried: int) -> Explanation:
-        """The likeliest of answers with its proof; the others are its equals."""
+        """The likeliest answer, proved or not; the others are its equals."""
         if not (self.changes or any(one.changes for one in answers)):
             answer = Answer((), self.verify((), allowance))
             return replace(

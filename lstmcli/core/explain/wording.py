@@ -1,4 +1,4 @@
-"""Findings of `explain` in English: one module words them, once, at the end."""
+"""Changes and remarks of `explain` in English, worded once, at the end."""
 
 from __future__ import annotations
 
