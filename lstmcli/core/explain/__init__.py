@@ -51,7 +51,6 @@ from lstmcli.core.forward.equations import is_eight_bit
 from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
-NEAR = 1.2  # times the budget, of near placements; one took 14 s
 LATER_LOCATION = 0.1  # cost of each further location on a run
 OTHER_RUN = 3.0  # cost of a placement that changes the run
 
@@ -111,7 +110,7 @@ class Search:
         for size in range(total + 1):
             likely = Budget.LIKELY // 6 ** max(0, size - 1)
             for n, one in enumerate(self._with(total - size, turn)):
-                is_near = n < 2 and self.work.left(NEAR)
+                is_near = n < 2 and self.work.left(Budget.NEAR)
                 is_first = one is self.placements[0] or is_near
                 is_likely = is_first or n < likely
                 part = 0.4 * max(1, total) if is_likely else 0.3 + 0.1 * total
@@ -231,7 +230,7 @@ class Search:
             changes=(*edits_changed(given), *explanation.changes),
             edits=tuple(edit.text for edit in given),
             arrays={edit.file: edit.value for edit in given if edit.file},
-            equivalent=tuple(edits_changed(n.variant.edits) for n in others[: Budget.LISTED]),
+            equivalent=tuple(edits_changed(n.variant.edits) for n in others[: 3 * Budget.FEW]),
             tried=self.tried + self.work.variants,
             first_step=None if backward else first_shown(at.verify(()), False),
             backward=backward,

@@ -23,7 +23,8 @@ class Budget:
     # work of all shapes and placements; with 8e7 one took 10.5 s
     QUESTION = 7e7
     EDITS = 0.4  # times QUESTION: the further work of runs with edits
-    THOROUGH = 10  # times as much of all, on request
+    NEAR = 1.2  # times QUESTION, of near placements; one took 14 s
+    THOROUGH = 10  # times all of it, on request
     # placements while work is left; a sixth for each further change
     LIKELY = 40
     NUMBERS = 10_000_000
@@ -37,8 +38,8 @@ class Budget:
     SOLVED = 32
     # the likeliest hypotheses of a placement and count of changes
     VERIFIED = 60
-    LISTED = 12  # settings verified before they are called unseen, equal edits
-    # shapes of abbreviated output, nearest hypotheses; half as many placements of edits
+    # shapes of abbreviated output, nearest hypotheses; half as many placements of edits; three
+    # times as many settings verified before they are called unseen, and equal edits
     FEW = 4
 
 

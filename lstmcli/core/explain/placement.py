@@ -436,7 +436,7 @@ class Placement:
         last = ((changes, changes[-1].setting) for changes in near)
         of_cells = (one for one in last if "." not in one[1] and one[1] not in {*changed, *found})
         of_given = (((*answer, one), one.setting) for one in given)
-        for changes, setting in chain(islice(of_cells, Budget.LISTED), of_given):
+        for changes, setting in chain(islice(of_cells, 3 * Budget.FEW), of_given):
             if setting not in found and self.verify(changes, allowance).fits:
                 found.append(setting)
         return tuple(found)
