@@ -56,23 +56,35 @@ class Outcome(NamedTuple):
 def main() -> int:
     """Parse the command line.
 
-    Status 1 says that too few places were noticed, that a text is gone, or that tests that noticed
+    Status 1 says that too few places were noticed, that a node is gone, or that tests that noticed
     something fail unbroken too.
     """
-    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument(
-        "--drawn", type=int, help="so many of the places that were noticed, drawn by the commit"
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutation", description=__doc__
     )
-    parser.add_argument("--only", default="", help="places whose file or text holds this")
+    parser.add_argument(
+        "--drawn",
+        type=int,
+        help="so many of the places that were noticed, drawn by the commit",
+    )
+    parser.add_argument(
+        "--only", default="", help="places whose file or function holds this"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--record", default=".coverage", help="of `.ci/run coverage`")
-    parser.add_argument("--quick", action="store_true", help="by tests of the quick suite alone")
-    parser.add_argument("--write", action="store_true", help="who noticed, into places.json")
+    parser.add_argument(
+        "--quick", action="store_true", help="by tests of the quick suite alone"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="who noticed, into places.json"
+    )
     args = parser.parse_args()
     if gone := stale(TOP):
         print(*gone, sep="\n")
         return 1
-    chosen = [place for place in places() if args.only in f"{place.file} {place.source}"]
+    chosen = [
+        place for place in places() if args.only in f"{place.file} {place.function}"
+    ]
     if args.drawn:
         known = [place for place in chosen if place.noticed_by]
         chosen = random.Random(_commit()).sample(known, args.drawn)
@@ -86,14 +98,21 @@ def main() -> int:
             print(f"unbroken, too: {failure.how}")
             return 1
     if args.write:
-        write({o.place: o.failure and (o.failure.function or o.functions[0]) for o in outcomes})
+        write(
+            {
+                o.place: o.failure and (o.failure.function or o.functions[0])
+                for o in outcomes
+            }
+        )
     noticed = sum(outcome.failure is not None for outcome in outcomes)
     print(f"{noticed} of {len(outcomes)} places noticed")
     return int(noticed < ENOUGH * len(outcomes))
 
 
 def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=TOP, capture_output=True, check=True)
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=TOP, capture_output=True, check=True
+    )
     return done.stdout.decode()
 
 
@@ -116,8 +135,17 @@ def _tried(
         for outcome in pool.map(attempt, functions):
             failure, count = outcome.failure, len(outcome.functions)
             word = "noticed" if failure else "MISSED"
-            how = failure.how if failure else f"passes {count}" if count else "no test runs it"
-            print(f"{word:8} {outcome.seconds:4.0f} s  {outcome.place.name}: {how}", flush=True)
+            how = (
+                failure.how
+                if failure
+                else f"passes {count}"
+                if count
+                else "no test runs it"
+            )
+            print(
+                f"{word:8} {outcome.seconds:4.0f} s  {outcome.place.name}: {how}",
+                flush=True,
+            )
             yield outcome
 
 
@@ -126,9 +154,13 @@ def _unbroken(outcomes: Sequence[Outcome], top: Path, marks: str) -> Failure | N
     noticing: set[str] = set()
     for outcome in outcomes:
         if failure := outcome.failure:
-            noticing.update([failure.function] if failure.function else outcome.functions)
+            noticing.update(
+                [failure.function] if failure.function else outcome.functions
+            )
     try:
-        return failure_of(sorted(noticing), top, MOST_SECONDS, marks) if noticing else None
+        return (
+            failure_of(sorted(noticing), top, MOST_SECONDS, marks) if noticing else None
+        )
     except subprocess.TimeoutExpired:
         return Failure(f"they do not end in {MOST_SECONDS} s")
 
@@ -146,7 +178,9 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
-def _broken(top: Path, place: Mutation, functions: Sequence[str], marks: str) -> Outcome:
+def _broken(
+    top: Path, place: Mutation, functions: Sequence[str], marks: str
+) -> Outcome:
     """Break a place in a copy, run tests, and mend it again."""
     start, failure = time.monotonic(), None
     with _replaced(top / place.file, place), suppress(subprocess.TimeoutExpired):
@@ -161,7 +195,7 @@ def _replaced(path: Path, place: Mutation) -> Iterator[None]:
     """Break a file within a ``with``; bytecode of another second is not taken for it."""
     text = path.read_text()
     try:
-        _write(path, text.replace(place.source, place.replacement))
+        _write(path, place.broken(text))
         yield
     finally:
         _write(path, text)
@@ -169,7 +203,9 @@ def _replaced(path: Path, place: Mutation) -> Iterator[None]:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text)
-    now = time.time_ns() // 1000  # seconds that no file had before: bytecode goes by whole ones
+    now = (
+        time.time_ns() // 1000
+    )  # seconds that no file had before: bytecode goes by whole ones
     os.utime(path, (now % (1 << 31),) * 2)
 
 

@@ -1,4 +1,4 @@
-"""Draw places anew for those whose text is gone: ``python -m tests.mutation.draw --seed N``.
+"""Draw places anew for those whose node is gone: ``python -m tests.mutation.draw --seed N``.
 
 Each place that is gone is replaced by one of its kind, drawn from all of today's code. How a kind
 is broken: a guard whose body raises or returns never holds; so does one that names a constant in
@@ -12,51 +12,45 @@ import ast
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.mutation.nodes import Spot, spots
 from tests.mutation.places import TABLE, Mutation, is_stale, places
 from tests.paths import PACKAGE, TOP
 
 OPPOSITES = {
-    ast.Add: (" + ", " - "), ast.Sub: (" - ", " + "), ast.Mult: (" * ", " / "),
-    ast.Div: (" / ", " * "), ast.Lt: (" < ", " >= "), ast.Gt: (" > ", " <= "),
-    ast.LtE: (" <= ", " > "), ast.GtE: (" >= ", " < "), ast.Eq: (" == ", " != "),
-    ast.NotEq: (" != ", " == "),
+    "+": "-", "-": "+", "*": "/", "/": "*", "<": ">=", ">": "<=", "<=": ">", ">=": "<",
+    "==": "!=", "!=": "==",
 }  # fmt: skip
 LIMIT = re.compile(r"\b[A-Z][A-Z_]{3,}\b")
 
 
 def candidates(path: Path) -> Iterator[Mutation]:
-    """All places of a file, on one line each, whose text occurs once."""
-    text = path.read_text()
-    lines, file = text.splitlines(), str(path.relative_to(PACKAGE.parent))
-    for node in ast.walk(ast.parse(text)):
-        if not isinstance(node, ast.If | ast.BinOp | ast.Compare) or node.lineno != _end(node):
-            continue
-        source = lines[node.lineno - 1].strip()
-        if text.count(source) != 1:
-            continue
-        if isinstance(node, ast.If):
-            leaves = isinstance(node.body[0], ast.Raise | ast.Return | ast.Continue)
-            if leaves and source.startswith("if ") and source.endswith(":"):
-                kind = "limit" if LIMIT.search(source) else "guard"
-                yield Mutation(kind, file, source, "if False:")
-        else:
-            operator = node.op if isinstance(node, ast.BinOp) else node.ops[0]
-            sign, opposite = OPPOSITES.get(type(operator), ("", ""))
-            if sign and source.count(sign) == 1 and not re.search("[\"']", source):
-                yield Mutation("numerics", file, source, source.replace(sign, opposite))
+    """All places of a file."""
+    file = str(path.relative_to(PACKAGE.parent))
+    counts: Counter[tuple[str, str]] = Counter()
+    for spot in spots(path.read_text()):
+        counts[spot[:2]] += 1
+        where = (file, spot.function, spot.label, counts[spot[:2]])
+        if spot.label in OPPOSITES:
+            yield Mutation("numerics", *where, OPPOSITES[spot.label])
+        elif spot.label == "if" and _leaves(spot):
+            is_limit = LIMIT.search(ast.unparse(spot.node))
+            yield Mutation("limit" if is_limit else "guard", *where, "False")
 
 
-def _end(node: ast.If | ast.BinOp | ast.Compare) -> int:
-    """The last line of the text: of a guard, that of its condition."""
-    return (node.test.end_lineno if isinstance(node, ast.If) else node.end_lineno) or 0
+def _leaves(spot: Spot) -> bool:
+    """Whether the body of a condition leaves the function or the turn of a loop."""
+    if not isinstance(spot.statement, ast.If) or spot.node is not spot.statement.test:
+        return False
+    return isinstance(spot.statement.body[0], ast.Raise | ast.Return | ast.Continue)
 
 
 def drawn(table: list[Mutation], seed: int) -> list[Mutation]:
     """The table with another place in the position of each that is gone."""
-    taken = {(place.file, place.source) for place in table}
+    taken = {place[:6] for place in table}
     paths = sorted(PACKAGE.rglob("*.py"))
     found = [place for path in paths for place in candidates(path)]
     random.Random(seed).shuffle(found)
@@ -64,18 +58,18 @@ def drawn(table: list[Mutation], seed: int) -> list[Mutation]:
     for place in table:
         if is_stale(place, TOP):
             place = next(
-                one
-                for one in found
-                if one.kind == place.kind and (one.file, one.source) not in taken
+                one for one in found if one.kind == place.kind and one[:6] not in taken
             )
-            taken.add((place.file, place.source))
+            taken.add(place[:6])
             print(f"{place.kind:8} {place.name}")
         chosen.append(place)
     return chosen
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m tests.mutation.draw", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutation.draw", description=__doc__
+    )
     parser.add_argument("--seed", type=int, required=True)
     rows = [place._asdict() for place in drawn(places(), parser.parse_args().seed)]
     TABLE.write_text(json.dumps(rows, indent=1) + "\n")

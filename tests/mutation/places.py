@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.mutation.nodes import Spot, broken, find
 from tests.paths import TESTS
 
 TABLE = Path(__file__).with_name("places.json")
 
 
 class Mutation(NamedTuple):
-    """The text that is broken, and its replacement."""
+    """A node of a function (see `nodes`), and what it becomes: an operator or an expression."""
 
     kind: str  # numerics, guard or limit
     file: str
-    source: str  # occurs exactly once
-    replacement: str
+    function: str  # its qualified name; empty in the module
+    node: str  # the label of nodes
+    nth: int  # of the nodes with that label, from 1
+    becomes: str
     noticed_by: str | None = None  # the test of the last run that was written
 
     @property
     def name(self) -> str:
-        """File and first line, for a report."""
-        return f"{self.file}: {' '.join(self.source.split())[:70]}"
+        """The place in words, for a report."""
+        where = f"{self.file} {self.function}".rstrip()
+        return f"{where}: {self.node} {self.nth} -> {self.becomes}"
+
+    def spot(self, text: str) -> Spot | None:
+        """The node in the text of the file, None if it is gone."""
+        return find(text, self.function, self.node, self.nth)
+
+    def broken(self, text: str) -> str:
+        """The file with the node broken."""
+        spot = self.spot(text)
+        if spot is None:
+            raise ValueError(f"{self.name}: there is no such node")
+        return broken(text, spot, self.becomes)
 
 
 def places() -> list[Mutation]:
@@ -46,9 +61,9 @@ def write(noticed: Mapping[Mutation, str | None]) -> None:
 
 
 def is_stale(place: Mutation, top: Path) -> bool:
-    """Return whether the text of a place no longer occurs exactly once."""
+    """Return whether the node of a place is gone."""
     path = top / place.file
-    return not path.exists() or path.read_text().count(place.source) != 1
+    return not path.exists() or place.spot(path.read_text()) is None
 
 
 def stale(top: Path) -> list[str]:
@@ -80,22 +95,34 @@ class Record:
         the body of a guard. The line of a constant is run by none: it stands for the lines that
         name it.
         """
-        text = (self._top / place.file).read_text()
-        before = text[: text.index(place.source)]
-        first = before.count("\n") + 1
-        lines = range(first, first + place.source.count("\n") + 1)
-        found = self._of_lines(place.file, lines)
-        if constant := re.match(r"([A-Z_]{3,}) = ", place.source):
-            for file in self._contexts:
-                numbered = enumerate((self._top / file).read_text().splitlines(), 1)
-                named = [n for n, line in numbered if re.search(rf"\b{constant[1]}\b", line)]
-                found |= self._of_lines(file, named)
-        body = self._of_lines(place.file, range(lines.stop, lines.stop + 2))
-        found |= {place.noticed_by} if place.noticed_by else set()
+        spot = place.spot((self._top / place.file).read_text())
+        if spot is None:
+            return []
+        last = spot.node.end_lineno or spot.node.lineno
+        found = self._of_lines(place.file, range(spot.statement.lineno, last + 1))
+        if not place.function and isinstance(spot.statement, ast.Assign):
+            found |= self._of_name(ast.unparse(spot.statement.targets[0]))
+        body = self._of_lines(place.file, range(last + 1, last + 3))
+        if place.noticed_by:
+            found.add(place.noticed_by)
         return sorted(
             found,
-            key=lambda one: (one != place.noticed_by, one not in body, self._lines_of[one], one),
+            key=lambda one: (
+                one != place.noticed_by,
+                one not in body,
+                self._lines_of[one],
+                one,
+            ),
         )
+
+    def _of_name(self, constant: str) -> set[str]:
+        """The tests that run a line that names a constant."""
+        found: set[str] = set()
+        for file in self._contexts:
+            lines = (self._top / file).read_text().splitlines()
+            named = [n for n, line in enumerate(lines, 1) if constant in line]
+            found |= self._of_lines(file, named)
+        return found
 
     def _of_lines(self, file: str, lines: Sequence[int]) -> set[str]:
         contexts = self._contexts.get(file, {})
@@ -115,7 +142,10 @@ class Record:
     @cached_property
     def _lines_of(self) -> Counter[str]:
         return Counter(
-            one for lines in self._contexts.values() for tests in lines.values() for one in tests
+            one
+            for lines in self._contexts.values()
+            for tests in lines.values()
+            for one in tests
         )
 
 
