@@ -65,11 +65,23 @@ def packages(session: nox.Session) -> None:
     sdist, wheel = build(session)
     session.install(f"{wheel}[test]")
     listed = session.run(
-        "uv", "pip", "list", "--outdated", "--format", "json", silent=True, stderr=DEVNULL
+        "uv",
+        "pip",
+        "list",
+        "--outdated",
+        "--format",
+        "json",
+        silent=True,
+        stderr=DEVNULL,
     )
     if behind := [row for row in json.loads(listed) if row["name"] in DEPENDENCIES]:
-        found = [f"{row['name']} {row['version']}, not {row['latest_version']}" for row in behind]
-        session.error(f"the newest dependencies have to be tested; installed: {'; '.join(found)}")
+        found = [
+            f"{row['name']} {row['version']}, not {row['latest_version']}"
+            for row in behind
+        ]
+        session.error(
+            f"the newest dependencies have to be tested; installed: {'; '.join(found)}"
+        )
 
     with tarfile.open(sdist) as archive:
         archive.extractall(sdist.parent, filter="data")
@@ -88,7 +100,9 @@ def oldest(session: nox.Session) -> None:
     """
     wheels = ("--only-binary", ":all:", "--no-binary", "lstmcli")
     # pyparsing 3.3 warns of what the oldest matplotlib calls
-    session.install("--resolution", "lowest-direct", *wheels, ".[test]", "pyparsing<3.3")
+    session.install(
+        "--resolution", "lowest-direct", *wheels, ".[test]", "pyparsing<3.3"
+    )
     session.run("uv", "pip", "list")
     run(session, "test")
 
@@ -104,7 +118,12 @@ def slow(session: nox.Session) -> None:
 def development(session: nox.Session) -> None:
     """Small benchmarks, coverage of quick and slow tests, what they notice, and some wide ones."""
     session.install(".[dev]")
-    for word in session.posargs or ("benchmarks", "coverage", "mutation", "wide_eighth"):
+    for word in session.posargs or (
+        "benchmarks",
+        "coverage",
+        "mutation",
+        "wide_eighth",
+    ):
         run(session, word)
 
 
@@ -126,9 +145,7 @@ def fuzz_minute(session: nox.Session) -> None:
 def frameworks(session: nox.Session) -> None:
     """Real frameworks load what we write, and run the same weights as we do."""
     session.install(".[test,dask,torch,onnxruntime,openvino,keras,jax]")
-    imports = (
-        "import flax, jax, keras, onnxruntime, openvino, torch"  # else their tests are skipped
-    )
+    imports = "import flax, jax, keras, onnxruntime, openvino, torch"  # else their tests are skipped
     session.run("python", "-c", imports, env={"KERAS_BACKEND": "torch"})
     run(session, "frameworks", KERAS_BACKEND="torch")
 
@@ -147,5 +164,7 @@ def tensorflow(session: nox.Session) -> None:
         session.install(".[test,tensorflow]", "keras>=3.3")
     except CommandFailed:
         session.skip("TensorFlow does not install with this Python")
-    session.run("python", "-c", "import keras, tensorflow", env={"KERAS_BACKEND": "tensorflow"})
+    session.run(
+        "python", "-c", "import keras, tensorflow", env={"KERAS_BACKEND": "tensorflow"}
+    )
     run(session, "conformance", KERAS_BACKEND="tensorflow")

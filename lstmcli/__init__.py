@@ -19,9 +19,13 @@ from __future__ import annotations
 
 import sys
 
-__version__ = "0.1.0"  # a string: reading it from the installed metadata would take 25 ms
+__version__ = (
+    "0.1.0"  # a string: reading it from the installed metadata would take 25 ms
+)
 
-TYPE_CHECKING = False  # typing takes 5 ms, before the command line can take an interrupt
+TYPE_CHECKING = (
+    False  # typing takes 5 ms, before the command line can take an interrupt
+)
 if TYPE_CHECKING:
     from typing import Any
 

@@ -40,7 +40,9 @@ def main() -> NoReturn:
     """
     # Nothing has to be cleaned up yet, and numpy turns an interrupt of its import into an
     # ImportError.
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as a shell starts a job with "&"
+    if (
+        signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+    ):  # as a shell starts a job with "&"
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     # Imports make hardly any garbage, and looking for it takes 5 ms.
     gc.disable()

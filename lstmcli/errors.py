@@ -23,7 +23,9 @@ class Try(NamedTuple):
     settings: Settings = NO_SETTINGS  # None: to leave out; ...: any value of it
     text: str = ""
     call: str = ""  # "run": a command; else settings to add to what was typed
-    weights: Sequence[str] | Mapping[str, tuple[str, str]] = ()  # paths; by role, FILE and MEMBER
+    weights: (
+        Sequence[str] | Mapping[str, tuple[str, str]]
+    ) = ()  # paths; by role, FILE and MEMBER
     others: Sequence[str] = ()  # after the weights: paths, or INPUTS
 
 
@@ -71,7 +73,9 @@ class UserError(Exception):
         first, *further = self.lines
         if self.about:
             first = f"{syntax.about(self.about)}: {first}"
-        return shortened("\n".join(map(one_line, (first, *further, *self._tries(syntax)))))
+        return shortened(
+            "\n".join(map(one_line, (first, *further, *self._tries(syntax))))
+        )
 
     def _tries(self, syntax: Syntax) -> Iterator[str]:
         added = (one for one in self.try_ if not one.call)
@@ -108,15 +112,23 @@ class Syntax:
 
     def about(self, settings: Settings) -> str:
         """The settings that a message is about."""
-        return ", ".join(name if v is ... else f"{name}={v!r}" for name, v in settings.items())
+        return ", ".join(
+            name if v is ... else f"{name}={v!r}" for name, v in settings.items()
+        )
 
     def settings(self, settings: Settings) -> str:
         """``rows='hx', layout='batch'``; ``without cell``."""
         given = {name: value for name, value in settings.items() if value is not None}
         dotted = {name: value for name, value in given.items() if "." in name}
-        typed = [f"{k}={'...' if v is ... else repr(v)}" for k, v in given.items() if "." not in k]
+        typed = [
+            f"{k}={'...' if v is ... else repr(v)}"
+            for k, v in given.items()
+            if "." not in k
+        ]
         typed += [f"**{dotted}"] if dotted else []
-        left_out = [f"without {name}" for name, value in settings.items() if value is None]
+        left_out = [
+            f"without {name}" for name, value in settings.items() if value is None
+        ]
         return " ".join(filter(None, (", ".join(typed), *left_out)))
 
     def call(self, wanted: Try) -> str:
@@ -124,14 +136,20 @@ class Syntax:
         if isinstance(wanted.weights, Mapping):
             weights = self._tensors(wanted.weights)
         else:
-            weights = repr([*wanted.weights] if len(wanted.weights) != 1 else wanted.weights[0])
-        others = (word.lower() if word.isupper() else repr(word) for word in wanted.others)
+            weights = repr(
+                [*wanted.weights] if len(wanted.weights) != 1 else wanted.weights[0]
+            )
+        others = (
+            word.lower() if word.isupper() else repr(word) for word in wanted.others
+        )
         settings = [self.settings(wanted.settings)] if wanted.settings else []
         return f"{wanted.call}({', '.join((weights, *others, *settings))})"
 
     def _tensors(self, tensors: Mapping[str, tuple[str, str]]) -> str:
         if any(source not in (ARRAYS, ARRAY_LIST) for source, _ in tensors.values()):
-            return repr([f"{role}={file}:{member}" for role, (file, member) in tensors.items()])
+            return repr(
+                [f"{role}={file}:{member}" for role, (file, member) in tensors.items()]
+            )
         items = (
             f'"{role}": arrays[{repr(name) if source == ARRAYS else name.removeprefix("arr_")}]'
             for role, (source, name) in tensors.items()
@@ -193,7 +211,9 @@ def install_command(extra: str) -> str:
 def listed(names: Sequence[str], most: int) -> str:
     """``a, b, c and 5 more``: the first ``most`` names, and the count of the others."""
     more = len(names) - most if len(names) > most + 1 else 0
-    return ", ".join(names[: len(names) - more]) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join(names[: len(names) - more]) + (
+        f" and {more:,} more" if more > 0 else ""
+    )
 
 
 MOST_BITS = 1024  # largest integer shown in a message (float64 overflows at 1024 bits)

@@ -38,7 +38,9 @@ def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code > 0xFFFF:
         return f"\\U{code:08x}"
-    return _SHORT.get(match[0]) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+    return _SHORT.get(match[0]) or (
+        f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    )
 
 
 LONGEST_MESSAGE = 1500  # characters, a screen; names in files may have any length

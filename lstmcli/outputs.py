@@ -27,7 +27,9 @@ def reason(error: Exception) -> str:
     """The system's message of an error, as a clause."""
     if isinstance(error, OSError) and error.errno == errno.EBADF:
         return "it is closed"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = (
+        error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    )
     return text[:1].lower() + text[1:]
 
 
@@ -48,7 +50,9 @@ def errors_named(output: str) -> Iterator[None]:
 class OutputFile(io.FileIO):
     """A raw file to write to, whose errors name the output as typed."""
 
-    def __init__(self, file: str | int, mode: str, output: str, *, closefd: bool = True) -> None:
+    def __init__(
+        self, file: str | int, mode: str, output: str, *, closefd: bool = True
+    ) -> None:
         self.output = output
         with errors_named(output):
             super().__init__(file, mode, closefd)

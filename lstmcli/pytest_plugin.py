@@ -20,7 +20,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The one option."""
     group = parser.getgroup("lstm", "outputs of LSTMs (lstmcli)")
     group.addoption(
-        UPDATE, action="store_true", help="Write the files that lstm_golden compares with."
+        UPDATE,
+        action="store_true",
+        help="Write the files that lstm_golden compares with.",
     )
 
 
@@ -42,7 +44,10 @@ def lstm_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
 
         path, here = golden_path(request.node, name), Path.cwd()
         if path in written:
-            pytest.fail(f"{path.name} was compared in this test: name=... distinguishes two", False)
+            pytest.fail(
+                f"{path.name} was compared in this test: name=... distinguishes two",
+                False,
+            )
         written.add(path)
         if request.config.getoption(UPDATE):
             write_golden(path, actual)

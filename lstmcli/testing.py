@@ -92,7 +92,10 @@ def assert_lstm_close(
     """
     __tracebackhide__ = True  # pytest shows the caller's line
     try:
-        options, given = InputOptions(initial_state, lengths, mask), checked(settings, WHERE)
+        options, given = (
+            InputOptions(initial_state, lengths, mask),
+            checked(settings, WHERE),
+        )
         of_run = given.keys() - {"layout"} or inputs is not None or initial_state
         if weights is None and of_run:
             text = "inputs and settings describe a run of weights; give weights too."
@@ -106,11 +109,16 @@ def assert_lstm_close(
             difference = compared(*_of_run(sides, layout, run))
         if weights is not None and not difference.equal:
             try:
-                job = read_job(weights, inputs, given, options, where=WHERE, settle=True).drained()
+                job = read_job(
+                    weights, inputs, given, options, where=WHERE, settle=True
+                ).drained()
                 plan = job.plan()
                 difference = compared(*_of_run(sides, plan.layout, plan.settings()))
                 for side in sides if explain and not difference.equal else ():
-                    name, asked = side.name, asked_of(weights, inputs, side, options, given)
+                    name, asked = (
+                        side.name,
+                        asked_of(weights, inputs, side, options, given),
+                    )
                     cause = explained(asked, WorkDone(EFFORT))
                     if cause.verdict != "agrees":
                         break
@@ -149,7 +157,10 @@ def _of_run(
 
 
 def _lacking(d: Difference, alone: bool) -> list[str]:
-    sizes = {name: [prod(shape) for shape in array.shapes] for name, array in d.arrays.items()}
+    sizes = {
+        name: [prod(shape) for shape in array.shapes]
+        for name, array in d.arrays.items()
+    }
     a, b = (side.name for side in d.sides)
     texts = [
         f"{name or 'array'}: {a} has {had:,} numbers, {b} {wanted:,}"

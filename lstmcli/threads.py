@@ -42,7 +42,9 @@ def _libraries() -> Any:
 def has_unpacked_kernels() -> bool:
     """Tell whether this BLAS multiplies small matrices unpacked: see `matmul.product`."""
     openblas = _libraries().select(internal_api="openblas").lib_controllers
-    return bool(openblas) and all(library.architecture in _UNPACKED for library in openblas)
+    return bool(openblas) and all(
+        library.architecture in _UNPACKED for library in openblas
+    )
 
 
 def versions() -> tuple[str, str]:

@@ -13,7 +13,9 @@ from tests.fuzz.kept import Kept
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--update``: transcripts and documents get what commands show now."""
-    parser.addoption("--update", action="store_true", help="write what commands show now")
+    parser.addoption(
+        "--update", action="store_true", help="write what commands show now"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -54,7 +54,11 @@ def keras(inputs: int, units: int, prefix: str = "", seed: int = 0) -> dict[str,
 
 
 def random_net(
-    rng: np.random.Generator, inputs: int, units: int, dtype: Any = np.float64, scale: float = 0.5
+    rng: np.random.Generator,
+    inputs: int,
+    units: int,
+    dtype: Any = np.float64,
+    scale: float = 0.5,
 ) -> dict[str, Array]:
     """Uneven weights in TF1's form: (I + H, 4H) in the order i, j, f, o, and (4H,)."""
     return {

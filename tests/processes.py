@@ -11,7 +11,11 @@ from tests.paths import TOP
 
 
 def python(
-    *words: object, cwd: Path = TOP, without: str = "", given: str | None = None, **variables: str
+    *words: object,
+    cwd: Path = TOP,
+    without: str = "",
+    given: str | None = None,
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
     """How Python ended with these words, standard input and variables of the environment.
 

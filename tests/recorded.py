@@ -34,7 +34,10 @@ OLDER = [  # whose tensors are members ``tensors/NAME`` of the record
     *cases("torch_files/*", "tensorflow_files/*"),
     *(case for case in cases("pickle_files/*") if not case.endswith("python2")),
 ]
-NUMBERED = [*cases("keras_files/*/*"), *cases("onnx_files/*")]  # by layers, and by nodes
+NUMBERED = [
+    *cases("keras_files/*/*"),
+    *cases("onnx_files/*"),
+]  # by layers, and by nodes
 
 ASKED = {  # rows and cases that no name tells apart from another; the user says which
     "tinygrad", "tfjs", "coreml", "flax-nnx", "tf-block", "tf-block-v2",
@@ -48,9 +51,19 @@ TOLERANCE = {  # frameworks that round every step to float16, as their notes say
     "torch/float16_run": 2e-3, "keras/float16": 4e-3,
     "keras_files/keras-3.15.1/bfloat16.weights.h5": 1e-2,  # that layer computes in it throughout
 }  # fmt: skip
-ROWS = {"torch_files": "pytorch", "torch": "pytorch"}  # by folder or by case, if none is recorded
-BATCH_FIRST = ("torch_files", "tensorflow_files", "pickle_files/[!m]")  # if no layout is recorded
-FOUND = ("tensorflow_files", "keras_files")  # whose settings are those that the file has
+ROWS = {
+    "torch_files": "pytorch",
+    "torch": "pytorch",
+}  # by folder or by case, if none is recorded
+BATCH_FIRST = (
+    "torch_files",
+    "tensorflow_files",
+    "pickle_files/[!m]",
+)  # if no layout is recorded
+FOUND = (
+    "tensorflow_files",
+    "keras_files",
+)  # whose settings are those that the file has
 
 
 class Recorded(NamedTuple):
@@ -119,12 +132,23 @@ class Recorded(NamedTuple):
     def started(self) -> dict[str, Any]:
         """The recorded initial state, lengths and mask, those that there are."""
         arrays = self.arrays
-        state = {k: arrays[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in arrays}
-        return {"initial_state": state, **{name: arrays.get(name) for name in ("lengths", "mask")}}
+        state = {
+            k: arrays[f"initial_state.{k}"]
+            for k in "hc"
+            if f"initial_state.{k}" in arrays
+        }
+        return {
+            "initial_state": state,
+            **{name: arrays.get(name) for name in ("lengths", "mask")},
+        }
 
     def given(self, model: Model) -> dict[str, Any]:
         """The arguments of `run` after the model."""
-        return {"x": self.arrays["inputs"], "layout": self.layout(model), **self.started}
+        return {
+            "x": self.arrays["inputs"],
+            "layout": self.layout(model),
+            **self.started,
+        }
 
     def run(self, model: Model) -> Trace:
         """Our run of the recorded inputs."""

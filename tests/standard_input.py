@@ -9,7 +9,9 @@ from typing import Any, BinaryIO
 from unittest.mock import patch
 
 
-def from_stdin(read: Callable[..., Any], given: bytes | BinaryIO, **options: Any) -> Any:
+def from_stdin(
+    read: Callable[..., Any], given: bytes | BinaryIO, **options: Any
+) -> Any:
     """The document that a reader of files returns for "-"."""
     stream = io.BytesIO(given) if isinstance(given, bytes) else given
     with patch("sys.stdin", SimpleNamespace(buffer=stream)):

@@ -59,7 +59,9 @@ def test_screens_are_shown() -> None:
     assert len(MADE.findall((DOCS / "json.md").read_text())) >= 9
 
 
-def test_the_picture_is_of_today_s_screen(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_the_picture_is_of_today_s_screen(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     path, now = DOCS / "pictures" / "plot.svg", drawn(tmp_path)
     if request.config.getoption("--update"):
         path.write_text(now)
@@ -77,9 +79,15 @@ def test_commands_options_and_paths_in_documents_exist(document: str) -> None:
     """Commands, their options, extras, and paths of the checkout."""
     text = (TOP / document).read_text()
     group = import_module("lstmcli.cli.group").lstm
-    commands = [group, *(import_module(f"lstmcli.cli.{name}").command for name in COMMANDS)]
+    commands = [
+        group,
+        *(import_module(f"lstmcli.cli.{name}").command for name in COMMANDS),
+    ]
     options = {
-        word for command in commands for parameter in command.params for word in parameter.opts
+        word
+        for command in commands
+        for parameter in command.params
+        for word in parameter.opts
     }
     options |= {"--help", "--version", UPDATE}
     blocks, other_programs = r"^```.*?^```$", r"<!--.*?-->|`python -m [^`]*`"
@@ -88,7 +96,9 @@ def test_commands_options_and_paths_in_documents_exist(document: str) -> None:
     assert set(re.findall(r"`lstm ([a-z]+)\b", text)) <= {*COMMANDS}
     extras = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
     named = re.findall(r"extra `(\w+)`|\.\[(\w+)\]", text)
-    assert {word for pair in named for word in pair if word} <= {*extras["optional-dependencies"]}
+    assert {word for pair in named for word in pair if word} <= {
+        *extras["optional-dependencies"]
+    }
     for path in re.findall(r"`((?:docs|samples|tests)/[\w/.-]+)`", text):
         assert (TOP / path).exists(), path
 
@@ -111,8 +121,12 @@ def test_the_python_that_is_shown_runs(
     assert Path("out.npz").exists()
 
 
-PUBLIC = {name: getattr(lstmcli, name) for name in lstmcli.__all__ if name != "__version__"}
-PUBLIC |= {"lstmcli": lstmcli} | {name: getattr(testing, name) for name in testing.__all__}
+PUBLIC = {
+    name: getattr(lstmcli, name) for name in lstmcli.__all__ if name != "__version__"
+}
+PUBLIC |= {"lstmcli": lstmcli} | {
+    name: getattr(testing, name) for name in testing.__all__
+}
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -122,7 +136,9 @@ def test_the_examples_of_a_docstring_give_what_they_show(
     Shell(tmp_path).run("lstm init --example demo")
     monkeypatch.chdir(tmp_path)
     known = {"lstmcli": lstmcli, "np": np, **PUBLIC}
-    examples = DocTestParser().get_doctest(PUBLIC[name].__doc__, known, name, None, None)
+    examples = DocTestParser().get_doctest(
+        PUBLIC[name].__doc__, known, name, None, None
+    )
     shown: list[str] = []
     found = DocTestRunner(optionflags=ELLIPSIS).run(examples, out=shown.append)
     assert (found.failed, found.attempted > 0) == (0, True), "".join(shown)
@@ -132,7 +148,10 @@ def test_the_examples_of_a_docstring_give_what_they_show(
 def test_help_on_a_function_fits_on_two_screens(name: str) -> None:
     if isfunction(PUBLIC[name]):
         text = plain(render_doc(PUBLIC[name]))
-        assert sum(max(1, math.ceil(len(line) / 80)) for line in text.splitlines()) <= 2 * 40
+        assert (
+            sum(max(1, math.ceil(len(line) / 80)) for line in text.splitlines())
+            <= 2 * 40
+        )
         assert "\n    Raises\n" in text
 
 
@@ -163,7 +182,9 @@ def test_readme_opens_with_a_sentence_and_a_screen() -> None:
 
 def test_readme_says_what_each_format_keeps_of_a_run(tmp_path: Path) -> None:
     sample = TOP / "samples" / "forget-bias"
-    trace = lstmcli.run(lstmcli.load(sample / "weights.npz"), np.load(sample / "inputs.npy"))
+    trace = lstmcli.run(
+        lstmcli.load(sample / "weights.npz"), np.load(sample / "inputs.npy")
+    )
     kept: dict[tuple[bool, bool], list[str]] = {}
     for suffix in (".npz", ".json", ".jsonl", ".csv", ".tsv", ".npy", ".txt"):
         lstmcli.save(trace, tmp_path / f"out{suffix}")

@@ -29,7 +29,9 @@ ALL = "".join(ESCAPED)
 
 
 @pytest.mark.parametrize(("character", "escaped"), ESCAPED.items())
-def test_characters_that_a_terminal_interprets_are_escaped(character: str, escaped: str) -> None:
+def test_characters_that_a_terminal_interprets_are_escaped(
+    character: str, escaped: str
+) -> None:
     assert one_line(f"a{character}b") == f"a{escaped}b"
     assert one_line(one_line(f"a{character}b")) == f"a{escaped}b"
 
@@ -62,12 +64,17 @@ def test_an_error_has_a_line_an_argument() -> None:
 def test_no_sheet_gives_control_characters(made: object) -> None:
     sheet = made()  # type: ignore[operator]
     assert r"\x1b" in sheet.plain()
-    for line in [*sheet.rows(), *("".join(t for t, _ in spans) for spans in sheet.spans())]:
+    for line in [
+        *sheet.rows(),
+        *("".join(t for t, _ in spans) for spans in sheet.spans()),
+    ]:
         assert not set(line) & set(ALL)
 
 
 def test_columns_of_escaped_texts_line_up() -> None:
-    lines = table([Column("a", ["\x1b", "1"], left=True), Column("b", ["2", "3"])]).plain()
+    lines = table(
+        [Column("a", ["\x1b", "1"], left=True), Column("b", ["2", "3"])]
+    ).plain()
     assert lines == "a     b\n\\x1b  2\n1     3\n"
 
 
@@ -114,7 +121,10 @@ def test_install_commands_have_the_packages_of_the_extras() -> None:
 
 @pytest.mark.parametrize("line", ["x" * 100_000, "\x1b" * 1000, "a\nb" * 1000])
 def test_a_message_is_bounded_and_ends_with_what_to_type(line: str) -> None:
-    for error in (UserError(line, "  lstm run"), UserError(*[line[:9]] * 9000, "  lstm run")):
+    for error in (
+        UserError(line, "  lstm run"),
+        UserError(*[line[:9]] * 9000, "  lstm run"),
+    ):
         for one in (error, error.within("a file"), pickle.loads(pickle.dumps(error))):
             assert 1400 < len(str(one)) <= 1500
             assert one.lines[-1].endswith("lstm run")
@@ -140,7 +150,9 @@ def test_a_message_is_bounded_and_ends_with_what_to_type(line: str) -> None:
         ("torch", ["onnxruntime", "jax"], None),
     ],
 )
-def test_only_what_is_near_is_suggested(word: str, known: list[str], near: str | None) -> None:
+def test_only_what_is_near_is_suggested(
+    word: str, known: list[str], near: str | None
+) -> None:
     assert did_you_mean(word, known) == (f" Did you mean '{near}'?" if near else "")
 
 
@@ -152,11 +164,17 @@ def test_only_what_is_near_is_suggested(word: str, known: list[str], near: str |
         ("batch_first", ["batch", "time"], "'batch'"),
         ("batch_first", ["h", "c"], None),
         ("sequence_length", ["layout", "lengths"], "'lengths'"),
-        ("inner_activation", ["activation", "recurrent_activation"], "'recurrent_activation'"),
+        (
+            "inner_activation",
+            ["activation", "recurrent_activation"],
+            "'recurrent_activation'",
+        ),
         ("zero_output_for_mask", ["--mask", "--masked-output"], "--masked-output zero"),
     ],
 )
-def test_a_framework_s_name_suggests_ours(word: str, known: list[str], meant: str | None) -> None:
+def test_a_framework_s_name_suggests_ours(
+    word: str, known: list[str], meant: str | None
+) -> None:
     assert did_you_mean(word, known) == (f" Did you mean {meant}?" if meant else "")
 
 

@@ -26,8 +26,14 @@ from tests.recorded import (
     recorded,
 )
 
-NOT_ALONE = ("gru", "gru_frozen", "madmom_apart")  # no LSTM, and two between which a layer is
-RECORDS = [case for case in (*CASES, *FILES, *OLDER, *NUMBERED) if not case.endswith(NOT_ALONE)]
+NOT_ALONE = (
+    "gru",
+    "gru_frozen",
+    "madmom_apart",
+)  # no LSTM, and two between which a layer is
+RECORDS = [
+    case for case in (*CASES, *FILES, *OLDER, *NUMBERED) if not case.endswith(NOT_ALONE)
+]
 RUN = [case for case in RECORDS if "h" in members(case)]
 
 TEXTS = (".json", ".nam")  # their numbers are read as float64
@@ -38,7 +44,10 @@ def some(cases: list[str]) -> list[Any]:
     """Cases, of which two of three archives of TensorFlow are slow tests."""
     archives = [case for case in cases if case.startswith("tensorflow_files")]
     slow = {case for number, case in enumerate(archives) if number % 3}
-    return [pytest.param(case, marks=pytest.mark.slow if case in slow else ()) for case in cases]
+    return [
+        pytest.param(case, marks=pytest.mark.slow if case in slow else ())
+        for case in cases
+    ]
 
 
 def test_each_record_names_its_script_and_the_versions_that_it_ran_on() -> None:
@@ -58,7 +67,9 @@ def test_each_record_names_its_script_and_the_versions_that_it_ran_on() -> None:
 def test_the_framework_s_outputs(case: str, tmp_path: Path) -> None:
     one = recorded(case)
     model = one.load(tmp_path)
-    row = one.about.get("convention") or ROWS.get(one.folder) or ROWS.get(Path(case).name)
+    row = (
+        one.about.get("convention") or ROWS.get(one.folder) or ROWS.get(Path(case).name)
+    )
     assert row in (model.convention.name, None)
     assert row or one.folder in ("onnx_files", "pickle_files")
     if one.folder == "tensorflow_files":
@@ -76,26 +87,44 @@ def test_the_framework_s_outputs(case: str, tmp_path: Path) -> None:
     tolerance = one.about.get("tolerance", TOLERANCE.get(case, 1e-6))
     for name in compared:
         ours, theirs = trace.members()[name], one.arrays[name]
-        if name == "h" and ours.ndim == 4 and theirs.ndim == 3 and trace.layout == "time":
-            ours = ours.swapaxes(1, 2)  # the directions' outputs side by side, as PyTorch's
+        if (
+            name == "h"
+            and ours.ndim == 4
+            and theirs.ndim == 3
+            and trace.layout == "time"
+        ):
+            ours = ours.swapaxes(
+                1, 2
+            )  # the directions' outputs side by side, as PyTorch's
         if "madmom" in case and name != "h":
             ours = ours.reshape(-1)[-theirs.size :]  # of the last layer
         np.testing.assert_allclose(
-            ours.reshape(theirs.shape), theirs, rtol=tolerance, atol=tolerance, err_msg=name
+            ours.reshape(theirs.shape),
+            theirs,
+            rtol=tolerance,
+            atol=tolerance,
+            err_msg=name,
         )
 
 
 @pytest.mark.parametrize("case", some([*FILES, *OLDER]))
-def test_the_framework_s_files_give_its_tensors_bit_for_bit(case: str, tmp_path: Path) -> None:
+def test_the_framework_s_files_give_its_tensors_bit_for_bit(
+    case: str, tmp_path: Path
+) -> None:
     one = recorded(case)
     (path,) = one.paths(tmp_path)
     arrays, expected = formats.read(path).arrays, one.tensors
     assert expected or not arrays
     assert set(expected) <= set(arrays)
-    assert set(expected) == set(arrays) or case.startswith(MORE) or case.endswith("frozen")
+    assert (
+        set(expected) == set(arrays) or case.startswith(MORE) or case.endswith("frozen")
+    )
     for name, array in expected.items():
         ours = arrays[name]
-        assert ours.dtype in (array.dtype, np.float64 if path.endswith(TEXTS) else array.dtype)
+        assert ours.dtype in (
+            array.dtype,
+            np.float64 if path.endswith(TEXTS) else array.dtype,
+        )
         assert ours.shape == array.shape, name
         assert ours.astype(array.dtype).tobytes() == array.tobytes(), name
 

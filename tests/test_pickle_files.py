@@ -53,9 +53,16 @@ def test_a_network_of_grus_is_called_one() -> None:
 
 def test_activations_of_madmom_that_a_run_has_not_are_named() -> None:
     words = {"class": "madmom.ml.nn.layers.LSTMLayer", "input_gate": "a.sigmoid"}
-    said = read_metadata("pickle", {"layers.0": words | {"forget_gate": "a.relu"}}, ["layers.0.x"])
-    assert "the gates have the functions sigmoid and relu" in said.unknown["recurrent_activation"]
-    said = read_metadata("pickle", {"layers.0": words | {"cell": "a.softmax"}}, ["layers.0.x"])
+    said = read_metadata(
+        "pickle", {"layers.0": words | {"forget_gate": "a.relu"}}, ["layers.0.x"]
+    )
+    assert (
+        "the gates have the functions sigmoid and relu"
+        in said.unknown["recurrent_activation"]
+    )
+    said = read_metadata(
+        "pickle", {"layers.0": words | {"cell": "a.softmax"}}, ["layers.0.x"]
+    )
     assert "the cell has the function 'a.softmax'" in said.unknown["activation"]
     assert said.settings == {"recurrent_activation": "sigmoid"}
 
@@ -85,7 +92,9 @@ def test_pickles_of_every_protocol_are_detected_by_their_content(
         path.write_bytes(pickle.dumps(value, protocol))
         document = formats.read(str(path))
         assert document.format == "pickle"
-        assert any(array.tobytes() == kernel.tobytes() for array in document.arrays.values())
+        assert any(
+            array.tobytes() == kernel.tobytes() for array in document.arrays.values()
+        )
 
 
 @pytest.mark.parametrize(
@@ -105,7 +114,9 @@ def test_a_dict_in_an_npy_file_is_read_without_loading_objects(tmp_path: Path) -
     tensors = formats.read(str(FOLDER / "torch.pkl")).arrays
     expected = held("pickle_files/torch")
     for wrapped in (tensors, {"state_dict": tensors}, [tensors]):
-        np.save(tmp_path / "weights.npy", np.array(wrapped, dtype=object), allow_pickle=True)
+        np.save(
+            tmp_path / "weights.npy", np.array(wrapped, dtype=object), allow_pickle=True
+        )
         document = formats.read(str(tmp_path / "weights.npy"))
         model = load(str(tmp_path / "weights.npy"))
         assert [a.tobytes() for a in document.arrays.values()] == [
@@ -115,7 +126,9 @@ def test_a_dict_in_an_npy_file_is_read_without_loading_objects(tmp_path: Path) -
         np.testing.assert_allclose(trace.h, expected["h"], rtol=1e-6, atol=1e-6)
 
 
-def test_an_array_of_objects_that_contains_itself_is_refused_in_a_line(tmp_path: Path) -> None:
+def test_an_array_of_objects_that_contains_itself_is_refused_in_a_line(
+    tmp_path: Path,
+) -> None:
     itself = np.empty((), dtype=object)
     itself[()] = itself
     first, second = np.empty((), dtype=object), np.empty((), dtype=object)

@@ -58,7 +58,12 @@ import lstmcli.__main__
         assert (done.returncode, done.stderr) == (status, "")
         if not name:
             names = done.stdout.split()
-            assert not {*names[: names.index("signal")]} & {"enum", "importlib", "re", "typing"}
+            assert not {*names[: names.index("signal")]} & {
+                "enum",
+                "importlib",
+                "re",
+                "typing",
+            }
             assert "typing" not in names
 
 
@@ -76,8 +81,12 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 @pytest.mark.slow
 def test_every_module_imports_in_a_fresh_process() -> None:
     """Each after the others are forgotten, so that none relies on an import elsewhere."""
-    paths = [path.relative_to(PACKAGE.parent) for path in MODULES if path.stem != "__main__"]
-    names = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    paths = [
+        path.relative_to(PACKAGE.parent) for path in MODULES if path.stem != "__main__"
+    ]
+    names = [
+        ".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in paths
+    ]
     code = (
         "import sys, importlib\n"
         f"for name in {names!r}:\n"
@@ -95,10 +104,16 @@ def test_the_lines_of_a_message_are_separate_arguments() -> None:
         (f"{path.name}:{node.lineno}", node)
         for path in MODULES
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("UserError", "NoInputs")
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") in ("UserError", "NoInputs")
     ]
     assert len(calls) > 100
     for place, node in calls:
-        texts = [n.value for a in node.args for n in ast.walk(a) if isinstance(n, ast.Constant)]
+        texts = [
+            n.value
+            for a in node.args
+            for n in ast.walk(a)
+            if isinstance(n, ast.Constant)
+        ]
         direct = [text for text in texts if isinstance(text, str) and len(text) > 1]
         assert not [text for text in direct if "\n" in text], place

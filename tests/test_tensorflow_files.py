@@ -40,7 +40,8 @@ STACKED = {"layer0.forget_bias": 0.3, "layer1.forget_bias": 2.0}
         ("bidirectional_scope", {}, ("layer0_reverse.reverse",)),
         (
             "bidirectional_layers",
-            STACKED | {"layer0_reverse.forget_bias": 0.3, "layer1_reverse.forget_bias": 2.0},
+            STACKED
+            | {"layer0_reverse.forget_bias": 0.3, "layer1_reverse.forget_bias": 2.0},
             (),
         ),
         ("bidirectional_not", {"layer0_reverse.reverse": False}, ()),
@@ -62,7 +63,9 @@ def test_without_the_graph_the_scope_bw_is_backward_and_reported_as_assumed(
 
 def test_the_graph_goes_before_the_scope(tmp_path: Path) -> None:
     model = load(str(unpacked("tf1.15_bidirectional_not", tmp_path)))
-    assert any("settings of bw/rnn/lstm_cell in" in r and "forward" in r for r in model.remarks)
+    assert any(
+        "settings of bw/rnn/lstm_cell in" in r and "forward" in r for r in model.remarks
+    )
     assert not any(text.startswith("bw ") for text in model.assumed)
 
 
@@ -82,7 +85,9 @@ def test_the_sequence_length_of_a_graph_is_assumed_not_to_matter(
     _, record, arrays = recorded(f"tensorflow_files/{case}")
     settings = {name: record[name] for name in ("layer",) if name in record}
     model = load(str(unpacked(case, tmp_path)), **settings)
-    said = [one for one in model.assumed if one.startswith("sequence_length not applied")]
+    said = [
+        one for one in model.assumed if one.startswith("sequence_length not applied")
+    ]
     assert len(said) == has_lengths
     assert all(one.endswith("the graph in model.ckpt.meta; --lengths)") for one in said)
     trace = run(model, arrays["inputs"], layout="batch", lengths=[6, 2, 4])
@@ -103,7 +108,9 @@ def test_a_gru_is_called_one(case: str, tmp_path: Path) -> None:
     assert says in inspection.missing[0]
 
 
-@pytest.mark.parametrize("case", [one.split("/")[1] for one in CASES if "tf1.15_every" in one])
+@pytest.mark.parametrize(
+    "case", [one.split("/")[1] for one in CASES if "tf1.15_every" in one]
+)
 @pytest.mark.parametrize("given", ["", "checkpoint", "model.ckpt", "model.ckpt.meta"])
 def test_a_checkpoint_goes_by_its_folder_and_by_any_of_its_files(
     case: str, given: str, tmp_path: Path
@@ -112,15 +119,21 @@ def test_a_checkpoint_goes_by_its_folder_and_by_any_of_its_files(
     assert model.convention.behaviour.cell_clip == 0.5
 
 
-@pytest.mark.parametrize("given", ["model.ckpt.index", "model.ckpt.data-00000-of-00002"])
-def test_the_second_format_goes_by_its_index_and_its_shards(given: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "given", ["model.ckpt.index", "model.ckpt.data-00000-of-00002"]
+)
+def test_the_second_format_goes_by_its_index_and_its_shards(
+    given: str, tmp_path: Path
+) -> None:
     unpacked("tf2.21_two_shards_v2", tmp_path)
     document = formats.read(str(tmp_path / given))
     assert document.source == str(tmp_path / "model.ckpt.index")
     assert "elsewhere" in document.arrays
 
 
-@pytest.mark.parametrize("given", ["", "saved_model.pb", "variables", "variables/variables"])
+@pytest.mark.parametrize(
+    "given", ["", "saved_model.pb", "variables", "variables/variables"]
+)
 def test_a_saved_model_goes_by_its_folder(given: str, tmp_path: Path) -> None:
     path = unpacked("tf1.15_saved_model", tmp_path)
     assert load(str(path / given)).convention.behaviour.forget_bias == 0.6
@@ -138,10 +151,14 @@ def test_the_file_that_gives_a_setting_is_reported(tmp_path: Path) -> None:
 
 def test_a_setting_that_is_given_goes_before_the_graph_s(tmp_path: Path) -> None:
     path = unpacked("tf1.15_everything_v2", tmp_path)
-    assert lstmcli.load(str(path), forget_bias=-2).convention.behaviour.forget_bias == -2
+    assert (
+        lstmcli.load(str(path), forget_bias=-2).convention.behaviour.forget_bias == -2
+    )
 
 
-def test_without_the_graph_the_forget_bias_is_assumed_and_reported(tmp_path: Path) -> None:
+def test_without_the_graph_the_forget_bias_is_assumed_and_reported(
+    tmp_path: Path,
+) -> None:
     path = unpacked("tf1.15_everything_v2", tmp_path)
     (tmp_path / "model.ckpt.meta").unlink()
     model = load(str(path))
@@ -150,7 +167,9 @@ def test_without_the_graph_the_forget_bias_is_assumed_and_reported(tmp_path: Pat
     assert not model.remarks
 
 
-def test_variables_come_in_the_order_in_which_the_graph_made_them(tmp_path: Path) -> None:
+def test_variables_come_in_the_order_in_which_the_graph_made_them(
+    tmp_path: Path,
+) -> None:
     names = list(formats.read(str(unpacked("tf1.15_two_shards_v2", tmp_path))).arrays)
     assert names == ["elsewhere", "rnn/lstm_cell/kernel", "rnn/lstm_cell/bias"]
 

@@ -24,7 +24,10 @@ pytest_plugins = "pytester"
 SAMPLE = TOP / "samples" / "forget-bias"
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 PLUGIN = ("-p", "no:lstmcli", "-p", "lstmcli.pytest_plugin")  # installed or not
-TENSORFLOW, PORT = SAMPLE / "tensorflow.txt", SAMPLE / "numpy.txt"  # without the forget bias
+TENSORFLOW, PORT = (
+    SAMPLE / "tensorflow.txt",
+    SAMPLE / "numpy.txt",
+)  # without the forget bias
 
 
 def failure(actual: Any, expected: Any, **given: Any) -> list[str]:
@@ -57,7 +60,9 @@ def test_all_numbers_have_to_be_there(actual: Any, text: str) -> None:
     assert_lstm_close({"h": h, "c": 2 * h, "z": h}, {"h": h, "c": 2 * h})
     assert_lstm_close(h, {"h": h, "c": 2 * h})
     assert_lstm_close(h.ravel(), h)
-    assert_lstm_close(np.where(h > 1, np.nan, h), np.where(h > 1, np.nan, h), equal_nan=True)
+    assert_lstm_close(
+        np.where(h > 1, np.nan, h), np.where(h > 1, np.nan, h), equal_nan=True
+    )
 
 
 def test_a_layout_names_the_axes_of_both() -> None:
@@ -90,11 +95,22 @@ COUNTS = np.arange(7) < np.array(LENGTHS)[:, None]
         (False, {"mask": COUNTS}),
         (True, {"mask": COUNTS.T, "layout": "time"}),
         (False, {"weights": "w.npz", "inputs": "x.npz", "layout": "batch"}),
-        (False, {"weights": "w.npz", "inputs": "x.npz:inputs", "layout": "batch", "mask": COUNTS}),
+        (
+            False,
+            {
+                "weights": "w.npz",
+                "inputs": "x.npz:inputs",
+                "layout": "batch",
+                "mask": COUNTS,
+            },
+        ),
     ],
 )
 def test_padded_steps_are_not_compared(
-    time_first: bool, given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    time_first: bool,
+    given: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
@@ -106,8 +122,12 @@ def test_padded_steps_are_not_compared(
     wrong[1, 4] += 1
     axes = (1, 0, 2) if time_first else (0, 1, 2)
     assert_lstm_close(padded.transpose(axes), h.transpose(axes), **given)
-    lines = failure(padded.transpose(axes), wrong.transpose(axes), explain=False, **given)
-    assert any(line.startswith("h          3 of 63 differ, max abs 1 at") for line in lines)
+    lines = failure(
+        padded.transpose(axes), wrong.transpose(axes), explain=False, **given
+    )
+    assert any(
+        line.startswith("h          3 of 63 differ, max abs 1 at") for line in lines
+    )
     assert failure(padded, h)[-1].startswith("lstmcli.explain(")
 
 
@@ -115,15 +135,29 @@ def test_padded_steps_are_not_compared(
     ("actual", "given", "text"),
     [
         (np.empty((0, 3)), {}, "actual is empty: h is (0, 3), without numbers."),
-        (np.array([None, 1.0]), {}, "actual is an array of object; it has to be an array of"),
-        (iter([1.0, 2.0]), {}, "actual is a list_iterator; it has to be an array of numbers."),
+        (
+            np.array([None, 1.0]),
+            {},
+            "actual is an array of object; it has to be an array of",
+        ),
+        (
+            iter([1.0, 2.0]),
+            {},
+            "actual is a list_iterator; it has to be an array of numbers.",
+        ),
         ("none.npy", {}, "none.npy: no such file."),
-        (1.0, {"lengths": [1, 2]}, "the lengths 1,2 are of 2 sequences and at most 2 steps"),
+        (
+            1.0,
+            {"lengths": [1, 2]},
+            "the lengths 1,2 are of 2 sequences and at most 2 steps",
+        ),
         (1.0, {"explian": False}, "assert_lstm_close: unknown setting 'explian'."),
         (1.0, {"forget_bias": 1.0}, "describe a run of weights; give weights too"),
     ],
 )
-def test_values_that_cannot_be_compared_are_reported(actual: Any, given: Any, text: str) -> None:
+def test_values_that_cannot_be_compared_are_reported(
+    actual: Any, given: Any, text: str
+) -> None:
     with pytest.raises(UserError, match=re.escape(text)):
         assert_lstm_close(actual, 1.0, **given)
 
@@ -154,7 +188,9 @@ def test_a_search_that_is_refused_does_not_hide_the_difference() -> None:
 @pytest.mark.parametrize("library", ["torch", "tensorflow", "jax.numpy"])
 def test_tensors_of_frameworks(library: str) -> None:
     module = pytest.importorskip(library)
-    convert = {"torch": "tensor", "tensorflow": "constant", "jax.numpy": "asarray"}[library]
+    convert = {"torch": "tensor", "tensorflow": "constant", "jax.numpy": "asarray"}[
+        library
+    ]
     given = {"requires_grad": True} if library == "torch" else {}
     h = np.random.default_rng(0).normal(size=(2, 7, 3)).astype(np.float32)
     assert_lstm_close(getattr(module, convert)(h, **given), h)
@@ -187,7 +223,9 @@ def test_golden_files_are_written_and_compared(pytester: pytest.Pytester) -> Non
     pytester.makepyfile(test_port=TESTS.format(off=""))
     missing = run("-k", "test_net")
     missing.assert_outcomes(failed=2)
-    missing.stdout.fnmatch_lines(["*there is no *test_net*3*.npz: pytest --lstm-update writes it"])
+    missing.stdout.fnmatch_lines(
+        ["*there is no *test_net*3*.npz: pytest --lstm-update writes it"]
+    )
 
     run("--lstm-update").assert_outcomes(passed=2, failed=1)
     written = sorted(path.name for path in (pytester.path / "test_port").iterdir())
@@ -198,7 +236,9 @@ def test_golden_files_are_written_and_compared(pytester: pytest.Pytester) -> Non
 
     again = run()
     again.assert_outcomes(passed=2, failed=1)
-    again.stdout.fnmatch_lines(["*TestNet.test_twice.npz was compared in this test: name=*"])
+    again.stdout.fnmatch_lines(
+        ["*TestNet.test_twice.npz was compared in this test: name=*"]
+    )
 
     pytester.makepyfile(test_port=TESTS.format(off=" + 1e-3"))
     wrong = run("-k", "test_net")
@@ -217,7 +257,9 @@ def test_a_start_of_pytest_imports_no_numpy() -> None:
 
 # ---- docs/testing.md
 
-BLOCKS = re.findall(r"```\w+\n# (\S+)\n(.*?)```", (TOP / "docs/testing.md").read_text(), re.S)
+BLOCKS = re.findall(
+    r"```\w+\n# (\S+)\n(.*?)```", (TOP / "docs/testing.md").read_text(), re.S
+)
 PROGRAM = "import numpy as np\n\ndef lstm(x):\n    return np.{}\n"
 WRONG = "loadtxt('c.txt', dtype='f4')[None]"
 WITH_LSTM = os.environ | {"PYTHONPATH": str(TOP)}
@@ -233,23 +275,38 @@ def files(tmp_path: Path) -> dict[str, str]:
     return dict(BLOCKS)
 
 
-@pytest.mark.parametrize("command", [" ".join(["pytest", *PLUGIN, "test_port.py"]), "unittest"])
-def test_the_tests_that_the_page_shows(files: dict[str, str], tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    "command", [" ".join(["pytest", *PLUGIN, "test_port.py"]), "unittest"]
+)
+def test_the_tests_that_the_page_shows(
+    files: dict[str, str], tmp_path: Path, command: str
+) -> None:
     words = [sys.executable, "-m", *command.split()]
     words += ["test_with_unittest"] if command == "unittest" else []
     for port, status in (("load('keras.npy')", 0), (WRONG, 1)):
         (tmp_path / "port.py").write_text(PROGRAM.format(port))
-        done = subprocess.run(words, cwd=tmp_path, env=WITH_LSTM, capture_output=True, text=True)
+        done = subprocess.run(
+            words, cwd=tmp_path, env=WITH_LSTM, capture_output=True, text=True
+        )
         assert done.returncode == status, done.stdout + done.stderr
-    said = {line.removeprefix("E").strip() for line in (done.stdout + done.stderr).splitlines()}
+    said = {
+        line.removeprefix("E").strip()
+        for line in (done.stdout + done.stderr).splitlines()
+    }
     page = (TOP / "docs/testing.md").read_text()
-    shown = [line.removeprefix("E").strip() for line in re.findall(r"^E .*", page, re.M)]
+    shown = [
+        line.removeprefix("E").strip() for line in re.findall(r"^E .*", page, re.M)
+    ]
     assert len(shown) > 8
-    of_search = 3 * ("pytest" not in command)  # lines, and without a search another command
+    of_search = 3 * (
+        "pytest" not in command
+    )  # lines, and without a search another command
     assert {*shown[1 : len(shown) - of_search]} <= said
 
 
-@pytest.mark.skipif(not (shutil.which("cc") and shutil.which("make")), reason="needs cc and make")
+@pytest.mark.skipif(
+    not (shutil.which("cc") and shutil.which("make")), reason="needs cc and make"
+)
 def test_the_makefile_and_the_workflow_that_the_page_shows(
     files: dict[str, str], tmp_path: Path
 ) -> None:
@@ -262,7 +319,9 @@ def test_the_makefile_and_the_workflow_that_the_page_shows(
         (tmp_path / "lstm.c").write_text(text)
         (tmp_path / "lstm_c").unlink(missing_ok=True)
         made, ran = (
-            subprocess.run(words, cwd=tmp_path, env=WITH_LSTM, shell=True, capture_output=True)
+            subprocess.run(
+                words, cwd=tmp_path, env=WITH_LSTM, shell=True, capture_output=True
+            )
             for words in (f"make LSTM='{lstm}'", f"{build} && {check}")
         )
         assert (made.returncode, ran.returncode) == statuses, made.stderr + ran.stderr

@@ -37,7 +37,9 @@ def save(torch: Any, layer: Any, x: Any, how: str, path: Path) -> None:
         )
         return
     if how == "frozen":  # a lone LSTM would keep its names
-        torch.jit.freeze(torch.jit.trace(torch.nn.Sequential(layer).eval(), x)).save(str(path))
+        torch.jit.freeze(torch.jit.trace(torch.nn.Sequential(layer).eval(), x)).save(
+            str(path)
+        )
         return
     script = torch.jit.trace(layer, x) if how == "traced" else torch.jit.script(layer)
     script.save(str(path))
@@ -62,4 +64,6 @@ def test_a_module(
     trace = run(load(str(tmp_path / "any.name")), x.numpy())
     for name, tensor in {"h": y, "final_h": h, "final_c": c}.items():
         array = trace.members()[name].reshape(tensor.shape)
-        np.testing.assert_allclose(array, tensor.numpy(), rtol=1e-6, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            array, tensor.numpy(), rtol=1e-6, atol=1e-6, err_msg=name
+        )

@@ -66,8 +66,14 @@ class Comparison:
     def differing(self) -> list[str]:
         """The arrays that differ by more than the tolerance and rounding."""
         arrays = self.difference.arrays.items()
-        beyond = {name: array.max_abs or np.inf for name, array in arrays if not array.equal}
-        return [k for k, size in beyond.items() if not size <= self.rounding.get(k, 0) < np.inf]
+        beyond = {
+            name: array.max_abs or np.inf for name, array in arrays if not array.equal
+        }
+        return [
+            k
+            for k, size in beyond.items()
+            if not size <= self.rounding.get(k, 0) < np.inf
+        ]
 
     @property
     def within_rounding(self) -> bool:
@@ -77,7 +83,9 @@ class Comparison:
     @property
     def first(self) -> Position | None:
         """Where it first differs from us."""
-        return self.difference.arrays[self.differing[0]].first if self.differing else None
+        return (
+            self.difference.arrays[self.differing[0]].first if self.differing else None
+        )
 
     def worst(self, figure: str) -> float | int | None:
         """The largest ``max_abs``, ``max_rel`` or ``max_ulp`` of all arrays; NaN if one is."""
@@ -93,7 +101,9 @@ class Checked:
     engine: Engine
     version: str
     comparisons: Mapping[str, Comparison]  # by dtype, that of the run first
-    truth_abs: float | None  # largest error against the run in longdouble, if there is one
+    truth_abs: (
+        float | None
+    )  # largest error against the run in longdouble, if there is one
     seconds: float
     notes: tuple[str, ...] = ()
 
@@ -105,7 +115,9 @@ class Checked:
     @property
     def differs_in(self) -> str | None:
         """The first dtype in which it differs from us; None if it agrees."""
-        return next((dtype for dtype, one in self.comparisons.items() if one.differing), None)
+        return next(
+            (dtype for dtype, one in self.comparisons.items() if one.differing), None
+        )
 
     @property
     def equal(self) -> bool:
@@ -115,7 +127,9 @@ class Checked:
     @property
     def first(self) -> Position | None:
         """Where it first differs from us."""
-        return None if self.differs_in is None else self.comparisons[self.differs_in].first
+        return (
+            None if self.differs_in is None else self.comparisons[self.differs_in].first
+        )
 
     @property
     def float64_abs(self) -> float | None:
@@ -155,7 +169,9 @@ class Check:
     seconds: float  # ours
     drawn: int | None = None  # the seed of inputs and state; None: given
     ulp: int | None = None  # the tolerance in ULPs, if given
-    findings: Mapping[str, Explanation] = field(default_factory=dict)  # of those that differ
+    findings: Mapping[str, Explanation] = field(
+        default_factory=dict
+    )  # of those that differ
 
     @property
     def equal(self) -> bool:
@@ -165,13 +181,17 @@ class Check:
     @property
     def nearest(self) -> list[str]:
         """The most accurate: names of engines, and ``ours``; empty without a run in longdouble."""
-        errors = {"ours": self.truth_abs} | {row.engine.name: row.truth_abs for row in self.rows}
+        errors = {"ours": self.truth_abs} | {
+            row.engine.name: row.truth_abs for row in self.rows
+        }
         known = {name: value for name, value in errors.items() if value is not None}
         return [name for name, value in known.items() if value == min(known.values())]
 
     def to_json(self) -> dict[str, Any]:
         """The check as one document."""
-        firsts = {row.engine.name: row.first for row in self.rows if row.first is not None}
+        firsts = {
+            row.engine.name: row.first for row in self.rows if row.first is not None
+        }
         tolerance = self.rows[0].of_run.difference
         return {
             "equal": self.equal,
@@ -187,9 +207,15 @@ class Check:
             "ulp": self.ulp,
             "seed": self.drawn,
             "refused": dict(self.refused),
-            "first_divergence": {k: {"array": p.array} | p.to_json() for k, p in firsts.items()},
-            "findings": {name: found.to_json() for name, found in self.findings.items()},
-            "notes": {row.engine.name: list(row.notes) for row in self.rows if row.notes},
+            "first_divergence": {
+                k: {"array": p.array} | p.to_json() for k, p in firsts.items()
+            },
+            "findings": {
+                name: found.to_json() for name, found in self.findings.items()
+            },
+            "notes": {
+                row.engine.name: list(row.notes) for row in self.rows if row.notes
+            },
             "assumed": self.job.assumed,
         }
 
@@ -254,7 +280,9 @@ def check(
     return check_program(job, drawn, engines, next, rtol=rtol, atol=atol, ulp=ulp)
 
 
-def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any) -> Check:
+def check_job(
+    job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
+) -> Check:
     """`check` of a job; ``tolerance`` is its ``rtol``, ``atol`` and ``ulp``."""
     if job.model.convention.behaviour.arithmetic != "float":
         raise UserError(
@@ -301,14 +329,18 @@ def check_job(job: Job, names: Sequence[str], *, seed: int = 0, **tolerance: Any
         row = Checked(engine, engine.version, comparisons, error, took, tuple(notes))
         if (dtype := row.differs_in) is not None and job.reread is not None:
             try:
-                findings[engine.name] = _finding(runs[dtype].job, traces[dtype], engine.name)
+                findings[engine.name] = _finding(
+                    runs[dtype].job, traces[dtype], engine.name
+                )
             except UserError as unable:  # it does not take every kind of run
                 why = " ".join(unable.lines)
                 note = f"explain cannot search for the cause: {why}"
                 row = replace(row, notes=(*row.notes, note))
         rows.append(row)
     distance, ulp = _distance(ours, truth), tolerance.get("ulp")
-    return Check(job, tuple(rows), refused, distance, seconds, drawn, ulp, findings=findings)
+    return Check(
+        job, tuple(rows), refused, distance, seconds, drawn, ulp, findings=findings
+    )
 
 
 def check_program(
@@ -334,7 +366,9 @@ class _OurRun(NamedTuple):
     rounding: Mapping[str, float]
 
 
-def _with_inputs(job: Job, seed: int, *, of_program: bool = False) -> tuple[Job, int | None]:
+def _with_inputs(
+    job: Job, seed: int, *, of_program: bool = False
+) -> tuple[Job, int | None]:
     if job.inputs.name:
         return job.drained(), None
     model, counts = job.model, job.model.lengths
@@ -383,9 +417,13 @@ def _in_dtype(job: Job, dtype: DTypeLike) -> Job:
     narrow, reread = job.model.cell.dtype, job.reread
     with np.errstate(all="ignore"):
         x = np.asarray(job.inputs.x).astype(narrow)
-        state = {k: np.asarray(a).astype(narrow) for k, a in job.inputs.initial_state.items()}
+        state = {
+            k: np.asarray(a).astype(narrow) for k, a in job.inputs.initial_state.items()
+        }
     inputs = replace(job.inputs, x=x, initial_state=state)
-    again = None if reread is None else lambda settings: _widened(reread(settings), dtype)
+    again = (
+        None if reread is None else lambda settings: _widened(reread(settings), dtype)
+    )
     return job._replace(model=_widened(job.model, dtype), inputs=inputs, reread=again)
 
 
@@ -396,7 +434,9 @@ def _widened(model: Model, dtype: DTypeLike) -> Model:
         widened: dict[str, Any] = {k: a.astype(dtype) for k, a in arrays.items()}
         return replace(cell, **widened)
 
-    return replace(model, layers=tuple(tuple(map(wide, layer)) for layer in model.layers))
+    return replace(
+        model, layers=tuple(tuple(map(wide, layer)) for layer in model.layers)
+    )
 
 
 def _rounding(ours: Trace, truth: Trace | None) -> dict[str, float]:
@@ -405,12 +445,16 @@ def _rounding(ours: Trace, truth: Trace | None) -> dict[str, float]:
     Nothing is allowed where our run overflows.
     """
     found, exact = ours.members(), {} if truth is None else truth.members()
-    return {name: ROUNDING * largest_difference(found[name], a) for name, a in exact.items()}
+    return {
+        name: ROUNDING * largest_difference(found[name], a) for name, a in exact.items()
+    }
 
 
 def _distance(trace: Trace, truth: Trace | None) -> float | None:
     if truth is None:
         return None
     found, exact = trace.members(), truth.members()
-    distances = [largest_difference(found[name], exact[name]) for name in ("h", *FINALS)]
+    distances = [
+        largest_difference(found[name], exact[name]) for name in ("h", *FINALS)
+    ]
     return max(distances, key=lambda d: (d != d, d))

@@ -14,8 +14,19 @@ import numpy as np
 
 from lstmcli import __version__, formats
 from lstmcli.api import load
-from lstmcli.api.documents import INITIAL_STATES, Named, only_one_stdin, read_named, refuse_unused
-from lstmcli.core.forward.equivalence import Proof, compared_runs, largest_difference, same_weights
+from lstmcli.api.documents import (
+    INITIAL_STATES,
+    Named,
+    only_one_stdin,
+    read_named,
+    refuse_unused,
+)
+from lstmcli.core.forward.equivalence import (
+    Proof,
+    compared_runs,
+    largest_difference,
+    same_weights,
+)
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
 from lstmcli.core.model.model import Cell, Model, format_lengths
@@ -23,7 +34,12 @@ from lstmcli.core.model.shell import as_options
 from lstmcli.core.weights.assumptions import idle_settings_of_run
 from lstmcli.core.weights.build_cells import BFLOAT16
 from lstmcli.core.weights.choose_lstm import layer_options
-from lstmcli.core.weights.compatibility import Step, fit_or_refuse, needed_settings, recipe
+from lstmcli.core.weights.compatibility import (
+    Step,
+    fit_or_refuse,
+    needed_settings,
+    recipe,
+)
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
 from lstmcli.core.weights.recognise import layers_of_stacks, recognise
 from lstmcli.engines.export import graph_of, rtneural_document, serialised
@@ -85,7 +101,10 @@ class Conversion:
     def settings_of_target(self) -> dict[str, Any]:
         """The convention of the target, its forget bias, and its other settings."""
         to = self.convention
-        return {"convention": to.name, "forget_bias": to.behaviour.forget_bias} | to.settings()
+        return {
+            "convention": to.name,
+            "forget_bias": to.behaviour.forget_bias,
+        } | to.settings()
 
     @property
     def use(self) -> Iterator[str]:
@@ -93,7 +112,9 @@ class Conversion:
         model, is_onnx = self.model, self.file.format == "onnx"
         batched = model.convention.behaviour.layout == "batch"
         if is_onnx:
-            transposed = ": transpose inputs (B, T, I), as the source takes them" * batched
+            transposed = (
+                ": transpose inputs (B, T, I), as the source takes them" * batched
+            )
             yield f"X is (T, B, {model.cell.inputs}), time first{transposed}"
             more = "; so may sequence_lens" * bool(model.lengths)
             warned = "(onnxruntime warns that they have defaults)"
@@ -186,10 +207,17 @@ def convert(
     documents = [read_named(one) for one in named]
     model = _source_model(documents, settings, target)
     refuse_unused(documents, model)
-    if file.format != "npz" and model.cell.dtype.itemsize > np.dtype(np.float64).itemsize:
-        raise UserError(f"{target}: longdouble needs an .npz file.", try_={"dtype": "float64"})
+    if (
+        file.format != "npz"
+        and model.cell.dtype.itemsize > np.dtype(np.float64).itemsize
+    ):
+        raise UserError(
+            f"{target}: longdouble needs an .npz file.", try_={"dtype": "float64"}
+        )
     if asked and file.convention:
-        raise UserError(f"{target}: a {file.format} model has one form.", try_={"to_set": None})
+        raise UserError(
+            f"{target}: a {file.format} model has one form.", try_={"to_set": None}
+        )
     if model.lengths and file.format != "onnx":
         raise UserError(
             f"{target}: a {file.format} file of {row.name} cannot store the lengths "
@@ -198,13 +226,20 @@ def convert(
         )
     source = " + ".join(document.source for document in documents)
     convention = fit_or_refuse(model.layers, row, asked or {}, source, model.labels)
-    layers = [tuple(fold_forget_bias(cell, convention) for cell in layer) for layer in model.layers]
+    layers = [
+        tuple(fold_forget_bias(cell, convention) for cell in layer)
+        for layer in model.layers
+    ]
     arrays = named_tensors(layers)
     stored = _settings(arrays, convention, row)
-    if file.format == "json" and model.cell.dtype != np.float64:  # JSON has one kind of number
+    if (
+        file.format == "json" and model.cell.dtype != np.float64
+    ):  # JSON has one kind of number
         stored["dtype"] = model.cell.dtype.name
     if file.settings and not file.convention:  # the settings of the source's config too
-        stored = {n: convention.setting(n) for n in row.config(model.bidirectional)} | stored
+        stored = {
+            n: convention.setting(n) for n in row.config(model.bidirectional)
+        } | stored
     conversion = Conversion(
         source=source,
         target=target,
@@ -221,12 +256,16 @@ def convert(
     return conversion
 
 
-def _source_model(documents: Sequence[Document], settings: Mapping[str, Any], target: str) -> Model:
+def _source_model(
+    documents: Sequence[Document], settings: Mapping[str, Any], target: str
+) -> Model:
     model = load.load_model(documents, settings)
     remarks = [*model.remarks]
     if model.convention.behaviour.arithmetic != "float":
         model = load.load_model(documents, {**settings, "arithmetic": "float"})
-        text = f"{target} stores numbers in float, so its runs round neither inputs nor h."
+        text = (
+            f"{target} stores numbers in float, so its runs round neither inputs nor h."
+        )
         remarks = [*model.remarks, text]
     states = [
         f"the initial state {' and '.join(names)} of {one.source} is not written to {target}; "
@@ -238,7 +277,9 @@ def _source_model(documents: Sequence[Document], settings: Mapping[str, Any], ta
     masked = bool(model.lengths or model.masking or "lengths" in settings)
     source = " + ".join(document.source for document in documents)
     idle = idle_settings_of_run(settings, source, masked=masked, started=bool(states))
-    mask = [f"the mask from {model.masking} is not written to {target}."] * bool(model.masking)
+    mask = [f"the mask from {model.masking} is not written to {target}."] * bool(
+        model.masking
+    )
     return replace(model, remarks=(*remarks, *states, *mask, *idle))
 
 
@@ -276,12 +317,18 @@ def _settings(
         settings = {"convention": row.name} | settings
         found = recognise(shapes, row.name)
     if len(found) > 1 and not layers_of_stacks(found):
-        settings["layer"] = ",".join(layer_options(found))  # names: a file may sort its tensors
+        settings["layer"] = ",".join(
+            layer_options(found)
+        )  # names: a file may sort its tensors
     return settings
 
 
 def _proof(
-    model: Model, layers: Layers, arrays: dict[str, Array], settings: Mapping[str, Any], target: str
+    model: Model,
+    layers: Layers,
+    arrays: dict[str, Array],
+    settings: Mapping[str, Any],
+    target: str,
 ) -> Proof:
     again = load.load_model([Document(target, "npz", arrays, dict(settings))], {})
     name = layers[0][0].convention.name
@@ -305,7 +352,9 @@ def _rounding(
     to = settings.get("dtype")
     if to is None:
         return None
-    source = load.load_model(documents, {k: v for k, v in settings.items() if k != "dtype"})
+    source = load.load_model(
+        documents, {k: v for k, v in settings.items() if k != "dtype"}
+    )
     if to != BFLOAT16 and source.cell.dtype.itemsize <= model.cell.dtype.itemsize:
         return None
     difference = max(

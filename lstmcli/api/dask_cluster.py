@@ -42,8 +42,12 @@ def _connected(distributed: Any, address: str) -> Any:
 
     def connect() -> None:
         try:
-            made.append(distributed.Client(address, timeout=CONNECTING, set_as_default=False))
-        except Exception as error:  # of any kind: another kind of server, a wrong address
+            made.append(
+                distributed.Client(address, timeout=CONNECTING, set_as_default=False)
+            )
+        except (
+            Exception
+        ) as error:  # of any kind: another kind of server, a wrong address
             made.append(error)
 
     thread = Thread(target=connect, daemon=True)
@@ -57,7 +61,9 @@ def _connected(distributed: Any, address: str) -> Any:
         cause = _first_line(made[0])
     else:
         return made[0]
-    raise UserError(f"no scheduler answers there ({cause}).", about={"scheduler": address})
+    raise UserError(
+        f"no scheduler answers there ({cause}).", about={"scheduler": address}
+    )
 
 
 def _first_line(error: BaseException) -> str:
@@ -80,7 +86,9 @@ def _of_client(client: Any, address: str) -> Executor:
             raise
         except Exception as error:
             cause = f"{_first_line(error)}; its workers need lstmcli too"
-            if isinstance(error, CancelledError | OSError):  # as a connection that is closed
+            if isinstance(
+                error, CancelledError | OSError
+            ):  # as a connection that is closed
                 cause = "the connection to the scheduler was lost"
             text = f"the run on the cluster failed: {cause}."
             raise UserError(text, about={"scheduler": address}, try_=HERE) from None

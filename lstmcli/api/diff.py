@@ -31,7 +31,9 @@ from lstmcli.core.model.settings import read_setting
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 
-Result: TypeAlias = "Side | Path | Trace | ArrayLike | Mapping[str, ArrayLike] | Document"
+Result: TypeAlias = (
+    "Side | Path | Trace | ArrayLike | Mapping[str, ArrayLike] | Document"
+)
 
 
 @refuse_other_arguments
@@ -125,7 +127,9 @@ def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
     """The sides with this layout where they have none; refused if it changes nothing."""
     if layout is not None:
         arrays = [item for side in sides for item in side.arrays.items()]
-        if len(arrays) > 2 and all(ArrayName.of(name).kind == WEIGHTS for name, _ in arrays):
+        if len(arrays) > 2 and all(
+            ArrayName.of(name).kind == WEIGHTS for name, _ in arrays
+        ):
             why = "weights have neither steps nor sequences"
         elif all(side.layout for side in sides):
             files = "both files specify" if len(sides) > 1 else "the file specifies"
@@ -133,7 +137,9 @@ def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
         else:
             why = "no array has three axes" * all(array.ndim < 3 for _, array in arrays)
         if why:
-            raise UserError(f"it changes nothing: {why}; leave it out.", about={"layout": layout})
+            raise UserError(
+                f"it changes nothing: {why}; leave it out.", about={"layout": layout}
+            )
     return [side if side.layout else replace(side, layout=layout) for side in sides]
 
 
@@ -152,7 +158,9 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
     def array_of(value: object, what: str) -> Array:
         array = numbers_of(value, what)
         if of_run and not array.ndim:
-            raise UserError(f"{what} is a single number; it has to be an array of a run.")
+            raise UserError(
+                f"{what} is a single number; it has to be an array of a run."
+            )
         return np.atleast_1d(array)
 
     if isinstance(result, Side):
@@ -176,7 +184,9 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
         # (output, (h, c)) of PyTorch; printed output has these names
         result = {"0": result[0], **{f"1.{n}": one for n, one in enumerate(result[1])}}
     if isinstance(result, Mapping):
-        arrays = {str(k): array_of(array, f"{name}: {k}") for k, array in result.items()}
+        arrays = {
+            str(k): array_of(array, f"{name}: {k}") for k, array in result.items()
+        }
         return with_trace_names(Side(name, arrays, in_memory=True))
     return Side(name, {"": array_of(result, name)}, in_memory=True)
 
@@ -188,7 +198,9 @@ def _side(document: Document) -> Side:
     if single and not document.arrays:
         only = "has only single numbers" if single != [""] else "is a single number"
         raise UserError(f"{document.source} {only}; diff and explain compare arrays.")
-    exact = document.dtypes.keys() - document.units.keys()  # was float32, in nine digits
+    exact = (
+        document.dtypes.keys() - document.units.keys()
+    )  # was float32, in nine digits
     arrays = {
         name: array.astype(document.dtypes[name]) if name in exact else array
         for name, array in document.arrays.items()
@@ -198,7 +210,9 @@ def _side(document: Document) -> Side:
         if left_out.shape is None:
             gaps[name] = left_out.before
             continue
-        numbers = spread(Numbers(arrays[name], units[name]), left_out.before, left_out.shape)
+        numbers = spread(
+            Numbers(arrays[name], units[name]), left_out.before, left_out.shape
+        )
         arrays[name], units[name] = numbers.values, np.asarray(numbers.unit)
     numbering = AxisNumbers(*document.numbering)
     if numbering == UNNUMBERED:

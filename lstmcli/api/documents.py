@@ -70,17 +70,25 @@ class Named(NamedTuple):
     @property
     def typed(self) -> str:
         """The argument as typed, with ./ before a leading dash."""
-        return file_argument(self.path) if self.name is None else f"{self.name}={self.path}"
+        return (
+            file_argument(self.path)
+            if self.name is None
+            else f"{self.name}={self.path}"
+        )
 
 
 def only_one_stdin(*values: Any) -> None:
     """Refuse a second ``-`` among values."""
     paths = [Named.parse(os.fspath(one)).path for one in values if is_path(one)]
     if sum(map(is_standard_input, paths)) > 1:
-        raise UserError("- (standard input) can be read only once; give the others as files.")
+        raise UserError(
+            "- (standard input) can be read only once; give the others as files."
+        )
 
 
-def files_protected(outputs: Sequence[str], inputs: Sequence[str]) -> AbstractContextManager[None]:
+def files_protected(
+    outputs: Sequence[str], inputs: Sequence[str]
+) -> AbstractContextManager[None]:
     """Refuse outputs that are inputs, or are read within."""
     return outputs_protected(outputs, [Named.parse(path).file for path in inputs])
 
@@ -116,7 +124,11 @@ def refuse_gaps(document: Document) -> None:
         first = numbers[0] if numbers and what == "step" else 0
         for n, number in enumerate(numbers or ()):
             if number != first + n:
-                lacking = f"{what} {first + n}" if what in ("step", "batch") else f"{what}[{n}]"
+                lacking = (
+                    f"{what} {first + n}"
+                    if what in ("step", "batch")
+                    else f"{what}[{n}]"
+                )
                 raise UserError(f"{document.source}: {lacking} is missing.")
 
 
@@ -154,7 +166,13 @@ def refuse_unused(
             raise UserError(
                 f"{inputs} is interpreted as the inputs; {names} {verb} not used.",
                 f"  Give one file of inputs. If {inputs} has outputs to compare a run with:",
-                try_=[Try(call="explain", weights=weights, others=[unused[0].source, inputs])],
+                try_=[
+                    Try(
+                        call="explain",
+                        weights=weights,
+                        others=[unused[0].source, inputs],
+                    )
+                ],
             )
         hint += "; these may be inputs" if are_inputs else ", or name it: bias=FILE"
     raise UserError(f"{names}: nothing in {it} is used; {contents}.", f"  {hint}.")
@@ -173,7 +191,9 @@ def document_of(weights: Weights | Document, where: str) -> Document:
         return read_named(Named.parse(os.fspath(weights)))
     if isinstance(weights, list | tuple):
         refuse_no_arrays(weights, where)
-        in_order = {f"arr_{n}": array for n, array in enumerate(weights)}  # as in numpy.savez
+        in_order = {
+            f"arr_{n}": array for n, array in enumerate(weights)
+        }  # as in numpy.savez
         return replace(document_of_arrays(in_order, where), source=ARRAY_LIST)
     if isinstance(weights, Mapping):
         return document_of_arrays(weights, where)
@@ -211,7 +231,9 @@ def is_weight(name: str) -> bool:
 
 
 def _goes_with_inputs(name: str) -> bool:
-    return name in _WITH_INPUTS or name.startswith(STATE) or name in chain(*INITIAL_STATES)
+    return (
+        name in _WITH_INPUTS or name.startswith(STATE) or name in chain(*INITIAL_STATES)
+    )
 
 
 def input_names(document: Document) -> list[str]:
@@ -233,11 +255,17 @@ def inputs_of(document: Document, others: Sequence[Document] = ()) -> Array:
     if len(names) == 1:
         return document.arrays[names[0]]
     if not names:
-        raise UserError(f"{document.source} has no array of numbers; inputs are (steps, inputs).")
+        raise UserError(
+            f"{document.source} has no array of numbers; inputs are (steps, inputs)."
+        )
     shown = ", ".join(name or "an array without a name" for name in names)
     named = next(filter(None, names), "")  # of several, one at most has no name
     if _is_recognised(document):
-        other = INPUTS if len(others) != 1 or _is_recognised(others[0]) else others[0].source
+        other = (
+            INPUTS
+            if len(others) != 1 or _is_recognised(others[0])
+            else others[0].source
+        )
         raise UserError(
             f"{document.source} contains weights ({listed(names, 4)}); these come before inputs:",
             try_=[Try(call="run", weights=[document.source], others=[other])],
@@ -251,7 +279,9 @@ def inputs_of(document: Document, others: Sequence[Document] = ()) -> Array:
 
 
 def _is_recognised(document: Document) -> bool:
-    return bool(recognise({name: array.shape for name, array in document.arrays.items()}))
+    return bool(
+        recognise({name: array.shape for name, array in document.arrays.items()})
+    )
 
 
 def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:
@@ -263,7 +293,9 @@ def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:
             if not is_weight(name):
                 continue
             if name in tensors:
-                raise UserError(f"{name} is in both {origin[name]} and {document.source}.")
+                raise UserError(
+                    f"{name} is in both {origin[name]} and {document.source}."
+                )
             if len(name) > MAX_NAME or len(tensors) == MAX_TENSORS:
                 raise UserError(
                     f"{document.source} has more than {MAX_TENSORS:,} tensors, or a name of over "
@@ -289,7 +321,9 @@ def settings_in(*documents: Document) -> dict[str, Any]:
             elif name in SETTINGS:
                 settings[name] = read_setting(name, value, where)
             elif name in ("kernel", "recurrent_kernel", "bias"):
-                raise UserError(f"{where}: {name} is {value!r}, not an array of numbers.")
+                raise UserError(
+                    f"{where}: {name} is {value!r}, not an array of numbers."
+                )
             elif compared and (near := did_you_mean(name, SETTINGS)):
                 raise UserError(f"{where}: unknown setting {name!r}.{near}")
     return settings
@@ -301,7 +335,9 @@ def read_state(document: Document) -> dict[str, Array]:
         if state := state_members(document, names):
             if names == ("h", "c"):
                 _refuse_selected(document)
-            if document.layout is not None:  # a table or JSON lines: the last step of a trace
+            if (
+                document.layout is not None
+            ):  # a table or JSON lines: the last step of a trace
                 state = {k: a[-1] for k, a in state.items()}
             return state
     found = ", ".join(name or "one array without a name" for name in document.arrays)
@@ -319,7 +355,9 @@ def _refuse_selected(document: Document) -> None:
     steps = parse_indices(selected.get("steps")) if isinstance(selected, dict) else None
     lacks_end = bool(steps) and list(steps or ())[-1] + 1 != selected.get("of_steps")
     columns = document.numbering.columns.values()
-    some_units = "units" in selected or any(list(c) != list(range(len(c))) for c in columns)
+    some_units = "units" in selected or any(
+        list(c) != list(range(len(c))) for c in columns
+    )
     if lacks_end or some_units:
         what = "units" if some_units else "steps"
         raise UserError(
@@ -334,7 +372,9 @@ def state_members(document: Document, names: tuple[str, str]) -> dict[str, Array
     found = [name for name in names if name in document.arrays]
     if len(found) == 1:
         lacking = next(name for name in names if name not in found)
-        raise UserError(f"{document.source} has {found[0]} and lacks {lacking}; a state has both.")
+        raise UserError(
+            f"{document.source} has {found[0]} and lacks {lacking}; a state has both."
+        )
     return {k: document.arrays[name] for k, name in zip("hc", found, strict=False)}
 
 

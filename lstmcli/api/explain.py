@@ -67,7 +67,8 @@ TENSORS = {
 
 def _short(found: Explanation) -> str:
     changes = ", ".join(
-        f"{c.setting} {c.found}" + f", not {c.assumed}" * (c.edit is None) for c in found.changes
+        f"{c.setting} {c.found}" + f", not {c.assumed}" * (c.edit is None)
+        for c in found.changes
     )
     return f"<Explanation {found.verdict}{f': {changes}' if changes else ''}>"
 
@@ -171,9 +172,13 @@ def asked_of(
         several, given, max_bytes = weights.loaded_from
     only_one_stdin(*several, inputs, *options, expected)
     with raised_to(max_bytes):
-        job = read_job(several, inputs, given, options, where="explain", settle=True).drained()
+        job = read_job(
+            several, inputs, given, options, where="explain", settle=True
+        ).drained()
     side = side_of(expected, "EXPECTED", of_run=True)
-    words = typed_run(["WEIGHTS"] if isinstance(weights, Model) else several, inputs, options)
+    words = typed_run(
+        ["WEIGHTS"] if isinstance(weights, Model) else several, inputs, options
+    )
     if isinstance(weights, Model):
         _refuse_changed(weights, job.model)
     return Request(job, side, words, given)
@@ -192,7 +197,10 @@ def typed_run(
     return words
 
 
-PLACEHOLDERS = {"initial_state": "STATE", "mask": "MASK"}  # of values that are not files
+PLACEHOLDERS = {
+    "initial_state": "STATE",
+    "mask": "MASK",
+}  # of values that are not files
 
 
 def _typed(value: Any, otherwise: str) -> str:
@@ -209,7 +217,9 @@ def _refuse_changed(model: Model, again: Model) -> None:
     )
 
 
-def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Explanation:
+def explained(
+    asked: Request, work: WorkDone, progress: Progress = quiet
+) -> Explanation:
     """The explanation with its commands."""
     job, side, words, settings = asked
     assert job.reread is not None
@@ -224,16 +234,25 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
     )
     explanation = replace(explanation, settings=_settings(explanation, settings))
     if explanation.verdict != "none":
-        found = next((c.found for c in explanation.changes if isinstance(c.found, tuple)), None)
+        found = next(
+            (c.found for c in explanation.changes if isinstance(c.found, tuple)), None
+        )
         if found is not None:
-            given, pairs = {"--lengths", "--mask"}, zip(["", *words[:-1]], words, strict=True)
+            given, pairs = (
+                {"--lengths", "--mask"},
+                zip(["", *words[:-1]], words, strict=True),
+            )
             words = [word for before, word in pairs if not {before, word} & given]
         if found is not None and len(found) > MAX_LENGTHS_SHOWN:
             write = f"import numpy; numpy.save({LENGTHS_FILE!r}, {[*found]})"
-            explanation = replace(explanation, next=typed_command("python", "-c", write))
+            explanation = replace(
+                explanation, next=typed_command("python", "-c", write)
+            )
         command = _command(explanation, words, settings, job.model.given)
         writing = _writing(explanation, words, side.name, settings)
-        explanation = replace(explanation, command=command, next=writing or explanation.next)
+        explanation = replace(
+            explanation, command=command, next=writing or explanation.next
+        )
         if explanation.verdict != "not_finite" or explanation.next:
             return explanation
     ended = (one.facts for one in explanation.remarks if one.code == "budget_ended")
@@ -241,7 +260,9 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
         further = f"{asked.typed('explain', asked.expected)} --thorough"
         return replace(explanation, next=further)
     comparison, changed = _to_be_derived(explanation)
-    is_h = side.name != STDIN and all(one.setting != "array" for one in explanation.changes)
+    is_h = side.name != STDIN and all(
+        one.setting != "array" for one in explanation.changes
+    )
     against = side.name if is_h and _lies_alike(job.model, explanation) else None
     if explanation.edits:
         settings[EDITS] = (*settings.get(EDITS, ()), *explanation.edits)
@@ -255,23 +276,32 @@ def explained(asked: Request, work: WorkDone, progress: Progress = quiet) -> Exp
 
 
 def _writing(
-    explanation: Explanation, words: Sequence[str], expected: str, settings: Mapping[str, Any]
+    explanation: Explanation,
+    words: Sequence[str],
+    expected: str,
+    settings: Mapping[str, Any],
 ) -> str:
     """The command that writes the file of an edit of many numbers; "" without one.
 
     What came on standard input is gone.
     """
     for file in explanation.arrays if not {"-", STDIN} & {*words, expected} else ():
-        start = next((n for n, word in enumerate(words) if word.startswith("--")), len(words))
+        start = next(
+            (n for n, word in enumerate(words) if word.startswith("--")), len(words)
+        )
         *weights, x = words[:start]
-        given = {k: [e.text for e in v] if k == EDITS else v for k, v in settings.items()}
+        given = {
+            k: [e.text for e in v] if k == EDITS else v for k, v in settings.items()
+        }
         options = zip(words[start::2], words[start + 1 :: 2], strict=True)
         given |= {k.removeprefix("--").replace("-", "_"): word for k, word in options}
         texts = (
             f", {k}={json.dumps(v) if isinstance(v, str | list) else repr(v)}"
             for k, v in given.items()
         )
-        words = ", ".join(map(json.dumps, (weights, x, expected)))  # no quotes of the shell's
+        words = ", ".join(
+            map(json.dumps, (weights, x, expected))
+        )  # no quotes of the shell's
         asked, name = f"lstmcli.explain({words}{''.join(texts)})", json.dumps(file)
         code = f"import lstmcli, numpy; numpy.savez({name}, **{asked}.arrays[{name}])"
         return typed_command("python", "-c", code)
@@ -301,8 +331,13 @@ def _refuse_not_finite(job: Job) -> None:
     for name, (array, axes) in arrays.items():
         if count := np.count_nonzero(~np.isfinite(array)):
             indices = np.argwhere(~np.isfinite(array))[0].tolist()
-            named = zip(axes, indices, strict=False)  # a state or inputs: by the index alone
-            parts = [f"{a} {n}" if a not in ("ifgo", "ifo") else f"gate {a[n]}" for a, n in named]
+            named = zip(
+                axes, indices, strict=False
+            )  # a state or inputs: by the index alone
+            parts = [
+                f"{a} {n}" if a not in ("ifgo", "ifo") else f"gate {a[n]}"
+                for a, n in named
+            ]
             first = ", ".join(parts) or indices
             is_x = array is x
             raise UserError(
@@ -327,7 +362,9 @@ def _at_its_steps(side: Side, job: Job) -> Side:
     return with_all_steps(side, plan.shapes, plan.layout)
 
 
-def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[str, Any]]:
+def _to_be_derived(
+    explanation: Explanation,
+) -> tuple[Agreement | None, Mapping[str, Any]]:
     """The run as loaded, or one that is found or much nearer, and what it changes."""
     loaded = explanation.measured
     if explanation.verdict == "not_finite":
@@ -336,7 +373,12 @@ def _to_be_derived(explanation: Explanation) -> tuple[Agreement | None, Mapping[
     for near in explanation.nearest[:1]:
         changed = {k: v for c in near.changes for k, v in c.settings.items()}
         shown = any(name.rpartition(".")[2] in ("array", "merge") for name in changed)
-        if loaded and changed and not shown and near.comparison.rms * NEARER < loaded.rms:
+        if (
+            loaded
+            and changed
+            and not shown
+            and near.comparison.rms * NEARER < loaded.rms
+        ):
             return near.comparison, changed
     return loaded, {}
 
@@ -354,7 +396,10 @@ def _lies_alike(model: Model, explanation: Explanation) -> bool:
 
 
 def _next(
-    start: Sequence[str], comparison: Agreement | None, against: str | None, several: bool
+    start: Sequence[str],
+    comparison: Agreement | None,
+    against: str | None,
+    several: bool,
 ) -> str:
     """The command that shows, term by term, where a run leaves EXPECTED.
 

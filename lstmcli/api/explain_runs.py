@@ -78,7 +78,9 @@ def _runs(asked: Request, explanation: Explanation, numbers: int) -> ExpectedOnR
     numbering = dict.fromkeys(finals, ((plan.steps - 1,), None))
     run = Drawable(_with_steps(loaded, finals), (), plan, first, numbering, items=items)
     commands = asked.typed("plot"), asked.typed("explain", asked.expected)
-    return ExpectedOnRuns(_with_steps(values, finals), run, _with_steps(found, finals), commands)
+    return ExpectedOnRuns(
+        _with_steps(values, finals), run, _with_steps(found, finals), commands
+    )
 
 
 def _of(name: str, array: str) -> str:
@@ -100,7 +102,9 @@ def _changed(job: Job, explanation: Explanation) -> Job:
     inputs, settings = job.inputs, explanation.settings
     arrays = explanation.arrays.__getitem__  # of files that are not written yet
     edits = [read_edit(text, arrays) for text in explanation.edits]
-    model = job.reread(checked({**settings, EDITS: [*job.model.edits, *edits]}, "explain"))
+    model = job.reread(
+        checked({**settings, EDITS: [*job.model.edits, *edits]}, "explain")
+    )
     is_padding_found = isinstance(settings.get("lengths"), list)
     padding = (None, None) if is_padding_found else (inputs.lengths, inputs.mask)
     options = InputOptions(inputs.initial_state or None, *padding)

@@ -14,10 +14,14 @@ from lstmcli.outputs import reason
 __all__ = ["INITIALIZERS", "init", "write_example"]
 
 
-def init(output: str, *, dtype: str = "float64", **drawn: Any) -> dict[str, tuple[int, ...]]:
+def init(
+    output: str, *, dtype: str = "float64", **drawn: Any
+) -> dict[str, tuple[int, ...]]:
     """Write the weights, and inputs, that `draw_weights` draws; gives their shapes."""
     format = formats.format_of(output, formats.SEVERAL_ARRAYS)
-    members = {name: array.astype(dtype) for name, array in draw_weights(**drawn).items()}
+    members = {
+        name: array.astype(dtype) for name, array in draw_weights(**drawn).items()
+    }
     with formats.atomically(output) as stream:
         formats.write(stream, format, members, {"convention": "tf1"})
     return {name: array.shape for name, array in members.items()}

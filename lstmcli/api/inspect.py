@@ -43,18 +43,26 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
         refuse_unused(documents, None, shown)
     source = " + ".join(document.source for document in documents)
     in_files = settings_in(*documents)
-    arrays = {k: array for document in documents for k, array in document.arrays.items()}
+    arrays = {
+        k: array for document in documents for k, array in document.arrays.items()
+    }
     tensors = tensors_in(documents)
     layer_in_file = in_files.pop("layer", None)
     layer = settings.get("layer", layer_in_file)
     convention = settings.get("convention", in_files.get("convention"))
     stored, tensors = tensors, cut_flat(tensors, {**in_files, **settings}, source)
     if tensors.keys() != stored.keys():  # its cuts do not apply to the pieces
-        settings = {name: value for name, value in settings.items() if name not in SIZES}
+        settings = {
+            name: value for name, value in settings.items() if name not in SIZES
+        }
     found = load.find_lstms(tensors, convention, source, documents)
-    tensors |= {name: np.asarray(tensors[name]) for one in found for name in one.tensors}
+    tensors |= {
+        name: np.asarray(tensors[name]) for one in found for name in one.tensors
+    }
     layers = layers_of_stacks(found)
-    found = found if layer is None or not layers else [choose_layer(layers, layer, source)]
+    found = (
+        found if layer is None or not layers else [choose_layer(layers, layer, source)]
+    )
     names = layer_options(found)
     layer = None if layers else layer
     models = [
@@ -73,12 +81,17 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
 
 
 def _chosen(
-    found: Sequence[RecognisedLstm], layer: str | None, tensors: Mapping[str, Array], source: str
+    found: Sequence[RecognisedLstm],
+    layer: str | None,
+    tensors: Mapping[str, Array],
+    source: str,
 ) -> list[int]:
     if layer is None:
         return list(range(len(found)))
     settled = [replace(one, rivals=[]) for one in found]
-    return [settled.index(one) for one in choose_lstms(settled, str(layer), tensors, source)]
+    return [
+        settled.index(one) for one in choose_lstms(settled, str(layer), tensors, source)
+    ]
 
 
 def _model_of(

@@ -64,7 +64,9 @@ class InputOptions(NamedTuple):
         settings = dict(given)
         return cls(*(settings.pop(name, None) for name in cls._fields)), settings
 
-    def padding(self, holder: Document | None = None) -> tuple[Array | None, Array | None]:
+    def padding(
+        self, holder: Document | None = None
+    ) -> tuple[Array | None, Array | None]:
         """The given lengths and mask; if neither is, those in the file of the inputs."""
         holder = holder if self.lengths is None and self.mask is None else None
         mask = None if self.all_steps else _with_inputs("mask", self.mask, holder)
@@ -90,7 +92,9 @@ class InputOptions(NamedTuple):
 
 
 OF_RUN = ("layout", EDITS)  # that can be given next to a loaded model
-_NO_TENSORS = "a loaded model has no stored tensors, which this edit changes; give it to load()."
+_NO_TENSORS = (
+    "a loaded model has no stored tensors, which this edit changes; give it to load()."
+)
 NO_MASK = "none"  # runs all steps; a file of that name is ./none
 
 
@@ -101,7 +105,9 @@ class Job(NamedTuple):
     inputs: Inputs  # of a stream x is empty; without inputs the name is
     stream: StepStream | None = None
     reread: Reader | None = None  # the model under further settings
-    undecided: Mapping[str, Any] = {}  # settings that the weights leave open, as assumed
+    undecided: Mapping[
+        str, Any
+    ] = {}  # settings that the weights leave open, as assumed
 
     def plan(self, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
         """The plan of a run of inputs that are not a stream."""
@@ -180,7 +186,11 @@ def read_job(
     separate = None if any(holder is one for one in documents) else holder
     if separate:
         settings = {**settings_in(separate), **settings}
-        if separate.layout == "time" and isinstance(array, np.ndarray) and array.ndim == 3:
+        if (
+            separate.layout == "time"
+            and isinstance(array, np.ndarray)
+            and array.ndim == 3
+        ):
             settings = {"layout": "time", **settings}  # JSON lines, a table of steps
     undecided: dict[str, Any] = {}
     reread: Reader | None = None
@@ -218,7 +228,9 @@ def read_job(
 def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
     inputs, model = job.inputs, job.model
     masked = inputs.is_padded or settings.get("lengths") == "ignored"
-    started = bool(inputs.initial_state) or not inputs.name  # without inputs, one is drawn
+    started = (
+        bool(inputs.initial_state) or not inputs.name
+    )  # without inputs, one is drawn
     source = " + ".join(model.sources)
     idle = idle_settings_of_run(settings, source, masked=masked, started=started)
     return job._replace(model=replace(model, remarks=(*model.remarks, *idle)))
@@ -245,7 +257,9 @@ def with_padding(job: Job) -> Job:
     check_axes(model, inputs)
     mask = model.masking.mask(inputs.x)
     return job._replace(
-        inputs=replace(inputs, mask=None if mask.all() else mask, mask_from=model.masking)
+        inputs=replace(
+            inputs, mask=None if mask.all() else mask, mask_from=model.masking
+        )
     )
 
 
@@ -294,7 +308,9 @@ def _initial_state(
 
 
 def _lengths(given: ArrayLike | Path | None, holder: Document | None) -> Array | None:
-    if isinstance(given, str) and re.fullmatch(r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", given):
+    if isinstance(given, str) and re.fullmatch(
+        r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", given
+    ):
         return np.array([int(n) for n in given.split(",")])
     if isinstance(given, str) and ("," in given or given.strip().isdecimal()):
         text = "takes integers from 0 on, one for each sequence."

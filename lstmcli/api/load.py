@@ -19,7 +19,14 @@ from lstmcli.api.values import Weights, refuse_other_arguments, type_of
 from lstmcli.core.forward.prepare import edited_layers
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.edits import Edit, read_edit
-from lstmcli.core.model.model import Cell, LoadedFrom, Masking, Model, cell_name, layer_width
+from lstmcli.core.model.model import (
+    Cell,
+    LoadedFrom,
+    Masking,
+    Model,
+    cell_name,
+    layer_width,
+)
 from lstmcli.core.model.settings import SETTINGS, Assumption, read_setting
 from lstmcli.core.weights.assumptions import (
     assumptions,
@@ -102,10 +109,14 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
     (4, 3, 4)
     """
     if not weights:
-        raise UserError('load takes a path or a dict of arrays, such as load("weights.npz").')
+        raise UserError(
+            'load takes a path or a dict of arrays, such as load("weights.npz").'
+        )
     if max_bytes is not None:
         if not (isinstance(max_bytes, Integral) and int(max_bytes) > 0):
-            raise UserError(f"load: max_bytes is {max_bytes!r}; it takes an integer from 1 on.")
+            raise UserError(
+                f"load: max_bytes is {max_bytes!r}; it takes an integer from 1 on."
+            )
         max_bytes = int(max_bytes)
     with raised_to(max_bytes):
         documents = [document_of(one, "load") for one in weights]
@@ -115,7 +126,9 @@ def load(*weights: Weights, max_bytes: Any = None, **settings: Any) -> Model:
     return replace(model, loaded_from=LoadedFrom(weights, given, max_bytes))
 
 
-def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) -> dict[str, Any]:
+def checked(
+    settings: Mapping[str, Any], where: str, layout: str | None = None
+) -> dict[str, Any]:
     """Settings as keywords of a function, and the layout if it is one, read and checked.
 
     A setting with the name of an argument is given as ``**{"model.lengths":
@@ -128,7 +141,10 @@ def checked(settings: Mapping[str, Any], where: str, layout: str | None = None) 
         "layer": lambda v: ",".join(map(str, v)) if isinstance(v, list | tuple) else v,
         EDITS: lambda given: edits_of(given, where),
     }
-    return {k: read[k](v) if k in read else read_setting(k, v, where) for k, v in settings.items()}
+    return {
+        k: read[k](v) if k in read else read_setting(k, v, where)
+        for k, v in settings.items()
+    }
 
 
 def edits_of(given: Any, where: str) -> tuple[Edit, ...]:
@@ -136,11 +152,19 @@ def edits_of(given: Any, where: str) -> tuple[Edit, ...]:
     texts = given if isinstance(given, list | tuple) else [given]
     for one in texts:
         if not isinstance(one, str | Edit):
-            raise UserError(f"{where}: edits has {type_of(one)}; it takes texts NAME=VALUE.")
-    edits = tuple(read_edit(text, lambda path: formats.read(path).arrays) for text in texts)
+            raise UserError(
+                f"{where}: edits has {type_of(one)}; it takes texts NAME=VALUE."
+            )
+    edits = tuple(
+        read_edit(text, lambda path: formats.read(path).arrays) for text in texts
+    )
     for n, edit in enumerate(edits):
-        if any((edit.name, edit.cell) == (other.name, other.cell) for other in edits[:n]):
-            raise UserError(f"{where}: the edit {edit.name} is given twice; give it once.")
+        if any(
+            (edit.name, edit.cell) == (other.name, other.cell) for other in edits[:n]
+        ):
+            raise UserError(
+                f"{where}: the edit {edit.name} is given twice; give it once."
+            )
     return edits
 
 
@@ -161,7 +185,9 @@ def load_model(
     tensors = tensors_in(documents)
     given = settings_in(*documents) | dict(settings)
     layer, edits = given.pop("layer", None), given.pop(EDITS, ())
-    given_lengths = given.pop("lengths") if isinstance(given.get("lengths"), tuple) else ()
+    given_lengths = (
+        given.pop("lengths") if isinstance(given.get("lengths"), tuple) else ()
+    )
     stored, tensors = tensors, cut_flat(tensors, given, source)
     found = find_lstms(tensors, given.get("convention"), source, documents)
     of_stacks = layers_of_stacks(found)
@@ -189,7 +215,9 @@ def load_model(
         settings, chosen, layers.cells, source, packed=packed, backward=layers.reversed
     )
     remarks += [*idle, *layers.remarks]
-    not_finite = (describe_not_finite(a, f"{source}: {name}") for name, a in used.items())
+    not_finite = (
+        describe_not_finite(a, f"{source}: {name}") for name, a in used.items()
+    )
     remarks += filter(None, not_finite)
     model = Model(
         tuple(layers.cells),
@@ -217,11 +245,21 @@ class _LayerList:
     edits: Sequence[Edit]
     cells: list[tuple[Cell, ...]] = field(default_factory=list)  # of each layer
     labels: list[str] = field(default_factory=list)  # of each layer
-    layout: dict[str, Any] = field(default_factory=dict)  # of the first LSTM: it feeds the others
-    of_backward: dict[str, Any] = field(default_factory=dict)  # in files of one of two directions
-    lengths: list[tuple[int, ...]] = field(default_factory=list)  # of each LSTM, if in its file
-    masks: dict[str, Masking] = field(default_factory=dict)  # by layer; a value only in the first's
-    reversed: dict[str, bool] = field(default_factory=dict)  # of each cell: by its files and index
+    layout: dict[str, Any] = field(
+        default_factory=dict
+    )  # of the first LSTM: it feeds the others
+    of_backward: dict[str, Any] = field(
+        default_factory=dict
+    )  # in files of one of two directions
+    lengths: list[tuple[int, ...]] = field(
+        default_factory=list
+    )  # of each LSTM, if in its file
+    masks: dict[str, Masking] = field(
+        default_factory=dict
+    )  # by layer; a value only in the first's
+    reversed: dict[str, bool] = field(
+        default_factory=dict
+    )  # of each cell: by its files and index
     assumed: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -235,7 +273,9 @@ class _LayerList:
         """Add one LSTM's layers; ``metadata`` is what the files specify of each cell."""
         given, first = self.given, len(self.cells)
         cells = metadata.values()
-        for setting, message in (item for cell in cells for item in cell.unknown.items()):
+        for setting, message in (
+            item for cell in cells for item in cell.unknown.items()
+        ):
             if setting not in given:
                 raise UserError(f"{self.source}: {message}")
         self.of_backward |= {
@@ -257,23 +297,44 @@ class _LayerList:
             self.layout = {k: v for k, v in of_first.items() if k == "layout"}
         shapes = {name: array.shape for name, array in self.tensors.items()}
         refuse_open(found, shapes, of_first, self.source)
-        layers = build_layers(found, self.tensors, settings, self.source, first, self.edits)
-        for n, d in ((n, d) for n, layer in enumerate(layers) for d in range(len(layer))):
-            of_cell = of_files[(n, d) if (n, d) in of_files else (n, 1 - d)]  # one names both
-            self.reversed[cell_name(first + n, d)] = runs_backward(found, (n, d), of_cell)
-        if self.masks and "lengths" not in given and not any(cell.masking for cell in cells):
+        layers = build_layers(
+            found, self.tensors, settings, self.source, first, self.edits
+        )
+        for n, d in (
+            (n, d) for n, layer in enumerate(layers) for d in range(len(layer))
+        ):
+            of_cell = of_files[
+                (n, d) if (n, d) in of_files else (n, 1 - d)
+            ]  # one names both
+            self.reversed[cell_name(first + n, d)] = runs_backward(
+                found, (n, d), of_cell
+            )
+        if (
+            self.masks
+            and "lengths" not in given
+            and not any(cell.masking for cell in cells)
+        ):
             layers = [tuple(map(_without_lengths, layer)) for layer in layers]
-            what, why = f"{found.label} runs all steps", "no mask reaches it in its model"
+            what, why = (
+                f"{found.label} runs all steps",
+                "no mask reaches it in its model",
+            )
             self.assumed.append(Assumption(what, why, "--set lengths=given"))
         self.cells += layers
         self.labels += [found.label] * len(layers)
         self.lengths.append(next((cell.lengths for cell in cells if cell.lengths), ()))
         for mask in (cell.masking for cell in cells if cell.masking):
-            self.masks.setdefault(mask.layer, mask._replace(value=None) if first else mask)
-        known = {index for index, cell in metadata.items() if "reverse" in cell.settings}
+            self.masks.setdefault(
+                mask.layer, mask._replace(value=None) if first else mask
+            )
+        known = {
+            index for index, cell in metadata.items() if "reverse" in cell.settings
+        }
         self.assumed += assumptions(found, layers[0][0], of_first)
         self.assumed += direction_assumptions(found, known, given)
-        self.assumed += [t for cell in cells for n, t in cell.assumed.items() if n not in given]
+        self.assumed += [
+            t for cell in cells for n, t in cell.assumed.items() if n not in given
+        ]
         self.assumed += [text for cell in cells for text in cell.classes]
         self.remarks += [remark for cell in cells for remark in cell.remarks]
         if not is_last and any(cell.last_step for cell in cells):
@@ -292,7 +353,9 @@ def _metadata(
     per_file = []
     for document in documents:
         try:
-            settings = read_metadata(document.format, document.groups, found.names(index))
+            settings = read_metadata(
+                document.format, document.groups, found.names(index)
+            )
         except UserError as error:
             raise error.within(document.source) from None
         per_file.append(settings.of_convention(found.convention.takes))
@@ -309,7 +372,9 @@ def _goes_into(
     used = {name for one in chosen for name in one.tensors}
     names = set(document.arrays)
     # weight norm leaves W = g v / |v| under a third name
-    if used & names or (used - names and any(n not in tensors and is_weight(n) for n in names)):
+    if used & names or (
+        used - names and any(n not in tensors and is_weight(n) for n in names)
+    ):
         return True
     without_metadata = replace(document, groups={})
     return bool(document.groups) and any(
@@ -333,13 +398,17 @@ def load_one(
     first = replace(first, arrays={name: tensors[name] for name in found.tensors})
     settled = {"convention": found.convention.name} if found.rivals else {}
     try:
-        return load_model([first, *others], {**settings, **settled, "layer": "0"}, to_run=False)
+        return load_model(
+            [first, *others], {**settings, **settled, "layer": "0"}, to_run=False
+        )
     except UserError as error:
         source = " + ".join(document.source for document in documents)
         raise error.without(source) from None
 
 
-def run_in_turn(found: Sequence[RecognisedLstm], documents: Sequence[Document]) -> dict[int, str]:
+def run_in_turn(
+    found: Sequence[RecognisedLstm], documents: Sequence[Document]
+) -> dict[int, str]:
     """The numbers of the LSTMs that a model in a document runs one after the other, in order.
 
     Each has the name of its group; empty for a single LSTM.
@@ -370,11 +439,15 @@ def find_lstms(
     found = recognise(shapes, convention)
     if convention is None:
         groups = [document.groups for document in documents]
-        found = [f for f in found if not any(is_dense(words, f.tensors) for words in groups)]
+        found = [
+            f for f in found if not any(is_dense(words, f.tensors) for words in groups)
+        ]
     if not found and convention is not None and (others := recognise(shapes)):
         raise other_names(convention, others, source)
     for document in documents:
-        layers = [layer_name(document.format, document.groups, one.tensors) for one in found]
+        layers = [
+            layer_name(document.format, document.groups, one.tensors) for one in found
+        ]
         named = zip(found, layers, strict=True)
         found = [replace(one, name=one.name or layer) for one, layer in named]
     return found
@@ -394,13 +467,22 @@ def _choose(
         layer = ",".join(map(str, chain))
         names = " into ".join(found[n].name or group for n, group in chain.items())
         remarks.append(f"{source} feeds {names}; --layer N picks one.")
-    left_out, fitting = _candidates(found, tensors, documents, settings, asked=layer is not None)
+    left_out, fitting = _candidates(
+        found, tensors, documents, settings, asked=layer is not None
+    )
     in_turn = [*chain] or fitting
     if layer is None:
-        remarks += [f"{source}: {reason} (--layer {n})." for n, reason in left_out.items()]
+        remarks += [
+            f"{source}: {reason} (--layer {n})." for n, reason in left_out.items()
+        ]
     try:
-        word, convention = None if layer is None else str(layer), settings.get("convention")
-        chosen = choose_lstms(found, word, tensors, source, left_out, in_turn, convention)
+        word, convention = (
+            None if layer is None else str(layer),
+            settings.get("convention"),
+        )
+        chosen = choose_lstms(
+            found, word, tensors, source, left_out, in_turn, convention
+        )
         return chosen, remarks
     except UserError as error:  # what was left out may be why
         configs = [

@@ -62,7 +62,9 @@ class Drawable(NamedTuple):
     first: Position | None = None  # where two results first differ
     numbering: Mapping[str, StepsAndItems] = {}  # of the arrays of a part of a run
     remarks: tuple[str, ...] = ()  # how arrays were interpreted
-    sides: Sequence[Mapping[str, Array]] = ()  # of a difference: the arrays of a and of b
+    sides: Sequence[
+        Mapping[str, Array]
+    ] = ()  # of a difference: the arrays of a and of b
     drawn: Mapping[str, Array] = {}  # the chosen ones of the arrays
     item: int = 0  # of the batch, by its index in the run
     items: Indices = ()  # for a page, by their indices in the full run
@@ -90,7 +92,9 @@ class Drawable(NamedTuple):
     @property
     def known_items(self) -> Indices | None:
         """The numbers of the batch items of a part of a run."""
-        return next((items for _, items in self.numbering.values() if items is not None), None)
+        return next(
+            (items for _, items in self.numbering.values() if items is not None), None
+        )
 
     @property
     def sizes(self) -> Sizes:
@@ -103,7 +107,9 @@ class Drawable(NamedTuple):
         )
         return Sizes(steps, self.batch, self.units)
 
-    def chosen(self, names: Sequence[str] | None, cell: str | None = None) -> dict[str, Array]:
+    def chosen(
+        self, names: Sequence[str] | None, cell: str | None = None
+    ) -> dict[str, Array]:
         """The arrays of these names: ``f`` is that of every cell, ``layer0`` all of one.
 
         Without names, h and the gates of a single cell; of several the output
@@ -126,10 +132,13 @@ class Drawable(NamedTuple):
             found = {k: a for k, a in self.arrays.items() if _is_named(k, name)}
             if not found:
                 name = name.removeprefix(prefix)
-                known = [k.removeprefix(prefix) for k in self.arrays if k.startswith(prefix)]
+                known = [
+                    k.removeprefix(prefix) for k in self.arrays if k.startswith(prefix)
+                ]
                 near = did_you_mean(name, known)
                 raise UserError(
-                    f"unknown array; choose from {', '.join(known)}.{near}", about={"only": name}
+                    f"unknown array; choose from {', '.join(known)}.{near}",
+                    about={"only": name},
                 )
             chosen |= found
         return chosen
@@ -137,7 +146,9 @@ class Drawable(NamedTuple):
     @property
     def cells(self) -> list[str]:
         """The cells that have separate arrays: ``layer0``, ..."""
-        return list(dict.fromkeys(p for k in self.arrays if (p := k.rpartition(".")[0])))
+        return list(
+            dict.fromkeys(p for k in self.arrays if (p := k.rpartition(".")[0]))
+        )
 
 
 def _is_named(key: str, name: str) -> bool:
@@ -170,16 +181,22 @@ def plot(
     kept = None if numbers and batch is None else batch or 0
     of_run = kept, selection.steps, numbers or 0
     found = _read(paths, checked(settings, "plot"), only, of_run, options)
-    first = found.first.batch if found.first else None  # the sequence where results first differ
+    first = (
+        found.first.batch if found.first else None
+    )  # the sequence where results first differ
     items = found.known_items
     given = batch if found.plan is None else None
     item = first or (0 if items is None else items[0]) if given is None else given
     drawn = found.chosen(only, cell)
-    hidden = found.cells if only is None and cell is None and "h" in found.arrays else []
+    hidden = (
+        found.cells if only is None and cell is None and "h" in found.arrays else []
+    )
     cuts = selection.cuts(found.sizes)
     shown: Indices = [item]
     if numbers is not None and batch is None:
-        most = _at_most(numbers, sum(len(a) * a.shape[2] for a in found.arrays.values()))
+        most = _at_most(
+            numbers, sum(len(a) * a.shape[2] for a in found.arrays.values())
+        )
         size = max(array.shape[1] for array in found.arrays.values())
         shown = sorted({*(range(size) if items is None else items)[:most], item})
     return found._replace(drawn=drawn, item=item, items=shown, hidden=hidden, cuts=cuts)
@@ -208,22 +225,30 @@ def _read(
             return _of_results(first, paths, settings, is_run)
         if len(paths) == 1:
             _refuse_unknown(first, paths[0])
-        weights[0] = with_array_name(named, document)  # standard input is read only once
+        weights[0] = with_array_name(
+            named, document
+        )  # standard input is read only once
     try:
         job = read_job(weights, x, settings, options, where="plot")
     except NoInputs as error:
         plots = [one._replace(call="plot") for one in error.try_]
         raise NoInputs(*error.lines, try_=plots) from None
-    return _of_run(job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), *of_run)
+    return _of_run(
+        job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), *of_run
+    )
 
 
 def _of_results(
     first: Side, paths: Sequence[str], settings: Mapping[str, Any], is_run: bool
 ) -> Drawable:
     if len(paths) > 2:
-        raise UserError(f"{paths[0]} contains results; plot takes one such file, or two.")
+        raise UserError(
+            f"{paths[0]} contains results; plot takes one such file, or two."
+        )
     if is_run:
-        raise UserError(f"{paths[0]} contains results: there is nothing left to run or set.")
+        raise UserError(
+            f"{paths[0]} contains results: there is nothing left to run or set."
+        )
     layout = settings.get("layout")  # of results that do not tell
     if len(paths) == 1:
         return _of_side(*with_layouts([first], layout))
@@ -234,8 +259,12 @@ def _of_results(
 def _side_of(document: Document, may_be_result: bool) -> Side:
     """The arrays of a file; a single one is called h, unless it seems to be a weight."""
     side = side_of(document, document.source)
-    is_flat = any(array.ndim < 2 for array in side.arrays.values())  # as flat weights are
-    may_be_result = may_be_result and not is_flat and not any(map(WEIGHT.search, side.arrays))
+    is_flat = any(
+        array.ndim < 2 for array in side.arrays.values()
+    )  # as flat weights are
+    may_be_result = (
+        may_be_result and not is_flat and not any(map(WEIGHT.search, side.arrays))
+    )
     is_h = may_be_result or split_member(document.source)[1] is not None
     return single_as_h(side) if is_h and not recognise(_shapes(side)) else side
 
@@ -250,7 +279,11 @@ def _contents(side: Side) -> str:
 
 def _refuse_unknown(side: Side, path: str) -> None:
     names = [*side.arrays]
-    if len(names) > 1 and not any(map(WEIGHT.search, names)) and not recognise(_shapes(side)):
+    if (
+        len(names) > 1
+        and not any(map(WEIGHT.search, names))
+        and not recognise(_shapes(side))
+    ):
         raise UserError(
             f"{path} contains {listed(names, 6)}: none is called as results of a run are (h, c, i, "
             "f, g, o), nor as weights.",
@@ -274,7 +307,9 @@ def _of_run(
         each = len(selected.steps) * sum(map(len, selected.columns.values()))
         items: Indices = range(min(_at_most(numbers, each), plan.batch))
     else:
-        items = Choice("batch", "batch item", str(item), None, (item,)).among(plan.batch)
+        items = Choice("batch", "batch item", str(item), None, (item,)).among(
+            plan.batch
+        )
     trace, _ = run_selected(needed_steps(plan, steps), replace(selected, batch=items))
     arrays = {name: trace.time_major(name) for name in trace.arrays}
     # an h with an axis of directions is left out for that of each cell
@@ -290,7 +325,9 @@ def _of_side(side: Side) -> Drawable:
     arrays: dict[str, Array] = {}
     numbering: dict[str, StepsAndItems] = {}
     remarks = dict.fromkeys([side.renaming] if side.renaming else ())
-    said = "selected" in (side.settings or {})  # that it is a part; the numbers of a table do not
+    said = "selected" in (
+        side.settings or {}
+    )  # that it is a part; the numbers of a table do not
     for name in side.arrays:
         if ArrayName.of(name or "h").kind == SEQUENCE:
             placed, text = _placed(side, name)
@@ -298,7 +335,9 @@ def _of_side(side: Side) -> Drawable:
                 arrays[name or "h"] = placed.values
                 steps, batch = (
                     _numbers_of_part(known, size, said)
-                    for known, size in zip(side.numbering[:2], placed.shape, strict=False)
+                    for known, size in zip(
+                        side.numbering[:2], placed.shape, strict=False
+                    )
                 )
                 numbering[name or "h"] = steps, batch
                 remarks |= dict.fromkeys([text] if text else ())
@@ -307,7 +346,9 @@ def _of_side(side: Side) -> Drawable:
             f"{side.name} contains {_contents(side)}; plot draws h, c and gates of (T, H), "
             "(T, B, H) or (B, T, H), also with a further axis, the only one of 2, for directions."
         )
-    return Drawable(split_z(arrays), (side.name,), numbering=numbering, remarks=tuple(remarks))
+    return Drawable(
+        split_z(arrays), (side.name,), numbering=numbering, remarks=tuple(remarks)
+    )
 
 
 def _numbers_of_part(known: Indices | None, size: int, said: bool) -> Indices | None:
@@ -328,7 +369,9 @@ def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
         texts.append(f"{name or 'h'}: {where}")
         numbers = joined(numbers, axes[0])
     if layout is None and len(numbers.shape) == 3 and min(numbers.shape[:2]) > 1:
-        texts.append(f"the first axis of {name or 'h'} is time (not in the file; --layout batch)")
+        texts.append(
+            f"the first axis of {name or 'h'} is time (not in the file; --layout batch)"
+        )
     return sequence(numbers, layout), "; ".join(texts)
 
 
@@ -346,7 +389,9 @@ def _of_two(a: Side, b: Side) -> Drawable:
         for name, pair in pairs.items()
         if pair.stepwise and pair.a.shape == pair.b.shape and pair.a.values.size
     }
-    arrays = {name: p.a.values.astype(np.float64) - p.b.values for name, p in drawn.items()}
+    arrays = {
+        name: p.a.values.astype(np.float64) - p.b.values for name, p in drawn.items()
+    }
     if not arrays:
         raise UserError(
             f"plot draws the difference of h, c and gates of one shape; {a.name} contains "

@@ -40,7 +40,13 @@ from lstmcli.core.forward.run import (
 )
 from lstmcli.core.model.arrays import ArrayLike, describe_not_finite
 from lstmcli.core.model.model import Model, State, Trace, refuse_unknown_cell
-from lstmcli.core.model.selection import Indices, SelectedIndices, Selection, cut_trace, is_named
+from lstmcli.core.model.selection import (
+    Indices,
+    SelectedIndices,
+    Selection,
+    cut_trace,
+    is_named,
+)
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import Try, UserError
 
@@ -123,16 +129,22 @@ def run(
     False
     """
     if isinstance(model, Model) and x is None:
-        raise UserError("run takes a model and inputs: run(model, x), x (steps, inputs).")
+        raise UserError(
+            "run takes a model and inputs: run(model, x), x (steps, inputs)."
+        )
     if executor is not None and not (
         hasattr(executor, "submit") and not isinstance(executor, type)
     ):
         takes = "a concurrent.futures.Executor, such as ThreadPoolExecutor()"
         raise UserError(f"run: executor is {type_of(executor)}; it takes {takes}.")
     if meter is not None and not callable(meter):
-        raise UserError(f"run: meter is {type_of(meter)}; it takes a function of one number.")
+        raise UserError(
+            f"run: meter is {type_of(meter)}; it takes a function of one number."
+        )
     options = InputOptions(initial_state, lengths, mask)
-    job = read_job(model, x, checked(settings, "run", layout), options, where="run", name=name)
+    job = read_job(
+        model, x, checked(settings, "run", layout), options, where="run", name=name
+    )
     return run_plan(job.drained().plan(keep), executor, meter)
 
 
@@ -181,7 +193,11 @@ class Run:
 
     def needed_steps_of(self, plan: Plan) -> Plan:
         """The run up to the last selected step, unless the final state is written."""
-        return plan if self.outputs.needs_final_state else needed_steps(plan, self.selection.steps)
+        return (
+            plan
+            if self.outputs.needs_final_state
+            else needed_steps(plan, self.selection.steps)
+        )
 
     @property
     def is_long(self) -> bool:
@@ -210,7 +226,9 @@ class Run:
         plan = self.plan
         observe = partial(summarise, summaries) if summaries else None
         selected = replace(plan.select(), steps=steps)
-        trace, final = run_selected(self.needed_steps_of(plan), selected, observe=observe, **how)
+        trace, final = run_selected(
+            self.needed_steps_of(plan), selected, observe=observe, **how
+        )
         arrays = {name: trace.time_major(name) for name in trace.arrays}
         return Excerpt(steps, plan.steps, arrays, summaries), final
 
@@ -296,8 +314,18 @@ class Run:
         def write(stream: BinaryIO, format: str) -> None:
             names = outputs.names_for(format)
             if outputs.only is None:  # an engine may not give all
-                names = tuple(n for n in names if any(is_named(m, n) for m in trace.members()))
-            write_trace(trace, stream, format, names, selected, self.selection.digits, outputs.tidy)
+                names = tuple(
+                    n for n in names if any(is_named(m, n) for m in trace.members())
+                )
+            write_trace(
+                trace,
+                stream,
+                format,
+                names,
+                selected,
+                self.selection.digits,
+                outputs.tidy,
+            )
 
         if outputs.file and outputs.file_format:
             with formats.atomically(outputs.file) as stream:
@@ -331,12 +359,19 @@ def start(
     job = read_job(weights, x, checked(settings, "run"), options, where="run")
     remarks = [*job.model.remarks]
     if outputs.save_state and job.model.backward:
-        remarks.append("a backward cell starts from the last step: chunks differ from a full run.")
+        remarks.append(
+            "a backward cell starts from the last step: chunks differ from a full run."
+        )
     outputs, show = _of_model(job.model, outputs, show)
     if engine and outputs.cell:
         text = f"{engine} gives h of the full model."
         raise UserError(text, about={"cell": outputs.cell}, try_={"engine": None})
-    streams = in_steps and not engine and _can_stream(job) and outputs.single_format in BY_STEP
+    streams = (
+        in_steps
+        and not engine
+        and _can_stream(job)
+        and outputs.single_format in BY_STEP
+    )
     if job.stream is None or not streams:
         job = job.drained()
         if text := describe_not_finite(job.inputs.x, job.inputs.name):
@@ -369,7 +404,9 @@ def _of_model(
     if outputs.cell is not None:
         refuse_unknown_cell(outputs.cell, cells)
     if len(cells) > 1:
-        return outputs, tuple(f"{outputs.cell}.{n}" if outputs.cell else n for n in show)
+        return outputs, tuple(
+            f"{outputs.cell}.{n}" if outputs.cell else n for n in show
+        )
     prefix = f"{cells[0]}."  # which arrays of a single cell go without
     only = outputs.only and [name.removeprefix(prefix) for name in outputs.only]
     names = tuple(name.removeprefix(prefix) for name in show)
@@ -420,7 +457,11 @@ def executor_for(
         default = len(cores()) if worth_threads(batch, job.model) else 1
         count = min(threads or default, len(batch_chunks(batch, job.model)))
     if threads is not None and count < threads:
-        why = "steps are written as they are computed" if in_order else "too small for more"
+        why = (
+            "steps are written as they are computed"
+            if in_order
+            else "too small for more"
+        )
         remark(f"--threads {threads}: this run uses {count} ({why}).")
     if count == 1:
         yield None

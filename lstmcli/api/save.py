@@ -24,12 +24,25 @@ from lstmcli.core.model.selection import (
     round_to_digits,
 )
 from lstmcli.errors import UserError, did_you_mean
-from lstmcli.formats import FORMATS, SEVERAL_ARRAYS, format_of, has_known_suffix, suffix_of
+from lstmcli.formats import (
+    FORMATS,
+    SEVERAL_ARRAYS,
+    format_of,
+    has_known_suffix,
+    suffix_of,
+)
 
 if TYPE_CHECKING:
     from lstmcli.formats.text.number_text import StepWriter
 
-__all__ = ["FORMATS", "SEVERAL_ARRAYS", "format_of", "has_known_suffix", "save", "suffix_of"]
+__all__ = [
+    "FORMATS",
+    "SEVERAL_ARRAYS",
+    "format_of",
+    "has_known_suffix",
+    "save",
+    "suffix_of",
+]
 
 FINAL = ("final_h", "final_c")
 ONLY_H = ("npy", "text")  # formats of a single array
@@ -92,9 +105,13 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
         cell, _, base = name.rpartition(".")
         if base not in known or (cell and base in FINAL):
             near = did_you_mean(name, known)
-            raise UserError(f"a trace has {', '.join(known)}.{near}", about={"only": name})
+            raise UserError(
+                f"a trace has {', '.join(known)}.{near}", about={"only": name}
+            )
     if format in ONLY_H:
-        if len(only or "h") > 1 or any(name.rpartition(".")[2] != "h" for name in only or ()):
+        if len(only or "h") > 1 or any(
+            name.rpartition(".")[2] != "h" for name in only or ()
+        ):
             text = f"{format} stores h only; .npz and .json store every array."
             raise UserError(text, about={"only": ",".join(only or ())})
         return tuple(only or ("h",))
@@ -111,7 +128,9 @@ def names_of_cell(only: Sequence[str], cell: str) -> list[str]:
     names = names_in_cell(only, cell)
     for name in names:
         if name in FINAL:
-            raise UserError("it is not of one cell.", about={"only": name}, try_={"cell": None})
+            raise UserError(
+                "it is not of one cell.", about={"only": name}, try_={"cell": None}
+            )
     return names
 
 
@@ -129,8 +148,14 @@ def refuse_absent_cells(names: Sequence[str], arrays: Iterable[str]) -> None:
     for name in names:
         if "." in name and name not in known:
             cells = dict.fromkeys(k.rpartition(".")[0] for k in known if "." in k)
-            found = f"the cells are {', '.join(cells)}" if cells else "the model has a single cell"
-            raise UserError(f"{found}.{did_you_mean(name, known)}", about={"only": name})
+            found = (
+                f"the cells are {', '.join(cells)}"
+                if cells
+                else "the model has a single cell"
+            )
+            raise UserError(
+                f"{found}.{did_you_mean(name, known)}", about={"only": name}
+            )
 
 
 # ---- traces
@@ -164,13 +189,19 @@ def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> N
     (5, 3)
     """
     if not isinstance(trace, Trace):
-        raise UserError(f"save takes a trace, which lstmcli.run gives; it got {type_of(trace)}.")
+        raise UserError(
+            f"save takes a trace, which lstmcli.run gives; it got {type_of(trace)}."
+        )
     if not is_path(path):
-        raise UserError(f'save takes a path, such as "out.npz"; it got {type_of(path)}.')
+        raise UserError(
+            f'save takes a path, such as "out.npz"; it got {type_of(path)}.'
+        )
     path, only = os.fspath(path), names_of(only, "save")
     format = formats.format_of(path)
     if format in BY_STEP and not trace.arrays:
-        raise UserError(f"{path}: a table of steps; this trace has only its final state.")
+        raise UserError(
+            f"{path}: a table of steps; this trace has only its final state."
+        )
     names = members_for(format, only)
     if only is None and format not in ONLY_H:
         bases = {name.rpartition(".")[2] for name in trace.members()}
@@ -210,7 +241,9 @@ def write_trace(
     if format in ONLY_H:
         formats.write(stream, format, {"h": members[names[0]]}, {"digits": digits})
     else:
-        rounded = {name: round_to_digits(array, digits) for name, array in members.items()}
+        rounded = {
+            name: round_to_digits(array, digits) for name, array in members.items()
+        }
         formats.write(stream, format, rounded, {"meta": _meta(trace.settings, digits)})
 
 
@@ -235,7 +268,9 @@ def _chosen(trace: Trace, names: Sequence[str]) -> dict[str, Array]:
     members = trace.members()
     chosen: dict[str, Array] = {}
     for name in names:
-        found = {member: array for member, array in members.items() if is_named(member, name)}
+        found = {
+            member: array for member, array in members.items() if is_named(member, name)
+        }
         if not found:
             raise UserError(f"the trace has no {name!r}; it has {', '.join(members)}.")
         chosen |= found
@@ -257,7 +292,9 @@ def _by_step(trace: Trace, name: str) -> Array:
 # ---- runs, piece by piece
 
 
-def are_large(plan: Plan, format: str, names: Sequence[str], selected: SelectedIndices) -> bool:
+def are_large(
+    plan: Plan, format: str, names: Sequence[str], selected: SelectedIndices
+) -> bool:
     """Return whether `write_pieces` is to write the results, for their size."""
     if format not in BINARY or has_direction_axis(plan.model):
         return False
@@ -291,9 +328,13 @@ def write_pieces(
         states = plan.model.convention.behaviour.states
         for name, array in zip(FINAL, final, strict=True):
             if name in names:
-                pieces.arrays[name] = cut_final_state(array, selected, plan.layout, states)
+                pieces.arrays[name] = cut_final_state(
+                    array, selected, plan.layout, states
+                )
         members = (*shapes, *FINAL)
-        pieces.order = [m for name in dict.fromkeys(names) for m in members if is_named(m, name)]
+        pieces.order = [
+            m for name in dict.fromkeys(names) for m in members if is_named(m, name)
+        ]
         pieces.attributes["meta"] = _meta(plan.settings() | selected.settings(), None)
     return final
 

@@ -73,8 +73,12 @@ def stream_steps(
     end = None if outputs.needs_final_state else chosen[-1] + 1
     stack = LayerStack.of_plan(plan, meter)
     batched = plan.layout != "steps"
-    part = selection._replace(steps=None).within(1, plan.batch, plan.widths(names))  # of a step
-    columns = {k: c for name in names for k, c in part.columns.items() if is_named(k, name)}
+    part = selection._replace(steps=None).within(
+        1, plan.batch, plan.widths(names)
+    )  # of a step
+    columns = {
+        k: c for name in names for k, c in part.columns.items() if is_named(k, name)
+    }
     writer = formats.open_steps(
         stream,
         format,
@@ -93,7 +97,9 @@ def stream_steps(
             name: take(take(take(arrays[name], places, 0), part.batch, 1), units, 2)
             for name, units in columns.items()
         }
-        picked = picked if batched else {name: array[:, 0] for name, array in picked.items()}
+        picked = (
+            picked if batched else {name: array[:, 0] for name, array in picked.items()}
+        )
         write_steps(writer, steps, picked, selection.digits)
         if stack.steps == end:
             break
@@ -150,7 +156,9 @@ def _blocks_of_file(plan: Plan) -> Iterator[Array]:
             yield block[first : first + size]
 
 
-def _lines(job: Job, stream: StepStream, remark: Callable[[str], None]) -> Iterator[Array]:
+def _lines(
+    job: Job, stream: StepStream, remark: Callable[[str], None]
+) -> Iterator[Array]:
     """x (s, I) or (s, B, I) of the lines that have arrived.
 
     An error in a line is raised after those before it are written.

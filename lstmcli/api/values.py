@@ -33,7 +33,11 @@ def is_path(value: Any) -> TypeGuard[Path]:
 
 def each_of(weights: Any) -> list[Any]:
     """The items of a list of weights, unless it is one of arrays, or empty."""
-    if not isinstance(weights, list | tuple) or not weights or any(map(_is_array, weights)):
+    if (
+        not isinstance(weights, list | tuple)
+        or not weights
+        or any(map(_is_array, weights))
+    ):
         return [weights]
     return [*weights]
 
@@ -63,7 +67,9 @@ def document_of_arrays(values: Mapping[str, Any], where: str) -> Document:
     settings: dict[str, Any] = {}
     for name, value in values.items():
         if not isinstance(name, str):
-            raise UserError(f"{where}: a dict of arrays has names for keys; it has {name!r}.")
+            raise UserError(
+                f"{where}: a dict of arrays has names for keys; it has {name!r}."
+            )
         if isinstance(value, SETTING):
             refuse_unprintable(value, f"{where}: {name}")
             settings[name] = value
@@ -82,7 +88,11 @@ def numbers_of(value: Any, what: str) -> Array:
     several = isinstance(value, list | tuple)
     try:
         tensors = several and hasattr(next(iter(value), None), "detach")
-        each = [np.asarray(_detached(one)) for one in value] if tensors else _detached(value)
+        each = (
+            [np.asarray(_detached(one)) for one in value]
+            if tensors
+            else _detached(value)
+        )
         array = np.asarray(each)
     except (TypeError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
@@ -117,7 +127,9 @@ def refuse_settings(settings: Mapping[str, Any], where: str) -> None:
         )
 
 
-def refuse_other_types(types: type | UnionType, takes: str, where: str, **values: object) -> None:
+def refuse_other_types(
+    types: type | UnionType, takes: str, where: str, **values: object
+) -> None:
     """Refuse arguments of other types; messages name what each ``takes``."""
     for name, value in values.items():
         if not isinstance(value, types):
@@ -147,20 +159,26 @@ def refuse_other_arguments(
 ) -> Callable[Parameters, Returned]:
     """A function of the Python API, with a UserError for an argument that it lacks."""
     parameters = signature(function).parameters
-    takes_settings = any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
+    takes_settings = any(
+        one.kind is Parameter.VAR_KEYWORD for one in parameters.values()
+    )
 
     @wraps(function)
     def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
         for name in kwargs:
             other = OTHER_NAMES.get(name)
             if name not in parameters and (other in parameters or not takes_settings):
-                near = f" It is {other} here." if other else did_you_mean(name, parameters)
+                near = (
+                    f" It is {other} here." if other else did_you_mean(name, parameters)
+                )
                 raise UserError(
                     f"{function.__name__}: there is no argument {name!r}.{near}",
                     f"  Arguments: {', '.join(parameters)}.",
                 )
         known = {k: v for k, v in kwargs.items() if k in parameters}
-        flags = {k: v for k, v in known.items() if isinstance(parameters[k].default, bool)}
+        flags = {
+            k: v for k, v in known.items() if isinstance(parameters[k].default, bool)
+        }
         refuse_other_types(bool | np.bool_, "True or False", function.__name__, **flags)
         return function(*args, **kwargs)
 

@@ -29,12 +29,26 @@ ENGINES = f"Engines: {', '.join(NAMES)}; all is those that are installed."
 DURATION = click.FloatRange(0, min_open=True)
 
 
-@click.command(cls=Command, is_answer=True, status="0 all agree with lstm, 1 one differs, 2 error")
+@click.command(
+    cls=Command, is_answer=True, status="0 all agree with lstm, 1 one differs, 2 error"
+)
 @paths_argument("weights", "WEIGHTS... [INPUTS]")
 @option("--engine", "NAME,...", ENGINES, ALL)
 @option("--program", "COMMAND", "A program: 'COMMAND {inputs} {outputs}'.")
-@option("--timeout", "SECONDS", "With --program: stop it after so long.", "60", type=DURATION)
-@option("--seed", "N", "Seed of inputs and state, where no inputs are given.", "0", type=SEED)
+@option(
+    "--timeout",
+    "SECONDS",
+    "With --program: stop it after so long.",
+    "60",
+    type=DURATION,
+)
+@option(
+    "--seed",
+    "N",
+    "Seed of inputs and state, where no inputs are given.",
+    "0",
+    type=SEED,
+)
 @run_options
 @tolerance_options
 @format_option()
@@ -69,11 +83,15 @@ def command(
     if program is not None and engine is not None:
         raise UserError("--program runs in place of engines.", about={"engine": engine})
     if program is None and timeout is not None:
-        raise UserError("it is the time that a --program has.", about={"timeout": timeout})
+        raise UserError(
+            "it is the time that a --program has.", about={"timeout": timeout}
+        )
     names = listed_names(engine or ALL, "--engine") or []
     by = names if program is None else Program.parse(program, timeout or TIMEOUT)
     paths, x = split_paths(weights)
-    found = check(paths, x, by, seed=seed, rtol=rtol, atol=atol, ulp=ulp, **keywords(options))
+    found = check(
+        paths, x, by, seed=seed, rtol=rtol, atol=atol, ulp=ulp, **keywords(options)
+    )
 
     sheet: Callable[..., Sheet] = check_sheet
     if isinstance(found, ProgramCheck):

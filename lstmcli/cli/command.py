@@ -48,7 +48,10 @@ class Formatter(click.HelpFormatter):
         super().write_heading(click.style(heading, bold=True))
 
     def write_dl(
-        self, rows: Iterable[tuple[str, str]], col_max: int = FIRST_COLUMN, col_spacing: int = 2
+        self,
+        rows: Iterable[tuple[str, str]],
+        col_max: int = FIRST_COLUMN,
+        col_spacing: int = 2,
     ) -> None:
         """Options and what they do."""
         styled = [(click.style(first, bold=True), second) for first, second in rows]
@@ -64,7 +67,9 @@ class Context(click.Context):
 class FilePath(click.Path):
     """The name of a file, which the shell completes; `lstmcli.formats` opens it."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
         """The text as it was typed."""
         return str(value).removeprefix(NO_OPTION)
 
@@ -79,9 +84,13 @@ def default_in_words(text: str) -> str:
     return text
 
 
-def one_of(words: Iterable[str]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+def one_of(
+    words: Iterable[str],
+) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     """A completer of these words."""
-    return lambda ctx, parameter, incomplete: [w for w in words if w.startswith(incomplete)]
+    return lambda ctx, parameter, incomplete: [
+        w for w in words if w.startswith(incomplete)
+    ]
 
 
 class Command(click.Command):
@@ -117,14 +126,19 @@ class Command(click.Command):
             if is_file and parameter.type is click.STRING:
                 parameter.type = FILE_PATH
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_options(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
         """The options, in groups with a heading each if they are many."""
         records = {
             str(parameter.name): (record[0], default_in_words(record[1]))
             for parameter in self.get_params(ctx)
-            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx))
+            if isinstance(parameter, click.Option)
+            and (record := parameter.get_help_record(ctx))
         }
-        groups = grouped(records) if len(records) > UNGROUPED else {"Options": list(records)}
+        groups = (
+            grouped(records) if len(records) > UNGROUPED else {"Options": list(records)}
+        )
         for heading, names in groups.items():
             with formatter.section(heading):
                 if heading == OF_CONVENTIONS:
@@ -135,12 +149,17 @@ class Command(click.Command):
         """How the files of the examples are written, and the exit statuses."""
         formatter.write_paragraph()
         if f"{EXAMPLE}/" in (self.help or ""):
-            formatter.write_text(f"`lstm init --example {EXAMPLE}` writes the files above.")
+            formatter.write_text(
+                f"`lstm init --example {EXAMPLE}` writes the files above."
+            )
         formatter.write_text(f"Exit status: {self._status}.")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse a command line, where ``-:h`` is a file, and an option of one value stands once."""
-        words = [NO_OPTION + word if word.startswith(MEMBER_OF_STDIN) else word for word in args]
+        words = [
+            NO_OPTION + word if word.startswith(MEMBER_OF_STDIN) else word
+            for word in args
+        ]
         try:
             if not ctx.resilient_parsing:
                 self._refuse_repeated(ctx, words)
@@ -189,7 +208,9 @@ class Command(click.Command):
         if self.last_is_output and len(inputs) > 1:
             outputs.append(inputs.pop())
         if outputs:
-            from lstmcli.api.documents import files_protected  # with numpy, which help does without
+            from lstmcli.api.documents import (
+                files_protected,  # with numpy, which help does without
+            )
 
             stack.enter_context(files_protected(outputs, inputs))
         return outputs
@@ -217,7 +238,10 @@ def _handlers(*names: str) -> dict[int, Any]:
 
 def raise_on_signals() -> None:
     """Have signals raise, so that partial files are removed, unless they are ignored."""
-    if signal.getsignal(signal.SIGINT) not in (signal.default_int_handler, signal.SIG_IGN):
+    if signal.getsignal(signal.SIGINT) not in (
+        signal.default_int_handler,
+        signal.SIG_IGN,
+    ):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, handler in _handlers(*TERMINATING_SIGNALS).items():
         if handler == signal.SIG_DFL:
@@ -236,7 +260,9 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
             raise stop.Asked
 
     all_before = _handlers("SIGINT", *TERMINATING_SIGNALS).items()
-    before = {number: handler for number, handler in all_before if handler != signal.SIG_IGN}
+    before = {
+        number: handler for number, handler in all_before if handler != signal.SIG_IGN
+    }
     for number in before:
         signal.signal(number, request)
     try:

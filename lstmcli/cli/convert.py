@@ -26,11 +26,20 @@ NAMES = one_of(CONVENTIONS)
 @click.command(cls=Command, last_is_output=True)
 @click.argument("paths", nargs=-1, required=True, metavar="SRC... DST")
 @option("--to", "NAME", "The convention of DST; see conventions.", shell_complete=NAMES)
-@option("--to-set", "NAME=VALUE", "Settings of DST: forget_bias, gates, rows, ...", multiple=True)
+@option(
+    "--to-set",
+    "NAME=VALUE",
+    "Settings of DST: forget_bias, gates, rows, ...",
+    multiple=True,
+)
 @setting_options
 @format_option()
 def command(
-    paths: tuple[str, ...], to: str | None, to_set: tuple[str, ...], format: str, **options: Any
+    paths: tuple[str, ...],
+    to: str | None,
+    to_set: tuple[str, ...],
+    format: str,
+    **options: Any,
 ) -> None:
     """Write the same network in the tensors of another framework.
 
@@ -44,7 +53,9 @@ def command(
     run next to the source. Settings are those of SRC, as for run; --to-set are those of DST.
     """
     if len(paths) < 2:
-        raise UserError(f"{paths[0]}: no file to write; it comes last, such as out.npz.")
+        raise UserError(
+            f"{paths[0]}: no file to write; it comes last, such as out.npz."
+        )
     settings = settings_from(options)
     asked = named_settings(to_set, "--to-set")
     conversion = convert(paths[:-1], paths[-1], to, settings, asked)

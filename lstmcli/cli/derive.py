@@ -36,7 +36,9 @@ GATE = click.Choice(["i", "f", "g", "o"])
 @paths_argument("weights", "WEIGHTS... INPUTS")
 @option("--steps step", "N", "The step, from 0; -1: the last.", type=int, required=True)
 @option("--units unit", "N", "The unit, from 0; -1: the last.", type=int, required=True)
-@click.option("--gate", type=GATE, show_default="all four", help="One gate, term by term.")
+@click.option(
+    "--gate", type=GATE, show_default="all four", help="One gate, term by term."
+)
 @option("--batch", "N", "The sequence of the batch.", type=int, default=0)
 @cell_option("Which")
 @option("--against", "FILE", "Reference values to show next to those of the run.")
@@ -69,7 +71,9 @@ def command(
     """
     count = _term_count(terms)
     if gate is None and is_typed(click.get_current_context(), "terms"):
-        raise UserError(f"--terms {terms[:40]}: terms are shown of one gate; add --gate f.")
+        raise UserError(
+            f"--terms {terms[:40]}: terms are shown of one gate; add --gate f."
+        )
     paths, x = split_paths(weights)
     found = derive(
         paths,

@@ -23,7 +23,10 @@ UNKNOWN_LAYOUT = "Layout of a side whose file has none."
 
 
 @click.command(
-    cls=Command, is_answer=True, of_table=("per_step",), status="0 equal, 1 different, 2 error"
+    cls=Command,
+    is_answer=True,
+    of_table=("per_step",),
+    status="0 equal, 1 different, 2 error",
 )
 @click.argument("a")
 @click.argument("b")

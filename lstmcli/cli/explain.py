@@ -32,7 +32,9 @@ from lstmcli.views.page import MOST_NUMBERS, explain_page
 
 
 @click.command(
-    cls=Command, is_answer=True, status="0 explained, 1 not found, not certain or NaN, 2 error"
+    cls=Command,
+    is_answer=True,
+    status="0 explained, 1 not found, not certain or NaN, 2 error",
 )
 @paths_argument("paths", "WEIGHTS... INPUTS EXPECTED")
 @run_options

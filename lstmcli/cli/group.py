@@ -62,7 +62,9 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(f"lstmcli.cli.{cmd_name}").command
         return command
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[CompletionItem]:
         """Commands by the table, without importing any."""
         from click.shell_completion import CompletionItem  # only a shell asks
 
@@ -82,7 +84,9 @@ class LazyGroup(click.Group):
             ctx.fail(f"there is no command {word!r}.{did_you_mean(word, COMMANDS)}")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
         """The table of commands, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))

@@ -37,7 +37,10 @@ contains the arrays of an edit of many values."""
 
 @click.command(cls=Command, screen=False)
 @click.argument(
-    "name", metavar="[COMMAND|settings|edits]", required=False, shell_complete=one_of(TOPICS)
+    "name",
+    metavar="[COMMAND|settings|edits]",
+    required=False,
+    shell_complete=one_of(TOPICS),
 )
 @click.argument("setting", metavar="[NAME]", required=False)
 @click.pass_context
@@ -71,7 +74,9 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
     assert isinstance(group.command, click.Group)
     found = group.command.get_command(group, name)
     assert found is not None
-    context = found.context_class(found, info_name=name, parent=group, **found.context_settings)
+    context = found.context_class(
+        found, info_name=name, parent=group, **found.context_settings
+    )
     click.echo(found.get_help(context))
 
 
@@ -105,18 +110,26 @@ def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
         formatter.write_text(EDITS_TEXT)
         for family in HIDES:
             with formatter.section(family.capitalize()):
-                formatter.write_dl([row(one) for one in EDITS if one.startswith(family)])
+                formatter.write_dl(
+                    [row(one) for one in EDITS if one.startswith(family)]
+                )
         return
     _refuse_unknown(name, EDITS, "edit")
     kind, edit = EDITS[name], Edit(name, ANY)
-    named = {setting_text(value): words for value, words in kind.read.named.items() if words}
+    named = {
+        setting_text(value): words for value, words in kind.read.named.items() if words
+    }
     is_listed = named and isinstance(kind.read, OneOf)
     formatter.write_dl([(name, edit.words) if is_listed else row(name)])
     if named:
         with formatter.section("Values"):
             formatter.write_dl([*named.items()])
     formatter.write_paragraph()
-    about = {"unseen": HIDES[kind.family], "effect": kind.shows, "done by": kind.used_by}
+    about = {
+        "unseen": HIDES[kind.family],
+        "effect": kind.shows,
+        "done by": kind.used_by,
+    }
     sentences = [(label, f"{text}.") for label, text in about.items()]
     formatter.write_dl([("mistake", edit.code), *sentences, ("correct", kind.mend)])
 
@@ -124,7 +137,8 @@ def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
 def _refuse_unknown(name: str, known: Collection[str], kind: str) -> None:
     if name not in known:
         raise UserError(
-            f"unknown {kind} {name!r}.{did_you_mean(name, known)}", f"  lstm help {kind}s"
+            f"unknown {kind} {name!r}.{did_you_mean(name, known)}",
+            f"  lstm help {kind}s",
         )
 
 

@@ -51,19 +51,35 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
         return
     missing = [name for name in NEEDED if options[name] is None]
     if missing:
-        names = " and ".join("-o" if name == "output" else f"--{name}" for name in missing)
-        raise click.UsageError(f"missing {names}; or give only --example {EXAMPLE}.", ctx)
+        names = " and ".join(
+            "-o" if name == "output" else f"--{name}" for name in missing
+        )
+        raise click.UsageError(
+            f"missing {names}; or give only --example {EXAMPLE}.", ctx
+        )
     if options["steps"] is None and is_typed(ctx, "batch"):
-        raise UserError("--batch is the batch size of the inputs; add --steps T, which draws them.")
-    if options["steps"] is None and options["initializer"] == "zeros" and is_typed(ctx, "seed"):
-        raise UserError("--seed draws nothing: the kernel is zero, and --steps T asks for inputs.")
+        raise UserError(
+            "--batch is the batch size of the inputs; add --steps T, which draws them."
+        )
+    if (
+        options["steps"] is None
+        and options["initializer"] == "zeros"
+        and is_typed(ctx, "seed")
+    ):
+        raise UserError(
+            "--seed draws nothing: the kernel is zero, and --steps T asks for inputs."
+        )
     init(**options)
 
 
 def _write_example(ctx: click.Context, folder: str) -> None:
-    given = [f"--{name}" for name in ctx.params if name != "example" and is_typed(ctx, name)]
+    given = [
+        f"--{name}" for name in ctx.params if name != "example" and is_typed(ctx, name)
+    ]
     if given:
-        raise UserError(f"--example writes files that are fixed; leave out {', '.join(given)}.")
+        raise UserError(
+            f"--example writes files that are fixed; leave out {', '.join(given)}."
+        )
     paths = write_example(folder)
     tell_written(paths)
     if not screen().quiet:

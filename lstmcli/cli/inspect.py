@@ -39,7 +39,9 @@ def command(file: tuple[str, ...], all_: bool, format: str, **options: Any) -> i
     show_result(
         format,
         found.to_json,
-        lambda width: [inspection_sheet(found, file, settings, width=width, show_all=all_)],
+        lambda width: [
+            inspection_sheet(found, file, settings, width=width, show_all=all_)
+        ],
         assumed=[text for one in found.lstms for text in one.model.assumed],
         remarks=found.remarks,
     )

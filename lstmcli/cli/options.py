@@ -26,9 +26,13 @@ MOST_CHOICES = 15  # characters of values in the column of options
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def option(names: str, metavar: str, text: str, shown: str | None = None, **how: Any) -> Decorator:
+def option(
+    names: str, metavar: str, text: str, shown: str | None = None, **how: Any
+) -> Decorator:
     """An option with a value; ``shown`` is its default in words."""
-    return click.option(*names.split(), metavar=metavar, help=text, show_default=shown, **how)
+    return click.option(
+        *names.split(), metavar=metavar, help=text, show_default=shown, **how
+    )
 
 
 def flag(names: str, text: str) -> Decorator:
@@ -44,7 +48,9 @@ def all_of(*options: Decorator) -> Decorator:
 class FormatChoice(click.Choice[str]):
     """Names of formats, of which ``txt`` and ``text`` are one."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
         """The name of the format."""
         return super().convert("text" if value == "txt" else value, param, ctx)
 
@@ -57,7 +63,9 @@ def paths_argument(name: str, metavar: str) -> Decorator:
 def format_option(*further: str) -> Decorator:
     """The option ``-f``: a table, a JSON document or ``further`` formats."""
     kinds = click.Choice(["table", "json", *further])
-    return click.option("-f", "--format", type=kinds, default="table", help="Output format.")
+    return click.option(
+        "-f", "--format", type=kinds, default="table", help="Output format."
+    )
 
 
 def only_option(text: str, default: str) -> Decorator:
@@ -90,28 +98,41 @@ _SIZE, _COUNT = click.FloatRange(min=0), click.IntRange(min=0)
 _ULPS = "Tolerance in ULPs; a value within --rtol and --atol is equal too."
 
 tolerance_options = all_of(
-    option("--rtol", "X", "Tolerance relative to the second value.", "by dtype", type=_SIZE),
+    option(
+        "--rtol", "X", "Tolerance relative to the second value.", "by dtype", type=_SIZE
+    ),
     option("--atol", "X", "Absolute tolerance.", "by dtype", type=_SIZE),
     option("--ulp", "X", _ULPS, type=_COUNT),
 )
 """The tolerances of a comparison."""
 
 
-def _allow(context: click.Context, parameter: click.Parameter, size: int | None) -> None:
+def _allow(
+    context: click.Context, parameter: click.Parameter, size: int | None
+) -> None:
     if size is not None:
         allow_bytes(size)
 
 
-_LIMIT: dict[str, Any] = {"type": click.IntRange(min=1), "callback": _allow, "expose_value": False}
+_LIMIT: dict[str, Any] = {
+    "type": click.IntRange(min=1),
+    "callback": _allow,
+    "expose_value": False,
+}
 
-limit_options = option("--max-bytes", "N", "Largest tensor in bytes.", "1 GiB", **_LIMIT)
+limit_options = option(
+    "--max-bytes", "N", "Largest tensor in bytes.", "1 GiB", **_LIMIT
+)
 """The limit on what is read from files."""
 
 
 def _setting_option(name: str) -> Decorator:
     setting = SETTINGS[name]
     is_own = setting.default in (CONVENTIONS_OWN, "that of activation")
-    how: dict[str, Any] = {"help": setting.help, "show_default": not is_own and setting.default}
+    how: dict[str, Any] = {
+        "help": setting.help,
+        "show_default": not is_own and setting.default,
+    }
     if name in FLAGS:
         return click.option(_option_of(name), is_flag=True, default=None, **how)
     words = CONVENTIONS if name == "convention" else setting.choices
@@ -136,7 +157,9 @@ _ONE_CELL = "Any setting; of one cell: layer1.forget_bias=0."
 
 setting_options = all_of(
     *map(_setting_option, (*WITH_OPTION, *FLAGS)),
-    option("--layer", "NAME|N", "Which LSTM, of several in a file; A,B,... run in turn."),
+    option(
+        "--layer", "NAME|N", "Which LSTM, of several in a file; A,B,... run in turn."
+    ),
     option("--set set_", "NAME=VALUE", _ONE_CELL, multiple=True),
     limit_options,
 )
@@ -177,12 +200,16 @@ def named_settings(
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise UserError(f"{option} {pair}: takes NAME=VALUE, such as {option} gates=ifgo.")
+            raise UserError(
+                f"{option} {pair}: takes NAME=VALUE, such as {option} gates=ifgo."
+            )
         name = name.strip().replace("-", "_")
         if name in settings:
             raise UserError(f"{option} {pair}: {name} is given twice; give it once.")
         if name in by_options:
-            raise UserError(f"{option} {pair}: {_option_of(name)} sets {name} too; give it once.")
+            raise UserError(
+                f"{option} {pair}: {_option_of(name)} sets {name} too; give it once."
+            )
         settings[name] = read_setting(name, value.strip(), f"{option} {pair}")
     return settings
 
@@ -190,7 +217,9 @@ def named_settings(
 def page_option(text: str) -> Decorator:
     """The option ``--page``: the file of an interactive page."""
 
-    def checked(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
+    def checked(
+        context: click.Context, parameter: click.Parameter, path: str | None
+    ) -> str | None:
         if path is not None and not path.lower().endswith(".html"):
             raise UserError(f"--page {path}: takes a name that ends in .html.")
         return path
@@ -202,7 +231,9 @@ def typed_options(options: Mapping[str, Any]) -> list[str]:
     """The given options of `run_options` and `edit_option`, as words of a command."""
     from lstmcli.core.model.shell import as_options  # of what is asked next
 
-    given = {name: options[name] for name in ("initial_state", "lengths", "mask", "edits")}
+    given = {
+        name: options[name] for name in ("initial_state", "lengths", "mask", "edits")
+    }
     return as_options({k: v for k, v in given.items() if v} | settings_from(options))
 
 
@@ -221,5 +252,7 @@ def listed_names(text: str | None, option: str) -> list[str] | None:
         return None
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise UserError(f'{option} "{text}": takes one name, or several with commas between.')
+        raise UserError(
+            f'{option} "{text}": takes one name, or several with commas between.'
+        )
     return names

@@ -42,10 +42,14 @@ from lstmcli.views.plot import PlotWindow, plot_sheets
 
 @click.command(cls=Command)
 @paths_argument("path", "TRACE | A B | WEIGHTS... INPUTS")
-@only_option("Arrays to draw: h, c, i, f, g, o, z.", "h and the gates; of several cells, h")
+@only_option(
+    "Arrays to draw: h, c, i, f, g, o, z.", "h and the gates; of several cells, h"
+)
 @cell_option("Draw one")
 @option("--steps", "A:B", "Steps to draw.", "all")
-@option("--units", "A:B|N", "Units to draw; a single one as lines over the steps.", "all")
+@option(
+    "--units", "A:B|N", "Units to draw; a single one as lines over the steps.", "all"
+)
 @option("--batch", "N", "The sequence of the batch to draw.", "0", type=int)
 @click.option(
     "--pool",
@@ -97,23 +101,39 @@ def command(
         **keywords(options),
     )
     # of a run there are only the chosen steps
-    window = window._replace(item=found.item, steps=steps if found.plan is None else None)
+    window = window._replace(
+        item=found.item, steps=steps if found.plan is None else None
+    )
     remark(*(found.plan.model.remarks if found.plan else ()), *found.cuts)
     if page is not None:
         chosen = {"steps": steps, "units": units, "batch": batch}
         typed = as_options({k: v for k, v in chosen.items() if v is not None})
         typed += [*typed_options(options), *["--pool", pool] * (pool != "mean")]
         sides = [*([[one] for one in path] * found.differs), path]
-        commands = [typed_command("lstm", "plot", *map(file_argument, s), *typed) for s in sides]
-        shown = found._replace(drawn=found.arrays) if only is None and cell is None else found
+        commands = [
+            typed_command("lstm", "plot", *map(file_argument, s), *typed) for s in sides
+        ]
+        shown = (
+            found._replace(drawn=found.arrays)
+            if only is None and cell is None
+            else found
+        )
         text = plot_page(shown, window, command_line(), commands, only or "")
         write_file(page, text.encode())
     if output is not None:
         write_file(output, figure_of(found, window, suffix))
     if page is not None or output is not None:
-        tell_assumed([] if found.plan is None else without_option(found.plan.model.assumed))
+        tell_assumed(
+            [] if found.plan is None else without_option(found.plan.model.assumed)
+        )
         return
-    command = "" if window.is_single else "--units 0 draws one unit as lines; -o plot.png a figure"
+    command = (
+        ""
+        if window.is_single
+        else "--units 0 draws one unit as lines; -o plot.png a figure"
+    )
     if found.differs:
-        command = typed_command("lstm", "diff", *map(file_argument, path), *as_options(settings))
+        command = typed_command(
+            "lstm", "diff", *map(file_argument, path), *as_options(settings)
+        )
     show(plot_sheets(found, window, command, width(), screen().depth))

@@ -39,7 +39,9 @@ def invoke(args: Sequence[str]) -> int:
             reconfigure(errors=SUBSTITUTES)
     try:
         if request := os.environ.get(COMPLETION_VARIABLE):
-            from lstmcli.cli.completion import print_completions  # only a shell needs it
+            from lstmcli.cli.completion import (
+                print_completions,  # only a shell needs it
+            )
 
             result: Any = print_completions(lstm, request)
         else:
@@ -86,28 +88,40 @@ def _system_message(error: OSError) -> str:
         os.getcwd()
     except FileNotFoundError:
         return "the current folder is no longer there; change to one that is."
-    file = f"{error.filename}: " if error.filename is not None else "the system refuses: "
+    file = (
+        f"{error.filename}: " if error.filename is not None else "the system refuses: "
+    )
     return f"{file}{reason(error)}."
 
 
 def _usage_message(error: click.UsageError) -> str:
     if isinstance(error, click.NoSuchOption):
-        return f"there is no option {one_line(error.option_name)}.{_similar_option(error)}"
+        return (
+            f"there is no option {one_line(error.option_name)}.{_similar_option(error)}"
+        )
     if isinstance(error, click.BadOptionUsage) and "requires" in error.message:
         return one_line(f"{error.option_name} needs a value.")
     if type(error) is click.BadParameter and error.param is not None:
-        option, kind, text = max(error.param.opts, key=len), error.param.type, error.message
+        option, kind, text = (
+            max(error.param.opts, key=len),
+            error.param.type,
+            error.message,
+        )
         word = text.partition(" is not")[0].strip("'")
         if isinstance(kind, click.Choice):
             values = ", ".join(kind.choices)
-            return one_line(f"{option} {word}: takes {values}.{did_you_mean(word, kind.choices)}")
+            return one_line(
+                f"{option} {word}: takes {values}.{did_you_mean(word, kind.choices)}"
+            )
         if isinstance(kind, IntParamType | FloatParamType):
             least, most = getattr(kind, "min", None), getattr(kind, "max", None)
             is_integer = isinstance(kind, IntParamType)
             noun = "an integer" if is_integer else "a number"
             limits = "" if least is None else f" from {least} on"
             limits = limits if most is None else f" from {least} to {most}"
-            limits += ", neither a range nor a list" * bool(is_integer and {":", ","} & {*word})
+            limits += ", neither a range nor a list" * bool(
+                is_integer and {":", ","} & {*word}
+            )
             return one_line(f"{option} {word}: takes {noun}{limits}.")
         return one_line(f"{option}: {text}")
     message = one_line(" ".join(error.format_message().split()))
@@ -117,7 +131,11 @@ def _usage_message(error: click.UsageError) -> str:
 def _similar_option(error: click.NoSuchOption) -> str:
     from lstmcli.core.model.settings import SETTINGS  # with the table of settings
 
-    known = [option for one in error.ctx.command.params for option in one.opts] if error.ctx else []
+    known = (
+        [option for one in error.ctx.command.params for option in one.opts]
+        if error.ctx
+        else []
+    )
     setting = error.option_name.lstrip("-").replace("-", "_")
     option = f"--{setting.replace('_', '-')}"
     if setting in SETTINGS and "--set" in known and option not in known:

@@ -50,11 +50,20 @@ class ProgressBar:
         if self._ended.wait(PATIENCE):
             return
         with threads.loader_lock:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
 
-        text = TextColumn("{task.description}", markup=False)  # a file's name is not markup
+        text = TextColumn(
+            "{task.description}", markup=False
+        )  # a file's name is not markup
         columns = BarColumn(), text, TimeRemainingColumn()
-        with Progress(*columns, console=rich_console(sys.stderr), transient=True) as progress:
+        with Progress(
+            *columns, console=rich_console(sys.stderr), transient=True
+        ) as progress:
             task = progress.add_task("", total=self._total or None)
             while True:
                 progress.update(task, completed=self._done)

@@ -60,18 +60,30 @@ ENGINES = "Run in torch, onnxruntime, openvino, keras, tensorflow or jax."
 @flag("--tidy", "One row per unit in csv, tsv, jsonl: step,batch,unit,...")
 @option("--save-state", "FILE", "Write the last h and c (.npz, .json).")
 @option("-f --format screen", "NAME", PRINTED, type=FormatChoice(SHOWN))
-@option("-o --output", "FILE", f"File to write: {' '.join(WRITTEN)}; - is stdout, with -f.")
+@option(
+    "-o --output", "FILE", f"File to write: {' '.join(WRITTEN)}; - is stdout, with -f."
+)
 @only_option(
     "Arrays to show and to write; z are the pre-activations.",
     "h,c,i,f,g,o and, where written, final_h,final_c",
 )
 @cell_option("One", "all, and the output")
-@selection_options("show and to write", "all; long tables show the first and last steps")
+@selection_options(
+    "show and to write", "all; long tables show the first and last steps"
+)
 @flag("--no-pager", "Print all steps (--steps :) without a pager.")
-@option("--threads", "N", "Cores to use.", "all, for large batches", type=click.IntRange(min=1))
+@option(
+    "--threads",
+    "N",
+    "Cores to use.",
+    "all, for large batches",
+    type=click.IntRange(min=1),
+)
 @option("--scheduler", "ADDRESS", "A Dask cluster to run on (extra: dask).")
 @option("--engine", "NAME", ENGINES, "lstm itself")
-@digits_option("8 of h and c, 6 of gates; all in files", ", of all formats but npy and npz")
+@digits_option(
+    "8 of h and c, 6 of gates; all in files", ", of all formats but npy and npz"
+)
 def command(weights: tuple[str, ...], **options: Any) -> int:
     """Run saved weights over inputs: h, c and gates of every step.
 
@@ -91,7 +103,9 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     if options["scheduler"] is not None and options["threads"] is not None:
         raise UserError("--threads is for runs here; leave it out, or --scheduler.")
     outputs = _outputs(options)
-    selection = Selection.parse(*(options[k] for k in ("steps", "batch", "units", "digits")))
+    selection = Selection.parse(
+        *(options[k] for k in ("steps", "batch", "units", "digits"))
+    )
     columns = _columns(outputs, selection.digits)
     steps = selection.steps
     every_step = steps is not None and steps.is_all
@@ -141,7 +155,11 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
         file = None
     elif file == "":
         raise UserError("-o needs the name of a file, such as -o out.npz.")
-    elif file is not None and not has_known_suffix(file) and screen not in (None, "table"):
+    elif (
+        file is not None
+        and not has_known_suffix(file)
+        and screen not in (None, "table")
+    ):
         file_format, screen = screen, None
     elif screen in BINARY and sys.stdout.isatty():
         raise UserError(
@@ -153,7 +171,9 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
         try:
             file_format = format_of(file)
         except UserError as error:
-            raise error.adding("  -f csv, json, ... sets the format of any other.") from None
+            raise error.adding(
+                "  -f csv, json, ... sets the format of any other."
+            ) from None
     if options["cell"] is not None and only is not None:
         only = names_of_cell(only, options["cell"])
     if options["save_state"]:
@@ -161,7 +181,9 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
     how = options["tidy"], options["cell"], options["save_state"]
     outputs = Outputs(file, file_format, screen, only, *how)
     if outputs.tidy and not {*BY_STEP} & {*outputs.written}:
-        raise UserError("--tidy is for csv, tsv and jsonl: -f csv --tidy, or -o out.csv --tidy")
+        raise UserError(
+            "--tidy is for csv, tsv and jsonl: -f csv --tidy, or -o out.csv --tidy"
+        )
     if outputs.tidy and any(name.rpartition(".")[2] == "z" for name in only or ()):
         raise UserError(
             "--only z: --tidy writes a row for each unit, of which z has four numbers, one for "
@@ -175,7 +197,9 @@ def _outputs(options: Mapping[str, Any]) -> Outputs:
 def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:
     if outputs.screen != "table":
         if {*outputs.written} <= {*BINARY} and digits is not None:
-            raise UserError("--digits is for tables and text; .npz and .npy have every digit.")
+            raise UserError(
+                "--digits is for tables and text; .npz and .npy have every digit."
+            )
         return DEFAULT_KEEP
     columns = outputs.only or []
     if outputs.file is not None:  # which may have further members
@@ -192,7 +216,11 @@ def _run(run: Run, threads: int | None, scheduler: str | None) -> Ended:
     quiet = screen().quiet or screen().is_paged or bool(run.engine)
     with (
         executor_for(
-            run.job, threads, scheduler, remark, in_order=run.streams or bool(run.engine)
+            run.job,
+            threads,
+            scheduler,
+            remark,
+            in_order=run.streams or bool(run.engine),
         ) as executor,
         ProgressBar(batch * steps * cells, unit, quiet=quiet) as bar,
         metered(bar) as meter,
@@ -200,7 +228,10 @@ def _run(run: Run, threads: int | None, scheduler: str | None) -> Ended:
         how: dict[str, Any] = {"executor": executor, "meter": meter}
         if run.outputs.screen != "table":
             return run.write(standard_output, remark, stopped_by_signals, **how)
-        from lstmcli.cli.run_table import show_run, show_trace  # with views that others do without
+        from lstmcli.cli.run_table import (  # with views that others do without
+            show_run,
+            show_trace,
+        )
 
         if run.outputs.file is None:
             return show_run(run, how)

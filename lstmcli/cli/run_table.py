@@ -34,7 +34,9 @@ def show_trace(run: Run, trace: Trace) -> None:
 
 def _window(run: Run) -> Window:
     selection = run.selection
-    return Window(run.show, selection.steps, selection.batch, run.units, selection.digits)
+    return Window(
+        run.show, selection.steps, selection.batch, run.units, selection.digits
+    )
 
 
 def _show_excerpt(run: Run, part: Excerpt, engine: str = "") -> None:

@@ -76,7 +76,9 @@ class Screen:
         self.color = "auto"  # --color
         self.quiet = False  # -q
         self.hides_results = False  # -q of a command whose status is the answer
-        self.files: dict[str, str] = {}  # "svg" or "html": the file that the screen goes to
+        self.files: dict[
+            str, str
+        ] = {}  # "svg" or "html": the file that the screen goes to
         self.sheet: Sheet | None = None  # of those files
         self.is_long = False  # whether it goes through a pager, if stdout is a terminal
         self._console: Console | None = None
@@ -127,7 +129,9 @@ class Screen:
 
 def screen() -> Screen:
     """The screen of the command line that is running."""
-    found: Screen = click.get_current_context().meta.setdefault("lstmcli.screen", Screen())
+    found: Screen = click.get_current_context().meta.setdefault(
+        "lstmcli.screen", Screen()
+    )
     return found
 
 
@@ -215,7 +219,9 @@ def show_result(
     tell_assumed([*dict.fromkeys(without_option([*assumed]))])
 
 
-def _set(ctx: click.Context, parameter: click.Parameter, value: str | bool | None) -> None:
+def _set(
+    ctx: click.Context, parameter: click.Parameter, value: str | bool | None
+) -> None:
     if value is not None:
         setattr(screen(), str(parameter.name), value)
 
@@ -296,17 +302,25 @@ def refuse_without_screen(ctx: click.Context, of_table: Sequence[str]) -> None:
     instead = "" if format in (None, "table") else f"-f {format}"
     if format is None:
         written = {"-o": ctx.params.get("output"), "--page": ctx.params.get("page")}
-        instead = next((option for option, path in written.items() if path is not None), "")
+        instead = next(
+            (option for option, path in written.items() if path is not None), ""
+        )
     instead = "-q" if current.hides_results else instead
     if not instead:
         return
     if current.files:
         raise _no_screen(current, instead)
-    names = {*of_table, *["color"] * (current.color == "always"), *["format"] * (instead == "-q")}
+    names = {
+        *of_table,
+        *["color"] * (current.color == "always"),
+        *["format"] * (instead == "-q"),
+    }
     for parameter in ctx.command.params:
         if parameter.name in names and is_typed(ctx, parameter.name):
             option = max(parameter.opts, key=len)
-            raise UserError(f"{option} changes nothing: {instead} shows no table; leave it out.")
+            raise UserError(
+                f"{option} changes nothing: {instead} shows no table; leave it out."
+            )
 
 
 def is_typed(ctx: click.Context, name: str) -> bool:
@@ -316,7 +330,9 @@ def is_typed(ctx: click.Context, name: str) -> bool:
 
 def _no_screen(current: Screen, instead: str) -> UserError:
     option, path = next(iter(current.files.items()))
-    return UserError(f"--{option} {path}: {instead} shows no screen to save; leave out --{option}.")
+    return UserError(
+        f"--{option} {path}: {instead} shows no screen to save; leave out --{option}."
+    )
 
 
 def command_line() -> str:
@@ -324,7 +340,9 @@ def command_line() -> str:
     words: Sequence[str] = click.get_current_context().find_root().obj or []
     typed, options = ["lstm"], {"--svg", "--html", "--color", "--page"}
     for n, word in enumerate(words):
-        if word.partition("=")[0] not in options and (not n or words[n - 1] not in options):
+        if word.partition("=")[0] not in options and (
+            not n or words[n - 1] not in options
+        ):
             typed.append(word)
     return join(typed)
 
@@ -371,9 +389,13 @@ def tell_all(shown: str) -> None:
     must not change.
     """
     is_terminal = sys.stderr.isatty()
-    text = wrapped(shown, min(columns_of(sys.stderr), WIDEST_TEXT) if is_terminal else None)
+    text = wrapped(
+        shown, min(columns_of(sys.stderr), WIDEST_TEXT) if is_terminal else None
+    )
     if is_terminal and not os.environ.get("NO_COLOR"):
-        text = text.replace(f": {ERROR} ", f": {click.style(ERROR, fg='red', bold=True)} ", 1)
+        text = text.replace(
+            f": {ERROR} ", f": {click.style(ERROR, fg='red', bold=True)} ", 1
+        )
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:
@@ -397,7 +419,11 @@ def _wrapped_line(line: str, width: int) -> str:
         return line
     following = " " * max(indent, INDENT)
     lines = wrap(
-        line, width, subsequent_indent=following, break_long_words=False, break_on_hyphens=False
+        line,
+        width,
+        subsequent_indent=following,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
     return "\n".join(lines)
 

@@ -40,7 +40,9 @@ class Network:
 
     layers: Layers
     x: Array  # (T, B, I)
-    states: Sequence[State]  # h (B, P) and c (B, H) of each cell, forward before backward
+    states: Sequence[
+        State
+    ]  # h (B, P) and c (B, H) of each cell, forward before backward
     valid: Array | None = None  # (T, B): the steps that count, where some do not
     masked: bool = False  # a mask tells them, and not lengths
     mask_from: Masking | None = None  # the layer of the model that gives it
@@ -110,7 +112,9 @@ class Engine:
     backend: Callable[[], str] = str  # the package that computes, if another
     has_backend: Callable[[], bool] = lambda: True  # whether its backend is there
     dtypes: tuple[str, ...] = ("float32", "float64")
-    all_in_float64: Callable[[], bool] = lambda: True  # whether float64 is float64 in every step
+    all_in_float64: Callable[[], bool] = lambda: (
+        True
+    )  # whether float64 is float64 in every step
     padded_outputs: tuple[str, ...] = ("zero",)  # as `Network.padded_output`
     masks: bool = False
     unsupported: Callable[[Network], Iterator[str]] = nothing
@@ -124,7 +128,9 @@ class Engine:
     @property
     def installed(self) -> bool:
         """Return whether its packages are there; none is imported."""
-        return self.has_backend() and all(find_spec(package) for package in self.packages)
+        return self.has_backend() and all(
+            find_spec(package) for package in self.packages
+        )
 
     @property
     def has_float64(self) -> bool:
@@ -146,13 +152,18 @@ class Engine:
         with np.errstate(all="ignore"):
             x = plan.block().astype(plan.dtype)
         network = Network(
-            tuple(tuple(fold_forget_bias(cell, convention) for cell in layer) for layer in layers),
+            tuple(
+                tuple(fold_forget_bias(cell, convention) for cell in layer)
+                for layer in layers
+            ),
             x,
             plan.states,
             valid,
             plan.masked,
             plan.inputs.mask_from,
-            padding_rule(last[0], plan.masked, len(last) == 2),  # no layer reads padded outputs
+            padding_rule(
+                last[0], plan.masked, len(last) == 2
+            ),  # no layer reads padded outputs
         )
         unsupported = [*unsupported, *self._unsupported_in_run(plan, network)]
         return network, unsupported or list(self.unsupported(network))
@@ -228,7 +239,9 @@ def timed_trace(engine: Engine, network: Network, plan: Plan) -> tuple[Trace, fl
         raise
     except Exception as error:  # frameworks raise exceptions of every kind
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{engine.name} {engine.version} ended with an error: {message}") from error
+        raise UserError(
+            f"{engine.name} {engine.version} ended with an error: {message}"
+        ) from error
     trace = trace_of(plan, _part(plan.model, result))
     settings = {**trace.settings, "engine": f"{engine.name} {engine.version}"}
     return replace(trace, settings=settings), seconds
@@ -252,7 +265,10 @@ def _part(model: Model, result: Result) -> SequenceResults:
     if len(model.cells) == 1:
         return SequenceResults([], {"h": result.h}, list(result.finals))
     last = model.layers[-1]
-    separate = len(last) == 2 and last[0].convention.behaviour.merge in ("concat", "stack")
+    separate = len(last) == 2 and last[0].convention.behaviour.merge in (
+        "concat",
+        "stack",
+    )
     outputs = np.split(result.h, 2, axis=2) if separate else [result.h]
     return SequenceResults(list(outputs), {}, list(result.finals))
 
@@ -285,10 +301,14 @@ def library(name: str) -> Any:
         return import_module(name)
     except Exception as error:  # a broken one raises whatever it likes
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{name} is installed and cannot be imported: {reason}") from None
+        raise UserError(
+            f"{name} is installed and cannot be imported: {reason}"
+        ) from None
 
 
-def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Callable[[Any], Any]:
+def activation(
+    name: str, functions: Mapping[str, Callable[..., Any]]
+) -> Callable[[Any], Any]:
     """The activation function of one of our names, made of a framework's functions.
 
     ``functions`` has those of a family, with its parameters after x; for
@@ -299,7 +319,9 @@ def activation(name: str, functions: Mapping[str, Callable[..., Any]]) -> Callab
     made: dict[str, Callable[..., Any]] = {
         "identity": lambda x: x,
         "affine": lambda x, alpha, beta: alpha * x + beta,
-        "hard_sigmoid": lambda x, slope, offset: functions["clip"](slope * x + offset, 0, 1),
+        "hard_sigmoid": lambda x, slope, offset: functions["clip"](
+            slope * x + offset, 0, 1
+        ),
         "scaled_tanh": lambda x, alpha, beta: alpha * functions["tanh"](beta * x),
         "thresholded_relu": lambda x, alpha: functions["where"](
             x > alpha, x, functions["zeros_like"](x)

@@ -37,13 +37,21 @@ def serialised(graph: Any, version: str) -> bytes:
 Layers = Sequence[Sequence[Cell]]
 
 
-def _node(operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> Any:
+def _node(
+    operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
+) -> Any:
     """A NodeProto; "" is an input that is left out."""
-    return import_module("onnx").helper.make_node(operator, inputs, outputs, **attributes)
+    return import_module("onnx").helper.make_node(
+        operator, inputs, outputs, **attributes
+    )
 
 
 def graph_of(
-    layers: Layers, *, padded: bool = False, lengths: Sequence[int] = (), defaults: bool = True
+    layers: Layers,
+    *,
+    padded: bool = False,
+    lengths: Sequence[int] = (),
+    defaults: bool = True,
 ) -> Any:
     """A GraphProto that runs layers of the convention ``onnx`` one after the other (LSTM-14).
 
@@ -62,10 +70,13 @@ def graph_of(
     cell, units = layers[0][0], [cell.units for layer in layers for cell in layer]
     uneven = len(set(units)) > 1
     state, given = (
-        (rows, sum(units)) if uneven else (len(units), rows, cell.units) for rows in ("B", "B_or_1")
+        (rows, sum(units)) if uneven else (len(units), rows, cell.units)
+        for rows in ("B", "B_or_1")
     )
     inputs = INITIAL if defaults else ()
-    constants: dict[str, Array] = {name: _default_state(layers, name, uneven) for name in inputs}
+    constants: dict[str, Array] = {
+        name: _default_state(layers, name, uneven) for name in inputs
+    }
     nodes = list(_initial_state(layers, uneven, constants))
     below, steps = "X", "sequence_lens" if padded or lengths else ""
     if lengths:
@@ -78,7 +89,9 @@ def graph_of(
     nodes.append(_node("Identity", [f"Y_{len(layers) - 1}"], ["Y"]))
     nodes += _last_state(len(layers), uneven, constants)
 
-    def port(name: str, shape: Sequence[int | str], dtype: np.dtype[Any] = cell.dtype) -> Any:
+    def port(
+        name: str, shape: Sequence[int | str], dtype: np.dtype[Any] = cell.dtype
+    ) -> Any:
         kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
         return onnx.helper.make_tensor_value_info(name, kind, shape)
 
@@ -94,7 +107,10 @@ def graph_of(
             port("Y", ("T", len(layers[-1]), "B", units[-1])),
             *(port(name, state) for name in ("Y_h", "Y_c")),
         ],
-        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
+        [
+            onnx.numpy_helper.from_array(array, name)
+            for name, array in constants.items()
+        ],
     )
 
 
@@ -113,7 +129,9 @@ def _default_state(layers: Layers, name: str, uneven: bool) -> Array:
     return np.concatenate(rows, axis=1) if uneven else np.stack(rows)
 
 
-def _initial_state(layers: Layers, uneven: bool, constants: dict[str, Array]) -> Iterator[Any]:
+def _initial_state(
+    layers: Layers, uneven: bool, constants: dict[str, Array]
+) -> Iterator[Any]:
     """h_n and c_n (D, B, H) of each layer n, as many sequences as X has.
 
     From states (cells, B, H); of layers of different widths from (B, D H + D'
@@ -130,17 +148,23 @@ def _initial_state(layers: Layers, uneven: bool, constants: dict[str, Array]) ->
         for n, part in enumerate(parts):
             given = part
             if uneven:  # (B, D H)
-                constants[f"cut_{n}"] = np.array([0, *sizes[n]], np.int64)  # 0: as it is
+                constants[f"cut_{n}"] = np.array(
+                    [0, *sizes[n]], np.int64
+                )  # 0: as it is
                 given = f"{letter}_{n}_given"
                 yield _node("Reshape", [part, f"cut_{n}"], [f"{part}_cut"])  # (B, D, H)
                 yield _node("Transpose", [f"{part}_cut"], [given], perm=[1, 0, 2])
             constants |= {f"directions_{n}": sizes[n, :1], f"units_{n}": sizes[n, 1:]}
             shape = f"{letter}_{n}_shape"
-            yield _node("Concat", [f"directions_{n}", "rows", f"units_{n}"], [shape], axis=0)
+            yield _node(
+                "Concat", [f"directions_{n}", "rows", f"units_{n}"], [shape], axis=0
+            )
             yield _node("Expand", [given, shape], [f"{letter}_{n}"])
 
 
-def _last_state(layers: int, uneven: bool, constants: dict[str, Array]) -> Iterator[Any]:
+def _last_state(
+    layers: int, uneven: bool, constants: dict[str, Array]
+) -> Iterator[Any]:
     if uneven:
         constants["one_row"] = np.array([0, -1], np.int64)
     for name in ("Y_h", "Y_c"):
@@ -158,7 +182,11 @@ def _lstm(
 ) -> list[Any]:
     row = layer[0].convention
     tensors = stack_directions([encode(cell) for cell in layer])
-    names = {role: f"{row.names.tensors[role]}_{n}" for role in tensors if role not in INITIAL}
+    names = {
+        role: f"{row.names.tensors[role]}_{n}"
+        for role in tensors
+        if role not in INITIAL
+    }
     constants |= {name: np.asarray(tensors[role]) for role, name in names.items()}
     inputs = [
         below,
@@ -196,7 +224,9 @@ def _joined(n: int, directions: int, constants: dict[str, Array]) -> Iterator[An
     if directions == 1:
         yield _node("Squeeze", [f"Y_{n}", "one"], [f"joined_{n}"])
         return
-    constants["side_by_side"] = np.array([0, 0, -1], np.int64)  # 0: an axis stays as it is
+    constants["side_by_side"] = np.array(
+        [0, 0, -1], np.int64
+    )  # 0: an axis stays as it is
     yield _node("Transpose", [f"Y_{n}"], [f"turned_{n}"], perm=[0, 2, 1, 3])
     yield _node("Reshape", [f"turned_{n}", "side_by_side"], [f"joined_{n}"])
 
@@ -224,4 +254,6 @@ def rtneural_document(layers: Layers) -> dict[str, Any]:
 
 def _listed(cell: Cell) -> list[Any]:
     tensors = encode(cell)
-    return [np.asarray(tensors[role]).tolist() for role in cell.convention.names.numbered]
+    return [
+        np.asarray(tensors[role]).tolist() for role in cell.convention.names.numbered
+    ]

@@ -9,7 +9,14 @@ import numpy as np
 
 from lstmcli.core.model.model import Cell, State
 from lstmcli.core.weights.encode import named_tensors
-from lstmcli.engines.engine import Engine, Network, Prepared, Result, activation, library
+from lstmcli.engines.engine import (
+    Engine,
+    Network,
+    Prepared,
+    Result,
+    activation,
+    library,
+)
 
 
 def prepare(network: Network) -> Prepared:

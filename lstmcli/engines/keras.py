@@ -13,7 +13,14 @@ import numpy as np
 
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import encode
-from lstmcli.engines.engine import Engine, Network, Prepared, Result, activation, library
+from lstmcli.engines.engine import (
+    Engine,
+    Network,
+    Prepared,
+    Result,
+    activation,
+    library,
+)
 
 BACKENDS = ("torch", "tensorflow", "jax")
 NAMED = {
@@ -33,16 +40,26 @@ def prepare(network: Network) -> Prepared:
         layers = [_layer(keras, network, layer) for layer in network.layers]
         x = keras.ops.convert_to_tensor(np.ascontiguousarray(network.x.swapaxes(0, 1)))
         states = [
-            [keras.ops.convert_to_tensor(a) for state in states for a in state]  # h, c, h, c
+            [
+                keras.ops.convert_to_tensor(a) for state in states for a in state
+            ]  # h, c, h, c
             for _, states in network.by_layer
         ]
         masked = {}
         if network.mask_from is not None:
-            masking = keras.layers.Masking(network.mask_from.value, dtype=network.mask_from.dtype)
-            masked = {"mask": masking.compute_mask(x)}  # not passed on next to an initial state
+            masking = keras.layers.Masking(
+                network.mask_from.value, dtype=network.mask_from.dtype
+            )
+            masked = {
+                "mask": masking.compute_mask(x)
+            }  # not passed on next to an initial state
             x = masking(x)
         elif network.valid is not None:
-            masked = {"mask": keras.ops.convert_to_tensor(np.ascontiguousarray(network.valid.T))}
+            masked = {
+                "mask": keras.ops.convert_to_tensor(
+                    np.ascontiguousarray(network.valid.T)
+                )
+            }
 
     def run() -> Result:
         y, finals = x, []
@@ -91,7 +108,11 @@ def _activation(keras: Any, name: str) -> Any:
     if name in NAMED:
         return NAMED[name]
     made = activation(
-        name, {k: getattr(keras.ops, k) for k in ("tanh", "clip", "where", "zeros_like", *FAMILIES)}
+        name,
+        {
+            k: getattr(keras.ops, k)
+            for k in ("tanh", "clip", "where", "zeros_like", *FAMILIES)
+        },
     )
 
     def function(x: Any) -> Any:

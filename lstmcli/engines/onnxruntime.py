@@ -20,7 +20,9 @@ Session = Callable[[], Sequence[Array]]
 
 def session(model: bytes, feeds: Feeds) -> Session:
     """A model of ONNX, ready to run."""
-    opened = library("onnxruntime").InferenceSession(model, providers=["CPUExecutionProvider"])
+    opened = library("onnxruntime").InferenceSession(
+        model, providers=["CPUExecutionProvider"]
+    )
     return lambda: opened.run(None, dict(feeds))
 
 

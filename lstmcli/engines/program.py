@@ -55,7 +55,9 @@ class Program:
                 raise ValueError("there is no command")
         except ValueError as error:
             raise UserError(f"{error}.", about={"program": command}) from None
-        return cls(command, words, suffixes.get("inputs"), suffixes.get("outputs"), timeout)
+        return cls(
+            command, words, suffixes.get("inputs"), suffixes.get("outputs"), timeout
+        )
 
     @property
     def name(self) -> str:
@@ -81,7 +83,9 @@ class Program:
             outputs = Path(folder, f"outputs{self.write or '.txt'}")
             seconds = self._run(inputs, outputs)
             if not outputs.is_file():
-                raise self._error(f"{self.name} ended well, and wrote no {{outputs{self.write}}}.")
+                raise self._error(
+                    f"{self.name} ended well, and wrote no {{outputs{self.write}}}."
+                )
             data = outputs.read_bytes()
         output = f"outputs{self.write}" if self.write else "standard output"
         what = f"{self.name}: its {output}"
@@ -95,7 +99,9 @@ class Program:
         for name, array in document.arrays.items():
             if wrong := np.count_nonzero(~np.isfinite(array)):
                 of = f" of {name}" * bool(name)
-                raise UserError(f"{what} is not finite in {wrong:,} of {array.size:,} numbers{of}.")
+                raise UserError(
+                    f"{what} is not finite in {wrong:,} of {array.size:,} numbers{of}."
+                )
         return document, seconds
 
     def _run(self, inputs: Path, outputs: Path) -> float:
@@ -105,21 +111,33 @@ class Program:
         printed = outputs.with_name("printed") if self.write else outputs
         said, begun = outputs.with_name("said"), perf_counter()
         given = os.devnull if self.read else inputs
-        with open(given, "rb") as stdin, open(printed, "wb") as stdout, open(said, "wb") as stderr:
+        with (
+            open(given, "rb") as stdin,
+            open(printed, "wb") as stdout,
+            open(said, "wb") as stderr,
+        ):
             try:
                 process = subprocess.Popen(
-                    words, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+                    words,
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    start_new_session=True,
                 )
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
-                raise UserError(f"{one_line(words[0])} cannot be started: {reason}.") from None
+                raise UserError(
+                    f"{one_line(words[0])} cannot be started: {reason}."
+                ) from None
             try:
                 reason = self._failure(process, begun, (outputs, printed, said))
                 seconds = perf_counter() - begun
             finally:
                 if os.name == "posix":
                     with suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGKILL)  # the session that it began
+                        os.killpg(
+                            process.pid, signal.SIGKILL
+                        )  # the session that it began
                 process.kill()
                 process.wait()
         if reason:
@@ -155,7 +173,9 @@ def _suffixes(command: str) -> dict[str, str]:
         if (first := suffixes.setdefault(place, suffix)) != suffix:
             raise ValueError(f"{{{place}}} has two suffixes, {first} and {suffix}")
         if place == "inputs" and suffix not in INPUTS:
-            raise ValueError(f"inputs are written as {', '.join(INPUTS)}, not as {suffix}")
+            raise ValueError(
+                f"inputs are written as {', '.join(INPUTS)}, not as {suffix}"
+            )
     return suffixes
 
 

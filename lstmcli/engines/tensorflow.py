@@ -7,7 +7,14 @@ from typing import Any
 
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import named_tensors
-from lstmcli.engines.engine import Engine, Network, Prepared, Result, activation, library
+from lstmcli.engines.engine import (
+    Engine,
+    Network,
+    Prepared,
+    Result,
+    activation,
+    library,
+)
 
 
 def tensorflow() -> Any:
@@ -44,15 +51,23 @@ def _layers(tf: Any, network: Network) -> tuple[Any, list[Any]]:
     y, finals = tf.constant(network.x), []
     for n, (layer, states) in enumerate(network.by_layer):
         cells = [_cell(tf, cell) for cell in layer]
-        starts = [v1.nn.rnn_cell.LSTMStateTuple(*map(tf.constant, (c, h))) for h, c in states]
+        starts = [
+            v1.nn.rnn_cell.LSTMStateTuple(*map(tf.constant, (c, h))) for h, c in states
+        ]
         options = {"sequence_length": network.lengths, "time_major": True}
         with v1.variable_scope(f"layer{n}"):
             if len(cells) == 1:
-                y, final = v1.nn.dynamic_rnn(cells[0], y, initial_state=starts[0], **options)
+                y, final = v1.nn.dynamic_rnn(
+                    cells[0], y, initial_state=starts[0], **options
+                )
                 finals.append(final)
                 continue
             outputs, last = v1.nn.bidirectional_dynamic_rnn(
-                *cells, y, initial_state_fw=starts[0], initial_state_bw=starts[1], **options
+                *cells,
+                y,
+                initial_state_fw=starts[0],
+                initial_state_bw=starts[1],
+                **options,
             )
             y = tf.concat(outputs, -1)
             finals += last
@@ -61,14 +76,18 @@ def _layers(tf: Any, network: Network) -> tuple[Any, list[Any]]:
 
 def _cell(tf: Any, cell: Cell) -> Any:
     behaviour = cell.convention.behaviour
-    functions = {name: getattr(tf.nn, name) for name in ("sigmoid", "tanh", "relu", "softsign")}
+    functions = {
+        name: getattr(tf.nn, name) for name in ("sigmoid", "tanh", "relu", "softsign")
+    }
     functions |= {
         "softplus": tf.nn.softplus,
         "clip": tf.clip_by_value,
         "where": tf.where,
         "leaky_relu": tf.nn.leaky_relu,
         "zeros_like": tf.zeros_like,
-        "elu": lambda x, alpha: tf.where(x > 0, x, alpha * tf.math.expm1(tf.minimum(x, 0))),
+        "elu": lambda x, alpha: tf.where(
+            x > 0, x, alpha * tf.math.expm1(tf.minimum(x, 0))
+        ),
     }
     return tf.compat.v1.nn.rnn_cell.LSTMCell(
         cell.units,

@@ -24,10 +24,14 @@ def prepare(network: Network) -> Prepared:
         dtype=getattr(torch, cell.dtype.name),
     )
     weights = named_tensors(network.layers)
-    lstm.load_state_dict({name: torch.from_numpy(a) for name, a in weights.items()}, strict=True)
+    lstm.load_state_dict(
+        {name: torch.from_numpy(a) for name, a in weights.items()}, strict=True
+    )
     lstm.eval()
     x = torch.from_numpy(network.x.copy())
-    state = tuple(torch.from_numpy(np.stack(a)) for a in zip(*network.states, strict=True))
+    state = tuple(
+        torch.from_numpy(np.stack(a)) for a in zip(*network.states, strict=True)
+    )
 
     def run() -> Result:
         with torch.inference_mode():
@@ -56,4 +60,6 @@ def unsupported(network: Network) -> Iterator[str]:
         yield "a sequence of length 0 (packed sequences have at least one step)"
 
 
-ENGINE = Engine("torch", "torch.nn.LSTM", "pytorch", ("torch",), prepare, unsupported=unsupported)
+ENGINE = Engine(
+    "torch", "torch.nn.LSTM", "pytorch", ("torch",), prepare, unsupported=unsupported
+)

@@ -25,9 +25,21 @@ from lstmcli.formats.files.atomic import atomically as atomically
 from lstmcli.formats.files.atomic import refuse_place
 from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.files.sidecars import main_file, split_member
-from lstmcli.formats.files.source import BINARY, Opened, decode, in_memory, opened, pieces_of
+from lstmcli.formats.files.source import (
+    BINARY,
+    Opened,
+    decode,
+    in_memory,
+    opened,
+    pieces_of,
+)
 from lstmcli.formats.npy import BlockWriter, Stored, is_raw_form, read_raw
-from lstmcli.formats.text.number_text import ABBREVIATED, LineWriter, StepWriter, TableWriter
+from lstmcli.formats.text.number_text import (
+    ABBREVIATED,
+    LineWriter,
+    StepWriter,
+    TableWriter,
+)
 from lstmcli.outputs import errors_named
 
 if TYPE_CHECKING:
@@ -69,7 +81,9 @@ READ_ONLY = {  # not for traces; .safetensors is written, but only for weights
 _BY_NAME = {row.name: row for row in (*FORMATS.values(), *READ_ONLY.values())}
 
 
-def read(source: str, *, abbreviated: bool = False, in_blocks: bool = False) -> Document:
+def read(
+    source: str, *, abbreviated: bool = False, in_blocks: bool = False
+) -> Document:
     """The named arrays of a file, or of standard input for "-"; of FILE:MEMBER only that one.
 
     The content shows the format; a suffix only decides between kinds of text.
@@ -80,13 +94,17 @@ def read(source: str, *, abbreviated: bool = False, in_blocks: bool = False) -> 
     path, member = split_member(source)
     with opened(path if path == "-" else main_file(path)) as file:
         raw = is_raw_form(member) and is_unknown(file)
-        document = read_raw(file, str(member)) if raw else _read(file, in_blocks, member)
+        document = (
+            read_raw(file, str(member)) if raw else _read(file, in_blocks, member)
+        )
     if member is not None and not raw:
         document = document.member(member)
     return document if abbreviated else _refuse_abbreviated(document)
 
 
-def read_bytes(source: str, data: bytes, suffix: str = "", form: str | None = None) -> Document:
+def read_bytes(
+    source: str, data: bytes, suffix: str = "", form: str | None = None
+) -> Document:
     """The named arrays of bytes, which messages call ``source``; of raw numbers with a form."""
     file = in_memory(source, data, suffix)
     return read_raw(file, form) if form else _refuse_abbreviated(_read(file))
@@ -111,7 +129,10 @@ def _refuse_abbreviated(document: Document) -> Document:
 
 def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> Document:
     if kind := binary_kind(file):
-        options: dict[str, Any] = {"npz": {"only": member}, "npy": {"in_blocks": in_blocks}}
+        options: dict[str, Any] = {
+            "npz": {"only": member},
+            "npy": {"in_blocks": in_blocks},
+        }
         return _reader(kind)(file, **options.get(kind, {}))
     try:
         return _read_text(file)
@@ -130,7 +151,9 @@ def _read_text(file: Opened) -> Document:
         raise UserError(f"{file.source} is empty.")
     kind = text_kind(text, hint)
     if _BY_NAME[kind].reader == "read_lines":
-        return _reader(kind)(file.pieces if in_pieces else partial(pieces_of, text), file)
+        return _reader(kind)(
+            file.pieces if in_pieces else partial(pieces_of, text), file
+        )
     if in_pieces and kind == "text":
         raise UserError(
             f"{file.source}: {file.size:,} bytes are more than are read of console output. "
@@ -158,7 +181,9 @@ def write(
 
     npy and text have one array and no attributes.
     """
-    with atomically(target) if isinstance(target, str) else nullcontext(target) as stream:
+    with (
+        atomically(target) if isinstance(target, str) else nullcontext(target) as stream
+    ):
         _module(format).write(stream, dict(arrays), dict(attributes or {}))
 
 
@@ -174,7 +199,10 @@ class Pieces:
 
 @contextmanager
 def open_blocks(
-    target: str | BinaryIO, format: str, shapes: Mapping[str, Shape], dtype: np.dtype[Any]
+    target: str | BinaryIO,
+    format: str,
+    shapes: Mapping[str, Shape],
+    dtype: np.dtype[Any],
 ) -> Iterator[Pieces]:
     """Write "npy" or "npz" in pieces; a file appears complete or not at all.
 
@@ -182,7 +210,11 @@ def open_blocks(
     disk of the target.
     """
     with ExitStack() as stack:
-        stream = stack.enter_context(atomically(target)) if isinstance(target, str) else target
+        stream = (
+            stack.enter_context(atomically(target))
+            if isinstance(target, str)
+            else target
+        )
         # a device's or a pipe's folder may take no files
         path = target if isinstance(target, str) and stream.seekable() else None
         direct = format == "npy" and path is not None

@@ -32,18 +32,24 @@ def read_nam(value: dict[str, Any], file: Opened) -> Document:
     flat = to_array(value["weights"], f"{file.source}: weights").ravel()
     arrays = _split(flat, _shapes(inputs, units, layers, flat.size, file.source))
     remark = f"{file.source}: its head, {units} units to an output, is not run."
-    return Document(file.source, "nam", arrays, dtypes=float32_arrays(arrays), remarks=(remark,))
+    return Document(
+        file.source, "nam", arrays, dtypes=float32_arrays(arrays), remarks=(remark,)
+    )
 
 
 def _sizes(config: Any, source: str) -> list[int]:
     sizes = [config.get(name) if isinstance(config, dict) else None for name in SIZES]
     for name, size in zip(SIZES, sizes, strict=True):
         if type(size) is not int or size < 1:
-            raise UserError(f"{source}: config.{name} is {size!a}; a number from 1 on is needed.")
+            raise UserError(
+                f"{source}: config.{name} is {size!a}; a number from 1 on is needed."
+            )
     return [size for size in sizes if size]
 
 
-def _shapes(inputs: int, units: int, layers: int, count: int, source: str) -> dict[str, Shape]:
+def _shapes(
+    inputs: int, units: int, layers: int, count: int, source: str
+) -> dict[str, Shape]:
     per_unit = 4 * (inputs + units) + 6 + (layers - 1) * (8 * units + 6)
     outputs, rest = divmod(count - per_unit * units, units + 1)
     if outputs < 1 or rest:
@@ -76,12 +82,18 @@ def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
     """
     config, tensors = value["model_data"], value["state_dict"]
     if not isinstance(config, dict) or not isinstance(tensors, dict):
-        raise UserError(f"{file.source}: model_data and state_dict are not both objects.")
+        raise UserError(
+            f"{file.source}: model_data and state_dict are not both objects."
+        )
     cells = config.get("unit_type", "LSTM")
     if cells != "LSTM":
-        raise UserError(f"{file.source} is a GuitarML model of {cells!a} cells, not an LSTM.")
+        raise UserError(
+            f"{file.source} is a GuitarML model of {cells!a} cells, not an LSTM."
+        )
     where = f"{file.source}: state_dict"
-    arrays = {name: to_array(numbers, f"{where}.{name}") for name, numbers in tensors.items()}
+    arrays = {
+        name: to_array(numbers, f"{where}.{name}") for name, numbers in tensors.items()
+    }
     left_out = ["its linear layer lin is not run"] * ("lin.weight" in arrays)
     if config.get("skip"):
         left_out.append("the input that it adds to its output (skip) is not added")
@@ -110,9 +122,13 @@ def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
         arrays |= {f"layers.{n}.{member}.{k}": array for k, array in enumerate(weights)}
     if "gru" in types and "lstm" not in types:
         raise UserError(f"{file.source} is an RTNeural model with a GRU and no LSTM.")
-    remarks = [f"{file.source}: only its LSTM is run, of the layers {', '.join(types)}."]
+    remarks = [
+        f"{file.source}: only its LSTM is run, of the layers {', '.join(types)}."
+    ]
     if value.get("in_skip"):
-        remarks.append(f"{file.source}: the input that it adds to its output is not added.")
+        remarks.append(
+            f"{file.source}: the input that it adds to its output is not added."
+        )
     shown = tuple(remarks if len(types) > 1 else remarks[1:])
     dtypes = float32_arrays(arrays)
     return Document(file.source, "rtneural", arrays, dtypes=dtypes, remarks=shown)
@@ -122,4 +138,6 @@ def _weights(layer: Any, where: str) -> list[np.ndarray]:
     weights = layer.get("weights", []) if isinstance(layer, dict) else None
     if not isinstance(weights, list):
         raise UserError(f"{where} is not a layer with a list of weights.")
-    return [to_array(numbers, f"{where}: weights[{k}]") for k, numbers in enumerate(weights)]
+    return [
+        to_array(numbers, f"{where}: weights[{k}]") for k, numbers in enumerate(weights)
+    ]

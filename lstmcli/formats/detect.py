@@ -12,7 +12,12 @@ from collections.abc import Iterable
 
 from lstmcli.errors import UserError, listed
 from lstmcli.formats.files.limits import damage_reported
-from lstmcli.formats.files.source import BYTE_ORDER_MARKS, MODELS, Opened, how_raw_numbers_are_read
+from lstmcli.formats.files.source import (
+    BYTE_ORDER_MARKS,
+    MODELS,
+    Opened,
+    how_raw_numbers_are_read,
+)
 from lstmcli.formats.text.number_text import IS_NUMBER
 
 PATTERNS = {  # what the first bytes match -> format
@@ -32,7 +37,9 @@ PATTERNS = {  # what the first bytes match -> format
     rb"\n[\x80-\xff]{0,4}[\0-\x7f]\x12[\x80-\xff]{0,4}[\0-\x7f]\n": "tensorflow",
 }
 
-TABLE_END = 0xDB4775248B80FB57.to_bytes(8, "little")  # the last bytes of TensorFlow's table
+TABLE_END = 0xDB4775248B80FB57.to_bytes(
+    8, "little"
+)  # the last bytes of TensorFlow's table
 
 # a container, or the class of an object
 OLD_PICKLE = re.compile(rb"\(|[}\]]|c[A-Za-z_][\w.]*\r?\n[A-Za-z_][\w.]*\r?\n")
@@ -81,7 +88,10 @@ TESSERACT = (
 )
 
 UNREAD = {  # first bytes -> kind of file, way out
-    rb"\x1f\x8b": ("a gzip archive", "Unpack it first: gunzip FILE, or tar xzf FILE for a tar."),
+    rb"\x1f\x8b": (
+        "a gzip archive",
+        "Unpack it first: gunzip FILE, or tar xzf FILE for a tar.",
+    ),
     rb"(?=(\./)?(sys_info|pickle|tensors|storages)\0).{257}ustar": (
         "a tar archive of PyTorch 0.1",
         "If you trust it, load it in PyTorch and save it again: "
@@ -289,7 +299,9 @@ def _column_kind(first: str, rest: str, hint: str | None) -> str:
     cells = [cell.strip() for cell in first.split(delimiter, MOST_CELLS)[:MOST_CELLS]]
     if len(cells) == 1:  # one column, or words between blanks
         return hint if hint in ("csv", "tsv") and len(first.split()) == 1 else "text"
-    if all(map(HEADER_CELL.fullmatch, cells)) and IS_NUMBER.match(rest.lstrip('"\r\n ')):
+    if all(map(HEADER_CELL.fullmatch, cells)) and IS_NUMBER.match(
+        rest.lstrip('"\r\n ')
+    ):
         return kind
     numbers = all(not cell or IS_NUMBER.fullmatch(cell) for cell in cells)
     table = hint in ("csv", "tsv") or (numbers and hint != "text")

@@ -19,7 +19,9 @@ Groups = dict[str, dict[str, Any]]  # as in `Document`
 class Gaps:
     """The elements that output elided with ``...``; the array has only those printed."""
 
-    before: tuple[int | None, ...]  # of each axis: items before ``...``; None: all are there
+    before: tuple[
+        int | None, ...
+    ]  # of each axis: items before ``...``; None: all are there
     shape: Shape | None  # of the full array, if it is printed
     where: str  # source and line, which start a message
 
@@ -86,7 +88,9 @@ class Document:
             raise self._no_member(name)
         columns = _only(name, self.numbering.columns)
         by_name = ("arrays", "units", "dtypes", "gaps")
-        fields: dict[str, Any] = {field: _only(name, getattr(self, field)) for field in by_name}
+        fields: dict[str, Any] = {
+            field: _only(name, getattr(self, field)) for field in by_name
+        }
         return replace(
             self,
             source=f"{self.source}:{name}",
@@ -103,7 +107,9 @@ class Document:
         members = listed(names, MOST_LISTED) or "no arrays"
         if name in self.attributes:
             return UserError(f"{start} {members}; {name} is not an array of numbers.")
-        return UserError(f"{start} no {name!r}; it has {members}.{did_you_mean(name, names)}")
+        return UserError(
+            f"{start} no {name!r}; it has {members}.{did_you_mean(name, names)}"
+        )
 
 
 def _only(name: str, mapping: Mapping[str, Any]) -> dict[str, Any]:

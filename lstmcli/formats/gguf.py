@@ -16,7 +16,9 @@ from lstmcli.formats.document import Document, native
 from lstmcli.formats.files.limits import Damaged, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
 
-MOST_VALUES = 1 << 18  # of a header, 10 us and 300 bytes each; a vocabulary has 2 a token
+MOST_VALUES = (
+    1 << 18
+)  # of a header, 10 us and 300 bytes each; a vocabulary has 2 a token
 
 
 def read(file: Opened) -> Document:
@@ -29,7 +31,10 @@ def read(file: Opened) -> Document:
         how = "which is mapped into memory: save it, and give its path"
         raise UserError(f"{file.source} is a GGUF model, {how}.")
     where = f"{file.source}, a GGUF model,"
-    with damage_reported(where), np.errstate(all="ignore"):  # infinite numbers of damaged files
+    with (
+        damage_reported(where),
+        np.errstate(all="ignore"),
+    ):  # infinite numbers of damaged files
         tensors = _reader(gguf, file.path).tensors
         arrays = {tensor.name: _array(gguf, tensor, file.source) for tensor in tensors}
     left_out = [name for name, array in arrays.items() if array is None]
@@ -45,7 +50,9 @@ def _reader(gguf: Any, path: str) -> Any:
     class Reader(gguf.GGUFReader):  # type: ignore[misc]
         values = 0
 
-        def _get(self, offset: int, dtype: Any, count: int = 1, *order: Any, **orders: Any) -> Any:
+        def _get(
+            self, offset: int, dtype: Any, count: int = 1, *order: Any, **orders: Any
+        ) -> Any:
             if offset + np.dtype(dtype).itemsize * int(count) > len(self.data):
                 raise Damaged("it ends too early")
             self.values += 1
@@ -64,6 +71,8 @@ def _array(gguf: Any, tensor: Any, source: str) -> np.ndarray | None:
     if data.dtype != np.uint8:
         return native(data)
     try:
-        return np.asarray(gguf.dequantize(data, tensor.tensor_type), np.float32).reshape(shape)
+        return np.asarray(
+            gguf.dequantize(data, tensor.tensor_type), np.float32
+        ).reshape(shape)
     except NotImplementedError:
         return None

@@ -67,7 +67,9 @@ def read(file: Opened, in_blocks: bool = False) -> Document:
     stays = in_blocks and file.path is not None and header.nbytes >= IN_BLOCKS_FROM
     numbers = header.dtype.kind in "fiub" or header.dtype == BFLOAT16
     if stays and numbers and len(header.shape) in (2, 3) and not header.fortran:
-        return Document(file.source, "npy", {"": cast(np.ndarray, FileArray(file, header))})
+        return Document(
+            file.source, "npy", {"": cast(np.ndarray, FileArray(file, header))}
+        )
     file.stream.seek(header.offset)
     value = {"": read_elements(file.stream, header, file.source)}
     if isinstance(value[""], np.ndarray):
@@ -82,14 +84,20 @@ def read_header(head: bytes, where: str) -> Header:
         shape, fortran, dtype = _parsed(stream)
     except Exception as error:  # broken, a header's Python text raises nearly anything
         reason = str(error).split("\n")[0] or type(error).__name__
-        raise UserError(f"{where}: the .npy header is broken ({reason[:120]}).") from None
+        raise UserError(
+            f"{where}: the .npy header is broken ({reason[:120]})."
+        ) from None
     return Header(shape, dtype, fortran, stream.tell())
 
 
 def _parsed(stream: BinaryIO) -> tuple[Shape, bool, np.dtype[Any]]:
     version = npy_format.read_magic(stream)
-    if version not in _HEADER_READERS:  # version 3 exists for field names beyond Latin-1
-        raise ValueError(f"version {version[0]}.{version[1]}; 1.0 and 2.0 contain plain arrays")
+    if (
+        version not in _HEADER_READERS
+    ):  # version 3 exists for field names beyond Latin-1
+        raise ValueError(
+            f"version {version[0]}.{version[1]}; 1.0 and 2.0 contain plain arrays"
+        )
     width, reader = _HEADER_READERS[version]
     start = stream.tell()
     text = stream.read(int.from_bytes(stream.read(width), "little"))
@@ -105,18 +113,30 @@ def check(header: Header, size: int, where: str) -> None:
     """Refuse a dtype that is not read, an impossible shape, or one of another size."""
     dtype = header.dtype
     if dtype != BFLOAT16 and dtype.kind not in "biufUS":
-        raise UserError(f"{where} has values of the dtype {dtype}; real numbers are needed.")
+        raise UserError(
+            f"{where} has values of the dtype {dtype}; real numbers are needed."
+        )
     if dtype.itemsize == 0:  # any number would fit into no bytes
         raise UserError(f"{where} contains strings of length 0.")
     if not all(type(n) is int and n >= 0 for n in header.shape):
-        raise UserError(f"{where}: the header claims the impossible shape {header.shape}.")
-    reach = prod(max(n, 1) for n in header.shape) * dtype.itemsize  # NumPy limits it too
+        raise UserError(
+            f"{where}: the header claims the impossible shape {header.shape}."
+        )
+    reach = (
+        prod(max(n, 1) for n in header.shape) * dtype.itemsize
+    )  # NumPy limits it too
     if len(header.shape) > MOST_AXES or reach > MOST_ADDRESSED:
-        raise UserError(f"{where}: the header claims the shape {header.shape}, too large to be.")
+        raise UserError(
+            f"{where}: the header claims the shape {header.shape}, too large to be."
+        )
     found = size - header.offset
     if found != header.nbytes:
-        problem = "is cut short" if found < header.nbytes else "contains more than one array"
-        claim = f"the header claims {header.shape} {dtype.name}, {header.nbytes:,} bytes"
+        problem = (
+            "is cut short" if found < header.nbytes else "contains more than one array"
+        )
+        claim = (
+            f"the header claims {header.shape} {dtype.name}, {header.nbytes:,} bytes"
+        )
         raise UserError(f"{where} {problem}: {claim}, but {found:,} are there.")
 
 
@@ -131,9 +151,13 @@ def read_elements(stream: BinaryIO, header: Header, where: str) -> Any:
     view = memoryview(data)
     filled = 0
     while filled < len(data):
-        count = cast(io.BufferedIOBase, stream).readinto(view[filled : filled + (HEAD << 4)])
+        count = cast(io.BufferedIOBase, stream).readinto(
+            view[filled : filled + (HEAD << 4)]
+        )
         if not count:
-            raise UserError(f"{where} is cut short: {len(data) - filled:,} bytes are missing.")
+            raise UserError(
+                f"{where} is cut short: {len(data) - filled:,} bytes are missing."
+            )
         filled += count
     order = "F" if header.fortran else "C"
     array = np.frombuffer(data, header.dtype).reshape(header.shape, order=order)  # type: ignore[call-overload]
@@ -150,16 +174,24 @@ def _plain(array: np.ndarray, where: str) -> Any:
 def _strings(array: np.ndarray, where: str) -> Any:
     try:
         if array.dtype.kind == "U" and array.size:
-            points = np.ascontiguousarray(array).reshape(-1).view(f"{array.dtype.byteorder}u4")
+            points = (
+                np.ascontiguousarray(array)
+                .reshape(-1)
+                .view(f"{array.dtype.byteorder}u4")
+            )
             if np.any((points > 0x10FFFF) | ((points >= 0xD800) & (points < 0xE000))):
                 raise ValueError("no code point, or a surrogate")
         text = array if array.dtype.kind == "U" else np.char.decode(array, "utf-8")
         return text.item() if array.ndim == 0 else text.tolist()
     except ValueError:
-        raise UserError(f"{where} contains strings that are not Unicode text.") from None
+        raise UserError(
+            f"{where} contains strings that are not Unicode text."
+        ) from None
 
 
-def write(stream: BinaryIO, arrays: Mapping[str, Stored], attributes: dict[str, Any]) -> None:
+def write(
+    stream: BinaryIO, arrays: Mapping[str, Stored], attributes: dict[str, Any]
+) -> None:
     """Write the one array; .npy has no names or attributes."""
     write_elements(stream, sole(arrays, ".npy"))
 
@@ -206,11 +238,18 @@ def read_raw(file: Opened, form: str) -> Document:
     """The array of this type and shape that a file consists of."""
     match = _FORM.fullmatch(form)
     assert match is not None, "the caller has asked is_raw_form"
-    dtype, shape = np.dtype(_DTYPES[match[1].lower()]), tuple(map(int, match[2].split("x")))
+    dtype, shape = (
+        np.dtype(_DTYPES[match[1].lower()]),
+        tuple(map(int, match[2].split("x"))),
+    )
     count = check_size(shape, dtype.itemsize, f"{file.source}:{form}")
     if file.size != count * dtype.itemsize:
-        needed = f"{count * dtype.itemsize:,}, {count:,} numbers of {dtype.itemsize} bytes"
-        raise UserError(f"{file.source} has {file.size:,} bytes; {form} takes {needed}.")
+        needed = (
+            f"{count * dtype.itemsize:,}, {count:,} numbers of {dtype.itemsize} bytes"
+        )
+        raise UserError(
+            f"{file.source} has {file.size:,} bytes; {form} takes {needed}."
+        )
     array = np.frombuffer(file.stream.read(), dtype).reshape(shape)
     return Document(file.source, "raw", {"": native(array)})
 
@@ -226,7 +265,11 @@ class FileArray:
     """An array (N, K) or (N, M, K) in a file, C order; a slice of its first axes is in memory."""
 
     def __init__(self, file: Opened, header: Header) -> None:
-        self.source, self.shape, self.ndim = file.source, header.shape, len(header.shape)
+        self.source, self.shape, self.ndim = (
+            file.source,
+            header.shape,
+            len(header.shape),
+        )
         self._stored, self._start, self._lock = header.dtype, header.offset, Lock()
         self.dtype = native(np.empty(0, self._stored)).dtype
         self._file = io.FileIO(os.dup(file.stream.fileno()))
@@ -243,7 +286,9 @@ class FileArray:
     def __getitem__(self, index: slice | tuple[slice, ...]) -> np.ndarray:
         """The numbers between the bounds of one or two slices without a step."""
         slices = index if isinstance(index, tuple) else (index,)
-        bounds = [one.indices(n)[:2] for one, n in zip(slices, self.shape, strict=False)]
+        bounds = [
+            one.indices(n)[:2] for one, n in zip(slices, self.shape, strict=False)
+        ]
         first, last = bounds[0]
         inner_first, inner_last = bounds[1] if len(bounds) > 1 else (0, self.shape[1])
         counts = max(0, last - first), max(0, inner_last - inner_first)
@@ -275,7 +320,9 @@ class FileArray:
 class BlockWriter:
     """An array (n, m, ...) or (n, K) on disk; blocks along the first axes are written."""
 
-    def __init__(self, file: BinaryIO, shape: Shape, dtype: np.dtype[Any], output: str) -> None:
+    def __init__(
+        self, file: BinaryIO, shape: Shape, dtype: np.dtype[Any], output: str
+    ) -> None:
         self.shape, self.dtype = shape, dtype
         self._output = output  # what messages call the file
         self._file, self._lock = file, Lock()
@@ -313,7 +360,11 @@ class BlockWriter:
 
 def write_header(stream: BinaryIO, shape: Shape, dtype: np.dtype[Any]) -> None:
     """Write the header of an array in C order."""
-    header = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    header = {
+        "descr": npy_format.dtype_to_descr(dtype),
+        "fortran_order": False,
+        "shape": shape,
+    }
     npy_format.write_array_header_1_0(cast(Any, stream), header)
 
 

@@ -20,15 +20,19 @@ from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import check_total, damage_reported
 from lstmcli.formats.files.source import HEAD, Opened
 from lstmcli.formats.files.zip import Archive
-from lstmcli.formats.npy import Stored, check, read_elements, read_header, write_elements
+from lstmcli.formats.npy import (
+    Stored,
+    check,
+    read_elements,
+    read_header,
+    write_elements,
+)
 
 SUFFIX = ".npy"
 DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays are the same bytes every day
 
 OBJECTS = "contains Python objects, which are never loaded."
-SAVED_AS_NUMBERS = (
-    "  Save numbers: np.save(FILE, array, allow_pickle=False) refuses an array of anything else."
-)
+SAVED_AS_NUMBERS = "  Save numbers: np.save(FILE, array, allow_pickle=False) refuses an array of anything else."
 
 
 def read(file: Opened, only: str | None = None) -> Document:
@@ -66,7 +70,9 @@ def read(file: Opened, only: str | None = None) -> Document:
     objects = f"{file.source}: {', '.join(left_out)}"
     if not document.arrays and not document.attributes:
         raise UserError(f"{objects} {OBJECTS}", SAVED_AS_NUMBERS)
-    remarks = (f"{objects} left out: Python objects are never loaded.",) if left_out else ()
+    remarks = (
+        (f"{objects} left out: Python objects are never loaded.",) if left_out else ()
+    )
     return replace(document, other_members=tuple(others), remarks=remarks)
 
 
@@ -86,7 +92,9 @@ def _members(archive: Archive, file: Opened) -> dict[str, ZipInfo]:
             f"{file.source} is a zip archive without .npy members. "
             f"{way_out or 'Save the tensors with numpy.savez.'}"
         )
-    check_total(sum(member.file_size for member in members.values()), file.size, file.source)
+    check_total(
+        sum(member.file_size for member in members.values()), file.size, file.source
+    )
     return members
 
 
@@ -99,7 +107,9 @@ def _decoded(value: Any) -> Any:
     return decoded if isinstance(decoded, dict) else value
 
 
-def write(stream: BinaryIO, arrays: Mapping[str, Stored], attributes: dict[str, Any]) -> None:
+def write(
+    stream: BinaryIO, arrays: Mapping[str, Stored], attributes: dict[str, Any]
+) -> None:
     """Arrays as members, attributes as 0-d ones, ``meta`` as JSON; None is left out.
 
     Nothing is compressed (a gigabyte would take half a minute), and nothing

@@ -45,7 +45,9 @@ def read(file: Opened) -> Document:
     arrays: Arrays = {}
     left_out: list[str] = []
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    for name in (name for name in header if name in tensors):  # the library's order is random
+    for name in (
+        name for name in header if name in tensors
+    ):  # the library's order is random
         kind, shape = tensors[name]["dtype"], tensors[name]["shape"]
         if kind in DTYPES:
             stored = np.frombuffer(tensors[name]["data"], DTYPES[kind])
@@ -54,12 +56,16 @@ def read(file: Opened) -> Document:
         else:
             left_out.append(f"{name} ({kind})")
     remark = f"{file.source}: left out, of kinds that NumPy does not have: {', '.join(left_out)}."
-    return Document(file.source, "safetensors", arrays, remarks=(remark,) if left_out else ())
+    return Document(
+        file.source, "safetensors", arrays, remarks=(remark,) if left_out else ()
+    )
 
 
 def write(stream: BinaryIO, arrays: Arrays, attributes: dict[str, Any]) -> None:
     """Write the tensors; attributes become strings of the header's metadata."""
-    writer = import_extra("safetensors.numpy", "writing .safetensors", "safetensors", "safetensors")
+    writer = import_extra(
+        "safetensors.numpy", "writing .safetensors", "safetensors", "safetensors"
+    )
     names = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
     for name, array in arrays.items():
         if array.dtype not in names:

@@ -17,7 +17,12 @@ from lstmcli.formats.document import Arrays, Document, Groups, native
 from lstmcli.formats.files.limits import check_size, damage_reported
 from lstmcli.formats.files.sidecars import open_sidecar
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.keras.layers import all_layers, lstm_chain, masks_before, parse_layers
+from lstmcli.formats.keras.layers import (
+    all_layers,
+    lstm_chain,
+    masks_before,
+    parse_layers,
+)
 
 DTYPES = {
     "float32": "<f4",
@@ -33,7 +38,9 @@ MOST_LISTED = 4  # paths in a message
 
 def read_value(value: dict[str, Any], file: Opened) -> Document:
     """The tensors of all groups by name; of a layers model, its layers' configs."""
-    with damage_reported(f"{file.source}, interpreted as a model.json of TensorFlow.js,"):
+    with damage_reported(
+        f"{file.source}, interpreted as a model.json of TensorFlow.js,"
+    ):
         arrays: Arrays = {}
         left_out: list[str] = []
         seen: set[str] = set()
@@ -41,11 +48,17 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
             _refuse_repeated(group["paths"], seen)
             _read_group(group, file, arrays, left_out)
         is_graph = value.get("format") == "graph-model"
-        topology = _object({} if is_graph else value.get("modelTopology") or {}, "modelTopology")
+        topology = _object(
+            {} if is_graph else value.get("modelTopology") or {}, "modelTopology"
+        )
         groups = _groups(topology, file.source)
         chain = lstm_chain(topology.get("model_config") or topology)
-    order = {name: n for n, name in enumerate(groups)}  # the converter in Python sorts by name
-    in_order = sorted(arrays, key=lambda name: order.get(name.split("/")[0], len(order)))
+    order = {
+        name: n for n, name in enumerate(groups)
+    }  # the converter in Python sorts by name
+    in_order = sorted(
+        arrays, key=lambda name: order.get(name.split("/")[0], len(order))
+    )
     remarks = (
         f"{file.source}: {', '.join(left_out)} left out: not real numbers.",
         f"{file.source} is a graph; activations and the merging of directions are not read from "
@@ -64,7 +77,9 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
 # ---- tensors
 
 
-def _read_group(group: dict[str, Any], file: Opened, arrays: Arrays, left_out: list[str]) -> None:
+def _read_group(
+    group: dict[str, Any], file: Opened, arrays: Arrays, left_out: list[str]
+) -> None:
     specs = [_object(spec, "a member of weights") for spec in group["weights"]]
     sizes = [_stored_bytes(spec, file.source) for spec in specs]
     data = _shards(file, group["paths"], sum(sizes))
@@ -88,7 +103,9 @@ def _refuse_repeated(paths: list[str], seen: set[str]) -> None:
     One shard named a million times would be a million reads.
     """
     for path in paths:
-        base = os.path.basename(str(path).replace("\\", "/"))  # as `open_sidecar` looks for it
+        base = os.path.basename(
+            str(path).replace("\\", "/")
+        )  # as `open_sidecar` looks for it
         if base in seen:
             raise ValueError(f"the part {base!a:.100} is named twice")
         seen.add(base)
@@ -100,7 +117,9 @@ def _stored_bytes(spec: dict[str, Any], source: str) -> int:
     if not all(type(n) is int for n in spec["shape"]):
         raise ValueError(f"a shape is {spec['shape']!a}")
     where = f"{source}: the tensor {spec['name']!a}"
-    return check_size(spec["shape"], max(itemsize, 4), where) * itemsize  # 4: once dequantized
+    return (
+        check_size(spec["shape"], max(itemsize, 4), where) * itemsize
+    )  # 4: once dequantized
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:
@@ -144,7 +163,9 @@ def _array(spec: dict[str, Any], data: memoryview) -> np.ndarray:
     return native(array)
 
 
-def _dequantized(array: np.ndarray, quantization: dict[str, Any], dtype: str) -> np.ndarray:
+def _dequantized(
+    array: np.ndarray, quantization: dict[str, Any], dtype: str
+) -> np.ndarray:
     """The values of a quantized tensor, in float64 as in JavaScript."""
     if quantization["dtype"] == "float16":
         return array.astype(DTYPES[dtype])
@@ -166,10 +187,17 @@ def _groups(topology: dict[str, Any], where: str) -> Groups:
     masks, cells = masks_before(model), set[str]()
     for layer in all_layers(parse_layers(model, where)):
         if layer.path not in cells:
-            groups[layer.name] = {**layer.serialized, "masked_by": masks.get(layer.path)}
+            groups[layer.name] = {
+                **layer.serialized,
+                "masked_by": masks.get(layer.path),
+            }
         if "cell" in layer.serialized["config"]:
             cells |= {cell.path for cell in layer.children}
             for n, cell in enumerate(layer.children):
-                for path in (f"RNNCell_{n}", cell.name, f"stacked_rnn_cells/{cell.name}"):
+                for path in (
+                    f"RNNCell_{n}",
+                    cell.name,
+                    f"stacked_rnn_cells/{cell.name}",
+                ):
                     groups[f"{layer.name}/{path}"] = {**cell.serialized}
     return groups

@@ -18,10 +18,17 @@ import numpy as np
 
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Arrays, Document, Groups, dequantized
-from lstmcli.formats.files.limits import Damaged, check_size, check_total, damage_reported
+from lstmcli.formats.files.limits import (
+    Damaged,
+    check_size,
+    check_total,
+    damage_reported,
+)
 from lstmcli.formats.files.source import Opened
 
-_LAYOUTS = {kind: Struct(f"<{kind}") for kind in "bBhHiIqQf?"}  # letters of the struct module
+_LAYOUTS = {
+    kind: Struct(f"<{kind}") for kind in "bBhHiIqQf?"
+}  # letters of the struct module
 
 
 class Table(NamedTuple):
@@ -123,7 +130,9 @@ BASIC = {2: "weights", 3: "bias"}
 GATE_WITH_WEIGHTS = 2  # input_to_forget_weights, in all variants
 AUXILIARY = 39  # a bidirectional operator's second input
 
-OPTIONS: dict[str, dict[str, tuple[int, str, Any]]] = {  # name -> field, scalar type, default
+OPTIONS: dict[
+    str, dict[str, tuple[int, str, Any]]
+] = {  # name -> field, scalar type, default
     "LSTM": {"kernel_type": (3, "b", 0), "asymmetric_quantize_inputs": (4, "?", False)},
     "UNIDIRECTIONAL_SEQUENCE_LSTM": {
         "time_major": (3, "?", False),
@@ -181,16 +190,25 @@ class _ModelReader:
             for code in model.tables(ModelTable.operator_codes)
         ]
         self._buffers = model.tables(ModelTable.buffers)
-        self._graphs = [self._graph(table, codes) for table in model.tables(ModelTable.subgraphs)]
+        self._graphs = [
+            self._graph(table, codes) for table in model.tables(ModelTable.subgraphs)
+        ]
         self._bytes = 0  # of all arrays; tensors can share a buffer
         self._quantized_dtypes: set[str] = set()
 
     def _graph(self, table: Table, codes: list[int]) -> _SubGraph:
         operators = [
-            (OPERATORS.get(codes[operator.number(OperatorTable.opcode_index, "I")], ""), operator)
+            (
+                OPERATORS.get(
+                    codes[operator.number(OperatorTable.opcode_index, "I")], ""
+                ),
+                operator,
+            )
             for operator in table.tables(SubGraphTable.operators)
         ]
-        inputs = (_inputs_by_output(name, operators) for name in ("DEQUANTIZE", "REVERSE_V2"))
+        inputs = (
+            _inputs_by_output(name, operators) for name in ("DEQUANTIZE", "REVERSE_V2")
+        )
         return _SubGraph(table.tables(SubGraphTable.tensors), operators, *inputs)
 
     def document(self) -> Document:
@@ -218,7 +236,9 @@ class _ModelReader:
                 f"{self._source} is a TensorFlow Lite model without an LSTM operator; one may be "
                 "spelled out in basic operators. Give the model that it was converted from."
             )
-        return Document(self._source, "tflite", arrays, groups=groups, remarks=tuple(remarks))
+        return Document(
+            self._source, "tflite", arrays, groups=groups, remarks=tuple(remarks)
+        )
 
     # ---- tensors
 
@@ -236,7 +256,9 @@ class _ModelReader:
             if (index := _at(inputs, position)) >= 0:
                 path = f"{prefix}/{name}"
                 stored = graph.quantized.get(index, index)
-                arrays[path] = self._array(graph.tensors, stored, f"{self._source}: {path}")
+                arrays[path] = self._array(
+                    graph.tensors, stored, f"{self._source}: {path}"
+                )
         group["projected"] = any(path.endswith("projection_weights") for path in arrays)
         group["auxiliary"] = both and _at(inputs, AUXILIARY) >= 0
         return arrays
@@ -249,7 +271,9 @@ class _ModelReader:
         tensor_type = tensor.number(TensorTable.type, "b")
         known = tensor_type in DTYPES
         if not known or tensor.table(TensorTable.sparsity) is not None:
-            problem = "is sparse" if known else f"contains numbers of the kind {tensor_type}"
+            problem = (
+                "is sparse" if known else f"contains numbers of the kind {tensor_type}"
+            )
             raise UserError(f"{where} {problem}, which this version does not read.")
         dtype = np.dtype(DTYPES[tensor_type])
         itemsize = max(dtype.itemsize, 4)  # of the array
@@ -292,7 +316,9 @@ def _is_basic(group: dict[str, Any]) -> bool:
     return group.get("kernel_type") == 1
 
 
-def _remarks(graph: _SubGraph, group: dict[str, Any], inputs: list[int]) -> Iterator[str]:
+def _remarks(
+    graph: _SubGraph, group: dict[str, Any], inputs: list[int]
+) -> Iterator[str]:
     """Remarks on one operator, whose arithmetic is added to its group."""
     places = (_at(inputs, 0), _at(inputs, GATE_WITH_WEIGHTS))
     there = [graph.tensors[n] for n in places if 0 <= n < len(graph.tensors)]
@@ -318,7 +344,11 @@ def _at(inputs: list[int], position: int) -> int:
 def _attributes(name: str, operator: Table) -> dict[str, Any]:
     options = operator.table(OperatorTable.builtin_options)
     fields = {  # as in `OPTIONS`
-        "fused_activation_function": (LstmOptionsTable.fused_activation_function, "B", 0),
+        "fused_activation_function": (
+            LstmOptionsTable.fused_activation_function,
+            "B",
+            0,
+        ),
         "cell_clip": (LstmOptionsTable.cell_clip, "f", 0.0),
         "proj_clip": (LstmOptionsTable.proj_clip, "f", 0.0),
     } | OPTIONS[name]
@@ -335,5 +365,7 @@ def _dequantized(array: np.ndarray, parameters: Table | None, where: str) -> np.
         raise UserError(f"{where} is {array.dtype.name} without a scale.")
     zero = parameters.vector(fields.zero_point, "<i8")
     zero = np.broadcast_to(zero if len(zero) else np.int64(0), scale.shape)
-    axis = parameters.number(fields.quantized_dimension, "i") if len(scale) > 1 else None
+    axis = (
+        parameters.number(fields.quantized_dimension, "i") if len(scale) > 1 else None
+    )
     return dequantized(array, scale, zero, axis)

@@ -17,7 +17,10 @@ WIDTH = Width.of(COLUMNS)
 
 
 def failure_text(
-    d: Difference, lacking: Sequence[str], found: Explanation | str = "", expected: str = ""
+    d: Difference,
+    lacking: Sequence[str],
+    found: Explanation | str = "",
+    expected: str = "",
 ) -> str:
     """The difference in at most 15 lines of 100 columns, the cause, and the command, unwrapped.
 

@@ -15,7 +15,9 @@ TALL = 5  # lines, an odd number: 0 is in the middle of one
 WIDEST = 8  # characters from one step to the next
 GUTTER = 6  # columns for the numbers of the scale
 BRAILLE = 0x2800
-DOTS = np.array([[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]])  # Unicode 16.0, 21.1
+DOTS = np.array(
+    [[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]]
+)  # Unicode 16.0, 21.1
 
 
 def chart(
@@ -25,7 +27,9 @@ def chart(
 
     A column of dots for several steps spans their least and largest number.
     """
-    ends = {0: scale.high, TALL - 1: scale.low} | ({TALL // 2: 0.0} if scale.signed else {})
+    ends = {0: scale.high, TALL - 1: scale.low} | (
+        {TALL // 2: 0.0} if scale.signed else {}
+    )
     labels = {line: _label(value) for line, value in ends.items()}
     gutter = max(GUTTER, 1 + max(map(len, labels.values())))
     columns = max(width - gutter - 1, 8)
@@ -34,7 +38,9 @@ def chart(
     across = min(columns, (len(values) - 1) * per_step + 1)
     levels = scale.levels(values)
     at = np.linspace(0, across * 2 - 1, len(levels)) if len(levels) > 1 else np.zeros(1)
-    heights = (0.5 + (1 - levels) * (TALL - 1)) / TALL  # the ends at the middles of their lines
+    heights = (
+        0.5 + (1 - levels) * (TALL - 1)
+    ) / TALL  # the ends at the middles of their lines
     points = zip(((at + 0.5) / (across * 2)).tolist(), heights.tolist(), strict=True)
     curve = Curve(0, gutter, TALL, across, [*points])
     sheet = Sheet(curves=[curve])
@@ -67,7 +73,9 @@ def _dots(levels: Array, at: Array, across: int) -> Array:
         if not np.isfinite(low[column]):
             continue  # NaN: a gap
         top, bottom = low[column], high[column]
-        if column and np.isfinite(between[column - 1]):  # reaches half way to the column before
+        if column and np.isfinite(
+            between[column - 1]
+        ):  # reaches half way to the column before
             half = (between[column - 1] + between[column]) / 2
             top, bottom = min(top, half), max(bottom, half)
         dots[column, round(float(top)) : round(float(bottom)) + 1] = True

@@ -43,7 +43,10 @@ def check_sheet(check: Check, width: Width) -> Sheet:
         sheet.label(label, text, style)
 
     if check.drawn is not None:
-        add("drawn", f"inputs and the initial state, from seed {check.drawn}: none were given")
+        add(
+            "drawn",
+            f"inputs and the initial state, from seed {check.drawn}: none were given",
+        )
         sheet.add()
     sheet.extend(_engines(check, width))
     sheet.add()
@@ -55,7 +58,11 @@ def check_sheet(check: Check, width: Width) -> Sheet:
         if row.first is not None:
             in_dtype = f"{name} in {row.differs_in}" if some_in_float64 else name
             at = row.first
-            add("first", f"{in_dtype}: {at.array}, {at.words()}: {at.a}, {OURS} {at.b}", DIFFERS)
+            add(
+                "first",
+                f"{in_dtype}: {at.array}, {at.words()}: {at.a}, {OURS} {at.b}",
+                DIFFERS,
+            )
             if name in check.findings:
                 add("finding", _finding(check.findings[name], name))
     if check.nearest:
@@ -91,7 +98,9 @@ def _finding(e: Explanation, name: str) -> str:
     if e.verdict != "agrees" or e.measured is None:
         return text
     size = format_size(e.measured.max_abs)
-    return f"{text[:-1]}, within what explain allows for rounding (max difference {size})."
+    return (
+        f"{text[:-1]}, within what explain allows for rounding (max difference {size})."
+    )
 
 
 def _engines(check: Check, width: Width) -> Sheet:
@@ -113,7 +122,9 @@ def _engines(check: Check, width: Width) -> Sheet:
         Column("max abs", largest("max_abs")),
         Column("max rel", largest("max_rel"), rank=3),
         Column("max ulp", ["", *ulps], rank=2),
-        Column("float64", error_sizes([None, *(row.float64_abs for row in rows)]), rank=1),
+        Column(
+            "float64", error_sizes([None, *(row.float64_abs for row in rows)]), rank=1
+        ),
         Column("long double", error_sizes(truths)),
         Column("ms", [f"{1000 * time:.3g}" for time in times], rank=4),
     ]
@@ -140,7 +151,9 @@ def _agreement(check: Check) -> tuple[str, str]:
         tolerance = f"{check.ulp} ULP"
     if differing:
         verb = "differs" if len(differing) == 1 else "differ"
-        agreeing = f"{count - len(differing)} of {count} engines agree within {tolerance}"
+        agreeing = (
+            f"{count - len(differing)} of {count} engines agree within {tolerance}"
+        )
         return f"{', '.join(differing)} {verb}; {agreeing}", DIFFERS
     names = ", ".join(row.engine.name for row in check.rows)
     return f"{names} agree{'s' * (count == 1)} with {OURS} within {tolerance}", AGREES

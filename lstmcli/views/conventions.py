@@ -41,8 +41,12 @@ def description(row: Convention) -> str:
 
 COLUMNS: Mapping[str, Callable[[Convention], str]] = {
     "name": lambda row: row.name,
-    "gates": lambda row: "split" if row.names.has_tensor_per_gate else row.storage.gates,
-    "kernel": lambda row: row.storage.orientation + " x;h" * ("fused" in row.names.tensors),
+    "gates": lambda row: (
+        "split" if row.names.has_tensor_per_gate else row.storage.gates
+    ),
+    "kernel": lambda row: (
+        row.storage.orientation + " x;h" * ("fused" in row.names.tensors)
+    ),
     "bias": _biases,
     "f +": lambda row: f"{bias:+g}" if (bias := row.behaviour.forget_bias) else "0",
     "tested": _was_run,
@@ -61,7 +65,8 @@ LEGEND = {
 def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
     """A row for each convention, with its description, or with that below it."""
     columns = [
-        Column(name, [cell(row) for row in rows], left=True) for name, cell in COLUMNS.items()
+        Column(name, [cell(row) for row in rows], left=True)
+        for name, cell in COLUMNS.items()
     ]
     texts = Column("what", [description(row) for row in rows], left=True)
     if width.table is None or total_width([*columns, texts]) <= width.table:
@@ -92,7 +97,11 @@ BIASES = {
     "2": "two, both added",
     "8H": "(8H,): the input's 4H, then the recurrent one's; both are added",
 }
-PADDING = {"zero": "0", "repeat": "the last output again", "run": "computed on, over the padding"}
+PADDING = {
+    "zero": "0",
+    "repeat": "the last output again",
+    "run": "computed on, over the padding",
+}
 
 
 class Line(NamedTuple):
@@ -129,7 +138,11 @@ def _direction(row: Convention) -> str:
     marks = row.names.direction_marks
     if any(row.names.marks):
         return f"{marks[0] or 'nothing'} marks the forward direction, {marks[1]} the backward"
-    return f"{' or '.join(marks)} before the name gives the direction" if any(marks) else ""
+    return (
+        f"{' or '.join(marks)} before the name gives the direction"
+        if any(marks)
+        else ""
+    )
 
 
 def _written(row: Convention) -> str:
@@ -143,14 +156,18 @@ def _gates(row: Convention) -> str:
     if not row.names.has_tensor_per_gate:
         return order
     several = {gate: row.names.words_of(gate, "kernel") for gate in row.storage.letters}
-    also = [f"; {gate} is named {' or '.join(w)}" for gate, w in several.items() if w[1:]]
+    also = [
+        f"; {gate} is named {' or '.join(w)}" for gate, w in several.items() if w[1:]
+    ]
     return f"a tensor each, {order}{''.join(also)}"
 
 
 def _forget(row: Convention) -> str:
     if not row.behaviour.forget_bias:
         return "nothing is added to f at run time"
-    return f"{row.behaviour.forget_bias:+g} is added to f at every step; it is not stored"
+    return (
+        f"{row.behaviour.forget_bias:+g} is added to f at every step; it is not stored"
+    )
 
 
 def _masked_merged(row: Convention) -> str:
@@ -260,7 +277,9 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
         (describe_role(role), " or ".join(map(", ".join, row.tensor_forms(role))))
         for role in row.names.tensors
     ]
-    sheet = Sheet(width).label(row.name, row.title, "bold", indent=max(len(row.name) + 3, 12))
+    sheet = Sheet(width).label(
+        row.name, row.title, "bold", indent=max(len(row.name) + 3, 12)
+    )
     for heading, lines in LINES.items():
         sheet.add()
         sheet.add((heading, "dim"))
@@ -287,13 +306,19 @@ def _style(label: str, row: Convention) -> str:
 
 def unusual_settings(convention: Convention, excluded: Container[str]) -> list[str]:
     """The settings that a plain cell lacks, in words, the forget bias first."""
-    plain = {"activation": "tanh", "output_activation": "tanh", "recurrent_activation": "sigmoid"}
+    plain = {
+        "activation": "tanh",
+        "output_activation": "tanh",
+        "recurrent_activation": "sigmoid",
+    }
     bias = convention.behaviour.forget_bias
     texts = [f"forget bias {bias:+.10g}"] if bias else []
     for name, value in convention.settings().items():
         if name == "arithmetic":
             texts.append("8-bit arithmetic" + f" ({value})" * (value != "8bit"))
-        elif name != "forget_bias" and name not in excluded and plain.get(name) != value:
+        elif (
+            name != "forget_bias" and name not in excluded and plain.get(name) != value
+        ):
             words = name.replace("_", " ")
             texts.append(words if value is True else f"{words} {value}")
     return texts

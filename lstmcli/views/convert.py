@@ -63,7 +63,9 @@ def _recipe(steps: Sequence[Step], width: Width) -> Sheet:
     sheet = Sheet()
     for step in steps:
         remaining = Width(width.prose - INDENT)
-        for line in Sheet(remaining).label(step.what, step.text, indent=RECIPE_INDENT).lines:
+        for line in (
+            Sheet(remaining).label(step.what, step.text, indent=RECIPE_INDENT).lines
+        ):
             label = ("" if sheet.lines else "recipe").ljust(INDENT)
             sheet.add((label, "dim"), *line)
     return sheet

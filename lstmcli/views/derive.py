@@ -57,7 +57,11 @@ class Detail(NamedTuple):
 
     def result(self, value: Scalar) -> str:
         """The result of an equation."""
-        return str(value) if self.asked is None else format_number(float(value), self.asked)
+        return (
+            str(value)
+            if self.asked is None
+            else format_number(float(value), self.asked)
+        )
 
 
 def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
@@ -85,7 +89,9 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     cell = f" of {at.prefix[:-1]}" if at.prefix else ""
     inputs = "inputs" if at.layer == 0 else f"output of layer{at.layer - 1}"
     sheet = Sheet(width)
-    sheet.add((f"{name}{cell}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold"))
+    sheet.add(
+        (f"{name}{cell}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold")
+    )
     sheet.label("x", f"step {at.reads} of the {inputs}")
     first = "the initial state" if at.carried else "zero at every step (state=reset)"
     state = first if at.before is None else f"after step {at.before}"
@@ -107,9 +113,14 @@ def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
     else:
         value, reference = detail.result(first.value), detail.result(first.theirs)
         values = f"{reference}, not {value}"
-        sheet = verdict(f"{d.against} differs, first in {first.name}: {values}", DIFFERS, width)
+        sheet = verdict(
+            f"{d.against} differs, first in {first.name}: {values}", DIFFERS, width
+        )
         if before := d.differs_before:
-            verb, names = "differs" if len(before) == 1 else "differ", " and ".join(before)
+            verb, names = (
+                "differs" if len(before) == 1 else "differ",
+                " and ".join(before),
+            )
             text = f"{names} of step {d.place.before} {verb} already"
             sheet.label("", text, indent=2)
     sheet.add()
@@ -157,12 +168,18 @@ def _is_in_table(line: FormulaLine) -> bool:
 
 def _gates(d: Derivation, detail: Detail, width: Width) -> Sheet:
     rows = [
-        (label, {gate: detail.scalar(of.part(matrix, name)) for gate, of in d.sums.items()}, "")
+        (
+            label,
+            {gate: detail.scalar(of.part(matrix, name)) for gate, of in d.sums.items()},
+            "",
+        )
         for label, matrix, name in PARTS
     ]
     rows = [row for row in (*rows, *_gate_rows(d, detail)) if any(row[1].values())]
     columns = [Column("", [label for label, _, _ in rows], "dim", left=True)]
-    columns += [Column(g, [of_row.get(g, "") for _, of_row, _ in rows], rank=1) for g in GATES]
+    columns += [
+        Column(g, [of_row.get(g, "") for _, of_row, _ in rows], rank=1) for g in GATES
+    ]
     sheet = fitting_table(columns, width)
     for line, (_, _, style) in zip(sheet.lines[1:], rows, strict=False):
         line[1:] = [(text, style) for text, _ in line[1:]]
@@ -176,12 +193,26 @@ def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str],
         names = {gate: f"{prefix}{gate}" for gate in GATES}
         of_gate = {gate: lines[name] for gate, name in names.items() if name in lines}
         if label == "gate":
-            functions = {g: x.formula.partition(f"(z_{x.name})")[0] for g, x in of_gate.items()}
+            functions = {
+                g: x.formula.partition(f"(z_{x.name})")[0] for g, x in of_gate.items()
+            }
             rows.append(("", functions, ""))
-        rows.append((label, {g: detail.scalar(x.value) for g, x in of_gate.items()}, "bold"))
-        given = {gate: line for gate, line in of_gate.items() if line.theirs is not None}
-        style = DIFFERS if any(line.agrees is False for line in given.values()) else AGREES
-        rows.append((" reference", {g: detail.scalar(x.theirs) for g, x in given.items()}, style))
+        rows.append(
+            (label, {g: detail.scalar(x.value) for g, x in of_gate.items()}, "bold")
+        )
+        given = {
+            gate: line for gate, line in of_gate.items() if line.theirs is not None
+        }
+        style = (
+            DIFFERS if any(line.agrees is False for line in given.values()) else AGREES
+        )
+        rows.append(
+            (
+                " reference",
+                {g: detail.scalar(x.theirs) for g, x in given.items()},
+                style,
+            )
+        )
     return rows
 
 
@@ -193,7 +224,9 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
     sides = [line.formula]
     if NAME.fullmatch(line.formula) is None:
         numbers = {name: detail.scalar(number) for name, number in line.numbers.items()}
-        sides.append(NAME.sub(lambda match: numbers.get(match[0]) or match[0], line.formula))
+        sides.append(
+            NAME.sub(lambda match: numbers.get(match[0]) or match[0], line.formula)
+        )
     for n, text in enumerate(sides):
         pieces = wrap(text, max(width.prose - 8, 30), break_long_words=False)
         for k, piece in enumerate(pieces):
@@ -212,7 +245,11 @@ def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> str:
     value = detail.result(line.theirs)
     if line.agrees:
         return f"{value}   agrees"
-    first = ", the first of this step to differ" if d.differs_before else ", the first to differ"
+    first = (
+        ", the first of this step to differ"
+        if d.differs_before
+        else ", the first to differ"
+    )
     difference = format_size(abs(float(line.value) - float(line.theirs)))
     return f"{value}   differs by {difference}" + first * (line is d.first_difference)
 

@@ -64,7 +64,9 @@ def difference_sheet(
     """
     sheet = verdict(d.summary, AGREES if d.equal else DIFFERS, width)
     if d.equal:
-        largest = max((array.max_abs or 0.0 for array in d.arrays.values()), default=0.0)
+        largest = max(
+            (array.max_abs or 0.0 for array in d.arrays.values()), default=0.0
+        )
         text = f"within {_tolerance(d)}; max difference {format_size(largest)}"
         sheet.label("", text, indent=2)
     if d.settings:
@@ -84,7 +86,10 @@ def difference_sheet(
 
 def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
     a, b = (
-        ["-" if both[n] is None else setting_text(both[n]) for both in differing.values()]
+        [
+            "-" if both[n] is None else setting_text(both[n])
+            for both in differing.values()
+        ]
         for n in (0, 1)
     )
     return table(
@@ -129,7 +134,9 @@ def sides_of(d: Difference, width: Width) -> Sheet:
     if total_width(columns) <= width.prose:
         return table(columns, headings=False)
     sheet = Sheet(width)
-    for side, name, texts, precision in zip("ab", names, arrays, precisions, strict=True):
+    for side, name, texts, precision in zip(
+        "ab", names, arrays, precisions, strict=True
+    ):
         sheet.label(side, phrases([name, *texts, precision]), indent=3)
     return sheet
 
@@ -168,8 +175,12 @@ def _precision(side: Side, d: Difference, n: int) -> str:
         total = sum(prod(d.arrays[k].shapes[n]) for k in printed)
         return text + (f", {given:,} of {total:,} numbers" if given < total else "")
     dtypes = dict.fromkeys(side.arrays[name].dtype.name for name in names)
-    counted = dict.fromkeys(side.dtypes[name].name for name in names if name in side.dtypes)
-    others = f", counts as {', '.join(counted)}" if counted and counted != dtypes else ""
+    counted = dict.fromkeys(
+        side.dtypes[name].name for name in names if name in side.dtypes
+    )
+    others = (
+        f", counts as {', '.join(counted)}" if counted and counted != dtypes else ""
+    )
     return f"{', '.join(dtypes)}{others}"
 
 
@@ -196,7 +207,8 @@ def _printed_digits(values: Array, units: Array) -> int:
 def _arrays(d: Difference, width: Width) -> Sheet:
     arrays = list(d.arrays.values())
     differing = [
-        "shape" if a.mismatched is None else f"{a.mismatched} of {a.total}" for a in arrays
+        "shape" if a.mismatched is None else f"{a.mismatched} of {a.total}"
+        for a in arrays
     ]
     positions = [
         at.words(batch=at.index is not None or array.pair.a.shape[1] > 1) if at else ""
@@ -222,12 +234,15 @@ def _arrays(d: Difference, width: Width) -> Sheet:
         known = _has_known_axes(d, array)
         a, b = (
             _size(shape, known)
-            for shape in ((array.pair.a.shape, array.pair.b.shape) if known else array.shapes)
+            for shape in (
+                (array.pair.a.shape, array.pair.b.shape) if known else array.shapes
+            )
         )
         text = f"{unbroken(f'a has {a};')} {unbroken(f'b has {b}')}"
         by_sizes.setdefault(text, []).append(array.name)
     texts = (
-        f"{listed(names, ARRAYS_NAMED)}: " * several + text for text, names in by_sizes.items()
+        f"{listed(names, ARRAYS_NAMED)}: " * several + text
+        for text, names in by_sizes.items()
     )
     sheet.labels("shapes", texts)
     return sheet
@@ -243,11 +258,22 @@ def _figures(arrays: Sequence[ArrayDifference]) -> list[Column]:
     found = [array if array.mismatched else None for array in arrays]
     ratios = error_sizes([_finite(array.max_rel) if array else None for array in found])
     return [
-        Column("cosine", [_cosine(array.cosine) if array else "" for array in found], rank=6),
-        Column("SNR", [_decibels(array.snr) if array else "" for array in found], rank=5),
+        Column(
+            "cosine",
+            [_cosine(array.cosine) if array else "" for array in found],
+            rank=6,
+        ),
+        Column(
+            "SNR", [_decibels(array.snr) if array else "" for array in found], rank=5
+        ),
         Column("max rel", ratios, rank=8),
         Column("max ULP", [_ulps(array) if array else "" for array in found], rank=7),
-        Column("equal only with", [_accepting(a) if a else "" for a in found], left=True, rank=4),
+        Column(
+            "equal only with",
+            [_accepting(a) if a else "" for a in found],
+            left=True,
+            rank=4,
+        ),
     ]
 
 
@@ -294,14 +320,21 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
         for name, *sizes in zip(("steps", "batch", "units"), a, b, strict=True)
         if len({*sizes}) > 1 and min(sizes)
     }
-    if len(firsts) not in (1, 2):  # if all axes differ, the beginnings need not be the same
+    if len(firsts) not in (
+        1,
+        2,
+    ):  # if all axes differ, the beginnings need not be the same
         return SELECT_COMMON
     options = " ".join(f"--{name} 0:{n}" for name, n in firsts.items())
     return f"{options} compares the beginning of both, if they are of one run"
 
 
 def _share(array: ArrayDifference) -> str:
-    return percent(array.mismatched / array.total) if array.mismatched and array.total else ""
+    return (
+        percent(array.mismatched / array.total)
+        if array.mismatched and array.total
+        else ""
+    )
 
 
 def _cosine(value: float | None) -> str:
@@ -323,7 +356,9 @@ def _value_columns(arrays: Sequence[ArrayDifference]) -> Iterator[Column]:
     """Both values of the largest difference, with digits in which they differ."""
     places = [array.abs_at for array in arrays]
     most = max((_digits_to_differ(at, TABLE_DIGITS) for at in places if at), default=0)
-    format = NumberFormat.of([value for at in places if at for value in (at.a, at.b)], most)
+    format = NumberFormat.of(
+        [value for at in places if at for value in (at.a, at.b)], most
+    )
     yield Column("a", [format.text(at.a) if at else "" for at in places])
     yield Column("b", [format.text(at.b) if at else "" for at in places])
 
@@ -357,7 +392,9 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
     """The strips of errors and the first difference."""
     arrays = d.arrays.values()
     several = [
-        x for x in arrays if x.mismatched and x.step_errors is not None and len(x.step_errors) > 1
+        x
+        for x in arrays
+        if x.mismatched and x.step_errors is not None and len(x.step_errors) > 1
     ]
     sheet = Sheet(width)
     if several and with_strips:
@@ -399,7 +436,9 @@ def _next(d: Difference, given: str | None, width: Width) -> Sheet:
     If a command is ``given``, it stands alone.
     """
     mismatched = (array for array in d.arrays.values() if array.mismatched is None)
-    texts = dict.fromkeys(_to_be_typed(d, array) for array in mismatched if given is None)
+    texts = dict.fromkeys(
+        _to_be_typed(d, array) for array in mismatched if given is None
+    )
     if len(texts) > 1:
         texts.pop(SELECT_COMMON, None)
     sheet = Sheet(width).labels("next", texts)

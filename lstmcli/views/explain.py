@@ -47,9 +47,15 @@ USED_BY = "used by"
 NUMERALS = ("No", "One", "Two", "Three", "Four", "Five", "Six")
 DEPTHS = {1: "one change", 2: "one or two changes", 3: "one, two or three changes"}
 MOST_LISTED = 5  # equivalent configurations, and frameworks
-UNTESTED = {"bias": "number of biases"}  # where the name of a setting alone is not clear
+UNTESTED = {
+    "bias": "number of biases"
+}  # where the name of a setting alone is not clear
 EXPLAINED = ("found", "not_finite")  # verdicts on changes that are certain
-COLORS = {"agrees": AGREES, "found": AGREES, "unproven": ASSUMED}  # of the verdicts; else DIFFERS
+COLORS = {
+    "agrees": AGREES,
+    "found": AGREES,
+    "unproven": ASSUMED,
+}  # of the verdicts; else DIFFERS
 
 
 def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
@@ -83,7 +89,9 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
 
 def title(e: Explanation, expected: str) -> str:
     """The first line."""
-    nan = "".join(f"{one.text} ".replace("EXPECTED", expected) for one in _not_finite(e))
+    nan = "".join(
+        f"{one.text} ".replace("EXPECTED", expected) for one in _not_finite(e)
+    )
     if e.verdict == "not_finite" and not e.changes:
         return f"{nan}The others are what these weights give."
     if e.verdict == "agrees":
@@ -98,7 +106,11 @@ def title(e: Explanation, expected: str) -> str:
         return f"{nan}{numeral} {verb} the {'others' if nan else 'difference'}: {texts}"
     if e.verdict == "unproven":
         several = len(e.equivalent) + 1
-        fitting = "One configuration fits" if several == 1 else f"{several} configurations fit"
+        fitting = (
+            "One configuration fits"
+            if several == 1
+            else f"{several} configurations fit"
+        )
         return f"{nan}{fitting}, but {expected} does not prove it."
     if _ran_otherwise(e):
         return f"No setting is wrong, but {expected} was run or arranged otherwise."
@@ -108,12 +120,16 @@ def title(e: Explanation, expected: str) -> str:
 
 
 def _not_finite(e: Explanation) -> list[Remark]:
-    return [one for one in e.remarks if one.code == "not_finite" and e.verdict != "none"]
+    return [
+        one for one in e.remarks if one.code == "not_finite" and e.verdict != "none"
+    ]
 
 
 def _ran_otherwise(e: Explanation) -> str:
     runs = (one for one in e.remarks if one.code in RUN_OTHERWISE)
-    proved = (one for one in runs if one.facts.get("complete", one.facts.get("numbers", True)))
+    proved = (
+        one for one in runs if one.facts.get("complete", one.facts.get("numbers", True))
+    )
     return next((one.text for one in proved), "")
 
 
@@ -125,7 +141,9 @@ def details(e: Explanation, expected: str) -> list[str]:
     if e.verdict == "none":
         agreement = [*filter(None, [_ran_otherwise(e)])]
         agreement += [one.text for one in e.remarks if one.code in AGREEMENT]
-        first = f"; first mismatch at {position(measured.first)}" if measured.first else ""
+        first = (
+            f"; first mismatch at {position(measured.first)}" if measured.first else ""
+        )
         return [f"As loaded, {_agreeing(measured)}; {largest}{first}.", *agreement]
     finite = "finite " * bool(_not_finite(e))
     values = f"all {measured.total} {finite}values in {expected} match"
@@ -138,7 +156,9 @@ def details(e: Explanation, expected: str) -> list[str]:
         lines.append(why_unproven(e))
     elif e.equivalent:
         several = len(e.equivalent) > 1
-        others = f"{len(e.equivalent)} other configuration{'s fit' if several else ' fits'}"
+        others = (
+            f"{len(e.equivalent)} other configuration{'s fit' if several else ' fits'}"
+        )
         lines.append(f"{others} as well: see other fits.")
     return lines
 
@@ -172,7 +192,11 @@ def _changes(e: Explanation, width: Width) -> Sheet:
         sheet.add()
     for column in hidden:
         named = map(": ".join, zip(columns[0].cells, column.cells, strict=True))
-        text = "; ".join(dict.fromkeys(named)) if len({*column.cells}) > 1 else column.cells[0]
+        text = (
+            "; ".join(dict.fromkeys(named))
+            if len({*column.cells}) > 1
+            else column.cells[0]
+        )
         sheet.label(column.heading, text, indent=len(USED_BY) + 2)
     return sheet
 
@@ -185,7 +209,9 @@ def _nearest_columns(nearest: Sequence[NearRun]) -> list[Column]:
         Column("max abs", error_sizes([one.max_abs for one in found])),
         Column("rms", error_sizes([one.rms for one in found]), rank=1),
         Column("agree", [f"{one.agreeing} of {one.total}" for one in found]),
-        Column("first mismatch", [position(one.first) for one in found], left=True, rank=2),
+        Column(
+            "first mismatch", [position(one.first) for one in found], left=True, rank=2
+        ),
     ]
 
 
@@ -237,14 +263,19 @@ def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
     if e.verdict == "none" and e.tried:
         far = e.measured is not None and len(e.nearest) < 2
         nearer = "; none fits clearly better than the settings as loaded" * far
-        yield "tested", f"{count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}"
+        yield (
+            "tested",
+            f"{count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}",
+        )
     yield from (("not tried", text) for text in e.not_tried)
     if e.verdict == "agrees":
         yield "next", "give the outputs of the program that differs from this one"
 
 
 def _unseen(e: Explanation) -> list[str]:
-    no_bias = any((change.setting, change.found) == ("bias", "none") for change in e.changes)
+    no_bias = any(
+        (change.setting, change.found) == ("bias", "none") for change in e.changes
+    )
     return [name for name in e.unseen if not (no_bias and name == "bias_gates")]
 
 
@@ -255,12 +286,16 @@ def _tested(e: Explanation) -> str:
     best, first = e.nearest[0], e.nearest[0].comparison.first
     at = f", first mismatch at {position(first)}" if first else ""
     error = format_size(best.comparison.max_abs)
-    return f"{text}; next best: {configuration(best.changes)}, max difference {error}{at}"
+    return (
+        f"{text}; next best: {configuration(best.changes)}, max difference {error}{at}"
+    )
 
 
 def _equivalent(e: Explanation) -> str:
     if e.equivalent:
-        texts = [unbroken(configuration(changes)) for changes in e.equivalent[:MOST_LISTED]]
+        texts = [
+            unbroken(configuration(changes)) for changes in e.equivalent[:MOST_LISTED]
+        ]
         more = len(e.equivalent) - len(texts)
         return "; or ".join(texts) + (f"; and {more} more" if more else "")
     for change in e.changes:
@@ -283,7 +318,9 @@ def markdown(e: Explanation, expected: str) -> str:
         lines += _markdown_table(_change_columns(e))
     if e.verdict in ("none", "unproven") and e.nearest:
         columns = _nearest_columns(e.nearest)
-        lines += _markdown_table([column for column in columns if column.heading != "rms"])
+        lines += _markdown_table(
+            [column for column in columns if column.heading != "rms"]
+        )
     lines += [f"- {name}: {text}" for name, text in _notes(e)]
     if command := e.command or e.next:
         lines += ["", "```sh", command, "```"]
@@ -291,6 +328,8 @@ def markdown(e: Explanation, expected: str) -> str:
 
 
 def _markdown_table(columns: Sequence[Column]) -> Iterator[str]:
-    for row in zip(*((column.heading, "---", *column.cells) for column in columns), strict=True):
+    for row in zip(
+        *((column.heading, "---", *column.cells) for column in columns), strict=True
+    ):
         yield f"| {' | '.join(map(str.strip, row))} |"
     yield ""

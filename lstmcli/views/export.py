@@ -46,7 +46,9 @@ CLASSES = {ASSUMED: "assumed", DIFFERS: "differs", AGREES: "agrees"}
 """The names of the colours of text, each with a shade for light and for dark."""
 
 WITHIN = 'class="lstmcli"'
-SVG_TEXT = f".lstmcli text {{ font-family: {FONT}; font-size: {SIZE}px; white-space: pre; }}\n"
+SVG_TEXT = (
+    f".lstmcli text {{ font-family: {FONT}; font-size: {SIZE}px; white-space: pre; }}\n"
+)
 HTML_TEXT = f"""\
 .lstmcli pre {{ font: {SIZE}px/{DOWN}px {FONT}; position: relative; }}
 .lstmcli pre {{ background: inherit; color: inherit; }}
@@ -57,7 +59,9 @@ HTML_TEXT = f"""\
 
 PROMPT = "$ "
 
-STROKE = "fill: none; stroke: currentColor; stroke-width: 1.5px; stroke-linecap: round; "
+STROKE = (
+    "fill: none; stroke: currentColor; stroke-width: 1.5px; stroke-linecap: round; "
+)
 STROKE += "vector-effect: non-scaling-stroke"
 BRAILLE = dict.fromkeys(range(0x2800, 0x2900), " ")  # curves are drawn in their place
 
@@ -70,13 +74,18 @@ def with_prompt(command: str, sheet: Sheet) -> Sheet:
 
 
 def _shown(sheet: Sheet) -> list[list[Span]]:
-    return [[(text.translate(BRAILLE), style) for text, style in line] for line in sheet.spans()]
+    return [
+        [(text.translate(BRAILLE), style) for text, style in line]
+        for line in sheet.spans()
+    ]
 
 
 def _curve(curve: Curve, place: str) -> str:
     known = (piece for is_known, piece in groupby(curve.points, _is_known) if is_known)
     pieces = [[f"{x:.4f},{y:.4f}" for x, y in piece] for piece in known]
-    lines = (f'<polyline points="{" ".join([*p, p[-1]])}" style="{STROKE}"/>' for p in pieces)
+    lines = (
+        f'<polyline points="{" ".join([*p, p[-1]])}" style="{STROKE}"/>' for p in pieces
+    )
     shape = 'class="line" viewBox="0 0 1 1" preserveAspectRatio="none"'
     return f"<svg {shape} {place}>{''.join(lines)}</svg>"
 
@@ -162,7 +171,9 @@ def html_fragment(sheet: Sheet) -> str:
 
 def html_lines(sheet: Sheet) -> str:
     """The lines as the content of ``<pre>``, without newlines, which would be lines too."""
-    lines = (f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in _shown(sheet))
+    lines = (
+        f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in _shown(sheet)
+    )
     return f"{''.join(lines)}{''.join(map(_html_curve, sheet.curves))}"
 
 
@@ -195,8 +206,12 @@ def _html_span(span: Span) -> str:
 
 def _style(of_text: str) -> str:
     def rules(colors: dict[str, str]) -> str:
-        ground = f".lstmcli {{ background: {colors['ground']}; color: {colors['ink']}; }}\n"
-        named = (f".lstmcli .{k} {{ fill: {c}; color: {c}; }}\n" for k, c in colors.items())
+        ground = (
+            f".lstmcli {{ background: {colors['ground']}; color: {colors['ink']}; }}\n"
+        )
+        named = (
+            f".lstmcli .{k} {{ fill: {c}; color: {c}; }}\n" for k, c in colors.items()
+        )
         return f"{ground}{''.join(named)}"
 
     dark = f"@media (prefers-color-scheme: dark) {{\n{rules(DARK)}}}\n"

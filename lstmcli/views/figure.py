@@ -42,7 +42,11 @@ STYLE = {
     "text.usetex": False,
 }
 NO_DATE = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}
-FINEST = (1000, 300, "none")  # cells across and down, more than a column shows; no half blocks
+FINEST = (
+    1000,
+    300,
+    "none",
+)  # cells across and down, more than a column shows; no half blocks
 MAPS = "hcgifo"  # downwards: what shares a scale is adjacent
 SETTINGS = "matplotlibrc"
 LINE, MARK = "#104ea0", "#b24800"
@@ -84,7 +88,9 @@ def _matplotlib() -> Any:
     """
     named = os.environ.get("MPLBACKEND")
     os.environ["MPLBACKEND"] = "agg"
-    elsewhere = chdir(os.path.dirname(__file__)) if os.path.exists(SETTINGS) else nullcontext()
+    elsewhere = (
+        chdir(os.path.dirname(__file__)) if os.path.exists(SETTINGS) else nullcontext()
+    )
     try:
         with elsewhere:
             return import_extra("matplotlib", "a figure", "plot")
@@ -103,7 +109,9 @@ def _heat(
     pool: str,
 ) -> None:
     for kind, scale in of_kind.items():
-        rows = [(axis, q) for axis, q in zip(axes, drawn, strict=True) if q.kind == kind]
+        rows = [
+            (axis, q) for axis, q in zip(axes, drawn, strict=True) if q.kind == kind
+        ]
         for axis, quantity in rows:
             steps, units = quantity.steps, quantity.units  # at the middles of the cells
             pooling = Pooling.to_fit(quantity.values.shape, *FINEST)
@@ -116,15 +124,24 @@ def _heat(
                 vmin=scale.low,
                 vmax=scale.high,
                 cmap=_colors(scale),
-                extent=(steps[0] - 0.5, steps[-1] + 0.5, units[-1] + 0.5, units[0] - 0.5),
+                extent=(
+                    steps[0] - 0.5,
+                    steps[-1] + 0.5,
+                    units[-1] + 0.5,
+                    units[0] - 0.5,
+                ),
             )
             axis.set_ylabel(f"{_plain(quantity.name)}\nunit")
             _integers(axis.xaxis, 5)
             _integers(axis.yaxis, 5)
             if quantity.marked:
                 step, unit = steps[quantity.marked[0]], units[quantity.marked[1]]
-                axis.plot(step, unit, "x", color="black", markersize=4, markeredgewidth=0.8)
-        bar = figure.colorbar(image, ax=[axis for axis, _ in rows], pad=0.02, aspect=8 * len(rows))
+                axis.plot(
+                    step, unit, "x", color="black", markersize=4, markeredgewidth=0.8
+                )
+        bar = figure.colorbar(
+            image, ax=[axis for axis, _ in rows], pad=0.02, aspect=8 * len(rows)
+        )
         bar.set_label(kind if kind == DIFFERENCE else "")
         bar.outline.set_linewidth(0.5)
 
@@ -143,7 +160,9 @@ def _plain(name: str) -> str:
 
 
 def _integers(axis: Any, most: int) -> None:
-    axis.set_major_locator(import_module("matplotlib.ticker").MaxNLocator(most, integer=True))
+    axis.set_major_locator(
+        import_module("matplotlib.ticker").MaxNLocator(most, integer=True)
+    )
 
 
 def _colors(scale: Scale) -> Any:
@@ -156,7 +175,9 @@ def _share(rgb: Rgb) -> tuple[float, ...]:
     return tuple(part / 255 for part in rgb)
 
 
-def _lines(axes: Sequence[Any], drawn: Sequence[Quantity], of_kind: dict[str, Scale]) -> None:
+def _lines(
+    axes: Sequence[Any], drawn: Sequence[Quantity], of_kind: dict[str, Scale]
+) -> None:
     for axis, quantity in zip(axes, drawn, strict=True):
         scale = of_kind[quantity.kind]
         axis.plot(
@@ -177,5 +198,8 @@ def _lines(axes: Sequence[Any], drawn: Sequence[Quantity], of_kind: dict[str, Sc
         _integers(axis.xaxis, 6)
         if quantity.marked:
             axis.axvline(
-                quantity.steps[quantity.marked[0]], color=MARK, linewidth=0.8, linestyle="--"
+                quantity.steps[quantity.marked[0]],
+                color=MARK,
+                linewidth=0.8,
+                linestyle="--",
             )

@@ -62,7 +62,9 @@ def _config(model: Model, engine: str, width: Width, mask: str) -> Sheet:
     labels = model.labels or ([] if same else [""] * len(model.layers))
     for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
         settings = [] if same else _settings(layer[0].convention, model)
-        texts = [text for text in (label, *settings) if text not in ("", "forget bias 0")]
+        texts = [
+            text for text in (label, *settings) if text not in ("", "forget bias 0")
+        ]
         sheet.label(f"layer{n}", phrases(texts) or " ")
     return sheet
 

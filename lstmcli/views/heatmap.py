@@ -43,7 +43,9 @@ class Pooling(NamedTuple):
     half_blocks: bool  # two cells in each line, one in each half of a character
 
     @classmethod
-    def to_fit(cls, shape: tuple[int, ...], columns: int, lines: int, depth: str) -> Pooling:
+    def to_fit(
+        cls, shape: tuple[int, ...], columns: int, lines: int, depth: str
+    ) -> Pooling:
         """The finest with which (T, H) fits this many columns and lines."""
         steps, units = shape
         half_blocks = depth in ("truecolor", "256") and units > lines
@@ -83,9 +85,14 @@ def pooled(values: Array, pooling: Pooling, how: str) -> Array:
     if how == "extreme":
         most, least = reduced(np.maximum), reduced(np.minimum)
         return np.where(np.abs(least) > np.abs(most), least, most)
-    widths, heights = np.diff([*across, values.shape[0]]), np.diff([*down, values.shape[1]])
+    widths, heights = (
+        np.diff([*across, values.shape[0]]),
+        np.diff([*down, values.shape[1]]),
+    )
     with np.errstate(invalid="ignore", over="ignore"):
-        mean: Array = reduced(np.add) / np.outer(widths, heights)  # the last cells may be smaller
+        mean: Array = reduced(np.add) / np.outer(
+            widths, heights
+        )  # the last cells may be smaller
         return mean
 
 
@@ -119,14 +126,22 @@ def panel_lines(
     words = f"  {quantity.words}" if quantity.words else ""
     lines: Lines = [[(" " * gutter, ""), (quantity.name, "bold"), (words, "dim")]]
     if quantity.marked:
-        column = gutter + quantity.marked[0] // pooling.steps * pooling.characters + pooling.middle
+        column = (
+            gutter
+            + quantity.marked[0] // pooling.steps * pooling.characters
+            + pooling.middle
+        )
         lines.append([(" " * column, ""), ("▼", DIFFERS)])
     levels = scale.levels(cells).T  # (units, steps)
     for first in range(0, len(levels), pooling.rows_per_line):
         row = levels[first : first + pooling.rows_per_line]
         label, style = _unit_label(quantity, pooling, first)
-        lines.append([(label.ljust(gutter), style), *_painted_cells(row, scale, pooling, depth)])
-    lines += [[(" " * gutter + text, "dim")] for text in _step_axis(quantity.steps, pooling)]
+        lines.append(
+            [(label.ljust(gutter), style), *_painted_cells(row, scale, pooling, depth)]
+        )
+    lines += [
+        [(" " * gutter + text, "dim")] for text in _step_axis(quantity.steps, pooling)
+    ]
     width = max(width, _width(lines))
     return [[*line, (" " * (width - _width([line])), "")] for line in lines]
 
@@ -141,7 +156,9 @@ def _unit_label(quantity: Quantity, pooling: Pooling, first: int) -> Span:
     return f"{quantity.units[first * pooling.units]:>{digits}}", "dim"
 
 
-def _painted_cells(rows: Array, scale: Scale, pooling: Pooling, depth: str) -> Iterator[Span]:
+def _painted_cells(
+    rows: Array, scale: Scale, pooling: Pooling, depth: str
+) -> Iterator[Span]:
     if depth == "none":
         for level in rows[0].tolist():
             yield character(level, scale) * pooling.characters, ""
@@ -193,7 +210,9 @@ def in_rows(panels: Sequence[Lines], columns: int) -> Iterator[list[Span]]:
             for m, panel in enumerate(row):
                 if m:
                     spans.append((" " * GAP, ""))
-                spans += panel[line] if line < len(panel) else [(" " * _width(panel), "")]
+                spans += (
+                    panel[line] if line < len(panel) else [(" " * _width(panel), "")]
+                )
             yield spans
 
 

@@ -86,7 +86,9 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
         Column("dtype", [t.dtype for _, t in shown], left=True, rank=1),
         Column("role", [t.role for _, t in shown], left=True),
         Column("of", [t.layer or "" for _, t in shown], left=True),
-        Column("tensor", [name for name, _ in shown], left=True),  # last, as it may be long
+        Column(
+            "tensor", [name for name, _ in shown], left=True
+        ),  # last, as it may be long
     ]
     if len(inspection.lstms) < 2:
         del columns[3]
@@ -121,8 +123,16 @@ def _lstm(lstm: InspectedLstm, width: Width) -> Sheet:
     sheet.label("", _same_names(lstm.also))
     sheet.label("sizes", phrases([*_sizes(lstm)]))
     is_split = convention.names.has_tensor_per_gate
-    gates = "a tensor a gate" if is_split else f"gates {spaced_order(convention.storage.gates)}"
-    texts = [gates, *unusual_settings(convention, {"gates"}), lstm.model.cell.dtype.name]
+    gates = (
+        "a tensor a gate"
+        if is_split
+        else f"gates {spaced_order(convention.storage.gates)}"
+    )
+    texts = [
+        gates,
+        *unusual_settings(convention, {"gates"}),
+        lstm.model.cell.dtype.name,
+    ]
     texts += [f"mask from {lstm.model.masking}"] * bool(lstm.model.masking)
     sheet.label("config", phrases(texts))
     if lstm.found:
@@ -188,7 +198,9 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
     layers_of: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for unread in inspection.unread:
         problem = unread.error.shown(ShellSyntax())
-        layers_of.setdefault((unread.convention, problem, unread.also), []).append(unread.layer)
+        layers_of.setdefault((unread.convention, problem, unread.also), []).append(
+            unread.layer
+        )
     label = "not read" if inspection.lstms else "no lstm"
     for (convention, text, also), layers in layers_of.items():
         sheet.add()
@@ -225,17 +237,26 @@ def _message(label: str, text: str, width: Width, style: str = "") -> Sheet:
 def _is_trace(inspection: Inspection) -> bool:
     names = inspection.tensors
     no_lstm = not (inspection.lstms or inspection.unread)
-    return no_lstm and bool(names) and all(ArrayName.of(n).kind != WEIGHTS for n in names)
+    return (
+        no_lstm and bool(names) and all(ArrayName.of(n).kind != WEIGHTS for n in names)
+    )
 
 
 def _may_be_h(inspection: Inspection) -> bool:
-    if inspection.lstms or inspection.unread or inspection.ways or len(inspection.tensors) != 1:
+    if (
+        inspection.lstms
+        or inspection.unread
+        or inspection.ways
+        or len(inspection.tensors) != 1
+    ):
         return False
     ((name, tensor),) = inspection.tensors.items()
     return 2 <= len(tensor.shape) <= 4 and not WEIGHT.search(name)
 
 
-def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, Any]) -> str:
+def _next(
+    inspection: Inspection, paths: Sequence[str], settings: Mapping[str, Any]
+) -> str:
     if (_is_trace(inspection) or _may_be_h(inspection)) and len(paths) == 1:
         return f"{typed_command('lstm', 'diff', *map(file_argument, paths))} OTHER"
     words = ["lstm", "run", *map(file_argument, paths)]
@@ -254,7 +275,9 @@ def _next(inspection: Inspection, paths: Sequence[str], settings: Mapping[str, A
     first = inspection.lstms[0]
     several = len(inspection.lstms) + len(inspection.unread) > 1
     in_stack = bool(first.model.convention.names.stacks)  # of which a layer runs
-    if inspection.layer is None and (several or (in_stack and len(first.model.layers) > 1)):
+    if inspection.layer is None and (
+        several or (in_stack and len(first.model.layers) > 1)
+    ):
         given.setdefault("layer", "0" if in_stack else first.layer)
     if first.rivals:
         given.setdefault("convention", first.model.convention.name)

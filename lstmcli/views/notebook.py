@@ -50,7 +50,9 @@ def _sheets(result: Any) -> Iterator[Sheet]:
 
 
 def _settings(trace: Trace) -> Sheet:
-    sheet = Sheet(WIDTH).label("trace", repr(trace)[len("<Trace ") : -1].partition("; ")[0])
+    sheet = Sheet(WIDTH).label(
+        "trace", repr(trace)[len("<Trace ") : -1].partition("; ")[0]
+    )
     assumed = map(str, trace.settings.get("assumed", ()))
     sheet.labels("assumed", assumed, ASSUMED)
     sheet.add()

@@ -20,7 +20,14 @@ from lstmcli.core.model.selection import (
 from lstmcli.views.chart import chart
 from lstmcli.views.colors import GATE, Scale, around_zero
 from lstmcli.views.header import header_sheet
-from lstmcli.views.heatmap import Pooling, Quantity, in_rows, legend, panel_lines, pooled
+from lstmcli.views.heatmap import (
+    Pooling,
+    Quantity,
+    in_rows,
+    legend,
+    panel_lines,
+    pooled,
+)
 from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import (
     AGREES,
@@ -108,7 +115,9 @@ def scales(drawn: Sequence[Quantity], shown: Sequence[Array]) -> dict[str, Scale
     by_kind: dict[str, list[Array]] = {}
     for quantity, array in zip(drawn, shown, strict=True):
         by_kind.setdefault(quantity.kind, []).append(array)
-    return {k: GATE if k == GATES else around_zero(values) for k, values in by_kind.items()}
+    return {
+        k: GATE if k == GATES else around_zero(values) for k, values in by_kind.items()
+    }
 
 
 # ---- heat maps
@@ -118,8 +127,12 @@ def heat_sheet(found: Drawable, window: PlotWindow, width: Width, depth: str) ->
     """A heat map of each quantity, a legend of the colours, and how cells are pooled."""
     drawn = quantities(found, window)
     lines = TALL_LINES if len(drawn) <= TALL_PANELS else LINES
-    poolings = [Pooling.to_fit(q.values.shape, width.text - GUTTER, lines, depth) for q in drawn]
-    cells = [pooled(q.values, p, window.pool) for q, p in zip(drawn, poolings, strict=True)]
+    poolings = [
+        Pooling.to_fit(q.values.shape, width.text - GUTTER, lines, depth) for q in drawn
+    ]
+    cells = [
+        pooled(q.values, p, window.pool) for q, p in zip(drawn, poolings, strict=True)
+    ]
     of_kind = scales(drawn, cells)
     panels = [
         panel_lines(q, c, pooling, of_kind[q.kind], depth)
@@ -134,7 +147,9 @@ def heat_sheet(found: Drawable, window: PlotWindow, width: Width, depth: str) ->
         sheet.lines.append(legend(name, scale, depth, least))
     used = [pooling for pooling in dict.fromkeys(poolings) if pooling.is_needed]
     if used:
-        other = "mean" if window.pool == "extreme" else "extreme shows the farthest from 0"
+        other = (
+            "mean" if window.pool == "extreme" else "extreme shows the farthest from 0"
+        )
         parts = f" (--pool {other}; --steps, --units show a part)"
         text = "; ".join(pooled_words(pooling, window.pool) + parts for pooling in used)
         sheet.label("pooled", text)
@@ -164,7 +179,9 @@ def lines_sheet(found: Drawable, window: PlotWindow, width: Width) -> Sheet:
         title = (f"{q.name}[{q.units[0]}]", "bold")
         sheet.add((" " * GUTTER, ""), title, f"  {q.words}{difference}")
         marked = q.marked[0] if q.marked else None
-        sheet.extend(chart(q.values[:, 0], q.steps, of_kind[q.kind], width.text, marked))
+        sheet.extend(
+            chart(q.values[:, 0], q.steps, of_kind[q.kind], width.text, marked)
+        )
     return sheet
 
 
@@ -206,7 +223,9 @@ def reading_sheets(found: Drawable, width: Width) -> Iterator[Sheet]:
     yield sheet
 
 
-def saturation_sheets(found: Drawable, window: PlotWindow, width: Width) -> Iterator[Sheet]:
+def saturation_sheets(
+    found: Drawable, window: PlotWindow, width: Width
+) -> Iterator[Sheet]:
     """The saturated gates of the steps and item that are drawn, for each cell.
 
     A difference has none.
@@ -215,7 +234,9 @@ def saturation_sheets(found: Drawable, window: PlotWindow, width: Width) -> Iter
         return
     window = window._replace(units=None)
     for cell in found.cells or [""]:
-        of_cell = {k: a for k, a in found.arrays.items() if k.rpartition(".")[0] == cell}
+        of_cell = {
+            k: a for k, a in found.arrays.items() if k.rpartition(".")[0] == cell
+        }
         counts, drawn = Saturation(), quantities(found._replace(drawn=of_cell), window)
         counts.add({quantity.base: quantity.values[:, None] for quantity in drawn})
         if counts.saturated_gates() and cell:
@@ -225,7 +246,12 @@ def saturation_sheets(found: Drawable, window: PlotWindow, width: Width) -> Iter
 
 def _closing(found: Drawable, window: PlotWindow, command: str, width: Width) -> Sheet:
     first = "the first difference" * (found.first is not None)
-    texts = {"▼ ▶": first, "batch": "", "cells": "", "next": "" if found.differs else command}
+    texts = {
+        "▼ ▶": first,
+        "batch": "",
+        "cells": "",
+        "next": "" if found.differs else command,
+    }
     if (batch := found.batch) > 1:
         known = found.known_items or ()
         is_part = len(known) == batch  # of a run, in a file
@@ -246,7 +272,10 @@ def _closing(found: Drawable, window: PlotWindow, command: str, width: Width) ->
 def _difference_verdict(found: Drawable, width: Width) -> Sheet:
     first = found.first
     if first is None:
-        text, color = "equal: all values agree within the tolerance of their dtype", AGREES
+        text, color = (
+            "equal: all values agree within the tolerance of their dtype",
+            AGREES,
+        )
     else:
         where = first.words(batch=found.batch > 1)
         values = f"a {format_number(first.a, 8)}, b {format_number(first.b, 8)}"

@@ -55,7 +55,9 @@ class Window(NamedTuple):
     batch: Choice | None = None
     units: Indices | None = None  # of the widest array
     digits: int | None = None
-    shortened: bool = False  # of a cell that is not the output: fewer steps at both ends
+    shortened: bool = (
+        False  # of a cell that is not the output: fewer steps at both ends
+    )
 
     def of_cell(self, cell: str) -> Window:
         """The same of one cell, or of "", the output: ``h`` and ``layer0.h`` are its h."""
@@ -79,7 +81,9 @@ def excerpt_sheets(
     cells = [*dict.fromkeys(k.rpartition(".")[0] for k in excerpt.arrays if "." in k)]
     cells = [cell for cell in cells if window.of_cell(cell).show]
     if ("h" in excerpt.arrays and "h" in window.show) or not cells:
-        first = next((cell for cell in cells if _gives_output(cell, excerpt, window)), "")
+        first = next(
+            (cell for cell in cells if _gives_output(cell, excerpt, window)), ""
+        )
         cells = [first, *(cell for cell in cells if cell != first)]
     ends_blank = True
     hidden: dict[str, int] = {}
@@ -94,7 +98,9 @@ def excerpt_sheets(
             yield heading
         of_cell = window.of_cell(cell)._replace(shortened=n > 0)
         members = {name: f"{cell}.{name}" if cell else name for name in of_cell.show}
-        arrays = {k: excerpt.arrays[v] for k, v in members.items() if v in excerpt.arrays}
+        arrays = {
+            k: excerpt.arrays[v] for k, v in members.items() if v in excerpt.arrays
+        }
         arrays = split_z(arrays)  # a model has only h
         batch, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
         part = CellWindow.of(excerpt.of_steps, batch, units, of_cell)
@@ -103,7 +109,9 @@ def excerpt_sheets(
         if summary is None and (window.steps is None or part.is_summary):
             chosen = table.at(excerpt.steps if window.steps is None else part.ranges[0])
             summary = of_cell.summary()
-            summary.add({name: array for name, array in chosen.items() if name in SUMMARISED})
+            summary.add(
+                {name: array for name, array in chosen.items() if name in SUMMARISED}
+            )
         for sheet in table.sheets(width, summary, is_last=cell == cells[-1]):
             ends_blank = not [*sheet.rows()][-1]
             yield sheet
@@ -130,7 +138,9 @@ class CellWindow:
     def of(cls, steps: int, batch: int, units: int, window: Window) -> CellWindow:
         """The window on (T, B, H) = (steps, batch, units)."""
         items = indices_of(window.batch, batch)
-        chosen_units = range(units) if window.units is None else below(window.units, units)
+        chosen_units = (
+            range(units) if window.units is None else below(window.units, units)
+        )
         lines = len(items) * len(chosen_units)
         is_summary = window.units is None and lines > MANY_VALUES
         most, edge, height = MANY_LINES, EDGE_LINES, lines + (len(chosen_units) > 1)
@@ -154,7 +164,9 @@ class CellWindow:
 
 def steps_shown(sizes: Iterable[CellSizes], window: Window) -> Indices:
     """The steps that tables of cells of these sizes show, ascending."""
-    ranges = [part for of_cell in sizes for part in CellWindow.of(*of_cell, window).ranges]
+    ranges = [
+        part for of_cell in sizes for part in CellWindow.of(*of_cell, window).ranges
+    ]
     is_one = all(part == ranges[0] for part in ranges)
     return ranges[0] if is_one else sorted({*chain.from_iterable(ranges)})
 
@@ -185,7 +197,9 @@ class CellTable:
         columns.
         """
         part, gap = self.part, GAP
-        chunks = [r[n : n + CHUNK] for r in part.ranges for n in range(0, len(r), CHUNK)]
+        chunks = [
+            r[n : n + CHUNK] for r in part.ranges for n in range(0, len(r), CHUNK)
+        ]
         ends = self._columns([*dict.fromkeys([*chunks[0], *chunks[-1]])])
         if width.table and total_width(ends, gap) > width.table and not part.is_summary:
             gap = NARROW_GAP
@@ -207,7 +221,9 @@ class CellTable:
             yield saturation_sheet(summary.saturation, part.units, width, shares=False)
 
     def _columns(self, steps: Sequence[int]) -> list[Column]:
-        arrays = {name: self.part.select(array) for name, array in self.at(steps).items()}
+        arrays = {
+            name: self.part.select(array) for name, array in self.at(steps).items()
+        }
         columns = self._summary if self.part.is_summary else self._units
         return columns(steps, arrays)
 
@@ -226,11 +242,17 @@ class CellTable:
         items, units = self.part.items, self.part.units
         lines = len(items) * len(units)
         blank = [""] * (lines > 1)
-        of_steps = [cell for step in steps for cell in (str(step), *[""] * (lines - 1), *blank)]
-        of_items = [cell for item in items for cell in (str(item), *[""] * (len(units) - 1))]
+        of_steps = [
+            cell for step in steps for cell in (str(step), *[""] * (lines - 1), *blank)
+        ]
+        of_items = [
+            cell for item in items for cell in (str(item), *[""] * (len(units) - 1))
+        ]
         of_units = [*map(str, units)] * len(items)
         columns = [Column("step", of_steps, "dim")]
-        columns += [Column("batch", (of_items + blank) * len(steps), "dim")] * (self.part.batch > 1)
+        columns += [Column("batch", (of_items + blank) * len(steps), "dim")] * (
+            self.part.batch > 1
+        )
         columns += [Column("unit", (of_units + blank) * len(steps), "dim")]
         for place, (name, array) in enumerate(arrays.items()):
             shown = np.full((len(steps), len(items), len(units)), None)
@@ -242,12 +264,16 @@ class CellTable:
             columns.append(self._column(name, values, digits, rank))
         return columns
 
-    def _summary(self, steps: Sequence[int], arrays: Mapping[str, Array]) -> list[Column]:
+    def _summary(
+        self, steps: Sequence[int], arrays: Mapping[str, Array]
+    ) -> list[Column]:
         columns = [Column("step", [*map(str, steps)], "dim")]
         for name, array in arrays.items():
             values = array.reshape(len(steps), -1).astype(float)  # (s, B H)
             if name not in ("h", "c"):
-                columns.append(self._column(name, values.mean(axis=1), SUMMARY_DIGITS, 2))
+                columns.append(
+                    self._column(name, values.mean(axis=1), SUMMARY_DIGITS, 2)
+                )
                 continue
             rank = 0 if name == "h" else 1
             for what, of_rank in (("min", rank), ("mean", rank and 3), ("max", rank)):
@@ -255,12 +281,20 @@ class CellTable:
                 columns.append(self._column(heading, reduced, SUMMARY_DIGITS, of_rank))
         gates = [array for name, array in arrays.items() if name in "ifo"]
         if gates:
-            shares = np.mean([is_saturated(gate).mean(axis=(1, 2)) for gate in gates], axis=0)
-            columns.append(Column("saturated", [percent(float(x)) for x in shares], rank=1))
+            shares = np.mean(
+                [is_saturated(gate).mean(axis=(1, 2)) for gate in gates], axis=0
+            )
+            columns.append(
+                Column("saturated", [percent(float(x)) for x in shares], rank=1)
+            )
         return columns
 
     def _column(
-        self, heading: str, values: Sequence[float | None] | Array, digits: int, rank: int
+        self,
+        heading: str,
+        values: Sequence[float | None] | Array,
+        digits: int,
+        rank: int,
     ) -> Column:
         numbers = [None if value is None else float(value) for value in values]
         digits = digits if self.digits is None else self.digits
@@ -274,7 +308,9 @@ def _summary_sheet(summary: CellSummary, units: Sequence[int], width: Width) -> 
     for name, ends in summary.ranges.items():
         low, high = map(NumberFormat.of(ends, SUMMARY_DIGITS).text, ends)
         ranges.append(f"{name} {low} .. {high}")
-    sheet = Sheet(width).label("rows", "all batch items and units; of the gates the mean")
+    sheet = Sheet(width).label(
+        "rows", "all batch items and units; of the gates the mean"
+    )
     sheet.label("overall", phrases(ranges))
     sheet.extend(saturation_sheet(summary.saturation, units, width))
     text = "--units 0:4 shows single units, --batch 0 one sequence; -o out.npz saves all values"

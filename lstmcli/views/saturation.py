@@ -20,7 +20,9 @@ def saturation_sheet(
     ``units`` are the numbers of the counted units. Without ``shares`` only
     units are named.
     """
-    of_gates = [f"{g} {percent(zero + one)}" for g, (zero, one) in saturation.shares().items()]
+    of_gates = [
+        f"{g} {percent(zero + one)}" for g, (zero, one) in saturation.shares().items()
+    ]
     lines = [
         f"{gate} near {end} in {_units([(units[unit], share) for unit, share in found])}"
         for (gate, end), found in saturation.saturated_gates().items()

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 INDENT = 11  # columns of a label, except on screens with longer ones
 NO_BREAK = "\N{NO-BREAK SPACE}"
-OPTION_AT_END = re.compile(r"(--[a-z-]+) ([\w.=]+\))$")  # with its value, in brackets: one word
+OPTION_AT_END = re.compile(
+    r"(--[a-z-]+) ([\w.=]+\))$"
+)  # with its value, in brackets: one word
 
 Span = tuple[str, str]
 """A piece of text and its style: "", "bold", "dim", or a finding's colour."""
@@ -30,14 +32,20 @@ Span = tuple[str, str]
 ASSUMED = "yellow"
 DIFFERS = "red"
 AGREES = "green"
-MARKS = {AGREES: "✔", DIFFERS: "✘", ASSUMED: "?"}  # of a verdict, which does not rely on colour
+MARKS = {
+    AGREES: "✔",
+    DIFFERS: "✘",
+    ASSUMED: "?",
+}  # of a verdict, which does not rely on colour
 
 
 class Width(NamedTuple):
     """The columns that a view may fill; cli measures them."""
 
     text: int = PLAIN_WIDTH  # of pictures, and of sentences up to `prose`
-    table: int | None = None  # that tables have to fit; None in a pipe, which shows all columns
+    table: int | None = (
+        None  # that tables have to fit; None in a pipe, which shows all columns
+    )
     grows: bool = False  # a table may be wider, as in a file
     quiet: bool = False  # without what was assumed
 
@@ -84,9 +92,13 @@ class Sheet:
 
     def add(self, *spans: Span | str) -> None:
         """Append one line; a bare string is unstyled."""
-        self.lines.append([(span, "") if isinstance(span, str) else span for span in spans])
+        self.lines.append(
+            [(span, "") if isinstance(span, str) else span for span in spans]
+        )
 
-    def label(self, label: str, text: str, style: str = "", indent: int = INDENT) -> Sheet:
+    def label(
+        self, label: str, text: str, style: str = "", indent: int = INDENT
+    ) -> Sheet:
         """Append a label and its text, wrapped to the right of it; no long word is cut."""
         columns = max(self.width.prose - indent, 20)
         text = OPTION_AT_END.sub(rf"\1{NO_BREAK}\2", one_line(text))
@@ -141,7 +153,9 @@ class Sheet:
         """The sheet as plain text, each line ended by a newline."""
         return "".join(f"{row}\n" for row in self.rows())
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
         """Render line by line, wrapping and cutting nothing."""
         from rich.segment import Segment
 
@@ -203,7 +217,9 @@ def fitting_columns(
     return [columns[n] for n in shown], [columns[n] for n in sorted(hidden)]
 
 
-def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False) -> Sheet:
+def fitting_table(
+    columns: Sequence[Column], width: Width, *, rule: bool = False
+) -> Sheet:
     """A table of the columns that are not empty and fit the width; a line names the others."""
     columns = [column for column in columns if any(column.cells)]
     shown, hidden = fitting_columns(columns, width)
@@ -213,9 +229,13 @@ def fitting_table(columns: Sequence[Column], width: Width, *, rule: bool = False
     return sheet
 
 
-def hidden_columns(headings: Iterable[str], needed: int, width: Width, remedy: str = "") -> Sheet:
+def hidden_columns(
+    headings: Iterable[str], needed: int, width: Width, remedy: str = ""
+) -> Sheet:
     """A line that names the columns that do not fit, if any, and the width of all."""
-    names = dict.fromkeys(name for text in headings if text for name in re.split(" {2,}", text))
+    names = dict.fromkeys(
+        name for text in headings if text for name in re.split(" {2,}", text)
+    )
     if not names:
         return Sheet()
     hidden = f"{len(names)} column{'s' * (len(names) > 1)} hidden"
@@ -225,11 +245,17 @@ def hidden_columns(headings: Iterable[str], needed: int, width: Width, remedy: s
 
 
 def table(
-    columns: Sequence[Column], *, gap: int = 2, rule: bool = False, headings: bool = True
+    columns: Sequence[Column],
+    *,
+    gap: int = 2,
+    rule: bool = False,
+    headings: bool = True,
 ) -> Sheet:
     """A table of columns with ``gap`` spaces between them; ``rule``: a line under the headings."""
     gaps = ["", *[" " * gap] * len(columns)]
-    spans = (column.spans(before) for column, before in zip(columns, gaps, strict=False))
+    spans = (
+        column.spans(before) for column, before in zip(columns, gaps, strict=False)
+    )
     lines = [[*line] for line in zip(*spans, strict=True)]
     if rule:
         lines.insert(1, [("─" * total_width(columns, gap), "dim")])

@@ -86,7 +86,9 @@ def step_table(arrays: Sequence[ArrayDifference], width: Width) -> Sheet:
     if not steps:
         return Sheet(lines=[[("no array has steps that could be compared", "")]])
     arrays = [array for array in arrays if len(_errors(array)) == steps]
-    differing = np.sum([x.pair.differs.sum(axis=(1, 2)) for x in arrays], axis=0)  # (T,)
+    differing = np.sum(
+        [x.pair.differs.sum(axis=(1, 2)) for x in arrays], axis=0
+    )  # (T,)
     columns = [
         Column("step", [*map(str, _step_indices(arrays[0]))], "dim"),
         Column("differ", [*map(str, differing)], DIFFERS),

@@ -74,7 +74,10 @@ def error_sizes(values: Iterable[float | None]) -> list[str]:
     """The errors of a column, their points lined up; nothing for None."""
     texts = ["" if value is None else format_size(value) for value in values]
     after = [len(text.lstrip("-").lstrip(DIGITS)) for text in texts]
-    return [text and text + " " * (max(after) - n) for text, n in zip(texts, after, strict=True)]
+    return [
+        text and text + " " * (max(after) - n)
+        for text, n in zip(texts, after, strict=True)
+    ]
 
 
 def ulp_count(value: float | int | None) -> str:

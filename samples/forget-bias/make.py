@@ -39,7 +39,9 @@ def main() -> None:
     np.savez(HERE / "weights.npz", kernel=kernel, bias=bias)
     np.save(HERE / "inputs.npy", x)
     (HERE / "numpy.txt").write_text(f"{asked_cell(x[0], kernel, bias)}\n")
-    golden = np.load(HERE.parents[1] / "tests" / "golden" / "tensorflow1" / "question.npz")
+    golden = np.load(
+        HERE.parents[1] / "tests" / "golden" / "tensorflow1" / "question.npz"
+    )
     (HERE / "tensorflow.txt").write_text(f"{golden['h'][0]}\n")
     for name in ("weights.npz", "inputs.npy", "numpy.txt", "tensorflow.txt"):
         copyfile(HERE / name, PACKAGE / name)

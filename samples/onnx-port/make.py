@@ -24,7 +24,10 @@ def port(lstm: torch.nn.LSTM) -> onnx.ModelProto:
     w = np.stack([state[f"weight_ih_l0{end}"] for end in ends])
     r = np.stack([state[f"weight_hh_l0{end}"] for end in ends])
     b = np.stack(
-        [np.concatenate([state[f"bias_ih_l0{end}"], state[f"bias_hh_l0{end}"]]) for end in ends]
+        [
+            np.concatenate([state[f"bias_ih_l0{end}"], state[f"bias_hh_l0{end}"]])
+            for end in ends
+        ]
     )
     node = helper.make_node(
         "LSTM", ["X", "W", "R", "B"], ["Y"], hidden_size=H, direction="bidirectional"
@@ -34,9 +37,14 @@ def port(lstm: torch.nn.LSTM) -> onnx.ModelProto:
         "port",
         [helper.make_tensor_value_info("X", TensorProto.FLOAT, [T, B, I])],
         [helper.make_tensor_value_info("Y", TensorProto.FLOAT, [T, 2, B, H])],
-        [numpy_helper.from_array(a, name) for name, a in {"W": w, "R": r, "B": b}.items()],
+        [
+            numpy_helper.from_array(a, name)
+            for name, a in {"W": w, "R": r, "B": b}.items()
+        ],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8
+    )
 
 
 def main() -> None:

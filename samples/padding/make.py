@@ -24,11 +24,18 @@ def main() -> None:
     torch.save(lstm.state_dict(), HERE / "model.pt")
     np.savez(HERE / "inputs.npz", inputs=x.numpy(), lengths=LENGTHS)
     with torch.no_grad():
-        packed = pack_padded_sequence(x, LENGTHS, batch_first=True, enforce_sorted=False)
+        packed = pack_padded_sequence(
+            x, LENGTHS, batch_first=True, enforce_sorted=False
+        )
         output, (h, _) = lstm(packed)
-        np.save(HERE / "packed.npy", pad_packed_sequence(output, batch_first=True)[0].numpy())
+        np.save(
+            HERE / "packed.npy",
+            pad_packed_sequence(output, batch_first=True)[0].numpy(),
+        )
         np.save(HERE / "final.npy", torch.cat([*h], dim=-1).numpy())
-        np.save(HERE / "port.npy", lstm(x)[0].numpy())  # the mistake: padding is run over
+        np.save(
+            HERE / "port.npy", lstm(x)[0].numpy()
+        )  # the mistake: padding is run over
 
 
 if __name__ == "__main__":

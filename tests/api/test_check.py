@@ -75,10 +75,14 @@ def test_check_continues_where_explain_rejects_a_run(
     one = job()
     found = check(one._replace(reread=lambda settings: one.model), ["torch"])
     assert found.findings == {}
-    assert found.rows[0].notes == ("explain cannot search for the cause: not of this kind",)
+    assert found.rows[0].notes == (
+        "explain cannot search for the cause: not of this kind",
+    )
 
 
-def test_the_truth_is_the_same_run_in_longdouble(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_truth_is_the_same_run_in_longdouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     install(monkeypatch, fake())
     one = job()
     cell = one.model.cell
@@ -87,7 +91,9 @@ def test_the_truth_is_the_same_run_in_longdouble(monkeypatch: pytest.MonkeyPatch
         for name in ("kernel", "recurrent_kernel", "bias")
     }
     model = replace(one.model, layers=((replace(cell, **wide),),))
-    state = {k: np.asarray(a).astype(np.float32) for k, a in one.inputs.initial_state.items()}
+    state = {
+        k: np.asarray(a).astype(np.float32) for k, a in one.inputs.initial_state.items()
+    }
     exact = run(model, np.asarray(one.inputs.x), layout="time", initial_state=state)
     ours = run(one.model, np.asarray(one.inputs.x), layout="time", initial_state=state)
     assert exact.h.dtype == np.longdouble
@@ -108,7 +114,9 @@ def test_without_a_wider_longdouble_there_are_no_errors_against_it(
     assert told["nearest"] == []
 
 
-@pytest.mark.parametrize("kind", ["initial state", "2 layers, 2 directions", "directions stacked"])
+@pytest.mark.parametrize(
+    "kind", ["initial state", "2 layers, 2 directions", "directions stacked"]
+)
 def test_inputs_and_a_state_are_drawn_from_the_seed(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -124,7 +132,9 @@ def test_inputs_and_a_state_are_drawn_from_the_seed(
     assert first.to_json()["seed"] == 3
 
 
-def test_states_have_the_axes_of_the_convention(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_states_have_the_axes_of_the_convention(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     install(monkeypatch, fake())
     cell = KINDS["initial state"].model().cell
     for name in ("openvino", "coreml"):  # states (B, D, H), and (B, D H)
@@ -137,7 +147,9 @@ def test_nothing_runs_before_all_engines_can(monkeypatch: pytest.MonkeyPatch) ->
     install(monkeypatch, fake(fault=broken), fake("jax", unsupported=refusing))
     with pytest.raises(UserError, match=r"^jax \(a loop\) cannot run a thing\.$"):
         check(job(), ["torch", "jax"])
-    with pytest.raises(UserError, match=r"^keras is not installed:\n  pip install 'keras>="):
+    with pytest.raises(
+        UserError, match=r"^keras is not installed:\n  pip install 'keras>="
+    ):
         check(job(), ["torch", "keras"])
 
 
@@ -153,7 +165,8 @@ def test_all_takes_the_installed_and_leaves_out_those_that_cannot(
         check(job(), ["all"])
     install(monkeypatch)
     with pytest.raises(
-        UserError, match=r"any of these is one:\n  pip install 'torch>=[^\n]*\n  pip install"
+        UserError,
+        match=r"any of these is one:\n  pip install 'torch>=[^\n]*\n  pip install",
     ):
         check(job(), ["all"])
 
@@ -192,7 +205,9 @@ def summed_one_by_one(network: Network) -> Prepared:
         (h, c), outputs = network.states[0], []
         for x in network.x:
             i, f, g, o = (
-                one_by_one(x[:, None] * kernel[n]) + one_by_one(h[:, None] * recurrent[n]) + bias[n]
+                one_by_one(x[:, None] * kernel[n])
+                + one_by_one(h[:, None] * recurrent[n])
+                + bias[n]
                 for n in range(4)
             )
             c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
@@ -203,7 +218,9 @@ def summed_one_by_one(network: Network) -> Prepared:
     return go
 
 
-def test_rounding_in_a_network_is_not_a_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounding_in_a_network_is_not_a_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     install(monkeypatch, replace(fake(dtypes=("float32",)), prepare=summed_one_by_one))
     (row,) = check(cancelling(), ["torch"]).to_json()["engines"]
     assert row["max_abs"] > 1e-3 > row["max_abs"] / 100
@@ -227,7 +244,9 @@ def test_more_than_4_times_the_rounding_of_the_run_is_a_difference(
     )
     assert check_of(monkeypatch, one, 2 * own).equal
     assert not check_of(monkeypatch, one, 5 * own).equal
-    exact = one._replace(model=replace(one.model, layers=((cell,),)))  # hardly rounds at all
+    exact = one._replace(
+        model=replace(one.model, layers=((cell,),))
+    )  # hardly rounds at all
     assert not check_of(monkeypatch, exact, 2 * own).equal
 
 
@@ -242,9 +261,13 @@ def check_of(monkeypatch: pytest.MonkeyPatch, one: Job, off: float) -> Check:
     return check(one, ["torch"])
 
 
-def test_an_engine_with_float64_is_asked_in_float64_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_with_float64_is_asked_in_float64_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def a_little_off(network: Network) -> Network:
-        cell = replace(network.cell, bias=network.cell.bias + network.cell.dtype.type(2e-6))
+        cell = replace(
+            network.cell, bias=network.cell.bias + network.cell.dtype.type(2e-6)
+        )
         return replace(network, layers=((cell,),))
 
     install(
@@ -257,7 +280,11 @@ def test_an_engine_with_float64_is_asked_in_float64_too(monkeypatch: pytest.Monk
     assert (wide["differs_in"], wide["equal"]) == ("float64", False)
     for row in narrow:
         assert row["max_abs"] == wide["max_abs"] < 1e-5  # and in float32
-        assert (row["differs_in"], row["equal"], row["float64_abs"]) == (None, True, None)
+        assert (row["differs_in"], row["equal"], row["float64_abs"]) == (
+            None,
+            True,
+            None,
+        )
     assert list(found.to_json()["first_divergence"]) == ["torch"]
 
 

@@ -32,7 +32,9 @@ ROWS = ["keras", "tf1", "pytorch", "onnx", "chainer", "lasagne", "dl4j"]
 
 @pytest.mark.parametrize(("number", "case"), [*enumerate(CASES)])
 @pytest.mark.sampled(4)
-def test_a_recorded_case_in_one_other_form(number: int, case: str, tmp_path: Path) -> None:
+def test_a_recorded_case_in_one_other_form(
+    number: int, case: str, tmp_path: Path
+) -> None:
     keeps_its_outputs_or_is_refused(case, ROWS[number % len(ROWS)], tmp_path)
 
 
@@ -49,7 +51,9 @@ def keeps_its_outputs_or_is_refused(case: str, to: str, folder: Path) -> bool:
     They come through a file on the disk.
     """
     one = recorded(case)
-    target = folder / ("net.json" if len(case) % 3 == 0 and to != "rtneural" else "net.npz")
+    target = folder / (
+        "net.json" if len(case) % 3 == 0 and to != "rtneural" else "net.npz"
+    )
     target.unlink(missing_ok=True)
     try:
         conversion = converted(case, target, to)
@@ -64,8 +68,12 @@ def keeps_its_outputs_or_is_refused(case: str, to: str, folder: Path) -> bool:
         return True
     model = load.load(str(target))
     assert model.convention.name == to
-    left = [t for t in model.assumed if " none " not in t and not t.startswith("no bias")]
-    assert left == []  # of what is on, and of what a config would say, nothing has to be assumed
+    left = [
+        t for t in model.assumed if " none " not in t and not t.startswith("no bias")
+    ]
+    assert (
+        left == []
+    )  # of what is on, and of what a config would say, nothing has to be assumed
     trace = one.run(with_axes_of(model, one.load()))
     theirs = one.arrays["h"]
     tolerance = TOLERANCE.get(case, 2e-6)
@@ -84,7 +92,8 @@ def with_axes_of(model: Any, source: Any) -> Any:
         model,
         layers=tuple(
             tuple(
-                replace(cell, convention=cell.convention.with_behaviour(**axes)) for cell in layer
+                replace(cell, convention=cell.convention.with_behaviour(**axes))
+                for cell in layer
             )
             for layer in model.layers
         ),
@@ -95,7 +104,9 @@ KERAS = ("kernel", "recurrent_kernel", "bias")
 SOURCE = str(GOLDEN / "tensorflow1" / "peepholes.weights.npz")
 
 
-def test_a_constant_into_the_bias_is_exact_and_out_of_it_is_rounding(tmp_path: Path) -> None:
+def test_a_constant_into_the_bias_is_exact_and_out_of_it_is_rounding(
+    tmp_path: Path,
+) -> None:
     into = convert([SOURCE], str(tmp_path / "a.npz"), "keras", {})
     assert (into.proof.difference, into.proof.allowed) == (0, 0)
     out = convert([str(tmp_path / "a.npz")], str(tmp_path / "b.npz"), "tf1", {})
@@ -104,7 +115,9 @@ def test_a_constant_into_the_bias_is_exact_and_out_of_it_is_rounding(tmp_path: P
         np.testing.assert_allclose(
             b["rnn/lstm_cell/bias"], a["rnn/lstm_cell/bias"], rtol=0, atol=2e-7
         )
-        np.testing.assert_array_equal(b["rnn/lstm_cell/kernel"], a["rnn/lstm_cell/kernel"])
+        np.testing.assert_array_equal(
+            b["rnn/lstm_cell/kernel"], a["rnn/lstm_cell/kernel"]
+        )
 
 
 def test_a_file_contains_what_no_tensor_has(tmp_path: Path) -> None:
@@ -123,7 +136,9 @@ def test_the_constant_of_a_target(tmp_path: Path) -> None:
     model = load.load(target)
     assert model.convention.behaviour.forget_bias == 0.25
     source = load.load(SOURCE)
-    np.testing.assert_allclose(model.cell.bias[1] + 0.25, source.cell.bias[1] + 1, atol=2e-7)
+    np.testing.assert_allclose(
+        model.cell.bias[1] + 0.25, source.cell.bias[1] + 1, atol=2e-7
+    )
 
 
 def test_numbers_that_are_none_go_through(tmp_path: Path) -> None:
@@ -185,7 +200,12 @@ def test_files_that_are_not_written(path: str, to: str, words: str) -> None:
 def test_numbers_too_long_for_a_file_are_refused(name: str, tmp_path: Path) -> None:
     to = "onnx" if name.endswith("onnx") else "keras"
     with pytest.raises(UserError, match=r"longdouble needs an \.npz file"):
-        convert([SOURCE], str(tmp_path / name), to, {"dtype": "longdouble", "peepholes": "ignored"})
+        convert(
+            [SOURCE],
+            str(tmp_path / name),
+            to,
+            {"dtype": "longdouble", "peepholes": "ignored"},
+        )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -216,7 +236,8 @@ def test_a_document_of_rtneural(tmp_path: Path) -> None:
     assert document["in_shape"] == [None, None, 5]
     own = held("keras/stacked.weights")
     layers = [
-        [own[f"encoder/{name}/lstm_cell/{role}"] for role in KERAS] for name in ("lstm", "lstm_1")
+        [own[f"encoder/{name}/lstm_cell/{role}"] for role in KERAS]
+        for name in ("lstm", "lstm_1")
     ]
     for layer, weights in zip(document["layers"], layers, strict=True):
         assert layer["type"] == "lstm"

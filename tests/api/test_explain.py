@@ -55,12 +55,16 @@ def test_expected_with_nan_is_not_explained(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("directions", [1, 2])
-def test_a_print_in_another_order_of_axes_agrees(directions: int, tmp_path: Path) -> None:
+def test_a_print_in_another_order_of_axes_agrees(
+    directions: int, tmp_path: Path
+) -> None:
     """ONNX's axes: (20, 2, 8, 16) of both directions; a sequence of one, (20, 1, 1, 16)."""
     weights = pytorch(3, 16, directions=directions)
     x = normal(8, 20, 3)
     h = np.asarray(lstmcli.run(weights, x, layout="batch").h).swapaxes(0, 1)
-    shown = np.stack(np.split(h, directions, axis=-1), axis=1)[:, :, : 8 if directions > 1 else 1]
+    shown = np.stack(np.split(h, directions, axis=-1), axis=1)[
+        :, :, : 8 if directions > 1 else 1
+    ]
     (tmp_path / "y.txt").write_text(f"{np.array2string(shown, threshold=10)}\n")
     found = lstmcli.explain(weights, x, tmp_path / "y.txt", layout="batch")
     assert found.verdict == "agrees"
@@ -69,11 +73,18 @@ def test_a_print_in_another_order_of_axes_agrees(directions: int, tmp_path: Path
 def test_a_setting_of_one_cell(tmp_path: Path) -> None:
     weights = str(TOP / "tests/golden/torch/two_layers.weights.npz")
     model = lstmcli.load(weights, **{"layer1.forget_bias": 2.0})
-    assert [cell.convention.behaviour.forget_bias for _, cell in model.cells] == [0.0, 2.0]
+    assert [cell.convention.behaviour.forget_bias for _, cell in model.cells] == [
+        0.0,
+        2.0,
+    ]
     assert model.settings()["layer1.forget_bias"] == 2.0
-    with pytest.raises(lstmcli.UserError, match="there is no cell layer2; there is layer0, layer1"):
+    with pytest.raises(
+        lstmcli.UserError, match="there is no cell layer2; there is layer0, layer1"
+    ):
         lstmcli.load(weights, **{"layer2.forget_bias": 2.0})
-    with pytest.raises(lstmcli.UserError, match="layout is a setting of the model, not of layer1"):
+    with pytest.raises(
+        lstmcli.UserError, match="layout is a setting of the model, not of layer1"
+    ):
         lstmcli.load(weights, **{"layer1.layout": "time"})
     with pytest.raises(lstmcli.UserError, match="unknown setting"):
         lstmcli.load(weights, **{"layer1.forgetbias": 1.0})
@@ -87,13 +98,19 @@ def test_settings_that_weights_leave_open_are_searched(order: str) -> None:
     weights = {f"W{gate}": rng.normal(0, 0.5, (I + H, H)) for gate in "fico"}
     weights |= {f"b{gate}": rng.normal(0, 0.2, H) for gate in "fico"}
     x = rng.normal(size=(T, I))
-    kernel, bias = (np.concatenate([weights[f"{k}{g}"] for g in "ifco"], axis=-1) for k in "Wb")
+    kernel, bias = (
+        np.concatenate([weights[f"{k}{g}"] for g in "ifco"], axis=-1) for k in "Wb"
+    )
     truth = {"gates": "ifgo", "forget_bias": 0.0, "rows": order}
     (expected,) = outputs(Net(kernel, bias), x[None], truth)["h"]
     explanation = lstmcli.explain(weights, x, expected)
     assert explanation.verdict == ("agrees" if order == "hx" else "found")
-    assert [(c.setting, c.found) for c in explanation.changes] == [("rows", "xh")] * (order == "xh")
-    assert explanation.notes[0].endswith("assumed and searched: row order of the kernel [h; x].")
+    assert [(c.setting, c.found) for c in explanation.changes] == [("rows", "xh")] * (
+        order == "xh"
+    )
+    assert explanation.notes[0].endswith(
+        "assumed and searched: row order of the kernel [h; x]."
+    )
     assert explanation.command.endswith(f"--rows {order}")
     given = lstmcli.explain(weights, x, expected, rows=order)
     assert given.verdict == "agrees"
@@ -114,5 +131,7 @@ def test_progress_has_words_before_the_search_begins() -> None:
 def test_a_step_that_the_run_lacks_is_refused(tmp_path: Path) -> None:
     part = tmp_path / "part.jsonl"
     part.write_text('{"step": 7, "h": [0.1, 0.2, 0.3]}\n')
-    with pytest.raises(lstmcli.UserError, match=r"h contains steps 7:8; this run is \(7, 1, 3\)"):
+    with pytest.raises(
+        lstmcli.UserError, match=r"h contains steps 7:8; this run is \(7, 1, 3\)"
+    ):
         lstmcli.explain(WEIGHTS, INPUTS, part)

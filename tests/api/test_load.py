@@ -40,7 +40,11 @@ def test_a_layer_that_is_not_read_is_not_a_choice(tmp_path: Path) -> None:
     path = saved(tmp_path / "w.npz", encoder=FUSED, head=dense)
     model = load(path)
     assert list(model.tensors) == ["encoder/kernel", "encoder/bias"]
-    assert [text for text in model.remarks if "head is not read: the kernel is (3, 5)" in text]
+    assert [
+        text
+        for text in model.remarks
+        if "head is not read: the kernel is (3, 5)" in text
+    ]
     with pytest.raises(UserError, match=r"the kernel is \(3, 5\)"):
         load(path, layer="head")
 
@@ -88,12 +92,17 @@ def test_layers_that_do_not_fit_are_not_advised_in_turn(tmp_path: Path) -> None:
 
 def test_directions_of_other_sizes_are_refused(tmp_path: Path) -> None:
     def cell(inputs: int, units: int, suffix: str) -> dict[str, np.ndarray[Any, Any]]:
-        shapes = {"weight_ih_l0": (4 * units, inputs), "weight_hh_l0": (4 * units, units)}
+        shapes = {
+            "weight_ih_l0": (4 * units, inputs),
+            "weight_hh_l0": (4 * units, units),
+        }
         return {name + suffix: np.ones(shape) for name, shape in shapes.items()}
 
     path = str(tmp_path / "w.npz")
     np.savez(path, **cell(5, 3, ""), **cell(3, 3, "_reverse"))  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="layer 0 takes 5 inputs forward and 3 backward"):
+    with pytest.raises(
+        UserError, match="layer 0 takes 5 inputs forward and 3 backward"
+    ):
         load(path)
     np.savez(path, **cell(5, 3, ""), **cell(5, 2, "_reverse"))  # type: ignore[arg-type]
     assert load(path).layers[0][1].units == 2
@@ -115,10 +124,18 @@ def test_names_beyond_measure_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_thirty_thousand_tensors_are_looked_through_within_seconds(tmp_path: Path) -> None:
-    names = [f"rnn{n}.{role}" for n in range(7_500) for role in ("weight_ih_l0", "weight_hh_l0")]
+def test_thirty_thousand_tensors_are_looked_through_within_seconds(
+    tmp_path: Path,
+) -> None:
+    names = [
+        f"rnn{n}.{role}"
+        for n in range(7_500)
+        for role in ("weight_ih_l0", "weight_hh_l0")
+    ]
     path = tmp_path / "w.json"
-    path.write_text(json.dumps({name: [1.0] for name in [*names, *(f"x{n}" for n in names)]}))
+    path.write_text(
+        json.dumps({name: [1.0] for name in [*names, *(f"x{n}" for n in names)]})
+    )
     for act in (load, lambda path: inspect_files([path], {})):
         withstand(path, path.read_bytes(), act)
 
@@ -140,7 +157,9 @@ def test_an_array_without_a_name_that_fits_is_to_be_named(tmp_path: Path) -> Non
     np.save(kernel, np.load(WEIGHTS)["kernel"])
     bias = np.load(WEIGHTS)["bias"]
     np.save(tmp_path / "b.npy", bias)
-    assert "b" in lstmcli.load(str(kernel), str(tmp_path / "b.npy")).tensors  # by its shape
+    assert (
+        "b" in lstmcli.load(str(kernel), str(tmp_path / "b.npy")).tensors
+    )  # by its shape
     np.save(tmp_path / "b.npy", [bias, bias])
     with pytest.raises(lstmcli.UserError, match="Leave it out, or name it: bias=FILE"):
         lstmcli.load(str(kernel), str(tmp_path / "b.npy"))
@@ -150,7 +169,9 @@ def test_weight_norm_is_used_under_its_third_name(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     v = rng.normal(size=(12, 3))
     np.savez(
-        tmp_path / "hh.npz", weight_hh_l0_v=v, weight_hh_l0_g=np.linalg.norm(v, axis=1)[:, None]
+        tmp_path / "hh.npz",
+        weight_hh_l0_v=v,
+        weight_hh_l0_g=np.linalg.norm(v, axis=1)[:, None],
     )
     np.savez(tmp_path / "rest.npz", weight_ih_l0=rng.normal(size=(12, 4)),
              bias_ih_l0=np.zeros(12), bias_hh_l0=np.zeros(12))  # fmt: skip
@@ -160,7 +181,10 @@ def test_weight_norm_is_used_under_its_third_name(tmp_path: Path) -> None:
 
 def test_a_config_without_tensors_is_used_where_it_is_of_the_layer() -> None:
     rng = np.random.default_rng(0)
-    tensors = {"weight_ih_l0": rng.normal(size=(12, 4)), "weight_hh_l0": rng.normal(size=(12, 3))}
+    tensors = {
+        "weight_ih_l0": rng.normal(size=(12, 4)),
+        "weight_hh_l0": rng.normal(size=(12, 3)),
+    }
     config = {"batch_first": True, "num_layers": 1}
     weights = Document("w.pt", "torch", tensors)
     of_it = Document("config.pt", "torch", {}, groups={"": config})

@@ -16,7 +16,9 @@ from tests.core.explain.reference import Net, outputs
 from tests.paths import TOP
 
 SAMPLE = TOP / "samples" / "forget-bias"
-WEIGHTS, INPUTS, TEXT = (SAMPLE / name for name in ("weights.npz", "inputs.npy", "numpy.txt"))
+WEIGHTS, INPUTS, TEXT = (
+    SAMPLE / name for name in ("weights.npz", "inputs.npy", "numpy.txt")
+)
 
 
 class Tensor:
@@ -53,11 +55,15 @@ def wanted() -> Any:
      {k: v.tolist() for k, v in arrays().items()}, {k: Tensor(v) for k, v in arrays().items()}],
     ids=["str", "path", "list", "dict", "dicts", "lists", "tensors"],
 )  # fmt: skip
-@pytest.mark.parametrize("x", [str(INPUTS), INPUTS, np.load(INPUTS), np.load(INPUTS).tolist()])
+@pytest.mark.parametrize(
+    "x", [str(INPUTS), INPUTS, np.load(INPUTS), np.load(INPUTS).tolist()]
+)
 def test_run_takes_weights_and_inputs_of_every_kind(weights: Any, x: Any) -> None:
     np.testing.assert_allclose(lstmcli.run(weights, x).h, wanted(), atol=1e-6)
     several = weights if isinstance(weights, list) else [weights]
-    np.testing.assert_allclose(lstmcli.run(lstmcli.load(*several), x).h, wanted(), atol=1e-6)
+    np.testing.assert_allclose(
+        lstmcli.run(lstmcli.load(*several), x).h, wanted(), atol=1e-6
+    )
 
 
 def test_settings_are_keywords_or_members_of_the_dict() -> None:
@@ -77,7 +83,9 @@ def test_inputs_and_states_may_be_in_the_weights() -> None:
     state = {"h": np.full((1, 3), 0.5), "c": np.full((1, 3), -0.5)}
     whole = {**arrays(), "inputs": x, "initial_state": state}
     trace = lstmcli.run(whole)
-    np.testing.assert_array_equal(trace.h, lstmcli.run(WEIGHTS, x, initial_state=state).h)
+    np.testing.assert_array_equal(
+        trace.h, lstmcli.run(WEIGHTS, x, initial_state=state).h
+    )
     assert np.abs(trace.h - wanted()).max() > 0.01
 
 
@@ -100,7 +108,9 @@ def test_the_other_functions_take_the_same() -> None:
 def test_arrays_in_order_are_weights() -> None:
     """Keras' ``get_weights()``: kernel, recurrent kernel and bias, gates i f g o."""
     rng = np.random.default_rng(2)
-    kernel, recurrent, bias = order = [rng.normal(size=s) for s in ((4, 12), (3, 12), (12,))]
+    kernel, recurrent, bias = order = [
+        rng.normal(size=s) for s in ((4, 12), (3, 12), (12,))
+    ]
     (x,) = np.load(INPUTS)
     net = Net(np.concatenate([kernel, recurrent]), bias)
     (rows,) = outputs(net, x[None], {"gates": "ifgo", "forget_bias": 0.0})["h"]
@@ -121,11 +131,15 @@ def test_explain_takes_a_model(weights: Any) -> None:
     assert settled.command == found.command
 
 
-def test_a_model_that_is_not_what_its_weights_are_is_not_explained(tmp_path: Path) -> None:
+def test_a_model_that_is_not_what_its_weights_are_is_not_explained(
+    tmp_path: Path,
+) -> None:
     np.savez(tmp_path / "w.npz", **arrays())
     model = lstmcli.load(tmp_path / "w.npz")
     np.savez(tmp_path / "w.npz", **{k: 2 * a for k, a in arrays().items()})
-    with pytest.raises(lstmcli.UserError, match=r"w\.npz changed since the model was loaded"):
+    with pytest.raises(
+        lstmcli.UserError, match=r"w\.npz changed since the model was loaded"
+    ):
         lstmcli.explain(model, INPUTS, TEXT)
     with pytest.raises(lstmcli.UserError, match="takes a model that load made"):
         lstmcli.explain(lstmcli.Model(model.layers, model.tensors), INPUTS, TEXT)
@@ -162,11 +176,17 @@ class Module:
         return {}
 
 
-TWO = [np.ones(shape) for depth in (4, 3) for shape in ((depth, 12), (3, 12), 12)]  # Keras' layers
+TWO = [
+    np.ones(shape) for depth in (4, 3) for shape in ((depth, 12), (3, 12), 12)
+]  # Keras' layers
 
 
 def test_layers_of_a_list_are_given_as_a_list_or_a_text() -> None:
-    assert len(py.load(TWO, layer=(0, 1)).layers) == len(py.load(TWO, layer="0,1").layers) == 2
+    assert (
+        len(py.load(TWO, layer=(0, 1)).layers)
+        == len(py.load(TWO, layer="0,1").layers)
+        == 2
+    )
     assert len(py.load(TWO, layer=[1]).layers) == 1
 
 
@@ -276,9 +296,15 @@ def test_a_dtype_may_be_the_class() -> None:
     ("call", "message"),
     [
         (lambda: py.diff(INPUTS, INPUTS, steps=9), r"^steps='9': there is no step 9"),
-        (lambda: py.diff("h.npy", INPUTS, only="q"), r"^only='q': both sides contain h\."),
+        (
+            lambda: py.diff("h.npy", INPUTS, only="q"),
+            r"^only='q': both sides contain h\.",
+        ),
         (lambda: py.diff(TEXT, TEXT, ulp=1), r"\n  atol=\.\.\.\n  rtol=\.\.\.$"),
-        (lambda: py.load({"W": np.ones((4, 4))}), r"\n  convention='tf1', bias_row='last'  +the"),
+        (
+            lambda: py.load({"W": np.ones((4, 4))}),
+            r"\n  convention='tf1', bias_row='last'  +the",
+        ),
         (lambda: py.load("twice.npz"), r"choose one:\n  layer=0  one\n"),
         (
             lambda: py.load(WEIGHTS, max_bytes=8),
@@ -300,7 +326,9 @@ def test_messages_name_arguments_and_not_options(
     monkeypatch.chdir(tmp_path)
     np.save("h.npy", np.ones((1, 7, 4)))
     one = {"kernel": np.ones((3, 8)), "recurrent_kernel": np.ones((2, 8))}
-    np.savez("twice.npz", **{f"{n}/{k}": a for n in ("one", "two") for k, a in one.items()})  # type: ignore[arg-type]
+    np.savez(
+        "twice.npz", **{f"{n}/{k}": a for n in ("one", "two") for k, a in one.items()}
+    )  # type: ignore[arg-type]
     with pytest.raises(lstmcli.UserError, match=message):
         call()
 
@@ -316,7 +344,9 @@ TWO_WAYS = {"p": np.ones((3, 12)), "s": np.ones((3, 12)), "q": np.ones(12)}
         lambda: py.load(TWO_WAYS),
         lambda: py.load("two_ways.npz"),
         lambda: py.load("three.npz"),
-        lambda: py.load({"W": np.ones((7, 12)), "b": np.ones(12), "V": np.ones((3, 12))}),
+        lambda: py.load(
+            {"W": np.ones((7, 12)), "b": np.ones(12), "V": np.ones((3, 12))}
+        ),
         lambda: py.load([np.ones((7, 12)), np.ones(12)] * 2),
         lambda: py.run(WEIGHTS),
         lambda: py.run(WEIGHTS, max_bytes=8),
@@ -343,7 +373,9 @@ def test_no_message_has_the_syntax_of_a_shell(
     np.savez("results.npz", h=np.ones((7, 3)), c=np.ones((7, 3)))
     Path("table.txt").write_text("step  unit   h\n   0     0  0.1\n")  # of lstm run
     meta = '{"selected": {"steps": "0:2", "of_steps": 7}}'
-    np.savez("selected.npz", h=np.ones((1, 2, 3)), c=np.ones((1, 2, 3)), meta=np.array(meta))
+    np.savez(
+        "selected.npz", h=np.ones((1, 2, 3)), c=np.ones((1, 2, 3)), meta=np.array(meta)
+    )
     with pytest.raises(lstmcli.UserError) as error:
         call()
     commands = "|".join(COMMANDS)
@@ -361,7 +393,9 @@ def test_a_command_is_the_call_that_does_the_same() -> None:
 def test_settings_of_run_are_read_as_those_of_load() -> None:
     for settings in ({"gates": "ijfo"}, {"activation": "ReLU"}, {"reverse": "false"}):
         ran = py.run(WEIGHTS, INPUTS, **settings)
-        assert lstmcli.diff(ran, lstmcli.run(py.load(WEIGHTS, **settings), np.load(INPUTS))).equal
+        assert lstmcli.diff(
+            ran, lstmcli.run(py.load(WEIGHTS, **settings), np.load(INPUTS))
+        ).equal
 
 
 def test_names_and_sizes_may_be_numpy_s() -> None:
@@ -390,7 +424,9 @@ def test_names_may_be_a_text_with_commas(tmp_path: Path) -> None:
 
 def test_an_explanation_is_neither_true_nor_false() -> None:
     found = py.explain(WEIGHTS, INPUTS, TEXT)
-    with pytest.raises(ValueError, match="the truth value of an Explanation is ambiguous: use"):
+    with pytest.raises(
+        ValueError, match="the truth value of an Explanation is ambiguous: use"
+    ):
         bool(found)
 
 

@@ -38,17 +38,26 @@ BLOCK = re.compile("^```text\n.*?^```$", re.M | re.S)
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 BLAS = "OPENBLAS_NUM_THREADS"  # a number here would hold for our runs, which settle it themselves
 SETTLED = "LSTM_BENCHMARK_THREADS"
-KERNELS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # with which OpenBLAS is not what users have
+KERNELS = (
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+)  # with which OpenBLAS is not what users have
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks", description=__doc__
+    )
     parser.add_argument("--threads", type=int, default=1, help="of every contender")
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--small", action="store_true", help="small shapes, to see that it runs")
+    parser.add_argument(
+        "--small", action="store_true", help="small shapes, to see that it runs"
+    )
     parser.add_argument("--part", choices=PARTS, action="append")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="write figures into it")
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="write figures into it"
+    )
     return parser.parse_args()
 
 
@@ -63,7 +72,9 @@ def main() -> int:
             os.environ.pop(name, None)
         if asked.threads == 1:
             os.environ[BLAS] = "1"
-        os.execv(sys.executable, [sys.executable, "-m", "tests.benchmarks", *sys.argv[1:]])
+        os.execv(
+            sys.executable, [sys.executable, "-m", "tests.benchmarks", *sys.argv[1:]]
+        )
     from tests.benchmarks import tables
     from tests.benchmarks.explain import explain
     from tests.benchmarks.processes import processes
@@ -72,7 +83,11 @@ def main() -> int:
     rounds = 2 if asked.small else asked.rounds
     print(tables.machine(asked.threads))
     if "loop" in parts:
-        print(tables.loop(SMALL if asked.small else SHAPES, asked.dtype, asked.threads, rounds))
+        print(
+            tables.loop(
+                SMALL if asked.small else SHAPES, asked.dtype, asked.threads, rounds
+            )
+        )
     if "few" in parts and not asked.small and asked.threads == 1:
         print(tables.loop(FEW, asked.dtype, 1, rounds))
     if "growth" in parts:

@@ -78,7 +78,9 @@ def all_gates(given: Case) -> Call:
 
 def naive(given: Case) -> Call:
     """A first port of the equations, as its writers leave it."""
-    kernel = np.concatenate([given.kernel, given.recurrent], axis=1).T.copy()  # (I + H, 4H)
+    kernel = np.concatenate(
+        [given.kernel, given.recurrent], axis=1
+    ).T.copy()  # (I + H, 4H)
     B, T, _ = given.x.shape
     H = given.recurrent.shape[1]
 
@@ -120,7 +122,9 @@ def torch(given: Case) -> Call:
     library: Any = import_module("torch")
     library.set_num_threads(given.threads)
     H, I = given.recurrent.shape[1], given.x.shape[2]
-    lstm = library.nn.LSTM(I, H, batch_first=True, dtype=library.from_numpy(given.x).dtype)
+    lstm = library.nn.LSTM(
+        I, H, batch_first=True, dtype=library.from_numpy(given.x).dtype
+    )
     state = {
         "weight_ih_l0": given.kernel, "weight_hh_l0": given.recurrent,
         "bias_ih_l0": given.bias, "bias_hh_l0": np.zeros_like(given.bias),
@@ -156,7 +160,9 @@ def onnx_model(given: Case) -> bytes:
         [numpy_helper.from_array(a, name) for name, a in tensors.items()],
     )
     opsets = [helper.make_opsetid("", 17)]
-    model: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    model: bytes = helper.make_model(
+        graph, opset_imports=opsets, ir_version=8
+    ).SerializeToString()
     return model
 
 
@@ -176,7 +182,9 @@ def openvino(given: Case) -> Call:
     core = library.Core()
     network = core.read_model(onnx_model(given), b"")
     threads = {"INFERENCE_NUM_THREADS": given.threads}
-    compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32", **threads})
+    compiled = core.compile_model(
+        network, "CPU", {"INFERENCE_PRECISION_HINT": "f32", **threads}
+    )
     request = compiled.create_infer_request()
     x = np.ascontiguousarray(given.x.swapaxes(0, 1))
 

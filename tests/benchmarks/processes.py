@@ -23,7 +23,11 @@ from tests.paths import TOP
 SAMPLE = ["samples/forget-bias/weights.npz", "samples/forget-bias/inputs.npy"]
 I, H = 64, 32  # of the networks
 BLOCK = 256  # sequences that are written to the large file at a time
-SET_HERE = (*THREADS, BLAS, "PYTHONDONTWRITEBYTECODE")  # which a user's process does not have
+SET_HERE = (
+    *THREADS,
+    BLAS,
+    "PYTHONDONTWRITEBYTECODE",
+)  # which a user's process does not have
 BARE = "import numpy, click, rich.table, rich.console"
 POLL = 0.02  # seconds between two looks at a process's memory
 
@@ -39,8 +43,12 @@ class Sizes(NamedTuple):
 class Ended(NamedTuple):
     """Time and memory of a process."""
 
-    processor: float  # seconds of the processor, which other work on the machine moves less
-    private: float  # MB of memory that are its own, at most; 0 where the system does not say
+    processor: (
+        float  # seconds of the processor, which other work on the machine moves less
+    )
+    private: (
+        float  # MB of memory that are its own, at most; 0 where the system does not say
+    )
 
 
 def processes(rounds: int, small: bool) -> str:
@@ -65,13 +73,19 @@ def _start(folder: Path, sizes: Sizes, rounds: int) -> Iterator[tuple[str, str, 
     )
 
 
-def _long_table(folder: Path, sizes: Sizes, rounds: int) -> Iterator[tuple[str, str, str]]:
+def _long_table(
+    folder: Path, sizes: Sizes, rounds: int
+) -> Iterator[tuple[str, str, str]]:
     weights = _weights(folder)
     x = folder / "long.npy"
-    np.save(x, np.random.default_rng(0).normal(size=(sizes.steps, I)).astype(np.float32))
+    np.save(
+        x, np.random.default_rng(0).normal(size=(sizes.steps, I)).astype(np.float32)
+    )
     shown, written = [], []
     for _ in range(max(rounds, 3)):
-        written.append(_lstm("run", weights, x, "-o", folder / "h.npy", "--only", "h").processor)
+        written.append(
+            _lstm("run", weights, x, "-o", folder / "h.npy", "--only", "h").processor
+        )
         shown.append(_lstm("run", weights, x).processor)
     yield (
         f"a table of {sizes.steps:,} steps, {median(shown):.2f} s / its h as .npy",
@@ -103,18 +117,31 @@ def _lines(folder: Path, sizes: Sizes, rounds: int) -> Iterator[tuple[str, str, 
     weights, file = _weights(folder), folder / "lines.jsonl"
     x = np.random.default_rng(0).normal(size=(sizes.lines, I)).astype(np.float32)
     texts = [json.dumps([float(str(number)) for number in row]) for row in x[:1000]]
-    for words, what, bound in ((["--only", "h"], "h", "40,000"), ([], "all gates", "15,000")):
+    for words, what, bound in (
+        (["--only", "h"], "h", "40,000"),
+        ([], "all gates", "15,000"),
+    ):
         took = []
         for lines in (1, sizes.lines // 4, sizes.lines):
-            file.write_text("\n".join((texts * (lines // len(texts) + 1))[:lines]) + "\n")
+            file.write_text(
+                "\n".join((texts * (lines // len(texts) + 1))[:lines]) + "\n"
+            )
             command = ["-m", "lstmcli", "run", str(weights), "-", "-f", "jsonl", *words]
             ends = [_run(command, file) for _ in range(3)]
             took.append((median(end.processor for end in ends), ends[0].private))
         (one, _), (_, fewer), (all_, most) = took
         rate = (sizes.lines - 1) / max(all_ - one, 1e-9)
-        yield f"JSON lines, {I} inputs, {H} units, {what}: a second", f"{rate:,.0f}", bound
+        yield (
+            f"JSON lines, {I} inputs, {H} units, {what}: a second",
+            f"{rate:,.0f}",
+            bound,
+        )
         more = most - fewer
-        yield f"JSON lines, {what}: more memory for four times the lines, MB", f"{more:.0f}", "1"
+        yield (
+            f"JSON lines, {what}: more memory for four times the lines, MB",
+            f"{more:.0f}",
+            "1",
+        )
 
 
 def _weights(folder: Path) -> Path:
@@ -122,8 +149,14 @@ def _weights(folder: Path) -> Path:
     path = folder / "weights.npz"
     if not path.exists():
         rng = np.random.default_rng(0)
-        shapes = {"kernel": (I, 4 * H), "recurrent_kernel": (H, 4 * H), "bias": (4 * H,)}
-        arrays = {k: rng.normal(0, 0.2, s).astype(np.float32) for k, s in shapes.items()}
+        shapes = {
+            "kernel": (I, 4 * H),
+            "recurrent_kernel": (H, 4 * H),
+            "bias": (4 * H,),
+        }
+        arrays = {
+            k: rng.normal(0, 0.2, s).astype(np.float32) for k, s in shapes.items()
+        }
         np.savez(path, **arrays)  # type: ignore[arg-type]
     return path
 

@@ -19,7 +19,9 @@ from tests.benchmarks.contenders import Call, Shape
 PACKAGES = ("torch", "onnxruntime", "openvino")
 
 SHORTEST = 0.02  # seconds that a timing lasts at least; short calls are repeated
-PAUSE = 0.2  # seconds before a turn of threads: those of OpenBLAS go on spinning for 0.1
+PAUSE = (
+    0.2  # seconds before a turn of threads: those of OpenBLAS go on spinning for 0.1
+)
 
 
 def machine(threads: int) -> str:
@@ -31,7 +33,9 @@ def machine(threads: int) -> str:
         name = f"{len(models)} x {models[0].split(':')[1].strip()}"
     except (OSError, IndexError):
         pass
-    others = [f"{package} {found}" for package in PACKAGES if (found := _version(package))]
+    others = [
+        f"{package} {found}" for package in PACKAGES if (found := _version(package))
+    ]
     return (
         f"{name}, Python {platform.python_version()}, numpy {' with '.join(versions())}, "
         f"{', '.join(others)}; threads {threads}"
@@ -45,7 +49,9 @@ def _version(package: str) -> str:
         return ""
 
 
-def in_turns(calls: Mapping[str, Call], rounds: int, pause: float = 0) -> dict[str, float]:
+def in_turns(
+    calls: Mapping[str, Call], rounds: int, pause: float = 0
+) -> dict[str, float]:
     """The median seconds of each call; in every round each has its turn.
 
     Seconds of the processor, which other work on the machine moves less; of the clock where there
@@ -71,7 +77,9 @@ def _timed(call: Call, repeats: int, clock: Callable[[], float]) -> float:
     return (clock() - start) / repeats
 
 
-def loop(shapes: Sequence[tuple[int, ...]], dtype: str, threads: int, rounds: int) -> str:
+def loop(
+    shapes: Sequence[tuple[int, ...]], dtype: str, threads: int, rounds: int
+) -> str:
     """A row a shape: our milliseconds, and what of each other's time that is."""
     lines, ratios = [], []
     for shape in shapes:
@@ -92,7 +100,13 @@ def loop(shapes: Sequence[tuple[int, ...]], dtype: str, threads: int, rounds: in
         row = {name: ours / t for name, t in times.items()}
         row["all gates"] = 1 / row["all gates"]
         ratios.append(row)
-        lines.append((str(tuple(shape)), f"{ours * 1e3:.2f}", *(f"{r:.2f}" for r in row.values())))
+        lines.append(
+            (
+                str(tuple(shape)),
+                f"{ours * 1e3:.2f}",
+                *(f"{r:.2f}" for r in row.values()),
+            )
+        )
     means = [geometric_mean([row[name] for row in ratios]) for name in ratios[0]]
     lines.append(("geometric mean", "", *(f"{m:.2f}" for m in means)))
     heads = [name if name == "all gates" else f"/ {name}" for name in ratios[0]]

@@ -16,7 +16,10 @@ def chromium() -> Iterator[Any]:
     """The browser, without what it would ask of the network."""
     from playwright.sync_api import sync_playwright
 
-    path, quiet = shutil.which("chromium"), ["--no-sandbox", "--disable-background-networking"]
+    path, quiet = (
+        shutil.which("chromium"),
+        ["--no-sandbox", "--disable-background-networking"],
+    )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=quiet)
         yield browser
@@ -26,7 +29,7 @@ def chromium() -> Iterator[Any]:
 def findings(page: Any) -> list[dict[str, Any]]:
     """The violations that axe-core finds in a page."""
     page.evaluate(Path(os.environ["AXE"]).read_text())
-    found: list[dict[str, Any]] = page.evaluate("axe.run({resultTypes: ['violations']})")[
-        "violations"
-    ]
+    found: list[dict[str, Any]] = page.evaluate(
+        "axe.run({resultTypes: ['violations']})"
+    )["violations"]
     return found

@@ -23,7 +23,12 @@ __all__ = ["lstm"]
 QUESTION = TOP / "samples" / "question"
 PAIR = (QUESTION / "tensorflow.txt", QUESTION / "numpy.txt")
 RUN = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
-LEFT, ABOVE, WIDE, TALL = 42, 12, 30, 18  # pixels of a map: before its cells, and of a cell
+LEFT, ABOVE, WIDE, TALL = (
+    42,
+    12,
+    30,
+    18,
+)  # pixels of a map: before its cells, and of a cell
 Open = Callable[..., Any]
 
 
@@ -75,7 +80,9 @@ def network(layers: int = 2) -> tuple[Array, lstmcli.Trace]:
     return x, lstmcli.run(lstmcli.load("w.npz"), x, layout="batch")
 
 
-def test_controls_choose_the_layer_the_sequence_and_the_array(page_of: Open, lstm: Lstm) -> None:
+def test_controls_choose_the_layer_the_sequence_and_the_array(
+    page_of: Open, lstm: Lstm
+) -> None:
     _, trace = network()
     page = page_of("plot", "w.npz", "x.npy", "--layout", "batch")
     assert page.locator("#maps figure").count() == 1  # h, the output
@@ -122,7 +129,10 @@ def test_keys_go_from_cell_to_cell(page_of: Open) -> None:
 
 
 def test_pointing_shows_values_and_a_click_chooses(page_of: Open) -> None:
-    a, b = (np.loadtxt(path.read_text().translate({91: " ", 93: " "}).split("\n")) for path in PAIR)
+    a, b = (
+        np.loadtxt(path.read_text().translate({91: " ", 93: " "}).split("\n"))
+        for path in PAIR
+    )
     page = page_of("plot", *PAIR)
     drawn = canvas(page, "h").locator("canvas")
     drawn.hover(position=at(5, 2))
@@ -135,10 +145,14 @@ def test_pointing_shows_values_and_a_click_chooses(page_of: Open) -> None:
     drawn.click(position=at(3, 1))
     assert page.locator("#lines-title").text_content() == "Unit 1 over the steps"
     assert page.locator("#units-title").text_content() == "Units of h at step 3"
-    units = [int(text) for text in page.locator("#units tbody button").all_text_contents()]
+    units = [
+        int(text) for text in page.locator("#units tbody button").all_text_contents()
+    ]
     assert units == np.argsort(-abs(a[3] - b[3])).tolist()
     page.locator("#units tbody button").first.click()
-    assert page.locator("#lines-title").text_content() == f"Unit {units[0]} over the steps"
+    assert (
+        page.locator("#lines-title").text_content() == f"Unit {units[0]} over the steps"
+    )
     page.select_option("#view", label="side by side")
     assert page.locator("#maps figure").count() == 3
     assert page.locator("#lines .line").count() == 6  # of two charts, and of their keys
@@ -175,16 +189,22 @@ def test_maps_have_the_colours_of_the_terminal(page_of: Open, lstm: Lstm) -> Non
     page = page_of("plot", *RUN)
     svg = lstm("plot", *RUN, "--only", "f", "--svg", "f.svg")
     assert svg.status == 0
-    cells = [line for line in Path("f.svg").read_text().splitlines() if 'fill="#' in line][:21]
+    cells = [
+        line for line in Path("f.svg").read_text().splitlines() if 'fill="#' in line
+    ][:21]
     colors = [line.partition('fill="#')[2][:6] for line in cells]
     for n in (1, 9, 20):  # not the chosen one, which has a frame
         unit, step = divmod(n, 7)
         place = at(step, unit)
-        found = "".join(f"{part:02x}" for part in pixel(page, place["x"], place["y"], "f"))
+        found = "".join(
+            f"{part:02x}" for part in pixel(page, place["x"], place["y"], "f")
+        )
         assert found == colors[n]
 
 
-def test_the_page_of_explain_shows_expected_next_to_both_runs(page_of: Open, lstm: Lstm) -> None:
+def test_the_page_of_explain_shows_expected_next_to_both_runs(
+    page_of: Open, lstm: Lstm
+) -> None:
     page = page_of("explain", *RUN, SAMPLE / "numpy.txt")
     assert page.locator("pre.wide").inner_text().startswith("✔ One change explains")
     labels = page.locator("#maps figcaption span:not(.value)").all_text_contents()
@@ -202,7 +222,9 @@ def test_the_page_of_explain_shows_expected_next_to_both_runs(page_of: Open, lst
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1100])
-def test_both_schemes_are_accessible_at_any_width(page_of: Open, scheme: str, width: int) -> None:
+def test_both_schemes_are_accessible_at_any_width(
+    page_of: Open, scheme: str, width: int
+) -> None:
     network()
     grounds = []
     for words in (
@@ -213,7 +235,9 @@ def test_both_schemes_are_accessible_at_any_width(page_of: Open, scheme: str, wi
         page = page_of(*words, width=width, color_scheme=scheme, bypass_csp=True)
         assert [(one["id"], one["nodes"][0]["html"]) for one in findings(page)] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        grounds.append(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
+        grounds.append(
+            page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        )
     assert {sum(map(int, ground[4:-1].split(", "))) > 384 for ground in grounds} == {
         scheme == "light"
     }
@@ -245,7 +269,9 @@ def test_hostile_names_and_numbers_are_shown(page_of: Open) -> None:
         assert page.locator(".value").first.text_content() == text
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (100_000, 1, 1), (40, 1, 4096), (2, 9, 3, 5)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (100_000, 1, 1), (40, 1, 4096), (2, 9, 3, 5)]
+)
 def test_any_size_can_be_looked_at(page_of: Open, shape: tuple[int, ...]) -> None:
     h = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     np.savez("h.npz", h=h)

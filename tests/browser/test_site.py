@@ -43,9 +43,14 @@ def opened(chromium: Any, site: tuple[Path, str]) -> Iterator[Open]:
     def pages(width: int = 1280, **options: Any) -> Iterator[tuple[str, Any]]:
         page = chromium.new_page(viewport={"width": width, "height": 900}, **options)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda one: wrong.extend([one.url] * (not one.url.startswith(known))))
+        page.on(
+            "request",
+            lambda one: wrong.extend([one.url] * (not one.url.startswith(known))),
+        )
         page.on("response", lambda one: wrong.extend([one.url] * (one.status >= 400)))
-        for path in sorted({*folder.rglob("*.html")} - {*folder.glob("pages/*")}):  # of test_page
+        for path in sorted(
+            {*folder.rglob("*.html")} - {*folder.glob("pages/*")}
+        ):  # of test_page
             name = str(path.relative_to(folder))
             page.goto(address + name)
             yield name, page
@@ -71,21 +76,28 @@ def test_every_page_can_be_read(scheme: str, width: int, opened: Open) -> None:
     assert not wrong, "\n".join(map(str, wrong))
 
 
-def test_every_link_and_anchor_leads_somewhere(opened: Open, site: tuple[Path, str]) -> None:
+def test_every_link_and_anchor_leads_somewhere(
+    opened: Open, site: tuple[Path, str]
+) -> None:
     folder, address = site
     links, anchors = dict[str, str](), dict[str, list[str]]()
 
     def is_there(target: str, anchor: str) -> bool:
-        return anchor in anchors.get(target, ()) or (not anchor and (folder / target).is_file())
+        return anchor in anchors.get(target, ()) or (
+            not anchor and (folder / target).is_file()
+        )
 
     for name, page in opened():
         anchors[name] = ["", *page.evaluate(ANCHORS)]
-        links |= dict.fromkeys(page.evaluate("[...document.links].map(link => link.href)"), name)
+        links |= dict.fromkeys(
+            page.evaluate("[...document.links].map(link => link.href)"), name
+        )
     assert len(anchors) > len([*(TOP / "docs").rglob("*.md")])
     broken = [
         (name, link)
         for link, name in links.items()
-        if link.startswith(address) and not is_there(*link[len(address) :].partition("#")[::2])
+        if link.startswith(address)
+        and not is_there(*link[len(address) :].partition("#")[::2])
     ]
     assert not broken
 

@@ -42,7 +42,9 @@ class Page(HTMLParser):
         views = [view["label"] for view in self.data["views"]]
         for plane in self.data["planes"]:
             if plane["view"] == views.index(label):
-                axes = zip((plane["steps"], plane["units"]), self.data["pooling"], strict=True)
+                axes = zip(
+                    (plane["steps"], plane["units"]), self.data["pooling"], strict=True
+                )
                 cells = [-(-axis["count"] // pool) for axis, pool in axes]
                 dtype = "<f8" if self.data["exact"] else "<f4"
                 values = np.frombuffer(b64decode(plane["data"]), dtype)

@@ -48,7 +48,8 @@ def test_meta_says_what_was_assumed(lstm: Lstm, tmp_path: Path) -> None:
     trace = lstmcli.run(lstmcli.load(str(WEIGHTS)), np.load(INPUTS))
     assert trace.settings["assumed"] == meta["assumed"]
     single = lstmcli.run(
-        lstmcli.load(str(WEIGHTS), convention="tf1", forget_bias=1.0), np.load(INPUTS)[0]
+        lstmcli.load(str(WEIGHTS), convention="tf1", forget_bias=1.0),
+        np.load(INPUTS)[0],
     )
     assert "assumed" not in single.settings
 
@@ -68,7 +69,10 @@ def test_every_command_takes_it_for_one_sequence(lstm: Lstm, pytorch: Path) -> N
     assert explained.status == 0
     assert json.loads(explained.out)["changes"] == []
     drawn = lstm("plot", pytorch, INPUTS, "--only", "h").out
-    assert drawn.splitlines()[-3:] == lstm("plot", "h.npz", "--only", "h").out.splitlines()[-3:]
+    assert (
+        drawn.splitlines()[-3:]
+        == lstm("plot", "h.npz", "--only", "h").out.splitlines()[-3:]
+    )
     found = lstmcli.derive(lstmcli.load(str(pytorch)), np.load(INPUTS), 5, 1)
     assert found.line("h").value == h[0, 5, 1]
     reading = lstmcli.explain(str(pytorch), np.load(INPUTS), h)
@@ -81,13 +85,17 @@ def test_a_layout_that_a_file_gives_is_used(lstm: Lstm, pytorch: Path) -> None:
     member: dict[str, Any] = {**np.load(pytorch), "layout": "time"}
     np.savez("member.npz", **member)
     wanted = lstmcli.run(lstmcli.load(str(pytorch)), x, layout="time").h
-    np.testing.assert_array_equal(h_of(lstm("run", "member.npz", INPUTS, "-f", "json")), wanted)
+    np.testing.assert_array_equal(
+        h_of(lstm("run", "member.npz", INPUTS, "-f", "json")), wanted
+    )
     np.testing.assert_array_equal(lstmcli.run(lstmcli.load("member.npz"), x).h, wanted)
     two = np.concatenate([x, x])
     lines = "".join(json.dumps({"x": step.tolist()}) + "\n" for step in two)
     Path("x.jsonl").write_text(lines)  # a line a step
     wanted = lstmcli.run(lstmcli.load(str(pytorch)), two, layout="time").h
-    np.testing.assert_array_equal(h_of(lstm("run", pytorch, "x.jsonl", "-f", "json")), wanted)
+    np.testing.assert_array_equal(
+        h_of(lstm("run", pytorch, "x.jsonl", "-f", "json")), wanted
+    )
     for weights in (pytorch, WEIGHTS):
         file = lstm("run", weights, "x.jsonl", "-f", "json").out
         assert lstm("run", weights, "-", "-f", "json", stdin=lines.encode()).out == file
@@ -105,9 +113,15 @@ def test_states_and_lengths_of_the_second_axis_imply_time_first(
     x = np.load(INPUTS)
     model = lstmcli.load(str(weights))
     told: dict[str, Any] = (
-        {"initial_state": state} if given == "state" else {"lengths": [1, 0] + [1] * (T - 2)}
+        {"initial_state": state}
+        if given == "state"
+        else {"lengths": [1, 0] + [1] * (T - 2)}
     )
-    words = ["--initial-state", "state.npz"] if given == "state" else ["--lengths", "1,0,1,1,1,1,1"]
+    words = (
+        ["--initial-state", "state.npz"]
+        if given == "state"
+        else ["--lengths", "1,0,1,1,1,1,1"]
+    )
     wanted = lstmcli.run(model, x, layout="time", **told).h
     np.testing.assert_array_equal(lstmcli.run(model, x, **told).h, wanted)
     done = lstm("run", weights, INPUTS, *words, "-f", "json")
@@ -185,7 +199,9 @@ def test_an_exported_model_has_them(lstm: Lstm, inputs: Path) -> None:
     assert lstm("convert", MODEL, "out.onnx").status == 0
     assert load("out.onnx").lengths == (7, 3, 5, 1)
     x = np.load(inputs)
-    np.testing.assert_array_equal(run(load("out.onnx"), x).h, run(load(str(MODEL)), x).h)
+    np.testing.assert_array_equal(
+        run(load("out.onnx"), x).h, run(load(str(MODEL)), x).h
+    )
     ort = pytest.importorskip("onnxruntime", reason="needs lstmcli[onnxruntime]")
     answers = ort.InferenceSession("out.onnx").run(None, {"X": x})
     expected = held("onnx_files/constant_lengths")
@@ -193,7 +209,9 @@ def test_an_exported_model_has_them(lstm: Lstm, inputs: Path) -> None:
         np.testing.assert_allclose(answer, expected[name], atol=1e-6)
 
 
-def test_engines_are_given_them(lstm: Lstm, inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engines_are_given_them(
+    lstm: Lstm, inputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install(monkeypatch, fake())
     for given in ((MODEL, inputs), (MODEL,)):
         status, out, err = lstm("check", *given)

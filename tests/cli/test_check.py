@@ -67,7 +67,10 @@ def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["--engine", "all,keras"], "keras is not installed"),
         (["--engine", "keras"], "pip install 'keras>=3.3' 'torch>=2.2'"),
-        (["--engine", "torch", "--cell-clip", "3"], "torch (a loop) cannot run a cell clip of 3."),
+        (
+            ["--engine", "torch", "--cell-clip", "3"],
+            "torch (a loop) cannot run a cell clip of 3.",
+        ),
         (["--engine", "torch", "--mask", str(INPUTS)], "the mask for"),
         (["--engine", "torch", "--lengths", "3"], "the inputs have batch 3"),
     ],
@@ -96,7 +99,9 @@ def test_a_file_of_an_engine_contains_what_it_gives(
         assert json.loads(str(members["meta"]))["engine"].startswith("torch ")
     assert lstm("diff", "a.npz", "b.npz").status == 0
     assert lstm("diff", "sa.npz", "sb.npz").status == 0
-    lines = lstm("run", WEIGHTS, INPUTS, "--engine", "torch", "-f", "jsonl").out.splitlines()
+    lines = lstm(
+        "run", WEIGHTS, INPUTS, "--engine", "torch", "-f", "jsonl"
+    ).out.splitlines()
     assert [sorted(json.loads(line)) for line in lines] == [["h", "step"]] * 7
     text = lstm("run", WEIGHTS, INPUTS, "--engine", "torch", "-f", "text").out
     assert text == lstm("run", WEIGHTS, INPUTS, "-f", "text").out
@@ -106,13 +111,20 @@ def test_a_file_of_an_engine_contains_what_it_gives(
     ("words", "message"),
     [
         (["--only", "h,f"], "--only f: torch (a loop) gives h, final_h, final_c."),
-        (["-o", "out.npz", "--only", "h,c"], "--only c: torch (a loop) gives h, final_h, final_c"),
+        (
+            ["-o", "out.npz", "--only", "h,c"],
+            "--only c: torch (a loop) gives h, final_h, final_c",
+        ),
         (["--threads", "2"], "--threads is for lstm itself"),
         (["--recurrent-activation", "relu"], "cannot run recurrent activation relu"),
     ],
 )
 def test_arrays_that_an_engine_does_not_give_are_refused(
-    lstm: Lstm, words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    lstm: Lstm,
+    words: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     install(monkeypatch, fake())
     status, out, err = lstm("run", WEIGHTS, INPUTS, "--engine", "torch", *words)

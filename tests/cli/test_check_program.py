@@ -25,7 +25,9 @@ FILES = (SAMPLE / "keras.npz", SAMPLE / "inputs.npy")
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """Where the files of programs are: nothing may be left there."""
     folder = tmp_path_factory.mktemp("of_programs")
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -60,8 +62,12 @@ WRITE = {
 @pytest.mark.parametrize("write", WRITE)
 @pytest.mark.parametrize("read", READ)
 @pytest.mark.sampled(5)  # each form once
-def test_inputs_and_outputs_in_every_form(lstm: Lstm, read: str, write: str, folder: Path) -> None:
-    given = f"assert np.allclose(x, np.load({str(SAMPLE / 'inputs.npy')!r})[0], 1e-7, 0)"
+def test_inputs_and_outputs_in_every_form(
+    lstm: Lstm, read: str, write: str, folder: Path
+) -> None:
+    given = (
+        f"assert np.allclose(x, np.load({str(SAMPLE / 'inputs.npy')!r})[0], 1e-7, 0)"
+    )
     for wrong in ("", "y[0, 3, 1] += 1\n"):
         lines = f"{READ[read]}\n{given}\n{wrong}{WRITE[write]}"
         done = check(lstm, lines, f"{read} {write}", "-f", "json")
@@ -91,7 +97,12 @@ def test_inputs_and_outputs_in_every_form(lstm: Lstm, read: str, write: str, fol
     ],
 )  # fmt: skip
 def test_a_program_that_fails_is_one_line(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, folder: Path, lines: str, places: str, text: str
+    lstm: Lstm,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    lines: str,
+    places: str,
+    text: str,
 ) -> None:
     monkeypatch.setattr(engine, "MOST_OUTPUT", 100_000)
     words = ("--timeout", "0.5") if places == "--timeout" else ()
@@ -140,11 +151,15 @@ def test_a_signal_ends_the_program_and_leaves_nothing(
 def test_the_port_in_c_is_found_wrong(lstm: Lstm) -> None:
     sources = [str(SAMPLE / "lstm.c"), "-lm"]
     subprocess.run(["cc", "-o", "lstm_c", *sources], check=True)
-    printed = subprocess.run(["./lstm_c"], check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run(
+        ["./lstm_c"], check=True, capture_output=True, text=True
+    ).stdout
     assert printed == (SAMPLE / "c.txt").read_text()
     done = lstm("check", *FILES, "--program", "./lstm_c {inputs.f32}")
     assert done.status == 1
     assert "first at step 1, unit 0" in done.out
     Path("c.txt").write_text(printed)
     done = lstm("explain", *FILES, "c.txt", "-f", "json")
-    assert [change["setting"] for change in json.loads(done.out)["changes"]] == ["transposed"]
+    assert [change["setting"] for change in json.loads(done.out)["changes"]] == [
+        "transposed"
+    ]

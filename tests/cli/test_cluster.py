@@ -51,13 +51,17 @@ def started(folder: Path) -> Iterator[tuple[Popen[bytes], str, list[int]]]:
     ) as process:  # fmt: skip
         assert process.stdin
         assert process.stdout
-        address, workers = (process.stdout.readline().decode().split() for _ in range(2))
+        address, workers = (
+            process.stdout.readline().decode().split() for _ in range(2)
+        )
         yield process, address[0], [int(number) for number in workers]
         process.stdin.close()
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[int]]]:
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[str, list[int]]]:
     """The address of a scheduler, and the process numbers of its workers."""
     with started(tmp_path_factory.mktemp("cluster")) as (_, address, workers):
         yield address, workers
@@ -65,7 +69,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, lis
 
 @pytest.mark.parametrize("output", ["out.npz", "out.json"])
 def test_a_cluster_gives_the_same_bits(
-    lstm: Lstm, tmp_path: Path, cluster: Any, output: str, monkeypatch: pytest.MonkeyPatch
+    lstm: Lstm,
+    tmp_path: Path,
+    cluster: Any,
+    output: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     network(tmp_path / "w.npz", 9, 66, directions=2)
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(131, 13, 9)))
@@ -73,15 +81,21 @@ def test_a_cluster_gives_the_same_bits(
     assert lstm(*words, "-o", f"here-{output}", "--threads", 1).status == 0
     for pieces in (0, 1 << 40):
         monkeypatch.setattr(save, "PIECES_FROM", pieces)
-        assert lstm(*words, "-o", f"there-{output}", "--scheduler", cluster[0]).status == 0
-        here, there = (formats.read(f"{where}-{output}").arrays for where in ("here", "there"))
+        assert (
+            lstm(*words, "-o", f"there-{output}", "--scheduler", cluster[0]).status == 0
+        )
+        here, there = (
+            formats.read(f"{where}-{output}").arrays for where in ("here", "there")
+        )
         assert here.keys() == there.keys()
         for name, array in here.items():
             np.testing.assert_array_equal(there[name], array)
 
 
 @pytest.mark.parametrize("pieces", [0, 1 << 40])
-def test_a_bar_counts_what_comes_back(tmp_path: Path, cluster: Any, pieces: int) -> None:
+def test_a_bar_counts_what_comes_back(
+    tmp_path: Path, cluster: Any, pieces: int
+) -> None:
     """In a run, and in one whose results are written as they come."""
     network(tmp_path / "w.npz", 64, 256)
     np.save(tmp_path / "x.npy", np.zeros((1024, 60, 64), np.float32))
@@ -89,7 +103,9 @@ def test_a_bar_counts_what_comes_back(tmp_path: Path, cluster: Any, pieces: int)
     words += ["--only", "h", "-o", f"{tmp_path}/out.npz", "--scheduler", cluster[0]]
     code = RUN.replace("progress.PAUSE", f"save.PIECES_FROM = {pieces}; progress.PAUSE")
     shown = on_a_terminal(code, *words)
-    counts = {int(n.replace(",", "")) for n in re.findall(r"([\d,]+) sequences  ", shown)}
+    counts = {
+        int(n.replace(",", "")) for n in re.findall(r"([\d,]+) sequences  ", shown)
+    }
     assert len(counts - {0}) > 1  # it moves
     assert max(counts) <= 1024
     assert on_a_terminal(code, *words, "-q") == ""
@@ -117,7 +133,9 @@ def test_a_scheduler_that_is_not_there(
     lstm: Lstm, tmp_path: Path, address: str, cause: str
 ) -> None:
     """A server of HTTP has the port; one that says nothing is in `test_scheduler`."""
-    pytest.importorskip("distributed", reason="needs lstmcli[dask]")  # takes a second to import
+    pytest.importorskip(
+        "distributed", reason="needs lstmcli[dask]"
+    )  # takes a second to import
     network(tmp_path / "w.npz", 9, 4)
     np.save(tmp_path / "x.npy", np.zeros((3, 13, 9)))
     with TCPServer(("127.0.0.1", 0), HttpGreeting) as server:
@@ -136,7 +154,15 @@ def test_a_scheduler_that_is_not_there(
 def test_a_scheduler_that_is_killed_during_the_run(tmp_path: Path) -> None:
     network(tmp_path / "w.npz", 64, 256)
     np.save(tmp_path / "x.npy", np.zeros((2048, 400, 64), np.float32))
-    words = ["run", tmp_path / "w.npz", tmp_path / "x.npy", "--layout", "batch", "--only", "h"]
+    words = [
+        "run",
+        tmp_path / "w.npz",
+        tmp_path / "x.npy",
+        "--layout",
+        "batch",
+        "--only",
+        "h",
+    ]
     words += ["-o", tmp_path / "out.npz"]
     with started(tmp_path) as (cluster, address, workers):
         process = start(*words, "--scheduler", address)
@@ -151,7 +177,11 @@ def test_a_scheduler_that_is_killed_during_the_run(tmp_path: Path) -> None:
         "the scheduler was lost.\n"
         "  Try without --scheduler: the run is here\n"
     )
-    assert {path.name for path in tmp_path.iterdir()} == {"cluster.py", "w.npz", "x.npy"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "cluster.py",
+        "w.npz",
+        "x.npy",
+    }
 
 
 def wait_for_work(worker: int) -> None:
@@ -161,7 +191,9 @@ def wait_for_work(worker: int) -> None:
         pytest.skip("no /proc here to see what a worker does")
 
     def seconds() -> float:
-        return int(stat.read_text().rpartition(")")[2].split()[11]) / os.sysconf("SC_CLK_TCK")
+        return int(stat.read_text().rpartition(")")[2].split()[11]) / os.sysconf(
+            "SC_CLK_TCK"
+        )
 
     before, deadline = seconds(), time.monotonic() + 60
     while seconds() < before + 1:
@@ -176,7 +208,9 @@ def test_a_killed_client_leaves_the_cluster_to_others(
     np.save(tmp_path / "x.npy", np.zeros((2048, 400, 64), np.float32))
     (tmp_path / "out.npz").write_bytes(b"before")
     words = [tmp_path / "w.npz", tmp_path / "x.npy", "--layout", "batch", "--only", "h"]
-    process = start("run", *words, "-o", tmp_path / "out.npz", "--scheduler", cluster[0])
+    process = start(
+        "run", *words, "-o", tmp_path / "out.npz", "--scheduler", cluster[0]
+    )
     wait_for_work(cluster[1][1])
     assert process.poll() is None
     process.kill()
@@ -191,7 +225,9 @@ def test_a_killed_client_leaves_the_cluster_to_others(
     np.testing.assert_array_equal(np.load("there.npz")["h"], np.load("here.npz")["h"])
 
 
-def test_a_killed_worker_loses_nothing(lstm: Lstm, tmp_path: Path, cluster: Any) -> None:
+def test_a_killed_worker_loses_nothing(
+    lstm: Lstm, tmp_path: Path, cluster: Any
+) -> None:
     """It dies in the middle of the run; its blocks are done by the other, or by its successor."""
     network(tmp_path / "w.npz", 64, 256)
     x = np.random.default_rng(0).normal(size=(1024, 200, 64)).astype(np.float32)

@@ -20,7 +20,9 @@ from tests.paths import TOP
 def offered(*words: object) -> list[str]:
     """The completions that Bash gets for the last of the words."""
     *before, last = map(str, words)
-    found = BashComplete(group, {}, "lstm", "_LSTM_COMPLETE").get_completions(before, last)
+    found = BashComplete(group, {}, "lstm", "_LSTM_COMPLETE").get_completions(
+        before, last
+    )
     return [item.value if item.type == "plain" else f"({item.type})" for item in found]
 
 
@@ -28,7 +30,10 @@ def test_commands_come_from_the_table() -> None:
     assert offered("") == list(COMMANDS)
     assert offered("in") == ["inspect", "init"]
     assert offered("help", "di") == ["diff"]
-    assert offered("ruin", "in") == ["inspect", "init"]  # no such command: the message comes later
+    assert offered("ruin", "in") == [
+        "inspect",
+        "init",
+    ]  # no such command: the message comes later
 
 
 @pytest.mark.parametrize(
@@ -55,7 +60,9 @@ def test_every_option_that_names_a_file_is_completed_as_one() -> None:
         command = group.get_command(None, name)  # type: ignore[arg-type]
         assert command is not None
         for parameter in command.params:
-            if isinstance(parameter, click.Option) and "FILE" in (parameter.metavar or ""):
+            if isinstance(parameter, click.Option) and "FILE" in (
+                parameter.metavar or ""
+            ):
                 items = parameter.shell_complete(click.Context(command), "")
                 assert [item.type for item in items] == ["file"], (name, parameter.name)
 
@@ -76,7 +83,9 @@ def test_bash_completes_with_it(
         pytest.skip("no Bash here")
     script = lstm("completion", "bash").out.replace("compopt", ": ")
     command = tmp_path / "lstm"
-    command.write_text(f'#!/bin/sh\nPYTHONPATH="{TOP}" exec "{sys.executable}" -m lstmcli "$@"\n')
+    command.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{TOP}" exec "{sys.executable}" -m lstmcli "$@"\n'
+    )
     command.chmod(0o755)
     typed = " ".join(f"'{word}'" for word in words)
     lines = f"{script}\nCOMP_WORDS=(lstm {typed}) COMP_CWORD={len(words)}\n"

@@ -11,13 +11,18 @@ import pytest
 from tests.cli.conftest import Lstm
 
 
-def test_text_with_digits_equals_printed_output_of_numpy_with_them(lstm: Lstm, net: Path) -> None:
+def test_text_with_digits_equals_printed_output_of_numpy_with_them(
+    lstm: Lstm, net: Path
+) -> None:
     """With an exponent too, where numbers that were rounded before have fewer digits than shown."""
     lstm("run", net, "-o", "full.npz")
     lstm("run", net, "--digits", 4, "-o", "few.txt")
     h = np.load("full.npz")["h"]
     assert "e-02" in Path("few.txt").read_text()
-    assert Path("few.txt").read_text() == np.array2string(h, precision=4, threshold=1000) + "\n"
+    assert (
+        Path("few.txt").read_text()
+        == np.array2string(h, precision=4, threshold=1000) + "\n"
+    )
 
 
 @pytest.mark.parametrize("turned", [False, True])

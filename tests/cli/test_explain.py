@@ -35,7 +35,9 @@ def test_the_next_command_of_explain_can_be_run(
 
 
 @pytest.mark.slow
-def test_a_search_that_its_budget_ended_names_the_thorough_one(lstm: Lstm, tmp_path: Path) -> None:
+def test_a_search_that_its_budget_ended_names_the_thorough_one(
+    lstm: Lstm, tmp_path: Path
+) -> None:
     """Directions that were added behind two layers."""
     case = TESTS / "golden" / "torch" / "two_layers_bidirectional"
     recorded = held("torch/two_layers_bidirectional")
@@ -57,13 +59,19 @@ def test_steps_that_run_wrote_are_put_at_their_indices(
     files = (FILES[0], "x.npy", "--layout", "batch")
     part = ("--steps", steps, "-o", f"e.{suffix}")
     assert lstm("run", *files, "--forget-bias", 0, *part).status == 0
-    done = lstm("explain", FILES[0], "x.npy", f"e.{suffix}", "--layout", "batch", "-f", "json")
+    done = lstm(
+        "explain", FILES[0], "x.npy", f"e.{suffix}", "--layout", "batch", "-f", "json"
+    )
     found = json.loads(done.out)
-    assert [(c["setting"], c["found"]) for c in found["changes"]] == [("forget_bias", 0)]
+    assert [(c["setting"], c["found"]) for c in found["changes"]] == [
+        ("forget_bias", 0)
+    ]
     assert any("the others are not compared" in note for note in found["notes"])
 
 
-def test_inputs_with_nan_are_refused_unless_they_are_padding(lstm: Lstm, tmp_path: Path) -> None:
+def test_inputs_with_nan_are_refused_unless_they_are_padding(
+    lstm: Lstm, tmp_path: Path
+) -> None:
     x = np.load(FILES[1])
     x[..., 5, 1] = np.nan
     np.save(tmp_path / "x.npy", x)
@@ -86,7 +94,9 @@ def test_too_few_numbers_are_status_1(lstm: Lstm, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.ones((1, 1)))
     i, _, g, o = 0.4, -0.6, 0.8, 1.3  # of a step from zero, in the order i f g o
     sigmoid_i, sigmoid_o = (1 / (1 + np.exp(-z)) for z in (i, o))
-    np.save(tmp_path / "e.npy", np.full((1, 1), sigmoid_o * np.tanh(sigmoid_i * np.tanh(g))))
+    np.save(
+        tmp_path / "e.npy", np.full((1, 1), sigmoid_o * np.tanh(sigmoid_i * np.tanh(g)))
+    )
     done = lstm("explain", "w.npz", "x.npy", "e.npy")
     assert done.status == 1
     assert "Too few values (1)" in done.out
@@ -121,7 +131,9 @@ def _told(explanation: Explanation) -> dict[str, Any]:
     return {k: v for change in explanation.changes for k, v in change.settings.items()}
 
 
-@pytest.mark.parametrize("truth", REPRODUCED, ids=lambda truth: ",".join(map(str, truth)))
+@pytest.mark.parametrize(
+    "truth", REPRODUCED, ids=lambda truth: ",".join(map(str, truth))
+)
 def test_the_printed_command_gives_expected(
     truth: dict[str, Any], lstm: Lstm, tmp_path: Path
 ) -> None:

@@ -31,7 +31,9 @@ def rng() -> np.random.Generator:
 
 def weights(prefix: str = "") -> dict[str, Any]:
     """A Keras layer with 4 inputs and 3 units, as JSON takes it."""
-    return {name: array.tolist() for name, array in networks.keras(4, 3, prefix).items()}
+    return {
+        name: array.tolist() for name, array in networks.keras(4, 3, prefix).items()
+    }
 
 
 def check_shown(done: Done, status: int | None = None) -> None:
@@ -59,7 +61,10 @@ def test_names_of_tensors_and_layers_are_escaped(lstm: Lstm, name: str) -> None:
         check_shown(lstm("inspect", "wide.json", "--color", color), 0)
         check_shown(lstm("run", "one.json", "x.npy", "--color", color), 0)
     check_shown(lstm("inspect", "two.json", "-f", "json"), 0)
-    assert f"{name}/kernel" in json.loads(lstm("inspect", "two.json", "-f", "json").out)["tensors"]
+    assert (
+        f"{name}/kernel"
+        in json.loads(lstm("inspect", "two.json", "-f", "json").out)["tensors"]
+    )
     for words in (
         ("run", "two.json", "x.npy"),
         ("run", "two.json", "x.npy", "--layer", "nothing"),
@@ -108,7 +113,9 @@ def test_bytes_in_a_file_name_that_are_not_text_are_shown(lstm: Lstm) -> None:
     check_shown(done, 0)
     assert r"a\udcff\udcfe.json" in done.out
     assert lstm("inspect", name, "--svg", "s.svg").status == 0
-    assert r"a\udcff\udcfe.json" in "".join(ElementTree.parse("s.svg").getroot().itertext())
+    assert r"a\udcff\udcfe.json" in "".join(
+        ElementTree.parse("s.svg").getroot().itertext()
+    )
     done = lstm("run", name)
     check_shown(done, 2)
     assert r"$'a\xff\xfe.json'" in done.err
@@ -127,7 +134,14 @@ def test_cells_of_a_table_are_escaped(lstm: Lstm, cell: str) -> None:
 def test_texts_of_a_config_are_escaped(lstm: Lstm) -> None:
     np.save("x.npy", rng().normal(size=(7, 4)))
     for name in HOSTILE:
-        for setting in ("convention", "gates", "activation", "forget_bias", "layer", name):
+        for setting in (
+            "convention",
+            "gates",
+            "activation",
+            "forget_bias",
+            "layer",
+            name,
+        ):
             Path("w.json").write_text(json.dumps(weights() | {setting: name}))
             check_shown(lstm("run", "w.json", "x.npy"))
             check_shown(lstm("inspect", "w.json"))
@@ -164,13 +178,19 @@ def typed(command: str, folder: Path) -> list[str]:
     """The arguments that Bash gives ``lstm`` for a command line; nothing else is run."""
     stub = folder / "bin" / "lstm"
     stub.parent.mkdir(exist_ok=True)
-    stub.write_text(f'#!/bin/sh\nfor word; do printf "%s\\0" "$word"; done > "{folder}/words"\n')
+    stub.write_text(
+        f'#!/bin/sh\nfor word; do printf "%s\\0" "$word"; done > "{folder}/words"\n'
+    )
     stub.chmod(0o755)
     before = set(os.listdir())
     path = f"{stub.parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(["bash", "-c", command], check=True, env={**os.environ, "PATH": path})
+    subprocess.run(
+        ["bash", "-c", command], check=True, env={**os.environ, "PATH": path}
+    )
     assert set(os.listdir()) == before
-    return [os.fsdecode(word) for word in (folder / "words").read_bytes().split(b"\0")[:-1]]
+    return [
+        os.fsdecode(word) for word in (folder / "words").read_bytes().split(b"\0")[:-1]
+    ]
 
 
 @pytest.fixture
@@ -190,7 +210,9 @@ def suggestion(text: str, command: str) -> str:
 @pytest.mark.slow
 def test_suggested_commands_can_be_run(lstm: Lstm, folder: Path, name: str) -> None:
     w, x, e, out = (f"{name}{n}" for n in ("w.json", "x.npy", "e.npy", "out.npz"))
-    arg = {path: f"./{path}" if path.startswith("-") else path for path in (w, x, e, out)}
+    arg = {
+        path: f"./{path}" if path.startswith("-") else path for path in (w, x, e, out)
+    }
     Path(w).write_text(json.dumps(weights()))
     for path in (x, "inputs.npy", "INPUTS"):
         with open(path, "wb") as stream:
@@ -222,7 +244,9 @@ def test_suggested_commands_can_be_run(lstm: Lstm, folder: Path, name: str) -> N
 
 
 @pytest.mark.parametrize("name", [*FILES, "-x y", "a,b", "7", "!!"], ids=ascii)
-def test_a_layer_that_is_suggested_can_be_run(lstm: Lstm, folder: Path, name: str) -> None:
+def test_a_layer_that_is_suggested_can_be_run(
+    lstm: Lstm, folder: Path, name: str
+) -> None:
     Path("w.json").write_text(json.dumps(weights(f"{name}/") | weights("other/")))
     np.save("inputs.npy", rng().normal(size=(7, 4)))
     message = lstm("run", "w.json", "inputs.npy").err

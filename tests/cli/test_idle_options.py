@@ -18,18 +18,27 @@ from tests.engines.fake import fake, install
 
 FILES = "net.npz x.npy"
 BASES = {  # a command, and the outputs of it in which each option is tried
-    "run": (FILES, ("", "-f json", "-f csv", "-o out.npy", "-o out.npz", "--save-state out.npz")),
+    "run": (
+        FILES,
+        ("", "-f json", "-f csv", "-o out.npy", "-o out.npz", "--save-state out.npz"),
+    ),
     "diff": ("numpy.txt tensorflow.txt", ("", "-f json", "-q")),
     "explain": ("w.npz inputs.npy numpy.txt", ("", "-f json", "-f markdown", "-q")),
     "plot": (FILES, ("", "-o out.svg", "--page out.html", "--units 0")),
-    "derive": (f"{FILES} --steps 1 --units 0 --cell layer0", ("", "-f json", "--gate f")),
+    "derive": (
+        f"{FILES} --steps 1 --units 0 --cell layer0",
+        ("", "-f json", "--gate f"),
+    ),
     "inspect": ("net.npz", ("", "-f json")),
     "check": ("net.npz --engine torch", ("", "-f json", "-q")),
     "convert": ("net.npz out.npz --to keras", ("", "-f json")),
     "conventions": ("", ("", "-f json")),
     "help": ("run", ("",)),
     "completion": ("bash", ("",)),
-    "init": ("--inputs 2 --units 3 -o out.npz", ("", "--steps 3", "--initializer zeros")),
+    "init": (
+        "--inputs 2 --units 3 -o out.npz",
+        ("", "--steps 3", "--initializer zeros"),
+    ),
 }
 VALUES = {  # of options; a flag has none
     "set_": "state=reset", "edits": "weights.bias.o=0", "layer": "1", "to_set": "activation=relu",
@@ -75,7 +84,9 @@ def words_for(command: click.Command) -> list[tuple[str, list[str]]]:
             found.append((str(parameter.name), [max(parameter.opts, key=len), *value]))
     if any(name == "set_" for name, _ in found):
         by_name = SETTINGS.keys() - {*WITH_OPTION, *FLAGS}
-        found += [(name, ["--set", f"{name}={value_of(name)}"]) for name in sorted(by_name)]
+        found += [
+            (name, ["--set", f"{name}={value_of(name)}"]) for name in sorted(by_name)
+        ]
     return found
 
 
@@ -96,10 +107,16 @@ def files(tmp_path: Path) -> None:
 
 @pytest.mark.sampled(11)
 @pytest.mark.parametrize(
-    ("name", "output"), [(name, output) for name in COMMANDS for output in BASES[name][1]]
+    ("name", "output"),
+    [(name, output) for name in COMMANDS for output in BASES[name][1]],
 )
 def test_no_option_is_ignored(
-    lstm: Lstm, tmp_path: Path, files: None, monkeypatch: pytest.MonkeyPatch, name: str, output: str
+    lstm: Lstm,
+    tmp_path: Path,
+    files: None,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    output: str,
 ) -> None:
     install(monkeypatch, fake())
     monkeypatch.setattr("lstmcli.api.dask_cluster.GREETING", 0.1)
@@ -107,7 +124,11 @@ def test_no_option_is_ignored(
 
     def outcome(*words: str) -> tuple[Any, ...]:
         done = lstm(name, *words)
-        new = {path for path in tmp_path.iterdir() if path.name not in before and path.is_file()}
+        new = {
+            path
+            for path in tmp_path.iterdir()
+            if path.name not in before and path.is_file()
+        }
         written = {path.name: path.read_bytes() for path in new}
         for path in new:
             path.unlink()
@@ -124,6 +145,8 @@ def test_no_option_is_ignored(
     ignored = [
         given
         for option, given in words_for(command)
-        if option not in left_out and given[0] not in words and outcome(*words, *given) == plain
+        if option not in left_out
+        and given[0] not in words
+        and outcome(*words, *given) == plain
     ]
     assert ignored == []

@@ -19,11 +19,17 @@ from tests.core.explain.reference import Net, outputs
 from tests.networks import pytorch
 
 Array = npt.NDArray[Any]
-Layer = list[tuple[Array, Array, Array]]  # kernel, recurrent kernel and bias of each direction
+Layer = list[
+    tuple[Array, Array, Array]
+]  # kernel, recurrent kernel and bias of each direction
 
 B, T, I, H = 2, 3, 4, 3
 STORED = ("concat", "sum", "mul", "ave")  # what a Keras config may have
-STACKS = [*product(STORED, repeat=2), ("ave", "sum", "concat"), ("concat", "mul", "concat")]
+STACKS = [
+    *product(STORED, repeat=2),
+    ("ave", "sum", "concat"),
+    ("concat", "mul", "concat"),
+]
 
 
 def one_direction(x: Array, kernel: Array, recurrent: Array, bias: Array) -> Array:
@@ -38,8 +44,12 @@ def stack_of(merges: tuple[str, ...]) -> tuple[list[Layer], Array]:
     layers, inputs = [], I
     for merge in merges:
         shapes = (inputs, 4 * H), (H, 4 * H), (4 * H,)
-        directions = [[rng.normal(size=s).astype("<f4") for s in shapes] for _ in ("f", "b")]
-        layers.append([(kernel, recurrent, bias) for kernel, recurrent, bias in directions])
+        directions = [
+            [rng.normal(size=s).astype("<f4") for s in shapes] for _ in ("f", "b")
+        ]
+        layers.append(
+            [(kernel, recurrent, bias) for kernel, recurrent, bias in directions]
+        )
         inputs = 2 * H if merge.startswith("concat") else H
     return layers, rng.normal(size=(B, T, I)).astype("<f4")
 
@@ -64,12 +74,17 @@ def write(folder: Path, merges: tuple[str, ...]) -> str:
                   "layer": {"class_name": "LSTM", "config": lstm}}  # fmt: skip
         configs.append({"class_name": "Bidirectional", "config": config})
         for direction, arrays in zip(("forward", "backward"), layer, strict=True):
-            for name, array in zip(("kernel", "recurrent_kernel", "bias"), arrays, strict=True):
+            for name, array in zip(
+                ("kernel", "recurrent_kernel", "bias"), arrays, strict=True
+            ):
                 path = f"both{n}/{direction}_lstm/lstm_cell/{name}"
                 entries.append({"name": path, "shape": array.shape, "dtype": "float32"})
                 data += array.tobytes()
     (folder / "weights.bin").write_bytes(data)
-    topology = {"class_name": "Sequential", "config": {"name": "stack", "layers": configs}}
+    topology = {
+        "class_name": "Sequential",
+        "config": {"name": "stack", "layers": configs},
+    }
     model = {
         "format": "layers-model",
         "modelTopology": {"keras_version": "2.19.0", "model_config": topology},
@@ -88,7 +103,9 @@ def from_columns(text: str, separator: str) -> Array:
 
 
 @pytest.mark.parametrize("merges", STACKS, ids="-".join)
-def test_every_output_has_all_of_h(lstm: Lstm, tmp_path: Path, merges: tuple[str, ...]) -> None:
+def test_every_output_has_all_of_h(
+    lstm: Lstm, tmp_path: Path, merges: tuple[str, ...]
+) -> None:
     words = ("run", write(tmp_path, merges), "x.npy", "--only", "h", "-q")
     h = expected_h(merges)
 
@@ -98,7 +115,9 @@ def test_every_output_has_all_of_h(lstm: Lstm, tmp_path: Path, merges: tuple[str
 
     agrees(lstmcli.run(lstmcli.load("model.json"), np.load("x.npy")).h)
     agrees(json.loads(lstm(*words, "-f", "json").out)["h"])
-    lines = [json.loads(line)["h"] for line in lstm(*words, "-f", "jsonl").out.splitlines()]
+    lines = [
+        json.loads(line)["h"] for line in lstm(*words, "-f", "jsonl").out.splitlines()
+    ]
     agrees(np.swapaxes(lines, 0, 1))
     agrees(from_columns(lstm(*words, "-f", "csv").out, ","))
     agrees(from_columns(lstm(*words, "-f", "tsv").out, "\t"))
@@ -109,7 +128,10 @@ def test_every_output_has_all_of_h(lstm: Lstm, tmp_path: Path, merges: tuple[str
 
     last = h.shape[-1] - 1
     parts = ("--batch", "1", "--steps", "1:3", "--units", f"0,{last}")
-    agrees(json.loads(lstm(*words, *parts, "-f", "json").out)["h"], h[1:2, 1:3][..., [0, last]])
+    agrees(
+        json.loads(lstm(*words, *parts, "-f", "json").out)["h"],
+        h[1:2, 1:3][..., [0, last]],
+    )
     table = lstm(*words, "--units", ":", "--steps", ":", "--digits", "4")
     printed = {abs(float(word)) for word in re.findall(r"\d\.\d+(?:e-\d+)?", table.out)}
     for number in np.abs(h[0, -1]):
@@ -118,8 +140,12 @@ def test_every_output_has_all_of_h(lstm: Lstm, tmp_path: Path, merges: tuple[str
     assert lstm("plot", "model.json", "x.npy", "--only", "h", "-q").status == 0
 
 
-def test_layers_of_several_merges_are_not_converted_to_one(lstm: Lstm, tmp_path: Path) -> None:
-    done = lstm("convert", write(tmp_path, ("concat", "ave")), "out.npz", "--to", "pytorch")
+def test_layers_of_several_merges_are_not_converted_to_one(
+    lstm: Lstm, tmp_path: Path
+) -> None:
+    done = lstm(
+        "convert", write(tmp_path, ("concat", "ave")), "out.npz", "--to", "pytorch"
+    )
     assert (done.status, done.out) == (2, "")
     assert "layers that differ in merge" in done.err
 
@@ -146,7 +172,16 @@ def test_no_layer_that_needs_all_steps_is_run_line_by_line(
         "state": layer(1, below.swapaxes(0, 1)).swapaxes(0, 1),
     }[setting][0]
     value = "reset" if setting == "state" else "true"
-    words = ("run", "w.npz", "--set", f"layer1.{setting}={value}", "--only", "h", "-f", "jsonl")
+    words = (
+        "run",
+        "w.npz",
+        "--set",
+        f"layer1.{setting}={value}",
+        "--only",
+        "h",
+        "-f",
+        "jsonl",
+    )
     h = [json.loads(line)["h"] for line in lstm(*words, "x.npy").out.splitlines()]
     np.testing.assert_allclose(h, expected, rtol=1e-12)
     refused = lstm(*words, "-", stdin=b'{"x": [1, 2, 3]}\n')

@@ -65,10 +65,20 @@ def test_errors_and_remarks_are_wrapped_only_on_a_terminal(
     done = lstm("run", name, "--layer", "one")
     assert done.status == 2
     assert done.err.split() == piped.split()
-    assert all(len(line) <= 60 or len(line.split()) == 1 for line in done.err.splitlines())
+    assert all(
+        len(line) <= 60 or len(line.split()) == 1 for line in done.err.splitlines()
+    )
     assert done.err.count("\n") > 1
-    lstm("run", name, "--no-such-option-at-all", "and more words", "that are too many for a line")
-    remark("a backward cell starts from the last step: runs in chunks differ from the whole.")
+    lstm(
+        "run",
+        name,
+        "--no-such-option-at-all",
+        "and more words",
+        "that are too many for a line",
+    )
+    remark(
+        "a backward cell starts from the last step: runs in chunks differ from the whole."
+    )
     assert capfd.readouterr().err == (
         "lstm: note: a backward cell starts from the last step: runs\n"
         "  in chunks differ from the whole.\n"
@@ -107,12 +117,19 @@ WEIGHTS = SAMPLE / "weights.npz"
     ("package", "words"),
     [
         ("matplotlib", ("plot", WEIGHTS, SAMPLE / "inputs.npy", "-o", "plot.png")),
-        ("safetensors.numpy", ("convert", WEIGHTS, "net.safetensors", "--to", "pytorch-cell")),
+        (
+            "safetensors.numpy",
+            ("convert", WEIGHTS, "net.safetensors", "--to", "pytorch-cell"),
+        ),
         ("onnx", ("convert", WEIGHTS, "net.onnx", "--to", "onnx")),
     ],
 )
 def test_without_a_library_a_line_says_what_to_install(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, package: str, words: Any
+    lstm: Lstm,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    package: str,
+    words: Any,
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     done = lstm(*words)

@@ -31,7 +31,10 @@ def words(*more: str) -> tuple[str, ...]:
         ("keras/go_backwards", ("--go-backwards",)),
         ("onnxruntime/clip", ("--gate-clip", "0.5")),
         ("tensorflow1/forget_bias_2_5", ("--forget-bias", "2.5")),
-        ("tflite/peepholes_clips_projection", ("--cell-clip", "0.5", "--projection-clip", "0.3")),
+        (
+            "tflite/peepholes_clips_projection",
+            ("--cell-clip", "0.5", "--projection-clip", "0.3"),
+        ),
     ],
 )
 def test_options_reach_the_cell(lstm: Lstm, case: str, option: tuple[str, ...]) -> None:
@@ -60,11 +63,34 @@ def test_a_file_written_in_blocks_is_the_full_run(
     x = np.random.default_rng(0).normal(size=(3, 50, 5)).astype(np.float32)
     np.save("x.npy", x)
     weights = GOLDEN / f"{case}.weights.npz"
-    assert lstm("run", weights, "x.npy", "--layout", "batch", "-o", f"o.{suffix}").status == 0
-    lstm("run", weights, "x.npy", "--layout", "batch", "-o", "whole.npz", "--save-state", "s.npz")
+    assert (
+        lstm("run", weights, "x.npy", "--layout", "batch", "-o", f"o.{suffix}").status
+        == 0
+    )
+    lstm(
+        "run",
+        weights,
+        "x.npy",
+        "--layout",
+        "batch",
+        "-o",
+        "whole.npz",
+        "--save-state",
+        "s.npz",
+    )
     same = lstm("diff", "whole.npz", f"o.{suffix}", "--atol", 0, "--rtol", 0)
     assert same.status == 0, same.out
-    done = lstm("run", weights, "x.npy", "--layout", "batch", "-f", suffix, "--save-state", "t.npz")
+    done = lstm(
+        "run",
+        weights,
+        "x.npy",
+        "--layout",
+        "batch",
+        "-f",
+        suffix,
+        "--save-state",
+        "t.npz",
+    )
     assert done.out == Path(f"o.{suffix}").read_text()
     np.testing.assert_array_equal(np.load("s.npz")["c"], np.load("t.npz")["c"])
 
@@ -93,18 +119,36 @@ def elmo(tmp_path: Path) -> dict[str, Any]:
 def test_one_layer_of_elmo_runs_in_its_directions(
     lstm: Lstm, elmo: dict[str, Any], layer: int
 ) -> None:
-    done = lstm("run", "bilm.npz", "x.npy", "--layer", layer, "--only", "h", "-f", "json")
+    done = lstm(
+        "run", "bilm.npz", "x.npy", "--layer", layer, "--only", "h", "-f", "json"
+    )
     x = np.load("x.npy")
     forward, backward = (
-        [elmo[f"RNN_{d}/RNN/MultiRNNCell/Cell{layer}/LSTMCell/{k}"] for k in ("W_0", "B", "W_P_0")]
+        [
+            elmo[f"RNN_{d}/RNN/MultiRNNCell/Cell{layer}/LSTMCell/{k}"]
+            for k in ("W_0", "B", "W_P_0")
+        ]
         for d in (0, 1)
     )
     both = [plain_lstm(x, *forward), plain_lstm(x[::-1], *backward)[::-1]]
     h = np.array(json.loads(done.out)["h"])
     np.testing.assert_allclose(h, np.concatenate(both, axis=1), rtol=1e-10)
     for direction in (0, 1):
-        np.savez("one.npz", **{k: a for k, a in elmo.items() if k.startswith(f"RNN_{direction}")})
-        words = ("run", "one.npz", "x.npy", "--layer", layer, "--only", "h", "-f", "json")
+        np.savez(
+            "one.npz",
+            **{k: a for k, a in elmo.items() if k.startswith(f"RNN_{direction}")},
+        )
+        words = (
+            "run",
+            "one.npz",
+            "x.npy",
+            "--layer",
+            layer,
+            "--only",
+            "h",
+            "-f",
+            "json",
+        )
         h = np.array(json.loads(lstm(*words).out)["h"])
         np.testing.assert_allclose(h, both[direction], rtol=1e-10)
 
@@ -122,12 +166,20 @@ def test_the_stacks_of_elmo_end_in_a_message(lstm: Lstm, elmo: dict[str, Any]) -
         assert "skip connection" in done.err
         assert done.err.splitlines()[1:] == ["  --layer 0", "  --layer 1"]
         for direction in ("RNN_0", "RNN_1"):
-            one = {name: array for name, array in elmo.items() if name.startswith(direction)}
+            one = {
+                name: array
+                for name, array in elmo.items()
+                if name.startswith(direction)
+            }
             np.savez("one.npz", **one)
             alone = lstm("run", "one.npz", "x.npy", *options)
-            lines = done.err.replace("bilm.npz", "one.npz").replace(", in both directions", "")
+            lines = done.err.replace("bilm.npz", "one.npz").replace(
+                ", in both directions", ""
+            )
             assert alone == (2, "", lines)
-    assert lstm("inspect", "one.npz").out.endswith("lstm run one.npz INPUTS --layer 0\n")
+    assert lstm("inspect", "one.npz").out.endswith(
+        "lstm run one.npz INPUTS --layer 0\n"
+    )
     assert "1 layer · 1 direction" in " ".join(
         lstm("inspect", "one.npz", "--layer", "1").out.split()
     )
@@ -145,5 +197,7 @@ def test_a_fused_kernel_needs_more_rows_only_without_a_projection(lstm: Lstm) ->
     np.savez("w.npz", kernel=np.ones((5, 24)), bias=np.ones(24))
     np.save("x.npy", np.ones((3, 2)))
     assert "6 units and no projection" in lstm("run", "w.npz", "x.npy").err
-    np.savez("w.npz", kernel=np.ones((5, 24)), bias=np.ones(24), projection=np.ones((6, 3)))
+    np.savez(
+        "w.npz", kernel=np.ones((5, 24)), bias=np.ones(24), projection=np.ones((6, 3))
+    )
     assert lstm("run", "w.npz", "x.npy").status == 0

@@ -17,7 +17,9 @@ from tests import networks
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.processes import python
 
-WEIGHTS, INPUTS, EXPECTED = (str(SAMPLE / n) for n in ("weights.npz", "inputs.npy", "numpy.txt"))
+WEIGHTS, INPUTS, EXPECTED = (
+    str(SAMPLE / n) for n in ("weights.npz", "inputs.npy", "numpy.txt")
+)
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -25,7 +27,9 @@ ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 def network(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Two layers of two directions, as PyTorch names them."""
     path = tmp_path_factory.mktemp("nets") / "network.npz"
-    np.savez(path, **networks.pytorch(3, 4, layers=2, directions=2, bias=False, scale=0.4))
+    np.savez(
+        path, **networks.pytorch(3, 4, layers=2, directions=2, bias=False, scale=0.4)
+    )
     return str(path)
 
 
@@ -49,7 +53,17 @@ def text_of(page: str) -> list[str]:
 
 
 def test_dir_has_the_public_names_and_no_other() -> None:
-    names = {"Model", "Trace", "UserError", "derive", "diff", "explain", "load", "run", "save"}
+    names = {
+        "Model",
+        "Trace",
+        "UserError",
+        "derive",
+        "diff",
+        "explain",
+        "load",
+        "run",
+        "save",
+    }
     assert {*dir(lstmcli)} == names | {"__version__"}
     code = "import lstmcli; print(dir(lstmcli))"  # in a process where none was used
     assert "'load'" in python("-c", code).stdout
@@ -57,9 +71,18 @@ def test_dir_has_the_public_names_and_no_other() -> None:
 
 def test_help_describes_each_function() -> None:
     text = pydoc.plain(pydoc.render_doc(lstmcli))
-    for line in ("load(*weights", "run(model", "diff(a", "derive(", "explain(", "save(trace"):
+    for line in (
+        "load(*weights",
+        "run(model",
+        "diff(a",
+        "derive(",
+        "explain(",
+        "save(trace",
+    ):
         name, _, first = line.partition("(")
-        assert re.search(rf"\n    {name}\(\s*{re.escape(first)}", text), line  # 3.13 breaks lines
+        assert re.search(rf"\n    {name}\(\s*{re.escape(first)}", text), (
+            line
+        )  # 3.13 breaks lines
     assert "class Model" in text
 
 
@@ -101,13 +124,25 @@ def test_a_notebook_shows_the_screen_of_the_command(
         "trace": ("run", WEIGHTS, INPUTS),
         "difference": ("diff", "a.npz", EXPECTED),
         "explanation": ("explain", WEIGHTS, INPUTS, "EXPECTED"),
-        "derivation": ("derive", WEIGHTS, INPUTS, "--steps", 1, "--units", 0, "--gate", "f"),
+        "derivation": (
+            "derive",
+            WEIGHTS,
+            INPUTS,
+            "--steps",
+            1,
+            "--units",
+            0,
+            "--gate",
+            "f",
+        ),
     }
     for name, words in commands.items():
         color = "never" if name == "difference" else "always"  # of a pipe: all columns
         screen = ESCAPE.sub("", lstm(*words, "--color", color).out).splitlines()
         lines = text_of(pages[name]._repr_html_())
-        if name == "trace":  # the header of the command describes the weights and the inputs too
+        if (
+            name == "trace"
+        ):  # the header of the command describes the weights and the inputs too
             lines, screen = (part[part.index("") :] for part in (lines, screen))
         if name == "derivation":
             screen = screen[screen.index("") + 1 :]
@@ -132,7 +167,9 @@ def test_the_next_call_of_a_difference_names_the_argument_that_is_not_a_file() -
     for sides, name in (((trace, trace.h + 1), "b"), ((trace.h + 1, trace), "a")):
         difference: Any = lstmcli.diff(*sides)
         lines = text_of(difference._repr_html_())
-        assert [*filter(None, lines)][-1] == f"next       lstmcli.explain(weights, x, {name})"
+        assert [*filter(None, lines)][
+            -1
+        ] == f"next       lstmcli.explain(weights, x, {name})"
 
 
 # ---- contrast
@@ -145,7 +182,10 @@ def channels(color: str) -> list[float]:
 
 def contrast(one: str, other: str) -> float:
     """The contrast ratio of two colours, by the formula of WCAG 2.2."""
-    r = [0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2] for c in map(channels, (one, other))]
+    r = [
+        0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2]
+        for c in map(channels, (one, other))
+    ]
     return (max(r) + 0.05) / (min(r) + 0.05)
 
 

@@ -45,7 +45,16 @@ def test_a_thing_has_one_name_in_all_commands() -> None:
         "--steps": ("run", "plot", "derive", "diff"),
         "--batch": ("run", "plot", "derive", "diff"),
         "--units": ("run", "plot", "derive", "diff"),
-        "-f": ("run", "diff", "explain", "derive", "inspect", "check", "convert", "conventions"),
+        "-f": (
+            "run",
+            "diff",
+            "explain",
+            "derive",
+            "inspect",
+            "check",
+            "convert",
+            "conventions",
+        ),
         "-q": tuple(COMMANDS),
     }
     for option, commands in wanted.items():
@@ -59,21 +68,34 @@ def test_a_thing_has_one_name_in_all_commands() -> None:
 @pytest.fixture
 def stack(tmp_path: Path) -> Path:
     """Two layers of two directions, 3 units each."""
-    np.savez(tmp_path / "stack.npz", **networks.pytorch(4, 3, layers=2, directions=2, bias=False))
+    np.savez(
+        tmp_path / "stack.npz",
+        **networks.pytorch(4, 3, layers=2, directions=2, bias=False),
+    )
     return tmp_path / "stack.npz"
 
 
 def test_cell_writes_the_arrays_of_one_cell(lstm: Lstm, stack: Path) -> None:
     assert lstm("run", stack, FILES[1], "-o", "full.npz", "-q").status == 0
     full = np.load("full.npz")
-    assert lstm("run", stack, FILES[1], "--cell", "layer1_reverse", "-o", "o.npz", "-q").status == 0
+    assert (
+        lstm(
+            "run", stack, FILES[1], "--cell", "layer1_reverse", "-o", "o.npz", "-q"
+        ).status
+        == 0
+    )
     written = np.load("o.npz")
     assert set(written) == {f"layer1_reverse.{name}" for name in "hcifgo"} | {"meta"}
     for name in set(written) - {"meta"}:
         np.testing.assert_array_equal(written[name], full[name])
-    assert lstm("run", stack, FILES[1], "--cell", "layer0", "-o", "h.npy", "-q").status == 0
+    assert (
+        lstm("run", stack, FILES[1], "--cell", "layer0", "-o", "h.npy", "-q").status
+        == 0
+    )
     np.testing.assert_array_equal(np.load("h.npy"), full["layer0.h"])
-    done = lstm("run", stack, FILES[1], "--cell", "layer0", "--only", "c", "-f", "csv", "-q")
+    done = lstm(
+        "run", stack, FILES[1], "--cell", "layer0", "--only", "c", "-f", "csv", "-q"
+    )
     assert done.out.startswith("step,batch,layer0.c[0],layer0.c[1],layer0.c[2]\n")
 
 
@@ -100,12 +122,18 @@ def test_every_option_has_its_heading(name: str) -> None:
     assert {parameter.name for parameter in options_of(name).values()} <= known
 
 
-@pytest.mark.parametrize(("columns", "most"), [("60", 60), ("80", 80), ("100", 100), ("200", 100)])
+@pytest.mark.parametrize(
+    ("columns", "most"), [("60", 60), ("80", 80), ("100", 100), ("200", 100)]
+)
 def test_help_is_as_wide_as_the_terminal_up_to_100(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, columns: str, most: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    widths = [len(line) for line in lstm("run", "--help").out.splitlines() if "lstm " not in line]
+    widths = [
+        len(line)
+        for line in lstm("run", "--help").out.splitlines()
+        if "lstm " not in line
+    ]
     assert most - 12 < max(widths) <= most
 
 
@@ -118,7 +146,11 @@ def test_help_of_settings_has_each_with_its_values_and_default(lstm: Lstm) -> No
         text = " ".join(rows[name].split())
         values = ", ".join(setting.choices) or setting.values
         assert values, name
-        default = "" if setting.default == CONVENTIONS_OWN else f" [default: {setting.default}]"
+        default = (
+            ""
+            if setting.default == CONVENTIONS_OWN
+            else f" [default: {setting.default}]"
+        )
         assert text.endswith(f"Values: {values}.{default}")
     assert "sigmoid, tanh, relu" in done.out
 
@@ -146,7 +178,10 @@ def test_the_version_names_numpy_and_its_blas(lstm: Lstm) -> None:
     [
         (("run", *FILES, "--no-pager", "-f", "csv"), "--no-pager"),
         (("run", *FILES, "--no-pager"), "--no-pager"),
-        (("run", *FILES, "--no-pager", "--steps", ":", "--svg", "out.svg"), "--no-pager"),
+        (
+            ("run", *FILES, "--no-pager", "--steps", ":", "--svg", "out.svg"),
+            "--no-pager",
+        ),
         (("run", *FILES, "--threads", "2", "--scheduler", "nowhere:1"), "--threads"),
         (("plot", SAMPLE / "numpy.txt", "--layout", "batch"), "--layout"),
         (("init", *INIT, "--initializer", "zeros", "--seed", "1"), "--seed"),
@@ -167,7 +202,10 @@ def test_options_without_an_effect_are_refused(
 def test_a_layout_that_no_side_lacks_is_refused(lstm: Lstm) -> None:
     weights, inputs = FILES
     lstm("run", weights, inputs, "-o", "out.npz", "-q")
-    for path, why in ((weights, "weights have neither"), ("out.npz", "both files specify")):
+    for path, why in (
+        (weights, "weights have neither"),
+        ("out.npz", "both files specify"),
+    ):
         done = lstm("diff", path, path, "--layout", "batch")
         assert (done.status, done.out) == (2, "")
         assert f"--layout batch: it changes nothing: {why}" in done.err
@@ -177,7 +215,9 @@ def test_a_layout_that_no_side_lacks_is_refused(lstm: Lstm) -> None:
 
 
 def examples(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip().startswith("lstm ")]
+    return [
+        line.strip() for line in text.splitlines() if line.strip().startswith("lstm ")
+    ]
 
 
 def of(name: str) -> str:
@@ -191,7 +231,9 @@ ALL = [("", n) for n in range(3)] + [(name, n) for name in COMMANDS for n in (0,
 
 @pytest.mark.parametrize(("name", "n"), ALL)
 @pytest.mark.sampled(2)
-def test_examples_run_on_the_files_that_init_writes(lstm: Lstm, name: str, n: int) -> None:
+def test_examples_run_on_the_files_that_init_writes(
+    lstm: Lstm, name: str, n: int
+) -> None:
     assert name == "init" or lstm("init", "--example", "demo").status == 0
     example = examples(of(name))[n]
     before, pipe, after = example.partition(" | ")
@@ -214,7 +256,9 @@ def test_help_of_a_command_is_its_help(lstm: Lstm, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_that_opens_with_its_line_and_examples(name: str) -> None:
+def test_every_command_has_help_that_opens_with_its_line_and_examples(
+    name: str,
+) -> None:
     command = group.get_command(None, name)  # type: ignore[arg-type]
     assert command is not None
     text = command.help or ""
@@ -223,7 +267,8 @@ def test_every_command_has_help_that_opens_with_its_line_and_examples(name: str)
     examples = [line for line in lines if line.startswith("lstm ")]
     assert len(examples) == 2, "two examples"
     assert all(
-        example.startswith(f"lstm {name} ") or example == f"lstm {name}" for example in examples
+        example.startswith(f"lstm {name} ") or example == f"lstm {name}"
+        for example in examples
     )
     for parameter in command.params:
         if isinstance(parameter, click.Option) and not parameter.hidden:

@@ -32,7 +32,9 @@ COMMANDS = [
     ["conventions"], ["inspect", WEIGHTS], ["inspect", WEIGHTS, "--color", "always"],
 ]  # fmt: skip
 
-needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+needs_full = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="no /dev/full here"
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,9 @@ def ended(process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
 def in_shell(*words: object) -> Done:
     """A command line with redirections, in a shell."""
     command = " ".join([sys.executable, "-m", "lstmcli", *map(str, words)])
-    done = subprocess.run(["bash", "-c", command], cwd=TOP, capture_output=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=TOP, capture_output=True, check=False
+    )
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
@@ -75,7 +79,9 @@ def test_a_pipe_that_closes_within_the_results_ends_the_run_silently(
     assert process.wait() == 141
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(map(str, words[:2])))
+@pytest.mark.parametrize(
+    "words", COMMANDS, ids=lambda words: " ".join(map(str, words[:2]))
+)
 @pytest.mark.slow
 def test_a_closed_pipe_is_never_a_difference(words: list[str]) -> None:
     reading, writing = os.pipe()
@@ -106,7 +112,11 @@ def test_help_on_a_full_disk() -> None:
 @pytest.mark.slow
 def test_standard_output_that_is_closed(format: str) -> None:
     done = in_shell("run", "-q", WEIGHTS, INPUTS, "-f", format, ">&-")
-    assert done == (2, "", "lstm run: error: standard output cannot be written: it is closed.\n")
+    assert done == (
+        2,
+        "",
+        "lstm run: error: standard output cannot be written: it is closed.\n",
+    )
 
 
 @pytest.mark.slow
@@ -133,14 +143,18 @@ def test_an_archive_can_be_appended_to_a_file(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.slow
-def test_an_error_that_stderr_cannot_take_is_not_a_difference(words: str, shut: str) -> None:
+def test_an_error_that_stderr_cannot_take_is_not_a_difference(
+    words: str, shut: str
+) -> None:
     assert in_shell(words, shut, "; exit ${PIPESTATUS[0]}") == (2, "", "")
 
 
 @needs_full
 @pytest.mark.parametrize("shut", ["2>&-", "2>/dev/full"])
 @pytest.mark.slow
-def test_a_remark_that_stderr_cannot_take_ends_nothing(shut: str, tmp_path: Path) -> None:
+def test_a_remark_that_stderr_cannot_take_ends_nothing(
+    shut: str, tmp_path: Path
+) -> None:
     words = ["run", WEIGHTS, INPUTS, "--reverse", "--save-state", tmp_path / "s.npz"]
     assert in_shell(*words, "-o", tmp_path / "o.npz", shut) == (0, "", "")
     assert (tmp_path / "o.npz").exists()
@@ -201,8 +215,12 @@ def test_names_that_no_file_can_have(lstm: Lstm, tmp_path: Path, suffix: str) ->
     done = lstm("run", WEIGHTS, INPUTS, "-o", name)
     assert done == refusal(name, "too many levels of symbolic links")
     name = f"{'n' * 300}.{suffix}"
-    assert lstm("run", WEIGHTS, INPUTS, "-o", name) == refusal(name, "file name too long")
-    name = f"{'字' * 80}.{suffix}"  # 240 bytes, and more with what a temporary name adds
+    assert lstm("run", WEIGHTS, INPUTS, "-o", name) == refusal(
+        name, "file name too long"
+    )
+    name = (
+        f"{'字' * 80}.{suffix}"  # 240 bytes, and more with what a temporary name adds
+    )
     assert lstm("run", "-q", WEIGHTS, INPUTS, "-o", name) == (0, "", "")
     assert {path.name for path in tmp_path.iterdir()} == {f"loop.{suffix}", name}
 
@@ -242,7 +260,9 @@ def test_a_named_pipe_that_nothing_reads_is_refused(
     )
 
 
-@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="descriptors have no paths here")
+@pytest.mark.skipif(
+    not Path("/dev/fd").exists(), reason="descriptors have no paths here"
+)
 @pytest.mark.slow
 def test_the_pipe_of_a_command_that_has_ended_is_a_closed_pipe() -> None:
     """As >(true) of a shell gives it."""
@@ -330,7 +350,10 @@ def test_no_output_is_written_if_one_has_no_folder(
 ) -> None:
     words = ["run", files["weights"], files["inputs"], "-f", "table"]
     for name, suffix in OUTPUTS.items():
-        words += [name, f"nowhere/new{suffix}" if name == option else f"new-{name}{suffix}"]
+        words += [
+            name,
+            f"nowhere/new{suffix}" if name == option else f"new-{name}{suffix}",
+        ]
     before = sorted(Path().iterdir())
     done = lstm(*words)
     assert (done.status, done.out) == (2, "")
@@ -352,7 +375,9 @@ def test_no_output_is_written_if_one_has_no_folder(
 def test_run_writes_over_no_input(
     lstm: Lstm, files: dict[str, Path], name: str, option: str, alike: str
 ) -> None:
-    named = files[name].with_suffix(OUTPUTS[option])  # formats go by content, not by suffix
+    named = files[name].with_suffix(
+        OUTPUTS[option]
+    )  # formats go by content, not by suffix
     files[name] = files[name].rename(named)
     output = Path(f"./{named.name}") if alike == "./" else named
     if alike in ("symlink", "hard link"):
@@ -393,8 +418,13 @@ def test_no_screen_is_written_over_an_input(
         old = options.get(name) or files[name]
         changed.write_bytes(old.read_bytes())
         words = [changed if one == name else files[one] for one in READERS[command]]
-        further = [w for o, p in options.items() for w in (o, changed if o == name else p)]
-        refused(lstm, [command, *words, *FURTHER.get(command, []), *further, option, changed])
+        further = [
+            w for o, p in options.items() for w in (o, changed if o == name else p)
+        ]
+        refused(
+            lstm,
+            [command, *words, *FURTHER.get(command, []), *further, option, changed],
+        )
 
 
 def test_convert_writes_over_no_source(lstm: Lstm, files: dict[str, Path]) -> None:
@@ -402,8 +432,12 @@ def test_convert_writes_over_no_source(lstm: Lstm, files: dict[str, Path]) -> No
     np.save("b.npy", np.zeros(12))
     os.link("k.npy", "link.npz")
     refused(lstm, ["convert", files["weights"], files["weights"], "--to", "keras"])
-    refused(lstm, ["convert", "kernel=k.npy", "bias=b.npy", "link.npz", "--to", "keras"])
-    refused(lstm, ["convert", files["weights"], "a.svg", "--to", "keras", "--svg", "a.svg"])
+    refused(
+        lstm, ["convert", "kernel=k.npy", "bias=b.npy", "link.npz", "--to", "keras"]
+    )
+    refused(
+        lstm, ["convert", files["weights"], "a.svg", "--to", "keras", "--svg", "a.svg"]
+    )
 
 
 def test_no_output_is_written_over_a_file_that_an_input_names(lstm: Lstm) -> None:
@@ -414,7 +448,11 @@ def test_no_output_is_written_over_a_file_that_an_input_names(lstm: Lstm) -> Non
         {"name": "lstm/bias", "shape": [12], **entry},
     ]
     manifest = [{"paths": ["shard.svg"], "weights": weights}]
-    described = {"modelTopology": None, "weightsManifest": manifest, "format": "layers-model"}
+    described = {
+        "modelTopology": None,
+        "weightsManifest": manifest,
+        "format": "layers-model",
+    }
     Path("model.json").write_text(json.dumps(described))
     Path("shard.svg").write_bytes(np.zeros(96, "f4").tobytes())
     assert lstm("inspect", "model.json").status == 0

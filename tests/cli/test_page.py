@@ -27,7 +27,10 @@ def test_a_run_has_all_arrays_and_batch_items(lstm: Lstm) -> None:
     np.save("x.npy", x)
     done = lstm("plot", WEIGHTS, "x.npy", "--layout", "batch", "--page", "page.html")
     assert (done.status, done.out) == (0, "")
-    page, trace = Page("page.html"), lstmcli.run(lstmcli.load(WEIGHTS), x, layout="batch")
+    page, trace = (
+        Page("page.html"),
+        lstmcli.run(lstmcli.load(WEIGHTS), x, layout="batch"),
+    )
     planes = dict(page.planes())
     assert [*planes] == [*NAMES]
     for name, values in planes.items():
@@ -45,15 +48,22 @@ def test_a_run_has_all_arrays_and_batch_items(lstm: Lstm) -> None:
 def test_a_difference_has_both_sides_and_where_they_first_differ(lstm: Lstm) -> None:
     assert lstm("plot", A, B, "--page", "page.html").status == 0
     page = Page("page.html")
-    sides = [np.loadtxt(re.sub(r"[\[\]]", "", p.read_text()).split("\n")) for p in (A, B)]
+    sides = [
+        np.loadtxt(re.sub(r"[\[\]]", "", p.read_text()).split("\n")) for p in (A, B)
+    ]
     sides = [side.reshape(1, 7, 3) for side in sides]
-    for label, expected in zip(("a", "b", "a - b"), (*sides, sides[0] - sides[1]), strict=True):
+    for label, expected in zip(
+        ("a", "b", "a - b"), (*sides, sides[0] - sides[1]), strict=True
+    ):
         ((name, values),) = page.planes(label)
         np.testing.assert_allclose(values, expected, rtol=1e-6, atol=5e-10)
         assert name == "h"
     first = page.data["first"]
     assert [first[k] for k in ("focus", "item", "step", "unit")] == ["h", 0, 1, 0]
-    assert "h differs, first at step 1, unit 0: a -0.04818152, b -0.01461723" in page.texts["span"]
+    assert (
+        "h differs, first at step 1, unit 0: a -0.04818152, b -0.01461723"
+        in page.texts["span"]
+    )
     for words in ((A, A), (A, B, "--steps", "2:"), (A, B, "--units", "1:")):
         assert lstm("plot", *words, "--page", "other.html").status == 0
         assert Page("other.html").data["first"] is None
@@ -69,11 +79,17 @@ def test_explain_shows_expected_next_to_the_runs(lstm: Lstm) -> None:
         views[label] = dict(page.planes(label))
         trace = lstmcli.run(lstmcli.load(WEIGHTS, forget_bias=bias), x)
         for name in NAMES:
-            np.testing.assert_allclose(views[label][name], trace.arrays[name], rtol=0, atol=5e-9)
+            np.testing.assert_allclose(
+                views[label][name], trace.arrays[name], rtol=0, atol=5e-9
+            )
     ((name, expected),) = page.planes("EXPECTED")
-    np.testing.assert_allclose(expected, views["with the changes"][name], rtol=0, atol=5.1e-9)
+    np.testing.assert_allclose(
+        expected, views["with the changes"][name], rtol=0, atol=5.1e-9
+    )
     ((_, difference),) = page.planes("as loaded - EXPECTED")
-    np.testing.assert_allclose(difference, views["as loaded"]["h"] - expected, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(
+        difference, views["as loaded"]["h"] - expected, rtol=1e-5, atol=1e-8
+    )
     assert page.data["first"]["step"] == 1
     assert "One change explains the difference" in page.texts["span"]
 
@@ -86,20 +102,32 @@ EDITS = {"edit": "equations.h=tanh_of_oc", "file": "state.array=@state.npz"}
 def test_explain_shows_what_can_be_drawn_of_any_answer(lstm: Lstm, what: str) -> None:
     x = np.load(INPUTS) if what in EDITS else RNG(1).normal(size=(6, 6, 4))
     np.save("x.npy", x)
-    np.savez("w.npz", **networks.pytorch(4, 3, layers=1 + (what == "layer0"), scale=0.5))
+    np.savez(
+        "w.npz", **networks.pytorch(4, 3, layers=1 + (what == "layer0"), scale=0.5)
+    )
     np.savez("state.npz", h=[[0.3, -0.2, 0.1]], c=[[1.0, -0.5, 0.2]])
     model = lstmcli.load("w.npz", edits=[EDITS[what]] if what in EDITS else [])
     trace = lstmcli.run(model, x, layout="time" if what == "layout" else "batch")
     h = RNG(2).normal(size=(*x.shape[:2], 3)) if what == "none" else trace.h
-    h = trace.arrays["layer0.h"] if what == "layer0" else h[:, :4] if what == "part" else h
+    h = (
+        trace.arrays["layer0.h"]
+        if what == "layer0"
+        else h[:, :4]
+        if what == "part"
+        else h
+    )
     np.save("e.npy", trace.final_h if what == "final" else h)
     Path("state.npz").unlink()
-    done = lstm("explain", "w.npz", "x.npy", "e.npy", "--layout", "batch", "--page", "page.html")
+    done = lstm(
+        "explain", "w.npz", "x.npy", "e.npy", "--layout", "batch", "--page", "page.html"
+    )
     assert done.status == (what == "none"), done.out
     page = Page("page.html")
     labels = [view["label"] for view in page.data["views"]]
     assert labels[:2] == ["EXPECTED", "as loaded"]
-    assert page.data["cells"][0]["label"] == ("layer0" if what == "layer0" else "output")
+    assert page.data["cells"][0]["label"] == (
+        "layer0" if what == "layer0" else "output"
+    )
     assert ("with the changes" in labels) == (what in ("layout", "layer0", *EDITS))
     if "with the changes" in labels:
         difference = dict(page.planes("with the changes - EXPECTED"))["h"]
@@ -110,10 +138,17 @@ def test_explain_shows_what_can_be_drawn_of_any_answer(lstm: Lstm, what: str) ->
         np.testing.assert_allclose(known[:, :4], h, atol=1e-12)
         assert np.isnan(known[:, 4:]).all()
     if what == "final":
-        np.testing.assert_allclose(dict(page.planes("EXPECTED"))["final_h"][:, 0], trace.final_h)
+        np.testing.assert_allclose(
+            dict(page.planes("EXPECTED"))["final_h"][:, 0], trace.final_h
+        )
 
 
-HOSTILE = ["</script><img src=x onerror=alert(1)>", "<!--<script>", "\u2028\u202e'\"&lt;", "$title"]
+HOSTILE = [
+    "</script><img src=x onerror=alert(1)>",
+    "<!--<script>",
+    "\u2028\u202e'\"&lt;",
+    "$title",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
@@ -129,7 +164,9 @@ def test_names_from_files_are_text(lstm: Lstm, name: str) -> None:
     assert lstm("plot", file, "plain.npz", "--page", "two.html").status in (0, 2)
     page = Page("page.html")
     assert page.names() <= Page("plain.html").names()
-    assert not any(key.startswith("on") for _, attributes in page.tags for key in attributes)
+    assert not any(
+        key.startswith("on") for _, attributes in page.tags for key in attributes
+    )
     assert "\u202e" not in Path("page.html").read_text("utf-8")
     policy = next(dict(a)["content"] for t, a in page.tags if "http-equiv" in a)
     assert policy is not None
@@ -143,12 +180,16 @@ def test_any_shape_is_drawn(lstm: Lstm, shape: tuple[int, ...]) -> None:
     h.flat[-1] = -np.inf
     np.savez("h.npz", h=h)
     assert lstm("plot", "h.npz", "--page", "page.html").status == 0
-    values = np.concatenate([values.ravel() for _, values in Page("page.html").planes()])
+    values = np.concatenate(
+        [values.ravel() for _, values in Page("page.html").planes()]
+    )
     np.testing.assert_allclose(np.sort(values), np.sort(h.ravel()), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("steps", "is_said"), [(2, False), (60_000, True)])
-def test_numbers_beyond_float32_are_reported(lstm: Lstm, steps: int, is_said: bool) -> None:
+def test_numbers_beyond_float32_are_reported(
+    lstm: Lstm, steps: int, is_said: bool
+) -> None:
     h = np.ones((steps, 2))
     h[:2] = [[1e300, 1.0], [-1e39, np.inf]]
     np.savez("h.npz", h=h)
@@ -170,7 +211,12 @@ def test_numbers_beyond_float32_are_reported(lstm: Lstm, steps: int, is_said: bo
 )
 @pytest.mark.parametrize("pool", ["mean", "extreme"])
 def test_a_page_has_at_most_20_megabytes(
-    lstm: Lstm, shape: tuple[int, ...], count: int, most: float, pooling: list[int], pool: str
+    lstm: Lstm,
+    shape: tuple[int, ...],
+    count: int,
+    most: float,
+    pooling: list[int],
+    pool: str,
 ) -> None:
     names = ("h", "c", "i", "f", "g", "o", "layer1.h", "layer1.c")[:count]
     array = RNG(0).normal(size=shape).astype(np.float32)
@@ -185,7 +231,9 @@ def test_a_page_has_at_most_20_megabytes(
     cells = next(values for _, values in page.planes())
     steps, units = pooling
     part = array[:steps, 0, :units]
-    expected = part.mean(dtype=float) if pool == "mean" else part.flat[np.abs(part).argmax()]
+    expected = (
+        part.mean(dtype=float) if pool == "mean" else part.flat[np.abs(part).argmax()]
+    )
     assert cells[0, 0, 0] == pytest.approx(expected, rel=1e-6)
 
 
@@ -208,9 +256,18 @@ def test_batch_items_beyond_a_limit_are_left_out(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("plot", A, "--page", "page.txt"), "--page page.txt: takes a name that ends in .html"),
-        (("plot", A, "--page", "no/p.html"), "no/p.html cannot be written: there is no folder no."),
-        (("plot", "in.html", "--page", "in.html"), "in.html would be written over in.html"),
+        (
+            ("plot", A, "--page", "page.txt"),
+            "--page page.txt: takes a name that ends in .html",
+        ),
+        (
+            ("plot", A, "--page", "no/p.html"),
+            "no/p.html cannot be written: there is no folder no.",
+        ),
+        (
+            ("plot", "in.html", "--page", "in.html"),
+            "in.html would be written over in.html",
+        ),
         (("plot", A, "--page", "p.html", "--svg", "p.svg"), "shows no screen to save"),
         (("plot", A, "--page", "p.html", "-o", "p.html"), "would be written over"),
         (
@@ -219,7 +276,9 @@ def test_batch_items_beyond_a_limit_are_left_out(
         ),
     ],
 )
-def test_bad_page_options_are_refused(lstm: Lstm, words: tuple[object, ...], message: str) -> None:
+def test_bad_page_options_are_refused(
+    lstm: Lstm, words: tuple[object, ...], message: str
+) -> None:
     Path("in.html").write_bytes(A.read_bytes())
     done = lstm(*words)
     assert (done.status, message in done.err) == (2, True), done.err

@@ -29,9 +29,15 @@ print("END OF PAGER")
 """
 
 
-def on_terminal(folder: Path, *words: object, pager: str | None, **given: str) -> tuple[int, str]:
+def on_terminal(
+    folder: Path, *words: object, pager: str | None, **given: str
+) -> tuple[int, str]:
     """The exit status and the output of ``lstm`` on a terminal of 80 columns."""
-    env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR", "PAGER", "LESS")}
+    env = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("COLUMNS", "NO_COLOR", "PAGER", "LESS")
+    }
     env |= {"PYTHONPATH": str(TOP), "TERM": "xterm-256color", "COLUMNS": "80", **given}
     env |= {} if pager is None else {"PAGER": pager}
     return on_pty(folder, env, "-m", "lstmcli", *words)
@@ -41,7 +47,9 @@ def on_terminal(folder: Path, *words: object, pager: str | None, **given: str) -
 def folder(tmp_path: Path) -> Path:
     """A folder with a net, inputs of 30 and of 8,000 steps, and a pager that reads all."""
     rng = np.random.default_rng(0)
-    np.savez(tmp_path / "net.npz", kernel=rng.normal(size=(5, 12)), bias=rng.normal(size=12))
+    np.savez(
+        tmp_path / "net.npz", kernel=rng.normal(size=(5, 12)), bias=rng.normal(size=12)
+    )
     np.save(tmp_path / "x.npy", rng.normal(size=(30, 2)))
     np.save(tmp_path / "long.npy", rng.normal(size=(8_000, 2)))
     (tmp_path / "pager.py").write_text(PAGER.format(most=0))
@@ -64,7 +72,9 @@ def test_all_steps_go_through_the_pager(folder: Path, steps: str) -> None:
     assert "\x1b[" in seen
     assert "  29" in seen
     assert (folder / "started").read_text() == "FRX"
-    status, shown = on_terminal(folder, *words, "--no-pager", pager=script(folder, "pager.py"))
+    status, shown = on_terminal(
+        folder, *words, "--no-pager", pager=script(folder, "pager.py")
+    )
     assert status == 0
     assert shown.replace("\r", "") == seen
 
@@ -111,7 +121,9 @@ def test_nothing_else_starts_a_pager(folder: Path, words: tuple[str, ...]) -> No
 @pytest.mark.parametrize("pager", ["", "cat", "no-such-pager", "'"])
 @pytest.mark.slow
 def test_without_a_pager_all_is_printed(folder: Path, pager: str) -> None:
-    status, out = on_terminal(folder, "run", "net.npz", "x.npy", "--steps", ":", pager=pager)
+    status, out = on_terminal(
+        folder, "run", "net.npz", "x.npy", "--steps", ":", pager=pager
+    )
     assert status == 0
     assert "  29" in out
 

@@ -45,14 +45,18 @@ def test_a_run_contains_the_sequence_that_is_drawn_with_the_bits_of_the_full_run
     paths = (str(tmp_path / "w.npz"), str(tmp_path / "x.npy"))
     lengths = "2," + "7," * 129 + "5"
     found = plot(paths, layout="batch", batch=item, lengths=lengths)
-    whole = run(load(paths[0]), x, layout="batch", lengths=np.array(lengths.split(","), int))
+    whole = run(
+        load(paths[0]), x, layout="batch", lengths=np.array(lengths.split(","), int)
+    )
     assert found.batch == 131
     assert found.arrays.keys() == whole.arrays.keys()
     for name, array in found.arrays.items():
         np.testing.assert_array_equal(array, whole.time_major(name)[:, [item]])
 
 
-@pytest.mark.parametrize("chosen", [("--steps", "3:6"), ("--batch", "1,2"), ("--steps", "4")])
+@pytest.mark.parametrize(
+    "chosen", [("--steps", "3:6"), ("--batch", "1,2"), ("--steps", "4")]
+)
 def test_a_part_of_a_run_is_drawn_by_its_numbers(
     lstm: Lstm, net: Path, chosen: tuple[str, str]
 ) -> None:
@@ -75,7 +79,10 @@ def test_flat_weights_of_any_name_are_run(lstm: Lstm) -> None:
     settings = ("--convention", "cudnn-flat", "--set", "flat_units=3")
     assert lstm("run", "flat.npz", INPUTS, *settings).status == 0
     done = lstm("plot", "flat.npz", INPUTS, *settings)
-    assert (done.status, done.out.startswith("weights    flat.npz · weight_ih_l0 (12, 4)")) == (
+    assert (
+        done.status,
+        done.out.startswith("weights    flat.npz · weight_ih_l0 (12, 4)"),
+    ) == (
         0,
         True,
     )
@@ -108,7 +115,9 @@ def test_a_figure_shows_the_numbers(lstm: Lstm) -> None:
 def _cells(out: str) -> list[str]:
     """The lines of a picture."""
     lines = out.splitlines()
-    top = next(n for n, line in enumerate(lines) if line.strip().startswith("h  output"))
+    top = next(
+        n for n, line in enumerate(lines) if line.strip().startswith("h  output")
+    )
     return lines[top : lines.index("", top)]
 
 
@@ -123,9 +132,15 @@ def test_a_figure_obeys_no_settings_of_the_current_folder(tmp_path: Path) -> Non
     for folder in (tmp_path / "with", tmp_path / "without"):
         folder.mkdir()
         if folder.name == "with":
-            (folder / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30\nnonsense\n")
+            (folder / "matplotlibrc").write_text(
+                "text.usetex: True\nfont.size: 30\nnonsense\n"
+            )
         words = ("plot", WEIGHTS, INPUTS, "-o", "plot.svg")
         done = python("-m", "lstmcli", *words, cwd=folder, MPLBACKEND="foo")
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "wrote plot.svg\n")
+        assert (done.returncode, done.stdout, done.stderr) == (
+            0,
+            "",
+            "wrote plot.svg\n",
+        )
         files.append((folder / "plot.svg").read_bytes())
     assert files[0] == files[1]

@@ -36,14 +36,17 @@ def h_of(text: str) -> np.ndarray[Any, Any]:
 
 
 def test_init_makes_the_thread_s_numbers(lstm: Lstm) -> None:
-    done = lstm("init", "--inputs", 4, "--units", 3, "--seed", 0, "--steps", 7, "-o", "net.npz")
+    done = lstm(
+        "init", "--inputs", 4, "--units", 3, "--seed", 0, "--steps", 7, "-o", "net.npz"
+    )
     assert (done.status, done.out) == (0, "")
     made, weights = np.load("net.npz"), np.load(WEIGHTS)
     np.testing.assert_array_equal(made["kernel"], weights["kernel"])
     np.testing.assert_array_equal(made["inputs"], np.load(INPUTS))
     assert not made["bias"].any()
     assert (
-        lstm("run", "net.npz", "-f", "text").out == lstm("run", WEIGHTS, INPUTS, "-f", "text").out
+        lstm("run", "net.npz", "-f", "text").out
+        == lstm("run", WEIGHTS, INPUTS, "-f", "text").out
     )
 
 
@@ -54,7 +57,12 @@ def test_a_long_run_names_saturated_gates_too(
     rng = np.random.default_rng(2)
     bias = np.zeros(16)
     bias[9] = 12  # f of unit 1
-    np.savez(net, kernel=rng.normal(size=(7, 16)), bias=bias, inputs=rng.normal(size=(600, 3)))
+    np.savez(
+        net,
+        kernel=rng.normal(size=(7, 16)),
+        bias=bias,
+        inputs=rng.normal(size=(600, 3)),
+    )
     out = lstm("run", net).out
     assert "steps not shown" in out
     assert "f near 1 in unit 1 (100%)" in out
@@ -68,12 +76,18 @@ def test_a_long_run_names_saturated_gates_too(
 def test_settings_may_be_in_the_file(lstm: Lstm) -> None:
     weights = np.load(WEIGHTS)
     document = {k: v.tolist() for k, v in weights.items()}
-    document |= {"inputs": np.load(INPUTS)[0].tolist(), "forget_bias": 0, "gates": "ijfo"}
+    document |= {
+        "inputs": np.load(INPUTS)[0].tolist(),
+        "forget_bias": 0,
+        "gates": "ijfo",
+    }
     document["initial_state"] = {"h": [0.1, 0.2, 0.3], "c": [0.4, 0.5, 0.6]}
     Path("net.json").write_text(json.dumps(document))
     h = h_of(lstm("run", "net.json", "-f", "json").out)
     state = {"h": [0.1, 0.2, 0.3], "c": [0.4, 0.5, 0.6]}
-    expected = run(load(str(WEIGHTS), forget_bias=0), np.load(INPUTS)[0], initial_state=state)
+    expected = run(
+        load(str(WEIGHTS), forget_bias=0), np.load(INPUTS)[0], initial_state=state
+    )
     np.testing.assert_allclose(h, expected.h, atol=1e-16)
 
 
@@ -87,7 +101,9 @@ def test_inputs_in_every_format_and_from_stdin(lstm: Lstm, suffix: str) -> None:
         "npy": data.getvalue(),
         "json": json.dumps({"x": rows}).encode(),
         "csv": "\n".join(",".join(map(repr, row)) for row in rows).encode(),
-        "tsv": ("a\tb\tc\td\n" + "\n".join("\t".join(map(repr, r)) for r in rows)).encode(),
+        "tsv": (
+            "a\tb\tc\td\n" + "\n".join("\t".join(map(repr, r)) for r in rows)
+        ).encode(),
         "txt": repr(x).encode(),
         "jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode(),
     }
@@ -104,11 +120,15 @@ def test_inputs_in_every_format_and_from_stdin(lstm: Lstm, suffix: str) -> None:
 
 @pytest.mark.parametrize("name", ["inputs", "x"])
 @pytest.mark.parametrize("batch", [0, 1, 2])
-def test_json_lines_of_inputs_are_recognised_by_content(lstm: Lstm, name: str, batch: int) -> None:
+def test_json_lines_of_inputs_are_recognised_by_content(
+    lstm: Lstm, name: str, batch: int
+) -> None:
     x = np.random.default_rng(0).normal(size=(5, max(batch, 1), 4))
     wanted = run(load(str(WEIGHTS)), x, "h", layout="time").h
     steps = x if batch else x[:, 0]
-    lines = "".join(json.dumps({"step": n, name: a.tolist()}) + "\n" for n, a in enumerate(steps))
+    lines = "".join(
+        json.dumps({"step": n, name: a.tolist()}) + "\n" for n, a in enumerate(steps)
+    )
     plain = "".join(json.dumps({name: a.tolist()}) + "\n" for a in steps)
     for text in (lines, plain):
         Path("x.dat").write_text(text)
@@ -120,7 +140,9 @@ def test_json_lines_of_inputs_are_recognised_by_content(lstm: Lstm, name: str, b
         np.testing.assert_array_equal(h, wanted if batch else wanted[:, 0])
 
 
-def test_the_other_members_of_an_archive_are_not_unpacked(lstm: Lstm, tmp_path: Path) -> None:
+def test_the_other_members_of_an_archive_are_not_unpacked(
+    lstm: Lstm, tmp_path: Path
+) -> None:
     x, path = np.load(INPUTS), tmp_path / "x.npz"
     train = np.random.default_rng(0).normal(size=(5000, 7, 4))
     np.savez(path, x_train=train, x_val=x)
@@ -140,7 +162,9 @@ def test_the_other_members_of_an_archive_are_not_unpacked(lstm: Lstm, tmp_path: 
 
 
 @pytest.mark.parametrize("suffix", ["npz", "npy", "json", "jsonl", "csv", "tsv", "txt"])
-def test_diff_reads_every_format_that_run_writes(lstm: Lstm, net: Path, suffix: str) -> None:
+def test_diff_reads_every_format_that_run_writes(
+    lstm: Lstm, net: Path, suffix: str
+) -> None:
     assert lstm("run", net, "-o", "whole.npz").out == ""
     done = lstm("run", net, "-q", "-o", f"out.{suffix}")
     assert (done.status, done.out, done.err) == (0, "", "")
@@ -148,7 +172,14 @@ def test_diff_reads_every_format_that_run_writes(lstm: Lstm, net: Path, suffix: 
         same = lstm("diff", *words, "--atol", 0, "--rtol", 0)
         assert same.status == 0, same.out + same.err
     piped = lstm(
-        "diff", "whole.npz", "-", "--atol", 0, "--rtol", 0, stdin=Path(f"out.{suffix}").read_bytes()
+        "diff",
+        "whole.npz",
+        "-",
+        "--atol",
+        0,
+        "--rtol",
+        0,
+        stdin=Path(f"out.{suffix}").read_bytes(),
     )
     assert piped.status == 0, piped.out + piped.err
 
@@ -160,9 +191,13 @@ def test_a_trace_is_an_initial_state(lstm: Lstm, net: Path, suffix: str) -> None
     np.save("b.npy", x[:, 3:])
     lstm("run", net, "-o", "whole.npz")
     lstm("run", net, "inputs=a.npy", "-o", f"a.{suffix}")
-    done = lstm("run", net, "inputs=b.npy", "--initial-state", f"a.{suffix}", "-o", "b.npz")
+    done = lstm(
+        "run", net, "inputs=b.npy", "--initial-state", f"a.{suffix}", "-o", "b.npz"
+    )
     assert done.status == 0, done.err
-    np.testing.assert_array_equal(np.load("b.npz")["h"], np.load("whole.npz")["h"][:, 3:])
+    np.testing.assert_array_equal(
+        np.load("b.npz")["h"], np.load("whole.npz")["h"][:, 3:]
+    )
 
 
 # ---- streams
@@ -170,7 +205,14 @@ def test_a_trace_is_an_initial_state(lstm: Lstm, net: Path, suffix: str) -> None
 
 def test_lines_go_out_as_they_come_in() -> None:
     process = start(
-        "run", WEIGHTS, "-", "-q", "-f", "jsonl", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        "run",
+        WEIGHTS,
+        "-",
+        "-q",
+        "-f",
+        "jsonl",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert process.stdin
     assert process.stdout
@@ -179,7 +221,9 @@ def test_lines_go_out_as_they_come_in() -> None:
     for n, row in enumerate(x.tolist()):
         process.stdin.write(json.dumps(row).encode() + b"\n")
         process.stdin.flush()
-        step = json.loads(process.stdout.readline())  # would block if it waited for more
+        step = json.loads(
+            process.stdout.readline()
+        )  # would block if it waited for more
         assert step["step"] == n
         np.testing.assert_array_equal(step["h"], expected.h[n])
         np.testing.assert_array_equal(step["f"], expected.f[n])
@@ -208,9 +252,13 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("SIGTERM", "SIGH
 
 
 @pytest.mark.parametrize("name", ["SIGINT", *SLOW])
-def test_a_run_that_is_ended_is_silent_and_leaves_no_file(name: str, tmp_path: Path) -> None:
+def test_a_run_that_is_ended_is_silent_and_leaves_no_file(
+    name: str, tmp_path: Path
+) -> None:
     process = streaming(tmp_path)
-    wait_until(lambda: any(tmp_path.iterdir()))  # the file is being written, under another name
+    wait_until(
+        lambda: any(tmp_path.iterdir())
+    )  # the file is being written, under another name
     process.send_signal(getattr(signal, name))
     assert process.communicate()[1] == b""
     assert process.returncode == 128 + getattr(signal, name)
@@ -233,8 +281,14 @@ def test_an_interrupt_while_numpy_is_imported_is_silent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.slow
-def test_a_closed_stream_that_is_not_needed_changes_nothing(closed: str, tmp_path: Path) -> None:
-    assert in_shell("run", "-q", WEIGHTS, INPUTS, "-o", tmp_path / "o.npz", closed) == (0, "", "")
+def test_a_closed_stream_that_is_not_needed_changes_nothing(
+    closed: str, tmp_path: Path
+) -> None:
+    assert in_shell("run", "-q", WEIGHTS, INPUTS, "-o", tmp_path / "o.npz", closed) == (
+        0,
+        "",
+        "",
+    )
     assert np.load(tmp_path / "o.npz")["h"].shape == (1, 7, 3)
     done = in_shell("run", "nowhere.npz", closed)
     assert (done.status, done.out) == (2, "")
@@ -252,7 +306,9 @@ def test_signals_that_are_ignored_stay_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_interrupt_ends_a_run_whose_reader_does_not_read(tmp_path: Path) -> None:
+def test_a_second_interrupt_ends_a_run_whose_reader_does_not_read(
+    tmp_path: Path,
+) -> None:
     """The first one waits for the step that is being written; there is no reader."""
     fcntl, termios = (pytest.importorskip(name) for name in ("fcntl", "termios"))
     np.save(tmp_path / "x.npy", np.zeros((100_000, 4)))
@@ -265,7 +321,11 @@ def test_a_second_interrupt_ends_a_run_whose_reader_does_not_read(tmp_path: Path
         answer = fcntl.ioctl(pipe, termios.FIONREAD, b"\0\0\0\0")
         return int.from_bytes(answer, sys.byteorder)
 
-    capacity = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) if hasattr(fcntl, "F_GETPIPE_SZ") else 1 << 16
+    capacity = (
+        fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
+        if hasattr(fcntl, "F_GETPIPE_SZ")
+        else 1 << 16
+    )
     wait_until(lambda: unread() > capacity - 4096)  # the pipe is full to its last page
     process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):
@@ -280,7 +340,9 @@ def test_a_second_interrupt_ends_a_run_whose_reader_does_not_read(tmp_path: Path
 # ---- lengths, masks, remarks
 
 
-def test_lengths_from_words_files_and_the_inputs_themselves(lstm: Lstm, net: Path) -> None:
+def test_lengths_from_words_files_and_the_inputs_themselves(
+    lstm: Lstm, net: Path
+) -> None:
     np.save("n.npy", [7, 0, 5, 1, 3])
     x = np.load(net)["inputs"]
     np.savez("x.npz", inputs=x, lengths=[7, 0, 5, 1, 3])
@@ -294,21 +356,33 @@ def test_lengths_from_words_files_and_the_inputs_themselves(lstm: Lstm, net: Pat
     every = lstm("run", net, *how).out
     assert lstm("run", net, "inputs=x.npz", "--mask", "none", *how).out == every
     refused = lstm("run", net, "--lengths", "7,0,5,1,3", "--mask", "none")
-    assert (refused.status, "all steps, and lengths are given" in refused.err) == (2, True)
+    assert (refused.status, "all steps, and lengths are given" in refused.err) == (
+        2,
+        True,
+    )
     idle = lstm("run", net, "--mask", "none")
     assert (idle.status, "there are no lengths and no mask" in idle.err) == (2, True)
     np.savez("x.npz", inputs=x, mask=np.ones((5, 7)))
-    assert lstm("run", net, "inputs=x.npz", "--lengths", "7,0,5,1,3", *how).out == wanted
+    assert (
+        lstm("run", net, "inputs=x.npz", "--lengths", "7,0,5,1,3", *how).out == wanted
+    )
     lstm("run", net, *how[:2], "-o", "h.npz")
     idle = lstm("diff", "h.npz", "h.npz", "--padding")
     assert (idle.status, "neither side has lengths or a mask" in idle.err) == (2, True)
 
 
 def test_as_many_lengths_as_one_axis_has_tell_the_layout(lstm: Lstm) -> None:
-    np.savez("w.npz", kernel=np.ones((4, 4)), recurrent_kernel=np.ones((1, 4)), bias=np.ones(4))
+    np.savez(
+        "w.npz",
+        kernel=np.ones((4, 4)),
+        recurrent_kernel=np.ones((1, 4)),
+        bias=np.ones(4),
+    )
     np.save("x.npy", np.ones((2, 3, 4)))
     for lengths, layout in (("1,2", "batch"), ("1,2,2", "time")):
-        meta = json.loads(lstm("run", "w.npz", "x.npy", "--lengths", lengths, "-f", "json").out)
+        meta = json.loads(
+            lstm("run", "w.npz", "x.npy", "--lengths", lengths, "-f", "json").out
+        )
         assert meta["meta"]["layout"] == layout
 
 
@@ -322,7 +396,9 @@ def test_a_mask_that_a_layer_ends_does_not_reach_the_next_lstm(lstm: Lstm) -> No
             content = stack.read(name)
             if name == "config.json":
                 model = json.loads(content)
-                model["config"]["layers"].insert(5, {"class_name": "RepeatVector", "config": {}})
+                model["config"]["layers"].insert(
+                    5, {"class_name": "RepeatVector", "config": {}}
+                )
                 content = json.dumps(model).encode()
             made.writestr(name, content)
     x = held("keras_masking/stack")["inputs"]
@@ -333,7 +409,9 @@ def test_a_mask_that_a_layer_ends_does_not_reach_the_next_lstm(lstm: Lstm) -> No
     assert any("top runs all steps" in text for text in both.settings["assumed"])
 
 
-@pytest.mark.parametrize("names", [("h0", "c0"), ("h_0", "c_0"), ("h0", "c0", "inputs")])
+@pytest.mark.parametrize(
+    "names", [("h0", "c0"), ("h_0", "c_0"), ("h0", "c0", "inputs")]
+)
 def test_a_state_in_the_file_of_weights_is_the_initial_one(
     lstm: Lstm, names: tuple[str, ...]
 ) -> None:
@@ -348,7 +426,9 @@ def test_a_state_in_the_file_of_weights_is_the_initial_one(
     inside: dict[str, Any] = {"inputs": x} if "inputs" in names else {}
     np.savez("w.npz", **weights, **state, **inside)
     lstm("run", "w.npz", *([] if inside else ["x.npy"]), "-o", "ours.npz")
-    lstm("run", "plain.npz", "x.npy", "--initial-state", "state.npz", "-o", "theirs.npz")
+    lstm(
+        "run", "plain.npz", "x.npy", "--initial-state", "state.npz", "-o", "theirs.npz"
+    )
     np.testing.assert_array_equal(np.load("ours.npz")["h"], np.load("theirs.npz")["h"])
     lstm("run", "plain.npz", "x.npy", "-o", "zero.npz")
     lstm("run", "w.npz", "x.npy", "--set", "initial_state=zero", "-o", "ours.npz")
@@ -361,11 +441,19 @@ def test_a_state_in_the_file_of_weights_is_the_initial_one(
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
-def test_steps_of_8_bit_arithmetic_are_written_from_a_file(lstm: Lstm, format: str) -> None:
-    source, case = (GOLDEN / "tflite_files" / f"hybrid.{end}" for end in ("tflite", "npz"))
+def test_steps_of_8_bit_arithmetic_are_written_from_a_file(
+    lstm: Lstm, format: str
+) -> None:
+    source, case = (
+        GOLDEN / "tflite_files" / f"hybrid.{end}" for end in ("tflite", "npz")
+    )
     assert lstm("run", source, case, "--only", "h", "-o", f"h.{format}").status == 0
-    h = formats.read(f"h.{format}").arrays["h"].swapaxes(0, 1)  # from (steps, batch, units)
-    assert np.abs(h - held("tflite_files/hybrid")["h"]).max() < 1e-6  # of TensorFlow Lite
+    h = (
+        formats.read(f"h.{format}").arrays["h"].swapaxes(0, 1)
+    )  # from (steps, batch, units)
+    assert (
+        np.abs(h - held("tflite_files/hybrid")["h"]).max() < 1e-6
+    )  # of TensorFlow Lite
 
 
 # ---- mistakes
@@ -396,7 +484,9 @@ def test_a_number_that_python_does_not_take_is_a_mistake(
     assert "Traceback" not in done.err
 
 
-@pytest.mark.parametrize("before", ["vanilla-lstm-builder/", "/a b/", "./ä+~", "0:1:", "-"])
+@pytest.mark.parametrize(
+    "before", ["vanilla-lstm-builder/", "/a b/", "./ä+~", "0:1:", "-"]
+)
 def test_a_name_before_the_first_equals_sign_may_have_any_characters(
     lstm: Lstm, before: str
 ) -> None:
@@ -408,13 +498,19 @@ def test_a_name_before_the_first_equals_sign_may_have_any_characters(
     assert lstm("run", "-f", "text", "--", *words, INPUTS).out == wanted
 
 
-@pytest.mark.parametrize("command", ["run", "inspect", "convert", "explain", "plot", "derive"])
-@pytest.mark.parametrize("typed", ["a-b/_0=none.npz:k", "runs/lr=0.1/w.npz", "b:=none.npy"])
+@pytest.mark.parametrize(
+    "command", ["run", "inspect", "convert", "explain", "plot", "derive"]
+)
+@pytest.mark.parametrize(
+    "typed", ["a-b/_0=none.npz:k", "runs/lr=0.1/w.npz", "b:=none.npy"]
+)
 def test_a_file_that_does_not_exist_is_missed_by_the_full_argument(
     lstm: Lstm, command: str, typed: str
 ) -> None:
     options = {"convert": ("--to", "keras"), "derive": ("--steps", "0", "--units", "0")}
-    others = {"convert": ("out.npz",), "explain": (INPUTS, INPUTS)}.get(command, (INPUTS,))
+    others = {"convert": ("out.npz",), "explain": (INPUTS, INPUTS)}.get(
+        command, (INPUTS,)
+    )
     done = lstm(command, WEIGHTS, typed, *others, *options.get(command, ()))
     assert (done.status, done.out) == (2, "")
     assert f"{typed}: " in done.err.splitlines()[0]
@@ -422,7 +518,9 @@ def test_a_file_that_does_not_exist_is_missed_by_the_full_argument(
 
 
 def test_the_prefix_of_a_checkpoint_may_have_an_equals_sign(lstm: Lstm) -> None:
-    with ZipFile(TOP / "tests" / "golden" / "tensorflow_files" / "tf1.15_bidirectional.zip") as z:
+    with ZipFile(
+        TOP / "tests" / "golden" / "tensorflow_files" / "tf1.15_bidirectional.zip"
+    ) as z:
         z.extractall("lr=0.1")
     done = lstm("inspect", "lr=0.1/model.ckpt")
     assert (done.status, done.err) == (0, "")
@@ -439,7 +537,9 @@ def rows_of(text: str, format: str) -> list[dict[str, float]]:
     """The rows of tidy data, as a program without lstm reads them."""
     if format == "jsonl":
         return [json.loads(line) for line in text.splitlines()]
-    reader = csv.DictReader(text.splitlines(), delimiter="," if format == "csv" else "\t")
+    reader = csv.DictReader(
+        text.splitlines(), delimiter="," if format == "csv" else "\t"
+    )
     return [{name: float(cell) for name, cell in row.items()} for row in reader]
 
 
@@ -484,5 +584,7 @@ def test_a_stream_is_written_a_step_at_a_time(lstm: Lstm) -> None:
     lines = "".join(f"{json.dumps(step.tolist())}\n" for step in x).encode()
     done = lstm("run", WEIGHTS, "-", "-f", "jsonl", "--tidy", "-q", stdin=lines)
     assert done.status == 0, done.err
-    expected = rows_of(lstm("run", WEIGHTS, INPUTS, "-f", "jsonl", "--tidy", "-q").out, "jsonl")
+    expected = rows_of(
+        lstm("run", WEIGHTS, INPUTS, "-f", "jsonl", "--tidy", "-q").out, "jsonl"
+    )
     assert rows_of(done.out, "jsonl") == expected

@@ -28,7 +28,9 @@ from tests.processes import python
 
 def network(path: Path, inputs: int, units: int, **kind: Any) -> None:
     """A PyTorch network's weights."""
-    np.savez(path, **networks.pytorch(inputs, units, scale=0.5, dtype=np.float32, **kind))
+    np.savez(
+        path, **networks.pytorch(inputs, units, scale=0.5, dtype=np.float32, **kind)
+    )
 
 
 def written(folder: Path, steps: int, options: str, kind: dict[str, Any]) -> list[str]:
@@ -38,7 +40,9 @@ def written(folder: Path, steps: int, options: str, kind: dict[str, Any]) -> lis
     x = rng.normal(size=(131, steps, 9)).astype(np.float32)
     np.save(folder / "x.npy", x.swapaxes(0, 1) if "time" in options else x)
     np.save(folder / "lengths.npy", rng.integers(0, steps + 1, 131))
-    np.savez(folder / "state.npz", h=rng.normal(size=(131, 66)), c=rng.normal(size=(131, 66)))
+    np.savez(
+        folder / "state.npz", h=rng.normal(size=(131, 66)), c=rng.normal(size=(131, 66))
+    )
     return ["run", "w.npz", "x.npy", *options.split()]
 
 
@@ -55,7 +59,15 @@ def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "READ", 5_000)
 
 
-OUTPUTS = ["-f table", "-f csv", "-f jsonl", "-f json", "-f text", "-o o.npz", "-o o.npy"]
+OUTPUTS = [
+    "-f table",
+    "-f csv",
+    "-f jsonl",
+    "-f json",
+    "-f text",
+    "-o o.npz",
+    "-o o.npy",
+]
 KINDS: list[tuple[str, dict[str, Any]]] = [
     ("--layout batch", {}),
     ("--layout time", {"layers": 2}),
@@ -76,7 +88,11 @@ def test_inputs_read_in_blocks_give_the_same_bytes(
     options: str,
     kind: dict[str, Any],
 ) -> None:
-    words = [w for w in written(tmp_path, 5, options, kind) if "-f" not in output or w != "--only"]
+    words = [
+        w
+        for w in written(tmp_path, 5, options, kind)
+        if "-f" not in output or w != "--only"
+    ]
     words = [*[w for w in words if w not in ("h", "--only")], *output.split()]
     expected = lstm(*words)
     file = tmp_path / output.split()[1]
@@ -90,7 +106,11 @@ def test_inputs_read_in_blocks_give_the_same_bytes(
 @pytest.mark.parametrize("output", ["o.npy", "o.npz", "o.csv"])
 @pytest.mark.parametrize("layout", ["batch", "time"])
 def test_inputs_that_become_shorter_in_a_run_are_a_message(
-    lstm: Lstm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, layout: str
+    lstm: Lstm,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    output: str,
+    layout: str,
 ) -> None:
     """Mapped, they would end the process with SIGBUS, and leave a part of the output."""
     words = written(tmp_path, 50, f"--layout {layout}", {})
@@ -112,7 +132,10 @@ def test_inputs_that_become_shorter_in_a_run_are_a_message(
     done = lstm(*words, "-o", output)
     assert calls >= 3
     assert done.status == 2
-    assert "lstm run: error: x.npy is cut short: it became shorter while it was read" in done.err
+    assert (
+        "lstm run: error: x.npy is cut short: it became shorter while it was read"
+        in done.err
+    )
     assert sorted(os.listdir(tmp_path)) == before
 
 
@@ -147,7 +170,9 @@ def test_pieces_make_what_a_full_run_makes(
     cut(monkeypatch, 100_000)
     monkeypatch.setattr("lstmcli.api.run.WORTH_THREADS", 0)
     done = lstm(*words, "-o", f"pieces.{format}", "--save-state", "end.npz")
-    remarked = "reverse" in options or "directions" in kind  # on how the state was saved
+    remarked = (
+        "reverse" in options or "directions" in kind
+    )  # on how the state was saved
     written_files = f"wrote end.npz, pieces.{format}\n"
     assert (done.status, remarked or done.err) == (0, remarked or written_files)
     pieces, whole = (formats.read(f"{name}.{format}") for name in ("pieces", "whole"))
@@ -168,10 +193,14 @@ def test_inputs_larger_than_memory(lstm: Lstm, tmp_path: Path, output: str) -> N
     """A 512 MB file, sparse on disk: what Python and NumPy allocate stays below 60 MB."""
     network(tmp_path / "w.npz", 64, 32)
     rows = {"out.csv": 270}.get(output, 2048)
-    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (rows, 1000, 64))
+    x = np.lib.format.open_memmap(
+        tmp_path / "x.npy", "w+", np.float32, (rows, 1000, 64)
+    )
     x[-1, -1] = 1
     del x
-    lstm("run", "w.npz", "x.npy", "--layout", "batch", "--steps", "0", "--batch", "0")  # imports
+    lstm(
+        "run", "w.npz", "x.npy", "--layout", "batch", "--steps", "0", "--batch", "0"
+    )  # imports
     tracemalloc.start()
     try:
         words = ("--layout", "batch", "-o", output, "--only", "h")
@@ -182,7 +211,9 @@ def test_inputs_larger_than_memory(lstm: Lstm, tmp_path: Path, output: str) -> N
     if output == "out.npy":
         out = np.load(tmp_path / output, mmap_mode="r")
         assert out.shape == (rows, 1000, 32)
-        assert np.abs(out[-1, -1] - out[0, -1]).max() > 1e-3  # where the one in the corner is seen
+        assert (
+            np.abs(out[-1, -1] - out[0, -1]).max() > 1e-3
+        )  # where the one in the corner is seen
 
 
 # ---- interrupts
@@ -211,7 +242,9 @@ def test_an_interrupted_stream_can_be_continued(tmp_path: Path, number: int) -> 
     assert int(np.load(tmp_path / "s.npz")["steps"]) == 5
     lstm = ("-m", "lstmcli")
     rest_of_them = b"".join(lines[5:]).decode()
-    done = python(*lstm, *words, "--initial-state", "s.npz", cwd=tmp_path, given=rest_of_them)
+    done = python(
+        *lstm, *words, "--initial-state", "s.npz", cwd=tmp_path, given=rest_of_them
+    )
     rest = [json.loads(line) for line in done.stdout.splitlines()]
     (tmp_path / "x.jsonl").write_bytes(b"".join(lines))
     whole = python(*lstm, "run", "w.npz", "x.jsonl", *words[3:], cwd=tmp_path)
@@ -221,9 +254,21 @@ def test_an_interrupted_stream_can_be_continued(tmp_path: Path, number: int) -> 
 
 def test_an_interrupted_run_into_a_file_leaves_none(tmp_path: Path) -> None:
     network(tmp_path / "w.npz", 64, 64)
-    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (40, 40_000, 64))
+    x = np.lib.format.open_memmap(
+        tmp_path / "x.npy", "w+", np.float32, (40, 40_000, 64)
+    )
     del x
-    words = ("run", "w.npz", "x.npy", "--layout", "batch", "-o", "o.npy", "--save-state", "s.npz")
+    words = (
+        "run",
+        "w.npz",
+        "x.npy",
+        "--layout",
+        "batch",
+        "-o",
+        "o.npy",
+        "--save-state",
+        "s.npz",
+    )
     process = start(*words, cwd=tmp_path)
     time.sleep(1.0)
     process.send_signal(signal.SIGINT)
@@ -328,7 +373,10 @@ def test_a_table_that_keeps_only_what_it_shows_is_the_table(
     H: int, shape: tuple[int, ...], options: str, layers: int,
 ) -> None:  # fmt: skip
     network(tmp_path / "w.npz", 9, H, layers=layers)
-    np.save(tmp_path / "x.npy", np.random.default_rng(1).normal(size=shape).astype(np.float32))
+    np.save(
+        tmp_path / "x.npy",
+        np.random.default_rng(1).normal(size=shape).astype(np.float32),
+    )
     words = ["run", "w.npz", "x.npy", *options.split()]
     monkeypatch.setattr("lstmcli.api.run.WORTH_THREADS", 0)
     whole = lstm(*words)

@@ -31,7 +31,9 @@ class Client:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def submit(self, function: Callable[..., Any], *given: Any, pure: bool) -> Future[Any]:
+    def submit(
+        self, function: Callable[..., Any], *given: Any, pure: bool
+    ) -> Future[Any]:
         done = Future[Any]()
         try:
             done.set_result(function(*given))
@@ -92,7 +94,9 @@ def test_a_scheduler_that_never_answers(
 
 
 @pytest.mark.parametrize("error", [CancelledError(), OSError("Stream is closed")])
-def test_a_scheduler_that_is_lost_during_the_run(library: Any, error: Exception) -> None:
+def test_a_scheduler_that_is_lost_during_the_run(
+    library: Any, error: Exception
+) -> None:
     library.submit = raises(error)
     text = "the run on the cluster failed: the connection to the scheduler was lost"
     with (
@@ -108,14 +112,16 @@ def test_a_cluster_that_fails(library: Any) -> None:
         for error in (UserError("of the work"), MemoryError("of the work")):
             with pytest.raises(type(error), match="of the work"):
                 executor.submit(raises(error)).result()
-        text = (
-            "the run on the cluster failed: No module named 'lstmcli'; its workers need lstmcli too"
-        )
+        text = "the run on the cluster failed: No module named 'lstmcli'; its workers need lstmcli too"
         with pytest.raises(UserError, match=text):
-            executor.submit(raises(ModuleNotFoundError("No module named 'lstmcli'"))).result()
+            executor.submit(
+                raises(ModuleNotFoundError("No module named 'lstmcli'"))
+            ).result()
 
 
-def test_logs_of_the_library_are_not_shown(library: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_of_the_library_are_not_shown(
+    library: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     with dask_cluster.cluster("tcp://x:1"):
         logging.getLogger("distributed.client").critical("reconnecting")
     assert caplog.records == []

@@ -26,7 +26,17 @@ LINES = {
     "run": ("run", WEIGHTS, INPUTS),
     "diff": ("diff", TENSORFLOW, NUMPY),
     "explain": ("explain", WEIGHTS, INPUTS, NUMPY),
-    "derive": ("derive", WEIGHTS, INPUTS, "--steps", 1, "--units", 0, "--against", NUMPY),
+    "derive": (
+        "derive",
+        WEIGHTS,
+        INPUTS,
+        "--steps",
+        1,
+        "--units",
+        0,
+        "--against",
+        NUMPY,
+    ),
     "inspect": ("inspect", WEIGHTS),
     "convert": ("convert", WEIGHTS, "out.npz", "--to", "keras"),
     "conventions": ("conventions", "keras"),
@@ -37,7 +47,9 @@ def schema(name: str) -> Any:
     return json.loads((SCHEMAS / f"{name}.json").read_text())
 
 
-@pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(SCHEMAS.glob("*.json")), ids=lambda path: path.stem
+)
 def test_a_schema_is_valid_and_lists_all_keys(path: Path) -> None:
     Draft202012Validator.check_schema(schema(path.stem))
     for place in objects(schema(path.stem)):
@@ -59,7 +71,9 @@ def test_every_command_that_prints_json_has_a_schema() -> None:
     for name in COMMANDS:
         command: click.Command = import_module(f"lstmcli.cli.{name}").command
         kinds = [p.type for p in command.params if "--format" in p.opts]
-        if any(isinstance(kind, click.Choice) and "json" in kind.choices for kind in kinds):
+        if any(
+            isinstance(kind, click.Choice) and "json" in kind.choices for kind in kinds
+        ):
             printing.add(name)
     others = {"common", "step", "check_program"}
     assert {path.stem for path in SCHEMAS.glob("*.json")} == printing | others
@@ -78,7 +92,9 @@ def test_a_key_more_and_a_key_less_are_noticed(name: str, lstm: Lstm) -> None:
     assert not problems(name, document)
     assert problems(name, document | {"another": 1})
     less = "meta" if name == "run" else list(document)[-1]
-    assert problems(name, {key: value for key, value in document.items() if key != less})
+    assert problems(
+        name, {key: value for key, value in document.items() if key != less}
+    )
 
 
 @pytest.mark.parametrize("case", CASES[::6])
@@ -93,7 +109,17 @@ def test_recorded_weights(case: str, lstm: Lstm) -> None:
     for line in (
         ("run", *words, f"{GOLDEN / case}.npz:inputs", "-f", "json"),
         ("run", *words, f"{GOLDEN / case}.npz:inputs", "-f", "jsonl", "--only", "h"),
-        ("derive", *words, f"{GOLDEN / case}.npz:inputs", "--steps", 0, "--units", 0, "-f", "json"),
+        (
+            "derive",
+            *words,
+            f"{GOLDEN / case}.npz:inputs",
+            "--steps",
+            0,
+            "--units",
+            0,
+            "-f",
+            "json",
+        ),
         ("convert", *words, "out.npz", "--to", "tf1", "-f", "json"),
     ):
         assert lstm(*line).status in (0, 2)

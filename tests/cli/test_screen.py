@@ -73,7 +73,9 @@ def test_an_encoding_without_blocks_shows_letters_that_look_alike(lstm: Lstm) ->
         assert done.stdout.isascii()
         assert "?" not in done.stdout
         utf8 = lstm(*words).out.splitlines()
-        assert [len(line) for line in done.stdout.splitlines()] == [len(line) for line in utf8]
+        assert [len(line) for line in done.stdout.splitlines()] == [
+            len(line) for line in utf8
+        ]
 
 
 def test_letters_distinguish_signs_and_sizes() -> None:
@@ -102,7 +104,9 @@ class Text(HTMLParser):
             self.lines[-1] += data
 
 
-@pytest.mark.parametrize("words", [RUN, PLOT, (*PLOT, "--units", "1"), ("inspect", WEIGHTS)])
+@pytest.mark.parametrize(
+    "words", [RUN, PLOT, (*PLOT, "--units", "1"), ("inspect", WEIGHTS)]
+)
 def test_a_page_contains_what_the_terminal_shows(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
@@ -122,9 +126,15 @@ def test_a_page_contains_what_the_terminal_shows(
 def test_a_picture_contains_the_words_of_the_terminal_at_their_positions(
     lstm: Lstm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "140")  # a narrower terminal leaves out columns, a picture none
-    screen = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt", "--color", "always")
-    done = lstm("diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt", "--svg", "s.svg")
+    monkeypatch.setenv(
+        "COLUMNS", "140"
+    )  # a narrower terminal leaves out columns, a picture none
+    screen = lstm(
+        "diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt", "--color", "always"
+    )
+    done = lstm(
+        "diff", QUESTION / "tensorflow.txt", QUESTION / "numpy.txt", "--svg", "s.svg"
+    )
     assert (done.status, done.out) == (1, "")
     picture = ElementTree.parse("s.svg").getroot()
     rows: dict[float, str] = {}
@@ -132,7 +142,11 @@ def test_a_picture_contains_the_words_of_the_terminal_at_their_positions(
         column = round((float(text.attrib["x"]) - 14) / 8.43)
         y = float(text.attrib["y"])
         rows[y] = rows.get(y, "").ljust(column) + unescape(text.text or "")
-    shown = [line.rstrip() for line in ESCAPE.sub("", screen.out).splitlines() if line.strip()]
+    shown = [
+        line.rstrip()
+        for line in ESCAPE.sub("", screen.out).splitlines()
+        if line.strip()
+    ]
     assert [row for _, row in sorted(rows.items())][1:] == shown
 
 
@@ -141,7 +155,9 @@ def test_pictures_fetch_nothing_and_follow_light_and_dark(lstm: Lstm) -> None:
     for name in ("s.svg", "s.html"):
         page = Path(name).read_text()
         assert "prefers-color-scheme: dark" in page
-        assert set(re.findall(r"https?://[^\"]*", page)) <= {"http://www.w3.org/2000/svg"}
+        assert set(re.findall(r"https?://[^\"]*", page)) <= {
+            "http://www.w3.org/2000/svg"
+        }
         assert "url(" not in page
     before = Path("s.svg").read_bytes()
     lstm(*PLOT, "--svg", "s.svg")

@@ -35,7 +35,9 @@ def files(tmp_path: Path) -> Path:
     """Weights, inputs of a batch and of one sequence, in the folder of the test."""
     rng = np.random.default_rng(7)
     kernel = rng.normal(size=(INPUTS + UNITS, 4 * UNITS)).astype(np.float32)
-    np.savez(tmp_path / "w.npz", kernel=kernel, bias=rng.normal(size=4 * UNITS).astype("f4"))
+    np.savez(
+        tmp_path / "w.npz", kernel=kernel, bias=rng.normal(size=4 * UNITS).astype("f4")
+    )
     np.save(tmp_path / "x.npy", rng.normal(size=(B, T, INPUTS)).astype(np.float32))
     np.save(tmp_path / "one.npy", rng.normal(size=(T, INPUTS)).astype(np.float32))
     return tmp_path
@@ -102,7 +104,11 @@ SELECTIONS: list[tuple[Axis, Axis, Axis]] = [
 
 @pytest.mark.parametrize(
     ("format", "axes"),
-    [(f, a) for f in FORMATS for a in (SELECTIONS if f in ("npz", "csv") else SELECTIONS[4:6])],
+    [
+        (f, a)
+        for f in FORMATS
+        for a in (SELECTIONS if f in ("npz", "csv") else SELECTIONS[4:6])
+    ],
 )
 @pytest.mark.parametrize("layout", ["batch", "time", "steps"])
 @pytest.mark.sampled(3)
@@ -129,7 +135,14 @@ def test_a_written_selection_equals_that_part_of_the_full_run(
 def test_a_run_in_pieces_writes_the_same_bytes(
     lstm: Lstm, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["run", "w.npz", "x.npy", "--layout", "batch", *options("1::3", "0,3", "1:4")]
+    words = [
+        "run",
+        "w.npz",
+        "x.npy",
+        "--layout",
+        "batch",
+        *options("1::3", "0,3", "1:4"),
+    ]
     assert lstm(*words, "-o", "memory.npz").status == 0
     monkeypatch.setattr(save, "PIECES_FROM", 0)
     monkeypatch.setattr("lstmcli.core.forward.run.PIECE", 1)
@@ -195,14 +208,25 @@ def test_states_decide_where_directions_and_batch_items_are(
     part = cut_trace(trace, selected, states)
     check_stacked(part.h, trace.h)
     batch = trace.final_c.shape.index(B)
-    np.testing.assert_array_equal(part.final_c, np.take(trace.final_c, [1, 3], axis=batch))
+    np.testing.assert_array_equal(
+        part.final_c, np.take(trace.final_c, [1, 3], axis=batch)
+    )
 
 
 # ---- numbers, final states, meta
 
 
-def test_meta_says_what_was_selected_and_final_states_are_complete(lstm: Lstm, files: Path) -> None:
-    words = ["run", "w.npz", "x.npy", "--layout", "batch", *options("2:5", "1,3", "0,4")]
+def test_meta_says_what_was_selected_and_final_states_are_complete(
+    lstm: Lstm, files: Path
+) -> None:
+    words = [
+        "run",
+        "w.npz",
+        "x.npy",
+        "--layout",
+        "batch",
+        *options("2:5", "1,3", "0,4"),
+    ]
     assert lstm(*words, "-o", "o.json", "--digits", "3").status == 0
     assert lstm(*words, "-o", "o.npz", "--save-state", "s.npz").status == 0
     meta = json.loads(Path("o.json").read_text())["meta"]
@@ -215,16 +239,24 @@ def test_meta_says_what_was_selected_and_final_states_are_complete(lstm: Lstm, f
     trace = run(load("w.npz"), np.load("x.npy"), layout="batch")
     np.testing.assert_array_equal(np.load("o.npz")["final_h"], trace.final_h[[1, 3]])
     np.testing.assert_array_equal(np.load("s.npz")["c"], trace.final_c)
-    assert "selected" not in json.loads(lstm("run", "w.npz", "x.npy", "-f", "json").out)["meta"]
+    assert (
+        "selected"
+        not in json.loads(lstm("run", "w.npz", "x.npy", "-f", "json").out)["meta"]
+    )
 
 
 def test_digits_round_in_every_text_as_in_the_table(lstm: Lstm, files: Path) -> None:
     words = ["run", "w.npz", "one.npy", "--digits", "2", "--steps", "1"]
     table = lstm(*words, "--only", "h", "--units", ":").out
-    shown = [float(line.split()[-1]) for line in re.findall(r"^.*\d \s+-?0\.\d\d$", table, re.M)]
+    shown = [
+        float(line.split()[-1])
+        for line in re.findall(r"^.*\d \s+-?0\.\d\d$", table, re.M)
+    ]
     assert len(shown) == UNITS
     for format in ("json", "jsonl", "csv", "tsv", "text"):
-        text = lstm(*words, "-f", format, *(["--only", "h"] if format != "text" else [])).out
+        text = lstm(
+            *words, "-f", format, *(["--only", "h"] if format != "text" else [])
+        ).out
         Path("o.x").write_text(text)
         found = next(iter(read("o.x").arrays.values()))
         np.testing.assert_array_equal(found.ravel(), shown)
@@ -263,14 +295,18 @@ def lines_of(x: np.ndarray[Any, Any]) -> bytes:
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv"])
-@pytest.mark.parametrize("axes", [("2:5", "1,3", "0,4"), ("0,8", None, "1:"), ("::4", "0", None)])
+@pytest.mark.parametrize(
+    "axes", [("2:5", "1,3", "0,4"), ("0,8", None, "1:"), ("::4", "0", None)]
+)
 def test_a_stream_selects_as_a_file_does(
     lstm: Lstm, files: Path, format: str, axes: tuple[Axis, Axis, Axis]
 ) -> None:
     x = np.load("x.npy").swapaxes(0, 1)
     np.save("t.npy", x)
     words = [*options(*axes), "-f", format]
-    streamed = lstm("run", "w.npz", "-", *words, "--save-state", "s.npz", stdin=lines_of(x))
+    streamed = lstm(
+        "run", "w.npz", "-", *words, "--save-state", "s.npz", stdin=lines_of(x)
+    )
     assert streamed.status == 0, streamed.err
     assert streamed.out == lstm("run", "w.npz", "t.npy", "--layout", "time", *words).out
     final = run(load("w.npz"), x, "h", layout="time").final_c
@@ -308,12 +344,16 @@ def test_diff_compares_what_both_sides_contain_of_each_axis(
     lstm(*words, "-o", "whole.npz")
     done = lstm(*words, *options(*axes), "--only", "h,c,z", "-o", f"part.{format}")
     lstm(*words, "--only", "h,c,z", "-o", "whole.npz")
-    counts_from_0 = any(text in (":2", "0") for text in axes[1:])  # as a table of all of it does
+    counts_from_0 = any(
+        text in (":2", "0") for text in axes[1:]
+    )  # as a table of all of it does
     for sides in ((f"part.{format}", "whole.npz"), ("whole.npz", f"part.{format}")):
         done = lstm("diff", *sides, *options(None, *axes[1:]), "-f", "json")
         assert done.status == 0, done.out + done.err
         arrays = json.loads(done.out)["arrays"]
-        sizes = [len(picked(n, text)) for n, text in zip((T, B, UNITS), axes, strict=True)]
+        sizes = [
+            len(picked(n, text)) for n, text in zip((T, B, UNITS), axes, strict=True)
+        ]
         assert arrays["h"]["total"] == np.prod(sizes)
         assert arrays["z"]["total"] == 4 * np.prod(sizes)
         if not (counts_from_0 and format in ("csv", "tsv")):
@@ -328,7 +368,9 @@ def test_a_part_beside_an_array_of_the_other_layout_is_where_its_file_says(
     lstm(*words, "--steps", "5", "-o", "step.csv")
     h = np.asarray(run("w.npz", "x.npy", layout="batch").h)
     assert diff(h, "item.csv").equal
-    assert not diff(h[[1, 0, 2, 3]], "item.csv").equal  # its numbers are those of sequence 0
+    assert not diff(
+        h[[1, 0, 2, 3]], "item.csv"
+    ).equal  # its numbers are those of sequence 0
     for part, steps in (("item.csv", "0"), ("step.csv", "0"), ("step.csv", "-1")):
         with pytest.raises(UserError, match="there are only steps 5:6 of h"):
             diff(h, part, steps=steps)
@@ -347,7 +389,9 @@ def test_a_table_whose_units_count_from_0_is_a_part_only_if_selected(
 
 @pytest.mark.parametrize("layout", ["batch", "time"])
 @pytest.mark.parametrize("states", ["batch", "cells", "features"])
-@pytest.mark.parametrize("axes", [("2:5", None, None), (":3", None, None), ("0", None, None)])
+@pytest.mark.parametrize(
+    "axes", [("2:5", None, None), (":3", None, None), ("0", None, None)]
+)
 def test_a_part_with_directions_on_a_separate_axis_is_aligned(
     files: Path, layout: str, states: str, axes: tuple[Axis, Axis, Axis]
 ) -> None:
@@ -364,7 +408,9 @@ def test_a_part_with_directions_on_a_separate_axis_is_aligned(
     assert first.unit in (UNITS - 1, 2 * UNITS - 1)
 
 
-def test_parts_of_different_units_or_batch_items_have_some_in_common(files: Path) -> None:
+def test_parts_of_different_units_or_batch_items_have_some_in_common(
+    files: Path,
+) -> None:
     trace = run(load(files / "w.npz"), np.load(files / "x.npy"), "h", layout="batch")
 
     def part(batch: Axis, units: Axis) -> Trace:
@@ -383,11 +429,15 @@ def test_parts_of_different_units_or_batch_items_have_some_in_common(files: Path
     first = diff(one, other).first_divergence
     assert first is not None
     assert (first.step, first.batch, first.unit) == (3, 1, 4)
-    with pytest.raises(UserError, match="contains units 0,4, the other 1:3; they have none in com"):
+    with pytest.raises(
+        UserError, match="contains units 0,4, the other 1:3; they have none in com"
+    ):
         diff(one, none)
 
 
-@pytest.mark.parametrize(("name", "steps"), [("a.npz", "-1"), ("a.json", "8"), ("a.csv", "7:")])
+@pytest.mark.parametrize(
+    ("name", "steps"), [("a.npz", "-1"), ("a.json", "8"), ("a.csv", "7:")]
+)
 def test_a_part_of_a_run_with_the_last_step_is_a_state(
     lstm: Lstm, files: Path, name: str, steps: str
 ) -> None:
@@ -398,7 +448,9 @@ def test_a_part_of_a_run_with_the_last_step_is_a_state(
     trace = run(load("w.npz"), np.load("one.npy"))
     state = {"h": trace.final_h, "c": trace.final_c}
     wanted = run(load("w.npz"), np.load("one.npy"), initial_state=state)
-    np.testing.assert_array_equal(np.array(json.loads(done.out)["h"], np.float32), wanted.h)
+    np.testing.assert_array_equal(
+        np.array(json.loads(done.out)["h"], np.float32), wanted.h
+    )
 
 
 def test_only_what_is_selected_is_kept_in_memory(
@@ -442,7 +494,13 @@ LINES = "".join(f"[{n}, 0.5, 0.25]\n" for n in range(T)).encode()
 
 @pytest.mark.parametrize(
     ("inputs", "steps"),
-    [("x.npy", "0:3"), ("x.npy", "-9:-6"), ("one.npy", "0,2"), ("-", "2"), ("-", "1:4")],
+    [
+        ("x.npy", "0:3"),
+        ("x.npy", "-9:-6"),
+        ("one.npy", "0,2"),
+        ("-", "2"),
+        ("-", "1:4"),
+    ],
 )
 @pytest.mark.parametrize(
     "words",
@@ -454,7 +512,15 @@ LINES = "".join(f"[{n}, 0.5, 0.25]\n" for n in range(T)).encode()
 def test_no_step_behind_the_last_selected_is_computed(
     lstm: Lstm, files: Path, computed: list[int], steps: str, inputs: str, words: str
 ) -> None:
-    given = ("run", "w.npz", inputs, f"--steps={steps}", *words.split(), "--layout", "batch")
+    given = (
+        "run",
+        "w.npz",
+        inputs,
+        f"--steps={steps}",
+        *words.split(),
+        "--layout",
+        "batch",
+    )
     assert lstm(*given, stdin=LINES).status == 0
     last = 1 + int(picked(T, steps)[-1])
     assert sum(computed) == last
@@ -502,5 +568,9 @@ def test_a_range_beyond_the_end_is_cut_and_reported(
     done = lstm(*words.split(), stdin=LINES)
     assert done.status == 0
     said = [line for line in done.err.splitlines() if " are cut to " in line]
-    assert [line.partition("note:")[2].split(" are cut to ")[0].strip() for line in said] == [*cuts]
-    assert [line.split(" are cut to ")[1].partition(": ")[0] for line in said] == [*cuts.values()]
+    assert [
+        line.partition("note:")[2].split(" are cut to ")[0].strip() for line in said
+    ] == [*cuts]
+    assert [line.split(" are cut to ")[1].partition(": ")[0] for line in said] == [
+        *cuts.values()
+    ]

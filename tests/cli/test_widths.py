@@ -21,7 +21,9 @@ from tests.paths import TOP
 from tests.processes import python
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
-THEIRS, OURS = (TOP / "samples" / "question" / f"{name}.txt" for name in ("tensorflow", "numpy"))
+THEIRS, OURS = (
+    TOP / "samples" / "question" / f"{name}.txt" for name in ("tensorflow", "numpy")
+)
 CELL = ("--steps", 2, "--units", 1)
 LINES = [
     ("run", WEIGHTS, INPUTS),
@@ -57,7 +59,9 @@ LINES = [
 def files(net: Path) -> Path:
     """A net, and another whose numbers differ."""
     with np.load(net) as arrays:
-        np.savez(net.parent / "other.npz", **{name: arrays[name] + 1 for name in arrays})
+        np.savez(
+            net.parent / "other.npz", **{name: arrays[name] + 1 for name in arrays}
+        )
     return net.parent
 
 
@@ -94,7 +98,9 @@ def test_no_word_is_lost_where_nothing_has_room(
     wide = lstm("diff", THEIRS, OURS).out
     monkeypatch.setenv("COLUMNS", "1")
     narrow = lstm("diff", THEIRS, OURS).out
-    assert not Counter(wide.split()) - Counter(narrow.split())  # the array is named in each table
+    assert not Counter(wide.split()) - Counter(
+        narrow.split()
+    )  # the array is named in each table
 
 
 @pytest.mark.parametrize(
@@ -114,7 +120,9 @@ def test_every_command_in_every_encoding(
     name = "größe-日本-🙂.npz"
     (files / name).write_bytes(WEIGHTS.read_bytes())
     shown = [
-        (*words, "--color", color) if words[0] in ("run", "diff", "plot", "derive") else words
+        (*words, "--color", color)
+        if words[0] in ("run", "diff", "plot", "derive")
+        else words
         for words in (
             *LINES,
             ("inspect", name),
@@ -140,7 +148,9 @@ def test_every_command_in_every_encoding(
 WIDTHS = (60, 72, 80, 100, 120, 160, 200)
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
-COMMAND = re.compile(r"^(next|reproduce)?\s*lstm |^next +--")  # there to be copied: never wrapped
+COMMAND = re.compile(
+    r"^(next|reproduce)?\s*lstm |^next +--"
+)  # there to be copied: never wrapped
 SCREENS = [
     ("run", "w.npz", "x.npy"), ("run", "net.npz"), ("run", "large.npz"), ("run", "stack.npz"),
     ("run", "stack.npz", "--units", "0:2", "--batch", 0), ("run", "tiny.npz", "--steps", ":"),
@@ -160,7 +170,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample by short names, and nets of several sizes with their inputs and traces."""
     folder, rng = tmp_path_factory.mktemp("pairs"), np.random.default_rng(0)
     short = {"w.npz": "weights.npz", "x.npy": "inputs.npy"}
-    for name, of_sample in {**short, "n.txt": "numpy.txt", "t.txt": "tensorflow.txt"}.items():
+    for name, of_sample in {
+        **short,
+        "n.txt": "numpy.txt",
+        "t.txt": "tensorflow.txt",
+    }.items():
         (folder / name).write_bytes((SAMPLE / of_sample).read_bytes())
     stack = networks.pytorch(3, 3, layers=2, directions=2, bias=False, scale=0.5)
     np.savez(folder / "stack.npz", **stack, inputs=rng.normal(size=(4, 2, 3)))
@@ -171,12 +185,17 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
             bias=np.zeros(4 * units),
             inputs=rng.normal(size=(2, 50, 4)),
         )
-    net: dict[str, Any] = {"kernel": rng.normal(size=(7, 12)), "bias": rng.normal(size=12)}
+    net: dict[str, Any] = {
+        "kernel": rng.normal(size=(7, 12)),
+        "bias": rng.normal(size=12),
+    }
     np.savez(folder / "net.npz", **net, inputs=(x := rng.normal(size=(5, 7, 4))))
     trace = lstmcli.run(net, x)
     lstmcli.save(trace, folder / "a.npz")
     lstmcli.save(lstmcli.run(net, x, forget_bias=0), folder / "b.npz")
-    noisy: dict[str, Any] = {k: a + rng.normal(0, 1e-3, a.shape) for k, a in trace.arrays.items()}
+    noisy: dict[str, Any] = {
+        k: a + rng.normal(0, 1e-3, a.shape) for k, a in trace.arrays.items()
+    }
     np.savez(folder / "noise.npz", **noisy)
     np.save(folder / "last.npy", trace.h[:, -1])
     return folder
@@ -206,11 +225,18 @@ def test_a_screen_fits_from_60_to_200_columns(
         lines = lines_of(lstm, words)
         assert lines
         for line in lines:
-            named = words[0] == "inspect" and line.rpartition("  ")[0]  # by a tensor, in full
+            named = (
+                words[0] == "inspect" and line.rpartition("  ")[0]
+            )  # by a tensor, in full
             assert len(named or line) <= width or COMMAND.match(line), (width, line)
             assert not re.search(r"\d…|…\d", line)
-            is_prose = any(len(re.findall("[a-z]{2,}", p)) > 7 for p in re.split(" {2,}", line))
-            assert len(line) <= 100 or not is_prose or COMMAND.match(line), (width, line)
+            is_prose = any(
+                len(re.findall("[a-z]{2,}", p)) > 7 for p in re.split(" {2,}", line)
+            )
+            assert len(line) <= 100 or not is_prose or COMMAND.match(line), (
+                width,
+                line,
+            )
         if words[0] != "plot":  # whose axes have other numbers
             found = {n for line in lines for n in NUMBER.findall(line)}
             assert found <= widest | extremes(lines), (width, found - widest)
@@ -218,7 +244,12 @@ def test_a_screen_fits_from_60_to_200_columns(
 
 def extremes(lines: list[str]) -> set[str]:
     """Numbers of the lines for prose and strips of errors, whose bars follow the width."""
-    return {n for line in lines if re.search(r"[▁▂▃▄▅▆▇█]", line) for n in NUMBER.findall(line)}
+    return {
+        n
+        for line in lines
+        if re.search(r"[▁▂▃▄▅▆▇█]", line)
+        for n in NUMBER.findall(line)
+    }
 
 
 @pytest.mark.usefixtures("pairs")
@@ -231,7 +262,16 @@ def test_the_columns_that_are_left_out_are_named(
     heading = next(line for line in text.splitlines() if line.startswith("array"))
     hidden = re.search(r"columns? hidden: ([^(]+)", text)
     named = " ".join(hidden[1].split()).split(", ") if hidden else []
-    for name in ("differ", "a", "b", "max abs", "equal only with", "cosine", "SNR", "max rel"):
+    for name in (
+        "differ",
+        "a",
+        "b",
+        "max abs",
+        "equal only with",
+        "cosine",
+        "SNR",
+        "max rel",
+    ):
         assert (name in re.split(" {2,}", heading)) != (name in named), name
 
 
@@ -245,5 +285,7 @@ def test_only_labels_and_scales_are_dim(lstm: Lstm, words: tuple[object, ...]) -
     """Dim text is hard to read on some terminals: no sentence, value or name is only dim."""
     out = lstm(*words, "--color", "always").out
     for text in DIM.findall(out):
-        assert len(re.findall("[a-z]{2,}", text)) <= 3 or re.search(" {2,}", text.strip()), text
+        assert len(re.findall("[a-z]{2,}", text)) <= 3 or re.search(
+            " {2,}", text.strip()
+        ), text
         assert not NUMBER.search(text) or words[0] == "plot", text

@@ -60,11 +60,17 @@ class Kind:
         for units in self.units[: self.layers]:
             cells = tuple(self._cell(rng, how, width, units) for _ in range(self.ways))
             width = sum(cell.outputs for cell in cells)
-            width = cells[0].outputs if how.behaviour.merge in ("sum", "mul", "ave") else width
+            width = (
+                cells[0].outputs
+                if how.behaviour.merge in ("sum", "mul", "ave")
+                else width
+            )
             layers.append(cells)
         return Model(tuple(layers), {"kernel": (4, H, I)})
 
-    def _cell(self, rng: np.random.Generator, how: Convention, width: int, units: int) -> Cell:
+    def _cell(
+        self, rng: np.random.Generator, how: Convention, width: int, units: int
+    ) -> Cell:
         def uneven(*shape: int) -> Array:
             return rng.normal(0.07, 0.6, shape).astype(self.dtype)
 
@@ -72,7 +78,9 @@ class Kind:
         return Cell(
             uneven(4, units, width),
             uneven(4, units, outputs),
-            uneven(4, units) if "no bias" not in self.parts else np.zeros((4, units), self.dtype),
+            uneven(4, units)
+            if "no bias" not in self.parts
+            else np.zeros((4, units), self.dtype),
             how,
             peephole=uneven(3, units) if "peephole" in self.parts else None,
             projection=uneven(P, units) if "projection" in self.parts else None,
@@ -148,7 +156,10 @@ KNOWN = {
 }
 """Cells that differ, and the arrays that do: the engine says so in its notes."""
 
-KNOWN_ON_JAX = {("mask", "keras"): {"h"}, ("float64", "keras"): {"h", "final_h", "final_c"}}
+KNOWN_ON_JAX = {
+    ("mask", "keras"): {"h"},
+    ("float64", "keras"): {"h", "final_h", "final_c"},
+}
 """The same for Keras on JAX alone."""
 
 
@@ -195,9 +206,13 @@ def measured(kind: Kind, name: str) -> float | str:
 
 def table() -> str:
     """The grid, as docs/conformance.md has it."""
-    cells = {(k, name): measured(kind, name) for k, kind in KINDS.items() for name in NAMES}
+    cells = {
+        (k, name): measured(kind, name) for k, kind in KINDS.items() for name in NAMES
+    }
     versions = [
-        f"{name} {engine.version}" for name in NAMES if (engine := find_engine(name)).installed
+        f"{name} {engine.version}"
+        for name in NAMES
+        if (engine := find_engine(name)).installed
     ]
     lines = wrap(f"Measured with {', '.join(versions)}; numpy {np.__version__}.", 105)
     lines.append("")

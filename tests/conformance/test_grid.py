@@ -39,7 +39,9 @@ def but(*names: str) -> list[str]:
     return [name for name in NAMES if name not in names]
 
 
-REFUSALS: dict[str, dict[str, str]] = {  # kind: what the message names, by engine that refuses it
+REFUSALS: dict[
+    str, dict[str, str]
+] = {  # kind: what the message names, by engine that refuses it
     "float64": dict.fromkeys(ONNX, "float64"),
     "peepholes": dict.fromkeys(but("onnxruntime", "tensorflow"), "peepholes"),
     "projection": dict.fromkeys(but("torch", "tensorflow"), "a projection"),
@@ -59,7 +61,9 @@ REFUSALS: dict[str, dict[str, str]] = {  # kind: what the message names, by engi
         kind: dict.fromkeys(("torch", "openvino", "tensorflow"), "activation")
         for kind in ("hard sigmoid x/6", "hard sigmoid 0.2x", "softsign, scaled tanh")
     },
-    "another output activation": dict.fromkeys(but("onnxruntime"), "output activation softsign"),
+    "another output activation": dict.fromkeys(
+        but("onnxruntime"), "output activation softsign"
+    ),
     "2 layers of different sizes": {"torch": "layers of different sizes"},
     "3 layers, projection": dict.fromkeys(but("torch", "tensorflow"), "a projection"),
     "directions summed": dict.fromkeys(but("keras"), "merge sum"),
@@ -69,7 +73,8 @@ REFUSALS: dict[str, dict[str, str]] = {  # kind: what the message names, by engi
     "lengths": {"jax": "past a sequence"},
     "lengths, 2 directions": {"jax": "past a sequence"},
     "lengths, 2 layers, 2 directions": {"jax": "past a sequence"},
-    "lengths, reverse": dict.fromkeys(but(*ONNX, "jax"), "reverse") | {"jax": "past a sequence"},
+    "lengths, reverse": dict.fromkeys(but(*ONNX, "jax"), "reverse")
+    | {"jax": "past a sequence"},
     "lengths, outputs run on": dict.fromkeys(but("jax"), "length"),
     "lengths, 2 directions, run on": dict.fromkeys(but("jax"), ""),
     "a length of 0": {"torch": "a sequence of length 0", "jax": "past a sequence"},
@@ -91,7 +96,8 @@ def test_features_that_an_engine_lacks_are_rejected(kind: str, name: str) -> Non
 @pytest.mark.frameworks
 @pytest.mark.filterwarnings("default")  # of the frameworks' own making
 @pytest.mark.parametrize(
-    ("kind", "name"), [cell for cell in CELLS if cell[1] not in REFUSALS.get(cell[0], {})]
+    ("kind", "name"),
+    [cell for cell in CELLS if cell[1] not in REFUSALS.get(cell[0], {})],
 )
 def test_an_engine_agrees(kind: str, name: str) -> None:
     engine = find_engine(name)

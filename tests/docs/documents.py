@@ -18,7 +18,9 @@ PAGES = {  # of the site, written by --page
     "explain": f"lstm explain {CELL}/weights.npz {CELL}/inputs.npy {CELL}/numpy.txt",
     "plot": f"lstm plot {CELL}/weights.npz {CELL}/inputs.npy",
 }
-BLOCK = re.compile(r"^```console\n\$ (?P<command>.*)\n(?P<output>(?:(?!```).*\n)*)```$", re.M)
+BLOCK = re.compile(
+    r"^```console\n\$ (?P<command>.*)\n(?P<output>(?:(?!```).*\n)*)```$", re.M
+)
 OTHER = re.compile(r"^```(?!console)(\w+)\n((?:(?!```).*\n)*)```$", re.M)
 MADE = re.compile(
     r"^(?P<begin><!-- made: (?P<name>.+) -->)\n(?:.*\n)*?(?P<end><!-- end -->)$", re.M
@@ -47,9 +49,12 @@ def filled(text: str, folder: Path) -> str:
     """
     shell = Shell(folder)
     text = BLOCK.sub(
-        lambda b: f"```console\n$ {b['command']}\n{output_of(b['command'], shell)}```", text
+        lambda b: f"```console\n$ {b['command']}\n{output_of(b['command'], shell)}```",
+        text,
     )
-    return MADE.sub(lambda m: f"{m['begin']}\n\n{passage(m['name'])}\n\n{m['end']}", text)
+    return MADE.sub(
+        lambda m: f"{m['begin']}\n\n{passage(m['name'])}\n\n{m['end']}", text
+    )
 
 
 def output_of(command: str, shell: Shell) -> str:

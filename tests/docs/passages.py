@@ -39,7 +39,8 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     lines = [list(head)]
     lines += [["---"] * len(lines[0]), *map(list, rows)]
     return "\n".join(
-        f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines
+        f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |"
+        for line in lines
     )
 
 
@@ -70,11 +71,15 @@ def _key_rows(
     members |= {one["title"]: one for one in patterns if "title" in one}
     required = schema.get("required", ())
     for key, member in members.items():
-        meaning = member.get("description", "") + " May be absent." * (key not in required)
+        meaning = member.get("description", "") + " May be absent." * (
+            key not in required
+        )
         yield f"`{path}{key}`", _type(member), meaning.strip()
         ending, inner, of_file, reference = _objects(member, file)
         if inner and reference not in above and path.count(".") < DEEPEST:
-            yield from _key_rows(inner, of_file, f"{path}{key}{ending}.", above | {reference})
+            yield from _key_rows(
+                inner, of_file, f"{path}{key}{ending}.", above | {reference}
+            )
 
 
 def _objects(member: Schema, file: str) -> tuple[str, Schema | None, str, str]:
@@ -121,8 +126,13 @@ def codes(package: str) -> str:
     """The codes that a package of core gives its remarks: those with a text, or of its source."""
     if package == "explain":
         return ", ".join(f"`{code}`" for code in sorted(TEXTS))
-    trees = (ast.parse(path.read_text()) for path in (PACKAGE / "core" / package).rglob("*.py"))
-    found = {code for tree in trees for node in ast.walk(tree) for code in _codes_of(node)}
+    trees = (
+        ast.parse(path.read_text())
+        for path in (PACKAGE / "core" / package).rglob("*.py")
+    )
+    found = {
+        code for tree in trees for node in ast.walk(tree) for code in _codes_of(node)
+    }
     return ", ".join(f"`{code}`" for code in sorted(found))
 
 
@@ -132,7 +142,9 @@ def _codes_of(node: ast.AST) -> Iterator[str]:
         case ast.Call(func=ast.Name(id=name), args=[ast.Constant(value=str(code)), *_]):
             if name in WITH_CODES:
                 yield code
-        case ast.For(target=ast.Tuple(elts=[ast.Name(id="code"), *_]), iter=ast.Tuple(elts=rows)):
+        case ast.For(
+            target=ast.Tuple(elts=[ast.Name(id="code"), *_]), iter=ast.Tuple(elts=rows)
+        ):
             for row in rows:
                 match row:
                     case ast.Tuple(elts=[ast.Constant(value=str(code)), *_]):
@@ -188,7 +200,14 @@ def settings() -> str:
         )
         for name, cause in CAUSES.items()
     )
-    head = ("setting", "what it is", "why it hides", "what shows it", "who does it", "correct")
+    head = (
+        "setting",
+        "what it is",
+        "why it hides",
+        "what shows it",
+        "who does it",
+        "correct",
+    )
     return _table(head, rows)
 
 
@@ -200,7 +219,9 @@ def _each(texts: Mapping[Any, str] | str, name: str) -> str:
             idle = text.removeprefix(ZERO_STATE)
             text = f"At the first step the state is zero, so that {idle} has no effect"
         said.setdefault(text, []).append("" if value is None else value_of(name, value))
-    return "; ".join(f"{', '.join(v)}: {text}" if all(v) else text for text, v in said.items())
+    return "; ".join(
+        f"{', '.join(v)}: {text}" if all(v) else text for text, v in said.items()
+    )
 
 
 def edits(family: str) -> str:
@@ -223,12 +244,18 @@ def edits(family: str) -> str:
 def options(name: str) -> str:
     """The options of a command under the headings of its help, each with an anchor."""
     command = import_module(f"lstmcli.cli.{name}").command
-    context = click.Context(command, info_name=f"lstm {name}", help_option_names=["-h", "--help"])
-    given = {p.name: p for p in command.get_params(context) if isinstance(p, click.Option)}
+    context = click.Context(
+        command, info_name=f"lstm {name}", help_option_names=["-h", "--help"]
+    )
+    given = {
+        p.name: p for p in command.get_params(context) if isinstance(p, click.Option)
+    }
     rows = {n: row for n, p in given.items() if (row := p.get_help_record(context))}
     head, tables = ("option", "meaning"), {}
     for heading, names in grouped(rows).items():
-        in_order = sorted(names, key=lambda n: "--help" in given[n].opts)  # last in any click
+        in_order = sorted(
+            names, key=lambda n: "--help" in given[n].opts
+        )  # last in any click
         tables[heading] = _table(head, (_option(given[n], rows[n]) for n in in_order))
     return "\n\n".join(f"**{heading}**\n\n{table}" for heading, table in tables.items())
 
@@ -260,7 +287,10 @@ def extras() -> str:
     """The extras of the package, and what each is for."""
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
     each = project["optional-dependencies"]
-    rows = ((f"`{name}`", EXTRAS[name], ", ".join(f"`{n}`" for n in each[name])) for name in each)
+    rows = (
+        (f"`{name}`", EXTRAS[name], ", ".join(f"`{n}`" for n in each[name]))
+        for name in each
+    )
     return _table(("extra", "what it is for", "installs"), rows)
 
 
@@ -310,17 +340,31 @@ def _padded(name: str) -> Iterator[str]:
     h = record["h"].squeeze(tuple(n for n in (1, 2) if record["h"].shape[n] == 1))
     h = h.swapaxes(0, 1) if about["layout"] == "time" else h  # (B, T, K)
     steps, items = np.arange(h.shape[1]), np.arange(len(h))
-    valid = record["mask"] > 0 if "mask" in record else steps < record["lengths"][:, None]
-    last = np.maximum.accumulate(np.where(valid, steps, 0), axis=1)  # (B, T): the last valid step
+    valid = (
+        record["mask"] > 0 if "mask" in record else steps < record["lengths"][:, None]
+    )
+    last = np.maximum.accumulate(
+        np.where(valid, steps, 0), axis=1
+    )  # (B, T): the last valid step
     repeated = np.allclose(h, h[items[:, None], last], atol=1e-6)
-    yield "zero" if not h[~valid].any() else "the last valid h again" if repeated else "runs on"
+    yield (
+        "zero"
+        if not h[~valid].any()
+        else "the last valid h again"
+        if repeated
+        else "runs on"
+    )
     states = [record[n] for n in ("final_h", "initial_state.h") if n in record]
     forward = [one.reshape(-1, len(h), one.shape[-1])[0] for one in states]  # (B, P)
     agrees = kept = "-"
     if len(forward) == 2:
         (final, initial), some = forward, valid.any(axis=1)
         at_last = h[items, last[:, -1], : final.shape[1]]
-        agrees = "of the last valid step" if np.allclose(final[some], at_last[some]) else "another"
+        agrees = (
+            "of the last valid step"
+            if np.allclose(final[some], at_last[some])
+            else "another"
+        )
         if not some.all():
             kept = "zero" if not final[~some].any() else "the initial state"
             assert kept == "zero" or np.array_equal(final[~some], initial[~some])

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
 SCHEMAS = TOP / "docs" / "schemas"
-LARGEST = 100_000  # characters of an output that is validated: larger ones are arrays alone
-INSTALLED = find_spec("jsonschema") is not None  # by the extra test; test_schemas needs it
+LARGEST = (
+    100_000  # characters of an output that is validated: larger ones are arrays alone
+)
+INSTALLED = (
+    find_spec("jsonschema") is not None
+)  # by the extra test; test_schemas needs it
 
 
 @cache
@@ -24,7 +28,9 @@ def validator(name: str) -> Draft202012Validator:
     from jsonschema import Draft202012Validator
     from referencing import Registry, Resource
 
-    schemas = {path.name: json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")}
+    schemas = {
+        path.name: json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")
+    }
     registry: Registry[Any] = Registry().with_resources(
         [(file, Resource.from_contents(schema)) for file, schema in schemas.items()]
     )
@@ -52,7 +58,11 @@ def validate(name: str, document: Any) -> None:
 def validate_output(words: Sequence[str], output: str) -> None:
     """Validate what a command printed, if its words ask for JSON or JSON lines."""
     format = words[words.index("-f") + 1] if "-f" in words[:-1] else ""
-    if not INSTALLED or format not in ("json", "jsonl") or not 0 < len(output) <= LARGEST:
+    if (
+        not INSTALLED
+        or format not in ("json", "jsonl")
+        or not 0 < len(output) <= LARGEST
+    ):
         return
     texts = output.splitlines() if format == "jsonl" else [output]
     name = "check_program" if "--program" in words else words[0]

@@ -40,7 +40,11 @@ def on_files(files: Files, config: Any) -> Files:
     """The files of the site, with those from the top of the checkout, and the pages of samples."""
     for name, source in ABOVE.items():
         text = (TOP / source).read_text()
-        text = text.replace("](docs/", "](") if source.endswith(".md") else f"# Licence\n\n{text}"
+        text = (
+            text.replace("](docs/", "](")
+            if source.endswith(".md")
+            else f"# Licence\n\n{text}"
+        )
         files.append(File.generated(config, name, content=text))
     for name in PAGES:
         with TemporaryDirectory() as folder:
@@ -55,7 +59,9 @@ def on_page_markdown(markdown: str, **about: Any) -> str:
         return markdown
     with TemporaryDirectory() as folder:
         shell = Shell(Path(folder))
-        return BLOCK.sub(lambda b: _screen(b["command"], b["output"], shell) or b[0], markdown)
+        return BLOCK.sub(
+            lambda b: _screen(b["command"], b["output"], shell) or b[0], markdown
+        )
 
 
 def on_page_content(html: str, **about: Any) -> str:
@@ -79,9 +85,7 @@ def _screen(command: str, output: str, shell: Shell) -> str | None:
     if _words(text.plain) != _words(output):
         return None
     spans = "".join(map(_span, text.render(Console())))
-    return (
-        f'<pre class="screen"><code tabindex="0"><b>$ {escape(command)}</b>\n{spans}</code></pre>'
-    )
+    return f'<pre class="screen"><code tabindex="0"><b>$ {escape(command)}</b>\n{spans}</code></pre>'
 
 
 def _words(text: str) -> list[str]:
@@ -94,11 +98,15 @@ def _span(segment: Segment) -> str:
     style, text = segment.style, escape(segment.text)
     if not style:
         return text
-    classes = [name for name in ("bold", "dim", "italic", "underline") if getattr(style, name)]
+    classes = [
+        name for name in ("bold", "dim", "italic", "underline") if getattr(style, name)
+    ]
     values = []
     for name, color in (("color", style.color), ("background", style.bgcolor)):
         if color and color.number in NAMED and name == "color":
             classes.append(f"color-{NAMED[color.number]}")
         elif color and not color.is_default:
             values.append(f"{name}: {color.get_truecolor().hex}")
-    return f'<span class="{" ".join(classes)}" style="{"; ".join(values)}">{text}</span>'
+    return (
+        f'<span class="{" ".join(classes)}" style="{"; ".join(values)}">{text}</span>'
+    )

@@ -23,11 +23,21 @@ LANGUAGES = {
     "docs/index.md": {"sh"},
     "docs/performance.md": {"text"},  # printed by tests/benchmarks
     "docs/pipelines.md": {"sh"},
-    "docs/porting/c.md": {"c", "python", "sh"},  # python: tests/frameworks/test_documents.py
+    "docs/porting/c.md": {
+        "c",
+        "python",
+        "sh",
+    },  # python: tests/frameworks/test_documents.py
     "docs/porting/onnx.md": {"python"},  # the same
     "docs/porting/pytorch.md": {"python"},  # the same
     "docs/python.md": {"python"},  # tests/test_docs.py
-    "docs/testing.md": {"make", "python", "sh", "text", "yaml"},  # tests/test_testing.py
+    "docs/testing.md": {
+        "make",
+        "python",
+        "sh",
+        "text",
+        "yaml",
+    },  # tests/test_testing.py
     "docs/weights.md": {"python"},  # of frameworks: tests/frameworks/test_documents.py
 }
 """The blocks that are no screens, by language, with where they are run, if it is not here."""
@@ -36,7 +46,9 @@ I, H = 3, 4
 
 
 def test_every_block_is_run_by_a_test() -> None:
-    assert {name: {*found} for name in documents() if (found := blocks(name))} == LANGUAGES
+    assert {
+        name: {*found} for name in documents() if (found := blocks(name))
+    } == LANGUAGES
 
 
 POSITION = r'\{\n  "array": "h",\n(.*\n)+?\}\n'
@@ -62,11 +74,15 @@ def test_the_lines_of_a_shell(
     shell, sample = Shell(tmp_path), SAMPLES / "forget-bias"
     for name in ("weights.npz", "inputs.npy"):
         shutil.copy(sample / name, tmp_path)
-    h = np.loadtxt((sample / "numpy.txt").read_text().translate({91: " ", 93: " "}).splitlines())
+    h = np.loadtxt(
+        (sample / "numpy.txt").read_text().translate({91: " ", 93: " "}).splitlines()
+    )
     np.save(tmp_path / "theirs.npy", h)
     for n, name in enumerate(("a", "b", "ours", "golden")):
         np.savez(tmp_path / f"{name}.npz", h=h + n)
-    (tmp_path / "bin/producer").write_text("#!/bin/sh\necho '[1, 2, 3, 4]\n[0, 0, 0, 1]'\n")
+    (tmp_path / "bin/producer").write_text(
+        "#!/bin/sh\necho '[1, 2, 3, 4]\n[0, 0, 0, 1]'\n"
+    )
     (tmp_path / "bin/producer").chmod(0o755)
     done = shell.run(f"(\n{block}{further}\n)")
     assert re.fullmatch(shown, done.out), done
@@ -78,10 +94,14 @@ def test_code_repeated_in_documents_is_identical() -> None:
     (check,) = blocks("docs/testing.md")["sh"]
     assert check in blocks("docs/testing.md")["yaml"][0]
     (port,) = blocks("docs/porting/c.md")["c"]
-    assert " ".join(port.split()) in " ".join((SAMPLES / "c-port/lstm.c").read_text().split())
+    assert " ".join(port.split()) in " ".join(
+        (SAMPLES / "c-port/lstm.c").read_text().split()
+    )
 
 
-@pytest.mark.parametrize(("n", "name"), [*enumerate(["tf1", "keras", "pytorch", "per-gate"])])
+@pytest.mark.parametrize(
+    ("n", "name"), [*enumerate(["tf1", "keras", "pytorch", "per-gate"])]
+)
 def test_arrays_saved_as_documented_are_recognised(
     n: int, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,9 @@ def named(document: str, sentence: str) -> set[str]:
 def test_the_commands_that_are_named_for_an_option_have_it() -> None:
     only = named("docs/formats.md", r"`--only h,f` chooses arrays, in (.*?)\.")
     assert only == commands_with("--only")
-    assert named("docs/json.md", r"\n\n(`run`[^.]*) have `-f json`") == commands_with("--format")
+    assert named("docs/json.md", r"\n\n(`run`[^.]*) have `-f json`") == commands_with(
+        "--format"
+    )
     without = {*COMMANDS} - commands_with("--svg")
     for page in ("docs/commands/plot.md", "README.md"):
         assert named(page, r"`--html FILE`[^.]*? but ([^.]*)\.") == without
@@ -58,13 +60,16 @@ def claims(text: str) -> Iterator[str]:
     """The lines of a document that claim more than is tried or tested."""
     for line in text.splitlines():
         if re.search(
-            r"(in|under) every (other )?configuration|\bprov(es|ed)\b|only this conf", line
+            r"(in|under) every (other )?configuration|\bprov(es|ed)\b|only this conf",
+            line,
         ):
             yield line
 
 
 def test_the_documents_do_not_claim_a_proof_nor_every_configuration() -> None:
-    found = {document: [*claims((TOP / document).read_text())] for document in documents()}
+    found = {
+        document: [*claims((TOP / document).read_text())] for document in documents()
+    }
     assert not any(found.values()), found
 
 

@@ -24,7 +24,12 @@ def prepared(network: Network) -> Prepared:
 
     def go() -> Result:
         trace = run(
-            model, network.x, ("h",), layout="time", initial_state=state, lengths=network.lengths
+            model,
+            network.x,
+            ("h",),
+            layout="time",
+            initial_state=state,
+            lengths=network.lengths,
         )
         cells = len(network.states)
         finals = zip(*(a.reshape(cells, *a.shape[-2:]) for a in (trace.final_h, trace.final_c)),
@@ -42,7 +47,9 @@ def forgetful(network: Network) -> Network:
         bias[1] -= cell.dtype.type(1)
         return replace(cell, bias=bias)
 
-    return replace(network, layers=tuple(tuple(map(one, layer)) for layer in network.layers))
+    return replace(
+        network, layers=tuple(tuple(map(one, layer)) for layer in network.layers)
+    )
 
 
 def broken(network: Network) -> Network:

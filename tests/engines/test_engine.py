@@ -56,10 +56,14 @@ def test_no_framework_is_imported_to_say_what_it_cannot_do() -> None:
         "print({m.split('.')[0] for m in sys.modules})"
     )
     found = python("-c", code).stdout
-    assert not {"torch", "keras", "tensorflow", "jax", "flax", "onnxruntime"} & eval(found)
+    assert not {"torch", "keras", "tensorflow", "jax", "flax", "onnxruntime"} & eval(
+        found
+    )
 
 
-@pytest.mark.parametrize("kind", ["2 layers, 2 directions", "directions stacked", "float64"])
+@pytest.mark.parametrize(
+    "kind", ["2 layers, 2 directions", "directions stacked", "float64"]
+)
 @pytest.mark.parametrize("layout", ["time", "batch"])
 def test_a_trace_has_the_axes_of_ours(kind: str, layout: str) -> None:
     one = KINDS[kind]
@@ -78,7 +82,9 @@ def test_a_trace_has_the_axes_of_ours(kind: str, layout: str) -> None:
 
 def test_a_trace_says_which_layout_was_assumed() -> None:
     model = KINDS["plain, zero state"].model()
-    trace = run_with(fake(), prepare(model, Inputs(np.zeros((3, 2, model.cell.inputs)))))
+    trace = run_with(
+        fake(), prepare(model, Inputs(np.zeros((3, 2, model.cell.inputs))))
+    )
     (assumed,) = trace.settings["assumed"]
     assert assumed.startswith(f"layout {trace.layout} ")
 
@@ -114,13 +120,18 @@ def test_refusals_are_one_line_by_name() -> None:
 def test_an_absent_engine_is_one_line() -> None:
     model = KINDS["plain, zero state"].model()
     with pytest.raises(UserError) as error:
-        run_with(fake(packages=("no_such_package",)), prepare(model, Inputs(np.zeros((2, 5)))))
+        run_with(
+            fake(packages=("no_such_package",)),
+            prepare(model, Inputs(np.zeros((2, 5)))),
+        )
     assert str(error.value) == "torch is not installed:\n  pip install 'torch>=2.2'"
 
 
 def test_an_error_of_a_framework_is_one_line() -> None:
     model = KINDS["plain, zero state"].model()
-    with pytest.raises(UserError, match=r"^torch [\d.]+ ended with an error: the first line$"):
+    with pytest.raises(
+        UserError, match=r"^torch [\d.]+ ended with an error: the first line$"
+    ):
         run_with(fake(fault=broken), prepare(model, Inputs(np.zeros((2, 5)))))
 
 
@@ -130,7 +141,9 @@ def test_a_library_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> N
         library("torch")
 
 
-def test_output_of_libraries_stays_off_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_of_libraries_stays_off_stderr(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     with quiet():
         os.write(2, b"from C++")
         print("from Python", file=sys.stderr)
@@ -155,7 +168,9 @@ def test_activations_are_made_of_those_of_the_framework() -> None:
         np.testing.assert_allclose(activation(name, own)(x), out, rtol=1e-14)
 
 
-def test_the_backend_of_a_keras_that_runs_already(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_backend_of_a_keras_that_runs_already(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     running = SimpleNamespace(backend=SimpleNamespace(backend=lambda: "tensorflow"))
     monkeypatch.setenv("KERAS_BACKEND", "numpy")  # too late for it
     monkeypatch.setitem(sys.modules, "keras", running)

@@ -125,7 +125,9 @@ def mixed(folder: Path, stack: Sequence[tuple[int, int]]) -> tuple[str, dict[str
         kind = "lstm" if directions == ONE else "bidirectional"
         count = sum(name.startswith(kind) for name in layers)
         layers.append(f"{kind}_{count}" if count else kind)
-        for inner in ("forward_lstm/", "backward_lstm/") if directions == BOTH else ("",):
+        for inner in (
+            ("forward_lstm/", "backward_lstm/") if directions == BOTH else ("",)
+        ):
             made = networks.keras(inputs, units, f"{layers[-1]}/{inner}", len(layers))
             tensors |= {name: array.astype("f4") for name, array in made.items()}
         inputs = directions * units
@@ -134,7 +136,9 @@ def mixed(folder: Path, stack: Sequence[tuple[int, int]]) -> tuple[str, dict[str
 
 
 @pytest.mark.parametrize("stack", STACKS, ids=str)
-def test_layers_of_one_direction_and_of_two_are_converted(tmp_path: Path, stack: Any) -> None:
+def test_layers_of_one_direction_and_of_two_are_converted(
+    tmp_path: Path, stack: Any
+) -> None:
     source, in_turn = mixed(tmp_path, stack)
     x = np.random.default_rng(1).normal(size=(7, 2, 5))
     theirs = run(load(source, **in_turn), x, layout="time").h
@@ -155,11 +159,17 @@ def test_a_graph_has_the_directions_of_each_layer(tmp_path: Path, stack: Any) ->
     source, in_turn = mixed(tmp_path, stack)
     layers = load(source, **in_turn).layers
     row = fit_or_refuse(layers, CONVENTIONS["onnx"], {})
-    made = graph_of([tuple(fold_forget_bias(cell, row) for cell in layer) for layer in layers])
+    made = graph_of(
+        [tuple(fold_forget_bias(cell, row) for cell in layer) for layer in layers]
+    )
     lstms = nodes(made, "LSTM")
-    assert [len(constants(made)[node.input[1]]) for node in lstms] == [ways for ways, _ in stack]
+    assert [len(constants(made)[node.input[1]]) for node in lstms] == [
+        ways for ways, _ in stack
+    ]
     words = {ONE: b"forward", BOTH: b"bidirectional"}
-    assert [attributes(node)["direction"] for node in lstms] == [words[ways] for ways, _ in stack]
+    assert [attributes(node)["direction"] for node in lstms] == [
+        words[ways] for ways, _ in stack
+    ]
     y, y_h, _ = shapes(made.output)
     ways, units = stack[-1]
     assert y == ("T", ways, "B", units)
@@ -177,7 +187,10 @@ def test_layers_of_one_and_of_two_directions_are_rejected_by_formats_without_the
     with pytest.raises(UserError) as error:
         convert([source], str(tmp_path / "n.npz"), to, in_turn)
     first, _ = error.value.lines
-    assert first == f"{source}: {to} cannot store layers of one direction next to layers of two."
+    assert (
+        first
+        == f"{source}: {to} cannot store layers of one direction next to layers of two."
+    )
     tried = [one.settings for one in error.value.try_]
     assert tried == [{"layer": "lstm"}, {"layer": "bidirectional_lstm"}]
 
@@ -201,22 +214,32 @@ def test_states_of_layers_of_different_widths_are_side_by_side(tmp_path: Path) -
     np.testing.assert_array_equal(joined(ours.h), theirs.h)
 
 
-def test_a_state_of_each_sequence_goes_into_onnx_and_nowhere_else(tmp_path: Path) -> None:
+def test_a_state_of_each_sequence_goes_into_onnx_and_nowhere_else(
+    tmp_path: Path,
+) -> None:
     pytest.importorskip("onnx")
     rng = np.random.default_rng(0)
     source = tmp_path / "rows.npz"
     shapes = {"W": (1, 12, 4), "R": (1, 12, 3), "B": (1, 24),
               "initial_h": (1, 2, 3), "initial_c": (1, 2, 3)}  # fmt: skip
-    arrays: dict[str, Any] = {n: rng.normal(size=shape).astype("f4") for n, shape in shapes.items()}
+    arrays: dict[str, Any] = {
+        n: rng.normal(size=shape).astype("f4") for n, shape in shapes.items()
+    }
     np.savez(source, **arrays)
     x = rng.normal(size=(5, 2, 4)).astype(np.float32)
     theirs = run(load(str(source)), x, layout="time").h
     for name in ("net.onnx", "net.npz"):
         convert([str(source)], str(tmp_path / name), "onnx", {})
-        np.testing.assert_array_equal(run(load(str(tmp_path / name)), x, layout="time").h, theirs)
-    with pytest.raises(UserError, match="lasagne cannot store an initial state that differs"):
+        np.testing.assert_array_equal(
+            run(load(str(tmp_path / name)), x, layout="time").h, theirs
+        )
+    with pytest.raises(
+        UserError, match="lasagne cannot store an initial state that differs"
+    ):
         convert([str(source)], str(tmp_path / "other.npz"), "lasagne", {})
-    convert([str(source)], str(tmp_path / "zero.npz"), "lasagne", {"initial_state": "zero"})
+    convert(
+        [str(source)], str(tmp_path / "zero.npz"), "lasagne", {"initial_state": "zero"}
+    )
 
 
 def test_a_backward_cell() -> None:

@@ -37,7 +37,9 @@ def main() -> int:
             if args.event == ["memory"]:
                 findings = memory.findings(table[name], folder)
             else:
-                findings = _findings(calls, table[name], folder, args.event or [*EVENTS])
+                findings = _findings(
+                    calls, table[name], folder, args.event or [*EVENTS]
+                )
             texts = [*findings]
             found = [text for text in texts if text]
             for text in found[:5]:
@@ -55,7 +57,9 @@ def _kinds(event: str) -> list[Fault]:
     return [Fault(event, 0, lasting=lasting, stuck=stuck) for lasting, stuck in ways]
 
 
-def _findings(calls: Calls, case: Case, folder: Path, events: list[str]) -> Iterator[str]:
+def _findings(
+    calls: Calls, case: Case, folder: Path, events: list[str]
+) -> Iterator[str]:
     """The broken promises after each fault; empty if there are none."""
     given = running.contents(folder)
     for before in (given, given | dict.fromkeys(case.outputs, OLD)):
@@ -65,7 +69,9 @@ def _findings(calls: Calls, case: Case, folder: Path, events: list[str]) -> Iter
         good = running.run(case.words, folder)
         running.restore(folder, before)
         assert good.status in (0, 1), good
-        assert _same(case, running.run(case.words, folder), good), "another result the next time"
+        assert _same(case, running.run(case.words, folder), good), (
+            "another result the next time"
+        )
         for kind in (kind for event in events for kind in _kinds(event)):
             for number in range(1, ENDLESS):
                 errors = EVENTS[kind.event].errors or (0,)
@@ -86,12 +92,19 @@ def _findings(calls: Calls, case: Case, folder: Path, events: list[str]) -> Iter
 
 
 def _wrong(
-    fault: Fault, path: str, case: Case, before: dict[str, bytes], good: Ended, ended: Ended
+    fault: Fault,
+    path: str,
+    case: Case,
+    before: dict[str, bytes],
+    good: Ended,
+    ended: Ended,
 ) -> str:
     """The broken promises after one fault."""
     if ended.status is None:
         return ended.err
-    left = {name: data for name, data in ended.files.items() if before.get(name) != data}
+    left = {
+        name: data for name, data in ended.files.items() if before.get(name) != data
+    }
     if ended.status != 2:
         return (
             ""
@@ -105,9 +118,13 @@ def _wrong(
             del left[name]
     if left or before.keys() - ended.files.keys():
         return f"the folder holds {sorted(ended.files)}, changed {sorted(left)}: {ended.err}"
-    names = [os.path.basename(path)] if path and ".part" not in path else [*case.outputs]
+    names = (
+        [os.path.basename(path)] if path and ".part" not in path else [*case.outputs]
+    )
     names += ["standard output", *case.outputs]
-    names += [] if path else map(os.path.basename, before)  # a pipe: the file that is read by it
+    names += (
+        [] if path else map(os.path.basename, before)
+    )  # a pipe: the file that is read by it
     if not any(name in ended.err for name in names if name) or ".part" in ended.err:
         return f"the message names no file: {ended.err}"
     if "lstm " + case.words.split()[0] not in ended.err or unprintable(ended.err):
@@ -116,7 +133,12 @@ def _wrong(
 
 
 def _wrong_of_change(
-    fault: Fault, path: str, case: Case, before: dict[str, bytes], good: Ended, ended: Ended
+    fault: Fault,
+    path: str,
+    case: Case,
+    before: dict[str, bytes],
+    good: Ended,
+    ended: Ended,
 ) -> str:
     """The broken promises after a source changed; metadata next to weights may be left out."""
 
@@ -133,9 +155,13 @@ def _wrong_of_change(
     ended, good = without_sources(ended), without_sources(good)
     if _same(case, ended, good) and ended.err == good.err:
         return ""
-    if ended.status != 2 and not (ended.status == good.status and "was not used" in ended.err):
+    if ended.status != 2 and not (
+        ended.status == good.status and "was not used" in ended.err
+    ):
         return f"no message, and another result: {ended}"
-    if not any(os.path.basename(name) in ended.err for name in sources) or unprintable(ended.err):
+    if not any(os.path.basename(name) in ended.err for name in sources) or unprintable(
+        ended.err
+    ):
         return f"the message names no file: {ended.err}"
     return ""
 
@@ -146,7 +172,9 @@ def _same(case: Case, one: Ended, other: Ended) -> bool:
         one[::2] == other[::2]
         and _same_screen(case, one.out, other.out)
         and one.files.keys() == other.files.keys()
-        and all(_same_screen(case, one.files[name], other.files[name]) for name in one.files)
+        and all(
+            _same_screen(case, one.files[name], other.files[name]) for name in one.files
+        )
     )
 
 

@@ -68,10 +68,14 @@ def cases() -> dict[str, Case]:
             f"init --inputs 4 --units 3 -o out.{suffix}", (f"out.{suffix}",)
         )
     files = ("weights.npz", "inputs.npy", "tensorflow.txt", "numpy.txt")
-    found["init-example"] = Case("init --example demo", tuple(f"demo/{name}" for name in files))
+    found["init-example"] = Case(
+        "init --example demo", tuple(f"demo/{name}" for name in files)
+    )
     for name in READ:
         path = f"{SOURCE}{_sample(name).given}"
-        words = f"diff {path} {path}" if corpus.TABLE[name].inputs else f"inspect {path}"
+        words = (
+            f"diff {path} {path}" if corpus.TABLE[name].inputs else f"inspect {path}"
+        )
         found[f"read-{name}"] = Case(f"{words} --svg s.svg", ("s.svg",))
     found["run-csv-read"] = Case(f"run weights.npz {SOURCE}inputs.csv", ())
     return found
@@ -90,7 +94,9 @@ def prepare(name: str, folder: Path) -> None:
     shutil.copy(sample / "weights.npz", folder / "weights.npz")
     shutil.copy(sample / "inputs.npy", folder / "sample.npy")
     shutil.copy(sample / "numpy.txt", folder / "numpy.txt")
-    x = np.concatenate([np.load(sample / "inputs.npy")[:, :5], rng.normal(size=(1, 5, 4))])
+    x = np.concatenate(
+        [np.load(sample / "inputs.npy")[:, :5], rng.normal(size=(1, 5, 4))]
+    )
     np.save(folder / "inputs.npy", x)
     np.save(folder / "other.npy", x + np.eye(5, 4) * 1e-3)
     np.save(folder / "expected.npy", rng.normal(size=(2, 5, 3)))

@@ -38,7 +38,9 @@ EVENTS = {
     "chmod": Event((errno.EPERM,), audited=("os.chmod",)),
     "mkdir": Event((errno.ENOSPC,), audited=("os.mkdir",)),
     "list": Event((errno.EACCES,), audited=("os.listdir", "os.scandir")),
-    "truncate": Event((errno.ENOSPC,), audited=("os.truncate",), functions=("ftruncate",)),
+    "truncate": Event(
+        (errno.ENOSPC,), audited=("os.truncate",), functions=("ftruncate",)
+    ),
     "link": Event((errno.EPERM,), audited=("os.link",)),
 }
 AUDITED = {name: event for event, row in EVENTS.items() for name in row.audited}
@@ -76,7 +78,9 @@ class Fault(NamedTuple):
     event: str
     number: int  # of the call, from 1
     error: int = 0
-    lasting: bool = False  # the calls of this event after it fail too, as on a full disk
+    lasting: bool = (
+        False  # the calls of this event after it fail too, as on a full disk
+    )
     stuck: bool = False  # and nothing can be removed
     change: Callable[[str], None] | None = None
 
@@ -113,13 +117,17 @@ class Calls:
         if event != fault.event:
             return
         self._counted += 1
-        if self._counted == fault.number or (fault.lasting and self._counted > fault.number):
+        if self._counted == fault.number or (
+            fault.lasting and self._counted > fault.number
+        ):
             self.fired.append(path)
             if fault.change is not None:
                 self._armed = False
                 fault.change(path)
             else:
-                raise OSError(fault.error, os.strerror(fault.error), *([path] if path else []))
+                raise OSError(
+                    fault.error, os.strerror(fault.error), *([path] if path else [])
+                )
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self._armed and event in AUDITED:
@@ -167,7 +175,9 @@ class Calls:
         def counted(event: str, call: Callable[..., Any]) -> Callable[..., Any]:
             def function(*arguments: Any) -> Any:
                 reads = event == "read"
-                reach(event, os.readlink(f"/proc/self/fd/{arguments[0]}") if reads else "")
+                reach(
+                    event, os.readlink(f"/proc/self/fd/{arguments[0]}") if reads else ""
+                )
                 return call(*arguments)
 
             return function

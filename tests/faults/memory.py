@@ -30,7 +30,10 @@ LIKELY = ("run-npz", "run-json", "run-npz-pieces", "convert-safetensors", "plot-
 """The command of a test; the small question of explain needs less than the first guess."""
 
 SEQUENCES, TIME, INPUTS, UNITS = 32, 50, 128, 64  # inputs of 1.6 MB, a trace of 5 MB
-FIRST, MOST = 1 << 14, 1 << 31  # bytes of the first guess at what is needed, and of the last
+FIRST, MOST = (
+    1 << 14,
+    1 << 31,
+)  # bytes of the first guess at what is needed, and of the last
 
 
 def findings(case: Case, folder: Path) -> Iterator[str]:
@@ -94,9 +97,13 @@ def _forked(case: Case, folder: Path, limit: int | None) -> Ended:
 @contextmanager
 def _limited(limit: int | None) -> Iterator[None]:
     """Let this process take so much memory beyond what is in use, within a ``with``."""
-    ctypes.CDLL(None).malloc_trim(0)  # what is free in this process would be more memory
+    ctypes.CDLL(None).malloc_trim(
+        0
+    )  # what is free in this process would be more memory
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (soft if limit is None else in_use() + limit, hard))
+    resource.setrlimit(
+        resource.RLIMIT_AS, (soft if limit is None else in_use() + limit, hard)
+    )
     try:
         yield
     finally:
@@ -112,6 +119,10 @@ def _wrong(case: Case, before: dict[str, bytes], good: Ended, ended: Ended) -> s
     changed = {name for name, data in ended.files.items() if before.get(name) != data}
     if changed or before.keys() - ended.files.keys():
         return f"changed {sorted(changed)}: {ended.err}"
-    if not ended.err.startswith("lstm ") or "memory" not in ended.err or "Traceback" in ended.err:
+    if (
+        not ended.err.startswith("lstm ")
+        or "memory" not in ended.err
+        or "Traceback" in ended.err
+    ):
         return f"no message: {ended.err}"
     return ""

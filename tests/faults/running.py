@@ -36,7 +36,9 @@ class Ended(NamedTuple):
     files: Mapping[str, bytes]  # of the folder, by name
 
 
-def run(words: str, folder: Path, within: AbstractContextManager[None] | None = None) -> Ended:
+def run(
+    words: str, folder: Path, within: AbstractContextManager[None] | None = None
+) -> Ended:
     """Run a command line in a folder, within a context."""
     with _streams(folder) as (out, err):
         status = None

@@ -39,7 +39,9 @@ def test_a_run_survives_each_fault() -> None:
 def test_each_command_survives_each_fault(name: str) -> None:
     shown = output_of(name)
     assert shown.startswith(f"{name}: 0 of ")
-    assert int(shown.split()[3]) >= 8  # opening, writing, closing, renaming fail at least
+    assert (
+        int(shown.split()[3]) >= 8
+    )  # opening, writing, closing, renaming fail at least
 
 
 @pytest.mark.slow

@@ -52,7 +52,10 @@ def gaps_of(text: str) -> Gaps:
     ],
 )  # fmt: skip
 def test_abbreviated_output_has_its_numbers_and_gaps(
-    text: str, packed: list[float], before: tuple[int | None, ...], shape: tuple[int, ...] | None
+    text: str,
+    packed: list[float],
+    before: tuple[int | None, ...],
+    shape: tuple[int, ...] | None,
 ) -> None:
     document = pasted(text)
     assert document.arrays[""].tolist() == packed
@@ -62,9 +65,13 @@ def test_abbreviated_output_has_its_numbers_and_gaps(
 
 @pytest.mark.parametrize("threshold", [0, 5])
 @pytest.mark.parametrize("edge", [1, 2, 3])
-@pytest.mark.parametrize("shape", [(9,), (2, 9), (9, 2), (7, 9), (2, 8, 9), (9, 1, 7), (8, 7, 9)])
+@pytest.mark.parametrize(
+    "shape", [(9,), (2, 9), (9, 2), (7, 9), (2, 8, 9), (9, 1, 7), (8, 7, 9)]
+)
 @pytest.mark.parametrize("printer", [str, repr])
-def test_prints_of_numpy(shape: tuple[int, ...], edge: int, threshold: int, printer: type) -> None:
+def test_prints_of_numpy(
+    shape: tuple[int, ...], edge: int, threshold: int, printer: type
+) -> None:
     array = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     with np.printoptions(threshold=threshold, edgeitems=edge, precision=9):
         document = pasted(printer(array))
@@ -79,16 +86,31 @@ def test_prints_of_numpy(shape: tuple[int, ...], edge: int, threshold: int, prin
     ("text", "said"),
     [
         ("[0.1 ... 0.2 ... 0.3]", 'line 1: two "..." in one list'),
-        ("\n[[0.1 ... 0.2]\n [0.3 0.4 ...]]", 'line 2: "..." does not stand at one place'),
-        ("[[0.1 ... 0.2]\n [0.3 0.4]]", "does not stand at one place in all lists of a depth"),
-        ("array([0.1, ..., 0.2], shape=(2,))", "the printed shape is (2,), which these brackets"),
+        (
+            "\n[[0.1 ... 0.2]\n [0.3 0.4 ...]]",
+            'line 2: "..." does not stand at one place',
+        ),
+        (
+            "[[0.1 ... 0.2]\n [0.3 0.4]]",
+            "does not stand at one place in all lists of a depth",
+        ),
+        (
+            "array([0.1, ..., 0.2], shape=(2,))",
+            "the printed shape is (2,), which these brackets",
+        ),
         (
             "tf.Tensor([[0.1 ... 0.2]], shape=(2, 7))",
             "printed shape is (2, 7), which these brackets",
         ),
-        ("tf.Tensor([[0.1 ... 0.2]], shape=(7,))", "printed shape is (7,), which these brackets"),
+        (
+            "tf.Tensor([[0.1 ... 0.2]], shape=(7,))",
+            "printed shape is (7,), which these brackets",
+        ),
         ("array([0.1, ..., 0.2], shape=(999999999999999999,))", "bytes|GB|large"),
-        ("[0.1 ... 0.2]\n[0.3 0.4 ... 0.5]", "this array has the shape (3,), an earlier one"),
+        (
+            "[0.1 ... 0.2]\n[0.3 0.4 ... 0.5]",
+            "this array has the shape (3,), an earlier one",
+        ),
         ("[0.1 0.2 ... 0.2]\n[0.3 ... 0.4 0.5]", "this array has the gaps"),
         ("[0.1 … 0.2]", "the printed output is abbreviated"),
         ("[...]", "the printed output is abbreviated"),
@@ -105,7 +127,9 @@ def test_malformed_printed_output_is_refused(text: str, said: str) -> None:
     assert re.search(said if "|" in said else re.escape(said), str(error.value))
 
 
-@pytest.mark.parametrize("text", ["[0.1 ... 0.2]", "tf.Tensor([0.1 ... 0.2], shape=(5,))"])
+@pytest.mark.parametrize(
+    "text", ["[0.1 ... 0.2]", "tf.Tensor([0.1 ... 0.2], shape=(5,))"]
+)
 def test_abbreviated_prints_are_read_only_on_request(text: str, tmp_path: Path) -> None:
     refused = r"line 1: the printed output is abbreviated.*Print all of it.*threshold=sys\.maxsize"
     with pytest.raises(UserError, match=refused):
@@ -122,14 +146,23 @@ WHOLE = {"numpy", "numpy-repr", "tensorflow", "tensorflow-repr", "torch", "torch
 SMALL = {"numpy-small", "numpy-batches-small"}
 # of 4 x 40 x 8, by the axes that are longer than both edges together
 GIVEN = dict.fromkeys(WHOLE, 4 * 6 * 6) | dict.fromkeys(SMALL, 4 * 4 * 4)
-PLACES: dict[str, tuple[int, int, str]] = {  # numbers given, of how many, where they lie
+PLACES: dict[
+    str, tuple[int, int, str]
+] = {  # numbers given, of how many, where they lie
     "torch-final-small": (16, 32, "as the last h"),
     "torch-row-small": (16, 320, "as sequence 2 of 4"),
     "numpy-row-small": (16, 320, "as sequence 1 of 4"),
     "numpy-last-small": (16, 32, "as the last h"),
     "tensorflow-row-small": (16, 320, "as sequence 3 of 4"),
 }
-TORCH = {"torch", "torch-named", "numpy", "numpy-repr", "torch-final-small", "torch-row-small"}
+TORCH = {
+    "torch",
+    "torch-named",
+    "numpy",
+    "numpy-repr",
+    "torch-final-small",
+    "torch-row-small",
+}
 
 
 def net(name: str) -> tuple[str, dict[str, Any]]:
@@ -187,8 +220,12 @@ def test_a_part_is_put_at_its_position(name: str) -> None:
 def test_abbreviated_shapes_that_no_run_gives_are_refused(tmp_path: Path) -> None:
     weights, told = net("torch")
     path = tmp_path / "expected.txt"
-    path.write_text("[[0.1 0.2 0.3 ... 0.4]\n [0.1 0.2 0.3 ... 0.4]\n [0.1 0.2 0.3 ... 0.4]]")
-    with pytest.raises(UserError, match=r"abbreviated, of a shape \(3, more than 4\); no result"):
+    path.write_text(
+        "[[0.1 0.2 0.3 ... 0.4]\n [0.1 0.2 0.3 ... 0.4]\n [0.1 0.2 0.3 ... 0.4]]"
+    )
+    with pytest.raises(
+        UserError, match=r"abbreviated, of a shape \(3, more than 4\); no result"
+    ):
         explain(weights, inputs("torch"), str(path), **told)
     rng = np.random.default_rng(0)
     with np.printoptions(threshold=10, edgeitems=2):

@@ -19,7 +19,9 @@ from lstmcli.formats import write
 from tests.formats.helpers import NAMES, arrays, filed, piped, same, zipped
 
 
-def written(kind: str, members: dict[str, Any], attributes: dict[str, Any] | None = None) -> bytes:
+def written(
+    kind: str, members: dict[str, Any], attributes: dict[str, Any] | None = None
+) -> bytes:
     buffer = io.BytesIO()
     write(buffer, kind, members, attributes or {})
     return buffer.getvalue()
@@ -33,7 +35,9 @@ def saved(array: Any, **options: Any) -> bytes:
 
 def claimed(shape: str, descr: str = "'<f8'", payload: bytes = b"\0" * 64) -> bytes:
     """A .npy file whose header is typed by hand."""
-    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    header = (
+        f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    )
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + payload
 
 
@@ -92,7 +96,10 @@ def test_several_arrays_do_not_fit_into_npy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (claimed("(100000000, 100000000)"), "cut short.*80,000,000,000,000,000 bytes, but 64"),
+        (
+            claimed("(100000000, 100000000)"),
+            "cut short.*80,000,000,000,000,000 bytes, but 64",
+        ),
         (claimed("(10000000000000000000000,)"), "too large"),
         (claimed(f"({10**16}, 0)", payload=b""), None),
         (claimed("(-8,)"), "impossible shape"),
@@ -131,7 +138,9 @@ OBJECTS = saved(np.array([{}], dtype=object), allow_pickle=True)
 
 
 def test_object_members_are_left_out_next_to_others() -> None:
-    document = piped(zipped({"a.npy": OBJECTS, "h.npy": saved(np.ones(2)), "notes": b"x"}))
+    document = piped(
+        zipped({"a.npy": OBJECTS, "h.npy": saved(np.ones(2)), "notes": b"x"})
+    )
     assert list(document.arrays) == ["h"]
 
 
@@ -177,7 +186,9 @@ def test_two_members_of_one_name() -> None:
 
 
 def test_meta_that_is_not_json_stays_text() -> None:
-    assert piped(written("npz", {"h": np.ones(1)}, {"meta": "{"})).attributes == {"meta": "{"}
+    assert piped(written("npz", {"h": np.ones(1)}, {"meta": "{"})).attributes == {
+        "meta": "{"
+    }
 
 
 def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:

@@ -39,7 +39,10 @@ def test_an_archive_of_several(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = {"h": rng.normal(size=(6, 3)), "c": rng.normal(size=(6, 4))}
     with open_blocks(
-        str(tmp_path / "a.npz"), "npz", {k: a.shape for k, a in arrays.items()}, np.dtype(float)
+        str(tmp_path / "a.npz"),
+        "npz",
+        {k: a.shape for k, a in arrays.items()},
+        np.dtype(float),
     ) as pieces:
         for steps in (slice(3, 6), slice(0, 3)):
             for name, array in arrays.items():

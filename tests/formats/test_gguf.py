@@ -26,13 +26,21 @@ def text(name: str) -> bytes:
 
 
 def forged(
-    tensors: int = 1, fields: int = 0, version: int = 3, body: bytes = b"", magic: bytes = b"GGUF"
+    tensors: int = 1,
+    fields: int = 0,
+    version: int = 3,
+    body: bytes = b"",
+    magic: bytes = b"GGUF",
 ) -> bytes:
     return magic + struct.pack("<IQQ", version, tensors, fields) + body
 
 
 def tensor(name: str, *sizes: int, kind: int = 0, offset: int = 0) -> bytes:
-    head = text(name) + struct.pack("<I", len(sizes)) + struct.pack(f"<{len(sizes)}Q", *sizes)
+    head = (
+        text(name)
+        + struct.pack("<I", len(sizes))
+        + struct.pack(f"<{len(sizes)}Q", *sizes)
+    )
     return head + struct.pack("<IQ", kind, offset)
 
 
@@ -91,10 +99,14 @@ def test_a_forged_header_is_refused(read: Read, data: bytes, said: str) -> None:
         read(data)
 
 
-def test_a_header_of_many_values_is_refused(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_of_many_values_is_refused(
+    read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gguf, "MOST_VALUES", 1000)
     with pytest.raises(UserError, match="more than 1,000 values"):
-        read(forged(0, 1, body=text("a") + struct.pack("<IIQ", 9, 0, 2000) + bytes(2000)))
+        read(
+            forged(0, 1, body=text("a") + struct.pack("<IIQ", 9, 0, 2000) + bytes(2000))
+        )
 
 
 def test_types_that_the_package_does_not_unpack_are_reported(read: Read) -> None:
@@ -102,7 +114,9 @@ def test_types_that_the_package_does_not_unpack_are_reported(read: Read) -> None
     document = read(data)
     assert not document.arrays
     (remark,) = document.remarks
-    assert remark.endswith(": left out, of types that the library gguf does not unpack: w.")
+    assert remark.endswith(
+        ": left out, of types that the library gguf does not unpack: w."
+    )
 
 
 def test_without_the_package_the_command_that_installs_it_is_named(
@@ -114,18 +128,24 @@ def test_without_the_package_the_command_that_installs_it_is_named(
 
 
 def test_standard_input_is_refused_with_the_reason() -> None:
-    with pytest.raises(UserError, match="mapped into memory: save it, and give its path"):
+    with pytest.raises(
+        UserError, match="mapped into memory: save it, and give its path"
+    ):
         from_stdin(formats.read, FILE)
 
 
-@pytest.mark.parametrize("kind", ["Q4_K", "Q5_K", "Q6_K", "Q2_K", "Q8_0", "IQ4_NL", "BF16"])
+@pytest.mark.parametrize(
+    "kind", ["Q4_K", "Q5_K", "Q6_K", "Q2_K", "Q8_0", "IQ4_NL", "BF16"]
+)
 def test_packed_types_are_those_of_the_package(kind: str, tmp_path: Path) -> None:
     """Blocks of any bytes but with scales that are numbers, written and unpacked by the package."""
     library = pytest.importorskip("gguf")
     quantisation = library.GGMLQuantizationType[kind]
     block, size = library.GGML_QUANT_SIZES[quantisation]
     rng = np.random.default_rng(3)
-    rows = rng.integers(0, 60, (4, 512 // block * size), dtype=np.uint8)  # no exponent of infinity
+    rows = rng.integers(
+        0, 60, (4, 512 // block * size), dtype=np.uint8
+    )  # no exponent of infinity
     writer = library.GGUFWriter(tmp_path / "w.gguf", "lstm")
     writer.add_tensor("first", np.arange(3, dtype=np.float32))
     writer.add_tensor("packed", rows, raw_dtype=quantisation)

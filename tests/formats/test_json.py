@@ -18,7 +18,9 @@ from lstmcli.formats.text.jsonl import LineReader, StepStream
 from tests.formats.helpers import NAMES, arrays, filed, piped, same
 
 
-def written(members: dict[str, np.ndarray], attributes: dict[str, Any] | None = None) -> str:
+def written(
+    members: dict[str, np.ndarray], attributes: dict[str, Any] | None = None
+) -> str:
     buffer = io.BytesIO()
     write(buffer, "json", members, attributes or {})
     return buffer.getvalue().decode()
@@ -49,8 +51,20 @@ def test_round_trip(members: dict[str, np.ndarray]) -> None:
 @pytest.mark.parametrize(
     ("texts", "single"),
     [
-        ([str(v) for v in np.random.default_rng(0).normal(size=40).astype(np.float32)], True),
-        ([f"{v:.9g}" for v in np.random.default_rng(0).normal(size=40).astype(np.float32)], True),
+        (
+            [
+                str(v)
+                for v in np.random.default_rng(0).normal(size=40).astype(np.float32)
+            ],
+            True,
+        ),
+        (
+            [
+                f"{v:.9g}"
+                for v in np.random.default_rng(0).normal(size=40).astype(np.float32)
+            ],
+            True,
+        ),
         (["1e-10", "0.15749316", "-3.4028235e+38"], True),
         (["0.1", "0.25", "-1.5", "0.3333333"], False),
         ([f"{v:.7f}" for v in np.random.default_rng(0).normal(size=40)], False),
@@ -66,9 +80,13 @@ def test_the_names_of_float32s_count_as_float32(texts: list[str], single: bool) 
 
 
 @pytest.mark.parametrize(("others", "single"), [(7, True), (8, False)])
-def test_one_short_name_in_eight_has_to_be_of_a_float32_only(others: int, single: bool) -> None:
+def test_one_short_name_in_eight_has_to_be_of_a_float32_only(
+    others: int, single: bool
+) -> None:
     """Of decimals made by hand one may have so many digits by chance."""
-    texts = [f"0.{n}" for n in (1, 2, 3, 4, 6, 7, 8, 9)][:others]  # 0.5 is itself in every dtype
+    texts = [f"0.{n}" for n in (1, 2, 3, 4, 6, 7, 8, 9)][
+        :others
+    ]  # 0.5 is itself in every dtype
     document = piped(f'{{"h": [{", ".join([*texts, "0.15749316"])}]}}'.encode())
     assert bool(document.dtypes) == single
 
@@ -87,13 +105,22 @@ def test_longdouble_keeps_its_digits_in_the_text() -> None:
 
 
 def test_attributes_round_trip() -> None:
-    attributes = {"a": 1.5, "b": "x", "c": None, "d": True, "e": ["p", "q"], "meta": {"k": [1, {}]}}
+    attributes = {
+        "a": 1.5,
+        "b": "x",
+        "c": None,
+        "d": True,
+        "e": ["p", "q"],
+        "meta": {"k": [1, {}]},
+    }
     document = piped(written({"h": np.ones(2)}, attributes))
     assert document.attributes == attributes
 
 
 def test_non_finite_attributes_are_strings() -> None:
-    text = written({}, {"a": float("nan"), "meta": {"b": [float("-inf"), np.float64(2)]}})
+    text = written(
+        {}, {"a": float("nan"), "meta": {"b": [float("-inf"), np.float64(2)]}}
+    )
     assert strict(text) == {"a": "NaN", "meta": {"b": ["-Infinity", 2]}}
 
 
@@ -122,7 +149,10 @@ def test_names_are_joined_and_special_numbers_read() -> None:
         ('{"a": [[1, 2], [3, null]]}', r"a: element \[1\]\[1\] is null"),
         ('{"a": [1, "0.5"]}', r'a: element \[1\] is a string "0.5"'),
         ('{"a": [1, true]}', r"a: element \[1\] is a truth value"),
-        ('{"a": [{"b": 1}, 2]}', r"a: element \[1\] is other than element \[0\], an object with b"),
+        (
+            '{"a": [{"b": 1}, 2]}',
+            r"a: element \[1\] is other than element \[0\], an object with b",
+        ),
         ('{"a": 1, "a": 2}', 'two members of the name "a"'),
         ('{"a": {"b": 1}, "a.b": 2}', 'two members of the name "a.b"'),
         ('{"a": [1, 2}', "broken JSON at line 1, column 12"),
@@ -168,9 +198,13 @@ def lines(batched: bool, *blocks: tuple[int, dict[str, np.ndarray]]) -> str:
 def test_lines_round_trip(array: np.ndarray) -> None:
     batched = array.ndim == 3
     text = lines(
-        batched, (0, {"h": array[:1], "c": -array[:1]}), (1, {"h": array[1:], "c": -array[1:]})
+        batched,
+        (0, {"h": array[:1], "c": -array[:1]}),
+        (1, {"h": array[1:], "c": -array[1:]}),
     )
-    assert [strict(line)["step"] for line in text.splitlines()] == list(range(len(array)))
+    assert [strict(line)["step"] for line in text.splitlines()] == list(
+        range(len(array))
+    )
     document = piped(text)
     assert document.format == "jsonl"
     assert document.layout == ("time" if batched else "steps")
@@ -221,8 +255,12 @@ def test_lines_have_the_numbers_that_each_has(rows: list[str], tmp_path: Path) -
         np.testing.assert_array_equal(document.arrays[name], expected)
 
 
-@pytest.mark.parametrize("values", [[1, 2], [2, 1], [0.5, 1], [-1, 0], [[1, 2]], [0, 1, 2]])
-def test_other_members_of_these_names_are_arrays(values: list[Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "values", [[1, 2], [2, 1], [0.5, 1], [-1, 0], [[1, 2]], [0, 1, 2]]
+)
+def test_other_members_of_these_names_are_arrays(
+    values: list[Any], tmp_path: Path
+) -> None:
     """Without a step, not ascending, or not as many as the batch has items."""
     step = {} if values == [1, 2] else {"step": 0}
     line = json.dumps({**step, "batch": values, "h": [[1], [2]]})
@@ -243,7 +281,9 @@ def test_other_members_of_these_names_are_arrays(values: list[Any], tmp_path: Pa
         ["[1]\u2003", "[2]"],
     ],
 )
-def test_lines_that_are_wrong_one_by_one_are_refused(rows: list[str], tmp_path: Path) -> None:
+def test_lines_that_are_wrong_one_by_one_are_refused(
+    rows: list[str], tmp_path: Path
+) -> None:
     """Joined, they would be JSON."""
     with pytest.raises(UserError, match=r", (?:at )?line [12]|at line [12]"):
         filed(tmp_path, "a.jsonl", "\n".join(rows))
@@ -273,8 +313,14 @@ def test_a_single_line_goes_by_its_suffix(tmp_path: Path) -> None:
             '{"step": 0, "h": [1]}\n{"step": 1, "c": [1]}',
             "line 2 is an object of c; the lines before it are an object of h",
         ),
-        ('{"step": 2, "h": [1]}\n{"step": 2, "h": [1]}', "line 2: step 2 follows step 2"),
-        ('{"step": 2, "h": [1]}\n{"step": 0, "h": [1]}', "line 2: step 0 follows step 2"),
+        (
+            '{"step": 2, "h": [1]}\n{"step": 2, "h": [1]}',
+            "line 2: step 2 follows step 2",
+        ),
+        (
+            '{"step": 2, "h": [1]}\n{"step": 0, "h": [1]}',
+            "line 2: step 0 follows step 2",
+        ),
         ('{"step": -1, "h": [1]}\n', "line 1: step is '-1'"),
         ('{"step": "a", "h": [1]}\n', "line 1: step is 'a'"),
         ('{"step": 0, "h": 3}\n', "line 1: h is a number; a list"),
@@ -321,9 +367,13 @@ def test_a_later_line_that_is_wrong_is_reported(line: str, told: str) -> None:
         steps("[1, 2]", "[3, 4]", line)
 
 
-@pytest.mark.parametrize("line", ['{"a": 1, "x": [1, 2]}', '{"x": [1, 2], "inputs": [3, 4]}'])
+@pytest.mark.parametrize(
+    "line", ['{"a": 1, "x": [1, 2]}', '{"x": [1, 2], "inputs": [3, 4]}']
+)
 def test_members_that_a_run_would_not_use_are_refused(line: str) -> None:
-    with pytest.raises(UserError, match=r"line 1 has .*; the inputs of a step are one list"):
+    with pytest.raises(
+        UserError, match=r"line 1 has .*; the inputs of a step are one list"
+    ):
         steps(line, line)
     reader = LineReader(io.BytesIO(f"{line}\n{line}\n".encode()))
     assert reader.are_inputs()

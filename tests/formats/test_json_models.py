@@ -24,7 +24,9 @@ NAM = json.loads((GOLDEN / "nam/one_layer.nam").read_text())
 Json = dict[str, Any]
 
 
-def recorded(case: str) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, np.ndarray[Any, Any]]]:
+def recorded(
+    case: str,
+) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, np.ndarray[Any, Any]]]:
     """The weights and the rest of a recorded case."""
     return held(f"{case}.weights"), read(case)[1]
 
@@ -43,7 +45,12 @@ def rtneural() -> Json:
                 "shape": [None, None, units],
                 "weights": [array.tolist() for array in weights.values()],
             },
-            {"type": "dense", "activation": "", "shape": [None, None, 1], "weights": dense},
+            {
+                "type": "dense",
+                "activation": "",
+                "shape": [None, None, 1],
+                "weights": dense,
+            },
         ],
     }
 
@@ -54,7 +61,10 @@ def guitarml() -> Json:
     state = {f"rec.{name}": array.tolist() for name, array in weights.items()}
     state |= {"lin.weight": [[0.5, 0.25, 0.125]], "lin.bias": [0.0]}
     model_data = {"model": "SimpleRNN", "input_size": 5, "skip": 1, "unit_type": "LSTM"}
-    return {"model_data": model_data | {"num_layers": 1, "hidden_size": 3}, "state_dict": state}
+    return {
+        "model_data": model_data | {"num_layers": 1, "hidden_size": 3},
+        "state_dict": state,
+    }
 
 
 def written(folder: Path, value: object) -> str:
@@ -81,7 +91,11 @@ def test_guitarml_gives_what_torch_gave(tmp_path: Path) -> None:
     weights, expected = recorded("torch/batch_first")
     assert model.convention.name == "pytorch"
     assert set(model.tensors) == {f"rec.{name}" for name in weights}
-    state = {k: expected[f"initial_state.{k}"] for k in "hc" if f"initial_state.{k}" in expected}
+    state = {
+        k: expected[f"initial_state.{k}"]
+        for k in "hc"
+        if f"initial_state.{k}" in expected
+    }
     trace = run(model, expected["inputs"], layout="batch", initial_state=state)
     np.testing.assert_allclose(trace.h, expected["h"], rtol=0, atol=1e-6)
     (remark,) = model.remarks
@@ -89,9 +103,15 @@ def test_guitarml_gives_what_torch_gave(tmp_path: Path) -> None:
     assert "skip" in remark
 
 
-def test_rtneural_keeps_the_layers_in_order_and_numbers_out_of_other_layers(tmp_path: Path) -> None:
+def test_rtneural_keeps_the_layers_in_order_and_numbers_out_of_other_layers(
+    tmp_path: Path,
+) -> None:
     value = rtneural()
-    value["layers"] = [value["layers"][1], value["layers"][0], {"type": "tanh", "shape": [3]}]
+    value["layers"] = [
+        value["layers"][1],
+        value["layers"][0],
+        {"type": "tanh", "shape": [3]},
+    ]
     value["in_skip"] = 1
     document = formats.read(written(tmp_path, value))
     assert list(document.arrays) == [
@@ -114,7 +134,11 @@ def test_two_layers_of_rtneural_are_chosen_by_number(tmp_path: Path) -> None:
 
 
 def gru(value: Json) -> Json:
-    value["layers"][0] = {"type": "gru", "shape": [3], "weights": [[[1]], [[1]], [[1], [1]]]}
+    value["layers"][0] = {
+        "type": "gru",
+        "shape": [3],
+        "weights": [[[1]], [[1]], [[1], [1]]],
+    }
     return value
 
 
@@ -155,6 +179,6 @@ def test_nam_cuts_the_list_as_its_sizes_say(tmp_path: Path) -> None:
         "nam.0.weight": (12, 7), "nam.0.bias": (12,), "nam.0.hidden": (3,), "nam.0.cell": (3,),
         "head.weight": (2, 3), "head.bias": (2,),
     }  # fmt: skip
-    assert np.concatenate([array.ravel() for array in arrays.values()]).tolist() == list(
-        range(count)
-    )
+    assert np.concatenate(
+        [array.ravel() for array in arrays.values()]
+    ).tolist() == list(range(count))

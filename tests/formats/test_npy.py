@@ -20,7 +20,9 @@ from tests.paths import TESTS
 from tests.recorded import held
 
 
-def in_blocks(path: Path, array: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> FileArray:
+def in_blocks(
+    path: Path, array: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> FileArray:
     monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
     np.save(path, array)
     found: object = formats.read(str(path), in_blocks=True).arrays[""]
@@ -38,8 +40,15 @@ def test_slices_of_an_array_in_a_file_are_its_numbers(
     whole = (9 * np.random.default_rng(0).normal(size=(7, 11, 3))).astype(dtype)
     for array in (whole, whole[0]):
         found = in_blocks(tmp_path / "x.npy", array, monkeypatch)
-        assert (found.shape, found.dtype) == (array.shape, array.dtype.newbyteorder("="))
-        for index in (slice(2, 5), (slice(None), slice(1, 3)), (slice(1, 99), slice(0, 0))):
+        assert (found.shape, found.dtype) == (
+            array.shape,
+            array.dtype.newbyteorder("="),
+        )
+        for index in (
+            slice(2, 5),
+            (slice(None), slice(1, 3)),
+            (slice(1, 99), slice(0, 0)),
+        ):
             np.testing.assert_array_equal(found[index], array[index])
         np.testing.assert_array_equal(np.asarray(found), array)
 
@@ -49,8 +58,13 @@ def test_blocks_are_all_numbers_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     whole = np.arange(7 * 11 * 3.0).reshape(7, 11, 3)
-    found = list(iterate_blocks(in_blocks(tmp_path / "x.npy", whole, monkeypatch), size))
-    assert np.concatenate([block.ravel() for _, block in found]).tolist() == whole.ravel().tolist()
+    found = list(
+        iterate_blocks(in_blocks(tmp_path / "x.npy", whole, monkeypatch), size)
+    )
+    assert (
+        np.concatenate([block.ravel() for _, block in found]).tolist()
+        == whole.ravel().tolist()
+    )
     assert all(whole[tuple(start)][0] == block.flat[0] for start, block in found)
     assert max(block.size for _, block in found) <= max(size, 3)
 
@@ -93,7 +107,9 @@ def test_strings_of_what_is_not_a_character_are_refused(
 def test_a_version_for_names_of_fields_is_refused(tmp_path: Path) -> None:
     with open(tmp_path / "a.npy", "wb") as stream:
         np.lib.format.write_array(stream, np.ones(3), version=(3, 0))
-    with pytest.raises(UserError, match=r"version 3\.0; 1\.0 and 2\.0 contain plain arrays"):
+    with pytest.raises(
+        UserError, match=r"version 3\.0; 1\.0 and 2\.0 contain plain arrays"
+    ):
         formats.read(str(tmp_path / "a.npy"))
 
 
@@ -102,14 +118,18 @@ def test_a_header_of_many_backslashes_never_reaches_the_parser(tmp_path: Path) -
     text = b"'\\" * 4_995
     path = tmp_path / "x.npy"
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
-    with pytest.raises(UserError, match=r"x\.npy: the \.npy header is broken \(a backslash"):
+    with pytest.raises(
+        UserError, match=r"x\.npy: the \.npy header is broken \(a backslash"
+    ):
         formats.read(str(path))
 
 
 # ---- raw little-endian numbers by their type and shape: ``h.bin:f32:7x3``
 
 
-@pytest.mark.parametrize(("form", "dtype"), [("f16", "<f2"), ("f32", "<f4"), ("f64", "<f8")])
+@pytest.mark.parametrize(
+    ("form", "dtype"), [("f16", "<f2"), ("f32", "<f4"), ("f64", "<f8")]
+)
 def test_numbers_of_each_type(tmp_path: Path, form: str, dtype: str) -> None:
     numbers = np.random.default_rng(0).normal(size=(7, 3)).astype(dtype)
     path = tmp_path / "h.bin"
@@ -134,7 +154,9 @@ def test_another_length_is_refused(tmp_path: Path) -> None:
     path.write_bytes(np.arange(20, dtype="<f4").tobytes())
     with pytest.raises(UserError) as error:
         formats.read(f"{path}:f32:7x3")
-    assert str(error.value) == (f"{path} has 80 bytes; f32:7x3 takes 84, 21 numbers of 4 bytes.")
+    assert str(error.value) == (
+        f"{path} has 80 bytes; f32:7x3 takes 84, 21 numbers of 4 bytes."
+    )
 
 
 def test_a_file_of_a_known_kind_has_members(tmp_path: Path) -> None:
@@ -181,13 +203,19 @@ def test_a_single_array_in_fortran_s_order(
     in_blocks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
-    (array,) = formats.read(str(GOLDEN / "fortran.npy"), in_blocks=in_blocks).arrays.values()
+    (array,) = formats.read(
+        str(GOLDEN / "fortran.npy"), in_blocks=in_blocks
+    ).arrays.values()
     assert bits(array) == bits(held("bfloat16/float32")["kernel"])
 
 
-def test_blocks_are_widened_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_are_widened_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
-    halves = np.arange(0x3F80, 0x3F80 + 12, dtype="<u2").reshape(3, 4)  # upper halves of float32
+    halves = np.arange(0x3F80, 0x3F80 + 12, dtype="<u2").reshape(
+        3, 4
+    )  # upper halves of float32
     np.save(tmp_path / "x.npy", halves.view("V2"))
     array = formats.read(str(tmp_path / "x.npy"), in_blocks=True).arrays[""]
     assert array.dtype == np.float32
@@ -218,7 +246,9 @@ def test_objects_are_left_out_and_named(tmp_path: Path) -> None:
     objects = {"out/W": None, "out/b": np.array([None, 1])}
     np.savez(tmp_path / "c.npz", **weights, **objects)  # type: ignore[arg-type]
     document = formats.read(str(tmp_path / "c.npz"))
-    assert document.remarks[0].endswith("out/W, out/b left out: Python objects are never loaded.")
+    assert document.remarks[0].endswith(
+        "out/W, out/b left out: Python objects are never loaded."
+    )
     for name, array in weights.items():
         np.testing.assert_array_equal(document.arrays[name], array)
         assert document.arrays[name].dtype.isnative

@@ -19,7 +19,10 @@ from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import MOST_WHOLE
 from tests.paths import TOP
 
-LOOPS, MEMORY = 10, 1_000_000_000  # for 20 MB; a loop of `MEASURED` takes about a second
+LOOPS, MEMORY = (
+    10,
+    1_000_000_000,
+)  # for 20 MB; a loop of `MEASURED` takes about a second
 
 # a name, what begins the file, what is repeated in it, what ends it
 TEXTS = [
@@ -53,8 +56,18 @@ ROW = "0.12345678 -0.5 0.25"
 # in the notations of other programs, and what their readers have to look far back or ahead for
 NOTATIONS = [
     ("savetxt.txt", "", f"{ROW}\n", ""),
-    ("numpy.txt", "h = array([[1.]", f",\n[{ROW.replace(' ', ', ')}]", "], dtype=float32)"),
-    ("tensorflow.txt", "", "<tf.Tensor: shape=(1,), dtype=float32, numpy=array([0.5])>\n", ""),
+    (
+        "numpy.txt",
+        "h = array([[1.]",
+        f",\n[{ROW.replace(' ', ', ')}]",
+        "], dtype=float32)",
+    ),
+    (
+        "tensorflow.txt",
+        "",
+        "<tf.Tensor: shape=(1,), dtype=float32, numpy=array([0.5])>\n",
+        "",
+    ),
     ("c.txt", "float h[9][3] = {", "{0.5f, 0.25f, 1.0f},\n", "};"),
     ("comments.txt", "float h[9][3] = {", "/* x */ 0.5f,", "};"),
     ("rust.txt", "let h = vec![", "vec![0.5, 0.25],\n", "];"),
@@ -72,7 +85,25 @@ NOTATIONS = [
     ("text.json", '{"h":[1],"a":"', "x", '"}'),
 ]
 
-CHARACTERS = ("0", "9", "a", "_", "-", ".", ",", ";", ":", "=", "(", "[", "]", "{", '"', "/", "|")
+CHARACTERS = (
+    "0",
+    "9",
+    "a",
+    "_",
+    "-",
+    ".",
+    ",",
+    ";",
+    ":",
+    "=",
+    "(",
+    "[",
+    "]",
+    "{",
+    '"',
+    "/",
+    "|",
+)
 TOKENS = [
     (f"{ord(character)}{where}", begin, character, end)
     for character in CHARACTERS
@@ -133,7 +164,9 @@ def for_each(texts: Iterable[tuple[str, str, str, str]]) -> pytest.MarkDecorator
 def inspected(path: Path) -> tuple[int, float, int]:
     """Status, processor time in loops and bytes of memory of ``lstm inspect`` for a file."""
     # Coverage, where the tests are run under it, takes memory of its own in every process.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_PROCESS")}
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_PROCESS")
+    }
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, "inspect", str(path)],
         env=environment | {"PYTHONPATH": str(TOP)},
@@ -154,7 +187,9 @@ def test_a_megabyte_takes_little_memory(tmp_path: Path, text: Text) -> None:
 
 @pytest.mark.wide
 @for_each(TEXTS)
-def test_twenty_megabytes_take_seconds_and_a_gigabyte(tmp_path: Path, text: Text) -> None:
+def test_twenty_megabytes_take_seconds_and_a_gigabyte(
+    tmp_path: Path, text: Text
+) -> None:
     """As many as a plain loop takes beside it: how fast a machine is, changes by the minute."""
     loops, memory = text.inspect(tmp_path, MOST_WHOLE)
     assert loops < LOOPS
@@ -200,8 +235,12 @@ def loop() -> float:
 
 
 @pytest.mark.parametrize("name", ["h.txt", "h.md", "h.csv", "h.tsv"])
-@pytest.mark.parametrize("text", ["{}", "[0.5 {}]", "1\n{}\n", "0.5,1\n0.5,{}\n", "|h|\n|-|\n|{}|"])
-def test_more_digits_than_any_number_has_are_refused(tmp_path: Path, name: str, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["{}", "[0.5 {}]", "1\n{}\n", "0.5,1\n0.5,{}\n", "|h|\n|-|\n|{}|"]
+)
+def test_more_digits_than_any_number_has_are_refused(
+    tmp_path: Path, name: str, text: str
+) -> None:
     """They were looked through again from each of them: 80,000 took 10 s."""
     path = tmp_path / name
     path.write_text(text.format("9" * 80_000))
@@ -222,9 +261,13 @@ def test_a_name_that_occurs_twice_is_found_among_many(tmp_path: Path) -> None:
     assert time.process_time() - begun < 1
 
 
-@pytest.mark.parametrize("number", ["0." + "0" * 323 + "49406564584124654", "9" * 309, "1" * 400])
+@pytest.mark.parametrize(
+    "number", ["0." + "0" * 323 + "49406564584124654", "9" * 309, "1" * 400]
+)
 @pytest.mark.parametrize("text", ["h = [0. {}]", "{}\n", "0.5,1\n0.5,{}\n"])
-def test_all_digits_that_a_number_has_are_read(tmp_path: Path, text: str, number: str) -> None:
+def test_all_digits_that_a_number_has_are_read(
+    tmp_path: Path, text: str, number: str
+) -> None:
     path = tmp_path / "h.csv"
     path.write_text(text.format(number))
     (values,) = formats.read(str(path)).arrays.values()
@@ -238,7 +281,9 @@ def test_a_file_read_in_pieces_is_read_as_it_is_at_once(
     """Pieces of a few characters, which end within the lines and characters of the file."""
     path = str(tmp_path / f"a{suffix}")
     with open(path, "wb") as stream:
-        writer = formats.open_steps(stream, formats.format_of(path), ["h", "\u00e9"], batched=True)
+        writer = formats.open_steps(
+            stream, formats.format_of(path), ["h", "\u00e9"], batched=True
+        )
         h = np.random.default_rng(0).normal(size=(50, 3, 4))
         writer.write(3, {"h": h, "\u00e9": -h})
     monkeypatch.setattr("lstmcli.formats.files.source.PIECE", 7)
@@ -252,7 +297,11 @@ def test_a_file_read_in_pieces_is_read_as_it_is_at_once(
 
 @pytest.mark.parametrize(
     ("name", "line"),
-    [("a.csv", "1," * 59 + "1"), ("a.tsv", "1\t" * 59 + "1"), ("a.jsonl", f"[{'1,' * 58}1]")],
+    [
+        ("a.csv", "1," * 59 + "1"),
+        ("a.tsv", "1\t" * 59 + "1"),
+        ("a.jsonl", f"[{'1,' * 58}1]"),
+    ],
 )
 def test_a_line_too_long_to_be_in_memory_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, line: str
@@ -264,7 +313,9 @@ def test_a_line_too_long_to_be_in_memory_is_refused(
     monkeypatch.setattr("lstmcli.formats.files.source.MOST_WHOLE", len(line))
     assert formats.read(str(path)).arrays
     monkeypatch.setattr("lstmcli.formats.files.source.MOST_WHOLE", 90)
-    with pytest.raises(UserError, match=r"a line of more than 90 characters\. Save the"):
+    with pytest.raises(
+        UserError, match=r"a line of more than 90 characters\. Save the"
+    ):
         formats.read(str(path))
 
 
@@ -274,10 +325,14 @@ def test_prints_that_no_console_prints_are_refused(
     path = tmp_path / "a.txt"
     path.write_text("1 2 3\n" * 9)
     monkeypatch.setattr("lstmcli.formats.text.console_print.MOST_PRINTED", 26)
-    with pytest.raises(UserError, match=r"27 numbers and brackets.*Save the numbers as"):
+    with pytest.raises(
+        UserError, match=r"27 numbers and brackets.*Save the numbers as"
+    ):
         formats.read(str(path))
     monkeypatch.setattr("lstmcli.formats.MOST_WHOLE", 20)
-    with pytest.raises(UserError, match=r"54 bytes are more than .*Save the numbers as"):
+    with pytest.raises(
+        UserError, match=r"54 bytes are more than .*Save the numbers as"
+    ):
         formats.read(str(path))
 
 
@@ -291,7 +346,9 @@ def test_json_is_parsed_at_once_up_to_a_limit(
     (values,) = formats.read(str(path)).arrays.values()
     assert values.tolist() == [[1, 2], [3, 4]]
     monkeypatch.setattr("lstmcli.formats.files.source.MOST_PARSED", len(text) - 1)
-    with pytest.raises(UserError, match=r"bytes of text are more than are read .* as \.npy or"):
+    with pytest.raises(
+        UserError, match=r"bytes of text are more than are read .* as \.npy or"
+    ):
         formats.read(str(path))
 
 

@@ -62,10 +62,14 @@ def test_other_numbers_and_what_is_none(tmp_path: Path) -> None:
         {"name": "b", "shape": [2], "dtype": "bool"},
         {"name": "n", "shape": [1], "dtype": "int32"},
     ]  # fmt: skip
-    data = bytes([0, 1, 5]) + bytes(8) + b"\1\0" + (-7).to_bytes(4, "little", signed=True)
+    data = (
+        bytes([0, 1, 5]) + bytes(8) + b"\1\0" + (-7).to_bytes(4, "little", signed=True)
+    )
     (tmp_path / "w.bin").write_bytes(data)
     path = tmp_path / "model.json"
-    path.write_text(json.dumps({"weightsManifest": [{"paths": ["w.bin"], "weights": weights}]}))
+    path.write_text(
+        json.dumps({"weightsManifest": [{"paths": ["w.bin"], "weights": weights}]})
+    )
     document = formats.read(str(path))
     assert {k: v.tolist() for k, v in document.arrays.items()} == {
         "i": [-1, 0, 2], "b": [True, False], "n": [-7],
@@ -75,10 +79,17 @@ def test_other_numbers_and_what_is_none(tmp_path: Path) -> None:
 
 
 def test_quantized_weights_without_a_scale_are_damaged(tmp_path: Path) -> None:
-    tensor = {"name": "k", "shape": [2], "dtype": "float32", "quantization": {"dtype": "uint8"}}
+    tensor = {
+        "name": "k",
+        "shape": [2],
+        "dtype": "float32",
+        "quantization": {"dtype": "uint8"},
+    }
     (tmp_path / "w.bin").write_bytes(b"\1\2")
     path = tmp_path / "model.json"
-    path.write_text(json.dumps({"weightsManifest": [{"paths": ["w.bin"], "weights": [tensor]}]}))
+    path.write_text(
+        json.dumps({"weightsManifest": [{"paths": ["w.bin"], "weights": [tensor]}]})
+    )
     with pytest.raises(UserError, match="it lacks 'scale'"):
         formats.read(str(path))
 
@@ -94,9 +105,18 @@ def _weights(value: Json) -> list[Any]:
         (lambda v: v["weightsManifest"][0].pop("paths"), "it lacks 'paths'"),
         (lambda v: _weights(v)[0].pop("dtype"), "it lacks 'dtype'|needs"),
         (lambda v: _weights(v)[0].update(name="\ud800"), "not a valid text"),
-        (lambda v: _weights(v)[1].update(name=_weights(v)[0]["name"]), "two tensors have the name"),
-        (lambda v: _weights(v)[0].update(name=["a"]), "the name of a tensor is not text"),
-        (lambda v: _weights(v).insert(0, ["a"]), "a member of weights is not an object"),
+        (
+            lambda v: _weights(v)[1].update(name=_weights(v)[0]["name"]),
+            "two tensors have the name",
+        ),
+        (
+            lambda v: _weights(v)[0].update(name=["a"]),
+            "the name of a tensor is not text",
+        ),
+        (
+            lambda v: _weights(v).insert(0, ["a"]),
+            "a member of weights is not an object",
+        ),
         (lambda v: v.update(modelTopology=[1]), "modelTopology is not an object"),
         (lambda v: _weights(v)[0].update(shape=[-1]), "corrupt"),
         (lambda v: _weights(v)[0].update(shape=[1 << 40, 1 << 40]), "max_bytes="),
@@ -107,9 +127,18 @@ def _weights(value: Json) -> list[Any]:
             "not in its folder|more",
         ),
         (lambda v: v["weightsManifest"][0].update(paths=["/etc/passwd"]), "'passwd'"),
-        (lambda v: v["weightsManifest"].append(v["weightsManifest"][0]), "is named twice"),
-        (lambda v: v["weightsManifest"][0].update(paths=["x.bin", "a/x.bin"]), "is named twice"),
-        (lambda v: _weights(v)[0].update(dtype="string", quantization=None), "'string', not num"),
+        (
+            lambda v: v["weightsManifest"].append(v["weightsManifest"][0]),
+            "is named twice",
+        ),
+        (
+            lambda v: v["weightsManifest"][0].update(paths=["x.bin", "a/x.bin"]),
+            "is named twice",
+        ),
+        (
+            lambda v: _weights(v)[0].update(dtype="string", quantization=None),
+            "'string', not num",
+        ),
     ],
 )
 def test_a_wrong_description_is_refused(model: Path, change: Any, message: str) -> None:

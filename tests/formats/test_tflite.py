@@ -41,7 +41,9 @@ def test_a_backward_half_is_named_and_runs_with_reverse() -> None:
 
 @pytest.mark.parametrize("case", ["hard_sigmoid", "keras3", "unrolled"])
 def test_an_lstm_that_is_spelled_out_is_refused(case: str) -> None:
-    with pytest.raises(UserError, match="without an LSTM operator; one may be spelled out"):
+    with pytest.raises(
+        UserError, match="without an LSTM operator; one may be spelled out"
+    ):
         formats.read(path(case))
 
 
@@ -67,10 +69,14 @@ def flatbuffer(model: dict[int, Any]) -> bytes:
             for n, one in enumerate(value):
                 refer(start + 4 + 4 * n, one)
             return start
-        offsets = [0] * (max(value, default=-1) + 1)  # in the table, 8 bytes for each field
+        offsets = [0] * (
+            max(value, default=-1) + 1
+        )  # in the table, 8 bytes for each field
         for n, field in enumerate(value):
             offsets[field] = 4 + 8 * n
-        vtable = pack(f"<{2 + len(offsets)}H", 4 + 2 * len(offsets), 4 + 8 * len(value), *offsets)
+        vtable = pack(
+            f"<{2 + len(offsets)}H", 4 + 2 * len(offsets), 4 + 8 * len(value), *offsets
+        )
         start = len(data) + len(vtable)
         data.extend(vtable + pack("<i", len(vtable)) + bytes(8 * len(value)))
         for field, one in value.items():
@@ -85,11 +91,18 @@ def flatbuffer(model: dict[int, Any]) -> bytes:
 
 
 def forged(
-    weights: np.ndarray, *, buffer: int = 1, activation: int = 4, operators: int = 1, **scales: Any
+    weights: np.ndarray,
+    *,
+    buffer: int = 1,
+    activation: int = 4,
+    operators: int = 1,
+    **scales: Any,
 ) -> bytes:
     """A model whose operators all have one tensor for all of their weights."""
     kind, inputs = ("b", 9 if weights.dtype == np.int8 else 0), np.zeros(24, "<i4")
-    quantized = {{"scale": 2, "zero": 3}[name]: values for name, values in scales.items()}
+    quantized = {
+        {"scale": 2, "zero": 3}[name]: values for name, values in scales.items()
+    }
     shape = np.array(weights.shape, "<i4")
     tensor = {0: shape, 1: kind, 2: ("I", buffer), 4: quantized}
     operator = {0: ("I", 0), 1: inputs, 4: {0: ("b", activation)}}
@@ -128,7 +141,9 @@ def test_a_forged_model_is_read() -> None:
         ({"scale": np.ones(3, "<f4")}, "cannot reshape array of size 3"),
     ],
 )  # fmt: skip
-def test_models_that_contradict_themselves_are_refused(parts: dict[str, Any], message: str) -> None:
+def test_models_that_contradict_themselves_are_refused(
+    parts: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         piped(forged(EIGHT_BIT, **{"scale": SCALES, **parts}))
 
@@ -165,13 +180,21 @@ def test_a_clip_of_no_projection_is_none() -> None:
         ({"cell_clip": float("nan")}, "cell_clip nan"),
     ],
 )
-def test_operators_that_cannot_be_run_are_named(word: dict[str, object], message: str) -> None:
+def test_operators_that_cannot_be_run_are_named(
+    word: dict[str, object], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         read_metadata("tflite", {"lstm_0": OPERATOR | word}, ["lstm_0/x"])
 
 
 def test_a_flatbuffer_s_offsets_are_not_believed() -> None:
-    for data in (b"", b"\4\0\0", pack("<I", 100), pack("<Ii", 4, 100), pack("<Ii", 4, -100)):
+    for data in (
+        b"",
+        b"\4\0\0",
+        pack("<I", 100),
+        pack("<Ii", 4, 100),
+        pack("<Ii", 4, -100),
+    ):
         with pytest.raises(Damaged):
             root(data).number(0, "i")
     # A table at 12 with its vtable at 4: one field, at 4 bytes into the table.

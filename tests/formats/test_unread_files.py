@@ -19,7 +19,13 @@ from lstmcli.errors import UserError
 from tests.recorded import GOLDEN, held
 
 FOLDER = GOLDEN / "unread_files"
-QUANTISED = {"state": "rnn", "float16": "rnn", "cell": "rnn", "module": "0", "script": "rnn"}
+QUANTISED = {
+    "state": "rnn",
+    "float16": "rnn",
+    "cell": "rnn",
+    "module": "0",
+    "script": "rnn",
+}
 
 
 @pytest.mark.parametrize("kind", QUANTISED)
@@ -52,10 +58,22 @@ def test_weights_that_pytorch_unpacks_from_a_quantised_lstm_run() -> None:
     ("name", "what", "way_out"),
     [
         ("thinc.bin", "a model of thinc, as spaCy keeps them", "Load it with thinc"),
-        ("eng.traineddata", "traineddata of Tesseract", "save the arrays of its weights"),
+        (
+            "eng.traineddata",
+            "traineddata of Tesseract",
+            "save the arrays of its weights",
+        ),
         ("eng.lstm", "a network of Tesseract", "save the arrays of its weights"),
-        ("torch0.1_tar.pt", "a tar archive of PyTorch 0.1", "torch.save(torch.load(FILE, weights_"),
-        ("../dynet/birnn_3_layers.model", "a file of DyNet's parameters", "numpy.savez('weights.n"),
+        (
+            "torch0.1_tar.pt",
+            "a tar archive of PyTorch 0.1",
+            "torch.save(torch.load(FILE, weights_",
+        ),
+        (
+            "../dynet/birnn_3_layers.model",
+            "a file of DyNet's parameters",
+            "numpy.savez('weights.n",
+        ),
     ],
 )
 def test_a_file_of_another_program_is_named_whatever_its_name(
@@ -65,7 +83,9 @@ def test_a_file_of_another_program_is_named_whatever_its_name(
     path.write_bytes((FOLDER / name).read_bytes())
     with pytest.raises(UserError) as refused:
         formats.read(str(path))
-    assert f"weights.dat is {what}; this version does not read it." in str(refused.value)
+    assert f"weights.dat is {what}; this version does not read it." in str(
+        refused.value
+    )
     assert way_out in str(refused.value)
 
 
@@ -79,17 +99,27 @@ def test_a_tar_of_other_files_is_to_be_unpacked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("tensorflow_v1", "model.ckpt is a checkpoint in TensorFlow's V1 format (before 0.12)"),
-        ("tensorflow_partitioned", "net/rnn/lstm_cell/kernel is a partitioned variable"),
+        (
+            "tensorflow_v1",
+            "model.ckpt is a checkpoint in TensorFlow's V1 format (before 0.12)",
+        ),
+        (
+            "tensorflow_partitioned",
+            "net/rnn/lstm_cell/kernel is a partitioned variable",
+        ),
     ],
 )
-def test_an_old_checkpoint_of_tensorflow_is_named(name: str, what: str, tmp_path: Path) -> None:
+def test_an_old_checkpoint_of_tensorflow_is_named(
+    name: str, what: str, tmp_path: Path
+) -> None:
     with zipfile.ZipFile(FOLDER / f"{name}.zip") as archive:
         archive.extractall(tmp_path)
     with pytest.raises(UserError) as refused:
         formats.read(str(tmp_path))
     assert what in str(refused.value)
-    assert f"tf.train.load_checkpoint('{tmp_path / 'model.ckpt'}')" in str(refused.value)
+    assert f"tf.train.load_checkpoint('{tmp_path / 'model.ckpt'}')" in str(
+        refused.value
+    )
 
 
 def test_one_shard_of_an_old_checkpoint_is_enough_to_name_it(tmp_path: Path) -> None:
@@ -98,7 +128,9 @@ def test_one_shard_of_an_old_checkpoint_is_enough_to_name_it(tmp_path: Path) -> 
     for number in (0, 1):
         (tmp_path / f"m-{number:05}-of-00002").write_bytes(table)
     for given in ("m", "m-00001-of-00002"):
-        with pytest.raises(UserError, match=r"load_checkpoint\('[^']*/m-\?{5}-of-00002'\)"):
+        with pytest.raises(
+            UserError, match=r"load_checkpoint\('[^']*/m-\?{5}-of-00002'\)"
+        ):
             formats.read(str(tmp_path / given))
 
 

@@ -49,11 +49,15 @@ class Case:
         convert(one.paths(target), str(target), to, one.options() | settings)
         layout, x = self.record["layout"], self.recorded["inputs"]
         x = x[:, None] if layout == "steps" else x
-        self.x = np.ascontiguousarray(x if layout != "batch" else x.swapaxes(0, 1), np.float32)
+        self.x = np.ascontiguousarray(
+            x if layout != "batch" else x.swapaxes(0, 1), np.float32
+        )
         rng = np.random.default_rng(len(case))
         cells = [cell for _, cell in self.model.cells]
         rows = self.x.shape[1]
-        self.h = rng.normal(size=(len(cells), rows, cells[0].outputs)).astype(np.float32)
+        self.h = rng.normal(size=(len(cells), rows, cells[0].outputs)).astype(
+            np.float32
+        )
         self.c = rng.normal(size=(len(cells), rows, cells[0].units)).astype(np.float32)
         self.target = target
 
@@ -86,7 +90,9 @@ class Case:
         theirs = self.recorded["h"]
         if self.record["layout"] == "batch":
             h = h.swapaxes(0, 1)
-        if theirs.ndim == 4:  # directions on an axis of their own, in one framework's places
+        if (
+            theirs.ndim == 4
+        ):  # directions on an axis of their own, in one framework's places
             return
         close(self.case, h.reshape(theirs.shape), theirs)
 
@@ -95,10 +101,15 @@ class Case:
         if set(LENGTHS) & set(self.recorded) or "initial_state.h" not in self.recorded:
             return None
         h, c = (self.recorded[f"initial_state.{k}"] for k in "hc")
-        if len(self.model.cells) > 1 and self.model.convention.behaviour.states != "cells":
+        if (
+            len(self.model.cells) > 1
+            and self.model.convention.behaviour.states != "cells"
+        ):
             return None
         shapes = self.h.shape, self.c.shape
-        return tuple(a.reshape(s).astype(np.float32) for a, s in zip((h, c), shapes, strict=True))
+        return tuple(
+            a.reshape(s).astype(np.float32) for a, s in zip((h, c), shapes, strict=True)
+        )
 
 
 def close(case: str, theirs: Array, ours: Array) -> None:
@@ -129,7 +140,9 @@ def test_pytorch_loads_the_state_dict(case: str, tmp_path: Path) -> None:
         proj_size=cell.outputs if cell.projection is not None else 0,
     )  # fmt: skip
     lstm.load_state_dict(load_file(str(one.target)), strict=True)
-    runs_as_ours(one, lambda *given: [a.numpy() for a in torch_run(torch, lstm, *given)])
+    runs_as_ours(
+        one, lambda *given: [a.numpy() for a in torch_run(torch, lstm, *given)]
+    )
 
 
 def torch_run(torch: Any, lstm: Any, x: Array, *state: Array) -> tuple[Any, Any, Any]:
@@ -162,7 +175,9 @@ def test_onnxruntime_runs_the_model(case: str, tmp_path: Path) -> None:
     one = prepared(case, tmp_path / "net.onnx", "onnx")
     options = ort.SessionOptions()
     options.log_severity_level = 3  # it warns that an input has a default
-    session = ort.InferenceSession(str(one.target), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(
+        str(one.target), options, providers=["CPUExecutionProvider"]
+    )
 
     def outputs(x: Array, *state: Array) -> list[Array]:
         given = dict(zip(("initial_h", "initial_c"), state, strict=False))
@@ -178,7 +193,9 @@ def test_onnxruntime_runs_layers_of_other_sizes(tmp_path: Path, stack: Any) -> N
     """States of different widths are side by side, on the way in and on the way out."""
     ort = framework("onnxruntime")
     framework("onnx")
-    source, in_turn = mixed(tmp_path, stack) if stack else (uneven(tmp_path, "f4"), STACK)
+    source, in_turn = (
+        mixed(tmp_path, stack) if stack else (uneven(tmp_path, "f4"), STACK)
+    )
     target = str(tmp_path / "net.onnx")
     convert([source], target, "onnx", in_turn)
     options = ort.SessionOptions()
@@ -223,11 +240,16 @@ def test_keras_sets_the_weights(case: str, tmp_path: Path) -> None:
     def outputs(x: Array, *state: Array) -> list[Array]:
         y, last = x.swapaxes(0, 1), []
         for n, layer in enumerate(layers):
-            cells = range(n * ways, (n + 1) * ways)  # h and c of one cell after the other
+            cells = range(
+                n * ways, (n + 1) * ways
+            )  # h and c of one cell after the other
             given = [keras.ops.convert_to_tensor(a[k]) for k in cells for a in state]
             y, *states = layer(y, initial_state=given or None)
             last += states
-        h, c = (np.array([keras.ops.convert_to_numpy(a) for a in last[k::2]]) for k in (0, 1))
+        h, c = (
+            np.array([keras.ops.convert_to_numpy(a) for a in last[k::2]])
+            for k in (0, 1)
+        )
         return [keras.ops.convert_to_numpy(y).swapaxes(0, 1), h, c]
 
     runs_as_ours(one, outputs)

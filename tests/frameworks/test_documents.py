@@ -35,7 +35,10 @@ def test_the_ports_from_pytorch(folder: Path) -> None:
     assert all(torch.equal(port[name], sample[name]) for name in sample)
 
     sample = SAMPLES / "onnx-port"
-    lstm, x = torch.nn.LSTM(I, H, bidirectional=True), torch.tensor(np.load(sample / "inputs.npy"))
+    lstm, x = (
+        torch.nn.LSTM(I, H, bidirectional=True),
+        torch.tensor(np.load(sample / "inputs.npy")),
+    )
     lstm.load_state_dict(torch.load(sample / "model.pt"))
     known |= {"lstm": lstm, "x": x, "helper": onnx.helper, "H": H}
     exec("".join(blocks("docs/porting/onnx.md")["python"]), known)
@@ -43,26 +46,41 @@ def test_the_ports_from_pytorch(folder: Path) -> None:
     assert known["node"] == graph.node[0]
     for tensor in graph.initializer:
         assert np.array_equal(known[tensor.name], onnx.numpy_helper.to_array(tensor))
-    np.testing.assert_allclose(np.load("torch.npy"), np.load(sample / "torch.npy"), atol=1e-6)
+    np.testing.assert_allclose(
+        np.load("torch.npy"), np.load(sample / "torch.npy"), atol=1e-6
+    )
 
     exec(blocks("docs/weights.md")["python"][3], known | {"model": lstm})
     assert lstmcli.diff(lstmcli.run("model.pt", "inputs.npy"), "torch.npy").equal
 
 
-def test_keras_layers_saved_as_documented_give_the_recorded_outputs(folder: Path) -> None:
+def test_keras_layers_saved_as_documented_give_the_recorded_outputs(
+    folder: Path,
+) -> None:
     keras, sample = pytest.importorskip("keras"), SAMPLES / "c-port"
-    layer, x = keras.layers.LSTM(H, return_sequences=True), np.load(sample / "inputs.npy")
+    layer, x = (
+        keras.layers.LSTM(H, return_sequences=True),
+        np.load(sample / "inputs.npy"),
+    )
     model = keras.Sequential([keras.Input(x.shape[1:]), layer])
     with np.load(sample / "keras.npz") as weights:
-        layer.set_weights([weights[name] for name in ("kernel", "recurrent_kernel", "bias")])
+        layer.set_weights(
+            [weights[name] for name in ("kernel", "recurrent_kernel", "bias")]
+        )
     known = {"np": np, "keras": keras, "layer": layer, "x": x, "model": model}
-    exec(blocks("docs/porting/c.md")["python"][0] + blocks("docs/weights.md")["python"][2], known)
+    exec(
+        blocks("docs/porting/c.md")["python"][0]
+        + blocks("docs/weights.md")["python"][2],
+        known,
+    )
     assert lstmcli.diff("keras.npy", sample / "keras.npy").equal
     for saved in ("keras.npz", "model.keras"):
         assert lstmcli.diff(lstmcli.run(saved, "inputs.npy"), "keras.npy").equal
 
 
-def test_tensorflow_1_variables_saved_as_documented_are_recognised(folder: Path) -> None:
+def test_tensorflow_1_variables_saved_as_documented_are_recognised(
+    folder: Path,
+) -> None:
     tf = pytest.importorskip("tensorflow").compat.v1
     with tf.Graph().as_default(), tf.Session() as session:
         for name, shape in {"kernel": (I + H, 4 * H), "bias": (4 * H,)}.items():

@@ -22,7 +22,9 @@ OUTPUTS = {"Y": "h", "Y_h": "final_h", "Y_c": "final_c"}
 
 @pytest.mark.parametrize("folding", [True, False])
 @pytest.mark.parametrize("bidirectional", [True, False])
-def test_models_of_torch_give_its_h(tmp_path: Path, folding: bool, bidirectional: bool) -> None:
+def test_models_of_torch_give_its_h(
+    tmp_path: Path, folding: bool, bidirectional: bool
+) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     pytest.importorskip("onnx", reason="onnx is not installed")
     torch.manual_seed(1)
@@ -54,9 +56,13 @@ def test_the_backend_node_tests(tmp_path: Path) -> None:
         held = dict(zip([one.name for one in graph.input], given, strict=True))
         x = held.pop("X")
         del graph.input[1:]
-        graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in held.items())
+        graph.initializer.extend(
+            onnx.numpy_helper.from_array(a, n) for n, a in held.items()
+        )
         onnx.save(test.model, tmp_path / "m.onnx")
-        trace = run(load(str(tmp_path / "m.onnx")), x, lengths=held.get("sequence_lens"))
+        trace = run(
+            load(str(tmp_path / "m.onnx")), x, lengths=held.get("sequence_lens")
+        )
         for output, answer in zip(graph.output, answers, strict=True):
             ours = trace.members()[OUTPUTS[output.name]].reshape(answer.shape)
             np.testing.assert_allclose(ours, answer, rtol=test.rtol, atol=test.atol)

@@ -20,7 +20,9 @@ def main() -> int:
     for name in sys.argv[1:]:
         pickled = name in advisories.PICKLES
         format = "pickle" if pickled else name
-        for keep in (False,) if pickled else (True, False)[: 1 + corpus.TABLE[format].hdf5]:
+        for keep in (
+            (False,) if pickled else (True, False)[: 1 + corpus.TABLE[format].hdf5]
+        ):
             with Session(audit, format, keep) as session:
                 for number, variant in _variants(name):
                     count += 1

@@ -69,7 +69,9 @@ def encoded(value: Any) -> bytes:
             end = b"l" if isinstance(value, list) else b"t"
             return b"(" + b"".join(map(encoded, value)) + end
         case dict():
-            return b"}" + b"".join(encoded(k) + encoded(v) + b"s" for k, v in value.items())
+            return b"}" + b"".join(
+                encoded(k) + encoded(v) + b"s" for k, v in value.items()
+            )
         case _:
             return {None: b"N", 0: b"K\x00"}[value]
 
@@ -148,7 +150,9 @@ def files(name: str) -> dict[str, bytes]:
     """The files that carry a pickle: by itself, in PyTorch's archive, in arrays of objects."""
     data = PICKLES[name].pickle
     members = members_of(MODULE.read_bytes())
-    archive = zipped({n: data if n.endswith("/data.pkl") else m for n, m in members.items()})
+    archive = zipped(
+        {n: data if n.endswith("/data.pkl") else m for n, m in members.items()}
+    )
     crc, flags = (_central(archive) + at for at in (16, 8))
     member = archive.index(b"data.pkl")
     return {
@@ -157,7 +161,9 @@ def files(name: str) -> dict[str, bytes]:
         "weights.config": data,  # CVE-2025-1889: a suffix that no scanner looks at
         "model.pt": archive,
         # CVE-2025-10156: a checksum at which a scanner gives up, and PyTorch does not
-        "crc.pt": _replaced(archive, crc, bytes(byte ^ 0xFF for byte in archive[crc : crc + 4])),
+        "crc.pt": _replaced(
+            archive, crc, bytes(byte ^ 0xFF for byte in archive[crc : crc + 4])
+        ),
         # CVE-2025-1945: a member that its flags call encrypted
         "flags.pt": _replaced(archive, flags, bytes([archive[flags] | 1])),
         # CVE-2025-1944: the name ahead of the member is not that of the directory
@@ -195,8 +201,17 @@ def _keras() -> bytes:
         "config": {"code": pickle.dumps(CODE).hex(), "defaults": None, "closure": None},
     }
     layers = [
-        {"module": "keras.layers", "class_name": "Lambda", "config": {"function": code}},
-        {"module": "os", "class_name": "system", "config": SHELL, "registered_name": "system"},
+        {
+            "module": "keras.layers",
+            "class_name": "Lambda",
+            "config": {"function": code},
+        },
+        {
+            "module": "os",
+            "class_name": "system",
+            "config": SHELL,
+            "registered_name": "system",
+        },
         {
             "module": "keras.config",
             "class_name": "function",
@@ -204,7 +219,11 @@ def _keras() -> bytes:
             "registered_name": "function",
         },
     ]
-    config = {"module": "keras", "class_name": "Sequential", "config": {"layers": layers}}
+    config = {
+        "module": "keras",
+        "class_name": "Sequential",
+        "config": {"layers": layers},
+    }
     return zipped(
         {
             "metadata.json": json.dumps({"keras_version": "3.8.0"}).encode(),

@@ -46,7 +46,9 @@ def zip_archive(member: Callable[[str], Mutator]) -> Mutator:
             name, content, method = members[at]
             action = rng.randrange(12)
             if action < 7:
-                if name in damaged:  # a library that writes the format may no longer read it
+                if (
+                    name in damaged
+                ):  # a library that writes the format may no longer read it
                     continue
                 damaged.add(name)
                 members[at] = (name, member(name)(rng, content or b"\0"), method)
@@ -88,8 +90,14 @@ def _zipped(rng: random.Random, members: Sequence[tuple[str, bytes, int]]) -> by
                 info.filename = name  # the constructor would end it at a zero byte
                 archive.writestr(info, content, method)
     data = buffer.getvalue()
-    if rng.random() < 0.15:  # lies of the directory about sizes, methods, positions, checksums
-        start = data.rfind(b"PK\x01\x02") if rng.random() < 0.5 else data.find(b"PK\x01\x02")
+    if (
+        rng.random() < 0.15
+    ):  # lies of the directory about sizes, methods, positions, checksums
+        start = (
+            data.rfind(b"PK\x01\x02")
+            if rng.random() < 0.5
+            else data.find(b"PK\x01\x02")
+        )
         if start >= 0:
             at = start + rng.choice((8, 10, 16, 20, 24, 28, 42))
             out = bytearray(data)
@@ -108,10 +116,15 @@ def sealed_table(rng: random.Random, data: bytes) -> bytes:
         key = rng.choice(sorted(entries))
         action = rng.randrange(8)
         if action < 6:
-            entries[key] = (protobuf if rng.random() < 0.7 else flips)(rng, entries[key] or b"\0")
+            entries[key] = (protobuf if rng.random() < 0.7 else flips)(
+                rng, entries[key] or b"\0"
+            )
         elif action == 6:
             name = rng.choice(
-                (rng.choice(TEXTS).encode("utf-8", "surrogatepass"), flips(rng, key or b"\0"))
+                (
+                    rng.choice(TEXTS).encode("utf-8", "surrogatepass"),
+                    flips(rng, key or b"\0"),
+                )
             )
             entries[name] = entries.pop(key)
         elif len(entries) > 1:
@@ -149,7 +162,9 @@ def hdf5(rng: random.Random, data: bytes) -> bytes:
 
 
 def _change_item(rng: random.Random, file: Any, item: Any, h5py: Any) -> None:
-    name = rng.choice(TEXTS).replace("\0", "").encode("utf-8", "replace").decode() or "x"
+    name = (
+        rng.choice(TEXTS).replace("\0", "").encode("utf-8", "replace").decode() or "x"
+    )
     action = rng.randrange(9)
     if item.attrs and (action < 4 or item is file):
         key = rng.choice(list(item.attrs))
@@ -186,9 +201,13 @@ def _change_item(rng: random.Random, file: Any, item: Any, h5py: Any) -> None:
         shape = item.shape
         del file[path]
         kind = rng.choice(("f2", "f8", ">f4", "i1", "c8", "S3", "V2", "V8", "b1", "u8"))
-        size = rng.choice((shape, (), (0,), (1 << 40,), (1 << 20, 1 << 20), (3,) * 20, (5, 5)))
+        size = rng.choice(
+            (shape, (), (0,), (1 << 40,), (1 << 20, 1 << 20), (3,) * 20, (5, 5))
+        )
         chunks = (1024,) * len(size) if size and size[0] >= 1 << 20 else None
-        file.create_dataset(path, size, kind, chunks=chunks, compression="gzip" if chunks else None)
+        file.create_dataset(
+            path, size, kind, chunks=chunks, compression="gzip" if chunks else None
+        )
     else:
         file[f"{path}/{name[:500]}"] = rng.choice(([1.0, 2.0], file["/"], name))
 

@@ -19,7 +19,10 @@ from tests.fuzz.mutations import Mutator, one_of
 from tests.paths import TESTS
 
 GOLDEN, SAMPLES = TESTS / "golden", TESTS.parent / "samples"
-WEIGHTS, INPUTS = SAMPLES / "forget-bias/weights.npz", SAMPLES / "forget-bias/inputs.npy"
+WEIGHTS, INPUTS = (
+    SAMPLES / "forget-bias/weights.npz",
+    SAMPLES / "forget-bias/inputs.npy",
+)
 
 
 class Sample(NamedTuple):
@@ -70,7 +73,9 @@ def _golden(*patterns: str) -> Callable[[], list[Sample]]:
     return read
 
 
-def _together(given: str, damaged: Iterable[str], *patterns: str) -> Callable[[], list[Sample]]:
+def _together(
+    given: str, damaged: Iterable[str], *patterns: str
+) -> Callable[[], list[Sample]]:
     """Folders and archives of files that belong together; ``damaged`` are patterns of names."""
 
     def read() -> list[Sample]:
@@ -79,7 +84,9 @@ def _together(given: str, damaged: Iterable[str], *patterns: str) -> Callable[[]
             for path in sorted(GOLDEN.glob(pattern)):
                 files = _unpacked(path)
                 named = next(name for name in files if Path(name).match(given))
-                chosen = tuple(n for n in files if any(Path(n).match(one) for one in damaged))
+                chosen = tuple(
+                    n for n in files if any(Path(n).match(one) for one in damaged)
+                )
                 samples.append(Sample(path.name, files, named, chosen))
         return samples
 
@@ -88,7 +95,9 @@ def _together(given: str, damaged: Iterable[str], *patterns: str) -> Callable[[]
 
 def _unpacked(path: Path) -> dict[str, bytes]:
     if path.is_dir():
-        return {one.name: one.read_bytes() for one in path.iterdir() if one.suffix != ".npz"}
+        return {
+            one.name: one.read_bytes() for one in path.iterdir() if one.suffix != ".npz"
+        }
     return members_of(path)
 
 
@@ -130,7 +139,11 @@ def _npz() -> list[Sample]:
     buffer = io.BytesIO()
     settings = {"forget_bias": np.array(1.0), "layer": np.array("0")}
     np.savez_compressed(buffer, **(_arrays() | settings))  # type: ignore[arg-type]
-    names = ("keras/stacked.weights.npz", "torch/batch_first.weights.npz", "bfloat16/jax.npz")
+    names = (
+        "keras/stacked.weights.npz",
+        "torch/batch_first.weights.npz",
+        "bfloat16/jax.npz",
+    )
     recorded = [GOLDEN / name for name in names]
     return [
         *(_single(path.name, path.read_bytes()) for path in [WEIGHTS, *recorded]),
@@ -145,7 +158,9 @@ def _json() -> list[Sample]:
     return [*samples, _single("trace.json", _written("json", trace, {"unit": "x"}))]
 
 
-def _written(format: str, arrays: dict[str, np.ndarray], attributes: dict[str, object]) -> bytes:
+def _written(
+    format: str, arrays: dict[str, np.ndarray], attributes: dict[str, object]
+) -> bytes:
     buffer = io.BytesIO()
     formats.write(buffer, format, arrays, attributes)
     return buffer.getvalue()
@@ -189,15 +204,23 @@ def _stream() -> list[Sample]:
 
 
 def _prints() -> list[Sample]:
-    paths = [*sorted((GOLDEN / "prints").glob("*.txt")), *sorted(SAMPLES.glob("*/*.txt"))]
-    return [_single(f"{n}-{path.name}", path.read_bytes()) for n, path in enumerate(paths)]
+    paths = [
+        *sorted((GOLDEN / "prints").glob("*.txt")),
+        *sorted(SAMPLES.glob("*/*.txt")),
+    ]
+    return [
+        _single(f"{n}-{path.name}", path.read_bytes()) for n, path in enumerate(paths)
+    ]
 
 
 def _safetensors() -> list[Sample]:
     recorded = GOLDEN / "bfloat16/jax.safetensors"
     return [
         _single(recorded.name, recorded.read_bytes()),
-        _single("written.safetensors", _written("safetensors", _arrays(), {"forget_bias": 1.0})),
+        _single(
+            "written.safetensors",
+            _written("safetensors", _arrays(), {"forget_bias": 1.0}),
+        ),
     ]
 
 
@@ -231,7 +254,10 @@ def _always(mutator: Mutator) -> Callable[[str], Mutator]:
 def _member(name: str) -> Mutator:
     """Of a member of an archive, by what such members hold."""
     suffix = Path(name).suffix
-    if suffix in (".pkl", "", ".debug_pkl") and "data/" not in name.rpartition("pkl")[0]:
+    if (
+        suffix in (".pkl", "", ".debug_pkl")
+        and "data/" not in name.rpartition("pkl")[0]
+    ):
         return mutations.pickled
     return {
         ".json": mutations.json_text,
@@ -270,7 +296,11 @@ WHOLE_MODELS = ("keras_files/*/*[!s].h5", "keras_files/*/cells.h5")
 SCRIPTS = ("scripted*.pt", "traced-*.pt", "frozen*.pt", "*.ptl", "*.pt2")
 
 TABLE = {
-    "npy": Row(_npy, _always(one_of(mutations.npy, mutations.npy, mutations.binary)), inputs=True),
+    "npy": Row(
+        _npy,
+        _always(one_of(mutations.npy, mutations.npy, mutations.binary)),
+        inputs=True,
+    ),
     "npz": Row(_npz, _always(archived)),
     "json": Row(_json, json_text),
     "jsonl": Row(_steps("jsonl"), lines, inputs=True),
@@ -280,14 +310,22 @@ TABLE = {
     "text": Row(_prints, text, inputs=True),
     "notation": Row(_golden("languages/*.txt"), text, inputs=True),
     "gguf": Row(_golden("gguf/*.gguf"), _always(mutations.binary)),
-    "safetensors": Row(_safetensors, _always(one_of(mutations.safetensors, mutations.binary))),
-    "torch-zip": Row(_golden("torch_files/*zip-*", "torch_files/*-2.13.0.pt"), _always(archived)),
-    "torch-legacy": Row(
-        _golden("torch_files/*-1.[04].0*.pt", "torch_files/legacy_*"), _always(mutations.pickled)
+    "safetensors": Row(
+        _safetensors, _always(one_of(mutations.safetensors, mutations.binary))
     ),
-    "torchscript": Row(_golden(*(f"torch_files/{one}" for one in SCRIPTS)), _always(archived)),
+    "torch-zip": Row(
+        _golden("torch_files/*zip-*", "torch_files/*-2.13.0.pt"), _always(archived)
+    ),
+    "torch-legacy": Row(
+        _golden("torch_files/*-1.[04].0*.pt", "torch_files/legacy_*"),
+        _always(mutations.pickled),
+    ),
+    "torchscript": Row(
+        _golden(*(f"torch_files/{one}" for one in SCRIPTS)), _always(archived)
+    ),
     "pickle": Row(
-        _golden("pickle_files/*.pkl", "pickle_files/*.pdparams"), _always(mutations.pickled)
+        _golden("pickle_files/*.pkl", "pickle_files/*.pdparams"),
+        _always(mutations.pickled),
     ),
     "onnx": Row(_golden("onnx_files/[!e]*.onnx", "onnx_files/e[!x]*.onnx"), _of_onnx),
     "onnx-external": Row(_onnx_external, _of_onnx),
@@ -313,7 +351,9 @@ TABLE = {
         ),
         _of_tensorflow,
     ),
-    "frozen-graph": Row(_together("*.pb", ("*.pb",), f"{TENSORFLOW}/*frozen.zip"), _of_tensorflow),
+    "frozen-graph": Row(
+        _together("*.pb", ("*.pb",), f"{TENSORFLOW}/*frozen.zip"), _of_tensorflow
+    ),
     "graph-beside": Row(
         _together(
             "*.index",
@@ -325,11 +365,15 @@ TABLE = {
         _of_tensorflow,
     ),
     "tflite": Row(_golden("tflite_files/*.tflite"), _always(mutations.binary)),
-    "tfjs": Row(_together("model.json", ("*.json", "*.bin"), "tfjs_files/*[!z]"), _of_tfjs),
+    "tfjs": Row(
+        _together("model.json", ("*.json", "*.bin"), "tfjs_files/*[!z]"), _of_tfjs
+    ),
     "rtneural": Row(_model(rtneural), json_text),
     "guitarml": Row(_model(guitarml), json_text),
     "nam": Row(_golden("nam/*.nam"), json_text),
     "keras-h5": Row(_golden(*WHOLE_MODELS), _always(containers.hdf5_file), hdf5=True),
-    "keras-weights": Row(_golden(WEIGHTS_ALONE), _always(containers.hdf5_file), hdf5=True),
+    "keras-weights": Row(
+        _golden(WEIGHTS_ALONE), _always(containers.hdf5_file), hdf5=True
+    ),
     "keras-zip": Row(_golden("keras_files/*/*.keras"), _always(archived), hdf5=True),
 }

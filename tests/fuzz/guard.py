@@ -78,7 +78,9 @@ class Audit:
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self._armed:
             return
-        if event in self.allowed and (event != PROCESS or arguments[0] == sys.executable):
+        if event in self.allowed and (
+            event != PROCESS or arguments[0] == sys.executable
+        ):
             return
         self._armed = False  # what the judging itself does is no matter
         try:
@@ -93,7 +95,11 @@ class Audit:
             return not self._may_open(*arguments)
         if event in FOLDERS:
             path = os.path.realpath(arguments[0] or ".")
-            return not (_within(path, self.folder) or path.startswith(READS_MODULES) or _imports())
+            return not (
+                _within(path, self.folder)
+                or path.startswith(READS_MODULES)
+                or _imports()
+            )
         if event == "ctypes.dlopen" and str(arguments[0]).startswith(READS_MODULES):
             return False  # numpy's own library, for its threads
         if event in CODE:
@@ -106,7 +112,9 @@ class Audit:
         if flags & WRITES or any(letter in "wax+" for letter in mode or ""):
             return False
         real = os.path.realpath(os.fsdecode(path))
-        return real in self.files or (real.startswith(READS_MODULES) and real.endswith(MODULES))
+        return real in self.files or (
+            real.startswith(READS_MODULES) and real.endswith(MODULES)
+        )
 
 
 def _within(path: str, folder: str) -> bool:
@@ -121,7 +129,9 @@ def _imports() -> bool:
         code = frame.f_code
         if code.co_filename.startswith("<frozen importlib"):
             return True
-        if code.co_name == "parse" and code.co_filename.endswith("ast.py"):  # compiles no code
+        if code.co_name == "parse" and code.co_filename.endswith(
+            "ast.py"
+        ):  # compiles no code
             return True
     return False
 
@@ -139,13 +149,17 @@ def bounded() -> Iterator[None]:
     seconds = SECONDS * (TRACING if sys.gettrace() else 1)
 
     def stop(*_: object) -> None:
-        raise Overdue(f"more than {seconds} s of computing, or {WAITING * seconds} s of waiting")
+        raise Overdue(
+            f"more than {seconds} s of computing, or {WAITING * seconds} s of waiting"
+        )
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     handlers = {number: signal.signal(number, stop) for number in TIMERS.values()}
     resource.setrlimit(resource.RLIMIT_AS, (in_use() + MEMORY, hard))
     signal.setitimer(signal.ITIMER_PROF, seconds)
-    alarm = signal.setitimer(signal.ITIMER_REAL, WAITING * seconds)  # of the test, if it has one
+    alarm = signal.setitimer(
+        signal.ITIMER_REAL, WAITING * seconds
+    )  # of the test, if it has one
     try:
         yield
     finally:
@@ -174,7 +188,9 @@ def ran_out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def withstand(path: Path, data: bytes, act: Callable[[str], object] = formats.read) -> str:
+def withstand(
+    path: Path, data: bytes, act: Callable[[str], object] = formats.read
+) -> str:
     """Write a file and read it within bounds: "" for a result, the text of a `UserError`.
 
     Anything else fails, warnings too, which are errors in this suite.
@@ -197,7 +213,9 @@ def computed() -> float:
     """Seconds that this process and those that it waited for have computed."""
     return sum(
         usage.ru_utime + usage.ru_stime
-        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        for usage in map(
+            resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
     )
 
 

@@ -113,7 +113,9 @@ def fuzz(format: str, options: list[str]) -> None:
 def pruned(folder: Path) -> None:
     """Remove the largest inputs of a corpus beyond `KEPT`."""
     total = 0
-    for path in sorted(folder.iterdir(), key=lambda path: (path.stat().st_size, path.name)):
+    for path in sorted(
+        folder.iterdir(), key=lambda path: (path.stat().st_size, path.name)
+    ):
         total += path.stat().st_size
         if total > KEPT:
             path.unlink()
@@ -124,7 +126,16 @@ def run(format: str, seconds: float, bounds: list[str], again: str, found: Path)
     from tests.fuzz.corpus import samples_of
 
     # -B: a module that is imported late is compiled, and no file may be written
-    command = [sys.executable, "-B", "-m", "tests.fuzz.guided", format, "--child", "--", *LIBFUZZER]
+    command = [
+        sys.executable,
+        "-B",
+        "-m",
+        "tests.fuzz.guided",
+        format,
+        "--child",
+        "--",
+        *LIBFUZZER,
+    ]
     found.mkdir(exist_ok=True)
     command += [f"-artifact_prefix={found.resolve()}/{format}-"]
     if again:
@@ -137,14 +148,18 @@ def run(format: str, seconds: float, bounds: list[str], again: str, found: Path)
     done = subprocess.run(
         command,
         cwd=TOP,
-        env=os.environ | {"PYTHONHASHSEED": "0"},  # a set in another order leads elsewhere
+        env=os.environ
+        | {"PYTHONHASHSEED": "0"},  # a set in another order leads elsewhere
         stderr=subprocess.PIPE,
         check=False,
         timeout=seconds + MOST_SECONDS,
     )
     words = done.stderr.decode(errors="replace")
     units = re.search(r"number_of_executed_units: (\d+)", words)
-    print(f"{format}: {units[1] if units else 'no'} inputs, status {done.returncode}", flush=True)
+    print(
+        f"{format}: {units[1] if units else 'no'} inputs, status {done.returncode}",
+        flush=True,
+    )
     if done.returncode:
         print(words[-4000:], flush=True)
     if not again:
@@ -156,14 +171,28 @@ def main() -> int:
     """Parse the command line and fuzz each format in turn; status 1 says that one failed."""
     from tests.fuzz.corpus import TABLE
 
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.guided", description=__doc__)
-    parser.add_argument("format", nargs="*", choices=[*TABLE, []], help="all, if none is given")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz.guided", description=__doc__
+    )
+    parser.add_argument(
+        "format", nargs="*", choices=[*TABLE, []], help="all, if none is given"
+    )
     parser.add_argument("--minutes", type=float, default=30, help="for each format")
-    parser.add_argument("--inputs", type=int, default=0, help="for each format, in place of a time")
-    parser.add_argument("--seed", type=int, default=0, help="of the changes; 0: another each time")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="formats at a time")
-    parser.add_argument("--again", default="", metavar="FILE", help="read this input alone")
-    parser.add_argument("--found", default=FOUND, metavar="FOLDER", help="for inputs that fail")
+    parser.add_argument(
+        "--inputs", type=int, default=0, help="for each format, in place of a time"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the changes; 0: another each time"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count(), help="formats at a time"
+    )
+    parser.add_argument(
+        "--again", default="", metavar="FILE", help="read this input alone"
+    )
+    parser.add_argument(
+        "--found", default=FOUND, metavar="FOLDER", help="for inputs that fail"
+    )
     args = parser.parse_args()
     formats = args.format or [*TABLE]
     seconds = max(1, round(60 * args.minutes))

@@ -14,7 +14,10 @@ from typing import Any
 from lstmcli.formats.files.source import Opened
 
 SECONDS = 1  # of processor time for a file: most need 0.01
-MOST, SIZE = 1 << 28, 1 << 20  # bytes of a tensor and of a file, by which memory is limited
+MOST, SIZE = (
+    1 << 28,
+    1 << 20,
+)  # bytes of a tensor and of a file, by which memory is limited
 FORBIDDEN = 70  # status of a process that opened or did what no reader may
 
 _CODE = f"""
@@ -80,7 +83,9 @@ class Kept:
         if self._child is None:
             return
         try:
-            self._child.communicate(timeout=SECONDS)  # an end of its input is its own end
+            self._child.communicate(
+                timeout=SECONDS
+            )  # an end of its input is its own end
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.communicate()

@@ -65,7 +65,10 @@ READERS = (
     (allocates_and_says_something_else, MEMORY),
     (never_ends, "Overdue"),
     (raises, "ValueError: for nobody"),
-    (lambda _: warnings.warn("high", RuntimeWarning, stacklevel=1), "RuntimeWarning: high"),
+    (
+        lambda _: warnings.warn("high", RuntimeWarning, stacklevel=1),
+        "RuntimeWarning: high",
+    ),
     (writes_a_control_character, "a control character on the screen"),
     (is_well_behaved, ""),
 )
@@ -85,7 +88,10 @@ def main() -> int:
             found = [*session.failures(corpus.Variant(sample, sample.files), 6)]
         if not (text in " ".join(found) if text else not found):
             failed += 1
-            print(f"reader {number}: {text or 'nothing'} is expected, found", *map(ascii, found))
+            print(
+                f"reader {number}: {text or 'nothing'} is expected, found",
+                *map(ascii, found),
+            )
     return int(failed > 0)
 
 

@@ -100,13 +100,19 @@ def lying_number(rng: random.Random, data: bytes) -> bytes:
         if len(out) < 2 * size:
             continue
         at = rng.randrange(len(out) // size) * size
-        at += rng.randrange(size) if rng.random() < 0.3 and at + 2 * size <= len(out) else 0
+        at += (
+            rng.randrange(size)
+            if rng.random() < 0.3 and at + 2 * size <= len(out)
+            else 0
+        )
         order = rng.choice(("little", "little", "little", "big"))
         if rng.random() < 0.3:
             other = rng.randrange(len(out) // size) * size
             number = int.from_bytes(out[other : other + size], "little")
         elif rng.random() < 0.5:
-            number = int.from_bytes(out[at : at + size], "little") + rng.choice((-4, -1, 1, 4, 64))
+            number = int.from_bytes(out[at : at + size], "little") + rng.choice(
+                (-4, -1, 1, 4, 64)
+            )
         else:
             number = rng.choice((*INTEGERS, len(out), len(out) - at))
         out[at : at + size] = (number % (1 << 8 * size)).to_bytes(size, order)  # type: ignore[arg-type]
@@ -181,7 +187,9 @@ def _change_node(rng: random.Random, tree: Any) -> None:
     elif action == 2 and isinstance(node, dict):
         node[rng.choice(TEXTS)] = json_value(rng)
     elif action == 3 and isinstance(node, list) and node is not tree:
-        node.insert(rng.randrange(len(node) + 1), rng.choice((node[key], json_value(rng))))
+        node.insert(
+            rng.randrange(len(node) + 1), rng.choice((node[key], json_value(rng)))
+        )
     else:
         node[key] = json_value(rng)
 
@@ -232,7 +240,10 @@ OPCODES = (
     _CALL % (b"numpy", b"zeros") + b"J\xff\xff\xff\x7f\x85R",
     _CALL % (b"collections", b"OrderedDict") + b")R",
     _CALL % (b"_codecs", b"encode") + b"X\x01\x00\x00\x00aX\x06\x00\x00\x00latin1\x86R",
-    *(_CALL % name for name in ((b"torch._utils", b"_rebuild_tensor_v2"), (b"numpy", b"dtype"))),
+    *(
+        _CALL % name
+        for name in ((b"torch._utils", b"_rebuild_tensor_v2"), (b"numpy", b"dtype"))
+    ),
     _CALL % (b"numpy", b"ndarray"),
     b"]q\x63h\x63a",
     b"}q\x63X\x01\x00\x00\x00ah\x63s",
@@ -296,7 +307,9 @@ def _change_argument(rng: random.Random, pieces: list[bytes]) -> None:
         pieces[rng.choice(texts)] = b"X" + struct.pack("<L", len(encoded)) + encoded
     elif numbers:
         number = rng.choice(INTEGERS)
-        pieces[rng.choice(numbers)] = b"\x8a\x09" + number.to_bytes(9, "little", signed=True)
+        pieces[rng.choice(numbers)] = b"\x8a\x09" + number.to_bytes(
+            9, "little", signed=True
+        )
 
 
 pickled = one_of(opcodes, opcodes, opcodes, flips, truncation)
@@ -317,7 +330,10 @@ def npy(rng: random.Random, data: bytes) -> bytes:
     wide = data[6:7] != b"\x01"
     length = int.from_bytes(data[8 : 12 if wide else 10], "little")
     start = 12 if wide else 10
-    header, numbers = data[start : start + length].decode("latin-1"), data[start + length :]
+    header, numbers = (
+        data[start : start + length].decode("latin-1"),
+        data[start + length :],
+    )
     if "descr" not in header:
         return flips(rng, data)
     action = rng.randrange(6)
@@ -340,7 +356,10 @@ def npy(rng: random.Random, data: bytes) -> bytes:
     usual = 2 if wide or len(header) > 65535 else 1
     version = rng.choice((1, 1, 1, 2, 3, 0, 255)) if rng.random() < 0.3 else usual
     lies = (0, 1, 65535, len(header) + 64, (1 << 32) - 1)
-    size, width = len(header) if rng.random() < 0.9 else rng.choice(lies), 2 if version == 1 else 4
+    size, width = (
+        len(header) if rng.random() < 0.9 else rng.choice(lies),
+        2 if version == 1 else 4,
+    )
     claimed = min(size, (1 << 8 * width) - 1).to_bytes(width, "little")
     prefix = b"\x93NUMPY" + bytes((version, 0)) + claimed
     return prefix + header.encode("latin-1") + numbers
@@ -355,7 +374,9 @@ def safetensors(rng: random.Random, data: bytes) -> bytes:
     header, numbers = data[8 : 8 + length], data[8 + length :]
     action = rng.randrange(4)
     if action == 0:
-        size = rng.choice((*INTEGERS, length + 1, length - 1, len(data), len(data) - 8)) % (1 << 64)
+        size = rng.choice(
+            (*INTEGERS, length + 1, length - 1, len(data), len(data) - 8)
+        ) % (1 << 64)
         return size.to_bytes(8, "little") + header + numbers
     if action == 1:
         numbers = flips(rng, numbers or b"\0")
@@ -442,12 +463,16 @@ def _change_field(rng: random.Random, tree: list[_Node]) -> None:
     elif node[1] == 2 and isinstance(node[2], bytes):
         name = rng.choice(TEXTS).encode("utf-8", "surrogatepass")
         packed = b"".join(varint(rng.choice(INTEGERS)) for _ in range(3))
-        node[2] = rng.choice((name, flips(rng, node[2] or b"\0"), node[2] * 50, b"", packed))
+        node[2] = rng.choice(
+            (name, flips(rng, node[2] or b"\0"), node[2] * 50, b"", packed)
+        )
     elif node[1] == 2:
         name = rng.choice(TEXTS).encode("utf-8", "replace")
         node[2] = rng.choice((b"", flips(rng, _content_of(node) or b"\0"), name))
     else:
-        node[2] = rng.choice((b"\xff" * len(node[2]), bytes(len(node[2])), node[2][:-1]))
+        node[2] = rng.choice(
+            (b"\xff" * len(node[2]), bytes(len(node[2])), node[2][:-1])
+        )
 
 
 class _Lying(NamedTuple):

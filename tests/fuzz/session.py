@@ -24,11 +24,20 @@ from lstmcli import cli, formats
 from lstmcli.errors import UserError
 from lstmcli.formats.wire import hdf5
 from tests.fuzz import corpus, guard
-from tests.fuzz.guard import PROCESS, Audit, Overdue, bounded, ran_out_of_memory, unprintable
+from tests.fuzz.guard import (
+    PROCESS,
+    Audit,
+    Overdue,
+    bounded,
+    ran_out_of_memory,
+    unprintable,
+)
 from tests.fuzz.kept import FORBIDDEN, Kept
 
 CALLED = 8  # variants of which two are read by the functions too, not by commands alone
-COLLECTED = 100  # variants after which garbage is collected: commands put it out of reach
+COLLECTED = (
+    100  # variants after which garbage is collected: commands put it out of reach
+)
 DIFFERENT = 1  # the status of a command that compares
 
 
@@ -55,7 +64,9 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(
+        self, *_: type[BaseException] | BaseException | TracebackType | None
+    ) -> None:
         os.chdir("/")
         self.kept.close()
         shutil.rmtree(self.top)
@@ -67,7 +78,9 @@ class Session:
         path = self._written(sample.files, sample.given)
         if self.row.inputs:
             formats.read(path, abbreviated=True)
-            self.inputs[sample.name] = shutil.copy(path, str(self.top / "own" / sample.given))
+            self.inputs[sample.name] = shutil.copy(
+                path, str(self.top / "own" / sample.given)
+            )
             return
         try:
             features = lstmcli.load(path, layer=0).layers[0][0].inputs
@@ -158,7 +171,10 @@ class Session:
         shown = out.getvalue() + err.getvalue()
         if letter := unprintable(shown.decode("utf-8", "surrogateescape")):
             return f"a control character on the screen: {letter}"
-        if status not in (0, DIFFERENT * (command[0] == "diff"), 2) or b"Traceback" in shown:
+        if (
+            status not in (0, DIFFERENT * (command[0] == "diff"), 2)
+            or b"Traceback" in shown
+        ):
             return f"status {status}: {shown[-2000:].decode(errors='replace')}"
         if status == 2 and not err.getvalue().strip():
             return "status 2 without a message"

@@ -55,21 +55,27 @@ def test_letters_and_lines_are_not_control_characters() -> None:
 )
 @pytest.mark.slow
 def test_nothing_that_passed_a_scanner_is_run_or_opens_a_file(names: list[str]) -> None:
-    assert output_of("-m", "tests.fuzz", *names) == f"{40 * len(names)} read, 0 failed\n"
+    assert (
+        output_of("-m", "tests.fuzz", *names) == f"{40 * len(names)} read, 0 failed\n"
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, one in PICKLES.items() if one.springs])
 def test_these_would_have_run_in_python(name: str, tmp_path: Path) -> None:
     unpickle = "import pickle, sys; pickle.loads(sys.stdin.buffer.read())"
     command, data = [sys.executable, "-c", unpickle], PICKLES[name].pickle
-    subprocess.run(command, cwd=tmp_path, input=data, stderr=subprocess.DEVNULL, timeout=60)
+    subprocess.run(
+        command, cwd=tmp_path, input=data, stderr=subprocess.DEVNULL, timeout=60
+    )
     assert (tmp_path / MARK).exists()
 
 
 # ---- inputs of the fuzzer that coverage leads: what they stand for, and those that were kept
 
 
-def test_an_input_chooses_a_sample_and_the_file_that_it_replaces(tmp_path: Path) -> None:
+def test_an_input_chooses_a_sample_and_the_file_that_it_replaces(
+    tmp_path: Path,
+) -> None:
     samples = corpus.samples_of("tensorflow-v2")
     guided.seeds(samples, tmp_path)
     inputs = sorted(tmp_path.iterdir())

@@ -17,7 +17,9 @@ TESTS = "LSTM_MUTATION_TESTS"  # a JSON list of FILE::FUNCTION
 SECONDS = 45
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """Keep the tests that are named; of each function all parameters."""
     ranks = {name: rank for rank, name in enumerate(json.loads(os.environ[TESTS]))}
 

@@ -18,7 +18,10 @@ from lstmcli.cli import invoke
 from tests.docs.schemas import validate_output
 from tests.paths import TESTS, TOP
 
-LINKS = {"samples": TOP / "samples", "golden": TESTS / "golden"}  # in the folder of a shell
+LINKS = {
+    "samples": TOP / "samples",
+    "golden": TESTS / "golden",
+}  # in the folder of a shell
 SCREEN = ("COLUMNS", "NO_COLOR", "FORCE_COLOR")  # variables that change what is shown
 VARIABLE = re.compile(r"[A-Z_]+=")  # a word before a command that sets a variable
 
@@ -41,7 +44,9 @@ class Shell:
         programs = folder / "bin"  # for commands in scripts, and for bash
         programs.mkdir()
         for name, words in {"lstm": " -m lstmcli", "python": ""}.items():
-            (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}"{words} "$@"\n')
+            (programs / name).write_text(
+                f'#!/bin/sh\nexec "{sys.executable}"{words} "$@"\n'
+            )
             (programs / name).chmod(0o755)
         kept = {name: value for name, value in os.environ.items() if name not in SCREEN}
         path = f"{programs}{os.pathsep}{os.environ['PATH']}"
@@ -60,7 +65,9 @@ class Shell:
             for file in (out, err):
                 file.seek(0)
                 texts.append(file.read().decode(errors="replace"))
-        return Done(status, *(text.replace(str(self.folder), "FOLDER") for text in texts))
+        return Done(
+            status, *(text.replace(str(self.folder), "FOLDER") for text in texts)
+        )
 
     def _list(self, line: str, streams: tuple[int, int]) -> int:
         if _is_for_bash(line):
@@ -81,7 +88,9 @@ class Shell:
                 status = self._pipeline(commands, streams)
         return status
 
-    def _pipeline(self, commands: Sequence[Sequence[str]], streams: tuple[int, int]) -> int:
+    def _pipeline(
+        self, commands: Sequence[Sequence[str]], streams: tuple[int, int]
+    ) -> int:
         """Run commands of which each reads what the one before wrote; the status of the last."""
         given = b""
         for command in commands[:-1]:
@@ -91,7 +100,9 @@ class Shell:
                 given = written.read()
         return self._command(commands[-1], given, streams)
 
-    def _command(self, words: Sequence[str], given: bytes, streams: tuple[int, int]) -> int:
+    def _command(
+        self, words: Sequence[str], given: bytes, streams: tuple[int, int]
+    ) -> int:
         words, variables = list(words), {}
         while VARIABLE.match(words[0]):
             name, _, variables[name] = words.pop(0).partition("=")
@@ -105,7 +116,9 @@ class Shell:
             start = os.lseek(streams[0], 0, os.SEEK_CUR)
             status = invoke(words[1:])
         if status in (0, 1) and streams[0] != streams[1]:
-            written = os.pread(streams[0], os.lseek(streams[0], 0, os.SEEK_CUR) - start, start)
+            written = os.pread(
+                streams[0], os.lseek(streams[0], 0, os.SEEK_CUR) - start, start
+            )
             validate_output(words[1:], written.decode())
         return status
 

@@ -13,7 +13,9 @@ FILES = sorted(FOLDER.glob("*.console"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_commands_show_what_the_transcript_says(path: Path, request: pytest.FixtureRequest) -> None:
+def test_commands_show_what_the_transcript_says(
+    path: Path, request: pytest.FixtureRequest
+) -> None:
     text = path.read_text()
     now = replayed(text)
     if request.config.getoption("--update"):
@@ -26,13 +28,21 @@ def test_commands_show_what_the_transcript_says(path: Path, request: pytest.Fixt
     ("line", "done"),
     [
         ("lstm --version | head -n 1 | cut -c 1-4; lstm diff -q x", (2, "lstm\n")),
-        ("lstm diff -q samples/forget-bias/numpy.txt samples/forget-bias/tensorflow.txt", (1, "")),
+        (
+            "lstm diff -q samples/forget-bias/numpy.txt samples/forget-bias/tensorflow.txt",
+            (1, ""),
+        ),
         ("lstm help no-such && echo not reached", (2, "")),
         ("lstm --help >/dev/null && echo reached", (0, "reached\n")),
-        ("COLUMNS=60 python -c 'import os; print(os.environ[\"COLUMNS\"])'", (0, "60\n")),
+        (
+            "COLUMNS=60 python -c 'import os; print(os.environ[\"COLUMNS\"])'",
+            (0, "60\n"),
+        ),
     ],
 )
-def test_a_line_is_run_as_a_shell_runs_it(line: str, done: tuple[int, str], tmp_path: Path) -> None:
+def test_a_line_is_run_as_a_shell_runs_it(
+    line: str, done: tuple[int, str], tmp_path: Path
+) -> None:
     found = Shell(tmp_path).run(line)
     assert (found.status, found.out) == done
     assert bool(found.err) == (found.status == 2)

@@ -81,14 +81,18 @@ def shown(done: Done) -> str:
     lines += [f"{STDERR} {line}".rstrip() for line in done.err.splitlines()]
     lines += [f"[status {done.status}]"] if done.status else []
     text = "\n".join(lines)
-    assert len(list(steps(f"\n{text}"))) == 1, f"a line of this output is a mark:\n{text}"
+    assert len(list(steps(f"\n{text}"))) == 1, (
+        f"a line of this output is a mark:\n{text}"
+    )
     return text
 
 
 def matches(expected: str, now: str) -> bool:
     """Compare what is shown with a text in which ``...`` stands for anything."""
     lines = [
-        r"(?:.*\n)*" if line == ANY else ".*".join(map(re.escape, line.split(ANY))) + "\n"
+        r"(?:.*\n)*"
+        if line == ANY
+        else ".*".join(map(re.escape, line.split(ANY))) + "\n"
         for line in expected.splitlines()
     ]
     return re.fullmatch("".join(lines), f"{now}\n" if now else "") is not None
@@ -96,5 +100,7 @@ def matches(expected: str, now: str) -> bool:
 
 def difference(expected: str, now: str) -> str:
     """Show what differs, and what writes it."""
-    lines = unified_diff(expected.splitlines(), now.splitlines(), "expected", "now", lineterm="")
+    lines = unified_diff(
+        expected.splitlines(), now.splitlines(), "expected", "now", lineterm=""
+    )
     return "\n".join([*lines, "", "pytest --update writes what is shown now"])

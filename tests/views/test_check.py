@@ -35,7 +35,9 @@ KERAS = row(
 )  # fmt: skip
 
 
-JOB = read_job([SAMPLE / "weights.npz"], SAMPLE / "inputs.npy", {}, InputOptions(), where="check")
+JOB = read_job(
+    [SAMPLE / "weights.npz"], SAMPLE / "inputs.npy", {}, InputOptions(), where="check"
+)
 
 
 def check(**changes: Any) -> Any:

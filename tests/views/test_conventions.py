@@ -17,8 +17,16 @@ def test_every_field_in_which_conventions_differ_has_its_words() -> None:
     """But words of gates in the names of tensors, which the names show."""
     told = {line.field for lines in LINES.values() for line in lines}
     documents = [row.to_json() for row in ROWS]
-    differ = {field for field in documents[0] if len({str(one[field]) for one in documents}) > 1}
-    assert differ - {"name", "title", "words", "recurrent_words"} <= told <= documents[0].keys()
+    differ = {
+        field
+        for field in documents[0]
+        if len({str(one[field]) for one in documents}) > 1
+    }
+    assert (
+        differ - {"name", "title", "words", "recurrent_words"}
+        <= told
+        <= documents[0].keys()
+    )
 
 
 def test_every_value_of_a_row_has_its_words_unless_it_is_the_usual_one() -> None:

@@ -20,7 +20,11 @@ def shown(case: str, width: int | None = None, **where: Any) -> str:
 
 def test_a_coupled_gate_is_made_of_the_other() -> None:
     text = shown("dynet/coupled", gate="f")
-    assert text.index("\nsum_i") < text.index("\nz_i ") < text.index("\ni     = sigmoid(z_i)")
+    assert (
+        text.index("\nsum_i")
+        < text.index("\nz_i ")
+        < text.index("\ni     = sigmoid(z_i)")
+    )
     assert "\nf     = 1 - i\n" in text
     assert "sum_f" not in text
     assert "1 - i" in shown("dynet/coupled")

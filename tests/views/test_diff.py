@@ -26,11 +26,17 @@ def of(layout: str | None = "time", name: str = "x.npz", **named: Array) -> Side
     return Side(name, named, layout)
 
 
-def sheet(a: Side, b: Side, width: int | None = 80, asked: Any = None, **shown: Any) -> Sheet:
-    return difference_sheet(compare(a, b, **(asked or {})), width=Width.of(width), **shown)
+def sheet(
+    a: Side, b: Side, width: int | None = 80, asked: Any = None, **shown: Any
+) -> Sheet:
+    return difference_sheet(
+        compare(a, b, **(asked or {})), width=Width.of(width), **shown
+    )
 
 
-def rows(a: Side, b: Side, width: int | None = 80, asked: Any = None, **shown: Any) -> list[str]:
+def rows(
+    a: Side, b: Side, width: int | None = 80, asked: Any = None, **shown: Any
+) -> list[str]:
     return list(sheet(a, b, width, asked, **shown).rows())
 
 
@@ -78,7 +84,9 @@ def test_steps_of_many_arrays_leave_out_full_columns() -> None:
     a = Side("a", {name: normal(5, 1, 2) for name in "hcifgoz"})
     b = Side("b", {name: normal(5, 1, 2, seed=1) for name in "hcifgoz"})
     shown = rows(a, b, 50, per_step=True)
-    assert "columns hidden: max abs f, max abs g, max abs o, max abs z" in " ".join(shown)
+    assert "columns hidden: max abs f, max abs g, max abs o, max abs z" in " ".join(
+        shown
+    )
 
 
 # ---- sizes
@@ -123,12 +131,16 @@ def test_steps_that_a_print_left_out_are_drawn_as_such() -> None:
     h = normal(8, 1, 3)
     unit = np.full(h.shape, 1e-4)
     unit[3:5] = np.inf
-    shown = rows(Side("a.npy", {"h": h + 1}), Side("a.txt", {"h": h}, units={"h": unit}))
+    shown = rows(
+        Side("a.npy", {"h": h + 1}), Side("a.txt", {"h": h}, units={"h": unit})
+    )
     strip = next(line for line in shown if line.startswith("errors"))
     assert strip.split()[1] == "███··███"
     assert strip.endswith("steps 0 to 7, max 1, · not compared")
     lines = rows(
-        Side("a.npy", {"h": h + 1}), Side("a.txt", {"h": h}, units={"h": unit}), per_step=True
+        Side("a.npy", {"h": h + 1}),
+        Side("a.txt", {"h": h}, units={"h": unit}),
+        per_step=True,
     )
     assert ["3", "0", "-"] in [line.split() for line in lines]
 
@@ -143,7 +155,9 @@ def test_no_search_where_no_configuration_could_explain_it() -> None:
     for other in (one, unlike):
         assert not any("explain" in row for row in rows(of(h=h), of(h=other)))
     kernel = normal(3, 8)
-    assert not any("explain" in row for row in rows(of(kernel=kernel), of(kernel=kernel + 1)))
+    assert not any(
+        "explain" in row for row in rows(of(kernel=kernel), of(kernel=kernel + 1))
+    )
     assert not any("explain" in row for row in rows(of(h=h), of(h=h[:9, :, :4])))
 
 
@@ -157,12 +171,19 @@ def test_the_points_of_a_column_line_up() -> None:
     for name in ("a", "b", "max abs", "cosine", "max rel"):
         end = re.search(rf"(?<=  ){name}(?=  |$)", lines[start])
         assert end is not None
-        cells = [line[: end.end()].rpartition("  ")[2] for line in lines[start + 1 : start + 4]]
-        assert len({cell.index(".") - len(cell) for cell in cells if "." in cell}) == 1, name
+        cells = [
+            line[: end.end()].rpartition("  ")[2]
+            for line in lines[start + 1 : start + 4]
+        ]
+        assert (
+            len({cell.index(".") - len(cell) for cell in cells if "." in cell}) == 1
+        ), name
 
 
 def test_no_cosine_and_no_ratio_is_minus_zero() -> None:
-    text = sheet(of(h=np.array([[1.0, 2.0, 3.0]])), of(h=np.array([[-3.001, 0.0, 1.0]]))).plain()
+    text = sheet(
+        of(h=np.array([[1.0, 2.0, 3.0]])), of(h=np.array([[-3.001, 0.0, 1.0]]))
+    ).plain()
     assert "cosine 0.000," in text
     text = sheet(of(h=np.array([[1.0, 1.001]])), of(h=np.array([[1.0, 0.0]]))).plain()
     assert "SNR 0.0 dB," in text

@@ -23,7 +23,10 @@ SAMPLE = TOP / "samples" / "forget-bias"
 
 def asked(expected: Any, **settings: Any) -> Explanation:
     return lstmcli.explain(
-        str(SAMPLE / "weights.npz"), np.load(SAMPLE / "inputs.npy"), expected, **settings
+        str(SAMPLE / "weights.npz"),
+        np.load(SAMPLE / "inputs.npy"),
+        expected,
+        **settings,
     )
 
 
@@ -67,7 +70,9 @@ def test_step_0_is_called_matching_only_where_it_matches(
     )
     explanation = lstmcli.explain(weights, x, h, initial_state=state)
     assert {c.setting: c.found for c in explanation.changes} == truth
-    said = [line for line in lines(explanation) if line.startswith("why step 0 matches")]
+    said = [
+        line for line in lines(explanation) if line.startswith("why step 0 matches")
+    ]
     assert len(said) == bool(np.allclose(h[0], loaded[0]))
     assert ("state is zero" in explanation.hidden) == bool(said)
 
@@ -86,7 +91,9 @@ def test_no_data_are_asked_for_the_gates_of_a_bias_that_is_left_out() -> None:
     without = replace(change, setting="bias", found="none")
     alone = replace(explanation, changes=(without,), unseen=("bias_gates",))
     assert explanation.decide
-    assert not [line for line in lines(alone) if line.startswith(("to decide", "not testable"))]
+    assert not [
+        line for line in lines(alone) if line.startswith(("to decide", "not testable"))
+    ]
     for open_yet in ({"equivalent": ((change,),)}, {"verdict": "unproven"}):
         labels = [line[:9] for line in lines(replace(alone, **open_yet))]
         assert "to decide" in labels
@@ -103,5 +110,7 @@ def test_an_answer_in_half_precision_claims_no_uniqueness() -> None:
 def test_no_configuration_is_called_the_only_one() -> None:
     explanation = sample()
     assert explanation.unseen  # its biases are zero
-    assert equivalent(explanation).startswith("          none among those tested not testable here")
+    assert equivalent(explanation).startswith(
+        "          none among those tested not testable here"
+    )
     assert "none among those tested" in equivalent(replace(explanation, unseen=()))

@@ -85,7 +85,9 @@ def test_a_signed_scale_is_lightest_in_the_middle() -> None:
 
 
 # Cone responses without red, green or blue: Vienot, Brettel & Mollon 1999; Brettel et al. 1997.
-TO_CONES = np.array([[17.8824, 43.5161, 4.1194], [3.4557, 27.1554, 3.8671], [0.03, 0.1843, 1.467]])
+TO_CONES = np.array(
+    [[17.8824, 43.5161, 4.1194], [3.4557, 27.1554, 3.8671], [0.03, 0.1843, 1.467]]
+)
 BLIND = {
     "protan": [[0, 2.02344, -2.52581], [0, 1, 0], [0, 0, 1]],
     "deutan": [[1, 0, 0], [0.494207, 0, 1.24827], [0, 0, 1]],
@@ -105,7 +107,8 @@ def test_signs_are_distinguished_with_every_colour_blindness(blindness: str) -> 
     scale = around_zero([np.array([1.0])])
     for size in (0.25, 0.5, 1.0):
         below, above = (
-            seen(color(0.5 + sign * size / 2, scale, "truecolor"), blindness) for sign in (-1, 1)
+            seen(color(0.5 + sign * size / 2, scale, "truecolor"), blindness)
+            for sign in (-1, 1)
         )
         assert np.abs(below - above).max() > 45, size
 
@@ -123,7 +126,9 @@ PLACES = {(0, 0): "1", (0, 1): "2", (0, 2): "3", (0, 3): "7",
     [(0.123456, "0.123"), (-0.123456, "-0.12"), (-0.0123, "-0.01"), (-0.00123, "-0.001"),
      (2e-9, "2e-9"), (-3e-12, "-3e-12"), (-1e-300, "-1e-300"), (123456.0, "1.2e5")],
 )  # fmt: skip
-def test_ends_of_the_scale_are_neither_rounded_to_0_nor_cut(value: float, text: str) -> None:
+def test_ends_of_the_scale_are_neither_rounded_to_0_nor_cut(
+    value: float, text: str
+) -> None:
     x = np.array([-abs(value), abs(value)])
     scale = Scale(-abs(value), abs(value), SIGNED)
     top, *_, bottom, steps = chart(x, [0, 1], scale, 40, None).rows()
@@ -136,9 +141,13 @@ def test_the_label_of_0_is_on_the_line_of_0() -> None:
     sheet = chart(np.zeros(4), range(4), Scale(-1.0, 1.0, SIGNED), 40, None)
     lines = [*sheet.rows()]
     assert {y for _, y in sheet.curves[0].points} == {0.5}  # and so it is in a file
-    (drawn,) = (line for line in lines if any("\u2801" <= letter <= "\u28ff" for letter in line))
+    (drawn,) = (
+        line for line in lines if any("\u2801" <= letter <= "\u28ff" for letter in line)
+    )
     assert drawn.partition("┤")[0].strip() == "0"
-    assert lines.index(drawn) == (len(lines) - 1) // 2  # the last has the numbers of the steps
+    assert (
+        lines.index(drawn) == (len(lines) - 1) // 2
+    )  # the last has the numbers of the steps
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -18,10 +18,14 @@ CASES = ("torch/two_layers_bidirectional", "keras/stacked", "haiku/deep", "chain
          "paddle/cell_projection", "onnxruntime/no_bias")  # fmt: skip
 
 
-def sheet(path: str, width: int | None, show_all: bool = False, **given: Any) -> list[str]:
+def sheet(
+    path: str, width: int | None, show_all: bool = False, **given: Any
+) -> list[str]:
     inspection = inspect_files([path], given)
     return list(
-        inspection_sheet(inspection, [path], given, width=Width.of(width), show_all=show_all).rows()
+        inspection_sheet(
+            inspection, [path], given, width=Width.of(width), show_all=show_all
+        ).rows()
     )
 
 
@@ -36,16 +40,24 @@ def golden(case: str) -> str:
 @pytest.mark.parametrize("case", CASES)
 def test_80_columns_are_enough(case: str) -> None:
     for row in sheet(golden(case), 80):
-        shown = row.rpartition("  ")[0]  # commands, paths and names of tensors are not cut
+        shown = row.rpartition("  ")[
+            0
+        ]  # commands, paths and names of tensors are not cut
         assert len(row) <= 80 or len(shown) < 60, row
 
 
-def test_without_an_lstm_tensors_are_listed_those_that_sound_like_one_first(tmp_path: Path) -> None:
+def test_without_an_lstm_tensors_are_listed_those_that_sound_like_one_first(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "other.npz"
     arrays = {f"block{n}/thing": np.zeros((3, n + 1)) for n in range(40)}
     save(path, {"kernel": np.ones((5, 8)), "bias": np.repeat([0.0, 0.0, 1.0, 0.0], 2)})
     assert any(row.startswith("hint ") for row in sheet(str(path), 80))
-    save(path, arrays | {"out/kernel": np.zeros(3), "rnn/x": np.zeros(2), "my_lstm/y": np.zeros(1)})
+    save(
+        path,
+        arrays
+        | {"out/kernel": np.zeros(3), "rnn/x": np.zeros(2), "my_lstm/y": np.zeros(1)},
+    )
     rows = sheet(str(path), 80)
     first = next(n for n, row in enumerate(rows) if row.startswith("shape"))
     names = [row.split()[-1] for row in rows[first + 1 : first + 5]]

@@ -32,7 +32,9 @@ def test_an_option_and_its_value_stay_on_one_line() -> None:
 # ---- one format for all numbers of a column
 
 
-def columns_of(trace: Trace, window: Window, width: int | None = 200) -> dict[str, list[str]]:
+def columns_of(
+    trace: Trace, window: Window, width: int | None = 200
+) -> dict[str, list[str]]:
     """The cells of each column of a table, by heading."""
     rows = rows_of(trace, window, Width.of(width))
     start = next(n for n, row in enumerate(rows) if row.startswith("step"))

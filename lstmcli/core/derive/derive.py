@@ -68,13 +68,18 @@ def derive(
     place = _place(plan, layer, direction, (step, batch, unit))
     needs_all = against is not None or plan.valid is not None or not runs_forward(model)
     trace = run_plan(plan if needs_all else plan.until(place.step + 1))
-    computed = {k: trace.time_major(f"{place.prefix}{k}")[place.step, place.batch] for k in NAMES}
+    computed = {
+        k: trace.time_major(f"{place.prefix}{k}")[place.step, place.batch]
+        for k in NAMES
+    }
     one = model.layers[layer][direction]
     moment = UnitAtStep(one, place.unit, *_entering(plan, trace, place), computed)
     with np.errstate(all="ignore"):
         moment.derive(gate)
     outputs = None if one.projection is None else one.outputs
-    found = Derivation(place, gate, moment.sums, tuple(moment.lines), outputs, plan=plan)
+    found = Derivation(
+        place, gate, moment.sums, tuple(moment.lines), outputs, plan=plan
+    )
     return found if against is None else with_reference(found, trace, model, against)
 
 
@@ -92,7 +97,9 @@ def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
     return places[names.index(name)]
 
 
-def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) -> StepPosition:
+def _place(
+    plan: Plan, layer: int, direction: int, where: tuple[int, int, int]
+) -> StepPosition:
     model = plan.model
     cell = model.layers[layer][direction]
     sizes = {"step": plan.steps, "batch item": plan.batch, "unit": cell.units}
@@ -132,7 +139,9 @@ def _place(plan: Plan, layer: int, direction: int, where: tuple[int, int, int]) 
     )
 
 
-def _entering(plan: Plan, trace: Trace, place: StepPosition) -> tuple[Array, Array, Array]:
+def _entering(
+    plan: Plan, trace: Trace, place: StepPosition
+) -> tuple[Array, Array, Array]:
     cell = plan.model.layers[place.layer][place.direction]
     x = _inputs(plan, trace, place.layer)[place.reads, place.batch]
     with np.errstate(all="ignore"):
@@ -159,10 +168,14 @@ def _inputs(plan: Plan, trace: Trace, layer: int) -> Array:
 # ---- the numbers of another implementation
 
 
-ASSUMED = " (assumed: the numbers do not tell; a column step, as run writes to .csv, does)"
+ASSUMED = (
+    " (assumed: the numbers do not tell; a column step, as run writes to .csv, does)"
+)
 
 
-def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -> Derivation:
+def with_reference(
+    found: Derivation, trace: Trace, model: Model, other: Side
+) -> Derivation:
     """The derivation with the reference's number at each line for which it has one.
 
     A line agrees as for `compare`: within the tolerance of the coarser dtype,
@@ -174,13 +187,20 @@ def with_reference(found: Derivation, trace: Trace, model: Model, other: Side) -
     place = found.place
     arrays, first_unit = _comparable(place, trace, model)
     other = _with_states_as_step(other, place)
-    run = Side("this run", arrays, trace.layout, settings=trace.settings, in_memory=True)
+    run = Side(
+        "this run", arrays, trace.layout, settings=trace.settings, in_memory=True
+    )
     pairs, assumed = placed_on(run, other, place.step, place.batch)
     taken = tuple(f"{words}{ASSUMED * assumed}" for words in _taken(pairs))
     units = model.layers[place.layer][place.direction].units
-    lines = [_with_number(line, place, pairs, units, first_unit, other) for line in found.lines]
+    lines = [
+        _with_number(line, place, pairs, units, first_unit, other)
+        for line in found.lines
+    ]
     if all(line.theirs is None for line in lines):
-        raise _no_number(place, [line for line in lines if line.in_trace], pairs, other, taken)
+        raise _no_number(
+            place, [line for line in lines if line.in_trace], pairs, other, taken
+        )
     return replace(
         found,
         lines=tuple(lines),
@@ -205,7 +225,9 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
         )
 
     def of_step(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return {k: a.reshape(1, -1, a.shape[-1]) if a.ndim else a for k, a in arrays.items()}
+        return {
+            k: a.reshape(1, -1, a.shape[-1]) if a.ndim else a for k, a in arrays.items()
+        }
 
     numbering = side.numbering._replace(steps=[place.step])
     side = replace(
@@ -264,13 +286,17 @@ _FIRST_HALF = {"concat": 0, "concat_swapped": 1}
 """The direction whose units come first, where both are concatenated."""
 
 
-def _comparable(place: StepPosition, trace: Trace, model: Model) -> tuple[dict[str, Array], int]:
+def _comparable(
+    place: StepPosition, trace: Trace, model: Model
+) -> tuple[dict[str, Array], int]:
     """The arrays of the cell, and the first unit of its h in the model's h, if there."""
     cell = place.prefix[:-1]
     arrays = {k: a for k, a in trace.arrays.items() if k.rpartition(".")[0] == cell}
     last = place.layer == len(model.layers) - 1
     layer = model.layers[place.layer]
-    first = _FIRST_HALF.get(model.convention.behaviour.merge, -1) if len(layer) == 2 else 0
+    first = (
+        _FIRST_HALF.get(model.convention.behaviour.merge, -1) if len(layer) == 2 else 0
+    )
     if place.prefix and last and first >= 0:
         arrays["h"] = trace.arrays["h"]
         return arrays, 0 if place.direction == first else layer[first].outputs

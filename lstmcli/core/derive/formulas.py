@@ -55,7 +55,9 @@ class Sum:
     @classmethod
     def of(cls, terms: list[Term]) -> Sum:
         """The sum of these terms, sorted by size."""
-        return cls(tuple(sorted(terms, key=lambda term: _size(term.product), reverse=True)))
+        return cls(
+            tuple(sorted(terms, key=lambda term: _size(term.product), reverse=True))
+        )
 
     @cached_property
     def running(self) -> list[Exact]:
@@ -73,7 +75,9 @@ class Sum:
 
     def part(self, matrix: str, name: str | None = None) -> Exact | None:
         """The sum of the terms of a matrix, or of the number of a name; None without."""
-        chosen = [t for t in self.terms if t.matrix == matrix and name in (None, t.name)]
+        chosen = [
+            t for t in self.terms if t.matrix == matrix and name in (None, t.name)
+        ]
         return sum((term.product for term in chosen), Fraction(0)) if chosen else None
 
 
@@ -102,7 +106,9 @@ def rounded(exact: Exact, dtype: np.dtype[Any]) -> Scalar:
         if not np.isfinite(near):
             return near
         near = near + kind(float(exact - exactly(near)))  # of a type wider than float64
-        neighbours = [np.nextafter(near, kind(towards)) for towards in (-np.inf, np.inf)]
+        neighbours = [
+            np.nextafter(near, kind(towards)) for towards in (-np.inf, np.inf)
+        ]
     finite = [number for number in (near, *neighbours) if np.isfinite(number)]
     distances = [abs(Fraction(*number.as_integer_ratio()) - exact) for number in finite]
     nearest: Scalar = finite[distances.index(min(distances))]
@@ -192,9 +198,13 @@ class UnitAtStep:
     x: Array  # (I,)
     h_prev: Array  # (P,)
     c_prev: Array  # (H,)
-    computed: Mapping[str, Array]  # i, f, g, o, c (H,), h (P,), z (4H,): the loop's, by name
+    computed: Mapping[
+        str, Array
+    ]  # i, f, g, o, c (H,), h (P,), z (4H,): the loop's, by name
     sums: dict[str, Sum] = field(default_factory=dict)  # by gate; "h" of a projection
-    lines: list[FormulaLine] = field(default_factory=list)  # in the order of computation
+    lines: list[FormulaLine] = field(
+        default_factory=list
+    )  # in the order of computation
 
     def derive(self, gate: str | None) -> None:
         """Add the lines of a gate, or of all, then those of c and h."""
@@ -203,7 +213,9 @@ class UnitAtStep:
         if coupled and coupled[0] in wanted:  # it is computed from the other
             wanted.add(coupled[1])
         early = [gate for gate in GATES if gate in wanted and gate != "o"]
-        for letter in sorted(early, key=coupled[:1].__contains__):  # one made of another is last
+        for letter in sorted(
+            early, key=coupled[:1].__contains__
+        ):  # one made of another is last
             if letter in coupled[:1]:
                 other = self._computed(coupled[1])
                 rest = Value(f"1 - {coupled[1]}", 1 - other.wide, other.numbers)
@@ -221,14 +233,20 @@ class UnitAtStep:
     # ---- gates
 
     def _gate(self, gate: str) -> None:
-        cell, behaviour, k = self.cell, self.cell.convention.behaviour, GATES.index(gate)
+        cell, behaviour, k = (
+            self.cell,
+            self.cell.convention.behaviour,
+            GATES.index(gate),
+        )
         self.sums[gate] = Sum.of(self._terms(gate))
         total = self._named(f"sum_{gate}", rounded(self.sums[gate].total, cell.dtype))
         if cell.norm_scale is not None and cell.norm_shift is not None:
             of_units = replace(total, wide=self._all_sums(gate))
             total = self._normalised(of_units, cell.norm_scale[k], cell.norm_shift[k])
             if gate == "f" and behaviour.forget_bias:
-                total += self._named("forget_bias", cell.dtype.type(behaviour.forget_bias))
+                total += self._named(
+                    "forget_bias", cell.dtype.type(behaviour.forget_bias)
+                )
         z = self.computed["z"].reshape(4, -1)[k]
         self._add(f"z_{gate}", total.clipped(behaviour.gate_clip, cell.dtype), z)
         name = behaviour.activation if gate == "g" else behaviour.recurrent_activation
@@ -242,7 +260,10 @@ class UnitAtStep:
         cell, u, k = self.cell, self.unit, GATES.index(gate)
         kernel, recurrent = cell.kernel[k, u], cell.recurrent_kernel[k, u]
         terms = [Term(f"x[{n}]", w, self.x[n], "kernel") for n, w in enumerate(kernel)]
-        terms += [Term(f"h[{n}]", w, self.h_prev[n], "recurrent") for n, w in enumerate(recurrent)]
+        terms += [
+            Term(f"h[{n}]", w, self.h_prev[n], "recurrent")
+            for n, w in enumerate(recurrent)
+        ]
         for weights, name, c in self._peepholes(gate):
             at = [(u, weights[u])] if weights.ndim == 1 else enumerate(weights[u])
             terms += [Term(f"{name}[{n}]", w, c[n], "peephole") for n, w in at]
@@ -288,7 +309,9 @@ class UnitAtStep:
     def _c(self) -> None:
         cell, c_prev = self.cell, self._named("c_prev", self.c_prev)
         f, i, g = map(self._computed, "fig")
-        c = (f * c_prev + i * g).clipped(cell.convention.behaviour.cell_clip, cell.dtype)
+        c = (f * c_prev + i * g).clipped(
+            cell.convention.behaviour.cell_clip, cell.dtype
+        )
         if cell.state_scale is not None and cell.state_shift is not None:
             self._add("c_new", c)
             c = Value("c_new", c.wide, {"c_new": self.lines[-1].value})
@@ -306,7 +329,9 @@ class UnitAtStep:
             if self.unit >= cell.outputs:
                 return
             h = self._projected(cell.projection[self.unit], h.wide.astype(cell.dtype))
-        self._add("h", h.clipped(behaviour.projection_clip, cell.dtype), self.computed["h"])
+        self._add(
+            "h", h.clipped(behaviour.projection_clip, cell.dtype), self.computed["h"]
+        )
 
     def _projected(self, row: Array, m: Array) -> Value:
         terms = [Term(f"m[{n}]", w, m[n], "projection") for n, w in enumerate(row)]
@@ -318,7 +343,9 @@ class UnitAtStep:
     # ---- helpers
 
     def _named(self, name: str, values: Any) -> Value:
-        return Value(name, _up(values), {name: values[self.unit] if np.ndim(values) else values})
+        return Value(
+            name, _up(values), {name: values[self.unit] if np.ndim(values) else values}
+        )
 
     def _computed(self, name: str) -> Value:
         return self._named(name, self.computed[name])
@@ -326,7 +353,9 @@ class UnitAtStep:
     def _add(self, name: str, made: Value, computed: Array | None = None) -> None:
         wide = made.wide[self.unit] if np.ndim(made.wide) else made.wide
         once = self.cell.dtype.type(wide)
-        value, in_trace = (once, False) if computed is None else (computed[self.unit], True)
+        value, in_trace = (
+            (once, False) if computed is None else (computed[self.unit], True)
+        )
         line = FormulaLine(name, made.formula, made.numbers, value, once, in_trace)
         self.lines.append(line)
 

@@ -30,17 +30,27 @@ from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model import layouts
 from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.layouts import Arrangement, RunShape
-from lstmcli.core.model.selection import Choice, Indices, format_indices, numbers_on_axis, take
+from lstmcli.core.model.selection import (
+    Choice,
+    Indices,
+    format_indices,
+    numbers_on_axis,
+    take,
+)
 from lstmcli.errors import Try, UserError
 
 _CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
 _MOST_ARRANGEMENTS = 2**14  # arrangements of a side on one run
 _ALIKE = 1.0  # costs as near are alike
-_BY_NUMBERS = 100.0  # more, for what is taken only if its numbers agree or are the nearest
+_BY_NUMBERS = (
+    100.0  # more, for what is taken only if its numbers agree or are the nearest
+)
 
 LAST_VALID = "the last valid step of each sequence"
 _COLUMNS = "column vectors"
-_ENDS = "the last step of each direction (the last valid one forward, the first backward)"
+_ENDS = (
+    "the last step of each direction (the last valid one forward, the first backward)"
+)
 
 Choices = tuple[Choice | None, ...]  # of steps, batch items and units; None: all
 
@@ -54,7 +64,9 @@ def align(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     if pair.kind == WEIGHTS:
         return pair
     common = _common(_placed_by_layout(pair, sides), sides, choices)
-    stacked = max(len(x.shape) for x in (pair.a, pair.b)) == (3 if pair.kind == FINAL else 4)
+    stacked = max(len(x.shape) for x in (pair.a, pair.b)) == (
+        3 if pair.kind == FINAL else 4
+    )
     if common.agrees is None or (stacked and not common.numbers_agree):
         common = _arranged(common, _Unlike(pair, sides, choices))
     return _selected(common, choices, sides)
@@ -65,7 +77,9 @@ def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
     if pair.stepwise and pair.agrees is not None:
         in_run = (pair.numbers[axis] or range(pair.a.shape[axis]) for axis in (0, 1))
         if (padded := padded_steps(sides, *in_run)).any():
-            zeroed = pair.moved(lambda v: np.where(padded[..., None], v.dtype.type(0), v))
+            zeroed = pair.moved(
+                lambda v: np.where(padded[..., None], v.dtype.type(0), v)
+            )
             return replace(zeroed, padded=padded)
     return pair
 
@@ -81,7 +95,9 @@ def _placed_by_layout(pair: Pair, sides: Sequence[Side]) -> Pair:
         return replace(flat, placed=True)
     named = [side.layout for side in sides]
     both = [x.shape for x in (a, b)]
-    of_two = [n for n in (1, 2) if all(len(x) == 4 and x[n] == 2 and x[0] > 1 for x in both)]
+    of_two = [
+        n for n in (1, 2) if all(len(x) == 4 and x[n] == 2 and x[0] > 1 for x in both)
+    ]
     if of_two:
         a, b = (joined(x, of_two[-1 if "batch" in named else 0]) for x in (a, b))
     said = named[0] or named[1] or layout_by_shape(a, b)
@@ -93,7 +109,9 @@ def _placed_by_layout(pair: Pair, sides: Sequence[Side]) -> Pair:
 
 def _several_cells(arrays: Sequence[Numbers], sides: Sequence[Side]) -> bool:
     both = zip(arrays, sides, strict=True)
-    return any(len(array.shape) > 2 and len(side.cells - {""}) > 1 for array, side in both)
+    return any(
+        len(array.shape) > 2 and len(side.cells - {""}) > 1 for array, side in both
+    )
 
 
 def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
@@ -104,7 +122,9 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
     for axis, choice in enumerate(choices if pair.placed else ()):
         sizes = [array.shape[axis] for array in (pair.a, pair.b)]
         known = [
-            side.indices(pair.name, axis, size) if pair.kind != FINAL or axis == 1 else None
+            side.indices(pair.name, axis, size)
+            if pair.kind != FINAL or axis == 1
+            else None
             for side, size in zip(sides, sizes, strict=True)
         ]
         short, chosen = sizes.index(min(sizes)), _among(choice, max(sizes)) or ()
@@ -130,7 +150,8 @@ def _common(pair: Pair, sides: Sequence[Side], choices: Choices) -> Pair:
             raise UserError(f"{pair.name}: {text} common.")
         places = [np.searchsorted(indices, common).tolist() for indices in both]
         pair = replace(
-            _cut(pair, axis, common, *places), parts=(*pair.parts, *parts * (not is_chosen))
+            _cut(pair, axis, common, *places),
+            parts=(*pair.parts, *parts * (not is_chosen)),
         )
     return pair
 
@@ -157,7 +178,9 @@ def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
         return replace(pair, unaligned=f"in full, as no file tells {axes}")
     for axis, choice in enumerate(choices if pair.placed else ()):
         known = pair.numbers[axis]
-        is_cut = axis < 2 and known is not None and not any(x.numbering[axis] for x in sides)
+        is_cut = (
+            axis < 2 and known is not None and not any(x.numbering[axis] for x in sides)
+        )
         if choice and not (choice.is_all or is_cut):
             try:
                 (_, of_a), (numbers, of_b) = (
@@ -166,7 +189,9 @@ def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
                 )
             except UserError as error:
                 several = any(min(side.shape[:2]) > 1 for side in (pair.a, pair.b))
-                is_known = pair.axes_named or not several or any(side.layout for side in sides)
+                is_known = (
+                    pair.axes_named or not several or any(side.layout for side in sides)
+                )
                 if axis == 2 or is_known:
                     raise
                 raise error.adding(
@@ -195,15 +220,26 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
     found = [common] * is_candidate + [*unlike.candidates()]
     agreeing = [one for one in found if one.numbers_agree]
     likely = [one for one in found if one.cost < _BY_NUMBERS]
-    starting = [one for one in likely if len(one.a.values) > 1 and not one.differs[0].any()]
+    starting = [
+        one for one in likely if len(one.a.values) > 1 and not one.differs[0].any()
+    ]
     if not agreeing and len(starting) == 1:
         return starting[0]
-    likeliest = [one for one in likely if one.cost <= min(x.cost for x in likely) + _ALIKE]
+    likeliest = [
+        one for one in likely if one.cost <= min(x.cost for x in likely) + _ALIKE
+    ]
     likeliest = [one for one in likeliest if not one.taken] or likeliest
-    texts = [*dict.fromkeys("; ".join(x.text("may be") for x in one.taken) for one in likeliest)]
+    texts = [
+        *dict.fromkeys(
+            "; ".join(x.text("may be") for x in one.taken) for one in likeliest
+        )
+    ]
     why = "the last states of several cells, on an axis of one side" * unlike.cells
     if near := agreeing or _nearest(found):
-        return min(near, key=lambda one: (one.cost >= _BY_NUMBERS, bool(one.numbers[1]), one.cost))
+        return min(
+            near,
+            key=lambda one: (one.cost >= _BY_NUMBERS, bool(one.numbers[1]), one.cost),
+        )
     if len(texts) == 1:
         return likeliest[0]
     if texts:
@@ -217,7 +253,9 @@ def _arranged(common: Pair, unlike: _Unlike) -> Pair:
 
 def _nearest(found: Sequence[Pair]) -> list[Pair]:
     """The candidates whose numbers are clearly the nearest, all alike."""
-    ratios = [round(similarity(one, np.isfinite(one.errors))[1] or -inf, 3) for one in found]
+    ratios = [
+        round(similarity(one, np.isfinite(one.errors))[1] or -inf, 3) for one in found
+    ]
     best, second = sorted({0.0, -inf, *ratios})[:-3:-1]
     near = [one for one, ratio in zip(found, ratios, strict=True) if ratio == best]
     return near if best > second + _CLEARLY_NEARER else []
@@ -261,7 +299,13 @@ class _Unlike:
         """How a side may lie on a run by its layout: all, a step, or a sequence."""
         chosen, items = map(_among, self.choices[:2], run[:2])
         in_file = (None, None) if self.is_state else self.sides[n].numbering[:2]
-        steps = None if in_file[0] is not None else [run.steps - 1] if chosen is None else chosen
+        steps = (
+            None
+            if in_file[0] is not None
+            else [run.steps - 1]
+            if chosen is None
+            else chosen
+        )
         shape, said = self.arrays[n].shape, self.said[n]
         usual = "batch" if (said or self.said[1 - n]) == "batch" else "time"
         listed = layouts.arrangements(shape, run._replace(layout=usual), steps, items)
@@ -290,7 +334,11 @@ class _Unlike:
             return full and not (part or row or exchanged)
         # the layout of a file is not that of stacked directions
         silent = [n for n in (0, 1) if self.said[n] is None or "d" in both[n].axes]
-        one_of = [[n] for n in silent if len(silent) == 1 or part or both[0].run.directions > 1]
+        one_of = [
+            [n]
+            for n in silent
+            if len(silent) == 1 or part or both[0].run.directions > 1
+        ]
         return full and (not exchanged or (exchanged in one_of and not row))
 
     def _candidates(self, both: Sequence[Arrangement]) -> Iterator[Pair]:
@@ -307,7 +355,9 @@ class _Unlike:
             for part, indices in zip(lead, in_file, strict=True)
         )
         units = range(half.first * of_units.of, (half.first + 1) * of_units.of)
-        contradicts_layout = any(x.exchanged and of for x, of in zip(both, self.said, strict=True))
+        contradicts_layout = any(
+            x.exchanged and of for x, of in zip(both, self.said, strict=True)
+        )
         # of two full sides, the one without stacked directions has the unknown layout
         plain_first = self.said == (None, None) and not _is_part(both)
         unknown = (
@@ -339,9 +389,15 @@ class _Unlike:
                 self.pair,
                 a=a,
                 b=b,
-                cost=cost + _BY_NUMBERS * (not half.is_all or ends == _ENDS or contradicts_layout),
+                cost=cost
+                + _BY_NUMBERS
+                * (not half.is_all or ends == _ENDS or contradicts_layout),
                 placed=not self.is_state or lead[0].of == 1,
-                numbers=(None if ends else steps, items, None if half.is_all else units),
+                numbers=(
+                    None if ends else steps,
+                    items,
+                    None if half.is_all else units,
+                ),
                 taken=taken,
                 axes_named=_is_part(both) or any(x.exchanged for x in both),
                 is_half=not half.is_all and self.choices[2] is None,
@@ -365,7 +421,9 @@ class _Unlike:
         yield run[last, items][None], "" if valid.all() else LAST_VALID
         if D * K % 2 == 0:
             second = (np.arange(D * K) >= D * K // 2).reshape(D, K)
-            ends = run.moved(lambda v: np.where(second, v[first, items], v[last, items])[None])
+            ends = run.moved(
+                lambda v: np.where(second, v[first, items], v[last, items])[None]
+            )
             yield ends, _ENDS
 
 
@@ -373,7 +431,9 @@ def _is_part(both: Sequence[Arrangement]) -> bool:
     return not all(one.steps.is_all and one.sequences.is_all for one in both)
 
 
-def _fits_layout(one: Arrangement, shape: tuple[int, ...], layout: str, is_numbered: bool) -> bool:
+def _fits_layout(
+    one: Arrangement, shape: tuple[int, ...], layout: str, is_numbered: bool
+) -> bool:
     """Return whether the axes are those that the layout of a side names.
 
     A step that has an axis is the last one only if the file numbers it so.

@@ -74,7 +74,9 @@ def compare(
     return replace(found, hints=find_hints(found), assumed=tuple(_assumed(found)))
 
 
-def placed_on(run: Side, side: Side, step: int, item: int) -> tuple[dict[str, Pair], bool]:
+def placed_on(
+    run: Side, side: Side, step: int, item: int
+) -> tuple[dict[str, Pair], bool]:
     """The arrays of a side on a run, and whether a place was assumed.
 
     What has no steps or sequences is where it agrees, else at ``step`` and ``item``.
@@ -110,36 +112,54 @@ def _aligned(
     name = ArrayName.of(of_b)
     coarser = max(a.precision(of_a), b.precision(of_b), key=lambda one: one.rtol)
     steps = None if name.kind == FINAL else selection.steps
-    numbers, backward = (a.numbers(of_a), b.numbers(of_b)), _computed_backward(a, b, name)
-    pair = Pair(of_b, *numbers, tolerance_of(coarser), backward=backward, names=names_of(a, b))
+    numbers, backward = (
+        (a.numbers(of_a), b.numbers(of_b)),
+        _computed_backward(a, b, name),
+    )
+    pair = Pair(
+        of_b, *numbers, tolerance_of(coarser), backward=backward, names=names_of(a, b)
+    )
     pair = align(pair, (a, b), (steps, selection.batch, selection.units))
     return pair if padding else without_padding(pair, (a, b))
 
 
-def _chosen(a: Side, b: Side, common: list[str], only: Sequence[str] | None) -> list[str]:
+def _chosen(
+    a: Side, b: Side, common: list[str], only: Sequence[str] | None
+) -> list[str]:
     """The names that ``only`` chooses, or theirs in a file; ``h`` is ``layer0.h``, too."""
     if only is None:
         return common
-    in_files = {theirs: here for side in (a, b) for here, theirs in side.original_names.items()}
+    in_files = {
+        theirs: here for side in (a, b) for here, theirs in side.original_names.items()
+    }
     only = [name if name in common else in_files.get(name, name) for name in only]
     for name in only:
         if not any(name in (member, member.rpartition(".")[2]) for member in common):
             near = did_you_mean(name, [*common, *filter(None, in_files)])
-            raise UserError(f"both sides contain {', '.join(common)}.{near}", about={"only": name})
+            raise UserError(
+                f"both sides contain {', '.join(common)}.{near}", about={"only": name}
+            )
     return [m for m in common if m in only or m.rpartition(".")[2] in only]
 
 
-def _columns(a: Side, b: Side, names: Sequence[str], selection: Selection) -> dict[str, Choice]:
+def _columns(
+    a: Side, b: Side, names: Sequence[str], selection: Selection
+) -> dict[str, Choice]:
     """The columns of each array that ``--units`` selects; empty without it."""
     computed = [name for name in names if ArrayName.of(name).kind != WEIGHTS]
     has_steps = any(ArrayName.of(name).kind == SEQUENCE for name in names)
     for choice in selection[:3]:
         if choice and not (has_steps if choice is selection.steps else computed):
-            what = "the last state, without steps" if computed else "not a result of a run"
+            what = (
+                "the last state, without steps" if computed else "not a result of a run"
+            )
             raise UserError(f"{join_with_and(names)} is {what}.", about=choice.typed)
     if (units := selection.units) is None:
         return {}
-    widths = {name: max(sum(side.arrays[name].shape[-1:]) for side in (a, b)) for name in computed}
+    widths = {
+        name: max(sum(side.arrays[name].shape[-1:]) for side in (a, b))
+        for name in computed
+    }
     columns = columns_by_array(units, widths)[1].items()
     return {name: replace(units, bounds=None, numbers=tuple(n)) for name, n in columns}
 
@@ -149,13 +169,17 @@ def _refuse_printed(a: Side, b: Side, names: Sequence[str]) -> None:
     for side in (a, b):
         if not side.units.keys().isdisjoint(names):
             text = f"{side.name} is printed text, whose hidden digits make a distance in ULPs"
-            raise UserError(f"{text} meaningless.", try_=[Try({"atol": ...}), Try({"rtol": ...})])
+            raise UserError(
+                f"{text} meaningless.", try_=[Try({"atol": ...}), Try({"rtol": ...})]
+            )
 
 
 def _computed_backward(a: Side, b: Side, name: ArrayName) -> bool:
     known, keys = [], ("reverse", "go_backwards", "flip_output")
     for settings in (side.settings for side in (a, b) if side.settings is not None):
-        of_cell = [settings.get(f"{name.prefix}.{key}", settings.get(key)) for key in keys]
+        of_cell = [
+            settings.get(f"{name.prefix}.{key}", settings.get(key)) for key in keys
+        ]
         reverse, *others = (value is True for value in of_cell)  # of a file: anything
         if name.backward:
             reverse = settings.get(f"{name.prefix}.reverse") is not False
@@ -170,14 +194,18 @@ def _assumed(found: Difference) -> Iterator[Hint]:
     pairs = found.pairs.values()
     for pair in pairs:
         if text := pair.taken_as or pair.unaligned:
-            start = "nothing for " if pair.kind == SEQUENCE and not pair.taken_as else ""
+            start = (
+                "nothing for " if pair.kind == SEQUENCE and not pair.taken_as else ""
+            )
             by_text.setdefault((start, text), []).append(pair.name)
     for (start, text), names in by_text.items():
         yield Hint("axes", f"{start}{named(names)}: {text}")
     yield from _layouts(*found.sides, found.pairs)
     for padded in [pair.padded for pair in pairs if pair.padded is not None][:1]:
         count = f"{np.count_nonzero(padded):,} of {padded.size:,} steps"
-        yield Hint("padding", f"{count} are padding and not compared (lstm diff --padding)")
+        yield Hint(
+            "padding", f"{count} are padding and not compared (lstm diff --padding)"
+        )
     for n, side in enumerate(names_of(*found.sides)):
         parts = [part for pair in pairs for m, part in pair.parts if m == n]
         if parts:
@@ -194,11 +222,17 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
     }
     axes = {"batch": "(batch, steps, units)", "time": "(steps, batch, units)"}
     for n, silent, other in ((0, a, b), (1, b, a)):
-        names = [k for k, of in assumed.items() if len(of[n]) == 3 and min(of[n][:2]) > 1]
+        names = [
+            k for k, of in assumed.items() if len(of[n]) == 3 and min(of[n][:2]) > 1
+        ]
         if names and silent.layout is None and other.layout in axes:
-            start = f"{named(names)} of {silent.name} {'is' if len(names) == 1 else 'are'}"
+            start = (
+                f"{named(names)} of {silent.name} {'is' if len(names) == 1 else 'are'}"
+            )
             yield Hint("layout", f"{start} {axes[other.layout]}, as in {other.name}")
-    names = [k for k, of in assumed.items() if any(len(x) == 3 and x[0] > 1 for x in of)]
+    names = [
+        k for k, of in assumed.items() if any(len(x) == 3 and x[0] > 1 for x in of)
+    ]
     if names and not (a.layout or b.layout):
         yield Hint("layout", f"the first axis of {named(names)} is time{NOT_IN_FILES}")
 
@@ -209,4 +243,12 @@ def _when(place: Position, pair: Pair) -> tuple[Any, ...]:
     step = len(pair.a.values) - 1 - step if pair.backward else step
     rank = (STEP_ORDER + FINALS).index(name.base)
     is_output = not name.prefix  # of several cells, it is made of theirs
-    return name.base in FINALS, is_output, name.layer, step, rank, place.batch, place.unit
+    return (
+        name.base in FINALS,
+        is_output,
+        name.layer,
+        step,
+        rank,
+        place.batch,
+        place.unit,
+    )

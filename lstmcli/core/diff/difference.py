@@ -43,14 +43,19 @@ _STANDS_OUT = 10  # times the error of every number that agrees
 # keys of ``meta`` that are not settings of a run
 NO_SETTINGS = ("layout", "assumed", "selected", "digits", "masking")
 
-_CONCATENATED = {"concat", "concat_swapped"}  # merges that keep the output of each direction
+_CONCATENATED = {
+    "concat",
+    "concat_swapped",
+}  # merges that keep the output of each direction
 
 ARRAYS_NAMED = 6  # in a list; JSON names all
 NOT_IN_FILES = " (not in the files; --layout batch)"
 
 _STATE_GONE = 0.1  # an error that falls to this part of its start is dying out
 
-Facts = Mapping[str, Any] | bool | None  # if a pattern fits: findings for its texts, or True
+Facts = (
+    Mapping[str, Any] | bool | None
+)  # if a pattern fits: findings for its texts, or True
 
 
 class Pattern(NamedTuple):
@@ -94,14 +99,20 @@ class Difference:
     def __repr__(self) -> str:
         """``<Difference h differs: 18 of 21 values, first at step 1, unit 0>``."""
         layouts = [one.text for one in self.assumed if one.code == "layout"]
-        return f"<Difference {'; '.join([self.summary, *layouts])}>".replace(NOT_IN_FILES, "")
+        return f"<Difference {'; '.join([self.summary, *layouts])}>".replace(
+            NOT_IN_FILES, ""
+        )
 
     @property
     def summary(self) -> str:
         """``h differs: 18 of 21 values, first at step 1, unit 0``."""
         arrays = self.arrays.values()
         unlike = [array.name for array in arrays if array.mismatched is None]
-        off = [array for array in arrays if not array.equal and array.mismatched is not None]
+        off = [
+            array
+            for array in arrays
+            if not array.equal and array.mismatched is not None
+        ]
         total = sum(array.total or 0 for array in (arrays if self.equal else off))
         if self.equal:
             left_out = sum(array.left_out for array in arrays)
@@ -115,7 +126,9 @@ class Difference:
             return f"{text} in the axes only: {total:,} values agree"
         text += f": {wrong:,} of {total:,} values"
         if self.first_divergence is not None:
-            text += f", first at {self.position(self.first_divergence, named=len(off) > 1)}"
+            text += (
+                f", first at {self.position(self.first_divergence, named=len(off) > 1)}"
+            )
         return text + "; other shapes not compared" * bool(unlike)
 
     def position(self, place: Position, *, named: bool) -> str:
@@ -161,7 +174,11 @@ class Difference:
     def first_layer(self) -> FirstLayer | None:
         """The layer of the first divergence, if the start of its steps is compared."""
         first = self.first_divergence
-        if first is None or first.step is None or not self.pairs[first.array].from_the_start:
+        if (
+            first is None
+            or first.step is None
+            or not self.pairs[first.array].from_the_start
+        ):
             return None
         return FirstLayer(self, first.array, first.step)
 
@@ -173,7 +190,9 @@ class Difference:
             "rtol": jsonable(self.rtol),
             "atol": jsonable(self.atol),
             "arrays": {name: array.to_json() for name, array in self.arrays.items()},
-            "first_divergence": {"array": first.array} | first.to_json() if first else None,
+            "first_divergence": {"array": first.array} | first.to_json()
+            if first
+            else None,
             "only_in_a": self.only_in_a,
             "only_in_b": self.only_in_b,
             "hints": [{"code": hint.code, "text": hint.text} for hint in self.hints],
@@ -194,19 +213,26 @@ class FirstLayer:
             other.removeprefix(self.dotted): pair.as_computed
             for other, pair in compared.pairs.items()
             if ArrayName.of(other).prefix == name.prefix and pair.stepwise
-            if pair.agrees is not None and pair.agrees.shape[0] == len(self.pair.a.values)
+            if pair.agrees is not None
+            and pair.agrees.shape[0] == len(self.pair.a.values)
         }
         # (T,) for each array: the steps that differ
-        self.wrong = {base: np.any(pair.differs, axis=(1, 2)) for base, pair in self.pairs.items()}
+        self.wrong = {
+            base: np.any(pair.differs, axis=(1, 2)) for base, pair in self.pairs.items()
+        }
         self.at = int(self.wrong[self.first].argmax())
 
     def agree(self, *bases: str) -> bool:
         """Return whether these are there and agree at the step that differs first."""
-        return all(base in self.wrong and not self.wrong[base][self.at] for base in bases)
+        return all(
+            base in self.wrong and not self.wrong[base][self.at] for base in bases
+        )
 
     def differ(self, *bases: str) -> list[str]:
         """The ones that differ at that step."""
-        return [base for base in bases if base in self.wrong and self.wrong[base][self.at]]
+        return [
+            base for base in bases if base in self.wrong and self.wrong[base][self.at]
+        ]
 
     def name(self, at: int) -> str:
         """``step 3``, as the files count, by the order of computation."""
@@ -217,14 +243,21 @@ class FirstLayer:
     def facts(self) -> dict[str, str]:
         """Names for texts: the sides, and some steps."""
         start, here, before = map(self.name, (0, self.at, max(self.at - 1, 0)))
-        steps = {"start": start, "Start": start.capitalize(), "here": here, "before": before}
+        steps = {
+            "start": start,
+            "Start": start.capitalize(),
+            "here": here,
+            "before": before,
+        }
         return dict(zip("ab", self.pair.names, strict=True)) | steps
 
     @property
     def both_ways(self) -> bool:
         """Tell whether it depends on two directions: no step is only early."""
         cells = (cell for side in self.compared.sides for cell in side.cells)
-        return any(x.endswith("_reverse") for x in cells) and not self.prefix.startswith("layer0")
+        return any(
+            x.endswith("_reverse") for x in cells
+        ) and not self.prefix.startswith("layer0")
 
     @property
     def axes_assumed(self) -> bool:
@@ -260,21 +293,34 @@ class FirstLayer:
 
 def named(names: Sequence[str]) -> str:
     """``h, c and f``, or how many arrays."""
-    return join_with_and(names) if len(names) <= ARRAYS_NAMED else f"{len(names)} arrays"
+    return (
+        join_with_and(names) if len(names) <= ARRAYS_NAMED else f"{len(names)} arrays"
+    )
 
 
 def _one_half(compared: Difference) -> Facts:
     """All units of one half of h differ, most of their numbers, and nothing else."""
     pair = compared.pairs.get("h")
-    merges = {str(side.settings.get("merge", "concat")) for side in compared.sides if side.settings}
+    merges = {
+        str(side.settings.get("merge", "concat"))
+        for side in compared.sides
+        if side.settings
+    }
     if pair is None or pair.agrees is None or not pair.stepwise or pair.numbers[2]:
         return None
     if compared.differing != [pair] or pair.a.shape[2] % 2 or merges - _CONCATENATED:
         return None
-    halves = pair.differs.mean(axis=(0, 1)).reshape(2, -1)  # the share of each unit that differs
+    halves = pair.differs.mean(axis=(0, 1)).reshape(
+        2, -1
+    )  # the share of each unit that differs
     second = not halves[0].any()
     wrong, units = halves[int(second)], halves.shape[1]
-    if units == 1 or not wrong.all() or wrong.mean() < _SHARE or halves[int(not second)].any():
+    if (
+        units == 1
+        or not wrong.all()
+        or wrong.mean() < _SHARE
+        or halves[int(not second)].any()
+    ):
         return None
     which = "back" if second != (merges == {"concat_swapped"}) else "for"
     return {"first": second * units, "last": second * units + units - 1, "which": which}
@@ -318,7 +364,11 @@ def _not_a_number(compared: Difference) -> Facts:
         if steps[at]:
             side = pair.names[not (nan[0] & ~nan[1])[at].any()]
             step = pair.numbers_of((at,))[0]
-            where = f" from step {step} on" if steps[at:].all() else f", first at step {step}"
+            where = (
+                f" from step {step} on"
+                if steps[at:].all()
+                else f", first at step {step}"
+            )
             return {"name": pair.name, "side": side, "step": step, "where": where}
     return None
 
@@ -329,7 +379,10 @@ def _rounding(compared: Difference) -> Facts:
     total = sum(pair.a.values.size for pair in compared.pairs.values())
     what = f"{wrong} of {total}" if wrong < _SHARE * total else "All"
     facts = {"what": what, "size": format_size(size)}
-    return next((facts | {"name": name} for name, most in _ROUNDING.items() if size <= most), None)
+    return next(
+        (facts | {"name": name} for name, most in _ROUNDING.items() if size <= most),
+        None,
+    )
 
 
 def _size(compared: Difference) -> float:

@@ -41,14 +41,18 @@ def find_hints(compared: Difference) -> list[Hint]:
             for name, both in settings.items()
         ]
         a, b = compared.differing[0].names
-        text = f"The two runs had different settings ({a} / {b}): {'; '.join(both_set)}."
+        text = (
+            f"The two runs had different settings ({a} / {b}): {'; '.join(both_set)}."
+        )
         hints.insert(0, Hint("settings_differ", text))
     return hints
 
 
 _STATES = ({"h", "c"}, {"final_h", "final_c"})
 _H_IS_C = Hint("h_is_c", "One side returns or reads (c, h), the other (h, c).")
-_EXCHANGED = Hint("names_exchanged", "The two sides give the same numbers different names.")
+_EXCHANGED = Hint(
+    "names_exchanged", "The two sides give the same numbers different names."
+)
 
 
 def _proofs(compared: Difference) -> tuple[list[Hint], set[str]]:
@@ -58,7 +62,10 @@ def _proofs(compared: Difference) -> tuple[list[Hint], set[str]]:
         if one := _nan_in_both(pair) or rearranged(pair):
             text = pair.name
         elif other := _other_name(compared, pair):
-            are_states = {ArrayName.of(pair.name).base, ArrayName.of(other).base} in _STATES
+            are_states = {
+                ArrayName.of(pair.name).base,
+                ArrayName.of(other).base,
+            } in _STATES
             one = _H_IS_C if are_states else _EXCHANGED
             text = f"{pair.name} of {pair.names[1]} is {other} of {pair.names[0]}"
         else:
@@ -70,28 +77,42 @@ def _proofs(compared: Difference) -> tuple[list[Hint], set[str]]:
         named = f"{', '.join(texts.values())}."
         said = named if one in (_H_IS_C, _EXCHANGED) else agree
         hints.append(replace(one, seen=f"{said} {one.seen}"))
-    return [*hints, *_forget_bias(compared)], {name for of in found.values() for name in of}
+    return [*hints, *_forget_bias(compared)], {
+        name for of in found.values() for name in of
+    }
 
 
 def _nan_in_both(pair: Pair) -> Hint | None:
     if pair.agrees is None:
         return None
     both = np.isnan(pair.a.values) & np.isnan(pair.b.values)
-    text = "except where both sides are NaN; --equal-nan or equal_nan=True accepts those."
+    text = (
+        "except where both sides are NaN; --equal-nan or equal_nan=True accepts those."
+    )
     return Hint("nan_in_both", text) if (both | pair.agrees).all() else None
 
 
 def _other_name(compared: Difference, pair: Pair) -> str | None:
     """The name of an array of b in a: of its layer, or of the other direction."""
     part, agreed = ArrayName.of(pair.name), pair.agrees
-    twins = {part.prefix, f"{part.prefix}_reverse", part.prefix.removesuffix("_reverse")}
+    twins = {
+        part.prefix,
+        f"{part.prefix}_reverse",
+        part.prefix.removesuffix("_reverse"),
+    }
     arrays = compared.sides[0].arrays if part.kind != WEIGHTS else {}
     for name in (name for name, array in arrays.items() if array.size):
         other = ArrayName.of(name)
-        alike = other.prefix == part.prefix or (other.prefix in twins and other.base == part.base)
+        alike = other.prefix == part.prefix or (
+            other.prefix in twins and other.base == part.base
+        )
         if name != pair.name and other.kind == part.kind and alike:
             crossed = compared.cross(name, pair.name)
-            same = agreed if agreed is not None and agreed.shape == crossed.b.shape else None
+            same = (
+                agreed
+                if agreed is not None and agreed.shape == crossed.b.shape
+                else None
+            )
             if proves(crossed.tolerance, crossed.a, crossed.b, same):
                 return name
     return None
@@ -205,12 +226,22 @@ def _after_first_step(layer: FirstLayer) -> Facts:
     """The first step agrees, the second and nearly all later ones do not."""
     if layer.at != 1 or not layer.is_conclusive or layer.both_ways:
         return None
-    carried = min(layer.wrong[x][1:].mean() for x in {"h", layer.first} & {*layer.wrong})
-    return {"share": "all" if carried == 1 else "nearly all"} if carried >= _NEARLY_ALL else None
+    carried = min(
+        layer.wrong[x][1:].mean() for x in {"h", layer.first} & {*layer.wrong}
+    )
+    return (
+        {"share": "all" if carried == 1 else "nearly all"}
+        if carried >= _NEARLY_ALL
+        else None
+    )
 
 
 def _at_once(layer: FirstLayer) -> Facts:
-    if layer.at != 0 or len(layer.pair.a.values) < 2 or not layer.differ("i", "g", "o", "c", "h"):
+    if (
+        layer.at != 0
+        or len(layer.pair.a.values) < 2
+        or not layer.differ("i", "g", "o", "c", "h")
+    ):
         return None
     more = f"; forget bias; {_RECURRENT}" * layer.both_ways
     more += "".join(
@@ -232,7 +263,9 @@ _MADE_FIRST = (
     "the activations of i, g and o."
 )
 
-_OF_BATCH = "If the first axis is the batch, any setting may be the cause: use --layout batch."
+_OF_BATCH = (
+    "If the first axis is the batch, any setting may be the cause: use --layout batch."
+)
 
 # tried from top to bottom, after `NUMBERS`
 _PATTERNS = (

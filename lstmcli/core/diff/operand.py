@@ -15,10 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.diff.tolerance import FLOAT32, FLOAT64, PRECISIONS, Mask, Numbers, Precision
+from lstmcli.core.diff.tolerance import (
+    FLOAT32,
+    FLOAT64,
+    PRECISIONS,
+    Mask,
+    Numbers,
+    Precision,
+)
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
-from lstmcli.core.model.model import as_time_major, format_lengths, from_time_major, join_with_and
+from lstmcli.core.model.model import (
+    as_time_major,
+    format_lengths,
+    from_time_major,
+    join_with_and,
+)
 from lstmcli.core.model.selection import Indices
 from lstmcli.errors import UserError
 
@@ -68,7 +80,9 @@ FRAMEWORK_NAMES = {
 }  # fmt: skip
 
 # parts of names of weights
-WEIGHT = re.compile(r"kernel|weight|bias|matrix|(^|[._/])[wurbkp](_|\.|$)", re.IGNORECASE)
+WEIGHT = re.compile(
+    r"kernel|weight|bias|matrix|(^|[._/])[wurbkp](_|\.|$)", re.IGNORECASE
+)
 
 UNNAMED = ""  # the name that readers give an array without one; here it is `h`
 
@@ -81,11 +95,17 @@ class Side:
 
     name: str  # how messages call it
     arrays: Mapping[str, Array]  # a single one may be called ""
-    layout: str | None = None  # "steps" (T, H), "time" (T, B, H), "batch" (B, T, H), if known
+    layout: str | None = (
+        None  # "steps" (T, H), "time" (T, B, H), "batch" (B, T, H), if known
+    )
     units: Mapping[str, Array] = field(default_factory=dict)  # last printed places
-    dtypes: Mapping[str, np.dtype[Any]] = field(default_factory=dict)  # if not the arrays'
+    dtypes: Mapping[str, np.dtype[Any]] = field(
+        default_factory=dict
+    )  # if not the arrays'
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
-    gaps: Mapping[str, Gaps] = field(default_factory=dict)  # of prints without their shape
+    gaps: Mapping[str, Gaps] = field(
+        default_factory=dict
+    )  # of prints without their shape
     numbering: AxisNumbers = UNNUMBERED  # in the full run
     original_names: Mapping[str, str] = field(default_factory=dict)  # in the file
     not_asked_for: tuple[str, ...] = ()  # other arrays of its file
@@ -94,7 +114,9 @@ class Side:
     @property
     def cells(self) -> set[str]:
         """The cells in its file, ``layer0_reverse``; "" for arrays of none."""
-        return {ArrayName.of(name).prefix for name in (*self.arrays, *self.not_asked_for)}
+        return {
+            ArrayName.of(name).prefix for name in (*self.arrays, *self.not_asked_for)
+        }
 
     @property
     def renaming(self) -> str:
@@ -104,7 +126,9 @@ class Side:
         verb = "is" if len(self.original_names) == 1 else "are"
         theirs = join_with_and([*self.original_names.values()])
         here = join_with_and([*self.original_names])
-        return f"{theirs} of {self.name} {verb} interpreted as {here}".removeprefix(" of ")
+        return f"{theirs} of {self.name} {verb} interpreted as {here}".removeprefix(
+            " of "
+        )
 
     def indices(self, name: str, axis: int, size: int) -> Indices | None:
         """Which steps, batch items or units of the run it has, if known."""
@@ -120,7 +144,9 @@ class Side:
             raise UserError(f"{self.name}: {text}.")
         if not array.size:
             in_file = self.original_names.get(name, name) or "the array"
-            raise UserError(f"{self.name} is empty: {in_file} is {array.shape}, without numbers.")
+            raise UserError(
+                f"{self.name} is empty: {in_file} is {array.shape}, without numbers."
+            )
         if array.dtype.kind in "biu":
             array = array.astype(np.float64)
         return Numbers(array, self.units.get(name))
@@ -129,8 +155,12 @@ class Side:
         """The side with arrays of which numbers were left out in full shape."""
         arrays = {name: full.values for name, full in numbers.items()}
         units = {name: np.asarray(full.unit) for name, full in numbers.items()}
-        gaps = {name: before for name, before in self.gaps.items() if name not in numbers}
-        exact = {name: self.arrays[name].dtype for name in numbers if name not in self.units}
+        gaps = {
+            name: before for name, before in self.gaps.items() if name not in numbers
+        }
+        exact = {
+            name: self.arrays[name].dtype for name in numbers if name not in self.units
+        }
         return replace(
             self,
             arrays={**self.arrays, **arrays},
@@ -186,7 +216,9 @@ def shape_text(before: Gaps, packed: tuple[int, ...]) -> str:
     return f"({', '.join(parts)}{',' * (len(parts) == 1)})"
 
 
-def with_all_steps(side: Side, shapes: Mapping[str, tuple[int, ...]], layout: str) -> Side:
+def with_all_steps(
+    side: Side, shapes: Mapping[str, tuple[int, ...]], layout: str
+) -> Side:
     """A side with some steps of a run, by their indices, as one with all.
 
     The others count as left out. ``shapes`` are the run's: (T, K), (B, T, K) or (T, B, K).
@@ -195,12 +227,21 @@ def with_all_steps(side: Side, shapes: Mapping[str, tuple[int, ...]], layout: st
     found: dict[str, Numbers] = {}
     for name in side.arrays:
         of_run = shapes.get(name or "h")
-        if of_run is None or name in side.gaps or ArrayName.of(name or "h").kind != SEQUENCE:
+        if (
+            of_run is None
+            or name in side.gaps
+            or ArrayName.of(name or "h").kind != SEQUENCE
+        ):
             continue
         shape = as_time_major(np.broadcast_to(0.0, of_run), layout).shape  # (T, B, K)
         part = sequence(side.numbers(name), axes)
         steps = None if part is None else side.indices(name, 0, len(part.values))
-        if part is None or steps is None or steps[-1] >= shape[0] or part.shape[1:] != shape[1:]:
+        if (
+            part is None
+            or steps is None
+            or steps[-1] >= shape[0]
+            or part.shape[1:] != shape[1:]
+        ):
             raise UserError(
                 f"{side.name}: {name or 'the array'} contains {side.numbering.description}; "
                 f"this run is {shape} as (steps, batch, units)."
@@ -241,13 +282,19 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
 
     A single array on each side is called alike, whatever its name.
     """
-    one, other = (side if "h" in side.arrays else renamed(side, {UNNAMED: "h"}) for side in (a, b))
+    one, other = (
+        side if "h" in side.arrays else renamed(side, {UNNAMED: "h"}) for side in (a, b)
+    )
     if len(a.arrays) == len(b.arrays) == 1:
         name = _name_of_both(*a.arrays, *b.arrays)
-        one, other = (renamed(side, dict.fromkeys(side.arrays, name)) for side in (a, b))
+        one, other = (
+            renamed(side, dict.fromkeys(side.arrays, name)) for side in (a, b)
+        )
     common = [name for name in one.arrays if name in other.arrays]
     if not common:
-        has = [", ".join(name or "h (unnamed)" for name in side.arrays) for side in (a, b)]
+        has = [
+            ", ".join(name or "h (unnamed)" for name in side.arrays) for side in (a, b)
+        ]
         texts = f"{a.name} has {has[0] or 'no arrays'}; {b.name} has {has[1] or 'no arrays'}"
         how = "" if a.in_memory or b.in_memory else ", as FILE:NAME"
         raise UserError(f"no common array: {texts}. Select one on each side{how}.")
@@ -263,11 +310,19 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
     """A side whose abbreviated outputs have axes of the other's arrays."""
     found: dict[str, Numbers] = {}
     for name in (name for name in names if name in side.gaps):
-        before, packed, full = side.gaps[name], side.numbers(name), other.arrays[name].shape
+        before, packed, full = (
+            side.gaps[name],
+            side.numbers(name),
+            other.arrays[name].shape,
+        )
         fitting = printed_shapes(before, packed.shape, full)
         shape = min(fitting, key=lambda shape: shape[-1] != full[-1], default=None)
         if name in other.gaps or shape is None:
-            but = "is abbreviated too; print one in full" if name in other.gaps else f"has {full}"
+            but = (
+                "is abbreviated too; print one in full"
+                if name in other.gaps
+                else f"has {full}"
+            )
             raise UserError(
                 f"{side.name}: {name} is abbreviated; its shape is "
                 f"{shape_text(before, packed.shape)}, but {other.name} {but}."
@@ -287,14 +342,18 @@ def with_trace_names(side: Side) -> Side:
     """A side by the names of a trace, if all are a framework's for results."""
     names = {name: FRAMEWORK_NAMES.get(name, name) for name in side.arrays}
     known = all(ArrayName.of(name).kind != WEIGHTS for name in names.values())
-    return renamed(side, names) if known and len({*names.values()}) == len(names) else side
+    return (
+        renamed(side, names) if known and len({*names.values()}) == len(names) else side
+    )
 
 
 def _name_of_both(one: str, other: str) -> str:
     """The name of two arrays: that of a trace, else h; of weights the second."""
     known = [name for name in map(ArrayName.of, (other, one)) if name.kind != WEIGHTS]
     if known:
-        best = max(known, key=lambda x: (x.kind == SEQUENCE, x.base == "h", bool(x.prefix)))
+        best = max(
+            known, key=lambda x: (x.kind == SEQUENCE, x.base == "h", bool(x.prefix))
+        )
         return f"{best.prefix}.{best.base}".removeprefix(".")
     alike = one == other != UNNAMED or (WEIGHT.search(one) and WEIGHT.search(other))
     return other if alike else "h"
@@ -322,7 +381,9 @@ def renamed(side: Side, names: Mapping[str, str]) -> Side:
     )
 
 
-def padded_steps(sides: Iterable[Side], steps: Sequence[int], batch: Sequence[int]) -> Mask:
+def padded_steps(
+    sides: Iterable[Side], steps: Sequence[int], batch: Sequence[int]
+) -> Mask:
     """(T, B): true at steps that no run of some sides computed."""
     padded: Mask = np.ones((len(steps), len(batch)), bool)
     metas = [side.settings for side in sides if side.settings is not None]
@@ -333,7 +394,11 @@ def padded_steps(sides: Iterable[Side], steps: Sequence[int], batch: Sequence[in
             if mask is None:
                 padded &= False if lengths is None else rows >= lengths[columns]
             else:
-                by_time = mask.T if meta.get("layout") == "batch" else mask.reshape(len(mask), -1)
+                by_time = (
+                    mask.T
+                    if meta.get("layout") == "batch"
+                    else mask.reshape(len(mask), -1)
+                )
                 padded &= by_time[rows, columns] == 0
         except (IndexError, ValueError):  # a run of other steps
             padded[:] = False
@@ -345,7 +410,11 @@ def _array(value: Any) -> Array | None:
         array = np.array(value) if isinstance(value, list) else None
     except ValueError:  # ragged
         return None
-    return array if array is not None and array.size and array.dtype.kind in "biu" else None
+    return (
+        array
+        if array is not None and array.size and array.dtype.kind in "biu"
+        else None
+    )
 
 
 def shown_padding(value: Any) -> Any:

@@ -12,7 +12,15 @@ import numpy as np
 from numpy.linalg import norm
 
 from lstmcli.core.diff.operand import FINAL, SEQUENCE, ArrayName
-from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, excess, largest, ulps, widened
+from lstmcli.core.diff.tolerance import (
+    Mask,
+    Numbers,
+    Tolerance,
+    excess,
+    largest,
+    ulps,
+    widened,
+)
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.axis_numbers import NumberedPart, counts_from_0
 from lstmcli.core.model.selection import Indices
@@ -45,7 +53,11 @@ class Pair:
     placed: bool = False  # on axes of step, batch item and unit
     cost: float = 0.0  # of these axes, if their layouts do not give them
     backward: bool = False  # the last step was computed first
-    numbers: tuple[Indices | None, ...] = (None, None, None)  # in the full run; None: all from 0
+    numbers: tuple[Indices | None, ...] = (
+        None,
+        None,
+        None,
+    )  # in the full run; None: all from 0
     names: tuple[str, str] = ("a", "b")  # what messages call the sides
     taken: tuple[Taken, ...] = ()  # what was done to bring the sides together
     axes_named: bool = False  # by `taken`, which tells steps and sequences
@@ -90,7 +102,10 @@ class Pair:
         """The pair with the steps in the order in which they were computed."""
         if not (self.backward and self.stepwise):
             return self
-        numbers = (self.numbers[0] or range(len(self.a.values)))[::-1], *self.numbers[1:]
+        numbers = (
+            (self.numbers[0] or range(len(self.a.values)))[::-1],
+            *self.numbers[1:],
+        )
         padded = None if self.padded is None else self.padded[::-1]
         return replace(self.moved(lambda v: v[::-1]), numbers=numbers, padded=padded)
 
@@ -108,7 +123,11 @@ class Pair:
     @cached_property
     def agrees(self) -> Mask | None:
         """True where an element agrees; None if the shapes differ."""
-        return self.tolerance.agree(self.a, self.b) if self.a.shape == self.b.shape else None
+        return (
+            self.tolerance.agree(self.a, self.b)
+            if self.a.shape == self.b.shape
+            else None
+        )
 
     @property
     def differs(self) -> Mask:
@@ -149,7 +168,11 @@ class Position:
         """``step 3, gate f, batch 1, unit 0`` with an ``array``, or an index: ``[2, 0]``."""
         if self.index is not None:
             return f"[{', '.join(map(str, self.index))}]"
-        axes = {"step": self.step, "batch": self.batch if batch else None, "unit": self.unit}
+        axes = {
+            "step": self.step,
+            "batch": self.batch if batch else None,
+            "unit": self.unit,
+        }
         parts = [f"{axis} {n}" for axis, n in axes.items() if n is not None]
         if array:
             parts.insert(self.step is not None, array)
@@ -208,7 +231,9 @@ class ArrayDifference:
         } | {key: value for key, value in optional.items() if value}
 
 
-def measure(pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> ArrayDifference:
+def measure(
+    pair: Pair, shapes: tuple[tuple[int, ...], tuple[int, ...]]
+) -> ArrayDifference:
     """Count and measure what differs in one array, of these shapes in files."""
     if pair.agrees is None:
         return ArrayDifference(pair, shapes)
@@ -275,4 +300,6 @@ def place_of(pair: Pair, flat: int | np.intp) -> Position:
     if not pair.placed:
         return Position(pair.name, *values, index=pair.numbers_of(index))
     step, batch, unit = pair.numbers_of(index)
-    return Position(pair.name, *values, None if pair.kind == FINAL else step, batch, unit)
+    return Position(
+        pair.name, *values, None if pair.kind == FINAL else step, batch, unit
+    )

@@ -116,7 +116,11 @@ def _permuted(pair: Pair, axis: int = 2) -> Iterator[Moved]:
             order[of_b] = distances[of_b].argmin()
             distances[:, order[of_b]] = np.inf
         count = np.count_nonzero(order != np.arange(units))
-        shown = ", ".join(map(str, order)) if units <= _MOST_LISTED else f"{count} have moved"
+        shown = (
+            ", ".join(map(str, order))
+            if units <= _MOST_LISTED
+            else f"{count} have moved"
+        )
         yield _moved(pair, lambda v: v.take(order, axis), order=shown)
 
 
@@ -129,25 +133,40 @@ def _rescaled(pair: Pair) -> Iterator[Moved]:
     if not usable.any():
         return
     with np.errstate(all="ignore"):
-        factor, offset = np.median(b[usable] / a[usable]), np.median(b[usable] - a[usable])
+        factor, offset = (
+            np.median(b[usable] / a[usable]),
+            np.median(b[usable] - a[usable]),
+        )
         # as many digits as tell the factor from 1
         texts = (f"{factor:.{digits}g}" for digits in range(4, 17))
         text = next((text for text in texts if float(text) != 1), "1")
-        yield _moved(pair, lambda v: v * factor, once=f"{pair.names[0]} is multiplied by {text}")
-        yield _moved(pair, lambda v: v + offset, once=f"{offset:.4g} is added to {pair.names[0]}")
+        yield _moved(
+            pair, lambda v: v * factor, once=f"{pair.names[0]} is multiplied by {text}"
+        )
+        yield _moved(
+            pair, lambda v: v + offset, once=f"{offset:.4g} is added to {pair.names[0]}"
+        )
 
 
 def _rounded(pair: Pair) -> Iterator[Moved]:
     """All numbers of one side have few digits, and the other's round so."""
-    for side, rounded, full in zip((pair.a, pair.b), pair.names, pair.names[::-1], strict=True):
+    for side, rounded, full in zip(
+        (pair.a, pair.b), pair.names, pair.names[::-1], strict=True
+    ):
         values = side.values
-        if side.unit is not None or values.dtype.kind != "f" or not np.isfinite(values).all():
+        if (
+            side.unit is not None
+            or values.dtype.kind != "f"
+            or not np.isfinite(values).all()
+        ):
             continue
         digits, unit = last_places(values, _MOST_DIGITS)
         spacing = np.finfo(values.dtype).eps * np.abs(values.astype(np.float64))
         # integers have few digits by themselves, and some numbers by chance
         if digits and unit is not None and (unit >= 64 * spacing).all():
-            a, b = (Numbers(x.values, unit) if x is side else x for x in (pair.a, pair.b))
+            a, b = (
+                Numbers(x.values, unit) if x is side else x for x in (pair.a, pair.b)
+            )
             places = f"{digits} digit{'s' * (digits != 1)} after the point"
             yield a, b, ..., {"full": full, "rounded": rounded, "places": places}
 

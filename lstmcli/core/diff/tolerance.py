@@ -125,7 +125,11 @@ def tolerance(
     One alone leaves the others at 0. With ``ulp`` and another, passing either test is enough;
     ULPs are not a measure near zero.
     """
-    rtol, atol, distance = _number("rtol", rtol), _number("atol", atol), _number("ulp", ulp)
+    rtol, atol, distance = (
+        _number("rtol", rtol),
+        _number("atol", atol),
+        _number("ulp", ulp),
+    )
     if distance is not None and distance % 1 != 0:  # of inf it is NaN
         raise UserError(f"ulp is {distance:g}; a distance in ULPs is an integer.")
     ulp = None if ulp is None else int(ulp)  # exact, beyond 2**53 too
@@ -162,7 +166,9 @@ def excess(a: Numbers, b: Numbers) -> Array:
     if units := [side.unit for side in (a, b) if side.unit is not None]:
         # decimals are rounded as they are read
         hidden = sum(units) * 0.5 + np.finfo(np.float64).eps * (np.abs(x) + np.abs(y))
-        distance = np.where(np.isfinite(distance), np.maximum(distance - hidden, 0), distance)
+        distance = np.where(
+            np.isfinite(distance), np.maximum(distance - hidden, 0), distance
+        )
     return distance
 
 
@@ -173,8 +179,12 @@ def ulps(a: Array, b: Array, precision: Precision) -> npt.NDArray[np.uint64]:
         with np.errstate(all="ignore"):
             floats = values.astype(precision.floats)
         bits = floats.view(f"i{floats.itemsize}")
-        magnitude = np.where(bits < 0, bits - np.iinfo(bits.dtype).min, bits).astype(np.int64)
-        magnitude = (magnitude + ((1 << precision.spare_bits) >> 1)) >> precision.spare_bits
+        magnitude = np.where(bits < 0, bits - np.iinfo(bits.dtype).min, bits).astype(
+            np.int64
+        )
+        magnitude = (
+            magnitude + ((1 << precision.spare_bits) >> 1)
+        ) >> precision.spare_bits
         return np.where(bits < 0, -magnitude, magnitude)
 
     x, y = ordered(a), ordered(b)

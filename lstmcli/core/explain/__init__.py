@@ -71,7 +71,10 @@ class Search:
         located = [(setup, *setup.located()) for setup in question.setups()]
         self.left_out = sum(left_out for *_, left_out in located)  # locations
         each = (
-            (one.location.cost + LATER_LOCATION * nth + OTHER_RUN * bool(one.count), one)
+            (
+                one.location.cost + LATER_LOCATION * nth + OTHER_RUN * bool(one.count),
+                one,
+            )
             for setup, several, _ in located
             for nth, at in enumerate(several)
             for one in lengths.placements(setup, at)
@@ -94,7 +97,11 @@ class Search:
             found = found or self._answers(total, turn, is_open)
         for tight in self.question.exactness.allowances[:-1]:
             exact = (
-                Found(one, [a for a in answers if one.verify(a.changes, tight).fits], tight)
+                Found(
+                    one,
+                    [a for a in answers if one.verify(a.changes, tight).fits],
+                    tight,
+                )
                 for one, answers, _ in found
             )
             found = [one for one in exact if one.answers] or found
@@ -116,7 +123,9 @@ class Search:
                 part = 0.4 * max(1, total) if is_likely else 0.3 + 0.1 * total
                 room = self.work.left(part)
                 if (is_first or room) and (answers := one.answers(size, room, is_open)):
-                    found += [Found(*placed, one.allowance) for placed in one.placed(answers)]
+                    found += [
+                        Found(*placed, one.allowance) for placed in one.placed(answers)
+                    ]
                     if not total:  # as loaded, the likeliest is enough
                         return found
         return found
@@ -152,7 +161,9 @@ class Search:
             first,
             equivalent=(*equals, *edits),
             remarks=(*first.remarks, *elsewhere),
-            wanted=wanted(placement.case, first.unseen, equals, first.found, bool(elsewhere)),
+            wanted=wanted(
+                placement.case, first.unseen, equals, first.found, bool(elsewhere)
+            ),
         )
 
     @cached_property
@@ -160,7 +171,12 @@ class Search:
         """The remarks of the passes on the network as loaded."""
         passes = (one.remark for one in PASSES if one.remark is not None)
         cases = [one.case for one in self.as_loaded[:1]]
-        return [hint for tell in passes for case in cases for hint in tell(self.question, case)]
+        return [
+            hint
+            for tell in passes
+            for case in cases
+            for hint in tell(self.question, case)
+        ]
 
     def none(self) -> Explanation:
         """Nothing fits: the nearest in the likeliest placement."""
@@ -206,7 +222,11 @@ class Search:
 
     def _left_out(self, one: Placement) -> Remarks:
         depths = [each.depth for each in self.likely]
-        for size, code in (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed"):
+        for size, code in (
+            (3, "triples_placed"),
+            (2, "pairs_placed"),
+            (1, "singles_placed"),
+        ):
             left = sum(depth < size for depth in depths)
             if left and size <= max(depths):
                 yield remark(code, left=left, placements=len(depths))
@@ -230,7 +250,9 @@ class Search:
             changes=(*edits_changed(given), *explanation.changes),
             edits=tuple(edit.text for edit in given),
             arrays={edit.file: edit.value for edit in given if edit.file},
-            equivalent=tuple(edits_changed(n.variant.edits) for n in others[: 3 * Budget.FEW]),
+            equivalent=tuple(
+                edits_changed(n.variant.edits) for n in others[: 3 * Budget.FEW]
+            ),
             tried=self.tried + self.work.variants,
             first_step=None if backward else first_shown(at.verify(()), False),
             backward=backward,
@@ -262,7 +284,9 @@ def half_precision(search: Search) -> list[Found]:
             continue
         allowance = execution.tolerance(one.case, one.of_run, half)
         at = Placement(one.setup, one.location, one.of_run, allowance=allowance)
-        found = at.answers(0, 0) or (at.answers(1, search.work.left()) if may_change else [])
+        found = at.answers(0, 0) or (
+            at.answers(1, search.work.left()) if may_change else []
+        )
         one.tried += at.tried
         nearest = sorted(found, key=lambda a: a.comparison.rms)[: Budget.FEW]
         answers = [
@@ -296,7 +320,9 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
         shapes = [*in_shape(question)]
         searches = []
         for shaped in shapes:
-            with suppress(UserError) if shapes[1:] else nullcontext():  # no run gives that shape
+            with (
+                suppress(UserError) if shapes[1:] else nullcontext()
+            ):  # no run gives that shape
                 searches.append(Search(shaped))
         if searches[1:]:
             searches.sort(key=lambda search: not search.found_by(0))
@@ -314,7 +340,9 @@ def _in_shape(search: Search) -> Explanation:
     is_traced = len({ArrayName.of(name).prefix for name in question.arrays} - {""}) > 1
     cells = [name for name, _ in question.model.cells] if is_traced else []
     answered = remarks_of(explanation, cells)
-    explanation = replace(explanation, remarks=(*about, *explanation.remarks, *answered))
+    explanation = replace(
+        explanation, remarks=(*about, *explanation.remarks, *answered)
+    )
     if explanation.found and any(one.code == "not_finite" for one in about):
         explanation = replace(explanation, verdict="not_finite")
     return in_words(explanation, question.model.convention)
@@ -337,7 +365,9 @@ def _by_passes(search: Search) -> Explanation:
     # another way of running them tells more than many solved numbers
     by_file = any(edit.file for one in named[:1] for edit in one.variant.edits)
     said = search.said_last if by_file else []
-    if not named or any(r.code in RUN_OTHERWISE and r.facts.get("complete", True) for r in said):
+    if not named or any(
+        r.code in RUN_OTHERWISE and r.facts.get("complete", True) for r in said
+    ):
         return search.none()
     return search.by_edits(named)
 
@@ -380,14 +410,18 @@ def _about_expected(question: Question, explanation: Explanation) -> Remarks:
 def _taken_so(question: Question, location: Location, verdict: str) -> Remarks:
     for one in location.arrays:
         at = one.at  # a part of the network has another name
-        given = question.arrays.get(one.name, next(iter(question.arrays.values()))).shape
+        given = question.arrays.get(
+            one.name, next(iter(question.arrays.values()))
+        ).shape
         run = tuple(at.run.lengths[axis] for axis in at.run.axes)
         is_exchanged = given[:-1] == run[-2::-1] != run[:-1] and verdict != "none"
         codes = {
             "taken_as_gates": location.are_gates,
             "taken_in_a_row": at.in_a_row and at.order == "C",
             "taken_by_columns": at.in_a_row,
-            "directions_joined": "d" in at.axes and at.run.stacked is None and not one.is_state,
+            "directions_joined": "d" in at.axes
+            and at.run.stacked is None
+            and not one.is_state,
             "axes_exchanged": is_exchanged and not one.is_state,
         }
         for code in [code for code, is_so in codes.items() if is_so][:1]:

@@ -21,7 +21,14 @@ ORDERS = tuple("".join(order) for order in permutations(GATES))
 KNOWN_ORDERS = ("ifgo", "igfo", "iofg", "ifog", "gifo", "figo", "gfoi")
 """Orders that some framework uses, the frequent ones first."""
 
-ACTIVATIONS = ("sigmoid", "hard_sigmoid_0.2", "hard_sigmoid_1_6", "tanh", "relu", "identity")
+ACTIVATIONS = (
+    "sigmoid",
+    "hard_sigmoid_0.2",
+    "hard_sigmoid_1_6",
+    "tanh",
+    "relu",
+    "identity",
+)
 
 # senses of a change: what it means beyond its setting
 CANDIDATE = "candidate"  # the activation of the candidate only
@@ -344,7 +351,9 @@ SPREADS = {name: cause.columns for name, cause in CAUSES.items() if cause.column
 COLUMNS: Mapping[str, tuple[Any, ...]] = {
     name: cause.values
     for name, cause in CAUSES.items()
-    if cause.values and not cause.of_run and (not cause.columns or name in cause.columns)
+    if cause.values
+    and not cause.of_run
+    and (not cause.columns or name in cause.columns)
 }
 """Each column of a hypothesis and its values; ``gates`` is three."""
 

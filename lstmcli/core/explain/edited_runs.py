@@ -97,7 +97,9 @@ class EditedRuns:
         self.steps = self.case.size[0]
         self._settings = settings_of((*self.of_run, *self.changes))
         self.model = self.case.model({**self._settings, **FINE})
-        self._numbers = sum(c.kernel.size + c.recurrent_kernel.size for _, c in self.model.cells)
+        self._numbers = sum(
+            c.kernel.size + c.recurrent_kernel.size for _, c in self.model.cells
+        )
 
     def run(self, edits: Sequence[Edit], until: int | None = None) -> Arrays:
         """The arrays of a run or its first steps; none if the edits do not fit."""
@@ -116,7 +118,9 @@ class EditedRuns:
     @cached_property
     def _plan(self) -> Plan:
         case = self.case
-        return plan_of(self.model, case.inputs(self._settings), case.names(self._settings))
+        return plan_of(
+            self.model, case.inputs(self._settings), case.names(self._settings)
+        )
 
     def _prepared(self, edits: Sequence[Edit]) -> Plan:
         every = (*self.model.edits, *edits)
@@ -131,7 +135,10 @@ class EditedRuns:
             return self.case
         known, location = self.expected.arrays, self.location
         if location.are_gates and edits[0].kind.takes == "z":
-            gates = [(known[gate].values, known[gate].half) for gate in location.arrays[0].arrays]
+            gates = [
+                (known[gate].values, known[gate].half)
+                for gate in location.arrays[0].arrays
+            ]
             values, half = np.concatenate(gates, axis=-1)
         elif not any(ArrayName.of(name).kind == FINAL for name in known):
             return self.case
@@ -162,7 +169,9 @@ class EditedRuns:
         def off(name: str, part: KnownValues) -> Any:
             of_run = given.get(name, np.zeros(0))
             is_there = of_run.shape == part.values.shape
-            return ((of_run if is_there else np.inf) - part.values) / self.allowance.of(part)
+            return ((of_run if is_there else np.inf) - part.values) / self.allowance.of(
+                part
+            )
 
         at_known = Expected(parts).at_known(off)
         return np.nan_to_num(at_known, nan=np.inf, posinf=np.inf, neginf=-np.inf)
@@ -173,7 +182,9 @@ class EditedRuns:
         plan, (*lower, last) = self._prepared(()), self.model.layers
         found = list[KnownCell]()
         cells = plan.model.cells
-        can_step = "array" not in self._settings and (not lower or runs_forward(self.model))
+        can_step = "array" not in self._settings and (
+            not lower or runs_forward(self.model)
+        )
         if plan.valid is not None or not can_step or any(map(is_eight_bit, last)):
             return found
         x, states = plan.block(), plan.states[-len(last) :]
@@ -240,7 +251,9 @@ class EditedRuns:
         if runs_forward(self.model):
             return tuple(names)
         behaviours = [cell.behaviour for _, cell in self.model.cells]
-        if len(self.model.layers) > 1 or any(b.reverse or b.go_backwards for b in behaviours):
+        if len(self.model.layers) > 1 or any(
+            b.reverse or b.go_backwards for b in behaviours
+        ):
             return ()
         return tuple(n for n in names if ArrayName.of(n).prefix == "layer0")
 
@@ -278,7 +291,9 @@ class EditedRuns:
             return None
         if variant.solved > 1:
             absolute, relative, *others = allowance
-            allowance = Allowance(SOLVED_WITHIN * absolute, SOLVED_WITHIN * relative, *others)
+            allowance = Allowance(
+                SOLVED_WITHIN * absolute, SOLVED_WITHIN * relative, *others
+            )
         every = Change("edits", (*self.model.edits, *edits))
         agreement = verify(case, (*self.of_run, *self.changes, every), allowance)
         return agreement if agreement.fits else None
@@ -307,7 +322,9 @@ class EditedRuns:
         is_shown = int((size > 0).sum() * share) >= solved + MORE_NUMBERS
         return bits if bits >= LEAST_BITS and is_shown else 0.0
 
-    def solved_number(self, edit: Callable[[float], Edit], starts: Sequence[float]) -> Any:
+    def solved_number(
+        self, edit: Callable[[float], Edit], starts: Sequence[float]
+    ) -> Any:
         """The nearest number of an edit, with the fewest decimals."""
         until = self._steps_after_first(SOLVING_STEPS)
         base = largest(np.abs(self.off(self.base, (edit(starts[0]),), until)))
@@ -316,11 +333,15 @@ class EditedRuns:
         for way in (*ways, partial(self.off_with, until=until)):
 
             def off(numbers: Array, way: Any = way) -> Array:
-                return np.array([way((edit(number),)) for number in numbers[:, 0].tolist()])
+                return np.array(
+                    [way((edit(number),)) for number in numbers[:, 0].tolist()]
+                )
 
             every = np.unique(starts)[:, None]
             costs = np.nan_to_num((off(every) ** 2).sum(axis=1), nan=np.inf)
-            solved = (gauss_newton(off, every[[n]], 12) for n in np.argsort(costs)[:STARTED])
+            solved = (
+                gauss_newton(off, every[[n]], 12) for n in np.argsort(costs)[:STARTED]
+            )
             p, rest = min(solved, key=lambda one: np.abs(one[1]).max())
             if np.abs(rest).max() > nearly:
                 return None
@@ -336,11 +357,15 @@ class EditedRuns:
         *place, number = edit.value
         if largest(np.abs(self.off_with((edit,), self._steps_after_first(2)))) > NEARLY:
             return None
-        solved = self.solved_number(lambda a: replace(edit, value=(*place, a)), [number])
+        solved = self.solved_number(
+            lambda a: replace(edit, value=(*place, a)), [number]
+        )
         return edit if solved is None else replace(edit, value=(*place, solved))
 
     def _steps_after_first(self, count: int) -> int | None:
-        return None if self.first_off is None else min(self.first_off + count, self.steps)
+        return (
+            None if self.first_off is None else min(self.first_off + count, self.steps)
+        )
 
 
 Step = Callable[..., tuple[Array, Array]]
@@ -380,18 +405,28 @@ def gauss_newton(
         if better.any():
             d = 1e-7 * np.maximum(1, np.abs(p))
             moved = (p[:, None] + np.eye(N) * d[:, None]).reshape(B * N, N)
-            J = (residual(moved).reshape(B, N, -1) - r[:, None]) / d[..., None]  # (B, N, M)
+            J = (residual(moved).reshape(B, N, -1) - r[:, None]) / d[
+                ..., None
+            ]  # (B, N, M)
             if not np.isfinite(J).all():
                 break
-            U, S, V = np.linalg.svd(J, full_matrices=False)  # normal equations would square it
+            U, S, V = np.linalg.svd(
+                J, full_matrices=False
+            )  # normal equations would square it
             mean = (S**2).mean(axis=1, keepdims=True)
-        along = np.einsum("bkm,bm->bk", V, r) * S / (S**2 + damping[:, None] * mean + 1e-300)
+        along = (
+            np.einsum("bkm,bm->bk", V, r)
+            * S
+            / (S**2 + damping[:, None] * mean + 1e-300)
+        )
         stride = np.einsum("bnk,bk->bn", U, along)
         new = residual(p - stride)
         better = (new**2).sum(axis=1) < (r**2).sum(axis=1)
         p[better] -= stride[better]
         r[better] = new[better]
-        damping = np.where(better, damping * 0.1, np.maximum(damping * 20, shorter)).clip(1e-14)
+        damping = np.where(
+            better, damping * 0.1, np.maximum(damping * 20, shorter)
+        ).clip(1e-14)
         if n >= HALFWAY[0] * iterations and (r**2).sum() > HALFWAY[1] * first:
             break
         is_done = (np.abs(stride) < 1e-10 * np.maximum(1, np.abs(p))).all(axis=1)

@@ -133,7 +133,10 @@ def _order_of_features(
 def _scales(factors: Array, offsets: Array) -> Variants:
     for digits in (3, 6, 9):
         edits = []
-        for name, plain, exact in ("inputs.factor", 1.0, factors), ("inputs.offset", 0.0, offsets):
+        for name, plain, exact in (
+            ("inputs.factor", 1.0, factors),
+            ("inputs.offset", 0.0, offsets),
+        ):
             near = np.where(np.abs(exact - plain) < SMALL, plain, exact).tolist()
             value = tuple(float(f"{v:.{digits}g}") for v in near)
             if {*value} != {plain}:
@@ -196,14 +199,18 @@ def damage(runs: EditedRuns) -> Variants:
     """One number, or a row, of the units that are off first."""
     for known in known_cells(runs):
         cell, (h, c) = known.cell, known.start
-        if any(one is not None for one in (cell.projection, cell.norm_scale, cell.peephole)):
+        if any(
+            one is not None for one in (cell.projection, cell.norm_scale, cell.peephole)
+        ):
             return
         for x, wanted in zip(known.x, known.h, strict=True):
             new_h, new_c = known.advance(x, h, c)
             off = np.abs(new_h - wanted) > _tolerance(runs)
             if units := np.flatnonzero(off.any(axis=0)).tolist():
                 searched = units if len(units) <= DAMAGED_UNITS else []
-                of_units = (_of_unit(known, u, (x, h, c), wanted[:, u]) for u in searched)
+                of_units = (
+                    _of_unit(known, u, (x, h, c), wanted[:, u]) for u in searched
+                )
                 refined = map(runs.refined, chain.from_iterable(of_units))
                 yield from (Variant((edit,), 1) for edit in refined if edit is not None)
                 break
@@ -228,11 +235,15 @@ def _of_unit(
         z = _bisected(h_with, wanted)
         if np.abs(h_with(z) - wanted).max() >= LEAST:
             continue
-        places: dict[tuple[Any, ...], Array] = {("bias.number",): cell.bias[k, unit] + z}
+        places: dict[tuple[Any, ...], Array] = {
+            ("bias.number",): cell.bias[k, unit] + z
+        }
         for part, weights, values in products:
             row = weights[k, unit]
             places[f"{part}.row",] = 1 + z / (values @ row)
-            places |= {(f"{part}.number", n): w + z / values[:, n] for n, w in enumerate(row)}
+            places |= {
+                (f"{part}.number", n): w + z / values[:, n] for n, w in enumerate(row)
+            }
         for (name, *at), numbers in places.items():
             finite = numbers[np.isfinite(numbers)]  # each sequence has its number
             if finite.size and np.ptp(finite) <= ALIKE * max(1.0, np.abs(finite).max()):
@@ -270,11 +281,15 @@ def _kinds(
     """Kinds, edits by values, and values: of all cells, or each that may be wrong."""
     cells = runs.model.cells if len(runs.model.cells) > 1 else ()
     right, others = set[str](), {""}
-    for name, agreeing, total in compared(runs.base, runs.expected, runs.allowance).arrays:
+    for name, agreeing, total in compared(
+        runs.base, runs.expected, runs.allowance
+    ).arrays:
         (right if 0 < total == agreeing else others).add(ArrayName.of(name).prefix)
     right -= others
     wrong = [one for one in cells if one[0] not in right]
-    for kind, (name, cell) in product(EDITS.values(), wrong if each else [("", runs.model.cell)]):
+    for kind, (name, cell) in product(
+        EDITS.values(), wrong if each else [("", runs.model.cell)]
+    ):
         if kind.stage not in OF_MODEL if each else not right or kind.stage == "network":
             sizes = RunSizes(runs.model, cell, runs.steps)
             yield kind, partial(Edit, kind.name, cell=name), kind.values_for(sizes)
@@ -317,7 +332,9 @@ def solutions(runs: EditedRuns, *, each: bool = False) -> Variants:
         known = case.expected.at_known(lambda _, one: one.values)
         first = largest(np.abs(known)) if kind.bound else kind.solved or 0.0
         numbers = [value for value in values if isinstance(value, float)]
-        number = runs.solved_number(edit, [first, *numbers[: 2 if kind.bound else STARTS]])
+        number = runs.solved_number(
+            edit, [first, *numbers[: 2 if kind.bound else STARTS]]
+        )
         if number not in (None, kind.solved):
             with suppress(ValueError):  # the kind does not take every number
                 yield Variant((edit(kind.read(number)),), 1)
@@ -366,7 +383,9 @@ def named_edits(placements: Sequence[Placement]) -> list[NamedEdits]:
     numbers are one.
     """
     each = ((one, one.off(one.base)) for one in map(_runs_of, reversed(placements)))
-    distinct = {off.tobytes(): one for one, off in each if one.bits(off, 0)}  # enough are off
+    distinct = {
+        off.tobytes(): one for one, off in each if one.bits(off, 0)
+    }  # enough are off
     if not distinct:
         return []
     *others, first = distinct.values()
@@ -408,7 +427,9 @@ def equal_edits(
     for one, kind in product(changed, EDITS.values()):
         cell, _, name = one.setting.rpartition(".")
         for value, (setting, found) in kind.same.items():
-            if setting == name and one.found == (found(one.assumed) if callable(found) else found):
+            if setting == name and one.found == (
+                found(one.assumed) if callable(found) else found
+            ):
                 edits = (Edit(kind.name, value, cell),)
                 others = [other for other in changed if other is not one]
                 if _runs_of(placement, plain_of(others)).fits(Variant(edits)):
@@ -419,7 +440,11 @@ def _usual_changes(placement: Placement) -> list[Changes]:
     """The nearest changes, and then the likeliest of a network."""
     nearest = [answer.changes for answer in placement.nearest() if answer.changes]
     known = placement.singles.changes
-    of_all = (one for one in known if "." not in one[0].setting and one[0].value != SOLVE)
-    likely = groupby(sorted(of_all, key=lambda one: prior(*one)), lambda one: one[0].setting)
+    of_all = (
+        one for one in known if "." not in one[0].setting and one[0].value != SOLVE
+    )
+    likely = groupby(
+        sorted(of_all, key=lambda one: prior(*one)), lambda one: one[0].setting
+    )
     usual = chain.from_iterable(islice(values, OF_A_KIND) for _, values in likely)
     return [*islice(dict.fromkeys((*nearest, *usual)), MOST_BESIDE)]

@@ -12,7 +12,15 @@ import numpy as np
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.tolerance import largest
-from lstmcli.core.explain.causes import BOTH, EVERY, INPUTS, WEIGHTS, Change, Changes, settings_of
+from lstmcli.core.explain.causes import (
+    BOTH,
+    EVERY,
+    INPUTS,
+    WEIGHTS,
+    Change,
+    Changes,
+    settings_of,
+)
 from lstmcli.core.explain.observation import EPS, Allowance, Arrays, Exactness
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import (
@@ -34,7 +42,14 @@ from lstmcli.errors import UserError
 LEAST_SHOWN = 8  # numbers past an end: more than chance makes
 # steps at least, and the share to which an error falls
 FADING_STEPS, FADED = 4, 0.1
-NO_ARRANGEMENTS = "suspect_", "one_half", "settings_", "forget_bias", "nan_in_both", "rounded"
+NO_ARRANGEMENTS = (
+    "suspect_",
+    "one_half",
+    "settings_",
+    "forget_bias",
+    "nan_in_both",
+    "rounded",
+)
 """How the codes of diff's other hints begin."""
 # numbers, and their share, that only the rounded run meets
 FEWEST_OFF, SHARE_OFF = 6, 0.3
@@ -49,7 +64,9 @@ def how_run(question: Question, case: Case) -> Remarks:
     allowance = question.exactness.allowances[-1]
     found = masked(case, allowance)
     if not found and not question.model.backward:
-        found = (other_state if case.expected.is_complete else other_units)(case, allowance)
+        found = (other_state if case.expected.is_complete else other_units)(
+            case, allowance
+        )
     if found:
         yield found
 
@@ -70,11 +87,17 @@ def rearranged(question: Question, case: Case) -> Remarks:
 def other_state(case: Case, allowance: Allowance) -> Remark | None:
     """An error that is largest at the first step and dies out from there on."""
     given, outputs = case.arrays(FINE), case.expected.outputs
-    off = np.concatenate([given[n] - known.values for n, known in outputs.items()], axis=-1)
+    off = np.concatenate(
+        [given[n] - known.values for n, known in outputs.items()], axis=-1
+    )
     rms = np.sqrt((off**2).mean(axis=(1, 2)))  # (T,)
     if len(rms) < FADING_STEPS or rms.argmax() or rms[1] <= allowance.absolute:
         return None
-    return remark("other_state", share=rms[-1] / rms[0]) if rms[-1] <= FADED * rms[0] else None
+    return (
+        remark("other_state", share=rms[-1] / rms[0])
+        if rms[-1] <= FADED * rms[0]
+        else None
+    )
 
 
 def other_units(case: Case, allowance: Allowance) -> Remark | None:
@@ -88,11 +111,15 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
         return None
     h = case.arrays(FINE)[name]  # (T, B, K)
     each = (known[..., [k]] for k in range(count))
-    wrong = (np.abs(h - one.values) > allowance.of(one) for one in each)  # not where unknown
+    wrong = (
+        np.abs(h - one.values) > allowance.of(one) for one in each
+    )  # not where unknown
     units = [np.flatnonzero(~one.any(axis=(0, 1))) for one in wrong]
     if any(len(one) != 1 for one in units):
         return None
-    return remark("other_units", units=np.ravel(units).tolist(), numbers=expected.numbers)
+    return remark(
+        "other_units", units=np.ravel(units).tolist(), numbers=expected.numbers
+    )
 
 
 def masked(case: Case, allowance: Allowance) -> Remark | None:

@@ -14,7 +14,14 @@ from lstmcli.core.explain.causes import CANDIDATE, Change, Changes
 from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Expected
-from lstmcli.core.explain.verify import LEAST_COMPARED, Agreement, Case, Remark, Remarks, remark
+from lstmcli.core.explain.verify import (
+    LEAST_COMPARED,
+    Agreement,
+    Case,
+    Remark,
+    Remarks,
+    remark,
+)
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit
 from lstmcli.core.model.settings import setting_text
@@ -47,7 +54,9 @@ class Changed:
         """The members of a change in the document of ``-f json``."""
         names = ("setting", "assumed", "found", "text")
         values = {name: getattr(self, name) for name in names}
-        return {k: setting_text(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        return {
+            k: setting_text(v) if isinstance(v, tuple) else v for k, v in values.items()
+        }
 
 
 def plain_of(changed: Sequence[Changed]) -> Changes:
@@ -55,12 +64,17 @@ def plain_of(changed: Sequence[Changed]) -> Changes:
     return tuple(Change(*item) for one in changed for item in one.settings.items())
 
 
-def with_assumed(changes: Changes, assumed: Callable[[Change], Any]) -> tuple[Changed, ...]:
+def with_assumed(
+    changes: Changes, assumed: Callable[[Change], Any]
+) -> tuple[Changed, ...]:
     """Changes with what was assumed, the likelier ones first.
 
     Another activation of the candidate alone, two settings of the search, is one here.
     """
-    found = {c.setting: Changed(c.setting, assumed(c), c.value) for c in sorted(changes, key=prior)}
+    found = {
+        c.setting: Changed(c.setting, assumed(c), c.value)
+        for c in sorted(changes, key=prior)
+    }
     output = found.get("output_activation")
     if not output or "activation" not in found:
         return tuple(found.values())
@@ -135,7 +149,9 @@ class Explanation:
     remarks: tuple[Remark, ...] = ()
     untried: tuple[Remark, ...] = ()
     edits: tuple[str, ...] = ()  # as --edit takes them
-    arrays: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)  # of their files
+    arrays: Mapping[str, Mapping[str, Array]] = field(
+        default_factory=dict
+    )  # of their files
     evidence: float | None = None
     precision: str = ""  # of EXPECTED: a dtype, or "printed"
     digits: int | None = None  # of printed output
@@ -173,9 +189,13 @@ class Explanation:
             "settings": dict(self.settings),
             "edits": list(self.edits),
             "changes": [change.to_json() for change in self.changes],
-            "max_abs": None if self.measured is None else jsonable(self.measured.max_abs),
+            "max_abs": None
+            if self.measured is None
+            else jsonable(self.measured.max_abs),
             "command": self.command,
-            "equivalent": [[c.to_json() for c in changes] for changes in self.equivalent],
+            "equivalent": [
+                [c.to_json() for c in changes] for changes in self.equivalent
+            ],
             "tried": self.tried,
             "nearest": [near.to_json() for near in self.nearest],
             "verdict": self.verdict,
@@ -219,11 +239,19 @@ def clearly_nearer(as_loaded: NearRun, nears: Sequence[NearRun]) -> tuple[NearRu
     found: dict[tuple[str, int], NearRun] = {}
     for near in nears if as_loaded.comparison.total >= LEAST_COMPARED else ():
         if near.comparison.rms < LISTED_RATIO * as_loaded.comparison.rms:
-            found.setdefault((f"{near.comparison.rms:.3g}", near.comparison.agreeing), near)
+            found.setdefault(
+                (f"{near.comparison.rms:.3g}", near.comparison.agreeing), near
+            )
     return (*found.values(), as_loaded)
 
 
-BY_BUDGET = {"triples_placed", "pairs_placed", "singles_placed", "unsolved", "no_first_step"}
+BY_BUDGET = {
+    "triples_placed",
+    "pairs_placed",
+    "singles_placed",
+    "unsolved",
+    "no_first_step",
+}
 """Codes of what a budget left out."""
 AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
 """Codes of remarks on where the outputs agree."""
@@ -283,7 +311,9 @@ def _indices(agrees: Sequence[bool | None]) -> tuple[list[int], list[int]]:
 def clues(comparison: Agreement, changes: tuple[Changed, ...] = ()) -> Remarks:
     """The hints of the numbers of a configuration that does not fit."""
     if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
-        yield remark("exact_zeros", changes=changes, share=comparison.zeros / comparison.total)
+        yield remark(
+            "exact_zeros", changes=changes, share=comparison.zeros / comparison.total
+        )
     agreeing, differing = _indices(comparison.items)
     complete = [name for name, known, total in comparison.arrays if known == total > 0]
     if changes and 0 < len(complete) < len(comparison.arrays):
@@ -293,7 +323,11 @@ def clues(comparison: Agreement, changes: tuple[Changed, ...] = ()) -> Remarks:
         begun = any(one is not None for one in comparison.steps[: step or 0])
         facts = {"begun": begun, "step": step, "first": agreeing[0] == 0}
         yield remark(
-            "some_sequences_agree", changes=changes, agreeing=agreeing, differing=differing, **facts
+            "some_sequences_agree",
+            changes=changes,
+            agreeing=agreeing,
+            differing=differing,
+            **facts,
         )
 
 
@@ -315,7 +349,14 @@ def near_miss(as_loaded: NearRun, nears: Sequence[NearRun]) -> Remarks:
 
 
 _BIAS = {"bias", "bias_gates"}
-_SECOND_STEP = {"recurrent_gates", "forget_bias", "coupled", "state", "transposed", "reverse"}
+_SECOND_STEP = {
+    "recurrent_gates",
+    "forget_bias",
+    "coupled",
+    "state",
+    "transposed",
+    "reverse",
+}
 
 
 def wanted(

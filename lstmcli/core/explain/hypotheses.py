@@ -53,7 +53,9 @@ def settings_to_load(model: Model, settings: Mapping[str, Any]) -> dict[str, Any
 def _restates(name: str, value: Any, convention: Convention) -> bool:
     if name == "gates" and len(value) < len(GATES):  # three blocks have one order
         return False
-    output = {"output_activation": convention.behaviour.output_activation}  # else the activation's
+    output = {
+        "output_activation": convention.behaviour.output_activation
+    }  # else the activation's
     return convention.changed({**output, name: value}) == convention
 
 
@@ -84,19 +86,28 @@ class SingleChanges:
         ]
         self.kinds = np.array([*kinds, [0] * len(spaces)])  # (S + 1, C) settings
         self.constant = np.array(  # (S + 1,) which constant is open, or -1
-            [*(CONSTANTS.index(c.setting) if c.value == SOLVE else -1 for c, _ in every), -1]
+            [
+                *(
+                    CONSTANTS.index(c.setting) if c.value == SOLVE else -1
+                    for c, _ in every
+                ),
+                -1,
+            ]
         )
         together = [_most_together(change, len(spaces) > 1) for change, _ in every]
         self.together = np.array(together, int)  # (S,) of how many at most
         self.changes: list[Changes] = [
             tuple(Change(scope + change.setting, change.value) for scope in scopes)
             for change, cells in every
-            for scopes in [[f"{n}." for n in cells] if len(cells) < len(spaces) else [""]]
+            for scopes in [
+                [f"{n}." for n in cells] if len(cells) < len(spaces) else [""]
+            ]
         ]
         kept = [KEPT] * len(COLUMNS)
         self._rows = {  # (S + 1, F) of each cell
             name: np.array(
-                [*(s[c] if name in cells else kept for c, cells in every), kept], np.int8
+                [*(s[c] if name in cells else kept for c, cells in every), kept],
+                np.int8,
             )
             for name, s in spaces.items()
         }
@@ -150,7 +161,9 @@ class SingleChanges:
     def of(self, one: Array, value: float = np.nan) -> Changes:
         """The changes of a set, with the value of its open constant."""
         changes = (c for at in one if at < len(self) for c in self.changes[at])
-        return tuple(Change(c.setting, float(value)) if c.value == SOLVE else c for c in changes)
+        return tuple(
+            Change(c.setting, float(value)) if c.value == SOLVE else c for c in changes
+        )
 
     def neighbours(self, answer: Changes) -> tuple[Array, float]:
         """An answer, each set one change from it, and none; and their open constant.
@@ -198,7 +211,9 @@ def _most_together(change: Change, several: bool) -> int:
 def groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
     """The cells of a change: all, those of a layer, of a direction, each."""
     names = [*chain(*layers)]
-    ways = [[n for n in names if n.endswith("_reverse") == back] for back in (False, True)]
+    ways = [
+        [n for n in names if n.endswith("_reverse") == back] for back in (False, True)
+    ]
     every = (names, *layers, *ways, *([name] for name in names))
     yield from dict.fromkeys(map(tuple, filter(None, every)))
 
@@ -215,7 +230,11 @@ def prior(change: Change) -> float:
 def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
     """Sorts what conventions do first, likelier changes, all cells."""
     of_some_cells = sum("." in change.setting for change in changes)
-    return not conventions_with(changes, assumed), sum(map(prior, changes)), of_some_cells
+    return (
+        not conventions_with(changes, assumed),
+        sum(map(prior, changes)),
+        of_some_cells,
+    )
 
 
 def conventions_with(
@@ -233,26 +252,48 @@ def conventions_with(
     return [
         name
         for name, row in CONVENTIONS.items()
-        if all(value_in(row, one) == value_in(changed, one) for one in (*_COMPARED, *of_run))
+        if all(
+            value_in(row, one) == value_in(changed, one)
+            for one in (*_COMPARED, *of_run)
+        )
     ]
 
 
-def conventions_that_run(changes: Changes, assumed: Convention, layout: str) -> list[str]:
+def conventions_that_run(
+    changes: Changes, assumed: Convention, layout: str
+) -> list[str]:
     """Conventions that run a hypothesis by default, with inputs in a ``layout``."""
     changed = {one.setting for one in changes if not one.setting.endswith("gates")}
     of_run = changed.union(_OF_A_RUN) - {"layout"}
     names = conventions_with(changes, assumed, of_run)
-    return [one for one in names if layout in ("steps", CONVENTIONS[one].behaviour.layout)]
+    return [
+        one for one in names if layout in ("steps", CONVENTIONS[one].behaviour.layout)
+    ]
 
 
-_OF_A_RUN = ("state", "reverse", "flip_output", "go_backwards", "initial_state", "lengths")
+_OF_A_RUN = (
+    "state",
+    "reverse",
+    "flip_output",
+    "go_backwards",
+    "initial_state",
+    "lengths",
+)
 _COMPARED = {*COLUMNS} - {"rows", "peepholes", "peephole_gates", *_OF_A_RUN}
 
 
 def conventions_having(setting: str, value: Any) -> list[str]:
     """The conventions that have a value of a setting."""
     columns = ("kernel_gates", "recurrent_gates") if setting == "gates" else (setting,)
-    if setting not in SETTINGS or not has_setting(setting) or setting.endswith("_gates"):
+    if (
+        setting not in SETTINGS
+        or not has_setting(setting)
+        or setting.endswith("_gates")
+    ):
         return []
     rows = CONVENTIONS.items()
-    return [name for name, row in rows if all(value_in(row, one) == value for one in columns)]
+    return [
+        name
+        for name, row in rows
+        if all(value_in(row, one) == value for one in columns)
+    ]

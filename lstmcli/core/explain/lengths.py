@@ -36,10 +36,14 @@ def placements(setup: Setup, location: Location) -> Iterator[Placement]:
     is_padded = first.valid is not None and not first.valid.all()
     at_ends = location.at_ends if is_padded else ()
     for one, changes in product((*at_ends, location), of_run):
-        if one is location or "masked_output" not in settings_of(changes):  # ends are not masked
+        if one is location or "masked_output" not in settings_of(
+            changes
+        ):  # ends are not masked
             yield Placement(setup, one, changes)
     is_all = all(one.at.is_all for one in location.arrays) and first.expected.has_steps
-    for changes in ((), (Change("lengths", "ignored"),)) if is_all and is_padded else ():
+    for changes in (
+        ((), (Change("lengths", "ignored"),)) if is_all and is_padded else ()
+    ):
         yield Placement(setup, location, changes, unpadded=True)
     if not setup.part and location.is_from_the_start:
         yield from _with_other_lengths(first)
@@ -73,7 +77,9 @@ def _with_other_lengths(one: Placement) -> Iterator[Placement]:
 def _are_known(lengths: tuple[int, ...], one: Placement) -> bool:
     steps = one.setup.size[0]
     valid = np.arange(steps)[:, None] < np.array(lengths)
-    return min(lengths) == steps or (one.valid is not None and np.array_equal(valid, one.valid))
+    return min(lengths) == steps or (
+        one.valid is not None and np.array_equal(valid, one.valid)
+    )
 
 
 class OpenLengths(Placement):
@@ -92,7 +98,9 @@ class OpenLengths(Placement):
         super().__init__(plain.setup, location, (UNKNOWN,))
         self._plain, self._item, self._length = plain, item, length
         self._fixed: dict[tuple[int, ...], Placement] = {}
-        self.turn = FIRST if plain.valid is None and length == self.setup.size[0] else LAST
+        self.turn = (
+            FIRST if plain.valid is None and length == self.setup.size[0] else LAST
+        )
 
     @property
     def valid(self) -> Array:
@@ -118,7 +126,9 @@ class OpenLengths(Placement):
         at = self._at(changes)
         return NEVER if at is None else at.verify(changes, allowance)
 
-    def placed(self, answers: Sequence[Answer]) -> Iterator[tuple[Placement, list[Answer]]]:
+    def placed(
+        self, answers: Sequence[Answer]
+    ) -> Iterator[tuple[Placement, list[Answer]]]:
         """Answers by placement on runs of their lengths."""
         by_lengths: dict[Placement, list[Answer]] = {}
         for one in answers:
@@ -154,20 +164,35 @@ class OpenLengths(Placement):
         """
 
         def run() -> Array:
-            cut = (slice(None), slice(end)) if self.setup.layout == "batch" else slice(end)
+            cut = (
+                (slice(None), slice(end))
+                if self.setup.layout == "batch"
+                else slice(end)
+            )
             case = self.case.under(x=self.question.x[cut], lengths=None, mask=None)
             plan = case.plan({**FINE, **settings})
             given, worst = run_in_memory(plan), np.zeros((1, 1))
-            for _, name, at, known in self.location.known(self.setup.numbers, self.valid):
+            for _, name, at, known in self.location.known(
+                self.setup.numbers, self.valid
+            ):
                 array = given[name.replace("final_", "")]  # (T, B, K)
                 if plan.model.backward:
                     array = given[name][None] if "final_" in name else array[-1:]
-                off = np.abs(array[:, at[-2], at[-1]] - known.values) / self.allowance.of(known)
+                off = np.abs(
+                    array[:, at[-2], at[-1]] - known.values
+                ) / self.allowance.of(known)
                 off = np.nan_to_num(off, nan=0.0, posinf=np.inf)
                 worst = np.maximum(worst, off.max(axis=2))
             return worst
 
-        key = "ends", self.setup.changes, self.location, self.allowance, *settings.items(), end
+        key = (
+            "ends",
+            self.setup.changes,
+            self.location,
+            self.allowance,
+            *settings.items(),
+            end,
+        )
         return self.question.runs.get(key, run)
 
 
@@ -177,6 +202,10 @@ def shown(placements: Sequence[Placement]) -> Remarks:
         shows = one.lengths and one.location.is_plain and one.expected.has_steps
         settings = settings_of(one.of_run)
         runs_on = settings.get("masked_output") == "run"
-        if shows and not (one.setup.changes or runs_on) and one.question.inputs.mask is None:
+        if (
+            shows
+            and not (one.setup.changes or runs_on)
+            and one.question.inputs.mask is None
+        ):
             yield remark("shown_lengths", given=settings)
             return

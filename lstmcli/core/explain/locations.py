@@ -17,10 +17,22 @@ from lstmcli.core.diff.axes import LAST_VALID
 from lstmcli.core.diff.operand import FINAL, SEQUENCE, ArrayName
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.observation import NEAR, SINGLE, Allowance, Expected, KnownValues
+from lstmcli.core.explain.observation import (
+    NEAR,
+    SINGLE,
+    Allowance,
+    Expected,
+    KnownValues,
+)
 from lstmcli.core.forward.sequence import direction_axis
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.layouts import LAST_STEP, Arrangement, RunShape, arrangements, words
+from lstmcli.core.model.layouts import (
+    LAST_STEP,
+    Arrangement,
+    RunShape,
+    arrangements,
+    words,
+)
 from lstmcli.core.model.model import Cell, Model, cell_name, join_with_and
 from lstmcli.core.model.vocabulary import GATES
 
@@ -39,7 +51,9 @@ class Located(NamedTuple):
     at: Arrangement
     is_state: bool
 
-    def known(self, numbers: Numbers) -> Iterator[tuple[str, tuple[slice, ...], KnownValues]]:
+    def known(
+        self, numbers: Numbers
+    ) -> Iterator[tuple[str, tuple[slice, ...], KnownValues]]:
         """The numbers of EXPECTED by array of the run, and their index on it."""
         unit = 0.0 if numbers.unit is None else numbers.unit
         both = np.stack([numbers.values, np.broadcast_to(unit, numbers.values.shape)])
@@ -50,7 +64,9 @@ class Located(NamedTuple):
         steps, sequences, directions, units = self.at.place
         place = (sequences, units) if self.is_state else (steps, sequences, units)
         for d, name in enumerate(self.arrays[directions]):
-            index = (0, slice(None), d) if self.is_state else (slice(None), slice(None), d)
+            index = (
+                (0, slice(None), d) if self.is_state else (slice(None), slice(None), d)
+            )
             yield name, place, KnownValues(values[index], half[index])
 
     @property
@@ -86,7 +102,11 @@ class Location(NamedTuple):
     def is_from_the_start(self) -> bool:
         """Tell whether the steps are the first ones, all, or the last one."""
         steps = self.first.steps
-        return bool(self.state) or steps.is_last_step or (steps.first == 0 and steps.stride == 1)
+        return (
+            bool(self.state)
+            or steps.is_last_step
+            or (steps.first == 0 and steps.stride == 1)
+        )
 
     @property
     def at_ends(self) -> Iterator[Location]:
@@ -111,13 +131,17 @@ class Location(NamedTuple):
                     _, items, units = at
                     first = valid.argmax(axis=0)
                     last = len(valid) - 1 - valid[::-1].argmax(axis=0)
-                    steps = first if self.ends == OUTER and "_reverse." in name else last
+                    steps = (
+                        first if self.ends == OUTER and "_reverse." in name else last
+                    )
                     count = np.arange(valid.shape[1])[items]
                     yield one, name, (steps[items], count, units), known[0]
                 else:
                     yield one, name, at, known
 
-    def expected(self, numbers: Mapping[str, Numbers], valid: Array | None = None) -> Expected:
+    def expected(
+        self, numbers: Mapping[str, Numbers], valid: Array | None = None
+    ) -> Expected:
         """EXPECTED's arrays on the axes of the run."""
         found: dict[str, KnownValues] = {}
         for one, name, at, known in self.known(numbers, valid):
@@ -167,7 +191,9 @@ class Location(NamedTuple):
     def words(self) -> str:
         """``the first 3 of 7 steps``; empty for the run as it is."""
         if self.ends:
-            return ", ".join(filter(None, [self.ends, self.first.sequences.words("sequence")]))
+            return ", ".join(
+                filter(None, [self.ends, self.first.sequences.words("sequence")])
+            )
         if not self.state:
             at = self.first
             return words(at._replace(places=(), order="C") if at.in_a_row else at)
@@ -197,7 +223,9 @@ def locations(
         if not of_run:
             continue
         first, *others = of_run
-        room = max(1, Budget.NUMBERS // (size[0] * size[1] * max(r.units for r, _ in first[1])))
+        room = max(
+            1, Budget.NUMBERS // (size[0] * size[1] * max(r.units for r, _ in first[1]))
+        )
         ways = _located(first[0], numbers[first[0]].shape, first[1])
         for one in islice(ways, room):
             both = [one, *(_beside(one, k, numbers[k].shape, of) for k, of in others)]
@@ -228,7 +256,9 @@ def _location(arrays: list[Located], guessed: bool, model: Model) -> Location:
     cells = [ArrayName.of(name).prefix for name in first.arrays]
     if len(cells) > 1 and guessed:
         all_cells = len(cells) == len(model.cells)
-        state = f"the last state of {'each cell' if all_cells else join_with_and(cells)}"
+        state = (
+            f"the last state of {'each cell' if all_cells else join_with_and(cells)}"
+        )
     return Location(tuple(arrays), cost, state)
 
 
@@ -243,7 +273,9 @@ def _located(
         is_of_both = run.directions < first.directions and not is_state
         for at in arrangements(shape, run):
             joins, units = "w" in at.axes, at.units
-            is_merged = joins and run.stacked is not None and not is_state  # another merge
+            is_merged = (
+                joins and run.stacked is not None and not is_state
+            )  # another merge
             is_split = {*arrays} == {*GATES} and not joins  # gates lie side by side
             if is_of_both:  # one direction is another part, but not in a vector
                 is_part = units.size == first.units and prod(shape[:-1]) > 1
@@ -252,7 +284,9 @@ def _located(
                 yield Located(name, arrays, at, is_state)
 
 
-def _beside(first: Located, name: str, shape: Sequence[int], runs: Any) -> Located | None:
+def _beside(
+    first: Located, name: str, shape: Sequence[int], runs: Any
+) -> Located | None:
     for one in _located(name, shape, runs):
         alike = one.at.sequences[:2] == first.at.sequences[:2]
         if alike and (one.is_state or first.is_state or one.at.steps == first.at.steps):
@@ -306,7 +340,10 @@ def run_shapes(
             run = RunShape(T, B, width, len(cells), layout, stacked)
             yield run, tuple(f"{one}.h" for one in cells)
         if merge != "stack" and len(cells) > 1:  # the first units of both, too
-            yield RunShape(T, B, width * (len(cells) if is_kept else 1), layout=layout), (name,)
+            yield (
+                RunShape(T, B, width * (len(cells) if is_kept else 1), layout=layout),
+                (name,),
+            )
 
 
 def _width(base: str, cell: Cell) -> int:
@@ -320,7 +357,9 @@ def states_in(name: str, width: int, model: Model) -> Iterator[tuple[str, slice]
     widths = [_width(name, cell) for _, cell in model.cells]
     if name in ("final_h", "final_c") and len({*widths}) > 1 and width == sum(widths):
         ends = zip(model.cells, widths, accumulate(widths), strict=True)
-        yield from ((f"{cell}.{name}", slice(end - w, end)) for (cell, _), w, end in ends)
+        yield from (
+            (f"{cell}.{name}", slice(end - w, end)) for (cell, _), w, end in ends
+        )
 
 
 def states_shape(name: str, model: Model) -> str:

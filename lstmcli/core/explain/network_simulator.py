@@ -44,7 +44,11 @@ GRIDS = (
 
 From 16 on a sigmoid is 1 in float32; a gate clipped beyond 8 is within 4e-4 of 0 or 1.
 """
-BOUNDS = np.r_[-100, GRIDS[0][::4], 100], *(np.r_[0, grid, np.inf] for grid in GRIDS[1:]), [0]
+BOUNDS = (
+    np.r_[-100, GRIDS[0][::4], 100],
+    *(np.r_[0, grid, np.inf] for grid in GRIDS[1:]),
+    [0],
+)
 """Values of each constant, and of none: others give a first step between theirs.
 
 Or beyond by what two of them differ; in 4 nets it was by 0.53 of that.
@@ -99,7 +103,14 @@ class NetworkSimulator:
         start = {name: value for name, value in of_run if name == "initial_state"}
         model = case.read({**start, **FINE})
         merge = model.behaviour.merge if len(self.layers) > 1 else ""
-        self._same_runs = id(singles), case.layout, *start.values(), keep.tobytes(), n, merge
+        self._same_runs = (
+            id(singles),
+            case.layout,
+            *start.values(),
+            keep.tobytes(),
+            n,
+            merge,
+        )
         self.convention = model.convention  # how directions are merged
         states = split_state(case.data.initial_state, model, x.shape[1])
         each = zip(cells, states, strict=True)  # a state may be one for all sequences
@@ -112,22 +123,39 @@ class NetworkSimulator:
         if at_any_step:  # of h and c, which the last states are of the last step
             self.targets = [one._replace(array=one.array[-1]) for one in self.targets]
         self._compared = {*OUTPUTS, *(one.array for one in self.targets)}
-        self._every = {name: -(-one.cell.units // MOST_UNITS) for name, one in cells.items()}
+        self._every = {
+            name: -(-one.cell.units // MOST_UNITS) for name, one in cells.items()
+        }
         self._has_z = "z" in self._compared
         # half of a cell does not show at a first step from zero
-        self.starts_from_zero = not any(h.any() or c.any() for h, c in self.states.values())
+        self.starts_from_zero = not any(
+            h.any() or c.any() for h, c in self.states.values()
+        )
         # the first step of a lowest cell shows most
-        orders = {n: StepOrder.of_cell(cells[n].how.behaviour, False) for n in self.layers[0]}
-        first = {n: (len(self.x) - 1) * one.outputs_reversed for n, one in orders.items()}
-        self.is_stepwise = any(first.get(one.cell, -1) in one.at[0] for one in self._steps)
+        orders = {
+            n: StepOrder.of_cell(cells[n].how.behaviour, False) for n in self.layers[0]
+        }
+        first = {
+            n: (len(self.x) - 1) * one.outputs_reversed for n, one in orders.items()
+        }
+        self.is_stepwise = any(
+            first.get(one.cell, -1) in one.at[0] for one in self._steps
+        )
         of_step = (work_of_step(one.cell) + CALL / CHUNK for one in cells.values())
         self.work_of_run = len(self.x) * sum(of_step) + SET * len(cells)
-        _, self._seen = self.with_keys(np.full((1, 1), len(singles)))  # the network as loaded
+        _, self._seen = self.with_keys(
+            np.full((1, 1), len(singles))
+        )  # the network as loaded
 
     def _known(self, name: str, step: int) -> list[WantedNumbers]:
         """The numbers of a cell at a step of EXPECTED, in some units."""
-        every, steps = self._every[name], (one for one in self._steps if one.cell == name)
-        return [one.subset((one.at[0] == step) & (one.at[1] % every == 0)) for one in steps]
+        every, steps = (
+            self._every[name],
+            (one for one in self._steps if one.cell == name),
+        )
+        return [
+            one.subset((one.at[0] == step) & (one.at[1] % every == 0)) for one in steps
+        ]
 
     def _cells(self, name: str, sets: Array, *constants: Any) -> Cells:
         return self.cells[name].cells(self.singles.codes(name, sets), *constants)
@@ -153,14 +181,21 @@ class NetworkSimulator:
         passing = np.ones(len(sets), bool)
         is_shown = self.is_stepwise and self.starts_from_zero
         for name in self.layers[0] if is_shown else ():
-            key = (*self._same_runs, name, sets.tobytes(), *sorted(self._compared & SHOW_F))
+            key = (
+                *self._same_runs,
+                name,
+                sets.tobytes(),
+                *sorted(self._compared & SHOW_F),
+            )
             run = partial(self._first_steps, name, sets)
             same, groups = cached.get(key, run)
             near = np.ones_like(passing)
             for order, rows, bounds in groups:
                 for one in self._known(name, (len(self.x) - 1) * (order & 1)):
                     least, most = bounds[one.array][..., one.at[1] // self._every[name]]
-                    off = np.maximum(least - one.values, one.values - most) / one.allowed
+                    off = (
+                        np.maximum(least - one.values, one.values - most) / one.allowed
+                    )
                     near[rows] &= off.max(axis=1, initial=0) <= LOOSE
             passing &= near[same]
         return sets[passing]
@@ -190,7 +225,9 @@ class NetworkSimulator:
                 self.work.add(CALL + len(each) * work_of_step(simulator.cell))
                 given = simulator.step(0, x, state, cells, self._has_z)
                 for array, one in given.items():
-                    some = one[:, :: self._every[name]].reshape(len(part), len(values), -1)
+                    some = one[:, :: self._every[name]].reshape(
+                        len(part), len(values), -1
+                    )
                     further = np.abs(np.diff(some, axis=1)).max(axis=1, initial=0)
                     ends = some.min(axis=1) - further, some.max(axis=1) + further
                     given[array] = np.stack(ends)
@@ -261,13 +298,17 @@ class NetworkSimulator:
         steps = CLOSEST_STEPS if self.is_stepwise and len(self.cells) == 1 else None
         sets = np.arange(len(self.singles) + 1)[:, None]
         off = self.off(sets, None, steps, np.float32, cached)
-        return np.where((self.singles.constant >= 0) | (not off.shape[1]), np.inf, rms(off))
+        return np.where(
+            (self.singles.constant >= 0) | (not off.shape[1]), np.inf, rms(off)
+        )
 
     def _chunks(self, count: int, values: int = 1) -> Iterator[Array]:
         widest = max(one.cell.units for one in self.cells.values())
         room = MEMORY // (8 * len(self.x) * widest * len(self.cells))
         size = max(8, min(CHUNK, room) // values)
-        yield from (np.arange(count)[at : at + size] for at in range(0, max(1, count), size))
+        yield from (
+            np.arange(count)[at : at + size] for at in range(0, max(1, count), size)
+        )
 
     def _run(
         self,
@@ -281,7 +322,9 @@ class NetworkSimulator:
         """Step each distinct cell once over each distinct output of the layer below."""
         runs, below = Runs(), list[Any]()
         for names in self.layers:
-            end = steps if names == self.layers[-1] else len(self.x)  # that above may run back
+            end = (
+                steps if names == self.layers[-1] else len(self.x)
+            )  # that above may run back
             for name in names:
                 if len(runs) == count:
                     return runs
@@ -323,7 +366,9 @@ class NetworkSimulator:
             some = cells.subset(left)
             h, c = simulator.start(len(left), self.states[name], dtype)
             for t in range(len(self.x) if order & 1 else steps):
-                taken, shown = (last - t if back else t for back in (order >> 1, order & 1))
+                taken, shown = (
+                    last - t if back else t for back in (order >> 1, order & 1)
+                )
                 x = self.x[None, taken].astype(dtype)
                 if inputs:
                     below = [array[at[left], taken][:, None] for array, at in inputs]
@@ -349,7 +394,9 @@ class NetworkSimulator:
                 both = [runs[one][0]["h"][runs[one][1]] for one in self.layers[-1]]
                 merged = merge_directions(both, self.convention)[at]
             off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
-            last = np.full(len(target.values), len(self.x) - 1)  # the step of a last state
+            last = np.full(
+                len(target.values), len(self.x) - 1
+            )  # the step of a last state
             known = (target.at[0] if len(target.at) == 2 else last) < steps
             found.append(np.clip(off[..., known], -FAR, FAR))
         every: Array = np.concatenate(found, axis=-1)
@@ -358,7 +405,9 @@ class NetworkSimulator:
             every = every[np.arange(len(every)), nearest]
         return every
 
-    def neighbours(self, answer: Changes, steps: int | None = None) -> tuple[Array, list[Changes]]:
+    def neighbours(
+        self, answer: Changes, steps: int | None = None
+    ) -> tuple[Array, list[Changes]]:
         """The results of an answer's neighbours, and those that EXPECTED leaves open.
 
         Results (N, E) are in tolerances, of numbers that the answer moves.
@@ -404,9 +453,13 @@ class NetworkSimulator:
         A step has no derivative where a clip or a hard sigmoid bends, so none is used.
         """
 
-        def cost(which: Array, points: Array, steps: int = steps, dtype: Any = np.float32) -> Array:
+        def cost(
+            which: Array, points: Array, steps: int = steps, dtype: Any = np.float32
+        ) -> Array:
             each = np.repeat(sets[which], points.shape[1], axis=0)
-            off = self.off(each, self.singles.constants(each, points.ravel()), steps, dtype)
+            off = self.off(
+                each, self.singles.constants(each, points.ravel()), steps, dtype
+            )
             return rms(off).reshape(points.shape)
 
         most = self.work.most(Budget.SOLVED)
@@ -418,7 +471,9 @@ class NetworkSimulator:
             order = order[grids.least[order] <= LOOSE]
             values = self.singles.constants(sets[order], grids.values[order])
             # these steps alone may leave a value open
-            left = order[np.abs(self.off(sets[order], values)).max(axis=1, initial=0) > 1]
+            left = order[
+                np.abs(self.off(sets[order], values)).max(axis=1, initial=0) > 1
+            ]
             grids.widths[left] /= FINER_POINTS[1] - FINER_POINTS[0]
         return grids, order
 
@@ -447,7 +502,9 @@ class _Grids:
             costs = cost(order, points)
             self.values[order] = points[np.arange(len(order)), costs.argmin(axis=1)]
             self.least[order] = costs.min(axis=1)
-            order = order[costs.max(axis=1) > np.maximum(GAIN * self.least[order], LEAST_SPREAD)]
+            order = order[
+                costs.max(axis=1) > np.maximum(GAIN * self.least[order], LEAST_SPREAD)
+            ]
             self.widths[order] *= FINER_POINTS[1] - FINER_POINTS[0]
 
 

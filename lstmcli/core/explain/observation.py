@@ -25,8 +25,14 @@ class Allowance(NamedTuple):
 
     def of(self, known: KnownValues) -> Array:
         """For each element."""
-        allowed: Array = known.half + self.absolute + self.relative * np.abs(known.values)
-        return allowed + 0.5 * spacing(known.values, self.stored) if self.stored else allowed
+        allowed: Array = (
+            known.half + self.absolute + self.relative * np.abs(known.values)
+        )
+        return (
+            allowed + 0.5 * spacing(known.values, self.stored)
+            if self.stored
+            else allowed
+        )
 
 
 EPS32 = float(np.finfo(np.float32).eps)
@@ -61,7 +67,9 @@ class WantedNumbers(NamedTuple):
     def subset(self, which: Any) -> WantedNumbers:
         """Some of the numbers."""
         at = tuple(axis[which] for axis in self.at)
-        return self._replace(at=at, values=self.values[which], allowed=self.allowed[which])
+        return self._replace(
+            at=at, values=self.values[which], allowed=self.allowed[which]
+        )
 
     def thinned(self) -> WantedNumbers:
         """The numbers that full runs are compared with."""
@@ -82,17 +90,25 @@ class Expected:
 
     def at_known(self, of: Callable[[str, KnownValues], Array]) -> Array:
         """The values of arrays of the same shapes at each known number."""
-        parts = [of(name, known)[np.isfinite(known.values)] for name, known in self.arrays.items()]
+        parts = [
+            of(name, known)[np.isfinite(known.values)]
+            for name, known in self.arrays.items()
+        ]
         return np.concatenate([np.zeros(0), *parts])
 
     def is_in(self, given: Arrays) -> bool:
         """Tell whether a run has all these arrays, each of the same shape."""
-        return all(n in given and given[n].shape == k.values.shape for n, k in self.arrays.items())
+        return all(
+            n in given and given[n].shape == k.values.shape
+            for n, k in self.arrays.items()
+        )
 
     @property
     def outputs(self) -> dict[str, KnownValues]:
         """The arrays of h."""
-        return {name: k for name, k in self.arrays.items() if ArrayName.of(name).base == "h"}
+        return {
+            name: k for name, k in self.arrays.items() if ArrayName.of(name).base == "h"
+        }
 
     @property
     def is_complete(self) -> bool:
@@ -112,13 +128,17 @@ class Expected:
     @property
     def steps(self) -> int:
         """How many steps something is known of; of last states alone, none."""
-        known = (np.isfinite(k.values) for k in self.arrays.values() if k.values.ndim == 3)
+        known = (
+            np.isfinite(k.values) for k in self.arrays.values() if k.values.ndim == 3
+        )
         return max((int(one.any(axis=(1, 2)).sum()) for one in known), default=0)
 
     @property
     def numbers(self) -> int:
         """How many numbers are known."""
-        return sum(int(np.isfinite(known.values).sum()) for known in self.arrays.values())
+        return sum(
+            int(np.isfinite(known.values).sum()) for known in self.arrays.values()
+        )
 
     def distinct(self, allowance: Allowance, among: Array | slice = slice(None)) -> int:
         """How many numbers a tolerance distinguishes.
@@ -146,7 +166,9 @@ class Expected:
             return np.zeros((1, 1), bool), ""
         h = [known.values for known in self.outputs.values()]
         changes = (np.diff(one, axis=0, prepend=0) for one in h)
-        zero, same = (np.array([(a == 0).all(axis=2) for a in each]) for each in (h, changes))
+        zero, same = (
+            np.array([(a == 0).all(axis=2) for a in each]) for each in (h, changes)
+        )
         padded = (zero | same).all(axis=0)
         return padded, "zero" if zero[:, padded].all() else "repeat"
 
@@ -166,7 +188,9 @@ class Expected:
             if len(at[0]):
                 cell = only or part.prefix
                 base = part.base.replace("h", array)
-                yield WantedNumbers(cell, base, at, one.values[at], allowance.of(one)[at])
+                yield WantedNumbers(
+                    cell, base, at, one.values[at], allowance.of(one)[at]
+                )
 
 
 EPS: Mapping[str, float] = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
@@ -180,7 +204,9 @@ GRID_DIGITS = 8.0
 def grid_of(arrays: Mapping[str, Numbers]) -> str:
     """The coarser dtype that has every number of EXPECTED, as far as is printed."""
     names = BRAIN.name, HALF.name  # that of fewer digits first: it is more telling
-    grids = (name for name in names if all(_on_grid(one, name) for one in arrays.values()))
+    grids = (
+        name for name in names if all(_on_grid(one, name) for one in arrays.values())
+    )
     return next(grids, "")
 
 
@@ -198,7 +224,9 @@ def _on_grid(numbers: Numbers, name: str) -> bool:
     return bool((off <= slack).all() and finer >= GRID_DIGITS)
 
 
-def as_printed(arrays: Mapping[str, Numbers]) -> tuple[Mapping[str, Numbers], int | None]:
+def as_printed(
+    arrays: Mapping[str, Numbers],
+) -> tuple[Mapping[str, Numbers], int | None]:
     """Arrays with the units to which they were rounded, and the digits after the point.
 
     As they are if on the grid of a dtype, or of digits that chance may give.
@@ -222,7 +250,9 @@ def as_printed(arrays: Mapping[str, Numbers]) -> tuple[Mapping[str, Numbers], in
 
 def is_printed(units: Iterable[Array | None]) -> bool:
     """Tell whether a number was printed, not just left out."""
-    return any(unit is not None and ((unit > 0) & (unit < np.inf)).any() for unit in units)
+    return any(
+        unit is not None and ((unit > 0) & (unit < np.inf)).any() for unit in units
+    )
 
 
 class Exactness(NamedTuple):
@@ -270,4 +300,6 @@ def printed_digits(arrays: Mapping[str, Numbers]) -> int | None:
     units = [n.unit.ravel() for n in arrays.values() if n.unit is not None]
     sizes = np.concatenate([np.zeros(0), *units])
     places = np.round(-np.log10(sizes[(sizes > 0) & np.isfinite(sizes)])).astype(int)
-    return max(int(places[0]), 0) if places.size and (places == places[0]).all() else None
+    return (
+        max(int(places[0]), 0) if places.size and (places == places[0]).all() else None
+    )

@@ -30,7 +30,13 @@ from lstmcli.core.explain.hypotheses import (
 )
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import NetworkSimulator
-from lstmcli.core.explain.observation import EPS, SINGLE, Allowance, Expected, KnownValues
+from lstmcli.core.explain.observation import (
+    EPS,
+    SINGLE,
+    Allowance,
+    Expected,
+    KnownValues,
+)
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import (
@@ -153,7 +159,9 @@ class Placement:
         spaces = {name: cell.singles for name, cell in self._cells.items()}
         key, names = ("singles", self.how.storage.directions, without), iter(spaces)
         layers = [[next(names) for _ in layer] for layer in self.model.layers]
-        return self.question.runs.get(key, partial(SingleChanges, layers, spaces, without))
+        return self.question.runs.get(
+            key, partial(SingleChanges, layers, spaces, without)
+        )
 
     @cached_property
     def distances(self) -> Array:
@@ -169,10 +177,14 @@ class Placement:
         nothing = KnownValues(*np.zeros((2, 0)))
         like = Expected(dict.fromkeys(self.location.names, nothing))
         given = arrays_if_run(self._case(like), settings_of(self.of_run))
-        near = self.location.may_fit(self.setup.numbers, self.valid, given, self.allowance)
+        near = self.location.may_fit(
+            self.setup.numbers, self.valid, given, self.allowance
+        )
         return near and self.verify(()).fits
 
-    def placed(self, answers: Sequence[Answer]) -> Iterator[tuple[Placement, list[Answer]]]:
+    def placed(
+        self, answers: Sequence[Answer]
+    ) -> Iterator[tuple[Placement, list[Answer]]]:
         """Answers with the placement that they are of."""
         yield self, [*answers]
 
@@ -189,15 +201,21 @@ class Placement:
         if size > 1 or is_open:
             sets = simulator.passing_first_step(sets, self.question.runs)
         if not is_open:
-            is_near = self.distances[sets[:, 0]] <= WORTH_MORE if size == 1 else slice(None)
+            is_near = (
+                self.distances[sets[:, 0]] <= WORTH_MORE if size == 1 else slice(None)
+            )
             staying = simulator.staying(sets[is_near], self.question.runs)
             if len(staying) > Budget.FEW and self.turn == SECOND:  # not of open lengths
                 other = self._simulator_on((simulator.item + 1) % self.setup.size[1])
                 staying = other.staying(staying)
             return self._confirmed(staying)
-        most = max(self.work.most(Budget.SOLVED), int(room / (simulator.work_of_run * GRID)))
+        most = max(
+            self.work.most(Budget.SOLVED), int(room / (simulator.work_of_run * GRID))
+        )
         if size > 1 and len(sets) > most and not simulator.is_stepwise:
-            self.untried.append(remark("unsolved", changes=size, count=len(sets) - most))
+            self.untried.append(
+                remark("unsolved", changes=size, count=len(sets) - most)
+            )
             order = np.argsort(self.distances[sets].min(axis=1), kind="stable")
             sets = sets[order[:most]]
         return self._confirmed(*simulator.solve(sets))
@@ -220,7 +238,11 @@ class Placement:
         singles = self.singles
         several = self.several
         is_stepwise = simulator.is_stepwise
-        too_few = size > 1 and not is_stepwise and self.expected.distinct(self.allowance) <= size
+        too_few = (
+            size > 1
+            and not is_stepwise
+            and self.expected.distinct(self.allowance) <= size
+        )
         if too_few or (size > 2 and (several or not is_stepwise)):
             facts = {"too_few": too_few, "cells": len(self._cells) * several}
             self.untried.append(remark("none_at_once", changes=size, **facts))
@@ -229,7 +251,9 @@ class Placement:
             self.untried.append(remark("rare_triples" if size > 2 else "rare_pairs"))
         if is_stepwise or size == 1:
             key = "sets", id(singles), size
-            return self.question.runs.get(key, lambda: simulator.with_keys(singles.sets(size)))
+            return self.question.runs.get(
+                key, lambda: simulator.with_keys(singles.sets(size))
+            )
         affordable = int(room / (simulator.work_of_run * max(1, len(singles))))
         most = min(self.work.most(Budget.PAIRED), max(Budget.FEW, affordable))
         if most < len(singles):
@@ -239,9 +263,13 @@ class Placement:
 
     def _confirmed(self, sets: Array, values: Array | None = None) -> list[Answer]:
         keys = [rank(self.singles.of(one, 0.5), self.how) for one in sets]
-        order = sorted(range(len(sets)), key=keys.__getitem__)[: self.work.most(Budget.VERIFIED)]
+        order = sorted(range(len(sets)), key=keys.__getitem__)[
+            : self.work.most(Budget.VERIFIED)
+        ]
         values = np.full(len(sets), np.nan) if values is None else values
-        return [found for n in order if (found := self._confirmed_one(sets[n], values[n]))]
+        return [
+            found for n in order if (found := self._confirmed_one(sets[n], values[n]))
+        ]
 
     def _confirmed_one(self, one: Array, value: float) -> Answer | None:
         """The answer of a set, its constant with the fewest decimals."""
@@ -254,7 +282,12 @@ class Placement:
 
         comparison = run(value)
         other = comparison.first.item if comparison.first else item
-        if kind >= 0 and comparison.worst > NEARLY and other != item and self.work.left():
+        if (
+            kind >= 0
+            and comparison.worst > NEARLY
+            and other != item
+            and self.work.left()
+        ):
             _, values = self._simulator_on(other).solve(one[None])
             value = values[0] if len(values) else np.nan
             comparison = run(value)
@@ -270,7 +303,9 @@ class Placement:
         changes = singles.of(one, value)
         if self.several and without.total - without.agreeing < 2:
             return None  # in one cell or another a constant always fits one number
-        return None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
+        return (
+            None if vanishing(changes, self.verify) else Answer(changes, comparison, 1)
+        )
 
     def neighbours(self, answer: Changes) -> tuple[Array, list[Changes]]:
         """The results of an answer's neighbours, and those that EXPECTED leaves open."""
@@ -283,7 +318,9 @@ class Placement:
             off, near = telling.neighbours(answer)
         return off, near
 
-    def proved(self, answers: Sequence[Answer], allowance: Allowance, tried: int) -> Explanation:
+    def proved(
+        self, answers: Sequence[Answer], allowance: Allowance, tried: int
+    ) -> Explanation:
         """The likeliest answer, proved or not; the others are its equals."""
         if not (self.changes or any(one.changes for one in answers)):
             answer = Answer((), self.verify((), allowance))
@@ -295,7 +332,8 @@ class Placement:
             )
         distinct = {frozenset(answer.changes): answer for answer in reversed(answers)}
         answer, *others = sorted(
-            distinct.values(), key=lambda a: (*rank(a.changes, self.how), a.comparison.worst)
+            distinct.values(),
+            key=lambda a: (*rank(a.changes, self.how), a.comparison.worst),
         )
         changes = answer.changes
         how = self.how.behaviour
@@ -303,22 +341,31 @@ class Placement:
         every = (*self.changes, *changes)
         proof, near = self._proof(answer, others, allowance, tried)
         backward = how.reverse != how.flip_output
-        if not self.changes and self.simulator.is_stepwise and self.simulator.starts_from_zero:
+        if (
+            not self.changes
+            and self.simulator.is_stepwise
+            and self.simulator.starts_from_zero
+        ):
             first = first_shown(self.verify((), allowance), backward)
         state = forget_gate_state(changes, lambda other: self.verify(other, allowance))
         senses = {"dtype": answer.rounded, "forget_bias": state}
-        fitting = [{c for c in a.changes if c.setting != "dtype"} for a in (answer, *others)]
+        fitting = [
+            {c for c in a.changes if c.setting != "dtype"} for a in (answer, *others)
+        ]
         rest = [
             one
             for one in self.nearest()
-            if not (one.comparison.fits or any(f <= {*one.changes} for f in fitting if f))
+            if not (
+                one.comparison.fits or any(f <= {*one.changes} for f in fitting if f)
+            )
         ]
         verdict = "found" if proof >= ENOUGH else "unproven"
         found = self.explanation(verdict, answer.comparison, changes)
         return replace(
             found,
             changes=tuple(
-                replace(c, sense=senses.get(c.setting) or c.sense) for c in found.changes
+                replace(c, sense=senses.get(c.setting) or c.sense)
+                for c in found.changes
             ),
             equivalent=tuple(self.described(other.changes) for other in others),
             tried=tried,
@@ -371,10 +418,14 @@ class Placement:
         elif comparison.growth > 10:
             yield remark("rounding_grows", growth=comparison.growth)
 
-    def explanation(self, verdict: str, measured: Agreement, changes: Changes = ()) -> Explanation:
+    def explanation(
+        self, verdict: str, measured: Agreement, changes: Changes = ()
+    ) -> Explanation:
         """An explanation with the settings of a run, and what EXPECTED is."""
         every = (*self.changes, *changes) if verdict in ("found", "unproven") else ()
-        given = {c.setting: c.value for c in every if c.setting != "array"}  # that is a member
+        given = {
+            c.setting: c.value for c in every if c.setting != "array"
+        }  # that is a member
         settings = settings_to_load(self.model, given)
         return Explanation(
             verdict,
@@ -396,7 +447,10 @@ class Placement:
         if not marked.numbers:
             return None
         run = arrays_if_run(self.case, settings_of((*self.of_run, *changes)))
-        of_run = {n: 1.0 - np.isfinite(run.get(n, one.half)) for n, one in marked.arrays.items()}
+        of_run = {
+            n: 1.0 - np.isfinite(run.get(n, one.half))
+            for n, one in marked.arrays.items()
+        }
         return compared(of_run, marked, SINGLE)
 
     def _proof(
@@ -418,10 +472,14 @@ class Placement:
             is_shown = self.expected.distinct(allowance) >= FEWEST_NUMBERS + ends
             found = ENOUGH
         else:  # too few numbers are moved, or another mechanism fits too
-            changes = () if self.changes else answer.changes  # then all are other numbers
+            changes = (
+                () if self.changes else answer.changes
+            )  # then all are other numbers
             numbers = moved(self.case, changes, allowance)
             is_shown = numbers > len(settings) + answer.solved + ends
-            is_shown &= not (answer.solved and any(kinds(a.changes) != settings for a in others))
+            is_shown &= not (
+                answer.solved and any(kinds(a.changes) != settings for a in others)
+            )
         return found if is_shown else min(found, 0.0), near
 
     def _unseen(
@@ -434,7 +492,11 @@ class Placement:
         given = [one for one in of_run if one.setting in ("initial_state", "lengths")]
         found, changed = list[str](), {change.setting for change in answer}
         last = ((changes, changes[-1].setting) for changes in near)
-        of_cells = (one for one in last if "." not in one[1] and one[1] not in {*changed, *found})
+        of_cells = (
+            one
+            for one in last
+            if "." not in one[1] and one[1] not in {*changed, *found}
+        )
         of_given = (((*answer, one), one.setting) for one in given)
         for changes, setting in chain(islice(of_cells, 3 * Budget.FEW), of_given):
             if setting not in found and self.verify(changes, allowance).fits:
@@ -446,7 +508,9 @@ class Placement:
         order = np.argsort(self.distances[:-1], kind="stable")[: Budget.FEW]
         best = map(self.singles.of, order[:, None])
         answers = [Answer(c, self.verify(c)) for c in ((), *best)]
-        ranked = sorted(answers, key=lambda a: a.comparison.rms * 1.5 ** len(kinds(a.changes)))
+        ranked = sorted(
+            answers, key=lambda a: a.comparison.rms * 1.5 ** len(kinds(a.changes))
+        )
         return ranked[: Budget.FEW]
 
     def near(self, answer: Answer) -> NearRun:
@@ -469,7 +533,9 @@ def digits(spread: Array, solved: int, tried: int) -> float:
     if not spread.size:
         return -np.inf
     centred = spread - spread.mean(axis=0)
-    small = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+    small = (
+        centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+    )
     squares = np.sort(np.maximum(np.linalg.eigvalsh(small), 0))[::-1]
     sizes = np.sqrt(squares / len(spread))[solved:]
     return float(np.log10(np.maximum(1, sizes)).sum() - np.log10(max(tried, 1)))

@@ -24,7 +24,14 @@ from lstmcli.core.diff.operand import (
 )
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget, WorkDone
-from lstmcli.core.explain.causes import CAUSES, Change, Changes, Settings, settings_of, value_in
+from lstmcli.core.explain.causes import (
+    CAUSES,
+    Change,
+    Changes,
+    Settings,
+    settings_of,
+    value_in,
+)
 from lstmcli.core.explain.locations import (
     Location,
     locations,
@@ -112,7 +119,10 @@ class Question:
         merged = model.behaviour.merge
         storage = model.convention.storage
         other = "exchanged" if storage.directions == "stored" else "stored"
-        others = [*(Change("merge", m) for m in MERGES if m != merged), Change("directions", other)]
+        others = [
+            *(Change("merge", m) for m in MERGES if m != merged),
+            Change("directions", other),
+        ]
         for change in others if model.bidirectional else ():
 
             def changed(settings: Settings, change: Change = change) -> Model:
@@ -120,11 +130,15 @@ class Question:
 
             with suppress(UserError):  # the layer above takes another width
                 setups.append(Setup(self, changed, changed(FINE), layout, (change,)))
-        setups += [replace(setups[0], part=part, layer=layer) for part, layer in self._parts()]
+        setups += [
+            replace(setups[0], part=part, layer=layer) for part, layer in self._parts()
+        ]
         starts = [cell.initial_h for _, cell in model.cells]
         inputs = self.inputs
         of_items = any(start is not None and start.ndim == 2 for start in starts)
-        is_given = layout == "steps" or of_items or inputs.initial_state or inputs.is_padded
+        is_given = (
+            layout == "steps" or of_items or inputs.initial_state or inputs.is_padded
+        )
         layouts = [layout, *["time" if layout == "batch" else "batch"] * (not is_given)]
         for setup in setups:
             yield from (replace(setup, layout=layout) for layout in layouts)
@@ -160,7 +174,9 @@ class Question:
                 f"  c has {last.units} values a step: give it under the name c, or final_c."
             )
         if len(self.arrays) > 1:  # of different values
-            lines.append(f"  Its arrays have to be of one run; {file}:MEMBER is one of them.")
+            lines.append(
+                f"  Its arrays have to be of one run; {file}:MEMBER is one of them."
+            )
         return UserError(*lines)
 
 
@@ -181,7 +197,11 @@ class Setup:
     def changes(self) -> Changes:
         """The changes of all hypotheses: array, merge, layout, if not as assumed."""
         layout = self.layout if self.layout != self.question.assumed_layout else ""
-        of_run = Change("array", self.part), *self.of_directions, Change("layout", layout)
+        of_run = (
+            Change("array", self.part),
+            *self.of_directions,
+            Change("layout", layout),
+        )
         return tuple(change for change in of_run if change.value)
 
     def simulators(self) -> dict[str, Simulator]:
@@ -201,7 +221,9 @@ class Setup:
                 how = how.with_behaviour(reverse=reverse, forward=False)
             return replace(cell, convention=how)
 
-        return {n: Simulator(partial(decode, n), decode(n, {}).convention) for n in cells()}
+        return {
+            n: Simulator(partial(decode, n), decode(n, {}).convention) for n in cells()
+        }
 
     def assumed(self, change: Change) -> Any:
         """The assumed value of a setting, of all cells or of one."""
@@ -242,7 +264,9 @@ class Setup:
         """Where EXPECTED can lie on the run, and how many such are left out."""
         layout = self.question.side.layout
         given = layout if layout in ("batch", "time") else self.layout
-        of = partial(locations, self.numbers, self.model, size=self.size, layer=self.layer)
+        of = partial(
+            locations, self.numbers, self.model, size=self.size, layer=self.layer
+        )
         found = of(given)  # n sequences of one step may be n steps
         return found if found[0] or given == self.layout else of(self.layout)
 
@@ -252,7 +276,9 @@ class Setup:
         projects = any(cell.outputs != cell.units for _, cell in self.model.cells)
         names = [*map(ArrayName.of, location.names)]
         of_outputs = {name.base for name in names} <= {"h", "final_h"} and not projects
-        of_one_step = len(self.model.cells) == 1 and all(name.kind != FINAL for name in names)
+        of_one_step = len(self.model.cells) == 1 and all(
+            name.kind != FINAL for name in names
+        )
         given = ["given", "zero", *["swapped"] * (not projects)]
         possible: dict[str, Iterable[Any]] = {
             "initial_state": given if inputs.initial_state else (),
@@ -330,7 +356,10 @@ def in_shape(question: Question) -> Iterator[Question]:
 def left_out(question: Question) -> Remarks:
     """The remark on abbreviated output."""
     units = [u for u in question.side.units.values() if np.isinf(u).any()]
-    given, total = sum(int(np.isfinite(u).sum()) for u in units), sum(u.size for u in units)
+    given, total = (
+        sum(int(np.isfinite(u).sum()) for u in units),
+        sum(u.size for u in units),
+    )
     shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))
     if units:
         yield remark("print_left_out", given=given, total=total, shapes=shapes)

@@ -96,7 +96,9 @@ class Cells:
         for name, values in places.items():
             kinds = np.flatnonzero(np.bincount(values)).tolist()
             which: list[Any] = [np.flatnonzero(values == kind) for kind in kinds]
-            found[name] = [*zip(kinds, which if kinds[1:] else [slice(None)], strict=True)]
+            found[name] = [
+                *zip(kinds, which if kinds[1:] else [slice(None)], strict=True)
+            ]
         return found
 
 
@@ -124,7 +126,8 @@ def single_changes(
             differs = is_change or any(values[name][0] != value for name in columns)
             if differs and change not in barred:
                 found[change] = [
-                    values[name].index(value) if name in columns else KEPT for name in COLUMNS
+                    values[name].index(value) if name in columns else KEPT
+                    for name in COLUMNS
                 ]
     return found
 
@@ -148,10 +151,14 @@ class Simulator:
         self.decode = cache(lambda **settings: decode(settings))
         self.cell = self.decode(peepholes="used")  # they may be assumed ignored
         self.tensors: dict[str, list[Array]] = {part: [] for part in _CHOOSE}
-        self._sources: dict[Any, tuple[int, list[bytes]]] = {}  # places and blocks, by settings
+        self._sources: dict[
+            Any, tuple[int, list[bytes]]
+        ] = {}  # places and blocks, by settings
         self._distinct: dict[str, dict[Any, list[int]]] = {part: {} for part in _CHOOSE}
         self._tables: dict[str, Array] = {}
-        self._cast = cache(lambda part, place, dtype: self.tensors[part][place].astype(dtype))
+        self._cast = cache(
+            lambda part, place, dtype: self.tensors[part][place].astype(dtype)
+        )
         self._parts_of_cell = parts_of(self.cell)  # of arrays (H, N)
         self.peepholes = self._in_each_order()
         assumed = {name: value_in(how, name) for name in COLUMNS}
@@ -164,7 +171,9 @@ class Simulator:
             name: np.array([numbers.get(v, v) for v in self.values[name]], float)
             for name in CONSTANTS
         }
-        self._functions = {name: [*map(activation, self.values[name])] for name in _ACTIVATIONS_OF}
+        self._functions = {
+            name: [*map(activation, self.values[name])] for name in _ACTIVATIONS_OF
+        }
 
     def _idle(self) -> Iterator[str]:
         how, storage = self.how.behaviour, self.how.storage
@@ -172,11 +181,15 @@ class Simulator:
         coupled = [self.decode(coupled=way).convention for way in COLUMNS["coupled"]]
         idle = {
             "peepholes": self.cell.peephole is None,
-            "peephole_gates": orders is None or bool((orders == self.cell.peephole).all()),
+            "peephole_gates": orders is None
+            or bool((orders == self.cell.peephole).all()),
             "reverse": how.go_backwards,
-            "go_backwards": how.reverse or how.flip_output,  # then one of the two is the same
+            "go_backwards": how.reverse
+            or how.flip_output,  # then one of the two is the same
             "coupled": {one.behaviour.coupled for one in coupled} == {how.coupled},
-            "rows": self._is_same("kernel", rows="hx" if storage.rows == "xh" else "xh"),
+            "rows": self._is_same(
+                "kernel", rows="hx" if storage.rows == "xh" else "xh"
+            ),
             "projection_clip": self.cell.projection is None,
             "interleaved": self.cell.units > 1
             and self._is_same("kernel", interleaved=not storage.interleaved),
@@ -187,10 +200,15 @@ class Simulator:
 
     def _barred(self) -> Iterator[Change]:
         once = self.decode(bias="once").bias
-        if np.array_equal(self.decode(bias="input_only").bias, once):  # there is one bias
+        if np.array_equal(
+            self.decode(bias="input_only").bias, once
+        ):  # there is one bias
             yield from (Change("bias", one) for one in ONE_OF_TWO)
         if self._is_same("kernel", transposed="reshaped_kernel"):  # fused
-            yield from (Change("transposed", f"reshaped_{one}") for one in ("kernel", "recurrent"))
+            yield from (
+                Change("transposed", f"reshaped_{one}")
+                for one in ("kernel", "recurrent")
+            )
 
     def _in_each_order(self) -> Array | None:
         """The peepholes (6, 3, H) by code of their order; None for none, or matrices."""
@@ -198,11 +216,15 @@ class Simulator:
         if peephole is None or peephole.ndim != 2:
             return None
         orders = dict.fromkeys((self.how.setting("peephole_gates"), *PEEPHOLE_ORDERS))
-        cells = (self.decode(peepholes="used", peephole_gates=order) for order in orders)
+        cells = (
+            self.decode(peepholes="used", peephole_gates=order) for order in orders
+        )
         return np.array([cell.peephole for cell in cells])
 
     def _is_same(self, part: str, **settings: Any) -> bool:
-        return np.array_equal(getattr(self.decode(**settings), part), getattr(self.cell, part))
+        return np.array_equal(
+            getattr(self.decode(**settings), part), getattr(self.cell, part)
+        )
 
     def cells(
         self,
@@ -213,7 +235,9 @@ class Simulator:
         """The cells of rows of codes (N, F); ``values`` (N, K) are of open constants."""
         by_name = dict(zip(COLUMNS, codes.T, strict=True))
         tensors = {part: self._tensors_of(part, by_name) for part in _CHOOSE}
-        constants = np.stack([self._constants[name][by_name[name]] for name in CONSTANTS], axis=1)
+        constants = np.stack(
+            [self._constants[name][by_name[name]] for name in CONSTANTS], axis=1
+        )
         for known in (OFF,) if values is None else (values, OFF):
             constants = np.where(np.isnan(constants), known, constants)
         settings = {name: by_name[name] for name in _SETTINGS}
@@ -225,11 +249,15 @@ class Simulator:
 
     def orders(self, cells: Cells) -> Array:
         """(N,): of steps; 2 where a cell starts from the last, 1 where it gives that first."""
-        reverse, flip = (self.has(cells, name, True) for name in ("reverse", "flip_output"))
+        reverse, flip = (
+            self.has(cells, name, True) for name in ("reverse", "flip_output")
+        )
         order = StepOrder.of(reverse, self.how.behaviour.go_backwards, flip)
         return np.asarray(2 * order.runs_back + order.outputs_reversed)
 
-    def keys(self, cells: Cells, first_step: bool = False, shows_f: bool = False) -> Array:
+    def keys(
+        self, cells: Cells, first_step: bool = False, shows_f: bool = False
+    ) -> Array:
         """(N,): one number for each hypothesis, the same for equal cells.
 
         With ``first_step``, also for the same first step from a zero state. Neither the recurrent
@@ -261,7 +289,9 @@ class Simulator:
             table[row] = self._tensor(part, [of[0] for of in values], settings)
         return table[rows]
 
-    def _tensor(self, part: str, assumed: Sequence[Any], values: Sequence[Any]) -> list[int]:
+    def _tensor(
+        self, part: str, assumed: Sequence[Any], values: Sequence[Any]
+    ) -> list[int]:
         each = zip(_CHOOSE[part][1:], assumed[1:], values[1:], strict=True)
         changed = {name: value for name, was, value in each if value != was}
         source = part, *changed.items()
@@ -318,7 +348,9 @@ class Simulator:
         for place, which in cells.groups[part]:
             tensor = self._cast(part, place, z.dtype)
             each = x if len(x) == 1 else x[which]
-            product = (each @ tensor.reshape(-1, tensor.shape[2]).T).reshape(-1, *z.shape[1:])
+            product = (each @ tensor.reshape(-1, tensor.shape[2]).T).reshape(
+                -1, *z.shape[1:]
+            )
             orders = cells.tensors[part][which, 2:]
             z[which] += product[np.arange(len(each))[:, None], orders]
 
@@ -334,14 +366,24 @@ class Simulator:
         if cell.peephole is not None:
             old = self.has(cells, "peepholes", "old_c")[:, None]
             acts = cell.behaviour.output_peephole  # unless its input is the old c
-            peepholes = Peepholes(self._peephole_product(cells), acts, old if old.any() else None)
+            peepholes = Peepholes(
+                self._peephole_product(cells), acts, old if old.any() else None
+            )
         if cell.norm_scale is not None:
-            shift, scale = self._biases(cells, constants.dtype).transpose(3, 1, 0, 2)  # (4, N, H)
+            shift, scale = self._biases(cells, constants.dtype).transpose(
+                3, 1, 0, 2
+            )  # (4, N, H)
             shift[1] += constants[:, :1]
-            normalize = layer_norm(scale, shift, self.how.behaviour.norm_epsilon, axis=-1)
-        clips = (one if np.isfinite(one).any() else None for one in constants.T[1:, :, None])
+            normalize = layer_norm(
+                scale, shift, self.how.behaviour.norm_epsilon, axis=-1
+            )
+        clips = (
+            one if np.isfinite(one).any() else None for one in constants.T[1:, :, None]
+        )
         clip_c, clip_z, clip_h = map(clip_to, clips)
-        gate, candidate, output = (self._activation(name, cells) for name in _ACTIVATIONS_OF)
+        gate, candidate, output = (
+            self._activation(name, cells) for name in _ACTIVATIONS_OF
+        )
         return Parts(
             gate,
             gate,
@@ -387,7 +429,9 @@ class Simulator:
         return activate
 
     def _couple(self, cells: Cells) -> Callable[[Array, Array], None]:
-        f_from_i, i_from_f = (self.has(cells, "coupled", way) for way in ("f=1-i", "i=1-f"))
+        f_from_i, i_from_f = (
+            self.has(cells, "coupled", way) for way in ("f=1-i", "i=1-f")
+        )
 
         def couple(i: Array, f: Array) -> None:
             f[f_from_i] = 1 - i[f_from_i]
@@ -415,4 +459,6 @@ def _blocks(part: str, cell: Cell) -> Array:
     if part != "bias":
         return np.asarray(getattr(cell, part))
     shift = cell.bias if cell.norm_shift is None else cell.norm_shift
-    return np.stack([shift] if cell.norm_scale is None else [shift, cell.norm_scale], axis=-1)
+    return np.stack(
+        [shift] if cell.norm_scale is None else [shift, cell.norm_scale], axis=-1
+    )

@@ -26,7 +26,15 @@ from lstmcli.core.explain.causes import (
     settings_of,
     spelled_out,
 )
-from lstmcli.core.explain.observation import EPS, EPS32, NEAR, SINGLE, Allowance, Arrays, Expected
+from lstmcli.core.explain.observation import (
+    EPS,
+    EPS32,
+    NEAR,
+    SINGLE,
+    Allowance,
+    Arrays,
+    Expected,
+)
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_in_memory
@@ -65,7 +73,13 @@ SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
 def _nbytes(of: Any) -> int:
     """The memory of arrays, in whatever they are collected."""
-    parts = of.values() if isinstance(of, Mapping) else of if isinstance(of, tuple | list) else ()
+    parts = (
+        of.values()
+        if isinstance(of, Mapping)
+        else of
+        if isinstance(of, tuple | list)
+        else ()
+    )
     return sum(map(_nbytes, parts)) + getattr(of, "nbytes", 0)
 
 
@@ -112,16 +126,23 @@ class Case:
 
     def model(self, settings: Settings) -> Model:
         """The model under settings; those of the data are left out."""
-        is_of_data = {"array": True, "lengths": isinstance(settings.get("lengths"), tuple)}
+        is_of_data = {
+            "array": True,
+            "lengths": isinstance(settings.get("lengths"), tuple),
+        }
         of_model = {k: v for k, v in settings.items() if not is_of_data.get(k)}
         return self.read(spelled_out(of_model, self.given))
 
     def inputs(self, settings: Settings) -> Inputs:
         """The inputs of a run."""
-        inputs = replace(self.data, layout=None if self.layout == "steps" else self.layout)
+        inputs = replace(
+            self.data, layout=None if self.layout == "steps" else self.layout
+        )
         found = settings.get("lengths")
         is_found = isinstance(found, tuple)
-        return replace(inputs, lengths=np.array(found), mask=None) if is_found else inputs
+        return (
+            replace(inputs, lengths=np.array(found), mask=None) if is_found else inputs
+        )
 
     def valid(self, settings: Settings) -> Array | None:
         """(T, B): the steps that count in a run; None: all do."""
@@ -161,7 +182,10 @@ class Mismatch:
 
     def to_json(self) -> dict[str, Any]:
         """The number's place, and both values."""
-        return {name.replace("item", "batch"): jsonable(one) for name, one in vars(self).items()}
+        return {
+            name.replace("item", "batch"): jsonable(one)
+            for name, one in vars(self).items()
+        }
 
 
 @dataclass(frozen=True)
@@ -197,7 +221,9 @@ class Agreement:
     def differs_everywhere(self) -> bool:
         """Tell whether no step or sequence agrees, nor half of an array."""
         most_agree = any(2 * agreeing > total for _, agreeing, total in self.arrays)
-        return not (any((*self.steps, *self.items)) or most_agree or self.total < LEAST_COMPARED)
+        return not (
+            any((*self.steps, *self.items)) or most_agree or self.total < LEAST_COMPARED
+        )
 
 
 NEVER = Agreement(np.inf, np.inf, np.inf, 0, 0, None)
@@ -244,7 +270,9 @@ def rerun(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     if comparison.fits or model.given.get("dtype", model.cell.dtype.name) in EPS:
         return comparison
     fine = case.arrays({**settings, **FINE})
-    return compared(given, expected, wider, _drift(fine, given, expected, model.backward))
+    return compared(
+        given, expected, wider, _drift(fine, given, expected, model.backward)
+    )
 
 
 def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
@@ -253,7 +281,9 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     fine = arrays_if_run(case, settings)
     comparison = compared(fine, expected, allowance)
     # rounding may make a small difference, or one where some numbers agree
-    may_be = comparison.max_abs < NEAR or 0 < comparison.agreeing >= comparison.total * SOME
+    may_be = (
+        comparison.max_abs < NEAR or 0 < comparison.agreeing >= comparison.total * SOME
+    )
     if comparison.fits or allowance.absolute < ROUNDING / 2 or not may_be:
         return comparison
     coarse = case.arrays({**settings, "dtype": "float32"})
@@ -306,7 +336,9 @@ def compared(
         axes = max(axes, (0, *of_run.shape)[-3:-1])
         at = np.nonzero(np.isfinite(known.values))
         values, wanted = of_run[at], known[at]
-        rounding = np.broadcast_to(0.0 if drift is None else drift[name], of_run.shape)[at]
+        rounding = np.broadcast_to(0.0 if drift is None else drift[name], of_run.shape)[
+            at
+        ]
         rounding = np.where(np.isfinite(values), rounding, 0)  # NaN is not rounding
         in_row = np.any(known.values != 0, axis=-1)[at[:-1]]  # not of zeros throughout
         of_each = values, wanted.values, allowance.of(wanted), rounding, in_row
@@ -343,7 +375,9 @@ def _comparison(
     share = np.where(off == 0, 0, off / (tolerance + wider[seen]))
     wrong, squares = share > 1, np.minimum(off, FARTHEST) ** 2
     signal, noise = (np.bincount(array, of, len(names)) for of in (wanted**2, squares))
-    known, right = (np.bincount(of, minlength=len(names)) for of in (array, array[~wrong]))
+    known, right = (
+        np.bincount(of, minlength=len(names)) for of in (array, array[~wrong])
+    )
 
     def mismatch(n: int) -> Mismatch:
         at = None if step[n] == NO_STEP else int(step[n])
@@ -370,7 +404,9 @@ def _comparison(
 
 
 def _agreeing(index: Array, wrong: Array, count: int) -> tuple[bool | None, ...]:
-    known, bad = (np.bincount(of, minlength=count).tolist() for of in (index, index[wrong]))
+    known, bad = (
+        np.bincount(of, minlength=count).tolist() for of in (index, index[wrong])
+    )
     pairs = zip(known, bad, strict=True)
     return tuple(not is_bad if is_known else None for is_known, is_bad in pairs)
 
@@ -392,7 +428,9 @@ def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> 
         of_run = steps if steps in fine and steps in coarse else name
         off = np.nan_to_num(np.abs(fine[of_run] - coarse[of_run]), nan=np.inf)
         if known.values.ndim == 3 and not backward:
-            found[name] = np.maximum.accumulate(off.max(axis=(1, 2), initial=0))[:, None, None]
+            found[name] = np.maximum.accumulate(off.max(axis=(1, 2), initial=0))[
+                :, None, None
+            ]
         else:
             found[name] = np.full(known.values.ndim * (1,), largest(off))
     return found

@@ -48,7 +48,9 @@ def in_words(explanation: Explanation, assumed: Convention) -> Explanation:
     return replace(
         explanation,
         changes=changes,
-        equivalent=tuple(_with_text(one, change_text) for one in explanation.equivalent),
+        equivalent=tuple(
+            _with_text(one, change_text) for one in explanation.equivalent
+        ),
         nearest=tuple(
             replace(one, changes=_with_text(one.changes, change_text))
             for one in explanation.nearest
@@ -158,8 +160,12 @@ def used_by(change: Changed, assumed: Convention) -> str:
         return text
     if names := conventions_having(setting, value):
         return _named(names)
-    setting = "output_activation" if change.sense == CANDIDATE else setting  # set one by one
-    names = [name for name, row in CONVENTIONS.items() if row.can_be_set_to(setting, value)]
+    setting = (
+        "output_activation" if change.sense == CANDIDATE else setting
+    )  # set one by one
+    names = [
+        name for name, row in CONVENTIONS.items() if row.can_be_set_to(setting, value)
+    ]
     return f"{_named(names)}, if set to it" if names else "no framework known here"
 
 
@@ -170,7 +176,9 @@ def _named(conventions: Sequence[str]) -> str:
     return listed(names, MOST_NAMED)
 
 
-def why_hidden(changes: Sequence[Changed], first_step: int | None, backward: bool = False) -> str:
+def why_hidden(
+    changes: Sequence[Changed], first_step: int | None, backward: bool = False
+) -> str:
     """Why the mistake did not show at once, and from where on it does.
 
     The zero state is named only with a ``first_step`` after others that agree.
@@ -179,7 +187,9 @@ def why_hidden(changes: Sequence[Changed], first_step: int | None, backward: boo
     texts = [f"{one}." for one in reasons if not one.startswith(ZERO_STATE)]
     if first_step is None:
         return " ".join(texts)
-    if idle := [one.removeprefix(ZERO_STATE) for one in reasons if one.startswith(ZERO_STATE)]:
+    if idle := [
+        one.removeprefix(ZERO_STATE) for one in reasons if one.startswith(ZERO_STATE)
+    ]:
         at = "the last step, which is processed first," if backward else "step 0"
         have = "have" if len(idle) > 1 else "has"
         so = f"so {join_with_and(idle)} {have} no effect."
@@ -193,7 +203,9 @@ def hidden_label(explanation: Explanation) -> str:
     """The heading of the reasons: it names the first step only where that agrees."""
     if explanation.first_step is None or explanation.backward:
         return "why it goes unseen"
-    at_first = any(_hides(change).startswith(ZERO_STATE) for change in explanation.changes)
+    at_first = any(
+        _hides(change).startswith(ZERO_STATE) for change in explanation.changes
+    )
     return "why step 0 matches" if at_first else "why it goes unseen"
 
 
@@ -209,7 +221,9 @@ def _hides(change: Changed) -> str:
     if change.edit:
         return HIDES[change.edit.kind.family]
     causes = (cause_of(change.setting, sense) for sense in (change.sense, ""))
-    return next((text for one in causes if (text := text_for(one.hides, change.found))), "")
+    return next(
+        (text for one in causes if (text := text_for(one.hides, change.found))), ""
+    )
 
 
 def _numbered(name: str, numbers: Sequence[int]) -> str:
@@ -243,7 +257,11 @@ def precision_text(explanation: Explanation) -> str:
     """``to float32 precision``, ``to their 8 printed digits``."""
     digits = explanation.digits
     if digits is not None:  # after the point, where float64 has 17 in all
-        return "to all printed digits" if digits > 15 else f"to their {digits} printed digits"
+        return (
+            "to all printed digits"
+            if digits > 15
+            else f"to their {digits} printed digits"
+        )
     return f"to {explanation.precision} precision" if explanation.precision else ""
 
 
@@ -258,18 +276,31 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "agree": lambda items: "agrees" if len(items) == 1 else "agree",
     "is": lambda count: "is" if count == 1 else "are",
     "do": lambda items: "does" if len(items) == 1 else "do",
-    **{name: partial(_numbered, name) for name in ("step", "sequence", "unit", "Step", "Sequence")},
+    **{
+        name: partial(_numbered, name)
+        for name in ("step", "sequence", "unit", "Step", "Sequence")
+    },
     "where": _at_steps,
-    "changes": lambda changes: f"With {configuration(changes)}" if changes else "As loaded",
-    "nearest": lambda changes: f", perhaps {_options(changes)}: the nearest" if changes else "",
+    "changes": lambda changes: (
+        f"With {configuration(changes)}" if changes else "As loaded"
+    ),
+    "nearest": lambda changes: (
+        f", perhaps {_options(changes)}: the nearest" if changes else ""
+    ),
     "prefix": lambda changes: f"With {configuration(changes)}: " if changes else "",
-    "count": lambda count: {1: "one change", 2: "two changes", 3: "three changes"}[count],
+    "count": lambda count: {1: "one change", 2: "two changes", 3: "three changes"}[
+        count
+    ],
     "other": lambda layout: "time" if layout == "batch" else "batch",
     "layout": partial(value_of, "layout"),
     "options": lambda settings: " ".join(as_options(settings)),
-    "steps": lambda counts: f"{join_with_and([*map(str, counts)])} step{'s' * (counts != [1])}",
+    "steps": lambda counts: (
+        f"{join_with_and([*map(str, counts)])} step{'s' * (counts != [1])}"
+    ),
     "ending": lambda name: "the same output, repeated" if name == "repeat" else "zeros",
-    "location": lambda one: location_text(one) or "EXPECTED is interpreted as the full run",
+    "location": lambda one: (
+        location_text(one) or "EXPECTED is interpreted as the full run"
+    ),
     "settings": lambda given: join_with_and(
         [f"{name_of(k)} {value_of(k, given[k])}" for k in given]
     ),
@@ -288,16 +319,22 @@ def text_of(one: Remark) -> str:
     """A remark in words."""
     texts = TEXTS[one.code]
     if not isinstance(texts, str):
-        texts = next(text for fact, text in texts.items() if not fact or one.facts.get(fact))
+        texts = next(
+            text for fact, text in texts.items() if not fact or one.facts.get(fact)
+        )
     return _Formatter().vformat(texts, (), one.facts)
 
 
-_PARTS_AGREE = "{{agreeing:{0}}} {{agreeing:agree}}, {{differing:{1}}} {{differing:do}} not"
+_PARTS_AGREE = (
+    "{{agreeing:{0}}} {{agreeing:agree}}, {{differing:{1}}} {{differing:do}} not"
+)
 _SEQUENCES_AGREE = "{changes:prefix}" + _PARTS_AGREE.format("Sequence", "sequence")
 _LENGTHS = "As a member lengths of an .npz of the inputs, every command takes them."
 _AXES = "EXPECTED has the axes {given}; "
 _PLACED = " for {left} of the {placements} possible alignments of EXPECTED"
-_ENDED = "The search ended at its budget, {} the settings that are known{{changes:nearest}}."
+_ENDED = (
+    "The search ended at its budget, {} the settings that are known{{changes:nearest}}."
+)
 _NO_FIRST_STEP = ": EXPECTED lacks a first step of each layer, which distinguishes most"
 
 TEXTS: dict[str, str | Mapping[str, str]] = {
@@ -311,7 +348,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "compared.",
     "taken_in_a_row": _AXES + "its values are interpreted in a row as {shape}.",
     "taken_as_gates": _AXES + "it is interpreted as the gates side by side.",
-    "taken_by_columns": _AXES + "its values are interpreted column by column as {shape}.",
+    "taken_by_columns": _AXES
+    + "its values are interpreted column by column as {shape}.",
     "directions_joined": _AXES + "its directions are put side by side, {shape}.",
     "may_be_one_step": "If EXPECTED is the last step of h, its backward half is in processing "
     "order (--set {cell}.flip_output=true).",

@@ -63,7 +63,8 @@ def batch_blocks(batch: int, cell: Cell) -> list[slice]:
 def worth_threads(batch: int, model: Model) -> bool:
     """Return whether threads are quicker: every block has enough work a step."""
     return all(
-        batch_blocks(batch, cell)[0].stop * step_work(cell) >= WORTH for _, cell in model.cells
+        batch_blocks(batch, cell)[0].stop * step_work(cell) >= WORTH
+        for _, cell in model.cells
     )
 
 
@@ -87,7 +88,9 @@ def batch_chunks(batch: int, model: Model) -> list[slice]:
     of_batch = any(edit.kind.of_sequence for cell in cells for edit in cell.edits)
     if of_batch or any(cell.behaviour.state == "reset" for cell in cells):
         return [slice(0, batch)]
-    starts = set.intersection(*({b.start for b in batch_blocks(batch, c)} for _, c in model.cells))
+    starts = set.intersection(
+        *({b.start for b in batch_blocks(batch, c)} for _, c in model.cells)
+    )
     ordered = sorted(starts)
     return [slice(a, b) for a, b in zip(ordered, [*ordered[1:], batch], strict=True)]
 
@@ -96,7 +99,11 @@ def blocks_within(chunk: slice, batch: int, cell: Cell) -> list[slice]:
     """The blocks of a cell in a chunk, counted from its first sequence."""
     blocks = batch_blocks(batch, cell)
     start, stop = chunk.start, chunk.stop
-    return [slice(b.start - start, b.stop - start) for b in blocks if start <= b.start < stop]
+    return [
+        slice(b.start - start, b.stop - start)
+        for b in blocks
+        if start <= b.start < stop
+    ]
 
 
 class Runner:
@@ -124,7 +131,9 @@ class Runner:
         states = [loop.state for loop in self._loops]
         if len(states) == 1:
             return states[0]
-        return np.concatenate([h for h, _ in states]), np.concatenate([c for _, c in states])
+        return np.concatenate([h for h, _ in states]), np.concatenate(
+            [c for _, c in states]
+        )
 
     def advance(self, x: Array, keep: tuple[str, ...] = ("h",)) -> dict[str, Array]:
         """Run the steps of x (s, R, I); gives these arrays as views (s, R, K)."""
@@ -185,7 +194,9 @@ def workers(threads: int) -> Iterator[Executor]:
 
     def bind_to_core() -> None:
         if threads <= len(available) and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {available[next(number)]})  # 0 is the calling thread
+            os.sched_setaffinity(
+                0, {available[next(number)]}
+            )  # 0 is the calling thread
 
     pool = ThreadPoolExecutor(threads, "lstm", initializer=bind_to_core)
     try:

@@ -42,7 +42,9 @@ def sigmoid(x: Array, out: Array) -> None:
     should be.
     """
     one = x.dtype.type(1)
-    np.multiply(x, -one, out)  # NumPy 2.4's `negative` takes a stride of 4 for contiguous
+    np.multiply(
+        x, -one, out
+    )  # NumPy 2.4's `negative` takes a stride of 4 for contiguous
     np.exp(out, out)
     np.add(out, one, out)
     np.divide(one, out, out)
@@ -62,10 +64,16 @@ _FAMILIES: dict[str, Callable[..., Any]] = {  # parameters come after ``out``
     "affine": _affine,
     "leaky_relu": lambda x, out, a: np.copyto(out, np.where(x < 0, x * a, x)),
     "thresholded_relu": lambda x, out, a: np.copyto(out, np.where(x > a, x, 0)),
-    "scaled_tanh": lambda x, out, a, b: np.multiply(np.tanh(np.multiply(x, b, out), out), a, out),
-    "elu": lambda x, out, a: np.copyto(out, np.where(x < 0, a * np.expm1(np.minimum(x, 0)), x)),
+    "scaled_tanh": lambda x, out, a, b: np.multiply(
+        np.tanh(np.multiply(x, b, out), out), a, out
+    ),
+    "elu": lambda x, out, a: np.copyto(
+        out, np.where(x < 0, a * np.expm1(np.minimum(x, 0)), x)
+    ),
     "softsign": lambda x, out: np.divide(x, 1 + np.abs(x), out),
-    "softplus": lambda x, out: np.logaddexp(x, 0, out),  # log(1 + exp(x)), without overflow
+    "softplus": lambda x, out: np.logaddexp(
+        x, 0, out
+    ),  # log(1 + exp(x)), without overflow
 }
 
 
@@ -88,7 +96,9 @@ Change = Callable[..., None]
 I, F, G, O = range(4)  # the gates in the order of `vocabulary.GATES`
 
 
-def step(z: Gates, c: Array, parts: Parts, gates: Gates | None = None) -> tuple[Array, Array]:
+def step(
+    z: Gates, c: Array, parts: Parts, gates: Gates | None = None
+) -> tuple[Array, Array]:
     """The next h and c, from the pre-activations z of i, f, g, o and from c.
 
     The arrays have any axes, (H, R) in the loop and (N, B, H) for N hypotheses
@@ -168,7 +178,9 @@ class Peepholes:
         if self.output == "old_c":
             z_o += self.times(2, c)
         elif self.output == "new_c":
-            z_o += self.times(2, c_new if self.old is None else np.where(self.old, c, c_new))
+            z_o += self.times(
+                2, c_new if self.old is None else np.where(self.old, c, c_new)
+            )
         elif self.old is not None:
             z_o += np.where(self.old, self.times(2, c), 0)
 
@@ -232,7 +244,9 @@ def parts_of(cell: Cell) -> Parts:
     if cell.norm_scale is not None and cell.norm_shift is not None:
         shift = cell.norm_shift.copy()
         shift[F] += number(behaviour.forget_bias)
-        normalize = layer_norm(cell.norm_scale[:, :, None], shift[:, :, None], epsilon, axis=0)
+        normalize = layer_norm(
+            cell.norm_scale[:, :, None], shift[:, :, None], epsilon, axis=0
+        )
     if cell.state_scale is not None and cell.state_shift is not None:
         scale, shift = cell.state_scale[None, :, None], cell.state_shift[None, :, None]
         normalize_c = layer_norm(scale, shift, epsilon, axis=0)
@@ -278,7 +292,9 @@ def clip_to(limit: Any) -> Change:
     return clip
 
 
-def layer_norm(scale: Gates, shift: Gates, epsilon: Any, axis: int) -> Callable[[Array, int], None]:
+def layer_norm(
+    scale: Gates, shift: Gates, epsilon: Any, axis: int
+) -> Callable[[Array, int], None]:
     """The function (z - mean) / deviation * scale + shift over the units, on this axis.
 
     ``scale`` and ``shift`` have an item for each gate.
@@ -296,7 +312,9 @@ def layer_norm(scale: Gates, shift: Gates, epsilon: Any, axis: int) -> Callable[
 _COUPLED: dict[str, Callable[[Array, Array], Any]] = {
     "none": no_change,
     "f=1-i": lambda i, f: np.subtract(1, i, f),  # onnxruntime, Core ML and DyNet
-    "i=1-f": lambda i, f: np.subtract(1, f, i),  # TFLite, TF1's CoupledInputForgetGateLSTMCell
+    "i=1-f": lambda i, f: np.subtract(
+        1, f, i
+    ),  # TFLite, TF1's CoupledInputForgetGateLSTMCell
 }
 
 
@@ -354,7 +372,9 @@ def _asymmetric(numbers: Array, axis: int) -> Array:
     high = np.maximum(numbers.max(axis, keepdims=True), 0).astype(np.float64)
     scale = np.where(high == low, 1, (high - low) / LEVELS)
     low, high = low / scale, high / scale
-    from_low = np.abs(LOWEST) + np.abs(low) < HIGHEST + np.abs(high)  # the smaller error
+    from_low = np.abs(LOWEST) + np.abs(low) < HIGHEST + np.abs(
+        high
+    )  # the smaller error
     zero = _nearest(np.where(from_low, LOWEST - low, HIGHEST - high))
     zero, scale = np.clip(zero, LOWEST, HIGHEST).astype(kind), scale.astype(kind)
     levels = np.clip(_nearest(zero + numbers * (kind(1) / scale)), LOWEST, HIGHEST)

@@ -53,7 +53,9 @@ def same_weights(ours: Layers, theirs: Layers) -> bool:
     for one, other in ((_used(a, b), _used(b, b)) for a, b in pairs):
         if set(one) != set(other):
             return False
-        if not all(np.array_equal(a, other[name], equal_nan=True) for name, a in one.items()):
+        if not all(
+            np.array_equal(a, other[name], equal_nan=True) for name, a in one.items()
+        ):
             return False
     return True
 
@@ -61,7 +63,9 @@ def same_weights(ours: Layers, theirs: Layers) -> bool:
 def _used(cell: Cell, stored: Cell) -> dict[str, Array]:
     """The weights of a cell that are used where it is stored as ``stored`` is."""
     gates = [GATES.index(gate) for gate in present_gates(stored.convention)]
-    peephole_gates = ["ifo".index(gate) for gate in present_gates(stored.convention) if gate != "g"]
+    peephole_gates = [
+        "ifo".index(gate) for gate in present_gates(stored.convention) if gate != "g"
+    ]
     used: dict[str, Array] = {}
     for name in (field.name for field in fields(Cell) if field.name != "convention"):
         array = getattr(cell, name)
@@ -88,12 +92,15 @@ def compared_runs(ours: Model, theirs: Model) -> Proof:
     plan, of_theirs = map(partial(prepare, keep=("h", "c")), (ours, theirs), inputs)
     one, other = map(run_in_memory, (plan, replace(of_theirs, states=plan.states)))
     exact = all(
-        b.behaviour.forget_bias in (0, a.behaviour.forget_bias) and is_plain(a) == is_plain(b)
+        b.behaviour.forget_bias in (0, a.behaviour.forget_bias)
+        and is_plain(a) == is_plain(b)
         for a, b in zip(chain(*ours.layers), chain(*theirs.layers), strict=True)
     )
     scale = max(float(np.abs(a[np.isfinite(a)]).max(initial=1.0)) for a in one.values())
     allowed = 0.0 if exact else ROUNDING * float(np.finfo(plan.dtype).eps) * scale
-    pairs = ((array, other[name]) for name, array in one.items())  # an h may have directions apart
+    pairs = (
+        (array, other[name]) for name, array in one.items()
+    )  # an h may have directions apart
     difference = max(largest_difference(a.reshape(b.shape), b) for a, b in pairs)
     return Proof(ROWS, STEPS, difference, allowed)
 

@@ -36,13 +36,18 @@ class CellSummary:
             items = indices_of(self._batch, array.shape[1])
             units = range(array.shape[2]) if self._units is None else self._units
             # h of a projection has fewer
-            selected[name] = take(take(array, items, 1), below(units, array.shape[2]), 2)
+            selected[name] = take(
+                take(array, items, 1), below(units, array.shape[2]), 2
+            )
         with self._lock:
             self.saturation.add(selected)
             for name in (name for name in ("h", "c") if name in selected):
                 low, high = self.ranges.get(name, (float("inf"), float("-inf")))
                 array = selected[name]
-                self.ranges[name] = min(low, float(array.min())), max(high, float(array.max()))
+                self.ranges[name] = (
+                    min(low, float(array.min())),
+                    max(high, float(array.max())),
+                )
 
 
 class Excerpt(NamedTuple):
@@ -51,7 +56,9 @@ class Excerpt(NamedTuple):
     steps: Sequence[int]  # their indices in the run, ascending
     of_steps: int  # T of the run
     arrays: Mapping[str, Array]  # (s, B, K)
-    summaries: Mapping[str, CellSummary] = {}  # by cell; of a single cell or the output, ""
+    summaries: Mapping[
+        str, CellSummary
+    ] = {}  # by cell; of a single cell or the output, ""
 
     @classmethod
     def of_trace(cls, trace: Trace, of_steps: int | None = None) -> Excerpt:
@@ -60,7 +67,9 @@ class Excerpt(NamedTuple):
         return cls(range(trace.steps), of_steps or trace.steps, arrays)
 
 
-def summarise(summaries: Mapping[str, CellSummary], arrays: Mapping[str, Array]) -> None:
+def summarise(
+    summaries: Mapping[str, CellSummary], arrays: Mapping[str, Array]
+) -> None:
     """Add a piece of a run to the summary of each cell."""
     for cell, summary in summaries.items():
         prefix = f"{cell}." if cell else ""
@@ -85,6 +94,10 @@ def _in_three_axes(trace: Trace, name: str) -> Array:
     array = trace.time_major(name)
     if array.ndim < 4:
         return array
-    axis = 2 if array.shape[2] == 2 and (trace.layout == "batch" or array.shape[1] != 2) else 1
+    axis = (
+        2
+        if array.shape[2] == 2 and (trace.layout == "batch" or array.shape[1] != 2)
+        else 1
+    )
     lead = [n for at, n in enumerate(array.shape[:3]) if at != axis]
     return np.moveaxis(array, axis, 2).reshape(*lead, -1)

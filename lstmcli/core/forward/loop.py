@@ -115,7 +115,9 @@ class Packed:
         shape = 4 * cell.units, ("x" in columns) * I + ("h" in columns) * (P + 1)
         matrix = aligned_empty(shape[::-1] if transposed else shape, cell.dtype)
         K = matrix.T if transposed else matrix
-        size = TILE if transposed else cell.units  # more lines at once would leave the cache
+        size = (
+            TILE if transposed else cell.units
+        )  # more lines at once would leave the cache
         for n, letter in enumerate(FIOG):
             gate, rows = GATES.index(letter), K[n * cell.units : (n + 1) * cell.units]
             for first in range(0, cell.units, size):
@@ -131,7 +133,9 @@ class Packed:
 
     def _negate(self, gate: str, rows: Array) -> None:
         if self.plain and gate != "g":
-            with np.errstate(invalid="ignore"):  # a signalling NaN, as damaged files have
+            with np.errstate(
+                invalid="ignore"
+            ):  # a signalling NaN, as damaged files have
                 rows *= -1  # see `equations.sigmoid`
 
 
@@ -150,7 +154,10 @@ def is_plain(cell: Cell) -> bool:
     return (
         of.recurrent_activation == "sigmoid"
         and of.coupled == "none"
-        and all(one is None for one in (of.cell_clip, of.gate_clip, of.projection_clip, *weights))
+        and all(
+            one is None
+            for one in (of.cell_clip, of.gate_clip, of.projection_clip, *weights)
+        )
         and not is_eight_bit(cell)
         and not edits_in("equations", cell.edits)
     )
@@ -180,18 +187,32 @@ class Loop:
         columns, width = ("h", P + 1) if ahead else ("xh", I + P + 1)
         self._V = self.empty(S + 1, width, R)
         self._V[:, -1] = 1
-        self._x, self._h = self._V[:, :I], self._V[:, -P - 1 : -1]  # (S + 1, I, R), (S + 1, P, R)
+        self._x, self._h = (
+            self._V[:, :I],
+            self._V[:, -P - 1 : -1],
+        )  # (S + 1, I, R), (S + 1, P, R)
         self._z = self.empty(4, H, R)
         self._cg = self.empty(S + 1 if single else 1, 2, H, R)  # c and g
         self._c = self._cg[0, 0]
         self._gates = self.empty(4, H, R)  # of steps whose gates are not returned
         self._quick, self._eight_bit = packed.plain, is_eight_bit(cell)
         parts = None if packed.plain else parts_of(cell)
-        self._step: Step = full_step(parts, self._z) if parts else plain_step(cell, self._z)
+        self._step: Step = (
+            full_step(parts, self._z) if parts else plain_step(cell, self._z)
+        )
         self._passed = parts.passed if parts else None
-        self._first, self._done = (self._h[0], self._c), 0  # h and c before the first step; steps
+        self._first, self._done = (
+            (self._h[0], self._c),
+            0,
+        )  # h and c before the first step; steps
 
-        find = product_of_batch if self.sequences_first else product_of_one if single else product
+        find = (
+            product_of_batch
+            if self.sequences_first
+            else product_of_one
+            if single
+            else product
+        )
         matrix = packed.matrix(columns, transposed=single)
         self._product, self._product_out = find(matrix, self._z)
         operands: list[Any] = list(self._V[:S])
@@ -207,18 +228,26 @@ class Loop:
             operands = list(zip(operands, self._input_products.by_step, strict=True))
         self._operands = list(zip(operands, self._h[1:], strict=True))
 
-        self._fio, self._fi, self._z_g = map(flat, (self._z[:3], self._z[:2], self._z[3]))
-        self._q = self.empty(S * single, 3, H, R)  # 1 / gate of the steps of a single sequence
+        self._fio, self._fi, self._z_g = map(
+            flat, (self._z[:3], self._z[:2], self._z[3])
+        )
+        self._q = self.empty(
+            S * single, 3, H, R
+        )  # 1 / gate of the steps of a single sequence
         self._steps = [
             (operand, *arrays)
-            for (operand, _), arrays in zip(self._operands, self._step_arrays(), strict=True)
+            for (operand, _), arrays in zip(
+                self._operands, self._step_arrays(), strict=True
+            )
         ]
 
     def empty(self, *shape: int) -> Array:
         """An array (..., K, R); in memory (..., R, K) where sequences are first."""
         *more, width, batch = shape
         if self.sequences_first:
-            return aligned_empty((*more, batch, width), self.cell.dtype).swapaxes(-1, -2)
+            return aligned_empty((*more, batch, width), self.cell.dtype).swapaxes(
+                -1, -2
+            )
         return aligned_empty(shape, self.cell.dtype)
 
     def _step_arrays(self) -> list[tuple[Array, ...]]:
@@ -235,7 +264,9 @@ class Loop:
             last = [_flat_together(self._cg[0, 1], self._z[2], h) for h in slots]
             return [(self._fio, self._fi, cg, g, c, g, *arrays) for arrays in last]
         q_of_steps, cg_of_steps = (a.reshape(len(a), -1) for a in (self._q, self._cg))
-        places = zip(q_of_steps, cg_of_steps[:-1], cg_of_steps[1:], slots[:, :, 0], strict=True)
+        places = zip(
+            q_of_steps, cg_of_steps[:-1], cg_of_steps[1:], slots[:, :, 0], strict=True
+        )
         z_g = self._z_g
         return [
             (q, q[: 2 * H], cg, cg[H:], after[:H], z_g, z_g, q[2 * H :], h)
@@ -274,9 +305,13 @@ class Loop:
             if quick:
                 self._run(count)
                 if not h_only:
-                    self._copy_results(count, *(a if a is None else a[part] for a in (gates, c)))
+                    self._copy_results(
+                        count, *(a if a is None else a[part] for a in (gates, c))
+                    )
             else:
-                self._run_in_full(count, *(a if a is None else a[part] for a in (gates, c, z)))
+                self._run_in_full(
+                    count, *(a if a is None else a[part] for a in (gates, c, z))
+                )
             h[part] = self._h[1 : count + 1]
             self._h[0] = self._h[count]
             if self._meter:
@@ -321,7 +356,12 @@ class Loop:
     def _run_in_full(
         self, count: int, gates: Array | None, c: Array | None, z: Array | None
     ) -> None:
-        before, step, product, out = self._c, self._step, self._product, self._product_out
+        before, step, product, out = (
+            self._c,
+            self._step,
+            self._product,
+            self._product_out,
+        )
         targets = (
             repeat(self._gates, count) if gates is None else gates,
             repeat(self._c, count) if c is None else c,
@@ -371,7 +411,12 @@ def plain_step(cell: Cell, z: Array) -> Step:
     exp, add, divide = np.exp, np.add, np.divide
 
     def advance(
-        h: Array, c: Array, gates: Array, c_new: Array, h_new: Array, z_out: Array | None
+        h: Array,
+        c: Array,
+        gates: Array,
+        c_new: Array,
+        h_new: Array,
+        z_out: Array | None,
     ) -> None:
         if z_out is not None:
             np.negative(q, z_out[:3])
@@ -396,7 +441,12 @@ def full_step(parts: Parts, z: Array) -> Step:
     z_by_gate = [z[k] for k in places]
 
     def advance(
-        h: Array, c: Array, gates: Array, c_new: Array, h_new: Array, z_out: Array | None
+        h: Array,
+        c: Array,
+        gates: Array,
+        c_new: Array,
+        h_new: Array,
+        z_out: Array | None,
     ) -> None:
         new = step(z_by_gate, c, parts, [gates[k] for k in places])
         if parts.kept:

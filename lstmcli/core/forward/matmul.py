@@ -76,11 +76,16 @@ def product(K: Array, z: Array) -> tuple[Product, Any]:
         return (partial(np.matmul, K) if z.nbytes > LARGE else K.dot), z
     count, left = divmod(length, size)
     cut = count * size
-    stack, stacked = K[:cut].reshape(count, size, -1), z[:cut].reshape(count, size, batch)
+    stack, stacked = (
+        K[:cut].reshape(count, size, -1),
+        z[:cut].reshape(count, size, batch),
+    )
     multiply, rest = np.matmul, K[cut:].dot
 
     def in_pieces(operand: Array, parts: tuple[Array, Array]) -> None:
-        multiply(stack, operand, parts[0])  # all pieces in one call, which holds no lock
+        multiply(
+            stack, operand, parts[0]
+        )  # all pieces in one call, which holds no lock
         if left:
             rest(operand, parts[1])
 
@@ -156,7 +161,11 @@ def unit_pieces(K_x: tuple[int, int], dtype: np.dtype[Any]) -> list[tuple[slice,
     """The units of the pieces of full size, and of the last one."""
     units, (_, size) = K_x[1] // 4, tile(K_x, dtype)
     cut = units // size * size
-    return [(slice(a, b), n) for a, b, n in ((0, cut, size), (cut, units, units - cut)) if a < b]
+    return [
+        (slice(a, b), n)
+        for a, b, n in ((0, cut, size), (cut, units, units - cut))
+        if a < b
+    ]
 
 
 class InputProducts:
@@ -168,8 +177,15 @@ class InputProducts:
     step adds to its z.
     """
 
-    def __init__(self, pieces: Sequence[Array], batch: int, rows: int, multiple: int) -> None:
-        self._pieces, self._batch, self._rows, self._multiple = pieces, batch, rows, multiple
+    def __init__(
+        self, pieces: Sequence[Array], batch: int, rows: int, multiple: int
+    ) -> None:
+        self._pieces, self._batch, self._rows, self._multiple = (
+            pieces,
+            batch,
+            rows,
+            multiple,
+        )
         inputs, dtype = pieces[0].shape[3], pieces[0].dtype
         units = sum(stack.shape[1] * stack.shape[4] for stack in pieces)
         self._x = aligned_empty((ROWS, inputs), dtype)
@@ -177,7 +193,9 @@ class InputProducts:
         self._z = aligned_empty((ROWS, 4, units), dtype)
         steps = ROWS // batch
         self._inputs = self._x[: steps * batch].reshape(steps, batch, -1)  # (s, R, I)
-        self.by_step = self._z[: steps * batch].reshape(steps, batch, 4, -1).transpose(0, 2, 3, 1)
+        self.by_step = (
+            self._z[: steps * batch].reshape(steps, batch, 4, -1).transpose(0, 2, 3, 1)
+        )
 
     def multiply(self, x: Array) -> None:
         """Take the inputs (s, R, I) of the next steps."""
@@ -226,7 +244,9 @@ _probing = Lock()  # threads that start together probe once
 
 
 @cache
-def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+def rows_alike(
+    rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[Any]
+) -> int:
     """A multiple of rows for which each has the same bits at any position among any number; or 0.
 
     Of products of at most this many ``rows`` with pieces (inputs, width): a
@@ -234,8 +254,13 @@ def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[
     products of several sizes: in OpenBLAS's for AVX-512 every shape has one,
     in float32 none in those for AVX2.
     """
-    x, values = _distinct_numbers((rows, inputs), dtype), _distinct_numbers((8191,), dtype)
-    pieces = [np.resize(values, (inputs, width)) for width in widths]  # a prime: no row repeats
+    x, values = (
+        _distinct_numbers((rows, inputs), dtype),
+        _distinct_numbers((8191,), dtype),
+    )
+    pieces = [
+        np.resize(values, (inputs, width)) for width in widths
+    ]  # a prime: no row repeats
     with threads.one_thread():
         full = [np.matmul(x, K) for K in pieces]
         if not all(
@@ -248,7 +273,9 @@ def rows_alike(rows: int, inputs: int, widths: tuple[int, ...], dtype: np.dtype[
             sizes = sorted(size for size in {n, rows // 2 - n, rows - n} if size > 0)
             starts = [k * (rows - size) // 2 for k, size in enumerate(sizes)]
             if all(
-                np.array_equal(np.matmul(x[start : start + size], K), z[start : start + size])
+                np.array_equal(
+                    np.matmul(x[start : start + size], K), z[start : start + size]
+                )
                 for start, size in zip(starts, sizes, strict=True)
                 for K, z in zip(pieces, full, strict=True)
             ):
@@ -281,7 +308,8 @@ def is_same_in_one_block(K: Array, batch: int, blocks: Sequence[slice]) -> bool:
         operand = _distinct_numbers((K.shape[1], batch), K.dtype)
         full = _multiply(K, operand)
         _tried[shapes] = all(
-            np.array_equal(_multiply(K, operand[:, b].copy()), full[:, b]) for b in blocks
+            np.array_equal(_multiply(K, operand[:, b].copy()), full[:, b])
+            for b in blocks
         )
     return _tried[shapes]
 

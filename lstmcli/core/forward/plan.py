@@ -133,7 +133,9 @@ class Plan:
         lengths = self.valid.sum(axis=0)
         if (self.valid == (np.arange(self.steps)[:, None] < lengths)).all():
             return {"lengths": lengths.tolist()}
-        return {"mask": from_time_major(self.valid[..., None], self.layout)[..., 0].tolist()}
+        return {
+            "mask": from_time_major(self.valid[..., None], self.layout)[..., 0].tolist()
+        }
 
     def widths(self, names: Sequence[str] = NAMES) -> dict[str, int]:
         """The size of the last axis of each array of these names."""
@@ -143,12 +145,19 @@ class Plan:
         widths = {} if len(model.cells) == 1 else {"h": outputs}
         for n, layer in enumerate(model.layers):
             for d, cell in enumerate(layer):
-                all_ = dict.fromkeys(NAMES, cell.units) | {"h": cell.shown, "z": 4 * cell.units}
+                all_ = dict.fromkeys(NAMES, cell.units) | {
+                    "h": cell.shown,
+                    "z": 4 * cell.units,
+                }
                 widths |= cell_names(model, n, d, {k: all_[k] for k in self.keep})
-        return {k: w for k, w in widths.items() if any(is_named(k, name) for name in names)}
+        return {
+            k: w for k, w in widths.items() if any(is_named(k, name) for name in names)
+        }
 
 
-def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
+def plan_of(
+    model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP
+) -> Plan:
     """The plan of a run that keeps these arrays, without the model's edits."""
     names = tuple(read_names(keep, "keep"))
     for name in names:
@@ -160,11 +169,21 @@ def plan_of(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KE
     valid = valid_steps(inputs, layout, becomes)
     states = split_state(inputs.initial_state, model, batch)
     return Plan(
-        model, inputs, names, layout, assumed, steps=steps, batch=batch, valid=valid, states=states
+        model,
+        inputs,
+        names,
+        layout,
+        assumed,
+        steps=steps,
+        batch=batch,
+        valid=valid,
+        states=states,
     )
 
 
-def cell_names(model: Model, layer: int, direction: int, arrays: dict[str, T]) -> dict[str, T]:
+def cell_names(
+    model: Model, layer: int, direction: int, arrays: dict[str, T]
+) -> dict[str, T]:
     """The arrays of one cell under the names that a trace gives them."""
     if len(model.layers) == 1 and not model.bidirectional:
         return arrays
@@ -183,12 +202,20 @@ def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
     """
     x, name = inputs.x, inputs.name
     if x.ndim not in (2, 3):
-        hint = (f"  One step of {len(x)} inputs is (1, {len(x)}).",) if x.ndim == 1 else ()
-        raise UserError(f"{name} is {x.shape}; inputs are (T, I), (B, T, I) or (T, B, I).", *hint)
+        hint = (
+            (f"  One step of {len(x)} inputs is (1, {len(x)}).",) if x.ndim == 1 else ()
+        )
+        raise UserError(
+            f"{name} is {x.shape}; inputs are (T, I), (B, T, I) or (T, B, I).", *hint
+        )
     if x.dtype.kind not in "fiub":
         raise UserError(f"{name} is {x.dtype}, not numbers.")
     embedding = next((one for one in model.masks if one.kind == "Embedding"), None)
-    if embedding and x.ndim == 2 and (x.dtype.kind in "iu" or x.shape[-1] != model.cell.inputs):
+    if (
+        embedding
+        and x.ndim == 2
+        and (x.dtype.kind in "iu" or x.shape[-1] != model.cell.inputs)
+    ):
         raise UserError(
             f"{name} is {x.shape}: token numbers, it seems. The LSTM takes the {model.cell.inputs} "
             f"numbers that {embedding.layer} (Embedding) gives for each, and its mask, "
@@ -218,13 +245,24 @@ def _assumed_layout(model: Model, inputs: Inputs) -> tuple[str, str]:
     """
     shape, layout = inputs.x.shape, model.behaviour.layout
     count = -1 if inputs.lengths is None else np.size(inputs.lengths)
-    fits = [one for one, size in zip(("batch", "time"), shape, strict=False) if size == count]
+    fits = [
+        one
+        for one, size in zip(("batch", "time"), shape, strict=False)
+        if size == count
+    ]
     if len(fits) == 1:
-        return fits[0], "there is one length" if count == 1 else f"there are {count} lengths"
+        return fits[
+            0
+        ], "there is one length" if count == 1 else f"there are {count} lengths"
     if shape[0] == 1 < shape[1]:
-        layout = "time" if _fits_only(inputs.initial_state, model, shape[1]) else "batch"
+        layout = (
+            "time" if _fits_only(inputs.initial_state, model, shape[1]) else "batch"
+        )
     is_one = layout == "batch" and shape[0] == 1
-    return layout, f"{tuple(shape)} is one sequence" if is_one else "not stored in the weights"
+    return (
+        layout,
+        f"{tuple(shape)} is one sequence" if is_one else "not stored in the weights",
+    )
 
 
 def _fits_only(state: Mapping[str, ArrayLike], model: Model, batch: int) -> bool:
@@ -253,7 +291,9 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
             f"recurrent kernel is missing: ({cell.units}, {4 * cell.units}), saved next to it."
         )
     elif cell.inputs in x.shape:
-        lines.append("  The inputs of a step come last: the axes of the file look exchanged.")
+        lines.append(
+            "  The inputs of a step come last: the axes of the file look exchanged."
+        )
     if cell.inputs == 1 and x.ndim == 2:
         lines.append("  If it is (batch, steps), it lacks the input axis.")
     only_kernel = len(model.tensors) == 1 and fused

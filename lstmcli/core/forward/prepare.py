@@ -22,7 +22,9 @@ from lstmcli.core.weights.build_cells import check_layers
 from lstmcli.errors import UserError
 
 
-def prepare(model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
+def prepare(
+    model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP
+) -> Plan:
     """The plan of a run over these inputs that keeps these arrays."""
     return with_edits(plan_of(model, inputs, keep))
 
@@ -34,10 +36,14 @@ def with_edits(plan: Plan) -> Plan:
     model, states = replace(plan.model, layers=edited_layers(plan.model)), plan.states
     for edit in edits_in("state", edits):
         named = zip(model.cells, states, strict=True)
-        states = [edit.apply(*s) if edit.cell in ("", name) else s for (name, _), s in named]
+        states = [
+            edit.apply(*s) if edit.cell in ("", name) else s for (name, _), s in named
+        ]
     plan = replace(plan, model=model, states=states)
     # padding is moved before a state is run for
-    of_run = sorted(edits_in("run", edits), key=lambda edit: edit.kind.family != "inputs")
+    of_run = sorted(
+        edits_in("run", edits), key=lambda edit: edit.kind.family != "inputs"
+    )
     if not (of_run or edits_in("inputs", edits)):
         return plan
     x, valid = edited("inputs", edits, plan.block()), plan.valid
@@ -68,7 +74,9 @@ def edited_layers(model: Model) -> tuple[tuple[Cell, ...], ...]:
     for name, cell in model.cells:
         of_cell = [edit for edit in edits if edit.cell in ("", name)]
         is_last = name in names[-len(model.layers[-1]) :]
-        outputs = [edit for edit in edits_in("outputs", of_cell) if edit.cell or is_last]
+        outputs = [
+            edit for edit in edits_in("outputs", of_cell) if edit.cell or is_last
+        ]
         of_steps = (*edits_in("equations", of_cell), *outputs)
         cells.append(replace(edited("cells", of_cell, cell), edits=of_steps))
     each = iter(cells)

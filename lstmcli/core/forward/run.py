@@ -35,7 +35,14 @@ from lstmcli.core.forward.sequence import (
     run_in_order,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Model, State, Trace, from_time_major, in_layout, join_states
+from lstmcli.core.model.model import (
+    Model,
+    State,
+    Trace,
+    from_time_major,
+    in_layout,
+    join_states,
+)
 from lstmcli.core.model.selection import (
     Choice,
     SelectedIndices,
@@ -62,13 +69,17 @@ Observe = Callable[[Mapping[str, Array]], None]
 AHEAD = 8  # chunks that an executor gets before the first is waited for
 
 
-def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None = None) -> Trace:
+def run_plan(
+    plan: Plan, executor: Executor | None = None, meter: Meter | None = None
+) -> Trace:
     """The trace of a run; ``executor`` and ``meter`` are those of `lstmcli.run`.
 
     Inputs in a file are read block by block, with the same bits.
     """
     model = plan.model
-    at_once = executor is None or (shares_memory(executor) and not worth_threads(plan.batch, model))
+    at_once = executor is None or (
+        shares_memory(executor) and not worth_threads(plan.batch, model)
+    )
     if at_once and isinstance(plan.inputs.x, np.ndarray):
         work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter)
         part = work(*task_of_chunk(plan, slice(0, plan.batch)))
@@ -76,7 +87,9 @@ def run_plan(plan: Plan, executor: Executor | None = None, meter: Meter | None =
     return run_selected(plan, plan.select(), executor=executor, meter=meter)[0]
 
 
-def run_selected(plan: Plan, selected: SelectedIndices, **how: Any) -> tuple[Trace, State]:
+def run_selected(
+    plan: Plan, selected: SelectedIndices, **how: Any
+) -> tuple[Trace, State]:
     """A trace of what is selected, for which memory is taken, and the full final state.
 
     ``how``: ``observe``, ``executor`` and ``meter``, as in `sweep_selected`.
@@ -85,7 +98,11 @@ def run_selected(plan: Plan, selected: SelectedIndices, **how: Any) -> tuple[Tra
     arrays: dict[str, Array] = {}
     for name, columns in selected.columns.items():
         axes = (2, len(columns)) if stacked and name == "h" else (len(columns),)
-        shape = len(selected.steps), *axes, len(selected.batch)  # in memory as the loop writes it
+        shape = (
+            len(selected.steps),
+            *axes,
+            len(selected.batch),
+        )  # in memory as the loop writes it
         time_major = np.moveaxis(np.empty(shape, plan.dtype), -1, 1)
         arrays[name] = from_time_major(time_major, plan.layout)
 
@@ -94,10 +111,14 @@ def run_selected(plan: Plan, selected: SelectedIndices, **how: Any) -> tuple[Tra
 
     final = sweep_selected(plan, selected, put, ahead=plan.batch, **how)
     if stacked and "h" in arrays:
-        arrays["h"] = np.moveaxis(arrays["h"], -2, direction_axis(convention, plan.layout))
+        arrays["h"] = np.moveaxis(
+            arrays["h"], -2, direction_axis(convention, plan.layout)
+        )
     states = convention.behaviour.states
     h, c = (cut_final_state(array, selected, plan.layout, states) for array in final)
-    return Trace(arrays, h, c, plan.layout, plan.settings() | selected.settings()), final
+    return Trace(
+        arrays, h, c, plan.layout, plan.settings() | selected.settings()
+    ), final
 
 
 def sweep_selected(
@@ -134,8 +155,14 @@ def sweep_selected(
         items_of_piece = [n - batch.start for n in selected.batch[items]]
         index = in_layout(at, items, plan.layout)
         for name, columns in selected.columns.items():
-            array = take(take(arrays[name], steps_of_piece, 0), items_of_piece, 1)  # (s, R, K)
-            put(name, index, from_time_major(take(array, columns, array.ndim - 1), plan.layout))
+            array = take(
+                take(arrays[name], steps_of_piece, 0), items_of_piece, 1
+            )  # (s, R, K)
+            put(
+                name,
+                index,
+                from_time_major(take(array, columns, array.ndim - 1), plan.layout),
+            )
 
     def pass_on_all(chunk: slice, part: SequenceResults) -> list[State]:
         pass_on(chunk, slice(0, plan.steps), _arrays(model, part))
@@ -171,7 +198,9 @@ def sweep_selected(
 
 def _steps_of_piece(plan: Plan, batch: int) -> int:
     model, arrays = plan.model, len(plan.keep) + 3 * ("z" in plan.keep)
-    numbers = max(1, arrays * sum(cell.units for _, cell in model.cells), model.cell.inputs)
+    numbers = max(
+        1, arrays * sum(cell.units for _, cell in model.cells), model.cell.inputs
+    )
     return max(16, PIECE // (numbers * batch * plan.dtype.itemsize))
 
 
@@ -183,7 +212,9 @@ class SequenceResults(NamedTuple):
     finals: list[State]  # of each cell
 
 
-def task_of_chunk(plan: Plan, chunk: slice) -> tuple[slice, Array, list[State], Array | None]:
+def task_of_chunk(
+    plan: Plan, chunk: slice
+) -> tuple[slice, Array, list[State], Array | None]:
     """Return what `ChunkRun` takes for a chunk of sequences."""
     valid = None if plan.valid is None else plan.valid[:, chunk]
     return chunk, plan.block(batch=chunk), plan.states_of(chunk), valid
@@ -201,7 +232,9 @@ class ChunkRun:
     packed: tuple[Packed, ...] = ()  # of each cell
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "packed", tuple(Packed(cell) for _, cell in self.model.cells))
+        object.__setattr__(
+            self, "packed", tuple(Packed(cell) for _, cell in self.model.cells)
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ChunkRun, (self.model, self.batch, self.keep, self.masked)
@@ -212,12 +245,19 @@ class ChunkRun:
         """The results of x (T, R, I), a state of each cell, valid steps (T, R)."""
         arrays: dict[str, Array] = {}
         finals: list[State] = []
-        with one_thread(), np.errstate(all="ignore"):  # the results show what is not finite
+        with (
+            one_thread(),
+            np.errstate(all="ignore"),
+        ):  # the results show what is not finite
             for n, layer in enumerate(self.model.layers):
                 outputs = []
                 for d, cell in enumerate(layer):
                     packed = self.packed[len(finals)]
-                    operand = rounded(cell, x.astype(cell.dtype), 2) if is_eight_bit(cell) else x
+                    operand = (
+                        rounded(cell, x.astype(cell.dtype), 2)
+                        if is_eight_bit(cell)
+                        else x
+                    )
                     blocks = self._blocks(packed, chunk, len(x))
                     of_cell, final = run_in_order(
                         partial(_advance, packed, blocks, self.meter),
@@ -231,7 +271,9 @@ class ChunkRun:
                     )
                     finals.append(final)
                     outputs.append(of_cell["h"])
-                    arrays |= cell_names(self.model, n, d, {k: of_cell[k] for k in self.keep})
+                    arrays |= cell_names(
+                        self.model, n, d, {k: of_cell[k] for k in self.keep}
+                    )
                 if n + 1 < len(self.model.layers):
                     x = merge_directions(outputs, layer[0].convention)
         return SequenceResults(outputs if len(finals) > 1 else [], arrays, finals)
@@ -243,11 +285,19 @@ class ChunkRun:
         longer.
         """
         blocks = blocks_within(chunk, self.batch, packed.cell)
-        if chunk.stop - chunk.start < self.batch or len(blocks) == 1 or steps < PAYS_FROM:
+        if (
+            chunk.stop - chunk.start < self.batch
+            or len(blocks) == 1
+            or steps < PAYS_FROM
+        ):
             return blocks
         K = packed.matrix()
         quicker = set(self.keep) > {"h"} or saves_packing(K, self.batch, blocks)
-        return [chunk] if quicker and is_same_in_one_block(K, self.batch, blocks) else blocks
+        return (
+            [chunk]
+            if quicker and is_same_in_one_block(K, self.batch, blocks)
+            else blocks
+        )
 
 
 def run_in_memory(plan: Plan) -> dict[str, Array]:
@@ -268,7 +318,9 @@ def trace_of(plan: Plan, part: SequenceResults) -> Trace:
     model, layout = plan.model, plan.layout
     arrays = {k: from_time_major(a, layout) for k, a in _arrays(model, part).items()}
     if has_direction_axis(model):
-        arrays["h"] = np.moveaxis(arrays["h"], -2, direction_axis(model.convention, layout))
+        arrays["h"] = np.moveaxis(
+            arrays["h"], -2, direction_axis(model.convention, layout)
+        )
     h, c = join_states(part.finals, model.behaviour.states, layout)
     return Trace(arrays, h, c, layout, plan.settings())
 
@@ -286,7 +338,9 @@ def _advance(
     reset = packed.cell.behaviour.state == "reset"
     if reset:
         more = (steps - 1) * batch
-        h, c = (np.concatenate([a, np.zeros((more, a.shape[1]), a.dtype)]) for a in state)
+        h, c = (
+            np.concatenate([a, np.zeros((more, a.shape[1]), a.dtype)]) for a in state
+        )
         x, state = x.reshape(1, steps * batch, -1), (h, c)
         blocks = batch_blocks(steps * batch, packed.cell)
     runner = Runner(packed, blocks, state, meter=meter)
@@ -321,7 +375,9 @@ def _arrays(model: Model, part: SequenceResults) -> dict[str, Array]:
         return part.arrays
     if has_direction_axis(model):
         return {"h": np.stack(part.outputs, axis=2)} | part.arrays
-    return {"h": merge_directions(part.outputs, model.layers[-1][0].convention)} | part.arrays
+    return {
+        "h": merge_directions(part.outputs, model.layers[-1][0].convention)
+    } | part.arrays
 
 
 # ---- a run step by step, for inputs as they arrive
@@ -338,7 +394,9 @@ class LayerStack:
     ) -> None:
         self.model, self.steps = plan.model, 0
         self._runners = [
-            Runner(of_cell, blocks_within(chunk, plan.batch, of_cell.cell), state, meter)
+            Runner(
+                of_cell, blocks_within(chunk, plan.batch, of_cell.cell), state, meter
+            )
             for of_cell, state in zip(packed, plan.states_of(chunk), strict=True)
         ]
 
@@ -391,7 +449,9 @@ def _needs_all_steps(model: Model) -> UserError | None:
         text = "the edit takes other steps of the sequence; give the inputs as a file."
         return UserError(text, about={"edit": edit.text})
     if model.backward or any(one.flip_output for one in behaviours):
-        return UserError("a backward run starts from the last step; give the inputs as a file.")
+        return UserError(
+            "a backward run starts from the last step; give the inputs as a file."
+        )
     if any(one.state == "reset" for one in behaviours):
         return UserError("state=reset is for inputs in a file.")
     if any(one.arithmetic != "float" for one in behaviours):

@@ -23,7 +23,9 @@ class Saturation:
     """Counts of a cell's gates, added up over its steps."""
 
     def __init__(self) -> None:
-        self._near: dict[str, Array] = {}  # gate: (2, H) steps x sequences within NEAR of 0, of 1
+        self._near: dict[
+            str, Array
+        ] = {}  # gate: (2, H) steps x sequences within NEAR of 0, of 1
         self._seen: dict[str, int] = {}  # steps x sequences
 
     def add(self, arrays: Mapping[str, Array]) -> None:
@@ -34,8 +36,12 @@ class Saturation:
         """
         counted = {name: arrays[name] for name in GATES if name in arrays}
         gates = counted.values()
-        if gates and not any(array.all() for array in gates):  # most have no 0: quick to find out
-            valid = np.any([(array != 0).any(axis=2) for array in gates], axis=0)  # (s, B)
+        if gates and not any(
+            array.all() for array in gates
+        ):  # most have no 0: quick to find out
+            valid = np.any(
+                [(array != 0).any(axis=2) for array in gates], axis=0
+            )  # (s, B)
             counted = {name: array[valid][:, None] for name, array in counted.items()}
         for name, array in counted.items():
             self._seen[name] = self._seen.get(name, 0) + array.shape[0] * array.shape[1]

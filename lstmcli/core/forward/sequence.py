@@ -51,7 +51,9 @@ def run_in_order(
     if order is not None:
         x = np.take_along_axis(x, order[:, :, None], axis=0)
     more = ("h",) if valid is None else ("h", "c")
-    names = tuple(dict.fromkeys((*keep, *more, *(edit.kind.takes for edit in cell.edits))))
+    names = tuple(
+        dict.fromkeys((*keep, *more, *(edit.kind.takes for edit in cell.edits)))
+    )
     arrays, final = advance(x, state, names)
     if valid is not None and order is not None:
         final = _state_at(valid.sum(axis=0), arrays, state, behaviour.empty_rows)
@@ -65,7 +67,9 @@ def run_in_order(
     return arrays, final
 
 
-def edited_outputs(cell: Cell, x: Array, arrays: Mapping[str, Array]) -> dict[str, Array]:
+def edited_outputs(
+    cell: Cell, x: Array, arrays: Mapping[str, Array]
+) -> dict[str, Array]:
     """The arrays (s, R, K) of some steps with h as edits of the outputs leave it."""
     edited = dict(arrays)
     for edit in edits_in("outputs", cell.edits):
@@ -87,16 +91,23 @@ def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:
     behaviour = cell.behaviour
     if not masked:
         return behaviour.past_length
-    return behaviour.masked_output_merged if both_directions else behaviour.masked_output
+    return (
+        behaviour.masked_output_merged if both_directions else behaviour.masked_output
+    )
 
 
 def _state_at(
-    lengths: Array, arrays: Mapping[str, Array], first: tuple[Array, Array], empty_rows: str
+    lengths: Array,
+    arrays: Mapping[str, Array],
+    first: tuple[Array, Array],
+    empty_rows: str,
 ) -> tuple[Array, Array]:
     last, item = np.maximum(lengths - 1, 0), np.arange(len(lengths))
     empty = (lengths == 0)[:, None]
     h, c = (np.zeros_like(a) for a in first) if empty_rows == "zero" else first
-    return np.where(empty, h, arrays["h"][last, item]), np.where(empty, c, arrays["c"][last, item])
+    return np.where(empty, h, arrays["h"][last, item]), np.where(
+        empty, c, arrays["c"][last, item]
+    )
 
 
 def _pad(arrays: dict[str, Array], valid: Array, output: str) -> None:
@@ -127,7 +138,9 @@ def merge_directions(directions: list[Array], convention: Convention) -> Array:
         if merge == "ave":
             mean: Array = (forward + backward) / forward.dtype.type(2)
             return mean
-    return np.concatenate(directions[::-1] if merge == "concat_swapped" else directions, axis=2)
+    return np.concatenate(
+        directions[::-1] if merge == "concat_swapped" else directions, axis=2
+    )
 
 
 def direction_axis(convention: Convention, layout: str) -> int:
@@ -160,15 +173,21 @@ def valid_steps(inputs: Inputs, layout: str, becomes: object = "given") -> Array
         expected = in_layout(steps, batch, layout)
         if array.shape != expected:
             of = f" for {inputs.name}" if inputs.name else ""
-            raise UserError(f"the mask{of} is {array.shape}; these inputs need {expected}.")
+            raise UserError(
+                f"the mask{of} is {array.shape}; these inputs need {expected}."
+            )
         valid = array.T if layout == "batch" else array.reshape(steps, batch)
     else:
         if inputs.mask is not None:
             raise UserError("lengths and a mask are both given; give one of them.")
         array = np.atleast_1d(np.asarray(inputs.lengths))
         is_list = array.ndim == 1 and array.size and array.dtype.kind in "iuf"
-        if not is_list or not np.all((array >= 0) & (array < np.inf) & (array == np.floor(array))):
-            raise UserError(f"lengths are {array.tolist()}; they are a list of integers from 0 on.")
+        if not is_list or not np.all(
+            (array >= 0) & (array < np.inf) & (array == np.floor(array))
+        ):
+            raise UserError(
+                f"lengths are {array.tolist()}; they are a list of integers from 0 on."
+            )
         if len(array) != batch or array.max() > steps:
             numbers = [*map(int, array)]
             sequences = f"{len(numbers)} sequence{'s' * (len(numbers) != 1)}"

@@ -38,7 +38,9 @@ class SliceableArray(Protocol):
     def __getitem__(self, index: Any, /) -> Any: ...
 
 
-def iterate_blocks(x: SliceableArray, numbers: int = 1 << 20) -> Iterator[tuple[list[int], Array]]:
+def iterate_blocks(
+    x: SliceableArray, numbers: int = 1 << 20
+) -> Iterator[tuple[list[int], Array]]:
     """An array in blocks of about this size, in C order, with their first indices."""
     if x.ndim < 2:
         for first in range(0, len(x), numbers):
@@ -62,7 +64,9 @@ def describe_not_finite(array: Any, name: str) -> str:
         if bad.any():
             count += int(bad.sum())
             position = np.argwhere(bad)[0].tolist()
-            index = [n + first for n, first in zip_longest(position, start, fillvalue=0)]
+            index = [
+                n + first for n, first in zip_longest(position, start, fillvalue=0)
+            ]
             found = found or f"{name} has {block[tuple(position)]} at {index}"
     others = f", and {count - 1} more" if count > 1 else ""
     return f"{found}{others}; the run goes on with it." if found else ""
@@ -102,5 +106,7 @@ def spacing(values: Array, name: str) -> Array:
     """
     digits, least = (7, -126) if name == "bfloat16" else (10, -14)
     exponent = np.frexp(values)[1] - 1
-    gap: Array = np.ldexp(1.0, np.maximum(np.where(values == 0, least, exponent), least) - digits)
+    gap: Array = np.ldexp(
+        1.0, np.maximum(np.where(values == 0, least, exponent), least) - digits
+    )
     return gap

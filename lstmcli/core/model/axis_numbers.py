@@ -46,7 +46,9 @@ class AxisNumbers(NamedTuple):
         """``batch="1:2"``, ``units="0,3"``: what selects the batch items and units of a part."""
         units = next((n for n in self.columns.values() if not counts_from_0(n)), None)
         given = ("batch", self.batch), ("units", units)
-        each = ((name, n) for name, n in given if n is not None and not counts_from_0(n))
+        each = (
+            (name, n) for name, n in given if n is not None and not counts_from_0(n)
+        )
         return {name: format_indices(n) for name, n in each}
 
     def refuse_parts(self, name: str, what: str) -> None:
@@ -58,16 +60,22 @@ class AxisNumbers(NamedTuple):
             )
 
     @classmethod
-    def of_meta(cls, meta: Mapping[str, Any] | None, widths: Mapping[str, int]) -> AxisNumbers:
+    def of_meta(
+        cls, meta: Mapping[str, Any] | None, widths: Mapping[str, int]
+    ) -> AxisNumbers:
         """The numbers in ``meta`` (`SelectedIndices.settings`), for these widths."""
         selected = (meta or {}).get("selected")
         if not isinstance(selected, dict):
             return UNNUMBERED
-        steps, batch, units = (parse_indices(selected.get(name)) for name in Sizes._fields)
+        steps, batch, units = (
+            parse_indices(selected.get(name)) for name in Sizes._fields
+        )
         of_units = (k for k in widths if k.rpartition(".")[2] in ("h", "c", *GATES))
         columns = {} if units is None else {k: units[: widths[k]] for k in of_units}
         if isinstance(stored := selected.get("columns"), dict):
-            columns |= {k: numbers for k, v in stored.items() if (numbers := parse_indices(v))}
+            columns |= {
+                k: numbers for k, v in stored.items() if (numbers := parse_indices(v))
+            }
         columns = {k: v for k, v in columns.items() if len(v) == widths.get(k)}
         return cls(steps, batch, columns)
 
@@ -95,7 +103,11 @@ def describe_parts(parts: Iterable[NumberedPart]) -> str:
 def parse_indices(text: Any) -> Indices | None:
     """The inverse of `format_indices`; None for anything else."""
     with suppress(UserError):
-        choice = Choice.parse(text, "meta.selected", "number") if isinstance(text, str) else None
+        choice = (
+            Choice.parse(text, "meta.selected", "number")
+            if isinstance(text, str)
+            else None
+        )
         numbers: Indices = choice.numbers if choice else ()
         if choice and (of := choice.bounds) and None not in (of.start, of.stop):
             numbers = range(of.start, of.stop, of.step or 1)

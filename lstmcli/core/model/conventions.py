@@ -48,12 +48,18 @@ TORCH_CELL = {
     "bias": "bias_ih",
     "recurrent_bias": "bias_hh",
 }
-TORCH_LAYERS = {role: f"{name}_l{{layer}}{{direction}}" for role, name in TORCH_CELL.items()}
+TORCH_LAYERS = {
+    role: f"{name}_l{{layer}}{{direction}}" for role, name in TORCH_CELL.items()
+}
 
 # fields that rows share
 ROWS_IN_TIME = {"orientation": "rows", "layout": "time"}  # as in PyTorch
 TORCH7: dict[str, Any] = {
-    "tensors": {"kernel": "i2g.weight", "bias": "i2g.bias", "recurrent_kernel": "o2g.weight"},
+    "tensors": {
+        "kernel": "i2g.weight",
+        "bias": "i2g.bias",
+        "recurrent_kernel": "o2g.weight",
+    },
     "gates": "igfo",
     "under": " | lstm{nth}.",
     **ROWS_IN_TIME,
@@ -75,7 +81,12 @@ TF1: dict[str, Any] = {
     "gates": "igfo",
     "forget_bias": 1.0,
     "projection_rows": False,
-    "takes": {"forget_bias": ANY, "activation": ANY, "cell_clip": ANY, "projection_clip": ANY},
+    "takes": {
+        "forget_bias": ANY,
+        "activation": ANY,
+        "cell_clip": ANY,
+        "projection_clip": ANY,
+    },
     "hidden": ("forget_bias",),
 }
 TF_BLOCK: dict[str, Any] = {
@@ -111,16 +122,24 @@ class Names:
     """How a convention names its tensors; a role is ``kernel``, ``bias``, ``peephole``, ..."""
 
     tensors: Mapping[str, str] = field(default_factory=dict)  # role -> template
-    words: Mapping[str, str] = field(default_factory=dict)  # gate -> its word or words ("c | g")
-    recurrent_words: Mapping[str, str] = field(default_factory=dict)  # in recurrent tensors
+    words: Mapping[str, str] = field(
+        default_factory=dict
+    )  # gate -> its word or words ("c | g")
+    recurrent_words: Mapping[str, str] = field(
+        default_factory=dict
+    )  # in recurrent tensors
     marks: tuple[str, str] = ("", "")  # of both directions in a template
     path: str = ""  # a pattern in the prefix that gives layer, direction or both
     scopes: bool = False  # the path's directions are scopes of any name
     within: str = ""  # a pattern that the prefix must match
-    under: str = " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
+    under: str = (
+        " | lstm{nth}/"  # what is written before the templates; {nth}: "", "_1", "_2"
+    )
     numbered: tuple[str, ...] = ()  # the roles behind {number}, repeated for each layer
     stacks: str = ""  # a direction's name where it is a stack with skip connections
-    pairs: str = ""  # a scope in which {builder} numbers directions; elsewhere that is assumed
+    pairs: str = (
+        ""  # a scope in which {builder} numbers directions; elsewhere that is assumed
+    )
     packed: str = ""  # the roles in the order of one vector; " | " after each pass
     required: tuple[str, ...] = ()  # roles without which it is another convention
     shadows: str = ""  # a convention whose names in the same file are aliases
@@ -147,7 +166,9 @@ class Names:
     def has_tensor_per_gate(self) -> bool:
         """Return whether there is a tensor per gate, and so no order of gates."""
         kernels = (self.tensors.get(role, "") for role in ("kernel", "fused"))
-        return any("{gate}" in form for form in kernels) or any("." in r for r in self.numbered)
+        return any("{gate}" in form for form in kernels) or any(
+            "." in r for r in self.numbered
+        )
 
     @property
     def direction_marks(self) -> tuple[str, str]:
@@ -167,7 +188,9 @@ class Storage:
     directions_count: bool = False  # layers and directions share one running number
     bias_halves: int = 1  # 2: one bias (8H,) is the input's and the recurrent one
     peephole_gates: str = "ifo"  # of one tensor (3H,)
-    peephole_columns: bool = False  # they are columns of the recurrent kernel, as in DL4J
+    peephole_columns: bool = (
+        False  # they are columns of the recurrent kernel, as in DL4J
+    )
     projection_rows: bool = True  # (P, H); False: (H, P). Matters only where P = H
     gates: str = "ifgo"
     kernel_gates: str | None = None  # None: as gates
@@ -179,7 +202,9 @@ class Storage:
     transposed: str = "none"
     bias: str = "once"
     directions: str = "stored"  # or "exchanged": each has the weights of the other
-    absent: Mapping[str, str] = field(default_factory=dict)  # gate that may be absent -> coupled
+    absent: Mapping[str, str] = field(
+        default_factory=dict
+    )  # gate that may be absent -> coupled
 
     def order_of(self, tensor: str) -> str:
         """The gate order in ``kernel``, ``recurrent`` or ``bias``."""
@@ -230,7 +255,9 @@ class Behaviour:
     masked_output: str = "zero"
     masked_output_merged: str = "zero"  # the same inside a bidirectional layer
     past_length: str = "zero"  # outputs past a sequence's length
-    states: str = "cells"  # of several: (cells, B, H); "batch": (B, D, H); "features": (B, D H)
+    states: str = (
+        "cells"  # of several: (cells, B, H); "batch": (B, D, H); "features": (B, D H)
+    )
     empty_rows: str = "initial"  # final state of a sequence of length 0; or "zero"
     arithmetic: str = "float"  # or how inputs and h are rounded to 8 bits
     state: str = "carried"
@@ -263,12 +290,18 @@ class Convention:
 
     @classmethod
     def row(
-        cls, name: str, title: str, tensors: Mapping[str, str] = MappingProxyType({}), **values: Any
+        cls,
+        name: str,
+        title: str,
+        tensors: Mapping[str, str] = MappingProxyType({}),
+        **values: Any,
     ) -> Convention:
         """A row from the fields of `Names`, `Storage` and `Behaviour`."""
         values["tensors"] = tensors
         groups = {
-            group: kind(**{f.name: values.pop(f.name) for f in fields(kind) if f.name in values})
+            group: kind(
+                **{f.name: values.pop(f.name) for f in fields(kind) if f.name in values}
+            )
             for group, kind in _GROUPS.items()
         }
         return cls(name, title, **groups, **values)
@@ -280,17 +313,22 @@ class Convention:
         is given too, the output's, as in every framework with one option for
         both.
         """
-        changes = {k: v for k, v in settings.items() if k in _GROUP_OF and k in SETTINGS}
+        changes = {
+            k: v for k, v in settings.items() if k in _GROUP_OF and k in SETTINGS
+        }
         if "activation" in changes:
             changes.setdefault("output_activation", changes["activation"])
         if changes.get("peepholes") == "old_c":
             changes["output_peephole"] = "old_c"
         if "masked_output" in changes:
-            both = dict.fromkeys(("masked_output_merged", "past_length"), changes["masked_output"])
+            both = dict.fromkeys(
+                ("masked_output_merged", "past_length"), changes["masked_output"]
+            )
             changes |= both
         groups = {
             group: replace(
-                getattr(self, group), **{k: v for k, v in changes.items() if _GROUP_OF[k] == group}
+                getattr(self, group),
+                **{k: v for k, v in changes.items() if _GROUP_OF[k] == group},
             )
             for group in {_GROUP_OF[k] for k in changes}
         }
@@ -320,7 +358,9 @@ class Convention:
             "directions": "stored",
         }
         row = CONVENTIONS.get(self.name, self)
-        off["peephole_gates"] = row.storage.peephole_gates  # matters where there are peepholes
+        off["peephole_gates"] = (
+            row.storage.peephole_gates
+        )  # matters where there are peepholes
         values = {name: self.setting(name) for name in SETTINGS}
         return {
             name: value
@@ -341,7 +381,10 @@ class Convention:
         if name not in self.takes:
             return False
         values = self.takes[name].split()
-        return not values or (f"{value:g}" if isinstance(value, float) else value) in values
+        return (
+            not values
+            or (f"{value:g}" if isinstance(value, float) else value) in values
+        )
 
     def config(self, both: bool) -> tuple[str, ...]:
         """The settings in a layer's config, of rows whose files may be without a config.
@@ -350,7 +393,11 @@ class Convention:
         """
         if "recurrent_activation" not in self.hidden and "merge" not in self.takes:
             return ()
-        names = ("recurrent_activation", "activation", "merge" if both else "go_backwards")
+        names = (
+            "recurrent_activation",
+            "activation",
+            "merge" if both else "go_backwards",
+        )
         return tuple(name for name in names if name in self.takes)
 
     def tensor_names(self, role: str, number: str = "N") -> list[str]:
@@ -366,8 +413,14 @@ class Convention:
         found: list[list[str]] = []
         for form in self.names.tensors[role].split(" | "):
             plain = form.replace("{layer}", number).replace("{number}", number)
-            plain = plain.replace("{direction}", self.names.marks[0]).replace("{builder}", "")
-            words = [self.names.word(gate, role) for gate in gates] if "{gate}" in plain else [""]
+            plain = plain.replace("{direction}", self.names.marks[0]).replace(
+                "{builder}", ""
+            )
+            words = (
+                [self.names.word(gate, role) for gate in gates]
+                if "{gate}" in plain
+                else [""]
+            )
             found.append([plain.replace("{gate}", word) for word in words])
         return found
 
@@ -1141,6 +1194,10 @@ def find_convention(name: str) -> Convention:
         return CONVENTIONS[name.lower()]
     except KeyError:
         meant = [f"'{row}'" for row in FRAMEWORK_ALIASES.get(name.lower(), ())]
-        near = f" Did you mean {' or '.join(meant)}?" if meant else did_you_mean(name, CONVENTIONS)
+        near = (
+            f" Did you mean {' or '.join(meant)}?"
+            if meant
+            else did_you_mean(name, CONVENTIONS)
+        )
         known = [] if near else [f"  Conventions: {', '.join(CONVENTIONS)}."]
         raise UserError(f"there is no convention {name!r}.{near}", *known) from None

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.settings import CELL, COUNT, MOST_SHOWN, OneOf, Parser, setting_text
+from lstmcli.core.model.settings import (
+    CELL,
+    COUNT,
+    MOST_SHOWN,
+    OneOf,
+    Parser,
+    setting_text,
+)
 from lstmcli.core.model.steps import shown_lengths, valid_until
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
@@ -27,7 +34,9 @@ from lstmcli.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from lstmcli.core.model.model import Cell, Model
 
-Stage = Literal["tensors", "cells", "network", "equations", "inputs", "state", "run", "outputs"]
+Stage = Literal[
+    "tensors", "cells", "network", "equations", "inputs", "state", "run", "outputs"
+]
 OF_MODEL = ("network", "inputs", "run")  # whose edits are not of one cell
 
 FILE = "@"  # begins a value that is a file of arrays
@@ -90,11 +99,15 @@ class EditKind:
     shows: str = _FIRST
     values: Sequence[Any] | Callable[[RunSizes], Iterable[Any]] | None = None
     """Values that `explain` tries, usual ones first; None: all names."""
-    solved: float | None = None  # where it does nothing: the number is solved for from there
+    solved: float | None = (
+        None  # where it does nothing: the number is solved for from there
+    )
     bound: bool = False  # the number is one that |h| or |c| does not exceed
     of_sequence: bool = False  # a step needs others of the sequence: not for streams
     takes: str = "h"  # the array of a cell that an edit of outputs takes
-    width: Callable[[int, Any], int] | None = None  # of h then, from the units and the value
+    width: Callable[[int, Any], int] | None = (
+        None  # of h then, from the units and the value
+    )
     lacks: str = ""  # where it does not fit: the reason
     same: Mapping[Any, tuple[str, Any]] = field(default_factory=dict)
     """By value, the setting that is the same run, and its value or a function of that assumed."""
@@ -146,8 +159,12 @@ class Edit:
         try:
             return self.kind.function(given, *others, self.value)
         except (IndexError, ValueError):
-            unfit = f"it does not fit {_sizes_of(given, self.kind.family)}: {self.words}"
-            raise UserError(f"{self.kind.lacks or unfit}.", about={"edit": self.text}) from None
+            unfit = (
+                f"it does not fit {_sizes_of(given, self.kind.family)}: {self.words}"
+            )
+            raise UserError(
+                f"{self.kind.lacks or unfit}.", about={"edit": self.text}
+            ) from None
 
     def _filled(self, text: str | Callable[[Any], str]) -> str:
         if callable(text):
@@ -156,7 +173,9 @@ class Edit:
         value = self.file or read.named.get(self.value) or setting_text(self.value)
         for n, part in enumerate((read.example if value == ANY else value).split(",")):
             text = text.replace(f"{{{n}}}", part)
-        return text.replace("{} steps", f"{value} step{'s' * (value != '1')}").replace("{}", value)
+        return text.replace("{} steps", f"{value} step{'s' * (value != '1')}").replace(
+            "{}", value
+        )
 
 
 def _sizes_of(given: Any, family: str) -> str:
@@ -186,7 +205,9 @@ def refuse_edits(edits: Iterable[Edit], text: str, **how: Any) -> None:
         raise UserError(text, about={"edit": edit.text}, **how)
 
 
-def read_edit(text: str | Edit, arrays_of: Callable[[str], Mapping[str, Array]]) -> Edit:
+def read_edit(
+    text: str | Edit, arrays_of: Callable[[str], Mapping[str, Array]]
+) -> Edit:
     """``layer1.NAME=VALUE`` parsed and checked; ``arrays_of`` reads ``@FILE``."""
     if isinstance(text, Edit):
         return text
@@ -201,7 +222,9 @@ def read_edit(text: str | Edit, arrays_of: Callable[[str], Mapping[str, Array]])
     if cell and kind.stage in OF_MODEL:
         raise UserError(f"{name} is an edit of the model, not of {cell}.", about=about)
     try:
-        return Edit(name, kind.read(arrays_of(file) if file else value or FLAG), cell, file)
+        return Edit(
+            name, kind.read(arrays_of(file) if file else value or FLAG), cell, file
+        )
     except ValueError as error:
         raise UserError(f"takes {error}", about=about) from None
 
@@ -232,12 +255,21 @@ SCALES: dict[str, tuple[str, Callable[..., tuple[Any, Any]]]] = {
     "standard": ("to mean 0 and deviation 1", lambda x, **o: (x.mean(**o), x.std(**o))),
     "sample": (
         "to mean 0 and deviation 1 (n - 1)",
-        lambda x, **o: (x.mean(**o), x.std(**o) / np.sqrt(1 - x.mean(**o).size / x.size)),
+        lambda x, **o: (
+            x.mean(**o),
+            x.std(**o) / np.sqrt(1 - x.mean(**o).size / x.size),
+        ),
     ),
     "centred": ("to mean 0", lambda x, **o: (x.mean(**o), 1)),
-    "largest": ("divided by the largest absolute value", lambda x, **o: (0, np.abs(x).max(**o))),
+    "largest": (
+        "divided by the largest absolute value",
+        lambda x, **o: (0, np.abs(x).max(**o)),
+    ),
     "minmax": ("to the range 0 to 1", lambda x, **o: (x.min(**o), np.ptp(x, **o))),
-    "signed": ("to -1 to 1", lambda x, **o: (x.max(**o) - np.ptp(x, **o) / 2, np.ptp(x, **o) / 2)),
+    "signed": (
+        "to -1 to 1",
+        lambda x, **o: (x.max(**o) - np.ptp(x, **o) / 2, np.ptp(x, **o) / 2),
+    ),
     "length": ("to Euclidean length 1", lambda x, **o: (0, np.sqrt((x * x).sum(**o)))),
 }
 """How inputs are normalised: words, and a function of what is subtracted and what divides."""
@@ -289,26 +321,44 @@ def _padding_first(_: Any, x: Array, valid: Array | None, states: Any, how: str)
     return moved, valid, states
 
 
-def _after_previous(run: Any, x: Array, valid: Array | None, states: Any, _: Any) -> Any:
+def _after_previous(
+    run: Any, x: Array, valid: Array | None, states: Any, _: Any
+) -> Any:
     starts = [[(h[:1], c[:1]) for h, c in states]]
     for b in range(x.shape[1] - 1):
         one = slice(b, b + 1)
-        starts.append(run(x[:, one], None if valid is None else valid[:, one], starts[-1]))
+        starts.append(
+            run(x[:, one], None if valid is None else valid[:, one], starts[-1])
+        )
     every = (zip(*of_cell, strict=True) for of_cell in zip(*starts, strict=True))
     return x, valid, [tuple(map(np.concatenate, each)) for each in every]
 
 
 # ---- cells, and stored tensors: an array, the axis of its gates and units, how many gates it has
 
-ARRAYS = ("kernel", "recurrent_kernel", "bias", "peephole", "projection", "projection_bias")
-PARTS = {"block": ARRAYS[:3], "kernel": ARRAYS[:1], "recurrent": ARRAYS[1:2], "bias": ARRAYS[2:3]}
+ARRAYS = (
+    "kernel",
+    "recurrent_kernel",
+    "bias",
+    "peephole",
+    "projection",
+    "projection_bias",
+)
+PARTS = {
+    "block": ARRAYS[:3],
+    "kernel": ARRAYS[:1],
+    "recurrent": ARRAYS[1:2],
+    "bias": ARRAYS[2:3],
+}
 
 
 def _changed(
     parts: Sequence[str], place: Callable[..., Any], change: Any, cell: Cell, value: Any
 ) -> Cell:
     """The cell with arrays changed at a place, by a number or to what they have at another."""
-    arrays = {name: a.copy() for name in parts if (a := getattr(cell, name)) is not None}
+    arrays = {
+        name: a.copy() for name in parts if (a := getattr(cell, name)) is not None
+    }
     values = value if isinstance(value, tuple) else (value,)
     at, by = place(*(GATES.index(v) if isinstance(v, str) else v for v in values))
     for a in arrays.values():
@@ -325,7 +375,10 @@ def _with_weights(layers: Layers, others: Layers) -> Layers:
 
     def one(cell: Cell, other: Cell) -> Any:
         shapes = {(a.kernel.shape, a.recurrent_kernel.shape) for a in (cell, other)}
-        return _fit(len(shapes) == 1, replace(other, convention=cell.convention, edits=cell.edits))
+        return _fit(
+            len(shapes) == 1,
+            replace(other, convention=cell.convention, edits=cell.edits),
+        )
 
     pairs = (zip(*both, strict=True) for both in zip(layers, others, strict=True))
     return tuple(tuple(one(*pair) for pair in layer) for layer in pairs)
@@ -369,7 +422,9 @@ def _by_tanh(words: str, t: Function, slope: float = 0.5) -> Near:
     return Near(words, t, lambda x: 0.5 * t(slope * x) + 0.5)
 
 
-def _ratio(words: str, P: Sequence[float], Q: Sequence[float], limit: float = np.inf) -> Near:
+def _ratio(
+    words: str, P: Sequence[float], Q: Sequence[float], limit: float = np.inf
+) -> Near:
     """By x P(x^2) / Q(x^2), lowest power first, of x that is bounded."""
 
     def tanh(x: Array) -> Any:
@@ -384,17 +439,24 @@ def _schraudolph(x: Array) -> Any:
     """Sigmoid, whose exp is by the bits of a float32, as by Schraudolph (1999)."""
     a, b = np.float32(12102203.161561485), np.float32(1064866805.0)
     bits = np.clip(-x, -80, 80).astype(np.float32) * a + b
-    return 1 / (1 + bits.astype(np.int64).astype(np.int32).view(np.float32).astype(x.dtype))
+    return 1 / (
+        1 + bits.astype(np.int64).astype(np.int32).view(np.float32).astype(x.dtype)
+    )
 
 
 def _tables() -> Iterator[tuple[str, Near]]:
     """Functions by n values: the nearest, that of an index that is cut, or a line between two."""
     for n, limit in product((256, 512, 1024, 128), (8, 6, 5, 4)):
-        name, words = f"table_{n}_{limit}", f"a table of {n} values from -{limit} to {limit}"
+        name, words = (
+            f"table_{n}_{limit}",
+            f"a table of {n} values from -{limit} to {limit}",
+        )
         grid, numbers = np.linspace(-limit, limit, n), np.arange(n)
         tables = np.tanh(grid), _sigmoid(grid)
 
-        def nearest(table: Array, x: Array, grid: Array = grid, numbers: Array = numbers) -> Any:
+        def nearest(
+            table: Array, x: Array, grid: Array = grid, numbers: Array = numbers
+        ) -> Any:
             return np.interp(np.round(np.interp(x, grid, numbers)), numbers, table)
 
         def cut(x: Array, limit: int = limit, width: float = 2 * limit / n) -> Any:
@@ -427,7 +489,9 @@ ACTIVATIONS: dict[str, Near] = {
     "identity": Near("z, without a sigmoid", None, lambda x: x),
     "hard": Near("the hard tanh clip(x, -1, 1)", lambda x: np.clip(x, -1, 1)),
     "twice": Near(
-        "the function applied twice", lambda x: np.tanh(np.tanh(x)), lambda x: _sigmoid(_sigmoid(x))
+        "the function applied twice",
+        lambda x: np.tanh(np.tanh(x)),
+        lambda x: _sigmoid(_sigmoid(x)),
     ),
     "sigmoid": Near("sigmoid", _sigmoid),
     "arctan": Near("an arctangent", lambda x: (2 / np.pi) * np.arctan(np.pi / 2 * x)),
@@ -436,7 +500,9 @@ ACTIVATIONS: dict[str, Near] = {
     "sine": Near("sine", np.sin),
     "negated": Near("sigmoid(-z)", None, lambda x: _sigmoid(-x)),
     "tanh": Near("tanh", None, np.tanh),
-    "hard_quarter": Near("clip(0.25 x + 0.5, 0, 1)", None, lambda x: np.clip(0.25 * x + 0.5, 0, 1)),
+    "hard_quarter": Near(
+        "clip(0.25 x + 0.5, 0, 1)", None, lambda x: np.clip(0.25 * x + 0.5, 0, 1)
+    ),
     "exp": Near("exp", None, np.exp),
     **APPROXIMATED,
 }
@@ -454,7 +520,9 @@ def _pure(activation: Callable[[Array, Array], Any]) -> Function:
     return function
 
 
-def _activations(change: Callable[..., Any], fields: str, parts: Any, value: Any) -> Any:
+def _activations(
+    change: Callable[..., Any], fields: str, parts: Any, value: Any
+) -> Any:
     """Other functions in these parts; ``change`` takes the one there, t or s, and the value."""
 
     def changed(name: str) -> Callable[[Array, Array], None]:
@@ -560,7 +628,12 @@ _STEPS = range(1, 9)  # by which inputs are late or early
 _EPSILONS = (1e-5, 1e-3, 1e-6, 1e-12, 1e-8)
 _FACTORS = (1 / 255, 255.0, 1 / 256, 1 / 127.5, 0.5, 2.0, 0.1, 10.0, 0.01, 100.0, 1e-3, 1000.0,
             -1.0, 1 / 128, 1 / 32768, 32768.0)  # fmt: skip
-_TIMES = {0.0: "left out (0)", -1.0: "with the other sign", 2.0: "twice", 0.5: "times 0.5"}
+_TIMES = {
+    0.0: "left out (0)",
+    -1.0: "with the other sign",
+    2.0: "twice",
+    0.5: "times 0.5",
+}
 
 
 def _names(variants: Mapping[str, tuple[Any, ...]]) -> Parser:
@@ -570,9 +643,14 @@ def _names(variants: Mapping[str, tuple[Any, ...]]) -> Parser:
 
 def _of_gate(part: str, gate: str) -> EditKind:
     """The row on a gate's share of the weights."""
-    name, others = "weights" if part == "block" else PARTS[part][0], [*GATES.replace(gate, "")]
+    name, others = (
+        "weights" if part == "block" else PARTS[part][0],
+        [*GATES.replace(gate, "")],
+    )
     factors = {"bias": (0.0, -1.0, 2.0), "block": (2.0, 0.5)}.get(part, (0.0, -1.0))
-    named = {n: _TIMES[n] for n in factors} | {g: f"taken from gate {g}" for g in others}
+    named = {n: _TIMES[n] for n in factors} | {
+        g: f"taken from gate {g}" for g in others
+    }
     share, title = f"{name}[{gate}]", name.replace("_", " ")
     return EditKind(
         f"weights.{part}.{gate}", "cells",

@@ -40,7 +40,9 @@ class RunShape(NamedTuple):
     units: int  # of one direction
     directions: int = 1  # or cells, of their last states
     layout: str = "time"  # "batch": sequences are the first axis
-    stacked: int | None = None  # the axis of the directions; None: they are side by side
+    stacked: int | None = (
+        None  # the axis of the directions; None: they are side by side
+    )
 
     @property
     def axes(self) -> str:
@@ -55,7 +57,9 @@ class RunShape(NamedTuple):
         """The length of each axis, by its letter."""
         T, B, K, D = self[:4]
         one = {"t": T, "b": B, "k": K}
-        return {"d": D, **one, "w": D * K} if D > 1 else one  # of equal cost, "d" comes first
+        return (
+            {"d": D, **one, "w": D * K} if D > 1 else one
+        )  # of equal cost, "d" comes first
 
 
 class Part(NamedTuple):
@@ -80,7 +84,9 @@ class Part(NamedTuple):
     @property
     def indices(self) -> slice:
         """The indices, for an array of the run."""
-        return slice(self.first, self.first + self.stride * (self.size - 1) + 1, self.stride)
+        return slice(
+            self.first, self.first + self.stride * (self.size - 1) + 1, self.stride
+        )
 
     def words(self, noun: str) -> str:
         """``step 4 of 7``, ``the first 3 of 7 steps``, ``every second step from 0 to 6``."""
@@ -136,7 +142,10 @@ class Arrangement(NamedTuple):
     @property
     def exchanged(self) -> bool:
         """Return whether steps and sequences are in another order than the run's."""
-        return {_in_order("tb", axes) for axes in (self.axes, self.run.axes)} == {"tb", "bt"}
+        return {_in_order("tb", axes) for axes in (self.axes, self.run.axes)} == {
+            "tb",
+            "bt",
+        }
 
     @property
     def units_first(self) -> bool:
@@ -177,8 +186,14 @@ def arrangements(
                 directions = [Part(n, 1, D, cost=ONE_DIRECTION + n) for n in range(D)]
             of_sequences = _sequences(sizes.get("b"), B, sequences)
             for others in product(of_sequences, directions, [of_units]):
-                cost = extra + _unusual(axes, named or (), run) + sum(part.cost for part in others)
-                one = Arrangement(cost, axes, Part(0, T, T), *others, read, order, places, run)
+                cost = (
+                    extra
+                    + _unusual(axes, named or (), run)
+                    + sum(part.cost for part in others)
+                )
+                one = Arrangement(
+                    cost, axes, Part(0, T, T), *others, read, order, places, run
+                )
                 found.append(_with_steps(one, _steps(sizes.get("t"), T, steps)))
     return merge(*found, key=lambda one: one.cost)
 
@@ -199,7 +214,8 @@ def _readings(
     exchanged = letters.translate(str.maketrans("tb", "bt"))
     width = lengths[letters[-1]]
     full_shapes = dict.fromkeys(
-        tuple(lengths[axis] for axis in axes if lengths[axis] != 1) for axes in (letters, exchanged)
+        tuple(lengths[axis] for axis in axes if lengths[axis] != 1)
+        for axes in (letters, exchanged)
     )
     for full in full_shapes:
         if slim != full and slim in ((prod(full),), (prod(full) // width, width)):
@@ -232,13 +248,17 @@ def _unusual(axes: str, places: Sequence[int], run: RunShape) -> float:
     """The cost of an order of axes, at ``places`` of an array of the run's axes."""
     usual = run.axes
     lead = _in_order("tb", axes)
-    in_place = all(usual[at] == x for at, x in zip(places, axes, strict=False) if x in "tb")
+    in_place = all(
+        usual[at] == x for at, x in zip(places, axes, strict=False) if x in "tb"
+    )
     exchanged = lead != _in_order(lead, usual) or not in_place
     units_first = any(axis in axes[:-1] for axis in "kw")
     is_other = "w" in axes and "w" not in usual
     if "d" in axes:
         is_other = axes != _in_order(axes, usual)
-    return EXCHANGED * exchanged + UNITS_FIRST * units_first + OTHER_DIRECTIONS * is_other
+    return (
+        EXCHANGED * exchanged + UNITS_FIRST * units_first + OTHER_DIRECTIONS * is_other
+    )
 
 
 def _with_steps(one: Arrangement, of_steps: Iterator[Part]) -> Iterator[Arrangement]:
@@ -260,7 +280,9 @@ def _steps(n: int | None, T: int, of_steps: Sequence[int] | None) -> Iterator[Pa
         yield Part(T - n, n, T, cost=LAST)
         for stride in range(2, (T - 1) // max(n - 1, 1) + 1) if n > 1 else ():
             for first in sorted({0, stride - 1, T - 1 - stride * (n - 1)}):
-                if first + stride * (n - 1) < T:  # x[::s], x[s - 1::s], or up to the last step
+                if (
+                    first + stride * (n - 1) < T
+                ):  # x[::s], x[s - 1::s], or up to the last step
                     yield Part(first, n, T, stride, STRIDE)
         yield from (Part(first, n, T, cost=WINDOW) for first in range(1, T - n))
 
@@ -278,12 +300,16 @@ def words(one: Arrangement, ends: str = "") -> str:
 
     ``ends`` is what the last step is called.
     """
-    texts = ["numbers in a row"] * one.in_a_row + ["column by column"] * (one.order == "F")
+    texts = ["numbers in a row"] * one.in_a_row + ["column by column"] * (
+        one.order == "F"
+    )
     if one.units_first:
         after = one.axes.replace("w", "k").partition("k")[2]
         texts.append(f"units before {'steps' if 't' in after else 'sequences'}")
     elif one.exchanged:
-        texts.append(f"({'steps, batch' if one.run.layout == 'batch' else 'batch, steps'}, units)")
+        texts.append(
+            f"({'steps, batch' if one.run.layout == 'batch' else 'batch, steps'}, units)"
+        )
     steps = ends if ends and one.steps.is_last_step else one.steps.words("step")
     sequences = one.sequences.words("sequence")
     if one.steps.is_last_step and sequences:
@@ -298,9 +324,17 @@ def _directions_words(one: Arrangement) -> str:
     part = one.directions
     if not part.is_all:
         names = ("forward", "backward")
-        return f"the {names[part.first]} direction" if part.of == 2 else part.words("direction")
+        return (
+            f"the {names[part.first]} direction"
+            if part.of == 2
+            else part.words("direction")
+        )
     if "w" in one.axes and "w" not in one.run.axes:
         return "directions side by side"
-    if one.places is None or "d" not in one.axes or one.axes == _in_order(one.axes, one.run.axes):
+    if (
+        one.places is None
+        or "d" not in one.axes
+        or one.axes == _in_order(one.axes, one.run.axes)
+    ):
         return ""
     return f"directions on axis {one.places[one.axes.index('d')]}"

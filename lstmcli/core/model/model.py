@@ -43,7 +43,9 @@ class Cell:
     peephole: Array | None = None  # (3, H): i, f, o
     projection: Array | None = None  # (P, H)
     projection_bias: Array | None = None  # (P,)
-    norm_scale: Array | None = None  # (4, H): layer normalisation of each pre-activation
+    norm_scale: Array | None = (
+        None  # (4, H): layer normalisation of each pre-activation
+    )
     norm_shift: Array | None = None  # (4, H)
     state_scale: Array | None = None  # (H,): layer normalisation of c
     state_shift: Array | None = None  # (H,)
@@ -71,7 +73,9 @@ class Cell:
         """The size of h as edits of the outputs leave it."""
         width = self.outputs
         for edit in self.edits:
-            width = edit.kind.width(self.units, edit.value) if edit.kind.width else width
+            width = (
+                edit.kind.width(self.units, edit.value) if edit.kind.width else width
+            )
         return width
 
     @property
@@ -101,7 +105,9 @@ def refuse_unknown_cell(cell: str, cells: Sequence[str]) -> None:
     """Refuse a name that no cell has; a number stands for the cell of that layer."""
     if cell not in cells:
         name = f"layer{cell}"
-        near = f" Did you mean '{name}'?" if name in cells else did_you_mean(cell, cells)
+        near = (
+            f" Did you mean '{name}'?" if name in cells else did_you_mean(cell, cells)
+        )
         text = f"unknown cell; choose from {', '.join(cells)}.{near}"
         raise UserError(text, about={"cell": cell})
 
@@ -141,7 +147,9 @@ class Masking(NamedTuple):
         parts = (np.asarray(x[n : n + size]) for n in range(0, len(x), size))
         value = np.asarray(self.value, self.dtype)
         with np.errstate(over="ignore"):
-            return np.concatenate([(p.astype(self.dtype) != value).any(axis=-1) for p in parts])
+            return np.concatenate(
+                [(p.astype(self.dtype) != value).any(axis=-1) for p in parts]
+            )
 
 
 _MASKED_AT_ONCE = 1 << 20  # numbers of inputs read for a part of the mask
@@ -164,10 +172,16 @@ class Model:
     ((4, 3, 4), (4, 3))
     """
 
-    layers: tuple[tuple[Cell, ...], ...]  # each layer's forward cell, then its backward one
-    tensors: Mapping[str, tuple[int, ...]]  # the tensors used, by their names in the file
+    layers: tuple[
+        tuple[Cell, ...], ...
+    ]  # each layer's forward cell, then its backward one
+    tensors: Mapping[
+        str, tuple[int, ...]
+    ]  # the tensors used, by their names in the file
     assumed: tuple[str, ...] = ()  # settings that neither a file nor an option gives
-    given: Mapping[str, Any] = field(default_factory=dict)  # settings from files and options
+    given: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # settings from files and options
     remarks: tuple[str, ...] = ()  # for stderr: what the user should know
     idle: tuple[str, ...] = ()  # those of them on settings that change nothing
     labels: tuple[str, ...] = ()  # of each layer of several LSTMs in turn
@@ -232,7 +246,9 @@ class Model:
     def backward(self) -> bool:
         """Return whether any cell runs from the last step to the first."""
         behaviours = [cell.behaviour for _, cell in self.cells]
-        return self.bidirectional or any(one.reverse or one.go_backwards for one in behaviours)
+        return self.bidirectional or any(
+            one.reverse or one.go_backwards for one in behaviours
+        )
 
     def settings(self) -> dict[str, Any]:
         """Every setting of the run, by option name: the ``meta`` of what `run` writes.
@@ -241,9 +257,14 @@ class Model:
         """
         merge = self.layers[-1][0].behaviour.merge
         convention = self.convention.with_behaviour(merge=merge)
-        per_cell = {name: value for name, value in self.given.items() if split_cell(name)[0]}
+        per_cell = {
+            name: value for name, value in self.given.items() if split_cell(name)[0]
+        }
         return (
-            {"convention": convention.name, "forget_bias": convention.behaviour.forget_bias}
+            {
+                "convention": convention.name,
+                "forget_bias": convention.behaviour.forget_bias,
+            }
             | convention.settings()
             | per_cell
             | ({"edits": [edit.text for edit in self.edits]} if self.edits else {})
@@ -281,7 +302,9 @@ class Trace:
             if name in arrays:
                 return arrays[name]
             of_cells = [key for key in arrays if key.rpartition(".")[2] == name]
-            there = f"; its arrays are {', '.join(of_cells or arrays)}" if arrays else ""
+            there = (
+                f"; its arrays are {', '.join(of_cells or arrays)}" if arrays else ""
+            )
             raise AttributeError(f"this trace has no {name!r}{there}")
         raise AttributeError(name)
 
@@ -290,7 +313,9 @@ class Trace:
         shapes: dict[tuple[int, ...], list[str]] = {}
         for name, array in self.members().items():
             shapes.setdefault(array.shape, []).append(name)
-        arrays = ", ".join(f"{listed(names, 8)} {shape}" for shape, names in shapes.items())
+        arrays = ", ".join(
+            f"{listed(names, 8)} {shape}" for shape, names in shapes.items()
+        )
         assumed = _assumed(self.settings.get("assumed", ()))
         return f"<Trace {arrays}, layout {self.layout}, {self.final_h.dtype.name}{assumed}>"
 
@@ -306,7 +331,9 @@ class Trace:
     def steps(self) -> int:
         """T; no attribute of a trace with final states only."""
         for array in self.arrays.values():
-            if self.layout == "batch" and array.ndim == 4:  # (B, T, 2, H), or the directions first
+            if (
+                self.layout == "batch" and array.ndim == 4
+            ):  # (B, T, 2, H), or the directions first
                 return int(array.shape[1] * array.shape[2] // 2)
             return int(array.shape[1 if self.layout == "batch" else 0])
         raise AttributeError
@@ -355,7 +382,9 @@ class Inputs:
 
     x: SliceableArray  # (T, I), (B, T, I) or (T, B, I); in memory or in a file
     layout: str | None = None  # "batch" or "time", of inputs of three axes
-    initial_state: Mapping[str, ArrayLike] = field(default_factory=dict)  # h and c, or empty
+    initial_state: Mapping[str, ArrayLike] = field(
+        default_factory=dict
+    )  # h and c, or empty
     lengths: ArrayLike | None = None
     mask: ArrayLike | None = None
     mask_from: Masking | None = None  # the layer of the model's file that gave the mask
@@ -373,7 +402,9 @@ class Inputs:
 State = tuple[Array, Array]  # h (B, P), c (B, H)
 
 
-def split_state(given: Mapping[str, ArrayLike], model: Model, batch: int) -> list[State]:
+def split_state(
+    given: Mapping[str, ArrayLike], model: Model, batch: int
+) -> list[State]:
     """h (B, P) and c (B, H) for each cell, in the cells' dtype.
 
     One cell takes (P,), (1, P), (B, P), (1, B, P) or (B, 1, P); several have
@@ -383,7 +414,9 @@ def split_state(given: Mapping[str, ArrayLike], model: Model, batch: int) -> lis
     """
     missing = {"h", "c"} - set(given)
     if given and missing:
-        raise UserError(f"the initial state lacks {missing.pop()}; it needs both h and c.")
+        raise UserError(
+            f"the initial state lacks {missing.pop()}; it needs both h and c."
+        )
     cells = [cell for _, cell in model.cells]
     initial_state = model.behaviour.initial_state
     if not given or initial_state == "zero":
@@ -391,18 +424,31 @@ def split_state(given: Mapping[str, ArrayLike], model: Model, batch: int) -> lis
     if initial_state == "swapped":
         given = {"h": given["c"], "c": given["h"]}
     states = model.behaviour.states
-    widths = {"h": [cell.outputs for cell in cells], "c": [cell.units for cell in cells]}
-    h, c = (_split_by_cell(np.asarray(given[name]), widths[name], states) for name in "hc")
+    widths = {
+        "h": [cell.outputs for cell in cells],
+        "c": [cell.units for cell in cells],
+    }
+    h, c = (
+        _split_by_cell(np.asarray(given[name]), widths[name], states) for name in "hc"
+    )
     if not len(h) == len(c) == len(cells):
         found = " and c ".join(str(np.shape(given[name])) for name in "hc")
-        zeros = [(np.zeros((batch, cell.outputs)), np.zeros((batch, cell.units))) for cell in cells]
-        needed = " and c ".join(str(one.shape) for one in join_states(zeros, states, "batch"))
+        zeros = [
+            (np.zeros((batch, cell.outputs)), np.zeros((batch, cell.units)))
+            for cell in cells
+        ]
+        needed = " and c ".join(
+            str(one.shape) for one in join_states(zeros, states, "batch")
+        )
         raise UserError(
             f"the initial h is {found}; the {len(cells)} cells of this model and batch size "
             f"{batch} need h {needed}."
         )
     return [
-        (_state("h", a, cell.outputs, batch, cell), _state("c", b, cell.units, batch, cell))
+        (
+            _state("h", a, cell.outputs, batch, cell),
+            _state("c", b, cell.units, batch, cell),
+        )
         for a, b, cell in zip(h, c, cells, strict=True)
     ]
 
@@ -426,7 +472,9 @@ def _stored_state(cell: Cell, batch: int, initial_state: str) -> State:
     h, c = cell.initial_h, cell.initial_c
     if h is None or c is None or initial_state == "zero":
         h, c = zero
-    return _state("h", h, cell.outputs, batch, cell), _state("c", c, cell.units, batch, cell)
+    return _state("h", h, cell.outputs, batch, cell), _state(
+        "c", c, cell.units, batch, cell
+    )
 
 
 def _state(name: str, array: Array, width: int, batch: int, cell: Cell) -> Array:
@@ -475,7 +523,9 @@ class Hint:
     def text(self) -> str:
         """All of it in a few sentences."""
         several = "s" * (len(self.causes) > 1)
-        causes = f"Possible cause{several}: {'; '.join(self.causes)}." if self.causes else ""
+        causes = (
+            f"Possible cause{several}: {'; '.join(self.causes)}." if self.causes else ""
+        )
         return " ".join(filter(None, (self.seen, causes, self.excluded)))
 
 

@@ -42,7 +42,9 @@ class Choice:
         if text is None:
             return None
         if match := RANGE.fullmatch(text):
-            bounds = slice(*(None if part is None else int(part) for part in match.groups()))
+            bounds = slice(
+                *(None if part is None else int(part) for part in match.groups())
+            )
             if bounds.step is None or bounds.step > 0:
                 return cls(option, noun, text, bounds)
         elif LIST.fullmatch(text):
@@ -80,14 +82,20 @@ class Choice:
             numbers = ()
         if not numbers:
             last = (of_all or size) - 1
-            there = f"{self.noun}s are 0 to {last}" if last else f"there is only {self.noun} 0"
+            there = (
+                f"{self.noun}s are 0 to {last}"
+                if last
+                else f"there is only {self.noun} 0"
+            )
             there = f"{self.noun}s are 0 or more" if size == ENDLESS else there
             if self.bounds is not None:
                 text = f"no {self.noun} in this range; {there}, and a range ascends."
                 raise UserError(text, about=self.typed)
             off = (n for n in self.numbers if not -last - 1 <= n <= last)
             missing = next(off, self.numbers[-1])
-            raise UserError(f"there is no {self.noun} {missing}; {there}.", about=self.typed)
+            raise UserError(
+                f"there is no {self.noun} {missing}; {there}.", about=self.typed
+            )
         self.refuse_descent(numbers)
         return numbers
 
@@ -96,7 +104,9 @@ class Choice:
         if isinstance(numbers, range) or all(a < b for a, b in pairwise(numbers)):
             return
         ascending = ",".join(map(str, sorted(set(numbers))))
-        raise UserError("indices ascend.", about=self.typed, try_={self.option: ascending})
+        raise UserError(
+            "indices ascend.", about=self.typed, try_={self.option: ascending}
+        )
 
     def cut(self, size: int) -> str:
         """Return what a range contains that begins too early or ends too late; "" of others.
@@ -114,7 +124,11 @@ class Choice:
     @property
     def counts_from_the_end(self) -> bool:
         """Return whether a number is below 0."""
-        given = self.numbers or (self.bounds and (self.bounds.start, self.bounds.stop)) or ()
+        given = (
+            self.numbers
+            or (self.bounds and (self.bounds.start, self.bounds.stop))
+            or ()
+        )
         return any(one is not None and one < 0 for one in given)
 
     def refuse_from_the_end(self) -> None:
@@ -164,7 +178,11 @@ class Selection(NamedTuple):
 
     @classmethod
     def parse(
-        cls, steps: str | None, batch: str | None, units: str | None, digits: int | None = None
+        cls,
+        steps: str | None,
+        batch: str | None,
+        units: str | None,
+        digits: int | None = None,
     ) -> Selection:
         """From the values of ``--steps --batch --units --digits``."""
         return cls(
@@ -176,15 +194,21 @@ class Selection(NamedTuple):
 
     def cuts(self, full: Sizes) -> list[str]:
         """Lines on ranges beyond a run of these sizes; 0: unknown."""
-        lines = [c.cut(size) for c, size in zip(self[:3], full, strict=True) if c and size]
+        lines = [
+            c.cut(size) for c, size in zip(self[:3], full, strict=True) if c and size
+        ]
         return [line for line in lines if line]
 
     @property
     def selects(self) -> bool:
         """Return whether anything may be left out."""
-        return any(c is not None and not c.is_all for c in (self.steps, self.batch, self.units))
+        return any(
+            c is not None and not c.is_all for c in (self.steps, self.batch, self.units)
+        )
 
-    def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> SelectedIndices:
+    def within(
+        self, steps: int, batch: int, widths: Mapping[str, int]
+    ) -> SelectedIndices:
         """The indices selected of a run whose arrays have these widths."""
         for choice in (self.steps, self.units) if not widths else ():
             if choice is not None and not choice.is_all:
@@ -195,14 +219,20 @@ class Selection(NamedTuple):
                     try_={choice.option: None},
                 )
         units, columns = columns_by_array(self.units if widths else None, widths)
-        if self.units and (without := [name for name, picked in columns.items() if not picked]):
+        if self.units and (
+            without := [name for name, picked in columns.items() if not picked]
+        ):
             most = min(units_of(name, widths[name]) for name in without) - 1
             text = f"units of {listed(without, 3)} are 0 to {most}; choose among these."
             raise UserError(text, about=self.units.typed)
         width = max((units_of(name, w) for name, w in widths.items()), default=0)
         sizes = Sizes(steps, batch, width)
         return SelectedIndices(
-            indices_of(self.steps, steps), indices_of(self.batch, batch), columns, sizes, units
+            indices_of(self.steps, steps),
+            indices_of(self.batch, batch),
+            columns,
+            sizes,
+            units,
         )
 
 
@@ -238,7 +268,11 @@ def columns_of(name: str, width: int, units: Indices) -> Indices:
     """The columns of an array for some units; of z, in each gate."""
     size = units_of(name, width)
     units = below(units, size)
-    return units if size == width else [gate + u for gate in range(0, width, size) for u in units]
+    return (
+        units
+        if size == width
+        else [gate + u for gate in range(0, width, size) for u in units]
+    )
 
 
 def columns_by_array(
@@ -247,7 +281,9 @@ def columns_by_array(
     """The units chosen of the widest array, and each array's columns."""
     sizes = [units_of(name, width) for name, width in widths.items()] or [0]
     units = choice.among(max(sizes), min(sizes)) if choice else range(max(sizes))
-    return units, {name: columns_of(name, width, units) for name, width in widths.items()}
+    return units, {
+        name: columns_of(name, width, units) for name, width in widths.items()
+    }
 
 
 class Sizes(NamedTuple):
@@ -295,7 +331,9 @@ class SelectedIndices:
             if len(numbers) < size:
                 meta |= {name: format_indices(numbers), f"of_{name}": size}
         gates = {
-            k: format_indices(n) for k, n in self.columns.items() if k.rpartition(".")[2] == "z"
+            k: format_indices(n)
+            for k, n in self.columns.items()
+            if k.rpartition(".")[2] == "z"
         }
         if "units" in meta and gates:
             meta["columns"] = gates  # of z, the four gates side by side
@@ -308,7 +346,11 @@ def read_names(given: Any, what: str) -> list[str]:
     ``what`` is what a message calls it.
     """
     try:
-        names = [n.strip() for n in given.split(",")] if isinstance(given, str) else [*given]
+        names = (
+            [n.strip() for n in given.split(",")]
+            if isinstance(given, str)
+            else [*given]
+        )
     except TypeError:  # a number, or an array of no axes
         names = [None]
     if not all(isinstance(name, str) for name in names):
@@ -349,7 +391,9 @@ def contiguous_ranges(numbers: Indices) -> list[range]:
         return [numbers] if len(numbers) else []
     marks = np.asarray(numbers)
     ends = [0, *(np.flatnonzero(np.diff(marks) > 1) + 1).tolist(), len(marks)]
-    return [range(int(marks[a]), int(marks[b - 1]) + 1) for a, b in pairwise(ends) if b > a]
+    return [
+        range(int(marks[a]), int(marks[b - 1]) + 1) for a, b in pairwise(ends) if b > a
+    ]
 
 
 def round_to_digits(array: Array, digits: int | None) -> Array:
@@ -357,7 +401,8 @@ def round_to_digits(array: Array, digits: int | None) -> Array:
     if digits is None:
         return array
     values = [
-        float(format_number(value, digits)) for value in array.astype(np.float64).ravel().tolist()
+        float(format_number(value, digits))
+        for value in array.astype(np.float64).ravel().tolist()
     ]
     return np.array(values, np.float64).reshape(array.shape)
 
@@ -396,12 +441,15 @@ def cut_trace(trace: Trace, selected: SelectedIndices, states: str) -> Trace:
         array = array if batch is None else take(array, selected.batch, batch)
         arrays[name] = take(array, selected.columns[name], array.ndim - 1)
     h, c = (
-        cut_final_state(a, selected, trace.layout, states) for a in (trace.final_h, trace.final_c)
+        cut_final_state(a, selected, trace.layout, states)
+        for a in (trace.final_h, trace.final_c)
     )
     return Trace(arrays, h, c, trace.layout, {**trace.settings, **selected.settings()})
 
 
-def cut_final_state(array: Array, selected: SelectedIndices, layout: str, states: str) -> Array:
+def cut_final_state(
+    array: Array, selected: SelectedIndices, layout: str, states: str
+) -> Array:
     """The selected batch items of a final state."""
     if layout == "steps":
         return array

@@ -69,7 +69,9 @@ class Parser:
         parts = text.split(",")
         form = self._form.replace("+", self._form[:1] * (len(parts) - 1))
         try:
-            values = tuple(_KINDS[kind](part) for kind, part in zip(form, parts, strict=True))
+            values = tuple(
+                _KINDS[kind](part) for kind, part in zip(form, parts, strict=True)
+            )
         except ValueError:
             names = (name for name in self.named if isinstance(name, str))
             raise ValueError(f"{self.words}.{did_you_mean(text, names)}") from None
@@ -84,7 +86,9 @@ class OneOf(Parser):
         *others, last = named
         words = f"{', '.join(others)} or {last}"
         super().__init__(
-            "", listed([*named], MOST_NAMED) if len(named) > MOST_NAMED else words, named
+            "",
+            listed([*named], MOST_NAMED) if len(named) > MOST_NAMED else words,
+            named,
         )
 
 
@@ -124,7 +128,9 @@ def _bound(value: Any) -> float | None:
     return number
 
 
-def _fitting(read: Callable[[str], Any], fits: Callable[[Any], bool]) -> Callable[[str], Any]:
+def _fitting(
+    read: Callable[[str], Any], fits: Callable[[Any], bool]
+) -> Callable[[str], Any]:
     def fitting(part: str) -> Any:
         if not fits(value := read(part.strip())):
             raise ValueError
@@ -152,7 +158,14 @@ _KINDS: dict[str, Callable[[str], Any]] = {
 
 
 def _boolean(value: Any) -> bool:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    words = {
+        "true": True,
+        "yes": True,
+        "1": True,
+        "false": False,
+        "no": False,
+        "0": False,
+    }
     try:
         return words[str(value).lower()]
     except KeyError:
@@ -173,18 +186,28 @@ SETTINGS: dict[str, Setting] = {
         "recognised",
         "It is recognised from the names and shapes of the tensors.",
     ),
-    "gates": Setting(read_gate_order, "Order of the gate blocks: ifgo, igfo, iofg, ...", _GATES),
+    "gates": Setting(
+        read_gate_order, "Order of the gate blocks: ifgo, igfo, iofg, ...", _GATES
+    ),
     "kernel_gates": Setting(
         read_gate_order, "Gate order of the kernel only.", _GATES, "that of gates"
     ),
     "recurrent_gates": Setting(
-        read_gate_order, "Gate order of the recurrent kernel only.", _GATES, "that of gates"
+        read_gate_order,
+        "Gate order of the recurrent kernel only.",
+        _GATES,
+        "that of gates",
     ),
-    "bias_gates": Setting(read_gate_order, "Gate order of the bias only.", _GATES, "that of gates"),
-    "interleaved": Setting(_boolean, "Gates alternate unit by unit instead of block by block."),
+    "bias_gates": Setting(
+        read_gate_order, "Gate order of the bias only.", _GATES, "that of gates"
+    ),
+    "interleaved": Setting(
+        _boolean, "Gates alternate unit by unit instead of block by block."
+    ),
     "rows": Setting(OneOf("xh", "hx"), "Rows of a fused kernel: inputs first, or h."),
     "bias_row": Setting(
-        OneOf("none", "first", "last"), "Row of a fused kernel that is the bias: first or last."
+        OneOf("none", "first", "last"),
+        "Row of a fused kernel that is the bias: first or last.",
     ),
     "transposed": Setting(
         OneOf(*TRANSPOSED),
@@ -192,13 +215,16 @@ SETTINGS: dict[str, Setting] = {
         rule="reshaped_...: the matrix was reshaped instead of transposed.",
     ),
     "bias": Setting(
-        OneOf(*BIASES), "How often the bias is added, or which of two: of the inputs, or recurrent."
+        OneOf(*BIASES),
+        "How often the bias is added, or which of two: of the inputs, or recurrent.",
     ),
     "forget_bias": Setting(
         read_number, "Constant added to the forget gate at run time.", "a number"
     ),
     "activation": Setting(
-        read_activation_name, "Activation of g, and of c in h = o * act(c).", _ACTIVATION
+        read_activation_name,
+        "Activation of g, and of c in h = o * act(c).",
+        _ACTIVATION,
     ),
     "recurrent_activation": Setting(
         read_activation_name, "Activation of the gates i, f, o.", "those of activation"
@@ -209,9 +235,13 @@ SETTINGS: dict[str, Setting] = {
         "those of activation",
         "that of activation",
     ),
-    "coupled": Setting(OneOf("none", "f=1-i", "i=1-f"), "One gate is 1 minus the other."),
+    "coupled": Setting(
+        OneOf("none", "f=1-i", "i=1-f"), "One gate is 1 minus the other."
+    ),
     "cell_clip": Setting(_bound, "Bound on |c|.", _BOUND),
-    "gate_clip": Setting(_bound, "Bound on every pre-activation (ONNX's clip).", _BOUND),
+    "gate_clip": Setting(
+        _bound, "Bound on every pre-activation (ONNX's clip).", _BOUND
+    ),
     "projection_clip": Setting(_bound, "Bound on |h| after the projection.", _BOUND),
     "peepholes": Setting(
         OneOf("used", "ignored", "old_c"),
@@ -220,7 +250,9 @@ SETTINGS: dict[str, Setting] = {
     "peephole_gates": Setting(
         OneOf(*PEEPHOLE_ORDERS), "Gate order of peepholes that are one tensor."
     ),
-    "layout": Setting(OneOf("batch", "time"), "Inputs are (B, T, I): batch; (T, B, I): time."),
+    "layout": Setting(
+        OneOf("batch", "time"), "Inputs are (B, T, I): batch; (T, B, I): time."
+    ),
     "reverse": Setting(
         _boolean,
         "Process the steps from the last to the first.",
@@ -244,7 +276,9 @@ SETTINGS: dict[str, Setting] = {
         rule="The convention's default may differ for masks and for lengths. repeat is the last "
         "output again; run computes on, over the padding.",
     ),
-    "flip_output": Setting(_boolean, "Outputs in the other order of time.", default="false"),
+    "flip_output": Setting(
+        _boolean, "Outputs in the other order of time.", default="false"
+    ),
     "state": Setting(
         OneOf("carried", "reset"),
         "carried: a step starts from the state before; reset: from the initial one.",
@@ -262,10 +296,17 @@ SETTINGS: dict[str, Setting] = {
         rule="ignored: all steps are valid; inverted: the steps are valid that the mask leaves "
         "out. Or the lengths themselves, such as 3,7,5.",
     ),
-    "flat_units": Setting(COUNT, "Units, where the weights are one vector.", COUNT.words, "none"),
-    "flat_layers": Setting(COUNT, "Layers, where the weights are one vector.", COUNT.words, "1"),
+    "flat_units": Setting(
+        COUNT, "Units, where the weights are one vector.", COUNT.words, "none"
+    ),
+    "flat_layers": Setting(
+        COUNT, "Layers, where the weights are one vector.", COUNT.words, "1"
+    ),
     "flat_directions": Setting(
-        Parser("b", "1 or 2"), "Directions, where the weights are one vector.", "1 or 2", "1"
+        Parser("b", "1 or 2"),
+        "Directions, where the weights are one vector.",
+        "1 or 2",
+        "1",
     ),
     "arithmetic": Setting(
         OneOf("float", "8bit", "hybrid", "hybrid_asymmetric"),
@@ -329,7 +370,9 @@ class Assumption(str):
     what: str
     option: str  # "" where none sets it
 
-    def __new__(cls, what: str, why: str = "", option: str = "", more: str = "") -> Assumption:
+    def __new__(
+        cls, what: str, why: str = "", option: str = "", more: str = ""
+    ) -> Assumption:
         """The text, which knows its parts."""
         reason = "; ".join(filter(None, (why, f"{option} {more}".strip())))
         text = super().__new__(cls, f"{what} ({reason})" if reason else what)
@@ -339,7 +382,9 @@ class Assumption(str):
 
 def without_option(assumed: Sequence[str]) -> list[str]:
     """The assumptions that no option changes."""
-    return [text for text in assumed if not (isinstance(text, Assumption) and text.option)]
+    return [
+        text for text in assumed if not (isinstance(text, Assumption) and text.option)
+    ]
 
 
 CELL = re.compile(r"layer\d+(?:_reverse)?")
@@ -348,7 +393,15 @@ CELL = re.compile(r"layer\d+(?:_reverse)?")
 SIZES = ("flat_units", "flat_layers", "flat_directions")
 """Settings of weights that are one vector."""
 
-MODEL_ONLY = ("convention", "layout", "initial_state", "lengths", "merge", "directions", "dtype")
+MODEL_ONLY = (
+    "convention",
+    "layout",
+    "initial_state",
+    "lengths",
+    "merge",
+    "directions",
+    "dtype",
+)
 """Settings of the model, which a single cell cannot have; so are `SIZES`."""
 
 
@@ -378,7 +431,9 @@ def read_setting(name: str, value: Any, where: str) -> Any:
     except ValueError as error:
         first, *further = error.args
         stop = "" if first[-1] in ".,?" else "."
-        raise UserError(f"{_found(name, value, where)} takes {first}{stop}", *further) from None
+        raise UserError(
+            f"{_found(name, value, where)} takes {first}{stop}", *further
+        ) from None
 
 
 def _found(name: str, value: Any, where: str) -> str:

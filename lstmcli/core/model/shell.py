@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lstmcli.core.model.settings import FLAGS, SETTINGS, WITH_OPTION, setting_text, split_cell
+from lstmcli.core.model.settings import (
+    FLAGS,
+    SETTINGS,
+    WITH_OPTION,
+    setting_text,
+    split_cell,
+)
 from lstmcli.errors import Settings, Syntax, Try
 from lstmcli.escaping import typed_command
 
@@ -26,7 +32,9 @@ def as_options(settings: Mapping[str, Any]) -> list[str]:
         if value is True and (name in FLAGS or split_cell(name)[1] not in SETTINGS):
             arguments.append(option)
         elif _has_option(name, text):
-            arguments += [f"{option}={text}"] if text.startswith("-") else [option, text]
+            arguments += (
+                [f"{option}={text}"] if text.startswith("-") else [option, text]
+            )
         else:
             arguments += ["--set", f"{name}={text}"]
     return arguments
@@ -34,7 +42,10 @@ def as_options(settings: Mapping[str, Any]) -> list[str]:
 
 def _has_option(name: str, text: str) -> bool:
     plain = split_cell(name)[1]
-    if name in ("initial_state", "lengths"):  # options of a file, or of what becomes of it
+    if name in (
+        "initial_state",
+        "lengths",
+    ):  # options of a file, or of what becomes of it
         return text not in SETTINGS[name].choices
     return name in WITH_OPTION or plain not in SETTINGS
 
@@ -56,15 +67,21 @@ class ShellSyntax(Syntax):
         """``--rows hx --layout batch``; ``without --cell``."""
         named = _named(settings)
         given = {name: value for name, value in named.items() if value is not None}
-        left_out = (name.replace("_", "-") for name, value in named.items() if value is None)
+        left_out = (
+            name.replace("_", "-") for name, value in named.items() if value is None
+        )
         typed = typed_command(*as_options(given))
-        return " ".join(filter(None, (typed, *(f"without --{name}" for name in left_out))))
+        return " ".join(
+            filter(None, (typed, *(f"without --{name}" for name in left_out)))
+        )
 
     def call(self, wanted: Try) -> str:
         """``lstm run w.npz INPUTS --forget-bias 0``."""
         weights = wanted.weights
         if isinstance(weights, Mapping):
-            weights = [f"{role}={file}:{member}" for role, (file, member) in weights.items()]
+            weights = [
+                f"{role}={file}:{member}" for role, (file, member) in weights.items()
+            ]
         words = ("lstm", wanted.call, *weights, *wanted.others)
         return typed_command(*words, *as_options(_named(wanted.settings)))
 

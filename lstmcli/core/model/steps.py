@@ -66,4 +66,7 @@ def processed_steps(
     if valid is not None:
         processed = valid_first(valid[::-1] if order.runs_back else valid)
     other = steps - 1 - processed
-    return (other if order.runs_back else processed, other if order.outputs_reversed else processed)
+    return (
+        other if order.runs_back else processed,
+        other if order.outputs_reversed else processed,
+    )

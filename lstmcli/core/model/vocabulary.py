@@ -20,7 +20,9 @@ def read_gate_order(value: object) -> str:
     text = str(value).lower()
     order = "".join("g" if letter in _CANDIDATE else letter for letter in text)
     if sorted(order) != sorted(GATES):
-        raise ValueError("each of i, f, o and one of g j c z once, such as ifgo, ijfo or iofc")
+        raise ValueError(
+            "each of i, f, o and one of g j c z once, such as ifgo, ijfo or iofc"
+        )
     return order
 
 

@@ -11,7 +11,12 @@ from lstmcli.core.model.model import Cell, Masking, Model, cell_name, format_len
 from lstmcli.core.model.settings import Assumption, setting_text, split_cell
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
 from lstmcli.core.weights.decode import units_along_rows
-from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, Settings, normalise
+from lstmcli.core.weights.templates import (
+    CellIndex,
+    RecognisedLstm,
+    Settings,
+    normalise,
+)
 from lstmcli.errors import Try, Undecided, UserError, listed
 from lstmcli.escaping import typed_command
 
@@ -49,7 +54,10 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Settings) -> list[str]
     for name in ("cell_clip", "gate_clip", "projection_clip"):
         if name in hidden:
             bound = cell.convention.setting(name) or "none"
-            what, option = f"{name.replace('_', ' ')} {bound}", f"--{name.replace('_', '-')}"
+            what, option = (
+                f"{name.replace('_', ' ')} {bound}",
+                f"--{name.replace('_', '-')}",
+            )
             assumed.append(Assumption(what, "not stored in the weights", option))
     inside = given.get("bias") == "none" or cell.convention.storage.extra_columns
     return assumed + ([] if inside else _bias_assumptions(found))
@@ -57,7 +65,11 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Settings) -> list[str]
 
 def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
     row, orientation = found.convention, cell.convention.storage.orientation
-    if found.by_shape or row.required_settings or orientation == row.storage.orientation:
+    if (
+        found.by_shape
+        or row.required_settings
+        or orientation == row.storage.orientation
+    ):
         return []
     axes = ("first", "last") if orientation == "rows" else ("last", "first")
     why = f"units along the {axes[0]} axis; {row.name}: the {axes[1]}"
@@ -74,7 +86,10 @@ def _with_numbers(name: str, activation: str) -> tuple[str, str]:
 
 _WAYS = {  # of required settings: values, and their meaning
     "rows": {"hx": "[h; x]: h comes first", "xh": "[x; h]"},
-    "transposed": {"none": "(inputs, units), for x W", "both": "(units, inputs), for W x"},
+    "transposed": {
+        "none": "(inputs, units), for x W",
+        "both": "(units, inputs), for W x",
+    },
 }
 
 
@@ -86,7 +101,9 @@ def refuse_open(
 ) -> None:
     """Refuse weights that can be read in two ways, with the settings that choose."""
     row, names = found.convention, next(iter(found.cells.values()))
-    of_gate = {role: next(iter(n.values())) for role, n in names.items() if isinstance(n, dict)}
+    of_gate = {
+        role: next(iter(n.values())) for role, n in names.items() if isinstance(n, dict)
+    }
     for setting in row.required_settings:
         settled = setting in given
         if setting == "transposed":  # its value none is the row's orientation
@@ -97,12 +114,17 @@ def refuse_open(
         name = of_gate.get("fused") or of_gate["kernel"]
         raise Undecided(
             f"{source}: neither names nor shapes tell how {name} {shapes[name]} is to be read:",
-            try_=[Try({setting: value}, meaning) for value, meaning in _WAYS[setting].items()],
+            try_=[
+                Try({setting: value}, meaning)
+                for value, meaning in _WAYS[setting].items()
+            ],
         )
 
 
 def unused_assumptions(
-    chosen: Sequence[RecognisedLstm], found: Sequence[RecognisedLstm], names: Collection[str]
+    chosen: Sequence[RecognisedLstm],
+    found: Sequence[RecognisedLstm],
+    names: Collection[str],
 ) -> list[str]:
     """The assumption that tensors next to an LSTM that only shapes show are not part of it.
 
@@ -140,7 +162,9 @@ def direction_assumptions(
     builders = ", ".join(dict.fromkeys(name.rpartition("_")[0] for name in names))
     name = "reverse" if only_backward else "layer0_reverse.reverse"
     what = builders if row.pairs else "bw"
-    return [Assumption(f"{what} backward", "from the tensor names", f"--set {name}=false")]
+    return [
+        Assumption(f"{what} backward", "from the tensor names", f"--set {name}=false")
+    ]
 
 
 def _config_assumptions(
@@ -157,7 +181,9 @@ def _config_assumptions(
     missing = [name for name in found.convention.config(both) if name not in settled]
     if not missing:
         return []
-    unusual = "recurrent_activation" in missing and runs.recurrent_activation != "sigmoid"
+    unusual = (
+        "recurrent_activation" in missing and runs.recurrent_activation != "sigmoid"
+    )
     typed = ("--recurrent-activation", "sigmoid for sigmoid") if unusual else ()
     what = ", ".join(texts[k] for k in missing)
     return [Assumption(what, "its config is not in the file", *typed)]
@@ -165,7 +191,9 @@ def _config_assumptions(
 
 def _bias_assumptions(found: RecognisedLstm) -> list[str]:
     row = found.convention
-    roles = {role.partition(".")[0] for role in (*row.names.tensors, *row.names.numbered)}
+    roles = {
+        role.partition(".")[0] for role in (*row.names.tensors, *row.names.numbered)
+    }
     roles &= {"bias", "recurrent_bias"}
     if not any(role in names for names in found.cells.values() for role in roles):
         return [Assumption("no bias", "none in the file")]
@@ -198,9 +226,14 @@ def idle_settings(
     """
     each = [names for one in chosen for names in one.cells.values()]
     tensors = [item for names in each for item in names.items()]
-    roles, cells = {role for role, _ in tensors}, [cell for layer in layers for cell in layer]
+    roles, cells = (
+        {role for role, _ in tensors},
+        [cell for layer in layers for cell in layer],
+    )
     storage = cells[0].convention.storage
-    peepholes = storage.peephole_columns or any(cell.peephole is not None for cell in cells)
+    peepholes = storage.peephole_columns or any(
+        cell.peephole is not None for cell in cells
+    )
     biases = {"bias", "recurrent_bias"} & roles or storage.extra_columns
     lacking = {  # reason: whether it holds, the settings that it makes idle
         "there is no fused kernel": ("fused" not in roles, "rows bias_row"),
@@ -208,12 +241,18 @@ def idle_settings(
             all(isinstance(names, Mapping) for _, names in tensors),
             "interleaved",
         ),
-        "there is one direction": (all(len(one) == 1 for one in layers), "merge directions"),
+        "there is one direction": (
+            all(len(one) == 1 for one in layers),
+            "merge directions",
+        ),
         "there are no peepholes": (
             not peepholes and "peephole" not in roles,
             "peepholes peephole_gates",
         ),
-        "there is no bias": (not biases, f"bias_gates{' bias' * (given.get('bias') != 'none')}"),
+        "there is no bias": (
+            not biases,
+            f"bias_gates{' bias' * (given.get('bias') != 'none')}",
+        ),
         "there is no projection": (
             all(cell.projection is None for cell in cells),
             "projection_clip",
@@ -227,7 +266,12 @@ def idle_settings(
             "flat_units flat_layers flat_directions",
         ),
     }
-    why = {name: why for why, (lacks, names) in lacking.items() if lacks for name in names.split()}
+    why = {
+        name: why
+        for why, (lacks, names) in lacking.items()
+        if lacks
+        for name in names.split()
+    }
     goes_backwards = {
         cell_name(n, d): cell.convention.behaviour.go_backwards
         for n, layer in enumerate(layers)
@@ -236,12 +280,16 @@ def idle_settings(
     for name in (name for name, value in given.items() if value is True):
         cell, setting = split_cell(name)
         names = [cell] if cell else [*backward]
-        if setting == "reverse" and all(goes_backwards[name] or backward[name] for name in names):
+        if setting == "reverse" and all(
+            goes_backwards[name] or backward[name] for name in names
+        ):
             why[name] = "the layer runs backward by itself"
     return _idle(given, why, source)
 
 
-def idle_settings_of_run(given: Settings, source: str, *, masked: bool, started: bool) -> list[str]:
+def idle_settings_of_run(
+    given: Settings, source: str, *, masked: bool, started: bool
+) -> list[str]:
     """One row per setting that changes nothing, as a run lacks what it is about.
 
     ``masked``: it has lengths or a mask. ``started``: it has an initial state.
@@ -253,7 +301,9 @@ def idle_settings_of_run(given: Settings, source: str, *, masked: bool, started:
 
 def idle_without_lstm(given: Settings, source: str) -> list[str]:
     """One row per setting of a file without an LSTM."""
-    return _idle(given, {split_cell(name)[1]: "there is no LSTM" for name in given}, source)
+    return _idle(
+        given, {split_cell(name)[1]: "there is no LSTM" for name in given}, source
+    )
 
 
 def _idle(given: Settings, why: Mapping[str, str], source: str) -> list[str]:
@@ -270,17 +320,24 @@ def lengths_assumed(lengths: Sequence[int]) -> str:
     return Assumption(what, "sequence_lens of the file", "--lengths")
 
 
-SEQUENCE_LENGTHS = ("sequence_lens", "sequence_length")  # of an ONNX node, of TensorFlow's rnn
+SEQUENCE_LENGTHS = (
+    "sequence_lens",
+    "sequence_length",
+)  # of an ONNX node, of TensorFlow's rnn
 
 
 def masking_assumed(masking: Masking) -> str:
     """The line of ``assumed`` for a mask or lengths that the inputs do not give."""
     layer, kind = masking.layer, masking.kind
     if kind in SEQUENCE_LENGTHS:
-        return Assumption(f"{kind} not applied", f"its lengths come from {layer}", "--lengths")
+        return Assumption(
+            f"{kind} not applied", f"its lengths come from {layer}", "--lengths"
+        )
     tokens = kind == "Embedding"
     why = f"{kind} {'masks token 0' if tokens else 'behind other layers'}"
-    return Assumption(f"mask of {layer} not applied", why, "--mask", "or --lengths" * tokens)
+    return Assumption(
+        f"mask of {layer} not applied", why, "--mask", "or --lengths" * tokens
+    )
 
 
 def without_padding(model: Model) -> Model:

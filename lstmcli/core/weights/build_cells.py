@@ -49,7 +49,9 @@ def build_layers(
     given = next(iter(settings.values()))
     dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
     to = given.get(ROUNDED) or (given.get("dtype") == BFLOAT16 and BFLOAT16)
-    rounded = {k: round_to_format(tensors[k], to) for k in found.tensors} if to else tensors
+    rounded = (
+        {k: round_to_format(tensors[k], to) for k in found.tensors} if to else tensors
+    )
     layers: dict[int, list[Cell]] = {}
     origin: dict[int, Tensors] = {}
     for (layer, direction), names in sorted(found.cells.items()):
@@ -57,25 +59,41 @@ def build_layers(
         if settings[layer, direction].get(_FORWARD):
             convention = convention.with_behaviour(forward=True)
         by_role: dict[str, Any] = {
-            role: rounded[n] if isinstance(n, str) else {g: rounded[k] for g, k in n.items()}
+            role: rounded[n]
+            if isinstance(n, str)
+            else {g: rounded[k] for g, k in n.items()}
             for role, n in names.items()
         }
         of_layer = layers.setdefault(layer, [])
         name = cell_name(first + len(layers) - 1, len(of_layer))
-        if of_cell := [one for one in edits_in("tensors", edits) if one.cell in ("", name)]:
-            by_role = _edited(by_role, of_cell, convention, len(convention.storage.gates))
+        if of_cell := [
+            one for one in edits_in("tensors", edits) if one.cell in ("", name)
+        ]:
+            by_role = _edited(
+                by_role, of_cell, convention, len(convention.storage.gates)
+            )
         with np.errstate(all="ignore"):
-            by_role = {k: each_array(one, lambda a: a.astype(dtype)) for k, one in by_role.items()}
+            by_role = {
+                k: each_array(one, lambda a: a.astype(dtype))
+                for k, one in by_role.items()
+            }
         for one in split_directions(by_role, convention, source):
             cell = decode(one, convention, source)
             of_layer.append(cell)
             origin[id(cell)] = one
     cells = [tuple(layer) for layer in layers.values()]
-    cells = pair_directions(cells) if found.convention.storage.directions_count else cells
-    by_cell, turn = _cell_settings(given), -1 if given.get("directions") == "exchanged" else 1
+    cells = (
+        pair_directions(cells) if found.convention.storage.directions_count else cells
+    )
+    by_cell, turn = (
+        _cell_settings(given),
+        -1 if given.get("directions") == "exchanged" else 1,
+    )
     return [
         tuple(
-            decode(origin[id(taken)], _changed(cell.convention, changes, d == 1), source)
+            decode(
+                origin[id(taken)], _changed(cell.convention, changes, d == 1), source
+            )
             if (changes := by_cell.get(cell_name(n, d), {})) or taken is not cell
             else cell
             for d, (cell, taken) in enumerate(zip(layer, layer[::turn], strict=True))
@@ -97,7 +115,9 @@ def _edited(
         if isinstance(tensor, Mapping):
             return _edited(tensor, edits, convention, gates=1)
         axis = _gates_axis(tensor, tensors.get("bias"), convention)
-        return np.asarray(edited("tensors", edits, tensor.astype(np.float64), axis, gates))
+        return np.asarray(
+            edited("tensors", edits, tensor.astype(np.float64), axis, gates)
+        )
 
     return {role: one(tensor) for role, tensor in tensors.items()}
 
@@ -154,7 +174,9 @@ def direction_settings(
 def runs_backward(found: RecognisedLstm, cell: CellIndex, settings: Settings) -> bool:
     """Return whether a cell runs backward by its index and `direction_settings`."""
     layer, direction = cell
-    by_index = direction == 1 and (layer, 0) in found.cells and not settings.get(_FORWARD)
+    by_index = (
+        direction == 1 and (layer, 0) in found.cells and not settings.get(_FORWARD)
+    )
     return bool(settings.get("reverse", by_index))
 
 
@@ -167,7 +189,9 @@ def check_cell_settings(layers: Sequence[tuple[Cell, ...]], given: Settings) -> 
             raise UserError(f"{name}: there is no cell {cell}; {there}")
 
 
-def check_layers(layers: Sequence[tuple[Cell, ...]], labels: Sequence[str], source: str) -> None:
+def check_layers(
+    layers: Sequence[tuple[Cell, ...]], labels: Sequence[str], source: str
+) -> None:
     """Refuse a layer that does not take what the one below gives."""
     names = [f"layer {n}" for n in range(len(layers))]
     if len(set(labels)) == len(layers) and all(labels):
@@ -187,7 +211,10 @@ def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
         both = f"{forward} inputs forward and {backward} backward"
         raise UserError(f"{where} takes {both}; both directions read the same.")
     merge = layer[0].convention.behaviour.merge
-    if merge in ("sum", "mul", "ave", "stack") and len({cell.shown for cell in layer}) > 1:
+    if (
+        merge in ("sum", "mul", "ave", "stack")
+        and len({cell.shown for cell in layer}) > 1
+    ):
         forward, backward = (cell.shown for cell in layer)
         raise UserError(
             f"{where} gives {forward} outputs forward and {backward} backward; merge {merge} needs "
@@ -199,7 +226,9 @@ def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
 # ---- one vector that packs all weights, cut into its tensors
 
 
-def cut_flat(tensors: Mapping[str, Array], given: Settings, source: str) -> dict[str, Array]:
+def cut_flat(
+    tensors: Mapping[str, Array], given: Settings, source: str
+) -> dict[str, Array]:
     """The tensors that one vector packs, by name, by the given convention; else all."""
     row = find_convention(given["convention"]) if "convention" in given else None
     if row is None or not row.names.packed or len(tensors) != 1:
@@ -215,7 +244,10 @@ def cut_flat(tensors: Mapping[str, Array], given: Settings, source: str) -> dict
             f"{where}, all weights of {row.name} in a row; how many units are there?",
             try_=[
                 Try({"flat_units": ...}),
-                Try({"flat_units": ..., "flat_layers": ..., "flat_directions": 2}, "of several"),
+                Try(
+                    {"flat_units": ..., "flat_layers": ..., "flat_directions": 2},
+                    "of several",
+                ),
             ],
         )
     if layers * directions > 1 and not any(row.names.marks):
@@ -244,8 +276,13 @@ def _packed(
 ) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Name and shape of each tensor in turn; `packed` has ``|`` between passes."""
     for roles in row.names.packed.split(" | "):
-        for layer, direction, role in product(range(layers), range(directions), roles.split()):
+        for layer, direction, role in product(
+            range(layers), range(directions), roles.split()
+        ):
             form, mark = row.names.tensors[role], row.names.marks[direction]
             widths = {"kernel": (units * directions if layer else inputs,)}
             widths["recurrent_kernel"] = (units,)
-            yield form.format(layer=layer, direction=mark), (4 * units, *widths.get(role, ()))
+            yield (
+                form.format(layer=layer, direction=mark),
+                (4 * units, *widths.get(role, ())),
+            )

@@ -43,7 +43,9 @@ _LSTM = re.compile("lstm|rnn|cell", re.I)
 _ANOTHER_LAYER = re.compile(
     r"dense|(^|[^a-z])fc|linear|conv|embed|att(n|ention)|norm|mlp|head", re.I
 )
-KERNEL = re.compile(r"w|k|kernel|(w|weights?)_?(x|i|xh|ih|in|input)|input_(kernel|weights?)", re.I)
+KERNEL = re.compile(
+    r"w|k|kernel|(w|weights?)_?(x|i|xh|ih|in|input)|input_(kernel|weights?)", re.I
+)
 BIAS = re.compile(r"b|bias(es)?", re.I)
 _OUTPUT_LAYER = re.compile(
     r"(w|u|v|b|weights?|bias)_?([ah]?_?y[ah]?|out|dense|fc|head|logits?|softmax)"
@@ -57,7 +59,9 @@ RECURRENT = re.compile(
 )
 
 
-def find_by_shape(shapes: Shapes, row: Convention | None = None) -> list[RecognisedLstm]:
+def find_by_shape(
+    shapes: Shapes, row: Convention | None = None
+) -> list[RecognisedLstm]:
     """Every LSTM that the shapes leave one way to read, in any convention or in the row.
 
     One kernel is TensorFlow 1's, two are Keras', or PyTorch's with two biases;
@@ -123,7 +127,9 @@ def group_names(names: Sequence[str]) -> dict[str, list[str]]:
             groups.setdefault(f"{prefix}{number}", []).append(name)
     if len(groups) > MOST_GROUPS:
         return {}
-    return {prefix: names for prefix, names in groups.items() if len(names) <= MOST_IN_GROUP}
+    return {
+        prefix: names for prefix, names in groups.items() if len(names) <= MOST_IN_GROUP
+    }
 
 
 def _leaf(name: str) -> str:
@@ -219,11 +225,15 @@ def _fused_ways(group: PossibleCell) -> Iterator[Way]:
         if others and not called_so:
             continue
         others &= {*without_output_layer(names)}
-        recurrent = [name for name in others if _may_be_recurrent(shapes[name], sides, size, 4)]
+        recurrent = [
+            name for name in others if _may_be_recurrent(shapes[name], sides, size, 4)
+        ]
         if not recurrent and any(vector_size(shapes[name]) == size for name in others):
             continue  # a second bias
         of_gru = any(_may_be_recurrent(shapes[name], sides, size, 3) for name in others)
-        if (of_gru and not row) or any(is_called(RECURRENT, name) for name in recurrent):
+        if (of_gru and not row) or any(
+            is_called(RECURRENT, name) for name in recurrent
+        ):
             continue
         if size % 4 or not size or len(sides) != 2 or _leaf(kernel) == "weight":
             continue  # weight and bias are a dense layer's
@@ -256,12 +266,18 @@ def _split_ways(kernel: str, recurrent: str, group: PossibleCell) -> Iterator[Wa
             continue
         rest = [name for name in names if name not in (kernel, recurrent)]
         biases = [name for name in rest if vector_size(shapes[name]) == halves * gates]
-        matrices = [name for name in rest if len(shapes[name]) == 2 and gates in shapes[name]]
-        if len(biases) == 2 and {*matrices} - {*biases}:  # one may be the bias of another layer
+        matrices = [
+            name for name in rest if len(shapes[name]) == 2 and gates in shapes[name]
+        ]
+        if len(biases) == 2 and {*matrices} - {
+            *biases
+        }:  # one may be the bias of another layer
             biases = [name for name in biases if is_called(BIAS, name)]
             if len(biases) != 1:
                 continue
-        alike = len({shapes[name] for name in biases}) < 2  # the next kernel of one unit is (1, 4)
+        alike = (
+            len({shapes[name] for name in biases}) < 2
+        )  # the next kernel of one unit is (1, 4)
         if len(biases) <= 2 // halves and alike and (biases or not rest):
             yield Way(
                 "pytorch-cell" if len(biases) == 2 else "keras",
@@ -283,7 +299,9 @@ def _directed_ways(kernel: str, recurrent: str, group: PossibleCell) -> Iterator
     rest = [name for name in names if name not in (kernel, recurrent)]
     biases = [name for name in rest if shapes[name] == (directions, width)]
     if len(biases) == 1 or not rest:
-        yield Way("onnx", {"kernel": kernel, "recurrent_kernel": recurrent, **_bias(biases)})
+        yield Way(
+            "onnx", {"kernel": kernel, "recurrent_kernel": recurrent, **_bias(biases)}
+        )
 
 
 def _bias(names: Sequence[str]) -> Roles:
@@ -302,7 +320,9 @@ def _in_order(
     while start < len(names):
         for count in (4, 3) if len(names) > 2 else (2, 1):
             cell = names[start : start + count]
-            of_cell = [] if len(cell) < count else PossibleCell(cell, shapes, row).ways()
+            of_cell = (
+                [] if len(cell) < count else PossibleCell(cell, shapes, row).ways()
+            )
             of_cell = [way for way in of_cell if list(way.roles.values()) == list(cell)]
             if len(of_cell) == 1:
                 ways += of_cell
@@ -316,7 +336,9 @@ def _in_order(
             yield _lstm(only, "", {(0, 0): roles})
     while ways:
         both = _are_one_layer(ways[:2], names, shapes)
-        cells = {(0, direction): way.roles for direction, way in enumerate(ways[: 1 + both])}
+        cells = {
+            (0, direction): way.roles for direction, way in enumerate(ways[: 1 + both])
+        }
         name = ways[0].convention
         if both and name == "pytorch-cell":
             name = "pytorch"  # the layer of two such cells
@@ -341,9 +363,9 @@ def _are_one_layer(ways: Sequence[Way], names: Sequence[str], shapes: Shapes) ->
     units = min(recurrent)
     of_inputs = recurrent.index(units)  # the axis
     for name in names[start + len(both) :]:
-        return vector_size(shapes[name]) == 2 * units or shapes[name][of_inputs:][:1] == (
-            2 * units,
-        )
+        return vector_size(shapes[name]) == 2 * units or shapes[name][of_inputs:][
+            :1
+        ] == (2 * units,)
     return kernel[of_inputs] != units
 
 
@@ -370,11 +392,17 @@ def _numbered_lstms(
         stacks.append([roles])
     convention = (row or CONVENTIONS["onnx"]).with_behaviour(merge="concat")
     for layers in stacks:
-        yield _lstm(convention, prefix, {(n, 0): roles for n, roles in enumerate(layers)})
+        yield _lstm(
+            convention, prefix, {(n, 0): roles for n, roles in enumerate(layers)}
+        )
 
 
-def _lstm(convention: Convention, prefix: str, cells: Mapping[CellIndex, Roles]) -> RecognisedLstm:
-    names: dict[CellIndex, TensorNames] = {index: {**roles} for index, roles in cells.items()}
+def _lstm(
+    convention: Convention, prefix: str, cells: Mapping[CellIndex, Roles]
+) -> RecognisedLstm:
+    names: dict[CellIndex, TensorNames] = {
+        index: {**roles} for index, roles in cells.items()
+    }
     return RecognisedLstm(convention, normalise(prefix), names, by_shape=True)
 
 

@@ -35,7 +35,9 @@ def training_copies(found: Sequence[RecognisedLstm], shapes: Shapes) -> dict[int
             copies[n] = extents
         else:
             originals.setdefault(extents, n)
-    return {n: originals[extents] for n, extents in copies.items() if extents in originals}
+    return {
+        n: originals[extents] for n, extents in copies.items() if extents in originals
+    }
 
 
 def choose_lstms(
@@ -54,7 +56,11 @@ def choose_lstms(
     ``convention``: the requested one.
     """
     if not found:
-        if isinstance(tensors, Mapping) and convention is None and not describe_missing(tensors):
+        if (
+            isinstance(tensors, Mapping)
+            and convention is None
+            and not describe_missing(tensors)
+        ):
             from lstmcli.core.weights.several_ways import refuse_ways
 
             refuse_ways({name: array.shape for name, array in tensors.items()}, source)
@@ -68,7 +74,9 @@ def choose_lstms(
             choices.append(Try({"layer": numbers}, "runs them one after the other"))
         raise UserError(f"{source} has {len(counted)} LSTMs; choose one:", try_=choices)
     if layer is not None:
-        chosen = [_select_one(found, word, source, left_out) for word in layer.split(",")]
+        chosen = [
+            _select_one(found, word, source, left_out) for word in layer.split(",")
+        ]
     else:
         chosen = [found[n] for n in counted]
     for one in chosen:
@@ -82,7 +90,9 @@ def choose_lstms(
     return chosen
 
 
-def choose_layer(layers: Sequence[RecognisedLstm], layer: Any, source: str) -> RecognisedLstm:
+def choose_layer(
+    layers: Sequence[RecognisedLstm], layer: Any, source: str
+) -> RecognisedLstm:
     """The layer of this number in all its directions; the only one if none is given.
 
     UserError for several: layers with skip connections between them cannot be
@@ -104,7 +114,9 @@ def _check_complete(found: RecognisedLstm, source: str) -> None:
     for (layer, direction), role in found.lacking.items():
         where = f"layer {layer}" + ", backward" * direction
         what = role.replace("_", " ")
-        raise UserError(f"{source}: {where} lacks its {what}; its other tensors are there.")
+        raise UserError(
+            f"{source}: {where} lacks its {what}; its other tensors are there."
+        )
     ways: dict[int, list[int]] = {}  # the directions of each layer
     for layer, direction in found.cells:
         ways.setdefault(layer, []).append(direction)
@@ -112,7 +124,9 @@ def _check_complete(found: RecognisedLstm, source: str) -> None:
         if n != layer:
             raise UserError(f"{source}: there is a layer {layer} but no layer {n}.")
         if ways[layer] != ways[0]:
-            raise UserError(f"{source}: layer {layer} has other directions than layer 0.")
+            raise UserError(
+                f"{source}: layer {layer} has other directions than layer 0."
+            )
 
 
 def _select_one(
@@ -132,18 +146,28 @@ def _select_one(
     forms = (re.escape(plain), last_parts, rf"{last_parts}_(?!\d).*")
     matches: list[int] = []
     for form in forms:
-        matches = matches or [n for n, label in enumerate(labels) if re.fullmatch(form, label)]
+        matches = matches or [
+            n for n, label in enumerate(labels) if re.fullmatch(form, label)
+        ]
     if not matches:
         _refuse_cell(found, word, source)
         labels = [f.label for f in found]
         parts = [label for label in labels if plain and plain in normalise(label)]
-        near = f" Did you mean '{parts[0]}'?" if len(parts) == 1 else did_you_mean(word, labels)
+        near = (
+            f" Did you mean '{parts[0]}'?"
+            if len(parts) == 1
+            else did_you_mean(word, labels)
+        )
         text = f"{source} has no such LSTM.{near}"
-        raise UserError(text, about={"layer": word}, try_=_choices(found, range(len(found))))
+        raise UserError(
+            text, about={"layer": word}, try_=_choices(found, range(len(found)))
+        )
     if len(matches) > 1:
         matches = [n for n in matches if n not in left_out] or matches
     if len(matches) > 1:
-        text = f"it is part of the names of {len(matches)} LSTMs of {source}; choose one:"
+        text = (
+            f"it is part of the names of {len(matches)} LSTMs of {source}; choose one:"
+        )
         raise UserError(text, about={"layer": word}, try_=_choices(found, matches))
     return found[matches[0]]
 
@@ -182,7 +206,9 @@ def _choices(found: Sequence[RecognisedLstm], numbers: Iterable[int]) -> list[Tr
     return [Try({"layer": n}, found[n].label) for n in numbers]
 
 
-def _nothing_found(tensors: Collection[str], source: str, convention: str | None) -> UserError:
+def _nothing_found(
+    tensors: Collection[str], source: str, convention: str | None
+) -> UserError:
     if not tensors:
         order = "  The weights come first, then the inputs."
         return UserError(f"{source} has no tensors of an LSTM.", order)
@@ -190,7 +216,9 @@ def _nothing_found(tensors: Collection[str], source: str, convention: str | None
         return UserError(f"{source}: {gru}.")
     rows = [find_convention(convention)] if convention else None
     if missing := describe_missing(tensors, rows):
-        needed = "  A cell needs all its tensors: save them all, or give the other file too."
+        needed = (
+            "  A cell needs all its tensors: save them all, or give the other file too."
+        )
         return UserError(f"{source}: {missing}.", needed)
     shown = listed([*tensors], 8)
     tables = {
@@ -257,7 +285,9 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
     )
     settings = {name: asked.setting(name) for name in ("gates", "forget_bias")}
     settings["convention"] = None
-    return UserError(text, try_=[Try(settings, f"{fits.name} with the settings of {asked.name}")])
+    return UserError(
+        text, try_=[Try(settings, f"{fits.name} with the settings of {asked.name}")]
+    )
 
 
 def _names_of(row: Convention) -> str:

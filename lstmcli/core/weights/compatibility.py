@@ -84,7 +84,9 @@ def fit_or_refuse(
     return convention
 
 
-def fit(layers: Sequence[Sequence[Cell]], convention: Convention) -> tuple[Convention, list[str]]:
+def fit(
+    layers: Sequence[Sequence[Cell]], convention: Convention
+) -> tuple[Convention, list[str]]:
     """The convention with the settings that these layers need; what it cannot store."""
     cells = [cell for layer in layers for cell in layer]
     both = max(layers, key=len)
@@ -94,7 +96,9 @@ def fit(layers: Sequence[Sequence[Cell]], convention: Convention) -> tuple[Conve
         for name in (*_RUNNING, "coupled")
         if len({cell.convention.setting(name) for cell in cells}) > 1
     ]
-    merges = [layer[0].convention.behaviour.merge for layer in layers if len(layer) == 2]
+    merges = [
+        layer[0].convention.behaviour.merge for layer in layers if len(layer) == 2
+    ]
     if len({_ALIKE.get(merge, merge) for merge in merges}) > 1:
         lacks.append("layers that differ in merge")
     if convention.names.stacks and len(layers) > 1:
@@ -120,7 +124,11 @@ def _with_requested_form(row: Convention, asked: Settings) -> Convention:
                 about={"to_set": name},
             )
         constant = row.behaviour.forget_bias
-        if name == "forget_bias" and value != constant and not row.can_be_set_to(name, value):
+        if (
+            name == "forget_bias"
+            and value != constant
+            and not row.can_be_set_to(name, value)
+        ):
             text = f"{row.name} always adds {constant:g} to the forget gate; the rest is bias."
             raise UserError(text, about={"to_set": f"forget_bias={value:g}"})
         if name.endswith("gates") and row.names.has_tensor_per_gate:
@@ -212,7 +220,9 @@ def _lacking_parts(cell: Cell, convention: Convention) -> Iterator[str]:
         if (cell.peephole.ndim == 3) != convention.names.peephole_matrices:
             is_full = cell.peephole.ndim == 3
             yield f"peepholes {'that are full matrices' if is_full else 'of one number a unit'}"
-        elif runs.output_peephole != target.output_peephole and np.any(cell.peephole[2]):
+        elif runs.output_peephole != target.output_peephole and np.any(
+            cell.peephole[2]
+        ):
             kind = _words(runs.output_peephole)
             yield f"an output peephole that acts as in {source.name} ({kind})"
     if runs.peepholes == "old_c":
@@ -230,7 +240,9 @@ def _describe(name: str, value: Any, usual: Any) -> str:
     if isinstance(value, bool):
         return f"{noun} {str(value).lower()}"
     if name.endswith("clip"):
-        return f"a {noun} of {value:g}" if value is not None else f"a cell without {noun}"
+        return (
+            f"a {noun} of {value:g}" if value is not None else f"a cell without {noun}"
+        )
     return f"{noun} {value} (it has {usual})"
 
 
@@ -259,7 +271,9 @@ def recipe(layers: Sequence[Sequence[Cell]], target: Convention) -> list[Step]:
             after = f"{names[0]}; {names[1]} is zero"
         if before or after:
             changed = " -> ".join(filter(None, (before, after)))
-            steps.append(Step(what, f"{before}: unchanged" if before == after else changed))
+            steps.append(
+                Step(what, f"{before}: unchanged" if before == after else changed)
+            )
     coupled = target.behaviour.coupled
     for gate in sorted({*present_gates(source)} - {*present_gates(target)}):
         text = f"{gate} is computed from another ({coupled}): it is left out"
@@ -287,7 +301,9 @@ def _kernels(row: Convention, cell: Cell) -> str:
     stored = row.storage.transposed
     if stored == "none":
         return text
-    return text + (", reshaped" if "reshaped" in stored else ", each gate's block transposed")
+    return text + (
+        ", reshaped" if "reshaped" in stored else ", each gate's block transposed"
+    )
 
 
 def _biases(row: Convention, cell: Cell) -> str:
@@ -338,7 +354,9 @@ def _bias_names(row: Convention) -> list[str]:
     if row.storage.bias_halves == 2:
         name = _name(row, "bias")
         return [f"{name}[:4H]", f"{name}[4H:]"]
-    return [_name(row, role) for role in ("bias", "recurrent_bias") if role in row.roles]
+    return [
+        _name(row, role) for role in ("bias", "recurrent_bias") if role in row.roles
+    ]
 
 
 def _forget_bias(source: Convention, target: Convention) -> Iterator[Step]:
@@ -347,9 +365,15 @@ def _forget_bias(source: Convention, target: Convention) -> Iterator[Step]:
         return
     more = constant - remaining
     if more == 0:
-        yield Step("forget bias", f"{remaining:+g} at run time in both: not in the bias")
+        yield Step(
+            "forget bias", f"{remaining:+g} at run time in both: not in the bias"
+        )
         return
-    goes = f"{more:+g} into the bias of f" if more > 0 else f"{-more:g} out of the bias of f"
+    goes = (
+        f"{more:+g} into the bias of f"
+        if more > 0
+        else f"{-more:g} out of the bias of f"
+    )
     adds = [
         f"{row.name} adds {row.behaviour.forget_bias:+g} at run time"
         for row in (source, target)

@@ -59,23 +59,33 @@ def decode(tensors: Tensors, convention: Convention, source: str) -> Cell:
     the other fields of `Cell`. UserError, with the shapes that would fit, for
     others.
     """
-    with np.errstate(all="ignore"):  # of NaN or infinite weights; the run shows the effect
+    with np.errstate(
+        all="ignore"
+    ):  # of NaN or infinite weights; the run shows the effect
         return _Decoder(tensors, convention, source).cell()
 
 
-def split_directions(tensors: Tensors, convention: Convention, source: str) -> list[Tensors]:
+def split_directions(
+    tensors: Tensors, convention: Convention, source: str
+) -> list[Tensors]:
     """The tensors of each direction, where directions are the first axis.
 
     UserError if that axis is not 1 or 2 in all of them.
     """
     arrays = {role: t for role, t in tensors.items() if not isinstance(t, Mapping)}
-    if not convention.storage.direction_axis or all(a.ndim < 3 for a in arrays.values()):
+    if not convention.storage.direction_axis or all(
+        a.ndim < 3 for a in arrays.values()
+    ):
         return [tensors]
     directions = {a.shape[:1] for a in arrays.values()}
     if directions not in ({(1,)}, {(2,)}):
         found = ", ".join(f"{_role_name(role)} {a.shape}" for role, a in arrays.items())
-        raise UserError(f"{source}: {found}; the first axis of each is the directions, 1 or 2.")
-    return [{role: a[d] for role, a in arrays.items()} for d in range(*directions.pop())]
+        raise UserError(
+            f"{source}: {found}; the first axis of each is the directions, 1 or 2."
+        )
+    return [
+        {role: a[d] for role, a in arrays.items()} for d in range(*directions.pop())
+    ]
 
 
 def pair_directions(cells: list[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
@@ -103,7 +113,9 @@ def fold_weight_norm(tensors: Mapping[str, Array]) -> dict[str, Array]:
         if name.endswith("_g"):
             product, direction = name[:-2], name[:-2] + "_v"
         elif name.endswith(".original0"):
-            product = name.removesuffix(".original0").replace("parametrizations.", "", 1)
+            product = name.removesuffix(".original0").replace(
+                "parametrizations.", "", 1
+            )
             direction = name[:-1] + "1"
         else:
             continue
@@ -123,7 +135,9 @@ def units_along_rows(shapes: Mapping[str, tuple[int, ...]]) -> bool | None:
     """
     if fused := shapes.get("fused"):
         return fused[0] < fused[-1]  # (H, I + H)
-    kernel, recurrent, bias = (shapes.get(k, ()) for k in ("kernel", "recurrent_kernel", "bias"))
+    kernel, recurrent, bias = (
+        shapes.get(k, ()) for k in ("kernel", "recurrent_kernel", "bias")
+    )
     first, last = kernel[:1] == recurrent[:1], kernel[1:] == recurrent[1:]
     if first != last:
         return first
@@ -132,7 +146,9 @@ def units_along_rows(shapes: Mapping[str, tuple[int, ...]]) -> bool | None:
     return None
 
 
-_BIASES: dict[str, Callable[[Array, Array], Array]] = {  # of the input's and the recurrent one
+_BIASES: dict[
+    str, Callable[[Array, Array], Array]
+] = {  # of the input's and the recurrent one
     "once": lambda first, second: first + second,
     "twice": lambda first, second: 2 * (first + second),
     "none": lambda first, second: np.zeros_like(first),
@@ -145,9 +161,15 @@ _BIASES: dict[str, Callable[[Array, Array], Array]] = {  # of the input's and th
 
 class _Decoder:
     def __init__(self, tensors: Tensors, convention: Convention, source: str) -> None:
-        self.tensors, self.convention, self.storage = tensors, convention, convention.storage
+        self.tensors, self.convention, self.storage = (
+            tensors,
+            convention,
+            convention.storage,
+        )
         self.source = source
-        self.along_rows = convention.storage.orientation == "rows"  # until the shapes show it
+        self.along_rows = (
+            convention.storage.orientation == "rows"
+        )  # until the shapes show it
 
     def cell(self) -> Cell:
         kernel, recurrent, peephole = self._kernels()
@@ -172,7 +194,9 @@ class _Decoder:
             projection_bias=self._ungated("projection_bias"),
             norm_scale=norm,
             # added after the norm: beta, or in TFLite the gate's bias
-            norm_shift=None if norm is None else self._gates_of("norm_shift", otherwise=bias),
+            norm_shift=None
+            if norm is None
+            else self._gates_of("norm_shift", otherwise=bias),
             state_scale=self._ungated("state_scale"),
             state_shift=self._ungated("state_shift"),
             initial_h=self._initial_state("initial_h"),
@@ -201,7 +225,9 @@ class _Decoder:
         elif isinstance(self.tensors["kernel"], Mapping):
             return self._per_gate("kernel"), self._per_gate("recurrent_kernel"), None
         else:
-            matrices = self._gates_first(*map(self._matrix, ("kernel", "recurrent_kernel")))
+            matrices = self._gates_first(
+                *map(self._matrix, ("kernel", "recurrent_kernel"))
+            )
         kernel, recurrent = (
             to_blocks(m, self.storage.order_of(name), self.storage.interleaved)
             for name, m in zip(("kernel", "recurrent"), matrices, strict=False)
@@ -229,10 +255,14 @@ class _Decoder:
             raise self._error(
                 f"the {_role_name(role)}s of its gates are {sorted(shapes)}; all alike"
             )
-        per_gate = {k: [*t.values()] for k, t in self.tensors.items() if isinstance(t, Mapping)}
+        per_gate = {
+            k: [*t.values()] for k, t in self.tensors.items() if isinstance(t, Mapping)
+        }
         shown = units_along_rows({k: arrays[0].shape for k, arrays in per_gate.items()})
         self.along_rows = self.storage.orientation == "rows" if shown is None else shown
-        return self._stacked({g: a if self.along_rows else a.T for g, a in tensor.items()}, role)
+        return self._stacked(
+            {g: a if self.along_rows else a.T for g, a in tensor.items()}, role
+        )
 
     def _stacked(self, arrays: Mapping[str, Array], role: str) -> Array:
         """(4, ...) from an array per gate; a changed order permutes the gates' names."""
@@ -241,7 +271,9 @@ class _Decoder:
         usual = CONVENTIONS[self.convention.name].storage.gates
         word = role.split("_")[0] if role.endswith("kernel") else "bias"
         order = self.storage.order_of(word)
-        changed = dict(zip(usual, order, strict=True)) if len(order) == len(usual) else {}
+        changed = (
+            dict(zip(usual, order, strict=True)) if len(order) == len(usual) else {}
+        )
         for gate, array in arrays.items():
             stacked[GATES.index(changed.get(gate, gate))] = array
         return stacked
@@ -263,7 +295,9 @@ class _Decoder:
         elif b % gates == 0 and a <= b // gates:
             rows = False
         elif 3 * a == b or 3 * b == a:
-            raise self._error(f"the recurrent kernel is {(a, b)}: three gates, a GRU, not an LSTM")
+            raise self._error(
+                f"the recurrent kernel is {(a, b)}: three gates, a GRU, not an LSTM"
+            )
         else:
             raise self._error(
                 f"the recurrent kernel is {(a, b)}; an LSTM with H units has (H, 4H) or (4H, H)"
@@ -313,7 +347,10 @@ class _Decoder:
         gates, bias = len(self.storage.gates), self.tensors.get("bias")
         smallest = 1 if "projection" in self.tensors else 0
         fits = []
-        for along_rows, (length, width) in ((False, fused.shape[::-1]), (True, fused.shape)):
+        for along_rows, (length, width) in (
+            (False, fused.shape[::-1]),
+            (True, fused.shape),
+        ):
             right_bias = not isinstance(bias, np.ndarray) or bias.size == length
             enough = width - self.storage.extra_columns > (smallest or length // gates)
             if length % gates == 0 and enough and right_bias:
@@ -332,8 +369,12 @@ class _Decoder:
                 "  If it is the input kernel only, name the other: recurrent_kernel=FILE",
             )
         if isinstance(bias, np.ndarray) and bias.size not in (a, b):
-            return (f"{text} and the bias {bias.shape}; an LSTM has (I + H, 4H) and (4H,)",)
-        return (f"{text}; an LSTM has (I + H, 4H); a GRU or coupled gates, (I + H, 3H)",)
+            return (
+                f"{text} and the bias {bias.shape}; an LSTM has (I + H, 4H) and (4H,)",
+            )
+        return (
+            f"{text}; an LSTM has (I + H, 4H); a GRU or coupled gates, (I + H, 3H)",
+        )
 
     def _undo_transposed(self, name: str, blocks: Array) -> Array:
         """Blocks (4, H, K) stored transposed, as by Keras' CuDNNLSTM."""
@@ -348,7 +389,9 @@ class _Decoder:
         first, second = self._gates_of("bias"), self._gates_of("recurrent_bias")
         bias, halves = self.tensors.get("bias"), self.storage.bias_halves == 2
         if halves and isinstance(bias, np.ndarray) and bias.size == 8 * units:
-            first, second = (self._in_order(half) for half in np.split(bias.reshape(-1), 2))
+            first, second = (
+                self._in_order(half) for half in np.split(bias.reshape(-1), 2)
+            )
         zero = np.zeros((4, units), dtype)
         first, second = (zero if b is None else b for b in (first, second))
         if first.shape != zero.shape or second.shape != zero.shape:
@@ -363,7 +406,9 @@ class _Decoder:
         """(4H,) in the bias' order -> (4, H)."""
         order = self.storage.order_of("bias")
         if flat.size % len(order):
-            text = f"the bias has {flat.size} numbers, no multiple of {len(order)} gates"
+            text = (
+                f"the bias has {flat.size} numbers, no multiple of {len(order)} gates"
+            )
             raise self._error(text)
         return to_blocks(flat[:, None], order, self.storage.interleaved)[:, :, 0]
 
@@ -392,7 +437,9 @@ class _Decoder:
                 raise self._error("the peepholes of its gates differ in shape")
             return np.array([tensor.get(gate, zero) for gate in "ifo"])
         if tensor.size % 3:
-            raise self._error(f"the peepholes are {tensor.shape}; three gates' are (3H,)")
+            raise self._error(
+                f"the peepholes are {tensor.shape}; three gates' are (3H,)"
+            )
         blocks = tensor.reshape(3, -1)
         return blocks[[self.storage.peephole_gates.index(gate) for gate in "ifo"]]
 
@@ -402,7 +449,9 @@ class _Decoder:
         if tensor is None:
             return None
         is_square = outputs == units
-        if tensor.shape == (outputs, units) and (self.storage.projection_rows or not is_square):
+        if tensor.shape == (outputs, units) and (
+            self.storage.projection_rows or not is_square
+        ):
             return tensor
         if tensor.shape == (units, outputs):
             return np.ascontiguousarray(tensor.T)
@@ -432,7 +481,9 @@ class _Decoder:
                 f"({cell.outputs}, {H}) is missing"
             )
         if (others := cell.recurrent_kernel.shape[1]) != H:
-            raise self._error(f"the kernel has {H} units and the recurrent kernel {others}")
+            raise self._error(
+                f"the kernel has {H} units and the recurrent kernel {others}"
+            )
         axes = (3, H, H) if self.convention.names.peephole_matrices else (3, H)
         expected = {"peephole": axes, "norm_scale": (4, H), "norm_shift": (4, H)}
         for name in (*expected, "state_scale", "state_shift"):
@@ -441,10 +492,15 @@ class _Decoder:
                 raise self._error(
                     f"the {_role_name(name)} is {array.shape}, but there are {H} units"
                 )
-        bias, gives = cell.projection_bias, f"the projection gives {cell.outputs} numbers"
+        bias, gives = (
+            cell.projection_bias,
+            f"the projection gives {cell.outputs} numbers",
+        )
         if cell.projection is None:
             gives = "there is no projection"
-        if bias is not None and (cell.projection is None or bias.shape != (cell.outputs,)):
+        if bias is not None and (
+            cell.projection is None or bias.shape != (cell.outputs,)
+        ):
             raise self._error(f"the projection bias is {bias.shape}, but {gives}")
 
     def _error(self, text: str, *further: str) -> UserError:

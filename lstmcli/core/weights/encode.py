@@ -33,7 +33,9 @@ def encode(cell: Cell) -> Tensors:
         tensors["projection"] = projection if storage.projection_rows else projection.T
     for role in (*GATED, *UNGATED, *INITIAL):
         if (array := getattr(cell, role)) is not None:
-            states = np.atleast_2d(array) if role in INITIAL else array  # (1, H) or (B, H)
+            states = (
+                np.atleast_2d(array) if role in INITIAL else array
+            )  # (1, H) or (B, H)
             tensors[role] = _by_gate(cell, role, array) if role in GATED else states
     kept = cell.convention.roles - ({"bias"} if storage.extra_columns else set())
     return {
@@ -52,7 +54,9 @@ def fold_forget_bias(cell: Cell, convention: Convention) -> Cell:
     source = cell.convention
     if source.behaviour.initial_state == "zero":
         cell = replace(cell, initial_h=None, initial_c=None)
-    more = cell.dtype.type(source.behaviour.forget_bias - convention.behaviour.forget_bias)
+    more = cell.dtype.type(
+        source.behaviour.forget_bias - convention.behaviour.forget_bias
+    )
     if more == 0 or convention.behaviour.coupled == "f=1-i":
         return replace(cell, convention=convention)
     bias, shift = cell.bias, cell.norm_shift
@@ -68,7 +72,9 @@ def fold_forget_bias(cell: Cell, convention: Convention) -> Cell:
 def present_gates(convention: Convention) -> str:
     """The gates that have tensors: all but one that is computed from another."""
     storage, coupled = convention.storage, convention.behaviour.coupled
-    return "".join(gate for gate in storage.letters if storage.absent.get(gate) != coupled)
+    return "".join(
+        gate for gate in storage.letters if storage.absent.get(gate) != coupled
+    )
 
 
 def stack_directions(cells: list[Tensors]) -> Tensors:
@@ -147,7 +153,9 @@ def _by_gate(cell: Cell, role: str, array: Array) -> Tensor:
     names = cell.convention.names
     numbered = any(one.startswith(f"{role}.") for one in names.numbered)
     if "{gate}" in names.tensors.get(role, "") or numbered:
-        return {gate: array[GATES.index(gate)] for gate in present_gates(cell.convention)}
+        return {
+            gate: array[GATES.index(gate)] for gate in present_gates(cell.convention)
+        }
     return _in_order(cell, array[:, :, None], "bias")[:, 0]
 
 
@@ -206,10 +214,16 @@ def named_tensors(layers: Sequence[Sequence[Cell]]) -> dict[str, Array]:
             each = (
                 (role, gate, array)
                 for role, tensor in tensors.items()
-                for gate, array in (tensor if isinstance(tensor, Mapping) else {"": tensor}).items()
+                for gate, array in (
+                    tensor if isinstance(tensor, Mapping) else {"": tensor}
+                ).items()
             )
             for role, gate, array in each:
-                form = pair + forms[n] + _template(convention, role, gate, 0 if pair else n)
+                form = (
+                    pair
+                    + forms[n]
+                    + _template(convention, role, gate, 0 if pair else n)
+                )
                 name = form.format(
                     gate=names.word(gate, role) if gate else "",
                     layer=n * len(layer) + d if storage.directions_count else n,
@@ -221,7 +235,9 @@ def named_tensors(layers: Sequence[Sequence[Cell]]) -> dict[str, Array]:
     return named
 
 
-def prefix_forms(convention: Convention, layers: Sequence[Sequence[Cell]]) -> list[str] | None:
+def prefix_forms(
+    convention: Convention, layers: Sequence[Sequence[Cell]]
+) -> list[str] | None:
     """The forms before the templates of each layer; None if the row has no such names.
 
     Layers of one direction and of two need an axis of directions, or prefixes
@@ -229,7 +245,9 @@ def prefix_forms(convention: Convention, layers: Sequence[Sequence[Cell]]) -> li
     """
     forms = [_prefix_form(convention, len(layers), len(layer) == 2) for layer in layers]
     mixed = len(set(map(len, layers))) > 1 and not convention.storage.direction_axis
-    names = [form for form in forms if form is not None and ("{nth}" in form or not mixed)]
+    names = [
+        form for form in forms if form is not None and ("{nth}" in form or not mixed)
+    ]
     return names if len(names) == len(layers) else None
 
 
@@ -240,10 +258,14 @@ def _prefix_form(convention: Convention, layers: int, both: bool) -> str | None:
     if layers > 1 and "{layer}" not in templates and "{number}" not in templates:
         needs.add("layer")
     has_axis = storage.direction_axis or storage.directions_count
-    if both and not (has_axis or "{direction}" in templates or "{builder}" in templates):
+    if both and not (
+        has_axis or "{direction}" in templates or "{builder}" in templates
+    ):
         needs.add("direction")
     for form in convention.names.under.split(" | "):
-        given = {word for word in needs if f"{{{word}}}" in form.replace("{nth}", "{layer}")}
+        given = {
+            word for word in needs if f"{{{word}}}" in form.replace("{nth}", "{layer}")
+        }
         if needs == given:
             return form
     return None

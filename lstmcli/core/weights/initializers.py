@@ -24,11 +24,19 @@ def _orthogonal(random: Random, shape: Shape) -> Array:
     return np.ascontiguousarray(q if shape[0] >= shape[1] else q.T)
 
 
-_DRAWS: dict[str, Callable[[Random, Shape], Array]] = {  # limits as in Keras' initializers
-    "glorot_uniform": lambda random, shape: _uniform(random, np.sqrt(6 / sum(shape)), shape),
-    "glorot_normal": lambda random, shape: random.normal(0, np.sqrt(2 / sum(shape)), shape),
+_DRAWS: dict[
+    str, Callable[[Random, Shape], Array]
+] = {  # limits as in Keras' initializers
+    "glorot_uniform": lambda random, shape: _uniform(
+        random, np.sqrt(6 / sum(shape)), shape
+    ),
+    "glorot_normal": lambda random, shape: random.normal(
+        0, np.sqrt(2 / sum(shape)), shape
+    ),
     "orthogonal": _orthogonal,
-    "uniform": lambda random, shape: _uniform(random, 1 / np.sqrt(shape[1] / 4), shape),  # PyTorch
+    "uniform": lambda random, shape: _uniform(
+        random, 1 / np.sqrt(shape[1] / 4), shape
+    ),  # PyTorch
     "normal": lambda random, shape: random.normal(0, 0.05, shape),
     "zeros": lambda random, shape: np.zeros(shape),
 }
@@ -56,15 +64,21 @@ def draw_weights(
         if size is not None and size < 1:
             raise UserError("takes a number from 1 on.", about={name: size})
     if initializer not in _DRAWS:
-        raise UserError(f"one of {', '.join(INITIALIZERS)}.", about={"initializer": initializer})
+        raise UserError(
+            f"one of {', '.join(INITIALIZERS)}.", about={"initializer": initializer}
+        )
     random = np.random.RandomState(seed)
-    x = None if steps is None else random.normal(size=(batch, steps, inputs))  # (B, T, I)
+    x = (
+        None if steps is None else random.normal(size=(batch, steps, inputs))
+    )  # (B, T, I)
     kernel = _DRAWS[initializer](random, (inputs + units, 4 * units))
     members = {"kernel": kernel, "bias": np.zeros(4 * units)}
     return members if x is None else {**members, "inputs": x}
 
 
-def draw_run(model: Model, batch: int, steps: int, seed: int) -> tuple[Array, dict[str, Array]]:
+def draw_run(
+    model: Model, batch: int, steps: int, seed: int
+) -> tuple[Array, dict[str, Array]]:
     """Inputs (B, T, I), and h and c that are not zero, in the axes of the model's convention.
 
     Standard normal, from ``RandomState(seed)``: inputs, then h (B, P) of every

@@ -22,7 +22,13 @@ from lstmcli.core.weights.assumptions import has_ambiguous_names
 from lstmcli.core.weights.decode import from_blocks
 from lstmcli.core.weights.recognise import describe_gru, describe_missing, recognise
 from lstmcli.core.weights.several_ways import refuse_ways
-from lstmcli.core.weights.templates import RecognisedLstm, Settings, Shapes, each_tensor, normalise
+from lstmcli.core.weights.templates import (
+    RecognisedLstm,
+    Settings,
+    Shapes,
+    each_tensor,
+    normalise,
+)
 from lstmcli.errors import UserError
 
 NEAR_ONE = 0.25  # largest distance from 1 of the mean of a bias block
@@ -141,7 +147,9 @@ class Inspection:
     tensors: Mapping[str, TensorInfo]
     lstms: tuple[InspectedLstm, ...]
     unread: tuple[UnreadableLstm, ...] = ()
-    ways: UserError | None = None  # without an LSTM: how the shapes may be one, or why not
+    ways: UserError | None = (
+        None  # without an LSTM: how the shapes may be one, or why not
+    )
     missing: tuple[str, ...] = ()  # or what the names lack to be one
     remarks: tuple[str, ...] = ()  # for stderr: from the readers of the files
     layer: str | None = None  # the --layer that the file itself asks for
@@ -150,7 +158,9 @@ class Inspection:
         """All of it as JSON."""
         return {
             "file": self.file,
-            "tensors": {name: tensor.to_json() for name, tensor in self.tensors.items()},
+            "tensors": {
+                name: tensor.to_json() for name, tensor in self.tensors.items()
+            },
             "lstms": [lstm.to_json() for lstm in self.lstms],
             "unread": [unread.to_json() for unread in self.unread],
             "missing": [
@@ -174,19 +184,26 @@ def inspect(
     loaded; ``settings``: those in the file, ``remarks``: its reader's.
     """
     shapes = {name: array.shape for name, array in tensors.items()}
-    roles: dict[str, tuple[str, str]] = {}  # tensor -> the LSTM's label, and its role there
+    roles: dict[
+        str, tuple[str, str]
+    ] = {}  # tensor -> the LSTM's label, and its role there
     lstms, unread = list[InspectedLstm](), list[UnreadableLstm]()
     for found, layer, model in results:
         if isinstance(model, UserError):
             claims, row = set(found.tensors), found.convention.name
-            more = tuple(n for n, claimed in other_claims(found, shapes) if claimed > claims)
+            more = tuple(
+                n for n, claimed in other_claims(found, shapes) if claimed > claims
+            )
             unread.append(UnreadableLstm(layer, row, model, more))
             continue
         lstms.append(_lstm(found, layer, model, settings))
         for cell, names in found.cells.items():
             of_cell = cell_name(*cell) if len(found.cells) > 1 else ""
             for role, gate, name in each_tensor(names):
-                roles[name] = layer, " ".join(filter(None, (of_cell, describe_role(role), gate)))
+                roles[name] = (
+                    layer,
+                    " ".join(filter(None, (of_cell, describe_role(role), gate))),
+                )
     ways = None
     if not results:
         try:
@@ -195,7 +212,10 @@ def inspect(
             ways = error.without(file)
     return Inspection(
         file,
-        {name: _tensor(array, *roles.get(name, (None, ""))) for name, array in tensors.items()},
+        {
+            name: _tensor(array, *roles.get(name, (None, "")))
+            for name, array in tensors.items()
+        },
         tuple(lstms),
         tuple(unread),
         ways,
@@ -215,7 +235,9 @@ def _tensor(array: Any, layer: str | None, role: str) -> TensorInfo:
 # ---- one LSTM
 
 
-def _lstm(found: RecognisedLstm, layer: str, model: Model, settings: Settings) -> InspectedLstm:
+def _lstm(
+    found: RecognisedLstm, layer: str, model: Model, settings: Settings
+) -> InspectedLstm:
     also = [name for name, _ in other_claims(found, model.tensors)]
     return InspectedLstm(
         layer,
@@ -228,7 +250,9 @@ def _lstm(found: RecognisedLstm, layer: str, model: Model, settings: Settings) -
     )
 
 
-def other_claims(found: RecognisedLstm, shapes: Shapes) -> Iterator[tuple[str, set[str]]]:
+def other_claims(
+    found: RecognisedLstm, shapes: Shapes
+) -> Iterator[tuple[str, set[str]]]:
     """Other conventions with names for all of an LSTM's tensors; those they claim."""
     tensors = set(found.tensors)
     for name in CONVENTIONS:
@@ -250,19 +274,31 @@ def _why(found: RecognisedLstm, model: Model, settings: Settings) -> str:
     if found.by_shape:
         text = "only the shapes; the names are not a framework's"
         if "convention" not in model.given:
-            text += f". {row.name} is the default for them; other conventions may fit too"
+            text += (
+                f". {row.name} is the default for them; other conventions may fit too"
+            )
     if row.storage.bias_halves == 2 and "bias" in roles:
         text += "; the bias is 8H, two in one"
     if "convention" in settings:
         return f"the file names {row.name}; {text}"
-    return f"asked for; {text}" if "convention" in model.given and not found.rivals else text
+    return (
+        f"asked for; {text}"
+        if "convention" in model.given and not found.rivals
+        else text
+    )
 
 
 def _fitting(row: Convention, role: str, found: RecognisedLstm) -> list[str]:
     """The row's names of a role that these tensors have, whatever their numbers."""
     names = list(map(_without_numbers, found.tensors))
-    forms = {e: f"(^|[_-]){re.escape(_without_numbers(e))}$" for e in row.tensor_names(role)}
-    return [end for end, form in forms.items() if any(re.search(form, name) for name in names)]
+    forms = {
+        e: f"(^|[_-]){re.escape(_without_numbers(e))}$" for e in row.tensor_names(role)
+    }
+    return [
+        end
+        for end, form in forms.items()
+        if any(re.search(form, name) for name in names)
+    ]
 
 
 def _without_numbers(name: str) -> str:
@@ -277,7 +313,10 @@ def gate_numbers(cell: Cell) -> dict[str, GateNumbers]:
     made = cell.convention.behaviour.coupled[0]  # the i of "i=1-f"
     found = {}
     with np.errstate(all="ignore"):  # of weights that are not finite
-        arrays = [a.astype(np.float64) for a in (cell.kernel, cell.recurrent_kernel, cell.bias)]
+        arrays = [
+            a.astype(np.float64)
+            for a in (cell.kernel, cell.recurrent_kernel, cell.bias)
+        ]
         for n, gate in enumerate(GATES):
             k, r, b = (array[n] for array in arrays)
             numbers = (k.mean(), k.std(), r.mean(), r.std(), b.mean())
@@ -364,7 +403,9 @@ def _alternates(cell: Cell) -> bool:
     if cell.convention.names.has_tensor_per_gate or len(order) != len(GATES):
         return False
     stored = from_blocks(cell.bias[:, :, None], order, storage.interleaved)
-    return _is_initial(stored.reshape(4, -1) if storage.interleaved else stored.reshape(-1, 4).T)
+    return _is_initial(
+        stored.reshape(4, -1) if storage.interleaved else stored.reshape(-1, 4).T
+    )
 
 
 def _is_initial(blocks: Array) -> bool:

@@ -61,7 +61,9 @@ def _recognised(
     names = [n for n in shapes if not _SLOT.search(normalise(n))] or list(shapes)
     ending = names_by_row(names)
     by_row = (
-        _requested_claims(row, names) if convention else _claims(row, ending.get(row.name, []))
+        _requested_claims(row, names)
+        if convention
+        else _claims(row, ending.get(row.name, []))
         for row in rows
         if row.names.by_name or convention
     )
@@ -73,18 +75,24 @@ def _recognised(
         owners = [taken[name] for name in found.tensors if name in taken]
         if not owners:
             taken |= dict.fromkeys(found.tensors, found)
-        elif _weight(found) == _weight(owners[0]) and _differs_in_settings(found, owners[0]):
+        elif _weight(found) == _weight(owners[0]) and _differs_in_settings(
+            found, owners[0]
+        ):
             owners[0].rivals.append(found.convention.name)
     chosen = list(dict.fromkeys(taken.values()))
     shadowed = {(f.convention.names.shadows, f.prefix) for f in chosen}
     chosen = [f for f in chosen if (f.convention.name, f.prefix) not in shadowed]
-    named_as_lstm = [f for f in chosen if re.search(f.convention.names.telling, f.prefix, re.I)]
+    named_as_lstm = [
+        f for f in chosen if re.search(f.convention.names.telling, f.prefix, re.I)
+    ]
     chosen = named_as_lstm or chosen  # without a dense layer's kernel and bias
     chosen = [f for f in chosen if not _is_another_cell(f, shapes)] or chosen
     grus = {name for kernels in gru_kernels(shapes) for name in kernels}
     chosen = [f for f in chosen if not grus & set(f.tensors)]
     if convention is None:  # `w` and `b` are BlockLSTM's names, and any script's
-        chosen = [f for f in chosen if not (f.rivals and all(map(is_letter, f.tensors)))]
+        chosen = [
+            f for f in chosen if not (f.rivals and all(map(is_letter, f.tensors)))
+        ]
     of_names = {name: shapes[name] for name in names}
     chosen = _with_found_by_shape(chosen, of_names, rows[0] if convention else None)
     order = {name: n for n, name in enumerate(shapes)}
@@ -115,7 +123,9 @@ def _leaves_bias(found: RecognisedLstm, shapes: Shapes) -> bool:
     if len(others) != 1 or any(role.endswith("bias") for role in roles):
         return False
     vector = shapes[others.pop()]
-    return len(vector) == 1 and vector[0] in {max(shapes[name]) for name in found.tensors}
+    return len(vector) == 1 and vector[0] in {
+        max(shapes[name]) for name in found.tensors
+    }
 
 
 def _weight(found: RecognisedLstm) -> tuple[int, bool]:
@@ -123,8 +133,16 @@ def _weight(found: RecognisedLstm) -> tuple[int, bool]:
 
 
 def _differs_in_settings(one: RecognisedLstm, other: RecognisedLstm) -> bool:
-    compared = ("gates", "forget_bias", "cell_clip", "interleaved", "recurrent_activation")
-    return any(one.convention.setting(k) != other.convention.setting(k) for k in compared)
+    compared = (
+        "gates",
+        "forget_bias",
+        "cell_clip",
+        "interleaved",
+        "recurrent_activation",
+    )
+    return any(
+        one.convention.setting(k) != other.convention.setting(k) for k in compared
+    )
 
 
 # ---- names
@@ -141,22 +159,30 @@ def _requested_claims(row: Convention, names: list[str]) -> list[RecognisedLstm]
     return list(_claims(row, longest, True)) or list(_claims(row, names, True))
 
 
-def _claims(row: Convention, names: list[str], asked: bool = False) -> Iterator[RecognisedLstm]:
+def _claims(
+    row: Convention, names: list[str], asked: bool = False
+) -> Iterator[RecognisedLstm]:
     """The groups of tensors with all that the row needs; ``asked``: at any prefix."""
     for prefix, cells in _groups(row, names, asked).items():
         order = sorted(cells)
-        lacking = {cell: role for cell in order if (role := _missing_role(row, cells[cell]))}
+        lacking = {
+            cell: role for cell in order if (role := _missing_role(row, cells[cell]))
+        }
         complete = {cell: cells[cell] for cell in order if cell not in lacking}
         if complete:
             yield RecognisedLstm(row, prefix, complete, lacking)
 
 
-def _groups(row: Convention, names: Iterable[str], asked: bool = False) -> dict[str, Cells]:
+def _groups(
+    row: Convention, names: Iterable[str], asked: bool = False
+) -> dict[str, Cells]:
     """The tensors whose names end in the row's templates, by prefix, cell and role."""
     groups: dict[str, Cells] = {}
     for name in names:
         for end in name_ends(name).get(row.name, ()):
-            if not asked and not (end.is_longest and re.search(row.names.within, end.prefix)):
+            if not asked and not (
+                end.is_longest and re.search(row.names.within, end.prefix)
+            ):
                 continue
             prefix, cell, role = _locate(row, end)
             tensors = groups.setdefault(prefix, {}).setdefault(cell, {})
@@ -193,7 +219,9 @@ def _locate(row: Convention, end: NameEnd) -> tuple[str, CellIndex, str]:
 
 def _missing_role(row: Convention, names: TensorNames) -> str:
     """A role, perhaps with its gate, that a cell needs and lacks; or nothing."""
-    roles = {role.partition(".")[0] for role in row.names.numbered} | set(row.names.tensors)
+    roles = {role.partition(".")[0] for role in row.names.numbered} | set(
+        row.names.tensors
+    )
     for role in sorted(roles & _MATRICES | set(row.names.required)):
         tensor = names.get(role)
         if tensor is None:
@@ -211,7 +239,9 @@ def _fits(found: RecognisedLstm, shapes: Shapes) -> bool:
     """Return whether shapes can be this row's, as far as rows of equal names differ."""
     row = found.convention
     if pattern := row.names.not_beside:
-        others = (name for name in map(normalise, shapes) if name.startswith(found.prefix))
+        others = (
+            name for name in map(normalise, shapes) if name.startswith(found.prefix)
+        )
         if any(re.search(pattern, name) for name in others):
             return False
     for names in found.cells.values():
@@ -242,7 +272,9 @@ def _split_directions(found: RecognisedLstm, shapes: Shapes) -> list[RecognisedL
     if not both or not (names.scopes or names.stacks):
         return [found]
     if names.stacks:
-        return _stacks(found, [names.stacks.format(direction=d) for d in names.direction_marks])
+        return _stacks(
+            found, [names.stacks.format(direction=d) for d in names.direction_marks]
+        )
     sizes = {cell: _fused_sizes(names, shapes) for cell, names in found.cells.items()}
     separate = False
     for (layer, direction), (inputs, _) in sizes.items():
@@ -280,7 +312,11 @@ def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
 
     def of_layer(number: int, field: str) -> dict[CellIndex, Any]:
         each = [item for one in found for item in getattr(one, field).items()]
-        return {(0, direction): value for (layer, direction), value in each if layer == number}
+        return {
+            (0, direction): value
+            for (layer, direction), value in each
+            if layer == number
+        }
 
     return [
         replace(
@@ -293,7 +329,9 @@ def layers_of_stacks(found: Sequence[RecognisedLstm]) -> list[RecognisedLstm]:
     ]
 
 
-def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[RecognisedLstm]:
+def _pair_builders(
+    claims: Sequence[RecognisedLstm], shapes: Shapes
+) -> list[RecognisedLstm]:
     """The LSTMs, with builders of one layer joined as DyNet's BiRNNBuilder numbers them.
 
     Forward and backward of the first layer, then of the next, which take what
@@ -302,23 +340,31 @@ def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[Rec
 
     def sizes(found: RecognisedLstm) -> tuple[Shape, Shape]:
         names = (found.cells[0, 0][role] for role in ("kernel", "recurrent_kernel"))
-        kernel, recurrent = (n if isinstance(n, str) else next(iter(n.values())) for n in names)
+        kernel, recurrent = (
+            n if isinstance(n, str) else next(iter(n.values())) for n in names
+        )
         return shapes[kernel][-1:], shapes[recurrent][-1:]  # inputs and outputs
 
     lstms: list[RecognisedLstm] = []
     collections: dict[tuple[str, str], dict[int, RecognisedLstm]] = {}
     for found in claims:
-        match = _BUILDER.fullmatch(found.prefix) if found.convention.names.pairs else None
+        match = (
+            _BUILDER.fullmatch(found.prefix) if found.convention.names.pairs else None
+        )
         if match and [*found.cells] == [(0, 0)] and not found.lacking:
             collection = found.convention.name, match["collection"]
             collections.setdefault(collection, {})[int(match["number"] or 0)] = found
         else:
             lstms.append(found)
     for builders in collections.values():
-        stacks: list[list[RecognisedLstm]] = []  # forward, backward, forward, ..., or a single one
+        stacks: list[
+            list[RecognisedLstm]
+        ] = []  # forward, backward, forward, ..., or a single one
         below: Shape = ()  # what both directions below give
         numbered = [(k, n, sizes(builders[n])) for k, n in enumerate(sorted(builders))]
-        rows = groupby(numbered, lambda one: (one[1] - one[0], one[2]))  # a gap ends a row too
+        rows = groupby(
+            numbered, lambda one: (one[1] - one[0], one[2])
+        )  # a gap ends a row too
         for (_, (inputs, outputs)), row in rows:
             of_size = [builders[number] for _, number, _ in row]
             size = 1 if len(of_size) % 2 else 2
@@ -328,7 +374,9 @@ def _pair_builders(claims: Sequence[RecognisedLstm], shapes: Shapes) -> list[Rec
                 stacks[-1] += of_size[start : start + size]
                 below = tuple(2 * n for n in outputs) if size == 2 else ()
         for stack in stacks:
-            cells = {(n // 2, n % 2): builder.cells[0, 0] for n, builder in enumerate(stack)}
+            cells = {
+                (n // 2, n % 2): builder.cells[0, 0] for n, builder in enumerate(stack)
+            }
             lstms.append(replace(stack[0], cells=cells))
     return lstms
 
@@ -351,9 +399,17 @@ def gru_kernels(names: Iterable[str]) -> list[tuple[str, str]]:
     Each looks like an LSTM's one kernel.
     """
     plain = {normalise(name): name for name in names}
-    found = {form: re.fullmatch(r"((?:.*_)?)gates_(kernel|weights)", form) for form in plain}
-    pairs = {form: f"{gates[1]}candidate_{gates[2]}" for form, gates in found.items() if gates}
-    return [(plain[one], plain[other]) for one, other in pairs.items() if other in plain]
+    found = {
+        form: re.fullmatch(r"((?:.*_)?)gates_(kernel|weights)", form) for form in plain
+    }
+    pairs = {
+        form: f"{gates[1]}candidate_{gates[2]}"
+        for form, gates in found.items()
+        if gates
+    }
+    return [
+        (plain[one], plain[other]) for one, other in pairs.items() if other in plain
+    ]
 
 
 def describe_gru(names: Iterable[str]) -> str:
@@ -376,7 +432,9 @@ def _is_another_cell(found: RecognisedLstm, shapes: Shapes) -> bool:
 # ---- choosing
 
 
-def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | None = None) -> str:
+def describe_missing(
+    tensors: Collection[str], asked: Sequence[Convention] | None = None
+) -> str:
     """The one tensor missing from an otherwise complete set; "" if there is none.
 
     ``pytorch: weight_hh_l0 is missing; weight_ih_l0 is there``, of the most
@@ -400,7 +458,9 @@ def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | Non
         for cell, members in cells.items()
         for there in [{name for *_, name in each_tensor(members)}]
         if set(members) & _MATRICES
-        and (len(members) > 1 or _is_telling(row, members))  # any matrix may be a kernel
+        and (
+            len(members) > 1 or _is_telling(row, members)
+        )  # any matrix may be a kernel
         and (asked or not all(map(is_letter, there)))
         and not complete & there
         and _missing_role(row, members)
@@ -417,10 +477,14 @@ def describe_missing(tensors: Collection[str], asked: Sequence[Convention] | Non
 
 def _is_telling(row: Convention, members: TensorNames) -> bool:
     names = [name for name in members.values() if isinstance(name, str)]
-    return any("{layer}" in end.template.form for n in names for end in name_ends(n)[row.name])
+    return any(
+        "{layer}" in end.template.form for n in names for end in name_ends(n)[row.name]
+    )
 
 
-def _expected_name(row: Convention, role: str, gate: str, cell: CellIndex, there: str) -> str:
+def _expected_name(
+    row: Convention, role: str, gate: str, cell: CellIndex, there: str
+) -> str:
     """The name of a tensor without its prefix; the role, if the form has a number.
 
     ``there``: the name of one that is there; of the same role, it shows which

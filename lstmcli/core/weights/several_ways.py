@@ -53,19 +53,30 @@ def _refuse_single(name: str, shape: Shape, source: str) -> None:
             f"{source}: no LSTM recognised in the name {name}. If this vector {shape} is "
             "all weights of one:",
             try_=(
-                Try({"convention": "cudnn-flat", "flat_units": ...}, "cuDNN's, JAX's, MXNet's"),
+                Try(
+                    {"convention": "cudnn-flat", "flat_units": ...},
+                    "cuDNN's, JAX's, MXNet's",
+                ),
                 Try({"convention": "torch7-flat", "flat_units": ...}, "Torch7's"),
             ),
         )
     pairs = (shape, shape[::-1]) if len(shape) == 2 else ()
-    if any(gates > 0 and gates % 4 == 0 and depth > gates // 4 for depth, gates in pairs):
+    if any(
+        gates > 0 and gates % 4 == 0 and depth > gates // 4 for depth, gates in pairs
+    ):
         raise UserError(
             f"{source}: no LSTM recognised in the name {name}. If this matrix {shape} is a "
             "kernel for inputs and h:",
             try_=(
                 Try({"convention": "tf1"}, "no bias is in it"),
-                Try({"convention": "tf1", "bias_row": "last"}, "the bias is its last row"),
-                Try({"convention": "tf1", "bias_row": "first"}, "the bias is its first row"),
+                Try(
+                    {"convention": "tf1", "bias_row": "last"},
+                    "the bias is its last row",
+                ),
+                Try(
+                    {"convention": "tf1", "bias_row": "first"},
+                    "the bias is its first row",
+                ),
             ),
         )
 
@@ -74,13 +85,17 @@ def _refuse_unfit(names: Sequence[str], shapes: Shapes, source: str) -> None:
     """Refuse tensors that may be a dense layer's, or have other shapes than their names."""
     ways = PossibleCell(without_output_layer(names), shapes).ways()
     if ways:
-        listed = " and ".join(f"{name} {shapes[name]}" for name in ways[0].roles.values())
+        listed = " and ".join(
+            f"{name} {shapes[name]}" for name in ways[0].roles.values()
+        )
         raise UserError(
             f"{source}: {listed} may be an LSTM's or a dense layer's. If an LSTM's:",
             try_=_AXES if len(ways) > 1 else [_named(ways[0].roles, source)],
         )
     patterns = (KERNEL, RECURRENT, BIAS)
-    called_so = [name for pattern in patterns for name in names if is_called(pattern, name)]
+    called_so = [
+        name for pattern in patterns for name in names if is_called(pattern, name)
+    ]
     if len(called_so) > 1:
         listed = ", ".join(f"{name} {shapes[name]}" for name in called_so)
         raise UserError(

@@ -18,7 +18,9 @@ Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 Settings = Mapping[str, Any]  # by name
 CellIndex = tuple[int, int]  # layer, direction (0 forward, 1 backward)
-TensorNames = dict[str, "str | dict[str, str]"]  # role -> tensor name, or gate -> tensor name
+TensorNames = dict[
+    str, "str | dict[str, str]"
+]  # role -> tensor name, or gate -> tensor name
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,7 +126,9 @@ class Template:
             "direction": f"(?P<direction>{marks})",
             "builder": r"(?P<builder>(?:_\d{1,9})?)",
         }
-        end = "".join(patterns[p] if n % 2 else re.escape(p) for n, p in enumerate(self._pieces))
+        end = "".join(
+            patterns[p] if n % 2 else re.escape(p) for n, p in enumerate(self._pieces)
+        )
         return re.compile(f"(?:(?P<prefix>.+)[_-])?(?P<end>{end})")
 
 
@@ -160,7 +164,9 @@ def name_ends(name: str) -> Mapping[str, list[NameEnd]]:
     near = [one for text, each in _templates().items() if text in plain for one in each]
     near.sort(key=itemgetter(0))
     found = [end for _, template in near if (end := template.end(plain))]
-    within = [e.length for e in found if re.search(e.template.row.names.within, e.prefix)]
+    within = [
+        e.length for e in found if re.search(e.template.row.names.within, e.prefix)
+    ]
     by_row: dict[str, list[NameEnd]] = {}
     for end in found:  # so `recurrent_kernel` is no `kernel` of a scope
         is_longest = end.length >= max(within, default=0)

@@ -15,7 +15,11 @@ from typing import BinaryIO
 from lstmcli.errors import STDIN, UserError
 from lstmcli.outputs import DeviceWriter, OutputFile, errors_named, unwritable
 
-DESCRIPTORS = ("/dev/std", "/dev/fd/", "/proc/")  # paths of files that the shell has opened
+DESCRIPTORS = (
+    "/dev/std",
+    "/dev/fd/",
+    "/proc/",
+)  # paths of files that the shell has opened
 PIPE_TIMEOUT = 5.0  # s to wait for a named pipe's reader
 PAUSE = 0.05  # s between tries
 
@@ -43,7 +47,9 @@ def atomically(path: str) -> Iterator[BinaryIO]:
         with _replacing(path, target) as stream:
             yield stream
         return
-    with DeviceWriter(OutputFile(_open_pipe(path) if is_pipe else path, "wb", path)) as device:
+    with DeviceWriter(
+        OutputFile(_open_pipe(path) if is_pipe else path, "wb", path)
+    ) as device:
         yield device
 
 
@@ -121,7 +127,9 @@ def refuse_overwriting(outputs: Sequence[str], inputs: Sequence[str]) -> None:
         refuse_place(path)
         keys = _keys(path)
         if found := [taken[key] for key in keys if key in taken]:
-            raise UserError(f"{path} would be written over {found[0]}; choose another name.")
+            raise UserError(
+                f"{path} would be written over {found[0]}; choose another name."
+            )
         taken |= dict.fromkeys(keys, f"the other output, {path}")
 
 

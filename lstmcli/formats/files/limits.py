@@ -19,12 +19,18 @@ MOST_TIMES = 100  # maximum expansion factor above LARGE
 
 # What is parsed takes tens of times its size in memory
 MOST_PARSED = 1 << 30  # bytes of a text, a graph or metadata
-MOST_WHOLE = 20_000_000  # bytes of a text whose format allows pieces, of a line or a script
+MOST_WHOLE = (
+    20_000_000  # bytes of a text whose format allows pieces, of a line or a script
+)
 MOST_PRINTED = 2_000_000  # numbers of console output: a million take 1.5 s and 190 MB
-MOST_PARTS = 1_000_000  # fields of a message, columns of a table: 100 bytes and more each
+MOST_PARTS = (
+    1_000_000  # fields of a message, columns of a table: 100 bytes and more each
+)
 MOST_OBJECTS = 3_000_000  # opcodes and entries of a pickle, numbers of a packed field
 MOST_ITEMS = 100_000  # members of an archive, prints in a text: 4 to 20 us each
-MOST_LEVELS = 64  # of objects, lists and modules in each other; Python recurses 1,000 times
+MOST_LEVELS = (
+    64  # of objects, lists and modules in each other; Python recurses 1,000 times
+)
 MOST_NAME = 1000  # characters of a name: many may refer to one text
 MOST_RUN = 400  # digits in a row: float64 has 309 before the point, 341 after it
 
@@ -77,7 +83,9 @@ def check_size(shape: Sequence[int], itemsize: int, where: str) -> int:
     return count
 
 
-def check_growth(shape: Sequence[int], itemsize: int, text_size: int, where: str) -> None:
+def check_growth(
+    shape: Sequence[int], itemsize: int, text_size: int, where: str
+) -> None:
     """Refuse an array that has grown beyond the limit while a text is read.
 
     A number takes a byte of text or more, so the message names the limit at
@@ -112,7 +120,9 @@ class Damaged(Exception):
 def damaged(source: str, reason: object) -> UserError:
     """The error for a file that is broken; ``reason`` may be a library's text."""
     text = str(reason).rstrip(". ")
-    return UserError(f"{source} is corrupt or truncated ({text}). Copy it again, or save it again.")
+    return UserError(
+        f"{source} is corrupt or truncated ({text}). Copy it again, or save it again."
+    )
 
 
 @contextmanager

@@ -17,7 +17,9 @@ from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, shell_word
 from lstmcli.formats.files.source import Opened, opened
 
-CHECKPOINT_PART = re.compile(r"(?P<prefix>.+?)(?:\.data-\d{5}-of-\d{5}|\.meta)", re.DOTALL)
+CHECKPOINT_PART = re.compile(
+    r"(?P<prefix>.+?)(?:\.data-\d{5}-of-\d{5}|\.meta)", re.DOTALL
+)
 FIRST_SHARD = re.compile(r"-00000-of-\d{5}")
 TFJS_SHARD = re.compile(r".*shard\d+of\d+(\.bin)?", re.DOTALL)
 LATEST = "checkpoint"  # the file in which TensorFlow notes what it saved last
@@ -67,7 +69,9 @@ def _of_prefix(prefix: str) -> str | None:
     if os.path.isfile(f"{prefix}.index"):
         return f"{prefix}.index"
     folder, name = os.path.split(prefix)
-    shards = [one for one in _names(folder) if FIRST_SHARD.fullmatch(one.removeprefix(name))]
+    shards = [
+        one for one in _names(folder) if FIRST_SHARD.fullmatch(one.removeprefix(name))
+    ]
     if name and len(shards) == 1:
         return os.path.join(folder, shards[0])
     return prefix if os.path.isfile(prefix) else None
@@ -88,7 +92,9 @@ def _in_folder(folder: str) -> str:
         return os.path.join(folder, indexes[0])
     paths = (os.path.join(folder, name) for name in indexes)
     listed = (f"  {shell_word(file_argument(path))}" for path in paths)
-    raise UserError(f"{folder} contains {len(indexes)} checkpoints; name one of them:", *listed)
+    raise UserError(
+        f"{folder} contains {len(indexes)} checkpoints; name one of them:", *listed
+    )
 
 
 def _of_saved_model(folder: str) -> str | None:
@@ -96,7 +102,9 @@ def _of_saved_model(folder: str) -> str | None:
     if not os.path.isfile(index):
         return None
     variables = os.path.dirname(index)
-    if os.path.realpath(variables) != os.path.join(os.path.realpath(folder), "variables"):
+    if os.path.realpath(variables) != os.path.join(
+        os.path.realpath(folder), "variables"
+    ):
         raise UserError(f"{variables} is a link out of its folder; it is not followed.")
     return index
 
@@ -109,7 +117,9 @@ def _latest(path: str) -> str | None:
         noted = NOTED.search(file.head().decode(errors="replace"))
     if noted is None:
         return None
-    name = re.split(r"[/\\]", noted[1])[-1].replace("-?????-of-", "-00000-of-")  # the first shard
+    name = re.split(r"[/\\]", noted[1])[-1].replace(
+        "-?????-of-", "-00000-of-"
+    )  # the first shard
     prefix = os.path.join(os.path.dirname(path), name)
     found = _of_prefix(prefix)
     if found is None:
@@ -133,12 +143,16 @@ def sidecar_path(path: str, name: str) -> str | None:
     folder = os.path.dirname(path)
     full = os.path.join(folder, name)
     if os.path.basename(name) != name or name in ("", ".", ".."):
-        raise UserError(f"{path} names {name!r}, which is not in its folder; it is not opened.")
+        raise UserError(
+            f"{path} names {name!r}, which is not in its folder; it is not opened."
+        )
     if not os.path.lexists(full):
         return None
     real = os.path.realpath(full)
     if os.path.dirname(real) != os.path.realpath(folder or "."):
-        raise UserError(f"{full} is a link out of its folder; copy the file there to have it read.")
+        raise UserError(
+            f"{full} is a link out of its folder; copy the file there to have it read."
+        )
     if not os.path.exists(real) or not stat.S_ISREG(os.stat(real).st_mode):
         raise UserError(f"{full} is not a regular file.")
     return full
@@ -158,7 +172,9 @@ def open_sidecar(file: Opened, name: str) -> Iterator[Opened]:
         )
     path = None if "\0" in base else sidecar_path(file.path, base)
     if path is None:
-        raise UserError(f"{file.source} names a part, {base!a}, that is not in its folder.")
+        raise UserError(
+            f"{file.source} names a part, {base!a}, that is not in its folder."
+        )
     with opened(path) as part:
         yield part
 
@@ -185,7 +201,9 @@ def split_member(source: str) -> tuple[str, str | None]:
 
 def is_source(path: str) -> bool:
     """Return whether a path is a file, the prefix of a checkpoint, or ``-``."""
-    return path == "-" or os.path.lexists(path) or (path != "" and main_file(path) != path)
+    return (
+        path == "-" or os.path.lexists(path) or (path != "" and main_file(path) != path)
+    )
 
 
 def is_standard_input(source: str | None) -> bool:

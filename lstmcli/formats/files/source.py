@@ -20,7 +20,9 @@ HEAD = 1 << 16  # bytes that show a file's format
 PIECE = 1 << 18  # characters parsed at a time: as lists they take 300 times as much
 NEAR = 0.75  # similarity of a suggested name (SequenceMatcher.ratio)
 ARRAYS = (b"\x93NUMPY", b"PK")  # first bytes of .npy and .npz, which may be large
-MOST_DRAINED = 2 * MOST_PARSED  # bytes of others in memory: models are larger than texts
+MOST_DRAINED = (
+    2 * MOST_PARSED
+)  # bytes of others in memory: models are larger than texts
 
 BINARY = (
     ".pt",
@@ -164,7 +166,9 @@ def decode(data: bytes, source: str, *, is_cut: bool = False) -> str:
         text = data.decode(_coding(data), "ignore" if is_cut else "strict")
     except UnicodeDecodeError as error:
         # a UTF-8 decoder has taken the byte-order mark off the error's bytes
-        before = error.object[: error.start].decode(error.encoding).removeprefix("\ufeff")
+        before = (
+            error.object[: error.start].decode(error.encoding).removeprefix("\ufeff")
+        )
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise UserError(
             f"{source}: line {line}, column {column} is not {error.encoding} text "
@@ -189,7 +193,9 @@ def _coding(data: bytes) -> str:
 
 def _refuse_zero_bytes(text: str, source: str) -> None:
     if "\0" in text:
-        raise UserError(f"{source}: neither text nor a file of a known kind (it has zero bytes).")
+        raise UserError(
+            f"{source}: neither text nor a file of a known kind (it has zero bytes)."
+        )
 
 
 @contextmanager
@@ -232,8 +238,14 @@ def refuse_device(stream: BinaryIO) -> None:
     except (OSError, AttributeError):  # in memory
         return
     device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
-    if device and not stream.isatty() and not os.path.samestat(status, os.stat(os.devnull)):
-        raise UserError(f"{STDIN} is a device, which has no end; a file or a pipe was expected.")
+    if (
+        device
+        and not stream.isatty()
+        and not os.path.samestat(status, os.stat(os.devnull))
+    ):
+        raise UserError(
+            f"{STDIN} is a device, which has no end; a file or a pipe was expected."
+        )
 
 
 def _refuse_special(path: str) -> None:
@@ -243,7 +255,9 @@ def _refuse_special(path: str) -> None:
         return
     given = path.startswith(DESCRIPTORS) or path == "/dev/stdin"
     number = os.path.basename(path).replace("stdin", "0")
-    if given and (stat.S_ISFIFO(mode) or (number.isdecimal() and os.isatty(int(number)))):
+    if given and (
+        stat.S_ISFIFO(mode) or (number.isdecimal() and os.isatty(int(number)))
+    ):
         return
     raise UserError(
         f"{path} cannot be read: it is neither a file nor a folder. Give - in its place, and it as "
@@ -277,7 +291,9 @@ def _folder(path: str) -> tuple[str, ...]:
         return (f"{path} is a folder; name a file in it.",)
     inner = [shell_word(file_argument(os.path.join(path, name))) for name in offered]
     which = "the" if len(inner) == 1 else "a"
-    return f"{path} is a folder; give {which} file in it:", *(f"  {one}" for one in inner)
+    return f"{path} is a folder; give {which} file in it:", *(
+        f"  {one}" for one in inner
+    )
 
 
 def _near(path: str) -> str:
@@ -286,7 +302,9 @@ def _near(path: str) -> str:
         names = os.listdir(folder or ".")
     except OSError:
         return f" There is no folder {folder} either." if folder else ""
-    return did_you_mean(name, [o for o in names if _alike(o, name)], path.removesuffix(name))
+    return did_you_mean(
+        name, [o for o in names if _alike(o, name)], path.removesuffix(name)
+    )
 
 
 def _alike(one: str, other: str) -> bool:
@@ -307,5 +325,7 @@ def drained(take: Callable[[], bytes], source: str) -> bytes:
     while piece := take():
         data += piece
         if len(data) > MOST_DRAINED and not data.startswith(ARRAYS):
-            raise UserError(f"{source} gives more than {MOST_DRAINED:,} bytes that are not arrays.")
+            raise UserError(
+                f"{source} gives more than {MOST_DRAINED:,} bytes that are not arrays."
+            )
     return bytes(data)

@@ -22,8 +22,12 @@ MOST_COMPRESSION = 1032  # bytes that deflate makes of one at most
 MOST_COMMENT = (1 << 16) - 1  # bytes behind the end record
 
 _ENTRY = b"PK\x01\x02"  # starts each entry of the directory
-_END = Struct("<4s6xHLLH")  # count, length and start of the directory, length of the comment
-_END64 = Struct("<4s28xQQQ4s16x")  # the same without the comment, and the locator behind it
+_END = Struct(
+    "<4s6xHLLH"
+)  # count, length and start of the directory, length of the comment
+_END64 = Struct(
+    "<4s28xQQQ4s16x"
+)  # the same without the comment, and the locator behind it
 
 
 class Archive:
@@ -39,7 +43,9 @@ class Archive:
         self._file = ZipFile(stream)
         self.members = self._file.infolist()
         if len(self.members) != count:
-            raise Damaged(f"its directory has {len(self.members):,} members and claims {count:,}")
+            raise Damaged(
+                f"its directory has {len(self.members):,} members and claims {count:,}"
+            )
         for member in filter(_is_read, self.members):  # headers may differ
             self.open(member).close()
 
@@ -51,7 +57,9 @@ class Archive:
         """
         if not _is_read(member):
             text = f"{member.filename} is encrypted or packed by method {member.compress_type}"
-            raise UserError(f"{self._source}: its member {text}. Unpack it, and save it again.")
+            raise UserError(
+                f"{self._source}: its member {text}. Unpack it, and save it again."
+            )
         packed, size = member.compress_size, member.file_size
         stored = member.compress_type == ZIP_STORED
         if packed != size if stored else packed * MOST_COMPRESSION < size:
@@ -65,7 +73,9 @@ class Archive:
                 f"its member {member.filename} would unpack to {member.file_size:,} bytes"
             )
         with self.open(member) as stream:
-            data = stream.read(member.file_size)  # without a length, a forged size is no end
+            data = stream.read(
+                member.file_size
+            )  # without a length, a forged size is no end
         if len(data) < member.file_size:
             raise Damaged(f"{member.file_size - len(data):,} bytes are missing")
         return data
@@ -80,10 +90,14 @@ def _check_directory(stream: BinaryIO, size: int) -> int:
     stream.seek(size - reach)
     tail = stream.read(reach)
     at = tail.rfind(b"PK\x05\x06", 0, max(0, reach - _END.size + 4))
-    _, count, length, start, comment = _END.unpack_from(tail, at) if at >= 0 else [0] * 5
+    _, count, length, start, comment = (
+        _END.unpack_from(tail, at) if at >= 0 else [0] * 5
+    )
     if at < 0 or at + _END.size + comment != reach:
         raise Damaged("its directory is missing")
-    if tail[max(0, at - 20) : at].startswith(b"PK\x06\x07"):  # the locator of a zip64 record
+    if tail[max(0, at - 20) : at].startswith(
+        b"PK\x06\x07"
+    ):  # the locator of a zip64 record
         at = max(0, at - _END64.size)
         signature, count, length, start, _ = _END64.unpack_from(tail, at)
         if signature != b"PK\x06\x06":

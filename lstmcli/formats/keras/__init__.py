@@ -45,7 +45,11 @@ LEAVE_OUT = ("optimizer", "optimizer_weights")
 FULL_MODEL = "model_weights"  # the group of layers in a file with a config
 VERSIONS = ("keras_version", "backend")
 ZIP, HDF5 = b"PK", b"\x89HDF\r\n\x1a\n"
-CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"  # in an archive
+CONFIG, METADATA, WEIGHTS = (
+    "config.json",
+    "metadata.json",
+    "model.weights.h5",
+)  # in an archive
 
 
 def read(file: Opened) -> Document:
@@ -55,7 +59,9 @@ def read(file: Opened) -> Document:
         return _read_archive(file)
     found = contents(file, ATTRIBUTES, LEAVE_OUT)
     root = found.attributes.get("", {})
-    return _document(file.source, found, _config(root.get("model_config"), file.source), {})
+    return _document(
+        file.source, found, _config(root.get("model_config"), file.source), {}
+    )
 
 
 def read_value(value: Mapping[str, Any], file: Opened) -> Document:
@@ -67,7 +73,9 @@ def read_value(value: Mapping[str, Any], file: Opened) -> Document:
     return Document(where, "keras", {}, groups=groups, in_turn=lstm_chain(value))
 
 
-def _document(where: str, found: Contents, config: Any, versions: dict[str, Any]) -> Document:
+def _document(
+    where: str, found: Contents, config: Any, versions: dict[str, Any]
+) -> Document:
     top = FULL_MODEL if FULL_MODEL in found.attributes else ""
     names = _listed(found.attributes.get(top, {}), "layer_names")
     if names is None and not any("/vars/" in f"/{path}" for path in found.arrays):
@@ -90,7 +98,9 @@ def _document(where: str, found: Contents, config: Any, versions: dict[str, Any]
 def _groups(model: Any, layers: Sequence[LayerConfig]) -> Groups:
     """The config of each layer by its path; ``masked_by``: the layer that masks its steps."""
     masks, each = masks_before(model), all_layers(layers)
-    return {one.path: {**one.serialized, "masked_by": masks.get(one.path)} for one in each}
+    return {
+        one.path: {**one.serialized, "masked_by": masks.get(one.path)} for one in each
+    }
 
 
 def _weights(found: Contents, top: str, layers: Sequence[str], where: str) -> Groups:
@@ -98,7 +108,9 @@ def _weights(found: Contents, top: str, layers: Sequence[str], where: str) -> Gr
     for layer in layers:
         group = _joined(top, layer)
         if group not in found.attributes:
-            raise UserError(f"{where} is corrupt: it lists the layer {layer} and lacks it.")
+            raise UserError(
+                f"{where} is corrupt: it lists the layer {layer} and lacks it."
+            )
         names = _listed(found.attributes[group], "weight_names") or []
         weights[layer] = {name: _joined(group, name) for name in names}
         for path in weights[layer].values():
@@ -148,7 +160,9 @@ def _read_archive(file: Opened) -> Document:
         }
         data = archive.read(members[WEIGHTS], max(LARGE, MOST_TIMES * file.size))
     metadata = _config(texts.get(METADATA), where)
-    versions = {k: metadata[k] for k in VERSIONS if isinstance(metadata, dict) and k in metadata}
+    versions = {
+        k: metadata[k] for k in VERSIONS if isinstance(metadata, dict) and k in metadata
+    }
     if not data.startswith(HDF5):
         raise UserError(f"{where}: its member {WEIGHTS} is not an HDF5 file.")
     found = contents(in_memory(where, data), ATTRIBUTES, LEAVE_OUT)

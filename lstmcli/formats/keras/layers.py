@@ -69,7 +69,11 @@ def parse_layers(model: Any, where: str) -> list[LayerConfig]:
 def _layers(model: Any, above: str) -> list[LayerConfig]:
     layers = []
     for entry in serialized_layers(model):
-        if isinstance(entry, dict) and isinstance(name := layer_name(entry), str) and name:
+        if (
+            isinstance(entry, dict)
+            and isinstance(name := layer_name(entry), str)
+            and name
+        ):
             path = f"{above}/{name}" if above else name
             serialized = {**entry, "config": {**config_of(entry), "name": name}}
             layers.append(LayerConfig(path, serialized, _layers(entry, path)))
@@ -127,8 +131,14 @@ def _innermost(name: str, path: str, top: str, layer: LayerConfig | None) -> Wei
     """A weight with the innermost layer in its name, and the name below that."""
     rest, layer_path = _after(f"/{name}", top), top
     children = layer.children if layer else []
-    while inner := next((child for child in children if f"/{child.name}/" in rest), None):
-        rest, layer_path, children = _after(rest, inner.name), inner.path, inner.children
+    while inner := next(
+        (child for child in children if f"/{child.name}/" in rest), None
+    ):
+        rest, layer_path, children = (
+            _after(rest, inner.name),
+            inner.path,
+            inner.children,
+        )
     return Weight(path, layer_path, rest.strip("/"))
 
 
@@ -142,20 +152,31 @@ def _without_number(weights: list[Weight]) -> list[Weight]:
     matches = [re.fullmatch(r"(.*)_(\d+)((?::0)?)", weight.rest) for weight in weights]
     if len({match and match[2] for match in matches}) != 1 or not matches[0]:
         return weights
-    return [w._replace(rest=m[1] + m[3]) for w, m in zip(weights, matches, strict=True) if m]
+    return [
+        w._replace(rest=m[1] + m[3]) for w, m in zip(weights, matches, strict=True) if m
+    ]
 
 
 def _split_cells(weights: list[Weight], layer: LayerConfig | None) -> list[Weight]:
     """Keras 2 before 2.4 numbers the weights of a stack's cells: kernel:0, kernel_1:0."""
     names = {weight.name for weight in weights}
-    matches = [re.fullmatch(r"(.*?)(?:_(\d{1,9}))?((?::0)?)", weight.name) for weight in weights]
-    firsts = {f"{m[1]}{m[3]}" for m in matches if m and m[2] and f"{m[1]}{m[3]}" in names}
+    matches = [
+        re.fullmatch(r"(.*?)(?:_(\d{1,9}))?((?::0)?)", weight.name)
+        for weight in weights
+    ]
+    firsts = {
+        f"{m[1]}{m[3]}" for m in matches if m and m[2] and f"{m[1]}{m[3]}" in names
+    }
     split = []
     for weight, match in zip(weights, matches, strict=True):
         if match and f"{match[1]}{match[3]}" in firsts:
             number, leaf = int(match[2] or 0), match[1].rpartition("/")[2] + match[3]
             cells = layer.children if layer else []
-            cell = cells[number].path if number < len(cells) else f"{weight.layer}/{number}"
+            cell = (
+                cells[number].path
+                if number < len(cells)
+                else f"{weight.layer}/{number}"
+            )
             weight = Weight(weight.path, cell, leaf)
         split.append(weight)
     return split
@@ -210,7 +231,9 @@ def _layer_groups(
     for layer in layers:
         base, k = layer.group_name, seen[layer.group_name]
         seen[base] += 1
-        numbers = sorted(n for name in below[container] if (n := _number(name, base)) is not None)
+        numbers = sorted(
+            n for name in below[container] if (n := _number(name, base)) is not None
+        )
         number = numbers[k] if len(numbers) == counts[base] else k
         if number in numbers:
             path = f"{container}/{base}_{number}" if number else f"{container}/{base}"
@@ -299,7 +322,9 @@ def _runs_an_lstm(layer: Config) -> bool:
     if class_name == "RNN":
         cell = config.get("cell")
         cells = config_of(cell).get("cells", [cell])
-        named = isinstance(cells, list) and all(isinstance(cell, dict) for cell in cells)
+        named = isinstance(cells, list) and all(
+            isinstance(cell, dict) for cell in cells
+        )
         return named and all("LSTM" in _class_name(cell) for cell in cells)
     return "LSTM" in class_name and "Conv" not in class_name
 
@@ -308,7 +333,9 @@ class _Network:
     """The layers of a model by name, and the layer that feeds each."""
 
     def __init__(self, model: Config) -> None:
-        layers = [layer for layer in serialized_layers(model) if isinstance(layer, dict)]
+        layers = [
+            layer for layer in serialized_layers(model) if isinstance(layer, dict)
+        ]
         names = [str(layer_name(layer)) for layer in layers]
         self.layers: dict[str, Config] = dict(zip(names, layers, strict=True))
         self.has_twins = len(self.layers) < len(layers)
@@ -370,7 +397,9 @@ def _masks_steps(layer: Config) -> bool:
     return _class_name(layer) == "Masking" or config_of(layer).get("mask_zero") is True
 
 
-def _mask_before(name: str, network: _Network, last: Mapping[str, Any]) -> dict[str, Any]:
+def _mask_before(
+    name: str, network: _Network, last: Mapping[str, Any]
+) -> dict[str, Any]:
     """The layer that masks this one's inputs; ``last`` if the way is unknown."""
     unchanged = True
     for before, layer, gives_steps in network.before(name):

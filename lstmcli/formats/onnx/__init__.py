@@ -19,7 +19,14 @@ from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import MOST_PROTOBUF, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.onnx.folding import ConstantFolder
-from lstmcli.formats.onnx.graph import Node, OnnxModel, Scope, decode, is_numeric, widened
+from lstmcli.formats.onnx.graph import (
+    Node,
+    OnnxModel,
+    Scope,
+    decode,
+    is_numeric,
+    widened,
+)
 from lstmcli.formats.onnx.lstm import (
     LstmNode,
     NodeReader,
@@ -49,7 +56,9 @@ def read(file: Opened) -> Document:
     not run.
     """
     if file.size > MOST_PROTOBUF:
-        raise UserError(f"{file.source}: {file.size:,} bytes are more than an ONNX model has.")
+        raise UserError(
+            f"{file.source}: {file.size:,} bytes are more than an ONNX model has."
+        )
     import_extra("onnx", f"{file.source} is an ONNX model; reading it", "onnx")
     with damage_reported(f"{file.source}, interpreted as an ONNX model,"):
         model = OnnxModel(file.contents())
@@ -66,10 +75,14 @@ class _Reader:
     def __init__(self, file: Opened, model: OnnxModel) -> None:
         self.file, self.model = file, model
         self.constants = ConstantFolder(file)
-        self.scopes: dict[Scope, Counter[str]] = {}  # every graph: its operators, counted
+        self.scopes: dict[
+            Scope, Counter[str]
+        ] = {}  # every graph: its operators, counted
         self.lstms: dict[tuple[object, ...], LstmNode] = {}  # by their content
         self.read_as: dict[Node, LstmNode] = {}
-        self.fed_by: dict[LstmNode, LstmNode] = {}  # LSTM -> the one whose outputs it takes
+        self.fed_by: dict[
+            LstmNode, LstmNode
+        ] = {}  # LSTM -> the one whose outputs it takes
         self.left_out: list[str] = []
         self.identities: list[tuple[Node, Scope]] = []
         self.names: dict[str, str] = {}  # by `_normalised` name
@@ -86,11 +99,17 @@ class _Reader:
         lstms = list(self.lstms.values())
         if not lstms:
             reasons = (f"  {reason}" for reason in self.left_out)
-            raise UserError(f"{self.file.source}: none of its LSTMs can be read.", *reasons)
+            raise UserError(
+                f"{self.file.source}: none of its LSTMs can be read.", *reasons
+            )
         return Document(
             self.file.source,
             "onnx",
-            {f"{lstm.name}/{key}": a for lstm in lstms for key, a in lstm.arrays.items()},
+            {
+                f"{lstm.name}/{key}": a
+                for lstm in lstms
+                for key, a in lstm.arrays.items()
+            },
             groups={lstm.name: lstm.attributes for lstm in lstms},
             in_turn=max((self._chain(lstm) for lstm in lstms), key=len),
             remarks=tuple(self._remarks(lstms)),
@@ -148,8 +167,12 @@ class _Reader:
     def _initializers(self) -> Document:
         """The tensors by name of a model without LSTM nodes; a remark names what it has."""
         source = self.file.source
-        counts = {op: sum(made[op] for made in self.scopes.values()) for op in OTHER_CELLS}
-        other_cells = " and ".join(f"{count} {op}" for op, count in counts.items() if count)
+        counts = {
+            op: sum(made[op] for made in self.scopes.values()) for op in OTHER_CELLS
+        }
+        other_cells = " and ".join(
+            f"{count} {op}" for op, count in counts.items() if count
+        )
         text = "has no LSTM node"
         if form := self._basic_operators():
             text += f"; an LSTM is spelled out as {form}"
@@ -171,8 +194,13 @@ class _Reader:
         return Document(
             source,
             "onnx initializers",
-            {name: widened(decode(tensor, self.file, name)) for name, tensor in tensors.items()},
-            remarks=(f"{source} {text}." + ("" if only_others else f" {USE_ORIGINAL}"),),
+            {
+                name: widened(decode(tensor, self.file, name))
+                for name, tensor in tensors.items()
+            },
+            remarks=(
+                f"{source} {text}." + ("" if only_others else f" {USE_ORIGINAL}"),
+            ),
             not_run=f"it {text}." if only_others else "",
         )
 
@@ -200,7 +228,11 @@ class _Reader:
 
 def _is_cell(operators: Counter[str]) -> bool:
     gates = operators["Sigmoid"] >= CELL_SIGMOIDS or operators["Split"]
-    return bool(gates and operators["Tanh"] >= CELL_TANHS and any(operators[p] for p in PRODUCTS))
+    return bool(
+        gates
+        and operators["Tanh"] >= CELL_TANHS
+        and any(operators[p] for p in PRODUCTS)
+    )
 
 
 def _normalised(name: str) -> str:

@@ -15,7 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.formats.files.limits import LONGEST_REASON, Damaged, check_size, check_total
+from lstmcli.formats.files.limits import (
+    LONGEST_REASON,
+    Damaged,
+    check_size,
+    check_total,
+)
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.onnx.graph import Definition, Node, Scope, decode
 
@@ -67,7 +72,9 @@ class KnownOperator(NamedTuple):
 OPERATORS = {
     "Add": KnownOperator(shape=_broadcast),
     "Cast": KnownOperator(("to",), itemsize=8),
-    "Concat": KnownOperator(("axis",), lambda call: (sum(a.size for a in call.arrays),)),
+    "Concat": KnownOperator(
+        ("axis",), lambda call: (sum(a.size for a in call.arrays),)
+    ),
     "DequantizeLinear": KnownOperator(("axis", "block_size"), itemsize=8, since=19),
     "Div": KnownOperator(shape=_broadcast),
     "Equal": KnownOperator(shape=_broadcast),
@@ -98,14 +105,18 @@ MOVING = {  # operators that only move elements of the first input
 }
 
 
-def computed(call: OperatorCall, check_size: Callable[[Shape, int], object]) -> list[np.ndarray]:
+def computed(
+    call: OperatorCall, check_size: Callable[[Shape, int], object]
+) -> list[np.ndarray]:
     """The outputs of an operator of `OPERATORS`; Damaged if it cannot be applied to these inputs.
 
     ``check_size`` refuses a large result.
     """
     operator = OPERATORS[call.op]
     attributes = {
-        name: call.attributes[name] for name in operator.attributes if name in call.attributes
+        name: call.attributes[name]
+        for name in operator.attributes
+        if name in call.attributes
     }
     for value in attributes.values():  # a graph would be run, and may open any file
         numbers = value if isinstance(value, list) else [value]
@@ -115,14 +126,18 @@ def computed(call: OperatorCall, check_size: Callable[[Shape, int], object]) -> 
     check_size(operator.shape(call), itemsize)
     version = max(call.opset, operator.since)
     try:
-        implementation = import_module("onnx.reference.ops").load_op("", call.op, version)
+        implementation = import_module("onnx.reference.ops").load_op(
+            "", call.op, version
+        )
         result = implementation.eval(*call.inputs, n_outputs=call.outputs, **attributes)
     except MemoryError:
         raise
     except Exception as error:  # of nearly every class, for unfit inputs
         reason = str(error).split("\n")[0][:LONGEST_REASON]
         raise Damaged(f"the {call.op} in its graph fails: {reason}") from None
-    return [np.asarray(one) for one in (result if isinstance(result, tuple) else [result])]
+    return [
+        np.asarray(one) for one in (result if isinstance(result, tuple) else [result])
+    ]
 
 
 MOST_HOPS = 1000  # from a name to the input that it depends on
@@ -173,7 +188,9 @@ class ConstantFolder:
         """The input or operator that a name depends on, for a message."""
         source = scope.definition(name)
         for _ in range(MOST_HOPS):
-            unknown = [n for n in _inputs(source) if n and self.value(source.scope, n) is None]
+            unknown = [
+                n for n in _inputs(source) if n and self.value(source.scope, n) is None
+            ]
             if not unknown:
                 break
             source = source.scope.definition(unknown[0])
@@ -211,7 +228,9 @@ class ConstantFolder:
         if node.op == "ConstantOfShape":
             return self._filled(self._fill(node), call.integers("", 0) or [])
         if node.op == "Expand":
-            shape = np.broadcast_shapes(call.arrays[0].shape, call.integers("", 1) or ())
+            shape = np.broadcast_shapes(
+                call.arrays[0].shape, call.integers("", 1) or ()
+            )
             return self._filled(call.arrays[0], shape)
         result = computed(call, self._check_size)[node.outputs.index(definition.name)]
         if any(np.may_share_memory(result, array) for array in call.arrays):
@@ -239,7 +258,9 @@ class ConstantFolder:
         return self._computed_array(np.broadcast_to(array, shape))
 
     def _check_size(self, shape: Sequence[int], itemsize: int) -> None:
-        size = check_size(shape, itemsize, f"{self._file.source}: a constant of its graph")
+        size = check_size(
+            shape, itemsize, f"{self._file.source}: a constant of its graph"
+        )
         total = self._computed + size * itemsize
         check_total(total, self._file.size + self._stored, self._file.source)
 
@@ -262,7 +283,9 @@ class ConstantFolder:
         node, x = definition.node, values[0]
         assert node is not None
         if call.op == "ConstantOfShape":
-            return Repeated(self._fill(node), self._last_length(definition.scope, node.inputs[0]))
+            return Repeated(
+                self._fill(node), self._last_length(definition.scope, node.inputs[0])
+            )
         if call.op == "Concat":
             zero = all(self._is_zero(value) for value in values)
             return Repeated(np.zeros(1, "f4")) if zero else None
@@ -276,16 +299,27 @@ class ConstantFolder:
             start, end = (call.attributes.get(name) for name in ("start", "end"))
             is_last = list(range(STATE_AXES)[start:end]) == [STATE_AXES - 1]
             return np.array([repeated.width]) if is_last else None
-        axes = {"Slice": call.integers("axes", 3), "Split": [call.attributes.get("axis", 0)]}
+        axes = {
+            "Slice": call.integers("axes", 3),
+            "Split": [call.attributes.get("axis", 0)],
+        }
         if axes.get(call.op) == [0]:
-            return self._first_axis_cut(repeated, call, node.outputs.index(definition.name))
-        return Repeated(np.zeros(1, "f4")) if call.op in MOVING and self._is_zero(x) else None
+            return self._first_axis_cut(
+                repeated, call, node.outputs.index(definition.name)
+            )
+        return (
+            Repeated(np.zeros(1, "f4"))
+            if call.op in MOVING and self._is_zero(x)
+            else None
+        )
 
     def _is_zero(self, value: Value) -> bool:
         array = value.array if isinstance(value, Repeated) else value
         if array is None:
             return False
-        once = array[tuple(slice(0, 1 if stride == 0 else None) for stride in array.strides)]
+        once = array[
+            tuple(slice(0, 1 if stride == 0 else None) for stride in array.strides)
+        ]
         self.count(once.nbytes)
         return not once.any()
 
@@ -294,15 +328,21 @@ class ConstantFolder:
         if shape.node is None or shape.node.op != "Concat" or shape.node.domain:
             return None
         last = self.value(shape.scope, shape.node.inputs[-1])
-        return int(last.flat[-1]) if isinstance(last, np.ndarray) and last.size else None
+        return (
+            int(last.flat[-1]) if isinstance(last, np.ndarray) and last.size else None
+        )
 
-    def _first_axis_cut(self, x: Repeated, call: OperatorCall, output: int) -> Repeated | None:
+    def _first_axis_cut(
+        self, x: Repeated, call: OperatorCall, output: int
+    ) -> Repeated | None:
         """A part along the first of three axes, which separates the states of layers."""
         if len(x.array.shape) < STATE_AXES or len(x.array) == 1:
             return x  # all parts are equal
         if any(array is None for array in call.inputs[1:]):
             return None
-        parts = computed(call._replace(inputs=[x.array, *call.inputs[1:]]), self._check_size)
+        parts = computed(
+            call._replace(inputs=[x.array, *call.inputs[1:]]), self._check_size
+        )
         return Repeated(parts[output], x.width)
 
 
@@ -317,4 +357,6 @@ def _is_known(node: Node | None) -> bool:
 
 
 def _inputs(definition: Definition) -> list[str]:
-    return definition.node.inputs if definition.node and _is_known(definition.node) else []
+    return (
+        definition.node.inputs if definition.node and _is_known(definition.node) else []
+    )

@@ -27,7 +27,12 @@ MOST_DEPTH = 32  # graphs within graphs and functions within functions
 MOST_PARTS = 1 << 17  # nodes, tensors and inputs in all; of a function at every call
 
 STANDARD = ("", "ai.onnx")
-NESTING = ("If", "Loop", "Scan", "SequenceMap")  # operators with graphs in their attributes
+NESTING = (
+    "If",
+    "Loop",
+    "Scan",
+    "SequenceMap",
+)  # operators with graphs in their attributes
 
 
 class Node:
@@ -37,7 +42,9 @@ class Node:
         self.op = text(proto.op_type)
         self.domain = _domain(proto.domain)  # "" is ONNX itself
         self.name = text(proto.name)  # often empty
-        self.inputs = [text(name) for name in proto.input]  # "" is an optional one left out
+        self.inputs = [
+            text(name) for name in proto.input
+        ]  # "" is an optional one left out
         self.outputs = [text(name) for name in proto.output]
         self.call_attributes = call_attributes  # of the call of its function
         self._attributes = proto.attribute
@@ -48,7 +55,9 @@ class Node:
         return _attributes(self._attributes, self.call_attributes)
 
 
-def _attributes(protos: Iterable[Any], call_attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _attributes(
+    protos: Iterable[Any], call_attributes: Mapping[str, Any]
+) -> dict[str, Any]:
     found = {}
     for proto in protos:
         name = text(proto.name)
@@ -84,13 +93,17 @@ class Scope:
     sparse: frozenset[str] = frozenset()
     inputs: frozenset[str] = frozenset()
     outer: Scope | None = None  # of a graph in an attribute
-    bound: Mapping[str, tuple[Scope, str]] = field(default_factory=dict)  # of a function's inputs
+    bound: Mapping[str, tuple[Scope, str]] = field(
+        default_factory=dict
+    )  # of a function's inputs
     within: str = ""  # the operator whose attribute it is
 
     @cached_property
     def producers(self) -> dict[str, Node]:
         """The node that has each name as an output."""
-        return {output: node for node in self.nodes for output in node.outputs if output}
+        return {
+            output: node for node in self.nodes for output in node.outputs if output
+        }
 
     def definition(self, name: str) -> Definition:
         """The definition of a name, here or in the graphs around."""
@@ -122,7 +135,9 @@ class OnnxModel:
             raise Damaged(f"the library onnx: {error}") from None
         self.has_graph = self.proto.HasField("graph")
         self._parts = MOST_PARTS
-        self._functions = {(_domain(f.domain), text(f.name)): f for f in self.proto.functions}
+        self._functions = {
+            (_domain(f.domain), text(f.name)): f for f in self.proto.functions
+        }
 
     def nodes(self) -> Iterator[tuple[Node, Scope]]:
         """Every node with its graph, in order; those within a node follow it."""
@@ -148,9 +163,15 @@ class OnnxModel:
                         yield self._scope(graph, scope.opset, scope, node)
 
     def _scope(
-        self, graph: Any, opset: int, outer: Scope | None = None, node: Node | None = None
+        self,
+        graph: Any,
+        opset: int,
+        outer: Scope | None = None,
+        node: Node | None = None,
     ) -> Scope:
-        self._count(graph.node, graph.initializer, graph.sparse_initializer, graph.input)
+        self._count(
+            graph.node, graph.initializer, graph.sparse_initializer, graph.input
+        )
         return Scope(
             [Node(one, node.call_attributes if node else {}) for one in graph.node],
             opset,
@@ -175,7 +196,9 @@ class OnnxModel:
     def _count(self, *parts: Sequence[Any]) -> None:
         self._parts -= sum(map(len, parts))
         if self._parts < 0:
-            raise Damaged(f"its graphs have more than {MOST_PARTS:,} nodes, tensors and inputs")
+            raise Damaged(
+                f"its graphs have more than {MOST_PARTS:,} nodes, tensors and inputs"
+            )
 
 
 def _domain(domain: str | bytes) -> str:
@@ -251,7 +274,9 @@ def text(name: str | bytes) -> str:
 
 def _dtype(tensor: Any) -> np.dtype[Any] | None:
     try:
-        dtype = np.dtype(import_module("onnx").helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        dtype = np.dtype(
+            import_module("onnx").helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        )
     except KeyError:  # of a later version, or none
         return None
     return dtype if dtype.kind in "fiub" or dtype.name in WIDENED else None
@@ -261,10 +286,14 @@ def _external(tensor: Any, file: Opened, size: int, where: str) -> bytes:
     entries = {text(entry.key): text(entry.value) for entry in tensor.external_data}
     name = entries.get("location", "").removeprefix("./")
     if file.path is None:
-        raise UserError(f"{where} is in another file, {name!a}: give the path of the model.")
+        raise UserError(
+            f"{where} is in another file, {name!a}: give the path of the model."
+        )
     path = sidecar_path(file.path, name)
     if path is None:
-        raise UserError(f"{where} is in {name!a}, which is not in the folder of the model.")
+        raise UserError(
+            f"{where} is in {name!a}, which is not in the folder of the model."
+        )
     offset, length = int(entries.get("offset", 0)), int(entries.get("length", size))
     if length != size:
         raise Damaged(f"{where} needs {size:,} bytes and declares {length:,}")

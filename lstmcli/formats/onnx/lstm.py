@@ -22,7 +22,10 @@ from lstmcli.formats.onnx.graph import Definition, Node, Scope, numpy_dtype, wid
 
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 STATES = ("initial_h", "initial_c")
-SCALES = {"W": (8, 9), "R": (10, 11)}  # inputs of DynamicQuantizeLSTM: scale, zero point
+SCALES = {
+    "W": (8, 9),
+    "R": (10, 11),
+}  # inputs of DynamicQuantizeLSTM: scale, zero point
 OPERATORS = {"LSTM": "", "DynamicQuantizeLSTM": "com.microsoft"}  # and their domains
 
 ATTRIBUTES = {
@@ -53,7 +56,9 @@ class LstmNode:
 
     def key(self) -> tuple[Any, ...]:
         """A key that nodes of equal numbers and attributes share."""
-        attributes = sorted((k, v) for k, v in self.attributes.items() if k != "cell_width")
+        attributes = sorted(
+            (k, v) for k, v in self.attributes.items() if k != "cell_width"
+        )
         return repr(attributes), *(
             (name, array.shape, array.dtype.name, sha256(array.tobytes()).digest())
             for name, array in self.arrays.items()
@@ -68,7 +73,9 @@ def is_lstm(node: Node) -> bool:
 class NodeReader:
     """A node in its graph, with the name that the LSTM gets."""
 
-    def __init__(self, node: Node, scope: Scope, constants: ConstantFolder, name: str) -> None:
+    def __init__(
+        self, node: Node, scope: Scope, constants: ConstantFolder, name: str
+    ) -> None:
         self.node, self.scope, self.constants = node, scope, constants
         self.lstm_name = name
 
@@ -83,7 +90,9 @@ class NodeReader:
         if self.node.domain:
             attributes["quantized"] = True
         cell = values.get("initial_c")
-        widths = (cell.width,) if isinstance(cell, Repeated) else getattr(cell, "shape", ())
+        widths = (
+            (cell.width,) if isinstance(cell, Repeated) else getattr(cell, "shape", ())
+        )
         if widths and widths[-1] is not None:
             attributes["cell_width"] = widths[-1]
         arrays |= self._states(values, arrays["R"])
@@ -108,7 +117,9 @@ class NodeReader:
         value = self.constants.value(self.scope, name)
         if not isinstance(value, np.ndarray):
             origin = self.constants.origin(self.scope, name)
-            raise UnreadableNode(f"its {role} comes from {origin}; the file does not contain it")
+            raise UnreadableNode(
+                f"its {role} comes from {origin}; the file does not contain it"
+            )
         return value
 
     def _weight(self, role: str) -> np.ndarray:
@@ -123,11 +134,16 @@ class NodeReader:
 
     def _dequantized(self, array: np.ndarray, role: str) -> np.ndarray:
         """(D, I, 4H) of 8 bits -> (D, 4H, I); scales by direction, or also by row."""
-        names = (self.node.inputs[n] if n < len(self.node.inputs) else "" for n in SCALES[role])
+        names = (
+            self.node.inputs[n] if n < len(self.node.inputs) else ""
+            for n in SCALES[role]
+        )
         scale, zero = (self._constant(name, f"scale of {role}") for name in names)
         fits = scale.shape == zero.shape and scale.shape[:1] == array.shape[:1]
         if array.ndim != 3 or not fits:
-            raise UnreadableNode(f"its {role} is {array.shape}, with scales {scale.shape}")
+            raise UnreadableNode(
+                f"its {role} is {array.shape}, with scales {scale.shape}"
+            )
         self.constants.count(4 * array.size)
         scale, zero = (a.reshape(len(a), 1, -1) for a in (scale, zero))
         number = (array.astype("i2") - zero.astype("i2")).astype("f4")
@@ -135,14 +151,18 @@ class NodeReader:
 
     def _states(self, values: dict[str, Value], recurrent: np.ndarray) -> Arrays:
         """Constant initial states (D, B, H), B = 1 if all items are equal; none if all are 0."""
-        found = {role: self._state(role, value, recurrent) for role, value in values.items()}
+        found = {
+            role: self._state(role, value, recurrent) for role, value in values.items()
+        }
         states = {role: state for role, state in found.items() if state is not None}
         if not states:
             return {}
         zero = np.zeros((len(recurrent), 1, recurrent.shape[2]), recurrent.dtype)
         return {role: states.get(role, zero) for role in STATES}
 
-    def _state(self, role: str, value: Value, recurrent: np.ndarray) -> np.ndarray | None:
+    def _state(
+        self, role: str, value: Value, recurrent: np.ndarray
+    ) -> np.ndarray | None:
         array = value.array if isinstance(value, Repeated) else value
         if array is None or not array.any():  # a wrong width is refused from cell_width
             return None
@@ -165,7 +185,9 @@ class NodeReader:
                 "does on one thread; --arithmetic float rounds neither"
             )
         if unknown := [role for role, value in values.items() if value is None]:
-            each = (self.constants.origin(self.scope, self._name(role)) for role in unknown)
+            each = (
+                self.constants.origin(self.scope, self._name(role)) for role in unknown
+            )
             origins = " and ".join(dict.fromkeys(each))
             what = " and ".join(unknown)
             remarks.append(f"{what} come from {origins}: zero, or --initial-state")
@@ -258,7 +280,10 @@ def _layout(node: Node) -> int:
 
 
 def _moved(
-    axes: tuple[str, ...], step: Definition, constants: ConstantFolder, bidirectional: bool
+    axes: tuple[str, ...],
+    step: Definition,
+    constants: ConstantFolder,
+    bidirectional: bool,
 ) -> tuple[str, ...] | None:
     """The axes after an operator; None if it does not only move them."""
     node = step.node
@@ -268,7 +293,9 @@ def _moved(
     if node.op in SAME:
         return axes
     if node.op == "Reshape":  # concatenates the directions' outputs
-        joined = axes[-2:] == (D, H) and _rank(node, step.scope, constants) == len(axes) - 1
+        joined = (
+            axes[-2:] == (D, H) and _rank(node, step.scope, constants) == len(axes) - 1
+        )
         return (*axes[:-2], D + H) if joined else None
     attribute = {"Transpose": "perm", "Squeeze": "axes"}.get(node.op)
     numbers = _numbers(node, step.scope, attribute, constants) if attribute else None
@@ -278,7 +305,11 @@ def _moved(
         is_permutation = sorted(numbers) == list(range(len(axes)))
         return tuple(axes[n] for n in numbers) if is_permutation else None
     only_directions = len(numbers) == 1 and axes[numbers[0]] == D
-    return tuple(a for a in axes if a != D) if only_directions and not bidirectional else None
+    return (
+        tuple(a for a in axes if a != D)
+        if only_directions and not bidirectional
+        else None
+    )
 
 
 def _rank(node: Node, scope: Scope, constants: ConstantFolder) -> int | None:

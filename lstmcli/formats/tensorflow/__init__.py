@@ -56,7 +56,8 @@ def _read(file: Opened) -> Document:
     if first[0] == V1_LIST:
         raise UserError(
             f"{file.source} is a checkpoint in TensorFlow's V1 format (before 0.12), which this "
-            "version does not read. " + how_to_save(V1_SHARD.sub("-?????-of-", file.source))
+            "version does not read. "
+            + how_to_save(V1_SHARD.sub("-?????-of-", file.source))
         )
     return _read_bundle(file, {key: first, **dict(entries)})
 
@@ -98,7 +99,9 @@ def _read_bundle(file: Opened, entries: dict[bytes, memoryview]) -> Document:
 
 def _with_graph(index: str, arrays: Arrays, remarks: list[str]) -> Document:
     name, groups = os.path.basename(index).removesuffix(INDEX), Groups()
-    path = sidecar_path(index, f"{name}.meta") or _in_saved_model(index, "saved_model.pb")
+    path = sidecar_path(index, f"{name}.meta") or _in_saved_model(
+        index, "saved_model.pb"
+    )
     if path is not None:
         try:
             graph = TensorFlowGraph(find_graph(_sidecar_bytes(path)))

@@ -85,7 +85,9 @@ def _block(file: Opened, start: int, length: int) -> memoryview:
     if has_checksum(data[: length + 1], stored) is False:
         raise Damaged(f"the checksum of the block at byte {start:,} is wrong")
     if kind:
-        raise Damaged(f"a block is compressed by method {kind}, which TensorFlow never does")
+        raise Damaged(
+            f"a block is compressed by method {kind}, which TensorFlow never does"
+        )
     return data[:length]
 
 
@@ -106,7 +108,11 @@ def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         shared, at = varint(block, at)
         unshared, at = varint(block, at)
         length, at = varint(block, at)
-        if shared > len(key) or shared + unshared > LONGEST_KEY or unshared + length > end - at:
+        if (
+            shared > len(key)
+            or shared + unshared > LONGEST_KEY
+            or unshared + length > end - at
+        ):
             raise Damaged("an entry of a block reaches past its end")
         key = key[:shared] + bytes(block[at : at + unshared])
         at += unshared
@@ -200,7 +206,9 @@ class Bundle:
         if not 0 < self._count < MOST_SHARDS:
             raise Damaged(f"it has {self._count:,} shards")
         self._entries = {
-            key: BundleEntry.parse(Message(value)) for key, value in entries.items() if key
+            key: BundleEntry.parse(Message(value))
+            for key, value in entries.items()
+            if key
         }
         ends: dict[int, int] = {}
         for entry in sorted(self._entries.values(), key=lambda entry: entry.offset):
@@ -299,7 +307,12 @@ class ObjectGraph:
 
     def names_below(self, number: int) -> list[str]:
         """The names of the variables of an object and of those that it refers to."""
-        return [name for node in self._below(number) for _, name in self._variables[node] if name]
+        return [
+            name
+            for node in self._below(number)
+            for _, name in self._variables[node]
+            if name
+        ]
 
     def _below(self, number: int) -> Iterator[int]:
         seen: set[int] = set()
@@ -328,7 +341,9 @@ def rename(arrays: Mapping[str, np.ndarray], names: Mapping[str, str]) -> Arrays
     new_names: dict[str, str] = {}
     for name, same_name in by_name.items():
         distinct = _distinct(same_name, arrays)
-        new_names |= {key: name if len(distinct) == 1 else attribute_path(key) for key in distinct}
+        new_names |= {
+            key: name if len(distinct) == 1 else attribute_path(key) for key in distinct
+        }
     return {new_names[key]: arrays[key] for key in keys if key in new_names}
 
 
@@ -338,7 +353,9 @@ def _distinct(keys: list[str], arrays: Mapping[str, np.ndarray]) -> list[str]:
     seen: dict[tuple[object, ...], str] = {}
     for key in keys:
         array = arrays[key]
-        seen.setdefault((array.dtype, array.shape, sha256(array.tobytes()).digest()), key)
+        seen.setdefault(
+            (array.dtype, array.shape, sha256(array.tobytes()).digest()), key
+        )
     return list(seen.values())
 
 
@@ -355,7 +372,9 @@ CONFIG_KEYS = ("class_name", "config")
 ROOT = "root"  # the path of the model itself
 
 
-def parse_layers(data: memoryview, objects: ObjectGraph) -> tuple[Groups, tuple[str, ...]]:
+def parse_layers(
+    data: memoryview, objects: ObjectGraph
+) -> tuple[Groups, tuple[str, ...]]:
     """The class and config of each layer, at "" Keras' version; the LSTMs in turn."""
     groups, masks = Groups(), Groups()
     lstms: tuple[str, ...] = ()
@@ -371,7 +390,9 @@ def parse_layers(data: memoryview, objects: ObjectGraph) -> tuple[Groups, tuple[
             groups.setdefault(folder, {key: metadata.get(key) for key in CONFIG_KEYS})
     for key, group in groups.items():
         group["masked_by"] = masks.get(key.rpartition("/")[2])
-    found = [[key for key in groups if key.rpartition("/")[2] == name] for name in lstms]
+    found = [
+        [key for key in groups if key.rpartition("/")[2] == name] for name in lstms
+    ]
     unique = all(len(keys) == 1 for keys in found)
     return groups, tuple(keys[0] for keys in found) if unique else ()
 

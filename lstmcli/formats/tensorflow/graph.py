@@ -63,7 +63,9 @@ Dim = Fields(size=1)
 # ---- checkpoints
 
 BundleHeaderProto = Fields(num_shards=1, endianness=2)
-BundleEntryProto = Fields(dtype=1, shape=2, shard_id=3, offset=4, size=5, crc32c=6, slices=7)
+BundleEntryProto = Fields(
+    dtype=1, shape=2, shard_id=3, offset=4, size=5, crc32c=6, slices=7
+)
 TrackableObjectGraph = Fields(nodes=1)
 TrackableObject = Fields(children=1, attributes=2)
 ObjectReference = Fields(node_id=1)
@@ -147,11 +149,15 @@ def decode(message: Message, spec: TensorSpec, where: str) -> np.ndarray:
     content = message.bytes(TensorProto.tensor_content)
     if len(content):
         if len(content) != count * spec.dtype.itemsize:
-            raise Damaged(f"{where} has {len(content):,} bytes for the shape {spec.shape}")
+            raise Damaged(
+                f"{where} has {len(content):,} bytes for the shape {spec.shape}"
+            )
         return native(np.frombuffer(content, spec.dtype).reshape(spec.shape))
     listed = _listed(message, spec)
     if len(listed) > count:
-        raise Damaged(f"{where} has {len(listed):,} elements for the shape {spec.shape}")
+        raise Damaged(
+            f"{where} has {len(listed):,} elements for the shape {spec.shape}"
+        )
     values = np.zeros(count, spec.dtype)
     values[: len(listed)] = listed
     if len(listed):
@@ -193,9 +199,17 @@ CALLING = {  # operations that call a function -> the attribute that names it
     "StatefulPartitionedCall": "f",
 }
 PRODUCTS = ("MatMul", "LSTMBlockCell", "BlockLSTM", "BlockLSTMV2")
-ALL_STEPS = {"BlockLSTM": 1, "BlockLSTMV2": 1}  # operations that run all steps -> their input x
+ALL_STEPS = {
+    "BlockLSTM": 1,
+    "BlockLSTMV2": 1,
+}  # operations that run all steps -> their input x
 REVERSING = ("ReverseSequence", "ReverseV2", "Reverse")
-IN_ORDER = ("Identity", "Transpose", "Cast", "ReadVariableOp")  # do not change the order of steps
+IN_ORDER = (
+    "Identity",
+    "Transpose",
+    "Cast",
+    "ReadVariableOp",
+)  # do not change the order of steps
 ENTERING = ("Enter", "RefEnter")  # through which values enter a loop
 ENDS = frozenset({"NextIteration", "Assign", "AssignVariableOp"})
 VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
@@ -204,7 +218,9 @@ MOST_VISITS = 200_000  # nodes visited for all variables together
 MOST_NODES = 200_000  # of a graph: seconds to parse
 OPERATION = re.compile(rb"[A-Z_][A-Za-z0-9_>]*")
 
-NodeKey = tuple[str, str]  # the function ("" is the graph itself) and the name of a node
+NodeKey = tuple[
+    str, str
+]  # the function ("" is the graph itself) and the name of a node
 
 
 class GraphNode(NamedTuple):
@@ -249,7 +265,9 @@ def find_graph(data: memoryview) -> memoryview:
     elif _is_node(Message(message.first_bytes(GraphDef.node))):
         return data
     graph = message.first_bytes(MetaGraphDef.graph_def)
-    if not len(graph) or not _is_node(Message(Message(graph).first_bytes(GraphDef.node))):
+    if not len(graph) or not _is_node(
+        Message(Message(graph).first_bytes(GraphDef.node))
+    ):
         raise Damaged("it has no graph")
     return graph
 
@@ -273,7 +291,9 @@ class TensorFlowGraph:
             signature = function.message(FunctionDef.signature)
             name = signature.text(OpDef.name)
             arguments = signature.messages(OpDef.input_arg)
-            self._arguments[name] = [argument.text(ArgDef.name) for argument in arguments]
+            self._arguments[name] = [
+                argument.text(ArgDef.name) for argument in arguments
+            ]
             self._add(name, function.each(FunctionDef.node_def))
 
     def _add(self, function: str, definitions: list[memoryview]) -> None:
@@ -283,7 +303,9 @@ class TensorFlowGraph:
             node = GraphNode.parse(definition)
             self._nodes[function, node.name] = node
             for position, reference in enumerate(node.inputs):
-                if not reference.startswith("^"):  # that is an order of execution, no value
+                if not reference.startswith(
+                    "^"
+                ):  # that is an order of execution, no value
                     port = reference.rpartition(":")[2] if ":" in reference else "0"
                     key = function, _name(reference)
                     self._consumers.setdefault(key, []).append((node, port, position))
@@ -292,9 +314,15 @@ class TensorFlowGraph:
     def variables(self) -> list[str]:
         """The names of the variables in the order in which the graph made them."""
         nodes = self._nodes.items()
-        return [name for (function, name), node in nodes if not function and node.op in VARIABLES]
+        return [
+            name
+            for (function, name), node in nodes
+            if not function and node.op in VARIABLES
+        ]
 
-    def constants(self, source: str, file_size: int) -> Iterator[tuple[str, np.ndarray]]:
+    def constants(
+        self, source: str, file_size: int
+    ) -> Iterator[tuple[str, np.ndarray]]:
         """The numeric constants of the graph itself, with their names."""
         total = 0
         for (function, name), node in self._nodes.items():
@@ -303,7 +331,10 @@ class TensorFlowGraph:
             tensor = node.attribute("value").message(AttrValue.tensor)
             spec, where = declared_spec(tensor), f"{source}: {name}"
             if spec.data_type in DTYPES:
-                total += check_size(spec.shape, spec.dtype.itemsize, where) * spec.dtype.itemsize
+                total += (
+                    check_size(spec.shape, spec.dtype.itemsize, where)
+                    * spec.dtype.itemsize
+                )
                 check_total(total, file_size, source)
                 yield name, decode(tensor, spec, where)
 
@@ -316,7 +347,9 @@ class TensorFlowGraph:
         an operation the shortest counts.
         """
         numbers: dict[str, Any] = {}
-        for path, (function, _), node, position in self._operations(variable, MOST_STEPS):
+        for path, (function, _), node, position in self._operations(
+            variable, MOST_STEPS
+        ):
             numbers.setdefault(path, self._number(function, node, position))
         return numbers
 
@@ -365,10 +398,14 @@ class TensorFlowGraph:
         node = self._origin(*steps, IN_ORDER)
         return node is not None and node.op in REVERSING
 
-    def _origin(self, function: str, reference: str, passing: Collection[str]) -> GraphNode | None:
+    def _origin(
+        self, function: str, reference: str, passing: Collection[str]
+    ) -> GraphNode | None:
         """The node of a reference or, if it is one of ``passing``, the origin of its input."""
         node = self._nodes.get((function, _name(reference)))
-        while node is not None and node.op in passing and node.inputs and self._visits > 0:
+        while (
+            node is not None and node.op in passing and node.inputs and self._visits > 0
+        ):
             self._visits -= 1
             node = self._nodes.get((function, _name(node.inputs[0])))
         return node
@@ -433,7 +470,11 @@ class TensorFlowGraph:
         if numbers := _numbers(node):
             return numbers
         for other, reference in enumerate(node.inputs):
-            made = self._origin(function, reference, PASSING) if other != position else None
+            made = (
+                self._origin(function, reference, PASSING)
+                if other != position
+                else None
+            )
             scalar = _scalar_of(made) if made and made.op == "Const" else None
             if scalar is not None:
                 return scalar

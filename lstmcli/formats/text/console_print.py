@@ -59,15 +59,28 @@ NEAR = 300  # characters before a bracket that may have its name
 WRAPPER = re.compile(r"(?:<tf\.\w+[^\[\]]*\bnumpy=\s*)?(?:[\w.]{0,40}\(\s*)*$")
 FACTOR = re.compile(rf"({NUMBER})\s*\*\s*$")
 WORD = r"['\"]?([A-Za-z_][\w.]*)['\"]?(?:\[[^\[\]]*\])*\s*"
-TYPE_LINE = re.compile(r"\s*\[(?:torch\.| \w{1,40}Type\{)")  # of old PyTorch, and of its C++
+TYPE_LINE = re.compile(
+    r"\s*\[(?:torch\.| \w{1,40}Type\{)"
+)  # of old PyTorch, and of its C++
 NEGATIVE_ZERO = re.compile(r"-(?=0\.0*(?:e[+-]00)?[\s\]])")
 COUNT = re.compile(r"\[?\s*\d+\s*\]?")
 RUN_TABLE = re.compile(r"^step  +[a-z]", re.MULTILINE)  # the names of its columns
 FRACTION = re.compile(r"\d\.\d")
 ASSIGNED = re.compile(rf"(?:^|[\s({{,;>]){WORD}=(\s*)$")
 TITLED = re.compile(rf"(?:^|\n|>>>|[({{,:;])[ \t]*{WORD}:(\s*)$")
-HEADINGS = {"output", "outputs", "result", "results", "numpy", "tensorflow", "torch", "keras"}
-DTYPE = re.compile(r"\bdtype\s*[=:]\s*(?:<dtype: ')?(?:torch\.|tf\.|np\.|numpy\.|jnp\.)?(\w+)")
+HEADINGS = {
+    "output",
+    "outputs",
+    "result",
+    "results",
+    "numpy",
+    "tensorflow",
+    "torch",
+    "keras",
+}
+DTYPE = re.compile(
+    r"\bdtype\s*[=:]\s*(?:<dtype: ')?(?:torch\.|tf\.|np\.|numpy\.|jnp\.)?(\w+)"
+)
 DTYPES = {
     "float16": "f2",
     "half": "f2",
@@ -103,7 +116,9 @@ def read_text(text: str, file: Opened) -> Document:
     """
     source = file.source
     refuse_long_numbers(text, source)
-    count = text.count("[") + sum(len(piece.replace(",", " ").split()) for piece in pieces_of(text))
+    count = text.count("[") + sum(
+        len(piece.replace(",", " ").split()) for piece in pieces_of(text)
+    )
     if count > MOST_PRINTED:
         raise UserError(
             f"{source}: {count:,} numbers and brackets; as a console prints them, at most "
@@ -123,11 +138,19 @@ TUPLES = {  # of unnamed prints, by count: how it is written, its items' names
 def _of_tuple(prints: list[Print], text: str) -> list[Print]:
     """The prints; those of a tuple, (h_n, c_n) or (output, (h_n, c_n)), with their names."""
     written, names = TUPLES.get(len(prints), (None, ()))
-    if not written or any(each.name for each in prints) or not written.fullmatch(text.strip()):
+    if (
+        not written
+        or any(each.name for each in prints)
+        or not written.fullmatch(text.strip())
+    ):
         return prints
     h, c = prints[-2:]
     named = zip(prints, names, strict=True)
-    return [replace(each, name=name) for each, name in named] if h.shape == c.shape else prints
+    return (
+        [replace(each, name=name) for each, name in named]
+        if h.shape == c.shape
+        else prints
+    )
 
 
 def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
@@ -145,7 +168,9 @@ def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
     return [find_rows(text, source)], NOT_NUMBERED
 
 
-def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
+def write(
+    stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]
+) -> None:
     """Write NumPy's print of the one array, unabbreviated, with as many digits as are exact.
 
     With ``digits`` among the attributes, of this precision, which NumPy keeps
@@ -160,7 +185,9 @@ def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[s
         )
     digits = attributes.get("digits")
     mode: Any = "unique" if digits is None else "maxprec"
-    text = np.array2string(array, threshold=sys.maxsize, precision=digits, floatmode=mode)
+    text = np.array2string(
+        array, threshold=sys.maxsize, precision=digits, floatmode=mode
+    )
     if digits is not None:
         text = NEGATIVE_ZERO.sub(" ", text)
     stream.write(f"{text}\n".encode())
@@ -202,7 +229,9 @@ def find_prints(text: str, source: str, rounded: Rounded) -> list[Print]:
     heading = ""
     for number, brackets in enumerate(arrays):
         begin = arrays[number - 1].stop if number else 0
-        end = arrays[number + 1].start if number + 1 < len(arrays) else len(console.text)
+        end = (
+            arrays[number + 1].start if number + 1 < len(arrays) else len(console.text)
+        )
         before = console.text[max(begin, brackets.start - NEAR) : brackets.start]
         found, heading = _described(brackets, before, console, end, heading, rounded)
         prints.append(found)
@@ -215,17 +244,27 @@ def _only_count(console: Console, arrays: list[Brackets]) -> bool:
         before = console.text[: brackets.start].rpartition("\n")[2]
         if before.strip() or not COUNT.fullmatch(brackets.content):
             return False
-    return any(FRACTION.search(console.text, *span) for span in _outside(console, arrays))
+    return any(
+        FRACTION.search(console.text, *span) for span in _outside(console, arrays)
+    )
 
 
 def _outside(console: Console, arrays: list[Brackets]) -> Iterator[tuple[int, int]]:
-    edges = [0, *(edge for brackets in arrays for edge in (brackets.start, brackets.stop))]
+    edges = [
+        0,
+        *(edge for brackets in arrays for edge in (brackets.start, brackets.stop)),
+    ]
     edges.append(len(console.text))
     yield from zip(edges[::2], edges[1::2], strict=True)
 
 
 def _described(
-    brackets: Brackets, before: str, console: Console, end: int, heading: str, rounded: Rounded
+    brackets: Brackets,
+    before: str,
+    console: Console,
+    end: int,
+    heading: str,
+    rounded: Rounded,
 ) -> tuple[Print, str]:
     where = console.at(brackets.start)
     tokens, shape, ahead = _parsed(brackets.content, where)
@@ -265,7 +304,9 @@ def _array_brackets(console: Console) -> Iterator[Brackets]:
                 f"{console.at(start)}: more than {MOST_ITEMS:,} brackets stand one after the "
                 "other. Print one array, or save the numbers as .npy or .npz."
             )
-        follows_name = start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_")
+        follows_name = start > 0 and (
+            text[start - 1].isalnum() or text[start - 1] == "_"
+        )
         if SHAPE.search(text, max(0, start - NEAR), start):
             continue
         if follows_name or start == index_end:
@@ -284,7 +325,9 @@ def _brackets(console: Console) -> Iterator[tuple[int, int]]:
             depth += 1
             continue
         if depth == 0:
-            raise UserError(f"{console.at(match.start())}: a closing bracket that nothing opened.")
+            raise UserError(
+                f"{console.at(match.start())}: a closing bracket that nothing opened."
+            )
         depth -= 1
         if depth == 0:
             yield start, match.end()
@@ -349,7 +392,11 @@ def _name(before: str) -> tuple[str, bool]:
     if match and match[1] not in HEADINGS:
         return match[1], "\n" in match[2]
     match = TITLED.search(before)
-    if match and match[1] not in HEADINGS and (match[1].islower() or len(match[1]) == 1):
+    if (
+        match
+        and match[1] not in HEADINGS
+        and (match[1].islower() or len(match[1]) == 1)
+    ):
         return match[1], "\n" in match[2]
     return "", False
 
@@ -416,11 +463,17 @@ def _check_row(words: list[str], rows: list[list[str]], where: str) -> None:
                 f'{where}: "{shown}" is not a number. Expected a printed array, or rows of numbers.'
             )
     if rows and len(words) != len(rows[0]):
-        raise UserError(f"{where} has {len(words)} numbers; rows before it have {len(rows[0])}.")
+        raise UserError(
+            f"{where} has {len(words)} numbers; rows before it have {len(rows[0])}."
+        )
 
 
 def printed_shape(before: str, after: str) -> Shape | None:
     """The shape printed with an array: after it, or before in ``<tf.Tensor: ...>``."""
-    match = PRINTED_SHAPE.search(before, before.rindex("<tf.")) if "<tf." in before else None
+    match = (
+        PRINTED_SHAPE.search(before, before.rindex("<tf."))
+        if "<tf." in before
+        else None
+    )
     match = match or PRINTED_SHAPE.match(after.lstrip(" ,\n"))
     return tuple(int(n) for n in match[1].split(",")) if match else None

@@ -80,7 +80,9 @@ def document_of(table: CsvTable, kind: str) -> Document:
     """The arrays of a table, with the indices of steps, batch items and units."""
     keys, values = _in_order(table)
     batch, units = keys.get(BATCH), _of_part(keys.get(UNIT))
-    sizes = [len(numbers) for numbers in keys.values()] if len(keys) > 1 else [len(values)]
+    sizes = (
+        [len(numbers) for numbers in keys.values()] if len(keys) > 1 else [len(values)]
+    )
     arrays, indexes = {}, {}
     for name, columns in table.columns.items():
         first, last = columns.at[0], columns.at[-1] + 1
@@ -97,7 +99,9 @@ def document_of(table: CsvTable, kind: str) -> Document:
         "steps" if batch is None else "time",
         dtypes=float32_arrays(arrays),
         numbering=Numbering(
-            keys.get(STEP), _of_part(batch), dict.fromkeys(arrays, units) if units else indexes
+            keys.get(STEP),
+            _of_part(batch),
+            dict.fromkeys(arrays, units) if units else indexes,
         ),
     )
 
@@ -107,7 +111,9 @@ def _of_part(numbers: Sequence[int] | None) -> Sequence[int] | None:
     return numbers if numbers is not None and numbers[-1] >= len(numbers) else None
 
 
-def _first_row(texts: Iterator[str], delimiter: str, source: str) -> tuple[list[str], int, str]:
+def _first_row(
+    texts: Iterator[str], delimiter: str, source: str
+) -> tuple[list[str], int, str]:
     before = 0
     for text in texts:
         lines = text.splitlines(keepends=True)
@@ -117,7 +123,9 @@ def _first_row(texts: Iterator[str], delimiter: str, source: str) -> tuple[list[
     raise UserError(f"{source} has no row of numbers.")
 
 
-def _values(lines: list[str], before: int, width: int, delimiter: str, source: str) -> np.ndarray:
+def _values(
+    lines: list[str], before: int, width: int, delimiter: str, source: str
+) -> np.ndarray:
     if _are_plain(lines, delimiter):
         blank = f" \t\r\n{delimiter}"
         rows = [line for line in lines if line.strip(blank) and line.strip()]
@@ -132,7 +140,9 @@ def _values(lines: list[str], before: int, width: int, delimiter: str, source: s
     numbers = []
     for line, cells in _cells(lines, delimiter, source, before):
         if len(cells) != width:
-            raise UserError(f"{source}, line {line} has {len(cells)} columns; expected {width}.")
+            raise UserError(
+                f"{source}, line {line} has {len(cells)} columns; expected {width}."
+            )
         numbers.append(_numbers(cells, line, source))
     return np.array(numbers, np.float64).reshape(-1, width)
 
@@ -141,7 +151,9 @@ def _are_plain(lines: list[str], delimiter: str) -> bool:
     """Return whether lines have no quotes, and no more digits in a row than a number."""
     long = (line for line in lines if len(line) > MOST_RUN)
     cells = chain.from_iterable(line.split(delimiter) for line in long)
-    return not any('"' in line for line in lines) and not any(map(LONG_RUN.search, cells))
+    return not any('"' in line for line in lines) and not any(
+        map(LONG_RUN.search, cells)
+    )
 
 
 def _cells(
@@ -217,7 +229,9 @@ def _columns(names: list[str] | None, width: int, source: str) -> dict[str, Colu
             raise UserError(text)
         return single
     if not indexed:
-        return {"": Columns([n for n in range(width) if not names or names[n] not in keys])}
+        return {
+            "": Columns([n for n in range(width) if not names or names[n] not in keys])
+        }
     return {
         name: Columns([at[n] for n in sorted(at)], compact(sorted(at)))
         for name, at in indexed.items()
@@ -236,12 +250,16 @@ class CsvTable:
     thousands of digits.
     """
 
-    def __init__(self, names: list[str] | None, width: int, source: str, size: int) -> None:
+    def __init__(
+        self, names: list[str] | None, width: int, source: str, size: int
+    ) -> None:
         self.source = source
         self._size, self._width = size, width  # bytes of the text, columns
         self.keys = _keys(names)
         if self.keys == [BATCH]:
-            raise UserError(f'{source} has a column "{BATCH}" but none called "{STEP}".')
+            raise UserError(
+                f'{source} has a column "{BATCH}" but none called "{STEP}".'
+            )
         if names and len(names) == len(self.keys):
             raise UserError(f"{source} has no columns but {' and '.join(self.keys)}.")
         self.columns = _columns(names, width, source)
@@ -293,7 +311,9 @@ def _in_order(table: CsvTable) -> tuple[dict[str, Sequence[int]], np.ndarray]:
         _refuse_place(table, numbers, first - is_twice, is_twice)
     if np.any(order[1:] < order[:-1]):
         values = values[order]
-    return {k: compact(each) for k, each in zip(table.keys, numbers, strict=True)}, values
+    return {
+        k: compact(each) for k, each in zip(table.keys, numbers, strict=True)
+    }, values
 
 
 def _refuse_place(

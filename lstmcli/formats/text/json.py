@@ -71,7 +71,9 @@ def _document(value: Any, source: str) -> Document:
     elif isinstance(value, dict):
         _collect(value, "", document)
     else:
-        raise UserError(f"{source} is a single value; an object or a list was expected.")
+        raise UserError(
+            f"{source} is a single value; an object or a list was expected."
+        )
     if records:
         document = _with_steps(document)
     document.dtypes.update(float32_arrays(document.arrays))
@@ -81,7 +83,9 @@ def _document(value: Any, source: str) -> Document:
 def _with_steps(document: Document) -> Document:
     """Arrays of objects in lists, their shared prefix cut, their steps numbered."""
     arrays = _without_shared_prefix(document.arrays)
-    step = next((name for name in STEPS if name in arrays and arrays[name].ndim == 1), None)
+    step = next(
+        (name for name in STEPS if name in arrays and arrays[name].ndim == 1), None
+    )
     if step is None or len(arrays) == 1:
         return replace(document, arrays=arrays)
     numbers = arrays.pop(step)
@@ -127,10 +131,16 @@ def parse(text: str, source: str, line: int | None = None) -> Any:
         raise UserError(f"{where} is nested too deeply.") from None
     except _TwiceError as error:
         raise UserError(f'{where} has two members of the name "{error}".') from None
-    except UnicodeEncodeError as error:  # half of a character, which no terminal can show
-        raise UserError(f"{where}: {error.object[error.start]!a} is not a valid text.") from None
+    except (
+        UnicodeEncodeError
+    ) as error:  # half of a character, which no terminal can show
+        raise UserError(
+            f"{where}: {error.object[error.start]!a} is not a valid text."
+        ) from None
     except ValueError:  # Python's limit on the digits of an integer
-        raise UserError(f"{where} contains an integer of thousands of digits.") from None
+        raise UserError(
+            f"{where} contains an integer of thousands of digits."
+        ) from None
 
 
 class _TwiceError(Exception):
@@ -159,13 +169,17 @@ def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
             raise UserError(f'{document.source} has two members of the name "{full}".')
         is_list = isinstance(value, list)
         # numbers such as "NaN" are strings too
-        if is_list and not ({*map(type, value)} == {str} and not {*value} <= {*SPECIAL}):
+        if is_list and not (
+            {*map(type, value)} == {str} and not {*value} <= {*SPECIAL}
+        ):
             document.arrays[full] = to_array(value, f"{document.source}: {full}")
         else:
             document.attributes[full] = value
 
 
-def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> None:
+def write(
+    stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]
+) -> None:
     """One object, a member per name, an innermost row of numbers per line.
 
     A single array without a name is a bare list. Non-finite numbers are the
@@ -177,7 +191,9 @@ def write(stream: BinaryIO, arrays: Mapping[str, np.ndarray], attributes: dict[s
     stream.write(b"\n")
 
 
-def _object(arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]) -> Iterator[str]:
+def _object(
+    arrays: Mapping[str, np.ndarray], attributes: dict[str, Any]
+) -> Iterator[str]:
     opening = "{\n  "
     for name, array in arrays.items():
         yield f"{opening}{json.dumps(name)}: "
@@ -222,7 +238,10 @@ def as_columns(value: Any, where: str) -> Any:
     if isinstance(value, dict):
         if (tensor := _tensor_of(value)) is not None:
             return tensor
-        made = {name: as_columns(member, f"{where}.{name}") for name, member in value.items()}
+        made = {
+            name: as_columns(member, f"{where}.{name}")
+            for name, member in value.items()
+        }
         return value if all(made[name] is value[name] for name in value) else made
     first = value
     while isinstance(first, list) and first:
@@ -252,7 +271,9 @@ def _joined(items: list[Any], where: str) -> Any:
                 f"{', '.join(items[0])}; objects in a list have the same members."
             )
     columns = {name: [item[name] for item in items] for name in items[0]}
-    return {name: _joined(column, f"{where}.{name}") for name, column in columns.items()}
+    return {
+        name: _joined(column, f"{where}.{name}") for name, column in columns.items()
+    }
 
 
 def _tensor_of(members: Mapping[str, Any]) -> list[Any] | None:

@@ -22,7 +22,14 @@ import numpy as np
 from lstmcli.errors import STDIN, UserError
 from lstmcli.formats.document import Arrays, Document, Numbering, Shape, compact
 from lstmcli.formats.files.limits import MOST_PARSED, check_growth
-from lstmcli.formats.files.source import HEAD, Opened, Pieces, decode, drained, refuse_device
+from lstmcli.formats.files.source import (
+    HEAD,
+    Opened,
+    Pieces,
+    decode,
+    drained,
+    refuse_device,
+)
 from lstmcli.formats.text.json import parse
 from lstmcli.formats.text.number_text import (
     BATCH,
@@ -54,7 +61,9 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
     numbering = _taken_numbering(arrays, steps.numbers)
     layout = "time" if any(array.ndim == 3 for array in arrays.values()) else "steps"
     dtypes = float32_arrays(arrays)
-    return Document(source, "jsonl", arrays, {}, layout, dtypes=dtypes, numbering=numbering)
+    return Document(
+        source, "jsonl", arrays, {}, layout, dtypes=dtypes, numbering=numbering
+    )
 
 
 def _numbered(pieces: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
@@ -68,14 +77,21 @@ def _numbered(pieces: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
 
 def _tidy_names(text: str) -> list[str]:
     """The members of the first line, if it is a unit of a step: a number each."""
-    value = _tried(text.lstrip().partition("\n")[0]) if UNIT in text[:MOST_KEYS] else None
+    value = (
+        _tried(text.lstrip().partition("\n")[0]) if UNIT in text[:MOST_KEYS] else None
+    )
     if not isinstance(value, dict) or not {STEP, UNIT} <= value.keys():
         return []
     return list(value) if all(map(is_number, value.values())) else []
 
 
-def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) -> Document:
-    from lstmcli.formats.text.csv import CsvTable, document_of  # 3 ms that other lines do without
+def _read_tidy(
+    pieces: Iterable[str], names: list[str], source: str, size: int
+) -> Document:
+    from lstmcli.formats.text.csv import (  # 3 ms that other lines do without
+        CsvTable,
+        document_of,
+    )
 
     table = CsvTable(names, len(names), source, size)
     for lines in _numbered(pieces):
@@ -83,7 +99,9 @@ def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) 
         for number, line in lines:
             record, where = parse(line, source, number), f"{source}, line {number}"
             if not isinstance(record, dict) or record.keys() != {*names}:
-                raise UserError(f"{where}: an object of {', '.join(names)} was expected.")
+                raise UserError(
+                    f"{where}: an object of {', '.join(names)} was expected."
+                )
             rows.append(to_array([record[name] for name in names], where))
         if rows:
             table.add(np.stack(rows))
@@ -92,7 +110,11 @@ def _read_tidy(pieces: Iterable[str], names: list[str], source: str, size: int) 
 
 def _taken_numbering(arrays: Arrays, steps: Sequence[int] | None) -> Numbering:
     """The indices of a trace's axes, as of `LineWriter`, taken from ``arrays``."""
-    keys = [name for name in arrays if name in (BATCH, UNITS) or name.startswith(f"{UNITS}.")]
+    keys = [
+        name
+        for name in arrays
+        if name in (BATCH, UNITS) or name.startswith(f"{UNITS}.")
+    ]
     numbers = {name: n for name in keys if (n := _ascending(arrays[name])) is not None}
     traced = {name: array for name, array in arrays.items() if name not in numbers}
     if steps is None or not traced:
@@ -100,10 +122,14 @@ def _taken_numbering(arrays: Arrays, steps: Sequence[int] | None) -> Numbering:
     extents = {array.shape[1:-1] for array in traced.values()}
     if BATCH in numbers and extents != {(len(numbers[BATCH]),)}:
         del numbers[BATCH]
-    columns = {name: numbers.get(f"{UNITS}.{name}", numbers.get(UNITS, ())) for name in traced}
+    columns = {
+        name: numbers.get(f"{UNITS}.{name}", numbers.get(UNITS, ())) for name in traced
+    }
     for name in numbers:
         del arrays[name]
-    fitting = {name: n for name, n in columns.items() if len(n) == traced[name].shape[-1]}
+    fitting = {
+        name: n for name, n in columns.items() if len(n) == traced[name].shape[-1]
+    }
     return Numbering(steps, numbers.get(BATCH), fitting)
 
 
@@ -148,7 +174,10 @@ class Steps:
                 if name != STEP
             }
             shapes = {name: array.shape[1:] for name, array in arrays.items()}
-            if shapes != (self._shapes or shapes) or {*map(len, shapes.values())} - {1, 2}:
+            if shapes != (self._shapes or shapes) or {*map(len, shapes.values())} - {
+                1,
+                2,
+            }:
                 raise UserError("the steps differ in shape")
         except UserError:
             for number, record in records.items():
@@ -167,7 +196,9 @@ class Steps:
         if STEP in record:
             step = record[STEP]
             if type(step) is not int or not 0 <= step < MOST_STEPS:
-                raise UserError(f"{where}: step is {str(step)[:40]!r}; an integer was expected.")
+                raise UserError(
+                    f"{where}: step is {str(step)[:40]!r}; an integer was expected."
+                )
             if self._steps and step <= self._steps[-1]:
                 text = f"{where}: step {step} follows step {self._steps[-1]}; steps ascend."
                 raise UserError(text)
@@ -178,7 +209,9 @@ class Steps:
             raise UserError(f"{where} is {found}; the lines before it are {expected}.")
         for name in names:
             of = f"{where}: {name}" if name else where
-            self._shapes[name] = step_array(record[name], of, self._shapes.get(name)).shape
+            self._shapes[name] = step_array(
+                record[name], of, self._shapes.get(name)
+            ).shape
 
     def _ascend(self, steps: list[Any]) -> bool:
         if set(map(type, steps)) != {int}:
@@ -222,7 +255,9 @@ def step_array(value: Any, where: str, before: Shape | None = None) -> np.ndarra
             f"{where} is {numbers.ndim} lists deep; a step is (units) or (batch, units)."
         )
     if before is not None and numbers.shape != before:
-        raise UserError(f"{where} has the shape {numbers.shape}; before it was {before}.")
+        raise UserError(
+            f"{where} has the shape {numbers.shape}; before it was {before}."
+        )
     return numbers
 
 
@@ -293,7 +328,9 @@ class LineReader:
             self._descriptor: int | None = stream.fileno()
         except (OSError, AttributeError):  # in memory
             self._descriptor = None
-        self._lines: deque[tuple[int, bytes]] = deque()  # complete, not blank; with numbers
+        self._lines: deque[tuple[int, bytes]] = (
+            deque()
+        )  # complete, not blank; with numbers
         self._begun: list[bytes] = []  # pieces of a line without its end yet
         self._begun_size = self._count = 0  # bytes of these, and complete lines
         self._taken: list[bytes] | None = []  # all bytes, until a line is returned
@@ -400,7 +437,11 @@ class StepStream:
             values = json.loads(line)
             if type(values) is not list or (len(values),) != self._shape:
                 return None
-            return np.array(values, np.float64) if set(map(type, values)) <= NUMBERS else None
+            return (
+                np.array(values, np.float64)
+                if set(map(type, values)) <= NUMBERS
+                else None
+            )
         except (ValueError, RecursionError, OverflowError):
             return None
 
@@ -410,10 +451,14 @@ class StepStream:
         values = record.get("", inputs_of(record))
         if values is None:
             names = " or ".join(f'"{name}"' for name in INPUTS)
-            raise UserError(f"{where} has no member {names}; it has {', '.join(record)}.")
+            raise UserError(
+                f"{where} has no member {names}; it has {', '.join(record)}."
+            )
         refuse_unused(record, where)
         step = step_array(values, where)
         if self._shape not in (None, step.shape):
-            raise UserError(f"{where}: the shape is {step.shape}; before it was {self._shape}.")
+            raise UserError(
+                f"{where}: the shape is {step.shape}; before it was {self._shape}."
+            )
         self._shape = step.shape
         return step

@@ -20,7 +20,9 @@ from lstmcli.errors import Try, UserError, listed
 from lstmcli.formats.files.limits import MOST_AXES, MOST_RUN, check_size
 from lstmcli.formats.npy import rows_of
 
-NUMBER = r"[-+]?(?:(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d{1,5})?|(?i:nan|inf(?:inity)?)\b)"
+NUMBER = (
+    r"[-+]?(?:(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d{1,5})?|(?i:nan|inf(?:inity)?)\b)"
+)
 IS_NUMBER = re.compile(NUMBER)
 """A decimal as programs print it, without thousands separators."""
 
@@ -64,7 +66,9 @@ def refuse_decimal_commas(text: str, source: str) -> None:
         raise UserError(f"{source}: its decimals have commas; write them with points.")
 
 
-def row_texts(values: np.ndarray, names: Mapping[str, str], separator: str = ", ") -> Iterator[str]:
+def row_texts(
+    values: np.ndarray, names: Mapping[str, str], separator: str = ", "
+) -> Iterator[str]:
     """Text of each row along the last axis, the numbers joined by ``separator``.
 
     ``values`` has at least one axis; rows come in C order. ``names`` replaces
@@ -82,7 +86,9 @@ def row_texts(values: np.ndarray, names: Mapping[str, str], separator: str = ", 
     for rows in rows_of(values):
         for numbers in rows.tolist():
             text = template % tuple(numbers)
-            if "n" in text or "-0" + separator in text + separator:  # nan, inf have a letter n
+            if (
+                "n" in text or "-0" + separator in text + separator
+            ):  # nan, inf have a letter n
                 text = separator.join(_renamed(text.split(separator), names))
             yield text
 
@@ -115,7 +121,9 @@ def counts_as_float32(values: np.ndarray) -> bool:
         with np.errstate(over="ignore", under="ignore"):
             single = block.astype(np.float32)
         unequal = (block != single) & ~np.isnan(block)
-        for value, rounded in zip(block[unequal].tolist(), single[unequal], strict=True):
+        for value, rounded in zip(
+            block[unequal].tolist(), single[unequal], strict=True
+        ):
             if value != float(f"{rounded:.9g}"):
                 name = str(rounded)
                 if value != float(name):
@@ -267,7 +275,9 @@ class TableWriter(StepWriter):
                 for n in self.units.get(name, range(array.shape[-1]))
             ]
         numbers = [None, self.batch, self.units.get(self.names[0])]
-        axes = [of or range(n) for of, n in zip(numbers, table.shape[:-1], strict=False)]
+        axes = [
+            of or range(n) for of, n in zip(numbers, table.shape[:-1], strict=False)
+        ]
         axes[0] = range(first_step, first_step + len(table))
         is_json = self.format == "jsonl"
         # every reader of CSV accepts nan, inf and -inf
@@ -278,8 +288,12 @@ class TableWriter(StepWriter):
         )
         if is_json:
             names = [json.dumps(name) for name in (*keys, *columns)]
-            pairs = (zip(names, line.split(self._delimiter), strict=True) for line in lines)
-            lines = (f"{{{', '.join(f'{name}: {n}' for name, n in pair)}}}" for pair in pairs)
+            pairs = (
+                zip(names, line.split(self._delimiter), strict=True) for line in lines
+            )
+            lines = (
+                f"{{{', '.join(f'{name}: {n}' for name, n in pair)}}}" for pair in pairs
+            )
         elif self._is_first:
             lines = chain([self._delimiter.join((*keys, *columns))], lines)
         self._is_first = False
@@ -287,10 +301,13 @@ class TableWriter(StepWriter):
 
     def _refuse_sizes(self, sizes: Sequence[int]) -> None:
         if len({*sizes}) > 1:
-            found = listed([f"{n} {k}" for n, k in zip(sizes, self.names, strict=True)], 4)
+            found = listed(
+                [f"{n} {k}" for n, k in zip(sizes, self.names, strict=True)], 4
+            )
             text = "a tidy file has a row for each unit of all arrays, which differ in their units:"
             raise UserError(
-                f"{text} {found}.", try_=[Try({"only": self.names[0]}), Try({"cell": ...})]
+                f"{text} {found}.",
+                try_=[Try({"only": self.names[0]}), Try({"cell": ...})],
             )
 
 
@@ -303,12 +320,16 @@ class LineWriter(StepWriter):
     """
 
     def __post_init__(self) -> None:
-        numbers = {} if self.batch is None or not self.batched else {BATCH: list(self.batch)}
+        numbers = (
+            {} if self.batch is None or not self.batched else {BATCH: list(self.batch)}
+        )
         for name in self.names:
             columns = list(self.units.get(name, ()))
             if columns and numbers.setdefault(UNITS, columns) != columns:
                 numbers[f"{UNITS}.{name}"] = columns
-        self._numbers = "".join(f", {json.dumps(key)}: {list_}" for key, list_ in numbers.items())
+        self._numbers = "".join(
+            f", {json.dumps(key)}: {list_}" for key, list_ in numbers.items()
+        )
 
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
@@ -326,5 +347,6 @@ class LineWriter(StepWriter):
             return (f"[{row}]" for row in rows)
         steps, batch = array.shape[:2]
         return (
-            "[" + ", ".join(f"[{next(rows)}]" for _ in range(batch)) + "]" for _ in range(steps)
+            "[" + ", ".join(f"[{next(rows)}]" for _ in range(batch)) + "]"
+            for _ in range(steps)
         )

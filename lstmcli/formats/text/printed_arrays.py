@@ -46,20 +46,26 @@ class Print:
     def scaled(self, numbers: Iterable[float]) -> np.ndarray:
         """A number for each token, times the factor, in the shape."""
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            return (np.array([*numbers], dtype=np.float64) * self.factor).reshape(self.shape)
+            return (np.array([*numbers], dtype=np.float64) * self.factor).reshape(
+                self.shape
+            )
 
 
 Ahead = dict[int, set[int | None]]
 """By depth, the numbers of items before ``...`` in the lists of that depth; None: no ``...``."""
 
 
-def gaps_of(shape: Shape, ahead: Ahead, printed: Shape | None, where: str) -> Gaps | None:
+def gaps_of(
+    shape: Shape, ahead: Ahead, printed: Shape | None, where: str
+) -> Gaps | None:
     """Return what abbreviated output leaves out; None if it has all numbers."""
     before: list[int | None] = []
     for axis in range(len(shape)):
         places = ahead[axis]
         if len(places) > 1:
-            raise UserError(f'{where}: "..." does not stand at one place in all lists of a depth.')
+            raise UserError(
+                f'{where}: "..." does not stand at one place in all lists of a depth.'
+            )
         before += places
     if before == [None] * len(shape):
         return None
@@ -78,7 +84,9 @@ def document_of(prints: list[Print], numbering: Numbering, source: str) -> Docum
     for each in prints:
         groups.setdefault(each.name, []).append(each)
     fractions = {_split(token) for each in prints for token in each.tokens}
-    fixed = max((digits for digits, exponent in fractions if exponent is None), default=0)
+    fixed = max(
+        (digits for digits, exponent in fractions if exponent is None), default=0
+    )
     powers = (digits for digits, exponent in fractions if exponent is not None)
     scientific = max(powers, default=0)
     arrays, units, dtypes, gaps = {}, {}, {}, {}
@@ -93,13 +101,27 @@ def document_of(prints: list[Print], numbering: Numbering, source: str) -> Docum
             dtypes[name] = first.dtype
         if first.gaps is not None:
             gaps[name] = first.gaps
-        if first.gaps is not None and several:  # with the axis along which they are stacked
-            shape = None if first.gaps.shape is None else (len(group), *first.gaps.shape)
-            gaps[name] = replace(first.gaps, before=(None, *first.gaps.before), shape=shape)
+        if (
+            first.gaps is not None and several
+        ):  # with the axis along which they are stacked
+            shape = (
+                None if first.gaps.shape is None else (len(group), *first.gaps.shape)
+            )
+            gaps[name] = replace(
+                first.gaps, before=(None, *first.gaps.before), shape=shape
+            )
     silent = {name: array for name, array in arrays.items() if name not in dtypes}
     dtypes |= float32_arrays(silent)
     return Document(
-        source, "text", arrays, {}, _layout(arrays), units, dtypes, gaps=gaps, numbering=numbering
+        source,
+        "text",
+        arrays,
+        {},
+        _layout(arrays),
+        units,
+        dtypes,
+        gaps=gaps,
+        numbering=numbering,
     )
 
 
@@ -109,7 +131,9 @@ def _refuse_unlike(group: list[Print]) -> None:
     def compared(each: Print) -> dict[str, object]:
         return {
             "shape": each.shape,
-            "gaps": "(none)" if each.gaps is None else (each.gaps.before, each.gaps.shape),
+            "gaps": "(none)"
+            if each.gaps is None
+            else (each.gaps.before, each.gaps.shape),
             "dtype": each.dtype or "(none)",
             "label": each.label or label,
         }
@@ -129,7 +153,11 @@ def _layout(arrays: dict[str, np.ndarray]) -> str | None:
     """2-D arrays are (steps, units), 3-D ones (steps, 1, units), others unknown."""
     deeper = [array.shape for array in arrays.values() if array.ndim > 2]
     if deeper:
-        return "time" if all(len(shape) == 3 and shape[1] == 1 for shape in deeper) else None
+        return (
+            "time"
+            if all(len(shape) == 3 and shape[1] == 1 for shape in deeper)
+            else None
+        )
     return "steps" if any(array.ndim == 2 for array in arrays.values()) else None
 
 
@@ -195,7 +223,9 @@ _WORDS = re.compile(
     r"|\bFloat(?:32|64)Array(?:\.(?:of|from))?(?:\(\d+\))?\s*(?=[\[(])"
     r"|\((?:float|double)\)"
 )
-_TYPE = re.compile(r"(\b(?:let|static|const)\b[^:=\n]{0,40}?\b\w{1,80}) ?:[^=]{0,99}(?==)")
+_TYPE = re.compile(
+    r"(\b(?:let|static|const)\b[^:=\n]{0,40}?\b\w{1,80}) ?:[^=]{0,99}(?==)"
+)
 _SUFFIX = re.compile(r"(?<=[\d.])(?:_?f(?:32|64)|[fFlLdD])(?![\w.+-])")
 _CALL = re.compile(r"\(\s*(?=\[)|\]\s*\)")  # of a constructor whose name is gone
 _MORE_ITEMS = re.compile(r"\.{3}\s*\d+ more items?")
@@ -251,14 +281,18 @@ def refuse_matrices(text: str, source: str) -> None:
 
 _STEP_NAMES = {"t", "step", "time", "timestep", "frame", "iter", "iteration"}
 _NO_ARRAYS = {"shape", "size", "strides", "dims", "ndim", "axis"}
-_STEP = re.compile(rf"\b({'|'.join(_STEP_NAMES)})\s*[=:#]?\s*(\d{{1,9}})\s*[:,;|)\]]*", re.I)
+_STEP = re.compile(
+    rf"\b({'|'.join(_STEP_NAMES)})\s*[=:#]?\s*(\d{{1,9}})\s*[:,;|)\]]*", re.I
+)
 _LIST = rf"[\[(]?\s*{NUMBER}(?:[,;\s]+{NUMBER})*\s*[\])]?"
 _INDICES = r"\d{1,9}(?:, ?\d{1,9})*"
 _VALUES = re.compile(
     rf"(?:^|[\s,;|>(])([A-Za-z_][\w.]*)((?:\s*[\[(]{_INDICES}[\])])*)\s*(?:=|:)\s*({_LIST})(?![\w.])"
 )
 _BARE = re.compile(rf"^\s*[|:,]*\s*({_LIST})\s*$")
-_TIME = re.compile(r"\b\d{1,2}:\d{2}:\d{2}(?:[.,]\d+)?\w*|^\s*\[\s*\d+\.\d+\]")  # of a log
+_TIME = re.compile(
+    r"\b\d{1,2}:\d{2}:\d{2}(?:[.,]\d+)?\w*|^\s*\[\s*\d+\.\d+\]"
+)  # of a log
 _LONG_WORD = re.compile(r"[^\s,;]{300}")  # longer than any name or number of a log
 _INDEX = re.compile(r"\d+")
 _DECIMAL = re.compile(r"\d\.\d|\d[eE]-?\d")
@@ -306,7 +340,9 @@ def _values_of(line: str, number: int) -> tuple[list[tuple[str, _Row]], str]:
     for match in _VALUES.finditer(line):
         if match[1].rpartition(".")[2].lower() not in _NO_ARRAYS:
             index = tuple(int(n) for n in _INDEX.findall(match[2]))
-            found.append((match[1], _Row(index, step, IS_NUMBER.findall(match[3]), number)))
+            found.append(
+                (match[1], _Row(index, step, IS_NUMBER.findall(match[3]), number))
+            )
     return found, _VALUES.sub(" ", line)
 
 
@@ -336,7 +372,9 @@ def _logged(name: str, rows: list[_Row], source: str) -> Print:
 
 def _by_index(name: str, rows: list[_Row], source: str) -> Print:
     """``h[0][1] = 0.1``: every element once, or every row."""
-    shape = tuple(1 + max(along) for along in zip(*(row.index for row in rows), strict=True))
+    shape = tuple(
+        1 + max(along) for along in zip(*(row.index for row in rows), strict=True)
+    )
     count, where = prod(shape), f"{source}, line {rows[0].line}"
     if count > MOST_PRINTED:
         raise UserError(f"{where}: an index of {name} is out of range.")
@@ -344,13 +382,17 @@ def _by_index(name: str, rows: list[_Row], source: str) -> Print:
     by_place: dict[Shape, _Row] = {}
     for row in rows:
         if by_place.setdefault(row.index, row) is not row:
-            raise UserError(f"{source}, line {row.line}: {_element(name, row.index)} comes twice.")
+            raise UserError(
+                f"{source}, line {row.line}: {_element(name, row.index)} comes twice."
+            )
     tokens: list[str] = []
     for place in np.ndindex(shape):
         if place not in by_place:
             raise UserError(f"{source}: {_element(name, place)} is missing.")
         tokens += by_place[place].tokens
-    return Print(name, tokens, shape if width == 1 else (*shape, width), where, "significant")
+    return Print(
+        name, tokens, shape if width == 1 else (*shape, width), where, "significant"
+    )
 
 
 def _element(name: str, index: Sequence[int]) -> str:

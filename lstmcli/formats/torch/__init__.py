@@ -30,7 +30,9 @@ from lstmcli.formats.wire import pickle as pickles
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = "data.pkl"
-PACKED = re.compile(r"(?:(.*)\.)?(?:_all_weight_values\.\d+\.param|_packed_weight_[ih]h)(?:\.|$)")
+PACKED = re.compile(
+    r"(?:(.*)\.)?(?:_all_weight_values\.\d+\.param|_packed_weight_[ih]h)(?:\.|$)"
+)
 PLAIN = re.compile("weight_(ih|hh)")
 QUANTISED = re.compile(r"torch\.(?:ao\.)?nn\.quantized\.dynamic\..*LSTM(?:Cell)?")
 
@@ -65,7 +67,9 @@ def named(file: Opened, format: str, tree: Tree) -> Document:
         kind = next(iter(tree.groups.values()), {}).get("class")
         instead = f", but a {kind}" if kind else ""
         why = (f"  {remark}" for remark in tree.remarks)
-        raise UserError(f"{file.source} contains no tensors that can be read{instead}.", *why)
+        raise UserError(
+            f"{file.source} contains no tensors that can be read{instead}.", *why
+        )
     found = document(file.source, file.size, format, tree)
     if quantised:
         remark = f"{file.source}: {quantised}"
@@ -119,7 +123,9 @@ class _Zip:
             fits = [name for name in self.members if f"/{name}".endswith(f"/{ending}")]
             if outer := [name for name in fits if name.count("/") < 2]:
                 return min(outer, key=len).removesuffix(ending)
-        raise UserError(f"{self.file.source} is an archive with a {PICKLE} in an odd place.")
+        raise UserError(
+            f"{self.file.source} is an archive with a {PICKLE} in an odd place."
+        )
 
     def tree(self) -> Tree:
         names = [name.removeprefix(self.prefix) for name in self.members]
@@ -134,10 +140,14 @@ class _Zip:
         def persistent(reference: Any) -> Any:
             storage = _storage(reference, storages)
             names = [f"{folder}/{storage.name}" for folder in folders]
-            member = next((n for n in names if self.prefix + n in self.members), names[0])
+            member = next(
+                (n for n in names if self.prefix + n in self.members), names[0]
+            )
             where = f"{self.file.source}: {member}"
             storage.order = self.order
-            storage.get = lambda: self.bytes_of(member, check_size((storage.nbytes,), 1, where))
+            storage.get = lambda: self.bytes_of(
+                member, check_size((storage.nbytes,), 1, where)
+            )
             return storage
 
         return pickles.load(io.BytesIO(self.bytes_of(name)), MAKERS, persistent)
@@ -169,7 +179,9 @@ class _Legacy:
     def __init__(self, stream: BinaryIO, size: int, nested: bool = False) -> None:
         self.stream, self.size = stream, size
         self.storages: dict[str, TensorStorage] = {}
-        storages_in_bytes = {} if nested else {"torch.storage._load_from_bytes": _from_bytes}
+        storages_in_bytes = (
+            {} if nested else {"torch.storage._load_from_bytes": _from_bytes}
+        )
         self.makers = {**MAKERS, **storages_in_bytes}
 
     def value(self) -> Any:
@@ -200,7 +212,9 @@ class _Legacy:
     def _place(self, storage: TensorStorage, at: int) -> None:
         count = struct.unpack("<q", self._bytes(at, 8))[0]
         if count != storage.count:
-            raise ValueError(f"storage {storage.name} has {count:,} numbers, not {storage.count:,}")
+            raise ValueError(
+                f"storage {storage.name} has {count:,} numbers, not {storage.count:,}"
+            )
         if at + 8 + storage.nbytes > self.size:
             raise ValueError(f"it ends within the storage {storage.name}")
         storage.get = lambda: self._bytes(at + 8, storage.nbytes)

@@ -26,9 +26,21 @@ from lstmcli.formats.files.limits import (
 )
 from lstmcli.formats.wire.pickle import Global, Leaf, Record, Unread
 
-WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
+WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "net",
+    "weights",
+    "params",
+)
 OPTIMIZER = ("state", "param_groups")  # keys of its state dict: averages of all weights
-MODULE = ("_parameters", "_buffers", "_modules")  # where nn.Module keeps what is in a state dict
+MODULE = (
+    "_parameters",
+    "_buffers",
+    "_modules",
+)  # where nn.Module keeps what is in a state dict
 PLAIN = (str, int, float, Global)  # the attributes of a module that may be settings
 REPEATED = "_flat_weights"  # the parameters of an nn.LSTM once more
 
@@ -63,7 +75,9 @@ def flatten(root: Any) -> Tree:
         value = _settled(value)
         if isinstance(value, Leaf):
             leaves.append((path, value))
-        elif isinstance(value, (dict, list, tuple, Record)) and id(value) not in entered:
+        elif (
+            isinstance(value, (dict, list, tuple, Record)) and id(value) not in entered
+        ):
             entered.add(id(value))
             if len(path) > MOST_LEVELS:
                 raise ValueError(f"nested more than {MOST_LEVELS} deep")
@@ -74,10 +88,14 @@ def flatten(root: Any) -> Tree:
                 groups[path] = {"class": value.name} | {
                     key: word.name if isinstance(word, Global) else word
                     for key, word in value.state.items()
-                    if isinstance(key, str) and isinstance(word, PLAIN) and key[:1] != "_"
+                    if isinstance(key, str)
+                    and isinstance(word, PLAIN)
+                    and key[:1] != "_"
                 }
             if left < 0:
-                raise ValueError(f"more than {MOST_OBJECTS:,} entries in its containers")
+                raise ValueError(
+                    f"more than {MOST_OBJECTS:,} entries in its containers"
+                )
             waiting += reversed(children)
     cut = _wrapping(root, [path for path, _ in leaves])
     read: dict[str, Leaf] = {}
@@ -91,7 +109,9 @@ def flatten(root: Any) -> Tree:
     for name, lacking in unread[:1]:
         more = f", and {len(unread) - 1} more" if len(unread) > 1 else ""
         remarks.append(f"left out: {name or 'a tensor'} is {lacking.kind}{more}.")
-    by_name = {name_of(path[cut:]): one for path, one in groups.items() if len(path) >= cut}
+    by_name = {
+        name_of(path[cut:]): one for path, one in groups.items() if len(path) >= cut
+    }
     return Tree(read, by_name, tuple(remarks), tuple(name for name, _ in unread))
 
 
@@ -116,7 +136,9 @@ def document(source: str, size: int, format: str, tree: Tree) -> Document:
         try:
             arrays[name] = leaf.array()
         except ValueError as error:
-            raise UserError(f"{source}: {name or 'the tensor'} is damaged ({error}).") from None
+            raise UserError(
+                f"{source}: {name or 'the tensor'} is damaged ({error})."
+            ) from None
     remarks = tuple(f"{source}: {remark}" for remark in tree.remarks)
     return Document(source, format, arrays, groups=tree.groups, remarks=remarks)
 
@@ -124,7 +146,9 @@ def document(source: str, size: int, format: str, tree: Tree) -> Document:
 def _children(value: Any) -> Iterator[tuple[Path, Any]]:
     if isinstance(value, dict):
         if not all(key in value for key in OPTIMIZER):
-            yield from (((str(key),), child) for key, child in value.items() if key != REPEATED)
+            yield from (
+                ((str(key),), child) for key, child in value.items() if key != REPEATED
+            )
     elif isinstance(value, Record):
         yield from _record_children(value)
     else:
@@ -133,7 +157,9 @@ def _children(value: Any) -> Iterator[tuple[Path, Any]]:
 
 def _record_children(record: Record) -> Iterator[tuple[Path, Any]]:
     state = record.state
-    parts = {part: state.get(part) for part in MODULE} if isinstance(state, dict) else {}
+    parts = (
+        {part: state.get(part) for part in MODULE} if isinstance(state, dict) else {}
+    )
     members = {part: found for part, found in parts.items() if isinstance(found, dict)}
     if members:
         names = state.get("_non_persistent_buffers_set")
@@ -141,7 +167,9 @@ def _record_children(record: Record) -> Iterator[tuple[Path, Any]]:
         passing = {name for name in texts if isinstance(name, str)}
         for part, children in members.items():
             left_out = passing if part == "_buffers" else ()
-            yield from (((str(k),), child) for k, child in children.items() if k not in left_out)
+            yield from (
+                ((str(k),), child) for k, child in children.items() if k not in left_out
+            )
         return
     states: tuple[Any, ...] = state if isinstance(state, tuple) else (state,)
     yield from (((), child) for child in (*states, *record.items, *record.args))
@@ -195,15 +223,25 @@ def describe_network(document: Document) -> Document:
         if attributes.get("class") == LSTM
     }
     if not functions:
-        kinds = {str(group.get("class")).removeprefix(CLASSES) for group in groups.values()}
-        others = " and ".join(name for kind, name in OTHER_LAYERS.items() if kind in kinds)
+        kinds = {
+            str(group.get("class")).removeprefix(CLASSES) for group in groups.values()
+        }
+        others = " and ".join(
+            name for kind, name in OTHER_LAYERS.items() if kind in kinds
+        )
         why = f"it is a network of madmom with {others or 'no recurrent layer'}, and no LSTM."
         return replace(document, not_run=why)
-    groups = groups | {path: groups[path] | of_lstm for path, of_lstm in functions.items()}
+    groups = groups | {
+        path: groups[path] | of_lstm for path, of_lstm in functions.items()
+    }
     layers = [path for path in groups if LAYER.fullmatch(path)]
     layers.sort(key=lambda path: int(path.rpartition(".")[2]))
     both = [path for path in layers if groups[path].get("class") == BIDIRECTIONAL]
     lstms = {*functions}
-    lstms |= {path for path in both if {f"{path}.fwd_layer", f"{path}.bwd_layer"} <= lstms}
+    lstms |= {
+        path for path in both if {f"{path}.fwd_layer", f"{path}.bwd_layer"} <= lstms
+    }
     runs = [[*run] for is_lstm, run in groupby(layers, lstms.__contains__) if is_lstm]
-    return replace(document, groups=groups, in_turn=tuple(runs[0]) if len(runs) == 1 else ())
+    return replace(
+        document, groups=groups, in_turn=tuple(runs[0]) if len(runs) == 1 else ()
+    )

@@ -22,7 +22,15 @@ from numpy.lib.stride_tricks import as_strided
 
 from lstmcli.formats.document import BFLOAT16, Shape, dequantized, native, size_as_read
 from lstmcli.formats.files.limits import MOST_AXES
-from lstmcli.formats.wire.pickle import CONTAINERS, Global, Leaf, Maker, Record, Unread, first
+from lstmcli.formats.wire.pickle import (
+    CONTAINERS,
+    Global,
+    Leaf,
+    Maker,
+    Record,
+    Unread,
+    first,
+)
 
 KINDS = {  # word before "Storage" -> dtype, and torch.NAME
     "Float": ("f4", "float32"),
@@ -71,8 +79,12 @@ class TensorStorage:
                 raise ValueError(f"its storage {self.name} is missing")
             self._bytes = self.get() if self.get and self.count else b""
         if len(self._bytes) != self.nbytes:
-            raise ValueError(f"{len(self._bytes):,} bytes are stored, {self.nbytes:,} are needed")
-        return np.frombuffer(self._bytes, np.dtype(CODES[kind]).newbyteorder(self.order))
+            raise ValueError(
+                f"{len(self._bytes):,} bytes are stored, {self.nbytes:,} are needed"
+            )
+        return np.frombuffer(
+            self._bytes, np.dtype(CODES[kind]).newbyteorder(self.order)
+        )
 
 
 class Tensor(Leaf):
@@ -80,19 +92,30 @@ class Tensor(Leaf):
 
     __slots__ = ("conjugate", "kind", "negative", "offset", "size", "storage", "stride")
 
-    def __init__(self, storage: Any, offset: Any, size: Any, stride: Any, kind: str = "") -> None:
+    def __init__(
+        self, storage: Any, offset: Any, size: Any, stride: Any, kind: str = ""
+    ) -> None:
         if len(size) > MOST_AXES or len(stride) > MOST_AXES:
             raise ValueError(f"a tensor of more than {MOST_AXES} axes")
         numbers = (offset, *size, *stride)
-        if not isinstance(storage, TensorStorage) or any(type(n) is not int for n in numbers):
+        if not isinstance(storage, TensorStorage) or any(
+            type(n) is not int for n in numbers
+        ):
             raise TypeError("a tensor that is none")
-        self.storage, self.offset, self.size, self.stride = storage, offset, size, stride
+        self.storage, self.offset, self.size, self.stride = (
+            storage,
+            offset,
+            size,
+            stride,
+        )
         self.kind = kind or storage.kind
         self.conjugate = self.negative = False
 
     def extent(self) -> tuple[Shape, int]:
         """The shape, and the bytes of an element."""
-        return tuple(self.size), itemsize(self.kind) * (2 if self.kind == "bfloat16" else 1)
+        return tuple(self.size), itemsize(self.kind) * (
+            2 if self.kind == "bfloat16" else 1
+        )
 
     def array(self) -> np.ndarray:
         """The numbers, native and in C order."""
@@ -109,11 +132,15 @@ class Tensor(Leaf):
         if len(self.size) != len(self.stride) or min(numbers) < 0:
             raise ValueError(f"the sizes {self.size} and strides {self.stride}")
         elements = self.storage.elements(self.kind)
-        last = self.offset + sum((n - 1) * s for n, s in zip(self.size, self.stride, strict=True))
+        last = self.offset + sum(
+            (n - 1) * s for n, s in zip(self.size, self.stride, strict=True)
+        )
         if 0 in self.size:
             return np.empty(self.size, elements.dtype)
         if last >= len(elements):
-            raise ValueError(f"it reaches element {last}, its storage has {len(elements)}")
+            raise ValueError(
+                f"it reaches element {last}, its storage has {len(elements)}"
+            )
         steps = [s * elements.itemsize for s in self.stride]
         return as_strided(elements[self.offset :], self.size, steps, writeable=False)
 
@@ -142,8 +169,12 @@ class Quantised(Leaf):
         """One number, or those of the axis."""
         if self.axis is None:
             return np.asarray(value, np.float32)
-        if not isinstance(value, Leaf) or value.extent()[0] != (self.tensor.size[self.axis],):
-            raise ValueError("scales or zero points that are not one for each on an axis")
+        if not isinstance(value, Leaf) or value.extent()[0] != (
+            self.tensor.size[self.axis],
+        ):
+            raise ValueError(
+                "scales or zero points that are not one for each on an axis"
+            )
         return value.array()
 
 
@@ -164,7 +195,11 @@ def kind_of_storage(what: Any) -> str:
 # ---- arrays of NumPy and JAX
 
 
-OBJECTS = (("O",), ("O4",), ("O8",))  # of Python objects, perhaps with a pointer's bytes
+OBJECTS = (
+    ("O",),
+    ("O4",),
+    ("O8",),
+)  # of Python objects, perhaps with a pointer's bytes
 
 
 class _Dtype(Record):
@@ -180,7 +215,9 @@ class _Dtype(Record):
         code = self.args[0] if self.args else None
         if isinstance(code, Global):
             return BFLOAT16 if code.name.endswith(".bfloat16") else None
-        if not isinstance(code, str) or not re.fullmatch(r"[<>|=]?[fiubc]\d{1,2}", code):
+        if not isinstance(code, str) or not re.fullmatch(
+            r"[<>|=]?[fiubc]\d{1,2}", code
+        ):
             return None
         order = self.state[1] if self.state and len(self.state) > 1 else "="
         return np.dtype(code).newbyteorder(">" if order == ">" else "<")
@@ -191,7 +228,9 @@ class NumpyArray(Leaf):
 
     __slots__ = ("data", "dtype", "fortran", "shape")
 
-    def __init__(self, shape: Any, dtype: np.dtype[Any], fortran: Any, data: Any) -> None:
+    def __init__(
+        self, shape: Any, dtype: np.dtype[Any], fortran: Any, data: Any
+    ) -> None:
         valid = isinstance(shape, tuple) and len(shape) <= MOST_AXES
         if not valid or any(type(n) is not int for n in shape):
             raise TypeError("a shape that is none")
@@ -199,7 +238,12 @@ class NumpyArray(Leaf):
             data = data.encode("latin-1")
         if not isinstance(data, (bytes, bytearray)):
             raise TypeError("an array without bytes")
-        self.shape, self.dtype, self.fortran, self.data = shape, dtype, bool(fortran), data
+        self.shape, self.dtype, self.fortran, self.data = (
+            shape,
+            dtype,
+            bool(fortran),
+            data,
+        )
 
     def extent(self) -> tuple[Shape, int]:
         """The shape, and the bytes of an element."""
@@ -226,11 +270,19 @@ class _Pending(Leaf):
         self.value = _array(*state[1:])
 
     def settled(self) -> Any:
-        return Unread("an array that contains itself") if self.value is self else self.value
+        return (
+            Unread("an array that contains itself")
+            if self.value is self
+            else self.value
+        )
 
 
 def _array(shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:
-    if isinstance(data, list) and isinstance(dtype, _Dtype) and dtype.args[:1] in OBJECTS:
+    if (
+        isinstance(data, list)
+        and isinstance(dtype, _Dtype)
+        and dtype.args[:1] in OBJECTS
+    ):
         return data if shape or len(data) != 1 else data[0]
     read = dtype.read() if isinstance(dtype, _Dtype) else None
     if read is None:
@@ -247,15 +299,26 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *others: Any) -> 
     tensor = Tensor(storage, offset, size, stride)
     metadata = others[2] if len(others) > 2 else None
     if isinstance(metadata, dict):
-        tensor.conjugate, tensor.negative = (bool(metadata.get(k)) for k in ("conj", "neg"))
+        tensor.conjugate, tensor.negative = (
+            bool(metadata.get(k)) for k in ("conj", "neg")
+        )
     return tensor
 
 
 def _tensor_of_dtype(
-    storage: Any, offset: Any, size: Any, stride: Any, _: Any, __: Any, dtype: Any, *others: Any
+    storage: Any,
+    offset: Any,
+    size: Any,
+    stride: Any,
+    _: Any,
+    __: Any,
+    dtype: Any,
+    *others: Any,
 ) -> Leaf:
     kind = _last_word(dtype)
-    return Tensor(storage, offset, size, stride, kind) if kind in CODES else Unread(kind)
+    return (
+        Tensor(storage, offset, size, stride, kind) if kind in CODES else Unread(kind)
+    )
 
 
 def _last_word(what: Any) -> str:
@@ -265,10 +328,14 @@ def _last_word(what: Any) -> str:
     return what.name.rpartition(".")[2]
 
 
-def _quantised(storage: Any, offset: Any, size: Any, stride: Any, how: Any, *_: Any) -> Leaf:
+def _quantised(
+    storage: Any, offset: Any, size: Any, stride: Any, how: Any, *_: Any
+) -> Leaf:
     tensor = Tensor(storage, offset, size, stride)
     scheme = _last_word(how[0])
-    if scheme == "per_tensor_affine" and all(isinstance(n, (int, float)) for n in how[1:3]):
+    if scheme == "per_tensor_affine" and all(
+        isinstance(n, (int, float)) for n in how[1:3]
+    ):
         return Quantised(tensor, how[1], how[2], None)
     if scheme == "per_channel_affine" and 0 <= how[3] < len(size):
         return Quantised(tensor, how[1], how[2], how[3])
@@ -297,7 +364,9 @@ MAKERS: dict[str, Maker] = {
     "torch._utils._rebuild_qtensor": _quantised,
     "torch._utils._rebuild_sparse_tensor": _unread("sparse"),
     "torch._utils._rebuild_sparse_csr_tensor": _unread("sparse"),
-    "torch._utils._rebuild_meta_tensor_no_storage": _unread("on the device meta, without numbers"),
+    "torch._utils._rebuild_meta_tensor_no_storage": _unread(
+        "on the device meta, without numbers"
+    ),
     "torch._utils._rebuild_nested_tensor": _unread("nested"),
     "torch.ScriptObject": _unread(
         "packed, as dynamic quantisation keeps weights (save the model before quantize_dynamic)"
@@ -316,7 +385,9 @@ MAKERS: dict[str, Maker] = {
         )
     },
     "numpy.dtype": lambda *args: _Dtype("numpy.dtype", args),
-    "jax._src.array._reconstruct_array": lambda _, args, state, *others: _array(*state[1:]),
+    "jax._src.array._reconstruct_array": lambda _, args, state, *others: _array(
+        *state[1:]
+    ),
     **{f"numpy.{core}.multiarray._reconstruct": _Pending for core in ("core", "_core")},
     **{
         f"numpy.{core}.numeric._frombuffer": lambda data, dtype, shape, order: _array(

@@ -24,9 +24,15 @@ from lstmcli.formats.wire.pickle import Leaf
 CONSTANTS = "constants.pkl"
 MODEL = "model.json"  # of torch 1.0 to 1.3, in place of a pickle
 LONGEST_LINE = 1 << 13  # characters; a call with 100 weights has half
-FROM_JSON = {"float": "float32", "double": "float64", "half": "float16"}  # else the same word
+FROM_JSON = {
+    "float": "float32",
+    "double": "float64",
+    "half": "float16",
+}  # else the same word
 
-_FINAL = re.compile(r'^  (\w+) : Final\[\w+\] = (True|False|-?\d{1,18}|"[^"\n]*")$', re.M)
+_FINAL = re.compile(
+    r'^  (\w+) : Final\[\w+\] = (True|False|-?\d{1,18}|"[^"\n]*")$', re.M
+)
 _LIST = re.compile(r"^\s*(\w+) = \[(CONSTANTS\.c\d+(?:, CONSTANTS\.c\d+)*)\]$")
 _CALL = re.compile(
     r"torch\.lstm\(.*, (?:\[([^\[\]]*)\]|([\w.]+)), (True|False), (\d{1,18}), [^,]+, [^,]+, "
@@ -53,7 +59,9 @@ class Script:
     bytes_of: Callable[..., bytes]
     pickle: Callable[..., Any]
     texts: dict[str, str] = field(default_factory=dict)
-    classes: dict[str, dict[str, Settings]] = field(default_factory=dict)  # of a module's code
+    classes: dict[str, dict[str, Settings]] = field(
+        default_factory=dict
+    )  # of a module's code
 
     def tree(self) -> Tree:
         """The tensors by their attributes' names, and the settings of the modules."""
@@ -76,7 +84,9 @@ class Script:
     # ---- the code
 
     def _code(self) -> Iterator[str]:
-        yield from (self._text(n) for n in self.names if re.fullmatch(r"code/.*\.py", n))
+        yield from (
+            self._text(n) for n in self.names if re.fullmatch(r"code/.*\.py", n)
+        )
 
     def _text(self, name: str) -> str:
         if name not in self.texts:
@@ -106,7 +116,11 @@ class Script:
         for name, leaf in by_name.items():
             if isinstance(leaf, Leaf) and id(leaf) not in used:
                 leaves[name.lower()] = leaf
-        how = "those of calls of torch.lstm are named by their order" if calls else "none is known"
+        how = (
+            "those of calls of torch.lstm are named by their order"
+            if calls
+            else "none is known"
+        )
         remark = f"frozen TorchScript keeps no names of tensors; {how}."
         return Tree(leaves, groups, (remark,) if leaves else ())
 
@@ -130,7 +144,9 @@ class Script:
     def _tensor(self, entry: dict[str, Any]) -> Leaf:
         kind = str(entry["dataType"]).lower()
         kind = FROM_JSON.get(kind, kind)
-        size, stride = ([int(n) for n in entry.get(key, ())] for key in ("dims", "strides"))
+        size, stride = (
+            [int(n) for n in entry.get(key, ())] for key in ("dims", "strides")
+        )
         key = entry["data"]["key"]
         data = self.bytes_of(key)
         storage = TensorStorage(key, kind, len(data) // itemsize(kind))
@@ -165,7 +181,9 @@ def _calls(text: str) -> Iterator[Call]:
                 "batch_first": first == "True",
             }
             weights = written if written is not None else lists.get(name, "")
-            yield Call(_constants(weights), bias == "True", {"class": "torch.lstm", **settings})
+            yield Call(
+                _constants(weights), bias == "True", {"class": "torch.lstm", **settings}
+            )
         elif at >= 0 and (match := _CELL.match(line, at)):
             yield Call(_constants(match[1]), True, {})
 

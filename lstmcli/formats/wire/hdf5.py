@@ -35,7 +35,9 @@ MOST_GROUPS = 32  # within each other
 LARGE = 64 << 20  # bytes that any dataset may contain
 SPARE_MEMORY = 1 << 30  # bytes of address space beyond the file and its largest tensor
 
-_PACKAGES = os.path.abspath(os.path.join(__file__, *[os.pardir] * 4))  # the folder of lstmcli
+_PACKAGES = os.path.abspath(
+    os.path.join(__file__, *[os.pardir] * 4)
+)  # the folder of lstmcli
 _CODE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
@@ -51,7 +53,9 @@ class Contents(NamedTuple):
     arrays: Arrays
 
 
-def contents(source: Opened, attributes: Collection[str], leave_out: Collection[str]) -> Contents:
+def contents(
+    source: Opened, attributes: Collection[str], leave_out: Collection[str]
+) -> Contents:
     """All datasets of numbers, bfloat16 widened to float32, and the attributes of these names.
 
     A number may follow the name of an attribute; ``leave_out`` names groups at
@@ -72,7 +76,9 @@ def contents(source: Opened, attributes: Collection[str], leave_out: Collection[
         return understood(BytesIO(output))
     except EOFError:
         end = f"it was stopped after {seconds} s, or crashed: status {status}"
-        raise damaged(source.source, f"the HDF5 library cannot read it: {end}") from None
+        raise damaged(
+            source.source, f"the HDF5 library cannot read it: {end}"
+        ) from None
 
 
 def need_library(where: str, kind: str) -> None:
@@ -95,7 +101,9 @@ def understood(output: IO[bytes]) -> Contents:
             raise UserError(*entry["error"], try_=map(Try, entry["settings"]))
         found.attributes[entry["path"]] = entry["attributes"]
         if "shape" in entry:
-            found.arrays[entry["path"]] = _array(output, entry["shape"], np.dtype(entry["dtype"]))
+            found.arrays[entry["path"]] = _array(
+                output, entry["shape"], np.dtype(entry["dtype"])
+            )
 
 
 def _array(output: IO[bytes], shape: list[int], dtype: np.dtype[Any]) -> np.ndarray:
@@ -107,7 +115,9 @@ def _array(output: IO[bytes], shape: list[int], dtype: np.dtype[Any]) -> np.ndar
 
 def _child(source: Opened, request: dict[str, Any]) -> tuple[bytes, int]:
     """Output and status of a process isolated from the user's modules (-I)."""
-    file: Any = {"stdin": source.stream} if source.path else {"input": source.stream.read()}
+    file: Any = (
+        {"stdin": source.stream} if source.path else {"input": source.stream.read()}
+    )
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-c", _CODE, _PACKAGES, json.dumps(request)],
@@ -121,7 +131,9 @@ def _child(source: Opened, request: dict[str, Any]) -> tuple[bytes, int]:
     except subprocess.TimeoutExpired:
         return b"", -9  # SIGKILL
     except OSError as error:
-        raise UserError(f"{source.source}: no process to read it starts: {error}.") from None
+        raise UserError(
+            f"{source.source}: no process to read it starts: {error}."
+        ) from None
     return done.stdout, done.returncode
 
 
@@ -151,13 +163,17 @@ def limit_resources(seconds: int, most: int, size: int) -> None:
             resource.setrlimit(kind, (value, hard))
 
 
-def write_answer(out: IO[bytes], stream: BinaryIO, source: str, most: int, **request: Any) -> None:
+def write_answer(
+    out: IO[bytes], stream: BinaryIO, source: str, most: int, **request: Any
+) -> None:
     """Write the contents of a file, line by line; an error is the last line."""
     limits.allow(most)
     try:
         library = import_extra("h5py", f"{source} is an HDF5 file; reading it", "h5")
         with library.File(stream, "r") as file:
-            for entry, dataset in _Traversal(library, source, **request).entries(file, "", 0):
+            for entry, dataset in _Traversal(library, source, **request).entries(
+                file, "", 0
+            ):
                 out.write(_line(**entry))
                 if dataset is not None:
                     out.write(dataset[()].tobytes())
@@ -168,7 +184,9 @@ def write_answer(out: IO[bytes], stream: BinaryIO, source: str, most: int, **req
     except Exception as error:  # of h5py, on damaged files: of any class
         text = " ".join(str(error).split()) or type(error).__name__
         failed = damaged(source, f"the HDF5 library: {text}")
-    out.write(_line(error=failed.lines, settings=[dict(one.settings) for one in failed.try_]))
+    out.write(
+        _line(error=failed.lines, settings=[dict(one.settings) for one in failed.try_])
+    )
 
 
 def _line(**members: Any) -> bytes:
@@ -188,7 +206,9 @@ class _Traversal:
     seen: set[int] = field(default_factory=set)  # addresses
     total: int = 0  # bytes of all numbers
 
-    def entries(self, item: Any, path: str, level: int) -> Iterator[tuple[dict[str, Any], Any]]:
+    def entries(
+        self, item: Any, path: str, level: int
+    ) -> Iterator[tuple[dict[str, Any], Any]]:
         """A group and all below it, or a dataset of numbers, which stands second."""
         address = self.library.h5o.get_info(item.id).addr
         if address in self.seen:
@@ -215,7 +235,9 @@ class _Traversal:
         return UserError(f"{self.source} is refused: {reason}.")
 
     def _attributes(self, item: Any) -> dict[str, Any]:
-        names = [one for one in item.attrs if one.rstrip("0123456789") in self.attributes]
+        names = [
+            one for one in item.attrs if one.rstrip("0123456789") in self.attributes
+        ]
         return {name: _texts(item.attrs[name]) for name in names}
 
     def _is_read(self, dataset: Any, path: str) -> bool:
@@ -223,7 +245,9 @@ class _Traversal:
         if shape is None or (dtype.kind not in "fiub" and dtype != BFLOAT16):
             return False
         if dataset.external or dataset.is_virtual:
-            raise self._refused(f"{path} keeps its numbers in another file, which is not opened")
+            raise self._refused(
+                f"{path} keeps its numbers in another file, which is not opened"
+            )
         itemsize = size_as_read(dtype)
         size = prod(shape) * itemsize
         if size > max(LARGE, limits.MOST_TIMES * dataset.id.get_storage_size()):

@@ -303,14 +303,18 @@ class _Machine:
             raise TypeError("bytes that are made of no text")
         self.characters -= len(text)
         if self.characters < 0 or coding not in ("latin1", "latin-1"):
-            raise ValueError("text in an encoding that is not latin1, or too much of it")
+            raise ValueError(
+                "text in an encoding that is not latin1, or too much of it"
+            )
         return bytes(text.encode("latin-1"))
 
     def _made_bare(self, kind: Any, *_: Any) -> Any:
         return self.call(kind, ())
 
 
-_PUSHED: dict[str, Callable[[_Machine, Any], Any]] = {  # opcode -> what it puts on the stack
+_PUSHED: dict[
+    str, Callable[[_Machine, Any], Any]
+] = {  # opcode -> what it puts on the stack
     "NONE": lambda m, _: None,
     "NEWTRUE": lambda m, _: True,
     "NEWFALSE": lambda m, _: False,
@@ -334,7 +338,9 @@ _PUSHED: dict[str, Callable[[_Machine, Any], Any]] = {  # opcode -> what it puts
     "PERSID": lambda m, argument: m.resolved(argument),
     "BINPERSID": lambda m, _: m.resolved(m.stack.pop()),
 }
-_CHANGES: dict[str, Callable[[_Machine], object]] = {  # opcode -> what it does to the stack
+_CHANGES: dict[
+    str, Callable[[_Machine], object]
+] = {  # opcode -> what it does to the stack
     "MARK": lambda m: m.marks.append(len(m.stack)),
     "POP": _Machine.drop,
     "POP_MARK": _Machine.above_mark,

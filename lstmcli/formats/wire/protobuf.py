@@ -48,13 +48,17 @@ def fields(data: bytes | memoryview) -> Iterator[Field]:
     """The fields of a message in the order of the file; Damaged, meanwhile, for a broken one."""
     data, at, end = memoryview(data), 0, len(data)
     while at < end:
-        key, at = (data[at], at + 1) if data[at] < 128 else varint(data, at)  # most are short
+        key, at = (
+            (data[at], at + 1) if data[at] < 128 else varint(data, at)
+        )  # most are short
         number, wire = key >> 3, key & 7
         value: int | memoryview
         if wire == VARINT:
             value, at = varint(data, at)
         elif wire == BYTES:
-            length, at = (data[at], at + 1) if at < end and data[at] < 128 else varint(data, at)
+            length, at = (
+                (data[at], at + 1) if at < end and data[at] < 128 else varint(data, at)
+            )
             if length > end - at:
                 raise Damaged(f"a field of {length:,} bytes reaches past its end")
             value, at = data[at : at + length], at + length

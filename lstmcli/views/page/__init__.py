@@ -81,7 +81,8 @@ class Page(NamedTuple):
         planes, pooling = self._planes()
         script = _file("page.js")
         wide, narrow = (
-            "".join(map(html_lines, self.answer(Width.of(columns)))) for columns in (WIDE, NARROW)
+            "".join(map(html_lines, self.answer(Width.of(columns))))
+            for columns in (WIDE, NARROW)
         )
         dark = f"@media (prefers-color-scheme: dark) {{ {_colors(DARK)} }}\n"
         return Template(_file("page.html")).substitute(
@@ -90,7 +91,9 @@ class Page(NamedTuple):
             style=_colors(LIGHT) + dark + _file("page.css"),
             wide=wide,
             narrow=narrow,
-            notes="".join(f"<p>{escape(text)}</p>" for text in self._notes(planes, pooling)),
+            notes="".join(
+                f"<p>{escape(text)}</p>" for text in self._notes(planes, pooling)
+            ),
             maps="".join(map(html_lines, self._maps())),
             data=json.dumps(self._data(planes, pooling)).replace("<", r"\u003c"),
             script=script,
@@ -109,7 +112,9 @@ class Page(NamedTuple):
             yield Sheet(lines=[[(view.label, "bold")]])
             yield heat_sheet(found, self.window, Width.of(NARROW), "truecolor")
             if others := [*view.arrays][most:]:
-                yield Sheet(lines=[[(f"With JavaScript: {listed(others, most)}", "dim")]])
+                yield Sheet(
+                    lines=[[(f"With JavaScript: {listed(others, most)}", "dim")]]
+                )
 
     def _planes(self) -> tuple[list[Plane], Pooling]:
         first = [self._quantities(view, self.found.items[0]) for view in self.views]
@@ -119,14 +124,19 @@ class Page(NamedTuple):
             Plane(n, same[0]._replace(kind=max(q.kind for q in same)), cells)
             for n, view in enumerate(self.views)
             for same in zip(
-                *(self._quantities(view, item) for item in self.found.items), strict=True
+                *(self._quantities(view, item) for item in self.found.items),
+                strict=True,
             )
-            for cells in [np.stack([pooled(q.values, pooling, self.window.pool) for q in same])]
+            for cells in [
+                np.stack([pooled(q.values, pooling, self.window.pool) for q in same])
+            ]
         ]
         names = [*dict.fromkeys(plane.quantity.name for plane in found)]
         of_kind = scales([p.quantity for p in found], [p.cells for p in found])
         found = [plane._replace(scale=of_kind[plane.quantity.kind]) for plane in found]
-        return sorted(found, key=lambda plane: names.index(plane.quantity.name)), pooling
+        return sorted(
+            found, key=lambda plane: names.index(plane.quantity.name)
+        ), pooling
 
     def _notes(self, planes: Sequence[Plane], pooling: Pooling) -> Iterator[str]:
         if pooling.is_needed:
@@ -135,7 +145,9 @@ class Page(NamedTuple):
         if 1 < shown < self.found.batch:
             yield f"The first {shown:,} of {self.found.batch:,} batch items. {PARTS}."
         most = np.finfo(np.float32).max
-        beyond = sum(int((np.isfinite(c := p.cells) & (abs(c) > most)).sum()) for p in planes)
+        beyond = sum(
+            int((np.isfinite(c := p.cells) & (abs(c) > most)).sum()) for p in planes
+        )
         if beyond and not _are_exact(planes):
             yield f"Beyond float32, and shown as infinite: {count(beyond, 'number')}."
 
@@ -143,7 +155,9 @@ class Page(NamedTuple):
         prefixes = [*dict.fromkeys(plane.prefix for plane in planes)]
         is_exact = _are_exact(planes)
         return {
-            "views": [view._asdict() | {"arrays": [*view.arrays]} for view in self.views],
+            "views": [
+                view._asdict() | {"arrays": [*view.arrays]} for view in self.views
+            ],
             "cells": [
                 {"label": one_line(name or OUTPUT), "typed": name and shell_word(name)}
                 for name in prefixes
@@ -160,16 +174,24 @@ class Page(NamedTuple):
             "planes": [plane.to_json(prefixes, is_exact) for plane in planes],
         }
 
-    def _place(self, planes: Sequence[Plane], prefixes: Sequence[str]) -> dict[str, Any] | None:
+    def _place(
+        self, planes: Sequence[Plane], prefixes: Sequence[str]
+    ) -> dict[str, Any] | None:
         if (first := self.found.first) is None:
             return None
         place = {"item": first.batch or 0, "step": first.step, "unit": first.unit}
         all_quantities = (plane.quantity for plane in planes)
         for quantity in (one for one in all_quantities if one.name == first.array):
             axes = (self.found.items, quantity.steps, quantity.units)
-            if all(n in numbers for n, numbers in zip(place.values(), axes, strict=True)):
+            if all(
+                n in numbers for n, numbers in zip(place.values(), axes, strict=True)
+            ):
                 prefix, _, base = quantity.name.rpartition(".")
-                return {"cell": prefixes.index(prefix), "focus": one_line(base), **place}
+                return {
+                    "cell": prefixes.index(prefix),
+                    "focus": one_line(base),
+                    **place,
+                }
         return None
 
 
@@ -215,7 +237,9 @@ def plot_page(
     labels = ("a", "b", DIFFERENCE) if sides else ("",)
     views = [
         View(label, arrays, command, label == DIFFERENCE)
-        for label, arrays, command in zip(labels, [*sides, found.drawn], commands, strict=True)
+        for label, arrays, command in zip(
+            labels, [*sides, found.drawn], commands, strict=True
+        )
     ]
 
     def answer(width: Width) -> list[Sheet]:
@@ -224,7 +248,9 @@ def plot_page(
     return Page(title, answer, views, found, window, only=only).html()
 
 
-def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str) -> str:
+def explain_page(
+    e: Explanation, runs: ExpectedOnRuns, title: str, expected: str
+) -> str:
     """An explanation: EXPECTED next to the run as loaded, and the one with the changes."""
     of_run, of_expected = runs.commands
     found = View(FOUND, runs.found, e.command, selects=False)
@@ -247,9 +273,14 @@ def explain_page(e: Explanation, runs: ExpectedOnRuns, title: str, expected: str
     nan = f"where {EXPECTED} has no number" if unknown else ""
 
     def answer(width: Width) -> list[Sheet]:
-        return [explanation_sheet(e, expected, width=width), Sheet(width).label("nan", nan)]
+        return [
+            explanation_sheet(e, expected, width=width),
+            Sheet(width).label("nan", nan),
+        ]
 
-    return Page(title, answer, views, runs.loaded, window, array.rpartition(".")[2]).html()
+    return Page(
+        title, answer, views, runs.loaded, window, array.rpartition(".")[2]
+    ).html()
 
 
 def _are_exact(planes: Sequence[Plane]) -> bool:

@@ -57,10 +57,14 @@ def check(found: Derivation, trace: Trace, units: int) -> None:
             terms = found.sums[name].terms if name in found.sums else ()
             largest = max([largest, *(abs(float(t.product)) for t in terms)])
             if "deviation" in line.numbers:
-                largest *= 1 + abs(float(line.numbers["scale"] / line.numbers["deviation"]))
+                largest *= 1 + abs(
+                    float(line.numbers["scale"] / line.numbers["deviation"])
+                )
         if "deviation" in line.numbers:
             largest *= 4
-        assert abs(float(line.value) - float(line.rounded_once)) <= 8 * eps * largest, line
+        assert abs(float(line.value) - float(line.rounded_once)) <= 8 * eps * largest, (
+            line
+        )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -73,7 +77,9 @@ def test_every_recorded_case(case: str) -> None:
         steps, rows = trace.time_major(next(iter(trace.arrays)))[..., 0].shape[:2]
         done = 0
         while done < 2:
-            step, batch, unit = (int(rng.integers(n)) for n in (steps, rows, cell.units))
+            step, batch, unit = (
+                int(rng.integers(n)) for n in (steps, rows, cell.units)
+            )
             with suppress_left_out():
                 check(derive(model, step=step, unit=unit, batch=batch, cell=name, **given), trace,
                       cell.units)  # fmt: skip
@@ -129,7 +135,10 @@ def test_every_setting_and_number_type(settings: dict[str, Any], dtype: str) -> 
 @pytest.mark.parametrize("masked_output", ["zero", "run"])
 def test_lengths_and_masks_at_every_step(reverse: bool, masked_output: str) -> None:
     model, x = small(reverse=reverse, masked_output=masked_output)
-    for padding in ({"lengths": [6, 4, 1, 0, 3]}, {"mask": np.arange(30).reshape(5, 6) % 4 > 0}):
+    for padding in (
+        {"lengths": [6, 4, 1, 0, 3]},
+        {"mask": np.arange(30).reshape(5, 6) % 4 > 0},
+    ):
         trace = run(model, x, NAMES, **padding)
         for step in range(6):
             for batch in range(5):
@@ -144,11 +153,17 @@ def test_terms_are_the_largest_first_and_add_up_exactly() -> None:
     terms = found.sums["f"].terms
     sizes = [abs(float(term.product)) for term in terms]
     assert sizes == sorted(sizes, reverse=True)
-    names = {*(f"x[{n}]" for n in range(4)), *(f"h[{n}]" for n in range(3)), "bias", "forget bias"}
+    names = {
+        *(f"x[{n}]" for n in range(4)),
+        *(f"h[{n}]" for n in range(3)),
+        "bias",
+        "forget bias",
+    }
     assert {term.name for term in terms} == names
     with mpmath.workdps(60):
         exact = mpmath.fsum(
-            mpmath.mpf(float(t.weight)) * (1 if t.factor is None else mpmath.mpf(float(t.factor)))
+            mpmath.mpf(float(t.weight))
+            * (1 if t.factor is None else mpmath.mpf(float(t.factor)))
             for t in terms
         )
         total = found.sums["f"].total
@@ -171,7 +186,10 @@ def test_a_position_is_counted_from_the_end_too() -> None:
         ({"batch": 5}, "no batch item 5; batch items are 0 to 4"),
         ({"cell": "layer1"}, "unknown cell; choose from layer0"),
         ({"gate": "q"}, "no gate 'q'; the gates are i, f, g, o"),
-        ({"step": 4, "batch": 1, "lengths": [6, 4, 1, 0, 3]}, "step 4 of batch 1 is left out"),
+        (
+            {"step": 4, "batch": 1, "lengths": [6, 4, 1, 0, 3]},
+            "step 4 of batch 1 is left out",
+        ),
     ],
 )
 def test_a_position_that_is_not_there(where: dict[str, Any], words: str) -> None:
@@ -201,9 +219,13 @@ def test_numbers_that_are_none_go_through() -> None:
         ("torch/projection", ["h"]),
     ],
 )
-def test_a_framework_s_numbers_are_shown_next_to_ours(case: str, names: list[str]) -> None:
+def test_a_framework_s_numbers_are_shown_next_to_ours(
+    case: str, names: list[str]
+) -> None:
     model, given, arrays = case_of(case)
-    theirs = Side("theirs", {k: arrays[k] for k in "hcifgo" if k in arrays}, given["layout"])
+    theirs = Side(
+        "theirs", {k: arrays[k] for k in "hcifgo" if k in arrays}, given["layout"]
+    )
     found = derive(model, step=3, unit=1, batch=2, against=theirs, **given)
     assert [line.name for line in found.lines if line.theirs is not None] == names
     assert found.first_difference is None
@@ -254,12 +276,18 @@ def test_a_part_of_a_run_is_shown_at_its_position(
     x = x if layout == "batch" else x.swapaxes(0, 1)
     theirs = part(h)
     theirs = theirs.swapaxes(0, 1) if theirs.ndim == 3 and layout == "time" else theirs
-    found = derive(model, x, 1, 0, batch=2, against=Side("theirs", {"": theirs}), layout=layout)
+    found = derive(
+        model, x, 1, 0, batch=2, against=Side("theirs", {"": theirs}), layout=layout
+    )
     assert found.taken == (taken,)
     assert found.line("h").theirs == h[2, 1, 0]
     assert found.line("h").agrees
-    off = Side("theirs", {"": theirs + 1e-6})  # within the bounds of float32, not of float64
-    assert not derive(model, x, 1, 0, batch=2, against=off, layout=layout).line("h").agrees
+    off = Side(
+        "theirs", {"": theirs + 1e-6}
+    )  # within the bounds of float32, not of float64
+    assert (
+        not derive(model, x, 1, 0, batch=2, against=off, layout=layout).line("h").agrees
+    )
 
 
 @pytest.mark.parametrize("steps", [[0, 1, 2], [3, 4, 5], [2, 4]])
@@ -271,8 +299,12 @@ def test_some_steps_are_those_whose_indices_the_file_has(steps: list[int]) -> No
     assert found.taken == (f"steps {format_indices(steps)}",)
     assert found.line("h").theirs == h[2, steps[-1], 0]
     assert found.line("h").agrees
-    with pytest.raises(UserError, match=r"not the numbers of this place(?s:.)*it has the numbers"):
-        derive(model, x, 5 - steps[-1] if steps[-1] < 5 else 1, 0, batch=2, against=side)
+    with pytest.raises(
+        UserError, match=r"not the numbers of this place(?s:.)*it has the numbers"
+    ):
+        derive(
+            model, x, 5 - steps[-1] if steps[-1] < 5 else 1, 0, batch=2, against=side
+        )
     silent = Side("theirs", {"": h[:, steps]}, "batch")
     found = derive(model, x, 0, 0, batch=2, against=silent)
     assert found.taken == (f"steps 0:{len(steps)} of this run",)
@@ -303,15 +335,20 @@ def test_a_last_state_is_the_last_step(name: str, wrong: float) -> None:
 
 def test_a_last_state_at_another_step_says_which_step_to_ask_for() -> None:
     model, x = small()
-    final = Side("theirs", {"final_h": np.asarray(run(model, x, layout="batch").final_h)})
+    final = Side(
+        "theirs", {"final_h": np.asarray(run(model, x, layout="batch").final_h)}
+    )
     with pytest.raises(
-        UserError, match=r"(?s)theirs has final_h: the state after .*  step=-1  the last"
+        UserError,
+        match=r"(?s)theirs has final_h: the state after .*  step=-1  the last",
     ):
         derive(model, x, 4, 0, against=final)
     found = derive(model, x, 3, 0, batch=1, lengths=[4] * 5, against=final)
     assert found.line("h").theirs == final.arrays["final_h"][1, 0]
     last = Side("theirs", {"": np.asarray(run(model, x[3]).h)[-1]})
-    with pytest.raises(UserError, match=r"the last step of sequence 3.*\n  Try step=5, batch=3"):
+    with pytest.raises(
+        UserError, match=r"the last step of sequence 3.*\n  Try step=5, batch=3"
+    ):
         derive(model, x, 4, 0, batch=2, against=last)
 
 
@@ -323,11 +360,15 @@ def test_a_sequence_in_a_row_is_its_steps(shape: tuple[int, ...]) -> None:
     assert found.taken[0].endswith("sequence 2 of 5")
     assert found.line("h").agrees
     short = Side("theirs", {"": row.ravel()[:-1]})
-    with pytest.raises(UserError, match=r"h is \(17,\), as .steps, batch, units. \(1, 1, 17\)"):
+    with pytest.raises(
+        UserError, match=r"h is \(17,\), as .steps, batch, units. \(1, 1, 17\)"
+    ):
         derive(model, x, 4, 1, batch=2, against=short)
 
 
-def test_one_sequence_that_fits_nowhere_is_that_of_the_derivation_and_reported() -> None:
+def test_one_sequence_that_fits_nowhere_is_that_of_the_derivation_and_reported() -> (
+    None
+):
     model, x = small()
     theirs = np.asarray(run(model, x, layout="batch").h)[2] * np.array([3.0, -2, 5])
     found = derive(model, x, 1, 0, batch=3, against=Side("theirs", {"": theirs}))

@@ -25,11 +25,17 @@ T, B, H = 7, 4, 5
 
 
 def of(name: str, layout: str | None = None, **named: Array) -> Side:
-    return Side(name, {key.replace("__", "."): value for key, value in named.items()}, layout)
+    return Side(
+        name, {key.replace("__", "."): value for key, value in named.items()}, layout
+    )
 
 
-def lone(a: Array, b: Array, layouts: tuple[str | None, str | None] = (None, None)) -> Difference:
-    return compare(Side("a.npy", {"": a}, layouts[0]), Side("b.npy", {"": b}, layouts[1]))
+def lone(
+    a: Array, b: Array, layouts: tuple[str | None, str | None] = (None, None)
+) -> Difference:
+    return compare(
+        Side("a.npy", {"": a}, layouts[0]), Side("b.npy", {"": b}, layouts[1])
+    )
 
 
 # ---- names
@@ -58,7 +64,9 @@ def test_one_array_and_one_array_are_compared_whatever_their_names(
     assert list(d.arrays) == [name]
     said = " ".join(d.remarks)
     for own, side in ((of_a, "a.npz"), (of_b, "b.npz")):
-        assert (f"{own} of {side} is interpreted as {name}" in said) == (own not in ("", name))
+        assert (f"{own} of {side} is interpreted as {name}" in said) == (
+            own not in ("", name)
+        )
     assert not compare(Side("a.npz", {of_a: x}), Side("b.npz", {of_b: x + 1})).equal
 
 
@@ -68,7 +76,9 @@ def test_several_arrays_without_a_shared_name_are_refused_with_the_way_to_choose
 ) -> None:
     one = Side("x.npz", {"h": normal(T, H), "c": normal(T, H)}, in_memory=in_memory)
     how = "" if in_memory else ", as FILE:NAME"
-    with pytest.raises(UserError, match=rf"y\.npz has q\. Select one on each side{how}\.$"):
+    with pytest.raises(
+        UserError, match=rf"y\.npz has q\. Select one on each side{how}\.$"
+    ):
         compare(one, Side("y.npz", {"q": normal(T, H)}))
 
 
@@ -82,7 +92,9 @@ def test_a_column_vector_of_each_step_is_its_units(lead: tuple[int, ...]) -> Non
         d = lone(*sides, ("time", "time") if len(lead) > 1 else (None, None))
         assert d.equal
         name = "a.npy" if sides[0].ndim > x.ndim else "b.npy"
-        assert f"h: {name}, {(*lead, H, 1)}, is interpreted as column vectors" in d.remarks
+        assert (
+            f"h: {name}, {(*lead, H, 1)}, is interpreted as column vectors" in d.remarks
+        )
     assert lone(x[..., None], x + 1).arrays["h"].mismatched == x.size
     assert compare(of("a", final_h=x[..., None]), of("b", final_h=x)).equal
     stacked = normal(T, 2, B, H)
@@ -93,7 +105,9 @@ def test_a_column_vector_of_each_step_is_its_units(lead: tuple[int, ...]) -> Non
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-def test_of_two_axes_that_may_be_the_directions_the_nearer_is_taken(swapped: bool) -> None:
+def test_of_two_axes_that_may_be_the_directions_the_nearer_is_taken(
+    swapped: bool,
+) -> None:
     """(2, T, 2, H) against (2, T, 2 H)."""
     each = normal(2, T, 2, H)
     h = np.concatenate([*each], axis=-1).swapaxes(0, 1)
@@ -129,7 +143,9 @@ def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
         d = lone(part + 1e-4, h, (None, "batch"))
         assert said in " ".join(d.remarks)
         assert d.arrays["h"].max_abs == pytest.approx(1e-4)
-    d = lone(h[2] + 1e-4, h)  # what is a step by the usual layout is said to be a sequence
+    d = lone(
+        h[2] + 1e-4, h
+    )  # what is a step by the usual layout is said to be a sequence
     assert d.remarks[0].endswith(
         "sequence 2 of 4; b.npy, (4, 7, 10), is interpreted as (batch, steps, units)"
     )
@@ -139,7 +155,10 @@ def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
 @pytest.mark.parametrize(("steps", "items"), [(T, B), (T, 2), (2, B)])
 @pytest.mark.parametrize("order", [*permutations("tbd")])
 def test_stacked_directions_are_found_in_front_of_sequences_or_after(
-    order: tuple[str, ...], steps: int, items: int, layouts: tuple[str | None, str | None]
+    order: tuple[str, ...],
+    steps: int,
+    items: int,
+    layouts: tuple[str | None, str | None],
 ) -> None:
     """(B, T, 2 H) of PyTorch or Keras and ONNX' (T, 2, B, H), or any other order of its axes."""
     each = normal(steps, items, 2, H).astype(np.float32)
@@ -169,7 +188,12 @@ def test_stacked_directions_are_found_in_front_of_sequences_or_after(
             assert place[0] == 1
             side = "ab"[n != 0 if layout is None else n == 0]
             said = f"interpreted as ({'batch, steps' if layout is None else 'steps, batch'}, units)"
-            texts = [text for remark in d.remarks for text in remark.split("; ") if said in text]
+            texts = [
+                text
+                for remark in d.remarks
+                for text in remark.split("; ")
+                if said in text
+            ]
             assert [text.removeprefix("h: ")[0] for text in texts] == [side] * exchanged
             assert not any("is time" in remark for remark in d.remarks)
 
@@ -195,7 +219,9 @@ def test_final_states_of_two_directions(items: int) -> None:
                 d = compare(of("a.npz", final_h=a), of("b.npz", final_h=other))
                 (array,) = d.arrays.values()
                 assert array.mismatched == (a.size if nearer or items != 2 else None)
-                assert ("the numbers do not show which" in d.remarks[0]) == (not array.mismatched)
+                assert ("the numbers do not show which" in d.remarks[0]) == (
+                    not array.mismatched
+                )
 
 
 # ---- parts
@@ -213,10 +239,14 @@ def test_a_last_step_against_a_sequence() -> None:
     ):
         d = lone(a, b, layouts)
         assert d.equal
-        assert f"h: a.npy, {a.shape}, is interpreted as the last step" in " ".join(d.remarks)
+        assert f"h: a.npy, {a.shape}, is interpreted as the last step" in " ".join(
+            d.remarks
+        )
         turned = lone(b, a, (layouts[1], layouts[0]))
         assert turned.equal
-        assert f"b.npy, {a.shape}, is interpreted as the last step" in " ".join(turned.remarks)
+        assert f"b.npy, {a.shape}, is interpreted as the last step" in " ".join(
+            turned.remarks
+        )
 
 
 def test_one_sequence_against_a_batch() -> None:
@@ -225,7 +255,9 @@ def test_one_sequence_against_a_batch() -> None:
         d = lone(h[2], h, layouts)
         assert d.equal
         assert f"h: a.npy, (7, 5), is interpreted as sequence 2 of {B}" in d.remarks
-    d = lone(h.swapaxes(0, 1)[:, 2], h.swapaxes(0, 1))  # the first axis of printed output is time
+    d = lone(
+        h.swapaxes(0, 1)[:, 2], h.swapaxes(0, 1)
+    )  # the first axis of printed output is time
     assert d.equal
     assert f"h: a.npy, (7, 5), is interpreted as sequence 2 of {B}" in d.remarks
     late = h[2].copy()
@@ -286,7 +318,10 @@ def test_several_alignments_that_fit_are_not_guessed() -> None:
     d = lone(other, h, (None, "batch"))
     assert d.to_json()["arrays"]["h"]["shape"] == [[7, 5], [4, 7, 5]]
     (said,) = d.remarks
-    assert "may be sequence 0 of 4, or a.npy, (7, 5), may be sequence 1 of 4, or others" in said
+    assert (
+        "may be sequence 0 of 4, or a.npy, (7, 5), may be sequence 1 of 4, or others"
+        in said
+    )
     assert "Select it by --layout, --batch or --steps" in said
     chosen = compare(
         Side("a.npy", {"": other}),
@@ -296,7 +331,9 @@ def test_several_alignments_that_fit_are_not_guessed() -> None:
     assert chosen.arrays["h"].total == T * H
     assert chosen.first_divergence is not None
     assert chosen.first_divergence.batch == 1
-    last = lone(normal(B, H, seed=1), h)  # the last step of a batch, or a sequence of 4 steps
+    last = lone(
+        normal(B, H, seed=1), h
+    )  # the last step of a batch, or a sequence of 4 steps
     assert last.arrays["h"].mismatched is None
 
 
@@ -321,7 +358,9 @@ def test_only_some_arrays() -> None:
     assert compare(one, other, only=["layer0.h"]).equal
     assert list(compare(one, other, only=["h"]).arrays) == ["h", "layer0.h", "layer1.h"]
     assert list(compare(one, other, only=["layer1.h", "c"]).arrays) == ["layer1.h", "c"]
-    with pytest.raises(UserError, match=r"only='layer2\.h': both sides contain h, layer0\.h"):
+    with pytest.raises(
+        UserError, match=r"only='layer2\.h': both sides contain h, layer0\.h"
+    ):
         compare(one, other, only=["layer2.h"])
 
 
@@ -378,11 +417,16 @@ def test_last_states_of_several_cells_are_compared_in_full_and_reported() -> Non
     ],
 )  # fmt: skip
 def test_a_part_without_numbers_is_what_is_selected_of_the_run(
-    part: Any, choice: tuple[str | None, str | None, str | None], taken: str, swapped: bool
+    part: Any,
+    choice: tuple[str | None, str | None, str | None],
+    taken: str,
+    swapped: bool,
 ) -> None:
     h = normal(T, B, H)
     sides = of("part", h=h[part]), of("full", "time", h=h)
-    d = compare(*(sides[::-1] if swapped else sides), selection=Selection.parse(*choice))
+    d = compare(
+        *(sides[::-1] if swapped else sides), selection=Selection.parse(*choice)
+    )
     assert d.equal
     layout = "h of part is (steps, batch, units), as in full"
     assert [one for one in d.remarks if one != layout] == [f"h: part{taken}"]
@@ -398,7 +442,9 @@ def test_units_of_the_pre_activations_are_those_of_each_gate() -> None:
     assert compare(*sides, selection=Selection.parse(None, None, "0,2")).equal
     last = z.copy()
     last[..., 2 * H - 1] += 1  # the last unit of f
-    d = compare(sides[0], of("b", "time", z=last), selection=Selection.parse(None, None, "-1"))
+    d = compare(
+        sides[0], of("b", "time", z=last), selection=Selection.parse(None, None, "-1")
+    )
     assert (d.arrays["z"].total, d.arrays["z"].mismatched) == (4 * T * B, T * B)
 
 
@@ -410,7 +456,10 @@ def test_a_selection_of_nothing_is_refused() -> None:
     run = of("a", h=normal(B, T, H))  # which axis has the steps no file says
     with pytest.raises(UserError, match=r"steps are 0 to 3[^$]*assumed to be time"):
         compare(run, run, selection=Selection.parse("6", None, None))
-    for name, text in (("kernel", "not a result of a run"), ("final_h", "last state, without")):
+    for name, text in (
+        ("kernel", "not a result of a run"),
+        ("final_h", "last state, without"),
+    ):
         side = of("a", None, **{name: h})
         with pytest.raises(UserError, match=f"{name} is (the )?{text}"):
             compare(side, side, selection=Selection.parse("0", None, None))
@@ -458,10 +507,15 @@ CHOICES = st.sampled_from([None, None, "0", "-1", "0:2", ":", "1,2"])
 
 @given(st.tuples(SHAPES, SHAPES), st.tuples(LAYOUTS, LAYOUTS), st.tuples(ARRAYS, ARRAYS),
        st.tuples(CHOICES, CHOICES, CHOICES))  # fmt: skip
-@example(((1, 2, 1, 1), (2, 2)), (None, None), ("", ""), (None, None, "0"))  # one unit of two
+@example(
+    ((1, 2, 1, 1), (2, 2)), (None, None), ("", ""), (None, None, "0")
+)  # one unit of two
 @settings(deadline=None, max_examples=150)
 def test_any_shapes_are_compared_or_refused(
-    shapes: tuple[Any, Any], layouts: tuple[Any, Any], names: tuple[str, str], choice: Any
+    shapes: tuple[Any, Any],
+    layouts: tuple[Any, Any],
+    names: tuple[str, str],
+    choice: Any,
 ) -> None:
     sides = [
         Side(side, {name: normal(*shape)}, layout)
@@ -477,7 +531,9 @@ def test_any_shapes_are_compared_or_refused(
 
 
 @pytest.mark.parametrize("swapped", [False, True])
-@pytest.mark.parametrize(("layout", "axes"), [("batch", "steps, batch"), ("time", "batch, steps")])
+@pytest.mark.parametrize(
+    ("layout", "axes"), [("batch", "steps, batch"), ("time", "batch, steps")]
+)
 def test_a_silent_side_has_as_many_steps_as_the_other_one(
     layout: str, axes: str, swapped: bool
 ) -> None:
@@ -485,7 +541,9 @@ def test_a_silent_side_has_as_many_steps_as_the_other_one(
     sides = of("a", layout, h=h), of("b", h=h.swapaxes(0, 1))
     found = compare(*(sides[::-1] if swapped else sides))
     assert found.equal
-    assert f"is interpreted as ({axes}, units)" in str(found.to_json()["arrays"]["h"]["aligned"])
+    assert f"is interpreted as ({axes}, units)" in str(
+        found.to_json()["arrays"]["h"]["aligned"]
+    )
     assert compare(of("a", layout, h=h[:3]), of("b", h=h[:3])).equal
 
 
@@ -495,13 +553,22 @@ def test_one_direction_against_both(swapped: bool) -> None:
     for start in (0, H):
         sides = both[..., start : start + H], both
         d = lone(*(sides[::-1] if swapped else sides))
-        assert (d.equal, d.arrays["h"].mismatched, d.first_divergence) == (False, 0, None)
-        part, which = "b.npy" if swapped else "a.npy", "backward" if start else "forward"
+        assert (d.equal, d.arrays["h"].mismatched, d.first_divergence) == (
+            False,
+            0,
+            None,
+        )
+        part, which = (
+            "b.npy" if swapped else "a.npy",
+            "backward" if start else "forward",
+        )
         said = f"h: {part}, {sides[0].shape}, is interpreted as the {which} direction"
         assert d.remarks[0] == said
         assert d.hints == []
         chosen = Selection.parse(None, None, f"{start}:{start + H}")
-        assert compare(Side("a", {"": sides[0]}), Side("b", {"": both}), selection=chosen).equal
+        assert compare(
+            Side("a", {"": sides[0]}), Side("b", {"": both}), selection=chosen
+        ).equal
     assert lone(normal(T, B, H, seed=1), both).arrays["h"].mismatched is None
     sides = both[..., H:], both.reshape(T, B, 2, H).swapaxes(1, 2)
     d = lone(*(sides[::-1] if swapped else sides))
@@ -528,10 +595,14 @@ def test_the_axes_of_a_position_are_reported_with_it() -> None:
     a = normal(B, T, H)
     b = a.copy()
     b[:, 2:] += 0.1
-    assert repr(lone(a, b)).endswith(
+    assert repr(
+        lone(a, b)
+    ).endswith(
         "first at step 0, batch 2, unit 0; the first axis of h is time>"  # without an option
     )
     assert repr(lone(a, b, ("batch", None))).endswith(
         "first at step 2, batch 0, unit 0; h of b.npy is (batch, steps, units), as in a.npy>"
     )
-    assert repr(lone(a, b, ("batch", "batch"))).endswith("first at step 2, batch 0, unit 0>")
+    assert repr(lone(a, b, ("batch", "batch"))).endswith(
+        "first at step 2, batch 0, unit 0>"
+    )

@@ -23,7 +23,9 @@ Array = npt.NDArray[Any]
 
 
 def of(layout: str | None = None, name: str = "x", **named: Array) -> Side:
-    return Side(name, {key.replace("__", "."): value for key, value in named.items()}, layout)
+    return Side(
+        name, {key.replace("__", "."): value for key, value in named.items()}, layout
+    )
 
 
 def test_a_difference_is_neither_true_nor_false() -> None:
@@ -37,12 +39,17 @@ def test_a_difference_is_neither_true_nor_false() -> None:
 
 def test_no_shared_name_is_an_error_that_lists_both_sides() -> None:
     with pytest.raises(UserError, match=r"(?s)kernel, bias.*unnamed") as error:
-        compare(of(name="w.npz", kernel=normal(2), bias=normal(2)), Side("b.npy", {"": normal(2)}))
+        compare(
+            of(name="w.npz", kernel=normal(2), bias=normal(2)),
+            Side("b.npy", {"": normal(2)}),
+        )
     assert "w.npz" in str(error.value)
     assert "b.npy" in str(error.value)
 
 
-@pytest.mark.parametrize("other", [np.array([[1j]]), np.array([["word"]]), np.array([[None]])])
+@pytest.mark.parametrize(
+    "other", [np.array([[1j]]), np.array([["word"]]), np.array([[None]])]
+)
 def test_arrays_that_are_not_numbers_are_refused(other: Array) -> None:
     with pytest.raises(UserError, match=r"b\.npy: h is .*, not numbers"):
         compare(of(h=np.ones((1, 1))), Side("b.npy", {"": other}))
@@ -66,7 +73,9 @@ def test_two_layouts_that_are_both_known_are_brought_together() -> None:
     h = normal(5, 2, 3)
     assert compare(of("batch", h=h), of("time", h=h.swapaxes(0, 1))).equal
     assert not compare(of("batch", h=h), of("time", h=h)).equal
-    assert not compare(of("batch", h=h[:, :1]), of("time", h=h[:, :1])).equal  # 5 rows, 5 steps
+    assert not compare(
+        of("batch", h=h[:, :1]), of("time", h=h[:, :1])
+    ).equal  # 5 rows, 5 steps
 
 
 @pytest.mark.parametrize("rows", [slice(0, 1), slice(None)])
@@ -124,7 +133,10 @@ def parted(*places: tuple[str, tuple[int, ...]], steps: int = 5) -> Difference:
         ([("h", (1, 1, 2)), ("i", (2, 0, 0))], "h"),
         ([("i", (2, 0, 0)), ("z", (2, 1, 2))], "z"),
         ([("layer10.h", (0, 0, 0)), ("layer2.h", (4, 1, 2))], "layer2.h"),
-        ([("layer1.i", (0, 0, 0)), ("layer0_reverse.h", (2, 0, 0))], "layer0_reverse.h"),
+        (
+            [("layer1.i", (0, 0, 0)), ("layer0_reverse.h", (2, 0, 0))],
+            "layer0_reverse.h",
+        ),
     ],
 )
 def test_the_first_divergence_is_first_computed(
@@ -190,7 +202,11 @@ def test_ulps_are_counted_and_can_decide(ulp: int) -> None:
 def test_ulp_only_cannot_be_used_for_a_print() -> None:
     h = normal(7, 3)
     with pytest.raises(UserError, match=r"numpy\.txt is printed"):
-        compare(of(h=h), Side("numpy.txt", {"": h}, units={"": np.full(h.shape, 1e-8)}), ulp=3)
+        compare(
+            of(h=h),
+            Side("numpy.txt", {"": h}, units={"": np.full(h.shape, 1e-8)}),
+            ulp=3,
+        )
 
 
 def test_nan_is_a_mismatch_that_shows_in_every_figure() -> None:
@@ -233,10 +249,15 @@ def test_an_array_equals_itself(h: Array) -> None:
     arrays(np.float64, (4, 2, 3), elements=st.floats(-1e6, 1e6)),
     st.floats(0, 1e6),
 )
-@example(np.full((4, 2, 3), 350268.0), np.full((4, 2, 3), 1e-303), 0.0)  # their sum is infinite
+@example(
+    np.full((4, 2, 3), 350268.0), np.full((4, 2, 3), 1e-303), 0.0
+)  # their sum is infinite
 @settings(deadline=None, max_examples=30)
 def test_an_absolute_tolerance_is_symmetric(a: Array, b: Array, atol: float) -> None:
-    there, back = compare(of(h=a), of(h=b), atol=atol), compare(of(h=b), of(h=a), atol=atol)
+    there, back = (
+        compare(of(h=a), of(h=b), atol=atol),
+        compare(of(h=b), of(h=a), atol=atol),
+    )
     one, other = there.arrays["h"], back.arrays["h"]
     assert one.mismatched == other.mismatched == np.count_nonzero(np.abs(a - b) > atol)
     least = one.smallest_atol
@@ -245,7 +266,10 @@ def test_an_absolute_tolerance_is_symmetric(a: Array, b: Array, atol: float) -> 
     assert not least or not compare(of(h=a), of(h=b), atol=np.nextafter(least, 0)).equal
 
 
-@given(st.lists(st.floats(), min_size=1, max_size=6), st.lists(st.floats(), min_size=6, max_size=6))
+@given(
+    st.lists(st.floats(), min_size=1, max_size=6),
+    st.lists(st.floats(), min_size=6, max_size=6),
+)
 @settings(deadline=None, max_examples=40)
 def test_any_numbers_give_json_and_no_warning(a: list[float], b: list[float]) -> None:
     d = compare(of(h=np.array([a])), of(h=np.array([b[: len(a)]])))
@@ -257,7 +281,9 @@ def test_any_numbers_give_json_and_no_warning(a: list[float], b: list[float]) ->
 
 
 def _side(*names: str) -> Side:
-    return Side("b.npz", {name: np.full((2, 3), n, np.float32) for n, name in enumerate(names)})
+    return Side(
+        "b.npz", {name: np.full((2, 3), n, np.float32) for n, name in enumerate(names)}
+    )
 
 
 @pytest.mark.parametrize(
@@ -270,7 +296,9 @@ def _side(*names: str) -> Side:
         ("0", "1.0", "1.1"),
     ],
 )
-def test_results_by_a_frameworks_names_are_called_as_in_a_trace(names: tuple[str, ...]) -> None:
+def test_results_by_a_frameworks_names_are_called_as_in_a_trace(
+    names: tuple[str, ...],
+) -> None:
     side = with_trace_names(_side(*names))
     assert list(side.arrays) == ["h", "final_h", "final_c"]
     assert [int(array[0, 0]) for array in side.arrays.values()] == [0, 1, 2]
@@ -295,7 +323,9 @@ def test_other_arrays_keep_their_names(names: tuple[str, ...]) -> None:
 
 
 def test_an_array_that_is_taken_as_another_is_reported() -> None:
-    ours = Side("a.npz", {"h": np.zeros((2, 3), np.float32), "final_h": np.zeros(3, np.float32)})
+    ours = Side(
+        "a.npz", {"h": np.zeros((2, 3), np.float32), "final_h": np.zeros(3, np.float32)}
+    )
     found = compare(ours, with_trace_names(_side("output", "cn")))
     assert found.remarks == ("output and cn of b.npz are interpreted as h and final_c",)
     assert list(found.arrays) == ["h"]

@@ -95,16 +95,21 @@ def test_a_rearrangement_is_found_on_either_side(
 
 
 @given(
-    st.integers(0, 10**6), st.sampled_from([(1, 1, 3), (7, 1, 3), (5, 5, 4), (7, 3, 6), (2, 1, 40)])
+    st.integers(0, 10**6),
+    st.sampled_from([(1, 1, 3), (7, 1, 3), (5, 5, 4), (7, 3, 6), (2, 1, 40)]),
 )
 @settings(deadline=None, max_examples=60)
 @pytest.mark.slow
-def test_nothing_is_proved_of_unrelated_numbers(seed: int, shape: tuple[int, int, int]) -> None:
+def test_nothing_is_proved_of_unrelated_numbers(
+    seed: int, shape: tuple[int, int, int]
+) -> None:
     a, b = normal(2, *shape, seed=seed)
     names = {"h": a, "c": a**3, "i": sigmoid(a), "f": sigmoid(a + 1)}
     others = {"h": b, "c": b**3, "i": sigmoid(b), "f": sigmoid(b + 1)}
     for asked in ({}, {"atol": 1e-3}):
-        found = codes(compare(Side("a", names, "time"), Side("b", others, "time"), **asked))  # type: ignore[arg-type]
+        found = codes(
+            compare(Side("a", names, "time"), Side("b", others, "time"), **asked)
+        )  # type: ignore[arg-type]
         assert not any(map(is_proof, found)), found
 
 
@@ -177,10 +182,16 @@ def test_the_digits_of_a_print_are_moved_with_its_numbers() -> None:
 def test_a_missing_step_is_not_attributed_to_one_side() -> None:
     """Of outputs and their first step left out, in both orders."""
     h = normal(T, B, H)
-    full, cut = of(name="full", h=h), of(name="cut", h=np.concatenate([h[1:], 0.3 * h[-1:]]))
+    full, cut = (
+        of(name="full", h=h),
+        of(name="cut", h=np.concatenate([h[1:], 0.3 * h[-1:]])),
+    )
     for sides in ((full, cut), (cut, full)):
         start, _, blame = only_text(compare(*sides)).partition(", and so on. ")
-        assert start == "h agrees once shifted by one step: step 1 of full is step 0 of cut"
+        assert (
+            start
+            == "h agrees once shifted by one step: step 1 of full is step 0 of cut"
+        )
         assert blame.endswith("is missing in cut.")
 
 
@@ -188,7 +199,9 @@ def test_weights_may_be_transposed_or_have_their_gates_in_another_order() -> Non
     kernel, bias = normal(5, 12), normal(12)
     assert codes(compare(of(kernel=kernel.T), of(kernel=kernel))) == ["transposed"]
     blocks = np.arange(12).reshape(4, 3)[[0, 2, 1, 3]].ravel()
-    d = compare(of(kernel=kernel[:, blocks], bias=bias[blocks]), of(kernel=kernel, bias=bias))
+    d = compare(
+        of(kernel=kernel[:, blocks], bias=bias[blocks]), of(kernel=kernel, bias=bias)
+    )
     assert codes(d) == ["gates_permuted", "gates_permuted"]
     assert "0, 2, 1, 3" in d.hints[0].text
 
@@ -219,9 +232,13 @@ def test_names_of_other_layers_are_not_searched() -> None:
     two = Side("b", {"layer0.h": other, "layer1.c": h}, "time")
     assert not any(map(is_proof, codes(compare(one, two))))
     three = Side("b", {"layer0.h": other, "layer1.h": h}, "time")
-    assert not any(map(is_proof, codes(compare(Side("a", {"layer0.h": h}, "time"), three))))
+    assert not any(
+        map(is_proof, codes(compare(Side("a", {"layer0.h": h}, "time"), three)))
+    )
     four = Side("a", {"layer0.h": h, "layer1.h": other}, "time")
-    assert not any(map(is_proof, codes(compare(four, Side("b", {"layer0.h": other}, "time")))))
+    assert not any(
+        map(is_proof, codes(compare(four, Side("b", {"layer0.h": other}, "time"))))
+    )
 
 
 # ---- settings, and the forget bias as the gates show it
@@ -256,7 +273,9 @@ def test_the_forget_bias_of_a_print_is_the_number_that_was_typed() -> None:
     z = normal(T, B, H)
 
     def print_(f: Array) -> Side:
-        return Side("a.txt", {"f": np.round(f, 4)}, "time", {"f": np.full(f.shape, 1e-4)})
+        return Side(
+            "a.txt", {"f": np.round(f, 4)}, "time", {"f": np.full(f.shape, 1e-4)}
+        )
 
     d = compare(print_(sigmoid(z + 1)), print_(sigmoid(z)))
     assert codes(d) == ["forget_bias"]
@@ -299,7 +318,10 @@ def trace(
 ) -> Side:  # fmt: skip
     """A cell by the equations under true settings; ``late`` is added to x from step 5 on."""
     rng = np.random.default_rng(seed)
-    net, x = reference.Net(rng.normal(size=(7, 12)), np.zeros(12)), rng.normal(size=(2, steps, 4))
+    net, x = (
+        reference.Net(rng.normal(size=(7, 12)), np.zeros(12)),
+        rng.normal(size=(2, steps, 4)),
+    )
     x[:, 5:] += late
     state = np.full((2, 3), start), np.full((2, 3), start)
     arrays = reference.outputs(net, x, {"gates": "ifgo", **truth}, state)
@@ -321,7 +343,9 @@ def only(d: Difference) -> str:
     ],
 )
 @pytest.mark.parametrize("seed", range(5))
-def test_causes_hidden_at_step_0_are_all_suspected(mistake: dict[str, Any], seed: int) -> None:
+def test_causes_hidden_at_step_0_are_all_suspected(
+    mistake: dict[str, Any], seed: int
+) -> None:
     d = compare(trace(keep="h", seed=seed), trace(keep="h", seed=seed, **mistake))
     assert only(d) == "suspect_recurrence"
     (hint,) = d.hints
@@ -372,7 +396,10 @@ def test_steps_that_differ_late_are_not_attributed_to_weights() -> None:
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("float32", "the size of float32 rounding"), ("float16", "of lower precision (int8, float16")],
+    [
+        ("float32", "the size of float32 rounding"),
+        ("float16", "of lower precision (int8, float16"),
+    ],
 )
 def test_rounding_is_known_by_its_size(name: str, text: str) -> None:
     exact = trace()
@@ -392,7 +419,8 @@ def test_rounding_is_not_suspected_where_it_starts_late() -> None:
 def test_a_backward_layer_is_reported_in_its_order() -> None:
     forward = trace(keep="h").arrays["h"], trace(keep="h", forget_bias=0.0).arrays["h"]
     a, b = (
-        Side(n, {"layer0_reverse.h": h[::-1]}, "time") for n, h in zip("ab", forward, strict=True)
+        Side(n, {"layer0_reverse.h": h[::-1]}, "time")
+        for n, h in zip("ab", forward, strict=True)
     )
     d = compare(a, b)
     assert only(d) == "suspect_recurrence"
@@ -402,7 +430,10 @@ def test_a_backward_layer_is_reported_in_its_order() -> None:
 
 def forget_bias_forgotten(seed: int = 0) -> tuple[Array, Array]:
     """h of a run, and of one with another forget bias: step 0 agrees, no later one does."""
-    right, wrong = trace(keep="h", seed=seed), trace(keep="h", seed=seed, forget_bias=0.0)
+    right, wrong = (
+        trace(keep="h", seed=seed),
+        trace(keep="h", seed=seed, forget_bias=0.0),
+    )
     return right.arrays["h"], wrong.arrays["h"]
 
 
@@ -425,7 +456,9 @@ def test_one_half_that_differs_is_named(half: int) -> None:
 
 
 @pytest.mark.parametrize("merge", ["sum", "mul", "ave"])
-def test_half_of_the_units_is_not_a_direction_where_directions_are_merged(merge: str) -> None:
+def test_half_of_the_units_is_not_a_direction_where_directions_are_merged(
+    merge: str,
+) -> None:
     right, wrong = normal(T, B, H), normal(T, B, H)
     wrong[..., H // 2 :] += 1
     a, b = (
@@ -446,10 +479,14 @@ def test_a_first_step_without_inputs_excludes_its_kernel_under_that_condition(
     net.bias += np.where(net.bias < 0, -1, 1)  # so that h of step 0 is large
     x = rng.normal(size=(3, 8, 4))
     x[:, 0] = 0
-    b, a = (reference.outputs(net, x, {"kernel_gates": k})["h"] for k in ("igfo", order))
+    b, a = (
+        reference.outputs(net, x, {"kernel_gates": k})["h"] for k in ("igfo", order)
+    )
     (hint,) = batch_first(a, b).hints
     assert hint.seen == "Step 0 agrees, all later steps differ."
-    assert hint.excluded.startswith("Ruled out, unless the inputs of step 0 are near zero: the")
+    assert hint.excluded.startswith(
+        "Ruled out, unless the inputs of step 0 are near zero: the"
+    )
 
 
 @pytest.mark.parametrize("truth", [
@@ -537,7 +574,9 @@ SMALL: dict[str, Callable[[reference.Net, Array, np.random.Generator], Array]] =
         replace(net, kernel=int8(net.kernel)), x, {}
     )["h"],
     "weights of 1 % noise": lambda net, x, rng: reference.outputs(
-        replace(net, kernel=net.kernel * (1 + rng.normal(0, 0.01, net.kernel.shape))), x, {}
+        replace(net, kernel=net.kernel * (1 + rng.normal(0, 0.01, net.kernel.shape))),
+        x,
+        {},
     )["h"],
     "fast tanh": lambda net, x, rng: with_tanh(fast_tanh, net, x),
 }
@@ -556,7 +595,9 @@ def batch_first(a: Array, b: Array) -> Difference:
 
 @pytest.mark.parametrize("kind", SMALL)
 @pytest.mark.parametrize("seed", range(6))
-def test_small_differences_everywhere_do_not_suggest_a_gate_order(kind: str, seed: int) -> None:
+def test_small_differences_everywhere_do_not_suggest_a_gate_order(
+    kind: str, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     T, B, I, H = SIZES[seed % 3]
     net = reference.random_net(rng, I, H)
@@ -572,7 +613,9 @@ FAR = [row for row in matrix.SINGLES if row.truth.get("peepholes") != "old_c"]
 
 
 @pytest.mark.parametrize("row", FAR, ids=lambda row: row.name)
-def test_no_mistake_of_the_matrix_is_taken_for_noise(row: matrix.Row, tmp_path: Path) -> None:
+def test_no_mistake_of_the_matrix_is_taken_for_noise(
+    row: matrix.Row, tmp_path: Path
+) -> None:
     """But peepholes that read another c, which the text names: they come as near as 30 dB."""
     for seed in range(3):
         one = asking(row, tmp_path, "float64", seed)
@@ -594,7 +637,9 @@ def test_a_part_of_the_steps_is_described(part: slice, text: str) -> None:
     d = compare(of(name="a.npy", h=h[part]), of(name="b.npy", h=h))
     assert d.hints[0].text == f"h agrees once a.npy is interpreted as {text}"
     choice = Selection.parse(re.findall("--steps (.*) compares", text)[0], None, None)
-    assert compare(of(name="a.npy", h=h[part]), of(name="b.npy", h=h), selection=choice).equal
+    assert compare(
+        of(name="a.npy", h=h[part]), of(name="b.npy", h=h), selection=choice
+    ).equal
 
 
 def test_units_that_are_alike_are_permuted_with_the_others() -> None:
@@ -626,7 +671,9 @@ def test_an_array_without_numbers_ends_no_comparison_of_others() -> None:
 
 
 @pytest.mark.parametrize(("unit", "enough"), [(0.0, 1), (0.12, 1), (0.13, 0), (1.0, 0)])
-def test_printed_numbers_count_once_where_their_intervals_meet(unit: float, enough: int) -> None:
+def test_printed_numbers_count_once_where_their_intervals_meet(
+    unit: float, enough: int
+) -> None:
     values = np.array([0.25, 0, 1.25, 0.5])  # each within its last printed place
     numbers = Numbers(values, np.full(4, unit))
     assert proves(Tolerance(FLOAT64, 0, 0), numbers, numbers) == enough

@@ -98,7 +98,10 @@ def test_equality_is_exactly_as_defined(record_property: Any) -> None:
         if how == "half":  # one direction of both, whatever agrees
             a, b = form(h, rng), Form(h[:, :, int(rng.integers(2))], "time")
             equal = False
-        sides = [Side("a", {"h": a.array}, a.layout), Side("b", {"h": b.array}, b.layout)]
+        sides = [
+            Side("a", {"h": a.array}, a.layout),
+            Side("b", {"h": b.array}, b.layout),
+        ]
         if rng.random() < 0.5:
             sides.reverse()
         d = compare(*sides)
@@ -130,12 +133,22 @@ def test_axes_of_equal_lengths_and_unknown_layouts_make_nothing_equal() -> None:
         T, B, H = (int(n) for n in rng.integers(1, 5, 3))
         h = rng.normal(size=(T, B, 2, H))
         axis = int(rng.integers(4))
-        changes = (h, np.flip(h, axis), np.roll(h, 1, axis), rng.normal(size=h.shape), h + 1e-3)
+        changes = (
+            h,
+            np.flip(h, axis),
+            np.roll(h, 1, axis),
+            rng.normal(size=h.shape),
+            h + 1e-3,
+        )
         a, b = form(h, rng), form(changes[rng.integers(len(changes))], rng)
         layouts = (None, None) if rng.random() < 0.5 else (a.layout, None)
-        d = compare(Side("a", {"h": a.array}, layouts[0]), Side("b", {"h": b.array}, layouts[1]))
+        d = compare(
+            Side("a", {"h": a.array}, layouts[0]), Side("b", {"h": b.array}, layouts[1])
+        )
         possible = any(
-            np.array_equal(x, y) for x in in_every_order(a.array) for y in in_every_order(b.array)
+            np.array_equal(x, y)
+            for x in in_every_order(a.array)
+            for y in in_every_order(b.array)
         )
         assert possible or not d.equal, (seed, a.array.shape, b.array.shape, layouts)
         assert d.equal or not np.array_equal(a.array, b.array), seed

@@ -40,7 +40,9 @@ def test_of_two_directions_the_first_step_excludes_nothing() -> None:
     a[0] = b[0]
     other = {"layer0_reverse.c": normal(T, B, H)}
     one = Side("a", {"h": a, **other}, "time")
-    assert "Ruled out" in texts(Side("a", {"h": a}, "time"), Side("b", {"h": b}, "time"))
+    assert "Ruled out" in texts(
+        Side("a", {"h": a}, "time"), Side("b", {"h": b}, "time")
+    )
     assert "Ruled out" not in texts(one, Side("b", {"h": b}, "time"))
 
 
@@ -50,17 +52,31 @@ def test_a_layout_that_a_run_assumed_is_among_the_causes() -> None:
     one = Side("a{b}{step}.npz", {"h": a}, "batch", settings=assumed)
     said = texts(one, Side("b.npy", {"h": b}, "batch"))
     assert "the layout that was assumed for a{b}{step}.npz" in said
-    given = Side("a.npz", {"h": a}, "batch", settings={"assumed": ["forget bias +1 (...)"]})
+    given = Side(
+        "a.npz", {"h": a}, "batch", settings={"assumed": ["forget bias +1 (...)"]}
+    )
     assert "layout" not in texts(given, Side("b.npy", {"h": b}, "batch"))
 
 
 @pytest.mark.parametrize(
     ("starts", "said"),
     [
-        ({1: 3}, "Sequences 0 and 2 agree at every step; the other differs from step 3 on."),
-        ({0: 2, 2: 5}, "Sequence 1 agrees at every step; the others differ from steps 2 and 5 on."),
-        ({0: 7}, "Sequences 1 and 2 agree at every step; the other differs from step 7 on."),
-        ({0: 0}, "Sequences 1 and 2 agree at every step; the other differs from step 0 on."),
+        (
+            {1: 3},
+            "Sequences 0 and 2 agree at every step; the other differs from step 3 on.",
+        ),
+        (
+            {0: 2, 2: 5},
+            "Sequence 1 agrees at every step; the others differ from steps 2 and 5 on.",
+        ),
+        (
+            {0: 7},
+            "Sequences 1 and 2 agree at every step; the other differs from step 7 on.",
+        ),
+        (
+            {0: 0},
+            "Sequences 1 and 2 agree at every step; the other differs from step 0 on.",
+        ),
     ],
 )
 def test_sequences_that_agree_at_every_step_are_distinguished_from_those_that_do_not(
@@ -76,7 +92,10 @@ def test_sequences_that_agree_at_every_step_are_distinguished_from_those_that_do
     assert hint.code == "suspect_later_step"
     assert hint.text.startswith(f"{said} Padding?")
     silent = texts(*(Side(n, {"h": h}) for n, h in (("a", a), ("b", b))))
-    assert silent == "" or "If the first axis is the batch, any setting may be the cause" in silent
+    assert (
+        silent == ""
+        or "If the first axis is the batch, any setting may be the cause" in silent
+    )
 
 
 PACKED = held("torch/packed_bidirectional")  # h (4, 7, 6)
@@ -86,11 +105,15 @@ VALID = np.arange(7) < PACKED["lengths"][:, None]  # (4, 7)
 @pytest.mark.parametrize(
     "padding", [{"lengths": PACKED["lengths"].tolist()}, {"mask": VALID.tolist()}]
 )
-def test_padded_steps_of_a_run_are_compared_on_request_only(padding: dict[str, Any]) -> None:
+def test_padded_steps_of_a_run_are_compared_on_request_only(
+    padding: dict[str, Any],
+) -> None:
     h = PACKED["h"]
     other = np.where(VALID[..., None], h, normal(4, 7, 6))
     run_of = Side("a", {"h": h}, "batch", settings={"layout": "batch", **padding})
-    found = compare(run_of, Side("b", {"h": other.swapaxes(0, 1)}, "time"), padding=False)
+    found = compare(
+        run_of, Side("b", {"h": other.swapaxes(0, 1)}, "time"), padding=False
+    )
     assert found.equal
     assert found.arrays["h"].total == VALID.sum() * 6
     assert found.arrays["h"].max_ulp == 0
@@ -106,8 +129,13 @@ def test_padded_steps_of_a_run_are_compared_on_request_only(padding: dict[str, A
 def test_one_step_of_each_padded_sequence_is_the_end_that_fits() -> None:
     h, last = PACKED["h"], PACKED["lengths"] - 1
     lengths = PACKED["lengths"].tolist()
-    run_of = Side("a", {"h": h}, "batch", settings={"layout": "batch", "lengths": lengths})
-    at_last, final = h[np.arange(4), last], np.concatenate([*PACKED["final_h"]], axis=-1)
+    run_of = Side(
+        "a", {"h": h}, "batch", settings={"layout": "batch", "lengths": lengths}
+    )
+    at_last, final = (
+        h[np.arange(4), last],
+        np.concatenate([*PACKED["final_h"]], axis=-1),
+    )
     wrong = np.where(np.arange(4)[:, None] == 3, at_last + 1, at_last)
     states = "the last valid one forward, the first backward"
     ends = (final, states), (final[None], states), (PACKED["final_h"], states)
@@ -174,7 +202,9 @@ def test_the_last_states_of_two_layers_are_not_a_batch() -> None:
     """(cells, B, H) of two layers against (B, H) of one."""
     one = Side("one", {"h": normal(T, 1, H), "final_h": normal(1, H)}, "time")
     cells = {f"layer{n}.h": normal(T, 1, H, seed=n) for n in (0, 1)}
-    two = Side("two", {**cells, "h": normal(T, 1, H), "final_h": normal(2, 1, H)}, "time")
+    two = Side(
+        "two", {**cells, "h": normal(T, 1, H), "final_h": normal(2, 1, H)}, "time"
+    )
     d = compare(one, two, only=["final_h"])
     assert d.arrays["final_h"].mismatched is None
     assert not d.arrays["final_h"].pair.placed
@@ -183,7 +213,9 @@ def test_the_last_states_of_two_layers_are_not_a_batch() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner)
+    ),
     max_leaves=5,
 )
 KEYS = ["layout", "assumed", "selected", "merge", "reverse", "digits", "gates", "dtype",
@@ -192,7 +224,9 @@ KEYS = ["layout", "assumed", "selected", "merge", "reverse", "digits", "gates", 
 
 @given(st.dictionaries(st.sampled_from(KEYS), JSON))
 @settings(deadline=None, max_examples=30)
-def test_any_metadata_end_in_a_result_or_a_message(tmp_path_factory: Any, meta: Any) -> None:
+def test_any_metadata_end_in_a_result_or_a_message(
+    tmp_path_factory: Any, meta: Any
+) -> None:
     path = tmp_path_factory.mktemp("meta") / "a.json"
     h = normal(4, 2, 4)
     path.write_text(json.dumps({"h": h.tolist(), "meta": meta}))

@@ -34,7 +34,9 @@ def one(value: float, unit: float | None = None) -> Numbers:
     ("dtype", "rtol", "atol"),
     [("float64", 1e-7, 1e-7), ("float32", 1.3e-6, 1e-5), ("float16", 1e-3, 1e-5)],
 )
-def test_a_dtype_has_the_tolerance_of_assert_close(dtype: str, rtol: float, atol: float) -> None:
+def test_a_dtype_has_the_tolerance_of_assert_close(
+    dtype: str, rtol: float, atol: float
+) -> None:
     found = tolerance(PRECISIONS[np.dtype(dtype).name])
     assert (found.rtol, found.atol) == (rtol, atol)
 
@@ -60,8 +62,15 @@ def test_one_of_rtol_and_atol_leaves_the_other_at_zero() -> None:
 
 def test_a_tolerance_may_be_any_number_of_python_or_numpy() -> None:
     value: Any
-    for value in (np.array(0.25), np.float64(0.25), np.float32(0.25), np.array(0.25, "f4")):
-        assert tolerance(FLOAT64, rtol=value, atol=value) == tolerance(FLOAT64, 0.25, 0.25)
+    for value in (
+        np.array(0.25),
+        np.float64(0.25),
+        np.float32(0.25),
+        np.array(0.25, "f4"),
+    ):
+        assert tolerance(FLOAT64, rtol=value, atol=value) == tolerance(
+            FLOAT64, 0.25, 0.25
+        )
     value = np.array(3)
     assert tolerance(FLOAT64, ulp=value).ulp == 3
     assert tolerance(FLOAT64, atol=10**5000).atol == float("inf")
@@ -98,7 +107,11 @@ def test_the_relative_part_is_of_b() -> None:
     ],
 )
 def test_infinite_values_equal_only_themselves(a: float, b: float, same: bool) -> None:
-    for test in (tolerance(FLOAT64, rtol=10.0), tolerance(FLOAT64, atol=1e300), tolerance(FLOAT32)):
+    for test in (
+        tolerance(FLOAT64, rtol=10.0),
+        tolerance(FLOAT64, atol=1e300),
+        tolerance(FLOAT32),
+    ):
         assert test.agree(one(a), one(b)).all() == same
 
 
@@ -134,12 +147,18 @@ def test_a_distance_in_ulps_is_the_number_that_was_given() -> None:
 @pytest.mark.parametrize("name", EVERY)
 @given(st.floats(width=16, allow_nan=False, allow_infinity=False), st.integers(0, 5))
 @settings(deadline=None, max_examples=60)
-def test_an_ulp_is_a_step_to_the_next_number(name: str, value: float, steps: int) -> None:
+def test_an_ulp_is_a_step_to_the_next_number(
+    name: str, value: float, steps: int
+) -> None:
     here = there = np.array([value], name)
     for _ in range(steps):
         there = np.nextafter(there, np.array([np.inf], name))
     if np.isfinite(there).all():
-        assert ulps(here, there, EVERY[name])[0] == steps == ulps(there, here, EVERY[name])[0]
+        assert (
+            ulps(here, there, EVERY[name])[0]
+            == steps
+            == ulps(there, here, EVERY[name])[0]
+        )
 
 
 def test_ulps_across_all_numbers_do_not_overflow() -> None:
@@ -149,7 +168,9 @@ def test_ulps_across_all_numbers_do_not_overflow() -> None:
 
 
 @pytest.mark.parametrize(("precision", "apart"), [(BFLOAT16, 1), (FLOAT32, 2**16)])
-def test_bfloat16_counts_the_upper_half_of_float32(precision: Precision, apart: int) -> None:
+def test_bfloat16_counts_the_upper_half_of_float32(
+    precision: Precision, apart: int
+) -> None:
     assert ulps(np.array([1.0]), np.array([1.0 + 2**-7]), precision)[0] == apart
 
 

@@ -64,9 +64,13 @@ def asking(
     settings: dict[str, Any] = {}
     if outputs := options.get("projection", 0):
         net.kernel = net.kernel[: I + outputs]
-        net.projection = rng.normal(0, 1, (H, outputs)).astype(np.float32).astype(np.float64)
+        net.projection = (
+            rng.normal(0, 1, (H, outputs)).astype(np.float32).astype(np.float64)
+        )
     if options.get("two_biases"):
-        net.recurrent_bias = rng.normal(0, 0.5, 4 * H).astype(np.float32).astype(np.float64)
+        net.recurrent_bias = (
+            rng.normal(0, 0.5, 4 * H).astype(np.float32).astype(np.float64)
+        )
         settings = {"gates": "igfo", "forget_bias": 1.0, "layout": "batch"}
     weights = write(net, folder / "weights.npz", I)
     state = None
@@ -87,14 +91,22 @@ class Cell:
     """A net of one cell with inputs (B, T, I) of a seed, and questions about them."""
 
     def __init__(
-        self, folder: Path, seed: Any, units: int = 5, steps: int = 7, batch: int = 3, **net: Any
+        self,
+        folder: Path,
+        seed: Any,
+        units: int = 5,
+        steps: int = 7,
+        batch: int = 3,
+        **net: Any,
     ) -> None:
         self.folder, self.rng = folder, np.random.default_rng(seed)
         self.net = reference.random_net(self.rng, 4, units, **net)
         x = self.rng.normal(size=(batch, steps, 4))
         self.x = x.astype(np.float32).astype(np.float64)
 
-    def run(self, truth: dict[str, Any] | None = None, state: Any = None) -> dict[str, Array]:
+    def run(
+        self, truth: dict[str, Any] | None = None, state: Any = None
+    ) -> dict[str, Array]:
         """The other side's outputs in float32, each (B, T, H)."""
         return reference.outputs(self.net, self.x, truth or {}, state, np.float32)
 
@@ -119,8 +131,12 @@ def write(net: reference.Net, path: Path, inputs: int) -> str:
     if net.projection is not None:
         arrays["projection/kernel"] = net.projection
     if net.peepholes is not None:
-        arrays |= {f"w_{gate}_diag": p for gate, p in zip("ifo", net.peepholes, strict=True)}
-    held: dict[str, Any] = {name: array.astype(np.float32) for name, array in arrays.items()}
+        arrays |= {
+            f"w_{gate}_diag": p for gate, p in zip("ifo", net.peepholes, strict=True)
+        }
+    held: dict[str, Any] = {
+        name: array.astype(np.float32) for name, array in arrays.items()
+    }
     np.savez(path, **held)
     return str(path)
 
@@ -137,7 +153,11 @@ def settings_give(asking: Asking, explanation: Explanation) -> bool:
 
     A changed array, which is no setting, is all that is left to be changed.
     """
-    of_run = {k: v for k, v in asking.given.items() if k in ("initial_state", "lengths", "mask")}
+    of_run = {
+        k: v
+        for k, v in asking.given.items()
+        if k in ("initial_state", "lengths", "mask")
+    }
     model = load(asking.weights, **explanation.settings, edits=[*explanation.edits])
     again = explain(model, asking.x, asking.expected, **of_run)
     array = found(explanation).get("array")
@@ -153,6 +173,8 @@ def same(changes: dict[str, Any], truth: dict[str, Any], form: str) -> bool:
     """Return whether the changes are the true ones; a constant as well as the digits allow."""
     near = 2e-2 if form == "4 digits" else 1e-4
     return changes.keys() == truth.keys() and all(
-        abs(changes[name] - value) < near if isinstance(value, float) else changes[name] == value
+        abs(changes[name] - value) < near
+        if isinstance(value, float)
+        else changes[name] == value
         for name, value in truth.items()
     )

@@ -24,7 +24,9 @@ Rng = np.random.Generator
 Truth = dict[str, Any]
 Family = Callable[[Rng, int, int, int], tuple[Net, Array]]
 """From units, steps and sequences to a net and its inputs (B, T, I)."""
-OTHERS = 20  # nets and inputs on which an answer has to give the same numbers as the truth
+OTHERS = (
+    20  # nets and inputs on which an answer has to give the same numbers as the truth
+)
 INPUTS = 3
 
 
@@ -41,7 +43,9 @@ def _inputs(rng: Rng, T: int, B: int) -> Array:
 
 def _scaled(scale: float) -> Family:
     def family(rng: Rng, H: int, T: int, B: int) -> tuple[Net, Array]:
-        return random_net(rng, INPUTS, H, scale=scale, recurrent=scale), _inputs(rng, T, B)
+        return random_net(rng, INPUTS, H, scale=scale, recurrent=scale), _inputs(
+            rng, T, B
+        )
 
     return family
 
@@ -295,7 +299,9 @@ OUTPUTS: dict[str, Callable[[Array, Array, Rng], Array]] = {
     "a step late": lambda h, x, rng: np.roll(h, 1, axis=1),
     "units rolled": lambda h, x, rng: np.roll(h, 1, axis=2),
     "one number wrong": _one_wrong,
-    "another net": lambda h, x, rng: outputs(random_net(rng, INPUTS, h.shape[2]), x, {})["h"],
+    "another net": lambda h, x, rng: outputs(
+        random_net(rng, INPUTS, h.shape[2]), x, {}
+    )["h"],
     "random": lambda h, x, rng: np.tanh(rng.normal(0, 0.5, h.shape)),
 }
 
@@ -344,7 +350,10 @@ class Case:
         net, x, h = self.drawn()
         weights = write(net, folder / "weights.npz", INPUTS)
         return Asking(
-            weights, x, printed(h, self.digits, folder / "expected.txt"), {"layout": "batch"}
+            weights,
+            x,
+            printed(h, self.digits, folder / "expected.txt"),
+            {"layout": "batch"},
         )
 
     @property
@@ -451,7 +460,13 @@ def _cases() -> Iterator[Case]:
     sizes, digits, truths = cycle(SIZES), cycle((4, 3, 2, 4, 3)), cycle(TRUTHS[:5])
     for defect in (*CELLS, *WEIGHTS, *OUTPUTS):
         for n in range(7):
-            yield Case("plain", next(truths) if n > 1 else (), defect, *next(sizes), next(digits))
+            yield Case(
+                "plain",
+                next(truths) if n > 1 else (),
+                defect,
+                *next(sizes),
+                next(digits),
+            )
     families = [family for family in FAMILIES if family != "plain"]
     for family in families:
         for n, defect in enumerate((*CELLS, *WEIGHTS, *OUTPUTS)):

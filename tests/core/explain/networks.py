@@ -20,7 +20,10 @@ from tests.core.explain.reference import Net, outputs, random_net
 Array = np.ndarray[Any, Any]
 Truth = dict[str, Any]
 
-AS_STORED: Truth = {"gates": "igfo", "forget_bias": 1.0}  # the settings of the reference by default
+AS_STORED: Truth = {
+    "gates": "igfo",
+    "forget_bias": 1.0,
+}  # the settings of the reference by default
 SIZES = ((7, 3, 4, 3), (6, 2, 3, 5), (9, 4, 5, 4))  # T, B, I, H
 
 BY_HAND: dict[str, Callable[[Array, Array], Array]] = {
@@ -32,8 +35,14 @@ BY_HAND: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 MERGES: list[tuple[str, Truth]] = [
-    *(("concat", {"merge": merge}) for merge in ("concat_swapped", "sum", "mul", "ave")),
-    *((merge, {"merge": "concat"}) for merge in ("concat_swapped", "sum", "mul", "ave")),
+    *(
+        ("concat", {"merge": merge})
+        for merge in ("concat_swapped", "sum", "mul", "ave")
+    ),
+    *(
+        (merge, {"merge": "concat"})
+        for merge in ("concat_swapped", "sum", "mul", "ave")
+    ),
     ("sum", {"merge": "ave"}),
     ("mul", {"merge": "sum"}),
     ("ave", {"merge": "concat_swapped"}),
@@ -57,7 +66,8 @@ PAIRS = [
     (assumed, {**truth, **other})
     for assumed, truth in MERGES
     for other in BESIDE
-    if other not in RUN_ALIKE or {assumed, truth["merge"]} != {"concat", "concat_swapped"}
+    if other not in RUN_ALIKE
+    or {assumed, truth["merge"]} != {"concat", "concat_swapped"}
 ]
 BOTH_AND_ONE: list[tuple[str, Truth]] = [
     (merge, {"merge": merge, "forget_bias": 0.0, **one})
@@ -109,7 +119,10 @@ PAIRS_OF_CELLS: list[Truth] = [
     {"layer0.bias": "none", "layer0.activation": "relu"},
     {"layer1.bias": "none", "layer0.gates": "ifgo"},
     {"layer1.bias": "none", "gates": "iofg"},
-    {"layer1.recurrent_activation": "hard_sigmoid_0.2", "layer0.transposed": "recurrent"},
+    {
+        "layer1.recurrent_activation": "hard_sigmoid_0.2",
+        "layer0.transposed": "recurrent",
+    },
 ]
 
 
@@ -199,7 +212,9 @@ def shows(place: str, kind: str, truth: Truth) -> bool:
     if place == "h_n":
         hidden |= {"merge", "reverse"}
     else:
-        hidden |= {"state"} | ({"forget_bias", "coupled"} if kind == "directions" else set())
+        hidden |= {"state"} | (
+            {"forget_bias", "coupled"} if kind == "directions" else set()
+        )
     return hidden.isdisjoint(setting.rpartition(".")[2] for setting in truth)
 
 
@@ -212,7 +227,12 @@ def long() -> Iterator[tuple[str, dict[str, Any]]]:
             for place in islice((one for one in places if shows(one, kind, truth)), 2):
                 (T, B, I, H), form = next(sizes), next(forms)
                 name = f"{kind}/{place}, {name_of(truth)}, {T}x{H}, {form}"
-                given = {"deep": deep, "sides": sides, "size": (T, B, I, H), "form": form}
+                given = {
+                    "deep": deep,
+                    "sides": sides,
+                    "size": (T, B, I, H),
+                    "form": form,
+                }
                 part = {"part": LONG_PLACES[place], "states": place == "h_n"}
                 yield name, {"truth": truth, **given, **part}
 
@@ -247,7 +267,11 @@ def network(
             cell = f"layer{n // sides}{'_reverse' * side}"
             settings = {"reverse": side == 1} | of_cell(truth, cell)
             cells.append(outputs(nets[n + side], x, settings, dtype=dtype)["h"])
-        x = BY_HAND[truth.get("merge", "concat")](*cells[n:]) if sides == 2 else cells[n]
+        x = (
+            BY_HAND[truth.get("merge", "concat")](*cells[n:])
+            if sides == 2
+            else cells[n]
+        )
     return x, cells
 
 
@@ -322,4 +346,6 @@ class Asked:
         return self.asking(expected, **assumed).explain()
 
     def asking(self, expected: Any, **assumed: Any) -> Asking:
-        return Asking(self.weights, self.x, expected, {**AS_STORED, "layout": "batch", **assumed})
+        return Asking(
+            self.weights, self.x, expected, {**AS_STORED, "layout": "batch", **assumed}
+        )

@@ -23,7 +23,9 @@ def asked(path: Path) -> dict[str, Any]:
     """The answer to a question, and whether it is ``right``, ``equal``, ``missed`` or ``false``."""
     arrays = dict(np.load(path))
     about = json.loads(str(arrays["about"]))
-    weights = {k.removeprefix("weights/"): v for k, v in arrays.items() if k[:8] == "weights/"}
+    weights = {
+        k.removeprefix("weights/"): v for k, v in arrays.items() if k[:8] == "weights/"
+    }
     x, lengths, truth = arrays["inputs"], arrays["lengths"], dict(about["true"])
     steps = x.shape[1]
     if not about["given"] and (lengths < steps).any():
@@ -33,7 +35,9 @@ def asked(path: Path) -> dict[str, Any]:
     given = {"lengths": lengths} if about["given"] else {}
     given |= {"layer": about["layer"]} if about["layer"] else {}
     begun = process_time()
-    answer = explain(weights, x, arrays["expected"], layout="batch", **given, **about["wrong"])
+    answer = explain(
+        weights, x, arrays["expected"], layout="batch", **given, **about["wrong"]
+    )
     seconds = process_time() - begun
     equals = [{c.setting: c.found for c in one} for one in answer.equivalent]
     outcome = "missed"

@@ -74,7 +74,9 @@ def _network(
     **assumed: Any,
 ) -> Asking:
     """A net of two or four cells; ``kind`` is how its outputs are spoiled."""
-    net = networks.Asked(folder, 0, name_of(truth) + kind, deep=deep, sides=sides, size=size)
+    net = networks.Asked(
+        folder, 0, name_of(truth) + kind, deep=deep, sides=sides, size=size
+    )
     expected: Any = net.expected(truth, "float32" if kind else form, part, states)
     if kind:
         expected = test_refusals.spoiled(kind, np.asarray(expected), net.x, net.rng)
@@ -117,7 +119,10 @@ def _networks() -> Iterator[tuple[str, Question]]:
             for assumed in ("concat", "sum"):
                 name = f"network/refused/{kind}, {assumed}, {form}"
                 truth = {"merge": assumed}
-                yield name, partial(_network, truth=truth, kind=kind, form=form, merge=assumed)
+                yield (
+                    name,
+                    partial(_network, truth=truth, kind=kind, form=form, merge=assumed),
+                )
             name = f"network/refused/{kind}, stacked, {form}"
             yield name, partial(_network, truth={}, kind=kind, form=form, deep=True)
 
@@ -145,9 +150,13 @@ def _goldens() -> Iterator[tuple[str, Question]]:
     for case in CASES:
         framework = case.partition("/")[0]
         for only in ((), ("h",)):
-            group = f"golden/{framework}, {'h' if only else 'all'}/{case.partition('/')[2]}"
+            group = (
+                f"golden/{framework}, {'h' if only else 'all'}/{case.partition('/')[2]}"
+            )
             yield f"{group}, as loaded", partial(_golden, case, only)
-            for number, name in enumerate(("forget bias", "gate activation", "gate order")):
+            for number, name in enumerate(
+                ("forget bias", "gate activation", "gate order")
+            ):
                 if name == "gate order" and len(_convention(case).storage.gates) < 4:
                     continue
                 yield f"{group}, {name}", partial(_golden, case, only, number=number)
@@ -157,7 +166,12 @@ def _goldens() -> Iterator[tuple[str, Question]]:
             partial(_golden, case, ("h",), wrong=wrong),
         )
     for case in ("torch/bidirectional_projection", "torch/two_layers_bidirectional"):
-        for taken in ("the last step", "h_n", "both last states joined", "one direction"):
+        for taken in (
+            "the last step",
+            "h_n",
+            "both last states joined",
+            "one direction",
+        ):
             for wrong in ({}, {"gates": "iofg"}):
                 yield (
                     f"golden/parts/{case}, {taken}, {name_of(wrong) or 'as loaded'}",
@@ -196,14 +210,20 @@ def _golden_part(case: str, taken: str, wrong: dict[str, Any], folder: Path) -> 
 
 def _halves() -> Iterator[tuple[str, Question]]:
     for case in test_halves.CASES:
-        yield f"half precision/pytorch/{case}", partial(test_halves.asking_pytorch, case)
+        yield (
+            f"half precision/pytorch/{case}",
+            partial(test_halves.asking_pytorch, case),
+        )
     for name in test_halves.FORMATS:
         for where in ("weights", "states", "inputs", "each"):
             for order in ("ifgo", "iofg"):
                 question = partial(_rounded, name, (where,), order)
                 yield f"half precision/rounded/{name}, {where}, {order}", question
         for kind in test_halves.KINDS:
-            yield f"half precision/something else/{name}, {kind}", partial(_not_half, name, kind)
+            yield (
+                f"half precision/something else/{name}, {kind}",
+                partial(_not_half, name, kind),
+            )
 
 
 def _rounded(name: str, where: tuple[str, ...], order: str, folder: Path) -> Asking:
@@ -231,7 +251,9 @@ def _refusals() -> Iterator[tuple[str, Question]]:
                     )
 
 
-def _refusal(kind: str, seed: int, units: int, steps: int, form: str, folder: Path) -> Asking:
+def _refusal(
+    kind: str, seed: int, units: int, steps: int, form: str, folder: Path
+) -> Asking:
     return test_refusals.asking(kind, folder, seed, units, steps, form)
 
 
@@ -285,7 +307,10 @@ def _execution(how: str, folder: Path) -> Asking:
     lengths = np.array([9, 4, 6])
     known = np.arange(9) < lengths[:, None]  # (B, T)
     if how == "chunks of 4 steps":
-        parts = [outputs(cell.net, cell.x[:, n : n + 4], {}, None, np.float32) for n in (0, 4, 8)]
+        parts = [
+            outputs(cell.net, cell.x[:, n : n + 4], {}, None, np.float32)
+            for n in (0, 4, 8)
+        ]
         h = np.concatenate([part["h"] for part in parts], axis=1)
     elif how == "from the last state of another run":
         h = cell.run(state=(h[:, -1], c[:, -1]))["h"]
@@ -315,7 +340,9 @@ AXES = (
 
 def _shape(shape: tuple[int, ...], folder: Path) -> Asking:
     """Numbers that are no result of a run."""
-    return _cell(folder).asking(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    return _cell(folder).asking(
+        np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    )
 
 
 def _classes() -> Iterator[tuple[str, Question]]:
@@ -407,7 +434,11 @@ def truth_of(name: str) -> tuple[str, Truth] | None:
         (changes,) = asked.args
         return ("found" if changes else "agrees"), changes
     if name.startswith("network/") and given.get("truth") and not is_spoiled(name):
-        changes = {key: value for key, value in given["truth"].items() if given.get(key) != value}
+        changes = {
+            key: value
+            for key, value in given["truth"].items()
+            if given.get(key) != value
+        }
         return ("found" if changes else "agrees"), changes
     if asked.func is _golden and not any(fnmatch(name, hidden) for hidden in HIDDEN):
         model = recorded(asked.args[0]).load()

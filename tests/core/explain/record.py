@@ -34,17 +34,25 @@ Line = dict[str, Any]
 def line_of(name: str, explanation: Explanation | UserError) -> Line:
     """The recorded line: the answer, its evidence, and its words, which change more often."""
     if isinstance(explanation, UserError):
-        return {"question": name, "verdict": "refused", "words": {"error": str(explanation)}}
+        return {
+            "question": name,
+            "verdict": "refused",
+            "words": {"error": str(explanation)},
+        }
     document = explanation.to_json()
     evidence = None if explanation.evidence is None else float(explanation.evidence)
-    equals = [_settings(one) for one in document["equivalent"]]  # edits: those of test_edits
+    equals = [
+        _settings(one) for one in document["equivalent"]
+    ]  # edits: those of test_edits
     line: Line = {
         "question": name,
         "verdict": document["verdict"],
         "changes": _settings(document["changes"]),
         "equals": sorted((one for one in equals if "edit" not in one), key=json.dumps),
         "unseen": sorted(document["not_seen"]),
-        "evidence": None if evidence is None or not np.isfinite(evidence) else round(evidence, 1),
+        "evidence": None
+        if evidence is None or not np.isfinite(evidence)
+        else round(evidence, 1),
         "words": {
             "taken": document["taken"],
             "notes": document["notes"],
@@ -80,7 +88,11 @@ def asked(name: str) -> tuple[Line, float]:
             refused = UserError(str(error).replace(folder, "FOLDER"))
             return line_of(name, refused), process_time() - begun
         line, seconds = line_of(name, answer), process_time() - begun
-        if answer.found and "dtype" not in found(answer) and not settings_give(asking, answer):
+        if (
+            answer.found
+            and "dtype" not in found(answer)
+            and not settings_give(asking, answer)
+        ):
             line["settings"] = dict(answer.settings)
         return line, seconds
 
@@ -106,10 +118,14 @@ def _alike(a: Any, b: Any, near: float) -> bool:
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_alike(a[key], b[key], near) for key in a)
     if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(_alike(x, y, near) for x, y in zip(a, b, strict=True))
+        return len(a) == len(b) and all(
+            _alike(x, y, near) for x, y in zip(a, b, strict=True)
+        )
     if isinstance(a, float) and isinstance(b, (float, int)) and not isinstance(b, bool):
         return abs(a - b) <= near
-    if isinstance(a, str) and isinstance(b, str):  # rounding may be another on another machine
+    if isinstance(a, str) and isinstance(
+        b, str
+    ):  # rounding may be another on another machine
         return MEASURED.sub("#", a) == MEASURED.sub("#", b)
     return bool(a == b)
 
@@ -127,7 +143,9 @@ def _table(times: Mapping[str, float]) -> Iterator[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.core.explain.record")
     parser.add_argument("names", nargs="*", help="questions, or how their names start")
-    parser.add_argument("--compare", action="store_true", help="print what differs from the file")
+    parser.add_argument(
+        "--compare", action="store_true", help="print what differs from the file"
+    )
     parser.add_argument("--no-words", action="store_true", help="compare all but notes")
     parser.add_argument("--times", metavar="FILE", help="milliseconds of each question")
     given = parser.parse_args()
@@ -141,7 +159,10 @@ def main() -> int:
     for name in names:
         line, times[name] = asked(name)
         if not given.compare:
-            print(json.dumps(line, sort_keys=True, ensure_ascii=False, allow_nan=False), flush=True)
+            print(
+                json.dumps(line, sort_keys=True, ensure_ascii=False, allow_nan=False),
+                flush=True,
+            )
         else:
             was = before.get(name, {"question": name})
             further = differences(was, line, not given.no_words)

@@ -56,8 +56,15 @@ def random_net(
     )
     kernel *= np.repeat(rng.uniform(0.6, 1.4, 4), units)
     bias = rng.normal(0.1, 0.5, 4 * units)
-    rounded = kernel.astype(dtype).astype(np.float64), bias.astype(dtype).astype(np.float64)
-    held = rng.normal(0, 0.6, (3, units)).astype(dtype).astype(np.float64) if peepholes else None
+    rounded = (
+        kernel.astype(dtype).astype(np.float64),
+        bias.astype(dtype).astype(np.float64),
+    )
+    held = (
+        rng.normal(0, 0.6, (3, units)).astype(dtype).astype(np.float64)
+        if peepholes
+        else None
+    )
     return Net(*rounded, peepholes=held)
 
 
@@ -93,7 +100,9 @@ def gates_of(matrix: Array, order: str, interleaved: bool) -> dict[str, Array]:
     units = matrix.shape[-1] // 4
     if interleaved:
         return {gate: matrix[..., k::4] for k, gate in enumerate(order)}
-    return {gate: matrix[..., k * units : (k + 1) * units] for k, gate in enumerate(order)}
+    return {
+        gate: matrix[..., k * units : (k + 1) * units] for k, gate in enumerate(order)
+    }
 
 
 def outputs(
@@ -120,7 +129,9 @@ def outputs(
     I = x.shape[2]
     turned_blocks = how.get("transposed", "none")
     whole = net.kernel
-    if turned_blocks == "reshaped_both" and net.recurrent_bias is None:  # one matrix, one reshape
+    if (
+        turned_blocks == "reshaped_both" and net.recurrent_bias is None
+    ):  # one matrix, one reshape
         whole = whole.reshape(4 * H, -1).T
     P = net.outputs
     K, R = (whole[:I], whole[I:]) if how["rows"] == "xh" else (whole[P:], whole[:P])
@@ -136,8 +147,12 @@ def outputs(
         k = {gate: np.ascontiguousarray(m).reshape(H, -1).T for gate, m in k.items()}
     if turned_blocks in ("recurrent", "both"):
         r = {gate: m.T for gate, m in r.items()}
-    b = gates_of(biases(net, how["bias"])[None], how.get("bias_gates", how["gates"]), inter)
-    weights = [{g: np.asfortranarray(m, dtype) for g, m in d.items()} for d in (k, r, b)]
+    b = gates_of(
+        biases(net, how["bias"])[None], how.get("bias_gates", how["gates"]), inter
+    )
+    weights = [
+        {g: np.asfortranarray(m, dtype) for g, m in d.items()} for d in (k, r, b)
+    ]
     x = x.astype(dtype)
     if how.get("reverse"):
         x = x[:, ::-1]
@@ -150,7 +165,9 @@ def outputs(
 
 
 def biases(net: Net, times: str) -> Array:
-    other = np.zeros_like(net.bias) if net.recurrent_bias is None else net.recurrent_bias
+    other = (
+        np.zeros_like(net.bias) if net.recurrent_bias is None else net.recurrent_bias
+    )
     return {
         "once": net.bias + other,
         "twice": 2 * (net.bias + other),
@@ -163,7 +180,12 @@ def biases(net: Net, times: str) -> Array:
 
 
 def _row(
-    x: Array, weights: list[dict[str, Array]], net: Net, how: dict[str, Any], state: Any, dtype: Any
+    x: Array,
+    weights: list[dict[str, Array]],
+    net: Net,
+    how: dict[str, Any],
+    state: Any,
+    dtype: Any,
 ) -> dict[str, list[Array]]:
     """One row x (T, I), step by step."""
     k, r, b = weights
@@ -181,7 +203,9 @@ def _row(
         p = dict(zip("ifo", net.peepholes.astype(dtype), strict=True))
     kept: dict[str, list[Array]] = {name: [] for name in "hcifgoz"}
     for x_t in x:
-        z = {g: (x_t[::-1] @ k[g][::-1] + h[::-1] @ r[g][::-1]) + b[g][0] for g in "ifgo"}
+        z = {
+            g: (x_t[::-1] @ k[g][::-1] + h[::-1] @ r[g][::-1]) + b[g][0] for g in "ifgo"
+        }
         z["f"] = z["f"] + number(how["forget_bias"])
         if p:
             z["i"], z["f"] = z["i"] + p["i"] * c, z["f"] + p["f"] * c

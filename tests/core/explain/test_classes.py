@@ -16,18 +16,25 @@ from tests.core.explain.reference import outputs, random_net
 Array = np.ndarray[Any, Any]
 
 
-def cell(folder: Path, units: int = 3, steps: int = 7, rows: int = 1, **net: Any) -> Cell:
+def cell(
+    folder: Path, units: int = 3, steps: int = 7, rows: int = 1, **net: Any
+) -> Cell:
     return Cell(folder, [units, steps, rows], units, steps, rows, **net)
 
 
 def asked(
-    one: Cell, truth: dict[str, Any], part: Callable[[Array], Any] = whole, **assumed: Any
+    one: Cell,
+    truth: dict[str, Any],
+    part: Callable[[Array], Any] = whole,
+    **assumed: Any,
 ) -> Explanation:
     return one.explain(part(one.run(truth)["h"]), **assumed)
 
 
 @pytest.mark.parametrize("truth", [{}, {"gates": "ifgo"}], ids=str)
-@pytest.mark.parametrize("reached", [0, 2], ids=["in the first sequence", "in the last"])
+@pytest.mark.parametrize(
+    "reached", [0, 2], ids=["in the first sequence", "in the last"]
+)
 @pytest.mark.sampled(4)
 def test_a_clip_that_one_sequence_reaches(
     reached: int, truth: dict[str, Any], tmp_path: Path
@@ -48,7 +55,9 @@ def test_a_clip_that_one_sequence_reaches(
 
 
 def test_with_a_sigmoid_candidate_i_and_g_may_be_exchanged(tmp_path: Path) -> None:
-    explanation = asked(cell(tmp_path), {"activation": "sigmoid", "output_activation": "tanh"})
+    explanation = asked(
+        cell(tmp_path), {"activation": "sigmoid", "output_activation": "tanh"}
+    )
     assert found(explanation) == {"activation": "sigmoid"}
     (change,) = explanation.changes
     assert change.settings == {"activation": "sigmoid", "output_activation": "tanh"}
@@ -96,9 +105,13 @@ def test_only_what_does_all_of_it_runs_weights_just_so(
         state = {}
     settings = {k: v for k, v in truth.items() if k != "array"}
     given = (state["h"], state["c"]) if state else None
-    expected = outputs(one.net, one.x, settings, given, np.float32)[truth.get("array", "h")]
+    expected = outputs(one.net, one.x, settings, given, np.float32)[
+        truth.get("array", "h")
+    ]
     assumed: dict[str, Any] = {"gates": "ifgo", "forget_bias": 0.0}
-    explanation = explain(weights, one.x, expected, initial_state=state or None, **assumed)
+    explanation = explain(
+        weights, one.x, expected, initial_state=state or None, **assumed
+    )
     assert explanation.found
     assert set(like) <= set(explanation.like)
     assert bool(explanation.like) == bool(like)
@@ -134,7 +147,9 @@ def test_a_layout_that_is_not_given_is_one_of_three_mistakes(tmp_path: Path) -> 
     of_three = outputs(net, x, three, dtype=np.float32)["h"]
     assert found(explain(weights, x, h)) == {**two, "layout": "batch"}
     assert found(explain(weights, x, of_three, layout="batch")) == three
-    assert explain(weights, x, of_three, layout="time").verdict == "none", "these are four"
+    assert explain(weights, x, of_three, layout="time").verdict == "none", (
+        "these are four"
+    )
 
 
 @pytest.mark.parametrize("shape", [(-1,), (-1, 1), (1, -1), (-1, 5)], ids=str)

@@ -50,7 +50,9 @@ def gives(found: Explanation, expected: Array, weights: Any = None) -> None:
     """Run the answer: it gives EXPECTED."""
     model = lstmcli.load(weights or tensors(W), **found.settings, edits=[*found.edits])
     np.testing.assert_allclose(lstmcli.run(model, X).h, expected, atol=2e-5)
-    assert [c.setting for c in found.changes][: len(found.edits)] == ["edit"] * len(found.edits)
+    assert [c.setting for c in found.changes][: len(found.edits)] == ["edit"] * len(
+        found.edits
+    )
     assert "edit" not in found.settings
     assert all(f"--edit {text}" in found.command for text in found.edits)
 
@@ -79,7 +81,9 @@ def test_an_edit_is_named_by_all_steps(text: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", ["weights.bias.o=0", "equations.zoneout=0.2", "outputs.clip=0.1"])
+@pytest.mark.parametrize(
+    "text", ["weights.bias.o=0", "equations.zoneout=0.2", "outputs.clip=0.1"]
+)
 def test_an_edit_is_named_by_a_print_and_by_the_last_state(text: str) -> None:
     expected = ROWS[text]()
     assert text in texts(asked(np.round(expected, 6)))
@@ -124,7 +128,10 @@ def test_numbers_that_are_solved_for_have_few_digits() -> None:
     assert "inputs.factor=0.37" in found.edits
     wide = random_weights(N, 6)  # more units than inputs
     for x, named in (
-        (X * [0.5, 1, 2] + [0, 0.25, 0], ("inputs.factor=0.5,1,2", "inputs.offset=0,0.25,0")),
+        (
+            X * [0.5, 1, 2] + [0, 0.25, 0],
+            ("inputs.factor=0.5,1,2", "inputs.offset=0,0.25,0"),
+        ),
         (X * 2 - 1, ("inputs.factor=2", "inputs.offset=-1")),
     ):
         assert asked(lstm(x, wide).h.astype(np.float32), tensors(wide)).edits == named
@@ -158,7 +165,9 @@ FALSE: dict[str, Callable[[], Array]] = {
         lstm(w={k: a + 0.1 * RNG.normal(size=a.shape) for k, a in W.items()}).h
     ),
     "numbers": lambda: np.tanh(RNG.normal(size=(T, B, H))),
-    "means so far": lambda: np.array([lstm().h[: t + 1].mean(axis=0) for t in range(T)]),
+    "means so far": lambda: np.array(
+        [lstm().h[: t + 1].mean(axis=0) for t in range(T)]
+    ),
 }
 
 
@@ -204,7 +213,8 @@ def test_every_edit_that_is_the_same_run_as_a_setting_is_declared() -> None:
         for cause in CAUSES.values()
         for value in cause.values
         for alone in ({}, {"output_activation": "tanh"})  # of the candidate alone
-        if (h := runs(**{**alone, cause.setting: value})) is not None and not np.allclose(h, plain)
+        if (h := runs(**{**alone, cause.setting: value})) is not None
+        and not np.allclose(h, plain)
     }
     assert len(settings) > 100
     same, declared = set(), set()
@@ -212,9 +222,15 @@ def test_every_edit_that_is_the_same_run_as_a_setting_is_declared() -> None:
         for value in kind.values_for(edits.RunSizes(model, model.cell, len(x))):
             h = runs(edits=[edits.Edit(kind.name, value)])
             for (setting, *_), other in settings.items():
-                if h is not None and h.shape == other.shape and np.allclose(h, other, atol=1e-7):
+                if (
+                    h is not None
+                    and h.shape == other.shape
+                    and np.allclose(h, other, atol=1e-7)
+                ):
                     same.add((kind.name, value, setting))
-        declared |= {(kind.name, value, setting) for value, (setting, _) in kind.same.items()}
+        declared |= {
+            (kind.name, value, setting) for value, (setting, _) in kind.same.items()
+        }
     assert same == declared
 
 

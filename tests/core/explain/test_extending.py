@@ -44,14 +44,20 @@ from tests.core.explain.reference import random_net
 from tests.paths import PACKAGE, TOP
 
 
-def test_a_row_of_the_table_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_of_the_table_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cell = Cell(tmp_path, 0)
     softsign = {"output_activation": lambda c: c / (1 + np.abs(c))}
     h = cell.run(softsign)["h"]
-    assert cell.explain(h).edits == ("equations.tanh.c=softsign",)  # until it is a setting's value
+    assert cell.explain(h).edits == (
+        "equations.tanh.c=softsign",
+    )  # until it is a setting's value
     name, row = "output_activation", CAUSES["output_activation"]
     values = (*row.values, "softsign")
-    monkeypatch.setitem(CAUSES, name, replace(row, values=values, hides={ANY: "It is new"}))
+    monkeypatch.setitem(
+        CAUSES, name, replace(row, values=values, hides={ANY: "It is new"})
+    )
     monkeypatch.setitem(COLUMNS, name, values)  # made of the rows
     explanation = cell.explain(h)
     assert found(explanation) == {"output_activation": "softsign"}
@@ -75,13 +81,21 @@ def refused(cell: Cell) -> Any:
     return cell.explain(h + cell.rng.normal(0, 0.1, h.shape))
 
 
-def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_that_gives_expected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[str] = []
 
     def search(search: Search) -> list[Found]:
         seen.append("search")
         changes, placement = (Change("forget_bias", 0.5),), search.as_loaded[0]
-        return [Found(placement, [Answer(changes, placement.verify(changes))], placement.allowance)]
+        return [
+            Found(
+                placement,
+                [Answer(changes, placement.verify(changes))],
+                placement.allowance,
+            )
+        ]
 
     monkeypatch.setattr(package, "PASSES", (*PASSES, Pass("dummy", search)))
     assert found(refused(Cell(tmp_path, 0))) == {"forget_bias": 0.5}
@@ -89,7 +103,9 @@ def test_a_pass_that_gives_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("without_edits")
-def test_a_pass_that_says_something(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_that_says_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def look(question: Any, case: Any) -> Iterator[Remark]:
         yield remark("dummy", arrays=len(question.arrays))
 
@@ -118,7 +134,9 @@ def remarks_made() -> Iterator[tuple[str, set[str] | None, Path]]:
             )
             if name not in ("remark", "Remark") or not isinstance(node, ast.Call):
                 continue
-            codes = [c.value for c in ast.walk(node.args[0]) if isinstance(c, ast.Constant)]
+            codes = [
+                c.value for c in ast.walk(node.args[0]) if isinstance(c, ast.Constant)
+            ]
             facts = {k.arg or "**" for k in node.keywords} if name == "remark" else None
             yield from ((str(code), facts, path) for code in codes)
 
@@ -131,7 +149,9 @@ def facts_of(code: str) -> list[set[str]]:
 
 
 def test_every_remark_has_a_text_that_takes_its_facts() -> None:
-    made = [each for each in remarks_made() if each[0] in wording.TEXTS or "_" in each[0]]
+    made = [
+        each for each in remarks_made() if each[0] in wording.TEXTS or "_" in each[0]
+    ]
     assert len(made) > 20
     for code, facts, path in made:
         assert code in wording.TEXTS, (code, path.name)
@@ -142,7 +162,9 @@ def test_every_remark_has_a_text_that_takes_its_facts() -> None:
 
 
 def test_every_text_is_used() -> None:
-    source = "".join(path.read_text() for path in EXPLAIN.rglob("*.py") if path.stem != "wording")
+    source = "".join(
+        path.read_text() for path in EXPLAIN.rglob("*.py") if path.stem != "wording"
+    )
     assert [code for code in wording.TEXTS if f'"{code}"' not in source] == []
 
 
@@ -150,7 +172,10 @@ def test_every_text_is_used() -> None:
     ("remark", "text"),
     [
         (
-            Remark("exact_zeros", {"changes": (Changed("bias", "once", "none"),), "share": 0.25}),
+            Remark(
+                "exact_zeros",
+                {"changes": (Changed("bias", "once", "none"),), "share": 0.25},
+            ),
             "With bias none: 25% of EXPECTED are exact zeros where the run has none. Is there "
             "dropout, or a relu on the output?",
         ),
@@ -182,14 +207,22 @@ def test_a_state_is_suspected_only_where_the_first_step_differs() -> None:
 def test_a_row_is_complete(setting: str) -> None:
     cause = CAUSES[setting]
     assert cause.hides
-    assert not cause.values or setting in SETTINGS or setting in ("array", "layout", "gates")
+    assert (
+        not cause.values
+        or setting in SETTINGS
+        or setting in ("array", "layout", "gates")
+    )
 
 
 def test_settings_of_frameworks_are_likelier() -> None:
     assert prior(Change("gates", "ifgo")) < prior(Change("gates", "ogfi"))
     assert prior(Change("layer1.forget_bias", 1.0)) < prior(Change("forget_bias", 0.74))
     assert prior(Change("forget_bias", 0.74)) < prior(Change("gate_clip", 1.92))
-    assert prior(Change("gates", "ifgo")) < prior(Change("dtype", "float16")) < Cause("other").prior
+    assert (
+        prior(Change("gates", "ifgo"))
+        < prior(Change("dtype", "float16"))
+        < Cause("other").prior
+    )
 
 
 # ---- changes
@@ -201,7 +234,10 @@ def test_a_constant_and_a_cell_in_words() -> None:
     shut = Changed("forget_bias", 1.0, -40.0, "shut")
     lower = Changed("array", "h", "layer0.h", "one way")
     assert change_text(lower) == "EXPECTED is layer0.h of the trace, not trace.h"
-    assert change_text(shut) == "forget gate is shut: c is never carried on (forget bias -40)"
+    assert (
+        change_text(shut)
+        == "forget gate is shut: c is never carried on (forget bias -40)"
+    )
 
 
 @pytest.mark.parametrize("sense", SENSES)
@@ -217,7 +253,10 @@ def test_a_sense_has_its_words(sense: str) -> None:
 
 
 def test_why_the_first_step_hides_a_change_is_explained() -> None:
-    bias, order = Changed("forget_bias", 1.0, 0.0), Changed("recurrent_gates", "igfo", "ifgo")
+    bias, order = (
+        Changed("forget_bias", 1.0, 0.0),
+        Changed("recurrent_gates", "igfo", "ifgo"),
+    )
     both = why_hidden([bias, order], 1)
     assert both == (
         "At step 0 the cell state is zero, so the forget gate and the recurrent kernel have no "
@@ -225,12 +264,17 @@ def test_why_the_first_step_hides_a_change_is_explained() -> None:
     )
     assert why_hidden([bias], None) == "", "nothing is known of step 0"
     backward = why_hidden([bias], 5, backward=True)
-    assert backward.startswith("At the last step, which is processed first, the cell state is zero")
+    assert backward.startswith(
+        "At the last step, which is processed first, the cell state is zero"
+    )
     assert "step 5" not in backward
 
 
 def test_the_programs_with_a_setting_are_listed() -> None:
-    assert used_by(Changed("layer0_reverse.reverse", False, True), TF1) == "every framework"
+    assert (
+        used_by(Changed("layer0_reverse.reverse", False, True), TF1)
+        == "every framework"
+    )
     assert "pytorch" in used_by(Changed("gates", "igfo", "ifgo"), TF1)
     assert used_by(Changed("bias", "once", "none"), TF1) == "code that leaves it out"
     relu = used_by(Changed("activation", "tanh", "relu"), TF1)
@@ -239,10 +283,18 @@ def test_the_programs_with_a_setting_are_listed() -> None:
     relu_candidate = Changed("activation", "tanh", "relu", CANDIDATE)
     assert used_by(relu_candidate, TF1).startswith("onnx, openvino, ")
     assert "gates' activation" in used_by(replace(relu_candidate, found="sigmoid"), TF1)
-    assert used_by(Changed("coupled", "none", "f=1-i"), TF1) == "onnx, coreml-nn, if set to it"
+    assert (
+        used_by(Changed("coupled", "none", "f=1-i"), TF1)
+        == "onnx, coreml-nn, if set to it"
+    )
     assert used_by(Changed("merge", "concat", "sum"), TF1).startswith("keras, ")
-    assert used_by(Changed("gate_clip", None, 0.74), TF1) == "onnx, openvino, if set to it"
-    assert used_by(Changed("masked_output", "zero", "run"), TF1) == "no framework known here"
+    assert (
+        used_by(Changed("gate_clip", None, 0.74), TF1) == "onnx, openvino, if set to it"
+    )
+    assert (
+        used_by(Changed("masked_output", "zero", "run"), TF1)
+        == "no framework known here"
+    )
 
 
 # ---- what would decide
@@ -254,7 +306,11 @@ def test_data_that_would_decide(tmp_path: Path) -> None:
     model = load(write(net, tmp_path / "w.npz", 3))
     known = Expected({"h": KnownValues(np.ones((1, 1, 1)), np.zeros((1, 1, 1)))})
     one_step = Case(lambda settings: model, Inputs(np.zeros((1, 3))), "steps", known)
-    codes = [one.code for one in wanted(one_step, ("forget_bias", "bias"), (), proven=True)]
+    codes = [
+        one.code for one in wanted(one_step, ("forget_bias", "bias"), (), proven=True)
+    ]
     assert codes == ["biases", "second_step"]
     assert wanted(one_step, (), (), proven=True) == ()
-    assert [one.code for one in wanted(one_step, (), (), proven=False)] == ["more_numbers"]
+    assert [one.code for one in wanted(one_step, (), (), proven=False)] == [
+        "more_numbers"
+    ]

@@ -23,14 +23,20 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def ask(
-    case: str, wrong: Settings, only: tuple[str, ...] = (), instead: Arrays | None = None
+    case: str,
+    wrong: Settings,
+    only: tuple[str, ...] = (),
+    instead: Arrays | None = None,
 ) -> tuple[Explanation, Model]:
     """The explanation of a case under wrong settings, and the model as it should be read."""
     return asking(case, wrong, only, instead).explain(), recorded(case).load()
 
 
 def asking(
-    case: str, wrong: Settings, only: tuple[str, ...] = (), instead: Arrays | None = None
+    case: str,
+    wrong: Settings,
+    only: tuple[str, ...] = (),
+    instead: Arrays | None = None,
 ) -> Asking:
     """The question about a case under wrong settings.
 
@@ -48,7 +54,9 @@ def asking(
     given = one.options() | wrong | one.started
     if layout != "steps":
         given["layout"] = layout
-    side = Document("EXPECTED", "npz", instead or expected, layout=None if instead else layout)
+    side = Document(
+        "EXPECTED", "npz", instead or expected, layout=None if instead else layout
+    )
     return Asking(one.paths(Path())[0], one.arrays["inputs"], side, given)
 
 
@@ -66,7 +74,9 @@ def mistakes(model: Model) -> list[Settings]:
 
 @pytest.mark.parametrize("members", [("h",), ("h", "final_h", "final_c")])
 def test_a_backward_direction_that_was_not_reversed(members: tuple[str, ...]) -> None:
-    explanation, _ = ask("onnxruntime/bidirectional", {"layer0_reverse.reverse": False}, members)
+    explanation, _ = ask(
+        "onnxruntime/bidirectional", {"layer0_reverse.reverse": False}, members
+    )
     assert found(explanation) == {"layer0_reverse.reverse": True}
     assert [row.used_by for row in explanation.rows] == ["every framework"]
 
@@ -84,8 +94,12 @@ def test_widths_that_do_not_fit_both_directions_are_reported() -> None:
     _, arrays = read("torch/two_layers_bidirectional")
     width = arrays["h"].shape[-1] // 2
     forward, backward = arrays["h"][..., :width], arrays["h"][..., width:]
-    explanation, _ = ask("torch/two_layers_bidirectional", {}, instead={"": forward + backward})
-    assert explanation.verdict == "none", "a sum is as wide as one direction, and is neither"
+    explanation, _ = ask(
+        "torch/two_layers_bidirectional", {}, instead={"": forward + backward}
+    )
+    assert explanation.verdict == "none", (
+        "a sum is as wide as one direction, and is neither"
+    )
     wider = np.concatenate([arrays["h"], forward[..., :1]], axis=-1)
     with pytest.raises(UserError) as told:
         ask("torch/two_layers_bidirectional", {}, instead={"": wider})
@@ -98,7 +112,10 @@ def test_halves_of_keras_in_the_other_order(wrong: Settings) -> None:
     h = read("keras/bidirectional_concat")[1]["h"]
     swapped = np.roll(h, h.shape[-1] // 2, axis=-1)
     explanation, _ = ask("keras/bidirectional_concat", wrong, instead={"h": swapped})
-    assert found(explanation) == {"merge": "concat_swapped", **dict.fromkeys(wrong, 0.0)}
+    assert found(explanation) == {
+        "merge": "concat_swapped",
+        **dict.fromkeys(wrong, 0.0),
+    }
     assert any("halves swapped" in change.text for change in explanation.changes)
 
 
@@ -113,12 +130,16 @@ def test_halves_of_keras_in_the_other_order(wrong: Settings) -> None:
         ("torch/packed_two_layers_bidirectional", ""),
     ],
 )
-def test_lengths_that_a_framework_was_given_are_found(case: str, ending: str, part: str) -> None:
+def test_lengths_that_a_framework_was_given_are_found(
+    case: str, ending: str, part: str
+) -> None:
     _, arrays = read(case)
     h, lengths = arrays["h"], np.array([7, 3, 5, 1])
     finals = arrays["final_h"]
     finals = np.concatenate([*finals[-2:]], axis=-1) if finals.ndim == 3 else finals
-    expected = {"full": h, "last valid": h[np.arange(4), lengths - 1], "final": finals}[part]
+    expected = {"full": h, "last valid": h[np.arange(4), lengths - 1], "final": finals}[
+        part
+    ]
     one = asking(case, {"gates": "figo"}, instead={"h": expected})
     given = {k: v for k, v in one.given.items() if k not in ("lengths", "mask")}
     explanation = one._replace(given=given | {"layout": "batch"}).explain()

@@ -46,7 +46,9 @@ def rounder(name: str) -> Callable[[Array], Array]:
 class Net:
     """Random weights as PyTorch names them, inputs, and a cell that rounds where it is asked to."""
 
-    def __init__(self, seed: int, rows: int, steps: int, inputs: int, units: int) -> None:
+    def __init__(
+        self, seed: int, rows: int, steps: int, inputs: int, units: int
+    ) -> None:
         rng = np.random.default_rng([seed, units])
 
         def drawn(*shape: int, scale: float = 0.6) -> Array:
@@ -88,7 +90,12 @@ class Net:
         return Asking(str(path), self.x, expected, {"layout": "batch", **assumed})
 
     def tensors(self, layer: int) -> dict[str, Any]:
-        held = {"weight_ih": self.W, "weight_hh": self.U, "bias_ih": self.b, "bias_hh": self.b_hh}
+        held = {
+            "weight_ih": self.W,
+            "weight_hh": self.U,
+            "bias_ih": self.b,
+            "bias_hh": self.b_hh,
+        }
         return {f"{name}_l{layer}": a.astype(np.float32) for name, a in held.items()}
 
 
@@ -153,7 +160,9 @@ def test_half_precision_that_is_given_is_not_said_to_fit_values_that_it_misses(
     explanation = explain(*files, expected, layout="batch", dtype=name)
     assert explanation.found
     assert found(explanation) == ({} if order == "ifgo" else {"gates": "iofg"})
-    assert any(text.startswith(f"In {name} the run is up to") for text in explanation.notes)
+    assert any(
+        text.startswith(f"In {name} the run is up to") for text in explanation.notes
+    )
     assert "--dtype float64" in explanation.command
     fine = lstmcli.run(*files, layout="batch", gates=order, dtype="float64").h
     np.testing.assert_allclose(fine, expected, 1e-5, 1e-6)
@@ -184,7 +193,9 @@ def test_the_command_for_a_rounded_part_reproduces_it(
         trace = lstmcli.run(asking.weights, x, layout="batch", dtype="bfloat16")
     else:
         assert not explanation.command, "--dtype rounds every operation"
-        by_hand = f"round the {where} to {name} in the file and run with --dtype float32"
+        by_hand = (
+            f"round the {where} to {name} in the file and run with --dtype float32"
+        )
         assert by_hand in said
         if where == "weights":
             weights = {k: r(a).astype(np.float32) for k, a in weights.items()}
@@ -264,7 +275,9 @@ KINDS = (
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("order", ["ifgo", "iofg"])
 @pytest.mark.sampled(3)
-def test_an_output_that_was_only_stored_so(order: str, name: str, tmp_path: Path) -> None:
+def test_an_output_that_was_only_stored_so(
+    order: str, name: str, tmp_path: Path
+) -> None:
     net = Net(8, 2, 9, 4, 5)
     stored = rounder(name)(net.run(order=order))
     kinds = [stored] if name == "bfloat16" else [stored, stored.astype(np.float16)]
@@ -277,7 +290,12 @@ def test_an_output_that_was_only_stored_so(order: str, name: str, tmp_path: Path
 
 def test_half_precision_under_another_layout(tmp_path: Path) -> None:
     net, r = Net(9, 4, 4, 5, 8), rounder("bfloat16")
-    net.x = np.random.default_rng(9).normal(0, 1, (4, 9, 5)).astype(np.float32).astype(float)
+    net.x = (
+        np.random.default_rng(9)
+        .normal(0, 1, (4, 9, 5))
+        .astype(np.float32)
+        .astype(float)
+    )
     explanation = net.ask(net.run(weights=r), tmp_path, layout="time")
     check(explanation, "bfloat16", RERUN, layout="batch")
 
@@ -290,10 +308,16 @@ def test_spacing_is_the_distance_to_the_next_number(name: str) -> None:
     values = np.array([1.0, 1.5, 2.0, 0.3, -0.3, 100.0, 2.0**-14, 2.0**-16, 0.0])
     gap = spacing(values, name)
     on_grid = round_to_format(values, name)
-    assert (round_to_format(on_grid + np.sign(values + 1e-9) * gap, name) != on_grid).all()
-    assert (round_to_format(on_grid + np.sign(values + 1e-9) * gap * 0.49, name) == on_grid).all()
+    assert (
+        round_to_format(on_grid + np.sign(values + 1e-9) * gap, name) != on_grid
+    ).all()
+    assert (
+        round_to_format(on_grid + np.sign(values + 1e-9) * gap * 0.49, name) == on_grid
+    ).all()
     if name == "float16":
-        np.testing.assert_array_equal(gap, np.spacing(np.abs(values).astype(np.float16)))
+        np.testing.assert_array_equal(
+            gap, np.spacing(np.abs(values).astype(np.float16))
+        )
 
 
 # ---- networks that run in 8-bit arithmetic: the search is in float, and the answer says so
@@ -306,9 +330,13 @@ FILE = TESTS / "golden" / "tflite_files" / "keras_hybrid"
     ("wrong", "verdict", "changes"),
     [
         ({}, "agrees", {}),
-        pytest.param({"forget_bias": 1.0}, "found", {"forget_bias": 0.0}, marks=pytest.mark.slow),
+        pytest.param(
+            {"forget_bias": 1.0}, "found", {"forget_bias": 0.0}, marks=pytest.mark.slow
+        ),
         pytest.param({"off": 0.1}, "none", {}, marks=pytest.mark.slow),
-        pytest.param({"off": 0.1, "arithmetic": "float"}, "none", {}, marks=pytest.mark.slow),
+        pytest.param(
+            {"off": 0.1, "arithmetic": "float"}, "none", {}, marks=pytest.mark.slow
+        ),
     ],
     ids=str,
 )

@@ -13,7 +13,12 @@ from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.causes import COLUMNS, ORDERS, SOLVE, Change, spelled_out
 from lstmcli.core.explain.hypotheses import SingleChanges, conventions_with, rank
 from lstmcli.core.explain.locations import Location, locations
-from lstmcli.core.explain.observation import Allowance, Expected, KnownValues, as_printed
+from lstmcli.core.explain.observation import (
+    Allowance,
+    Expected,
+    KnownValues,
+    as_printed,
+)
 from lstmcli.core.explain.simulator import permutation, single_changes, values_from
 from lstmcli.core.explain.wording import location_text
 from lstmcli.core.model.conventions import CONVENTIONS
@@ -27,7 +32,11 @@ from tests.core.explain.reference import random_net
 def assumed(**other: Any) -> dict[str, Any]:
     values = {name: column[0] for name, column in COLUMNS.items()}
     orders = dict.fromkeys(("kernel_gates", "recurrent_gates", "bias_gates"), "igfo")
-    plain = {"recurrent_activation": "sigmoid", "activation": "tanh", "output_activation": "tanh"}
+    plain = {
+        "recurrent_activation": "sigmoid",
+        "activation": "tanh",
+        "output_activation": "tanh",
+    }
     return {**values, **orders, **plain, "forget_bias": 1.0, **other}
 
 
@@ -44,9 +53,13 @@ def test_every_value_of_every_setting_is_there() -> None:
 
 
 def test_a_rare_order_of_one_tensor_is_a_change_by_itself_in_a_network() -> None:
-    spaces = {name: single_changes(values_from(assumed())) for name in ("layer0", "layer1")}
+    spaces = {
+        name: single_changes(values_from(assumed())) for name in ("layer0", "layer1")
+    }
     singles = SingleChanges([[name] for name in spaces], spaces)
-    rare, known = (singles.changes.index((Change("bias_gates", o),)) for o in ("ofgi", "iofg"))
+    rare, known = (
+        singles.changes.index((Change("bias_gates", o),)) for o in ("ofgi", "iofg")
+    )
     assert len(singles.sets(1)) == len(singles)
     assert rare not in singles.sets(2)
     assert known in singles.sets(2)
@@ -60,19 +73,28 @@ def test_every_change_can_be_typed() -> None:
 
 
 def test_sets_never_contain_a_setting_twice() -> None:
-    singles = SingleChanges([["layer0"]], {"layer0": single_changes(values_from(assumed()))})
+    singles = SingleChanges(
+        [["layer0"]], {"layer0": single_changes(values_from(assumed()))}
+    )
     pairs = singles.sets(2)
     for pair in pairs[::97]:
         one, other = singles.of(pair, 0.5)
         assert one.setting != other.setting
-    assert not (singles.constant[pairs] >= 0).all(axis=1).any(), "one constant is solved for"
-    sizes = np.unique([one.setting for (one,) in singles.changes], return_counts=True)[1]
+    assert not (singles.constant[pairs] >= 0).all(axis=1).any(), (
+        "one constant is solved for"
+    )
+    sizes = np.unique([one.setting for (one,) in singles.changes], return_counts=True)[
+        1
+    ]
     two_constants = 6  # of the forget bias and three clips
     assert len(pairs) == (len(singles) ** 2 - (sizes**2).sum()) // 2 - two_constants
 
 
 def test_pairs_of_some_changes_are_those_of_all_that_contain_one() -> None:
-    spaces = {name: single_changes(values_from(assumed())) for name in ("layer0", "layer0_reverse")}
+    spaces = {
+        name: single_changes(values_from(assumed()))
+        for name in ("layer0", "layer0_reverse")
+    }
     singles = SingleChanges([[*spaces]], spaces)
     order = np.roll(np.arange(len(singles)), -70)
     every = singles.sets(2)
@@ -89,7 +111,9 @@ def test_a_special_setting_is_stronger_than_a_general_one() -> None:
     values = values_from(assumed())
     singles = SingleChanges([["layer0"]], {"layer0": single_changes(values)})
     changes = (Change("gates", "iofg"),), (Change("recurrent_gates", "ifgo"),)
-    codes = singles.codes("layer0", np.array([[singles.changes.index(one) for one in changes]]))
+    codes = singles.codes(
+        "layer0", np.array([[singles.changes.index(one) for one in changes]])
+    )
     for tensor, order in (("kernel", "iofg"), ("recurrent", "ifgo")):
         name = f"{tensor}_gates"
         assert values[name][codes[0, [*COLUMNS].index(name)]] == order
@@ -141,7 +165,9 @@ WHOLE = np.arange(T * B * H, dtype=float).reshape(T, B, H) + 1
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Model:
-    return load(write_cell(random_net(np.random.default_rng(0), 3, H), tmp_path / "cell.npz", 3))
+    return load(
+        write_cell(random_net(np.random.default_rng(0), 3, H), tmp_path / "cell.npz", 3)
+    )
 
 
 def located(
@@ -156,7 +182,9 @@ def located(
     return [(one, one.expected(numbers)) for one in found]
 
 
-def test_a_line_for_each_row_is_the_last_state_rather_than_steps_of_one(cell: Model) -> None:
+def test_a_line_for_each_row_is_the_last_state_rather_than_steps_of_one(
+    cell: Model,
+) -> None:
     (first, expected), *others = located(WHOLE[-1], cell)
     assert location_text(first) == "EXPECTED is interpreted as the last h"
     np.testing.assert_array_equal(expected.arrays["final_h"].values, WHOLE[-1])
@@ -177,7 +205,10 @@ def test_numbers_that_were_rounded_have_the_digits_as_their_units() -> None:
         for dtype in (np.float32, np.float64):
             rounded = np.round(exact.astype(dtype), places)
             rounded[0, 0] = np.nan
-            for unit in (None, np.where(np.isnan(rounded), np.inf, 0.0)):  # NaN, or left out
+            for unit in (
+                None,
+                np.where(np.isnan(rounded), np.inf, 0.0),
+            ):  # NaN, or left out
                 printed, digits = as_printed({"h": Numbers(rounded, unit)})
                 assert digits == places
                 wanted = 10.0**-places + (0.0 if unit is None else unit)

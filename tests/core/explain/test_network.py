@@ -24,7 +24,9 @@ from tests.paths import PACKAGE
 Array = np.ndarray[Any, Any]
 
 
-def top_of_four(folder: Path, units: int = 4, steps: int = 7, scale: float = 1.0) -> Asked:
+def top_of_four(
+    folder: Path, units: int = 4, steps: int = 7, scale: float = 1.0
+) -> Asked:
     """Two layers of two directions, of which the top is known."""
     size = steps, 2, 3, units
     return Asked(folder, 0, "four cells", deep=True, sides=2, size=size, scale=scale)
@@ -33,7 +35,9 @@ def top_of_four(folder: Path, units: int = 4, steps: int = 7, scale: float = 1.0
 LONG = ((1, 120), (4, 120), (16, 120), (64, 120))  # units and steps
 
 
-def test_backward_outputs_in_processing_order_in_all_layers_are_one_change(tmp_path: Path) -> None:
+def test_backward_outputs_in_processing_order_in_all_layers_are_one_change(
+    tmp_path: Path,
+) -> None:
     deep = top_of_four(tmp_path)
     truth = {"layer0_reverse.flip_output": True, "layer1_reverse.flip_output": True}
     explanation = deep.explain(deep.run(truth))
@@ -45,7 +49,9 @@ def test_backward_outputs_in_processing_order_in_all_layers_are_one_change(tmp_p
 @pytest.mark.parametrize(
     "truth",
     [
-        pytest.param({"recurrent_activation": "hard_sigmoid_0.2"}, marks=pytest.mark.slow),
+        pytest.param(
+            {"recurrent_activation": "hard_sigmoid_0.2"}, marks=pytest.mark.slow
+        ),
         {"output_activation": "identity"},
         pytest.param(
             {"layer0_reverse.reverse": False, "layer1_reverse.reverse": False},
@@ -57,7 +63,9 @@ def test_backward_outputs_in_processing_order_in_all_layers_are_one_change(tmp_p
 def test_few_digits_of_the_first_units_of_a_step(truth: Truth, tmp_path: Path) -> None:
     """Hundreds of wrong settings come within a thousand tolerances of five such numbers."""
     deep = top_of_four(tmp_path, scale=0.4)
-    explanation = deep.explain(printed(deep.run(truth)[0, 0, :5], 4, tmp_path / "y.txt"))
+    explanation = deep.explain(
+        printed(deep.run(truth)[0, 0, :5], 4, tmp_path / "y.txt")
+    )
     assert explanation.found
     answers = [explanation.changes, *explanation.equivalent]
     assert truth in [found_of(changes) for changes in answers]
@@ -88,7 +96,9 @@ def test_a_backward_half_in_processing_order_is_likelier_than_a_reversed_forward
     explanation = deep.explain(deep.run(truth)[at])
     assert explanation.verdict == "found"
     assert found(explanation) == truth
-    assert [found_of(one) for one in explanation.equivalent] == [{"layer1.flip_output": True}]
+    assert [found_of(one) for one in explanation.equivalent] == [
+        {"layer1.flip_output": True}
+    ]
 
 
 @pytest.mark.parametrize("way", ["layer1", "layer1_reverse"])
@@ -106,9 +116,13 @@ def test_one_direction_of_the_top_layer_with_a_wrong_setting_is_found(
 
 
 @pytest.mark.parametrize("name", ["final_h", ""])
-@pytest.mark.parametrize("truth", [{}, {"layer0.gates": "ifgo"}], ids=["right", "wrong"])
+@pytest.mark.parametrize(
+    "truth", [{}, {"layer0.gates": "ifgo"}], ids=["right", "wrong"]
+)
 @pytest.mark.slow
-def test_last_states_of_only_the_last_layer(truth: Truth, name: str, tmp_path: Path) -> None:
+def test_last_states_of_only_the_last_layer(
+    truth: Truth, name: str, tmp_path: Path
+) -> None:
     """Each bidirectional node of ONNX has its own Y_h, (2, B, H)."""
     deep = top_of_four(tmp_path)
     forward, backward = np.split(deep.run(truth), 2, axis=-1)
@@ -142,7 +156,9 @@ def test_a_refusal_takes_so_many_steps_and_runs(
     deep = top_of_four(tmp_path, units=units, steps=steps)
     explanation = deep.explain(np.random.default_rng(1).normal(0, 0.3, 2 * units))
     assert explanation.verdict == "none"
-    left_out = any("possible alignments of EXPECTED" in one for one in explanation.not_tried)
+    left_out = any(
+        "possible alignments of EXPECTED" in one for one in explanation.not_tried
+    )
     assert left_out == (units > 1)  # of one unit the budget allows all
     assert calls[Simulator] < 40_000
     assert calls[Case] < 300
@@ -168,4 +184,6 @@ def test_nothing_in_explain_reads_a_clock() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not {"time", "datetime"} & {name.split(".")[0] for name in names}, path.name
+            assert not {"time", "datetime"} & {name.split(".")[0] for name in names}, (
+                path.name
+            )

@@ -24,7 +24,9 @@ STEPS, ITEMS = np.arange(T), np.arange(B)
 VALID = LENGTHS[:, None] > STEPS  # (B, T)
 OTHERS = LENGTHS[[2, 0, 3, 1]]
 LONGER = np.minimum(LENGTHS + 2, T)
-FIRST = (STEPS - (T - LENGTHS)[:, None]) % T  # the step that stands at each, padded at the start
+FIRST = (
+    STEPS - (T - LENGTHS)[:, None]
+) % T  # the step that stands at each, padded at the start
 
 Run = Callable[..., Array]
 """From inputs (B, T, I) to outputs (B, T, K), with ``reverse`` of a single direction."""
@@ -107,7 +109,9 @@ ASKED = [  # edits are tried once settings do not fit
 def test_a_port_s_mistake_with_padding_is_named(name: str, tmp_path: Path) -> None:
     port, rng = PORTS[name], np.random.default_rng(46)
     nets = [random_net(rng, I, H) for _ in range(port.sides)]
-    weights = write(dict(zip(("l0", "l0_reverse"), nets, strict=False)), tmp_path / "w.npz")
+    weights = write(
+        dict(zip(("l0", "l0_reverse"), nets, strict=False)), tmp_path / "w.npz"
+    )
     x = rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
     x[~VALID] = 0
 

@@ -42,7 +42,9 @@ def test_pairs_are_the_same_where_placements_share_runs(
 
 
 @pytest.mark.parametrize("truth", [{"layout": "time"}, {"state": "reset"}])
-def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], asked: Cell) -> None:
+def test_a_first_step_of_other_axes_may_be_a_reset_row(
+    truth: dict[str, Any], asked: Cell
+) -> None:
     explanation = asked.explain(asked.run(truth)["h"][0])
     assert found(explanation) == {"state": "reset"}
     assert _equals(explanation) == [{"layout": "time"}]
@@ -54,7 +56,9 @@ def test_a_first_step_of_other_axes_may_be_a_reset_row(truth: dict[str, Any], as
 
 @pytest.mark.slow
 def test_placements_with_equally_many_changes_are_all_listed(asked: Cell) -> None:
-    explanation = asked.explain(asked.run({"state": "reset", "gates": "ifgo"})["h"][:, -1])
+    explanation = asked.explain(
+        asked.run({"state": "reset", "gates": "ifgo"})["h"][:, -1]
+    )
     assert found(explanation) == {"gates": "ifgo", "state": "reset"}
     assert _equals(explanation) == [{"gates": "ifgo", "reverse": True}]
 
@@ -68,11 +72,17 @@ def test_a_last_step_may_be_a_gate(gate: str, asked: Cell) -> None:
 
 
 @pytest.mark.parametrize(
-    "truth", [{"gates": "iofg", "rows": "hx"}, {"gates": "iofg", "rows": "hx", "forget_bias": 0.0}]
+    "truth",
+    [
+        {"gates": "iofg", "rows": "hx"},
+        {"gates": "iofg", "rows": "hx", "forget_bias": 0.0},
+    ],
 )
 @pytest.mark.parametrize("row", [0, 1, 2])
 @pytest.mark.sampled(3)
-def test_several_changes_of_one_row(row: int, truth: dict[str, Any], asked: Cell) -> None:
+def test_several_changes_of_one_row(
+    row: int, truth: dict[str, Any], asked: Cell
+) -> None:
     explanation = asked.explain(asked.run(truth)["h"][row])
     assert found(explanation) == truth
     assert explanation.taken == f"EXPECTED is interpreted as sequence {row} of 3"
@@ -94,7 +104,9 @@ def test_first_units_of_as_many_steps_as_there_are_units(
 ) -> None:
     """(6, 4) of a net of 6 units: six steps of the first four, or all units of four steps."""
     asked = Cell(tmp_path, 11, units=6, steps=5)
-    asked.x = np.random.default_rng(3).normal(size=(1, 8, 4)).astype(np.float32).astype(float)
+    asked.x = (
+        np.random.default_rng(3).normal(size=(1, 8, 4)).astype(np.float32).astype(float)
+    )
     explanation = asked.explain(asked.run(truth)["h"][0, :6, :4])
     assert found(explanation) == truth
     assert explanation.taken.endswith("the first 6 of 8 steps, the first 4 of 6 units")
@@ -103,7 +115,12 @@ def test_first_units_of_as_many_steps_as_there_are_units(
 @pytest.mark.slow
 def test_axes_in_another_order_are_understood(asked: Cell) -> None:
     h = asked.run({"gates": "ifgo"})["h"]
-    for array in (h.transpose(0, 2, 1), h.transpose(1, 2, 0), h.ravel(), h.ravel(order="F")):
+    for array in (
+        h.transpose(0, 2, 1),
+        h.transpose(1, 2, 0),
+        h.ravel(),
+        h.ravel(order="F"),
+    ):
         assert found(asked.explain(array)) == {"gates": "ifgo"}
 
 
@@ -140,7 +157,9 @@ def test_windows_that_a_budget_leaves_out_are_counted(
 # ---- parts of which another reading needs changes
 
 
-PARTS_OF_BOTH: dict[str, tuple[int, Any]] = {  # the sequences of the batch, and a part of (B, T, K)
+PARTS_OF_BOTH: dict[
+    str, tuple[int, Any]
+] = {  # the sequences of the batch, and a part of (B, T, K)
     "the last step": (1, lambda h: h[:, -1]),
     "the last step, a vector": (1, lambda h: h[0, -1]),
     "step 0 of 7": (1, lambda h: h[:, 0]),
@@ -166,7 +185,10 @@ def test_a_part_of_two_directions_needs_no_change(text: str, tmp_path: Path) -> 
     asked.x = asked.x[:sequences]
     explanation = asked.explain(part(asked.expected(networks.AS_STORED)))
     assert explanation.verdict == "agrees"
-    assert explanation.taken == f"EXPECTED is interpreted as {text.removesuffix(', a vector')}"
+    assert (
+        explanation.taken
+        == f"EXPECTED is interpreted as {text.removesuffix(', a vector')}"
+    )
 
 
 def test_printed_units_of_both_directions_need_no_change(tmp_path: Path) -> None:
@@ -175,7 +197,9 @@ def test_printed_units_of_both_directions_need_no_change(tmp_path: Path) -> None
         part = asked.run(networks.AS_STORED)[1, 2, :count]
         explanation = asked.explain(printed(part, 8, tmp_path / "expected.txt"))
         assert explanation.verdict == "agrees"
-        assert explanation.taken.endswith(f"sequence 1 of 3, the first {count} of 6 units")
+        assert explanation.taken.endswith(
+            f"sequence 1 of 3, the first {count} of 6 units"
+        )
 
 
 @pytest.mark.slow
@@ -186,7 +210,9 @@ def test_the_shape_of_fewest_changes_wins(tmp_path: Path) -> None:
     truth = {**networks.AS_STORED, "gates": "ifgo"}
     h = asked.run(truth)
     assert found(asked.explain(h[0, 0])) == {"gates": "ifgo"}
-    ends = np.concatenate([h[:, -1, :3], h[:, 0, 3:]]).ravel()  # last states of both, in a row
+    ends = np.concatenate(
+        [h[:, -1, :3], h[:, 0, 3:]]
+    ).ravel()  # last states of both, in a row
     explanation = asked.explain(ends)
     assert found(explanation) == {"gates": "ifgo"}
     assert "are interpreted in a row as (2, 2, 3)" in explanation.notes[0]

@@ -48,7 +48,9 @@ QUICK = [
         "keras, all/bidirectional_mask",
     )),
 ]  # fmt: skip
-SINGLE = {(*row.truth,): f"matrix/float32 0/{row.name}" for row in SINGLES}  # by its setting
+SINGLE = {
+    (*row.truth,): f"matrix/float32 0/{row.name}" for row in SINGLES
+}  # by its setting
 RUN_OTHERWISE = [name for name in sorted(RECORD) if name.startswith("class/execution/")]
 MISSED = {
     "network/long directions/last h, "
@@ -72,7 +74,9 @@ def is_right(line: Line) -> bool | None:
         return None
     verdict, changes = truth
     form = "4 digits" if "4 digits" in name else ""
-    answered = line["verdict"] == verdict and same(line.get("changes", {}), changes, form)
+    answered = line["verdict"] == verdict and same(
+        line.get("changes", {}), changes, form
+    )
     return answered and "equals" not in line
 
 
@@ -85,7 +89,9 @@ def test_every_question_has_its_line() -> None:
 def test_recorded_answers_are_right() -> None:
     right = {name: is_right(line) for name, line in RECORD.items()}
     assert {name for name, held in right.items() if held is False} == MISSED
-    for name in MISSED:  # no false cause is given; a change of all cells may be one of some as well
+    for name in (
+        MISSED
+    ):  # no false cause is given; a change of all cells may be one of some as well
         assert RECORD[name]["verdict"] == "none" or RECORD[name]["equals"]
     assert sum(held is not None for held in right.values()) > 0.8 * len(RECORD)
 
@@ -118,7 +124,11 @@ def test_an_answer_is_as_recorded(name: str) -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_all_answers_are_as_recorded(group: str) -> None:
     names = [name for name in RECORD if group_of(name) == group]
-    found = [line for name in names for line in differences(RECORD[name], asked(name)[0], WORDS)]
+    found = [
+        line
+        for name in names
+        for line in differences(RECORD[name], asked(name)[0], WORDS)
+    ]
     assert not found, "\n".join(found)
 
 
@@ -162,8 +172,20 @@ def test_an_answer_is_the_same_with_any_number_of_threads(
         lstm(*of_run, "--threads", threads, cwd=tmp_path, **environment)
         with np.load(tmp_path / "h.npz") as members:
             h = members["h"]
-        np.save(tmp_path / "e.npy", h + noise * np.random.default_rng(0).normal(size=h.shape))
-        question = ("explain", "w.npz", "x.npy", "e.npy", "--layout", "batch", "-f", "json")
+        np.save(
+            tmp_path / "e.npy",
+            h + noise * np.random.default_rng(0).normal(size=h.shape),
+        )
+        question = (
+            "explain",
+            "w.npz",
+            "x.npy",
+            "e.npy",
+            "--layout",
+            "batch",
+            "-f",
+            "json",
+        )
         answers.append(lstm(*question, cwd=tmp_path, **environment))
     assert len({*answers}) == 1
     assert json.loads(answers[0])["verdict"] == verdict

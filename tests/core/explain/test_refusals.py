@@ -19,7 +19,15 @@ from tests.paths import TESTS
 
 Array = np.ndarray[Any, Any]
 
-KINDS = ("random", "near miss", "zoneout", "dropout", "other net", "zeros", "one number wrong")
+KINDS = (
+    "random",
+    "near miss",
+    "zoneout",
+    "dropout",
+    "other net",
+    "zeros",
+    "one number wrong",
+)
 
 
 def spoiled(kind: str, h: Array, x: Array, rng: np.random.Generator) -> Array:
@@ -51,13 +59,23 @@ def spoiled(kind: str, h: Array, x: Array, rng: np.random.Generator) -> Array:
 
 
 def ask(
-    kind: str, folder: Path, seed: int, units: int = 3, steps: int = 7, form: str = "float32"
+    kind: str,
+    folder: Path,
+    seed: int,
+    units: int = 3,
+    steps: int = 7,
+    form: str = "float32",
 ) -> Explanation:
     return asking(kind, folder, seed, units, steps, form).explain()
 
 
 def asking(
-    kind: str, folder: Path, seed: int, units: int = 3, steps: int = 7, form: str = "float32"
+    kind: str,
+    folder: Path,
+    seed: int,
+    units: int = 3,
+    steps: int = 7,
+    form: str = "float32",
 ) -> Asking:
     cell = Cell(folder, [seed, units, steps], units, steps, 2 if units > 1 else 1)
     expected: Any = spoiled(kind, cell.run()["h"], cell.x, cell.rng).astype(np.float32)
@@ -69,7 +87,9 @@ def asking(
 @pytest.mark.parametrize("kind", ["random", "dropout", "one number wrong", "zeros"])
 @pytest.mark.usefixtures("without_edits")
 @pytest.mark.sampled(3)
-def test_unrelated_or_damaged_outputs_are_not_explained(kind: str, tmp_path: Path) -> None:
+def test_unrelated_or_damaged_outputs_are_not_explained(
+    kind: str, tmp_path: Path
+) -> None:
     explanation = ask(kind, tmp_path, 0)
     assert explanation.verdict == "none"
     assert not explanation.found
@@ -79,7 +99,9 @@ def test_unrelated_or_damaged_outputs_are_not_explained(kind: str, tmp_path: Pat
     if kind == "one number wrong":
         assert explanation.measured.agreeing == explanation.measured.total - 1
     if kind != "zeros":
-        assert explanation.tried > 30_000  # all pairs, and triples of what frameworks do
+        assert (
+            explanation.tried > 30_000
+        )  # all pairs, and triples of what frameworks do
         assert any("no framework uses" in one for one in explanation.not_tried)
         assert explanation.nearest
         assert explanation.not_tried
@@ -89,14 +111,18 @@ def test_unrelated_or_damaged_outputs_are_not_explained(kind: str, tmp_path: Pat
 def test_zeros_and_rows_hint_at_what_happened(tmp_path: Path) -> None:
     explanation = ask("dropout", tmp_path, 0)
     assert any("exact zeros" in remark for remark in explanation.notes)
-    assert not any("exact zeros" in remark for remark in ask("random", tmp_path, 0).notes)
+    assert not any(
+        "exact zeros" in remark for remark in ask("random", tmp_path, 0).notes
+    )
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     cell = Cell(tmp_path, 0)
     h = cell.run()["h"]
     cell.net.bias[0] = np.inf
-    with pytest.raises(UserError, match="the bias of layer0 has NaN or infinite values, 1 in all"):
+    with pytest.raises(
+        UserError, match="the bias of layer0 has NaN or infinite values, 1 in all"
+    ):
         cell.explain(h)
 
 
@@ -104,7 +130,9 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 def test_every_member_of_expected_is_compared_or_named(tmp_path: Path) -> None:
     cell = Cell(tmp_path, 0)
     h = cell.run()["h"]
-    with pytest.raises(UserError, match=r"layer0\.h.*\n.*\n  Its arrays have to be of one run"):
+    with pytest.raises(
+        UserError, match=r"layer0\.h.*\n.*\n  Its arrays have to be of one run"
+    ):
         cell.explain({"h": h, "layer0.h": h + 1})
     assert cell.explain({"layer0.h": np.cumsum(h, axis=1)}).verdict == "none"
     explanation = cell.explain({"h": h, "logits": h[..., 0], "layer1.h": h})
@@ -124,7 +152,9 @@ def near_tanh(z: Array) -> Array:
     return quotient
 
 
-@pytest.mark.parametrize("truth", [{}, {"forget_bias": 0.0}, {"recurrent_gates": "ifgo"}])
+@pytest.mark.parametrize(
+    "truth", [{}, {"forget_bias": 0.0}, {"recurrent_gates": "ifgo"}]
+)
 @pytest.mark.slow
 def test_an_approximated_tanh_is_not_a_setting(
     truth: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -134,7 +164,9 @@ def test_an_approximated_tanh_is_not_a_setting(
     cell = Cell(tmp_path, 3, scale=0.8)
     explanation = cell.explain(cell.run(truth)["h"])
     assert explanation.verdict == "none"
-    (remark,) = (one for one in explanation.notes if "an approximated tanh or exp" in one)
+    (remark,) = (
+        one for one in explanation.notes if "an approximated tanh or exp" in one
+    )
     read = {c.setting: c.found for c in explanation.nearest[0].changes}
     assert read == truth
     assert remark.startswith("With" if truth else "As loaded")
@@ -151,7 +183,9 @@ def test_an_approximated_tanh_is_not_a_setting(
     ],
 )
 @pytest.mark.slow
-def test_noise_on_the_outputs_of_the_right_weights(size: float, code: str, tmp_path: Path) -> None:
+def test_noise_on_the_outputs_of_the_right_weights(
+    size: float, code: str, tmp_path: Path
+) -> None:
     """Neither a layout nor a setting is doubted where the outputs are off by little everywhere."""
     cell = Cell(tmp_path, [4, int(size * 1e4)])
     h = cell.run()["h"]
@@ -167,7 +201,9 @@ def test_noise_on_the_outputs_of_the_right_weights(size: float, code: str, tmp_p
 
 
 @pytest.mark.slow
-def test_an_array_that_is_all_wrong_is_not_noise_next_to_one_that_is_near(tmp_path: Path) -> None:
+def test_an_array_that_is_all_wrong_is_not_noise_next_to_one_that_is_near(
+    tmp_path: Path,
+) -> None:
     rng = np.random.default_rng(6)
     net = random_net(rng, 4, 5)
     net.bias[:] += np.repeat([5.0, 5.0, 5.0, 0.0], 5)  # i, g and f are open: c grows
@@ -199,7 +235,9 @@ def noisy(h: Array, where: Any, rng: np.random.Generator) -> Array:
     ids=["from a step on", "one step", "sequences that go wrong"],
 )
 @pytest.mark.slow
-def test_the_part_of_outputs_that_agrees_is_named(where: Any, said: str, tmp_path: Path) -> None:
+def test_the_part_of_outputs_that_agrees_is_named(
+    where: Any, said: str, tmp_path: Path
+) -> None:
     cell = Cell(tmp_path, 0, units=3)
     explanation = cell.explain(noisy(cell.run()["h"], where, cell.rng))
     assert any(note.endswith(said) for note in explanation.notes), explanation.notes
@@ -215,7 +253,9 @@ def of_both(
     """Inputs, and h of each of two directions under settings."""
     x = rng.normal(size=(steps, rows, load(BOTH).cell.inputs))
     trace = run(load(BOTH, **settings), x, layout="time")
-    return x, {name: trace.time_major(name) for name in ("layer0.h", "layer0_reverse.h")}
+    return x, {
+        name: trace.time_major(name) for name in ("layer0.h", "layer0_reverse.h")
+    }
 
 
 @pytest.mark.slow
@@ -223,13 +263,18 @@ def test_the_direction_that_agrees_is_named() -> None:
     """The figures are of the whole output: nothing comes nearer to the other direction."""
     rng = np.random.default_rng(0)
     x, h = of_both(rng, 9, 3)
-    h["layer0_reverse.h"] = h["layer0_reverse.h"] + rng.normal(0, 0.01, h["layer0.h"].shape)
+    h["layer0_reverse.h"] = h["layer0_reverse.h"] + rng.normal(
+        0, 0.01, h["layer0.h"].shape
+    )
     explanation = explain(BOTH, x, h, layout="time")
     assert explanation.verdict == "none"
     assert explanation.notes == ("All of layer0.h agrees, layer0_reverse.h does not.",)
     assert explanation.measured is not None
     half = h["layer0.h"].size
-    assert (explanation.measured.agreeing, explanation.measured.total) == (half, 2 * half)
+    assert (explanation.measured.agreeing, explanation.measured.total) == (
+        half,
+        2 * half,
+    )
     assert [near.changes for near in explanation.nearest] == [()]
 
 
@@ -255,7 +300,11 @@ def test_clearly_nearer_rearrangements_have_figures_of_the_full_array() -> None:
     h = {name: array + rng.normal(0, 0.01, array.shape) for name, array in h.items()}
     (nearest, loaded) = explain(BOTH, x, h, layout="time").nearest
     assert {c.setting: c.found for c in nearest.changes} == {"forget_bias": 1.0}
-    assert nearest.comparison.total == loaded.comparison.total == sum(a.size for a in h.values())
+    assert (
+        nearest.comparison.total
+        == loaded.comparison.total
+        == sum(a.size for a in h.values())
+    )
     assert nearest.comparison.rms < 0.5 * loaded.comparison.rms
 
 

@@ -28,8 +28,12 @@ def _net() -> tuple[Net, Array, Array]:
     return net, x, outputs(net, x, {})["h"]
 
 
-def _asked(folder: Path, net: Net, x: Array, expected: Array, **given: Any) -> Explanation:
-    return explain(write(net, folder / "w.npz", I), x, expected.astype(np.float32), **given)
+def _asked(
+    folder: Path, net: Net, x: Array, expected: Array, **given: Any
+) -> Explanation:
+    return explain(
+        write(net, folder / "w.npz", I), x, expected.astype(np.float32), **given
+    )
 
 
 def _chunks(net: Net, x: Array, starts: tuple[int, ...], carried: str) -> Array:
@@ -81,7 +85,9 @@ def _with_the_last(h: Array) -> Array:
 
 
 @pytest.mark.slow
-def test_lengths_are_solved_for_if_each_sequence_has_numbers_enough(tmp_path: Path) -> None:
+def test_lengths_are_solved_for_if_each_sequence_has_numbers_enough(
+    tmp_path: Path,
+) -> None:
     net, x, h = _net()
     last = h[np.arange(B), np.array(LENGTHS) - 1]  # (B, H)
     last[1] += 0.01  # met by no step
@@ -90,25 +96,41 @@ def test_lengths_are_solved_for_if_each_sequence_has_numbers_enough(tmp_path: Pa
 
 def test_values_past_a_length_are_assumed_as_for_lengths(tmp_path: Path) -> None:
     net, x, h = _net()
-    names = {"kernel": net.kernel[:I], "recurrent_kernel": net.kernel[I:], "bias": net.bias}
-    held: dict[str, Any] = {name: array.astype(np.float32) for name, array in names.items()}
+    names = {
+        "kernel": net.kernel[:I],
+        "recurrent_kernel": net.kernel[I:],
+        "bias": net.bias,
+    }
+    held: dict[str, Any] = {
+        name: array.astype(np.float32) for name, array in names.items()
+    }
     np.savez(tmp_path / "keras.npz", **held)
     expected = _with_the_last(h).astype(np.float32)
     given: dict[str, Any] = {"gates": "igfo", "forget_bias": 1.0, "lengths": LENGTHS}
     found = explain(str(tmp_path / "keras.npz"), x, expected, **given)
     (change,) = found.changes  # keras repeats where a mask is given
-    assert (change.setting, change.assumed, change.found) == ("masked_output", "zero", "repeat")
+    assert (change.setting, change.assumed, change.found) == (
+        "masked_output",
+        "zero",
+        "repeat",
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", [0.5, 0.0])
-def test_an_error_that_fades_may_be_another_initial_state(start: float, tmp_path: Path) -> None:
+def test_an_error_that_fades_may_be_another_initial_state(
+    start: float, tmp_path: Path
+) -> None:
     net, x, _ = _net()
     net.kernel[I:] *= 0.5  # the state is soon forgotten
     state = np.full((B, H), 0.5), np.full((B, H), -0.5)
-    expected = outputs(net, x, {}, state)["h"] if start else outputs(net, x + 0.1, {})["h"]
+    expected = (
+        outputs(net, x, {}, state)["h"] if start else outputs(net, x + 0.1, {})["h"]
+    )
     found = _asked(tmp_path, net, x, expected, layout="batch")
-    assert found.edits == (("state.array=@state.npz",) if start else ("inputs.offset=0.1",))
+    assert found.edits == (
+        ("state.array=@state.npz",) if start else ("inputs.offset=0.1",)
+    )
     expected = expected + np.random.default_rng(0).normal(0, 2e-5, expected.shape)
     found = _asked(tmp_path, net, x, expected, layout="batch")
     assert found.verdict == "none"
@@ -181,9 +203,16 @@ def test_nothing_but_nan_is_refused_as_that(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arranged", "said"),
     [
-        pytest.param(lambda h: h[[1, 2, 0]], "the sequences of", marks=pytest.mark.slow),
-        pytest.param(lambda h: h[..., [4, 2, 0, 1, 3, 5]], "the units of", marks=pytest.mark.slow),
-        (lambda h: np.concatenate([0 * h[:, :1], h[:, :-1]], axis=1), "shifted by one step"),
+        pytest.param(
+            lambda h: h[[1, 2, 0]], "the sequences of", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            lambda h: h[..., [4, 2, 0, 1, 3, 5]], "the units of", marks=pytest.mark.slow
+        ),
+        (
+            lambda h: np.concatenate([0 * h[:, :1], h[:, :-1]], axis=1),
+            "shifted by one step",
+        ),
     ],
 )
 @pytest.mark.usefixtures("without_edits")
@@ -191,7 +220,10 @@ def test_outputs_arranged_otherwise_are_what_diff_proves(
     arranged: Callable[[Array], Array], said: str, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(17)
-    net, x = random_net(rng, I, 6), rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
+    net, x = (
+        random_net(rng, I, 6),
+        rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64),
+    )
     weights, run = write(net, tmp_path / "w.npz", I), outputs(net, x, {})
     for name in "hc":
         found = explain(weights, x, {name: arranged(run[name])}, layout="batch")
@@ -204,8 +236,13 @@ def test_outputs_arranged_otherwise_are_what_diff_proves(
 @pytest.mark.usefixtures("without_edits")
 def test_an_arrangement_of_one_array_does_not_explain_another(tmp_path: Path) -> None:
     rng = np.random.default_rng(17)
-    net, x = random_net(rng, I, 6), rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64)
-    np.savez(tmp_path / "y.npz", h=2 * outputs(net, x, {})["h"], c=rng.normal(size=(B, T, 6)))
+    net, x = (
+        random_net(rng, I, 6),
+        rng.normal(size=(B, T, I)).astype(np.float32).astype(np.float64),
+    )
+    np.savez(
+        tmp_path / "y.npz", h=2 * outputs(net, x, {})["h"], c=rng.normal(size=(B, T, 6))
+    )
     weights = write(net, tmp_path / "w.npz", I)
     found = explain(weights, x, str(tmp_path / "y.npz"), layout="batch")
     (remark,) = [one for one in found.remarks if one.code == "rearranged"]

@@ -54,7 +54,9 @@ def test_one_row_may_be_another_layout_or_a_state_that_is_reset(tmp_path: Path) 
 def test_one_direction_of_two(cell: str, assumed: str, tmp_path: Path) -> None:
     """``output[..., :H]``: no way to merge both, with one of them held at nothing."""
     asked = Asked(tmp_path, 0, "half")
-    half = np.split(np.asarray(asked.expected({})), 2, axis=-1)[cell == "layer0_reverse"]
+    half = np.split(np.asarray(asked.expected({})), 2, axis=-1)[
+        cell == "layer0_reverse"
+    ]
     explanation = asked.explain(half, merge=assumed)
     assert found(explanation) == {"array": f"{cell}.h"}
     assert explanation.found
@@ -68,7 +70,9 @@ def test_one_direction_of_two(cell: str, assumed: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("assumed", ["batch", "time"])
 @pytest.mark.parametrize("deep", [True, False])
 @pytest.mark.sampled(3)
-def test_a_part_of_the_net_under_a_layout(deep: bool, assumed: str, tmp_path: Path) -> None:
+def test_a_part_of_the_net_under_a_layout(
+    deep: bool, assumed: str, tmp_path: Path
+) -> None:
     asked = Asked(tmp_path, 0, "part", deep=deep)
     part = outputs(asked.nets[0], asked.x, {}, dtype=np.float32)["h"]
     explanation = explain(asked.weights, asked.x, part, **AS_STORED, layout=assumed)
@@ -94,9 +98,13 @@ def test_the_first_units_of_merged_directions(merge: str, tmp_path: Path) -> Non
     assert explanation.taken.endswith(f"the first 2 of {h.shape[-1]} units")
 
 
-@pytest.mark.parametrize(("part", "axis"), [(0, "steps"), ((slice(None), 0), "sequences")])
+@pytest.mark.parametrize(
+    ("part", "axis"), [(0, "steps"), ((slice(None), 0), "sequences")]
+)
 @pytest.mark.slow
-def test_units_of_two_directions_before_the_last_axis(part: Any, axis: str, tmp_path: Path) -> None:
+def test_units_of_two_directions_before_the_last_axis(
+    part: Any, axis: str, tmp_path: Path
+) -> None:
     """``y[0].T``, and the same of a step."""
     asked = Asked(tmp_path, 0, "units first")
     explanation = asked.explain(np.asarray(asked.expected({"gates": "ifgo"}))[part].T)
@@ -105,7 +113,9 @@ def test_units_of_two_directions_before_the_last_axis(part: Any, axis: str, tmp_
 
 
 def test_the_last_c_of_each_cell_taken_for_h_is_found(tmp_path: Path) -> None:
-    np.savez(tmp_path / "w.npz", **pytorch(4, 5, directions=2, scale=0.5, dtype=np.float32))
+    np.savez(
+        tmp_path / "w.npz", **pytorch(4, 5, directions=2, scale=0.5, dtype=np.float32)
+    )
     x = np.random.default_rng(8).normal(size=(3, 7, 4)).astype(np.float32)
     trace = run(load(str(tmp_path / "w.npz")), x, layout="batch")
     explanation = explain(str(tmp_path / "w.npz"), x, trace.final_c, layout="batch")
@@ -128,10 +138,17 @@ def test_both_directions_do_not_match_at_step_0() -> None:
     x, h = of_both(np.random.default_rng(2), 6, 2, forget_bias=1.0)
     _, loaded = of_both(np.random.default_rng(2), 6, 2)
     for change, expected, code in (
-        ({"layer0_reverse.forget_bias": 1.0}, h | {"layer0.h": loaded["layer0.h"]}, "first_cell"),
+        (
+            {"layer0_reverse.forget_bias": 1.0},
+            h | {"layer0.h": loaded["layer0.h"]},
+            "first_cell",
+        ),
         ({"forget_bias": 1.0}, h, "all_cells"),
     ):
         explanation = explain(BOTH, x, expected, layout="time")
-        assert (found(explanation), [r.code for r in explanation.remarks]) == (change, [code])
+        assert (found(explanation), [r.code for r in explanation.remarks]) == (
+            change,
+            [code],
+        )
     assert explanation.first_step is None
     assert "state is zero" not in explanation.hidden

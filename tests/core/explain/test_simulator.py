@@ -55,7 +55,11 @@ def test_a_first_state_in_the_weights(rows: int, tmp_path: Path) -> None:
     shapes = {"W": (1, 16, 3), "R": (1, 16, 4), "B": (1, 32)}
     shapes |= {"initial_h": (1, rows, 4), "initial_c": (1, rows, 4)}
     weights = str(tmp_path / "weights.npz")
-    np.savez(weights, **{k: rng.normal(size=s) for k, s in shapes.items()}, allow_pickle=False)
+    np.savez(
+        weights,
+        **{k: rng.normal(size=s) for k, s in shapes.items()},
+        allow_pickle=False,
+    )
     x = rng.normal(size=(6, 2, 3))
     settings: Any = {"convention": "onnx", "layout": "time", "dtype": "float64"}
     h = run(load(weights, **settings), x, layout="time").time_major("h")
@@ -77,11 +81,16 @@ def check(case: str) -> None:
             continue
         reading = model_of(case, **settings)
         trace = run(
-            reading, x, layout=None if layout == "steps" else layout, initial_state={"h": h, "c": c}
+            reading,
+            x,
+            layout=None if layout == "steps" else layout,
+            initial_state={"h": h, "c": c},
         )
         wanted.append({k: trace.time_major(k) for k in "hcifgo"})
         changes.append(settings)
-    simulator = Simulator(lambda settings: model_of(case, **settings).cell, model.convention)
+    simulator = Simulator(
+        lambda settings: model_of(case, **settings).cell, model.convention
+    )
     singles = SingleChanges([["layer0"]], {"layer0": simulator.singles})
     places = {change: n for n, one in enumerate(singles.changes) for change in one}
     rows = [sorted(places[k] for k in of.items() if k in places) for of in changes]

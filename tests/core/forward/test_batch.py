@@ -14,7 +14,13 @@ import pytest
 
 from lstmcli import run, threads
 from lstmcli.core.forward import batch, matmul
-from lstmcli.core.forward.batch import Runner, batch_blocks, batch_chunks, workers, worth_threads
+from lstmcli.core.forward.batch import (
+    Runner,
+    batch_blocks,
+    batch_chunks,
+    workers,
+    worth_threads,
+)
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block
 from lstmcli.core.forward.prepare import prepare
@@ -37,7 +43,9 @@ def network(rng: np.random.Generator, inputs: int, H: int, **how: Any) -> Model:
         cells: list[Cell] = []
         for _ in range(2):
             cell = model_of(random_net(rng, inputs, H, np.float32)).cell
-            cells.append(replace(cell, convention=cell.convention.with_behaviour(**how)))
+            cells.append(
+                replace(cell, convention=cell.convention.with_behaviour(**how))
+            )
         layers.append(tuple(cells))
         inputs = H if how.get("merge") == "sum" else 2 * H
     return Model(tuple(layers), {})
@@ -75,16 +83,33 @@ def test_a_runner_may_return_other_arrays_at_every_call(
         monkeypatch.setattr(matmul, limit, 0 if ahead else np.inf)
     rng = np.random.default_rng(8)
     net = random_net(rng, 9, 5, dtype)
-    packed, x = Packed(model_of(net).cell), rng.normal(size=(200, batch, 9)).astype(dtype)
-    state = rng.normal(size=(batch, 5)).astype(dtype), rng.normal(size=(batch, 5)).astype(dtype)
+    packed, x = (
+        Packed(model_of(net).cell),
+        rng.normal(size=(200, batch, 9)).astype(dtype),
+    )
+    state = (
+        rng.normal(size=(batch, 5)).astype(dtype),
+        rng.normal(size=(batch, 5)).astype(dtype),
+    )
     every = ("h", "c", "i", "f", "g", "o", "z")
     whole = Runner(packed, [slice(0, batch)], state).advance(x, every)
     pieces = Runner(packed, [slice(0, batch)], state)
-    keeps = [("h",), ("h", "c"), ("i", "g"), ("h", "c", "i", "f", "g", "o"), every, ("o",)]
+    keeps = [
+        ("h",),
+        ("h", "c"),
+        ("i", "g"),
+        ("h", "c", "i", "f", "g", "o"),
+        every,
+        ("o",),
+    ]
     first = 0
-    for keep, steps in zip(keeps * 2, (1, 2, 63, 20, 3, 5, 64, 7, 1, 30, 3, 1), strict=True):
+    for keep, steps in zip(
+        keeps * 2, (1, 2, 63, 20, 3, 5, 64, 7, 1, 30, 3, 1), strict=True
+    ):
         for name, array in pieces.advance(x[first : first + steps], keep).items():
-            np.testing.assert_array_equal(array, whole[name][first : first + steps], name)
+            np.testing.assert_array_equal(
+                array, whole[name][first : first + steps], name
+            )
         first += steps
     assert first == len(x)
     h, c = pieces.state
@@ -95,7 +120,10 @@ def test_a_runner_may_return_other_arrays_at_every_call(
 @pytest.mark.usefixtures("any_threads")
 def test_a_state_that_is_reset_is_never_cut() -> None:
     rng = np.random.default_rng(6)
-    model, x = model_of(random_net(rng, 9, 66), state="reset"), rng.normal(size=(131, 11, 9))
+    model, x = (
+        model_of(random_net(rng, 9, 66), state="reset"),
+        rng.normal(size=(131, 11, 9)),
+    )
     with ThreadPoolExecutor(2) as pool:
         equal(run(model, x, executor=pool), run(model, x))
 
@@ -109,23 +137,34 @@ def test_one_block_is_taken_only_where_it_changes_nothing(
 ) -> None:
     """The result of the probe is that of a run: full or in blocks, equal bits or not."""
     rng = np.random.default_rng(B)
-    model, x = model_of(random_net(rng, I, H, dtype)), rng.normal(size=(B, 20, I)).astype(dtype)
+    model, x = (
+        model_of(random_net(rng, I, H, dtype)),
+        rng.normal(size=(B, 20, I)).astype(dtype),
+    )
     packed, blocks = Packed(model.cell), batch_blocks(B, model.cell)
     assert len(blocks) > 1
     zero = np.zeros((B, H), dtype), np.zeros((B, H), dtype)
     with threads.one_thread():
         whole, cut = (
-            Runner(packed, b, zero).advance(x.swapaxes(0, 1))["h"] for b in ([slice(0, B)], blocks)
+            Runner(packed, b, zero).advance(x.swapaxes(0, 1))["h"]
+            for b in ([slice(0, B)], blocks)
         )
-        assert np.array_equal(whole, cut) == is_same_in_one_block(packed.matrix(), B, blocks)
-    np.testing.assert_array_equal(run(model, x, "h", layout="batch").h.swapaxes(0, 1), cut)
+        assert np.array_equal(whole, cut) == is_same_in_one_block(
+            packed.matrix(), B, blocks
+        )
+    np.testing.assert_array_equal(
+        run(model, x, "h", layout="batch").h.swapaxes(0, 1), cut
+    )
 
 
 @pytest.mark.usefixtures("any_threads")
 def test_a_last_block_of_few_sequences_is_never_merged() -> None:
     """It is multiplied in another way, and its inputs may be ahead."""
     rng = np.random.default_rng(3)
-    model, x = model_of(random_net(rng, 40, 200, np.float32)), rng.normal(size=(134, 20, 40))
+    model, x = (
+        model_of(random_net(rng, 40, 200, np.float32)),
+        rng.normal(size=(134, 20, 40)),
+    )
     blocks = batch_blocks(134, model.cell)
     assert blocks[-1] == slice(128, 134)
     assert not is_same_in_one_block(Packed(model.cell).matrix(), 134, blocks)
@@ -151,9 +190,14 @@ def test_threads_are_worth_it_only_where_every_block_has_enough_to_do() -> None:
     assert not worth_threads(512, Model((*small.layers, *large.layers), small.tensors))
 
 
-def test_small_blocks_are_not_handed_to_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_blocks_are_not_handed_to_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rng = np.random.default_rng(0)
-    model, x = model_of(random_net(rng, 5, 66, np.float32)), rng.normal(size=(131, 3, 5))
+    model, x = (
+        model_of(random_net(rng, 5, 66, np.float32)),
+        rng.normal(size=(131, 3, 5)),
+    )
     with ThreadPoolExecutor(2) as pool:
         handed, own = list[Any](), pool.submit
 
@@ -205,8 +249,14 @@ def test_threads_and_chunks_change_nothing_under_any_kernel(kernel: str) -> None
     if done.returncode < 0:
         pytest.skip(f"this processor does not run OpenBLAS' kernel {kernel}")
     assert done.returncode == 0, done.stderr
-    in_float32 = kernel not in ("Haswell", "Zen")  # whose last rows are summed otherwise
-    assert done.stdout.split() == [str(in_float32), "True"]  # whether inputs are multiplied ahead
+    in_float32 = kernel not in (
+        "Haswell",
+        "Zen",
+    )  # whose last rows are summed otherwise
+    assert done.stdout.split() == [
+        str(in_float32),
+        "True",
+    ]  # whether inputs are multiplied ahead
 
 
 # ---- threads
@@ -236,7 +286,9 @@ def test_blas_has_one_thread_within_runs_that_overlap() -> None:
 
 
 @pytest.mark.usefixtures("two_blas_threads")
-def test_a_number_in_the_environment_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_number_in_the_environment_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv(threads.VARIABLE, "2")
     with threads.one_thread():
         assert set(blas_threads()) == {2}
@@ -281,7 +333,9 @@ def test_a_meter_counts_every_block_that_arrives() -> None:
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         run(model, x, executor=pool, meter=told[0].append)
         plan = prepare(model, Inputs(x), "h")
-        sweep_selected(plan, plan.select(), lambda *_: None, executor=pool, meter=told[1].append)
+        sweep_selected(
+            plan, plan.select(), lambda *_: None, executor=pool, meter=told[1].append
+        )
     blocks = [(chunk.stop - chunk.start) * 11 * 4 for chunk in batch_chunks(131, model)]
     assert len(blocks) > 1
     assert told == [blocks, blocks]

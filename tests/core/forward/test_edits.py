@@ -72,8 +72,12 @@ def tensors(*layers: Mapping[str, Array]) -> Weights:
     """Weights as PyTorch stores them: (4H, I), rows by gates."""
     found: Weights = {}
     for n, w in enumerate(layers):
-        found[f"weight_ih_l{n}"] = w["K"].transpose(0, 2, 1).reshape(-1, w["K"].shape[1])
-        found[f"weight_hh_l{n}"] = w["R"].transpose(0, 2, 1).reshape(-1, w["R"].shape[1])
+        found[f"weight_ih_l{n}"] = (
+            w["K"].transpose(0, 2, 1).reshape(-1, w["K"].shape[1])
+        )
+        found[f"weight_hh_l{n}"] = (
+            w["R"].transpose(0, 2, 1).reshape(-1, w["R"].shape[1])
+        )
         found[f"bias_ih_l{n}"] = w["b"].reshape(-1)
         found[f"bias_hh_l{n}"] = np.zeros(w["b"].size)
     return found
@@ -167,7 +171,9 @@ def cut_tanh(x: Array) -> Any:
 
 
 def fast_exp(x: Array) -> Any:
-    bits = x.astype(np.float32) * np.float32(12102203.161561485) + np.float32(1064866805.0)
+    bits = x.astype(np.float32) * np.float32(12102203.161561485) + np.float32(
+        1064866805.0
+    )
     return bits.astype(np.int32).view(np.float32).astype(float)
 
 
@@ -340,7 +346,9 @@ def test_padding_at_the_end_is_moved_to_the_front(lengths: list[int] | None) -> 
         masked[-length:, n] = lstm(x[:length, [n]]).h[:, 0]
     for value, expected in (("", lstm(moved).h), ("=masked", masked)):
         edit = f"inputs.padding_first{value}"
-        trace = lstmcli.run(tensors(W), x, "h", layout="time", lengths=lengths, edits=edit)
+        trace = lstmcli.run(
+            tensors(W), x, "h", layout="time", lengths=lengths, edits=edit
+        )
         np.testing.assert_allclose(trace.h, expected, atol=1e-12)
 
 
@@ -352,7 +360,9 @@ def test_a_hole_in_a_mask_is_no_padding_and_padding_is_moved_first() -> None:
     edits = ["inputs.padding_first=masked", "state.kept"]
     trace = lstmcli.run(tensors(W), x, "h", **given, edits=edits[:1])
     np.testing.assert_allclose(trace.h, expected, atol=1e-12)
-    one, other = (lstmcli.run(tensors(W), x, "h", **given, edits=e) for e in (edits, edits[::-1]))
+    one, other = (
+        lstmcli.run(tensors(W), x, "h", **given, edits=e) for e in (edits, edits[::-1])
+    )
     np.testing.assert_array_equal(one.h, other.h)
 
 
@@ -369,7 +379,9 @@ def test_the_epsilon_of_a_stored_layer_norm() -> None:
 
     gate = {"f": lambda z: s(z + 1)}
     w0 = {**W, "b": 0 * W["b"]}
-    expected = lstm(w=w0, norm=norm, gate=gate, c_of=lambda f, c, i, g: norm(f * c + i * g)).h
+    expected = lstm(
+        w=w0, norm=norm, gate=gate, c_of=lambda f, c, i, g: norm(f * c + i * g)
+    ).h
     trace = lstmcli.run(w, X, "h", layout="time", edits=["equations.epsilon=0.1"])
     np.testing.assert_allclose(trace.h, expected, atol=1e-12)
 
@@ -397,10 +409,16 @@ def test_an_edit_of_many_numbers_takes_a_file(name: str, tmp_path: Path) -> None
 def test_every_kind_of_the_table_is_looked_at_here() -> None:
     elsewhere = {"inputs.padding_first", "equations.epsilon", *FILES}
     texts = {text.partition("=")[0].split("layer1.")[-1] for text in (*ROWS, *NETWORKS)}
-    alike = {name for name in EDITS if any(name[:-1] == text[:-1] for text in texts)}  # gates
+    alike = {
+        name for name in EDITS if any(name[:-1] == text[:-1] for text in texts)
+    }  # gates
     parts = {"kernel", "recurrent", "bias", "block"}
     families = {tuple(p for p in t.split(".") if p not in parts) for t in texts | alike}
-    missing = [n for n in EDITS if tuple(p for p in n.split(".") if p not in parts) not in families]
+    missing = [
+        n
+        for n in EDITS
+        if tuple(p for p in n.split(".") if p not in parts) not in families
+    ]
     assert set(missing) <= elsewhere
 
 
@@ -417,7 +435,11 @@ def test_a_model_keeps_its_edits_and_takes_further_ones() -> None:
 
 
 def test_two_edits_of_a_step_are_applied_together() -> None:
-    edits = ["equations.zoneout.h=0.2", "state.passed=h_only", "equations.sigmoid.i=one"]
+    edits = [
+        "equations.zoneout.h=0.2",
+        "state.passed=h_only",
+        "equations.sigmoid.i=one",
+    ]
     expected = lstm(
         gate={"i": np.ones_like},
         keep=lambda h, c, p, q: (0.8 * h + 0.2 * p, c),
@@ -428,7 +450,9 @@ def test_two_edits_of_a_step_are_applied_together() -> None:
 
 
 def test_the_state_is_what_the_cell_has_and_not_its_edited_output() -> None:
-    trace = lstmcli.run(tensors(W), X, layout="time", edits=["outputs.factor=2"], lengths=[7, 4])
+    trace = lstmcli.run(
+        tensors(W), X, layout="time", edits=["outputs.factor=2"], lengths=[7, 4]
+    )
     plain = lstmcli.run(tensors(W), X, layout="time", lengths=[7, 4])
     np.testing.assert_array_equal(trace.final_h, plain.final_h)
     np.testing.assert_array_equal(trace.h, 2 * plain.h)
@@ -436,7 +460,12 @@ def test_the_state_is_what_the_cell_has_and_not_its_edited_output() -> None:
 
 def test_runs_in_processes_and_in_pieces_have_the_same_bits(tmp_path: Path) -> None:
     x = RNG.normal(size=(900, 3, N))
-    edits = ["equations.zoneout=0.1", "outputs.residual", "state.chunks.c=7", "inputs.factor=2"]
+    edits = [
+        "equations.zoneout=0.1",
+        "outputs.residual",
+        "state.chunks.c=7",
+        "inputs.factor=2",
+    ]
     model = lstmcli.load(tensors(W), edits=edits)
     whole = lstmcli.run(model, x, layout="time")
     with ProcessPoolExecutor(1) as pool:
@@ -444,7 +473,10 @@ def test_runs_in_processes_and_in_pieces_have_the_same_bits(tmp_path: Path) -> N
     np.testing.assert_array_equal(whole.h, apart.h)
     plan = prepare(model, Inputs(x, "time"), ("h", "c"))
     stack = LayerStack.of_plan(plan, None)
-    pieces = [stack.advance(plan.block(slice(n, n + 100)), ("h",))["h"] for n in range(0, 900, 100)]
+    pieces = [
+        stack.advance(plan.block(slice(n, n + 100)), ("h",))["h"]
+        for n in range(0, 900, 100)
+    ]
     np.testing.assert_array_equal(np.concatenate(pieces), whole.h)
 
 
@@ -486,13 +518,17 @@ def test_edits_of_stored_tensors_are_refused_of_a_loaded_model() -> None:
 
 def test_a_number_of_steps_that_lengths_do_not_fit_is_refused() -> None:
     with pytest.raises(lstmcli.UserError, match="7 steps become 5, which lengths"):
-        lstmcli.run(tensors(W), X, layout="time", edits=["inputs.skipped=2"], lengths=[7, 4])
+        lstmcli.run(
+            tensors(W), X, layout="time", edits=["inputs.skipped=2"], lengths=[7, 4]
+        )
 
 
 @pytest.mark.parametrize("text", ["weights.decimals=4", "weights.int8=row"])
 def test_stored_tensors_are_rounded_alike_in_every_number_type(text: str) -> None:
     """A number half way between two others is the same one: else float32 was far from float64."""
-    half_way = {n: np.round(a, 4).astype(np.float32) + np.float32(5e-5) for n, a in W.items()}
+    half_way = {
+        n: np.round(a, 4).astype(np.float32) + np.float32(5e-5) for n, a in W.items()
+    }
     one, other = (
         lstmcli.load(tensors(half_way), dtype=dtype, edits=[text]).cell
         for dtype in ("float32", "float64")

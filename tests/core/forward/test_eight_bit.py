@@ -59,7 +59,9 @@ def through_int8(a: Array, asymmetric: bool) -> Array:
         wide = (high - low) / 255
         from_low = 128 + abs(low / wide) < 127 + abs(high / wide)
         exact = -128 - low / wide if from_low else 127 - high / wide
-        zero = max(-128, min(127, math.floor(abs(exact) + 0.5) * (1 if exact > 0 else -1)))
+        zero = max(
+            -128, min(127, math.floor(abs(exact) + 0.5) * (1 if exact > 0 else -1))
+        )
         scale, lowest = f4(wide), -128
         inverse = f4(f4(1) / scale)
     numbers = []
@@ -81,7 +83,9 @@ def test_numbers_of_a_sequence_are_those_that_signed_bytes_stand_for(
     expected = [through_int8(row, arithmetic != "hybrid") for row in numbers]
     np.testing.assert_array_equal(equations.rounded(cell, numbers, 1), expected)
     np.testing.assert_array_equal(equations.rounded(cell, numbers.T, 0).T, expected)
-    halves = np.array([[127, 0.5, -0.5, 1.5, -2.5]], np.float32)  # in units of the scale
+    halves = np.array(
+        [[127, 0.5, -0.5, 1.5, -2.5]], np.float32
+    )  # in units of the scale
     if arithmetic == "hybrid":
         assert equations.rounded(cell, halves, 1).tolist() == [[127, 1, -1, 2, -3]]
 
@@ -89,8 +93,14 @@ def test_numbers_of_a_sequence_are_those_that_signed_bytes_stand_for(
 @pytest.mark.parametrize("arithmetic", ["hybrid", "hybrid_asymmetric"])
 def test_each_sequence_has_its_scales(arithmetic: str) -> None:
     """A batch of 200, in blocks and on threads, gives what each sequence gives alone."""
-    model = lstmcli.load(str(SAMPLE / "weights.npz"), arithmetic=arithmetic, dtype="float32")
-    x = np.random.default_rng(7).normal(size=(200, 9, model.cell.inputs)).astype(np.float32)
+    model = lstmcli.load(
+        str(SAMPLE / "weights.npz"), arithmetic=arithmetic, dtype="float32"
+    )
+    x = (
+        np.random.default_rng(7)
+        .normal(size=(200, 9, model.cell.inputs))
+        .astype(np.float32)
+    )
     trace = lstmcli.run(model, x, layout="batch")
     with ThreadPoolExecutor(2) as pool:
         threaded = lstmcli.run(model, x, layout="batch", executor=pool)
@@ -103,7 +113,9 @@ def test_each_sequence_has_its_scales(arithmetic: str) -> None:
 
 
 @pytest.mark.parametrize("arithmetic", ["hybrid", "hybrid_asymmetric"])
-def test_an_infinite_input_stays_in_its_sequence_and_warns_of_nothing(arithmetic: str) -> None:
+def test_an_infinite_input_stays_in_its_sequence_and_warns_of_nothing(
+    arithmetic: str,
+) -> None:
     x = np.random.default_rng(5).normal(size=(2, 3, 4))
     model = lstmcli.load(SAMPLE / "weights.npz", arithmetic=arithmetic, dtype="float32")
     finite = lstmcli.run(model, x, layout="batch").h
@@ -118,7 +130,11 @@ def test_a_run_rounds_inputs_once_and_h_at_each_step(batch: int) -> None:
     """A batch has one scale, however large it is."""
     model = lstmcli.load(str(SAMPLE / "weights.npz"), arithmetic="8bit")
     cell = model.cell
-    x = np.random.default_rng(batch).normal(size=(batch, 9, cell.inputs)).astype(np.float32)
+    x = (
+        np.random.default_rng(batch)
+        .normal(size=(batch, 9, cell.inputs))
+        .astype(np.float32)
+    )
     kernel, recurrent = cell.kernel.astype(float), cell.recurrent_kernel.astype(float)
     bias = cell.bias.astype(float)
     bias[1] += cell.convention.behaviour.forget_bias

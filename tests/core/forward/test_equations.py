@@ -21,7 +21,9 @@ T, B, I, H, P = 5, 4, 6, 3, 2
 def by_hand(model: Model, x: Array, **truth: Any) -> dict[str, Array]:
     """The outputs of a plain loop with a cell's weights, each (T, B, ...) for x (T, B, I)."""
     cell = model.cell
-    fused = np.concatenate([cell.kernel, cell.recurrent_kernel], axis=2)  # (4, H, I + P)
+    fused = np.concatenate(
+        [cell.kernel, cell.recurrent_kernel], axis=2
+    )  # (4, H, I + P)
     net = Net(
         fused.transpose(2, 0, 1).reshape(-1, 4 * H), cell.bias.ravel(), peepholes=cell.peephole,
         projection=None if cell.projection is None else cell.projection.T,
@@ -61,7 +63,9 @@ def test_each_part_is_its_equation(case: str) -> None:
     trace = run(model, x, layout="time")
     truth = {name: FUNCTIONS.get(value, value) for name, value in setting.items()}
     for name, expected in by_hand(model, x, **truth).items():
-        np.testing.assert_allclose(trace.arrays[name], expected, atol=1e-14, err_msg=name)
+        np.testing.assert_allclose(
+            trace.arrays[name], expected, atol=1e-14, err_msg=name
+        )
     plain = run(model_of(random_net(np.random.default_rng(5), I, H)), x, layout="time")
     assert np.abs(plain.h - trace.h).max() > 1e-4, "the part must change something"
 
@@ -76,7 +80,9 @@ def test_peepholes_and_projection_together(old: str) -> None:
         peephole=rng.normal(size=(3, H)),
         projection=rng.normal(size=(P, H)),
         projection_bias=rng.normal(size=P),
-        convention=model.convention.with_behaviour(output_peephole=old, projection_clip=0.9),
+        convention=model.convention.with_behaviour(
+            output_peephole=old, projection_clip=0.9
+        ),
     )
     model = replace(model, layers=((cell,),))
     x = rng.normal(size=(T, B, I))
@@ -84,15 +90,24 @@ def test_peepholes_and_projection_together(old: str) -> None:
     assert trace.h.shape == (T, B, P)
     truth = {"peepholes": old, "cell_clip": 0.5, "projection_clip": 0.9}
     for name, expected in by_hand(model, x, **truth).items():
-        np.testing.assert_allclose(trace.arrays[name], expected, atol=1e-14, err_msg=name)
+        np.testing.assert_allclose(
+            trace.arrays[name], expected, atol=1e-14, err_msg=name
+        )
 
 
 def test_limits_and_flags_may_differ_from_column_to_column() -> None:
     """A column is a sequence in a run, a hypothesis in a search."""
     rng = np.random.default_rng(8)
     R = 4
-    z, c, p = rng.normal(size=(4, H, R)) * 3, rng.normal(size=(H, R)), rng.normal(size=(3, H, 1))
-    limits, old = np.array([0.2, np.inf, 0.7, np.inf]), np.array([True, False, False, True])
+    z, c, p = (
+        rng.normal(size=(4, H, R)) * 3,
+        rng.normal(size=(H, R)),
+        rng.normal(size=(3, H, 1)),
+    )
+    limits, old = (
+        np.array([0.2, np.inf, 0.7, np.inf]),
+        np.array([True, False, False, True]),
+    )
 
     def parts(limit: Any, old: Any) -> Parts:
         peepholes = Peepholes(lambda k, c: p[k] * c, "new_c", old)
@@ -112,10 +127,14 @@ def test_limits_and_flags_may_differ_from_column_to_column() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 8, 16])
-def test_the_sigmoid_of_a_column_changes_only_that_column(width: int, dtype: Any) -> None:
+def test_the_sigmoid_of_a_column_changes_only_that_column(
+    width: int, dtype: Any
+) -> None:
     """As `numpy.negative` of NumPy 2.4 does not, if four float32 or eight float64 are a row."""
     x = np.random.default_rng(0).normal(size=(9, width)).astype(dtype)
     array = x.copy()
     s(array[:, 0], array[:, 0])
     np.testing.assert_array_equal(array[:, 1:], x[:, 1:])
-    np.testing.assert_allclose(array[:, 0], 1 / (1 + np.exp(-x[:, 0].copy())), rtol=1e-6)
+    np.testing.assert_allclose(
+        array[:, 0], 1 / (1 + np.exp(-x[:, 0].copy())), rtol=1e-6
+    )

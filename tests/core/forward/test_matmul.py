@@ -45,8 +45,12 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("batch", [2, 7, 12, 13, 31, 50, 64, 256, 1000])
-@pytest.mark.parametrize("shape", [(512, 257), (1030, 301), (4096, 2049), (8, 3), (128, 49)])
-def test_pieces_are_small_enough_for_the_kernels(shape: tuple[int, int], batch: int) -> None:
+@pytest.mark.parametrize(
+    "shape", [(512, 257), (1030, 301), (4096, 2049), (8, 3), (128, 49)]
+)
+def test_pieces_are_small_enough_for_the_kernels(
+    shape: tuple[int, int], batch: int
+) -> None:
     size = piece(shape, batch)
     if size < shape[0]:
         assert size * shape[1] * batch <= UNPACKED
@@ -67,7 +71,12 @@ def check_product(z: Any, K: Any, operand: Any) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64", "longdouble"])
 @pytest.mark.parametrize(
     ("batch", "shape"),
-    [(2, (2500, 211)), *((n, (500, 211)) for n in (13, 33, 64, 256)), (3, (96, 5)), (256, (96, 5))],
+    [
+        (2, (2500, 211)),
+        *((n, (500, 211)) for n in (13, 33, 64, 256)),
+        (3, (96, 5)),
+        (256, (96, 5)),
+    ],
 )
 @pytest.mark.sampled(4)
 def test_a_product_in_pieces_or_whole_is_the_product(
@@ -90,7 +99,9 @@ def test_a_product_in_pieces_or_whole_is_the_product(
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("batch", "units"), [(2, 150), (7, 64), (12, 70)])
-def test_the_product_of_a_small_batch_is_the_product(batch: int, units: int, dtype: str) -> None:
+def test_the_product_of_a_small_batch_is_the_product(
+    batch: int, units: int, dtype: str
+) -> None:
     rng = np.random.default_rng(batch)
     K = rng.normal(size=(4 * units, 1030)).astype(dtype)
     operand = rng.normal(size=(1030, batch)).astype(dtype)
@@ -104,7 +115,8 @@ def test_the_product_of_a_small_batch_is_the_product(batch: int, units: int, dty
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rows", [GRAIN, ROWS])
 @pytest.mark.parametrize(
-    "shape", [(40, 64), (131, 26), (300, 61), (700, 32), (9, 20), (67, 5), (203, 11), (17, 3)]
+    "shape",
+    [(40, 64), (131, 26), (300, 61), (700, 32), (9, 20), (67, 5), (203, 11), (17, 3)],
 )
 @pytest.mark.sampled(5)
 def test_rows_are_summed_alike_where_the_probe_says_so(
@@ -112,12 +124,16 @@ def test_rows_are_summed_alike_where_the_probe_says_so(
 ) -> None:
     """Of other numbers, at every place, for every number of rows that a product may have."""
     rng = np.random.default_rng(1)
-    K, x = rng.normal(size=shape).astype(dtype), rng.normal(size=(rows, shape[0])).astype(dtype)
+    K, x = (
+        rng.normal(size=shape).astype(dtype),
+        rng.normal(size=(rows, shape[0])).astype(dtype),
+    )
 
     def alike(multiple: int) -> bool:
         return all(
             np.array_equal(
-                np.matmul(np.roll(x, shift, axis=0)[:size], K), np.roll(full, shift, axis=0)[:size]
+                np.matmul(np.roll(x, shift, axis=0)[:size], K),
+                np.roll(full, shift, axis=0)[:size],
             )
             for size in range(multiple, rows + 1, multiple)
             for shift in range(rows)
@@ -129,7 +145,9 @@ def test_rows_are_summed_alike_where_the_probe_says_so(
         assert rows_alike(rows, shape[0], (shape[1],), np.dtype(dtype)) == expected
 
 
-def test_threads_that_start_together_probe_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_start_together_probe_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     begun, probes = Barrier(4), list[int]()
 
     @cache
@@ -178,7 +196,9 @@ def test_inputs_ahead_are_their_products(units: int, rows: int, batch: int) -> N
     for steps in (ROWS // batch, 1, 3):
         ahead.multiply(x[-steps:])
         expected = np.einsum("sri,ghi->sghr", x[-steps:], kernel)
-        np.testing.assert_allclose(ahead.by_step[:steps], expected, rtol=1e-13, atol=1e-12)
+        np.testing.assert_allclose(
+            ahead.by_step[:steps], expected, rtol=1e-13, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -186,13 +206,19 @@ def test_inputs_ahead_are_their_products(units: int, rows: int, batch: int) -> N
 @pytest.mark.parametrize("units", [5, 70])
 @pytest.mark.parametrize("settings", [{}, {"cell_clip": 0.4}])
 def test_multiplying_inputs_ahead_changes_a_run_only_by_rounding(
-    settings: dict[str, Any], units: int, batch: int, dtype: Any, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, Any],
+    units: int,
+    batch: int,
+    dtype: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also under kernels where the probe says no; of units with and without a full piece."""
     rng = np.random.default_rng(2)
     model = model_of(random_net(rng, 6, units, dtype), **settings)
     outputs = 3 if settings else units
-    draw = partial(small_random, rng, dtype)  # so small that rounding does not grow with the steps
+    draw = partial(
+        small_random, rng, dtype
+    )  # so small that rounding does not grow with the steps
     cell = replace(model.cell, recurrent_kernel=draw(4, units, outputs))
     if settings:  # a cell with every part
         cell = replace(cell, projection=draw(outputs, units), peephole=draw(3, units))
@@ -207,7 +233,9 @@ def test_multiplying_inputs_ahead_changes_a_run_only_by_rounding(
     bound = 1e-12 if dtype is np.float64 else 5e-6
     for name, array in runs[0].items():
         assert array.dtype == dtype
-        np.testing.assert_allclose(array, runs[1][name], rtol=0, atol=bound, err_msg=name)
+        np.testing.assert_allclose(
+            array, runs[1][name], rtol=0, atol=bound, err_msg=name
+        )
 
 
 def small_random(rng: np.random.Generator, dtype: Any, *shape: int) -> Any:
@@ -221,7 +249,9 @@ def test_older_kernels_are_detected_by_their_names() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
 @pytest.mark.parametrize("shape", [(0, 3), (1,), (7, 5, 3), (300, 1000)])
-def test_an_aligned_array_is_contiguous_and_writable(shape: tuple[int, ...], dtype: Any) -> None:
+def test_an_aligned_array_is_contiguous_and_writable(
+    shape: tuple[int, ...], dtype: Any
+) -> None:
     array = aligned_empty(shape, dtype)
     assert array.shape == shape
     assert array.dtype == dtype

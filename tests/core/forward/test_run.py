@@ -41,7 +41,10 @@ def state_of(
 @pytest.mark.parametrize("rows", [1, 4, 40])
 def test_a_signalling_nan_among_the_weights_gives_no_warning(rows: int) -> None:
     """Files that are damaged hold some; warnings are errors in tests."""
-    net = {k: a.astype(np.float32) for k, a in random_net(np.random.default_rng(0), 3, 5).items()}
+    net = {
+        k: a.astype(np.float32)
+        for k, a in random_net(np.random.default_rng(0), 3, 5).items()
+    }
     net["kernel"].view(np.uint32)[2, 1] = 0x7FA00000
     x = np.ones((6, rows, 3), np.float32)
     assert np.isnan(run(model_of(net), x, layout="time").h).any()
@@ -50,11 +53,17 @@ def test_a_signalling_nan_among_the_weights_gives_no_warning(rows: int) -> None:
 @pytest.mark.parametrize(("T", "B", "I", "H"), SHAPES)
 def test_every_array_agrees_with_a_plain_loop(T: int, B: int, I: int, H: int) -> None:
     rng = np.random.default_rng(T)
-    net, x, state = random_net(rng, I, H), rng.normal(size=(B, T, I)), state_of(rng, B, H)
+    net, x, state = (
+        random_net(rng, I, H),
+        rng.normal(size=(B, T, I)),
+        state_of(rng, B, H),
+    )
     expected = outputs(Net(**net), x, {}, (state["h"], state["c"]))
     trace = run(model_of(net), x, NAMES, layout="batch", initial_state=state)
     for name in NAMES:
-        np.testing.assert_allclose(trace.arrays[name], expected[name], rtol=1e-11, atol=2e-14)
+        np.testing.assert_allclose(
+            trace.arrays[name], expected[name], rtol=1e-11, atol=2e-14
+        )
     np.testing.assert_array_equal(trace.final_h, trace.h[:, -1])
     np.testing.assert_array_equal(trace.final_c, trace.c[:, -1])
 
@@ -69,7 +78,10 @@ def exactly(x: Array, net: dict[str, Array], units: int) -> Array:
         out = []
         for x_t in x:
             v = [number(float(n)) for n in x_t] + h
-            z = [mpmath.fdot(v, [row[k] for row in kernel]) + bias[k] for k in range(4 * units)]
+            z = [
+                mpmath.fdot(v, [row[k] for row in kernel]) + bias[k]
+                for k in range(4 * units)
+            ]
             gate = [1 / (1 + mpmath.exp(-n)) for n in z]
             f = [1 / (1 + mpmath.exp(-n - 1)) for n in z[2 * units : 3 * units]]
             g = [mpmath.tanh(n) for n in z[units : 2 * units]]
@@ -90,7 +102,10 @@ def test_float32_is_no_more_than_twice_as_far_off_as_a_plain_loop() -> None:
     ours, plain = [], []
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        net, x = random_net(rng, 5, 7, np.float32), rng.normal(size=(12, 1, 5)).astype(np.float32)
+        net, x = (
+            random_net(rng, 5, 7, np.float32),
+            rng.normal(size=(12, 1, 5)).astype(np.float32),
+        )
         truth = exactly(x[:, 0], net, 7)
         loop = outputs(Net(**net), x.swapaxes(0, 1), {}, dtype=np.float32)["h"][0]
         trace = run(model_of(net), x, "h", layout="time")
@@ -103,7 +118,10 @@ def test_float32_is_no_more_than_twice_as_far_off_as_a_plain_loop() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_tiny_values_keep_their_relative_precision(dtype: Any) -> None:
-    net = {"kernel": np.zeros((2, 4), dtype), "bias": np.array([-30, 0.5, 0, -25], dtype)}
+    net = {
+        "kernel": np.zeros((2, 4), dtype),
+        "bias": np.array([-30, 0.5, 0, -25], dtype),
+    }
     h = run(model_of(net), np.ones((1, 1)), "h").h[0, 0]
     with mpmath.workdps(50):
         i, o = (1 / (1 + mpmath.exp(n)) for n in (30, 25))
@@ -119,7 +137,9 @@ def test_huge_inputs_warn_of_nothing(dtype: Any, setting: dict[str, Any]) -> Non
     net = random_net(np.random.default_rng(3), 2, 3, dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        trace = run(model_of(net, **setting), np.array([[1e4, -1e4], [-1e4, 1e4]]), NAMES)
+        trace = run(
+            model_of(net, **setting), np.array([[1e4, -1e4], [-1e4, 1e4]]), NAMES
+        )
     assert trace.h.dtype == dtype
     assert np.isfinite(trace.h).all()
 
@@ -156,7 +176,10 @@ def test_h_does_not_depend_on_which_arrays_are_returned(
     T: int, B: int, I: int, H: int, setting: dict[str, Any]
 ) -> None:
     rng = np.random.default_rng(B)
-    model, x = model_of(random_net(rng, I, H, np.float32), **setting), rng.normal(size=(B, T, I))
+    model, x = (
+        model_of(random_net(rng, I, H, np.float32), **setting),
+        rng.normal(size=(B, T, I)),
+    )
     alone = run(model, x, "h").h
     for keep in (("c", "h"), ("h", "f"), ("z", "h"), NAMES):
         np.testing.assert_array_equal(run(model, x, keep).h, alone)
@@ -164,12 +187,16 @@ def test_h_does_not_depend_on_which_arrays_are_returned(
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(2, 70), st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
-def test_sequences_of_a_batch_are_independent(B: int, I: int, H: int, seed: int) -> None:
+def test_sequences_of_a_batch_are_independent(
+    B: int, I: int, H: int, seed: int
+) -> None:
     """To a few ULP: BLAS sums a single sequence in another order."""
     rng = np.random.default_rng(seed)
     model, x = model_of(random_net(rng, I, H)), rng.normal(size=(B, 6, I))
     whole, row = run(model, x, "h").h, int(rng.integers(B))
-    np.testing.assert_allclose(run(model, x[row], "h").h, whole[row], rtol=0, atol=2e-14)
+    np.testing.assert_allclose(
+        run(model, x[row], "h").h, whole[row], rtol=0, atol=2e-14
+    )
 
 
 # ---- layouts, directions, lengths, states
@@ -178,7 +205,11 @@ def test_sequences_of_a_batch_are_independent(B: int, I: int, H: int, seed: int)
 @pytest.mark.parametrize("reverse", [False, True])
 def test_lengths_equal_each_sequence_run_separately(reverse: bool) -> None:
     rng = np.random.default_rng(4)
-    net, x, state = random_net(rng, 4, 3), rng.normal(size=(4, 7, 4)), state_of(rng, 4, 3)
+    net, x, state = (
+        random_net(rng, 4, 3),
+        rng.normal(size=(4, 7, 4)),
+        state_of(rng, 4, 3),
+    )
     model, lengths = model_of(net, reverse=reverse), [7, 0, 5, 1]
     x[2, 5:] = np.nan  # what is past a length must not be seen
     trace = run(model, x, NAMES, lengths=lengths, initial_state=state)
@@ -216,14 +247,19 @@ def test_inputs_of_another_shape_are_refused(x: Array, message: str) -> None:
     ("arguments", "message"),
     [
         ({"initial_state": {"h": np.zeros(3)}}, "lacks c"),
-        ({"initial_state": {"h": np.zeros(4), "c": np.zeros(3)}}, r"initial h is \(4,\)"),
+        (
+            {"initial_state": {"h": np.zeros(4), "c": np.zeros(3)}},
+            r"initial h is \(4,\)",
+        ),
         ({"lengths": [3]}, "one for each sequence"),
         ({"lengths": [3.0, 9.0]}, "lengths 3,9 .* at most 9 steps"),
         ({"lengths": [[3, 5]]}, r"lengths are \[\[3, 5\]\]; they are a list"),
         ({"keep": ("q",)}, "no 'q'"),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_arguments_that_do_not_fit_are_refused(
+    arguments: dict[str, Any], message: str
+) -> None:
     model = model_of(random_net(np.random.default_rng(0), 4, 3))
     with pytest.raises(UserError, match=message):
         run(model, np.zeros((2, 7, 4)), **arguments)
@@ -236,7 +272,9 @@ def test_a_state_that_is_reset_makes_each_step_a_first_one() -> None:
         run(model_of(net, state="reset"), x),
         [run(model_of(net), x[:, [t]]) for t in range(5)],
     )
-    np.testing.assert_allclose(reset.c, np.concatenate([s.c for s in steps], axis=1), atol=1e-15)
+    np.testing.assert_allclose(
+        reset.c, np.concatenate([s.c for s in steps], axis=1), atol=1e-15
+    )
     np.testing.assert_array_equal(reset.final_h, reset.h[:, -1])
 
 
@@ -260,7 +298,9 @@ def test_lengths_and_a_mask_at_once_are_refused() -> None:
 
 
 @pytest.mark.parametrize("layout", ["batch", "steps"])
-def test_cells_of_different_widths_are_continued_from_states_side_by_side(layout: str) -> None:
+def test_cells_of_different_widths_are_continued_from_states_side_by_side(
+    layout: str,
+) -> None:
     rng = np.random.default_rng(10)
     below, above = (model_of(random_net(rng, I, H)) for I, H in ((4, 3), (3, 5)))
     both = replace(below, layers=below.layers + above.layers)
@@ -273,7 +313,11 @@ def test_cells_of_different_widths_are_continued_from_states_side_by_side(layout
         run(both, x[..., 3:, :], initial_state=state).h, whole.h[..., 3:, :]
     )
     with pytest.raises(UserError, match="need"):
-        run(both, x, initial_state={name: array[..., :-1] for name, array in state.items()})
+        run(
+            both,
+            x,
+            initial_state={name: array[..., :-1] for name, array in state.items()},
+        )
 
 
 @pytest.mark.parametrize("name", ["cell_clip", "gate_clip", "forget_bias"])
@@ -290,7 +334,9 @@ def test_a_constant_beyond_the_range_of_the_dtype_is_infinite(name: str) -> None
 
 
 def test_a_trace_of_final_states_has_no_number_of_steps() -> None:
-    trace = run(model_of(random_net(np.random.default_rng(0), 4, 3)), np.zeros((5, 4)), keep=())
+    trace = run(
+        model_of(random_net(np.random.default_rng(0), 4, 3)), np.zeros((5, 4)), keep=()
+    )
     with pytest.raises(AttributeError, match="this trace has no 'steps'"):
         _ = trace.steps
 
@@ -298,7 +344,9 @@ def test_a_trace_of_final_states_has_no_number_of_steps() -> None:
 def test_arrays_of_several_cells_are_named_where_one_is_asked_for() -> None:
     case = GOLDEN / "torch" / "two_layers"
     trace = run(f"{case}.weights.npz", held("torch/two_layers")["inputs"])
-    with pytest.raises(AttributeError, match=r"no 'i'; its arrays are layer0\.i, layer1\.i$"):
+    with pytest.raises(
+        AttributeError, match=r"no 'i'; its arrays are layer0\.i, layer1\.i$"
+    ):
         _ = trace.i
 
 

@@ -103,7 +103,11 @@ def test_parts_of_both_directions() -> None:
         (h[:, :, 1], "tbk", "the backward direction"),
         (h[-1].reshape(4, 10), "bw", "the last step"),
         (h[:, 2].reshape(7, 10).T, "wt", "units before steps, sequence 2 of 4"),
-        (h[:, 1].swapaxes(0, 1)[:, None], "dtk", "directions on axis 0, sequence 1 of 4"),
+        (
+            h[:, 1].swapaxes(0, 1)[:, None],
+            "dtk",
+            "directions on axis 0, sequence 1 of 4",
+        ),
         (h.reshape(28, 10), "tbw", "numbers in a row"),
     ):
         _, one = rank(array, run, h)

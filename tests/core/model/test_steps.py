@@ -22,13 +22,19 @@ def one_sequence(reverse: bool, go_backwards: bool, flip: bool, valid: list[bool
     return [read[at] for at in count], [written[at] for at in count]
 
 
-@pytest.mark.parametrize(("reverse", "go_backwards", "flip"), [*product([False, True], repeat=3)])
+@pytest.mark.parametrize(
+    ("reverse", "go_backwards", "flip"), [*product([False, True], repeat=3)]
+)
 def test_the_order_of_one_cell(reverse: bool, go_backwards: bool, flip: bool) -> None:
     order = StepOrder.of(reverse, go_backwards, flip)
     inputs, outputs = processed_steps(order, T)
     expected = one_sequence(reverse, go_backwards, flip, [True] * T)
     assert (inputs[:, 0].tolist(), outputs[:, 0].tolist()) == expected
-    masks = [[True] * T, [True, True, True, False, False], [False, True, False, True, True]]
+    masks = [
+        [True] * T,
+        [True, True, True, False, False],
+        [False, True, False, True, True],
+    ]
     inputs, outputs = processed_steps(order, T, np.array(masks).T)
     for item, valid in enumerate(masks):
         read, written = one_sequence(reverse, go_backwards, flip, valid)

@@ -50,4 +50,7 @@ def test_texts_that_no_run_writes_are_not_selections(text: object) -> None:
 
 def test_settings_of_one_cell_are_typed_with_set() -> None:
     """An option names all cells: there is no ``--layer1.interleaved``."""
-    assert as_options({"layer1.interleaved": True}) == ["--set", "layer1.interleaved=true"]
+    assert as_options({"layer1.interleaved": True}) == [
+        "--set",
+        "layer1.interleaved=true",
+    ]

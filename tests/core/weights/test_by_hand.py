@@ -23,7 +23,9 @@ def loaded(tensors: dict[str, Array], **settings: Any) -> Model:
     return load_model([Document("w.npz", "npz", tensors)], settings)
 
 
-def ran(tensors: dict[str, Array], x: Array, state: Any = None, **settings: Any) -> Trace:
+def ran(
+    tensors: dict[str, Array], x: Array, state: Any = None, **settings: Any
+) -> Trace:
     return run(loaded(tensors, **settings), x, initial_state=state)
 
 
@@ -133,14 +135,19 @@ def test_one_matrix_with_the_bias_in_its_first_row() -> None:
     kernel, recurrent, bias, x = draw(3, 5)
     rows = np.concatenate([bias[:, :, None], kernel, recurrent], axis=2)[[0, 1, 3, 2]]
     trace = ran({"WLSTM": rows.reshape(12, -1).T}, x)
-    np.testing.assert_allclose(trace.h, outputs([[(kernel, recurrent, bias)]], x), atol=1e-12)
+    np.testing.assert_allclose(
+        trace.h, outputs([[(kernel, recurrent, bias)]], x), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize(
     ("words", "candidate"),
     [
         *product(["W_x{} W_h{} b_{}", "W{} U{} b{}", "W_i{} W_h{} b_i{}"], "cg"),
-        ("W_{} U_{} b_{}", "g"),  # of Keras 1, whose gates are hard sigmoids, it is called c
+        (
+            "W_{} U_{} b_{}",
+            "g",
+        ),  # of Keras 1, whose gates are hard sigmoids, it is called c
     ],
 )
 def test_books_names_by_gate(words: str, candidate: str) -> None:
@@ -153,18 +160,26 @@ def test_books_names_by_gate(words: str, candidate: str) -> None:
     }
     trace = ran(tensors, x)
     assert loaded(tensors).convention.name == "per-gate"
-    np.testing.assert_allclose(trace.h, outputs([[(kernel, recurrent, bias)]], x), atol=1e-12)
+    np.testing.assert_allclose(
+        trace.h, outputs([[(kernel, recurrent, bias)]], x), atol=1e-12
+    )
 
 
 def test_keras_1_s_hard_sigmoid_says_how_to_have_the_sigmoid() -> None:
     kernel, recurrent, bias, x = draw(3, 5)
     tensors: dict[str, Array] = {}
     for n, gate in enumerate("ifco"):
-        tensors |= {f"W_{gate}": kernel[n].T, f"U_{gate}": recurrent[n].T, f"b_{gate}": bias[n]}
+        tensors |= {
+            f"W_{gate}": kernel[n].T,
+            f"U_{gate}": recurrent[n].T,
+            f"b_{gate}": bias[n],
+        }
     (said,) = (line for line in loaded(tensors).assumed if "hard" in line)
     assert "--recurrent-activation sigmoid for sigmoid" in said
     trace = ran(tensors, x, recurrent_activation="sigmoid")
-    np.testing.assert_allclose(trace.h, outputs([[(kernel, recurrent, bias)]], x), atol=1e-12)
+    np.testing.assert_allclose(
+        trace.h, outputs([[(kernel, recurrent, bias)]], x), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("both", [False, True])
@@ -177,7 +192,9 @@ def test_pytorch_s_tensors_as_tts_cpp_cuts_them(both: bool) -> None:
     tensors: dict[str, Array] = {}
     for direction in range(2 if both else 1):
         rng = np.random.default_rng(direction)
-        kernel, recurrent, bias = (rng.normal(size=s) for s in ((4, 3, 5), (4, 3, 3), (4, 3)))
+        kernel, recurrent, bias = (
+            rng.normal(size=s) for s in ((4, 3, 5), (4, 3, 3), (4, 3))
+        )
         cells.append((kernel, recurrent, bias))
         for n in range(4):
             mark = "reverse_" * direction
@@ -202,7 +219,9 @@ def test_torch7_s_flat_vector() -> None:
     kernel, recurrent, bias, x = draw(3, 5)
     parts = [a[[0, 2, 1, 3]].ravel() for a in (kernel, bias, recurrent)]
     trace = ran({"w": np.concatenate(parts)}, x, convention="torch7-flat", flat_units=3)
-    np.testing.assert_allclose(trace.h, outputs([[(kernel, recurrent, bias)]], x), atol=1e-12)
+    np.testing.assert_allclose(
+        trace.h, outputs([[(kernel, recurrent, bias)]], x), atol=1e-12
+    )
 
 
 def test_a_flat_vector_is_never_guessed() -> None:
@@ -223,7 +242,9 @@ def test_a_flat_vector_is_never_guessed() -> None:
 
 @pytest.mark.parametrize("size", ["flat_layers", "flat_directions"])
 def test_torch7_packs_one_layer_in_one_direction(size: str) -> None:
-    vector = {"w": np.zeros(2 * 4 * 3 * (3 + 3 + 1))}  # as two layers of 3 inputs would have
+    vector = {
+        "w": np.zeros(2 * 4 * 3 * (3 + 3 + 1))
+    }  # as two layers of 3 inputs would have
     lines = refusal(vector, convention="torch7-flat", flat_units=3, **{size: 2})
     assert lines[0].startswith("w.npz: torch7-flat packs one layer in one direction")
 

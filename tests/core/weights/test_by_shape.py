@@ -24,13 +24,17 @@ from tests.core.explain import reference
 
 Array = np.ndarray[Any, Any]
 Tensors = dict[str, Array]
-Layer = list[tuple[Array, Array, Array]]  # of each direction: (4, H, I), (4, H, H), (4, H); i f g o
+Layer = list[
+    tuple[Array, Array, Array]
+]  # of each direction: (4, H, I), (4, H, H), (4, H); i f g o
 T = 5
 
 
 def direction(x: Array, cell: tuple[Array, Array, Array], forget_bias: float) -> Array:
     """h of one direction, (T, H) from (T, I)."""
-    kernel, recurrent, bias = (np.concatenate([*blocks]) for blocks in cell)  # (4H, ...)
+    kernel, recurrent, bias = (
+        np.concatenate([*blocks]) for blocks in cell
+    )  # (4H, ...)
     net = reference.Net(np.concatenate([kernel.T, recurrent.T]), bias)
     truth = {"gates": "ifgo", "forget_bias": forget_bias}
     h: Array = reference.outputs(net, x[None], truth)["h"][0]
@@ -46,7 +50,9 @@ def outputs(layers: list[Layer], x: Array, forget_bias: float = 0.0) -> Array:
     return x
 
 
-def draw(rng: np.random.Generator, inputs: int, units: int, ways: int, count: int) -> list[Layer]:
+def draw(
+    rng: np.random.Generator, inputs: int, units: int, ways: int, count: int
+) -> list[Layer]:
     """Layers of cells whose every tensor differs."""
     layers: list[Layer] = []
     for n in range(count):
@@ -78,18 +84,35 @@ def forms(
     if single:
         k, r, b = (flat(a, "ifgo") for a in (kernel, recurrent, bias))
         half = 0.5 * b[::-1]
-        names = rng.choice([["W", "U", "b"], ["Wx", "Wh", "bias"], ["w_ih", "w_hh", "b"]])
+        names = rng.choice(
+            [["W", "U", "b"], ["Wx", "Wh", "bias"], ["w_ih", "w_hh", "b"]]
+        )
         yield "columns", dict(zip(names, (k.T, r.T, b), strict=True)), 0.0, {}
         yield "rows", dict(zip(names, (k, r, b[:, None]), strict=True)), 0.0, {}
         yield "arr", {"arr_0": k.T, "arr_1": r.T, "arr_2": b}, 0.0, {}
-        yield "arr, PyTorch", {"arr_0": k, "arr_1": r, "arr_2": half, "arr_3": b - half}, 0.0, {}
+        yield (
+            "arr, PyTorch",
+            {"arr_0": k, "arr_1": r, "arr_2": half, "arr_3": b - half},
+            0.0,
+            {},
+        )
         shuffled = [("p", k.T), ("q", r.T), ("s", b)]
-        yield "no names", {shuffled[n][0]: shuffled[n][1] for n in rng.permutation(3)}, 0.0, {}
+        yield (
+            "no names",
+            {shuffled[n][0]: shuffled[n][1] for n in rng.permutation(3)},
+            0.0,
+            {},
+        )
         yield "no names, swapped", {"p": r.T, "q": k.T, "s": b}, 0.0, {}
-        fused, one = flat(np.concatenate([kernel, recurrent], 2), "igfo"), flat(bias, "igfo")
+        fused, one = (
+            flat(np.concatenate([kernel, recurrent], 2), "igfo"),
+            flat(bias, "igfo"),
+        )
         yield "fused", {"W": fused.T, "b": one}, 1.0, {}
         yield "fused rows", {"W": fused, "b": one}, 1.0, {}
-        classes = int(rng.choice([4 * bias.shape[1], bias.shape[1], 7, kernel.shape[2]]))
+        classes = int(
+            rng.choice([4 * bias.shape[1], bias.shape[1], 7, kernel.shape[2]])
+        )
         head = [np.ones((bias.shape[1], classes)), np.ones(classes)]
         output, another = (
             dict(zip(names, head, strict=True)) for names in (("Wy", "by"), ("V", "c"))
@@ -107,7 +130,9 @@ def forms(
     tensors: Tensors = {}
     after = bool(rng.integers(2))  # B's number is that after W and R, or the one before
     for layer in layers:
-        stacked = [np.stack([flat(cell[n], "iofg") for cell in layer]) for n in range(3)]
+        stacked = [
+            np.stack([flat(cell[n], "iofg") for cell in layer]) for n in range(3)
+        ]
         parts = {"W": stacked[0], "R": stacked[1]}
         both = np.concatenate([stacked[2], np.zeros_like(stacked[2])], axis=1)
         parts = {**parts, "B": both} if after else {"B": both, **parts}
@@ -123,16 +148,22 @@ def forms(
         {},
     )
     scattered = rng.permutation(1000)[: len(names)]
-    renamed = {f"onnx::LSTM_{n}": tensors[k] for n, k in zip(scattered, names, strict=True)}
+    renamed = {
+        f"onnx::LSTM_{n}": tensors[k] for n, k in zip(scattered, names, strict=True)
+    }
     yield "initializers, scattered", renamed, 0.0, {}
 
 
-def in_order(layers: list[Layer]) -> Iterator[tuple[str, Tensors, float, dict[str, Any]]]:
+def in_order(
+    layers: list[Layer],
+) -> Iterator[tuple[str, Tensors, float, dict[str, Any]]]:
     """Layers as `numpy.savez` numbers them, alone and with a dense layer after them."""
     cells = [[flat(a, "ifgo") for a in cell] for layer in layers for cell in layer]
     arrays = [a for k, r, b in cells for a in (k.T, r.T, b)]
     dense = np.zeros((cells[-1][1].shape[1] * len(layers[-1]), 8)), np.zeros(8)
-    layer = {} if len(layers) == 1 else {"layer": ",".join(map(str, range(len(layers))))}
+    layer = (
+        {} if len(layers) == 1 else {"layer": ",".join(map(str, range(len(layers))))}
+    )
     for form, members in (("arr", arrays), ("arr, dense", [*arrays, *dense])):
         tensors = {f"arr_{n}": a for n, a in enumerate(members)}
         yield f"{form}, {len(cells)} cells", tensors, 0.0, dict(layer)
@@ -150,10 +181,21 @@ def by_gate(
         for gate, word in zip("ifgo", "ifco", strict=True):
             k, r, b = (a["ifgo".index(gate)] for a in (kernel, recurrent, bias))
             one = np.concatenate([r, k] if h_first else [k, r], axis=1)
-            tensors |= {f"W{word}": one if rows else one.T, f"b{word}": b.reshape(shape)}
-            split |= {f"W_x{word}": k if rows else k.T, f"W_h{word}": r if rows else r.T}
+            tensors |= {
+                f"W{word}": one if rows else one.T,
+                f"b{word}": b.reshape(shape),
+            }
+            split |= {
+                f"W_x{word}": k if rows else k.T,
+                f"W_h{word}": r if rows else r.T,
+            }
             split[f"b_{word}"] = b.reshape(shape)
-        yield f"by gate, fused, rows={rows}", tensors, 0.0, {"rows": "hx" if h_first else "xh"}
+        yield (
+            f"by gate, fused, rows={rows}",
+            tensors,
+            0.0,
+            {"rows": "hx" if h_first else "xh"},
+        )
         yield f"by gate, fused, rows={rows}, unsaid", tensors, 0.0, {}
         yield f"by gate, rows={rows}", split, 0.0, {}
 
@@ -171,7 +213,9 @@ def collisions(seeds: range) -> Counter[tuple[str, str]]:
     for seed in seeds:
         rng = np.random.default_rng(seed)
         units = int(rng.choice([1, 2, 4, 4, 4, 8]))
-        inputs = int(rng.choice([units, units, 4 * units, 3 * units, 2 * units, 1, 4, 5]))
+        inputs = int(
+            rng.choice([units, units, 4 * units, 3 * units, 2 * units, 1, 4, 5])
+        )
         ways, count = 1, 1
         if seed % 2:
             ways, count = [(1, 2), (1, 3), (2, 1), (2, 2), (2, 3)][int(rng.integers(5))]
@@ -196,7 +240,10 @@ def test_shapes_that_collide_are_read_rightly_or_refused(count: int) -> None:
     told, single = collisions(range(count)), count // 2
     for form in ("columns", "rows", "arr", "arr, PyTorch", "initializers"):
         assert told[form, "right"] == single
-    assert min(told[form, "right"] for form in ("fused", "fused rows", "last row")) > single // 2
+    assert (
+        min(told[form, "right"] for form in ("fused", "fused rows", "last row"))
+        > single // 2
+    )
     assert told["columns, output layer", "right"] == single
     assert told["fused, output layer", "right"] == told["fused", "right"]
     assert told["fused, another layer", "right"] > single // 4
@@ -266,10 +313,13 @@ def test_a_square_kernel_is_asked_about() -> None:
 
 
 def test_settings_recognised_by_shape_are_assumed() -> None:
-    model = load_model([Document("w.npz", "npz", zeros(W=(3, 20), U=(5, 20), b=(20,)))], {})
+    model = load_model(
+        [Document("w.npz", "npz", zeros(W=(3, 20), U=(5, 20), b=(20,)))], {}
+    )
     assert model.assumed[0] == "convention keras (assumed from shapes; --convention)"
     asked = load_model(
-        [Document("w.npz", "npz", zeros(W=(3, 20), U=(5, 20), b=(20,)))], {"convention": "cntk"}
+        [Document("w.npz", "npz", zeros(W=(3, 20), U=(5, 20), b=(20,)))],
+        {"convention": "cntk"},
     )
     assert asked.convention.name == "cntk"
     assert not any("shapes" in line for line in asked.assumed)
@@ -286,8 +336,20 @@ def test_settings_recognised_by_shape_are_assumed() -> None:
         {"onnx::GRU_7": (1, 12, 5), "onnx::GRU_8": (1, 12, 4), "onnx::GRU_9": (1, 24)},
         {"mlp/W": (20, 16), "mlp/b": (16,)},
         {"W1": (10, 20), "b1": (20,), "W2": (20, 5), "b2": (5,)},
-        {"W1": (20, 10), "b1": (20,), "W2": (20, 20), "b2": (20,), "W3": (3, 20), "b3": (3,)},
-        {"layers.0.W": (20, 16), "layers.0.b": (16,), "layers.1.W": (16, 4), "layers.1.b": (4,)},
+        {
+            "W1": (20, 10),
+            "b1": (20,),
+            "W2": (20, 20),
+            "b2": (20,),
+            "W3": (3, 20),
+            "b3": (3,),
+        },
+        {
+            "layers.0.W": (20, 16),
+            "layers.0.b": (16,),
+            "layers.1.W": (16, 4),
+            "layers.1.b": (4,),
+        },
     ],
 )
 def test_other_layers_are_not_lstms(shapes: dict[str, tuple[int, ...]]) -> None:
@@ -298,11 +360,22 @@ def test_layers_of_a_file_are_distinguished_by_prefix_and_number() -> None:
     shapes = {f"{n}{k}": s for k in (1, 2) for n, s in (("W", (4, 16)), ("U", (4, 16)),
                                                          ("b", (16,)))}  # fmt: skip
     assert [found.cells[0, 0] for found in find_by_shape(shapes)] == [
-        {"kernel": f"W{k}", "recurrent_kernel": f"U{k}", "bias": f"b{k}"} for k in (1, 2)
+        {"kernel": f"W{k}", "recurrent_kernel": f"U{k}", "bias": f"b{k}"}
+        for k in (1, 2)
     ]
-    shapes = {"enc/W": (3, 16), "enc/U": (4, 16), "enc/b": (16,), "enc/Wy": (4, 7), "enc/by": (7,)}
+    shapes = {
+        "enc/W": (3, 16),
+        "enc/U": (4, 16),
+        "enc/b": (16,),
+        "enc/Wy": (4, 7),
+        "enc/by": (7,),
+    }
     (found,) = find_by_shape(shapes)
-    assert found.cells[0, 0] == {"kernel": "enc/W", "recurrent_kernel": "enc/U", "bias": "enc/b"}
+    assert found.cells[0, 0] == {
+        "kernel": "enc/W",
+        "recurrent_kernel": "enc/U",
+        "bias": "enc/b",
+    }
 
 
 @pytest.mark.parametrize(
@@ -329,12 +402,18 @@ def test_an_output_layer_next_to_an_lstm_is_left_out(
 @pytest.mark.parametrize("form", ["{}", "{}/ReadVariableOp:0"])
 def test_operations_of_a_graph_are_one_cell_whatever_their_numbers(form: str) -> None:
     """Keras' cell as basic operations: its first two tensors alone could be TensorFlow 1's."""
-    names = [form.format(f"net/lstm_6/{name}") for name in ("MatMul", "MatMul_1", "BiasAdd")]
+    names = [
+        form.format(f"net/lstm_6/{name}") for name in ("MatMul", "MatMul_1", "BiasAdd")
+    ]
     rng = np.random.default_rng(5)
     layers = draw(rng, 5, 3, 1, 1)
     kernel, recurrent, bias = layers[0][0]
     order = "ifgo"
-    arrays = [flat(kernel, order).T, flat(recurrent, order).T, flat(bias[:, :, None], order).T[0]]
+    arrays = [
+        flat(kernel, order).T,
+        flat(recurrent, order).T,
+        flat(bias[:, :, None], order).T[0],
+    ]
     other = {"net/dense/MatMul": np.zeros((3, 2)), "net/dense/BiasAdd": np.zeros(2)}
     x = rng.normal(size=(T, 5))
     found = answer(dict(zip(names, arrays, strict=True)) | other, x, {})
@@ -344,7 +423,9 @@ def test_operations_of_a_graph_are_one_cell_whatever_their_numbers(form: str) ->
     assert names[0] in lines[1]
 
 
-def test_letters_whose_shapes_do_not_fit_an_lstm_are_listed_with_those_that_fit() -> None:
+def test_letters_whose_shapes_do_not_fit_an_lstm_are_listed_with_those_that_fit() -> (
+    None
+):
     fitting = "  With H units and I inputs those are (I + H, 4H) and (4H,), or (I, 4H), (H, 4H) "
     assert refusal(zeros(W=(8, 15), b=(15,), Wy=(4, 2), by=(2,))) == [
         "w.npz: W (8, 15), b (15,) are not those of an LSTM by their shapes.",
@@ -352,7 +433,10 @@ def test_letters_whose_shapes_do_not_fit_an_lstm_are_listed_with_those_that_fit(
         "  With a matrix for each gate, name them: Wi=FILE:NAME Ui=FILE:NAME bi=FILE:NAME, then "
         "those of f, g and o.",
     ]  # fmt: skip
-    assert "W (5, 12), U (4, 12), b (12,)" in refusal(zeros(W=(5, 12), U=(4, 12), b=(12,)))[0]
+    assert (
+        "W (5, 12), U (4, 12), b (12,)"
+        in refusal(zeros(W=(5, 12), U=(4, 12), b=(12,)))[0]
+    )
     mlp = refusal(zeros(W1=(10, 20), b1=(20,), W2=(20, 5), b2=(5,)))
     assert "W2 (20, 5), b2 (5,)" in mlp[0]
 
@@ -367,9 +451,17 @@ def test_a_matrix_that_may_be_the_recurrent_kernel_is_asked_about() -> None:
     ]
     with_bias = refusal({**tensors, "c": np.zeros(16)})
     assert with_bias[2].endswith(" bias=w.npz:b recurrent_bias=w.npz:c INPUTS")
-    assert load_model([Document("w.npz", "npz", tensors)], {"convention": "tf1"}).cell.units == 4
+    assert (
+        load_model(
+            [Document("w.npz", "npz", tensors)], {"convention": "tf1"}
+        ).cell.units
+        == 4
+    )
     lines = refusal(zeros(W=(5, 12), b=(12,), V=(4, 12)))  # three gates, perhaps
-    assert lines[0] == "w.npz: W (5, 12), b (12,) are not those of an LSTM by their shapes."
+    assert (
+        lines[0]
+        == "w.npz: W (5, 12), b (12,) are not those of an LSTM by their shapes."
+    )
 
 
 @pytest.mark.parametrize("inputs", [5, 4])
@@ -396,9 +488,9 @@ def test_a_kernel_that_may_be_a_dense_layer_s_is_shown_with_what_to_type() -> No
     ]
     encoder = {"encoder/w": np.zeros((8, 20)), "encoder/b": np.zeros(20)}
     assert refusal(encoder) == expected
-    assert refusal({**encoder, "encoder/Wy": np.zeros((5, 2)), "encoder/by": np.zeros(2)}) == (
-        expected
-    )
+    assert refusal(
+        {**encoder, "encoder/Wy": np.zeros((5, 2)), "encoder/by": np.zeros(2)}
+    ) == (expected)
     square = {"net.W": np.zeros((16, 16)), "net.b": np.zeros(16)}
     assert refusal(square)[1:] == [
         "  --convention tf1           gates along the last axis: (I + H, 4H)",
@@ -410,9 +502,17 @@ def test_a_kernel_that_may_be_a_dense_layer_s_is_shown_with_what_to_type() -> No
 
 
 def test_the_output_layer_next_to_a_fused_kernel_is_recognised_by_its_name() -> None:
-    shapes = {"W": (8, 20), "b": (20,), "Wy": (5, 4), "by": (4,)}  # 4 numbers: a cell of one unit
+    shapes = {
+        "W": (8, 20),
+        "b": (20,),
+        "Wy": (5, 4),
+        "by": (4,),
+    }  # 4 numbers: a cell of one unit
     (found,) = find_by_shape(shapes)
-    assert (found.convention.name, found.cells[0, 0]) == ("tf1", {"fused": "W", "bias": "b"})
+    assert (found.convention.name, found.cells[0, 0]) == (
+        "tf1",
+        {"fused": "W", "bias": "b"},
+    )
     assert not find_by_shape({"Wa": (8, 20), "ba": (20,), "Wy": (5, 4), "by": (4,)})
 
 

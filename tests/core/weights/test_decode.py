@@ -40,7 +40,9 @@ def test_a_kernel_in_another_order_is_the_same_cell(order: str) -> None:
         "kernel": from_blocks(blocks, order).T,
         "bias": from_blocks(cell.bias[:, :, None], order)[:, 0],
     }
-    np.testing.assert_array_equal(run(model_of(moved, gates=order), x).h, run(model_of(net), x).h)
+    np.testing.assert_array_equal(
+        run(model_of(moved, gates=order), x).h, run(model_of(net), x).h
+    )
     if order != "igfo":
         assert np.abs(run(model_of(moved), x).h - run(model_of(net), x).h).max() > 1e-3
 
@@ -89,7 +91,9 @@ PEEPHOLES = {f"w_{gate}_diag": np.linspace(-1, 1, 3) for gate in "ifo"}
 @pytest.mark.parametrize("shape", [(), (3, 3), (5, 3)])
 def test_peepholes_of_another_size_are_refused(shape: tuple[int, ...]) -> None:
     net = random_net(np.random.default_rng(4), 4, 3)
-    with pytest.raises(UserError, match=r"the peephole is \(3, \d+\), but there are 3 units"):
+    with pytest.raises(
+        UserError, match=r"the peephole is \(3, \d+\), but there are 3 units"
+    ):
         load({**net, **{name: np.ones(shape) for name in PEEPHOLES}})
 
 
@@ -101,20 +105,30 @@ def test_kernels_of_other_numbers_of_units_are_refused() -> None:
             f"W_hid_to_{gate}": np.zeros((5, 3)),
             f"b_{gate}": np.zeros(3),
         }
-    with pytest.raises(UserError, match="the kernel has 5 units and the recurrent kernel 3"):
+    with pytest.raises(
+        UserError, match="the kernel has 5 units and the recurrent kernel 3"
+    ):
         load(tensors)
 
 
 @pytest.mark.parametrize("directions", [(1, 2, 1), (2, 1, 2), (3, 3, 3), (0, 0, 0)])
-def test_an_axis_of_directions_is_1_or_2_everywhere(directions: tuple[int, ...]) -> None:
+def test_an_axis_of_directions_is_1_or_2_everywhere(
+    directions: tuple[int, ...],
+) -> None:
     W, R, B = ((12, 4), (12, 3), (24,))
     shapes = {k: (n, *s) for k, n, s in zip("WRB", directions, (W, R, B), strict=True)}
-    with pytest.raises(UserError, match="the first axis of each is the directions, 1 or 2"):
-        load({name: np.zeros(shape) for name, shape in shapes.items()}, convention="onnx")
+    with pytest.raises(
+        UserError, match="the first axis of each is the directions, 1 or 2"
+    ):
+        load(
+            {name: np.zeros(shape) for name, shape in shapes.items()}, convention="onnx"
+        )
 
 
 def test_a_row_of_zeros_under_weight_norm_is_nan_without_a_warning() -> None:
-    folded = fold_weight_norm({"w_g": np.ones((2, 1)), "w_v": np.array([[3.0, 4], [0, 0]])})
+    folded = fold_weight_norm(
+        {"w_g": np.ones((2, 1)), "w_v": np.array([[3.0, 4], [0, 0]])}
+    )
     np.testing.assert_array_equal(folded["w"], [[0.6, 0.8], [np.nan, np.nan]])
 
 
@@ -139,7 +153,9 @@ def test_a_projection_bias_has_the_numbers_that_the_projection_gives(
         }
     if outputs != 3:
         tensors["projection_weights"] = np.zeros((outputs, 3))
-    with pytest.raises(UserError, match=rf"projection bias is \({given},\), but {gives}"):
+    with pytest.raises(
+        UserError, match=rf"projection bias is \({given},\), but {gives}"
+    ):
         load(tensors)
 
 
@@ -151,7 +167,9 @@ def test_one_matrix_of_two_that_is_transposed_is_named(transposed: str) -> None:
         "bias": np.ones(16),
     }
     tensors[transposed] = tensors[transposed].T
-    with pytest.raises(UserError, match=r"has 4 units, so it should be \((I, 16|16, I)\)"):
+    with pytest.raises(
+        UserError, match=r"has 4 units, so it should be \((I, 16|16, I)\)"
+    ):
         load(tensors)
 
 
@@ -173,7 +191,11 @@ def test_settings_of_one_tensor_and_of_the_bias(tmp_path: object) -> None:
     rng = np.random.default_rng(4)
     net = random_net(rng, 4, 3)
     plain = model_of(net).cell
-    for name, field in (("kernel", "kernel"), ("recurrent", "recurrent_kernel"), ("bias", "bias")):
+    for name, field in (
+        ("kernel", "kernel"),
+        ("recurrent", "recurrent_kernel"),
+        ("bias", "bias"),
+    ):
         cell = model_of(net, **{f"{name}_gates": "ifgo"}).cell
         moved = {f for f in ("kernel", "recurrent_kernel", "bias")
                  if not np.array_equal(getattr(cell, f), getattr(plain, f))}  # fmt: skip
@@ -181,7 +203,9 @@ def test_settings_of_one_tensor_and_of_the_bias(tmp_path: object) -> None:
     np.testing.assert_array_equal(model_of(net, bias="twice").cell.bias, 2 * plain.bias)
     assert not model_of(net, bias="none").cell.bias.any()
     flipped = model_of(net, transposed="recurrent").cell
-    np.testing.assert_array_equal(flipped.recurrent_kernel, plain.recurrent_kernel.swapaxes(1, 2))
+    np.testing.assert_array_equal(
+        flipped.recurrent_kernel, plain.recurrent_kernel.swapaxes(1, 2)
+    )
     swapped = model_of(net, rows="hx").cell
     assert swapped.kernel.shape == plain.kernel.shape
     assert not np.array_equal(swapped.kernel, plain.kernel)

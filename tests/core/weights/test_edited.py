@@ -34,13 +34,19 @@ def test_stored_tensors_are_edited_before_they_are_decoded(name: str) -> None:
     settings = {**needed_settings(how, row), "convention": name}
     document = Document("f.npz", "npz", named_tensors(layers), settings)
     plain = load_model([document], {"dtype": "float64"}).cell
-    largest = max(float(np.abs(a).max()) for a in (plain.kernel, plain.recurrent_kernel))
+    largest = max(
+        float(np.abs(a).max()) for a in (plain.kernel, plain.recurrent_kernel)
+    )
     for kind in STORED:
         for value in kind.values or kind.read.named:  # type: ignore[union-attr]
             edits = checked({"edits": [f"{kind.name}={value}"]}, "load")
             cell = load_model([document], {"dtype": "float64", **edits}).cell
             rounded: Rounding = ROUNDED.get(kind.name, lambda a, _: a)
-            kernel, recurrent = (rounded(a, value) for a in (plain.kernel, plain.recurrent_kernel))
+            kernel, recurrent = (
+                rounded(a, value) for a in (plain.kernel, plain.recurrent_kernel)
+            )
             half = 0.51 * largest / LEVELS[kind.name] if kind.name in LEVELS else 1e-12
             np.testing.assert_allclose(cell.kernel, kernel, atol=half, rtol=0)
-            np.testing.assert_allclose(cell.recurrent_kernel, recurrent, atol=half, rtol=0)
+            np.testing.assert_allclose(
+                cell.recurrent_kernel, recurrent, atol=half, rtol=0
+            )

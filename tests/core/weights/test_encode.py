@@ -14,7 +14,12 @@ from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.model import Cell, Model
 from lstmcli.core.weights.compatibility import fit_or_refuse, needed_settings
 from lstmcli.core.weights.decode import decode, fold_weight_norm
-from lstmcli.core.weights.encode import encode, fold_forget_bias, named_tensors, prefix_forms
+from lstmcli.core.weights.encode import (
+    encode,
+    fold_forget_bias,
+    named_tensors,
+    prefix_forms,
+)
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
@@ -37,7 +42,9 @@ def coupling(how: Convention) -> str:
     return "f=1-i" if how.name == "dynet-coupled" else how.behaviour.coupled
 
 
-def cell_for(how: Convention, parts: tuple[str, ...], inputs: int = I, seed: int = 0) -> Cell:
+def cell_for(
+    how: Convention, parts: tuple[str, ...], inputs: int = I, seed: int = 0
+) -> Cell:
     """A random cell of these parts, as the row runs it."""
     rng = np.random.default_rng(seed)
     how = how.with_behaviour(coupled=coupling(how))
@@ -60,7 +67,9 @@ def cell_for(how: Convention, parts: tuple[str, ...], inputs: int = I, seed: int
         draw(outputs) if "initial_h" in parts else None,
         draw(H) if "initial_h" in parts else None,
     )  # fmt: skip
-    if cell.norm_shift is not None:  # one of the two is stored, and the other follows from it
+    if (
+        cell.norm_shift is not None
+    ):  # one of the two is stored, and the other follows from it
         zero = np.zeros_like(cell.bias)
         keeps_shift = "norm_shift" in how.roles
         cell = replace(cell, bias=zero if keeps_shift else cell.norm_shift)
@@ -72,7 +81,8 @@ def _without_absent_gates(cell: Cell) -> Cell:
     how = cell.convention
     gone = {"i=1-f": "i", "f=1-i": "f"}.get(how.behaviour.coupled)
     if gone is None or (
-        gone in how.storage.gates and how.behaviour.coupled not in how.storage.absent.values()
+        gone in how.storage.gates
+        and how.behaviour.coupled not in how.storage.absent.values()
     ):
         return cell
     changes: dict[str, Any] = {}
@@ -116,13 +126,19 @@ def every_set_of_parts(row: Convention) -> list[tuple[str, ...]]:
         held = ["norm_scale"]
     sets = [always, *((*always, part) for part in held), (*always, *held)]
     sets = [
-        (*one, "projection") if "projection_bias" in one and "projection" not in one else one
+        (*one, "projection")
+        if "projection_bias" in one and "projection" not in one
+        else one
         for one in sets
     ]
     return list(dict.fromkeys(tuple(dict.fromkeys(one)) for one in sets))
 
 
-LAID_OUT = [(name, parts) for name, row in CONVENTIONS.items() for parts in every_set_of_parts(row)]
+LAID_OUT = [
+    (name, parts)
+    for name, row in CONVENTIONS.items()
+    for parts in every_set_of_parts(row)
+]
 
 
 @pytest.mark.parametrize(("name", "parts"), LAID_OUT)
@@ -137,7 +153,10 @@ def test_a_cell_comes_back_bit_for_bit(name: str, parts: tuple[str, ...]) -> Non
 @pytest.mark.sampled(3)
 def test_two_layers_come_back_bit_for_bit(name: str, both: bool) -> None:
     row = CONVENTIONS[name]
-    parts = (*ALWAYS.get(name, ()), *(p for p in ("bias", "projection") if p in row.roles))
+    parts = (
+        *ALWAYS.get(name, ()),
+        *(p for p in ("bias", "projection") if p in row.roles),
+    )
     outputs = P if "projection" in parts else H
     ways = 2 if both else 1
     layers = [
@@ -155,7 +174,9 @@ def test_two_layers_come_back_bit_for_bit(name: str, both: bool) -> None:
 @pytest.mark.parametrize(
     "name", [n for n, row in CONVENTIONS.items() if "projection" in row.roles]
 )  # fmt: skip
-def test_a_square_projection_is_oriented_as_the_row_says(name: str, square: bool) -> None:
+def test_a_square_projection_is_oriented_as_the_row_says(
+    name: str, square: bool
+) -> None:
     row = CONVENTIONS[name]
     cell = cell_for(row, ("bias", "projection"))
     if square:
@@ -170,7 +191,10 @@ def test_a_square_projection_is_oriented_as_the_row_says(name: str, square: bool
     ("name", "asked"),
     [
         ("keras", {"gates": "ogfi"}),
-        ("keras", {"recurrent_gates": "ogfi", "bias_gates": "fogi", "kernel_gates": "gofi"}),
+        (
+            "keras",
+            {"recurrent_gates": "ogfi", "bias_gates": "fogi", "kernel_gates": "gofi"},
+        ),
         ("pytorch", {"interleaved": True}),
         ("tf1", {"rows": "hx"}),
         ("keras", {"transposed": "recurrent"}),
@@ -189,7 +213,9 @@ def test_another_form_of_a_row(name: str, asked: dict[str, Any]) -> None:
 OTHER_FORMS = ("jax/flat", "torch/initializers")  # which convert does not write
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if not case.startswith(OTHER_FORMS)])
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if not case.startswith(OTHER_FORMS)]
+)
 @pytest.mark.sampled(4)
 def test_a_file_of_a_framework_is_written_as_it_is(case: str) -> None:
     """Every tensor of a recorded file, by its role: the same shape and the same numbers.
@@ -211,7 +237,9 @@ def test_a_file_of_a_framework_is_written_as_it_is(case: str) -> None:
     for place, theirs in places.items():
         for role, expected in with_one_bias(theirs, row).items():
             found = with_one_bias(ours[place], row)[role]
-            if case != "openvino/cell":  # the one whose tensors lack the axis of directions
+            if (
+                case != "openvino/cell"
+            ):  # the one whose tensors lack the axis of directions
                 assert found.shape == expected.shape, (place, role)
             np.testing.assert_array_equal(found.ravel(), expected.ravel(), err_msg=role)
         for role in set(ours[place]) - set(theirs):
@@ -233,7 +261,9 @@ def by_place(arrays: dict[str, Array], row: Convention) -> dict[Any, dict[str, A
                 if isinstance(name, str):
                     held[role] = arrays[name]
                 else:
-                    held |= {f"{role}.{gate}": arrays[one] for gate, one in name.items()}
+                    held |= {
+                        f"{role}.{gate}": arrays[one] for gate, one in name.items()
+                    }
     return places
 
 
@@ -241,7 +271,10 @@ def with_one_bias(roles: dict[str, Array], row: Convention) -> dict[str, Array]:
     """The tensors of a cell with two biases summed into the first."""
     summed = dict(roles)
     for role in list(roles):
-        if role.startswith("recurrent_bias") and (first := role[len("recurrent_") :]) in roles:
+        if (
+            role.startswith("recurrent_bias")
+            and (first := role[len("recurrent_") :]) in roles
+        ):
             summed[first] = roles[first] + summed.pop(role)
     if row.storage.bias_halves == 2 and "bias" in roles:
         summed["bias"] = np.add(*np.split(roles["bias"], 2, axis=-1))
@@ -271,7 +304,9 @@ def test_a_layer_norm_takes_the_forget_constant_after_it() -> None:
     moved = fold_forget_bias(cell, fit_or_refuse([(cell,)], row, {"forget_bias": 0.0}))
     assert moved.norm_shift is not None
     assert cell.norm_shift is not None
-    np.testing.assert_array_equal(moved.norm_shift[1], cell.norm_shift[1] + np.float32(1))
+    np.testing.assert_array_equal(
+        moved.norm_shift[1], cell.norm_shift[1] + np.float32(1)
+    )
     assert not moved.bias.any()
 
 
@@ -280,7 +315,9 @@ def test_a_gate_computed_from_another_needs_no_constant() -> None:
     assert fold_forget_bias(cell, CONVENTIONS["dynet-coupled"]).bias is cell.bias
 
 
-def with_settings(name: str, parts: tuple[str, ...] = ("bias",), **settings: Any) -> Layers:
+def with_settings(
+    name: str, parts: tuple[str, ...] = ("bias",), **settings: Any
+) -> Layers:
     cell = cell_for(CONVENTIONS[name], parts)
     return [(replace(cell, convention=cell.convention.changed(settings)),)]
 
@@ -315,7 +352,9 @@ CANNOT = [
 
 
 @pytest.mark.parametrize(("name", "layers", "words"), CANNOT)
-def test_features_that_cannot_be_stored_are_rejected(name: str, layers: Layers, words: str) -> None:
+def test_features_that_cannot_be_stored_are_rejected(
+    name: str, layers: Layers, words: str
+) -> None:
     with pytest.raises(UserError, match=words):
         fit_or_refuse(layers, CONVENTIONS[name], {})
 
@@ -330,7 +369,9 @@ def test_features_that_cannot_be_stored_are_rejected(name: str, layers: Layers, 
         ("keras1", {"gates": "igfo"}, "a tensor per gate, in no order"),
     ],
 )
-def test_bad_settings_of_a_target_are_refused(name: str, asked: dict[str, Any], words: str) -> None:
+def test_bad_settings_of_a_target_are_refused(
+    name: str, asked: dict[str, Any], words: str
+) -> None:
     with pytest.raises(UserError, match=words):
         fit_or_refuse(with_settings("keras"), CONVENTIONS[name], asked)
 
@@ -349,7 +390,9 @@ def test_bad_settings_of_a_target_are_refused(name: str, asked: dict[str, Any], 
         ("pytorch", with_settings("tf1"), {}),
     ],
 )  # fmt: skip
-def test_settings_not_stored_are_named(name: str, layers: Layers, needed: dict[str, Any]) -> None:
+def test_settings_not_stored_are_named(
+    name: str, layers: Layers, needed: dict[str, Any]
+) -> None:
     row = CONVENTIONS[name]
     how = fit_or_refuse(layers, row, {})
     assert needed_settings(how, row) == needed
@@ -361,7 +404,9 @@ RUN = ("activation", "recurrent_activation", "output_activation", "coupled", "ce
        "gate_clip", "projection_clip", "forget_bias")  # fmt: skip
 
 
-@pytest.mark.parametrize("which", ["reshaped_kernel", "reshaped_recurrent", "reshaped_both"])
+@pytest.mark.parametrize(
+    "which", ["reshaped_kernel", "reshaped_recurrent", "reshaped_both"]
+)
 def test_a_reshaped_matrix_comes_back(which: str) -> None:
     rng = np.random.default_rng(3)
     for name in ("tf1", "pytorch"):

@@ -29,7 +29,9 @@ def kernel(initializer: str) -> np.ndarray:
         ("uniform", 1 / sqrt(UNITS)),  # reset_parameters of torch.nn.LSTM
     ],
 )
-def test_uniform_numbers_fill_the_range_up_to_a_limit(initializer: str, limit: float) -> None:
+def test_uniform_numbers_fill_the_range_up_to_a_limit(
+    initializer: str, limit: float
+) -> None:
     drawn = kernel(initializer)
     assert 0.999 * limit < drawn.max() <= limit
     assert -limit <= drawn.min() < -0.999 * limit
@@ -40,7 +42,9 @@ def test_uniform_numbers_fill_the_range_up_to_a_limit(initializer: str, limit: f
     ("initializer", "deviation"),
     [("glorot_normal", sqrt(2 / (ROWS + COLUMNS))), ("normal", 0.05)],
 )
-def test_normal_numbers_have_their_deviation(initializer: str, deviation: float) -> None:
+def test_normal_numbers_have_their_deviation(
+    initializer: str, deviation: float
+) -> None:
     drawn = kernel(initializer)
     assert drawn.std() == pytest.approx(deviation, rel=0.01)
     assert np.abs(drawn).max() > 4 * deviation  # no limit cuts them
@@ -58,5 +62,7 @@ def test_zeros_are_zeros() -> None:
 
 
 def test_an_unknown_initializer_is_named() -> None:
-    with pytest.raises(UserError, match="initializer='he_normal': one of glorot_uniform, "):
+    with pytest.raises(
+        UserError, match="initializer='he_normal': one of glorot_uniform, "
+    ):
         kernel("he_normal")

@@ -74,9 +74,15 @@ def test_gate_numbers_of_alternating_gates() -> None:
     (lstm,) = inspect_golden("chainer/lstm").lstms
     for n, gate in enumerate("gifo"):
         numbers = lstm.gates()["layer0"][gate]
-        assert numbers.kernel_mean == pytest.approx(weights["upward/W"][n::4].mean(), abs=1e-6)
-        assert numbers.recurrent_std == pytest.approx(weights["lateral/W"][n::4].std(), abs=1e-6)
-        assert numbers.bias_mean == pytest.approx(weights["upward/b"][n::4].mean(), abs=1e-6)
+        assert numbers.kernel_mean == pytest.approx(
+            weights["upward/W"][n::4].mean(), abs=1e-6
+        )
+        assert numbers.recurrent_std == pytest.approx(
+            weights["lateral/W"][n::4].std(), abs=1e-6
+        )
+        assert numbers.bias_mean == pytest.approx(
+            weights["upward/b"][n::4].mean(), abs=1e-6
+        )
 
 
 def test_a_coupled_gate_has_no_numbers() -> None:
@@ -95,7 +101,9 @@ def test_why_and_also_name_the_conventions_that_fit() -> None:
     assert not asked.rivals
 
 
-def test_settings_found_in_a_file_are_distinguished_from_those_assumed(tmp_path: Path) -> None:
+def test_settings_found_in_a_file_are_distinguished_from_those_assumed(
+    tmp_path: Path,
+) -> None:
     weights = {"lstm_cell/kernel": np.ones((5, 8)), "lstm_cell/bias": np.zeros(8)}
     (bare,) = inspect_arrays(tmp_path, weights).lstms
     assert bare.found == {}
@@ -126,7 +134,9 @@ def test_f_near_1_where_it_is_read_and_added_again(tmp_path: Path) -> None:
     assert codes(without) == ["forget_bias_near_1"]
 
 
-def test_another_block_near_1_names_the_order_that_would_make_it_f(tmp_path: Path) -> None:
+def test_another_block_near_1_names_the_order_that_would_make_it_f(
+    tmp_path: Path,
+) -> None:
     weights = tf1("ifgo", "f", 0.05)  # stored as Keras has it, read as TF1 has it
     (lstm,) = inspect_arrays(tmp_path, weights).lstms
     (hint,) = lstm.hints
@@ -134,7 +144,9 @@ def test_another_block_near_1_names_the_order_that_would_make_it_f(tmp_path: Pat
     assert "bias of g is near 1" in hint.text
     assert "weak sign" in hint.text
     order = hint.text.split("--gates ")[1][:4]
-    assert codes(inspect_arrays(tmp_path, weights, gates=order))[0] == "forget_bias_near_1"
+    assert (
+        codes(inspect_arrays(tmp_path, weights, gates=order))[0] == "forget_bias_near_1"
+    )
 
 
 def test_random_biases_do_not_speak_against_the_names(tmp_path: Path) -> None:
@@ -159,7 +171,10 @@ def test_gates_that_alternate_the_other_way(tmp_path: Path, stored: bool) -> Non
     wrong = inspect_arrays(tmp_path, weights, interleaved=not stored)
     assert codes(wrong) == ["alternating_bias_near_1"]
     assert f"--set interleaved={str(stored).lower()}" in wrong.lstms[0].hints[0].text
-    assert codes(inspect_arrays(tmp_path, weights, interleaved=stored))[0] == "forget_bias_near_1"
+    assert (
+        codes(inspect_arrays(tmp_path, weights, interleaved=stored))[0]
+        == "forget_bias_near_1"
+    )
 
 
 def test_biases_without_information_give_no_hint(tmp_path: Path) -> None:
@@ -171,9 +186,9 @@ def test_biases_without_information_give_no_hint(tmp_path: Path) -> None:
 
 def test_a_hint_names_the_cells_that_show_it() -> None:
     (lstm,) = inspect_golden("paddle/two_layers_bidirectional").lstms
-    assert [h.text.split(":")[0] for h in lstm.hints if h.code == "forget_bias_near_1"] == [
-        "layer1"
-    ]
+    assert [
+        h.text.split(":")[0] for h in lstm.hints if h.code == "forget_bias_near_1"
+    ] == ["layer1"]
 
 
 @given(
@@ -181,7 +196,9 @@ def test_a_hint_names_the_cells_that_show_it() -> None:
     st.lists(st.floats(-0.2, 0.2), min_size=20, max_size=20),
 )
 @settings(deadline=None)
-def test_the_gate_near_1_is_found_in_any_position(order: list[str], noise: list[float]) -> None:
+def test_the_gate_near_1_is_found_in_any_position(
+    order: list[str], noise: list[float]
+) -> None:
     blocks = np.array(noise).reshape(4, 5)
     biases = dict(zip(order, blocks, strict=True))
     assert gate_near_one(biases) is None
@@ -193,7 +210,9 @@ def test_the_gate_near_1_is_found_in_any_position(order: list[str], noise: list[
 def test_scattered_numbers_with_a_mean_of_1_are_not_a_sign() -> None:
     zero = np.zeros(4)
     assert (
-        gate_near_one({"i": zero, "f": np.array([-1.0, 3.0, 2.0, 0.0]), "g": zero, "o": zero})
+        gate_near_one(
+            {"i": zero, "f": np.array([-1.0, 3.0, 2.0, 0.0]), "g": zero, "o": zero}
+        )
         is None
     )
 
@@ -217,7 +236,9 @@ def test_a_gru_is_named(tmp_path: Path) -> None:
 def test_missing_tensors_are_named(tmp_path: Path) -> None:
     tensors = {"enc.weight_ih_l0": np.ones((20, 3)), "enc.bias_ih_l0": np.ones(20)}
     (missing,) = inspect_arrays(tmp_path, tensors).missing
-    assert missing == "pytorch: weight_hh_l0 is missing; enc.weight_ih_l0 is there"  # as run says
+    assert (
+        missing == "pytorch: weight_hh_l0 is missing; enc.weight_ih_l0 is there"
+    )  # as run says
     assert missing_parts(["foo", "conv/w"]) == []
     assert "GRU" in missing_parts(["rnn/GRUCell_0/hr/kernel"])[0]
 

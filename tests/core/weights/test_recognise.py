@@ -6,7 +6,11 @@ import re
 
 import pytest
 
-from lstmcli.core.model.conventions import CONVENTIONS, FRAMEWORK_ALIASES, find_convention
+from lstmcli.core.model.conventions import (
+    CONVENTIONS,
+    FRAMEWORK_ALIASES,
+    find_convention,
+)
 from lstmcli.core.weights.choose_lstm import choose_lstms, training_copies
 from lstmcli.core.weights.recognise import (
     describe_missing,
@@ -18,7 +22,9 @@ KERAS = {"kernel": (4, 12), "recurrent_kernel": (3, 12), "bias": (12,)}
 TORCH = {"weight_ih": (12, 4), "weight_hh": (12, 3), "bias_ih": (12,), "bias_hh": (12,)}
 
 
-def named(prefix: str, shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+def named(
+    prefix: str, shapes: dict[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
     return {prefix + name: shape for name, shape in shapes.items()}
 
 
@@ -29,7 +35,9 @@ def rows(shapes: dict[str, tuple[int, ...]]) -> list[tuple[str, str]]:
 def test_a_row_that_is_asked_for_finds_no_second_lstm_in_the_names_of_another() -> None:
     (found,) = recognise(named("lstm/", KERAS), "tf1")
     assert (found.prefix, found.tensors) == ("lstm", ["lstm/kernel", "lstm/bias"])
-    (found,) = recognise({"recurrent_kernel": (7, 12)}, "tf1")  # it may be called recurrent
+    (found,) = recognise(
+        {"recurrent_kernel": (7, 12)}, "tf1"
+    )  # it may be called recurrent
     assert found.prefix == "recurrent"
 
 
@@ -53,21 +61,29 @@ def test_names_that_two_rows_share_are_asked_about() -> None:
     found = recognise({"w": (7, 12), "b": (12,), "wci": (3,), "wcf": (3,), "wco": (3,)})
     with pytest.raises(UserError, match=r"convention=.tf-block-v2"):
         choose_lstms(found, None, ["w", "b", "wci", "wcf", "wco"], "f.npz")
-    assert [f.convention.name for f in recognise({"w": (7, 12), "b": (12,)}, "tf-block-v2")] == [
-        "tf-block-v2"
-    ]
+    assert [
+        f.convention.name for f in recognise({"w": (7, 12), "b": (12,)}, "tf-block-v2")
+    ] == ["tf-block-v2"]
 
 
 @pytest.mark.parametrize("prefix", ["", "lstm/", "lstm_"])
 def test_letters_that_any_script_uses_tell_no_framework(prefix: str) -> None:
     """BlockLSTM's w and b are what most call a kernel and a bias."""
     for letters in ("Wb", "wb"):
-        (found,) = recognise({f"{prefix}{letters[0]}": (7, 12), f"{prefix}{letters[1]}": (12,)})
-        assert (found.convention.name, found.by_shape, found.rivals) == ("tf1", True, [])
+        (found,) = recognise(
+            {f"{prefix}{letters[0]}": (7, 12), f"{prefix}{letters[1]}": (12,)}
+        )
+        assert (found.convention.name, found.by_shape, found.rivals) == (
+            "tf1",
+            True,
+            [],
+        )
     (found,) = recognise({"w": (4, 12), "u": (3, 12), "b": (12,)})
     assert found.convention.name == "keras"
     dense = {"fc_w": (2, 3), "fc_b": (2,)}
-    (found,) = recognise({"w_ih": (12, 4), "w_hh": (12, 3), "b_ih": (12,), "b_hh": (12,), **dense})
+    (found,) = recognise(
+        {"w_ih": (12, 4), "w_hh": (12, 3), "b_ih": (12,), "b_hh": (12,), **dense}
+    )
     assert found.convention.name == "pytorch-cell"
     assert not describe_missing(["W", "b", "Wy", "by"]), "nobody named CNTK"
 
@@ -92,16 +108,23 @@ def test_several_need_a_choice_by_number_name_or_as_a_stack() -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["callbacks.SWA.average_model_state.lstm.", "ema.lstm.", "averaged_model.lstm."]
+    "prefix",
+    ["callbacks.SWA.average_model_state.lstm.", "ema.lstm.", "averaged_model.lstm."],
 )
-def test_copies_that_training_keeps_are_distinguished_from_the_model(prefix: str) -> None:
+def test_copies_that_training_keeps_are_distinguished_from_the_model(
+    prefix: str,
+) -> None:
     tensors = named("model.lstm.", TORCH) | named(prefix, TORCH)
     found = recognise(tensors)
     assert training_copies(found, tensors) == {1: 0}
-    assert not training_copies(recognise(named(prefix, TORCH)), tensors)  # alone it is the model
+    assert not training_copies(
+        recognise(named(prefix, TORCH)), tensors
+    )  # alone it is the model
     wider = {name: (4 * 9, shape[-1]) if len(shape) > 1 else (4 * 9,) for name, shape in
              named(prefix, TORCH).items()}  # fmt: skip
-    assert not training_copies(recognise(named("model.lstm.", TORCH) | wider), tensors | wider)
+    assert not training_copies(
+        recognise(named("model.lstm.", TORCH) | wider), tensors | wider
+    )
 
 
 def test_an_lstm_that_is_left_out_is_chosen_only_by_its_index() -> None:
@@ -161,14 +184,18 @@ def test_a_part_of_several_names_lists_those() -> None:
         ("kears", "'keras'"),
     ],
 )  # fmt: skip
-def test_common_names_of_a_framework_suggest_a_convention(name: str, meant: str) -> None:
+def test_common_names_of_a_framework_suggest_a_convention(
+    name: str, meant: str
+) -> None:
     with pytest.raises(UserError, match=f"Did you mean {meant}"):
         find_convention(name)
 
 
 def test_other_names_are_none_of_the_table_and_mean_rows_of_it() -> None:
     assert not set(FRAMEWORK_ALIASES) & set(CONVENTIONS)
-    assert {row for rows in FRAMEWORK_ALIASES.values() for row in rows} <= set(CONVENTIONS)
+    assert {row for rows in FRAMEWORK_ALIASES.values() for row in rows} <= set(
+        CONVENTIONS
+    )
 
 
 @pytest.mark.parametrize(
@@ -187,8 +214,14 @@ def test_other_names_are_none_of_the_table_and_mean_rows_of_it() -> None:
             "lstm/recurrent_kernel lstm/bias",
             "keras: kernel is missing; lstm/recurrent_kernel is there",
         ),
-        ("W_i U_i b_i W_f U_f b_f W_c U_c b_c W_o b_o", "keras1: U_o is missing; U_i is there"),
-        ("W_i U_i b_i W_f U_f b_f W_g U_g b_g W_o b_o", "per-gate: U_o is missing; U_i is there"),
+        (
+            "W_i U_i b_i W_f U_f b_f W_c U_c b_c W_o b_o",
+            "keras1: U_o is missing; U_i is there",
+        ),
+        (
+            "W_i U_i b_i W_f U_f b_f W_g U_g b_g W_o b_o",
+            "per-gate: U_o is missing; U_i is there",
+        ),
         ("Wi Ui bi Wf Uf bf Wc Uc bc Wo bo", "per-gate: Uo is missing; Ui is there"),
         ("0/w0 0/w1 0/w2 0/w4 0/w5 0/w6 0/w7", "nstep: 0/w3 is missing; 0/w0 is there"),
         ("W B", "onnx: R is missing; W is there"),
@@ -228,10 +261,19 @@ def builders(*sizes: tuple[int, int], first: int = 0) -> dict[str, tuple[int, ..
         (builders((5, 3), (5, 3), first=4), [2]),
         (builders((5, 3), (5, 3), (6, 3), (6, 3)), [4]),
         (builders((6, 3), (6, 3), (6, 3), (6, 3)), [4]),
-        (builders((5, 3), (5, 3), (5, 3), (5, 3)), [2, 2]),  # two layers over the same inputs
+        (
+            builders((5, 3), (5, 3), (5, 3), (5, 3)),
+            [2, 2],
+        ),  # two layers over the same inputs
         (builders((5, 3), (5, 3), (6, 4)), [2, 1]),
-        (builders((5, 3), (5, 3), (5, 3)), [1, 1, 1]),  # any of them may be the single one
-        (builders((5, 3)) | builders((5, 3), first=2), [1, 1]),  # one between them is gone
+        (
+            builders((5, 3), (5, 3), (5, 3)),
+            [1, 1, 1],
+        ),  # any of them may be the single one
+        (
+            builders((5, 3)) | builders((5, 3), first=2),
+            [1, 1],
+        ),  # one between them is gone
         (builders((5, 3), (6, 3)), [1, 1]),
     ],
 )
@@ -248,8 +290,12 @@ def test_numbered_builders_of_one_size_are_the_directions_of_a_layer(
 
 def test_builders_of_several_layers_are_separate_lstms() -> None:
     shapes = builders((5, 3), (5, 3))
-    above = {name[:-1] + str(int(name[-1]) + 3): shape for name, shape in shapes.items()}
-    above = {name: (12, 3) if len(shape) == 2 else shape for name, shape in above.items()}
+    above = {
+        name[:-1] + str(int(name[-1]) + 3): shape for name, shape in shapes.items()
+    }
+    above = {
+        name: (12, 3) if len(shape) == 2 else shape for name, shape in above.items()
+    }
     found = recognise(shapes | above)
     assert [(one.label, [*one.cells]) for one in found] == [
         ("enc_vanilla-lstm-builder", [(0, 0), (1, 0)]),

@@ -15,8 +15,12 @@ from lstmcli.formats.files import atomic
 from lstmcli.formats.files.atomic import atomically
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # one that was just opened
-def test_an_interrupt_while_an_output_is_opened_is_never_dropped(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings(
+    "ignore:unclosed file:ResourceWarning"
+)  # one that was just opened
+def test_an_interrupt_while_an_output_is_opened_is_never_dropped(
+    tmp_path: Path,
+) -> None:
     """At every line that runs: `io.BufferedWriter` drops one in what it calls of a raw file."""
     before, at, left = sys.gettrace(), 0, 0
 
@@ -49,7 +53,9 @@ def test_an_interrupt_while_an_output_is_opened_is_never_dropped(tmp_path: Path)
     assert at > 10
 
 
-def test_a_link_into_a_folder_that_is_not_there_names_that_folder(tmp_path: Path) -> None:
+def test_a_link_into_a_folder_that_is_not_there_names_that_folder(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "out").symlink_to(tmp_path / "nowhere" / "out")
     with (
         pytest.raises(UserError, match=f"there is no folder {tmp_path / 'nowhere'}"),

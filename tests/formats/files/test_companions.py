@@ -32,18 +32,24 @@ def read(path: Path, name: str) -> bytes:
         return part.stream.read()
 
 
-@pytest.mark.parametrize("name", ["part.bin", "sub/part.bin", "../part.bin", "C:\\x\\part.bin"])
+@pytest.mark.parametrize(
+    "name", ["part.bin", "sub/part.bin", "../part.bin", "C:\\x\\part.bin"]
+)
 def test_only_the_base_name_counts(name: str, whole: Path) -> None:
     assert read(whole, name) == b"part"
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "/", "a\0b", "../secret", "/etc/passwd", "\ud800"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "/", "a\0b", "../secret", "/etc/passwd", "\ud800"]
+)
 def test_paths_out_of_the_folder_are_refused(name: str, whole: Path) -> None:
     with pytest.raises(UserError, match=r"model\.json names "):
         read(whole, name)
 
 
-def test_a_link_within_the_folder_is_followed_and_one_out_of_it_refused(whole: Path) -> None:
+def test_a_link_within_the_folder_is_followed_and_one_out_of_it_refused(
+    whole: Path,
+) -> None:
     (whole.parent / "inner").symlink_to("part.bin")
     (whole.parent / "outer").symlink_to("../secret")
     assert read(whole, "inner") == b"part"
@@ -105,7 +111,9 @@ def test_too_little_memory_is_not_damage() -> None:
         raise MemoryError
 
 
-@pytest.mark.parametrize("fault", [AttributeError, NameError, AssertionError, ZeroDivisionError])
+@pytest.mark.parametrize(
+    "fault", [AttributeError, NameError, AssertionError, ZeroDivisionError]
+)
 def test_a_fault_of_this_program_is_seen(fault: type[Exception]) -> None:
     with pytest.raises(fault), damage_reported("net.pt"):
         raise fault("x")
@@ -141,7 +149,11 @@ def made(folder: Path, *names: str) -> None:
         (["m-00000-of-00002", "m-00001-of-00002"], "m", "m-00000-of-00002"),
         (["m-1.index", "other"], "", "m-1.index"),
         (["checkpoint", "m-1.index"], "", "m-1.index"),  # a note of nothing
-        (["variables/variables.index", "saved_model.pb"], "", "variables/variables.index"),
+        (
+            ["variables/variables.index", "saved_model.pb"],
+            "",
+            "variables/variables.index",
+        ),
         (["variables/variables.index"], "saved_model.pb", "variables/variables.index"),
         (["saved_model.pb"], "", "saved_model.pb"),
         (["model.json", "group1-shard1of2.bin"], "group1-shard1of2.bin", "model.json"),
@@ -151,7 +163,9 @@ def made(folder: Path, *names: str) -> None:
         ([], "m", "m"),  # which is then no such file
     ],
 )
-def test_paths_of_sidecars(there: list[str], given: str, meant: str, tmp_path: Path) -> None:
+def test_paths_of_sidecars(
+    there: list[str], given: str, meant: str, tmp_path: Path
+) -> None:
     made(tmp_path, *there)
     assert main_file(str(tmp_path / given)) == str(tmp_path / meant)
 
@@ -174,7 +188,9 @@ def test_a_note_leads_nowhere_else(noted: str, tmp_path: Path) -> None:
     folder = tmp_path / "f"
     made(folder, "m.index")
     (folder / "checkpoint").write_text(f'model_checkpoint_path: "{noted}"\n')
-    with pytest.raises(UserError, match=r"checkpoint names .*, which is not in its folder"):
+    with pytest.raises(
+        UserError, match=r"checkpoint names .*, which is not in its folder"
+    ):
         main_file(str(folder))
 
 
@@ -198,11 +214,15 @@ def test_several_checkpoints_are_listed(tmp_path: Path) -> None:
 
 def test_a_shard_without_its_index(tmp_path: Path) -> None:
     made(tmp_path, "m.data-00000-of-00001")
-    with pytest.raises(UserError, match=r"m\.index, which tells which, is not in its folder"):
+    with pytest.raises(
+        UserError, match=r"m\.index, which tells which, is not in its folder"
+    ):
         main_file(str(tmp_path / "m.data-00000-of-00001"))
 
 
-def test_the_variables_of_a_saved_model_are_not_sought_by_a_link(tmp_path: Path) -> None:
+def test_the_variables_of_a_saved_model_are_not_sought_by_a_link(
+    tmp_path: Path,
+) -> None:
     made(tmp_path / "elsewhere", "variables.index")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "variables").symlink_to(tmp_path / "elsewhere")

@@ -22,7 +22,9 @@ def test_a_tensor_within_the_limit_is_counted() -> None:
 
 
 def test_beyond_the_limit_the_way_out_is_reported_and_works() -> None:
-    with pytest.raises(UserError, match=r"(?s)w would take 1,099,511,627,776 .*max_bytes=10995"):
+    with pytest.raises(
+        UserError, match=r"(?s)w would take 1,099,511,627,776 .*max_bytes=10995"
+    ):
         check_size((1 << 40,), 1, "w")
     with raised_to(1 << 40):
         assert check_size((1 << 40,), 1, "w") == 1 << 40
@@ -41,13 +43,19 @@ KERNELS = {"kernel": W[:2], "recurrent_kernel": W[2:3], "bias": W[3]}
 
 def test_a_shape_of_a_million_axes_is_not_multiplied_out() -> None:
     assert check_size((1,) * 32, 4, "w.npz: kernel") == 1
-    with pytest.raises(UserError, match=r"^w.npz: kernel has 33 axes; NumPy's arrays have 32"):
+    with pytest.raises(
+        UserError, match=r"^w.npz: kernel has 33 axes; NumPy's arrays have 32"
+    ):
         check_size((1,) * 33, 4, "w.npz: kernel")
-    with pytest.raises(UserError, match=r"^w.onnx: W has 1,000,000 axes; NumPy's arrays have 32"):
+    with pytest.raises(
+        UserError, match=r"^w.onnx: W has 1,000,000 axes; NumPy's arrays have 32"
+    ):
         check_size([1 << 62] * 1_000_000, 4, "w.onnx: W")
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".json", ".npy", ".csv", ".tsv", ".jsonl", ".txt"])
+@pytest.mark.parametrize(
+    "suffix", [".npz", ".json", ".npy", ".csv", ".tsv", ".jsonl", ".txt"]
+)
 def test_every_format_asks_before_a_tensor_is_made(tmp_path: Path, suffix: str) -> None:
     path = str(tmp_path / f"w{suffix}")
     format = formats.format_of(path)
@@ -64,7 +72,9 @@ def test_every_format_asks_before_a_tensor_is_made(tmp_path: Path, suffix: str) 
 
 def test_lines_are_counted_together(tmp_path: Path) -> None:
     path = tmp_path / "w.jsonl"
-    path.write_text('{"h": [1, 2]}\n' * 40_000)  # two of the pieces that are parsed at a time
+    path.write_text(
+        '{"h": [1, 2]}\n' * 40_000
+    )  # two of the pieces that are parsed at a time
     with (
         raised_to(640_000 - 1),
         pytest.raises(UserError, match=r"w\.jsonl: h would take more than"),
@@ -85,7 +95,9 @@ def test_lines_are_counted_together(tmp_path: Path) -> None:
 )
 def test_a_list_of_any_form_is_one_tensor(tmp_path: Path, text: str) -> None:
     with raised_to(48):
-        assert [array.size for array in filed(tmp_path, "a.json", text).arrays.values()] == [6]
+        assert [
+            array.size for array in filed(tmp_path, "a.json", text).arrays.values()
+        ] == [6]
     with raised_to(47), pytest.raises(UserError, match=r"max_bytes=48$"):
         filed(tmp_path, "a.json", text)
 
@@ -117,7 +129,9 @@ def test_the_limit_that_a_refusal_names_is_enough(
     elif suffix == "json":
         Path(path).write_text(json.dumps({"h": values.tolist()}))
     elif suffix == "jsonl":
-        Path(path).write_text("".join(f"{json.dumps(row.tolist())}\n" for row in values))
+        Path(path).write_text(
+            "".join(f"{json.dumps(row.tolist())}\n" for row in values)
+        )
     elif suffix == "npy":
         np.save(path, values)
     else:
@@ -132,7 +146,11 @@ def test_the_limit_that_a_refusal_names_is_enough(
     [
         ("a.txt", "[" * 33 + "1." + "]" * 33, "nested more than 32 brackets deep"),
         ("a.txt", "h[0] = 1.\nh[999999999] = 1.\n", "an index of h is out of range"),
-        ("a.csv", "a," * 1_000_000 + "b\n", "1,000,001 columns are more than the 1,000,000"),
+        (
+            "a.csv",
+            "a," * 1_000_000 + "b\n",
+            "1,000,001 columns are more than the 1,000,000",
+        ),
     ],
 )
 def test_texts_of_more_than_can_be_an_array_are_refused(

@@ -55,12 +55,21 @@ def test_every_row_of_the_table_writes_and_reads_back(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b" \n\t\n", "is empty"),
-        (gzip.compress(b"1 2 3", mtime=0), "a gzip archive.* gunzip FILE, or tar xzf FILE"),
-        (zipped({"a/w.pt": b"", "b.txt": b""}), r"without \.npy members.* give a/w\.pt\."),
+        (
+            gzip.compress(b"1 2 3", mtime=0),
+            "a gzip archive.* gunzip FILE, or tar xzf FILE",
+        ),
+        (
+            zipped({"a/w.pt": b"", "b.txt": b""}),
+            r"without \.npy members.* give a/w\.pt\.",
+        ),
         (b"\x1c\0\0\0TFL3" + bytes(9), "TensorFlow Lite"),
         (b"a\0b", "neither text nor of a known kind"),
         (bytes(range(128, 256)), "line 1, column 1 is not utf-8"),
-        (b"\xef\xbb\xbf1,2\n3,\xff\n", r"line 2, column 3 is not utf-8 text \(byte 0xff\)"),
+        (
+            b"\xef\xbb\xbf1,2\n3,\xff\n",
+            r"line 2, column 3 is not utf-8 text \(byte 0xff\)",
+        ),
         ("1,é,".encode() + b"\xff\n", "line 1, column 5 is not utf-8"),
         ("1\n".encode("utf-16") + b"\0\xd8", "line 2, column 1 is not utf-16"),
         ("a\0b".encode("utf-16"), "neither text nor"),
@@ -78,7 +87,9 @@ def test_the_content_shows_what_is_not_read(
 
 
 @pytest.mark.parametrize("data", [b"a\0b", bytes(range(128, 256))])
-def test_only_messages_about_files_explain_raw_numbers(tmp_path: Path, data: bytes) -> None:
+def test_only_messages_about_files_explain_raw_numbers(
+    tmp_path: Path, data: bytes
+) -> None:
     with pytest.raises(UserError, match=r"\n  Raw numbers are read .*a\.bin:f32:7x3"):
         filed(tmp_path, "a.bin", data)
     with pytest.raises(UserError) as caught:
@@ -96,15 +107,25 @@ def test_a_large_file_that_is_not_text_is_refused(
             filed(tmp_path, "a.csv", b"1,2\n" * 4 + b"3,4\xe2\x82\n")
 
 
-def test_a_file_of_no_known_kind_is_refused_with_all_that_is_read(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is neither text nor of a known kind") as caught:
+def test_a_file_of_no_known_kind_is_refused_with_all_that_is_read(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(
+        UserError, match="is neither text nor of a known kind"
+    ) as caught:
         filed(tmp_path, "a.bin", bytes(range(16)))
     for kind in (*FORMATS, *READ_ONLY):
-        known = "TensorFlow checkpoints" if kind == ".index" else kind.replace(".txt", "text")
+        known = (
+            "TensorFlow checkpoints"
+            if kind == ".index"
+            else kind.replace(".txt", "text")
+        )
         assert known in str(caught.value)
 
 
-def test_a_folder_offers_its_files_where_it_cannot_tell_which_is_meant(tmp_path: Path) -> None:
+def test_a_folder_offers_its_files_where_it_cannot_tell_which_is_meant(
+    tmp_path: Path,
+) -> None:
     def offered(*names: str) -> list[str]:
         for name in names:
             (tmp_path / name).touch()
@@ -145,7 +166,9 @@ def test_paths_that_are_not_files(tmp_path: Path) -> None:
             read(str(tmp_path / typed))
     with pytest.raises(UserError, match=r"no such file\.$"):
         read(str(tmp_path / "nofile.npy"))
-    with pytest.raises(UserError, match=r"no such file. Did you mean '.*/weights.npz'\?"):
+    with pytest.raises(
+        UserError, match=r"no such file. Did you mean '.*/weights.npz'\?"
+    ):
         read(str(tmp_path / "weight.npz"))
     with pytest.raises(UserError, match="There is no folder"):
         read(str(tmp_path / "nowhere" / "a.npz"))
@@ -167,12 +190,17 @@ def test_permissions(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="permission denied"), atomically(str(path)):
         pass
     tmp_path.chmod(0o500)
-    with pytest.raises(UserError, match="permission denied"), atomically(str(tmp_path / "b")):
+    with (
+        pytest.raises(UserError, match="permission denied"),
+        atomically(str(tmp_path / "b")),
+    ):
         pass
     tmp_path.chmod(0o700)
 
 
-@pytest.mark.parametrize("ending", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize(
+    "ending", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit]
+)
 def test_nothing_is_left_of_a_file_that_was_not_finished(
     tmp_path: Path, ending: type[BaseException]
 ) -> None:
@@ -247,7 +275,9 @@ def test_targets_that_cannot_be(tmp_path: Path) -> None:
             pass
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="descriptors have no paths here")
+@pytest.mark.skipif(
+    not os.path.exists("/dev/fd"), reason="descriptors have no paths here"
+)
 def test_a_pipe_of_the_shell_is_read() -> None:
     """The kind of file that <(command) passes."""
     reading, writing = os.pipe()
@@ -376,6 +406,12 @@ def test_importing_formats_loads_none_of_their_libraries() -> None:
         "print(*sorted(name for name in set(sys.modules) - before if '.' not in name))"
     )
     ran = python("-c", code)
-    heavy = {"csv", "zipfile", "tempfile", "shutil", "decimal"}  # 3 ms and more; json takes 1.5
+    heavy = {
+        "csv",
+        "zipfile",
+        "tempfile",
+        "shutil",
+        "decimal",
+    }  # 3 ms and more; json takes 1.5
     assert heavy.isdisjoint(ran.stdout.split())
     assert ran.returncode == 0

@@ -30,10 +30,14 @@ TWO = {"h": np.arange(6.0).reshape(2, 3), "c": np.arange(3.0)}
 def unzipped(data: bytes) -> dict[str, bytes]:
     with damage_reported("it"):
         source = Archive(in_memory("it", data))
-        return {member.filename: source.read(member, 1 << 40) for member in source.members}
+        return {
+            member.filename: source.read(member, 1 << 40) for member in source.members
+        }
 
 
-def patched(data: bytes, place: int, value: int, width: int = 4, entry: int = 0) -> bytes:
+def patched(
+    data: bytes, place: int, value: int, width: int = 4, entry: int = 0
+) -> bytes:
     """The archive with a number of one of its directory's entries replaced."""
     at = -1
     for _ in range(entry + 1):
@@ -65,7 +69,9 @@ def arrays_of(kind: str) -> bytes:
 def test_archives_of_zipfile_are_read(
     members: dict[str, bytes], method: int, zip64: bool, comment: bytes
 ) -> None:
-    assume(b"PK\5\6" not in comment)  # zipfile itself takes that for the end of the archive
+    assume(
+        b"PK\5\6" not in comment
+    )  # zipfile itself takes that for the end of the archive
     assert unzipped(zipped(members, method, zip64=zip64, comment=comment)) == members
 
 

@@ -30,7 +30,11 @@ h5py = pytest.importorskip("h5py", reason="needs lstmcli[h5]")
 FILES = GOLDEN / "keras_files"
 RECORDED = [case.removeprefix("keras_files/") for case in cases("keras_files/*/*")]
 NO_CONFIG = "(its config is not in the file)"
-NAMELESS = [name for name in RECORDED if name.endswith("plain.weights.h5") and "3.15" not in name]
+NAMELESS = [
+    name
+    for name in RECORDED
+    if name.endswith("plain.weights.h5") and "3.15" not in name
+]
 
 
 def read(path: Path) -> Document:
@@ -47,7 +51,9 @@ def test_every_weight_is_the_one_that_keras_loads(name: str) -> None:
     arrays = read(FILES / name).arrays
     layers = one.numbered("weights")
     theirs = {layer: [*tensors.values()] for layer, tensors in layers.items()}
-    if name in NAMELESS:  # neither the file nor its path tells what the layers are called
+    if (
+        name in NAMELESS
+    ):  # neither the file nor its path tells what the layers are called
         theirs = dict(zip(("lstm", "lstm_1"), theirs.values(), strict=True))
     assert sum(map(len, theirs.values())) == len(arrays)
     for layer, wanted in theirs.items():
@@ -70,7 +76,9 @@ def test_lstms_that_follow_each_other_in_the_config_run_in_turn(name: str) -> No
     _, record, expected = recorded(f"keras_files/{name}")
     model = load(str(FILES / name))
     assert len(model.layers) == 2
-    np.testing.assert_allclose(run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6)
+    np.testing.assert_allclose(
+        run(model, expected["inputs"]).h, expected["h"], 1e-6, 1e-6
+    )
     first, second = record["layer"].split(",")
     (remark,) = (text for text in model.remarks if "picks one" in text)
     assert f"{first} into {second}" in remark
@@ -91,7 +99,8 @@ def as_graph(model: dict[str, Any], sources: dict[str, Any]) -> dict[str, Any]:
     """The layers of a model with where each has its inputs from."""
     named = {one["config"]["name"]: one for one in model["config"]["layers"]}
     layers = [
-        one | {"name": name, "inbound_nodes": sources.get(name, [])} for name, one in named.items()
+        one | {"name": name, "inbound_nodes": sources.get(name, [])}
+        for name, one in named.items()
     ]
     return {"class_name": "Functional", "config": {"name": "m", "layers": layers}}
 
@@ -147,12 +156,17 @@ def test_masks_pass_as_keras_passes_them(
 ) -> None:
     """False: what the LSTM gets is not what is masked. GaussianNoise changes nothing in a run."""
     found = masks_before(sequential(*layers))
-    assert {name: mask["unchanged"] for name, mask in found.items() if name != "d"} == masked
+    assert {
+        name: mask["unchanged"] for name, mask in found.items() if name != "d"
+    } == masked
     assert all(mask["name"] == "m" for mask in found.values())
 
 
 def keras_3(layer: str, tensor: int = 0, **kwargs: Any) -> list[Any]:
-    history = {"class_name": "__keras_tensor__", "config": {"keras_history": [layer, 0, tensor]}}
+    history = {
+        "class_name": "__keras_tensor__",
+        "config": {"keras_history": [layer, 0, tensor]},
+    }
     return [{"args": [history], "kwargs": kwargs}]
 
 
@@ -174,7 +188,9 @@ def keras_3(layer: str, tensor: int = 0, **kwargs: Any) -> list[Any]:
         ([], NOTHING), (None, NOTHING), ([[[[]]]], NOTHING), ([{"args": 1}], NOTHING),
     ],
 )  # fmt: skip
-def test_lstms_of_a_graph_are_chained_by_their_inputs(source: Any, row: tuple[str, ...]) -> None:
+def test_lstms_of_a_graph_are_chained_by_their_inputs(
+    source: Any, row: tuple[str, ...]
+) -> None:
     model = as_graph(sequential(("InputLayer", {"name": "x"}), ("LSTM", A), ("LSTM", B)),
                      {"a": [[["x", 0, 0, {}]]], "b": source})  # fmt: skip
     assert lstm_chain(model) == row
@@ -201,21 +217,32 @@ def test_a_file_and_its_bytes_are_read_by_a_separate_process() -> None:
 
 
 @pytest.mark.parametrize("first", ["weights", "config"])
-def test_a_config_overrides_what_a_file_of_weights_assumes(tmp_path: Path, first: str) -> None:
+def test_a_config_overrides_what_a_file_of_weights_assumes(
+    tmp_path: Path, first: str
+) -> None:
     """`model.to_json()` of Keras 2 with `model.save_weights()`, in either order."""
     weights = str(FILES / "keras-2.2.5" / "plain_weights.h5")
     assert "hard_sigmoid_0.2" in load(weights, layer="zeta").assumed[-1]
     config = {"name": "zeta", "units": 3, "activation": "tanh", "recurrent_activation": "sigmoid",
               "go_backwards": False}  # fmt: skip
-    model = {"name": "sequential_1", "layers": [{"class_name": "LSTM", "config": config}]}
-    architecture = {"class_name": "Sequential", "config": model, "keras_version": "2.2.5"}
+    model = {
+        "name": "sequential_1",
+        "layers": [{"class_name": "LSTM", "config": config}],
+    }
+    architecture = {
+        "class_name": "Sequential",
+        "config": model,
+        "keras_version": "2.2.5",
+    }
     path = tmp_path / "model.json"
     path.write_text(json.dumps(architecture))
     both = [weights, str(path)] if first == "weights" else [str(path), weights]
     loaded = load(*both, layer="zeta")
     assert loaded.convention.behaviour.recurrent_activation == "sigmoid"
     assert loaded.assumed == ()
-    with pytest.raises(UserError, match=r"model\.json has only a config: give the file of weights"):
+    with pytest.raises(
+        UserError, match=r"model\.json has only a config: give the file of weights"
+    ):
         load(str(path))
 
 
@@ -248,14 +275,24 @@ def lstm(names: str = "zeta/{}:0", units: int = 3) -> dict[str, np.ndarray]:
     shapes: dict[str, tuple[int, ...]] = {
         "kernel": (5, 4 * units), "recurrent_kernel": (units, 4 * units), "bias": (4 * units,)
     }  # fmt: skip
-    return {names.format(k): rng.normal(size=s).astype(np.float32) for k, s in shapes.items()}
+    return {
+        names.format(k): rng.normal(size=s).astype(np.float32)
+        for k, s in shapes.items()
+    }
 
 
 def config(**settings: Any) -> str:
-    layer = {"name": "zeta", "activation": "tanh", "recurrent_activation": "sigmoid", **settings}
+    layer = {
+        "name": "zeta",
+        "activation": "tanh",
+        "recurrent_activation": "sigmoid",
+        **settings,
+    }
     off = {"return_sequences": False, "go_backwards": False}
     layers = [{"class_name": "LSTM", "config": {**off, **layer}}]
-    return json.dumps({"class_name": "Sequential", "config": {"name": "m", "layers": layers}})
+    return json.dumps(
+        {"class_name": "Sequential", "config": {"name": "m", "layers": layers}}
+    )
 
 
 def test_lists_of_names_that_are_cut_into_pieces(tmp_path: Path) -> None:
@@ -270,8 +307,14 @@ def test_lists_of_names_that_are_cut_into_pieces(tmp_path: Path) -> None:
     assert list(read(path).arrays) == list(lstm())
 
 
-def test_a_hard_sigmoid_without_a_version_is_reported_as_assumed(tmp_path: Path) -> None:
-    path = made(tmp_path / "w.h5", lstm(), model_config=config(recurrent_activation="hard_sigmoid"))
+def test_a_hard_sigmoid_without_a_version_is_reported_as_assumed(
+    tmp_path: Path,
+) -> None:
+    path = made(
+        tmp_path / "w.h5",
+        lstm(),
+        model_config=config(recurrent_activation="hard_sigmoid"),
+    )
     (text,) = load(str(path)).assumed
     assert "hard_sigmoid_0.2, that of Keras 1 and 2" in text
     assert "--recurrent-activation hard_sigmoid_1_6" in text
@@ -294,8 +337,14 @@ def test_weights_without_a_config_have_the_default_of_their_version(
     model = load(path)
     assert model.convention.behaviour.recurrent_activation == form
     assert any(assumed in text for text in model.assumed)
-    assert load(path, recurrent_activation="relu").assumed == (f"tanh, forward {NO_CONFIG}",)
-    settled = {"recurrent_activation": "relu", "activation": "tanh", "go_backwards": False}
+    assert load(path, recurrent_activation="relu").assumed == (
+        f"tanh, forward {NO_CONFIG}",
+    )
+    settled = {
+        "recurrent_activation": "relu",
+        "activation": "tanh",
+        "go_backwards": False,
+    }
     assert not load(path, **settled).assumed
 
 
@@ -322,7 +371,10 @@ def test_a_custom_layer_without_the_config_of_its_lstm_has_its_settings_assumed(
     tmp_path: Path,
 ) -> None:
     custom = {"class_name": "Mine", "config": {"name": "zeta", "activation": "relu"}}
-    model_config = {"class_name": "Sequential", "config": {"name": "m", "layers": [custom]}}
+    model_config = {
+        "class_name": "Sequential",
+        "config": {"name": "m", "layers": [custom]},
+    }
     path = made(tmp_path / "w.h5", lstm(), model_config=json.dumps(model_config))
     model = load(str(path))
     assert model.convention.behaviour.activation == "tanh"
@@ -340,7 +392,9 @@ def test_a_layer_whose_name_starts_at_the_root(tmp_path: Path) -> None:
     assert load(str(path), layer="a/b").cell.units == 3
 
 
-def test_an_activation_that_a_run_has_not_is_named_and_can_be_replaced(tmp_path: Path) -> None:
+def test_an_activation_that_a_run_has_not_is_named_and_can_be_replaced(
+    tmp_path: Path,
+) -> None:
     path = made(tmp_path / "w.h5", lstm(), model_config=config(activation="selu"))
     with pytest.raises(UserError, match="zeta has the activation 'selu'") as error:
         load(str(path))
@@ -354,14 +408,19 @@ def test_a_layer_between_that_gives_its_last_step_is_reported(tmp_path: Path) ->
         file.attrs["layer_names"] = ["zeta", "next"]
         file["next/next/kernel:0"] = np.ones((3, 8), "f4")
         file["next/next/recurrent_kernel:0"] = np.ones((2, 8), "f4")
-        file["next"].attrs["weight_names"] = ["next/kernel:0", "next/recurrent_kernel:0"]
+        file["next"].attrs["weight_names"] = [
+            "next/kernel:0",
+            "next/recurrent_kernel:0",
+        ]
     assert load(str(path), layer="zeta,next").remarks == (
         "zeta gives only its last step in its model; here, every step.",
     )
     assert not load(str(path), layer="zeta").remarks
 
 
-def test_hdf5_of_another_program_gives_its_arrays_by_their_paths(tmp_path: Path) -> None:
+def test_hdf5_of_another_program_gives_its_arrays_by_their_paths(
+    tmp_path: Path,
+) -> None:
     with h5py.File(tmp_path / "w.h5", "w") as file:
         file["lstm/kernel"] = np.ones((5, 12), ">f8")
         file["lstm/recurrent_kernel"] = np.ones((3, 12))
@@ -397,7 +456,9 @@ def test_weights_in_several_files_are_named_with_the_way_out(tmp_path: Path) -> 
         ("metadata.json", b'"3', "broken JSON"),
     ],
 )
-def test_archives_that_are_refused(tmp_path: Path, member: str, data: bytes, message: str) -> None:
+def test_archives_that_are_refused(
+    tmp_path: Path, member: str, data: bytes, message: str
+) -> None:
     members = members_of(FILES / "keras-3.15.1" / "stacked.keras")
     with pytest.raises(UserError, match=message):
         filed(tmp_path, "m.keras", zipped({**members, member: data}))
@@ -410,7 +471,9 @@ def test_without_the_library_one_line_says_what_to_install(
     monkeypatch.setattr(hdf5, "find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"pip install 'h5py>=3\.8'"):
         read(FILES / "keras-3.15.1" / "stacked.h5")
-    with pytest.raises(UserError, match=r"stacked\.keras is a Keras file; reading it needs h5py:"):
+    with pytest.raises(
+        UserError, match=r"stacked\.keras is a Keras file; reading it needs h5py:"
+    ):
         read(FILES / "keras-3.15.1" / "stacked.keras")
 
 
@@ -445,7 +508,10 @@ def add_virtual(file: Any) -> None:
     ],
 )  # fmt: skip
 def test_links_and_huge_datasets_are_refused_unread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, add: Callable[[Any], Any], message: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    add: Callable[[Any], Any],
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("secret").write_bytes(bytes(240))
@@ -458,7 +524,9 @@ def test_links_and_huge_datasets_are_refused_unread(
 
 
 @pytest.mark.slow
-def test_data_that_unpack_to_a_hundred_times_their_bytes_are_refused(tmp_path: Path) -> None:
+def test_data_that_unpack_to_a_hundred_times_their_bytes_are_refused(
+    tmp_path: Path,
+) -> None:
     """Up to 64 MiB of a dataset and 256 MiB of a file nothing is suspected."""
     path = made(tmp_path / "dataset.h5", lstm())
     with h5py.File(path, "r+") as file:
@@ -469,7 +537,9 @@ def test_data_that_unpack_to_a_hundred_times_their_bytes_are_refused(tmp_path: P
     with h5py.File(path, "r+") as file:
         zeros = np.zeros(13 << 20, np.float32)
         for n in range(5):
-            file.create_dataset(f"more{n}", data=zeros, compression="gzip", compression_opts=1)
+            file.create_dataset(
+                f"more{n}", data=zeros, compression="gzip", compression_opts=1
+            )
     refused(path, "bytes claim to unpack to")
     path = tmp_path / "archive.keras"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -478,7 +548,9 @@ def test_data_that_unpack_to_a_hundred_times_their_bytes_are_refused(tmp_path: P
 
 
 @pytest.mark.separate_process
-def test_a_tensor_larger_than_allowed_says_which_option_allows_it(tmp_path: Path) -> None:
+def test_a_tensor_larger_than_allowed_says_which_option_allows_it(
+    tmp_path: Path,
+) -> None:
     path = made(tmp_path / "w.h5", lstm())
     with limits.raised_to(100):
         refused(path, "max_bytes=240")
@@ -504,7 +576,9 @@ def test_the_command_survives_a_crash_and_a_loop_of_the_library(
 ) -> None:
     """Imitate in the child how the library fails on some damaged files."""
     path = made(tmp_path / "w.h5", lstm())
-    monkeypatch.setattr(hdf5, "_CODE", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    monkeypatch.setattr(
+        hdf5, "_CODE", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    )
     refused(path, "or crashed: status -11")
     monkeypatch.setattr(limits, "SECONDS", 1)
     monkeypatch.setattr(hdf5, "_CODE", LOOPING)
@@ -517,7 +591,9 @@ def test_an_answer_that_breaks_off_within_an_array_is_not_an_array(
 ) -> None:
     path = made(tmp_path / "w.h5", lstm())
     entry = json.dumps({"path": "a", "attributes": {}, "dtype": "<f8", "shape": [3]})
-    begun = f"import os, signal, sys; print({entry!r}); print(end='x' * 16, flush=True); "
+    begun = (
+        f"import os, signal, sys; print({entry!r}); print(end='x' * 16, flush=True); "
+    )
     monkeypatch.setattr(hdf5, "_CODE", begun + "os.kill(os.getpid(), signal.SIGSEGV)")
     refused(path, "or crashed: status -11")
 
@@ -540,7 +616,15 @@ def test_nothing_in_the_current_folder_or_on_pythonpath_is_executed(
     """The process that reads HDF5 takes json, h5py and numpy from where they are installed."""
     path = made(tmp_path / "w.h5", lstm())
     ran = tmp_path / "ran"
-    for name in ("json", "h5py", "numpy", "importlib", "sitecustomize", "usercustomize", "lstmcli"):
+    for name in (
+        "json",
+        "h5py",
+        "numpy",
+        "importlib",
+        "sitecustomize",
+        "usercustomize",
+        "lstmcli",
+    ):
         (tmp_path / f"{name}.py").write_text(f"open({str(ran)!r}, 'a').write({name!r})")
     if outside == "PYTHONPATH":
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from tests.formats.protobuf import message
 
 
-def node(op: str, inputs: Sequence[str], outputs: Sequence[str], *attributes: bytes) -> bytes:
+def node(
+    op: str, inputs: Sequence[str], outputs: Sequence[str], *attributes: bytes
+) -> bytes:
     return message(
         *((1, name) for name in inputs), *((2, name) for name in outputs), (4, op),
         *((5, attribute) for attribute in attributes),
@@ -30,7 +32,9 @@ def attribute(name: str, kind: int, field: int, value: int | bytes) -> bytes:
     return message((1, name), (20, kind), (field, value))
 
 
-def model(nodes: Sequence[bytes], tensors: Sequence[bytes] = (), *more: tuple[int, bytes]) -> bytes:
+def model(
+    nodes: Sequence[bytes], tensors: Sequence[bytes] = (), *more: tuple[int, bytes]
+) -> bytes:
     graph = message(
         *((1, n) for n in nodes), *((5, t) for t in tensors), (11, message((1, "X")))
     )  # fmt: skip

@@ -69,7 +69,9 @@ def test_the_tensors_of_a_gru_are_handed_on_with_a_remark() -> None:
     inspection = inspect_files([path], {})
     assert set(inspection.tensors) == {"W", "R"}
     assert not inspection.lstms
-    assert [str(one.error) for one in inspection.unread] == ["it has no LSTM node; it has 1 GRU."]
+    assert [str(one.error) for one in inspection.unread] == [
+        "it has no LSTM node; it has 1 GRU."
+    ]
     with pytest.raises(UserError, match=r"^\S+: it has no LSTM node; it has 1 GRU\.$"):
         load(path, convention="onnx")
 

@@ -88,7 +88,9 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_no_file_makes_more_of_itself_than_is_allowed(tmp_path: Path, bomb: str) -> None:
+def test_no_file_makes_more_of_itself_than_is_allowed(
+    tmp_path: Path, bomb: str
+) -> None:
     """Nor does it take the memory before it is refused: files are 8 MB, results 256."""
     data = model(*BOMBS[bomb])
     tracemalloc.start()
@@ -107,19 +109,32 @@ def test_a_small_file_computes_no_gigabyte(tmp_path: Path) -> None:
     assert "bytes claim to unpack to" in refusal(tmp_path / "m.onnx", data)
 
 
-def test_views_of_repeated_numbers_cost_nothing_until_they_are_copied(tmp_path: Path) -> None:
+def test_views_of_repeated_numbers_cost_nothing_until_they_are_copied(
+    tmp_path: Path,
+) -> None:
     """A thousand nodes expand one number to nearly the limit; none of them is ever filled."""
     nodes = [node("Expand", ["one", "shape"], [f"e{n}"]) for n in range(1000)]
-    nodes.append(node("Concat", [f"e{n}" for n in range(1000)], ["W"], attribute("axis", 2, 3, 0)))
-    initializers = [tensor("one", [1], 1, (9, bytes(4))), numbers("shape", 1, 4, 1 << 25), *REST]
+    nodes.append(
+        node(
+            "Concat", [f"e{n}" for n in range(1000)], ["W"], attribute("axis", 2, 3, 0)
+        )
+    )
+    initializers = [
+        tensor("one", [1], 1, (9, bytes(4))),
+        numbers("shape", 1, 4, 1 << 25),
+        *REST,
+    ]
     withstand(tmp_path / "m.onnx", model([*nodes, LSTM], initializers), act=load)
 
 
 @pytest.mark.parametrize("length", [1, 2, 500])
 def test_a_graph_that_feeds_itself(tmp_path: Path, length: int) -> None:
-    nodes = [node("Identity", [f"v{n}"], [f"v{(n + 1) % length}"]) for n in range(length)]
+    nodes = [
+        node("Identity", [f"v{n}"], [f"v{(n + 1) % length}"]) for n in range(length)
+    ]
     text = refusal(
-        tmp_path / "m.onnx", model([*nodes, node("LSTM", ["X", "v0", "R"], ["Y"])], REST)
+        tmp_path / "m.onnx",
+        model([*nodes, node("LSTM", ["X", "v0", "R"], ["Y"])], REST),
     )
     assert "depends on itself" in text
 
@@ -146,7 +161,9 @@ def test_a_long_chain_of_operations_is_followed(tmp_path: Path) -> None:
 def test_graphs_within_graphs(tmp_path: Path) -> None:
     graph = message((1, LSTM))
     for depth in range(1, 200):
-        graph = message((1, node("If", ["go"], ["Y"], attribute("then_branch", 5, 6, graph))))
+        graph = message(
+            (1, node("If", ["go"], ["Y"], attribute("then_branch", 5, 6, graph)))
+        )
         if depth == 20:
             (tmp_path / "m.onnx").write_bytes(
                 model([node("If", ["go"], ["Y"], attribute("a", 5, 6, graph))], WEIGHTS)
@@ -157,13 +174,17 @@ def test_graphs_within_graphs(tmp_path: Path) -> None:
 
 
 def test_functions_that_call_themselves(tmp_path: Path) -> None:
-    text = refusal(tmp_path / "m.onnx", model([call("f")], [], function("f", call("f"))))
+    text = refusal(
+        tmp_path / "m.onnx", model([call("f")], [], function("f", call("f")))
+    )
     assert "nest deeper" in text
 
 
 @pytest.mark.wide
 def test_functions_that_call_each_other_twice(tmp_path: Path) -> None:
-    doubled = [function(f"f{n}", call(f"f{n + 1}"), call(f"f{n + 1}")) for n in range(30)]
+    doubled = [
+        function(f"f{n}", call(f"f{n + 1}"), call(f"f{n + 1}")) for n in range(30)
+    ]
     data = model([call("f0")], [], *doubled, function("f30", LSTM))
     withstand(tmp_path / "m.onnx", data, act=load)
 
@@ -184,11 +205,16 @@ def test_millions_of_empty_fields(tmp_path: Path, field: bytes) -> None:
         (b"\x0a\xff", "the library onnx: Error parsing"),
         (b"\x0a\x7f", "the library onnx: Error parsing"),
         (b"\x0b", "the library onnx: Error parsing"),
-        (message((1, node("\xff", [], []).replace("\xff".encode(), b"\xff\xfe"))), "not text"),
+        (
+            message((1, node("\xff", [], []).replace("\xff".encode(), b"\xff\xfe"))),
+            "not text",
+        ),
         (message((1, 5)), "has no LSTM node"),
     ],
 )
-def test_messages_that_are_none(tmp_path: Path, graph: bytes | None, reason: str) -> None:
+def test_messages_that_are_none(
+    tmp_path: Path, graph: bytes | None, reason: str
+) -> None:
     fields = [] if graph is None else [(7, graph)]
     assert reason in refusal(tmp_path / "m.onnx", message((1, 8), (2, "test"), *fields))
 
@@ -240,7 +266,10 @@ def test_attributes_that_a_run_cannot_follow(
 
 
 def external(location: str, **entries_: object) -> bytes:
-    entries = [message((1, k), (2, str(v))) for k, v in {"location": location, **entries_}.items()]
+    entries = [
+        message((1, k), (2, str(v)))
+        for k, v in {"location": location, **entries_}.items()
+    ]
     return model([LSTM], [
         tensor("W", [1, 4, 2], 1, (14, 1), *((13, entry) for entry in entries)), *REST,
     ])  # fmt: skip
@@ -305,7 +334,11 @@ def test_standard_input_has_no_folder(tmp_path: Path) -> None:
 
 def test_a_shape_of_more_numbers_than_any_has_is_refused(tmp_path: Path) -> None:
     nodes = [node("Reshape", ["w", "s"], ["W"]), LSTM]
-    initializers = [tensor("w", [1, 4, 2], 1, (9, bytes(32))), numbers("s", *[1] * 1001), *REST]
+    initializers = [
+        tensor("w", [1, 4, 2], 1, (9, bytes(32))),
+        numbers("s", *[1] * 1001),
+        *REST,
+    ]
     text = refusal(tmp_path / "m.onnx", model(nodes, initializers))
     assert "the Reshape in its graph fails" in text
 
@@ -324,7 +357,9 @@ def test_operators_are_of_the_version_that_the_model_asks_for(tmp_path: Path) ->
 
 
 def test_a_graph_where_a_number_should_be_is_not_run(tmp_path: Path) -> None:
-    graph = message((5, tensor("t", [1], 1, (14, 1), (13, message((1, "location"), (2, "w"))))))
+    graph = message(
+        (5, tensor("t", [1], 1, (14, 1), (13, message((1, "location"), (2, "w")))))
+    )
     nodes = [node("Concat", ["w"], ["W"], attribute("axis", 5, 6, graph)), LSTM]
     initializers = [tensor("w", [1, 4, 2], 1, (9, bytes(32))), *REST]
     text = refusal(tmp_path / "m.onnx", model(nodes, initializers))
@@ -336,11 +371,19 @@ def test_more_nodes_than_any_model_has_are_refused(tmp_path: Path) -> None:
     assert "more than 131,072 nodes" in text
 
 
-def test_all_that_a_graph_computes_is_within_the_limit_of_one_tensor(tmp_path: Path) -> None:
+def test_all_that_a_graph_computes_is_within_the_limit_of_one_tensor(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "m.onnx").write_bytes(model([LSTM], WEIGHTS))  # W has 32 bytes, R 16
-    with raised_to(47), pytest.raises(UserError, match="what its graph computes would take"):
+    with (
+        raised_to(47),
+        pytest.raises(UserError, match="what its graph computes would take"),
+    ):
         load(str(tmp_path / "m.onnx"))
-    with raised_to(31), pytest.raises(UserError, match="the tensor 'W' would take 32 bytes"):
+    with (
+        raised_to(31),
+        pytest.raises(UserError, match="the tensor 'W' would take 32 bytes"),
+    ):
         load(str(tmp_path / "m.onnx"))
 
 
@@ -348,5 +391,7 @@ def test_a_file_larger_than_any_message_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "sparse.onnx"
     path.write_bytes(model([LSTM], WEIGHTS))
     os.truncate(path, (1 << 31) + 1)
-    with pytest.raises(UserError, match="2,147,483,649 bytes are more than an ONNX model has"):
+    with pytest.raises(
+        UserError, match="2,147,483,649 bytes are more than an ONNX model has"
+    ):
         formats.read(str(path))

@@ -30,15 +30,21 @@ def lstm(x: str, w: str, y: str, name: str = "") -> bytes:
     return node("LSTM", [x, w, "R"], [y]) + (message((3, name)) if name else b"")
 
 
-def read(path: Path, *nodes: bytes, tensors: tuple[bytes, ...] = ()) -> formats.Document:
+def read(
+    path: Path, *nodes: bytes, tensors: tuple[bytes, ...] = ()
+) -> formats.Document:
     initializers = [weights("a", 1, 1, 1), weights("b", 1, 1, 2), *REST, *tensors]
     path.write_bytes(model(nodes, initializers))
     return formats.read(str(path))
 
 
-def test_names_that_differ_only_in_their_separators_are_numbered(tmp_path: Path) -> None:
+def test_names_that_differ_only_in_their_separators_are_numbered(
+    tmp_path: Path,
+) -> None:
     document = read(
-        tmp_path / "m.onnx", lstm("X", "a", "y", "/rnn/LSTM"), lstm("X", "b", "z", "rnn_LSTM")
+        tmp_path / "m.onnx",
+        lstm("X", "a", "y", "/rnn/LSTM"),
+        lstm("X", "b", "z", "rnn_LSTM"),
     )
     assert list(document.groups) == ["/rnn/LSTM", "rnn_LSTM_2"]
     assert [one.layer for one in inspect_files([document.source], {}).lstms] == [
@@ -47,13 +53,19 @@ def test_names_that_differ_only_in_their_separators_are_numbered(tmp_path: Path)
 
 
 def test_equal_nodes_are_one(tmp_path: Path) -> None:
-    document = read(tmp_path / "m.onnx", lstm("X", "a", "y", "one"), lstm("X", "a", "z", "two"))
+    document = read(
+        tmp_path / "m.onnx", lstm("X", "a", "y", "one"), lstm("X", "a", "z", "two")
+    )
     assert list(document.groups) == ["one"]
-    assert document.remarks == (f"{document.source} has 2 LSTM nodes, 1 of them distinct.",)
+    assert document.remarks == (
+        f"{document.source} has 2 LSTM nodes, 1 of them distinct.",
+    )
 
 
 def test_nodes_that_differ_only_in_an_attribute_are_two(tmp_path: Path) -> None:
-    reverse = node("LSTM", ["X", "a", "R"], ["z"], attribute("direction", 3, 4, b"reverse"))
+    reverse = node(
+        "LSTM", ["X", "a", "R"], ["z"], attribute("direction", 3, 4, b"reverse")
+    )
     document = read(tmp_path / "m.onnx", lstm("X", "a", "y"), reverse)
     assert len(document.groups) == 2
 
@@ -97,7 +109,9 @@ def test_a_chain_is_plain_or_none(tmp_path: Path, between: str) -> None:
     nodes, x, chain = BETWEEN[between]
     constants = (numbers("one", 1), numbers("zero", 0), numbers("shape", 0, 0, -1))
     first = node("LSTM", ["X", "a", "R"], ["y", "y_h"])
-    document = read(tmp_path / "m.onnx", first, *nodes, lstm(x, "b", "z"), tensors=constants)
+    document = read(
+        tmp_path / "m.onnx", first, *nodes, lstm(x, "b", "z"), tensors=constants
+    )
     assert document.in_turn == (("lstm_0", "lstm_1") if chain else ("lstm_0",))
 
 
@@ -119,15 +133,22 @@ def test_inspect_shows_the_chain_and_the_command_that_runs_it() -> None:
 
 
 def test_a_part_of_the_nodes_may_be_left_out(tmp_path: Path) -> None:
-    document = read(tmp_path / "m.onnx", lstm("X", "gone", "y", "first"), lstm("X", "a", "z"))
+    document = read(
+        tmp_path / "m.onnx", lstm("X", "gone", "y", "first"), lstm("X", "a", "z")
+    )
     assert list(document.groups) == ["lstm_1"]
-    assert "first is left out: its W comes from 'gone', which is not there" in document.remarks[0]
+    assert (
+        "first is left out: its W comes from 'gone', which is not there"
+        in document.remarks[0]
+    )
 
 
 def test_an_initial_state_of_some_sequences_needs_as_many() -> None:
     model = load(str(FILES / "state_by_row.onnx"))
     assert run(model, np.ones((7, 4, 5))).h.shape == (7, 2, 4, 3)
-    with pytest.raises(UserError, match=r"the initial h is \(4, 3\); batch size 2 and 3 units"):
+    with pytest.raises(
+        UserError, match=r"the initial h is \(4, 3\); batch size 2 and 3 units"
+    ):
         run(model, np.ones((7, 2, 5)))
 
 
@@ -144,10 +165,16 @@ def test_directions_that_differ_are_settings_of_the_backward_cell() -> None:
     path = str(FILES / "directions_differ.onnx")
     model = load(path)
     assert model.settings()["layer0_reverse.activation"] == "relu"
-    assert model.layers[0][1].convention.behaviour.output_activation == "scaled_tanh(1.7,0.6)"
+    assert (
+        model.layers[0][1].convention.behaviour.output_activation
+        == "scaled_tanh(1.7,0.6)"
+    )
     assert model.convention.behaviour.activation == "leaky_relu(0.2)"
     asked = load(path, activation="tanh")
-    assert [cell.convention.behaviour.activation for _, cell in asked.cells] == ["tanh", "tanh"]
+    assert [cell.convention.behaviour.activation for _, cell in asked.cells] == [
+        "tanh",
+        "tanh",
+    ]
 
 
 def test_lstms_in_turn_with_different_lengths_are_refused(tmp_path: Path) -> None:
@@ -155,14 +182,20 @@ def test_lstms_in_turn_with_different_lengths_are_refused(tmp_path: Path) -> Non
     counts = tensor("counts", [2], 6, (5, 3), (5, 2))
     first = node("LSTM", ["X", "a", "R", "", "counts"], ["y"])
     path = tmp_path / "m.onnx"
-    read(path, first, squeeze, lstm("x2", "b", "z"), tensors=(numbers("one", 1), counts))
+    read(
+        path, first, squeeze, lstm("x2", "b", "z"), tensors=(numbers("one", 1), counts)
+    )
     with pytest.raises(
         UserError, match=r"different lengths \(sequence_lens\): 3,2; none.*"
     ) as refused:
         load(str(path))
     assert "runs one of them" in str(refused.value)
     assert load(str(path), layer="0").lengths == (3, 2)
-    assert load(str(path), layer="1").lengths == load(str(path), lengths="ignored").lengths == ()
+    assert (
+        load(str(path), layer="1").lengths
+        == load(str(path), lengths="ignored").lengths
+        == ()
+    )
 
 
 def test_core_ml_is_named(tmp_path: Path) -> None:
@@ -176,6 +209,8 @@ def test_without_the_library_the_command_that_installs_it_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtra, match="is an ONNX model; reading it needs onnx:") as caught:
+    with pytest.raises(
+        MissingExtra, match="is an ONNX model; reading it needs onnx:"
+    ) as caught:
         formats.read(str(FILES / "cell.onnx"))
     assert caught.value.lines[1] == "  pip install 'onnx>=1.19'"

@@ -34,7 +34,8 @@ def block(data: bytes, kind: int = 0) -> bytes:
 def content(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
     """The entries of a block, none sharing the start of the one before, and one restart."""
     data = b"".join(
-        varint(0) + varint(len(key)) + varint(len(value)) + key + value for key, value in entries
+        varint(0) + varint(len(key)) + varint(len(value)) + key + value
+        for key, value in entries
     )
     return data + bytes(4) + (1).to_bytes(4, "little")
 
@@ -66,12 +67,19 @@ def shape(*lengths: int) -> bytes:
 
 
 def entry(
-    array: np.ndarray, offset: int, *, kind: int = 1, shard: int = 0, slices: Sequence[bytes] = ()
+    array: np.ndarray,
+    offset: int,
+    *,
+    kind: int = 1,
+    shard: int = 0,
+    slices: Sequence[bytes] = (),
 ) -> bytes:
     """A BundleEntryProto for an array of float32 at an offset."""
     data = array.astype("<f4").tobytes()
     return (
-        message((1, kind), (2, shape(*array.shape)), (3, shard), (4, offset), (5, len(data)))
+        message(
+            (1, kind), (2, shape(*array.shape)), (3, shard), (4, offset), (5, len(data))
+        )
         + fixed32(6, masked(data))
         + message(*((7, one) for one in slices))
     )

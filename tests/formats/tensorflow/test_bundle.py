@@ -84,10 +84,15 @@ def test_tensors_that_share_bytes(tmp_path: Path) -> None:
 
 
 def test_a_kind_that_numpy_lacks_is_left_out_and_reported(tmp_path: Path) -> None:
-    entries = {b"a": entry(ONE, 0), b"q": message((1, 20), (2, shape(2)), (4, 24), (5, 2))}
+    entries = {
+        b"a": entry(ONE, 0),
+        b"q": message((1, 20), (2, shape(2)), (4, 24), (5, 2)),
+    }
     document = formats.read(str(checkpoint(tmp_path, entries, DATA + b"ab")))
     assert list(document.arrays) == ["a"]
-    assert document.remarks == (f"{document.source}: q has no numbers; it is left out.",)
+    assert document.remarks == (
+        f"{document.source}: q has no numbers; it is left out.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +104,9 @@ def test_a_kind_that_numpy_lacks_is_left_out_and_reported(tmp_path: Path) -> Non
         (b"", "does not describe it"),
     ],
 )
-def test_an_unusable_header_is_refused(header: bytes, reason: str, tmp_path: Path) -> None:
+def test_an_unusable_header_is_refused(
+    header: bytes, reason: str, tmp_path: Path
+) -> None:
     path = checkpoint(tmp_path, {b"": header, b"a": entry(ONE, 0)}, DATA)
     with pytest.raises(UserError, match=reason):
         formats.read(str(path))
@@ -108,7 +115,9 @@ def test_an_unusable_header_is_refused(header: bytes, reason: str, tmp_path: Pat
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     path = checkpoint(tmp_path, {b"a": entry(ONE, 0)}, DATA)
     (tmp_path / "c.data-00000-of-00001").unlink()
-    with pytest.raises(UserError, match=r"c\.data-00000-of-00001, which is not in the same folder"):
+    with pytest.raises(
+        UserError, match=r"c\.data-00000-of-00001, which is not in the same folder"
+    ):
         formats.read(str(path))
 
 
@@ -125,7 +134,9 @@ def test_a_shard_that_is_not_a_file_of_the_folder(kind: str, tmp_path: Path) -> 
         shard.mkdir()
     else:
         shard.symlink_to(tmp_path / ("elsewhere" if kind == "link" else "nowhere"))
-    with pytest.raises(UserError, match=r"c\.data-00000-of-00001 is (a link out of|not a regular)"):
+    with pytest.raises(
+        UserError, match=r"c\.data-00000-of-00001 is (a link out of|not a regular)"
+    ):
         formats.read(str(path))
 
 
@@ -145,13 +156,23 @@ def test_standard_input_has_no_shards(tmp_path: Path) -> None:
 
 def objects(*nodes: bytes) -> dict[bytes, bytes]:
     graph = forge.string(message(*((1, node) for node in nodes)))
-    stored = message((1, 7), (4, len(DATA)), (5, len(graph))) + fixed32(6, masked(graph))
-    return {b"_CHECKPOINTABLE_OBJECT_GRAPH": stored, b"a": entry(ONE, 0), b"graph": graph}
+    stored = message((1, 7), (4, len(DATA)), (5, len(graph))) + fixed32(
+        6, masked(graph)
+    )
+    return {
+        b"_CHECKPOINTABLE_OBJECT_GRAPH": stored,
+        b"a": entry(ONE, 0),
+        b"graph": graph,
+    }
 
 
-def test_a_graph_of_objects_may_have_cycles_and_children_that_are_not_there(tmp_path: Path) -> None:
+def test_a_graph_of_objects_may_have_cycles_and_children_that_are_not_there(
+    tmp_path: Path,
+) -> None:
     child = [message((1, message((1, n), (2, b"x")))) for n in (1, 0, 999, HUGE)]
-    variable = message((2, message((1, b"VARIABLE_VALUE"), (2, b"lstm/kernel"), (3, b"a"))))
+    variable = message(
+        (2, message((1, b"VARIABLE_VALUE"), (2, b"lstm/kernel"), (3, b"a")))
+    )
     entries = objects(child[0] + child[2], child[1] + child[3] + variable)
     data = DATA + entries.pop(b"graph")
     document = formats.read(str(checkpoint(tmp_path, entries, data)))
@@ -168,13 +189,18 @@ def test_a_graph_of_objects_of_another_length_than_it_says(tmp_path: Path) -> No
 
 def test_a_graph_of_objects_is_within_the_limit_of_one_tensor(tmp_path: Path) -> None:
     """A sparse shard, which takes no room on a disk, may claim any length for it."""
-    variable = message((2, message((1, b"VARIABLE_VALUE"), (2, b"lstm/kernel"), (3, b"a"))))
+    variable = message(
+        (2, message((1, b"VARIABLE_VALUE"), (2, b"lstm/kernel"), (3, b"a")))
+    )
     entries = objects(variable)
     graph = entries.pop(b"graph")
     path = str(checkpoint(tmp_path, entries, DATA + graph))
     with raised_to(len(graph)):
         assert list(formats.read(path).arrays) == ["lstm/kernel"]
-    with raised_to(len(graph) - 1), pytest.raises(UserError, match=rf"max_bytes={len(graph)}$"):
+    with (
+        raised_to(len(graph) - 1),
+        pytest.raises(UserError, match=rf"max_bytes={len(graph)}$"),
+    ):
         formats.read(path)
 
 
@@ -203,7 +229,9 @@ def test_long_data_are_handed_over_in_pieces() -> None:
     assert has_checksum(data, masked(data)) is True
 
 
-def test_without_the_library_nothing_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_library_nothing_is_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(bundle, "checksum_library", lambda: None)
     assert has_checksum(b"123456789", 0) is None
 
@@ -230,7 +258,16 @@ def of_blocks(*contents: bytes, index: bytes | None = None) -> bytes:
 
 
 def test_a_key_shares_the_start_of_the_one_before() -> None:
-    shared = varint(0) + varint(3) + varint(1) + b"abcX" + varint(2) + varint(1) + varint(1) + b"dY"
+    shared = (
+        varint(0)
+        + varint(3)
+        + varint(1)
+        + b"abcX"
+        + varint(2)
+        + varint(1)
+        + varint(1)
+        + b"dY"
+    )
     data = of_blocks(shared + bytes(4) + b"\1\0\0\0")
     assert entries(data) == [(b"abc", b"X"), (b"abd", b"Y")]
 
@@ -241,12 +278,25 @@ def test_a_key_shares_the_start_of_the_one_before() -> None:
         (b"", "ends before byte"),
         (table({b"a": b"1"}, kind=1), "compressed by method 1"),
         (table({b"a": b"1"}, kind=9), "compressed by method 9"),
-        (table({b"a": b"1"}).replace(b"a", b"b"), "checksum of the block at byte 0 is wrong"),
+        (
+            table({b"a": b"1"}).replace(b"a", b"b"),
+            "checksum of the block at byte 0 is wrong",
+        ),
         (of_blocks(content([(b"b", b""), (b"a", b"")])), "out of order"),
         (of_blocks(content([(b"b", b"")]), content([(b"b", b"")])), "out of order"),
         (of_blocks(b"\7\0\0\0"), "shorter than it declares"),
-        (of_blocks(varint(1) + varint(1) + varint(0) + b"a" + bytes(4) + b"\1\0\0\0"), "reaches"),
-        (of_blocks(varint(0) + varint(9) + varint(0) + b"a" + bytes(4) + b"\1\0\0\0"), "reaches"),
+        (
+            of_blocks(
+                varint(1) + varint(1) + varint(0) + b"a" + bytes(4) + b"\1\0\0\0"
+            ),
+            "reaches",
+        ),
+        (
+            of_blocks(
+                varint(0) + varint(9) + varint(0) + b"a" + bytes(4) + b"\1\0\0\0"
+            ),
+            "reaches",
+        ),
         (of_blocks(index=content([(b"z", handle(1 << 50, 8))])), "ends before byte"),
         (footer(handle(1 << 60, 1 << 60)), "ends before byte"),
         (footer(handle(0, 48)), "ends before byte"),
@@ -266,13 +316,16 @@ def test_blocks_are_read_once() -> None:
 
 
 def test_keys_that_grow_are_bounded() -> None:
-    grown = b"".join(varint(n) + varint(1) + varint(0) + b"a" for n in range(LONGEST_KEY + 1))
+    grown = b"".join(
+        varint(n) + varint(1) + varint(0) + b"a" for n in range(LONGEST_KEY + 1)
+    )
     with pytest.raises(Damaged, match="reaches past"):
         entries(of_blocks(grown + bytes(4) + b"\1\0\0\0"))
     count = MOST_KEYS // LONGEST_KEY
     many = varint(0) + varint(LONGEST_KEY - 2) + varint(0) + b"a" * (LONGEST_KEY - 2)
     many += b"".join(
-        varint(LONGEST_KEY - 2) + varint(2) + varint(0) + n.to_bytes(2, "big") for n in range(count)
+        varint(LONGEST_KEY - 2) + varint(2) + varint(0) + n.to_bytes(2, "big")
+        for n in range(count)
     )
     with pytest.raises(Damaged, match="names take more than"):
         entries(of_blocks(many + bytes(4) + b"\1\0\0\0"))

@@ -25,7 +25,9 @@ def node(name: str, op: str, *inputs: str, **attributes: bytes) -> tuple[int, by
     return 1, message((1, name.encode()), (2, op.encode()), *references, *attributes_)
 
 
-def constant(name: str, *values: float, lengths: tuple[int, ...] = ()) -> tuple[int, bytes]:
+def constant(
+    name: str, *values: float, lengths: tuple[int, ...] = ()
+) -> tuple[int, bytes]:
     packed = pack(f"<{len(values)}f", *values)
     tensor = message((1, 1), (2, shape(*lengths)), (5, packed))
     return node(name, "Const", value=message((8, tensor)))
@@ -63,7 +65,9 @@ def called(name: str) -> bytes:
 def test_values_go_on_in_functions() -> None:
     body = function("body", "x", constant("c", 2), node("m", "Mul", "x", "c:output:0"))
     library = (2, message((1, body)))
-    found = applied(node("v", "VarHandleOp"), node("w", "While", "v", body=called("body")), library)
+    found = applied(
+        node("v", "VarHandleOp"), node("w", "While", "v", body=called("body")), library
+    )
     assert found == {"Mul": 2.0}
 
 
@@ -74,11 +78,17 @@ def test_a_graph_with_cycles_is_read() -> None:
     recursive = function("f", "x", node("again", "PartitionedCall", "x", f=called("f")))
     library = (2, message((1, recursive)))
     assert (
-        applied(node("v", "Variable"), node("w", "PartitionedCall", "v", f=called("f")), library)
+        applied(
+            node("v", "Variable"),
+            node("w", "PartitionedCall", "v", f=called("f")),
+            library,
+        )
         == {}
     )
     assert applied(node("v", "Identity", "u"), node("u", "Identity", "v")) == {}
-    found = applied(node("v", "Variable"), node("a", "Add", "v", "x"), node("x", "Identity", "x"))
+    found = applied(
+        node("v", "Variable"), node("a", "Add", "v", "x"), node("x", "Identity", "x")
+    )
     assert found == {"Add": None}
 
 
@@ -93,7 +103,10 @@ def test_the_last_element_fills_the_rest() -> None:
     [
         ([constant("c", 1, lengths=(1 << 40,))], "max_bytes="),
         ([constant("c", 1, lengths=(2, 1 << 62))], "max_bytes="),
-        ([constant(f"c{n}", lengths=(1 << 26,)) for n in range(3)], "claim to unpack to"),
+        (
+            [constant(f"c{n}", lengths=(1 << 26,)) for n in range(3)],
+            "claim to unpack to",
+        ),
         ([constant("c", 1, 2, 3, lengths=(2,))], "3 elements for the shape"),
         ([constant("c", 1, lengths=(-1,))], "has the shape"),
         ([constant("c", 1, lengths=(1,) * 33)], "has 33 axes"),
@@ -144,7 +157,9 @@ def test_a_damaged_graph_of_a_checkpoint_is_reported(
 
 def test_constants_take_at_most_a_hundred_times_their_file() -> None:
     """Up to 256 MiB nothing is suspected, so the size of the file is given as 3 MiB."""
-    constants = [constant(f"c{n}", lengths=(25 << 20,)) for n in range(4)]  # of 100 MiB each
+    constants = [
+        constant(f"c{n}", lengths=(25 << 20,)) for n in range(4)
+    ]  # of 100 MiB each
     found = TensorFlowGraph(memoryview(message(*constants))).constants("g.pb", 3 << 20)
     assert [next(found)[0] for _ in range(3)] == ["c0", "c1", "c2"]
     with pytest.raises(UserError, match="claim to unpack to"):

@@ -35,7 +35,9 @@ def test_writing_keeps_every_bit(array: np.ndarray) -> None:
     write(buffer, "text", {"h": array}, {})
     data = buffer.getvalue()
     document = (
-        read_text(data.decode(), in_memory("a.txt", data)) if array.ndim == 1 else piped(data)
+        read_text(data.decode(), in_memory("a.txt", data))
+        if array.ndim == 1
+        else piped(data)
     )
     assert document.arrays[""].shape == array.shape
     same(document.arrays[""].astype(array.dtype), array)
@@ -46,7 +48,9 @@ def test_more_numbers_than_a_console_prints_are_refused_with_the_format_to_take(
 ) -> None:
     monkeypatch.setattr(console_print, "MOST_PRINTED", 5)
     write(io.BytesIO(), "text", {"h": np.arange(5.0)})
-    with pytest.raises(UserError, match=r"6 numbers are too many to print as text.*\.npy"):
+    with pytest.raises(
+        UserError, match=r"6 numbers are too many to print as text.*\.npy"
+    ):
         write(io.BytesIO(), "text", {"h": np.arange(6.0)})
 
 
@@ -58,7 +62,9 @@ def test_more_numbers_than_a_console_prints_are_refused_with_the_format_to_take(
         ([-10.0, -0.3], "[-10.   0.]"),
     ],
 )
-def test_numbers_that_round_to_zero_have_no_sign(values: list[float], text: str) -> None:
+def test_numbers_that_round_to_zero_have_no_sign(
+    values: list[float], text: str
+) -> None:
     stream = io.BytesIO()
     console_print.write(stream, {"h": np.array(values)}, {"digits": 0})
     assert stream.getvalue().decode() == f"{text}\n"
@@ -93,10 +99,14 @@ def test_numpy_prints_come_back_within_half_a_unit(
         document = pasted(printer(array))
     found, units = document.arrays[""], document.units[""]
     assert found.shape == array.shape == units.shape
-    if units.any():  # else the print shows no fraction, and what it rounded cannot be known
+    if (
+        units.any()
+    ):  # else the print shows no fraction, and what it rounded cannot be known
         with np.errstate(over="ignore"):
             error = np.abs(found - array.astype(np.float64))
-        spacing = np.spacing(np.abs(array)).astype(np.float64)  # shortest digits end within it
+        spacing = np.spacing(np.abs(array)).astype(
+            np.float64
+        )  # shortest digits end within it
         exact = units == 0
         assert (error <= 0.5000001 * units + spacing)[~exact].all()
 
@@ -253,8 +263,14 @@ def test_layouts(text: str, layout: str | None, shape: tuple[int, ...]) -> None:
         ("[1. 2.]\n3. 4.\n", "line 2: numbers outside of brackets"),
         ("[1. O.2]", '"O.2" in the brackets is not a number'),
         ("[1.2-3.4 0.5]", r'"1\.2-3\.4" in the brackets'),
-        ("Hidden state: [1. 2.]\nCell state: [3. 4.]", "line 2: this array has the label Cell"),
-        ("TensorFlow:\n[1. 2.]\nNumPy:\n[3. 4.]", "line 4: this array has the label NumPy:"),
+        (
+            "Hidden state: [1. 2.]\nCell state: [3. 4.]",
+            "line 2: this array has the label Cell",
+        ),
+        (
+            "TensorFlow:\n[1. 2.]\nNumPy:\n[3. 4.]",
+            "line 4: this array has the label NumPy:",
+        ),
         ("array([1.], dtype=float32)\narray([1.], dtype=float64)", "dtype float64"),
         ("[" * 50_000 + "]" * 50_000, "nested more than 32"),
         ("hello world", 'line 1: "hello" is not a number'),
@@ -276,7 +292,10 @@ def test_lists_of_python_in_a_text_file_are_prints(tmp_path: Path) -> None:
     assert filed(tmp_path, "a.txt", "[0.1, 0.2]\n[0.3, 0.4]\n").format == "text"
     assert filed(tmp_path, "a.jsonl", "[0.1, 0.2]\n[0.3, 0.4]\n").format == "jsonl"
     assert (
-        filed(tmp_path, "b.txt", '{"step": 0, "h": [1]}\n{"step": 1, "h": [2]}\n').format == "jsonl"
+        filed(
+            tmp_path, "b.txt", '{"step": 0, "h": [1]}\n{"step": 1, "h": [2]}\n'
+        ).format
+        == "jsonl"
     )
 
 
@@ -298,7 +317,10 @@ SHAPES = ["torch.Size([2, 2])", "shape=[2, 2]", "x.shape = [2, 2]", "shape: [2, 
 def test_a_shape_is_not_an_array(shape: str) -> None:
     with pytest.raises(UserError):
         pasted(f"{shape}\n")
-    for text in (f"{shape}\n[[1.5 2. ]\n [3.  4. ]]", f"[[1.5 2.]\n [3. 4.]]\n{shape}\n"):
+    for text in (
+        f"{shape}\n[[1.5 2. ]\n [3.  4. ]]",
+        f"[[1.5 2.]\n [3. 4.]]\n{shape}\n",
+    ):
         assert lone(text) == [[1.5, 2], [3, 4]]
 
 
@@ -333,7 +355,9 @@ def test_a_tuple_of_output_and_states_is_named_by_its_places(text: str) -> None:
         "0": [1.5, 2.5], "1.0": [2.5], "1.1": [3.5]
     }  # fmt: skip
     with pytest.raises(UserError, match="Steps of one array must be alike"):
-        read_text("array([[1.5, 2.5]]) array([1.5]) array([1.5])", in_memory("e.txt", b" "))
+        read_text(
+            "array([[1.5, 2.5]]) array([1.5]) array([1.5])", in_memory("e.txt", b" ")
+        )
 
 
 def test_two_states_in_a_tuple_are_h_n_and_c_n() -> None:

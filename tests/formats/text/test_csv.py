@@ -16,7 +16,9 @@ from lstmcli.formats.text.csv import CsvTable, document_of
 from tests.formats.helpers import arrays, filed, piped, same
 
 
-def written(kind: str, batched: bool, first_step: int, members: dict[str, np.ndarray]) -> str:
+def written(
+    kind: str, batched: bool, first_step: int, members: dict[str, np.ndarray]
+) -> str:
     buffer = io.BytesIO()
     writer = open_steps(buffer, kind, list(members), batched)
     writer.write(first_step, {name: array[:1] for name, array in members.items()})
@@ -26,7 +28,9 @@ def written(kind: str, batched: bool, first_step: int, members: dict[str, np.nda
 
 @settings(deadline=None, max_examples=60)
 @given(st.sampled_from(["csv", "tsv"]), arrays(least=2, most=3), st.randoms())
-def test_round_trip_in_any_order_of_rows(kind: str, array: np.ndarray, random: object) -> None:
+def test_round_trip_in_any_order_of_rows(
+    kind: str, array: np.ndarray, random: object
+) -> None:
     batched = array.ndim == 3
     header, *rows = written(kind, batched, 0, {"h": array, "c": -array}).splitlines()
     random.shuffle(rows)  # type: ignore[attr-defined]
@@ -80,8 +84,13 @@ def test_a_single_column_is_csv_by_its_suffix(tmp_path: Path) -> None:
     assert filed(tmp_path, "a.csv", "a\n1\n2\n").arrays[""].tolist() == [[1], [2]]
 
 
-def test_blanks_between_numbers_are_rows_of_text_under_any_suffix(tmp_path: Path) -> None:
-    assert filed(tmp_path, "a.csv", "1 2\n3 4\n").arrays[""].tolist() == [[1, 2], [3, 4]]
+def test_blanks_between_numbers_are_rows_of_text_under_any_suffix(
+    tmp_path: Path,
+) -> None:
+    assert filed(tmp_path, "a.csv", "1 2\n3 4\n").arrays[""].tolist() == [
+        [1, 2],
+        [3, 4],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -132,14 +141,20 @@ def test_semicolons_are_named(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt"])
-@pytest.mark.parametrize("text", ["0,17 -0,04\n0,18 1,5e-02\n", "0,17\t0,04\n-0,18\t0,09\n"])
+@pytest.mark.parametrize(
+    "text", ["0,17 -0,04\n0,18 1,5e-02\n", "0,17\t0,04\n-0,18\t0,09\n"]
+)
 def test_decimal_commas_are_named(tmp_path: Path, name: str, text: str) -> None:
     for written in (text, f"h = [[{text}]]"):
-        with pytest.raises(UserError, match="its decimals have commas; write them with points"):
+        with pytest.raises(
+            UserError, match="its decimals have commas; write them with points"
+        ):
             filed(tmp_path, name, written if name == "a.txt" else text)
 
 
-@pytest.mark.parametrize("text", ["1,2\n3,4\n", "1, 2\n3, 4\n", "[[1,2], [3,4]]", "1,2 3\n4,5 6"])
+@pytest.mark.parametrize(
+    "text", ["1,2\n3,4\n", "1, 2\n3, 4\n", "[[1,2], [3,4]]", "1,2 3\n4,5 6"]
+)
 def test_commas_between_numbers_are_not_decimals(tmp_path: Path, text: str) -> None:
     assert filed(tmp_path, "a.txt", text).arrays[""].shape[0] == 2
 
@@ -147,13 +162,17 @@ def test_commas_between_numbers_are_not_decimals(tmp_path: Path, text: str) -> N
 @pytest.mark.parametrize("header", [",0,1", ",a,b", ",h[0],h[1]", '"",a,b'])
 def test_the_index_of_pandas_has_the_steps(tmp_path: Path, header: str) -> None:
     document = filed(tmp_path, "a.csv", f"{header}\n2,0.5,1\n3,1.5,2\n")
-    assert [array.tolist() for array in document.arrays.values()] == [[[0.5, 1], [1.5, 2]]]
+    assert [array.tolist() for array in document.arrays.values()] == [
+        [[0.5, 1], [1.5, 2]]
+    ]
     assert list(document.numbering.steps or ()) == [2, 3]
 
 
 def test_an_index_of_pandas_next_to_units_is_not_an_array(tmp_path: Path) -> None:
     document = filed(tmp_path, "a.csv", ",step,unit,h\n0,0,0,0.5\n1,0,1,0.7\n")
-    assert {name: array.tolist() for name, array in document.arrays.items()} == {"h": [[0.5, 0.7]]}
+    assert {name: array.tolist() for name, array in document.arrays.items()} == {
+        "h": [[0.5, 0.7]]
+    }
 
 
 def test_semicolons_are_named_in_a_pipe() -> None:
@@ -166,7 +185,9 @@ def test_a_semicolon_may_be_in_a_name(tmp_path: Path) -> None:
 
 
 def test_numbers_of_steps_items_and_columns_are_those_of_the_full_run() -> None:
-    table = piped("step,batch,h[1],h[4],c[0]\n9,3,1,2,3\n2,3,4,5,6\n2,0,7,8,9\n9,0,1,2,3\n")
+    table = piped(
+        "step,batch,h[1],h[4],c[0]\n9,3,1,2,3\n2,3,4,5,6\n2,0,7,8,9\n9,0,1,2,3\n"
+    )
     assert table.layout == "time"
     assert table.numbering == ([2, 9], [0, 3], {"h": [1, 4]})  # c[0] may be all of c
     assert table.arrays["h"].tolist() == [[[7, 8], [4, 5]], [[1, 2], [1, 2]]]

@@ -37,7 +37,9 @@ SHOWN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", sorted(LANGUAGES.glob("*.txt")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(LANGUAGES.glob("*.txt")), ids=lambda path: path.stem
+)
 def test_logs_of_programs_are_read_as_arrays(path: object) -> None:
     document = formats.read(str(path))
     expected = SHOWN.get(getattr(path, "stem", ""), {"h": H})
@@ -48,7 +50,9 @@ def test_logs_of_programs_are_read_as_arrays(path: object) -> None:
         unit = document.units.get(name, np.zeros(array.shape))
         assert (unit < 1e-3).all()
         exact = array.astype(np.float64)
-        assert (np.abs(document.arrays[name] - exact) <= unit / 2 + 6e-8 * np.abs(exact)).all()
+        assert (
+            np.abs(document.arrays[name] - exact) <= unit / 2 + 6e-8 * np.abs(exact)
+        ).all()
 
 
 ROWS = [[0.1, -0.2], [0.3, 0.4]]
@@ -114,7 +118,9 @@ REJECTED = {
 def test_matrices_of_other_languages_and_tables_of_markdown_are_to_be_saved_as_csv(
     text: str,
 ) -> None:
-    with pytest.raises(UserError, match=r"^standard input, line [1-3]: .* as CSV: writematrix"):
+    with pytest.raises(
+        UserError, match=r"^standard input, line [1-3]: .* as CSV: writematrix"
+    ):
         read(text)
 
 
@@ -187,7 +193,9 @@ def test_abbreviated_prints_are_compared_where_they_have_numbers(
 
 def test_c_plus_plus_streams_round_to_six_digits() -> None:
     """``std::cout << x``: six significant digits, and no zeros at the end."""
-    numbers = np.array([[-1.1990644, 0.48630986], [0.0627638623, 123.456789]], np.float32)
+    numbers = np.array(
+        [[-1.1990644, 0.48630986], [0.0627638623, 123.456789]], np.float32
+    )
     text = "\n".join(f"t={t} h: {a:g} {b:g}" for t, (a, b) in enumerate(numbers))
     assert diff(read(text), numbers).equal
     assert not diff(read(text), numbers * np.float32(1.00002)).equal

@@ -35,7 +35,9 @@ def pickled(text: bytes) -> bytes:
 def with_pickle(data: bytes, name: str = "module_zip-2.13.0.pt") -> bytes:
     """A good file with another data.pkl."""
     members = members_of(FOLDER / name)
-    return zipped({n: data if n.endswith("/data.pkl") else old for n, old in members.items()})
+    return zipped(
+        {n: data if n.endswith("/data.pkl") else old for n, old in members.items()}
+    )
 
 
 # ---- nothing is run
@@ -99,20 +101,42 @@ def test_arrays_of_every_kind_come_back(protocol: int) -> None:
     rng = np.random.default_rng(3)
     arrays = {
         kind: rng.integers(0, 2, (3, 4)).astype(kind)
-        for kind in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u1", "u4", "?", ">f4", ">i2", "c8")
+        for kind in (
+            "f8",
+            "f4",
+            "f2",
+            "i8",
+            "i4",
+            "i2",
+            "i1",
+            "u1",
+            "u4",
+            "?",
+            ">f4",
+            ">i2",
+            "c8",
+        )
     }
     arrays["fortran"] = np.asfortranarray(rng.normal(size=(3, 4)))
     arrays["strided"] = rng.normal(size=(6, 8))[::2, ::3]
     arrays["empty"] = np.empty((0, 3), np.float32)
     records = np.zeros(2, [("a", "<f8")])
     objects = np.array([{"w": np.ones(2)}, None], object)  # a container, as a list is
-    tree = {"lstm": {"deep": [arrays, (1, "text", None)]}, "records": records, "objects": objects}
+    tree = {
+        "lstm": {"deep": [arrays, (1, "text", None)]},
+        "records": records,
+        "objects": objects,
+    }
     document = piped(pickle.dumps(tree, protocol))
     assert document.format == "pickle"
-    assert set(document.arrays) == {f"lstm.deep.0.{name}" for name in arrays} | {"objects.0.w"}
+    assert set(document.arrays) == {f"lstm.deep.0.{name}" for name in arrays} | {
+        "objects.0.w"
+    }
     for name, array in arrays.items():
         np.testing.assert_array_equal(document.arrays[f"lstm.deep.0.{name}"], array)
-        assert document.arrays[f"lstm.deep.0.{name}"].dtype == array.dtype.newbyteorder("=")
+        assert document.arrays[f"lstm.deep.0.{name}"].dtype == array.dtype.newbyteorder(
+            "="
+        )
     assert "records is an array of objects or records" in document.remarks[0]
 
 
@@ -133,7 +157,10 @@ def test_an_optimizer_is_skipped_by_its_shape() -> None:
 
 
 def test_two_tensors_of_one_name_are_reported() -> None:
-    for tree in ({"a": {1: np.ones(2)}, "a.1": np.zeros(2)}, {1: np.ones(2), "1": np.zeros(2)}):
+    for tree in (
+        {"a": {1: np.ones(2)}, "a.1": np.zeros(2)},
+        {1: np.ones(2), "1": np.zeros(2)},
+    ):
         document = piped(pickle.dumps(tree))
         assert next(iter(document.arrays.values())).tolist() == [1, 1]
         assert "a second tensor named" in document.remarks[0]
@@ -144,18 +171,25 @@ def test_two_tensors_of_one_name_are_reported() -> None:
 
 def storage_pickle(size: bytes, stride: bytes, numel: bytes = b"K\x04") -> bytes:
     """A tensor over a storage named 0."""
-    persistent = (
-        b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+    persistent = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+    body = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n((" + persistent[1:] + numel + b"tQK\x00"
     )
-    body = b"ctorch._utils\n_rebuild_tensor_v2\n((" + persistent[1:] + numel + b"tQK\x00"
     return pickled(
-        b"}X\x01\x00\x00\x00w" + body + size + stride + b"\x89ccollections\nOrderedDict\n)RtRs"
+        b"}X\x01\x00\x00\x00w"
+        + body
+        + size
+        + stride
+        + b"\x89ccollections\nOrderedDict\n)RtRs"
     )
 
 
 def zip_of(data: bytes, **members: bytes) -> bytes:
     return zipped(
-        {"a/data.pkl": data, **{f"a/data/{k.lstrip('_')}": v for k, v in members.items()}}
+        {
+            "a/data.pkl": data,
+            **{f"a/data/{k.lstrip('_')}": v for k, v in members.items()},
+        }
     )
 
 
@@ -168,7 +202,9 @@ def legacy(view: bytes) -> bytes:
 
 
 def test_a_view_of_a_storage_is_refused() -> None:
-    with pytest.raises(UserError, match=r"a view of a storage, as PyTorch before 0\.4 wrote"):
+    with pytest.raises(
+        UserError, match=r"a view of a storage, as PyTorch before 0\.4 wrote"
+    ):
         piped(legacy(b"K\x01K\x03"))
 
 
@@ -197,7 +233,9 @@ BILLION = b"\x8a\x05\x00\x00\x00\x00\x01"  # 2**32
         (b"G\x7f\xf0\x00\x00\x00\x00\x00\x00\x85", b"K\x01\x85", b"K\x04", "a tensor that is none"),
     ],
 )  # fmt: skip
-def test_lying_tensors_are_refused(size: bytes, stride: bytes, numel: bytes, message: str) -> None:
+def test_lying_tensors_are_refused(
+    size: bytes, stride: bytes, numel: bytes, message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         piped(zip_of(storage_pickle(size, stride, numel), _0=bytes(16)))
 
@@ -205,7 +243,9 @@ def test_lying_tensors_are_refused(size: bytes, stride: bytes, numel: bytes, mes
 @pytest.mark.slow
 def test_a_storage_that_unpacks_to_much_more_than_the_file_is_refused() -> None:
     count = (300 << 20) // 4
-    data = storage_pickle(b"K\x02\x85", b"K\x01\x85", b"J" + count.to_bytes(4, "little"))
+    data = storage_pickle(
+        b"K\x02\x85", b"K\x01\x85", b"J" + count.to_bytes(4, "little")
+    )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", data)
@@ -222,7 +262,9 @@ def deep_keys() -> bytes:
 def copies() -> bytes:
     """A list of 100 000 pairs, and 20 000 ordered dicts to be made of it."""
     pairs = b"](" + b"K\x01K\x02\x86" * 100_000 + b"eq\x00"
-    return pickled(pairs + b"ccollections\nOrderedDict\nq\x010" + b"h\x01h\x00\x85R0" * 20_000)
+    return pickled(
+        pairs + b"ccollections\nOrderedDict\nq\x010" + b"h\x01h\x00\x85R0" * 20_000
+    )
 
 
 def long_names() -> bytes:
@@ -243,7 +285,10 @@ def long_names() -> bytes:
         (pickled(b"\x8d\xff\xff\xff\xff\xff\xff\xff\x0f"), "corrupt or truncated"),
         (pickled(b"\x8b\xff\xff\xff\x7f"), "corrupt or truncated"),
         (pickled(b"h\x05"), "corrupt or truncated"),
-        (pickled(b"c_codecs\nencode\nK\x01\x85\x85R"), "bytes that are made of no text"),
+        (
+            pickled(b"c_codecs\nencode\nK\x01\x85\x85R"),
+            "bytes that are made of no text",
+        ),
         (
             pickled(b"ctorch._utils\n_rebuild_tensor_v3\n(NK\x00))NNNtR"),
             "an object where the name of a kind should be",
@@ -267,7 +312,9 @@ def long_names() -> bytes:
     ],
 )
 @pytest.mark.slow
-def test_pickle_bombs_end_in_one_line(tmp_path: Path, data: bytes, message: str) -> None:
+def test_pickle_bombs_end_in_one_line(
+    tmp_path: Path, data: bytes, message: str
+) -> None:
     assert re.search(message, withstand(tmp_path / "bomb.pkl", data))
 
 
@@ -276,7 +323,9 @@ def test_code_that_is_all_calls_is_searched_in_time(tmp_path: Path) -> None:
     line = b"    x = " + b"torch.lstm(a, [b, " * 450 + b"\n"
     names = [f"C{n}" for n in range(3000)]
     code = b"".join(f"class {name}(Module):\n".encode() + line for name in names)
-    records = b"".join(b"c__torch__\n%s\n)\x81}K\x01K\x02sb" % name.encode() for name in names)
+    records = b"".join(
+        b"c__torch__\n%s\n)\x81}K\x01K\x02sb" % name.encode() for name in names
+    )
     tensor = storage_pickle(b"K\x02\x85", b"K\x01\x85")[2:-1]
     members = {
         "a/data.pkl": pickled(b"](" + records + tensor + b"e"),

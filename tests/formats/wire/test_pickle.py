@@ -41,11 +41,20 @@ def many(pieces: str, count: int) -> bytes:
 
 
 def storage(key: bytes, word: bytes = b"X\x07\x00\x00\x00storage") -> bytes:
-    return b"(" + word + b"ctorch\nFloatStorage\n" + key + b"X\x03\x00\x00\x00cpuK\x04tQ"
+    return (
+        b"(" + word + b"ctorch\nFloatStorage\n" + key + b"X\x03\x00\x00\x00cpuK\x04tQ"
+    )
 
 
 def tensor(of: bytes, size: bytes, stride: bytes) -> bytes:
-    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + of + b"K\x00" + size + stride + b"\x89NtR"
+    return (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + of
+        + b"K\x00"
+        + size
+        + stride
+        + b"\x89NtR"
+    )
 
 
 ENDLESS = b"(\x8a\x05\x00\x00\x00\x00\x10t"  # one axis of 2**36

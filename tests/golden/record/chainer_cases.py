@@ -23,7 +23,11 @@ def fill(link: chainer.Link, rng: np.random.Generator) -> dict[str, np.ndarray]:
         parameter.array = uneven(rng, *parameter.shape)
     serializer = DictionarySerializer()
     serializer.save(link)
-    return {name: value for name, value in serializer.target.items() if value.dtype != object}
+    return {
+        name: value
+        for name, value in serializer.target.items()
+        if value.dtype != object
+    }
 
 
 def keep(case: str, *args: Any, **options: Any) -> None:
@@ -50,7 +54,9 @@ def record_steps(case: str, seed: int, link: Any, chain: Any = None) -> None:
     keep(case, weights, x, expected, convention="chainer", layout="time", initial=state)
 
 
-def record_nstep(case: str, seed: int, link: Any, directions: int, layers: int = 2) -> None:
+def record_nstep(
+    case: str, seed: int, link: Any, directions: int, layers: int = 2
+) -> None:
     """A link of whole sequences: a list of arrays in, a list of arrays out."""
     rng = numbers(seed)
     weights, x = fill(link, rng), uneven(rng, B, T, I)

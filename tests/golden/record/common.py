@@ -77,11 +77,15 @@ def save(
     tensors = {name: np.asarray(value) for name, value in weights.items()}
     kind = "tensors" if file else "weights"
     large = sum(array.nbytes for array in tensors.values()) > 1 << 14
-    (np.savez_compressed if large else np.savez)(folder / f"{case}.{kind}.npz", **tensors)
+    (np.savez_compressed if large else np.savez)(
+        folder / f"{case}.{kind}.npz", **tensors
+    )
     members = {"inputs": np.asarray(inputs)}
     members.update({name: np.asarray(value) for name, value in expected.items()})
     if initial is not None:
-        members.update({f"initial_state.{k}": np.asarray(v) for k, v in initial.items()})
+        members.update(
+            {f"initial_state.{k}": np.asarray(v) for k, v in initial.items()}
+        )
     if lengths is not None:
         members["lengths"] = np.asarray(lengths)
     if mask is not None:

@@ -18,7 +18,14 @@ import torch
 from common import B, H, I, T, numbers, save, uneven
 from torch import nn
 
-TENSORS = ("weight_ih", "weight_hh", "bias", "weight_ih_back", "weight_hh_back", "bias_back")
+TENSORS = (
+    "weight_ih",
+    "weight_hh",
+    "bias",
+    "weight_ih_back",
+    "weight_hh_back",
+    "bias_back",
+)
 NOTE = "expected values computed by PyTorch from the same layer (see the script), in MIL's axes"
 
 
@@ -33,7 +40,9 @@ class Model(nn.Module):
         return self.layer(x, (h, c))
 
 
-def converted(model: nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, np.ndarray]:
+def converted(
+    model: nn.Module, example: tuple[torch.Tensor, ...]
+) -> dict[str, np.ndarray]:
     """The weight tensors of the one lstm operation that the model becomes."""
     program = coremltools.convert(
         torch.jit.trace(model, example),
@@ -43,7 +52,9 @@ def converted(model: nn.Module, example: tuple[torch.Tensor, ...]) -> dict[str, 
     )
     (operation,) = program.functions["main"].find_ops(op_type="lstm")
     present = {name: operation.inputs.get(name) for name in TENSORS}
-    return {name: variable.val for name, variable in present.items() if variable is not None}
+    return {
+        name: variable.val for name, variable in present.items() if variable is not None
+    }
 
 
 def keep(case: str, seed: int, *, prefix: str = "", **options: Any) -> None:

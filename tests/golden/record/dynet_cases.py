@@ -27,7 +27,9 @@ def record(
 ) -> None:
     rng = numbers(seed)
     model = dy.ParameterCollection()
-    lstm = builder(layers, I, H, model.add_subcollection(collection) if collection else model)
+    lstm = builder(
+        layers, I, H, model.add_subcollection(collection) if collection else model
+    )
     weights = {}
     for parameter in model.parameters_list():
         name = parameter.name().lstrip("/")  # every name is a path from the root "/"
@@ -37,14 +39,20 @@ def record(
     start = {"h": uneven(rng, layers, B, H), "c": uneven(rng, layers, B, H)}
 
     dy.renew_cg()
-    vectors = [batch(row) for name in "ch" for row in start[name]]  # all of c, then all of h
+    vectors = [
+        batch(row) for name in "ch" for row in start[name]
+    ]  # all of c, then all of h
     state = lstm.initial_state(vectors)
     outputs = []
     for row in x:
         state = state.add_input(batch(row))
         outputs.append(rows(state.output()))
     final = [rows(vector) for vector in state.s()]
-    expected = {"h": np.stack(outputs), "final_h": final[layers:], "final_c": final[:layers]}
+    expected = {
+        "h": np.stack(outputs),
+        "final_h": final[layers:],
+        "final_c": final[:layers],
+    }
     if layers == 1:
         expected |= {name: value[0] for name, value in expected.items() if name != "h"}
         start = {name: value[0] for name, value in start.items()}
@@ -63,7 +71,9 @@ def record(
     )
 
 
-def record_both(case: str, seed: int, builder: Any, layers: int = 1, **options: Any) -> None:
+def record_both(
+    case: str, seed: int, builder: Any, layers: int = 1, **options: Any
+) -> None:
     """BiRNNBuilder: a builder of one layer for each layer and direction, in one collection."""
     rng = numbers(seed)
     model = dy.ParameterCollection()
@@ -75,9 +85,13 @@ def record_both(case: str, seed: int, builder: Any, layers: int = 1, **options: 
         parameter.set_value(weights[name])
     x = uneven(rng, T, B, I)
     dy.renew_cg()
-    h = np.stack([rows(output) for output in network.transduce([batch(row) for row in x])])
+    h = np.stack(
+        [rows(output) for output in network.transduce([batch(row) for row in x])]
+    )
     if "note" in options:  # as it was before DyNet 2.1: without a collection of its own
-        weights = {name.removeprefix("birnn/"): array for name, array in weights.items()}
+        weights = {
+            name.removeprefix("birnn/"): array for name, array in weights.items()
+        }
     if layers > 1:  # a text, which is named for what it is and not read
         model.save(str(GOLDEN / "dynet" / f"{case}.model"))
     options = {"convention": "dynet", **options}
@@ -107,7 +121,12 @@ if __name__ == "__main__":
         convention="dynet-coupled",
         note="f = 1 - i, and peepholes that are whole matrices.",
     )
-    record_both("birnn", 5, dy.VanillaLSTMBuilder, note="The names of DyNet 2.0, without birnn/.")
+    record_both(
+        "birnn",
+        5,
+        dy.VanillaLSTMBuilder,
+        note="The names of DyNet 2.0, without birnn/.",
+    )
     record_both("birnn_3_layers", 6, dy.VanillaLSTMBuilder, layers=3)
     record_both("birnn_compact", 7, dy.CompactVanillaLSTMBuilder)
     record_both("birnn_coupled", 8, dy.CoupledLSTMBuilder, convention="dynet-coupled")

@@ -48,7 +48,10 @@ def keep(
     save(
         "equinox",
         case,
-        {"/".join(part.name for part in path): np.asarray(leaf) for path, leaf in leaves},
+        {
+            "/".join(part.name for part in path): np.asarray(leaf)
+            for path, leaf in leaves
+        },
         x,
         {"h": every[0], "c": every[1], "final_h": final[0], "final_c": final[1]},
         convention="equinox",

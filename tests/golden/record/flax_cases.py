@@ -25,7 +25,10 @@ RUNS_ON = (
 def flat(tree: Any) -> dict[str, np.ndarray]:
     """The leaves of a tree of dicts under the names on their path, joined with ``/``."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {"/".join(str(part.key) for part in path): np.asarray(leaf) for path, leaf in leaves}
+    return {
+        "/".join(str(part.key) for part in path): np.asarray(leaf)
+        for path, leaf in leaves
+    }
 
 
 def uneven_like(tree: Any, rng: np.random.Generator) -> Any:
@@ -52,7 +55,9 @@ class Run:
         self.lengths, self.settings = lengths, settings
         self.x = uneven(self.rng, *((T, B, I) if layout == "time" else (B, T, I)))
         directions = 2 if bidirectional else 1
-        carries = [(uneven(self.rng, B, H), uneven(self.rng, B, H)) for _ in range(directions)]
+        carries = [
+            (uneven(self.rng, B, H), uneven(self.rng, B, H)) for _ in range(directions)
+        ]
         self.carry = tuple(carries) if bidirectional else carries[0]
 
     def by_name(self, carry: Any) -> dict[str, np.ndarray]:
@@ -63,7 +68,9 @@ class Run:
             c, h = carry
         return {"h": np.asarray(h), "c": np.asarray(c)}
 
-    def keep(self, weights: dict[str, np.ndarray], y: Any, carry: Any, note: str = "") -> None:
+    def keep(
+        self, weights: dict[str, np.ndarray], y: Any, carry: Any, note: str = ""
+    ) -> None:
         """Record the answer."""
         final = self.by_name(carry)
         notes = [note] if note else []
@@ -108,7 +115,9 @@ class Setup(linen.Module):
 
 def keep_linen(case: str, seed: int, module: linen.Module, **options: Any) -> None:
     """Record a linen.RNN, linen.Bidirectional or a model around one."""
-    call = {name: options.pop(name) for name in ("reverse", "keep_order") if name in options}
+    call = {
+        name: options.pop(name) for name in ("reverse", "keep_order") if name in options
+    }
     run = Run(case, seed, "flax", **options)
     x = jnp.asarray(run.x)
     variables = uneven_like(module.init(jax.random.key(0), x), run.rng)
@@ -136,9 +145,13 @@ def keep_linen_cell(case: str, seed: int, cell: linen.Module) -> None:
     run.keep(flat(variables), jnp.stack(hs), carry, note="the cell stepped by hand")
 
 
-def keep_nnx(case: str, seed: int, convention: str, module: Any, **options: Any) -> None:
+def keep_nnx(
+    case: str, seed: int, convention: str, module: Any, **options: Any
+) -> None:
     """Record an nnx.RNN or nnx.Bidirectional, its parameters under their paths."""
-    call = {name: options.pop(name) for name in ("reverse", "keep_order") if name in options}
+    call = {
+        name: options.pop(name) for name in ("reverse", "keep_order") if name in options
+    }
     prefix = options.pop("prefix", "")
     run = Run(case, seed, convention, **options)
     parameters = uneven_like(nnx.state(module, nnx.Param).to_pure_dict(), run.rng)
@@ -150,7 +163,9 @@ def keep_nnx(case: str, seed: int, convention: str, module: Any, **options: Any)
         return_carry=True,
         **call,
     )
-    run.keep({prefix + name: value for name, value in flat(parameters).items()}, y, carry)
+    run.keep(
+        {prefix + name: value for name, value in flat(parameters).items()}, y, carry
+    )
 
 
 def main() -> None:
@@ -170,7 +185,9 @@ def main() -> None:
     keep_linen("linen_reverse", 5, linen_rnn(), **back)
     keep_linen("linen_reverse_keep_order", 6, linen_rnn(), **ordered)
     keep_linen("linen_lengths", 7, linen_rnn(), lengths=LENGTHS)
-    keep_linen("linen_bidirectional", 8, linen.Bidirectional(linen_rnn(), linen_rnn()), **two)
+    keep_linen(
+        "linen_bidirectional", 8, linen.Bidirectional(linen_rnn(), linen_rnn()), **two
+    )
     keep_linen(
         "linen_bidirectional_lengths",
         9,
@@ -192,9 +209,17 @@ def main() -> None:
     ):
         seed = 20 + 10 * offset
         keep_nnx(name, seed, convention, nnx_rnn(cell))
-        keep_nnx(f"{name}_prefixed", seed + 1, convention, nnx_rnn(cell), prefix="encoder/rnn/")
+        keep_nnx(
+            f"{name}_prefixed",
+            seed + 1,
+            convention,
+            nnx_rnn(cell),
+            prefix="encoder/rnn/",
+        )
         keep_nnx(f"{name}_reverse", seed + 2, convention, nnx_rnn(cell), **back)
-        keep_nnx(f"{name}_lengths", seed + 3, convention, nnx_rnn(cell), lengths=LENGTHS)
+        keep_nnx(
+            f"{name}_lengths", seed + 3, convention, nnx_rnn(cell), lengths=LENGTHS
+        )
         keep_nnx(
             f"{name}_bidirectional",
             seed + 4,

@@ -34,10 +34,14 @@ def pack(array: np.ndarray, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
         dtype = {Kind.F32: np.float32, Kind.F16: np.float16, Kind.F64: np.float64}[kind]
         return array.astype(dtype), array.astype(dtype)
     packed = gguf.quantize(np.ascontiguousarray(array, np.float32), kind)
-    return packed, np.asarray(gguf.dequantize(packed, kind), np.float32).reshape(array.shape)
+    return packed, np.asarray(gguf.dequantize(packed, kind), np.float32).reshape(
+        array.shape
+    )
 
 
-def write(case: str, tensors: dict[str, np.ndarray], kind: Kind) -> dict[str, np.ndarray]:
+def write(
+    case: str, tensors: dict[str, np.ndarray], kind: Kind
+) -> dict[str, np.ndarray]:
     """A file with matrices in a type and vectors in float32, and fields of every sort."""
     writer = gguf.GGUFWriter(FOLDER / f"{case}.gguf", "lstm")
     writer.add_name("golden")
@@ -47,8 +51,14 @@ def write(case: str, tensors: dict[str, np.ndarray], kind: Kind) -> dict[str, np
     writer.add_bool("lstm.bias", True)
     stands_for = {}
     for name, array in tensors.items():
-        packed, numbers_of = pack(array, kind if min(array.shape[-2:]) > 1 else Kind.F32)
-        raw = None if packed.dtype.kind == "f" else (kind if min(array.shape[-2:]) > 1 else None)
+        packed, numbers_of = pack(
+            array, kind if min(array.shape[-2:]) > 1 else Kind.F32
+        )
+        raw = (
+            None
+            if packed.dtype.kind == "f"
+            else (kind if min(array.shape[-2:]) > 1 else None)
+        )
         writer.add_tensor(name, packed, raw_dtype=raw)
         stands_for[name] = numbers_of
     writer.write_header_to_file()
@@ -63,12 +73,15 @@ def state_dict(case: str, seed: int, kind: Kind, **options: Any) -> None:
     rng = numbers(seed)
     lstm = torch.nn.LSTM(I, H, **options)
     tensors = {
-        f"enc.lstm.{name}": uneven(rng, *p.shape, scale=0.2) for name, p in lstm.named_parameters()
+        f"enc.lstm.{name}": uneven(rng, *p.shape, scale=0.2)
+        for name, p in lstm.named_parameters()
     }
     stands_for = write(case, tensors, kind)
     with torch.no_grad():
         for name, parameter in lstm.named_parameters():
-            parameter.copy_(torch.tensor(stands_for[f"enc.lstm.{name}"].astype(np.float32)))
+            parameter.copy_(
+                torch.tensor(stands_for[f"enc.lstm.{name}"].astype(np.float32))
+            )
     run(case, lstm, stands_for, uneven(rng, T, B, I), "pytorch")
 
 
@@ -95,7 +108,14 @@ def initializers(case: str, seed: int, kind: Kind) -> None:
             one.CopyFrom(onnx.numpy_helper.from_array(numbers_of, one.name))
     session = onnxruntime.InferenceSession(model.SerializeToString())
     h, final_h, final_c = session.run(None, {session.get_inputs()[0].name: x})
-    keep(case, stands_for, x, {"h": h, "final_h": final_h, "final_c": final_c}, "onnx", "time")
+    keep(
+        case,
+        stands_for,
+        x,
+        {"h": h, "final_h": final_h, "final_c": final_c},
+        "onnx",
+        "time",
+    )
 
 
 def by_gate(case: str, seed: int, kind: Kind) -> None:
@@ -106,7 +126,9 @@ def by_gate(case: str, seed: int, kind: Kind) -> None:
     for name, parameter in lstm.named_parameters():
         part = "weights" if "weight" in name else "biases"
         part = f"reverse_{part}" if "reverse" in name else part
-        for n, block in enumerate(np.split(uneven(rng, *parameter.shape, scale=0.2), 4)):
+        for n, block in enumerate(
+            np.split(uneven(rng, *parameter.shape, scale=0.2), 4)
+        ):
             number = 2 * n if "_ih_" in name else 2 * n + 1
             tensors[f"kokoro.text_encoder.lstm.0.{part}.{number}"] = block
     stands_for = write(case, tensors, kind)
@@ -116,7 +138,8 @@ def by_gate(case: str, seed: int, kind: Kind) -> None:
             part = f"reverse_{part}" if "reverse" in name else part
             offset = 0 if "_ih_" in name else 1
             blocks = [
-                stands_for[f"kokoro.text_encoder.lstm.0.{part}.{2 * n + offset}"] for n in range(4)
+                stands_for[f"kokoro.text_encoder.lstm.0.{part}.{2 * n + offset}"]
+                for n in range(4)
             ]
             parameter.copy_(torch.tensor(np.concatenate(blocks).astype(np.float32)))
     run(case, lstm, stands_for, uneven(rng, T, B, I), "tts-cpp", layout="batch")
@@ -148,8 +171,12 @@ def keep(
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    for n, kind in enumerate((Kind.F32, Kind.F16, Kind.BF16, Kind.Q8_0, Kind.Q4_0, Kind.Q5_1)):
-        state_dict(kind.name.lower(), 861 + n, kind, num_layers=2 if kind == Kind.F32 else 1)
+    for n, kind in enumerate(
+        (Kind.F32, Kind.F16, Kind.BF16, Kind.Q8_0, Kind.Q4_0, Kind.Q5_1)
+    ):
+        state_dict(
+            kind.name.lower(), 861 + n, kind, num_layers=2 if kind == Kind.F32 else 1
+        )
     initializers("initializers_q8_0", 872, Kind.Q8_0)
     by_gate("by_gate_q8_0", 873, Kind.Q8_0)
     by_gate("by_gate_f16", 874, Kind.F16)

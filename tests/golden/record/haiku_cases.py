@@ -39,7 +39,9 @@ def deep() -> hk.RNNCore:
     return hk.DeepRNN([hk.LSTM(H), hk.LSTM(H)])
 
 
-def keep(case: str, seed: int, core: Any, *, layers: int = 0, layout: str = "time") -> None:
+def keep(
+    case: str, seed: int, core: Any, *, layers: int = 0, layout: str = "time"
+) -> None:
     """Record a core unrolled; ``layers`` is 0 where its state is not a tuple of layers' states."""
     rng = numbers(seed)
     batch = () if layout == "steps" else (B,)
@@ -51,7 +53,8 @@ def keep(case: str, seed: int, core: Any, *, layers: int = 0, layout: str = "tim
         )
 
     states = [
-        hk.LSTMState(uneven(rng, *batch, H), uneven(rng, *batch, H)) for _ in range(layers or 1)
+        hk.LSTMState(uneven(rng, *batch, H), uneven(rng, *batch, H))
+        for _ in range(layers or 1)
     ]
     initial = tuple(states) if layers else states[0]
     model = hk.without_apply_rng(hk.transform(run))
@@ -60,10 +63,20 @@ def keep(case: str, seed: int, core: Any, *, layers: int = 0, layout: str = "tim
     y, every = model.apply(weights, x, initial)
 
     def stacked(state: Any, name: str) -> np.ndarray:
-        return np.stack([getattr(s, name) for s in state]) if layers else getattr(state, name)
+        return (
+            np.stack([getattr(s, name) for s in state])
+            if layers
+            else getattr(state, name)
+        )
 
-    final = jax.tree.map(lambda leaf: leaf[:, -1] if layout == "batch" else leaf[-1], every)
-    expected = {"h": y, "final_h": stacked(final, "hidden"), "final_c": stacked(final, "cell")}
+    final = jax.tree.map(
+        lambda leaf: leaf[:, -1] if layout == "batch" else leaf[-1], every
+    )
+    expected = {
+        "h": y,
+        "final_h": stacked(final, "hidden"),
+        "final_c": stacked(final, "cell"),
+    }
     if not layers:
         expected["c"] = every.cell
     save(

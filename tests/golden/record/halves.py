@@ -24,7 +24,11 @@ from torch import nn
 
 FOLDER = GOLDEN / "halves"
 FORMATS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-SIZES = {"tiny": (2, 7, 4, 3), "small": (3, 20, 6, 10), "medium": (3, 12, 8, 24)}  # B, T, I, H
+SIZES = {
+    "tiny": (2, 7, 4, 3),
+    "small": (3, 20, 6, 10),
+    "medium": (3, 12, 8, 24),
+}  # B, T, I, H
 SIZES |= {"square": (4, 16, 8, 16)}
 SCALE = {
     3: 0.6,
@@ -61,14 +65,18 @@ def run(how: str, layer: nn.LSTM, x: torch.Tensor, dtype: torch.dtype) -> torch.
     if how == "states":
         return cell_by_cell(layer, x, dtype)
     h = layer.to(dtype)(x.to(dtype))[0].float()
-    mix = torch.linalg.qr(torch.from_numpy(uneven(numbers(5), h.shape[2], h.shape[2])))[0]
+    mix = torch.linalg.qr(torch.from_numpy(uneven(numbers(5), h.shape[2], h.shape[2])))[
+        0
+    ]
     return (h @ mix) @ mix.T
 
 
 def cell_by_cell(layer: nn.LSTM, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """h of a float32 cell whose states are rounded after each step."""
     cell = nn.LSTMCell(layer.input_size, layer.hidden_size)
-    cell.load_state_dict({k.removesuffix("_l0"): v for k, v in layer.state_dict().items()})
+    cell.load_state_dict(
+        {k.removesuffix("_l0"): v for k, v in layer.state_dict().items()}
+    )
     state = None
     steps = []
     for x_t in x.unbind(1):
@@ -94,7 +102,9 @@ def main() -> None:
                 right = layer(x)[0]
                 h = run(how, layer, x, dtype)
                 case = f"{name}-{how}-{size}"
-                np.savez_compressed(FOLDER / f"{case}.npz", **held, inputs=x.numpy(), h=h.numpy())
+                np.savez_compressed(
+                    FOLDER / f"{case}.npz", **held, inputs=x.numpy(), h=h.numpy()
+                )
                 grid = bool((h.to(dtype).float() == h).all())
                 error = float((h - right).abs().max()) / torch.finfo(dtype).eps
                 print(f"{case}: {error:.2f} eps off, on the grid: {grid}")

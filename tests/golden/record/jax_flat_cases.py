@@ -17,14 +17,25 @@ from jax.experimental import rnn
 def record(case: str, seed: int, layers: int, both: bool) -> None:
     """A network of some layers, from states that are not zero."""
     rng = numbers(seed)
-    sizes = {"input_size": I, "hidden_size": H, "num_layers": layers, "bidirectional": both}
+    sizes = {
+        "input_size": I,
+        "hidden_size": H,
+        "num_layers": layers,
+        "bidirectional": both,
+    }
     count = rnn.get_num_params_in_lstm(**sizes)
     weights, x = uneven(rng, count), uneven(rng, B, T, I)
     cells = layers * (2 if both else 1)
     state = {name: uneven(rng, cells, B, H) for name in "hc"}
     parts = rnn.unpack_lstm_weights(weights, **sizes)
     y, h_n, c_n = rnn.lstm_ref(
-        x, state["h"], state["c"], *parts, seq_lengths=np.full(B, T, np.int32), dropout=0.0, **sizes
+        x,
+        state["h"],
+        state["c"],
+        *parts,
+        seq_lengths=np.full(B, T, np.int32),
+        dropout=0.0,
+        **sizes,
     )
     save(
         "jax", case, {"weights": weights}, x,

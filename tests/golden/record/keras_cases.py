@@ -61,7 +61,11 @@ def record(
 
     final_h, final_c = np.stack(finals[0::2]), np.stack(finals[1::2])
     if parts == 1:
-        final_h, final_c, state = final_h[0], final_c[0], {k: v[0] for k, v in state.items()}
+        final_h, final_c, state = (
+            final_h[0],
+            final_c[0],
+            {k: v[0] for k, v in state.items()},
+        )
     save(
         "keras",
         case,
@@ -113,7 +117,9 @@ if __name__ == "__main__":
         settings={"masked_output": "zero"},
     )
     record("float16", 9, lstm(dtype="float16"), dtype="float16")
-    record("stacked", 10, lambda: [LSTM(H, **SHOW_ALL) for _ in range(2)], scope="encoder")
+    record(
+        "stacked", 10, lambda: [LSTM(H, **SHOW_ALL) for _ in range(2)], scope="encoder"
+    )
     for seed, merge in enumerate(("concat", "sum", "mul", "ave"), start=11):
         record(
             f"bidirectional_{merge}",

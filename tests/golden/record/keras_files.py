@@ -89,8 +89,20 @@ def sequential(*layers):
 def stacked(**words):
     """Two LSTMs of other activations."""
     return sequential(
-        lstm(H, name="zeta", recurrent_activation="hard_sigmoid", input_shape=(T, I), **words),
-        lstm(K, name="alpha", recurrent_activation="sigmoid", activation="softsign", **words),
+        lstm(
+            H,
+            name="zeta",
+            recurrent_activation="hard_sigmoid",
+            input_shape=(T, I),
+            **words,
+        ),
+        lstm(
+            K,
+            name="alpha",
+            recurrent_activation="sigmoid",
+            activation="softsign",
+            **words,
+        ),
     )
 
 
@@ -121,7 +133,9 @@ def _input():
 
 def nested():
     """An LSTM in a model in a model, a head beside it, and a frozen layer."""
-    inner = sequential(lstm(H, name="zeta", input_shape=(T, I), recurrent_activation="sigmoid"))
+    inner = sequential(
+        lstm(H, name="zeta", input_shape=(T, I), recurrent_activation="sigmoid")
+    )
     inner = Model(inner.inputs[0], inner.outputs[0], name="inner")
     outer = from_keras.Input(shape=(T, I))
     last = lstm(K, name="alpha", recurrent_activation="hard_sigmoid", use_bias=False)
@@ -133,7 +147,9 @@ def nested():
 def between():
     """Both directions, layers that do nothing in a run, and a second LSTM, as a graph of layers."""
     outer = from_keras.Input(shape=(T, I))
-    both = from_keras.Bidirectional(lstm(H, recurrent_activation="sigmoid"), name="zeta")(outer)
+    both = from_keras.Bidirectional(
+        lstm(H, recurrent_activation="sigmoid"), name="zeta"
+    )(outer)
     both = from_keras.Dropout(0.3, name="first")(both)
     both = from_keras.GaussianNoise(0.1, name="last")(both)
     h = lstm(K, name="alpha", recurrent_activation="hard_sigmoid")(both)
@@ -147,7 +163,9 @@ def apart():
         H, activation=from_keras.LeakyReLU(**slope), recurrent_activation="hard_sigmoid"
     )
     outer = from_keras.Input(shape=(T, I))
-    both = from_keras.Bidirectional(from_keras.RNN(cell, return_sequences=True), merge_mode=None)
+    both = from_keras.Bidirectional(
+        from_keras.RNN(cell, return_sequences=True), merge_mode=None
+    )
     return Model(outer, both(outer))
 
 
@@ -158,13 +176,17 @@ def cells():
         from_keras.LSTMCell(K, activation="softsign", recurrent_activation="sigmoid"),
     ]
     outer = from_keras.Input(shape=(T, I))
-    return Model(outer, from_keras.RNN(stack, return_sequences=True, name="stack")(outer))
+    return Model(
+        outer, from_keras.RNN(stack, return_sequences=True, name="stack")(outer)
+    )
 
 
 def peephole():
     cell = keras.experimental.PeepholeLSTMCell(H)
     outer = from_keras.Input(shape=(T, I))
-    return Model(outer, from_keras.RNN(cell, return_sequences=True, name="peephole")(outer))
+    return Model(
+        outer, from_keras.RNN(cell, return_sequences=True, name="peephole")(outer)
+    )
 
 
 def cudnn():
@@ -179,7 +201,9 @@ def _cudnn_layer():
         return CuDNNLSTM
     import tensorflow as tf
 
-    pruned = tf.GraphOptions(place_pruned_graph=True)  # or its op, never run, needs a GPU
+    pruned = tf.GraphOptions(
+        place_pruned_graph=True
+    )  # or its op, never run, needs a GPU
     keras.backend.set_session(tf.Session(config=tf.ConfigProto(graph_options=pruned)))
     return from_keras.CuDNNLSTM
 
@@ -194,7 +218,9 @@ def options():
 
 def wrapped():
     """An LSTM along the third axis, once for each entry of the second."""
-    layer = lstm(H, name="zeta", activation="softsign", recurrent_activation="hard_sigmoid")
+    layer = lstm(
+        H, name="zeta", activation="softsign", recurrent_activation="hard_sigmoid"
+    )
     each = from_keras.TimeDistributed(layer, name="each")
     return sequential(from_keras.InputLayer((1, T, I)), each)
 
@@ -208,8 +234,12 @@ def authors():
     return sequential(
         from_keras.InputLayer((T, I)),
         layer(H, name="zeta", **words),
-        from_keras.Bidirectional(layer(K, name="alpha", **words), merge_mode="ave", name="both"),
-        from_keras.RNN([cell(H), from_keras.LSTMCell(K)], return_sequences=True, name="cells"),
+        from_keras.Bidirectional(
+            layer(K, name="alpha", **words), merge_mode="ave", name="both"
+        ),
+        from_keras.RNN(
+            [cell(H), from_keras.LSTMCell(K)], return_sequences=True, name="cells"
+        ),
     )
 
 
@@ -222,7 +252,8 @@ def bfloat16():
 
 ROWS = {"gpu": "keras1-gpu", "cudnn": "cudnnlstm", "cudnn_weights": "cudnnlstm"}
 RUNS = dict.fromkeys(
-    ("stacked", "stacked_v3", "stacked_weights", "plain", "plain_weights", "gpu"), "zeta,alpha"
+    ("stacked", "stacked_v3", "stacked_weights", "plain", "plain_weights", "gpu"),
+    "zeta,alpha",
 )
 RUNS["nested"] = "inner/zeta,alpha"
 RUNS["between"] = "zeta,alpha"
@@ -233,7 +264,9 @@ def record(file, seed):
     make = globals()[case.replace("_v3", "").replace("_weights", "")]
     rng, model = numbers(seed), make()
     model.set_weights([uneven(rng, *w.shape) for w in model.get_weights()])
-    folder = GOLDEN / "keras_files" / VERSION.replace(" of tensorflow", "").replace(" ", "-")
+    folder = (
+        GOLDEN / "keras_files" / VERSION.replace(" of tensorflow", "").replace(" ", "-")
+    )
     folder.mkdir(parents=True, exist_ok=True)
     path = str(folder / file)
     if os.path.exists(path):
@@ -253,7 +286,9 @@ def record(file, seed):
         loaded = make()
         loaded.load_weights(path)
     else:
-        model.save(path, **({"save_format": "keras_v3"} if case == "stacked_v3" else {}))
+        model.save(
+            path, **({"save_format": "keras_v3"} if case == "stacked_v3" else {})
+        )
         loaded = keras.models.load_model(path, custom_objects=custom)
     x = uneven(rng, B, T, I)
     h = run(case, loaded, path, x)
@@ -267,7 +302,9 @@ def record(file, seed):
             "python": "%d.%d" % sys.version_info[:2]}  # fmt: skip
     if case == "stacked_weights":
         told["config"] = case + ".json"
-    np.savez_compressed(path + ".npz", inputs=x, h=h, case=np.array(json.dumps(told)), **members)
+    np.savez_compressed(
+        path + ".npz", inputs=x, h=h, case=np.array(json.dumps(told)), **members
+    )
     print(path, os.path.getsize(path), list(members), h.shape)
 
 
@@ -288,14 +325,18 @@ def run(case, model, path, x):
     if case == "between":
         model = Model(model.inputs, model.get_layer("alpha").output)
     answer = model.predict(x, batch_size=B)
-    if case == "apart":  # (B, T, H) of each direction, laid on an axis as lstmcli shows them
+    if (
+        case == "apart"
+    ):  # (B, T, H) of each direction, laid on an axis as lstmcli shows them
         return np.stack(answer, axis=2)
     return np.asarray(answer[0] if isinstance(answer, list) else answer, np.float32)
 
 
 def through_an_lstm(model, path, x):
     """The LSTM that Keras itself converts the weights of a CuDNNLSTM to, with cuDNN's gates."""
-    if FLAVOUR != "tf_keras":  # its loader converts them; the default gates are hard sigmoids
+    if (
+        FLAVOUR != "tf_keras"
+    ):  # its loader converts them; the default gates are hard sigmoids
         layer = lstm(H, name="zeta", input_shape=(T, I), recurrent_activation="sigmoid")
         converted = sequential(layer)
         converted.load_weights(path)

@@ -24,10 +24,15 @@ def padded(rng, value):
 def record(name, model, x, note, inputs=None, mask=None):
     rng = numbers(len(name))
     for layer in model.layers:
-        layer.set_weights([uneven(rng, *weight.shape) for weight in layer.get_weights()])
+        layer.set_weights(
+            [uneven(rng, *weight.shape) for weight in layer.get_weights()]
+        )
     (GOLDEN / FOLDER).mkdir(exist_ok=True)
     model.save(GOLDEN / FOLDER / name)
-    inner = {"forward_layer": "forward_layer/cell", "backward_layer": "backward_layer/cell"}
+    inner = {
+        "forward_layer": "forward_layer/cell",
+        "backward_layer": "backward_layer/cell",
+    }
     tensors = {}
     for layer in model.layers:
         parts = [(layer, "cell")] if isinstance(layer, layers.LSTM) else [(layer, "")]
@@ -35,7 +40,9 @@ def record(name, model, x, note, inputs=None, mask=None):
             parts = [(getattr(layer, part), path) for part, path in inner.items()]
         for part, path in parts:
             for n, weight in enumerate(part.get_weights()):
-                tensors["/".join(filter(None, (layer.name, path, "vars", str(n))))] = weight
+                tensors["/".join(filter(None, (layer.name, path, "vars", str(n))))] = (
+                    weight
+                )
     save(
         FOLDER, name.partition(".")[0], tensors, x if inputs is None else inputs(model, x),
         {"h": model.predict(x, verbose=0)}, convention="keras", layout="batch", note=note,
@@ -54,12 +61,19 @@ stack = keras.Sequential(
         layers.LSTM(2, return_sequences=True, name="top"),
     ]
 )
-record("stack.keras", stack, padded(numbers(1), 0.0), "the mask goes on to the second layer")
+record(
+    "stack.keras",
+    stack,
+    padded(numbers(1), 0.0),
+    "the mask goes on to the second layer",
+)
 
 given = keras.Input((T, I))
 hidden = layers.Masking(0.1, name="hide")(given)  # float32's 0.1
 hidden = layers.ActivityRegularization(0.1)(layers.GaussianNoise(0.2)(hidden))
-functional = keras.Model(given, layers.LSTM(H, return_sequences=True, name="top")(hidden))
+functional = keras.Model(
+    given, layers.LSTM(H, return_sequences=True, name="top")(hidden)
+)
 record("value.keras", functional, padded(numbers(2), 0.1), "0.1 in float32 masks")
 
 words = keras.Sequential(

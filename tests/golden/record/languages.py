@@ -131,7 +131,9 @@ def main() -> None:
             "short": "h", "long": "format long\nh", "wide": "wide", "small": "small", "row": "row",
             "pages": "both", "two": "h\nwide",
         }.items():  # fmt: skip
-            keep(f"octave-{name}", run("octave", "-qf", "--eval", f"{OCTAVE}\n{command}"))
+            keep(
+                f"octave-{name}", run("octave", "-qf", "--eval", f"{OCTAVE}\n{command}")
+            )
     frame = pandas.DataFrame(h)
     keep("pandas", frame.to_markdown() + "\n")
     frame.columns = pandas.Index([f"h[{n}]" for n in range(H)])

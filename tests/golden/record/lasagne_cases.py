@@ -66,5 +66,11 @@ def record(
 if __name__ == "__main__":
     record("peepholes", 1)
     record("no_peepholes", 2, peepholes=False, name="encoder")
-    record("backwards", 3, backwards=True, settings={"reverse": True}, note="h in time order.")
+    record(
+        "backwards",
+        3,
+        backwards=True,
+        settings={"reverse": True},
+        note="h in time order.",
+    )
     record("mask", 4, mask=PADDED, note="A masked step copies the state: h repeats.")

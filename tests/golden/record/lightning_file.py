@@ -63,8 +63,13 @@ with tempfile.TemporaryDirectory() as folder:
         enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
         callbacks=[StochasticWeightAveraging(swa_lrs=0.05, swa_epoch_start=2)],
     )  # fmt: skip
-    trainer.fit(net, torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x), batch_size=2))
-    with torch.no_grad():  # the trainer puts the average into the model; here they differ
+    trainer.fit(
+        net,
+        torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x), batch_size=2),
+    )
+    with (
+        torch.no_grad()
+    ):  # the trainer puts the average into the model; here they differ
         for parameter in net.parameters():
             parameter.mul_(0.9)
     path = FOLDER / f"{CASE}.pt"

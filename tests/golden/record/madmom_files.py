@@ -39,10 +39,18 @@ def lstm(rng, inputs, units, gate_function=sigmoid, **options):
     """An LSTM layer with peepholes that starts from a state that is not zero."""
 
     def gate():
-        parts = (uneven(rng, inputs, units), uneven(rng, units), uneven(rng, units, units))
-        return Gate(*parts, peephole_weights=uneven(rng, units), activation_fn=gate_function)
+        parts = (
+            uneven(rng, inputs, units),
+            uneven(rng, units),
+            uneven(rng, units, units),
+        )
+        return Gate(
+            *parts, peephole_weights=uneven(rng, units), activation_fn=gate_function
+        )
 
-    cell = Cell(uneven(rng, inputs, units), uneven(rng, units), uneven(rng, units, units))
+    cell = Cell(
+        uneven(rng, inputs, units), uneven(rng, units), uneven(rng, units, units)
+    )
     return LSTMLayer(
         gate(), gate(), cell, gate(), init=uneven(rng, units), cell_init=uneven(rng, units),
         **options
@@ -97,7 +105,9 @@ def record(case, protocol, layers, rng):
             h, last = layer(h), layer
     answers = {}
     if last is not None:
-        ways = [last] if isinstance(last, LSTMLayer) else [last.fwd_layer, last.bwd_layer]
+        ways = (
+            [last] if isinstance(last, LSTMLayer) else [last.fwd_layer, last.bwd_layer]
+        )
         answers = {
             "inputs": x, "h": h, "final_h": np.array([way._prev for way in ways]),
             "final_c": np.array([way._state for way in ways]),
@@ -109,7 +119,9 @@ def record(case, protocol, layers, rng):
     }  # fmt: skip
     members = {"tensors/" + name: array for name, array in tensors(loaded).items()}
     members.update(answers)
-    np.savez_compressed(str(path)[:-4] + ".npz", case=np.array(json.dumps(told)), **members)
+    np.savez_compressed(
+        str(path)[:-4] + ".npz", case=np.array(json.dumps(told)), **members
+    )
     print(path.name, path.stat().st_size, sorted(members)[:3], h.shape)
 
 
@@ -117,7 +129,17 @@ rng = numbers(21)
 for protocol in range(5):
     layers = [lstm(rng, I, H), lstm(rng, H, P), dense(rng, P, 1)]
     record("protocol%d" % protocol, protocol, layers, rng)
-record("both_ways", 2, [both_ways(rng, I, H), both_ways(rng, 2 * H, P), dense(rng, 2 * P, 1)], rng)
+record(
+    "both_ways",
+    2,
+    [both_ways(rng, I, H), both_ways(rng, 2 * H, P), dense(rng, 2 * P, 1)],
+    rng,
+)
 record("functions", 2, [lstm(rng, I, H, gate_function=tanh, activation_fn=linear)], rng)
-record("apart", 2, [lstm(rng, I, H), dense(rng, H, H), lstm(rng, H, P, activation_fn=tanh)], rng)
+record(
+    "apart",
+    2,
+    [lstm(rng, I, H), dense(rng, H, H), lstm(rng, H, P, activation_fn=tanh)],
+    rng,
+)
 record("gru", 0, [gru(rng, I, H), dense(rng, H, 1)], rng)

@@ -35,8 +35,14 @@ def record(case: str, seed: int, layout: str = "TNC", **arguments: Any) -> None:
         parameter.set_data(mx.nd.array(uneven(rng, *parameter.shape)))
     x = uneven(rng, *((T, B, I) if layout == "TNC" else (B, T, I)))
     start = [uneven(rng, *state.shape) for state in layer.begin_state(B)]
-    h, (final_h, final_c) = layer(mx.nd.array(x), [mx.nd.array(state) for state in start])
-    expected = {"h": h.asnumpy(), "final_h": final_h.asnumpy(), "final_c": final_c.asnumpy()}
+    h, (final_h, final_c) = layer(
+        mx.nd.array(x), [mx.nd.array(state) for state in start]
+    )
+    expected = {
+        "h": h.asnumpy(),
+        "final_h": final_h.asnumpy(),
+        "final_c": final_c.asnumpy(),
+    }
     for name, weights in (
         (case, {name: value.data().asnumpy() for name, value in parameters.items()}),
         (f"{case}_saved", saved_parameters(layer)),

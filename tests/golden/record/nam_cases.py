@@ -48,7 +48,9 @@ def record(case: str, seed: int, units: int, layers: int) -> None:
         h, (final_h, final_c) = core(torch.from_numpy(x), loaded._initial_state(B))
         whole = loaded._forward(torch.from_numpy(x[:, :, 0]))  # with its head
         assert torch.equal(whole, loaded._apply_head(h))
-    final_h, final_c = (final[0] if layers == 1 else final for final in (final_h, final_c))
+    final_h, final_c = (
+        final[0] if layers == 1 else final for final in (final_h, final_c)
+    )
     save(
         "nam",
         case,

@@ -28,15 +28,21 @@ SCRIPT = "nameless_cases.py"
 TORCH = f"torch {torch.__version__.split('+')[0]}"
 
 
-def keras_weights(case: str, seed: int, inputs: int, units: int, *, bias: bool = True) -> None:
+def keras_weights(
+    case: str, seed: int, inputs: int, units: int, *, bias: bool = True
+) -> None:
     """``numpy.savez(*layer.get_weights())`` of a layer."""
     rng = numbers(seed)
     x = uneven(rng, B, T, inputs)
-    layer = keras.layers.LSTM(units, return_sequences=True, return_state=True, use_bias=bias)
+    layer = keras.layers.LSTM(
+        units, return_sequences=True, return_state=True, use_bias=bias
+    )
     layer.build(x.shape)
     layer.set_weights([uneven(rng, *w.shape) for w in layer.get_weights()])
     h, final_h, final_c = (np.asarray(a.detach().cpu()) for a in layer(x))
-    weights = {f"arr_{n}": a for n, a in enumerate(layer.get_weights())}  # as savez names them
+    weights = {
+        f"arr_{n}": a for n, a in enumerate(layer.get_weights())
+    }  # as savez names them
     buffer = io.BytesIO()
     np.savez(buffer, *layer.get_weights())
     assert list(np.load(io.BytesIO(buffer.getvalue()))) == list(weights)
@@ -93,7 +99,9 @@ def torch_parameters(
     )  # fmt: skip
 
 
-def initializers(case: str, seed: int, *sizes: int, prefix: str = "", **options: Any) -> None:
+def initializers(
+    case: str, seed: int, *sizes: int, prefix: str = "", **options: Any
+) -> None:
     """The initializers of an exported graph, as ports take them out of it."""
     rng = numbers(seed)
     x, lstm = uneven(rng, T, B, sizes[0]), random_lstm(rng, *sizes, **options)
@@ -111,7 +119,8 @@ def initializers(case: str, seed: int, *sizes: int, prefix: str = "", **options:
     if prefix:  # a name before, as CrispASR's converter puts it there
         file = f"{case}.safetensors"
         safetensors.numpy.save_file(
-            {name: np.ascontiguousarray(a) for name, a in tensors.items()}, GOLDEN / "torch" / file
+            {name: np.ascontiguousarray(a) for name, a in tensors.items()},
+            GOLDEN / "torch" / file,
         )
     save(
         "torch", case, tensors, x,
@@ -132,5 +141,7 @@ if __name__ == "__main__":
     initializers("initializers", 831, 5, 3)
     initializers("initializers_square", 832, 4, 4, num_layers=3)
     initializers("initializers_both_ways", 833, 5, 3, num_layers=2, bidirectional=True)
-    initializers("initializers_deep", 834, 4, 4, num_layers=4, bidirectional=True, prefix="net.")
+    initializers(
+        "initializers_deep", 834, 4, 4, num_layers=4, bidirectional=True, prefix="net."
+    )
     initializers("initializers_no_bias", 835, 4, 4, num_layers=2, bias=False)

@@ -33,10 +33,14 @@ def main() -> None:
         held = dict(zip([one.name for one in model.graph.input], taken, strict=True))
         x = held.pop("X")
         del model.graph.input[1:]
-        model.graph.initializer.extend(numpy_helper.from_array(a, n) for n, a in held.items())
+        model.graph.initializer.extend(
+            numpy_helper.from_array(a, n) for n, a in held.items()
+        )
         case = test.name.removeprefix("test_lstm_")
         (FOLDER / f"node_{case}.onnx").write_bytes(model.SerializeToString())
-        outputs = {NAMES[o.name]: a for o, a in zip(model.graph.output, answers, strict=True)}
+        outputs = {
+            NAMES[o.name]: a for o, a in zip(model.graph.output, answers, strict=True)
+        }
         record = {"lengths": held["sequence_lens"]} if "sequence_lens" in held else {}
         remarks = {"remarks": ["--lengths"]} if record else {}
         keep(f"node_{case}", f"onnx {onnx.__version__}", SCRIPT, [{"X": x}], None,

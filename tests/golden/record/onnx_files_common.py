@@ -36,9 +36,15 @@ class LSTM(OpRun):
     op_domain = ""
     seen: ClassVar[list[dict[str, np.ndarray]]] = []
 
-    def _run(self, X: np.ndarray, *inputs: Any, layout: int = 0, **_: Any) -> tuple[Any, ...]:
-        given = {role: a for role, a in zip(ROLES, inputs) if a is not None and a.shape != ()}
-        if not any(all(np.array_equal(one[k], given[k]) for k in "WR") for one in LSTM.seen):
+    def _run(
+        self, X: np.ndarray, *inputs: Any, layout: int = 0, **_: Any
+    ) -> tuple[Any, ...]:
+        given = {
+            role: a for role, a in zip(ROLES, inputs) if a is not None and a.shape != ()
+        }
+        if not any(
+            all(np.array_equal(one[k], given[k]) for k in "WR") for one in LSTM.seen
+        ):
             LSTM.seen.append(given)
         directions, _, units = given["R"].shape
         steps, batch = X.shape[:2] if layout == 0 else X.shape[1::-1]
@@ -73,7 +79,9 @@ def _strip(graph: Any) -> None:
                 _strip(inner)
 
 
-def constants(path: Path, feeds: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+def constants(
+    path: Path, feeds: list[dict[str, np.ndarray]]
+) -> list[dict[str, np.ndarray]]:
     """What each distinct LSTM node of a model is given beside X, over runs with these inputs."""
     LSTM.seen = []
     model = onnx.load(path)
@@ -82,11 +90,17 @@ def constants(path: Path, feeds: list[dict[str, np.ndarray]]) -> list[dict[str, 
     return LSTM.seen
 
 
-def answers(path: Path, feed: dict[str, np.ndarray], names: dict[str, str]) -> dict[str, Any]:
+def answers(
+    path: Path, feed: dict[str, np.ndarray], names: dict[str, str]
+) -> dict[str, Any]:
     """Outputs of onnxruntime: h, final_h, final_c by the model's names for them."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # of several, each rounds h of its sequences to 8 bits alone
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = (
+        1  # of several, each rounds h of its sequences to 8 bits alone
+    )
+    session = onnxruntime.InferenceSession(
+        str(path), options, providers=["CPUExecutionProvider"]
+    )
     wanted = list(names.values())
     return dict(zip(names, session.run(wanted, feed)))
 
@@ -124,6 +138,8 @@ def keep(
     record |= {"version": version, "script": script, "note": note}
     record["onnxruntime"] = onnxruntime.__version__
     record["onnx"] = onnx.__version__
-    np.savez_compressed(FOLDER / f"{case}.npz", case=np.array(json.dumps(record)), **members)
+    np.savez_compressed(
+        FOLDER / f"{case}.npz", case=np.array(json.dumps(record)), **members
+    )
     size = sum(p.stat().st_size for p in FOLDER.glob(f"{case}.*"))
     print(f"{case}: {size:,} bytes; {', '.join(members)}")

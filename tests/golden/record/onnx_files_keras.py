@@ -37,7 +37,9 @@ def export(case: str, seed: int, layers: list[Any]) -> dict[str, np.ndarray]:
     return {"x": x}
 
 
-def case(name: str, seed: int, *layers: Any, alone: bool = False, **record: Any) -> None:
+def case(
+    name: str, seed: int, *layers: Any, alone: bool = False, **record: Any
+) -> None:
     """Export and record a model of these layers."""
     import onnx
 
@@ -59,7 +61,11 @@ def main() -> None:
     case("keras_after_dense", 6, keras.layers.Dense(2), LSTM(H, **whole), alone=True,
          note="constants alone: the inputs are the dense layer's")  # fmt: skip
     export("refused_keras_mask", 7, [keras.layers.Masking(), LSTM(H, **whole)])
-    export("refused_keras_hard_sigmoid", 8, [LSTM(H, recurrent_activation="hard_sigmoid", **whole)])
+    export(
+        "refused_keras_hard_sigmoid",
+        8,
+        [LSTM(H, recurrent_activation="hard_sigmoid", **whole)],
+    )
     export("refused_keras_unrolled", 9, [LSTM(H, unroll=True, **whole)])
 
 

@@ -26,7 +26,9 @@ FLOAT = TensorProto.FLOAT
 NAMES = tuple(OUTPUTS.values())
 
 
-def weights(seed: int, directions: int = 1, peepholes: bool = False) -> dict[str, np.ndarray]:
+def weights(
+    seed: int, directions: int = 1, peepholes: bool = False
+) -> dict[str, np.ndarray]:
     """Uneven W, R, B and perhaps P."""
     rng = numbers(seed)
     made = {
@@ -39,7 +41,10 @@ def weights(seed: int, directions: int = 1, peepholes: bool = False) -> dict[str
 
 def lstm(given: Any, prefix: str = "", name: str = "", **attributes: Any) -> Any:
     """A node that takes these inputs under their own names."""
-    inputs = [("X" if role == "X" else prefix + role) if role in given else "" for role in ROLES]
+    inputs = [
+        ("X" if role == "X" else prefix + role) if role in given else ""
+        for role in ROLES
+    ]
     attributes.setdefault("hidden_size", H)
     outputs = [prefix + output for output in OUTPUTS.values()]
     return helper.make_node("LSTM", inputs, outputs, name=name, **attributes)
@@ -56,8 +61,13 @@ def model(
         [helper.make_tensor_value_info(name, FLOAT, None) for name in outputs],
         tensors, **graph,
     )  # fmt: skip
-    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in domains)]
-    return helper.make_model(made, opset_imports=opsets, ir_version=8, functions=list(functions))
+    opsets = [
+        helper.make_opsetid("", opset),
+        *(helper.make_opsetid(d, 1) for d in domains),
+    ]
+    return helper.make_model(
+        made, opset_imports=opsets, ir_version=8, functions=list(functions)
+    )
 
 
 def tensors(arrays: dict[str, np.ndarray]) -> list[Any]:
@@ -116,7 +126,9 @@ def attributes() -> None:
     node_case("directions_differ", 109, directions=2, activations=[*three, *backward],
               activation_alpha=[0.2, 0.05, 0.3, 1.7], activation_beta=[0.4, 0.6])  # fmt: skip
     for n, name in enumerate(("LeakyRelu", "Elu")):
-        node_case(f"default_{name.lower()}", 110 + n, activations=["Sigmoid", name, "Tanh"])
+        node_case(
+            f"default_{name.lower()}", 110 + n, activations=["Sigmoid", name, "Tanh"]
+        )
     zeros = {"ThresholdedRelu": "thresholded_relu(0)", "Affine": "affine(0,0)",
              "ScaledTanh": "scaled_tanh(0,0)"}  # fmt: skip
     for n, (name, ours) in enumerate(zeros.items()):
@@ -126,7 +138,15 @@ def attributes() -> None:
                   record=record)  # fmt: skip
     arrays = weights(120) | {"sequence_lens": np.array([7, 3, 5, 1], np.int32)}
     write("constant_lengths", model([lstm(("X", *arrays))], tensors(arrays)))
-    keep("constant_lengths", VERSION, SCRIPT, [x(120)], OUTPUTS, inputs="X", lengths=[7, 3, 5, 1])
+    keep(
+        "constant_lengths",
+        VERSION,
+        SCRIPT,
+        [x(120)],
+        OUTPUTS,
+        inputs="X",
+        lengths=[7, 3, 5, 1],
+    )
     arrays = weights(121, 2) | {"sequence_lens": np.array([2, 7, 0, 5], np.int32)}
     node = lstm(("X", *arrays), direction="bidirectional")
     write("constant_lengths_both_ways", model([node], tensors(arrays)))
@@ -146,19 +166,35 @@ def encodings() -> None:
         for kind in kinds:
             number = getattr(TensorProto, kind)
             dtype = helper.tensor_dtype_to_np_dtype(number)
-            values = uneven(rng, *shape) if dtype.kind == "f" else rng.integers(1, 99, shape)
+            values = (
+                uneven(rng, *shape) if dtype.kind == "f" else rng.integers(1, 99, shape)
+            )
             if kind in ("INT8", "INT16", "INT32", "INT64"):
                 values = -values
             name = f"{kind.lower()}_{'raw' if raw else 'field'}"
             array = values.astype(dtype)
             data = array.tobytes() if raw else array.ravel()
-            held.append(helper.make_tensor(f"{name}/stored", number, shape, data, raw=raw))
-            nodes.append(helper.make_node("Cast", [f"{name}/stored"], [f"{name}/W"], to=FLOAT))
+            held.append(
+                helper.make_tensor(f"{name}/stored", number, shape, data, raw=raw)
+            )
+            nodes.append(
+                helper.make_node("Cast", [f"{name}/stored"], [f"{name}/W"], to=FLOAT)
+            )
     # kinds that NumPy lacks
-    for kind in ("BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ"):
+    for kind in (
+        "BFLOAT16",
+        "FLOAT8E4M3FN",
+        "FLOAT8E4M3FNUZ",
+        "FLOAT8E5M2",
+        "FLOAT8E5M2FNUZ",
+    ):
         number, name = getattr(TensorProto, kind), kind.lower()
-        held.append(helper.make_tensor(f"{name}/stored", number, shape, uneven(rng, count)))
-        nodes.append(helper.make_node("Cast", [f"{name}/stored"], [f"{name}/W"], to=FLOAT))
+        held.append(
+            helper.make_tensor(f"{name}/stored", number, shape, uneven(rng, count))
+        )
+        nodes.append(
+            helper.make_node("Cast", [f"{name}/stored"], [f"{name}/W"], to=FLOAT)
+        )
     # quantised: a scale for all, for each row, for blocks of a row; 8 and 4 bits
     for kind, least, most in (
         ("INT8", -128, 128),
@@ -169,7 +205,11 @@ def encodings() -> None:
         for form in ("whole", "rows", "blocks"):
             name, number = f"{kind.lower()}_{form}", getattr(TensorProto, kind)
             along = {"whole": (), "rows": (4 * H,), "blocks": (1, 4 * H, 3)}[form]
-            options = {"whole": {}, "rows": {"axis": 1}, "blocks": {"axis": 2, "block_size": 2}}
+            options = {
+                "whole": {},
+                "rows": {"axis": 1},
+                "blocks": {"axis": 2, "block_size": 2},
+            }
             stored = rng.integers(least, most, shape).ravel()
             zeros = rng.integers(least // 2, most // 2, along).ravel()
             scale = np.abs(uneven(rng, *along)) / 50 + 0.001
@@ -180,14 +220,18 @@ def encodings() -> None:
             ]
             taken = [f"{name}/{part}" for part in ("stored", "scale", "zero")]
             nodes.append(
-                helper.make_node("DequantizeLinear", taken, [f"{name}/W"], **options[form])
+                helper.make_node(
+                    "DequantizeLinear", taken, [f"{name}/W"], **options[form]
+                )
             )
     rest = weights(202)
     held += tensors({"R": rest["R"]})
     for node in list(nodes):
         name = node.output[0].removesuffix("/W")
         nodes.append(
-            helper.make_node("LSTM", ["X", f"{name}/W", "R"], [f"{name}/Y"], name, hidden_size=H)
+            helper.make_node(
+                "LSTM", ["X", f"{name}/W", "R"], [f"{name}/Y"], name, hidden_size=H
+            )
         )
     names = [node.output[0] for node in nodes if node.op_type == "LSTM"]
     made = model(nodes, held, opset=21, outputs=names)
@@ -209,7 +253,9 @@ def operations() -> None:
         held |= {name: value.astype(np.int64) for name, value in counts.items()}
         nodes: list[Any] = []
 
-        def add(op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> None:
+        def add(
+            op: str, inputs: list[str], outputs: list[str], **attributes: Any
+        ) -> None:
             nodes.append(helper.make_node(op, inputs, outputs, **attributes))  # noqa: B023
 
         def axes(op: str, source: str, target: str, axis: int) -> None:
@@ -219,11 +265,20 @@ def operations() -> None:
                 held[f"axis{axis}"] = np.array([axis], np.int64)  # noqa: B023
                 add(op, [source, f"axis{axis}"], [target])
 
-        def cut(source: str, target: str, start: int, end: int, axis: int, step: int = 1) -> None:
+        def cut(
+            source: str, target: str, start: int, end: int, axis: int, step: int = 1
+        ) -> None:
             if early:  # noqa: B023
-                add("Slice", [source], [target], starts=[start], ends=[end], axes=[axis])
+                add(
+                    "Slice", [source], [target], starts=[start], ends=[end], axes=[axis]
+                )
             else:
-                for name, n in (("start", start), ("end", end), ("axis", axis), ("step", step)):
+                for name, n in (
+                    ("start", start),
+                    ("end", end),
+                    ("axis", axis),
+                    ("step", step),
+                ):
                     held[f"{target}_{name}"] = np.array([n], np.int64)  # noqa: B023
                 add("Slice", [source, *(f"{target}_{n}" for n in ("start", "end", "axis", "step"))],
                     [target])  # fmt: skip
@@ -299,7 +354,9 @@ def operations() -> None:
             add("Cast", ["order"], ["numbers"], to=FLOAT)
             add("Reshape", ["numbers", "columnwise"], ["numbered"])
             add("Mul", ["numbered", "sub/W"], ["cast/W"])
-        names = [n.output[0].removesuffix("/W") for n in nodes if n.output[0].endswith("/W")]
+        names = [
+            n.output[0].removesuffix("/W") for n in nodes if n.output[0].endswith("/W")
+        ]
         nodes += [
             helper.make_node("LSTM", ["X", f"{n}/W", "R"], [f"{n}/Y"], n, hidden_size=H)
             for n in names
@@ -336,7 +393,9 @@ def depth() -> None:
         [value("go_on", TensorProto.BOOL, []), value("b/Y", info, None),
          value("chosen", info, None)],
     )  # fmt: skip
-    nodes = [helper.make_node("Loop", ["count", "yes"], ["Y", "Z"], "Loop", body=loop_body)]
+    nodes = [
+        helper.make_node("Loop", ["count", "yes"], ["Y", "Z"], "Loop", body=loop_body)
+    ]
     held = tensors(arrays | {"count": np.array(1), "yes": np.array(True)})
     flag = value("flag", TensorProto.BOOL, [])
     write("loop_and_if", model(nodes, held, outputs=("Y", "Z"),
@@ -368,20 +427,36 @@ def depth() -> None:
         "own", "Inner", ["x", "w", "r"], ["y", "y_h", "y_c"],
         [units], opsets, ["units"], [helper.make_attribute("way", "reverse")],
     )  # fmt: skip
-    call = helper.make_node("Inner", ["x", "wide", "r"], ["y", "y_h", "y_c"], domain="own")
+    call = helper.make_node(
+        "Inner", ["x", "wide", "r"], ["y", "y_h", "y_c"], domain="own"
+    )
     call.attribute.append(
-        onnx.AttributeProto(name="units", ref_attr_name="size", type=onnx.AttributeProto.INT)
+        onnx.AttributeProto(
+            name="units", ref_attr_name="size", type=onnx.AttributeProto.INT
+        )
     )
     three = helper.make_node("Concat", ["w", "w2"], ["wide"], axis=2)
     outside = helper.make_function(
-        "own", "Outer", ["x", "w", "w2", "r"], ["y", "y_h", "y_c"], [three, call], opsets, ["size"]
+        "own",
+        "Outer",
+        ["x", "w", "w2", "r"],
+        ["y", "y_h", "y_c"],
+        [three, call],
+        opsets,
+        ["size"],
     )
     whole = weights(421)
-    held = tensors({"w": whole["W"][..., :2], "w2": whole["W"][..., 2:], "R": whole["R"]})
+    held = tensors(
+        {"w": whole["W"][..., :2], "w2": whole["W"][..., 2:], "R": whole["R"]}
+    )
     node = helper.make_node("Outer", ["X", "w", "w2", "R"], list(OUTPUTS.values()), domain="own",
                             size=H)  # fmt: skip
-    write("functions", model([node], held, functions=[inside, outside], domains=("own",)))
-    given = {f"nodes/0/{role}": whole[role] for role in "WR"}  # the evaluator knows no defaults
+    write(
+        "functions", model([node], held, functions=[inside, outside], domains=("own",))
+    )
+    given = {
+        f"nodes/0/{role}": whole[role] for role in "WR"
+    }  # the evaluator knows no defaults
     keep("functions", VERSION, SCRIPT, [], OUTPUTS, given, run=x(421), inputs="X")
 
 
@@ -422,13 +497,19 @@ def refused() -> None:
         helper.make_tensor("W_at", TensorProto.INT64, [3], [3, 20, 41]), list(arrays["W"].shape),
     )  # fmt: skip
     held = tensors({k: arrays[k] for k in "RB"})
-    write("refused_sparse", model([lstm(("X", *arrays))], held, sparse_initializer=[sparse]))
+    write(
+        "refused_sparse",
+        model([lstm(("X", *arrays))], held, sparse_initializer=[sparse]),
+    )
     text = helper.make_tensor("W", TensorProto.STRING, [2], [b"a", b"b"])
     write("refused_strings", model([lstm(("X", *arrays))], [text, *held]))
     node = helper.make_node("TopK", ["X", "k"], ["W", "which"])
     held += tensors({"k": np.array([2])})
     write("refused_operation", model([node, lstm(("X", *arrays))], held))
-    write("refused_hidden_size", model([lstm(("X", *arrays), hidden_size=H + 1)], tensors(arrays)))
+    write(
+        "refused_hidden_size",
+        model([lstm(("X", *arrays), hidden_size=H + 1)], tensors(arrays)),
+    )
     gates = weights(602)
     gru = {"W": gates["W"][:, : 3 * H], "R": gates["R"][:, : 3 * H]}
     node = helper.make_node("GRU", ["X", "W", "R"], ["Y"], hidden_size=H)

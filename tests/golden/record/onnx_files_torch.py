@@ -50,7 +50,10 @@ class Learned(Wrapped):
     def forward(self, x: torch.Tensor) -> Any:
         """Outputs and final state."""
         rows = x.shape[1]
-        start = self.h0.expand(-1, rows, -1).contiguous(), self.c0.expand(-1, rows, -1).contiguous()
+        start = (
+            self.h0.expand(-1, rows, -1).contiguous(),
+            self.c0.expand(-1, rows, -1).contiguous(),
+        )
         h, (final_h, final_c) = self.lstm(x, start)
         return h, final_h, final_c
 
@@ -60,7 +63,9 @@ class Packed(Wrapped):
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> Any:
         """Outputs and final state."""
-        packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths, enforce_sorted=False)
+        packed = torch.nn.utils.rnn.pack_padded_sequence(
+            x, lengths, enforce_sorted=False
+        )
         out, (final_h, final_c) = self.lstm(packed)
         h, _ = torch.nn.utils.rnn.pad_packed_sequence(out)
         return h, final_h, final_c
@@ -93,7 +98,8 @@ class EqualBiases(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> Any:
         """The outputs of the second, then those of the first."""
         return tuple(
-            torch.stack([h for h, _ in stepped(cell, x)]) for cell in (self.second, self.first)
+            torch.stack([h for h, _ in stepped(cell, x)])
+            for cell in (self.second, self.first)
         )
 
 
@@ -112,7 +118,9 @@ class Branch(torch.nn.Module):
         super().__init__()
         self.rnn = torch.nn.LSTM(I, H)
 
-    def forward(self, x: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, x: torch.Tensor, state: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Outputs and final state."""
         if state.size(1) == 0:
             h, (h1, c1) = self.rnn(x)
@@ -151,7 +159,11 @@ def inputs(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 
 def export(
-    case: str, module: torch.nn.Module, *args: torch.Tensor, names: Any = ("x",), **options: Any
+    case: str,
+    module: torch.nn.Module,
+    *args: torch.Tensor,
+    names: Any = ("x",),
+    **options: Any,
 ) -> list[dict[str, Any]]:
     """Write the file; give what it is to be run with."""
     options.setdefault("dynamo", False)
@@ -168,7 +180,9 @@ def torchscript() -> None:
     axes = {"dynamic_axes": {"x": {0: "t", 1: "b"}}}
     x = inputs(T, B, I)
     for opset in (9, 13, 17):
-        feeds = export(f"traced_{opset}", made(Wrapped(), opset), x, opset_version=opset, **axes)
+        feeds = export(
+            f"traced_{opset}", made(Wrapped(), opset), x, opset_version=opset, **axes
+        )
         keep(f"traced_{opset}", VERSION, SCRIPT, feeds, STATE)
     feeds = export("unfolded", made(Wrapped(), 1), x, do_constant_folding=False, **axes)
     keep("unfolded", VERSION, SCRIPT, feeds, STATE)
@@ -180,7 +194,14 @@ def torchscript() -> None:
     options = {"num_layers": 3, "bidirectional": True, "batch_first": True}
     batched = {"dynamic_axes": {"x": {0: "b", 1: "t"}}}
     feeds = export("stacked", made(Wrapped(**options), 4), inputs(B, T, I), **batched)
-    keep("stacked", VERSION, SCRIPT, feeds, STATE, remarks=["feeds /lstm/LSTM into /lstm/LSTM_1"])
+    keep(
+        "stacked",
+        VERSION,
+        SCRIPT,
+        feeds,
+        STATE,
+        remarks=["feeds /lstm/LSTM into /lstm/LSTM_1"],
+    )
     feeds = export("stacked_forward", made(Wrapped(num_layers=2), 5), x)
     keep("stacked_forward", VERSION, SCRIPT, feeds, STATE, remarks=["feeds"])
     names = ("x", "h0", "c0")
@@ -192,7 +213,9 @@ def torchscript() -> None:
     feeds = export("learned_state", made(Learned(), 7), x)
     keep("learned_state", VERSION, SCRIPT, feeds, STATE, initial_state="constant")
     lengths = torch.tensor([7, 3, 5, 1])
-    feeds = export("packed", made(Packed(), 8), x, lengths, names=("x", "lengths"), **axes)
+    feeds = export(
+        "packed", made(Packed(), 8), x, lengths, names=("x", "lengths"), **axes
+    )
     keep("packed", VERSION, SCRIPT, feeds, STATE, {"lengths": lengths.numpy()},
          remarks=["its lengths come from"])  # fmt: skip
     feeds = export("cell", made(Cell(), 9), x, outputs=1)
@@ -215,7 +238,9 @@ def dynamo() -> None:
     """The exporter that torch.export feeds."""
     x = inputs(T, B, I)
     feeds = export("dynamo", made(Wrapped(), 21), x, dynamo=True)
-    (FOLDER / "dynamo.onnx.data").unlink()  # it is empty: small tensors stay in the model
+    (
+        FOLDER / "dynamo.onnx.data"
+    ).unlink()  # it is empty: small tensors stay in the model
     keep("dynamo", VERSION, SCRIPT, feeds, STATE)
     feeds = export("dynamo_dynamic", made(Wrapped(bidirectional=True), 22), x, dynamo=True,
                    external_data=False, dynamic_shapes=({1: "b"},))  # fmt: skip
@@ -227,8 +252,12 @@ def dynamo() -> None:
     feeds = export("dynamo_stacked", made(Wrapped(**options), 24), inputs(B, T, I), dynamo=True,
                    external_data=False, dynamic_shapes=({0: "b"},))  # fmt: skip
     keep("dynamo_stacked", VERSION, SCRIPT, feeds, STATE, remarks=["feeds"])
-    feeds = export("dynamo_learned_state", made(Learned(), 25), x, dynamo=True, external_data=False)
-    keep("dynamo_learned_state", VERSION, SCRIPT, feeds, STATE, initial_state="constant")
+    feeds = export(
+        "dynamo_learned_state", made(Learned(), 25), x, dynamo=True, external_data=False
+    )
+    keep(
+        "dynamo_learned_state", VERSION, SCRIPT, feeds, STATE, initial_state="constant"
+    )
     for dtype, tolerance in ((torch.float16, 2e-3), (torch.float64, 1e-12)):
         case = f"dynamo_{str(dtype).removeprefix('torch.')}"
         module, one = made(Wrapped(), 26).to(dtype), inputs(T, B, I, dtype=dtype)
@@ -242,7 +271,10 @@ def refused() -> None:
     """Models whose weights cannot be had."""
     x = inputs(T, B, I)
     export("refused_no_weights", made(Wrapped(), 31), x, export_params=False)
-    for case, shapes in (("refused_projection", None), ("refused_projection_dynamic", ({1: "b"},))):
+    for case, shapes in (
+        ("refused_projection", None),
+        ("refused_projection_dynamic", ({1: "b"},)),
+    ):
         export(case, made(Wrapped(proj_size=P), 32), x, dynamo=True, external_data=False,
                dynamic_shapes=shapes)  # fmt: skip
 

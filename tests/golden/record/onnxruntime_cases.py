@@ -33,10 +33,19 @@ def run(tensors: dict[str, np.ndarray], **attributes: Any) -> list[np.ndarray]:
         [node],
         "lstm",
         [helper.make_tensor_value_info("X", TensorProto.FLOAT, [T, B, I])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in OUTPUTS],
-        [numpy_helper.from_array(value, name) for name, value in tensors.items() if name != "X"],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+            for name in OUTPUTS
+        ],
+        [
+            numpy_helper.from_array(value, name)
+            for name, value in tensors.items()
+            if name != "X"
+        ],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8
+    )
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -63,7 +72,10 @@ def keep(
     if direction == "reverse":
         settings["reverse"] = True
     directions = 2 if direction == "bidirectional" else 1
-    weights = {"W": uneven(rng, directions, 4 * H, I), "R": uneven(rng, directions, 4 * H, H)}
+    weights = {
+        "W": uneven(rng, directions, 4 * H, I),
+        "R": uneven(rng, directions, 4 * H, H),
+    }
     if bias:
         weights["B"] = uneven(rng, directions, 8 * H)
     if peepholes:
@@ -98,7 +110,11 @@ def onnx_activation(setting: str) -> tuple[str, list[float], list[float]]:
         return "HardSigmoid", [], []  # ONNX's default alpha and beta
     name, _, listed = setting.rstrip(")").partition("(")
     values = [float(number) for number in listed.split(",") if number]
-    return "".join(part.capitalize() for part in name.split("_")), values[:1], values[1:]
+    return (
+        "".join(part.capitalize() for part in name.split("_")),
+        values[:1],
+        values[1:],
+    )
 
 
 def keep_activations(
@@ -120,7 +136,11 @@ def keep_activations(
         "activation_alpha": [number for one in alphas for number in one],
         "activation_beta": [number for one in betas for number in one],
     }
-    own = {"recurrent_activation": gates, "activation": candidate, "output_activation": output}
+    own = {
+        "recurrent_activation": gates,
+        "activation": candidate,
+        "output_activation": output,
+    }
     keep(
         case,
         seed,
@@ -160,7 +180,9 @@ def main() -> None:
     keep("input_forget_peepholes", 18, peepholes=True, **coupled)
 
     keep_activations("hard_sigmoid", 19, "hard_sigmoid_0.2", "tanh", "tanh")
-    keep_activations("hard_sigmoid_alpha_beta", 20, "hard_sigmoid(0.3,0.4)", "tanh", "tanh")
+    keep_activations(
+        "hard_sigmoid_alpha_beta", 20, "hard_sigmoid(0.3,0.4)", "tanh", "tanh"
+    )
     keep_activations("relu", 21, "sigmoid", "relu", "tanh")
     keep_activations("relu_output", 22, "sigmoid", "tanh", "relu")
     keep_activations("affine", 23, "sigmoid", "affine(1.5,0.2)", "tanh")
@@ -173,7 +195,9 @@ def main() -> None:
     three = ("hard_sigmoid(0.3,0.4)", "scaled_tanh(1.71,0.67)", "softsign")
     keep_activations("three_different", 30, *three, peepholes=True)
     three = ("hard_sigmoid(0.3,0.4)", "leaky_relu(0.1)", "elu(0.8)")
-    keep_activations("three_different_bidirectional", 31, *three, lengths=LENGTHS, **both)
+    keep_activations(
+        "three_different_bidirectional", 31, *three, lengths=LENGTHS, **both
+    )
     keep_activations(
         "everything",
         32,

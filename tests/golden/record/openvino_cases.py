@@ -14,17 +14,27 @@ import openvino
 from common import LENGTHS, LENGTHS_WITH_ZERO, B, H, I, T, numbers, save, uneven
 from openvino import opset14 as ops
 
-EMPTY = "row 1 has no valid step: openvino answers final states of 0, not the initial ones"
+EMPTY = (
+    "row 1 has no valid step: openvino answers final states of 0, not the initial ones"
+)
 VERSION = f"openvino {openvino.__version__.split('-')[0]}"
 
 
 def answers(operation: Any, parameters: dict[str, np.ndarray]) -> list[np.ndarray]:
     """Run the operation on the CPU in float32 (its default may be bfloat16)."""
-    nodes = [node for node in operation.get_ordered_ops() if node.get_type_name() == "Parameter"]
+    nodes = [
+        node
+        for node in operation.get_ordered_ops()
+        if node.get_type_name() == "Parameter"
+    ]
     compiled = openvino.Core().compile_model(
-        operation, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY"}
+        operation,
+        "CPU",
+        {"INFERENCE_PRECISION_HINT": "f32", "EXECUTION_MODE_HINT": "ACCURACY"},
     )
-    result = compiled({node.friendly_name: parameters[node.friendly_name] for node in nodes})
+    result = compiled(
+        {node.friendly_name: parameters[node.friendly_name] for node in nodes}
+    )
     return [np.array(result[output]) for output in compiled.outputs]
 
 
@@ -58,7 +68,9 @@ def keep(
     initial = {name: uneven(rng, B, directions, H) for name in "hc"}
     inputs = {"x": x, **initial}
     nodes = {name: parameter(name, value) for name, value in inputs.items()}
-    steps = np.full(B, T) if lengths is None else lengths  # the operation always wants them
+    steps = (
+        np.full(B, T) if lengths is None else lengths
+    )  # the operation always wants them
     sequence = ops.lstm_sequence(
         *nodes.values(),
         ops.constant(steps.astype(np.int32)),
@@ -93,7 +105,9 @@ def keep_cell(case: str, seed: int) -> None:
     x, h, c = uneven(rng, T, B, I), uneven(rng, B, H), uneven(rng, B, H)
     initial = {"h": h, "c": c}
     nodes = [parameter(*item) for item in {"x": x[0], **initial}.items()]
-    cell = ops.lstm_cell(*nodes, *(ops.constant(value) for value in weights.values()), H)
+    cell = ops.lstm_cell(
+        *nodes, *(ops.constant(value) for value in weights.values()), H
+    )
     model = openvino.Model(cell.outputs(), nodes)
     hs, cs = [], []
     for step in x:

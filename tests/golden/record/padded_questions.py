@@ -39,7 +39,9 @@ TRUE = {  # by framework
 ALWAYS = {"recurrent_activation": "sigmoid", "activation": "tanh"}
 
 
-def torch_run(x: np.ndarray, lengths: Any, H: int, L: int, D: int, rng: Any) -> tuple[Any, ...]:
+def torch_run(
+    x: np.ndarray, lengths: Any, H: int, L: int, D: int, rng: Any
+) -> tuple[Any, ...]:
     """torch's LSTM over packed sequences."""
     import torch
 
@@ -47,7 +49,10 @@ def torch_run(x: np.ndarray, lengths: Any, H: int, L: int, D: int, rng: Any) -> 
     for weight in net.parameters():
         weight.data = torch.from_numpy(drawn(rng, weight.shape, H))
     packed = torch.nn.utils.rnn.pack_padded_sequence(
-        torch.from_numpy(x), torch.from_numpy(lengths), batch_first=True, enforce_sorted=False
+        torch.from_numpy(x),
+        torch.from_numpy(lengths),
+        batch_first=True,
+        enforce_sorted=False,
     )
     with torch.no_grad():
         out, (h_n, _) = net(packed)
@@ -58,7 +63,9 @@ def torch_run(x: np.ndarray, lengths: Any, H: int, L: int, D: int, rng: Any) -> 
     return weights, out.numpy(), h_n.numpy(), f"torch {torch.__version__}"
 
 
-def keras_run(x: np.ndarray, lengths: Any, H: int, L: int, D: int, rng: Any) -> tuple[Any, ...]:
+def keras_run(
+    x: np.ndarray, lengths: Any, H: int, L: int, D: int, rng: Any
+) -> tuple[Any, ...]:
     """Keras' LSTM under a mask, as Masking gives it."""
     import keras
 
@@ -74,10 +81,17 @@ def keras_run(x: np.ndarray, lengths: Any, H: int, L: int, D: int, rng: Any) -> 
         y, *states = layer(y, mask=keras.ops.convert_to_tensor(mask))
         finals += [keras.ops.convert_to_numpy(one) for one in states[::2]]
         y = keras.ops.convert_to_numpy(y)
-    return weights, y, np.stack(finals), f"keras {keras.__version__} on {keras.backend.backend()}"
+    return (
+        weights,
+        y,
+        np.stack(finals),
+        f"keras {keras.__version__} on {keras.backend.backend()}",
+    )
 
 
-def tensorflow_run(x: Any, lengths: Any, H: int, L: int, D: int, rng: Any) -> tuple[Any, ...]:
+def tensorflow_run(
+    x: Any, lengths: Any, H: int, L: int, D: int, rng: Any
+) -> tuple[Any, ...]:
     """TensorFlow 1's dynamic_rnn, of both directions in one layer."""
     import tensorflow as tf
 
@@ -85,7 +99,11 @@ def tensorflow_run(x: Any, lengths: Any, H: int, L: int, D: int, rng: Any) -> tu
     v1.disable_eager_execution()
     cell = v1.nn.rnn_cell.LSTMCell
     with v1.Graph().as_default(), v1.Session() as session:
-        given = {"inputs": tf.constant(x), "sequence_length": lengths, "dtype": tf.float32}
+        given = {
+            "inputs": tf.constant(x),
+            "sequence_length": lengths,
+            "dtype": tf.float32,
+        }
         if D == 2:
             outputs, states = v1.nn.bidirectional_dynamic_rnn(cell(H), cell(H), **given)
             fetched = tf.concat(outputs, -1), [one.h for one in states]
@@ -112,7 +130,8 @@ def record(framework: str, n: int, folder: Path) -> None:
     """One question."""
     rng = np.random.default_rng([n, [*TRUE].index(framework)])
     B, T, I, H = (
-        int(np.exp(rng.uniform(*np.log(r)))) for r in ((2, 17), (4, 61), (2, 17), (3, 65))
+        int(np.exp(rng.uniform(*np.log(r))))
+        for r in ((2, 17), (4, 61), (2, 17), (3, 65))
     )
     L, D = (int(one) for one in rng.integers(1, 3, 2))
     L = 1 if framework == "tensorflow" and D == 2 else L
@@ -122,7 +141,9 @@ def record(framework: str, n: int, folder: Path) -> None:
     x = rng.normal(size=(B, T, I)).astype(np.float32)
     if rng.random() < 0.75:
         x[np.arange(T) >= lengths[:, None]] = 0
-    run = {"torch": torch_run, "keras": keras_run, "tensorflow": tensorflow_run}[framework]
+    run = {"torch": torch_run, "keras": keras_run, "tensorflow": tensorflow_run}[
+        framework
+    ]
     weights, h, finals, version = run(x, lengths, H, L, D, rng)
     part = PARTS[rng.integers(3 if framework != "torch" else 4)]
     expected = {
@@ -134,7 +155,9 @@ def record(framework: str, n: int, folder: Path) -> None:
     true, wrong = TRUE[framework] | ALWAYS, {}
     for k in rng.permutation(len(WRONG))[: rng.integers(3)]:
         name, values = WRONG[k]
-        wrong[name] = str(rng.choice(values)) if isinstance(values[0], str) else values[0]
+        wrong[name] = (
+            str(rng.choice(values)) if isinstance(values[0], str) else values[0]
+        )
     about = {
         "version": version, "part": part, "wrong": wrong, "given": bool(rng.random() < 0.5),
         "true": {name: true[name] for name in wrong}, "sizes": [B, T, I, H, L, D],

@@ -29,7 +29,9 @@ def fill(layer: nn.Layer, rng: np.random.Generator) -> None:
 
 def dumped(layer: nn.Layer, prefix: str) -> dict[str, np.ndarray]:
     """The state dict: most tensors are in it twice, `weight_ih_l0` and `0.cell.weight_ih`."""
-    return {prefix + name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+    return {
+        prefix + name: tensor.numpy() for name, tensor in layer.state_dict().items()
+    }
 
 
 def keep(
@@ -81,7 +83,10 @@ def keep_cell(case: str, seed: int, prefix: str = "", **options: Any) -> None:
     cell = nn.LSTMCell(I, H, **options)
     fill(cell, rng)
     x = uneven(rng, T, B, I)
-    initial = {"h": uneven(rng, B, options.get("proj_size") or H), "c": uneven(rng, B, H)}
+    initial = {
+        "h": uneven(rng, B, options.get("proj_size") or H),
+        "c": uneven(rng, B, H),
+    }
     state = tuple(paddle.to_tensor(value) for value in initial.values())
     hs, cs = [], []
     with paddle.no_grad():

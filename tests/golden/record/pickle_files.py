@@ -19,13 +19,19 @@ from common import GOLDEN, B, H, I, T, numbers, uneven
 FOLDER = GOLDEN / "pickle_files"
 
 
-def keep(file: str, version: str, tensors: dict[str, Any], x: Any, **answers: Any) -> None:
+def keep(
+    file: str, version: str, tensors: dict[str, Any], x: Any, **answers: Any
+) -> None:
     """Keep the tensors as the framework's own loader gives them, and its answers to x (B, T, I)."""
     record = {"file": file, "version": version, "script": "pickle_files.py"}
-    members = {f"tensors/{name}": np.asarray(tensor) for name, tensor in tensors.items()}
+    members = {
+        f"tensors/{name}": np.asarray(tensor) for name, tensor in tensors.items()
+    }
     members |= {name: np.asarray(answer) for name, answer in answers.items()}
     path = FOLDER / f"{file.rpartition('.')[0]}.npz"
-    np.savez_compressed(path, case=np.array(json.dumps(record)), inputs=np.asarray(x), **members)
+    np.savez_compressed(
+        path, case=np.array(json.dumps(record)), inputs=np.asarray(x), **members
+    )
     print(file, len(members))
 
 
@@ -44,7 +50,15 @@ def paddle() -> None:
     pd.save(layer.state_dict(), path)
     loaded = {name: tensor.numpy() for name, tensor in pd.load(path).items()}
     version = f"paddlepaddle {pd.__version__}"
-    keep("paddle.pdparams", version, loaded, x, h=y.numpy(), final_h=h.numpy(), final_c=c.numpy())
+    keep(
+        "paddle.pdparams",
+        version,
+        loaded,
+        x,
+        h=y.numpy(),
+        final_h=h.numpy(),
+        final_c=c.numpy(),
+    )
 
 
 def haiku() -> None:
@@ -53,20 +67,30 @@ def haiku() -> None:
     import jax
 
     def net(x: Any) -> Any:
-        return hk.dynamic_unroll(core := hk.LSTM(H), x, core.initial_state(B), time_major=False)
+        return hk.dynamic_unroll(
+            core := hk.LSTM(H), x, core.initial_state(B), time_major=False
+        )
 
     rng = numbers(2)
     x = uneven(rng, B, T, I)
     model = hk.without_apply_rng(hk.transform(net))
     params = model.init(jax.random.PRNGKey(0), x)
-    params = jax.tree_util.tree_map(lambda a: jax.numpy.asarray(uneven(rng, *a.shape)), params)
+    params = jax.tree_util.tree_map(
+        lambda a: jax.numpy.asarray(uneven(rng, *a.shape)), params
+    )
     y, state = model.apply(params, x)
     path = FOLDER / "haiku.pkl"
     path.write_bytes(pickle.dumps(params))
     loaded = pickle.loads(path.read_bytes())
-    tensors = {f"{outer}.{name}": a for outer, held in loaded.items() for name, a in held.items()}
+    tensors = {
+        f"{outer}.{name}": a
+        for outer, held in loaded.items()
+        for name, a in held.items()
+    }
     version = f"dm-haiku {hk.__version__}, jax {jax.__version__}"
-    keep("haiku.pkl", version, tensors, x, h=y, final_h=state.hidden, final_c=state.cell)
+    keep(
+        "haiku.pkl", version, tensors, x, h=y, final_h=state.hidden, final_c=state.cell
+    )
 
 
 def torch() -> None:

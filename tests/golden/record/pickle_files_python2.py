@@ -11,13 +11,21 @@ import pickle
 
 import numpy as np
 
-FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "pickle_files")
+FOLDER = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "pickle_files"
+)
 H, I = 3, 5
 
 rng = np.random.RandomState(27)
-shapes = [("weight_ih_l0", (4 * H, I)), ("weight_hh_l0", (4 * H, H)), ("bias_ih_l0", (4 * H,))]
+shapes = [
+    ("weight_ih_l0", (4 * H, I)),
+    ("weight_hh_l0", (4 * H, H)),
+    ("bias_ih_l0", (4 * H,)),
+]
 shapes += [("bias_hh_l0", (4 * H,))]
-arrays = {name: rng.normal(0.07, 0.6, shape).astype(np.float32) for name, shape in shapes}
+arrays = {
+    name: rng.normal(0.07, 0.6, shape).astype(np.float32) for name, shape in shapes
+}
 np.savez(os.path.join(FOLDER, "python2.npz"), **arrays)
 for protocol in range(3):
     path = os.path.join(FOLDER, "python2_protocol%d.pkl" % protocol)

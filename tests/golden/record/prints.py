@@ -21,7 +21,12 @@ import torch
 from common import GOLDEN, numbers, uneven
 
 FOLDER = GOLDEN / "prints"
-B, T, I, H = 4, 40, 3, 8  # 1,280 numbers: more than the 1,000 that all three print whole
+B, T, I, H = (
+    4,
+    40,
+    3,
+    8,
+)  # 1,280 numbers: more than the 1,000 that all three print whole
 SMALL: dict[str, Any] = {"threshold": 30, "edgeitems": 2}
 
 
@@ -56,7 +61,11 @@ def keras_net() -> tf.Tensor:
     layer.set_weights([uneven(rng, *w.shape) for w in layer.get_weights()])
     h = tf.convert_to_tensor(layer(x))
     names = ("kernel", "recurrent_kernel", "bias")
-    np.savez(FOLDER / "keras.npz", **dict(zip(names, layer.get_weights(), strict=True)), inputs=x)
+    np.savez(
+        FOLDER / "keras.npz",
+        **dict(zip(names, layer.get_weights(), strict=True)),
+        inputs=x,
+    )
     np.save(FOLDER / "keras.h.npy", h.numpy())
     return h
 
@@ -83,7 +92,10 @@ def main() -> None:
         keep("numpy-row-small", str(answer.numpy()[1]))
         keep("numpy-last-small", str(answer.numpy()[:, -1]))
         keep("tensorflow-row-small", str(answer[3]))
-        keep("numpy-batches-small", "\n".join(f"Row {n}:\n{answer.numpy()[n]}" for n in range(B)))
+        keep(
+            "numpy-batches-small",
+            "\n".join(f"Row {n}:\n{answer.numpy()[n]}" for n in range(B)),
+        )
 
 
 if __name__ == "__main__":

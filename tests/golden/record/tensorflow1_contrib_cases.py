@@ -54,7 +54,9 @@ def record(
     x = uneven(rng, *((T, B, I) if layout == "time" else (B, T, I)))
     state = {"h": uneven(rng, B, output), "c": uneven(rng, B, H)}
     with tf.Graph().as_default(), tf.Session() as session:
-        start = tf.nn.rnn_cell.LSTMStateTuple(tf.constant(state["c"]), tf.constant(state["h"]))
+        start = tf.nn.rnn_cell.LSTMStateTuple(
+            tf.constant(state["c"]), tf.constant(state["h"])
+        )
         fetches = unroll(make(), tf.constant(x), start, lengths)
         weights = {}
         for variable in tf.global_variables():
@@ -88,9 +90,13 @@ if __name__ == "__main__":
         lengths=LENGTHS_WITH_ZERO,
         settings={"forget_bias": 0.4},
     )
-    record("layernorm_off", 52, "tf1", lambda: LayerNormBasicLSTMCell(H, layer_norm=False))
+    record(
+        "layernorm_off", 52, "tf1", lambda: LayerNormBasicLSTMCell(H, layer_norm=False)
+    )
     record("block_cell", 53, "tf1", lambda: LSTMBlockCell(H))
-    record("block_cell_peepholes", 54, "tf1", lambda: LSTMBlockCell(H, use_peephole=True))
+    record(
+        "block_cell_peepholes", 54, "tf1", lambda: LSTMBlockCell(H, use_peephole=True)
+    )
     record("block_fused_cell", 55, "tf1", lambda: LSTMBlockFusedCell(H), unroll=fused)
     record("cudnn_compatible_cell", 56, "tf1-cudnn", lambda: CudnnCompatibleLSTMCell(H))
     record("coupled", 57, "tf1-coupled", lambda: CoupledInputForgetGateLSTMCell(H))

@@ -121,11 +121,17 @@ def record(
                 loss = tf.reduce_sum(fetches["h"])
                 tf.train.AdamOptimizer(use_locking=True).minimize(loss)
             fill(rng, session)
-            saver = tf.train.Saver(write_version=getattr(SaverDef, version), sharded=sharded)
+            saver = tf.train.Saver(
+                write_version=getattr(SaverDef, version), sharded=sharded
+            )
             prefix = saver.save(session, os.path.join(folder, "model.ckpt"))
             tensors = {} if whole else loaded(prefix, session)
             for name in whole:
-                parts = [v for v in tf.global_variables() if v.op.name.startswith(name + "/part_")]
+                parts = [
+                    v
+                    for v in tf.global_variables()
+                    if v.op.name.startswith(name + "/part_")
+                ]
                 tensors[name] = np.concatenate(session.run(parts), 0)
             outputs = session.run(fetches) if fetches else {}
         if outputs:
@@ -180,7 +186,12 @@ def record_frozen(case, seed, build, outputs=("h", "final_h", "final_c"), **reco
 def everything(x):
     return through_dynamic_rnn(
         lambda: cells.LSTMCell(
-            H, use_peepholes=True, num_proj=P, forget_bias=0.6, cell_clip=0.5, proj_clip=0.2
+            H,
+            use_peepholes=True,
+            num_proj=P,
+            forget_bias=0.6,
+            cell_clip=0.5,
+            proj_clip=0.2,
         ),
         x,
     )()
@@ -198,7 +209,10 @@ def in_parts(x):
 def two_layers(x):
     """Two cells that differ in their forget bias."""
     return through_dynamic_rnn(
-        lambda: cells.MultiRNNCell([cells.BasicLSTMCell(H, forget_bias=n) for n in (0.3, 2.0)]), x
+        lambda: cells.MultiRNNCell(
+            [cells.BasicLSTMCell(H, forget_bias=n) for n in (0.3, 2.0)]
+        ),
+        x,
     )()
 
 
@@ -207,7 +221,9 @@ def relu(x):
 
 
 def projection_clip_alone(x):
-    return through_dynamic_rnn(lambda: cells.LSTMCell(H, num_proj=P, proj_clip=0.2), x)()
+    return through_dynamic_rnn(
+        lambda: cells.LSTMCell(H, num_proj=P, proj_clip=0.2), x
+    )()
 
 
 def bidirectional(x):
@@ -251,7 +267,11 @@ def both_ways_in_each_layer(x):
 def scope_of_its_own(x):
     """Both ways in a scope of another name; without lengths another op reverses."""
     outputs, _ = tf.nn.bidirectional_dynamic_rnn(
-        cells.LSTMCell(H), cells.LSTMCell(H), tf.constant(x), dtype=tf.float32, scope="BiRNN"
+        cells.LSTMCell(H),
+        cells.LSTMCell(H),
+        tf.constant(x),
+        dtype=tf.float32,
+        scope="BiRNN",
     )
     return {"h": tf.concat(outputs, -1)}
 
@@ -261,7 +281,9 @@ def forward_in_both_scopes(x):
     outputs = []
     for scope in ("fw", "bw"):
         with tf.variable_scope(scope):
-            outputs.append(tf.nn.dynamic_rnn(cells.LSTMCell(H), tf.constant(x), dtype=tf.float32))
+            outputs.append(
+                tf.nn.dynamic_rnn(cells.LSTMCell(H), tf.constant(x), dtype=tf.float32)
+            )
     return {"h": tf.concat([h for h, _ in outputs], -1)}
 
 
@@ -298,7 +320,17 @@ def on_two_devices(x):
 
 def dtypes(x, bfloat16):
     """One variable of every kind that a checkpoint may hold."""
-    kinds = ["float64", "int32", "uint8", "int16", "int8", "int64", "bool", "uint16", "float16"]
+    kinds = [
+        "float64",
+        "int32",
+        "uint8",
+        "int16",
+        "int8",
+        "int64",
+        "bool",
+        "uint16",
+        "float16",
+    ]
     kinds += ["complex64"] + ["complex128"] * (RELEASE >= (1, 4))
     for kind in kinds:
         value = (x[0, :2, :3] * 9).astype(kind)
@@ -315,7 +347,12 @@ if __name__ == "__main__":
         low = version.lower()
         record("everything_" + low, 1, everything, version, settings=EVERYTHING)
         bfloat16 = version == "V2" and RELEASE >= (1, 15)
-        record("dtypes_" + low, 2, lambda x, bfloat16=bfloat16: dtypes(x, bfloat16), version)
+        record(
+            "dtypes_" + low,
+            2,
+            lambda x, bfloat16=bfloat16: dtypes(x, bfloat16),
+            version,
+        )
     if RELEASE >= (1, 4):
         for version in ("V1", "V2"):
             record(
@@ -326,10 +363,23 @@ if __name__ == "__main__":
                 whole=["net/rnn/lstm_cell/kernel"],
                 settings={"forget_bias": 1.5},
             )
-    record("two_shards_v1", 4, on_two_devices, "V1", sharded=True, settings={"forget_bias": 1.0})
+    record(
+        "two_shards_v1",
+        4,
+        on_two_devices,
+        "V1",
+        sharded=True,
+        settings={"forget_bias": 1.0},
+    )
     record("two_layers_trained", 5, two_layers, train=True)
     if RELEASE >= (1, 15):
-        record("two_shards_v2", 4, on_two_devices, sharded=True, settings={"forget_bias": 1.0})
+        record(
+            "two_shards_v2",
+            4,
+            on_two_devices,
+            sharded=True,
+            settings={"forget_bias": 1.0},
+        )
         record("bidirectional", 6, bidirectional, settings={"forget_bias": 0.0})
         record("relu", 7, relu, settings={"forget_bias": 1.0, "activation": "relu"})
         record(
@@ -354,8 +404,15 @@ if __name__ == "__main__":
     if RELEASE >= (1, 15):
         for way, scope in enumerate(("fw", "bw")):
             record("bidirectional_stacks_" + scope, 16, one_way(way), layer=scope)
-        record("bidirectional_scope", 17, scope_of_its_own, settings={"forget_bias": 1.0})
-        record("bidirectional_not", 18, forward_in_both_scopes, settings={"forget_bias": 1.0})
+        record(
+            "bidirectional_scope", 17, scope_of_its_own, settings={"forget_bias": 1.0}
+        )
+        record(
+            "bidirectional_not",
+            18,
+            forward_in_both_scopes,
+            settings={"forget_bias": 1.0},
+        )
     if RELEASE == (1, 15):
         record("bidirectional_layers", 19, both_ways_in_each_layer)
         record("gru", 21, gru)

@@ -26,7 +26,9 @@ LEGACY = os.environ.get("TF_USE_LEGACY_KERAS") == "1"
 KERAS_3 = RELEASE >= (2, 16) and not LEGACY
 VERSION = "tensorflow %s, %s" % (
     tf.__version__,
-    " ".join(("tf_keras", version("tf_keras")) if LEGACY else ("keras", version("keras"))),
+    " ".join(
+        ("tf_keras", version("tf_keras")) if LEGACY else ("keras", version("keras"))
+    ),
 )
 
 
@@ -38,12 +40,16 @@ def loaded(prefix):
     reader = tf.train.load_checkpoint(prefix)
     graph = TrackableObjectGraph()
     graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
-    names = {a.checkpoint_key: a.full_name for node in graph.nodes for a in node.attributes}
+    names = {
+        a.checkpoint_key: a.full_name for node in graph.nodes for a in node.attributes
+    }
     values, bearers = {}, {}
     for key in reader.get_variable_to_shape_map():
         value = np.asarray(reader.get_tensor(key))
         if value.dtype.kind not in "OS":
-            path = key.partition("/.ATTRIBUTES")[0].replace(".S", "/").replace("..", ".")
+            path = (
+                key.partition("/.ATTRIBUTES")[0].replace(".S", "/").replace("..", ".")
+            )
             values[path] = value
             bearers.setdefault(names.get(key) or path, []).append(path)
     tensors = {}
@@ -99,7 +105,9 @@ def lone(**options):
     """One LSTM with its states."""
 
     def build(x):
-        layer = layers.LSTM(H, return_sequences=True, return_state=True, name="zeta", **options)
+        layer = layers.LSTM(
+            H, return_sequences=True, return_state=True, name="zeta", **options
+        )
         inputs = keras.Input((T, I))
         model = keras.Model(inputs, layer(inputs))
 
@@ -186,7 +194,9 @@ def saved_model(model, folder):
         model.export(path, verbose=False)
     else:
         model.save(path, save_format="tf", include_optimizer=False)
-        os.remove(os.path.join(path, "saved_model.pb"))  # a megabyte of functions, not needed
+        os.remove(
+            os.path.join(path, "saved_model.pb")
+        )  # a megabyte of functions, not needed
     return os.path.join(path, "variables", "variables")
 
 
@@ -274,7 +284,11 @@ elif __name__ == "__main__":
         record(
             "saved_model_settings",
             7,
-            lone(activation="softsign", recurrent_activation="hard_sigmoid", go_backwards=True),
+            lone(
+                activation="softsign",
+                recurrent_activation="hard_sigmoid",
+                go_backwards=True,
+            ),
             saved_model,
             "model",
             settings={

@@ -24,7 +24,13 @@ import numpy as np
 GOLDEN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOLDER = os.path.join(GOLDEN, "tensorflow_files")
 
-T, B, I, H, P = 6, 3, 5, 4, 2  # steps, batch rows, inputs, units, projected units; all differ
+T, B, I, H, P = (
+    6,
+    3,
+    5,
+    4,
+    2,
+)  # steps, batch rows, inputs, units, projected units; all differ
 DATE = (1980, 1, 1, 0, 0, 0)
 
 

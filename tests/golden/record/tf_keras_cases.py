@@ -54,7 +54,11 @@ def finish(
     h, *finals = layer(x, initial_state=start, mask=mask)
     final_h, final_c = np.stack(finals[0::2]), np.stack(finals[1::2])
     if parts == 1:
-        final_h, final_c, state = final_h[0], final_c[0], {k: v[0] for k, v in state.items()}
+        final_h, final_c, state = (
+            final_h[0],
+            final_c[0],
+            {k: v[0] for k, v in state.items()},
+        )
     save(
         "tf_keras",
         case,
@@ -71,7 +75,9 @@ def finish(
     )
 
 
-def record(case: str, seed: int, layer: Any, *, suffix: str = ":0", **options: Any) -> None:
+def record(
+    case: str, seed: int, layer: Any, *, suffix: str = ":0", **options: Any
+) -> None:
     rng = numbers(seed)
     weights = draw(rng, layer, suffix)
     layer.set_weights(list(weights.values()))
@@ -99,7 +105,9 @@ def record_keras1(seed: int) -> None:
         for gate in "icfo"
         for kind, shape in shapes.items()
     }
-    layer.set_weights(preprocess_weights_for_loading(layer, list(weights.values()), "1"))
+    layer.set_weights(
+        preprocess_weights_for_loading(layer, list(weights.values()), "1")
+    )
     # The layer's gates are sigmoid, not the hard sigmoid that was Keras 1's own default.
     settings = {"recurrent_activation": "sigmoid"}
     finish("keras1", rng, layer, weights, convention="keras1", settings=settings)
@@ -134,5 +142,7 @@ if __name__ == "__main__":
     record(
         "peephole_sigmoid",
         8,
-        RNN(PeepholeLSTMCell(H, recurrent_activation="sigmoid"), name="rnn", **SHOW_ALL),
+        RNN(
+            PeepholeLSTMCell(H, recurrent_activation="sigmoid"), name="rnn", **SHOW_ALL
+        ),
     )

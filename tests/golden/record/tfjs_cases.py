@@ -50,7 +50,11 @@ def record(
     h, *finals = (np.array(output, np.float32) for output in answer["outputs"])
     final_h, final_c = np.stack(finals[0::2]), np.stack(finals[1::2])
     if parts == 1:
-        final_h, final_c, state = final_h[0], final_c[0], {k: v[0] for k, v in state.items()}
+        final_h, final_c, state = (
+            final_h[0],
+            final_c[0],
+            {k: v[0] for k, v in state.items()},
+        )
     save(
         "tfjs",
         case,
@@ -68,7 +72,11 @@ def record(
 
 
 if __name__ == "__main__":
-    record("plain", 1, note="The default recurrent activation is the hard sigmoid, slope 0.2.")
+    record(
+        "plain",
+        1,
+        note="The default recurrent activation is the hard sigmoid, slope 0.2.",
+    )
     record(
         "sigmoid",
         2,

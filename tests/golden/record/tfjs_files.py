@@ -111,7 +111,9 @@ def keras_model(seed: int, layers: list[Any]) -> tuple[Any, np.random.Generator]
     return model, rng
 
 
-def converted(case: str, seed: int, layers: list[Any], *, last: int = 1, **how: Any) -> None:
+def converted(
+    case: str, seed: int, layers: list[Any], *, last: int = 1, **how: Any
+) -> None:
     """A Keras model saved by the Python converter; its layer 0 is the input."""
     model, rng = keras_model(seed, layers)
     converters().save_keras_model(model, str(FOLDER / case), **how)
@@ -138,12 +140,17 @@ def main() -> None:
     saved("hard_sigmoid_backwards", 1602, ["lstm", whole | {"goBackwards": True}])
     two = {"layer": ["lstm", whole | {"activation": "relu"}], "mergeMode": "ave"}
     saved("bidirectional", 1603, ["bidirectional", two])
-    cells = [["lstmCell", {"units": H}], ["lstmCell", {"units": 2, "activation": "softsign"}]]
+    cells = [
+        ["lstmCell", {"units": H}],
+        ["lstmCell", {"units": 2, "activation": "softsign"}],
+    ]
     saved("cells", 1604, ["rnn", {"cell": cells, "returnSequences": True}])
 
     masking, both = ["masking", {"maskValue": 0.5}], {"layer": ["lstm", whole]}
     saved("masked", 1608, masking, ["lstm", whole], last=1, masked=0.5)
-    saved("masked_both_ways", 1609, masking, ["bidirectional", both], last=1, masked=0.5)
+    saved(
+        "masked_both_ways", 1609, masking, ["bidirectional", both], last=1, masked=0.5
+    )
 
     both = keras.layers.Bidirectional(lstm(), merge_mode="mul")
     converted("shards", 1605, [lstm(4), both, keras.layers.Dense(1)], last=2,

@@ -74,7 +74,9 @@ def draw(
     if layer_norm:
         shapes |= {name: (H,) for name in LAYER_NORM}
     if coupled:  # the whole input gate is absent
-        shapes = {name: shape for name, shape in shapes.items() if not of_input_gate(name)}
+        shapes = {
+            name: shape for name, shape in shapes.items() if not of_input_gate(name)
+        }
     return {name: uneven(rng, *shape) for name, shape in shapes.items()}
 
 
@@ -85,7 +87,9 @@ def stored_as(
     arithmetic = (settings or {}).get("arithmetic", "float")
     stored: dict[str, Any] = dict(weights)
     if arithmetic != "float":
-        stored |= {name: Int8.of(a) for name, a in weights.items() if name.endswith("weights")}
+        stored |= {
+            name: Int8.of(a) for name, a in weights.items() if name.endswith("weights")
+        }
     values = {n: a.values if isinstance(a, Int8) else a for n, a in stored.items()}
     return arithmetic, stored, values
 
@@ -119,7 +123,9 @@ class OneOperator:
         self.weights = weights
         self.graph = schema.SubGraphT()
         self.graph.tensors = []
-        self.buffers = [schema.BufferT()]  # the first buffer is empty by the format's rule
+        self.buffers = [
+            schema.BufferT()
+        ]  # the first buffer is empty by the format's rule
         for name, value in weights.items():
             array = value.numbers if isinstance(value, Int8) else value
             self.buffers.append(schema.BufferT())
@@ -129,10 +135,15 @@ class OneOperator:
                 tensor = self.graph.tensors[-1]
                 tensor.type = schema.TensorType.INT8
                 tensor.quantization = schema.QuantizationParametersT()
-                tensor.quantization.scale, tensor.quantization.zeroPoint = [value.scale], [0]
+                tensor.quantization.scale, tensor.quantization.zeroPoint = (
+                    [value.scale],
+                    [0],
+                )
         for name, shape in (shapes | outputs).items():
             self.add(name, shape)
-        self.graph.inputs = [self.places[name] for name in shapes if not is_variable(name)]
+        self.graph.inputs = [
+            self.places[name] for name in shapes if not is_variable(name)
+        ]
         self.graph.outputs = [self.places[name] for name in outputs]
         node = schema.OperatorT()
         node.inputs = [self.places.get(name, -1) for name in slots]
@@ -148,7 +159,11 @@ class OneOperator:
         code.deprecatedBuiltinCode = code.builtinCode
         model = schema.ModelT()
         model.version = 3
-        model.operatorCodes, model.subgraphs, model.buffers = [code], [self.graph], self.buffers
+        model.operatorCodes, model.subgraphs, model.buffers = (
+            [code],
+            [self.graph],
+            self.buffers,
+        )
         builder = flatbuffers.Builder()
         builder.Finish(model.Pack(builder), b"TFL3")
         self.content = bytes(builder.Output())
@@ -187,7 +202,9 @@ def keep(case: str, *args: Any, convention: str = "tflite", **options: Any) -> N
     )
 
 
-def set_options(options: Any, settings: dict[str, Any], *, time_major: bool | None = None) -> None:
+def set_options(
+    options: Any, settings: dict[str, Any], *, time_major: bool | None = None
+) -> None:
     options.fusedActivationFunction = getattr(
         ACTIVATIONS, settings.get("activation", "tanh").upper()
     )
@@ -223,7 +240,11 @@ def record_unidirectional(
         {"x": x.shape, "output_state": (B, output), "cell_state": (B, H)},
         {"y": (*steps, output)},
     )
-    for name, value in (("x", x), ("output_state", state["h"]), ("cell_state", state["c"])):
+    for name, value in (
+        ("x", x),
+        ("output_state", state["h"]),
+        ("cell_state", state["c"]),
+    ):
         model.set(name, value)
     model.interpreter.invoke()
     expected = {
@@ -273,7 +294,8 @@ def record_bidirectional(
             *["absent auxiliary input or its weights"] * 9,
         ],
         stored,
-        {"x": x.shape} | {name: value.shape for name, value in zip(names, starts, strict=True)},
+        {"x": x.shape}
+        | {name: value.shape for name, value in zip(names, starts, strict=True)},
         {"y": (T, B, 2 * output)},
     )
     model.set("x", x)
@@ -324,7 +346,15 @@ def record_basic(case: str, seed: int) -> None:
         h, c = model.get("y"), model.get("state")
         steps.append(h)
     expected = {"h": np.stack(steps), "final_h": h, "final_c": c}
-    keep(case, weights, x, expected, convention="tflite-basic", layout="time", initial=state)
+    keep(
+        case,
+        weights,
+        x,
+        expected,
+        convention="tflite-basic",
+        layout="time",
+        initial=state,
+    )
 
 
 def main() -> None:
@@ -339,9 +369,15 @@ def main() -> None:
     record_unidirectional("coupled_peepholes", 6, coupled=True, peepholes=True)
     record_unidirectional("layer_norm", 7, layer_norm=True)
     record_unidirectional(
-        "layer_norm_peepholes_projection", 8, layer_norm=True, peepholes=True, projected=True
+        "layer_norm_peepholes_projection",
+        8,
+        layer_norm=True,
+        peepholes=True,
+        projected=True,
     )
-    record_unidirectional("layer_norm_coupled", 9, layer_norm=True, coupled=True, peepholes=True)
+    record_unidirectional(
+        "layer_norm_coupled", 9, layer_norm=True, coupled=True, peepholes=True
+    )
     record_unidirectional("relu", 10, settings={"activation": "relu"})
     record_bidirectional("bidirectional", 11)
     record_bidirectional(

@@ -106,7 +106,9 @@ def values(interpreter: Any, detail: dict[str, Any]) -> np.ndarray:
     array = interpreter.get_tensor(detail["index"])
     if array.dtype == np.float32:
         return array
-    (scale,), (zero,) = (detail["quantization_parameters"][k] for k in ("scales", "zero_points"))
+    (scale,), (zero,) = (
+        detail["quantization_parameters"][k] for k in ("scales", "zero_points")
+    )
     return (array.astype(np.int64) - zero).astype(np.float32) * scale
 
 
@@ -134,7 +136,9 @@ def main() -> None:
             f"{name}_peepholes_projection", 16 + n, settings=how, time_major=True, peepholes=True,
             projected=True,
         )  # fmt: skip
-        cases.record_bidirectional(f"{name}_bidirectional", 20 + n, settings=how, projected=True)
+        cases.record_bidirectional(
+            f"{name}_bidirectional", 20 + n, settings=how, projected=True
+        )
         cases.record_unidirectional(
             f"{name}_layer_norm", 18 + n, settings=how, layer_norm=True, coupled=True,
             peepholes=True,

@@ -30,9 +30,12 @@ def keep(case: str, seed: int, *, bias: bool = True, wrap: bool = False) -> None
     cell = nn.LSTMCell(I, H, bias=bias)
     model = Model(cell) if wrap else cell
     weights = {
-        name: uneven(rng, *tensor.shape) for name, tensor in nn.state.get_state_dict(model).items()
+        name: uneven(rng, *tensor.shape)
+        for name, tensor in nn.state.get_state_dict(model).items()
     }
-    nn.state.load_state_dict(model, {n: Tensor(w) for n, w in weights.items()}, verbose=False)
+    nn.state.load_state_dict(
+        model, {n: Tensor(w) for n, w in weights.items()}, verbose=False
+    )
     x, h, c = uneven(rng, T, B, I), uneven(rng, B, H), uneven(rng, B, H)
     state = Tensor(h), Tensor(c)
     hs, cs = [], []

@@ -57,15 +57,21 @@ def keep(
     stored = stored or dtype
     fill(layer.to(stored), rng)
     layer = layer.to(dtype).eval()
-    x = drawn(rng, stored, *{"batch": (B, T, I), "time": (T, B, I), "steps": (T, I)}[layout])
+    x = drawn(
+        rng, stored, *{"batch": (B, T, I), "time": (T, B, I), "steps": (T, I)}[layout]
+    )
     # nn.LSTM takes its states with layers x directions first, also with batch_first.
     stack = (layer.num_layers * (2 if layer.bidirectional else 1),)
     stack += () if layout == "steps" else (B,)
-    states = tuple(drawn(rng, stored, *stack, size) for size in (layer.proj_size or H, H))
+    states = tuple(
+        drawn(rng, stored, *stack, size) for size in (layer.proj_size or H, H)
+    )
 
     fed: Any = x.to(dtype)
     if lengths is not None:
-        fed = rnn.pack_padded_sequence(fed, torch.from_numpy(lengths), True, enforce_sorted=False)
+        fed = rnn.pack_padded_sequence(
+            fed, torch.from_numpy(lengths), True, enforce_sorted=False
+        )
     with torch.no_grad():
         y, (h, c) = layer(fed, tuple(s.to(dtype) for s in states) if initial else None)
     if lengths is not None:
@@ -73,7 +79,10 @@ def keep(
     save(
         "torch",
         case,
-        {prefix + name: tensor.to(stored) for name, tensor in layer.state_dict().items()},
+        {
+            prefix + name: tensor.to(stored)
+            for name, tensor in layer.state_dict().items()
+        },
         x,
         {"h": y, "final_h": h, "final_c": c},
         convention="pytorch",
@@ -86,14 +95,17 @@ def keep(
     )
 
 
-def keep_cell(case: str, seed: int, layout: str, prefix: str = "", **options: Any) -> None:
+def keep_cell(
+    case: str, seed: int, layout: str, prefix: str = "", **options: Any
+) -> None:
     """Record one nn.LSTMCell, stepped by hand, with the cell state of every step."""
     rng = numbers(seed)
     cell = nn.LSTMCell(I, H, **options)
     fill(cell, rng)
     batch = () if layout == "steps" else (B,)
     x, h, c = (
-        torch.from_numpy(uneven(rng, *s)) for s in ((T, *batch, I), (*batch, H), (*batch, H))
+        torch.from_numpy(uneven(rng, *s))
+        for s in ((T, *batch, I), (*batch, H), (*batch, H))
     )
     initial = {"h": h, "c": c}
     hs, cs = [], []
@@ -134,7 +146,9 @@ def main() -> None:
     keep("packed", 12, lengths=LENGTHS, note=padded)
     keep("packed_bidirectional", 13, lengths=LENGTHS, bidirectional=True, note=padded)
     keep("packed_two_layers_bidirectional", 14, lengths=LENGTHS, note=padded, **both)
-    keep("packed_projection", 15, lengths=LENGTHS, proj_size=P, num_layers=2, note=padded)
+    keep(
+        "packed_projection", 15, lengths=LENGTHS, proj_size=P, num_layers=2, note=padded
+    )
     keep("prefixed", 16, prefix="encoder.lstm.")
     keep("prefixed_two_layers_bidirectional", 17, prefix="module.encoder.rnn.", **both)
     keep("float64", 18, dtype=torch.float64)
@@ -152,9 +166,17 @@ def main() -> None:
         note="layer.half(): every step was rounded to float16, so compare to about 2e-3",
     )
     norm = "W = original0 * original1 / norm of each row of original1"
-    keep("weight_norm", 21, weight_norm=nn.utils.parametrizations.weight_norm, note=norm)
+    keep(
+        "weight_norm", 21, weight_norm=nn.utils.parametrizations.weight_norm, note=norm
+    )
     old = "W = _g * _v / norm of each row of _v"
-    keep("weight_norm_old", 22, weight_norm=nn.utils.weight_norm, prefix="lstm.", note=old)
+    keep(
+        "weight_norm_old",
+        22,
+        weight_norm=nn.utils.weight_norm,
+        prefix="lstm.",
+        note=old,
+    )
     keep_cell("cell", 23, "time")
     keep_cell("cell_prefixed", 24, "time", prefix="decoder.cell.")
     keep_cell("cell_no_bias", 25, "time", bias=False)

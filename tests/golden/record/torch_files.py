@@ -29,7 +29,9 @@ import numpy as np
 import torch
 from torch import nn
 
-FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "torch_files")
+FOLDER = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "torch_files"
+)
 VERSION = torch.__version__.split("+")[0] + ("py2" if sys.version_info[0] == 2 else "")
 NEW = VERSION.startswith("2.")
 T, B, I, H, P = 7, 4, 5, 3, 2
@@ -92,8 +94,15 @@ def keep(case, tensors, module=None, inputs=None, told=True, note="", suffix=".p
     if module is not None:
         with torch.no_grad():
             y, (h, c) = module(inputs)
-        members.update(inputs=inputs.float(), h=y.float(), final_h=h.float(), final_c=c.float())
-    record = {"file": case + "-" + VERSION + suffix, "torch": VERSION, "told": told, "note": note}
+        members.update(
+            inputs=inputs.float(), h=y.float(), final_h=h.float(), final_c=c.float()
+        )
+    record = {
+        "file": case + "-" + VERSION + suffix,
+        "torch": VERSION,
+        "told": told,
+        "note": note,
+    }
     record["script"] = "torch_files.py"
     path = os.path.join(FOLDER, case + "-" + VERSION + ".npz")
     np.savez_compressed(path, case=np.array("%s" % json.dumps(record)), **members)
@@ -121,7 +130,9 @@ def sourceless(_):
     raise OSError("none")
 
 
-def saved(case, thing, how=None, to_tensors=None, module=None, dtype=torch.float32, **more):
+def saved(
+    case, thing, how=None, to_tensors=None, module=None, dtype=torch.float32, **more
+):
     """torch.save, without the source text of classes, and keep what torch.load gives."""
     with_source = inspect.getsource, inspect.getsourcelines
     inspect.getsource = inspect.getsourcelines = sourceless
@@ -141,9 +152,18 @@ def plain(how=None, mark=""):
     step = torch.optim.Adam(one.parameters())
     one(steps())[0].sum().backward()
     step.step()
-    checkpoint = {"epoch": 3, "model_state_dict": one.state_dict(), "optimizer": step.state_dict()}
+    checkpoint = {
+        "epoch": 3,
+        "model_state_dict": one.state_dict(),
+        "optimizer": step.state_dict(),
+    }
     saved(
-        "checkpoint" + mark, checkpoint, how, lambda c: c["model_state_dict"], one.rnn, told=False
+        "checkpoint" + mark,
+        checkpoint,
+        how,
+        lambda c: c["model_state_dict"],
+        one.rnn,
+        told=False,
     )
 
 
@@ -253,7 +273,10 @@ def newest():
     saved("protocol4", net, {"pickle_protocol": 4}, module=net.rnn, **keep_names)
     saved("parallel", nn.DataParallel(net).state_dict(), module=net.rnn, told=False)
     saved("compiled", torch.compile(net).state_dict(), module=net.rnn, told=False)
-    nested = {"net": {"ema": 1, "state_dict": net.state_dict()}, "args": [1, {"x": "y"}]}
+    nested = {
+        "net": {"ema": 1, "state_dict": net.state_dict()},
+        "args": [1, {"x": "y"}],
+    }
     saved("nested", nested, None, lambda c: c["net"]["state_dict"], net.rnn, told=False)
     time_major = filled(Net(), 5)
     torch.save(time_major, at("time_major"))
@@ -263,14 +286,22 @@ def newest():
         time_major.rnn,
         steps(batch_first=False),
     )
-    projected = filled(Net(batch_first=True, proj_size=P, num_layers=2, bidirectional=True), 6)
+    projected = filled(
+        Net(batch_first=True, proj_size=P, num_layers=2, bidirectional=True), 6
+    )
     saved("projection", projected.rnn, module=projected.rnn, **keep_names)
     half = filled(Net(batch_first=True, bias=False).double(), 7)
     saved("float64_no_bias", half, module=half.rnn, dtype=torch.float64, **keep_names)
     rounded = {k: v.bfloat16() for k, v in net.state_dict().items()}
     near = filled(Net(batch_first=True), 4)
     near.load_state_dict(rounded)
-    saved("bfloat16", rounded, module=near.rnn, told=False, note="bfloat16 weights, run in float32")
+    saved(
+        "bfloat16",
+        rounded,
+        module=near.rnn,
+        told=False,
+        note="bfloat16 weights, run in float32",
+    )
     norm = filled(nn.LSTM(I, H, batch_first=True), 8)
     nn.utils.weight_norm(norm, "weight_hh_l0")
     saved("weight_norm", norm.state_dict(), module=norm, told=False)
@@ -302,7 +333,11 @@ def newest():
     keep("lite", net.state_dict(), net.rnn, steps(), suffix=".ptl")
     quantised = torch.ao.quantization.quantize_dynamic(net, {nn.LSTM})
     torch.save(quantised.state_dict(), at("dynamic"))
-    keep("dynamic", {"out." + k: v for k, v in net.out.state_dict().items()}, note="no others")
+    keep(
+        "dynamic",
+        {"out." + k: v for k, v in net.out.state_dict().items()},
+        note="no others",
+    )
     torch.save(torch.ones(2, 2).to_sparse(), at("sparse"))
     torch.export.save(torch.export.export(net, (steps(),)), at("exported", ".pt2"))
 
@@ -342,7 +377,9 @@ def main():
     """Record what this version writes."""
     if not os.path.isdir(FOLDER):
         os.mkdir(FOLDER)
-    plain({"_use_new_zipfile_serialization": False} if NEW or VERSION == "1.6.0" else None)
+    plain(
+        {"_use_new_zipfile_serialization": False} if NEW or VERSION == "1.6.0" else None
+    )
     if VERSION in ("1.4.0", "1.6.0") or NEW:
         plain({"_use_new_zipfile_serialization": True}, "_zip")
     if VERSION == "1.0.0":

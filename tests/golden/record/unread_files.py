@@ -68,7 +68,11 @@ def of_torch() -> None:
 def without_debug(path: Path) -> None:
     """Take the debug members out of TorchScript."""
     with zipfile.ZipFile(path) as archive:
-        kept = {n: archive.read(n) for n in archive.namelist() if not n.endswith(".debug_pkl")}
+        kept = {
+            n: archive.read(n)
+            for n in archive.namelist()
+            if not n.endswith(".debug_pkl")
+        }
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in kept.items():
             archive.writestr(zipfile.ZipInfo(name), data)
@@ -96,4 +100,6 @@ def of_tesseract(path: str) -> None:
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    {"torch": of_torch, "thinc": of_thinc, "tesseract": of_tesseract}[sys.argv[1]](*sys.argv[2:])
+    {"torch": of_torch, "thinc": of_thinc, "tesseract": of_tesseract}[sys.argv[1]](
+        *sys.argv[2:]
+    )

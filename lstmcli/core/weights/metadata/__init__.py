@@ -39,14 +39,20 @@ class MetadataSettings(NamedTuple):
         such setting.
         """
         fixed = self.assumed.keys() - set(takes)
-        settings = {name: value for name, value in self.settings.items() if name not in fixed}
-        assumed = {name: text for name, text in self.assumed.items() if name not in fixed}
+        settings = {
+            name: value for name, value in self.settings.items() if name not in fixed
+        }
+        assumed = {
+            name: text for name, text in self.assumed.items() if name not in fixed
+        }
         return self._replace(settings=settings, assumed=assumed)
 
 
 def merge_metadata(per_file: Sequence[MetadataSettings]) -> MetadataSettings:
     """The metadata of all files on a cell; what one has is not assumed for another."""
-    known = {name for one in per_file for name in one.settings.keys() - one.assumed.keys()}
+    known = {
+        name for one in per_file for name in one.settings.keys() - one.assumed.keys()
+    }
     by_setting = ("settings", "assumed", "unknown", "backward")
     merged: dict[str, dict[str, Any]] = {name: {} for name in by_setting}
     for one in per_file:

@@ -43,7 +43,9 @@ RUN_LEVEL = {  # keys of a layer that runs a cell -> settings
 
 def read(around: Groups) -> MetadataSettings:
     """The settings of one LSTM, and remarks on its layer."""
-    version = next((str(g["keras_version"]) for g in around if g.get("keras_version")), "")
+    version = next(
+        (str(g["keras_version"]) for g in around if g.get("keras_version")), ""
+    )
     layers = [group for group in around if _config(group)]
     if not layers:
         return _without_config(version)
@@ -96,7 +98,11 @@ def _config(part: Any) -> Config:
 def _runs_a_cell(kind: str, config: Config) -> bool:
     """Return whether a config is an LSTM's, a cell's, or that of a layer that runs one."""
     words = (*RECURRENT, "cell")
-    return "LSTM" in kind or kind == "Bidirectional" or any(word in config for word in words)
+    return (
+        "LSTM" in kind
+        or kind == "Bidirectional"
+        or any(word in config for word in words)
+    )
 
 
 def _inner_layers(part: Any, depth: int = 0) -> Iterator[Config]:
@@ -195,7 +201,12 @@ class _LayerSettings:
             raise self._cannot("runs a stack of cells in both directions")
         if forward.get("go_backwards"):
             raise self._cannot("wraps a layer that runs backwards itself")
-        for word in ("activation", "inner_activation", "recurrent_activation", "use_bias"):
+        for word in (
+            "activation",
+            "inner_activation",
+            "recurrent_activation",
+            "use_bias",
+        ):
             if forward.get(word) != backward.get(word):
                 raise self._cannot(f"has another {word} in each direction")
         mode = config.get("merge_mode", "concat")
@@ -252,8 +263,13 @@ class _LayerSettings:
         numbers = _numbers(self.version)
         form = NEW_FORM if numbers >= (3,) else OLD_FORM
         if not numbers:
-            what, option = f"{form}, that of Keras 1 and 2", f"--{setting.replace('_', '-')}"
-            self.assumed[setting] = Assumption(what, "", option, f"{NEW_FORM} is Keras 3's")
+            what, option = (
+                f"{form}, that of Keras 1 and 2",
+                f"--{setting.replace('_', '-')}",
+            )
+            self.assumed[setting] = Assumption(
+                what, "", option, f"{NEW_FORM} is Keras 3's"
+            )
         return form
 
     def _cannot(self, what: str) -> UserError:

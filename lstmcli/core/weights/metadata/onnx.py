@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.model import Masking
-from lstmcli.core.model.vocabulary import ACTIVATION_NAMES, shortest_decimal, split_activation
+from lstmcli.core.model.vocabulary import (
+    ACTIVATION_NAMES,
+    shortest_decimal,
+    split_activation,
+)
 from lstmcli.core.weights.metadata import Attributes, Groups, MetadataSettings
 from lstmcli.errors import UserError
 
@@ -30,14 +34,20 @@ ONNX_NAMES = {
     "softsign": "Softsign",
     "softplus": "Softplus",
 }
-ACTIVATIONS = {name.lower(): ours for ours, name in ONNX_NAMES.items() if ours != "identity"}
+ACTIVATIONS = {
+    name.lower(): ours for ours, name in ONNX_NAMES.items() if ours != "identity"
+}
 DISPUTED = {"affine", "thresholdedrelu", "scaledtanh"}  # onnxruntime's defaults are 0
 FIXED = {  # named hard sigmoids, by alpha and beta in float32
     (np.float32(0.2), 0.5): "hard_sigmoid_0.2",
     (np.float32(1 / 6), 0.5): "hard_sigmoid_1_6",
 }
 USUAL = ("Sigmoid", "Tanh", "Tanh")
-ROLES = ("recurrent_activation", "activation", "output_activation")  # f, g, h of the operator
+ROLES = (
+    "recurrent_activation",
+    "activation",
+    "output_activation",
+)  # f, g, h of the operator
 NUMBERS = ("activation_alpha", "activation_beta")
 LAYOUTS = ("time", "batch")
 DIRECTIONS = ("forward", "reverse", "bidirectional")
@@ -71,7 +81,9 @@ def read(around: Groups) -> MetadataSettings:
         settings["arithmetic"] = "8bit"
     clip = attributes.get("clip")
     if clip is not None and not 0 < clip < float("inf"):
-        raise UserError(f"the node's clip is {clip}; a finite number above 0 is needed.")
+        raise UserError(
+            f"the node's clip is {clip}; a finite number above 0 is needed."
+        )
     settings["gate_clip"] = None if clip is None else _shortest(clip)
     origin = attributes.get("lengths_from")
     return MetadataSettings(
@@ -86,7 +98,9 @@ def read(around: Groups) -> MetadataSettings:
 def _direction(attributes: Attributes) -> str:
     direction = attributes.get("direction", "forward")
     if direction not in DIRECTIONS:
-        raise UserError(f"the node's direction is {direction!a}; ONNX has {', '.join(DIRECTIONS)}.")
+        raise UserError(
+            f"the node's direction is {direction!a}; ONNX has {', '.join(DIRECTIONS)}."
+        )
     expected = 1 + (direction == "bidirectional")
     if attributes["directions"] != expected:
         found = f"W, R have {attributes['directions']} of {expected}"
@@ -98,7 +112,9 @@ def _activations(attributes: Attributes) -> tuple[list[str], list[str]]:
     names = attributes.get("activations") or USUAL * attributes["directions"]
     if len(names) != 3 * attributes["directions"]:
         listed = ", ".join(map(str, names))
-        raise UserError(f"the node's activations are {listed}; each direction has three.")
+        raise UserError(
+            f"the node's activations are {listed}; each direction has three."
+        )
     alphas, betas = (iter(attributes.get(name, ())) for name in NUMBERS)
     read = [_activation(str(name), alphas, betas) for name in names]
     return read[:3], read[-3:]
@@ -115,9 +131,13 @@ def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> s
     given = [float(next(numbers, default)) for numbers, default in pairs]
     if not given:
         return ours
-    if ours == "hard_sigmoid" and (fixed := FIXED.get((np.float32(given[0]), given[1]))):
+    if ours == "hard_sigmoid" and (
+        fixed := FIXED.get((np.float32(given[0]), given[1]))
+    ):
         return fixed
-    return f"{ours}({','.join(shortest_decimal(_shortest(number)) for number in given)})"
+    return (
+        f"{ours}({','.join(shortest_decimal(_shortest(number)) for number in given)})"
+    )
 
 
 def _shortest(number: float) -> float:
@@ -130,7 +150,9 @@ def _remarks(attributes: Attributes) -> Iterator[str]:
     expected = sum(len(ACTIVATION_NAMES[ACTIVATIONS[name]]) > 0 for name in named)
     odd = sorted(DISPUTED & {*named})
     if odd and expected > len(attributes.get(NUMBERS[0], ())):
-        taken = ", ".join(f"{name} {ACTIVATION_NAMES[ACTIVATIONS[name]]}" for name in odd)
+        taken = ", ".join(
+            f"{name} {ACTIVATION_NAMES[ACTIVATIONS[name]]}" for name in odd
+        )
         yield f"the node lacks numbers of its activations: {taken} here; onnxruntime takes 0."
 
 
@@ -139,9 +161,15 @@ def activation_attributes(names: Sequence[str]) -> dict[str, Any]:
 
     A list has numbers only of the activations that take one, in their order.
     """
-    parts = [split_activation("affine" if name == "identity" else name) for name in names]
-    attributes: dict[str, Any] = {"activations": [ONNX_NAMES[family] for family, _ in parts]}
+    parts = [
+        split_activation("affine" if name == "identity" else name) for name in names
+    ]
+    attributes: dict[str, Any] = {
+        "activations": [ONNX_NAMES[family] for family, _ in parts]
+    }
     for position, attribute in enumerate(NUMBERS):
-        if values := [numbers[position] for _, numbers in parts if len(numbers) > position]:
+        if values := [
+            numbers[position] for _, numbers in parts if len(numbers) > position
+        ]:
             attributes[attribute] = values
     return attributes

@@ -18,7 +18,9 @@ from lstmcli.core.model.model import Masking
 from lstmcli.core.weights.metadata import Attributes, Groups, MetadataSettings, keras
 from lstmcli.errors import UserError
 
-_PLACES = {gate: str(place) for place, gate in enumerate(CONVENTIONS["tf1"].storage.gates)}
+_PLACES = {
+    gate: str(place) for place, gate in enumerate(CONVENTIONS["tf1"].storage.gates)
+}
 _PRODUCT = "MatMul/(?:BiasAdd|Add(?:V2)?)"
 _FORGET_BIAS = re.compile(f"{_PRODUCT}/Split:{_PLACES['f']}/Add(?:V2)?")
 _ACTIVATION = re.compile(rf"{_PRODUCT}/Split:{_PLACES['g']}/(\w+)")
@@ -29,7 +31,9 @@ _PROJECTION_CLIP = re.compile("MatMul/Minimum")
 _PASSED_ON = re.compile(  # past a sequence's end, dynamic_rnn selects the h before
     rf"{_PRODUCT}/Split:{_PLACES['o']}/\w+/Mul(?:/(?:MatMul|Minimum|Maximum))*/Select(?:V2)?"
 )
-_DIRECTION = re.compile(r"(^|/)(fw|bw)(/|$)")  # scopes of TensorFlow 1's bidirectional networks
+_DIRECTION = re.compile(
+    r"(^|/)(fw|bw)(/|$)"
+)  # scopes of TensorFlow 1's bidirectional networks
 
 ACTIVATIONS = {
     "Tanh": "tanh",
@@ -41,7 +45,10 @@ ACTIVATIONS = {
     "Mul": "identity",
 }
 BLOCKS = ("LSTMBlockCell", "BlockLSTM")  # ops that are a full cell
-BLOCK_DEFAULTS = {"forget_bias": 1.0, "cell_clip": 3.0}  # of tensorflow/core/ops/rnn_ops.cc
+BLOCK_DEFAULTS = {
+    "forget_bias": 1.0,
+    "cell_clip": 3.0,
+}  # of tensorflow/core/ops/rnn_ops.cc
 
 
 def read(groups: Groups) -> MetadataSettings:
@@ -67,7 +74,9 @@ def _from_graph(group: Attributes) -> MetadataSettings:
         found.append("its inputs come in reverse, which --reverse does here")
     if not found:
         return MetadataSettings()
-    remarks = (f"settings of {group['folder']} in {group['graph']}: {', '.join(found)}.",)
+    remarks = (
+        f"settings of {group['folder']} in {group['graph']}: {', '.join(found)}.",
+    )
     fates = [fate for fate in group.values() if isinstance(fate, dict)]
     has_lengths = any(_PASSED_ON.fullmatch(row) for fate in fates for row in fate)
     source = f"the graph in {os.path.basename(group['graph'])}"
@@ -130,7 +139,8 @@ def read_tflite(groups: Groups) -> MetadataSettings:
         settings["merge"] = "stack"
     if clip == CONVERTERS_CLIP:
         return MetadataSettings(
-            settings, ("TensorFlow Lite clips |c| at 10 here; Keras, if converted, did not.",)
+            settings,
+            ("TensorFlow Lite clips |c| at 10 here; Keras, if converted, did not.",),
         )
     return MetadataSettings(settings)
 
@@ -138,9 +148,13 @@ def read_tflite(groups: Groups) -> MetadataSettings:
 def _refuse(options: dict[str, Any]) -> None:
     operator, name = options["operator"], options["fused_activation_function"]
     if name not in TFLITE_ACTIVATIONS:
-        raise UserError(f"{operator} has the activation {name}, which this version does not run.")
+        raise UserError(
+            f"{operator} has the activation {name}, which this version does not run."
+        )
     if options.get("diagonal_recurrent_tensors"):
-        raise UserError(f"{operator} has diagonal recurrent weights, which are not run.")
+        raise UserError(
+            f"{operator} has diagonal recurrent weights, which are not run."
+        )
     if options["auxiliary"]:
         raise UserError(f"{operator} has an auxiliary input, which is not run.")
     for clip in ("cell_clip", "proj_clip"):

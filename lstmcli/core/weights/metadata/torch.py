@@ -14,7 +14,9 @@ MADMOM_SETTINGS = {  # words of madmom (nn/layers.py, activations.py; 0.16.1) ->
     "cell": "activation",
     "activation_fn": "output_activation",
 }
-MADMOM_NAMES = {"linear": "identity"} | {name: name for name in ("tanh", "sigmoid", "relu", "elu")}
+MADMOM_NAMES = {"linear": "identity"} | {
+    name: name for name in ("tanh", "sigmoid", "relu", "elu")
+}
 
 
 def _madmom(layer: Attributes) -> MetadataSettings:
@@ -45,5 +47,7 @@ def read(around: Groups) -> MetadataSettings:
         if words.get("class") == MADMOM_LSTM:
             return _madmom(words)
         if isinstance(words.get("batch_first"), bool) and "num_layers" in words:
-            return MetadataSettings({"layout": "batch" if words["batch_first"] else "time"})
+            return MetadataSettings(
+                {"layout": "batch" if words["batch_first"] else "time"}
+            )
     return MetadataSettings()

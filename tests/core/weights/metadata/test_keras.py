@@ -39,8 +39,12 @@ def test_configs(words: list[dict[str, Any]], settings: dict[str, Any]) -> None:
     assert keras.read(words).settings == settings
 
 
-LSTM = layer(name="lstm", activation="relu", recurrent_activation="sigmoid", go_backwards=True)
-BOTH = layer("Bidirectional", layer=layer(recurrent_activation="relu"), merge_mode="sum")
+LSTM = layer(
+    name="lstm", activation="relu", recurrent_activation="sigmoid", go_backwards=True
+)
+BOTH = layer(
+    "Bidirectional", layer=layer(recurrent_activation="relu"), merge_mode="sum"
+)
 GRU = layer("GRU", activation="elu", recurrent_activation="relu")
 
 
@@ -62,12 +66,18 @@ GRU = layer("GRU", activation="elu", recurrent_activation="relu")
 def test_the_one_lstm_that_a_wrapper_contains_is_used(
     wrapper: dict[str, Any], settings: dict[str, Any]
 ) -> None:
-    assert keras.read([layer("Sequential", layers=[wrapper]), wrapper]).settings == settings
+    assert (
+        keras.read([layer("Sequential", layers=[wrapper]), wrapper]).settings
+        == settings
+    )
 
 
 def test_an_lstm_along_another_axis_is_reported() -> None:
     told = keras.read([layer("TimeDistributed", name="each", layer=LSTM)])
-    assert any("each (TimeDistributed) runs its LSTM along" in remark for remark in told.remarks)
+    assert any(
+        "each (TimeDistributed) runs its LSTM along" in remark
+        for remark in told.remarks
+    )
 
 
 def test_a_config_in_a_config_ends() -> None:
@@ -77,7 +87,9 @@ def test_a_config_in_a_config_ends() -> None:
     assert keras.read([layer("Attended", deep=config)]).settings == {}
 
 
-@pytest.mark.parametrize("name", ["swish", {"class_name": "Custom"}, ["tanh"], "scaled"])
+@pytest.mark.parametrize(
+    "name", ["swish", {"class_name": "Custom"}, ["tanh"], "scaled"]
+)
 def test_an_activation_that_cannot_be_run_is_named(name: Any) -> None:
     told = keras.read([layer(activation=name, name="zeta")])
     assert told.unknown["activation"].startswith("zeta has the activation")
@@ -95,7 +107,9 @@ def test_an_activation_that_cannot_be_run_is_named(name: Any) -> None:
         ("TimeDistributed", {"layer": layer("GRULSTM", units=3)}, "is of class GRULSTM"),
     ],
 )  # fmt: skip
-def test_wrapped_layers_that_a_run_has_not(kind: str, config: dict[str, Any], message: str) -> None:
+def test_wrapped_layers_that_a_run_has_not(
+    kind: str, config: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UserError, match=f"^both .*{message}"):
         keras.read([layer(kind, name="both", **config)])
 
@@ -118,7 +132,9 @@ OWN = ("LSTM", "CuDNNLSTM", "LSTMCell", "PeepholeLSTMCell")
 def configs(kind: str) -> list[list[dict[str, Any]]]:
     """Groups around a cell: a class by itself, and within each wrapper that Keras has."""
     inner = layer(kind, activation="tanh", recurrent_activation="sigmoid")
-    cells = layer("StackedRNNCells", cells=[layer("LSTMCell", activation="tanh"), inner])
+    cells = layer(
+        "StackedRNNCells", cells=[layer("LSTMCell", activation="tanh"), inner]
+    )
     return [
         [inner],
         [layer("RNN", cell=inner)],
@@ -131,14 +147,18 @@ def configs(kind: str) -> list[list[dict[str, Any]]]:
     ]
 
 
-@pytest.mark.parametrize("prefix", ["", "Addons>", "keras.layers.", "my.package>", "Custom>a.b."])
+@pytest.mark.parametrize(
+    "prefix", ["", "Addons>", "keras.layers.", "my.package>", "Custom>a.b."]
+)
 @pytest.mark.parametrize("kind", OWN)
 def test_classes_of_keras_itself_are_not_an_assumption(prefix: str, kind: str) -> None:
     assert [keras.read(groups).classes for groups in configs(prefix + kind)] == [()] * 8
 
 
 @pytest.mark.parametrize("prefix", ["", "Addons>", "my.package."])
-@pytest.mark.parametrize("kind", ["ReversedLSTM", "LayerNormLSTMCell", "LSTM2", "Renamed"])
+@pytest.mark.parametrize(
+    "kind", ["ReversedLSTM", "LayerNormLSTMCell", "LSTM2", "Renamed"]
+)
 def test_a_class_of_the_model_s_author_is_named(prefix: str, kind: str) -> None:
     for groups in configs(prefix + kind):
         (text,) = keras.read(groups).classes

@@ -24,7 +24,9 @@ from lstmcli.formats import Document
 @pytest.fixture
 def groups_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(around: Groups) -> MetadataSettings:
-        return MetadataSettings({str(n): word for n, group in enumerate(around) for word in group})
+        return MetadataSettings(
+            {str(n): word for n, group in enumerate(around) for word in group}
+        )
 
     monkeypatch.setattr(torch, "read", read)
     monkeypatch.setattr(metadata, "METADATA_FORMATS", {"any": MetadataFormat("torch")})
@@ -32,23 +34,37 @@ def groups_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("groups_seen")
 def test_groups_apply_from_the_outermost_to_the_innermost() -> None:
-    groups = {"a/b": {"inner": 1}, "a": {"outer": 1}, "": {"file": 1}, "a/bc": {"another": 1}}
+    groups = {
+        "a/b": {"inner": 1},
+        "a": {"outer": 1},
+        "": {"file": 1},
+        "a/bc": {"another": 1},
+    }
     said = read_metadata("any", groups, ["a/b/kernel", "a/b/bias"]).settings
     assert list(said.values()) == ["file", "outer", "inner"]
 
 
 @pytest.mark.usefixtures("groups_seen")
 def test_a_group_of_some_of_the_tensors_does_not_apply() -> None:
-    assert read_metadata("any", {"a": {"half": 1}}, ["a/kernel", "b/kernel"]).settings == {}
+    assert (
+        read_metadata("any", {"a": {"half": 1}}, ["a/kernel", "b/kernel"]).settings
+        == {}
+    )
 
 
 @pytest.mark.parametrize(("first", "layout"), [(True, "batch"), (False, "time")])
 def test_pytorch_has_the_layout(first: bool, layout: str) -> None:
     groups = {
         "": {"class": "Net", "batch_first": not first},  # an attribute of its own
-        "rnn": {"class": "torch.nn.modules.rnn.LSTM", "num_layers": 1, "batch_first": first},
+        "rnn": {
+            "class": "torch.nn.modules.rnn.LSTM",
+            "num_layers": 1,
+            "batch_first": first,
+        },
     }
-    assert read_metadata("torch", groups, ["rnn.weight_ih_l0"]).settings == {"layout": layout}
+    assert read_metadata("torch", groups, ["rnn.weight_ih_l0"]).settings == {
+        "layout": layout
+    }
     assert read_metadata("torch", groups, ["cell.weight_ih"]).settings == {}
 
 
@@ -59,11 +75,16 @@ def test_a_format_without_metadata_gives_no_setting() -> None:
 def test_a_dense_layer_of_the_shape_of_a_fused_kernel_is_not_an_lstm() -> None:
     """As in a SavedModel of Keras whose metadata name the classes: (I + H, 4H) and (4H,)."""
     tensors = {"dense_24/kernel": np.ones((20, 48)), "dense_24/bias": np.ones(48)}
-    groups: dict[str, dict[str, Any]] = {"": {}, "dense_24": {"class_name": "Dense", "config": {}}}
+    groups: dict[str, dict[str, Any]] = {
+        "": {},
+        "dense_24": {"class_name": "Dense", "config": {}},
+    }
     document = Document("model", "tensorflow", tensors, groups=groups)
     with pytest.raises(UserError, match="no LSTM is recognised"):
         load_model([document], {})
-    assert find_lstms(tensors, "tf1", "model", [document])  # asked for by its convention
+    assert find_lstms(
+        tensors, "tf1", "model", [document]
+    )  # asked for by its convention
     assert find_lstms(tensors, None, "model", [replace(document, groups={})])
 
 
@@ -77,7 +98,9 @@ FORGET = {f"{SPLIT}:2/Add": 0.6}
 def settings(fate: dict[str, Any], variable: str = "kernel") -> dict[str, Any]:
     group = {"graph": "m.meta", "folder": "rnn/lstm_cell", variable: fate}
     return dict(
-        read_metadata("tensorflow", {"rnn/lstm_cell": group}, ["rnn/lstm_cell/kernel"]).settings
+        read_metadata(
+            "tensorflow", {"rnn/lstm_cell": group}, ["rnn/lstm_cell/kernel"]
+        ).settings
     )
 
 
@@ -100,12 +123,16 @@ def settings(fate: dict[str, Any], variable: str = "kernel") -> dict[str, Any]:
         ({"BlockLSTM": None}, {"forget_bias": 1.0, "cell_clip": 3.0}),  # its defaults
     ],
 )  # fmt: skip
-def test_settings_of_a_kernel_in_a_graph(fate: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_settings_of_a_kernel_in_a_graph(
+    fate: dict[str, Any], expected: dict[str, Any]
+) -> None:
     assert settings(fate) == expected
 
 
 def test_settings_of_a_projection_in_a_graph() -> None:
-    assert settings({"MatMul/Minimum": 0.2}, "projection/kernel") == {"projection_clip": 0.2}
+    assert settings({"MatMul/Minimum": 0.2}, "projection/kernel") == {
+        "projection_clip": 0.2
+    }
     assert settings({"MatMul": None}, "projection/kernel") == {}
 
 
