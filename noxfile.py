@@ -145,7 +145,8 @@ def fuzz_minute(session: nox.Session) -> None:
 def frameworks(session: nox.Session) -> None:
     """Real frameworks load what we write, and run the same weights as we do."""
     session.install(".[test,dask,torch,onnxruntime,openvino,keras,jax]")
-    imports = "import flax, jax, keras, onnxruntime, openvino, torch"  # else their tests are skipped
+    # without them their tests are skipped
+    imports = "import flax, jax, keras, onnxruntime, openvino, torch"
     session.run("python", "-c", imports, env={"KERAS_BACKEND": "torch"})
     run(session, "frameworks", KERAS_BACKEND="torch")
 

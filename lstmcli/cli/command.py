@@ -18,7 +18,7 @@ from lstmcli.cli.terminal import (
     screen,
     screen_options,
     tell_written,
-    write_screen_files,
+    write_screen_file,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ FIRST_COLUMN = 27  # columns of options; the text of a longer one is below it
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # as a shell reports the end by SIGPIPE
 TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
-OUTPUT_OPTIONS = ("output", "page", "save_state")  # of files, besides --svg and --html
+OUTPUT_OPTIONS = ("output", "page", "save_state")  # of files, besides --svg
 MEMBER_OF_STDIN = "-:"  # how ``-:h``, a member of standard input, begins
 NO_OPTION = "\0"  # before such a word, which is no option
 
@@ -189,7 +189,7 @@ class Command(click.Command):
                 screen().hides_results = self._is_answer and screen().quiet
                 refuse_without_screen(ctx, self._of_table)
                 result = super().invoke(ctx)
-                write_screen_files()
+                write_screen_file()
                 if not self.last_is_output:  # its screen begins with it
                     tell_written(outputs)
                 return result
@@ -199,7 +199,9 @@ class Command(click.Command):
             raise Interrupted(CLOSED_PIPE) from None
 
     def _refuse_overwriting(self, ctx: click.Context, stack: ExitStack) -> list[str]:
-        outputs, inputs = list(screen().files.values()), list[str]()
+        outputs, inputs = list[str](), list[str]()
+        if (svg := screen().svg) is not None:
+            outputs.append(svg)
         for parameter in self.params:
             value = ctx.params.get(str(parameter.name))
             if parameter.type is FILE_PATH and value:
@@ -295,7 +297,7 @@ GROUPS = {
         "seed", "max_bytes",
     ),
     "Output": ("screen", "format", "output", "page", "save_state", "tidy", "digits"),
-    DISPLAY: ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "html", "help"),
+    DISPLAY: ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "help"),
 }  # fmt: skip
 """Parameters, by their names in Python, below their heading, in the order of the help."""
 

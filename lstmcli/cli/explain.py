@@ -64,7 +64,7 @@ def command(
     networks fewer, and --thorough tries more.
 
     --page also writes an interactive page: heat maps of EXPECTED, of the run as loaded and of the
-    run with the changes, each with the value under the pointer. --html saves the printed lines.
+    run with the changes, each with the value under the pointer.
     """
     if len(paths) < 2:
         raise _incomplete(paths)

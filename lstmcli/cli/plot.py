@@ -24,7 +24,6 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.terminal import (
     command_line,
-    is_typed,
     remark,
     screen,
     show,
@@ -33,7 +32,6 @@ from lstmcli.cli.terminal import (
 )
 from lstmcli.core.model.settings import without_option
 from lstmcli.core.model.shell import as_options
-from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.figure import SUFFIXES, figure_of
 from lstmcli.views.page import MOST_NUMBERS, plot_page
@@ -47,9 +45,7 @@ from lstmcli.views.plot import PlotWindow, plot_sheets
 )
 @cell_option("Draw one")
 @option("--steps", "A:B", "Steps to draw.", "all")
-@option(
-    "--units", "A:B|N", "Units to draw; a single one as lines over the steps.", "all"
-)
+@option("--units", "A:B|N", "Units to draw; of a single one a row per array.", "all")
 @option("--batch", "N", "The sequence of the batch to draw.", "0", type=int)
 @click.option(
     "--pool",
@@ -83,11 +79,9 @@ def command(
     at the first difference; WEIGHTS... INPUTS are as for run. Steps go across, units down.
 
     --page writes an interactive page: heat maps of all arrays and batch items, with the value
-    under the pointer. --html saves the printed lines.
+    under the pointer, and lines of a unit over the steps.
     """
     window = PlotWindow(steps, units, 0, pool)
-    if window.is_single and is_typed(click.get_current_context(), "pool"):
-        raise UserError(f"--pool {pool}: a single unit is not pooled; leave it out.")
     suffix = "" if output is None else suffix_of(output, SUFFIXES)
     settings = settings_from(options)
     found = plot(
@@ -127,11 +121,7 @@ def command(
             [] if found.plan is None else without_option(found.plan.model.assumed)
         )
         return
-    command = (
-        ""
-        if window.is_single
-        else "--units 0 draws one unit as lines; -o plot.png a figure"
-    )
+    command = "--page plot.html draws lines of a unit too; -o plot.png a figure"
     if found.differs:
         command = typed_command(
             "lstm", "diff", *map(file_argument, path), *as_options(settings)

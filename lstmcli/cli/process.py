@@ -79,6 +79,13 @@ def invoke(args: Sequence[str]) -> int:
     return 2
 
 
+GONE = {
+    "--html": "--svg FILE saves what is shown; plot and explain have --page FILE, "
+    "an interactive page",
+}
+"""Options of earlier versions, and what to use."""
+
+
 def _command_name(args: Sequence[str]) -> str:
     return " ".join(["lstm", *[word for word in args if word in COMMANDS][:1]])
 
@@ -96,6 +103,8 @@ def _system_message(error: OSError) -> str:
 
 def _usage_message(error: click.UsageError) -> str:
     if isinstance(error, click.NoSuchOption):
+        if error.option_name in GONE:
+            return f"{error.option_name} is gone: {GONE[error.option_name]}."
         return (
             f"there is no option {one_line(error.option_name)}.{_similar_option(error)}"
         )

@@ -113,7 +113,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     is_shown = every_step and not (outputs.written or outputs.save_state)
     screen().is_long = is_shown
     if options["no_pager"]:
-        if screen().files or not is_shown:
+        if screen().svg is not None or not is_shown:
             raise UserError(
                 "--no-pager changes nothing: a pager is used only for a table of all steps "
                 "(--steps :); leave it out."

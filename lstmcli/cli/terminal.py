@@ -1,7 +1,6 @@
 """Where results and messages go: a terminal gets colour and its width, a pipe gets plain text.
 
-Results go to stdout, or to the files of ``--svg`` and ``--html``; messages go
-to stderr.
+Results go to stdout, or to the file of ``--svg``; messages go to stderr.
 """
 
 from __future__ import annotations
@@ -76,17 +75,15 @@ class Screen:
         self.color = "auto"  # --color
         self.quiet = False  # -q
         self.hides_results = False  # -q of a command whose status is the answer
-        self.files: dict[
-            str, str
-        ] = {}  # "svg" or "html": the file that the screen goes to
-        self.sheet: Sheet | None = None  # of those files
+        self.svg: str | None = None  # the file that the screen goes to
+        self.sheet: Sheet | None = None  # of that file
         self.is_long = False  # whether it goes through a pager, if stdout is a terminal
         self._console: Console | None = None
 
     @property
     def rich(self) -> bool:
         """Tell whether the screen has a width: a terminal, or a file of a screen."""
-        if self.files or self.color == "always":
+        if self.svg is not None or self.color == "always":
             return True
         is_forced = self.color == "auto" and bool(os.environ.get("FORCE_COLOR"))
         return sys.stdout.isatty() or is_forced
@@ -101,7 +98,7 @@ class Screen:
     @property
     def is_paged(self) -> bool:
         """Return whether it goes through a pager, if there is one."""
-        return self.is_long and not self.files and sys.stdout.isatty()
+        return self.is_long and self.svg is None and sys.stdout.isatty()
 
     @property
     def width(self) -> int | None:
@@ -113,7 +110,7 @@ class Screen:
         """The number of colours: "truecolor", "256", or "none"."""
         if not (self.rich and self.colored):
             return "none"
-        if self.files:
+        if self.svg is not None:
             return "truecolor"
         depth = self.console().color_system or ""
         return depth if depth in DEPTHS else "none"
@@ -141,14 +138,14 @@ def width() -> Width:
 
     current, columns = screen(), screen().width
     text = columns or _columns_of_environment() or PLAIN_WIDTH
-    return Width(text, columns, bool(current.files), current.quiet)
+    return Width(text, columns, current.svg is not None, current.quiet)
 
 
 def show(sheets: Iterable[Sheet]) -> None:
-    """Print sheets, or keep their lines for the files of --svg and --html."""
+    """Print sheets, or keep their lines for the file of --svg."""
     current = screen()
     for sheet in sheets:
-        if not current.files:
+        if current.svg is None:
             sys.stdout.write(_text(sheet))
         elif current.sheet is None:
             current.sheet = sheet
@@ -227,14 +224,14 @@ def _set(
 
 
 def screen_options() -> list[click.Parameter]:
-    """The options of a screen: its colours, and files for it."""
+    """The options of a screen: its colours, and a file for it."""
 
     def file(ctx: click.Context, parameter: click.Parameter, path: str | None) -> None:
-        kind = str(parameter.name)
-        if path is not None:
-            if not path.lower().endswith(f".{kind}"):
-                raise UserError(f"--{kind} {path}: takes a name that ends in .{kind}.")
-            screen().files[kind] = path
+        if path is None:
+            return
+        if not path.lower().endswith(".svg"):
+            raise UserError(f"--svg {path}: takes a name that ends in .svg.")
+        screen().svg = path
 
     eager: dict[str, Any] = {"expose_value": False, "is_eager": True}
     return [
@@ -253,13 +250,6 @@ def screen_options() -> list[click.Parameter]:
             help="Save the output as SVG instead of printing it.",
             **eager,
         ),
-        click.Option(
-            ["--html"],
-            metavar="FILE",
-            callback=file,
-            help="Save the output as HTML instead of printing it.",
-            **eager,
-        ),
     ]
 
 
@@ -276,21 +266,20 @@ def quiet_option(is_answer: bool) -> click.Option:
     )
 
 
-def write_screen_files() -> None:
-    """Write the files of --svg and --html, once the command is done."""
+def write_screen_file() -> None:
+    """Write the file of --svg, once the command is done."""
     current = screen()
-    if not current.files:
+    if current.svg is None:
         return
     if current.sheet is None:
-        raise _no_screen(current, "-f or -o")
+        raise _no_screen(current.svg, "-f or -o")
     from lstmcli.api.save import write_file
-    from lstmcli.views.export import WRITTEN, with_prompt
+    from lstmcli.views.export import svg, with_prompt
 
     command = command_line()
     sheet = with_prompt(command, current.sheet)
-    for kind, path in current.files.items():
-        text = WRITTEN[kind](sheet, command, current.width or PLAIN_WIDTH)
-        write_file(path, text.encode())
+    text = svg(sheet, command, current.width or PLAIN_WIDTH)
+    write_file(current.svg, text.encode())
 
 
 def refuse_without_screen(ctx: click.Context, of_table: Sequence[str]) -> None:
@@ -308,8 +297,8 @@ def refuse_without_screen(ctx: click.Context, of_table: Sequence[str]) -> None:
     instead = "-q" if current.hides_results else instead
     if not instead:
         return
-    if current.files:
-        raise _no_screen(current, instead)
+    if current.svg is not None:
+        raise _no_screen(current.svg, instead)
     names = {
         *of_table,
         *["color"] * (current.color == "always"),
@@ -328,17 +317,16 @@ def is_typed(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
-def _no_screen(current: Screen, instead: str) -> UserError:
-    option, path = next(iter(current.files.items()))
+def _no_screen(path: str, instead: str) -> UserError:
     return UserError(
-        f"--{option} {path}: {instead} shows no screen to save; leave out --{option}."
+        f"--svg {path}: {instead} shows no screen to save; leave out --svg."
     )
 
 
 def command_line() -> str:
     """The command line, without the options for its screen and its page."""
     words: Sequence[str] = click.get_current_context().find_root().obj or []
-    typed, options = ["lstm"], {"--svg", "--html", "--color", "--page"}
+    typed, options = ["lstm"], {"--svg", "--color", "--page"}
     for n, word in enumerate(words):
         if word.partition("=")[0] not in options and (
             not n or words[n - 1] not in options
@@ -441,7 +429,6 @@ def standard_output() -> BinaryIO:
 
 SUBSTITUTES = "lstmcli.substitutes"  # the name of the error handler below
 SIMILAR = str.maketrans("░▒▓█·≡▁▂▃▄▅▆▇▀▼▲▶┤╵─✔×−…", "+*#@.%_.-=+*#\"v^>|'-+x-~")
-EMPTY, BRAILLE = 0x2800, range(0x2800, 0x2900)
 
 
 def substitute(error: UnicodeError) -> tuple[str, int]:
@@ -452,8 +439,6 @@ def substitute(error: UnicodeError) -> tuple[str, int]:
 
 
 def _similar(letter: str) -> str:
-    if ord(letter) in BRAILLE:
-        return " " if ord(letter) == EMPTY else "*"
     similar = letter.translate(SIMILAR)
     return similar if similar.isascii() else "?"
 

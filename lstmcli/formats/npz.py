@@ -32,7 +32,10 @@ SUFFIX = ".npy"
 DATE = (1980, 1, 1, 0, 0, 0)  # the same arrays are the same bytes every day
 
 OBJECTS = "contains Python objects, which are never loaded."
-SAVED_AS_NUMBERS = "  Save numbers: np.save(FILE, array, allow_pickle=False) refuses an array of anything else."
+SAVED_AS_NUMBERS = (
+    "  Save numbers: np.save(FILE, array, allow_pickle=False) refuses an array "
+    "of anything else."
+)
 
 
 def read(file: Opened, only: str | None = None) -> Document:

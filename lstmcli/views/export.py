@@ -1,4 +1,4 @@
-"""A screen as a picture (SVG) or a page (HTML), with its colours.
+"""A screen as a picture (SVG), or as a part of a page (HTML), with its colours.
 
 Both follow the reader's light or dark mode, and fetch neither fonts nor
 styles.
@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from itertools import groupby
-from math import isfinite
 from typing import TYPE_CHECKING
 
 from lstmcli.escaping import one_line
-from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Curve, Sheet, Span
+from lstmcli.views.sheet import AGREES, ASSUMED, DIFFERS, Sheet, Span
 
 if TYPE_CHECKING:
     from rich.style import Style
@@ -50,7 +48,7 @@ SVG_TEXT = (
     f".lstmcli text {{ font-family: {FONT}; font-size: {SIZE}px; white-space: pre; }}\n"
 )
 HTML_TEXT = f"""\
-.lstmcli pre {{ font: {SIZE}px/{DOWN}px {FONT}; position: relative; }}
+.lstmcli pre {{ font: {SIZE}px/{DOWN}px {FONT}; }}
 .lstmcli pre {{ background: inherit; color: inherit; }}
 .lstmcli pre div {{ height: {DOWN}px; }}
 .lstmcli span {{ display: inline-block; height: {DOWN}px; vertical-align: top; white-space: pre; }}
@@ -58,12 +56,6 @@ HTML_TEXT = f"""\
 """
 
 PROMPT = "$ "
-
-STROKE = (
-    "fill: none; stroke: currentColor; stroke-width: 1.5px; stroke-linecap: round; "
-)
-STROKE += "vector-effect: non-scaling-stroke"
-BRAILLE = dict.fromkeys(range(0x2800, 0x2900), " ")  # curves are drawn in their place
 
 
 def with_prompt(command: str, sheet: Sheet) -> Sheet:
@@ -73,49 +65,22 @@ def with_prompt(command: str, sheet: Sheet) -> Sheet:
     return prompted
 
 
-def _shown(sheet: Sheet) -> list[list[Span]]:
-    return [
-        [(text.translate(BRAILLE), style) for text, style in line]
-        for line in sheet.spans()
-    ]
-
-
-def _curve(curve: Curve, place: str) -> str:
-    known = (piece for is_known, piece in groupby(curve.points, _is_known) if is_known)
-    pieces = [[f"{x:.4f},{y:.4f}" for x, y in piece] for piece in known]
-    lines = (
-        f'<polyline points="{" ".join([*p, p[-1]])}" style="{STROKE}"/>' for p in pieces
-    )
-    shape = 'class="line" viewBox="0 0 1 1" preserveAspectRatio="none"'
-    return f"<svg {shape} {place}>{''.join(lines)}</svg>"
-
-
-def _is_known(point: tuple[float, float]) -> bool:
-    return isfinite(point[1])
-
-
 # ---- SVG
 
 
 def svg(sheet: Sheet, title: str, width: int) -> str:
     """A picture as wide as a terminal of ``width`` columns, or wider if a line is."""
-    lines = _shown(sheet)
+    lines = list(sheet.spans())
     width = max(width, *(sum(map(cells, (t for t, _ in line))) for line in lines))
     size = round(width * ACROSS + 2 * MARGIN), len(lines) * DOWN + 2 * MARGIN
     parts = [part for n, line in enumerate(lines) for part in _svg_line(line, n)]
-    body = "\n".join([*parts, *map(_svg_curve, sheet.curves)])
+    body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}" '
         f'width="{size[0]}" height="{size[1]}" role="img">\n'
         f"<title>{escape(one_line(title))}</title>\n{_style(SVG_TEXT)}\n<g {WITHIN}>\n"
         f'<rect class="ground" width="{size[0]}" height="{size[1]}" rx="6"/>\n{body}\n</g></svg>\n'
     )
-
-
-def _svg_curve(curve: Curve) -> str:
-    x, y = MARGIN + curve.column * ACROSS, MARGIN + curve.row * DOWN
-    wide, tall = curve.columns * ACROSS, curve.rows * DOWN
-    return _curve(curve, f'x="{x:g}" y="{y:g}" width="{wide:g}" height="{tall:g}"')
 
 
 def _svg_line(line: Sequence[Span], n: int) -> Iterator[str]:
@@ -155,32 +120,15 @@ def _words(text: str, column: int, top: float, fill: str, bold: bool) -> Iterato
 # ---- HTML
 
 
-def html(sheet: Sheet, title: str, width: int) -> str:
-    """A page whose text can be searched and copied."""
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>{escape(one_line(title))}</title>\n{_style(HTML_TEXT)}\n</head>\n"
-        f"<body {WITHIN}>\n<pre>{html_lines(sheet)}</pre>\n</body>\n</html>\n"
-    )
-
-
 def html_fragment(sheet: Sheet) -> str:
-    """The same as a part of a page, such as the cell of a notebook."""
+    """A screen whose text can be searched and copied, for the cell of a notebook."""
     return f"<div {WITHIN}>{_style(HTML_TEXT)}\n<pre>{html_lines(sheet)}</pre></div>\n"
 
 
 def html_lines(sheet: Sheet) -> str:
     """The lines as the content of ``<pre>``, without newlines, which would be lines too."""
-    lines = (
-        f"<div>{''.join(map(_html_span, line)) or ' '}</div>" for line in _shown(sheet)
-    )
-    return f"{''.join(lines)}{''.join(map(_html_curve, sheet.curves))}"
-
-
-def _html_curve(curve: Curve) -> str:
-    place = f"left: {curve.column}ch; top: {curve.row * DOWN}px"
-    size = f"width: {curve.columns}ch; height: {curve.rows * DOWN}px"
-    return _curve(curve, f'style="position: absolute; {place}; {size}"')
+    lines = ("".join(map(_html_span, line)) or " " for line in sheet.spans())
+    return "".join(f"<div>{line}</div>" for line in lines)
 
 
 def _html_span(span: Span) -> str:
@@ -243,7 +191,3 @@ def cells(text: str) -> int:
     from rich.cells import cell_len
 
     return cell_len(text)
-
-
-WRITTEN = {"svg": svg, "html": html}
-"""The function that writes a screen, by the name of the option."""

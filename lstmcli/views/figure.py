@@ -18,7 +18,7 @@ from lstmcli.escaping import one_line
 from lstmcli.views.colors import NOT_A_NUMBER, Rgb, Scale
 from lstmcli.views.header import file_name
 from lstmcli.views.heatmap import Pooling, Quantity, pooled
-from lstmcli.views.plot import CHARTS, DIFFERENCE, PlotWindow, quantities, scales
+from lstmcli.views.plot import DIFFERENCE, PlotWindow, quantities, scales
 
 if TYPE_CHECKING:
     from lstmcli.api.plot import Drawable
@@ -47,6 +47,7 @@ FINEST = (
     300,
     "none",
 )  # cells across and down, more than a column shows; no half blocks
+CHARTS = "hcifgo"  # of one unit, downwards
 MAPS = "hcgifo"  # downwards: what shares a scale is adjacent
 SETTINGS = "matplotlibrc"
 LINE, MARK = "#104ea0", "#b24800"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, groupby
 from typing import NamedTuple
 
@@ -144,6 +144,44 @@ def panel_lines(
     ]
     width = max(width, _width(lines))
     return [[*line, (" " * (width - _width([line])), "")] for line in lines]
+
+
+def unit_gutter(drawn: Sequence[Quantity]) -> int:
+    """The columns in front of the rows of one unit, which have the names of arrays."""
+    return max(len(quantity.name) for quantity in drawn) + 2
+
+
+def unit_lines(
+    drawn: Sequence[Quantity],
+    cells: Sequence[Array],
+    poolings: Sequence[Pooling],
+    of_kind: Mapping[str, Scale],
+    depth: str,
+) -> Lines:
+    """The lines of one unit: a row for each array, and the steps below.
+
+    Arrays of a part of a run may have other steps: a row whose steps are not
+    those of the next has its own axis.
+    """
+    gutter = unit_gutter(drawn)
+    lines: Lines = [[(" " * gutter, ""), (f"unit {drawn[0].units[0]}", "bold")]]
+    for n, quantity in enumerate(drawn):
+        pooling = poolings[n]
+        scale = of_kind[quantity.kind]
+        if quantity.marked:
+            cell = quantity.marked[0] // pooling.steps
+            column = gutter + cell * pooling.characters + pooling.middle
+            lines.append([(" " * column, ""), ("▼", DIFFERS)])
+            label = (f"{quantity.name}▶".ljust(gutter), DIFFERS)
+        else:
+            label = (quantity.name.ljust(gutter), "bold")
+        painted = _painted_cells(scale.levels(cells[n]).T, scale, pooling, depth)
+        lines.append([label, *painted])
+        is_last = n == len(drawn) - 1
+        if is_last or list(drawn[n + 1].steps) != list(quantity.steps):
+            for text in _step_axis(quantity.steps, pooling):
+                lines.append([(" " * gutter + text, "dim")])
+    return lines
 
 
 def _unit_label(quantity: Quantity, pooling: Pooling, first: int) -> Span:

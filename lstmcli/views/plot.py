@@ -1,4 +1,4 @@
-"""Plots in text: a heat map of each quantity, or lines of one unit over the steps."""
+"""Plots in text: a heat map of each quantity, or of one unit with a row for each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from lstmcli.core.model.selection import (
     indices_of,
     numbers_on_axis,
 )
-from lstmcli.views.chart import chart
 from lstmcli.views.colors import GATE, Scale, around_zero
 from lstmcli.views.header import header_sheet
 from lstmcli.views.heatmap import (
@@ -27,6 +26,8 @@ from lstmcli.views.heatmap import (
     legend,
     panel_lines,
     pooled,
+    unit_gutter,
+    unit_lines,
 )
 from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import (
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 GUTTER = 6  # columns for the numbers of units
 LINES = 8  # of each panel
 TALL_PANELS, TALL_LINES = 2, 16  # at most this many panels have these lines
-CHARTS = "hcifgo"  # the order of the lines of one unit
 DIFFERENCE, GATES = "a - b", "gates"
 SINGLE = re.compile(r"\s*-?\d{1,18}\s*")
 
@@ -61,7 +61,7 @@ class PlotWindow(NamedTuple):
 
     @property
     def is_single(self) -> bool:
-        """Return whether it is a single unit, which is drawn as lines."""
+        """Return whether it is a single unit, which has a row for each array."""
         return self.units is not None and SINGLE.fullmatch(self.units) is not None
 
 
@@ -127,17 +127,21 @@ def heat_sheet(found: Drawable, window: PlotWindow, width: Width, depth: str) ->
     """A heat map of each quantity, a legend of the colours, and how cells are pooled."""
     drawn = quantities(found, window)
     lines = TALL_LINES if len(drawn) <= TALL_PANELS else LINES
-    poolings = [
-        Pooling.to_fit(q.values.shape, width.text - GUTTER, lines, depth) for q in drawn
-    ]
+    columns = width.text - GUTTER
+    if window.is_single:
+        columns = width.text - unit_gutter(drawn)
+    poolings = [Pooling.to_fit(q.values.shape, columns, lines, depth) for q in drawn]
     cells = [
         pooled(q.values, p, window.pool) for q, p in zip(drawn, poolings, strict=True)
     ]
     of_kind = scales(drawn, cells)
-    panels = [
-        panel_lines(q, c, pooling, of_kind[q.kind], depth)
-        for q, c, pooling in zip(drawn, cells, poolings, strict=True)
-    ]
+    if window.is_single:
+        panels = [unit_lines(drawn, cells, poolings, of_kind, depth)]
+    else:
+        panels = [
+            panel_lines(q, c, pooling, of_kind[q.kind], depth)
+            for q, c, pooling in zip(drawn, cells, poolings, strict=True)
+        ]
     sheet = Sheet(width, in_rows(panels, width.text))
     sheet.add()
     least = max(len(f"{scale.low:g}") for scale in of_kind.values())
@@ -163,28 +167,6 @@ def pooled_words(pooling: Pooling, kind: str) -> str:
     return f"a cell is {'the farthest from 0' if kind == 'extreme' else 'the mean'} of {sizes}"
 
 
-# ---- lines
-
-
-def lines_sheet(found: Drawable, window: PlotWindow, width: Width) -> Sheet:
-    """A chart of each quantity of one unit, ``window.units``, over the steps."""
-    sheet = Sheet()
-    drawn = quantities(found, window)
-    drawn.sort(key=lambda q: CHARTS.find(q.base))
-    of_kind = scales(drawn, [q.values for q in drawn])
-    for n, q in enumerate(drawn):
-        if n:
-            sheet.add()
-        difference = f"   {DIFFERENCE}" * (q.kind == DIFFERENCE)
-        title = (f"{q.name}[{q.units[0]}]", "bold")
-        sheet.add((" " * GUTTER, ""), title, f"  {q.words}{difference}")
-        marked = q.marked[0] if q.marked else None
-        sheet.extend(
-            chart(q.values[:, 0], q.steps, of_kind[q.kind], width.text, marked)
-        )
-    return sheet
-
-
 # ---- the screen
 
 
@@ -192,10 +174,7 @@ def plot_sheets(
     found: Drawable, window: PlotWindow, command: str, width: Width, depth: str
 ) -> list[Sheet]:
     """The files, the pictures, saturated units, and what to type next."""
-    if window.is_single:
-        picture = lines_sheet(found, window, width)
-    else:
-        picture = heat_sheet(found, window, width, depth)
+    picture = heat_sheet(found, window, width, depth)
     sheets = [*reading_sheets(found, width), picture]
     return [
         *sheets,

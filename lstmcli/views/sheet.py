@@ -63,18 +63,8 @@ class Width(NamedTuple):
 PIPE = Width()
 
 
-class Curve(NamedTuple):
-    """A line over some rows of a sheet, which a file draws in place of its braille characters."""
-
-    row: int
-    column: int
-    rows: int
-    columns: int
-    points: Sequence[tuple[float, float]]  # x and y, each from 0 to 1; NaN is a gap
-
-
 class Sheet:
-    """Lines of spans, top to bottom, whose texts are wrapped to a width, and curves over them.
+    """Lines of spans, top to bottom, whose texts are wrapped to a width.
 
     No control character leaves a sheet: `rows`, `spans` and a console escape
     texts, and what pads or wraps texts escapes them before.
@@ -84,11 +74,9 @@ class Sheet:
         self,
         width: Width = PIPE,
         lines: Iterable[list[Span]] = (),
-        curves: Iterable[Curve] = (),
     ) -> None:
         self.width = width
         self.lines = list(lines)
-        self.curves = list(curves)
 
     def add(self, *spans: Span | str) -> None:
         """Append one line; a bare string is unstyled."""
@@ -129,8 +117,6 @@ class Sheet:
 
     def extend(self, other: Sheet) -> None:
         """Append another sheet."""
-        above = len(self.lines)
-        self.curves.extend(one._replace(row=above + one.row) for one in other.curves)
         self.lines.extend(other.lines)
 
     def section(self, other: Sheet) -> None:

@@ -187,7 +187,6 @@ def test_the_version_names_numpy_and_its_blas(lstm: Lstm) -> None:
         (("init", *INIT, "--initializer", "zeros", "--seed", "1"), "--seed"),
         (("derive", *FILES, "--steps", "1", "--units", "0", "--terms", "1"), "--terms"),
         (("check", *FILES, "--seed", "1"), "--seed"),
-        (("plot", *FILES, "--units", "0", "--pool", "mean"), "--pool"),
     ],
 )
 def test_options_without_an_effect_are_refused(

@@ -112,7 +112,10 @@ def test_a_cluster_that_fails(library: Any) -> None:
         for error in (UserError("of the work"), MemoryError("of the work")):
             with pytest.raises(type(error), match="of the work"):
                 executor.submit(raises(error)).result()
-        text = "the run on the cluster failed: No module named 'lstmcli'; its workers need lstmcli too"
+        text = (
+            "the run on the cluster failed: No module named 'lstmcli'; "
+            "its workers need lstmcli too"
+        )
         with pytest.raises(UserError, match=text):
             executor.submit(
                 raises(ModuleNotFoundError("No module named 'lstmcli'"))

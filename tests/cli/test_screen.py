@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,7 +19,6 @@ WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 QUESTION = TOP / "samples" / "question"
 RUN = ("run", WEIGHTS, INPUTS)
 PLOT = ("plot", WEIGHTS, INPUTS)
-BRAILLE = re.compile("[\u2800-\u28ff]")
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -87,40 +85,16 @@ def test_letters_distinguish_signs_and_sizes() -> None:
 # ---- files
 
 
-class Text(HTMLParser):
-    """The text of the lines of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "div":
-            self.lines.append("")
-
-    def handle_data(self, data: str) -> None:
-        if self.lines and data != "\n":
-            self.lines[-1] += data
-
-
-@pytest.mark.parametrize(
-    "words", [RUN, PLOT, (*PLOT, "--units", "1"), ("inspect", WEIGHTS)]
-)
-def test_a_page_contains_what_the_terminal_shows(
-    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
-) -> None:
-    monkeypatch.setenv("COLORTERM", "truecolor")
-    screen = ESCAPE.sub("", lstm(*words, "--color", "always").out)
-    assert lstm(*words, "--html", "screen.html") == (0, "", "wrote screen.html\n")
-    page = Path("screen.html").read_text()
-    lines = Text(page).lines
-    assert lines[0].startswith(f"$ lstm {words[0]} ")
-    assert "--html" not in lines[0]
-    assert [line.rstrip() for line in lines[1:]] == [
-        BRAILLE.sub(" ", line).rstrip() for line in screen.splitlines()
-    ]
-    assert ("<polyline" in page) == bool(BRAILLE.search(screen))
+def test_an_option_that_is_gone_names_what_to_use(lstm: Lstm) -> None:
+    done = lstm(*RUN, "--html", "screen.html")
+    assert done.status == 2
+    first, help_of = done.err.splitlines()
+    assert first == (
+        "lstm run: error: --html is gone: --svg FILE saves what is shown; plot and "
+        "explain have --page FILE, an interactive page."
+    )
+    assert help_of.strip() == "lstm run --help"
+    assert not Path("screen.html").exists()
 
 
 def test_a_picture_contains_the_words_of_the_terminal_at_their_positions(
@@ -151,14 +125,12 @@ def test_a_picture_contains_the_words_of_the_terminal_at_their_positions(
 
 
 def test_pictures_fetch_nothing_and_follow_light_and_dark(lstm: Lstm) -> None:
-    lstm(*PLOT, "--svg", "s.svg", "--html", "s.html")
-    for name in ("s.svg", "s.html"):
-        page = Path(name).read_text()
-        assert "prefers-color-scheme: dark" in page
-        assert set(re.findall(r"https?://[^\"]*", page)) <= {
-            "http://www.w3.org/2000/svg"
-        }
-        assert "url(" not in page
+    lstm(*PLOT, "--svg", "s.svg")
+    picture = Path("s.svg").read_text()
+    assert "prefers-color-scheme: dark" in picture
+    links = set(re.findall(r"https?://[^\"]*", picture))
+    assert links == {"http://www.w3.org/2000/svg"}
+    assert "url(" not in picture
     before = Path("s.svg").read_bytes()
     lstm(*PLOT, "--svg", "s.svg")
     assert Path("s.svg").read_bytes() == before

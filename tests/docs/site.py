@@ -85,7 +85,8 @@ def _screen(command: str, output: str, shell: Shell) -> str | None:
     if _words(text.plain) != _words(output):
         return None
     spans = "".join(map(_span, text.render(Console())))
-    return f'<pre class="screen"><code tabindex="0"><b>$ {escape(command)}</b>\n{spans}</code></pre>'
+    code = f'<code tabindex="0"><b>$ {escape(command)}</b>\n{spans}</code>'
+    return f'<pre class="screen">{code}</pre>'
 
 
 def _words(text: str) -> list[str]:

@@ -46,7 +46,7 @@ def test_the_commands_that_are_named_for_an_option_have_it() -> None:
     )
     without = {*COMMANDS} - commands_with("--svg")
     for page in ("docs/commands/plot.md", "README.md"):
-        assert named(page, r"`--html FILE`[^.]*? but ([^.]*)\.") == without
+        assert named(page, r"`--svg FILE`[^.]*? but ([^.]*)\.") == without
 
 
 def test_each_engine_is_an_extra_of_its_name() -> None:

@@ -50,8 +50,8 @@ def cases() -> dict[str, Case]:
     found["run-tidy"] = Case(f"{RUN} -o out.csv --tidy", ("out.csv",))
     words = f"{RUN} --lengths lengths.npy --initial-state state.npz -f table"
     found["run-all"] = Case(
-        f"{words} -o out.npz --save-state s.json --svg s.svg --html s.html",
-        ("out.npz", "s.json", "s.svg", "s.html"),
+        f"{words} -o out.npz --save-state s.json --svg s.svg",
+        ("out.npz", "s.json", "s.svg"),
     )
     found["run-stdout"] = Case(f"{RUN} -f json", ())
     for suffix, to in MODELS.items():
@@ -60,8 +60,8 @@ def cases() -> dict[str, Case]:
         )
     for name, screen in SCREENS.items():
         further = ("out.json",) if name == "convert" else ()
-        found[f"{name}-svg"] = Case(f"{screen} --svg s.svg --html s.html",
-                                    (*further, "s.svg", "s.html"))  # fmt: skip
+        found[f"{name}-svg"] = Case(f"{screen} --svg s.svg",
+                                    (*further, "s.svg"))  # fmt: skip
     found["plot-png"] = Case("plot weights.npz inputs.npy -o out.png", ("out.png",))
     for suffix in ("npz", "json"):
         found[f"init-{suffix}"] = Case(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from unicodedata import name
-
 import numpy as np
 import pytest
 
-from lstmcli.views.chart import _characters, chart
-from lstmcli.views.colors import GATE, SIGNED, Scale, around_zero, color
-from lstmcli.views.heatmap import Pooling, Quantity, panel_lines, pooled
+from lstmcli.views.colors import GATE, around_zero, color
+from lstmcli.views.heatmap import Pooling, Quantity, panel_lines, pooled, unit_lines
 
 
 def text(lines: list[list[tuple[str, str]]]) -> list[str]:
@@ -113,46 +110,33 @@ def test_signs_are_distinguished_with_every_colour_blindness(blindness: str) -> 
         assert np.abs(below - above).max() > 45, size
 
 
-# ---- line charts: which dots stand for which numbers
+# ---- one unit
 
 
-PLACES = {(0, 0): "1", (0, 1): "2", (0, 2): "3", (0, 3): "7",
-          (1, 0): "4", (1, 1): "5", (1, 2): "6", (1, 3): "8"}  # fmt: skip
-"""The number of each dot of a braille pattern, by column and row."""
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.123456, "0.123"), (-0.123456, "-0.12"), (-0.0123, "-0.01"), (-0.00123, "-0.001"),
-     (2e-9, "2e-9"), (-3e-12, "-3e-12"), (-1e-300, "-1e-300"), (123456.0, "1.2e5")],
-)  # fmt: skip
-def test_ends_of_the_scale_are_neither_rounded_to_0_nor_cut(
-    value: float, text: str
-) -> None:
-    x = np.array([-abs(value), abs(value)])
-    scale = Scale(-abs(value), abs(value), SIGNED)
-    top, *_, bottom, steps = chart(x, [0, 1], scale, 40, None).rows()
-    end = bottom if value < 0 else top
-    assert end.partition("┤")[0].strip() == text
-    assert end.index("┤") == steps.index("0") - 1
-
-
-def test_the_label_of_0_is_on_the_line_of_0() -> None:
-    sheet = chart(np.zeros(4), range(4), Scale(-1.0, 1.0, SIGNED), 40, None)
-    lines = [*sheet.rows()]
-    assert {y for _, y in sheet.curves[0].points} == {0.5}  # and so it is in a file
-    (drawn,) = (
-        line for line in lines if any("\u2801" <= letter <= "\u28ff" for letter in line)
+def test_one_unit_has_a_row_for_each_array_and_one_axis() -> None:
+    h = Quantity("h", np.array([[0.0], [1.0], [0.5]]), range(3), [4], "h")
+    f = Quantity(
+        "layer0.f", np.array([[1.0], [0.0], [1.0]]), range(3), [4], "gates", (1, 0)
     )
-    assert drawn.partition("┤")[0].strip() == "0"
-    assert (
-        lines.index(drawn) == (len(lines) - 1) // 2
-    )  # the last has the numbers of the steps
+    scales = {"h": around_zero([h.values]), "gates": GATE}
+    pooling = Pooling(1, 1, 2, False)
+    lines = unit_lines([h, f], [h.values, f.values], [pooling] * 2, scales, "none")
+    assert text(lines) == [
+        "          unit 4",
+        "h           ██▒▒",
+        "            ▼",
+        "layer0.f▶ ██  ██",
+        "          ╵ ╵ ╵",
+        "          0 1 2",
+    ]
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_dot_is_where_unicode_has_it(place: tuple[int, int]) -> None:
-    dots = np.zeros((2, 4), bool)
-    dots[place] = True
-    (line,) = _characters(dots)
-    assert name(line) == f"BRAILLE PATTERN DOTS-{PLACES[place]}"
+def test_arrays_of_other_steps_have_their_own_axis() -> None:
+    values = np.ones((2, 1))
+    early = Quantity("h", values, [0, 1], [0], "h")
+    late = Quantity("c", values, [7, 8], [0], "h")
+    scales = {"h": around_zero([values])}
+    pooling = Pooling(1, 1, 2, False)
+    lines = unit_lines([early, late], [values] * 2, [pooling] * 2, scales, "none")
+    axes = [line.split() for line in text(lines) if line.strip()[0].isdigit()]
+    assert axes == [["0", "1"], ["7", "8"]]

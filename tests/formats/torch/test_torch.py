@@ -171,7 +171,10 @@ def test_two_tensors_of_one_name_are_reported() -> None:
 
 def storage_pickle(size: bytes, stride: bytes, numel: bytes = b"K\x04") -> bytes:
     """A tensor over a storage named 0."""
-    persistent = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+    persistent = (
+        b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+        b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+    )
     body = (
         b"ctorch._utils\n_rebuild_tensor_v2\n((" + persistent[1:] + numel + b"tQK\x00"
     )
