@@ -19,16 +19,13 @@ from __future__ import annotations
 
 import sys
 
-__version__ = (
-    "0.1.0"  # a string: reading it from the installed metadata would take 25 ms
-)
-
 TYPE_CHECKING = (
     False  # typing takes 5 ms, before the command line can take an interrupt
 )
 if TYPE_CHECKING:
     from typing import Any
 
+    from lstmcli._version import __version__
     from lstmcli.api.derive import derive
     from lstmcli.api.diff import diff
     from lstmcli.api.explain import explain
@@ -53,6 +50,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "__version__": "_version",
     "Model": "core.model.model",
     "Trace": "core.model.model",
     "UserError": "errors",

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli import __version__, formats
+from lstmcli import formats
+from lstmcli._version import __version__
 from lstmcli.api import load
 from lstmcli.api.documents import (
     INITIAL_STATES,

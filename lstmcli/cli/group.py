@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lstmcli import __version__, threads
+from lstmcli import threads
 from lstmcli.cli.command import Context
 from lstmcli.errors import did_you_mean
 
@@ -96,6 +96,8 @@ def print_version(ctx: click.Context, parameter: click.Parameter, value: bool) -
     """Print the versions of this program, of numpy and of its BLAS; then end."""
     if not value or ctx.resilient_parsing:
         return
+    from lstmcli._version import __version__  # no other command needs it
+
     limit_blas_to_one_thread()
     numpy, libraries = threads.versions()
     click.echo(f"lstm {__version__}\nnumpy {numpy}, {libraries}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from lstmcli import __version__
+from lstmcli._version import __version__
 from lstmcli.core.model.arrays import Array
 from lstmcli.engines.engine import Engine, Network, Prepared, Result, library
 from lstmcli.engines.export import graph_of, serialised

@@ -57,7 +57,7 @@ class Format(NamedTuple):
 FORMATS: dict[str, Format] = {
     ".npy": Format("npy", "npy"),
     ".npz": Format("npz", "npz"),
-    ".json": Format("json", "text.json", "read_text"),
+    ".json": Format("json", "text.json", "document_of"),
     ".jsonl": Format("jsonl", "text.jsonl", "read_lines"),
     ".csv": Format("csv", "text.csv", "read_lines"),
     ".tsv": Format("tsv", "text.csv", "read_lines"),
@@ -75,6 +75,15 @@ READ_ONLY = {  # not for traces; .safetensors is written, but only for weights
     ".index": Format("tensorflow", "tensorflow"),
     ".tflite": Format("tflite", "tflite"),
     ".keras": Format("keras", "keras"),
+}
+
+
+JSON_MODELS = {  # the outermost members of a program's model file in JSON
+    ("weightsManifest",): Format("tfjs", "tfjs", "read_value"),
+    ("architecture", "config", "weights"): Format("nam", "audio", "read_nam"),
+    ("model_data", "state_dict"): Format("guitarml", "audio", "read_guitarml"),
+    ("in_shape", "layers"): Format("rtneural", "audio", "read_rtneural"),
+    ("class_name", "config"): Format("keras", "keras", "read_value"),
 }
 
 
@@ -159,7 +168,24 @@ def _read_text(file: Opened) -> Document:
             f"{file.source}: {file.size:,} bytes are more than are read of console output. "
             "Save the numbers as .npy, .npz or .csv."
         )
-    return _reader(kind)(file.text() if in_pieces else text, file)
+    if in_pieces:
+        text = file.text()
+    if kind == "json":
+        return _read_json(text, file)
+    return _reader(kind)(text, file)
+
+
+def _read_json(text: str, file: Opened) -> Document:
+    """The arrays of a program's model file, or those of any other JSON."""
+    value = _module("json").parse(text, file.source)
+    try:
+        if isinstance(value, dict):
+            for members, model in JSON_MODELS.items():
+                if value.keys() >= set(members):
+                    return _of(model)(value, file)
+        return _reader("json")(value, file.source)
+    except RecursionError:
+        raise UserError(f"{file.source} is nested too deeply.") from None
 
 
 def _module(name: str) -> Any:
@@ -167,7 +193,12 @@ def _module(name: str) -> Any:
 
 
 def _reader(name: str) -> Callable[..., Document]:
-    reader: Callable[..., Document] = getattr(_module(name), _BY_NAME[name].reader)
+    return _of(_BY_NAME[name])
+
+
+def _of(row: Format) -> Callable[..., Document]:
+    module = import_module(f"{__name__}.{row.module}")
+    reader: Callable[..., Document] = getattr(module, row.reader)
     return reader
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Iterable
 
-from lstmcli.errors import UserError, listed
+from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import damage_reported
 from lstmcli.formats.files.source import (
+    ARCHIVE,
     BYTE_ORDER_MARKS,
-    MODELS,
     Opened,
     how_raw_numbers_are_read,
 )
@@ -51,21 +50,13 @@ MOST_CELLS = 10_000  # of a first line, parsed to detect a table
 MOST_COMPONENTS = 64  # of traineddata: 17 in Tesseract 3, 24 since 4
 FEWEST = 3  # complete opcodes in a long pickle's head: an array may fill the rest
 
-ARCHIVE = b"PK\x03\x04"
 ARCHIVES = {  # ending of a member's name -> format; else npz
     "data.pkl": "torch",
     "model.json": "torch",  # TorchScript of 1.0
     "model.weights.h5": "keras",
     "model.weights.json": "keras",  # whose name shows that it is in pieces
 }
-MOST_NAMED = 3  # files of an archive that a message names
 WAY_OUT = "Save its arrays with numpy.savez."
-
-
-def unzip(names: Iterable[str]) -> str:
-    """The advice on an archive that has files of weights in it; "" without any."""
-    files = [name for name in names if name.lower().endswith(MODELS)]
-    return f"Unzip it, and give {listed(files, MOST_NAMED)}." if files else ""
 
 
 EXPORTED = (
@@ -279,7 +270,7 @@ def _json_kind(first: str, rest: str, hint: str | None) -> str:
 
 
 def _kind_of_line(line: str) -> str:
-    from lstmcli.formats.text.jsonl import kind_of_line  # binary files do without
+    from lstmcli.formats.text.json_line import kind_of_line  # binary files do without
 
     return kind_of_line(line)
 

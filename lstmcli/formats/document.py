@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,6 +117,7 @@ def _only(name: str, mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in mapping.items() if key == name}
 
 
+NUMBERS = 1 << 14  # of an array, made text at a time
 BFLOAT16 = np.dtype("V2")  # as JAX, ml_dtypes and Keras store it
 
 
@@ -125,6 +127,19 @@ def native(array: np.ndarray) -> np.ndarray:
         bits = array.view("<u2").astype(np.uint32)
         return np.left_shift(bits, 16, out=bits).view(np.float32)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def rows_of(array: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows along the last axis of any array, in C order: blocks (n, K)."""
+    if array.ndim > 2 and prod(array.shape[1:]) > NUMBERS:
+        for part in array:
+            yield from rows_of(part)
+    else:
+        array = np.atleast_2d(array)
+        size = max(1, NUMBERS // max(1, prod(array.shape[1:])))
+        for first in range(0, len(array), size):
+            block = array[first : first + size]
+            yield block.reshape(prod(block.shape[:-1]), block.shape[-1])
 
 
 def size_as_read(dtype: np.dtype[Any]) -> int:

@@ -11,7 +11,7 @@ import os
 import re
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import prod
 from threading import Lock
 from typing import Any, BinaryIO, NamedTuple, TypeAlias, TypeVar, cast
@@ -20,7 +20,14 @@ import numpy as np
 from numpy.lib import format as npy_format
 
 from lstmcli.errors import UserError
-from lstmcli.formats.document import BFLOAT16, Document, Shape, native, size_as_read
+from lstmcli.formats.document import (
+    BFLOAT16,
+    Document,
+    Shape,
+    native,
+    rows_of,
+    size_as_read,
+)
 from lstmcli.formats.files.limits import IN_BLOCKS_FROM, MOST_AXES, check_size
 from lstmcli.formats.files.source import HEAD, Opened, became_shorter
 from lstmcli.outputs import errors_named
@@ -258,7 +265,6 @@ def read_raw(file: Opened, form: str) -> Document:
 
 
 COPIED = 1 << 20  # bytes at a time
-NUMBERS = 1 << 14  # of an array, made text at a time
 
 
 class FileArray:
@@ -366,16 +372,3 @@ def write_header(stream: BinaryIO, shape: Shape, dtype: np.dtype[Any]) -> None:
         "shape": shape,
     }
     npy_format.write_array_header_1_0(cast(Any, stream), header)
-
-
-def rows_of(array: np.ndarray) -> Iterator[np.ndarray]:
-    """The rows along the last axis of any array, in C order: blocks (n, K)."""
-    if array.ndim > 2 and prod(array.shape[1:]) > NUMBERS:
-        for part in array:
-            yield from rows_of(part)
-    else:
-        array = np.atleast_2d(array)
-        size = max(1, NUMBERS // max(1, prod(array.shape[1:])))
-        for first in range(0, len(array), size):
-            block = array[first : first + size]
-            yield block.reshape(prod(block.shape[:-1]), block.shape[-1])

@@ -15,11 +15,10 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 import numpy as np
 
 from lstmcli.errors import UserError
-from lstmcli.formats.detect import unzip
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import check_total, damage_reported
 from lstmcli.formats.files.source import HEAD, Opened
-from lstmcli.formats.files.zip import Archive
+from lstmcli.formats.files.zip import Archive, unzip
 from lstmcli.formats.npy import (
     Stored,
     check,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lstmcli import __version__
+from lstmcli._version import __version__
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.model.selection import format_size
 from lstmcli.views.diff import difference_sheet

@@ -19,6 +19,7 @@ from lstmcli.outputs import reason
 HEAD = 1 << 16  # bytes that show a file's format
 PIECE = 1 << 18  # characters parsed at a time: as lists they take 300 times as much
 NEAR = 0.75  # similarity of a suggested name (SequenceMatcher.ratio)
+ARCHIVE = b"PK\x03\x04"  # first bytes of a zip archive with members
 ARRAYS = (b"\x93NUMPY", b"PK")  # first bytes of .npy and .npz, which may be large
 MOST_DRAINED = (
     2 * MOST_PARSED

@@ -8,17 +8,19 @@ Members may share bytes: `check_total` limits what all unpack to.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from struct import Struct
 from typing import IO, BinaryIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
-from lstmcli.errors import UserError
+from lstmcli.errors import UserError, listed
 from lstmcli.formats.files.limits import MOST_ITEMS, Damaged
-from lstmcli.formats.files.source import Opened
+from lstmcli.formats.files.source import MODELS, Opened
 
 ENCRYPTED = 1  # a bit of `ZipInfo.flag_bits`
 METHODS = (ZIP_STORED, ZIP_DEFLATED)  # what NumPy, PyTorch and Keras write
 MOST_COMPRESSION = 1032  # bytes that deflate makes of one at most
+MOST_NAMED = 3  # files of an archive that a message names
 MOST_COMMENT = (1 << 16) - 1  # bytes behind the end record
 
 _ENTRY = b"PK\x01\x02"  # starts each entry of the directory
@@ -28,6 +30,12 @@ _END = Struct(
 _END64 = Struct(
     "<4s28xQQQ4s16x"
 )  # the same without the comment, and the locator behind it
+
+
+def unzip(names: Iterable[str]) -> str:
+    """The advice on an archive that has files of weights in it; "" without any."""
+    files = [name for name in names if name.lower().endswith(MODELS)]
+    return f"Unzip it, and give {listed(files, MOST_NAMED)}." if files else ""
 
 
 class Archive:

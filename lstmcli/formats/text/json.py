@@ -1,7 +1,5 @@
 """JSON: numbers in nested lists, by name. Names of objects in objects are joined with a dot.
 
-Model files of some programs are JSON, recognised by their members.
-
 ``[{"step": 0, "h": [...]}, ...]`` is the array h along a first axis of steps;
 ``{"data": [...], "dims": [7, 1, 3]}`` an array of that shape; ``{"0": 0.1,
 "1": 0.2}`` a list, as of JavaScript's typed arrays.
@@ -14,7 +12,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from importlib import import_module
 from itertools import takewhile
 from math import prod
 from typing import Any, BinaryIO, cast
@@ -24,7 +21,6 @@ import numpy as np
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Arrays, Document, Numbering, Shape, compact
 from lstmcli.formats.files.limits import MOST_LEVELS
-from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.number_text import (
     JSON_NAMES,
     SPECIAL,
@@ -34,35 +30,13 @@ from lstmcli.formats.text.number_text import (
 )
 from lstmcli.outputs import json_text
 
-MODELS = {  # a model file's outermost members -> module and function
-    ("weightsManifest",): ("tfjs", "read_value"),
-    ("architecture", "config", "weights"): ("audio", "read_nam"),
-    ("model_data", "state_dict"): ("audio", "read_guitarml"),
-    ("in_shape", "layers"): ("audio", "read_rtneural"),
-    ("class_name", "config"): ("keras", "read_value"),
-}
 
+def document_of(value: Any, source: str) -> Document:
+    """All lists of numbers as float64 arrays, everything else as attributes.
 
-def read_text(text: str, file: Opened) -> Document:
-    """All lists of numbers as float64 arrays, everything else as attributes; or a model file.
-
-    UserError for broken JSON (with line and column), a name that occurs twice,
-    a list that is ragged or of other values than numbers or strings; see
-    `MODELS` too.
+    UserError for a list that is ragged or of other values than numbers or
+    strings, and for a name that occurs twice.
     """
-    value = parse(text, file.source)
-    try:
-        names = value.keys() if isinstance(value, dict) else ()
-        for members, (module, function) in MODELS.items():
-            if set(members) <= set(names):
-                reader = getattr(import_module(f"lstmcli.formats.{module}"), function)
-                return cast(Document, reader(value, file))
-        return _document(value, file.source)
-    except RecursionError:
-        raise UserError(f"{file.source} is nested too deeply.") from None
-
-
-def _document(value: Any, source: str) -> Document:
     document = Document(source, "json", {})
     columns = as_columns(value, source)
     records, value = columns is not value, columns

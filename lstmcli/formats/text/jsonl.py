@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import select
 from array import array
 from collections import deque
@@ -31,6 +30,7 @@ from lstmcli.formats.files.source import (
     refuse_device,
 )
 from lstmcli.formats.text.json import parse
+from lstmcli.formats.text.json_line import INPUTS, inputs_of, kind_of_line, tried
 from lstmcli.formats.text.number_text import (
     BATCH,
     MOST_STEPS,
@@ -42,11 +42,7 @@ from lstmcli.formats.text.number_text import (
     to_array,
 )
 
-INPUTS = ("inputs", "x")
 MOST_KEYS = 1000  # characters of tidy data that include the unit's key
-OPENING = re.compile(
-    r'\s*(?:\[\s*[^\[\s]|\{.*"(?:step|inputs|x)")'
-)  # other first lines may be a long document: not parsed
 
 
 def read_lines(pieces: Pieces, file: Opened) -> Document:
@@ -78,7 +74,7 @@ def _numbered(pieces: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
 def _tidy_names(text: str) -> list[str]:
     """The members of the first line, if it is a unit of a step: a number each."""
     value = (
-        _tried(text.lstrip().partition("\n")[0]) if UNIT in text[:MOST_KEYS] else None
+        tried(text.lstrip().partition("\n")[0]) if UNIT in text[:MOST_KEYS] else None
     )
     if not isinstance(value, dict) or not {STEP, UNIT} <= value.keys():
         return []
@@ -261,35 +257,6 @@ def step_array(value: Any, where: str, before: Shape | None = None) -> np.ndarra
     return numbers
 
 
-def kind_of_line(line: str) -> str:
-    """Return what a first line of JSON lines has: "inputs" or "trace"; "" for something else.
-
-    Inputs are a list of numbers, or an object with "inputs" or "x" and no
-    other list (others make a document of weights and inputs); a trace is an
-    object with "step". A line of "either" alone could be a document:
-    {"inputs": [[...], ...]}.
-    """
-    value = _tried(line) if OPENING.match(line) else None
-    if isinstance(value, list):
-        return "inputs" if value and all(map(is_number, value)) else ""
-    if not isinstance(value, dict):
-        return ""
-    inputs = inputs_of(value)
-    if STEP in value:
-        return "trace" if inputs is None else "inputs"
-    kinds = {name: type(member) for name, member in value.items()}
-    nested = {name for name, kind in kinds.items() if kind in (list, dict)}
-    if not nested <= {*INPUTS} or {kinds[name] for name in nested} != {list}:
-        return ""
-    is_batch = isinstance(inputs, list) and [*map(type, inputs[:1])] == [list]
-    return "either" if is_batch else "inputs"
-
-
-def inputs_of(record: Mapping[str, Any]) -> Any:
-    """The inputs of a step among a line's members; None without."""
-    return next((record[name] for name in INPUTS if name in record), None)
-
-
 def refuse_unused(record: Mapping[str, Any], where: str) -> None:
     """Refuse a line of inputs with further members, which no run uses."""
     names = [name for name in record if name != STEP]
@@ -298,13 +265,6 @@ def refuse_unused(record: Mapping[str, Any], where: str) -> None:
             f"{where} has {', '.join(names)}; the inputs of a step are one list, "
             f"named {' or '.join(INPUTS)}."
         )
-
-
-def _tried(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
 
 
 # ---- standard input step by step: a line is parsed once it has come

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.errors import Try, UserError, listed
+from lstmcli.formats.document import rows_of
 from lstmcli.formats.files.limits import MOST_AXES, MOST_RUN, check_size
-from lstmcli.formats.npy import rows_of
 
 NUMBER = (
     r"[-+]?(?:(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?\d{1,5})?|(?i:nan|inf(?:inity)?)\b)"

@@ -18,10 +18,9 @@ from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
 from lstmcli.errors import UserError
-from lstmcli.formats.detect import ARCHIVE
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import LARGE, check_size, check_total, damage_reported
-from lstmcli.formats.files.source import Opened
+from lstmcli.formats.files.source import ARCHIVE, Opened
 from lstmcli.formats.files.zip import Archive
 from lstmcli.formats.torch.state_dict import Tree, describe_network, document, flatten
 from lstmcli.formats.torch.tensors import MAKERS, TensorStorage, kind_of_storage
