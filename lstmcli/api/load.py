@@ -288,8 +288,11 @@ class _LayerList:
             index: direction_settings(found, index, cell.settings)
             for index, cell in metadata.items()
         }
+        has_mask = any(cell.masking for cell in cells)
+        is_unmasked = bool(self.masks) and not has_mask and "lengths" not in given
+        no_mask = {"lengths": "ignored"} if is_unmasked else {}
         settings = {
-            index: {**of_cell, **self.layout, **self.of_backward, **given}
+            index: {**of_cell, **no_mask, **self.layout, **self.of_backward, **given}
             for index, of_cell in of_files.items()
         }
         of_first = next(iter(settings.values()))
@@ -309,12 +312,7 @@ class _LayerList:
             self.reversed[cell_name(first + n, d)] = runs_backward(
                 found, (n, d), of_cell
             )
-        if (
-            self.masks
-            and "lengths" not in given
-            and not any(cell.masking for cell in cells)
-        ):
-            layers = [tuple(map(_without_lengths, layer)) for layer in layers]
+        if is_unmasked:
             what, why = (
                 f"{found.label} runs all steps",
                 "no mask reaches it in its model",
@@ -341,10 +339,6 @@ class _LayerList:
             self.remarks.append(
                 f"{found.label} gives only its last step in its model; here, every step."
             )
-
-
-def _without_lengths(cell: Cell) -> Cell:
-    return replace(cell, convention=cell.convention.with_behaviour(lengths="ignored"))
 
 
 def _metadata(

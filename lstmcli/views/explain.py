@@ -10,6 +10,7 @@ from lstmcli.core.explain.causes import OPEN, SHUT
 from lstmcli.core.explain.explanation import (
     AGREEMENT,
     APPROXIMATED,
+    PADDED_DIFFER,
     RUN_OTHERWISE,
     Explanation,
     NearRun,
@@ -112,6 +113,8 @@ def title(e: Explanation, expected: str) -> str:
             else f"{several} configurations fit"
         )
         return f"{nan}{fitting}, but {expected} does not prove it."
+    if any(one.code == PADDED_DIFFER for one in e.remarks):
+        return f"{expected} differs at padded steps, and nowhere else."
     if _ran_otherwise(e):
         return f"No setting is wrong, but {expected} was run or arranged otherwise."
     if e.tried > 1:

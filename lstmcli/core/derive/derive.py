@@ -107,7 +107,7 @@ def _place(
         Choice(noun.partition(" ")[0], noun, str(at), None, (at,)).among(size)[0]
         for at, (noun, size) in zip(where, sizes.items(), strict=True)
     )
-    valid = counted(cell, plan.valid)
+    valid = counted(cell, plan.valid, model)
     order = StepOrder.of_cell(cell.convention.behaviour, direction == 1)
     reads, shown = (
         steps[:, batch if steps.shape[1] > 1 else 0]  # (T,)

@@ -147,6 +147,8 @@ class Search:
         """
         each = [(one, one.proved(answers, a, self.tried)) for one, answers, a in found]
         (placement, first), *others = sorted(each, key=lambda one: _rank(one[1]))
+        if first.verdict == "none":  # only padded steps differ
+            return first
         explanations = [first, *(other for _, other in others)]
         elsewhere = [
             remark("placed_elsewhere", changes=other.changes, location=other.location)

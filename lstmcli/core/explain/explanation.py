@@ -253,7 +253,13 @@ BY_BUDGET = {
     "no_first_step",
 }
 """Codes of what a budget left out."""
-AGREEMENT = {"some_arrays_agree", "some_steps_agree", "some_sequences_agree"}
+PADDED_DIFFER = "padded_steps_differ"
+AGREEMENT = {
+    "some_arrays_agree",
+    "some_steps_agree",
+    "some_sequences_agree",
+    PADDED_DIFFER,
+}
 """Codes of remarks on where the outputs agree."""
 RUN_OTHERWISE = {"masked", "rearranged", "other_units"}
 """Codes of remarks on other ways to run the weights, or to arrange outputs."""

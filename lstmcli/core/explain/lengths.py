@@ -20,7 +20,7 @@ from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remarks, remark
 from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import as_time_major
+from lstmcli.core.model.model import as_time_major, cell_name
 from lstmcli.core.model.steps import shown_lengths, valid_until
 from lstmcli.errors import UserError
 
@@ -32,13 +32,13 @@ def placements(setup: Setup, location: Location) -> Iterator[Placement]:
     of_run: list[Changes] = [()]
     if not (setup.of_directions or setup.part) and location.is_from_the_start:
         of_run += [(change,) for change in setup.changes_of_run(location)]
+        of_run += _forgotten_by_layers(setup)
     first = Placement(setup, location)
     is_padded = first.valid is not None and not first.valid.all()
     at_ends = location.at_ends if is_padded else ()
     for one, changes in product((*at_ends, location), of_run):
-        if one is location or "masked_output" not in settings_of(
-            changes
-        ):  # ends are not masked
+        is_of_outputs = [*settings_of(changes)] == ["masked_output"]
+        if one is location or not is_of_outputs:  # ends are not masked
             yield Placement(setup, one, changes)
     is_all = all(one.at.is_all for one in location.arrays) and first.expected.has_steps
     for changes in (
@@ -47,6 +47,24 @@ def placements(setup: Setup, location: Location) -> Iterator[Placement]:
         yield Placement(setup, location, changes, unpadded=True)
     if not setup.part and location.is_from_the_start:
         yield from _with_other_lengths(first)
+
+
+def _forgotten_by_layers(setup: Setup) -> Iterator[Changes]:
+    """Lengths or a mask that a layer forgets, or all from one on; with either padded output."""
+    layers = setup.model.layers
+    if len(layers) == 1 or not setup.question.inputs.is_padded:
+        return
+    numbers = range(len(layers))
+    each = [(n,) for n in numbers]
+    from_one_on = [tuple(numbers[n:]) for n in numbers[1:]]
+    for some in dict.fromkeys((*each, *from_one_on)):
+        cells = [cell_name(n, d) for n in some for d in range(len(layers[n]))]
+        ignored = tuple(Change(f"{cell}.lengths", "ignored") for cell in cells)
+        yield ignored
+        for output in ("zero", "repeat"):  # of the layers below
+            further = Change("masked_output", output)
+            if output != setup.assumed(further):
+                yield (*ignored, further)
 
 
 def _with_other_lengths(one: Placement) -> Iterator[Placement]:

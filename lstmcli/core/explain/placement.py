@@ -54,6 +54,7 @@ from lstmcli.core.explain.verify import (
     vanishing,
     verify,
 )
+from lstmcli.core.forward.sequence import padding_rule
 from lstmcli.core.model.arrays import Array
 
 ENOUGH = 2.0  # digits of evidence, beyond those that number what was tried
@@ -324,6 +325,8 @@ class Placement:
         """The likeliest answer, proved or not; the others are its equals."""
         if not (self.changes or any(one.changes for one in answers)):
             answer = Answer((), self.verify((), allowance))
+            if self.unpadded and self.padded_output != "zero":
+                return self._other_at_padding(allowance, tried)
             return replace(
                 self.explanation("agrees", answer.comparison),
                 tried=1,
@@ -377,6 +380,21 @@ class Placement:
             remarks=tuple(self._remarks(answer, allowance)),
             evidence=proof,
         )
+
+    @property
+    def padded_output(self) -> str:
+        """The h that the convention has at padded steps: zero, which fills up, repeat or run."""
+        last = self.model.layers[-1]
+        is_masked = self.question.inputs.mask is not None
+        return padding_rule(last[0], is_masked, len(last) == 2)
+
+    def _other_at_padding(self, allowance: Allowance, tried: int) -> Explanation:
+        """The explanation that EXPECTED differs at padded steps only."""
+        every_step = Placement(self.setup, self.location, self.of_run)
+        loaded = every_step.verify((), allowance)
+        explanation = every_step.explanation("none", loaded)
+        differ = remark("padded_steps_differ", ending=self.padded_output)
+        return replace(explanation, tried=tried, depth=1, remarks=(differ,))
 
     def _remarks(self, answer: Answer, allowance: Allowance) -> Remarks:
         q = self.question

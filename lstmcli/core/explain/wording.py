@@ -297,6 +297,7 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "steps": lambda counts: (
         f"{join_with_and([*map(str, counts)])} step{'s' * (counts != [1])}"
     ),
+    "padded": {"repeat": "the last valid h again", "run": "computed on"}.__getitem__,
     "ending": lambda name: "the same output, repeated" if name == "repeat" else "zeros",
     "location": lambda one: (
         location_text(one) or "EXPECTED is interpreted as the full run"
@@ -380,6 +381,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "longer": "The other side runs on over padding: {steps:steps} more than as given.",
     "past_ends": "At padded steps EXPECTED has other values than the run; "
     "as in lstm diff, they are not compared.",
+    "padded_steps_differ": "At all steps that count h agrees. At padded steps it is "
+    "{ending:padded}, and EXPECTED has other values: does every layer use the mask?",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
     # of what is found

@@ -64,7 +64,7 @@ class Plan:
     @property
     def masked(self) -> bool:
         """Return whether a mask, or inverted lengths, tells which steps count."""
-        is_inverted = self.model.behaviour.lengths == "inverted"
+        is_inverted = self.model.padding_use == "inverted"
         return self.inputs.mask is not None or is_inverted
 
     @property
@@ -165,8 +165,7 @@ def plan_of(
             raise UserError(f"a trace has no {name!r}; it has {', '.join(NAMES)}.")
     layout, assumed = check_axes(model, inputs)
     steps, batch = steps_and_batch(inputs.x.shape, layout)
-    becomes = model.behaviour.lengths
-    valid = valid_steps(inputs, layout, becomes)
+    valid = valid_steps(inputs, layout, model.padding_use)
     states = split_state(inputs.initial_state, model, batch)
     return Plan(
         model,

@@ -264,7 +264,7 @@ class ChunkRun:
                         cell,
                         operand,
                         states[len(finals)],
-                        counted(cell, valid),
+                        counted(cell, valid, self.model),
                         self.keep,
                         backward=d == 1,
                         padding=padding_rule(cell, self.masked, len(layer) == 2),

@@ -77,9 +77,15 @@ def edited_outputs(
     return edited
 
 
-def counted(cell: Cell, valid: Array | None) -> Array | None:
-    """The steps that count in a cell: all (None) if no mask reaches it."""
-    return None if cell.behaviour.lengths == "ignored" else valid
+def counted(cell: Cell, valid: Array | None, model: Model) -> Array | None:
+    """The steps that count in a cell of a model: all (None) if no mask reaches it.
+
+    ``valid`` are those of the cells that use lengths or a mask as the model does.
+    """
+    use = cell.behaviour.lengths
+    if valid is None or use == "ignored":
+        return None
+    return valid if use == model.padding_use else ~valid
 
 
 def padding_rule(cell: Cell, masked: bool, both_directions: bool) -> str:

@@ -238,6 +238,12 @@ class Model:
         return self.cell.behaviour
 
     @property
+    def padding_use(self) -> str:
+        """How lengths or a mask are used: as by the first cell that does not ignore them."""
+        uses = [cell.behaviour.lengths for _, cell in self.cells]
+        return next((use for use in uses if use != "ignored"), "ignored")
+
+    @property
     def bidirectional(self) -> bool:
         """Return whether any layer runs in both directions."""
         return any(len(layer) > 1 for layer in self.layers)

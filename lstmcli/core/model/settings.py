@@ -294,7 +294,8 @@ SETTINGS: dict[str, Setting] = {
         "How given lengths or a mask are used.",
         default="given",
         rule="ignored: all steps are valid; inverted: the steps are valid that the mask leaves "
-        "out. Or the lengths themselves, such as 3,7,5.",
+        "out. Or the lengths themselves, such as 3,7,5. layer1.lengths=ignored is a mask that one "
+        "layer forgets.",
     ),
     "flat_units": Setting(
         COUNT, "Units, where the weights are one vector.", COUNT.words, "none"
@@ -397,7 +398,6 @@ MODEL_ONLY = (
     "convention",
     "layout",
     "initial_state",
-    "lengths",
     "merge",
     "directions",
     "dtype",
@@ -427,7 +427,10 @@ def read_setting(name: str, value: Any, where: str) -> Any:
         raise UserError(f"{where}: unknown setting {name!r}.{near}", *known) from None
     refuse_unprintable(value, f"{where}: {name}")
     try:
-        return setting.read(value)
+        read = setting.read(value)
+        if cell and plain == "lengths" and isinstance(read, tuple):
+            raise ValueError("given, ignored or inverted; lengths are of all layers")
+        return read
     except ValueError as error:
         first, *further = error.args
         stop = "" if first[-1] in ".,?" else "."

@@ -294,7 +294,10 @@ def idle_settings_of_run(
 
     ``masked``: it has lengths or a mask. ``started``: it has an initial state.
     """
-    why = {} if masked else {"masked_output": "there are no lengths and no mask"}
+    no_padding = dict.fromkeys(
+        ("masked_output", "lengths"), "there are no lengths and no mask"
+    )
+    why = {} if masked else no_padding
     why |= {} if started else {"initial_state": "there is no initial state"}
     return _idle(given, why, source)
 
