@@ -28,7 +28,7 @@ from lstmcli.core.diff.operand import ArrayName, Side, with_all_steps
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.budget import Budget, Progress, WorkDone, quiet
 from lstmcli.core.explain.causes import spelled_out
-from lstmcli.core.explain.explanation import Explanation
+from lstmcli.core.explain.explanation import PADDED_DIFFER, Explanation
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
@@ -269,9 +269,12 @@ def explained(
     start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
     several = len(job.model.cells) > 1
     further = _next(start, comparison, against, several)
-    if explanation.verdict == "not_finite" and is_h and not further:
+    run = explanation.command if explanation.verdict == "not_finite" else ""
+    if any(one.code == PADDED_DIFFER for one in explanation.remarks):
+        run, further = asked.typed("run"), ""  # at padded steps nothing is derived
+    if run and is_h and not further:
         against = typed_command("lstm", "diff", "-", file_argument(side.name))
-        further = f"{explanation.command} -f npy -q | {against}"
+        further = f"{run} -f npy -q | {against}"
     return replace(explanation, next=further)
 
 

@@ -318,6 +318,7 @@ PADDED = {  # calls, by a record of each
     "keras/mask_with_holes": "Keras 3: a mask with holes",
     "keras/mask_zero_output": "Keras 3: `zero_output_for_mask=True`",
     "keras/bidirectional_mask": "Keras 3: a mask of `Bidirectional`",
+    "keras_masking/forgotten": "Keras 3: `Masking`, `LSTM`, `LSTM`",
     "tf_keras/mask": "tf_keras: a mask",
     "tensorflow1/sequence_length": "TensorFlow: `dynamic_rnn(sequence_length=)`",
     "onnxruntime/lengths_zero": "ONNX `sequence_lens`: onnxruntime",

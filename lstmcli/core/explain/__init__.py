@@ -194,7 +194,8 @@ class Search:
         near = near or ([] if said else [*near_miss(as_loaded, nears)])
         hints = said or [*lengths.shown(self.placements)]
         if not near:
-            hints = hints or [*clues(loaded)] or [*clues(best.comparison, best.changes)]
+            hints = hints or [*clues(loaded, padded=one.padded_sequences)]
+            hints = hints or [*clues(best.comparison, best.changes)]
         if layout != "steps" and question.inputs.layout is None and not near:
             hints = [*hints, remark("layout_assumed", layout=layout)]
         untried = (*NOT_SEARCHED, *self._left_out(one))

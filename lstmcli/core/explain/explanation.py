@@ -314,8 +314,15 @@ def _indices(agrees: Sequence[bool | None]) -> tuple[list[int], list[int]]:
     return [n for n, one in each if one], [n for n, one in each if one is False]
 
 
-def clues(comparison: Agreement, changes: tuple[Changed, ...] = ()) -> Remarks:
-    """The hints of the numbers of a configuration that does not fit."""
+def clues(
+    comparison: Agreement,
+    changes: tuple[Changed, ...] = (),
+    padded: Sequence[int] = (),
+) -> Remarks:
+    """The hints of the numbers of a configuration that does not fit.
+
+    ``padded`` are the sequences that lengths or a mask shorten.
+    """
     if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
         yield remark(
             "exact_zeros", changes=changes, share=comparison.zeros / comparison.total
@@ -328,6 +335,7 @@ def clues(comparison: Agreement, changes: tuple[Changed, ...] = ()) -> Remarks:
         step = comparison.first.step if comparison.first else None
         begun = any(one is not None for one in comparison.steps[: step or 0])
         facts = {"begun": begun, "step": step, "first": agreeing[0] == 0}
+        facts["padded"] = differing == [*padded]
         yield remark(
             "some_sequences_agree",
             changes=changes,

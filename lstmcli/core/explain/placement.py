@@ -123,6 +123,14 @@ class Placement:
         found = {"lengths": self.lengths} if self.lengths else {}
         return self._case(Expected({})).valid(found)
 
+    @property
+    def padded_sequences(self) -> list[int]:
+        """The sequences of which not all steps count."""
+        valid = self.valid
+        if valid is None:
+            return []
+        return [int(n) for n in np.flatnonzero(~valid.all(axis=0))]
+
     def _case(self, expected: Expected) -> Case:
         setup = self.setup
         data = replace(self.question.inputs, x=self.question.x)

@@ -382,7 +382,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "past_ends": "At padded steps EXPECTED has other values than the run; "
     "as in lstm diff, they are not compared.",
     "padded_steps_differ": "At all steps that count h agrees. At padded steps it is "
-    "{ending:padded}, and EXPECTED has other values: does every layer use the mask?",
+    "{ending:padded}, and EXPECTED has other values: does every layer use the lengths or the mask?",
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
     # of what is found
@@ -406,6 +406,9 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "exact_zeros": "{changes:changes}: {share:.0%} of EXPECTED are exact zeros where the run has "
     "none. Is there dropout, or a relu on the output?",
     "some_sequences_agree": {  # a state that is carried over shows at the first step
+        "padded": _SEQUENCES_AGREE
+        + ", which are those that are padded: does every layer use the "
+        "lengths or the mask?",
         "begun": _SEQUENCES_AGREE + ", from step {step} on: are they padded?",
         "first": _SEQUENCES_AGREE + ": is a state carried from sequence to sequence?",
         "": _SEQUENCES_AGREE + ": are the sequences in another order?",

@@ -13,9 +13,17 @@ import numpy as np
 import pytest
 
 from lstmcli.api.explain import explain
+from lstmcli.api.load import load
+from lstmcli.api.run import run
+from lstmcli.core.explain.explanation import clues
+from lstmcli.core.explain.verify import Agreement
+from lstmcli.core.explain.wording import text_of
+from lstmcli.errors import UserError
+from lstmcli.views.explain import title as explanation_title
 from tests.core.explain.asking import found
 from tests.core.explain.networks import AS_STORED, network, write
 from tests.core.explain.reference import random_net
+from tests.recorded import GOLDEN, recorded
 
 Array = np.ndarray[Any, Any]
 B, T, I, H = 4, 9, 3, 5
@@ -123,3 +131,95 @@ def test_a_port_s_mistake_with_padding_is_named(name: str, tmp_path: Path) -> No
     assert (answer.verdict, found(answer)) == (port.verdict, port.changes)
     assert port.command in answer.command
     assert any(port.note in text for text in answer.notes) or not port.note
+
+
+# ---- a mask that one layer forgets, as Keras ran it
+
+PARTS: dict[str, Callable[[Array, Array], Array]] = {
+    "whole": lambda h, mask: h,
+    "last steps": lambda h, mask: h[:, -1],
+    "last valid steps": lambda h, mask: h[np.arange(len(h)), mask.sum(axis=1) - 1],
+}
+SECOND_FORGETS = {"layer1.lengths": "ignored"}
+BOTH_FORGET = {**SECOND_FORGETS, "layer1_reverse.lengths": "ignored"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("case", ["forgotten", "forgotten_both"])
+def test_a_mask_that_the_second_layer_forgets_is_named(case: str, part: str) -> None:
+    path, one = (
+        f"{GOLDEN}/keras_masking/{case}.keras",
+        recorded(f"keras_masking/{case}"),
+    )
+    expected = PARTS[part](one.arrays["forgotten"], one.arrays["mask"])
+    answer = explain(path, one.arrays["inputs"], expected)
+    truth = SECOND_FORGETS if case == "forgotten" else BOTH_FORGET
+    if (case, part) == ("forgotten", "last valid steps"):  # which do not show it
+        truth = {}
+    assert (answer.found, found(answer)) == (True, truth)
+    assert all(f"--set {name}=ignored" in answer.command for name in truth)
+
+
+@pytest.mark.parametrize(
+    ("case", "truth"), [("forgotten", SECOND_FORGETS), ("forgotten_both", BOTH_FORGET)]
+)
+def test_a_run_in_which_the_second_layer_forgets_the_mask(
+    case: str, truth: dict[str, Any]
+) -> None:
+    path, one = (
+        f"{GOLDEN}/keras_masking/{case}.keras",
+        recorded(f"keras_masking/{case}"),
+    )
+    trace = run(load(path, **truth), one.arrays["inputs"])
+    np.testing.assert_allclose(trace.h, one.arrays["forgotten"], atol=1e-6)
+    assert {k: v for k, v in trace.settings.items() if k in truth} == truth
+
+
+def test_other_values_at_padded_steps_alone_are_the_headline(tmp_path: Path) -> None:
+    path, one = (
+        f"{GOLDEN}/keras_masking/forgotten.keras",
+        recorded("keras_masking/forgotten"),
+    )
+    expected = np.where(one.arrays["mask"][..., None], one.arrays["h"], 7).astype("f4")
+    port = str(tmp_path / "port.npy")
+    np.save(port, expected)
+    answer = explain(path, one.arrays["inputs"], port)
+    assert (answer.verdict, answer.changes) == ("none", ())
+    assert explanation_title(answer, "port.npy") == (
+        "port.npy differs at padded steps, and nowhere else."
+    )
+    assert answer.next.endswith(f"-f npy -q | lstm diff - {port}")
+
+
+@pytest.mark.parametrize(
+    ("padded", "words"), [([1, 2], "which are those that are padded"), ([2], "carried")]
+)
+def test_sequences_that_differ_and_are_the_padded_ones_are_called_so(
+    padded: list[int], words: str
+) -> None:
+    # last states of three sequences, of which the first agrees
+    loaded = Agreement(9.0, 0.4, 0.2, 2, 6, None, items=(True, False, False))
+    (hint,) = clues(loaded, padded=padded)
+    assert words in text_of(hint)
+
+
+def test_lengths_of_a_layer_are_a_word() -> None:
+    path = f"{GOLDEN}/keras_masking/forgotten.keras"
+    with pytest.raises(UserError, match="given, ignored or inverted"):
+        load(path, **{"layer1.lengths": [7, 3, 5, 1]})
+
+
+def test_a_layer_inverts_the_mask_that_the_other_layer_uses(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    nets = [random_net(rng, I, H), random_net(rng, H, H)]
+    x = rng.normal(size=(B, T, I))
+
+    def run_of(net: Any) -> Run:
+        return lambda x: network([net], x, {}, np.float64, 1)[0]
+
+    first = _within(run_of(nets[0]), x, VALID)
+    second = _within(run_of(nets[1]), first, ~VALID)
+    weights = write(dict(zip(("l0", "l1"), nets, strict=True)), tmp_path / "w.npz")
+    model = load(weights, dtype="float64", layout="batch", **AS_STORED,
+                 **{"layer1.lengths": "inverted"})  # fmt: skip
+    np.testing.assert_allclose(run(model, x, lengths=LENGTHS).h, second, atol=1e-12)
