@@ -29,6 +29,7 @@ from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.budget import Budget, Progress, WorkDone, quiet
 from lstmcli.core.explain.causes import spelled_out
 from lstmcli.core.explain.explanation import PADDED_DIFFER, Explanation
+from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
@@ -255,6 +256,11 @@ def explained(
         )
         if explanation.verdict != "not_finite" or explanation.next:
             return explanation
+    facts = {one.code: one.facts for one in explanation.remarks}
+    if "layout_shown" in facts:
+        layout = facts["layout_shown"]["layout"]
+        other = asked._replace(settings={**asked.settings, "layout": layout})
+        return replace(explanation, next=other.typed("explain", asked.expected))
     ended = (one.facts for one in explanation.remarks if one.code == "budget_ended")
     if any(not facts["thorough"] for facts in ended):
         further = f"{asked.typed('explain', asked.expected)} --thorough"
@@ -458,5 +464,22 @@ def _command(
     shown = changed.pop("array", None)
     options = as_options({**settings, **spelled_out(changed, given)})
     if shown is not None:
-        options += ["-o", WHOLE_TRACE] if "." in shown else ["--only", shown]
+        options += ["--only", shown]
+        if "." in shown:
+            options += ["-o", WHOLE_TRACE]
+    options += _selection(explanation.location)
     return typed_command("lstm", "run", *words, *options)
+
+
+def _selection(location: Location | None) -> list[str]:
+    """The options that select the steps and sequences of a run that EXPECTED is."""
+    if location is None or location.state or location.ends:
+        return []
+    at, options = location.first, list[str]()
+    for option, part in {"--steps": at.steps, "--batch": at.sequences}.items():
+        if part.size == 1 < part.of:
+            options += [option, str(part.first)]
+        elif not part.is_all:
+            first, stop, stride = part.indices.indices(part.of)
+            options += [option, f"{first}:{stop}" + f":{stride}" * (stride > 1)]
+    return options

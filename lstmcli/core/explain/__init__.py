@@ -22,7 +22,7 @@ import numpy as np
 from lstmcli.core.diff.operand import ArrayName
 from lstmcli.core.explain import execution, lengths
 from lstmcli.core.explain.budget import Budget, Progress, quiet
-from lstmcli.core.explain.causes import Change, settings_of
+from lstmcli.core.explain.causes import Change, kinds, settings_of
 from lstmcli.core.explain.edited_runs import NamedEdits
 from lstmcli.core.explain.edits import equal_edits, named_edits
 from lstmcli.core.explain.explanation import (
@@ -45,7 +45,16 @@ from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
 from lstmcli.core.explain.question import Question, in_shape, left_out
-from lstmcli.core.explain.verify import Answer, Case, Remark, Remarks, remark
+from lstmcli.core.explain.verify import (
+    A_FEW,
+    Answer,
+    Case,
+    Remark,
+    Remarks,
+    arrays_if_run,
+    compared,
+    remark,
+)
 from lstmcli.core.explain.wording import in_words, location_text
 from lstmcli.core.forward.equations import is_eight_bit
 from lstmcli.errors import UserError
@@ -169,6 +178,23 @@ class Search:
         )
 
     @cached_property
+    def on_other_layout(self) -> Placement | None:
+        """EXPECTED on the other layout, if as loaded step 0 of sequence 0 agrees alone."""
+        others = [p for p in self.placements if kinds(p.changes) == {"layout"}]
+        if not (self.as_loaded and others):
+            return None
+        one, loaded = self.as_loaded[0], self.as_loaded[0].verify(())
+        is_first = np.zeros(one.setup.size, bool)
+        is_first[0, 0] = True
+        given, expected = arrays_if_run(one.case, {}), one.expected.at(is_first)
+        first = compared(given, expected, one.allowance)
+        is_alone = loaded.agreeing <= first.total + A_FEW * loaded.total
+        if not (first.total and first.fits and is_alone):
+            return None
+        is_nearer = others[0].verify(()).agreeing > loaded.agreeing
+        return others[0] if is_nearer else None
+
+    @cached_property
     def said_last(self) -> list[Remark]:
         """The remarks of the passes on the network as loaded."""
         passes = (one.remark for one in PASSES if one.remark is not None)
@@ -196,7 +222,10 @@ class Search:
         if not near:
             hints = hints or [*clues(loaded, padded=one.padded_sequences)]
             hints = hints or [*clues(best.comparison, best.changes)]
-        if layout != "steps" and question.inputs.layout is None and not near:
+        if self.on_other_layout is not None:
+            other = self.on_other_layout.setup.layout
+            near, hints = [remark("layout_shown", layout=other)], []
+        elif layout != "steps" and question.inputs.layout is None and not near:
             hints = [*hints, remark("layout_assumed", layout=layout)]
         untried = (*NOT_SEARCHED, *self._left_out(one))
         if not hints and any(left.code in BY_BUDGET for left in untried):
@@ -364,7 +393,10 @@ def _by_passes(search: Search) -> Explanation:
             return search.likeliest(found)
     work.what = work.edits.what = "edits"
     work.edits.progress = work.progress
-    named = named_edits(search.likely[: Budget.FEW // 2])
+    likely = search.likely[: Budget.FEW // 2]
+    if search.on_other_layout is not None:
+        likely = [search.on_other_layout, *likely[:1]]
+    named = named_edits(likely)
     # another way of running them tells more than many solved numbers
     by_file = any(edit.file for one in named[:1] for edit in one.variant.edits)
     said = search.said_last if by_file else []
