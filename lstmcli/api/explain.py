@@ -472,11 +472,14 @@ def _command(
 
 
 def _selection(location: Location | None) -> list[str]:
-    """The options that select the steps and sequences of a run that EXPECTED is."""
+    """The options that select the part of a run that EXPECTED is."""
     if location is None or location.state or location.ends:
         return []
     at, options = location.first, list[str]()
-    for option, part in {"--steps": at.steps, "--batch": at.sequences}.items():
+    parts = {"--steps": at.steps, "--batch": at.sequences}
+    if at.run.directions == 1:
+        parts["--units"] = at.units
+    for option, part in parts.items():
         if part.size == 1 < part.of:
             options += [option, str(part.first)]
         elif not part.is_all:

@@ -160,3 +160,70 @@ def test_the_printed_command_gives_expected(
     assert done.status == 0, done.err
     with np.load(tmp_path / "out.npz") as members:
         np.testing.assert_allclose(members[array], expected, rtol=1e-5, atol=2e-6)
+
+
+PARTS: dict[str, Any] = {
+    "first steps": np.s_[:, :3],
+    "a window of a sequence": np.s_[2, 2:5],
+    "every second step": np.s_[:, ::2],
+    "a step": np.s_[:, 3],
+    "fewer sequences": np.s_[:2],
+    "first units": np.s_[..., :3],
+    "last step": np.s_[:, -1],
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_diff_compares_what_the_printed_command_writes(
+    name: str, lstm: Lstm, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(4)
+    net = random_net(rng, 4, 5)
+    np.savez(tmp_path / "w.npz", kernel=net.kernel.astype("f4"), bias=net.bias)
+    x = rng.normal(size=(3, 7, 4))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "e.npy", outputs(net, x, {"forget_bias": 0.0})["h"][PARTS[name]])
+    explanation = explain("w.npz", "x.npy", "e.npy", layout="batch")
+    assert _told(explanation) == {"forget_bias": 0.0}
+    done = lstm(*shlex.split(explanation.command)[1:], "-o", "out.npz")
+    assert done.status == 0, done.err
+    compared = lstm("diff", "out.npz", "e.npy", "-f", "json")
+    assert json.loads(compared.out)["arrays"]["h"]["total"] > 0, compared.out
+    assert compared.status == 0, compared.out
+
+
+def test_one_sequence_in_the_other_layout_is_called_so(tmp_path: Path) -> None:
+    """Each step starts from zero, as of a state that is reset: code forgets batch_first."""
+    rng = np.random.default_rng(5)
+    net = random_net(rng, 4, 3)
+    np.savez(tmp_path / "w.npz", kernel=net.kernel.astype("f4"), bias=net.bias)
+    x = rng.normal(size=(1, 7, 4))
+    expected = outputs(net, x, {"layout": "time"})["h"]
+    explanation = explain(str(tmp_path / "w.npz"), x, expected, layout="batch")
+    assert _told(explanation) == {"layout": "time"}
+    assert [[c.setting for c in other] for other in explanation.equivalent] == [
+        ["state"]
+    ]
+
+
+def _halved(name: str, value: Any, z: Any, x: Any) -> Any:
+    return value * np.clip(value, 0.6, 0.8) if name == "f" else value
+
+
+def _other_layout(truth: dict[str, Any], folder: Path) -> Explanation:
+    """The answer for outputs with a mistake, of inputs that are in the other layout."""
+    rng = np.random.default_rng(6)
+    net = random_net(rng, 4, 3)
+    np.savez(folder / "w.npz", kernel=net.kernel.astype("f4"), bias=net.bias)
+    x = rng.normal(size=(3, 7, 4))
+    expected = outputs(net, x, {"layout": "time", **truth})["h"]
+    return explain(str(folder / "w.npz"), x, expected, layout="batch")
+
+
+@pytest.mark.slow
+def test_a_first_step_that_agrees_alone_names_the_other_layout(tmp_path: Path) -> None:
+    answer = _other_layout({"spoil": _halved}, tmp_path)
+    assert answer.verdict == "none"
+    assert any("Step 0 of sequence 0 alone agrees" in text for text in answer.notes)
+    assert answer.next.startswith("lstm explain")
+    assert answer.next.endswith("--layout time")

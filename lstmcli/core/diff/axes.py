@@ -316,7 +316,9 @@ class _Unlike:
                 and (not one.in_a_row or (one.steps.is_all and run.directions == 1))
                 and (one.axes[-1:] in ("k", "w") or len(shape) == 1 or shape[-1] == 1)
                 and all(
-                    known is None or [*range(part.of)[part.indices]] == [*known]
+                    known is None
+                    or (part.is_all and len(known) == part.of)  # selected of a run
+                    or [*range(part.of)[part.indices]] == [*known]
                     for part, known in zip(one.parts, in_file, strict=False)
                 )
                 and _fits_layout(one, shape, said or "", in_file[0] is not None)
@@ -351,7 +353,7 @@ class _Unlike:
             for axis, part in enumerate(lead)
         ]
         steps, items = (
-            None if part.is_all else indices[part.indices]
+            None if part.is_all and counts_from_0(indices) else indices[part.indices]
             for part, indices in zip(lead, in_file, strict=True)
         )
         units = range(half.first * of_units.of, (half.first + 1) * of_units.of)
