@@ -20,7 +20,7 @@ from lstmcli.api.documents import (
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import SIZES
-from lstmcli.core.weights.assumptions import idle_without_lstm
+from lstmcli.core.weights.assumptions import idle_without_lstm, without_padding
 from lstmcli.core.weights.build_cells import cut_flat
 from lstmcli.core.weights.choose_lstm import choose_layer, choose_lstms, layer_options
 from lstmcli.core.weights.inspection import Inspection, inspect
@@ -73,11 +73,24 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
     read = [model for *_, model in models if isinstance(model, Model)]
     remarks += dict.fromkeys(text for model in read for text in model.idle)
     remarks += [] if found else idle_without_lstm(settings, source)
+    order = [*load.run_in_turn(found, documents)]
+    if order and len(order) == len(models) == len(found):
+        first = models[order[0]][2]
+        models = [(one, name, _in_turn(m, first)) for one, name, m in models]
     inspection = inspect(source, arrays, models, in_files, remarks)
-    order = load.run_in_turn(found, documents)
     if layer_in_file is None and len(order) == len(found):
         layer_in_file = ",".join(map(str, order)) or None
     return replace(inspection, layer=layer_in_file)
+
+
+def _in_turn(model: Model | UserError, first: Model | UserError) -> Model | UserError:
+    """A model as it runs after the first one, whose mask reaches it if it has the same."""
+    if isinstance(model, UserError) or isinstance(first, UserError):
+        return model
+    mask = first.masking
+    if mask is None or mask.layer not in [one.layer for one in model.masks]:
+        return model
+    return replace(without_padding(model), masks=first.masks)
 
 
 def _chosen(

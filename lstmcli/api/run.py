@@ -236,7 +236,7 @@ class Run:
         """All steps of a trace of this run."""
         from lstmcli.core.forward.excerpt import Excerpt
 
-        return Excerpt.of_trace(trace, self.plan.steps)
+        return Excerpt.of_trace(trace, self.plan)
 
     @property
     def cell_sizes(self) -> Mapping[str, CellSizes]:

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -104,7 +104,8 @@ def excerpt_sheets(
         arrays = split_z(arrays)  # a model has only h
         batch, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
         part = CellWindow.of(excerpt.of_steps, batch, units, of_cell)
-        table = CellTable(excerpt.steps, arrays, part, of_cell.digits, hidden)
+        padded = excerpt.padded.get(cell)
+        table = CellTable(excerpt.steps, arrays, part, of_cell.digits, hidden, padded)
         summary = excerpt.summaries.get(cell)
         if summary is None and (window.steps is None or part.is_summary):
             chosen = table.at(excerpt.steps if window.steps is None else part.ranges[0])
@@ -181,6 +182,7 @@ class CellTable:
     digits: int | None
     hidden: dict[str, int]
     """Columns that do not fit, of all cells, and the width of their tables."""
+    padded: Array | None = None  # (T, B): the steps left out; None: none
     formats: dict[str, NumberFormat] = field(default_factory=dict)  # by heading
 
     def at(self, steps: Sequence[int]) -> dict[str, Array]:
@@ -227,6 +229,12 @@ class CellTable:
         columns = self._summary if self.part.is_summary else self._units
         return columns(steps, arrays)
 
+    def _padded_at(self, steps: Sequence[int]) -> Array:
+        """(s, B): where an item that is shown is padded."""
+        if self.padded is None:
+            return np.zeros((len(steps), len(self.part.items)), bool)
+        return take(take(self.padded, steps, 0), self.part.items, 1)
+
     def _steps_not_shown(self, width: Width) -> Sheet:
         first, last = self.part.ranges
         after, before = first[-1] + 1, last[0]
@@ -254,6 +262,11 @@ class CellTable:
             self.part.batch > 1
         )
         columns += [Column("unit", (of_units + blank) * len(steps), "dim")]
+        if self.padded is not None:
+            lines_padded = np.repeat(self._padded_at(steps), len(units), axis=1)
+            words = np.where(lines_padded, "padded", "").tolist()
+            marks = [word for row in words for word in (*row, *blank)]
+            columns.append(Column("", marks, "dim"))
         for place, (name, array) in enumerate(arrays.items()):
             shown = np.full((len(steps), len(items), len(units)), None)
             shown[..., : array.shape[2]] = array
@@ -268,8 +281,13 @@ class CellTable:
         self, steps: Sequence[int], arrays: Mapping[str, Array]
     ) -> list[Column]:
         columns = [Column("step", [*map(str, steps)], "dim")]
+        padded = self._padded_at(steps)
+        if self.padded is not None:
+            items = padded.shape[1]
+            texts = [f"{n} of {items}" if n else "" for n in padded.sum(axis=1)]
+            columns.append(Column("padded", texts, "dim"))
         for name, array in arrays.items():
-            values = array.reshape(len(steps), -1).astype(float)  # (s, B H)
+            values = _left_in(array, padded).reshape(len(steps), -1)  # (s, B H)
             if name not in ("h", "c"):
                 columns.append(
                     self._column(name, values.mean(axis=1), SUMMARY_DIGITS, 2)
@@ -281,12 +299,10 @@ class CellTable:
                 columns.append(self._column(heading, reduced, SUMMARY_DIGITS, of_rank))
         gates = [array for name, array in arrays.items() if name in "ifo"]
         if gates:
-            shares = np.mean(
-                [is_saturated(gate).mean(axis=(1, 2)) for gate in gates], axis=0
-            )
-            columns.append(
-                Column("saturated", [percent(float(x)) for x in shares], rank=1)
-            )
+            near = [_left_in(is_saturated(gate), padded) for gate in gates]
+            shares = np.ma.mean([one.mean(axis=(1, 2)) for one in near], axis=0)
+            texts = ["" if x is None else percent(x) for x in shares.tolist()]
+            columns.append(Column("saturated", texts, rank=1))
         return columns
 
     def _column(
@@ -296,11 +312,19 @@ class CellTable:
         digits: int,
         rank: int,
     ) -> Column:
+        if isinstance(values, np.ndarray):
+            values = values.tolist()  # None where all is padded
         numbers = [None if value is None else float(value) for value in values]
         digits = digits if self.digits is None else self.digits
         format = self.formats.setdefault(heading, NumberFormat.of(numbers, digits))
         style = "bold" if heading.split()[0] == "h" else ""
         return Column(heading, [*map(format.text, numbers)], style, rank=rank)
+
+
+def _left_in(array: Array, padded: Array) -> np.ma.MaskedArray[Any, Any]:
+    """The numbers (s, B, H) as floats, those of padded items (s, B) masked."""
+    mask = np.broadcast_to(padded[..., None], array.shape)
+    return np.ma.array(array, float, mask=mask if padded.any() else np.ma.nomask)
 
 
 def _summary_sheet(summary: CellSummary, units: Sequence[int], width: Width) -> Sheet:

@@ -63,3 +63,13 @@ def test_without_an_lstm_tensors_are_listed_those_that_sound_like_one_first(
     names = [row.split()[-1] for row in rows[first + 1 : first + 5]]
     assert names == ["my_lstm/y", "rnn/x", "out/kernel", "block0/thing"]
     assert "...  19 more tensors, 1,767 numbers: --all lists them" in rows
+
+
+def test_a_mask_that_run_applies_to_a_stack_is_of_each_of_its_lstms() -> None:
+    path = f"{GOLDEN}/keras_masking/forgotten.keras"
+    models = [lstm.model for lstm in inspect_files([path], {}).lstms]
+    masks = [str(model.masking) for model in models]
+    assert masks == ["Masking(0.0)", "Masking(0.0)"]
+    assert not any("mask of" in text for model in models for text in model.assumed)
+    (second,) = inspect_files([path], {"layer": "1"}).lstms  # whose inputs show no mask
+    assert "Masking with other layers between" in " ".join(second.model.assumed)

@@ -7,8 +7,11 @@ import re
 import numpy as np
 import pytest
 
+from lstmcli.api.load import load
 from lstmcli.core.forward.excerpt import Excerpt
-from lstmcli.core.model.model import Trace
+from lstmcli.core.forward.prepare import prepare
+from lstmcli.core.forward.run import run_plan
+from lstmcli.core.model.model import Inputs, Trace
 from lstmcli.core.model.selection import Choice
 from lstmcli.views.run import Window, excerpt_sheets
 from lstmcli.views.sheet import Sheet, Width
@@ -81,3 +84,39 @@ def test_no_number_is_minus_zero(digits: int) -> None:
     )
     fixed = NumberFormat.of([-0.0, 0.25, 0.5], digits)
     assert not fixed.text(-0.0).startswith("-")
+
+
+# ---- padded steps
+
+
+def padded(window: Window) -> tuple[Trace, list[str]]:
+    """A run of three sequences of 4, 2 and 3 steps of five, and the rows of its table."""
+    rng = np.random.default_rng(0)
+    weights = {"kernel": rng.normal(size=(12, 32)), "bias": rng.normal(size=32)}
+    x = rng.normal(size=(3, 5, 4))
+    model = load(weights, layout="batch")
+    inputs = Inputs(x, "batch", lengths=[4, 2, 3])
+    plan = prepare(model, inputs, ("h", "c", "i", "f", "g", "o"))
+    trace = run_plan(plan)
+    sheets = excerpt_sheets(Excerpt.of_trace(trace, plan), window, Width.of(200))
+    return trace, [row for sheet in sheets for row in sheet.rows()]
+
+
+def test_padded_steps_are_left_out_of_means_and_of_saturated_and_marked() -> None:
+    trace, rows = padded(Window())
+    heading, _, *steps = (row.split() for row in rows)
+    assert "padded" in heading
+    valid = trace.i[[0, 2], 2]  # step 2 of the sequences of 4 and 3 steps
+    gates = [trace.arrays[gate][[0, 2], 2] for gate in "ifo"]
+    near = np.mean([(one < 0.01) | (one > 0.99) for one in gates])
+    assert steps[2][:4] == ["2", "1", "of", "3"]
+    assert steps[2][-5] == f"{valid.mean():.3f}"
+    assert steps[2][-1] == f"{100 * near:.0f}%"
+    assert steps[4] == ["4", "3", "of", "3"]
+
+
+def test_padded_steps_of_units_are_marked() -> None:
+    _, rows = padded(Window(units=[0]))
+    assert [("padded" in row) for row in rows if row.strip()][2:] == [
+        step >= length for step in range(5) for length in (4, 2, 3)
+    ]

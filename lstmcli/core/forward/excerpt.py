@@ -10,6 +10,7 @@ import numpy as np
 
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.saturation import Saturation
+from lstmcli.core.forward.sequence import counted
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.selection import Choice, Indices, below, indices_of, take
@@ -59,12 +60,26 @@ class Excerpt(NamedTuple):
     summaries: Mapping[
         str, CellSummary
     ] = {}  # by cell; of a single cell or the output, ""
+    padded: Mapping[str, Array] = {}  # (T, B) of such a cell: the steps left out
 
     @classmethod
-    def of_trace(cls, trace: Trace, of_steps: int | None = None) -> Excerpt:
+    def of_trace(cls, trace: Trace, plan: Plan | None = None) -> Excerpt:
         """All of a trace, which may have only the first steps of its run."""
         arrays = {name: _in_three_axes(trace, name) for name in trace.arrays}
-        return cls(range(trace.steps), of_steps or trace.steps, arrays)
+        steps = range(trace.steps)
+        if plan is None:
+            return cls(steps, trace.steps, arrays)
+        return cls(steps, plan.steps, arrays, padded=padded_steps(plan))
+
+
+def padded_steps(plan: Plan) -> dict[str, Array]:
+    """The steps (T, B) of each cell that lengths or a mask leave out, if any; "" is the output."""
+    model, found = plan.model, dict[str, Array]()
+    for name, cell in (*model.cells, ("", model.layers[-1][0])):
+        valid = counted(cell, plan.valid, model)
+        if valid is not None and not valid.all():
+            found[name] = ~valid
+    return found
 
 
 def summarise(

@@ -337,7 +337,7 @@ def masking_assumed(masking: Masking) -> str:
             f"{kind} not applied", f"its lengths come from {layer}", "--lengths"
         )
     tokens = kind == "Embedding"
-    why = f"{kind} {'masks token 0' if tokens else 'behind other layers'}"
+    why = f"{kind} {'masks token 0' if tokens else 'with other layers between'}"
     return Assumption(
         f"mask of {layer} not applied", why, "--mask", "or --lengths" * tokens
     )
