@@ -256,15 +256,8 @@ def explained(
         )
         if explanation.verdict != "not_finite" or explanation.next:
             return explanation
-    facts = {one.code: one.facts for one in explanation.remarks}
-    if "layout_shown" in facts:
-        layout = facts["layout_shown"]["layout"]
-        other = asked._replace(settings={**asked.settings, "layout": layout})
-        return replace(explanation, next=other.typed("explain", asked.expected))
-    ended = (one.facts for one in explanation.remarks if one.code == "budget_ended")
-    if any(not facts["thorough"] for facts in ended):
-        further = f"{asked.typed('explain', asked.expected)} --thorough"
-        return replace(explanation, next=further)
+    if other_question := _other_question(asked, explanation):
+        return replace(explanation, next=other_question)
     comparison, changed = _to_be_derived(explanation)
     is_h = side.name != STDIN and all(
         one.setting != "array" for one in explanation.changes
@@ -282,6 +275,18 @@ def explained(
         against = typed_command("lstm", "diff", "-", file_argument(side.name))
         further = f"{run} -f npy -q | {against}"
     return replace(explanation, next=further)
+
+
+def _other_question(asked: Request, explanation: Explanation) -> str:
+    """The question to ask next, on the other layout or of a larger budget; "" if neither helps."""
+    facts = {one.code: one.facts for one in explanation.remarks}
+    if "layout_shown" in facts:
+        layout = facts["layout_shown"]["layout"]
+        other = asked._replace(settings={**asked.settings, "layout": layout})
+        return other.typed("explain", asked.expected)
+    if "budget_ended" in facts and not facts["budget_ended"]["thorough"]:
+        return f"{asked.typed('explain', asked.expected)} --thorough"
+    return ""
 
 
 def _writing(

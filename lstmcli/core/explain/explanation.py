@@ -388,13 +388,15 @@ def wanted(
     settings = {*unseen, *(c.setting for changes in equivalent for c in changes)}
     if not settings and proven:
         return ()
+    # of one sequence, or of its steps as sequences
+    alone = 1 in case.size and bool(equivalent) and bool({"layout", "state"} & settings)
     second_step = bool(settings & _SECOND_STEP) and case.expected.steps == 1 and proven
-    alone = case.size[1] == 1 and bool(equivalent)
+    second_step &= not alone
     asked = {
         "more_numbers": not proven,
         "biases": bool(settings & _BIAS) and not any(cell.bias.any() for cell in cells),
         "second_step": second_step,
-        "second_sequence": alone and bool({"layout", "state"} & settings),
+        "second_sequence": alone,
         "whole_run": elsewhere and not second_step,
         "two_units": all(cell.units == 1 for cell in cells)
         and bool(settings & {"interleaved", "transposed"})

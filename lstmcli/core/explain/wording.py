@@ -359,8 +359,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "it is compared with {merge} of both directions.",
     "not_finite": "{count:,} of {total:,} values of EXPECTED {count:is} {kind}{steps:where}.",
     "not_compared": "These arrays are not of this run, and were not compared: {names:and}.",
-    "layout_shown": "Step 0 of sequence 0 alone agrees, which is the sign of axes in another order: "
-    "with the input layout {layout:layout} more of EXPECTED agrees.",
+    "layout_shown": "Step 0 of sequence 0 alone agrees, the sign of axes in another order: with "
+    "the input layout {layout:layout} more of EXPECTED agrees.",
     "layout_assumed": "Input layout {layout:layout} assumed; "
     "for the other one add --layout {layout:other}.",
     "searched_in_float": "The search runs these 8-bit weights in float. "
