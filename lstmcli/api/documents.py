@@ -22,7 +22,7 @@ from lstmcli.api.values import (
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model
-from lstmcli.core.model.settings import SETTINGS, read_setting
+from lstmcli.core.model.settings import CELL, SETTINGS, read_setting, split_cell
 from lstmcli.core.weights.decode import fold_weight_norm
 from lstmcli.core.weights.metadata import METADATA_FORMATS
 from lstmcli.core.weights.recognise import recognise
@@ -316,9 +316,10 @@ def settings_in(*documents: Document) -> dict[str, Any]:
         if (dialect := METADATA_FORMATS.get(document.format)) and dialect.convention:
             settings["convention"] = dialect.convention
         for name, value in document.attributes.items():
+            cell, plain = split_cell(name)
             if name == "layer":
                 settings[name] = value
-            elif name in SETTINGS:
+            elif plain in SETTINGS and (not cell or CELL.fullmatch(cell)):
                 settings[name] = read_setting(name, value, where)
             elif name in ("kernel", "recurrent_kernel", "bias"):
                 raise UserError(

@@ -49,7 +49,7 @@ __all__ = ["Explanation", "Progress", "explain"]
 
 
 NEARER = 10.0  # times as near as the run as loaded: then `derive` shows that run
-WHOLE_TRACE = "trace.npz"  # the file with the arrays of each layer
+TRACE_FILE = "trace.npz"  # the file with an array of one layer
 LENGTHS_FILE = "lengths.npy"  # of more sequences than are typed
 TENSORS = {
     "kernel": ("ifgo", "unit", "column"),
@@ -468,11 +468,11 @@ def _command(
         changed["lengths"] = LENGTHS_FILE
     shown = changed.pop("array", None)
     options = as_options({**settings, **spelled_out(changed, given)})
+    options += _selection(explanation.location)
     if shown is not None:
         options += ["--only", shown]
         if "." in shown:
-            options += ["-o", WHOLE_TRACE]
-    options += _selection(explanation.location)
+            options += ["-o", TRACE_FILE]
     return typed_command("lstm", "run", *words, *options)
 
 

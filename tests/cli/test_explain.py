@@ -192,20 +192,6 @@ def test_diff_compares_what_the_printed_command_writes(
     assert compared.status == 0, compared.out
 
 
-def test_one_sequence_in_the_other_layout_is_called_so(tmp_path: Path) -> None:
-    """Each step starts from zero, as of a state that is reset: code forgets batch_first."""
-    rng = np.random.default_rng(5)
-    net = random_net(rng, 4, 3)
-    np.savez(tmp_path / "w.npz", kernel=net.kernel.astype("f4"), bias=net.bias)
-    x = rng.normal(size=(1, 7, 4))
-    expected = outputs(net, x, {"layout": "time"})["h"]
-    explanation = explain(str(tmp_path / "w.npz"), x, expected, layout="batch")
-    assert _told(explanation) == {"layout": "time"}
-    assert [[c.setting for c in other] for other in explanation.equivalent] == [
-        ["state"]
-    ]
-
-
 def _halved(name: str, value: Any, z: Any, x: Any) -> Any:
     return value * np.clip(value, 0.6, 0.8) if name == "f" else value
 

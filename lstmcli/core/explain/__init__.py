@@ -155,7 +155,7 @@ class Search:
         A remark names those that take EXPECTED as another part of the run.
         """
         each = [(one, one.proved(answers, a, self.tried)) for one, answers, a in found]
-        (placement, first), *others = sorted(each, key=lambda one: _rank(one[1]))
+        (placement, first), *others = sorted(each, key=lambda one: _rank(*one))
         if first.verdict == "none":  # only padded steps differ
             return first
         explanations = [first, *(other for _, other in others)]
@@ -407,9 +407,12 @@ def _by_passes(search: Search) -> Explanation:
     return search.by_edits(named)
 
 
-def _rank(one: Explanation) -> tuple[bool, bool, float]:
-    coarse = any(change.setting == "dtype" for change in one.changes)
-    return one.verdict != "found", coarse, sum(map(prior, plain_of(one.changes)))
+def _rank(at: Placement, one: Explanation) -> tuple[bool, bool, bool, float]:
+    changes = plain_of(one.changes)
+    coarse = "dtype" in kinds(changes)
+    # of one sequence, other axes are the same run as a state that is reset, and likelier
+    is_other = "layout" in kinds(changes) and at.setup.size[0] == 1
+    return one.verdict != "found", coarse, not is_other, sum(map(prior, changes))
 
 
 def _about_expected(question: Question, explanation: Explanation) -> Remarks:

@@ -220,8 +220,7 @@ _ROWS = (
         mend="p_i, p_f, p_o = peepholes, in the order of the weights",
         hides="The three peepholes have one shape, so a wrong order raises no error"),
     # ---- how a run goes through the data
-    # of one sequence it is the same run as a state that is reset, and likelier
-    Cause("layout", prior=1.9,
+    Cause("layout", prior=4,
         values=("batch", "time"),
         of_run=True,
         words={"batch": "(B, T, I)", "time": "(T, B, I)"},

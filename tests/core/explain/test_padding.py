@@ -209,6 +209,16 @@ def test_lengths_of_a_layer_are_a_word() -> None:
         load(path, **{"layer1.lengths": [7, 3, 5, 1]})
 
 
+def test_lengths_of_a_layer_are_a_member_of_a_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    nets = {"l0": random_net(rng, I, H), "l1": random_net(rng, H, H)}
+    arrays: dict[str, Any] = dict(np.load(write(nets, tmp_path / "w.npz")))
+    arrays["layer1.lengths"] = "ignored"
+    np.savez(tmp_path / "m.npz", **arrays)
+    cells = load(str(tmp_path / "m.npz")).cells
+    assert [cell.behaviour.lengths for _, cell in cells] == ["given", "ignored"]
+
+
 def test_a_layer_inverts_the_mask_that_the_other_layer_uses(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     nets = [random_net(rng, I, H), random_net(rng, H, H)]

@@ -44,7 +44,7 @@ def test_one_row_may_be_another_layout_or_a_state_that_is_reset(tmp_path: Path) 
     asked.x = asked.x[:1]
     explanation = asked.explain(asked.expected({"layout": "time"}))
     ways = [{c.setting: c.found for c in other} for other in explanation.equivalent]
-    assert [found(explanation), *ways] == [{"state": "reset"}, {"layout": "time"}]
+    assert [found(explanation), *ways] == [{"layout": "time"}, {"state": "reset"}]
     assert explanation.decide == "a second sequence in the batch"
 
 
