@@ -176,8 +176,8 @@ class Engine:
             yield "8-bit arithmetic (it takes arithmetic float)"
         if network.valid is None:
             return
-        if len({cell.behaviour.lengths for cell in network.cells}) > 1:
-            yield "a mask that some layers do not use"
+        if len({cell.behaviour.lengths for _, cell in plan.model.cells}) > 1:
+            yield "lengths or a mask that some layers do not use"
         if network.masked and not self.masks:
             yield "a mask"
         elif network.padded_output not in self.padded_outputs:

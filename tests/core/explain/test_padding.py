@@ -18,6 +18,9 @@ from lstmcli.api.run import run
 from lstmcli.core.explain.explanation import clues
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.explain.wording import text_of
+from lstmcli.core.forward.prepare import prepare
+from lstmcli.core.model.model import Inputs
+from lstmcli.engines import find_engine
 from lstmcli.errors import UserError
 from lstmcli.views.explain import title as explanation_title
 from tests.core.explain.asking import found
@@ -233,3 +236,15 @@ def test_a_layer_inverts_the_mask_that_the_other_layer_uses(tmp_path: Path) -> N
     model = load(weights, dtype="float64", layout="batch", **AS_STORED,
                  **{"layer1.lengths": "inverted"})  # fmt: skip
     np.testing.assert_allclose(run(model, x, lengths=LENGTHS).h, second, atol=1e-12)
+
+
+def test_an_engine_refuses_a_mask_that_some_layers_do_not_use() -> None:
+    path, one = (
+        f"{GOLDEN}/keras_masking/forgotten.keras",
+        recorded("keras_masking/forgotten"),
+    )
+    inputs = Inputs(one.arrays["inputs"], "batch", mask=one.arrays["mask"])
+    engine = find_engine("keras")
+    _, of_all = engine.network(prepare(load(path), inputs))
+    _, of_one = engine.network(prepare(load(path, **SECOND_FORGETS), inputs))
+    assert (of_all, of_one) == ([], ["lengths or a mask that some layers do not use"])
