@@ -26,6 +26,13 @@ _SAMPLED_ROWS = 48  # in a search; what is found is checked on all
 _MOST_DIGITS = 7  # half a unit of more is far below the tolerance of float32
 _WIDEST_SEARCH = 2048  # units; the search takes memory with their square
 _MOST_LISTED = 16  # units whose order is listed; of more their count
+# Windows of steps that are compared in full. Of unrelated numbers one or two start alike; of
+# numbers that are all alike, where any would do, all.
+_MOST_WINDOWS = 64
+_BLOCK = (
+    2**14
+)  # steps whose numbers are compared at once: their arrays stay in the cache
+_ROOM_FOR_WINDOWS = 2  # comparisons for each number of the longer side, to find them
 
 # both sides as rearranged, the part that b is, and facts for the text
 Moved = tuple[Numbers, Numbers, Any, dict[str, Any]]
@@ -179,24 +186,49 @@ def _shifted(pair: Pair) -> Iterator[Moved]:
 
 
 def _windows(pair: Pair) -> Iterator[Moved]:
-    sizes = len(pair.a.values), len(pair.b.values)
-    short, long = min(sizes), max(sizes)
-    for start in range(long - short + 1) if short < long else ():
-        a, b = (
-            side[start : start + short] if size == long else side
-            for side, size in zip((pair.a, pair.b), sizes, strict=True)
-        )
-        typed = f": lstm diff --steps {start}:{start + short} compares these"
-        yield (
-            a,
-            b,
-            ...,
-            {
-                "part": pair.names[sizes.index(short)],
-                "where": Part(start, short, long).words("step"),
-                "typed": typed * (not pair.numbers[0]),
-            },
-        )
+    """Both sides, the longer one cut to each window that may be the shorter one."""
+    short, long = sorted((len(pair.a.values), len(pair.b.values)))
+    if short == long or pair.a.shape[1:] != pair.b.shape[1:]:
+        return
+    part = 0 if len(pair.a.values) == short else 1
+    for start in _starts(pair, part)[:_MOST_WINDOWS].tolist():
+        sides = [pair.a, pair.b]
+        sides[1 - part] = sides[1 - part][start : start + short]
+        facts = {
+            "part": pair.names[part],
+            "where": Part(start, short, long).words("step"),
+            "typed": "",
+        }
+        if not pair.numbers[0]:
+            facts["typed"] = (
+                f": lstm diff --steps {start}:{start + short} compares these"
+            )
+        yield sides[0], sides[1], ..., facts
+
+
+def _starts(pair: Pair, part: int) -> Array:
+    """The steps of one side that may be step 0 of the other, which is the ``part``.
+
+    One number of the part after the other excludes steps, until few are left. Each is of another
+    step and unit than the one before: zeros of padding and dead units exclude nothing.
+    """
+    rows = [side.moved(lambda v: v.reshape(len(v), -1)) for side in (pair.a, pair.b)]
+    (steps, width), full = rows[part].shape, rows[1 - part]
+    starts = np.arange(1 + len(full.values) - steps)
+    room = _ROOM_FOR_WINDOWS * full.values.size
+    for n in range(steps * width):
+        room -= len(starts)
+        if len(starts) <= _MOST_WINDOWS or room < 0:
+            break
+        step = n % steps
+        unit = (step + n // steps) % width
+        numbers = [side[step : step + 1, unit] for side in rows]  # (1,)
+        left = []
+        for some in np.array_split(starts, 1 + len(starts) // _BLOCK):
+            numbers[1 - part] = full[some + step, unit]
+            left.append(some[pair.tolerance.agree(*numbers)])
+        starts = np.concatenate(left)
+    return starts
 
 
 def _blocks(pair: Pair) -> Iterator[Moved]:

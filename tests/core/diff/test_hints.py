@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lstmcli
+from lstmcli.core.diff import rearrangements
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.difference import Difference
 from lstmcli.core.diff.operand import Side
@@ -640,6 +641,55 @@ def test_a_part_of_the_steps_is_described(part: slice, text: str) -> None:
     assert compare(
         of(name="a.npy", h=h[part]), of(name="b.npy", h=h), selection=choice
     ).equal
+
+
+def tried_windows(
+    monkeypatch: pytest.MonkeyPatch, part: Side, full: Side
+) -> tuple[list[str], int]:
+    """The hints, and how many windows of the full side were compared."""
+    tried = []
+
+    def counted(test: Tolerance, a: Numbers, b: Numbers, agreed: Any = None) -> bool:
+        tried.append((a.shape, b.shape))
+        return proves(test, a, b, agreed)
+
+    monkeypatch.setattr(rearrangements, "proves", counted)
+    found = codes(compare(part, full))
+    shape = part.arrays["h"].shape
+    return found, tried.count((shape, shape))
+
+
+@pytest.mark.parametrize("unit", [None, 0.01])
+def test_windows_of_steps_are_found_by_their_first_step(
+    monkeypatch: pytest.MonkeyPatch, unit: float | None
+) -> None:
+    """Of long outputs, a few windows are compared; numbers of two digits start alike often."""
+    h = normal(20_000, 1, 3)
+    part = h[15_000:15_007].copy()
+    units = {}
+    if unit is not None:
+        part = np.round(part, 2)
+        units = {"h": np.full(part.shape, unit)}
+    one, full = Side("part", {"h": part}, "time", units), of(name="full", h=h)
+    found, tried = tried_windows(monkeypatch, one, full)
+    assert found == ["part_of_steps"]
+    assert tried <= 64
+    unrelated = replace(one, arrays={"h": normal(7, 1, 3, seed=5)})
+    assert tried_windows(monkeypatch, unrelated, full)[1] <= 64
+
+
+def test_a_window_is_found_among_many_that_start_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Zeros of padding before it exclude nothing; of zeros alone a few are compared."""
+    zeros, h = np.zeros((500, 1, 3)), normal(9, 1, 3)
+    full, part = np.concatenate([zeros, h, zeros]), np.concatenate([zeros[:4], h])
+    found, tried = tried_windows(monkeypatch, of(h=part), of(h=full))
+    assert found == ["part_of_steps"]
+    assert tried <= 64
+    nothing = tried_windows(monkeypatch, of(h=zeros[:9]), of(h=zeros))
+    assert nothing[0] == []
+    assert nothing[1] <= 64
 
 
 def test_units_that_are_alike_are_permuted_with_the_others() -> None:
