@@ -102,18 +102,20 @@ def assert_lstm_close(
             raise UserError(f"{WHERE}: {text}")
         compared = partial(diff, rtol=rtol, atol=atol, equal_nan=equal_nan)
         sides = side_of(actual, "actual"), side_of(expected, "expected")
-        difference, name = compared(*_of_run(sides, given.get("layout"))), ""
+        layout = given.get("layout")
+        named = [replace(side, layout=side.layout or layout) for side in sides]
+        difference, name = compared(*named), ""
         cause: Explanation | str = ""
         if weights is None and (lengths is not None or mask is not None):
-            layout, run = _padding(difference, options, given.get("layout"))
-            difference = compared(*_of_run(sides, layout, run))
+            layout, run = _padding(difference, options, layout)
+            difference = compared(*_of_run(named, layout, run))
         if weights is not None and not difference.equal:
             try:
                 job = read_job(
                     weights, inputs, given, options, where=WHERE, settle=True
                 ).drained()
                 plan = job.plan()
-                difference = compared(*_of_run(sides, plan.layout, plan.settings()))
+                difference = compared(*_of_run(named, plan.layout, plan.settings()))
                 for side in sides if explain and not difference.equal else ():
                     name, asked = (
                         side.name,
@@ -147,9 +149,11 @@ def _padding(
 
 
 def _of_run(
-    sides: Sequence[Side], layout: str | None, run: Mapping[str, Any] | None = None
+    sides: Sequence[Side], layout: str | None, run: Mapping[str, Any]
 ) -> Sequence[Side]:
-    if any(array.ndim > 2 for side in sides for array in side.arrays.values()):
+    # (B, T, I) of a run does not tell whether an array of two axes has steps or sequences
+    axes = max(array.ndim for side in sides for array in side.arrays.values())
+    if axes > 2 or layout == "steps":
         sides = [replace(side, layout=side.layout or layout) for side in sides]
     if not run:
         return sides

@@ -70,6 +70,9 @@ def test_a_layout_names_the_axes_of_both() -> None:
     wrong = np.where(np.arange(4)[:, None] == 2, h + 1, h)
     assert "at step 2," in " ".join(failure(wrong, h, layout="batch"))
     assert "at step 0, batch 2" in " ".join(failure(wrong, h, layout="time"))
+    wrong, h = wrong[:, 0], h[:, 0] + np.eye(5, 3)
+    assert "first      batch 0," in " ".join(failure(wrong, h, layout="batch"))
+    assert "first      step 0," in " ".join(failure(wrong, h))
 
 
 @pytest.mark.parametrize("sides", [(PORT, TENSORFLOW), (TENSORFLOW, PORT)])

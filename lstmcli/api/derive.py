@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lstmcli.api.diff import Result, side_of
@@ -83,7 +84,10 @@ def derive(
     only_one_stdin(*each_of(model), x, *options, against)
     known = checked(settings, "derive", layout)
     job = read_job(model, x, known, options, where="derive", name=name).drained()
-    side = None if against is None else single_as_h(side_of(against, "the other side"))
+    side = None
+    if against is not None:
+        side = single_as_h(side_of(against, "the other side"))
+        side = replace(side, layout=side.layout or known.get("layout"))
     return derive_unit(
         job.model, job.inputs, step, unit, gate, batch=batch, cell=cell, against=side
     )

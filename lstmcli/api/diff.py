@@ -21,7 +21,14 @@ from lstmcli.api.values import (
 )
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.difference import Difference
-from lstmcli.core.diff.operand import WEIGHTS, ArrayName, Side, spread, with_trace_names
+from lstmcli.core.diff.operand import (
+    FINAL,
+    WEIGHTS,
+    ArrayName,
+    Side,
+    spread,
+    with_trace_names,
+)
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
@@ -68,7 +75,8 @@ def diff(
     equal_nan
         whether NaN equals NaN.
     layout
-        "batch" or "time", of a side whose file does not specify it.
+        "batch" or "time", of a side whose file does not specify it: the first
+        axis is sequences, or steps.
     only
         names of the arrays that are compared.
     steps, batch, units
@@ -96,7 +104,7 @@ def diff(
         _typed(steps, "steps"), _typed(batch, "batch"), _typed(units, "units")
     )
     only_one_stdin(a, b)
-    one, other = with_layouts([side_of(a, "a"), side_of(b, "b")], layout)
+    one, other = with_layouts([side_of(a, "a"), side_of(b, "b")], layout, axes=2)
     given = {*(one.settings or {}), *(other.settings or {})}
     if padding and not {"lengths", "mask"} & given:
         text = "it changes nothing: neither side has lengths or a mask; leave it out."
@@ -123,24 +131,40 @@ def _typed(choice: str | int | None, name: str) -> str | None:
     return None if choice is None else str(choice)
 
 
-def with_layouts(sides: Sequence[Side], layout: str | None) -> list[Side]:
-    """The sides with this layout where they have none; refused if it changes nothing."""
-    if layout is not None:
-        arrays = [item for side in sides for item in side.arrays.items()]
-        if len(arrays) > 2 and all(
-            ArrayName.of(name).kind == WEIGHTS for name, _ in arrays
-        ):
-            why = "weights have neither steps nor sequences"
-        elif all(side.layout for side in sides):
-            files = "both files specify" if len(sides) > 1 else "the file specifies"
-            why = f"{files} a layout"
-        else:
-            why = "no array has three axes" * all(array.ndim < 3 for _, array in arrays)
-        if why:
-            raise UserError(
-                f"it changes nothing: {why}; leave it out.", about={"layout": layout}
-            )
+def with_layouts(
+    sides: Sequence[Side], layout: str | None, *, axes: int = 3
+) -> list[Side]:
+    """The sides with this layout where they have none; refused if it changes nothing.
+
+    It names the first of two ``axes``, or of three only.
+    """
+    why = "" if layout is None else _why_idle(sides, axes)
+    if why:
+        text = f"it changes nothing: {why}; leave it out."
+        raise UserError(text, about={"layout": layout})
     return [side if side.layout else replace(side, layout=layout) for side in sides]
+
+
+def _why_idle(sides: Sequence[Side], axes: int) -> str:
+    """Why a layout changes nothing; "" if it does."""
+    arrays = [item for side in sides for item in side.arrays.items()]
+    names = {name for name, _ in arrays}
+    # single arrays of two names are compared as h
+    are_named = len(arrays) > 2 or len(names) < len(sides)
+    if are_named and all(ArrayName.of(name or "h").kind == WEIGHTS for name in names):
+        return "weights have neither steps nor sequences"
+    if all(side.layout for side in sides):
+        files = "both files specify" if len(sides) > 1 else "the file specifies"
+        return f"{files} a layout"
+    if any(array.ndim > 2 for _, array in arrays):
+        return ""
+    for side in sides:
+        if side.layout == "steps":
+            return f"{side.name} has (steps, units)"
+    counts = [a.ndim for name, a in arrays if ArrayName.of(name).kind != FINAL]
+    if max(counts, default=0) < axes:
+        return f"no array has {'two' if axes == 2 else 'three'} axes"
+    return ""
 
 
 def _sizes_of(found: Difference) -> Sizes:

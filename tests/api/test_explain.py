@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.api.explain import explain
+from lstmcli.api.explain import asked_of, explain, question_of
+from lstmcli.api.job import InputOptions
 from tests.core.explain.asking import found
 from tests.core.explain.reference import Net, outputs
 from tests.networks import normal, pytorch
@@ -68,6 +69,17 @@ def test_a_print_in_another_order_of_axes_agrees(
     (tmp_path / "y.txt").write_text(f"{np.array2string(shown, threshold=10)}\n")
     found = lstmcli.explain(weights, x, tmp_path / "y.txt", layout="batch")
     assert found.verdict == "agrees"
+
+
+@pytest.mark.parametrize("layout", ["batch", None])
+def test_a_layout_makes_two_axes_of_expected_sequences(layout: str | None) -> None:
+    """Of 6 sequences and 6 steps; without the layout it is one sequence first."""
+    last, given = normal(6, 5), {"layout": layout} if layout else {}
+    options = InputOptions(None, None, None)
+    asked = asked_of(pytorch(3, 5), normal(6, 6, 3), last, options, given)
+    setup = next(question_of(asked.job, asked.side).setups())
+    first, *_ = setup.located()[0]
+    assert first.first.is_of_steps == (layout is None)
 
 
 def test_a_setting_of_one_cell(tmp_path: Path) -> None:

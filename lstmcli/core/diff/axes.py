@@ -46,6 +46,8 @@ _BY_NUMBERS = (
     100.0  # more, for what is taken only if its numbers agree or are the nearest
 )
 
+_STEPS_OF_BATCH = 10.0  # more, for steps on the axis that --layout batch calls sequences
+
 LAST_VALID = "the last valid step of each sequence"
 _COLUMNS = "column vectors"
 _ENDS = (
@@ -101,6 +103,10 @@ def _placed_by_layout(pair: Pair, sides: Sequence[Side]) -> Pair:
     if of_two:
         a, b = (joined(x, of_two[-1 if "batch" in named else 0]) for x in (a, b))
     said = named[0] or named[1] or layout_by_shape(a, b)
+    if said == "batch" and all(len(x.shape) == 2 for x in (a, b)):
+        # of sequences (B, H) without steps: an end of each
+        last = pair.moved(lambda v: v[None])
+        return replace(last, placed=True, at_ends=True)
     one, other = (sequence(x, of or said) for x, of in zip((a, b), named, strict=True))
     if one is None or other is None:
         return replace(pair, a=a, b=b)
@@ -375,6 +381,9 @@ class _Unlike:
             - layouts.EXCHANGED * any(unknown)
             + layouts.IN_A_ROW * any(columns)
         )
+        for x, of in zip(both, self.said, strict=True):
+            if of == "batch" and x.is_of_steps:
+                cost += _STEPS_OF_BATCH
         if self.is_state:  # no axis is out of place
             cost = layouts.OTHER_DIRECTIONS * sum("d" in x.axes for x in both)
         read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]

@@ -79,17 +79,20 @@ def placed_on(
 ) -> tuple[dict[str, Pair], bool]:
     """The arrays of a side on a run, and whether a place was assumed.
 
-    What has no steps or sequences is where it agrees, else at ``step`` and ``item``.
-    Fewer steps without indices are the first ones.
+    What has no steps or sequences is where it agrees, else at ``step`` and ``item``; sequences
+    by their layout are at the last step. Fewer steps without indices are the first ones.
     """
     run, side, common = named_alike(run, side)
     pairs, assumed = {}, False
+    places = [(":", ":"), (":", str(item)), (str(step), str(item))]
+    if side.layout == "batch":
+        places.insert(1, ("-1", ":"))
     for name in common:
         aligned = partial(_aligned, run, side, name, name)
-        for steps, items in ((":", ":"), (":", str(item)), (str(step), str(item))):
+        for steps, items in places:
             pair = aligned(selection=Selection.parse(steps, items, None))
             if not pair.unaligned:  # it fits one place, or none
-                assumed |= items != ":"
+                assumed = assumed or (steps, items) != places[0]
                 break
         of_run, part = len(pair.a.values), len(pair.b.values)
         if pair.placed and side.numbering.steps is None and 1 < part < of_run:
@@ -230,9 +233,12 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
                 f"{named(names)} of {silent.name} {'is' if len(names) == 1 else 'are'}"
             )
             yield Hint("layout", f"{start} {axes[other.layout]}, as in {other.name}")
-    names = [
-        k for k, of in assumed.items() if any(len(x) == 3 and x[0] > 1 for x in of)
-    ]
+    names = []
+    for name, shapes in assumed.items():
+        axes = max((len(x) for x in shapes if len(x) > 1 and x[0] > 1), default=0)
+        # numbers that agree do so by either layout
+        if axes == 3 or (axes == 2 and not pairs[name].numbers_agree):
+            names.append(name)
     if names and not (a.layout or b.layout):
         yield Hint("layout", f"the first axis of {named(names)} is time{NOT_IN_FILES}")
 

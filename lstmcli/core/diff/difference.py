@@ -263,9 +263,11 @@ class FirstLayer:
     def axes_assumed(self) -> bool:
         """Return whether no layout tells which of two axes is time."""
         sides = self.compared.sides
-        shapes = (side.arrays[self.array].shape for side in sides)
-        is_known = self.pair.axes_named or any(side.layout for side in sides)
-        return not is_known and any(len(x) == 3 and min(x[:2]) > 1 for x in shapes)
+        leads = [side.arrays[self.array].shape[:-1] for side in sides]
+        is_stacked = any(len(lead) == 3 for lead in leads)  # (T, 2, B, H) tells them
+        if any(side.layout for side in sides) or (self.pair.axes_named and is_stacked):
+            return False
+        return any(len(lead) in (1, 2) and min(lead) > 1 for lead in leads)
 
     @property
     def is_conclusive(self) -> bool:

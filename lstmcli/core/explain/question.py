@@ -267,8 +267,12 @@ class Setup:
         of = partial(
             locations, self.numbers, self.model, size=self.size, layer=self.layer
         )
-        found = of(given)  # n sequences of one step may be n steps
-        return found if found[0] or given == self.layout else of(self.layout)
+        found, left_out = of(given)  # n sequences of one step may be n steps
+        if not found and given != self.layout:
+            found, left_out = of(self.layout)
+        if self.question.inputs.layout == "batch":  # (B, H) before (T, H), of the same cost
+            found.sort(key=lambda one: one.first.is_of_steps)
+        return found, left_out
 
     def changes_of_run(self, location: Location) -> Iterator[Change]:
         """Changes of the run that no step of a cell shows."""

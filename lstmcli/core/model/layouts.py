@@ -148,6 +148,11 @@ class Arrangement(NamedTuple):
         }
 
     @property
+    def is_of_steps(self) -> bool:
+        """Return whether an array of two axes is the steps of one sequence."""
+        return len(self.shape) == 2 and self.axes[:1] == "t"
+
+    @property
     def units_first(self) -> bool:
         """Return whether the units are not the last axis."""
         return any(axis in self.axes[:-1] for axis in "kw")

@@ -311,6 +311,23 @@ def test_some_steps_are_those_whose_indices_the_file_has(steps: list[int]) -> No
     assert found.line("h").theirs == h[2, steps[0], 0]
 
 
+def test_a_layout_makes_two_axes_sequences() -> None:
+    """Of 5 sequences and 5 steps, the last step of sequence 0 agrees."""
+    model, x = small()
+    x = x[:, :5]
+    last = np.asarray(run(model, x, layout="batch").h)[:, -1]
+    last[1:] += 0.1
+    theirs = Side("theirs", {"": last})
+    found = derive(model, x, -1, 0, batch=2, against=theirs, layout="batch")
+    assert found.line("h").theirs == last[2, 0]
+    assert found.taken[0].startswith("the last step")
+    silent = derive(model, x, -1, 0, batch=2, against=theirs)
+    assert silent.taken[0].startswith("batch 2 of this run (assumed")
+    one = Side("theirs", {"": last[:4]})  # of a sequence of 4 steps
+    found = derive(model, x[:, :4], 1, 0, batch=2, against=one, layout="batch")
+    assert found.line("h").theirs == last[1, 0]
+
+
 def test_one_step_of_all_sequences_is_that_whose_numbers_it_has() -> None:
     model, x = small()
     h = np.asarray(run(model, x, layout="batch").h)

@@ -58,6 +58,51 @@ def test_a_layout_that_a_run_assumed_is_among_the_causes() -> None:
     assert "layout" not in texts(given, Side("b.npy", {"h": b}, "batch"))
 
 
+def last_outputs(**truth: Any) -> Array:
+    """The last h of as many sequences as there are steps, (6, H); sequence 0 has no mistake."""
+    net = reference.random_net(np.random.default_rng(1), I, H)
+    x = normal(6, 6, I)
+    last = reference.outputs(net, x, truth)["h"][:, -1]
+    last[0] = reference.outputs(net, x, {})["h"][0, -1]
+    return last
+
+
+def test_sequences_of_two_axes_are_not_steps_in_silence() -> None:
+    a, b = last_outputs(forget_bias=0.0), last_outputs()
+    assumed = "the first axis of h is time (not in the files; --layout batch)"
+    silent = diff(a, b)
+    assert silent.remarks == (assumed,)
+    assert "Ruled out" not in silent.hints[0].text
+    assert "use --layout batch" in silent.hints[0].text
+    steps = diff(a, b, layout="time")
+    assert steps.remarks == ()
+    assert "Ruled out" in steps.hints[0].text
+    sequences = diff(a, b, layout="batch")
+    assert sequences.summary == "h differs: 25 of 30 values, first at batch 1, unit 0"
+    assert sequences.remarks == ()
+    assert sequences.hints == []
+    assert diff(b, b).remarks == ()  # equal by either layout
+    net = reference.random_net(np.random.default_rng(1), I, H)
+    run = reference.outputs(net, normal(6, 6, I), {"forget_bias": 0.0})["h"]
+    assert "Ruled out" not in texts(Side("a", {"h": run}), Side("b", {"h": b}))
+
+
+@pytest.mark.parametrize(
+    ("sides", "why"),
+    [
+        ((np.zeros(4), np.ones(4)), "no array has two axes"),
+        (({"final_h": np.zeros((2, 4))}, {"final_h": np.ones((2, 4))}), "no array has two axes"),
+        ((Side("run.npz", {"h": np.zeros((6, 4))}, "steps"), np.ones((6, 4))),
+         r"run.npz has \(steps, units\)"),
+        (({"kernel": np.zeros((2, 4))}, {"kernel": np.ones((2, 4))}),
+         "weights have neither steps nor sequences"),
+    ],
+)  # fmt: skip
+def test_a_layout_that_changes_nothing_is_refused(sides: Any, why: str) -> None:
+    with pytest.raises(UserError, match=f"it changes nothing: {why}; leave it out"):
+        diff(*sides, layout="batch")
+
+
 @pytest.mark.parametrize(
     ("starts", "said"),
     [
