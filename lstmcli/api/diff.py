@@ -38,6 +38,8 @@ from lstmcli.core.model.settings import read_setting
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 
+_TABLES = ("text", "csv", "tsv")  # formats whose rows are steps by default
+
 Result: TypeAlias = (
     "Side | Path | Trace | ArrayLike | Mapping[str, ArrayLike] | Document"
 )
@@ -244,10 +246,14 @@ def _side(document: Document) -> Side:
         numbering = AxisNumbers.of_meta(meta, widths)
     layout = (meta or {}).get("layout")
     layout = layout if layout in ("steps", "time", "batch") else None
+    layout = document.layout or layout
+    is_plain = document.format in _TABLES and numbering.steps is None
+    if layout == "steps" and is_plain:  # its rows may be the last h of sequences
+        layout = None
     side = Side(
         document.source,
         arrays,
-        layout=document.layout or layout,
+        layout=layout,
         units=units,
         dtypes=document.dtypes,
         settings=meta,

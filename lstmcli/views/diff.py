@@ -460,8 +460,15 @@ def next_command(d: Difference, expected: Side | None = None) -> str:
         return ""
     a, b = d.sides
     side = expected or (a if a.settings is None and b.settings is not None else b)
+    layout = ""
+    if any(hint.code == "suspect_layout" for hint in d.hints):
+        layout = d.other_layout
     if side.in_memory:
-        return f"lstmcli.explain(weights, x, {side.name})"
+        text = f"{side.name}, layout={layout!r}" if layout else side.name
+        return f"lstmcli.explain(weights, x, {text})"
     name = "EXPECTED" if side.name == STDIN else file_argument(side.name)
     weights = f"WEIGHTS-OF-{'AB'[side is a]}"
-    return typed_command("lstm", "explain", weights, "INPUTS", name)
+    words = ["lstm", "explain", weights, "INPUTS", name]
+    if layout:
+        words.extend(("--layout", layout))
+    return typed_command(*words)

@@ -46,7 +46,9 @@ _BY_NUMBERS = (
     100.0  # more, for what is taken only if its numbers agree or are the nearest
 )
 
-_STEPS_OF_BATCH = 10.0  # more, for steps on the axis that --layout batch calls sequences
+_STEPS_OF_BATCH = (
+    10.0  # more, for steps on the axis that --layout batch calls sequences
+)
 
 LAST_VALID = "the last valid step of each sequence"
 _COLUMNS = "column vectors"

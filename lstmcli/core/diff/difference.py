@@ -161,6 +161,13 @@ class Difference:
         }
 
     @property
+    def other_layout(self) -> str:
+        """The layout that the inputs of a run did not have; "" of no run or several layouts."""
+        given = {(side.settings or {}).get("layout") for side in self.sides}
+        others = [name for name in ("batch", "time") if name not in given]
+        return others[0] if len(others) == 1 else ""
+
+    @property
     def pairs(self) -> dict[str, Pair]:
         """The arrays of both sides on the same axes."""
         return {name: array.pair for name, array in self.arrays.items()}
@@ -278,9 +285,14 @@ class FirstLayer:
     @property
     def shows_all(self) -> bool:
         """Return whether h before is large enough to exclude what made it."""
-        if (pair := self.pairs.get("h")) is None:
+        return self.is_large(np.s_[: self.at])
+
+    def is_large(self, part: Any) -> bool:
+        """Return whether this part of h excludes a mistake, which moves h by about h**3."""
+        pair = self.pairs.get("h")
+        if pair is None:
             return False
-        h, test = pair.b[: self.at], pair.tolerance
+        h, test = pair.b[part], pair.tolerance
         size = float(np.abs(h.values.astype(np.float64)).max(initial=0))
         unit = 0.0 if h.unit is None else float(h.unit.max(initial=0))
         return size**3 >= _SHOWN * (test.atol + test.rtol * size + unit)

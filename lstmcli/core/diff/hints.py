@@ -155,10 +155,12 @@ def suspicions(compared: Difference, proved: Collection[str]) -> list[Hint]:
     for one in _PATTERNS if layer.pair.is_dense else _PATTERNS[:1]:
         if facts := one.facts(layer):
             found = one.hint(layer.facts | (facts if isinstance(facts, dict) else {}))
-            may_exclude = not layer.both_ways and (layer.shows_all or not one.if_large)
-            # steps that may be items of the batch exclude nothing
-            excluded = _OF_BATCH if layer.axes_assumed else found.excluded * may_exclude
-            return [replace(found, excluded=excluded)]
+            # number 0 of step 0 is the same one in either layout
+            if layer.axes_assumed and one.code != "suspect_layout":
+                return [replace(found, excluded=_OF_BATCH)]
+            if layer.both_ways or (one.if_large and not layer.shows_all):
+                return [replace(found, excluded="")]
+            return [found]
     return []
 
 
@@ -179,6 +181,28 @@ def _of_sequences(layer: FirstLayer) -> Facts:
         "differ": "the others differ" if len(differ) > 1 else "the other differs",
         "from": _indices("step", at if len({*at}) > 1 else at[:1]),
     }
+
+
+def _first_of_some(layer: FirstLayer) -> Facts:
+    """The first step of some sequences agrees in all arrays, that of the others does not."""
+    if layer.at != 0 or layer.both_ways:
+        return None
+    at_first = [np.any(pair.differs[0], axis=1) for pair in layer.pairs.values()]
+    agree = ~np.any(at_first, axis=0)  # (B,)
+    pair = layer.pair
+    is_proved = proves(pair.tolerance, pair.a[0, agree], pair.b[0, agree])
+    if not is_proved or not layer.is_large(np.s_[0, agree]):
+        return None
+    return {"agree": _indices("sequence", np.flatnonzero(agree).tolist())}
+
+
+def _first_of_one(layer: FirstLayer) -> Facts:
+    """The first step of sequence 0 alone agrees, which has the same inputs in either layout."""
+    facts = _first_of_some(layer)
+    if facts != {"agree": "sequence 0"}:
+        return None
+    other = layer.compared.other_layout
+    return {"layout": f"--layout {other}" if other else "the other --layout"}
 
 
 def _indices(noun: str, numbers: Sequence[int]) -> str:
@@ -255,12 +279,16 @@ def _at_once(layer: FirstLayer) -> Facts:
 _FORGET_BIAS = "forget bias (TF1 adds 1 and does not store it)"
 _RECURRENT = "recurrent weights: gate order, transposed"
 _NOT_CARRIED = "a state that is not carried from step to step"
-_RECURRENCE = f"{_FORGET_BIAS}; coupled gates, f = 1 - i; {_RECURRENT}; {_NOT_CARRIED}"
+_LATER_INPUTS = "other inputs from {here} on"
+_RECURRENCE = (
+    f"{_FORGET_BIAS}; weights or activation of f; coupled gates, f = 1 - i; {_RECURRENT}; "
+    f"{_NOT_CARRIED}; {_LATER_INPUTS}"
+)
 _ONLY_FIRST = "{Start} agrees, {share} later steps differ."
 _SHARED = "Ruled out, unless the other gates hardly depend on them here: inputs and the h before."
 _MADE_FIRST = (
-    "Ruled out, unless the inputs of {start} are near zero: the kernel, the biases, the order and "
-    "the activations of i, g and o."
+    "Ruled out, unless the inputs of {start} are near zero: the kernel and the biases of i, g and "
+    "o, their order and their activations."
 )
 
 _OF_BATCH = (
@@ -274,6 +302,21 @@ _PATTERNS = (
         _of_sequences,
         "{agree} at every step; {differ} from {from} on. Padding?",
         "lengths or a mask on one side only; inputs, an initial state or a clip that differ there",
+    ),
+    Pattern(
+        "suspect_layout",
+        _first_of_one,
+        "{Start} of sequence 0 agrees, {start} of the others does not.",
+        "steps and sequences exchanged in the inputs: run with {layout}; "
+        "other inputs, an initial state, or a state carried from sequence to sequence",
+        _MADE_FIRST,
+    ),
+    Pattern(
+        "suspect_first_step",
+        _first_of_some,
+        "{Start} of {agree} agrees, {start} of the others does not.",
+        "other inputs, an initial state, lengths or a mask of the others",
+        _MADE_FIRST,
     ),
     Pattern(
         "suspect_gate_order",
@@ -328,7 +371,7 @@ _PATTERNS = (
         "suspect_recurrent_weights",
         lambda it: it.differ("i", "g", "o") and _after_first_step(it),
         f"{_ONLY_FIRST} i, g or o of {{here}} differ too: not by forget bias alone.",
-        f"{_RECURRENT}; {_NOT_CARRIED}",
+        f"{_RECURRENT}; {_NOT_CARRIED}; {_LATER_INPUTS}",
         _MADE_FIRST,
         if_large=True,
     ),
@@ -344,7 +387,7 @@ _PATTERNS = (
         "suspect_later_step",
         lambda it: it.at >= 2 and it.is_conclusive,
         "{Start} to {before} agree, {here} is the first to differ.",
-        "other inputs from {here} on; a length or a mask; a clip; a state reset between chunks",
+        f"{_LATER_INPUTS}; a length or a mask; a clip; a state reset between chunks",
         "Ruled out, unless inputs were zero before: weights, gate order, forget bias.",
         if_large=True,
     ),

@@ -270,7 +270,9 @@ class Setup:
         found, left_out = of(given)  # n sequences of one step may be n steps
         if not found and given != self.layout:
             found, left_out = of(self.layout)
-        if self.question.inputs.layout == "batch":  # (B, H) before (T, H), of the same cost
+        if (
+            self.question.inputs.layout == "batch"
+        ):  # (B, H) before (T, H), of the same cost
             found.sort(key=lambda one: one.first.is_of_steps)
         return found, left_out
 

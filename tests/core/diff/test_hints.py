@@ -20,6 +20,7 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.rearrangements import proves
 from lstmcli.core.diff.tolerance import FLOAT64, Numbers, Tolerance
 from lstmcli.core.model.selection import Selection
+from lstmcli.views.diff import next_command
 from tests.core.explain import matrix, reference
 from tests.core.explain.asking import asking
 from tests.core.explain.reference import sigmoid
@@ -355,6 +356,74 @@ def test_causes_hidden_at_step_0_are_all_suspected(
         assert any(word in cause for cause in hint.causes)
     for word in ("kernel", "bias", "activations"):
         assert word in hint.excluded
+
+
+def h_of(net: reference.Net, x: Array, **truth: Any) -> Array:
+    return reference.outputs(net, x, truth)["h"]
+
+
+def test_a_first_step_that_agrees_leaves_f_and_later_inputs() -> None:
+    rng = np.random.default_rng(2)
+    net, x = reference.random_net(rng, 4, 3), rng.normal(size=(2, 12, 4))
+    of_f = net.kernel.copy()
+    of_f[:4, 6:9] += 1.0  # i g f o in a row
+    later = x.copy()
+    later[:, 1:] += 0.5
+    for other, cause in (
+        (h_of(replace(net, kernel=of_f), x), "weights or activation of f"),
+        (h_of(net, later), "other inputs from step 1 on"),
+    ):
+        (hint,) = batch_first(h_of(net, x), other).hints
+        assert hint.seen.startswith("Step 0 agrees, all later steps differ")
+        assert cause in hint.causes
+        assert "the kernel and the biases of i, g and o, their order" in hint.excluded
+
+
+@pytest.mark.parametrize("layout", ["time", "batch", None])
+def test_a_layout_forgotten_with_another_mistake_is_suspected(
+    layout: str | None,
+) -> None:
+    """Step 0 of sequence 0 alone agrees; what acts there is no suspect."""
+    rng = np.random.default_rng(3)
+    net, x = reference.random_net(rng, 4, 5), rng.normal(size=(6, 8, 4))
+    port = h_of(net, x, forget_bias=0.0)
+    if layout == "batch":
+        x, port = x.swapaxes(0, 1), port.swapaxes(0, 1)
+        run = h_of(net, x)
+    else:
+        run = h_of(net, x.swapaxes(0, 1)).swapaxes(0, 1)
+    settings = {"layout": layout} if layout else None
+    sides = Side("run.npz", {"h": run}, layout, settings=settings), of(layout, h=port)
+    d = compare(*sides)
+    assert only(d) == "suspect_layout"
+    (hint,) = d.hints
+    other = {
+        "time": "--layout batch",
+        "batch": "--layout time",
+        None: "the other --layout",
+    }
+    assert hint.causes[0].endswith(f"run with {other[layout]}")
+    assert not re.search("gate order|kernel|bias|activation", " ".join(hint.causes))
+    assert "the kernel and the biases" in hint.excluded
+    typed = next_command(d)
+    assert typed.endswith("x.npz" if layout is None else f"x.npz {other[layout]}")
+
+
+@pytest.mark.parametrize("agreeing", [[1], [0, 2]])
+def test_a_first_step_of_some_sequences_excludes_what_acts_in_all(
+    agreeing: list[int],
+) -> None:
+    """The others begin with another state, and all later steps have another forget bias."""
+    rng = np.random.default_rng(4)
+    net, x = reference.random_net(rng, 4, 5), rng.normal(size=(3, 8, 4))
+    start = rng.normal(size=(3, 5))
+    start[agreeing] = 0.0
+    other = reference.outputs(net, x, {"forget_bias": 0.0}, (start, start))["h"]
+    (hint,) = batch_first(h_of(net, x), other).hints
+    shown = " and ".join(map(str, agreeing))
+    assert f"Step 0 of sequence{'s'[: len(agreeing) - 1]} {shown} agrees" in hint.seen
+    assert not re.search("gate order|kernel|bias|activation", " ".join(hint.causes))
+    assert "the kernel and the biases" in hint.excluded
 
 
 def only_text(d: Difference) -> str:
