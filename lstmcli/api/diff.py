@@ -96,7 +96,7 @@ def diff(
     Examples
     --------
     >>> lstmcli.diff("demo/numpy.txt", "demo/tensorflow.txt")
-    <Difference h differs: 18 of 21 values, first at step 1, unit 0>
+    <Difference h differs: 18 of 21 values, first at step 1, unit 0; the first axis of h is time>
     >>> lstmcli.diff(np.ones((5, 3)), np.ones((5, 3)) + 1e-9, atol=1e-8).equal
     True
     """

@@ -235,9 +235,9 @@ def _layouts(a: Side, b: Side, pairs: Mapping[str, Pair]) -> Iterator[Hint]:
             yield Hint("layout", f"{start} {axes[other.layout]}, as in {other.name}")
     names = []
     for name, shapes in assumed.items():
-        axes = {len(x) for x in shapes if x and x[0] > 1}
+        counts = {len(x) for x in shapes if x and x[0] > 1}
         # two axes that agree do so by either layout
-        if 3 in axes or (2 in axes and not pairs[name].numbers_agree):
+        if 3 in counts or (2 in counts and not pairs[name].numbers_agree):
             names.append(name)
     if names and not (a.layout or b.layout):
         yield Hint("layout", f"the first axis of {named(names)} is time{NOT_IN_FILES}")

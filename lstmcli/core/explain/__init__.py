@@ -21,6 +21,7 @@ import numpy as np
 
 from lstmcli.core.diff.operand import ArrayName
 from lstmcli.core.explain import execution, lengths
+from lstmcli.core.explain.approximation import approximated
 from lstmcli.core.explain.budget import Budget, Progress, quiet
 from lstmcli.core.explain.causes import Change, kinds, settings_of
 from lstmcli.core.explain.edited_runs import NamedEdits
@@ -217,7 +218,10 @@ class Search:
         nearest = clearly_nearer(as_loaded, nears)
         best, layout = nearest[0], question.assumed_layout
         near = [*execution.remark_of_size(one.case, loaded, question.exactness)]
-        near = near or ([] if said else [*near_miss(as_loaded, nears)])
+        if not near and not said:
+            near = list(near_miss(as_loaded, nears))
+        if any(not hint.facts.get("changes") for hint in near):  # as loaded
+            near.extend(approximated(one.case))
         hints = said or [*lengths.shown(self.placements)]
         if not near:
             hints = hints or [*clues(loaded, padded=one.padded_sequences)]

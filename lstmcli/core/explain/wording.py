@@ -422,7 +422,10 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "rounding explains, and within the default tolerance of lstm diff ({atol:size}).",
     "noise": "As loaded, all differences are small (SNR {decibels:.0f} dB). "
     "A wrong gate order, transpose or direction usually gives less than {least:.0f} dB. "
-    "Possible causes: weights of another training step or of lower precision, noise, dropout.",
+    "Possible causes: an approximated sigmoid or tanh, weights of another training step or of "
+    "lower precision, noise, dropout.",
+    "approximated": "The first step of h is that of an approximated {function}, worst near "
+    "z = {z:.1f} or -{z:.1f}, by {error:size}.",
     "cell_fits": "{changes:changes}, {arrays:and} {arrays:agree}; the others do not yet.",
     # of how the other side ran
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
