@@ -326,9 +326,8 @@ def test_messages_name_arguments_and_not_options(
     monkeypatch.chdir(tmp_path)
     np.save("h.npy", np.ones((1, 7, 4)))
     one = {"kernel": np.ones((3, 8)), "recurrent_kernel": np.ones((2, 8))}
-    np.savez(
-        "twice.npz", **{f"{n}/{k}": a for n in ("one", "two") for k, a in one.items()}
-    )  # type: ignore[arg-type]
+    twice: Any = {f"{n}/{k}": a for n in ("one", "two") for k, a in one.items()}
+    np.savez("twice.npz", **twice)
     with pytest.raises(lstmcli.UserError, match=message):
         call()
 
