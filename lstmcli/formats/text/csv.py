@@ -260,9 +260,12 @@ class CsvTable:
             raise UserError(
                 f'{source} has a column "{BATCH}" but none called "{STEP}".'
             )
-        if names and len(names) == len(self.keys):
-            raise UserError(f"{source} has no columns but {' and '.join(self.keys)}.")
         self.columns = _columns(names, width, source)
+        if not any(columns.at for columns in self.columns.values()):
+            only = list(self.keys)
+            if width > len(only):
+                only.append("an index")
+            raise UserError(f"{source} has no columns but {' and '.join(only)}.")
         self.key_columns = [names.index(name) for name in self.keys] if names else []
         self._numbers = array("d")
         self._widest = max(len(columns.at) for columns in self.columns.values())

@@ -126,6 +126,14 @@ def test_broken_tables(text: str, message: str) -> None:
         piped(text)
 
 
+@pytest.mark.parametrize("keys", ["step", "step,batch", "step,unit"])
+def test_an_index_of_pandas_next_to_keys_alone(tmp_path: Path, keys: str) -> None:
+    text = f",{keys}\n{','.join('0' * (keys.count(',') + 2))}\n"
+    only = keys.replace(",", " and ")
+    with pytest.raises(UserError, match=f"no columns but {only} and an index"):
+        filed(tmp_path, "a.csv", text)
+
+
 def test_only_a_header(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no row of numbers"):
         filed(tmp_path, "a.csv", "step,h[0]\n")
