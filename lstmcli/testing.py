@@ -144,7 +144,9 @@ def _padding(
         layout, shape = "batch", shape[::-1]  # the first axis was assumed to be time
     axes = "steps" if mask is not None and mask.ndim == 1 else layout or "time"
     x = np.empty(shape[::-1] if axes == "batch" else shape)
-    valid = valid_steps(Inputs(x, lengths=lengths, mask=mask), axes)
+    source = options.padding_from()
+    inputs = Inputs(x, lengths=lengths, mask=mask, padding_from=source)
+    valid = valid_steps(inputs, axes)
     return layout, {} if valid is None else {"layout": "time", "mask": valid.tolist()}
 
 

@@ -72,6 +72,14 @@ class InputOptions(NamedTuple):
         mask = None if self.all_steps else _with_inputs("mask", self.mask, holder)
         return _lengths(self.lengths, holder), mask
 
+    def padding_from(self, holder: Document | None = None) -> str:
+        """The file of the lengths or the mask; "" if they are values, or not given."""
+        given = self.mask if self.lengths is None else self.lengths
+        if given is None:
+            return "" if holder is None else holder.source
+        is_file = is_path(given) and not _are_typed_lengths(given)
+        return os.fspath(given) if is_file else ""
+
     @property
     def all_steps(self) -> bool:
         """Return whether all steps are to run."""
@@ -220,7 +228,8 @@ def read_job(
         last = separate.source if separate and separate.source != STDIN else ""
         refuse_unused(documents, model, [*within, state_from], last)
     layout = settings.get("layout", model.given.get("layout"))
-    inputs = Inputs(array, layout, state, *padding, name=name)
+    source = options.padding_from(holder)
+    inputs = Inputs(array, layout, state, *padding, name=name, padding_from=source)
     job = with_padding(Job(model, inputs, stream, reread, undecided))
     return job if reread is None else _with_idle_settings(job, settings)
 
@@ -307,10 +316,13 @@ def _initial_state(
     return {}, "", ()
 
 
+def _are_typed_lengths(given: Path) -> bool:
+    text = r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*"
+    return isinstance(given, str) and bool(re.fullmatch(text, given))
+
+
 def _lengths(given: ArrayLike | Path | None, holder: Document | None) -> Array | None:
-    if isinstance(given, str) and re.fullmatch(
-        r"\s*\d{1,18}(\s*,\s*\d{1,18})*\s*", given
-    ):
+    if isinstance(given, str) and _are_typed_lengths(given):
         return np.array([int(n) for n in given.split(",")])
     if isinstance(given, str) and ("," in given or given.strip().isdecimal()):
         text = "takes integers from 0 on, one for each sequence."

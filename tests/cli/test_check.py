@@ -71,7 +71,7 @@ def test_json_for_programs(lstm: Lstm, monkeypatch: pytest.MonkeyPatch) -> None:
             ["--engine", "torch", "--cell-clip", "3"],
             "torch (a loop) cannot run a cell clip of 3.",
         ),
-        (["--engine", "torch", "--mask", str(INPUTS)], "the mask for"),
+        (["--engine", "torch", "--mask", str(INPUTS)], f"{INPUTS}: the mask is"),
         (["--engine", "torch", "--lengths", "3"], "the inputs have batch 3"),
     ],
 )

@@ -386,6 +386,36 @@ def test_as_many_lengths_as_one_axis_has_tell_the_layout(lstm: Lstm) -> None:
         assert meta["meta"]["layout"] == layout
 
 
+@pytest.mark.parametrize("option", ["--mask", "--lengths"])
+@pytest.mark.parametrize("wrong", [np.nan, 0.5, -1.0, np.inf])
+def test_padding_of_other_numbers_is_refused_with_its_file(
+    lstm: Lstm, net: Path, option: str, wrong: float
+) -> None:
+    shape = (5, 7) if option == "--mask" else (900,)
+    np.save("p.npy", np.full(shape, wrong))
+    done = lstm("run", net, "--layout", "batch", option, "p.npy")
+    count = np.prod(shape)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("lstm run: error: p.npy: ")
+    assert f"{count} of {count} " in done.err
+    assert done.err.count(f"{wrong:g}, ") == 4
+    np.savez("x.npz", inputs=np.load(net)["inputs"], mask=np.full((5, 7), wrong))
+    inside = lstm("run", net, "inputs=x.npz", "--layout", "batch")
+    assert "x.npz: the mask has 1 at valid steps" in inside.err
+
+
+def test_a_mask_of_another_shape_is_named_with_both_files(
+    lstm: Lstm, net: Path
+) -> None:
+    np.save("x.npy", np.load(net)["inputs"])
+    for name, values in {"m": np.ones((3, 2)), "two": np.full((5, 7), 2)}.items():
+        np.save(f"{name}.npy", values)
+    how = ("run", net, "inputs=x.npy", "--layout", "batch", "--mask")
+    text = "lstm run: error: m.npy: the mask is (3, 2); x.npy needs (5, 7).\n"
+    assert lstm(*how, "m.npy").err == text
+    assert lstm(*how, "two.npy").status == 2
+
+
 def test_a_mask_that_a_layer_ends_does_not_reach_the_next_lstm(lstm: Lstm) -> None:
     """RepeatVector, between encoder and decoder, has no mask."""
     with (

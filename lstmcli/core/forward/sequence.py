@@ -168,42 +168,69 @@ def valid_steps(inputs: Inputs, layout: str, becomes: object = "given") -> Array
     """(T, B) truth of the steps that count, from lengths (B,) or a mask in the axes of the inputs.
 
     ``becomes`` is the setting of lengths: "ignored", "inverted", or as they
-    are. UserError for both at once, other shapes, or lengths that are not
-    integers of 0 to T.
+    are. UserError for both at once, other shapes, a mask of other values than 0
+    and 1, or lengths that are not integers of 0 to T.
     """
-    steps, batch = steps_and_batch(np.shape(inputs.x), layout)
     if becomes == "ignored" or not inputs.is_padded:
         return None
+    if inputs.lengths is not None and inputs.mask is not None:
+        raise UserError("lengths and a mask are both given; give one of them.")
     if inputs.lengths is None:
-        array: Array = np.asarray(inputs.mask).astype(bool)
-        expected = in_layout(steps, batch, layout)
-        if array.shape != expected:
-            of = f" for {inputs.name}" if inputs.name else ""
-            raise UserError(
-                f"the mask{of} is {array.shape}; these inputs need {expected}."
-            )
-        valid = array.T if layout == "batch" else array.reshape(steps, batch)
+        valid = _valid_by_mask(inputs, layout)
     else:
-        if inputs.mask is not None:
-            raise UserError("lengths and a mask are both given; give one of them.")
-        array = np.atleast_1d(np.asarray(inputs.lengths))
-        is_list = array.ndim == 1 and array.size and array.dtype.kind in "iuf"
-        if not is_list or not np.all(
-            (array >= 0) & (array < np.inf) & (array == np.floor(array))
-        ):
-            raise UserError(
-                f"lengths are {array.tolist()}; they are a list of integers from 0 on."
-            )
-        if len(array) != batch or array.max() > steps:
-            numbers = [*map(int, array)]
-            sequences = f"{len(numbers)} sequence{'s' * (len(numbers) != 1)}"
-            raise UserError(
-                f"the lengths {format_lengths(numbers)} are of {sequences} and at most "
-                f"{max(numbers)} steps; the inputs have batch {batch} x {steps} steps.",
-                try_=[
-                    Try({"lengths": ...}, "one for each sequence"),
-                    Try({"lengths": "ignored"}, "runs all steps"),
-                ],
-            )
-        valid = np.arange(steps)[:, None] < array
+        valid = _valid_by_lengths(inputs, layout)
     return ~valid if becomes == "inverted" else valid
+
+
+VALUES_SHOWN = 4  # of a mask or of lengths, in a message
+
+
+def _valid_by_mask(inputs: Inputs, layout: str) -> Array:
+    steps, batch = steps_and_batch(np.shape(inputs.x), layout)
+    array = np.asarray(inputs.mask)
+    expected = in_layout(steps, batch, layout)
+    what = f"{_begun(inputs)}the mask"
+    if array.shape != expected:
+        where = inputs.name or "the input array"
+        raise UserError(f"{what} is {array.shape}; {where} needs {expected}.")
+    wrong = array[(array != 0) & (array != 1)]
+    if wrong.size:
+        found = f"{wrong.size:,} of {array.size:,} values are neither: {_few(wrong)}"
+        raise UserError(f"{what} has 1 at valid steps and 0 at padded ones; {found}.")
+    valid = array.astype(bool)
+    return valid.T if layout == "batch" else valid.reshape(steps, batch)
+
+
+def _valid_by_lengths(inputs: Inputs, layout: str) -> Array:
+    steps, batch = steps_and_batch(np.shape(inputs.x), layout)
+    array = np.atleast_1d(np.asarray(inputs.lengths))
+    begun = _begun(inputs)
+    if array.ndim != 1 or not array.size or array.dtype.kind not in "iuf":
+        found = f"an array {array.shape} of {array.dtype}"
+        raise UserError(f"{begun}lengths are a list of integers from 0 on, not {found}.")
+    wrong = array[~((array >= 0) & (array < np.inf) & (array == np.floor(array)))]
+    if wrong.size:
+        found = f"{wrong.size:,} of {array.size:,} are not: {_few(wrong)}"
+        raise UserError(f"{begun}lengths are a list of integers from 0 on; {found}.")
+    if len(array) != batch or array.max() > steps:
+        numbers = [*map(int, array)]
+        sequences = f"{len(numbers)} sequence{'s' * (len(numbers) != 1)}"
+        raise UserError(
+            f"{begun}the lengths {format_lengths(numbers)} are of {sequences} and at "
+            f"most {max(numbers)} steps; the inputs have batch {batch} x {steps} steps.",
+            try_=[
+                Try({"lengths": ...}, "one for each sequence"),
+                Try({"lengths": "ignored"}, "runs all steps"),
+            ],
+        )
+    valid: Array = np.arange(steps)[:, None] < array
+    return valid
+
+
+def _begun(inputs: Inputs) -> str:
+    return f"{inputs.padding_from}: " if inputs.padding_from else ""
+
+
+def _few(values: Array) -> str:
+    shown = ", ".join(f"{value:g}" for value in values[:VALUES_SHOWN])
+    return shown if len(values) <= VALUES_SHOWN else f"{shown}, ..."

@@ -395,6 +395,7 @@ class Inputs:
     mask: ArrayLike | None = None
     mask_from: Masking | None = None  # the layer of the model's file that gave the mask
     name: str = "the input array"  # in messages
+    padding_from: str = ""  # the file of lengths or mask, in messages
 
     @property
     def is_padded(self) -> bool:
