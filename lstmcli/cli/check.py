@@ -26,7 +26,6 @@ from lstmcli.views.check import check_sheet, program_sheet
 from lstmcli.views.sheet import Sheet
 
 ENGINES = f"Engines: {', '.join(NAMES)}; all is those that are installed."
-DURATION = click.FloatRange(0, min_open=True)
 
 
 @click.command(
@@ -40,7 +39,7 @@ DURATION = click.FloatRange(0, min_open=True)
     "SECONDS",
     "With --program: stop it after so long.",
     "60",
-    type=DURATION,
+    type=float,
 )
 @option(
     "--seed",
@@ -87,7 +86,8 @@ def command(
             "it is the time that a --program has.", about={"timeout": timeout}
         )
     names = listed_names(engine or ALL, "--engine") or []
-    by = names if program is None else Program.parse(program, timeout or TIMEOUT)
+    limit = TIMEOUT if timeout is None else timeout
+    by = names if program is None else Program.parse(program, limit)
     paths, x = split_paths(weights)
     found = check(
         paths, x, by, seed=seed, rtol=rtol, atol=atol, ulp=ulp, **keywords(options)

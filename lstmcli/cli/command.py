@@ -34,7 +34,9 @@ UNGROUPED = 12  # options at most: init has 11, commands that run weights 18 and
 FIRST_COLUMN = 27  # columns of options; the text of a longer one is below it
 INTERRUPTED = 130
 CLOSED_PIPE = 141  # as a shell reports the end by SIGPIPE
-TERMINATING_SIGNALS = ("SIGTERM", "SIGHUP")
+OTHER_ENDINGS = """SIGTERM SIGHUP SIGQUIT SIGUSR1 SIGUSR2 SIGALRM SIGVTALRM SIGPROF SIGXCPU
+SIGPOLL SIGPWR SIGSTKFLT SIGTRAP SIGSYS SIGABRT"""
+"""Signals besides SIGINT that end a process that does not handle them; a fault's do not return."""
 OUTPUT_OPTIONS = ("output", "page", "save_state")  # of files, besides --svg
 MEMBER_OF_STDIN = "-:"  # how ``-:h``, a member of standard input, begins
 NO_OPTION = "\0"  # before such a word, which is no option
@@ -233,9 +235,14 @@ def _end(signum: int, frame: FrameType | None) -> None:
     raise Interrupted(128 + signum)
 
 
-def _handlers(*names: str) -> dict[int, Any]:
-    numbers = (getattr(signal, name) for name in names if hasattr(signal, name))
-    return {number: signal.getsignal(number) for number in numbers}
+def _handlers() -> dict[int, Any]:
+    """The handlers of `OTHER_ENDINGS` and of real-time signals, but those of a C library."""
+    names = OTHER_ENDINGS.split()
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    if hasattr(signal, "SIGRTMIN"):
+        numbers.extend(range(signal.SIGRTMIN, signal.SIGRTMAX + 1))
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    return {number: one for number, one in handlers.items() if one is not None}
 
 
 def raise_on_signals() -> None:
@@ -245,7 +252,7 @@ def raise_on_signals() -> None:
         signal.SIG_IGN,
     ):
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number, handler in _handlers(*TERMINATING_SIGNALS).items():
+    for number, handler in _handlers().items():
         if handler == signal.SIG_DFL:
             signal.signal(number, _end)
 
@@ -261,10 +268,8 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
         if stop.waiting:
             raise stop.Asked
 
-    all_before = _handlers("SIGINT", *TERMINATING_SIGNALS).items()
-    before = {
-        number: handler for number, handler in all_before if handler != signal.SIG_IGN
-    }
+    all_before = {signal.SIGINT: signal.getsignal(signal.SIGINT)} | _handlers()
+    before = {n: one for n, one in all_before.items() if one != signal.SIG_IGN}
     for number in before:
         signal.signal(number, request)
     try:

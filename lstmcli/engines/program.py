@@ -11,21 +11,26 @@ import os
 import re
 import shlex
 import signal
+import stat
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from time import perf_counter
+from typing import IO
 
 import numpy as np
 
 from lstmcli import formats
 from lstmcli.core.model.arrays import Array
+from lstmcli.engines.descendants import descendants_ended
 from lstmcli.errors import UserError
 from lstmcli.escaping import one_line
 from lstmcli.formats.document import Document
+from lstmcli.outputs import reason
 
 TIMEOUT = 60.0  # seconds
 MOST_OUTPUT = 256 << 20  # bytes of a program's file, and of its output
@@ -34,6 +39,8 @@ PAUSE = 0.02  # seconds between two looks at a program that runs
 PLACE = re.compile(r"\{(inputs|outputs)(\.\w+)?\}")
 RAW = ".f32"  # float32 of one sequence, (T, H), without a header
 INPUTS = (".npy", ".csv", RAW)
+PLAIN_FOLDERS = ("/tmp", "/var/tmp")  # where the path of the usual one needs quotes
+Process = subprocess.Popen[bytes]
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,10 @@ class Program:
     @classmethod
     def parse(cls, command: str, timeout: float = TIMEOUT) -> Program:
         """A command as it is typed; UserError for one that cannot be run."""
+        if not 0 < timeout < inf:
+            raise UserError(
+                "takes a finite number above 0.", about={"timeout": timeout}
+            )
         try:
             words, suffixes = shlex.split(command), _suffixes(command)
             if not words:
@@ -77,16 +88,16 @@ class Program:
                 f"{how} takes one sequence, and the inputs are {x.shape}: write {{inputs.npy}} in "
                 "the command, or give inputs of one sequence."
             )
-        with tempfile.TemporaryDirectory(prefix="lstm-") as folder:
-            inputs = Path(folder, f"inputs{self.read or '.csv'}")
-            _write(inputs, x)
-            outputs = Path(folder, f"outputs{self.write or '.txt'}")
-            seconds = self._run(inputs, outputs)
-            if not outputs.is_file():
-                raise self._error(
-                    f"{self.name} ended well, and wrote no {{outputs{self.write}}}."
-                )
-            data = outputs.read_bytes()
+        parent = self._parent_folder()
+        try:
+            with _temporary_folder(parent) as folder:
+                inputs = Path(folder, f"inputs{self.read or '.csv'}")
+                _write(inputs, x)
+                outputs = Path(folder, f"outputs{self.write or '.txt'}")
+                data, seconds = self._run(inputs, outputs)
+        except OSError as error:
+            text = f"the temporary folder {parent} cannot be used: {reason(error)}."
+            raise self._error(f"{text} TMPDIR names another.") from None
         output = f"outputs{self.write}" if self.write else "standard output"
         what = f"{self.name}: its {output}"
         raw = f"f32:{form}" if self.write == RAW else None
@@ -104,62 +115,82 @@ class Program:
                 )
         return document, seconds
 
-    def _run(self, inputs: Path, outputs: Path) -> float:
-        """Run it, and what it starts, to its end; return the seconds, or raise UserError."""
+    def _parent_folder(self) -> str:
+        """The folder for the temporary one, whose path needs no quotes in a shell's text."""
+        try:
+            usual = tempfile.gettempdir()
+        except OSError as error:
+            raise self._error(f"{reason(error)}. TMPDIR names another.") from None
+        if not any(_is_text(word) for word in self.words):
+            return usual
+        for folder in (usual, *PLAIN_FOLDERS):
+            if shlex.quote(folder) == folder and os.access(folder, os.W_OK):
+                return folder
+        raise self._error(
+            f"the temporary folder {one_line(usual)} would need quotes in the text of a "
+            "shell. TMPDIR names another; or write the places as words of their own."
+        )
+
+    def _run(self, inputs: Path, outputs: Path) -> tuple[bytes, float]:
+        """Run it, and what it starts, to its end; return its outputs and the seconds."""
         places = {"inputs": str(inputs), "outputs": str(outputs)}
         words = [PLACE.sub(lambda match: places[match[1]], word) for word in self.words]
-        printed = outputs.with_name("printed") if self.write else outputs
-        said, begun = outputs.with_name("said"), perf_counter()
         given = os.devnull if self.read else inputs
         with (
             open(given, "rb") as stdin,
-            open(printed, "wb") as stdout,
-            open(said, "wb") as stderr,
+            open(outputs.with_name("printed"), "w+b") as stdout,
+            open(outputs.with_name("said"), "w+b") as stderr,
         ):
-            try:
-                process = subprocess.Popen(
-                    words,
-                    stdin=stdin,
-                    stdout=stdout,
-                    stderr=stderr,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                raise UserError(
-                    f"{one_line(words[0])} cannot be started: {reason}."
-                ) from None
-            try:
-                reason = self._failure(process, begun, (outputs, printed, said))
-                seconds = perf_counter() - begun
-            finally:
-                if os.name == "posix":
-                    with suppress(ProcessLookupError):
-                        os.killpg(
-                            process.pid, signal.SIGKILL
-                        )  # the session that it began
-                process.kill()
-                process.wait()
-        if reason:
-            raise self._error(f"{self.name} {reason}{_end_of(said)}")
-        return seconds
+            begun = perf_counter()
+            with descendants_ended():
+                process = _started(words, stdin, stdout, stderr)
+                try:
+                    failure = self._failure(process, begun, outputs, (stdout, stderr))
+                    seconds = perf_counter() - begun
+                finally:
+                    _end(process)
+            if failure:
+                raise self._error(f"{self.name} {failure}{_end_of(stderr)}")
+            if self.write:
+                return self._written(outputs), seconds
+            stdout.seek(0)
+            return stdout.read(), seconds
 
     def _failure(
-        self, process: subprocess.Popen[bytes], begun: float, written: Sequence[Path]
+        self,
+        process: Process,
+        begun: float,
+        outputs: Path,
+        printed: Sequence[IO[bytes]],
     ) -> str:
+        """How the program failed, once it has ended or has to be stopped; "" if it did not."""
         status = None
         while status is None:
             with suppress(subprocess.TimeoutExpired):
                 status = process.wait(PAUSE)
-            with suppress(FileNotFoundError):  # a program may remove its file meanwhile
-                there = filter(Path.exists, written)
-                if any(path.stat().st_size > MOST_OUTPUT for path in there):
-                    return f"was stopped: it wrote more than {MOST_OUTPUT:,} bytes"
+            sizes = [os.fstat(stream.fileno()).st_size for stream in printed]
+            with suppress(OSError):  # it is not there, or no longer
+                sizes.append(outputs.stat().st_size)
+            if max(sizes) > MOST_OUTPUT:
+                return f"was stopped: it wrote more than {MOST_OUTPUT:,} bytes"
             if status is None and perf_counter() - begun > self.timeout:
                 return f"was stopped after {self.timeout:g} s (--timeout)"
         if status < 0:
             return f"was ended by signal {-status} ({signal.strsignal(-status)})"
         return f"ended with status {status}" if status else ""
+
+    def _written(self, outputs: Path) -> bytes:
+        """The bytes of the file that it wrote, or a link to a file."""
+        what = f"{{outputs{self.write}}}"
+        if not os.path.lexists(outputs):
+            raise self._error(f"{self.name} ended well, and wrote no {what}.")
+        if not os.path.isfile(outputs):
+            raise self._error(f"{self.name} wrote {what}, which is not a regular file.")
+        try:
+            return outputs.read_bytes()
+        except OSError as error:
+            text = f"{self.name} wrote {what}, which cannot be read: {reason(error)}."
+            raise self._error(text) from None
 
     def _error(self, text: str) -> UserError:
         return UserError(text, about={"program": self.command})
@@ -189,8 +220,58 @@ def _write(path: Path, x: Array) -> None:
         np.savetxt(path, x, delimiter=",", fmt=f"%.{digits}g")
 
 
-def _end_of(said: Path) -> str:
-    with open(said, "rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - 4 * SHOWN))
-        text = " ".join(file.read().decode(errors="replace").split())
+def _started(
+    words: Sequence[str], stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]
+) -> Process:
+    streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+    try:
+        return subprocess.Popen(words, **streams, start_new_session=True)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        text = f"{one_line(words[0])} cannot be started: {reason(error)}."
+        raise UserError(text) from None
+
+
+def _end(process: Process) -> None:
+    """Kill a process and the session that it began, and wait for it."""
+    with suppress(PermissionError):  # it runs as another user
+        if os.name == "posix":
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _temporary_folder(parent: str) -> Iterator[str]:
+    """A folder that is removed, however deep the folders are that a program made in it."""
+    with tempfile.TemporaryDirectory(prefix="lstm-", dir=parent) as folder:
+        try:
+            yield folder
+        finally:
+            with suppress(OSError):
+                _flatten(folder)
+
+
+def _flatten(folder: str) -> None:
+    """Move all folders within a folder into it: to remove deep ones, Python recurses."""
+    waiting = [folder]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            inner = [one.path for one in entries if one.is_dir(follow_symlinks=False)]
+        for path in inner:
+            os.chmod(path, stat.S_IRWXU)
+            moved = tempfile.mkdtemp(dir=folder)
+            os.rename(path, moved)
+            waiting.append(moved)
+
+
+def _is_text(word: str) -> bool:
+    """Return whether a word is text for a shell or another language, with a place in it."""
+    around = PLACE.sub("", word)
+    return around != word and shlex.quote(around) not in (around, "''")
+
+
+def _end_of(stderr: IO[bytes]) -> str:
+    stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 4 * SHOWN))
+    text = " ".join(stderr.read().decode(errors="replace").split())
     return f": {one_line(text[-SHOWN:])}" if text else "."

@@ -5,15 +5,18 @@ What is right is recorded: samples/c-port was made by Keras, and c.txt by the po
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lstmcli.engines import program as engine
@@ -22,6 +25,21 @@ from tests.paths import TOP
 
 SAMPLE = TOP / "samples" / "c-port"
 FILES = (SAMPLE / "keras.npz", SAMPLE / "inputs.npy")
+
+
+NOT_CAUGHT = "KILL STOP"
+NOT_ENDING = "CHLD CONT TSTP TTIN TTOU URG WINCH"
+FAULTS = "SEGV BUS FPE ILL"
+IGNORED = "PIPE XFSZ"  # by Python
+OTHERS = {
+    getattr(signal, f"SIG{name}", None)
+    for name in f"{NOT_CAUGHT} {NOT_ENDING} {FAULTS} {IGNORED}".split()
+}
+OTHER_ENDINGS = [
+    pytest.param(number, marks=pytest.mark.slow)
+    for number in sorted(signal.valid_signals() - {*ENDINGS, *OTHERS})
+    if number <= getattr(signal, "SIGRTMIN", number)  # of real-time signals, one
+]
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +107,10 @@ def test_inputs_and_outputs_in_every_form(
         ("open(sys.argv[1], 'wb').write(y.tobytes()[:50])", "{outputs.f32}", "has 50 bytes"),
         ("np.save(sys.argv[1], y); os.truncate(sys.argv[1], 140)", "{outputs}", "outputs.npy"),
         ("time.sleep(60)", "--timeout", "was stopped after 0.5 s (--timeout)"),
+        ("os.symlink('/dev/full', sys.argv[1])", "{outputs}", "is not a regular file"),
+        ("os.symlink('a' * 300, sys.argv[1])", "{outputs}", "is not a regular file"),
+        ("os.symlink('/proc/self/mem', sys.argv[1])", "{outputs}", "cannot be read"),
+        ("os.mkfifo(sys.argv[1])", "{outputs}", "is not a regular file"),
         ("os.kill(os.getpid(), 9)", "", "was ended by signal 9 (Killed)"),
         ("while True: print('y' * 4096)", "", "was stopped: it wrote more than 100,000 bytes"),
         ("", "{inputs.txt}", "inputs are written as .npy, .csv, .f32, not as .txt"),
@@ -113,6 +135,98 @@ def test_a_program_that_fails_is_one_line(
     assert not [*folder.iterdir()]
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1"])
+def test_a_timeout_is_a_finite_number_above_0(lstm: Lstm, seconds: str) -> None:
+    done = lstm("check", *FILES, "--program", "sleep 60", "--timeout", seconds)
+    assert done.status == 2
+    assert "takes a finite number above 0" in done.err
+
+
+DETACHED = """
+import subprocess
+child = '''
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork():
+    os._exit(0)
+os.setsid()
+open("pid.part", "w").write(str(os.getpid()))
+os.rename("pid.part", "pid")
+time.sleep(60)
+'''
+subprocess.Popen([sys.executable, "-c", child], start_new_session=True)
+while not os.path.exists("pid"):
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="orphans are found on Linux")
+@pytest.mark.parametrize("end", ["print(y)", "sys.exit(1)", "while True: print(y)"])
+def test_nothing_that_descends_from_a_program_outlives_it(
+    lstm: Lstm, folder: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(engine, "MOST_OUTPUT", 100_000)
+    ours = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    check(lstm, DETACHED + end, "")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Path("pid").read_text()), 0)
+    assert ours.poll() is None  # it was there before
+    ours.kill()
+    ours.wait()
+    assert not [*folder.iterdir()]
+
+
+@pytest.mark.slow
+def test_a_deep_folder_next_to_the_outputs_is_removed(lstm: Lstm, folder: Path) -> None:
+    lines = """
+os.chdir(os.path.dirname(sys.argv[1]))
+for _ in range(1200):
+    os.mkdir("a folder")
+    os.chdir("a folder")
+print(y)
+"""
+    assert check(lstm, lines, "{inputs}").status == 0
+    assert not [*folder.iterdir()]
+
+
+@pytest.mark.parametrize("name", ["a blank", "$(touch run)", "a'b", 'a"b'])
+def test_the_text_of_a_shell_gets_a_path_without_quotes(
+    lstm: Lstm, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (folder / name).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / name))
+    program = script(READ["{inputs}"] + "\nprint(y)")
+    for quoted in ("{inputs.npy}", '"{inputs.npy}"'):
+        text = (
+            f"cat {quoted} > copy.npy && {program.replace(chr(39), chr(34))} copy.npy"
+        )
+        done = lstm("check", *FILES, "--program", f"sh -c '{text}'")
+        assert done.status == 0, done.err
+    assert not Path("run").exists()
+    assert check(lstm, READ["{inputs}"] + "\nprint(y)", "{inputs}").status == 0
+    monkeypatch.setattr(engine, "PLAIN_FOLDERS", ())
+    refused = lstm("check", *FILES, "--program", f"sh -c '{text}'")
+    assert refused.status == 2
+    assert "TMPDIR names another" in refused.err
+
+
+@pytest.mark.parametrize("refused", ["mkdir", "open"])
+def test_a_temporary_folder_that_is_full_is_named(
+    lstm: Lstm, folder: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if refused == "mkdir":
+        monkeypatch.setattr(os, "mkdir", full)
+    else:
+        monkeypatch.setattr(np, "save", full)
+    done = lstm("check", *FILES, "--program", "true {inputs}")
+    assert done.status == 2
+    text = f"the temporary folder {folder} cannot be used: no space left on device."
+    assert text in done.err
+
+
 def test_a_program_that_is_not_there(lstm: Lstm) -> None:
     done = lstm("check", *FILES, "--program", "./no_port {inputs}")
     text = "./no_port cannot be started: no such file or directory.\n"
@@ -130,7 +244,7 @@ def test_one_sequence_where_no_batch_can_be_written(lstm: Lstm) -> None:
     assert "takes one sequence, and the inputs are" in done.err
 
 
-@pytest.mark.parametrize("number", ENDINGS)
+@pytest.mark.parametrize("number", [*ENDINGS, *OTHER_ENDINGS])
 def test_a_signal_ends_the_program_and_leaves_nothing(
     lstm: Lstm, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
