@@ -7,6 +7,7 @@ cannot do is known before anything runs.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +20,8 @@ from lstmcli.api.diff import side_of
 from lstmcli.api.explain import question_of, typed_run
 from lstmcli.api.job import InputOptions, Job, read_job, with_padding
 from lstmcli.api.load import checked
-from lstmcli.api.values import Path, Weights, each_of
+from lstmcli.api.save import make_folder, write_arrays, write_file
+from lstmcli.api.values import Path, Weights, each_of, is_path
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.difference import Difference
 from lstmcli.core.diff.operand import FINALS
@@ -41,7 +43,7 @@ from lstmcli.engines.engine import (
     timed_result,
     timed_trace,
 )
-from lstmcli.engines.program import TIMEOUT, Program
+from lstmcli.engines.program import RAW, TIMEOUT, Program, Ran
 from lstmcli.errors import INPUTS, UserError
 from lstmcli.escaping import typed_command
 
@@ -226,15 +228,22 @@ class ProgramCheck:
 
     job: Job
     program: Program
-    seconds: float  # of the program
+    ran: Ran
     difference: Difference
-    next: str  # the command that searches for the cause
     drawn: int | None = None  # the seed of the inputs; None: given
+    next: str = ""  # the command that searches for the cause
+    saved: tuple[str, ...] = ()  # files of the outputs and of inputs, if it differs
+    notes: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
         """Return whether the program agrees with us."""
         return self.difference.equal
+
+    @property
+    def seconds(self) -> float:
+        """The time of the program."""
+        return self.ran.seconds
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``-f json``."""
@@ -258,13 +267,15 @@ def check(
     rtol: float | None = None,
     atol: float | None = None,
     ulp: int | None = None,
+    save: Path | None = None,
     **settings: Any,
 ) -> Check | ProgramCheck:
     """Run a model here and by the engines of these names, or a program of the user's.
 
     ``all`` takes those installed. Without inputs, they are drawn from
     ``seed``, and for engines a state that is not zero; a program gets one
-    sequence.
+    sequence. ``save`` is a folder, for the outputs of a program that differs
+    and for inputs that are in no file.
     """
     options, settings = InputOptions.split(settings)
     given = checked(settings, "check")
@@ -274,10 +285,34 @@ def check(
         raise UserError(text, about={"seed": seed})
     if not isinstance(engines, Program):
         return check_job(job, engines, seed=seed or 0, rtol=rtol, atol=atol, ulp=ulp)
-    words = typed_run(each_of(weights), x if job.inputs.name else INPUTS, options)
-    next = typed_command("lstm", "explain", *words, "OUTPUTS", *as_options(given))
     job, drawn = _with_inputs(job, seed or 0, of_program=True)
-    return check_program(job, drawn, engines, next, rtol=rtol, atol=atol, ulp=ulp)
+    found = check_program(job, drawn, engines, rtol=rtol, atol=atol, ulp=ulp)
+    is_in_file = drawn is None and (x is None or (is_path(x) and os.fspath(x) != "-"))
+    inputs, outputs = x if is_in_file else INPUTS, "OUTPUTS"
+    saved, notes = list[str](), list[str]()
+    if save is not None and not found.equal:
+        try:
+            outputs = _save_outputs(os.fspath(save), found.ran)
+            saved.append(outputs)
+            if not is_in_file:
+                arrays = {"": np.asarray(job.inputs.x)}
+                inputs = write_arrays(os.path.join(save, "program-inputs"), arrays)
+                saved.append(inputs)
+        except UserError as error:
+            notes.append(f"{error} --save DIR names another folder.")
+    words = typed_run(each_of(weights), inputs, options)
+    next = typed_command("lstm", "explain", *words, outputs, *as_options(given))
+    return replace(found, next=next, saved=tuple(saved), notes=tuple(notes))
+
+
+def _save_outputs(folder: str, ran: Ran) -> str:
+    """Write the outputs of a program as they came, raw numbers as .npy; gives the path."""
+    stem = os.path.join(folder, "program-outputs")
+    if ran.suffix == RAW:
+        return write_arrays(stem, ran.outputs.arrays)
+    make_folder(folder)
+    write_file(stem + ran.suffix, ran.data)
+    return stem + ran.suffix
 
 
 def check_job(
@@ -344,20 +379,20 @@ def check_job(
 
 
 def check_program(
-    job: Job, drawn: int | None, program: Program, next: str, **tolerance: Any
+    job: Job, drawn: int | None, program: Program, **tolerance: Any
 ) -> ProgramCheck:
     """`check` of a job by a program."""
     plan, inputs = job.plan(ARRAYS), np.asarray(job.inputs.x)
     if plan.batch == 1 and (drawn is not None or program.read != ".npy"):
         inputs = inputs.reshape(plan.steps, -1)
     units = layer_width(plan.model.layers[-1])
-    document, seconds = program.run(inputs, f"{plan.steps}x{units}")
-    theirs, ours = side_of(document, program.name), side_of(run_plan(plan), "lstm run")
+    ran = program.run(inputs, f"{plan.steps}x{units}")
+    theirs, ours = side_of(ran.outputs, program.name), side_of(run_plan(plan), "lstm run")
     kept = ours.arrays.keys() & theirs.arrays.keys() or {"h"}
     ours = replace(ours, arrays={n: a for n, a in ours.arrays.items() if n in kept})
     theirs = replace(theirs, name=program.name)
     difference = compare(theirs, ours, padding=False, **tolerance)
-    return ProgramCheck(job, program, seconds, difference, next, drawn)
+    return ProgramCheck(job, program, ran, difference, drawn)
 
 
 class _OurRun(NamedTuple):

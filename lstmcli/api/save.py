@@ -31,6 +31,7 @@ from lstmcli.formats import (
     has_known_suffix,
     suffix_of,
 )
+from lstmcli.outputs import unwritable
 
 if TYPE_CHECKING:
     from lstmcli.formats.text.number_text import StepWriter
@@ -353,3 +354,25 @@ def write_file(path: str, data: bytes) -> None:
     """Write a file that appears complete or not at all."""
     with formats.atomically(path) as stream:
         stream.write(data)
+
+
+def write_arrays(
+    stem: str, arrays: Mapping[str, Array], attributes: Mapping[str, Any] | None = None
+) -> str:
+    """Write one array without a name as ``STEM.npy``, others as ``STEM.npz``; gives the path.
+
+    The folder is made if it is not there.
+    """
+    make_folder(os.path.dirname(stem))
+    format = "npy" if [*arrays] == [""] else "npz"
+    path = f"{stem}.{format}"
+    formats.write(path, format, arrays, attributes if format == "npz" else None)
+    return path
+
+
+def make_folder(folder: str) -> None:
+    """Make a folder, and those that it is in."""
+    try:
+        os.makedirs(folder or ".", exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte
+        raise unwritable(folder, error) from None

@@ -20,11 +20,12 @@ from lstmcli.cli.options import (
     run_options,
     tolerance_options,
 )
-from lstmcli.cli.terminal import show_result
+from lstmcli.cli.terminal import show_result, tell_written
 from lstmcli.errors import UserError
 from lstmcli.views.check import check_sheet, program_sheet
 from lstmcli.views.sheet import Sheet
 
+SAVE = "lstm-check"  # the folder
 ENGINES = f"Engines: {', '.join(NAMES)}; all is those that are installed."
 
 
@@ -48,6 +49,7 @@ ENGINES = f"Engines: {', '.join(NAMES)}; all is those that are installed."
     "0",
     type=SEED,
 )
+@option("--save", "DIR", "With --program: files of its outputs, if they differ.", SAVE)
 @run_options
 @tolerance_options
 @format_option()
@@ -57,6 +59,7 @@ def command(
     program: str | None,
     timeout: float | None,
     seed: int | None,
+    save: str | None,
     rtol: float | None,
     atol: float | None,
     ulp: int | None,
@@ -78,6 +81,7 @@ def command(
     {inputs.csv} or {inputs.f32} (raw float32) a file of a single sequence; without it, the program
     reads CSV from standard input. {outputs} is the file that it writes, in a format that diff reads
     ({outputs.csv}; {outputs.f32} is steps x units); without it, its standard output is compared.
+    If they differ, a folder (--save) gets them, and the inputs if they are in no file.
     """
     if program is not None and engine is not None:
         raise UserError("--program runs in place of engines.", about={"engine": engine})
@@ -85,22 +89,28 @@ def command(
         raise UserError(
             "it is the time that a --program has.", about={"timeout": timeout}
         )
+    if program is None and save is not None:
+        raise UserError("it is for the outputs of a --program.", about={"save": save})
     names = listed_names(engine or ALL, "--engine") or []
     limit = TIMEOUT if timeout is None else timeout
     by = names if program is None else Program.parse(program, limit)
     paths, x = split_paths(weights)
-    found = check(
-        paths, x, by, seed=seed, rtol=rtol, atol=atol, ulp=ulp, **keywords(options)
-    )
+    tolerance = {"rtol": rtol, "atol": atol, "ulp": ulp}
+    settings = keywords(options)
+    found = check(paths, x, by, seed=seed, save=save or SAVE, **tolerance, **settings)
 
+    remarks = list(found.job.model.remarks)
     sheet: Callable[..., Sheet] = check_sheet
     if isinstance(found, ProgramCheck):
         sheet = program_sheet
+        remarks.extend(found.notes)
     show_result(
         format,
         found.to_json,
         lambda width: [sheet(found, width)],
         assumed=found.job.assumed,
-        remarks=found.job.model.remarks,
+        remarks=remarks,
     )
+    if isinstance(found, ProgramCheck):
+        tell_written(found.saved)
     return 0 if found.equal else 1

@@ -301,7 +301,7 @@ GROUPS = {
         "thorough", "dtype", "arithmetic", "engine", "program", "timeout", "threads", "scheduler",
         "seed", "max_bytes",
     ),
-    "Output": ("screen", "format", "output", "page", "save_state", "tidy", "digits"),
+    "Output": ("screen", "format", "output", "page", "save", "save_state", "tidy", "digits"),
     DISPLAY: ("all_", "pool", "profile", "quiet", "no_pager", "color", "svg", "help"),
 }  # fmt: skip
 """Parameters, by their names in Python, below their heading, in the order of the help."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from time import perf_counter
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -41,6 +41,15 @@ RAW = ".f32"  # float32 of one sequence, (T, H), without a header
 INPUTS = (".npy", ".csv", RAW)
 PLAIN_FOLDERS = ("/tmp", "/var/tmp")  # where the path of the usual one needs quotes
 Process = subprocess.Popen[bytes]
+
+
+class Ran(NamedTuple):
+    """What a program gave, and how long it ran."""
+
+    outputs: Document
+    data: bytes  # of the outputs, as they came
+    suffix: str  # of a file of these bytes
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -75,8 +84,8 @@ class Program:
         """Return what messages and screens call it."""
         return one_line(os.path.basename(self.words[0]))
 
-    def run(self, x: Array, form: str) -> tuple[Document, float]:
-        """Return what it computes from inputs, and the seconds that it took.
+    def run(self, x: Array, form: str) -> Ran:
+        """Return what it computes from inputs.
 
         ``x`` is (T, I), or a batch if it is written as .npy; ``form`` is the
         shape of raw outputs, ``7x3``. UserError if it cannot be started,
@@ -113,7 +122,7 @@ class Program:
                 raise UserError(
                     f"{what} is not finite in {wrong:,} of {array.size:,} numbers{of}."
                 )
-        return document, seconds
+        return Ran(document, data, self.write or ".txt", seconds)
 
     def _parent_folder(self) -> str:
         """The folder for the temporary one, whose path needs no quotes in a shell's text."""

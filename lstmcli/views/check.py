@@ -86,7 +86,7 @@ def program_sheet(check: ProgramCheck, width: Width) -> Sheet:
         sheet.label("drawn", text)
         sheet.add()
     sheet.extend(difference_sheet(check.difference, width=width, next=check.next))
-    if not check.equal:
+    if not check.equal and not check.saved:
         text = "OUTPUTS is a file of what the program gives"
         text += ", INPUTS of what it gets" * (check.drawn is not None)
         sheet.label("", text)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lstmcli
 from lstmcli.engines import program as engine
 from tests.cli.conftest import ENDINGS, Done, Lstm, start
 from tests.paths import TOP
@@ -77,6 +80,9 @@ WRITE = {
 }
 
 
+SUFFIXES = dict(zip(WRITE, (".npy", ".npy", ".csv", ".txt"), strict=True))
+
+
 @pytest.mark.parametrize("write", WRITE)
 @pytest.mark.parametrize("read", READ)
 @pytest.mark.sampled(5)  # each form once
@@ -92,8 +98,45 @@ def test_inputs_and_outputs_in_every_form(
         assert done.status == bool(wrong), done.err
         found = json.loads(done.out)
         assert found["difference"]["arrays"]["h"]["mismatched"] == bool(wrong)
-    assert found["next"] == f"lstm explain {FILES[0]} {FILES[1]} OUTPUTS"
+    kept = Path("lstm-check", f"program-outputs{SUFFIXES[write]}")
+    assert found["next"] == f"lstm explain {FILES[0]} {FILES[1]} {kept}"
+    assert done.err.endswith(f"wrote {kept}\n")
+    assert [*kept.parent.iterdir()] == [kept]
+    largest = lstmcli.diff(kept, SAMPLE / "keras.npy").arrays["h"].max_abs
+    assert largest == pytest.approx(1, rel=1e-6)
     assert not [*folder.iterdir()]
+
+
+def test_the_command_that_is_next_can_be_typed(lstm: Lstm) -> None:
+    """Inputs that are drawn, or come on standard input, are written too."""
+    run = f"""
+from lstmcli import run
+h = run({str(FILES[0])!r}, np.load(sys.argv[1]).reshape(1, -1, 3) * 0.5, layout='batch').h
+print(repr(h.round(3)))
+"""
+    program = f"{script(run)} {{inputs}}"
+    for stdin in (b"", FILES[1].read_bytes()):
+        words = ("-",) if stdin else ("--seed", "3")
+        done = lstm(
+            "check", FILES[0], *words, "--program", program, "--save", "k", stdin=stdin
+        )
+        assert done.status == 1, done.err
+        assert done.err.endswith("wrote k/program-outputs.txt, k/program-inputs.npy\n")
+        assert "OUTPUTS" not in done.out
+        next = re.findall(r"lstm explain .*", done.out)[-1]
+        found = lstm(*shlex.split(next)[1:])
+        assert found.status == 0
+        assert "inputs times 0.5" in found.out
+        Path("k/program-inputs.npy").unlink()
+
+
+def test_a_folder_that_cannot_be_written_does_not_hide_the_answer(lstm: Lstm) -> None:
+    Path("lstm-check").touch()
+    done = check(lstm, "print(y + 1)", "")
+    assert done.status == 1
+    assert "lstm explain" in done.out
+    assert "OUTPUTS is a file of what the program gives" in done.out
+    assert "note: lstm-check cannot be written: file exists. --save DIR" in done.err
 
 
 @pytest.mark.parametrize(
