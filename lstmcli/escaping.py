@@ -73,6 +73,26 @@ def file_argument(path: str) -> str:
     return f"./{path}" if is_option else path
 
 
+def with_article(noun: str) -> str:
+    """``an LSTM``, ``an If``, ``a Loop``: by the sound of its first letter."""
+    vowels = "AEFHILMNORSX" if noun.isupper() else "AEIOUaeiou"
+    return f"{'an' if noun[:1] in tuple(vowels) else 'a'} {noun}"
+
+
+LONGEST_NAME = 200  # bytes; file systems take 255, an ending included
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file: quoted as in an address, and a long one cut to be unique."""
+    from hashlib import sha256  # 3 ms that only tests need
+    from urllib.parse import quote as quoted
+
+    name = quoted(text, safe="[]=,+")
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{sha256(name.encode()).hexdigest()[:12]}"
+
+
 def typed_command(*words: str) -> str:
     """A command line to copy into a shell."""
     return " ".join(map(shell_word, words))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -14,18 +13,20 @@ import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.diff import Result, diff, side_of
-from lstmcli.api.explain import asked_of, explained
+from lstmcli.api.explain import Request, asked_of, explained
 from lstmcli.api.job import InputOptions, read_job
 from lstmcli.api.load import checked
-from lstmcli.api.values import Path, StateLike, Weights
+from lstmcli.api.save import make_folder, write_arrays
+from lstmcli.api.values import Path, StateLike, Weights, is_path, numbers_of
 from lstmcli.core.diff.difference import Difference
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.sequence import valid_steps
-from lstmcli.core.model.arrays import ArrayLike
+from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.errors import UserError
+from lstmcli.escaping import file_name
 from lstmcli.views.assertion import failure_text
 
 __all__ = ["assert_lstm_close", "write_golden"]
@@ -34,6 +35,8 @@ WHERE = "assert_lstm_close"
 __unittest = True  # unittest shows no lines of this module, as pytest does
 EFFORT = 0.1
 """The share of `explain`'s budget for the search of a cause."""
+SAVE = "LSTM_SAVE"
+"""The variable that names the folder for files of failed tests; ``pytest --lstm-save`` sets it."""
 
 
 def assert_lstm_close(
@@ -64,7 +67,8 @@ def assert_lstm_close(
     weights, inputs, initial_state
         as for `lstmcli.explain`, which then names the cause: of the side that
         these weights do not give as loaded. It searches with a tenth of its
-        budget.
+        budget. In the folder that the variable LSTM_SAVE names, or
+        ``pytest --lstm-save``, a failure leaves files of what is in memory.
     lengths, mask
         as for `lstmcli.run`: padded steps are not compared. Those in the files
         of the weights and the inputs do the same.
@@ -104,7 +108,7 @@ def assert_lstm_close(
         sides = side_of(actual, "actual"), side_of(expected, "expected")
         layout = given.get("layout")
         named = [replace(side, layout=side.layout or layout) for side in sides]
-        difference, name = compared(*named), ""
+        difference = compared(*named)
         cause: Explanation | str = ""
         if weights is None and (lengths is not None or mask is not None):
             layout, run = _padding(difference, options, layout)
@@ -116,21 +120,80 @@ def assert_lstm_close(
                 ).drained()
                 plan = job.plan()
                 difference = compared(*_of_run(named, plan.layout, plan.settings()))
-                for side in sides if explain and not difference.equal else ():
-                    name, asked = (
-                        side.name,
-                        asked_of(weights, inputs, side, options, given),
-                    )
-                    cause = explained(asked, WorkDone(EFFORT))
-                    if cause.verdict != "agrees":
-                        break
             except UserError as error:
                 cause = f"explain: {error}"
         lacking = _lacking(difference, alone=[*sides[0].arrays] == [""])
-        if lacking or not difference.equal:
-            raise AssertionError(failure_text(difference, lacking, cause, name))
+        if difference.equal and not lacking:
+            return
+        files, name = Files.of_test(), ""
+        sides = files.of_side(sides[0]), files.of_side(sides[1])
+        if weights is not None and explain and not difference.equal and not cause:
+            x = files.of_inputs(inputs)
+            requests = (asked_of(weights, x, side, options, given) for side in sides)
+            cause, name = _cause(requests)
+        text = failure_text(difference, lacking, cause, name, sides)
+        raise AssertionError("\n".join([text, *files.written]))
     except UserError as error:
         raise error.with_traceback(None) from None  # pytest shows the caller's line
+
+
+def _cause(requests: Iterable[Request]) -> tuple[Explanation | str, str]:
+    """The explanation of the first side that weights do not give as loaded, and its name."""
+    found: Explanation | str = ""
+    name = ""
+    try:
+        for asked in requests:
+            name = asked.side.name
+            found = explained(asked, WorkDone(EFFORT))
+            if found.verdict != "agrees":
+                break
+    except UserError as error:
+        return f"explain: {error}", name
+    return found, name
+
+
+class Files:
+    """Files of a test that fails, in a folder for all of them; none without that folder."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.paths: list[str] = []
+
+    @classmethod
+    def of_test(cls) -> Files:
+        """The files of the test that pytest runs, or of any other."""
+        folder, test = os.environ.get(SAVE, ""), os.environ.get("PYTEST_CURRENT_TEST")
+        name = file_name(test.rpartition(" ")[0] if test else "failed")
+        return cls(os.path.join(folder, name) if folder else "")
+
+    def of_side(self, side: Side) -> Side:
+        """A side as it is in a file, which is written if it is in memory alone."""
+        if not self.folder or not side.in_memory:
+            return side
+        path = self._write(side.name, side.arrays, side.settings)
+        return replace(side, name=path, in_memory=False)
+
+    def of_inputs(self, inputs: ArrayLike | Path | None) -> ArrayLike | Path | None:
+        """The path of inputs, which are written if they are in memory alone."""
+        if not self.folder or inputs is None or is_path(inputs):
+            return inputs
+        return self._write("inputs", {"": numbers_of(inputs, "inputs")})
+
+    @property
+    def written(self) -> list[str]:
+        """The line that names them."""
+        return [f"wrote {', '.join(self.paths)}"] if self.paths else []
+
+    def _write(
+        self,
+        name: str,
+        arrays: Mapping[str, Array],
+        meta: Mapping[str, Any] | None = None,
+    ) -> str:
+        attributes = {} if meta is None else {"meta": dict(meta)}
+        path = write_arrays(os.path.join(self.folder, name), arrays, attributes)
+        self.paths.append(path)
+        return path
 
 
 def _padding(
@@ -178,6 +241,12 @@ def _lacking(d: Difference, alone: bool) -> list[str]:
     return texts
 
 
+def in_memory(actual: Result) -> Side:
+    """A copy of a result, which does not change with it."""
+    side = side_of(actual, "actual")
+    return replace(side, arrays={k: np.array(a) for k, a in side.arrays.items()})
+
+
 def write_golden(path: Path, actual: Result) -> None:
     """Write what `assert_lstm_close` compares with later.
 
@@ -199,9 +268,12 @@ def write_golden(path: Path, actual: Result) -> None:
     >>> assert_lstm_close(np.ones((5, 3)), "golden/net.npz")
     """
     side = side_of(actual, "actual")
+    if not side.arrays:
+        raise UserError("actual has no arrays to write.")
+    for name in side.arrays:
+        side.numbers(name)  # which refuses an array without numbers
     path = os.fspath(path)
-    with suppress(OSError):  # reported when the file is written
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    make_folder(os.path.dirname(path))
     arrays = {name or "h": array for name, array in side.arrays.items()}
     meta = {} if side.settings is None else {"meta": dict(side.settings)}
     formats.write(path, formats.format_of(path), arrays, meta)

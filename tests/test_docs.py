@@ -26,7 +26,7 @@ import lstmcli
 from lstmcli import testing
 from lstmcli.api.diff import side_of
 from lstmcli.cli.group import COMMANDS
-from lstmcli.pytest_plugin import UPDATE
+from lstmcli.pytest_plugin import SAVE, UPDATE
 from tests.docs.documents import BLOCK, MADE, PAGES, blocks, documents, drawn, filled
 from tests.docs.schemas import SCHEMAS
 from tests.paths import TOP
@@ -89,7 +89,7 @@ def test_commands_options_and_paths_in_documents_exist(document: str) -> None:
         for parameter in command.params
         for word in parameter.opts
     }
-    options |= {"--help", "--version", UPDATE}
+    options |= {"--help", "--version", SAVE, UPDATE}
     blocks, other_programs = r"^```.*?^```$", r"<!--.*?-->|`python -m [^`]*`"
     prose = re.sub(f"{blocks}|{other_programs}", "", text, flags=re.S | re.M)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", prose)) <= options

@@ -11,7 +11,13 @@ import unicodedata
 import pytest
 
 from lstmcli.errors import PACKAGES, MissingExtra, UserError, did_you_mean
-from lstmcli.escaping import file_argument, one_line, shell_word, typed_command
+from lstmcli.escaping import (
+    file_argument,
+    one_line,
+    shell_word,
+    typed_command,
+    with_article,
+)
 from lstmcli.views.sheet import Column, Sheet, table
 from tests.paths import TOP
 
@@ -181,3 +187,10 @@ def test_a_framework_s_name_suggests_ours(
 def test_a_known_name_that_is_empty_is_not_a_suggestion() -> None:
     """The label of an LSTM without a prefix is empty."""
     assert did_you_mean("7", [""]) == ""
+
+
+@pytest.mark.parametrize(
+    "words", ["an LSTM", "an If", "a Loop", "an ONNX", "a GRU", "an int", "a list"]
+)
+def test_the_article_is_that_of_the_sound(words: str) -> None:
+    assert with_article(words.split()[1]) == words

@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from lstmcli.errors import UserError
-from lstmcli.testing import assert_lstm_close
+from lstmcli.testing import assert_lstm_close, write_golden
 from lstmcli.views.assertion import COLUMNS, LINES
 from tests.paths import TOP
 from tests.processes import python
@@ -28,6 +28,11 @@ TENSORFLOW, PORT = (
     SAMPLE / "tensorflow.txt",
     SAMPLE / "numpy.txt",
 )  # without the forget bias
+
+
+def printed(path: Path) -> Any:
+    """The numbers (T, H) of a print of the sample."""
+    return np.array(re.findall(r"-?\d\S*\d", path.read_text()), float).reshape(7, 3)
 
 
 def failure(actual: Any, expected: Any, **given: Any) -> list[str]:
@@ -200,6 +205,90 @@ def test_tensors_of_frameworks(library: str) -> None:
     failure(getattr(module, convert)(h + 1, **given), h)
 
 
+class Bfloat16:
+    """What a tensor of PyTorch in bfloat16 does, of which NumPy cannot make an array."""
+
+    dtype = "torch.bfloat16"
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def detach(self) -> Bfloat16:
+        return self
+
+    cpu = detach
+
+    def float(self) -> Any:
+        bits = np.asarray(self.values, np.float32).view(np.uint32) & 0xFFFF0000
+        return bits.view(np.float32)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("Got unsupported ScalarType BFloat16")
+
+
+class Packed(NamedTuple):
+    """A PackedSequence of PyTorch: the steps of the sequences that are not over, longest first."""
+
+    data: Any
+    batch_sizes: Any
+    sorted_indices: Any
+    unsorted_indices: Any
+
+
+PACKED_LENGTHS = [3, 5, 1]
+
+
+def packed_by_hand(h: Any) -> Packed:
+    order = np.argsort(PACKED_LENGTHS)[::-1]
+    lengths = np.array(PACKED_LENGTHS)[order]
+    data = [
+        h[b, t] for t in range(5) for b, n in zip(order, lengths, strict=True) if t < n
+    ]
+    sizes = [int((lengths > t).sum()) for t in range(5)]
+    return Packed(np.array(data), np.array(sizes), order, np.argsort(order))
+
+
+def packed_by_torch(h: Any) -> Any:
+    torch = pytest.importorskip("torch")
+    pack = torch.nn.utils.rnn.pack_padded_sequence
+    lengths = torch.tensor(PACKED_LENGTHS)
+    return pack(torch.tensor(h), lengths, batch_first=True, enforce_sorted=False)
+
+
+def bfloat16_by_torch(h: Any) -> Any:
+    return (
+        pytest.importorskip("torch").tensor(h).to(pytest.importorskip("torch").bfloat16)
+    )
+
+
+with_torch = pytest.mark.frameworks
+
+
+@pytest.mark.parametrize(
+    "convert", [Bfloat16, pytest.param(bfloat16_by_torch, marks=with_torch)]
+)
+def test_bfloat16_of_pytorch_counts_as_such(convert: Any) -> None:
+    h = np.random.default_rng(0).normal(size=(2, 7, 3)).astype(np.float32)
+    assert_lstm_close(convert(h), h)  # within 1.6e-2
+    assert_lstm_close({"h": convert(h)}, {"h": h})
+    failure(convert(h + 0.1), h)
+
+
+@pytest.mark.parametrize(
+    "pack", [packed_by_hand, pytest.param(packed_by_torch, marks=with_torch)]
+)
+def test_a_packed_sequence_is_compared_where_it_has_steps(pack: Any) -> None:
+    h = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
+    state = h[:, -1][None]
+    wrong = h.copy()
+    wrong[1, 4] += 1  # the last step of the longest
+    assert_lstm_close(pack(h), np.where(np.isnan(h), 0, h), layout="batch")
+    assert_lstm_close((pack(h), (state, state)), {"output": h}, layout="batch")
+    text = " ".join(failure(pack(h), wrong, layout="batch"))
+    assert "4 of 36 differ" in text
+    assert "step 4, batch 1" in text
+
+
 # ---- the plugin
 
 TESTS = """
@@ -230,18 +319,17 @@ def test_golden_files_are_written_and_compared(pytester: pytest.Pytester) -> Non
         ["*there is no *test_net*3*.npz: pytest --lstm-update writes it"]
     )
 
-    run("--lstm-update").assert_outcomes(passed=2, failed=1)
-    written = sorted(path.name for path in (pytester.path / "test_port").iterdir())
-    assert [name for name in written if "of" not in name] == [
-        "TestNet.test_twice.npz", "test_net[3].npz", "test_net[4].npz",
-    ]  # fmt: skip
-    assert len(written) == 5
-
-    again = run()
-    again.assert_outcomes(passed=2, failed=1)
-    again.stdout.fnmatch_lines(
+    update = run("--lstm-update")
+    update.assert_outcomes(passed=2, failed=1)
+    update.stdout.fnmatch_lines(
         ["*TestNet.test_twice.npz was compared in this test: name=*"]
     )
+    written = sorted(path.name for path in (pytester.path / "test_port").iterdir())
+    assert [name for name in written if "of" not in name] == [
+        "test_net[3].npz", "test_net[4].npz",
+    ]  # fmt: skip
+    assert len(written) == 4
+    run().assert_outcomes(passed=2, failed=1)
 
     pytester.makepyfile(test_port=TESTS.format(off=" + 1e-3"))
     wrong = run("-k", "test_net")
@@ -251,6 +339,130 @@ def test_golden_files_are_written_and_compared(pytester: pytest.Pytester) -> Non
     assert "first      step 0, unit 0 · a " in text
     assert "lstmcli/testing.py" not in text  # no traceback of ours
     assert "lstmcli/pytest_plugin.py" not in text
+
+
+NAMES = """
+import numpy as np
+import pytest
+
+@pytest.mark.parametrize("n", [0, 1], ids=["a::b", "a.b"])
+def test_ids(lstm_golden, n):
+    lstm_golden(np.ones(3) + n)
+
+@pytest.mark.parametrize("n", [0, 1], ids=["x" * 300, "x" * 301])
+def test_long(lstm_golden, n):
+    lstm_golden(np.ones(3) + n)
+"""
+
+
+def test_each_test_has_a_golden_file_of_its_own(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_port=NAMES)
+    missing = pytester.runpytest_inprocess(*PLUGIN)
+    missing.assert_outcomes(failed=4)
+    assert missing.stdout.str().count("--lstm-update writes it") >= 4
+    for words in (["--lstm-update"], []):
+        pytester.runpytest_inprocess(*PLUGIN, *words).assert_outcomes(passed=4)
+    assert len([*(pytester.path / "test_port").iterdir()]) == 4
+
+
+REFUSED = """
+import numpy as np
+
+def test_refused(lstm_golden):
+    given = {given}
+    lstm_golden(given)
+    given[:] = 7
+    {end}
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "end", "text"),
+    [
+        ("{}", "pass", "no common array"),
+        ("np.empty((0, 3))", "pass", "without numbers"),
+        ("np.full(3, np.nan)", "pass", "is not written: what it gets does not equal"),
+        ("np.array([1, np.nan])", "pass", "equal_nan=True accepts"),
+        ("np.ones(3)", "assert False, 'later'", "later"),
+    ],
+)
+def test_what_is_never_compared_is_not_written(
+    pytester: pytest.Pytester, given: str, end: str, text: str
+) -> None:
+    lines = REFUSED.replace("{given}", given).replace("{end}", end)
+    pytester.makepyfile(test_port=lines)
+    done = pytester.runpytest_inprocess(*PLUGIN, "--lstm-update")
+    done.assert_outcomes(failed=1)
+    assert text in done.stdout.str()
+    assert not (pytester.path / "test_port").exists()
+
+
+def test_a_golden_file_has_what_was_compared(pytester: pytest.Pytester) -> None:
+    lines = REFUSED.replace("{given}", "np.ones(3)").replace("{end}", "pass")
+    pytester.makepyfile(test_port=lines)
+    pytester.runpytest_inprocess(*PLUGIN, "--lstm-update").assert_outcomes(passed=1)
+    path = pytester.path / "test_port" / "test_refused.npz"
+    assert np.load(path)["h"].tolist() == [1, 1, 1]
+    path.rename(pytester.path / "elsewhere")
+    path.symlink_to(pytester.path / "elsewhere")
+    before = path.read_bytes()
+    done = pytester.runpytest_inprocess(*PLUGIN, "--lstm-update")
+    done.assert_outcomes(failed=1)
+    assert "test_refused.npz is a link; remove it" in done.stdout.str()
+    assert path.read_bytes() == before
+
+
+def test_the_reason_why_a_folder_is_not_made_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/sub cannot be written: not a directory"):
+        write_golden(tmp_path / "file" / "sub" / "net.npz", np.ones(3))
+    refused: list[Any] = [{}, np.empty((0, 3))]
+    for actual in refused:
+        with pytest.raises(UserError, match=r"no arrays|without numbers"):
+            write_golden(tmp_path / "net.npz", actual)
+    assert not (tmp_path / "net.npz").exists()
+
+
+FAILING = """
+import numpy as np
+from lstmcli.testing import assert_lstm_close
+
+def test_port():
+    h = np.loadtxt({port!r})[None]
+    x = np.load({inputs!r})
+    assert_lstm_close(h, {expected!r}, weights={weights!r}, inputs=x)
+"""
+
+
+def test_a_failed_test_leaves_files_to_go_on_with(pytester: pytest.Pytester) -> None:
+    h = printed(PORT)
+    np.savetxt("port.txt", np.sort(h, axis=0) * 1.7 - 0.1)  # no setting gives this
+    given = {
+        "port": str(pytester.path / "port.txt"), "inputs": str(INPUTS),
+        "expected": str(TENSORFLOW), "weights": str(WEIGHTS),
+    }  # fmt: skip
+    pytester.makepyfile(test_net=FAILING.format(**given))
+    without = pytester.runpytest_inprocess(*PLUGIN)
+    assert "to go on: pytest --lstm-save DIR" in without.stdout.str()
+    done = pytester.runpytest_inprocess(*PLUGIN, "--lstm-save", "kept")
+    lines = [line.removeprefix("E").strip() for line in done.outlines]
+    wrote = next(line for line in lines if line.startswith("wrote "))
+    actual, inputs = wrote.removeprefix("wrote ").split(", ")
+    np.testing.assert_allclose(np.load(actual)[0], np.loadtxt("port.txt"))
+    np.testing.assert_array_equal(np.load(inputs), np.load(INPUTS))
+    assert any(line.startswith("note  ") for line in lines)
+    next_line = lines[lines.index(wrote) - 1]
+    assert next_line.startswith(f"lstm derive {WEIGHTS} {inputs} ")
+    assert next_line.endswith(f" --against {actual}")
+
+
+def test_what_else_fits_is_shown() -> None:
+    few = printed(PORT)[:2, :1].round(2)  # which prove nothing
+    lines = failure(few, few + 1, weights=WEIGHTS, inputs=INPUTS)
+    shown = {line[:11].strip(): line[11:] for line in lines}
+    assert {shown["fits"], shown["other fits"]} == {
+        "state zero at every step", "forget bias 0",
+    }  # fmt: skip
 
 
 def test_a_start_of_pytest_imports_no_numpy() -> None:

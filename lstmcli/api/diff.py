@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,11 +13,14 @@ from lstmcli import formats
 from lstmcli.api.documents import only_one_stdin
 from lstmcli.api.values import (
     Path,
+    is_packed,
     is_path,
+    is_torch_bfloat16,
     names_of,
     numbers_of,
     refuse_other_arguments,
     refuse_other_types,
+    unpacked,
 )
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.difference import Difference
@@ -29,7 +32,7 @@ from lstmcli.core.diff.operand import (
     spread,
     with_trace_names,
 )
-from lstmcli.core.diff.tolerance import Numbers
+from lstmcli.core.diff.tolerance import BFLOAT16, Numbers, Precision
 from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import Trace
@@ -206,15 +209,36 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
         return _side(formats.read(os.fspath(result), abbreviated=True))
     if isinstance(result, Document):
         return _side(result)
-    if isinstance(result, tuple) and [isinstance(r, tuple) for r in result] == [0, 1]:
-        # (output, (h, c)) of PyTorch; printed output has these names
-        result = {"0": result[0], **{f"1.{n}": one for n, one in enumerate(result[1])}}
+    if isinstance(result, tuple):
+        are_states = [isinstance(one, tuple) and not is_packed(one) for one in result]
+        if are_states == [False, True]:
+            # (output, (h, c)) of PyTorch; printed output has these names
+            states = {f"1.{n}": one for n, one in enumerate(result[1])}
+            result = {"0": result[0], **states}
     if isinstance(result, Mapping):
-        arrays = {
-            str(k): array_of(array, f"{name}: {k}") for k, array in result.items()
-        }
-        return with_trace_names(Side(name, arrays, in_memory=True))
-    return Side(name, {"": array_of(result, name)}, in_memory=True)
+        values = {str(k): one for k, one in result.items()}
+        return with_trace_names(_side_of_values(values, name, array_of))
+    return _side_of_values({"": result}, name, array_of)
+
+
+def _side_of_values(
+    values: Mapping[str, Any], name: str, array_of: Callable[[object, str], Array]
+) -> Side:
+    """A side of arrays and tensors by name; "" is a single one."""
+    arrays: dict[str, Array] = {}
+    dtypes: dict[str, Precision] = {}
+    settings = None
+    for key, value in values.items():
+        what = name if values.keys() == {""} else f"{name}: {key}"
+        if is_packed(value):
+            arrays[key], lengths = unpacked(value, what)
+            settings = {"layout": "time", "lengths": lengths}
+        else:
+            arrays[key] = array_of(value, what)
+        if is_torch_bfloat16(value.data if is_packed(value) else value):
+            dtypes[key] = BFLOAT16
+    layout = "time" if settings else None
+    return Side(name, arrays, layout, {}, dtypes, settings, in_memory=True)
 
 
 def _side(document: Document) -> Side:

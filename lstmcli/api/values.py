@@ -107,8 +107,34 @@ def numbers_of(value: Any, what: str) -> Array:
 
 
 def _detached(value: Any) -> Any:
-    """A tensor without its gradient, with which it refuses NumPy."""
-    return value.detach().cpu() if callable(getattr(value, "detach", None)) else value
+    """A tensor without its gradient, with which it refuses NumPy; bfloat16 in float32."""
+    if not callable(getattr(value, "detach", None)):
+        return value
+    tensor = value.detach().cpu()
+    return tensor.float() if is_torch_bfloat16(value) else tensor
+
+
+def is_torch_bfloat16(value: Any) -> bool:
+    """Return whether a value is a tensor of PyTorch in bfloat16, which NumPy lacks."""
+    return str(getattr(value, "dtype", "")) == "torch.bfloat16"
+
+
+def is_packed(value: Any) -> bool:
+    """Return whether a value is a PackedSequence of PyTorch."""
+    return hasattr(value, "batch_sizes") and hasattr(value, "unsorted_indices")
+
+
+def unpacked(packed: Any, what: str) -> tuple[Array, list[int]]:
+    """The outputs (T, B, H) of a PackedSequence, zero where they are padded, and the lengths."""
+    data, sizes = numbers_of(packed.data, what), numbers_of(packed.batch_sizes, what)
+    valid = np.arange(sizes[0]) < sizes[:, None]  # (T, B), as the data lie
+    array = np.zeros((*valid.shape, *data.shape[1:]), data.dtype)
+    array[valid] = data
+    lengths = valid.sum(axis=0)
+    if packed.unsorted_indices is not None:
+        order = numbers_of(packed.unsorted_indices, what)
+        array, lengths = array[:, order], lengths[order]
+    return array, lengths.tolist()
 
 
 def names_of(only: str | Iterable[str] | None, where: str) -> list[str] | None:

@@ -68,10 +68,10 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
         sheet.section(_changes(e, width))
     if e.verdict in ("none", "unproven") and len(e.nearest) > 1:
         sheet.section(fitting_table(_nearest_columns(e.nearest), width))
-    notes = list(_notes(e))
-    if notes or e.command or e.next:
+    lines = list(notes(e))
+    if lines or e.command or e.next:
         sheet.add()
-    for name, of_name in groupby(notes, key=itemgetter(0)):
+    for name, of_name in groupby(lines, key=itemgetter(0)):
         style = ASSUMED if name in ("assumed", "note") else ""
         texts = [text for _, text in of_name]
         bullet = "- " * (len(texts) > 1)
@@ -232,7 +232,8 @@ def position(first: Mismatch | None) -> str:
 # ---- notes
 
 
-def _notes(e: Explanation) -> Iterator[tuple[str, str]]:
+def notes(e: Explanation) -> Iterator[tuple[str, str]]:
+    """The name and the text of each line below the tables."""
     # otherwise a table has the settings, or what is wrong
     assumed = e.assumed if e.verdict == "agrees" else without_option(e.assumed)
     if assumed:
@@ -324,7 +325,7 @@ def markdown(e: Explanation, expected: str) -> str:
         lines += _markdown_table(
             [column for column in columns if column.heading != "rms"]
         )
-    lines += [f"- {name}: {text}" for name, text in _notes(e)]
+    lines += [f"- {name}: {text}" for name, text in notes(e)]
     if command := e.command or e.next:
         lines += ["", "```sh", command, "```"]
     return "\n".join(map(one_line, lines)) + "\n"

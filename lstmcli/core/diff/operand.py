@@ -99,7 +99,7 @@ class Side:
         None  # "steps" (T, H), "time" (T, B, H), "batch" (B, T, H), if known
     )
     units: Mapping[str, Array] = field(default_factory=dict)  # last printed places
-    dtypes: Mapping[str, np.dtype[Any]] = field(
+    dtypes: Mapping[str, np.dtype[Any] | Precision] = field(
         default_factory=dict
     )  # if not the arrays'
     settings: Mapping[str, Any] | None = None  # a trace's ``meta``
