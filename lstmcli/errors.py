@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from math import log10
@@ -203,9 +204,12 @@ PACKAGES = {
 """Packages that the extras of pyproject.toml install, by name; a test compares."""
 
 
+PYTHON = sys.executable or "python"  # that runs, and needs the packages
+
+
 def install_command(extra: str) -> str:
     """The pip command for the packages of an extra, without lstmcli itself."""
-    return typed_command("pip", "install", *PACKAGES[extra])
+    return typed_command(PYTHON, "-m", "pip", "install", *PACKAGES[extra])
 
 
 def listed(names: Sequence[str], most: int) -> str:

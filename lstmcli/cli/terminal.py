@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import click
 
-from lstmcli.errors import UserError
-from lstmcli.escaping import one_line, shortened
+from lstmcli.errors import PYTHON, UserError
+from lstmcli.escaping import one_line, shell_word, shortened
 from lstmcli.outputs import PLAIN_WIDTH, WIDEST_TEXT, json_text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lstmcli.views.sheet import Sheet, Width
 
 INDENT = 2  # columns, below the first line of a message
-COPIED = ("lstm ", "pip ", "python ")  # begin lines that are to be copied
+COPIED = ("lstm ", "python ", f"{shell_word(PYTHON)} ")  # begin lines to be copied
 NARROWEST = 20  # columns: below, a label and one column of numbers do not fit
 WIDEST = 2000  # columns: pictures take memory, and the widest screens have 1,000
 ERROR = "error:"  # the mark of an error, behind the name of the command

@@ -148,7 +148,7 @@ def test_nothing_runs_before_all_engines_can(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(UserError, match=r"^jax \(a loop\) cannot run a thing\.$"):
         check(job(), ["torch", "jax"])
     with pytest.raises(
-        UserError, match=r"^keras is not installed:\n  pip install 'keras>="
+        UserError, match=r"^keras is not installed:\n  \S+ -m pip install 'keras>="
     ):
         check(job(), ["torch", "keras"])
 
@@ -166,7 +166,7 @@ def test_all_takes_the_installed_and_leaves_out_those_that_cannot(
     install(monkeypatch)
     with pytest.raises(
         UserError,
-        match=r"any of these is one:\n  pip install 'torch>=[^\n]*\n  pip install",
+        match=r"any of these is one:\n  \S+ -m pip install 'torch>=[^\n]*\n  \S+ -m pip install",
     ):
         check(job(), ["all"])
 

@@ -19,7 +19,7 @@ TEXT = f"""\
 lstm run: {PATH} holds tensors of two LSTMs; choose one with --layer, or give more than one of them.
   --convention onnx  ONNX LSTM: W, R, B (8H), P; directions on a first axis
   lstm run {PATH} inputs.npy --layer 0 --forget-bias 1 --steps 3
-  pip install 'safetensors>=0.4' and this goes on beyond the width of the terminal"""
+  {sys.executable} -m pip install 'safetensors>=0.4' and this goes on beyond the width"""
 
 
 def test_lines_keep_their_indentation_and_words_are_not_split() -> None:
@@ -134,5 +134,7 @@ def test_without_a_library_a_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, package, None)
     done = lstm(*words)
     assert done.status == 2
-    assert f"  pip install '{package.partition('.')[0]}>=" in done.err
+    assert (
+        f"  {sys.executable} -m pip install '{package.partition('.')[0]}>=" in done.err
+    )
     assert list(tmp_path.iterdir()) == []

@@ -137,7 +137,7 @@ def test_without_the_library_the_way_out_is_reported(
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     text = "lstm run: error: a scheduler of Dask needs distributed:\n"
-    text += "  pip install 'distributed>=2024.1'\n"
+    text += f"  {sys.executable} -m pip install 'distributed>=2024.1'\n"
     assert lstm(*RUN, "tcp://127.0.0.1:9") == (2, "", text)
 
 

@@ -29,7 +29,7 @@ def test_every_engine_says_what_it_is(name: str) -> None:
     engine = find_engine(name)
     assert engine.name == name
     assert set(engine.dtypes) <= {"float32", "float64"}
-    assert engine.install.startswith("pip install '")
+    assert engine.install.startswith(f"{sys.executable} -m pip install '")
 
 
 def test_the_extras_are_in_pyproject() -> None:
@@ -124,7 +124,8 @@ def test_an_absent_engine_is_one_line() -> None:
             fake(packages=("no_such_package",)),
             prepare(model, Inputs(np.zeros((2, 5)))),
         )
-    assert str(error.value) == "torch is not installed:\n  pip install 'torch>=2.2'"
+    command = f"{sys.executable} -m pip install 'torch>=2.2'"
+    assert str(error.value) == f"torch is not installed:\n  {command}"
 
 
 def test_an_error_of_a_framework_is_one_line() -> None:

@@ -213,4 +213,5 @@ def test_without_the_library_the_command_that_installs_it_is_named(
         MissingExtra, match="is an ONNX model; reading it needs onnx:"
     ) as caught:
         formats.read(str(FILES / "cell.onnx"))
-    assert caught.value.lines[1] == "  pip install 'onnx>=1.19'"
+    command = f"  {sys.executable} -m pip install 'onnx>=1.19'"
+    assert caught.value.lines[1] == command
