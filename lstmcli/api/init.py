@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any
 
@@ -41,14 +42,39 @@ def write_example(folder: str) -> list[str]:
     for path, data in contents.items():
         if os.path.lexists(path) and not _is_file_with(path, data):
             raise UserError(f"{path} is there already; give another folder.")
+    new_files = [path for path in contents if not os.path.lexists(path)]
+    new_folders = _missing_folders(folder)
+    try:
+        _make_folder(folder)
+        for path, data in contents.items():
+            with formats.atomically(path) as stream:
+                stream.write(data)
+    except BaseException:  # a full disk, Ctrl-C
+        for path in new_files:
+            with suppress(OSError):
+                os.unlink(path)
+        for path in new_folders:
+            with suppress(OSError):
+                os.rmdir(path)
+        raise
+    return list(contents)
+
+
+def _missing_folders(folder: str) -> list[str]:
+    """A folder and those that it is in, as far as they are not there, the innermost first."""
+    missing = []
+    path = os.path.abspath(folder)
+    while not os.path.lexists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    return missing
+
+
+def _make_folder(folder: str) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise UserError(f"{reason(error)}.", about={"example": folder}) from None
-    for path, data in contents.items():
-        with formats.atomically(path) as stream:
-            stream.write(data)
-    return list(contents)
 
 
 def _is_file_with(path: str, data: bytes) -> bool:

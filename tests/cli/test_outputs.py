@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -458,3 +459,21 @@ def test_no_output_is_written_over_a_file_that_an_input_names(lstm: Lstm) -> Non
     assert lstm("inspect", "model.json").status == 0
     refused(lstm, ["inspect", "model.json", "--svg", "shard.svg"])
     assert lstm("inspect", "model.json", "--svg", "other.svg").status == 0
+
+
+@pytest.mark.parametrize("nth", [1, 3])
+def test_an_example_that_is_not_written_leaves_no_folder(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nth: int
+) -> None:
+    calls = []
+
+    def full(_: int) -> None:
+        calls.append(1)
+        if len(calls) == nth:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = lstm("init", "--example", "new/demo")
+    assert done.status == 2
+    assert "cannot be written: no space left on device" in done.err
+    assert not [*tmp_path.iterdir()]
