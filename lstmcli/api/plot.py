@@ -380,6 +380,7 @@ def _refuse_part_of_units(*sides: Side) -> None:
         side.numbering._replace(steps=None, batch=None).refuse_parts(side.name, "plot")
 
 
+@np.errstate(all="ignore")
 def _of_two(a: Side, b: Side) -> Drawable:
     _refuse_part_of_units(a, b)
     compared = compare(a, b)

@@ -70,6 +70,7 @@ class Pooling(NamedTuple):
         return 2 if self.half_blocks else 1
 
 
+@np.errstate(over="ignore")
 def pooled(values: Array, pooling: Pooling, how: str) -> Array:
     """(T, H) reduced to cells: their means, or for ``extreme`` the values farthest from 0."""
     values = values.astype(np.float64)

@@ -79,6 +79,7 @@ def quantities(found: Drawable, window: PlotWindow) -> list[Quantity]:
     ]
 
 
+@np.errstate(over="ignore")  # a long double may be beyond float64
 def _quantity(
     name: str, array: Array, units: Sequence[int], window: PlotWindow, found: Drawable
 ) -> Quantity:

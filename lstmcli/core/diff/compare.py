@@ -32,6 +32,7 @@ from lstmcli.core.model.steps import StepOrder
 from lstmcli.errors import Try, UserError, did_you_mean
 
 
+@np.errstate(all="ignore")  # a long double may be beyond float64
 def compare(
     a: Side,
     b: Side,

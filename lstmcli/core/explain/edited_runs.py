@@ -410,9 +410,8 @@ def gauss_newton(
             ]  # (B, N, M)
             if not np.isfinite(J).all():
                 break
-            U, S, V = np.linalg.svd(
-                J, full_matrices=False
-            )  # normal equations would square it
+            # normal equations would square it; LAPACK has no long double
+            U, S, V = np.linalg.svd(J.astype(np.float64), full_matrices=False)
             mean = (S**2).mean(axis=1, keepdims=True)
         along = (
             np.einsum("bkm,bm->bk", V, r)

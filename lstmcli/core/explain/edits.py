@@ -266,7 +266,8 @@ def outputs(runs: EditedRuns) -> Variants:
             mask = np.where(kept, float(f"{scale:.6g}"), 0.0)
             found = Edit("outputs.mask", {"mask": mask}, file="mask.npz")
             yield Variant((found,), 1 + mask.size // MASK_BITS)
-    h, y = (array.reshape(-1, array.shape[-1]) for array in (given, wanted))
+    each = (array.astype(np.float64) for array in (given, wanted))
+    h, y = (array.reshape(-1, array.shape[-1]) for array in each)
     if len(h) > h.shape[1] + 3:
         ones = np.hstack([h, np.ones((len(h), 1))])
         matrix = np.linalg.lstsq(ones, y, rcond=None)[0]

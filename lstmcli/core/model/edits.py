@@ -444,6 +444,12 @@ def _schraudolph(x: Array) -> Any:
     )
 
 
+def _interpolated(x: Array, at: Array, values: Array) -> Any:
+    """`numpy.interp`, which takes float64 alone, of a long double too."""
+    with np.errstate(over="ignore"):
+        return np.interp(x.astype(np.float64), at, values)
+
+
 def _tables() -> Iterator[tuple[str, Near]]:
     """Functions by n values: the nearest, that of an index that is cut, or a line between two."""
     for n, limit in product((256, 512, 1024, 128), (8, 6, 5, 4)):
@@ -457,7 +463,8 @@ def _tables() -> Iterator[tuple[str, Near]]:
         def nearest(
             table: Array, x: Array, grid: Array = grid, numbers: Array = numbers
         ) -> Any:
-            return np.interp(np.round(np.interp(x, grid, numbers)), numbers, table)
+            places = np.round(_interpolated(x, grid, numbers))
+            return _interpolated(places, numbers, table)
 
         def cut(x: Array, limit: int = limit, width: float = 2 * limit / n) -> Any:
             looked_up = np.tanh(np.floor((x + limit) / width) * width - limit)
@@ -465,7 +472,7 @@ def _tables() -> Iterator[tuple[str, Near]]:
 
         yield name, Near(words, *(partial(nearest, table) for table in tables))
         yield f"{name}_cut", _by_tanh(f"{words}, whose index is cut", cut)
-        lines: Any = (partial(np.interp, xp=grid, fp=table) for table in tables)
+        lines: Any = (partial(_interpolated, at=grid, values=table) for table in tables)
         yield f"{name}_linear", Near(f"{words}, interpolated", *lines)
 
 
