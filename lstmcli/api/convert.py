@@ -45,7 +45,7 @@ from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
 from lstmcli.core.weights.recognise import layers_of_stacks, recognise
 from lstmcli.engines.export import graph_of, rtneural_document, serialised
 from lstmcli.errors import Try, UserError
-from lstmcli.escaping import typed_command
+from lstmcli.escaping import typed_command, with_article
 from lstmcli.formats import Document
 from lstmcli.formats.files.atomic import refuse_overwriting
 
@@ -217,7 +217,8 @@ def convert(
         )
     if asked and file.convention:
         raise UserError(
-            f"{target}: a {file.format} model has one form.", try_={"to_set": None}
+            f"{target}: {with_article(file.format)} model has one form.",
+            try_={"to_set": None},
         )
     if model.lengths and file.format != "onnx":
         raise UserError(

@@ -10,6 +10,7 @@ from lstmcli.core.diff.difference import Difference
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.excerpt import Excerpt
 from lstmcli.core.model.model import Model, Trace
+from lstmcli.escaping import with_article
 from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.diff import difference_sheet
 from lstmcli.views.explain import explanation_sheet
@@ -46,7 +47,7 @@ def _sheets(result: Any) -> Iterator[Sheet]:
         case Derivation():
             yield derivation_sheet(result, Detail(), WIDTH)
         case _:
-            raise TypeError(f"no command shows a {type(result).__name__}")
+            raise TypeError(f"no command shows {with_article(type(result).__name__)}")
 
 
 def _settings(trace: Trace) -> Sheet:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lstmcli.errors import UserError, import_extra
+from lstmcli.escaping import with_article
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import MOST_PROTOBUF, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
@@ -133,7 +134,8 @@ class _Reader:
             self.fed_by[known] = self.read_as[below]
         elif operator:
             known.remarks.append(
-                f"{name}: its inputs are outputs of {operator}, and not the inputs of the model."
+                f"{name}: its inputs are outputs of {operator}, and not the inputs of the model; "
+                f"to save them, add the tensor {node.inputs[0]!a} to the outputs of the graph."
             )
 
     def _name(self, node: Node) -> str:
@@ -222,7 +224,9 @@ class _Reader:
     def _basic_operators(self) -> str:
         within = {scope.within for scope, made in self.scopes.items() if _is_cell(made)}
         if loops := sorted(within - {""}):
-            return " and ".join(f"a {loop} of basic operations" for loop in loops)
+            return " and ".join(
+                f"{with_article(loop)} of basic operations" for loop in loops
+            )
         return "basic operations" if within else ""
 
 

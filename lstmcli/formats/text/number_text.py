@@ -43,7 +43,8 @@ _DIGITS = re.compile(r"\d[\d.,]*(?:[eE][-+]?\d+)?")
 
 ABBREVIATED = (
     "the printed output is abbreviated, so numbers are missing. Print all of it: "
-    "np.set_printoptions(threshold=sys.maxsize), torch.set_printoptions(profile='full')."
+    "np.set_printoptions(threshold=sys.maxsize), torch.set_printoptions(profile='full'); "
+    "in JavaScript console.log(Array.from(h).join(' '))."
 )
 """The message for printed output that leaves numbers out."""
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any, BinaryIO, Literal
 
 from lstmcli.errors import UserError
+from lstmcli.escaping import with_article
 from lstmcli.formats.document import Document
 from lstmcli.formats.files.limits import LARGE, check_size, check_total, damage_reported
 from lstmcli.formats.files.source import ARCHIVE, Opened
@@ -64,7 +65,7 @@ def named(file: Opened, format: str, tree: Tree) -> Document:
         raise UserError(f"{file.source}: {quantised}")
     if not tree.leaves:
         kind = next(iter(tree.groups.values()), {}).get("class")
-        instead = f", but a {kind}" if kind else ""
+        instead = f", but {with_article(kind)}" if kind else ""
         why = (f"  {remark}" for remark in tree.remarks)
         raise UserError(
             f"{file.source} contains no tensors that can be read{instead}.", *why

@@ -84,3 +84,11 @@ def test_every_recorded_refusal_is_tested() -> None:
 def test_onnx_features_that_cannot_be_run_are_rejected(case: str) -> None:
     with pytest.raises(UserError, match=REFUSED[case]):
         load(str(FOLDER / f"{case}.onnx"))
+
+
+def test_the_tensor_of_inputs_that_the_graph_computes_is_named() -> None:
+    onnx = pytest.importorskip("onnx")
+    path = str(FOLDER / "packed.onnx")
+    node = next(one for one in onnx.load(path).graph.node if one.op_type == "LSTM")
+    text = f"add the tensor {node.input[0]!a} to the outputs of the graph."
+    assert any(remark.endswith(text) for remark in formats.read(path).remarks)
