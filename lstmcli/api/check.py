@@ -387,7 +387,10 @@ def check_program(
         inputs = inputs.reshape(plan.steps, -1)
     units = layer_width(plan.model.layers[-1])
     ran = program.run(inputs, f"{plan.steps}x{units}")
-    theirs, ours = side_of(ran.outputs, program.name), side_of(run_plan(plan), "lstm run")
+    theirs, ours = (
+        side_of(ran.outputs, program.name),
+        side_of(run_plan(plan), "lstm run"),
+    )
     kept = ours.arrays.keys() & theirs.arrays.keys() or {"h"}
     ours = replace(ours, arrays={n: a for n, a in ours.arrays.items() if n in kept})
     theirs = replace(theirs, name=program.name)

@@ -77,8 +77,9 @@ class InputOptions(NamedTuple):
         given = self.mask if self.lengths is None else self.lengths
         if given is None:
             return "" if holder is None else holder.source
-        is_file = is_path(given) and not _are_typed_lengths(given)
-        return os.fspath(given) if is_file else ""
+        if not is_path(given) or _are_typed_lengths(given):
+            return ""
+        return os.fspath(given)
 
     @property
     def all_steps(self) -> bool:
@@ -228,7 +229,8 @@ def read_job(
         last = separate.source if separate and separate.source != STDIN else ""
         refuse_unused(documents, model, [*within, state_from], last)
     layout = settings.get("layout", model.given.get("layout"))
-    source = options.padding_from(holder)
+    is_padded = any(one is not None for one in padding)
+    source = options.padding_from(holder) if is_padded else ""
     inputs = Inputs(array, layout, state, *padding, name=name, padding_from=source)
     job = with_padding(Job(model, inputs, stream, reread, undecided))
     return job if reread is None else _with_idle_settings(job, settings)

@@ -95,7 +95,7 @@ def command(
     limit = TIMEOUT if timeout is None else timeout
     by = names if program is None else Program.parse(program, limit)
     paths, x = split_paths(weights)
-    tolerance = {"rtol": rtol, "atol": atol, "ulp": ulp}
+    tolerance: dict[str, Any] = {"rtol": rtol, "atol": atol, "ulp": ulp}
     settings = keywords(options)
     found = check(paths, x, by, seed=seed, save=save or SAVE, **tolerance, **settings)
 

@@ -232,9 +232,10 @@ def _write(path: Path, x: Array) -> None:
 def _started(
     words: Sequence[str], stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]
 ) -> Process:
-    streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
     try:
-        return subprocess.Popen(words, **streams, start_new_session=True)
+        return subprocess.Popen(
+            words, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+        )
     except (OSError, ValueError) as error:  # ValueError: a zero byte
         text = f"{one_line(words[0])} cannot be started: {reason(error)}."
         raise UserError(text) from None

@@ -207,7 +207,9 @@ def _valid_by_lengths(inputs: Inputs, layout: str) -> Array:
     begun = _begun(inputs)
     if array.ndim != 1 or not array.size or array.dtype.kind not in "iuf":
         found = f"an array {array.shape} of {array.dtype}"
-        raise UserError(f"{begun}lengths are a list of integers from 0 on, not {found}.")
+        raise UserError(
+            f"{begun}lengths are a list of integers from 0 on, not {found}."
+        )
     wrong = array[~((array >= 0) & (array < np.inf) & (array == np.floor(array)))]
     if wrong.size:
         found = f"{wrong.size:,} of {array.size:,} are not: {_few(wrong)}"
