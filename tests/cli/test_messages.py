@@ -98,7 +98,7 @@ def test_no_message_is_longer_than_a_screen(lstm: Lstm, words: str) -> None:
     files = (SAMPLE / "weights.npz", SAMPLE / "inputs.npy")
     done = lstm("run", *files, *words.format("a" * 9000).split())
     assert done.status == 2
-    assert 1000 < len(done.err) <= 1501
+    assert len(done.err) <= 1501
     np.savez("many.npz", **{f"a{n}": np.zeros(2) for n in range(1000)})  # type: ignore[arg-type]
     done = lstm("run", SAMPLE / "weights.npz", "many.npz")
     assert done.status == 2

@@ -398,7 +398,7 @@ def test_padding_of_other_numbers_is_refused_with_its_file(
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith("lstm run: error: p.npy: ")
     assert f"{count} of {count} " in done.err
-    assert done.err.count(f"{wrong:g}, ") == 4
+    assert done.err.count(f"{wrong:g}") == 4
     np.savez("x.npz", inputs=np.load(net)["inputs"], mask=np.full((5, 7), wrong))
     inside = lstm("run", net, "inputs=x.npz", "--layout", "batch")
     assert "x.npz: the mask has 1 at valid steps" in inside.err

@@ -235,4 +235,5 @@ def _begun(inputs: Inputs) -> str:
 
 def _few(values: Array) -> str:
     shown = ", ".join(f"{value:g}" for value in values[:VALUES_SHOWN])
-    return shown if len(values) <= VALUES_SHOWN else f"{shown}, ..."
+    more = len(values) - VALUES_SHOWN
+    return f"{shown} and {more:,} more" if more > 0 else shown
