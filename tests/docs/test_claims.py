@@ -19,7 +19,7 @@ CODE = re.compile(r"`([a-z-]+)`")
 
 
 def test_contributing_fits_on_one_page() -> None:
-    assert len((TOP / "CONTRIBUTING.md").read_text().splitlines()) <= 100
+    assert len((TOP / "CONTRIBUTING.md").read_text().splitlines()) <= 120
 
 
 def commands_with(option: str) -> set[str]:
