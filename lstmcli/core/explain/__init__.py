@@ -25,7 +25,13 @@ from lstmcli.core.explain.approximation import approximated
 from lstmcli.core.explain.budget import Budget, Progress, quiet
 from lstmcli.core.explain.causes import Change, kinds, settings_of
 from lstmcli.core.explain.edited_runs import NamedEdits
-from lstmcli.core.explain.edits import equal_edits, named_edits
+from lstmcli.core.explain.edits import (
+    FEW_NUMBERS,
+    equal_edits,
+    has_rival,
+    named_edits,
+    rivals,
+)
 from lstmcli.core.explain.explanation import (
     BY_BUDGET,
     NOT_SEARCHED,
@@ -168,7 +174,14 @@ class Search:
         ]
         listed = chain(*((one.changes, *one.equivalent) for one in explanations))
         _, *equals = {frozenset(plain_of(one)): one for one in listed}.values()
-        edits = equal_edits(placement, first.changes)
+        edits = [*equal_edits(placement, first.changes)]
+        is_solved = any(one.code == "solved_number" for one in first.remarks)
+        is_open = is_solved or placement.expected.numbers <= FEW_NUMBERS
+        if first.changes and is_open:
+            others = [*rivals(self.likely[0], placement, first.changes, is_solved)]
+            edits += [one for one in others if one not in edits]
+            if others:
+                first = replace(first, verdict="unproven")
         return replace(
             first,
             equivalent=(*equals, *edits),
@@ -277,15 +290,22 @@ class Search:
         first, *others = found
         runs, given = first.runs, first.variant.edits
         at = next(one for one in self.placements if one.case is runs.case)
-        explanation = at.explanation("found", first.agreement, runs.changes)
+        verdict = "unproven" if has_rival(first, others) else "found"
+        explanation = at.explanation(verdict, first.agreement, runs.changes)
         backward = runs.model.backward
         line = "; ".join(dict.fromkeys(edit.code for edit in given))
         mend = "; ".join(dict.fromkeys(edit.kind.mend for edit in given))
+        arrays = {edit.file: edit.value for edit in given if edit.file}
+        remarks = []
+        if given:
+            remarks.append(remark("edit_code", line=line, mend=mend))
+        if first.variant.solved and not arrays:
+            remarks.append(remark("solved_number"))
         return replace(
             explanation,
             changes=(*edits_changed(given), *explanation.changes),
             edits=tuple(edit.text for edit in given),
-            arrays={edit.file: edit.value for edit in given if edit.file},
+            arrays=arrays,
             equivalent=tuple(
                 edits_changed(n.variant.edits) for n in others[: 3 * Budget.FEW]
             ),
@@ -293,7 +313,7 @@ class Search:
             first_step=None if backward else first_shown(at.verify(()), False),
             backward=backward,
             evidence=first.bits,
-            remarks=(remark("edit_code", line=line, mend=mend),) * bool(given),
+            remarks=tuple(remarks),
         )
 
 

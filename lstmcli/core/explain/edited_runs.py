@@ -51,6 +51,9 @@ STARTED = 2  # of the nearest numbers, where Gauss-Newton begins
 ITERATIONS = 25  # of Gauss-Newton, 12 where each is a run
 HALFWAY = 0.4, 0.2  # of them, and the misfit that may be left then
 DECIMALS = 8  # of a solved number, at most; then it has nine digits
+STRIDES = (
+    1e5  # of a derivative, by which the bounds of a number are extrapolated at most
+)
 
 
 class Variant(NamedTuple):
@@ -128,6 +131,12 @@ class EditedRuns:
         if edits_in("tensors", edits):
             model = self.case.model({**self._settings, **FINE, "edits": every})
         return with_edits(replace(self._plan, model=model))
+
+    def elsewhere(self) -> EditedRuns:
+        """The same over other inputs, of twice as many steps."""
+        x, axis = self.case.data.x, int(self.case.layout == "batch")
+        others = 1.5 * np.concatenate([np.flip(x, axis), -x], axis) + 0.3
+        return replace(self, case=self.case.under(x=others))
 
     def case_for(self, edits: Sequence[Edit]) -> Case | None:
         """How EXPECTED is compared; an edited output is no last state."""
@@ -279,9 +288,17 @@ class EditedRuns:
             return None
         self.case.work.variants += 1
         edits, allowance = variant.edits, self.allowance
-        if self.is_off_at_first and largest(np.abs(self.off_at_first(edits))) > SLACK:
+        of_steps = not any(
+            edit.kind.of_sequence for edit in edits_in("outputs", edits)
+        )  # else the first ones alone are others
+        if (
+            of_steps
+            and self.is_off_at_first
+            and largest(np.abs(self.off_at_first(edits))) > SLACK
+        ):
             return None
-        if self.first_off is not None:  # solved numbers fit there by construction
+        if of_steps and self.first_off is not None:
+            # solved numbers fit there by construction
             until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
             if largest(np.abs(self.off_with(edits, until))) > SLACK:
                 return None
@@ -347,10 +364,31 @@ class EditedRuns:
                 return None
             number = p.item()
             starts = (number,)
-        for short in (round(number, decimals) for decimals in range(DECIMALS)):
-            if largest(np.abs(off(np.array([[short]])))) <= 1:
+        return self._shortest(edit, number)
+
+    def _shortest(self, edit: Callable[[float], Edit], number: float) -> float:
+        """The number of fewest decimals, near one, with which all of EXPECTED is met.
+
+        Each of its numbers bounds it: the nearest by least squares need not be within.
+        """
+
+        def off(number: float) -> Array:
+            return self.off_with((edit(number),))
+
+        stride = 1e-6 * max(1.0, abs(number))
+        at = off(number)
+        slopes = (off(number + stride) - at) / stride
+        shown = np.abs(slopes) > 0
+        ends = number + (np.array([[-1.0], [1.0]]) - at[shown]) / slopes[shown]
+        low = ends.min(axis=0).max(initial=-np.inf)
+        high = ends.max(axis=0).min(initial=np.inf)
+        middle = (low + high) / 2
+        if not abs(middle - number) <= STRIDES * stride:  # or it is infinite
+            middle = number
+        for short in (round(middle, decimals) for decimals in range(DECIMALS)):
+            if low <= short <= high and largest(np.abs(off(short))) <= 1:
                 return short + 0.0  # no -0
-        return float(f"{number:.9g}")
+        return float(f"{middle:.9g}")
 
     def refined(self, edit: Edit) -> Edit | None:
         """An edit with the nearest number in the last place, if any is near."""

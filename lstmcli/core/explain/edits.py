@@ -25,6 +25,8 @@ from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.causes import SOLVE, Changes
 from lstmcli.core.explain.edited_runs import (
     ITERATIONS,
+    ROUNDED,
+    SLACK,
     EditedRuns,
     KnownCell,
     NamedEdits,
@@ -36,13 +38,24 @@ from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.placement import Placement
 from lstmcli.core.explain.verify import compared
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import EDITS, OF_MODEL, STATES, Edit, EditKind, RunSizes
+from lstmcli.core.model.edits import (
+    EDITS,
+    NORMALISED,
+    OF_MODEL,
+    STATES,
+    USUAL_SCALES,
+    Edit,
+    EditKind,
+    RunSizes,
+    normalised,
+)
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 
 SOLVING = 40.0  # work of a start state, per sequence and cube of its numbers
 WITHIN = 2.0  # tolerances by which solved numbers may be off
 LEAST = 1e-5  # if these are less
+STEPS_OF_ONE = 2  # of one sequence, by which statistics of the data are chosen
 SHORT = 8  # steps that show a start state or the order of features
 # units of all exchanges of two features, tried at once
 MOST_EXCHANGED = 16_000
@@ -73,26 +86,85 @@ def _tolerance(runs: EditedRuns) -> float:
     return max(LEAST, WITHIN * largest(allowed))
 
 
+def statistics(runs: EditedRuns) -> Variants:
+    """Inputs or outputs that a statistic of the data divides, or is subtracted from."""
+    names = [name for name in NORMALISED if name not in USUAL_SCALES]
+    known = next((one for one in known_cells(runs) if not one.name), None)
+    if known is not None:
+        names = _near_first_steps(runs, known, names)
+    elif runs.changes:
+        names = []
+    for name in names:
+        yield Variant((Edit("inputs.normalised", name),))
+    for name in NORMALISED:
+        if _is_output_normalised(runs, name):
+            yield Variant((Edit("outputs.normalised", name),))
+
+
+def _near_first_steps(
+    runs: EditedRuns, known: KnownCell, names: Sequence[str]
+) -> list[str]:
+    """The names under which the first steps of a sequence are near EXPECTED."""
+    order = slice(None, None, -1 if known.runs_back else 1)
+    in_time = known.x[order]
+    each = (normalised(in_time, name)[order] for name in names)
+    x = np.stack([one[:STEPS_OF_ONE, :1] for one in each], axis=1)
+    h, c = known.start
+    of_one = known._replace(h=known.h[:, :1], start=(h[:1], c[:1]))
+    off = np.abs(_off_with(of_one, runs.work, x)).max(axis=1)
+    near = np.flatnonzero(off <= _tolerance(runs))
+    return [names[n] for n in near]
+
+
+def _is_output_normalised(runs: EditedRuns, name: str) -> bool:
+    """Tell whether h as loaded and normalised is EXPECTED, which is of all steps."""
+    (array, _), *others = runs.expected.arrays.items()
+    if others or array != "h" or array not in runs.base:
+        return False
+    given = runs.base[array]
+    runs.work.add(given.size)
+    off = runs.off({array: normalised(given, name)})
+    return bool(np.abs(off).max(initial=0) <= SLACK)
+
+
 def inputs(runs: EditedRuns) -> Variants:
-    """Features in another order, or each with another factor and offset."""
+    """Features in another order, or with other factors and offsets.
+
+    One factor and one offset of all come first, then one of each feature.
+    """
     for known in (one for one in known_cells(runs) if not one.name):
         off = partial(_off_with, known, runs.work)
-
-        def off_scaled(
-            scales: Array,
-            x: Array = known.x[:SHORT, None],
-            off: Any = off,
-        ) -> Array:
-            factors, offsets = np.split(scales[:, None], 2, axis=2)
-            return np.asarray(off(x * factors + offsets))
-
+        count = known.cell.inputs
         yield Variant((Edit("inputs.features", _order_of_features(known, off)),))
-        for factor in (1.0, 0.0):
-            start = np.repeat([[factor, 0.0]], known.cell.inputs, axis=1)
-            p, rest = gauss_newton(off_scaled, start)
-            if np.abs(rest).max() <= _tolerance(runs):
-                yield from _scales(*np.split(p[0], 2))
+        each, none = np.eye(count), np.zeros((count, count))
+        of_all = np.repeat(np.eye(2), count, axis=1)
+        factors, offsets = np.hstack([each, none]), np.hstack([none, each])
+        for basis in (of_all, factors, offsets, np.vstack([factors, offsets])):
+            scales = _solved_scales(runs, known, basis)
+            if scales is not None:
+                yield from _scales(*scales)
                 break
+
+
+def _solved_scales(
+    runs: EditedRuns, known: KnownCell, basis: Array
+) -> tuple[Array, Array] | None:
+    """The factors and offsets (I,) that give the first steps, as sums of rows of a basis."""
+    x = known.x[:SHORT, None]
+
+    def off_scaled(sizes: Array, plain: Array) -> Array:
+        scales = plain + sizes @ basis
+        factors, offsets = np.split(scales[:, None], 2, axis=2)
+        return _off_with(known, runs.work, x * factors + offsets)
+
+    for factor in (1.0, 0.0):
+        plain = np.repeat([factor, 0.0], known.cell.inputs)
+        start = np.zeros((1, len(basis)))
+        p, rest = gauss_newton(partial(off_scaled, plain=plain), start)
+        if np.abs(rest).max() <= _tolerance(runs):
+            factors, offsets = np.split(plain + p[0] @ basis, 2)
+            return factors, offsets
+    return None
 
 
 def _off_with(known: KnownCell, work: WorkDone, x: Array) -> Array:
@@ -341,6 +413,13 @@ def solutions(runs: EditedRuns, *, each: bool = False) -> Variants:
                 yield Variant((edit(kind.read(number)),), 1)
 
 
+def numbers(runs: EditedRuns) -> Variants:
+    """Statistics of the data, and numbers that are solved for."""
+    yield from statistics(runs)
+    yield from solutions(runs)
+    yield from inputs(runs)
+
+
 def restarts(runs: EditedRuns) -> Variants:
     """The initial state, h or c again: in chunks, or at each step that is off.
 
@@ -366,11 +445,12 @@ def restarts(runs: EditedRuns) -> Variants:
 
 
 STAGES: tuple[Callable[[EditedRuns], Variants], ...] = (
-    restarts, table, inputs, solutions, outputs, damage, partial(table, each=True),
+    restarts, table, numbers, outputs, damage, partial(table, each=True),
     partial(solutions, each=True), state, rows_and_columns,
 )  # fmt: skip
 """The stages of the search, in order; the first with an answer ends it."""
 
+FEW_NUMBERS = 40  # of EXPECTED, up to which any other fit leaves an answer open
 # values of a setting, and changes, next to edits
 OF_A_KIND, MOST_BESIDE = 2, 18
 FOR_FIRST = 0.85  # of the work: the rest is for less likely placements
@@ -405,8 +485,21 @@ def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdi
         while one.work.left(part) and (variant := next(variants, None)):
             found += filter(None, [one.proved(variant)])
         if found:
-            return sorted(found, key=_rank)
+            return _shortest(sorted(found, key=_rank))
     return []
+
+
+def _shortest(found: Sequence[NamedEdits]) -> list[NamedEdits]:
+    """The first of each kind, without those of more solved numbers than are needed."""
+    most = max(1, found[0].variant.solved)
+    by_names = dict[Any, NamedEdits]()
+    for named in found:
+        edits, solved = named.variant
+        if solved == 0:
+            by_names[tuple(edit.text for edit in edits)] = named
+        elif solved <= most:
+            by_names.setdefault(tuple((edit.cell, edit.name) for edit in edits), named)
+    return [*by_names.values()]
 
 
 def _rank(named: NamedEdits) -> tuple[int, int, int]:
@@ -424,17 +517,78 @@ def equal_edits(
     placement: Placement,
     changed: Sequence[Changed],
 ) -> Iterator[tuple[Changed, ...]]:
-    """Edits that are the same run as one of some changes."""
+    """Edits of the place of a change that fit too, with the other changes.
+
+    A kind is of the place of a setting if a value of it is the same run as one.
+    """
     for one, kind in product(changed, EDITS.values()):
         cell, _, name = one.setting.rpartition(".")
-        for value, (setting, found) in kind.same.items():
-            if setting == name and one.found == (
-                found(one.assumed) if callable(found) else found
-            ):
-                edits = (Edit(kind.name, value, cell),)
-                others = [other for other in changed if other is not one]
-                if _runs_of(placement, plain_of(others)).fits(Variant(edits)):
-                    yield *edits_changed(edits), *others
+        if name not in [setting for setting, _ in kind.same.values()]:
+            continue
+        others = [other for other in changed if other is not one]
+        runs = _runs_of(placement, plain_of(others))
+        for value in kind.values_for(RunSizes(runs.model, runs.model.cell, runs.steps)):
+            edits = (Edit(kind.name, value, cell),)
+            if runs.fits(Variant(edits)):
+                yield *edits_changed(edits), *others
+
+
+def rivals(
+    likeliest: Placement,
+    placement: Placement,
+    changed: Sequence[Changed],
+    is_solved: bool,
+) -> Iterator[tuple[Changed, ...]]:
+    """Edits as loaded that fit as well as changes do, and are another run.
+
+    Numbers are solved for only if one of the changes was.
+    """
+    runs, answer = _runs_of(likeliest), _runs_of(placement, placement.of_cells(changed))
+    stages = [restarts, table]
+    if is_solved:
+        stages.append(numbers)
+    for stage in stages:
+        for variant in stage(runs):
+            if not runs.work.left():
+                return
+            is_other = runs.fits(variant) and differs(answer, (), runs, variant.edits)
+            if variant.edits and is_other:
+                yield edits_changed(variant.edits)
+
+
+def differs(
+    one: EditedRuns, edits: Sequence[Edit], other: EditedRuns, others: Sequence[Edit]
+) -> bool:
+    """Tell whether two runs differ on other inputs, of twice as many steps."""
+    given = one.elsewhere().run(edits)
+    wanted = other.elsewhere().run(others)
+    shared = given.keys() & wanted.keys()
+    if not shared or any(given[name].shape != wanted[name].shape for name in shared):
+        return True
+    return not all(
+        np.allclose(given[name], wanted[name], atol=ROUNDED, rtol=0) for name in shared
+    )
+
+
+def has_rival(first: NamedEdits, others: Sequence[NamedEdits]) -> bool:
+    """Tell whether edits are not proved, as others with as few solved numbers fit too.
+
+    So does a number of two digits next to a statistic of the data.
+    """
+    edits, solved = first.variant
+    if not solved and first.runs.expected.numbers > FEW_NUMBERS:
+        is_open = any(edit.name.endswith(".normalised") for edit in edits)
+        others = [one for one in others if is_open and one.variant.solved]
+    for one in others:
+        is_short = all(
+            isinstance(edit.value, float) and float(f"{edit.value:.2g}") == edit.value
+            for edit in one.variant.edits
+        )
+        if one.variant.solved > solved and not is_short:
+            continue
+        if differs(first.runs, edits, one.runs, one.variant.edits):
+            return True
+    return False
 
 
 def _usual_changes(placement: Placement) -> list[Changes]:

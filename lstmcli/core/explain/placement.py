@@ -20,6 +20,7 @@ from lstmcli.core.explain.explanation import (
     Explanation,
     NearRun,
     first_shown,
+    plain_of,
     with_assumed,
 )
 from lstmcli.core.explain.hypotheses import (
@@ -62,6 +63,7 @@ SHORT = 8  # steps from which evidence is computed first
 WEALTH = 12.0  # digits of evidence that need no further steps
 # half precision shows in more than (changes + this) different numbers
 LEAST_MOVED = 4
+MOVED_BY_SOLVED = 3  # numbers that each solved one has to move
 FEWEST_NUMBERS = 3  # different ones that prove a layout or a merge
 # rms, in tolerances, below which a change is worth a further run
 WORTH_MORE = 1e3
@@ -309,6 +311,8 @@ class Placement:
         if np.isnan(value):
             return None
         without = self.verify(plain)
+        if without.worst <= NEARLY:
+            return None  # it takes on rounding alone
         changes = singles.of(one, value)
         if self.several and without.total - without.agreeing < 2:
             return None  # in one cell or another a constant always fits one number
@@ -404,8 +408,14 @@ class Placement:
         differ = remark("padded_steps_differ", ending=self.padded_output)
         return replace(explanation, tried=tried, depth=1, remarks=(differ,))
 
+    def of_cells(self, changed: Sequence[Changed]) -> Changes:
+        """Changes of an answer here, without those of the placement."""
+        return tuple(one for one in plain_of(changed) if one not in self.changes)
+
     def _remarks(self, answer: Answer, allowance: Allowance) -> Remarks:
         q = self.question
+        if answer.solved:
+            yield remark("solved_number")
         part = answer.rounded
         changes = *self.of_run, *answer.changes
         if part:
@@ -502,7 +512,8 @@ class Placement:
                 () if self.changes else answer.changes
             )  # then all are other numbers
             numbers = moved(self.case, changes, allowance)
-            is_shown = numbers > len(settings) + answer.solved + ends
+            least = len(settings) + MOVED_BY_SOLVED * answer.solved + ends
+            is_shown = numbers > least
             is_shown &= not (
                 answer.solved and any(kinds(a.changes) != settings for a in others)
             )

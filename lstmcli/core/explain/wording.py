@@ -212,6 +212,8 @@ def hidden_label(explanation: Explanation) -> str:
 def why_unproven(explanation: Explanation) -> str:
     """Why values that agree are not proof."""
     values = explanation.measured.total if explanation.measured else 0
+    if any(change.edit for one in explanation.equivalent for change in one):
+        return "Another cause gives these values too: see other fits."
     if values <= FEW_VALUES:
         return f"Too few values ({values}): one of the configurations tried may fit by chance."
     return "The values are too much alike, or saturated: other settings give nearly the same."
@@ -255,7 +257,9 @@ def location_text(location: Location | None) -> str:
 
 def precision_text(explanation: Explanation) -> str:
     """``to float32 precision``, ``to their 8 printed digits``."""
-    digits = explanation.digits
+    digits, measured = explanation.digits, explanation.measured
+    if digits is not None and measured and measured.max_abs > 0.5001 * 10.0**-digits:
+        return f"to float32 precision, of {digits} printed digits"
     if digits is not None:  # after the point, where float64 has 17 in all
         return (
             "to all printed digits"
@@ -388,6 +392,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
     # of what is found
+    "solved_number": "The number is solved for, and holds for these inputs: a second sequence "
+    "would show whether it is constant.",
     "chunks": "lstm run --save-state writes the last state of a chunk, and --initial-state starts "
     "the next one from it.",
     "resumed": "lstm run --save-state writes such a state, and --initial-state starts from it.",

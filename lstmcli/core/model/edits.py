@@ -275,10 +275,64 @@ SCALES: dict[str, tuple[str, Callable[..., tuple[Any, Any]]]] = {
 """How inputs are normalised: words, and a function of what is subtracted and what divides."""
 
 
-def _normalised(x: Array, how: str) -> Any:
-    scale, _, axes = how.partition("_")
+def _first(x: Array, axis: Sequence[int], **_: Any) -> Array:
+    return x[tuple(slice(1) if n in axis else slice(None) for n in range(x.ndim))]
+
+
+def _sample_std(x: Array, **o: Any) -> Any:
+    return SCALES["sample"][1](x, **o)[1]
+
+
+STATISTICS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "std": ("standard deviation", np.std),
+    "sample_std": ("standard deviation (n - 1)", _sample_std),
+    "variance": ("variance", np.var),
+    "range": ("range", np.ptp),
+    "mean": ("mean", np.mean),
+    "mean_abs": ("mean absolute value", lambda x, **o: np.abs(x).mean(**o)),
+    "sum": ("sum", np.sum),
+    "sum_abs": ("sum of absolute values", lambda x, **o: np.abs(x).sum(**o)),
+    "median": ("median", np.median),
+    "first": ("first value", _first),
+    "first_abs": ("absolute first value", lambda x, **o: np.abs(_first(x, **o))),
+    "minimum": ("minimum", np.min),
+    "maximum": ("maximum", np.max),
+}
+"""Words, and a function of the data."""
+SUBTRACTED = ("median", "first", "minimum", "maximum")  # the mean is `centred`
+
+
+def _divided(of: Callable[..., Any], x: Array, **o: Any) -> tuple[Any, Any]:
+    return 0, of(x, **o)
+
+
+def _less(of: Callable[..., Any], x: Array, **o: Any) -> tuple[Any, Any]:
+    return of(x, **o), 1
+
+
+_RATIOS: dict[str, tuple[str, Callable[..., tuple[Any, Any]]]] = {
+    name: (f"divided by the {words}", partial(_divided, of))
+    for name, (words, of) in STATISTICS.items()
+}
+_DIFFERENCES = {
+    f"minus_{name}": (f"less the {words}", partial(_less, of))
+    for name, (words, of) in STATISTICS.items()
+    if name in SUBTRACTED
+}
+NORMALISED = {
+    f"{name}_{axes}": (f"{over} {words}", scale, along)
+    for axes, (along, over) in AXES.items()
+    for name, (words, scale) in (SCALES | _RATIOS | _DIFFERENCES).items()
+}
+"""By the value of an edit: its words, function and axes."""
+USUAL_SCALES = [f"{how}_{axes}" for axes in AXES for how in SCALES]
+
+
+def normalised(x: Array, how: str) -> Any:
+    """The data (T, B, K) less an offset, divided by a size, both of a row of `NORMALISED`."""
+    _, scale, along = NORMALISED[how]
     with np.errstate(all="ignore"):
-        offset, size = SCALES[scale][1](x, axis=AXES[axes][0], keepdims=True)
+        offset, size = scale(x, axis=along, keepdims=True)
         return np.nan_to_num((x - offset) / size, posinf=0, neginf=0)
 
 
@@ -736,10 +790,9 @@ EDITS: dict[str, EditKind] = {kind.name: kind for kind in (
     EditKind("inputs.offset", "inputs", lambda x, a: x + np.broadcast_to(a, x.shape[2:]),
         "{} added to the inputs", "x = x + [{}]", *_PREPARED, read=_SCALES,
         values=(0.5, -0.5, 1.0, -1.0), solved=0.0),
-    EditKind("inputs.normalised", "inputs", _normalised, "inputs normalised: {}",
-        'x = normalise(x, "{}")', *_PREPARED,
-        read=OneOf(**{f"{how}_{axes}": f"{over} {words}" for axes, (_, over) in AXES.items()
-                      for how, (words, _) in SCALES.items()}), of_sequence=True),
+    EditKind("inputs.normalised", "inputs", normalised, "inputs normalised: {}",
+        'x = normalise(x, "{}")', *_PREPARED, read=_names(NORMALISED), of_sequence=True,
+        values=USUAL_SCALES),
     EditKind("inputs.step", "inputs",
         lambda x, at: _fit(at[0] < len(x), x[[*_put(range(len(x)), dict([at]))]]),
         "inputs of one step taken from another: {}", "x[{0}] = x[{1}]", "a token read twice", _STEP,
@@ -909,6 +962,10 @@ EDITS: dict[str, EditKind] = {kind.name: kind for kind in (
     EditKind("outputs.factor", "outputs", lambda h, x, a: h * h.dtype.type(a), "h times {}",
         "h = {} * h", "a scale for display or audio", "divide by it", read=_NUMBER,
         shows="h is a multiple at every step", values=(0.5, 2.0, -1.0, 255.0, 100.0), solved=1.0),
+    EditKind("outputs.normalised", "outputs", lambda h, x, how: normalised(h, how),
+        "h normalised: {}", 'h = normalise(h, "{}")', "a normalisation after the LSTM",
+        "take h before it", read=_names(NORMALISED), of_sequence=True, values=(),
+        shows="h is off at every step"),
     EditKind("outputs.clip", "outputs", lambda h, x, a: np.clip(h, -a, a),
         "h bounded to +-{} after the cell", "out = clip(h, -{}, {})", "audio code",
         "take h before it", read=_POSITIVE, shows=_LARGE, values=(1.0, 0.5, 0.2, 0.1), solved=1.0,
