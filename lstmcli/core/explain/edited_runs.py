@@ -307,10 +307,7 @@ class EditedRuns:
         if worst > SLACK * self._growth or not is_rounding:
             return None
         if variant.solved > 1:
-            absolute, relative, *others = allowance
-            allowance = Allowance(
-                SOLVED_WITHIN * absolute, SOLVED_WITHIN * relative, *others
-            )
+            allowance = allowance.times(SOLVED_WITHIN)
         every = Change("edits", (*self.model.edits, *edits))
         agreement = verify(case, (*self.of_run, *self.changes, every), allowance)
         return agreement if agreement.fits else None

@@ -34,6 +34,11 @@ class Allowance(NamedTuple):
             else allowed
         )
 
+    def times(self, factor: float) -> Allowance:
+        """The same for so many times the rounding, and as printed."""
+        absolute, relative = factor * self.absolute, factor * self.relative
+        return self._replace(absolute=absolute, relative=relative)
+
 
 EPS32 = float(np.finfo(np.float32).eps)
 # 8 eps: a run in another order of operations

@@ -311,7 +311,7 @@ class Placement:
         if np.isnan(value):
             return None
         without = self.verify(plain)
-        if without.worst <= NEARLY:
+        if self.verify(plain, self.allowance.times(NEARLY)).fits:
             return None  # it takes on rounding alone
         changes = singles.of(one, value)
         if self.several and without.total - without.agreeing < 2:

@@ -195,6 +195,9 @@ ROWS: dict[str, Callable[[], Array]] = {
     "inputs.offset=0.1,0,-0.3": lambda: lstm(X + np.array([0.1, 0, -0.3])).h,
     "inputs.normalised=standard_feature": lambda: lstm(standard).h,
     "inputs.normalised=minmax_all": lambda: lstm((X - X.min()) / (X.max() - X.min())).h,
+    "inputs.normalised=variance_feature": lambda: lstm(X / X.var((0, 1))).h,
+    "inputs.normalised=first_abs_sequence": lambda: lstm(X / np.abs(X[:1, :, :1])).h,
+    "inputs.normalised=minus_median_all": lambda: lstm(X - np.median(X)).h,
     "inputs.step=5,4": lambda: lstm(np.concatenate([X[:5], X[4:5], X[6:]])).h,
     "state.start=ones": lambda: lstm(h=1, c=1).h,
     "state.start.h=0.3": lambda: lstm(h=0.3).h,
@@ -276,6 +279,7 @@ ROWS: dict[str, Callable[[], Array]] = {
     "outputs.z": lambda: lstm().z,
     "outputs.applied=relu": lambda: np.maximum(lstm().h, 0),
     "outputs.factor=-2": lambda: -2 * lstm().h,
+    "outputs.normalised=range_feature": lambda: lstm().h / np.ptp(lstm().h, axis=(0, 1)),
     "outputs.clip=0.1": lambda: np.clip(lstm().h, -0.1, 0.1),
 }  # fmt: skip
 
