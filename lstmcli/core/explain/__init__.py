@@ -176,9 +176,10 @@ class Search:
         _, *equals = {frozenset(plain_of(one)): one for one in listed}.values()
         edits = [*equal_edits(placement, first.changes)]
         is_solved = any(one.code == "solved_number" for one in first.remarks)
-        is_open = is_solved or placement.expected.numbers <= FEW_NUMBERS
-        if first.changes and is_open:
-            others = [*rivals(self.likely[0], placement, first.changes, is_solved)]
+        is_few = first.found and placement.expected.numbers <= FEW_NUMBERS
+        if first.changes and self.as_loaded and (is_solved or is_few):
+            loaded = self.as_loaded[0]
+            others = [*rivals(loaded, placement, first.changes, is_solved)]
             edits += [one for one in others if one not in edits]
             if others:
                 first = replace(first, verdict="unproven")
@@ -299,7 +300,8 @@ class Search:
         remarks = []
         if given:
             remarks.append(remark("edit_code", line=line, mend=mend))
-        if first.variant.solved and not arrays:
+        is_solved = any(edit.kind.solved is not None for edit in given)
+        if first.variant.solved and is_solved:
             remarks.append(remark("solved_number"))
         return replace(
             explanation,

@@ -51,9 +51,8 @@ STARTED = 2  # of the nearest numbers, where Gauss-Newton begins
 ITERATIONS = 25  # of Gauss-Newton, 12 where each is a run
 HALFWAY = 0.4, 0.2  # of them, and the misfit that may be left then
 DECIMALS = 8  # of a solved number, at most; then it has nine digits
-STRIDES = (
-    1e5  # of a derivative, by which the bounds of a number are extrapolated at most
-)
+# of a derivative, by which the bounds of a solved number are extrapolated
+STRIDES = 1e5
 
 
 class Variant(NamedTuple):
@@ -288,20 +287,11 @@ class EditedRuns:
             return None
         self.case.work.variants += 1
         edits, allowance = variant.edits, self.allowance
-        of_steps = not any(
-            edit.kind.of_sequence for edit in edits_in("outputs", edits)
-        )  # else the first ones alone are others
-        if (
-            of_steps
-            and self.is_off_at_first
-            and largest(np.abs(self.off_at_first(edits))) > SLACK
-        ):
+        of_outputs = edits_in("outputs", edits)
+        # first steps alone have other statistics
+        by_first = not any(edit.kind.of_sequence for edit in of_outputs)
+        if by_first and self._is_off_early(variant):
             return None
-        if of_steps and self.first_off is not None:
-            # solved numbers fit there by construction
-            until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
-            if largest(np.abs(self.off_with(edits, until))) > SLACK:
-                return None
         worst = largest(np.abs(self.off_with(edits)))
         is_rounding = worst <= 1 or worst * allowance.absolute <= ROUNDED
         if worst > SLACK * self._growth or not is_rounding:
@@ -311,6 +301,17 @@ class EditedRuns:
         every = Change("edits", (*self.model.edits, *edits))
         agreement = verify(case, (*self.of_run, *self.changes, every), allowance)
         return agreement if agreement.fits else None
+
+    def _is_off_early(self, variant: Variant) -> bool:
+        """Tell whether a variant is off at the first steps, or the first that are off."""
+        edits = variant.edits
+        if self.is_off_at_first and largest(np.abs(self.off_at_first(edits))) > SLACK:
+            return True
+        if self.first_off is None:
+            return False
+        # solved numbers fit there by construction
+        until = self._steps_after_first(SOLVED_STEPS if variant.solved else 1)
+        return largest(np.abs(self.off_with(edits, until))) > SLACK
 
     def proved(self, variant: Variant) -> NamedEdits | None:
         """A variant that fits, if its bits are enough."""

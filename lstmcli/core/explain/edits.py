@@ -55,6 +55,7 @@ from lstmcli.errors import UserError
 SOLVING = 40.0  # work of a start state, per sequence and cube of its numbers
 WITHIN = 2.0  # tolerances by which solved numbers may be off
 LEAST = 1e-5  # if these are less
+NORMALISING = 0.1  # work of a number that is normalised: 10 ns
 STEPS_OF_ONE = 2  # of one sequence, by which statistics of the data are chosen
 SHORT = 8  # steps that show a start state or the order of features
 # units of all exchanges of two features, tried at once
@@ -88,16 +89,16 @@ def _tolerance(runs: EditedRuns) -> float:
 
 def statistics(runs: EditedRuns) -> Variants:
     """Inputs or outputs that a statistic of the data divides, or is subtracted from."""
+    if runs.changes:
+        return
     names = [name for name in NORMALISED if name not in USUAL_SCALES]
     known = next((one for one in known_cells(runs) if not one.name), None)
     if known is not None:
         names = _near_first_steps(runs, known, names)
-    elif runs.changes:
-        names = []
     for name in names:
         yield Variant((Edit("inputs.normalised", name),))
     for name in NORMALISED:
-        if _is_output_normalised(runs, name):
+        if runs.work.left() and _is_output_normalised(runs, name):
             yield Variant((Edit("outputs.normalised", name),))
 
 
@@ -107,6 +108,7 @@ def _near_first_steps(
     """The names under which the first steps of a sequence are near EXPECTED."""
     order = slice(None, None, -1 if known.runs_back else 1)
     in_time = known.x[order]
+    runs.work.add(NORMALISING * in_time.size * len(names))
     each = (normalised(in_time, name)[order] for name in names)
     x = np.stack([one[:STEPS_OF_ONE, :1] for one in each], axis=1)
     h, c = known.start
@@ -122,7 +124,7 @@ def _is_output_normalised(runs: EditedRuns, name: str) -> bool:
     if others or array != "h" or array not in runs.base:
         return False
     given = runs.base[array]
-    runs.work.add(given.size)
+    runs.work.add(NORMALISING * given.size)
     off = runs.off({array: normalised(given, name)})
     return bool(np.abs(off).max(initial=0) <= SLACK)
 
@@ -451,6 +453,7 @@ STAGES: tuple[Callable[[EditedRuns], Variants], ...] = (
 """The stages of the search, in order; the first with an answer ends it."""
 
 FEW_NUMBERS = 40  # of EXPECTED, up to which any other fit leaves an answer open
+OF_A_PLACE = 16  # values of an edit in the place of a change: later ones are tables
 # values of a setting, and changes, next to edits
 OF_A_KIND, MOST_BESIDE = 2, 18
 FOR_FIRST = 0.85  # of the work: the rest is for less likely placements
@@ -485,21 +488,22 @@ def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdi
         while one.work.left(part) and (variant := next(variants, None)):
             found += filter(None, [one.proved(variant)])
         if found:
-            return _shortest(sorted(found, key=_rank))
+            return _without_more_numbers(sorted(found, key=_rank))
     return []
 
 
-def _shortest(found: Sequence[NamedEdits]) -> list[NamedEdits]:
-    """The first of each kind, without those of more solved numbers than are needed."""
+def _without_more_numbers(found: Sequence[NamedEdits]) -> list[NamedEdits]:
+    """Those with no more solved numbers than are needed, or one; each kind with the shortest."""
     most = max(1, found[0].variant.solved)
-    by_names = dict[Any, NamedEdits]()
+    by_kind = dict[Any, NamedEdits]()
     for named in found:
         edits, solved = named.variant
-        if solved == 0:
-            by_names[tuple(edit.text for edit in edits)] = named
-        elif solved <= most:
-            by_names.setdefault(tuple((edit.cell, edit.name) for edit in edits), named)
-    return [*by_names.values()]
+        kinds = tuple((edit.cell, edit.name) for edit in edits)
+        texts = tuple(edit.text for edit in edits)
+        is_scaled = bool(solved) and all(e.kind.solved is not None for e in edits)
+        if solved <= most:
+            by_kind.setdefault(kinds if is_scaled else texts, named)
+    return [*by_kind.values()]
 
 
 def _rank(named: NamedEdits) -> tuple[int, int, int]:
@@ -527,14 +531,15 @@ def equal_edits(
             continue
         others = [other for other in changed if other is not one]
         runs = _runs_of(placement, plain_of(others))
-        for value in kind.values_for(RunSizes(runs.model, runs.model.cell, runs.steps)):
+        sizes = RunSizes(runs.model, runs.model.cell, runs.steps)
+        for value in islice(kind.values_for(sizes), OF_A_PLACE):
             edits = (Edit(kind.name, value, cell),)
             if runs.fits(Variant(edits)):
                 yield *edits_changed(edits), *others
 
 
 def rivals(
-    likeliest: Placement,
+    loaded: Placement,
     placement: Placement,
     changed: Sequence[Changed],
     is_solved: bool,
@@ -543,7 +548,7 @@ def rivals(
 
     Numbers are solved for only if one of the changes was.
     """
-    runs, answer = _runs_of(likeliest), _runs_of(placement, placement.of_cells(changed))
+    runs, answer = _runs_of(loaded), _runs_of(placement, placement.of_cells(changed))
     stages = [restarts, table]
     if is_solved:
         stages.append(numbers)

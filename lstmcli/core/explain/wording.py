@@ -256,10 +256,10 @@ def location_text(location: Location | None) -> str:
 
 
 def precision_text(explanation: Explanation) -> str:
-    """``to float32 precision``, ``to their 8 printed digits``."""
+    """``to float32 precision``, ``to their 8 printed digits``: what was asked of the values."""
     digits, measured = explanation.digits, explanation.measured
     if digits is not None and measured and measured.max_abs > 0.5001 * 10.0**-digits:
-        return f"to float32 precision, of {digits} printed digits"
+        return f"to float32 precision; {digits} digits are printed"
     if digits is not None:  # after the point, where float64 has 17 in all
         return (
             "to all printed digits"
@@ -392,8 +392,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "half_precision_run": "A run with {part} rounded to {dtype} gives these values.",
     "placed_elsewhere": "{changes:changes}: {location:location}.",
     # of what is found
-    "solved_number": "The number is solved for, and holds for these inputs: a second sequence "
-    "would show whether it is constant.",
+    "solved_number": "What is solved for holds for these inputs: a second sequence would show "
+    "whether it is constant.",
     "chunks": "lstm run --save-state writes the last state of a chunk, and --initial-state starts "
     "the next one from it.",
     "resumed": "lstm run --save-state writes such a state, and --initial-state starts from it.",

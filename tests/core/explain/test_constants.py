@@ -89,7 +89,7 @@ def test_a_constant_that_takes_on_rounding_is_no_answer() -> None:
 
 def test_the_precision_is_what_was_asked_of_the_values(tmp_path: Path) -> None:
     h = lstm(gate={"f": lambda z: s(z + 1)}).h
-    for off, words in ((0, "to their 8 printed"), (5e-7, "to float32 precision, of 8")):
+    for off, words in ((0, "to their 8 printed"), (5e-7, "to float32 precision; 8")):
         found = of_print(h + off, 8, W, tmp_path)
         (line, *_) = details(found, "EXPECTED")
         assert words in line
