@@ -30,7 +30,7 @@ from lstmcli.core.explain.budget import Budget, Progress, WorkDone, quiet
 from lstmcli.core.explain.causes import spelled_out
 from lstmcli.core.explain.explanation import PADDED_DIFFER, Explanation
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.question import Question
+from lstmcli.core.explain.question import Question, SharingReader
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.forward.equivalence import same_weights
 from lstmcli.core.forward.plan import NAMES
@@ -325,7 +325,8 @@ def _writing(
 def question_of(job: Job, side: Side) -> Question:
     """The question which configuration of a job's weights gives a side."""
     assert job.reread is not None
-    return Question(job.reread, job.inputs, side, job.undecided)
+    read = SharingReader(job.reread, job.model)
+    return Question(read, job.inputs, side, job.undecided)
 
 
 def _refuse_not_finite(job: Job) -> None:

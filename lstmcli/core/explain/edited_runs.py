@@ -42,6 +42,7 @@ PREPARING, PACKING = 5e3, 0.13
 STEP, SEQUENCE = 150, 20  # of a step, and of one sequence in it
 # of a first step by itself, and of a weight
 FIRST_STEP, PACKING_FIRST = 700, 0.02
+LATE = 8  # steps after a wrong input, at which the run is off at last
 SOLVING_STEPS = 8  # from the first that is off, to solve for a number
 SOLVED_STEPS = 3  # from there on, which solved numbers have to give
 SOLVED_WITHIN = 4.0  # tolerances: several solved numbers take rounding on
@@ -269,6 +270,16 @@ class EditedRuns:
     def first_off(self) -> int | None:
         """The first step at which the run without further edits is off."""
         return self.first_wrong(self.base)
+
+    @cached_property
+    def input_steps(self) -> Sequence[int]:
+        """The steps of the inputs of which one may be wrong, if one alone is."""
+        if self.is_off_at_first:
+            firsts = {-one.runs_back % self.steps for one in self.known_cells}
+            return sorted(firsts)
+        if self.first_off is None:
+            return range(self.steps)
+        return range(max(0, self.first_off - LATE), self.first_off + 1)
 
     def first_wrong(self, given: Arrays) -> int | None:
         """The first step at which a run is off, unless steps need later ones."""

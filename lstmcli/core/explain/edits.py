@@ -330,7 +330,9 @@ def outputs(runs: EditedRuns) -> Variants:
     (name, known), *others = runs.expected.arrays.items()
     given, wanted = runs.base.get(name, np.zeros(0)), known.values
     is_h = ArrayName.of(name).base == "h" and not others
-    if not is_h or wanted.shape != given.shape or not np.isfinite(wanted).all():
+    if not is_h or wanted.shape != given.shape:
+        return
+    if not (np.isfinite(wanted).all() and np.isfinite(given).all()):
         return
     factors = np.where(wanted == 0, 0, wanted / given)
     kept = np.abs(factors) > SMALL
@@ -366,7 +368,7 @@ def _kinds(
         EDITS.values(), wrong if each else [("", runs.model.cell)]
     ):
         if kind.stage not in OF_MODEL if each else not right or kind.stage == "network":
-            sizes = RunSizes(runs.model, cell, runs.steps)
+            sizes = RunSizes(runs.model, cell, runs.steps, runs.input_steps)
             yield kind, partial(Edit, kind.name, cell=name), kind.values_for(sizes)
 
 
@@ -476,9 +478,10 @@ def named_edits(placements: Sequence[Placement]) -> list[NamedEdits]:
     if found := _first_found([first]):
         return found
     changed = list[EditedRuns]()
-    for changes in _usual_changes(placements[0]):
-        with suppress(UserError):
-            changed.append(replace(first, changes=changes))
+    if first.work.left(FOR_FIRST):  # each takes the memory of a model
+        for changes in _usual_changes(placements[0]):
+            with suppress(UserError):
+                changed.append(replace(first, changes=changes))
     return _first_found(changed, FOR_FIRST) or _first_found(others[::-1])
 
 

@@ -361,8 +361,13 @@ class NetworkSimulator:
                 widths.get(one, cell.units),
             )
             arrays[one] = np.moveaxis(np.zeros(axes, dtype), -2, 0)
-        for order in np.unique(orders).tolist():
-            left = np.flatnonzero(orders == order)
+        groups = orders
+        if simulator.is_large:
+            tensors = (one[:, 1] for one in cells.tensors.values())
+            groups = distinct(orders, *tensors)[1]
+        for group in np.unique(groups).tolist():
+            left = np.flatnonzero(groups == group)
+            order = int(orders[left[0]])
             some = cells.subset(left)
             h, c = simulator.start(len(left), self.states[name], dtype)
             for t in range(len(self.x) if order & 1 else steps):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, partial
+from functools import cached_property, lru_cache, partial
 from itertools import islice, product
 from math import prod
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -40,7 +41,7 @@ from lstmcli.core.explain.locations import (
     states_shape,
 )
 from lstmcli.core.explain.observation import Exactness, as_printed, exactness_of
-from lstmcli.core.explain.simulator import Simulator
+from lstmcli.core.explain.simulator import Simulator, most_kept, weight_bytes
 from lstmcli.core.explain.verify import FINE, Cached, Reader, Remarks, remark
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.model.arrays import Array
@@ -48,6 +49,53 @@ from lstmcli.core.model.layouts import arrangements
 from lstmcli.core.model.model import Cell, Inputs, Model, steps_and_batch
 from lstmcli.core.model.settings import MERGES
 from lstmcli.errors import UserError
+
+
+SHARED = 1 << 20  # bytes from which an array is shared: below, a read takes longer
+
+
+class SharingReader:
+    """A reader whose models share what is equal: a large tensor is in memory once.
+
+    Each of the changes next to which edits are tried has a model.
+    """
+
+    def __init__(self, read: Reader, model: Model) -> None:
+        self._read = read
+        self._arrays: list[ref[Array]] = []
+        self._shared(model)
+
+    def __call__(self, settings: Settings) -> Model:
+        """The model under settings."""
+        return self._shared(self._read(settings))
+
+    def _shared(self, model: Model) -> Model:
+        layers = (tuple(map(self._cell, layer)) for layer in model.layers)
+        return replace(model, layers=tuple(layers))
+
+    def _cell(self, cell: Cell) -> Cell:
+        kernel, recurrent = map(self._one, (cell.kernel, cell.recurrent_kernel))
+        return replace(cell, kernel=kernel, recurrent_kernel=recurrent)
+
+    def _one(self, array: Array) -> Array:
+        if array.nbytes < SHARED:
+            return array
+        self._arrays = [one for one in self._arrays if one() is not None]
+        for one in self._arrays:
+            other = one()
+            if other is not None and _is_same(other, array):
+                return other
+        self._arrays.append(ref(array))
+        return array
+
+
+def _is_same(one: Array, other: Array) -> bool:
+    """Tell whether arrays have the same bits; their first rows are compared first."""
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    bits = f"u{one.itemsize}"
+    is_near = np.array_equal(one[:, 0].view(bits), other[:, 0].view(bits))
+    return is_near and np.array_equal(one.view(bits), other.view(bits))
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +255,10 @@ class Setup:
     def simulators(self) -> dict[str, Simulator]:
         """Each cell under all hypotheses. All cells are read at once."""
 
-        @cache
+        every = [cell for _, cell in self.model.cells]
+        size = sum(map(weight_bytes, every))
+
+        @lru_cache(most_kept(size, len(every) - 1))  # one cell asks once
         def cells(*settings: tuple[str, Any]) -> dict[str, Cell]:
             each = product(dict(self.model.cells), settings)
             scoped = {f"{name}.{k}": v for name, (k, v) in each}

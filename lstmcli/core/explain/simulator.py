@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache, partial
 from hashlib import sha256
 from itertools import chain
 from math import prod
@@ -64,6 +64,12 @@ _CHOOSE: Mapping[str, tuple[str, ...]] = {
 _SETTINGS = tuple(name for name in COLUMNS if name not in {*chain(*_CHOOSE.values())})
 """The other columns."""
 MOST_TENSORS = 1024  # distinct ones of a part
+# bytes of decoded weights that are kept. At 2,000 units one copy has 128 MB, and
+# 24 decoded cells were kept: explain took 7.9 GB.
+ROOM = 1 << 28
+# bytes of a cell from which hypotheses with other weights are stepped one after
+# another, so that each tensor is decoded once a run
+LARGE = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,17 +154,22 @@ class Simulator:
 
     def __init__(self, decode: Callable[[Settings], Cell], how: Convention) -> None:
         self.how = how
-        self.decode = cache(lambda **settings: decode(settings))
+        self.decode = lambda **settings: decode(settings)
         self.cell = self.decode(peepholes="used")  # they may be assumed ignored
-        self.tensors: dict[str, list[Array]] = {part: [] for part in _CHOOSE}
-        self._sources: dict[
-            Any, tuple[int, list[bytes]]
-        ] = {}  # places and blocks, by settings
+        self.is_large = weight_bytes(self.cell) >= LARGE
+        # by part, the settings of each place
+        self._settings_of: dict[str, list[Settings]] = {part: [] for part in _CHOOSE}
+        self._biases_at: list[Array] = []  # by place
+        self._places: dict[Any, int] = {}  # by part and settings
+        self._known = cache(self._known_of)
         self._distinct: dict[str, dict[Any, list[int]]] = {part: {} for part in _CHOOSE}
         self._tables: dict[str, Array] = {}
-        self._cast = cache(
-            lambda part, place, dtype: self.tensors[part][place].astype(dtype)
-        )
+        self._tensor_at = {
+            part: lru_cache(most_kept(_blocks(part, self.cell).nbytes, 1))(
+                partial(self._decoded_at, part)
+            )
+            for part in _CHOOSE
+        }
         self._parts_of_cell = parts_of(self.cell)  # of arrays (H, N)
         self.peepholes = self._in_each_order()
         assumed = {name: value_in(how, name) for name in COLUMNS}
@@ -199,10 +210,10 @@ class Simulator:
             yield from SPREADS["gates"]
 
     def _barred(self) -> Iterator[Change]:
-        once = self.decode(bias="once").bias
-        if np.array_equal(
-            self.decode(bias="input_only").bias, once
-        ):  # there is one bias
+        once, input_only = (
+            self._known(bias=value)[1] for value in ("once", "input_only")
+        )
+        if np.array_equal(input_only, once):  # there is one bias
             yield from (Change("bias", one) for one in ONE_OF_TWO)
         if self._is_same("kernel", transposed="reshaped_kernel"):  # fused
             yield from (
@@ -222,9 +233,24 @@ class Simulator:
         return np.array([cell.peephole for cell in cells])
 
     def _is_same(self, part: str, **settings: Any) -> bool:
-        return np.array_equal(
-            getattr(self.decode(**settings), part), getattr(self.cell, part)
-        )
+        return self._known(**settings)[0][part] == self._known()[0][part]
+
+    def _known_of(self, **settings: Any) -> tuple[dict[str, list[bytes]], Array]:
+        """What is kept of a decoded cell: the digests of blocks by part, and the bias."""
+        cell = self._decoded(settings)
+        digests = {
+            part: [sha256(block.tobytes()).digest() for block in _blocks(part, cell)]
+            for part in _CHOOSE
+        }
+        return digests, _blocks("bias", cell)
+
+    def _decoded(self, settings: Settings) -> Cell:
+        return self.decode(**settings) if settings else self.cell
+
+    def _decoded_at(self, part: str, place: int, dtype: Any) -> Array:
+        """The tensor (4, H, K) at a place."""
+        cell = self._decoded(self._settings_of[part][place])
+        return _blocks(part, cell).astype(dtype, copy=False)
 
     def cells(
         self,
@@ -295,15 +321,16 @@ class Simulator:
         each = zip(_CHOOSE[part][1:], assumed[1:], values[1:], strict=True)
         changed = {name: value for name, was, value in each if value != was}
         source = part, *changed.items()
-        if source not in self._sources:  # once for all orders: its bytes are many
-            tensor = _blocks(part, self.decode(**changed))
-            digests = [sha256(block.tobytes()).digest() for block in tensor]
-            self._sources[source] = len(self.tensors[part]), digests
-            self.tensors[part].append(tensor)
-        place, digests = self._sources[source]
+        digests, bias = self._known(**changed)
+        if source not in self._places:
+            self._places[source] = len(self._settings_of[part])
+            self._settings_of[part].append(changed)
+            if part == "bias":
+                self._biases_at.append(bias)
+        place = self._places[source]
         order = permutation(assumed[0], values[0])
         distinct = self._distinct[part]
-        alike = tuple(digests[gate] for gate in order)
+        alike = tuple(digests[part][gate] for gate in order)
         return distinct.setdefault(alike, [len(distinct), place, *order])
 
     def start(self, count: int, state: State, dtype: Any) -> State:
@@ -346,7 +373,7 @@ class Simulator:
         Tensors that differ in the order of their gates are multiplied by as one.
         """
         for place, which in cells.groups[part]:
-            tensor = self._cast(part, place, z.dtype)
+            tensor = self._tensor_at[part](place, z.dtype)
             each = x if len(x) == 1 else x[which]
             product = (each @ tensor.reshape(-1, tensor.shape[2]).T).reshape(
                 -1, *z.shape[1:]
@@ -357,7 +384,7 @@ class Simulator:
     def _biases(self, cells: Cells, dtype: Any) -> Array:
         """The bias (N, 4, H, 1); of layer norm the shift and the scale (N, 4, H, 2)."""
         tensors = cells.tensors["bias"]
-        biases = np.array(self.tensors["bias"], dtype)
+        biases = np.array(self._biases_at, dtype)
         return biases[tensors[:, 1, None], tensors[:, 2:]]
 
     def _parts(self, cells: Cells) -> Parts:
@@ -443,6 +470,16 @@ class Simulator:
 def work_of_step(cell: Cell) -> float:
     """The work of a step of one hypothesis, its products included."""
     return HYPOTHESIS + cell.units * (1 + (cell.inputs + cell.outputs) / PRODUCTS)
+
+
+def weight_bytes(cell: Cell) -> int:
+    """The bytes of a cell's kernels."""
+    return int(cell.kernel.nbytes + cell.recurrent_kernel.nbytes)
+
+
+def most_kept(size: int, least: int) -> int:
+    """How many tensors or cells of so many bytes are kept, at least some."""
+    return max(least, ROOM // size)
 
 
 def permutation(assumed: str, order: str) -> tuple[int, ...]:

@@ -82,6 +82,7 @@ class RunSizes(NamedTuple):
     model: Model
     cell: Cell  # that an edit is of, or the first one
     steps: int
+    input_steps: Sequence[int] = ()  # of which one may be another, if one alone is
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +158,8 @@ class Edit:
     def apply(self, given: Any, *others: Any) -> Any:
         """Return what the stage has, changed; UserError where the edit does not fit it."""
         try:
-            return self.kind.function(given, *others, self.value)
+            with np.errstate(all="ignore"):  # the run shows what overflows
+                return self.kind.function(given, *others, self.value)
         except (IndexError, ValueError):
             unfit = (
                 f"it does not fit {_sizes_of(given, self.kind.family)}: {self.words}"
@@ -343,6 +345,20 @@ def _orders(sizes: RunSizes) -> Iterator[tuple[int, ...]]:
         yield from permutations(plain)
     elif len(plain) <= MOST_SWAPPED:
         yield from (_put(plain, {a: b, b: a}) for a, b in combinations(plain, 2))
+
+
+def _step_of_another(x: Array, at: tuple[int, int]) -> Array:
+    step, other = at
+    changed = x.copy()
+    changed[step] = x[other]
+    return changed
+
+
+def _steps_beside(sizes: RunSizes) -> Iterator[tuple[int, int]]:
+    for step in sizes.input_steps:
+        for other in (step - 1, step + 1):
+            if 0 <= other < sizes.steps:
+                yield step, other
 
 
 def _put(plain: Sequence[int], others: Mapping[int, int]) -> tuple[int, ...]:
@@ -794,11 +810,9 @@ EDITS: dict[str, EditKind] = {kind.name: kind for kind in (
         'x = normalise(x, "{}")', *_PREPARED, read=_names(NORMALISED), of_sequence=True,
         values=USUAL_SCALES),
     EditKind("inputs.step", "inputs",
-        lambda x, at: _fit(at[0] < len(x), x[[*_put(range(len(x)), dict([at]))]]),
-        "inputs of one step taken from another: {}", "x[{0}] = x[{1}]", "a token read twice", _STEP,
+        _step_of_another, "inputs of one step taken from another: {}", "x[{0}] = x[{1}]", "a token read twice", _STEP,
         read=Parser("uu", "a step and the one it takes, such as 5,4"),
-        shows="The steps before that one agree", of_sequence=True, values=lambda sizes: (
-            (a, b) for a, b in product(range(sizes.steps), repeat=2) if abs(a - b) == 1)),
+        shows="The steps before that one agree", of_sequence=True, values=_steps_beside),
     # ---- state
     *(EditKind(f"state.start{end}", "state", partial(_start, which),
         f"initial {' and '.join(which)} of {{}}", f"{line} = {{}}", "a buffer not cleared",

@@ -35,8 +35,7 @@ def to_blocks(matrix: Array, order: str, interleaved: bool = False) -> Array:
         blocks = matrix.reshape(-1, gates, width).swapaxes(0, 1)
     else:
         blocks = matrix.reshape(gates, -1, width)
-    if len(order) == len(GATES):
-        return blocks[[order.index(gate) for gate in GATES]]
+    # one copy, in C order: an index would keep the order of memory
     stacked = np.zeros((4, *blocks.shape[1:]), matrix.dtype)
     for block, gate in zip(blocks, order, strict=True):
         stacked[GATES.index(gate)] = block

@@ -219,7 +219,9 @@ def test_every_edit_that_is_the_same_run_as_a_setting_is_declared() -> None:
     assert len(settings) > 100
     same, declared = set(), set()
     for kind in edits.EDITS.values():
-        for value in kind.values_for(edits.RunSizes(model, model.cell, len(x))):
+        for value in kind.values_for(
+            edits.RunSizes(model, model.cell, len(x), range(len(x)))
+        ):
             h = runs(edits=[edits.Edit(kind.name, value)])
             for (setting, *_), other in settings.items():
                 if (
