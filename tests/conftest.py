@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from lstmcli.formats.wire import hdf5
 from tests.fuzz.kept import Kept
@@ -18,11 +19,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("drawn", deadline=None)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Let workers and the commands that tests start keep compiled modules, as pytest its cache.
 
     A command takes half the time then. Without pytest's cache, what the environment says counts.
+    Hypothesis draws new examples for the wide tests alone.
     """
+    asks_for_wide = config.getoption("markexpr").startswith("wide")
+    settings.load_profile("drawn" if asks_for_wide else "fixed")
     if config.pluginmanager.has_plugin("cacheprovider"):
         sys.dont_write_bytecode = False
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

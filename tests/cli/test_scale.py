@@ -270,7 +270,9 @@ def test_an_interrupted_run_into_a_file_leaves_none(tmp_path: Path) -> None:
         "s.npz",
     )
     process = start(*words, cwd=tmp_path)
-    time.sleep(1.0)
+    while len(os.listdir(tmp_path)) == 2:  # until a file is being written
+        assert process.poll() is None
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=20)[1] == b""
     assert process.returncode == 130

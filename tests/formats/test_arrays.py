@@ -41,7 +41,7 @@ def claimed(shape: str, descr: str = "'<f8'", payload: bytes = b"\0" * 64) -> by
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + payload
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(arrays(most=4))
 def test_npy_round_trip(array: np.ndarray) -> None:
     document = piped(written("npy", {"anything": array}))
@@ -50,7 +50,7 @@ def test_npy_round_trip(array: np.ndarray) -> None:
     same(document.arrays[""], array)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.dictionaries(NAMES, arrays(), min_size=1, max_size=4))
 @pytest.mark.slow
 def test_npz_round_trip_and_numpy_reads_it(members: dict[str, np.ndarray]) -> None:

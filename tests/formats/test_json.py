@@ -35,7 +35,7 @@ def strict(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.dictionaries(NAMES, arrays(), min_size=1, max_size=3))
 def test_round_trip(members: dict[str, np.ndarray]) -> None:
     text = written(members)
@@ -193,7 +193,7 @@ def lines(batched: bool, *blocks: tuple[int, dict[str, np.ndarray]]) -> str:
     return buffer.getvalue().decode()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(arrays(least=2, most=3))
 def test_lines_round_trip(array: np.ndarray) -> None:
     batched = array.ndim == 3

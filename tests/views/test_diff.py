@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmcli.core.diff.compare import compare
@@ -93,7 +93,6 @@ def test_steps_of_many_arrays_leave_out_full_columns() -> None:
 
 
 @given(st.floats(1e-300, 1e300))
-@settings(deadline=None)
 def test_a_passing_tolerance_is_never_rounded_down(value: float) -> None:
     shown = float(rounded_up(value))
     assert value <= shown <= 1.011 * value

@@ -510,7 +510,7 @@ CHOICES = st.sampled_from([None, None, "0", "-1", "0:2", ":", "1,2"])
 @example(
     ((1, 2, 1, 1), (2, 2)), (None, None), ("", ""), (None, None, "0")
 )  # one unit of two
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_any_shapes_are_compared_or_refused(
     shapes: tuple[Any, Any],
     layouts: tuple[Any, Any],

@@ -235,7 +235,7 @@ FLOATS = st.floats(allow_nan=False, width=32)
 
 
 @given(arrays(np.float32, array_shapes(max_dims=4, max_side=4), elements=FLOATS))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_an_array_equals_itself(h: Array) -> None:
     for asked in ({}, {"atol": 0.0}, {"ulp": 0}):
         d = compare(of(h=h, kernel=h), of(h=h.copy(), kernel=h.copy()), **asked)
@@ -252,7 +252,7 @@ def test_an_array_equals_itself(h: Array) -> None:
 @example(
     np.full((4, 2, 3), 350268.0), np.full((4, 2, 3), 1e-303), 0.0
 )  # their sum is infinite
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_an_absolute_tolerance_is_symmetric(a: Array, b: Array, atol: float) -> None:
     there, back = (
         compare(of(h=a), of(h=b), atol=atol),
@@ -270,7 +270,7 @@ def test_an_absolute_tolerance_is_symmetric(a: Array, b: Array, atol: float) -> 
     st.lists(st.floats(), min_size=1, max_size=6),
     st.lists(st.floats(), min_size=6, max_size=6),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_any_numbers_give_json_and_no_warning(a: list[float], b: list[float]) -> None:
     d = compare(of(h=np.array([a])), of(h=np.array([b[: len(a)]])))
     json.dumps(d.to_json(), allow_nan=False)

@@ -87,7 +87,7 @@ PROOFS: list[tuple[str, Callable[[Array], Array]]] = [
 
 @pytest.mark.parametrize(("code", "how"), PROOFS)
 @given(seed=st.integers(0, 10**6), single=st.booleans(), flipped=st.booleans())
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=8)
 def test_a_rearrangement_is_found_on_either_side(
     code: str, how: Callable[[Array], Array], seed: int, single: bool, flipped: bool
 ) -> None:
@@ -100,7 +100,7 @@ def test_a_rearrangement_is_found_on_either_side(
     st.integers(0, 10**6),
     st.sampled_from([(1, 1, 3), (7, 1, 3), (5, 5, 4), (7, 3, 6), (2, 1, 40)]),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @pytest.mark.slow
 def test_nothing_is_proved_of_unrelated_numbers(
     seed: int, shape: tuple[int, int, int]

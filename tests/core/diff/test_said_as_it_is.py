@@ -268,7 +268,7 @@ KEYS = ["layout", "assumed", "selected", "merge", "reverse", "digits", "gates", 
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), JSON))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_any_metadata_end_in_a_result_or_a_message(
     tmp_path_factory: Any, meta: Any
 ) -> None:

@@ -123,7 +123,6 @@ def test_nan_equals_nan_when_asked() -> None:
 
 @given(st.integers(-(10**8), 10**8), st.integers(-3, 3), st.booleans())
 @example(2227295, 1, True)  # whose difference, as read, is a little more than a unit
-@settings(deadline=None)
 def test_each_printed_side_allows_half_a_unit(n: int, apart: int, both: bool) -> None:
     """In integers there is no doubt what half of one allows: 1 if both were printed, else 0."""
     unit = 1e-8
@@ -146,7 +145,7 @@ def test_a_distance_in_ulps_is_the_number_that_was_given() -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 @given(st.floats(width=16, allow_nan=False, allow_infinity=False), st.integers(0, 5))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_an_ulp_is_a_step_to_the_next_number(
     name: str, value: float, steps: int
 ) -> None:

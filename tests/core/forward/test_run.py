@@ -147,7 +147,7 @@ def test_huge_inputs_warn_of_nothing(dtype: Any, setting: dict[str, Any]) -> Non
 # ---- equal bit for bit
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(1, 40), st.sampled_from([1, 2, 17, 33, 70]), st.integers(1, 9), st.integers(1, 9),
     st.sampled_from([np.float32, np.float64]), st.integers(0, 99), st.data(),
@@ -185,7 +185,7 @@ def test_h_does_not_depend_on_which_arrays_are_returned(
         np.testing.assert_array_equal(run(model, x, keep).h, alone)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(2, 70), st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
 def test_sequences_of_a_batch_are_independent(
     B: int, I: int, H: int, seed: int

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmcli.api.inspect import inspect_files
@@ -195,7 +195,6 @@ def test_a_hint_names_the_cells_that_show_it() -> None:
     st.permutations("ifgo"),
     st.lists(st.floats(-0.2, 0.2), min_size=20, max_size=20),
 )
-@settings(deadline=None)
 def test_the_gate_near_1_is_found_in_any_position(
     order: list[str], noise: list[float]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import tracemalloc
 import zipfile
@@ -57,7 +58,7 @@ def arrays_of(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     st.dictionaries(
         st.text("ab/é日.", min_size=1, max_size=8), st.binary(max_size=3000), max_size=5
@@ -145,11 +146,8 @@ SQUEEZED = zipped({"a.npy": bytes(5000), "b.npy": bytes(100)}, DEFLATED)
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (patched(TWINS, OFFSET, 0, entry=1), "File name in directory"),
         (patched(TWINS, PACKED, 101), "101 bytes cannot unpack to 100"),
         (patched(TWINS, PACKED, 0xFFFFFFFF), "cannot unpack to 100"),
-        (patched(TWINS, OFFSET, 0xFFFFFFFF), "Truncated file header"),
-        (patched(TWINS, OFFSET, 1), "Bad magic number"),
         (patched(TWINS, SIZE, 101), "100 bytes cannot unpack to 101"),
         (patched(TWINS, SIZE, 99), "100 bytes cannot unpack to 99"),
         (patched(SQUEEZED, SIZE, 5001), "1 bytes are missing"),
@@ -162,6 +160,19 @@ SQUEEZED = zipped({"a.npy": bytes(5000), "b.npy": bytes(100)}, DEFLATED)
 )
 def test_archives_that_lie(data: bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
+        unzipped(data)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of entries that overlap, in 3.13
+@pytest.mark.parametrize(("offset", "entry"), [(0, 1), (0xFFFFFFFF, 0), (1, 0)])
+def test_what_zipfile_refuses_is_refused_in_its_words(offset: int, entry: int) -> None:
+    """Which of its checks comes first, and its words, differ between versions of Python."""
+    data = patched(TWINS, OFFSET, offset, entry=entry)
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    with pytest.raises(BadZipFile) as refused:
+        for name in archive.namelist():
+            archive.read(name)
+    with pytest.raises(UserError, match=re.escape(str(refused.value))):
         unzipped(data)
 
 

@@ -28,7 +28,7 @@ def lone(text: str) -> list[Any]:
     return array.tolist()  # type: ignore[no-any-return]
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(arrays())
 def test_writing_keeps_every_bit(array: np.ndarray) -> None:
     buffer = io.BytesIO()
@@ -88,7 +88,7 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(arrays(finite=True), OPTIONS, st.sampled_from([str, repr]))
 @pytest.mark.slow
 def test_numpy_prints_come_back_within_half_a_unit(
@@ -111,7 +111,7 @@ def test_numpy_prints_come_back_within_half_a_unit(
         assert (error <= 0.5000001 * units + spacing)[~exact].all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 9), st.integers(1, 4), st.integers(0, 99))
 def test_a_print_a_step(steps: int, units: int, seed: int) -> None:
     h = np.random.default_rng(seed).normal(size=(steps, 1, units))
@@ -299,7 +299,7 @@ def test_lists_of_python_in_a_text_file_are_prints(tmp_path: Path) -> None:
     )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.text(alphabet="[]0123.e-+ \n,=:hc()natf…*#{}'\"\x00é", max_size=60))
 def test_any_text_is_arrays_or_a_user_error(text: str) -> None:
     try:

@@ -26,7 +26,7 @@ def written(
     return buffer.getvalue().decode()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(["csv", "tsv"]), arrays(least=2, most=3), st.randoms())
 def test_round_trip_in_any_order_of_rows(
     kind: str, array: np.ndarray, random: object
