@@ -50,7 +50,6 @@ from lstmcli.core.model.model import Cell, Inputs, Model, steps_and_batch
 from lstmcli.core.model.settings import MERGES
 from lstmcli.errors import UserError
 
-
 SHARED = 1 << 20  # bytes from which an array is shared: below, a read takes longer
 
 
@@ -254,7 +253,6 @@ class Setup:
 
     def simulators(self) -> dict[str, Simulator]:
         """Each cell under all hypotheses. All cells are read at once."""
-
         every = [cell for _, cell in self.model.cells]
         size = sum(map(weight_bytes, every))
 

@@ -810,7 +810,8 @@ EDITS: dict[str, EditKind] = {kind.name: kind for kind in (
         'x = normalise(x, "{}")', *_PREPARED, read=_names(NORMALISED), of_sequence=True,
         values=USUAL_SCALES),
     EditKind("inputs.step", "inputs",
-        _step_of_another, "inputs of one step taken from another: {}", "x[{0}] = x[{1}]", "a token read twice", _STEP,
+        _step_of_another, "inputs of one step taken from another: {}",
+        "x[{0}] = x[{1}]", "a token read twice", _STEP,
         read=Parser("uu", "a step and the one it takes, such as 5,4"),
         shows="The steps before that one agree", of_sequence=True, values=_steps_beside),
     # ---- state

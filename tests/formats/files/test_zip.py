@@ -169,10 +169,11 @@ def test_what_zipfile_refuses_is_refused_in_its_words(offset: int, entry: int) -
     """Which of its checks comes first, and its words, differ between versions of Python."""
     data = patched(TWINS, OFFSET, offset, entry=entry)
     archive = zipfile.ZipFile(io.BytesIO(data))
+    name = archive.namelist()[entry]
     with pytest.raises(BadZipFile) as refused:
-        for name in archive.namelist():
-            archive.read(name)
-    with pytest.raises(UserError, match=re.escape(str(refused.value))):
+        archive.read(name)
+    words = str(refused.value).rstrip(".")
+    with pytest.raises(UserError, match=re.escape(words)):
         unzipped(data)
 
 
