@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.paths import TOP
 
+HANGING = 600  # seconds after which a test is ended; none depends on how many they are
+
 
 def python(
     *words: object,

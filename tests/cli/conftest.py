@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ import pytest
 from lstmcli.cli import invoke
 from tests.docs.schemas import validate_output
 from tests.paths import TOP
+from tests.processes import HANGING
 
 SAMPLE = TOP / "samples" / "forget-bias"
 
@@ -61,6 +63,15 @@ def lstm(
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Return once the condition holds, however long a process takes to bring it about."""
+    end = time.monotonic() + HANGING
+    while not condition():
+        assert process.poll() is None, "the process ended before"
+        assert time.monotonic() < end, "the process hangs"
+        time.sleep(0.002)
+
+
 def heed_signals() -> None:
     """Let signals end this process, whatever the tests were started with (nohup, "&")."""
     for number in ENDINGS:
@@ -94,6 +105,7 @@ def on_pty(folder: Path, env: Mapping[str, str], *words: object) -> tuple[int, s
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)
+        signal.alarm(HANGING)  # the program keeps it
         os.execve(sys.executable, [sys.executable, *map(str, words)], env)
     output = b""
     try:

@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +22,9 @@ import pytest
 
 import lstmcli
 from lstmcli.engines import program as engine
-from tests.cli.conftest import ENDINGS, Done, Lstm, start
+from tests.cli.conftest import ENDINGS, Done, Lstm, start, wait_until
 from tests.paths import TOP
+from tests.processes import HANGING
 
 SAMPLE = TOP / "samples" / "c-port"
 FILES = (SAMPLE / "keras.npz", SAMPLE / "inputs.npy")
@@ -57,7 +57,8 @@ def folder(
 
 def script(lines: str) -> str:
     """A program in Python, with the outputs of Keras as y."""
-    head = f"import os, sys, time\nimport numpy as np\ny = np.load({str(SAMPLE / 'keras.npy')!r})\n"
+    head = "import os, signal, sys\nimport numpy as np\n"
+    head += f"y = np.load({str(SAMPLE / 'keras.npy')!r})\n"
     Path("my port.py").write_text(head + lines)
     return f"{sys.executable} 'my port.py'"
 
@@ -149,11 +150,11 @@ def test_a_folder_that_cannot_be_written_does_not_hide_the_answer(lstm: Lstm) ->
         ("pass", "{outputs.csv}", "ended well, and wrote no {outputs.csv}"),
         ("open(sys.argv[1], 'wb').write(y.tobytes()[:50])", "{outputs.f32}", "has 50 bytes"),
         ("np.save(sys.argv[1], y); os.truncate(sys.argv[1], 140)", "{outputs}", "outputs.npy"),
-        ("time.sleep(60)", "--timeout", "was stopped after 0.5 s (--timeout)"),
         ("os.symlink('/dev/full', sys.argv[1])", "{outputs}", "is not a regular file"),
         ("os.symlink('a' * 300, sys.argv[1])", "{outputs}", "is not a regular file"),
         ("os.symlink('/proc/self/mem', sys.argv[1])", "{outputs}", "cannot be read"),
         ("os.mkfifo(sys.argv[1])", "{outputs}", "is not a regular file"),
+        ("signal.pause()", "--timeout", "was stopped after 0.5 s (--timeout)"),
         ("os.kill(os.getpid(), 9)", "", "was ended by signal 9 (Killed)"),
         ("while True: print('y' * 4096)", "", "was stopped: it wrote more than 100,000 bytes"),
         ("", "{inputs.txt}", "inputs are written as .npy, .csv, .f32, not as .txt"),
@@ -291,16 +292,16 @@ def test_one_sequence_where_no_batch_can_be_written(lstm: Lstm) -> None:
 def test_a_signal_ends_the_program_and_leaves_nothing(
     lstm: Lstm, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    lines = "open('started', 'w').write(str(os.getpid()))\ntime.sleep(60)"
+    lines = "open('started', 'w').write(str(os.getpid()))\nsignal.pause()"
     monkeypatch.setenv("TMPDIR", str(folder))
     process = start("check", *FILES, "--program", script(lines))
-    while not (Path("started").exists() and (text := Path("started").read_text())):
-        time.sleep(0.02)
+    started = Path("started")
+    wait_until(lambda: started.exists() and started.read_text() != "", process)
     process.send_signal(number)
-    assert process.communicate(timeout=20)[1] == b""
+    assert process.communicate(timeout=HANGING)[1] == b""
     assert process.returncode == 128 + number
     with pytest.raises(ProcessLookupError):
-        os.kill(int(text), 0)
+        os.kill(int(started.read_text()), 0)
     assert not [*folder.iterdir()]
 
 

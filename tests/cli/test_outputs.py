@@ -24,6 +24,7 @@ from lstmcli.api.save import BY_STEP
 from lstmcli.formats.files import atomic
 from tests.cli.conftest import SAMPLE, Done, Lstm, start
 from tests.paths import TOP
+from tests.processes import HANGING
 
 WEIGHTS, INPUTS = SAMPLE / "weights.npz", SAMPLE / "inputs.npy"
 FORMATS = ("table", "json", "jsonl", "csv", "tsv", "text", "npz", "npy")
@@ -48,7 +49,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ended(process: subprocess.Popen[bytes]) -> tuple[int, bytes]:
     """The exit status, and what stderr was given."""
-    err = process.communicate(timeout=60)[1]
+    err = process.communicate(timeout=HANGING)[1]
     return process.returncode, err
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,9 @@ from lstmcli.core.forward.batch import batch_chunks
 from lstmcli.formats import npy
 from lstmcli.formats.npy import FileArray
 from tests import networks
-from tests.cli.conftest import Lstm, on_pty, start
+from tests.cli.conftest import Lstm, on_pty, start, wait_until
 from tests.paths import TOP
-from tests.processes import python
+from tests.processes import HANGING, python
 
 
 def network(path: Path, inputs: int, units: int, **kind: Any) -> None:
@@ -236,7 +235,7 @@ def test_an_interrupted_stream_can_be_continued(tmp_path: Path, number: int) -> 
     process.stdin.flush()
     first = [json.loads(process.stdout.readline()) for _ in range(5)]
     process.send_signal(number)
-    process.wait(10)  # with its standard input still open
+    process.wait(HANGING)  # with its standard input still open
     assert process.communicate() == (b"", b"")
     assert process.returncode == 128 + number
     assert int(np.load(tmp_path / "s.npz")["steps"]) == 5
@@ -270,11 +269,10 @@ def test_an_interrupted_run_into_a_file_leaves_none(tmp_path: Path) -> None:
         "s.npz",
     )
     process = start(*words, cwd=tmp_path)
-    while len(os.listdir(tmp_path)) == 2:  # until a file is being written
-        assert process.poll() is None
-        time.sleep(0.01)
+    # a file is being written
+    wait_until(lambda: len(os.listdir(tmp_path)) > 2, process)
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=20)[1] == b""
+    assert process.communicate(timeout=HANGING)[1] == b""
     assert process.returncode == 130
     assert sorted(os.listdir(tmp_path)) == ["w.npz", "x.npy"]
 

@@ -32,6 +32,7 @@ READS_MODULES = tuple(
 MODULES = (".py", ".pyc", ".so", ".pyd", ".dylib")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 MAPS = "/proc/self/maps"  # in which threadpoolctl looks for libraries
+PARSED = "<string>"  # by this name Python looks for the line of a SyntaxError
 PROCESS = "subprocess.Popen"  # which is allowed to start this interpreter alone
 FOLDERS = ("os.listdir", "os.scandir")
 CODE = ("exec", "compile", "marshal.loads", "ctypes.dlopen", "code.__new__")
@@ -111,6 +112,8 @@ class Audit:
             return True
         if flags & WRITES or any(letter in "wax+" for letter in mode or ""):
             return False
+        if path == PARSED:
+            return True
         real = os.path.realpath(os.fsdecode(path))
         return real in self.files or (
             real.startswith(READS_MODULES) and real.endswith(MODULES)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from struct import Struct
 from typing import IO, BinaryIO
+from warnings import catch_warnings, simplefilter
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from lstmcli.errors import UserError, listed
@@ -72,7 +73,11 @@ class Archive:
         stored = member.compress_type == ZIP_STORED
         if packed != size if stored else packed * MOST_COMPRESSION < size:
             raise Damaged(f"{packed:,} bytes cannot unpack to {size:,}")
-        return self._file.open(member)
+        with catch_warnings():
+            simplefilter(
+                "ignore"
+            )  # of members that share bytes, by some versions of Python
+            return self._file.open(member)
 
     def read(self, member: ZipInfo, most: int) -> bytes:
         """All bytes of a member; Damaged if it declares over ``most``, or has fewer."""

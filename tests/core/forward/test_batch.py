@@ -27,7 +27,7 @@ from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.model.model import Cell, Inputs, Model, Trace
 from tests.networks import model_of, random_net
-from tests.processes import python
+from tests.processes import HANGING, python
 
 
 @pytest.fixture
@@ -316,7 +316,7 @@ def test_each_worker_has_a_core() -> None:
         together = Barrier(len(own))
 
         def seen(_: int) -> frozenset[int]:
-            together.wait(10)
+            together.wait(HANGING)
             return frozenset(os.sched_getaffinity(0))
 
         held = list(pool.map(seen, range(len(own))))

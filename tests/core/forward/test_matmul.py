@@ -5,8 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
-from threading import Barrier
-from time import sleep
+from threading import Lock, Semaphore
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ from lstmcli.core.forward.matmul import (
 )
 from lstmcli.core.forward.plan import NAMES
 from tests.networks import model_of, random_net
-from tests.processes import python
+from tests.processes import HANGING, python
 
 
 @pytest.fixture(autouse=True)
@@ -148,18 +147,27 @@ def test_rows_are_summed_alike_where_the_probe_says_so(
 def test_threads_that_start_together_probe_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    begun, probes = Barrier(4), list[int]()
+    waiting, probes, held = Semaphore(0), list[int](), Lock()
 
     @cache
     def probe(*_: Any) -> int:
         probes.append(1)
-        sleep(0.05)
+        for _ in range(4):
+            assert waiting.acquire(timeout=HANGING)
         return 4
 
+    class Probing:
+        def __enter__(self) -> None:
+            waiting.release()
+            held.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            held.release()
+
     def ask(_: int) -> int:
-        begun.wait(10)
         return rows_ahead((512, 2048), np.dtype("f4"), 1)
 
+    monkeypatch.setattr(matmul, "_probing", Probing())
     monkeypatch.setattr(matmul, "rows_alike", probe)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(ask, range(4))) == [4] * 4
