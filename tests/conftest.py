@@ -20,7 +20,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 settings.register_profile("fixed", derandomize=True, deadline=None)
-settings.register_profile("drawn", deadline=None)
+# also where CI is set, for which Hypothesis has a profile that draws nothing
+settings.register_profile("drawn", derandomize=False, deadline=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:

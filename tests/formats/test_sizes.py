@@ -17,6 +17,7 @@ import pytest
 from lstmcli import formats
 from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import MOST_WHOLE
+from tests.fuzz.guard import withstand
 from tests.paths import TOP
 
 LOOPS, MEMORY = (
@@ -241,24 +242,18 @@ def loop() -> float:
 def test_more_digits_than_any_number_has_are_refused(
     tmp_path: Path, name: str, text: str
 ) -> None:
-    """They were looked through again from each of them: 80,000 took 10 s."""
+    """They were looked through again from each of them: 80,000 took 10 s, these take hours."""
     path = tmp_path / name
-    path.write_text(text.format("9" * 80_000))
-    begun = time.process_time()
-    with pytest.raises(UserError) as error:
-        formats.read(str(path))
-    assert time.process_time() - begun < 1
-    assert len(str(error.value)) < len(str(path)) + 200
+    refusal = withstand(path, text.format("9" * 2_000_000).encode())
+    assert refusal
+    assert len(refusal) < len(str(path)) + 200
 
 
 def test_a_name_that_occurs_twice_is_found_among_many(tmp_path: Path) -> None:
     """Counting each name alone took minutes for these 90,000 of a file of 1 MB."""
     path = tmp_path / "h.json"
-    path.write_text("{" + "".join(f'"{n}":1,' for n in range(90_000)) + '"89999":2}')
-    begun = time.process_time()
-    with pytest.raises(UserError, match='two members of the name "89999"'):
-        formats.read(str(path))
-    assert time.process_time() - begun < 1
+    text = "{" + "".join(f'"{n}":1,' for n in range(90_000)) + '"89999":2}'
+    assert 'two members of the name "89999"' in withstand(path, text.encode())
 
 
 @pytest.mark.parametrize(

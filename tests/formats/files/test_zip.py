@@ -76,6 +76,15 @@ def test_archives_of_zipfile_are_read(
     assert unzipped(zipped(members, method, zip64=zip64, comment=comment)) == members
 
 
+def test_members_that_share_bytes_are_read_without_a_warning() -> None:
+    """Python 3.13 warns of two entries for one place."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a", b"1")
+        archive.filelist.append(archive.filelist[0])
+    assert unzipped(buffer.getvalue()) == {"a": b"1"}
+
+
 def test_the_end_record_of_zip64(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)
     members = {f"m{i}": bytes(i) for i in range(9)}
