@@ -152,7 +152,7 @@ def test_threads_that_start_together_probe_once(
     @cache
     def probe(*_: Any) -> int:
         probes.append(1)
-        for _ in range(4):
+        for _asking in range(4):
             assert waiting.acquire(timeout=HANGING)
         return 4
 
