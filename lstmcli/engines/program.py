@@ -44,7 +44,7 @@ Process = subprocess.Popen[bytes]
 
 
 class Ran(NamedTuple):
-    """What a program gave, and how long it ran."""
+    """The outputs of a program, and how long it ran."""
 
     outputs: Document
     data: bytes  # of the outputs, as they came

@@ -73,7 +73,7 @@ def failure_text(
 
 
 def _cause(found: Explanation, expected: str) -> Sheet:
-    """What explains the difference, what else does, and the notes of a search that failed."""
+    """The explanation of the difference, other fits, and the notes of a search that failed."""
     cause = Sheet(WIDTH).label("explain", title(found, expected), indent=INDENT)
     if found.verdict == "unproven":
         cause.label("fits", configuration(found.changes), indent=INDENT)

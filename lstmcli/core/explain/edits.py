@@ -496,7 +496,7 @@ def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdi
 
 
 def _without_more_numbers(found: Sequence[NamedEdits]) -> list[NamedEdits]:
-    """Those with no more solved numbers than are needed, or one; each kind with the shortest."""
+    """The edits with no more solved numbers than are needed, or one; the shortest of each kind."""
     most = max(1, found[0].variant.solved)
     by_kind = dict[Any, NamedEdits]()
     for named in found:
@@ -579,7 +579,7 @@ def differs(
 
 
 def has_rival(first: NamedEdits, others: Sequence[NamedEdits]) -> bool:
-    """Tell whether edits are not proved, as others with as few solved numbers fit too.
+    """Tell whether edits are not proved: others with no more solved numbers fit too.
 
     So does a number of two digits next to a statistic of the data.
     """

@@ -35,7 +35,7 @@ class Allowance(NamedTuple):
         )
 
     def times(self, factor: float) -> Allowance:
-        """The same for so many times the rounding, and as printed."""
+        """The same for a multiple of the rounding, and as printed."""
         absolute, relative = factor * self.absolute, factor * self.relative
         return self._replace(absolute=absolute, relative=relative)
 
