@@ -198,7 +198,8 @@ def _order_of_features(
         orders = np.tile(order, (len(pairs), 1))
         np.put_along_axis(orders, pairs, order[pairs[:, ::-1]], axis=1)
         costs = cost(orders)
-        if costs.min() >= least:
+        is_nearer = costs.min() < least  # not of NaN: no order is nearer then
+        if not is_nearer:
             break
         order, least = orders[costs.argmin()], float(costs.min())
     return tuple(order.tolist())
