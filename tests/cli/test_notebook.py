@@ -107,7 +107,7 @@ def test_a_repr_has_shapes_and_what_was_assumed(network: str) -> None:
     )
     h = np.zeros((2, 3))
     assert repr(lstmcli.diff(h, h)) == "<Difference equal: 6 values of h>"
-    unlike = "<Difference not comparable: h in different shapes>"
+    unlike = "<Difference not comparable: h in different shapes; the first axis of h is time>"
     assert repr(lstmcli.diff(h, np.zeros((2, 4)))) == unlike
 
 

@@ -236,7 +236,7 @@ class Simulator:
         return self._known(**settings)[0][part] == self._known()[0][part]
 
     def _known_of(self, **settings: Any) -> tuple[dict[str, list[bytes]], Array]:
-        """What is kept of a decoded cell: the digests of blocks by part, and the bias."""
+        """The part of a decoded cell that is kept: the digests of blocks by part, and the bias."""
         cell = self._decoded(settings)
         digests = {
             part: [sha256(block.tobytes()).digest() for block in _blocks(part, cell)]
@@ -478,7 +478,7 @@ def weight_bytes(cell: Cell) -> int:
 
 
 def most_kept(size: int, least: int) -> int:
-    """How many tensors or cells of so many bytes are kept, at least some."""
+    """How many tensors or cells of a size in bytes are kept: at least ``least``."""
     return max(least, ROOM // size)
 
 
