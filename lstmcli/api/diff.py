@@ -34,9 +34,9 @@ from lstmcli.core.diff.operand import (
 )
 from lstmcli.core.diff.tolerance import BFLOAT16, Numbers, Precision
 from lstmcli.core.model.arrays import Array, ArrayLike
-from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import Trace
-from lstmcli.core.model.selection import Selection, Sizes
+from lstmcli.core.model.part import WHOLE, Part, Sizes
+from lstmcli.core.model.selection import Selection
 from lstmcli.core.model.settings import read_setting
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
@@ -196,13 +196,12 @@ def side_of(result: Result, name: str, *, of_run: bool = False) -> Side:
         return result
     if isinstance(result, Trace):
         widths = {k: a.shape[-1] for k, a in result.arrays.items()}
-        numbering = AxisNumbers.of_meta(result.settings, widths)
         return Side(
             name,
             result.members(),
             layout=result.layout,
             settings=result.settings,
-            numbering=numbering,
+            part=Part.of_meta(result.settings, widths),
             in_memory=True,
         )
     if is_path(result):
@@ -264,14 +263,14 @@ def _side(document: Document) -> Side:
             Numbers(arrays[name], units[name]), left_out.before, left_out.shape
         )
         arrays[name], units[name] = numbers.values, np.asarray(numbers.unit)
-    numbering = AxisNumbers(*document.numbering)
-    if numbering == UNNUMBERED:
+    part = document.part
+    if part == WHOLE:
         widths = {k: a.shape[-1] for k, a in arrays.items() if a.ndim}
-        numbering = AxisNumbers.of_meta(meta, widths)
+        part = Part.of_meta(meta, widths)
     layout = (meta or {}).get("layout")
     layout = layout if layout in ("steps", "time", "batch") else None
     layout = document.layout or layout
-    is_plain = document.format in _TABLES and numbering.steps is None
+    is_plain = document.format in _TABLES and part.steps is None
     if layout == "steps" and is_plain:  # its rows may be the last h of sequences
         layout = None
     side = Side(
@@ -282,7 +281,7 @@ def _side(document: Document) -> Side:
         dtypes=document.dtypes,
         settings=meta,
         gaps=gaps,
-        numbering=numbering,
+        part=part,
         not_asked_for=document.other_members,
     )
     return with_trace_names(side)

@@ -119,7 +119,7 @@ def with_array_name(named: Named, document: Document) -> Document:
 
 def refuse_gaps(document: Document) -> None:
     """Refuse inputs and weights of which a table or JSON lines leave out some."""
-    steps, batch, columns = document.numbering
+    steps, batch, columns, _ = document.part
     for what, numbers in (("step", steps), ("batch", batch), *columns.items()):
         first = numbers[0] if numbers and what == "step" else 0
         for n, number in enumerate(numbers or ()):
@@ -349,13 +349,13 @@ def read_state(document: Document) -> dict[str, Array]:
 
 
 def _refuse_selected(document: Document) -> None:
-    from lstmcli.core.model.axis_numbers import parse_indices  # of parts of a run
+    from lstmcli.core.model.part import parse_indices
 
     meta = document.attributes.get("meta")
     selected = meta.get("selected", {}) if isinstance(meta, dict) else {}
     steps = parse_indices(selected.get("steps")) if isinstance(selected, dict) else None
     lacks_end = bool(steps) and list(steps or ())[-1] + 1 != selected.get("of_steps")
-    columns = document.numbering.columns.values()
+    columns = document.part.columns.values()
     some_units = "units" in selected or any(
         list(c) != list(range(len(c))) for c in columns
     )

@@ -365,13 +365,13 @@ def _refuse_not_finite(job: Job) -> None:
 
 def _at_its_steps(side: Side, job: Job) -> Side:
     """EXPECTED at its steps of the run; a part of the batch or of the units is refused."""
-    if selected := side.numbering.settings:
+    if selected := side.part.settings:
         raise UserError(
-            f"{side.name} contains {side.numbering.description} of a run; explain needs all batch "
+            f"{side.name} contains {side.part.description} of a run; explain needs all batch "
             "items and units. Save the run without selecting these, or compare it with a run:",
             try_=[Try(selected, call="diff", weights=[side.name], others=["RUN"])],
         )
-    if side.numbering.from_the_start:
+    if side.part.from_the_start:
         return side
     plan = job.plan(NAMES)
     return with_all_steps(side, plan.shapes, plan.layout)

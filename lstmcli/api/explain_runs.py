@@ -21,7 +21,7 @@ from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import read_edit
-from lstmcli.core.model.selection import Indices
+from lstmcli.core.model.part import Indices, Part
 
 Arrays = Mapping[str, Array]
 
@@ -75,8 +75,8 @@ def _runs(asked: Request, explanation: Explanation, numbers: int) -> ExpectedOnR
     if at is not None:
         name = _of(at.array, array)
         first = Position(name, at.given, at.expected, at.step, at.item, at.unit)
-    numbering = dict.fromkeys(finals, ((plan.steps - 1,), None))
-    run = Drawable(_with_steps(loaded, finals), (), plan, first, numbering, items=items)
+    parts = dict.fromkeys(finals, Part([plan.steps - 1]))
+    run = Drawable(_with_steps(loaded, finals), (), plan, first, parts, items=items)
     commands = asked.typed("plot"), asked.typed("explain", asked.expected)
     return ExpectedOnRuns(
         _with_steps(values, finals), run, _with_steps(found, finals), commands

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,15 +30,10 @@ from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import needed_steps, run_selected
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.axis_numbers import counts_from_0
 from lstmcli.core.model.model import names_in_cell, refuse_unknown_cell
-from lstmcli.core.model.selection import (
-    Choice,
-    Indices,
-    Selection,
-    Sizes,
-    split_z,
-)
+from lstmcli.core.model.part import WHOLE, Indices, Part, Sizes, counts_from_0
+from lstmcli.core.model.selection import EVERYTHING, Choice, split_z
+from lstmcli.core.model.selection import Selection as Selection
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
@@ -49,9 +43,6 @@ from lstmcli.formats.files.sidecars import split_member
 SINGLE_CELL = "layer0"  # what the cell of a model of one is called
 DRAWN = ("h", "c", "i", "f", "g", "o")
 
-StepsAndItems = tuple[Indices | None, Indices | None]
-"""The numbers of the steps and batch items of an array in the full run; None: all from 0."""
-
 
 class Drawable(NamedTuple):
     """Arrays to draw, of a run only the chosen steps and sequences, and their sources."""
@@ -60,7 +51,7 @@ class Drawable(NamedTuple):
     sources: tuple[str, ...]  # one file, or the two whose difference it is
     plan: Plan | None = None  # of a run
     first: Position | None = None  # where two results first differ
-    numbering: Mapping[str, StepsAndItems] = {}  # of the arrays of a part of a run
+    parts: Mapping[str, Part] = {}  # of the arrays of a part of a run
     remarks: tuple[str, ...] = ()  # how arrays were interpreted
     sides: Sequence[
         Mapping[str, Array]
@@ -71,6 +62,7 @@ class Drawable(NamedTuple):
     hidden: Sequence[str] = ()  # cells that are not drawn
     cuts: Sequence[str] = ()  # one line per range that goes beyond the arrays
     differs: bool = False  # the numbers are differences
+    selection: Selection = EVERYTHING  # of the arrays; of a run, steps were selected
 
     @property
     def batch(self) -> int:
@@ -84,17 +76,15 @@ class Drawable(NamedTuple):
         """H, of the array that has most."""
         return max(int(array.shape[2]) for array in self.arrays.values())
 
-    def numbers_of(self, name: str) -> StepsAndItems:
-        """The numbers of the steps and batch items of an array; ``z_f`` has those of z."""
-        of_z = name.rpartition("_")[0]
-        return self.numbering.get(name) or self.numbering.get(of_z) or (None, None)
+    def part_of(self, name: str) -> Part:
+        """The part of the run that an array is; ``z_f`` has that of z."""
+        return self.parts.get(name) or self.parts.get(name.rpartition("_")[0], WHOLE)
 
     @property
     def known_items(self) -> Indices | None:
         """The numbers of the batch items of a part of a run."""
-        return next(
-            (items for _, items in self.numbering.values() if items is not None), None
-        )
+        known = (part.batch for part in self.parts.values() if part.batch is not None)
+        return next(known, None)
 
     @property
     def sizes(self) -> Sizes:
@@ -102,7 +92,7 @@ class Drawable(NamedTuple):
         if self.plan is not None:
             return Sizes(self.plan.steps, self.batch, self.units)
         steps = max(
-            numbers[-1] + 1 if (numbers := self.numbers_of(name)[0]) else len(array)
+            numbers[-1] + 1 if (numbers := self.part_of(name).steps) else len(array)
             for name, array in self.arrays.items()
         )
         return Sizes(steps, self.batch, self.units)
@@ -162,8 +152,7 @@ def plot(
     *,
     only: Sequence[str] | None = None,
     cell: str | None = None,
-    steps: str | None = None,
-    units: str | None = None,
+    selection: Selection = EVERYTHING,
     batch: int | None = None,
     numbers: int | None = None,
     **settings: Any,
@@ -177,7 +166,6 @@ def plot(
     together.
     """
     options, settings = InputOptions.split(settings)
-    selection = Selection.parse(steps, None, units)
     kept = None if numbers and batch is None else batch or 0
     of_run = kept, selection.steps, numbers or 0
     found = _read(paths, checked(settings, "plot"), only, of_run, options)
@@ -199,7 +187,16 @@ def plot(
         )
         size = max(array.shape[1] for array in found.arrays.values())
         shown = sorted({*(range(size) if items is None else items)[:most], item})
-    return found._replace(drawn=drawn, item=item, items=shown, hidden=hidden, cuts=cuts)
+    if found.plan is not None:
+        selection = selection._replace(steps=None)
+    return found._replace(
+        drawn=drawn,
+        item=item,
+        items=shown,
+        hidden=hidden,
+        cuts=cuts,
+        selection=selection,
+    )
 
 
 def _at_most(numbers: int, each: int) -> int:
@@ -307,23 +304,21 @@ def _of_run(
         each = len(selected.steps) * sum(map(len, selected.columns.values()))
         items: Indices = range(min(_at_most(numbers, each), plan.batch))
     else:
-        items = Choice("batch", "batch item", str(item), None, (item,)).among(
-            plan.batch
-        )
-    trace, _ = run_selected(needed_steps(plan, steps), replace(selected, batch=items))
+        items = Choice.single("batch", "batch item", item).among(plan.batch)
+    trace, _ = run_selected(needed_steps(plan, steps), selected._replace(batch=items))
     arrays = {name: trace.time_major(name) for name in trace.arrays}
     # an h with an axis of directions is left out for that of each cell
     arrays = split_z({name: array for name, array in arrays.items() if array.ndim == 3})
     kept = None if steps is None else selected.steps
-    numbers_of = kept, None if len(items) == plan.batch else items
-    numbering = dict.fromkeys(arrays, numbers_of)
-    return Drawable(arrays, (job.inputs.name,), plan, numbering=numbering)
+    part = Part(kept, None if len(items) == plan.batch else items)
+    parts = dict.fromkeys(arrays, part)
+    return Drawable(arrays, (job.inputs.name,), plan, parts=parts)
 
 
 def _of_side(side: Side) -> Drawable:
     _refuse_part_of_units(side)
     arrays: dict[str, Array] = {}
-    numbering: dict[str, StepsAndItems] = {}
+    parts: dict[str, Part] = {}
     remarks = dict.fromkeys([side.renaming] if side.renaming else ())
     said = "selected" in (
         side.settings or {}
@@ -333,22 +328,16 @@ def _of_side(side: Side) -> Drawable:
             placed, text = _placed(side, name)
             if placed is not None:
                 arrays[name or "h"] = placed.values
-                steps, batch = (
-                    _numbers_of_part(known, size, said)
-                    for known, size in zip(
-                        side.numbering[:2], placed.shape, strict=False
-                    )
-                )
-                numbering[name or "h"] = steps, batch
+                known = zip(side.part[:2], placed.shape, strict=False)
+                of_axes = [_numbers_of_part(*of_axis, said) for of_axis in known]
+                parts[name or "h"] = Part(*of_axes)
                 remarks |= dict.fromkeys([text] if text else ())
     if not arrays:
         raise UserError(
             f"{side.name} contains {_contents(side)}; plot draws h, c and gates of (T, H), "
             "(T, B, H) or (B, T, H), also with a further axis, the only one of 2, for directions."
         )
-    return Drawable(
-        split_z(arrays), (side.name,), numbering=numbering, remarks=tuple(remarks)
-    )
+    return Drawable(split_z(arrays), (side.name,), parts=parts, remarks=tuple(remarks))
 
 
 def _numbers_of_part(known: Indices | None, size: int, said: bool) -> Indices | None:
@@ -377,7 +366,7 @@ def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
 
 def _refuse_part_of_units(*sides: Side) -> None:
     for side in sides:
-        side.numbering._replace(steps=None, batch=None).refuse_parts(side.name, "plot")
+        side.part._replace(steps=None, batch=None).refuse_parts(side.name, "plot")
 
 
 @np.errstate(all="ignore")
@@ -398,7 +387,7 @@ def _of_two(a: Side, b: Side) -> Drawable:
             f"plot draws the difference of h, c and gates of one shape; {a.name} contains "
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
-    numbering = {n: (p.numbers[0], p.numbers[1]) for n, p in drawn.items()}
+    parts = {n: Part(*p.numbers[:2]) for n, p in drawn.items()}
     sides = [
         {n: p.a.values for n, p in drawn.items()},
         {n: p.b.values for n, p in drawn.items()},
@@ -408,7 +397,7 @@ def _of_two(a: Side, b: Side) -> Drawable:
         (a.name, b.name),
         None,
         compared.first_divergence,
-        numbering,
+        parts,
         compared.remarks,
         [*map(split_z, sides)],
         differs=True,

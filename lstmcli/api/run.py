@@ -40,13 +40,8 @@ from lstmcli.core.forward.run import (
 )
 from lstmcli.core.model.arrays import ArrayLike, describe_not_finite
 from lstmcli.core.model.model import Model, State, Trace, refuse_unknown_cell
-from lstmcli.core.model.selection import (
-    Indices,
-    SelectedIndices,
-    Selection,
-    cut_trace,
-    is_named,
-)
+from lstmcli.core.model.part import Indices, Part
+from lstmcli.core.model.selection import Selection, cut_trace, is_named
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import Try, UserError
 
@@ -186,7 +181,7 @@ class Run:
     def _plan_of(self, names: Sequence[str]) -> Plan:
         return self.job.plan(kept_for(names) or ["h"])
 
-    def _select(self, names: Sequence[str]) -> SelectedIndices:
+    def _select(self, names: Sequence[str]) -> Part:
         plan = self._plan_of(names)
         refuse_absent_cells(names, plan.shapes)
         return plan.select(self.selection, names)
@@ -225,7 +220,7 @@ class Run:
 
         plan = self.plan
         observe = partial(summarise, summaries) if summaries else None
-        selected = replace(plan.select(), steps=steps)
+        selected = plan.select()._replace(steps=steps)
         trace, final = run_selected(
             self.needed_steps_of(plan), selected, observe=observe, **how
         )
@@ -307,7 +302,7 @@ class Run:
         return Ended((trace.final_h, trace.final_c), steps, trace=trace)
 
     def _write_trace(
-        self, trace: Trace, selected: SelectedIndices, stdout: Callable[[], BinaryIO]
+        self, trace: Trace, selected: Part, stdout: Callable[[], BinaryIO]
     ) -> None:
         outputs = self.outputs
 

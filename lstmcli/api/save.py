@@ -14,15 +14,9 @@ from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import sweep_selected
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import State, Trace, names_in_cell
-from lstmcli.core.model.selection import (
-    Indices,
-    SelectedIndices,
-    contiguous_ranges,
-    cut_final_state,
-    is_named,
-    round_to_digits,
-)
+from lstmcli.core.model.model import State, Trace, in_layout, names_in_cell
+from lstmcli.core.model.part import WHOLE, Indices, Part, contiguous_ranges
+from lstmcli.core.model.selection import cut_final_state, is_named, round_to_digits
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import (
     FORMATS,
@@ -216,27 +210,24 @@ def write_trace(
     stream: BinaryIO,
     format: str,
     names: Sequence[str],
-    selected: SelectedIndices | None = None,
+    part: Part = WHOLE,
     digits: int | None = None,
     tidy: bool = False,
 ) -> None:
     """Write the named members of a trace to an open stream.
 
-    ``selected`` are the numbers in the full run of what the trace contains;
-    without it, all. Text has ``digits`` places; with ``tidy``, formats by step
-    have a row for each unit.
+    ``part`` is what the trace contains of the full run. Text has ``digits``
+    places; with ``tidy``, formats by step have a row for each unit.
     """
     members = _chosen(trace, names)
     digits = None if format in BINARY else digits
     if format in BY_STEP:
         steps = {name: _by_step(trace, name) for name in members}
-        batch = selected.part_of_batch if selected else None
-        units = selected.part_of_columns if selected else None
         batched = trace.layout != "steps"
         writer = formats.open_steps(
-            stream, format, list(steps), batched, batch=batch, units=units, tidy=tidy
+            stream, format, list(steps), batched, part, tidy=tidy
         )
-        numbers = selected.steps if selected else range(trace.steps)
+        numbers = range(trace.steps) if part.steps is None else part.steps
         write_steps(writer, numbers, steps, digits)
         return
     if format in ONLY_H:
@@ -293,17 +284,21 @@ def _by_step(trace: Trace, name: str) -> Array:
 # ---- runs, piece by piece
 
 
-def are_large(
-    plan: Plan, format: str, names: Sequence[str], selected: SelectedIndices
-) -> bool:
+def are_large(plan: Plan, format: str, names: Sequence[str], selected: Part) -> bool:
     """Return whether `write_pieces` is to write the results, for their size."""
     if format not in BINARY or has_direction_axis(plan.model):
         return False
     if any("." in name for name in names):
         return False
-    shapes = selected.shapes(plan.layout)
+    shapes = _shapes(plan, selected)
     numbers = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
     return numbers * plan.dtype.itemsize > PIECES_FROM
+
+
+def _shapes(plan: Plan, part: Part) -> dict[str, tuple[int, ...]]:
+    """The shape of what is selected of each array, in the layout of the inputs."""
+    axes = in_layout(len(part.steps or ()), len(part.batch or ()), plan.layout)
+    return {name: (*axes, len(columns)) for name, columns in part.columns.items()}
 
 
 def write_pieces(
@@ -311,7 +306,7 @@ def write_pieces(
     target: str | BinaryIO,
     format: str,
     names: Sequence[str],
-    selected: SelectedIndices,
+    selected: Part,
     **execution: Any,
 ) -> State:
     """Run and write one of `BINARY` piece by piece; gives the final state.
@@ -319,7 +314,7 @@ def write_pieces(
     ``execution`` has the ``executor`` and the ``meter``. The arrays are those
     of a run in memory, bit for bit.
     """
-    shapes = selected.shapes(plan.layout)
+    shapes = _shapes(plan, selected)
     with formats.open_blocks(target, format, shapes, plan.dtype) as pieces:
 
         def put(name: str, index: tuple[slice, ...], array: Array) -> None:
@@ -336,7 +331,7 @@ def write_pieces(
         pieces.order = [
             m for name in dict.fromkeys(names) for m in members if is_named(m, name)
         ]
-        pieces.attributes["meta"] = _meta(plan.settings() | selected.settings(), None)
+        pieces.attributes["meta"] = _meta(plan.settings() | selected.meta(), None)
     return final
 
 

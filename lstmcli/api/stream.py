@@ -19,14 +19,8 @@ from lstmcli.core.forward.run import PIECE, LayerStack
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.edits import edited
 from lstmcli.core.model.model import State, as_time_major, join_states, split_state
-from lstmcli.core.model.selection import (
-    ENDLESS,
-    Selection,
-    indices_of,
-    is_named,
-    positions_between,
-    take,
-)
+from lstmcli.core.model.part import positions_between, take
+from lstmcli.core.model.selection import ENDLESS, Selection, indices_of, is_named
 from lstmcli.errors import UserError
 from lstmcli.formats.text.jsonl import StepStream
 
@@ -84,8 +78,7 @@ def stream_steps(
         format,
         list(columns),
         batched,
-        batch=part.part_of_batch,
-        units=part.part_of_columns,
+        part,
         tidy=outputs.tidy,
     )
     for x in blocks:

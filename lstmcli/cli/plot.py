@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lstmcli.api.plot import plot
+from lstmcli.api.plot import Selection, plot
 from lstmcli.api.save import suffix_of, write_file
 from lstmcli.cli.command import Command
 from lstmcli.cli.options import (
@@ -35,7 +35,7 @@ from lstmcli.core.model.shell import as_options
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.figure import SUFFIXES, figure_of
 from lstmcli.views.page import MOST_NUMBERS, plot_page
-from lstmcli.views.plot import PlotWindow, plot_sheets
+from lstmcli.views.plot import plot_sheets
 
 
 @click.command(cls=Command)
@@ -81,22 +81,17 @@ def command(
     --page writes an interactive page: heat maps of all arrays and batch items, with the value
     under the pointer, and lines of a unit over the steps.
     """
-    window = PlotWindow(steps, units, 0, pool)
+    selection = Selection.parse(steps, None, units)
     suffix = "" if output is None else suffix_of(output, SUFFIXES)
     settings = settings_from(options)
     found = plot(
         path,
         only=listed_names(only, "--only"),
         cell=cell,
-        steps=steps,
-        units=units,
+        selection=selection,
         batch=batch,
         numbers=None if page is None else MOST_NUMBERS,
         **keywords(options),
-    )
-    # of a run there are only the chosen steps
-    window = window._replace(
-        item=found.item, steps=steps if found.plan is None else None
     )
     remark(*(found.plan.model.remarks if found.plan else ()), *found.cuts)
     if page is not None:
@@ -112,10 +107,10 @@ def command(
             if only is None and cell is None
             else found
         )
-        text = plot_page(shown, window, command_line(), commands, only or "")
+        text = plot_page(shown, pool, command_line(), commands, only or "")
         write_file(page, text.encode())
     if output is not None:
-        write_file(output, figure_of(found, window, suffix))
+        write_file(output, figure_of(found, pool, suffix))
     if page is not None or output is not None:
         tell_assumed(
             [] if found.plan is None else without_option(found.plan.model.assumed)
@@ -126,4 +121,4 @@ def command(
         command = typed_command(
             "lstm", "diff", *map(file_argument, path), *as_options(settings)
         )
-    show(plot_sheets(found, window, command, width(), screen().depth))
+    show(plot_sheets(found, pool, command, width(), screen().depth))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from lstmcli.core.model.part import WHOLE, Part
 from lstmcli.errors import STDIN, UserError
 from lstmcli.formats.detect import binary_kind, is_unknown, text_kind
 from lstmcli.formats.document import Arrays, Shape
@@ -277,20 +278,19 @@ def open_steps(
     format: str,
     names: Sequence[str],
     batched: bool,
+    part: Part = WHOLE,
     *,
-    batch: Sequence[int] | None = None,
-    units: Mapping[str, Sequence[int]] | None = None,
     tidy: bool = False,
 ) -> StepWriter:
     """A writer of the named arrays, step by step, as "jsonl", "csv" or "tsv".
 
-    ``batch`` and ``units`` are indices in the run of the batch items and of
-    each array's columns, if only some are written: part of a table's rows and
-    header, separate members of JSON lines. With ``tidy`` each unit is a row.
+    Where only a ``part`` of a run is written, the indices of its batch items
+    and columns are part of a table's rows and header, and members of JSON
+    lines. With ``tidy`` each unit is a row.
     """
     if format == "jsonl" and not tidy:
-        return LineWriter(stream, format, names, batched, batch, units or {})
-    return TableWriter(stream, format, names, batched, batch, units or {}, tidy)
+        return LineWriter(stream, format, names, batched, part)
+    return TableWriter(stream, format, names, batched, part, tidy)
 
 
 def has_known_suffix(path: str) -> bool:

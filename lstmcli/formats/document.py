@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from lstmcli.core.model.part import WHOLE, Part
 from lstmcli.errors import UserError, did_you_mean, listed
 
 Arrays = dict[str, np.ndarray]
@@ -27,15 +28,6 @@ class Gaps:
     where: str  # source and line, which start a message
 
 
-class Numbering(NamedTuple):
-    """Indices of steps, batch items and columns in the full run; None: not in the text."""
-
-    steps: Sequence[int] | None = None
-    batch: Sequence[int] | None = None
-    columns: Mapping[str, Sequence[int]] = {}  # of the arrays that have them
-
-
-NOT_NUMBERED = Numbering()
 MOST_LISTED = 12  # members in a message: two lines of a terminal
 
 
@@ -74,7 +66,7 @@ class Document:
     gaps: dict[str, Gaps] = field(default_factory=dict)
     """Printed text only, and only with `read(abbreviated=True)`: what was left out."""
 
-    numbering: Numbering = NOT_NUMBERED
+    part: Part = WHOLE
     """Tables and JSON lines only: which steps, batch items and columns of a run they contain."""
 
     other_members: tuple[str, ...] = ()
@@ -87,7 +79,7 @@ class Document:
         """Only the array of this name, with its metadata; UserError without."""
         if not name or name not in self.arrays:
             raise self._no_member(name)
-        columns = _only(name, self.numbering.columns)
+        columns = _only(name, self.part.columns)
         by_name = ("arrays", "units", "dtypes", "gaps")
         fields: dict[str, Any] = {
             field: _only(name, getattr(self, field)) for field in by_name
@@ -95,7 +87,7 @@ class Document:
         return replace(
             self,
             source=f"{self.source}:{name}",
-            numbering=self.numbering._replace(columns=columns),
+            part=self.part._replace(columns=columns),
             other_members=(*self.other_members, *(k for k in self.arrays if k != name)),
             **fields,
         )

@@ -18,7 +18,7 @@ from lstmcli.escaping import one_line
 from lstmcli.views.colors import NOT_A_NUMBER, Rgb, Scale
 from lstmcli.views.header import file_name
 from lstmcli.views.heatmap import Pooling, Quantity, pooled
-from lstmcli.views.plot import DIFFERENCE, PlotWindow, quantities, scales
+from lstmcli.views.plot import DIFFERENCE, is_single, quantities, scales
 
 if TYPE_CHECKING:
     from lstmcli.api.plot import Drawable
@@ -53,17 +53,17 @@ SETTINGS = "matplotlibrc"
 LINE, MARK = "#104ea0", "#b24800"
 
 
-def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
-    """The file of a figure of the window on what there is to draw."""
-    lines, stream = window.is_single, BytesIO()
+def figure_of(found: Drawable, pool: str, suffix: str) -> bytes:
+    """The file of a figure of what is selected."""
+    lines, stream = is_single(found), BytesIO()
     order = CHARTS if lines else MAPS
-    drawn = quantities(found, window)
+    drawn = quantities(found)
     drawn.sort(key=lambda q: order.find(q.base))
     of_kind = scales(drawn, [quantity.values for quantity in drawn])
     plan, matplotlib = found.plan, _matplotlib()
     files = found.sources if plan is None else (*plan.model.sources, plan.inputs.name)
     names = listed([*dict.fromkeys(map(file_name, files))], 3)
-    title = _plain(f"{names}, batch item {window.item}")
+    title = _plain(f"{names}, batch item {found.item}")
     with matplotlib.rc_context(STYLE):
         tall = len(drawn) * (LINES_TALL if lines else HEAT_TALL) + MARGIN
         figure = import_module("matplotlib.figure").Figure(
@@ -74,8 +74,8 @@ def figure_of(found: Drawable, window: PlotWindow, suffix: str) -> bytes:
         if lines:
             _lines(axes, drawn, of_kind)
         else:
-            _heat(figure, axes, drawn, of_kind, window.pool)
-        axes[-1].set_xlabel(_step_label(drawn, window.pool, lines))
+            _heat(figure, axes, drawn, of_kind, pool)
+        axes[-1].set_xlabel(_step_label(drawn, pool, lines))
         figure.suptitle(title, fontsize=STYLE["font.size"])
         figure.savefig(stream, format=suffix[1:], dpi=DPI, metadata=NO_DATE[suffix])
     return stream.getvalue()

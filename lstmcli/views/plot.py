@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.part import Indices, below, format_indices, take
 from lstmcli.core.model.selection import (
     Choice,
-    format_indices,
     format_number,
     indices_of,
     numbers_on_axis,
@@ -48,50 +47,37 @@ GUTTER = 6  # columns for the numbers of units
 LINES = 8  # of each panel
 TALL_PANELS, TALL_LINES = 2, 16  # at most this many panels have these lines
 DIFFERENCE, GATES = "a - b", "gates"
-SINGLE = re.compile(r"\s*-?\d{1,18}\s*")
 
 
-class PlotWindow(NamedTuple):
-    """The part of the arrays to draw, as typed, and how its cells are pooled."""
-
-    steps: str | None = None
-    units: str | None = None
-    item: int = 0  # of the batch
-    pool: str = "mean"
-
-    @property
-    def is_single(self) -> bool:
-        """Return whether it is a single unit, which has a row for each array."""
-        return self.units is not None and SINGLE.fullmatch(self.units) is not None
+def is_single(found: Drawable) -> bool:
+    """Return whether it is a single unit, which has a row for each array."""
+    units = found.selection.units
+    return units is not None and len(units.numbers) == 1
 
 
-def quantities(found: Drawable, window: PlotWindow) -> list[Quantity]:
-    """The window on each of the drawn arrays (T, B, H).
+def quantities(found: Drawable) -> list[Quantity]:
+    """What is selected of each of the drawn arrays (T, B, H).
 
     Arrays without any of the units, such as h of a projection, are left out.
     """
     most = max(array.shape[2] for array in found.drawn.values())
-    chosen = indices_of(Choice.parse(window.units, "units", "unit"), most)
+    chosen = indices_of(found.selection.units, most)
     return [
-        _quantity(name, array, units, window, found)
+        _quantity(name, array, units, found)
         for name, array in found.drawn.items()
-        if (units := [unit for unit in chosen if unit < array.shape[2]])
+        if (units := below(chosen, array.shape[2]))
     ]
 
 
 @np.errstate(over="ignore")  # a long double may be beyond float64
-def _quantity(
-    name: str, array: Array, units: Sequence[int], window: PlotWindow, found: Drawable
-) -> Quantity:
+def _quantity(name: str, array: Array, units: Indices, found: Drawable) -> Quantity:
     length, batch, _ = array.shape
-    of_steps, of_batch = found.numbers_of(name)
-    choice = Choice.parse(window.steps, "steps", "step")
-    steps, places = numbers_on_axis(choice, length, of_steps, name)
-    choice = Choice("batch", "batch item", str(window.item), None, (window.item,))
-    (item,), (place,) = numbers_on_axis(choice, batch, of_batch, name)
-    values = array[:, place].astype(np.float64)  # (T, H)
-    values = values if window.steps is None else values[list(places)]
-    values = values if window.units is None else values[:, units]
+    part, choice = found.part_of(name), found.selection.steps
+    steps, places = numbers_on_axis(choice, length, part.steps, name)
+    choice = Choice.single("batch", "batch item", found.item)
+    (item,), (place,) = numbers_on_axis(choice, batch, part.batch, name)
+    of_item = array[:, place].astype(np.float64)  # (T, H)
+    values = take(take(of_item, places, 0), units, 1)
     quantity = Quantity(name, values, steps, units, _kind(name, values, found.differs))
     first = found.first
     if first is None or first.step not in steps or first.unit not in units:
@@ -124,19 +110,17 @@ def scales(drawn: Sequence[Quantity], shown: Sequence[Array]) -> dict[str, Scale
 # ---- heat maps
 
 
-def heat_sheet(found: Drawable, window: PlotWindow, width: Width, depth: str) -> Sheet:
+def heat_sheet(found: Drawable, pool: str, width: Width, depth: str) -> Sheet:
     """A heat map of each quantity, a legend of the colours, and how cells are pooled."""
-    drawn = quantities(found, window)
+    drawn = quantities(found)
     lines = TALL_LINES if len(drawn) <= TALL_PANELS else LINES
     columns = width.text - GUTTER
-    if window.is_single:
+    if is_single(found):
         columns = width.text - unit_gutter(drawn)
     poolings = [Pooling.to_fit(q.values.shape, columns, lines, depth) for q in drawn]
-    cells = [
-        pooled(q.values, p, window.pool) for q, p in zip(drawn, poolings, strict=True)
-    ]
+    cells = [pooled(q.values, p, pool) for q, p in zip(drawn, poolings, strict=True)]
     of_kind = scales(drawn, cells)
-    if window.is_single:
+    if is_single(found):
         panels = [unit_lines(drawn, cells, poolings, of_kind, depth)]
     else:
         panels = [
@@ -152,11 +136,9 @@ def heat_sheet(found: Drawable, window: PlotWindow, width: Width, depth: str) ->
         sheet.lines.append(legend(name, scale, depth, least))
     used = [pooling for pooling in dict.fromkeys(poolings) if pooling.is_needed]
     if used:
-        other = (
-            "mean" if window.pool == "extreme" else "extreme shows the farthest from 0"
-        )
+        other = "mean" if pool == "extreme" else "extreme shows the farthest from 0"
         parts = f" (--pool {other}; --steps, --units show a part)"
-        text = "; ".join(pooled_words(pooling, window.pool) + parts for pooling in used)
+        text = "; ".join(pooled_words(pooling, pool) + parts for pooling in used)
         sheet.label("pooled", text)
     return sheet
 
@@ -172,15 +154,15 @@ def pooled_words(pooling: Pooling, kind: str) -> str:
 
 
 def plot_sheets(
-    found: Drawable, window: PlotWindow, command: str, width: Width, depth: str
+    found: Drawable, pool: str, command: str, width: Width, depth: str
 ) -> list[Sheet]:
     """The files, the pictures, saturated units, and what to type next."""
-    picture = heat_sheet(found, window, width, depth)
+    picture = heat_sheet(found, pool, width, depth)
     sheets = [*reading_sheets(found, width), picture]
     return [
         *sheets,
-        *saturation_sheets(found, window, width),
-        _closing(found, window, command, width),
+        *saturation_sheets(found, width),
+        _closing(found, command, width),
     ]
 
 
@@ -203,28 +185,26 @@ def reading_sheets(found: Drawable, width: Width) -> Iterator[Sheet]:
     yield sheet
 
 
-def saturation_sheets(
-    found: Drawable, window: PlotWindow, width: Width
-) -> Iterator[Sheet]:
+def saturation_sheets(found: Drawable, width: Width) -> Iterator[Sheet]:
     """The saturated gates of the steps and item that are drawn, for each cell.
 
     A difference has none.
     """
     if found.differs:
         return
-    window = window._replace(units=None)
+    found = found._replace(selection=found.selection._replace(units=None))
     for cell in found.cells or [""]:
         of_cell = {
             k: a for k, a in found.arrays.items() if k.rpartition(".")[0] == cell
         }
-        counts, drawn = Saturation(), quantities(found._replace(drawn=of_cell), window)
+        counts, drawn = Saturation(), quantities(found._replace(drawn=of_cell))
         counts.add({quantity.base: quantity.values[:, None] for quantity in drawn})
         if counts.saturated_gates() and cell:
             yield Sheet(width).label("cell", cell)
         yield saturation_sheet(counts, range(found.units), width, shares=False)
 
 
-def _closing(found: Drawable, window: PlotWindow, command: str, width: Width) -> Sheet:
+def _closing(found: Drawable, command: str, width: Width) -> Sheet:
     first = "the first difference" * (found.first is not None)
     texts = {
         "▼ ▶": first,
@@ -235,7 +215,7 @@ def _closing(found: Drawable, window: PlotWindow, command: str, width: Width) ->
     if (batch := found.batch) > 1:
         known = found.known_items or ()
         is_part = len(known) == batch  # of a run, in a file
-        item = window.item if is_part else window.item % batch
+        item = found.item if is_part else found.item % batch
         there = f"items {format_indices(known)}" if is_part else f"{batch}"
         texts["batch"] = f"item {item} of {there}; --batch draws another"
     if found.hidden:

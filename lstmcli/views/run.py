@@ -14,14 +14,8 @@ from lstmcli.core.forward.excerpt import SUMMARISED, CellSizes, CellSummary
 from lstmcli.core.forward.excerpt import Excerpt as Excerpt
 from lstmcli.core.forward.saturation import is_saturated
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.selection import (
-    Choice,
-    Indices,
-    below,
-    indices_of,
-    split_z,
-    take,
-)
+from lstmcli.core.model.part import Indices, below, take
+from lstmcli.core.model.selection import Choice, indices_of, split_z
 from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import (
     Column,

@@ -248,7 +248,7 @@ def test_lines_have_the_numbers_that_each_has(rows: list[str], tmp_path: Path) -
     values = [json.loads(row) for row in rows if row.strip()]
     lines = [value if isinstance(value, dict) else {"": value} for value in values]
     steps = [line.pop("step", None) for line in lines]
-    numbers = document.numbering.steps
+    numbers = document.part.steps
     assert (numbers and [*numbers]) == (None if None in steps else steps)
     for name in lines[0]:
         expected = np.array([line[name] for line in lines], np.float64)
@@ -266,7 +266,7 @@ def test_other_members_of_these_names_are_arrays(
     line = json.dumps({**step, "batch": values, "h": [[1], [2]]})
     document = filed(tmp_path, "a.jsonl", line)
     np.testing.assert_array_equal(document.arrays["batch"], [values])
-    assert document.numbering.batch is None
+    assert document.part.batch is None
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_plan, runs_forward
 from lstmcli.core.forward.sequence import counted, merge_directions, padding_rule
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.edits import edits_in, refuse_edits
 from lstmcli.core.model.model import (
     Inputs,
@@ -27,6 +26,7 @@ from lstmcli.core.model.model import (
     join_with_and,
     refuse_unknown_cell,
 )
+from lstmcli.core.model.part import describe_parts
 from lstmcli.core.model.selection import Choice
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
@@ -104,7 +104,7 @@ def _place(
     cell = model.layers[layer][direction]
     sizes = {"step": plan.steps, "batch item": plan.batch, "unit": cell.units}
     step, batch, unit = (
-        Choice(noun.partition(" ")[0], noun, str(at), None, (at,)).among(size)[0]
+        Choice.single(noun.partition(" ")[0], noun, at).among(size)[0]
         for at, (noun, size) in zip(where, sizes.items(), strict=True)
     )
     valid = counted(cell, plan.valid, model)
@@ -229,13 +229,13 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
             k: a.reshape(1, -1, a.shape[-1]) if a.ndim else a for k, a in arrays.items()
         }
 
-    numbering = side.numbering._replace(steps=[place.step])
+    part = side.part._replace(steps=[place.step])
     side = replace(
         side,
         arrays=of_step(side.arrays),
         units=of_step(side.units),
         layout="time",
-        numbering=numbering,
+        part=part,
     )
     return renamed(side, {name: name.replace("final_", "") for name in states})
 
@@ -324,7 +324,7 @@ def _with_number(
     pair = pairs[name]
     if pair.agrees is None or pair.unaligned or not pair.placed:
         given = other.arrays.get(name, other.arrays.get(UNNAMED, pair.b.values)).shape
-        part = f" of {said}" if (said := other.numbering.description) else ""
+        part = f" of {said}" if (said := other.part.description) else ""
         raise UserError(
             f"{other.name}: {name} is {given}{part}, as (steps, batch, units) {pair.b.shape}; "
             f"this run's is {pair.a.shape}, and one step of it ({pair.a.shape[-1]},)."

@@ -28,15 +28,9 @@ from lstmcli.core.diff.operand import (
 from lstmcli.core.diff.pair import Pair, Taken, similarity
 from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model import layouts
-from lstmcli.core.model.axis_numbers import AXES, counts_from_0
 from lstmcli.core.model.layouts import Arrangement, RunShape
-from lstmcli.core.model.selection import (
-    Choice,
-    Indices,
-    format_indices,
-    numbers_on_axis,
-    take,
-)
+from lstmcli.core.model.part import AXES, Indices, counts_from_0, format_indices, take
+from lstmcli.core.model.selection import Choice, numbers_on_axis
 from lstmcli.errors import Try, UserError
 
 _CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
@@ -186,9 +180,7 @@ def _selected(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pair:
         return replace(pair, unaligned=f"in full, as no file tells {axes}")
     for axis, choice in enumerate(choices if pair.placed else ()):
         known = pair.numbers[axis]
-        is_cut = (
-            axis < 2 and known is not None and not any(x.numbering[axis] for x in sides)
-        )
+        is_cut = axis < 2 and known is not None and not any(x.part[axis] for x in sides)
         if choice and not (choice.is_all or is_cut):
             try:
                 (_, of_a), (numbers, of_b) = (
@@ -306,7 +298,7 @@ class _Unlike:
     def _arrangements(self, n: int, run: RunShape) -> Iterator[Arrangement]:
         """How a side may lie on a run by its layout: all, a step, or a sequence."""
         chosen, items = map(_among, self.choices[:2], run[:2])
-        in_file = (None, None) if self.is_state else self.sides[n].numbering[:2]
+        in_file = (None, None) if self.is_state else self.sides[n].part[:2]
         steps = (
             None
             if in_file[0] is not None

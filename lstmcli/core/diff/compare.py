@@ -25,8 +25,8 @@ from lstmcli.core.diff.operand import (
 )
 from lstmcli.core.diff.pair import Pair, Position, measure
 from lstmcli.core.diff.tolerance import Precision, Tolerance, tolerance
-from lstmcli.core.model.axis_numbers import describe_parts
 from lstmcli.core.model.model import Hint, join_with_and
+from lstmcli.core.model.part import describe_parts
 from lstmcli.core.model.selection import EVERYTHING, Choice, Selection, columns_by_array
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.errors import Try, UserError, did_you_mean
@@ -96,7 +96,7 @@ def placed_on(
                 assumed = assumed or (steps, items) != places[0]
                 break
         of_run, part = len(pair.a.values), len(pair.b.values)
-        if pair.placed and side.numbering.steps is None and 1 < part < of_run:
+        if pair.placed and side.part.steps is None and 1 < part < of_run:
             first = aligned(selection=Selection.parse(f"0:{part}", None, None))
             pair = pair if first.agrees is None else first
         pairs[name] = pair
@@ -164,7 +164,7 @@ def _columns(
         name: max(sum(side.arrays[name].shape[-1:]) for side in (a, b))
         for name in computed
     }
-    columns = columns_by_array(units, widths)[1].items()
+    columns = columns_by_array(units, widths).items()
     return {name: replace(units, bounds=None, numbers=tuple(n)) for name, n in columns}
 
 

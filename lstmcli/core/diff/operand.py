@@ -24,14 +24,13 @@ from lstmcli.core.diff.tolerance import (
     Precision,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.axis_numbers import UNNUMBERED, AxisNumbers
 from lstmcli.core.model.model import (
     as_time_major,
     format_lengths,
     from_time_major,
     join_with_and,
 )
-from lstmcli.core.model.selection import Indices
+from lstmcli.core.model.part import WHOLE, Indices, Part
 from lstmcli.errors import UserError
 
 SEQUENCE, FINAL, WEIGHTS = "sequence", "final", "weights"
@@ -106,7 +105,7 @@ class Side:
     gaps: Mapping[str, Gaps] = field(
         default_factory=dict
     )  # of prints without their shape
-    numbering: AxisNumbers = UNNUMBERED  # in the full run
+    part: Part = WHOLE  # in the full run
     original_names: Mapping[str, str] = field(default_factory=dict)  # in the file
     not_asked_for: tuple[str, ...] = ()  # other arrays of its file
     in_memory: bool = False  # its name is that of an argument
@@ -132,8 +131,7 @@ class Side:
 
     def indices(self, name: str, axis: int, size: int) -> Indices | None:
         """Which steps, batch items or units of the run it has, if known."""
-        steps, batch, columns = self.numbering
-        of_axis = (steps, batch, columns.get(name))[axis]
+        of_axis = (self.part.steps, self.part.batch, self.part.columns.get(name))[axis]
         return of_axis if of_axis is not None and 0 < len(of_axis) == size else None
 
     def numbers(self, name: str) -> Numbers:
@@ -243,13 +241,13 @@ def with_all_steps(
             or part.shape[1:] != shape[1:]
         ):
             raise UserError(
-                f"{side.name}: {name or 'the array'} contains {side.numbering.description}; "
+                f"{side.name}: {name or 'the array'} contains {side.part.description}; "
                 f"this run is {shape} as (steps, batch, units)."
             )
         found[name] = put_at(part, (np.asarray(steps),), shape).moved(
             lambda array: from_time_major(array, axes)
         )
-    return replace(side.with_numbers(found), layout=axes, numbering=UNNUMBERED)
+    return replace(side.with_numbers(found), layout=axes, part=WHOLE)
 
 
 def joined(side: Numbers, axis: int) -> Numbers:
@@ -377,7 +375,7 @@ def renamed(side: Side, names: Mapping[str, str]) -> Side:
         dtypes=named(side.dtypes),
         gaps=named(side.gaps),
         original_names=named(side.original_names) | originals,
-        numbering=side.numbering._replace(columns=named(side.numbering.columns)),
+        part=side.part._replace(columns=named(side.part.columns)),
     )
 
 

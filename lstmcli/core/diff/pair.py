@@ -22,8 +22,7 @@ from lstmcli.core.diff.tolerance import (
     widened,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.axis_numbers import NumberedPart, counts_from_0
-from lstmcli.core.model.selection import Indices
+from lstmcli.core.model.part import Indices, NumberedPart, counts_from_0
 from lstmcli.outputs import jsonable
 
 

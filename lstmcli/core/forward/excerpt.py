@@ -13,7 +13,8 @@ from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.forward.sequence import counted
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
-from lstmcli.core.model.selection import Choice, Indices, below, indices_of, take
+from lstmcli.core.model.part import Indices, below, take
+from lstmcli.core.model.selection import Choice, indices_of
 
 SUMMARISED = ("h", "c", "i", "f", "g", "o")
 

@@ -23,13 +23,8 @@ from lstmcli.core.model.model import (
     split_state,
     steps_and_batch,
 )
-from lstmcli.core.model.selection import (
-    EVERYTHING,
-    SelectedIndices,
-    Selection,
-    is_named,
-    read_names,
-)
+from lstmcli.core.model.part import Part
+from lstmcli.core.model.selection import EVERYTHING, Selection, is_named, read_names
 from lstmcli.core.model.settings import Assumption
 from lstmcli.errors import Try, UserError
 
@@ -101,7 +96,7 @@ class Plan:
 
     def select(
         self, selection: Selection = EVERYTHING, names: Sequence[str] = NAMES
-    ) -> SelectedIndices:
+    ) -> Part:
         """The indices selected of arrays of these names; ``f`` is of every cell."""
         return selection.within(self.steps, self.batch, self.widths(names))
 

@@ -43,13 +43,8 @@ from lstmcli.core.model.model import (
     in_layout,
     join_states,
 )
-from lstmcli.core.model.selection import (
-    Choice,
-    SelectedIndices,
-    cut_final_state,
-    positions_between,
-    take,
-)
+from lstmcli.core.model.part import Part, positions_between, take
+from lstmcli.core.model.selection import Choice, cut_final_state
 from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
@@ -87,9 +82,7 @@ def run_plan(
     return run_selected(plan, plan.select(), executor=executor, meter=meter)[0]
 
 
-def run_selected(
-    plan: Plan, selected: SelectedIndices, **how: Any
-) -> tuple[Trace, State]:
+def run_selected(plan: Plan, selected: Part, **how: Any) -> tuple[Trace, State]:
     """A trace of what is selected, for which memory is taken, and the full final state.
 
     ``how``: ``observe``, ``executor`` and ``meter``, as in `sweep_selected`.
@@ -116,14 +109,12 @@ def run_selected(
         )
     states = convention.behaviour.states
     h, c = (cut_final_state(array, selected, plan.layout, states) for array in final)
-    return Trace(
-        arrays, h, c, plan.layout, plan.settings() | selected.settings()
-    ), final
+    return Trace(arrays, h, c, plan.layout, plan.settings() | selected.meta()), final
 
 
 def sweep_selected(
     plan: Plan,
-    selected: SelectedIndices,
+    selected: Part,
     put: Put,
     *,
     observe: Observe | None = None,

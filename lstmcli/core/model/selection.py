@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
@@ -13,16 +11,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Trace, in_layout
+from lstmcli.core.model.model import Trace
+from lstmcli.core.model.part import (
+    LIST,
+    RANGE,
+    Indices,
+    Part,
+    Sizes,
+    below,
+    format_indices,
+    take,
+    units_of,
+)
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, listed
 
-Indices = Sequence[int]  # of steps, batch items or units in the full run, ascending
-
-MAX_DIGITS = 18  # of a step's index; Python refuses thousands
-NUMBER = rf"-?\d{{1,{MAX_DIGITS}}}"
-RANGE = re.compile(rf"\s*({NUMBER})?\s*:\s*({NUMBER})?\s*(?::\s*({NUMBER})?\s*)?")
-LIST = re.compile(rf"\s*{NUMBER}\s*(,\s*{NUMBER}\s*)*")
 ENDLESS = 1 << 62  # the size of a stream, whose end is not known
 
 
@@ -58,6 +61,11 @@ class Choice:
             f"{mixed}takes one {noun} (3), several (0,2), or a range that ascends (0:10).",
             about={option: text},
         )
+
+    @classmethod
+    def single(cls, option: str, noun: str, number: int) -> Choice:
+        """The choice of one number."""
+        return cls(option, noun, str(number), None, (number,))
 
     @property
     def typed(self) -> dict[str, str]:
@@ -206,9 +214,7 @@ class Selection(NamedTuple):
             c is not None and not c.is_all for c in (self.steps, self.batch, self.units)
         )
 
-    def within(
-        self, steps: int, batch: int, widths: Mapping[str, int]
-    ) -> SelectedIndices:
+    def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> Part:
         """The indices selected of a run whose arrays have these widths."""
         for choice in (self.steps, self.units) if not widths else ():
             if choice is not None and not choice.is_all:
@@ -218,7 +224,7 @@ class Selection(NamedTuple):
                     about=choice.typed,
                     try_={choice.option: None},
                 )
-        units, columns = columns_by_array(self.units if widths else None, widths)
+        columns = columns_by_array(self.units if widths else None, widths)
         if self.units and (
             without := [name for name, picked in columns.items() if not picked]
         ):
@@ -227,22 +233,15 @@ class Selection(NamedTuple):
             raise UserError(text, about=self.units.typed)
         width = max((units_of(name, w) for name, w in widths.items()), default=0)
         sizes = Sizes(steps, batch, width)
-        return SelectedIndices(
+        return Part(
             indices_of(self.steps, steps),
             indices_of(self.batch, batch),
             columns,
             sizes,
-            units,
         )
 
 
 EVERYTHING = Selection()
-
-
-def units_of(name: str, width: int) -> int:
-    """The units of an array: z has those of four gates side by side."""
-    is_z = name.rpartition(".")[2] == "z" and width % 4 == 0
-    return width // 4 if is_z else width
 
 
 def split_z(arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -259,11 +258,6 @@ def split_z(arrays: Mapping[str, Array]) -> dict[str, Array]:
     return split
 
 
-def below(numbers: Indices, size: int) -> Indices:
-    """The ascending numbers that are below ``size``."""
-    return numbers[: bisect_left(numbers, size)]
-
-
 def columns_of(name: str, width: int, units: Indices) -> Indices:
     """The columns of an array for some units; of z, in each gate."""
     size = units_of(name, width)
@@ -277,67 +271,11 @@ def columns_of(name: str, width: int, units: Indices) -> Indices:
 
 def columns_by_array(
     choice: Choice | None, widths: Mapping[str, int]
-) -> tuple[Indices, dict[str, Indices]]:
-    """The units chosen of the widest array, and each array's columns."""
+) -> dict[str, Indices]:
+    """Each array's columns for the units that are chosen of the widest."""
     sizes = [units_of(name, width) for name, width in widths.items()] or [0]
     units = choice.among(max(sizes), min(sizes)) if choice else range(max(sizes))
-    return units, {
-        name: columns_of(name, width, units) for name, width in widths.items()
-    }
-
-
-class Sizes(NamedTuple):
-    """The sizes of a full run."""
-
-    steps: int
-    batch: int
-    units: int  # of the widest array
-
-
-@dataclass(frozen=True)
-class SelectedIndices:
-    """The indices of steps, batch items and units selected of a full run."""
-
-    steps: Indices
-    batch: Indices
-    columns: Mapping[str, Indices]  # of each array along its last axis
-    full: Sizes
-    units: Indices
-
-    @property
-    def part_of_batch(self) -> Indices | None:
-        """The batch items that are selected; None for all."""
-        return self.batch if len(self.batch) < self.full.batch else None
-
-    @property
-    def part_of_columns(self) -> Mapping[str, Indices]:
-        """The columns that are selected of each array; none for all."""
-        return self.columns if len(self.units) < self.full.units else {}
-
-    def shapes(self, layout: str) -> dict[str, tuple[int, ...]]:
-        """The shape of what is selected of each array, in a layout."""
-        axes = in_layout(len(self.steps), len(self.batch), layout)
-        return {name: (*axes, len(columns)) for name, columns in self.columns.items()}
-
-    def settings(self) -> dict[str, Any]:
-        """The selection as a member of a trace's ``meta``; empty where all was selected.
-
-        ``{"selected": {"steps": "2:5", "of_steps": 7}}`` for each axis of
-        which a part is selected.
-        """
-        meta: dict[str, Any] = {}
-        for name in Sizes._fields:
-            numbers, size = getattr(self, name), getattr(self.full, name)
-            if len(numbers) < size:
-                meta |= {name: format_indices(numbers), f"of_{name}": size}
-        gates = {
-            k: format_indices(n)
-            for k, n in self.columns.items()
-            if k.rpartition(".")[2] == "z"
-        }
-        if "units" in meta and gates:
-            meta["columns"] = gates  # of z, the four gates side by side
-        return {"selected": meta} if meta else {}
+    return {name: columns_of(name, width, units) for name, width in widths.items()}
 
 
 def read_names(given: Any, what: str) -> list[str]:
@@ -361,39 +299,6 @@ def read_names(given: Any, what: str) -> list[str]:
 def is_named(member: str, name: str) -> bool:
     """Return whether a member has a name: ``layer0.f`` is an ``f``."""
     return name in (member, member.rpartition(".")[2])
-
-
-def format_indices(numbers: Indices) -> str:
-    """Ascending numbers as a selection: ``2:5``, ``0:8:2`` or ``0,2,7``."""
-    strides = set(np.diff(np.asarray(numbers)).tolist()) or {1}
-    if len(strides) > 1 or (len(numbers) < 3 and strides != {1}):
-        return ",".join(map(str, numbers))
-    (stride,) = strides
-    ends = f"{numbers[0]}:{numbers[-1] + 1}"
-    return ends if stride == 1 else f"{ends}:{stride}"
-
-
-def positions_between(numbers: Indices, start: int, stop: int) -> slice:
-    """The slice of ascending numbers from ``start`` to below ``stop``."""
-    return slice(bisect_left(numbers, start), bisect_left(numbers, stop))
-
-
-def take(array: Array, numbers: Indices, axis: int) -> Array:
-    """The elements at indices along an axis; the array if these are all."""
-    if len(numbers) == array.shape[axis]:
-        return array
-    return np.take(array, np.asarray(numbers, dtype=np.intp), axis=axis)
-
-
-def contiguous_ranges(numbers: Indices) -> list[range]:
-    """Ascending numbers as ranges without gaps."""
-    if isinstance(numbers, range) and numbers.step == 1:
-        return [numbers] if len(numbers) else []
-    marks = np.asarray(numbers)
-    ends = [0, *(np.flatnonzero(np.diff(marks) > 1) + 1).tolist(), len(marks)]
-    return [
-        range(int(marks[a]), int(marks[b - 1]) + 1) for a, b in pairwise(ends) if b > a
-    ]
 
 
 def round_to_digits(array: Array, digits: int | None) -> Array:
@@ -426,7 +331,7 @@ def format_size(value: float, digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}" if e else mantissa
 
 
-def cut_trace(trace: Trace, selected: SelectedIndices, states: str) -> Trace:
+def cut_trace(trace: Trace, selected: Part, states: str) -> Trace:
     """The selected part of a trace; final states keep all units of the selected batch items.
 
     ``states`` is the convention's: where states and directions have their
@@ -444,12 +349,10 @@ def cut_trace(trace: Trace, selected: SelectedIndices, states: str) -> Trace:
         cut_final_state(a, selected, trace.layout, states)
         for a in (trace.final_h, trace.final_c)
     )
-    return Trace(arrays, h, c, trace.layout, {**trace.settings, **selected.settings()})
+    return Trace(arrays, h, c, trace.layout, {**trace.settings, **selected.meta()})
 
 
-def cut_final_state(
-    array: Array, selected: SelectedIndices, layout: str, states: str
-) -> Array:
+def cut_final_state(array: Array, selected: Part, layout: str, states: str) -> Array:
     """The selected batch items of a final state."""
     if layout == "steps":
         return array

@@ -19,8 +19,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lstmcli.core.model.part import WHOLE, Part
 from lstmcli.errors import UserError
-from lstmcli.formats.document import NOT_NUMBERED, Document, Numbering, Shape, compact
+from lstmcli.formats.document import Document, Shape, compact
 from lstmcli.formats.files.limits import MOST_AXES, MOST_ITEMS, MOST_PRINTED
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.npy import sole
@@ -125,8 +126,8 @@ def read_text(text: str, file: Opened) -> Document:
             f"{MOST_PRINTED:,} are read. Save the numbers as .npy, .npz or .csv."
         )
     refuse_decimal_commas(text, source)
-    prints, numbering = _all_prints(text, source)
-    return document_of(_of_tuple(prints, text), numbering, source)
+    prints, part = _all_prints(text, source)
+    return document_of(_of_tuple(prints, text), part, source)
 
 
 TUPLES = {  # of unnamed prints, by count: how it is written, its items' names
@@ -153,19 +154,19 @@ def _of_tuple(prints: list[Print], text: str) -> list[Print]:
     )
 
 
-def _all_prints(text: str, source: str) -> tuple[list[Print], Numbering]:
+def _all_prints(text: str, source: str) -> tuple[list[Print], Part]:
     """The arrays of a text in any notation, and the indices of their steps."""
     refuse_matrices(text, source)
     brackets = to_brackets(text)
     rounded: Rounded = "places" if brackets is text else "significant"
     if prints := find_prints(brackets, source, rounded):
-        return prints, NOT_NUMBERED
+        return prints, WHOLE
     if logged := find_log_lines(text, source):
         steps = logged[0].steps
         if steps is None or any(each.steps != steps for each in logged):
-            return logged, NOT_NUMBERED
-        return logged, Numbering(compact(steps))
-    return [find_rows(text, source)], NOT_NUMBERED
+            return logged, WHOLE
+        return logged, Part(compact(steps))
+    return [find_rows(text, source)], WHOLE
 
 
 def write(

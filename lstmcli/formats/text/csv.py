@@ -20,8 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.core.model.part import Part
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document, Numbering, compact
+from lstmcli.formats.document import Document, compact
 from lstmcli.formats.files.limits import MOST_PARTS, MOST_RUN, check_growth
 from lstmcli.formats.files.source import Opened, Pieces
 from lstmcli.formats.text.number_text import (
@@ -98,7 +99,7 @@ def document_of(table: CsvTable, kind: str) -> Document:
         {},
         "steps" if batch is None else "time",
         dtypes=float32_arrays(arrays),
-        numbering=Numbering(
+        part=Part(
             keys.get(STEP),
             _of_part(batch),
             dict.fromkeys(arrays, units) if units else indexes,

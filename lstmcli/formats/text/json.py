@@ -18,8 +18,9 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from lstmcli.core.model.part import Part
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Arrays, Document, Numbering, Shape, compact
+from lstmcli.formats.document import Arrays, Document, Shape, compact
 from lstmcli.formats.files.limits import MOST_LEVELS
 from lstmcli.formats.text.number_text import (
     JSON_NAMES,
@@ -72,8 +73,8 @@ def _with_steps(document: Document) -> Document:
     arrays = _without_shared_prefix(arrays)
     axes = {array.ndim for array in arrays.values()}
     layout = {frozenset({2}): "steps", frozenset({3}): "time"}.get(frozenset(axes))
-    numbering = Numbering(compact(integers))
-    return replace(document, arrays=arrays, layout=layout, numbering=numbering)
+    part = Part(compact(integers))
+    return replace(document, arrays=arrays, layout=layout, part=part)
 
 
 def _without_shared_prefix(arrays: Arrays) -> Arrays:

@@ -18,8 +18,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lstmcli.core.model.part import Part
 from lstmcli.errors import STDIN, UserError
-from lstmcli.formats.document import Arrays, Document, Numbering, Shape, compact
+from lstmcli.formats.document import Arrays, Document, Shape, compact
 from lstmcli.formats.files.limits import MOST_PARSED, check_growth
 from lstmcli.formats.files.source import (
     HEAD,
@@ -54,12 +55,10 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
     for lines in _numbered(pieces()):
         steps.add({n: parse_line(line, source, n) for n, line in lines})
     arrays = steps.arrays()
-    numbering = _taken_numbering(arrays, steps.numbers)
+    part = _taken_part(arrays, steps.numbers)
     layout = "time" if any(array.ndim == 3 for array in arrays.values()) else "steps"
     dtypes = float32_arrays(arrays)
-    return Document(
-        source, "jsonl", arrays, {}, layout, dtypes=dtypes, numbering=numbering
-    )
+    return Document(source, "jsonl", arrays, {}, layout, dtypes=dtypes, part=part)
 
 
 def _numbered(pieces: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
@@ -104,7 +103,7 @@ def _read_tidy(
     return document_of(table, "jsonl")
 
 
-def _taken_numbering(arrays: Arrays, steps: Sequence[int] | None) -> Numbering:
+def _taken_part(arrays: Arrays, steps: Sequence[int] | None) -> Part:
     """The indices of a trace's axes, as of `LineWriter`, taken from ``arrays``."""
     keys = [
         name
@@ -114,7 +113,7 @@ def _taken_numbering(arrays: Arrays, steps: Sequence[int] | None) -> Numbering:
     numbers = {name: n for name in keys if (n := _ascending(arrays[name])) is not None}
     traced = {name: array for name, array in arrays.items() if name not in numbers}
     if steps is None or not traced:
-        return Numbering(steps)
+        return Part(steps)
     extents = {array.shape[1:-1] for array in traced.values()}
     if BATCH in numbers and extents != {(len(numbers[BATCH]),)}:
         del numbers[BATCH]
@@ -126,7 +125,7 @@ def _taken_numbering(arrays: Arrays, steps: Sequence[int] | None) -> Numbering:
     fitting = {
         name: n for name, n in columns.items() if len(n) == traced[name].shape[-1]
     }
-    return Numbering(steps, numbers.get(BATCH), fitting)
+    return Part(steps, numbers.get(BATCH), fitting)
 
 
 def _ascending(array: np.ndarray) -> Sequence[int] | None:

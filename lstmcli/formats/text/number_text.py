@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lstmcli.core.model.part import Part
 from lstmcli.errors import Try, UserError, listed
 from lstmcli.formats.document import rows_of
 from lstmcli.formats.files.limits import MOST_AXES, MOST_RUN, check_size
@@ -238,8 +239,7 @@ class StepWriter:
     format: str  # "csv", "tsv" or "jsonl"
     names: Sequence[str]
     batched: bool
-    batch: Sequence[int] | None  # indices of the batch items in the run, of some
-    units: Mapping[str, Sequence[int]]  # by array, those of its columns
+    part: Part  # of the run that the arrays are
 
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write S steps of arrays (S, K) or, batched, (S, B, K), from ``first_step`` on."""
@@ -263,6 +263,7 @@ class TableWriter(StepWriter):
     def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
         chosen = [np.asarray(arrays[name]) for name in self.names]
+        columns_of_part = self.part.some_columns
         keys = KEYS if self.tidy else KEYS[: 1 + self.batched]
         if self.tidy:
             self._refuse_sizes([array.shape[-1] for array in chosen])
@@ -273,9 +274,9 @@ class TableWriter(StepWriter):
             columns = [
                 f"{name}[{n}]"
                 for name, array in zip(self.names, chosen, strict=True)
-                for n in self.units.get(name, range(array.shape[-1]))
+                for n in columns_of_part.get(name, range(array.shape[-1]))
             ]
-        numbers = [None, self.batch, self.units.get(self.names[0])]
+        numbers = [None, self.part.some_batch, columns_of_part.get(self.names[0])]
         axes = [
             of or range(n) for of, n in zip(numbers, table.shape[:-1], strict=False)
         ]
@@ -321,11 +322,12 @@ class LineWriter(StepWriter):
     """
 
     def __post_init__(self) -> None:
-        numbers = (
-            {} if self.batch is None or not self.batched else {BATCH: list(self.batch)}
-        )
+        numbers: dict[str, list[int]] = {}
+        items, columns_of_part = self.part.some_batch, self.part.some_columns
+        if self.batched and items is not None:
+            numbers[BATCH] = list(items)
         for name in self.names:
-            columns = list(self.units.get(name, ()))
+            columns = list(columns_of_part.get(name, ()))
             if columns and numbers.setdefault(UNITS, columns) != columns:
                 numbers[f"{UNITS}.{name}"] = columns
         self._numbers = "".join(

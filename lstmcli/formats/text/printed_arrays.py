@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lstmcli.core.model.part import Part
 from lstmcli.errors import UserError
-from lstmcli.formats.document import Document, Gaps, Numbering, Shape
+from lstmcli.formats.document import Document, Gaps, Shape
 from lstmcli.formats.files.limits import MOST_PRINTED, check_size
 from lstmcli.formats.text.number_text import IS_NUMBER, NUMBER, float32_arrays
 
@@ -78,7 +79,7 @@ def gaps_of(
     return Gaps(tuple(before), printed, where)
 
 
-def document_of(prints: list[Print], numbering: Numbering, source: str) -> Document:
+def document_of(prints: list[Print], part: Part, source: str) -> Document:
     """The document of prints, those of one name stacked, with their units."""
     groups: dict[str, list[Print]] = {}
     for each in prints:
@@ -121,7 +122,7 @@ def document_of(prints: list[Print], numbering: Numbering, source: str) -> Docum
         units,
         dtypes,
         gaps=gaps,
-        numbering=numbering,
+        part=part,
     )
 
 

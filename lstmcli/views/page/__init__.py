@@ -29,7 +29,6 @@ from lstmcli.views.export import DARK, LIGHT, html_lines
 from lstmcli.views.heatmap import Pooling, Quantity, pooled
 from lstmcli.views.plot import (
     DIFFERENCE,
-    PlotWindow,
     heat_sheet,
     pooled_words,
     quantities,
@@ -71,8 +70,8 @@ class Page(NamedTuple):
     title: str
     answer: Callable[[Width], Sequence[Sheet]]
     views: Sequence[View]
-    found: Drawable
-    window: PlotWindow  # with the batch item that is shown first
+    found: Drawable  # with the batch item that is shown first
+    pool: str = "mean"
     array: str = ""  # that is shown first; "": all
     only: str = ""  # the arrays that the page is made of, as typed
 
@@ -100,8 +99,8 @@ class Page(NamedTuple):
         )
 
     def _quantities(self, view: View, item: int) -> list[Quantity]:
-        found = self.found._replace(drawn=view.arrays, differs=view.differs)
-        return quantities(found, self.window._replace(item=item))
+        of_view = {"drawn": view.arrays, "differs": view.differs}
+        return quantities(self.found._replace(**of_view, item=item))
 
     def _maps(self) -> Iterator[Sheet]:
         """Heat maps in text, for readers without JavaScript."""
@@ -110,7 +109,7 @@ class Page(NamedTuple):
             drawn = dict(islice(view.arrays.items(), most))
             found = self.found._replace(drawn=drawn, differs=view.differs)
             yield Sheet(lines=[[(view.label, "bold")]])
-            yield heat_sheet(found, self.window, Width.of(NARROW), "truecolor")
+            yield heat_sheet(found, self.pool, Width.of(NARROW), "truecolor")
             if others := [*view.arrays][most:]:
                 yield Sheet(
                     lines=[[(f"With JavaScript: {listed(others, most)}", "dim")]]
@@ -128,7 +127,7 @@ class Page(NamedTuple):
                 strict=True,
             )
             for cells in [
-                np.stack([pooled(q.values, pooling, self.window.pool) for q in same])
+                np.stack([pooled(q.values, pooling, self.pool) for q in same])
             ]
         ]
         names = [*dict.fromkeys(plane.quantity.name for plane in found)]
@@ -140,7 +139,7 @@ class Page(NamedTuple):
 
     def _notes(self, planes: Sequence[Plane], pooling: Pooling) -> Iterator[str]:
         if pooling.is_needed:
-            yield f"Pooled: {pooled_words(pooling, self.window.pool)}. {PARTS}."
+            yield f"Pooled: {pooled_words(pooling, self.pool)}. {PARTS}."
         shown = len(self.found.items)
         if 1 < shown < self.found.batch:
             yield f"The first {shown:,} of {self.found.batch:,} batch items. {PARTS}."
@@ -163,11 +162,11 @@ class Page(NamedTuple):
                 for name in prefixes
             ],
             "items": list(self.found.items),
-            "item": self.window.item,
+            "item": self.found.item,
             "array": self.array,
             "only": self.only and shell_word(self.only),
             "first": self._place(planes, prefixes),
-            "pool": self.window.pool,
+            "pool": self.pool,
             "pooling": [pooling.steps, pooling.units],
             "scales": {plane.quantity.kind: _scale(plane.scale) for plane in planes},
             "exact": is_exact,
@@ -227,7 +226,7 @@ class Plane(NamedTuple):
 
 
 def plot_page(
-    found: Drawable, window: PlotWindow, title: str, commands: Sequence[str], only: str
+    found: Drawable, pool: str, title: str, commands: Sequence[str], only: str
 ) -> str:
     """The page of a plot: of one side, or of two and their difference, drawn for ``only``.
 
@@ -243,9 +242,9 @@ def plot_page(
     ]
 
     def answer(width: Width) -> list[Sheet]:
-        return [*reading_sheets(found, width), *saturation_sheets(found, window, width)]
+        return [*reading_sheets(found, width), *saturation_sheets(found, width)]
 
-    return Page(title, answer, views, found, window, only=only).html()
+    return Page(title, answer, views, found, pool, only=only).html()
 
 
 def explain_page(
@@ -253,8 +252,8 @@ def explain_page(
 ) -> str:
     """An explanation: EXPECTED next to the run as loaded, and the one with the changes."""
     of_run, of_expected = runs.commands
-    found = View(FOUND, runs.found, e.command, selects=False)
-    sides = [View(AS_LOADED, runs.loaded.arrays, of_run), found]
+    changed = View(FOUND, runs.found, e.command, selects=False)
+    sides = [View(AS_LOADED, runs.loaded.arrays, of_run), changed]
     views = [View(EXPECTED, runs.expected, of_expected, selects=False), *sides]
     for side in sides:
         differences = {
@@ -268,7 +267,7 @@ def explain_page(
     first = runs.loaded.first
     array = first.array if first else next(iter(runs.expected), "")
     item = (first.batch or 0) if first else 0
-    window = PlotWindow(item=item if item in runs.loaded.items else 0)
+    found = runs.loaded._replace(item=item if item in runs.loaded.items else 0)
     unknown = any(np.isnan(array).any() for array in runs.expected.values())
     nan = f"where {EXPECTED} has no number" if unknown else ""
 
@@ -278,9 +277,7 @@ def explain_page(
             Sheet(width).label("nan", nan),
         ]
 
-    return Page(
-        title, answer, views, runs.loaded, window, array.rpartition(".")[2]
-    ).html()
+    return Page(title, answer, views, found, array=array.rpartition(".")[2]).html()
 
 
 def _are_exact(planes: Sequence[Plane]) -> bool:

@@ -20,9 +20,8 @@ from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.formulas import Sum, Term, exactly, rounded, ulps_between
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.forward.plan import NAMES
-from lstmcli.core.model.axis_numbers import AxisNumbers
 from lstmcli.core.model.model import Model, Trace
-from lstmcli.core.model.selection import format_indices
+from lstmcli.core.model.part import Part, format_indices
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError
 from tests.networks import model_of, random_net
@@ -294,7 +293,7 @@ def test_a_part_of_a_run_is_shown_at_its_position(
 def test_some_steps_are_those_whose_indices_the_file_has(steps: list[int]) -> None:
     model, x = small()  # (5, 6, I)
     h = np.asarray(run(model, x, layout="batch").h)
-    side = Side("theirs", {"": h[:, steps]}, "batch", numbering=AxisNumbers(steps))
+    side = Side("theirs", {"": h[:, steps]}, "batch", part=Part(steps))
     found = derive(model, x, steps[-1], 0, batch=2, against=side)
     assert found.taken == (f"steps {format_indices(steps)}",)
     assert found.line("h").theirs == h[2, steps[-1], 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lstmcli.core.model.axis_numbers import parse_indices
+from lstmcli.core.model.part import parse_indices
 from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import read_activation_name
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lstmcli.core.model.part import Part
 from lstmcli.errors import UserError
 from lstmcli.formats import open_steps
 from lstmcli.formats.text.csv import CsvTable, document_of
@@ -173,7 +174,7 @@ def test_the_index_of_pandas_has_the_steps(tmp_path: Path, header: str) -> None:
     assert [array.tolist() for array in document.arrays.values()] == [
         [[0.5, 1], [1.5, 2]]
     ]
-    assert list(document.numbering.steps or ()) == [2, 3]
+    assert list(document.part.steps or ()) == [2, 3]
 
 
 def test_an_index_of_pandas_next_to_units_is_not_an_array(tmp_path: Path) -> None:
@@ -197,7 +198,8 @@ def test_numbers_of_steps_items_and_columns_are_those_of_the_full_run() -> None:
         "step,batch,h[1],h[4],c[0]\n9,3,1,2,3\n2,3,4,5,6\n2,0,7,8,9\n9,0,1,2,3\n"
     )
     assert table.layout == "time"
-    assert table.numbering == ([2, 9], [0, 3], {"h": [1, 4]})  # c[0] may be all of c
+    # c[0] may be all of c
+    assert table.part == Part([2, 9], [0, 3], {"h": [1, 4]})
     assert table.arrays["h"].tolist() == [[[7, 8], [4, 5]], [[1, 2], [1, 2]]]
 
 

@@ -157,7 +157,7 @@ def test_several_names_on_a_line_of_a_log() -> None:
     document = read("t=3 h: 0.1 0.2 c: 0.5 0.6\nt=4 h: 0.3 0.4 c: 0.7 0.8\n")
     assert document.arrays["h"].tolist() == [[0.1, 0.2], [0.3, 0.4]]
     assert document.arrays["c"].tolist() == [[0.5, 0.6], [0.7, 0.8]]
-    assert document.numbering.steps == range(3, 5)
+    assert document.part.steps == range(3, 5)
 
 
 GGML_GAPS = (

@@ -1,0 +1,215 @@
+"""Which steps, batch items and units of a run there are: in a file, a selection or a table."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.vocabulary import GATES
+from lstmcli.errors import UserError, listed
+
+Indices = Sequence[int]  # of steps, batch items or units in the full run, ascending
+
+AXES = ("steps", "batch items", "units")
+NAMED_OF_PART = 7  # arrays in a description: those of one cell; of more, the count
+MAX_DIGITS = 18  # of a step's index; Python refuses thousands
+NUMBER = rf"-?\d{{1,{MAX_DIGITS}}}"
+RANGE = re.compile(rf"\s*({NUMBER})?\s*:\s*({NUMBER})?\s*(?::\s*({NUMBER})?\s*)?")
+LIST = re.compile(rf"\s*{NUMBER}\s*(,\s*{NUMBER}\s*)*")
+
+NumberedPart = tuple[str, Indices, str]
+"""The numbers of one of `AXES` that an array contains, and the name of the array."""
+
+
+class Sizes(NamedTuple):
+    """The sizes of a full run."""
+
+    steps: int
+    batch: int
+    units: int  # of the widest array
+
+
+class Part(NamedTuple):
+    """The steps, batch items and columns that there are, by their indices in the full run.
+
+    A text or ``meta`` gives what it says; a selection gives all three, and the
+    ``full`` sizes. None, or a name that is absent: not known, all from 0.
+    """
+
+    steps: Indices | None = None
+    batch: Indices | None = None
+    columns: Mapping[str, Indices] = {}  # of each array, along its last axis
+    full: Sizes | None = None
+
+    @property
+    def units(self) -> Indices:
+        """The units of the array that has most."""
+        of_arrays = [
+            columns[: units_of(name, len(columns))]
+            for name, columns in self.columns.items()
+        ]
+        return max(of_arrays, key=len, default=())
+
+    @property
+    def some_batch(self) -> Indices | None:
+        """The batch items; None if all of the run are there."""
+        is_whole = self.full is None or len(self.batch or ()) == self.full.batch
+        return None if is_whole else self.batch
+
+    @property
+    def some_columns(self) -> Mapping[str, Indices]:
+        """The columns of each array; none if all units of the run are there."""
+        is_whole = self.full is None or len(self.units) == self.full.units
+        return {} if is_whole else self.columns
+
+    # ---- in words
+
+    @property
+    def from_the_start(self) -> bool:
+        """Return whether every known axis counts from 0 without gaps."""
+        return not self.description
+
+    @property
+    def description(self) -> str:
+        """``steps 2:5, units 0,3 of h``: the axes that do not count from 0 without gaps."""
+        known = [(AXES[0], self.steps or (), ""), (AXES[1], self.batch or (), "")]
+        known += [(AXES[2], numbers, name) for name, numbers in self.columns.items()]
+        return describe_parts(one for one in known if not counts_from_0(one[1]))
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """``batch="1:2"``, ``units="0,3"``: what selects these batch items and units."""
+        units = (one for one in self.columns.values() if not counts_from_0(one))
+        given = {"batch": self.batch or (), "units": next(units, ())}
+        return {k: format_indices(n) for k, n in given.items() if not counts_from_0(n)}
+
+    def refuse_parts(self, name: str, what: str) -> None:
+        """Refuse a part of a run where numbers have to count from 0."""
+        if not self.from_the_start:
+            raise UserError(
+                f"{name} contains {self.description} of a run; {what} counts from 0. "
+                "Give the full run, written without a selection of steps, batch items and units."
+            )
+
+    # ---- in ``meta``
+
+    def meta(self) -> dict[str, Any]:
+        """The part as a member of a trace's ``meta``; empty of a full run.
+
+        ``{"selected": {"steps": "2:5", "of_steps": 7}}`` for each axis of
+        which a part is selected.
+        """
+        meta: dict[str, Any] = {}
+        for name, size in (self.full._asdict() if self.full else {}).items():
+            numbers = getattr(self, name)
+            if len(numbers) < size:
+                meta |= {name: format_indices(numbers), f"of_{name}": size}
+        gates = {
+            name: format_indices(columns)
+            for name, columns in self.columns.items()
+            if name.rpartition(".")[2] == "z"
+        }
+        if "units" in meta and gates:
+            meta["columns"] = gates  # of z, the four gates side by side
+        return {"selected": meta} if meta else {}
+
+    @classmethod
+    def of_meta(cls, meta: Mapping[str, Any] | None, widths: Mapping[str, int]) -> Part:
+        """The part in ``meta``, of arrays of these widths."""
+        selected = (meta or {}).get("selected")
+        if not isinstance(selected, dict):
+            return WHOLE
+        steps, batch, units = (parse_indices(selected.get(k)) for k in Sizes._fields)
+        of_units = (k for k in widths if k.rpartition(".")[2] in ("h", "c", *GATES))
+        columns = {} if units is None else {k: units[: widths[k]] for k in of_units}
+        if isinstance(stored := selected.get("columns"), dict):
+            columns |= {k: n for k, v in stored.items() if (n := parse_indices(v))}
+        columns = {k: n for k, n in columns.items() if len(n) == widths.get(k)}
+        return cls(steps, batch, columns)
+
+
+WHOLE = Part()
+
+
+def units_of(name: str, width: int) -> int:
+    """The units of an array: z has those of four gates side by side."""
+    is_z = name.rpartition(".")[2] == "z" and width % 4 == 0
+    return width // 4 if is_z else width
+
+
+def below(numbers: Indices, size: int) -> Indices:
+    """The ascending numbers that are below ``size``."""
+    return numbers[: bisect_left(numbers, size)]
+
+
+def positions_between(numbers: Indices, start: int, stop: int) -> slice:
+    """The slice of ascending numbers from ``start`` to below ``stop``."""
+    return slice(bisect_left(numbers, start), bisect_left(numbers, stop))
+
+
+def take(array: Array, numbers: Indices, axis: int) -> Array:
+    """The elements at indices along an axis; the array if these are all."""
+    if len(numbers) == array.shape[axis]:
+        return array
+    return np.take(array, np.asarray(numbers, dtype=np.intp), axis=axis)
+
+
+def counts_from_0(numbers: Indices) -> bool:
+    """Return whether ascending numbers are 0, 1, 2, ..."""
+    return not len(numbers) or (numbers[0] == 0 and numbers[-1] == len(numbers) - 1)
+
+
+def contiguous_ranges(numbers: Indices) -> list[range]:
+    """Ascending numbers as ranges without gaps."""
+    if isinstance(numbers, range) and numbers.step == 1:
+        return [numbers] if len(numbers) else []
+    marks = np.asarray(numbers)
+    ends = [0, *(np.flatnonzero(np.diff(marks) > 1) + 1).tolist(), len(marks)]
+    return [
+        range(int(marks[a]), int(marks[b - 1]) + 1) for a, b in pairwise(ends) if b > a
+    ]
+
+
+def format_indices(numbers: Indices) -> str:
+    """Ascending numbers as a selection: ``2:5``, ``0:8:2`` or ``0,2,7``."""
+    strides = set(np.diff(np.asarray(numbers)).tolist()) or {1}
+    if len(strides) > 1 or (len(numbers) < 3 and strides != {1}):
+        return ",".join(map(str, numbers))
+    (stride,) = strides
+    ends = f"{numbers[0]}:{numbers[-1] + 1}"
+    return ends if stride == 1 else f"{ends}:{stride}"
+
+
+def parse_indices(text: Any) -> Indices | None:
+    """The inverse of `format_indices`; None for anything else."""
+    if not isinstance(text, str):
+        return None
+    numbers: Indices = ()
+    if match := RANGE.fullmatch(text):
+        start, stop, step = match.groups()
+        if start and stop and int(step or 1) > 0:
+            numbers = range(int(start), int(stop), int(step or 1))
+    elif LIST.fullmatch(text):
+        numbers = tuple(map(int, text.split(",")))
+        if any(a >= b for a, b in pairwise(numbers)):
+            return None
+    return numbers if numbers and numbers[0] >= 0 else None
+
+
+def describe_parts(parts: Iterable[NumberedPart]) -> str:
+    """``steps 2:5, units 0,3 of h, c``: each part once, with its arrays."""
+    arrays: dict[str, list[str]] = {}
+    for noun, numbers, name in parts:
+        names = arrays.setdefault(f"{noun} {format_indices(numbers)}", [])
+        if noun == AXES[2] and name not in names:
+            names.append(name)
+    return ", ".join(
+        f"{text} of {listed(names, NAMED_OF_PART)}" if names else text
+        for text, names in arrays.items()
+    )
