@@ -325,7 +325,7 @@ def check_job(
             try_={"arithmetic": "float"},
         )
     job, drawn = _with_inputs(job, seed)
-    job = job._replace(inputs=replace(job.inputs, x=np.asarray(job.inputs.x)))
+    job = replace(job, inputs=replace(job.inputs, x=np.asarray(job.inputs.x)))
     plan = job.plan()
     engines, refused = _chosen(names), {}
     for engine in engines:
@@ -418,7 +418,7 @@ def _with_inputs(
     x = x.swapaxes(0, 1) if layout == "time" else x
     state = cast(Any, job.inputs.initial_state) or ({} if of_program else state)
     inputs = replace(job.inputs, x=x, name="the drawn inputs", initial_state=state)
-    return with_padding(job._replace(inputs=inputs)), seed
+    return with_padding(replace(job, inputs=inputs)), seed
 
 
 def _chosen(names: Sequence[str]) -> list[Engine]:
@@ -437,7 +437,7 @@ def _chosen(names: Sequence[str]) -> list[Engine]:
 def _finding(job: Job, trace: Trace, name: str) -> Explanation:
     assert job.reread is not None
     layout = job.plan().layout if job.inputs.x.ndim == 3 else None
-    job = job._replace(inputs=replace(job.inputs, layout=layout))
+    job = replace(job, inputs=replace(job.inputs, layout=layout))
     return explain(question_of(job, side_of(trace, name)))
 
 
@@ -462,7 +462,7 @@ def _in_dtype(job: Job, dtype: DTypeLike) -> Job:
     again = (
         None if reread is None else lambda settings: _widened(reread(settings), dtype)
     )
-    return job._replace(model=_widened(job.model, dtype), inputs=inputs, reread=again)
+    return replace(job, model=_widened(job.model, dtype), inputs=inputs, reread=again)
 
 
 def _widened(model: Model, dtype: DTypeLike) -> Model:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,7 @@ from lstmcli.api.values import (
     refuse_other_types,
     refuse_settings,
 )
-from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes
+from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes, kept_names
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
 from lstmcli.core.model.edits import edits_in, refuse_edits
@@ -107,20 +108,25 @@ _NO_TENSORS = (
 NO_MASK = "none"  # runs all steps; a file of that name is ./none
 
 
-class Job(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Job:
     """All that a run needs, as read."""
 
     model: Model
     inputs: Inputs  # of a stream x is empty; without inputs the name is
     stream: StepStream | None = None
     reread: Reader | None = None  # the model under further settings
-    undecided: Mapping[
-        str, Any
-    ] = {}  # settings that the weights leave open, as assumed
+    undecided: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that the weights leave open, as assumed."""
 
     def plan(self, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
         """The plan of a run of inputs that are not a stream."""
-        return prepare(self.model, self.inputs, keep)
+        names = kept_names(keep)
+        return replace(self._prepared, keep=names)
+
+    @cached_property
+    def _prepared(self) -> Plan:
+        return prepare(self.model, self.inputs)
 
     @property
     def assumed(self) -> list[str]:
@@ -145,7 +151,7 @@ class Job(NamedTuple):
         if inputs.x.ndim == 3:
             model = replace(model, given={**model.given, "layout": "time"})
             inputs = replace(inputs, layout="time")
-        return with_padding(self._replace(model=model, inputs=inputs, stream=None))
+        return with_padding(replace(self, model=model, inputs=inputs, stream=None))
 
 
 def split_paths(paths: Sequence[str]) -> tuple[list[str], str | None]:
@@ -244,7 +250,7 @@ def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
     )  # without inputs, one is drawn
     source = " + ".join(model.sources)
     idle = idle_settings_of_run(settings, source, masked=masked, started=started)
-    return job._replace(model=replace(model, remarks=(*model.remarks, *idle)))
+    return replace(job, model=replace(model, remarks=(*model.remarks, *idle)))
 
 
 def _read(read: Reader, undecided: dict[str, Any], settle: bool) -> Model:
@@ -262,16 +268,13 @@ def with_padding(job: Job) -> Job:
     """The job with the lengths or the mask of its model, if it has any."""
     model, inputs = job.model, job.inputs
     if model.lengths and inputs.name:
-        return job._replace(inputs=replace(inputs, lengths=np.array(model.lengths)))
+        return replace(job, inputs=replace(inputs, lengths=np.array(model.lengths)))
     if model.masking is None or not inputs.name or job.stream is not None:
         return job
     check_axes(model, inputs)
     mask = model.masking.mask(inputs.x)
-    return job._replace(
-        inputs=replace(
-            inputs, mask=None if mask.all() else mask, mask_from=model.masking
-        )
-    )
+    given = None if mask.all() else mask
+    return replace(job, inputs=replace(inputs, mask=given, mask_from=model.masking))
 
 
 def _given_inputs(

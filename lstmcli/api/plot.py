@@ -28,7 +28,7 @@ from lstmcli.core.diff.operand import (
 from lstmcli.core.diff.pair import Position
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
-from lstmcli.core.forward.run import needed_steps, run_selected
+from lstmcli.core.forward.run import needed_steps, run_plan
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import names_in_cell, refuse_unknown_cell
 from lstmcli.core.model.part import WHOLE, Indices, Part, Sizes, counts_from_0
@@ -301,11 +301,12 @@ def _of_run(
     plan = job.plan(keep)
     selected = plan.select(Selection(steps))
     if item is None:
-        each = len(selected.steps) * sum(map(len, selected.columns.values()))
+        columns = sum(map(len, selected.columns.values()))
+        each = selected.sizes.steps * columns
         items: Indices = range(min(_at_most(numbers, each), plan.batch))
     else:
         items = Choice.single("batch", "batch item", item).among(plan.batch)
-    trace, _ = run_selected(needed_steps(plan, steps), selected._replace(batch=items))
+    trace = run_plan(needed_steps(plan, steps), selected._replace(batch=items))
     arrays = {name: trace.time_major(name) for name in trace.arrays}
     # an h with an axis of directions is left out for that of each cell
     arrays = split_z({name: array for name, array in arrays.items() if array.ndim == 3})
@@ -328,9 +329,11 @@ def _of_side(side: Side) -> Drawable:
             placed, text = _placed(side, name)
             if placed is not None:
                 arrays[name or "h"] = placed.values
-                known = zip(side.part[:2], placed.shape, strict=False)
-                of_axes = [_numbers_of_part(*of_axis, said) for of_axis in known]
-                parts[name or "h"] = Part(*of_axes)
+                steps, batch, _ = placed.shape
+                parts[name or "h"] = Part(
+                    _numbers_of_part(side.part.steps, steps, said),
+                    _numbers_of_part(side.part.batch, batch, said),
+                )
                 remarks |= dict.fromkeys([text] if text else ())
     if not arrays:
         raise UserError(
@@ -387,7 +390,7 @@ def _of_two(a: Side, b: Side) -> Drawable:
             f"plot draws the difference of h, c and gates of one shape; {a.name} contains "
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
-    parts = {n: Part(*p.numbers[:2]) for n, p in drawn.items()}
+    parts = {n: Part(p.numbers[0], p.numbers[1]) for n, p in drawn.items()}
     sides = [
         {n: p.a.values for n, p in drawn.items()},
         {n: p.b.values for n, p in drawn.items()},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -35,7 +35,6 @@ from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan
 from lstmcli.core.forward.run import (
     needed_steps,
     run_plan,
-    run_selected,
     runs_forward,
 )
 from lstmcli.core.model.arrays import ArrayLike, describe_not_finite
@@ -49,11 +48,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from lstmcli.api.stream import Stop
-    from lstmcli.core.forward.excerpt import CellSizes, CellSummary, Excerpt
+    from lstmcli.core.forward.excerpt import CellSummary, Excerpt
 
 __all__ = ["DEFAULT_KEEP", "Selection", "Trace", "run"]
-
-LONG = 1 << 20  # bytes of results from which a table keeps what it shows
 
 
 @refuse_other_arguments
@@ -140,7 +137,7 @@ def run(
     job = read_job(
         model, x, checked(settings, "run", layout), options, where="run", name=name
     )
-    return run_plan(job.drained().plan(keep), executor, meter)
+    return run_plan(job.drained().plan(keep), executor=executor, meter=meter)
 
 
 # ---- a run of a command
@@ -165,52 +162,40 @@ class Run:
     show: tuple[str, ...]  # arrays of the table
     engine: str | None
     streams: bool  # steps are written as they are computed
-    units: Indices | None = None  # those that the table shows, if they are selected
     remarks: tuple[str, ...] = ()
 
     @property
     def assumed(self) -> list[str]:
         """Assumptions that affect the results, without their reasons."""
-        return [*map(shorten_assumption, self.job.assumed)]
+        return [shorten_assumption(text) for text in self.job.assumed]
 
     @property
     def plan(self) -> Plan:
         """The run for the arrays of the table."""
         return self._plan_of(self.show)
 
+    @property
+    def units(self) -> Indices | None:
+        """The units that the table shows, if they are selected."""
+        return None if self.selection.units is None else self.select(self.show).units
+
     def _plan_of(self, names: Sequence[str]) -> Plan:
         return self.job.plan(kept_for(names) or ["h"])
 
-    def _select(self, names: Sequence[str]) -> Part:
+    def select(self, names: Sequence[str]) -> Part:
+        """The part of the run that is selected of some arrays."""
         plan = self._plan_of(names)
         refuse_absent_cells(names, plan.shapes)
         return plan.select(self.selection, names)
 
-    def needed_steps_of(self, plan: Plan) -> Plan:
+    def _needed_steps_of(self, plan: Plan) -> Plan:
         """The run up to the last selected step, unless the final state is written."""
-        return (
-            plan
-            if self.outputs.needs_final_state
-            else needed_steps(plan, self.selection.steps)
-        )
-
-    @property
-    def is_long(self) -> bool:
-        """Return whether a table keeps only what it shows of the run."""
-        plan = self.plan
-        in_order = plan.valid is None and runs_forward(plan.model) and not self.engine
-        return in_order and plan.nbytes >= LONG and self.selection.batch is None
-
-    def trace(self, **how: Any) -> Trace:
-        """All that the table and the outputs need."""
-        if self.engine:
-            return self._trace_by_engine(self.engine)
-        shown = self.show if self.outputs.screen == "table" else ()
-        plan = self._plan_of((*shown, *self.outputs.members))
-        return run_plan(self.needed_steps_of(plan), **how)
+        if self.outputs.needs_final_state:
+            return plan
+        return needed_steps(plan, self.selection.steps)
 
     def excerpt(
-        self, steps: Sequence[int], summaries: Mapping[str, CellSummary], **how: Any
+        self, steps: Indices, summaries: Mapping[str, CellSummary], **how: Any
     ) -> tuple[Excerpt, State]:
         """Some steps of the table with summaries of all, and the final state.
 
@@ -220,41 +205,10 @@ class Run:
 
         plan = self.plan
         observe = partial(summarise, summaries) if summaries else None
-        selected = plan.select()._replace(steps=steps)
-        trace, final = run_selected(
-            self.needed_steps_of(plan), selected, observe=observe, **how
-        )
-        arrays = {name: trace.time_major(name) for name in trace.arrays}
-        return Excerpt(steps, plan.steps, arrays, summaries), final
-
-    def excerpt_of(self, trace: Trace) -> Excerpt:
-        """All steps of a trace of this run."""
-        from lstmcli.core.forward.excerpt import Excerpt
-
-        return Excerpt.of_trace(trace, self.plan)
-
-    @property
-    def cell_sizes(self) -> Mapping[str, CellSizes]:
-        """The sizes of each cell that a table shows."""
-        from lstmcli.core.forward.excerpt import cell_sizes
-
-        return cell_sizes(self.plan)
-
-    def _trace_by_engine(self, name: str) -> Trace:
-        from lstmcli.engines import find_engine  # 20 ms that most runs do without
-        from lstmcli.engines.engine import run_with
-
-        engine = find_engine(name)
-        given = ("h", *FINAL)
-        for missing in (name for name in self.outputs.only or () if name not in given):
-            raise UserError(
-                f"{engine.name} ({engine.layer}) gives {', '.join(given)}.",
-                about={"only": missing},
-                try_=[Try({"engine": None}, "every gate is there")],
-            )
-        return run_with(engine, self.needed_steps_of(self.job.plan()))
-
-    # ---- what is written
+        part = plan.select()._replace(steps=steps)
+        trace = run_plan(self._needed_steps_of(plan), part, observe=observe, **how)
+        found = Excerpt.of_trace(trace, steps, plan, summaries)
+        return found, (trace.final_h, trace.final_c)
 
     def write(
         self,
@@ -269,58 +223,74 @@ class Run:
         stream to it, and ``remark`` gets what is found on the way. ``how`` has
         the executor and the meter.
         """
-        outputs = self.outputs
         if self.streams:
-            from lstmcli.api.stream import Stop, stream_steps  # most runs are in memory
-
-            file, stop = outputs.file, Stop()
-            with (
-                formats.atomically(file) if file else nullcontext(stdout()) as stream,
-                nullcontext() if file else stopped(stop),
-            ):
-                what = self.job, outputs, self.selection
-                end = stream_steps(*what, stream, how.get("meter"), stop, remark)
-            return Ended(*end, stop.status)
-        steps, plan = self.job.plan().steps, self._plan_of(outputs.members)
-        format = outputs.single_format
-        if format and not self.engine:
-            names = outputs.names_for(format)
-            selected = plan.select(self.selection, names)
-            if are_large(plan, format, names, selected):
-                part, target = self.needed_steps_of(plan), outputs.file or stdout()
-                state = write_pieces(part, target, format, names, selected, **how)
-                return Ended(state, steps)
-        selected = self._select([name for name in outputs.members if name not in FINAL])
-        if self.selection.selects and outputs.screen != "table" and not self.engine:
-            cut, state = run_selected(self.needed_steps_of(plan), selected, **how)
-            self._write_trace(cut, selected, stdout)
-            return Ended(state, steps)
-        trace = self.trace(**how)
+            return self._write_steps(stdout, remark, stopped, how.get("meter"))
+        outputs, names = self.outputs, self.outputs.members
+        format, shows_table = outputs.single_format, outputs.screen == "table"
+        plan = self._plan_of([*self.show, *names] if shows_table else names)
+        needed = self._needed_steps_of(plan)
+        part = self.select([name for name in names if name not in FINAL])
+        if self.engine:
+            trace = self._trace_by_engine(self.engine)
+        elif are_large(plan, format, names, part):
+            target = outputs.file or stdout()
+            state = write_pieces(needed, target, format, names, part, **how)
+            return Ended(state, plan.steps)
+        elif self.selection.selects and not shows_table:
+            trace = run_plan(needed, part, **how)
+        else:
+            trace = run_plan(needed, **how)
         if outputs.written:
-            states = self.job.model.convention.behaviour.states
-            self._write_trace(cut_trace(trace, selected, states), selected, stdout)
-        return Ended((trace.final_h, trace.final_c), steps, trace=trace)
+            self._write_trace(trace, part, stdout)
+        return Ended((trace.final_h, trace.final_c), plan.steps, trace=trace)
+
+    def _write_steps(
+        self,
+        stdout: Callable[[], BinaryIO],
+        remark: Callable[[str], None],
+        stopped: Callable[[Stop], AbstractContextManager[None]],
+        meter: Meter | None,
+    ) -> Ended:
+        from lstmcli.api.stream import Stop, stream_steps  # most runs are in memory
+
+        file, stop = self.outputs.file, Stop()
+        with ExitStack() as stack:
+            if file:
+                stream = stack.enter_context(formats.atomically(file))
+            else:
+                stream = stdout()
+                stack.enter_context(stopped(stop))
+            what = self.job, self.outputs, self.selection
+            end = stream_steps(*what, stream, meter, stop, remark)
+        return Ended(*end, stop.status)
+
+    def _trace_by_engine(self, name: str) -> Trace:
+        from lstmcli.engines import find_engine  # 20 ms that most runs do without
+        from lstmcli.engines.engine import run_with
+
+        engine = find_engine(name)
+        given = ("h", *FINAL)
+        for missing in (name for name in self.outputs.only or () if name not in given):
+            raise UserError(
+                f"{engine.name} ({engine.layer}) gives {', '.join(given)}.",
+                about={"only": missing},
+                try_=[Try({"engine": None}, "every gate is there")],
+            )
+        return run_with(engine, self._needed_steps_of(self.job.plan()))
 
     def _write_trace(
-        self, trace: Trace, selected: Part, stdout: Callable[[], BinaryIO]
+        self, trace: Trace, part: Part, stdout: Callable[[], BinaryIO]
     ) -> None:
-        outputs = self.outputs
+        outputs, digits = self.outputs, self.selection.digits
+        states = self.job.model.convention.behaviour.states
+        written = cut_trace(trace, part, states)
 
         def write(stream: BinaryIO, format: str) -> None:
             names = outputs.names_for(format)
             if outputs.only is None:  # an engine may not give all
-                names = tuple(
-                    n for n in names if any(is_named(m, n) for m in trace.members())
-                )
-            write_trace(
-                trace,
-                stream,
-                format,
-                names,
-                selected,
-                self.selection.digits,
-                outputs.tidy,
-            )
+                there = written.members()
+                names = tuple(n for n in names if any(is_named(m, n) for m in there))
+            write_trace(written, stream, format, names, part, digits, outputs.tidy)
 
         if outputs.file and outputs.file_format:
             with formats.atomically(outputs.file) as stream:
@@ -383,12 +353,12 @@ def start(
         if selection.steps is not None:
             selection.steps.refuse_from_the_end()
         return replace(run, remarks=tuple(remarks))
-    selected = [run._select(outputs.names_for(format)) for format in outputs.written]
+    shown = [outputs.names_for(format) for format in outputs.written]
     if outputs.screen == "table":
-        selected.append(run._select(show))
-        if selection.units is not None:
-            run = replace(run, units=selected[-1].units)
-    cuts = dict.fromkeys(line for one in selected for line in selection.cuts(one.full))
+        shown.append(run.show)
+    cuts: dict[str, None] = {}
+    for names in shown:
+        cuts |= dict.fromkeys(selection.cuts(run.select(names).full))
     return replace(run, remarks=(*remarks, *cuts))
 
 

@@ -11,10 +11,17 @@ import numpy as np
 from lstmcli import formats
 from lstmcli.api.values import Path, is_path, names_of, refuse_other_arguments, type_of
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
-from lstmcli.core.forward.run import sweep_selected
+from lstmcli.core.forward.run import run_to
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import State, Trace, in_layout, names_in_cell
+from lstmcli.core.model.model import (
+    State,
+    Trace,
+    from_time_major,
+    in_layout,
+    join_states,
+    names_in_cell,
+)
 from lstmcli.core.model.part import WHOLE, Indices, Part, contiguous_ranges
 from lstmcli.core.model.selection import cut_final_state, is_named, round_to_digits
 from lstmcli.errors import UserError, did_you_mean
@@ -297,7 +304,7 @@ def are_large(plan: Plan, format: str, names: Sequence[str], selected: Part) -> 
 
 def _shapes(plan: Plan, part: Part) -> dict[str, tuple[int, ...]]:
     """The shape of what is selected of each array, in the layout of the inputs."""
-    axes = in_layout(len(part.steps or ()), len(part.batch or ()), plan.layout)
+    axes = in_layout(part.sizes.steps, part.sizes.batch, plan.layout)
     return {name: (*axes, len(columns)) for name, columns in part.columns.items()}
 
 
@@ -317,10 +324,13 @@ def write_pieces(
     shapes = _shapes(plan, selected)
     with formats.open_blocks(target, format, shapes, plan.dtype) as pieces:
 
-        def put(name: str, index: tuple[slice, ...], array: Array) -> None:
-            pieces.writers[name].write(index, array)
+        def put(steps: slice, items: slice, arrays: dict[str, Array]) -> None:
+            index = in_layout(steps, items, plan.layout)
+            for name, array in arrays.items():
+                pieces.writers[name].write(index, from_time_major(array, plan.layout))
 
-        final = sweep_selected(plan, selected, put, **execution)
+        of_cells = run_to(plan, selected, put, **execution)
+        final = join_states(of_cells, plan.model.behaviour.states, plan.layout)
         states = plan.model.convention.behaviour.states
         for name, array in zip(FINAL, final, strict=True):
             if name in names:

@@ -15,16 +15,14 @@ from lstmcli.api.save import BLOCK, Outputs, kept_for, refuse_absent_cells, writ
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import prepare
-from lstmcli.core.forward.run import PIECE, LayerStack
+from lstmcli.core.forward.run import PIECE, ChunkRun, Piece, pieces, refuse_stream
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.edits import edited
 from lstmcli.core.model.model import State, as_time_major, join_states, split_state
-from lstmcli.core.model.part import positions_between, take
 from lstmcli.core.model.selection import ENDLESS, Selection, indices_of, is_named
 from lstmcli.errors import UserError
 from lstmcli.formats.text.jsonl import StepStream
 
-READ = 8 << 20  # bytes of inputs in a file that are read at a time
 TOGETHER = 64  # lines that have arrived are run together, with the same bits
 
 
@@ -62,56 +60,67 @@ def stream_steps(
         states = split_state(job.inputs.initial_state, job.model, 1)
         return join_states(states, job.model.convention.behaviour.states, "batch"), 0
     refuse_absent_cells(names, plan.shapes)
-    waiting = job.stream.waiting if job.stream else lambda: False
-    chosen = indices_of(selection.steps, ENDLESS if job.stream else plan.steps)
-    end = None if outputs.needs_final_state else chosen[-1] + 1
-    stack = LayerStack.of_plan(plan, meter)
-    batched = plan.layout != "steps"
-    part = selection._replace(steps=None).within(
-        1, plan.batch, plan.widths(names)
-    )  # of a step
+    size = plan.steps if blocks is None else ENDLESS
+    part = selection.within(size, plan.batch, plan.widths(names))
+    chosen = part.steps or ()
     columns = {
         k: c for name in names for k, c in part.columns.items() if is_named(k, name)
     }
+    part = part._replace(columns=columns)
+    end = size if outputs.needs_final_state else chosen[-1] + 1
+    refuse_stream(plan.model)
+    run = ChunkRun.of_plan(plan, slice(0, plan.batch), meter=meter)
+    if blocks is None:
+        of_run = pieces(plan.until(end), run, _steps_of_text(plan), part)
+    else:
+        of_run = _as_they_come(run, plan.keep, blocks, end)
+    batched = plan.layout != "steps"
     writer = formats.open_steps(
-        stream,
-        format,
-        list(columns),
-        batched,
-        part,
-        tidy=outputs.tidy,
+        stream, format, list(columns), batched, part, tidy=outputs.tidy
     )
-    for x in blocks:
-        first = stack.steps
-        arrays = stack.advance(x if end is None else x[: end - first], plan.keep)
-        steps = chosen[positions_between(chosen, first, stack.steps)]
-        places = [step - first for step in steps]
-        picked = {
-            name: take(take(take(arrays[name], places, 0), part.batch, 1), units, 2)
-            for name, units in columns.items()
-        }
-        picked = (
-            picked if batched else {name: array[:, 0] for name, array in picked.items()}
-        )
-        write_steps(writer, steps, picked, selection.digits)
-        if stack.steps == end:
-            break
-        if not waiting():
+    steps = 0
+    for piece in of_run:
+        at, _, arrays = part.cut_piece(*piece)
+        if not batched:
+            arrays = {name: array[:, 0] for name, array in arrays.items()}
+        write_steps(writer, chosen[at], arrays, selection.digits)
+        steps = piece.steps.stop
+        if job.stream is None or not job.stream.waiting():
             stream.flush()
-    if job.stream and not stop.status and stack.steps != end:
-        indices_of(selection.steps, stack.steps)  # it may have ended before them
-        for line in selection.cuts(part.full._replace(steps=stack.steps)):
+        if stop.status:
+            break
+    if job.stream and not stop.status and steps != end:
+        indices_of(selection.steps, steps)  # it may have ended before them
+        for line in selection.cuts(part.full._replace(steps=steps)):
             remark(line)
-    return stack.state("batch"), stack.steps
+    return join_states(run.states, plan.model.behaviour.states, "batch"), steps
+
+
+def _as_they_come(
+    run: ChunkRun, keep: tuple[str, ...], blocks: Iterator[Array], end: int
+) -> Iterator[Piece]:
+    """The pieces of inputs (s, B, I), up to a step."""
+    steps = slice(0, 0)
+    for block in blocks:
+        x = block[: end - steps.stop]
+        steps = slice(steps.stop, steps.stop + len(x))
+        yield Piece(steps, run.chunk, run.advance(x, keep))
+        if steps.stop == end:
+            return
+
+
+def _steps_of_text(plan: Plan) -> int:
+    """The steps that are computed at a time: as text they take several times the bytes."""
+    step = sum(cell.units for _, cell in plan.model.cells) * 8 * plan.batch  # bytes
+    return max(1, min(BLOCK, PIECE // 4 // step))
 
 
 def _plan_and_blocks(
     job: Job, keep: Sequence[str], stop: Stop, remark: Callable[[str], None]
-) -> tuple[Plan | None, Iterator[Array]]:
-    """The plan and the inputs (s, B, I) of a run; no plan if it is stopped before a step."""
+) -> tuple[Plan | None, Iterator[Array] | None]:
+    """The plan, and the inputs (s, B, I) of a stream; no plan if it is stopped before a step."""
     if job.stream is None:
-        plan = job.plan(keep)
-        return plan, _until(stop, _blocks_of_file(plan))
+        return job.plan(keep), None
     lines = _until(stop, _lines(job, job.stream, remark))
     first = next(lines, None)
     if first is None:
@@ -136,17 +145,6 @@ def _until(stop: Stop, blocks: Iterator[Array]) -> Iterator[Array]:
         if steps is None:
             return
         yield steps
-
-
-def _blocks_of_file(plan: Plan) -> Iterator[Array]:
-    x = plan.inputs.x
-    step = sum(cell.units for _, cell in plan.model.cells) * 8 * plan.batch  # bytes
-    size = max(1, min(BLOCK, PIECE // 4 // step))  # as text it takes several times that
-    ahead = max(1, READ // (plan.batch * x.shape[-1] * x.dtype.itemsize) // size) * size
-    for start in range(0, plan.steps, ahead):
-        block = plan.block(slice(start, start + ahead))
-        for first in range(0, len(block), size):
-            yield block[first : first + size]
 
 
 def _lines(

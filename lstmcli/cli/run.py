@@ -233,7 +233,7 @@ def _run(run: Run, threads: int | None, scheduler: str | None) -> Ended:
             show_trace,
         )
 
-        if run.outputs.file is None:
+        if run.outputs.file is None and not run.engine:
             return show_run(run, how)
         end = run.write(standard_output, remark, stopped_by_signals, **how)
         assert end.trace is not None

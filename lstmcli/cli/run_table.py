@@ -9,27 +9,23 @@ from typing import Any
 from lstmcli.api.run import Ended, Run, Trace
 from lstmcli.cli.terminal import show_paged, width
 from lstmcli.views.header import header_sheet
-from lstmcli.views.run import Excerpt, Window, excerpt_sheets, steps_shown
+from lstmcli.views.run import Excerpt, Window, cell_sizes, excerpt_sheets, steps_shown
 
 
 def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
-    """Run and print the table, keeping what it shows of a long run."""
-    window, steps = _window(run), run.plan.steps
-    if not run.is_long:
-        trace = run.trace(**how)
-        show_trace(run, trace)
-        return Ended((trace.final_h, trace.final_c), steps)
-    of_cells = run.cell_sizes
+    """Run and print the table, keeping what it shows of the run."""
+    window, of_cells = _window(run), cell_sizes(run.plan)
     shown = steps_shown(of_cells.values(), window)
     summaries = {} if window.steps else {cell: window.summary() for cell in of_cells}
     part, final = run.excerpt(shown, summaries, **how)
     _show_excerpt(run, part)
-    return Ended(final, steps)
+    return Ended(final, part.of_steps)
 
 
 def show_trace(run: Run, trace: Trace) -> None:
     """Print the table of a trace."""
-    _show_excerpt(run, run.excerpt_of(trace), trace.settings.get("engine", ""))
+    part = Excerpt.of_trace(trace, of_steps=run.plan.steps)
+    _show_excerpt(run, part, trace.settings.get("engine", ""))
 
 
 def _window(run: Run) -> Window:

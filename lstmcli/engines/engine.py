@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lstmcli.core.forward.plan import Plan
-from lstmcli.core.forward.run import SequenceResults, trace_of
-from lstmcli.core.forward.sequence import padding_rule
+from lstmcli.core.forward.run import trace_of
+from lstmcli.core.forward.sequence import has_direction_axis, padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.edits import refuse_edits
-from lstmcli.core.model.model import Cell, Masking, Model, State, Trace, join_with_and
+from lstmcli.core.model.model import Cell, Masking, State, Trace, join_with_and
 from lstmcli.core.model.vocabulary import split_activation
 from lstmcli.core.weights.compatibility import fit
 from lstmcli.core.weights.encode import fold_forget_bias
@@ -244,7 +244,10 @@ def timed_trace(engine: Engine, network: Network, plan: Plan) -> tuple[Trace, fl
         raise UserError(
             f"{engine.name} {engine.version} ended with an error: {message}"
         ) from error
-    trace = trace_of(plan, _part(plan.model, result))
+    h = result.h
+    if has_direction_axis(plan.model):
+        h = np.stack(np.split(h, 2, axis=2), axis=2)
+    trace = trace_of(plan, {"h": h}, list(result.finals))
     settings = {**trace.settings, "engine": f"{engine.name} {engine.version}"}
     return replace(trace, settings=settings), seconds
 
@@ -261,18 +264,6 @@ def timed_result(run: Callable[[], T]) -> tuple[T, float]:
         if (seconds := perf_counter() - start) > SHORT:
             break
     return result, seconds
-
-
-def _part(model: Model, result: Result) -> SequenceResults:
-    if len(model.cells) == 1:
-        return SequenceResults([], {"h": result.h}, list(result.finals))
-    last = model.layers[-1]
-    separate = len(last) == 2 and last[0].convention.behaviour.merge in (
-        "concat",
-        "stack",
-    )
-    outputs = np.split(result.h, 2, axis=2) if separate else [result.h]
-    return SequenceResults(list(outputs), {}, list(result.finals))
 
 
 # ---- libraries

@@ -12,6 +12,7 @@ import numpy as np
 
 from lstmcli.core.forward.excerpt import SUMMARISED, CellSizes, CellSummary
 from lstmcli.core.forward.excerpt import Excerpt as Excerpt
+from lstmcli.core.forward.excerpt import cell_sizes as cell_sizes
 from lstmcli.core.forward.saturation import is_saturated
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.part import Indices, below, take

@@ -73,7 +73,7 @@ def test_check_continues_where_explain_rejects_a_run(
     monkeypatch.setattr("lstmcli.api.check.explain", explain)
     install(monkeypatch, fake(fault=forgetful))
     one = job()
-    found = check(one._replace(reread=lambda settings: one.model), ["torch"])
+    found = check(replace(one, reread=lambda settings: one.model), ["torch"])
     assert found.findings == {}
     assert found.rows[0].notes == (
         "explain cannot search for the cause: not of this kind",
@@ -244,8 +244,8 @@ def test_more_than_4_times_the_rounding_of_the_run_is_a_difference(
     )
     assert check_of(monkeypatch, one, 2 * own).equal
     assert not check_of(monkeypatch, one, 5 * own).equal
-    exact = one._replace(
-        model=replace(one.model, layers=((cell,),))
+    exact = replace(
+        one, model=replace(one.model, layers=((cell,),))
     )  # hardly rounds at all
     assert not check_of(monkeypatch, exact, 2 * own).equal
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from io import BytesIO
+from pathlib import Path
+
 import pytest
 
 from lstmcli.api.run import start
@@ -13,8 +17,13 @@ SAMPLE = TOP / "samples" / "forget-bias"
 
 
 @pytest.mark.parametrize("screen", ["table", None])
-def test_a_run_keeps_only_what_is_shown_or_written(screen: str | None) -> None:
+def test_a_run_keeps_only_what_is_shown_or_written(
+    screen: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     outputs = Outputs("h.npy", "npy", screen, ["h"], tidy=False)
     paths = [str(SAMPLE / f"{name}") for name in ("weights.npz", "inputs.npy")]
     run = start(paths[:1], paths[1], outputs, EVERYTHING, ("h", "c"))
-    assert [*run.trace().arrays] == (["h", "c"] if screen else ["h"])
+    end = run.write(BytesIO, print, lambda stop: nullcontext())
+    assert end.trace is not None
+    assert [*end.trace.arrays] == (["h", "c"] if screen else ["h"])

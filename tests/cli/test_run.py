@@ -18,6 +18,7 @@ import pytest
 import lstmcli
 from lstmcli import formats, run
 from lstmcli.api.load import load
+from lstmcli.core.forward.prepare import prepare
 from tests.cli.conftest import ENDINGS, SAMPLE, Lstm, ignore_signals, start, wait_until
 from tests.cli.test_outputs import in_shell
 from tests.paths import TOP
@@ -49,10 +50,7 @@ def test_init_makes_the_thread_s_numbers(lstm: Lstm) -> None:
     )
 
 
-def test_a_long_run_names_saturated_gates_too(
-    lstm: Lstm, net: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lstmcli.api.run.LONG", 0)
+def test_a_long_run_names_saturated_gates_too(lstm: Lstm, net: Path) -> None:
     rng = np.random.default_rng(2)
     bias = np.zeros(16)
     bias[9] = 12  # f of unit 1
@@ -67,6 +65,23 @@ def test_a_long_run_names_saturated_gates_too(
     assert "f near 1 in unit 1 (100%)" in out
     assert lstm("run", net, "--only", "z").status == 0
     assert "f near 1" in lstm("plot", net, "--only", "h").out
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("-f", "json"), ("-o", "o.npz", "-f", "table"), ("-o", "o.csv")]
+)
+def test_a_run_is_prepared_once(
+    lstm: Lstm, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    prepared = []
+
+    def counted(*given: Any) -> Any:
+        prepared.append(given)
+        return prepare(*given)
+
+    monkeypatch.setattr("lstmcli.api.job.prepare", counted)
+    assert lstm("run", WEIGHTS, INPUTS, "--steps", "1:", *words).status == 0
+    assert len(prepared) == 1
 
 
 # ---- how files are named and read

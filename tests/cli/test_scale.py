@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lstmcli import formats
-from lstmcli.api import load, save, stream
+from lstmcli.api import load, save
 from lstmcli.core.forward import run as forward_run
 from lstmcli.core.forward.batch import batch_chunks
 from lstmcli.formats import npy
@@ -55,7 +55,7 @@ def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inputs in .npy files are never loaded in full, whatever their size."""
     monkeypatch.setattr(npy, "IN_BLOCKS_FROM", 0)
     cut(monkeypatch, 10_000)
-    monkeypatch.setattr(stream, "READ", 5_000)
+    monkeypatch.setattr(forward_run, "READ", 5_000)
 
 
 OUTPUTS = [
@@ -381,6 +381,5 @@ def test_a_table_that_keeps_only_what_it_shows_is_the_table(
     monkeypatch.setattr("lstmcli.api.run.WORTH_THREADS", 0)
     whole = lstm(*words)
     assert whole.status == 0
-    monkeypatch.setattr("lstmcli.api.run.LONG", 0)
     cut(monkeypatch, 50_000)
     assert lstm(*words) == whole

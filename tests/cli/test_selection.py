@@ -146,7 +146,7 @@ def test_a_run_in_pieces_writes_the_same_bytes(
     assert lstm(*words, "-o", "memory.npz").status == 0
     monkeypatch.setattr(save, "PIECES_FROM", 0)
     monkeypatch.setattr("lstmcli.core.forward.run.PIECE", 1)
-    monkeypatch.setattr("lstmcli.api.run.run_selected", None)
+    monkeypatch.setattr("lstmcli.api.run.run_plan", None)
     assert lstm(*words, "-o", "pieces.npz").status == 0
     assert Path("memory.npz").read_bytes() == Path("pieces.npz").read_bytes()
 

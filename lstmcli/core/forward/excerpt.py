@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.saturation import Saturation
-from lstmcli.core.forward.sequence import counted
+from lstmcli.core.forward.sequence import counted, has_direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.part import Indices, below, take
@@ -64,13 +64,20 @@ class Excerpt(NamedTuple):
     padded: Mapping[str, Array] = {}  # (T, B) of such a cell: the steps left out
 
     @classmethod
-    def of_trace(cls, trace: Trace, plan: Plan | None = None) -> Excerpt:
-        """All of a trace, which may have only the first steps of its run."""
+    def of_trace(
+        cls,
+        trace: Trace,
+        steps: Indices | None = None,
+        plan: Plan | None = None,
+        summaries: Mapping[str, CellSummary] | None = None,
+    ) -> Excerpt:
+        """All of a trace, which may have only some ``steps`` of its run, the first by default."""
         arrays = {name: _in_three_axes(trace, name) for name in trace.arrays}
-        steps = range(trace.steps)
+        if steps is None:
+            steps = range(trace.steps)
         if plan is None:
             return cls(steps, trace.steps, arrays)
-        return cls(steps, plan.steps, arrays, padded=padded_steps(plan))
+        return cls(steps, plan.steps, arrays, summaries or {}, padded_steps(plan))
 
 
 def padded_steps(plan: Plan) -> dict[str, Array]:
@@ -90,7 +97,10 @@ def summarise(
     for cell, summary in summaries.items():
         prefix = f"{cell}." if cell else ""
         names = [name for name in SUMMARISED if prefix + name in arrays]
-        summary.add({name: arrays[prefix + name] for name in names})
+        of_cell = {name: arrays[prefix + name] for name in names}
+        # directions on an axis of their own are side by side
+        flat = {k: a.reshape(*a.shape[:2], -1) for k, a in of_cell.items()}
+        summary.add(flat)
 
 
 def cell_sizes(plan: Plan) -> dict[str, CellSizes]:
@@ -99,6 +109,8 @@ def cell_sizes(plan: Plan) -> dict[str, CellSizes]:
     for name, shape in plan.shapes.items():
         cell, _, base = name.rpartition(".")
         widths[cell] = max(widths.get(cell, 0), shape[-1] // (4 if base == "z" else 1))
+    if has_direction_axis(plan.model):  # side by side in a table
+        widths[""] *= 2
     cells = [cell for cell in widths if cell]
     if "h" in plan.keep or not cells:
         cells.append("")

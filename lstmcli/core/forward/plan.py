@@ -154,10 +154,7 @@ def plan_of(
     model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP
 ) -> Plan:
     """The plan of a run that keeps these arrays, without the model's edits."""
-    names = tuple(read_names(keep, "keep"))
-    for name in names:
-        if name not in NAMES:
-            raise UserError(f"a trace has no {name!r}; it has {', '.join(NAMES)}.")
+    names = kept_names(keep)
     layout, assumed = check_axes(model, inputs)
     steps, batch = steps_and_batch(inputs.x.shape, layout)
     valid = valid_steps(inputs, layout, model.padding_use)
@@ -173,6 +170,15 @@ def plan_of(
         valid=valid,
         states=states,
     )
+
+
+def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
+    """The arrays of each cell that a run is to keep; UserError for others."""
+    names = tuple(read_names(keep, "keep"))
+    for name in names:
+        if name not in NAMES:
+            raise UserError(f"a trace has no {name!r}; it has {', '.join(NAMES)}.")
+    return names
 
 
 def cell_names(

@@ -54,8 +54,9 @@ def with_edits(plan: Plan) -> Plan:
 
     def run(x: Array, valid: Array | None, states: Sequence[State]) -> list[State]:
         batch = x.shape[1]
-        work = ChunkRun(model, batch, ("h",), masked=False)
-        return work(slice(0, batch), np.ascontiguousarray(x), states, valid).finals
+        run = ChunkRun(model, batch, False, slice(0, batch), states)
+        run.advance(np.ascontiguousarray(x), ("h",), valid)
+        return run.states
 
     for edit in of_run:
         x, valid, states = edit.apply(run, x, valid, states)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,31 +27,23 @@ from lstmcli.core.forward.plan import Plan, cell_names
 from lstmcli.core.forward.sequence import (
     counted,
     direction_axis,
-    edited_outputs,
     has_direction_axis,
     merge_directions,
     padding_rule,
     run_in_order,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import (
-    Model,
-    State,
-    Trace,
-    from_time_major,
-    in_layout,
-    join_states,
-)
-from lstmcli.core.model.part import Part, positions_between, take
-from lstmcli.core.model.selection import Choice, cut_final_state
+from lstmcli.core.model.model import Model, State, Trace, from_time_major, join_states
+from lstmcli.core.model.part import Part
+from lstmcli.core.model.selection import Choice
 from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-Put = Callable[[str, tuple[slice, ...], Array], None]
-"""Takes a part of an array by name, and where it belongs in the axes of the inputs.
+Put = Callable[[slice, slice, dict[str, Array]], None]
+"""Takes what is selected of a piece (s, R, K), behind its places among what is selected.
 
 Called from several threads. Where directions are stacked, h has them before
 its last axis.
@@ -62,57 +53,69 @@ Observe = Callable[[Mapping[str, Array]], None]
 """Takes the arrays (s, R, K) of some steps of some sequences; called from several threads."""
 
 AHEAD = 8  # chunks that an executor gets before the first is waited for
+PIECE = 4 << 20  # bytes of results that are computed before they are passed on
+LEAST = 16  # steps of a piece: fewer take longer each
+READ = 8 << 20  # bytes of inputs in a file that are read at a time
 
 
-def run_plan(
-    plan: Plan, executor: Executor | None = None, meter: Meter | None = None
-) -> Trace:
-    """The trace of a run; ``executor`` and ``meter`` are those of `lstmcli.run`.
+def run_plan(plan: Plan, selected: Part | None = None, **how: Any) -> Trace:
+    """The trace of a run; of the arrays only what is selected, for which memory is taken.
 
-    Inputs in a file are read block by block, with the same bits.
+    ``how``: ``observe``, ``executor`` and ``meter``, as in `run_to`. Inputs in
+    a file are read block by block, with the same bits.
     """
-    model = plan.model
-    at_once = executor is None or (
-        shares_memory(executor) and not worth_threads(plan.batch, model)
+    executor = how.get("executor")
+    is_one_block = executor is None or (
+        shares_memory(executor) and not worth_threads(plan.batch, plan.model)
     )
-    if at_once and isinstance(plan.inputs.x, np.ndarray):
-        work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter)
-        part = work(*task_of_chunk(plan, slice(0, plan.batch)))
-        return trace_of(plan, part)
-    return run_selected(plan, plan.select(), executor=executor, meter=meter)[0]
-
-
-def run_selected(plan: Plan, selected: Part, **how: Any) -> tuple[Trace, State]:
-    """A trace of what is selected, for which memory is taken, and the full final state.
-
-    ``how``: ``observe``, ``executor`` and ``meter``, as in `sweep_selected`.
-    """
-    convention, stacked = plan.model.convention, has_direction_axis(plan.model)
+    if selected is None and is_one_block and isinstance(plan.inputs.x, np.ndarray):
+        return trace_of(plan, *_at_once(plan, how.get("meter")))
+    selected = selected or plan.select()
+    steps, items, _ = selected.sizes
     arrays: dict[str, Array] = {}
     for name, columns in selected.columns.items():
-        axes = (2, len(columns)) if stacked and name == "h" else (len(columns),)
-        shape = (
-            len(selected.steps),
-            *axes,
-            len(selected.batch),
-        )  # in memory as the loop writes it
-        time_major = np.moveaxis(np.empty(shape, plan.dtype), -1, 1)
-        arrays[name] = from_time_major(time_major, plan.layout)
+        axes = [len(columns)]
+        if name == "h" and has_direction_axis(plan.model):
+            axes = [2, *axes]
+        in_memory = np.empty((steps, *axes, items), plan.dtype)  # as the loop writes it
+        arrays[name] = np.moveaxis(in_memory, -1, 1)
 
-    def put(name: str, index: tuple[slice, ...], array: Array) -> None:
-        arrays[name][index] = array
+    def put(steps: slice, items: slice, piece: dict[str, Array]) -> None:
+        for name, array in piece.items():
+            arrays[name][steps, items] = array
 
-    final = sweep_selected(plan, selected, put, ahead=plan.batch, **how)
-    if stacked and "h" in arrays:
-        arrays["h"] = np.moveaxis(
-            arrays["h"], -2, direction_axis(convention, plan.layout)
-        )
-    states = convention.behaviour.states
-    h, c = (cut_final_state(array, selected, plan.layout, states) for array in final)
-    return Trace(arrays, h, c, plan.layout, plan.settings() | selected.meta()), final
+    states = run_to(plan, selected, put, ahead=plan.batch, **how)
+    return trace_of(plan, arrays, states)
 
 
-def sweep_selected(
+def run_in_memory(plan: Plan) -> dict[str, Array]:
+    """The arrays (T, B, K) of a run and each cell's last states (B, K)."""
+    arrays, states = _at_once(plan)
+    for (name, _), (h, c) in zip(plan.model.cells, states, strict=True):
+        prefix = f"{name}." if len(states) > 1 else ""
+        arrays |= {f"{prefix}final_h": h, f"{prefix}final_c": c}
+    return arrays
+
+
+def _at_once(
+    plan: Plan, meter: Meter | None = None
+) -> tuple[dict[str, Array], list[State]]:
+    run = ChunkRun.of_plan(plan, slice(0, plan.batch), meter=meter)
+    return run.advance(plan.block(), plan.keep, plan.valid), run.states
+
+
+def trace_of(plan: Plan, arrays: Mapping[str, Array], states: Sequence[State]) -> Trace:
+    """The trace of arrays (s, B, K) and the last state of each cell, in the axes of the inputs."""
+    model, layout = plan.model, plan.layout
+    of_trace = {k: from_time_major(a, layout) for k, a in arrays.items()}
+    if "h" in of_trace and has_direction_axis(model):
+        axis = direction_axis(model.convention, layout)
+        of_trace["h"] = np.moveaxis(of_trace["h"], -2, axis)
+    h, c = join_states(states, model.behaviour.states, layout)
+    return Trace(of_trace, h, c, layout, plan.settings())
+
+
+def run_to(
     plan: Plan,
     selected: Part,
     put: Put,
@@ -121,8 +124,8 @@ def sweep_selected(
     executor: Executor | None = None,
     meter: Meter | None = None,
     ahead: int = AHEAD,
-) -> State:
-    """Run, ``put`` what is selected piece by piece, and return the full ``final_h, final_c``.
+) -> list[State]:
+    """Run, ``put`` what is selected piece by piece, and return the last state of each cell.
 
     Bit for bit as in a run at once. ``observe`` is called with every piece;
     without it, pieces without selected steps are computed for their last state
@@ -130,216 +133,59 @@ def sweep_selected(
     (backward, masked), that of a chunk of sequences, of which ``ahead`` are
     computed at a time.
     """
-    model = plan.model
-    work = ChunkRun(model, plan.batch, plan.keep, plan.masked, meter=meter)
-    chunks = batch_chunks(plan.batch, model)
-    size = _steps_of_piece(plan, max(chunk.stop - chunk.start for chunk in chunks))
+    chunks = batch_chunks(plan.batch, plan.model)
+    size = steps_of_piece(plan, max(chunk.stop - chunk.start for chunk in chunks))
+    packed = [Packed(cell) for _, cell in plan.model.cells]
+    kept = selected if observe is None else plan.select()
 
-    def pass_on(batch: slice, steps: slice, arrays: Mapping[str, Array]) -> None:
+    def pass_on(piece: Piece) -> None:
         if observe is not None:
-            observe(arrays)
-        at = positions_between(selected.steps, steps.start, steps.stop)
-        items = positions_between(selected.batch, batch.start, batch.stop)
-        if at.start == at.stop or items.start == items.stop:
-            return
-        steps_of_piece = [n - steps.start for n in selected.steps[at]]
-        items_of_piece = [n - batch.start for n in selected.batch[items]]
-        index = in_layout(at, items, plan.layout)
-        for name, columns in selected.columns.items():
-            array = take(
-                take(arrays[name], steps_of_piece, 0), items_of_piece, 1
-            )  # (s, R, K)
-            put(
-                name,
-                index,
-                from_time_major(take(array, columns, array.ndim - 1), plan.layout),
-            )
-
-    def pass_on_all(chunk: slice, part: SequenceResults) -> list[State]:
-        pass_on(chunk, slice(0, plan.steps), _arrays(model, part))
-        return part.finals
+            observe(piece.arrays)
+        steps, items, arrays = selected.cut_piece(*piece)
+        if arrays:
+            put(steps, items, arrays)
 
     def run_here(chunk: slice) -> list[State]:
-        if plan.valid is not None or not runs_forward(model):
-            return pass_on_all(chunk, work(*task_of_chunk(plan, chunk)))
-        stack = LayerStack(plan, work.packed, chunk, meter)
-        for first in range(0, plan.steps, size):
-            steps = slice(first, min(first + size, plan.steps))
-            at = positions_between(selected.steps, steps.start, steps.stop)
-            keep = plan.keep if observe is not None or at.start < at.stop else ()
-            pass_on(chunk, steps, stack.advance(plan.block(steps, chunk), keep))
-        return stack.states
+        run = ChunkRun.of_plan(plan, chunk, packed, meter)
+        for piece in pieces(plan, run, size, kept):
+            pass_on(piece)
+        return run.states
 
-    finals = [(h.copy(), c.copy()) for h, c in plan.states]
-    is_here = executor is None or shares_memory(executor)
-    if is_here:
+    def pass_on_all(
+        chunk: slice, ended: tuple[dict[str, Array], list[State]]
+    ) -> list[State]:
+        arrays, states = ended
+        pass_on(Piece(slice(0, plan.steps), chunk, arrays))
+        if meter:
+            meter((chunk.stop - chunk.start) * plan.steps * len(states))
+        return states
+
+    if executor is None or shares_memory(executor):
         ends = _in_order(executor, run_here, ((chunk,) for chunk in chunks), ahead)
     else:
-        tasks = (task_of_chunk(plan, chunk) for chunk in chunks)
-        parts = _in_order(executor, work, tasks, ahead)
-        ends = map(pass_on_all, chunks, parts)
+        tasks = (_task_of_chunk(plan, chunk) for chunk in chunks)
+        ends = map(pass_on_all, chunks, _in_order(executor, _run_chunk, tasks, ahead))
+    finals = [(h.copy(), c.copy()) for h, c in plan.states]
     with one_thread():
         for chunk, states in zip(chunks, ends, strict=True):
-            if meter and not is_here:
-                meter((chunk.stop - chunk.start) * plan.steps * len(states))
             for (h, c), (chunk_h, chunk_c) in zip(finals, states, strict=True):
                 h[chunk], c[chunk] = chunk_h, chunk_c
-    return join_states(finals, model.behaviour.states, plan.layout)
+    return finals
 
 
-def _steps_of_piece(plan: Plan, batch: int) -> int:
-    model, arrays = plan.model, len(plan.keep) + 3 * ("z" in plan.keep)
-    numbers = max(
-        1, arrays * sum(cell.units for _, cell in model.cells), model.cell.inputs
-    )
-    return max(16, PIECE // (numbers * batch * plan.dtype.itemsize))
-
-
-class SequenceResults(NamedTuple):
-    """The results of some sequences."""
-
-    outputs: list[Array]  # h of the last layer, (T, R, P) of each direction
-    arrays: dict[str, Array]  # what is kept of each cell, (T, R, K)
-    finals: list[State]  # of each cell
-
-
-def task_of_chunk(
-    plan: Plan, chunk: slice
-) -> tuple[slice, Array, list[State], Array | None]:
-    """Return what `ChunkRun` takes for a chunk of sequences."""
+def _task_of_chunk(plan: Plan, chunk: slice) -> tuple[Any, ...]:
+    """Return what `_run_chunk` takes, without the inputs of other sequences."""
     valid = None if plan.valid is None else plan.valid[:, chunk]
-    return chunk, plan.block(batch=chunk), plan.states_of(chunk), valid
+    run = plan.model, plan.batch, plan.masked, chunk, plan.states_of(chunk)
+    return run, plan.block(batch=chunk), plan.keep, valid
 
 
-@dataclass(frozen=True, eq=False)
-class ChunkRun:
-    """The computation of some sequences, here or in another process."""
-
-    model: Model
-    batch: int  # B of the run: the blocks follow from it
-    keep: tuple[str, ...]
-    masked: bool
-    meter: Meter | None = None
-    packed: tuple[Packed, ...] = ()  # of each cell
-
-    def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "packed", tuple(Packed(cell) for _, cell in self.model.cells)
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ChunkRun, (self.model, self.batch, self.keep, self.masked)
-
-    def __call__(
-        self, chunk: slice, x: Array, states: Sequence[State], valid: Array | None
-    ) -> SequenceResults:
-        """The results of x (T, R, I), a state of each cell, valid steps (T, R)."""
-        arrays: dict[str, Array] = {}
-        finals: list[State] = []
-        with (
-            one_thread(),
-            np.errstate(all="ignore"),
-        ):  # the results show what is not finite
-            for n, layer in enumerate(self.model.layers):
-                outputs = []
-                for d, cell in enumerate(layer):
-                    packed = self.packed[len(finals)]
-                    operand = (
-                        rounded(cell, x.astype(cell.dtype), 2)
-                        if is_eight_bit(cell)
-                        else x
-                    )
-                    blocks = self._blocks(packed, chunk, len(x))
-                    of_cell, final = run_in_order(
-                        partial(_advance, packed, blocks, self.meter),
-                        cell,
-                        operand,
-                        states[len(finals)],
-                        counted(cell, valid, self.model),
-                        self.keep,
-                        backward=d == 1,
-                        padding=padding_rule(cell, self.masked, len(layer) == 2),
-                    )
-                    finals.append(final)
-                    outputs.append(of_cell["h"])
-                    arrays |= cell_names(
-                        self.model, n, d, {k: of_cell[k] for k in self.keep}
-                    )
-                if n + 1 < len(self.model.layers):
-                    x = merge_directions(outputs, layer[0].convention)
-        return SequenceResults(outputs if len(finals) > 1 else [], arrays, finals)
-
-    def _blocks(self, packed: Packed, chunk: slice, steps: int) -> list[slice]:
-        """The blocks of a chunk; one block where that is quicker and gives the same bits.
-
-        Blocks write all arrays but h to columns of wide arrays, which takes
-        longer.
-        """
-        blocks = blocks_within(chunk, self.batch, packed.cell)
-        if (
-            chunk.stop - chunk.start < self.batch
-            or len(blocks) == 1
-            or steps < PAYS_FROM
-        ):
-            return blocks
-        K = packed.matrix()
-        quicker = set(self.keep) > {"h"} or saves_packing(K, self.batch, blocks)
-        return (
-            [chunk]
-            if quicker and is_same_in_one_block(K, self.batch, blocks)
-            else blocks
-        )
-
-
-def run_in_memory(plan: Plan) -> dict[str, Array]:
-    """The arrays (T, B, K) of a run and each cell's last states (B, K)."""
-    model = plan.model
-    part = ChunkRun(model, plan.batch, plan.keep, plan.masked)(
-        *task_of_chunk(plan, slice(0, plan.batch))
-    )
-    arrays, several = dict(_arrays(model, part)), len(part.finals) > 1
-    for (name, _), (h, c) in zip(model.cells, part.finals, strict=True):
-        prefix = f"{name}." if several else ""
-        arrays |= {f"{prefix}final_h": h, f"{prefix}final_c": c}
-    return arrays
-
-
-def trace_of(plan: Plan, part: SequenceResults) -> Trace:
-    """The trace of all results, in the axes of inputs and convention."""
-    model, layout = plan.model, plan.layout
-    arrays = {k: from_time_major(a, layout) for k, a in _arrays(model, part).items()}
-    if has_direction_axis(model):
-        arrays["h"] = np.moveaxis(
-            arrays["h"], -2, direction_axis(model.convention, layout)
-        )
-    h, c = join_states(part.finals, model.behaviour.states, layout)
-    return Trace(arrays, h, c, layout, plan.settings())
-
-
-def _advance(
-    packed: Packed,
-    blocks: Sequence[slice],
-    meter: Meter | None,
-    x: Array,
-    state: State,
-    names: tuple[str, ...],
-) -> tuple[dict[str, Array], State]:
-    """Step over x (T, R, I); of a reset state, steps are sequences of one."""
-    steps, batch = x.shape[:2]
-    reset = packed.cell.behaviour.state == "reset"
-    if reset:
-        more = (steps - 1) * batch
-        h, c = (
-            np.concatenate([a, np.zeros((more, a.shape[1]), a.dtype)]) for a in state
-        )
-        x, state = x.reshape(1, steps * batch, -1), (h, c)
-        blocks = batch_blocks(steps * batch, packed.cell)
-    runner = Runner(packed, blocks, state, meter=meter)
-    arrays, (h, c) = runner.advance(x, names), runner.state
-    if reset:
-        arrays = {k: a.reshape(steps, batch, -1) for k, a in arrays.items()}
-        h, c = h[-batch:], c[-batch:]
-    return arrays, (h, c)
+def _run_chunk(
+    run: tuple[Any, ...], *steps: Any
+) -> tuple[dict[str, Array], list[State]]:
+    """The arrays and last states of some sequences, in another process."""
+    chunk = ChunkRun(*run)
+    return chunk.advance(*steps), chunk.states
 
 
 def _in_order(
@@ -360,66 +206,167 @@ def _in_order(
         yield pending.popleft().result()
 
 
-def _arrays(model: Model, part: SequenceResults) -> dict[str, Array]:
-    """A part's arrays (T, R, K) and the model's h; stacked, (T, R, D, H)."""
-    if not part.outputs:
-        return part.arrays
-    if has_direction_axis(model):
-        return {"h": np.stack(part.outputs, axis=2)} | part.arrays
-    return {
-        "h": merge_directions(part.outputs, model.layers[-1][0].convention)
-    } | part.arrays
+# ---- piece by piece
 
 
-# ---- a run step by step, for inputs as they arrive
+class Piece(NamedTuple):
+    """The arrays (s, R, K) of some steps of some sequences."""
+
+    steps: slice
+    batch: slice
+    arrays: dict[str, Array]
 
 
-PIECE = 4 << 20  # bytes of results that are computed before they are passed on
+def pieces(plan: Plan, run: ChunkRun, size: int, kept: Part) -> Iterator[Piece]:
+    """The run of some sequences, ``size`` steps at a time if the model runs forward.
+
+    Pieces without a step that is ``kept`` have no arrays of cells.
+    """
+    chunk = run.chunk
+    if plan.valid is not None or not runs_forward(plan.model):
+        size = plan.steps
+    x = plan.inputs.x
+    of_step = (chunk.stop - chunk.start) * x.shape[-1] * x.dtype.itemsize  # bytes
+    ahead = max(1, READ // of_step // size) * size
+    valid = None if plan.valid is None else plan.valid[:, chunk]
+    for start in range(0, plan.steps, ahead):
+        block = plan.block(slice(start, start + ahead), chunk)
+        for first in range(0, len(block), size):
+            x = block[first : first + size]
+            steps = slice(start + first, start + first + len(x))
+            keep = plan.keep if kept.has_steps(steps) else ()
+            yield Piece(steps, chunk, run.advance(x, keep, valid))
 
 
-class LayerStack:
-    """The cells of a forward model, stepped together over a chunk."""
+def steps_of_piece(plan: Plan, batch: int) -> int:
+    """The steps of so many sequences whose results take `PIECE` bytes."""
+    model, arrays = plan.model, len(plan.keep) + 3 * ("z" in plan.keep)
+    numbers = max(
+        1, arrays * sum(cell.units for _, cell in model.cells), model.cell.inputs
+    )
+    return max(LEAST, PIECE // (numbers * batch * plan.dtype.itemsize))
+
+
+class ChunkRun:
+    """Some sequences of a run, whose cells step over the inputs as they come."""
 
     def __init__(
-        self, plan: Plan, packed: Sequence[Packed], chunk: slice, meter: Meter | None
+        self,
+        model: Model,
+        batch: int,
+        masked: bool,
+        chunk: slice,
+        states: Sequence[State],
+        packed: Sequence[Packed] | None = None,
+        meter: Meter | None = None,
     ) -> None:
-        self.model, self.steps = plan.model, 0
-        self._runners = [
-            Runner(
-                of_cell, blocks_within(chunk, plan.batch, of_cell.cell), state, meter
-            )
-            for of_cell, state in zip(packed, plan.states_of(chunk), strict=True)
-        ]
+        self.model, self.batch, self.masked, self.chunk = model, batch, masked, chunk
+        self.states = list(states)  # of each cell
+        self._packed = packed or [Packed(cell) for _, cell in model.cells]
+        self._meter = meter
+        self._runners: dict[int, Runner] = {}  # by cell
 
     @classmethod
-    def of_plan(cls, plan: Plan, meter: Meter | None) -> LayerStack:
-        """All sequences of a run; UserError for a model that needs all steps at once."""
-        if reason := _needs_all_steps(plan.model):
-            raise reason
-        packed = [Packed(cell) for _, cell in plan.model.cells]
-        return cls(plan, packed, slice(0, plan.batch), meter)
+    def of_plan(
+        cls,
+        plan: Plan,
+        chunk: slice,
+        packed: Sequence[Packed] | None = None,
+        meter: Meter | None = None,
+    ) -> ChunkRun:
+        """The run of these sequences before its first step."""
+        model, states = plan.model, plan.states_of(chunk)
+        return cls(model, plan.batch, plan.masked, chunk, states, packed, meter)
 
-    def advance(self, x: Array, keep: tuple[str, ...]) -> dict[str, Array]:
-        """Run the steps of x (s, R, I); gives the arrays of a trace, each (s, R, K)."""
+    def advance(
+        self, x: Array, keep: tuple[str, ...], valid: Array | None = None
+    ) -> dict[str, Array]:
+        """The arrays of a trace (s, R, K) of the next steps x (s, R, I).
+
+        Of a model that needs all steps at once, these are all; those that are
+        ``valid`` (s, R) count.
+        """
         arrays: dict[str, Array] = {}
-        with one_thread():
-            for n, runner in enumerate(self._runners):
-                more = (edit.kind.takes for edit in runner.cell.edits)
-                of_cell = runner.advance(x, tuple(dict.fromkeys((*keep, "h", *more))))
-                of_cell = edited_outputs(runner.cell, x, of_cell)
-                x = of_cell["h"]
-                arrays |= cell_names(self.model, n, 0, {k: of_cell[k] for k in keep})
-        self.steps += len(x)
-        return arrays if len(self._runners) == 1 else {"h": x} | arrays
+        n, model = 0, self.model
+        with (
+            one_thread(),
+            np.errstate(all="ignore"),
+        ):  # the results show what is not finite
+            for depth, layer in enumerate(model.layers):
+                outputs = []
+                for direction, cell in enumerate(layer):
+                    is_rounded = is_eight_bit(cell)
+                    operand = (
+                        rounded(cell, x.astype(cell.dtype), 2) if is_rounded else x
+                    )
+                    of_cell, self.states[n] = run_in_order(
+                        partial(self._advance_cell, n),
+                        cell,
+                        operand,
+                        self.states[n],
+                        counted(cell, valid, self.model),
+                        keep,
+                        backward=direction == 1,
+                        padding=padding_rule(cell, self.masked, len(layer) == 2),
+                    )
+                    outputs.append(of_cell["h"])
+                    kept = {name: of_cell[name] for name in keep}
+                    arrays |= cell_names(model, depth, direction, kept)
+                    n += 1
+                if depth + 1 < len(model.layers):
+                    x = merge_directions(outputs, layer[0].convention)
+            if n == 1:
+                return arrays
+            if has_direction_axis(model):
+                return {"h": np.stack(outputs, axis=2)} | arrays
+            return {"h": merge_directions(outputs, layer[0].convention)} | arrays
 
-    @property
-    def states(self) -> list[State]:
-        """The state of each cell."""
-        return [runner.state for runner in self._runners]
+    def _advance_cell(
+        self, n: int, x: Array, state: State, names: tuple[str, ...]
+    ) -> tuple[dict[str, Array], State]:
+        """Step over x (s, R, I); of a reset state, steps are sequences of one."""
+        packed = self._packed[n]
+        if packed.cell.behaviour.state == "reset":
+            return self._advance_apart(packed, x, state, names)
+        if n not in self._runners:
+            blocks = self._blocks(packed, len(x), names)
+            self._runners[n] = Runner(packed, blocks, state, self._meter)
+        runner = self._runners[n]
+        return runner.advance(x, names), runner.state
 
-    def state(self, layout: str) -> State:
-        """The state as in a trace: ``final_h``, ``final_c``."""
-        return join_states(self.states, self.model.behaviour.states, layout)
+    def _advance_apart(
+        self, packed: Packed, x: Array, state: State, names: tuple[str, ...]
+    ) -> tuple[dict[str, Array], State]:
+        steps, batch = x.shape[:2]
+        later = (steps - 1) * batch
+        h, c = (
+            np.concatenate([a, np.zeros((later, a.shape[1]), a.dtype)]) for a in state
+        )
+        blocks = batch_blocks(steps * batch, packed.cell)
+        runner = Runner(packed, blocks, (h, c), self._meter)
+        arrays = runner.advance(x.reshape(1, steps * batch, -1), names)
+        h, c = runner.state
+        apart = {k: a.reshape(steps, batch, -1) for k, a in arrays.items()}
+        return apart, (h[-batch:], c[-batch:])
+
+    def _blocks(
+        self, packed: Packed, steps: int, names: tuple[str, ...]
+    ) -> list[slice]:
+        """The blocks of a chunk; one block where that is quicker and gives the same bits.
+
+        Blocks write all arrays but h to columns of wide arrays, which takes
+        longer.
+        """
+        chunk = self.chunk
+        blocks = blocks_within(chunk, self.batch, packed.cell)
+        is_part = chunk.stop - chunk.start < self.batch
+        if is_part or len(blocks) == 1 or steps < PAYS_FROM:
+            return blocks
+        K = packed.matrix()
+        quicker = set(names) > {"h"} or saves_packing(K, self.batch, blocks)
+        if quicker and is_same_in_one_block(K, self.batch, blocks):
+            return [chunk]
+        return blocks
 
 
 def runs_forward(model: Model) -> bool:
@@ -432,6 +379,12 @@ def needed_steps(plan: Plan, chosen: Choice | None) -> Plan:
     if chosen is None or not runs_forward(plan.model):
         return plan
     return plan.until(chosen.among(plan.steps)[-1] + 1)
+
+
+def refuse_stream(model: Model) -> None:
+    """Refuse a model that needs all steps at once for inputs as they come."""
+    if reason := _needs_all_steps(model):
+        raise reason
 
 
 def _needs_all_steps(model: Model) -> UserError | None:

@@ -45,7 +45,7 @@ class Part(NamedTuple):
     steps: Indices | None = None
     batch: Indices | None = None
     columns: Mapping[str, Indices] = {}  # of each array, along its last axis
-    full: Sizes | None = None
+    full: Sizes = Sizes(0, 0, 0)  # 0: not known
 
     @property
     def units(self) -> Indices:
@@ -57,16 +57,40 @@ class Part(NamedTuple):
         return max(of_arrays, key=len, default=())
 
     @property
+    def sizes(self) -> Sizes:
+        """How many steps, batch items and units are known to be there."""
+        return Sizes(len(self.steps or ()), len(self.batch or ()), len(self.units))
+
+    def has_steps(self, steps: slice) -> bool:
+        """Return whether one of some steps of a run is there."""
+        _, there = _within(self.steps or (), steps)
+        return bool(there)
+
+    def cut_piece(
+        self, steps: slice, batch: slice, arrays: Mapping[str, Array]
+    ) -> tuple[slice, slice, dict[str, Array]]:
+        """What is there of arrays (s, R, K) of some steps and batch items of a run.
+
+        First its places among all steps and batch items that are there.
+        """
+        at, numbers = _within(self.steps or (), steps)
+        items, of_items = _within(self.batch or (), batch)
+        cut: dict[str, Array] = {}
+        if numbers and of_items:
+            for name, columns in self.columns.items():
+                array = take(take(arrays[name], numbers, 0), of_items, 1)
+                cut[name] = take(array, columns, array.ndim - 1)
+        return at, items, cut
+
+    @property
     def some_batch(self) -> Indices | None:
         """The batch items; None if all of the run are there."""
-        is_whole = self.full is None or len(self.batch or ()) == self.full.batch
-        return None if is_whole else self.batch
+        return None if self.sizes.batch == self.full.batch else self.batch
 
     @property
     def some_columns(self) -> Mapping[str, Indices]:
         """The columns of each array; none if all units of the run are there."""
-        is_whole = self.full is None or len(self.units) == self.full.units
-        return {} if is_whole else self.columns
+        return {} if self.sizes.units == self.full.units else self.columns
 
     # ---- in words
 
@@ -106,10 +130,10 @@ class Part(NamedTuple):
         which a part is selected.
         """
         meta: dict[str, Any] = {}
-        for name, size in (self.full._asdict() if self.full else {}).items():
-            numbers = getattr(self, name)
-            if len(numbers) < size:
-                meta |= {name: format_indices(numbers), f"of_{name}": size}
+        all_ = zip(Sizes._fields, self.sizes, self.full, strict=True)
+        for name, size, of in all_:
+            if size < of:
+                meta |= {name: format_indices(getattr(self, name)), f"of_{name}": of}
         gates = {
             name: format_indices(columns)
             for name, columns in self.columns.items()
@@ -148,14 +172,20 @@ def below(numbers: Indices, size: int) -> Indices:
     return numbers[: bisect_left(numbers, size)]
 
 
-def positions_between(numbers: Indices, start: int, stop: int) -> slice:
-    """The slice of ascending numbers from ``start`` to below ``stop``."""
-    return slice(bisect_left(numbers, start), bisect_left(numbers, stop))
+def _within(numbers: Indices, piece: slice) -> tuple[slice, Indices]:
+    """The ascending numbers of a piece: their slice, and places in the piece."""
+    at = positions_between(numbers, piece)
+    return at, [number - piece.start for number in numbers[at]]
 
 
-def take(array: Array, numbers: Indices, axis: int) -> Array:
-    """The elements at indices along an axis; the array if these are all."""
-    if len(numbers) == array.shape[axis]:
+def positions_between(numbers: Indices, piece: slice) -> slice:
+    """The slice of the ascending numbers that are those of a piece."""
+    return slice(bisect_left(numbers, piece.start), bisect_left(numbers, piece.stop))
+
+
+def take(array: Array, numbers: Indices | None, axis: int) -> Array:
+    """The elements at indices along an axis; the array if these, or None, are all."""
+    if numbers is None or len(numbers) == array.shape[axis]:
         return array
     return np.take(array, np.asarray(numbers, dtype=np.intp), axis=axis)
 

@@ -99,8 +99,8 @@ class Page(NamedTuple):
         )
 
     def _quantities(self, view: View, item: int) -> list[Quantity]:
-        of_view = {"drawn": view.arrays, "differs": view.differs}
-        return quantities(self.found._replace(**of_view, item=item))
+        found = self.found._replace(drawn=view.arrays, differs=view.differs)
+        return quantities(found._replace(item=item))
 
     def _maps(self) -> Iterator[Sheet]:
         """Heat maps in text, for readers without JavaScript."""

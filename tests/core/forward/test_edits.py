@@ -14,7 +14,7 @@ import pytest
 
 import lstmcli
 from lstmcli.core.forward.prepare import prepare
-from lstmcli.core.forward.run import LayerStack
+from lstmcli.core.forward.run import ChunkRun
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import EDITS
 from lstmcli.core.model.model import Inputs
@@ -476,9 +476,9 @@ def test_runs_in_processes_and_in_pieces_have_the_same_bits(tmp_path: Path) -> N
         apart = lstmcli.run(model, x, layout="time", executor=pool)
     np.testing.assert_array_equal(whole.h, apart.h)
     plan = prepare(model, Inputs(x, "time"), ("h", "c"))
-    stack = LayerStack.of_plan(plan, None)
+    run = ChunkRun.of_plan(plan, slice(0, plan.batch))
     pieces = [
-        stack.advance(plan.block(slice(n, n + 100)), ("h",))["h"]
+        run.advance(plan.block(slice(n, n + 100)), ("h",))["h"]
         for n in range(0, 900, 100)
     ]
     np.testing.assert_array_equal(np.concatenate(pieces), whole.h)
