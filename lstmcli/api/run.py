@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from lstmcli.api.stream import Stop
-    from lstmcli.core.forward.excerpt import CellSummary, Excerpt
+    from lstmcli.core.forward.excerpt import Excerpt
 
 __all__ = ["DEFAULT_KEEP", "Selection", "Trace", "run"]
 
@@ -194,20 +194,37 @@ class Run:
             return plan
         return needed_steps(plan, self.selection.steps)
 
-    def excerpt(
-        self, steps: Indices, summaries: Mapping[str, CellSummary], **how: Any
-    ) -> tuple[Excerpt, State]:
-        """Some steps of the table with summaries of all, and the final state.
+    @property
+    def cell_parts(self) -> dict[str, Part]:
+        """What the table shows of each cell."""
+        from lstmcli.core.forward.excerpt import cell_parts  # of tables alone
+
+        return cell_parts(self.plan, self.selection, self.units)
+
+    def excerpt(self, steps: Indices, **how: Any) -> tuple[Excerpt, State]:
+        """Some steps of the table, with summaries of all if none are selected, and the final state.
 
         ``how`` has the executor and the meter.
         """
-        from lstmcli.core.forward.excerpt import Excerpt, summarise  # of tables alone
+        from lstmcli.core.forward.excerpt import (
+            CellSummary,
+            Excerpt,
+            padded_steps,
+            summarise,
+        )
 
-        plan = self.plan
+        plan, parts = self.plan, self.cell_parts if self.selection.steps is None else {}
+        summaries = {cell: CellSummary(part) for cell, part in parts.items()}
         observe = partial(summarise, summaries) if summaries else None
         part = plan.select()._replace(steps=steps)
         trace = run_plan(self._needed_steps_of(plan), part, observe=observe, **how)
-        found = Excerpt.of_trace(trace, steps, plan, summaries)
+        found = Excerpt.of_trace(trace)._replace(
+            steps=steps,
+            of_steps=plan.steps,
+            summaries=summaries,
+            padded=padded_steps(plan),
+            units=self.units,
+        )
         return found, (trace.final_h, trace.final_c)
 
     def write(

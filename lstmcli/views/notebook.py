@@ -10,13 +10,14 @@ from lstmcli.core.diff.difference import Difference
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.excerpt import Excerpt
 from lstmcli.core.model.model import Model, Trace
+from lstmcli.core.model.selection import EVERYTHING
 from lstmcli.escaping import with_article
 from lstmcli.views.derive import Detail, derivation_sheet
 from lstmcli.views.diff import difference_sheet
 from lstmcli.views.explain import explanation_sheet
 from lstmcli.views.export import html_fragment
 from lstmcli.views.header import model_sheet
-from lstmcli.views.run import DEFAULT_COLUMNS, Window, excerpt_sheets
+from lstmcli.views.run import DEFAULT_COLUMNS, excerpt_sheets
 from lstmcli.views.sheet import ASSUMED, Sheet, Width
 
 WIDTH = Width.of(100)  # columns: what the cell of a notebook has room for
@@ -39,7 +40,8 @@ def _sheets(result: Any) -> Iterator[Sheet]:
             names = {name.rpartition(".")[2] for name in result.arrays}
             show = tuple(name for name in (*DEFAULT_COLUMNS, "z") if name in names)
             if show:  # a run may keep only its final state
-                yield from excerpt_sheets(Excerpt.of_trace(result), Window(show), WIDTH)
+                excerpt = Excerpt.of_trace(result)
+                yield from excerpt_sheets(excerpt, show, EVERYTHING, WIDTH)
         case Difference():
             yield difference_sheet(result, width=WIDTH._replace(table=None))
         case Explanation():

@@ -6,17 +6,16 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from lstmcli.core.forward.excerpt import SUMMARISED, CellSizes, CellSummary
+from lstmcli.core.forward.excerpt import SUMMARISED, CellSummary, part_of_cell
 from lstmcli.core.forward.excerpt import Excerpt as Excerpt
-from lstmcli.core.forward.excerpt import cell_sizes as cell_sizes
 from lstmcli.core.forward.saturation import is_saturated
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.part import Indices, below, take
-from lstmcli.core.model.selection import Choice, indices_of, split_z
+from lstmcli.core.model.part import Indices, Part, Sizes, take
+from lstmcli.core.model.selection import Selection, split_z
 from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import (
     Column,
@@ -42,31 +41,13 @@ REMEDY = "; use --only or --digits"
 SHORTER = 3  # times, where a cell is not the output
 
 
-class Window(NamedTuple):
-    """The part of a trace that a table shows."""
-
-    show: tuple[str, ...] = DEFAULT_COLUMNS
-    steps: Choice | None = None
-    batch: Choice | None = None
-    units: Indices | None = None  # of the widest array
-    digits: int | None = None
-    shortened: bool = (
-        False  # of a cell that is not the output: fewer steps at both ends
-    )
-
-    def of_cell(self, cell: str) -> Window:
-        """The same of one cell, or of "", the output: ``h`` and ``layer0.h`` are its h."""
-        names = (name.rpartition(".") for name in self.show)
-        shown = [base for prefix, _, base in names if prefix in ("", cell)]
-        return self._replace(show=tuple(dict.fromkeys(shown)))
-
-    def summary(self) -> CellSummary:
-        """An empty summary of what is selected of a cell."""
-        return CellSummary(self.batch, self.units)
-
-
 def excerpt_sheets(
-    excerpt: Excerpt, window: Window, width: Width, *, network: bool = False
+    excerpt: Excerpt,
+    show: Sequence[str],
+    selection: Selection,
+    width: Width,
+    *,
+    network: bool = False,
 ) -> Iterator[Sheet]:
     """The table of some steps of a run, in pieces: the units of each step, or its summary.
 
@@ -74,11 +55,9 @@ def excerpt_sheets(
     then a shorter one for each cell.
     """
     cells = [*dict.fromkeys(k.rpartition(".")[0] for k in excerpt.arrays if "." in k)]
-    cells = [cell for cell in cells if window.of_cell(cell).show]
-    if ("h" in excerpt.arrays and "h" in window.show) or not cells:
-        first = next(
-            (cell for cell in cells if _gives_output(cell, excerpt, window)), ""
-        )
+    cells = [cell for cell in cells if _shown(show, cell)]
+    if ("h" in excerpt.arrays and "h" in show) or not cells:
+        first = next((cell for cell in cells if _gives_output(cell, excerpt, show)), "")
         cells = [first, *(cell for cell in cells if cell != first)]
     ends_blank = True
     hidden: dict[str, int] = {}
@@ -87,24 +66,27 @@ def excerpt_sheets(
             heading = Sheet()
             if n and not ends_blank:
                 heading.add()
-            is_output = n == 0 and _gives_output(cell, excerpt, window)
+            is_output = n == 0 and _gives_output(cell, excerpt, show)
             note = "  the last layer: its h is the output" * is_output
             heading.add((cell or "output", "bold"), note)
             yield heading
-        of_cell = window.of_cell(cell)._replace(shortened=n > 0)
-        members = {name: f"{cell}.{name}" if cell else name for name in of_cell.show}
+        of_cell = _shown(show, cell)
+        members = {name: f"{cell}.{name}" if cell else name for name in of_cell}
         arrays = {
             k: excerpt.arrays[v] for k, v in members.items() if v in excerpt.arrays
         }
         arrays = split_z(arrays)  # a model has only h
         batch, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
-        part = CellWindow.of(excerpt.of_steps, batch, units, of_cell)
+        sizes = Sizes(excerpt.of_steps, batch, units)
+        part = part_of_cell(sizes, selection, excerpt.units)
         padded = excerpt.padded.get(cell)
-        table = CellTable(excerpt.steps, arrays, part, of_cell.digits, hidden, padded)
+        table = CellTable(
+            excerpt.steps, arrays, part, selection, n == 0, hidden, padded
+        )
         summary = excerpt.summaries.get(cell)
-        if summary is None and (window.steps is None or part.is_summary):
-            chosen = table.at(excerpt.steps if window.steps is None else part.ranges[0])
-            summary = of_cell.summary()
+        if summary is None and (selection.steps is None or table.is_summary):
+            steps = excerpt.steps if selection.steps is None else part.steps or ()
+            chosen, summary = table.at(steps), CellSummary(part)
             summary.add(
                 {name: array for name, array in chosen.items() if name in SUMMARISED}
             )
@@ -113,58 +95,48 @@ def excerpt_sheets(
             yield sheet
 
 
-def _gives_output(cell: str, excerpt: Excerpt, window: Window) -> bool:
+def _shown(show: Sequence[str], cell: str) -> list[str]:
+    """The arrays of a cell, or of "", the output: ``h`` and ``layer0.h`` are its h."""
+    names = (name.rpartition(".") for name in show)
+    return [*dict.fromkeys(base for prefix, _, base in names if prefix in ("", cell))]
+
+
+def _gives_output(cell: str, excerpt: Excerpt, show: Sequence[str]) -> bool:
     h, output = excerpt.arrays.get(f"{cell}.h"), excerpt.arrays.get("h")
-    if h is None or output is None or "h" not in window.of_cell(cell).show:
+    if h is None or output is None or "h" not in _shown(show, cell):
         return False
     return np.array_equal(h, output, equal_nan=True)
 
 
-@dataclass(frozen=True)
-class CellWindow:
-    """The part of one cell's trace that a window shows."""
-
-    items: Sequence[int]  # of the batch
-    units: Sequence[int]
-    is_summary: bool  # one row per step, not per unit
-    ranges: list[Sequence[int]]  # of steps: the first and the last ones, or one range
-    batch: int  # size of the batch, of which ``items`` are a part
-
-    @classmethod
-    def of(cls, steps: int, batch: int, units: int, window: Window) -> CellWindow:
-        """The window on (T, B, H) = (steps, batch, units)."""
-        items = indices_of(window.batch, batch)
-        chosen_units = (
-            range(units) if window.units is None else below(window.units, units)
-        )
-        lines = len(items) * len(chosen_units)
-        is_summary = window.units is None and lines > MANY_VALUES
-        most, edge, height = MANY_LINES, EDGE_LINES, lines + (len(chosen_units) > 1)
-        if is_summary or lines == 1:
-            most, edge, height = MANY_SUMMARIES, EDGE_SUMMARIES, 1
-        height *= SHORTER if window.shortened else 1
-        edge = max(1, edge // height)
-        ranges: list[Sequence[int]] = [indices_of(window.steps, steps)]
-        if window.steps is None and steps > max(most // height, 2 * edge):
-            ranges = [range(edge), range(steps - edge, steps)]
-        return cls(items, chosen_units, is_summary, ranges, batch)
-
-    def select(self, array: Array) -> Array:
-        """The batch items and units of (T, B, H), of a projected h those that it has.
-
-        Nothing is copied where all are shown.
-        """
-        array = take(array, self.items, 1)
-        return take(array, below(self.units, array.shape[2]), 2)
-
-
-def steps_shown(sizes: Iterable[CellSizes], window: Window) -> Indices:
-    """The steps that tables of cells of these sizes show, ascending."""
-    ranges = [
-        part for of_cell in sizes for part in CellWindow.of(*of_cell, window).ranges
-    ]
-    is_one = all(part == ranges[0] for part in ranges)
+def steps_shown(parts: Iterable[Part], selection: Selection) -> Indices:
+    """The steps that tables of these parts of cells show, ascending."""
+    ranges = [steps for part in parts for steps in _ranges(part, selection, True)]
+    is_one = all(steps == ranges[0] for steps in ranges)
     return ranges[0] if is_one else sorted({*chain.from_iterable(ranges)})
+
+
+def _is_summary(part: Part, selection: Selection) -> bool:
+    """Return whether a table has one row for each step, not for each unit."""
+    lines = part.sizes.batch * part.sizes.units
+    return selection.units is None and lines > MANY_VALUES
+
+
+def _ranges(part: Part, selection: Selection, is_first: bool) -> list[Indices]:
+    """The first and the last steps that the table of a cell shows, or all that are selected.
+
+    A cell that is not the ``first`` has fewer.
+    """
+    steps, batch, units = part.sizes
+    lines = batch * units
+    most, edge, height = MANY_LINES, EDGE_LINES, lines + (units > 1)
+    if _is_summary(part, selection) or lines == 1:
+        most, edge, height = MANY_SUMMARIES, EDGE_SUMMARIES, 1
+    if not is_first:
+        height *= SHORTER
+    edge = max(1, edge // height)
+    if selection.steps is None and steps > max(most // height, 2 * edge):
+        return [range(edge), range(steps - edge, steps)]
+    return [part.steps or ()]
 
 
 @dataclass(frozen=True)
@@ -173,12 +145,18 @@ class CellTable:
 
     steps: Sequence[int]  # that there are, by their indices in the run
     arrays: Mapping[str, Array]  # (s, B, H) of these steps
-    part: CellWindow
-    digits: int | None
+    part: Part
+    selection: Selection
+    is_first: bool
     hidden: dict[str, int]
     """Columns that do not fit, of all cells, and the width of their tables."""
     padded: Array | None = None  # (T, B): the steps left out; None: none
     formats: dict[str, NumberFormat] = field(default_factory=dict)  # by heading
+
+    @property
+    def is_summary(self) -> bool:
+        """Return whether it has one row for each step."""
+        return _is_summary(self.part, self.selection)
 
     def at(self, steps: Sequence[int]) -> dict[str, Array]:
         """The arrays of some of the steps."""
@@ -194,55 +172,52 @@ class CellTable:
         columns.
         """
         part, gap = self.part, GAP
-        chunks = [
-            r[n : n + CHUNK] for r in part.ranges for n in range(0, len(r), CHUNK)
-        ]
+        ranges = _ranges(part, self.selection, self.is_first)
+        chunks = [r[n : n + CHUNK] for r in ranges for n in range(0, len(r), CHUNK)]
         ends = self._columns([*dict.fromkeys([*chunks[0], *chunks[-1]])])
-        if width.table and total_width(ends, gap) > width.table and not part.is_summary:
+        if width.table and total_width(ends, gap) > width.table and not self.is_summary:
             gap = NARROW_GAP
         left_out = [column.heading for column in fitting_columns(ends, width, gap)[1]]
         self.hidden.update(dict.fromkeys(left_out, total_width(ends, gap)))
         least = {column.heading: column.width for column in ends}
         for n, steps in enumerate(chunks):
-            if n and steps[0] == part.ranges[-1][0]:
-                yield self._steps_not_shown(width)
+            if n and steps[0] == ranges[-1][0]:
+                yield self._steps_not_shown(*ranges, width)
             columns = (c._replace(least=least[c.heading]) for c in self._columns(steps))
             shown = [column for column in columns if column.heading not in left_out]
             rule = n == 0 and width.table is not None
             yield table(shown, gap=gap, rule=rule, headings=n == 0)
         if is_last and self.hidden:
             yield hidden_columns(self.hidden, max(self.hidden.values()), width, REMEDY)
-        if summary is not None and part.is_summary:
+        if summary is not None and self.is_summary:
             yield _summary_sheet(summary, part.units, width)
         elif summary is not None and summary.saturation.saturated_gates():
             yield saturation_sheet(summary.saturation, part.units, width, shares=False)
 
     def _columns(self, steps: Sequence[int]) -> list[Column]:
-        arrays = {
-            name: self.part.select(array) for name, array in self.at(steps).items()
-        }
-        columns = self._summary if self.part.is_summary else self._units
+        arrays = {name: self.part.cut(array) for name, array in self.at(steps).items()}
+        columns = self._summary if self.is_summary else self._units
         return columns(steps, arrays)
 
     def _padded_at(self, steps: Sequence[int]) -> Array:
         """(s, B): where an item that is shown is padded."""
+        items = self.part.batch or ()
         if self.padded is None:
-            return np.zeros((len(steps), len(self.part.items)), bool)
-        return take(take(self.padded, steps, 0), self.part.items, 1)
+            return np.zeros((len(steps), len(items)), bool)
+        return take(take(self.padded, steps, 0), items, 1)
 
-    def _steps_not_shown(self, width: Width) -> Sheet:
-        first, last = self.part.ranges
+    def _steps_not_shown(self, first: Indices, last: Indices, width: Width) -> Sheet:
         after, before = first[-1] + 1, last[0]
         some = f"--steps {after}:{min(before, after + 10)} shows some"
         text = f"{count(before - after, 'step')} not shown; {some}, --steps : all"
         sheet = Sheet(width).label(" ...", text, indent=6)
-        if not self.part.is_summary and len(self.part.items) * len(self.part.units) > 1:
+        if not self.is_summary and self.part.sizes.batch * self.part.sizes.units > 1:
             sheet.add()
         return sheet
 
     def _units(self, steps: Sequence[int], arrays: Mapping[str, Array]) -> list[Column]:
         """One row per unit, and a blank one after each step of several."""
-        items, units = self.part.items, self.part.units
+        items, units = self.part.batch or (), self.part.units
         lines = len(items) * len(units)
         blank = [""] * (lines > 1)
         of_steps = [
@@ -254,7 +229,7 @@ class CellTable:
         of_units = [*map(str, units)] * len(items)
         columns = [Column("step", of_steps, "dim")]
         columns += [Column("batch", (of_items + blank) * len(steps), "dim")] * (
-            self.part.batch > 1
+            self.part.full.batch > 1
         )
         columns += [Column("unit", (of_units + blank) * len(steps), "dim")]
         if self.padded is not None:
@@ -310,7 +285,7 @@ class CellTable:
         if isinstance(values, np.ndarray):
             values = values.tolist()  # None where all is padded
         numbers = [None if value is None else float(value) for value in values]
-        digits = digits if self.digits is None else self.digits
+        digits = digits if self.selection.digits is None else self.selection.digits
         format = self.formats.setdefault(heading, NumberFormat.of(numbers, digits))
         style = "bold" if heading.split()[0] == "h" else ""
         return Column(heading, [*map(format.text, numbers)], style, rank=rank)

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from lstmcli.api.load import load
-from lstmcli.core.forward.excerpt import Excerpt
+from lstmcli.core.forward.excerpt import Excerpt, padded_steps
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.model import Inputs, Trace
-from lstmcli.core.model.selection import Choice
-from lstmcli.views.run import Window, excerpt_sheets
+from lstmcli.core.model.selection import Selection
+from lstmcli.views.run import excerpt_sheets
 from lstmcli.views.sheet import Sheet, Width
 from lstmcli.views.text import NumberFormat
 
 
-def rows_of(trace: Trace, window: Window, width: Width, **how: bool) -> list[str]:
-    sheets = excerpt_sheets(Excerpt.of_trace(trace), window, width, **how)
+def rows_of(trace: Trace, selection: Selection, width: Width) -> list[str]:
+    sheets = excerpt_sheets(Excerpt.of_trace(trace), "hcg", selection, width)
     return [row for sheet in sheets for row in sheet.rows()]
 
 
@@ -36,10 +36,10 @@ def test_an_option_and_its_value_stay_on_one_line() -> None:
 
 
 def columns_of(
-    trace: Trace, window: Window, width: int | None = 200
+    trace: Trace, selection: Selection, width: int | None = 200
 ) -> dict[str, list[str]]:
     """The cells of each column of a table, by heading."""
-    rows = rows_of(trace, window, Width.of(width))
+    rows = rows_of(trace, selection, Width.of(width))
     start = next(n for n, row in enumerate(rows) if row.startswith("step"))
     headings = [*re.finditer(r"\S+(?: (?:min|mean|max))?", rows[start])]
     lines = [row for row in rows[start + 1 :] if re.match(r" *\d+ +-?\d", row)]
@@ -64,8 +64,7 @@ def test_a_column_has_one_format(scale: float, units: int) -> None:
     arrays = {name: rng.normal(size=(60, units)) * sizes for name in "hcg"}
     trace = Trace(arrays, np.zeros(units), np.zeros(units), "steps")
     for steps in (None, ":"):
-        window = Window(("h", "c", "g"), Choice.parse(steps, "--steps", "step"))
-        columns = columns_of(trace, window)
+        columns = columns_of(trace, Selection.parse(steps, None, None))
         assert len(columns) == (5 if units == 3 else 8)
         for heading, cells in columns.items():
             if heading not in ("step", "unit"):
@@ -89,7 +88,7 @@ def test_no_number_is_minus_zero(digits: int) -> None:
 # ---- padded steps
 
 
-def padded(window: Window) -> tuple[Trace, list[str]]:
+def padded(units: str | None = None) -> tuple[Trace, list[str]]:
     """A run of three sequences of 4, 2 and 3 steps of five, and the rows of its table."""
     rng = np.random.default_rng(0)
     weights = {"kernel": rng.normal(size=(12, 32)), "bias": rng.normal(size=32)}
@@ -98,12 +97,15 @@ def padded(window: Window) -> tuple[Trace, list[str]]:
     inputs = Inputs(x, "batch", lengths=[4, 2, 3])
     plan = prepare(model, inputs, ("h", "c", "i", "f", "g", "o"))
     trace = run_plan(plan)
-    sheets = excerpt_sheets(Excerpt.of_trace(trace, plan), window, Width.of(200))
+    excerpt = Excerpt.of_trace(trace)._replace(padded=padded_steps(plan))
+    shown = ("h", "c", "i", "f", "g", "o")
+    selection = Selection.parse(None, None, units)
+    sheets = excerpt_sheets(excerpt, shown, selection, Width.of(200))
     return trace, [row for sheet in sheets for row in sheet.rows()]
 
 
 def test_padded_steps_are_left_out_of_means_and_of_saturated_and_marked() -> None:
-    trace, rows = padded(Window())
+    trace, rows = padded()
     heading, _, *steps = (row.split() for row in rows)
     assert "padded" in heading
     valid = trace.i[[0, 2], 2]  # step 2 of the sequences of 4 and 3 steps
@@ -116,7 +118,7 @@ def test_padded_steps_are_left_out_of_means_and_of_saturated_and_marked() -> Non
 
 
 def test_padded_steps_of_units_are_marked() -> None:
-    _, rows = padded(Window(units=[0]))
+    _, rows = padded("0")
     assert [("padded" in row) for row in rows if row.strip()][2:] == [
         step >= length for step in range(5) for length in (4, 2, 3)
     ]

@@ -13,34 +13,24 @@ from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.forward.sequence import counted, has_direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
-from lstmcli.core.model.part import Indices, below, take
-from lstmcli.core.model.selection import Choice, indices_of
+from lstmcli.core.model.part import Indices, Part, Sizes, below
+from lstmcli.core.model.selection import Selection, indices_of
 
 SUMMARISED = ("h", "c", "i", "f", "g", "o")
-
-CellSizes = tuple[int, int, int]
-"""T, B and H of a cell of a run."""
 
 
 class CellSummary:
     """Ranges of h and c and saturated gates of what is selected of a cell."""
 
-    def __init__(self, batch: Choice | None, units: Indices | None) -> None:
+    def __init__(self, part: Part) -> None:
         self.saturation = Saturation()
         self.ranges: dict[str, tuple[float, float]] = {}  # of h and c
-        self._batch, self._units = batch, units
+        self._part = part
         self._lock = Lock()
 
     def add(self, arrays: Mapping[str, Array]) -> None:
         """Include some steps (s, B, H), from any thread."""
-        selected: dict[str, Array] = {}
-        for name, array in arrays.items():
-            items = indices_of(self._batch, array.shape[1])
-            units = range(array.shape[2]) if self._units is None else self._units
-            # h of a projection has fewer
-            selected[name] = take(
-                take(array, items, 1), below(units, array.shape[2]), 2
-            )
+        selected = {name: self._part.cut(array) for name, array in arrays.items()}
         with self._lock:
             self.saturation.add(selected)
             for name in (name for name in ("h", "c") if name in selected):
@@ -63,21 +53,13 @@ class Excerpt(NamedTuple):
     ] = {}  # by cell; of a single cell or the output, ""
     padded: Mapping[str, Array] = {}  # (T, B) of such a cell: the steps left out
 
+    units: Indices | None = None  # that are selected of the widest array
+
     @classmethod
-    def of_trace(
-        cls,
-        trace: Trace,
-        steps: Indices | None = None,
-        plan: Plan | None = None,
-        summaries: Mapping[str, CellSummary] | None = None,
-    ) -> Excerpt:
-        """All of a trace, which may have only some ``steps`` of its run, the first by default."""
+    def of_trace(cls, trace: Trace) -> Excerpt:
+        """All steps of a trace."""
         arrays = {name: _in_three_axes(trace, name) for name in trace.arrays}
-        if steps is None:
-            steps = range(trace.steps)
-        if plan is None:
-            return cls(steps, trace.steps, arrays)
-        return cls(steps, plan.steps, arrays, summaries or {}, padded_steps(plan))
+        return cls(range(trace.steps), trace.steps, arrays)
 
 
 def padded_steps(plan: Plan) -> dict[str, Array]:
@@ -103,8 +85,20 @@ def summarise(
         summary.add(flat)
 
 
-def cell_sizes(plan: Plan) -> dict[str, CellSizes]:
-    """T, B and the units that a table shows, by cell; "" for the output of the model."""
+def part_of_cell(sizes: Sizes, selection: Selection, units: Indices | None) -> Part:
+    """What is selected of a cell; ``units``, if any are, of the widest array."""
+    return Part(
+        indices_of(selection.steps, sizes.steps),
+        indices_of(selection.batch, sizes.batch),
+        {"": range(sizes.units) if units is None else below(units, sizes.units)},
+        sizes,
+    )
+
+
+def cell_parts(
+    plan: Plan, selection: Selection, units: Indices | None
+) -> dict[str, Part]:
+    """What a table shows of each cell; "" is the output of the model."""
     widths: dict[str, int] = {}
     for name, shape in plan.shapes.items():
         cell, _, base = name.rpartition(".")
@@ -114,7 +108,8 @@ def cell_sizes(plan: Plan) -> dict[str, CellSizes]:
     cells = [cell for cell in widths if cell]
     if "h" in plan.keep or not cells:
         cells.append("")
-    return {cell: (plan.steps, plan.batch, widths[cell]) for cell in cells}
+    sizes = {cell: Sizes(plan.steps, plan.batch, widths[cell]) for cell in cells}
+    return {cell: part_of_cell(of, selection, units) for cell, of in sizes.items()}
 
 
 def _in_three_axes(trace: Trace, name: str) -> Array:

@@ -66,6 +66,14 @@ class Part(NamedTuple):
         _, there = _within(self.steps or (), steps)
         return bool(there)
 
+    def cut(self, array: Array) -> Array:
+        """The batch items and units of (s, B, H), those that it has.
+
+        Nothing is copied where all are there.
+        """
+        array = take(array, self.batch, 1)
+        return take(array, below(self.units, array.shape[2]), 2)
+
     def cut_piece(
         self, steps: slice, batch: slice, arrays: Mapping[str, Array]
     ) -> tuple[slice, slice, dict[str, Array]]:
