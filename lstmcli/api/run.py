@@ -215,7 +215,8 @@ class Run:
 
         plan, parts = self.plan, self.cell_parts if self.selection.steps is None else {}
         summaries = {cell: CellSummary(part) for cell, part in parts.items()}
-        observe = partial(summarise, summaries) if summaries else None
+        shown = plan.select(names=self.show).columns
+        observe = partial(summarise, summaries, shown) if summaries else None
         part = plan.select()._replace(steps=steps)
         trace = run_plan(self._needed_steps_of(plan), part, observe=observe, **how)
         found = Excerpt.of_trace(trace)._replace(

@@ -11,7 +11,7 @@ import numpy as np
 from lstmcli import formats
 from lstmcli.api.values import Path, is_path, names_of, refuse_other_arguments, type_of
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
-from lstmcli.core.forward.run import run_to
+from lstmcli.core.forward.run import run_to, trace_of
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import (
@@ -19,11 +19,10 @@ from lstmcli.core.model.model import (
     Trace,
     from_time_major,
     in_layout,
-    join_states,
     names_in_cell,
 )
-from lstmcli.core.model.part import WHOLE, Indices, Part, contiguous_ranges
-from lstmcli.core.model.selection import cut_final_state, is_named, round_to_digits
+from lstmcli.core.model.part import WHOLE, Indices, Part
+from lstmcli.core.model.selection import cut_trace, is_named, round_to_digits
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import (
     FORMATS,
@@ -250,13 +249,10 @@ def write_steps(
     writer: StepWriter, steps: Indices, arrays: Mapping[str, Array], digits: int | None
 ) -> None:
     """Write arrays (s, ...) of these steps, block by block."""
-    at = 0
-    for part in contiguous_ranges(steps):
-        for first in range(part.start, part.stop, BLOCK):
-            block = slice(at, at + min(BLOCK, part.stop - first))
-            rounded = {k: round_to_digits(a[block], digits) for k, a in arrays.items()}
-            writer.write(first, rounded)
-            at = block.stop
+    for first in range(0, len(steps), BLOCK):
+        block = slice(first, first + BLOCK)
+        rounded = {k: round_to_digits(a[block], digits) for k, a in arrays.items()}
+        writer.write(steps[block], rounded)
 
 
 def _meta(settings: Mapping[str, Any], digits: int | None) -> dict[str, Any]:
@@ -329,20 +325,15 @@ def write_pieces(
             for name, array in arrays.items():
                 pieces.writers[name].write(index, from_time_major(array, plan.layout))
 
-        of_cells = run_to(plan, selected, put, **execution)
-        final = join_states(of_cells, plan.model.behaviour.states, plan.layout)
-        states = plan.model.convention.behaviour.states
-        for name, array in zip(FINAL, final, strict=True):
-            if name in names:
-                pieces.arrays[name] = cut_final_state(
-                    array, selected, plan.layout, states
-                )
+        trace = trace_of(plan, {}, run_to(plan, selected, put, **execution))
+        written = cut_trace(trace, selected, plan.model.convention.behaviour.states)
+        pieces.arrays |= {k: a for k, a in written.members().items() if k in names}
         members = (*shapes, *FINAL)
         pieces.order = [
             m for name in dict.fromkeys(names) for m in members if is_named(m, name)
         ]
-        pieces.attributes["meta"] = _meta(plan.settings() | selected.meta(), None)
-    return final
+        pieces.attributes["meta"] = dict(written.settings)
+    return trace.final_h, trace.final_c
 
 
 # ---- states

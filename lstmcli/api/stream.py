@@ -60,6 +60,7 @@ def stream_steps(
         states = split_state(job.inputs.initial_state, job.model, 1)
         return join_states(states, job.model.convention.behaviour.states, "batch"), 0
     refuse_absent_cells(names, plan.shapes)
+    refuse_stream(plan.model)
     size = plan.steps if blocks is None else ENDLESS
     part = selection.within(size, plan.batch, plan.widths(names))
     chosen = part.steps or ()
@@ -68,8 +69,7 @@ def stream_steps(
     }
     part = part._replace(columns=columns)
     end = size if outputs.needs_final_state else chosen[-1] + 1
-    refuse_stream(plan.model)
-    run = ChunkRun.of_plan(plan, slice(0, plan.batch), meter=meter)
+    run = ChunkRun(plan.chunk(), meter=meter)
     if blocks is None:
         of_run = pieces(plan.until(end), run, _steps_of_text(plan), part)
     else:
@@ -104,7 +104,7 @@ def _as_they_come(
     for block in blocks:
         x = block[: end - steps.stop]
         steps = slice(steps.stop, steps.stop + len(x))
-        yield Piece(steps, run.chunk, run.advance(x, keep))
+        yield Piece(steps, run.chunk.items, run.advance(x, keep))
         if steps.stop == end:
             return
 

@@ -182,7 +182,7 @@ class CellTable:
         least = {column.heading: column.width for column in ends}
         for n, steps in enumerate(chunks):
             if n and steps[0] == ranges[-1][0]:
-                yield self._steps_not_shown(*ranges, width)
+                yield self._steps_not_shown(ranges, width)
             columns = (c._replace(least=least[c.heading]) for c in self._columns(steps))
             shown = [column for column in columns if column.heading not in left_out]
             rule = n == 0 and width.table is not None
@@ -206,7 +206,8 @@ class CellTable:
             return np.zeros((len(steps), len(items)), bool)
         return take(take(self.padded, steps, 0), items, 1)
 
-    def _steps_not_shown(self, first: Indices, last: Indices, width: Width) -> Sheet:
+    def _steps_not_shown(self, ranges: Sequence[Indices], width: Width) -> Sheet:
+        first, last = ranges
         after, before = first[-1] + 1, last[0]
         some = f"--steps {after}:{min(before, after + 10)} shows some"
         text = f"{count(before - after, 'step')} not shown; {some}, --steps : all"

@@ -189,7 +189,8 @@ def lines(batched: bool, *blocks: tuple[int, dict[str, np.ndarray]]) -> str:
     buffer = io.BytesIO()
     writer = open_steps(buffer, "jsonl", list(blocks[0][1]), batched)
     for first_step, members in blocks:
-        writer.write(first_step, members)
+        steps = len(next(iter(members.values())))
+        writer.write(range(first_step, first_step + steps), members)
     return buffer.getvalue().decode()
 
 

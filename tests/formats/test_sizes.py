@@ -280,7 +280,7 @@ def test_a_file_read_in_pieces_is_read_as_it_is_at_once(
             stream, formats.format_of(path), ["h", "\u00e9"], batched=True
         )
         h = np.random.default_rng(0).normal(size=(50, 3, 4))
-        writer.write(3, {"h": h, "\u00e9": -h})
+        writer.write(range(3, 53), {"h": h, "\u00e9": -h})
     monkeypatch.setattr("lstmcli.formats.files.source.PIECE", 7)
     for limit in (MOST_WHOLE, 0):
         monkeypatch.setattr("lstmcli.formats.MOST_WHOLE", limit)

@@ -178,11 +178,12 @@ def _steps(format: str) -> Callable[[], list[Sample]]:
             buffer = io.BytesIO()
             batched = arrays["inputs"].ndim == 3
             writer = formats.open_steps(buffer, format, list(arrays), batched)
-            writer.write(0, arrays)
+            writer.write(range(len(x)), arrays)
             samples.append(_single(f"{name}.{format}", buffer.getvalue()))
         tidy = {"inputs": x, "h": x}
         buffer = io.BytesIO()
-        formats.open_steps(buffer, format, list(tidy), False, tidy=True).write(0, tidy)
+        writer = formats.open_steps(buffer, format, list(tidy), False, tidy=True)
+        writer.write(range(len(x)), tidy)
         samples.append(_single(f"tidy.{format}", buffer.getvalue()))
         if format == "csv":
             plain = "\n".join(",".join(map(str, row)) for row in x.tolist())

@@ -88,7 +88,7 @@ def test_no_number_is_minus_zero(digits: int) -> None:
 # ---- padded steps
 
 
-def padded(units: str | None = None) -> tuple[Trace, list[str]]:
+def padded(units: list[int] | None = None) -> tuple[Trace, list[str]]:
     """A run of three sequences of 4, 2 and 3 steps of five, and the rows of its table."""
     rng = np.random.default_rng(0)
     weights = {"kernel": rng.normal(size=(12, 32)), "bias": rng.normal(size=32)}
@@ -97,9 +97,9 @@ def padded(units: str | None = None) -> tuple[Trace, list[str]]:
     inputs = Inputs(x, "batch", lengths=[4, 2, 3])
     plan = prepare(model, inputs, ("h", "c", "i", "f", "g", "o"))
     trace = run_plan(plan)
-    excerpt = Excerpt.of_trace(trace)._replace(padded=padded_steps(plan))
+    excerpt = Excerpt.of_trace(trace)._replace(padded=padded_steps(plan), units=units)
     shown = ("h", "c", "i", "f", "g", "o")
-    selection = Selection.parse(None, None, units)
+    selection = Selection.parse(None, None, None if units is None else "0")
     sheets = excerpt_sheets(excerpt, shown, selection, Width.of(200))
     return trace, [row for sheet in sheets for row in sheet.rows()]
 
@@ -118,7 +118,7 @@ def test_padded_steps_are_left_out_of_means_and_of_saturated_and_marked() -> Non
 
 
 def test_padded_steps_of_units_are_marked() -> None:
-    _, rows = padded("0")
+    _, rows = padded([0])
     assert [("padded" in row) for row in rows if row.strip()][2:] == [
         step >= length for step in range(5) for length in (4, 2, 3)
     ]

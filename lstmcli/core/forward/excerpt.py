@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
 
@@ -73,12 +73,14 @@ def padded_steps(plan: Plan) -> dict[str, Array]:
 
 
 def summarise(
-    summaries: Mapping[str, CellSummary], arrays: Mapping[str, Array]
+    summaries: Mapping[str, CellSummary],
+    shown: Collection[str],
+    arrays: Mapping[str, Array],
 ) -> None:
-    """Add a piece of a run to the summary of each cell."""
+    """Add what is shown of a piece of a run to the summary of each cell."""
     for cell, summary in summaries.items():
         prefix = f"{cell}." if cell else ""
-        names = [name for name in SUMMARISED if prefix + name in arrays]
+        names = [name for name in SUMMARISED if prefix + name in shown]
         of_cell = {name: arrays[prefix + name] for name in names}
         # directions on an axis of their own are side by side
         flat = {k: a.reshape(*a.shape[:2], -1) for k, a in of_cell.items()}

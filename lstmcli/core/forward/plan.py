@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -35,6 +35,16 @@ NAMES = ("h", "c", "i", "f", "g", "o", "z")
 
 DEFAULT_KEEP = NAMES[:-1]
 """The arrays that it has by default: z, the pre-activations, only on request."""
+
+
+class Chunk(NamedTuple):
+    """Some sequences of a run, without their inputs."""
+
+    model: Model
+    batch: int  # B of the run: the blocks follow from it
+    masked: bool
+    items: slice
+    states: list[State]  # of each cell, before the first step
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +120,11 @@ class Plan:
         valid = None if self.valid is None else self.valid[:stop]
         return replace(self, steps=stop, valid=valid)
 
-    def states_of(self, batch: slice) -> list[State]:
-        """The first states of some sequences."""
-        return [(h[batch], c[batch]) for h, c in self.states]
+    def chunk(self, items: slice | None = None) -> Chunk:
+        """Some sequences, or all, before their first step."""
+        items = items or slice(0, self.batch)
+        states = [(h[items], c[items]) for h, c in self.states]
+        return Chunk(self.model, self.batch, self.masked, items, states)
 
     def settings(self) -> dict[str, Any]:
         """The ``meta`` of the run: its settings, and what was assumed."""

@@ -13,7 +13,7 @@ from itertools import islice
 
 import numpy as np
 
-from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, plan_of
+from lstmcli.core.forward.plan import DEFAULT_KEEP, Chunk, Plan, plan_of
 from lstmcli.core.forward.run import ChunkRun
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import edited, edits_in, refuse_edits
@@ -54,7 +54,7 @@ def with_edits(plan: Plan) -> Plan:
 
     def run(x: Array, valid: Array | None, states: Sequence[State]) -> list[State]:
         batch = x.shape[1]
-        run = ChunkRun(model, batch, False, slice(0, batch), states)
+        run = ChunkRun(Chunk(model, batch, False, slice(0, batch), list(states)))
         run.advance(np.ascontiguousarray(x), ("h",), valid)
         return run.states
 

@@ -23,7 +23,7 @@ from lstmcli.core.forward.batch import (
 from lstmcli.core.forward.equations import is_eight_bit, rounded
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
-from lstmcli.core.forward.plan import Plan, cell_names
+from lstmcli.core.forward.plan import Chunk, Plan, cell_names
 from lstmcli.core.forward.sequence import (
     counted,
     direction_axis,
@@ -100,7 +100,7 @@ def run_in_memory(plan: Plan) -> dict[str, Array]:
 def _at_once(
     plan: Plan, meter: Meter | None = None
 ) -> tuple[dict[str, Array], list[State]]:
-    run = ChunkRun.of_plan(plan, slice(0, plan.batch), meter=meter)
+    run = ChunkRun(plan.chunk(), meter=meter)
     return run.advance(plan.block(), plan.keep, plan.valid), run.states
 
 
@@ -146,7 +146,7 @@ def run_to(
             put(steps, items, arrays)
 
     def run_here(chunk: slice) -> list[State]:
-        run = ChunkRun.of_plan(plan, chunk, packed, meter)
+        run = ChunkRun(plan.chunk(chunk), packed, meter)
         for piece in pieces(plan, run, size, kept):
             pass_on(piece)
         return run.states
@@ -163,7 +163,7 @@ def run_to(
     if executor is None or shares_memory(executor):
         ends = _in_order(executor, run_here, ((chunk,) for chunk in chunks), ahead)
     else:
-        tasks = (_task_of_chunk(plan, chunk) for chunk in chunks)
+        tasks = (_task(plan, chunk) for chunk in chunks)
         ends = map(pass_on_all, chunks, _in_order(executor, _run_chunk, tasks, ahead))
     finals = [(h.copy(), c.copy()) for h, c in plan.states]
     with one_thread():
@@ -173,19 +173,16 @@ def run_to(
     return finals
 
 
-def _task_of_chunk(plan: Plan, chunk: slice) -> tuple[Any, ...]:
+def _task(plan: Plan, items: slice) -> tuple[Any, ...]:
     """Return what `_run_chunk` takes, without the inputs of other sequences."""
-    valid = None if plan.valid is None else plan.valid[:, chunk]
-    run = plan.model, plan.batch, plan.masked, chunk, plan.states_of(chunk)
-    return run, plan.block(batch=chunk), plan.keep, valid
+    valid = None if plan.valid is None else plan.valid[:, items]
+    return plan.chunk(items), plan.block(batch=items), plan.keep, valid
 
 
-def _run_chunk(
-    run: tuple[Any, ...], *steps: Any
-) -> tuple[dict[str, Array], list[State]]:
+def _run_chunk(chunk: Chunk, *steps: Any) -> tuple[dict[str, Array], list[State]]:
     """The arrays and last states of some sequences, in another process."""
-    chunk = ChunkRun(*run)
-    return chunk.advance(*steps), chunk.states
+    run = ChunkRun(chunk)
+    return run.advance(*steps), run.states
 
 
 def _in_order(
@@ -222,20 +219,20 @@ def pieces(plan: Plan, run: ChunkRun, size: int, kept: Part) -> Iterator[Piece]:
 
     Pieces without a step that is ``kept`` have no arrays of cells.
     """
-    chunk = run.chunk
+    items = run.chunk.items
     if plan.valid is not None or not runs_forward(plan.model):
         size = plan.steps
     x = plan.inputs.x
-    of_step = (chunk.stop - chunk.start) * x.shape[-1] * x.dtype.itemsize  # bytes
+    of_step = (items.stop - items.start) * x.shape[-1] * x.dtype.itemsize  # bytes
     ahead = max(1, READ // of_step // size) * size
-    valid = None if plan.valid is None else plan.valid[:, chunk]
+    valid = None if plan.valid is None else plan.valid[:, items]
     for start in range(0, plan.steps, ahead):
-        block = plan.block(slice(start, start + ahead), chunk)
+        block = plan.block(slice(start, start + ahead), items)
         for first in range(0, len(block), size):
             x = block[first : first + size]
             steps = slice(start + first, start + first + len(x))
             keep = plan.keep if kept.has_steps(steps) else ()
-            yield Piece(steps, chunk, run.advance(x, keep, valid))
+            yield Piece(steps, items, run.advance(x, keep, valid))
 
 
 def steps_of_piece(plan: Plan, batch: int) -> int:
@@ -252,31 +249,14 @@ class ChunkRun:
 
     def __init__(
         self,
-        model: Model,
-        batch: int,
-        masked: bool,
-        chunk: slice,
-        states: Sequence[State],
+        chunk: Chunk,
         packed: Sequence[Packed] | None = None,
         meter: Meter | None = None,
     ) -> None:
-        self.model, self.batch, self.masked, self.chunk = model, batch, masked, chunk
-        self.states = list(states)  # of each cell
-        self._packed = packed or [Packed(cell) for _, cell in model.cells]
+        self.chunk, self.states = chunk, list(chunk.states)  # after the steps so far
+        self._packed = packed or [Packed(cell) for _, cell in chunk.model.cells]
         self._meter = meter
         self._runners: dict[int, Runner] = {}  # by cell
-
-    @classmethod
-    def of_plan(
-        cls,
-        plan: Plan,
-        chunk: slice,
-        packed: Sequence[Packed] | None = None,
-        meter: Meter | None = None,
-    ) -> ChunkRun:
-        """The run of these sequences before its first step."""
-        model, states = plan.model, plan.states_of(chunk)
-        return cls(model, plan.batch, plan.masked, chunk, states, packed, meter)
 
     def advance(
         self, x: Array, keep: tuple[str, ...], valid: Array | None = None
@@ -287,7 +267,7 @@ class ChunkRun:
         ``valid`` (s, R) count.
         """
         arrays: dict[str, Array] = {}
-        n, model = 0, self.model
+        n, model = 0, self.chunk.model
         with (
             one_thread(),
             np.errstate(all="ignore"),
@@ -307,7 +287,7 @@ class ChunkRun:
                         counted(cell, valid, self.model),
                         keep,
                         backward=direction == 1,
-                        padding=padding_rule(cell, self.masked, len(layer) == 2),
+                        padding=padding_rule(cell, self.chunk.masked, len(layer) == 2),
                     )
                     outputs.append(of_cell["h"])
                     kept = {name: of_cell[name] for name in keep}
@@ -357,15 +337,15 @@ class ChunkRun:
         Blocks write all arrays but h to columns of wide arrays, which takes
         longer.
         """
-        chunk = self.chunk
-        blocks = blocks_within(chunk, self.batch, packed.cell)
-        is_part = chunk.stop - chunk.start < self.batch
+        items, batch = self.chunk.items, self.chunk.batch
+        blocks = blocks_within(items, batch, packed.cell)
+        is_part = items.stop - items.start < batch
         if is_part or len(blocks) == 1 or steps < PAYS_FROM:
             return blocks
         K = packed.matrix()
-        quicker = set(names) > {"h"} or saves_packing(K, self.batch, blocks)
-        if quicker and is_same_in_one_block(K, self.batch, blocks):
-            return [chunk]
+        quicker = set(names) > {"h"} or saves_packing(K, batch, blocks)
+        if quicker and is_same_in_one_block(K, batch, blocks):
+            return [items]
         return blocks
 
 

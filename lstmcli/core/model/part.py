@@ -203,17 +203,6 @@ def counts_from_0(numbers: Indices) -> bool:
     return not len(numbers) or (numbers[0] == 0 and numbers[-1] == len(numbers) - 1)
 
 
-def contiguous_ranges(numbers: Indices) -> list[range]:
-    """Ascending numbers as ranges without gaps."""
-    if isinstance(numbers, range) and numbers.step == 1:
-        return [numbers] if len(numbers) else []
-    marks = np.asarray(numbers)
-    ends = [0, *(np.flatnonzero(np.diff(marks) > 1) + 1).tolist(), len(marks)]
-    return [
-        range(int(marks[a]), int(marks[b - 1]) + 1) for a, b in pairwise(ends) if b > a
-    ]
-
-
 def format_indices(numbers: Indices) -> str:
     """Ascending numbers as a selection: ``2:5``, ``0:8:2`` or ``0,2,7``."""
     strides = set(np.diff(np.asarray(numbers)).tolist()) or {1}

@@ -241,8 +241,8 @@ class StepWriter:
     batched: bool
     part: Part  # of the run that the arrays are
 
-    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write S steps of arrays (S, K) or, batched, (S, B, K), from ``first_step`` on."""
+    def write(self, steps: Sequence[int], arrays: Mapping[str, np.ndarray]) -> None:
+        """Write these S steps of arrays (S, K) or, batched, (S, B, K)."""
         raise NotImplementedError
 
 
@@ -260,8 +260,8 @@ class TableWriter(StepWriter):
         self._delimiter = DELIMITERS[self.format]
         self._is_first = True
 
-    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
+    def write(self, steps: Sequence[int], arrays: Mapping[str, np.ndarray]) -> None:
+        """Write these S steps of arrays (S, K) or, batched, (S, B, K)."""
         chosen = [np.asarray(arrays[name]) for name in self.names]
         columns_of_part = self.part.some_columns
         keys = KEYS if self.tidy else KEYS[: 1 + self.batched]
@@ -280,7 +280,7 @@ class TableWriter(StepWriter):
         axes = [
             of or range(n) for of, n in zip(numbers, table.shape[:-1], strict=False)
         ]
-        axes[0] = range(first_step, first_step + len(table))
+        axes[0] = steps
         is_json = self.format == "jsonl"
         # every reader of CSV accepts nan, inf and -inf
         texts = row_texts(table, JSON_NAMES if is_json else {}, self._delimiter)
@@ -334,12 +334,11 @@ class LineWriter(StepWriter):
             f", {json.dumps(key)}: {list_}" for key, list_ in numbers.items()
         )
 
-    def write(self, first_step: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write S steps of arrays (S, K) or, batched, (S, B, K)."""
+    def write(self, steps: Sequence[int], arrays: Mapping[str, np.ndarray]) -> None:
+        """Write these S steps of arrays (S, K) or, batched, (S, B, K)."""
         texts = {json.dumps(name): self._texts(arrays[name]) for name in self.names}
-        steps = min((len(arrays[name]) for name in self.names), default=0)
         lines = []
-        for step in range(first_step, first_step + steps):
+        for step in steps:
             members = "".join(f", {key}: {next(rows)}" for key, rows in texts.items())
             lines.append(f'{{"{STEP}": {step}{self._numbers}{members}}}\n')
         self.stream.write("".join(lines).encode())

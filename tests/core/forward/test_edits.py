@@ -476,7 +476,7 @@ def test_runs_in_processes_and_in_pieces_have_the_same_bits(tmp_path: Path) -> N
         apart = lstmcli.run(model, x, layout="time", executor=pool)
     np.testing.assert_array_equal(whole.h, apart.h)
     plan = prepare(model, Inputs(x, "time"), ("h", "c"))
-    run = ChunkRun.of_plan(plan, slice(0, plan.batch))
+    run = ChunkRun(plan.chunk())
     pieces = [
         run.advance(plan.block(slice(n, n + 100)), ("h",))["h"]
         for n in range(0, 900, 100)

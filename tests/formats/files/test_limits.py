@@ -61,7 +61,9 @@ def test_every_format_asks_before_a_tensor_is_made(tmp_path: Path, suffix: str) 
     format = formats.format_of(path)
     if format in ("jsonl", "csv", "tsv"):
         with open(path, "wb") as stream:
-            formats.open_steps(stream, format, ["h"], batched=False).write(0, {"h": W})
+            formats.open_steps(stream, format, ["h"], batched=False).write(
+                range(len(W)), {"h": W}
+            )
     else:
         formats.write(path, format, {"": W})
     with raised_to(W.nbytes - 1), pytest.raises(UserError, match=r"max_bytes=\d+"):

@@ -42,7 +42,7 @@ def test_every_row_of_the_table_writes_and_reads_back(tmp_path: Path) -> None:
         assert format_of(path.upper()) == row.name
         if row.name in ("jsonl", "csv", "tsv"):
             with atomically(path) as stream:
-                open_steps(stream, row.name, ["h"], False).write(0, {"h": h})
+                open_steps(stream, row.name, ["h"], False).write(range(2), {"h": h})
         else:
             write(path, row.name, {"h": h}, {})
         document = read(path)

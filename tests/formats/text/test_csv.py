@@ -22,8 +22,11 @@ def written(
 ) -> str:
     buffer = io.BytesIO()
     writer = open_steps(buffer, kind, list(members), batched)
-    writer.write(first_step, {name: array[:1] for name, array in members.items()})
-    writer.write(first_step + 1, {name: array[1:] for name, array in members.items()})
+    steps = range(first_step, first_step + len(next(iter(members.values()))))
+    for part in (slice(1), slice(1, None)):
+        writer.write(
+            steps[part], {name: array[part] for name, array in members.items()}
+        )
     return buffer.getvalue().decode()
 
 
