@@ -102,10 +102,13 @@ def _shown(show: Sequence[str], cell: str) -> list[str]:
 
 
 def _gives_output(cell: str, excerpt: Excerpt, show: Sequence[str]) -> bool:
-    h, output = excerpt.arrays.get(f"{cell}.h"), excerpt.arrays.get("h")
-    if h is None or output is None or "h" not in _shown(show, cell):
+    """Return whether h of a cell is the output; at some steps, others may look alike."""
+    of_cells = [name for name in excerpt.arrays if name.endswith(".h")]
+    output = excerpt.arrays.get("h")
+    if of_cells[-1:] != [f"{cell}.h"] or cell.endswith("_reverse") or output is None:
         return False
-    return np.array_equal(h, output, equal_nan=True)
+    h = excerpt.arrays[f"{cell}.h"]
+    return "h" in _shown(show, cell) and np.array_equal(h, output, equal_nan=True)
 
 
 def steps_shown(parts: Iterable[Part], selection: Selection) -> Indices:

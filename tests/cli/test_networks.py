@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import networks
 from tests.cli.conftest import Lstm
 from tests.core.explain.reference import Net, outputs
 from tests.recorded import GOLDEN, read
@@ -201,3 +202,19 @@ def test_a_fused_kernel_needs_more_rows_only_without_a_projection(lstm: Lstm) ->
         "w.npz", kernel=np.ones((5, 24)), bias=np.ones(24), projection=np.ones((6, 3))
     )
     assert lstm("run", "w.npz", "x.npy").status == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"),
+    [({"layers": 2}, "layer1  the last layer"), ({"directions": 2}, "output\n")],
+)
+def test_a_layer_that_looks_like_the_output_at_the_steps_shown_is_not_it(
+    lstm: Lstm, kind: dict[str, int], first: str
+) -> None:
+    """Every h is 0 past the lengths."""
+    np.savez("w.npz", **networks.pytorch(3, 2, **kind))
+    np.save("x.npy", np.ones((2, 9, 3)))
+    how = "--layout", "batch", "--lengths", "2,3", "--set", "merge=ave"
+    done = lstm("run", "w.npz", "x.npy", *how, "--steps", "5:")
+    assert done.status == 0, done.err
+    assert done.out.partition("\n\n")[2].startswith(first)
