@@ -63,8 +63,8 @@ class Part(NamedTuple):
 
     def has_steps(self, steps: slice) -> bool:
         """Return whether one of some steps of a run is there."""
-        _, there = _within(self.steps or (), steps)
-        return bool(there)
+        at = positions_between(self.steps or (), steps)
+        return bool(at.start < at.stop)
 
     def cut(self, array: Array) -> Array:
         """The batch items and units of (s, B, H), those that it has.
