@@ -360,6 +360,7 @@ def test_a_bar_is_not_imported_while_the_blas_is_looked_for() -> None:
         (3, (900, 9), ""),  # opened: a line a unit
         (66, (500, 9), "--steps 7,100,101"),
         (66, (131, 60, 9), "--layout batch --threads 2"),
+        (66, (131, 60, 9), "--layout batch --batch 3,100"),
         (66, (131, 60, 9), "--layout batch --units 3,60 --steps -2:"),
         (66, (60, 70, 9), "--layout time --only h,f,z --cell-clip 0.5"),
         (5, (900, 9), "--only c,g --steps :"),
@@ -383,3 +384,18 @@ def test_a_table_that_keeps_only_what_it_shows_is_the_table(
     assert whole.status == 0
     cut(monkeypatch, 50_000)
     assert lstm(*words) == whole
+
+
+def test_a_summary_is_of_the_items_that_are_selected(
+    lstm: Lstm, tmp_path: Path
+) -> None:
+    """They are in different blocks of the batch, and one block has none."""
+    network(tmp_path / "w.npz", 9, 66)
+    x = np.random.default_rng(1).normal(size=(300, 5, 9)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    words = ["run", "w.npz", "x.npy", "--layout", "batch"]
+    assert len(batch_chunks(300, load.load(str(tmp_path / "w.npz")))) > 2
+    assert lstm(*words, "-o", "o.npz").status == 0
+    h = np.load(tmp_path / "o.npz")["h"][[3, 290]]
+    out = lstm(*words, "--batch", "3,290").out
+    assert f"h {h.min():.3f} .. {h.max():.3f} " in out

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.forward.plan import Plan
+from lstmcli.core.forward.run import Piece
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.forward.sequence import counted, has_direction_axis
 from lstmcli.core.model.arrays import Array
@@ -28,9 +29,10 @@ class CellSummary:
         self._part = part
         self._lock = Lock()
 
-    def add(self, arrays: Mapping[str, Array]) -> None:
-        """Include some steps (s, B, H), from any thread."""
-        selected = {name: self._part.cut(array) for name, array in arrays.items()}
+    def add(self, arrays: Mapping[str, Array], first_item: int = 0) -> None:
+        """Include some steps (s, R, H) of items from ``first_item`` on, from any thread."""
+        cut = {k: self._part.cut(array, first_item) for k, array in arrays.items()}
+        selected = {name: array for name, array in cut.items() if array.size}
         with self._lock:
             self.saturation.add(selected)
             for name in (name for name in ("h", "c") if name in selected):
@@ -75,16 +77,16 @@ def padded_steps(plan: Plan) -> dict[str, Array]:
 def summarise(
     summaries: Mapping[str, CellSummary],
     shown: Collection[str],
-    arrays: Mapping[str, Array],
+    piece: Piece,
 ) -> None:
     """Add what is shown of a piece of a run to the summary of each cell."""
     for cell, summary in summaries.items():
         prefix = f"{cell}." if cell else ""
         names = [name for name in SUMMARISED if prefix + name in shown]
-        of_cell = {name: arrays[prefix + name] for name in names}
+        of_cell = {name: piece.arrays[prefix + name] for name in names}
         # directions on an axis of their own are side by side
         flat = {k: a.reshape(*a.shape[:2], -1) for k, a in of_cell.items()}
-        summary.add(flat)
+        summary.add(flat, piece.batch.start)
 
 
 def part_of_cell(sizes: Sizes, selection: Selection, units: Indices | None) -> Part:

@@ -42,6 +42,15 @@ from lstmcli.threads import one_thread
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+
+class Piece(NamedTuple):
+    """The arrays (s, R, K) of some steps of some sequences."""
+
+    steps: slice
+    batch: slice
+    arrays: dict[str, Array]
+
+
 Put = Callable[[slice, slice, dict[str, Array]], None]
 """Takes what is selected of a piece (s, R, K), behind its places among what is selected.
 
@@ -49,8 +58,8 @@ Called from several threads. Where directions are stacked, h has them before
 its last axis.
 """
 
-Observe = Callable[[Mapping[str, Array]], None]
-"""Takes the arrays (s, R, K) of some steps of some sequences; called from several threads."""
+Observe = Callable[[Piece], None]
+"""Takes each piece of a run; called from several threads."""
 
 AHEAD = 8  # chunks that an executor gets before the first is waited for
 PIECE = 4 << 20  # bytes of results that are computed before they are passed on
@@ -140,7 +149,7 @@ def run_to(
 
     def pass_on(piece: Piece) -> None:
         if observe is not None:
-            observe(piece.arrays)
+            observe(piece)
         steps, items, arrays = selected.cut_piece(*piece)
         if arrays:
             put(steps, items, arrays)
@@ -204,14 +213,6 @@ def _in_order(
 
 
 # ---- piece by piece
-
-
-class Piece(NamedTuple):
-    """The arrays (s, R, K) of some steps of some sequences."""
-
-    steps: slice
-    batch: slice
-    arrays: dict[str, Array]
 
 
 def pieces(plan: Plan, run: ChunkRun, size: int, kept: Part) -> Iterator[Piece]:

@@ -66,12 +66,13 @@ class Part(NamedTuple):
         at = positions_between(self.steps or (), steps)
         return bool(at.start < at.stop)
 
-    def cut(self, array: Array) -> Array:
-        """The batch items and units of (s, B, H), those that it has.
+    def cut(self, array: Array, first_item: int = 0) -> Array:
+        """The batch items and units of (s, R, H), those that it has from ``first_item`` on.
 
         Nothing is copied where all are there.
         """
-        array = take(array, self.batch, 1)
+        here = slice(first_item, first_item + array.shape[1])
+        array = take(array, _within(self.batch or (), here)[1], 1)
         return take(array, below(self.units, array.shape[2]), 2)
 
     def cut_piece(
