@@ -209,7 +209,7 @@ def test_a_fused_kernel_needs_more_rows_only_without_a_projection(lstm: Lstm) ->
     [({"layers": 2}, "layer1  the last layer"), ({"directions": 2}, "output\n")],
 )
 def test_a_layer_that_looks_like_the_output_at_the_steps_shown_is_not_it(
-    lstm: Lstm, kind: dict[str, int], first: str
+    lstm: Lstm, kind: dict[str, Any], first: str
 ) -> None:
     """Every h is 0 past the lengths."""
     np.savez("w.npz", **networks.pytorch(3, 2, **kind))
