@@ -285,7 +285,7 @@ class ChunkRun:
                         cell,
                         operand,
                         self.states[n],
-                        counted(cell, valid, self.model),
+                        counted(cell, valid, model),
                         keep,
                         backward=direction == 1,
                         padding=padding_rule(cell, self.chunk.masked, len(layer) == 2),
