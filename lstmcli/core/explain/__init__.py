@@ -179,9 +179,9 @@ class Search:
         is_few = first.found and placement.expected.numbers <= FEW_NUMBERS
         if first.changes and self.as_loaded and (is_solved or is_few):
             loaded = self.as_loaded[0]
-            others = [*rivals(loaded, placement, first.changes, is_solved)]
-            edits += [one for one in others if one not in edits]
-            if others:
+            fitting = [*rivals(loaded, placement, first.changes, is_solved)]
+            edits += [one for one in fitting if one not in edits]
+            if fitting:
                 first = replace(first, verdict="unproven")
         return replace(
             first,

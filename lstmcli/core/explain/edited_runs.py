@@ -134,7 +134,8 @@ class EditedRuns:
 
     def elsewhere(self) -> EditedRuns:
         """The same over other inputs, of twice as many steps."""
-        x, axis = self.case.data.x, int(self.case.layout == "batch")
+        x = np.asarray(self.case.data.x)
+        axis = 1 if self.case.layout == "batch" else 0
         others = 1.5 * np.concatenate([np.flip(x, axis), -x], axis) + 0.3
         return replace(self, case=self.case.under(x=others))
 
@@ -389,8 +390,8 @@ class EditedRuns:
         slopes = (off(number + stride) - at) / stride
         shown = np.abs(slopes) > 0
         ends = number + (np.array([[-1.0], [1.0]]) - at[shown]) / slopes[shown]
-        low = ends.min(axis=0).max(initial=-np.inf)
-        high = ends.max(axis=0).min(initial=np.inf)
+        low = float(ends.min(axis=0).max(initial=-np.inf))
+        high = float(ends.max(axis=0).min(initial=np.inf))
         middle = (low + high) / 2
         if not abs(middle - number) <= STRIDES * stride:  # or it is infinite
             middle = number

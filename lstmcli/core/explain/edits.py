@@ -115,7 +115,7 @@ def _near_first_steps(
     of_one = known._replace(h=known.h[:, :1], start=(h[:1], c[:1]))
     off = np.abs(_off_with(of_one, runs.work, x)).max(axis=1)
     near = np.flatnonzero(off <= _tolerance(runs))
-    return [names[n] for n in near]
+    return [names[n] for n in near.tolist()]
 
 
 def _is_output_normalised(runs: EditedRuns, name: str) -> bool:

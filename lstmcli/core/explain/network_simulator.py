@@ -275,7 +275,8 @@ class NetworkSimulator:
             arrays = self._step(name, cells, kept, (), steps, shows_all=False)
             for target in self._steps:
                 wanted = target.subset(target.at[0] > last - steps)
-                given = arrays[wanted.array][(..., *wanted.at)]
+                at: Any = (..., *wanted.at)
+                given = arrays[wanted.array][at]
                 off = np.nan_to_num((given - wanted.values) / wanted.allowed, nan=FAR)
                 near[which] &= (np.abs(off) <= LOOSE).all(axis=1)
         return sets[near]

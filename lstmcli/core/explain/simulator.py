@@ -154,7 +154,7 @@ class Simulator:
 
     def __init__(self, decode: Callable[[Settings], Cell], how: Convention) -> None:
         self.how = how
-        self.decode = lambda **settings: decode(settings)
+        self._decode = decode
         self.cell = self.decode(peepholes="used")  # they may be assumed ignored
         self.is_large = weight_bytes(self.cell) >= LARGE
         # by part, the settings of each place
@@ -243,6 +243,10 @@ class Simulator:
             for part in _CHOOSE
         }
         return digests, _blocks("bias", cell)
+
+    def decode(self, **settings: Any) -> Cell:
+        """The cell in float64, with settings changed."""
+        return self._decode(settings)
 
     def _decoded(self, settings: Settings) -> Cell:
         return self.decode(**settings) if settings else self.cell
