@@ -64,6 +64,8 @@ from lstmcli.core.explain.verify import (
 )
 from lstmcli.core.explain.wording import in_words, location_text
 from lstmcli.core.forward.equations import is_eight_bit
+from lstmcli.core.forward.prepare import prepare
+from lstmcli.core.forward.run import run_in_memory
 from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
@@ -375,6 +377,8 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     question.work.add(0)  # shows what is tried first
     # Wrong hypotheses may overflow. Products are so small that threads of BLAS would wait.
     with np.errstate(all="ignore"), one_thread():
+        if question.model.edits:  # refused at once where these do not fit the run
+            run_in_memory(prepare(question.model, question.inputs))
         shapes = [*in_shape(question)]
         searches = []
         for shaped in shapes:

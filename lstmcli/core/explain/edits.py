@@ -47,6 +47,7 @@ from lstmcli.core.model.edits import (
     Edit,
     EditKind,
     RunSizes,
+    edits_in,
     normalised,
 )
 from lstmcli.core.model.vocabulary import GATES
@@ -78,8 +79,10 @@ LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".colu
 def known_cells(runs: EditedRuns) -> list[KnownCell]:
     """The cells of a single layer whose every h is known and carried on."""
     cells = runs.known_cells if len(runs.model.layers) == 1 else []
-    is_carried = all(one.cell.behaviour.state != "reset" for one in cells)
-    return [one for one in cells if is_carried and np.isfinite(one.h).all()]
+    if any(one.cell.behaviour.state == "reset" for one in cells):
+        return []
+    shown = [one for one in cells if not edits_in("outputs", one.cell.edits)]
+    return [one for one in shown if np.isfinite(one.h).all()]
 
 
 def _tolerance(runs: EditedRuns) -> float:

@@ -334,7 +334,7 @@ def run_shapes(
         n, merge = range(len(model.layers))[layer], how.behaviour.merge
         cells = tuple(cell_name(n, d) for d in range(len(last)))
         cells = cells[::-1] if merge == "concat_swapped" else cells
-        width, is_kept = last[0].outputs, merge in SIDE_BY_SIDE
+        width, is_kept = last[0].shown, merge in SIDE_BY_SIDE
         if is_kept or len(cells) == 1:
             stacked = direction_axis(how, layout) if merge == "stack" else None
             run = RunShape(T, B, width, len(cells), layout, stacked)

@@ -7,6 +7,7 @@ EXPECTED at its first steps are dropped; the loop verifies others.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import product
 from typing import Any
@@ -19,9 +20,11 @@ from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.observation import Allowance, WantedNumbers
 from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
 from lstmcli.core.explain.verify import FINE, Cached, Case
-from lstmcli.core.forward.sequence import merge_directions
+from lstmcli.core.forward.prepare import edited_layers
+from lstmcli.core.forward.sequence import edited_outputs, merge_directions
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import as_time_major, split_state
+from lstmcli.core.model.edits import edits_in
+from lstmcli.core.model.model import Cell, Model, as_time_major, split_state
 from lstmcli.core.model.steps import StepOrder
 
 FAR = 1e6  # tolerances, the most that a number may be off
@@ -68,6 +71,19 @@ SHOW_F = {"f", "z"}
 
 Runs = dict[str, tuple[dict[str, Array], Array]]
 """By cell, the arrays (U, T, K) or (U, K) of distinct runs, and (N,) which a hypothesis has."""
+
+
+def _with_edited_outputs(model: Model) -> dict[str, Cell]:
+    """The cells whose outputs given edits change, with those edits that are of any batch."""
+    found = dict[str, Cell]()
+    edited = replace(model, layers=edited_layers(model))
+    for name, cell in edited.cells:
+        edits = [
+            one for one in edits_in("outputs", cell.edits) if not one.kind.of_sequence
+        ]
+        if edits:
+            found[name] = replace(cell, edits=tuple(edits))
+    return found
 
 
 class NetworkSimulator:
@@ -123,6 +139,9 @@ class NetworkSimulator:
         if at_any_step:  # of h and c, which the last states are of the last step
             self.targets = [one._replace(array=one.array[-1]) for one in self.targets]
         self._compared = {*OUTPUTS, *(one.array for one in self.targets)}
+        self._edited = _with_edited_outputs(model)
+        for cell in self._edited.values():
+            self._compared.update(edit.kind.takes for edit in cell.edits)
         self._every = {
             name: -(-one.cell.units // MOST_UNITS) for name, one in cells.items()
         }
@@ -138,7 +157,7 @@ class NetworkSimulator:
         first = {
             n: (len(self.x) - 1) * one.outputs_reversed for n, one in orders.items()
         }
-        self.is_stepwise = any(
+        self.is_stepwise = not self._edited and any(
             first.get(one.cell, -1) in one.at[0] for one in self._steps
         )
         of_step = (work_of_step(one.cell) + CALL / CHUNK for one in cells.values())
@@ -429,10 +448,11 @@ class NetworkSimulator:
         for target in targets:
             at: tuple[Any, ...] = (..., *target.at)
             if cell := target.cell:
-                arrays, which = runs[cell]
-                merged = arrays[target.array][at][which]
+                _, which = runs[cell]
+                merged = self._shown(cell, target.array, runs)[at][which]
             else:
-                both = [runs[one][0]["h"][runs[one][1]] for one in self.layers[-1]]
+                last_layer = self.layers[-1]
+                both = [self._shown(one, "h", runs)[runs[one][1]] for one in last_layer]
                 merged = merge_directions(both, self.convention)[at]
             off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
             last = np.full(
@@ -445,6 +465,19 @@ class NetworkSimulator:
             nearest = np.square(every).sum(axis=-1).argmin(axis=1)
             every = every[np.arange(len(every)), nearest]
         return every
+
+    def _shown(self, name: str, array: str, runs: Runs) -> Array:
+        """An array of distinct runs of a cell, h as given edits of the outputs leave it."""
+        arrays, _ = runs[name]
+        if array != "h" or name not in self._edited:
+            return arrays[array]
+        cell = self._edited[name]
+        of_steps = {k: a.swapaxes(0, 1) for k, a in arrays.items() if a.ndim == 3}
+        steps, count, _ = of_steps["h"].shape
+        x = np.zeros((steps, count, cell.inputs))  # those of upper layers are not kept
+        if name in self.layers[0]:
+            x[:] = self.x[:, None]
+        return edited_outputs(cell, x, of_steps)["h"].swapaxes(0, 1)
 
     def neighbours(
         self, answer: Changes, steps: int | None = None

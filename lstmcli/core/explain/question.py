@@ -44,7 +44,9 @@ from lstmcli.core.explain.observation import Exactness, as_printed, exactness_of
 from lstmcli.core.explain.simulator import Simulator, most_kept, weight_bytes
 from lstmcli.core.explain.verify import FINE, Cached, Reader, Remarks, remark
 from lstmcli.core.forward.plan import check_axes
+from lstmcli.core.forward.prepare import edited_layers
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.edits import edits_in
 from lstmcli.core.model.layouts import arrangements
 from lstmcli.core.model.model import Cell, Inputs, Model, steps_and_batch
 from lstmcli.core.model.settings import MERGES
@@ -313,15 +315,14 @@ class Setup:
         """Where EXPECTED can lie on the run, and how many such are left out."""
         layout = self.question.side.layout
         given = layout if layout in ("batch", "time") else self.layout
-        of = partial(
-            locations, self.numbers, self.model, size=self.size, layer=self.layer
-        )
+        # a given edit of the outputs may leave another width
+        model = replace(self.model, layers=edited_layers(self.model))
+        of = partial(locations, self.numbers, model, size=self.size, layer=self.layer)
         found, left_out = of(given)  # n sequences of one step may be n steps
         if not found and given != self.layout:
             found, left_out = of(self.layout)
-        if (
-            self.question.inputs.layout == "batch"
-        ):  # (B, H) before (T, H), of the same cost
+        if self.question.inputs.layout == "batch":
+            # (B, H) before (T, H), of the same cost
             found.sort(key=lambda one: one.first.is_of_steps)
         return found, left_out
 
@@ -331,6 +332,8 @@ class Setup:
         projects = any(cell.outputs != cell.units for _, cell in self.model.cells)
         names = [*map(ArrayName.of, location.names)]
         of_outputs = {name.base for name in names} <= {"h", "final_h"} and not projects
+        if edits_in("outputs", self.model.edits):  # which are of h
+            of_outputs = False
         of_one_step = len(self.model.cells) == 1 and all(
             name.kind != FINAL for name in names
         )

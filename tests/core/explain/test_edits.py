@@ -23,6 +23,7 @@ from tests.core.forward.test_edits import (
     N,
     T,
     W,
+    W2,
     X,
     changed,
     lstm,
@@ -255,3 +256,33 @@ def test_a_new_edit_is_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.edits == ("inputs.cubed",)
     assert found.changes[0].text == "inputs cubed"
     gives(found, lstm(X**3).h)
+
+
+@pytest.mark.parametrize("width", [2, H + 2])
+@pytest.mark.parametrize("part", [slice(None), -1], ids=["steps", "last"])
+def test_a_setting_is_found_before_a_head_of_another_width(
+    width: int, part: Any, tmp_path: Path
+) -> None:
+    head = {"weights": RNG.normal(size=(H, width)), "bias": RNG.normal(size=width)}
+    np.savez(tmp_path / "head.npz", **head)  # type: ignore[arg-type]
+    edits = [f"outputs.dense=@{tmp_path / 'head.npz'}"]
+    for gate, changes in ({}, []), ({"f": lambda z: s(z + 1)}, ["forget_bias"]):
+        expected = lstm(gate=gate).h @ head["weights"] + head["bias"]
+        found = asked(expected[part].astype(np.float32), edits=edits)
+        assert [change.setting for change in found.changes] == changes
+        assert found.found
+        assert not any(note.startswith("As units") for note in found.notes)
+
+
+def test_a_head_that_no_run_takes_is_refused_before_the_search(tmp_path: Path) -> None:
+    both = tensors(W) | {f"{k}_reverse": a for k, a in tensors(W2).items()}
+    np.savez(tmp_path / "head.npz", weights=np.ones((2 * H, 2)), bias=np.ones(2))
+    tried: list[str] = []
+    with pytest.raises(lstmcli.UserError, match="does not fit"):
+        asked(
+            np.ones((T, B, 2)),
+            both,
+            edits=[f"outputs.dense=@{tmp_path / 'head.npz'}"],
+            progress=lambda share, what: tried.append(what),
+        )
+    assert {*tried} <= {"weights as loaded"}
