@@ -215,8 +215,10 @@ def _scales(factors: Array, offsets: Array) -> Variants:
             ("inputs.factor", 1.0, factors),
             ("inputs.offset", 0.0, offsets),
         ):
-            near = np.where(np.abs(exact - plain) < SMALL, plain, exact).tolist()
-            value = tuple(float(f"{v:.{digits}g}") for v in near)
+            near = np.where(np.abs(exact - plain) < SMALL, plain, exact)
+            is_unused = np.abs(near) < SMALL * np.abs(near).max()
+            near = np.where(is_unused, 0.0, near)
+            value = tuple(float(f"{v:.{digits}g}") for v in near.tolist())
             if {*value} != {plain}:
                 edits.append(Edit(name, value if len({*value}) > 1 else value[:1]))
         solved = sum(v != edit.kind.solved for edit in edits for v in edit.value)

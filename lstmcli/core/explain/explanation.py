@@ -323,9 +323,15 @@ def clues(
 
     ``padded`` are the sequences that lengths or a mask shorten.
     """
-    if comparison.zeros > max(2, MANY_ZEROS * comparison.total):
+    zeros = comparison.zeros
+    if zeros is not None and zeros.count > max(2, MANY_ZEROS * comparison.total):
         yield remark(
-            "exact_zeros", changes=changes, share=comparison.zeros / comparison.total
+            "exact_zeros",
+            changes=changes,
+            share=zeros.count / comparison.total,
+            units=zeros.units,
+            below=zeros.below,
+            steps=zeros.steps,
         )
     agreeing, differing = _indices(comparison.items)
     complete = [name for name, known, total in comparison.arrays if known == total > 0]

@@ -26,7 +26,7 @@ from lstmcli.core.model.edits import HIDES
 from lstmcli.core.model.model import format_lengths, join_with_and
 from lstmcli.core.model.selection import format_size
 from lstmcli.core.model.shell import as_options
-from lstmcli.core.model.vocabulary import ONE_OF_TWO, spaced_order
+from lstmcli.core.model.vocabulary import ONE_OF_TWO, numbered, spaced_order
 from lstmcli.errors import listed
 
 WELL_KNOWN = (
@@ -36,7 +36,6 @@ WELL_KNOWN = (
 """Conventions that are named first, before others."""
 
 MOST_NAMED = 4  # conventions
-MOST_NUMBERED = 8  # steps or sequences
 FEW_VALUES = 12  # that a constant and a setting may fit by chance
 
 
@@ -228,24 +227,12 @@ def _hides(change: Changed) -> str:
     )
 
 
-def _numbered(name: str, numbers: Sequence[int]) -> str:
-    """``step 0``, ``steps 1 to 3``, ``steps 0, 2``, ``12 steps from 0 to 30``."""
-    first, last = numbers[0], numbers[-1]
-    if len(numbers) == 1:
-        return f"{name} {first}"
-    if [*numbers] == [*range(first, last + 1)]:
-        return f"{name}s {first} to {last}"
-    if len(numbers) > MOST_NUMBERED:
-        return f"{len(numbers)} {name.lower()}s from {first} to {last}"
-    return f"{name}s {', '.join(map(str, numbers))}"
-
-
 def _at_steps(steps: Sequence[bool]) -> str:
     """``, from step 9 on``, ``, at steps 3 to 5``; empty of last states."""
     at = [n for n, is_so in enumerate(steps) if is_so]
     if len(at) > 1 and all(steps[at[0] :]):
         return f", from step {at[0]} on"
-    return f", at {_numbered('step', at)}" if at else ""
+    return f", at {numbered('step', at)}" if at else ""
 
 
 def location_text(location: Location | None) -> str:
@@ -281,7 +268,7 @@ WORDS: Mapping[str, Callable[[Any], str]] = {
     "is": lambda count: "is" if count == 1 else "are",
     "do": lambda items: "does" if len(items) == 1 else "do",
     **{
-        name: partial(_numbered, name)
+        name: partial(numbered, name)
         for name in ("step", "sequence", "unit", "Step", "Sequence")
     },
     "where": _at_steps,
@@ -411,8 +398,14 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "some_arrays_agree": "All of {agreeing:and} {agreeing:agree}, {differing:and} {differing:do} "
     "not.",
     "some_steps_agree": _PARTS_AGREE.format("Step", "step") + ".",
-    "exact_zeros": "{changes:changes}: {share:.0%} of EXPECTED are exact zeros where the run has "
-    "none. Is there dropout, or a relu on the output?",
+    "exact_zeros": {
+        "units": "{changes:changes}: in {units:unit} all of EXPECTED is 0, and the run is not. Does "
+        "the other side compute these units?",
+        "below": "{changes:changes}: {share:.0%} of EXPECTED are exact zeros, all where the run "
+        "is within {below:size} of 0{steps:where}. Is it a table, or fixed point?",
+        "": "{changes:changes}: {share:.0%} of EXPECTED are exact zeros where the run has "
+        "none{steps:where}. Is there dropout, or a relu on the output?",
+    },
     "some_sequences_agree": {  # a state that is carried over shows at the first step
         "padded": _SEQUENCES_AGREE
         + ", which are those that are padded: does every layer use the "

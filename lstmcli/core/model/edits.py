@@ -28,7 +28,7 @@ from lstmcli.core.model.settings import (
     setting_text,
 )
 from lstmcli.core.model.steps import shown_lengths, valid_until
-from lstmcli.core.model.vocabulary import GATES
+from lstmcli.core.model.vocabulary import GATES, numbered
 from lstmcli.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class EditKind:
     )
     bound: bool = False  # the number is one that |h| or |c| does not exceed
     of_sequence: bool = False  # a step needs others of the sequence: not for streams
+    of_summed: bool = False  # of stored tensors, after both biases are added
     takes: str = "h"  # the array of a cell that an edit of outputs takes
     width: Callable[[int, Any], int] | None = (
         None  # of h then, from the units and the value
@@ -361,6 +362,26 @@ def _steps_beside(sizes: RunSizes) -> Iterator[tuple[int, int]]:
                 yield step, other
 
 
+def _unused(factors: Any) -> list[int]:
+    """The features that factors leave out, where they do no more than that."""
+    is_of_each = isinstance(factors, tuple) and len(factors) > 1
+    if not is_of_each or {*factors} != {0.0, 1.0}:
+        return []
+    return [n for n, factor in enumerate(factors) if factor == 0]
+
+
+def _factor_words(factors: Any) -> str:
+    if unused := _unused(factors):
+        return f"{numbered('input', unused)} {'is' if len(unused) == 1 else 'are'} not used"
+    return f"inputs times {setting_text(factors)}"
+
+
+def _factor_code(factors: Any) -> str:
+    if unused := _unused(factors):
+        return f"x[..., {unused}] = 0"
+    return f"x = x * [{setting_text(factors)}]"
+
+
 def _put(plain: Sequence[int], others: Mapping[int, int]) -> tuple[int, ...]:
     """Numbers with others in the place of some."""
     return tuple(others.get(n, n) for n in plain)
@@ -438,6 +459,27 @@ def _changed(
 
 def _at(*place_and_number: Any) -> tuple[Any, Any]:
     return place_and_number[:-1], place_and_number[-1]
+
+
+_KERNELS = {
+    "recurrent": ("recurrent kernel", ARRAYS[1:2]),
+    "kernel": ("kernel", ARRAYS[:1]),
+    "both": ("matrix of each kernel", ARRAYS[:2]),
+}
+
+
+def _reshaped(cell: Cell, which: str) -> Cell:
+    """The cell whose matrices, without what their file does to blocks, are read by rows."""
+    order, arrays = cell.convention.storage.gates, {}
+    for name in _KERNELS[which][1]:
+        blocks = getattr(cell, name)
+        rows = np.concatenate([blocks[GATES.index(gate)] for gate in order])
+        read = rows.T.reshape(rows.shape)
+        if cell.convention.storage.orientation == "rows":
+            read = rows.reshape(rows.shape[::-1]).T
+        parts = np.split(read, len(order))
+        arrays[name] = np.stack([parts[order.index(gate)] for gate in GATES])
+    return replace(cell, **arrays)
 
 
 def _with_weights(layers: Layers, others: Layers) -> Layers:
@@ -761,6 +803,40 @@ _PLACES: tuple[tuple[Any, ...], ...] = (
 """Damage: its words, code, place and change, what shows it, its values; the last of the bias."""
 
 
+_WITH_BIAS = ("tensor_with_bias", "gate_with_bias")
+
+
+def _rounded(
+    name: str,
+    function: Any,
+    words: str,
+    code: str,
+    used_by: str,
+    mend: str,
+    read: Parser,
+    read_summed: Parser,
+    **row: Any,
+) -> Iterator[EditKind]:
+    """The rows on rounded tensors: each bias as it is stored, and the sum of both."""
+    yield EditKind(
+        name,
+        "tensors",
+        function,
+        words,
+        code,
+        used_by,
+        mend,
+        read=read,
+        shows=_NEARLY,
+        **row,
+    )
+    yield EditKind(
+        f"{name}.summed", "tensors", function, f"{words}, both biases added first",
+        f"b = b_ih + b_hh; {code}", used_by, mend, read=read_summed, shows=_NEARLY,
+        of_summed=True, lacks="the cell has one stored bias; leave .summed out", **row,
+    )  # fmt: skip
+
+
 def _of_place(part: str, words: str, code: str, *row: Any) -> EditKind:
     """The row on a number, row or column of a part."""
     place, change, shows, read, values = row
@@ -802,7 +878,7 @@ EDITS: dict[str, EditKind] = {kind.name: kind for kind in (
         "inputs over 1 - p, as by dropout, p = {}", "x = x / (1 - {})", _TRAINING,
         "leave the scale out", read=_SHARE, values=_SHARES),
     EditKind("inputs.factor", "inputs", lambda x, a: x * np.broadcast_to(a, x.shape[2:]),
-        "inputs times {}", "x = x * [{}]", *_PREPARED, read=_SCALES, values=_FACTORS, solved=1.0),
+        _factor_words, _factor_code, *_PREPARED, read=_SCALES, values=_FACTORS, solved=1.0),
     EditKind("inputs.offset", "inputs", lambda x, a: x + np.broadcast_to(a, x.shape[2:]),
         "{} added to the inputs", "x = x + [{}]", *_PREPARED, read=_SCALES,
         values=(0.5, -0.5, 1.0, -1.0), solved=0.0),
@@ -874,6 +950,10 @@ EDITS: dict[str, EditKind] = {kind.name: kind for kind in (
             replace(cell, kernel=cell.recurrent_kernel, recurrent_kernel=cell.kernel)),
         "kernel and recurrent kernel exchanged", "K, R = R, K",
         "code that reads the tensors by their order", "K, R = kernel, recurrent_kernel"),
+    EditKind("weights.reshaped", "cells", _reshaped, "the plain {} reshaped, not transposed",
+        "w = w.reshape(w.shape[::-1])", "code that calls reshape on an unpacked matrix", "w = w.T",
+        read=_names(_KERNELS), values=lambda sizes: (
+            _KERNELS if sizes.cell.convention.storage.transposed != "none" else ())),
     EditKind("weights.layers", "network",
         lambda layers, order: _with_weights(layers, [layers[n] for n in order]),
         "layers use the weights of layers {}", "weights = [weights[n] for n in ({})]",
@@ -891,17 +971,16 @@ EDITS: dict[str, EditKind] = {kind.name: kind for kind in (
         "projection {}", "P: {}", "code that multiplies by P, not its transpose", "h = P h",
         read=OneOf("transposed", "none"),
         lacks="the cell has no projection from its units to as many values"),
-    EditKind("weights.int8", "tensors", _int8, "stored tensors rounded to 8 bits, a scale per {}",
+    *_rounded("weights.int8", _int8, "stored tensors rounded to 8 bits, a scale per {}",
         "w = np.round(w / scale) * scale, scale = abs(w).max() / 127 per {}", "quantised models",
-        _AS_STORED, read=OneOf("tensor", "gate", "row", "tensor_with_bias", "gate_with_bias"),
-        shows=_NEARLY),
-    EditKind("weights.fixed", "tensors", lambda w, axis, gates, n: np.round(w * 2**n) / 2**n,
+        _AS_STORED, OneOf("tensor", "gate", "row", *_WITH_BIAS), OneOf(*_WITH_BIAS)),
+    *_rounded("weights.fixed", lambda w, axis, gates, n: np.round(w * 2**n) / 2**n,
         "stored tensors in fixed point, with {} bits after the point",
-        "w = np.round(w * 2**{}) / 2**{}", "microcontrollers, FPGAs", _AS_STORED, read=COUNT,
-        shows=_NEARLY, values=(12, 8, 10, 15, 14, 13, 11, 7, 6, 9)),
-    EditKind("weights.decimals", "tensors", lambda w, axis, gates, n: np.round(w, n),
+        "w = np.round(w * 2**{}) / 2**{}", "microcontrollers, FPGAs", _AS_STORED, COUNT, COUNT,
+        values=(12, 8, 10, 15, 14, 13, 11, 7, 6, 9)),
+    *_rounded("weights.decimals", lambda w, axis, gates, n: np.round(w, n),
         "stored tensors rounded to {} decimals", "w = np.round(w, {})", "pasted weights",
-        "save every digit: %.9g", read=COUNT, shows=_NEARLY, values=(4, 3, 5, 2, 1, 6)),
+        "save every digit: %.9g", COUNT, COUNT, values=(4, 3, 5, 2, 1, 6)),
     # ---- equations
     EditKind("equations.h", "equations",
         lambda parts, name: {"output": lambda o, new, c, t: H_OF[name][1](o, new, c, _pure(t))},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite
 
 from lstmcli.errors import did_you_mean
@@ -131,3 +132,18 @@ def shortest_decimal(number: float) -> str:
     """The shortest decimal text of exactly this number: ``0.3``, ``1``."""
     text = f"{number:g}"
     return text if float(text) == number else repr(number)
+
+
+MOST_NUMBERED = 8  # steps or sequences
+
+
+def numbered(name: str, numbers: Sequence[int]) -> str:
+    """``step 0``, ``steps 1 to 3``, ``steps 0, 2``, ``12 steps from 0 to 30``."""
+    first, last = numbers[0], numbers[-1]
+    if len(numbers) == 1:
+        return f"{name} {first}"
+    if [*numbers] == [*range(first, last + 1)]:
+        return f"{name}s {first} to {last}"
+    if len(numbers) > MOST_NUMBERED:
+        return f"{len(numbers)} {name.lower()}s from {first} to {last}"
+    return f"{name}s {', '.join(map(str, numbers))}"

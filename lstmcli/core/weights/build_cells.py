@@ -7,6 +7,7 @@ the number of units and, of several, of layers and directions.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise, product
 from math import prod
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import ROUNDED, Array, round_to_format
 from lstmcli.core.model.conventions import Convention, find_convention
-from lstmcli.core.model.edits import Edit, edited, edits_in
+from lstmcli.core.model.edits import Edit, edited, edits_in, refuse_edits
 from lstmcli.core.model.model import Cell, cell_name, layer_width
 from lstmcli.core.model.settings import SIZES, split_cell
 from lstmcli.core.weights.decode import (
@@ -69,6 +70,8 @@ def build_layers(
         if of_cell := [
             one for one in edits_in("tensors", edits) if one.cell in ("", name)
         ]:
+            if any(one.kind.of_summed for one in of_cell):
+                by_role = _with_summed_biases(by_role, of_cell, convention)
             by_role = _edited(
                 by_role, of_cell, convention, len(convention.storage.gates)
             )
@@ -100,6 +103,26 @@ def build_layers(
         )
         for n, layer in enumerate(cells, first)
     ]
+
+
+def _with_summed_biases(
+    tensors: Tensors, edits: Sequence[Edit], convention: Convention
+) -> dict[str, Any]:
+    """The tensors of a cell with the sum of its two biases as the first, the second 0."""
+    first, second = tensors.get("bias"), tensors.get("recurrent_bias")
+    add = partial(np.add, dtype=np.float64)
+    if isinstance(first, np.ndarray) and convention.storage.bias_halves == 2:
+        halves = np.split(first, 2, axis=-1)
+        summed = np.concatenate([add(*halves), 0 * halves[1]], axis=-1)
+        return {**tensors, "bias": summed}
+    if first is None or second is None:
+        lacking = [edit for edit in edits if edit.kind.of_summed]
+        refuse_edits(lacking, f"{lacking[0].kind.lacks}.")
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        by_gate = {gate: add(one, second[gate]) for gate, one in first.items()}
+        none = dict.fromkeys(second, 0 * next(iter(second.values())))
+        return {**tensors, "bias": by_gate, "recurrent_bias": none}
+    return {**tensors, "bias": add(first, second), "recurrent_bias": 0 * second}
 
 
 def _edited(

@@ -12,24 +12,29 @@ import pytest
 
 import lstmcli
 from lstmcli.core.explain.causes import CAUSES
-from lstmcli.core.explain.explanation import Explanation
+from lstmcli.core.explain.explanation import Explanation, clues
+from lstmcli.core.explain.observation import SINGLE, Expected, KnownValues
+from lstmcli.core.explain.verify import compared
+from lstmcli.core.explain.wording import text_of
 from lstmcli.core.model import edits
 from lstmcli.core.model.arrays import Array
 from tests.core.forward.test_edits import (
     NETWORKS,
     ROWS,
+    TWO_BIASES,
+    W2,
     B,
     H,
     N,
     T,
     W,
-    W2,
     X,
     changed,
     lstm,
     put,
     random_weights,
     s,
+    stored,
     tensors,
 )
 
@@ -286,3 +291,68 @@ def test_a_head_that_no_run_takes_is_refused_before_the_search(tmp_path: Path) -
             progress=lambda share, what: tried.append(what),
         )
     assert {*tried} <= {"weights as loaded"}
+
+
+def test_features_that_are_not_used_are_named() -> None:
+    w, x = random_weights(6, 8), RNG.normal(size=(T, B, 6))
+    used = np.array([1, 1, 0, 1, 0, 0])
+    found = lstmcli.explain(
+        tensors(w), x, lstm(x * used, w).h.astype(np.float32), layout="time"
+    )
+    assert found.edits == ("inputs.factor=1,1,0,1,0,0",)
+    assert found.changes[0].text == "inputs 2, 4, 5 are not used"
+    assert found.notes[0].startswith("In code: x[..., [2, 4, 5]] = 0.")
+
+
+@pytest.mark.parametrize("rounding", ["fixed.summed=8", "decimals.summed=2"])
+def test_the_sum_of_both_biases_is_rounded(rounding: str) -> None:
+    model = lstmcli.load(TWO_BIASES)  # kernels alone are as stored
+    name, _, digits = rounding.partition("=")
+    step = 10.0 ** -int(digits) if name.startswith("decimals") else 2.0 ** -int(digits)
+    expected = lstm(w=stored(lambda a: np.round(a / step) * step)).h
+    assert np.abs(lstmcli.run(model, X, "h", layout="time").h - expected).max() > 1e-4
+    found = asked(expected.astype(np.float32), TWO_BIASES)
+    assert f"weights.{rounding}" in texts(found)
+    assert f"weights.{rounding.replace('.summed', '')}" not in texts(found)
+
+
+def test_a_plain_matrix_is_reshaped_where_the_file_scrambles_blocks() -> None:
+    """A port that has Keras' own matrices of a CuDNNLSTM, and reshapes one of them."""
+
+    def scrambled(matrix: Array) -> Array:
+        blocks = np.split(matrix, 4, axis=1)
+        return np.concatenate([b.T.reshape(b.shape) for b in blocks], axis=1)
+
+    plain = {n: np.concatenate(W[n][[0, 1, 2, 3]], axis=1) for n in "KR"}
+    bias = W["b"].reshape(-1)
+    file = {
+        "kernel": scrambled(plain["K"]),
+        "recurrent_kernel": scrambled(plain["R"]),
+        "bias": np.concatenate([bias, 0 * bias]),
+    }
+    R = plain["R"].reshape(4 * H, H).T  # (H, 4H)
+    expected = lstm(w={**W, "R": R.reshape(H, 4, H).swapaxes(0, 1)}).h
+    found = asked(expected.astype(np.float32), file, convention="cudnnlstm")
+    assert found.edits == ("weights.reshaped=recurrent",)
+
+
+@pytest.mark.parametrize(
+    ("zeros", "words"),
+    [
+        ("units", "in units 3 to 4 all of EXPECTED is 0, and the run is not"),
+        ("table", "all where the run is within"),
+        ("steps", "none, at steps 4, 7. Is there dropout"),
+    ],
+)
+def test_exact_zeros_are_placed(zeros: str, words: str) -> None:
+    run = np.tanh(RNG.normal(size=(9, B, 5)))
+    h = run + 1e-2
+    if zeros == "units":
+        h[..., 3:] = 0
+    elif zeros == "table":
+        h[np.abs(run) < 0.2] = 0
+    else:
+        h[[4, 7], :, :4] = 0
+    expected = Expected({"h": KnownValues(h, np.zeros(h.shape))})
+    (hint,) = clues(compared({"h": run}, expected, SINGLE))
+    assert words in text_of(hint)

@@ -174,7 +174,11 @@ def test_every_text_is_used() -> None:
         (
             Remark(
                 "exact_zeros",
-                {"changes": (Changed("bias", "once", "none"),), "share": 0.25},
+                {
+                    "changes": (Changed("bias", "once", "none"),),
+                    "share": 0.25,
+                    "steps": (),
+                },
             ),
             "With bias none: 25% of EXPECTED are exact zeros where the run has none. Is there "
             "dropout, or a relu on the output?",

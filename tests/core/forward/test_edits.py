@@ -292,6 +292,17 @@ def test_an_edit_is_what_a_program_with_that_mistake_gives(text: str) -> None:
 
 
 DEEP = tensors(W, W2)
+HALF = RNG.normal(size=4 * H)
+TWO_BIASES = tensors(W)
+TWO_BIASES["bias_ih_l0"] = TWO_BIASES["bias_ih_l0"] - HALF
+TWO_BIASES["bias_hh_l0"] = HALF
+"""The same weights, their bias in two parts, each with further digits."""
+
+
+def read_by_rows(R: Array) -> Any:
+    """R (4, H, H) where a program reads the (4H, H) that is stored as an (H, 4H)."""
+    rows = R.transpose(0, 2, 1).reshape(4 * H, H)
+    return rows.reshape(H, 4, H).swapaxes(0, 1)
 
 
 def second(w: Mapping[str, Array] = W2, **how: Any) -> Any:
@@ -319,6 +330,12 @@ NETWORKS: dict[str, tuple[Weights, Callable[[], Array]]] = {
         tensors(W2) | {f"{k}_reverse": a for k, a in tensors(W).items()},
         lambda: np.concatenate([lstm(w=W2).h, backward(changed(b=put(0, value=0)))], axis=2),
     ),
+    "weights.fixed.summed=4": (
+        TWO_BIASES, lambda: lstm(w=stored(lambda a: np.round(a * 16) / 16)).h),
+    "weights.decimals.summed=2": (TWO_BIASES, lambda: lstm(w=stored(lambda a: np.round(a, 2))).h),
+    "weights.int8.summed=gate_with_bias": (TWO_BIASES, lambda: lstm(w={
+        n: int8(a, tuple(range(1, a.ndim))) for n, a in W.items()}).h),
+    "weights.reshaped=recurrent": (tensors(W), lambda: lstm(w=changed(R=read_by_rows)).h),
     "weights.projection=transposed": (
         tensors(W) | {"weight_hr_l0": W2["R"][0]},
         lambda: lstm(h_of=lambda o, new, c, t: (o * t(new)) @ W2["R"][0]).h,
