@@ -20,7 +20,21 @@ from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.causes import Change, Changes, settings_of
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, Arrays, Expected, KnownValues
-from lstmcli.core.explain.verify import FINE, Agreement, Case, on_axes, verify
+from lstmcli.core.explain.verify import (
+    COARSE,
+    FINE,
+    OTHERS,
+    ROUNDING,
+    SOME,
+    Agreement,
+    Case,
+    arrays_if_run,
+    compared,
+    drift_of,
+    on_axes,
+    verify,
+    widened,
+)
 from lstmcli.core.forward.equations import F, is_eight_bit, parts_of, step
 from lstmcli.core.forward.plan import Plan, plan_of
 from lstmcli.core.forward.prepare import with_edits
@@ -35,7 +49,6 @@ from lstmcli.errors import UserError
 LEAST_BITS = 24.0  # of evidence, beyond what was chosen and solved for
 MORE_NUMBERS = 3  # that an edit explains than were solved for
 SLACK = 4.0  # tolerances by which a first step may be off
-ROUNDED = 3e-4  # a difference that rounding may make
 MOST_BITS = 40.0  # of one number: log2 of how far off it was
 # work of a cell before its steps, and of a weight
 PREPARING, PACKING = 5e3, 0.13
@@ -179,9 +192,8 @@ class EditedRuns:
         def off(name: str, part: KnownValues) -> Any:
             of_run = given.get(name, np.zeros(0))
             is_there = of_run.shape == part.values.shape
-            return ((of_run if is_there else np.inf) - part.values) / self.allowance.of(
-                part
-            )
+            differences = (of_run if is_there else np.inf) - part.values
+            return differences / self._allowed(self._rounding, name, part)
 
         at_known = Expected(parts).at_known(off)
         return np.nan_to_num(at_known, nan=np.inf, posinf=np.inf, neginf=-np.inf)
@@ -246,13 +258,31 @@ class EditedRuns:
         """The run without further edits."""
         return self.run(())
 
-    @cached_property
-    def _growth(self) -> float:
-        """How many times the usual rounding the run makes without further edits.
+    def _in_float32(self, case: Case, edits: Sequence[Edit]) -> Arrays:
+        every = (*self.model.edits, *edits)
+        return arrays_if_run(case, {**self._settings, **COARSE, "edits": every})
 
-        A table or rounded decimals jump between float32 and float64, and make no more.
-        """
-        return verify(self.case, (*self.of_run, *self.changes), self.allowance).growth
+    @cached_property
+    def _rounding(self) -> Arrays:
+        """That of the run without further edits."""
+        return self._rounding_of((), self.base)
+
+    def _rounding_of(self, edits: Sequence[Edit], given: Arrays) -> Arrays:
+        """By array, how far a run is from one in float32; none where EXPECTED is more exact."""
+        coarse = self._in_float32(self.case, edits)
+        is_in_both = self.expected.is_in(given) and self.expected.is_in(coarse)
+        if not is_in_both or self.allowance.absolute < ROUNDING / 2:
+            return {}
+        return drift_of(given, coarse, self.expected, self.model.backward)
+
+    def _allowed(self, rounding: Arrays, name: str, known: KnownValues) -> Array:
+        """The tolerances of an array's first steps; infinite where rounding may be all."""
+        allowed = self.allowance.of(known)
+        grown = rounding.get(name, np.zeros((1, 1)))[: len(known.values)]
+        if largest(grown) <= ROUNDING / OTHERS:
+            return allowed
+        wider, is_blind = widened(grown, known.values)
+        return np.where(is_blind, np.inf, allowed + wider)
 
     @cached_property
     def _causal(self) -> tuple[str, ...]:
@@ -270,7 +300,7 @@ class EditedRuns:
     @cached_property
     def first_off(self) -> int | None:
         """The first step at which the run without further edits is off."""
-        return self.first_wrong(self.base)
+        return self.first_wrong(())
 
     @cached_property
     def input_steps(self) -> Sequence[int]:
@@ -282,14 +312,19 @@ class EditedRuns:
             return range(self.steps)
         return range(max(0, self.first_off - LATE), self.first_off + 1)
 
-    def first_wrong(self, given: Arrays) -> int | None:
+    def first_wrong(self, edits: Sequence[Edit]) -> int | None:
         """The first step at which a run is off, unless steps need later ones."""
+        given, rounding = self.base, self._rounding
+        if edits:
+            given = self.run(edits)
+            rounding = self._rounding_of(edits, given)
         first: list[int] = []
         for name in self._causal:
             known, array = self.expected.arrays[name], given.get(name, np.zeros(0))
             if array.shape == known.values.shape:
-                off = np.abs(array - known.values) > self.allowance.of(known)
-                first += np.flatnonzero(off.any(axis=(1, 2)))[:1].tolist()
+                off = np.abs(array - known.values)
+                is_off = off > self._allowed(rounding, name, known)
+                first += np.flatnonzero(is_off.any(axis=(1, 2)))[:1].tolist()
         return min(first, default=None)
 
     def fits(self, variant: Variant) -> Agreement | None:
@@ -304,14 +339,19 @@ class EditedRuns:
         by_first = not any(edit.kind.of_sequence for edit in of_outputs)
         if by_first and self._is_off_early(variant):
             return None
-        worst = largest(np.abs(self.off_with(edits)))
-        is_rounding = worst <= 1 or worst * allowance.absolute <= ROUNDED
-        if worst > SLACK * self._growth or not is_rounding:
+        was_off = np.abs(self.off(self.base, edits)) > SLACK
+        is_right = np.abs(self.off_with(edits))[was_off] <= SLACK
+        if is_right.sum() < SOME * was_off.sum():  # no rounding, however it grows
             return None
         if variant.solved > 1:
             allowance = allowance.times(SOLVED_WITHIN)
         every = Change("edits", (*self.model.edits, *edits))
         agreement = verify(case, (*self.of_run, *self.changes, every), allowance)
+        if not agreement.fits and allowance.absolute >= ROUNDING / 2:
+            # tables jump with rounding, and so at the same numbers in the same rounding
+            agreement = compared(
+                self._in_float32(case, edits), case.expected, allowance
+            )
         return agreement if agreement.fits else None
 
     def _is_off_early(self, variant: Variant) -> bool:
@@ -333,17 +373,20 @@ class EditedRuns:
         offs = [self.off(self.base, variant.edits)] if variant.edits else []
         if self.changes:
             offs.append(replace(self, changes=()).off_with(variant.edits))
-        bits = [self.bits(off, variant.solved) for off in offs]
+        seen = agreement.total / (agreement.total + agreement.blind)
+        bits = [self.bits(off, variant.solved, seen) for off in offs]
         return NamedEdits(self, variant, agreement, min(bits)) if all(bits) else None
 
-    def bits(self, off: Array, solved: int) -> float:
+    def bits(self, off: Array, solved: int, seen: float = 1.0) -> float:
         """The bits of evidence; 0 if these, or their numbers, are too few.
+
+        ``seen`` is the share of numbers that could be compared.
 
         Each of EXPECTED's numbers counts by how far off the run as loaded is. Solved numbers
         account for as many, those furthest off; the choice of a variant costs its bits.
         """
         size = np.minimum(np.log2(np.maximum(np.abs(off), 1)), MOST_BITS)
-        share = min(1.0, self.expected.distinct(self.allowance) / max(1, off.size))
+        share = min(seen, self.expected.distinct(self.allowance) / max(1, off.size))
         counted = np.sort(size)[: max(0, len(size) - solved)]
         bits = float(counted.sum()) * share - math.log2(max(2, self.case.work.variants))
         is_shown = int((size > 0).sum() * share) >= solved + MORE_NUMBERS

@@ -445,11 +445,11 @@ def restarts(runs: EditedRuns) -> Variants:
         return
     for part in STATES if 1 < runs.first_off < steps else ():
         yield Variant((Edit(f"state.chunks{part}", runs.first_off),), 1)
-        found, off = [0], runs.first_wrong(runs.base)
+        found, off = [0], runs.first_off
         while off is not None and off > found[-1] + 1 and len(found) <= steps // 2:
             found.append(off)
             edit = Edit(f"state.anew{part}", tuple(found[1:]))
-            off = runs.first_wrong(runs.run((edit,)))
+            off = runs.first_wrong((edit,))
         if off is None and found != [*range(0, steps, found[1])]:
             yield Variant((edit,), len(found) - 1)
 

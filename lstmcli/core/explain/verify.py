@@ -62,7 +62,7 @@ LEAST_COMPARED = 8  # numbers that have to be compared for a result
 ROOM = 3 * 2**25  # bytes of cached runs: of 3 x 60 x 64 in 4 cells
 FARTHEST = 1e6  # larger differences count as this one
 FEW, A_FEW = 3, 0.05  # wrong numbers, or their share, that are outliers
-FINE = {"dtype": "float64"}
+FINE, COARSE = {"dtype": "float64"}, {"dtype": "float32"}
 SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
 FAR_BIAS = 100.0  # a forget bias that does
 # of a clip: if one so much tighter fits too, it only makes a cell vanish
@@ -283,7 +283,7 @@ def rerun(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
         return comparison
     fine = case.arrays({**settings, **FINE})
     return compared(
-        given, expected, wider, _drift(fine, given, expected, model.backward)
+        given, expected, wider, drift_of(fine, given, expected, model.backward)
     )
 
 
@@ -298,8 +298,8 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     )
     if comparison.fits or allowance.absolute < ROUNDING / 2 or not may_be:
         return comparison
-    coarse = case.arrays({**settings, "dtype": "float32"})
-    drift = _drift(fine, coarse, expected, case.model(settings).backward)
+    coarse = case.arrays({**settings, **COARSE})
+    drift = drift_of(fine, coarse, expected, case.model(settings).backward)
     if max(map(largest, drift.values())) <= ROUNDING / OTHERS:
         return comparison
     return compared(fine, expected, allowance, drift)
@@ -360,6 +360,12 @@ def compared(
     return _comparison(names, axes, *(np.hstack(of) for of in (places, numbers)))
 
 
+def widened(rounding: Array, wanted: Array) -> tuple[Array, Array]:
+    """By how much our rounding widens tolerances, and where a number can be anything."""
+    wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding
+    return wider, wider > BLIND * np.maximum(1, np.abs(wanted))
+
+
 def _comparison(
     names: Sequence[str],
     axes: tuple[int, ...],
@@ -373,8 +379,7 @@ def _comparison(
     is 0.
     """
     rounding = numbers[3]
-    wider = np.where(rounding > GROWN, OTHERS_GROWN, OTHERS) * rounding
-    is_blind = wider > BLIND * np.maximum(1, np.abs(numbers[1]))
+    wider, is_blind = widened(rounding, numbers[1])
     blind = int(is_blind.sum())
     seen: Any = ~is_blind if blind else slice(None)  # a view, and no copy
     array, step, item, unit = places[:, seen]
@@ -451,7 +456,7 @@ def _in_step_order(name: str) -> tuple[Any, ...]:
     return *part.layer, [*STEP_ORDER, part.base].index(part.base)
 
 
-def _drift(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> Arrays:
+def drift_of(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> Arrays:
     """How far a run in float32 is from one in float64, for each array of EXPECTED.
 
     The largest so far, over all sequences and units: (T, 1, 1); or (1, 1) for a last state, which
