@@ -49,6 +49,8 @@ class WorkDone:
     def __init__(self, times: float = 1) -> None:
         self.times, self.done = times, 0.0
         self.variants = 0  # of edits, that were tried
+        # whether next to a change, and the edits that the budget left out
+        self.left_out: list[tuple[bool, list[str]]] = []
         self.what = "weights as loaded"  # that is tried
         self.progress: Progress = quiet
 

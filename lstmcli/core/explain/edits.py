@@ -10,12 +10,13 @@ from h as loaded. A full run confirms each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain, combinations, groupby, islice, product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,6 +41,7 @@ from lstmcli.core.explain.verify import compared
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import (
     EDITS,
+    HIDES,
     NORMALISED,
     OF_MODEL,
     STATES,
@@ -387,12 +389,36 @@ def table(runs: EditedRuns, *, each: bool = False) -> Variants:
     most = USUAL[by_first] if runs.changes else None
     if runs.changes and runs.model.edits:  # that the search of settings ran without
         yield Variant(())
+    # by families: kinds that differ by a gate or a state alone are one
+    families: dict[str, dict[str, list[Variants]]] = {}
     for kind, edit, values in _kinds(runs, each):
         if kind.name not in LATER:
-            yield from (Variant((edit(value),)) for value in islice(values, most))
+            stem, _, last = kind.name.rpartition(".")
+            alike = stem if len(last) == 1 else kind.name
+            variants = map(partial(_with_value, edit), islice(values, most))
+            of_family = families.setdefault(kind.family, {})
+            of_family.setdefault(alike, []).append(variants)
     if len(runs.model.layers) > 1 and not each:
-        names = [name for name, cell in runs.model.cells if cell.inputs == cell.outputs]
-        yield Variant(tuple(Edit("outputs.residual", cell=name) for name in names))
+        cells = [name for name, cell in runs.model.cells if cell.inputs == cell.outputs]
+        residual = Variant(tuple(Edit("outputs.residual", cell=name) for name in cells))
+        families.setdefault("outputs", {})["layers"] = [iter([residual])]
+    yield from _by_turns(
+        _by_turns(map(_by_turns, kinds.values())) for kinds in families.values()
+    )
+
+
+def _with_value(edit: Callable[[Any], Edit], value: Any) -> Variant:
+    return Variant((edit(value),))
+
+
+def _by_turns(each: Iterable[Variants]) -> Variants:
+    """The first of each, then the second of each: a budget ends no family before it began."""
+    waiting = deque(each)
+    while waiting:
+        variants = waiting.popleft()
+        for variant in islice(variants, 1):
+            yield variant
+            waiting.append(variants)
 
 
 def rows_and_columns(runs: EditedRuns) -> Variants:
@@ -454,10 +480,28 @@ def restarts(runs: EditedRuns) -> Variants:
             yield Variant((edit,), len(found) - 1)
 
 
-STAGES: tuple[Callable[[EditedRuns], Variants], ...] = (
-    restarts, table, numbers, outputs, damage, partial(table, each=True),
-    partial(solutions, each=True), state, rows_and_columns,
-)  # fmt: skip
+class Stage(NamedTuple):
+    """One thing to try: its variants, and what is named where the budget left it out."""
+
+    variants: Callable[[EditedRuns], Variants]
+    words: str
+    is_listed: bool = (
+        False  # they are of the table, and cost nothing before they are run
+    )
+    of_each: bool = False  # they are of one cell of several
+
+
+STAGES = (
+    Stage(restarts, "initial states again"),
+    Stage(table, "all cells", is_listed=True),
+    Stage(numbers, "statistics of the data, and numbers that are solved for"),
+    Stage(outputs, "layers after h"),
+    Stage(damage, "damaged numbers"),
+    Stage(partial(table, each=True), "single cells", is_listed=True, of_each=True),
+    Stage(partial(solutions, each=True), "numbers of single cells", of_each=True),
+    Stage(state, "another initial state"),
+    Stage(rows_and_columns, "rows and columns"),
+)
 """The stages of the search, in order; the first with an answer ends it."""
 
 FEW_NUMBERS = 40  # of EXPECTED, up to which any other fit leaves an answer open
@@ -492,13 +536,29 @@ def named_edits(placements: Sequence[Placement]) -> list[NamedEdits]:
 
 
 def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdits]:
-    for stage, one in product(STAGES, runs):
-        variants, found = stage(one), list[NamedEdits]()
+    for nth, one in product(range(len(STAGES)), runs):
+        variants, found = STAGES[nth].variants(one), list[NamedEdits]()
         while one.work.left(part) and (variant := next(variants, None)):
             found += filter(None, [one.proved(variant)])
         if found:
             return _without_more_numbers(sorted(found, key=_rank))
+        if not one.work.left(part):
+            left = _left_out(one, nth, variants)
+            one.work.left_out.append((bool(one.changes), left))
+            break
     return []
+
+
+def _left_out(runs: EditedRuns, nth: int, variants: Variants) -> list[str]:
+    """What the budget left out: families of the stage that it ended in, and later stages."""
+    left = [STAGES[nth].words]
+    if STAGES[nth].is_listed:  # by turns: the next ones have each family that is left
+        some = islice(variants, len(HIDES))
+        families = dict.fromkeys(one.edits[0].kind.family for one in some if one.edits)
+        left = [f"further {family}" for family in families]
+    several = len(runs.model.cells) > 1
+    later = STAGES[nth + 1 :]
+    return left + [one.words for one in later if several or not one.of_each]
 
 
 def _without_more_numbers(found: Sequence[NamedEdits]) -> list[NamedEdits]:

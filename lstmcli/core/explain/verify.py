@@ -456,7 +456,9 @@ def _in_step_order(name: str) -> tuple[Any, ...]:
     return *part.layer, [*STEP_ORDER, part.base].index(part.base)
 
 
-def drift_of(fine: Arrays, coarse: Arrays, expected: Expected, backward: bool) -> Arrays:
+def drift_of(
+    fine: Arrays, coarse: Arrays, expected: Expected, backward: bool
+) -> Arrays:
     """How far a run in float32 is from one in float64, for each array of EXPECTED.
 
     The largest so far, over all sequences and units: (T, 1, 1); or (1, 1) for a last state, which

@@ -399,8 +399,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "not.",
     "some_steps_agree": _PARTS_AGREE.format("Step", "step") + ".",
     "exact_zeros": {
-        "units": "{changes:changes}: in {units:unit} all of EXPECTED is 0, and the run is not. Does "
-        "the other side compute these units?",
+        "units": "{changes:changes}: in {units:unit} all of EXPECTED is 0, and the run is not. "
+        "Does the other side compute these units?",
         "below": "{changes:changes}: {share:.0%} of EXPECTED are exact zeros, all where the run "
         "is within {below:size} of 0{steps:where}. Is it a table, or fixed point?",
         "": "{changes:changes}: {share:.0%} of EXPECTED are exact zeros where the run has "
@@ -456,6 +456,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "singles_placed": "single changes" + _PLACED,
     "unsolved": "other values of a forget bias or clip in the {count:,} configurations of "
     "{changes:count} that are furthest off",
+    "edits_left": "edits of {left:and}: the budget ended after {tried:,} edits",
+    "edits_left_beside": "next to a change of a setting, edits of {left:and}",
     "windows": "EXPECTED as {left:,} more windows of the steps",
     "units": "EXPECTED as other units than the first {first}",
     "dropout": "dropout inside a cell (random: two runs of the other program would differ)",

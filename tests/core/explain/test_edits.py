@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import CAUSES
+from lstmcli.core.explain.edited_runs import EditedRuns, Variant
 from lstmcli.core.explain.explanation import Explanation, clues
 from lstmcli.core.explain.observation import SINGLE, Expected, KnownValues
 from lstmcli.core.explain.verify import compared
 from lstmcli.core.explain.wording import text_of
 from lstmcli.core.model import edits
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.edits import HIDES
 from tests.core.forward.test_edits import (
     NETWORKS,
     ROWS,
@@ -28,6 +31,7 @@ from tests.core.forward.test_edits import (
     N,
     T,
     W,
+    Weights,
     X,
     changed,
     lstm,
@@ -336,6 +340,34 @@ def test_a_plain_matrix_is_reshaped_where_the_file_scrambles_blocks() -> None:
     assert found.edits == ("weights.reshaped=recurrent",)
 
 
+def test_each_family_of_edits_is_tried_before_the_budget_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layers = random_weights(N, H), random_weights(2 * H, H)
+    weights = tensors(*layers)
+    weights |= {f"{name}_reverse": array for name, array in weights.items()}
+    tried: list[edits.Edit] = []
+
+    def proved(runs: EditedRuns, variant: Variant) -> None:
+        tried.extend(variant.edits)
+        runs.work.add(5e3)
+
+    monkeypatch.setattr(EditedRuns, "proved", proved)
+    monkeypatch.setattr(Budget, "EDITS", 0.01)
+    found = asked(np.tanh(RNG.normal(size=(T, B, 2 * H))), weights)
+    families = [edit.kind.family for edit in tried]
+    seventh = min(
+        [n for n, one in enumerate(families) if one == family][6]
+        for family in HIDES
+        if families.count(family) > 6
+    )
+    assert {*families[:seventh]} == {*HIDES}
+    texts = [edit.text for edit in tried]
+    assert texts.index("weights.directions=forward") < 100
+    (left,) = (text for text in found.not_tried if "the budget ended after" in text)
+    assert left.startswith("edits of further ")
+
+
 @pytest.mark.parametrize(
     ("zeros", "words"),
     [
@@ -356,3 +388,74 @@ def test_exact_zeros_are_placed(zeros: str, words: str) -> None:
     expected = Expected({"h": KnownValues(h, np.zeros(h.shape))})
     (hint,) = clues(compared({"h": run}, expected, SINGLE))
     assert words in text_of(hint)
+
+
+def float32_port(
+    x: Array, w: Weights, chunk: int, tanh: Callable[[Array], Array] = np.tanh
+) -> Array:
+    """A program in float32, with one product of inputs and h, that begins anew every chunk."""
+    single = {n: a.astype(np.float32) for n, a in w.items()}
+    units = single["b"].shape[1]
+    matrix = np.concatenate([single["K"], single["R"]], axis=1)
+    out = []
+    for t, x_t in enumerate(x.astype(np.float32)):
+        if t % chunk == 0:
+            h = c = np.zeros((x.shape[1], units), np.float32)
+        z = np.concatenate([x_t, h], axis=1) @ matrix + single["b"][:, None]
+        i, f, o = (
+            np.float32(0.5) * tanh(z[k] / 2) + np.float32(0.5) for k in (0, 1, 3)
+        )
+        c = f * c + i * tanh(z[2])
+        h = o * tanh(c)
+        out.append(h)
+    return np.array(out)
+
+
+def growing(scale: float, units: int) -> Weights:
+    """Weights in whose runs rounding grows, at first below the tolerance."""
+    weights = random_weights(8, units)
+    return {
+        n: (a * scale / np.sqrt(units)).astype(np.float32) for n, a in weights.items()
+    }
+
+
+@pytest.mark.slow
+def test_chunks_are_found_where_rounding_grows_past_the_tolerance_before_they_end() -> (
+    None
+):
+    w, x = growing(11, 64), RNG.normal(size=(100, B, 8)).astype(np.float32)
+    port = float32_port(x, w, 16)
+    model = lstmcli.load(tensors(w), edits=["state.chunks=16"])
+    own = lstmcli.run(model, x, "h", layout="time").h
+    fine = float32_port(x, w, 1 << 30)[:16] - lstm(x[:16].astype(float), w).h
+    assert np.abs(fine).max() > 2e-6  # than float32 is allowed without growth
+    for expected in (port, own):
+        found = lstmcli.explain(tensors(w), x, expected, layout="time")
+        assert found.edits == ("state.chunks=16",)
+
+
+@pytest.mark.slow
+def test_a_table_is_found_whose_index_jumps_with_rounding() -> None:
+    def table(x: Array) -> Any:
+        index = np.floor((x + np.float32(8)) * 16)
+        return np.where(np.abs(x) < 8, np.tanh(index / 16 - 8), np.sign(x)).astype(
+            x.dtype
+        )
+
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        w = {
+            n: rng.uniform(-0.9, 0.9, size=a.shape).astype(np.float32)
+            for n, a in random_weights(8, 32).items()
+        }
+        x = rng.normal(size=(60, B, 8)).astype(np.float32)
+        text = "equations.approximated=table_256_8_cut"
+        model = lstmcli.load(tensors(w), edits=[text])
+        own = lstmcli.run(model, x, "h", layout="time").h
+        exact = lstmcli.load(tensors(w), edits=[text], dtype="float64")
+        off = np.abs(lstmcli.run(exact, x, "h", layout="time").h - own)
+        if 0.1 < (off > 1e-4).mean() < 0.6:
+            break
+    assert np.abs(float32_port(x, w, 1 << 30, table)[0] - own[0]).max() < 1e-5
+    found = lstmcli.explain(tensors(w), x, own, layout="time")
+    assert text in texts(found)
