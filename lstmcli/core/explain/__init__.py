@@ -283,9 +283,9 @@ class Search:
             if left and size <= max(depths):
                 yield remark(code, left=left, placements=len(depths))
         yield from one.untried
-        for is_beside, left in self.work.edits.left_out:
+        for is_beside, names in self.work.edits.left_out:
             code = "edits_left_beside" if is_beside else "edits_left"
-            yield remark(code, tried=self.work.variants, left=left)
+            yield remark(code, tried=self.work.variants, left=names)
         if self.left_out:
             yield remark("windows", left=self.left_out)
         if not (units := one.location.first.units).is_all:

@@ -26,7 +26,6 @@ from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.causes import SOLVE, Changes
 from lstmcli.core.explain.edited_runs import (
     ITERATIONS,
-    ROUNDED,
     SLACK,
     EditedRuns,
     KnownCell,
@@ -471,7 +470,8 @@ def restarts(runs: EditedRuns) -> Variants:
         return
     for part in STATES if 1 < runs.first_off < steps else ():
         yield Variant((Edit(f"state.chunks{part}", runs.first_off),), 1)
-        found, off = [0], runs.first_off
+        found = [0]
+        off: int | None = runs.first_off
         while off is not None and off > found[-1] + 1 and len(found) <= steps // 2:
             found.append(off)
             edit = Edit(f"state.anew{part}", tuple(found[1:]))
@@ -504,6 +504,7 @@ STAGES = (
 )
 """The stages of the search, in order; the first with an answer ends it."""
 
+SAME_WITHIN = 3e-4  # a difference of two runs that rounding may make
 FEW_NUMBERS = 40  # of EXPECTED, up to which any other fit leaves an answer open
 OF_A_PLACE = 16  # values of an edit in the place of a change: later ones are tables
 # values of a setting, and changes, next to edits
@@ -640,7 +641,8 @@ def differs(
     if not shared or any(given[name].shape != wanted[name].shape for name in shared):
         return True
     return not all(
-        np.allclose(given[name], wanted[name], atol=ROUNDED, rtol=0) for name in shared
+        np.allclose(given[name], wanted[name], atol=SAME_WITHIN, rtol=0)
+        for name in shared
     )
 
 

@@ -325,11 +325,11 @@ def clues(
     ``padded`` are the sequences that lengths or a mask shorten.
     """
     zeros = comparison.zeros
-    if zeros is not None and zeros.count > max(2, MANY_ZEROS * comparison.total):
+    if zeros is not None and zeros.number > max(2, MANY_ZEROS * comparison.total):
         yield remark(
             "exact_zeros",
             changes=changes,
-            share=zeros.count / comparison.total,
+            share=zeros.number / comparison.total,
             units=zeros.units,
             below=zeros.below,
             steps=zeros.steps,

@@ -194,7 +194,7 @@ class Mismatch:
 class Zeros(NamedTuple):
     """Numbers that are 0 in EXPECTED alone, among others that are not."""
 
-    count: int
+    number: int
     units: list[int]  # that have all of them, and are 0 throughout
     below: float  # all are where the run is smaller, and hardly any others; or 0
     steps: tuple[bool, ...]  # whether a step has any; (): all have

@@ -479,7 +479,7 @@ def _reshaped(cell: Cell, which: str) -> Cell:
             read = rows.reshape(rows.shape[::-1]).T
         parts = np.split(read, len(order))
         arrays[name] = np.stack([parts[order.index(gate)] for gate in GATES])
-    return replace(cell, **arrays)
+    return replace(cell, **arrays)  # type: ignore[arg-type]
 
 
 def _with_weights(layers: Layers, others: Layers) -> Layers:

@@ -122,7 +122,8 @@ def _with_summed_biases(
         by_gate = {gate: add(one, second[gate]) for gate, one in first.items()}
         none = dict.fromkeys(second, 0 * next(iter(second.values())))
         return {**tensors, "bias": by_gate, "recurrent_bias": none}
-    return {**tensors, "bias": add(first, second), "recurrent_bias": 0 * second}
+    zeros = np.zeros_like(np.asarray(second))
+    return {**tensors, "bias": add(first, second), "recurrent_bias": zeros}
 
 
 def _edited(
