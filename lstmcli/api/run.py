@@ -196,7 +196,7 @@ class Run:
 
     @property
     def cell_parts(self) -> dict[str, Part]:
-        """What the table shows of each cell."""
+        """The part of each cell that the table shows."""
         from lstmcli.core.forward.excerpt import cell_parts  # of tables alone
 
         return cell_parts(self.plan, self.selection, self.units)

@@ -56,7 +56,7 @@ def is_single(found: Drawable) -> bool:
 
 
 def quantities(found: Drawable) -> list[Quantity]:
-    """What is selected of each of the drawn arrays (T, B, H).
+    """The selected part of each of the drawn arrays (T, B, H).
 
     Arrays without any of the units, such as h of a projection, are left out.
     """

@@ -264,7 +264,7 @@ class EditedRuns:
 
     @cached_property
     def _rounding(self) -> Arrays:
-        """That of the run without further edits."""
+        """The rounding of the run without further edits."""
         return self._rounding_of((), self.base)
 
     def _rounding_of(self, edits: Sequence[Edit], given: Arrays) -> Arrays:

@@ -90,7 +90,7 @@ def summarise(
 
 
 def part_of_cell(sizes: Sizes, selection: Selection, units: Indices | None) -> Part:
-    """What is selected of a cell; ``units``, if any are, of the widest array."""
+    """The selected part of a cell; ``units``, if any are, of the widest array."""
     return Part(
         indices_of(selection.steps, sizes.steps),
         indices_of(selection.batch, sizes.batch),
@@ -102,7 +102,7 @@ def part_of_cell(sizes: Sizes, selection: Selection, units: Indices | None) -> P
 def cell_parts(
     plan: Plan, selection: Selection, units: Indices | None
 ) -> dict[str, Part]:
-    """What a table shows of each cell; "" is the output of the model."""
+    """The part of each cell that a table shows; "" is the output of the model."""
     widths: dict[str, int] = {}
     for name, shape in plan.shapes.items():
         cell, _, base = name.rpartition(".")

@@ -237,7 +237,7 @@ def pieces(plan: Plan, run: ChunkRun, size: int, kept: Part) -> Iterator[Piece]:
 
 
 def steps_of_piece(plan: Plan, batch: int) -> int:
-    """The steps of so many sequences whose results take `PIECE` bytes."""
+    """The steps of ``batch`` sequences whose results take `PIECE` bytes."""
     model, arrays = plan.model, len(plan.keep) + 3 * ("z" in plan.keep)
     numbers = max(
         1, arrays * sum(cell.units for _, cell in model.cells), model.cell.inputs

@@ -78,7 +78,7 @@ class Part(NamedTuple):
     def cut_piece(
         self, steps: slice, batch: slice, arrays: Mapping[str, Array]
     ) -> tuple[slice, slice, dict[str, Array]]:
-        """What is there of arrays (s, R, K) of some steps and batch items of a run.
+        """The part that is there of arrays (s, R, K), some steps and batch items of a run.
 
         First its places among all steps and batch items that are there.
         """
