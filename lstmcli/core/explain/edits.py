@@ -551,7 +551,7 @@ def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdi
 
 
 def _left_out(runs: EditedRuns, nth: int, variants: Variants) -> list[str]:
-    """The names of what the budget left out: families of the stage that it ended in, and later stages."""
+    """The names of what the budget left out: families of its last stage, and later stages."""
     left = [STAGES[nth].words]
     if STAGES[nth].is_listed:  # by turns: the next ones have each family that is left
         some = islice(variants, len(HIDES))
