@@ -187,7 +187,7 @@ def test_a_timeout_is_a_finite_number_above_0(lstm: Lstm, seconds: str) -> None:
 
 
 DETACHED = """
-import subprocess
+import subprocess, time
 child = '''
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -211,7 +211,8 @@ def test_nothing_that_descends_from_a_program_outlives_it(
 ) -> None:
     monkeypatch.setattr(engine, "MOST_OUTPUT", 100_000)
     ours = subprocess.Popen(["sleep", "60"], start_new_session=True)
-    check(lstm, DETACHED + end, "")
+    done = check(lstm, DETACHED + end, "")
+    assert Path("pid").exists(), done
     with pytest.raises(ProcessLookupError):
         os.kill(int(Path("pid").read_text()), 0)
     assert ours.poll() is None  # it was there before
