@@ -251,7 +251,6 @@ BY_BUDGET = {
     "singles_placed",
     "unsolved",
     "no_first_step",
-    "edits_left",
 }
 """Codes of what a budget left out."""
 PADDED_DIFFER = "padded_steps_differ"
