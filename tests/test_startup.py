@@ -36,7 +36,8 @@ def test_a_pipe_and_an_error_do_without_rich() -> None:
     assert "rich" not in loaded_by(f"invoke(['run', {sample}])")
     as_json = loaded_by(f"invoke(['run', {sample}, '-f', 'json'])")
     assert "rich" not in as_json
-    assert sum(name.startswith("lstmcli.") for name in as_json) <= 60
+    # one of them is core.model.part, in place of types in modules that are not loaded here
+    assert sum(name.startswith("lstmcli.") for name in as_json) <= 61
     assert "rich" not in loaded_by("invoke(['run', 'nowhere.npz'])")
 
 
