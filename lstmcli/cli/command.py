@@ -182,8 +182,9 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the body."""
-        gc.freeze()  # imported objects stay, and are not looked through again
-        gc.enable()
+        if not gc.isenabled():  # by the process of ``lstm``, while it imported
+            gc.freeze()  # imported objects stay, and are not looked through again
+            gc.enable()
         raise_on_signals()
         try:
             with ExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
 import signal
@@ -48,6 +49,13 @@ def test_init_makes_the_thread_s_numbers(lstm: Lstm) -> None:
         lstm("run", "net.npz", "-f", "text").out
         == lstm("run", WEIGHTS, INPUTS, "-f", "text").out
     )
+
+
+def test_objects_of_the_calling_program_stay_with_its_collector(lstm: Lstm) -> None:
+    """Frozen ones would never be freed, and `gc.get_referrers` would pass over them."""
+    before = gc.get_freeze_count()
+    assert lstm("run", WEIGHTS, INPUTS, "-f", "text").status == 0
+    assert gc.get_freeze_count() == before
 
 
 def test_a_long_run_names_saturated_gates_too(lstm: Lstm, net: Path) -> None:

@@ -171,9 +171,10 @@ def write_answer(
     try:
         library = import_extra("h5py", f"{source} is an HDF5 file; reading it", "h5")
         with library.File(stream, "r") as file:
-            for entry, dataset in _Traversal(library, source, **request).entries(
-                file, "", 0
-            ):
+            traversal = _Traversal(library, source, **request)
+            # all is looked at, and perhaps refused, before anything is unpacked
+            entries = list(traversal.entries(file, "", 0))
+            for entry, dataset in entries:
                 out.write(_line(**entry))
                 if dataset is not None:
                     out.write(dataset[()].tobytes())

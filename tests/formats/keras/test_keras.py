@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import zipfile
@@ -545,6 +546,27 @@ def test_data_that_unpack_to_a_hundred_times_their_bytes_are_refused(
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("model.weights.h5", bytes(257 << 20))
     refused(path, "would unpack to 269,484,032 bytes")
+
+
+def test_a_file_is_refused_before_any_of_it_is_unpacked(tmp_path: Path) -> None:
+    """Unpacking what a refused file claims may take longer than the child may run."""
+    path = tmp_path / "weights.h5"
+    with h5py.File(path, "w") as file:
+        file["first"] = np.zeros(1000)
+        file["second"] = h5py.SoftLink("/first")
+    answer = io.BytesIO()
+    with path.open("rb") as stream:
+        hdf5.write_answer(
+            answer,
+            stream,
+            source="weights.h5",
+            most=1 << 20,
+            attributes=[],
+            leave_out=[],
+            size=path.stat().st_size,
+        )
+    (line,) = answer.getvalue().splitlines()
+    assert "second is a link" in json.loads(line)["error"][0]
 
 
 @pytest.mark.separate_process
