@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lstmcli.core.model.part import WHOLE, Part
 from lstmcli.errors import UserError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from lstmcli.core.model.surroundings import FrontOfFile, HeadOfFile
 
 Arrays = dict[str, np.ndarray]
 Shape = tuple[int, ...]
@@ -60,6 +63,12 @@ class Document:
     a layer, the attributes of a node."""
     in_turn: tuple[str, ...] = ()
     """Names of groups, each of which feeds the next in the file's model, if that is known."""
+    has_graph: bool = False
+    """The file tells which layer feeds which: what its tensors look like decides nothing."""
+    heads: tuple[HeadOfFile, ...] = ()
+    """The layers behind each LSTM whose output they take, if the format tells."""
+    fronts: tuple[FrontOfFile, ...] = ()
+    """The layer before each LSTM that takes its output, if the format tells."""
     remarks: tuple[str, ...] = ()
     """On the file: tensors that were left out, another file that was read too."""
 

@@ -15,6 +15,7 @@ from lstmcli.errors import Try, UserError, did_you_mean, listed
 
 if TYPE_CHECKING:
     from lstmcli.core.model.edits import Edit
+    from lstmcli.core.model.surroundings import Embedding, Head
 
 T = TypeVar("T")
 MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
@@ -190,6 +191,8 @@ class Model:
     sources: tuple[str, ...] = ()  # the files that a tensor or a setting comes from
     loaded_from: LoadedFrom | None = None  # None: not made by `lstmcli.load`
     edits: tuple[Edit, ...] = ()
+    front: Embedding | None = None  # makes x of the model's inputs
+    head: Head | None = None  # makes y of h
 
     def __repr__(self) -> str:
         """``<Model tf1, 4 inputs -> 3 units, forget bias +1, float64; assumed: ...>``."""

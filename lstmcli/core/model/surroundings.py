@@ -1,0 +1,147 @@
+"""The front and the head: layers before and behind the LSTM in its model.
+
+The front makes the LSTM's inputs x of the model's inputs; the head makes the
+model's output y of the LSTM's output h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lstmcli.core.model.arrays import Array, SliceableArray
+
+EACH = "each"
+LAST = "last"
+STATES = "states"
+STEPS = {
+    EACH: "of each step",
+    LAST: "of the last step",
+    STATES: "of both last states",
+    "mean": "of the mean over the steps",
+    "max": "of the maximum over the steps",
+}
+"""The h that a head takes: one of each step, or one a sequence; with words."""
+
+
+# ---- as a file describes them
+
+
+class HeadLayer(NamedTuple):
+    """A dense layer, or an activation alone, by names that a file gives."""
+
+    name: str  # what `head` calls it: a layer's path, or its kernel's tensor
+    kernel: str = ""  # its tensor; "" of an activation alone
+    bias: str = ""  # its tensor; "" where there is none
+    activation: str = "identity"
+    is_transposed: bool = False  # the kernel is (K_out, K_in)
+
+
+class HeadOfFile(NamedTuple):
+    """The layers behind an LSTM, as the graph of a file has them."""
+
+    behind: str  # the start of the names of the LSTM's tensors
+    layers: tuple[HeadLayer, ...] = ()
+    steps: str = EACH  # of `STEPS`
+    obstacle: str = ""  # in words, what stands there and is not run; then no layers
+
+
+class FrontOfFile(NamedTuple):
+    """The layer before an LSTM, as the graph of a file has it."""
+
+    before: str  # the start of the names of the LSTM's tensors
+    name: str = ""  # what `front` calls it
+    table: str = ""  # its tensor, (V, I)
+    masks_zero: bool = False  # index 0 is padding
+    obstacle: str = ""  # in words, what stands there and is not run; then no table
+
+
+# ---- as they are run
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """``activation(x @ kernel + bias)``, or an activation alone."""
+
+    name: str
+    kernel: Array | None = None  # (K_in, K_out)
+    bias: Array | None = None  # (K_out,)
+    activation: str = "identity"
+
+    @property
+    def text(self) -> str:
+        """The layer as ``--head`` takes it: ``fc``, ``fc:softmax``."""
+        if self.activation == "identity":
+            return self.name
+        return f"{self.name}:{self.activation}"
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """Dense layers in turn: y (..., K) of h (..., P)."""
+
+    layers: tuple[Dense, ...]
+    steps: str = EACH  # of `STEPS`
+
+    @property
+    def output(self) -> str:
+        """The name of the array that the head makes."""
+        return "y" if self.steps == EACH else "final_y"
+
+    @property
+    def text(self) -> str:
+        """The layers as ``--head`` takes them."""
+        return ",".join(layer.text for layer in self.layers)
+
+    def width(self, inputs: int) -> int:
+        """K, the size of y, for h of this size."""
+        for layer in self.layers:
+            if layer.kernel is not None:
+                inputs = int(layer.kernel.shape[1])
+        return inputs
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A table (V, I) that has a row of inputs for each index."""
+
+    name: str
+    table: Array
+    masks_zero: bool = False  # a step of index 0 does not count
+
+    def of(self, indices: SliceableArray) -> Embedded:
+        """The inputs (..., I) of indices (...), read when they are wanted."""
+        return Embedded(indices, self.table)
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """The rows (..., I) of a table for indices (...), which may lie in a file."""
+
+    indices: SliceableArray
+    table: Array
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The axes of the indices, and I."""
+        return (*self.indices.shape, int(self.table.shape[1]))
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.indices.ndim + 1
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the table's numbers."""
+        return self.table.dtype
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """The rows of some steps or sequences, in memory."""
+        rows: Array = self.table[np.asarray(self.indices[index]).astype(np.intp)]
+        return rows
