@@ -38,6 +38,7 @@ from lstmcli.api.values import (
     refuse_other_types,
     refuse_settings,
 )
+from lstmcli.core.forward.front import with_front
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes, kept_names
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
@@ -121,7 +122,7 @@ class Job:
 
     def plan(self, keep: str | Iterable[str] = DEFAULT_KEEP) -> Plan:
         """The plan of a run of inputs that are not a stream."""
-        names = kept_names(keep)
+        names = kept_names(keep, self.model)
         return replace(self._prepared, keep=names)
 
     @cached_property
@@ -238,6 +239,8 @@ def read_job(
     is_padded = any(one is not None for one in padding)
     source = options.padding_from(holder) if is_padded else ""
     inputs = Inputs(array, layout, state, *padding, name=name, padding_from=source)
+    if model.front is not None and stream is None and name:
+        inputs = with_front(inputs, model.front)
     job = with_padding(Job(model, inputs, stream, reread, undecided))
     return job if reread is None else _with_idle_settings(job, settings)
 
@@ -269,12 +272,28 @@ def with_padding(job: Job) -> Job:
     model, inputs = job.model, job.inputs
     if model.lengths and inputs.name:
         return replace(job, inputs=replace(inputs, lengths=np.array(model.lengths)))
-    if model.masking is None or not inputs.name or job.stream is not None:
+    if not inputs.name or job.stream is not None:
+        return job
+    if inputs.indices is not None:
+        return _with_mask_of_front(job, inputs.indices)
+    if model.masking is None:
         return job
     check_axes(model, inputs)
     mask = model.masking.mask(inputs.x)
     given = None if mask.all() else mask
     return replace(job, inputs=replace(inputs, mask=given, mask_from=model.masking))
+
+
+def _with_mask_of_front(job: Job, indices: Array) -> Job:
+    """The job without the steps of index 0, where the front masks them."""
+    model, front = job.model, job.model.front
+    masking = next((one for one in model.masks if one.kind == "Embedding"), None)
+    if front is None or not front.masks_zero or masking is None:
+        return job
+    mask = indices != 0
+    given = None if mask.all() else mask
+    inputs = replace(job.inputs, mask=given, mask_from=masking)
+    return replace(job, model=without_padding(model), inputs=inputs)
 
 
 def _given_inputs(

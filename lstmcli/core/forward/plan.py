@@ -26,6 +26,7 @@ from lstmcli.core.model.model import (
 from lstmcli.core.model.part import Part
 from lstmcli.core.model.selection import EVERYTHING, Selection, is_named, read_names
 from lstmcli.core.model.settings import Assumption
+from lstmcli.core.model.surroundings import Head
 from lstmcli.errors import Try, UserError
 
 T = TypeVar("T")
@@ -34,7 +35,13 @@ NAMES = ("h", "c", "i", "f", "g", "o", "z")
 """The arrays that a trace may have, of each cell."""
 
 DEFAULT_KEEP = NAMES[:-1]
-"""The arrays that it has by default: z, the pre-activations, only on request."""
+"""The arrays that it has by default: z, the pre-activations, only on request.
+
+Of a model with a head y is there, too.
+"""
+
+Y = "y"
+"""The model's output, which its head makes: y of each step, or final_y."""
 
 
 class Chunk(NamedTuple):
@@ -53,7 +60,7 @@ class Plan:
 
     model: Model
     inputs: Inputs
-    keep: tuple[str, ...]  # of `NAMES`
+    keep: tuple[str, ...]  # of `NAMES`, and `Y`
     layout: str  # "steps", "batch" or "time"
     assumed_layout: str  # the words for a layout that was assumed, or ""
     steps: int  # T, or the first ones of the inputs
@@ -105,7 +112,7 @@ class Plan:
         return int(sum(counts)) * self.dtype.itemsize
 
     def select(
-        self, selection: Selection = EVERYTHING, names: Sequence[str] = NAMES
+        self, selection: Selection = EVERYTHING, names: Sequence[str] = (*NAMES, Y)
     ) -> Part:
         """The indices selected of arrays of these names; ``f`` is of every cell."""
         return selection.within(self.steps, self.batch, self.widths(names))
@@ -144,7 +151,12 @@ class Plan:
             "mask": from_time_major(self.valid[..., None], self.layout)[..., 0].tolist()
         }
 
-    def widths(self, names: Sequence[str] = NAMES) -> dict[str, int]:
+    @property
+    def head(self) -> Head | None:
+        """The head, if what it makes is kept."""
+        return self.model.head if Y in self.keep else None
+
+    def widths(self, names: Sequence[str] = (*NAMES, Y)) -> dict[str, int]:
         """The size of the last axis of each array of these names."""
         model = self.model
         last = model.layers[-1]
@@ -156,7 +168,10 @@ class Plan:
                     "h": cell.shown,
                     "z": 4 * cell.units,
                 }
-                widths |= cell_names(model, n, d, {k: all_[k] for k in self.keep})
+                kept = {k: all_[k] for k in self.keep if k != Y}
+                widths |= cell_names(model, n, d, kept)
+        if self.head is not None and self.head.output == Y:
+            widths[Y] = self.head.width(layer_width(last))
         return {
             k: w for k, w in widths.items() if any(is_named(k, name) for name in names)
         }
@@ -166,7 +181,7 @@ def plan_of(
     model: Model, inputs: Inputs, keep: str | Iterable[str] = DEFAULT_KEEP
 ) -> Plan:
     """The plan of a run that keeps these arrays, without the model's edits."""
-    names = kept_names(keep)
+    names = kept_names(keep, model)
     layout, assumed = check_axes(model, inputs)
     steps, batch = steps_and_batch(inputs.x.shape, layout)
     valid = valid_steps(inputs, layout, model.padding_use)
@@ -184,12 +199,17 @@ def plan_of(
     )
 
 
-def kept_names(keep: str | Iterable[str]) -> tuple[str, ...]:
-    """The arrays of each cell that a run is to keep; UserError for others."""
+def kept_names(keep: str | Iterable[str], model: Model) -> tuple[str, ...]:
+    """The arrays of each cell, and y, that a run is to keep; UserError for others."""
     names = tuple(read_names(keep, "keep"))
+    known = list(NAMES)
+    if model.head is not None:
+        known.append(Y)
+        if names == DEFAULT_KEEP:
+            return (*names, Y)
     for name in names:
-        if name not in NAMES:
-            raise UserError(f"a trace has no {name!r}; it has {', '.join(NAMES)}.")
+        if name not in known:
+            raise UserError(f"a trace has no {name!r}; it has {', '.join(known)}.")
     return names
 
 

@@ -21,9 +21,10 @@ from lstmcli.core.forward.batch import (
     worth_threads,
 )
 from lstmcli.core.forward.equations import is_eight_bit, rounded
+from lstmcli.core.forward.head import Pooled, head_output, last_states
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
-from lstmcli.core.forward.plan import Chunk, Plan, cell_names
+from lstmcli.core.forward.plan import Chunk, Plan, Y, cell_names
 from lstmcli.core.forward.sequence import (
     counted,
     direction_axis,
@@ -36,6 +37,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model, State, Trace, from_time_major, join_states
 from lstmcli.core.model.part import Part
 from lstmcli.core.model.selection import Choice
+from lstmcli.core.model.surroundings import STATES, Head
 from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
@@ -98,11 +100,14 @@ def run_plan(plan: Plan, selected: Part | None = None, **how: Any) -> Trace:
 
 
 def run_in_memory(plan: Plan) -> dict[str, Array]:
-    """The arrays (T, B, K) of a run and each cell's last states (B, K)."""
-    arrays, states = _at_once(plan)
-    for (name, _), (h, c) in zip(plan.model.cells, states, strict=True):
-        prefix = f"{name}." if len(states) > 1 else ""
+    """The arrays (T, B, K) of a run, each cell's last states and final_y (B, K)."""
+    run = ChunkRun(plan.chunk())
+    arrays = run.advance(plan.block(), plan.keep, plan.valid)
+    for (name, _), (h, c) in zip(plan.model.cells, run.states, strict=True):
+        prefix = f"{name}." if len(run.states) > 1 else ""
         arrays |= {f"{prefix}final_h": h, f"{prefix}final_c": c}
+    if plan.head is not None and run.before_head is not None:
+        arrays["final_y"] = head_output(plan.head, run.before_head)
     return arrays
 
 
@@ -258,6 +263,7 @@ class ChunkRun:
         self._packed = packed or [Packed(cell) for _, cell in chunk.model.cells]
         self._meter = meter
         self._runners: dict[int, Runner] = {}  # by cell
+        self._pooled: Pooled | None = None
 
     def advance(
         self, x: Array, keep: tuple[str, ...], valid: Array | None = None
@@ -269,6 +275,7 @@ class ChunkRun:
         """
         arrays: dict[str, Array] = {}
         n, model = 0, self.chunk.model
+        of_cells = tuple(name for name in keep if name != Y)
         with (
             one_thread(),
             np.errstate(all="ignore"),
@@ -286,21 +293,53 @@ class ChunkRun:
                         operand,
                         self.states[n],
                         counted(cell, valid, model),
-                        keep,
+                        of_cells,
                         backward=direction == 1,
                         padding=padding_rule(cell, self.chunk.masked, len(layer) == 2),
                     )
                     outputs.append(of_cell["h"])
-                    kept = {name: of_cell[name] for name in keep}
+                    kept = {name: of_cell[name] for name in of_cells}
                     arrays |= cell_names(model, depth, direction, kept)
                     n += 1
                 if depth + 1 < len(model.layers):
                     x = merge_directions(outputs, layer[0].convention)
-            if n == 1:
-                return arrays
-            if has_direction_axis(model):
-                return {"h": np.stack(outputs, axis=2)} | arrays
-            return {"h": merge_directions(outputs, layer[0].convention)} | arrays
+            if n > 1 and has_direction_axis(model):
+                arrays = {"h": np.stack(outputs, axis=2)} | arrays
+            elif n > 1:
+                arrays = {"h": merge_directions(outputs, layer[0].convention)} | arrays
+            if model.head is not None:
+                merged = merge_directions(outputs, layer[0].convention)
+                arrays |= self._of_head(model.head, merged, keep, valid)
+        return arrays
+
+    def _of_head(
+        self, head: Head, h: Array, keep: tuple[str, ...], valid: Array | None
+    ) -> dict[str, Array]:
+        """y (s, R, K) of the output h (s, R, P), if it is kept and of each step."""
+        last = self.chunk.model.layers[-1][0]
+        if head.output == Y:
+            if Y not in keep:
+                return {}
+            y = np.empty((*h.shape[:2], head.width(h.shape[2])), h.dtype)
+            for block in blocks_within(self.chunk.items, self.chunk.batch, last):
+                y[:, block] = head_output(head, h[:, block])
+            return {Y: y}
+        if head.steps != STATES:
+            if self._pooled is None:
+                self._pooled = Pooled(head.steps, *h.shape[1:], h.dtype)
+            self._pooled.take(h, counted(last, valid, self.chunk.model))
+        return {}
+
+    @property
+    def before_head(self) -> Array | None:
+        """The h (R, P) that a head of one output for each sequence takes."""
+        head, layer = self.chunk.model.head, self.chunk.model.layers[-1]
+        if head is None or head.output == Y:
+            return None
+        if self._pooled is not None:
+            return self._pooled.result()
+        last = [h for h, _ in self.states[-len(layer) :]]
+        return last_states(last, layer[0].convention)
 
     def _advance_cell(
         self, n: int, x: Array, state: State, names: tuple[str, ...]

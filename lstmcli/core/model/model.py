@@ -292,7 +292,9 @@ class Trace:
     cells, h is the model's output, those of each cell are ``layer0.h``,
     ``layer0_reverse.f``, ..., and the final states have the cells on a first
     axis, layer by layer, forward before backward; cells that differ in width
-    are side by side on the last axis.
+    are side by side on the last axis. A model with a head has its output, too:
+    ``y`` (T, K), (B, T, K) or (T, B, K) among the arrays, where the head runs
+    at each step, else ``final_y`` (K,) or (B, K), which is None without one.
 
     >>> lstmcli.run("demo/weights.npz", np.ones((2, 5, 4)), keep="h", layout="batch")
     <Trace h (2, 5, 3), final_h, final_c (2, 3), layout batch, float64; assumed: ...>
@@ -303,6 +305,7 @@ class Trace:
     final_c: Array
     layout: str  # "steps", "batch" or "time"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    final_y: Array | None = None
 
     def __getattr__(self, name: str) -> Array:
         """``trace.h`` for ``trace.arrays["h"]``."""
@@ -330,7 +333,10 @@ class Trace:
 
     def members(self) -> dict[str, Array]:
         """The arrays and the final state, by name."""
-        return {**self.arrays, "final_h": self.final_h, "final_c": self.final_c}
+        members = {**self.arrays, "final_h": self.final_h, "final_c": self.final_c}
+        if self.final_y is not None:
+            members["final_y"] = self.final_y
+        return members
 
     def time_major(self, name: str) -> Array:
         """One array as a (T, B, H) view, whatever the layout."""
@@ -397,6 +403,7 @@ class Inputs:
     lengths: ArrayLike | None = None
     mask: ArrayLike | None = None
     mask_from: Masking | None = None  # the layer of the model's file that gave the mask
+    indices: Array | None = None  # (T,), (B, T) or (T, B), of which the front made x
     name: str = "the input array"  # in messages
     padding_from: str = ""  # the file of lengths or mask, in messages
 

@@ -7,11 +7,11 @@ model's output y of the LSTM's output h.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.model.arrays import Array, SliceableArray
+from lstmcli.core.model.arrays import Array
 
 EACH = "each"
 LAST = "last"
@@ -111,37 +111,12 @@ class Embedding:
     table: Array
     masks_zero: bool = False  # a step of index 0 does not count
 
-    def of(self, indices: SliceableArray) -> Embedded:
-        """The inputs (..., I) of indices (...), read when they are wanted."""
-        return Embedded(indices, self.table)
-
-
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """The rows (..., I) of a table for indices (...), which may lie in a file."""
-
-    indices: SliceableArray
-    table: Array
-
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The axes of the indices, and I."""
-        return (*self.indices.shape, int(self.table.shape[1]))
+    def rows(self) -> int:
+        """V, the number of indices that it knows."""
+        return int(self.table.shape[0])
 
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self.indices.ndim + 1
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of the table's numbers."""
-        return self.table.dtype
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: Any, /) -> Any:
-        """The rows of some steps or sequences, in memory."""
-        rows: Array = self.table[np.asarray(self.indices[index]).astype(np.intp)]
-        return rows
+    def of(self, indices: Array) -> Array:
+        """The inputs (..., I) of indices (...), each of 0 to V - 1."""
+        inputs: Array = self.table[indices.astype(np.intp)]
+        return inputs
