@@ -239,10 +239,17 @@ def read_job(
     is_padded = any(one is not None for one in padding)
     source = options.padding_from(holder) if is_padded else ""
     inputs = Inputs(array, layout, state, *padding, name=name, padding_from=source)
-    if model.front is not None and stream is None and name:
-        inputs = with_front(inputs, model.front)
-    job = with_padding(Job(model, inputs, stream, reread, undecided))
+    job = _with_front(Job(model, inputs, stream, reread, undecided))
+    job = with_padding(job)
     return job if reread is None else _with_idle_settings(job, settings)
+
+
+def _with_front(job: Job) -> Job:
+    """The job with inputs that the model's front makes of indices, if they are that."""
+    front, inputs = job.model.front, job.inputs
+    if front is None or job.stream is not None or not inputs.name:
+        return job
+    return replace(job, inputs=with_front(inputs, front))
 
 
 def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:

@@ -94,7 +94,8 @@ class Pooled:
         value = self._value
         if self._steps == "mean":
             value = value / np.maximum(self._count, 1)
-        return value.astype(self._dtype, copy=False)
+        result: Array = value.astype(self._dtype, copy=False)
+        return result
 
 
 def last_states(states: Sequence[Array], convention: Convention) -> Array:

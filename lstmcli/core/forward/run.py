@@ -326,7 +326,8 @@ class ChunkRun:
             return {Y: y}
         if head.steps != STATES:
             if self._pooled is None:
-                self._pooled = Pooled(head.steps, *h.shape[1:], h.dtype)
+                _, batch, width = h.shape
+                self._pooled = Pooled(head.steps, batch, width, h.dtype)
             self._pooled.take(h, counted(last, valid, self.chunk.model))
         return {}
 
