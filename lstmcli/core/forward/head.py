@@ -101,4 +101,5 @@ class Pooled:
 def last_states(states: Sequence[Array], convention: Convention) -> Array:
     """The last h (R, P) of each direction of a layer, joined as its outputs are."""
     each_with_steps = [state[np.newaxis] for state in states]
-    return merge_directions(each_with_steps, convention)[0]
+    merged: Array = merge_directions(each_with_steps, convention)[0]
+    return merged
