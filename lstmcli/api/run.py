@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from lstmcli import formats
@@ -35,7 +34,9 @@ from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan
 from lstmcli.core.forward.run import (
     needed_steps,
     run_plan,
+    run_to,
     runs_forward,
+    trace_of,
 )
 from lstmcli.core.model.arrays import ArrayLike, describe_not_finite
 from lstmcli.core.model.model import Model, State, Trace, refuse_unknown_cell
@@ -206,23 +207,16 @@ class Run:
 
         ``how`` has the executor and the meter.
         """
-        from lstmcli.core.forward.excerpt import (
-            CellSummary,
-            Excerpt,
-            padded_steps,
-            summarise,
-        )
+        from lstmcli.core.forward.excerpt import Excerpt, Summary, padded_steps
 
         plan, parts = self.plan, self.cell_parts if self.selection.steps is None else {}
-        summaries = {cell: CellSummary(part) for cell, part in parts.items()}
-        shown = plan.select(names=self.show).columns
-        observe = partial(summarise, summaries, shown) if summaries else None
-        part = plan.select()._replace(steps=steps)
-        trace = run_plan(self._needed_steps_of(plan), part, observe=observe, **how)
+        needed = self._needed_steps_of(plan)
+        sink = Summary(needed, steps, parts, self.show)
+        trace = trace_of(needed, sink.kept.arrays, run_to(needed, sink, **how))
         found = Excerpt.of_trace(trace)._replace(
             steps=steps,
             of_steps=plan.steps,
-            summaries=summaries,
+            summaries=sink.summaries,
             padded=padded_steps(plan),
             units=self.units,
         )
@@ -269,7 +263,11 @@ class Run:
         stopped: Callable[[Stop], AbstractContextManager[None]],
         meter: Meter | None,
     ) -> Ended:
-        from lstmcli.api.stream import Stop, stream_steps  # most runs are in memory
+        from lstmcli.api.stream import (  # most runs are in memory
+            Stop,
+            write_steps_of_file,
+            write_steps_of_stream,
+        )
 
         file, stop = self.outputs.file, Stop()
         with ExitStack() as stack:
@@ -278,9 +276,12 @@ class Run:
             else:
                 stream = stdout()
                 stack.enter_context(stopped(stop))
-            what = self.job, self.outputs, self.selection
-            end = stream_steps(*what, stream, meter, stop, remark)
-        return Ended(*end, stop.status)
+            what = self.job, self.outputs, self.selection, stream, stop, meter
+            if self.job.stream is None:
+                state, steps = write_steps_of_file(*what)
+            else:
+                state, steps = write_steps_of_stream(*what, self.job.stream, remark)
+        return Ended(state, steps, stop.status)
 
     def _trace_by_engine(self, name: str) -> Trace:
         from lstmcli.engines import find_engine  # 20 ms that most runs do without

@@ -11,7 +11,7 @@ import numpy as np
 from lstmcli import formats
 from lstmcli.api.values import Path, is_path, names_of, refuse_other_arguments, type_of
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
-from lstmcli.core.forward.run import run_to, trace_of
+from lstmcli.core.forward.run import Piece, Sink, run_to, trace_of
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import (
@@ -34,6 +34,7 @@ from lstmcli.formats import (
 from lstmcli.outputs import unwritable
 
 if TYPE_CHECKING:
+    from lstmcli.formats.npy import BlockWriter
     from lstmcli.formats.text.number_text import StepWriter
 
 __all__ = [
@@ -304,12 +305,29 @@ def _shapes(plan: Plan, part: Part) -> dict[str, tuple[int, ...]]:
     return {name: (*axes, len(columns)) for name, columns in part.columns.items()}
 
 
+class FileBlocks(Sink):
+    """Writes a part of the arrays of a run into the places that they have in a file."""
+
+    def __init__(
+        self, part: Part, layout: str, writers: Mapping[str, BlockWriter]
+    ) -> None:
+        super().__init__(part)
+        self._layout, self._writers = layout, writers
+
+    def take(self, piece: Piece) -> None:
+        """Write what is there of the part."""
+        steps, items, arrays = self.part.cut_piece(*piece)
+        index = in_layout(steps, items, self._layout)
+        for name, array in arrays.items():
+            self._writers[name].write(index, from_time_major(array, self._layout))
+
+
 def write_pieces(
     plan: Plan,
     target: str | BinaryIO,
     format: str,
     names: Sequence[str],
-    selected: Part,
+    part: Part,
     **execution: Any,
 ) -> State:
     """Run and write one of `BINARY` piece by piece; gives the final state.
@@ -317,22 +335,17 @@ def write_pieces(
     ``execution`` has the ``executor`` and the ``meter``. The arrays are those
     of a run in memory, bit for bit.
     """
-    shapes = _shapes(plan, selected)
-    with formats.open_blocks(target, format, shapes, plan.dtype) as pieces:
-
-        def put(steps: slice, items: slice, arrays: dict[str, Array]) -> None:
-            index = in_layout(steps, items, plan.layout)
-            for name, array in arrays.items():
-                pieces.writers[name].write(index, from_time_major(array, plan.layout))
-
-        trace = trace_of(plan, {}, run_to(plan, selected, put, **execution))
-        written = cut_trace(trace, selected, plan.model.convention.behaviour.states)
-        pieces.arrays |= {k: a for k, a in written.members().items() if k in names}
+    shapes = _shapes(plan, part)
+    with formats.open_blocks(target, format, shapes, plan.dtype) as file:
+        sink = FileBlocks(part, plan.layout, file.writers)
+        trace = trace_of(plan, {}, run_to(plan, sink, **execution))
+        written = cut_trace(trace, part, plan.model.convention.behaviour.states)
+        file.arrays |= {k: a for k, a in written.members().items() if k in names}
         members = (*shapes, *FINAL)
-        pieces.order = [
+        file.order = [
             m for name in dict.fromkeys(names) for m in members if is_named(m, name)
         ]
-        pieces.attributes["meta"] = dict(written.settings)
+        file.attributes["meta"] = dict(written.settings)
     return trace.final_h, trace.final_c
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import chain
 from typing import BinaryIO
@@ -15,10 +15,18 @@ from lstmcli.api.save import BLOCK, Outputs, kept_for, refuse_absent_cells, writ
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import prepare
-from lstmcli.core.forward.run import PIECE, ChunkRun, Piece, pieces, refuse_stream
+from lstmcli.core.forward.run import (
+    PIECE,
+    ChunkRun,
+    Piece,
+    Sink,
+    refuse_stream,
+    run_to,
+)
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.edits import edited
 from lstmcli.core.model.model import State, as_time_major, join_states, split_state
+from lstmcli.core.model.part import Indices
 from lstmcli.core.model.selection import ENDLESS, Selection, indices_of, is_named
 from lstmcli.errors import UserError
 from lstmcli.formats.text.jsonl import StepStream
@@ -37,100 +45,119 @@ class Stop:
         """Breaks off the wait for inputs."""
 
 
-def stream_steps(
+class TextSteps(Sink):
+    """Writes a part of the steps of a run as text, in the memory of a block of steps.
+
+    Unless the last state is written, the run ends ``until`` the last step of
+    the part. ``size`` is that of a run of ``of_steps``.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        of_steps: int,
+        outputs: Outputs,
+        selection: Selection,
+        stream: BinaryIO,
+        stop: Stop,
+    ) -> None:
+        format = outputs.single_format
+        names = outputs.names_for(format)
+        refuse_absent_cells(names, plan.shapes)
+        refuse_stream(plan.model)
+        part = selection.within(of_steps, plan.batch, plan.widths(names))
+        columns: dict[str, Indices] = {}
+        for name in names:
+            columns |= {k: c for k, c in part.columns.items() if is_named(k, name)}
+        super().__init__(part._replace(columns=columns), _steps_of_text(plan))
+        self.steps = 0  # of the run, so far
+        self.until = of_steps
+        if not outputs.needs_final_state:
+            self.until = self._chosen[-1] + 1
+        self._is_batch = plan.layout != "steps"
+        self._writer = formats.open_steps(
+            stream, format, [*columns], self._is_batch, self.part, tidy=outputs.tidy
+        )
+        self._digits, self._stream, self._stop = selection.digits, stream, stop
+
+    @property
+    def _chosen(self) -> Indices:
+        return self.part.steps or ()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether a signal came."""
+        return bool(self._stop.status)
+
+    def take(self, piece: Piece) -> None:
+        """Write what is there of the part."""
+        at, _, arrays = self.part.cut_piece(*piece)
+        if not self._is_batch:
+            arrays = {name: array[:, 0] for name, array in arrays.items()}
+        write_steps(self._writer, self._chosen[at], arrays, self._digits)
+        self.steps = piece.steps.stop
+        self._stream.flush()
+
+
+def write_steps_of_file(
     job: Job,
     outputs: Outputs,
     selection: Selection,
     stream: BinaryIO,
-    meter: Meter | None,
     stop: Stop,
+    meter: Meter | None,
+) -> tuple[State, int]:
+    """Run and write inputs in a file block by block; gives the last state and the steps."""
+    plan = job.plan(kept_for(outputs.names_for(outputs.single_format)))
+    sink = TextSteps(plan, plan.steps, outputs, selection, stream, stop)
+    states = run_to(plan.until(sink.until), sink, meter=meter)
+    return join_states(states, plan.model.behaviour.states, "batch"), sink.steps
+
+
+def write_steps_of_stream(
+    job: Job,
+    outputs: Outputs,
+    selection: Selection,
+    stream: BinaryIO,
+    stop: Stop,
+    meter: Meter | None,
+    lines: StepStream,
     remark: Callable[[str], None],
 ) -> tuple[State, int]:
-    """Run and write as the inputs come, or block by block; gives the last state and the steps.
+    """Run and write as the lines come; gives the last state and the steps.
 
-    Memory is that of a block of steps, whatever the length. Unless the last
-    state is written, the run ends with the last selected step. ``remark`` gets
-    a text at the first step of a stream that has NaN or infinity, and if a
-    range goes beyond its end.
+    ``remark`` gets a text at the first line that has NaN or infinity, and if
+    a range goes beyond the end.
     """
-    format = outputs.single_format
-    names = outputs.names_for(format)
-    plan, blocks = _plan_and_blocks(job, kept_for(names), stop, remark)
-    if plan is None:  # stopped before the first step
+    blocks = _until(stop, _lines(job, lines, remark))
+    first = next(blocks, None)
+    if first is None:
+        if not stop.status:
+            raise UserError(f"{job.inputs.name}: no steps.")
         states = split_state(job.inputs.initial_state, job.model, 1)
         return join_states(states, job.model.convention.behaviour.states, "batch"), 0
-    refuse_absent_cells(names, plan.shapes)
-    refuse_stream(plan.model)
-    size = plan.steps if blocks is None else ENDLESS
-    part = selection.within(size, plan.batch, plan.widths(names))
-    chosen = part.steps or ()
-    columns = {
-        k: c for name in names for k, c in part.columns.items() if is_named(k, name)
-    }
-    part = part._replace(columns=columns)
-    end = size if outputs.needs_final_state else chosen[-1] + 1
-    run = ChunkRun(plan.chunk(), meter=meter)
-    if blocks is None:
-        of_run = pieces(plan.until(end), run, _steps_of_text(plan), part)
-    else:
-        of_run = _as_they_come(run, plan.keep, blocks, end)
-    batched = plan.layout != "steps"
-    writer = formats.open_steps(
-        stream, format, list(columns), batched, part, tidy=outputs.tidy
+    inputs = replace(job.inputs, x=first, layout="time", lengths=None, mask=None)
+    plan = prepare(
+        job.model, inputs, kept_for(outputs.names_for(outputs.single_format))
     )
-    steps = 0
-    for piece in of_run:
-        at, _, arrays = part.cut_piece(*piece)
-        if not batched:
-            arrays = {name: array[:, 0] for name, array in arrays.items()}
-        write_steps(writer, chosen[at], arrays, selection.digits)
-        steps = piece.steps.stop
-        if job.stream is None or not job.stream.waiting():
-            stream.flush()
-        if stop.status:
+    sink = TextSteps(plan, ENDLESS, outputs, selection, stream, stop)
+    run = ChunkRun(plan.chunk(), meter=meter)
+    for block in chain([first], blocks):
+        x = edited("inputs", job.model.edits, as_time_major(block, plan.layout))
+        sink.take(run.next_piece(x[: sink.until - run.steps], plan.keep))
+        if sink.is_stopped or run.steps == sink.until:
             break
-    if job.stream and not stop.status and steps != end:
-        indices_of(selection.steps, steps)  # it may have ended before them
-        for line in selection.cuts(part.full._replace(steps=steps)):
-            remark(line)
-    return join_states(run.states, plan.model.behaviour.states, "batch"), steps
-
-
-def _as_they_come(
-    run: ChunkRun, keep: tuple[str, ...], blocks: Iterator[Array], end: int
-) -> Iterator[Piece]:
-    """The pieces of inputs (s, B, I), up to a step."""
-    steps = slice(0, 0)
-    for block in blocks:
-        x = block[: end - steps.stop]
-        steps = slice(steps.stop, steps.stop + len(x))
-        yield Piece(steps, run.chunk.items, run.advance(x, keep))
-        if steps.stop == end:
-            return
+    if not sink.is_stopped and run.steps != sink.until:
+        indices_of(selection.steps, run.steps)  # it may have ended before them
+        for text in selection.cuts(sink.part.full._replace(steps=run.steps)):
+            remark(text)
+    return join_states(run.states, plan.model.behaviour.states, "batch"), run.steps
 
 
 def _steps_of_text(plan: Plan) -> int:
     """The steps that are computed at a time: as text they take several times the bytes."""
     step = sum(cell.units for _, cell in plan.model.cells) * 8 * plan.batch  # bytes
     return max(1, min(BLOCK, PIECE // 4 // step))
-
-
-def _plan_and_blocks(
-    job: Job, keep: Sequence[str], stop: Stop, remark: Callable[[str], None]
-) -> tuple[Plan | None, Iterator[Array] | None]:
-    """The plan, and the inputs (s, B, I) of a stream; no plan if it is stopped before a step."""
-    if job.stream is None:
-        return job.plan(keep), None
-    lines = _until(stop, _lines(job, job.stream, remark))
-    first = next(lines, None)
-    if first is None:
-        if stop.status:
-            return None, lines
-        raise UserError(f"{job.inputs.name}: no steps.")
-    inputs = replace(job.inputs, x=first, layout="time", lengths=None, mask=None)
-    plan, edits = prepare(job.model, inputs, keep), job.model.edits
-    blocks = (as_time_major(x, plan.layout) for x in chain([first], lines))
-    return plan, (edited("inputs", edits, x) for x in blocks)
 
 
 def _until(stop: Stop, blocks: Iterator[Array]) -> Iterator[Array]:

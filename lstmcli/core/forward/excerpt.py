@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core.forward.plan import Plan
-from lstmcli.core.forward.run import Piece
+from lstmcli.core.forward.run import InMemory, Piece, Sink
 from lstmcli.core.forward.saturation import Saturation
 from lstmcli.core.forward.sequence import counted, has_direction_axis
 from lstmcli.core.model.arrays import Array
@@ -44,6 +44,36 @@ class CellSummary:
                 )
 
 
+class Summary(Sink):
+    """Keeps some steps of a run, and summarises all of the parts of cells, if any."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        steps: Indices,
+        cells: Mapping[str, Part],
+        shown: Sequence[str],
+    ) -> None:
+        whole = plan.select()
+        some = whole._replace(steps=steps)
+        super().__init__(whole if cells else some, ahead=plan.batch)
+        self.kept = InMemory(plan, some)
+        self.summaries = {cell: CellSummary(part) for cell, part in cells.items()}
+        self._shown = plan.select(names=shown).columns
+
+    def take(self, piece: Piece) -> None:
+        """Add what is shown of a piece to the summary of each cell."""
+        self.kept.take(piece)
+        for cell, summary in self.summaries.items():
+            prefix = f"{cell}." if cell else ""
+            flat: dict[str, Array] = {}  # directions on an axis are side by side
+            for name in SUMMARISED:
+                if prefix + name in self._shown:
+                    array = piece.arrays[prefix + name]
+                    flat[name] = array.reshape(*array.shape[:2], -1)
+            summary.add(flat, piece.batch.start)
+
+
 class Excerpt(NamedTuple):
     """Some steps of a run, and summaries of all unless these were selected."""
 
@@ -72,21 +102,6 @@ def padded_steps(plan: Plan) -> dict[str, Array]:
         if valid is not None and not valid.all():
             found[name] = ~valid
     return found
-
-
-def summarise(
-    summaries: Mapping[str, CellSummary],
-    shown: Collection[str],
-    piece: Piece,
-) -> None:
-    """Add what is shown of a piece of a run to the summary of each cell."""
-    for cell, summary in summaries.items():
-        prefix = f"{cell}." if cell else ""
-        names = [name for name in SUMMARISED if prefix + name in shown]
-        of_cell = {name: piece.arrays[prefix + name] for name in names}
-        # directions on an axis of their own are side by side
-        flat = {k: a.reshape(*a.shape[:2], -1) for k, a in of_cell.items()}
-        summary.add(flat, piece.batch.start)
 
 
 def part_of_cell(sizes: Sizes, selection: Selection, units: Indices | None) -> Part:

@@ -45,77 +45,103 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 
-class Piece(NamedTuple):
-    """The arrays (s, R, K) of some steps of some sequences."""
-
-    steps: slice
-    batch: slice
-    arrays: dict[str, Array]
-
-
-Put = Callable[[slice, slice, dict[str, Array]], None]
-"""Takes what is selected of a piece (s, R, K), behind its places among what is selected.
-
-Called from several threads. Where directions are stacked, h has them before
-its last axis.
-"""
-
-Observe = Callable[[Piece], None]
-"""Takes each piece of a run; called from several threads."""
-
 AHEAD = 8  # chunks that an executor gets before the first is waited for
 PIECE = 4 << 20  # bytes of results that are computed before they are passed on
 LEAST = 16  # steps of a piece: fewer take longer each
 READ = 8 << 20  # bytes of inputs in a file that are read at a time
 
 
-def run_plan(plan: Plan, selected: Part | None = None, **how: Any) -> Trace:
-    """The trace of a run; of the arrays only what is selected, for which memory is taken.
+class Piece(NamedTuple):
+    """The arrays (s, R, K) of some steps of some sequences.
 
-    ``how``: ``observe``, ``executor`` and ``meter``, as in `run_to`. Inputs in
-    a file are read block by block, with the same bits.
+    Where directions are stacked, h has them before its last axis.
     """
-    executor = how.get("executor")
-    is_one_block = executor is None or (
-        shares_memory(executor) and not worth_threads(plan.batch, plan.model)
-    )
-    if selected is None and is_one_block and isinstance(plan.inputs.x, np.ndarray):
-        return trace_of(plan, *_at_once(plan, how.get("meter")))
-    selected = selected or plan.select()
-    steps, items, _ = selected.sizes
-    arrays: dict[str, Array] = {}
-    for name, columns in selected.columns.items():
-        axes = [len(columns)]
-        if name == "h" and has_direction_axis(plan.model):
-            axes = [2, *axes]
-        in_memory = np.empty((steps, *axes, items), plan.dtype)  # as the loop writes it
-        arrays[name] = np.moveaxis(in_memory, -1, 1)
 
-    def put(steps: slice, items: slice, piece: dict[str, Array]) -> None:
-        for name, array in piece.items():
-            arrays[name][steps, items] = array
+    steps: slice
+    batch: slice
+    arrays: dict[str, Array]
 
-    states = run_to(plan, selected, put, ahead=plan.batch, **how)
-    return trace_of(plan, arrays, states)
+
+class Sink:
+    """Takes the pieces of a run as they are computed.
+
+    Without a ``size`` they are of some sequences each, and come from several
+    threads; with one they are that many steps of all sequences, in order.
+    """
+
+    def __init__(self, part: Part, size: int | None = None, ahead: int = AHEAD) -> None:
+        self.part = part  # of the run: pieces without its steps need no arrays
+        self.size = size
+        self.ahead = ahead  # chunks of sequences that are computed at a time
+
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether the run is to end behind the last piece."""
+        return False
+
+    def take(self, piece: Piece) -> None:
+        """Take a piece, which may have no arrays."""
+        raise NotImplementedError
+
+
+class InMemory(Sink):
+    """Keeps a part of the arrays (s, B, K) of a run; without one, all as a single piece."""
+
+    def __init__(self, plan: Plan, part: Part | None = None) -> None:
+        self.arrays: dict[str, Array] = {}
+        if part is None:
+            super().__init__(plan.select(), plan.steps)
+            return
+        super().__init__(part, ahead=plan.batch)
+        steps, items, _ = part.sizes
+        for name, columns in part.columns.items():
+            axes = [len(columns)]
+            if name == "h" and has_direction_axis(plan.model):
+                axes = [2, *axes]
+            in_memory = np.empty((steps, *axes, items), plan.dtype)  # as the loop does
+            self.arrays[name] = np.moveaxis(in_memory, -1, 1)
+
+    def take(self, piece: Piece) -> None:
+        """Copy what is there of the part; a single piece is kept as it is."""
+        if self.size is not None:
+            self.arrays = piece.arrays
+            return
+        steps, items, arrays = self.part.cut_piece(*piece)
+        for name, array in arrays.items():
+            self.arrays[name][steps, items] = array
+
+
+def run_plan(
+    plan: Plan,
+    part: Part | None = None,
+    executor: Executor | None = None,
+    meter: Meter | None = None,
+) -> Trace:
+    """The trace of a run; of the arrays only the part, for which memory is taken.
+
+    Inputs in a file are read block by block, with the same bits.
+    """
+    is_small = not worth_threads(plan.batch, plan.model)
+    if executor is not None and is_small and shares_memory(executor):
+        executor = None
+    is_at_once = executor is None and isinstance(plan.inputs.x, np.ndarray)
+    if part is None and not is_at_once:
+        part = plan.select()
+    sink = InMemory(plan, part)
+    states = run_to(plan, sink, executor, meter)
+    return trace_of(plan, sink.arrays, states)
 
 
 def run_in_memory(plan: Plan) -> dict[str, Array]:
     """The arrays (T, B, K) of a run, each cell's last states and final_y (B, K)."""
     run = ChunkRun(plan.chunk())
-    arrays = run.advance(plan.block(), plan.keep, plan.valid)
+    arrays = run.next_piece(plan.block(), plan.keep, plan.valid).arrays
     for (name, _), (h, c) in zip(plan.model.cells, run.states, strict=True):
         prefix = f"{name}." if len(run.states) > 1 else ""
         arrays |= {f"{prefix}final_h": h, f"{prefix}final_c": c}
     if plan.head is not None and run.before_head is not None:
         arrays["final_y"] = head_output(plan.head, run.before_head)
     return arrays
-
-
-def _at_once(
-    plan: Plan, meter: Meter | None = None
-) -> tuple[dict[str, Array], list[State]]:
-    run = ChunkRun(plan.chunk(), meter=meter)
-    return run.advance(plan.block(), plan.keep, plan.valid), run.states
 
 
 def trace_of(plan: Plan, arrays: Mapping[str, Array], states: Sequence[State]) -> Trace:
@@ -131,54 +157,24 @@ def trace_of(plan: Plan, arrays: Mapping[str, Array], states: Sequence[State]) -
 
 def run_to(
     plan: Plan,
-    selected: Part,
-    put: Put,
-    *,
-    observe: Observe | None = None,
+    sink: Sink,
     executor: Executor | None = None,
     meter: Meter | None = None,
-    ahead: int = AHEAD,
 ) -> list[State]:
-    """Run, ``put`` what is selected piece by piece, and return the last state of each cell.
+    """Run, hand each piece to the sink, and return the last state of each cell.
 
-    Bit for bit as in a run at once. ``observe`` is called with every piece;
-    without it, pieces without selected steps are computed for their last state
-    alone. Memory is that of some pieces; where a model needs all steps at once
-    (backward, masked), that of a chunk of sequences, of which ``ahead`` are
-    computed at a time.
+    Bit for bit as in a run at once. Memory is that of some pieces; where a
+    model needs all steps at once (backward, masked), that of the chunks of
+    sequences that are computed at a time.
     """
-    chunks = batch_chunks(plan.batch, plan.model)
-    size = steps_of_piece(plan, max(chunk.stop - chunk.start for chunk in chunks))
-    packed = [Packed(cell) for _, cell in plan.model.cells]
-    kept = selected if observe is None else plan.select()
-
-    def pass_on(piece: Piece) -> None:
-        if observe is not None:
-            observe(piece)
-        steps, items, arrays = selected.cut_piece(*piece)
-        if arrays:
-            put(steps, items, arrays)
-
-    def run_here(chunk: slice) -> list[State]:
-        run = ChunkRun(plan.chunk(chunk), packed, meter)
-        for piece in pieces(plan, run, size, kept):
-            pass_on(piece)
-        return run.states
-
-    def pass_on_all(
-        chunk: slice, ended: tuple[dict[str, Array], list[State]]
-    ) -> list[State]:
-        arrays, states = ended
-        pass_on(Piece(slice(0, plan.steps), chunk, arrays))
-        if meter:
-            meter((chunk.stop - chunk.start) * plan.steps * len(states))
-        return states
-
-    if executor is None or shares_memory(executor):
-        ends = _in_order(executor, run_here, ((chunk,) for chunk in chunks), ahead)
+    if sink.size is None:
+        chunks = batch_chunks(plan.batch, plan.model)
     else:
-        tasks = (_task(plan, chunk) for chunk in chunks)
-        ends = map(pass_on_all, chunks, _in_order(executor, _run_chunk, tasks, ahead))
+        chunks = [slice(0, plan.batch)]
+    if executor is None or shares_memory(executor):
+        ends = _run_here(plan, sink, chunks, executor, meter)
+    else:
+        ends = _run_elsewhere(plan, sink, chunks, executor, meter)
     finals = [(h.copy(), c.copy()) for h, c in plan.states]
     with one_thread():
         for chunk, states in zip(chunks, ends, strict=True):
@@ -187,16 +183,57 @@ def run_to(
     return finals
 
 
+def _run_here(
+    plan: Plan,
+    sink: Sink,
+    chunks: Sequence[slice],
+    executor: Executor | None,
+    meter: Meter | None,
+) -> Iterator[list[State]]:
+    """Hand over the pieces of each chunk of sequences, and give its last states."""
+    widest = max(chunk.stop - chunk.start for chunk in chunks)
+    size = sink.size or steps_of_piece(plan, widest)
+    packed = [Packed(cell) for _, cell in plan.model.cells]
+
+    def run_chunk(items: slice) -> list[State]:
+        run = ChunkRun(plan.chunk(items), packed, meter)
+        for piece in pieces(plan, run, size, sink.part):
+            sink.take(piece)
+            if sink.is_stopped:
+                break
+        return run.states
+
+    tasks = ((chunk,) for chunk in chunks)
+    return _in_order(executor, run_chunk, tasks, sink.ahead)
+
+
+def _run_elsewhere(
+    plan: Plan,
+    sink: Sink,
+    chunks: Sequence[slice],
+    executor: Executor,
+    meter: Meter | None,
+) -> Iterator[list[State]]:
+    """As `_run_here`, in other processes, which give a chunk as one piece."""
+    tasks = (_task(plan, chunk) for chunk in chunks)
+    for piece, states in _in_order(executor, _run_chunk, tasks, sink.ahead):
+        sink.take(piece)
+        if meter:
+            items = piece.batch
+            meter((items.stop - items.start) * plan.steps * len(states))
+        yield states
+
+
 def _task(plan: Plan, items: slice) -> tuple[Any, ...]:
     """Return what `_run_chunk` takes, without the inputs of other sequences."""
     valid = None if plan.valid is None else plan.valid[:, items]
     return plan.chunk(items), plan.block(batch=items), plan.keep, valid
 
 
-def _run_chunk(chunk: Chunk, *steps: Any) -> tuple[dict[str, Array], list[State]]:
-    """The arrays and last states of some sequences, in another process."""
+def _run_chunk(chunk: Chunk, *steps: Any) -> tuple[Piece, list[State]]:
+    """The piece of all steps of some sequences and their last states, in another process."""
     run = ChunkRun(chunk)
-    return run.advance(*steps), run.states
+    return run.next_piece(*steps), run.states
 
 
 def _in_order(
@@ -220,25 +257,25 @@ def _in_order(
 # ---- piece by piece
 
 
-def pieces(plan: Plan, run: ChunkRun, size: int, kept: Part) -> Iterator[Piece]:
+def pieces(plan: Plan, run: ChunkRun, size: int, part: Part) -> Iterator[Piece]:
     """The run of some sequences, ``size`` steps at a time if the model runs forward.
 
-    Pieces without a step that is ``kept`` have no arrays of cells.
+    Pieces without a step of the ``part`` are computed for their last state
+    alone, and have no arrays of cells.
     """
-    items = run.chunk.items
-    if plan.valid is not None or not runs_forward(plan.model):
+    items, x = run.chunk.items, plan.inputs.x
+    valid = None if plan.valid is None else plan.valid[:, items]
+    if valid is not None or not runs_forward(plan.model):
         size = plan.steps
-    x = plan.inputs.x
     of_step = (items.stop - items.start) * x.shape[-1] * x.dtype.itemsize  # bytes
     ahead = max(1, READ // of_step // size) * size
-    valid = None if plan.valid is None else plan.valid[:, items]
     for start in range(0, plan.steps, ahead):
         block = plan.block(slice(start, start + ahead), items)
         for first in range(0, len(block), size):
-            x = block[first : first + size]
-            steps = slice(start + first, start + first + len(x))
-            keep = plan.keep if kept.has_steps(steps) else ()
-            yield Piece(steps, items, run.advance(x, keep, valid))
+            of_piece = block[first : first + size]
+            steps = slice(run.steps, run.steps + len(of_piece))
+            keep = plan.keep if part.has_steps(steps) else ()
+            yield run.next_piece(of_piece, keep, valid)
 
 
 def steps_of_piece(plan: Plan, batch: int) -> int:
@@ -259,11 +296,22 @@ class ChunkRun:
         packed: Sequence[Packed] | None = None,
         meter: Meter | None = None,
     ) -> None:
-        self.chunk, self.states = chunk, list(chunk.states)  # after the steps so far
+        self.chunk = chunk
+        self.steps = 0  # that were computed so far
+        self.states = list(chunk.states)  # behind them
         self._packed = packed or [Packed(cell) for _, cell in chunk.model.cells]
         self._meter = meter
         self._runners: dict[int, Runner] = {}  # by cell
         self._pooled: Pooled | None = None
+
+    def next_piece(
+        self, x: Array, keep: tuple[str, ...], valid: Array | None = None
+    ) -> Piece:
+        """The piece of the next steps x (s, R, I), as `advance` takes them."""
+        arrays = self.advance(x, keep, valid)
+        # whatever is computed from h of these steps joins their arrays here
+        first, self.steps = self.steps, self.steps + len(x)
+        return Piece(slice(first, self.steps), self.chunk.items, arrays)
 
     def advance(
         self, x: Array, keep: tuple[str, ...], valid: Array | None = None

@@ -184,7 +184,11 @@ def below(numbers: Indices, size: int) -> Indices:
 def _within(numbers: Indices, piece: slice) -> tuple[slice, Indices]:
     """The ascending numbers of a piece: their slice, and places in the piece."""
     at = positions_between(numbers, piece)
-    return at, [number - piece.start for number in numbers[at]]
+    here = numbers[at]
+    if isinstance(here, range):  # a list of it takes longer than a small run
+        first = piece.start
+        return at, range(here.start - first, here.stop - first, here.step)
+    return at, [number - piece.start for number in here]
 
 
 def positions_between(numbers: Indices, piece: slice) -> slice:

@@ -24,7 +24,7 @@ from lstmcli.core.forward.batch import (
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block
 from lstmcli.core.forward.prepare import prepare
-from lstmcli.core.forward.run import run_to
+from lstmcli.core.forward.run import InMemory, run_to
 from lstmcli.core.model.model import Cell, Inputs, Model, Trace
 from tests.networks import model_of, random_net
 from tests.processes import HANGING, python
@@ -333,9 +333,7 @@ def test_a_meter_counts_every_block_that_arrives() -> None:
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         run(model, x, executor=pool, meter=told[0].append)
         plan = prepare(model, Inputs(x), "h")
-        run_to(
-            plan, plan.select(), lambda *_: None, executor=pool, meter=told[1].append
-        )
+        run_to(plan, InMemory(plan, plan.select()), pool, told[1].append)
     blocks = [(chunk.stop - chunk.start) * 11 * 4 for chunk in batch_chunks(131, model)]
     assert len(blocks) > 1
     assert told == [blocks, blocks]
