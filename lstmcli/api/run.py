@@ -13,11 +13,13 @@ from lstmcli.api.load import checked
 from lstmcli.api.save import (
     BY_STEP,
     FINAL,
+    FINAL_Y,
     Outputs,
     are_large,
     kept_for,
     refuse_absent_cells,
     save_state,
+    with_output,
     write_pieces,
     write_trace,
 )
@@ -42,6 +44,7 @@ from lstmcli.core.model.arrays import ArrayLike, describe_not_finite
 from lstmcli.core.model.model import Model, State, Trace, refuse_unknown_cell
 from lstmcli.core.model.part import Indices, Part
 from lstmcli.core.model.selection import Selection, cut_trace, is_named
+from lstmcli.core.model.surroundings import Y
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import Try, UserError
 
@@ -202,6 +205,13 @@ class Run:
 
         return cell_parts(self.plan, self.selection, self.units)
 
+    @property
+    def output_parts(self) -> list[Part]:
+        """The part of y that the table shows."""
+        from lstmcli.core.forward.excerpt import output_parts
+
+        return output_parts(self.plan, self.selection)
+
     def excerpt(self, steps: Indices, **how: Any) -> tuple[Excerpt, State]:
         """Some steps of the table, with summaries of all if none are selected, and the final state.
 
@@ -346,6 +356,8 @@ def start(
         remarks.append(
             "a backward cell starts from the last step: chunks differ from a full run."
         )
+    if engine is None:
+        outputs = with_output(outputs, job.model)
     outputs, show = _of_model(job.model, outputs, show)
     if engine and outputs.cell:
         text = f"{engine} gives h of the full model."
@@ -387,14 +399,19 @@ def _of_model(
     cells = [name for name, _ in model.cells]
     if outputs.cell is not None:
         refuse_unknown_cell(outputs.cell, cells)
+    of_cells = [name for name in show if name not in (Y, FINAL_Y)]
+    shows_output = outputs.only is None and outputs.cell is None
+    of_model: tuple[str, ...] = ()
+    if outputs.output and (shows_output or len(of_cells) < len(show)):
+        of_model = (Y,)
     if len(cells) > 1:
-        return outputs, tuple(
-            f"{outputs.cell}.{n}" if outputs.cell else n for n in show
-        )
+        if outputs.cell:
+            of_cells = [f"{outputs.cell}.{name}" for name in of_cells]
+        return outputs, (*of_cells, *of_model)
     prefix = f"{cells[0]}."  # which arrays of a single cell go without
     only = outputs.only and [name.removeprefix(prefix) for name in outputs.only]
-    names = tuple(name.removeprefix(prefix) for name in show)
-    return outputs._replace(only=only, cell=None), names
+    names = tuple(name.removeprefix(prefix) for name in of_cells)
+    return outputs._replace(only=only, cell=None), (*names, *of_model)
 
 
 def _can_stream(job: Job) -> bool:

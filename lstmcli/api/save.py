@@ -15,6 +15,7 @@ from lstmcli.core.forward.run import Piece, Sink, run_to, trace_of
 from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import (
+    Model,
     State,
     Trace,
     from_time_major,
@@ -23,6 +24,7 @@ from lstmcli.core.model.model import (
 )
 from lstmcli.core.model.part import WHOLE, Indices, Part
 from lstmcli.core.model.selection import cut_trace, is_named, round_to_digits
+from lstmcli.core.model.surroundings import Y
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import (
     FORMATS,
@@ -46,7 +48,9 @@ __all__ = [
     "suffix_of",
 ]
 
-FINAL = ("final_h", "final_c")
+FINAL_Y = "final_y"
+OF_STATE = ("final_h", "final_c")
+FINAL = (*OF_STATE, FINAL_Y)
 ONLY_H = ("npy", "text")  # formats of a single array
 BY_STEP = ("jsonl", "csv", "tsv")  # formats written a step at a time
 BINARY = ("npy", "npz")  # formats whose large results are written piece by piece
@@ -64,6 +68,7 @@ class Outputs(NamedTuple):
     tidy: bool  # whether tables and JSON lines have a row for each unit
     cell: str | None = None  # of several: the one whose arrays are meant
     save_state: str | None = None  # the file of the state behind the last step
+    output: str = ""  # the name of the array that the model's head makes, if it has one
 
     @property
     def written(self) -> list[str]:
@@ -89,9 +94,21 @@ class Outputs(NamedTuple):
     def names_for(self, format: str) -> tuple[str, ...]:
         """The members that a file of a format gets."""
         names = members_for(format, self.only)
+        if self.only is None and self._stores_output(format):
+            names = (*names, self.output)
         if self.cell is None:
             return names
         return tuple(f"{self.cell}.{name}" for name in names if name not in FINAL)
+
+    def _stores_output(self, format: str) -> bool:
+        """Return whether a format stores what the head makes, next to arrays of cells."""
+        if format in ONLY_H or self.cell is not None or not self.output:
+            return False
+        if format not in (*BY_STEP, "table"):
+            return True
+        if self.tidy:  # rows are of units, of which y has others
+            return False
+        return self.output == Y or format == "jsonl"
 
 
 # ---- the members of a file
@@ -102,27 +119,61 @@ def members_for(format: str, only: Sequence[str] | None) -> tuple[str, ...]:
 
     ``layer0.f`` asks for one cell's.
     """
-    known = (*NAMES, *FINAL)
+    known = (*NAMES, Y, *FINAL)
     for name in only or ():
         cell, _, base = name.rpartition(".")
-        if base not in known or (cell and base in FINAL):
+        if base not in known or (cell and base in (Y, *FINAL)):
             near = did_you_mean(name, known)
             raise UserError(
                 f"a trace has {', '.join(known)}.{near}", about={"only": name}
             )
     if format in ONLY_H:
-        if len(only or "h") > 1 or any(
-            name.rpartition(".")[2] != "h" for name in only or ()
-        ):
-            text = f"{format} stores h only; .npz and .json store every array."
+        bases = [name.rpartition(".")[2] for name in only or ("h",)]
+        if len(bases) > 1 or bases[0] not in ("h", Y, FINAL_Y):
+            text = f"{format} stores h or y only; .npz and .json store every array."
             raise UserError(text, about={"only": ",".join(only or ())})
         return tuple(only or ("h",))
     if format in (*BY_STEP, "table"):
-        if wrong := [name for name in only or () if name in FINAL]:
-            text = f"{format} stores steps; .npz and .json store {wrong[0]}."
-            raise UserError(text, about={"only": wrong[0]})
+        _refuse_final(format, only or ())
         return tuple(only or DEFAULT_KEEP)
-    return tuple(only or (*DEFAULT_KEEP, *FINAL))
+    return tuple(only or (*DEFAULT_KEEP, *OF_STATE))
+
+
+def _refuse_final(format: str, only: Sequence[str]) -> None:
+    """Refuse members of the end of a run for a format of steps.
+
+    Lines of JSON may end with one of final_y, behind those of other arrays.
+    """
+    wrong = [name for name in only if name in FINAL]
+    if format == "table" or (format == "jsonl" and len(only) > 1):
+        wrong = [name for name in wrong if name != FINAL_Y]
+    if wrong:
+        files = ".npz and .json"
+        if wrong[0] == FINAL_Y:
+            files = "-o y.npy, .npz and .json"
+        text = f"{format} stores steps; {files} store {wrong[0]}."
+        raise UserError(text, about={"only": wrong[0]})
+
+
+def with_output(outputs: Outputs, model: Model) -> Outputs:
+    """The outputs of a run of a model: y is what its head makes; refused without one."""
+    head, only = model.head, outputs.only
+    asked = [name for name in only or () if name in (Y, FINAL_Y)]
+    if head is None:
+        if asked:
+            text = "the model has no head that makes it."
+            raise UserError(text, about={"only": asked[0]}, try_={"head": ...})
+        return outputs
+    if asked and only is not None:
+        if asked[0] == Y:
+            only = [head.output if name == Y else name for name in only]
+        elif asked[0] != head.output:
+            text = "the head makes an output of each step: y."
+            raise UserError(text, about={"only": asked[0]}, try_={"only": Y})
+    outputs = outputs._replace(only=only, output=head.output)
+    for format in outputs.written:
+        outputs.names_for(format)
+    return outputs
 
 
 def names_of_cell(only: Sequence[str], cell: str) -> list[str]:
@@ -141,7 +192,9 @@ def kept_for(names: Sequence[str]) -> list[str]:
     bases = dict.fromkeys(name.rpartition(".")[2] for name in names)
     if any("." in name for name in names):
         bases["c"] = None  # with another array, h of each cell is kept
-    return [name for name in bases if name in NAMES]
+    if FINAL_Y in bases:
+        bases[Y] = None
+    return [name for name in bases if name in (*NAMES, Y)]
 
 
 def refuse_absent_cells(names: Sequence[str], arrays: Iterable[str]) -> None:
@@ -199,6 +252,8 @@ def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> N
             f'save takes a path, such as "out.npz"; it got {type_of(path)}.'
         )
     path, only = os.fspath(path), names_of(only, "save")
+    if only is not None and trace.final_y is not None:
+        only = [FINAL_Y if name == Y else name for name in only]
     format = formats.format_of(path)
     if format in BY_STEP and not trace.arrays:
         raise UserError(
@@ -207,7 +262,10 @@ def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> N
     names = members_for(format, only)
     if only is None and format not in ONLY_H:
         bases = {name.rpartition(".")[2] for name in trace.members()}
-        names = tuple(name for name in (*NAMES, *names) if name in bases)
+        known = dict.fromkeys((*NAMES, Y, *names))
+        if format not in ("csv", "tsv"):
+            known[FINAL_Y] = None
+        names = tuple(name for name in known if name in bases)
     with formats.atomically(path) as stream:
         write_trace(trace, stream, format, tuple(dict.fromkeys(names)))
 
@@ -229,6 +287,7 @@ def write_trace(
     members = _chosen(trace, names)
     digits = None if format in BINARY else digits
     if format in BY_STEP:
+        final_y = members.pop(FINAL_Y, None)
         steps = {name: _by_step(trace, name) for name in members}
         batched = trace.layout != "steps"
         writer = formats.open_steps(
@@ -236,6 +295,8 @@ def write_trace(
         )
         numbers = range(trace.steps) if part.steps is None else part.steps
         write_steps(writer, numbers, steps, digits)
+        if final_y is not None:
+            writer.write_end(FINAL_Y, round_to_digits(final_y, digits))
         return
     if format in ONLY_H:
         formats.write(stream, format, {"h": members[names[0]]}, {"digits": digits})

@@ -11,15 +11,24 @@ import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.job import Job
-from lstmcli.api.save import BLOCK, Outputs, kept_for, refuse_absent_cells, write_steps
+from lstmcli.api.save import (
+    BLOCK,
+    FINAL_Y,
+    Outputs,
+    kept_for,
+    refuse_absent_cells,
+    write_steps,
+)
 from lstmcli.core.forward.batch import Meter
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import (
     PIECE,
     ChunkRun,
+    Ending,
     Piece,
     Sink,
+    final_output,
     refuse_stream,
     run_to,
 )
@@ -27,7 +36,13 @@ from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.edits import edited
 from lstmcli.core.model.model import State, as_time_major, join_states, split_state
 from lstmcli.core.model.part import Indices
-from lstmcli.core.model.selection import ENDLESS, Selection, indices_of, is_named
+from lstmcli.core.model.selection import (
+    ENDLESS,
+    Selection,
+    indices_of,
+    is_named,
+    round_to_digits,
+)
 from lstmcli.errors import UserError
 from lstmcli.formats.text.jsonl import StepStream
 
@@ -79,6 +94,7 @@ class TextSteps(Sink):
             stream, format, [*columns], self._is_batch, self.part, tidy=outputs.tidy
         )
         self._digits, self._stream, self._stop = selection.digits, stream, stop
+        self._plan, self._ends_with_y = plan, FINAL_Y in names
 
     @property
     def _chosen(self) -> Indices:
@@ -98,6 +114,15 @@ class TextSteps(Sink):
         self.steps = piece.steps.stop
         self._stream.flush()
 
+    def finish(self, end: Ending) -> State:
+        """The last state of a run, behind which its final_y is written, if asked for."""
+        y = final_output(self._plan, end)
+        if y is not None and self._ends_with_y and not self.is_stopped:
+            if not self._is_batch:
+                y = y[0]
+            self._writer.write_end(FINAL_Y, round_to_digits(y, self._digits))
+        return join_states(end.states, self._plan.model.behaviour.states, "batch")
+
 
 def write_steps_of_file(
     job: Job,
@@ -110,8 +135,8 @@ def write_steps_of_file(
     """Run and write inputs in a file block by block; gives the last state and the steps."""
     plan = job.plan(kept_for(outputs.names_for(outputs.single_format)))
     sink = TextSteps(plan, plan.steps, outputs, selection, stream, stop)
-    states = run_to(plan.until(sink.until), sink, meter=meter)
-    return join_states(states, plan.model.behaviour.states, "batch"), sink.steps
+    end = run_to(plan.until(sink.until), sink, meter=meter)
+    return sink.finish(end), sink.steps
 
 
 def write_steps_of_stream(
@@ -151,7 +176,7 @@ def write_steps_of_stream(
         indices_of(selection.steps, run.steps)  # it may have ended before them
         for text in selection.cuts(sink.part.full._replace(steps=run.steps)):
             remark(text)
-    return join_states(run.states, plan.model.behaviour.states, "batch"), run.steps
+    return sink.finish(run.end), run.steps
 
 
 def _steps_of_text(plan: Plan) -> int:

@@ -20,7 +20,7 @@ from lstmcli.api.run import (
 from lstmcli.api.save import (
     BINARY,
     BY_STEP,
-    FINAL,
+    OF_STATE,
     SEVERAL_ARRAYS,
     Outputs,
     format_of,
@@ -203,7 +203,7 @@ def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:
         return DEFAULT_KEEP
     columns = outputs.only or []
     if outputs.file is not None:  # which may have further members
-        columns = [name for name in columns if name not in FINAL]
+        columns = [name for name in columns if name not in OF_STATE]
     return members_for("table", columns)
 
 

@@ -14,7 +14,8 @@ from lstmcli.views.run import Excerpt, excerpt_sheets, steps_shown
 
 def show_run(run: Run, how: Mapping[str, Any]) -> Ended:
     """Run and print the table, keeping what it shows of the run."""
-    shown = steps_shown(run.cell_parts.values(), run.selection)
+    parts = [*run.cell_parts.values(), *run.output_parts]
+    shown = steps_shown(parts, run.selection)
     part, final = run.excerpt(shown, **how)
     _show_excerpt(run, part)
     return Ended(final, part.of_steps)

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lstmcli.core.forward.plan import Plan
-from lstmcli.core.forward.run import trace_of
+from lstmcli.core.forward.run import Ending, trace_of
 from lstmcli.core.forward.sequence import has_direction_axis, padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
@@ -247,7 +247,7 @@ def timed_trace(engine: Engine, network: Network, plan: Plan) -> tuple[Trace, fl
     h = result.h
     if has_direction_axis(plan.model):
         h = np.stack(np.split(h, 2, axis=2), axis=2)
-    trace = trace_of(plan, {"h": h}, list(result.finals))
+    trace = trace_of(plan, {"h": h}, Ending(list(result.finals)))
     settings = {**trace.settings, "engine": f"{engine.name} {engine.version}"}
     return replace(trace, settings=settings), seconds
 

@@ -15,13 +15,15 @@ from lstmcli.core.forward.excerpt import Excerpt as Excerpt
 from lstmcli.core.forward.saturation import is_saturated
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.part import Indices, Part, Sizes, take
-from lstmcli.core.model.selection import Selection, split_z
+from lstmcli.core.model.selection import Selection, indices_of, split_z
+from lstmcli.core.model.surroundings import Y
 from lstmcli.views.saturation import saturation_sheet
 from lstmcli.views.sheet import (
     Column,
     Sheet,
     Width,
     fitting_columns,
+    fitting_table,
     hidden_columns,
     table,
     total_width,
@@ -54,9 +56,12 @@ def excerpt_sheets(
     A ``network`` has a table of its output, or of the cell whose h that is,
     then a shorter one for each cell.
     """
+    show_output = Y in show
+    show = [name for name in show if name != Y]
     cells = [*dict.fromkeys(k.rpartition(".")[0] for k in excerpt.arrays if "." in k)]
     cells = [cell for cell in cells if _shown(show, cell)]
-    if ("h" in excerpt.arrays and "h" in show) or not cells:
+    has_h = "h" in excerpt.arrays and "h" in show
+    if show and (has_h or not cells):
         first = next((cell for cell in cells if _gives_output(cell, excerpt, show)), "")
         cells = [first, *(cell for cell in cells if cell != first)]
     ends_blank = True
@@ -93,6 +98,47 @@ def excerpt_sheets(
         for sheet in table.sheets(width, summary, is_last=cell == cells[-1]):
             ends_blank = not [*sheet.rows()][-1]
             yield sheet
+    if show_output:
+        yield from _output_sheets(excerpt, selection, width, is_first=not cells)
+
+
+def _output_sheets(
+    excerpt: Excerpt, selection: Selection, width: Width, *, is_first: bool
+) -> Iterator[Sheet]:
+    """The table of y: of the steps of the table before, or a row a sequence."""
+    heading = Sheet()
+    if not is_first:
+        heading.add()
+    heading.add((Y, "bold"), "  the model's output, of its head")
+    yield heading
+    if excerpt.final_y is not None:
+        yield _final_output(excerpt.final_y, selection, width)
+        return
+    y = excerpt.arrays[Y]
+    sizes = Sizes(excerpt.of_steps, *y.shape[1:])
+    part = part_of_cell(sizes, selection, None)
+    table = CellTable(excerpt.steps, {Y: y}, part, selection, is_first, {})
+    yield from table.sheets(width, None, is_last=True)
+
+
+def _final_output(y: Array, selection: Selection, width: Width) -> Sheet:
+    """A row of each sequence of y (B, K)."""
+    items = indices_of(selection.batch, len(y))
+    shown = items[:MANY_LINES]
+    digits = STATE_DIGITS if selection.digits is None else selection.digits
+    chosen = take(y, shown, 0)
+    format = NumberFormat.of(chosen.ravel().tolist(), digits)
+    columns = []
+    if len(y) > 1:
+        columns.append(Column("batch", [*map(str, shown)], "dim"))
+    for n, values in enumerate(chosen.T.tolist()):
+        texts = [format.text(value) for value in values]
+        columns.append(Column(f"{Y}[{n}]", texts, rank=n))
+    sheet = fitting_table(columns, width, rule=True)
+    if len(items) > len(shown):
+        left = count(len(items) - len(shown), "sequence")
+        sheet.label(" ...", f"{left} not shown; --batch {shown[-1] + 1}: shows them")
+    return sheet
 
 
 def _shown(show: Sequence[str], cell: str) -> list[str]:
@@ -247,7 +293,7 @@ class CellTable:
             rows = shown.reshape(len(steps), lines).tolist()
             values = [value for row in rows for value in (*row, *[None] * len(blank))]
             rank = 0 if name == "h" else 1 if name == "c" else 2 + place
-            digits = STATE_DIGITS if name in ("h", "c") else GATE_DIGITS
+            digits = STATE_DIGITS if name in ("h", "c", Y) else GATE_DIGITS
             columns.append(self._column(name, values, digits, rank))
         return columns
 
@@ -262,7 +308,7 @@ class CellTable:
             columns.append(Column("padded", texts, "dim"))
         for name, array in arrays.items():
             values = _left_in(array, padded).reshape(len(steps), -1)  # (s, B H)
-            if name not in ("h", "c"):
+            if name not in ("h", "c", Y):
                 columns.append(
                     self._column(name, values.mean(axis=1), SUMMARY_DIGITS, 2)
                 )

@@ -16,6 +16,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.part import Indices, Part, Sizes, below
 from lstmcli.core.model.selection import Selection, indices_of
+from lstmcli.core.model.surroundings import Y
 
 SUMMARISED = ("h", "c", "i", "f", "g", "o")
 
@@ -86,12 +87,16 @@ class Excerpt(NamedTuple):
     padded: Mapping[str, Array] = {}  # (T, B) of such a cell: the steps left out
 
     units: Indices | None = None  # that are selected of the widest array
+    final_y: Array | None = None  # (B, K)
 
     @classmethod
     def of_trace(cls, trace: Trace) -> Excerpt:
         """All steps of a trace."""
         arrays = {name: _in_three_axes(trace, name) for name in trace.arrays}
-        return cls(range(trace.steps), trace.steps, arrays)
+        y = trace.final_y
+        if y is not None and trace.layout == "steps":
+            y = y[np.newaxis]
+        return cls(range(trace.steps), trace.steps, arrays, final_y=y)
 
 
 def padded_steps(plan: Plan) -> dict[str, Array]:
@@ -120,6 +125,8 @@ def cell_parts(
     """The part of each cell that a table shows; "" is the output of the model."""
     widths: dict[str, int] = {}
     for name, shape in plan.shapes.items():
+        if name == Y:
+            continue
         cell, _, base = name.rpartition(".")
         widths[cell] = max(widths.get(cell, 0), shape[-1] // (4 if base == "z" else 1))
     if has_direction_axis(plan.model):  # side by side in a table
@@ -129,6 +136,14 @@ def cell_parts(
         cells.append("")
     sizes = {cell: Sizes(plan.steps, plan.batch, widths[cell]) for cell in cells}
     return {cell: part_of_cell(of, selection, units) for cell, of in sizes.items()}
+
+
+def output_parts(plan: Plan, selection: Selection) -> list[Part]:
+    """The part of y that a table shows, if there is y of each step."""
+    if Y not in plan.shapes:
+        return []
+    sizes = Sizes(plan.steps, plan.batch, plan.shapes[Y][-1])
+    return [part_of_cell(sizes, selection, None)]
 
 
 def _in_three_axes(trace: Trace, name: str) -> Array:

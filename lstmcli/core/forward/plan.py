@@ -26,7 +26,7 @@ from lstmcli.core.model.model import (
 from lstmcli.core.model.part import Part
 from lstmcli.core.model.selection import EVERYTHING, Selection, is_named, read_names
 from lstmcli.core.model.settings import Assumption
-from lstmcli.core.model.surroundings import Head
+from lstmcli.core.model.surroundings import Head, Y
 from lstmcli.errors import Try, UserError
 
 T = TypeVar("T")
@@ -39,9 +39,6 @@ DEFAULT_KEEP = NAMES[:-1]
 
 Of a model with a head y is there, too.
 """
-
-Y = "y"
-"""The model's output, which its head makes: y of each step, or final_y."""
 
 
 class Chunk(NamedTuple):

@@ -24,7 +24,7 @@ from lstmcli.core.forward.equations import is_eight_bit, rounded
 from lstmcli.core.forward.head import Pooled, head_output, last_states
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
-from lstmcli.core.forward.plan import Chunk, Plan, Y, cell_names
+from lstmcli.core.forward.plan import Chunk, Plan, cell_names
 from lstmcli.core.forward.sequence import (
     counted,
     direction_axis,
@@ -37,7 +37,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model, State, Trace, from_time_major, join_states
 from lstmcli.core.model.part import Part
 from lstmcli.core.model.selection import Choice
-from lstmcli.core.model.surroundings import STATES, Head
+from lstmcli.core.model.surroundings import STATES, Head, Y
 from lstmcli.errors import UserError
 from lstmcli.threads import one_thread
 
@@ -60,6 +60,13 @@ class Piece(NamedTuple):
     steps: slice
     batch: slice
     arrays: dict[str, Array]
+
+
+class Ending(NamedTuple):
+    """The end of a run: each cell's last state, and the h (R, P) that a head takes there."""
+
+    states: list[State]
+    before_head: Array | None = None  # of a head of one output for each sequence
 
 
 class Sink:
@@ -128,8 +135,8 @@ def run_plan(
     if part is None and not is_at_once:
         part = plan.select()
     sink = InMemory(plan, part)
-    states = run_to(plan, sink, executor, meter)
-    return trace_of(plan, sink.arrays, states)
+    end = run_to(plan, sink, executor, meter)
+    return trace_of(plan, sink.arrays, end)
 
 
 def run_in_memory(plan: Plan) -> dict[str, Array]:
@@ -139,20 +146,30 @@ def run_in_memory(plan: Plan) -> dict[str, Array]:
     for (name, _), (h, c) in zip(plan.model.cells, run.states, strict=True):
         prefix = f"{name}." if len(run.states) > 1 else ""
         arrays |= {f"{prefix}final_h": h, f"{prefix}final_c": c}
-    if plan.head is not None and run.before_head is not None:
-        arrays["final_y"] = head_output(plan.head, run.before_head)
+    if (y := final_output(plan, run.end)) is not None:
+        arrays["final_y"] = y
     return arrays
 
 
-def trace_of(plan: Plan, arrays: Mapping[str, Array], states: Sequence[State]) -> Trace:
-    """The trace of arrays (s, B, K) and the last state of each cell, in the axes of the inputs."""
+def final_output(plan: Plan, end: Ending) -> Array | None:
+    """y (B, K) of a head of one output for each sequence, if it is kept."""
+    if plan.head is None or end.before_head is None:
+        return None
+    return head_output(plan.head, end.before_head)
+
+
+def trace_of(plan: Plan, arrays: Mapping[str, Array], end: Ending) -> Trace:
+    """The trace of arrays (s, B, K) and the end of a run, in the axes of the inputs."""
     model, layout = plan.model, plan.layout
     of_trace = {k: from_time_major(a, layout) for k, a in arrays.items()}
     if "h" in of_trace and has_direction_axis(model):
         axis = direction_axis(model.convention, layout)
         of_trace["h"] = np.moveaxis(of_trace["h"], -2, axis)
-    h, c = join_states(states, model.behaviour.states, layout)
-    return Trace(of_trace, h, c, layout, plan.settings())
+    h, c = join_states(end.states, model.behaviour.states, layout)
+    y = final_output(plan, end)
+    if y is not None and layout == "steps":
+        y = y[0]
+    return Trace(of_trace, h, c, layout, plan.settings(), y)
 
 
 def run_to(
@@ -160,8 +177,8 @@ def run_to(
     sink: Sink,
     executor: Executor | None = None,
     meter: Meter | None = None,
-) -> list[State]:
-    """Run, hand each piece to the sink, and return the last state of each cell.
+) -> Ending:
+    """Run, hand each piece to the sink, and return the end of the run.
 
     Bit for bit as in a run at once. Memory is that of some pieces; where a
     model needs all steps at once (backward, masked), that of the chunks of
@@ -176,11 +193,16 @@ def run_to(
     else:
         ends = _run_elsewhere(plan, sink, chunks, executor, meter)
     finals = [(h.copy(), c.copy()) for h, c in plan.states]
+    before_head: list[Array] = []  # of each chunk
     with one_thread():
-        for chunk, states in zip(chunks, ends, strict=True):
-            for (h, c), (chunk_h, chunk_c) in zip(finals, states, strict=True):
+        for chunk, end in zip(chunks, ends, strict=True):
+            for (h, c), (chunk_h, chunk_c) in zip(finals, end.states, strict=True):
                 h[chunk], c[chunk] = chunk_h, chunk_c
-    return finals
+            if end.before_head is not None:
+                before_head.append(end.before_head)
+    if before_head:
+        return Ending(finals, np.concatenate(before_head))
+    return Ending(finals)
 
 
 def _run_here(
@@ -189,19 +211,19 @@ def _run_here(
     chunks: Sequence[slice],
     executor: Executor | None,
     meter: Meter | None,
-) -> Iterator[list[State]]:
-    """Hand over the pieces of each chunk of sequences, and give its last states."""
+) -> Iterator[Ending]:
+    """Hand over the pieces of each chunk of sequences, and give its end."""
     widest = max(chunk.stop - chunk.start for chunk in chunks)
     size = sink.size or steps_of_piece(plan, widest)
     packed = [Packed(cell) for _, cell in plan.model.cells]
 
-    def run_chunk(items: slice) -> list[State]:
+    def run_chunk(items: slice) -> Ending:
         run = ChunkRun(plan.chunk(items), packed, meter)
         for piece in pieces(plan, run, size, sink.part):
             sink.take(piece)
             if sink.is_stopped:
                 break
-        return run.states
+        return run.end
 
     tasks = ((chunk,) for chunk in chunks)
     return _in_order(executor, run_chunk, tasks, sink.ahead)
@@ -213,15 +235,15 @@ def _run_elsewhere(
     chunks: Sequence[slice],
     executor: Executor,
     meter: Meter | None,
-) -> Iterator[list[State]]:
+) -> Iterator[Ending]:
     """As `_run_here`, in other processes, which give a chunk as one piece."""
     tasks = (_task(plan, chunk) for chunk in chunks)
-    for piece, states in _in_order(executor, _run_chunk, tasks, sink.ahead):
+    for piece, end in _in_order(executor, _run_chunk, tasks, sink.ahead):
         sink.take(piece)
         if meter:
             items = piece.batch
-            meter((items.stop - items.start) * plan.steps * len(states))
-        yield states
+            meter((items.stop - items.start) * plan.steps * len(end.states))
+        yield end
 
 
 def _task(plan: Plan, items: slice) -> tuple[Any, ...]:
@@ -230,10 +252,10 @@ def _task(plan: Plan, items: slice) -> tuple[Any, ...]:
     return plan.chunk(items), plan.block(batch=items), plan.keep, valid
 
 
-def _run_chunk(chunk: Chunk, *steps: Any) -> tuple[Piece, list[State]]:
-    """The piece of all steps of some sequences and their last states, in another process."""
+def _run_chunk(chunk: Chunk, *steps: Any) -> tuple[Piece, Ending]:
+    """The piece of all steps of some sequences and their end, in another process."""
     run = ChunkRun(chunk)
-    return run.next_piece(*steps), run.states
+    return run.next_piece(*steps), run.end
 
 
 def _in_order(
@@ -309,7 +331,6 @@ class ChunkRun:
     ) -> Piece:
         """The piece of the next steps x (s, R, I), as `advance` takes them."""
         arrays = self.advance(x, keep, valid)
-        # whatever is computed from h of these steps joins their arrays here
         first, self.steps = self.steps, self.steps + len(x)
         return Piece(slice(first, self.steps), self.chunk.items, arrays)
 
@@ -380,15 +401,15 @@ class ChunkRun:
         return {}
 
     @property
-    def before_head(self) -> Array | None:
-        """The h (R, P) that a head of one output for each sequence takes."""
+    def end(self) -> Ending:
+        """The end of the run, behind the steps so far."""
         head, layer = self.chunk.model.head, self.chunk.model.layers[-1]
         if head is None or head.output == Y:
-            return None
+            return Ending(self.states)
         if self._pooled is not None:
-            return self._pooled.result()
+            return Ending(self.states, self._pooled.result())
         last = [h for h, _ in self.states[-len(layer) :]]
-        return last_states(last, layer[0].convention)
+        return Ending(self.states, last_states(last, layer[0].convention))
 
     def _advance_cell(
         self, n: int, x: Array, state: State, names: tuple[str, ...]

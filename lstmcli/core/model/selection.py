@@ -23,6 +23,7 @@ from lstmcli.core.model.part import (
     take,
     units_of,
 )
+from lstmcli.core.model.surroundings import Y
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, listed
 
@@ -224,6 +225,11 @@ class Selection(NamedTuple):
                     about=choice.typed,
                     try_={choice.option: None},
                 )
+        outputs = {name: w for name, w in widths.items() if name == Y}
+        if len(widths) > len(outputs):  # units are those of cells
+            widths = {name: w for name, w in widths.items() if name != Y}
+        else:
+            outputs = {}
         columns = columns_by_array(self.units if widths else None, widths)
         if self.units and (
             without := [name for name, picked in columns.items() if not picked]
@@ -233,6 +239,7 @@ class Selection(NamedTuple):
             raise UserError(text, about=self.units.typed)
         width = max((units_of(name, w) for name, w in widths.items()), default=0)
         sizes = Sizes(steps, batch, width)
+        columns |= {name: range(w) for name, w in outputs.items()}
         return Part(
             indices_of(self.steps, steps),
             indices_of(self.batch, batch),
@@ -349,7 +356,11 @@ def cut_trace(trace: Trace, selected: Part, states: str) -> Trace:
         cut_final_state(a, selected, trace.layout, states)
         for a in (trace.final_h, trace.final_c)
     )
-    return Trace(arrays, h, c, trace.layout, {**trace.settings, **selected.meta()})
+    y = trace.final_y
+    if y is not None and trace.layout != "steps":
+        y = take(y, selected.batch, 0)
+    meta = {**trace.settings, **selected.meta()}
+    return Trace(arrays, h, c, trace.layout, meta, y)
 
 
 def cut_final_state(array: Array, selected: Part, layout: str, states: str) -> Array:

@@ -13,6 +13,9 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 
+Y = "y"
+"""The model's output, which its head makes: ``y`` of each step, or ``final_y``."""
+
 EACH = "each"
 LAST = "last"
 STATES = "states"
@@ -88,7 +91,7 @@ class Head:
     @property
     def output(self) -> str:
         """The name of the array that the head makes."""
-        return "y" if self.steps == EACH else "final_y"
+        return Y if self.steps == EACH else "final_y"
 
     @property
     def text(self) -> str:

@@ -43,6 +43,7 @@ from lstmcli.formats.text.number_text import (
     to_array,
 )
 
+FINAL_Y = "final_y"  # of a line behind all steps
 MOST_KEYS = 1000  # characters of tidy data that include the unit's key
 
 
@@ -52,10 +53,16 @@ def read_lines(pieces: Pieces, file: Opened) -> Document:
     if names := _tidy_names(next(pieces(), "")):
         return _read_tidy(pieces(), names, source, file.size)
     steps = Steps(source, file.size)
+    end: dict[str, Any] = {}
     for lines in _numbered(pieces()):
-        steps.add({n: parse_line(line, source, n) for n, line in lines})
+        records = {n: parse_line(line, source, n) for n, line in lines}
+        if lines and records[lines[-1][0]].keys() == {FINAL_Y}:
+            end = records.pop(lines[-1][0])
+        steps.add(records)
     arrays = steps.arrays()
     part = _taken_part(arrays, steps.numbers)
+    for name, numbers in end.items():
+        arrays[name] = to_array(numbers, f"{source}: {name}")
     layout = "time" if any(array.ndim == 3 for array in arrays.values()) else "steps"
     dtypes = float32_arrays(arrays)
     return Document(source, "jsonl", arrays, {}, layout, dtypes=dtypes, part=part)

@@ -245,6 +245,10 @@ class StepWriter:
         """Write these S steps of arrays (S, K) or, batched, (S, B, K)."""
         raise NotImplementedError
 
+    def write_end(self, name: str, array: np.ndarray) -> None:
+        """Write an array (K,) or, batched, (B, K) of the end of the run, behind all steps."""
+        raise NotImplementedError
+
 
 @dataclass
 class TableWriter(StepWriter):
@@ -342,6 +346,11 @@ class LineWriter(StepWriter):
             members = "".join(f", {key}: {next(rows)}" for key, rows in texts.items())
             lines.append(f'{{"{STEP}": {step}{self._numbers}{members}}}\n')
         self.stream.write("".join(lines).encode())
+
+    def write_end(self, name: str, array: np.ndarray) -> None:
+        """Write a line of an array (K,) or, batched, (B, K), behind all steps."""
+        (text,) = self._texts(array[np.newaxis])
+        self.stream.write(f"{{{json.dumps(name)}: {text}}}\n".encode())
 
     def _texts(self, array: np.ndarray) -> Iterator[str]:
         rows = row_texts(array, JSON_NAMES)
