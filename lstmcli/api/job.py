@@ -148,11 +148,13 @@ class Job:
         steps = list(self.stream)
         if not steps:
             raise UserError(f"{self.inputs.name}: no steps.")
-        model, inputs = self.model, replace(self.inputs, x=np.stack(steps))
-        if inputs.x.ndim == 3:
-            model = replace(model, given={**model.given, "layout": "time"})
-            inputs = replace(inputs, layout="time")
-        return with_padding(replace(self, model=model, inputs=inputs, stream=None))
+        inputs = replace(self.inputs, x=np.stack(steps))
+        job = _with_front(replace(self, inputs=inputs, stream=None), of_steps=True)
+        if job.inputs.x.ndim == 3:
+            given = {**self.model.given, "layout": "time"}
+            model = replace(self.model, given=given)
+            job = replace(job, model=model, inputs=replace(job.inputs, layout="time"))
+        return with_padding(job)
 
 
 def split_paths(paths: Sequence[str]) -> tuple[list[str], str | None]:
@@ -239,16 +241,23 @@ def read_job(
     is_padded = any(one is not None for one in padding)
     source = options.padding_from(holder) if is_padded else ""
     inputs = Inputs(array, layout, state, *padding, name=name, padding_from=source)
-    job = _with_front(Job(model, inputs, stream, reread, undecided))
+    job = Job(model, inputs, stream, reread, undecided)
+    job = _with_front(job, of_steps=holder is not None and holder.layout == "steps")
     job = with_padding(job)
     return job if reread is None else _with_idle_settings(job, settings)
 
 
-def _with_front(job: Job) -> Job:
-    """The job with inputs that the model's front makes of indices, if they are that."""
+def _with_front(job: Job, *, of_steps: bool) -> Job:
+    """The job with inputs that the model's front makes of indices, if they are that.
+
+    ``of_steps``: the format of the inputs has a step a row.
+    """
     front, inputs = job.model.front, job.inputs
     if front is None or job.stream is not None or not inputs.name:
         return job
+    x = inputs.x
+    if of_steps and x.ndim == 2 and x.shape[1] == 1 < front.table.shape[1]:
+        inputs = replace(inputs, x=x[:, 0])  # a column of a text
     return replace(job, inputs=with_front(inputs, front))
 
 

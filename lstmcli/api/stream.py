@@ -20,6 +20,7 @@ from lstmcli.api.save import (
     write_steps,
 )
 from lstmcli.core.forward.batch import Meter
+from lstmcli.core.forward.front import step_of_front
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import (
@@ -215,9 +216,12 @@ def _lines(
         try:
             step = next(lines, None)
             if step is not None:
+                where = f"{job.inputs.name}, line {stream.line}"
+                if job.model.front is not None:
+                    step = step_of_front(step, where, job.model.front)
                 if step.shape[-1] != takes:
                     raise UserError(
-                        f"{job.inputs.name}, line {stream.line} contains {step.shape[-1]} numbers; "
+                        f"{where} contains {step.shape[-1]} numbers; "
                         f"the model takes {takes}."
                     )
                 steps[stream.line] = step

@@ -33,6 +33,19 @@ def with_front(inputs: Inputs, front: Embedding) -> Inputs:
     raise _not_indices(inputs.name, numbers, is_index, front)
 
 
+def step_of_front(x: Array, name: str, front: Embedding) -> Array:
+    """The inputs (I,) or (B, I) of one step, where x (1,) or (B,) are its indices.
+
+    I numbers are the LSTM's own inputs.
+    """
+    if x.ndim != 1 or len(x) == front.table.shape[1]:
+        return x
+    rows = with_front(Inputs(x, name=name), front).x
+    if len(x) == 1:
+        rows = rows[0]
+    return np.asarray(rows)
+
+
 def _not_indices(
     name: str, numbers: Array, is_index: Array, front: Embedding
 ) -> UserError:

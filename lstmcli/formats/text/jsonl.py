@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 from array import array
 from collections import deque
@@ -43,6 +44,7 @@ from lstmcli.formats.text.number_text import (
     to_array,
 )
 
+INDEX = re.compile(rb"\s*\d{1,9}\s*")  # a line of one number, of an embedding
 FINAL_Y = "final_y"  # of a line behind all steps
 MOST_KEYS = 1000  # characters of tidy data that include the unit's key
 
@@ -234,6 +236,8 @@ def parse_line(line: str, source: str, number: int) -> dict[str, Any]:
     value = parse(line, source, number)
     if isinstance(value, list):
         return {"": value}
+    if is_number(value):
+        return {"": [value]}
     if isinstance(value, dict) and len(value.keys() - {STEP}) > 0:
         return value
     raise UserError(
@@ -321,6 +325,8 @@ class LineReader:
         be a document.
         """
         first = self._lines[0][1] if self._has(1) else b""
+        if INDEX.fullmatch(first):
+            return True
         if not first.lstrip(b"\xef\xbb\xbf \t\r").startswith((b"{", b"[")):
             return False
         kind = kind_of_line(decode(first, STDIN))
