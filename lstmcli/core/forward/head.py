@@ -83,7 +83,9 @@ class Pooled:
             of_last = h[last, np.arange(h.shape[1])]
             self._value = np.where(counts.any(axis=0), of_last, self._value)
         elif self._steps == "mean":
-            self._value += np.where(counts, h, 0).sum(axis=0, dtype=self._value.dtype)
+            # one after another from the sum so far: the same bits in pieces
+            terms = [self._value[np.newaxis], np.where(counts, h, 0)]
+            self._value = np.add.reduce(np.concatenate(terms), axis=0)
         else:
             largest = np.where(counts, h, -np.inf).max(axis=0)
             self._value = np.maximum(self._value, largest)
