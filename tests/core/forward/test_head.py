@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -32,6 +32,12 @@ BIAS = rng.normal(size=K)
 X = rng.normal(size=(B, T, I))
 TABLE = rng.normal(size=(8, I))
 INDICES = rng.integers(0, 8, (B, T))
+
+
+@pytest.fixture(scope="module")
+def other_process() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield pool
 
 
 def softmax(x: Array) -> Array:
@@ -98,19 +104,24 @@ def test_one_output_a_sequence_takes_its_valid_steps(steps: str) -> None:
 def test_both_last_states_are_joined_as_the_outputs_are() -> None:
     trace = run(model("states", 2), X, layout="batch")
     expected = plain_head(trace.final_h.sum(axis=0))
+    assert trace.final_y is not None
     np.testing.assert_allclose(trace.final_y, expected, rtol=0, atol=1e-13)
 
 
 def test_the_last_step_of_two_directions_is_no_last_state() -> None:
     trace = run(model("last", 2), X, layout="batch")
     expected = plain_head(trace.h[:, -1])
+    assert trace.final_y is not None
     np.testing.assert_allclose(trace.final_y, expected, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("directions", [1, 2])
 def test_every_way_through_a_run_has_the_same_bits(
-    steps: str, directions: int, monkeypatch: pytest.MonkeyPatch
+    steps: str,
+    directions: int,
+    other_process: ProcessPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(batch, "WORTH", 0)
     monkeypatch.setattr(forward_run, "PIECE", 1)  # the least steps at a time
@@ -121,8 +132,7 @@ def test_every_way_through_a_run_has_the_same_bits(
     in_pieces = run_plan(plan, plan.select())
     with ThreadPoolExecutor(2) as pool:
         in_threads = run(of_model, x, layout="batch", executor=pool)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
-        elsewhere = run(of_model, x, layout="batch", executor=other)
+    elsewhere = run(of_model, x, layout="batch", executor=other_process)
     name = of_model.head.output if of_model.head else ""
     for trace in (in_pieces, in_threads, elsewhere):
         np.testing.assert_array_equal(trace.members()[name], whole.members()[name])
