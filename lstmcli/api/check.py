@@ -8,9 +8,8 @@ cannot do is known before anything runs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -30,6 +29,7 @@ from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.equivalence import largest_difference
 from lstmcli.core.forward.plan import NAMES as ARRAYS
+from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_plan
 from lstmcli.core.model.arrays import ArrayLike, DTypeLike
 from lstmcli.core.model.model import Cell, Model, Trace, layer_width
@@ -327,55 +327,101 @@ def check_job(
     job, drawn = _with_inputs(job, seed)
     job = replace(job, inputs=replace(job.inputs, x=np.asarray(job.inputs.x)))
     plan = job.plan()
-    engines, refused = _chosen(names), {}
+    engines, refused = _able(_chosen(names), plan, may_refuse=ALL in names)
+    ours, seconds = timed_result(lambda: run_plan(plan))
+    truth = _truth(job)
+    runs = _our_runs(job, ours, truth, engines, tolerance)
+    rows: list[Checked] = []
+    findings: dict[str, Explanation] = {}
+    for engine in engines:
+        row, finding = _checked(engine, runs, truth, tolerance)
+        rows.append(row)
+        if finding is not None:
+            findings[engine.name] = finding
+    return Check(
+        job,
+        tuple(rows),
+        refused,
+        _distance(ours, truth),
+        seconds,
+        drawn,
+        tolerance.get("ulp"),
+        findings=findings,
+    )
+
+
+def _able(
+    engines: Sequence[Engine], plan: Plan, *, may_refuse: bool
+) -> tuple[list[Engine], dict[str, str]]:
+    """The engines that can do a run, and why others cannot; UserError if none can.
+
+    Unless some ``may_refuse``, all have to.
+    """
+    refused: dict[str, str] = {}
     for engine in engines:
         if unsupported := engine.network(plan)[1]:
             refused[engine.name] = refusal(engine, unsupported)
-    if refused and (ALL not in names or len(refused) == len(engines)):
+    if refused and (not may_refuse or len(refused) == len(engines)):
         first, *others = refused.values()
         raise UserError(first, *(f"  {text}" for text in others))
-    engines = [engine for engine in engines if engine.name not in refused]
+    return [engine for engine in engines if engine.name not in refused], refused
 
-    asked = any(value is not None for value in tolerance.values())
-    compared: Callable[..., Difference] = partial(compare, equal_nan=True, **tolerance)
-    ours, seconds = timed_result(lambda: run_plan(plan))
-    truth = _truth(job)
-    of_job = plan.dtype.name
-    runs = {of_job: _OurRun(job, ours, {} if asked else _rounding(ours, truth))}
-    if not asked and plan.dtype == np.float32 and any(e.has_float64 for e in engines):
+
+def _our_runs(
+    job: Job,
+    ours: Trace,
+    truth: Trace | None,
+    engines: Sequence[Engine],
+    tolerance: Mapping[str, Any],
+) -> dict[str, _OurRun]:
+    """Our run by its dtype; of float32 again in float64, where an engine has it.
+
+    A tolerance that is asked for stands alone.
+    """
+    dtype = job.plan().dtype
+    if any(value is not None for value in tolerance.values()):
+        return {dtype.name: _OurRun(job, ours, {})}
+    runs = {dtype.name: _OurRun(job, ours, _rounding(ours, truth))}
+    if dtype == np.float32 and any(engine.has_float64 for engine in engines):
         wide = _in_dtype(job, np.float64)
-        in_float64 = run_plan(wide.plan())
-        runs["float64"] = _OurRun(wide, in_float64, _rounding(in_float64, truth))
-    rows, findings = [], {}
-    for engine in engines:
-        network, _ = engine.network(plan)
-        trace, took = timed_trace(engine, network, plan)
-        traces = {of_job: trace}
-        for name in runs.keys() - traces.keys():
-            again = runs[name].job.plan()
-            of_again, unsupported = engine.network(again)
-            if engine.has_float64 and not unsupported:
-                traces[name], _ = timed_trace(engine, of_again, again)
-        comparisons = {}
-        for name, theirs in traces.items():
-            sides = side_of(theirs, engine.name), side_of(runs[name].trace, "lstm run")
-            comparisons[name] = Comparison(compared(*sides), runs[name].rounding)
-        error, notes = _distance(trace, truth), engine.notes(network)
-        row = Checked(engine, engine.version, comparisons, error, took, tuple(notes))
-        if (dtype := row.differs_in) is not None and job.reread is not None:
-            try:
-                findings[engine.name] = _finding(
-                    runs[dtype].job, traces[dtype], engine.name
-                )
-            except UserError as unable:  # it does not take every kind of run
-                why = " ".join(unable.lines)
-                note = f"explain cannot search for the cause: {why}"
-                row = replace(row, notes=(*row.notes, note))
-        rows.append(row)
-    distance, ulp = _distance(ours, truth), tolerance.get("ulp")
-    return Check(
-        job, tuple(rows), refused, distance, seconds, drawn, ulp, findings=findings
-    )
+        trace = run_plan(wide.plan())
+        runs["float64"] = _OurRun(wide, trace, _rounding(trace, truth))
+    return runs
+
+
+def _checked(
+    engine: Engine,
+    runs: Mapping[str, _OurRun],
+    truth: Trace | None,
+    tolerance: Mapping[str, Any],
+) -> tuple[Checked, Explanation | None]:
+    """An engine beside our runs by dtype, that of the job first, and why it differs, if found."""
+    traces: dict[str, Trace] = {}
+    comparisons: dict[str, Comparison] = {}
+    seconds: list[float] = []
+    notes: list[str] = []
+    for dtype, (job, ours, rounding) in runs.items():
+        network, unsupported = engine.network(job.plan())
+        if not traces:
+            notes += engine.notes(network)
+        elif unsupported or not engine.has_float64:
+            continue
+        traces[dtype], took = timed_trace(engine, network, job.plan())
+        seconds.append(took)
+        sides = side_of(traces[dtype], engine.name), side_of(ours, "lstm run")
+        difference = compare(*sides, equal_nan=True, **tolerance)
+        comparisons[dtype] = Comparison(difference, rounding)
+    error = _distance(next(iter(traces.values())), truth)
+    row = Checked(engine, engine.version, comparisons, error, seconds[0], tuple(notes))
+    if row.differs_in is None:
+        return row, None
+    try:
+        job = runs[row.differs_in].job
+        return row, _finding(job, traces[row.differs_in], engine.name)
+    except UserError as unable:  # it does not take every kind of run
+        why = " ".join(unable.lines)
+        note = f"explain cannot search for the cause: {why}"
+        return replace(row, notes=(*row.notes, note)), None
 
 
 def check_program(
@@ -434,8 +480,10 @@ def _chosen(names: Sequence[str]) -> list[Engine]:
     raise UserError("no engine (a framework) is installed; any of these is one:", *ways)
 
 
-def _finding(job: Job, trace: Trace, name: str) -> Explanation:
-    assert job.reread is not None
+def _finding(job: Job, trace: Trace, name: str) -> Explanation | None:
+    """Why a trace differs from ours; None for a model that cannot be read again."""
+    if job.reread is None:
+        return None
     layout = job.plan().layout if job.inputs.x.ndim == 3 else None
     job = replace(job, inputs=replace(job.inputs, layout=layout))
     return explain(question_of(job, side_of(trace, name)))

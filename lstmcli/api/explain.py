@@ -235,46 +235,68 @@ def explained(
     )
     explanation = replace(explanation, settings=_settings(explanation, settings))
     if explanation.verdict != "none":
-        found = next(
-            (c.found for c in explanation.changes if isinstance(c.found, tuple)), None
-        )
-        if found is not None:
-            given, pairs = (
-                {"--lengths", "--mask"},
-                zip(["", *words[:-1]], words, strict=True),
-            )
-            words = [word for before, word in pairs if not {before, word} & given]
-        if found is not None and len(found) > MAX_LENGTHS_SHOWN:
-            write = f"import numpy; numpy.save({LENGTHS_FILE!r}, {[*found]})"
-            explanation = replace(
-                explanation, next=typed_command("python", "-c", write)
-            )
+        words, write = _without_found_lengths(explanation, words)
+        writing = write or explanation.next
         command = _command(explanation, words, settings, job.model.given)
-        writing = _writing(explanation, words, side.name, settings)
-        explanation = replace(
-            explanation, command=command, next=writing or explanation.next
-        )
-        if explanation.verdict != "not_finite" or explanation.next:
+        writing = _writing(explanation, words, side.name, settings) or writing
+        explanation = replace(explanation, command=command, next=writing)
+        if explanation.verdict != "not_finite" or writing:
             return explanation
     if other_question := _other_question(asked, explanation):
         return replace(explanation, next=other_question)
+    now = asked._replace(side=side, words=words, settings=settings)
+    further = _where_it_differs(now, asked.typed("run"), explanation)
+    return replace(explanation, next=further)
+
+
+def _without_found_lengths(
+    explanation: Explanation, words: Sequence[str]
+) -> tuple[list[str], str]:
+    """The words of a run without a padding in whose place another is found.
+
+    Also the command that writes the lengths found, if they are too many to be
+    typed.
+    """
+    for change in explanation.changes:
+        found = change.found
+        if not isinstance(found, tuple):
+            continue
+        kept: list[str] = []
+        for before, word in zip(["", *words[:-1]], words, strict=True):
+            if not {before, word} & {"--lengths", "--mask"}:
+                kept.append(word)
+        if len(found) <= MAX_LENGTHS_SHOWN:
+            return kept, ""
+        code = f"import numpy; numpy.save({LENGTHS_FILE!r}, {[*found]})"
+        return kept, typed_command("python", "-c", code)
+    return list(words), ""
+
+
+def _where_it_differs(asked: Request, as_loaded: str, explanation: Explanation) -> str:
+    """The command that shows where the run with the changes differs from EXPECTED.
+
+    ``as_loaded`` is the command of the run as loaded.
+    """
+    job, side, words, settings = asked
     comparison, changed = _to_be_derived(explanation)
-    is_h = side.name != STDIN and all(
-        one.setting != "array" for one in explanation.changes
-    )
+    is_h = side.name != STDIN
+    if any(change.setting == "array" for change in explanation.changes):
+        is_h = False
     against = side.name if is_h and _lies_alike(job.model, explanation) else None
     if explanation.edits:
-        settings[EDITS] = (*settings.get(EDITS, ()), *explanation.edits)
-    start = [*words, *as_options({**settings, **spelled_out(changed, job.model.given)})]
+        edits = (*settings.get(EDITS, ()), *explanation.edits)
+        settings = {**settings, EDITS: edits}
+    spelled = spelled_out(changed, job.model.given)
+    start = [*words, *as_options({**settings, **spelled})]
     several = len(job.model.cells) > 1
     further = _next(start, comparison, against, several)
     run = explanation.command if explanation.verdict == "not_finite" else ""
     if any(one.code == PADDED_DIFFER for one in explanation.remarks):
-        run, further = asked.typed("run"), ""  # at padded steps nothing is derived
+        run, further = as_loaded, ""  # at padded steps nothing is derived
     if run and is_h and not further:
         against = typed_command("lstm", "diff", "-", file_argument(side.name))
         further = f"{run} -f npy -q | {against}"
-    return replace(explanation, next=further)
+    return further
 
 
 def _other_question(asked: Request, explanation: Explanation) -> str:

@@ -69,18 +69,25 @@ def _runs(asked: Request, explanation: Explanation, numbers: int) -> ExpectedOnR
     array = array.rpartition(".")[2]  # that of a cell is called so in EXPECTED
     values = {_of(name, array): known.values for name, known in shown.arrays.items()}
     finals = [name for name, one in values.items() if one.ndim == 2]
-    with np.errstate(all="ignore"):
-        at = compared(loaded, shown, SINGLE).first if shown.arrays else None
-    first = None
-    if at is not None:
-        name = _of(at.array, array)
-        first = Position(name, at.given, at.expected, at.step, at.item, at.unit)
+    first = _first_difference(loaded, shown, array)
     parts = dict.fromkeys(finals, Part([plan.steps - 1]))
     run = Drawable(_with_steps(loaded, finals), (), plan, first, parts, items=items)
     commands = asked.typed("plot"), asked.typed("explain", asked.expected)
     return ExpectedOnRuns(
         _with_steps(values, finals), run, _with_steps(found, finals), commands
     )
+
+
+def _first_difference(loaded: Arrays, shown: Expected, array: str) -> Position | None:
+    """Where EXPECTED first differs from the run as loaded; ``array`` stands there for h."""
+    if not shown.arrays:
+        return None
+    with np.errstate(all="ignore"):
+        at = compared(loaded, shown, SINGLE).first
+    if at is None:
+        return None
+    name = _of(at.array, array)
+    return Position(name, at.given, at.expected, at.step, at.item, at.unit)
 
 
 def _of(name: str, array: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,50 +29,27 @@ from lstmcli.core.weights.templates import RecognisedLstm
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
+Found = tuple[RecognisedLstm, str, Model | UserError]
+"""An LSTM, what chooses it, and its model or why it cannot be loaded."""
+
 
 def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspection:
     """Describe the tensors of some files and every LSTM among them, or those of ``layer``.
 
     A file without an LSTM is not an error, nor are shapes that do not fit.
     """
-    only_one_stdin(*paths)
-    named = [Named.parse(path) for path in paths]
-    documents = [read_named(one, in_blocks=len(named) == 1) for one in named]
-    if len(documents) > 1:  # a single file is listed whatever it contains
-        shown = [d.source for d in documents if d.arrays or d.groups or settings_in(d)]
-        refuse_unused(documents, None, shown)
+    documents = _documents(paths)
     source = " + ".join(document.source for document in documents)
     in_files = settings_in(*documents)
-    arrays = {
-        k: array for document in documents for k, array in document.arrays.items()
-    }
-    tensors = tensors_in(documents)
+    arrays: dict[str, Array] = {}
+    for document in documents:
+        arrays |= document.arrays
     layer_in_file = in_files.pop("layer", None)
     layer = settings.get("layer", layer_in_file)
-    convention = settings.get("convention", in_files.get("convention"))
-    stored, tensors = tensors, cut_flat(tensors, {**in_files, **settings}, source)
-    if tensors.keys() != stored.keys():  # its cuts do not apply to the pieces
-        settings = {
-            name: value for name, value in settings.items() if name not in SIZES
-        }
-    found = load.find_lstms(tensors, convention, source, documents)
-    tensors |= {
-        name: np.asarray(tensors[name]) for one in found for name in one.tensors
-    }
-    layers = layers_of_stacks(found)
-    found = (
-        found if layer is None or not layers else [choose_layer(layers, layer, source)]
-    )
-    names = layer_options(found)
-    layer = None if layers else layer
-    models = [
-        (found[n], names[n], _model_of(found[n], documents, tensors, settings))
-        for n in _chosen(found, layer, tensors, source)
-    ]
-    remarks = [remark for document in documents for remark in document.remarks]
-    read = [model for *_, model in models if isinstance(model, Model)]
-    remarks += dict.fromkeys(text for model in read for text in model.idle)
-    remarks += [] if found else idle_without_lstm(settings, source)
+    found, models = _models(documents, in_files, settings, layer)
+    remarks = _remarks(documents, [model for *_, model in models])
+    if not found:
+        remarks += idle_without_lstm(settings, source)
     order = [*load.run_in_turn(found, documents)]
     if order and len(order) == len(models) == len(found):
         first = models[order[0]][2]
@@ -81,6 +58,61 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
     if layer_in_file is None and len(order) == len(found):
         layer_in_file = ",".join(map(str, order)) or None
     return replace(inspection, layer=layer_in_file)
+
+
+def _documents(paths: Sequence[str]) -> list[Document]:
+    """The files read; of several, each has to be of use."""
+    only_one_stdin(*paths)
+    named = [Named.parse(path) for path in paths]
+    documents = [read_named(one, in_blocks=len(named) == 1) for one in named]
+    if len(documents) > 1:  # a single file is listed whatever it contains
+        shown = [d.source for d in documents if d.arrays or d.groups or settings_in(d)]
+        refuse_unused(documents, None, shown)
+    return documents
+
+
+def _models(
+    documents: Sequence[Document],
+    in_files: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    layer: str | None,
+) -> tuple[list[RecognisedLstm], list[Found]]:
+    """The LSTMs in the files, and the models of those that are chosen."""
+    source = " + ".join(document.source for document in documents)
+    stored, given = tensors_in(documents), {**in_files, **settings}
+    tensors = cut_flat(stored, given, source)
+    if tensors.keys() != stored.keys():  # its cuts do not apply to the pieces
+        settings = {
+            name: value for name, value in settings.items() if name not in SIZES
+        }
+    found = load.find_lstms(tensors, given.get("convention"), source, documents)
+    for one in found:
+        tensors |= {name: np.asarray(tensors[name]) for name in one.tensors}
+    layers = layers_of_stacks(found)
+    if layers and layer is not None:
+        found = [choose_layer(layers, layer, source)]
+    if layers:
+        layer = None
+    names = layer_options(found)
+    models: list[Found] = []
+    for n in _chosen(found, layer, tensors, source):
+        model = _model_of(found[n], documents, tensors, settings)
+        models.append((found[n], names[n], model))
+    return found, models
+
+
+def _remarks(
+    documents: Sequence[Document], models: Iterable[Model | UserError]
+) -> list[str]:
+    """What was found on reading, and settings that change nothing, each once."""
+    remarks: list[str] = []
+    for document in documents:
+        remarks.extend(document.remarks)
+    idle: dict[str, None] = {}
+    for model in models:
+        if isinstance(model, Model):
+            idle |= dict.fromkeys(model.idle)
+    return [*remarks, *idle]
 
 
 def _in_turn(model: Model | UserError, first: Model | UserError) -> Model | UserError:

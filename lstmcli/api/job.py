@@ -196,23 +196,11 @@ def read_job(
     several = [] if isinstance(weights, Model) else each_of(weights)
     only_one_stdin(*several, x, *options)
     documents = [document_of(one, where) for one in several]
-    if x is not None:
-        array, stream, name, holder = _given_inputs(x, name, documents)
-    else:
-        array, name, holder = _inputs_within(several, documents, needed=inputs_needed)
-        stream = None
-    separate = None if any(holder is one for one in documents) else holder
-    if separate:
-        settings = {**settings_in(separate), **settings}
-        if (
-            separate.layout == "time"
-            and isinstance(array, np.ndarray)
-            and array.ndim == 3
-        ):
-            settings = {"layout": "time", **settings}  # JSON lines, a table of steps
+    given = _inputs(x, name, several, documents, needed=inputs_needed)
+    settings = {**given.settings, **settings}
+    padding = options.padding(given.holder)
     undecided: dict[str, Any] = {}
     reread: Reader | None = None
-    padding = options.padding(holder)
 
     def read_again(further: Mapping[str, Any]) -> Model:
         return load_model(documents, {**settings, **undecided, **further})
@@ -223,28 +211,44 @@ def read_job(
         model = replace(weights, edits=(*weights.edits, *edits))
     else:
         reread, model = read_again, _read(read_again, undecided, settle)
-    options.refuse_idle(model, holder)
-    if any(one is not None for one in (*padding, options.mask)):
+    options.refuse_idle(model, given.holder)
+    is_padded = any(one is not None for one in padding)
+    if is_padded or options.mask is not None:
         model = without_padding(model)
         reread = reread and (lambda further: without_padding(read_again(further)))
-    holders = [*documents, *([holder] if holder else [])]
-    state, state_from, names = _initial_state(options.initial_state, holders, where)
+    state, model, state_from = _started(model, options, documents, given.holder, where)
+    if documents:
+        refuse_unused(documents, model, [*given.within, state_from], given.last)
+    inputs = Inputs(
+        given.array,
+        settings.get("layout", model.given.get("layout")),
+        state,
+        *padding,
+        name=given.name,
+        padding_from=options.padding_from(given.holder) if is_padded else "",
+    )
+    job = Job(model, inputs, given.stream, reread, undecided)
+    job = with_padding(_with_front(job, of_steps=given.is_by_step))
+    return job if reread is None else _with_idle_settings(job, settings)
+
+
+def _started(
+    model: Model,
+    options: InputOptions,
+    documents: Sequence[Document],
+    holder: Document | None,
+    where: str,
+) -> tuple[dict[str, Array], Model, str]:
+    """The initial state, the model with a line on one that a file has, and that file."""
+    holders = list(documents)
+    if holder is not None:
+        holders.append(holder)
+    state, source, names = _initial_state(options.initial_state, holders, where)
     if names and not names[0].startswith(STATE) and "initial_state" not in model.given:
-        what = f"initial state {' and '.join(names)} of {state_from}"
+        what = f"initial state {' and '.join(names)} of {source}"
         line = Assumption(what, option="--set initial_state=zero")
         model = replace(model, assumed=(*model.assumed, line))
-    if documents:
-        within = [holder.source] if holder and not separate else []
-        last = separate.source if separate and separate.source != STDIN else ""
-        refuse_unused(documents, model, [*within, state_from], last)
-    layout = settings.get("layout", model.given.get("layout"))
-    is_padded = any(one is not None for one in padding)
-    source = options.padding_from(holder) if is_padded else ""
-    inputs = Inputs(array, layout, state, *padding, name=name, padding_from=source)
-    job = Job(model, inputs, stream, reread, undecided)
-    job = _with_front(job, of_steps=holder is not None and holder.layout == "steps")
-    job = with_padding(job)
-    return job if reread is None else _with_idle_settings(job, settings)
+    return state, model, source
 
 
 def _with_front(job: Job, *, of_steps: bool) -> Job:
@@ -312,28 +316,78 @@ def _with_mask_of_front(job: Job, indices: Array) -> Job:
     return replace(job, model=without_padding(model), inputs=inputs)
 
 
-def _given_inputs(
-    x: Any, name: str, weights: Sequence[Document]
-) -> tuple[SliceableArray, StepStream | None, str, Document | None]:
+class _Given(NamedTuple):
+    """The inputs of a run, as found."""
+
+    array: SliceableArray  # empty of a stream, and without inputs
+    name: str = ""  # in messages; "": there are none
+    holder: Document | None = None  # the file, of a value or a stream None
+    stream: StepStream | None = None
+    is_separate: bool = False  # a file without weights
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings in a separate file."""
+        if self.holder is None or not self.is_separate:
+            return {}
+        settings = settings_in(self.holder)
+        is_array = isinstance(self.array, np.ndarray) and self.array.ndim == 3
+        if self.holder.layout == "time" and is_array:
+            return {"layout": "time", **settings}  # JSON lines, a table of steps
+        return settings
+
+    @property
+    def is_by_step(self) -> bool:
+        """Return whether the format of the file has a step a row."""
+        return self.holder is not None and self.holder.layout == "steps"
+
+    @property
+    def within(self) -> list[str]:
+        """The file of weights that has the inputs, if one has."""
+        if self.holder is None or self.is_separate:
+            return []
+        return [self.holder.source]
+
+    @property
+    def last(self) -> str:
+        """The separate file, which is named last; "" without one."""
+        if self.holder is None or not self.is_separate or self.holder.source == STDIN:
+            return ""
+        return self.holder.source
+
+
+def _inputs(
+    x: Any,
+    name: str,
+    weights: Sequence[Any],
+    documents: Sequence[Document],
+    *,
+    needed: bool,
+) -> _Given:
+    if x is None:
+        return _inputs_within(weights, documents, needed=needed)
     if not is_path(x):
-        return numbers_of(x, name), None, name, None
+        return _Given(numbers_of(x, name), name)
     named = Named.parse(os.fspath(x))
     with named.in_errors():
         source = formats.read_or_stream(named.path)
     if not isinstance(source, Document):
-        return np.empty(0), source, STDIN, None
+        return _Given(np.empty(0), STDIN, stream=source)
     refuse_gaps(source)
-    return inputs_of(source, weights), None, source.source, source
+    array = inputs_of(source, documents)
+    is_separate = all(source is not document for document in documents)
+    return _Given(array, source.source, source, is_separate=is_separate)
 
 
 def _inputs_within(
     weights: Sequence[Any], documents: Sequence[Document], *, needed: bool
-) -> tuple[SliceableArray, str, Document | None]:
+) -> _Given:
     for document in documents:
         if names := input_names(document):
-            return inputs_of(document), f"{document.source}: {names[0]}", document
+            name = f"{document.source}: {names[0]}"
+            return _Given(inputs_of(document), name, document)
     if not needed:
-        return np.empty(0), "", None
+        return _Given(np.empty(0))
     source = " + ".join(document.source for document in documents)
     files = [one.source if isinstance(one, Document) else one for one in weights]
     typed = [Named.parse(os.fspath(one)).typed for one in files if is_path(one)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 from lstmcli import formats
 from lstmcli.api.documents import (
@@ -182,50 +182,37 @@ def load_model(
         if document.not_run:
             raise UserError(f"{document.source}: {document.not_run}")
     source = " + ".join(document.source for document in documents)
-    tensors = tensors_in(documents)
+    stored = tensors_in(documents)
     given = settings_in(*documents) | dict(settings)
     layer, edits = given.pop("layer", None), given.pop(EDITS, ())
-    given_lengths = (
-        given.pop("lengths") if isinstance(given.get("lengths"), tuple) else ()
-    )
-    stored, tensors = tensors, cut_flat(tensors, given, source)
+    given_lengths: tuple[int, ...] = ()
+    if isinstance(given.get("lengths"), tuple):
+        given_lengths = given.pop("lengths")
+    tensors = cut_flat(stored, given, source)
     found = find_lstms(tensors, given.get("convention"), source, documents)
-    of_stacks = layers_of_stacks(found)
-    if of_stacks and (to_run or len(of_stacks) == 1):
-        found, layer = [choose_layer(of_stacks, layer, source)], None
+    if choices := _layers_to_choose(found, to_run=to_run):
+        found, layer = [choose_layer(choices, layer, source)], None
     chosen, remarks = _choose(found, layer, tensors, documents, settings, source)
-    if "convention" in given:
-        shapes = {name: array.shape for name, array in tensors.items()}
-        refuse_partial(chosen, shapes, given["convention"], source)
-    layers = _LayerList(tensors, given, source, edits)
-    for one in chosen:
-        metadata = {index: _metadata(documents, one, index) for index in one.cells}
-        layers.add(one, metadata, is_last=one is chosen[-1])
-    check_layers(layers.cells, layers.labels if len(chosen) > 1 else [], source)
-    check_cell_settings(layers.cells, given)
-    replaced = given_lengths or given.get("lengths") == "ignored"
-    lengths = () if replaced else common_lengths(layers.lengths, source)
-    masks = () if replaced else tuple(layers.masks.values())
-    assumed = [*layers.assumed, *([lengths_assumed(lengths)] if lengths else [])]
-    assumed += [masking_assumed(one) for one in masks if one.value is None]
-    assumed += unused_assumptions(chosen, found, [*tensors])
-    used = {name: tensors[name] for one in chosen for name in one.tensors}
-    packed = tensors.keys() != stored.keys()
+    layers = _layers(chosen, documents, _LayerList(tensors, given, source, edits))
+    padding = layers.padding(given_lengths)
     idle = idle_settings(
-        settings, chosen, layers.cells, source, packed=packed, backward=layers.reversed
+        settings,
+        chosen,
+        layers.cells,
+        source,
+        packed=tensors.keys() != stored.keys(),
+        backward=layers.reversed,
     )
-    remarks += [*idle, *layers.remarks]
-    not_finite = (
-        describe_not_finite(a, f"{source}: {name}") for name, a in used.items()
-    )
-    remarks += filter(None, not_finite)
+    remarks += [*idle, *layers.remarks, *_not_finite(layers.used, source)]
+    assumed = layers.assumed + padding.assumed
+    assumed += unused_assumptions(chosen, found, [*tensors])
     model = Model(
         tuple(layers.cells),
-        {name: array.shape for name, array in used.items()},
+        {name: array.shape for name, array in layers.used.items()},
         assumed=tuple(dict.fromkeys(assumed)),
         given={**layers.layout, **layers.of_backward, **given},
-        lengths=given_lengths or lengths,
-        masks=masks,
+        lengths=padding.lengths,
+        masks=padding.masks,
         remarks=tuple(dict.fromkeys(remarks)),
         idle=tuple(idle),
         labels=tuple(layers.labels) if len(chosen) > 1 else (),
@@ -235,6 +222,56 @@ def load_model(
     if edits:
         edited_layers(model)  # refuses what does not fit
     return model
+
+
+def _layers(
+    chosen: Sequence[RecognisedLstm], documents: Sequence[Document], layers: _LayerList
+) -> _LayerList:
+    """The layers of the LSTMs that are chosen, one after the other, checked."""
+    given, source = layers.given, layers.source
+    if "convention" in given:
+        shapes = {name: array.shape for name, array in layers.tensors.items()}
+        refuse_partial(chosen, shapes, given["convention"], source)
+    for one in chosen:
+        metadata = {index: _metadata(documents, one, index) for index in one.cells}
+        layers.add(one, metadata, is_last=one is chosen[-1])
+    check_layers(layers.cells, layers.labels if len(chosen) > 1 else [], source)
+    check_cell_settings(layers.cells, given)
+    return layers
+
+
+def _layers_to_choose(
+    found: Sequence[RecognisedLstm], *, to_run: bool
+) -> list[RecognisedLstm]:
+    """The layers of stacks with skip connections, if one of them is to be chosen."""
+    layers = layers_of_stacks(found)
+    return layers if to_run or len(layers) == 1 else []
+
+
+class _Padding(NamedTuple):
+    """The lengths of sequences, and masks."""
+
+    lengths: tuple[int, ...] = ()
+    masks: tuple[Masking, ...] = ()
+    is_given: bool = False  # not by the files
+
+    @property
+    def assumed(self) -> list[str]:
+        """The lines on what the files give."""
+        if self.is_given:
+            return []
+        assumed = [lengths_assumed(self.lengths)] if self.lengths else []
+        assumed += [masking_assumed(mask) for mask in self.masks if mask.value is None]
+        return assumed
+
+
+def _not_finite(tensors: Mapping[str, Array], source: str) -> list[str]:
+    """A line on each tensor that has NaN or infinity."""
+    lines = (
+        describe_not_finite(array, f"{source}: {name}")
+        for name, array in tensors.items()
+    )
+    return [line for line in lines if line]
 
 
 @dataclass
@@ -262,6 +299,16 @@ class _LayerList:
     )  # of each cell: by its files and index
     assumed: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    used: dict[str, Array] = field(default_factory=dict)  # tensors
+
+    def padding(self, given: tuple[int, ...]) -> _Padding:
+        """The lengths that are given, or lengths and masks of the files if these count."""
+        if given:
+            return _Padding(given, is_given=True)
+        if self.given.get("lengths") == "ignored":
+            return _Padding()
+        lengths = common_lengths(self.lengths, self.source)
+        return _Padding(lengths, tuple(self.masks.values()))
 
     def add(
         self,
@@ -272,6 +319,7 @@ class _LayerList:
     ) -> None:
         """Add one LSTM's layers; ``metadata`` is what the files specify of each cell."""
         given, first = self.given, len(self.cells)
+        self.used |= {name: self.tensors[name] for name in found.tensors}
         cells = metadata.values()
         for setting, message in (
             item for cell in cells for item in cell.unknown.items()

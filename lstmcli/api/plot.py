@@ -169,24 +169,15 @@ def plot(
     kept = None if numbers and batch is None else batch or 0
     of_run = kept, selection.steps, numbers or 0
     found = _read(paths, checked(settings, "plot"), only, of_run, options)
-    first = (
-        found.first.batch if found.first else None
-    )  # the sequence where results first differ
-    items = found.known_items
-    given = batch if found.plan is None else None
-    item = first or (0 if items is None else items[0]) if given is None else given
     drawn = found.chosen(only, cell)
-    hidden = (
-        found.cells if only is None and cell is None and "h" in found.arrays else []
-    )
     cuts = selection.cuts(found.sizes)
+    item = _first_item(found, batch if found.plan is None else None)
     shown: Indices = [item]
     if numbers is not None and batch is None:
-        most = _at_most(
-            numbers, sum(len(a) * a.shape[2] for a in found.arrays.values())
-        )
-        size = max(array.shape[1] for array in found.arrays.values())
-        shown = sorted({*(range(size) if items is None else items)[:most], item})
+        shown = _items_shown(found, numbers, item)
+    hidden: list[str] = []
+    if only is None and cell is None and "h" in found.arrays:
+        hidden = found.cells
     if found.plan is not None:
         selection = selection._replace(steps=None)
     return found._replace(
@@ -197,6 +188,25 @@ def plot(
         cuts=cuts,
         selection=selection,
     )
+
+
+def _first_item(found: Drawable, given: int | None) -> int:
+    """The batch item that is given, or where results first differ, or the first one."""
+    if given is not None:
+        return given
+    if found.first and found.first.batch:
+        return found.first.batch
+    items = found.known_items
+    return 0 if items is None else items[0]
+
+
+def _items_shown(found: Drawable, numbers: int, item: int) -> Indices:
+    """The first batch items, of this many numbers together, and ``item``."""
+    each = sum(len(array) * array.shape[2] for array in found.arrays.values())
+    items = found.known_items
+    if items is None:
+        items = range(max(array.shape[1] for array in found.arrays.values()))
+    return sorted({*items[: _at_most(numbers, each)], item})
 
 
 def _at_most(numbers: int, each: int) -> int:

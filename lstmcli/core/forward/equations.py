@@ -233,24 +233,6 @@ class Parts:
 def parts_of(cell: Cell) -> Parts:
     """The parts of a cell with its edits of equations, for arrays (H, R)."""
     behaviour, number = cell.behaviour, cell.dtype.type
-    peepholes = NO_PEEPHOLES
-    if cell.peephole is not None:
-        full = cell.peephole.ndim == 3  # matrices (3, H, H), as in DyNet
-        p = cell.peephole if full else cell.peephole[:, :, None]
-        multiply: Callable[[Array, Array], Array] = np.dot if full else np.multiply
-        peepholes = Peepholes(lambda k, c: multiply(p[k], c), behaviour.output_peephole)
-    epsilon = number(behaviour.norm_epsilon)
-    normalize = normalize_c = no_change
-    if cell.norm_scale is not None and cell.norm_shift is not None:
-        shift = cell.norm_shift.copy()
-        shift[F] += number(behaviour.forget_bias)
-        normalize = layer_norm(
-            cell.norm_scale[:, :, None], shift[:, :, None], epsilon, axis=0
-        )
-    if cell.state_scale is not None and cell.state_shift is not None:
-        scale, shift = cell.state_scale[None, :, None], cell.state_shift[None, :, None]
-        normalize_c = layer_norm(scale, shift, epsilon, axis=0)
-    project = no_projection if cell.projection is None else _projection(cell)
     limits = (behaviour.gate_clip, behaviour.cell_clip, behaviour.projection_clip)
     clip, clip_c, clip_h = (clip_to(None if a is None else number(a)) for a in limits)
     s = activation(behaviour.recurrent_activation)
@@ -261,14 +243,42 @@ def parts_of(cell: Cell) -> Parts:
         clip_c=clip_c,
         clip_h=clip_h,
         couple=_COUPLED[behaviour.coupled],
-        normalize=normalize,
-        normalize_c=normalize_c,
-        peepholes=peepholes,
-        project=project,
+        normalize=_layer_norm_of_gates(cell),
+        normalize_c=_layer_norm_of_c(cell),
+        peepholes=_peepholes(cell),
+        project=no_projection if cell.projection is None else _projection(cell),
     )
     for edit in edits_in("equations", cell.edits):
         parts = replace(parts, **edit.apply(parts))
     return parts
+
+
+def _peepholes(cell: Cell) -> Peepholes:
+    p = cell.peephole
+    if p is None:
+        return NO_PEEPHOLES
+    by_gate = cell.behaviour.output_peephole
+    if p.ndim == 3:  # matrices (3, H, H), as in DyNet
+        return Peepholes(lambda k, c: np.dot(p[k], c), by_gate)
+    columns = p[:, :, None]
+    return Peepholes(lambda k, c: np.multiply(columns[k], c), by_gate)
+
+
+def _layer_norm_of_gates(cell: Cell) -> Callable[[Array, int], None]:
+    if cell.norm_scale is None or cell.norm_shift is None:
+        return no_change
+    number, shift = cell.dtype.type, cell.norm_shift.copy()
+    shift[F] += number(cell.behaviour.forget_bias)
+    epsilon = number(cell.behaviour.norm_epsilon)
+    return layer_norm(cell.norm_scale[:, :, None], shift[:, :, None], epsilon, axis=0)
+
+
+def _layer_norm_of_c(cell: Cell) -> Callable[[Array, int], None]:
+    if cell.state_scale is None or cell.state_shift is None:
+        return no_change
+    scale, shift = cell.state_scale[None, :, None], cell.state_shift[None, :, None]
+    epsilon = cell.dtype.type(cell.behaviour.norm_epsilon)
+    return layer_norm(scale, shift, epsilon, axis=0)
 
 
 def _projection(cell: Cell) -> Callable[[Array], Array]:

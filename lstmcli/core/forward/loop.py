@@ -43,6 +43,7 @@ from lstmcli.core.forward.equations import (
 from lstmcli.core.forward.matmul import (
     ROWS,
     InputProducts,
+    Product,
     aligned_empty,
     plus,
     product,
@@ -175,7 +176,11 @@ class Loop:
         cell = packed.cell
         H, I, P, R = cell.units, cell.inputs, cell.outputs, batch
         single, ahead = R == 1, rows_ahead((I, 4 * H), cell.dtype, R)
-        S = ROWS // R if ahead else SINGLE_SLOTS if single else BATCH_SLOTS
+        S = BATCH_SLOTS
+        if ahead:
+            S = ROWS // R
+        elif single:
+            S = SINGLE_SLOTS
         self.cell, self.batch, self.slots, self._meter = cell, R, S, meter
         self.sequences_first = sequences_first((4 * H, I + P + 1), R, cell.dtype)
         self._candidate = activation(cell.behaviour.activation)
@@ -184,13 +189,10 @@ class Loop:
 
         # V: the operand [x; h; 1] of each step, (S + 1, N, R), without x where that is multiplied
         # ahead; step k writes its h into slot k + 1
-        columns, width = ("h", P + 1) if ahead else ("xh", I + P + 1)
-        self._V = self.empty(S + 1, width, R)
+        self._V = self.empty(S + 1, P + 1 if ahead else I + P + 1, R)
         self._V[:, -1] = 1
-        self._x, self._h = (
-            self._V[:, :I],
-            self._V[:, -P - 1 : -1],
-        )  # (S + 1, I, R), (S + 1, P, R)
+        self._x = self._V[:, :I]  # (S + 1, I, R)
+        self._h = self._V[:, -P - 1 : -1]  # (S + 1, P, R)
         self._z = self.empty(4, H, R)
         self._cg = self.empty(S + 1 if single else 1, 2, H, R)  # c and g
         self._c = self._cg[0, 0]
@@ -201,45 +203,47 @@ class Loop:
             full_step(parts, self._z) if parts else plain_step(cell, self._z)
         )
         self._passed = parts.passed if parts else None
-        self._first, self._done = (
-            (self._h[0], self._c),
-            0,
-        )  # h and c before the first step; steps
-
-        find = (
-            product_of_batch
-            if self.sequences_first
-            else product_of_one
-            if single
-            else product
-        )
-        matrix = packed.matrix(columns, transposed=single)
-        self._product, self._product_out = find(matrix, self._z)
-        operands: list[Any] = list(self._V[:S])
-        if single:
-            operands = [operand[:, 0] for operand in operands]
-        elif self.sequences_first:
-            operands = [operand.T for operand in operands]
-        self._input_products: InputProducts | None = None
-        if ahead:
-            rows, _ = tile((I, 4 * H), cell.dtype)
-            self._input_products = InputProducts(packed.input_pieces(), R, rows, ahead)
-            self._product = plus(self._product, self._z)
-            operands = list(zip(operands, self._input_products.by_step, strict=True))
-        self._operands = list(zip(operands, self._h[1:], strict=True))
+        self._first = (self._h[0], self._c)  # h and c before the first step
+        self._done = 0  # steps
+        self._operands = self._operands_of_steps(packed, ahead)
 
         self._fio, self._fi, self._z_g = map(
             flat, (self._z[:3], self._z[:2], self._z[3])
         )
-        self._q = self.empty(
-            S * single, 3, H, R
-        )  # 1 / gate of the steps of a single sequence
+        # 1 / gate of the steps of a single sequence
+        self._q = self.empty(S if single else 0, 3, H, R)
         self._steps = [
             (operand, *arrays)
             for (operand, _), arrays in zip(
                 self._operands, self._step_arrays(), strict=True
             )
         ]
+
+    def _operands_of_steps(self, packed: Packed, ahead: int) -> list[tuple[Any, Array]]:
+        """What the product of each step takes, and its h; the product follows from the batch.
+
+        ``ahead``: rows of inputs that are multiplied ahead of the steps.
+        """
+        find: Callable[[Array, Array], tuple[Product, Any]] = product
+        if self.sequences_first:
+            find = product_of_batch
+        elif self.batch == 1:
+            find = product_of_one
+        matrix = packed.matrix("h" if ahead else "xh", transposed=self.batch == 1)
+        self._product, self._product_out = find(matrix, self._z)
+        operands: list[Any] = list(self._V[: self.slots])
+        if self.batch == 1:
+            operands = [operand[:, 0] for operand in operands]
+        elif self.sequences_first:
+            operands = [operand.T for operand in operands]
+        self._input_products: InputProducts | None = None
+        if ahead:
+            cell, pieces = self.cell, packed.input_pieces()
+            rows, _ = tile((cell.inputs, 4 * cell.units), cell.dtype)
+            self._input_products = InputProducts(pieces, self.batch, rows, ahead)
+            self._product = plus(self._product, self._z)
+            operands = list(zip(operands, self._input_products.by_step, strict=True))
+        return list(zip(operands, self._h[1:], strict=True))
 
     def empty(self, *shape: int) -> Array:
         """An array (..., K, R); in memory (..., R, K) where sequences are first."""
