@@ -29,6 +29,7 @@ from lstmcli.core.model.model import (
 )
 from lstmcli.core.model.settings import SETTINGS, Assumption, read_setting
 from lstmcli.core.weights.assumptions import (
+    MOST_UNUSED,
     assumptions,
     common_lengths,
     direction_assumptions,
@@ -63,8 +64,9 @@ from lstmcli.core.weights.metadata import (
     read_metadata,
 )
 from lstmcli.core.weights.recognise import layers_of_stacks, recognise
+from lstmcli.core.weights.surroundings import Chain, Surroundings, find_surroundings
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
-from lstmcli.errors import UserError, refuse_unprintable
+from lstmcli.errors import UserError, listed, refuse_unprintable
 from lstmcli.formats import Document
 from lstmcli.formats.files.limits import raised_to
 
@@ -189,7 +191,8 @@ def load_model(
     if isinstance(given.get("lengths"), tuple):
         given_lengths = given.pop("lengths")
     tensors = cut_flat(stored, given, source)
-    found = find_lstms(tensors, given.get("convention"), source, documents)
+    every = find_lstms(tensors, given.get("convention"), source, documents)
+    found = every
     if choices := _layers_to_choose(found, to_run=to_run):
         found, layer = [choose_layer(choices, layer, source)], None
     chosen, remarks = _choose(found, layer, tensors, documents, settings, source)
@@ -205,7 +208,6 @@ def load_model(
     )
     remarks += [*idle, *layers.remarks, *_not_finite(layers.used, source)]
     assumed = layers.assumed + padding.assumed
-    assumed += unused_assumptions(chosen, found, [*tensors])
     model = Model(
         tuple(layers.cells),
         {name: array.shape for name, array in layers.used.items()},
@@ -219,6 +221,11 @@ def load_model(
         sources=tuple(d.source for d in documents if _goes_into(d, chosen, tensors)),
         edits=edits,
     )
+    if to_run:
+        around = surroundings_of(
+            documents, tensors, chosen, every, layers.cells, given, source
+        )
+        model = _surrounded(model, around, documents, tensors, chosen, found)
     if edits:
         edited_layers(model)  # refuses what does not fit
     return model
@@ -272,6 +279,68 @@ def _not_finite(tensors: Mapping[str, Array], source: str) -> list[str]:
         for name, array in tensors.items()
     )
     return [line for line in lines if line]
+
+
+def surroundings_of(
+    documents: Sequence[Document],
+    tensors: Mapping[str, Array],
+    chosen: Sequence[RecognisedLstm],
+    found: Sequence[RecognisedLstm],
+    layers: Sequence[tuple[Cell, ...]],
+    given: Mapping[str, Any],
+    source: str,
+) -> Surroundings:
+    """The front and the head of the LSTMs that are run in turn, of all that were found."""
+    shapes = {name: array.shape for name, array in tensors.items()}
+    of_lstms = {name for one in found for name in one.tensors}
+    run = {name for one in chosen for name in one.tensors}
+    for n in training_copies(found, shapes):
+        run |= set(found[n].tensors)
+    chain = Chain(
+        source,
+        tensors,
+        of_lstms,
+        first=chosen[0].tensors,
+        last=chosen[-1].tensors,
+        inputs=layers[0][0].inputs,
+        layer=layers[-1],
+        is_whole=run >= of_lstms,
+        has_graph=any(document.has_graph for document in documents),
+        heads=[head for document in documents for head in document.heads],
+        fronts=[front for document in documents for front in document.fronts],
+    )
+    return find_surroundings(chain, given)
+
+
+def _surrounded(
+    model: Model,
+    around: Surroundings,
+    documents: Sequence[Document],
+    tensors: Mapping[str, Array],
+    chosen: Sequence[RecognisedLstm],
+    found: Sequence[RecognisedLstm],
+) -> Model:
+    """The model with its front and head, and what is said of other tensors."""
+    others = [name for name in tensors if name not in around.roles]
+    unused = unused_assumptions(chosen, found, others)
+    remarks = [*around.remarks, *around.idle]
+    if around.unused and not unused:
+        source = " + ".join(document.source for document in documents)
+        remarks.append(f"{source}: not used: {listed(around.unused, MOST_UNUSED)}.")
+    sources = []
+    for document in documents:
+        is_around = around.roles.keys() & document.arrays.keys()
+        if document.source in model.sources or is_around:
+            sources.append(document.source)
+    return replace(
+        model,
+        front=around.front,
+        head=around.head,
+        assumed=(*model.assumed, *around.assumed, *unused),
+        remarks=(*model.remarks, *remarks),
+        idle=(*model.idle, *around.idle),
+        sources=tuple(sources),
+    )
 
 
 @dataclass

@@ -291,7 +291,7 @@ GROUPS = {
     OF_CONVENTIONS: (
         "convention", "layer", "gates", "forget_bias", "activation", "recurrent_activation",
         "output_activation", "cell_clip", "gate_clip", "projection_clip", "rows", "coupled",
-        "merge", "set_", "edits", "to", "to_set",
+        "merge", "front", "head", "set_", "edits", "to", "to_set",
     ),
     "Inputs and states": (
         "layout", "reverse", "go_backwards", "lengths", "mask", "masked_output", "initial_state",

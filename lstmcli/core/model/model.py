@@ -269,12 +269,18 @@ class Model:
         per_cell = {
             name: value for name, value in self.given.items() if split_cell(name)[0]
         }
+        surroundings: dict[str, Any] = {}
+        if self.front is not None:
+            surroundings["front"] = self.front.name
+        if self.head is not None:
+            surroundings["head"] = self.head.text
         return (
             {
                 "convention": convention.name,
                 "forget_bias": convention.behaviour.forget_bias,
             }
             | convention.settings()
+            | surroundings
             | per_cell
             | ({"edits": [edit.text for edit in self.edits]} if self.edits else {})
         )

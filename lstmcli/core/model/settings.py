@@ -20,6 +20,7 @@ from lstmcli.core.model.vocabulary import (
     TRANSPOSED,
     read_activation_name,
     read_gate_order,
+    read_head,
 )
 from lstmcli.errors import UserError, did_you_mean, listed, refuse_unprintable
 
@@ -172,6 +173,13 @@ def _boolean(value: Any) -> bool:
         raise ValueError("true or false") from None
 
 
+def _name(value: Any) -> str:
+    name = str(value).strip()
+    if not name:
+        raise ValueError("none, or the name of a layer")
+    return name
+
+
 _ACTIVATION = ", ".join(n + "(A,B)" * (n == "hard_sigmoid") for n in ACTIVATION_NAMES)
 _BOUND = "a number above 0, or none"
 _GATES = "the letters i f o and one of g j c z"
@@ -297,6 +305,22 @@ SETTINGS: dict[str, Setting] = {
         "out. Or the lengths themselves, such as 3,7,5. layer1.lengths=ignored is a mask that one "
         "layer forgets.",
     ),
+    "front": Setting(
+        _name,
+        "Embedding before the LSTM.",
+        "none, or NAME",
+        "the file's",
+        rule="NAME is a layer of the file, the start of its tensors' names (emb), or its table. "
+        "none: inputs are the LSTM's.",
+    ),
+    "head": Setting(
+        read_head,
+        "Dense layers behind the LSTM, in turn.",
+        "none, or NAME[:ACTIVATION],...",
+        "the file's",
+        rule="NAME is a layer of the file, the start of its tensors' names (fc), or its kernel. "
+        "An activation is one of cells, softmax or log_softmax; without it there is none.",
+    ),
     "flat_units": Setting(
         COUNT, "Units, where the weights are one vector.", COUNT.words, "none"
     ),
@@ -344,6 +368,8 @@ WITH_OPTION = (
     "arithmetic",
     "merge",
     "masked_output",
+    "front",
+    "head",
 )
 """Settings that have an option with a value; ``--set`` takes every setting."""
 
@@ -401,6 +427,8 @@ MODEL_ONLY = (
     "merge",
     "directions",
     "dtype",
+    "front",
+    "head",
 )
 """Settings of the model, which a single cell cannot have; so are `SIZES`."""
 

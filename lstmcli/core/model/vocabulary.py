@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import isfinite
 
@@ -77,20 +78,27 @@ _ALIASES = {
     "scaledtanh": "scaled_tanh",
     "hardsigmoid": "hard_sigmoid",
     "hard_sigmoid_1/6": "hard_sigmoid_1_6",
+    "logsoftmax": "log_softmax",
 }
 
+OVER_OUTPUTS = ("softmax", "log_softmax")
+"""Activations of a head that take all outputs at once."""
 
-def read_activation_name(value: object) -> str:
+
+def read_activation_name(value: object, further: Sequence[str] = ()) -> str:
     """An activation in one spelling: ``relu``, ``leaky_relu(0.01)``, ``affine(1.5,0.2)``.
 
-    A ValueError has the known names; for a bare ``hard_sigmoid``, the two that
-    share the name.
+    ``further`` are known as well. A ValueError has the known names; for a bare
+    ``hard_sigmoid``, the two that share the name.
     """
     text = str(value).lower().replace(" ", "")
     name, _, inside = text.partition("(")
     name = _ALIASES.get(name, name)
+    if name in further and not inside:
+        return name
     if name not in ACTIVATION_NAMES:
         known = [n for n in ACTIVATION_NAMES if n != "hard_sigmoid"]
+        known.extend(further)
         raise ValueError(f"one of {', '.join(known)}.{did_you_mean(name, known)}")
     if name == "hard_sigmoid" and inside in ("", ")"):
         raise ValueError(
@@ -104,6 +112,47 @@ def read_activation_name(value: object) -> str:
     if not given:
         return name
     return f"{name}({','.join(map(shortest_decimal, given + defaults[len(given) :]))})"
+
+
+def read_head_activation(value: object) -> str:
+    """An activation of a layer behind the LSTM in one spelling; ``none`` is ``identity``.
+
+    A ValueError as of `read_activation_name`.
+    """
+    if str(value).lower() == "none":
+        return "identity"
+    return read_activation_name(value, OVER_OUTPUTS)
+
+
+_COMMA = re.compile(r",(?![^(]*\))")  # outside of brackets
+_ACTIVATION = re.compile(r"(.*[^:]):(?!\d+$)([^:]+)")  # kernel:0 and onnx::W have none
+
+
+def split_head(value: object) -> list[tuple[str, str]]:
+    """The layers of a head, each with its activation, of ``fc:relu,out``; none of ``none``.
+
+    A ValueError has what is expected.
+    """
+    text = str(value).strip()
+    if text == "none":
+        return []
+    layers = []
+    for part in _COMMA.split(text):
+        name, activation = part.strip(), "identity"
+        if match := _ACTIVATION.fullmatch(name):
+            name, activation = match.groups()
+        if not name:
+            raise ValueError("none, or NAME[:ACTIVATION],... of the layers in turn")
+        layers.append((name, read_head_activation(activation)))
+    return layers
+
+
+def read_head(value: object) -> str:
+    """A head in one spelling: ``fc:relu,out`` of ``fc:ReLU, out:linear``."""
+    texts = []
+    for name, activation in split_head(value):
+        texts.append(name if activation == "identity" else f"{name}:{activation}")
+    return ",".join(texts) or "none"
 
 
 def _numbers_inside(text: str, name: str) -> tuple[float, ...]:

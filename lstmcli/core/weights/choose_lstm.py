@@ -14,7 +14,7 @@ from lstmcli.core.weights.recognise import describe_gru, describe_missing, recog
 from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
 from lstmcli.errors import ARRAY_LIST, ARRAYS, Try, UserError, did_you_mean, listed
 
-_TRAINING = re.compile(  # where training stores copies of a model
+TRAINING = re.compile(  # where training stores copies of a model
     r"(^|_)(callbacks?|\w*optimi[sz]ers?|averag(ed?|es|ing)|swa|ema|shadow)(_|$)", re.I
 )
 MOST_NAMED = 12  # tensors: three for each gate
@@ -31,7 +31,7 @@ def training_copies(found: Sequence[RecognisedLstm], shapes: Shapes) -> dict[int
     copies: dict[int, str] = {}
     for n, one in enumerate(found):
         extents = f"{one.convention.name} {[shapes[name] for name in one.tensors]}"
-        if _TRAINING.search(one.prefix):
+        if TRAINING.search(one.prefix):
             copies[n] = extents
         else:
             originals.setdefault(extents, n)

@@ -37,7 +37,7 @@ Cells = dict[CellIndex, TensorNames]
 _MATRICES = {"kernel", "recurrent_kernel", "fused"}
 _BUILDER = re.compile(r"(?P<collection>.*builder)(?:_(?P<number>\d{1,9}))?")
 FORWARD = ("", "forward", "fw", "fwd", "l", "0")
-_SLOT = re.compile(
+SLOT = re.compile(
     r"(^|_)(n?adam\w*|rmsprop|adagrad|adadelta|adafactor|ftrl|sgd|momentum|optimizer\w*)(_|$)"
     r"|^lion_m_",
     re.I,
@@ -58,7 +58,7 @@ def _recognised(
 ) -> list[RecognisedLstm]:
     shapes = dict(named_shapes)
     rows = [find_convention(convention)] if convention else list(CONVENTIONS.values())
-    names = [n for n in shapes if not _SLOT.search(normalise(n))] or list(shapes)
+    names = [n for n in shapes if not SLOT.search(normalise(n))] or list(shapes)
     ending = names_by_row(names)
     by_row = (
         _requested_claims(row, names)
@@ -441,7 +441,7 @@ def describe_missing(
     complete cell. A dense layer's kernel and bias, whose names are all of a
     row's, lack nothing.
     """
-    names = [name for name in tensors if not _SLOT.search(normalise(name))]
+    names = [name for name in tensors if not SLOT.search(normalise(name))]
     rows = asked or [row for row in CONVENTIONS.values() if row.names.by_name]
     every, ending = dict.fromkeys(names, ()), names_by_row(names)
     complete = {

@@ -269,7 +269,7 @@ def test_a_convention_that_is_asked_for_is_the_one_that_messages_speak_of() -> N
     ("beside", "unused"),
     [
         ({"wci": (3,), "wcf": (3,), "wco": (3,)}, ["wci, wcf, wco"]),
-        ({"Wy": (3, 2), "by": (2,)}, ["Wy, by"]),
+        ({"Wy": (5, 2), "by": (2,)}, ["Wy, by"]),
         ({"h0": (1, 3), "c0": (1, 3)}, []),
         ({}, []),
     ],
