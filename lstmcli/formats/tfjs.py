@@ -23,6 +23,7 @@ from lstmcli.formats.keras.layers import (
     masks_before,
     parse_layers,
 )
+from lstmcli.formats.keras.surroundings import surroundings_of
 
 DTYPES = {
     "float32": "<f4",
@@ -51,8 +52,9 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
         topology = _object(
             {} if is_graph else value.get("modelTopology") or {}, "modelTopology"
         )
-        groups = _groups(topology, file.source)
-        chain = lstm_chain(topology.get("model_config") or topology)
+        model = topology.get("model_config") or topology
+        groups = _groups(model, file.source)
+        heads, fronts = surroundings_of(model, arrays, groups)
     order = {
         name: n for n, name in enumerate(groups)
     }  # the converter in Python sorts by name
@@ -69,7 +71,10 @@ def read_value(value: dict[str, Any], file: Opened) -> Document:
         "tfjs-graph" if is_graph else "tfjs",
         {name: arrays[name] for name in in_order},
         groups=groups,
-        in_turn=chain,
+        in_turn=lstm_chain(model),
+        has_graph=len(groups) > 0,
+        heads=heads,
+        fronts=fronts,
         remarks=tuple(compress(remarks, (left_out, is_graph))),
     )
 
@@ -180,10 +185,9 @@ def _dequantized(
 # ---- the configs of layers
 
 
-def _groups(topology: dict[str, Any], where: str) -> Groups:
+def _groups(model: dict[str, Any], where: str) -> Groups:
     """The class and config of each layer and each cell of a stack, by tensors' names."""
     groups: Groups = {}
-    model = topology.get("model_config") or topology
     masks, cells = masks_before(model), set[str]()
     for layer in all_layers(parse_layers(model, where)):
         if layer.path not in cells:

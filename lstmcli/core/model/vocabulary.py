@@ -196,3 +196,32 @@ def numbered(name: str, numbers: Sequence[int]) -> str:
     if len(numbers) > MOST_NUMBERED:
         return f"{len(numbers)} {name.lower()}s from {first} to {last}"
     return f"{name}s {', '.join(map(str, numbers))}"
+
+
+# ---- Keras' names
+
+
+OLD_HARD_SIGMOID, NEW_HARD_SIGMOID = "hard_sigmoid_0.2", "hard_sigmoid_1_6"
+_LEAKY = "leaky_relu(0.2)"  # the slope of Keras' activation of that name
+_SLOPES = ("negative_slope", "alpha")  # of a LeakyReLU layer: Keras 3, Keras 2
+
+
+def keras_activation_name(value: object) -> str:
+    """An activation in a config, a name or a serialized layer, as one that may be read."""
+    if value is None:
+        return "linear"
+    if isinstance(value, dict):
+        config, kind = value.get("config"), str(value.get("class_name"))
+        if kind == "LeakyReLU":
+            config = config if isinstance(config, dict) else {}
+            slope = next((config[word] for word in _SLOPES if word in config), 0.3)
+            return f"leaky_relu({slope})"
+        return config if isinstance(config, str) else kind
+    return _LEAKY if value == "leaky_relu" else str(value)
+
+
+def hard_sigmoid_of_keras(version: str) -> str:
+    """The function of that name in a version: Keras 3 gave the name to another one."""
+    major = version.partition(".")[0]
+    is_new = major.isdecimal() and major not in ("0", "1", "2")
+    return NEW_HARD_SIGMOID if is_new else OLD_HARD_SIGMOID

@@ -30,6 +30,7 @@ from lstmcli.formats.keras.layers import (
     weights_by_class,
     weights_by_name,
 )
+from lstmcli.formats.keras.surroundings import surroundings_of
 from lstmcli.formats.text.json import parse
 from lstmcli.formats.wire.hdf5 import Contents, contents, need_library
 
@@ -92,7 +93,17 @@ def _document(
     arrays = {weight.name: found.arrays[weight.path] for weight in weights}
     if len(arrays) < len(weights):  # no Keras writes two layers of one name
         raise UserError(f"{where} has two weights of one name.")
-    return Document(where, "keras", arrays, groups=groups, in_turn=lstm_chain(config))
+    heads, fronts = surroundings_of(config, arrays, groups)
+    return Document(
+        where,
+        "keras",
+        arrays,
+        groups=groups,
+        in_turn=lstm_chain(config),
+        has_graph=bool(layers),
+        heads=heads,
+        fronts=fronts,
+    )
 
 
 def _groups(model: Any, layers: Sequence[LayerConfig]) -> Groups:

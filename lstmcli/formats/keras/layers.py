@@ -40,7 +40,7 @@ class LayerConfig:
     @property
     def group_name(self) -> str:
         """The class as the new layout spells it: ``cu_dnnlstm`` for CuDNNLSTM."""
-        name = re.sub(r"\W+", "", _class_name(self.serialized))
+        name = re.sub(r"\W+", "", class_name(self.serialized))
         spaced = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
         return re.sub(r"([a-z])([A-Z])", r"\1_\2", spaced).lower()
 
@@ -295,8 +295,8 @@ def lstm_chain(model: Any) -> tuple[str, ...]:
     """
     if not isinstance(model, dict):
         return ()
-    network = _Network(model)
-    lstms = [name for name, layer in network.layers.items() if _runs_an_lstm(layer)]
+    network = Network(model)
+    lstms = [name for name, layer in network.layers.items() if runs_an_lstm(layer)]
     fed_by = {name: network.lstm_before(name) for name in lstms}
     chain = [name for name in lstms if fed_by[name] not in lstms]
     if len(chain) != 1 or network.has_twins:
@@ -308,28 +308,29 @@ def lstm_chain(model: Any) -> tuple[str, ...]:
     return tuple(chain) if len(chain) == len(lstms) else ()
 
 
-def _class_name(layer: Config) -> str:
+def class_name(layer: Config) -> str:
     """The class without the module that it is registered under."""
     return re.split("[>.]", str(layer.get("class_name")))[-1]
 
 
-def _runs_an_lstm(layer: Config) -> bool:
-    class_name, config = _class_name(layer), config_of(layer)
-    if class_name == "Bidirectional":
+def runs_an_lstm(layer: Config) -> bool:
+    """Return whether a layer computes an LSTM's h, also in both directions."""
+    kind, config = class_name(layer), config_of(layer)
+    if kind == "Bidirectional":
         inner = config.get("layer")
         merged = config.get("merge_mode", "concat") is not None
-        return merged and isinstance(inner, dict) and _runs_an_lstm(inner)
-    if class_name == "RNN":
+        return merged and isinstance(inner, dict) and runs_an_lstm(inner)
+    if kind == "RNN":
         cell = config.get("cell")
         cells = config_of(cell).get("cells", [cell])
         named = isinstance(cells, list) and all(
             isinstance(cell, dict) for cell in cells
         )
-        return named and all("LSTM" in _class_name(cell) for cell in cells)
-    return "LSTM" in class_name and "Conv" not in class_name
+        return named and all("LSTM" in class_name(cell) for cell in cells)
+    return "LSTM" in kind and "Conv" not in kind
 
 
-class _Network:
+class Network:
     """The layers of a model by name, and the layer that feeds each."""
 
     def __init__(self, model: Config) -> None:
@@ -340,8 +341,29 @@ class _Network:
         self.layers: dict[str, Config] = dict(zip(names, layers, strict=True))
         self.has_twins = len(self.layers) < len(layers)
         self.sources = {name: _source(layer) for name, layer in self.layers.items()}
-        if _class_name(model) == "Sequential":
+        self.outputs = self._named(config_of(model).get("output_layers"))
+        if class_name(model) == "Sequential":
             self.sources = dict(zip(names[1:], names, strict=False))
+            self.outputs = names[-1:]
+
+    def inputs_of(self, name: str) -> list[str]:
+        """The layers that a layer is called with, in any way."""
+        if source := self.sources.get(name):
+            return [source]
+        return self._named(self.layers[name].get("inbound_nodes"))
+
+    def _named(self, value: Any) -> list[str]:
+        """The layers named anywhere in a value, once each."""
+        pending, names = [value], list[str]()
+        while pending:
+            part = pending.pop()
+            if isinstance(part, dict):
+                pending += reversed(part.values())
+            elif isinstance(part, list):
+                pending += reversed(part)
+            elif part in self.layers and part not in names:
+                names.append(part)
+        return names
 
     def before(self, name: str) -> Iterator[tuple[str, Config, Any]]:
         """The layers whose outputs reach a layer, nearest first; whether each gives steps."""
@@ -358,9 +380,9 @@ class _Network:
     def lstm_before(self, name: str) -> str | None:
         """The LSTM whose steps are the inputs of this layer."""
         for before, layer, gives_steps in self.before(name):
-            if _runs_an_lstm(layer):
+            if runs_an_lstm(layer):
                 return before if gives_steps is True else None
-            if _class_name(layer) not in PASSING:
+            if class_name(layer) not in PASSING:
                 break
         return None
 
@@ -380,7 +402,7 @@ def masks_before(
     """
     if not isinstance(model, dict) or "cell" in config_of(model):
         return {}
-    network = _Network(model)
+    network = Network(model)
     found: dict[str, dict[str, Any]] = {}
     last = {**around, "unchanged": False} if around else {}
     for name, layer in network.layers.items():
@@ -394,20 +416,20 @@ def masks_before(
 
 
 def _masks_steps(layer: Config) -> bool:
-    return _class_name(layer) == "Masking" or config_of(layer).get("mask_zero") is True
+    return class_name(layer) == "Masking" or config_of(layer).get("mask_zero") is True
 
 
 def _mask_before(
-    name: str, network: _Network, last: Mapping[str, Any]
+    name: str, network: Network, last: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The layer that masks this one's inputs; ``last`` if the way is unknown."""
     unchanged = True
     for before, layer, gives_steps in network.before(name):
         if _masks_steps(layer):
             return {**layer, "name": before, "unchanged": unchanged}
-        if _class_name(layer) == "RepeatVector" or gives_steps is False:
+        if class_name(layer) == "RepeatVector" or gives_steps is False:
             return {}  # which ends a mask
-        unchanged &= _class_name(layer) in PASSING
+        unchanged &= class_name(layer) in PASSING
     return dict(last)
 
 

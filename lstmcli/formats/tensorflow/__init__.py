@@ -18,11 +18,13 @@ from lstmcli.formats.document import Arrays, Document, Groups
 from lstmcli.formats.files.limits import MOST_PARSED, Damaged, damage_reported
 from lstmcli.formats.files.sidecars import sidecar_path
 from lstmcli.formats.files.source import Opened, opened
+from lstmcli.formats.keras.surroundings import surroundings_of
 from lstmcli.formats.tensorflow import bundle as checkpoint
 from lstmcli.formats.tensorflow.bundle import (
     INDEX,
     OBJECT_GRAPH_KEY,
     Bundle,
+    KerasLayers,
     ObjectGraph,
     how_to_save,
     parse_layers,
@@ -83,13 +85,18 @@ def _read_bundle(file: Opened, entries: dict[bytes, memoryview]) -> Document:
     if (graph := bundle.string(OBJECT_GRAPH_KEY)) is None:
         return _with_graph(file.path, arrays, remarks)
     objects = ObjectGraph(graph)
-    groups, in_turn = _keras_layers(file.path, objects, remarks)
+    keras = _keras_layers(file.path, objects, remarks)
+    arrays = rename(arrays, objects.variables())
+    heads, fronts = surroundings_of(keras.model, arrays, keras.groups)
     return Document(
         file.source,
         FORMAT,
-        rename(arrays, objects.variables()),
-        groups=groups,
-        in_turn=in_turn,
+        arrays,
+        groups=keras.groups,
+        in_turn=keras.in_turn,
+        has_graph=keras.model is not None,
+        heads=heads,
+        fronts=fronts,
         remarks=tuple(remarks),
     )
 
@@ -131,17 +138,15 @@ def _operations(graph: TensorFlowGraph, arrays: Arrays, path: str) -> Groups:
 # ---- SavedModels
 
 
-def _keras_layers(
-    path: str, objects: ObjectGraph, remarks: list[str]
-) -> tuple[Groups, tuple[str, ...]]:
+def _keras_layers(path: str, objects: ObjectGraph, remarks: list[str]) -> KerasLayers:
     metadata = _in_saved_model(path, "keras_metadata.pb")
     if metadata is None:
-        return {}, ()
+        return KerasLayers({}, (), None)
     try:
         return parse_layers(_sidecar_bytes(metadata), objects)
     except Damaged as error:
         remarks.append(f"{metadata} was not used: {error}.")
-        return {}, ()
+        return KerasLayers({}, (), None)
 
 
 def _in_saved_model(path: str, name: str) -> str | None:

@@ -372,17 +372,25 @@ CONFIG_KEYS = ("class_name", "config")
 ROOT = "root"  # the path of the model itself
 
 
-def parse_layers(
-    data: memoryview, objects: ObjectGraph
-) -> tuple[Groups, tuple[str, ...]]:
-    """The class and config of each layer, at "" Keras' version; the LSTMs in turn."""
+class KerasLayers(NamedTuple):
+    """What `keras_metadata.pb` tells of a model."""
+
+    groups: Groups  # the class and config of each layer, at "" Keras' version
+    in_turn: tuple[str, ...]  # the LSTMs, if each feeds the next
+    model: Mapping[str, Any] | None  # as Keras serializes it
+
+
+def parse_layers(data: memoryview, objects: ObjectGraph) -> KerasLayers:
+    """The layers of the model, and the model."""
     groups, masks = Groups(), Groups()
     lstms: tuple[str, ...] = ()
+    model = None
     for node in Message(data).messages(SavedMetadata.nodes):
         metadata = _parse_json(node.text(SavedObject.metadata))
         if "keras_version" in metadata:
             groups.setdefault("", {})["keras_version"] = str(metadata["keras_version"])
         if node.text(SavedObject.node_path) == ROOT:
+            model = metadata
             lstms, masks = lstm_chain(metadata), masks_before(metadata)
         names = objects.names_below(node.number(SavedObject.node_id))
         folder = _layer_folder(names, str(metadata.get("name")))
@@ -394,7 +402,8 @@ def parse_layers(
         [key for key in groups if key.rpartition("/")[2] == name] for name in lstms
     ]
     unique = all(len(keys) == 1 for keys in found)
-    return groups, tuple(keys[0] for keys in found) if unique else ()
+    in_turn = tuple(keys[0] for keys in found) if unique else ()
+    return KerasLayers(groups, in_turn, model)
 
 
 def _parse_json(text: str) -> Mapping[str, Any]:

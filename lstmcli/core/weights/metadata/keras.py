@@ -14,15 +14,18 @@ from typing import Any
 
 from lstmcli.core.model.model import Masking
 from lstmcli.core.model.settings import Assumption
-from lstmcli.core.model.vocabulary import read_activation_name
+from lstmcli.core.model.vocabulary import (
+    NEW_HARD_SIGMOID,
+    OLD_HARD_SIGMOID,
+    hard_sigmoid_of_keras,
+    keras_activation_name,
+    read_activation_name,
+)
 from lstmcli.core.weights.metadata import Groups, MetadataSettings
 from lstmcli.errors import UserError
 
 Config = Mapping[str, Any]
 
-OLD_FORM, NEW_FORM = "hard_sigmoid_0.2", "hard_sigmoid_1_6"
-LEAKY = "leaky_relu(0.2)"  # the slope of Keras' activation of that name
-SLOPES = ("negative_slope", "alpha")  # of a LeakyReLU layer: Keras 3, Keras 2
 MERGED = {"concat": "concat", "sum": "sum", "mul": "mul", "ave": "ave"}
 ACTIVATIONS = {  # key -> setting; the last one is Keras 1's
     "activation": "activation",
@@ -120,11 +123,11 @@ def _inner_layers(part: Any, depth: int = 0) -> Iterator[Config]:
 
 
 def _without_config(version: str) -> MetadataSettings:
-    numbers, form = _numbers(version), OLD_FORM
+    numbers, form = _numbers(version), OLD_HARD_SIGMOID
     of = f"default of Keras {version}"
     if version == "2.2.4-tf":
         form = "sigmoid"
-        of = f"default of TensorFlow 2.0 and 2.1, {OLD_FORM} of 1.13 to 1.15"
+        of = f"default of TensorFlow 2.0 and 2.1, {OLD_HARD_SIGMOID} of 1.13 to 1.15"
     elif not numbers or numbers >= (2, 3):
         return MetadataSettings()
     name = RECURRENT[0]
@@ -246,7 +249,7 @@ class _LayerSettings:
             self.settings["bias"] = "none"
 
     def _activation(self, setting: str, value: Any) -> None:
-        name = _activation_name(value)
+        name = keras_activation_name(value)
         if name == "hard_sigmoid":
             name = self._hard_sigmoid(setting)
         try:
@@ -260,29 +263,16 @@ class _LayerSettings:
 
     def _hard_sigmoid(self, setting: str) -> str:
         """Keras 3 gave the name to another function."""
-        numbers = _numbers(self.version)
-        form = NEW_FORM if numbers >= (3,) else OLD_FORM
-        if not numbers:
+        form = hard_sigmoid_of_keras(self.version)
+        if not _numbers(self.version):
             what, option = (
                 f"{form}, that of Keras 1 and 2",
                 f"--{setting.replace('_', '-')}",
             )
             self.assumed[setting] = Assumption(
-                what, "", option, f"{NEW_FORM} is Keras 3's"
+                what, "", option, f"{NEW_HARD_SIGMOID} is Keras 3's"
             )
         return form
 
     def _cannot(self, what: str) -> UserError:
         return UserError(f"{self.name} {what}; a run cannot do that.")
-
-
-def _activation_name(value: Any) -> str:
-    if value is None:
-        return "linear"
-    if isinstance(value, dict):
-        config, kind = _config(value), str(value.get("class_name"))
-        if kind == "LeakyReLU":
-            slope = next((config[word] for word in SLOPES if word in config), 0.3)
-            return f"leaky_relu({slope})"
-        return str(value["config"]) if isinstance(value.get("config"), str) else kind
-    return LEAKY if value == "leaky_relu" else str(value)
