@@ -1,0 +1,57 @@
+"""Every recorded whole model: its file, read as a user's, gives the model's output.
+
+``tests/golden/record/models_keras.py`` and ``models_torch.py`` made them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcli import formats, run
+from lstmcli.core.model.arrays import Array
+from tests.recorded import GOLDEN
+
+FOLDER = GOLDEN / "models"
+RECORDS = sorted(
+    path.stem for path in FOLDER.glob("*.npz") if not path.stem.endswith(".model")
+)
+TOLERANCE = 1e-6
+
+APART = ("torch_last_states_pt",)
+"""Both last states, of no step: which h a head takes stands in no state dict."""
+
+DIRECTIONS = ("tflite_directions_each", "tflite_directions_last")
+"""TensorFlow Lite has an LSTM for each direction, of which `layer` chooses one."""
+
+
+def recorded(case: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The record of a case, and its arrays."""
+    arrays = formats.read(str(FOLDER / f"{case}.npz")).arrays
+    with np.load(FOLDER / f"{case}.npz") as members:
+        record = json.loads(str(members["case"]))
+    return record, arrays
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in RECORDS if case not in (*APART, *DIRECTIONS)]
+)
+def test_y_is_that_of_the_framework(case: str) -> None:
+    """A head of a state dict is of each step; the recorded models take the last, or the mean."""
+    record, arrays = recorded(case)
+    weights = str(FOLDER / record["file"])
+    trace = run(weights, arrays["inputs"], layout="batch", **record["settings"])
+    found = trace.members()
+    if case.startswith("torch_") and "final_y" in arrays:
+        y = found["y"].mean(axis=1) if "pooled" in case else found["y"][:, -1]
+        found = {"final_y": y}
+    name = "y" if "y" in arrays else "final_y"
+    np.testing.assert_allclose(found[name], arrays[name], rtol=0, atol=TOLERANCE)
+
+
+def test_there_are_models_of_each_framework() -> None:
+    found = {case.partition("_")[0] for case in RECORDS}
+    assert found == {"keras", "tf", "tflite", "torch", "onnx"}
