@@ -5,20 +5,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import numpy as np
 import pytest
 
-from lstmcli import formats, run
-from lstmcli.core.model.arrays import Array
-from tests.recorded import GOLDEN
+from lstmcli import run
+from tests.golden_models import MODELS, recorded
 
-FOLDER = GOLDEN / "models"
-RECORDS = sorted(
-    path.stem for path in FOLDER.glob("*.npz") if not path.stem.endswith(".model")
-)
 TOLERANCE = 1e-6
 
 APART = ("torch_last_states_pt",)
@@ -28,22 +20,13 @@ DIRECTIONS = ("tflite_directions_each", "tflite_directions_last")
 """TensorFlow Lite has an LSTM for each direction, of which `layer` chooses one."""
 
 
-def recorded(case: str) -> tuple[dict[str, Any], dict[str, Array]]:
-    """The record of a case, and its arrays."""
-    arrays = formats.read(str(FOLDER / f"{case}.npz")).arrays
-    with np.load(FOLDER / f"{case}.npz") as members:
-        record = json.loads(str(members["case"]))
-    return record, arrays
-
-
 @pytest.mark.parametrize(
-    "case", [case for case in RECORDS if case not in (*APART, *DIRECTIONS)]
+    "case", [case for case in MODELS if case not in (*APART, *DIRECTIONS)]
 )
 def test_y_is_that_of_the_framework(case: str) -> None:
     """A head of a state dict is of each step; the recorded models take the last, or the mean."""
-    record, arrays = recorded(case)
-    weights = str(FOLDER / record["file"])
-    trace = run(weights, arrays["inputs"], layout="batch", **record["settings"])
+    weights, arrays, settings = recorded(case)
+    trace = run(weights, arrays["inputs"], layout="batch", **settings)
     found = trace.members()
     if case.startswith("torch_") and "final_y" in arrays:
         y = found["y"].mean(axis=1) if "pooled" in case else found["y"][:, -1]
@@ -53,5 +36,5 @@ def test_y_is_that_of_the_framework(case: str) -> None:
 
 
 def test_there_are_models_of_each_framework() -> None:
-    found = {case.partition("_")[0] for case in RECORDS}
+    found = {case.partition("_")[0] for case in MODELS}
     assert found == {"keras", "tf", "tflite", "torch", "onnx"}

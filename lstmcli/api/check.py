@@ -541,6 +541,8 @@ def _distance(trace: Trace, truth: Trace | None) -> float | None:
         return None
     found, exact = trace.members(), truth.members()
     distances = [
-        largest_difference(found[name], exact[name]) for name in ("h", *FINALS)
+        largest_difference(found[name], exact[name])
+        for name in ("h", *FINALS)
+        if name in exact
     ]
     return max(distances, key=lambda d: (d != d, d))

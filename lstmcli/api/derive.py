@@ -20,9 +20,12 @@ from lstmcli.api.values import (
 )
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
+from lstmcli.core.derive.output import derive_output
 from lstmcli.core.diff.operand import single_as_h
 from lstmcli.core.model.arrays import ArrayLike
 from lstmcli.core.model.model import Model
+from lstmcli.core.model.surroundings import Y
+from lstmcli.errors import UserError
 
 __all__ = ["Derivation", "derive"]
 
@@ -37,6 +40,7 @@ def derive(
     *,
     batch: int = 0,
     cell: str | None = None,
+    array: str | None = None,
     against: Result | None = None,
     layout: str | None = None,
     initial_state: StateLike | None = None,
@@ -60,6 +64,9 @@ def derive(
         "i", "f", "g" or "o": this gate, then c and h; without it all gates.
     cell
         of several cells, the name of one: "layer0", "layer1_reverse".
+    array
+        "y": ``unit`` is an output of the model's head, whose sum over h is
+        shown; by default the arithmetic is that of h.
     against
         results of another implementation, as `lstmcli.diff` takes them; each
         line for which they have a number gets it.
@@ -79,15 +86,27 @@ def derive(
     >>> found.line("f").formula, found.sums["f"].terms[0].name
     ('sigmoid(z_f)', 'forget bias')
     """
-    refuse_other_types(str | None, "text", "derive", gate=gate, cell=cell)
+    refuse_other_types(str | None, "text", "derive", gate=gate, cell=cell, array=array)
     options = InputOptions(initial_state, lengths, mask)
     only_one_stdin(*each_of(model), x, *options, against)
     known = checked(settings, "derive", layout)
     job = read_job(model, x, known, options, where="derive", name=name).drained()
     side = None
     if against is not None:
-        side = single_as_h(side_of(against, "the other side"))
+        side = side_of(against, "the other side")
+        if array != Y:
+            side = single_as_h(side)
         side = replace(side, layout=side.layout or known.get("layout"))
+    if array == Y:
+        for name, value in (("gate", gate), ("cell", cell)):
+            if value is not None:
+                text = "y is made of h of the last layer; leave it out."
+                raise UserError(text, about={name: value})
+        return derive_output(
+            job.model, job.inputs, step, unit, batch=batch, against=side
+        )
+    if array not in (None, "h"):
+        raise UserError("takes h or y.", about={"array": array})
     return derive_unit(
         job.model, job.inputs, step, unit, gate, batch=batch, cell=cell, against=side
     )

@@ -13,7 +13,6 @@ from lstmcli.api.load import checked
 from lstmcli.api.save import (
     BY_STEP,
     FINAL,
-    FINAL_Y,
     Outputs,
     are_large,
     kept_for,
@@ -44,7 +43,7 @@ from lstmcli.core.model.arrays import ArrayLike, describe_not_finite
 from lstmcli.core.model.model import Model, State, Trace, refuse_unknown_cell
 from lstmcli.core.model.part import Indices, Part
 from lstmcli.core.model.selection import Selection, cut_trace, is_named
-from lstmcli.core.model.surroundings import Y
+from lstmcli.core.model.surroundings import FINAL_Y, Y
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import Try, UserError
 

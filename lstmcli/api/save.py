@@ -24,7 +24,7 @@ from lstmcli.core.model.model import (
 )
 from lstmcli.core.model.part import WHOLE, Indices, Part
 from lstmcli.core.model.selection import cut_trace, is_named, round_to_digits
-from lstmcli.core.model.surroundings import Y
+from lstmcli.core.model.surroundings import FINAL_Y, Y
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import (
     FORMATS,
@@ -48,7 +48,6 @@ __all__ = [
     "suffix_of",
 ]
 
-FINAL_Y = "final_y"
 OF_STATE = ("final_h", "final_c")
 FINAL = (*OF_STATE, FINAL_Y)
 ONLY_H = ("npy", "text")  # formats of a single array

@@ -13,7 +13,6 @@ from lstmcli import formats
 from lstmcli.api.job import Job
 from lstmcli.api.save import (
     BLOCK,
-    FINAL_Y,
     Outputs,
     kept_for,
     refuse_absent_cells,
@@ -44,6 +43,7 @@ from lstmcli.core.model.selection import (
     is_named,
     round_to_digits,
 )
+from lstmcli.core.model.surroundings import FINAL_Y
 from lstmcli.errors import UserError
 from lstmcli.formats.text.jsonl import StepStream
 

@@ -41,6 +41,12 @@ GATE = click.Choice(["i", "f", "g", "o"])
 )
 @option("--batch", "N", "The sequence of the batch.", type=int, default=0)
 @cell_option("Which")
+@click.option(
+    "--array",
+    type=click.Choice(["h", "y"]),
+    show_default="h",
+    help="y: what the head makes of h; --units is one of its outputs.",
+)
 @option("--against", "FILE", "Reference values to show next to those of the run.")
 @option("--terms", "N|all", "How many of the largest terms to show.", default="20")
 @digits_option("all")
@@ -54,6 +60,7 @@ def command(
     gate: str | None,
     batch: int,
     cell: str | None,
+    array: str | None,
     against: str | None,
     terms: str,
     digits: int | None,
@@ -70,7 +77,7 @@ def command(
     for bit. --against FILE takes anything that diff reads.
     """
     count = _term_count(terms)
-    if gate is None and is_typed(click.get_current_context(), "terms"):
+    if gate is None and array != "y" and is_typed(click.get_current_context(), "terms"):
         raise UserError(
             f"--terms {terms[:40]}: terms are shown of one gate; add --gate f."
         )
@@ -83,6 +90,7 @@ def command(
         gate,
         batch=batch,
         cell=cell,
+        array=array,
         against=against,
         **keywords(options),
     )

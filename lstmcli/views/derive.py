@@ -10,6 +10,7 @@ from typing import NamedTuple
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.formulas import Exact, FormulaLine, Scalar, Sum, as_float
 from lstmcli.core.model.selection import format_number, format_size
+from lstmcli.core.model.surroundings import EACH, STEPS, Y
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.views.sheet import (
     AGREES,
@@ -85,6 +86,8 @@ def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
 
 def _heading(d: Derivation, width: Width) -> Sheet:
     at = d.place
+    if d.gate == Y:
+        return _heading_of_output(d, width)
     name = "h" if d.gate is None else d.gate
     cell = f" of {at.prefix[:-1]}" if at.prefix else ""
     inputs = "inputs" if at.layer == 0 else f"output of layer{at.layer - 1}"
@@ -99,6 +102,22 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     if d.against is not None:
         form = f", interpreted as {' and '.join(d.taken)}" if d.taken else ""
         sheet.label("reference", f"{d.against}{form}")
+    return sheet
+
+
+def _heading_of_output(d: Derivation, width: Width) -> Sheet:
+    at, head = d.place, None
+    if d.plan is not None:
+        head = d.plan.head
+    sheet = Sheet(width)
+    place = f"step {at.step}, batch {at.batch}"
+    if head is not None and head.steps != EACH:
+        place = f"batch {at.batch}"
+    sheet.add((f"y, {place}, output {at.unit}", "bold"))
+    if head is not None:
+        sheet.label("head", f"{head.text}, {STEPS[head.steps]}")
+    if d.against is not None:
+        sheet.label("reference", d.against)
     return sheet
 
 

@@ -14,7 +14,7 @@ from itertools import permutations
 import numpy as np
 
 from lstmcli.core.diff.difference import NUMBERS, Difference, Facts, FirstLayer, Pattern
-from lstmcli.core.diff.operand import WEIGHTS, ArrayName
+from lstmcli.core.diff.operand import OF_HEAD, WEIGHTS, ArrayName
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.rearrangements import proves, rearranged
 from lstmcli.core.diff.tolerance import Mask, Numbers
@@ -34,7 +34,10 @@ def find_hints(compared: Difference) -> list[Hint]:
     sides = (side for pair in compared.pairs.values() for side in (pair.a, pair.b))
     is_explained = explained.issuperset(pair.name for pair in compared.differing)
     if not is_explained and not any(side.left_out.any() for side in sides):
-        hints += suspicions(compared, [hint.code for hint in hints])
+        if _is_of_the_head(compared):
+            hints.append(Hint("head", "h agrees, y differs: the head."))
+        else:
+            hints += suspicions(compared, [hint.code for hint in hints])
     if settings := compared.settings:
         both_set = [
             f"{name} {' / '.join('not set' if v is None else str(v) for v in both)}"
@@ -46,6 +49,13 @@ def find_hints(compared: Difference) -> list[Hint]:
         )
         hints.insert(0, Hint("settings_differ", text))
     return hints
+
+
+def _is_of_the_head(compared: Difference) -> bool:
+    """Return whether y alone differs, beside an h that agrees."""
+    differing = {pair.name for pair in compared.differing}
+    agreeing = compared.pairs.keys() - differing
+    return differing <= {*OF_HEAD} and not agreeing.isdisjoint({"h", "final_h"})
 
 
 _STATES = ({"h", "c"}, {"final_h", "final_c"})

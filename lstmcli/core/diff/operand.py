@@ -31,14 +31,16 @@ from lstmcli.core.model.model import (
     join_with_and,
 )
 from lstmcli.core.model.part import WHOLE, Indices, Part
+from lstmcli.core.model.surroundings import FINAL_Y, Y
 from lstmcli.errors import UserError
 
 SEQUENCE, FINAL, WEIGHTS = "sequence", "final", "weights"
 
 # The order of a step: pre-activations, gates, c, h. With peepholes o comes after c, but as a
-# place to look at, a gate comes before what is made of it.
-STEP_ORDER = ("z", "i", "f", "g", "o", "c", "h")
-FINALS = ("final_c", "final_h")
+# place to look at, a gate comes before what is made of it. The head makes y of h.
+STEP_ORDER = ("z", "i", "f", "g", "o", "c", "h", Y)
+FINALS = ("final_c", "final_h", FINAL_Y)
+OF_HEAD = (Y, FINAL_Y)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ class ArrayName:
 FRAMEWORK_NAMES = {
     "output": "h", "out": "h", "hn": "final_h", "h_n": "final_h", "cn": "final_c", "c_n": "final_c",
     "Y": "h", "Y_h": "final_h", "Y_c": "final_c", "0": "h", "1.0": "final_h", "1.1": "final_c",
+}  # fmt: skip
+
+# as programs call y
+OUTPUT_NAMES = {
+    "logits", "probs", "probabilities", "predictions", "y_pred", "output_0",
 }  # fmt: skip
 
 # parts of names of weights
@@ -280,6 +287,7 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
 
     A single array on each side is called alike, whatever its name.
     """
+    a, b = with_output_name(a, b), with_output_name(b, a)
     one, other = (
         side if "h" in side.arrays else renamed(side, {UNNAMED: "h"}) for side in (a, b)
     )
@@ -332,8 +340,28 @@ def _filled(side: Side, other: Side, names: Iterable[str]) -> Side:
 def single_as_h(side: Side) -> Side:
     """A side whose only array has an unknown name, as h: ``y_val``."""
     name = next(iter(side.arrays), "")
-    unknown = len(side.arrays) == 1 and name and ArrayName.of(name).kind == WEIGHTS
-    return renamed(side, {name: "h"}) if unknown else side
+    if len(side.arrays) > 1 or not name:
+        return side
+    is_known = ArrayName.of(name).kind != WEIGHTS and name not in OF_HEAD
+    return side if is_known else renamed(side, {name: "h"})
+
+
+def with_output_name(side: Side, other: Side) -> Side:
+    """A side whose output of a model has the name that the other side's head gives it.
+
+    ``logits``, or ``y`` of a single output for each sequence, are y if their
+    last axis is that of the other's.
+    """
+    names = [name for name in OF_HEAD if name in other.arrays]
+    if len(names) != 1 or names[0] in side.arrays:
+        return side
+    width = other.arrays[names[0]].shape[-1:]
+    found = [
+        name
+        for name, array in side.arrays.items()
+        if name in OUTPUT_NAMES.union(OF_HEAD) and array.shape[-1:] == width
+    ]
+    return renamed(side, {found[0]: names[0]}) if len(found) == 1 else side
 
 
 def with_trace_names(side: Side) -> Side:

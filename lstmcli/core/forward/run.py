@@ -151,6 +151,17 @@ def run_in_memory(plan: Plan) -> dict[str, Array]:
     return arrays
 
 
+def run_before_head(plan: Plan) -> Array:
+    """The h that the head takes: (T, B, P) of each step, or (B, P)."""
+    run = ChunkRun(plan.chunk())
+    piece = run.next_piece(plan.block(), plan.keep, plan.valid)
+    before = run.end.before_head
+    if before is None:
+        h = piece.arrays["h"]
+        before = h.reshape(*h.shape[:2], -1)  # directions on an axis: side by side
+    return before
+
+
 def final_output(plan: Plan, end: Ending) -> Array | None:
     """y (B, K) of a head of one output for each sequence, if it is kept."""
     if plan.head is None or end.before_head is None:

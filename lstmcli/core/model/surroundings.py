@@ -15,6 +15,7 @@ from lstmcli.core.model.arrays import Array
 
 Y = "y"
 """The model's output, which its head makes: ``y`` of each step, or ``final_y``."""
+FINAL_Y = "final_y"
 
 EACH = "each"
 LAST = "last"
@@ -91,7 +92,7 @@ class Head:
     @property
     def output(self) -> str:
         """The name of the array that the head makes."""
-        return Y if self.steps == EACH else "final_y"
+        return Y if self.steps == EACH else FINAL_Y
 
     @property
     def text(self) -> str:
