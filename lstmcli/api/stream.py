@@ -27,7 +27,7 @@ from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.edits import edited
 from lstmcli.core.model.model import State, as_time_major, join_states, split_state
 from lstmcli.core.model.part import Indices
-from lstmcli.core.model.selection import ENDLESS, Selection, indices_of, is_named
+from lstmcli.core.model.selection import ENDLESS, Selection, indices_of, members_named
 from lstmcli.errors import UserError
 from lstmcli.formats.text.jsonl import StepStream
 
@@ -66,9 +66,8 @@ class TextSteps(Sink):
         refuse_absent_cells(names, plan.shapes)
         refuse_stream(plan.model)
         part = selection.within(of_steps, plan.batch, plan.widths(names))
-        columns: dict[str, Indices] = {}
-        for name in names:
-            columns |= {k: c for k, c in part.columns.items() if is_named(k, name)}
+        members = members_named(part.columns, names)
+        columns = {member: part.columns[member] for member in members}
         super().__init__(part._replace(columns=columns), _steps_of_text(plan))
         self.steps = 0  # of the run, so far
         self.until = of_steps
@@ -76,7 +75,7 @@ class TextSteps(Sink):
             self.until = self._chosen[-1] + 1
         self._is_batch = plan.layout != "steps"
         self._writer = formats.open_steps(
-            stream, format, [*columns], self._is_batch, self.part, tidy=outputs.tidy
+            stream, format, members, self._is_batch, self.part, tidy=outputs.tidy
         )
         self._digits, self._stream, self._stop = selection.digits, stream, stop
 
