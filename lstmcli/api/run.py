@@ -42,7 +42,7 @@ from lstmcli.core.forward.run import (
 from lstmcli.core.model.arrays import ArrayLike, describe_not_finite
 from lstmcli.core.model.model import Model, State, Trace, refuse_unknown_cell
 from lstmcli.core.model.part import Indices, Part
-from lstmcli.core.model.selection import Selection, cut_trace, is_named
+from lstmcli.core.model.selection import Selection, cut_trace, members_named
 from lstmcli.core.model.surroundings import FINAL_Y, Y
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import Try, UserError
@@ -257,10 +257,8 @@ class Run:
             target = outputs.file or stdout()
             state = write_pieces(needed, target, format, names, part, **how)
             return Ended(state, plan.steps)
-        elif self.selection.selects and not shows_table:
-            trace = run_plan(needed, part, **how)
         else:
-            trace = run_plan(needed, **how)
+            trace = run_plan(needed, None if shows_table else part, **how)
         if outputs.written:
             self._write_trace(trace, part, stdout)
         return Ended((trace.final_h, trace.final_c), plan.steps, trace=trace)
@@ -314,10 +312,9 @@ class Run:
         written = cut_trace(trace, part, states)
 
         def write(stream: BinaryIO, format: str) -> None:
-            names = outputs.names_for(format)
+            names: Sequence[str] = outputs.names_for(format)
             if outputs.only is None:  # an engine may not give all
-                there = written.members()
-                names = tuple(n for n in names if any(is_named(m, n) for m in there))
+                names = members_named(written.members(), names)
             write_trace(written, stream, format, names, part, digits, outputs.tidy)
 
         if outputs.file and outputs.file_format:

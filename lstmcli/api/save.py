@@ -23,7 +23,12 @@ from lstmcli.core.model.model import (
     names_in_cell,
 )
 from lstmcli.core.model.part import WHOLE, Indices, Part
-from lstmcli.core.model.selection import cut_trace, is_named, round_to_digits
+from lstmcli.core.model.selection import (
+    cut_trace,
+    is_named,
+    members_named,
+    round_to_digits,
+)
 from lstmcli.core.model.surroundings import FINAL_Y, Y
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import (
@@ -401,10 +406,7 @@ def write_pieces(
         trace = trace_of(plan, {}, run_to(plan, sink, **execution))
         written = cut_trace(trace, part, plan.model.convention.behaviour.states)
         file.arrays |= {k: a for k, a in written.members().items() if k in names}
-        members = (*shapes, *FINAL)
-        file.order = [
-            m for name in dict.fromkeys(names) for m in members if is_named(m, name)
-        ]
+        file.order = members_named((*shapes, *FINAL), names)
         file.attributes["meta"] = dict(written.settings)
     return trace.final_h, trace.final_c
 

@@ -40,7 +40,7 @@ from lstmcli.core.model.selection import (
     ENDLESS,
     Selection,
     indices_of,
-    is_named,
+    members_named,
     round_to_digits,
 )
 from lstmcli.core.model.surroundings import FINAL_Y
@@ -82,9 +82,8 @@ class TextSteps(Sink):
         refuse_absent_cells(names, plan.shapes)
         refuse_stream(plan.model)
         part = selection.within(of_steps, plan.batch, plan.widths(names))
-        columns: dict[str, Indices] = {}
-        for name in names:
-            columns |= {k: c for k, c in part.columns.items() if is_named(k, name)}
+        members = members_named(part.columns, names)
+        columns = {member: part.columns[member] for member in members}
         super().__init__(part._replace(columns=columns), _steps_of_text(plan))
         self.steps = 0  # of the run, so far
         self.until = of_steps
@@ -92,7 +91,7 @@ class TextSteps(Sink):
             self.until = self._chosen[-1] + 1
         self._is_batch = plan.layout != "steps"
         self._writer = formats.open_steps(
-            stream, format, [*columns], self._is_batch, self.part, tidy=outputs.tidy
+            stream, format, members, self._is_batch, self.part, tidy=outputs.tidy
         )
         self._digits, self._stream, self._stop = selection.digits, stream, stop
         self._plan, self._ends_with_y = plan, FINAL_Y in names

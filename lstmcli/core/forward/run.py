@@ -132,9 +132,8 @@ def run_plan(
     if executor is not None and is_small and shares_memory(executor):
         executor = None
     is_at_once = executor is None and isinstance(plan.inputs.x, np.ndarray)
-    if part is None and not is_at_once:
-        part = plan.select()
-    sink = InMemory(plan, part)
+    part = part or plan.select()
+    sink = InMemory(plan, None if is_at_once and part.is_whole else part)
     end = run_to(plan, sink, executor, meter)
     return trace_of(plan, sink.arrays, end)
 

@@ -61,6 +61,11 @@ class Part(NamedTuple):
         """How many steps, batch items and units are known to be there."""
         return Sizes(len(self.steps or ()), len(self.batch or ()), len(self.units))
 
+    @property
+    def is_whole(self) -> bool:
+        """Return whether all of the run is there."""
+        return self.sizes == self.full
+
     def has_steps(self, steps: slice) -> bool:
         """Return whether one of some steps of a run is there."""
         at = positions_between(self.steps or (), steps)

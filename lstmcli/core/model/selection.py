@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
@@ -208,13 +208,6 @@ class Selection(NamedTuple):
         ]
         return [line for line in lines if line]
 
-    @property
-    def selects(self) -> bool:
-        """Return whether anything may be left out."""
-        return any(
-            c is not None and not c.is_all for c in (self.steps, self.batch, self.units)
-        )
-
     def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> Part:
         """The indices selected of a run whose arrays have these widths."""
         for choice in (self.steps, self.units) if not widths else ():
@@ -306,6 +299,14 @@ def read_names(given: Any, what: str) -> list[str]:
 def is_named(member: str, name: str) -> bool:
     """Return whether a member has a name: ``layer0.f`` is an ``f``."""
     return name in (member, member.rpartition(".")[2])
+
+
+def members_named(members: Collection[str], names: Iterable[str]) -> list[str]:
+    """The members that have one of these names, in the order of the names."""
+    found: dict[str, None] = {}
+    for name in names:
+        found |= dict.fromkeys(member for member in members if is_named(member, name))
+    return [*found]
 
 
 def round_to_digits(array: Array, digits: int | None) -> Array:
