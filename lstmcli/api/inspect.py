@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,12 @@ from lstmcli.core.weights.build_cells import cut_flat
 from lstmcli.core.weights.choose_lstm import choose_layer, choose_lstms, layer_options
 from lstmcli.core.weights.inspection import Inspection, inspect
 from lstmcli.core.weights.recognise import layers_of_stacks
+from lstmcli.core.weights.surroundings import Surroundings
 from lstmcli.core.weights.templates import RecognisedLstm
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
+
+Read = tuple[RecognisedLstm, str, Model | UserError]
 
 
 def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspection:
@@ -55,18 +59,16 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
         settings = {
             name: value for name, value in settings.items() if name not in SIZES
         }
-    found = load.find_lstms(tensors, convention, source, documents)
-    tensors |= {
-        name: np.asarray(tensors[name]) for one in found for name in one.tensors
-    }
+    every = found = load.find_lstms(tensors, convention, source, documents)
+    names = [name for one in found for name in one.tensors]
+    tensors |= {name: np.asarray(tensors[name]) for name in names}
     layers = layers_of_stacks(found)
-    found = (
-        found if layer is None or not layers else [choose_layer(layers, layer, source)]
-    )
-    names = layer_options(found)
+    if layer is not None and layers:
+        found = [choose_layer(layers, layer, source)]
+    options = layer_options(found)
     layer = None if layers else layer
     models = [
-        (found[n], names[n], _model_of(found[n], documents, tensors, settings))
+        (found[n], options[n], _model_of(found[n], documents, tensors, settings))
         for n in _chosen(found, layer, tensors, source)
     ]
     remarks = [remark for document in documents for remark in document.remarks]
@@ -74,13 +76,44 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
     remarks += dict.fromkeys(text for model in read for text in model.idle)
     remarks += [] if found else idle_without_lstm(settings, source)
     order = [*load.run_in_turn(found, documents)]
-    if order and len(order) == len(models) == len(found):
-        first = models[order[0]][2]
-        models = [(one, name, _in_turn(m, first)) for one, name, m in models]
-    inspection = inspect(source, arrays, models, in_files, remarks)
+    in_turn = order if len(order) == len(models) else [*range(len(models))]
+    around = Surroundings()
+    if order or len(models) == 1:
+        find = partial(
+            load.surroundings_of,
+            documents,
+            tensors,
+            every,
+            {**in_files, **settings},
+            source,
+        )
+        models, around = _surrounded(models, in_turn, find)
+    remarks += [*around.remarks, *around.idle]
+    inspection = inspect(source, arrays, models, in_files, remarks, around.roles)
     if layer_in_file is None and len(order) == len(found):
         layer_in_file = ",".join(map(str, order)) or None
     return replace(inspection, layer=layer_in_file)
+
+
+def _surrounded(
+    models: list[Read], order: Sequence[int], find: Callable[..., Surroundings]
+) -> tuple[list[Read], Surroundings]:
+    """LSTMs that are run in turn: the first with their front, the last with their head."""
+    lstms = [models[n][0] for n in order]
+    if len(order) > 1:
+        first = models[order[0]][2]
+        models = [(one, name, _in_turn(m, first)) for one, name, m in models]
+    read = [model for *_, model in models if isinstance(model, Model)]
+    if len(read) < len(models):
+        return models, Surroundings()
+    start, end = order[0], order[-1]
+    around = find(lstms, (read[start].layers[0], read[end].layers[-1]))
+    read[start] = replace(read[start], front=around.front)
+    assumed = (*read[end].assumed, *around.assumed)
+    read[end] = replace(read[end], head=around.head, assumed=assumed)
+    return [
+        (one, name, m) for (one, name, _), m in zip(models, read, strict=True)
+    ], around
 
 
 def _in_turn(model: Model | UserError, first: Model | UserError) -> Model | UserError:

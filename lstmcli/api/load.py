@@ -29,7 +29,6 @@ from lstmcli.core.model.model import (
 )
 from lstmcli.core.model.settings import SETTINGS, Assumption, read_setting
 from lstmcli.core.weights.assumptions import (
-    MOST_UNUSED,
     assumptions,
     common_lengths,
     direction_assumptions,
@@ -66,7 +65,7 @@ from lstmcli.core.weights.metadata import (
 from lstmcli.core.weights.recognise import layers_of_stacks, recognise
 from lstmcli.core.weights.surroundings import Chain, Surroundings, find_surroundings
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
-from lstmcli.errors import UserError, listed, refuse_unprintable
+from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 from lstmcli.formats.files.limits import raised_to
 
@@ -235,7 +234,7 @@ def load_model(
     )
     if to_run:
         around = surroundings_of(
-            documents, tensors, chosen, every, layers.cells, given, source
+            documents, tensors, every, given, source, chosen, layers.cells
         )
         model = _surrounded(model, around, documents, tensors, chosen, found)
     if edits:
@@ -246,18 +245,19 @@ def load_model(
 def surroundings_of(
     documents: Sequence[Document],
     tensors: Mapping[str, Array],
-    chosen: Sequence[RecognisedLstm],
     found: Sequence[RecognisedLstm],
-    layers: Sequence[tuple[Cell, ...]],
     given: Mapping[str, Any],
     source: str,
+    chosen: Sequence[RecognisedLstm],
+    layers: Sequence[tuple[Cell, ...]],
 ) -> Surroundings:
-    """The front and the head of the LSTMs that are run in turn, of all that were found."""
+    """The front and the head of the LSTMs that were chosen to run in turn, of all found."""
     shapes = {name: array.shape for name, array in tensors.items()}
     of_lstms = {name for one in found for name in one.tensors}
     run = {name for one in chosen for name in one.tensors}
     for n in training_copies(found, shapes):
         run |= set(found[n].tensors)
+    has_graph = any(document.has_graph for document in documents)
     chain = Chain(
         source,
         tensors,
@@ -267,7 +267,8 @@ def surroundings_of(
         inputs=layers[0][0].inputs,
         layer=layers[-1],
         is_whole=run >= of_lstms,
-        has_graph=any(document.has_graph for document in documents),
+        names_unused=not (has_graph or any(one.by_shape for one in chosen)),
+        has_graph=has_graph,
         heads=[head for document in documents for head in document.heads],
         fronts=[front for document in documents for front in document.fronts],
     )
@@ -285,10 +286,6 @@ def _surrounded(
     """The model with its front and head, and what is said of other tensors."""
     others = [name for name in tensors if name not in around.roles]
     unused = unused_assumptions(chosen, found, others)
-    remarks = [*around.remarks, *around.idle]
-    if around.unused and not unused:
-        source = " + ".join(document.source for document in documents)
-        remarks.append(f"{source}: not used: {listed(around.unused, MOST_UNUSED)}.")
     sources = []
     for document in documents:
         is_around = around.roles.keys() & document.arrays.keys()
@@ -299,7 +296,7 @@ def _surrounded(
         front=around.front,
         head=around.head,
         assumed=(*model.assumed, *around.assumed, *unused),
-        remarks=(*model.remarks, *remarks),
+        remarks=(*model.remarks, *around.remarks, *around.idle),
         idle=(*model.idle, *around.idle),
         sources=tuple(sources),
     )
