@@ -203,8 +203,8 @@ def find_surroundings(chain: Chain, given: Settings) -> Surroundings:
             idle.append(f"{chain.source}: {name}=none changes nothing: {why}.")
         if part.why:
             options = [f"--{name} {k} {size}" for k, size in part.options.items()]
-            text = ": ".join(filter(None, (part.why, listed(options, MOST_LISTED))))
-            remarks.append(f"{chain.source}: no {name} is run, as {text}.")
+            text = "; ".join(filter(None, (part.why, listed(options, MOST_LISTED))))
+            remarks.append(f"{chain.source}: no {name} is run: {text}.")
     unused = [name for name in chain.left if name not in mentioned]
     if mentioned and unused and chain.names_unused:
         remarks.append(f"{chain.source}: not used: {listed(unused, MOST_LISTED)}.")
@@ -241,14 +241,14 @@ def _part(chain: Chain, what: str, asked: str | None) -> Part:
 def _of_graph(chain: Chain, what: str) -> Part:
     ends = _ends(chain, what)
     if not ends:
-        names = [_name(one) for one in getattr(chain, f"{what}s") if not one.obstacle]
-        where = f"{SIDES[what]} another LSTM"
-        return Part(why=f"{listed(names, MOST_LISTED)} stands {where}" if names else "")
+        others = map(_name, getattr(chain, f"{what}s"))
+        names = listed([*filter(None, others)], MOST_LISTED)
+        return Part(why=f"{names} {SIDES[what]} another LSTM" if names else "")
     if len(ends) > 1:
         return Part(why="several fit", options={_name(one): "" for one in ends})
     end = ends[0]
     if end.obstacle:
-        return Part(why=f"{end.obstacle} stands {SIDES[what]} the LSTM")
+        return Part(why=f"{end.obstacle} {SIDES[what]} the LSTM")
     return _embedding(chain, end) if what == "front" else _dense_layers(chain, end)
 
 
