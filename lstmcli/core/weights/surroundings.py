@@ -40,6 +40,7 @@ from lstmcli.errors import Try, UserError, did_you_mean, listed
 MOST_LAYERS = 8  # of a head
 MOST_HEADS = 16  # that fit; of more, none is the only one
 MOST_LISTED = 4  # in a message
+RESULTS = ("h", "c", "y", "final_h", "final_c", "final_y")  # of a run
 SIDES = {"front": "before", "head": "behind"}
 
 _LEAF = re.compile(r"([/.:_](weights?|kernel|w)|[/.]embeddings)(:0)?$", re.I)
@@ -47,7 +48,7 @@ _WORD = re.compile(  # of a kernel or a bias: fc.weight, W_out and b_out, Why an
     r"(^|[/.:_])(weights?|kernel|wh?|(?P<bias>bias(es)?|b))(?=$|[/.:_0-9]|y$)", re.I
 )
 _TABLE = re.compile(
-    r"emb(ed|s?($|[/.:_\d]))|(^|[/.:_])(encoder|wte|lookup|word_vectors)($|[/.:_])",
+    r"emb(ed|s?($|[/.:_\d]))|(^|[/.:_])(encoder|wte|lookup|word_vectors)$",
     re.I,
 )
 _TIED_BIAS = re.compile(r"((?:.*[/.:_])?decoder)[/.:_]bias")
@@ -90,19 +91,25 @@ class Chain:
         for name in self.tensors:
             plain = normalise(name)
             is_copy = TRAINING.search(plain) or SLOT.search(plain)
-            if self.shape(name) and name not in self.of_lstms and not is_copy:
+            is_other = name in self.of_lstms or name in RESULTS
+            if self.shape(name) and not is_other and not is_copy:
                 left.append(name)
         return left
 
     @cached_property
     def matrices(self) -> list[str]:
-        """Those of two axes."""
-        return [name for name in self.left if len(self.shape(name)) == 2]
+        """Those of two axes that are no recurrent layer's."""
+        recurrent = {_MODULE.sub("", k) for k in self.left if _RECURRENT.search(k)}
+        return [
+            name
+            for name in self.left
+            if len(self.shape(name)) == 2 and _MODULE.sub("", name) not in recurrent
+        ]
 
     @cached_property
     def tables(self) -> list[str]:
         """Those that are called a table and have the size of inputs."""
-        named = filter(_TABLE.search, self.matrices)
+        named = [name for name in self.matrices if _TABLE.search(layer_of(name))]
         return [name for name in named if self.shape(name)[1] == self.inputs]
 
     @cached_property
@@ -111,17 +118,16 @@ class Chain:
         biases = {
             rest: k for k in self.left for rest, is_bias in [_split(k)] if is_bias
         }
-        recurrent = {_MODULE.sub("", k) for k in self.left if _RECURRENT.search(k)}
         next_ones = dict(zip(self.left, self.left[1:], strict=False))
         layers = []
         for name in self.matrices:
             rest, is_bias = _split(name)
-            is_other = is_bias or name in self.tables
-            if is_other or _MODULE.sub("", name) in recurrent:
+            if is_bias or name in self.tables:
                 continue
-            bias = biases.get(rest, "")
-            if name.startswith("arr_"):  # a list has it next
-                bias = next_ones.get(name, "")
+            bias, next_one = biases.get(rest, ""), next_ones.get(name, "")
+            is_numbered = _NUMBER.sub("", name) == _NUMBER.sub("", next_one)
+            if rest == name and is_numbered:  # arr_3 and arr_4, vars/0 and vars/1
+                bias = next_one
             is_transposed = name.lower().endswith("weight")
             layer = HeadLayer(layer_of(name), name, bias, is_transposed=is_transposed)
             layers.append(layer)
