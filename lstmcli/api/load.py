@@ -209,16 +209,26 @@ def load_model(
     masks = () if replaced else tuple(layers.masks.values())
     assumed = [*layers.assumed, *([lengths_assumed(lengths)] if lengths else [])]
     assumed += [masking_assumed(one) for one in masks if one.value is None]
+    around = Surroundings()
+    if to_run:
+        around = surroundings_of(
+            documents, tensors, every, given, source, chosen, layers.cells
+        )
+    assumed += around.assumed
+    assumed += unused_assumptions(chosen, found, tensors, around.roles)
     used = {name: tensors[name] for one in chosen for name in one.tensors}
-    packed = tensors.keys() != stored.keys()
     idle = idle_settings(
-        settings, chosen, layers.cells, source, packed=packed, backward=layers.reversed
+        settings,
+        chosen,
+        layers.cells,
+        source,
+        packed=tensors.keys() != stored.keys(),
+        backward=layers.reversed,
     )
-    remarks += [*idle, *layers.remarks]
-    not_finite = (
-        describe_not_finite(a, f"{source}: {name}") for name, a in used.items()
-    )
-    remarks += filter(None, not_finite)
+    idle += around.idle
+    remarks += [*idle, *layers.remarks, *around.remarks]
+    for name, array in used.items():
+        remarks += filter(None, [describe_not_finite(array, f"{source}: {name}")])
     model = Model(
         tuple(layers.cells),
         {name: array.shape for name, array in used.items()},
@@ -229,14 +239,15 @@ def load_model(
         remarks=tuple(dict.fromkeys(remarks)),
         idle=tuple(idle),
         labels=tuple(layers.labels) if len(chosen) > 1 else (),
-        sources=tuple(d.source for d in documents if _goes_into(d, chosen, tensors)),
+        sources=tuple(
+            d.source
+            for d in documents
+            if _goes_into(d, chosen, tensors) or around.roles.keys() & d.arrays.keys()
+        ),
         edits=edits,
+        front=around.front,
+        head=around.head,
     )
-    if to_run:
-        around = surroundings_of(
-            documents, tensors, every, given, source, chosen, layers.cells
-        )
-        model = _surrounded(model, around, documents, tensors, chosen, found)
     if edits:
         edited_layers(model)  # refuses what does not fit
     return model
@@ -251,7 +262,7 @@ def surroundings_of(
     chosen: Sequence[RecognisedLstm],
     layers: Sequence[tuple[Cell, ...]],
 ) -> Surroundings:
-    """The front and the head of the LSTMs that were chosen to run in turn, of all found."""
+    """The front and the head of those LSTMs of a file that were chosen to run in turn."""
     shapes = {name: array.shape for name, array in tensors.items()}
     of_lstms = {name for one in found for name in one.tensors}
     run = {name for one in chosen for name in one.tensors}
@@ -273,33 +284,6 @@ def surroundings_of(
         fronts=[front for document in documents for front in document.fronts],
     )
     return find_surroundings(chain, given)
-
-
-def _surrounded(
-    model: Model,
-    around: Surroundings,
-    documents: Sequence[Document],
-    tensors: Mapping[str, Array],
-    chosen: Sequence[RecognisedLstm],
-    found: Sequence[RecognisedLstm],
-) -> Model:
-    """The model with its front and head, and what is said of other tensors."""
-    others = [name for name in tensors if name not in around.roles]
-    unused = unused_assumptions(chosen, found, others)
-    sources = []
-    for document in documents:
-        is_around = around.roles.keys() & document.arrays.keys()
-        if document.source in model.sources or is_around:
-            sources.append(document.source)
-    return replace(
-        model,
-        front=around.front,
-        head=around.head,
-        assumed=(*model.assumed, *around.assumed, *unused),
-        remarks=(*model.remarks, *around.remarks, *around.idle),
-        idle=(*model.idle, *around.idle),
-        sources=tuple(sources),
-    )
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The front and the head of the LSTMs that are run: as their file tells, or of tensors left over.
 
-Without a graph, names and shapes decide. What fits is taken, and said to be
-assumed; of several, or with something else in between, nothing is taken, and a
+Without a graph, names and shapes decide. A layer that fits is taken and is an
+assumption; of several, or with something else in between, none is taken, and a
 remark has the option for each.
 """
 
@@ -59,7 +59,7 @@ _NUMBER = re.compile(r"[/.:_]?\d+")
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """The LSTMs that are run one after the other, and what their file has besides."""
+    """The LSTMs that are run one after the other, and the rest of their file."""
 
     source: str
     tensors: Mapping[str, Array]  # all of the file, in its order
@@ -69,7 +69,7 @@ class Chain:
     inputs: int  # I
     layer: Sequence[Cell]  # the last one
     is_whole: bool  # the file has no other LSTM
-    names_unused: bool  # tensors beside a front or a head are named in a remark
+    names_unused: bool  # other tensors than those of a front and a head
     has_graph: bool
     heads: Sequence[HeadOfFile]
     fronts: Sequence[FrontOfFile]
@@ -98,7 +98,7 @@ class Chain:
 
     @cached_property
     def matrices(self) -> list[str]:
-        """Those of two axes that are no recurrent layer's."""
+        """The matrices left over that are no recurrent layer's."""
         recurrent = {_MODULE.sub("", k) for k in self.left if _RECURRENT.search(k)}
         return [
             name
@@ -108,7 +108,7 @@ class Chain:
 
     @cached_property
     def tables(self) -> list[str]:
-        """Those that are called a table and have the size of inputs."""
+        """The matrices that are called a table and have the size of inputs."""
         named = [name for name in self.matrices if _TABLE.search(layer_of(name))]
         return [name for name in named if self.shape(name)[1] == self.inputs]
 
@@ -187,7 +187,7 @@ class Part(NamedTuple):
 
 
 class Surroundings(NamedTuple):
-    """The front and the head of a chain, the roles of their tensors, and what is said."""
+    """The front and the head of a chain, the roles of their tensors, the words on both."""
 
     front: Embedding | None = None
     head: Head | None = None
@@ -259,7 +259,7 @@ def _of_graph(chain: Chain, what: str) -> Part:
 
 
 def _ends(chain: Chain, what: str) -> list[Any]:
-    """What a graph has before the first LSTM, or behind the last one."""
+    """The fronts of a graph before the first LSTM, or its heads behind the last one."""
     tensors = chain.first if what == "front" else chain.last
     ends = []
     for one in getattr(chain, f"{what}s"):
@@ -331,7 +331,10 @@ def _head_left(chain: Chain) -> Part:
     heads = list(islice(_heads_left(chain, width), MOST_HEADS))
     head = _only(heads)
     between = _between(chain, head)
-    squares = [(k,) for k in chain.layers if len(chain.fitting(k, width)) == 2]
+    squares: list[tuple[HeadLayer, ...]] = []
+    for layer in chain.layers:
+        if len(chain.fitting(layer, width)) == 2:
+            squares.append((layer,))
     if not heads and not squares:
         return Part()
     if not heads:
@@ -382,8 +385,8 @@ def _only(heads: Sequence[tuple[HeadLayer, ...]]) -> tuple[HeadLayer, ...]:
 def _between(chain: Chain, head: Sequence[HeadLayer]) -> list[str]:
     """The tensors that may stand between the LSTM and the end of its head.
 
-    Those in between by the order of the file; all others where it is that of
-    the alphabet, or the head comes first.
+    By the order of the file; all others where that is the alphabet's, or the
+    head comes first.
     """
     if not head:
         return []
@@ -398,7 +401,9 @@ def _between(chain: Chain, head: Sequence[HeadLayer]) -> list[str]:
 
 
 def _assumed_head(head: Head, width: int) -> Assumption:
-    sizes = [width, *(len(layer.kernel.T) for layer in head.layers)]
+    sizes = [width]
+    for layer in head.layers:
+        sizes.append(Head((layer,)).width(sizes[-1]))
     names = ", ".join(layer.name for layer in head.layers)
     plural = "s" if len(head.layers) > 1 else ""
     what = f"head {names}: {' -> '.join(map(str, sizes))}"
@@ -438,7 +443,7 @@ def _known(name: str, known: Collection[str]) -> str:
     if name not in known:
         there = listed([*known], MOST_LISTED) or "none"
         near = did_you_mean(name, known)
-        text = f"no layer is called {name!r}; beside the LSTM there is {there}.{near}"
+        text = f"no layer is called {name!r}; the file has {there}.{near}"
         raise UserError(text)
     return name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from tests import networks
 from tests.recorded import GOLDEN
 
 I, H = 4, 6
-Shapes = dict[str, tuple[int, ...]]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 def arrays_beside(shapes: Shapes, before: Shapes | None = None) -> dict[str, Any]:
@@ -224,7 +225,10 @@ def test_settings_name_the_layers_and_their_activations() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"head": "fx"}, "no layer is called 'fx'; beside the LSTM there is fc"),
+        (
+            {"head": "fx"},
+            "no layer is called 'fx'; the file has fc, in, fc.weight, in.weight.",
+        ),
         ({"head": "in"}, "in.weight (7, 5) takes 5 inputs; the LSTM gives 6."),
         ({"head": "fc,in:tanh,fc"}, "fc.weight (5, 6) takes 6 inputs; in gives 7."),
         ({"head": "fc:sofmax"}, "Did you mean 'softmax'?"),
