@@ -35,6 +35,7 @@ from lstmcli.core.model.arrays import ArrayLike, DTypeLike
 from lstmcli.core.model.model import Cell, Model, Trace, layer_width
 from lstmcli.core.model.shell import as_options
 from lstmcli.core.weights.initializers import draw_run
+from lstmcli.core.weights.surroundings import lstm_alone
 from lstmcli.engines import NAMES, find_engine
 from lstmcli.engines.engine import (
     Engine,
@@ -280,6 +281,7 @@ def check(
     options, settings = InputOptions.split(settings)
     given = checked(settings, "check")
     job = read_job(weights, x, given, options, where="check", inputs_needed=False)
+    job = replace(job, model=lstm_alone(job.model, "check runs the LSTM alone"))
     if seed is not None and job.inputs.name:
         text = f"inputs are drawn where none are given; {job.inputs.name} is given."
         raise UserError(text, about={"seed": seed})

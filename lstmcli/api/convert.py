@@ -43,6 +43,7 @@ from lstmcli.core.weights.compatibility import (
 )
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
 from lstmcli.core.weights.recognise import layers_of_stacks, recognise
+from lstmcli.core.weights.surroundings import lstm_alone
 from lstmcli.engines.export import graph_of, rtneural_document, serialised
 from lstmcli.errors import Try, UserError
 from lstmcli.escaping import typed_command, with_article
@@ -282,7 +283,8 @@ def _source_model(
     mask = [f"the mask from {model.masking} is not written to {target}."] * bool(
         model.masking
     )
-    return replace(model, remarks=(*remarks, *states, *mask, *idle))
+    model = replace(model, remarks=(*remarks, *states, *mask, *idle))
+    return lstm_alone(model, f"{target} has the LSTM alone")
 
 
 def implied(path: str) -> str:

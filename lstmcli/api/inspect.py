@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,12 +26,22 @@ from lstmcli.core.weights.build_cells import cut_flat
 from lstmcli.core.weights.choose_lstm import choose_layer, choose_lstms, layer_options
 from lstmcli.core.weights.inspection import Inspection, inspect
 from lstmcli.core.weights.recognise import layers_of_stacks
+from lstmcli.core.weights.surroundings import Surroundings
 from lstmcli.core.weights.templates import RecognisedLstm
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 
 Found = tuple[RecognisedLstm, str, Model | UserError]
 """An LSTM, what chooses it, and its model or why it cannot be loaded."""
+
+
+class _Lstms(NamedTuple):
+    """The LSTMs in files, and the tensors that they are read from."""
+
+    tensors: Mapping[str, Array]
+    every: Sequence[RecognisedLstm]
+    found: list[RecognisedLstm]  # without the layers that were not chosen
+    models: list[Found]  # of those that are shown
 
 
 def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspection:
@@ -46,15 +57,26 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
         arrays |= document.arrays
     layer_in_file = in_files.pop("layer", None)
     layer = settings.get("layer", layer_in_file)
-    found, models = _models(documents, in_files, settings, layer)
+    read = _models(documents, in_files, settings, layer)
+    found, models = read.found, read.models
     remarks = _remarks(documents, [model for *_, model in models])
     if not found:
         remarks += idle_without_lstm(settings, source)
     order = [*load.run_in_turn(found, documents)]
-    if order and len(order) == len(models) == len(found):
-        first = models[order[0]][2]
-        models = [(one, name, _in_turn(m, first)) for one, name, m in models]
-    inspection = inspect(source, arrays, models, in_files, remarks)
+    in_turn = order if len(order) == len(models) else [*range(len(models))]
+    around = Surroundings()
+    if order or len(models) == 1:
+        find = partial(
+            load.surroundings_of,
+            documents,
+            read.tensors,
+            read.every,
+            {**in_files, **settings},
+            source,
+        )
+        models, around = _surrounded(models, in_turn, find)
+    remarks += [*around.remarks, *around.idle]
+    inspection = inspect(source, arrays, models, in_files, remarks, around.roles)
     if layer_in_file is None and len(order) == len(found):
         layer_in_file = ",".join(map(str, order)) or None
     return replace(inspection, layer=layer_in_file)
@@ -76,7 +98,7 @@ def _models(
     in_files: Mapping[str, Any],
     settings: Mapping[str, Any],
     layer: str | None,
-) -> tuple[list[RecognisedLstm], list[Found]]:
+) -> _Lstms:
     """The LSTMs in the files, and the models of those that are chosen."""
     source = " + ".join(document.source for document in documents)
     stored, given = tensors_in(documents), {**in_files, **settings}
@@ -85,7 +107,8 @@ def _models(
         settings = {
             name: value for name, value in settings.items() if name not in SIZES
         }
-    found = load.find_lstms(tensors, given.get("convention"), source, documents)
+    every = load.find_lstms(tensors, given.get("convention"), source, documents)
+    found = every
     for one in found:
         tensors |= {name: np.asarray(tensors[name]) for name in one.tensors}
     layers = layers_of_stacks(found)
@@ -98,7 +121,7 @@ def _models(
     for n in _chosen(found, layer, tensors, source):
         model = _model_of(found[n], documents, tensors, settings)
         models.append((found[n], names[n], model))
-    return found, models
+    return _Lstms(tensors, every, found, models)
 
 
 def _remarks(
@@ -113,6 +136,27 @@ def _remarks(
         if isinstance(model, Model):
             idle |= dict.fromkeys(model.idle)
     return [*remarks, *idle]
+
+
+def _surrounded(
+    models: list[Found], order: Sequence[int], find: Callable[..., Surroundings]
+) -> tuple[list[Found], Surroundings]:
+    """LSTMs that are run in turn: the first with their front, the last with their head."""
+    lstms = [models[n][0] for n in order]
+    if len(order) > 1:
+        first = models[order[0]][2]
+        models = [(one, name, _in_turn(m, first)) for one, name, m in models]
+    read = [model for *_, model in models if isinstance(model, Model)]
+    if len(read) < len(models):
+        return models, Surroundings()
+    start, end = order[0], order[-1]
+    around = find(lstms, (read[start].layers[0], read[end].layers[-1]))
+    read[start] = replace(read[start], front=around.front)
+    assumed = (*read[end].assumed, *around.assumed)
+    read[end] = replace(read[end], head=around.head, assumed=assumed)
+    return [
+        (one, name, m) for (one, name, _), m in zip(models, read, strict=True)
+    ], around
 
 
 def _in_turn(model: Model | UserError, first: Model | UserError) -> Model | UserError:

@@ -29,7 +29,6 @@ from lstmcli.core.model.model import (
 )
 from lstmcli.core.model.settings import SETTINGS, Assumption, read_setting
 from lstmcli.core.weights.assumptions import (
-    MOST_UNUSED,
     assumptions,
     common_lengths,
     direction_assumptions,
@@ -66,7 +65,7 @@ from lstmcli.core.weights.metadata import (
 from lstmcli.core.weights.recognise import layers_of_stacks, recognise
 from lstmcli.core.weights.surroundings import Chain, Surroundings, find_surroundings
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
-from lstmcli.errors import UserError, listed, refuse_unprintable
+from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
 from lstmcli.formats.files.limits import raised_to
 
@@ -180,9 +179,7 @@ def load_model(
 
     Without ``to_run``, a stack with skip connections has all its layers.
     """
-    for document in documents:
-        if document.not_run:
-            raise UserError(f"{document.source}: {document.not_run}")
+    _refuse_not_run(documents)
     source = " + ".join(document.source for document in documents)
     stored = tensors_in(documents)
     given = settings_in(*documents) | dict(settings)
@@ -192,11 +189,14 @@ def load_model(
         given_lengths = given.pop("lengths")
     tensors = cut_flat(stored, given, source)
     every = find_lstms(tensors, given.get("convention"), source, documents)
-    found = every
-    if choices := _layers_to_choose(found, to_run=to_run):
-        found, layer = [choose_layer(choices, layer, source)], None
+    found, layer = _of_stacks(every, layer, source, to_run=to_run)
     chosen, remarks = _choose(found, layer, tensors, documents, settings, source)
     layers = _layers(chosen, documents, _LayerList(tensors, given, source, edits))
+    around = Surroundings()
+    if to_run:
+        around = surroundings_of(
+            documents, tensors, every, given, source, chosen, layers.cells
+        )
     padding = layers.padding(given_lengths)
     idle = idle_settings(
         settings,
@@ -206,8 +206,11 @@ def load_model(
         packed=tensors.keys() != stored.keys(),
         backward=layers.reversed,
     )
-    remarks += [*idle, *layers.remarks, *_not_finite(layers.used, source)]
-    assumed = layers.assumed + padding.assumed
+    idle += around.idle
+    remarks += [*idle, *layers.remarks, *around.remarks]
+    remarks += _not_finite(layers.used, source)
+    assumed = [*layers.assumed, *padding.assumed, *around.assumed]
+    assumed += unused_assumptions(chosen, found, tensors, around.roles)
     model = Model(
         tuple(layers.cells),
         {name: array.shape for name, array in layers.used.items()},
@@ -218,14 +221,15 @@ def load_model(
         remarks=tuple(dict.fromkeys(remarks)),
         idle=tuple(idle),
         labels=tuple(layers.labels) if len(chosen) > 1 else (),
-        sources=tuple(d.source for d in documents if _goes_into(d, chosen, tensors)),
+        sources=tuple(
+            d.source
+            for d in documents
+            if _goes_into(d, chosen, tensors) or around.roles.keys() & d.arrays.keys()
+        ),
         edits=edits,
+        front=around.front,
+        head=around.head,
     )
-    if to_run:
-        around = surroundings_of(
-            documents, tensors, chosen, every, layers.cells, given, source
-        )
-        model = _surrounded(model, around, documents, tensors, chosen, found)
     if edits:
         edited_layers(model)  # refuses what does not fit
     return model
@@ -247,12 +251,20 @@ def _layers(
     return layers
 
 
-def _layers_to_choose(
-    found: Sequence[RecognisedLstm], *, to_run: bool
-) -> list[RecognisedLstm]:
-    """The layers of stacks with skip connections, if one of them is to be chosen."""
+def _refuse_not_run(documents: Sequence[Document]) -> None:
+    for document in documents:
+        if document.not_run:
+            raise UserError(f"{document.source}: {document.not_run}")
+
+
+def _of_stacks(
+    found: list[RecognisedLstm], layer: str | None, source: str, *, to_run: bool
+) -> tuple[list[RecognisedLstm], str | None]:
+    """The LSTMs, of stacks with skip connections the layer chosen; and what else chooses."""
     layers = layers_of_stacks(found)
-    return layers if to_run or len(layers) == 1 else []
+    if not layers or not (to_run or len(layers) == 1):
+        return found, layer
+    return [choose_layer(layers, layer, source)], None
 
 
 class _Padding(NamedTuple):
@@ -284,18 +296,19 @@ def _not_finite(tensors: Mapping[str, Array], source: str) -> list[str]:
 def surroundings_of(
     documents: Sequence[Document],
     tensors: Mapping[str, Array],
-    chosen: Sequence[RecognisedLstm],
     found: Sequence[RecognisedLstm],
-    layers: Sequence[tuple[Cell, ...]],
     given: Mapping[str, Any],
     source: str,
+    chosen: Sequence[RecognisedLstm],
+    layers: Sequence[tuple[Cell, ...]],
 ) -> Surroundings:
-    """The front and the head of the LSTMs that are run in turn, of all that were found."""
+    """The front and the head of those LSTMs of a file that were chosen to run in turn."""
     shapes = {name: array.shape for name, array in tensors.items()}
     of_lstms = {name for one in found for name in one.tensors}
     run = {name for one in chosen for name in one.tensors}
     for n in training_copies(found, shapes):
         run |= set(found[n].tensors)
+    has_graph = any(document.has_graph for document in documents)
     chain = Chain(
         source,
         tensors,
@@ -305,42 +318,12 @@ def surroundings_of(
         inputs=layers[0][0].inputs,
         layer=layers[-1],
         is_whole=run >= of_lstms,
-        has_graph=any(document.has_graph for document in documents),
+        names_unused=not (has_graph or any(one.by_shape for one in chosen)),
+        has_graph=has_graph,
         heads=[head for document in documents for head in document.heads],
         fronts=[front for document in documents for front in document.fronts],
     )
     return find_surroundings(chain, given)
-
-
-def _surrounded(
-    model: Model,
-    around: Surroundings,
-    documents: Sequence[Document],
-    tensors: Mapping[str, Array],
-    chosen: Sequence[RecognisedLstm],
-    found: Sequence[RecognisedLstm],
-) -> Model:
-    """The model with its front and head, and what is said of other tensors."""
-    others = [name for name in tensors if name not in around.roles]
-    unused = unused_assumptions(chosen, found, others)
-    remarks = [*around.remarks, *around.idle]
-    if around.unused and not unused:
-        source = " + ".join(document.source for document in documents)
-        remarks.append(f"{source}: not used: {listed(around.unused, MOST_UNUSED)}.")
-    sources = []
-    for document in documents:
-        is_around = around.roles.keys() & document.arrays.keys()
-        if document.source in model.sources or is_around:
-            sources.append(document.source)
-    return replace(
-        model,
-        front=around.front,
-        head=around.head,
-        assumed=(*model.assumed, *around.assumed, *unused),
-        remarks=(*model.remarks, *remarks),
-        idle=(*model.idle, *around.idle),
-        sources=tuple(sources),
-    )
 
 
 @dataclass

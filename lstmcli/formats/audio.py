@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.model.surroundings import FrontOfFile, HeadLayer, HeadOfFile
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Arrays, Document, Shape
 from lstmcli.formats.files.source import Opened
 from lstmcli.formats.text.number_text import float32_arrays, to_array
 
+SKIP = "the input that is added to the output"
 SIZES = ("input_size", "hidden_size", "num_layers")
 
 
@@ -31,9 +33,14 @@ def read_nam(value: dict[str, Any], file: Opened) -> Document:
     inputs, units, layers = _sizes(value["config"], file.source)
     flat = to_array(value["weights"], f"{file.source}: weights").ravel()
     arrays = _split(flat, _shapes(inputs, units, layers, flat.size, file.source))
-    remark = f"{file.source}: its head, {units} units to an output, is not run."
+    layer = HeadLayer("head", "head.weight", "head.bias", is_transposed=True)
     return Document(
-        file.source, "nam", arrays, dtypes=float32_arrays(arrays), remarks=(remark,)
+        file.source,
+        "nam",
+        arrays,
+        dtypes=float32_arrays(arrays),
+        has_graph=True,
+        heads=(HeadOfFile("nam", (layer,)),),
     )
 
 
@@ -74,7 +81,7 @@ def _split(flat: np.ndarray, shapes: dict[str, Shape]) -> Arrays:
 
 
 def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
-    """The tensors of a state dict in nested lists, with remarks on the rest of the network.
+    """The tensors of a state dict in nested lists, with the linear layer behind the LSTM.
 
     Alec-Wright/CoreAudioML networks.py writes ``model_data`` and
     ``state_dict``; GuitarML's plugins and trainers (Proteus, NeuralPi) use the
@@ -94,12 +101,21 @@ def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
     arrays = {
         name: to_array(numbers, f"{where}.{name}") for name, numbers in tensors.items()
     }
-    left_out = ["its linear layer lin is not run"] * ("lin.weight" in arrays)
+    head = HeadOfFile("", ())
     if config.get("skip"):
-        left_out.append("the input that it adds to its output (skip) is not added")
-    remarks = (f"{file.source}: {'; '.join(left_out)}.",) if left_out else ()
-    dtypes = float32_arrays(arrays)
-    return Document(file.source, "guitarml", arrays, dtypes=dtypes, remarks=remarks)
+        head = HeadOfFile("", obstacle=SKIP)
+    elif "lin.weight" in arrays:
+        bias = "lin.bias" if "lin.bias" in arrays else ""
+        layer = HeadLayer("lin", "lin.weight", bias, is_transposed=True)
+        head = HeadOfFile("", (layer,))
+    return Document(
+        file.source,
+        "guitarml",
+        arrays,
+        dtypes=float32_arrays(arrays),
+        has_graph=True,
+        heads=(head,),
+    )
 
 
 def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
@@ -122,16 +138,35 @@ def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
         arrays |= {f"layers.{n}.{member}.{k}": array for k, array in enumerate(weights)}
     if "gru" in types and "lstm" not in types:
         raise UserError(f"{file.source} is an RTNeural model with a GRU and no LSTM.")
-    remarks = [
-        f"{file.source}: only its LSTM is run, of the layers {', '.join(types)}."
-    ]
+    ends = [n for n, kind in enumerate(types) if kind == "lstm"] or [0]
+    head = HeadOfFile(f"layers.{ends[-1]}")
+    for n, kind in enumerate(types[ends[-1] + 1 :], ends[-1] + 1):
+        name, tensor = f"layers.{n}", f"layers.{n}.{kind}.0"
+        activation = layers[n].get("activation") or "identity"
+        if kind == "activation":
+            layer = HeadLayer(name, activation=activation)
+        elif kind in ("dense", "time_distributed_dense") and tensor in arrays:
+            bias = f"layers.{n}.{kind}.1"
+            layer = HeadLayer(name, tensor, bias if bias in arrays else "", activation)
+        else:
+            head = HeadOfFile(head.behind, obstacle=f"{kind} ({name})")
+            break
+        head = head._replace(layers=(*head.layers, layer))
     if value.get("in_skip"):
-        remarks.append(
-            f"{file.source}: the input that it adds to its output is not added."
-        )
-    shown = tuple(remarks if len(types) > 1 else remarks[1:])
-    dtypes = float32_arrays(arrays)
-    return Document(file.source, "rtneural", arrays, dtypes=dtypes, remarks=shown)
+        head = HeadOfFile(head.behind, obstacle=SKIP)
+    fronts = []
+    if ends[0]:
+        start = f"layers.{ends[0]}"
+        fronts.append(FrontOfFile(start, obstacle=", ".join(types[: ends[0]])))
+    return Document(
+        file.source,
+        "rtneural",
+        arrays,
+        dtypes=float32_arrays(arrays),
+        has_graph=True,
+        heads=(head,),
+        fronts=tuple(fronts),
+    )
 
 
 def _weights(layer: Any, where: str) -> list[np.ndarray]:

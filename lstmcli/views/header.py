@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Model
+from lstmcli.core.model.settings import Assumption
+from lstmcli.core.model.surroundings import STEPS
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.assumptions import shorten_assumption
+from lstmcli.core.weights.surroundings import suggested_head
 from lstmcli.errors import listed
 from lstmcli.views.conventions import unusual_settings
 from lstmcli.views.sheet import ASSUMED, Sheet, Width
@@ -23,8 +28,10 @@ def header_sheet(plan: Plan, width: Width, engine: str = "") -> Sheet:
     inputs = [file_name(plan.inputs.name), str(tuple(shape)), layout, sizes, of_inputs]
     sheet = _weights(plan.model, width)
     sheet.label("inputs", phrases([*filter(None, inputs)]))
+    sheet.extend(surroundings_sheet(plan.model, width))
     sheet.extend(_config(plan.model, engine, width, of_model))
-    assumed = map(shorten_assumption, () if width.quiet else plan.assumed)
+    shown = () if width.quiet else not_in_rows(plan.assumed)
+    assumed = map(shorten_assumption, shown)
     sheet.label("assumed", "; ".join(map(unbroken, assumed)), ASSUMED)
     sheet.add()
     return sheet
@@ -34,8 +41,9 @@ def model_sheet(model: Model, width: Width) -> Sheet:
     """The weights and the configuration of a model, and what was assumed."""
     sheet = _weights(model, width)
     mask = f"mask from {model.masking}" if model.masking else ""
+    sheet.extend(surroundings_sheet(model, width))
     sheet.extend(_config(model, "", width, mask))
-    sheet.labels("assumed", model.assumed, ASSUMED)
+    sheet.labels("assumed", not_in_rows(model.assumed), ASSUMED)
     return sheet
 
 
@@ -67,6 +75,37 @@ def _config(model: Model, engine: str, width: Width, mask: str) -> Sheet:
         ]
         sheet.label(f"layer{n}", phrases(texts) or " ")
     return sheet
+
+
+def surroundings_sheet(model: Model, width: Width) -> Sheet:
+    """A row for the front and one for the head, where there are any."""
+    sheet = Sheet(width)
+    if model.front is not None:
+        mask = ", index 0 masked" if model.front.masks_zero else ""
+        sheet.label("front", f"{model.front.name} {model.front.table.shape}{mask}")
+    head = model.head
+    if head is None:
+        return sheet
+    texts = []
+    for layer in head.layers:
+        shape = "" if layer.kernel is None else f" {layer.kernel.shape}"
+        activation = "" if layer.activation == "identity" else f" {layer.activation}"
+        texts.append(f"{layer.name}{shape}{activation}")
+    if any(map(_is_in_row, model.assumed)):
+        plural = "s" if len(texts) > 1 else ""
+        way = f"--head {suggested_head(head)}"
+        texts.append(f"activation{plural} assumed identity ({way})")
+    texts.append(STEPS[head.steps])
+    return sheet.label("head", ", ".join(texts))
+
+
+def not_in_rows(assumed: Sequence[str]) -> list[str]:
+    """The assumptions that the row of the head has not."""
+    return [text for text in assumed if not _is_in_row(text)]
+
+
+def _is_in_row(text: str) -> bool:
+    return isinstance(text, Assumption) and text.option == "--head"
 
 
 def _tensors(model: Model) -> list[str]:

@@ -19,6 +19,7 @@ from lstmcli.core.weights.inspection import (
 from lstmcli.errors import INPUTS, UserError, listed
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.conventions import unusual_settings
+from lstmcli.views.header import not_in_rows, surroundings_sheet
 from lstmcli.views.sheet import (
     ASSUMED,
     DIFFERS,
@@ -138,7 +139,8 @@ def _lstm(lstm: InspectedLstm, width: Width) -> Sheet:
     if lstm.found:
         found = [f"{name} {value}" for name, value in lstm.found.items()]
         sheet.label("found", f"{phrases(found)}   in the file")
-    assumed = () if width.quiet else lstm.model.assumed
+    sheet.extend(surroundings_sheet(lstm.model, width))
+    assumed = () if width.quiet else not_in_rows(lstm.model.assumed)
     sheet.labels("assumed", assumed, ASSUMED)
     sheet.section(_gates(lstm, width))
     for hint in lstm.hints:

@@ -15,6 +15,7 @@ import pytest
 
 from lstmcli import formats, run
 from lstmcli.api.load import load
+from lstmcli.core.model.surroundings import FrontOfFile, HeadOfFile
 from lstmcli.errors import UserError
 from tests.formats.helpers import filed
 from tests.recorded import GOLDEN, held, read
@@ -83,7 +84,11 @@ def test_rtneural_gives_what_keras_gave(tmp_path: Path) -> None:
     state = {k: expected[f"initial_state.{k}"] for k in "hc"}
     trace = run(model, expected["inputs"], initial_state=state)
     np.testing.assert_allclose(trace.h, expected["h"], rtol=0, atol=1e-6)
-    assert "of the layers lstm, dense" in model.remarks[0]
+    assert model.head is not None
+    (layer,) = model.head.layers
+    np.testing.assert_array_equal(layer.kernel, [[0.5]] * model.cell.units)
+    np.testing.assert_array_equal(layer.bias, [0.25])
+    assert model.remarks == ()
 
 
 def test_guitarml_gives_what_torch_gave(tmp_path: Path) -> None:
@@ -99,8 +104,10 @@ def test_guitarml_gives_what_torch_gave(tmp_path: Path) -> None:
     trace = run(model, expected["inputs"], layout="batch", initial_state=state)
     np.testing.assert_allclose(trace.h, expected["h"], rtol=0, atol=1e-6)
     (remark,) = model.remarks
-    assert "lin is not run" in remark
-    assert "skip" in remark
+    assert "no head is run: the input that is added to the output" in remark
+    plain = guitarml()
+    plain["model_data"].pop("skip")
+    assert load(written(tmp_path, plain)).settings()["head"] == "lin"
 
 
 def test_rtneural_keeps_the_layers_in_order_and_numbers_out_of_other_layers(
@@ -118,8 +125,11 @@ def test_rtneural_keeps_the_layers_in_order_and_numbers_out_of_other_layers(
         "layers.0.dense.0", "layers.0.dense.1",
         "layers.1.weights.0", "layers.1.weights.1", "layers.1.weights.2",
     ]  # fmt: skip
-    assert "dense, lstm, tanh" in document.remarks[0]
-    assert "is not added" in document.remarks[1]
+    assert document.fronts == (FrontOfFile("layers.1", obstacle="dense"),)
+    (head,) = document.heads
+    assert head == HeadOfFile(
+        "layers.1", obstacle="the input that is added to the output"
+    )
     assert document.dtypes["layers.1.weights.0"] == np.float32
 
 

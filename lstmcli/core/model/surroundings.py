@@ -44,7 +44,7 @@ class HeadLayer(NamedTuple):
 
 
 class HeadOfFile(NamedTuple):
-    """The layers behind an LSTM, as the graph of a file has them."""
+    """The layers behind an LSTM, by the graph of a file."""
 
     behind: str  # the start of the names of the LSTM's tensors
     layers: tuple[HeadLayer, ...] = ()
@@ -53,7 +53,7 @@ class HeadOfFile(NamedTuple):
 
 
 class FrontOfFile(NamedTuple):
-    """The layer before an LSTM, as the graph of a file has it."""
+    """The layer before an LSTM, by the graph of a file."""
 
     before: str  # the start of the names of the LSTM's tensors
     name: str = ""  # what `front` calls it

@@ -125,15 +125,16 @@ def unused_assumptions(
     chosen: Sequence[RecognisedLstm],
     found: Sequence[RecognisedLstm],
     names: Collection[str],
+    around: Collection[str],
 ) -> list[str]:
     """The assumption that tensors next to an LSTM that only shapes show are not part of it.
 
     ``names``: of all tensors but initial states; those of the LSTMs ``found``
-    do not count.
+    and of what is ``around`` them do not count.
     """
     if not any(one.by_shape for one in chosen):
         return []
-    used = {name for one in found for name in one.tensors}
+    used = {name for one in found for name in one.tensors}.union(around)
     unused = [name for name in names if name not in used]
     if not unused:
         return []

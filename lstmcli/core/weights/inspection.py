@@ -100,6 +100,7 @@ class InspectedLstm:
         return {
             "layer": self.layer,
             "convention": self.model.convention.name,
+            **_surroundings(self.model),
             "why": self.why,
             "rivals": list(self.rivals),
             "same_names": list(self.also),
@@ -118,6 +119,23 @@ class InspectedLstm:
             },
             "hints": [vars(hint) for hint in self.hints],
         }
+
+
+def _surroundings(model: Model) -> dict[str, Any]:
+    """The members of JSON on the front and the head, where there are any."""
+    members: dict[str, Any] = {}
+    if model.front is not None:
+        shape = list(model.front.table.shape)
+        mask = model.front.masks_zero
+        members["front"] = {"name": model.front.name, "shape": shape, "mask_zero": mask}
+    if model.head is not None:
+        layers = []
+        for layer in model.head.layers:
+            shape = [] if layer.kernel is None else list(layer.kernel.shape)
+            one = {"name": layer.name, "shape": shape, "activation": layer.activation}
+            layers.append(one)
+        members["head"] = {"layers": layers, "steps": model.head.steps}
+    return members
 
 
 @dataclass(frozen=True)
@@ -177,16 +195,19 @@ def inspect(
     results: Sequence[tuple[RecognisedLstm, str, Model | UserError]],
     settings: Settings,
     remarks: Sequence[str],
+    around: Mapping[str, str],
 ) -> Inspection:
     """Describe all tensors of a file by name, and the LSTMs read from them.
 
     ``results``: the label of each LSTM, and its model or why it cannot be
-    loaded; ``settings``: those in the file, ``remarks``: its reader's.
+    loaded; ``settings``: those in the file, ``remarks``: its reader's;
+    ``around``: the roles of the tensors of a front and a head.
     """
     shapes = {name: array.shape for name, array in tensors.items()}
     roles: dict[
         str, tuple[str, str]
     ] = {}  # tensor -> the LSTM's label, and its role there
+    roles |= {name: ("", role) for name, role in around.items()}
     lstms, unread = list[InspectedLstm](), list[UnreadableLstm]()
     for found, layer, model in results:
         if isinstance(model, UserError):

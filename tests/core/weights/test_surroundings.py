@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from tests import networks
 from tests.recorded import GOLDEN
 
 I, H = 4, 6
-Shapes = dict[str, tuple[int, ...]]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 def arrays_beside(shapes: Shapes, before: Shapes | None = None) -> dict[str, Any]:
@@ -148,17 +149,17 @@ def test_a_tied_table_is_front_and_head() -> None:
 NOT_RUN = [
     (
         {"actor.weight": (3, H), "critic.weight": (1, H)},
-        "several fit: --head actor (6 -> 3), --head critic (6 -> 1)",
+        "several fit; --head actor (6 -> 3), --head critic (6 -> 1)",
     ),
     (
         {"bn.weight": (H,), "fc.weight": (5, H)},
-        "bn.weight may stand before it: --head fc (6 -> 5)",
+        "bn.weight may stand before it; --head fc (6 -> 5)",
     ),
     (
         {"fc1.weight": (H, H), "out.weight": (2, H)},
-        "several fit: --head fc1,out (6 -> 2), --head out (6 -> 2)",
+        "several fit; --head fc1,out (6 -> 2), --head out (6 -> 2)",
     ),
-    ({"att.W": (H, H)}, "a square kernel may be transposed: --head att (6 -> 6)"),
+    ({"att.W": (H, H)}, "a square kernel may be transposed; --head att (6 -> 6)"),
 ]
 
 
@@ -168,7 +169,7 @@ def test_of_several_and_behind_another_layer_no_head_is_taken(
 ) -> None:
     model = loaded(beside)
     assert model.head is None
-    assert model.remarks == (f"the dict of arrays: no head is run, as {why}.",)
+    assert model.remarks == (f"the dict of arrays: no head is run: {why}.",)
 
 
 def test_the_order_of_the_alphabet_does_not_tell_what_stands_between() -> None:
@@ -201,7 +202,7 @@ def test_one_of_several_lstms_has_no_head() -> None:
     arrays |= {f"b.{k}": a for k, a in networks.pytorch(I, H).items()}
     model = lstmcli.load(arrays, layer="lstm")
     assert model.head is None
-    assert "the file has other LSTMs: --head fc (6 -> 5)" in model.remarks[-1]
+    assert "the file has other LSTMs; --head fc (6 -> 5)" in model.remarks[-1]
     assert head_of(lstmcli.load(arrays, layer="lstm", head="fc")).text == "fc"
 
 
@@ -224,7 +225,10 @@ def test_settings_name_the_layers_and_their_activations() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"head": "fx"}, "no layer is called 'fx'; beside the LSTM there is fc"),
+        (
+            {"head": "fx"},
+            "no layer is called 'fx'; the file has fc, in, fc.weight, in.weight.",
+        ),
         ({"head": "in"}, "in.weight (7, 5) takes 5 inputs; the LSTM gives 6."),
         ({"head": "fc,in:tanh,fc"}, "fc.weight (5, 6) takes 6 inputs; in gives 7."),
         ({"head": "fc:sofmax"}, "Did you mean 'softmax'?"),
@@ -289,8 +293,8 @@ def test_a_graph_decides_alone() -> None:
 @pytest.mark.parametrize(
     ("head", "remark"),
     [
-        (HeadOfFile("lstm", obstacle="attention"), "attention stands behind the LSTM"),
-        (HeadOfFile("other", (DENSE,)), "d stands behind another LSTM"),
+        (HeadOfFile("lstm", obstacle="attention"), "attention behind the LSTM"),
+        (HeadOfFile("other", (DENSE,)), "d behind another LSTM"),
         (HeadOfFile("lstm", (DENSE, DENSE)), "d/kernel (6, 5) takes 6 inputs; d gives"),
         (
             HeadOfFile("lstm", (DENSE._replace(activation="gelu"),)),
@@ -301,5 +305,5 @@ def test_a_graph_decides_alone() -> None:
 def test_a_remark_names_what_is_not_run(head: HeadOfFile, remark: str) -> None:
     model = of_graph([head], [FrontOfFile("lstm", obstacle="a convolution")])
     assert (model.front, model.head) == (None, None)
-    assert "no front is run, as a convolution stands before" in model.remarks[0]
+    assert "no front is run: a convolution before" in model.remarks[0]
     assert remark in model.remarks[1]
