@@ -179,25 +179,32 @@ def load_model(
 
     Without ``to_run``, a stack with skip connections has all its layers.
     """
+    model = _load(documents, settings, to_run=to_run)
+    if model.edits:
+        edited_layers(model)  # refuses what does not fit
+    return model
+
+
+def _load(
+    documents: Sequence[Document], settings: Mapping[str, Any], *, to_run: bool
+) -> Model:
+    """The LSTM in some documents, whose edits may not fit it."""
     _refuse_not_run(documents)
     source = " + ".join(document.source for document in documents)
     stored = tensors_in(documents)
-    given = settings_in(*documents) | dict(settings)
-    layer, edits = given.pop("layer", None), given.pop(EDITS, ())
-    given_lengths: tuple[int, ...] = ()
-    if isinstance(given.get("lengths"), tuple):
-        given_lengths = given.pop("lengths")
+    given, apart = _split_settings({**settings_in(*documents), **settings})
     tensors = cut_flat(stored, given, source)
     every = find_lstms(tensors, given.get("convention"), source, documents)
-    found, layer = _of_stacks(every, layer, source, to_run=to_run)
+    found, layer = _of_stacks(every, apart.layer, source, to_run=to_run)
     chosen, remarks = _choose(found, layer, tensors, documents, settings, source)
-    layers = _layers(chosen, documents, _LayerList(tensors, given, source, edits))
+    layers = _LayerList(tensors, given, source, apart.edits)
+    layers = _layers(chosen, documents, layers)
     around = Surroundings()
     if to_run:
         around = surroundings_of(
             documents, tensors, every, given, source, chosen, layers.cells
         )
-    padding = layers.padding(given_lengths)
+    padding = layers.padding(apart.lengths)
     idle = idle_settings(
         settings,
         chosen,
@@ -211,7 +218,7 @@ def load_model(
     remarks += _not_finite(layers.used, source)
     assumed = [*layers.assumed, *padding.assumed, *around.assumed]
     assumed += unused_assumptions(chosen, found, tensors, around.roles)
-    model = Model(
+    return Model(
         tuple(layers.cells),
         {name: array.shape for name, array in layers.used.items()},
         assumed=tuple(dict.fromkeys(assumed)),
@@ -226,13 +233,27 @@ def load_model(
             for d in documents
             if _goes_into(d, chosen, tensors) or around.roles.keys() & d.arrays.keys()
         ),
-        edits=edits,
+        edits=apart.edits,
         front=around.front,
         head=around.head,
     )
-    if edits:
-        edited_layers(model)  # refuses what does not fit
-    return model
+
+
+class _Apart(NamedTuple):
+    """The settings that no cell takes."""
+
+    layer: str | None = None
+    edits: tuple[Edit, ...] = ()
+    lengths: tuple[int, ...] = ()
+
+
+def _split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], _Apart]:
+    """The settings of cells, and those apart."""
+    given = dict(settings)
+    layer, edits = given.pop("layer", None), given.pop(EDITS, ())
+    if isinstance(given.get("lengths"), tuple):
+        return given, _Apart(layer, edits, given.pop("lengths"))
+    return given, _Apart(layer, edits)
 
 
 def _layers(

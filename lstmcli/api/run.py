@@ -13,6 +13,7 @@ from lstmcli.api.load import checked
 from lstmcli.api.save import (
     BY_STEP,
     FINAL,
+    OF_STATE,
     Outputs,
     are_large,
     kept_for,
@@ -295,7 +296,7 @@ class Run:
         from lstmcli.engines.engine import run_with
 
         engine = find_engine(name)
-        given = ("h", *FINAL)
+        given = ("h", *OF_STATE)
         for missing in (name for name in self.outputs.only or () if name not in given):
             raise UserError(
                 f"{engine.name} ({engine.layer}) gives {', '.join(given)}.",

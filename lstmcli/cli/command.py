@@ -296,7 +296,8 @@ GROUPS = {
     "Inputs and states": (
         "layout", "reverse", "go_backwards", "lengths", "mask", "masked_output", "initial_state",
     ),
-    "Selection": ("only", "cell", "steps", "step", "batch", "units", "unit", "gate", "terms"),
+    "Selection": ("only", "cell", "steps", "step", "batch", "units", "unit", "array", "gate",
+                  "terms"),
     "Comparison": ("against", "rtol", "atol", "ulp", "equal_nan", "padding", "per_step"),
     "Computation": (
         "thorough", "dtype", "arithmetic", "engine", "program", "timeout", "threads", "scheduler",

@@ -236,8 +236,6 @@ def parse_line(line: str, source: str, number: int) -> dict[str, Any]:
     value = parse(line, source, number)
     if isinstance(value, list):
         return {"": value}
-    if is_number(value):
-        return {"": [value]}
     if isinstance(value, dict) and len(value.keys() - {STEP}) > 0:
         return value
     raise UserError(
@@ -419,7 +417,10 @@ class StepStream:
 
     def _step(self, line: bytes) -> np.ndarray:
         where = f"{STDIN}, line {self._lines.number}"
-        record = parse_line(decode(line, where), STDIN, self._lines.number)
+        text = decode(line, where)
+        if INDEX.fullmatch(line) and self._shape in (None, (1,)):
+            text = f"[{text}]"
+        record = parse_line(text, STDIN, self._lines.number)
         values = record.get("", inputs_of(record))
         if values is None:
             names = " or ".join(f'"{name}"' for name in INPUTS)
