@@ -397,7 +397,7 @@ def _checked(
     truth: Trace | None,
     tolerance: Mapping[str, Any],
 ) -> tuple[Checked, Explanation | None]:
-    """An engine beside our runs by dtype, that of the job first, and why it differs, if found."""
+    """An engine against our runs by dtype, that of the job first, and why it differs, if found."""
     traces: dict[str, Trace] = {}
     comparisons: dict[str, Comparison] = {}
     seconds: list[float] = []

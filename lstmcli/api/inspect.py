@@ -127,7 +127,7 @@ def _models(
 def _remarks(
     documents: Sequence[Document], models: Iterable[Model | UserError]
 ) -> list[str]:
-    """What was found on reading, and settings that change nothing, each once."""
+    """The remarks of the files, and lines on settings that change nothing, each once."""
     remarks: list[str] = []
     for document in documents:
         remarks.extend(document.remarks)

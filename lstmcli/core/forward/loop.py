@@ -220,7 +220,7 @@ class Loop:
         ]
 
     def _operands_of_steps(self, packed: Packed, ahead: int) -> list[tuple[Any, Array]]:
-        """What the product of each step takes, and its h; the product follows from the batch.
+        """The operand of the product of each step, and its h; the product follows from the batch.
 
         ``ahead``: rows of inputs that are multiplied ahead of the steps.
         """

@@ -92,12 +92,12 @@ class Sink:
 
 
 class InMemory(Sink):
-    """Keeps a part of the arrays (s, B, K) of a run; without one, all as a single piece."""
+    """Keeps a part of the arrays (s, B, K) of a run; ``at_once``, all as a single piece."""
 
-    def __init__(self, plan: Plan, part: Part | None = None) -> None:
+    def __init__(self, plan: Plan, part: Part, *, at_once: bool = False) -> None:
         self.arrays: dict[str, Array] = {}
-        if part is None:
-            super().__init__(plan.select(), plan.steps)
+        if at_once:
+            super().__init__(part, plan.steps)
             return
         super().__init__(part, ahead=plan.batch)
         steps, items, _ = part.sizes
@@ -128,12 +128,14 @@ def run_plan(
 
     Inputs in a file are read block by block, with the same bits.
     """
-    is_small = not worth_threads(plan.batch, plan.model)
-    if executor is not None and is_small and shares_memory(executor):
+    shares = executor is not None and shares_memory(executor)
+    if shares and not worth_threads(plan.batch, plan.model):
         executor = None
-    is_at_once = executor is None and isinstance(plan.inputs.x, np.ndarray)
-    part = part or plan.select()
-    sink = InMemory(plan, None if is_at_once and part.is_whole else part)
+    is_whole = part is None or part.is_whole
+    if is_whole and executor is None and isinstance(plan.inputs.x, np.ndarray):
+        sink = InMemory(plan, Part(range(plan.steps)), at_once=True)
+    else:
+        sink = InMemory(plan, part or plan.select())
     end = run_to(plan, sink, executor, meter)
     return trace_of(plan, sink.arrays, end)
 
