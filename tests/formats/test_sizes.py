@@ -157,9 +157,13 @@ class Text(NamedTuple):
 
 
 def for_each(texts: Iterable[tuple[str, str, str, str]]) -> pytest.MarkDecorator:
-    """Gives a test each of the texts as ``text``."""
-    made = [Text(*text) for text in texts]
-    return pytest.mark.parametrize("text", made, ids=[text.name for text in made])
+    """Gives a test each of the texts as ``text``; two of three are wide."""
+    cases = []
+    for n, fields in enumerate(texts):
+        text = Text(*fields)
+        marks = [pytest.mark.wide] if n % 3 else []
+        cases.append(pytest.param(text, id=text.name, marks=marks))
+    return pytest.mark.parametrize("text", cases)
 
 
 def inspected(path: Path) -> tuple[int, float, int]:

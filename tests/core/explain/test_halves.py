@@ -206,7 +206,9 @@ def test_the_command_for_a_rounded_part_reproduces_it(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("where", ["weights", "inputs"])
+@pytest.mark.parametrize(
+    "where", ["weights", pytest.param("inputs", marks=pytest.mark.wide)]
+)
 @pytest.mark.slow
 def test_a_part_of_two_layers_that_is_rounded_is_run_again(
     where: str, name: str, tmp_path: Path

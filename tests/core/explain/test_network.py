@@ -33,6 +33,7 @@ def top_of_four(
 
 
 LONG = ((1, 120), (4, 120), (16, 120), (64, 120))  # units and steps
+LONG_CASES = [pytest.param(*sizes, marks=pytest.mark.wide) for sizes in LONG]
 
 
 def test_backward_outputs_in_processing_order_in_all_layers_are_one_change(
@@ -132,7 +133,7 @@ def test_last_states_of_only_the_last_layer(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("units", "steps"), [(4, 60), *LONG])
+@pytest.mark.parametrize(("units", "steps"), [(4, 60), *LONG_CASES])
 def test_a_refusal_takes_so_many_steps_and_runs(
     units: int, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -560,7 +560,7 @@ def test_a_file_is_refused_before_any_of_it_is_unpacked(tmp_path: Path) -> None:
             answer,
             stream,
             source="weights.h5",
-            most=1 << 20,
+            most=limits.most(),  # stays allowed in this process
             attributes=[],
             leave_out=[],
             size=path.stat().st_size,
