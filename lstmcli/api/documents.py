@@ -305,6 +305,11 @@ def tensors_in(documents: Sequence[Document]) -> dict[str, Array]:
     return fold_weight_norm(tensors)
 
 
+OF_OTHERS = ("front", "head")
+"""Settings whose names other programs use for numbers, too, or for nothing."""
+ALIKE = ("heads", "header", "ahead")  # names of others that are nearly a setting's
+
+
 def settings_in(*documents: Document) -> dict[str, Any]:
     """The settings among the attributes of documents, checked; later ones win.
 
@@ -317,8 +322,11 @@ def settings_in(*documents: Document) -> dict[str, Any]:
             settings["convention"] = dialect.convention
         for name, value in document.attributes.items():
             cell, plain = split_cell(name)
+            is_other = name in OF_OTHERS and not isinstance(value, str)
             if name == "layer":
                 settings[name] = value
+            elif is_other or name in ALIKE:
+                continue
             elif plain in SETTINGS and (not cell or CELL.fullmatch(cell)):
                 settings[name] = read_setting(name, value, where)
             elif name in ("kernel", "recurrent_kernel", "bias"):

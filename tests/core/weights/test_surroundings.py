@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 
 import lstmcli
 from lstmcli import formats
+from lstmcli.api.check import Program, check
+from lstmcli.api.convert import convert
+from lstmcli.api.inspect import inspect_files
 from lstmcli.api.load import load_model
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.surroundings import (
@@ -242,6 +246,37 @@ def test_a_wrong_name_and_what_does_not_fit_are_refused(
 ) -> None:
     arrays = arrays_beside({"fc.weight": (5, H), "in.weight": (7, 5)})
     assert message in refused(arrays, **settings)
+
+
+def test_numbers_of_a_file_are_no_setting() -> None:
+    arrays = arrays_beside({"fc.weight": (5, H)})
+    others = {"head": 8, "front": None, "heads": 4}
+    model = load_model([Document("n.json", "json", arrays, others)], {})
+    assert head_of(model).text == "fc"
+    named = Document("n.json", "json", arrays, {"head": "fc:softmax"})
+    assert head_of(load_model([named], {})).text == "fc:softmax"
+
+
+def test_inspect_check_and_convert_say_what_they_do(tmp_path: Path) -> None:
+    weights, x = str(GOLDEN / "models" / "torch_classifier_pt.pt"), np.ones((3, 2, 8))
+    found = inspect_files([weights], {"head": "fc:softmax"})
+    (lstm,) = found.to_json()["lstms"]
+    assert lstm["front"] == {"name": "emb", "shape": [11, 8], "mask_zero": False}
+    layer = {"name": "fc", "shape": [3, 9], "activation": "softmax"}
+    assert lstm["head"] == {"layers": [layer], "steps": "each"}
+    assert lstm["parameters"] == 12 * (8 + 3 + 2)
+    roles = {name: tensor.role for name, tensor in found.tensors.items()}
+    assert roles["emb.weight"] == "front"
+    assert (roles["fc.weight"], roles["fc.bias"]) == ("head kernel", "head bias")
+    target = str(tmp_path / "w.npz")
+    conversion = convert([weights], target, "keras", {})
+    remark = "the front emb and the head fc left out"
+    assert conversion.model.remarks == (f"{remark}: {target} has the LSTM alone.",)
+    assert "head" not in conversion.to_json()["from"]
+    assert not any("--head" in text for text in conversion.model.assumed)
+    program = Program.parse("true", 9)
+    with pytest.raises(UserError):
+        check(weights, x, program, head="fx")
 
 
 def test_none_where_there_is_none_changes_nothing() -> None:
