@@ -7,7 +7,7 @@ are followed, and dense layers collected, until the end of the way is a head.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lstmcli.core.model.surroundings import (
     EACH,
@@ -37,7 +37,7 @@ class Flow(NamedTuple):
 
     axes: tuple[str, ...]
     width: int = 0  # of the last axis, if reshaping needs it
-    lstm: str = ""  # the start of its tensors' names
+    lstm: Any = None  # as the reader of the graph knows it
     steps: str = EACH
     layers: tuple[HeadLayer, ...] = ()
     direction: int | None = None  # the one of two that is taken
@@ -61,8 +61,10 @@ class Flow(NamedTuple):
         """The axes joined or separated, as far as their number and the last one tell."""
         axes = self.axes
         long = tuple(axis for axis in axes if axis != ONE)
-        if axes[-2:] == (DIRECTIONS, UNITS) and rank == len(axes) - 1:
+        if rank == len(axes) - 1 and axes[-2:] == (DIRECTIONS, UNITS):
             return self._replace(axes=(*axes[:-2], OUTPUTS), width=2 * self.width)
+        if rank == len(axes) - 1 and axes[-2:] == (ONE, OUTPUTS):
+            return self._replace(axes=(*axes[:-2], OUTPUTS))
         if width != self.width or axes[-1] != OUTPUTS:
             raise NotFollowed
         if rank == len(long) < len(axes):
@@ -172,3 +174,12 @@ def one_of_each_lstm(ends: Iterable[HeadOfFile]) -> tuple[HeadOfFile, ...]:
             head = HeadOfFile(head.behind, obstacle="several outputs")
         heads[head.behind] = head
     return tuple(heads.values())
+
+
+def tensors_of(heads: Iterable[HeadOfFile], fronts: Iterable[FrontOfFile]) -> list[str]:
+    """The names of the tensors of heads and fronts."""
+    names = [front.table for front in fronts]
+    for head in heads:
+        for layer in head.layers:
+            names += [layer.kernel, layer.bias]
+    return [name for name in names if name]

@@ -18,7 +18,7 @@ from tests.recorded import GOLDEN, cases
 Array = np.ndarray[Any, Any]
 
 MODELS = [case.removeprefix("models/") for case in cases("models/*")]
-OF_GRAPHS = [case for case in MODELS if "keras_" in case]
+OF_GRAPHS = [case for case in MODELS if "keras_" in case or "onnx_" in case]
 FUNCTIONS = {
     "identity": lambda v: v,
     "relu": lambda v: np.maximum(v, 0),
