@@ -84,11 +84,8 @@ class _Reader:
         ] = {}  # every graph: its operators, counted
         self.lstms: dict[tuple[object, ...], LstmNode] = {}  # by their content
         self.read: list[tuple[LstmNode, Node, Scope]] = []
-        self.read_as: dict[Node, LstmNode] = {}
         self.fronts: dict[LstmNode, FrontOfFile] = {}
-        self.fed_by: dict[
-            LstmNode, LstmNode
-        ] = {}  # LSTM -> the one whose outputs it takes
+        self.fed_by: dict[str, str] = {}  # LSTM -> the one whose outputs it takes
         self.left_out: list[str] = []
         self.identities: list[tuple[Node, Scope]] = []
         self.names: dict[str, str] = {}  # by `_normalised` name
@@ -113,8 +110,7 @@ class _Reader:
         arrays: Arrays = {}
         for lstm in lstms:
             arrays |= {f"{lstm.name}/{key}": a for key, a in lstm.arrays.items()}
-        names = {node: lstm.name for node, lstm in self.read_as.items()}
-        heads = self.connections.heads(next(iter(self.scopes)), names)
+        heads = self.connections.heads(next(iter(self.scopes)))
         fronts = tuple(self.fronts.values())
         for name in tensors_of(heads, fronts):
             arrays.setdefault(name, self.connections.arrays[name])
@@ -123,7 +119,7 @@ class _Reader:
             "onnx",
             arrays,
             groups={lstm.name: lstm.attributes for lstm in lstms},
-            in_turn=max((self._chain(lstm) for lstm in lstms), key=len),
+            in_turn=max((self._chain(lstm.name) for lstm in lstms), key=len),
             has_graph=True,
             heads=heads,
             fronts=fronts,
@@ -146,9 +142,9 @@ class _Reader:
         known = self.lstms.setdefault(lstm.key(), lstm)
         if known is not lstm:  # remarks on an equal node's state count too
             known.remarks += lstm.remarks
-        self.read_as[node] = known
-        if feeding.lstm in self.read_as:
-            self.fed_by[known] = self.read_as[feeding.lstm]
+        self.connections.names[node] = known.name
+        if feeding.lstm:
+            self.fed_by[known.name] = feeding.lstm
         elif feeding.table:
             table = feeding.table
             self.fronts.setdefault(known, FrontOfFile(known.name, table, table))
@@ -169,19 +165,19 @@ class _Reader:
         self.names[_normalised(name)] = name
         return name
 
-    def _chain(self, first: LstmNode) -> tuple[str, ...]:
+    def _chain(self, first: str) -> tuple[str, ...]:
         feeds = {below: lstm for lstm, below in self.fed_by.items()}
         chain, following = list[str](), None if first in self.fed_by else first
         while following is not None:
-            chain.append(following.name)
+            chain.append(following)
             following = feeds.get(following)
         return tuple(chain)
 
     def _remarks(self, lstms: list[LstmNode]) -> Iterator[str]:
         source = self.file.source
         yield from self.left_out
-        if len(self.read_as) > len(lstms):
-            yield f"{source} has {len(self.read_as)} LSTM nodes, {len(lstms)} of them distinct."
+        if len(self.read) > len(lstms):
+            yield f"{source} has {len(self.read)} LSTM nodes, {len(lstms)} of them distinct."
         for lstm in lstms:
             yield from lstm.remarks
         if form := self._basic_operators():

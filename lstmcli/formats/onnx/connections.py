@@ -6,7 +6,7 @@ a step of a `Flow`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +18,7 @@ from lstmcli.core.model.surroundings import (
     HeadLayer,
     HeadOfFile,
 )
-from lstmcli.errors import UserError
 from lstmcli.formats.document import Arrays
-from lstmcli.formats.files.limits import Damaged
 from lstmcli.formats.onnx.folding import ConstantFolder
 from lstmcli.formats.onnx.graph import Definition, Node, Scope, numpy_dtype, widened
 from lstmcli.formats.onnx.lstm import is_lstm
@@ -32,9 +30,10 @@ from lstmcli.formats.surroundings import (
     OUTPUTS,
     TIME,
     UNITS,
+    UNREAD,
     Flow,
     NotFollowed,
-    one_of_each_lstm,
+    heads_at,
 )
 
 SAME = ("Identity", "Dropout", "Cast")
@@ -56,7 +55,6 @@ ACTIVATIONS: dict[str, dict[str, float]] = {  # with the defaults of their attri
 END = 1 << 30  # a Slice to at least here reaches the end
 CELLS = "C"  # the axis of c, which no layer takes
 MOST_NUMBERS = 4  # of axes: T, D, B, H
-UNREAD = (NotFollowed, UserError, Damaged)  # too large, in a file that is not there
 
 
 class Feeding(NamedTuple):
@@ -65,7 +63,7 @@ class Feeding(NamedTuple):
     operator: str = ""  # that computes X; "" for an input of the model
     transposed: bool = False  # of an input of the model batch and time are exchanged
     table: str = ""  # of which it has rows, for indices that are an input
-    lstm: Node | None = None  # whose complete Y it is: all steps and directions
+    lstm: str = ""  # whose complete Y it is: all steps and directions
 
 
 class Connections:
@@ -73,6 +71,7 @@ class Connections:
 
     def __init__(self, constants: ConstantFolder) -> None:
         self.constants = constants
+        self.names: dict[Node, str] = {}  # of the LSTMs that can be read
         self.arrays: Arrays = {}
 
     # ---- before
@@ -83,7 +82,7 @@ class Connections:
         if source.node is None:
             return Feeding(transposed=exchanged and source.input)
         try:
-            flow = self._flow(scope.definition(node.inputs[0]))
+            flow = self.flow(scope.definition(node.inputs[0]))
         except UNREAD:
             flow = Flow(())
         steps = (BATCH, TIME) if is_batch_first(node) else (TIME, BATCH)
@@ -106,44 +105,52 @@ class Connections:
 
     # ---- behind
 
-    def heads(self, scope: Scope, names: Mapping[Node, str]) -> tuple[HeadOfFile, ...]:
-        """The heads of the LSTMs of these names that make the outputs of a graph."""
-        heads = []
-        for output in scope.outputs:
-            source = scope.definition(output)
-            try:
-                flow = self._flow(source)
-                if flow.layers and not flow.is_of_h:
-                    raise NotFollowed(_words(source))
-            except UNREAD as reason:
-                for lstm in _lstms_before(source):
-                    heads.append((lstm, HeadOfFile("", obstacle=str(reason))))
-            else:
-                if flow.layers:
-                    heads.append((flow.lstm, HeadOfFile("", flow.layers, flow.steps)))
-        return one_of_each_lstm(
-            head._replace(behind=names[lstm]) for lstm, head in heads if lstm in names
-        )
+    def heads(self, scope: Scope) -> tuple[HeadOfFile, ...]:
+        """The heads that make the outputs of a graph."""
+        return heads_at([scope.definition(name) for name in scope.outputs], self)
 
-    def _flow(self, source: Definition, left: int = MOST_STEPS) -> Flow:
+    def flow(self, source: Definition, left: int = MOST_STEPS) -> Flow:
+        """The numbers of this name, from an LSTM on."""
         node = source.node
         if node is None or not left:
-            raise NotFollowed(_words(source))
+            raise NotFollowed(self.words(source))
         if is_lstm(node):
-            return _outputs_of(node, node.outputs.index(source.name))
+            flow = _outputs_of(node, node.outputs.index(source.name))
+            return flow._replace(lstm=self.names.get(node, ""))
         step = _Step(source, self)
         try:
             if node.op not in STEPS or node.domain or source.name != node.outputs[0]:
                 raise NotFollowed
             flows = []
             for name in step.followed():
-                flows.append(self._flow(source.scope.definition(name), left - 1))
+                flows.append(self.flow(source.scope.definition(name), left - 1))
             if not flows:
                 raise NotFollowed
             return STEPS[node.op](step, *flows)
         except UNREAD as reason:
             words = str(reason) if isinstance(reason, NotFollowed) else ""
-            raise NotFollowed(words or _words(source)) from None
+            raise NotFollowed(words or self.words(source)) from None
+
+    def words(self, source: Definition) -> str:
+        """The operator that computes a name."""
+        node = source.node
+        if node is None:
+            return source.name
+        return f"{node.op} ({node.name})" if node.name else node.op
+
+    def lstms_before(self, source: Definition) -> Iterator[str]:
+        """The LSTMs that a name depends on, without another LSTM between."""
+        pending, seen = [source], set[Node]()
+        while pending:
+            definition = pending.pop()
+            node = definition.node
+            if node is None or node in seen:
+                continue
+            seen.add(node)
+            if node in self.names:
+                yield self.names[node]
+            elif not is_lstm(node):
+                pending += [definition.scope.definition(name) for name in node.inputs]
 
 
 class _Step(NamedTuple):
@@ -339,14 +346,7 @@ def _outputs_of(node: Node, output: int) -> Flow:
     steps = EACH
     if output:
         steps = LAST if direction == b"forward" else STATES
-    return Flow(axes, width, node, steps)
-
-
-def _words(source: Definition) -> str:
-    node = source.node
-    if node is None:
-        return source.name
-    return f"{node.op} ({node.name})" if node.name else node.op
+    return Flow(axes, width, steps=steps)
 
 
 def _through(source: Definition) -> tuple[Definition, bool]:
@@ -362,18 +362,3 @@ def _through(source: Definition) -> tuple[Definition, bool]:
             break
         source = source.scope.definition(node.inputs[0])
     return source, exchanged
-
-
-def _lstms_before(source: Definition) -> Iterator[Node]:
-    """The LSTMs that a name depends on, without another LSTM between."""
-    pending, seen = [source], set[Node]()
-    while pending:
-        definition = pending.pop()
-        node = definition.node
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if is_lstm(node):
-            yield node
-        else:
-            pending += [definition.scope.definition(name) for name in node.inputs]
