@@ -7,7 +7,7 @@ are followed, and dense layers collected, until the end of the way is a head.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from lstmcli.core.model.surroundings import (
     EACH,
@@ -17,6 +17,8 @@ from lstmcli.core.model.surroundings import (
     HeadOfFile,
 )
 from lstmcli.core.model.vocabulary import read_activation_name
+from lstmcli.errors import UserError
+from lstmcli.formats.files.limits import Damaged
 
 Surroundings = tuple[tuple[HeadOfFile, ...], tuple[FrontOfFile, ...]]
 
@@ -32,12 +34,15 @@ class NotFollowed(Exception):
     """The way leads through what is neither a front nor a head; the text names it."""
 
 
+UNREAD = (NotFollowed, UserError, Damaged)  # too large, in a file that is not there
+
+
 class Flow(NamedTuple):
     """The numbers on the way; a step that is not understood is NotFollowed."""
 
     axes: tuple[str, ...]
     width: int = 0  # of the last axis, if reshaping needs it
-    lstm: str = ""  # the start of its tensors' names
+    lstm: str = ""  # the start of the names of its tensors
     steps: str = EACH
     layers: tuple[HeadLayer, ...] = ()
     direction: int | None = None  # the one of two that is taken
@@ -61,8 +66,10 @@ class Flow(NamedTuple):
         """The axes joined or separated, as far as their number and the last one tell."""
         axes = self.axes
         long = tuple(axis for axis in axes if axis != ONE)
-        if axes[-2:] == (DIRECTIONS, UNITS) and rank == len(axes) - 1:
+        if rank == len(axes) - 1 and axes[-2:] == (DIRECTIONS, UNITS):
             return self._replace(axes=(*axes[:-2], OUTPUTS), width=2 * self.width)
+        if rank == len(axes) - 1 and axes[-2:] == (ONE, OUTPUTS):
+            return self._replace(axes=(*axes[:-2], OUTPUTS))
         if width != self.width or axes[-1] != OUTPUTS:
             raise NotFollowed
         if rank == len(long) < len(axes):
@@ -164,6 +171,36 @@ def _read_activation(name: str) -> str:
         raise NotFollowed from None
 
 
+class Ways(Protocol):
+    """The graph of a file, as a reader has it."""
+
+    def flow(self, source: Any, /) -> Flow:
+        """The numbers of this name, from an LSTM on."""
+
+    def lstms_before(self, source: Any, /) -> Iterable[str]:
+        """The LSTMs that a name depends on, without another LSTM between."""
+
+    def words(self, source: Any, /) -> str:
+        """What computes a name."""
+
+
+def heads_at(outputs: Iterable[Any], ways: Ways) -> tuple[HeadOfFile, ...]:
+    """The heads that make these outputs of a model."""
+    ends = []
+    for source in outputs:
+        try:
+            flow = ways.flow(source)
+            if flow.layers and not flow.is_of_h:
+                raise NotFollowed(ways.words(source))
+        except UNREAD as reason:
+            for lstm in ways.lstms_before(source):
+                ends.append(HeadOfFile(lstm, obstacle=str(reason)))
+        else:
+            if flow.layers:
+                ends.append(HeadOfFile(flow.lstm, flow.layers, flow.steps))
+    return one_of_each_lstm(ends)
+
+
 def one_of_each_lstm(ends: Iterable[HeadOfFile]) -> tuple[HeadOfFile, ...]:
     """The head of each LSTM; an obstacle where it reaches several outputs of the model."""
     heads: dict[str, HeadOfFile] = {}
@@ -172,3 +209,12 @@ def one_of_each_lstm(ends: Iterable[HeadOfFile]) -> tuple[HeadOfFile, ...]:
             head = HeadOfFile(head.behind, obstacle="several outputs")
         heads[head.behind] = head
     return tuple(heads.values())
+
+
+def tensors_of(heads: Iterable[HeadOfFile], fronts: Iterable[FrontOfFile]) -> list[str]:
+    """The names of the tensors of heads and fronts."""
+    names = [front.table for front in fronts]
+    for head in heads:
+        for layer in head.layers:
+            names += [layer.kernel, layer.bias]
+    return [name for name in names if name]

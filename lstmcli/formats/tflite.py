@@ -10,101 +10,36 @@ float32.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from struct import Struct
+from math import prod
 from types import SimpleNamespace as Fields
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstmcli.core.model.surroundings import FrontOfFile, HeadOfFile
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Arrays, Document, Groups, dequantized
 from lstmcli.formats.files.limits import (
+    MOST_AXES,
     Damaged,
     check_size,
     check_total,
     damage_reported,
 )
 from lstmcli.formats.files.source import Opened
-
-_LAYOUTS = {
-    kind: Struct(f"<{kind}") for kind in "bBhHiIqQf?"
-}  # letters of the struct module
-
-
-class Table(NamedTuple):
-    """A table in a buffer; fields that are not there have their default."""
-
-    data: memoryview
-    at: int
-
-    def number(self, field: int, kind: str, default: Any = 0) -> Any:
-        """A scalar; ``kind`` is its letter in the struct module."""
-        place = self._place(field)
-        return default if place is None else _number(self.data, place, kind)
-
-    def table(self, field: int) -> Table | None:
-        """A table in the table."""
-        place = self._place(field)
-        return None if place is None else Table(self.data, _ahead(self.data, place))
-
-    def tables(self, field: int) -> list[Table]:
-        """A vector of tables."""
-        places = self._elements(field, 4)
-        return [Table(self.data, _ahead(self.data, place)) for place in places]
-
-    def vector(self, field: int, dtype: str) -> np.ndarray:
-        """A vector of scalars: a read-only view of the buffer."""
-        return np.frombuffer(self.octets(field, np.dtype(dtype).itemsize), dtype)
-
-    def octets(self, field: int, size: int = 1) -> memoryview:
-        """The bytes of a vector of scalars that take ``size`` each."""
-        places = self._elements(field, size)
-        return self.data[places.start : places.stop]
-
-    def _place(self, field: int) -> int | None:
-        vtable, within = self.at - _number(self.data, self.at, "i"), 4 + 2 * field
-        is_there = within + 2 <= _number(self.data, vtable, "H")
-        offset = _number(self.data, vtable + within, "H") if is_there else 0
-        return self.at + offset if offset else None
-
-    def _elements(self, field: int, size: int) -> range:
-        """The positions of a vector's elements, all of them within the buffer."""
-        place = self._place(field)
-        if place is None:
-            return range(0)
-        start = _ahead(self.data, place)
-        first, count = start + 4, _number(self.data, start, "I")
-        if count * size > len(self.data) - first:
-            raise Damaged(f"a list of {count:,} elements reaches past its end")
-        return range(first, first + count * size, size)
-
-
-def root(data: bytes) -> Table:
-    """The outermost table; Damaged, here and in it, for what lies past the end."""
-    view = memoryview(data)
-    return Table(view, _ahead(view, 0))
-
-
-def _ahead(data: memoryview, at: int) -> int:
-    return at + int(_number(data, at, "I"))
-
-
-def _number(data: memoryview, at: int, kind: str) -> Any:
-    layout = _LAYOUTS[kind]
-    if at < 0 or at + layout.size > len(data):
-        raise Damaged(f"it has no byte {at:,}")
-    return layout.unpack_from(data, at)[0]
-
+from lstmcli.formats.surroundings import NotFollowed, heads_at, tensors_of
+from lstmcli.formats.tflite_graph import Operator, Tensors, Ways
+from lstmcli.formats.wire.flatbuffer import Table, root
 
 # ---- field numbers of the schema's tables, where read
 
 ModelTable = Fields(operator_codes=1, subgraphs=2, buffers=4)
 OperatorCodeTable = Fields(deprecated_builtin_code=0, builtin_code=3)
-SubGraphTable = Fields(tensors=0, operators=3)
+SubGraphTable = Fields(tensors=0, inputs=1, outputs=2, operators=3)
 OperatorTable = Fields(opcode_index=0, inputs=1, outputs=2, builtin_options=4)
 LstmOptionsTable = Fields(fused_activation_function=0, cell_clip=1, proj_clip=2)
-TensorTable = Fields(shape=0, type=1, buffer=2, quantization=4, sparsity=6)
-FLOAT32, INT8 = 0, 9  # of its type
+TensorTable = Fields(shape=0, type=1, buffer=2, name=3, quantization=4, sparsity=6)
+FLOAT32, INT32, INT8 = 0, 2, 9  # of its type
 QuantizationTable = Fields(scale=2, zero_point=3, quantized_dimension=6)
 BufferTable = Fields(data=0, offset=1, size=2)
 
@@ -147,11 +82,30 @@ OPTIONS: dict[
 }
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
 OPERATORS = {
+    0: "ADD",
+    2: "CONCATENATION",
     6: "DEQUANTIZE",
+    7: "EMBEDDING_LOOKUP",
+    9: "FULLY_CONNECTED",
+    14: "LOGISTIC",
     16: "LSTM",
+    18: "MUL",
+    19: "RELU",
+    22: "RESHAPE",
+    25: "SOFTMAX",
+    28: "TANH",
+    36: "GATHER",
+    39: "TRANSPOSE",
+    40: "MEAN",
     44: "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    45: "STRIDED_SLICE",
+    50: "LOG_SOFTMAX",
     52: "BIDIRECTIONAL_SEQUENCE_LSTM",
+    53: "CAST",
+    82: "REDUCE_MAX",
     105: "REVERSE_V2",
+    114: "QUANTIZE",
+    126: "BATCH_MATMUL",
 }
 DTYPES = {
     0: "<f4",
@@ -174,7 +128,8 @@ class _SubGraph(NamedTuple):
     """A subgraph: tensors, operators with their names, and inputs of two of these."""
 
     tensors: list[Table]
-    operators: list[tuple[str, Table]]
+    operators: list[Operator]
+    outputs: list[int]
     quantized: dict[int, int]  # output of DEQUANTIZE -> its input
     in_order: dict[int, int]  # output of REVERSE_V2 -> its input
 
@@ -197,33 +152,46 @@ class _ModelReader:
         self._quantized_dtypes: set[str] = set()
 
     def _graph(self, table: Table, codes: list[int]) -> _SubGraph:
-        operators = [
-            (
-                OPERATORS.get(
-                    codes[operator.number(OperatorTable.opcode_index, "I")], ""
-                ),
-                operator,
+        operators = []
+        for one in table.tables(SubGraphTable.operators):
+            code = codes[one.number(OperatorTable.opcode_index, "I")]
+            operators.append(
+                Operator(
+                    OPERATORS.get(code, f"operator {code}"),
+                    one.vector(OperatorTable.inputs, "<i4").tolist(),
+                    one.vector(OperatorTable.outputs, "<i4").tolist(),
+                    one.table(OperatorTable.builtin_options),
+                )
             )
-            for operator in table.tables(SubGraphTable.operators)
-        ]
-        inputs = (
-            _inputs_by_output(name, operators) for name in ("DEQUANTIZE", "REVERSE_V2")
+        return _SubGraph(
+            table.tables(SubGraphTable.tensors),
+            operators,
+            table.vector(SubGraphTable.outputs, "<i4").tolist(),
+            _inputs_by_output("DEQUANTIZE", operators),
+            _inputs_by_output("REVERSE_V2", operators),
         )
-        return _SubGraph(table.tables(SubGraphTable.tensors), operators, *inputs)
 
     def document(self) -> Document:
         arrays: Arrays = {}
         groups: Groups = {}
         remarks = []
-        lstms = ((g, *operator) for g in self._graphs for operator in g.operators)
-        for graph, name, operator in lstms:
-            if name in OPTIONS:
-                prefix = f"lstm_{len(groups)}"
-                groups[prefix] = group = _attributes(name, operator)
-                inputs = operator.vector(OperatorTable.inputs, "<i4").tolist()
-                arrays |= self._weights(prefix, graph, group, inputs)
-                for remark in _remarks(graph, group, inputs):
-                    remarks.append(f"{self._source}: {prefix} {remark}.")
+        heads: list[HeadOfFile] = []
+        fronts: list[FrontOfFile] = []
+        for graph in self._graphs:
+            ways = Ways(self._tensors(graph), graph.operators)
+            for operator in graph.operators:
+                if operator.name in OPTIONS:
+                    prefix = f"lstm_{len(groups)}"
+                    groups[prefix] = group = _attributes(operator)
+                    arrays |= self._weights(prefix, graph, group, operator)
+                    if operator.outputs:
+                        ways.lstms[operator.output] = prefix, group
+                    for remark in _remarks(graph, group, operator):
+                        remarks.append(f"{self._source}: {prefix} {remark}.")
+            of_graph = heads_at(graph.outputs, ways), ways.fronts()
+            heads += of_graph[0]
+            fronts += of_graph[1]
+            arrays |= {name: ways.arrays[name] for name in tensors_of(*of_graph)}
         is_known = all("arithmetic" in group for group in groups.values())
         if self._quantized_dtypes and not is_known:
             dtypes = " and ".join(sorted(self._quantized_dtypes))
@@ -237,13 +205,20 @@ class _ModelReader:
                 "spelled out in basic operators. Give the model that it was converted from."
             )
         return Document(
-            self._source, "tflite", arrays, groups=groups, remarks=tuple(remarks)
+            self._source,
+            "tflite",
+            arrays,
+            groups=groups,
+            has_graph=True,
+            heads=tuple(heads),
+            fronts=tuple(fronts),
+            remarks=tuple(remarks),
         )
 
     # ---- tensors
 
     def _weights(
-        self, prefix: str, graph: _SubGraph, group: dict[str, Any], inputs: list[int]
+        self, prefix: str, graph: _SubGraph, group: dict[str, Any], operator: Operator
     ) -> Arrays:
         """The named inputs that the operator has; -1 stands for one that is left out.
 
@@ -253,14 +228,14 @@ class _ModelReader:
         names = BIDIRECTIONAL if both else UNIDIRECTIONAL
         arrays = {}
         for position, name in (BASIC if _is_basic(group) else names).items():
-            if (index := _at(inputs, position)) >= 0:
+            if (index := operator.input(position)) >= 0:
                 path = f"{prefix}/{name}"
                 stored = graph.quantized.get(index, index)
                 arrays[path] = self._array(
                     graph.tensors, stored, f"{self._source}: {path}"
                 )
         group["projected"] = any(path.endswith("projection_weights") for path in arrays)
-        group["auxiliary"] = both and _at(inputs, AUXILIARY) >= 0
+        group["auxiliary"] = both and operator.input(AUXILIARY) >= 0
         return arrays
 
     def _array(self, tensors: list[Table], index: int, where: str) -> np.ndarray:
@@ -292,6 +267,44 @@ class _ModelReader:
         self._quantized_dtypes.add(dtype.name)
         return _dequantized(array, tensor.table(TensorTable.quantization), where)
 
+    def _tensors(self, graph: _SubGraph) -> Tensors:
+        def field(number: int, name: int, dtype: str) -> list[int]:
+            if not 0 <= number < len(graph.tensors):
+                return []
+            values: list[int] = graph.tensors[number].vector(name, dtype).tolist()
+            return values
+
+        def name(number: int) -> str:
+            text = bytes(field(number, TensorTable.name, "u1")).decode(
+                "utf-8", "replace"
+            )
+            return text or f"tensor_{number}"
+
+        def integers(number: int) -> list[int]:
+            count = prod(field(number, TensorTable.shape, "<i4"))
+            if (
+                number < 0
+                or graph.tensors[number].number(TensorTable.type, "b") != INT32
+            ):
+                raise NotFollowed
+            buffer = graph.tensors[number].number(TensorTable.buffer, "I")
+            data = self._buffer(buffer)
+            if len(data) != 4 * count or count > MOST_AXES:
+                raise NotFollowed
+            values: list[int] = np.frombuffer(data, "<i4").tolist()
+            return values
+
+        def numbers(number: int) -> np.ndarray:
+            stored = graph.quantized.get(number, number)
+            return self._array(graph.tensors, stored, f"{self._source}: {name(number)}")
+
+        return Tensors(
+            lambda number: field(number, TensorTable.shape, "<i4"),
+            name,
+            integers,
+            numbers,
+        )
+
     def _buffer(self, number: int) -> memoryview:
         """A buffer's bytes: in its table, or, in a large model, after all tables."""
         buffer = self._buffers[number]
@@ -302,14 +315,12 @@ class _ModelReader:
         return buffer.octets(BufferTable.data)
 
 
-def _inputs_by_output(name: str, operators: list[tuple[str, Table]]) -> dict[int, int]:
-    ends = (OperatorTable.outputs, OperatorTable.inputs)
-    vectors = [
-        [operator.vector(field, "<i4").tolist() for field in ends]
-        for operator_name, operator in operators
-        if operator_name == name
-    ]
-    return {outputs[0]: inputs[0] for outputs, inputs in vectors if outputs and inputs}
+def _inputs_by_output(name: str, operators: list[Operator]) -> dict[int, int]:
+    return {
+        operator.output: operator.input(0)
+        for operator in operators
+        if operator.name == name and operator.inputs and operator.outputs
+    }
 
 
 def _is_basic(group: dict[str, Any]) -> bool:
@@ -317,10 +328,10 @@ def _is_basic(group: dict[str, Any]) -> bool:
 
 
 def _remarks(
-    graph: _SubGraph, group: dict[str, Any], inputs: list[int]
+    graph: _SubGraph, group: dict[str, Any], operator: Operator
 ) -> Iterator[str]:
     """Remarks on one operator, whose arithmetic is added to its group."""
-    places = (_at(inputs, 0), _at(inputs, GATE_WITH_WEIGHTS))
+    places = (operator.input(0), operator.input(GATE_WITH_WEIGHTS))
     there = [graph.tensors[n] for n in places if 0 <= n < len(graph.tensors)]
     kinds = [tensor.number(TensorTable.type, "b") for tensor in there]
     if not _is_basic(group) and kinds == [FLOAT32, INT8]:  # which nothing dequantizes
@@ -337,12 +348,8 @@ def _remarks(
         )
 
 
-def _at(inputs: list[int], position: int) -> int:
-    return int(inputs[position]) if position < len(inputs) else -1
-
-
-def _attributes(name: str, operator: Table) -> dict[str, Any]:
-    options = operator.table(OperatorTable.builtin_options)
+def _attributes(operator: Operator) -> dict[str, Any]:
+    options = operator.options
     fields = {  # as in `OPTIONS`
         "fused_activation_function": (
             LstmOptionsTable.fused_activation_function,
@@ -351,10 +358,13 @@ def _attributes(name: str, operator: Table) -> dict[str, Any]:
         ),
         "cell_clip": (LstmOptionsTable.cell_clip, "f", 0.0),
         "proj_clip": (LstmOptionsTable.proj_clip, "f", 0.0),
-    } | OPTIONS[name]
+    } | OPTIONS[operator.name]
     attributes = {k: options.number(*f) if options else f[2] for k, f in fields.items()}
     function = ACTIVATIONS[attributes["fused_activation_function"]]
-    return attributes | {"operator": name, "fused_activation_function": function}
+    return attributes | {
+        "operator": operator.name,
+        "fused_activation_function": function,
+    }
 
 
 def _dequantized(array: np.ndarray, parameters: Table | None, where: str) -> np.ndarray:

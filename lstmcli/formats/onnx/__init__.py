@@ -14,11 +14,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from lstmcli.core.model.surroundings import FrontOfFile
 from lstmcli.errors import UserError, import_extra
 from lstmcli.escaping import with_article
-from lstmcli.formats.document import Document
+from lstmcli.formats.document import Arrays, Document
 from lstmcli.formats.files.limits import MOST_PROTOBUF, check_size, damage_reported
 from lstmcli.formats.files.source import Opened
+from lstmcli.formats.onnx.connections import Connections
 from lstmcli.formats.onnx.folding import ConstantFolder
 from lstmcli.formats.onnx.graph import (
     Node,
@@ -32,10 +34,9 @@ from lstmcli.formats.onnx.lstm import (
     LstmNode,
     NodeReader,
     UnreadableNode,
-    feeding_lstm,
-    input_source,
     is_lstm,
 )
+from lstmcli.formats.surroundings import tensors_of
 
 CELL_SIGMOIDS, CELL_TANHS = 3, 2  # in a cell of basic operators
 PRODUCTS = ("MatMul", "Gemm")
@@ -49,9 +50,10 @@ OTHER_CELLS = ("GRU", "RNN")
 def read(file: Opened) -> Document:
     """The tensors of LSTM nodes: NODE/W, NODE/R, NODE/B, NODE/P and constant initial states.
 
-    A group NODE has the attributes, ``directions`` and ``units``,
-    ``cell_width`` (of a known initial_c), ``sequence_lens`` (constant ones)
-    and ``transposed`` (X is an input of the model with batch and time
+    The tensors of heads and fronts have their own names. A group NODE has the
+    attributes, ``directions`` and ``units``, ``cell_width`` (of a known
+    initial_c), ``sequence_lens`` (constant ones) and ``transposed`` (X, or the
+    indices of its rows, is an input of the model with batch and time
     exchanged). Equal nodes are given once. Without LSTM nodes the format is
     "onnx initializers"; a model with only GRUs or plain RNNs can be listed,
     not run.
@@ -76,14 +78,14 @@ class _Reader:
     def __init__(self, file: Opened, model: OnnxModel) -> None:
         self.file, self.model = file, model
         self.constants = ConstantFolder(file)
+        self.connections = Connections(self.constants)
         self.scopes: dict[
             Scope, Counter[str]
         ] = {}  # every graph: its operators, counted
         self.lstms: dict[tuple[object, ...], LstmNode] = {}  # by their content
-        self.read_as: dict[Node, LstmNode] = {}
-        self.fed_by: dict[
-            LstmNode, LstmNode
-        ] = {}  # LSTM -> the one whose outputs it takes
+        self.read: list[tuple[LstmNode, Node, Scope]] = []
+        self.fronts: dict[LstmNode, FrontOfFile] = {}
+        self.fed_by: dict[str, str] = {}  # LSTM -> the one whose outputs it takes
         self.left_out: list[str] = []
         self.identities: list[tuple[Node, Scope]] = []
         self.names: dict[str, str] = {}  # by `_normalised` name
@@ -94,7 +96,9 @@ class _Reader:
             if node.op == "Identity" and not node.domain:
                 self.identities.append((node, scope))
             if is_lstm(node):
-                self._add(node, scope)
+                self._read(node, scope)
+        for lstm, node, scope in self.read:  # what is around them may be too large
+            self._add(lstm, node, scope)
         if not self.names:
             return self._initializers()
         lstms = list(self.lstms.values())
@@ -103,39 +107,52 @@ class _Reader:
             raise UserError(
                 f"{self.file.source}: none of its LSTMs can be read.", *reasons
             )
+        arrays: Arrays = {}
+        for lstm in lstms:
+            arrays |= {f"{lstm.name}/{key}": a for key, a in lstm.arrays.items()}
+        heads = self.connections.heads(next(iter(self.scopes)))
+        fronts = tuple(self.fronts.values())
+        for name in tensors_of(heads, fronts):
+            arrays.setdefault(name, self.connections.arrays[name])
         return Document(
             self.file.source,
             "onnx",
-            {
-                f"{lstm.name}/{key}": a
-                for lstm in lstms
-                for key, a in lstm.arrays.items()
-            },
+            arrays,
             groups={lstm.name: lstm.attributes for lstm in lstms},
-            in_turn=max((self._chain(lstm) for lstm in lstms), key=len),
+            in_turn=max((self._chain(lstm.name) for lstm in lstms), key=len),
+            has_graph=True,
+            heads=heads,
+            fronts=fronts,
             remarks=tuple(self._remarks(lstms)),
         )
 
-    def _add(self, node: Node, scope: Scope) -> None:
+    def _read(self, node: Node, scope: Scope) -> None:
         name = self._name(node)
         try:
             lstm = NodeReader(node, scope, self.constants, name).read()
-            operator, transposed = input_source(node, scope)
-            if transposed:
-                lstm.attributes["transposed"] = True
         except UnreadableNode as reason:
             self.left_out.append(f"{name} is left out: {reason}.")
-            return
+        else:
+            self.read.append((lstm, node, scope))
+
+    def _add(self, lstm: LstmNode, node: Node, scope: Scope) -> None:
+        feeding = self.connections.feeding(node, scope)
+        if feeding.transposed:
+            lstm.attributes["transposed"] = True
         known = self.lstms.setdefault(lstm.key(), lstm)
         if known is not lstm:  # remarks on an equal node's state count too
             known.remarks += lstm.remarks
-        self.read_as[node] = known
-        if (below := feeding_lstm(node, scope, self.constants)) in self.read_as:
-            self.fed_by[known] = self.read_as[below]
-        elif operator:
+        self.connections.names[node] = known.name
+        if feeding.lstm:
+            self.fed_by[known.name] = feeding.lstm
+        elif feeding.table:
+            table = feeding.table
+            self.fronts.setdefault(known, FrontOfFile(known.name, table, table))
+        elif feeding.operator:
             known.remarks.append(
-                f"{name}: its inputs are outputs of {operator}, and not the inputs of the model; "
-                f"to save them, add the tensor {node.inputs[0]!a} to the outputs of the graph."
+                f"{lstm.name}: its inputs are outputs of {feeding.operator}, and not the inputs of "
+                f"the model; to save them, add the tensor {node.inputs[0]!a} to the outputs of the "
+                "graph."
             )
 
     def _name(self, node: Node) -> str:
@@ -148,19 +165,19 @@ class _Reader:
         self.names[_normalised(name)] = name
         return name
 
-    def _chain(self, first: LstmNode) -> tuple[str, ...]:
+    def _chain(self, first: str) -> tuple[str, ...]:
         feeds = {below: lstm for lstm, below in self.fed_by.items()}
         chain, following = list[str](), None if first in self.fed_by else first
         while following is not None:
-            chain.append(following.name)
+            chain.append(following)
             following = feeds.get(following)
         return tuple(chain)
 
     def _remarks(self, lstms: list[LstmNode]) -> Iterator[str]:
         source = self.file.source
         yield from self.left_out
-        if len(self.read_as) > len(lstms):
-            yield f"{source} has {len(self.read_as)} LSTM nodes, {len(lstms)} of them distinct."
+        if len(self.read) > len(lstms):
+            yield f"{source} has {len(self.read)} LSTM nodes, {len(lstms)} of them distinct."
         for lstm in lstms:
             yield from lstm.remarks
         if form := self._basic_operators():

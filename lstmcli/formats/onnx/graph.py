@@ -92,6 +92,7 @@ class Scope:
     tensors: Mapping[str, Any] = field(default_factory=dict)
     sparse: frozenset[str] = frozenset()
     inputs: frozenset[str] = frozenset()
+    outputs: Sequence[str] = ()  # of a function they are those of its call
     outer: Scope | None = None  # of a graph in an attribute
     bound: Mapping[str, tuple[Scope, str]] = field(
         default_factory=dict
@@ -178,6 +179,7 @@ class OnnxModel:
             {text(tensor.name): tensor for tensor in graph.initializer},
             frozenset(text(tensor.values.name) for tensor in graph.sparse_initializer),
             frozenset(text(value.name) for value in graph.input),
+            [text(value.name) for value in graph.output],
             outer,
             within=node.op if node else "",
         )
