@@ -51,7 +51,12 @@ from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
-from lstmcli.core.explain.question import Question, in_shape, left_out
+from lstmcli.core.explain.question import (
+    Question,
+    as_outputs,
+    in_shape,
+    left_out,
+)
 from lstmcli.core.explain.verify import (
     A_FEW,
     Answer,
@@ -382,7 +387,7 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     with np.errstate(all="ignore"), one_thread():
         if question.model.edits:  # refused at once where these do not fit the run
             run_in_memory(prepare(question.model, question.inputs))
-        shapes = [*in_shape(question)]
+        shapes = _shaped(question)
         searches = []
         for shaped in shapes:
             with (
@@ -397,6 +402,21 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
             raise shapes[0].no_place()
         others = (one for one in explanations if one.verdict != "none")
         return next(others, first) if first.verdict == "none" else first
+
+
+def _shaped(question: Question) -> list[Question]:
+    """EXPECTED as what it may be, in each of its shapes; UserError if there is none."""
+    shapes: list[Question] = []
+    refused = None
+    for one in as_outputs(question):
+        one.work.progress = question.work.progress
+        try:
+            shapes.extend(in_shape(one))
+        except UserError as error:
+            refused = error
+    if refused is not None and not shapes:
+        raise refused
+    return shapes
 
 
 def _in_shape(search: Search) -> Explanation:

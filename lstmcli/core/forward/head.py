@@ -11,7 +11,7 @@ from lstmcli.core.forward.equations import activation
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.surroundings import LAST, Head
+from lstmcli.core.model.surroundings import LAST, MAX, MEAN, Head
 
 DType = np.dtype[Any]
 
@@ -59,6 +59,17 @@ def head_output(head: Head, h: Array) -> Array:
     return y
 
 
+def taken_at_each_end(steps: str, h: Array) -> Array:
+    """The h (T, R, P) that a head takes of sequences which end at each step."""
+    if steps == MEAN:
+        counts = np.arange(1, len(h) + 1)[:, np.newaxis, np.newaxis]
+        mean: Array = np.cumsum(h, axis=0) / counts
+        return mean
+    if steps == MAX:
+        return np.maximum.accumulate(h, axis=0)
+    return h
+
+
 class Pooled:
     """The h (R, P) of each sequence that a head of one output takes, as steps come.
 
@@ -67,8 +78,8 @@ class Pooled:
     """
 
     def __init__(self, steps: str, batch: int, width: int, dtype: DType) -> None:
-        start = -np.inf if steps == "max" else 0
-        precise = np.promote_types(dtype, np.float64) if steps == "mean" else dtype
+        start = -np.inf if steps == MAX else 0
+        precise = np.promote_types(dtype, np.float64) if steps == MEAN else dtype
         self._steps, self._dtype = steps, dtype
         self._value = np.full((batch, width), start, precise)
         self._count = np.zeros((batch, 1), int)  # steps so far that count
@@ -82,7 +93,7 @@ class Pooled:
             last = len(h) - 1 - np.argmax(valid[::-1], axis=0)
             of_last = h[last, np.arange(h.shape[1])]
             self._value = np.where(counts.any(axis=0), of_last, self._value)
-        elif self._steps == "mean":
+        elif self._steps == MEAN:
             # one after another from the sum so far: the same bits in pieces
             terms = [self._value[np.newaxis], np.where(counts, h, 0)]
             self._value = np.add.reduce(np.concatenate(terms), axis=0)
@@ -94,7 +105,7 @@ class Pooled:
     def result(self) -> Array:
         """The h (R, P) that the head takes."""
         value = self._value
-        if self._steps == "mean":
+        if self._steps == MEAN:
             value = value / np.maximum(self._count, 1)
         result: Array = value.astype(self._dtype, copy=False)
         return result

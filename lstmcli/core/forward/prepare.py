@@ -17,7 +17,14 @@ from lstmcli.core.forward.plan import DEFAULT_KEEP, Chunk, Plan, plan_of
 from lstmcli.core.forward.run import ChunkRun
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import edited, edits_in, refuse_edits
-from lstmcli.core.model.model import Cell, Inputs, Model, State, from_time_major
+from lstmcli.core.model.model import (
+    Cell,
+    Inputs,
+    Model,
+    State,
+    from_time_major,
+    layer_width,
+)
 from lstmcli.core.weights.build_cells import check_layers
 from lstmcli.errors import UserError
 
@@ -33,7 +40,7 @@ def with_edits(plan: Plan) -> Plan:
     """The plan with what its model's edits change before a run."""
     if not (edits := plan.model.edits):
         return plan
-    model, states = replace(plan.model, layers=edited_layers(plan.model)), plan.states
+    model, states = edited_model(plan.model), plan.states
     for edit in edits_in("state", edits):
         named = zip(model.cells, states, strict=True)
         states = [
@@ -62,6 +69,20 @@ def with_edits(plan: Plan) -> Plan:
         x, valid, states = edit.apply(run, x, valid, states)
     inputs = replace(plan.inputs, x=from_time_major(x, plan.layout))
     return replace(plan, inputs=inputs, steps=len(x), valid=valid, states=states)
+
+
+def edited_model(model: Model) -> Model:
+    """The model with its cells and its head as its edits leave them.
+
+    UserError for a head that does not take the outputs then.
+    """
+    layers, head = edited_layers(model), model.head
+    if head is not None:
+        width = layer_width(layers[-1])
+        if head.inputs not in (None, width):
+            text = f"the head {head.text} takes {head.inputs} values, not {width}"
+            refuse_edits(edits_in("outputs", model.edits), f"{text}.")
+    return replace(model, layers=layers, head=head)
 
 
 def edited_layers(model: Model) -> tuple[tuple[Cell, ...], ...]:

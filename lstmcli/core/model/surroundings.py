@@ -20,12 +20,14 @@ FINAL_Y = "final_y"
 EACH = "each"
 LAST = "last"
 STATES = "states"
+MEAN = "mean"
+MAX = "max"
 STEPS = {
     EACH: "of each step",
     LAST: "of the last step",
     STATES: "of both last states",
-    "mean": "of the mean over the steps",
-    "max": "of the maximum over the steps",
+    MEAN: "of the mean over the steps",
+    MAX: "of the maximum over the steps",
 }
 """The h that a head takes: one of each step, or one a sequence; with words."""
 
@@ -98,6 +100,14 @@ class Head:
     def text(self) -> str:
         """The layers as ``--head`` takes them."""
         return ",".join(layer.text for layer in self.layers)
+
+    @property
+    def inputs(self) -> int | None:
+        """P, the size of the h that the first kernel takes; None without a kernel."""
+        for layer in self.layers:
+            if layer.kernel is not None:
+                return int(layer.kernel.shape[0])
+        return None
 
     def width(self, inputs: int) -> int:
         """K, the size of y, for h of this size."""
