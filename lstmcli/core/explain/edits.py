@@ -509,6 +509,9 @@ FEW_NUMBERS = 40  # of EXPECTED, up to which any other fit leaves an answer open
 OF_A_PLACE = 16  # values of an edit in the place of a change: later ones are tables
 # values of a setting, and changes, next to edits
 OF_A_KIND, MOST_BESIDE = 2, 18
+# of the work: edits by themselves, where most need a full run, as of two directions; all of it
+# left none for those next to a change, of which 0 of 13 were found
+ALONE_OF_HEAD = 0.2
 FOR_FIRST = 0.85  # of the work: the rest is for less likely placements
 
 
@@ -526,7 +529,7 @@ def named_edits(placements: Sequence[Placement]) -> list[NamedEdits]:
     if not distinct:
         return []
     *others, first = distinct.values()
-    if found := _first_found([first]):
+    if found := _first_found([first], ALONE_OF_HEAD if first.is_of_head else 1.0):
         return found
     changed = list[EditedRuns]()
     if first.work.left(FOR_FIRST):  # each takes the memory of a model
@@ -537,16 +540,31 @@ def named_edits(placements: Sequence[Placement]) -> list[NamedEdits]:
 
 
 def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdits]:
-    for nth, one in product(range(len(STAGES)), runs):
-        variants, found = STAGES[nth].variants(one), list[NamedEdits]()
-        while one.work.left(part) and (variant := next(variants, None)):
-            found += filter(None, [one.proved(variant)])
-        if found:
-            return _without_more_numbers(sorted(found, key=_rank))
-        if not one.work.left(part):
-            left = _left_out(one, nth, variants)
-            one.work.left_out.append((bool(one.changes), left))
-            break
+    """The edits that give EXPECTED by the first stage, and in the first runs, in which any does.
+
+    Of the output of a head, the runs have turns until one is found: their
+    steps show less, so each variant takes longer.
+    """
+    for nth, stage in enumerate(STAGES):
+        waiting = deque((one, stage.variants(one)) for one in runs)
+        found = list[NamedEdits]()
+        while waiting:
+            one, variants = waiting.popleft()
+            variant = next(variants, None) if one.work.left(part) else None
+            if variant is not None:
+                named = one.proved(variant)
+                if named is not None:
+                    found.append(named)
+                if one.is_of_head and not found:
+                    waiting.append((one, variants))
+                else:
+                    waiting.appendleft((one, variants))
+            elif found:
+                return _without_more_numbers(sorted(found, key=_rank))
+            elif not one.work.left(part):
+                left = _left_out(one, nth, variants)
+                one.work.left_out.append((bool(one.changes), left))
+                return []
     return []
 
 
