@@ -27,6 +27,7 @@ from lstmcli.core.explain.causes import Change, kinds, settings_of
 from lstmcli.core.explain.edited_runs import NamedEdits
 from lstmcli.core.explain.edits import (
     FEW_NUMBERS,
+    edits_of_head,
     equal_edits,
     has_rival,
     named_edits,
@@ -440,6 +441,8 @@ def _by_passes(search: Search) -> Explanation:
     if not any(np.any(n.values[np.isfinite(n.values)]) for n in numbers):
         explanation = search.likely[0].explanation("none", search.likely[0].verify(()))
         return replace(explanation, remarks=(remark("all_zero"),))
+    if named := edits_of_head(search.likely[: Budget.FEW // 2]):
+        return search.by_edits(named)
     for name, find, _ in PASSES:
         work.what = name
         if find and (found := find(search)):

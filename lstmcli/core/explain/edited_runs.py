@@ -38,7 +38,7 @@ from lstmcli.core.explain.verify import (
 from lstmcli.core.forward.equations import F, is_eight_bit, parts_of, step
 from lstmcli.core.forward.head import head_output
 from lstmcli.core.forward.plan import Plan, plan_of
-from lstmcli.core.forward.prepare import with_edits
+from lstmcli.core.forward.prepare import edited_model, with_edits
 from lstmcli.core.forward.run import run_in_memory, runs_forward
 from lstmcli.core.forward.sequence import edited_outputs
 from lstmcli.core.model.arrays import Array
@@ -149,13 +149,19 @@ class EditedRuns:
 
     def elsewhere(self) -> EditedRuns:
         """The same over other inputs, of twice as many steps."""
-        x = np.asarray(self.case.data.x)
+        x, indices = np.asarray(self.case.data.x), self.case.data.indices
         axis = 1 if self.case.layout == "batch" else 0
+        if indices is not None and self.model.front is not None:
+            others = np.concatenate([np.flip(indices, axis), indices], axis)
+            under = {"x": self.model.front.of(others), "indices": others}
+            return replace(self, case=self.case.under(**under))
         others = 1.5 * np.concatenate([np.flip(x, axis), -x], axis) + 0.3
         return replace(self, case=self.case.under(x=others))
 
     def case_for(self, edits: Sequence[Edit]) -> Case | None:
         """How EXPECTED is compared; an edited output is no last state."""
+        if edits_in("head", edits):
+            return self._case_of_head(edits)
         if not edits_in("outputs", edits):
             return self.case
         known, location = self.expected.arrays, self.location
@@ -176,6 +182,22 @@ class EditedRuns:
             values = np.pad(last.values[None], before, constant_values=np.nan)
             half = np.pad(last.half[None], before)
         return replace(self.case, expected=Expected({"h": KnownValues(values, half)}))
+
+    def _case_of_head(self, edits: Sequence[Edit]) -> Case | None:
+        """How EXPECTED is compared with y, or with one y a sequence if it has one step."""
+        try:
+            head = edited_model(replace(self.model, edits=tuple(edits))).head
+        except UserError:
+            return None
+        assert head is not None
+        known = self.expected.arrays.get(Y)
+        if known is None or head.output == Y:
+            return self.case
+        shown = np.isfinite(known.values).any(axis=(1, 2))
+        if shown.sum() != 1:
+            return None
+        expected = Expected({head.output: known[int(shown.argmax())]})
+        return replace(self.case, expected=expected)
 
     def off_with(self, edits: Sequence[Edit], until: int | None = None) -> Array:
         """How far off a run with edits is, or its first steps."""
@@ -359,6 +381,8 @@ class EditedRuns:
         of_outputs = edits_in("outputs", edits)
         # first steps alone have other statistics
         by_first = not any(edit.kind.of_sequence for edit in of_outputs)
+        if edits_in("head", edits):  # which need other steps, or are no steps
+            by_first = False
         if by_first and self._is_off_early(variant):
             return None
         was_off = np.abs(self.off(self.base, edits)) > SLACK

@@ -313,11 +313,7 @@ def run_shapes(
     """
     part, (T, B), several = ArrayName.of(name), size, len(model.cells) > 1
     if name in OF_HEAD:
-        if model.head is not None and model.head.output == name:
-            steps = T if part.kind == SEQUENCE else 1
-            width = model.head.width(layer_width(model.layers[-1]))
-            in_layout = layout.replace("steps", "time")
-            yield RunShape(steps, B, width, layout=in_layout), (name,)
+        yield from _shapes_of_head(name, model, layout, size)
         return
     widths = {one: _width(part.base, cell) for one, cell in model.cells}
     if not several:  # its arrays have names without a layer
@@ -357,6 +353,16 @@ def run_shapes(
                 RunShape(T, B, width * (len(cells) if is_kept else 1), layout=layout),
                 (name,),
             )
+
+
+def _shapes_of_head(
+    name: str, model: Model, layout: str, size: tuple[int, int]
+) -> Iterator[tuple[RunShape, tuple[str, ...]]]:
+    if model.head is not None:
+        steps = size[0] if ArrayName.of(name).kind == SEQUENCE else 1
+        width = model.head.width(layer_width(model.layers[-1]))
+        in_layout = layout.replace("steps", "time")
+        yield RunShape(steps, size[1], width, layout=in_layout), (name,)
 
 
 def _width(base: str, cell: Cell) -> int:

@@ -33,7 +33,7 @@ from lstmcli.core.model.model import (
     split_state,
 )
 from lstmcli.core.model.steps import StepOrder
-from lstmcli.core.model.surroundings import STATES, Y, Head
+from lstmcli.core.model.surroundings import FINAL_Y, STATES, Head, Y
 
 FAR = 1e6  # tolerances, the most that a number may be off
 LOOSE = 20.0  # tolerances by which a searched hypothesis may be off
@@ -70,6 +70,7 @@ FINER_POINTS = np.linspace(-1, 1, 9)  # in widths
 GAIN = 2.0  # of right values over others: it was 9, and of most wrong ones 1.0
 LEAST_SPREAD = 0.02  # tolerances between values of a grid, to make a finer one
 
+OF_READING = ("initial_state", "head")  # changes of a run that the model has
 FINALS = ("final_h", "final_c")
 OUTPUTS = ("h", *FINALS)
 """Arrays of every run, which many locations of EXPECTED share."""
@@ -130,7 +131,7 @@ class NetworkSimulator:
         self.item = n = item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, n])
         self.x = x[keep, n]
-        start = {name: value for name, value in of_run if name == "initial_state"}
+        start = {name: value for name, value in of_run if name in OF_READING}
         model = case.read({**start, **FINE})
         merge = model.behaviour.merge if len(self.layers) > 1 else ""
         self._same_runs = (
@@ -502,7 +503,8 @@ class NetworkSimulator:
         names = self.layers[-1]
         first, same = distinct(*(runs[name][1] for name in names))
         taken = "h"
-        if self._head.steps == STATES and not self.at_any_step:
+        is_of_end = target.array == FINAL_Y and self._head.steps == STATES
+        if is_of_end and not self.at_any_step:
             taken = "final_h"
         outputs = []
         for name in names:

@@ -59,6 +59,7 @@ from lstmcli.core.model.model import (
     steps_and_batch,
 )
 from lstmcli.core.model.settings import MERGES
+from lstmcli.core.model.surroundings import Y
 from lstmcli.errors import UserError
 
 SHARED = 1 << 20  # bytes from which an array is shared: below, a read takes longer
@@ -294,6 +295,7 @@ class Setup:
         loaded = q.model.convention
         of_run = {
             "array": "h", "layout": q.assumed_layout, "dtype": q.dtype,
+            "head": q.model.head and q.model.head.text,
             "merge": loaded.behaviour.merge, "directions": loaded.storage.directions,
         }  # fmt: skip
         if plain in of_run:
@@ -356,6 +358,9 @@ class Setup:
             "masked_output": CAUSES["masked_output"].values * inputs.is_padded,
             "array": ("cifgo" if of_one_step else "c") * of_outputs,
         }
+        head = self.model.head
+        if head is not None and not {*location.names}.isdisjoint(OF_HEAD):
+            possible["head"] = head.with_other_activations()
         for name, values in possible.items():  # but for layout, which is another setup
             for value in values:
                 change = Change(name, value)
@@ -411,7 +416,11 @@ def as_outputs(question: Question) -> Iterator[Question]:
     if not is_named and _is_as_wide(question, side, name, model):
         yield question
         question = replace(question, work=WorkDone(question.work.times))
-    of_head = renamed(side, {name: model.head.output})
+    size = steps_and_batch(question.x.shape, question.assumed_layout)
+    output = model.head.output
+    if side.arrays[name].size == prod(size) * width > size[1] * width:
+        output = Y  # of each step, where the head may be of one
+    of_head = renamed(side, {name: output})
     yield replace(question, side=of_head, runs=Cached())
 
 
