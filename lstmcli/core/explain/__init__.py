@@ -27,6 +27,7 @@ from lstmcli.core.explain.causes import Change, kinds, settings_of
 from lstmcli.core.explain.edited_runs import NamedEdits
 from lstmcli.core.explain.edits import (
     FEW_NUMBERS,
+    edits_of_head,
     equal_edits,
     has_rival,
     named_edits,
@@ -51,7 +52,12 @@ from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import Allowance, is_printed
 from lstmcli.core.explain.placement import FIRST, LAST, SECOND, Placement
-from lstmcli.core.explain.question import Question, in_shape, left_out
+from lstmcli.core.explain.question import (
+    Question,
+    as_outputs,
+    in_shape,
+    left_out,
+)
 from lstmcli.core.explain.verify import (
     A_FEW,
     Answer,
@@ -382,7 +388,7 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
     with np.errstate(all="ignore"), one_thread():
         if question.model.edits:  # refused at once where these do not fit the run
             run_in_memory(prepare(question.model, question.inputs))
-        shapes = [*in_shape(question)]
+        shapes = _shaped(question)
         searches = []
         for shaped in shapes:
             with (
@@ -397,6 +403,21 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
             raise shapes[0].no_place()
         others = (one for one in explanations if one.verdict != "none")
         return next(others, first) if first.verdict == "none" else first
+
+
+def _shaped(question: Question) -> list[Question]:
+    """EXPECTED as what it may be, in each of its shapes; UserError if there is none."""
+    shapes: list[Question] = []
+    refused = None
+    for one in as_outputs(question):
+        one.work.progress = question.work.progress
+        try:
+            shapes.extend(in_shape(one))
+        except UserError as error:
+            refused = error
+    if refused is not None and not shapes:
+        raise refused
+    return shapes
 
 
 def _in_shape(search: Search) -> Explanation:
@@ -420,6 +441,8 @@ def _by_passes(search: Search) -> Explanation:
     if not any(np.any(n.values[np.isfinite(n.values)]) for n in numbers):
         explanation = search.likely[0].explanation("none", search.likely[0].verify(()))
         return replace(explanation, remarks=(remark("all_zero"),))
+    if named := edits_of_head(search.likely[: Budget.FEW // 2]):
+        return search.by_edits(named)
     for name, find, _ in PASSES:
         work.what = name
         if find and (found := find(search)):

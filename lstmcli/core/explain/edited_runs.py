@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.operand import FINAL, ArrayName
+from lstmcli.core.diff.operand import FINAL, OF_HEAD, ArrayName
 from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.causes import Change, Changes, settings_of
 from lstmcli.core.explain.locations import Location
@@ -36,14 +36,16 @@ from lstmcli.core.explain.verify import (
     widened,
 )
 from lstmcli.core.forward.equations import F, is_eight_bit, parts_of, step
+from lstmcli.core.forward.head import head_output
 from lstmcli.core.forward.plan import Plan, plan_of
-from lstmcli.core.forward.prepare import with_edits
+from lstmcli.core.forward.prepare import edited_model, with_edits
 from lstmcli.core.forward.run import run_in_memory, runs_forward
 from lstmcli.core.forward.sequence import edited_outputs
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit, edits_in
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.steps import StepOrder, processed_steps
+from lstmcli.core.model.surroundings import Y
 from lstmcli.errors import UserError
 
 LEAST_BITS = 24.0  # of evidence, beyond what was chosen and solved for
@@ -147,13 +149,19 @@ class EditedRuns:
 
     def elsewhere(self) -> EditedRuns:
         """The same over other inputs, of twice as many steps."""
-        x = np.asarray(self.case.data.x)
+        x, indices = np.asarray(self.case.data.x), self.case.data.indices
         axis = 1 if self.case.layout == "batch" else 0
+        if indices is not None and self.model.front is not None:
+            others = np.concatenate([np.flip(indices, axis), indices], axis)
+            under = {"x": self.model.front.of(others), "indices": others}
+            return replace(self, case=self.case.under(**under))
         others = 1.5 * np.concatenate([np.flip(x, axis), -x], axis) + 0.3
         return replace(self, case=self.case.under(x=others))
 
     def case_for(self, edits: Sequence[Edit]) -> Case | None:
         """How EXPECTED is compared; an edited output is no last state."""
+        if edits_in("head", edits):
+            return self._case_of_head(edits)
         if not edits_in("outputs", edits):
             return self.case
         known, location = self.expected.arrays, self.location
@@ -163,7 +171,9 @@ class EditedRuns:
                 for gate in location.arrays[0].arrays
             ]
             values, half = np.concatenate(gates, axis=-1)
-        elif not any(ArrayName.of(name).kind == FINAL for name in known):
+        elif self.is_of_head or not any(
+            ArrayName.of(name).kind == FINAL for name in known
+        ):
             return self.case
         elif location.state != "the last h" or self.case.data.is_padded:
             return None
@@ -172,6 +182,22 @@ class EditedRuns:
             values = np.pad(last.values[None], before, constant_values=np.nan)
             half = np.pad(last.half[None], before)
         return replace(self.case, expected=Expected({"h": KnownValues(values, half)}))
+
+    def _case_of_head(self, edits: Sequence[Edit]) -> Case | None:
+        """How EXPECTED is compared with y, or with one y a sequence if it has one step."""
+        try:
+            head = edited_model(replace(self.model, edits=tuple(edits))).head
+        except UserError:
+            return None
+        assert head is not None
+        known = self.expected.arrays.get(Y)
+        if known is None or head.output == Y:
+            return self.case
+        shown = np.isfinite(known.values).any(axis=(1, 2))
+        if shown.sum() != 1:
+            return None
+        expected = Expected({head.output: known[int(shown.argmax())]})
+        return replace(self.case, expected=expected)
 
     def off_with(self, edits: Sequence[Edit], until: int | None = None) -> Array:
         """How far off a run with edits is, or its first steps."""
@@ -236,17 +262,33 @@ class EditedRuns:
         work = FIRST_STEP * (1 + len(self.model.cells)) + PACKING_FIRST * self._numbers
         self.work.add(work + of_tensors)
         off = [np.full(np.isfinite(one.h[0]).sum(), np.inf) for one in self.known_cells]
+        first = self._first_output
+        if first is not None:
+            off.append(np.full(np.isfinite(first.values).sum(), np.inf))
         with suppress(UserError, ValueError, KeyError):  # another width, or z as h
             plan = self._prepared(edits)
             for d, known in enumerate(self.known_cells):
-                h = plan.block()[-known.runs_back]
-                for n, layer in enumerate(plan.model.layers):
-                    cell, state = layer[d], plan.states[n * len(layer) + d]
-                    new = {"h": stepper(cell)(h, *state)[0][None]}
-                    h = edited_outputs(cell, h[None], new)["h"][0]
+                h = _first_h(plan, d, known.runs_back)
                 off[d] = ((h - known.h[0]) / known.allowed)[np.isfinite(known.h[0])]
+            if first is not None and plan.head is not None:
+                y = head_output(plan.head, _first_h(plan))
+                share = (y - first.values) / self.allowance.of(first)
+                off[-1] = share[np.isfinite(first.values)]
         every: Array = np.concatenate([np.zeros(0), *off])
         return np.nan_to_num(every, nan=np.inf, posinf=np.inf)
+
+    @property
+    def is_of_head(self) -> bool:
+        """Tell whether EXPECTED is what the head makes."""
+        return not {*self.expected.arrays}.isdisjoint(OF_HEAD)
+
+    @cached_property
+    def _first_output(self) -> KnownValues | None:
+        """y of the first step, where EXPECTED has it and no cell needs later steps."""
+        known = self.expected.arrays.get(Y)
+        if known is None or self._plan.valid is not None:
+            return None
+        return known[0] if runs_forward(self.model) else None
 
     @cached_property
     def is_off_at_first(self) -> bool:
@@ -307,7 +349,7 @@ class EditedRuns:
         """The steps of the inputs of which one may be wrong, if one alone is."""
         if self.is_off_at_first:
             firsts = {-one.runs_back % self.steps for one in self.known_cells}
-            return sorted(firsts)
+            return sorted(firsts) or [0]
         if self.first_off is None:
             return range(self.steps)
         return range(max(0, self.first_off - LATE), self.first_off + 1)
@@ -339,6 +381,8 @@ class EditedRuns:
         of_outputs = edits_in("outputs", edits)
         # first steps alone have other statistics
         by_first = not any(edit.kind.of_sequence for edit in of_outputs)
+        if edits_in("head", edits):  # which need other steps, or are no steps
+            by_first = False
         if by_first and self._is_off_early(variant):
             return None
         was_off = np.abs(self.off(self.base, edits)) > SLACK
@@ -459,6 +503,16 @@ class EditedRuns:
         return (
             None if self.first_off is None else min(self.first_off + count, self.steps)
         )
+
+
+def _first_h(plan: Plan, direction: int = 0, runs_back: bool = False) -> Array:
+    """The h (B, P) of the last layer at the first step of a direction."""
+    h = plan.block()[-runs_back]
+    for n, layer in enumerate(plan.model.layers):
+        cell, state = layer[direction], plan.states[n * len(layer) + direction]
+        new = {"h": stepper(cell)(h, *state)[0][None]}
+        h = edited_outputs(cell, h[None], new)["h"][0]
+    return h
 
 
 Step = Callable[..., tuple[Array, Array]]

@@ -374,12 +374,14 @@ def _kinds(
     for kind, (name, cell) in product(
         EDITS.values(), wrong if each else [("", runs.model.cell)]
     ):
+        if kind.stage == "head" and not runs.is_of_head:
+            continue
         if kind.stage not in OF_MODEL if each else not right or kind.stage == "network":
             sizes = RunSizes(runs.model, cell, runs.steps, runs.input_steps)
             yield kind, partial(Edit, kind.name, cell=name), kind.values_for(sizes)
 
 
-def table(runs: EditedRuns, *, each: bool = False) -> Variants:
+def table(runs: EditedRuns, *, each: bool = False, stage: str = "") -> Variants:
     """The values of the table, the usual first, of all cells at once or of each.
 
     Next to changes the usual alone, and fewer if each needs a full run.
@@ -391,13 +393,13 @@ def table(runs: EditedRuns, *, each: bool = False) -> Variants:
     # by families: kinds that differ by a gate or a state alone are one
     families: dict[str, dict[str, list[Variants]]] = {}
     for kind, edit, values in _kinds(runs, each):
-        if kind.name not in LATER:
+        if kind.name not in LATER and stage in ("", kind.stage):
             stem, _, last = kind.name.rpartition(".")
             alike = stem if len(last) == 1 else kind.name
             variants = map(partial(_with_value, edit), islice(values, most))
             of_family = families.setdefault(kind.family, {})
             of_family.setdefault(alike, []).append(variants)
-    if len(runs.model.layers) > 1 and not each:
+    if len(runs.model.layers) > 1 and not (each or stage):
         cells = [name for name, cell in runs.model.cells if cell.inputs == cell.outputs]
         residual = Variant(tuple(Edit("outputs.residual", cell=name) for name in cells))
         families.setdefault("outputs", {})["layers"] = [iter([residual])]
@@ -504,11 +506,16 @@ STAGES = (
 )
 """The stages of the search, in order; the first with an answer ends it."""
 
+OF_HEAD = Stage(partial(table, stage="head"), "the head", is_listed=True)
+
 SAME_WITHIN = 3e-4  # a difference of two runs that rounding may make
 FEW_NUMBERS = 40  # of EXPECTED, up to which any other fit leaves an answer open
 OF_A_PLACE = 16  # values of an edit in the place of a change: later ones are tables
 # values of a setting, and changes, next to edits
 OF_A_KIND, MOST_BESIDE = 2, 18
+# of the work: edits by themselves, where most need a full run, as of two directions; all of it
+# left none for those next to a change, of which 0 of 13 were found
+ALONE_OF_HEAD = 0.2
 FOR_FIRST = 0.85  # of the work: the rest is for less likely placements
 
 
@@ -526,7 +533,7 @@ def named_edits(placements: Sequence[Placement]) -> list[NamedEdits]:
     if not distinct:
         return []
     *others, first = distinct.values()
-    if found := _first_found([first]):
+    if found := _first_found([first], ALONE_OF_HEAD if first.is_of_head else 1.0):
         return found
     changed = list[EditedRuns]()
     if first.work.left(FOR_FIRST):  # each takes the memory of a model
@@ -536,17 +543,45 @@ def named_edits(placements: Sequence[Placement]) -> list[NamedEdits]:
     return _first_found(changed, FOR_FIRST) or _first_found(others[::-1])
 
 
-def _first_found(runs: Sequence[EditedRuns], part: float = 1.0) -> list[NamedEdits]:
-    for nth, one in product(range(len(STAGES)), runs):
-        variants, found = STAGES[nth].variants(one), list[NamedEdits]()
-        while one.work.left(part) and (variant := next(variants, None)):
-            found += filter(None, [one.proved(variant)])
-        if found:
-            return _without_more_numbers(sorted(found, key=_rank))
-        if not one.work.left(part):
-            left = _left_out(one, nth, variants)
-            one.work.left_out.append((bool(one.changes), left))
-            break
+def edits_of_head(placements: Sequence[Placement]) -> list[NamedEdits]:
+    """The edits of the head that give EXPECTED, with the h as loaded.
+
+    They come before two changes: steps of the head are often equal to these.
+    """
+    runs = [_runs_of(one) for one in placements]
+    return _first_found([one for one in runs if one.is_of_head], stages=(OF_HEAD,))
+
+
+def _first_found(
+    runs: Sequence[EditedRuns],
+    part: float = 1.0,
+    stages: Sequence[Stage] = STAGES,
+) -> list[NamedEdits]:
+    """The edits that give EXPECTED by the first stage, and in the first runs, in which any does.
+
+    Of the output of a head, the runs have turns until one is found: their
+    steps show less, so each variant takes longer.
+    """
+    for nth, stage in enumerate(stages):
+        waiting = deque((one, stage.variants(one)) for one in runs)
+        found = list[NamedEdits]()
+        while waiting:
+            one, variants = waiting.popleft()
+            variant = next(variants, None) if one.work.left(part) else None
+            if variant is not None:
+                named = one.proved(variant)
+                if named is not None:
+                    found.append(named)
+                if one.is_of_head and not found:
+                    waiting.append((one, variants))
+                else:
+                    waiting.appendleft((one, variants))
+            elif found:
+                return _without_more_numbers(sorted(found, key=_rank))
+            elif not one.work.left(part):
+                left = _left_out(one, nth, variants)
+                one.work.left_out.append((bool(one.changes), left))
+                return []
     return []
 
 

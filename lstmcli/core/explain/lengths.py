@@ -6,11 +6,12 @@ constant there. Of last states they are solved for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 import numpy as np
 
+from lstmcli.core.diff.operand import OF_HEAD
 from lstmcli.core.explain.causes import SOLVE, Change, Changes, Settings, settings_of
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
@@ -18,6 +19,8 @@ from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.placement import FEWEST_NUMBERS, FIRST, LAST, Placement
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remarks, remark
+from lstmcli.core.forward.head import head_output, taken_at_each_end
+from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import as_time_major, cell_name
@@ -193,7 +196,10 @@ class OpenLengths(Placement):
             for _, name, at, known in self.location.known(
                 self.setup.numbers, self.valid
             ):
-                array = given[name.replace("final_", "")]  # (T, B, K)
+                if name in OF_HEAD:
+                    array = _output_at_each_end(plan, given)
+                else:
+                    array = given[name.replace("final_", "")]  # (T, B, K)
                 if plan.model.backward:
                     array = given[name][None] if "final_" in name else array[-1:]
                 off = np.abs(
@@ -212,6 +218,13 @@ class OpenLengths(Placement):
             end,
         )
         return self.question.runs.get(key, run)
+
+
+def _output_at_each_end(plan: Plan, given: Mapping[str, Array]) -> Array:
+    """final_y (T, B, K) of sequences that end at each step of a run forward."""
+    head = plan.head
+    assert head is not None
+    return head_output(head, taken_at_each_end(head.steps, given["h"]))
 
 
 def shown(placements: Sequence[Placement]) -> Remarks:

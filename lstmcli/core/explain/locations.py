@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.diff.axes import LAST_VALID
-from lstmcli.core.diff.operand import FINAL, SEQUENCE, ArrayName
+from lstmcli.core.diff.operand import FINAL, OF_HEAD, SEQUENCE, ArrayName
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.observation import (
@@ -33,7 +33,13 @@ from lstmcli.core.model.layouts import (
     arrangements,
     words,
 )
-from lstmcli.core.model.model import Cell, Model, cell_name, join_with_and
+from lstmcli.core.model.model import (
+    Cell,
+    Model,
+    cell_name,
+    join_with_and,
+    layer_width,
+)
 from lstmcli.core.model.vocabulary import GATES
 
 # merges that keep each output
@@ -306,6 +312,9 @@ def run_shapes(
     ``layer`` is the one that h is of.
     """
     part, (T, B), several = ArrayName.of(name), size, len(model.cells) > 1
+    if name in OF_HEAD:
+        yield from _shapes_of_head(name, model, layout, size)
+        return
     widths = {one: _width(part.base, cell) for one, cell in model.cells}
     if not several:  # its arrays have names without a layer
         name = part.base if part.prefix in widths else name
@@ -344,6 +353,16 @@ def run_shapes(
                 RunShape(T, B, width * (len(cells) if is_kept else 1), layout=layout),
                 (name,),
             )
+
+
+def _shapes_of_head(
+    name: str, model: Model, layout: str, size: tuple[int, int]
+) -> Iterator[tuple[RunShape, tuple[str, ...]]]:
+    if model.head is not None:
+        steps = size[0] if ArrayName.of(name).kind == SEQUENCE else 1
+        width = model.head.width(layer_width(model.layers[-1]))
+        in_layout = layout.replace("steps", "time")
+        yield RunShape(steps, size[1], width, layout=in_layout), (name,)
 
 
 def _width(base: str, cell: Cell) -> int:

@@ -14,18 +14,26 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.diff.operand import FINAL, OF_HEAD, ArrayName
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import Changes, settings_of
 from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.observation import Allowance, WantedNumbers
 from lstmcli.core.explain.simulator import Cells, Simulator, work_of_step
 from lstmcli.core.explain.verify import FINE, Cached, Case
-from lstmcli.core.forward.prepare import edited_layers
+from lstmcli.core.forward.head import head_output, taken_at_each_end
+from lstmcli.core.forward.prepare import edited_model
 from lstmcli.core.forward.sequence import edited_outputs, merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import edits_in
-from lstmcli.core.model.model import Cell, Model, as_time_major, split_state
+from lstmcli.core.model.model import (
+    Cell,
+    Model,
+    as_time_major,
+    split_state,
+)
 from lstmcli.core.model.steps import StepOrder
+from lstmcli.core.model.surroundings import FINAL_Y, STATES, Head, Y
 
 FAR = 1e6  # tolerances, the most that a number may be off
 LOOSE = 20.0  # tolerances by which a searched hypothesis may be off
@@ -62,6 +70,7 @@ FINER_POINTS = np.linspace(-1, 1, 9)  # in widths
 GAIN = 2.0  # of right values over others: it was 9, and of most wrong ones 1.0
 LEAST_SPREAD = 0.02  # tolerances between values of a grid, to make a finer one
 
+OF_READING = ("initial_state", "head")  # changes of a run that the model has
 FINALS = ("final_h", "final_c")
 OUTPUTS = ("h", *FINALS)
 """Arrays of every run, which many locations of EXPECTED share."""
@@ -76,14 +85,20 @@ Runs = dict[str, tuple[dict[str, Array], Array]]
 def _with_edited_outputs(model: Model) -> dict[str, Cell]:
     """The cells whose outputs given edits change, with those edits that are of any batch."""
     found = dict[str, Cell]()
-    edited = replace(model, layers=edited_layers(model))
-    for name, cell in edited.cells:
+    for name, cell in edited_model(model).cells:
         edits = [
             one for one in edits_in("outputs", cell.edits) if not one.kind.of_sequence
         ]
         if edits:
             found[name] = replace(cell, edits=tuple(edits))
     return found
+
+
+def _head_compared(model: Model, targets: Sequence[WantedNumbers]) -> Head | None:
+    """The head, if numbers of what it makes are compared."""
+    if any(one.array in OF_HEAD for one in targets):
+        return edited_model(model).head
+    return None
 
 
 class NetworkSimulator:
@@ -116,7 +131,7 @@ class NetworkSimulator:
         self.item = n = item
         keep = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, n])
         self.x = x[keep, n]
-        start = {name: value for name, value in of_run if name == "initial_state"}
+        start = {name: value for name, value in of_run if name in OF_READING}
         model = case.read({**start, **FINE})
         merge = model.behaviour.merge if len(self.layers) > 1 else ""
         self._same_runs = (
@@ -138,7 +153,8 @@ class NetworkSimulator:
         self.targets = [one.thinned() for one in targets]
         if at_any_step:  # of h and c, which the last states are of the last step
             self.targets = [one._replace(array=one.array[-1]) for one in self.targets]
-        self._compared = {*OUTPUTS, *(one.array for one in self.targets)}
+        self._compared = {*OUTPUTS, *(one.array for one in self.targets)} - {*OF_HEAD}
+        self._head = _head_compared(model, self.targets)
         self._edited = _with_edited_outputs(model)
         for cell in self._edited.values():
             self._compared.update(edit.kind.takes for edit in cell.edits)
@@ -165,6 +181,12 @@ class NetworkSimulator:
         _, self._seen = self.with_keys(
             np.full((1, 1), len(singles))
         )  # the network as loaded
+
+    @cached_property
+    def _width(self) -> int:
+        """The numbers of a step of what is compared."""
+        cell = next(iter(self.cells.values())).cell
+        return cell.units if self._head is None else self._head.width(cell.outputs)
 
     def _known(self, name: str, step: int) -> list[WantedNumbers]:
         """The numbers of a cell at a step of EXPECTED, in some units."""
@@ -205,6 +227,7 @@ class NetworkSimulator:
                 name,
                 sets.tobytes(),
                 *sorted(self._compared & SHOW_F),
+                self._head is None,
             )
             run = partial(self._first_steps, name, sets)
             same, groups = cached.get(key, run)
@@ -243,6 +266,8 @@ class NetworkSimulator:
                 x = self.x[None, -(order >> 1)].astype(dtype)
                 self.work.add(CALL + len(each) * work_of_step(simulator.cell))
                 given = simulator.step(0, x, state, cells, self._has_z)
+                if self._head is not None:
+                    given[Y] = head_output(self._head, given["h"])
                 for array, one in given.items():
                     some = one[:, :: self._every[name]].reshape(
                         len(part), len(values), -1
@@ -296,8 +321,11 @@ class NetworkSimulator:
             arrays = self._step(name, cells, kept, (), steps, shows_all=False)
             for target in self._steps:
                 wanted = target.subset(target.at[0] > last - steps)
-                at: Any = (..., *wanted.at)
-                given = arrays[wanted.array][at]
+                if wanted.array in OF_HEAD:
+                    given = self._numbers_of_head(arrays["h"], wanted)
+                else:
+                    at: Any = (..., *wanted.at)
+                    given = arrays[wanted.array][at]
                 off = np.nan_to_num((given - wanted.values) / wanted.allowed, nan=FAR)
                 near[which] &= (np.abs(off) <= LOOSE).all(axis=1)
         return sets[near]
@@ -449,7 +477,13 @@ class NetworkSimulator:
         found = [np.zeros((len(which), *[len(self.x)] * self.at_any_step, 0))]
         for target in targets:
             at: tuple[Any, ...] = (..., *target.at)
-            if cell := target.cell:
+            # the step of a last state
+            last = np.full(len(target.values), len(self.x) - 1)
+            known = (target.at[0] if len(target.at) == 2 else last) < steps
+            if target.array in OF_HEAD:
+                target, known = target.subset(known), known[known]
+                merged = self._of_head(runs, target)
+            elif cell := target.cell:
                 _, which = runs[cell]
                 merged = self._shown(cell, target.array, runs)[at][which]
             else:
@@ -457,16 +491,39 @@ class NetworkSimulator:
                 both = [self._shown(one, "h", runs)[runs[one][1]] for one in last_layer]
                 merged = merge_directions(both, self.convention)[at]
             off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
-            last = np.full(
-                len(target.values), len(self.x) - 1
-            )  # the step of a last state
-            known = (target.at[0] if len(target.at) == 2 else last) < steps
             found.append(np.clip(off[..., known], -FAR, FAR))
         every: Array = np.concatenate(found, axis=-1)
         if self.at_any_step:
             nearest = np.square(every).sum(axis=-1).argmin(axis=1)
             every = every[np.arange(len(every)), nearest]
         return every
+
+    def _of_head(self, runs: Runs, target: WantedNumbers) -> Array:
+        """(N, E): what the head makes of the outputs of the last layer; of any step (N, T, E)."""
+        names = self.layers[-1]
+        first, same = distinct(*(runs[name][1] for name in names))
+        taken = "h"
+        is_of_end = target.array == FINAL_Y and self._head.steps == STATES
+        if is_of_end and not self.at_any_step:
+            taken = "final_h"
+        outputs = []
+        for name in names:
+            shown = self._shown(name, taken, runs)[runs[name][1][first]]
+            outputs.append(shown if shown.ndim == 3 else shown[:, None])
+        h = merge_directions(outputs, self.convention)
+        return self._numbers_of_head(h, target)[same]
+
+    def _numbers_of_head(self, h: Array, target: WantedNumbers) -> Array:
+        """(U, E): numbers of y over the outputs h (U, T, P); of any step (U, T, E)."""
+        if ArrayName.of(target.array).kind != FINAL and not self.at_any_step:
+            steps, places = np.unique(target.at[0], return_inverse=True)
+            y = head_output(self._head, np.ascontiguousarray(h[:, steps]))
+            return y[:, places, target.at[1]]
+        ends = taken_at_each_end(self._head.steps, h.swapaxes(0, 1)).swapaxes(0, 1)
+        if not self.at_any_step:
+            ends = ends[:, -1]
+        y = head_output(self._head, np.ascontiguousarray(ends))
+        return y[..., target.at[0]]
 
     def _shown(self, name: str, array: str, runs: Runs) -> Array:
         """An array of distinct runs of a cell, h as given edits of the outputs leave it."""
@@ -519,8 +576,7 @@ class NetworkSimulator:
     def _horizons(self) -> list[int]:
         last = len(self.x)
         first = min((int(one.at[0].min()) for one in self._steps), default=last)
-        cell = next(iter(self.cells.values())).cell
-        fewest = int(np.clip(TELLING_NUMBERS / cell.units, FEWEST, TELLING))
+        fewest = int(np.clip(TELLING_NUMBERS / self._width, FEWEST, TELLING))
         return [min(first + count, last) for count in (FEWEST, fewest, TELLING, last)]
 
     def _solved_over(self, sets: Array, steps: int) -> tuple[_Grids, Array]:

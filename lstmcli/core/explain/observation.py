@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.operand import FINAL, ArrayName, Side
+from lstmcli.core.diff.operand import FINAL, OF_HEAD, ArrayName, Side
 from lstmcli.core.diff.tolerance import FLOAT64, Numbers, last_places
 from lstmcli.core.model.arrays import Array, round_to_format, spacing
 
@@ -192,7 +192,9 @@ class Expected:
             at = np.nonzero(np.isfinite(one.values))
             if len(at[0]):
                 cell = only or part.prefix
-                base = part.base.replace("h", array)
+                base = part.base
+                if base not in OF_HEAD:
+                    base = base.replace("h", array)
                 yield WantedNumbers(
                     cell, base, at, one.values[at], allowance.of(one)[at]
                 )

@@ -12,6 +12,7 @@ from itertools import chain, islice
 
 import numpy as np
 
+from lstmcli.core.diff.operand import OF_HEAD
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import Changes, kinds, settings_of
@@ -57,6 +58,7 @@ from lstmcli.core.explain.verify import (
 )
 from lstmcli.core.forward.sequence import padding_rule
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.surroundings import LAST as LAST_STEP
 
 ENOUGH = 2.0  # digits of evidence, beyond those that number what was tried
 SHORT = 8  # steps from which evidence is computed first
@@ -165,7 +167,7 @@ class Placement:
         if self.setup.size[0] == 1:
             without = ("reverse", "flip_output", "go_backwards", "state")
         elif not self.several:
-            unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
+            unseen = (self.expected.steps < 2) + (not self._shows_order)
             without = ("go_backwards", "flip_output")[:unseen]
         spaces = {name: cell.singles for name, cell in self._cells.items()}
         key, names = ("singles", self.how.storage.directions, without), iter(spaces)
@@ -173,6 +175,15 @@ class Placement:
         return self.question.runs.get(
             key, partial(SingleChanges, layers, spaces, without)
         )
+
+    @property
+    def _shows_order(self) -> bool:
+        """Tell whether EXPECTED may show in which order outputs are given."""
+        head = self.model.head
+        is_of_head = not {*self.expected.arrays}.isdisjoint(OF_HEAD)
+        if is_of_head and head is not None and head.steps == LAST_STEP:
+            return True
+        return self.expected.has_steps
 
     @cached_property
     def distances(self) -> Array:

@@ -15,11 +15,14 @@ import numpy as np
 
 from lstmcli.core.diff.operand import (
     FINAL,
+    OF_HEAD,
+    OUTPUT_NAMES,
     UNNAMED,
     WEIGHTS,
     ArrayName,
     Side,
     printed_shapes,
+    renamed,
     shape_text,
     spread,
 )
@@ -44,12 +47,19 @@ from lstmcli.core.explain.observation import Exactness, as_printed, exactness_of
 from lstmcli.core.explain.simulator import Simulator, most_kept, weight_bytes
 from lstmcli.core.explain.verify import FINE, Cached, Reader, Remarks, remark
 from lstmcli.core.forward.plan import check_axes
-from lstmcli.core.forward.prepare import edited_layers
+from lstmcli.core.forward.prepare import edited_model
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import edits_in
 from lstmcli.core.model.layouts import arrangements
-from lstmcli.core.model.model import Cell, Inputs, Model, steps_and_batch
+from lstmcli.core.model.model import (
+    Cell,
+    Inputs,
+    Model,
+    layer_width,
+    steps_and_batch,
+)
 from lstmcli.core.model.settings import MERGES
+from lstmcli.core.model.surroundings import Y
 from lstmcli.errors import UserError
 
 SHARED = 1 << 20  # bytes from which an array is shared: below, a read takes longer
@@ -134,7 +144,7 @@ class Question:
     @cached_property
     def _printed(self) -> tuple[Mapping[str, Numbers], int | None]:
         arrays: dict[str, Numbers] = {}
-        taken, digits = as_printed(_arrays_of(self.side))
+        taken, digits = as_printed(_arrays_of(self.side, self.model.head is not None))
         for name, numbers in taken.items():
             parts = [*states_in(name, prod(numbers.shape[-1:]), self.model)]
             arrays |= {part: numbers[..., at] for part, at in parts} or {name: numbers}
@@ -177,8 +187,11 @@ class Question:
             def changed(settings: Settings, change: Change = change) -> Model:
                 return read({**settings_of((change,)), **settings})
 
-            with suppress(UserError):  # the layer above takes another width
-                setups.append(Setup(self, changed, changed(FINE), layout, (change,)))
+            for read_so in (changed, _without_head(changed, self)):
+                with suppress(UserError):  # the layer above takes another width
+                    one = Setup(self, read_so, read_so(FINE), layout, (change,))
+                    setups.append(one)
+                    break
         setups += [
             replace(setups[0], part=part, layer=layer) for part, layer in self._parts()
         ]
@@ -282,6 +295,7 @@ class Setup:
         loaded = q.model.convention
         of_run = {
             "array": "h", "layout": q.assumed_layout, "dtype": q.dtype,
+            "head": q.model.head and q.model.head.text,
             "merge": loaded.behaviour.merge, "directions": loaded.storage.directions,
         }  # fmt: skip
         if plain in of_run:
@@ -316,7 +330,7 @@ class Setup:
         layout = self.question.side.layout
         given = layout if layout in ("batch", "time") else self.layout
         # a given edit of the outputs may leave another width
-        model = replace(self.model, layers=edited_layers(self.model))
+        model = edited_model(self.model)
         of = partial(locations, self.numbers, model, size=self.size, layer=self.layer)
         found, left_out = of(given)  # n sequences of one step may be n steps
         if not found and given != self.layout:
@@ -344,6 +358,9 @@ class Setup:
             "masked_output": CAUSES["masked_output"].values * inputs.is_padded,
             "array": ("cifgo" if of_one_step else "c") * of_outputs,
         }
+        head = self.model.head
+        if head is not None and not {*location.names}.isdisjoint(OF_HEAD):
+            possible["head"] = head.with_other_activations()
         for name, values in possible.items():  # but for layout, which is another setup
             for value in values:
                 change = Change(name, value)
@@ -351,8 +368,12 @@ class Setup:
                     yield change
 
 
-def _arrays_of(side: Side) -> dict[str, Numbers]:
-    names = [name for name in side.arrays if ArrayName.of(name or "h").kind != WEIGHTS]
+def _arrays_of(side: Side, has_head: bool) -> dict[str, Numbers]:
+    names = []
+    for name in side.arrays:
+        is_of_run = ArrayName.of(name or "h").kind != WEIGHTS
+        if is_of_run and (has_head or name not in OF_HEAD):
+            names.append(name)
     arrays = {name or "h": side.numbers(name) for name in names}
     if not arrays and len(side.arrays) == 1:  # under a name that no run gives
         arrays = {"h": side.numbers(next(iter(side.arrays)))}
@@ -368,6 +389,65 @@ def _arrays_of(side: Side) -> dict[str, Numbers]:
             "with it; look for the first of them in the other side's weights, inputs or states."
         )
     return arrays
+
+
+def _without_head(read: Reader, question: Question) -> Reader:
+    """The reader of models whose head, which may not fit, is not run."""
+    if question.model.head is None or not {*question.arrays}.isdisjoint(OF_HEAD):
+        return read
+    return lambda settings: read({"head": "none", **settings})
+
+
+def as_outputs(question: Question) -> Iterator[Question]:
+    """The question whether EXPECTED is of the LSTM, and whether it is of the head.
+
+    One of them where a name or the size of the last axis tells.
+    """
+    side, model = question.side, edited_model(question.model)
+    if model.head is None:
+        yield question
+        return
+    width = model.head.width(layer_width(model.layers[-1]))
+    name = _output_of_head(side, width)
+    if name is None:
+        yield question
+        return
+    is_named = name in OUTPUT_NAMES.union(OF_HEAD)
+    if not is_named and _is_as_wide(question, side, name, model):
+        yield question
+        question = replace(question, work=WorkDone(question.work.times))
+    size = steps_and_batch(question.x.shape, question.assumed_layout)
+    output = model.head.output
+    if side.arrays[name].size == prod(size) * width > size[1] * width:
+        output = Y  # of each step, where the head may be of one
+    of_head = renamed(side, {name: output})
+    yield replace(question, side=of_head, runs=Cached())
+
+
+def _output_of_head(side: Side, width: int) -> str | None:
+    """The array of EXPECTED that may be the output of a head of this size."""
+    called = [name for name in side.arrays if name in OUTPUT_NAMES.union(OF_HEAD)]
+    if len(side.arrays) == 1:
+        called = [*side.arrays]
+    for name in called:
+        array = side.arrays[name]
+        is_in_row = array.ndim == 1 and array.size % width == 0
+        is_cut = name in side.gaps and array.shape[-1] < width
+        if width in (1, *array.shape[-1:]) or is_in_row or is_cut:
+            return name
+    return None
+
+
+def _is_as_wide(question: Question, side: Side, name: str, model: Model) -> bool:
+    """Tell whether an array has the size of an output of the LSTM, or is in a row."""
+    array = side.arrays[name]
+    if array.ndim == 1 or name in side.gaps:
+        return True
+    widths = set()
+    for cell in model.layers[-1]:
+        widths.update((cell.shown, cell.outputs))
+    widths.add(layer_width(model.layers[-1]))
+    return array.shape[-1] in widths
 
 
 def in_shape(question: Question) -> Iterator[Question]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from lstmcli.core.diff.operand import STEP_ORDER, ArrayName
+from lstmcli.core.diff.operand import OF_HEAD, STEP_ORDER, ArrayName
 from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.causes import (
@@ -41,6 +41,7 @@ from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, steps_and_batch
+from lstmcli.core.model.surroundings import Y
 from lstmcli.errors import UserError
 from lstmcli.outputs import jsonable
 
@@ -166,10 +167,13 @@ class Case:
 
     def names(self, settings: Settings) -> tuple[str, ...]:
         """The arrays of each cell that a run keeps."""
-        names = self.expected.arrays
-        if set(names) == {"h"} and "array" not in settings:
-            return ("h",)
-        return *"hcifgo", *"z" * any(name.endswith("z") for name in names)
+        names = set(self.expected.arrays)
+        output = (Y,) if names & {*OF_HEAD} else ()
+        of_cells = names - {*OF_HEAD}
+        if of_cells <= {"h"} and "array" not in settings:
+            return "h", *output
+        z = "z" * any(name.endswith("z") for name in names)
+        return *"hcifgo", *z, *output
 
 
 @dataclass(frozen=True)

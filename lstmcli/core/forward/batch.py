@@ -86,6 +86,8 @@ def batch_chunks(batch: int, model: Model) -> list[slice]:
     """
     cells = [cell for _, cell in model.cells]
     of_batch = any(edit.kind.of_sequence for cell in cells for edit in cell.edits)
+    if model.head is not None:
+        of_batch = of_batch or model.head.is_over_sequences
     if of_batch or any(cell.behaviour.state == "reset" for cell in cells):
         return [slice(0, batch)]
     starts = set.intersection(

@@ -11,21 +11,33 @@ from lstmcli.core.forward.equations import activation
 from lstmcli.core.forward.sequence import merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.surroundings import LAST, Head
+from lstmcli.core.model.model import ELEMENTWISE
+from lstmcli.core.model.surroundings import (
+    BATCH,
+    FIRST,
+    LAST,
+    MAX,
+    MEAN,
+    OUTPUTS,
+    PAST_END,
+    TIME,
+    Head,
+)
 
 DType = np.dtype[Any]
+DIRECTIONS = ("forward", "backward")
 
 
-def _log_softmax(x: Array) -> Array:
-    shifted = x - x.max(axis=-1, keepdims=True)
-    total = np.exp(shifted).sum(axis=-1, keepdims=True)
+def _log_softmax(x: Array, axis: int) -> Array:
+    shifted = x - x.max(axis=axis, keepdims=True)
+    total = np.exp(shifted).sum(axis=axis, keepdims=True)
     result: Array = shifted - np.log(total)
     return result
 
 
-def _softmax(x: Array) -> Array:
-    powers = np.exp(x - x.max(axis=-1, keepdims=True))  # without overflow
-    result: Array = powers / powers.sum(axis=-1, keepdims=True)
+def _softmax(x: Array, axis: int) -> Array:
+    powers = np.exp(x - x.max(axis=axis, keepdims=True))  # without overflow
+    result: Array = powers / powers.sum(axis=axis, keepdims=True)
     return result
 
 
@@ -33,10 +45,14 @@ OVER_OUTPUTS = {"softmax": _softmax, "log_softmax": _log_softmax}
 """The activations that take all K outputs at once; the others are those of cells."""
 
 
-def activated(name: str, x: Array) -> Array:
+AXES = {OUTPUTS: -1, BATCH: -2, TIME: -3}
+"""The axis of y (..., R, K) over which a softmax is."""
+
+
+def activated(name: str, x: Array, over: str = OUTPUTS) -> Array:
     """An activation of a head, applied to the outputs (..., K) of a layer."""
     if name in OVER_OUTPUTS:
-        return OVER_OUTPUTS[name](x)
+        return OVER_OUTPUTS[name](x, AXES[over])
     result = np.empty_like(x)
     activation(name)(x, result)
     return result
@@ -55,20 +71,49 @@ def head_output(head: Head, h: Array) -> Array:
                 y = np.matmul(y, layer.kernel.astype(h.dtype, copy=False))
             if layer.bias is not None:
                 y = y + layer.bias.astype(h.dtype, copy=False)
-            y = activated(layer.activation, y)
+            y = activated(layer.activation, y, layer.over)
     return y
+
+
+def merged_for_head(
+    head: Head, directions: Sequence[Array], convention: Convention
+) -> Array:
+    """The h (s, R, P) of both directions of a layer that a head takes, or their c."""
+    if head.on == "exchanged":
+        return merge_directions([*directions[::-1]], convention)
+    if head.on not in DIRECTIONS:
+        return merge_directions([*directions], convention)
+    taken = DIRECTIONS.index(head.on)
+    if convention.behaviour.merge in ELEMENTWISE:
+        return directions[taken]
+    others = [np.zeros_like(one) for one in directions]
+    others[taken] = directions[taken]
+    return merge_directions(others, convention)
+
+
+def taken_at_each_end(steps: str, h: Array) -> Array:
+    """The h (T, R, P) that a head takes of sequences which end at each step."""
+    if steps == MEAN:
+        counts = np.arange(1, len(h) + 1)[:, np.newaxis, np.newaxis]
+        mean: Array = np.cumsum(h, axis=0) / counts
+        return mean
+    if steps == MAX:
+        return np.maximum.accumulate(h, axis=0)
+    if steps == FIRST:
+        return np.broadcast_to(h[:1], h.shape)
+    return h
 
 
 class Pooled:
     """The h (R, P) of each sequence that a head of one output takes, as steps come.
 
-    ``steps`` is "last", "mean" or "max". Of a model that needs all steps at
+    ``steps`` is "last", "mean", "max", "first" or "past_end". Of a model that needs all steps at
     once, these come at once.
     """
 
     def __init__(self, steps: str, batch: int, width: int, dtype: DType) -> None:
-        start = -np.inf if steps == "max" else 0
-        precise = np.promote_types(dtype, np.float64) if steps == "mean" else dtype
+        start = -np.inf if steps == MAX else 0
+        precise = np.promote_types(dtype, np.float64) if steps == MEAN else dtype
         self._steps, self._dtype = steps, dtype
         self._value = np.full((batch, width), start, precise)
         self._count = np.zeros((batch, 1), int)  # steps so far that count
@@ -77,12 +122,18 @@ class Pooled:
         """Take the h (s, R, P) of the next steps, of which those that are ``valid`` count."""
         if valid is None:
             valid = np.ones(h.shape[:2], bool)
+        if self._steps == PAST_END:
+            valid = np.ones_like(valid)
         counts = valid[..., np.newaxis]
-        if self._steps == LAST:
+        if self._steps == FIRST:
+            of_first = h[np.argmax(valid, axis=0), np.arange(h.shape[1])]
+            is_new = counts.any(axis=0) & (self._count == 0)
+            self._value = np.where(is_new, of_first, self._value)
+        elif self._steps in (LAST, PAST_END):
             last = len(h) - 1 - np.argmax(valid[::-1], axis=0)
             of_last = h[last, np.arange(h.shape[1])]
             self._value = np.where(counts.any(axis=0), of_last, self._value)
-        elif self._steps == "mean":
+        elif self._steps == MEAN:
             # one after another from the sum so far: the same bits in pieces
             terms = [self._value[np.newaxis], np.where(counts, h, 0)]
             self._value = np.add.reduce(np.concatenate(terms), axis=0)
@@ -94,14 +145,14 @@ class Pooled:
     def result(self) -> Array:
         """The h (R, P) that the head takes."""
         value = self._value
-        if self._steps == "mean":
+        if self._steps == MEAN:
             value = value / np.maximum(self._count, 1)
         result: Array = value.astype(self._dtype, copy=False)
         return result
 
 
-def last_states(states: Sequence[Array], convention: Convention) -> Array:
+def last_states(head: Head, states: Sequence[Array], convention: Convention) -> Array:
     """The last h (R, P) of each direction of a layer, joined as its outputs are."""
     each_with_steps = [state[np.newaxis] for state in states]
-    merged: Array = merge_directions(each_with_steps, convention)[0]
+    merged: Array = merged_for_head(head, each_with_steps, convention)[0]
     return merged

@@ -16,8 +16,16 @@ import numpy as np
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Chunk, Plan, plan_of
 from lstmcli.core.forward.run import ChunkRun
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import edited, edits_in, refuse_edits
-from lstmcli.core.model.model import Cell, Inputs, Model, State, from_time_major
+from lstmcli.core.model.edits import Edit, Rows, edited, edits_in, refuse_edits
+from lstmcli.core.model.model import (
+    Cell,
+    Inputs,
+    Model,
+    State,
+    as_time_major,
+    from_time_major,
+    layer_width,
+)
 from lstmcli.core.weights.build_cells import check_layers
 from lstmcli.errors import UserError
 
@@ -33,7 +41,7 @@ def with_edits(plan: Plan) -> Plan:
     """The plan with what its model's edits change before a run."""
     if not (edits := plan.model.edits):
         return plan
-    model, states = replace(plan.model, layers=edited_layers(plan.model)), plan.states
+    model, states = edited_model(plan.model), plan.states
     for edit in edits_in("state", edits):
         named = zip(model.cells, states, strict=True)
         states = [
@@ -44,9 +52,13 @@ def with_edits(plan: Plan) -> Plan:
     of_run = sorted(
         edits_in("run", edits), key=lambda edit: edit.kind.family != "inputs"
     )
-    if not (of_run or edits_in("inputs", edits)):
+    of_front = edits_in("front", edits)
+    if not (of_run or of_front or edits_in("inputs", edits)):
         return plan
-    x, valid = edited("inputs", edits, plan.block()), plan.valid
+    x, valid = plan.block(), plan.valid
+    if of_front:
+        x = _behind_front(plan, of_front)
+    x = edited("inputs", edits, x)
     if len(x) != plan.steps and valid is not None:
         names = ", ".join(edit.name for edit in edits_in("inputs", edits))
         text = f"{names}: {plan.steps} steps become {len(x)}, which lengths and a mask do not fit"
@@ -62,6 +74,41 @@ def with_edits(plan: Plan) -> Plan:
         x, valid, states = edit.apply(run, x, valid, states)
     inputs = replace(plan.inputs, x=from_time_major(x, plan.layout))
     return replace(plan, inputs=inputs, steps=len(x), valid=valid, states=states)
+
+
+def _behind_front(plan: Plan, edits: Sequence[Edit]) -> Array:
+    """The inputs (T, B, I) that the front makes of indices, as its edits leave them."""
+    front, indices = plan.model.front, plan.inputs.indices
+    if front is None or indices is None:
+        refuse_edits(edits, "the inputs are not indices of a front.")
+    assert front is not None
+    assert indices is not None
+    of_steps = as_time_major(indices[..., np.newaxis], plan.layout)[..., 0]
+    rows = Rows(front.table, of_steps)
+    for edit in edits:
+        rows = edit.apply(rows)
+    return np.asarray(rows.table[rows.indices])
+
+
+def edited_model(model: Model) -> Model:
+    """The model with its cells and its head as its edits leave them.
+
+    UserError for a head that does not take the outputs then.
+    """
+    layers, head = edited_layers(model), model.head
+    edits = model.edits
+    if head is None:
+        refuse_edits(edits_in("head", edits), "the model has no head.")
+    else:
+        of_loaded = head.text
+        head = edited("head", edits, head, replace(model, layers=layers))
+        if edits_in("head", edits):
+            head = replace(head, loaded=of_loaded)
+        width = layer_width(layers[-1])
+        if head.inputs not in (None, width):
+            text = f"the head {head.text} takes {head.inputs} values, not {width}"
+            refuse_edits(edits_in("outputs", edits), f"{text}.")
+    return replace(model, layers=layers, head=head)
 
 
 def edited_layers(model: Model) -> tuple[tuple[Cell, ...], ...]:

@@ -21,7 +21,7 @@ from lstmcli.core.forward.batch import (
     worth_threads,
 )
 from lstmcli.core.forward.equations import is_eight_bit, rounded
-from lstmcli.core.forward.head import Pooled, head_output, last_states
+from lstmcli.core.forward.head import Pooled, head_output, last_states, merged_for_head
 from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
 from lstmcli.core.forward.plan import Chunk, Plan, cell_names
@@ -357,12 +357,15 @@ class ChunkRun:
         arrays: dict[str, Array] = {}
         n, model = 0, self.chunk.model
         of_cells = tuple(name for name in keep if name != Y)
+        head = model.head
+        taken = "c" if head is not None and head.on == "c" else "h"
         with (
             one_thread(),
             np.errstate(all="ignore"),
         ):  # the results show what is not finite
             for depth, layer in enumerate(model.layers):
                 outputs = []
+                before_head = []
                 for direction, cell in enumerate(layer):
                     is_rounded = is_eight_bit(cell)
                     operand = (
@@ -374,11 +377,12 @@ class ChunkRun:
                         operand,
                         self.states[n],
                         counted(cell, valid, model),
-                        of_cells,
+                        (*of_cells, taken),
                         backward=direction == 1,
                         padding=padding_rule(cell, self.chunk.masked, len(layer) == 2),
                     )
                     outputs.append(of_cell["h"])
+                    before_head.append(of_cell[taken])
                     kept = {name: of_cell[name] for name in of_cells}
                     arrays |= cell_names(model, depth, direction, kept)
                     n += 1
@@ -388,9 +392,9 @@ class ChunkRun:
                 arrays = {"h": np.stack(outputs, axis=2)} | arrays
             elif n > 1:
                 arrays = {"h": merge_directions(outputs, layer[0].convention)} | arrays
-            if model.head is not None:
-                merged = merge_directions(outputs, layer[0].convention)
-                arrays |= self._of_head(model.head, merged, keep, valid)
+            if head is not None:
+                merged = merged_for_head(head, before_head, layer[0].convention)
+                arrays |= self._of_head(head, merged, keep, valid)
         return arrays
 
     def _of_head(
@@ -402,7 +406,10 @@ class ChunkRun:
             if Y not in keep:
                 return {}
             y = np.empty((*h.shape[:2], head.width(h.shape[2])), h.dtype)
-            for block in blocks_within(self.chunk.items, self.chunk.batch, last):
+            blocks = blocks_within(self.chunk.items, self.chunk.batch, last)
+            if head.is_over_sequences:
+                blocks = [slice(None)]
+            for block in blocks:
                 y[:, block] = head_output(head, h[:, block])
             return {Y: y}
         if head.steps != STATES:
@@ -420,8 +427,9 @@ class ChunkRun:
             return Ending(self.states)
         if self._pooled is not None:
             return Ending(self.states, self._pooled.result())
-        last = [h for h, _ in self.states[-len(layer) :]]
-        return Ending(self.states, last_states(last, layer[0].convention))
+        part = 1 if head.on == "c" else 0
+        last = [state[part] for state in self.states[-len(layer) :]]
+        return Ending(self.states, last_states(head, last, layer[0].convention))
 
     def _advance_cell(
         self, n: int, x: Array, state: State, names: tuple[str, ...]

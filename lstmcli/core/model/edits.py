@@ -28,16 +28,38 @@ from lstmcli.core.model.settings import (
     setting_text,
 )
 from lstmcli.core.model.steps import shown_lengths, valid_until
-from lstmcli.core.model.vocabulary import GATES, numbered
+from lstmcli.core.model.surroundings import (
+    BATCH,
+    EACH,
+    FIRST,
+    LAST,
+    MAX,
+    MEAN,
+    PAST_END,
+    TIME,
+    Dense,
+    Head,
+)
+from lstmcli.core.model.surroundings import (
+    STATES as LAST_STATES,
+)
+from lstmcli.core.model.vocabulary import GATES, OVER_OUTPUTS, numbered
 from lstmcli.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from lstmcli.core.model.model import Cell, Model
 
 Stage = Literal[
-    "tensors", "cells", "network", "equations", "inputs", "state", "run", "outputs"
-]
-OF_MODEL = ("network", "inputs", "run")  # whose edits are not of one cell
+    "tensors", "cells", "network", "equations", "inputs", "state", "run", "outputs",
+    "head", "front",
+]  # fmt: skip
+OF_MODEL = (
+    "network",
+    "inputs",
+    "run",
+    "head",
+    "front",
+)  # whose edits are not of one cell
 
 FILE = "@"  # begins a value that is a file of arrays
 FLAG = "true"  # the value of an edit that takes none
@@ -185,6 +207,10 @@ def _sizes_of(given: Any, family: str) -> str:
     if isinstance(given, np.ndarray):
         axes = ", ".join(("steps", "batch", "values")[-given.ndim :])
         return f"{family} of shape {given.shape} ({axes})"
+    if isinstance(given, Head):
+        return f"the head {given.text}"
+    if isinstance(given, Rows):
+        return f"indices of shape {given.indices.shape} (steps, batch)"
     if isinstance(given, Sequence):
         return f"a model of {len(given)} layer{'s' * (len(given) > 1)}"
     return f"a cell that takes {given.inputs} inputs and has {given.units} units"
@@ -716,6 +742,90 @@ APPLIED: dict[str, Function] = {
 }
 
 
+# ---- the front: indices (T, B) and the table (V, I) of which they are rows
+
+
+class Rows(NamedTuple):
+    """Rows of a table."""
+
+    table: Array
+    indices: Array
+
+
+def _other_index(rows: Rows, by: int) -> Rows:
+    """The rows beside: before the first is the last, behind the last itself."""
+    others = np.minimum(rows.indices + by, len(rows.table) - 1)
+    return rows._replace(indices=others)
+
+
+def _late_index(rows: Rows, steps: int) -> Rows:
+    before = np.zeros_like(rows.indices[:steps])
+    indices = np.concatenate([before, rows.indices[:-steps]])
+    return _fit(steps < len(rows.indices), rows._replace(indices=indices))
+
+
+def _scaled(rows: Rows, factor: float | str) -> Rows:
+    size = np.sqrt(rows.table.shape[1]) if factor == "sqrt" else factor
+    return rows._replace(table=rows.table * rows.table.dtype.type(size))
+
+
+def _with_front(*values: Any) -> Callable[[RunSizes], Sequence[Any]]:
+    """The values that are tried where the model has a front."""
+    return lambda sizes: () if sizes.model.front is None else values
+
+
+# ---- the head: what makes y of h, and the model that it is of
+
+
+def _softmax_so(head: Head, model: Model, how: str) -> Head:
+    """The head with a softmax after its own, or over another axis."""
+    *lower, last = head.layers
+    is_softmax = last.activation in OVER_OUTPUTS
+    if how == "twice":
+        layers = (*head.layers, Dense(last.name, activation="softmax"))
+        return _fit(is_softmax, replace(head, layers=layers))
+    if not is_softmax:
+        _fit(last.activation == "identity", None)
+        last = replace(last, activation="softmax")
+    _fit(how == BATCH or head.steps == EACH, None)
+    return replace(head, layers=(*lower, replace(last, over=how)))
+
+
+def _without_bias(head: Head, model: Model, _: Any) -> Head:
+    has_bias = any(layer.bias is not None for layer in head.layers)
+    layers = tuple(replace(layer, bias=None) for layer in head.layers)
+    return _fit(has_bias, replace(head, layers=layers))
+
+
+def _kernel_read_otherwise(head: Head, model: Model, _: Any) -> Head:
+    """The head whose kernels are read by their other axis: those of a square one are exchanged."""
+    layers, has_other = [], False
+    for layer in head.layers:
+        kernel = layer.kernel
+        if kernel is not None and min(kernel.shape) > 1:
+            has_other = True
+            kernel = np.ascontiguousarray(kernel).reshape(kernel.shape[::-1]).T
+        layers.append(replace(layer, kernel=kernel))
+    return _fit(has_other, replace(head, layers=tuple(layers)))
+
+
+def _head_on(head: Head, model: Model, on: str) -> Head:
+    last = model.layers[-1]
+    if on == "c":
+        return _fit(all(one.units == one.shown for one in last), replace(head, on=on))
+    return _fit(len(last) == 2, replace(head, on=on))
+
+
+def _head_of_steps(head: Head, model: Model, steps: str) -> Head:
+    _fit(steps != head.steps, None)
+    return _fit(steps != PAST_END or head.steps == LAST, replace(head, steps=steps))
+
+
+def _with_head(*values: Any) -> Callable[[RunSizes], Sequence[Any]]:
+    """The values that are tried where the model has a head."""
+    return lambda sizes: () if sizes.model.head is None else values
+
+
 # ---- the table
 
 HIDES: dict[str, str] = {
@@ -724,6 +834,8 @@ HIDES: dict[str, str] = {
     "weights": "Every tensor has the shape that it should have",
     "equations": "No tensor tells how the numbers are put together",
     "outputs": "What follows the cell keeps the shape, and the cell itself is right",
+    "head": "h is right, and every number of y is plausible",
+    "front": "Any index of the table has a row, and all rows have one size",
 }
 """Why an edit of a family does not show at once."""
 
@@ -732,6 +844,52 @@ _NEARLY = "Nearly all numbers differ slightly"
 _LARGE = "Numbers of h that are large"
 _UNITS = "Some units are off at the first step, all others from the second step on"
 _FROM = {gate: _LATER if gate in [*"fc"] else _FIRST for gate in ("", *"ifgohc")}
+
+_OF_HEAD = "h agrees, y does not"
+_HEAD_STEPS = OneOf(
+    last="of the last step",
+    states="of both last states",
+    first="of the first step",
+    each="of each step",
+    past_end="past the end of padded sequences",
+)
+_STEP_CODES = {
+    "last": "y = head(out[:, -1])",
+    "states": "y = head(concat(h_n[-2], h_n[-1]))",
+    "first": "y = head(out[:, 0])",
+    "each": "y = head(out)",
+    "past_end": "y = head(out[:, -1]), where sequences are shorter",
+    ANY: "y = head(out[:, n])",
+}
+_SOFTMAX_CODES = {
+    "twice": "y = softmax(softmax(z))",
+    "time": "y = softmax(z, axis=time)",
+    "batch": "y = softmax(z, axis=batch)",
+    ANY: "y = softmax(z, axis=n)",
+}
+_INPUT_CODES = {
+    "c": "y = head(c)",
+    "forward": "y = head(concat(forward, zeros))",
+    "backward": "y = head(concat(zeros, backward))",
+    "exchanged": "y = head(concat(backward, forward))",
+    ANY: "y = head(another h)",
+}
+
+
+def _code_of(codes: Mapping[str, str]) -> Callable[[Any], str]:
+    """The line of a program by the value of an edit."""
+    return lambda value: codes[value]
+
+
+_SOFTMAXES = OneOf(
+    twice="applied twice", time="over the steps", batch="over the sequences"
+)
+_HEAD_INPUTS = OneOf(
+    c="c, not h",
+    forward="h of the forward direction alone",
+    backward="h of the backward direction alone",
+    exchanged="both directions exchanged",
+)
 
 _SHIFTED = "loops that start at 1, sequences cut otherwise than in training"
 _STEP = "feed x[t] at step t"
@@ -1073,5 +1231,40 @@ EDITS: dict[str, EditKind] = {kind.name: kind for kind in (
         "a dense layer after h, of {}", 'out = h @ load("{}")["weights"] + bias',
         "a dense layer of the model", "take h before that layer", read=Arrays("weights", "bias"),
         width=lambda units, arrays: arrays["weights"].shape[-1]),
+    EditKind("outputs.pooled", "head", _head_of_steps, "the head takes the {} of h over the steps",
+        "y = head(out.{}(axis=time))", "GlobalAveragePooling1D, h.mean(1), h.max(1)",
+        "y = head(h), of the steps that the model takes", read=OneOf(MEAN, MAX), shows=_OF_HEAD,
+        values=_with_head(MEAN, MAX)),
+    # ---- head
+    EditKind("head.step", "head", _head_of_steps, "the head takes h {}", _code_of(_STEP_CODES),
+        "out[:, -1] and h_n, which differ for two directions and for padded sequences",
+        "y = head(h), of the steps that the model takes", read=_HEAD_STEPS, shows=_OF_HEAD,
+        values=_with_head(LAST, LAST_STATES, FIRST, EACH, PAST_END)),
+    EditKind("head.softmax", "head", _softmax_so, "softmax {}", _code_of(_SOFTMAX_CODES),
+        "softmax before a loss that has one, softmax with the wrong axis",
+        "y = softmax(z, axis=-1), once", read=_SOFTMAXES, shows=_OF_HEAD, of_sequence=True,
+        values=_with_head("twice", TIME, BATCH)),
+    EditKind("head.bias", "head", _without_bias, "the head without its bias", "y = h @ kernel",
+        "code that reads one tensor of two", "y = h @ kernel + bias", read=OneOf("none"),
+        shows=_OF_HEAD, values=_with_head("none")),
+    EditKind("head.kernel", "head", _kernel_read_otherwise,
+        "the kernel of the head read by its other axis", "y = h @ kernel.reshape(n, m).T + bias",
+        "PyTorch stores it (outputs, inputs), Keras (inputs, outputs)", "y = h @ kernel + bias",
+        read=OneOf("transposed"), shows=_OF_HEAD, values=_with_head("transposed")),
+    EditKind("head.on", "head", _head_on, "the head takes {}", _code_of(_INPUT_CODES),
+        "code that takes h_n and c_n, or their parts, by position", "y = head(h)",
+        read=_HEAD_INPUTS, shows=_OF_HEAD,
+        values=_with_head("c", "exchanged", "forward", "backward")),
+    # ---- front
+    EditKind("front.index", "front", _other_index, "indices shifted by {}", "x = table[ids + {}]",
+        "vocabularies with or without a row for padding or unknown words", "x = table[ids]",
+        read=Parser("d", "an integer, such as 1 or -1"), values=_with_front(1, -1)),
+    EditKind("front.late", "front", _late_index, "indices {} steps late, index 0 first",
+        "ids = concat(zeros({}), ids[:-{}])", "decoders that start with a token",
+        "feed ids[t] at step t", read=COUNT, values=_with_front(1), of_sequence=True),
+    EditKind("front.scale", "front", _scaled, "rows of the front times {}", "x = table[ids] * {}",
+        "embeddings as of transformers, times the root of their size", "x = table[ids]",
+        read=Parser("n", "a number, or sqrt: the root of the size", ["sqrt"]),
+        values=_with_front("sqrt", 0.5, 2.0), solved=1.0),
 )}  # fmt: skip
 """By name, in the order in which they are tried: inputs before state, weights and equations."""

@@ -95,9 +95,13 @@ def cell_name(layer: int, direction: int) -> str:
     return f"layer{layer}{'_reverse' * direction}"
 
 
+ELEMENTWISE = ("sum", "mul", "ave")
+"""Merges of two directions whose outputs are no wider than those of one."""
+
+
 def layer_width(layer: Sequence[Cell]) -> int:
     """The size of a layer's output at one step, with its directions merged."""
-    if layer[0].behaviour.merge in ("sum", "mul", "ave"):
+    if layer[0].behaviour.merge in ELEMENTWISE:
         return layer[0].shown
     return sum(cell.shown for cell in layer)
 

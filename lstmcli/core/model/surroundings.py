@@ -6,7 +6,7 @@ model's output y of the LSTM's output h.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,12 +20,17 @@ FINAL_Y = "final_y"
 EACH = "each"
 LAST = "last"
 STATES = "states"
+MEAN = "mean"
+MAX = "max"
+OUTPUTS, TIME, BATCH = "outputs", "time", "batch"  # axes of a softmax
+FIRST = "first"  # by an edit alone, as is the next
+PAST_END = "past_end"
 STEPS = {
     EACH: "of each step",
     LAST: "of the last step",
     STATES: "of both last states",
-    "mean": "of the mean over the steps",
-    "max": "of the maximum over the steps",
+    MEAN: "of the mean over the steps",
+    MAX: "of the maximum over the steps",
 }
 """The h that a head takes: one of each step, or one a sequence; with words."""
 
@@ -62,6 +67,11 @@ class FrontOfFile(NamedTuple):
     obstacle: str = ""  # in words, what stands there and is not run; then no table
 
 
+USUAL_ACTIVATIONS = (
+    "softmax", "identity", "sigmoid", "relu", "tanh", "log_softmax",
+)  # fmt: skip
+"""Of layers behind an LSTM, the usual first."""
+
 # ---- as they are run
 
 
@@ -73,6 +83,7 @@ class Dense:
     kernel: Array | None = None  # (K_in, K_out)
     bias: Array | None = None  # (K_out,)
     activation: str = "identity"
+    over: str = OUTPUTS  # or "time" or "batch", by an edit: the axis of a softmax
 
     @property
     def text(self) -> str:
@@ -87,7 +98,9 @@ class Head:
     """Dense layers in turn: y (..., K) of h (..., P)."""
 
     layers: tuple[Dense, ...]
-    steps: str = EACH  # of `STEPS`
+    steps: str = EACH  # of `STEPS`, or by an edit `FIRST` or `PAST_END`
+    on: str = "h"  # by an edit: "c", one direction, or both exchanged
+    loaded: str = ""  # the layers before any edit, as text
 
     @property
     def output(self) -> str:
@@ -97,7 +110,31 @@ class Head:
     @property
     def text(self) -> str:
         """The layers as ``--head`` takes them."""
-        return ",".join(layer.text for layer in self.layers)
+        return self.loaded or ",".join(layer.text for layer in self.layers)
+
+    def with_other_activations(self) -> list[str]:
+        """The same layers as text, one of them with another of the usual activations."""
+        heads = []
+        for n, layer in reversed([*enumerate(self.layers)]):
+            for name in USUAL_ACTIVATIONS:
+                layers = list(self.layers)
+                layers[n] = replace(layer, activation=name)
+                if name != layer.activation:
+                    heads.append(Head(tuple(layers)).text)
+        return heads
+
+    @property
+    def is_over_sequences(self) -> bool:
+        """Whether an output of one sequence needs the others."""
+        return any(layer.over == BATCH for layer in self.layers)
+
+    @property
+    def inputs(self) -> int | None:
+        """P, the size of the h that the first kernel takes; None without a kernel."""
+        for layer in self.layers:
+            if layer.kernel is not None:
+                return int(layer.kernel.shape[0])
+        return None
 
     def width(self, inputs: int) -> int:
         """K, the size of y, for h of this size."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Cell, Model, layer_width
+from lstmcli.core.model.model import ELEMENTWISE, Cell, Model, layer_width
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.model.surroundings import (
     EACH,
@@ -76,9 +76,10 @@ class Chain:
 
     def outputs(self, steps: str = EACH) -> int:
         """P, the size of the h that a head takes."""
-        if steps == STATES:
-            return sum(cell.outputs for cell in self.layer)
-        return layer_width([replace(cell, edits=()) for cell in self.layer])
+        layer = [replace(cell, edits=()) for cell in self.layer]
+        if steps == STATES and layer[0].behaviour.merge not in ELEMENTWISE:
+            return sum(cell.outputs for cell in layer)
+        return layer_width(layer)
 
     def shape(self, name: str) -> Shape:
         """The shape of a tensor."""
