@@ -18,6 +18,7 @@ from lstmcli.core.forward.run import ChunkRun
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import EDITS
 from lstmcli.core.model.model import Inputs
+from tests.core.forward.test_head_edits import EACH
 
 T, B, N, H = 7, 2, 3, 3  # as many inputs as units: matrices can be exchanged
 RNG = np.random.default_rng(38)
@@ -428,7 +429,9 @@ def test_an_edit_of_many_numbers_takes_a_file(name: str, tmp_path: Path) -> None
 
 
 def test_every_kind_of_the_table_is_looked_at_here() -> None:
-    elsewhere = {"inputs.padding_first", "equations.epsilon", *FILES}
+    of_head = {text.partition("=")[0] for text in EACH}
+    elsewhere = {"inputs.padding_first", "equations.epsilon", *FILES, *of_head}
+    elsewhere.add("head.softmax")
     texts = {text.partition("=")[0].split("layer1.")[-1] for text in (*ROWS, *NETWORKS)}
     alike = {
         name for name in EDITS if any(name[:-1] == text[:-1] for text in texts)

@@ -1,0 +1,176 @@
+"""EXPECTED of a model's head: where it lies, and the causes behind and in front of the LSTM.
+
+What is expected was recorded from frameworks, or is NumPy of
+``tests/core/forward/test_head_edits.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstmcli
+from lstmcli.api.explain import Explanation
+from lstmcli.core.explain.network_simulator import NetworkSimulator
+from tests.core.explain.whole_models import is_named, questions
+from tests.core.forward.test_head_edits import (
+    EACH,
+    INDICES,
+    TENSORS,
+    both,
+    direction,
+    head,
+    softmax,
+)
+from tests.golden_models import recorded
+
+CASES = (
+    "keras_dense",
+    "keras_directions_each",
+    "keras_directions_last",
+    "keras_masking",
+    "keras_max_pooling",
+    "keras_mean_pooling",
+    "tf_keras_embedding_softmax",
+    "torch_classifier_pt",
+)
+
+
+def asked(case: str, **given: Any) -> Explanation:
+    weights, arrays, settings = recorded(case)
+    y = arrays["y"] if "y" in arrays else arrays["final_y"]
+    every = {"layout": "batch", **settings, **given}
+    return lstmcli.explain(weights, arrays["inputs"], y, **every)
+
+
+def changes(found: Explanation) -> dict[str, Any]:
+    return {change.setting: change.found for change in found.changes}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_output_of_a_framework_agrees(case: str) -> None:
+    assert asked(case).verdict == "agrees"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_wrong_setting_of_the_cell_is_found_by_the_output(case: str) -> None:
+    found = asked(case, forget_bias=1.0)
+    assert found.verdict == "found"
+    assert changes(found) == {"forget_bias": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("case", "wrong", "right"),
+    [
+        ("torch_classifier_pt", "fc", "fc:softmax"),
+        ("keras_two_dense", "dense_6,dense_7:softmax", "dense_6:relu,dense_7:softmax"),
+    ],
+)
+def test_another_activation_is_the_setting_head(
+    case: str, wrong: str, right: str
+) -> None:
+    assert changes(asked(case, head=wrong)) == {"head": right}
+    both = asked(case, head=wrong, forget_bias=1.0)
+    assert changes(both) == {"head": right, "forget_bias": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("case", "edit"),
+    [
+        ("torch_last_states_pt", "head.step=states"),
+        ("torch_pooled_pt", "outputs.pooled=mean"),
+    ],
+)
+def test_the_steps_that_no_state_dict_tells_are_an_edit(case: str, edit: str) -> None:
+    assert asked(case).edits == (edit,)
+
+
+@pytest.mark.parametrize("edit", [one for one in EACH if "step=" not in one])
+def test_a_cause_of_head_or_front_is_named(edit: str) -> None:
+    expected = EACH[edit]().astype(np.float32)
+    found = lstmcli.explain(TENSORS, INDICES, expected, layout="batch")
+    assert found.verdict == "found"
+    assert found.edits == (edit,)
+
+
+def test_a_softmax_applied_twice_is_named() -> None:
+    expected = softmax(softmax(head(both()))).astype(np.float32)
+    found = lstmcli.explain(
+        TENSORS, INDICES, expected, layout="batch", head="fc:softmax"
+    )
+    assert found.edits == ("head.softmax=twice",)
+
+
+@pytest.mark.parametrize("name", ["y", "logits", "predictions", "output_0", "y_val"])
+def test_the_output_has_the_names_of_programs(name: str, tmp_path: Path) -> None:
+    expected = head(both()).astype(np.float32)
+    np.savez(tmp_path / "y.npz", **{name: expected})
+    found = lstmcli.explain(TENSORS, INDICES, tmp_path / "y.npz", layout="batch")
+    assert found.verdict == "agrees"
+    assert found.expected is not None
+    assert [*found.expected.arrays] == ["y"]
+
+
+SQUARE = {
+    "lstm.weight_ih_l0": TENSORS["lstm.weight_ih_l0"],
+    "lstm.weight_hh_l0": TENSORS["lstm.weight_hh_l0"],
+    "lstm.bias_ih_l0": TENSORS["lstm.bias_ih_l0"],
+    "lstm.bias_hh_l0": TENSORS["lstm.bias_hh_l0"],
+    "fc.weight": TENSORS["fc.weight"][:3, :3],
+    "fc.bias": TENSORS["fc.bias"][:3],
+}
+
+
+def test_where_h_is_as_wide_as_y_it_is_either() -> None:
+    x = TENSORS["emb.weight"][INDICES]
+    h, _ = direction(x, "")
+    y = head(h, SQUARE["fc.weight"].T, SQUARE["fc.bias"])
+    for name, array in (("h", h), ("y", y)):
+        found = lstmcli.explain(
+            SQUARE, x, array.astype(np.float32), layout="batch", head="fc"
+        )
+        assert found.verdict == "agrees"
+        assert found.expected is not None
+        assert [*found.expected.arrays] == [name]
+
+
+def test_without_a_head_an_array_of_its_name_is_h(tmp_path: Path) -> None:
+    cell = {name: array for name, array in SQUARE.items() if "lstm" in name}
+    x = TENSORS["emb.weight"][INDICES]
+    h, _ = direction(x, "")
+    np.savez(tmp_path / "y.npz", y=h.astype(np.float32))
+    found = lstmcli.explain(cell, x, tmp_path / "y.npz", layout="batch")
+    assert found.verdict == "agrees"
+    assert found.expected is not None
+    assert [*found.expected.arrays] == ["h"]
+
+
+def test_the_head_is_applied_to_distinct_runs_at_compared_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not to each hypothesis at each step: it would take longer than the steps themselves."""
+    sizes = []
+    numbers = NetworkSimulator._numbers_of_head
+
+    def counted(self: Any, h: Any, target: Any) -> Any:
+        sizes.append(len({*target.at[0].tolist()}))
+        return numbers(self, h, target)
+
+    monkeypatch.setattr(NetworkSimulator, "_numbers_of_head", counted)
+    found = asked("torch_classifier_pt", forget_bias=1.0)  # the last step of each
+    assert changes(found) == {"forget_bias": 0.0}
+    assert sizes
+    assert max(sizes) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["keras_stack_time_distributed", "keras_masking"])
+def test_mistakes_of_recorded_models_are_named(case: str) -> None:
+    """Each single one, whole and printed; `whole_models` counts pairs and all models."""
+    for question in questions(case, most=1):
+        for digits in (None, 6):
+            answer = question.ask(digits)
+            assert is_named(question, answer), (question.mistakes, digits, answer)
