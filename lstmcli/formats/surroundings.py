@@ -6,7 +6,7 @@ are followed, and dense layers collected, until the end of the way is a head.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from lstmcli.core.model.surroundings import (
@@ -209,6 +209,21 @@ def one_of_each_lstm(ends: Iterable[HeadOfFile]) -> tuple[HeadOfFile, ...]:
             head = HeadOfFile(head.behind, obstacle="several outputs")
         heads[head.behind] = head
     return tuple(heads.values())
+
+
+def longest_chain(lstms: Iterable[str], fed_by: Mapping[str, str]) -> tuple[str, ...]:
+    """The LSTMs that run one after the other; ``fed_by`` names the one before."""
+    feeds = {before: lstm for lstm, before in fed_by.items()}
+    longest: list[str] = []
+    for first in lstms:
+        if first in fed_by:
+            continue
+        chain = [first]
+        while chain[-1] in feeds:
+            chain.append(feeds[chain[-1]])
+        if len(chain) > len(longest):
+            longest = chain
+    return tuple(longest)
 
 
 def tensors_of(heads: Iterable[HeadOfFile], fronts: Iterable[FrontOfFile]) -> list[str]:

@@ -27,7 +27,12 @@ from lstmcli.formats.files.limits import (
     damage_reported,
 )
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.surroundings import NotFollowed, heads_at, tensors_of
+from lstmcli.formats.surroundings import (
+    NotFollowed,
+    heads_at,
+    longest_chain,
+    tensors_of,
+)
 from lstmcli.formats.tflite_graph import Operator, Tensors, Ways
 from lstmcli.formats.wire.flatbuffer import Table, root
 
@@ -177,6 +182,7 @@ class _ModelReader:
         remarks = []
         heads: list[HeadOfFile] = []
         fronts: list[FrontOfFile] = []
+        fed_by: dict[str, str] = {}
         for graph in self._graphs:
             ways = Ways(self._tensors(graph), graph.operators)
             for operator in graph.operators:
@@ -189,6 +195,7 @@ class _ModelReader:
                     for remark in _remarks(graph, group, operator):
                         remarks.append(f"{self._source}: {prefix} {remark}.")
             of_graph = heads_at(graph.outputs, ways), ways.fronts()
+            fed_by |= ways.fed_by()
             heads += of_graph[0]
             fronts += of_graph[1]
             arrays |= {name: ways.arrays[name] for name in tensors_of(*of_graph)}
@@ -209,6 +216,7 @@ class _ModelReader:
             "tflite",
             arrays,
             groups=groups,
+            in_turn=longest_chain(groups, fed_by),
             has_graph=True,
             heads=tuple(heads),
             fronts=tuple(fronts),

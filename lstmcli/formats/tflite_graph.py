@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.model.surroundings import FrontOfFile, HeadLayer
+from lstmcli.core.model.surroundings import EACH, FrontOfFile, HeadLayer
 from lstmcli.formats.document import Arrays
 from lstmcli.formats.surroundings import (
     BATCH,
@@ -107,6 +107,19 @@ class Ways:
             return obstacle
         return FrontOfFile(lstm, name, name)
 
+    def fed_by(self) -> dict[str, str]:
+        """The LSTM whose outputs of all steps an LSTM takes."""
+        found = {}
+        for output, (lstm, attributes) in self.lstms.items():
+            try:
+                flow = self.flow(self.made_by[output].input(0))
+            except UNREAD:
+                continue
+            steps = _steps_of(attributes)
+            if (flow.axes, flow.layers, flow.steps) == ((*steps, OUTPUTS), (), EACH):
+                found[lstm] = flow.lstm
+        return found
+
     def _through(self, source: int, passed: Sequence[str]) -> int:
         for _ in range(MOST_STEPS):
             operator = self.made_by.get(source)
@@ -171,7 +184,7 @@ class Ways:
         name, attributes = self.lstms[operator.output]
         if operator.name == "LSTM":  # of one step
             raise NotFollowed
-        steps = (TIME, BATCH) if attributes["time_major"] else (BATCH, TIME)
+        steps = _steps_of(attributes)
         width = self.tensors.shape(source)[-1]
         if attributes.get("merge_outputs", True):
             return Flow((*steps, OUTPUTS), width, name)
@@ -234,6 +247,13 @@ class Ways:
         if start == size - 1:
             start = -1
         return flow.taken(axis, start, keeps=not drops)
+
+
+def _steps_of(attributes: Mapping[str, Any]) -> tuple[str, str]:
+    """The first two axes of the inputs and outputs of an LSTM."""
+    if attributes.get("time_major"):
+        return TIME, BATCH
+    return BATCH, TIME
 
 
 STEPS: dict[str, Callable[[Ways, Operator, Flow], Flow]] = {

@@ -36,7 +36,7 @@ from lstmcli.formats.onnx.lstm import (
     UnreadableNode,
     is_lstm,
 )
-from lstmcli.formats.surroundings import tensors_of
+from lstmcli.formats.surroundings import longest_chain, tensors_of
 
 CELL_SIGMOIDS, CELL_TANHS = 3, 2  # in a cell of basic operators
 PRODUCTS = ("MatMul", "Gemm")
@@ -119,7 +119,7 @@ class _Reader:
             "onnx",
             arrays,
             groups={lstm.name: lstm.attributes for lstm in lstms},
-            in_turn=max((self._chain(lstm.name) for lstm in lstms), key=len),
+            in_turn=longest_chain([lstm.name for lstm in lstms], self.fed_by),
             has_graph=True,
             heads=heads,
             fronts=fronts,
@@ -164,14 +164,6 @@ class _Reader:
             name = f"{base}_{n}"
         self.names[_normalised(name)] = name
         return name
-
-    def _chain(self, first: str) -> tuple[str, ...]:
-        feeds = {below: lstm for lstm, below in self.fed_by.items()}
-        chain, following = list[str](), None if first in self.fed_by else first
-        while following is not None:
-            chain.append(following)
-            following = feeds.get(following)
-        return tuple(chain)
 
     def _remarks(self, lstms: list[LstmNode]) -> Iterator[str]:
         source = self.file.source
