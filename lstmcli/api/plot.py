@@ -34,6 +34,7 @@ from lstmcli.core.model.model import names_in_cell, refuse_unknown_cell
 from lstmcli.core.model.part import WHOLE, Indices, Part, Sizes, counts_from_0
 from lstmcli.core.model.selection import EVERYTHING, Choice, split_z
 from lstmcli.core.model.selection import Selection as Selection
+from lstmcli.core.model.surroundings import Y
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
@@ -73,8 +74,9 @@ class Drawable(NamedTuple):
 
     @property
     def units(self) -> int:
-        """H, of the array that has most."""
-        return max(int(array.shape[2]) for array in self.arrays.values())
+        """H, of the array that has most; the model's output has none."""
+        of_cells = [array for name, array in self.arrays.items() if name != Y]
+        return max(array.shape[2] for array in of_cells or self.arrays.values())
 
     def part_of(self, name: str) -> Part:
         """The part of the run that an array is; ``z_f`` has that of z."""
@@ -170,7 +172,7 @@ def plot(
     of_run = kept, selection.steps, numbers or 0
     found = _read(paths, checked(settings, "plot"), only, of_run, options)
     drawn = found.chosen(only, cell)
-    cuts = selection.cuts(found.sizes)
+    cuts = selection.cuts(found._replace(arrays=drawn).sizes)
     item = _first_item(found, batch if found.plan is None else None)
     shown: Indices = [item]
     if numbers is not None and batch is None:

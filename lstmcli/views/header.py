@@ -23,12 +23,16 @@ def header_sheet(plan: Plan, width: Width, engine: str = "") -> Sheet:
     shape = plan.inputs.x.shape
     sizes = f"batch {plan.batch} x {count(plan.steps, 'step')} x {count(shape[-1], 'input')}"
     layout = f"layout {plan.layout}" * (len(shape) == 3 and not plan.assumed_layout)
+    given = str(shape)
+    if plan.inputs.indices is not None:
+        given = f"{plan.inputs.indices.shape} indices"
     padding = plan.padding_words, ""
     of_inputs, of_model = padding[::-1] if plan.inputs.mask_from else padding
-    inputs = [file_name(plan.inputs.name), str(tuple(shape)), layout, sizes, of_inputs]
+    inputs = [file_name(plan.inputs.name), given, layout, sizes, of_inputs]
     sheet = _weights(plan.model, width)
     sheet.label("inputs", phrases([*filter(None, inputs)]))
-    sheet.extend(surroundings_sheet(plan.model, width))
+    is_own = plan.inputs.indices is None
+    sheet.extend(surroundings_sheet(plan.model, width, has_own_inputs=is_own))
     sheet.extend(_config(plan.model, engine, width, of_model))
     shown = () if width.quiet else not_in_rows(plan.assumed)
     assumed = map(shorten_assumption, shown)
@@ -77,12 +81,21 @@ def _config(model: Model, engine: str, width: Width, mask: str) -> Sheet:
     return sheet
 
 
-def surroundings_sheet(model: Model, width: Width) -> Sheet:
-    """A row for the front and one for the head, where there are any."""
+def surroundings_sheet(
+    model: Model, width: Width, *, has_own_inputs: bool = False
+) -> Sheet:
+    """A row for the front and one for the head, where there are any.
+
+    ``has_own_inputs``: the front has nothing to do, as the inputs are the LSTM's.
+    """
     sheet = Sheet(width)
     if model.front is not None:
-        mask = ", index 0 masked" if model.front.masks_zero else ""
-        sheet.label("front", f"{model.front.name} {model.front.table.shape}{mask}")
+        text = f"{model.front.name} {model.front.table.shape}"
+        if has_own_inputs:
+            text += ", not used: the inputs are the LSTM's own"
+        elif model.front.masks_zero:
+            text += ", index 0 masked"
+        sheet.label("front", text)
     head = model.head
     if head is None:
         return sheet

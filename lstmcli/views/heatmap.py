@@ -26,6 +26,7 @@ QUANTITIES = {
     "f": "forget gate",
     "g": "candidate",
     "o": "output gate",
+    "y": "output of the model",
     **{f"z_{gate}": f"pre-activation of {gate}" for gate in "ifgo"},
 }
 

@@ -174,8 +174,8 @@ def reading_sheets(found: Drawable, width: Width) -> Iterator[Sheet]:
         yield header_sheet(found.plan, width)
         return
     shapes = [array.shape for array in found.arrays.values()]
-    steps, batch, units = map(max, zip(*shapes, strict=True))
-    sizes = f"batch {batch} x {count(steps, 'step')} x {count(units, 'unit')}"
+    steps, batch, _ = map(max, zip(*shapes, strict=True))
+    sizes = f"batch {batch} x {count(steps, 'step')} x {count(found.units, 'unit')}"
     labels = ("a", "b") if found.differs else ("trace",)
     sheet = Sheet(width)
     for label, text in zip((*labels, "sizes"), (*found.sources, sizes), strict=True):

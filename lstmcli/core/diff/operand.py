@@ -287,7 +287,8 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
 
     A single array on each side is called alike, whatever its name.
     """
-    a, b = with_output_name(a, b), with_output_name(b, a)
+    b = with_output_name(b, a)
+    a = with_output_name(a, b)
     one, other = (
         side if "h" in side.arrays else renamed(side, {UNNAMED: "h"}) for side in (a, b)
     )
@@ -349,19 +350,29 @@ def single_as_h(side: Side) -> Side:
 def with_output_name(side: Side, other: Side) -> Side:
     """A side whose output of a model has the name that the other side's head gives it.
 
-    ``logits``, or ``y`` of a single output for each sequence, are y if their
-    last axis is that of the other's.
+    ``logits``, ``y`` of a single output for each sequence, or an array without a
+    name are y if their last axis is that of the other's y, and not of its h.
     """
     names = [name for name in OF_HEAD if name in other.arrays]
     if len(names) != 1 or names[0] in side.arrays:
         return side
     width = other.arrays[names[0]].shape[-1:]
+    possible = OUTPUT_NAMES.union(OF_HEAD)
+    h = other.arrays.get("h")
+    is_not_h = h is not None and h.shape[-1:] != width
+    if is_not_h or names == [FINAL_Y]:
+        possible.add(UNNAMED)
     found = [
         name
         for name, array in side.arrays.items()
-        if name in OUTPUT_NAMES.union(OF_HEAD) and array.shape[-1:] == width
+        if name in possible and array.shape[-1:] == width
     ]
-    return renamed(side, {found[0]: names[0]}) if len(found) == 1 else side
+    if len(found) != 1:
+        return side
+    side = renamed(side, {found[0]: names[0]})
+    if found == [UNNAMED]:  # which would be h
+        side = replace(side, original_names={names[0]: "the array"})
+    return side
 
 
 def with_trace_names(side: Side) -> Side:
@@ -375,7 +386,11 @@ def with_trace_names(side: Side) -> Side:
 
 def _name_of_both(one: str, other: str) -> str:
     """The name of two arrays: that of a trace, else h; of weights the second."""
-    known = [name for name in map(ArrayName.of, (other, one)) if name.kind != WEIGHTS]
+    known = []
+    for name in map(ArrayName.of, (other, one)):
+        is_plain_y = name.base == Y and one != other  # of a program, it may be h
+        if name.kind != WEIGHTS and not is_plain_y:
+            known.append(name)
     if known:
         best = max(
             known, key=lambda x: (x.kind == SEQUENCE, x.base == "h", bool(x.prefix))

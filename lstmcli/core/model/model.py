@@ -143,7 +143,9 @@ class Masking(NamedTuple):
     dtype: str = "float32"  # in which it compares
 
     def __str__(self) -> str:
-        """``Masking(0.0)``."""
+        """``Masking(0.0)``, ``index 0 of emb``."""
+        if self.kind == "Embedding":
+            return f"index 0 of {self.layer}"
         return f"{self.kind}({self.value})"
 
     def mask(self, x: SliceableArray) -> Array:

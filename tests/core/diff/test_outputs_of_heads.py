@@ -1,0 +1,60 @@
+"""The model's output y beside h: by its names in programs, by its width, and where it differs."""
+
+from __future__ import annotations
+
+import pytest
+
+from lstmcli.core.diff.compare import compare
+from lstmcli.core.diff.difference import Difference
+from lstmcli.core.diff.operand import Side
+from lstmcli.core.model.arrays import Array
+from tests.networks import normal
+
+B, T, H, K = 3, 5, 4, 7
+RUN = {"h": normal(B, T, H), "y": normal(B, T, K)}
+LAST = {"h": normal(B, T, H), "final_y": normal(B, K)}
+SQUARE = {"h": normal(B, T, H), "y": normal(B, T, H)}
+
+
+def compared(a: dict[str, Array], b: dict[str, Array]) -> Difference:
+    return compare(Side("a", a, "batch"), Side("b", b))
+
+
+def names(comparison: Difference) -> list[str]:
+    return [*comparison.arrays]
+
+
+@pytest.mark.parametrize("name", ["logits", "probs", "y_pred", "output_0", ""])
+@pytest.mark.parametrize("run", [RUN, LAST])
+def test_an_output_by_another_name_is_y(run: dict[str, Array], name: str) -> None:
+    (y,) = run.keys() - {"h"}
+    for sides in ((run, {name: run[y]}), ({name: run[y]}, run)):
+        found = compared(*sides)
+        assert found.equal
+        assert names(found) == [y]
+        assert any("interpreted as" in hint.text for hint in found.assumed)
+
+
+def test_y_of_one_output_a_sequence_is_final_y() -> None:
+    found = compared(LAST, {"y": LAST["final_y"]})
+    assert found.equal
+    assert names(found) == ["final_y"]
+
+
+def test_an_array_without_a_name_is_h_if_it_can_be() -> None:
+    assert names(compared(SQUARE, {"": SQUARE["h"]})) == ["h"]
+    assert names(compared({"y": RUN["y"]}, {"": RUN["y"]})) == ["h"]
+
+
+def test_where_h_agrees_and_y_does_not_it_is_the_head() -> None:
+    for run, name in ((RUN, "y"), (LAST, "final_y")):
+        found = compared(run, {**run, name: run[name] * 1.1})
+        assert [hint.code for hint in found.hints] == ["head"]
+        other = {name: array * 1.1 for name, array in run.items()}
+        assert "head" not in [hint.code for hint in compared(run, other).hints]
+
+
+def test_y_comes_behind_h_where_the_first_difference_is_looked_for() -> None:
+    found = compared(RUN, {name: array + 1 for name, array in RUN.items()})
+    assert found.first_divergence is not None
+    assert found.first_divergence.array == "h"
