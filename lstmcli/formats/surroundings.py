@@ -1,4 +1,4 @@
-"""The way from an LSTM to an output of its model, step by step, as every graph has it.
+"""The way from an LSTM to an output of its model, step by step, in any graph.
 
 A reader finds the operators on the way and says what each does; here the axes
 are followed, and dense layers collected, until the end of the way is a head.
@@ -172,7 +172,7 @@ def _read_activation(name: str) -> str:
 
 
 class Ways(Protocol):
-    """The graph of a file, as a reader has it."""
+    """The graph of a file, as its reader gives it."""
 
     def flow(self, source: Any, /) -> Flow:
         """The numbers of this name, from an LSTM on."""
@@ -181,7 +181,7 @@ class Ways(Protocol):
         """The LSTMs that a name depends on, without another LSTM between."""
 
     def words(self, source: Any, /) -> str:
-        """What computes a name."""
+        """The operator that computes a name, in words."""
 
 
 def heads_at(outputs: Iterable[Any], ways: Ways) -> tuple[HeadOfFile, ...]:

@@ -1,4 +1,4 @@
-"""What feeds an LSTM of a TensorFlow Lite model, and the way from it to an output of the model.
+"""The front of an LSTM of a TensorFlow Lite model, and the way to an output of the model.
 
 Options of operators are numbered as in the schema.
 """

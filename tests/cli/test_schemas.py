@@ -18,6 +18,7 @@ from lstmcli.cli.group import COMMANDS
 from lstmcli.core.model.settings import SETTINGS
 from tests.cli.conftest import SAMPLE, Lstm
 from tests.docs.schemas import SCHEMAS, problems
+from tests.paths import TOP
 from tests.recorded import CASES, GOLDEN, read
 
 WEIGHTS, INPUTS = str(SAMPLE / "weights.npz"), str(SAMPLE / "inputs.npy")
@@ -123,3 +124,29 @@ def test_recorded_weights(case: str, lstm: Lstm) -> None:
         ("convert", *words, "out.npz", "--to", "tf1", "-f", "json"),
     ):
         assert lstm(*line).status in (0, 2)
+
+
+CLASSIFIER = [
+    str(TOP / "samples/text-classifier" / n) for n in ("model.keras", "words.npy")
+]
+FORECASTER = [str(TOP / "samples/forecaster" / n) for n in ("model.pt", "series.npy")]
+
+
+@pytest.mark.parametrize("words", [CLASSIFIER, FORECASTER], ids=["final_y", "y"])
+def test_outputs_of_heads(words: list[str], lstm: Lstm) -> None:
+    """The command validates each: a model's output stands in y or final_y."""
+    expected = str(Path(words[0]).parent / "port.txt")
+    if words is FORECASTER:
+        expected = str(Path(words[0]).parent / "by_series.npy")
+    run = json.loads(lstm("run", *words, "-f", "json", "-q").out)
+    lines = lstm("run", *words, "-f", "jsonl", "-q").out.splitlines()
+    if words is CLASSIFIER:
+        assert json.loads(lines[-1])["final_y"] == run["final_y"]
+    else:
+        assert [json.loads(line)["y"] for line in lines] == run["y"]
+    place = ("--steps", 8, "--batch", 0, "--units", 0, "--array", "y")
+    assert lstm("derive", *words, *place, "-f", "json").status == 0
+    assert lstm("inspect", words[0], "-f", "json").status == 0
+    assert (
+        lstm("explain", *words, expected, "--layout", "batch", "-f", "json").status == 0
+    )

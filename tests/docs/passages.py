@@ -297,15 +297,10 @@ def extras() -> str:
 # ---- recorded cases
 
 
-NOT_COMPARED = "models"  # whole models, recorded before their heads and fronts are run
-
-
 def recorded() -> str:
     """How many cases of each version of a framework are compared, and of which conventions."""
     found: dict[str, list[str]] = {}
     for path in sorted((TESTS / "golden").glob("*/*.npz")):
-        if path.parent.name == NOT_COMPARED:
-            continue
         with np.load(path) as members:
             record = json.loads(str(members["case"])) if "case" in members else {}
         if "version" in record:

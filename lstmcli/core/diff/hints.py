@@ -52,7 +52,7 @@ def find_hints(compared: Difference) -> list[Hint]:
 
 
 def _is_of_the_head(compared: Difference) -> bool:
-    """Return whether y alone differs, beside an h that agrees."""
+    """Return whether h agrees, and y alone differs."""
     differing = {pair.name for pair in compared.differing}
     agreeing = compared.pairs.keys() - differing
     return differing <= {*OF_HEAD} and not agreeing.isdisjoint({"h", "final_h"})

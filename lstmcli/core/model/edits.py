@@ -753,7 +753,7 @@ class Rows(NamedTuple):
 
 
 def _other_index(rows: Rows, by: int) -> Rows:
-    """The rows beside: before the first is the last, behind the last itself."""
+    """The next row or the one before: before the first is the last, behind the last itself."""
     others = np.minimum(rows.indices + by, len(rows.table) - 1)
     return rows._replace(indices=others)
 

@@ -125,7 +125,7 @@ class Head:
 
     @property
     def is_over_sequences(self) -> bool:
-        """Whether an output of one sequence needs the others."""
+        """An output of one sequence needs the others."""
         return any(layer.over == BATCH for layer in self.layers)
 
     @property

@@ -1,4 +1,4 @@
-"""The layers of a Keras model before and behind its LSTMs, as its config has them."""
+"""The layers of a Keras model before and behind its LSTMs, by its config."""
 
 from __future__ import annotations
 

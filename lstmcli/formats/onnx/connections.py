@@ -1,4 +1,4 @@
-"""What feeds an LSTM node of an ONNX graph, and the way from it to an output of the model.
+"""The front of an LSTM node of an ONNX graph, and the way to an output of the model.
 
 Exporters insert operators that move axes, and spell a dense layer out: each is
 a step of a `Flow`.
@@ -58,7 +58,7 @@ MOST_NUMBERS = 4  # of axes: T, D, B, H
 
 
 class Feeding(NamedTuple):
-    """What the X of a node is made of."""
+    """The origin of the X of a node."""
 
     operator: str = ""  # that computes X; "" for an input of the model
     transposed: bool = False  # of an input of the model batch and time are exchanged
@@ -77,7 +77,7 @@ class Connections:
     # ---- before
 
     def feeding(self, node: Node, scope: Scope) -> Feeding:
-        """What feeds this node."""
+        """The origin of the X of this node."""
         source, exchanged = _through(scope.definition(node.inputs[0]))
         if source.node is None:
             return Feeding(transposed=exchanged and source.input)
@@ -350,7 +350,7 @@ def _outputs_of(node: Node, output: int) -> Flow:
 
 
 def _through(source: Definition) -> tuple[Definition, bool]:
-    """What a name is a copy of, and whether with batch and time exchanged."""
+    """The name that this one is a copy of, and whether batch and time are exchanged."""
     exchanged = False
     for _ in range(MOST_STEPS):
         node = source.node

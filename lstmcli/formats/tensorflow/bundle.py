@@ -373,7 +373,7 @@ ROOT = "root"  # the path of the model itself
 
 
 class KerasLayers(NamedTuple):
-    """What `keras_metadata.pb` tells of a model."""
+    """The config of a model in `keras_metadata.pb`."""
 
     groups: Groups  # the class and config of each layer, at "" Keras' version
     in_turn: tuple[str, ...]  # the LSTMs, if each feeds the next
