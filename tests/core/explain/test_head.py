@@ -78,6 +78,13 @@ def test_another_activation_is_the_setting_head(
     assert changes(both) == {"head": right, "forget_bias": 0.0}
 
 
+def test_the_layout_of_inputs_with_a_mask_is_found() -> None:
+    """A model's mask lies as its inputs do, so that it is right in either layout."""
+    found = asked("keras_masking", layout="time")
+    assert found.verdict == "found"
+    assert changes(found) == {"layout": "batch"}
+
+
 @pytest.mark.parametrize(
     ("case", "edit"),
     [
