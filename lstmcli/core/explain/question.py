@@ -198,9 +198,9 @@ class Question:
         starts = [cell.initial_h for _, cell in model.cells]
         inputs = self.inputs
         of_items = any(start is not None and start.ndim == 2 for start in starts)
-        is_given = (
-            layout == "steps" or of_items or inputs.initial_state or inputs.is_padded
-        )
+        # a mask lies as the inputs do, in either layout
+        has_lengths = inputs.lengths is not None
+        is_given = layout == "steps" or of_items or inputs.initial_state or has_lengths
         layouts = [layout, *["time" if layout == "batch" else "batch"] * (not is_given)]
         for setup in setups:
             yield from (replace(setup, layout=layout) for layout in layouts)

@@ -356,12 +356,13 @@ def test_each_family_of_edits_is_tried_before_the_budget_ends(
     monkeypatch.setattr(Budget, "EDITS", 0.01)
     found = asked(np.tanh(RNG.normal(size=(T, B, 2 * H))), weights)
     families = [edit.kind.family for edit in tried]
+    apply = {*HIDES} - {"head", "front"}  # of models that have one
     seventh = min(
         [n for n, one in enumerate(families) if one == family][6]
-        for family in HIDES
+        for family in apply
         if families.count(family) > 6
     )
-    assert {*families[:seventh]} == {*HIDES}
+    assert {*families[:seventh]} == apply
     texts = [edit.text for edit in tried]
     assert texts.index("weights.directions=forward") < 100
     (left,) = (text for text in found.not_tried if "the budget ended after" in text)

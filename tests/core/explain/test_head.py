@@ -14,6 +14,7 @@ import pytest
 
 import lstmcli
 from lstmcli.api.explain import Explanation
+from lstmcli.core.explain import network_simulator
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from tests.core.explain.whole_models import is_named, questions
 from tests.core.forward.test_head_edits import (
@@ -75,6 +76,13 @@ def test_another_activation_is_the_setting_head(
     assert changes(asked(case, head=wrong)) == {"head": right}
     both = asked(case, head=wrong, forget_bias=1.0)
     assert changes(both) == {"head": right, "forget_bias": 0.0}
+
+
+def test_the_layout_of_inputs_with_a_mask_is_found() -> None:
+    """A model's mask lies as its inputs do, so that it is right in either layout."""
+    found = asked("keras_masking", layout="time")
+    assert found.verdict == "found"
+    assert changes(found) == {"layout": "batch"}
 
 
 @pytest.mark.parametrize(
@@ -151,19 +159,33 @@ def test_without_a_head_an_array_of_its_name_is_h(tmp_path: Path) -> None:
 def test_the_head_is_applied_to_distinct_runs_at_compared_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Not to each hypothesis at each step: it would take longer than the steps themselves."""
-    sizes = []
-    numbers = NetworkSimulator._numbers_of_head
+    """Not to each hypothesis at each step: it would take longer than the steps themselves.
 
-    def counted(self: Any, h: Any, target: Any) -> Any:
-        sizes.append(len({*target.at[0].tolist()}))
-        return numbers(self, h, target)
+    EXPECTED is (4, 9): of 4 sequences, or the steps of one of them; a run has 7.
+    """
+    most: list[int] = []  # rows of h that a comparison needs
+    taken: list[int] = []  # rows of h that it gave to the head
+    of_head = NetworkSimulator._of_head
+    output = network_simulator.head_output
 
-    monkeypatch.setattr(NetworkSimulator, "_numbers_of_head", counted)
+    def compared(self: Any, runs: Any, target: Any) -> Any:
+        which = [runs[name][1].tolist() for name in self.layers[-1]]
+        distinct_runs = len({*zip(*which, strict=True)})
+        most.append(distinct_runs * len({*target.at[0].tolist()}))
+        taken.append(0)
+        return of_head(self, runs, target)
+
+    def counted(given: Any, h: Any) -> Any:
+        if taken and h.ndim == 3:
+            taken[-1] += h.shape[0] * h.shape[1]
+        return output(given, h)
+
+    monkeypatch.setattr(NetworkSimulator, "_of_head", compared)
+    monkeypatch.setattr(network_simulator, "head_output", counted)
     found = asked("torch_classifier_pt", forget_bias=1.0)  # the last step of each
     assert changes(found) == {"forget_bias": 0.0}
-    assert sizes
-    assert max(sizes) <= 1
+    assert max(taken) > 0
+    assert all(rows <= needed for rows, needed in zip(taken, most, strict=True))
 
 
 @pytest.mark.slow
