@@ -76,7 +76,7 @@ class Drawable(NamedTuple):
     def units(self) -> int:
         """H, of the array that has most; the model's output has none."""
         of_cells = [array for name, array in self.arrays.items() if name != Y]
-        return max(array.shape[2] for array in of_cells or self.arrays.values())
+        return max(int(array.shape[2]) for array in of_cells or self.arrays.values())
 
     def part_of(self, name: str) -> Part:
         """The part of the run that an array is; ``z_f`` has that of z."""

@@ -144,7 +144,7 @@ def test_outputs_of_heads(words: list[str], lstm: Lstm) -> None:
         assert json.loads(lines[-1])["final_y"] == run["final_y"]
     else:
         assert [json.loads(line)["y"] for line in lines] == run["y"]
-    place = ("--steps", 8, "--batch", 0, "--units", 0, "--array", "y")
+    place = ("--steps", -1, "--batch", 0, "--units", 0, "--array", "y")
     assert lstm("derive", *words, *place, "-f", "json").status == 0
     assert lstm("inspect", words[0], "-f", "json").status == 0
     assert (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ MODELS = [case.removeprefix("models/") for case in cases("models/*")]
 OF_GRAPHS = [
     case for case in MODELS if not case.startswith(("torch_", "tflite_directions"))
 ]
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda v: v,
     "relu": lambda v: np.maximum(v, 0),
     "sigmoid": lambda v: 1 / (1 + np.exp(-v)),

@@ -14,7 +14,7 @@ from lstmcli.core.weights.metadata import read_metadata
 from lstmcli.errors import UserError
 from lstmcli.formats.files import limits
 from lstmcli.formats.files.limits import Damaged
-from lstmcli.formats.tflite import root
+from lstmcli.formats.wire.flatbuffer import root
 from tests.formats.helpers import piped
 from tests.paths import TESTS
 

@@ -512,7 +512,7 @@ def _first_h(plan: Plan, direction: int = 0, runs_back: bool = False) -> Array:
         cell, state = layer[direction], plan.states[n * len(layer) + direction]
         new = {"h": stepper(cell)(h, *state)[0][None]}
         h = edited_outputs(cell, h[None], new)["h"][0]
-    return h
+    return np.asarray(h)
 
 
 Step = Callable[..., tuple[Array, Array]]

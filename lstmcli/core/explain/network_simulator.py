@@ -500,6 +500,7 @@ class NetworkSimulator:
 
     def _of_head(self, runs: Runs, target: WantedNumbers) -> Array:
         """(N, E): what the head makes of the outputs of the last layer; of any step (N, T, E)."""
+        assert self._head is not None
         names = self.layers[-1]
         first, same = distinct(*(runs[name][1] for name in names))
         taken = "h"
@@ -515,6 +516,7 @@ class NetworkSimulator:
 
     def _numbers_of_head(self, h: Array, target: WantedNumbers) -> Array:
         """(U, E): numbers of y over the outputs h (U, T, P); of any step (U, T, E)."""
+        assert self._head is not None
         if ArrayName.of(target.array).kind != FINAL and not self.at_any_step:
             steps, places = np.unique(target.at[0], return_inverse=True)
             y = head_output(self._head, np.ascontiguousarray(h[:, steps]))

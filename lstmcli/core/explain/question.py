@@ -443,7 +443,7 @@ def _is_as_wide(question: Question, side: Side, name: str, model: Model) -> bool
     array = side.arrays[name]
     if array.ndim == 1 or name in side.gaps:
         return True
-    widths = set()
+    widths = set[int]()
     for cell in model.layers[-1]:
         widths.update((cell.shown, cell.outputs))
     widths.add(layer_width(model.layers[-1]))

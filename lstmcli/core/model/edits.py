@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations, permutations, product
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -258,7 +258,10 @@ def read_edit(
         raise UserError(f"takes {error}", about=about) from None
 
 
-def _fit(fits: bool, result: Any) -> Any:
+_Result = TypeVar("_Result")
+
+
+def _fit(fits: bool, result: _Result) -> _Result:
     """The result; ValueError where the value does not fit."""
     if not fits:
         raise ValueError

@@ -16,6 +16,7 @@ import lstmcli
 from lstmcli.api.explain import Explanation
 from lstmcli.core.explain import network_simulator
 from lstmcli.core.explain.network_simulator import NetworkSimulator
+from lstmcli.core.forward.head import head_output
 from tests.core.explain.whole_models import is_named, questions
 from tests.core.forward.test_head_edits import (
     EACH,
@@ -115,7 +116,8 @@ def test_a_softmax_applied_twice_is_named() -> None:
 @pytest.mark.parametrize("name", ["y", "logits", "predictions", "output_0", "y_val"])
 def test_the_output_has_the_names_of_programs(name: str, tmp_path: Path) -> None:
     expected = head(both()).astype(np.float32)
-    np.savez(tmp_path / "y.npz", **{name: expected})
+    members: Any = {name: expected}
+    np.savez(tmp_path / "y.npz", **members)
     found = lstmcli.explain(TENSORS, INDICES, tmp_path / "y.npz", layout="batch")
     assert found.verdict == "agrees"
     assert found.expected is not None
@@ -166,7 +168,7 @@ def test_the_head_is_applied_to_distinct_runs_at_compared_steps(
     most: list[int] = []  # rows of h that a comparison needs
     taken: list[int] = []  # rows of h that it gave to the head
     of_head = NetworkSimulator._of_head
-    output = network_simulator.head_output
+    output = head_output
 
     def compared(self: Any, runs: Any, target: Any) -> Any:
         which = [runs[name][1].tolist() for name in self.layers[-1]]

@@ -187,14 +187,14 @@ def main(cases: list[str]) -> None:
                 answer = question.ask(digits)
                 named = is_named(question, answer)
                 count = counts.setdefault((of, len(question.mistakes), form), [0, 0, 0])
-                count[0] += named
-                count[1] += answer.found and not named
+                count[0] += int(named)
+                count[1] += int(answer.found and not named)
                 count[2] += 1
                 if not named:
                     names = " + ".join(one.name for one in question.mistakes)
                     print(f"{case}, {names}, {form}: {answer!r}", flush=True)
-    for key, (named, other, asked) in counts.items():
-        print(*key, f"{named} of {asked} named, {other} found otherwise")
+    for key, (right, other, asked) in counts.items():
+        print(*key, f"{right} of {asked} named, {other} found otherwise")
 
 
 if __name__ == "__main__":

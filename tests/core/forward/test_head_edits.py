@@ -49,7 +49,7 @@ def sigmoid(z: Array) -> Array:
 
 def softmax(z: Array, axis: int = -1) -> Array:
     powers = np.exp(z)
-    return powers / powers.sum(axis=axis, keepdims=True)
+    return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
 
 
 def direction(x: Array, end: str) -> tuple[Array, Array]:
@@ -76,7 +76,7 @@ def both(x: Array | None = None, of: int = 0) -> Array:
 
 
 def head(h: Array, kernel: Array = KERNEL, bias: Any = BIAS) -> Array:
-    return h @ kernel + bias
+    return np.asarray(h @ kernel + bias)
 
 
 def ends(h: Array) -> Array:
