@@ -215,7 +215,8 @@ def _load(
     )
     idle += around.idle
     remarks += [*idle, *layers.remarks, *around.remarks]
-    remarks += _not_finite(layers.used, source)
+    used = {**layers.used, **{name: tensors[name] for name in around.roles}}
+    remarks += _not_finite(used, source)
     assumed = [*layers.assumed, *padding.assumed, *around.assumed]
     assumed += unused_assumptions(chosen, found, tensors, around.roles)
     return Model(

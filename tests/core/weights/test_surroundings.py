@@ -290,6 +290,17 @@ def test_a_second_file_may_have_the_head() -> None:
     assert head_of(model).width(H) == 5
 
 
+def test_numbers_that_are_not_finite_are_reported() -> None:
+    arrays = arrays_beside(
+        {"fc.weight": (5, H), "fc.bias": (5,)}, {"emb.weight": (9, I)}
+    )
+    arrays["fc.bias"][2] = np.nan
+    arrays["emb.weight"][3, 1] = np.inf
+    remarks = " ".join(lstmcli.load(arrays).remarks)
+    assert "fc.bias has nan at [2]" in remarks
+    assert "emb.weight has inf at [3, 1]" in remarks
+
+
 # ---- as a graph tells
 
 
