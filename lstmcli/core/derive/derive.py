@@ -10,7 +10,8 @@ import numpy as np
 from lstmcli.core.derive.derivation import Derivation, StepPosition
 from lstmcli.core.derive.formulas import FormulaLine, UnitAtStep
 from lstmcli.core.diff.compare import placed_on
-from lstmcli.core.diff.operand import FINAL, UNNAMED, ArrayName, Side, renamed
+from lstmcli.core.diff.names import renamed
+from lstmcli.core.diff.operand import FINAL, UNNAMED, ArrayName, Side
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.prepare import prepare
@@ -243,7 +244,9 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
 def _taken(pairs: Mapping[str, Pair]) -> list[str]:
     parts = [part for pair in pairs.values() for n, part in pair.parts if n]
     said = [
-        ", ".join(one.words for one in pair.taken if one.side == pair.names[1])
+        ", ".join(
+            one.words for one in pair.placement.taken if one.side == pair.names[1]
+        )
         for pair in pairs.values()
     ]
     return [*filter(None, dict.fromkeys((describe_parts(parts), *said)))]
@@ -322,7 +325,7 @@ def _with_number(
     if name not in pairs or not line.in_trace:
         return line
     pair = pairs[name]
-    if pair.agrees is None or pair.unaligned or not pair.placed:
+    if pair.agrees is None or pair.placement.why_not or not pair.placed:
         given = other.arrays.get(name, other.arrays.get(UNNAMED, pair.b.values)).shape
         part = f" of {said}" if (said := other.part.description) else ""
         raise UserError(

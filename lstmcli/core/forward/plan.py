@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from lstmcli.core.forward.sequence import has_direction_axis, valid_steps
+from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
+from lstmcli.core.model.directions import has_direction_axis
 from lstmcli.core.model.model import (
     Inputs,
     Model,

@@ -27,13 +27,12 @@ from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
 from lstmcli.core.forward.plan import Chunk, Plan, cell_names
 from lstmcli.core.forward.sequence import (
     counted,
-    direction_axis,
-    has_direction_axis,
     merge_directions,
     padding_rule,
     run_in_order,
 )
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.directions import direction_axis, has_direction_axis
 from lstmcli.core.model.model import Model, State, Trace, from_time_major, join_states
 from lstmcli.core.model.part import Part
 from lstmcli.core.model.selection import Choice

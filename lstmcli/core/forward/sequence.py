@@ -149,21 +149,6 @@ def merge_directions(directions: list[Array], convention: Convention) -> Array:
     )
 
 
-def direction_axis(convention: Convention, layout: str) -> int:
-    """The axis of directions where they are stacked: (T, D, B, H), (T, D, H), (B, T, D, H)...
-
-    With the batch first, states that have it first too put the directions next
-    to it: (B, D, T, H).
-    """
-    return 2 if layout == "batch" and convention.behaviour.states != "batch" else 1
-
-
-def has_direction_axis(model: Model) -> bool:
-    """Return whether h has an axis of directions."""
-    last = model.layers[-1]
-    return len(last) == 2 and last[0].behaviour.merge == "stack"
-
-
 def valid_steps(inputs: Inputs, layout: str, becomes: object = "given") -> Array | None:
     """(T, B) truth of the steps that count, from lengths (B,) or a mask in the axes of the inputs.
 
