@@ -49,27 +49,39 @@ def compare(
     common = _chosen(a, b, common, only)
     columns = _columns(a, b, common, selection)
     common = [name for name in common if name not in columns or columns[name].numbers]
-    asked_for = {name for name, value in asked.items() if value is not None}
-    only_ulp = asked_for - {"equal_nan"} == {"ulp"}
+    only_ulp = _is_only_ulp(asked)
     if only_ulp:
         _refuse_printed(a, b, common)
+    cross = partial(_aligned, a, b, tolerance_of=test, padding=padding)
     arrays = {}
     for name in common:
         selected = selection._replace(units=columns.get(name))
-        pair = _aligned(a, b, name, name, test, selected, padding)
+        pair = cross(name, name, selection=selected)
         arrays[name] = measure(pair, (a.arrays[name].shape, b.arrays[name].shape))
-    rtol, atol = (None, None) if only_ulp else _tolerance_of_all(arrays)
+    rtol, atol = _tolerance_of_all(arrays)
+    if only_ulp:
+        rtol, atol = None, None
     found = Difference(
-        sides=(a, b),
-        arrays=arrays,
-        cross=partial(_aligned, a, b, tolerance_of=test, padding=padding),
-        first_divergence=_first_divergence(arrays),
-        only_in_a=[name for name in a.arrays if name not in b.arrays],
-        only_in_b=[name for name in b.arrays if name not in a.arrays],
+        (a, b),
+        arrays,
+        cross,
+        _first_divergence(arrays),
+        only_in_a=_only_in(a, b),
+        only_in_b=_only_in(b, a),
         rtol=rtol,
         atol=atol,
     )
     return replace(found, hints=find_hints(found), assumed=tuple(remarks_of(found)))
+
+
+def _is_only_ulp(asked: Mapping[str, Any]) -> bool:
+    """Return whether a distance in ULPs alone counts."""
+    names = {name for name, value in asked.items() if value is not None}
+    return names - {"equal_nan"} == {"ulp"}
+
+
+def _only_in(side: Side, other: Side) -> list[str]:
+    return [name for name in side.arrays if name not in other.arrays]
 
 
 def _tolerance_of_all(
