@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.forward.loop import is_plain
+from lstmcli.core.forward.packing import is_plain
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array

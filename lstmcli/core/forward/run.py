@@ -22,8 +22,8 @@ from lstmcli.core.forward.batch import (
 )
 from lstmcli.core.forward.equations import is_eight_bit, rounded
 from lstmcli.core.forward.head import Pooled, head_output, last_states, merged_for_head
-from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
+from lstmcli.core.forward.packing import Packed
 from lstmcli.core.forward.plan import Chunk, Plan, cell_names
 from lstmcli.core.forward.sequence import (
     counted,
