@@ -43,26 +43,26 @@ def run_in_order(
     back. Where no step is valid, they are replaced as ``padding`` (see
     `padding_rule`) specifies.
     """
-    behaviour = cell.behaviour
-    of_cell = StepOrder.of_cell(behaviour, backward)
-    if of_cell.runs_back:
-        x, valid = x[::-1], None if valid is None else valid[::-1]
-    order = None if valid is None else valid_first(valid)  # (T, R)
-    if order is not None:
-        x = np.take_along_axis(x, order[:, :, None], axis=0)
-    more = ("h",) if valid is None else ("h", "c")
-    names = tuple(
-        dict.fromkeys((*keep, *more, *(edit.kind.takes for edit in cell.edits)))
-    )
-    arrays, final = advance(x, state, names)
-    if valid is not None and order is not None:
-        final = _state_at(valid.sum(axis=0), arrays, state, behaviour.empty_rows)
-    arrays = edited_outputs(cell, x, arrays)
-    if valid is not None and order is not None:
-        back = np.argsort(order, axis=0)[:, :, None]
+    order = StepOrder.of_cell(cell.behaviour, backward)
+    names = [*keep, "h"]
+    names.extend(edit.kind.takes for edit in cell.edits)
+    if order.runs_back:
+        x = x[::-1]
+    if valid is None:
+        arrays, final = advance(x, state, tuple(dict.fromkeys(names)))
+        arrays = edited_outputs(cell, x, arrays)
+    else:
+        valid = valid[::-1] if order.runs_back else valid
+        first = valid_first(valid)[:, :, None]  # (T, R, 1)
+        x = np.take_along_axis(x, first, axis=0)
+        arrays, _ = advance(x, state, tuple(dict.fromkeys([*names, "c"])))
+        lengths = valid.sum(axis=0)
+        final = _state_at(lengths, arrays, state, cell.behaviour.empty_rows)
+        arrays = edited_outputs(cell, x, arrays)
+        back = np.argsort(first, axis=0)
         arrays = {k: np.take_along_axis(a, back, axis=0) for k, a in arrays.items()}
         _pad(arrays, valid, padding)
-    if of_cell.outputs_reversed:
+    if order.outputs_reversed:
         arrays = {k: a[::-1] for k, a in arrays.items()}
     return arrays, final
 
