@@ -143,22 +143,19 @@ class Runner:
         steps, batch, units = len(x), self.batch, self.cell.units
         empty = self._loops[0].memory.empty
         h = empty(steps, self.cell.outputs, batch)
+        arrays = {"h": h}
         gates = c = z = None
         if not set(keep).isdisjoint(GATES):
             gates = empty(steps, 4, units, batch)
+            arrays |= _by_gate(gates)
         if "c" in keep:
-            c = empty(steps, units, batch)
+            arrays["c"] = c = empty(steps, units, batch)
         if "z" in keep:
             z = empty(steps, 4, units, batch)
         with np.errstate(all="ignore"):  # exp may overflow, and is meant to
             for block, loop in zip(self._blocks, self._loops, strict=True):
                 parts = (None if a is None else a[..., block] for a in (gates, c, z))
                 loop.advance(x[:, block], h[:, :, block], *parts)
-        arrays = {"h": h}
-        if gates is not None:
-            arrays |= _by_gate(gates)
-        if c is not None:
-            arrays["c"] = c
         if z is not None:
             arrays["z"] = np.concatenate(list(_by_gate(z).values()), axis=1)
         return {name: arrays[name].transpose(0, 2, 1) for name in keep}

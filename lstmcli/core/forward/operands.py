@@ -101,19 +101,28 @@ def operands_of(packed: Packed, batch: int) -> Operands:
     V[:, -1] = 1
     x, h, z = V[:, :I], V[:, -P - 1 : -1], memory.empty(4, H, batch)
     matrix = packed.matrix(OF_H if ahead else ALL, transposed=batch == 1)
-    of_steps: list[Any] = list(V[:slots])
-    if memory.sequences_first:
-        multiply, target = product_of_batch(matrix, z)
-        of_steps = [operand.T for operand in of_steps]
-    elif batch == 1:
-        multiply, target = product_of_one(matrix, z)
-        of_steps = [operand[:, 0] for operand in of_steps]
-    else:
-        multiply, target = product(matrix, z)
+    multiply, target = _product(matrix, z, memory)
+    of_steps: list[Any] = [_as_taken(operand, memory) for operand in V[:slots]]
     if ahead is not None:
         multiply = plus(multiply, z)
         of_steps = list(zip(of_steps, ahead.by_step, strict=True))
     return Operands(memory, x, h, z, multiply, target, of_steps, ahead)
+
+
+def _product(matrix: Array, z: Array, memory: Memory) -> tuple[Product, Any]:
+    """The product with operands as `_as_taken` gives them, and the target of z."""
+    if memory.sequences_first:
+        return product_of_batch(matrix, z)
+    if z.shape[-1] == 1:
+        return product_of_one(matrix, z)
+    return product(matrix, z)
+
+
+def _as_taken(operand: Array, memory: Memory) -> Array:
+    """The operand (N, R) of a step as the product of its batch takes it."""
+    if memory.sequences_first:
+        return operand.T
+    return operand[:, 0] if operand.shape[-1] == 1 else operand
 
 
 def _input_products(packed: Packed, batch: int) -> InputProducts | None:

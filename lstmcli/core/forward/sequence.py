@@ -108,12 +108,14 @@ def _state_at(
     first: tuple[Array, Array],
     empty_rows: str,
 ) -> tuple[Array, Array]:
+    """h and c after the last step of each sequence; of one without steps, those it has."""
     last, item = np.maximum(lengths - 1, 0), np.arange(len(lengths))
-    empty = (lengths == 0)[:, None]
-    h, c = (np.zeros_like(a) for a in first) if empty_rows == "zero" else first
-    return np.where(empty, h, arrays["h"][last, item]), np.where(
-        empty, c, arrays["c"][last, item]
-    )
+    is_empty = (lengths == 0)[:, None]
+    h, c = first
+    if empty_rows == "zero":
+        h, c = np.zeros_like(h), np.zeros_like(c)
+    h_last, c_last = arrays["h"][last, item], arrays["c"][last, item]
+    return np.where(is_empty, h, h_last), np.where(is_empty, c, c_last)
 
 
 def _pad(arrays: dict[str, Array], valid: Array, output: str) -> None:
@@ -144,9 +146,9 @@ def merge_directions(directions: list[Array], convention: Convention) -> Array:
         if merge == "ave":
             mean: Array = (forward + backward) / forward.dtype.type(2)
             return mean
-    return np.concatenate(
-        directions[::-1] if merge == "concat_swapped" else directions, axis=2
-    )
+    if merge == "concat_swapped":
+        directions = [backward, forward]
+    return np.concatenate(directions, axis=2)
 
 
 def valid_steps(inputs: Inputs, layout: str, becomes: object = "given") -> Array | None:
@@ -200,8 +202,9 @@ def _valid_by_lengths(inputs: Inputs, layout: str) -> Array:
         found = f"{wrong.size:,} of {array.size:,} are not: {_few(wrong)}"
         raise UserError(f"{begun}lengths are a list of integers from 0 on; {found}.")
     if len(array) != batch or array.max() > steps:
-        numbers = [*map(int, array)]
-        sequences = f"{len(numbers)} sequence{'s' * (len(numbers) != 1)}"
+        numbers = list(map(int, array))
+        noun = "sequence" if len(numbers) == 1 else "sequences"
+        sequences = f"{len(numbers)} {noun}"
         raise UserError(
             f"{begun}the lengths {format_lengths(numbers)} are of {sequences} and at "
             f"most {max(numbers)} steps; the inputs have batch {batch} x {steps} steps.",
