@@ -99,14 +99,15 @@ def operands_of(packed: Packed, batch: int) -> Operands:
     width_of_x = I if ahead is None else 0
     V = memory.empty(slots + 1, width_of_x + P + 1, batch)  # [x; h; 1] of each step
     V[:, -1] = 1
-    x, h, z = V[:, :I], V[:, -P - 1 : -1], memory.empty(4, H, batch)
+    z = memory.empty(4, H, batch)
     matrix = packed.matrix(OF_H if ahead else ALL, transposed=batch == 1)
     multiply, target = _product(matrix, z, memory)
     of_steps: list[Any] = [_as_taken(operand, memory) for operand in V[:slots]]
     if ahead is not None:
         multiply = plus(multiply, z)
         of_steps = list(zip(of_steps, ahead.by_step, strict=True))
-    return Operands(memory, x, h, z, multiply, target, of_steps, ahead)
+    h = V[:, -P - 1 : -1]
+    return Operands(memory, V[:, :I], h, z, multiply, target, of_steps, ahead)
 
 
 def _product(matrix: Array, z: Array, memory: Memory) -> tuple[Product, Any]:

@@ -48,22 +48,38 @@ def run_in_order(
     names.extend(edit.kind.takes for edit in cell.edits)
     if order.runs_back:
         x = x[::-1]
+        valid = None if valid is None else valid[::-1]
     if valid is None:
         arrays, final = advance(x, state, tuple(dict.fromkeys(names)))
         arrays = edited_outputs(cell, x, arrays)
     else:
-        valid = valid[::-1] if order.runs_back else valid
-        first = valid_first(valid)[:, :, None]  # (T, R, 1)
-        x = np.take_along_axis(x, first, axis=0)
-        arrays, _ = advance(x, state, tuple(dict.fromkeys([*names, "c"])))
-        lengths = valid.sum(axis=0)
-        final = _state_at(lengths, arrays, state, cell.behaviour.empty_rows)
-        arrays = edited_outputs(cell, x, arrays)
-        back = np.argsort(first, axis=0)
-        arrays = {k: np.take_along_axis(a, back, axis=0) for k, a in arrays.items()}
+        names.append("c")
+        keep = tuple(dict.fromkeys(names))
+        arrays, final = _run_valid(
+            lambda x, state: advance(x, state, keep), cell, x, state, valid
+        )
         _pad(arrays, valid, padding)
     if order.outputs_reversed:
         arrays = {k: a[::-1] for k, a in arrays.items()}
+    return arrays, final
+
+
+def _run_valid(
+    advance: Callable[[Array, State], tuple[dict[str, Array], State]],
+    cell: Cell,
+    x: Array,
+    state: State,
+    valid: Array,
+) -> tuple[dict[str, Array], State]:
+    """As `run_in_order`, of a loop that takes the valid steps (T, R) of each sequence first."""
+    first = valid_first(valid)[:, :, None]  # (T, R, 1)
+    x = np.take_along_axis(x, first, axis=0)
+    arrays, _ = advance(x, state)
+    lengths = valid.sum(axis=0)
+    final = _state_at(lengths, arrays, state, cell.behaviour.empty_rows)
+    arrays = edited_outputs(cell, x, arrays)
+    back = np.argsort(first, axis=0)
+    arrays = {k: np.take_along_axis(a, back, axis=0) for k, a in arrays.items()}
     return arrays, final
 
 
