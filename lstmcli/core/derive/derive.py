@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.derive.derivation import Derivation, StepPosition
-from lstmcli.core.derive.formulas import FormulaLine, UnitAtStep
+from lstmcli.core.derive.formulas import FormulaLine
+from lstmcli.core.derive.unit import UnitAtStep
 from lstmcli.core.diff.compare import placed_on
 from lstmcli.core.diff.names import renamed
 from lstmcli.core.diff.operand import FINAL, UNNAMED, ArrayName, Side

@@ -244,7 +244,7 @@ def parts_of(cell: Cell) -> Parts:
         clip=_clip(behaviour.gate_clip, cell),
         clip_c=_clip(behaviour.cell_clip, cell),
         clip_h=_clip(behaviour.projection_clip, cell),
-        couple=_COUPLED[behaviour.coupled],
+        couple=_coupling(cell),
         normalize=_layer_norm_of_gates(cell),
         normalize_c=_layer_norm_of_c(cell),
         peepholes=_peepholes(cell),
@@ -328,13 +328,21 @@ def layer_norm(
     return normalize
 
 
-_COUPLED: dict[str, Callable[[Array, Array], Any]] = {
-    "none": no_change,
-    "f=1-i": lambda i, f: np.subtract(1, i, f),  # onnxruntime, Core ML and DyNet
-    "i=1-f": lambda i, f: np.subtract(
-        1, f, i
-    ),  # TFLite, TF1's CoupledInputForgetGateLSTMCell
+COUPLED = {
+    "f=1-i": ("f", "i"),  # onnxruntime, Core ML and DyNet
+    "i=1-f": ("i", "f"),  # TFLite, TF1's CoupledInputForgetGateLSTMCell
 }
+"""The gate that is 1 minus another, and that one."""
+
+
+def _coupling(cell: Cell) -> Callable[[Array, Array], Any]:
+    """The function of i and f that makes one of the other."""
+    if cell.behaviour.coupled not in COUPLED:
+        return no_change
+    made, _ = COUPLED[cell.behaviour.coupled]
+    if made == "f":
+        return lambda i, f: np.subtract(1, i, f)
+    return lambda i, f: np.subtract(1, f, i)
 
 
 # ---- 8-bit arithmetic
