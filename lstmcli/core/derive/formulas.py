@@ -52,9 +52,8 @@ class Sum:
     @classmethod
     def of(cls, terms: list[Term]) -> Sum:
         """The sum of these terms, sorted by size."""
-        return cls(
-            tuple(sorted(terms, key=lambda term: _size(term.product), reverse=True))
-        )
+        ordered = sorted(terms, key=lambda term: _size(term.product), reverse=True)
+        return cls(tuple(ordered))
 
     @cached_property
     def running(self) -> list[Exact]:
@@ -72,10 +71,11 @@ class Sum:
 
     def part(self, matrix: str, name: str | None = None) -> Exact | None:
         """The sum of the terms of a matrix, or of the number of a name; None without."""
-        chosen = [
-            t for t in self.terms if t.matrix == matrix and name in (None, t.name)
-        ]
-        return sum((term.product for term in chosen), Fraction(0)) if chosen else None
+        products = []
+        for term in self.terms:
+            if term.matrix == matrix and name in (None, term.name):
+                products.append(term.product)
+        return sum(products, Fraction(0)) if products else None
 
 
 def exactly(number: Scalar) -> Exact:

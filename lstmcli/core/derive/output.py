@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.derive.derivation import Derivation, StepPosition
+from lstmcli.core.derive.derive import numbers_in
 from lstmcli.core.derive.formulas import FormulaLine, Scalar, Sum, Term, rounded
 from lstmcli.core.diff.compare import placed_on
 from lstmcli.core.diff.operand import Side
@@ -17,7 +18,6 @@ from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_before_head
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, from_time_major
-from lstmcli.core.model.selection import Choice
 from lstmcli.core.model.surroundings import EACH, FINAL_Y, Dense, Head, Y
 from lstmcli.errors import UserError
 
@@ -56,13 +56,7 @@ def derive_output(
 def _place(
     plan: Plan, head: Head, before: Array, where: tuple[int, int, int]
 ) -> StepPosition:
-    width = head.width(before.shape[-1])
-    sizes = {"step": plan.steps, "batch item": plan.batch, "unit": width}
-    numbers = []
-    for at, (noun, size) in zip(where, sizes.items(), strict=True):
-        choice = Choice.single(noun.partition(" ")[0], noun, at)
-        numbers.append(choice.among(size)[0])
-    step, batch, unit = numbers
+    step, batch, unit = numbers_in(plan, head.width(before.shape[-1]), where)
     is_last = head.steps != EACH or step == plan.steps - 1
     last_layer = len(plan.model.layers) - 1
     return StepPosition(

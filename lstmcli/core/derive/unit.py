@@ -54,8 +54,8 @@ class Operand:
 
 
 @dataclass(eq=False)
-class UnitAtStep:
-    """A cell at one step of one sequence: its operands, and the loop's numbers."""
+class Lines:
+    """A cell at one step of one sequence: what enters, the loop's numbers, and the lines so far."""
 
     cell: Cell
     unit: int
@@ -64,10 +64,42 @@ class UnitAtStep:
     c_prev: Array  # (H,)
     # i, f, g, o, c (H,), h (P,), z (4H,): the loop's, by name
     computed: Mapping[str, Array]
-    wanted: set[str] = field(default_factory=set)  # gates that get lines
     sums: dict[str, Sum] = field(default_factory=dict)  # by gate; "h" of a projection
     # in the order of computation
     lines: list[FormulaLine] = field(default_factory=list)
+
+    def _named(self, name: str, values: Any) -> Value:
+        number = values[self.unit] if np.ndim(values) else values
+        return Value(name, _up(values), {name: number})
+
+    def _computed(self, name: str) -> Value:
+        return self._named(name, self.computed[name])
+
+    def _add(self, name: str, made: Value, computed: Array | None = None) -> None:
+        """Add the line of a number, with that of the loop if a trace has it."""
+        wide = made.wide[self.unit] if np.ndim(made.wide) else made.wide
+        once = self.cell.dtype.type(wide)
+        in_trace = computed is not None
+        value = once if computed is None else computed[self.unit]
+        line = FormulaLine(name, made.formula, made.numbers, value, once, in_trace)
+        self.lines.append(line)
+
+    def _normalised(self, value: Value, scale: Array, shift: Array) -> Value:
+        wide, kind = value.wide, self.cell.dtype.type
+        mean, epsilon = wide.mean(), self.cell.convention.behaviour.norm_epsilon
+        deviation = np.sqrt(((wide - mean) ** 2).mean() + epsilon)
+        numbers = {"mean": kind(mean), "deviation": kind(deviation)}
+        numbers |= {"scale": scale[self.unit], "shift": shift[self.unit]}
+        formula = f"({value.formula} - mean) / deviation * scale + shift"
+        wide = (wide - mean) / deviation * scale + shift
+        return Value(formula, wide, {**value.numbers, **numbers})
+
+
+@dataclass(eq=False)
+class UnitAtStep(Lines):
+    """The lines of one unit, and the parts of the step that write them."""
+
+    wanted: set[str] = field(default_factory=set)  # gates that get lines
 
     def derive(self, gate: str | None) -> None:
         """Add the lines of a gate, or of all, then those of c and h."""
@@ -92,27 +124,29 @@ class UnitAtStep:
 
     def _parts(self) -> Parts:
         """The parts of the step, which write lines."""
-        behaviour, peepholes = self.cell.convention.behaviour, NO_PEEPHOLES
-        times: Any = self._peephole
-        parts: dict[str, Any] = {
-            "s_i": partial(self._activate, "i"),
-            "s_f": partial(self._activate, "f"),
-            "s_o": partial(self._activate, "o"),
-            "t": partial(self._activate, "g"),
-            "t_c": no_change,
-            "clip": self._clip,
-            "clip_c": self._clip_c,
-            "clip_h": self._clip_h,
-            "couple": self._couple,
-            "normalize": self._normalize,
-            "normalize_c": self._normalize_c,
-            "project": self._project,
-            "update": self._update,
-            "output": self._output,
-        }
+        own: Any = self  # takes an `Operand` for each array
+        s_i, s_f, t, s_o = (partial(own._activate, gate) for gate in GATES)
+        peepholes = NO_PEEPHOLES
         if self.cell.peephole is not None:
-            peepholes = Peepholes(times, behaviour.output_peephole)
-        return Parts(**parts, peepholes=peepholes)
+            where = self.cell.convention.behaviour.output_peephole
+            peepholes = Peepholes(own._peephole, where)
+        return Parts(
+            s_i,
+            s_f,
+            s_o,
+            t,
+            no_change,
+            clip=own._clip,
+            clip_c=own._clip_c,
+            clip_h=own._clip_h,
+            couple=own._couple,
+            normalize=own._normalize,
+            normalize_c=own._normalize_c,
+            peepholes=peepholes,
+            project=own._project,
+            update=own._update,
+            output=own._output,
+        )
 
     # ---- gates
 
@@ -170,16 +204,6 @@ class UnitAtStep:
             if constant:
                 total += self._named("forget_bias", cell.dtype.type(constant))
         z.value = total
-
-    def _normalised(self, value: Value, scale: Array, shift: Array) -> Value:
-        wide, kind = value.wide, self.cell.dtype.type
-        mean, epsilon = wide.mean(), self.cell.convention.behaviour.norm_epsilon
-        deviation = np.sqrt(((wide - mean) ** 2).mean() + epsilon)
-        numbers = {"mean": kind(mean), "deviation": kind(deviation)}
-        numbers |= {"scale": scale[self.unit], "shift": shift[self.unit]}
-        formula = f"({value.formula} - mean) / deviation * scale + shift"
-        wide = (wide - mean) / deviation * scale + shift
-        return Value(formula, wide, {**value.numbers, **numbers})
 
     def _clip(self, *of_gates: Operand) -> None:
         limit = self.cell.convention.behaviour.gate_clip
@@ -264,24 +288,6 @@ class UnitAtStep:
             limit = self.cell.convention.behaviour.projection_clip
             clipped = h.value.clipped(limit, self.cell.dtype)
             self._add("h", clipped, self.computed["h"])
-
-    # ---- helpers
-
-    def _named(self, name: str, values: Any) -> Value:
-        number = values[self.unit] if np.ndim(values) else values
-        return Value(name, _up(values), {name: number})
-
-    def _computed(self, name: str) -> Value:
-        return self._named(name, self.computed[name])
-
-    def _add(self, name: str, made: Value, computed: Array | None = None) -> None:
-        """Add the line of a number, with that of the loop if a trace has it."""
-        wide = made.wide[self.unit] if np.ndim(made.wide) else made.wide
-        once = self.cell.dtype.type(wide)
-        in_trace = computed is not None
-        value = once if computed is None else computed[self.unit]
-        line = FormulaLine(name, made.formula, made.numbers, value, once, in_trace)
-        self.lines.append(line)
 
 
 def _up(array: Any) -> Any:
