@@ -58,9 +58,10 @@ class Derivation:
         UserError
             naming the lines that there are.
         """
-        for line in self.lines if isinstance(name, str) else ():
-            if line.name == name:
-                return line
+        if isinstance(name, str):
+            for line in self.lines:
+                if line.name == name:
+                    return line
         names = ", ".join(line.name for line in self.lines)
         raise UserError(f"there is no line {name!r}; the lines are {names}.")
 

@@ -54,14 +54,18 @@ def derive(
     plan = prepare(model, inputs, NAMES)
     model = plan.model
     place = _place(plan, layer, direction, (step, batch, unit))
-    needs_all = against is not None or plan.valid is not None or not runs_forward(model)
-    trace = run_plan(plan if needs_all else plan.until(place.step + 1))
+    run = plan
+    if against is None and plan.valid is None and runs_forward(model):
+        run = plan.until(place.step + 1)  # later steps change nothing
+    trace = run_plan(run)
     one = model.layers[layer][direction]
     entering = _entering(plan, trace, place)
     moment = UnitAtStep(one, place.unit, *entering, _computed(trace, place))
     with np.errstate(all="ignore"):
         moment.derive(gate)
-    outputs = None if one.projection is None else one.outputs
+    outputs = None
+    if one.projection is not None:
+        outputs = one.outputs
     lines = tuple(moment.lines)
     found = Derivation(place, gate, moment.sums, lines, outputs, plan=plan)
     if against is None:
@@ -104,7 +108,9 @@ def _refuse_other_arithmetic(model: Model) -> None:
 
 
 def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
-    places = [(n, d) for n, layer in enumerate(model.layers) for d in range(len(layer))]
+    places = []
+    for n, layer in enumerate(model.layers):
+        places.extend((n, direction) for direction in range(len(layer)))
     names = [known for known, _ in model.cells]
     if name is None and len(names) > 1:
         raise UserError(
@@ -134,7 +140,8 @@ def _place(
         )
     is_carried = at == 0 or cell.convention.behaviour.state != "reset"
     later = reads[at + 1 :]
-    has_later = len(later) > 0 if valid is None else valid[later, batch].any()
+    if valid is not None:
+        later = later[valid[later, batch]]  # those that are computed
     return StepPosition(
         layer,
         direction,
@@ -145,7 +152,7 @@ def _place(
         reads=int(reads[at]),
         before=int(shown[at - 1]) if at and is_carried else None,
         carried=is_carried,
-        is_last=not has_later,
+        is_last=not len(later),
     )
 
 
@@ -181,8 +188,9 @@ def _entering(
     with np.errstate(all="ignore"):
         x = x.astype(cell.dtype)
     if place.before is not None:
-        names = (f"{place.prefix}{k}" for k in "hc")
-        h, c = (trace.time_major(n)[place.before, place.batch] for n in names)
+        where = place.before, place.batch
+        h = trace.time_major(f"{place.prefix}h")[where]
+        c = trace.time_major(f"{place.prefix}c")[where]
     else:
         number = sum(map(len, plan.model.layers[: place.layer])) + place.direction
         h, c = (state[place.batch] for state in plan.states[number])
@@ -195,8 +203,11 @@ def _inputs(plan: Plan, trace: Trace, layer: int) -> Array:
     if layer == 0:
         return plan.block()
     below = plan.model.layers[layer - 1]
-    names = (f"{cell_name(layer - 1, d)}.h" for d in range(len(below)))
-    return merge_directions([trace.time_major(n) for n in names], below[0].convention)
+    of_directions = []
+    for direction in range(len(below)):
+        name = f"{cell_name(layer - 1, direction)}.h"
+        of_directions.append(trace.time_major(name))
+    return merge_directions(of_directions, below[0].convention)
 
 
 # ---- the numbers of another implementation
@@ -318,7 +329,9 @@ def _no_number(
         left_out = pair.b.left_out
         if not left_out.any() and not any(pair.numbers):
             continue
-        why = f"interpreted as {join_with_and(taken)}" if taken else "abbreviated"
+        why = "abbreviated"
+        if taken:
+            why = f"interpreted as {join_with_and(taken)}"
         names += f", {why}, and not the numbers of this place"
         if not left_out.all():
             given = np.argwhere(~left_out)[0].tolist()

@@ -40,7 +40,9 @@ class Term:
     def product(self) -> Exact:
         """The term itself."""
         weight = exactly(self.weight)
-        return weight if self.factor is None else exactly(self.factor) * weight
+        if self.factor is None:
+            return weight
+        return exactly(self.factor) * weight
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,9 @@ def ulps_between(a: Scalar, b: Scalar) -> int | None:
     with np.errstate(all="ignore"):
         spacing = np.spacing(min(abs(a), abs(b)))
         distance = float(abs(a.astype(np.longdouble) - b) / spacing)
-    return max(1, round(distance)) if isfinite(distance) else None
+    if not isfinite(distance):
+        return None
+    return max(1, round(distance))
 
 
 def _size(exact: Exact) -> float:

@@ -44,7 +44,8 @@ def derive_output(
     plan = prepare(model, inputs, ("h", Y))
     before = run_before_head(plan)  # (T, B, P), or (B, P)
     place = _place(plan, head, before, (step, batch, output))
-    h = before[place.step, place.batch] if before.ndim == 3 else before[place.batch]
+    of_step = before[place.step] if before.ndim == 3 else before
+    h = of_step[place.batch]
     total, lines = _derived(head, h, place.unit)
     found = Derivation(place, Y, {Y: total}, lines, plan=plan)
     if against is None:
@@ -121,6 +122,7 @@ def _with_reference(found: Derivation, plan: Plan, y: Array, other: Side) -> Der
         names = ", ".join(other.arrays) or "no array"
         raise UserError(f"{other.name} has {names}; a number for {name} is needed.")
     where = (step, place.batch, place.unit)
-    *lines, of_y = found.lines
-    of_y = replace(of_y, theirs=pair.b.values[where], agrees=bool(pair.agrees[where]))
-    return replace(found, lines=(*lines, of_y), against=other.name)
+    theirs, agrees = pair.b.values[where], bool(pair.agrees[where])
+    of_sum, of_y = found.lines
+    of_y = replace(of_y, theirs=theirs, agrees=agrees)
+    return replace(found, lines=(of_sum, of_y), against=other.name)

@@ -69,24 +69,28 @@ class Lines:
     lines: list[FormulaLine] = field(default_factory=list)
 
     def _named(self, name: str, values: Any) -> Value:
-        number = values[self.unit] if np.ndim(values) else values
-        return Value(name, _up(values), {name: number})
+        return Value(name, _up(values), {name: self._of_unit(values)})
 
     def _computed(self, name: str) -> Value:
         return self._named(name, self.computed[name])
 
     def _add(self, name: str, made: Value, computed: Array | None = None) -> None:
         """Add the line of a number, with that of the loop if a trace has it."""
-        wide = made.wide[self.unit] if np.ndim(made.wide) else made.wide
-        once = self.cell.dtype.type(wide)
-        in_trace = computed is not None
-        value = once if computed is None else computed[self.unit]
-        line = FormulaLine(name, made.formula, made.numbers, value, once, in_trace)
+        once = self.cell.dtype.type(self._of_unit(made.wide))
+        line = FormulaLine(name, made.formula, made.numbers, once, once, False)
+        if computed is not None:
+            line = replace(line, value=computed[self.unit], in_trace=True)
         self.lines.append(line)
 
+    def _of_unit(self, values: Any) -> Any:
+        """The number of this unit, or the one that all have."""
+        return values[self.unit] if np.ndim(values) else values
+
     def _normalised(self, value: Value, scale: Array, shift: Array) -> Value:
-        wide, kind = value.wide, self.cell.dtype.type
-        mean, epsilon = wide.mean(), self.cell.convention.behaviour.norm_epsilon
+        wide = value.wide
+        kind = self.cell.dtype.type
+        mean = wide.mean()
+        epsilon = self.cell.convention.behaviour.norm_epsilon
         deviation = np.sqrt(((wide - mean) ** 2).mean() + epsilon)
         numbers = {"mean": kind(mean), "deviation": kind(deviation)}
         numbers |= {"scale": scale[self.unit], "shift": shift[self.unit]}
@@ -158,7 +162,8 @@ class UnitAtStep(Lines):
         """The sum of a gate's pre-activation, before peepholes are added."""
         if not self._is_summed(gate):
             return Operand()
-        cell, unit, k = self.cell, self.unit, GATES.index(gate)
+        cell, unit = self.cell, self.unit
+        k = GATES.index(gate)
         terms = []
         for n, weight in enumerate(cell.kernel[k, unit]):
             terms.append(Term(f"x[{n}]", weight, self.x[n], "kernel"))
@@ -174,13 +179,15 @@ class UnitAtStep(Lines):
         """The product of the peephole of i, f or o and c."""
         assert self.cell.peephole is not None
         assert c.value is not None
-        name, weights = c.value.formula, self.cell.peephole[number]
+        name = c.value.formula
+        weights = self.cell.peephole[number]
         numbers = self.c_prev if name == "c_prev" else self.computed["c"]
         if weights.ndim == 2:
             row = enumerate(weights[self.unit])
             terms = [Term(f"{name}[{n}]", w, numbers[n], "peephole") for n, w in row]
             return Operand(None, terms, _up(weights) @ _up(numbers))
-        n, weight = self.unit, weights[self.unit]
+        n = self.unit
+        weight = weights[n]
         term = Term(f"{name}[{n}]", weight, numbers[n], "peephole")
         value = self._named(f"p_{'ifo'[number]}", weights) * c.value
         return Operand(value, [term], _up(weights) * _up(numbers))
