@@ -23,8 +23,8 @@ from lstmcli.api.save import make_folder, write_arrays, write_file
 from lstmcli.api.values import Path, Weights, each_of, is_path
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.difference import Difference
+from lstmcli.core.diff.figures import Position
 from lstmcli.core.diff.operand import FINALS
-from lstmcli.core.diff.pair import Position
 from lstmcli.core.explain import explain
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.forward.equivalence import largest_difference

@@ -21,7 +21,7 @@ from lstmcli.api.values import (
 from lstmcli.core.derive.derivation import Derivation
 from lstmcli.core.derive.derive import derive as derive_unit
 from lstmcli.core.derive.output import derive_output
-from lstmcli.core.diff.operand import single_as_h
+from lstmcli.core.diff.names import single_as_h
 from lstmcli.core.model.arrays import ArrayLike
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.surroundings import Y

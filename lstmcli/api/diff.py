@@ -24,14 +24,9 @@ from lstmcli.api.values import (
 )
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.difference import Difference
-from lstmcli.core.diff.operand import (
-    FINAL,
-    WEIGHTS,
-    ArrayName,
-    Side,
-    spread,
-    with_trace_names,
-)
+from lstmcli.core.diff.names import with_trace_names
+from lstmcli.core.diff.operand import FINAL, WEIGHTS, ArrayName, Side
+from lstmcli.core.diff.printed import spread
 from lstmcli.core.diff.tolerance import BFLOAT16, Numbers, Precision
 from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.model import Trace

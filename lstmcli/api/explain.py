@@ -24,7 +24,8 @@ from lstmcli.api.values import (
     refuse_settings,
     type_of,
 )
-from lstmcli.core.diff.operand import ArrayName, Side, with_all_steps
+from lstmcli.core.diff.by_layout import with_all_steps
+from lstmcli.core.diff.operand import ArrayName, Side
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.budget import Budget, Progress, WorkDone, quiet
 from lstmcli.core.explain.causes import spelled_out

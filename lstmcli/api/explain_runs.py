@@ -11,7 +11,7 @@ from lstmcli.api.explain import Request, asked_of, explained
 from lstmcli.api.job import InputOptions, Job, read_job
 from lstmcli.api.load import EDITS, checked
 from lstmcli.api.plot import Drawable
-from lstmcli.core.diff.pair import Position
+from lstmcli.core.diff.figures import Position
 from lstmcli.core.explain.budget import Budget, Progress, WorkDone, quiet
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.locations import run_shapes

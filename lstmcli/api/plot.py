@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,10 @@ from lstmcli.api.diff import side_of, with_layouts
 from lstmcli.api.documents import STATE, Named, only_one_stdin, with_array_name
 from lstmcli.api.job import InputOptions, Job, read_job, split_paths
 from lstmcli.api.load import checked
+from lstmcli.core.diff.by_layout import sequence
 from lstmcli.core.diff.compare import compare
+from lstmcli.core.diff.figures import Position
+from lstmcli.core.diff.names import single_as_h
 from lstmcli.core.diff.operand import (
     FINALS,
     SEQUENCE,
@@ -21,15 +25,12 @@ from lstmcli.core.diff.operand import (
     WEIGHT,
     ArrayName,
     Side,
-    joined,
-    sequence,
-    single_as_h,
 )
-from lstmcli.core.diff.pair import Position
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import needed_steps, run_plan
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.directions import axes_of_two, side_by_side
 from lstmcli.core.model.model import names_in_cell, refuse_unknown_cell
 from lstmcli.core.model.part import WHOLE, Indices, Part, Sizes, counts_from_0
 from lstmcli.core.model.selection import EVERYTHING, Choice, split_z
@@ -365,13 +366,13 @@ def _placed(side: Side, name: str) -> tuple[Numbers | None, str]:
     """An array as (T, B, H), and what was assumed; None if its axes are not known."""
     numbers, layout, texts = side.numbers(name), side.layout, []
     if len(numbers.shape) == 4 and 1 not in numbers.shape[:3]:
-        axes = [axis for axis, size in enumerate(numbers.shape[:3]) if size == 2]
+        axes = axes_of_two(numbers.shape[:3])
         if len(axes) != 1:
             return None, ""
         layout = "time" if numbers.shape[1] == 2 else layout  # ONNX's (T, 2, B, H)
         where = f"{side.name}, {numbers.shape}, is interpreted as directions on axis {axes[0]}"
         texts.append(f"{name or 'h'}: {where}")
-        numbers = joined(numbers, axes[0])
+        numbers = numbers.moved(partial(side_by_side, axis=axes[0]))
     if layout is None and len(numbers.shape) == 3 and min(numbers.shape[:2]) > 1:
         texts.append(
             f"the first axis of {name or 'h'} is time (not in the file; --layout batch)"

@@ -12,8 +12,8 @@ from lstmcli import formats
 from lstmcli.api.values import Path, is_path, names_of, refuse_other_arguments, type_of
 from lstmcli.core.forward.plan import DEFAULT_KEEP, NAMES, Plan
 from lstmcli.core.forward.run import Piece, Sink, run_to, trace_of
-from lstmcli.core.forward.sequence import has_direction_axis
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.directions import has_direction_axis
 from lstmcli.core.model.model import (
     Model,
     State,

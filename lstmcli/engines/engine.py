@@ -19,9 +19,10 @@ import numpy as np
 
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import Ending, trace_of
-from lstmcli.core.forward.sequence import has_direction_axis, padding_rule
+from lstmcli.core.forward.sequence import padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.model.directions import has_direction_axis
 from lstmcli.core.model.edits import refuse_edits
 from lstmcli.core.model.model import Cell, Masking, State, Trace, join_with_and
 from lstmcli.core.model.vocabulary import split_activation

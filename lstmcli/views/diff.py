@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.difference import ARRAYS_NAMED, Difference
+from lstmcli.core.diff.figures import ArrayDifference, Position, words_of_place
 from lstmcli.core.diff.operand import FINAL, WEIGHTS, ArrayName, Side
-from lstmcli.core.diff.pair import ArrayDifference, Position
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Hint
 from lstmcli.core.model.selection import format_number, format_size
@@ -211,9 +211,8 @@ def _arrays(d: Difference, width: Width) -> Sheet:
         for a in arrays
     ]
     positions = [
-        at.words(batch=at.index is not None or array.pair.a.shape[1] > 1) if at else ""
+        words_of_place(array.abs_at, array.pair) if array.abs_at else ""
         for array in arrays
-        for at in [array.abs_at]
     ]
     columns = [
         Column("array", [array.name for array in arrays], "bold", left=True),
@@ -311,7 +310,7 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
     found = any(not hint.code.startswith(("suspect_", "settings_")) for hint in d.hints)
     if found or not _has_known_axes(d, array):
         return ""
-    if array.pair.unaligned or len(a) != len(b):
+    if array.pair.placement.why_not or len(a) != len(b):
         return SELECT_COMMON
     if a[0] != a[1] and a == (b[1], b[0], b[2]):
         return "steps and batch look exchanged: save x.swapaxes(0,1) of one of them"

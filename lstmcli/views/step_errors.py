@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from lstmcli.core.diff.pair import ArrayDifference
+from lstmcli.core.diff.figures import ArrayDifference
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.selection import format_size
 from lstmcli.views.sheet import DIFFERS, INDENT, Column, Sheet, Width, fitting_table

@@ -118,7 +118,7 @@ def _type(member: Schema) -> str:
 
 
 PACKAGE = Path(lstmcli.__file__).parent  # installed, where the checkout has none
-WITH_CODES = {"Hint", "remark", "Remark", "Pattern"}
+WITH_CODES = {"Hint", "remark", "Remark", "Pattern", "Rearrangement"}
 """Calls whose first argument is a code."""
 
 

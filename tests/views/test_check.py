@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from lstmcli.api.job import InputOptions, read_job
-from lstmcli.core.diff.pair import Position
+from lstmcli.core.diff.figures import Position
 from lstmcli.core.explain.explanation import Changed, Explanation
 from lstmcli.views.check import check_sheet
 from lstmcli.views.sheet import Width

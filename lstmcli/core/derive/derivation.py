@@ -58,9 +58,10 @@ class Derivation:
         UserError
             naming the lines that there are.
         """
-        for line in self.lines if isinstance(name, str) else ():
-            if line.name == name:
-                return line
+        if isinstance(name, str):
+            for line in self.lines:
+                if line.name == name:
+                    return line
         names = ", ".join(line.name for line in self.lines)
         raise UserError(f"there is no line {name!r}; the lines are {names}.")
 
@@ -85,23 +86,23 @@ class Derivation:
             "against": self.against,
             "first_difference": first.name if first else None,
             "differs_before": list(self.differs_before),
-            "assumed": self.plan.assumed if self.plan else [],
+            "assumed": [] if self.plan is None else self.plan.assumed,
         }
 
 
 def _sum_json(one: Sum) -> dict[str, Any]:
     dtype = one.terms[0].weight.dtype
-    terms = [
-        {
+    terms = []
+    for term, running in zip(one.terms, one.running, strict=True):
+        json = {
             "name": term.name,
             "matrix": term.matrix or None,
-            "value": None if term.factor is None else _plain(term.factor),
+            "value": _plain(term.factor),
             "weight": _plain(term.weight),
             "term": jsonable(as_float(term.product)),
             "running_sum": jsonable(as_float(running)),
         }
-        for term, running in zip(one.terms, one.running, strict=True)
-    ]
+        terms.append(json)
     return {"sum": _plain(rounded(one.total, dtype)), "terms": terms}
 
 
@@ -114,10 +115,12 @@ def _line_json(line: FormulaLine) -> dict[str, Any]:
         "rounded_once": _plain(line.rounded_once),
         "ulps": line.ulps,
         "in_trace": line.in_trace,
-        "theirs": None if line.theirs is None else _plain(line.theirs),
+        "theirs": _plain(line.theirs),
         "agrees": line.agrees,
     }
 
 
-def _plain(number: Scalar) -> Any:
+def _plain(number: Scalar | None) -> Any:
+    if number is None:
+        return None
     return jsonable(float(str(number)))

@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.derive.derivation import Derivation, StepPosition
-from lstmcli.core.derive.formulas import FormulaLine, UnitAtStep
+from lstmcli.core.derive.formulas import FormulaLine
+from lstmcli.core.derive.unit import UnitAtStep
 from lstmcli.core.diff.compare import placed_on
-from lstmcli.core.diff.operand import FINAL, UNNAMED, ArrayName, Side, renamed
+from lstmcli.core.diff.names import renamed
+from lstmcli.core.diff.operand import FINAL, UNNAMED, ArrayName, Side
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.forward.plan import NAMES, Plan
 from lstmcli.core.forward.prepare import prepare
@@ -19,6 +21,7 @@ from lstmcli.core.forward.sequence import counted, merge_directions, padding_rul
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import edits_in, refuse_edits
 from lstmcli.core.model.model import (
+    Cell,
     Inputs,
     Model,
     Trace,
@@ -45,12 +48,52 @@ def derive(
     against: Side | None = None,
 ) -> Derivation:
     """The arithmetic of a unit at a step of a run; `lstmcli.derive` has the arguments."""
-    if gate is not None and gate not in (*GATES,):
+    _refuse_other_places(gate, {"step": step, "unit": unit, "batch": batch})
+    _refuse_other_arithmetic(model)
+    layer, direction = _chosen_cell(model, cell)
+    plan = prepare(model, inputs, NAMES)
+    model = plan.model
+    place = _place(plan, layer, direction, (step, batch, unit))
+    run = plan
+    if against is None and plan.valid is None and runs_forward(model):
+        run = plan.until(place.step + 1)  # later steps change nothing
+    trace = run_plan(run)
+    one = model.layers[layer][direction]
+    entering = _entering(plan, trace, place)
+    moment = UnitAtStep(one, place.unit, *entering, _computed(trace, place))
+    with np.errstate(all="ignore"):
+        moment.derive(gate)
+    outputs = None
+    if one.projection is not None:
+        outputs = one.outputs
+    lines = tuple(moment.lines)
+    found = Derivation(place, gate, moment.sums, lines, outputs, plan=plan)
+    if against is None:
+        return found
+    return with_reference(found, trace, model, against)
+
+
+def _computed(trace: Trace, place: StepPosition) -> dict[str, Array]:
+    """The numbers (K,) of a cell at a step of one sequence."""
+    computed = {}
+    for name in NAMES:
+        array = trace.time_major(f"{place.prefix}{name}")
+        computed[name] = array[place.step, place.batch]
+    return computed
+
+
+def _refuse_other_places(gate: str | None, numbers: Mapping[str, object]) -> None:
+    """Refuse a gate that there is not, and what is no number of a step, unit or batch item."""
+    if gate is not None and gate not in list(GATES):
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
-    for noun, at in (("step", step), ("unit", unit), ("batch", batch)):
+    for noun, at in numbers.items():
         refuse_unprintable(at, f"derive: {noun}")
         if not isinstance(at, int | np.integer):
             raise UserError(f"derive: {noun} is {at!r}; it takes an integer.")
+
+
+def _refuse_other_arithmetic(model: Model) -> None:
+    """Refuse a model whose numbers the equations in floats do not give."""
     if model.convention.behaviour.arithmetic != "float":
         raise UserError(
             "derive shows products of the numbers as they are; this model rounds inputs and h to "
@@ -62,29 +105,12 @@ def derive(
         "derive shows the equations of an LSTM as they are, and this edit changes them; run and "
         "plot show its numbers.",
     )
-    layer, direction = _chosen_cell(model, cell)
-    plan = prepare(model, inputs, NAMES)
-    model = plan.model
-    place = _place(plan, layer, direction, (step, batch, unit))
-    needs_all = against is not None or plan.valid is not None or not runs_forward(model)
-    trace = run_plan(plan if needs_all else plan.until(place.step + 1))
-    computed = {
-        k: trace.time_major(f"{place.prefix}{k}")[place.step, place.batch]
-        for k in NAMES
-    }
-    one = model.layers[layer][direction]
-    moment = UnitAtStep(one, place.unit, *_entering(plan, trace, place), computed)
-    with np.errstate(all="ignore"):
-        moment.derive(gate)
-    outputs = None if one.projection is None else one.outputs
-    found = Derivation(
-        place, gate, moment.sums, tuple(moment.lines), outputs, plan=plan
-    )
-    return found if against is None else with_reference(found, trace, model, against)
 
 
 def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
-    places = [(n, d) for n, layer in enumerate(model.layers) for d in range(len(layer))]
+    places = []
+    for n, layer in enumerate(model.layers):
+        places.extend((n, direction) for direction in range(len(layer)))
     names = [known for known, _ in model.cells]
     if name is None and len(names) > 1:
         raise UserError(
@@ -102,17 +128,9 @@ def _place(
 ) -> StepPosition:
     model = plan.model
     cell = model.layers[layer][direction]
-    sizes = {"step": plan.steps, "batch item": plan.batch, "unit": cell.units}
-    step, batch, unit = (
-        Choice.single(noun.partition(" ")[0], noun, at).among(size)[0]
-        for at, (noun, size) in zip(where, sizes.items(), strict=True)
-    )
+    step, batch, unit = numbers_in(plan, cell.units, where)
     valid = counted(cell, plan.valid, model)
-    order = StepOrder.of_cell(cell.convention.behaviour, direction == 1)
-    reads, shown = (
-        steps[:, batch if steps.shape[1] > 1 else 0]  # (T,)
-        for steps in processed_steps(order, plan.steps, valid)
-    )
+    reads, shown = _steps_of_loop(plan, cell, direction, batch)  # (T,)
     at = int(np.flatnonzero(shown == step)[0])  # in the order of the loop
     rule = padding_rule(cell, plan.masked, len(model.layers[layer]) == 2)
     if valid is not None and not valid[reads[at], batch] and rule != "run":
@@ -120,23 +138,46 @@ def _place(
         raise UserError(
             f"step {step} of batch {batch} is left out by {by}: nothing is computed there."
         )
-    prefix = f"{cell_name(layer, direction)}." if len(model.cells) > 1 else ""
-    carried = at == 0 or cell.convention.behaviour.state != "reset"
-    before = int(shown[at - 1]) if at and carried else None
+    is_carried = at == 0 or cell.convention.behaviour.state != "reset"
     later = reads[at + 1 :]
-    is_last = not (len(later) if valid is None else valid[later, batch].any())
+    if valid is not None:
+        later = later[valid[later, batch]]  # those that are computed
     return StepPosition(
         layer,
         direction,
-        prefix,
+        f"{cell_name(layer, direction)}." if len(model.cells) > 1 else "",
         step,
         batch,
         unit,
         reads=int(reads[at]),
-        before=before,
-        carried=carried,
-        is_last=is_last,
+        before=int(shown[at - 1]) if at and is_carried else None,
+        carried=is_carried,
+        is_last=not len(later),
     )
+
+
+def numbers_in(
+    plan: Plan, units: int, where: tuple[int, int, int]
+) -> tuple[int, int, int]:
+    """The step, the batch item and the unit that are meant, counted from 0."""
+    sizes = {"step": plan.steps, "batch item": plan.batch, "unit": units}
+    numbers = []
+    for at, (noun, size) in zip(where, sizes.items(), strict=True):
+        choice = Choice.single(noun.partition(" ")[0], noun, at)
+        numbers.append(choice.among(size)[0])
+    step, batch, unit = numbers
+    return step, batch, unit
+
+
+def _steps_of_loop(
+    plan: Plan, cell: Cell, direction: int, batch: int
+) -> tuple[Array, Array]:
+    """For each step of the loop over a sequence, the steps (T,) of the inputs and outputs."""
+    order = StepOrder.of_cell(cell.convention.behaviour, direction == 1)
+    valid = counted(cell, plan.valid, plan.model)
+    reads, shown = processed_steps(order, plan.steps, valid)  # (T, B), or (T, 1)
+    column = batch if reads.shape[1] > 1 else 0
+    return reads[:, column], shown[:, column]
 
 
 def _entering(
@@ -147,11 +188,12 @@ def _entering(
     with np.errstate(all="ignore"):
         x = x.astype(cell.dtype)
     if place.before is not None:
-        names = (f"{place.prefix}{k}" for k in "hc")
-        h, c = (trace.time_major(n)[place.before, place.batch] for n in names)
+        where = place.before, place.batch
+        h = trace.time_major(f"{place.prefix}h")[where]
+        c = trace.time_major(f"{place.prefix}c")[where]
     else:
         number = sum(map(len, plan.model.layers[: place.layer])) + place.direction
-        h, c = (a[place.batch] for a in plan.states[number])
+        h, c = (state[place.batch] for state in plan.states[number])
         if not place.carried:
             h, c = np.zeros_like(h), np.zeros_like(c)
     return x, h, c
@@ -161,8 +203,11 @@ def _inputs(plan: Plan, trace: Trace, layer: int) -> Array:
     if layer == 0:
         return plan.block()
     below = plan.model.layers[layer - 1]
-    names = (f"{cell_name(layer - 1, d)}.h" for d in range(len(below)))
-    return merge_directions([trace.time_major(n) for n in names], below[0].convention)
+    of_directions = []
+    for direction in range(len(below)):
+        name = f"{cell_name(layer - 1, direction)}.h"
+        of_directions.append(trace.time_major(name))
+    return merge_directions(of_directions, below[0].convention)
 
 
 # ---- the numbers of another implementation
@@ -190,22 +235,23 @@ def with_reference(
     run = Side(
         "this run", arrays, trace.layout, settings=trace.settings, in_memory=True
     )
-    pairs, assumed = placed_on(run, other, place.step, place.batch)
-    taken = tuple(f"{words}{ASSUMED * assumed}" for words in _taken(pairs))
+    pairs, is_assumed = placed_on(run, other, place.step, place.batch)
+    taken = _taken(pairs)
+    if is_assumed:
+        taken = [f"{words}{ASSUMED}" for words in taken]
     units = model.layers[place.layer][place.direction].units
     lines = [
         _with_number(line, place, pairs, units, first_unit, other)
         for line in found.lines
     ]
     if all(line.theirs is None for line in lines):
-        raise _no_number(
-            place, [line for line in lines if line.in_trace], pairs, other, taken
-        )
+        in_trace = [line for line in lines if line.in_trace]
+        raise _no_number(place, in_trace, pairs, other, taken)
     return replace(
         found,
         lines=tuple(lines),
         against=other.name,
-        taken=taken,
+        taken=tuple(taken),
         differs_before=tuple(_differing_state(place, pairs)),
     )
 
@@ -224,37 +270,48 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
             ],
         )
 
-    def of_step(arrays: Mapping[str, Array]) -> dict[str, Array]:
-        return {
-            k: a.reshape(1, -1, a.shape[-1]) if a.ndim else a for k, a in arrays.items()
-        }
-
     part = side.part._replace(steps=[place.step])
     side = replace(
         side,
-        arrays=of_step(side.arrays),
-        units=of_step(side.units),
+        arrays=_of_one_step(side.arrays),
+        units=_of_one_step(side.units),
         layout="time",
         part=part,
     )
     return renamed(side, {name: name.replace("final_", "") for name in states})
 
 
+def _of_one_step(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Arrays (B, H), or with further axes, as (1, B, H); single numbers as they are."""
+    of_step = dict(arrays)
+    for name, array in arrays.items():
+        if array.ndim:
+            of_step[name] = array.reshape(1, -1, array.shape[-1])
+    return of_step
+
+
 def _taken(pairs: Mapping[str, Pair]) -> list[str]:
-    parts = [part for pair in pairs.values() for n, part in pair.parts if n]
-    said = [
-        ", ".join(one.words for one in pair.taken if one.side == pair.names[1])
-        for pair in pairs.values()
-    ]
-    return [*filter(None, dict.fromkeys((describe_parts(parts), *said)))]
+    """What of the run the other side is, in words; empty if all of it."""
+    parts, texts = [], []
+    for pair in pairs.values():
+        parts.extend(part for side, part in pair.parts if side == 1)
+        of_other = pair.names[1]
+        words = [one.words for one in pair.placement.taken if one.side == of_other]
+        texts.append(", ".join(words))
+    each = dict.fromkeys([describe_parts(parts), *texts])
+    return [text for text in each if text]
 
 
 def _index(pair: Pair, *place: int) -> tuple[int, ...] | None:
+    """The index in the pair of a step, batch item and unit; None if it has them not."""
     index = []
-    for n, numbers in zip(place, pair.numbers, strict=False):
-        if numbers is not None and n not in numbers:
+    for number, known in zip(place, pair.numbers, strict=False):
+        if known is None:
+            index.append(number)
+        elif number in known:
+            index.append(known.index(number))
+        else:
             return None
-        index.append(n if numbers is None else numbers.index(n))
     return tuple(index)
 
 
@@ -269,20 +326,24 @@ def _no_number(
     wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines)
     tries: list[Try] = []
     for pair in pairs.values():
-        unknown = pair.b.left_out
-        if unknown.any() or any(pair.numbers):
-            why = f"interpreted as {join_with_and(taken)}" if taken else "abbreviated"
-            names += f", {why}, and not the numbers of this place"
-            for at in np.argwhere(~unknown)[:1]:
-                numbers = pair.numbers_of(at.tolist())
-                settings = dict(zip(("step", "batch", "unit"), numbers, strict=True))
-                tries = [Try(settings, "it has the numbers of this place")]
-            break
+        left_out = pair.b.left_out
+        if not left_out.any() and not any(pair.numbers):
+            continue
+        why = "abbreviated"
+        if taken:
+            why = f"interpreted as {join_with_and(taken)}"
+        names += f", {why}, and not the numbers of this place"
+        if not left_out.all():
+            given = np.argwhere(~left_out)[0].tolist()
+            step, batch, unit = pair.numbers_of(given)
+            settings = {"step": step, "batch": batch, "unit": unit}
+            tries.append(Try(settings, "it has the numbers of this place"))
+        break
     text = f"{other.name} has {names}; a number for one of {wanted} is needed."
     return UserError(text, try_=tries)
 
 
-_FIRST_HALF = {"concat": 0, "concat_swapped": 1}
+FIRST_HALF = {"concat": 0, "concat_swapped": 1}
 """The direction whose units come first, where both are concatenated."""
 
 
@@ -290,19 +351,21 @@ def _comparable(
     place: StepPosition, trace: Trace, model: Model
 ) -> tuple[dict[str, Array], int]:
     """The arrays of the cell, and the first unit of its h in the model's h, if there."""
-    cell = place.prefix[:-1]
-    arrays = {k: a for k, a in trace.arrays.items() if k.rpartition(".")[0] == cell}
-    last = place.layer == len(model.layers) - 1
-    layer = model.layers[place.layer]
-    first = (
-        _FIRST_HALF.get(model.convention.behaviour.merge, -1) if len(layer) == 2 else 0
-    )
-    if place.prefix and last and first >= 0:
-        arrays["h"] = trace.arrays["h"]
-        return arrays, 0 if place.direction == first else layer[first].outputs
-    if place.prefix:
-        arrays.pop("h", None)
-    return arrays, 0
+    arrays = {}
+    for name, array in trace.arrays.items():
+        if name.startswith(place.prefix) and "." not in name[len(place.prefix) :]:
+            arrays[name] = array
+    if not place.prefix:
+        return arrays, 0
+    layer, merge = model.layers[place.layer], model.convention.behaviour.merge
+    is_single = len(layer) == 1
+    is_last = place.layer == len(model.layers) - 1
+    if not is_last or (merge not in FIRST_HALF and not is_single):
+        return arrays, 0
+    arrays["h"] = trace.arrays["h"]
+    if is_single or place.direction == FIRST_HALF[merge]:
+        return arrays, 0
+    return arrays, layer[1 - place.direction].outputs
 
 
 def _with_number(
@@ -322,9 +385,11 @@ def _with_number(
     if name not in pairs or not line.in_trace:
         return line
     pair = pairs[name]
-    if pair.agrees is None or pair.unaligned or not pair.placed:
-        given = other.arrays.get(name, other.arrays.get(UNNAMED, pair.b.values)).shape
-        part = f" of {said}" if (said := other.part.description) else ""
+    if pair.agrees is None or pair.placement.why_not or not pair.placed:
+        unnamed = other.arrays.get(UNNAMED, pair.b.values)
+        given = other.arrays.get(name, unnamed).shape
+        description = other.part.description
+        part = f" of {description}" if description else ""
         raise UserError(
             f"{other.name}: {name} is {given}{part}, as (steps, batch, units) {pair.b.shape}; "
             f"this run's is {pair.a.shape}, and one step of it ({pair.a.shape[-1]},)."

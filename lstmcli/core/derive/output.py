@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lstmcli.core.derive.derivation import Derivation, StepPosition
+from lstmcli.core.derive.derive import numbers_in
 from lstmcli.core.derive.formulas import FormulaLine, Scalar, Sum, Term, rounded
 from lstmcli.core.diff.compare import placed_on
 from lstmcli.core.diff.operand import Side
@@ -17,7 +18,6 @@ from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_before_head
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, from_time_major
-from lstmcli.core.model.selection import Choice
 from lstmcli.core.model.surroundings import EACH, FINAL_Y, Dense, Head, Y
 from lstmcli.errors import UserError
 
@@ -44,7 +44,8 @@ def derive_output(
     plan = prepare(model, inputs, ("h", Y))
     before = run_before_head(plan)  # (T, B, P), or (B, P)
     place = _place(plan, head, before, (step, batch, output))
-    h = before[place.step, place.batch] if before.ndim == 3 else before[place.batch]
+    of_step = before[place.step] if before.ndim == 3 else before
+    h = of_step[place.batch]
     total, lines = _derived(head, h, place.unit)
     found = Derivation(place, Y, {Y: total}, lines, plan=plan)
     if against is None:
@@ -56,13 +57,7 @@ def derive_output(
 def _place(
     plan: Plan, head: Head, before: Array, where: tuple[int, int, int]
 ) -> StepPosition:
-    width = head.width(before.shape[-1])
-    sizes = {"step": plan.steps, "batch item": plan.batch, "unit": width}
-    numbers = []
-    for at, (noun, size) in zip(where, sizes.items(), strict=True):
-        choice = Choice.single(noun.partition(" ")[0], noun, at)
-        numbers.append(choice.among(size)[0])
-    step, batch, unit = numbers
+    step, batch, unit = numbers_in(plan, head.width(before.shape[-1]), where)
     is_last = head.steps != EACH or step == plan.steps - 1
     last_layer = len(plan.model.layers) - 1
     return StepPosition(
@@ -127,6 +122,7 @@ def _with_reference(found: Derivation, plan: Plan, y: Array, other: Side) -> Der
         names = ", ".join(other.arrays) or "no array"
         raise UserError(f"{other.name} has {names}; a number for {name} is needed.")
     where = (step, place.batch, place.unit)
-    *lines, of_y = found.lines
-    of_y = replace(of_y, theirs=pair.b.values[where], agrees=bool(pair.agrees[where]))
-    return replace(found, lines=(*lines, of_y), against=other.name)
+    theirs, agrees = pair.b.values[where], bool(pair.agrees[where])
+    of_sum, of_y = found.lines
+    of_y = replace(of_y, theirs=theirs, agrees=agrees)
+    return replace(found, lines=(of_sum, of_y), against=other.name)

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.difference import Pattern
 from lstmcli.core.diff.operand import WEIGHTS, ArrayName
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, last_places, widened
@@ -33,9 +32,28 @@ _BLOCK = (
     2**14
 )  # steps whose numbers are compared at once: their arrays stay in the cache
 _ROOM_FOR_WINDOWS = 2  # comparisons for each number of the longer side, to find them
+# of the second nearest unit's distance; and the share of units whose nearest one is so near
+_CLEARLY_NEARER, _MOST_CLEAR = 1 / 4, 0.5
+_BY_CHANCE = (
+    64  # ULPs: a last place below that may be one of numbers that are not rounded
+)
 
-# both sides as rearranged, the part that b is, and facts for the text
-Moved = tuple[Numbers, Numbers, Any, dict[str, Any]]
+
+class Moved(NamedTuple):
+    """Both sides as rearranged."""
+
+    a: Numbers
+    b: Numbers
+    facts: dict[str, Any]  # for the text
+    part: Any = ...  # the index of this b in that of the pair
+
+
+class Rearrangement(NamedTuple):
+    """A row of a table: ways to rearrange a pair, and what is said if one makes it equal."""
+
+    code: str
+    ways: Callable[[Pair], Iterator[Moved]]
+    text: str
 
 
 def proves(test: Tolerance, a: Numbers, b: Numbers, agreed: Mask | None = None) -> bool:
@@ -47,7 +65,8 @@ def proves(test: Tolerance, a: Numbers, b: Numbers, agreed: Mask | None = None) 
     if a.shape != b.shape or not test.agree(a[:rows], b[:rows]).all():
         return False
     telling = ~(a.left_out | b.left_out) & np.isfinite(b.values)
-    telling &= True if agreed is None else ~agreed
+    if agreed is not None:
+        telling = telling & ~agreed
     values = np.sort(b.values[telling].astype(np.float64))
     unit = 0.0 if b.unit is None else b.unit[telling].max(initial=0)
     with np.errstate(over="ignore"):
@@ -58,20 +77,28 @@ def proves(test: Tolerance, a: Numbers, b: Numbers, agreed: Mask | None = None) 
 
 def rearranged(pair: Pair) -> Hint | None:
     """The first rearrangement that makes a pair equal; its text continues "h agrees"."""
-    table: tuple[Pattern, ...] = OF_STEPS if pair.stepwise else OF_PLACED
-    if not pair.placed:
-        table = OF_WEIGHTS if pair.kind == WEIGHTS else ()
-    names = dict(zip("ab", pair.names, strict=True))
-    for row in table:
-        for a, b, part, facts in row.facts(pair):
-            agreed = None if pair.agrees is None else pair.agrees[part]
-            if proves(pair.tolerance, a, b, agreed):
-                return Hint(row.code, row.seen.format(**names | facts))
+    a, b = pair.names
+    for row in _possible(pair):
+        for moved in row.ways(pair):
+            agreed = None if pair.agrees is None else pair.agrees[moved.part]
+            if proves(pair.tolerance, moved.a, moved.b, agreed):
+                facts = {"a": a, "b": b, **moved.facts}
+                return Hint(row.code, row.text.format(**facts))
     return None
 
 
+def _possible(pair: Pair) -> tuple[Rearrangement, ...]:
+    """The table of a pair by its axes."""
+    if pair.stepwise:
+        return OF_STEPS
+    if pair.placed:
+        return OF_PLACED
+    return OF_WEIGHTS if pair.kind == WEIGHTS else ()
+
+
 def _moved(pair: Pair, how: Callable[[Array], Array], **facts: Any) -> Moved:
-    return pair.a.moved(how), pair.b, ..., facts
+    """The pair with a moved."""
+    return Moved(pair.a.moved(how), pair.b, facts)
 
 
 def _of_a(*ways: Callable[[Array], Array]) -> Callable[[Pair], Iterator[Moved]]:
@@ -107,28 +134,36 @@ def _permuted(pair: Pair, axis: int = 2) -> Iterator[Moved]:
     units = pair.a.shape[axis]
     if pair.agrees is None or not 1 < units <= _WIDEST_SEARCH:
         return
-    a, b, agrees = (
+    distances = _distances(pair, pair.agrees, axis)
+    nearest, second = np.partition(distances, 1, axis=1)[:, :2].T
+    is_other = nearest >= 0
+    is_clear = nearest[is_other] < second[is_other] * _CLEARLY_NEARER
+    if not np.mean(is_clear) > _MOST_CLEAR:
+        return
+    order = np.zeros(units, int)
+    for of_b in nearest.argsort():  # the surest choose first
+        order[of_b] = distances[of_b].argmin()
+        distances[:, order[of_b]] = np.inf
+    if units <= _MOST_LISTED:
+        shown = ", ".join(map(str, order))
+    else:
+        shown = f"{np.count_nonzero(order != np.arange(units))} have moved"
+    yield _moved(pair, lambda v: v.take(order, axis), order=shown)
+
+
+def _distances(pair: Pair, agrees: Mask, axis: int) -> Array:
+    """How far each unit of b is from each of a, by a sample of rows; -1 where they agree."""
+    units = pair.a.shape[axis]
+    a, b, agreeing = (
         array.swapaxes(axis, 2).reshape(-1, units).astype(np.float64)
-        for array in (pair.a.values, pair.b.values, pair.agrees)
+        for array in (pair.a.values, pair.b.values, agrees)
     )
     distances = np.zeros((units, units))  # of b, then of a
     with np.errstate(all="ignore"):
         for row in np.linspace(0, len(a) - 1, _SAMPLED_ROWS).astype(int):
             distances += np.nan_to_num(np.abs(a[row] - b[row, :, None]))
-    distances[np.diag(agrees.all(axis=0))] = -1.0
-    nearest, second = np.partition(distances, 1, axis=1)[:, :2].T
-    if np.mean(nearest[nearest >= 0] < second[nearest >= 0] / 4) > 0.5:
-        order = np.zeros(units, int)
-        for of_b in nearest.argsort():  # the surest choose first
-            order[of_b] = distances[of_b].argmin()
-            distances[:, order[of_b]] = np.inf
-        count = np.count_nonzero(order != np.arange(units))
-        shown = (
-            ", ".join(map(str, order))
-            if units <= _MOST_LISTED
-            else f"{count} have moved"
-        )
-        yield _moved(pair, lambda v: v.take(order, axis), order=shown)
+    distances[np.diag(agreeing.all(axis=0))] = -1.0
+    return distances
 
 
 def _rescaled(pair: Pair) -> Iterator[Moved]:
@@ -139,81 +174,91 @@ def _rescaled(pair: Pair) -> Iterator[Moved]:
     usable = np.isfinite(a) & np.isfinite(b) & (a != 0)
     if not usable.any():
         return
+    name = pair.names[0]
     with np.errstate(all="ignore"):
-        factor, offset = (
-            np.median(b[usable] / a[usable]),
-            np.median(b[usable] - a[usable]),
-        )
+        factor = np.median(b[usable] / a[usable])
+        offset = np.median(b[usable] - a[usable])
         # as many digits as tell the factor from 1
         texts = (f"{factor:.{digits}g}" for digits in range(4, 17))
         text = next((text for text in texts if float(text) != 1), "1")
-        yield _moved(
-            pair, lambda v: v * factor, once=f"{pair.names[0]} is multiplied by {text}"
-        )
-        yield _moved(
-            pair, lambda v: v + offset, once=f"{offset:.4g} is added to {pair.names[0]}"
-        )
+        yield _moved(pair, lambda v: v * factor, once=f"{name} is multiplied by {text}")
+        once = f"{offset:.4g} is added to {name}"
+        yield _moved(pair, lambda v: v + offset, once=once)
 
 
 def _rounded(pair: Pair) -> Iterator[Moved]:
     """All numbers of one side have few digits, and the other's round so."""
-    for side, rounded, full in zip(
-        (pair.a, pair.b), pair.names, pair.names[::-1], strict=True
-    ):
-        values = side.values
-        if (
-            side.unit is not None
-            or values.dtype.kind != "f"
-            or not np.isfinite(values).all()
-        ):
-            continue
-        digits, unit = last_places(values, _MOST_DIGITS)
-        spacing = np.finfo(values.dtype).eps * np.abs(values.astype(np.float64))
-        # integers have few digits by themselves, and some numbers by chance
-        if digits and unit is not None and (unit >= 64 * spacing).all():
-            a, b = (
-                Numbers(x.values, unit) if x is side else x for x in (pair.a, pair.b)
-            )
-            places = f"{digits} digit{'s' * (digits != 1)} after the point"
-            yield a, b, ..., {"full": full, "rounded": rounded, "places": places}
+    name_of_a, name_of_b = pair.names
+    digits, unit = _digits_of_rounded(pair.a)
+    if unit is not None:
+        facts = {"full": name_of_b, "rounded": name_of_a, "places": digits}
+        yield Moved(Numbers(pair.a.values, unit), pair.b, facts)
+    digits, unit = _digits_of_rounded(pair.b)
+    if unit is not None:
+        facts = {"full": name_of_a, "rounded": name_of_b, "places": digits}
+        yield Moved(pair.a, Numbers(pair.b.values, unit), facts)
+
+
+def _digits_of_rounded(side: Numbers) -> tuple[str, Array | None]:
+    """``2 digits after the point``, and the last place of each number; None if not rounded."""
+    values = side.values
+    is_exact = side.unit is None and values.dtype.kind == "f"
+    if not is_exact or not np.isfinite(values).all():
+        return "", None
+    digits, unit = last_places(values, _MOST_DIGITS)
+    spacing = np.finfo(values.dtype).eps * np.abs(values.astype(np.float64))
+    # integers have few digits by themselves, and some numbers by chance
+    if not digits or unit is None or not (unit >= _BY_CHANCE * spacing).all():
+        return "", None
+    noun = "digit" if digits == 1 else "digits"
+    return f"{digits} {noun} after the point", unit
 
 
 def _shifted(pair: Pair) -> Iterator[Moved]:
     a, b = pair.names
     if pair.agrees is not None and len(pair.a.values) > 1:
-        yield pair.a[1:], pair.b[:-1], np.s_[:-1], {"behind": a, "ahead": b}
-        yield pair.a[:-1], pair.b[1:], np.s_[1:], {"behind": b, "ahead": a}
+        is_behind, is_ahead = {"behind": a, "ahead": b}, {"behind": b, "ahead": a}
+        yield Moved(pair.a[1:], pair.b[:-1], is_behind, np.s_[:-1])
+        yield Moved(pair.a[:-1], pair.b[1:], is_ahead, np.s_[1:])
 
 
 def _windows(pair: Pair) -> Iterator[Moved]:
     """Both sides, the longer one cut to each window that may be the shorter one."""
-    short, long = sorted((len(pair.a.values), len(pair.b.values)))
-    if short == long or pair.a.shape[1:] != pair.b.shape[1:]:
+    steps_of_a, steps_of_b = len(pair.a.values), len(pair.b.values)
+    if steps_of_a == steps_of_b or pair.a.shape[1:] != pair.b.shape[1:]:
         return
-    part = 0 if len(pair.a.values) == short else 1
-    for start in _starts(pair, part)[:_MOST_WINDOWS].tolist():
-        sides = [pair.a, pair.b]
-        sides[1 - part] = sides[1 - part][start : start + short]
+    is_part_a = steps_of_a < steps_of_b
+    short, long = sorted((steps_of_a, steps_of_b))
+    agree = pair.tolerance.agree
+    if is_part_a:
+        starts = _starts(pair.a, pair.b, agree)
+    else:
+        starts = _starts(pair.b, pair.a, lambda part, full: agree(full, part))
+    for start in starts[:_MOST_WINDOWS].tolist():
         facts = {
-            "part": pair.names[part],
+            "part": pair.names[0] if is_part_a else pair.names[1],
             "where": Part(start, short, long).words("step"),
             "typed": "",
         }
         if not pair.numbers[0]:
-            facts["typed"] = (
-                f": lstm diff --steps {start}:{start + short} compares these"
-            )
-        yield sides[0], sides[1], ..., facts
+            window = f"{start}:{start + short}"
+            facts["typed"] = f": lstm diff --steps {window} compares these"
+        if is_part_a:
+            yield Moved(pair.a, pair.b[start : start + short], facts)
+        else:
+            yield Moved(pair.a[start : start + short], pair.b, facts)
 
 
-def _starts(pair: Pair, part: int) -> Array:
+def _starts(
+    part: Numbers, full: Numbers, agree: Callable[[Numbers, Numbers], Mask]
+) -> Array:
     """The steps of one side that may be step 0 of the other, which is the ``part``.
 
     One number of the part after the other excludes steps, until few are left. Each is of another
     step and unit than the one before: zeros of padding and dead units exclude nothing.
     """
-    rows = [side.moved(lambda v: v.reshape(len(v), -1)) for side in (pair.a, pair.b)]
-    (steps, width), full = rows[part].shape, rows[1 - part]
+    part, full = (side.moved(lambda v: v.reshape(len(v), -1)) for side in (part, full))
+    steps, width = part.shape
     starts = np.arange(1 + len(full.values) - steps)
     room = _ROOM_FOR_WINDOWS * full.values.size
     for n in range(steps * width):
@@ -222,30 +267,35 @@ def _starts(pair: Pair, part: int) -> Array:
             break
         step = n % steps
         unit = (step + n // steps) % width
-        numbers = [side[step : step + 1, unit] for side in rows]  # (1,)
+        number = part[step : step + 1, unit]  # (1,)
         left = []
         for some in np.array_split(starts, 1 + len(starts) // _BLOCK):
-            numbers[1 - part] = full[some + step, unit]
-            left.append(some[pair.tolerance.agree(*numbers)])
+            left.append(some[agree(number, full[some + step, unit])])
         starts = np.concatenate(left)
     return starts
 
 
 def _blocks(pair: Pair) -> Iterator[Moved]:
-    for axis, size in enumerate(pair.a.shape if pair.agrees is not None else ()):
-        for order in list(permutations(range(4)))[1:] if size and size % 4 == 0 else ():
-            index = np.arange(size).reshape(4, -1)[[*order]].ravel()
+    """a with four blocks on an axis in another order, as those of the gates."""
+    if pair.agrees is None:
+        return
+    for axis, size in enumerate(pair.a.shape):
+        if size == 0 or size % 4:
+            continue
+        _, *others = permutations(range(4))
+        for order in others:
+            index = np.arange(size).reshape(4, -1)[list(order)].ravel()
             how = partial(np.take, indices=index, axis=axis)
             yield _moved(pair, how, axis=axis, blocks=", ".join(map(str, order)))
 
 
-_ROUNDED = Pattern(
+_ROUNDED = Rearrangement(
     "rounded", _rounded, "once {full} is rounded to {places}, as all of {rounded} are."
 )
 OF_WEIGHTS = (
     _ROUNDED,
-    Pattern("transposed", _of_a(np.transpose), "once one of them is transposed."),
-    Pattern(
+    Rearrangement("transposed", _of_a(np.transpose), "once one of them is transposed."),
+    Rearrangement(
         "gates_permuted",
         _blocks,
         "once the blocks of {a} on axis {axis} are put in the order {blocks}: that of the gates.",
@@ -253,18 +303,18 @@ OF_WEIGHTS = (
 )
 OF_PLACED = (
     _ROUNDED,
-    Pattern(
+    Rearrangement(
         "halves_exchanged",
         _of_a(_halves_exchanged),
         "once the halves of the units change places: directions joined in the other order.",
     ),
-    Pattern(
+    Rearrangement(
         "units_permuted",
         _permuted,
         "once the units of {a} are put in another order ({order}): rows or columns of weights "
         "were permuted.",
     ),
-    Pattern(
+    Rearrangement(
         "rescaled",
         _rescaled,
         "once {once}. One side may be what comes after the LSTM: a scale, dropout, a "
@@ -273,24 +323,24 @@ OF_PLACED = (
 )
 # Simple before general: exchanged halves before any order.
 OF_STEPS = (
-    Pattern(
+    Rearrangement(
         "time_flipped",
         _of_a(lambda v: v[::-1]),
         "once time is reversed: the first step of {a} is the last of {b}. One side ran "
         "backwards over the sequence, or did not turn its outputs back.",
     ),
-    Pattern(
+    Rearrangement(
         "axes_swapped",
         _of_a(lambda v: v.swapaxes(0, 1)),
         "once the step and the batch axis of one side are swapped. Look for batch_first, "
         "time_major or --layout.",
     ),
-    Pattern(
+    Rearrangement(
         "axes_permuted",
         _orders_of_axes,
         "once the axes of {a} are put in another order: they are ({axes}), as in MATLAB or Julia.",
     ),
-    Pattern(
+    Rearrangement(
         "reshaped",
         _of_a(
             lambda v: v.swapaxes(0, 1).reshape(v.shape),
@@ -300,19 +350,21 @@ OF_STEPS = (
         "number by number in the order of memory: one side was reshaped where its step and "
         "batch axes had to be transposed.",
     ),
-    Pattern(
+    Rearrangement(
         "batch_permuted",
         partial(_permuted, axis=1),
         "once the sequences of {a} are put in another order ({order}).",
     ),
-    Pattern(
+    Rearrangement(
         "shifted_by_one",
         _shifted,
         "once shifted by one step: step 1 of {behind} is step 0 of {ahead}, and so on. Step 0 of "
         "{behind}, which may be the state before the first one, is missing in {ahead}.",
     ),
-    Pattern("part_of_steps", _windows, "once {part} is interpreted as {where}{typed}."),
-    Pattern(
+    Rearrangement(
+        "part_of_steps", _windows, "once {part} is interpreted as {where}{typed}."
+    ),
+    Rearrangement(
         "half_flipped",
         _half_reversed,
         "once the {which} half of the units is reversed in time: the backward direction, in "

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NoReturn
 
-from lstmcli.core.diff.difference import NOISE_SNR
+from lstmcli.core.diff.patterns import NOISE_SNR
 from lstmcli.core.diff.tolerance import FLOAT32
 from lstmcli.core.explain.causes import CANDIDATE, Change, Changes
 from lstmcli.core.explain.hypotheses import prior

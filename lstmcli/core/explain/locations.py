@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.axes import LAST_VALID
 from lstmcli.core.diff.operand import FINAL, OF_HEAD, SEQUENCE, ArrayName
+from lstmcli.core.diff.placing import LAST_VALID
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.observation import (
@@ -24,8 +24,8 @@ from lstmcli.core.explain.observation import (
     Expected,
     KnownValues,
 )
-from lstmcli.core.forward.sequence import direction_axis
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.directions import direction_axis
 from lstmcli.core.model.layouts import (
     LAST_STEP,
     Arrangement,

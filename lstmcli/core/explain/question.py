@@ -13,19 +13,9 @@ from weakref import ref
 
 import numpy as np
 
-from lstmcli.core.diff.operand import (
-    FINAL,
-    OF_HEAD,
-    OUTPUT_NAMES,
-    UNNAMED,
-    WEIGHTS,
-    ArrayName,
-    Side,
-    printed_shapes,
-    renamed,
-    shape_text,
-    spread,
-)
+from lstmcli.core.diff.names import OUTPUT_NAMES, renamed
+from lstmcli.core.diff.operand import FINAL, OF_HEAD, UNNAMED, WEIGHTS, ArrayName, Side
+from lstmcli.core.diff.printed import printed_shapes, shape_text, spread
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget, WorkDone
 from lstmcli.core.explain.causes import (

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lstmcli.core.forward.loop import FIOG, Loop, Packed
+from lstmcli.core.forward.loop import Loop
+from lstmcli.core.forward.packing import FIOG, Packed
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell, Model, State
 from lstmcli.core.model.vocabulary import GATES
@@ -139,29 +140,28 @@ class Runner:
 
     def advance(self, x: Array, keep: tuple[str, ...] = ("h",)) -> dict[str, Array]:
         """Run the steps of x (s, R, I); gives these arrays as views (s, R, K)."""
-        cell, steps, batch = self.cell, len(x), self.batch
-
-        def target(kept: bool, *axes: int) -> Array | None:
-            return empty(steps, *axes, batch) if kept else None
-
-        empty = self._loops[0].empty
-        h = empty(steps, cell.outputs, batch)
-        gates = target(any(name in GATES for name in keep), 4, cell.units)
-        c = target("c" in keep, cell.units)
-        z = target("z" in keep, 4, cell.units)
+        steps, batch, units = len(x), self.batch, self.cell.units
+        empty = self._loops[0].memory.empty
+        h = empty(steps, self.cell.outputs, batch)
+        arrays = {"h": h}
+        gates = c = z = None
+        if not set(keep).isdisjoint(GATES):
+            gates = empty(steps, 4, units, batch)
+            arrays |= _by_gate(gates)
+        if "c" in keep:
+            arrays["c"] = c = empty(steps, units, batch)
+        if "z" in keep:
+            z = empty(steps, 4, units, batch)
         with np.errstate(all="ignore"):  # exp may overflow, and is meant to
             for block, loop in zip(self._blocks, self._loops, strict=True):
                 parts = (None if a is None else a[..., block] for a in (gates, c, z))
                 loop.advance(x[:, block], h[:, :, block], *parts)
-        arrays = {"h": h, "c": c, "z": z} | _by_gate(gates)
         if z is not None:
             arrays["z"] = np.concatenate(list(_by_gate(z).values()), axis=1)
-        return {k: a.transpose(0, 2, 1) for k in keep if (a := arrays[k]) is not None}
+        return {name: arrays[name].transpose(0, 2, 1) for name in keep}
 
 
-def _by_gate(stacked: Array | None) -> dict[str, Array | None]:
-    if stacked is None:
-        return dict.fromkeys(GATES)
+def _by_gate(stacked: Array) -> dict[str, Array]:
     return {gate: stacked[:, FIOG.index(gate)] for gate in GATES}
 
 

@@ -42,9 +42,8 @@ def sigmoid(x: Array, out: Array) -> None:
     should be.
     """
     one = x.dtype.type(1)
-    np.multiply(
-        x, -one, out
-    )  # NumPy 2.4's `negative` takes a stride of 4 for contiguous
+    # NumPy 2.4's `negative` takes a stride of 4 for contiguous
+    np.multiply(x, -one, out)
     np.exp(out, out)
     np.add(out, one, out)
     np.divide(one, out, out)
@@ -81,7 +80,9 @@ def activation(name: str) -> Activation:
     """The function behind a name in the spelling of `read_activation_name`."""
     family, parameters = split_activation(name)
     function = _FAMILIES[family]
-    return (lambda x, out: function(x, out, *parameters)) if parameters else function
+    if not parameters:
+        return function
+    return lambda x, out: function(x, out, *parameters)
 
 
 Gates = Sequence[Array] | Array
@@ -178,9 +179,9 @@ class Peepholes:
         if self.output == "old_c":
             z_o += self.times(2, c)
         elif self.output == "new_c":
-            z_o += self.times(
-                2, c_new if self.old is None else np.where(self.old, c, c_new)
-            )
+            if self.old is not None:
+                c_new = np.where(self.old, c, c_new)
+            z_o += self.times(2, c_new)
         elif self.old is not None:
             z_o += np.where(self.old, self.times(2, c), 0)
 
@@ -232,17 +233,18 @@ class Parts:
 
 def parts_of(cell: Cell) -> Parts:
     """The parts of a cell with its edits of equations, for arrays (H, R)."""
-    behaviour, number = cell.behaviour, cell.dtype.type
-    limits = (behaviour.gate_clip, behaviour.cell_clip, behaviour.projection_clip)
-    clip, clip_c, clip_h = (clip_to(None if a is None else number(a)) for a in limits)
+    behaviour = cell.behaviour
     s = activation(behaviour.recurrent_activation)
-    t, t_c = activation(behaviour.activation), activation(behaviour.output_activation)
     parts = Parts(
-        *(s, s, s, t, t_c),
-        clip=clip,
-        clip_c=clip_c,
-        clip_h=clip_h,
-        couple=_COUPLED[behaviour.coupled],
+        s_i=s,
+        s_f=s,
+        s_o=s,
+        t=activation(behaviour.activation),
+        t_c=activation(behaviour.output_activation),
+        clip=_clip(behaviour.gate_clip, cell),
+        clip_c=_clip(behaviour.cell_clip, cell),
+        clip_h=_clip(behaviour.projection_clip, cell),
+        couple=_coupling(cell),
         normalize=_layer_norm_of_gates(cell),
         normalize_c=_layer_norm_of_c(cell),
         peepholes=_peepholes(cell),
@@ -251,6 +253,11 @@ def parts_of(cell: Cell) -> Parts:
     for edit in edits_in("equations", cell.edits):
         parts = replace(parts, **edit.apply(parts))
     return parts
+
+
+def _clip(limit: float | None, cell: Cell) -> Change:
+    """The clip to a limit in the dtype of the cell."""
+    return no_change if limit is None else clip_to(cell.dtype.type(limit))
 
 
 def _peepholes(cell: Cell) -> Peepholes:
@@ -287,7 +294,9 @@ def _projection(cell: Cell) -> Callable[[Array], Array]:
     if cell.behaviour.arithmetic.startswith("hybrid"):
         bias = 0 if b is None else b[:, None]
         return lambda h: P.dot(rounded(cell, h, 0)) + bias
-    return P.dot if b is None else lambda h: P.dot(h) + b[:, None]
+    if b is None:
+        return P.dot
+    return lambda h: P.dot(h) + b[:, None]
 
 
 def clip_to(limit: Any) -> Change:
@@ -319,13 +328,21 @@ def layer_norm(
     return normalize
 
 
-_COUPLED: dict[str, Callable[[Array, Array], Any]] = {
-    "none": no_change,
-    "f=1-i": lambda i, f: np.subtract(1, i, f),  # onnxruntime, Core ML and DyNet
-    "i=1-f": lambda i, f: np.subtract(
-        1, f, i
-    ),  # TFLite, TF1's CoupledInputForgetGateLSTMCell
+COUPLED = {
+    "f=1-i": ("f", "i"),  # onnxruntime, Core ML and DyNet
+    "i=1-f": ("i", "f"),  # TFLite, TF1's CoupledInputForgetGateLSTMCell
 }
+"""The gate that is 1 minus another, and that one."""
+
+
+def _coupling(cell: Cell) -> Callable[[Array, Array], Any]:
+    """The function of i and f that makes one of the other."""
+    if cell.behaviour.coupled not in COUPLED:
+        return no_change
+    made, _ = COUPLED[cell.behaviour.coupled]
+    if made == "f":
+        return lambda i, f: np.subtract(1, i, f)
+    return lambda i, f: np.subtract(1, f, i)
 
 
 # ---- 8-bit arithmetic
@@ -352,13 +369,16 @@ def rounded(cell: Cell, numbers: Array, axis: int) -> Array:
     arithmetic = cell.behaviour.arithmetic
     if arithmetic == "8bit":
         return round_to_8_bits(numbers)
-    return (_symmetric if arithmetic == "hybrid" else _asymmetric)(numbers, axis)
+    if arithmetic == "hybrid":
+        return _symmetric(numbers, axis)
+    return _asymmetric(numbers, axis)
 
 
 def round_to_8_bits(numbers: Array) -> Array:
     """The numbers that 8 bits stand for, with one scale for the array."""
     kind = numbers.dtype.type
-    low, high = min(numbers.min(), kind(0)), max(numbers.max(), kind(0))
+    low = min(numbers.min(), kind(0))
+    high = max(numbers.max(), kind(0))
     scale = kind(1) if high == low else (high - low) / kind(LEVELS)
     zero = np.rint(np.clip(-low / scale, 0, LEVELS))
     levels = np.clip(np.rint(numbers / scale) + zero, 0, LEVELS)
@@ -382,11 +402,12 @@ def _asymmetric(numbers: Array, axis: int) -> Array:
     high = np.maximum(numbers.max(axis, keepdims=True), 0).astype(np.float64)
     scale = np.where(high == low, 1, (high - low) / LEVELS)
     low, high = low / scale, high / scale
-    from_low = np.abs(LOWEST) + np.abs(low) < HIGHEST + np.abs(
-        high
-    )  # the smaller error
-    zero = _nearest(np.where(from_low, LOWEST - low, HIGHEST - high))
-    zero, scale = np.clip(zero, LOWEST, HIGHEST).astype(kind), scale.astype(kind)
+    error_of_low = np.abs(LOWEST) + np.abs(low)
+    error_of_high = HIGHEST + np.abs(high)
+    is_low = error_of_low < error_of_high
+    zero = _nearest(np.where(is_low, LOWEST - low, HIGHEST - high))
+    zero = np.clip(zero, LOWEST, HIGHEST).astype(kind)
+    scale = scale.astype(kind)
     levels = np.clip(_nearest(zero + numbers * (kind(1) / scale)), LOWEST, HIGHEST)
     result: Array = (levels - zero) * scale
     return result

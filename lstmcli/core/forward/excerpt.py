@@ -11,9 +11,14 @@ import numpy as np
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import InMemory, Piece, Sink
 from lstmcli.core.forward.saturation import Saturation
-from lstmcli.core.forward.sequence import counted, has_direction_axis
+from lstmcli.core.forward.sequence import counted
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Trace
+from lstmcli.core.model.directions import (
+    has_direction_axis,
+    possible_axes,
+    side_by_side,
+)
+from lstmcli.core.model.model import Trace, as_time_major
 from lstmcli.core.model.part import Indices, Part, Sizes, below
 from lstmcli.core.model.selection import Selection, indices_of
 from lstmcli.core.model.surroundings import Y
@@ -148,13 +153,9 @@ def output_parts(plan: Plan, selection: Selection) -> list[Part]:
 
 def _in_three_axes(trace: Trace, name: str) -> Array:
     """(T, B, K); directions on a separate axis are side by side."""
-    array = trace.time_major(name)
-    if array.ndim < 4:
-        return array
-    axis = (
-        2
-        if array.shape[2] == 2 and (trace.layout == "batch" or array.shape[1] != 2)
-        else 1
-    )
-    lead = [n for at, n in enumerate(array.shape[:3]) if at != axis]
-    return np.moveaxis(array, axis, 2).reshape(*lead, -1)
+    array = trace.arrays[name]
+    if trace.layout == "steps":  # (T, 2, H) as (T, 1, 2, H)
+        array = array[:, np.newaxis]
+    if array.ndim == 4:
+        array = side_by_side(array, possible_axes(array.shape, trace.layout)[0])
+    return array if trace.layout == "steps" else as_time_major(array, trace.layout)

@@ -23,8 +23,8 @@ def with_front(inputs: Inputs, front: Embedding) -> Inputs:
         return inputs
     numbers = np.asarray(inputs.x[:])
     with np.errstate(invalid="ignore"):
-        is_index = (numbers == np.floor(numbers)) & np.isfinite(numbers)
-        is_index &= (numbers >= 0) & (numbers < front.rows)
+        is_whole = (numbers == np.floor(numbers)) & np.isfinite(numbers)
+        is_index = is_whole & (numbers >= 0) & (numbers < front.rows)
     if is_index.all():
         indices = numbers.astype(np.intp)
         return replace(inputs, x=front.of(indices), indices=indices)

@@ -120,19 +120,17 @@ class Pooled:
 
     def take(self, h: Array, valid: Array | None) -> None:
         """Take the h (s, R, P) of the next steps, of which those that are ``valid`` count."""
-        if valid is None:
+        if valid is None or self._steps == PAST_END:
             valid = np.ones(h.shape[:2], bool)
-        if self._steps == PAST_END:
-            valid = np.ones_like(valid)
         counts = valid[..., np.newaxis]
+        has_any, item = counts.any(axis=0), np.arange(h.shape[1])
         if self._steps == FIRST:
-            of_first = h[np.argmax(valid, axis=0), np.arange(h.shape[1])]
-            is_new = counts.any(axis=0) & (self._count == 0)
+            of_first = h[np.argmax(valid, axis=0), item]
+            is_new = has_any & (self._count == 0)
             self._value = np.where(is_new, of_first, self._value)
         elif self._steps in (LAST, PAST_END):
             last = len(h) - 1 - np.argmax(valid[::-1], axis=0)
-            of_last = h[last, np.arange(h.shape[1])]
-            self._value = np.where(counts.any(axis=0), of_last, self._value)
+            self._value = np.where(has_any, h[last, item], self._value)
         elif self._steps == MEAN:
             # one after another from the sum so far: the same bits in pieces
             terms = [self._value[np.newaxis], np.where(counts, h, 0)]

@@ -76,16 +76,12 @@ def product(K: Array, z: Array) -> tuple[Product, Any]:
         return (partial(np.matmul, K) if z.nbytes > LARGE else K.dot), z
     count, left = divmod(length, size)
     cut = count * size
-    stack, stacked = (
-        K[:cut].reshape(count, size, -1),
-        z[:cut].reshape(count, size, batch),
-    )
+    stack = K[:cut].reshape(count, size, -1)
+    stacked = z[:cut].reshape(count, size, batch)
     multiply, rest = np.matmul, K[cut:].dot
 
     def in_pieces(operand: Array, parts: tuple[Array, Array]) -> None:
-        multiply(
-            stack, operand, parts[0]
-        )  # all pieces in one call, which holds no lock
+        multiply(stack, operand, parts[0])  # in one call, which holds no lock
         if left:
             rest(operand, parts[1])
 
@@ -100,9 +96,11 @@ def product_of_one(transposed: Array, z: Array) -> tuple[Product, Any]:
 def product_of_batch(K: Array, z: Array) -> tuple[Product, Any]:
     """As `product`, of operands (R, N) and z (4, R, H) in memory, in pieces."""
     _, units, batch = z.shape
-    size, K = columns(K.shape, batch), K.reshape(4, units, -1)
+    size = columns(K.shape, batch)
+    K = K.reshape(4, units, -1)
     count, left = divmod(units, size)
-    cut, rows = units - left, z.swapaxes(1, 2)
+    cut = units - left
+    rows = z.swapaxes(1, 2)
     stack = aligned_empty((4, count, K.shape[2], size), K.dtype)
     stack[:] = K[:, :cut].reshape(4, count, size, -1).swapaxes(2, 3)
     rest = K[:, cut:].swapaxes(1, 2).copy()
@@ -137,6 +135,7 @@ def sequences_first(K: tuple[int, int], batch: int, dtype: np.dtype[Any]) -> boo
 # to 0.95 of the time from AHEAD_OF_ONE on, and 1.02 below it; small batches 0.75 to 0.95 from
 # AHEAD on, and up to 1.09 below it.
 ROWS = 64  # inputs that are multiplied at once: of 16 twice the time
+PRIME = 8191
 MULTIPLES = (2, 4, 8, 16)  # of rows; one row goes to another kernel
 AHEAD_OF_ONE = 1 << 17  # bytes of K_x
 AHEAD = 1 << 20  # bytes of K_x for each sequence of a small batch
@@ -159,13 +158,15 @@ def tile(K_x: tuple[int, int], dtype: np.dtype[Any]) -> tuple[int, int]:
 
 def unit_pieces(K_x: tuple[int, int], dtype: np.dtype[Any]) -> list[tuple[slice, int]]:
     """The units of the pieces of full size, and of the last one."""
-    units, (_, size) = K_x[1] // 4, tile(K_x, dtype)
+    units = K_x[1] // 4
+    _, size = tile(K_x, dtype)
     cut = units // size * size
-    return [
-        (slice(a, b), n)
-        for a, b, n in ((0, cut, size), (cut, units, units - cut))
-        if a < b
-    ]
+    pieces = []
+    if cut:
+        pieces.append((slice(0, cut), size))
+    if cut < units:
+        pieces.append((slice(cut, units), units - cut))
+    return pieces
 
 
 class InputProducts:
@@ -180,12 +181,8 @@ class InputProducts:
     def __init__(
         self, pieces: Sequence[Array], batch: int, rows: int, multiple: int
     ) -> None:
-        self._pieces, self._batch, self._rows, self._multiple = (
-            pieces,
-            batch,
-            rows,
-            multiple,
-        )
+        self._pieces, self._batch = pieces, batch
+        self._rows, self._multiple = rows, multiple
         inputs, dtype = pieces[0].shape[3], pieces[0].dtype
         units = sum(stack.shape[1] * stack.shape[4] for stack in pieces)
         self._x = aligned_empty((ROWS, inputs), dtype)
@@ -203,7 +200,8 @@ class InputProducts:
         used = len(x) * self._batch
         unit = self._multiple if used < self._rows else self._rows
         used = -(-used // unit) * unit
-        rows, first = min(used, self._rows), 0
+        rows = min(used, self._rows)
+        first = 0
         x = self._x[:used].reshape(-1, rows, self._x.shape[1])
         for stack in self._pieces:
             _, count, _, _, columns = stack.shape
@@ -254,33 +252,34 @@ def rows_alike(
     products of several sizes: in OpenBLAS's for AVX-512 every shape has one,
     in float32 none in those for AVX2.
     """
-    x, values = (
-        _distinct_numbers((rows, inputs), dtype),
-        _distinct_numbers((8191,), dtype),
-    )
-    pieces = [
-        np.resize(values, (inputs, width)) for width in widths
-    ]  # a prime: no row repeats
+    x = _distinct_numbers((rows, inputs), dtype)
+    values = _distinct_numbers((PRIME,), dtype)  # no row of a piece repeats
+    pieces = [np.resize(values, (inputs, width)) for width in widths]
     with threads.one_thread():
         full = [np.matmul(x, K) for K in pieces]
-        if not all(
-            np.array_equal(np.matmul(np.roll(x, 1, axis=0), K), np.roll(z, 1, axis=0))
-            for K, z in zip(pieces, full, strict=True)
-        ):
-            return 0
-        for n in (n for n in MULTIPLES if n <= rows):
+        turned = np.roll(x, 1, axis=0)
+        for K, z in zip(pieces, full, strict=True):
+            if not np.array_equal(np.matmul(turned, K), np.roll(z, 1, axis=0)):
+                return 0
+        for multiple in MULTIPLES:
+            if multiple > rows:
+                continue
             # of the last rows alone, one shape in fifty was alike by chance
-            sizes = sorted(size for size in {n, rows // 2 - n, rows - n} if size > 0)
-            starts = [k * (rows - size) // 2 for k, size in enumerate(sizes)]
+            sizes = {multiple, rows // 2 - multiple, rows - multiple}
+            parts = []
+            for k, size in enumerate(sorted(size for size in sizes if size > 0)):
+                start = k * (rows - size) // 2
+                parts.append(slice(start, start + size))
             if all(
-                np.array_equal(
-                    np.matmul(x[start : start + size], K), z[start : start + size]
-                )
-                for start, size in zip(starts, sizes, strict=True)
-                for K, z in zip(pieces, full, strict=True)
+                _are_alike(x, parts, K, z) for K, z in zip(pieces, full, strict=True)
             ):
-                return n
+                return multiple
     return 0
+
+
+def _are_alike(x: Array, parts: Sequence[slice], K: Array, z: Array) -> bool:
+    """Return whether products of some rows of x have the bits of z, the product of all."""
+    return all(np.array_equal(np.matmul(x[part], K), z[part]) for part in parts)
 
 
 def _distinct_numbers(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

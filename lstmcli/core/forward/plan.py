@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from lstmcli.core.forward.sequence import has_direction_axis, valid_steps
+from lstmcli.core.forward.sequence import valid_steps
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
+from lstmcli.core.model.directions import has_direction_axis
 from lstmcli.core.model.model import (
     Inputs,
     Model,
@@ -68,7 +69,10 @@ class Plan:
     @property
     def assumed(self) -> list[str]:
         """Assumptions that affect the results."""
-        return [*self.model.assumed, *filter(None, [self.assumed_layout])]
+        assumed = list(self.model.assumed)
+        if self.assumed_layout:
+            assumed.append(self.assumed_layout)
+        return assumed
 
     @property
     def masked(self) -> bool:
@@ -80,12 +84,14 @@ class Plan:
     def padding_words(self) -> str:
         """The lengths, or a mask, its layer, and how many steps count; "" where none are given."""
         layer, lengths = self.inputs.mask_from, self.padding().get("lengths")
+        if not layer and self.valid is None:
+            return ""
         if lengths and layer is None:
             return f"lengths {format_lengths(lengths)}"
         steps = self.steps * self.batch
         count = steps if self.valid is None else np.count_nonzero(self.valid)
-        mask = f"mask from {layer}" if layer else "mask" * (self.valid is not None)
-        return f"{mask}: {count:,} of {steps:,} steps count" * bool(mask)
+        mask = f"mask from {layer}" if layer else "mask"
+        return f"{mask}: {count:,} of {steps:,} steps count"
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -132,21 +138,24 @@ class Plan:
 
     def settings(self) -> dict[str, Any]:
         """The ``meta`` of the run: its settings, and what was assumed."""
-        masking = self.padding_words if self.inputs.mask_from else ""
-        of_run = {"layout": self.layout, "dtype": self.dtype.name}
-        optional = {"assumed": self.assumed, "masking": masking, **self.padding()}
-        return self.model.settings() | of_run | {k: v for k, v in optional.items() if v}
+        settings = self.model.settings()
+        settings |= {"layout": self.layout, "dtype": self.dtype.name}
+        if self.assumed:
+            settings["assumed"] = self.assumed
+        if self.inputs.mask_from and self.padding_words:
+            settings["masking"] = self.padding_words
+        return settings | self.padding()
 
     def padding(self) -> dict[str, Any]:
         """The lengths, or in the axes of the inputs a mask with holes."""
         if self.valid is None:
             return {}
         lengths = self.valid.sum(axis=0)
-        if (self.valid == (np.arange(self.steps)[:, None] < lengths)).all():
+        by_lengths = np.arange(self.steps)[:, None] < lengths
+        if (self.valid == by_lengths).all():
             return {"lengths": lengths.tolist()}
-        return {
-            "mask": from_time_major(self.valid[..., None], self.layout)[..., 0].tolist()
-        }
+        mask = from_time_major(self.valid[..., None], self.layout)[..., 0]
+        return {"mask": mask.tolist()}
 
     @property
     def head(self) -> Head | None:
@@ -155,22 +164,23 @@ class Plan:
 
     def widths(self, names: Sequence[str] = (*NAMES, Y)) -> dict[str, int]:
         """The size of the last axis of each array of these names."""
-        model = self.model
+        model, widths = self.model, dict[str, int]()
         last = model.layers[-1]
-        outputs = last[0].shown if has_direction_axis(model) else layer_width(last)
-        widths = {} if len(model.cells) == 1 else {"h": outputs}
+        if len(model.cells) > 1:
+            is_stacked = has_direction_axis(model)
+            widths["h"] = last[0].shown if is_stacked else layer_width(last)
         for n, layer in enumerate(model.layers):
             for d, cell in enumerate(layer):
-                all_ = dict.fromkeys(NAMES, cell.units) | {
-                    "h": cell.shown,
-                    "z": 4 * cell.units,
-                }
-                kept = {k: all_[k] for k in self.keep if k != Y}
+                of_cell = dict.fromkeys(NAMES, cell.units)
+                of_cell |= {"h": cell.shown, "z": 4 * cell.units}
+                kept = {name: of_cell[name] for name in self.keep if name != Y}
                 widths |= cell_names(model, n, d, kept)
         if self.head is not None and self.head.output == Y:
             widths[Y] = self.head.width(layer_width(last))
         return {
-            k: w for k, w in widths.items() if any(is_named(k, name) for name in names)
+            array: width
+            for array, width in widths.items()
+            if any(is_named(array, name) for name in names)
         }
 
 
@@ -231,28 +241,15 @@ def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
     """
     x, name = inputs.x, inputs.name
     if x.ndim not in (2, 3):
-        hint = (
-            (f"  One step of {len(x)} inputs is (1, {len(x)}).",) if x.ndim == 1 else ()
-        )
-        raise UserError(
-            f"{name} is {x.shape}; inputs are (T, I), (B, T, I) or (T, B, I).", *hint
-        )
+        text = f"{name} is {x.shape}; inputs are (T, I), (B, T, I) or (T, B, I)."
+        if x.ndim == 1:
+            hint = f"  One step of {len(x)} inputs is (1, {len(x)})."
+            raise UserError(text, hint)
+        raise UserError(text)
     if x.dtype.kind not in "fiub":
         raise UserError(f"{name} is {x.dtype}, not numbers.")
-    embedding = next((one for one in model.masks if one.kind == "Embedding"), None)
-    if (
-        embedding
-        and x.ndim == 2
-        and (x.dtype.kind in "iu" or x.shape[-1] != model.cell.inputs)
-    ):
-        raise UserError(
-            f"{name} is {x.shape}: token numbers, it seems. The LSTM takes the {model.cell.inputs} "
-            f"numbers that {embedding.layer} (Embedding) gives for each, and its mask, "
-            "without token 0:",
-            f"  model = keras.models.load_model({model.sources[0]!r})",
-            f"  E = model.get_layer({embedding.layer!r}).get_weights()[0]",
-            '  np.savez("inputs.npz", inputs=E[tokens], mask=tokens != 0)',
-        )
+    if x.ndim == 2:
+        _refuse_tokens(model, x, name)
     if x.shape[-1] != model.cell.inputs:
         raise _wrong_features(model, x, name)
     if 0 in x.shape:
@@ -266,32 +263,43 @@ def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
     return layout, Assumption(f"layout {layout}", why, "--layout", other)
 
 
+def _refuse_tokens(model: Model, x: SliceableArray, name: str) -> None:
+    """Refuse inputs of two axes that are numbers of tokens, where there is an embedding."""
+    embedding = next((one for one in model.masks if one.kind == "Embedding"), None)
+    is_of_tokens = x.dtype.kind in "iu" or x.shape[-1] != model.cell.inputs
+    if embedding is None or not is_of_tokens:
+        return
+    raise UserError(
+        f"{name} is {x.shape}: token numbers, it seems. The LSTM takes the {model.cell.inputs} "
+        f"numbers that {embedding.layer} (Embedding) gives for each, and its mask, "
+        "without token 0:",
+        f"  model = keras.models.load_model({model.sources[0]!r})",
+        f"  E = model.get_layer({embedding.layer!r}).get_weights()[0]",
+        '  np.savez("inputs.npz", inputs=E[tokens], mask=tokens != 0)',
+    )
+
+
 def _assumed_layout(model: Model, inputs: Inputs) -> tuple[str, str]:
     """The layout of inputs of three axes that neither a file nor an option specifies, and why.
 
     It is the convention's, unless the number of lengths fits one axis only.
     (1, T, I) is one sequence, unless a state of T sequences means time first.
     """
-    shape, layout = inputs.x.shape, model.behaviour.layout
-    count = -1 if inputs.lengths is None else np.size(inputs.lengths)
-    fits = [
-        one
-        for one, size in zip(("batch", "time"), shape, strict=False)
-        if size == count
-    ]
-    if len(fits) == 1:
-        return fits[
-            0
-        ], "there is one length" if count == 1 else f"there are {count} lengths"
-    if shape[0] == 1 < shape[1]:
-        layout = (
-            "time" if _fits_only(inputs.initial_state, model, shape[1]) else "batch"
-        )
-    is_one = layout == "batch" and shape[0] == 1
-    return (
-        layout,
-        f"{tuple(shape)} is one sequence" if is_one else "not stored in the weights",
-    )
+    first, second = inputs.x.shape[:2]
+    if inputs.lengths is not None:
+        count = np.size(inputs.lengths)
+        why = "there is one length" if count == 1 else f"there are {count} lengths"
+        if first == count != second:
+            return "batch", why
+        if second == count != first:
+            return "time", why
+    layout = model.behaviour.layout
+    if first == 1 < second:
+        is_time = _fits_only(inputs.initial_state, model, second)
+        layout = "time" if is_time else "batch"
+    if layout == "batch" and first == 1:
+        return layout, f"{tuple(inputs.x.shape)} is one sequence"
+    return layout, "not stored in the weights"
 
 
 def _fits_only(state: Mapping[str, ArrayLike], model: Model, batch: int) -> bool:

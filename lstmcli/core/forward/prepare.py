@@ -39,25 +39,32 @@ def prepare(
 
 def with_edits(plan: Plan) -> Plan:
     """The plan with what its model's edits change before a run."""
-    if not (edits := plan.model.edits):
+    edits = plan.model.edits
+    if not edits:
         return plan
-    model, states = edited_model(plan.model), plan.states
-    for edit in edits_in("state", edits):
-        named = zip(model.cells, states, strict=True)
+    states = _edited_states(plan)
+    plan = replace(plan, model=edited_model(plan.model), states=states)
+    changes_inputs = any(edits_in(kind, edits) for kind in ("run", "front", "inputs"))
+    return _with_edited_inputs(plan) if changes_inputs else plan
+
+
+def _edited_states(plan: Plan) -> list[State]:
+    """The states before the run as edits leave those of each cell."""
+    states = plan.states
+    names = [name for name, _ in plan.model.cells]
+    for edit in edits_in("state", plan.model.edits):
         states = [
-            edit.apply(*s) if edit.cell in ("", name) else s for (name, _), s in named
+            edit.apply(*state) if edit.cell in ("", name) else state
+            for name, state in zip(names, states, strict=True)
         ]
-    plan = replace(plan, model=model, states=states)
-    # padding is moved before a state is run for
-    of_run = sorted(
-        edits_in("run", edits), key=lambda edit: edit.kind.family != "inputs"
-    )
+    return states
+
+
+def _with_edited_inputs(plan: Plan) -> Plan:
+    """The plan with the inputs, the steps that count and the states as edits leave them."""
+    model, edits, valid, states = plan.model, plan.model.edits, plan.valid, plan.states
     of_front = edits_in("front", edits)
-    if not (of_run or of_front or edits_in("inputs", edits)):
-        return plan
-    x, valid = plan.block(), plan.valid
-    if of_front:
-        x = _behind_front(plan, of_front)
+    x = _behind_front(plan, of_front) if of_front else plan.block()
     x = edited("inputs", edits, x)
     if len(x) != plan.steps and valid is not None:
         names = ", ".join(edit.name for edit in edits_in("inputs", edits))
@@ -70,7 +77,9 @@ def with_edits(plan: Plan) -> Plan:
         run.advance(np.ascontiguousarray(x), ("h",), valid)
         return run.states
 
-    for edit in of_run:
+    # padding is moved before a state is run for
+    of_run = edits_in("run", edits)
+    for edit in sorted(of_run, key=lambda edit: edit.kind.family != "inputs"):
         x, valid, states = edit.apply(run, x, valid, states)
     inputs = replace(plan.inputs, x=from_time_major(x, plan.layout))
     return replace(plan, inputs=inputs, steps=len(x), valid=valid, states=states)
@@ -116,17 +125,19 @@ def edited_layers(model: Model) -> tuple[tuple[Cell, ...], ...]:
 
     Edits of outputs that name no cell are of the last layer.
     """
-    edits, names, cells = model.edits, [name for name, _ in model.cells], list[Cell]()
-    unknown = [edit for edit in edits if edit.cell not in ("", *names)]
+    edits, names = model.edits, [name for name, _ in model.cells]
+    unknown = [edit for edit in edits if edit.cell != "" and edit.cell not in names]
     refuse_edits(unknown, f"there is no such cell; there is {', '.join(names)}.")
+    of_last_layer = names[-len(model.layers[-1]) :]
+    cells: list[Cell] = []
     for name, cell in model.cells:
         of_cell = [edit for edit in edits if edit.cell in ("", name)]
-        is_last = name in names[-len(model.layers[-1]) :]
-        outputs = [
-            edit for edit in edits_in("outputs", of_cell) if edit.cell or is_last
-        ]
-        of_steps = (*edits_in("equations", of_cell), *outputs)
-        cells.append(replace(edited("cells", of_cell, cell), edits=of_steps))
+        of_steps = list(edits_in("equations", of_cell))
+        for edit in edits_in("outputs", of_cell):
+            if edit.cell or name in of_last_layer:
+                of_steps.append(edit)
+        cell = edited("cells", of_cell, cell)
+        cells.append(replace(cell, edits=tuple(of_steps)))
     each = iter(cells)
     of_layers = tuple(tuple(islice(each, len(layer))) for layer in model.layers)
     layers: tuple[tuple[Cell, ...], ...] = edited("network", edits, of_layers)

@@ -22,19 +22,25 @@ from lstmcli.core.forward.batch import (
 )
 from lstmcli.core.forward.equations import is_eight_bit, rounded
 from lstmcli.core.forward.head import Pooled, head_output, last_states, merged_for_head
-from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
+from lstmcli.core.forward.packing import Packed
 from lstmcli.core.forward.plan import Chunk, Plan, cell_names
 from lstmcli.core.forward.sequence import (
     counted,
-    direction_axis,
-    has_direction_axis,
     merge_directions,
     padding_rule,
     run_in_order,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Model, State, Trace, from_time_major, join_states
+from lstmcli.core.model.directions import direction_axis, has_direction_axis
+from lstmcli.core.model.model import (
+    Cell,
+    Model,
+    State,
+    Trace,
+    from_time_major,
+    join_states,
+)
 from lstmcli.core.model.part import Part
 from lstmcli.core.model.selection import Choice
 from lstmcli.core.model.surroundings import STATES, Head, Y
@@ -354,48 +360,59 @@ class ChunkRun:
         Of a model that needs all steps at once, these are all; those that are
         ``valid`` (s, R) count.
         """
-        arrays: dict[str, Array] = {}
-        n, model = 0, self.chunk.model
+        model, arrays = self.chunk.model, dict[str, Array]()
         of_cells = tuple(name for name in keep if name != Y)
-        head = model.head
-        taken = "c" if head is not None and head.on == "c" else "h"
-        with (
-            one_thread(),
-            np.errstate(all="ignore"),
-        ):  # the results show what is not finite
+        first = 0  # number of a layer's first cell
+        # the results show what is not finite
+        with one_thread(), np.errstate(all="ignore"):
             for depth, layer in enumerate(model.layers):
-                outputs = []
-                before_head = []
-                for direction, cell in enumerate(layer):
-                    is_rounded = is_eight_bit(cell)
-                    operand = (
-                        rounded(cell, x.astype(cell.dtype), 2) if is_rounded else x
-                    )
-                    of_cell, self.states[n] = run_in_order(
-                        partial(self._advance_cell, n),
-                        cell,
-                        operand,
-                        self.states[n],
-                        counted(cell, valid, model),
-                        (*of_cells, taken),
-                        backward=direction == 1,
-                        padding=padding_rule(cell, self.chunk.masked, len(layer) == 2),
-                    )
-                    outputs.append(of_cell["h"])
-                    before_head.append(of_cell[taken])
+                is_last = depth + 1 == len(model.layers)
+                of_layer = self._advance_layer(first, layer, x, of_cells, valid)
+                first += len(layer)
+                for direction, of_cell in enumerate(of_layer):
                     kept = {name: of_cell[name] for name in of_cells}
                     arrays |= cell_names(model, depth, direction, kept)
-                    n += 1
-                if depth + 1 < len(model.layers):
+                outputs = [of_cell["h"] for of_cell in of_layer]
+                if not is_last:
                     x = merge_directions(outputs, layer[0].convention)
-            if n > 1 and has_direction_axis(model):
-                arrays = {"h": np.stack(outputs, axis=2)} | arrays
-            elif n > 1:
-                arrays = {"h": merge_directions(outputs, layer[0].convention)} | arrays
+            if first > 1:
+                arrays = {"h": _output_of(model, outputs)} | arrays
+            head = model.head
             if head is not None:
-                merged = merged_for_head(head, before_head, layer[0].convention)
+                taken = [of_cell[_taken_by(head)] for of_cell in of_layer]
+                merged = merged_for_head(head, taken, layer[0].convention)
                 arrays |= self._of_head(head, merged, keep, valid)
         return arrays
+
+    def _advance_layer(
+        self,
+        first: int,
+        layer: Sequence[Cell],
+        x: Array,
+        keep: tuple[str, ...],
+        valid: Array | None,
+    ) -> list[dict[str, Array]]:
+        """The arrays (s, R, K) of each direction of a layer, and what the head takes."""
+        model = self.chunk.model
+        names = (*keep, _taken_by(model.head))
+        of_layer = []
+        for direction, cell in enumerate(layer):
+            number = first + direction
+            operand = x
+            if is_eight_bit(cell):
+                operand = rounded(cell, x.astype(cell.dtype), 2)
+            arrays, self.states[number] = run_in_order(
+                partial(self._advance_cell, number),
+                cell,
+                operand,
+                self.states[number],
+                counted(cell, valid, model),
+                names,
+                backward=direction == 1,
+                padding=padding_rule(cell, self.chunk.masked, len(layer) == 2),
+            )
+            of_layer.append(arrays)
+        return of_layer
 
     def _of_head(
         self, head: Head, h: Array, keep: tuple[str, ...], valid: Array | None
@@ -477,6 +494,18 @@ class ChunkRun:
         if quicker and is_same_in_one_block(K, batch, blocks):
             return [items]
         return blocks
+
+
+def _taken_by(head: Head | None) -> str:
+    """The array of a cell of which a head takes steps."""
+    return "c" if head is not None and head.on == "c" else "h"
+
+
+def _output_of(model: Model, directions: list[Array]) -> Array:
+    """The h of a model of several cells, from that of each direction of its last layer."""
+    if has_direction_axis(model):
+        return np.stack(directions, axis=2)
+    return merge_directions(directions, model.layers[-1][0].convention)
 
 
 def runs_forward(model: Model) -> bool:

@@ -23,9 +23,8 @@ class Saturation:
     """Counts of a cell's gates, added up over its steps."""
 
     def __init__(self) -> None:
-        self._near: dict[
-            str, Array
-        ] = {}  # gate: (2, H) steps x sequences within NEAR of 0, of 1
+        # by gate: (2, H) steps x sequences within NEAR of 0, of 1
+        self._near: dict[str, Array] = {}
         self._seen: dict[str, int] = {}  # steps x sequences
 
     def add(self, arrays: Mapping[str, Array]) -> None:
@@ -34,29 +33,28 @@ class Saturation:
         Steps past the length of a sequence, where every gate is exactly 0, do
         not count.
         """
-        counted = {name: arrays[name] for name in GATES if name in arrays}
-        gates = counted.values()
-        if gates and not any(
-            array.all() for array in gates
-        ):  # most have no 0: quick to find out
-            valid = np.any(
-                [(array != 0).any(axis=2) for array in gates], axis=0
-            )  # (s, B)
-            counted = {name: array[valid][:, None] for name, array in counted.items()}
-        for name, array in counted.items():
-            self._seen[name] = self._seen.get(name, 0) + array.shape[0] * array.shape[1]
-            ends = array < NEAR, array > 1 - NEAR
-            near = np.stack([np.count_nonzero(end, axis=(0, 1)) for end in ends])
+        gates = {name: arrays[name] for name in GATES if name in arrays}
+        has_no_padding = any(gate.all() for gate in gates.values())  # quick to find out
+        if gates and not has_no_padding:
+            computed = [(gate != 0).any(axis=2) for gate in gates.values()]
+            valid = np.any(computed, axis=0)  # (s, B)
+            gates = {name: gate[valid][:, None] for name, gate in gates.items()}
+        for name, gate in gates.items():
+            steps, batch, _ = gate.shape
+            self._seen[name] = self._seen.get(name, 0) + steps * batch
+            near_0 = np.count_nonzero(gate < NEAR, axis=(0, 1))
+            near_1 = np.count_nonzero(gate > 1 - NEAR, axis=(0, 1))
+            near = np.stack([near_0, near_1])
             self._near[name] = self._near.get(name, 0) + near
 
     def shares(self) -> dict[str, tuple[float, float]]:
         """For each gate, the share of all its numbers near 0 and near 1."""
-        return {
-            gate: (float(zero) / size, float(one) / size)
-            for gate, near in self._near.items()
-            for size in [max(self._seen[gate], 1) * near.shape[1]]
-            for zero, one in [near.sum(axis=1)]
-        }
+        shares = {}
+        for gate, near in self._near.items():
+            size = max(self._seen[gate], 1) * near.shape[1]
+            zero, one = near.sum(axis=1)
+            shares[gate] = (float(zero) / size, float(one) / size)
+        return shares
 
     def saturated_gates(self) -> dict[tuple[str, int], list[tuple[int, float]]]:
         """By gate and end, 0 or 1: the units near it in most steps, with shares."""

@@ -43,27 +43,43 @@ def run_in_order(
     back. Where no step is valid, they are replaced as ``padding`` (see
     `padding_rule`) specifies.
     """
-    behaviour = cell.behaviour
-    of_cell = StepOrder.of_cell(behaviour, backward)
-    if of_cell.runs_back:
-        x, valid = x[::-1], None if valid is None else valid[::-1]
-    order = None if valid is None else valid_first(valid)  # (T, R)
-    if order is not None:
-        x = np.take_along_axis(x, order[:, :, None], axis=0)
-    more = ("h",) if valid is None else ("h", "c")
-    names = tuple(
-        dict.fromkeys((*keep, *more, *(edit.kind.takes for edit in cell.edits)))
-    )
-    arrays, final = advance(x, state, names)
-    if valid is not None and order is not None:
-        final = _state_at(valid.sum(axis=0), arrays, state, behaviour.empty_rows)
-    arrays = edited_outputs(cell, x, arrays)
-    if valid is not None and order is not None:
-        back = np.argsort(order, axis=0)[:, :, None]
-        arrays = {k: np.take_along_axis(a, back, axis=0) for k, a in arrays.items()}
+    order = StepOrder.of_cell(cell.behaviour, backward)
+    names = [*keep, "h"]
+    names.extend(edit.kind.takes for edit in cell.edits)
+    if order.runs_back:
+        x = x[::-1]
+        valid = None if valid is None else valid[::-1]
+    if valid is None:
+        arrays, final = advance(x, state, tuple(dict.fromkeys(names)))
+        arrays = edited_outputs(cell, x, arrays)
+    else:
+        names.append("c")
+        keep = tuple(dict.fromkeys(names))
+        arrays, final = _run_valid(
+            lambda x, state: advance(x, state, keep), cell, x, state, valid
+        )
         _pad(arrays, valid, padding)
-    if of_cell.outputs_reversed:
+    if order.outputs_reversed:
         arrays = {k: a[::-1] for k, a in arrays.items()}
+    return arrays, final
+
+
+def _run_valid(
+    advance: Callable[[Array, State], tuple[dict[str, Array], State]],
+    cell: Cell,
+    x: Array,
+    state: State,
+    valid: Array,
+) -> tuple[dict[str, Array], State]:
+    """As `run_in_order`, of a loop that takes the valid steps (T, R) of each sequence first."""
+    first = valid_first(valid)[:, :, None]  # (T, R, 1)
+    x = np.take_along_axis(x, first, axis=0)
+    arrays, _ = advance(x, state)
+    lengths = valid.sum(axis=0)
+    final = _state_at(lengths, arrays, state, cell.behaviour.empty_rows)
+    arrays = edited_outputs(cell, x, arrays)
+    back = np.argsort(first, axis=0)
+    arrays = {k: np.take_along_axis(a, back, axis=0) for k, a in arrays.items()}
     return arrays, final
 
 
@@ -108,12 +124,14 @@ def _state_at(
     first: tuple[Array, Array],
     empty_rows: str,
 ) -> tuple[Array, Array]:
+    """h and c after the last step of each sequence; of one without steps, those it has."""
     last, item = np.maximum(lengths - 1, 0), np.arange(len(lengths))
-    empty = (lengths == 0)[:, None]
-    h, c = (np.zeros_like(a) for a in first) if empty_rows == "zero" else first
-    return np.where(empty, h, arrays["h"][last, item]), np.where(
-        empty, c, arrays["c"][last, item]
-    )
+    is_empty = (lengths == 0)[:, None]
+    h, c = first
+    if empty_rows == "zero":
+        h, c = np.zeros_like(h), np.zeros_like(c)
+    h_last, c_last = arrays["h"][last, item], arrays["c"][last, item]
+    return np.where(is_empty, h, h_last), np.where(is_empty, c, c_last)
 
 
 def _pad(arrays: dict[str, Array], valid: Array, output: str) -> None:
@@ -144,24 +162,9 @@ def merge_directions(directions: list[Array], convention: Convention) -> Array:
         if merge == "ave":
             mean: Array = (forward + backward) / forward.dtype.type(2)
             return mean
-    return np.concatenate(
-        directions[::-1] if merge == "concat_swapped" else directions, axis=2
-    )
-
-
-def direction_axis(convention: Convention, layout: str) -> int:
-    """The axis of directions where they are stacked: (T, D, B, H), (T, D, H), (B, T, D, H)...
-
-    With the batch first, states that have it first too put the directions next
-    to it: (B, D, T, H).
-    """
-    return 2 if layout == "batch" and convention.behaviour.states != "batch" else 1
-
-
-def has_direction_axis(model: Model) -> bool:
-    """Return whether h has an axis of directions."""
-    last = model.layers[-1]
-    return len(last) == 2 and last[0].behaviour.merge == "stack"
+    if merge == "concat_swapped":
+        directions = [backward, forward]
+    return np.concatenate(directions, axis=2)
 
 
 def valid_steps(inputs: Inputs, layout: str, becomes: object = "given") -> Array | None:
@@ -215,8 +218,9 @@ def _valid_by_lengths(inputs: Inputs, layout: str) -> Array:
         found = f"{wrong.size:,} of {array.size:,} are not: {_few(wrong)}"
         raise UserError(f"{begun}lengths are a list of integers from 0 on; {found}.")
     if len(array) != batch or array.max() > steps:
-        numbers = [*map(int, array)]
-        sequences = f"{len(numbers)} sequence{'s' * (len(numbers) != 1)}"
+        numbers = list(map(int, array))
+        noun = "sequence" if len(numbers) == 1 else "sequences"
+        sequences = f"{len(numbers)} {noun}"
         raise UserError(
             f"{begun}the lengths {format_lengths(numbers)} are of {sequences} and at "
             f"most {max(numbers)} steps; the inputs have batch {batch} x {steps} steps.",

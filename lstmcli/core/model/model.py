@@ -10,6 +10,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
 from lstmcli.core.model.conventions import Behaviour, Convention
+from lstmcli.core.model.directions import steps_of
 from lstmcli.core.model.settings import split_cell
 from lstmcli.errors import Try, UserError, did_you_mean, listed
 
@@ -358,11 +359,7 @@ class Trace:
     def steps(self) -> int:
         """T; no attribute of a trace with final states only."""
         for array in self.arrays.values():
-            if (
-                self.layout == "batch" and array.ndim == 4
-            ):  # (B, T, 2, H), or the directions first
-                return int(array.shape[1] * array.shape[2] // 2)
-            return int(array.shape[1 if self.layout == "batch" else 0])
+            return steps_of(array.shape, self.layout)
         raise AttributeError
 
 

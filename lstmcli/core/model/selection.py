@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.directions import axes_of_run
 from lstmcli.core.model.model import Trace
 from lstmcli.core.model.part import (
     LIST,
@@ -349,7 +350,7 @@ def cut_trace(trace: Trace, selected: Part, states: str) -> Trace:
     for name, array in trace.arrays.items():
         if name not in selected.columns:
             continue
-        steps, batch = _axes(array.ndim, trace.layout, states)
+        steps, batch = axes_of_run(array.ndim, trace.layout, states)
         array = take(array, selected.steps, steps)
         array = array if batch is None else take(array, selected.batch, batch)
         arrays[name] = take(array, selected.columns[name], array.ndim - 1)
@@ -369,13 +370,3 @@ def cut_final_state(array: Array, selected: Part, layout: str, states: str) -> A
     if layout == "steps":
         return array
     return take(array, selected.batch, int(array.ndim == 3 and states != "batch"))
-
-
-def _axes(ndim: int, layout: str, states: str) -> tuple[int, int | None]:
-    """The axes of steps and batch items, besides one of directions."""
-    if layout == "steps":
-        return 0, None
-    stacked = ndim > 3
-    if layout == "time":
-        return 0, 2 if stacked else 1
-    return 2 if stacked and states == "batch" else 1, 0  # (B, T, D, H), or (B, D, T, H)

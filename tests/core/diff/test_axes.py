@@ -218,10 +218,9 @@ def test_final_states_of_two_directions(items: int) -> None:
             for other, nearer in ((b + 1e-3, True), (normal(*b.shape, seed=1), False)):
                 d = compare(of("a.npz", final_h=a), of("b.npz", final_h=other))
                 (array,) = d.arrays.values()
-                assert array.mismatched == (a.size if nearer or items != 2 else None)
-                assert ("the numbers do not show which" in d.remarks[0]) == (
-                    not array.mismatched
-                )
+                assert array.mismatched == a.size
+                if not nearer and items == 2:  # either axis may be it: the first
+                    assert d.remarks[0].endswith("directions on axis 0")
 
 
 # ---- parts

@@ -14,7 +14,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.difference import Difference
-from lstmcli.core.diff.operand import Gaps, Side, printed_shapes, with_trace_names
+from lstmcli.core.diff.names import with_trace_names
+from lstmcli.core.diff.operand import Gaps, Side
+from lstmcli.core.diff.printed import printed_shapes
 from lstmcli.errors import UserError
 from tests.networks import normal
 from tests.recorded import read

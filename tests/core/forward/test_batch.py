@@ -21,8 +21,8 @@ from lstmcli.core.forward.batch import (
     workers,
     worth_threads,
 )
-from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import is_same_in_one_block
+from lstmcli.core.forward.packing import Packed
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import InMemory, run_to
 from lstmcli.core.model.model import Cell, Inputs, Model, Trace

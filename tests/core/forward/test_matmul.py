@@ -13,7 +13,6 @@ import pytest
 
 from lstmcli import run, threads
 from lstmcli.core.forward import matmul
-from lstmcli.core.forward.loop import Packed
 from lstmcli.core.forward.matmul import (
     GRAIN,
     LINE,
@@ -32,6 +31,7 @@ from lstmcli.core.forward.matmul import (
     sequences_first,
     tile,
 )
+from lstmcli.core.forward.packing import Packed
 from lstmcli.core.forward.plan import NAMES
 from tests.networks import model_of, random_net
 from tests.processes import HANGING, python

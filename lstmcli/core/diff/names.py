@@ -1,0 +1,157 @@
+"""The names of arrays on two sides, so that each is compared with its counterpart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lstmcli.core.diff.operand import (
+    OF_HEAD,
+    SEQUENCE,
+    UNNAMED,
+    WEIGHT,
+    WEIGHTS,
+    ArrayName,
+    Side,
+)
+from lstmcli.core.diff.printed import in_full
+from lstmcli.core.model.surroundings import FINAL_Y, Y
+from lstmcli.errors import UserError
+
+# results of PyTorch, ONNX and a saved (output, (h_n, c_n))
+FRAMEWORK_NAMES = {
+    "output": "h", "out": "h", "hn": "final_h", "h_n": "final_h", "cn": "final_c", "c_n": "final_c",
+    "Y": "h", "Y_h": "final_h", "Y_c": "final_c", "0": "h", "1.0": "final_h", "1.1": "final_c",
+}  # fmt: skip
+
+# as programs call y
+OUTPUT_NAMES = {
+    "logits", "probs", "probabilities", "predictions", "y_pred", "output_0",
+}  # fmt: skip
+
+
+def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
+    """Both sides, an array without a name called h, and the names that they share.
+
+    A single array on each side is called alike, whatever its name.
+    """
+    b = with_output_name(b, a)
+    a = with_output_name(a, b)
+    if len(a.arrays) == len(b.arrays) == 1:
+        name = _name_of_both(*a.arrays, *b.arrays)
+        one = renamed(a, dict.fromkeys(a.arrays, name))
+        other = renamed(b, dict.fromkeys(b.arrays, name))
+    else:
+        one, other = _unnamed_as_h(a), _unnamed_as_h(b)
+    common = [name for name in one.arrays if name in other.arrays]
+    if not common:
+        raise _nothing_common(a, b)
+    return in_full(one, other, common), in_full(other, one, common), common
+
+
+def _unnamed_as_h(side: Side) -> Side:
+    return side if "h" in side.arrays else renamed(side, {UNNAMED: "h"})
+
+
+def _nothing_common(a: Side, b: Side) -> UserError:
+    texts = []
+    for side in (a, b):
+        names = ", ".join(name or "h (unnamed)" for name in side.arrays)
+        texts.append(f"{side.name} has {names or 'no arrays'}")
+    how = "" if a.in_memory or b.in_memory else ", as FILE:NAME"
+    text = f"no common array: {'; '.join(texts)}. Select one on each side{how}."
+    return UserError(text)
+
+
+def _name_of_both(one: str, other: str) -> str:
+    """The name of two arrays: that of a trace, else h; of weights the second."""
+    known = []
+    for name in map(ArrayName.of, (other, one)):
+        is_plain_y = name.base == Y and one != other  # of a program, it may be h
+        if name.kind != WEIGHTS and not is_plain_y:
+            known.append(name)
+    if known:
+        best = max(known, key=_rank_of_trace_name)
+        return f"{best.prefix}.{best.base}".removeprefix(".")
+    are_weights = WEIGHT.search(one) and WEIGHT.search(other)
+    if are_weights or one == other != UNNAMED:
+        return other
+    return "h"
+
+
+def _rank_of_trace_name(name: ArrayName) -> tuple[bool, bool, bool]:
+    return name.kind == SEQUENCE, name.base == "h", bool(name.prefix)
+
+
+def names_of(a: Side, b: Side) -> tuple[str, str]:
+    """Return what messages call two sides."""
+    return (a.name, b.name) if a.name != b.name else ("a", "b")
+
+
+def with_output_name(side: Side, other: Side) -> Side:
+    """A side whose output of a model has the name that the other side's head gives it.
+
+    ``logits``, ``y`` of a single output for each sequence, or an array without a
+    name are y if their last axis is that of the other's y, and not of its h.
+    """
+    names = [name for name in OF_HEAD if name in other.arrays]
+    if len(names) != 1 or names[0] in side.arrays:
+        return side
+    width = other.arrays[names[0]].shape[-1:]
+    possible = OUTPUT_NAMES.union(OF_HEAD)
+    h = other.arrays.get("h")
+    is_not_h = h is not None and h.shape[-1:] != width
+    if is_not_h or names == [FINAL_Y]:
+        possible.add(UNNAMED)
+    found = [
+        name
+        for name, array in side.arrays.items()
+        if name in possible and array.shape[-1:] == width
+    ]
+    if len(found) != 1:
+        return side
+    side = renamed(side, {found[0]: names[0]})
+    if found == [UNNAMED]:  # which would be h
+        side = replace(side, original_names={names[0]: "the array"})
+    return side
+
+
+def single_as_h(side: Side) -> Side:
+    """A side whose only array has an unknown name, as h: ``y_val``."""
+    name = next(iter(side.arrays), "")
+    if len(side.arrays) > 1 or not name:
+        return side
+    if ArrayName.of(name).kind != WEIGHTS and name not in OF_HEAD:
+        return side
+    return renamed(side, {name: "h"})
+
+
+def with_trace_names(side: Side) -> Side:
+    """A side by the names of a trace, if all are a framework's for results."""
+    names = {name: FRAMEWORK_NAMES.get(name, name) for name in side.arrays}
+    are_known = all(ArrayName.of(name).kind != WEIGHTS for name in names.values())
+    are_distinct = len(set(names.values())) == len(names)
+    return renamed(side, names) if are_known and are_distinct else side
+
+
+def renamed(side: Side, names: Mapping[str, str]) -> Side:
+    """A side whose arrays have other names; what is not in ``names`` stays."""
+
+    def named(mapping: Mapping[str, Any]) -> dict[str, Any]:
+        return {names.get(name, name): value for name, value in mapping.items()}
+
+    originals = {
+        new: side.original_names.get(old, old)
+        for old, new in names.items()
+        if old in side.arrays and old not in ("", new)
+    }
+    return replace(
+        side,
+        arrays=named(side.arrays),
+        units=named(side.units),
+        dtypes=named(side.dtypes),
+        gaps=named(side.gaps),
+        original_names=named(side.original_names) | originals,
+        part=side.part._replace(columns=named(side.part.columns)),
+    )

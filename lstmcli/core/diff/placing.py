@@ -1,0 +1,398 @@
+"""Two arrays of different axes: the ways in which both lie on one run, and which one is taken.
+
+(B, T, 2 H) of Keras lies on a run as "btw", (T, 2, B, H) of ONNX as "tdbk": both are (T, B, 2 H).
+One of the two arrays is all of the run; the other one may be a step, a sequence or a direction.
+`lstmcli.core.model.layouts` lists how an array may lie on a run, with a cost of what is unusual.
+The numbers choose between candidates, and the cost where they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, product
+from math import inf
+
+import numpy as np
+
+from lstmcli.core.diff.figures import similarity
+from lstmcli.core.diff.operand import FINAL, Side
+from lstmcli.core.diff.padding import padded_steps
+from lstmcli.core.diff.pair import Pair, Placement, Taken
+from lstmcli.core.diff.tolerance import Mask, Numbers
+from lstmcli.core.model import layouts
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.directions import axes_of_two, without_axis
+from lstmcli.core.model.layouts import Arrangement, Part, RunShape
+from lstmcli.core.model.part import Indices, counts_from_0
+from lstmcli.core.model.selection import Choice
+from lstmcli.errors import UserError
+
+_CLEARLY_NEARER = 6.0  # dB of signal over noise before every other candidate
+_MOST_ARRANGEMENTS = 2**14  # arrangements of a side on one run
+_ALIKE = 1.0  # costs as near are alike
+# more, for steps on the axis that --layout batch calls sequences
+_STEPS_OF_BATCH = 10.0
+_MOST_NAMED = 2  # candidates, of several that are alike
+
+LAST_VALID = "the last valid step of each sequence"
+_COLUMNS = "column vectors"
+_ENDS = (
+    "the last step of each direction (the last valid one forward, the first backward)"
+)
+_OF_CELLS = "the last states of several cells, on an axis of one side"
+
+Choices = tuple[Choice | None, ...]  # of steps, batch items and units; None: all
+Both = tuple[Arrangement, Arrangement]  # of side 0 and side 1 on one run
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way in which both sides lie on one run."""
+
+    pair: Pair
+    cost: float = 0.0
+    is_doubtful: bool = False  # taken only if its numbers agree, or are the nearest
+
+
+def has_axis_of_cells(array: Numbers, side: Side) -> bool:
+    """Return whether last states of several cells may be along an axis."""
+    return len(array.shape) > 2 and len(side.cells - {""}) > 1
+
+
+def indices_chosen(choice: Choice, size: int) -> Indices:
+    """The indices that are chosen of an axis; () if it has none of them."""
+    try:
+        return choice.among(size)
+    except UserError:
+        return ()
+
+
+class Search:
+    """The search for a run on which both sides of a pair lie."""
+
+    def __init__(self, pair: Pair, sides: Sequence[Side], choices: Choices) -> None:
+        self.pair, self.sides = pair, sides
+        self.arrays = (pair.a, pair.b)
+        self.steps_chosen, self.items_chosen, self.units_chosen = choices
+        self.is_state = pair.kind == FINAL
+        # no layout tells the axes of last states
+        self.layouts = [None if self.is_state else side.layout for side in sides]
+        has_cells = any(map(has_axis_of_cells, self.arrays, sides))
+        self.has_cells = self.is_state and has_cells
+
+    # ---- which candidate is taken
+
+    def best(self, common: Pair) -> Pair:
+        """The pair as the best candidate has it; ``common``, as it lies, if there is none."""
+        candidates = list(self.candidates())
+        if common.agrees is not None and (common.placed or self.is_state):
+            candidates.insert(0, Candidate(common))
+        shown = _shown_by_numbers(candidates)
+        if shown is not None:
+            return shown.pair
+        likeliest = _likeliest(candidates)
+        texts = list(dict.fromkeys(one.pair.placement.possible for one in likeliest))
+        if len(texts) == 1:
+            return likeliest[0].pair
+        if common.agrees is not None:
+            return common
+        why_not = _OF_CELLS if self.has_cells else ""
+        if texts:
+            shown_texts = texts[:_MOST_NAMED]
+            if len(texts) > _MOST_NAMED:
+                shown_texts.append("others")
+            why_not = (
+                f"{', or '.join(shown_texts)}; the numbers do not show which. Select it by "
+                "--layout, --batch or --steps, or save one side with the axes of the other"
+            )
+        return replace(common, placement=common.placement._replace(why_not=why_not))
+
+    # ---- all candidates
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Every way in which both sides lie on a run, one of them as all of it."""
+        runs = dict.fromkeys(self._runs(0))
+        runs |= dict.fromkeys(self._runs(1))
+        for run in runs:
+            of_each = (self._arrangements(side, run) for side in (0, 1))
+            for both in product(*of_each):
+                if self._fit(both):
+                    yield from self._candidates_of(both)
+
+    def _runs(self, n: int) -> Iterator[RunShape]:
+        """The runs that a side may be all of; by itself a single axis is the steps."""
+        shape, other_width = self.arrays[n].shape, self.arrays[1 - n].shape[-1]
+        width, lead = shape[-1], [size for size in shape[:-1] if size != 1]
+        found = [(lead, width, 1)]
+        if width == 2 * other_width:
+            found.append((lead, other_width, 2))
+        axes_if_stacked = 3 if self.is_state else 4
+        if other_width == 2 * width or len(shape) == axes_if_stacked:
+            for axis in axes_of_two(lead):
+                found.append((without_axis(lead, axis), width, 2))
+        is_named = self.layouts[n] is not None and len(shape) == 3
+        for sizes, units, directions in found:
+            if len(sizes) > 2:
+                continue
+            first, second = [*sizes, 1, 1][:2]
+            if self.is_state and second == 1:
+                yield RunShape(1, first, units, directions)
+                continue
+            yield RunShape(first, second, units, directions)
+            if not self.is_state and (second > 1 or is_named):
+                yield RunShape(second, first, units, directions)
+
+    def _arrangements(self, n: int, run: RunShape) -> list[Arrangement]:
+        """How a side may lie on a run by its layout: as all of it, a step, or a sequence."""
+        steps, items = (None, None) if self.is_state else self.sides[n].part[:2]
+        only_steps: Indices | None = None
+        only_items: Indices | None = None
+        if steps is None:
+            only_steps = [run.steps - 1]
+            if self.steps_chosen is not None:
+                only_steps = indices_chosen(self.steps_chosen, run.steps)
+        if self.items_chosen is not None:
+            only_items = indices_chosen(self.items_chosen, run.sequences)
+        usual = self.layouts[n] or self.layouts[1 - n]
+        run = run._replace(layout="batch" if usual == "batch" else "time")
+        shape, layout = self.arrays[n].shape, self.layouts[n]
+        listed = layouts.arrangements(shape, run, only_steps, only_items)
+        return [
+            one
+            for one in islice(listed, _MOST_ARRANGEMENTS)
+            if _is_usual(one, shape)
+            and _has_indices(one.steps, steps)
+            and _has_indices(one.sequences, items)
+            and _fits_layout(one, shape, layout, is_numbered=steps is not None)
+        ]
+
+    def _fit(self, both: Both) -> bool:
+        """Return whether one side is all of the run, and the other all or a usual part of it."""
+        if not any(one.is_all and not one.in_a_row for one in both):
+            return False
+        is_part, has_row = _is_part(both), any(one.in_a_row for one in both)
+        has_half = any(not one.directions.is_all for one in both)
+        if has_half and (is_part or self.has_cells):
+            return False
+        exchanged = [n for n in (0, 1) if both[n].exchanged]
+        if self.is_state:  # complete, and in one order of axes
+            return not (is_part or has_row or exchanged)
+        if not exchanged:
+            return True
+        if len(exchanged) == 2 or has_row:
+            return False
+        # the layout of a file is not that of stacked directions
+        silent = [n for n in (0, 1) if self.layouts[n] is None or "d" in both[n].axes]
+        is_free = len(silent) == 1 or is_part or both[0].run.directions > 1
+        return exchanged[0] in silent and is_free
+
+    def _candidates_of(self, both: Both) -> Iterator[Candidate]:
+        """The candidates of two sides that lie so on a run: one, or two for its last step."""
+        whole = 0 if both[0].is_all else 1
+        part = both[1 - whole]
+        steps, items = self._indices_in_run(part, self.sides[whole])
+        valid = ~padded_steps([self.sides[whole]], steps, items)
+        read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]
+        for of_run, ends in self._parts_of_run(read[whole], part, valid):
+            read[whole] = of_run
+            a, b = (side.moved(_flattened) for side in read)
+            numbers = (
+                None if ends else _numbers_of(part.steps, steps),
+                _numbers_of(part.sequences, items),
+                None if part.directions.is_all else _units_of(part),
+            )
+            placement = self._placement(both, part, ends)
+            pair = replace(self.pair, a=a, b=b, numbers=numbers, placement=placement)
+            is_half = not part.directions.is_all
+            is_doubtful = is_half or ends == _ENDS or self._contradicts_layout(both)
+            yield Candidate(pair, self._cost(both), is_doubtful)
+
+    def _indices_in_run(self, part: Arrangement, side: Side) -> tuple[Indices, Indices]:
+        """The steps and the batch items of the side that is all of the run, in the full run."""
+        steps = side.indices(self.pair.name, 0, part.steps.of)
+        items = side.indices(self.pair.name, 1, part.sequences.of)
+        return steps or range(part.steps.of), items or range(part.sequences.of)
+
+    def _parts_of_run(
+        self, run: Numbers, part: Arrangement, valid: Mask
+    ) -> Iterator[tuple[Numbers, str]]:
+        """All that the smaller side may be of a run (T, B, D, K), and what its ends are called.
+
+        A last step is the last valid one (T, B) of each sequence, or that of each direction.
+        """
+        is_last = part.steps.is_last_step and part.sequences.is_all
+        if not is_last or self.is_state or self.steps_chosen is not None:
+            yield run[part.place], ""
+            return
+        steps, batch, directions, units = run.shape
+        items = np.arange(batch)
+        first = valid.argmax(axis=0)  # (B,)
+        last = steps - 1 - valid[::-1].argmax(axis=0)
+        yield run[last, items][None], "" if valid.all() else LAST_VALID
+        width = directions * units
+        if width % 2 == 0:
+            number = np.arange(width).reshape(directions, units)
+            is_backward = number >= width // 2
+
+            def at_ends(v: Array) -> Array:
+                ends: Array = np.where(is_backward, v[first, items], v[last, items])
+                return ends[None]
+
+            yield run.moved(at_ends), _ENDS
+
+    def _placement(self, both: Both, part: Arrangement, ends: str) -> Placement:
+        taken = []
+        for n, one in enumerate(both):
+            words = layouts.words(one, ends)
+            if not words and self._is_column(n, one):
+                words = _COLUMNS
+            if words:
+                taken.append(Taken(self.pair.names[n], words, self.arrays[n].shape))
+        return Placement(
+            on_run=not self.is_state or part.run.steps == 1,
+            taken=tuple(taken),
+            names_axes=_is_part(both) or any(one.exchanged for one in both),
+            is_half=not part.directions.is_all and self.units_chosen is None,
+            at_ends=ends != "",
+        )
+
+    def _is_column(self, n: int, one: Arrangement) -> bool:
+        """Return whether the units of a side are column vectors: (T, H, 1)."""
+        has_units_last = one.axes[-1:] in ("k", "w") and one.shape[-1] > 1
+        return self.arrays[n].shape[-1:] == (1,) and has_units_last
+
+    # ---- what speaks against a candidate
+
+    def _cost(self, both: Both) -> float:
+        cost = sum(one.cost for one in both)
+        if any(self._is_free_to_exchange(n, both) for n in (0, 1)):
+            cost -= layouts.EXCHANGED
+        if any(self._is_column(n, both[n]) for n in (0, 1)):
+            cost += layouts.IN_A_ROW
+        for one, layout in zip(both, self.layouts, strict=True):
+            if layout == "batch" and one.is_of_steps:
+                cost += _STEPS_OF_BATCH
+        return cost
+
+    def _is_free_to_exchange(self, n: int, both: Both) -> bool:
+        """Return whether a side has its steps and sequences exchanged, and no layout.
+
+        Of two full sides without one, it is that without stacked directions.
+        """
+        if not both[n].exchanged or self.layouts[n] is not None:
+            return False
+        are_silent_and_full = self.layouts == [None, None] and not _is_part(both)
+        return not (are_silent_and_full and "d" in both[n].axes)
+
+    def _contradicts_layout(self, both: Both) -> bool:
+        """Return whether a side lies otherwise than the layout of its file."""
+        return any(both[n].exchanged and self.layouts[n] is not None for n in (0, 1))
+
+
+# ---- choosing
+
+
+def _shown_by_numbers(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The candidate that agrees; else the only one to start alike; else the nearest."""
+    shown = [one for one in candidates if one.pair.numbers_agree]
+    if not shown:
+        starting = [
+            one for one in candidates if not one.is_doubtful and _starts_alike(one.pair)
+        ]
+        if len(starting) == 1:
+            return starting[0]
+        shown = _nearest(candidates)
+
+    def full_batch_first(one: Candidate) -> tuple[bool, bool, float]:
+        return one.is_doubtful, bool(one.pair.numbers[1]), one.cost
+
+    return min(shown, key=full_batch_first, default=None)
+
+
+def _starts_alike(pair: Pair) -> bool:
+    return len(pair.a.values) > 1 and not pair.differs[0].any()
+
+
+def _nearest(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates whose numbers are clearly the nearest, all alike."""
+    by_ratio: dict[float, list[Candidate]] = {}
+    for one in candidates:
+        _, ratio = similarity(one.pair, np.isfinite(one.pair.errors))  # dB
+        by_ratio.setdefault(round(ratio or -inf, 3), []).append(one)
+    second, best = sorted({-inf, 0.0, *by_ratio})[-2:]
+    return by_ratio.get(best, []) if best > second + _CLEARLY_NEARER else []
+
+
+def _likeliest(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates of about the least cost; those that lie as they are, if there are any.
+
+    (1, T, 1) and (T,) are T steps of one unit, and no column vector.
+    """
+    likely = [one for one in candidates if not one.is_doubtful]
+    least = min((one.cost for one in likely), default=0.0)
+    likeliest = [one for one in likely if one.cost <= least + _ALIKE]
+    as_they_lie = [one for one in likeliest if not one.pair.placement.taken]
+    return as_they_lie or likeliest
+
+
+# ---- arrangements
+
+
+def _is_usual(one: Arrangement, shape: tuple[int, ...]) -> bool:
+    """Return whether no axis is cut or moved in a way that only `explain` looks for."""
+    is_cut = not one.units.is_all or ("b" in one.axes and not one.sequences.is_all)
+    is_moved = one.order != "C" or one.units_first
+    if one.in_a_row and not (one.steps.is_all and one.run.directions == 1):
+        return False
+    has_units_last = one.axes[-1:] in ("k", "w") or len(shape) == 1 or shape[-1] == 1
+    return has_units_last and not is_cut and not is_moved
+
+
+def _has_indices(part: Part, indices: Indices | None) -> bool:
+    """Return whether a part of an axis has the indices that the file gives; None: any.
+
+    They may have been selected of a longer run, of which the other side has the same part.
+    """
+    if indices is None or (part.is_all and len(indices) == part.of):
+        return True
+    return list(range(part.of)[part.indices]) == list(indices)
+
+
+def _fits_layout(
+    one: Arrangement, shape: tuple[int, ...], layout: str | None, *, is_numbered: bool
+) -> bool:
+    """Return whether the axes are those that the layout of a side names.
+
+    A step that has an axis is the last one only if the file numbers it so.
+    """
+    named = {"batch": "bt", "time": "tb", "steps": "t"}.get(layout or "")
+    if named is None or "d" in one.axes or len(shape) != len(named) + 1:
+        return True
+    has_steps = "t" in one.axes or one.steps.is_all or is_numbered
+    places = zip(one.places or (), one.axes, strict=False)
+    in_place = all(named[n : n + 1] == axis for n, axis in places if axis in "tb")
+    return has_steps and (in_place or not one.sequences.is_all)
+
+
+def _is_part(both: Both) -> bool:
+    """Return whether a side has a part of the steps or of the sequences."""
+    return not all(one.steps.is_all and one.sequences.is_all for one in both)
+
+
+def _numbers_of(part: Part, indices: Indices) -> Indices | None:
+    """The indices in the full run of a part of an axis; None: all from 0."""
+    if part.is_all and counts_from_0(indices):
+        return None
+    return indices[part.indices]
+
+
+def _units_of(part: Arrangement) -> Indices:
+    """The units of one direction, where the directions are side by side."""
+    first = part.directions.first * part.units.of
+    return range(first, first + part.units.of)
+
+
+def _flattened(run: Array) -> Array:
+    """(T, B, D, K) with the directions side by side."""
+    return run.reshape(*run.shape[:2], -1)
