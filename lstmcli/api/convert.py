@@ -36,13 +36,13 @@ from lstmcli.core.weights.assumptions import idle_settings_of_run
 from lstmcli.core.weights.build_cells import BFLOAT16
 from lstmcli.core.weights.choose_lstm import layer_options
 from lstmcli.core.weights.compatibility import (
-    Step,
     fit_or_refuse,
     needed_settings,
-    recipe,
 )
+from lstmcli.core.weights.directions import layers_of_stacks
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
-from lstmcli.core.weights.recognise import layers_of_stacks, recognise
+from lstmcli.core.weights.recipe import Step, recipe
+from lstmcli.core.weights.recognise import recognise
 from lstmcli.core.weights.surroundings import lstm_alone
 from lstmcli.engines.export import graph_of, rtneural_document, serialised
 from lstmcli.errors import Try, UserError

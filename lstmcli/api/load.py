@@ -54,6 +54,7 @@ from lstmcli.core.weights.choose_lstm import (
     refuse_partial,
     training_copies,
 )
+from lstmcli.core.weights.directions import layers_of_stacks
 from lstmcli.core.weights.metadata import (
     MetadataSettings,
     is_dense,
@@ -62,7 +63,7 @@ from lstmcli.core.weights.metadata import (
     merge_metadata,
     read_metadata,
 )
-from lstmcli.core.weights.recognise import layers_of_stacks, recognise
+from lstmcli.core.weights.recognise import recognise
 from lstmcli.core.weights.surroundings import Chain, Surroundings, find_surroundings
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import UserError, refuse_unprintable

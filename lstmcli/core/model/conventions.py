@@ -162,13 +162,15 @@ class Names:
         """Return whether peepholes are matrices (H, H), as in DyNet's coupled cell."""
         return any(role.startswith("peephole.") for role in self.numbered)
 
+    def is_per_gate(self, role: str) -> bool:
+        """Return whether each gate has a tensor of a role."""
+        is_numbered = any(one.startswith(f"{role}.") for one in self.numbered)
+        return is_numbered or "{gate}" in self.tensors.get(role, "")
+
     @property
     def has_tensor_per_gate(self) -> bool:
         """Return whether there is a tensor per gate, and so no order of gates."""
-        kernels = (self.tensors.get(role, "") for role in ("kernel", "fused"))
-        return any("{gate}" in form for form in kernels) or any(
-            "." in r for r in self.numbered
-        )
+        return self.is_per_gate("kernel") or self.is_per_gate("fused")
 
     @property
     def direction_marks(self) -> tuple[str, str]:
@@ -441,10 +443,18 @@ class Convention:
     @property
     def roles(self) -> frozenset[str]:
         """Return what the row has tensors for: ``kernel``, ``bias``, ``projection``, ..."""
-        numbered = {role.partition(".")[0] for role in self.names.numbered}
-        columns = {"peephole"} if self.storage.peephole_columns else set()
-        columns |= {"bias"} if self.storage.extra_columns else set()
-        return frozenset({*self.names.tensors, *numbered, *columns} - {"numbered"})
+        roles = set(self.stored_roles)
+        if self.storage.peephole_columns:
+            roles.add("peephole")
+        if self.storage.extra_columns:
+            roles.add("bias")
+        return frozenset(roles)
+
+    @property
+    def stored_roles(self) -> frozenset[str]:
+        """Return what the row has tensors of their own for."""
+        roles = {role.partition(".")[0] for role in self.names.numbered}
+        return frozenset(roles.union(self.names.tensors) - {"numbered"})
 
 
 def describe_role(role: str) -> str:

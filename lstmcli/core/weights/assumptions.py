@@ -10,7 +10,9 @@ from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, Masking, Model, cell_name, format_lengths
 from lstmcli.core.model.settings import Assumption, setting_text, split_cell
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
-from lstmcli.core.weights.decode import units_along_rows
+from lstmcli.core.weights.orientation import units_along_rows
+from lstmcli.core.weights.slots import Slot
+from lstmcli.core.weights.stored import BIASES
 from lstmcli.core.weights.templates import (
     CellIndex,
     RecognisedLstm,
@@ -101,9 +103,10 @@ def refuse_open(
 ) -> None:
     """Refuse weights that can be read in two ways, with the settings that choose."""
     row, names = found.convention, next(iter(found.cells.values()))
-    of_gate = {
-        role: next(iter(n.values())) for role, n in names.items() if isinstance(n, dict)
-    }
+    of_gate: dict[str, str] = {}  # a tensor of each role
+    for slot, name in names.items():
+        if slot.gate:
+            of_gate.setdefault(slot.role, name)
     for setting in row.required_settings:
         settled = setting in given
         if setting == "transposed":  # its value none is the row's orientation
@@ -192,22 +195,20 @@ def _config_assumptions(
 
 def _bias_assumptions(found: RecognisedLstm) -> list[str]:
     row = found.convention
-    roles = {
-        role.partition(".")[0] for role in (*row.names.tensors, *row.names.numbered)
-    }
-    roles &= {"bias", "recurrent_bias"}
-    if not any(role in names for names in found.cells.values() for role in roles):
+    roles = [role for role in BIASES if role in row.stored_roles]
+    if not found.roles.intersection(roles):
         return [Assumption("no bias", "none in the file")]
     assumed = []
+    needed = set(row.storage.letters) - set(row.storage.absent)
     for cell, names in found.cells.items():
         where = f" in {cell_name(*cell)}" if len(found.cells) > 1 else ""
-        for role in sorted(roles):
-            tensor, lacking = names.get(role), f"no {role.replace('_', ' ')}"
-            if tensor is None:
-                assumed.append(f"{lacking}{where}")
-            elif not isinstance(tensor, str):
-                gates = set(row.storage.letters) - set(tensor) - set(row.storage.absent)
-                assumed += [f"{lacking} of {gate}{where}" for gate in sorted(gates)]
+        for role in roles:
+            gates = {slot.gate for slot in names if slot.role == role}
+            lacking = [Slot(role)]
+            if gates:
+                lacking = [Slot(role, gate) for gate in sorted(needed - gates)]
+            if "" not in gates:
+                assumed += [f"no {slot.words}{where}" for slot in lacking]
     return assumed
 
 
@@ -225,12 +226,11 @@ def idle_settings(
     ``packed``: they are one vector. ``backward``: whether a cell runs backward
     without a setting.
     """
-    each = [names for one in chosen for names in one.cells.values()]
-    tensors = [item for names in each for item in names.items()]
-    roles, cells = (
-        {role for role, _ in tensors},
-        [cell for layer in layers for cell in layer],
-    )
+    slots: set[Slot] = set()
+    for one in chosen:
+        slots.update(*one.cells.values())
+    roles = {slot.role for slot in slots}
+    cells = [cell for layer in layers for cell in layer]
     storage = cells[0].convention.storage
     peepholes = storage.peephole_columns or any(
         cell.peephole is not None for cell in cells
@@ -239,7 +239,7 @@ def idle_settings(
     lacking = {  # reason: whether it holds, the settings that it makes idle
         "there is no fused kernel": ("fused" not in roles, "rows bias_row"),
         "each gate has tensors": (
-            all(isinstance(names, Mapping) for _, names in tensors),
+            all(slot.gate for slot in slots),
             "interleaved",
         ),
         "there is one direction": (

@@ -16,13 +16,13 @@ from math import prod
 from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.weights.slots import Slot
 from lstmcli.core.weights.templates import (
     ONNX_NUMBERED,
     CellIndex,
     RecognisedLstm,
     Shape,
     Shapes,
-    TensorNames,
     normalise,
 )
 
@@ -400,8 +400,9 @@ def _numbered_lstms(
 def _lstm(
     convention: Convention, prefix: str, cells: Mapping[CellIndex, Roles]
 ) -> RecognisedLstm:
-    names: dict[CellIndex, TensorNames] = {
-        index: {**roles} for index, roles in cells.items()
+    names = {
+        index: {Slot(role): name for role, name in roles.items()}
+        for index, roles in cells.items()
     }
     return RecognisedLstm(convention, normalise(prefix), names, by_shape=True)
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
 from lstmcli.core.model.model import cell_name
-from lstmcli.core.weights.recognise import describe_gru, describe_missing, recognise
+from lstmcli.core.weights.missing import describe_missing
+from lstmcli.core.weights.recognise import describe_gru, recognise
 from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
 from lstmcli.errors import ARRAY_LIST, ARRAYS, Try, UserError, did_you_mean, listed
 
@@ -111,11 +112,10 @@ def choose_layer(
 
 
 def _check_complete(found: RecognisedLstm, source: str) -> None:
-    for (layer, direction), role in found.lacking.items():
-        where = f"layer {layer}" + ", backward" * direction
-        what = role.replace("_", " ")
+    for (layer, direction), slot in found.lacking.items():
+        where = f"layer {layer}, backward" if direction else f"layer {layer}"
         raise UserError(
-            f"{source}: {where} lacks its {what}; its other tensors are there."
+            f"{source}: {where} lacks its {slot.words}; its other tensors are there."
         )
     ways: dict[int, list[int]] = {}  # the directions of each layer
     for layer, direction in found.cells:
@@ -264,14 +264,10 @@ def refuse_partial(
     With many inputs, TensorFlow 1's fused kernel would be read from Keras'
     kernel.
     """
-
-    def is_split(one: RecognisedLstm) -> bool:
-        return any("recurrent_kernel" in names for names in one.cells.values())
-
-    split = [other for other in recognise(shapes) if is_split(other)]
+    split = [other for other in recognise(shapes) if "recurrent_kernel" in other.roles]
     for one in chosen:
         fuller = [other for other in split if set(other.tensors) > set(one.tensors)]
-        if fuller and not is_split(one):
+        if fuller and "recurrent_kernel" not in one.roles:
             raise other_names(convention, fuller, source)
 
 

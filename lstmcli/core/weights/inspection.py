@@ -19,14 +19,14 @@ from lstmcli.core.model.model import Cell, Hint, Model, cell_name
 from lstmcli.core.model.shell import ShellSyntax
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.core.weights.assumptions import has_ambiguous_names
-from lstmcli.core.weights.decode import from_blocks
-from lstmcli.core.weights.recognise import describe_gru, describe_missing, recognise
+from lstmcli.core.weights.missing import describe_missing
+from lstmcli.core.weights.recognise import describe_gru, recognise
 from lstmcli.core.weights.several_ways import refuse_ways
+from lstmcli.core.weights.storage import from_blocks
 from lstmcli.core.weights.templates import (
     RecognisedLstm,
     Settings,
     Shapes,
-    each_tensor,
     normalise,
 )
 from lstmcli.errors import UserError
@@ -220,11 +220,9 @@ def inspect(
         lstms.append(_lstm(found, layer, model, settings))
         for cell, names in found.cells.items():
             of_cell = cell_name(*cell) if len(found.cells) > 1 else ""
-            for role, gate, name in each_tensor(names):
-                roles[name] = (
-                    layer,
-                    " ".join(filter(None, (of_cell, describe_role(role), gate))),
-                )
+            for slot, name in names.items():
+                words = filter(None, (of_cell, describe_role(slot.role), slot.gate))
+                roles[name] = (layer, " ".join(words))
     ways = None
     if not results:
         try:
@@ -285,7 +283,7 @@ def other_claims(
 
 def _why(found: RecognisedLstm, model: Model, settings: Settings) -> str:
     row = found.convention
-    roles = {role for names in found.cells.values() for role in names}
+    roles = found.roles
     fitting = (
         ["numbered"]
         if row.names.numbered

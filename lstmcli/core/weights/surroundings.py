@@ -32,8 +32,8 @@ from lstmcli.core.model.surroundings import (
 )
 from lstmcli.core.model.vocabulary import read_head_activation, split_head
 from lstmcli.core.weights.choose_lstm import TRAINING
+from lstmcli.core.weights.claims import is_of_optimizer
 from lstmcli.core.weights.metadata import is_in_group
-from lstmcli.core.weights.recognise import SLOT
 from lstmcli.core.weights.templates import Settings, Shape, normalise
 from lstmcli.errors import Try, UserError, did_you_mean, listed
 
@@ -91,7 +91,7 @@ class Chain:
         left = []
         for name in self.tensors:
             plain = normalise(name)
-            is_copy = TRAINING.search(plain) or SLOT.search(plain)
+            is_copy = TRAINING.search(plain) or is_of_optimizer(name)
             is_other = name in self.of_lstms or name in RESULTS
             if self.shape(name) and not is_other and not is_copy:
                 left.append(name)
