@@ -41,7 +41,7 @@ from lstmcli.core.weights.compatibility import (
 )
 from lstmcli.core.weights.directions import layers_of_stacks
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
-from lstmcli.core.weights.recipe import Step, recipe
+from lstmcli.core.weights.recipe import Change, recipe
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.core.weights.surroundings import lstm_alone
 from lstmcli.engines.export import graph_of, rtneural_document, serialised
@@ -90,7 +90,7 @@ class Conversion:
     file: Target
     arrays: Mapping[str, Array]
     settings: Mapping[str, Any]  # that a reader needs with the tensors
-    steps: tuple[Step, ...]
+    steps: tuple[Change, ...]
     proof: Proof
     rounding: Rounding | None = None  # of the weights
 

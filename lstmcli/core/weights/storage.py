@@ -14,8 +14,14 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.conventions import CONVENTIONS, Convention, Storage
-from lstmcli.core.model.vocabulary import GATES
+from lstmcli.core.model.conventions import (
+    CONVENTIONS,
+    Convention,
+    Storage,
+    describe_role,
+)
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.vocabulary import GATES, spaced_order
 from lstmcli.core.weights.orientation import check_matrices, gates_are_rows
 from lstmcli.core.weights.slots import Slot
 from lstmcli.core.weights.stored import (
@@ -155,6 +161,27 @@ def _fuse(stored: Stored) -> Stored:
     return stored.with_tensors(changed, without=gone)
 
 
+def _kernel_words(row: Convention, cell: Cell) -> str:
+    outputs = "H" if cell.projection is None else "P"
+    words = []
+    for role, shape in row.kernel_shapes(outputs).items():
+        words.append(f"{_tensor_words(row, role)} {shape}")
+    text, transposed = " and ".join(words), row.storage.transposed
+    if transposed.startswith("reshaped"):
+        return f"{text}, reshaped"
+    if transposed != "none":
+        return f"{text}, each gate's block transposed"
+    return text
+
+
+def _tensor_words(row: Convention, role: str) -> str:
+    """The tensor of a role by its name in the row; of one per gate, the first."""
+    if role not in row.names.tensors:
+        return describe_role(role)
+    first = row.tensor_names(role)[0]
+    return f"{first}, ..." if row.names.is_per_gate(role) else first
+
+
 # ---- a bias with two halves, of the inputs and of h
 
 
@@ -290,6 +317,19 @@ def _write_gates(stored: Stored) -> Stored:
     return stored.with_tensors(changed)
 
 
+def _gate_words(row: Convention, cell: Cell) -> str:
+    """The gate order; of each of the three tensors where they differ."""
+    if row.names.has_tensor_per_gate:
+        return "a tensor per gate"
+    orders = {}
+    for tensor in ("kernel", "recurrent", "bias"):
+        orders[tensor] = spaced_order(row.storage.order_of(tensor))
+    text = orders["kernel"]
+    if len({*orders.values()}) > 1:
+        text = ", ".join(f"{order} in the {tensor}" for tensor, order in orders.items())
+    return f"{text}, alternating unit by unit" if row.storage.interleaved else text
+
+
 # ---- blocks (4, H, K) of which each was transposed, as by Keras' CuDNNLSTM
 
 
@@ -355,6 +395,17 @@ def _write_peepholes(stored: Stored) -> Stored:
     return stored.with_tensors({Slot("peephole"): peephole[order].reshape(-1)})
 
 
+def _peephole_words(row: Convention, cell: Cell) -> str:
+    if cell.peephole is None:
+        return "zeros, which it always has" if row.names.peephole_matrices else ""
+    order = spaced_order(row.storage.peephole_gates)
+    if row.storage.peephole_columns:
+        return f"columns of the recurrent kernel, {order}"
+    if row.names.is_per_gate("peephole"):
+        return "a tensor per gate"
+    return f"tensor {row.names.tensors.get('peephole', '')} (3H,), {order}"
+
+
 # ---- the biases, which a cell has as one; layer normalisation adds its own
 
 
@@ -409,6 +460,21 @@ def _spread_biases(stored: Stored) -> Stored:
     return stored.with_tensors(changed, without=["bias"])
 
 
+def _bias_words(row: Convention, cell: Cell) -> str:
+    if cell.norm_scale is not None and "norm_shift" in row.roles:
+        return "what is added after the normalisation"
+    text, times = " + ".join(bias_names(row)), row.storage.bias
+    return text if times == "once" else f"{times.replace('_', ' ')} of {text}"
+
+
+def bias_names(row: Convention) -> list[str]:
+    """The names of the one or two biases of a row, or of the halves of one."""
+    if row.storage.bias_halves == 2:
+        name = _tensor_words(row, "bias")
+        return [f"{name}[:4H]", f"{name}[4H:]"]
+    return [_tensor_words(row, role) for role in BIASES if role in row.roles]
+
+
 # ---- a projection (P, H), vectors and states
 
 
@@ -437,6 +503,12 @@ def _turn_projection_to_stored(stored: Stored) -> Stored:
     return stored.each(["projection"], np.transpose)
 
 
+def _projection_words(row: Convention, cell: Cell) -> str:
+    if cell.projection is None:
+        return ""
+    return "(P, H)" if row.storage.projection_rows else "(H, P)"
+
+
 def _flatten_vectors(stored: Stored) -> Stored:
     """States are (K,), or (B, K) where batch items differ."""
 
@@ -453,27 +525,26 @@ def _states_of_items(stored: Stored) -> Stored:
 # ---- all of it
 
 
-Take = Callable[[Stored], Stored]
-
-
 class Step(NamedTuple):
-    """A step from the tensors of a file to those of a cell, and the step back."""
+    """A step from the tensors of a file to those of a cell, the step back, and its words."""
 
-    read: Take
-    write: Take
+    read: Callable[[Stored], Stored]
+    write: Callable[[Stored], Stored]
+    part: str = ""  # of the weights, in a recipe
+    words: Callable[[Convention, Cell], str] | None = None  # "" without that part
 
 
 STEPS = (
     Step(_undo_reshape, _reshape),
     Step(_take_peephole_columns, _put_peephole_columns),
     Step(_turn_to_rows, _turn_to_stored),
-    Step(_split_fused, _fuse),
+    Step(_split_fused, _fuse, "kernels", _kernel_words),
     Step(_cut_halves, _join_halves),
-    Step(_read_gates, _write_gates),
+    Step(_read_gates, _write_gates, "gates", _gate_words),
     Step(_undo_transposed, _transpose),
-    Step(_read_peepholes, _write_peepholes),
-    Step(_turn_projection, _turn_projection_to_stored),
-    Step(_sum_biases, _spread_biases),
+    Step(_read_peepholes, _write_peepholes, "peepholes", _peephole_words),
+    Step(_turn_projection, _turn_projection_to_stored, "projection", _projection_words),
+    Step(_sum_biases, _spread_biases, "bias", _bias_words),
     Step(_flatten_vectors, _states_of_items),
 )
 """In the order in which a file is read."""
