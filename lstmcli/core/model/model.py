@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
 from lstmcli.core.model.conventions import Behaviour, Convention
+from lstmcli.core.model.edit import Edit
 from lstmcli.core.model.settings import split_cell
+from lstmcli.core.model.surroundings import Embedding, Head
 from lstmcli.errors import Try, UserError, did_you_mean, listed
-
-if TYPE_CHECKING:
-    from lstmcli.core.model.edits import Edit
-    from lstmcli.core.model.surroundings import Embedding, Head
 
 T = TypeVar("T")
 MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
@@ -74,10 +72,14 @@ class Cell:
         """The size of h as edits of the outputs leave it."""
         width = self.outputs
         for edit in self.edits:
-            width = (
-                edit.kind.width(self.units, edit.value) if edit.kind.width else width
-            )
+            if edit.kind.width is not None:
+                width = edit.kind.width(self.units, edit.value)
         return width
+
+    @property
+    def words(self) -> str:
+        """Return what it is, with its sizes."""
+        return f"a cell that takes {self.inputs} inputs and has {self.units} units"
 
     @property
     def behaviour(self) -> Behaviour:

@@ -112,6 +112,11 @@ class Head:
         """The layers as ``--head`` takes them."""
         return self.loaded or ",".join(layer.text for layer in self.layers)
 
+    @property
+    def words(self) -> str:
+        """Return what it is, in a message."""
+        return f"the head {self.text}"
+
     def with_other_activations(self) -> list[str]:
         """The same layers as text, one of them with another of the usual activations."""
         heads = []

@@ -30,7 +30,7 @@ _FORWARD = "forward"  # internal: a backward cell that, by its file, runs forwar
 
 
 class _Plan(NamedTuple):
-    """What a cell is decoded from."""
+    """The tensors of a cell and the convention to decode them."""
 
     tensors: Tensors
     convention: Convention
@@ -74,7 +74,7 @@ def build_layers(
 def _rounded(
     found: RecognisedLstm, tensors: Mapping[str, Array], given: Settings
 ) -> Mapping[str, Array]:
-    """The tensors, those of the LSTM rounded to a 16-bit format if a setting says so."""
+    """The tensors, those of the LSTM rounded to a 16-bit format if a setting asks for it."""
     to = given.get(ROUNDED)
     if not to and given.get("dtype") == BFLOAT16:
         to = BFLOAT16

@@ -219,7 +219,7 @@ class PossibleCell(NamedTuple):
     ) -> list[str] | None:
         """The biases next to two kernels of some sizes; None if something else is there."""
         rest = [name for name in self.names if name not in kernels]
-        halves = 2 if "D" in sizes else 1  # ONNX has two; OpenVINO's row says one
+        halves = 2 if "D" in sizes else 1  # of ONNX; OpenVINO's row has one
         if self.row is not None:
             halves = self.row.storage.bias_halves
         width = halves * sizes["G"]

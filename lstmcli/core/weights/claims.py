@@ -1,4 +1,4 @@
-"""What a row of the table claims by names: groups of tensors, each with the roles of its cells."""
+"""Groups of tensors that a row of the table claims by names, each with the slots of its cells."""
 
 from __future__ import annotations
 
@@ -93,11 +93,10 @@ def fits(found: RecognisedLstm, shapes: Shapes) -> bool:
     """Return whether shapes can be this row's, as far as rows of equal names differ."""
     row = found.convention
     if row.names.not_beside:
-        beside = [
-            name for name in map(normalise, shapes) if name.startswith(found.prefix)
-        ]
-        if any(re.search(row.names.not_beside, name) for name in beside):
-            return False
+        for name in map(normalise, shapes):
+            is_near = name.startswith(found.prefix)
+            if is_near and re.search(row.names.not_beside, name):
+                return False
     return all(_fits_shapes(row, names, shapes) for names in found.cells.values())
 
 

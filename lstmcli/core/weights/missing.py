@@ -1,4 +1,4 @@
-"""The tensor without which names are no LSTM, for messages."""
+"""The tensor that names lack to be an LSTM, for messages."""
 
 from __future__ import annotations
 
