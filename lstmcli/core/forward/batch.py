@@ -17,7 +17,8 @@ import numpy as np
 
 from lstmcli.core.forward.loop import FIOG, Loop, Packed
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Cell, Model, State
+from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.states import State
 from lstmcli.core.model.vocabulary import GATES
 
 if TYPE_CHECKING:

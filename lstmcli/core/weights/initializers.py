@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Model, join_states
+from lstmcli.core.model.model import Model
+from lstmcli.core.model.states import join_states
 from lstmcli.errors import UserError
 
 Random = np.random.RandomState

@@ -90,7 +90,9 @@ def test_shapes_that_cannot_be_are_named(
 def test_an_order_of_four_gates_does_not_fit_a_kernel_of_three() -> None:
     row = CONVENTIONS["tf1-coupled"].changed({"kernel_gates": "ifgo"})
     tensors = {Slot("fused"): np.zeros((7, 9)), Slot("bias"): np.zeros(9)}
-    with pytest.raises(UserError, match="the kernel has 9 numbers, no multiple of 4 gates"):
+    with pytest.raises(
+        UserError, match="the kernel has 9 numbers, no multiple of 4 gates"
+    ):
         decode(tensors, row, "f.npz")
 
 
