@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from lstmcli.core.model.settings import SETTINGS
+from lstmcli.core.model.settings import AS_ROW, SETTINGS
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
 
@@ -311,29 +311,19 @@ class Convention:
     def changed(self, settings: Mapping[str, Any]) -> Convention:
         """Replace some settings; unknown names are ignored.
 
-        ``activation`` sets the candidate's and, unless ``output_activation``
-        is given too, the output's, as in every framework with one option for
-        both.
+        What follows a setting (`Setting.also`) is changed with it, unless it is given too.
         """
-        changes = {
-            k: v for k, v in settings.items() if k in _GROUP_OF and k in SETTINGS
-        }
-        if "activation" in changes:
-            changes.setdefault("output_activation", changes["activation"])
-        if changes.get("peepholes") == "old_c":
-            changes["output_peephole"] = "old_c"
-        if "masked_output" in changes:
-            both = dict.fromkeys(
-                ("masked_output_merged", "past_length"), changes["masked_output"]
-            )
-            changes |= both
-        groups = {
-            group: replace(
-                getattr(self, group),
-                **{k: v for k, v in changes.items() if _GROUP_OF[k] == group},
-            )
-            for group in {_GROUP_OF[k] for k in changes}
-        }
+        given, following = dict[str, Any](), dict[str, Any]()
+        for name, value in settings.items():
+            if name in _GROUP_OF and name in SETTINGS:
+                given[name] = value
+                following |= SETTINGS[name].changes(value)
+        by_group: dict[str, dict[str, Any]] = {}
+        for name, value in {**following, **given}.items():
+            by_group.setdefault(_GROUP_OF[name], {})[name] = value
+        groups = {}
+        for group, changes in by_group.items():
+            groups[group] = replace(getattr(self, group), **changes)
         return replace(self, **groups)
 
     def with_behaviour(self, **values: Any) -> Convention:
@@ -347,28 +337,14 @@ class Convention:
 
     def settings(self) -> dict[str, Any]:
         """The settings of a run, by option name; those that are off are left out."""
-        off = {
-            "bias": "once",
-            "peepholes": "used",
-            "state": "carried",
-            "initial_state": "given",
-            "lengths": "given",
-            "arithmetic": "float",
-            "merge": "concat",
-            "masked_output": "zero",
-            "rows": "xh",
-            "directions": "stored",
-        }
         row = CONVENTIONS.get(self.name, self)
-        off["peephole_gates"] = (
-            row.storage.peephole_gates
-        )  # matters where there are peepholes
-        values = {name: self.setting(name) for name in SETTINGS}
-        return {
-            name: value
-            for name, value in values.items()
-            if value not in (None, False, "none") and off.get(name) != value
-        }
+        values = {}
+        for name, setting in SETTINGS.items():
+            off = row.setting(name) if setting.off == AS_ROW else setting.off
+            value = self.setting(name)
+            if value not in (None, False, "none", off):
+                values[name] = value
+        return values
 
     def to_json(self) -> dict[str, Any]:
         """Every column of the row, by name."""
