@@ -43,7 +43,9 @@ class Setting(NamedTuple):
     default: str = CONVENTIONS_OWN  # in words: the value where none is given
     rule: str = ""  # what the page of the setting adds to the line of help
     off: str = ""  # the value that a list of settings leaves out, or `AS_ROW`
-    also: Mapping[str, Any] = {}  # fields that follow it: their values, `SAME` as its own
+    also: Mapping[
+        str, Any
+    ] = {}  # fields that follow it: their values, `SAME` as its own
 
     def changes(self, value: Any) -> dict[str, Any]:
         """The fields that follow a value of the setting."""

@@ -96,6 +96,17 @@ def test_an_order_of_four_gates_does_not_fit_a_kernel_of_three() -> None:
         decode(tensors, row, "f.npz")
 
 
+def test_an_order_of_the_kernel_alone_moves_no_other_tensor_of_a_gate() -> None:
+    rng, row = np.random.default_rng(6), CONVENTIONS["per-gate-fused"]
+    tensors = {Slot("fused", gate): rng.normal(size=(3, 8)) for gate in "ifgo"}
+    tensors |= {Slot("bias", gate): rng.normal(size=3) for gate in "ifgo"}
+    plain = decode(tensors, row, "f.npz")
+    moved = decode(tensors, row.changed({"kernel_gates": "ogfi"}), "f.npz")
+    np.testing.assert_array_equal(moved.kernel[[3, 2, 1, 0]], plain.kernel)
+    np.testing.assert_array_equal(moved.recurrent_kernel, plain.recurrent_kernel)
+    np.testing.assert_array_equal(moved.bias, plain.bias)
+
+
 PEEPHOLES = {f"w_{gate}_diag": np.linspace(-1, 1, 3) for gate in "ifo"}
 
 
