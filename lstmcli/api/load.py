@@ -32,7 +32,6 @@ from lstmcli.core.weights.assumptions import (
     assumptions,
     common_lengths,
     direction_assumptions,
-    idle_settings,
     lengths_assumed,
     masking_assumed,
     refuse_open,
@@ -55,6 +54,7 @@ from lstmcli.core.weights.choose_lstm import (
     training_copies,
 )
 from lstmcli.core.weights.directions import layers_of_stacks
+from lstmcli.core.weights.idle import idle_settings
 from lstmcli.core.weights.metadata import (
     MetadataSettings,
     is_dense,
