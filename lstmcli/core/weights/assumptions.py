@@ -143,7 +143,7 @@ def unused_assumptions(
     """
     if not any(one.by_shape for one in chosen):
         return []
-    used = {name for one in found for name in one.tensors}.union(around)
+    used = set(around).union(*(one.tensors for one in found))
     unused = [name for name in names if name not in used]
     if not unused:
         return []

@@ -142,8 +142,8 @@ def _with_summed_biases(
     add = partial(np.add, dtype=np.float64)
     bias = tensors.get(Slot("bias"))
     if bias is not None and convention.storage.bias_halves == 2:
-        first, second = np.split(bias, 2, axis=-1)
-        summed = np.concatenate([add(first, second), 0 * second], axis=-1)
+        halves = np.split(bias, 2, axis=-1)
+        summed = np.concatenate([add(*halves), 0 * halves[1]], axis=-1)
         return {**tensors, Slot("bias"): summed}
     if not {*BIASES} <= {slot.role for slot in tensors}:
         refuse_edits(edits, f"{edits[0].kind.lacks}.")
@@ -193,11 +193,13 @@ def direction_settings(
     layer, direction = cell
     if (layer, 1 - direction) not in found.cells:
         return {"reverse": True, **settings} if direction else dict(settings)
-    reverse = settings.get("reverse")
-    others = {name: value for name, value in settings.items() if name != "reverse"}
-    if reverse is None or reverse is bool(direction):
-        return others
-    return others | ({_FORWARD: True} if direction else {"reverse": True})
+    of_cell = dict(settings)
+    reverse = of_cell.pop("reverse", None)
+    if reverse is True and direction == 0:
+        of_cell["reverse"] = True
+    elif reverse is False and direction == 1:
+        of_cell[_FORWARD] = True
+    return of_cell
 
 
 def runs_backward(found: RecognisedLstm, cell: CellIndex, settings: Settings) -> bool:
@@ -211,9 +213,12 @@ def runs_backward(found: RecognisedLstm, cell: CellIndex, settings: Settings) ->
 
 def check_cell_settings(layers: Sequence[tuple[Cell, ...]], given: Settings) -> None:
     """Refuse a setting of a cell that is not there."""
-    cells = [cell_name(n, d) for n, la in enumerate(layers) for d in range(len(la))]
+    cells: list[str] = []
+    for n, layer in enumerate(layers):
+        cells += [cell_name(n, d) for d in range(len(layer))]
     for name in given:
-        if (cell := split_cell(name)[0]) and cell not in cells:
+        cell, _ = split_cell(name)
+        if cell and cell not in cells:
             there = f"there is {', '.join(cells)}.{did_you_mean(cell, cells)}"
             raise UserError(f"{name}: there is no cell {cell}; {there}")
 

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, join_with_and
 from lstmcli.core.model.settings import SETTINGS
 from lstmcli.core.weights.encode import prefix_forms
+from lstmcli.core.weights.slots import Slot
 from lstmcli.core.weights.templates import Settings
 from lstmcli.errors import Try, UserError, did_you_mean
 
@@ -54,7 +56,6 @@ _PARTS = {
 }
 MIXED = "layers of one direction next to layers of two"
 STATE_OF_ITEMS = "an initial state that differs between batch items"
-_ALIKE = {"stack": "concat"}  # merge modes that differ only in the axis
 
 
 def fit_or_refuse(
@@ -87,18 +88,17 @@ def fit(
     layers: Sequence[Sequence[Cell]], convention: Convention
 ) -> tuple[Convention, list[str]]:
     """The convention with the settings that these layers need; what it cannot store."""
-    cells = [cell for layer in layers for cell in layer]
+    cells: list[Cell] = []
+    for layer in layers:
+        cells.extend(layer)
     both = max(layers, key=len)
     changes, lacks = _settings(both[0].convention, convention, both=len(both) == 2)
-    lacks += [
-        f"{'layers' if len(layers) > 1 else 'directions'} that differ in {_words(name)}"
-        for name in (*_RUNNING, "coupled")
-        if len({cell.convention.setting(name) for cell in cells}) > 1
-    ]
-    merges = [
-        layer[0].convention.behaviour.merge for layer in layers if len(layer) == 2
-    ]
-    if len({_ALIKE.get(merge, merge) for merge in merges}) > 1:
+    parts = "layers" if len(layers) > 1 else "directions"
+    for name in (*_RUNNING, "coupled"):
+        if len({cell.convention.setting(name) for cell in cells}) > 1:
+            lacks.append(f"{parts} that differ in {_words(name)}")
+    bidirectional = [layer for layer in layers if len(layer) == 2]
+    if len({_alike(layer[0].behaviour.merge) for layer in bidirectional}) > 1:
         lacks.append("layers that differ in merge")
     if convention.names.stacks and len(layers) > 1:
         lacks.append("layers without skip connections between them")
@@ -107,7 +107,6 @@ def fit(
     for cell in cells:
         lacks += list(_lacking_parts(cell, convention))
     if prefix_forms(convention, layers) is None:
-        bidirectional = [layer for layer in layers if len(layer) == 2]
         has_names = prefix_forms(convention, bidirectional) is not None
         lacks.append(MIXED if has_names else "two directions")
     return convention.with_behaviour(**changes), list(dict.fromkeys(lacks))
@@ -141,9 +140,9 @@ def needed_settings(convention: Convention, row: Convention) -> dict[str, Any]:
 
     A setting that is off where the row has it on is the word "none".
     """
-    names = [*row.hidden, *(name for name in SETTINGS if name != "convention")]
+    names = dict.fromkeys(row.hidden) | dict.fromkeys(SETTINGS)
     needed: dict[str, Any] = {}
-    for name in dict.fromkeys(names):
+    for name in names:
         value, usual = convention.setting(name), row.setting(name)
         if name == "coupled" and value in row.storage.absent.values():
             continue  # absent tensors show it
@@ -156,42 +155,51 @@ def needed_settings(convention: Convention, row: Convention) -> dict[str, Any]:
     return needed
 
 
+def _alike(merge: str) -> str:
+    """A merge mode as it computes: those that differ only in the axis are one."""
+    return "concat" if merge == "stack" else merge
+
+
 def _settings(
     source: Convention, convention: Convention, *, both: bool
 ) -> tuple[dict[str, Any], list[str]]:
+    """The settings that a convention needs to run as the source; what it cannot be set to."""
     changes: dict[str, Any] = {}
     lacks = []
+    runs, target = source.behaviour, convention.behaviour
     settings = {name: source.setting(name) for name in _RUNNING}
-    runs, usual_merge = source.behaviour, convention.behaviour.merge
-    if both:
-        merge = _ALIKE.get(runs.merge, runs.merge)
-        if merge != _ALIKE.get(usual_merge, usual_merge):
-            settings["merge"] = merge
+    if both and _alike(runs.merge) != _alike(target.merge):
+        settings["merge"] = _alike(runs.merge)
     for name, value in settings.items():
         usual = convention.setting(name)
-        of_output = name == "output_activation"
-        if of_output and name not in convention.takes and "activation" in changes:
+        follows = name == "output_activation"
+        if follows and name not in convention.takes and "activation" in changes:
             usual = changes[name] = changes["activation"]
         if value == usual:
             continue
         if convention.can_be_set_to(name, value):
             changes[name] = value
-        elif not of_output or value != runs.activation:  # else named already
+        elif not follows or value != runs.activation:  # else named already
             lacks.append(_describe(name, value, usual))
-    if runs.coupled != convention.behaviour.coupled:
-        stored = runs.coupled in convention.storage.absent.values()
-        if stored or convention.can_be_set_to("coupled", runs.coupled):
-            changes["coupled"] = runs.coupled
-        else:
-            lacks.append(_coupling(runs.coupled))
-    elif runs.coupled == "none":
-        gates = {role.partition(".")[2] for role in convention.names.numbered}
-        absent = set(convention.storage.absent)
-        if absent and any(gates) and not absent <= gates:  # one gate never has tensors
-            lacks.append(_coupling("none"))
+    if _can_be_coupled(convention, runs.coupled):
+        changes["coupled"] = runs.coupled
+    else:
+        lacks.append(_coupling(runs.coupled))
     if runs.initial_state == "swapped":
         lacks.append("a state that is interpreted as (c, h)")
     return changes, lacks
+
+
+def _can_be_coupled(convention: Convention, coupled: str) -> bool:
+    absent = convention.storage.absent
+    if coupled != convention.behaviour.coupled:
+        return coupled in absent.values() or convention.can_be_set_to(
+            "coupled", coupled
+        )
+    if coupled != "none" or not absent:
+        return True
+    gates = {Slot.parse(text).gate for text in convention.names.numbered} - {""}
+    return not gates or {*absent} <= gates  # of DyNet one gate never has tensors
 
 
 def _coupling(coupled: str) -> str:
@@ -206,31 +214,45 @@ def _lacking_parts(cell: Cell, convention: Convention) -> Iterator[str]:
     runs, target = source.behaviour, convention.behaviour
     for role, noun in _PARTS.items():
         array = getattr(cell, role)
-        if array is None or role in roles or not np.any(array):
+        is_left_out = role == "initial_h" and runs.initial_state == "zero"
+        if array is None or role in roles or is_left_out:
             continue
-        if role == "initial_h" and runs.initial_state == "zero":
-            continue
-        yield noun
-    state = None if runs.initial_state == "zero" else cell.initial_h
-    of_each_item = convention.storage.direction_axis or "initial_h" not in roles  # ONNX
-    if state is not None and state.ndim > 1 and not of_each_item:
-        yield STATE_OF_ITEMS
+        if np.any(array):
+            yield noun
+    yield from _lacking_state(cell, convention)
     if cell.peephole is not None and "peephole" in roles:
-        if (cell.peephole.ndim == 3) != convention.names.peephole_matrices:
-            is_full = cell.peephole.ndim == 3
-            yield f"peepholes {'that are full matrices' if is_full else 'of one number a unit'}"
-        elif runs.output_peephole != target.output_peephole and np.any(
-            cell.peephole[2]
-        ):
-            kind = _words(runs.output_peephole)
-            yield f"an output peephole that acts as in {source.name} ({kind})"
+        yield from _lacking_peepholes(cell.peephole, source, convention)
     if runs.peepholes == "old_c":
         yield "an output peephole with the old c as input"
-    if cell.norm_scale is not None and "norm_scale" in roles:
-        if runs.norm_epsilon != target.norm_epsilon:
-            yield f"an epsilon of {runs.norm_epsilon:g} in the layer normalisation"
-    elif cell.norm_scale is None and "norm_scale" in convention.names.required:
+    if cell.norm_scale is None and "norm_scale" in convention.names.required:
         yield "a cell without layer normalisation"
+    is_normalised = cell.norm_scale is not None and "norm_scale" in roles
+    if is_normalised and runs.norm_epsilon != target.norm_epsilon:
+        yield f"an epsilon of {runs.norm_epsilon:g} in the layer normalisation"
+
+
+def _lacking_state(cell: Cell, convention: Convention) -> Iterator[str]:
+    state = cell.initial_h
+    if state is None or cell.behaviour.initial_state == "zero":
+        return
+    is_of_each_item = convention.storage.direction_axis  # ONNX
+    if state.ndim > 1 and "initial_h" in convention.roles and not is_of_each_item:
+        yield STATE_OF_ITEMS
+
+
+def _lacking_peepholes(
+    peephole: Array, source: Convention, convention: Convention
+) -> Iterator[str]:
+    are_matrices = peephole.ndim == 3
+    if are_matrices and not convention.names.peephole_matrices:
+        yield "peepholes that are full matrices"
+    elif convention.names.peephole_matrices and not are_matrices:
+        yield "peepholes of one number a unit"
+    elif source.behaviour.output_peephole == convention.behaviour.output_peephole:
+        return
+    elif np.any(peephole[2]):
+        kind = _words(source.behaviour.output_peephole)
+        yield f"an output peephole that acts as in {source.name} ({kind})"
 
 
 def _describe(name: str, value: Any, usual: Any) -> str:
@@ -239,9 +261,7 @@ def _describe(name: str, value: Any, usual: Any) -> str:
     if isinstance(value, bool):
         return f"{noun} {str(value).lower()}"
     if name.endswith("clip"):
-        return (
-            f"a {noun} of {value:g}" if value is not None else f"a cell without {noun}"
-        )
+        return f"a cell without {noun}" if value is None else f"a {noun} of {value:g}"
     return f"{noun} {value} (it has {usual})"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,9 @@ def decode(tensors: Tensors, convention: Convention, source: str) -> Cell:
 
 
 def _cell(stored: Stored) -> Cell:
-    arrays = {slot.role: array for slot, array in stored.tensors.items()}
+    arrays: dict[str, Any] = {}
+    for slot, array in stored.tensors.items():
+        arrays[slot.role] = array
     for role in KERNELS:
         arrays[role] = np.ascontiguousarray(arrays[role])
     if stored.convention.behaviour.peepholes == "ignored":

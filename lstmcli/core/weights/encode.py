@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -77,21 +78,43 @@ def named_tensors(layers: Sequence[Sequence[Cell]]) -> dict[str, Array]:
         if storage.direction_axis:
             cells = [stack_directions(cells)]
         nth = forms[:n].count(forms[n])  # Keras numbers each class of layers
-        is_paired = bool(names.pairs) and len(layer) == 2
-        prefix = f"{names.pairs}/{forms[n]}" if is_paired else forms[n]
         for d, tensors in enumerate(cells):
-            builder = 2 * n + d if is_paired else 0
+            numbers = _Numbers(n, n, nth, 0)
+            if storage.directions_count:
+                numbers = _Numbers(n, n * len(layer) + d, nth, 0)
+            prefix = forms[n]
+            if names.pairs and len(layer) == 2:  # each direction has a builder
+                prefix = f"{names.pairs}/{prefix}"
+                numbers = _Numbers(0, n, nth, 2 * n + d)
             for slot, array in tensors.items():
-                form = prefix + _template(convention, slot, 0 if is_paired else n)
-                name = form.format(
-                    gate=names.word(slot.gate, slot.role) if slot.gate else "",
-                    layer=n * len(layer) + d if storage.directions_count else n,
-                    nth=_behind(nth),
-                    builder=_behind(builder),
-                    direction=names.direction_marks[d],
-                )
-                named[name] = array
+                form = prefix + _template(convention, slot, numbers.of_builder)
+                named[_filled(form, convention, slot, numbers, d)] = array
     return named
+
+
+class _Numbers(NamedTuple):
+    """The numbers in the names of a cell's tensors."""
+
+    of_builder: int  # the layer, among those that {number} counts on
+    layer: int
+    nth: int
+    builder: int
+
+
+def _filled(
+    form: str, convention: Convention, slot: Slot, numbers: _Numbers, direction: int
+) -> str:
+    names = convention.names
+    gate = ""
+    if slot.gate:
+        gate = names.word(slot.gate, slot.role)
+    return form.format(
+        gate=gate,
+        layer=numbers.layer,
+        nth=_behind(numbers.nth),
+        builder=_behind(numbers.builder),
+        direction=names.direction_marks[direction],
+    )
 
 
 def _behind(number: int) -> str:
@@ -107,12 +130,15 @@ def prefix_forms(
     Layers of one direction and of two need an axis of directions, or prefixes
     that differ.
     """
-    forms = [_prefix_form(convention, len(layers), len(layer) == 2) for layer in layers]
-    mixed = len(set(map(len, layers))) > 1 and not convention.storage.direction_axis
-    names = [
-        form for form in forms if form is not None and ("{nth}" in form or not mixed)
-    ]
-    return names if len(names) == len(layers) else None
+    is_mixed = len({len(layer) for layer in layers}) > 1
+    is_split = is_mixed and not convention.storage.direction_axis
+    forms = []
+    for layer in layers:
+        form = _prefix_form(convention, len(layers), len(layer) == 2)
+        if form is None or (is_split and "{nth}" not in form):
+            return None
+        forms.append(form)
+    return forms
 
 
 def _prefix_form(convention: Convention, layers: int, both: bool) -> str | None:

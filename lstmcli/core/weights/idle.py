@@ -152,7 +152,7 @@ def idle_settings_of_run(
 
     ``masked``: it has lengths or a mask. ``started``: it has an initial state.
     """
-    why = {}
+    why: dict[str, str] = {}
     if not masked:
         no_padding = "there are no lengths and no mask"
         why.update(masked_output=no_padding, lengths=no_padding)

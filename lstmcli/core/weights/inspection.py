@@ -261,7 +261,7 @@ def _tensor(array: Any, layer: str | None, role: str) -> TensorInfo:
     bad = 0
     if array.dtype.kind == "f":
         for _, block in iterate_blocks(np.atleast_1d(array)):
-            bad += np.count_nonzero(~np.isfinite(block))
+            bad += int(np.count_nonzero(~np.isfinite(block)))
     return TensorInfo(array.shape, array.dtype.name, bad, layer, role)
 
 

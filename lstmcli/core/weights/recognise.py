@@ -48,7 +48,9 @@ def _recognised(
     names = without_optimizer(shapes) or list(shapes)
     row = find_convention(convention) if convention else None
     claimed = requested_claims(row, names) if row else _claims_of_all_rows(names)
-    parts = [part for one in claimed for part in split_directions(one, shapes)]
+    parts: list[RecognisedLstm] = []
+    for one in claimed:
+        parts += split_directions(one, shapes)
     fitting = [one for one in parts if fits(one, shapes)]
     found = _most_of_each(pair_builders(fitting, shapes))
     found = _without_other_layers(found, shapes)
@@ -123,8 +125,8 @@ def _without_other_layers(
     found = called_so or found
     of_four_gates = [one for one in found if not _is_another_cell(one, shapes)]
     found = of_four_gates or found
-    of_grus = {name for kernels in gru_kernels(shapes) for name in kernels}
-    return [one for one in found if not of_grus & set(one.tensors)]
+    of_grus = set().union(*gru_kernels(shapes))
+    return [one for one in found if of_grus.isdisjoint(one.tensors)]
 
 
 def _is_another_cell(found: RecognisedLstm, shapes: Shapes) -> bool:
@@ -179,7 +181,7 @@ def _with_found_by_shape(
 
     found = find_by_shape(shapes, row)
     if is_named:
-        return [*named, *found]
+        return named + found
     return found or named
 
 

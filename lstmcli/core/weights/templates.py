@@ -51,11 +51,12 @@ class RecognisedLstm:
     @property
     def roles(self) -> set[str]:
         """The roles that any of its cells has tensors for."""
-        return {slot.role for names in self.cells.values() for slot in names}
+        slots = set().union(*self.cells.values())
+        return {slot.role for slot in slots}
 
     def names(self, cell: CellIndex) -> list[str]:
         """The names of one cell's tensors in the file."""
-        return [*self.cells[cell].values()]
+        return list(self.cells[cell].values())
 
 
 @cache
@@ -128,7 +129,7 @@ class Template:
         return re.compile(f"(?:(?P<prefix>.+)[_-])?(?P<end>{end})")
 
     def _gate_words(self) -> list[str]:
-        words = []
+        words: list[str] = []
         for gate in gates_of(self.row, self.role):
             words.extend(map(normalise, self.row.names.words_of(gate, self.role)))
         return words

@@ -163,7 +163,7 @@ def _factor_code(v: Shown) -> str:
     "factor", "inputs", _factor_words, _factor_code, _PREPARED, _AS_IT_IS,
     read=_SCALES, values=_FACTORS, solved=1.0,
 )  # fmt: skip
-def _factor(x: Array, factors: Any) -> Array:
+def _factor(x: Array, factors: Any) -> Any:
     return x * np.broadcast_to(factors, x.shape[2:])
 
 
@@ -171,7 +171,7 @@ def _factor(x: Array, factors: Any) -> Array:
     "offset", "inputs", lambda v: f"{v} added to the inputs", lambda v: f"x = x + [{v}]",
     _PREPARED, _AS_IT_IS, read=_SCALES, values=(0.5, -0.5, 1.0, -1.0), solved=0.0,
 )  # fmt: skip
-def _offset(x: Array, numbers: Any) -> Array:
+def _offset(x: Array, numbers: Any) -> Any:
     return x + np.broadcast_to(numbers, x.shape[2:])
 
 

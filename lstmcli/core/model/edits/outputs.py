@@ -98,7 +98,7 @@ def _clip(h: Array, x: Array, bound: float) -> Array:
     lambda v: f'h = h * load("{v}")["mask"]', TRAINING, "model.eval()",
     read=Arrays("mask"), shows="Some numbers are 0, all others a multiple", of_sequence=True,
 )  # fmt: skip
-def _mask(h: Array, x: Array, given: Mapping[str, Array]) -> Array:
+def _mask(h: Array, x: Array, given: Mapping[str, Array]) -> Any:
     mask = given["mask"][: len(h)].astype(h.dtype)
     return h * np.broadcast_to(mask, h.shape)
 

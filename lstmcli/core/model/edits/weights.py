@@ -337,9 +337,9 @@ def _with_weights(layers: Layers, others: Layers) -> Layers:
     lacks="the cell has no projection from its units to as many values",
 )  # fmt: skip
 def _other_projection(cell: Cell, how: str) -> Any:
-    projection = cell.projection
-    fit(projection is not None and cell.units == cell.outputs)
-    turned = None if how == "none" else np.transpose(projection)
+    if cell.projection is None or cell.units != cell.outputs:
+        raise ValueError
+    turned = None if how == "none" else cell.projection.T
     return replace(cell, projection=turned)
 
 
