@@ -205,7 +205,9 @@ class PossibleCell(NamedTuple):
             if "D" in form.kernel and not has_axis:
                 continue
             sizes = _sizes(form, self.shapes[kernel], self.shapes[recurrent])
-            biases = None if sizes is None else self._biases(sizes, {kernel, recurrent})
+            if not sizes:
+                continue
+            biases = self._biases(sizes, {kernel, recurrent})
             if biases is None:
                 continue
             convention = _OF_TWO_BIASES if len(biases) == 2 else form.convention
@@ -295,17 +297,19 @@ class PossibleCell(NamedTuple):
         return self.row is not None or not of_gru
 
 
-def _sizes(form: Form, kernel: Shape, recurrent: Shape) -> dict[str, int] | None:
-    """The length of each axis of a form, if the kernels fit it."""
+def _sizes(form: Form, kernel: Shape, recurrent: Shape) -> dict[str, int]:
+    """The length of each axis of a form; none if the kernels do not fit it."""
     sizes: dict[str, int] = {}
     for axes, shape in ((form.kernel, kernel), (form.recurrent, recurrent)):
         if len(axes) != len(shape):
-            return None
+            return {}
         for axis, length in zip(axes, shape, strict=True):
             if sizes.setdefault(axis, length) != length:
-                return None
+                return {}
     is_cell = sizes["H"] > 0 and sizes["G"] == 4 * sizes["H"]
-    return sizes if is_cell and sizes.get("D", 1) in (1, 2) else None
+    if not is_cell or sizes.get("D", 1) not in (1, 2):
+        return {}
+    return sizes
 
 
 def without_output_layer(names: Sequence[str]) -> list[str]:
@@ -368,7 +372,8 @@ def _in_order(cell: PossibleCell) -> list[RecognisedLstm]:
 
 def _way_in_order(cell: PossibleCell) -> Way | None:
     """The way to read tensors in their order, if there is one."""
-    ways = [way for way in cell.ways() if [*way.roles.values()] == [*cell.names]]
+    names = list(cell.names)
+    ways = [way for way in cell.ways() if list(way.roles.values()) == names]
     return ways[0] if len(ways) == 1 else None
 
 
@@ -401,7 +406,7 @@ def _are_one_layer(ways: Sequence[Way], cell: PossibleCell) -> bool:
     end = start + len(of_first) + len(of_second)
     shapes = [cell.shapes[name] for name in of_first]
     are_alike = shapes == [cell.shapes[name] for name in of_second]
-    if not are_alike or [*cell.names[start:end]] != of_first + of_second:
+    if not are_alike or list(cell.names[start:end]) != of_first + of_second:
         return False
     kernel, recurrent = shapes[:2]
     units = min(recurrent)

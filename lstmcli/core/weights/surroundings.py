@@ -116,9 +116,11 @@ class Chain:
     @cached_property
     def layers(self) -> list[HeadLayer]:
         """The dense layers that the tensors left over may be."""
-        biases = {
-            rest: k for k in self.left for rest, is_bias in [_split(k)] if is_bias
-        }
+        biases = {}
+        for name in self.left:
+            rest, is_bias = _split(name)
+            if is_bias:
+                biases[rest] = name
         next_ones = dict(zip(self.left, self.left[1:], strict=False))
         layers = []
         for name in self.matrices:
@@ -285,7 +287,9 @@ def _front_left(chain: Chain) -> Part:
     options = {layer_of(name): str(chain.shape(name)) for name in chain.tables}
     if not options:
         return Part()
-    why = "several fit" if len(options) > 1 else ""
+    why = ""
+    if len(options) > 1:
+        why = "several fit"
     if not chain.is_whole:
         why = "the file has other LSTMs"
     if why:
@@ -350,12 +354,11 @@ def _head_left(chain: Chain) -> Part:
         part = _dense_layers(chain, HeadOfFile("", head))
         return part._replace(assumed=_assumed_head(part.value, width))
     options = {}
-    mentioned = [*between]
+    mentioned = list(between)
     for layers in heads:
         options[_text(layers)] = f"({width} -> {chain.sizes(layers[-1])[1]})"
-        mentioned.extend(
-            name for layer in layers for name in (layer.kernel, layer.bias)
-        )
+        for layer in layers:
+            mentioned += [layer.kernel, layer.bias]
     return Part(why=why, options=options, mentioned=mentioned)
 
 
@@ -424,7 +427,9 @@ def _asked_layers(chain: Chain, asked: str) -> HeadOfFile:
     steps = [one.steps for one in _ends(chain, "head")]
     head = HeadOfFile("", steps=steps[0] if steps else EACH)
     width = chain.outputs(head.steps)
-    of_file = {layer.name: layer for one in chain.heads for layer in one.layers}
+    of_file: dict[str, HeadLayer] = {}
+    for one in chain.heads:
+        of_file.update((layer.name, layer) for layer in one.layers)
     known = {layer.name: layer for layer in chain.layers}
     known |= {layer.kernel: layer for layer in chain.layers} | of_file
     layers = []
