@@ -300,12 +300,10 @@ class Convention:
     ) -> Convention:
         """A row from the fields of `Names`, `Storage` and `Behaviour`."""
         values["tensors"] = tensors
-        groups = {
-            group: kind(
-                **{f.name: values.pop(f.name) for f in fields(kind) if f.name in values}
-            )
-            for group, kind in _GROUPS.items()
-        }
+        groups: dict[str, Any] = {}
+        for group, kind in _GROUPS.items():
+            names = [field.name for field in fields(kind) if field.name in values]
+            groups[group] = kind(**{name: values.pop(name) for name in names})
         return cls(name, title, **groups, **values)
 
     def changed(self, settings: Mapping[str, Any]) -> Convention:
@@ -359,10 +357,9 @@ class Convention:
         if name not in self.takes:
             return False
         values = self.takes[name].split()
-        return (
-            not values
-            or (f"{value:g}" if isinstance(value, float) else value) in values
-        )
+        if isinstance(value, float):
+            value = f"{value:g}"
+        return not values or value in values
 
     def config(self, both: bool) -> tuple[str, ...]:
         """The settings in a layer's config, of rows whose files may be without a config.
@@ -371,11 +368,8 @@ class Convention:
         """
         if "recurrent_activation" not in self.hidden and "merge" not in self.takes:
             return ()
-        names = (
-            "recurrent_activation",
-            "activation",
-            "merge" if both else "go_backwards",
-        )
+        names = ["recurrent_activation", "activation"]
+        names.append("merge" if both else "go_backwards")
         return tuple(name for name in names if name in self.takes)
 
     def tensor_names(self, role: str, number: str = "N") -> list[str]:
@@ -391,30 +385,34 @@ class Convention:
         found: list[list[str]] = []
         for form in self.names.tensors[role].split(" | "):
             plain = form.replace("{layer}", number).replace("{number}", number)
-            plain = plain.replace("{direction}", self.names.marks[0]).replace(
-                "{builder}", ""
-            )
-            words = (
-                [self.names.word(gate, role) for gate in gates]
-                if "{gate}" in plain
-                else [""]
-            )
+            plain = plain.replace("{direction}", self.names.marks[0])
+            plain = plain.replace("{builder}", "")
+            words = [""]
+            if "{gate}" in plain:
+                words = [self.names.word(gate, role) for gate in gates]
             found.append([plain.replace("{gate}", word) for word in words])
         return found
 
     def kernel_shapes(self, outputs: str = "H") -> dict[str, str]:
         """By role ``(I, 4H)`` and ``(H, 4H)``, or of a fused kernel ``(I + H, 4H)``."""
-        storage = self.storage
-        width = "H" if self.names.has_tensor_per_gate else f"{len(storage.gates)}H"
+        storage, width = self.storage, "H"
+        if not self.names.has_tensor_per_gate:
+            width = f"{len(storage.gates)}H"
         depths = {"kernel": "I", "recurrent_kernel": outputs}
         if "fused" in self.names.tensors:
-            both = ("I", outputs) if storage.rows == "xh" else (outputs, "I")
-            depths = {"fused": " + ".join([*both, *["1"] * storage.extra_columns])}
-        by_rows = storage.orientation == "rows"
-        return {
-            role: f"({width}, {depth})" if by_rows else f"({depth}, {width})"
-            for role, depth in depths.items()
-        }
+            parts = ["I", outputs]
+            if storage.rows == "hx":
+                parts.reverse()
+            if storage.extra_columns:
+                parts.append("1")
+            depths = {"fused": " + ".join(parts)}
+        shapes = {}
+        for role, depth in depths.items():
+            sides = (depth, width)
+            if storage.orientation == "rows":
+                sides = (width, depth)
+            shapes[role] = f"({', '.join(sides)})"
+        return shapes
 
     @property
     def roles(self) -> frozenset[str]:
@@ -1180,10 +1178,10 @@ def find_convention(name: str) -> Convention:
         return CONVENTIONS[name.lower()]
     except KeyError:
         meant = [f"'{row}'" for row in FRAMEWORK_ALIASES.get(name.lower(), ())]
-        near = (
-            f" Did you mean {' or '.join(meant)}?"
-            if meant
-            else did_you_mean(name, CONVENTIONS)
-        )
-        known = [] if near else [f"  Conventions: {', '.join(CONVENTIONS)}."]
+        near = did_you_mean(name, CONVENTIONS)
+        if meant:
+            near = f" Did you mean {' or '.join(meant)}?"
+        known = []
+        if not near:
+            known.append(f"  Conventions: {', '.join(CONVENTIONS)}.")
         raise UserError(f"there is no convention {name!r}.{near}", *known) from None

@@ -92,9 +92,13 @@ class Cell:
         return self.kernel.dtype
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def cell_name(layer: int, direction: int) -> str:
     """``layer0``, ``layer0_reverse``, ``layer1``, ...: a cell in settings and traces."""
-    return f"layer{layer}{'_reverse' * direction}"
+    return f"layer{layer}_reverse" if direction else f"layer{layer}"
 
 
 ELEMENTWISE = ("sum", "mul", "ave")
@@ -110,13 +114,13 @@ def layer_width(layer: Sequence[Cell]) -> int:
 
 def refuse_unknown_cell(cell: str, cells: Sequence[str]) -> None:
     """Refuse a name that no cell has; a number stands for the cell of that layer."""
-    if cell not in cells:
-        name = f"layer{cell}"
-        near = (
-            f" Did you mean '{name}'?" if name in cells else did_you_mean(cell, cells)
-        )
-        text = f"unknown cell; choose from {', '.join(cells)}.{near}"
-        raise UserError(text, about={"cell": cell})
+    if cell in cells:
+        return
+    near = did_you_mean(cell, cells)
+    if f"layer{cell}" in cells:
+        near = f" Did you mean 'layer{cell}'?"
+    text = f"unknown cell; choose from {', '.join(cells)}.{near}"
+    raise UserError(text, about={"cell": cell})
 
 
 def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
@@ -203,19 +207,24 @@ class Model:
     def __repr__(self) -> str:
         """``<Model tf1, 4 inputs -> 3 units, forget bias +1, float64; assumed: ...>``."""
         parts, bias = [self.convention.name, self.sizes], self.behaviour.forget_bias
-        parts += [f"forget bias {bias:+g}"] if bias else []
+        if bias:
+            parts.append(f"forget bias {bias:+g}")
         parts += [f"edit {edit.text}" for edit in self.edits]
-        return f"<Model {', '.join((*parts, self.cell.dtype.name))}{_assumed(self.assumed)}>"
+        parts.append(self.cell.dtype.name)
+        return f"<Model {', '.join(parts)}{_assumed(self.assumed)}>"
 
     @property
     def sizes(self) -> str:
         """``4 inputs -> 3 units, 2 layers, both directions``."""
         cell, layers = self.cell, len(self.layers)
-        sizes = {"input": cell.inputs, "unit": cell.units}
-        text = " -> ".join(f"{n:,} {noun}{'s' * (n != 1)}" for noun, n in sizes.items())
-        text += f" -> {cell.outputs}" * (cell.projection is not None)
-        text += f", {layers} layers" * (layers > 1)
-        return text + ", both directions" * self.bidirectional
+        text = f"{_counted(cell.inputs, 'input')} -> {_counted(cell.units, 'unit')}"
+        if cell.projection is not None:
+            text += f" -> {cell.outputs}"
+        if layers > 1:
+            text += f", {layers} layers"
+        if self.bidirectional:
+            text += ", both directions"
+        return text
 
     @property
     def masking(self) -> Masking | None:
@@ -225,11 +234,11 @@ class Model:
     @property
     def cells(self) -> list[tuple[str, Cell]]:
         """Every cell with its name: ``layer0``, ``layer0_reverse``, ``layer1``, ..."""
-        return [
-            (cell_name(n, d), cell)
-            for n, layer in enumerate(self.layers)
-            for d, cell in enumerate(layer)
-        ]
+        cells = []
+        for n, layer in enumerate(self.layers):
+            for d, cell in enumerate(layer):
+                cells.append((cell_name(n, d), cell))
+        return cells
 
     @property
     def cell(self) -> Cell:
@@ -272,24 +281,21 @@ class Model:
         """
         merge = self.layers[-1][0].behaviour.merge
         convention = self.convention.with_behaviour(merge=merge)
-        per_cell = {
-            name: value for name, value in self.given.items() if split_cell(name)[0]
+        settings: dict[str, Any] = {
+            "convention": convention.name,
+            "forget_bias": convention.behaviour.forget_bias,
         }
-        surroundings: dict[str, Any] = {}
+        settings |= convention.settings()
         if self.front is not None:
-            surroundings["front"] = self.front.name
+            settings["front"] = self.front.name
         if self.head is not None:
-            surroundings["head"] = self.head.text
-        return (
-            {
-                "convention": convention.name,
-                "forget_bias": convention.behaviour.forget_bias,
-            }
-            | convention.settings()
-            | surroundings
-            | per_cell
-            | ({"edits": [edit.text for edit in self.edits]} if self.edits else {})
-        )
+            settings["head"] = self.head.text
+        for name, value in self.given.items():
+            if split_cell(name)[0]:  # of one cell
+                settings[name] = value
+        if self.edits:
+            settings["edits"] = [edit.text for edit in self.edits]
+        return settings
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -326,9 +332,9 @@ class Trace:
             if name in arrays:
                 return arrays[name]
             of_cells = [key for key in arrays if key.rpartition(".")[2] == name]
-            there = (
-                f"; its arrays are {', '.join(of_cells or arrays)}" if arrays else ""
-            )
+            there = ""
+            if arrays:
+                there = f"; its arrays are {', '.join(of_cells or arrays)}"
             raise AttributeError(f"this trace has no {name!r}{there}")
         raise AttributeError(name)
 
@@ -357,13 +363,14 @@ class Trace:
     @property
     def steps(self) -> int:
         """T; no attribute of a trace with final states only."""
-        for array in self.arrays.values():
-            if (
-                self.layout == "batch" and array.ndim == 4
-            ):  # (B, T, 2, H), or the directions first
-                return int(array.shape[1] * array.shape[2] // 2)
-            return int(array.shape[1 if self.layout == "batch" else 0])
-        raise AttributeError
+        if not self.arrays:
+            raise AttributeError
+        shape = next(iter(self.arrays.values())).shape
+        if self.layout != "batch":
+            return int(shape[0])
+        if len(shape) == 4:  # (B, T, 2, H), or the directions first
+            return int(shape[1] * shape[2] // 2)
+        return int(shape[1])
 
 
 def _assumed(texts: Sequence[str]) -> str:
@@ -375,7 +382,7 @@ def as_time_major(array: Array, layout: str) -> Array:
     """A (T, B, K) view of a (T, K), (B, T, K) or (T, B, K) array."""
     if layout == "steps":
         return array[:, np.newaxis]
-    return array.swapaxes(0, 1) if layout == "batch" else array
+    return _exchanged(array, layout)
 
 
 def steps_and_batch(shape: Sequence[int], layout: str) -> tuple[int, int]:
@@ -394,13 +401,19 @@ def from_time_major(array: Array, layout: str) -> Array:
     """The inverse of `as_time_major`."""
     if layout == "steps":
         return array[:, 0]
+    return _exchanged(array, layout)
+
+
+def _exchanged(array: Array, layout: str) -> Array:
     return array.swapaxes(0, 1) if layout == "batch" else array
 
 
 def format_lengths(lengths: Sequence[int]) -> str:
     """``7,3,5,1``, or the first ones and "..."."""
-    shown = ",".join(map(str, lengths[:MAX_LENGTHS_SHOWN]))
-    return shown + ",..." * (len(lengths) > MAX_LENGTHS_SHOWN)
+    texts = list(map(str, lengths[:MAX_LENGTHS_SHOWN]))
+    if len(lengths) > MAX_LENGTHS_SHOWN:
+        texts.append("...")
+    return ",".join(texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -440,11 +453,12 @@ class Hint:
     @property
     def text(self) -> str:
         """All of it in a few sentences."""
-        several = "s" * (len(self.causes) > 1)
-        causes = (
-            f"Possible cause{several}: {'; '.join(self.causes)}." if self.causes else ""
-        )
-        return " ".join(filter(None, (self.seen, causes, self.excluded)))
+        sentences = [self.seen]
+        if self.causes:
+            label = "Possible cause" if len(self.causes) == 1 else "Possible causes"
+            sentences.append(f"{label}: {'; '.join(self.causes)}.")
+        sentences.append(self.excluded)
+        return " ".join(filter(None, sentences))
 
 
 def join_with_and(words: Sequence[str]) -> str:

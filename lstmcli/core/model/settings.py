@@ -104,11 +104,9 @@ class OneOf(Parser):
         named = dict.fromkeys(names, "") | in_words
         *others, last = named
         words = f"{', '.join(others)} or {last}"
-        super().__init__(
-            "",
-            listed([*named], MOST_NAMED) if len(named) > MOST_NAMED else words,
-            named,
-        )
+        if len(named) > MOST_NAMED:
+            words = listed(list(named), MOST_NAMED)
+        super().__init__("", words, named)
 
 
 class _Padding(OneOf):
@@ -198,7 +196,7 @@ def _name(value: Any) -> str:
     return name
 
 
-_ACTIVATION = ", ".join(n + "(A,B)" * (n == "hard_sigmoid") for n in ACTIVATION_NAMES)
+_ACTIVATION = ", ".join(ACTIVATION_NAMES).replace("hard_sigmoid,", "hard_sigmoid(A,B),")
 _BOUND = "a number above 0, or none"
 _GATES = "the letters i f o and one of g j c z"
 
@@ -484,7 +482,7 @@ def read_setting(name: str, value: Any, where: str) -> Any:
     try:
         setting = SETTINGS[plain]
     except KeyError:
-        near = did_you_mean(plain, SETTINGS, f"{cell}." * bool(cell))
+        near = did_you_mean(plain, SETTINGS, f"{cell}." if cell else "")
         known = [] if near else [f"  Settings: {', '.join(SETTINGS)}."]
         raise UserError(f"{where}: unknown setting {name!r}.{near}", *known) from None
     refuse_unprintable(value, f"{where}: {name}")

@@ -130,7 +130,7 @@ class Head:
 
     @property
     def is_over_sequences(self) -> bool:
-        """Whether an output of one sequence needs the others."""
+        """Return whether an output of one sequence needs the others."""
         return any(layer.over == BATCH for layer in self.layers)
 
     @property

@@ -150,8 +150,9 @@ def _factor_words(v: Shown) -> str:
     unused = _unused(v.value)
     if not unused:
         return f"inputs times {setting_text(v.value)}"
-    verb = "is" if len(unused) == 1 else "are"
-    return f"{numbered('input', unused)} {verb} not used"
+    if len(unused) == 1:
+        return f"input {unused[0]} is not used"
+    return f"{numbered('input', unused)} are not used"
 
 
 def _factor_code(v: Shown) -> str:
