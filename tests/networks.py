@@ -10,6 +10,7 @@ import numpy.typing as npt
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Model
 from lstmcli.core.weights.decode import decode
+from lstmcli.core.weights.slots import Slot
 
 Array = npt.NDArray[Any]
 
@@ -70,5 +71,6 @@ def random_net(
 def model_of(net: dict[str, Array], **settings: Any) -> Model:
     """The net as a model, by the tf1 row."""
     how = CONVENTIONS["tf1"].changed(settings)
-    cell = decode({"fused": net["kernel"], "bias": net["bias"]}, how, "net")
+    tensors = {Slot("fused"): net["kernel"], Slot("bias"): net["bias"]}
+    cell = decode(tensors, how, "net")
     return Model(((cell,),), {"kernel": net["kernel"].shape})

@@ -51,6 +51,8 @@ DONE: tuple[str, ...] = (
     "lstmcli/core/derive",
     "lstmcli/core/diff",
     "lstmcli/core/forward",
+    "lstmcli/core/model",
+    "lstmcli/core/weights",
 )
 """The packages that are read once: a name is added by the change that wrote the last file of it."""
 

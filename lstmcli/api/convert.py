@@ -32,17 +32,17 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
 from lstmcli.core.model.model import Cell, Model, format_lengths
 from lstmcli.core.model.shell import as_options
-from lstmcli.core.weights.assumptions import idle_settings_of_run
 from lstmcli.core.weights.build_cells import BFLOAT16
 from lstmcli.core.weights.choose_lstm import layer_options
 from lstmcli.core.weights.compatibility import (
-    Step,
     fit_or_refuse,
     needed_settings,
-    recipe,
 )
+from lstmcli.core.weights.directions import layers_of_stacks
 from lstmcli.core.weights.encode import fold_forget_bias, named_tensors
-from lstmcli.core.weights.recognise import layers_of_stacks, recognise
+from lstmcli.core.weights.idle import idle_settings_of_run
+from lstmcli.core.weights.recipe import Change, recipe
+from lstmcli.core.weights.recognise import recognise
 from lstmcli.core.weights.surroundings import lstm_alone
 from lstmcli.engines.export import graph_of, rtneural_document, serialised
 from lstmcli.errors import Try, UserError
@@ -90,7 +90,7 @@ class Conversion:
     file: Target
     arrays: Mapping[str, Array]
     settings: Mapping[str, Any]  # that a reader needs with the tensors
-    steps: tuple[Step, ...]
+    steps: tuple[Change, ...]
     proof: Proof
     rounding: Rounding | None = None  # of the weights
 

@@ -45,7 +45,8 @@ from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
 from lstmcli.core.model.edits import edits_in, refuse_edits
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import Assumption
-from lstmcli.core.weights.assumptions import idle_settings_of_run, without_padding
+from lstmcli.core.weights.assumptions import without_padding
+from lstmcli.core.weights.idle import idle_settings_of_run
 from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, Undecided, UserError
 from lstmcli.formats import Document
 

@@ -32,7 +32,6 @@ from lstmcli.core.weights.assumptions import (
     assumptions,
     common_lengths,
     direction_assumptions,
-    idle_settings,
     lengths_assumed,
     masking_assumed,
     refuse_open,
@@ -54,6 +53,8 @@ from lstmcli.core.weights.choose_lstm import (
     refuse_partial,
     training_copies,
 )
+from lstmcli.core.weights.directions import layers_of_stacks
+from lstmcli.core.weights.idle import idle_settings
 from lstmcli.core.weights.metadata import (
     MetadataSettings,
     is_dense,
@@ -62,7 +63,7 @@ from lstmcli.core.weights.metadata import (
     merge_metadata,
     read_metadata,
 )
-from lstmcli.core.weights.recognise import layers_of_stacks, recognise
+from lstmcli.core.weights.recognise import recognise
 from lstmcli.core.weights.surroundings import Chain, Surroundings, find_surroundings
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import UserError, refuse_unprintable
@@ -215,8 +216,8 @@ def _load(
     )
     idle += around.idle
     remarks += [*idle, *layers.remarks, *around.remarks]
-    used = {**layers.used, **{name: tensors[name] for name in around.roles}}
-    remarks += _not_finite(used, source)
+    remarks += _not_finite(layers.used, source)
+    remarks += _not_finite({name: tensors[name] for name in around.roles}, source)
     assumed = [*layers.assumed, *padding.assumed, *around.assumed]
     assumed += unused_assumptions(chosen, found, tensors, around.roles)
     return Model(

@@ -41,9 +41,10 @@ from lstmcli.core.forward.run import (
     trace_of,
 )
 from lstmcli.core.model.arrays import ArrayLike, describe_not_finite
-from lstmcli.core.model.model import Model, State, Trace, refuse_unknown_cell
+from lstmcli.core.model.model import Model, Trace, refuse_unknown_cell
 from lstmcli.core.model.part import Indices, Part
 from lstmcli.core.model.selection import Selection, cut_trace, members_named
+from lstmcli.core.model.states import State
 from lstmcli.core.model.surroundings import FINAL_Y, Y
 from lstmcli.core.weights.assumptions import shorten_assumption
 from lstmcli.errors import Try, UserError

@@ -16,7 +16,6 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.directions import has_direction_axis
 from lstmcli.core.model.model import (
     Model,
-    State,
     Trace,
     from_time_major,
     in_layout,
@@ -29,6 +28,7 @@ from lstmcli.core.model.selection import (
     members_named,
     round_to_digits,
 )
+from lstmcli.core.model.states import State
 from lstmcli.core.model.surroundings import FINAL_Y, Y
 from lstmcli.errors import UserError, did_you_mean
 from lstmcli.formats import (

@@ -34,7 +34,7 @@ from lstmcli.core.forward.run import (
 )
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.edits import edited
-from lstmcli.core.model.model import State, as_time_major, join_states, split_state
+from lstmcli.core.model.model import as_time_major
 from lstmcli.core.model.part import Indices
 from lstmcli.core.model.selection import (
     ENDLESS,
@@ -43,6 +43,7 @@ from lstmcli.core.model.selection import (
     members_named,
     round_to_digits,
 )
+from lstmcli.core.model.states import State, join_states, split_state
 from lstmcli.core.model.surroundings import FINAL_Y
 from lstmcli.errors import UserError
 from lstmcli.formats.text.jsonl import StepStream

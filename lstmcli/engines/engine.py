@@ -24,7 +24,8 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.directions import has_direction_axis
 from lstmcli.core.model.edits import refuse_edits
-from lstmcli.core.model.model import Cell, Masking, State, Trace, join_with_and
+from lstmcli.core.model.model import Cell, Masking, Trace, join_with_and
+from lstmcli.core.model.states import State
 from lstmcli.core.model.vocabulary import split_activation
 from lstmcli.core.weights.compatibility import fit
 from lstmcli.core.weights.encode import fold_forget_bias

@@ -11,8 +11,11 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Behaviour
 from lstmcli.core.model.model import Cell
-from lstmcli.core.weights.encode import INITIAL, encode, stack_directions
+from lstmcli.core.weights.decode import stack_directions
+from lstmcli.core.weights.encode import encode
 from lstmcli.core.weights.metadata.onnx import ROLES, activation_attributes
+from lstmcli.core.weights.slots import Slot
+from lstmcli.core.weights.stored import INITIAL
 from lstmcli.errors import import_extra
 
 OPSET = 17  # of early 2022: runtimes since then read it
@@ -182,12 +185,11 @@ def _lstm(
 ) -> list[Any]:
     row = layer[0].convention
     tensors = stack_directions([encode(cell) for cell in layer])
-    names = {
-        role: f"{row.names.tensors[role]}_{n}"
-        for role in tensors
-        if role not in INITIAL
-    }
-    constants |= {name: np.asarray(tensors[role]) for role, name in names.items()}
+    names = {}
+    for slot, array in tensors.items():
+        if slot.role not in INITIAL:
+            names[slot.role] = f"{row.names.tensors[slot.role]}_{n}"
+            constants[names[slot.role]] = array
     inputs = [
         below,
         names["kernel"],
@@ -254,6 +256,4 @@ def rtneural_document(layers: Layers) -> dict[str, Any]:
 
 def _listed(cell: Cell) -> list[Any]:
     tensors = encode(cell)
-    return [
-        np.asarray(tensors[role]).tolist() for role in cell.convention.names.numbered
-    ]
+    return [tensors[Slot(role)].tolist() for role in cell.convention.names.numbered]

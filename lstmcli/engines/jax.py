@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lstmcli.core.model.model import Cell, State
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.states import State
 from lstmcli.core.weights.encode import named_tensors
 from lstmcli.engines.engine import (
     Engine,

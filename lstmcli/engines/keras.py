@@ -13,6 +13,7 @@ import numpy as np
 
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import encode
+from lstmcli.core.weights.slots import Slot
 from lstmcli.engines.engine import (
     Engine,
     Network,
@@ -100,7 +101,7 @@ def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
         lstm = keras.layers.Bidirectional(lstm, merge_mode=merge, dtype=dtype)
     lstm.build((None, None, cell.inputs))
     tensors = [encode(one) for one in layer]
-    lstm.set_weights([one[role] for one in tensors for role in ORDER])
+    lstm.set_weights([one[Slot(role)] for one in tensors for role in ORDER])
     return lstm
 
 

@@ -9,7 +9,7 @@ from lstmcli.core.forward.equivalence import Proof
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.selection import format_size
 from lstmcli.core.model.vocabulary import spaced_order
-from lstmcli.core.weights.compatibility import Step
+from lstmcli.core.weights.recipe import Change
 from lstmcli.errors import INPUTS
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.sheet import (
@@ -59,7 +59,7 @@ def conversion_sheet(conversion: Conversion, width: Width) -> Sheet:
     return sheet
 
 
-def _recipe(steps: Sequence[Step], width: Width) -> Sheet:
+def _recipe(steps: Sequence[Change], width: Width) -> Sheet:
     sheet = Sheet()
     for step in steps:
         remaining = Width(width.prose - INDENT)

@@ -26,12 +26,8 @@ from lstmcli.core.forward.prepare import edited_model
 from lstmcli.core.forward.sequence import edited_outputs, merge_directions
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import edits_in
-from lstmcli.core.model.model import (
-    Cell,
-    Model,
-    as_time_major,
-    split_state,
-)
+from lstmcli.core.model.model import Cell, Model, as_time_major
+from lstmcli.core.model.states import split_state
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.core.model.surroundings import FINAL_Y, STATES, Head, Y
 

@@ -43,7 +43,8 @@ from lstmcli.core.forward.equations import (
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.model import Cell, State
+from lstmcli.core.model.model import Cell
+from lstmcli.core.model.states import State
 from lstmcli.core.model.steps import StepOrder
 from lstmcli.core.model.vocabulary import GATES, ONE_OF_TWO, PEEPHOLE_ORDERS
 

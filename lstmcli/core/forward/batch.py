@@ -18,7 +18,8 @@ import numpy as np
 from lstmcli.core.forward.loop import Loop
 from lstmcli.core.forward.packing import FIOG, Packed
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Cell, Model, State
+from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.states import State
 from lstmcli.core.model.vocabulary import GATES
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell, Inputs, Model
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.core.weights.encode import present_gates
 from lstmcli.core.weights.initializers import draw_run
+from lstmcli.core.weights.storage import present_gates
 
 Layers = Sequence[Sequence[Cell]]
 

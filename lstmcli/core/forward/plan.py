@@ -14,19 +14,18 @@ from lstmcli.core.model.directions import has_direction_axis
 from lstmcli.core.model.model import (
     Inputs,
     Model,
-    State,
     as_time_major,
     cell_name,
     format_lengths,
     from_time_major,
     in_layout,
     layer_width,
-    split_state,
     steps_and_batch,
 )
 from lstmcli.core.model.part import Part
 from lstmcli.core.model.selection import EVERYTHING, Selection, is_named, read_names
 from lstmcli.core.model.settings import Assumption
+from lstmcli.core.model.states import State, split_state
 from lstmcli.core.model.surroundings import Head, Y
 from lstmcli.errors import Try, UserError
 

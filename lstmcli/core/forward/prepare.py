@@ -21,11 +21,11 @@ from lstmcli.core.model.model import (
     Cell,
     Inputs,
     Model,
-    State,
     as_time_major,
     from_time_major,
     layer_width,
 )
+from lstmcli.core.model.states import State
 from lstmcli.core.weights.build_cells import check_layers
 from lstmcli.errors import UserError
 

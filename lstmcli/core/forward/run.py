@@ -33,16 +33,10 @@ from lstmcli.core.forward.sequence import (
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.directions import direction_axis, has_direction_axis
-from lstmcli.core.model.model import (
-    Cell,
-    Model,
-    State,
-    Trace,
-    from_time_major,
-    join_states,
-)
+from lstmcli.core.model.model import Cell, Model, Trace, from_time_major
 from lstmcli.core.model.part import Part
 from lstmcli.core.model.selection import Choice
+from lstmcli.core.model.states import State, join_states
 from lstmcli.core.model.surroundings import STATES, Head, Y
 from lstmcli.errors import UserError
 from lstmcli.threads import one_thread

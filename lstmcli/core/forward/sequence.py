@@ -13,11 +13,11 @@ from lstmcli.core.model.model import (
     Cell,
     Inputs,
     Model,
-    State,
     format_lengths,
     in_layout,
     steps_and_batch,
 )
+from lstmcli.core.model.states import State
 from lstmcli.core.model.steps import StepOrder, valid_first
 from lstmcli.errors import Try, UserError
 

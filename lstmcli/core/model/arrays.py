@@ -48,7 +48,9 @@ def iterate_blocks(
         return
     inner = max(1, prod(x.shape[2:]))
     columns = max(1, min(x.shape[1], numbers // inner))
-    rows = max(1, numbers // (columns * inner)) if columns == x.shape[1] else 1
+    rows = 1
+    if columns == x.shape[1]:
+        rows = max(1, numbers // (columns * inner))
     for first in range(0, x.shape[0], rows):
         for at in range(0, x.shape[1], columns):
             yield [first, at], x[first : first + rows, at : at + columns]

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from lstmcli.core.model.settings import SETTINGS
+from lstmcli.core.model.settings import AS_ROW, SETTINGS
 from lstmcli.core.model.vocabulary import GATES
 from lstmcli.errors import UserError, did_you_mean
 
@@ -162,13 +162,15 @@ class Names:
         """Return whether peepholes are matrices (H, H), as in DyNet's coupled cell."""
         return any(role.startswith("peephole.") for role in self.numbered)
 
+    def is_per_gate(self, role: str) -> bool:
+        """Return whether each gate has a tensor of a role."""
+        is_numbered = any(one.startswith(f"{role}.") for one in self.numbered)
+        return is_numbered or "{gate}" in self.tensors.get(role, "")
+
     @property
     def has_tensor_per_gate(self) -> bool:
         """Return whether there is a tensor per gate, and so no order of gates."""
-        kernels = (self.tensors.get(role, "") for role in ("kernel", "fused"))
-        return any("{gate}" in form for form in kernels) or any(
-            "." in r for r in self.numbered
-        )
+        return self.is_per_gate("kernel") or self.is_per_gate("fused")
 
     @property
     def direction_marks(self) -> tuple[str, str]:
@@ -298,40 +300,28 @@ class Convention:
     ) -> Convention:
         """A row from the fields of `Names`, `Storage` and `Behaviour`."""
         values["tensors"] = tensors
-        groups = {
-            group: kind(
-                **{f.name: values.pop(f.name) for f in fields(kind) if f.name in values}
-            )
-            for group, kind in _GROUPS.items()
-        }
+        groups: dict[str, Any] = {}
+        for group, kind in _GROUPS.items():
+            names = [field.name for field in fields(kind) if field.name in values]
+            groups[group] = kind(**{name: values.pop(name) for name in names})
         return cls(name, title, **groups, **values)
 
     def changed(self, settings: Mapping[str, Any]) -> Convention:
         """Replace some settings; unknown names are ignored.
 
-        ``activation`` sets the candidate's and, unless ``output_activation``
-        is given too, the output's, as in every framework with one option for
-        both.
+        What follows a setting (`Setting.also`) is changed with it, unless it is given too.
         """
-        changes = {
-            k: v for k, v in settings.items() if k in _GROUP_OF and k in SETTINGS
-        }
-        if "activation" in changes:
-            changes.setdefault("output_activation", changes["activation"])
-        if changes.get("peepholes") == "old_c":
-            changes["output_peephole"] = "old_c"
-        if "masked_output" in changes:
-            both = dict.fromkeys(
-                ("masked_output_merged", "past_length"), changes["masked_output"]
-            )
-            changes |= both
-        groups = {
-            group: replace(
-                getattr(self, group),
-                **{k: v for k, v in changes.items() if _GROUP_OF[k] == group},
-            )
-            for group in {_GROUP_OF[k] for k in changes}
-        }
+        given, following = dict[str, Any](), dict[str, Any]()
+        for name, value in settings.items():
+            if name in _GROUP_OF and name in SETTINGS:
+                given[name] = value
+                following |= SETTINGS[name].changes(value)
+        by_group: dict[str, dict[str, Any]] = {}
+        for name, value in {**following, **given}.items():
+            by_group.setdefault(_GROUP_OF[name], {})[name] = value
+        groups = {}
+        for group, changes in by_group.items():
+            groups[group] = replace(getattr(self, group), **changes)
         return replace(self, **groups)
 
     def with_behaviour(self, **values: Any) -> Convention:
@@ -345,28 +335,14 @@ class Convention:
 
     def settings(self) -> dict[str, Any]:
         """The settings of a run, by option name; those that are off are left out."""
-        off = {
-            "bias": "once",
-            "peepholes": "used",
-            "state": "carried",
-            "initial_state": "given",
-            "lengths": "given",
-            "arithmetic": "float",
-            "merge": "concat",
-            "masked_output": "zero",
-            "rows": "xh",
-            "directions": "stored",
-        }
         row = CONVENTIONS.get(self.name, self)
-        off["peephole_gates"] = (
-            row.storage.peephole_gates
-        )  # matters where there are peepholes
-        values = {name: self.setting(name) for name in SETTINGS}
-        return {
-            name: value
-            for name, value in values.items()
-            if value not in (None, False, "none") and off.get(name) != value
-        }
+        values = {}
+        for name, setting in SETTINGS.items():
+            off = row.setting(name) if setting.off == AS_ROW else setting.off
+            value = self.setting(name)
+            if value not in (None, False, "none", off):
+                values[name] = value
+        return values
 
     def to_json(self) -> dict[str, Any]:
         """Every column of the row, by name."""
@@ -381,10 +357,9 @@ class Convention:
         if name not in self.takes:
             return False
         values = self.takes[name].split()
-        return (
-            not values
-            or (f"{value:g}" if isinstance(value, float) else value) in values
-        )
+        if isinstance(value, float):
+            value = f"{value:g}"
+        return not values or value in values
 
     def config(self, both: bool) -> tuple[str, ...]:
         """The settings in a layer's config, of rows whose files may be without a config.
@@ -393,11 +368,8 @@ class Convention:
         """
         if "recurrent_activation" not in self.hidden and "merge" not in self.takes:
             return ()
-        names = (
-            "recurrent_activation",
-            "activation",
-            "merge" if both else "go_backwards",
-        )
+        names = ["recurrent_activation", "activation"]
+        names.append("merge" if both else "go_backwards")
         return tuple(name for name in names if name in self.takes)
 
     def tensor_names(self, role: str, number: str = "N") -> list[str]:
@@ -413,38 +385,50 @@ class Convention:
         found: list[list[str]] = []
         for form in self.names.tensors[role].split(" | "):
             plain = form.replace("{layer}", number).replace("{number}", number)
-            plain = plain.replace("{direction}", self.names.marks[0]).replace(
-                "{builder}", ""
-            )
-            words = (
-                [self.names.word(gate, role) for gate in gates]
-                if "{gate}" in plain
-                else [""]
-            )
+            plain = plain.replace("{direction}", self.names.marks[0])
+            plain = plain.replace("{builder}", "")
+            words = [""]
+            if "{gate}" in plain:
+                words = [self.names.word(gate, role) for gate in gates]
             found.append([plain.replace("{gate}", word) for word in words])
         return found
 
     def kernel_shapes(self, outputs: str = "H") -> dict[str, str]:
         """By role ``(I, 4H)`` and ``(H, 4H)``, or of a fused kernel ``(I + H, 4H)``."""
-        storage = self.storage
-        width = "H" if self.names.has_tensor_per_gate else f"{len(storage.gates)}H"
+        storage, width = self.storage, "H"
+        if not self.names.has_tensor_per_gate:
+            width = f"{len(storage.gates)}H"
         depths = {"kernel": "I", "recurrent_kernel": outputs}
         if "fused" in self.names.tensors:
-            both = ("I", outputs) if storage.rows == "xh" else (outputs, "I")
-            depths = {"fused": " + ".join([*both, *["1"] * storage.extra_columns])}
-        by_rows = storage.orientation == "rows"
-        return {
-            role: f"({width}, {depth})" if by_rows else f"({depth}, {width})"
-            for role, depth in depths.items()
-        }
+            parts = ["I", outputs]
+            if storage.rows == "hx":
+                parts.reverse()
+            if storage.extra_columns:
+                parts.append("1")
+            depths = {"fused": " + ".join(parts)}
+        shapes = {}
+        for role, depth in depths.items():
+            sides = (depth, width)
+            if storage.orientation == "rows":
+                sides = (width, depth)
+            shapes[role] = f"({', '.join(sides)})"
+        return shapes
 
     @property
     def roles(self) -> frozenset[str]:
         """Return what the row has tensors for: ``kernel``, ``bias``, ``projection``, ..."""
-        numbered = {role.partition(".")[0] for role in self.names.numbered}
-        columns = {"peephole"} if self.storage.peephole_columns else set()
-        columns |= {"bias"} if self.storage.extra_columns else set()
-        return frozenset({*self.names.tensors, *numbered, *columns} - {"numbered"})
+        roles = set(self.stored_roles)
+        if self.storage.peephole_columns:
+            roles.add("peephole")
+        if self.storage.extra_columns:
+            roles.add("bias")
+        return frozenset(roles)
+
+    @property
+    def stored_roles(self) -> frozenset[str]:
+        """Return what the row has tensors of their own for."""
+        roles = {role.partition(".")[0] for role in self.names.numbered}
+        return frozenset(roles.union(self.names.tensors) - {"numbered"})
 
 
 def describe_role(role: str) -> str:
@@ -1194,10 +1178,10 @@ def find_convention(name: str) -> Convention:
         return CONVENTIONS[name.lower()]
     except KeyError:
         meant = [f"'{row}'" for row in FRAMEWORK_ALIASES.get(name.lower(), ())]
-        near = (
-            f" Did you mean {' or '.join(meant)}?"
-            if meant
-            else did_you_mean(name, CONVENTIONS)
-        )
-        known = [] if near else [f"  Conventions: {', '.join(CONVENTIONS)}."]
+        near = did_you_mean(name, CONVENTIONS)
+        if meant:
+            near = f" Did you mean {' or '.join(meant)}?"
+        known = []
+        if not near:
+            known.append(f"  Conventions: {', '.join(CONVENTIONS)}.")
         raise UserError(f"there is no convention {name!r}.{near}", *known) from None

@@ -9,7 +9,7 @@ arrangements, and the cost between equal ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import permutations, product
 from math import prod
@@ -48,18 +48,25 @@ class RunShape(NamedTuple):
     def axes(self) -> str:
         """The axes of the arrays of the run: "tbk", "btw", "tdbk"."""
         lead = "bt" if self.layout == "batch" else "tb"
-        if self.directions == 1 or self.stacked is None:
-            return lead + ("k" if self.directions == 1 else "w")
+        if self.directions == 1:
+            return f"{lead}k"
+        if self.stacked is None:
+            return f"{lead}w"
         return f"{lead[: self.stacked]}d{lead[self.stacked :]}k"
 
     @property
     def lengths(self) -> dict[str, int]:
         """The length of each axis, by its letter."""
         T, B, K, D = self[:4]
-        one = {"t": T, "b": B, "k": K}
-        return (
-            {"d": D, **one, "w": D * K} if D > 1 else one
-        )  # of equal cost, "d" comes first
+        if D == 1:
+            return {"t": T, "b": B, "k": K}
+        return {
+            "d": D,
+            "t": T,
+            "b": B,
+            "k": K,
+            "w": D * K,
+        }  # of equal cost, "d" comes first
 
 
 class Part(NamedTuple):
@@ -94,15 +101,17 @@ class Part(NamedTuple):
         last = self.indices.stop - 1
         if self.is_all:
             return ""
+        if noun == "step" and self.is_last_step:
+            return "the last step"
         if count == 1:
-            is_last = noun == "step" and self.is_last_step
-            return "the last step" if is_last else f"{noun} {first} of {of}"
+            return f"{noun} {first} of {of}"
         if stride > 1:
             every = {2: "second step", 3: "third step"}.get(stride, f"{stride} steps")
             return f"every {every} from {first} to {last}"
         if first and last < of - 1:
             return f"{noun}s {first} to {last} of {of}"
-        return f"the {'last' if first else 'first'} {count} of {of} {noun}s"
+        end = "last" if first else "first"
+        return f"the {end} {count} of {of} {noun}s"
 
 
 class Arrangement(NamedTuple):
@@ -176,73 +185,102 @@ def arrangements(
     There are as many as windows of steps times sequences. With ``steps`` an array without steps is
     one of these, and another has all; with ``sequences`` one without sequences is one of these.
     """
-    T, B, K, D = run[:4]
     found: list[Iterator[Arrangement]] = []
-    for read, order, extra, places in _readings(shape, run):
-        named = places if len(shape) == len(run.axes) else None
-        for axes in _axes(read, run):
-            if 1 in read and not axes.endswith("k"):
+    for reading in _readings(shape, run):
+        named: Sequence[int] = ()
+        if len(shape) == len(run.axes):
+            named = reading.places or ()
+        for axes in _axes(reading.shape, run):
+            if 1 in reading.shape and not axes.endswith("k"):
                 continue
-            sizes = dict(zip(axes, read, strict=True))
-            units = sizes.get("k", K)
-            of_units = Part(0, units, K, cost=FIRST_UNITS * (units < K))
-            directions = [Part(0, D, D)]
-            if D > 1 and not {*"dw"} & {*axes}:
-                directions = [Part(n, 1, D, cost=ONE_DIRECTION + n) for n in range(D)]
-            of_sequences = _sequences(sizes.get("b"), B, sequences)
-            for others in product(of_sequences, directions, [of_units]):
-                cost = (
-                    extra
-                    + _unusual(axes, named or (), run)
-                    + sum(part.cost for part in others)
-                )
+            sizes = dict(zip(axes, reading.shape, strict=True))
+            usual = reading.cost + _unusual(axes, named, run)
+            for others in _other_parts(axes, sizes, run, sequences):
+                cost = usual + sum(part.cost for part in others)
                 one = Arrangement(
-                    cost, axes, Part(0, T, T), *others, read, order, places, run
-                )
-                found.append(_with_steps(one, _steps(sizes.get("t"), T, steps)))
+                    cost, axes, Part(0, run.steps, run.steps), *others,
+                    reading.shape, reading.order, reading.places, run,
+                )  # fmt: skip
+                of_steps = _steps(sizes.get("t"), run.steps, steps)
+                found.append(_with_steps(one, of_steps))
     return merge(*found, key=lambda one: one.cost)
 
 
-def _readings(
-    shape: Sequence[int], run: RunShape
-) -> Iterator[tuple[tuple[int, ...], Literal["C", "F"], float, tuple[int, ...] | None]]:
+def _other_parts(
+    axes: str, sizes: Mapping[str, int], run: RunShape, items: Sequence[int] | None
+) -> Iterator[tuple[Part, Part, Part]]:
+    """The parts of sequences, directions and units that an array of these axes may have."""
+    of_units = Part(0, run.units, run.units)
+    if sizes.get("k", run.units) < run.units:
+        of_units = Part(0, sizes["k"], run.units, cost=FIRST_UNITS)
+    D = run.directions
+    directions = [Part(0, D, D)]
+    if D > 1 and {*axes}.isdisjoint("dw"):
+        directions = [Part(n, 1, D, cost=ONE_DIRECTION + n) for n in range(D)]
+    of_sequences = _sequences(sizes.get("b"), run.sequences, items)
+    return product(of_sequences, directions, [of_units])
+
+
+class _Reading(NamedTuple):
+    """The shape that an array is taken to have."""
+
+    shape: tuple[int, ...]  # without axes of length 1
+    places: tuple[int, ...] | None = None  # of these axes in the array; None: in a row
+    order: Literal["C", "F"] = "C"  # of the numbers
+    cost: float = 0.0
+
+
+def _readings(shape: Sequence[int], run: RunShape) -> Iterator[_Reading]:
     """The array as it is; or its numbers, in a row or in rows, in the run's axes.
 
     A last axis of 1 may be the first unit. Other axes of 1 are dropped.
     """
     places = tuple(n for n, size in enumerate(shape) if size != 1)
     slim = tuple(shape[n] for n in places)
-    yield slim, "C", 0.0, places
+    yield _Reading(slim, places)
     if run.units > 1 and tuple(shape[-1:]) == (1,):
-        yield (*slim, 1), "C", 0.0, (*places, len(shape) - 1)
-    lengths, letters = run.lengths, run.axes
-    exchanged = letters.translate(str.maketrans("tb", "bt"))
-    width = lengths[letters[-1]]
-    full_shapes = dict.fromkeys(
-        tuple(lengths[axis] for axis in axes if lengths[axis] != 1)
-        for axes in (letters, exchanged)
-    )
+        yield _Reading((*slim, 1), (*places, len(shape) - 1))
+    width = run.lengths[run.axes[-1]]
+    full_shapes = _full_shapes(run)
     for full in full_shapes:
-        if slim != full and slim in ((prod(full),), (prod(full) // width, width)):
-            yield full, "C", IN_A_ROW, None
-            if len(slim) == 1:
-                yield full, "F", BY_COLUMNS, None
+        in_rows = (prod(full) // width, width)
+        if slim == full or slim not in ((prod(full),), in_rows):
+            continue
+        yield _Reading(full, cost=IN_A_ROW)
+        if len(slim) == 1:
+            yield _Reading(full, order="F", cost=BY_COLUMNS)
     if len(slim) == 1 and 1 < width < slim[0] and slim[0] % width == 0:
         rows = (slim[0] // width, width)
         if rows not in full_shapes:
-            yield rows, "C", IN_A_ROW, None
+            yield _Reading(rows, cost=IN_A_ROW)
+
+
+def _full_shapes(run: RunShape) -> list[tuple[int, ...]]:
+    """The shape of the run, and that with steps and sequences exchanged; without axes of 1."""
+    exchanged = run.axes.translate(str.maketrans("tb", "bt"))
+    shapes = []
+    for axes in (run.axes, exchanged):
+        lengths = [run.lengths[axis] for axis in axes]
+        shapes.append(tuple(length for length in lengths if length != 1))
+    return list(dict.fromkeys(shapes))
 
 
 def _axes(shape: Sequence[int], run: RunShape) -> Iterator[str]:
-    lengths = run.lengths
-    for axes in map("".join, permutations(lengths, len(shape))):
-        fits = all(
-            n == lengths[axis] if axis in "dw" else n <= lengths[axis]
-            for axis, n in zip(axes, shape, strict=True)
-        )
-        has_units = run.units == 1 or {*"kw"} & {*axes}
-        if fits and has_units and not ("w" in axes and {*"dk"} & {*axes}):
+    """Every order of axes that an array of a shape may have."""
+    for axes in map("".join, permutations(run.lengths, len(shape))):
+        has_units = run.units == 1 or not {*axes}.isdisjoint("kw")
+        has_both = "w" in axes and not {*axes}.isdisjoint("dk")
+        if has_units and not has_both and _fits(axes, shape, run):
             yield axes
+
+
+def _fits(axes: str, shape: Sequence[int], run: RunShape) -> bool:
+    """Return whether each axis has the run's length, or of steps, sequences and units a part."""
+    for axis, size in zip(axes, shape, strict=True):
+        length = run.lengths[axis]
+        if size > length or (axis in "dw" and size < length):
+            return False
+    return True
 
 
 def _in_order(some: str, of: str) -> str:
@@ -251,31 +289,34 @@ def _in_order(some: str, of: str) -> str:
 
 def _unusual(axes: str, places: Sequence[int], run: RunShape) -> float:
     """The cost of an order of axes, at ``places`` of an array of the run's axes."""
-    usual = run.axes
+    usual, cost = run.axes, 0.0
     lead = _in_order("tb", axes)
     in_place = all(
-        usual[at] == x for at, x in zip(places, axes, strict=False) if x in "tb"
+        usual[at] == axis
+        for at, axis in zip(places, axes, strict=False)
+        if axis in "tb"
     )
-    exchanged = lead != _in_order(lead, usual) or not in_place
-    units_first = any(axis in axes[:-1] for axis in "kw")
-    is_other = "w" in axes and "w" not in usual
-    if "d" in axes:
-        is_other = axes != _in_order(axes, usual)
-    return (
-        EXCHANGED * exchanged + UNITS_FIRST * units_first + OTHER_DIRECTIONS * is_other
-    )
+    if lead != _in_order(lead, usual) or not in_place:
+        cost += EXCHANGED
+    if any(axis in axes[:-1] for axis in "kw"):
+        cost += UNITS_FIRST
+    is_joined = "w" in axes and "w" not in usual
+    is_stacked = "d" in axes and axes != _in_order(axes, usual)
+    return cost + OTHER_DIRECTIONS if is_joined or is_stacked else cost
 
 
 def _with_steps(one: Arrangement, of_steps: Iterator[Part]) -> Iterator[Arrangement]:
-    return (one._replace(steps=steps, cost=one.cost + steps.cost) for steps in of_steps)
+    for steps in of_steps:
+        yield one._replace(steps=steps, cost=one.cost + steps.cost)
 
 
 def _steps(n: int | None, T: int, of_steps: Sequence[int] | None) -> Iterator[Part]:
     """All steps, the first, the last, every s-th, or a window; or one step."""
+    of_last = LAST_STEP if T > 1 else 0.0
     if n is None and of_steps is not None:
-        yield from (Part(step, 1, T, cost=LAST_STEP * (T > 1)) for step in of_steps)
+        yield from (Part(step, 1, T, cost=of_last) for step in of_steps)
     elif n is None:
-        yield Part(T - 1, 1, T, cost=LAST_STEP * (T > 1))
+        yield Part(T - 1, 1, T, cost=of_last)
         for t in range(T - 1):
             yield Part(t, 1, T, cost=OTHER_STEP if t else FIRST_STEP)
     elif n == T:
@@ -283,21 +324,28 @@ def _steps(n: int | None, T: int, of_steps: Sequence[int] | None) -> Iterator[Pa
     elif of_steps is None:
         yield Part(0, n, T, cost=FIRST)
         yield Part(T - n, n, T, cost=LAST)
-        for stride in range(2, (T - 1) // max(n - 1, 1) + 1) if n > 1 else ():
-            for first in sorted({0, stride - 1, T - 1 - stride * (n - 1)}):
-                if (
-                    first + stride * (n - 1) < T
-                ):  # x[::s], x[s - 1::s], or up to the last step
-                    yield Part(first, n, T, stride, STRIDE)
+        if n > 1:
+            yield from _strides(n, T)
         yield from (Part(first, n, T, cost=WINDOW) for first in range(1, T - n))
+
+
+def _strides(n: int, T: int) -> Iterator[Part]:
+    """Every s-th of T steps, n of them: x[::s], x[s - 1::s], or up to the last step."""
+    for stride in range(2, (T - 1) // (n - 1) + 1):
+        span = stride * (n - 1)
+        for first in sorted({0, stride - 1, T - 1 - span}):
+            if first + span < T:
+                yield Part(first, n, T, stride, STRIDE)
 
 
 def _sequences(n: int | None, B: int, items: Sequence[int] | None) -> Iterator[Part]:
     if n is not None:
-        yield Part(0, n, B, cost=FIRST_SEQUENCES * (n < B))
+        yield Part(0, n, B, cost=FIRST_SEQUENCES if n < B else 0.0)
         return
-    for item in (range(B) if items is None else items)[:MOST_SEQUENCES]:
-        yield Part(item, 1, B, cost=ONE_SEQUENCE * (B > 1))
+    if items is None:
+        items = range(B)
+    for item in items[:MOST_SEQUENCES]:
+        yield Part(item, 1, B, cost=ONE_SEQUENCE if B > 1 else 0.0)
 
 
 def words(one: Arrangement, ends: str = "") -> str:
@@ -305,41 +353,42 @@ def words(one: Arrangement, ends: str = "") -> str:
 
     ``ends`` is what the last step is called.
     """
-    texts = ["numbers in a row"] * one.in_a_row + ["column by column"] * (
-        one.order == "F"
-    )
-    if one.units_first:
-        after = one.axes.replace("w", "k").partition("k")[2]
-        texts.append(f"units before {'steps' if 't' in after else 'sequences'}")
-    elif one.exchanged:
-        texts.append(
-            f"({'steps, batch' if one.run.layout == 'batch' else 'batch, steps'}, units)"
-        )
-    steps = ends if ends and one.steps.is_last_step else one.steps.words("step")
-    sequences = one.sequences.words("sequence")
-    if one.steps.is_last_step and sequences:
-        sequences = f"{steps} of {sequences.removesuffix(f' of {one.sequences.of}')}"
-        steps = ""
-    texts += [_directions_words(one), steps, sequences, one.units.words("unit")]
+    steps, sequences = one.steps.words("step"), one.sequences.words("sequence")
+    if one.steps.is_last_step:
+        steps = ends or steps
+        if sequences:
+            which = sequences.removesuffix(f" of {one.sequences.of}")
+            steps, sequences = "", f"{steps} of {which}"
+    texts = [*_order_words(one), _directions_words(one), steps, sequences]
+    texts.append(one.units.words("unit"))
     return ", ".join(filter(None, texts))
+
+
+def _order_words(one: Arrangement) -> Iterator[str]:
+    if one.in_a_row:
+        yield "numbers in a row"
+    if one.order == "F":
+        yield "column by column"
+    after_units = one.axes.replace("w", "k").partition("k")[2]
+    if one.units_first and "t" in after_units:
+        yield "units before steps"
+    elif one.units_first:
+        yield "units before sequences"
+    elif one.exchanged and one.run.layout == "batch":
+        yield "(steps, batch, units)"
+    elif one.exchanged:
+        yield "(batch, steps, units)"
 
 
 def _directions_words(one: Arrangement) -> str:
     """``the backward direction``, or where the directions are, if not as in the run."""
-    part = one.directions
+    part, axes, run = one.directions, one.axes, one.run.axes
+    if not part.is_all and part.of == 2:
+        return f"the {('forward', 'backward')[part.first]} direction"
     if not part.is_all:
-        names = ("forward", "backward")
-        return (
-            f"the {names[part.first]} direction"
-            if part.of == 2
-            else part.words("direction")
-        )
-    if "w" in one.axes and "w" not in one.run.axes:
+        return part.words("direction")
+    if "w" in axes and "w" not in run:
         return "directions side by side"
-    if (
-        one.places is None
-        or "d" not in one.axes
-        or one.axes == _in_order(one.axes, one.run.axes)
-    ):
+    if one.places is None or "d" not in axes or axes == _in_order(axes, run):
         return ""
-    return f"directions on axis {one.places[one.axes.index('d')]}"
+    return f"directions on axis {one.places[axes.index('d')]}"

@@ -1,22 +1,20 @@
-"""`Cell`, `Model`, `Trace`, their states, and hints about them, whatever the framework."""
+"""`Cell`, `Model`, `Trace`, and hints about them, whatever the framework."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
 from lstmcli.core.model.conventions import Behaviour, Convention
 from lstmcli.core.model.directions import steps_of
+from lstmcli.core.model.edit import Edit
 from lstmcli.core.model.settings import split_cell
+from lstmcli.core.model.surroundings import Embedding, Head
 from lstmcli.errors import Try, UserError, did_you_mean, listed
-
-if TYPE_CHECKING:
-    from lstmcli.core.model.edits import Edit
-    from lstmcli.core.model.surroundings import Embedding, Head
 
 T = TypeVar("T")
 MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
@@ -75,10 +73,14 @@ class Cell:
         """The size of h as edits of the outputs leave it."""
         width = self.outputs
         for edit in self.edits:
-            width = (
-                edit.kind.width(self.units, edit.value) if edit.kind.width else width
-            )
+            if edit.kind.width is not None:
+                width = edit.kind.width(self.units, edit.value)
         return width
+
+    @property
+    def words(self) -> str:
+        """Return what it is, with its sizes."""
+        return f"a cell that takes {self.inputs} inputs and has {self.units} units"
 
     @property
     def behaviour(self) -> Behaviour:
@@ -91,9 +93,13 @@ class Cell:
         return self.kernel.dtype
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def cell_name(layer: int, direction: int) -> str:
     """``layer0``, ``layer0_reverse``, ``layer1``, ...: a cell in settings and traces."""
-    return f"layer{layer}{'_reverse' * direction}"
+    return f"layer{layer}_reverse" if direction else f"layer{layer}"
 
 
 ELEMENTWISE = ("sum", "mul", "ave")
@@ -109,13 +115,13 @@ def layer_width(layer: Sequence[Cell]) -> int:
 
 def refuse_unknown_cell(cell: str, cells: Sequence[str]) -> None:
     """Refuse a name that no cell has; a number stands for the cell of that layer."""
-    if cell not in cells:
-        name = f"layer{cell}"
-        near = (
-            f" Did you mean '{name}'?" if name in cells else did_you_mean(cell, cells)
-        )
-        text = f"unknown cell; choose from {', '.join(cells)}.{near}"
-        raise UserError(text, about={"cell": cell})
+    if cell in cells:
+        return
+    near = did_you_mean(cell, cells)
+    if f"layer{cell}" in cells:
+        near = f" Did you mean 'layer{cell}'?"
+    text = f"unknown cell; choose from {', '.join(cells)}.{near}"
+    raise UserError(text, about={"cell": cell})
 
 
 def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
@@ -204,19 +210,24 @@ class Model:
     def __repr__(self) -> str:
         """``<Model tf1, 4 inputs -> 3 units, forget bias +1, float64; assumed: ...>``."""
         parts, bias = [self.convention.name, self.sizes], self.behaviour.forget_bias
-        parts += [f"forget bias {bias:+g}"] if bias else []
+        if bias:
+            parts.append(f"forget bias {bias:+g}")
         parts += [f"edit {edit.text}" for edit in self.edits]
-        return f"<Model {', '.join((*parts, self.cell.dtype.name))}{_assumed(self.assumed)}>"
+        parts.append(self.cell.dtype.name)
+        return f"<Model {', '.join(parts)}{_assumed(self.assumed)}>"
 
     @property
     def sizes(self) -> str:
         """``4 inputs -> 3 units, 2 layers, both directions``."""
         cell, layers = self.cell, len(self.layers)
-        sizes = {"input": cell.inputs, "unit": cell.units}
-        text = " -> ".join(f"{n:,} {noun}{'s' * (n != 1)}" for noun, n in sizes.items())
-        text += f" -> {cell.outputs}" * (cell.projection is not None)
-        text += f", {layers} layers" * (layers > 1)
-        return text + ", both directions" * self.bidirectional
+        text = f"{_counted(cell.inputs, 'input')} -> {_counted(cell.units, 'unit')}"
+        if cell.projection is not None:
+            text += f" -> {cell.outputs}"
+        if layers > 1:
+            text += f", {layers} layers"
+        if self.bidirectional:
+            text += ", both directions"
+        return text
 
     @property
     def masking(self) -> Masking | None:
@@ -226,11 +237,11 @@ class Model:
     @property
     def cells(self) -> list[tuple[str, Cell]]:
         """Every cell with its name: ``layer0``, ``layer0_reverse``, ``layer1``, ..."""
-        return [
-            (cell_name(n, d), cell)
-            for n, layer in enumerate(self.layers)
-            for d, cell in enumerate(layer)
-        ]
+        cells = []
+        for n, layer in enumerate(self.layers):
+            for d, cell in enumerate(layer):
+                cells.append((cell_name(n, d), cell))
+        return cells
 
     @property
     def cell(self) -> Cell:
@@ -273,24 +284,21 @@ class Model:
         """
         merge = self.layers[-1][0].behaviour.merge
         convention = self.convention.with_behaviour(merge=merge)
-        per_cell = {
-            name: value for name, value in self.given.items() if split_cell(name)[0]
+        settings: dict[str, Any] = {
+            "convention": convention.name,
+            "forget_bias": convention.behaviour.forget_bias,
         }
-        surroundings: dict[str, Any] = {}
+        settings |= convention.settings()
         if self.front is not None:
-            surroundings["front"] = self.front.name
+            settings["front"] = self.front.name
         if self.head is not None:
-            surroundings["head"] = self.head.text
-        return (
-            {
-                "convention": convention.name,
-                "forget_bias": convention.behaviour.forget_bias,
-            }
-            | convention.settings()
-            | surroundings
-            | per_cell
-            | ({"edits": [edit.text for edit in self.edits]} if self.edits else {})
-        )
+            settings["head"] = self.head.text
+        for name, value in self.given.items():
+            if split_cell(name)[0]:  # of one cell
+                settings[name] = value
+        if self.edits:
+            settings["edits"] = [edit.text for edit in self.edits]
+        return settings
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -327,9 +335,9 @@ class Trace:
             if name in arrays:
                 return arrays[name]
             of_cells = [key for key in arrays if key.rpartition(".")[2] == name]
-            there = (
-                f"; its arrays are {', '.join(of_cells or arrays)}" if arrays else ""
-            )
+            there = ""
+            if arrays:
+                there = f"; its arrays are {', '.join(of_cells or arrays)}"
             raise AttributeError(f"this trace has no {name!r}{there}")
         raise AttributeError(name)
 
@@ -372,7 +380,7 @@ def as_time_major(array: Array, layout: str) -> Array:
     """A (T, B, K) view of a (T, K), (B, T, K) or (T, B, K) array."""
     if layout == "steps":
         return array[:, np.newaxis]
-    return array.swapaxes(0, 1) if layout == "batch" else array
+    return _exchanged(array, layout)
 
 
 def steps_and_batch(shape: Sequence[int], layout: str) -> tuple[int, int]:
@@ -391,13 +399,19 @@ def from_time_major(array: Array, layout: str) -> Array:
     """The inverse of `as_time_major`."""
     if layout == "steps":
         return array[:, 0]
+    return _exchanged(array, layout)
+
+
+def _exchanged(array: Array, layout: str) -> Array:
     return array.swapaxes(0, 1) if layout == "batch" else array
 
 
 def format_lengths(lengths: Sequence[int]) -> str:
     """``7,3,5,1``, or the first ones and "..."."""
-    shown = ",".join(map(str, lengths[:MAX_LENGTHS_SHOWN]))
-    return shown + ",..." * (len(lengths) > MAX_LENGTHS_SHOWN)
+    texts = list(map(str, lengths[:MAX_LENGTHS_SHOWN]))
+    if len(lengths) > MAX_LENGTHS_SHOWN:
+        texts.append("...")
+    return ",".join(texts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -422,117 +436,6 @@ class Inputs:
         return self.lengths is not None or self.mask is not None
 
 
-# ---- states
-
-
-State = tuple[Array, Array]  # h (B, P), c (B, H)
-
-
-def split_state(
-    given: Mapping[str, ArrayLike], model: Model, batch: int
-) -> list[State]:
-    """h (B, P) and c (B, H) for each cell, in the cells' dtype.
-
-    One cell takes (P,), (1, P), (B, P), (1, B, P) or (B, 1, P); several have
-    the cells where `join_states` puts them. An empty ``given`` is the learned
-    state in the weights (Lasagne has one), or zero. UserError if one of the
-    two is missing, or shapes do not fit.
-    """
-    missing = {"h", "c"} - set(given)
-    if given and missing:
-        raise UserError(
-            f"the initial state lacks {missing.pop()}; it needs both h and c."
-        )
-    cells = [cell for _, cell in model.cells]
-    initial_state = model.behaviour.initial_state
-    if not given or initial_state == "zero":
-        return [_stored_state(cell, batch, initial_state) for cell in cells]
-    if initial_state == "swapped":
-        given = {"h": given["c"], "c": given["h"]}
-    states = model.behaviour.states
-    widths = {
-        "h": [cell.outputs for cell in cells],
-        "c": [cell.units for cell in cells],
-    }
-    h, c = (
-        _split_by_cell(np.asarray(given[name]), widths[name], states) for name in "hc"
-    )
-    if not len(h) == len(c) == len(cells):
-        found = " and c ".join(str(np.shape(given[name])) for name in "hc")
-        zeros = [
-            (np.zeros((batch, cell.outputs)), np.zeros((batch, cell.units)))
-            for cell in cells
-        ]
-        needed = " and c ".join(
-            str(one.shape) for one in join_states(zeros, states, "batch")
-        )
-        raise UserError(
-            f"the initial h is {found}; the {len(cells)} cells of this model and batch size "
-            f"{batch} need h {needed}."
-        )
-    return [
-        (
-            _state("h", a, cell.outputs, batch, cell),
-            _state("c", b, cell.units, batch, cell),
-        )
-        for a, b, cell in zip(h, c, cells, strict=True)
-    ]
-
-
-def _split_by_cell(array: Array, widths: Sequence[int], states: str) -> list[Array]:
-    """A state by cells, by the convention's axes; too few if it does not fit."""
-    if len(widths) == 1:
-        has_axis_of_cells = array.ndim == 3 and 1 in array.shape[:2]
-        return [array.reshape(-1, array.shape[-1]) if has_axis_of_cells else array]
-    if states == "features" or len(set(widths)) > 1:
-        if array.shape[-1:] != (sum(widths),):
-            return []
-        return np.split(array, np.cumsum(widths)[:-1], axis=-1)
-    if array.ndim < 2:
-        return []
-    return list(np.moveaxis(array, -2, 0) if states == "batch" else array)
-
-
-def _stored_state(cell: Cell, batch: int, initial_state: str) -> State:
-    zero = np.zeros(cell.outputs), np.zeros(cell.units)
-    h, c = cell.initial_h, cell.initial_c
-    if h is None or c is None or initial_state == "zero":
-        h, c = zero
-    return _state("h", h, cell.outputs, batch, cell), _state(
-        "c", c, cell.units, batch, cell
-    )
-
-
-def _state(name: str, array: Array, width: int, batch: int, cell: Cell) -> Array:
-    if array.shape not in ((width,), (1, width), (batch, width)):
-        raise UserError(
-            f"the initial {name} is {array.shape}; batch size {batch} and {width} units "
-            f"need ({width},) or ({batch}, {width})."
-        )
-    with np.errstate(all="ignore"):
-        return np.array(np.broadcast_to(array, (batch, width)), cell.dtype)
-
-
-def join_states(finals: Sequence[State], states: str, layout: str) -> State:
-    """The last h (B, P) and c (B, H) of one cell; of several, in the axes of the convention.
-
-    ``states`` "cells": (cells, B, H), "batch": (B, cells, H), "features": (B,
-    cells H). Those of different widths are concatenated: (B, H + H' + ...).
-    With the layout "steps" no B is there.
-    """
-
-    def joined(arrays: tuple[Array, ...]) -> Array:
-        by_cell = [array[0] for array in arrays] if layout == "steps" else arrays
-        if len(arrays) == 1:
-            return by_cell[0]
-        if states == "features" or len({array.shape[-1] for array in arrays}) > 1:
-            return np.concatenate(by_cell, axis=-1)
-        return np.stack(by_cell, axis=-2 if states == "batch" else 0)
-
-    h, c = (joined(arrays) for arrays in zip(*finals, strict=True))
-    return h, c
-
-
 # ---- hints
 
 
@@ -548,11 +451,12 @@ class Hint:
     @property
     def text(self) -> str:
         """All of it in a few sentences."""
-        several = "s" * (len(self.causes) > 1)
-        causes = (
-            f"Possible cause{several}: {'; '.join(self.causes)}." if self.causes else ""
-        )
-        return " ".join(filter(None, (self.seen, causes, self.excluded)))
+        sentences = [self.seen]
+        if self.causes:
+            label = "Possible cause" if len(self.causes) == 1 else "Possible causes"
+            sentences.append(f"{label}: {'; '.join(self.causes)}.")
+        sentences.append(self.excluded)
+        return " ".join(filter(None, sentences))
 
 
 def join_with_and(words: Sequence[str]) -> str:

@@ -165,9 +165,15 @@ class Part(NamedTuple):
             return WHOLE
         steps, batch, units = (parse_indices(selected.get(k)) for k in Sizes._fields)
         of_units = (k for k in widths if k.rpartition(".")[2] in ("h", "c", *GATES))
-        columns = {} if units is None else {k: units[: widths[k]] for k in of_units}
-        if isinstance(stored := selected.get("columns"), dict):
-            columns |= {k: n for k, v in stored.items() if (n := parse_indices(v))}
+        columns: dict[str, Indices] = {}
+        if units is not None:
+            columns = {name: units[: widths[name]] for name in of_units}
+        stored = selected.get("columns")
+        if isinstance(stored, dict):
+            for name, text in stored.items():
+                numbers = parse_indices(text)
+                if numbers:
+                    columns[name] = numbers
         columns = {k: n for k, n in columns.items() if len(n) == widths.get(k)}
         return cls(steps, batch, columns)
 
@@ -228,7 +234,8 @@ def parse_indices(text: Any) -> Indices | None:
     if not isinstance(text, str):
         return None
     numbers: Indices = ()
-    if match := RANGE.fullmatch(text):
+    match = RANGE.fullmatch(text)
+    if match:
         start, stop, step = match.groups()
         if start and stop and int(step or 1) > 0:
             numbers = range(int(start), int(stop), int(step or 1))

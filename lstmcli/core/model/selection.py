@@ -31,6 +31,10 @@ from lstmcli.errors import UserError, listed
 ENDLESS = 1 << 62  # the size of a stream, whose end is not known
 
 
+def _bound(text: str | None) -> int | None:
+    return None if text is None else int(text)
+
+
 @dataclass(frozen=True)
 class Choice:
     """The value of one option: ``0:10``, ``:``, ``3``, ``0,2,5`` or ``-1``."""
@@ -46,10 +50,9 @@ class Choice:
         """The value as typed; UserError for none or one that does not ascend."""
         if text is None:
             return None
-        if match := RANGE.fullmatch(text):
-            bounds = slice(
-                *(None if part is None else int(part) for part in match.groups())
-            )
+        match = RANGE.fullmatch(text)
+        if match:
+            bounds = slice(*map(_bound, match.groups()))
             if bounds.step is None or bounds.step > 0:
                 return cls(option, noun, text, bounds)
         elif LIST.fullmatch(text):
@@ -58,7 +61,9 @@ class Choice:
             choice.refuse_descent([n for n in numbers if n >= 0])
             choice.refuse_descent([n for n in numbers if n < 0])
             return choice
-        mixed = "a list has no ranges in it; " * ({",", ":"} <= {*text})
+        mixed = ""
+        if "," in text and ":" in text:
+            mixed = "a list has no ranges in it; "
         raise UserError(
             f"{mixed}takes one {noun} (3), several (0,2), or a range that ascends (0:10).",
             about={option: text},
@@ -85,29 +90,30 @@ class Choice:
 
         The message has those below ``of_all``, which every array has.
         """
-        try:
-            of, every = self.bounds, range(size)
-            numbers: Indices = every[of] if of else [every[one] for one in self.numbers]
-        except IndexError:
-            numbers = ()
+        numbers: Indices = ()
+        if self.bounds is not None:
+            numbers = range(size)[self.bounds]
+        elif all(-size <= number < size for number in self.numbers):
+            numbers = [range(size)[number] for number in self.numbers]
         if not numbers:
-            last = (of_all or size) - 1
-            there = (
-                f"{self.noun}s are 0 to {last}"
-                if last
-                else f"there is only {self.noun} 0"
-            )
-            there = f"{self.noun}s are 0 or more" if size == ENDLESS else there
-            if self.bounds is not None:
-                text = f"no {self.noun} in this range; {there}, and a range ascends."
-                raise UserError(text, about=self.typed)
-            off = (n for n in self.numbers if not -last - 1 <= n <= last)
-            missing = next(off, self.numbers[-1])
-            raise UserError(
-                f"there is no {self.noun} {missing}; {there}.", about=self.typed
-            )
+            raise self._none_among(of_all or size, is_endless=size == ENDLESS)
         self.refuse_descent(numbers)
         return numbers
+
+    def _none_among(self, size: int, *, is_endless: bool) -> UserError:
+        there = f"{self.noun}s are 0 to {size - 1}"
+        if is_endless:
+            there = f"{self.noun}s are 0 or more"
+        elif size == 1:
+            there = f"there is only {self.noun} 0"
+        if self.bounds is not None:
+            text = f"no {self.noun} in this range; {there}, and a range ascends."
+            return UserError(text, about=self.typed)
+        off = [number for number in self.numbers if not -size <= number < size]
+        missing = off[0] if off else self.numbers[-1]
+        return UserError(
+            f"there is no {self.noun} {missing}; {there}.", about=self.typed
+        )
 
     def refuse_descent(self, numbers: Indices) -> None:
         """Refuse numbers that do not ascend, as the order of a run is kept."""
@@ -168,13 +174,14 @@ def numbers_on_axis(
         return chosen, chosen
     if choice is None:
         return numbers, range(size)
-    from_the_end = choice.counts_from_the_end
-    chosen = () if from_the_end else choice.among(ENDLESS)
+    there = f"there are only {choice.noun}s {format_indices(numbers)} of {name}."
+    if choice.counts_from_the_end:
+        text = f"it counts from the end of the full run; {there}"
+        raise UserError(text, about=choice.typed)
+    chosen = choice.among(ENDLESS)
     both = [number for number in numbers if number in chosen]
     if not both or len(both) < len(choice.numbers):
-        why = "it counts from the end of the full run; " * from_the_end
-        there = f"there are only {choice.noun}s {format_indices(numbers)} of {name}"
-        raise UserError(f"{why}{there}.", about=choice.typed)
+        raise UserError(there, about=choice.typed)
     return both, np.searchsorted(np.asarray(numbers), both).tolist()
 
 
@@ -211,7 +218,24 @@ class Selection(NamedTuple):
 
     def within(self, steps: int, batch: int, widths: Mapping[str, int]) -> Part:
         """The indices selected of a run whose arrays have these widths."""
-        for choice in (self.steps, self.units) if not widths else ():
+        if not widths:
+            self._refuse_final_states()
+        of_cells = {name: width for name, width in widths.items() if name != Y}
+        if not of_cells:  # else units are those of cells
+            of_cells = dict(widths)
+        columns = self._columns(of_cells)
+        for name, width in widths.items():
+            columns.setdefault(name, range(width))
+        units = [units_of(name, width) for name, width in of_cells.items()]
+        return Part(
+            indices_of(self.steps, steps),
+            indices_of(self.batch, batch),
+            columns,
+            Sizes(steps, batch, max(units, default=0)),
+        )
+
+    def _refuse_final_states(self) -> None:
+        for choice in (self.steps, self.units):
             if choice is not None and not choice.is_all:
                 raise UserError(
                     "final_h and final_c are of the last step and of all units; another array, "
@@ -219,27 +243,16 @@ class Selection(NamedTuple):
                     about=choice.typed,
                     try_={choice.option: None},
                 )
-        outputs = {name: w for name, w in widths.items() if name == Y}
-        if len(widths) > len(outputs):  # units are those of cells
-            widths = {name: w for name, w in widths.items() if name != Y}
-        else:
-            outputs = {}
+
+    def _columns(self, widths: Mapping[str, int]) -> dict[str, Indices]:
+        """The columns of each array of these widths."""
         columns = columns_by_array(self.units if widths else None, widths)
-        if self.units and (
-            without := [name for name, picked in columns.items() if not picked]
-        ):
+        without = [name for name, picked in columns.items() if not picked]
+        if self.units and without:
             most = min(units_of(name, widths[name]) for name in without) - 1
             text = f"units of {listed(without, 3)} are 0 to {most}; choose among these."
             raise UserError(text, about=self.units.typed)
-        width = max((units_of(name, w) for name, w in widths.items()), default=0)
-        sizes = Sizes(steps, batch, width)
-        columns |= {name: range(w) for name, w in outputs.items()}
-        return Part(
-            indices_of(self.steps, steps),
-            indices_of(self.batch, batch),
-            columns,
-            sizes,
-        )
+        return columns
 
 
 EVERYTHING = Selection()
@@ -263,11 +276,12 @@ def columns_of(name: str, width: int, units: Indices) -> Indices:
     """The columns of an array for some units; of z, in each gate."""
     size = units_of(name, width)
     units = below(units, size)
-    return (
-        units
-        if size == width
-        else [gate + u for gate in range(0, width, size) for u in units]
-    )
+    if size == width:
+        return units
+    columns: list[int] = []
+    for first in range(0, width, size):  # of a gate
+        columns += [first + unit for unit in units]
+    return columns
 
 
 def columns_by_array(
@@ -352,7 +366,8 @@ def cut_trace(trace: Trace, selected: Part, states: str) -> Trace:
             continue
         steps, batch = axes_of_run(array.ndim, trace.layout, states)
         array = take(array, selected.steps, steps)
-        array = array if batch is None else take(array, selected.batch, batch)
+        if batch is not None:
+            array = take(array, selected.batch, batch)
         arrays[name] = take(array, selected.columns[name], array.ndim - 1)
     h, c = (
         cut_final_state(a, selected, trace.layout, states)

@@ -8,7 +8,7 @@ numpy here: ``lstm run --help`` lists these too.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
@@ -30,6 +30,10 @@ CONVENTIONS_OWN = "the convention's"
 """The default of most settings: what the file specifies, otherwise what its framework does."""
 
 
+AS_ROW = "as the row"  # a setting is off where it is that of the convention's row
+SAME = "the same"
+
+
 class Setting(NamedTuple):
     """One row: how a value is read, and what it means in a line of help."""
 
@@ -38,6 +42,20 @@ class Setting(NamedTuple):
     values: str = ""  # in words, of a parser that has no choices
     default: str = CONVENTIONS_OWN  # in words: the value where none is given
     rule: str = ""  # what the page of the setting adds to the line of help
+    off: str = ""  # the value that a list of settings leaves out, or `AS_ROW`
+    also: Mapping[
+        str, Any
+    ] = {}  # fields that follow it: their values, `SAME` as its own
+
+    def changes(self, value: Any) -> dict[str, Any]:
+        """The fields that follow a value of the setting."""
+        changes = {}
+        for name, other in self.also.items():
+            if other is SAME:
+                changes[name] = value
+            elif value in other:
+                changes[name] = other[value]
+        return changes
 
     @property
     def choices(self) -> tuple[str, ...]:
@@ -86,11 +104,9 @@ class OneOf(Parser):
         named = dict.fromkeys(names, "") | in_words
         *others, last = named
         words = f"{', '.join(others)} or {last}"
-        super().__init__(
-            "",
-            listed([*named], MOST_NAMED) if len(named) > MOST_NAMED else words,
-            named,
-        )
+        if len(named) > MOST_NAMED:
+            words = listed(list(named), MOST_NAMED)
+        super().__init__("", words, named)
 
 
 class _Padding(OneOf):
@@ -180,7 +196,7 @@ def _name(value: Any) -> str:
     return name
 
 
-_ACTIVATION = ", ".join(n + "(A,B)" * (n == "hard_sigmoid") for n in ACTIVATION_NAMES)
+_ACTIVATION = ", ".join(ACTIVATION_NAMES).replace("hard_sigmoid,", "hard_sigmoid(A,B),")
 _BOUND = "a number above 0, or none"
 _GATES = "the letters i f o and one of g j c z"
 
@@ -212,7 +228,9 @@ SETTINGS: dict[str, Setting] = {
     "interleaved": Setting(
         _boolean, "Gates alternate unit by unit instead of block by block."
     ),
-    "rows": Setting(OneOf("xh", "hx"), "Rows of a fused kernel: inputs first, or h."),
+    "rows": Setting(
+        OneOf("xh", "hx"), "Rows of a fused kernel: inputs first, or h.", off="xh"
+    ),
     "bias_row": Setting(
         OneOf("none", "first", "last"),
         "Row of a fused kernel that is the bias: first or last.",
@@ -225,6 +243,7 @@ SETTINGS: dict[str, Setting] = {
     "bias": Setting(
         OneOf(*BIASES),
         "How often the bias is added, or which of two: of the inputs, or recurrent.",
+        off="once",
     ),
     "forget_bias": Setting(
         read_number, "Constant added to the forget gate at run time.", "a number"
@@ -233,6 +252,7 @@ SETTINGS: dict[str, Setting] = {
         read_activation_name,
         "Activation of g, and of c in h = o * act(c).",
         _ACTIVATION,
+        also={"output_activation": SAME},  # as in frameworks with one option for both
     ),
     "recurrent_activation": Setting(
         read_activation_name, "Activation of the gates i, f, o.", "those of activation"
@@ -254,9 +274,13 @@ SETTINGS: dict[str, Setting] = {
     "peepholes": Setting(
         OneOf("used", "ignored", "old_c"),
         "old_c: the peephole of o takes the old c, as those of i and f do.",
+        off="used",
+        also={"output_peephole": {"old_c": "old_c"}},
     ),
     "peephole_gates": Setting(
-        OneOf(*PEEPHOLE_ORDERS), "Gate order of peepholes that are one tensor."
+        OneOf(*PEEPHOLE_ORDERS),
+        "Gate order of peepholes that are one tensor.",
+        off=AS_ROW,  # there may be no peepholes
     ),
     "layout": Setting(
         OneOf("batch", "time"), "Inputs are (B, T, I): batch; (T, B, I): time."
@@ -272,17 +296,21 @@ SETTINGS: dict[str, Setting] = {
         OneOf(*MERGES, "stack"),
         "How two directions become one output.",
         rule="concat_swapped has the backward half first; stack has an axis of directions.",
+        off="concat",
     ),
     "directions": Setting(
         OneOf("stored", "exchanged"),
         "exchanged: each direction uses the weights of the other one.",
         default="stored",
+        off="stored",
     ),
     "masked_output": Setting(
         OneOf("zero", "repeat", "run"),
         "Output at masked steps and past lengths.",
         rule="The convention's default may differ for masks and for lengths. repeat is the last "
         "output again; run computes on, over the padding.",
+        off="zero",
+        also={"masked_output_merged": SAME, "past_length": SAME},
     ),
     "flip_output": Setting(
         _boolean, "Outputs in the other order of time.", default="false"
@@ -291,16 +319,19 @@ SETTINGS: dict[str, Setting] = {
         OneOf("carried", "reset"),
         "carried: a step starts from the state before; reset: from the initial one.",
         default="carried",
+        off="carried",
     ),
     "initial_state": Setting(
         OneOf("given", "zero", "swapped"),
         "How a given initial state is used; swapped: h and c exchanged.",
         default="given",
+        off="given",
     ),
     "lengths": Setting(
         _Padding("given", "ignored", "inverted"),
         "How given lengths or a mask are used.",
         default="given",
+        off="given",
         rule="ignored: all steps are valid; inverted: the steps are valid that the mask leaves "
         "out. Or the lengths themselves, such as 3,7,5. layer1.lengths=ignored is a mask that one "
         "layer forgets.",
@@ -336,6 +367,7 @@ SETTINGS: dict[str, Setting] = {
     "arithmetic": Setting(
         OneOf("float", "8bit", "hybrid", "hybrid_asymmetric"),
         "Arithmetic of the matrix products: float, 8bit, ...",
+        off="float",
         rule="8bit quantises inputs and h to 8 bits as onnxruntime does; hybrid and "
         "hybrid_asymmetric as TensorFlow Lite does.",
     ),
@@ -450,7 +482,7 @@ def read_setting(name: str, value: Any, where: str) -> Any:
     try:
         setting = SETTINGS[plain]
     except KeyError:
-        near = did_you_mean(plain, SETTINGS, f"{cell}." * bool(cell))
+        near = did_you_mean(plain, SETTINGS, f"{cell}." if cell else "")
         known = [] if near else [f"  Settings: {', '.join(SETTINGS)}."]
         raise UserError(f"{where}: unknown setting {name!r}.{near}", *known) from None
     refuse_unprintable(value, f"{where}: {name}")

@@ -112,6 +112,11 @@ class Head:
         """The layers as ``--head`` takes them."""
         return self.loaded or ",".join(layer.text for layer in self.layers)
 
+    @property
+    def words(self) -> str:
+        """Return what it is, in a message."""
+        return f"the head {self.text}"
+
     def with_other_activations(self) -> list[str]:
         """The same layers as text, one of them with another of the usual activations."""
         heads = []
@@ -125,7 +130,7 @@ class Head:
 
     @property
     def is_over_sequences(self) -> bool:
-        """An output of one sequence needs the others."""
+        """Return whether an output of one sequence needs the others."""
         return any(layer.over == BATCH for layer in self.layers)
 
     @property

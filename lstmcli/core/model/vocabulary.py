@@ -139,7 +139,8 @@ def split_head(value: object) -> list[tuple[str, str]]:
     layers = []
     for part in _COMMA.split(text):
         name, activation = part.strip(), "identity"
-        if match := _ACTIVATION.fullmatch(name):
+        match = _ACTIVATION.fullmatch(name)
+        if match:
             name, activation = match.groups()
         if not name:
             raise ValueError("none, or NAME[:ACTIVATION],... of the layers in turn")

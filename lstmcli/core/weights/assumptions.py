@@ -8,9 +8,11 @@ from dataclasses import replace
 
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, Masking, Model, cell_name, format_lengths
-from lstmcli.core.model.settings import Assumption, setting_text, split_cell
+from lstmcli.core.model.settings import Assumption, split_cell
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
-from lstmcli.core.weights.decode import units_along_rows
+from lstmcli.core.weights.orientation import units_along_rows
+from lstmcli.core.weights.slots import Slot
+from lstmcli.core.weights.stored import BIASES
 from lstmcli.core.weights.templates import (
     CellIndex,
     RecognisedLstm,
@@ -32,35 +34,41 @@ def has_ambiguous_names(found: RecognisedLstm) -> bool:
 
 def assumptions(found: RecognisedLstm, cell: Cell, given: Settings) -> list[str]:
     """Return what neither a tensor nor a setting gives, each on a line."""
-    assumed: list[str] = []
-    row = found.convention
-    if "convention" not in given and (found.by_shape or has_ambiguous_names(found)):
-        both = found.by_shape and any(direction for _, direction in found.cells)
-        why = "assumed from shapes" if found.by_shape else "names are ambiguous"
-        what = f"convention {row.name}{', two directions' * both}"
-        assumed.append(Assumption(what, why, "--convention"))
+    row, assumed = found.convention, list[str]()
+    if "convention" not in given:
+        assumed += _convention_assumption(found)
     assumed += _orientation_assumption(found, cell)
     hidden = [name for name in row.hidden if name not in given]
     if "forget_bias" in hidden:
         what = f"forget bias {cell.convention.behaviour.forget_bias:+.10g}"
         assumed.append(Assumption(what, "not stored in the weights", "--forget-bias"))
     assumed += _config_assumptions(found, cell.convention, given)
-    assumed += [  # numbers of activations without defaults in ONNX
-        Assumption(f"{value}{ACTIVATION_NAMES[value]}", "no numbers given", *typed)
-        for name, value in given.items()
-        if value in ("affine", "scaled_tanh")
-        for typed in [_with_numbers(name, value)]
-    ]
+    for name, value in given.items():
+        if value in ("affine", "scaled_tanh"):  # without defaults in ONNX
+            what = f"{value}{ACTIVATION_NAMES[value]}"
+            assumed.append(
+                Assumption(what, "no numbers given", *_with_numbers(name, value))
+            )
     for name in ("cell_clip", "gate_clip", "projection_clip"):
         if name in hidden:
-            bound = cell.convention.setting(name) or "none"
-            what, option = (
-                f"{name.replace('_', ' ')} {bound}",
-                f"--{name.replace('_', '-')}",
-            )
+            what = f"{name.replace('_', ' ')} {cell.convention.setting(name) or 'none'}"
+            option = f"--{name.replace('_', '-')}"
             assumed.append(Assumption(what, "not stored in the weights", option))
-    inside = given.get("bias") == "none" or cell.convention.storage.extra_columns
-    return assumed + ([] if inside else _bias_assumptions(found))
+    is_in_kernel = cell.convention.storage.extra_columns > 0
+    if given.get("bias") != "none" and not is_in_kernel:
+        assumed += _bias_assumptions(found)
+    return assumed
+
+
+def _convention_assumption(found: RecognisedLstm) -> list[str]:
+    what = f"convention {found.convention.name}"
+    if found.by_shape:
+        is_layer_of_two = any(direction for _, direction in found.cells)
+        what = f"{what}, two directions" if is_layer_of_two else what
+        return [Assumption(what, "assumed from shapes", "--convention")]
+    if has_ambiguous_names(found):
+        return [Assumption(what, "names are ambiguous", "--convention")]
+    return []
 
 
 def _orientation_assumption(found: RecognisedLstm, cell: Cell) -> list[str]:
@@ -101,9 +109,10 @@ def refuse_open(
 ) -> None:
     """Refuse weights that can be read in two ways, with the settings that choose."""
     row, names = found.convention, next(iter(found.cells.values()))
-    of_gate = {
-        role: next(iter(n.values())) for role, n in names.items() if isinstance(n, dict)
-    }
+    of_gate: dict[str, str] = {}  # a tensor of each role
+    for slot, name in names.items():
+        if slot.gate:
+            of_gate.setdefault(slot.role, name)
     for setting in row.required_settings:
         settled = setting in given
         if setting == "transposed":  # its value none is the row's orientation
@@ -134,7 +143,7 @@ def unused_assumptions(
     """
     if not any(one.by_shape for one in chosen):
         return []
-    used = {name for one in found for name in one.tensors}.union(around)
+    used = set(around).union(*(one.tensors for one in found))
     unused = [name for name in names if name not in used]
     if not unused:
         return []
@@ -151,13 +160,17 @@ def direction_assumptions(
     ``known``: the cells whose direction a file gives.
     """
     row = found.convention.names
-    backward = {cell for cell in found.cells if cell[1]}
+    backward = sorted(cell for cell in found.cells if cell[1])
     settled = any(split_cell(setting)[1] == "reverse" for setting in given)
-    if settled or not (row.scopes or row.pairs) or not backward - set(known):
+    if settled or not (row.scopes or row.pairs) or {*backward} <= {*known}:
         return []
     only_backward = len(backward) == len(found.cells)
-    names = [normalise(name) for cell in sorted(backward) for name in found.names(cell)]
-    certain = re.compile(rf"(^|_){row.pairs}(_|$)") if row.pairs else _TENSORFLOW_SCOPE
+    names: list[str] = []
+    for cell in backward:
+        names.extend(map(normalise, found.names(cell)))
+    certain = _TENSORFLOW_SCOPE
+    if row.pairs:
+        certain = re.compile(rf"(^|_){row.pairs}(_|$)")
     if not only_backward and all(map(certain.search, names)):
         return []
     builders = ", ".join(dict.fromkeys(name.rpartition("_")[0] for name in names))
@@ -178,144 +191,39 @@ def _config_assumptions(
         "merge": f"merge {runs.merge}",
         "go_backwards": "forward",
     }
-    settled = {*given, "go_backwards"} if runs.reverse else given
+    settled = set(given)
+    if runs.reverse:
+        settled.add("go_backwards")
     missing = [name for name in found.convention.config(both) if name not in settled]
     if not missing:
         return []
-    unusual = (
-        "recurrent_activation" in missing and runs.recurrent_activation != "sigmoid"
+    what, why = (
+        ", ".join(texts[name] for name in missing),
+        "its config is not in the file",
     )
-    typed = ("--recurrent-activation", "sigmoid for sigmoid") if unusual else ()
-    what = ", ".join(texts[k] for k in missing)
-    return [Assumption(what, "its config is not in the file", *typed)]
+    if "recurrent_activation" in missing and runs.recurrent_activation != "sigmoid":
+        typed = ("--recurrent-activation", "sigmoid for sigmoid")
+        return [Assumption(what, why, *typed)]
+    return [Assumption(what, why)]
 
 
 def _bias_assumptions(found: RecognisedLstm) -> list[str]:
     row = found.convention
-    roles = {
-        role.partition(".")[0] for role in (*row.names.tensors, *row.names.numbered)
-    }
-    roles &= {"bias", "recurrent_bias"}
-    if not any(role in names for names in found.cells.values() for role in roles):
+    roles = [role for role in BIASES if role in row.stored_roles]
+    if not found.roles.intersection(roles):
         return [Assumption("no bias", "none in the file")]
     assumed = []
+    needed = set(row.storage.letters) - set(row.storage.absent)
     for cell, names in found.cells.items():
         where = f" in {cell_name(*cell)}" if len(found.cells) > 1 else ""
-        for role in sorted(roles):
-            tensor, lacking = names.get(role), f"no {role.replace('_', ' ')}"
-            if tensor is None:
-                assumed.append(f"{lacking}{where}")
-            elif not isinstance(tensor, str):
-                gates = set(row.storage.letters) - set(tensor) - set(row.storage.absent)
-                assumed += [f"{lacking} of {gate}{where}" for gate in sorted(gates)]
+        for role in roles:
+            gates = {slot.gate for slot in names if slot.role == role}
+            lacking = [Slot(role)]
+            if gates:
+                lacking = [Slot(role, gate) for gate in sorted(needed - gates)]
+            if "" not in gates:
+                assumed += [f"no {slot.words}{where}" for slot in lacking]
     return assumed
-
-
-def idle_settings(
-    given: Settings,
-    chosen: Sequence[RecognisedLstm],
-    layers: Sequence[Sequence[Cell]],
-    source: str,
-    *,
-    packed: bool,
-    backward: Mapping[str, bool],
-) -> list[str]:
-    """One row per setting that changes nothing, as these weights lack what it is about.
-
-    ``packed``: they are one vector. ``backward``: whether a cell runs backward
-    without a setting.
-    """
-    each = [names for one in chosen for names in one.cells.values()]
-    tensors = [item for names in each for item in names.items()]
-    roles, cells = (
-        {role for role, _ in tensors},
-        [cell for layer in layers for cell in layer],
-    )
-    storage = cells[0].convention.storage
-    peepholes = storage.peephole_columns or any(
-        cell.peephole is not None for cell in cells
-    )
-    biases = {"bias", "recurrent_bias"} & roles or storage.extra_columns
-    lacking = {  # reason: whether it holds, the settings that it makes idle
-        "there is no fused kernel": ("fused" not in roles, "rows bias_row"),
-        "each gate has tensors": (
-            all(isinstance(names, Mapping) for _, names in tensors),
-            "interleaved",
-        ),
-        "there is one direction": (
-            all(len(one) == 1 for one in layers),
-            "merge directions",
-        ),
-        "there are no peepholes": (
-            not peepholes and "peephole" not in roles,
-            "peepholes peephole_gates",
-        ),
-        "there is no bias": (
-            not biases,
-            f"bias_gates{' bias' * (given.get('bias') != 'none')}",
-        ),
-        "there is no projection": (
-            all(cell.projection is None for cell in cells),
-            "projection_clip",
-        ),
-        "f is 1 - i": (
-            all(cell.convention.behaviour.coupled == "f=1-i" for cell in cells),
-            "forget_bias",
-        ),
-        "the weights are not one vector of a convention that packs them": (
-            not packed,
-            "flat_units flat_layers flat_directions",
-        ),
-    }
-    why = {
-        name: why
-        for why, (lacks, names) in lacking.items()
-        if lacks
-        for name in names.split()
-    }
-    goes_backwards = {
-        cell_name(n, d): cell.convention.behaviour.go_backwards
-        for n, layer in enumerate(layers)
-        for d, cell in enumerate(layer)
-    }
-    for name in (name for name, value in given.items() if value is True):
-        cell, setting = split_cell(name)
-        names = [cell] if cell else [*backward]
-        if setting == "reverse" and all(
-            goes_backwards[name] or backward[name] for name in names
-        ):
-            why[name] = "the layer runs backward by itself"
-    return _idle(given, why, source)
-
-
-def idle_settings_of_run(
-    given: Settings, source: str, *, masked: bool, started: bool
-) -> list[str]:
-    """One row per setting that changes nothing, as a run lacks what it is about.
-
-    ``masked``: it has lengths or a mask. ``started``: it has an initial state.
-    """
-    no_padding = dict.fromkeys(
-        ("masked_output", "lengths"), "there are no lengths and no mask"
-    )
-    why = {} if masked else no_padding
-    why |= {} if started else {"initial_state": "there is no initial state"}
-    return _idle(given, why, source)
-
-
-def idle_without_lstm(given: Settings, source: str) -> list[str]:
-    """One row per setting of a file without an LSTM."""
-    return _idle(
-        given, {split_cell(name)[1]: "there is no LSTM" for name in given}, source
-    )
-
-
-def _idle(given: Settings, why: Mapping[str, str], source: str) -> list[str]:
-    return [
-        f"{source}: {name}={setting_text(value)} changes nothing: {reason}."
-        for name, value in given.items()
-        if (reason := why.get(name) or why.get(split_cell(name)[1]))
-    ]
 
 
 def lengths_assumed(lengths: Sequence[int]) -> str:
@@ -333,15 +241,13 @@ SEQUENCE_LENGTHS = (
 def masking_assumed(masking: Masking) -> str:
     """The line of ``assumed`` for a mask or lengths that the inputs do not give."""
     layer, kind = masking.layer, masking.kind
+    what = f"mask of {layer} not applied"
     if kind in SEQUENCE_LENGTHS:
-        return Assumption(
-            f"{kind} not applied", f"its lengths come from {layer}", "--lengths"
-        )
-    tokens = kind == "Embedding"
-    why = f"{kind} {'masks token 0' if tokens else 'with other layers between'}"
-    return Assumption(
-        f"mask of {layer} not applied", why, "--mask", "or --lengths" * tokens
-    )
+        why = f"its lengths come from {layer}"
+        return Assumption(f"{kind} not applied", why, "--lengths")
+    if kind == "Embedding":
+        return Assumption(what, f"{kind} masks token 0", "--mask", "or --lengths")
+    return Assumption(what, f"{kind} with other layers between", "--mask")
 
 
 def without_padding(model: Model) -> Model:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise, product
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,19 +19,21 @@ from lstmcli.core.model.conventions import Convention, find_convention
 from lstmcli.core.model.edits import Edit, edited, edits_in, refuse_edits
 from lstmcli.core.model.model import Cell, cell_name, layer_width
 from lstmcli.core.model.settings import SIZES, split_cell
-from lstmcli.core.weights.decode import (
-    Tensor,
-    Tensors,
-    decode,
-    each_array,
-    pair_directions,
-    split_directions,
-)
+from lstmcli.core.weights.decode import are_pairs, decode, split_directions
+from lstmcli.core.weights.slots import Slot
+from lstmcli.core.weights.stored import BIASES, Tensors
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, Settings
 from lstmcli.errors import Try, UserError, did_you_mean
 
 BFLOAT16 = "bfloat16"
 _FORWARD = "forward"  # internal: a backward cell that, by its file, runs forward
+
+
+class _Plan(NamedTuple):
+    """The tensors of a cell and the convention to decode them."""
+
+    tensors: Tensors
+    convention: Convention
 
 
 def build_layers(
@@ -44,111 +46,119 @@ def build_layers(
 ) -> list[tuple[Cell, ...]]:
     """The cells of one LSTM, layer by layer, forward before backward, each by its settings.
 
-    ``first`` is the number of its first layer in the model; ``edits`` are
-    those of the model.
+    ``first`` is the number of its first layer in the model; ``edits`` are those of the model.
     """
     given = next(iter(settings.values()))
     dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
-    to = given.get(ROUNDED) or (given.get("dtype") == BFLOAT16 and BFLOAT16)
-    rounded = (
-        {k: round_to_format(tensors[k], to) for k in found.tensors} if to else tensors
-    )
-    layers: dict[int, list[Cell]] = {}
-    origin: dict[int, Tensors] = {}
+    arrays = _rounded(found, tensors, given)
+    of_tensors = edits_in("tensors", edits)
+    by_layer: dict[int, list[_Plan]] = {}
     for (layer, direction), names in sorted(found.cells.items()):
-        convention = found.convention.changed(settings[layer, direction])
-        if settings[layer, direction].get(_FORWARD):
-            convention = convention.with_behaviour(forward=True)
-        by_role: dict[str, Any] = {
-            role: rounded[n]
-            if isinstance(n, str)
-            else {g: rounded[k] for g, k in n.items()}
-            for role, n in names.items()
-        }
-        of_layer = layers.setdefault(layer, [])
-        name = cell_name(first + len(layers) - 1, len(of_layer))
-        if of_cell := [
-            one for one in edits_in("tensors", edits) if one.cell in ("", name)
-        ]:
-            if any(one.kind.of_summed for one in of_cell):
-                by_role = _with_summed_biases(by_role, of_cell, convention)
-            by_role = _edited(
-                by_role, of_cell, convention, len(convention.storage.gates)
-            )
+        plans = by_layer.setdefault(layer, [])
+        convention = _convention(found, settings[layer, direction])
+        name = cell_name(first + len(by_layer) - 1, len(plans))
+        stored: Tensors = {slot: arrays[name] for slot, name in names.items()}
+        of_cell = [edit for edit in of_tensors if edit.cell in ("", name)]
+        if of_cell:
+            stored = _edited(stored, of_cell, convention)
         with np.errstate(all="ignore"):
-            by_role = {
-                k: each_array(one, lambda a: a.astype(dtype))
-                for k, one in by_role.items()
-            }
-        for one in split_directions(by_role, convention, source):
-            cell = decode(one, convention, source)
-            of_layer.append(cell)
-            origin[id(cell)] = one
-    cells = [tuple(layer) for layer in layers.values()]
-    cells = (
-        pair_directions(cells) if found.convention.storage.directions_count else cells
-    )
-    by_cell, turn = (
-        _cell_settings(given),
-        -1 if given.get("directions") == "exchanged" else 1,
-    )
-    return [
-        tuple(
-            decode(
-                origin[id(taken)], _changed(cell.convention, changes, d == 1), source
-            )
-            if (changes := by_cell.get(cell_name(n, d), {})) or taken is not cell
-            else cell
-            for d, (cell, taken) in enumerate(zip(layer, layer[::turn], strict=True))
-        )
-        for n, layer in enumerate(cells, first)
-    ]
+            stored = {slot: array.astype(dtype) for slot, array in stored.items()}
+        for one in split_directions(stored, convention, source):
+            plans.append(_Plan(one, convention))
+    layers = list(by_layer.values())
+    if found.convention.storage.directions_count:
+        layers = _paired(layers, source)
+    return [_decoded(plans, n, given, source) for n, plans in enumerate(layers, first)]
+
+
+def _rounded(
+    found: RecognisedLstm, tensors: Mapping[str, Array], given: Settings
+) -> Mapping[str, Array]:
+    """The tensors, those of the LSTM rounded to a 16-bit format if a setting asks for it."""
+    to = given.get(ROUNDED)
+    if not to and given.get("dtype") == BFLOAT16:
+        to = BFLOAT16
+    if not to:
+        return tensors
+    return {name: round_to_format(tensors[name], to) for name in found.tensors}
+
+
+def _convention(found: RecognisedLstm, settings: Settings) -> Convention:
+    convention = found.convention.changed(settings)
+    if settings.get(_FORWARD):
+        convention = convention.with_behaviour(forward=True)
+    return convention
+
+
+def _paired(layers: list[list[_Plan]], source: str) -> list[list[_Plan]]:
+    """Layers of two directions, where directions have a running number of their own."""
+    plans = [plan for (plan,) in layers]
+    cells = [decode(plan.tensors, plan.convention, source) for plan in plans]
+    if not are_pairs(cells):
+        return layers
+    return [plans[n : n + 2] for n in range(0, len(plans), 2)]
+
+
+def _decoded(
+    plans: Sequence[_Plan], layer: int, given: Settings, source: str
+) -> tuple[Cell, ...]:
+    """The cells of a layer, by their own settings too."""
+    tensors = [plan.tensors for plan in plans]
+    if given.get("directions") == "exchanged":
+        tensors.reverse()
+    cells = []
+    for direction, plan in enumerate(plans):
+        convention = plan.convention
+        changes = _cell_settings(given).get(cell_name(layer, direction))
+        if changes:
+            is_forward = direction == 1 and changes.get("reverse") is False
+            convention = convention.changed(changes).with_behaviour(forward=is_forward)
+        cells.append(decode(tensors[direction], convention, source))
+    return tuple(cells)
+
+
+def _edited(tensors: Tensors, edits: Sequence[Edit], convention: Convention) -> Tensors:
+    """The tensors of a cell as its edits of stored tensors leave them.
+
+    In float64, whatever is stored and run: a number half way between two rounded ones has to become
+    the same one in runs of every dtype.
+    """
+    summed = [edit for edit in edits if edit.kind.of_summed]
+    if summed:
+        tensors = _with_summed_biases(tensors, summed, convention)
+    changed = {}
+    for slot, array in tensors.items():
+        gates = 1 if slot.gate else len(convention.storage.gates)
+        axis = _gates_axis(array, tensors.get(Slot("bias")), convention)
+        doubles = array.astype(np.float64)
+        changed[slot] = np.asarray(edited("tensors", edits, doubles, axis, gates))
+    return changed
 
 
 def _with_summed_biases(
     tensors: Tensors, edits: Sequence[Edit], convention: Convention
-) -> dict[str, Any]:
+) -> Tensors:
     """The tensors of a cell with the sum of its two biases as the first, the second 0."""
-    first, second = tensors.get("bias"), tensors.get("recurrent_bias")
     add = partial(np.add, dtype=np.float64)
-    if isinstance(first, np.ndarray) and convention.storage.bias_halves == 2:
-        halves = np.split(first, 2, axis=-1)
+    bias = tensors.get(Slot("bias"))
+    if bias is not None and convention.storage.bias_halves == 2:
+        halves = np.split(bias, 2, axis=-1)
         summed = np.concatenate([add(*halves), 0 * halves[1]], axis=-1)
-        return {**tensors, "bias": summed}
-    if first is None or second is None:
-        lacking = [edit for edit in edits if edit.kind.of_summed]
-        refuse_edits(lacking, f"{lacking[0].kind.lacks}.")
-    if isinstance(first, Mapping) and isinstance(second, Mapping):
-        by_gate = {gate: add(one, second[gate]) for gate, one in first.items()}
-        none = dict.fromkeys(second, 0 * next(iter(second.values())))
-        return {**tensors, "bias": by_gate, "recurrent_bias": none}
-    zeros = np.zeros_like(np.asarray(second))
-    return {**tensors, "bias": add(first, second), "recurrent_bias": zeros}
+        return {**tensors, Slot("bias"): summed}
+    if not {*BIASES} <= {slot.role for slot in tensors}:
+        refuse_edits(edits, f"{edits[0].kind.lacks}.")
+    changed = {**tensors}
+    for slot, second in tensors.items():
+        if slot.role == "recurrent_bias":
+            first = slot._replace(role="bias")
+            changed[first] = add(tensors.get(first, 0), second)
+            changed[slot] = np.zeros_like(second)
+    return changed
 
 
-def _edited(
-    tensors: Tensors, edits: Sequence[Edit], convention: Convention, gates: int
-) -> dict[str, Any]:
-    """The tensors of a cell, each of ``gates`` gates, as its edits of stored tensors leave them.
-
-    In float64, whatever is stored and run: a number half way between two
-    rounded ones has to become the same one in runs of every dtype.
-    """
-
-    def one(tensor: Tensor) -> Tensor:
-        if isinstance(tensor, Mapping):
-            return _edited(tensor, edits, convention, gates=1)
-        axis = _gates_axis(tensor, tensors.get("bias"), convention)
-        return np.asarray(
-            edited("tensors", edits, tensor.astype(np.float64), axis, gates)
-        )
-
-    return {role: one(tensor) for role, tensor in tensors.items()}
-
-
-def _gates_axis(tensor: Array, bias: Tensor | None, convention: Convention) -> int:
+def _gates_axis(tensor: Array, bias: Array | None, convention: Convention) -> int:
     """The axis of a tensor's gates: that of the bias' size, or the convention's."""
-    if tensor.ndim > 1 and isinstance(bias, np.ndarray):
+    if tensor.ndim > 1 and bias is not None:
         size = bias.shape[-1] // convention.storage.bias_halves
         fitting = [n for n in (-1, -2) if tensor.shape[n] == size]
         if len(fitting) == 1:
@@ -172,11 +182,6 @@ def _cell_settings(given: Settings) -> dict[str, dict[str, Any]]:
     return by_cell
 
 
-def _changed(convention: Convention, changes: Settings, backward: bool) -> Convention:
-    forward = backward and changes.get("reverse") is False
-    return convention.changed(changes).with_behaviour(forward=forward)
-
-
 def direction_settings(
     found: RecognisedLstm, cell: CellIndex, settings: Settings
 ) -> dict[str, Any]:
@@ -188,11 +193,13 @@ def direction_settings(
     layer, direction = cell
     if (layer, 1 - direction) not in found.cells:
         return {"reverse": True, **settings} if direction else dict(settings)
-    reverse = settings.get("reverse")
-    others = {name: value for name, value in settings.items() if name != "reverse"}
-    if reverse is None or reverse is bool(direction):
-        return others
-    return others | ({_FORWARD: True} if direction else {"reverse": True})
+    of_cell = dict(settings)
+    reverse = of_cell.pop("reverse", None)
+    if reverse is True and direction == 0:
+        of_cell["reverse"] = True
+    elif reverse is False and direction == 1:
+        of_cell[_FORWARD] = True
+    return of_cell
 
 
 def runs_backward(found: RecognisedLstm, cell: CellIndex, settings: Settings) -> bool:
@@ -206,9 +213,12 @@ def runs_backward(found: RecognisedLstm, cell: CellIndex, settings: Settings) ->
 
 def check_cell_settings(layers: Sequence[tuple[Cell, ...]], given: Settings) -> None:
     """Refuse a setting of a cell that is not there."""
-    cells = [cell_name(n, d) for n, la in enumerate(layers) for d in range(len(la))]
+    cells: list[str] = []
+    for n, layer in enumerate(layers):
+        cells += [cell_name(n, d) for d in range(len(layer))]
     for name in given:
-        if (cell := split_cell(name)[0]) and cell not in cells:
+        cell, _ = split_cell(name)
+        if cell and cell not in cells:
             there = f"there is {', '.join(cells)}.{did_you_mean(cell, cells)}"
             raise UserError(f"{name}: there is no cell {cell}; {there}")
 

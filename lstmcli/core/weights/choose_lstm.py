@@ -10,7 +10,8 @@ from typing import Any
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention, find_convention
 from lstmcli.core.model.model import cell_name
-from lstmcli.core.weights.recognise import describe_gru, describe_missing, recognise
+from lstmcli.core.weights.missing import describe_missing
+from lstmcli.core.weights.recognise import describe_gru, recognise
 from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
 from lstmcli.errors import ARRAY_LIST, ARRAYS, Try, UserError, did_you_mean, listed
 
@@ -56,14 +57,7 @@ def choose_lstms(
     ``convention``: the requested one.
     """
     if not found:
-        if (
-            isinstance(tensors, Mapping)
-            and convention is None
-            and not describe_missing(tensors)
-        ):
-            from lstmcli.core.weights.several_ways import refuse_ways
-
-            refuse_ways({name: array.shape for name, array in tensors.items()}, source)
+        _refuse_open_shapes(tensors, source, convention)
         raise _nothing_found(tensors, source, convention)
     counted = [n for n in range(len(found)) if n not in left_out]
     if layer is None and len(counted) > 1:
@@ -73,21 +67,38 @@ def choose_lstms(
             numbers = ",".join(map(str, in_turn))
             choices.append(Try({"layer": numbers}, "runs them one after the other"))
         raise UserError(f"{source} has {len(counted)} LSTMs; choose one:", try_=choices)
-    if layer is not None:
-        chosen = [
-            _select_one(found, word, source, left_out) for word in layer.split(",")
-        ]
-    else:
+    if layer is None:
         chosen = [found[n] for n in counted]
+    else:
+        words = layer.split(",")
+        chosen = [_select_one(found, word, source, left_out) for word in words]
     for one in chosen:
         _check_complete(one, source)
-        if one.rivals:
-            names = (one.convention.name, *one.rivals)
-            raise UserError(
-                f"{source}: {' and '.join(names)} store the same names; which is it?",
-                try_=[Try({"convention": n}, CONVENTIONS[n].title) for n in names],
-            )
+        _check_alone(one, source)
     return chosen
+
+
+def _refuse_open_shapes(
+    tensors: Collection[str], source: str, convention: str | None
+) -> None:
+    """Refuse arrays that may be an LSTM in several ways, or only by name."""
+    if not isinstance(tensors, Mapping) or convention is not None:
+        return
+    if not describe_missing(tensors):
+        from lstmcli.core.weights.several_ways import refuse_ways  # rarely needed
+
+        refuse_ways({name: array.shape for name, array in tensors.items()}, source)
+
+
+def _check_alone(found: RecognisedLstm, source: str) -> None:
+    """Refuse an LSTM of which several rows have the names."""
+    if found.rivals:
+        names = [found.convention.name]
+        names.extend(found.rivals)
+        raise UserError(
+            f"{source}: {' and '.join(names)} store the same names; which is it?",
+            try_=[Try({"convention": n}, CONVENTIONS[n].title) for n in names],
+        )
 
 
 def choose_layer(
@@ -111,11 +122,10 @@ def choose_layer(
 
 
 def _check_complete(found: RecognisedLstm, source: str) -> None:
-    for (layer, direction), role in found.lacking.items():
-        where = f"layer {layer}" + ", backward" * direction
-        what = role.replace("_", " ")
+    for (layer, direction), slot in found.lacking.items():
+        where = f"layer {layer}, backward" if direction else f"layer {layer}"
         raise UserError(
-            f"{source}: {where} lacks its {what}; its other tensors are there."
+            f"{source}: {where} lacks its {slot.words}; its other tensors are there."
         )
     ways: dict[int, list[int]] = {}  # the directions of each layer
     for layer, direction in found.cells:
@@ -140,28 +150,9 @@ def _select_one(
     """
     if re.fullmatch(r"\d{1,9}", word) and int(word) < len(found):
         return found[int(word)]
-    plain = normalise(word)
-    labels = [normalise(f.label) for f in found]
-    last_parts = f"(?:.*_)?{re.escape(plain)}" if plain else "(?!)"
-    forms = (re.escape(plain), last_parts, rf"{last_parts}_(?!\d).*")
-    matches: list[int] = []
-    for form in forms:
-        matches = matches or [
-            n for n, label in enumerate(labels) if re.fullmatch(form, label)
-        ]
+    matches = _matches(found, word)
     if not matches:
-        _refuse_cell(found, word, source)
-        labels = [f.label for f in found]
-        parts = [label for label in labels if plain and plain in normalise(label)]
-        near = (
-            f" Did you mean '{parts[0]}'?"
-            if len(parts) == 1
-            else did_you_mean(word, labels)
-        )
-        text = f"{source} has no such LSTM.{near}"
-        raise UserError(
-            text, about={"layer": word}, try_=_choices(found, range(len(found)))
-        )
+        raise _no_such_lstm(found, word, source)
     if len(matches) > 1:
         matches = [n for n in matches if n not in left_out] or matches
     if len(matches) > 1:
@@ -172,18 +163,48 @@ def _select_one(
     return found[matches[0]]
 
 
+def _matches(found: Sequence[RecognisedLstm], word: str) -> list[int]:
+    """The numbers of the LSTMs that a word names best."""
+    plain = normalise(word)
+    if not plain:
+        return []
+    labels = [normalise(one.label) for one in found]
+    last_parts = f"(?:.*_)?{re.escape(plain)}"
+    for form in (re.escape(plain), last_parts, rf"{last_parts}_(?!\d).*"):
+        matches = [n for n, label in enumerate(labels) if re.fullmatch(form, label)]
+        if matches:
+            return matches
+    return []
+
+
+def _no_such_lstm(found: Sequence[RecognisedLstm], word: str, source: str) -> UserError:
+    _refuse_cell(found, word, source)
+    labels, plain = [one.label for one in found], normalise(word)
+    parts = [label for label in labels if plain and plain in normalise(label)]
+    near = did_you_mean(word, labels)
+    if len(parts) == 1:
+        near = f" Did you mean '{parts[0]}'?"
+    return UserError(
+        f"{source} has no such LSTM.{near}",
+        about={"layer": word},
+        try_=_choices(found, range(len(found))),
+    )
+
+
 def _refuse_cell(found: Sequence[RecognisedLstm], word: str, source: str) -> None:
     """Refuse a layer of the only LSTM, which ``layer`` does not split."""
-    names = [cell_name(*cell) for one in found for cell in one.cells]
-    if len(found) > 1 or len(names) == 1 or not {word, f"layer{word}"} & {*names}:
+    if len(found) > 1:
         return
-    layers = len({layer for layer, _ in found[0].cells})
-    cell = word if word in names else f"layer{word}"
+    names = [cell_name(*cell) for cell in found[0].cells]
+    if len(names) == 1 or not {word, f"layer{word}"} & {*names}:
+        return
+    count = len({layer for layer, _ in found[0].cells})
+    layers = "1 layer" if count == 1 else f"{count} layers"
     raise UserError(
-        f"{source} has one LSTM, of {layers} layer{'s' * (layers > 1)}; its cells are "
-        f"{', '.join(names)}, of which run, plot and derive show one.",
+        f"{source} has one LSTM, of {layers}; its cells are {', '.join(names)}, of which run, "
+        "plot and derive show one.",
         about={"layer": word},
-        try_={"cell": cell},
+        try_={"cell": word if word in names else f"layer{word}"},
     )
 
 
@@ -192,14 +213,15 @@ def layer_options(found: Sequence[RecognisedLstm]) -> list[str]:
 
     A label of digits would be a number, one with a comma several.
     """
-    labels = [f.label for f in found]
-    plain = [normalise(label) for label in labels]
-    counts = Counter(plain)
-    unique = [counts[one] == 1 if one else False for one in plain]
-    return [
-        label if unique[n] and not label.isdigit() and "," not in label else str(n)
-        for n, label in enumerate(labels)
-    ]
+    labels = [one.label for one in found]
+    counts = Counter(normalise(label) for label in labels)
+    options = []
+    for n, label in enumerate(labels):
+        plain = normalise(label)
+        is_unique = plain != "" and counts[plain] == 1
+        is_plain = not label.isdigit() and "," not in label
+        options.append(label if is_unique and is_plain else str(n))
+    return options
 
 
 def _choices(found: Sequence[RecognisedLstm], numbers: Iterable[int]) -> list[Try]:
@@ -212,10 +234,12 @@ def _nothing_found(
     if not tensors:
         order = "  The weights come first, then the inputs."
         return UserError(f"{source} has no tensors of an LSTM.", order)
-    if gru := describe_gru(tensors):
+    gru = describe_gru(tensors)
+    if gru:
         return UserError(f"{source}: {gru}.")
     rows = [find_convention(convention)] if convention else None
-    if missing := describe_missing(tensors, rows):
+    missing = describe_missing(tensors, rows)
+    if missing:
         needed = (
             "  A cell needs all its tensors: save them all, or give the other file too."
         )
@@ -264,14 +288,10 @@ def refuse_partial(
     With many inputs, TensorFlow 1's fused kernel would be read from Keras'
     kernel.
     """
-
-    def is_split(one: RecognisedLstm) -> bool:
-        return any("recurrent_kernel" in names for names in one.cells.values())
-
-    split = [other for other in recognise(shapes) if is_split(other)]
+    split = [other for other in recognise(shapes) if "recurrent_kernel" in other.roles]
     for one in chosen:
         fuller = [other for other in split if set(other.tensors) > set(one.tensors)]
-        if fuller and not is_split(one):
+        if fuller and "recurrent_kernel" not in one.roles:
             raise other_names(convention, fuller, source)
 
 
@@ -292,10 +312,11 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
 
 def _names_of(row: Convention) -> str:
     """The names of the tensors that nearly every LSTM has, as in a file."""
-    names = [
-        name
-        for role, form in row.names.tensors.items()
-        if role not in _OPTIONAL
-        for name in row.tensor_names(role, "0")[: None if "{gate}" in form else 1]
-    ]
+    names: list[str] = []
+    for role in row.names.tensors:
+        of_role = row.tensor_names(role, "0")
+        if not row.names.is_per_gate(role):
+            del of_role[1:]  # other forms
+        if role not in _OPTIONAL:
+            names.extend(of_role)
     return listed(names, MOST_NAMED)

@@ -8,15 +8,16 @@ another network.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from lstmcli.core.model.conventions import Convention, describe_role
+from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, join_with_and
 from lstmcli.core.model.settings import SETTINGS
-from lstmcli.core.model.vocabulary import spaced_order
-from lstmcli.core.weights.encode import prefix_forms, present_gates
+from lstmcli.core.weights.encode import prefix_forms
+from lstmcli.core.weights.slots import Slot
 from lstmcli.core.weights.templates import Settings
 from lstmcli.errors import Try, UserError, did_you_mean
 
@@ -55,7 +56,6 @@ _PARTS = {
 }
 MIXED = "layers of one direction next to layers of two"
 STATE_OF_ITEMS = "an initial state that differs between batch items"
-_ALIKE = {"stack": "concat"}  # merge modes that differ only in the axis
 
 
 def fit_or_refuse(
@@ -88,18 +88,17 @@ def fit(
     layers: Sequence[Sequence[Cell]], convention: Convention
 ) -> tuple[Convention, list[str]]:
     """The convention with the settings that these layers need; what it cannot store."""
-    cells = [cell for layer in layers for cell in layer]
+    cells: list[Cell] = []
+    for layer in layers:
+        cells.extend(layer)
     both = max(layers, key=len)
     changes, lacks = _settings(both[0].convention, convention, both=len(both) == 2)
-    lacks += [
-        f"{'layers' if len(layers) > 1 else 'directions'} that differ in {_words(name)}"
-        for name in (*_RUNNING, "coupled")
-        if len({cell.convention.setting(name) for cell in cells}) > 1
-    ]
-    merges = [
-        layer[0].convention.behaviour.merge for layer in layers if len(layer) == 2
-    ]
-    if len({_ALIKE.get(merge, merge) for merge in merges}) > 1:
+    parts = "layers" if len(layers) > 1 else "directions"
+    for name in (*_RUNNING, "coupled"):
+        if len({cell.convention.setting(name) for cell in cells}) > 1:
+            lacks.append(f"{parts} that differ in {_words(name)}")
+    bidirectional = [layer for layer in layers if len(layer) == 2]
+    if len({_alike(layer[0].behaviour.merge) for layer in bidirectional}) > 1:
         lacks.append("layers that differ in merge")
     if convention.names.stacks and len(layers) > 1:
         lacks.append("layers without skip connections between them")
@@ -108,7 +107,6 @@ def fit(
     for cell in cells:
         lacks += list(_lacking_parts(cell, convention))
     if prefix_forms(convention, layers) is None:
-        bidirectional = [layer for layer in layers if len(layer) == 2]
         has_names = prefix_forms(convention, bidirectional) is not None
         lacks.append(MIXED if has_names else "two directions")
     return convention.with_behaviour(**changes), list(dict.fromkeys(lacks))
@@ -142,9 +140,9 @@ def needed_settings(convention: Convention, row: Convention) -> dict[str, Any]:
 
     A setting that is off where the row has it on is the word "none".
     """
-    names = [*row.hidden, *(name for name in SETTINGS if name != "convention")]
+    names = dict.fromkeys(row.hidden) | dict.fromkeys(SETTINGS)
     needed: dict[str, Any] = {}
-    for name in dict.fromkeys(names):
+    for name in names:
         value, usual = convention.setting(name), row.setting(name)
         if name == "coupled" and value in row.storage.absent.values():
             continue  # absent tensors show it
@@ -157,42 +155,51 @@ def needed_settings(convention: Convention, row: Convention) -> dict[str, Any]:
     return needed
 
 
+def _alike(merge: str) -> str:
+    """A merge mode as it computes: those that differ only in the axis are one."""
+    return "concat" if merge == "stack" else merge
+
+
 def _settings(
     source: Convention, convention: Convention, *, both: bool
 ) -> tuple[dict[str, Any], list[str]]:
+    """The settings that a convention needs to run as the source; what it cannot be set to."""
     changes: dict[str, Any] = {}
     lacks = []
+    runs, target = source.behaviour, convention.behaviour
     settings = {name: source.setting(name) for name in _RUNNING}
-    runs, usual_merge = source.behaviour, convention.behaviour.merge
-    if both:
-        merge = _ALIKE.get(runs.merge, runs.merge)
-        if merge != _ALIKE.get(usual_merge, usual_merge):
-            settings["merge"] = merge
+    if both and _alike(runs.merge) != _alike(target.merge):
+        settings["merge"] = _alike(runs.merge)
     for name, value in settings.items():
         usual = convention.setting(name)
-        of_output = name == "output_activation"
-        if of_output and name not in convention.takes and "activation" in changes:
+        follows = name == "output_activation"
+        if follows and name not in convention.takes and "activation" in changes:
             usual = changes[name] = changes["activation"]
         if value == usual:
             continue
         if convention.can_be_set_to(name, value):
             changes[name] = value
-        elif not of_output or value != runs.activation:  # else named already
+        elif not follows or value != runs.activation:  # else named already
             lacks.append(_describe(name, value, usual))
-    if runs.coupled != convention.behaviour.coupled:
-        stored = runs.coupled in convention.storage.absent.values()
-        if stored or convention.can_be_set_to("coupled", runs.coupled):
-            changes["coupled"] = runs.coupled
-        else:
-            lacks.append(_coupling(runs.coupled))
-    elif runs.coupled == "none":
-        gates = {role.partition(".")[2] for role in convention.names.numbered}
-        absent = set(convention.storage.absent)
-        if absent and any(gates) and not absent <= gates:  # one gate never has tensors
-            lacks.append(_coupling("none"))
+    if _can_be_coupled(convention, runs.coupled):
+        changes["coupled"] = runs.coupled
+    else:
+        lacks.append(_coupling(runs.coupled))
     if runs.initial_state == "swapped":
         lacks.append("a state that is interpreted as (c, h)")
     return changes, lacks
+
+
+def _can_be_coupled(convention: Convention, coupled: str) -> bool:
+    absent = convention.storage.absent
+    if coupled != convention.behaviour.coupled:
+        return coupled in absent.values() or convention.can_be_set_to(
+            "coupled", coupled
+        )
+    if coupled != "none" or not absent:
+        return True
+    gates = {Slot.parse(text).gate for text in convention.names.numbered} - {""}
+    return not gates or {*absent} <= gates  # of DyNet one gate never has tensors
 
 
 def _coupling(coupled: str) -> str:
@@ -207,31 +214,45 @@ def _lacking_parts(cell: Cell, convention: Convention) -> Iterator[str]:
     runs, target = source.behaviour, convention.behaviour
     for role, noun in _PARTS.items():
         array = getattr(cell, role)
-        if array is None or role in roles or not np.any(array):
+        is_left_out = role == "initial_h" and runs.initial_state == "zero"
+        if array is None or role in roles or is_left_out:
             continue
-        if role == "initial_h" and runs.initial_state == "zero":
-            continue
-        yield noun
-    state = None if runs.initial_state == "zero" else cell.initial_h
-    of_each_item = convention.storage.direction_axis or "initial_h" not in roles  # ONNX
-    if state is not None and state.ndim > 1 and not of_each_item:
-        yield STATE_OF_ITEMS
+        if np.any(array):
+            yield noun
+    yield from _lacking_state(cell, convention)
     if cell.peephole is not None and "peephole" in roles:
-        if (cell.peephole.ndim == 3) != convention.names.peephole_matrices:
-            is_full = cell.peephole.ndim == 3
-            yield f"peepholes {'that are full matrices' if is_full else 'of one number a unit'}"
-        elif runs.output_peephole != target.output_peephole and np.any(
-            cell.peephole[2]
-        ):
-            kind = _words(runs.output_peephole)
-            yield f"an output peephole that acts as in {source.name} ({kind})"
+        yield from _lacking_peepholes(cell.peephole, source, convention)
     if runs.peepholes == "old_c":
         yield "an output peephole with the old c as input"
-    if cell.norm_scale is not None and "norm_scale" in roles:
-        if runs.norm_epsilon != target.norm_epsilon:
-            yield f"an epsilon of {runs.norm_epsilon:g} in the layer normalisation"
-    elif cell.norm_scale is None and "norm_scale" in convention.names.required:
+    if cell.norm_scale is None and "norm_scale" in convention.names.required:
         yield "a cell without layer normalisation"
+    is_normalised = cell.norm_scale is not None and "norm_scale" in roles
+    if is_normalised and runs.norm_epsilon != target.norm_epsilon:
+        yield f"an epsilon of {runs.norm_epsilon:g} in the layer normalisation"
+
+
+def _lacking_state(cell: Cell, convention: Convention) -> Iterator[str]:
+    state = cell.initial_h
+    if state is None or cell.behaviour.initial_state == "zero":
+        return
+    is_of_each_item = convention.storage.direction_axis  # ONNX
+    if state.ndim > 1 and "initial_h" in convention.roles and not is_of_each_item:
+        yield STATE_OF_ITEMS
+
+
+def _lacking_peepholes(
+    peephole: Array, source: Convention, convention: Convention
+) -> Iterator[str]:
+    are_matrices = peephole.ndim == 3
+    if are_matrices and not convention.names.peephole_matrices:
+        yield "peepholes that are full matrices"
+    elif convention.names.peephole_matrices and not are_matrices:
+        yield "peepholes of one number a unit"
+    elif source.behaviour.output_peephole == convention.behaviour.output_peephole:
+        return
+    elif np.any(peephole[2]):
+        kind = _words(source.behaviour.output_peephole)
+        yield f"an output peephole that acts as in {source.name} ({kind})"
 
 
 def _describe(name: str, value: Any, usual: Any) -> str:
@@ -240,143 +261,9 @@ def _describe(name: str, value: Any, usual: Any) -> str:
     if isinstance(value, bool):
         return f"{noun} {str(value).lower()}"
     if name.endswith("clip"):
-        return (
-            f"a {noun} of {value:g}" if value is not None else f"a cell without {noun}"
-        )
+        return f"a cell without {noun}" if value is None else f"a {noun} of {value:g}"
     return f"{noun} {value} (it has {usual})"
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-# ---- the recipe of a conversion
-
-
-class Step(NamedTuple):
-    """A part of the weights, and what is done with it."""
-
-    what: str
-    text: str
-
-
-def recipe(layers: Sequence[Sequence[Cell]], target: Convention) -> list[Step]:
-    """The steps from the convention of these cells to one that can store them."""
-    cell = layers[0][0]
-    source = cell.convention
-    steps = []
-    for what, form in _FORMS.items():
-        before, after = form(source, cell), form(target, cell)
-        if what == "bias" and len(names := _bias_names(target)) == 2:
-            after = f"{names[0]}; {names[1]} is zero"
-        if before or after:
-            changed = " -> ".join(filter(None, (before, after)))
-            steps.append(
-                Step(what, f"{before}: unchanged" if before == after else changed)
-            )
-    coupled = target.behaviour.coupled
-    for gate in sorted({*present_gates(source)} - {*present_gates(target)}):
-        text = f"{gate} is computed from another ({coupled}): it is left out"
-        steps.append(Step("gates", text))
-    if target.storage.direction_axis != source.storage.direction_axis:
-        put = "put on a first axis" if target.storage.direction_axis else "split"
-        steps.append(Step("directions", put))
-    return [*steps, *_forget_bias(source, target)]
-
-
-def _gates(row: Convention, cell: Cell) -> str:
-    """The gate order; of each of the three tensors where they differ."""
-    if row.names.has_tensor_per_gate:
-        return "a tensor per gate"
-    kinds = ("kernel", "recurrent", "bias")
-    orders = {kind: spaced_order(row.storage.order_of(kind)) for kind in kinds}
-    each = ", ".join(f"{order} in the {kind}" for kind, order in orders.items())
-    order = each if len({*orders.values()}) > 1 else orders["kernel"]
-    return f"{order}, alternating unit by unit" if row.storage.interleaved else order
-
-
-def _kernels(row: Convention, cell: Cell) -> str:
-    shapes = row.kernel_shapes("H" if cell.projection is None else "P")
-    text = " and ".join(f"{_name(row, role)} {shape}" for role, shape in shapes.items())
-    stored = row.storage.transposed
-    if stored == "none":
-        return text
-    return text + (
-        ", reshaped" if "reshaped" in stored else ", each gate's block transposed"
-    )
-
-
-def _biases(row: Convention, cell: Cell) -> str:
-    if cell.norm_scale is not None and "norm_shift" in row.roles:
-        return "what is added after the normalisation"
-    text = " + ".join(_bias_names(row))
-    times = row.storage.bias
-    return text if times == "once" else f"{times.replace('_', ' ')} of {text}"
-
-
-def _peepholes(row: Convention, cell: Cell) -> str:
-    matrices = row.names.peephole_matrices
-    if cell.peephole is None:
-        return "zeros, which it always has" if matrices else ""
-    order = spaced_order(row.storage.peephole_gates)
-    if row.storage.peephole_columns:
-        return f"columns of the recurrent kernel, {order}"
-    template = row.names.tensors.get("peephole", "")
-    if "{gate}" in template or matrices:
-        return "a tensor per gate"
-    return f"tensor {template} (3H,), {order}"
-
-
-def _projection(row: Convention, cell: Cell) -> str:
-    if cell.projection is None:
-        return ""
-    return "(P, H)" if row.storage.projection_rows else "(H, P)"
-
-
-_FORMS = {  # part -> how a row stores that of a cell; "" without
-    "gates": _gates,
-    "kernels": _kernels,
-    "bias": _biases,
-    "peepholes": _peepholes,
-    "projection": _projection,
-}
-
-
-def _name(row: Convention, role: str) -> str:
-    """The tensor of a role by its name in the row; of one per gate, the first."""
-    if role not in row.names.tensors:
-        return describe_role(role)
-    names = row.tensor_names(role)
-    return f"{names[0]}, ..." if "{gate}" in row.names.tensors[role] else names[0]
-
-
-def _bias_names(row: Convention) -> list[str]:
-    if row.storage.bias_halves == 2:
-        name = _name(row, "bias")
-        return [f"{name}[:4H]", f"{name}[4H:]"]
-    return [
-        _name(row, role) for role in ("bias", "recurrent_bias") if role in row.roles
-    ]
-
-
-def _forget_bias(source: Convention, target: Convention) -> Iterator[Step]:
-    constant, remaining = source.behaviour.forget_bias, target.behaviour.forget_bias
-    if target.behaviour.coupled == "f=1-i" or not (constant or remaining):
-        return
-    more = constant - remaining
-    if more == 0:
-        yield Step(
-            "forget bias", f"{remaining:+g} at run time in both: not in the bias"
-        )
-        return
-    goes = (
-        f"{more:+g} into the bias of f"
-        if more > 0
-        else f"{-more:g} out of the bias of f"
-    )
-    adds = [
-        f"{row.name} adds {row.behaviour.forget_bias:+g} at run time"
-        for row in (source, target)
-        if row.behaviour.forget_bias
-    ]
-    yield Step("forget bias", "; ".join([goes, *adds]))

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import Model, join_states
+from lstmcli.core.model.model import Model
+from lstmcli.core.model.states import join_states
 from lstmcli.errors import UserError
 
 Random = np.random.RandomState
@@ -68,12 +69,11 @@ def draw_weights(
             f"one of {', '.join(INITIALIZERS)}.", about={"initializer": initializer}
         )
     random = np.random.RandomState(seed)
-    x = (
-        None if steps is None else random.normal(size=(batch, steps, inputs))
-    )  # (B, T, I)
+    drawn = {}
+    if steps is not None:
+        drawn["inputs"] = random.normal(size=(batch, steps, inputs))
     kernel = _DRAWS[initializer](random, (inputs + units, 4 * units))
-    members = {"kernel": kernel, "bias": np.zeros(4 * units)}
-    return members if x is None else {**members, "inputs": x}
+    return {"kernel": kernel, "bias": np.zeros(4 * units), **drawn}
 
 
 def draw_run(

@@ -14,19 +14,17 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.arrays import Array, iterate_blocks
-from lstmcli.core.model.conventions import CONVENTIONS, Convention, describe_role
+from lstmcli.core.model.conventions import CONVENTIONS, describe_role
 from lstmcli.core.model.model import Cell, Hint, Model, cell_name
 from lstmcli.core.model.shell import ShellSyntax
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.core.weights.assumptions import has_ambiguous_names
-from lstmcli.core.weights.decode import from_blocks
-from lstmcli.core.weights.recognise import describe_gru, describe_missing, recognise
+from lstmcli.core.weights.missing import describe_missing
+from lstmcli.core.weights.recognise import describe_gru, recognise
 from lstmcli.core.weights.several_ways import refuse_ways
 from lstmcli.core.weights.templates import (
     RecognisedLstm,
     Settings,
     Shapes,
-    each_tensor,
     normalise,
 )
 from lstmcli.errors import UserError
@@ -54,7 +52,9 @@ class TensorInfo:
     def to_json(self) -> dict[str, Any]:
         """Its shape and dtype, and the count of numbers that are not finite."""
         members: dict[str, Any] = {"shape": list(self.shape), "dtype": self.dtype}
-        return members | ({"not_finite": self.not_finite} if self.not_finite else {})
+        if self.not_finite:
+            members["not_finite"] = self.not_finite
+        return members
 
 
 @dataclass(frozen=True)
@@ -165,26 +165,23 @@ class Inspection:
     tensors: Mapping[str, TensorInfo]
     lstms: tuple[InspectedLstm, ...]
     unread: tuple[UnreadableLstm, ...] = ()
-    ways: UserError | None = (
-        None  # without an LSTM: how the shapes may be one, or why not
-    )
+    ways: UserError | None = None  # without an LSTM: how the shapes may be one
     missing: tuple[str, ...] = ()  # or what the names lack to be one
     remarks: tuple[str, ...] = ()  # for stderr: from the readers of the files
     layer: str | None = None  # the --layer that the file itself asks for
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON."""
+        missing = [*self.missing]
+        if self.ways is not None:
+            missing = self.ways.shown(ShellSyntax()).splitlines()
+        tensors = {name: tensor.to_json() for name, tensor in self.tensors.items()}
         return {
             "file": self.file,
-            "tensors": {
-                name: tensor.to_json() for name, tensor in self.tensors.items()
-            },
+            "tensors": tensors,
             "lstms": [lstm.to_json() for lstm in self.lstms],
             "unread": [unread.to_json() for unread in self.unread],
-            "missing": [
-                *(self.ways.shown(ShellSyntax()).splitlines() if self.ways else ()),
-                *self.missing,
-            ],
+            "missing": missing,
             "remarks": list(self.remarks),
         }
 
@@ -204,33 +201,18 @@ def inspect(
     ``around``: the roles of the tensors of a front and a head.
     """
     shapes = {name: array.shape for name, array in tensors.items()}
-    roles: dict[
-        str, tuple[str, str]
-    ] = {}  # tensor -> the LSTM's label, and its role there
-    roles |= {name: ("", role) for name, role in around.items()}
     lstms, unread = list[InspectedLstm](), list[UnreadableLstm]()
+    roles = {name: ("", role) for name, role in around.items()}  # and the LSTM's label
     for found, layer, model in results:
         if isinstance(model, UserError):
-            claims, row = set(found.tensors), found.convention.name
-            more = tuple(
-                n for n, claimed in other_claims(found, shapes) if claimed > claims
-            )
-            unread.append(UnreadableLstm(layer, row, model, more))
-            continue
-        lstms.append(_lstm(found, layer, model, settings))
-        for cell, names in found.cells.items():
-            of_cell = cell_name(*cell) if len(found.cells) > 1 else ""
-            for role, gate, name in each_tensor(names):
-                roles[name] = (
-                    layer,
-                    " ".join(filter(None, (of_cell, describe_role(role), gate))),
-                )
-    ways = None
+            unread.append(_unread(found, layer, model, shapes))
+        else:
+            lstms.append(_lstm(found, layer, model, settings))
+            roles.update(_roles(found, layer))
+    ways, missing = None, list[str]()
     if not results:
-        try:
-            refuse_ways(shapes, file)
-        except UserError as error:
-            ways = error.without(file)
+        ways = _ways(shapes, file)
+        missing = [] if ways else missing_parts(tensors)
     return Inspection(
         file,
         {
@@ -240,16 +222,46 @@ def inspect(
         tuple(lstms),
         tuple(unread),
         ways,
-        () if results or ways else tuple(missing_parts(tensors)),
+        tuple(missing),
         tuple(remarks),
     )
+
+
+def _unread(
+    found: RecognisedLstm, layer: str, error: UserError, shapes: Shapes
+) -> UnreadableLstm:
+    also = []
+    for name, claimed in other_claims(found, shapes):
+        if claimed > set(found.tensors):
+            also.append(name)
+    return UnreadableLstm(layer, found.convention.name, error, tuple(also))
+
+
+def _roles(found: RecognisedLstm, layer: str) -> dict[str, tuple[str, str]]:
+    """By tensor the LSTM's label, and its role there."""
+    roles = {}
+    for cell, names in found.cells.items():
+        of_cell = cell_name(*cell) if len(found.cells) > 1 else ""
+        for slot, name in names.items():
+            words = filter(None, (of_cell, describe_role(slot.role), slot.gate))
+            roles[name] = (layer, " ".join(words))
+    return roles
+
+
+def _ways(shapes: Shapes, file: str) -> UserError | None:
+    """The ways in which the shapes may be an LSTM, if there are some."""
+    try:
+        refuse_ways(shapes, file)
+    except UserError as error:
+        return error.without(file)
+    return None
 
 
 def _tensor(array: Any, layer: str | None, role: str) -> TensorInfo:
     bad = 0
     if array.dtype.kind == "f":
-        blocks = iterate_blocks(array if array.ndim else np.atleast_1d(array))
-        bad = sum(int((~np.isfinite(block)).sum()) for _, block in blocks)
+        for _, block in iterate_blocks(np.atleast_1d(array)):
+            bad += int(np.count_nonzero(~np.isfinite(block)))
     return TensorInfo(array.shape, array.dtype.name, bad, layer, role)
 
 
@@ -267,7 +279,7 @@ def _lstm(
         tuple(found.rivals),
         tuple(name for name in also if name not in found.rivals),
         settings,
-        tuple(hints(model, named=not (found.by_shape or has_ambiguous_names(found)))),
+        tuple(hints(model)),
     )
 
 
@@ -284,42 +296,32 @@ def other_claims(
 
 
 def _why(found: RecognisedLstm, model: Model, settings: Settings) -> str:
-    row = found.convention
-    roles = {role for names in found.cells.values() for role in names}
-    fitting = (
-        ["numbered"]
-        if row.names.numbered
-        else [role for role in row.names.tensors if role in roles]
-    )
-    text = f"names {', '.join(end for role in fitting for end in _fitting(row, role, found))}"
+    row, is_asked = found.convention, "convention" in model.given
+    text = f"names {', '.join(_used_names(found))}"
     if found.by_shape:
         text = "only the shapes; the names are not a framework's"
-        if "convention" not in model.given:
-            text += (
-                f". {row.name} is the default for them; other conventions may fit too"
-            )
-    if row.storage.bias_halves == 2 and "bias" in roles:
+    if found.by_shape and not is_asked:
+        text += f". {row.name} is the default for them; other conventions may fit too"
+    if row.storage.bias_halves == 2 and "bias" in found.roles:
         text += "; the bias is 8H, two in one"
     if "convention" in settings:
         return f"the file names {row.name}; {text}"
-    return (
-        f"asked for; {text}"
-        if "convention" in model.given and not found.rivals
-        else text
-    )
+    return f"asked for; {text}" if is_asked and not found.rivals else text
 
 
-def _fitting(row: Convention, role: str, found: RecognisedLstm) -> list[str]:
-    """The row's names of a role that these tensors have, whatever their numbers."""
-    names = list(map(_without_numbers, found.tensors))
-    forms = {
-        e: f"(^|[_-]){re.escape(_without_numbers(e))}$" for e in row.tensor_names(role)
-    }
-    return [
-        end
-        for end, form in forms.items()
-        if any(re.search(form, name) for name in names)
-    ]
+def _used_names(found: RecognisedLstm) -> list[str]:
+    """The row's names that these tensors have, role by role, whatever their numbers."""
+    row = found.convention
+    names = [_without_numbers(name) for name in found.tensors]
+    used = []
+    for role in row.names.tensors:
+        if role not in found.roles and not row.names.numbered:
+            continue
+        for end in row.tensor_names(role):
+            form = re.compile(f"(^|[_-]){re.escape(_without_numbers(end))}$")
+            if any(form.search(name) for name in names):
+                used.append(end)
+    return used
 
 
 def _without_numbers(name: str) -> str:
@@ -334,63 +336,52 @@ def gate_numbers(cell: Cell) -> dict[str, GateNumbers]:
     made = cell.convention.behaviour.coupled[0]  # the i of "i=1-f"
     found = {}
     with np.errstate(all="ignore"):  # of weights that are not finite
-        arrays = [
-            a.astype(np.float64)
-            for a in (cell.kernel, cell.recurrent_kernel, cell.bias)
-        ]
         for n, gate in enumerate(GATES):
-            k, r, b = (array[n] for array in arrays)
+            arrays = (cell.kernel[n], cell.recurrent_kernel[n], cell.bias[n])
+            k, r, b = (array.astype(np.float64) for array in arrays)
             numbers = (k.mean(), k.std(), r.mean(), r.std(), b.mean())
-            found[gate] = GateNumbers(*map(float, numbers))
-    return {gate: numbers for gate, numbers in found.items() if gate != made}
+            if gate != made:
+                found[gate] = GateNumbers(*map(float, numbers))
+    return found
 
 
-# ---- weak hints: shown to the user, never used to decide
+# ---- hints: shown to the user, never used to decide
 
 
-def hints(model: Model, *, named: bool) -> list[Hint]:
-    """Return what the biases suggest, each hint once with the cells that show it.
-
-    ``named``: the names of the tensors identify the convention.
-    """
+def hints(model: Model) -> list[Hint]:
+    """Return what the biases suggest, each hint once with the cells that show it."""
     shown: dict[Hint, list[str]] = {}
     for name, cell in model.cells:
-        for hint in _bias_hints(cell, named):
+        for hint in _bias_hints(cell):
             shown.setdefault(hint, []).append(name)
-    several = len(model.cells) > 1
-    return [
-        replace(hint, seen=f"{', '.join(cells)}: {hint.seen}") if several else hint
-        for hint, cells in shown.items()
-    ]
+    if len(model.cells) == 1:
+        return [*shown]
+    found = []
+    for hint, cells in shown.items():
+        found.append(replace(hint, seen=f"{', '.join(cells)}: {hint.seen}"))
+    return found
 
 
-def _bias_hints(cell: Cell, named: bool) -> Iterator[Hint]:
-    convention = cell.convention
-    made, constant = convention.behaviour.coupled[0], convention.behaviour.forget_bias
+def _bias_hints(cell: Cell) -> list[Hint]:
+    coupled, constant = cell.behaviour.coupled, cell.behaviour.forget_bias
+    made = coupled[0]  # the i of "i=1-f"
     biases = {gate: cell.bias[n] for n, gate in enumerate(GATES) if gate != made}
-    gate = gate_near_one(biases)
-    if gate == "f":
-        yield Hint(
+    if gate_near_one(biases) != "f":
+        return []
+    found = [
+        Hint(
             "forget_bias_near_1",
             "the bias of f is near 1, as Keras, Sonnet 2 and Chainer start it: a weak sign that "
             "this is the position of f.",
         )
-        if constant:
-            yield Hint(
-                "forget_bias_twice",
-                f"{constant:+g} is added to f at run time as well; if the stored bias "
-                f"already has it, it counts twice. --forget-bias 0 leaves it out.",
-            )
-    elif gate is not None and (not named or _is_initial(np.stack([*biases.values()]))):
-        yield Hint("other_bias_near_1", _other_block(gate, convention))
-    elif _alternates(cell):
-        interleaved = convention.storage.interleaved
-        yield Hint(
-            "alternating_bias_near_1",
-            f"read the other way, {'block by block' if interleaved else 'unit by unit'}, one "
-            f"gate's bias is near 1, as if it were f's. A weak sign; "
-            f"--set interleaved={str(not interleaved).lower()} selects that order.",
+    ]
+    if constant:
+        text = (
+            f"{constant:+g} is added to f at run time as well; if the stored bias "
+            f"already has it, it counts twice. --forget-bias 0 leaves it out."
         )
+        found.append(Hint("forget_bias_twice", text))
+    return found
 
 
 def gate_near_one(biases: Mapping[str, Array]) -> str | None:
@@ -401,42 +392,8 @@ def gate_near_one(biases: Mapping[str, Array]) -> str | None:
         near = [gate for gate, mean in means.items() if abs(mean - 1) <= NEAR_ONE]
         if len(near) != 1 or not blocks[near[0]].std() <= CLOSE:
             return None
-    rest = (abs(mean) for gate, mean in means.items() if gate != near[0])
+    rest = [abs(mean) for gate, mean in means.items() if gate != near[0]]
     return near[0] if all(mean < NEARER_ZERO for mean in rest) else None
-
-
-def _other_block(gate: str, convention: Convention) -> str:
-    text = (
-        f"the bias of {gate} is near 1, and that of f is not. Keras, Sonnet 2 and Chainer start "
-        f"f's bias at 1, so that block is likely f's and the gate order another one: a weak sign"
-    )
-    if convention.names.has_tensor_per_gate:
-        return f"{text}, and the names may be mixed up."
-    exchanged = str.maketrans(f"{gate}f", f"f{gate}")
-    order = convention.storage.order_of("bias").translate(exchanged)
-    return f"{text}. --gates {order} is the order with the two exchanged."
-
-
-def _alternates(cell: Cell) -> bool:
-    """Return whether the bias is an initial one, f 1 and the rest 0, rearranged."""
-    storage = cell.convention.storage
-    order = storage.order_of("bias")
-    if cell.convention.names.has_tensor_per_gate or len(order) != len(GATES):
-        return False
-    stored = from_blocks(cell.bias[:, :, None], order, storage.interleaved)
-    return _is_initial(
-        stored.reshape(4, -1) if storage.interleaved else stored.reshape(-1, 4).T
-    )
-
-
-def _is_initial(blocks: Array) -> bool:
-    """Tell whether a bias (gates, H) is an initial one: one gate near 1, the rest near 0.
-
-    A mean near 1 may be chance where names tell the order, or there are two
-    arrangements.
-    """
-    near = (abs(blocks - 1) <= NEAR_ONE).all(axis=1)
-    return bool(near.sum() == 1 and (abs(blocks[~near]) < NEARER_ZERO).all())
 
 
 # ---- no LSTM at all
@@ -444,10 +401,12 @@ def _is_initial(blocks: Array) -> bool:
 
 def missing_parts(names: Collection[str]) -> list[str]:
     """Return what tensors lack to be an LSTM, by their names."""
-    if text := describe_gru(names):
+    text = describe_gru(names)
+    if text:
         return [text]
-    if gru := [name for name in names if "gru" in name.lower()]:
-        return [f"{gru[0]} names a GRU, which has three gates and is not an LSTM"]
+    for name in names:
+        if "gru" in name.lower():
+            return [f"{name} names a GRU, which has three gates and is not an LSTM"]
     missing = describe_missing(names)
     return [missing] if missing else []
 
@@ -458,5 +417,7 @@ LIKE_LSTM = ("lstm", "rnn|recurrent|cell|gate", "kernel|weight|bias")
 
 def unlikeness(name: str) -> int:
     """The place in `LIKE_LSTM` of what is in a name, or after it."""
-    found = (n for n, words in enumerate(LIKE_LSTM) if re.search(words, name, re.I))
-    return next(found, len(LIKE_LSTM))
+    for place, words in enumerate(LIKE_LSTM):
+        if re.search(words, name, re.I):
+            return place
+    return len(LIKE_LSTM)

@@ -42,7 +42,8 @@ def refuse_ways(shapes: Shapes, source: str) -> None:
                 f"{source}: {found} may be an LSTM's in {len(ways)} ways. Name the tensors:",
                 try_=[_named(way.roles, source) for way in ways],
             )
-        unfit += [] if ways else [names]
+        if not ways:
+            unfit.append(names)
     for names in unfit:
         _refuse_unfit(names, shapes, source)
 
@@ -60,10 +61,7 @@ def _refuse_single(name: str, shape: Shape, source: str) -> None:
                 Try({"convention": "torch7-flat", "flat_units": ...}, "Torch7's"),
             ),
         )
-    pairs = (shape, shape[::-1]) if len(shape) == 2 else ()
-    if any(
-        gates > 0 and gates % 4 == 0 and depth > gates // 4 for depth, gates in pairs
-    ):
+    if _may_be_kernel(shape) or _may_be_kernel(shape[::-1]):
         raise UserError(
             f"{source}: no LSTM recognised in the name {name}. If this matrix {shape} is a "
             "kernel for inputs and h:",
@@ -81,6 +79,14 @@ def _refuse_single(name: str, shape: Shape, source: str) -> None:
         )
 
 
+def _may_be_kernel(shape: Shape) -> bool:
+    """Return whether a shape may be (I + H, 4H)."""
+    if len(shape) != 2:
+        return False
+    depth, gates = shape
+    return gates > 0 and gates % 4 == 0 and depth > gates // 4
+
+
 def _refuse_unfit(names: Sequence[str], shapes: Shapes, source: str) -> None:
     """Refuse tensors that may be a dense layer's, or have other shapes than their names."""
     ways = PossibleCell(without_output_layer(names), shapes).ways()
@@ -92,10 +98,9 @@ def _refuse_unfit(names: Sequence[str], shapes: Shapes, source: str) -> None:
             f"{source}: {listed} may be an LSTM's or a dense layer's. If an LSTM's:",
             try_=_AXES if len(ways) > 1 else [_named(ways[0].roles, source)],
         )
-    patterns = (KERNEL, RECURRENT, BIAS)
-    called_so = [
-        name for pattern in patterns for name in names if is_called(pattern, name)
-    ]
+    called_so: list[str] = []
+    for pattern in (KERNEL, RECURRENT, BIAS):
+        called_so += [name for name in names if is_called(pattern, name)]
     if len(called_so) > 1:
         listed = ", ".join(f"{name} {shapes[name]}" for name in called_so)
         raise UserError(

@@ -32,8 +32,8 @@ from lstmcli.core.model.surroundings import (
 )
 from lstmcli.core.model.vocabulary import read_head_activation, split_head
 from lstmcli.core.weights.choose_lstm import TRAINING
+from lstmcli.core.weights.claims import is_of_optimizer
 from lstmcli.core.weights.metadata import is_in_group
-from lstmcli.core.weights.recognise import SLOT
 from lstmcli.core.weights.templates import Settings, Shape, normalise
 from lstmcli.errors import Try, UserError, did_you_mean, listed
 
@@ -91,7 +91,7 @@ class Chain:
         left = []
         for name in self.tensors:
             plain = normalise(name)
-            is_copy = TRAINING.search(plain) or SLOT.search(plain)
+            is_copy = TRAINING.search(plain) or is_of_optimizer(name)
             is_other = name in self.of_lstms or name in RESULTS
             if self.shape(name) and not is_other and not is_copy:
                 left.append(name)
@@ -116,9 +116,11 @@ class Chain:
     @cached_property
     def layers(self) -> list[HeadLayer]:
         """The dense layers that the tensors left over may be."""
-        biases = {
-            rest: k for k in self.left for rest, is_bias in [_split(k)] if is_bias
-        }
+        biases = {}
+        for name in self.left:
+            rest, is_bias = _split(name)
+            if is_bias:
+                biases[rest] = name
         next_ones = dict(zip(self.left, self.left[1:], strict=False))
         layers = []
         for name in self.matrices:
@@ -285,7 +287,9 @@ def _front_left(chain: Chain) -> Part:
     options = {layer_of(name): str(chain.shape(name)) for name in chain.tables}
     if not options:
         return Part()
-    why = "several fit" if len(options) > 1 else ""
+    why = ""
+    if len(options) > 1:
+        why = "several fit"
     if not chain.is_whole:
         why = "the file has other LSTMs"
     if why:
@@ -350,12 +354,11 @@ def _head_left(chain: Chain) -> Part:
         part = _dense_layers(chain, HeadOfFile("", head))
         return part._replace(assumed=_assumed_head(part.value, width))
     options = {}
-    mentioned = [*between]
+    mentioned = list(between)
     for layers in heads:
         options[_text(layers)] = f"({width} -> {chain.sizes(layers[-1])[1]})"
-        mentioned.extend(
-            name for layer in layers for name in (layer.kernel, layer.bias)
-        )
+        for layer in layers:
+            mentioned += [layer.kernel, layer.bias]
     return Part(why=why, options=options, mentioned=mentioned)
 
 
@@ -424,7 +427,9 @@ def _asked_layers(chain: Chain, asked: str) -> HeadOfFile:
     steps = [one.steps for one in _ends(chain, "head")]
     head = HeadOfFile("", steps=steps[0] if steps else EACH)
     width = chain.outputs(head.steps)
-    of_file = {layer.name: layer for one in chain.heads for layer in one.layers}
+    of_file: dict[str, HeadLayer] = {}
+    for one in chain.heads:
+        of_file.update((layer.name, layer) for layer in one.layers)
     known = {layer.name: layer for layer in chain.layers}
     known |= {layer.kernel: layer for layer in chain.layers} | of_file
     layers = []

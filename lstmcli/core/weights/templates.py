@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from itertools import zip_longest
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
+from lstmcli.core.weights.slots import Slot, TensorNames
 
 ONNX_NUMBERED = re.compile(r"(.*?)onnx::LSTM_(\d{1,9})")
 _LETTER = re.compile(r"(.*[/.:_])?[wWuUb]")
@@ -18,9 +20,6 @@ Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 Settings = Mapping[str, Any]  # by name
 CellIndex = tuple[int, int]  # layer, direction (0 forward, 1 backward)
-TensorNames = dict[
-    str, "str | dict[str, str]"
-]  # role -> tensor name, or gate -> tensor name
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,7 +30,7 @@ class RecognisedLstm:
     prefix: str  # of its names before the row's templates, normalised
     cells: Mapping[CellIndex, TensorNames]
     # incomplete cells, and what they lack
-    lacking: Mapping[CellIndex, str] = field(default_factory=dict)
+    lacking: Mapping[CellIndex, Slot] = field(default_factory=dict)
     rivals: list[str] = field(default_factory=list)  # rows that fit these names as well
     name: str = ""  # of its layer, from the file
     by_shape: bool = False  # recognised by only the shapes
@@ -44,18 +43,20 @@ class RecognisedLstm:
     @cached_property
     def tensors(self) -> list[str]:
         """The names of its tensors in the file."""
-        return [name for cell in self.cells for name in self.names(cell)]
+        names = []
+        for cell in self.cells:
+            names.extend(self.names(cell))
+        return names
+
+    @property
+    def roles(self) -> set[str]:
+        """The roles that any of its cells has tensors for."""
+        slots = set().union(*self.cells.values())
+        return {slot.role for slot in slots}
 
     def names(self, cell: CellIndex) -> list[str]:
         """The names of one cell's tensors in the file."""
-        return [name for *_, name in each_tensor(self.cells[cell])]
-
-
-def each_tensor(names: TensorNames) -> Iterator[tuple[str, str, str]]:
-    """The role, the gate (or "") and the name of every tensor of a cell."""
-    for role, of_role in names.items():
-        by_gate = {"": of_role} if isinstance(of_role, str) else of_role
-        yield from ((role, gate, name) for gate, name in by_gate.items())
+        return list(self.cells[cell].values())
 
 
 @cache
@@ -111,25 +112,27 @@ class Template:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        row, gates = self.row, gates_of(self.row, self.role)
-        words = "|".join(
-            re.escape(normalise(word))
-            for gate in gates
-            for word in row.names.words_of(gate, self.role)
-        )
-        forward, backward = (re.escape(mark) for mark in row.names.marks)
+        forward, backward = map(re.escape, self.row.names.marks)
         marks = f"{forward}|{backward}" if forward else f"(?:{backward})?"
         patterns = {
-            "gate": f"(?P<gate>{words})",
+            "gate": f"(?P<gate>{'|'.join(map(re.escape, self._gate_words()))})",
             "layer": r"(?P<layer>\d{1,9})",
             "number": r"(?P<number>\d{1,9})",
             "direction": f"(?P<direction>{marks})",
             "builder": r"(?P<builder>(?:_\d{1,9})?)",
         }
-        end = "".join(
-            patterns[p] if n % 2 else re.escape(p) for n, p in enumerate(self._pieces)
-        )
+        end = ""
+        for text, field_name in zip_longest(
+            self.texts, self._pieces[1::2], fillvalue=""
+        ):
+            end += re.escape(text) + patterns.get(field_name, "")
         return re.compile(f"(?:(?P<prefix>.+)[_-])?(?P<end>{end})")
+
+    def _gate_words(self) -> list[str]:
+        words: list[str] = []
+        for gate in gates_of(self.row, self.role):
+            words.extend(map(normalise, self.row.names.words_of(gate, self.role)))
+        return words
 
 
 def gates_of(row: Convention, role: str) -> str:
@@ -145,15 +148,15 @@ def _templates() -> dict[str, list[tuple[int, Template]]]:
     table has five hundred templates, and compiling all patterns would take
     most of the time of a small run.
     """
-    every = (
-        Template(row, role, form)
-        for row in CONVENTIONS.values()
-        for role, forms in row.names.tensors.items()
-        for form in forms.split(" | ")
-    )
     by_text: dict[str, list[tuple[int, Template]]] = {}
-    for number, template in enumerate(every):
-        by_text.setdefault(max(template.texts, key=len), []).append((number, template))
+    number = 0
+    for row in CONVENTIONS.values():
+        for role, forms in row.names.tensors.items():
+            for form in forms.split(" | "):
+                template = Template(row, role, form)
+                longest = max(template.texts, key=len)
+                by_text.setdefault(longest, []).append((number, template))
+                number += 1
     return by_text
 
 
@@ -161,15 +164,20 @@ def _templates() -> dict[str, list[tuple[int, Template]]]:
 def name_ends(name: str) -> Mapping[str, list[NameEnd]]:
     """The matches of each row's templates with the end of a name, in the row's order."""
     plain = normalise(name)
-    near = [one for text, each in _templates().items() if text in plain for one in each]
+    near: list[tuple[int, Template]] = []
+    for text, templates in _templates().items():
+        if text in plain:
+            near.extend(templates)
     near.sort(key=itemgetter(0))
-    found = [end for _, template in near if (end := template.end(plain))]
-    within = [
-        e.length for e in found if re.search(e.template.row.names.within, e.prefix)
-    ]
+    ends = [template.end(plain) for _, template in near]
+    found = [end for end in ends if end is not None]
+    longest = 0
+    for end in found:
+        if re.search(end.template.row.names.within, end.prefix):
+            longest = max(longest, end.length)
     by_row: dict[str, list[NameEnd]] = {}
     for end in found:  # so `recurrent_kernel` is no `kernel` of a scope
-        is_longest = end.length >= max(within, default=0)
+        is_longest = end.length >= longest
         row = end.template.row.name
         by_row.setdefault(row, []).append(end._replace(is_longest=is_longest))
     return by_row

@@ -24,7 +24,7 @@ from lstmcli.core.explain.wording import location_text
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import SETTINGS, read_setting
-from lstmcli.core.weights.decode import to_blocks
+from lstmcli.core.weights.storage import to_blocks
 from tests.core.explain.asking import write as write_cell
 from tests.core.explain.reference import random_net
 

@@ -14,7 +14,8 @@ from lstmcli.api.load import load
 from lstmcli.core.explain.causes import spelled_out
 from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.model.model import Model, as_time_major, split_state
+from lstmcli.core.model.model import Model, as_time_major
+from lstmcli.core.model.states import split_state
 from tests.recorded import CASES, SEVERAL, recorded
 
 QUICK = (

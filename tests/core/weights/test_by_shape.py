@@ -18,6 +18,7 @@ from lstmcli import run
 from lstmcli.api.load import load_model
 from lstmcli.core.model.shell import ShellSyntax
 from lstmcli.core.weights.by_shape import find_by_shape
+from lstmcli.core.weights.templates import RecognisedLstm
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
 from tests.core.explain import reference
@@ -28,6 +29,11 @@ Layer = list[
     tuple[Array, Array, Array]
 ]  # of each direction: (4, H, I), (4, H, H), (4, H); i f g o
 T = 5
+
+
+def by_role(found: RecognisedLstm) -> dict[str, str]:
+    """The names of the tensors of its first cell."""
+    return {slot.role: name for slot, name in found.cells[0, 0].items()}
 
 
 def direction(x: Array, cell: tuple[Array, Array, Array], forget_bias: float) -> Array:
@@ -359,7 +365,7 @@ def test_other_layers_are_not_lstms(shapes: dict[str, tuple[int, ...]]) -> None:
 def test_layers_of_a_file_are_distinguished_by_prefix_and_number() -> None:
     shapes = {f"{n}{k}": s for k in (1, 2) for n, s in (("W", (4, 16)), ("U", (4, 16)),
                                                          ("b", (16,)))}  # fmt: skip
-    assert [found.cells[0, 0] for found in find_by_shape(shapes)] == [
+    assert [by_role(found) for found in find_by_shape(shapes)] == [
         {"kernel": f"W{k}", "recurrent_kernel": f"U{k}", "bias": f"b{k}"}
         for k in (1, 2)
     ]
@@ -371,7 +377,7 @@ def test_layers_of_a_file_are_distinguished_by_prefix_and_number() -> None:
         "enc/by": (7,),
     }
     (found,) = find_by_shape(shapes)
-    assert found.cells[0, 0] == {
+    assert by_role(found) == {
         "kernel": "enc/W",
         "recurrent_kernel": "enc/U",
         "bias": "enc/b",
@@ -509,7 +515,7 @@ def test_the_output_layer_next_to_a_fused_kernel_is_recognised_by_its_name() -> 
         "by": (4,),
     }  # 4 numbers: a cell of one unit
     (found,) = find_by_shape(shapes)
-    assert (found.convention.name, found.cells[0, 0]) == (
+    assert (found.convention.name, by_role(found)) == (
         "tf1",
         {"fused": "W", "bias": "b"},
     )

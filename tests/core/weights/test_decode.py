@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from lstmcli import run
 from lstmcli.api.load import load
 from lstmcli.core.model.conventions import CONVENTIONS
-from lstmcli.core.weights.decode import decode, fold_weight_norm, from_blocks, to_blocks
+from lstmcli.core.weights.decode import decode, fold_weight_norm
+from lstmcli.core.weights.slots import Slot
+from lstmcli.core.weights.storage import from_blocks, to_blocks
 from lstmcli.errors import UserError
 from tests.networks import Array, model_of, random_net
 
@@ -48,7 +50,7 @@ def test_a_kernel_in_another_order_is_the_same_cell(order: str) -> None:
 
 
 def decoded(row: str = "keras", **tensors: Array) -> None:
-    decode(tensors, CONVENTIONS[row], "f.npz")
+    decode({Slot(role): a for role, a in tensors.items()}, CONVENTIONS[row], "f.npz")
 
 
 @pytest.mark.parametrize(
@@ -83,6 +85,26 @@ def test_shapes_that_cannot_be_are_named(
 ) -> None:
     with pytest.raises(UserError, match=message):
         decoded(row, **{role: np.zeros(shape) for role, shape in shapes.items()})
+
+
+def test_an_order_of_four_gates_does_not_fit_a_kernel_of_three() -> None:
+    row = CONVENTIONS["tf1-coupled"].changed({"kernel_gates": "ifgo"})
+    tensors = {Slot("fused"): np.zeros((7, 9)), Slot("bias"): np.zeros(9)}
+    with pytest.raises(
+        UserError, match="the kernel has 9 numbers, no multiple of 4 gates"
+    ):
+        decode(tensors, row, "f.npz")
+
+
+def test_an_order_of_the_kernel_alone_moves_no_other_tensor_of_a_gate() -> None:
+    rng, row = np.random.default_rng(6), CONVENTIONS["per-gate-fused"]
+    tensors = {Slot("fused", gate): rng.normal(size=(3, 8)) for gate in "ifgo"}
+    tensors |= {Slot("bias", gate): rng.normal(size=3) for gate in "ifgo"}
+    plain = decode(tensors, row, "f.npz")
+    moved = decode(tensors, row.changed({"kernel_gates": "ogfi"}), "f.npz")
+    np.testing.assert_array_equal(moved.kernel[[3, 2, 1, 0]], plain.kernel)
+    np.testing.assert_array_equal(moved.recurrent_kernel, plain.recurrent_kernel)
+    np.testing.assert_array_equal(moved.bias, plain.bias)
 
 
 PEEPHOLES = {f"w_{gate}_diag": np.linspace(-1, 1, 3) for gate in "ifo"}
@@ -180,9 +202,9 @@ def test_the_recurrent_matrix_decides_the_orientation(gates_last: bool) -> None:
         rng.normal(size=(12, 12)),
         rng.normal(size=(3, 12)),
     )  # I = 4H: it alone tells
-    tensors = {"kernel": kernel, "recurrent_kernel": recurrent}
+    tensors = {Slot("kernel"): kernel, Slot("recurrent_kernel"): recurrent}
     if not gates_last:
-        tensors = {role: a.T for role, a in tensors.items()}
+        tensors = {slot: a.T for slot, a in tensors.items()}
     cell = decode(tensors, CONVENTIONS["keras"], "f.npz")
     np.testing.assert_array_equal(cell.kernel.reshape(12, 12), kernel.T)
 

@@ -210,6 +210,14 @@ def test_another_form_of_a_row(name: str, asked: dict[str, Any]) -> None:
     assert_same([(cell,)], reread([(replace(cell, convention=how),)], how, row))
 
 
+@pytest.mark.parametrize("name", ["keras", "lasagne"])
+def test_a_row_of_two_kernels_keeps_its_bias_whatever_bias_row_says(name: str) -> None:
+    row = CONVENTIONS[name]
+    cell = cell_for(row, ("bias",))
+    how = fit_or_refuse([(cell,)], row, {"bias_row": "first"})
+    assert_same([(cell,)], reread([(replace(cell, convention=how),)], how, row))
+
+
 OTHER_FORMS = ("jax/flat", "torch/initializers")  # which convert does not write
 
 
@@ -257,13 +265,8 @@ def by_place(arrays: dict[str, Array], row: Convention) -> dict[Any, dict[str, A
     for n, found in enumerate(recognise(shapes(arrays), row.name)):
         for place, names in found.cells.items():
             held = places.setdefault((n, *place), {})
-            for role, name in names.items():
-                if isinstance(name, str):
-                    held[role] = arrays[name]
-                else:
-                    held |= {
-                        f"{role}.{gate}": arrays[one] for gate, one in name.items()
-                    }
+            for slot, name in names.items():
+                held[slot.text] = arrays[name]
     return places
 
 

@@ -12,10 +12,8 @@ from lstmcli.core.model.conventions import (
     find_convention,
 )
 from lstmcli.core.weights.choose_lstm import choose_lstms, training_copies
-from lstmcli.core.weights.recognise import (
-    describe_missing,
-    recognise,
-)
+from lstmcli.core.weights.missing import describe_missing
+from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import UserError
 
 KERAS = {"kernel": (4, 12), "recurrent_kernel": (3, 12), "bias": (12,)}

@@ -233,7 +233,8 @@ class _LayerSettings:
             )
         if "return_sequences" in config:
             self.last_step = config["return_sequences"] is False
-        if isinstance(part := config.get("cell"), dict):
+        part = config.get("cell")
+        if isinstance(part, dict):
             self._class(_kind(part))
         cell = _config(part)
         cells = cell.get("cells")

@@ -55,7 +55,9 @@ DIRECTIONS = ("forward", "reverse", "bidirectional")
 
 def read(around: Groups) -> MetadataSettings:
     """The settings in a node's attributes; UserError for what cannot be run."""
-    attributes = {name: value for group in around for name, value in group.items()}
+    attributes: dict[str, Any] = {}
+    for group in around:
+        attributes.update(group)
     units, cell = attributes["units"], attributes.get("cell_width", attributes["units"])
     if cell != units:
         raise UserError(
@@ -64,7 +66,8 @@ def read(around: Groups) -> MetadataSettings:
             "file are incomplete.",
             '  Give PyTorch\'s state dict: torch.save(model.state_dict(), "model.pt")',
         )
-    if (size := attributes.get("hidden_size", units)) != units:
+    size = attributes.get("hidden_size", units)
+    if size != units:
         raise UserError(f"the node's hidden_size is {size}, but R has {units}.")
     forward, backward = _activations(attributes)
     settings: dict[str, Any] = dict(zip(ROLES, forward, strict=True))
@@ -84,7 +87,9 @@ def read(around: Groups) -> MetadataSettings:
         raise UserError(
             f"the node's clip is {clip}; a finite number above 0 is needed."
         )
-    settings["gate_clip"] = None if clip is None else _shortest(clip)
+    settings["gate_clip"] = None
+    if clip is not None:
+        settings["gate_clip"] = _shortest(clip)
     origin = attributes.get("lengths_from")
     return MetadataSettings(
         settings,
@@ -101,7 +106,7 @@ def _direction(attributes: Attributes) -> str:
         raise UserError(
             f"the node's direction is {direction!a}; ONNX has {', '.join(DIRECTIONS)}."
         )
-    expected = 1 + (direction == "bidirectional")
+    expected = 2 if direction == "bidirectional" else 1
     if attributes["directions"] != expected:
         found = f"W, R have {attributes['directions']} of {expected}"
         raise UserError(f"the node's direction is {direction}, but {found}.")
@@ -131,13 +136,12 @@ def _activation(name: str, alphas: Iterator[float], betas: Iterator[float]) -> s
     given = [float(next(numbers, default)) for numbers, default in pairs]
     if not given:
         return ours
-    if ours == "hard_sigmoid" and (
-        fixed := FIXED.get((np.float32(given[0]), given[1]))
-    ):
-        return fixed
-    return (
-        f"{ours}({','.join(shortest_decimal(_shortest(number)) for number in given)})"
-    )
+    if ours == "hard_sigmoid":
+        fixed = FIXED.get((np.float32(given[0]), given[1]))
+        if fixed:
+            return fixed
+    texts = [shortest_decimal(_shortest(number)) for number in given]
+    return f"{ours}({','.join(texts)})"
 
 
 def _shortest(number: float) -> float:
@@ -168,8 +172,7 @@ def activation_attributes(names: Sequence[str]) -> dict[str, Any]:
         "activations": [ONNX_NAMES[family] for family, _ in parts]
     }
     for position, attribute in enumerate(NUMBERS):
-        if values := [
-            numbers[position] for _, numbers in parts if len(numbers) > position
-        ]:
+        values = [numbers[position] for _, numbers in parts if len(numbers) > position]
+        if values:
             attributes[attribute] = values
     return attributes

@@ -60,11 +60,14 @@ def read(groups: Groups) -> MetadataSettings:
 def _from_graph(group: Attributes) -> MetadataSettings:
     settings: dict[str, Any] = {}
     for variable, fate in group.items():
-        if isinstance(fate, dict):
-            if "projection" not in variable:
-                settings |= _cell(fate)
-            elif (clip := _number(fate, _PROJECTION_CLIP)) is not None:
-                settings["projection_clip"] = clip
+        if not isinstance(fate, dict):
+            continue
+        if "projection" not in variable:
+            settings |= _cell(fate)
+            continue
+        clip = _number(fate, _PROJECTION_CLIP)
+        if clip is not None:
+            settings["projection_clip"] = clip
     found = [f"{name.replace('_', ' ')} {value}" for name, value in settings.items()]
     turned = group.get("reversed")
     if turned is not None and _DIRECTION.search(group["folder"]):
@@ -77,10 +80,11 @@ def _from_graph(group: Attributes) -> MetadataSettings:
     remarks = (
         f"settings of {group['folder']} in {group['graph']}: {', '.join(found)}.",
     )
-    fates = [fate for fate in group.values() if isinstance(fate, dict)]
-    has_lengths = any(_PASSED_ON.fullmatch(row) for fate in fates for row in fate)
-    source = f"the graph in {os.path.basename(group['graph'])}"
-    masking = Masking(source, "sequence_length") if has_lengths else None
+    masking = None
+    for fate in group.values():
+        if isinstance(fate, dict) and any(map(_PASSED_ON.fullmatch, fate)):
+            source = f"the graph in {os.path.basename(group['graph'])}"
+            masking = Masking(source, "sequence_length")
     return MetadataSettings(settings, remarks, masking=masking)
 
 
@@ -95,12 +99,13 @@ def _cell(fate: Attributes) -> dict[str, Any]:
     if forget_bias is None:  # none of the cells that are known
         return {}
     settings: dict[str, Any] = {"forget_bias": forget_bias}
-    if (clip := _number(fate, _CELL_CLIP)) is not None:
+    clip = _number(fate, _CELL_CLIP)
+    if clip is not None:
         settings["cell_clip"] = clip
-    ops = [match[1] for row in fate if (match := _ACTIVATION.fullmatch(row))]
-    names = {ACTIVATIONS.get(op, "") for op in ops}
-    if len(names) == 1 and (name := names.pop()) not in ("", "tanh"):
-        settings["activation"] = name
+    matches = filter(None, map(_ACTIVATION.fullmatch, fate))
+    names = {ACTIVATIONS.get(match[1], "") for match in matches}
+    if len(names) == 1 and names.isdisjoint({"", "tanh"}):
+        settings["activation"] = names.pop()
     return settings
 
 
@@ -120,19 +125,21 @@ CONVERTERS_CLIP = 10.0  # tensorflow/compiler/mlir/lite/utils/lstm_utils.cc
 
 def read_tflite(groups: Groups) -> MetadataSettings:
     """Activation, clips, layout and merge, of the last group's options."""
-    options = dict(groups[-1]) if groups else {}
-    if "operator" not in options:
+    if not groups or "operator" not in groups[-1]:
         return MetadataSettings()
+    options = dict(groups[-1])
     _refuse(options)
     name = options["fused_activation_function"]
     clip = float(options["cell_clip"])
     settings: dict[str, Any] = {
         "layout": "time" if options.get("time_major", True) else "batch",
         "activation": TFLITE_ACTIVATIONS[name],
-        "cell_clip": clip if clip > 0 else None,
+        "cell_clip": None,
     }
-    if arithmetic := options.get("arithmetic"):
-        settings["arithmetic"] = arithmetic
+    if clip > 0:
+        settings["cell_clip"] = clip
+    if options.get("arithmetic"):
+        settings["arithmetic"] = options["arithmetic"]
     if options["projected"] and options["proj_clip"] > 0:
         settings["projection_clip"] = float(options["proj_clip"])
     if options.get("merge_outputs") is False:
