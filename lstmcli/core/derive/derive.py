@@ -29,7 +29,7 @@ from lstmcli.core.model.model import (
     join_with_and,
     refuse_unknown_cell,
 )
-from lstmcli.core.model.part import describe_parts
+from lstmcli.core.model.part import NumberedPart, describe_parts
 from lstmcli.core.model.selection import Choice
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
@@ -108,7 +108,7 @@ def _refuse_other_arithmetic(model: Model) -> None:
 
 
 def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
-    places = []
+    places: list[tuple[int, int]] = []
     for n, layer in enumerate(model.layers):
         places.extend((n, direction) for direction in range(len(layer)))
     names = [known for known, _ in model.cells]
@@ -292,7 +292,8 @@ def _of_one_step(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 def _taken(pairs: Mapping[str, Pair]) -> list[str]:
     """What of the run the other side is, in words; empty if all of it."""
-    parts, texts = [], []
+    parts: list[NumberedPart] = []
+    texts = []
     for pair in pairs.values():
         parts.extend(part for side, part in pair.parts if side == 1)
         of_other = pair.names[1]

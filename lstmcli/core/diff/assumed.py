@@ -10,7 +10,7 @@ from lstmcli.core.diff.difference import NOT_IN_FILES, Difference, named
 from lstmcli.core.diff.names import names_of
 from lstmcli.core.diff.operand import SEQUENCE, Side
 from lstmcli.core.model.model import Hint
-from lstmcli.core.model.part import describe_parts
+from lstmcli.core.model.part import NumberedPart, describe_parts
 
 _AXES = {"batch": "(batch, steps, units)", "time": "(steps, batch, units)"}
 
@@ -49,7 +49,7 @@ def _axes(compared: Difference) -> Iterator[Hint]:
 def _parts(compared: Difference) -> Iterator[Hint]:
     """What each side contains of a run, where the other one has more."""
     for number, name in enumerate(names_of(*compared.sides)):
-        parts = []
+        parts: list[NumberedPart] = []
         for pair in compared.pairs.values():
             parts.extend(part for side, part in pair.parts if side == number)
         if parts:

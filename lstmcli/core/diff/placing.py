@@ -115,8 +115,8 @@ class Search:
         runs = dict.fromkeys(self._runs(0))
         runs |= dict.fromkeys(self._runs(1))
         for run in runs:
-            of_each = (self._arrangements(side, run) for side in (0, 1))
-            for both in product(*of_each):
+            of_a, of_b = self._arrangements(0, run), self._arrangements(1, run)
+            for both in product(of_a, of_b):
                 if self._fit(both):
                     yield from self._candidates_of(both)
 
