@@ -100,8 +100,9 @@ def _refuse_other_arithmetic(model: Model) -> None:
             "8 bits.",
             try_={"arithmetic": "float"},
         )
+    edits = edits_in("equations", model.edits) + edits_in("outputs", model.edits)
     refuse_edits(
-        [*edits_in("equations", model.edits), *edits_in("outputs", model.edits)],
+        [edit for edit in edits if not edit.kind.in_derive],
         "derive shows the equations of an LSTM as they are, and this edit changes them; run and "
         "plot show its numbers.",
     )

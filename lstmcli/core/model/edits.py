@@ -132,6 +132,7 @@ class EditKind:
     width: Callable[[int, Any], int] | None = (
         None  # of h then, from the units and the value
     )
+    in_derive: bool = False  # its part takes formulas too, which `derive` shows
     lacks: str = ""  # where it does not fit: the reason
     same: Mapping[Any, tuple[str, Any]] = field(default_factory=dict)
     """By value, the setting that is the same run, and its value or a function of that assumed."""
@@ -1145,6 +1146,7 @@ EDITS: dict[str, EditKind] = {kind.name: kind for kind in (
         "h is {}, not o tanh(c)", "h = {}", _SLIP, "h = o * tanh(c_new)", read=_names(H_OF)),
     EditKind("equations.c", "equations", lambda parts, name: {"update": C_OF[name][1]},
         "c is updated by {}", "c = {}", _SLIP, "c = f * c + i * g", read=_names(C_OF),
+        in_derive=True,
         same={"gates_exchanged": ("gates", lambda o: o.translate(str.maketrans("if", "fi")))}),
     *(EditKind(f"equations.after.{gate}", "equations",
         partial(_activations, lambda old, kind, a: lambda x: old(x) + a, field),
