@@ -83,7 +83,7 @@ def _computed(trace: Trace, place: StepPosition) -> dict[str, Array]:
 
 
 def _refuse_other_places(gate: str | None, numbers: Mapping[str, object]) -> None:
-    """Refuse a gate that there is not, and what is no number of a step, unit or batch item."""
+    """Refuse an unknown gate, and steps, units and batch items that are no integers."""
     if gate is not None and gate not in list(GATES):
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
     for noun, at in numbers.items():
@@ -292,7 +292,7 @@ def _of_one_step(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _taken(pairs: Mapping[str, Pair]) -> list[str]:
-    """What of the run the other side is, in words; empty if all of it."""
+    """The part of the run that the other side is, in words; empty if all of it."""
     parts: list[NumberedPart] = []
     texts = []
     for pair in pairs.values():

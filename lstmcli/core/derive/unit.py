@@ -30,7 +30,7 @@ from lstmcli.core.model.vocabulary import GATES
 
 @dataclass(eq=False)
 class Operand:
-    """What `equations.step` takes for an array, and changes in place."""
+    """An argument of `equations.step` in place of an array, which it changes."""
 
     value: Value | None = None  # None: a sum, so far
     terms: list[Term] = field(default_factory=list)  # of the sum

@@ -16,7 +16,7 @@ _AXES = {"batch": "(batch, steps, units)", "time": "(steps, batch, units)"}
 
 
 def remarks_of(compared: Difference) -> Iterator[Hint]:
-    """What was assumed, and what was left out."""
+    """The remarks on a comparison: assumptions, and what was left out."""
     for side in compared.sides:
         if side.renaming:
             yield Hint("renamed", side.renaming)
@@ -47,7 +47,7 @@ def _axes(compared: Difference) -> Iterator[Hint]:
 
 
 def _parts(compared: Difference) -> Iterator[Hint]:
-    """What each side contains of a run, where the other one has more."""
+    """The parts of a run that each side contains, where the other one has more."""
     for number, name in enumerate(names_of(*compared.sides)):
         parts: list[NumberedPart] = []
         for pair in compared.pairs.values():

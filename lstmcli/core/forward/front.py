@@ -16,7 +16,7 @@ def with_front(inputs: Inputs, front: Embedding) -> Inputs:
     """The inputs with x made of indices; the LSTM's own inputs as they are.
 
     Numbers of one or two axes are indices, unless those of two have the LSTM's
-    size on their last axis and are not all whole numbers of the table.
+    size on their last axis and are not all integers of the table.
     UserError for what is neither.
     """
     if inputs.x.ndim not in (1, 2) or inputs.x.dtype.kind not in "fiub":
