@@ -1,4 +1,4 @@
-"""What a comparison assumed of names, axes, layouts and parts of a run, in remarks."""
+"""Remarks on a comparison: what it assumed of names, axes, layouts and parts of a run."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class Search:
     # ---- which candidate is taken
 
     def best(self, common: Pair) -> Pair:
-        """The pair as the best candidate has it; ``common``, as it lies, if there is none."""
+        """The pair of the best candidate; ``common``, as it lies, if there is none."""
         candidates = list(self.candidates())
         if common.agrees is not None and (common.placed or self.is_state):
             candidates.insert(0, Candidate(common))
