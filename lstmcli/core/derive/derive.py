@@ -29,7 +29,7 @@ from lstmcli.core.model.model import (
     join_with_and,
     refuse_unknown_cell,
 )
-from lstmcli.core.model.part import describe_parts
+from lstmcli.core.model.part import NumberedPart, describe_parts
 from lstmcli.core.model.selection import Choice
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
@@ -83,7 +83,7 @@ def _computed(trace: Trace, place: StepPosition) -> dict[str, Array]:
 
 
 def _refuse_other_places(gate: str | None, numbers: Mapping[str, object]) -> None:
-    """Refuse a gate that there is not, and what is no number of a step, unit or batch item."""
+    """Refuse an unknown gate, and steps, units and batch items that are no integers."""
     if gate is not None and gate not in list(GATES):
         raise UserError(f"there is no gate {gate!r}; the gates are {', '.join(GATES)}.")
     for noun, at in numbers.items():
@@ -100,15 +100,16 @@ def _refuse_other_arithmetic(model: Model) -> None:
             "8 bits.",
             try_={"arithmetic": "float"},
         )
+    edits = edits_in("equations", model.edits) + edits_in("outputs", model.edits)
     refuse_edits(
-        [*edits_in("equations", model.edits), *edits_in("outputs", model.edits)],
+        [edit for edit in edits if not edit.kind.in_derive],
         "derive shows the equations of an LSTM as they are, and this edit changes them; run and "
         "plot show its numbers.",
     )
 
 
 def _chosen_cell(model: Model, name: str | None) -> tuple[int, int]:
-    places = []
+    places: list[tuple[int, int]] = []
     for n, layer in enumerate(model.layers):
         places.extend((n, direction) for direction in range(len(layer)))
     names = [known for known, _ in model.cells]
@@ -291,8 +292,9 @@ def _of_one_step(arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def _taken(pairs: Mapping[str, Pair]) -> list[str]:
-    """What of the run the other side is, in words; empty if all of it."""
-    parts, texts = [], []
+    """The part of the run that the other side is, in words; empty if all of it."""
+    parts: list[NumberedPart] = []
+    texts = []
     for pair in pairs.values():
         parts.extend(part for side, part in pair.parts if side == 1)
         of_other = pair.names[1]

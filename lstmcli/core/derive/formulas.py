@@ -11,7 +11,7 @@ products are exact: nothing is rounded until it is shown.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import accumulate
@@ -146,12 +146,29 @@ class Value:
     def __add__(self, other: Value) -> Value:
         return self._joined("+", other, self.wide + other.wide)
 
+    def __sub__(self, other: Value) -> Value:
+        return self._joined("-", other.as_factor, self.wide - other.wide)
+
     def __mul__(self, other: Value) -> Value:
-        return self._joined("*", other, self.wide * other.wide)
+        return self.as_factor._joined("*", other.as_factor, self.wide * other.wide)
 
     def _joined(self, sign: str, other: Value, wide: Any) -> Value:
         formula = f"{self.formula} {sign} {other.formula}"
         return Value(formula, wide, {**self.numbers, **other.numbers})
+
+    @property
+    def as_factor(self) -> Value:
+        """It with a sum in parentheses."""
+        depth = 0
+        for part in self.formula.split():
+            if depth == 0 and part in ("+", "-"):
+                return replace(self, formula=f"({self.formula})")
+            depth += part.count("(") - part.count(")")
+        return self
+
+    def tanh(self) -> Value:
+        """Its tanh, for `numpy.tanh` of it."""
+        return self.applied("tanh")
 
     def applied(self, name: str) -> Value:
         """An activation of it."""

@@ -6,7 +6,7 @@ an array: with its formula, and the numbers of the loop. Sums of products are ex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -21,16 +21,16 @@ from lstmcli.core.forward.equations import (
     Peepholes,
     no_change,
     step,
-    updated,
 )
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.edits import edits_in
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
 
 
 @dataclass(eq=False)
 class Operand:
-    """What `equations.step` takes for an array, and changes in place."""
+    """An argument of `equations.step` in place of an array, which it changes."""
 
     value: Value | None = None  # None: a sum, so far
     terms: list[Term] = field(default_factory=list)  # of the sum
@@ -134,7 +134,7 @@ class UnitAtStep(Lines):
         if self.cell.peephole is not None:
             where = self.cell.convention.behaviour.output_peephole
             peepholes = Peepholes(own._peephole, where)
-        return Parts(
+        parts = Parts(
             s_i,
             s_f,
             s_o,
@@ -148,9 +148,11 @@ class UnitAtStep(Lines):
             normalize_c=own._normalize_c,
             peepholes=peepholes,
             project=own._project,
-            update=own._update,
             output=own._output,
         )
+        for edit in edits_in("equations", self.cell.edits):
+            parts = replace(parts, **edit.apply(parts))
+        return replace(parts, update=partial(own._update, parts.update))
 
     # ---- gates
 
@@ -244,10 +246,15 @@ class UnitAtStep(Lines):
 
     # ---- c and h
 
-    def _update(self, f: Operand, c: Operand, i: Operand, g: Operand) -> Operand:
-        values: Any = (f.value, c.value, i.value, g.value)
-        made: Any = updated(*values)
-        return Operand(made)
+    def _update(
+        self,
+        update: Callable[..., Value],
+        f: Operand,
+        c: Operand,
+        i: Operand,
+        g: Operand,
+    ) -> Operand:
+        return Operand(update(f.value, c.value, i.value, g.value))
 
     def _clip_c(self, c: Operand) -> None:
         assert c.value is not None

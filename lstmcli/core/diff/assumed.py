@@ -1,4 +1,4 @@
-"""What a comparison assumed of names, axes, layouts and parts of a run, in remarks."""
+"""Remarks on a comparison: what it assumed of names, axes, layouts and parts of a run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lstmcli.core.diff.difference import NOT_IN_FILES, Difference, named
 from lstmcli.core.diff.names import names_of
 from lstmcli.core.diff.operand import SEQUENCE, Side
 from lstmcli.core.model.model import Hint
-from lstmcli.core.model.part import describe_parts
+from lstmcli.core.model.part import NumberedPart, describe_parts
 
 _AXES = {"batch": "(batch, steps, units)", "time": "(steps, batch, units)"}
 
 
 def remarks_of(compared: Difference) -> Iterator[Hint]:
-    """What was assumed, and what was left out."""
+    """The remarks on a comparison: assumptions, and what was left out."""
     for side in compared.sides:
         if side.renaming:
             yield Hint("renamed", side.renaming)
@@ -47,9 +47,9 @@ def _axes(compared: Difference) -> Iterator[Hint]:
 
 
 def _parts(compared: Difference) -> Iterator[Hint]:
-    """What each side contains of a run, where the other one has more."""
+    """The parts of a run that each side contains, where the other one has more."""
     for number, name in enumerate(names_of(*compared.sides)):
-        parts = []
+        parts: list[NumberedPart] = []
         for pair in compared.pairs.values():
             parts.extend(part for side, part in pair.parts if side == number)
         if parts:

@@ -157,7 +157,7 @@ def _cut_to_selected_side(
 def _indices_of_both(
     pair: Pair, known: Sequence[Indices | None], axis: int
 ) -> list[Indices]:
-    """What each side contains of an axis; () where nothing tells.
+    """The indices that each side contains of an axis; () where nothing tells.
 
     A side without indices counts from 0 if it then has those of the other one. Of equal length,
     it has the same ones.
@@ -237,7 +237,7 @@ def _cut_to_choice(
 
 
 def _are_axes_known(pair: Pair, sides: Sequence[Side]) -> bool:
-    """Return whether steps and sequences are told apart, or there is only one of either."""
+    """Return whether steps and sequences are known, or there is only one of either."""
     has_one = min(pair.a.shape[:2]) == 1 and min(pair.b.shape[:2]) == 1
     has_layout = any(side.layout for side in sides)
     return pair.placement.names_axes or has_one or has_layout

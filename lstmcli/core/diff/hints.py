@@ -95,7 +95,7 @@ _NAN_IN_BOTH = Hint(
 
 
 def find_proofs(compared: Difference) -> list[Proof]:
-    """What rearranging or renaming proves: one hint for h, c and all gates, not seven."""
+    """The proofs by rearranging or renaming: one hint for h, c and all gates, not seven."""
     found: dict[Hint, dict[str, str]] = {}  # hint -> array -> what it is
     for pair in compared.differing:
         hint = _NAN_IN_BOTH if _is_nan_in_both(pair) else rearranged(pair)
@@ -161,7 +161,7 @@ def _may_be_exchanged(one: ArrayName, other: ArrayName) -> bool:
 
 # ---- the forget bias
 
-_INSIDE = (0.001, 0.999)  # of f, where its pre-activation can be told
+_INSIDE = (0.001, 0.999)  # of f, where it shows its pre-activation
 _TYPED = 1e-3  # so near to two digits a constant was typed by a person
 
 

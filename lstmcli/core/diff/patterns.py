@@ -310,43 +310,31 @@ def _exchanged_gates(layer: FirstLayer) -> Facts:
 
 def _without_activation(layer: FirstLayer) -> Facts:
     """The gates of one side are parts of the other's z."""
-    gates, (a, b) = layer.differ(*GATES), layer.pair.names
-    if not gates:
-        return None
-    verb = "is" if len(gates) == 1 else "are"
-    of_gates = {"gates": join_with_and(gates), "verb": verb}
-    if all(_is_raw_in_a(layer, gate) for gate in gates):
-        return {**of_gates, "side": a, "other": b}
-    if all(_is_raw_in_b(layer, gate) for gate in gates):
-        return {**of_gates, "side": b, "other": a}
+    gates, names = layer.differ(*GATES), layer.pair.names
+    for side in (0, 1):
+        if gates and all(_is_raw(layer, gate, side) for gate in gates):
+            verb = "is" if len(gates) == 1 else "are"
+            facts = {"gates": join_with_and(gates), "verb": verb}
+            return {**facts, "side": names[side], "other": names[1 - side]}
     return None
 
 
-def _is_raw_in_a(layer: FirstLayer, gate: str) -> bool:
-    """Return whether a gate of a is its part of z of b."""
-    z = layer.name_of("z")
-    if z not in layer.compared.sides[1].arrays:
+def _is_raw(layer: FirstLayer, gate: str, side: int) -> bool:
+    """Return whether a gate of a side is its part of the other side's z."""
+    of_gate, of_z = layer.name_of(gate), layer.name_of("z")
+    if of_z not in layer.compared.sides[1 - side].arrays:
         return False
-    pair = layer.compared.cross(layer.name_of(gate), z).as_computed
-    return _is_part_of_z(gate, layer.at, pair)
-
-
-def _is_raw_in_b(layer: FirstLayer, gate: str) -> bool:
-    """Return whether a gate of b is its part of z of a."""
-    z = layer.name_of("z")
-    if z not in layer.compared.sides[0].arrays:
+    if side == 0:
+        pair = layer.compared.cross(of_gate, of_z).as_computed
+        one, z = pair.a, pair.b
+    else:
+        pair = layer.compared.cross(of_z, of_gate).as_computed
+        z, one = pair.a, pair.b
+    units = one.shape[-1]
+    if not pair.placed or z.shape != (*one.shape[:-1], 4 * units):
         return False
-    pair = layer.compared.cross(z, layer.name_of(gate)).as_computed
-    return _is_part_of_z(gate, layer.at, replace(pair, a=pair.b, b=pair.a))
-
-
-def _is_part_of_z(gate: str, at: int, pair: Pair) -> bool:
-    """Return whether side a is the gate's part of side b at a step, where b is z."""
-    units = pair.a.shape[-1]
-    if not pair.placed or pair.b.shape != (*pair.a.shape[:-1], 4 * units):
-        return False
-    first = GATES.index(gate) * units
-    return proves(pair.tolerance, pair.a[at], pair.b[at, ..., first : first + units])
+    first, at = GATES.index(gate) * units, layer.at
+    return proves(pair.tolerance, one[at], z[at, ..., first : first + units])
 
 
 def _after_first_step(layer: FirstLayer) -> Facts:

@@ -84,7 +84,7 @@ class Search:
     # ---- which candidate is taken
 
     def best(self, common: Pair) -> Pair:
-        """The pair as the best candidate has it; ``common``, as it lies, if there is none."""
+        """The pair of the best candidate; ``common``, as it lies, if there is none."""
         candidates = list(self.candidates())
         if common.agrees is not None and (common.placed or self.is_state):
             candidates.insert(0, Candidate(common))
@@ -115,8 +115,8 @@ class Search:
         runs = dict.fromkeys(self._runs(0))
         runs |= dict.fromkeys(self._runs(1))
         for run in runs:
-            of_each = (self._arrangements(side, run) for side in (0, 1))
-            for both in product(*of_each):
+            of_a, of_b = self._arrangements(0, run), self._arrangements(1, run)
+            for both in product(of_a, of_b):
                 if self._fit(both):
                     yield from self._candidates_of(both)
 

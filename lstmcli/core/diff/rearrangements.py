@@ -49,7 +49,7 @@ class Moved(NamedTuple):
 
 
 class Rearrangement(NamedTuple):
-    """A row of a table: ways to rearrange a pair, and what is said if one makes it equal."""
+    """A row of a table: ways to rearrange a pair, and the text if one makes it equal."""
 
     code: str
     ways: Callable[[Pair], Iterator[Moved]]

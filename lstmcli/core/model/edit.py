@@ -75,6 +75,7 @@ class EditKind:
     width: Callable[[int, Any], int] | None = (
         None  # of h then, from the units and the value
     )
+    in_derive: bool = False  # its part takes formulas too, which `derive` shows
     lacks: str = ""  # where it does not fit: the reason
     same: Mapping[Any, tuple[str, Any]] = field(default_factory=dict)
     """By value, the setting that is the same run, and its value or a function of that assumed."""

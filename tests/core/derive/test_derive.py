@@ -405,6 +405,30 @@ def test_another_shape_is_refused(shape: tuple[int, ...], text: str) -> None:
         derive(model, x, 0, 0, against=Side("theirs", {"h": np.zeros(shape)}, "batch"))
 
 
+@pytest.mark.parametrize(
+    ("value", "formula"),
+    [
+        ("negated", "f * c_prev - i * g"),
+        ("gates_exchanged", "i * c_prev + f * g"),
+        ("f_of_all", "f * (c_prev + i * g)"),
+        ("i_of_all", "i * (f * c_prev + g)"),
+        ("tanh", "tanh(f * c_prev + i * g)"),
+    ],
+)
+def test_an_edit_that_takes_formulas_is_shown(value: str, formula: str) -> None:
+    """The line of c is the edit's, its number that of the formula, written out."""
+    rng = np.random.default_rng(0)
+    weights, x = random_net(rng, 3, 2), rng.normal(size=(4, 3))
+    found = derive(weights, x, 2, 1, edits=[f"equations.c={value}"])
+    line = found.line("c")
+    assert line.formula == formula
+    numbers = {name: float(number) for name, number in line.numbers.items()}
+    expected = eval(formula, {"tanh": np.tanh}, numbers)  # the text is in this test
+    assert float(line.value) == pytest.approx(expected, rel=1e-12)
+    edited = run(weights, x, edits=[f"equations.c={value}"])
+    assert line.value == edited.c[2, 1]
+
+
 def test_a_sequence_of_a_large_batch_has_the_bits_that_run_gives_it() -> None:
     """Rows run in blocks, and what is kept must not matter."""
     rng = np.random.default_rng(8)

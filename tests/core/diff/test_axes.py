@@ -575,6 +575,34 @@ def test_one_direction_against_both(swapped: bool) -> None:
     assert "the backward direction" in d.remarks[0]
 
 
+@pytest.mark.parametrize("lengths", [None, [7, 3, 5, 1]])
+def test_the_ends_of_each_direction_are_one_step(lengths: list[int] | None) -> None:
+    """Keras' Bidirectional without return_sequences: the last step forward, the first backward."""
+    h = normal(T, B, 2 * H)
+    last = np.array(lengths or [T] * B) - 1
+    ends = np.concatenate([h[last, np.arange(B), :H], h[0, :, H:]], axis=1)
+    settings = None if lengths is None else {"lengths": lengths, "layout": "time"}
+    run = Side("a.npz", {"h": h}, "time", settings=settings)
+    d = compare(run, Side("b.npy", {"": ends}))
+    assert d.equal
+    assert "the last step of each direction" in d.remarks[0]
+    # each direction's own last step is another
+    other = np.concatenate([ends[:, H:], ends[:, :H]], axis=1)
+    assert not compare(run, Side("b.npy", {"": other})).equal
+
+
+def test_a_cell_is_no_direction_of_several_cells() -> None:
+    """(2, B, H) may be two layers: its second row is not called the backward direction."""
+    states = normal(2, B, H)
+    cells = {"layer0.h": normal(T, B, H), "layer1.h": normal(T, B, H, seed=1)}
+    both = Side("a.npz", {"final_h": states, **cells}, "time")
+    d = compare(both, of("b.npz", final_h=states[1]), only=["final_h"])
+    assert not d.equal
+    assert not any("direction" in remark for remark in d.remarks)
+    alone = compare(of("a.npz", final_h=states), of("b.npz", final_h=states[1]))
+    assert "the backward direction" in alone.remarks[0]
+
+
 @pytest.mark.parametrize("swapped", [False, True])
 def test_numbers_in_a_row(swapped: bool) -> None:
     h, c = normal(T, B, H), normal(T, H)
