@@ -22,11 +22,11 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import SIZES
 from lstmcli.core.weights.assumptions import without_padding
-from lstmcli.core.weights.build_cells import cut_flat
 from lstmcli.core.weights.choose_lstm import choose_layer, choose_lstms, layer_options
 from lstmcli.core.weights.directions import layers_of_stacks
 from lstmcli.core.weights.idle import idle_without_lstm
 from lstmcli.core.weights.inspection import Inspection, inspect
+from lstmcli.core.weights.packed import cut_flat
 from lstmcli.core.weights.surroundings import Surroundings
 from lstmcli.core.weights.templates import RecognisedLstm
 from lstmcli.errors import UserError

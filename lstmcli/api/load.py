@@ -41,7 +41,6 @@ from lstmcli.core.weights.build_cells import (
     build_layers,
     check_cell_settings,
     check_layers,
-    cut_flat,
     direction_settings,
     runs_backward,
 )
@@ -63,6 +62,7 @@ from lstmcli.core.weights.metadata import (
     merge_metadata,
     read_metadata,
 )
+from lstmcli.core.weights.packed import cut_flat
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.core.weights.surroundings import Chain, Surroundings, find_surroundings
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm

@@ -1,29 +1,24 @@
-"""The cells of a recognised LSTM from its tensors, and whether the layers of a model fit.
-
-A vector that packs all weights has no sizes: it is cut by its convention, with
-the number of units and, of several, of layers and directions.
-"""
+"""The cells of a recognised LSTM from its tensors, and whether the layers of a model fit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import pairwise, product
-from math import prod
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.model.arrays import ROUNDED, Array, round_to_format
-from lstmcli.core.model.conventions import Convention, find_convention
+from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.edits import Edit, edited, edits_in, refuse_edits
 from lstmcli.core.model.model import Cell, cell_name, layer_width
-from lstmcli.core.model.settings import SIZES, split_cell
+from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.decode import are_pairs, decode, split_directions
 from lstmcli.core.weights.slots import Slot
 from lstmcli.core.weights.stored import BIASES, Tensors
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm, Settings
-from lstmcli.errors import Try, UserError, did_you_mean
+from lstmcli.errors import UserError, did_you_mean
 
 BFLOAT16 = "bfloat16"
 _FORWARD = "forward"  # internal: a backward cell that, by its file, runs forward
@@ -51,18 +46,13 @@ def build_layers(
     given = next(iter(settings.values()))
     dtype = _dtype([tensors[name] for name in found.tensors], given.get("dtype"))
     arrays = _rounded(found, tensors, given)
-    of_tensors = edits_in("tensors", edits)
     by_layer: dict[int, list[_Plan]] = {}
-    for (layer, direction), names in sorted(found.cells.items()):
-        plans = by_layer.setdefault(layer, [])
-        convention = _convention(found, settings[layer, direction])
-        name = cell_name(first + len(by_layer) - 1, len(plans))
-        stored: Tensors = {slot: arrays[name] for slot, name in names.items()}
-        of_cell = [edit for edit in of_tensors if edit.cell in ("", name)]
-        if of_cell:
-            stored = _edited(stored, of_cell, convention)
-        with np.errstate(all="ignore"):
-            stored = {slot: array.astype(dtype) for slot, array in stored.items()}
+    for index in sorted(found.cells):
+        plans = by_layer.setdefault(index[0], [])
+        convention = _convention(found, settings[index])
+        stored = {slot: arrays[name] for slot, name in found.cells[index].items()}
+        cell = cell_name(first + len(by_layer) - 1, len(plans))
+        stored = _cast(_edited(stored, edits, cell, convention), dtype)
         for one in split_directions(stored, convention, source):
             plans.append(_Plan(one, convention))
     layers = list(by_layer.values())
@@ -81,6 +71,11 @@ def _rounded(
     if not to:
         return tensors
     return {name: round_to_format(tensors[name], to) for name in found.tensors}
+
+
+def _cast(tensors: Tensors, dtype: np.dtype[Any]) -> dict[Slot, Array]:
+    with np.errstate(all="ignore"):
+        return {slot: array.astype(dtype) for slot, array in tensors.items()}
 
 
 def _convention(found: RecognisedLstm, settings: Settings) -> Convention:
@@ -117,12 +112,17 @@ def _decoded(
     return tuple(cells)
 
 
-def _edited(tensors: Tensors, edits: Sequence[Edit], convention: Convention) -> Tensors:
+def _edited(
+    tensors: Tensors, edits: Sequence[Edit], cell: str, convention: Convention
+) -> Tensors:
     """The tensors of a cell as its edits of stored tensors leave them.
 
     In float64, whatever is stored and run: a number half way between two rounded ones has to become
     the same one in runs of every dtype.
     """
+    edits = [edit for edit in edits_in("tensors", edits) if edit.cell in ("", cell)]
+    if not edits:
+        return tensors
     summed = [edit for edit in edits if edit.kind.of_summed]
     if summed:
         tensors = _with_summed_biases(tensors, summed, convention)
@@ -255,68 +255,3 @@ def _check_directions(layer: tuple[Cell, ...], where: str) -> None:
             "as many of both.",
             try_={"merge": "concat"},
         )
-
-
-# ---- one vector that packs all weights, cut into its tensors
-
-
-def cut_flat(
-    tensors: Mapping[str, Array], given: Settings, source: str
-) -> dict[str, Array]:
-    """The tensors that one vector packs, by name, by the given convention; else all."""
-    row = find_convention(given["convention"]) if "convention" in given else None
-    if row is None or not row.names.packed or len(tensors) != 1:
-        return dict(tensors)
-    ((name, array),) = tensors.items()
-    vector = array.reshape(-1)
-    if vector.size != max(array.shape, default=1):
-        return dict(tensors)
-    units, layers, directions = (given.get(size) or 1 for size in SIZES)
-    where = f"{source}: {name} has {vector.size:,} numbers"
-    if "flat_units" not in given:
-        raise UserError(
-            f"{where}, all weights of {row.name} in a row; how many units are there?",
-            try_=[
-                Try({"flat_units": ...}),
-                Try(
-                    {"flat_units": ..., "flat_layers": ..., "flat_directions": 2},
-                    "of several",
-                ),
-            ],
-        )
-    if layers * directions > 1 and not any(row.names.marks):
-        raise UserError(
-            f"{source}: {row.name} packs one layer in one direction; leave out flat_layers and "
-            "flat_directions."
-        )
-    per_input = 4 * units * directions
-    rest = sum(prod(shape) for _, shape in _packed(row, 0, units, layers, directions))
-    inputs, over = divmod(vector.size - rest, per_input)
-    if inputs < 1 or over:
-        raise UserError(
-            f"{where}; {units} units, {layers} layers and {directions} directions take "
-            f"{rest + per_input:,} for one input and {per_input:,} for each further one."
-        )
-    named: dict[str, Array] = {}
-    start = 0
-    for name, shape in _packed(row, inputs, units, layers, directions):
-        named[name] = vector[start : start + prod(shape)].reshape(shape)
-        start += prod(shape)
-    return named
-
-
-def _packed(
-    row: Convention, inputs: int, units: int, layers: int, directions: int
-) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Name and shape of each tensor in turn; `packed` has ``|`` between passes."""
-    for roles in row.names.packed.split(" | "):
-        for layer, direction, role in product(
-            range(layers), range(directions), roles.split()
-        ):
-            form, mark = row.names.tensors[role], row.names.marks[direction]
-            widths = {"kernel": (units * directions if layer else inputs,)}
-            widths["recurrent_kernel"] = (units,)
-            yield (
-                form.format(layer=layer, direction=mark),
-                (4 * units, *widths.get(role, ())),
-            )

@@ -69,27 +69,33 @@ def fold_forget_bias(cell: Cell, convention: Convention) -> Cell:
 def named_tensors(layers: Sequence[Sequence[Cell]]) -> dict[str, Array]:
     """The tensors of a network under its convention's names, layer by layer."""
     convention = layers[0][0].convention
-    names, storage = convention.names, convention.storage
     forms = prefix_forms(convention, layers)
     assert forms is not None, "fit_or_refuse refuses directions without names"
     named: dict[str, Array] = {}
     for n, layer in enumerate(layers):
         cells = [encode(cell) for cell in layer]
-        if storage.direction_axis:
+        if convention.storage.direction_axis:
             cells = [stack_directions(cells)]
         nth = forms[:n].count(forms[n])  # Keras numbers each class of layers
         for d, tensors in enumerate(cells):
-            numbers = _Numbers(n, n, nth, 0)
-            if storage.directions_count:
-                numbers = _Numbers(n, n * len(layer) + d, nth, 0)
-            prefix = forms[n]
-            if names.pairs and len(layer) == 2:  # each direction has a builder
-                prefix = f"{names.pairs}/{prefix}"
-                numbers = _Numbers(0, n, nth, 2 * n + d)
+            prefix, numbers = _numbers(convention, forms[n], (n, d), len(layer), nth)
             for slot, array in tensors.items():
                 form = prefix + _template(convention, slot, numbers.of_builder)
                 named[_filled(form, convention, slot, numbers, d)] = array
     return named
+
+
+def _numbers(
+    convention: Convention, form: str, cell: tuple[int, int], directions: int, nth: int
+) -> tuple[str, _Numbers]:
+    """The form before the templates of a cell, and the numbers in its names."""
+    (layer, direction), pairs = cell, convention.names.pairs
+    running = layer * directions + direction
+    if pairs and directions == 2:  # each direction has a builder
+        return f"{pairs}/{form}", _Numbers(0, layer, nth, running)
+    if convention.storage.directions_count:
+        return form, _Numbers(layer, running, nth, 0)
+    return form, _Numbers(layer, layer, nth, 0)
 
 
 class _Numbers(NamedTuple):

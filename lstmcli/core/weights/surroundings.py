@@ -116,24 +116,15 @@ class Chain:
     @cached_property
     def layers(self) -> list[HeadLayer]:
         """The dense layers that the tensors left over may be."""
-        biases = {}
-        for name in self.left:
-            rest, is_bias = _split(name)
-            if is_bias:
-                biases[rest] = name
-        next_ones = dict(zip(self.left, self.left[1:], strict=False))
         layers = []
         for name in self.matrices:
-            rest, is_bias = _split(name)
-            if is_bias or name in self.tables:
-                continue
-            bias, next_one = biases.get(rest, ""), next_ones.get(name, "")
-            is_numbered = _NUMBER.sub("", name) == _NUMBER.sub("", next_one)
-            if rest == name and is_numbered:  # arr_3 and arr_4, vars/0 and vars/1
-                bias = next_one
-            is_transposed = name.lower().endswith("weight")
-            layer = HeadLayer(layer_of(name), name, bias, is_transposed=is_transposed)
-            layers.append(layer)
+            _, is_bias = _split(name)
+            if not is_bias and name not in self.tables:
+                turned = name.lower().endswith("weight")
+                bias = self._bias_of(name)
+                layers.append(
+                    HeadLayer(layer_of(name), name, bias, is_transposed=turned)
+                )
         used = {layer.bias for layer in layers}
         for bias in self.left:
             tied = _TIED_BIAS.fullmatch(bias)
@@ -141,6 +132,29 @@ class Chain:
             if tied and len(rows) == 1 and bias not in used:
                 layers.append(HeadLayer(tied[1], rows[0], bias, is_transposed=True))
         return layers
+
+    @cached_property
+    def _biases(self) -> dict[str, str]:
+        """The biases left over, by their names without the word for one."""
+        biases = {}
+        for name in self.left:
+            rest, is_bias = _split(name)
+            if is_bias:
+                biases[rest] = name
+        return biases
+
+    @cached_property
+    def _next_ones(self) -> dict[str, str]:
+        """The tensor behind each one left over."""
+        return dict(zip(self.left, self.left[1:], strict=False))
+
+    def _bias_of(self, kernel: str) -> str:
+        """The bias of a kernel by its name, or behind it: arr_3 and arr_4, vars/0 and vars/1."""
+        rest, _ = _split(kernel)
+        next_one = self._next_ones.get(kernel, "")
+        if rest == kernel and _NUMBER.sub("", kernel) == _NUMBER.sub("", next_one):
+            return next_one
+        return self._biases.get(rest, "")
 
     def fitting(self, layer: HeadLayer, width: int) -> list[HeadLayer]:
         """The layer as it takes this many inputs: both ways, if it is square by no known name."""
@@ -188,6 +202,11 @@ class Part(NamedTuple):
     mentioned: Collection[str] = ()  # the tensors of these
     is_idle: bool = False  # there was none to leave out
 
+    def reason(self, name: str) -> str:
+        """Why there is none, and the options that choose one."""
+        options = [f"--{name} {one} {size}" for one, size in self.options.items()]
+        return "; ".join(filter(None, (self.why, listed(options, MOST_LISTED))))
+
 
 class Surroundings(NamedTuple):
     """The front and the head of a chain, the roles of their tensors, the words on both."""
@@ -211,9 +230,7 @@ def find_surroundings(chain: Chain, given: Settings) -> Surroundings:
             why = f"there is no {name}"
             idle.append(f"{chain.source}: {name}=none changes nothing: {why}.")
         if part.why:
-            options = [f"--{name} {k} {size}" for k, size in part.options.items()]
-            text = "; ".join(filter(None, (part.why, listed(options, MOST_LISTED))))
-            remarks.append(f"{chain.source}: no {name} is run: {text}.")
+            remarks.append(f"{chain.source}: no {name} is run: {part.reason(name)}.")
     unused = [name for name in chain.left if name not in mentioned]
     if mentioned and unused and chain.names_unused:
         remarks.append(f"{chain.source}: not used: {listed(unused, MOST_LISTED)}.")

@@ -35,8 +35,23 @@ from lstmcli.core.model.settings import CELL, MOST_SHOWN
 from lstmcli.errors import UserError, did_you_mean
 
 __all__ = [
-    "ANY", "EDITS", "HIDES", "NORMALISED", "NO_VALUE", "OF_MODEL", "STATES", "USUAL_SCALES", "Edit",
-    "EditKind", "Rows", "RunSizes", "edited", "edits_in", "normalised", "read_edit",
+    "ANY",
+    "EDITS",
+    "FLAG",
+    "HIDES",
+    "NORMALISED",
+    "NO_VALUE",
+    "OF_MODEL",
+    "STATES",
+    "USUAL_SCALES",
+    "Edit",
+    "EditKind",
+    "Rows",
+    "RunSizes",
+    "edited",
+    "edits_in",
+    "normalised",
+    "read_edit",
     "refuse_edits",
 ]  # fmt: skip
 

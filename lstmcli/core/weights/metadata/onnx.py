@@ -58,17 +58,7 @@ def read(around: Groups) -> MetadataSettings:
     attributes: dict[str, Any] = {}
     for group in around:
         attributes.update(group)
-    units, cell = attributes["units"], attributes.get("cell_width", attributes["units"])
-    if cell != units:
-        raise UserError(
-            f"the node's initial_c has {cell} units and its R {units}. PyTorch's exporter writes "
-            "an LSTM with a projection (proj_size) so, which ONNX cannot store; the weights in the "
-            "file are incomplete.",
-            '  Give PyTorch\'s state dict: torch.save(model.state_dict(), "model.pt")',
-        )
-    size = attributes.get("hidden_size", units)
-    if size != units:
-        raise UserError(f"the node's hidden_size is {size}, but R has {units}.")
+    _refuse_sizes(attributes)
     forward, backward = _activations(attributes)
     settings: dict[str, Any] = dict(zip(ROLES, forward, strict=True))
     if _direction(attributes) == "reverse":
@@ -82,14 +72,7 @@ def read(around: Groups) -> MetadataSettings:
         settings["coupled"] = "f=1-i"
     if attributes.get("quantized"):  # DynamicQuantizeLSTM
         settings["arithmetic"] = "8bit"
-    clip = attributes.get("clip")
-    if clip is not None and not 0 < clip < float("inf"):
-        raise UserError(
-            f"the node's clip is {clip}; a finite number above 0 is needed."
-        )
-    settings["gate_clip"] = None
-    if clip is not None:
-        settings["gate_clip"] = _shortest(clip)
+    settings["gate_clip"] = _clip(attributes)
     origin = attributes.get("lengths_from")
     return MetadataSettings(
         settings,
@@ -98,6 +81,33 @@ def read(around: Groups) -> MetadataSettings:
         masking=Masking(origin, "sequence_lens") if origin else None,
         backward=dict(zip(ROLES, backward, strict=True)) if backward != forward else {},
     )
+
+
+def _refuse_sizes(attributes: Attributes) -> None:
+    """Refuse a node whose tensors differ in their numbers of units."""
+    units = attributes["units"]
+    cell = attributes.get("cell_width", units)
+    if cell != units:
+        raise UserError(
+            f"the node's initial_c has {cell} units and its R {units}. PyTorch's exporter writes "
+            "an LSTM with a projection (proj_size) so, which ONNX cannot store; the weights in the "
+            "file are incomplete.",
+            '  Give PyTorch\'s state dict: torch.save(model.state_dict(), "model.pt")',
+        )
+    size = attributes.get("hidden_size", units)
+    if size != units:
+        raise UserError(f"the node's hidden_size is {size}, but R has {units}.")
+
+
+def _clip(attributes: Attributes) -> float | None:
+    clip = attributes.get("clip")
+    if clip is None:
+        return None
+    if not 0 < clip < float("inf"):
+        raise UserError(
+            f"the node's clip is {clip}; a finite number above 0 is needed."
+        )
+    return _shortest(clip)
 
 
 def _direction(attributes: Attributes) -> str:
