@@ -1,6 +1,6 @@
 """Which edit gives EXPECTED, where no setting does.
 
-In the order of `STAGES`, of which the first with answers ends it:
+In the order of `STAGES`, of which the first with answers ends it, of the runs of `WHERES`:
 alone, next to a change of a setting, at other placements.
 
 Where every h of a cell is known, inputs, the start state, and one unit's
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, combinations, groupby, islice, product
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ import numpy as np
 
 from lstmcli.core.diff.operand import ArrayName
 from lstmcli.core.diff.tolerance import largest
+from lstmcli.core.explain.attempt import Attempt
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.causes import SOLVE, Changes
 from lstmcli.core.explain.edited_runs import (
@@ -508,6 +509,10 @@ STAGES = (
 
 OF_HEAD = Stage(partial(table, stage="head"), "the head", is_listed=True)
 
+ALONE, BESIDE, ELSEWHERE = "as loaded", "next to a change", "at other placements"
+WHERES = ALONE, BESIDE, ELSEWHERE
+"""The runs that have edits, in order: each has all stages before the next."""
+
 SAME_WITHIN = 3e-4  # a difference of two runs that rounding may make
 FEW_NUMBERS = 40  # of EXPECTED, up to which any other fit leaves an answer open
 OF_A_PLACE = 16  # values of an edit in the place of a change: later ones are tables
@@ -519,82 +524,106 @@ ALONE_OF_HEAD = 0.2
 FOR_FIRST = 0.85  # of the work: the rest is for less likely placements
 
 
-def named_edits(placements: Sequence[Placement]) -> list[NamedEdits]:
-    """The edits that give EXPECTED: those of the first stage in which any does.
+class EditSearch:
+    """The runs of which edits are tried, each of all stages: those of the likeliest come first.
 
-    The first of the placements, which is the likeliest, is tried next to each
-    of the usual changes too, before the others are. Placements of the same
-    numbers are one.
+    Placements of the same numbers are one.
     """
-    each = ((one, one.off(one.base)) for one in map(_runs_of, reversed(placements)))
-    distinct = {
-        off.tobytes(): one for one, off in each if one.bits(off, 0)
-    }  # enough are off
-    if not distinct:
-        return []
-    *others, first = distinct.values()
-    if found := _first_found([first], ALONE_OF_HEAD if first.is_of_head else 1.0):
+
+    def __init__(self, attempts: Sequence[Attempt]) -> None:
+        self._likeliest = attempts[0]
+        distinct: dict[bytes, EditedRuns] = {}
+        for attempt in reversed(attempts):
+            runs = _runs_of(attempt.placement)
+            off = runs.off(runs.base)
+            if runs.bits(off, 0):  # enough are off
+                distinct[off.tobytes()] = runs
+        self._runs = list(distinct.values())[::-1]  # the likeliest first
+        self._ended: set[str] = set()  # where the budget ended
+
+    def found_by(self, stage: Stage, where: str) -> list[NamedEdits]:
+        """The edits of a stage that give EXPECTED, in one of `WHERES`."""
+        runs, part = self._runs_and_part(where)
+        if where in self._ended or not runs:
+            return []
+        found, is_ended = _found_by_stage(stage, runs, part)
+        if is_ended:
+            self._ended.add(where)
         return found
-    changed = list[EditedRuns]()
-    if first.work.left(FOR_FIRST):  # each takes the memory of a model
-        for changes in _usual_changes(placements[0]):
-            with suppress(UserError):
-                changed.append(replace(first, changes=changes))
-    return _first_found(changed, FOR_FIRST) or _first_found(others[::-1])
+
+    def _runs_and_part(self, where: str) -> tuple[list[EditedRuns], float]:
+        """The runs, and the part of the work that they may take."""
+        if where == ALONE:
+            is_of_head = bool(self._runs) and self._runs[0].is_of_head
+            return self._runs[:1], ALONE_OF_HEAD if is_of_head else 1.0
+        if where == BESIDE:
+            return self._beside, FOR_FIRST
+        return self._runs[1:], 1.0
+
+    @cached_property
+    def _beside(self) -> list[EditedRuns]:
+        """The likeliest runs next to each of the usual changes."""
+        beside: list[EditedRuns] = []
+        for first in self._runs[:1]:
+            if not first.work.left(FOR_FIRST):  # each takes the memory of a model
+                break
+            for changes in _usual_changes(self._likeliest):
+                with suppress(UserError):
+                    beside.append(replace(first, changes=changes))
+        return beside
 
 
-def edits_of_head(placements: Sequence[Placement]) -> list[NamedEdits]:
+def edits_of_head(attempts: Sequence[Attempt]) -> list[NamedEdits]:
     """The edits of the head that give EXPECTED, with the h as loaded.
 
     They come before two changes: steps of the head are often equal to these.
     """
-    runs = [_runs_of(one) for one in placements]
-    return _first_found([one for one in runs if one.is_of_head], stages=(OF_HEAD,))
+    runs = [_runs_of(one.placement) for one in attempts]
+    found, _ = _found_by_stage(OF_HEAD, [one for one in runs if one.is_of_head], 1.0)
+    return found
 
 
-def _first_found(
-    runs: Sequence[EditedRuns],
-    part: float = 1.0,
-    stages: Sequence[Stage] = STAGES,
-) -> list[NamedEdits]:
-    """The edits that give EXPECTED by the first stage, and in the first runs, in which any does.
+def _found_by_stage(
+    stage: Stage, runs: Sequence[EditedRuns], part: float
+) -> tuple[list[NamedEdits], bool]:
+    """The edits that give EXPECTED in the first runs in which any does; whether work ended.
 
     Of the output of a head, the runs have turns until one is found: their
     steps show less, so each variant takes longer.
     """
-    for nth, stage in enumerate(stages):
-        waiting = deque((one, stage.variants(one)) for one in runs)
-        found = list[NamedEdits]()
-        while waiting:
-            one, variants = waiting.popleft()
-            variant = next(variants, None) if one.work.left(part) else None
-            if variant is not None:
-                named = one.proved(variant)
-                if named is not None:
-                    found.append(named)
-                if one.is_of_head and not found:
-                    waiting.append((one, variants))
-                else:
-                    waiting.appendleft((one, variants))
-            elif found:
-                return _without_more_numbers(sorted(found, key=_rank))
-            elif not one.work.left(part):
-                left = _left_out(one, nth, variants)
-                one.work.left_out.append((bool(one.changes), left))
-                return []
-    return []
+    waiting = deque((one, stage.variants(one)) for one in runs)
+    found = list[NamedEdits]()
+    while waiting:
+        one, variants = waiting.popleft()
+        variant = next(variants, None) if one.work.left(part) else None
+        if variant is not None:
+            named = one.proved(variant)
+            if named is not None:
+                found.append(named)
+            if one.is_of_head and not found:
+                waiting.append((one, variants))
+            else:
+                waiting.appendleft((one, variants))
+        elif found:
+            return _without_more_numbers(sorted(found, key=_rank)), False
+        elif not one.work.left(part):
+            left = _left_out(one, stage, variants)
+            one.work.left_out.append((bool(one.changes), left))
+            return [], True
+    return [], False
 
 
-def _left_out(runs: EditedRuns, nth: int, variants: Variants) -> list[str]:
+def _left_out(runs: EditedRuns, stage: Stage, variants: Variants) -> list[str]:
     """The names of what the budget left out: families of its last stage, and later stages."""
-    left = [STAGES[nth].words]
-    if STAGES[nth].is_listed:  # by turns: the next ones have each family that is left
+    left = [stage.words]
+    if stage.is_listed:  # by turns: the next ones have each family that is left
         some = islice(variants, len(HIDES))
         families = dict.fromkeys(one.edits[0].kind.family for one in some if one.edits)
         left = [f"further {family}" for family in families]
     several = len(runs.model.cells) > 1
-    later = STAGES[nth + 1 :]
-    return left + [one.words for one in later if several or not one.of_each]
+    later = STAGES[STAGES.index(stage) + 1 :] if stage in STAGES else STAGES
+    left.extend(one.words for one in later if several or not one.of_each)
+    return left
 
 
 def _without_more_numbers(found: Sequence[NamedEdits]) -> list[NamedEdits]:
@@ -619,7 +648,7 @@ def _rank(named: NamedEdits) -> tuple[int, int, int]:
 
 
 def _runs_of(one: Placement, changes: Changes = ()) -> EditedRuns:
-    return EditedRuns(one.case, one.allowance, one.location, one.of_run, changes)
+    return EditedRuns(one.case, one.allowance, one.location, one.run_changes, changes)
 
 
 def equal_edits(
@@ -646,14 +675,14 @@ def equal_edits(
 def rivals(
     loaded: Placement,
     placement: Placement,
-    changed: Sequence[Changed],
+    changes: Changes,
     is_solved: bool,
 ) -> Iterator[tuple[Changed, ...]]:
-    """Edits as loaded that fit as well as changes do, and are another run.
+    """Edits as loaded that fit as well as changes at a placement do, and are another run.
 
     Numbers are solved for only if one of the changes was.
     """
-    runs, answer = _runs_of(loaded), _runs_of(placement, placement.of_cells(changed))
+    runs, answer = _runs_of(loaded), _runs_of(placement, changes)
     stages = [restarts, table]
     if is_solved:
         stages.append(numbers)
@@ -702,10 +731,10 @@ def has_rival(first: NamedEdits, others: Sequence[NamedEdits]) -> bool:
     return False
 
 
-def _usual_changes(placement: Placement) -> list[Changes]:
+def _usual_changes(attempt: Attempt) -> list[Changes]:
     """The nearest changes, and then the likeliest of a network."""
-    nearest = [answer.changes for answer in placement.nearest() if answer.changes]
-    known = placement.singles.changes
+    nearest = [answer.changes for answer in attempt.nearest() if answer.changes]
+    known = attempt.singles.changes
     of_all = (
         one for one in known if "." not in one[0].setting and one[0].value != SOLVE
     )

@@ -276,24 +276,35 @@ WITH_AN_ANSWER = {
 """Codes of remarks by what an answer changes: a setting or an edit, of h, c or both."""
 
 
-def remarks_of(answer: Explanation, names: Sequence[str]) -> Remarks:
+def remarks_of(
+    location: Location | None,
+    changed: Sequence[Changed],
+    equivalent: Sequence[Sequence[Changed]],
+    names: Sequence[str],
+) -> Remarks:
     """Remarks on what an answer changes; ``names`` are those of several cells."""
-    state = " of last states" if answer.location and answer.location.state else ""
-    found = [
-        ".".join(one.edit.name.split(".")[:2]) if one.edit else f"{one.setting}{state}"
-        for one in answer.changes
-        if one.edit or isinstance(one.found, tuple)
-    ]
-    codes = filter(None, map(WITH_AN_ANSWER.get, found))
-    yield from map(remark, dict.fromkeys(codes))
-    if answer.changes and names:
-        changes, equal = answer.changes, chain(*answer.equivalent)
-        if cells := {one.cell for one in changes} - {""}:
-            yield remark("first_cell", cell=min(cells, key=names.index))
-        elif cells := {one.cell for one in equal} - {""}:
-            yield remark("one_cell_shows", cell=min(cells, key=names.index))
-        else:
-            yield remark("all_cells", cells=len(names))
+    codes: dict[str, None] = {}
+    for one in changed:
+        name = ""
+        if one.edit:
+            name = ".".join(one.edit.name.split(".")[:2])
+        elif isinstance(one.found, tuple):
+            name = one.setting
+            if location and location.state:
+                name += " of last states"
+        if name in WITH_AN_ANSWER:
+            codes[WITH_AN_ANSWER[name]] = None
+    yield from map(remark, codes)
+    if not changed or not names:
+        return
+    cells = {one.cell for one in changed} - {""}
+    of_equals = {one.cell for one in chain(*equivalent)} - {""}
+    if cells:
+        yield remark("first_cell", cell=min(cells, key=names.index))
+    elif of_equals:
+        yield remark("one_cell_shows", cell=min(of_equals, key=names.index))
+    else:
+        yield remark("all_cells", cells=len(names))
 
 
 def agreement(comparison: Agreement) -> Remarks:

@@ -7,7 +7,8 @@ constant there. Of last states they are solved for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from itertools import islice, product
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,12 @@ from lstmcli.core.explain.causes import SOLVE, Change, Changes, Settings, settin
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator
 from lstmcli.core.explain.observation import Allowance
-from lstmcli.core.explain.placement import FEWEST_NUMBERS, FIRST, LAST, Placement
+from lstmcli.core.explain.placement import (
+    FEWEST_NUMBERS,
+    LENGTHS_FOUND,
+    UNLIKELY,
+    Placement,
+)
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remarks, remark
 from lstmcli.core.forward.head import head_output, taken_at_each_end
@@ -32,24 +38,31 @@ UNKNOWN = Change("lengths", SOLVE)
 
 def placements(setup: Setup, location: Location) -> Iterator[Placement]:
     """EXPECTED at a location on the runs of a setup, and of other lengths."""
-    of_run: list[Changes] = [()]
-    if not (setup.of_directions or setup.part) and location.is_from_the_start:
-        of_run += [(change,) for change in setup.changes_of_run(location)]
-        of_run += _forgotten_by_layers(setup)
-    first = Placement(setup, location)
-    is_padded = first.valid is not None and not first.valid.all()
-    at_ends = location.at_ends if is_padded else ()
-    for one, changes in product((*at_ends, location), of_run):
-        is_of_outputs = [*settings_of(changes)] == ["masked_output"]
-        if one is location or not is_of_outputs:  # ends are not masked
-            yield Placement(setup, one, changes)
-    is_all = all(one.at.is_all for one in location.arrays) and first.expected.has_steps
-    for changes in (
-        ((), (Change("lengths", "ignored"),)) if is_all and is_padded else ()
-    ):
-        yield Placement(setup, location, changes, unpadded=True)
-    if not setup.part and location.is_from_the_start:
-        yield from _with_other_lengths(first)
+    plain = Placement(setup, location)
+    is_from_the_start = location.is_from_the_start
+    is_padded = plain.valid is not None and not plain.valid.all()
+    other_runs: list[Changes] = []
+    if not (setup.of_directions or setup.part) and is_from_the_start:
+        other_runs.extend((change,) for change in setup.changes_of_run(location))
+        other_runs.extend(_forgotten_by_layers(setup))
+    if is_padded:
+        for at_ends in location.at_ends:
+            yield Placement(setup, at_ends)
+            for changes in other_runs:
+                if list(settings_of(changes)) != [
+                    "masked_output"
+                ]:  # ends are not masked
+                    yield Placement(setup, at_ends, changes)
+    yield plain
+    for changes in other_runs:
+        yield Placement(setup, location, changes)
+    is_all = all(one.at.is_all for one in location.arrays) and plain.expected.has_steps
+    if is_all and is_padded:
+        for changes in (), (Change("lengths", "ignored"),):
+            yield Placement(setup, location, changes, leaves_out_padding=True)
+    if not setup.part and is_from_the_start:
+        yield from _with_shown_lengths(plain)
+        yield from _with_implied_lengths(plain)
 
 
 def _forgotten_by_layers(setup: Setup) -> Iterator[Changes]:
@@ -70,29 +83,46 @@ def _forgotten_by_layers(setup: Setup) -> Iterator[Changes]:
                 yield (*ignored, further)
 
 
-def _with_other_lengths(one: Placement) -> Iterator[Placement]:
-    setup, location, (steps, count) = one.setup, one.location, one.setup.size
+def _with_shown_lengths(plain: Placement) -> Iterator[Placement]:
+    """EXPECTED on runs of the lengths that outputs or inputs show, if they show other ones."""
+    setup, location = plain.setup, plain.location
     assumed = setup.assumed(Change("masked_output", ""))
-    padded, output = one.expected.padded
+    padded, output = plain.expected.padded
     ends = valid_until(padded)
-    if not padded[-1:].any() and one.valid is None:
-        ends = shown_lengths(as_time_major(one.question.x, setup.layout))
-        output = "run" if one.expected.steps > 1 else assumed
+    if not padded[-1:].any() and plain.valid is None:
+        ends = shown_lengths(as_time_major(plain.question.x, setup.layout))
+        output = "run" if plain.expected.steps > 1 else assumed
     lengths = tuple(ends.tolist())
-    if output and any(lengths) and not _are_known(lengths, one):
-        further = (Change("masked_output", output),) * (output != assumed)
-        of_run = (Change("lengths", lengths), *further)
-        each = [*location.at_ends] or [location]
-        yield from (Placement(setup, at, of_run) for at in each)
-    enough = one.expected.distinct(one.allowance) >= FEWEST_NUMBERS + count
-    if not (count > 1 < steps and location.first.sequences.is_all and enough):
+    if not output or not any(lengths) or _are_known(lengths, plain):
         return
-    backward = one.model.backward
-    each = [location] if location.state else [*location.at_ends][:backward]
-    known = [(item, steps) for item in range(count)]
-    known += [(0, length) for length in range(steps - 1, 0, -1)]
-    for at, (item, length) in product(each, known if backward else known[:1]):
-        yield OpenLengths(one, at, item, length)
+    changes: Changes = (Change("lengths", lengths),)
+    if output != assumed:
+        changes += (Change("masked_output", output),)
+    for one in list(location.at_ends) or [location]:
+        yield Placement(setup, one, changes)
+
+
+def _with_implied_lengths(plain: Placement) -> Iterator[Placement]:
+    """EXPECTED as last states of sequences whose lengths are solved for.
+
+    Where a cell runs backward, each length of one sequence is assumed in turn.
+    """
+    location, (steps, count) = plain.location, plain.setup.size
+    numbers = plain.expected.distinct(plain.allowance)
+    is_of_several = count > 1 and steps > 1 and location.first.sequences.is_all
+    if not is_of_several or numbers < FEWEST_NUMBERS + count:
+        return
+    known = [(0, steps)]
+    each = [location]
+    if plain.model.backward:
+        known = [(item, steps) for item in range(count)]
+        known.extend((0, length) for length in range(steps - 1, 0, -1))
+    if not location.state:
+        each = []
+        if plain.model.backward:
+            each.extend(islice(location.at_ends, 1))
+    for one, (item, length) in product(each, known):
+        yield ImpliedLengths(plain, one, item, length)
 
 
 def _are_known(lengths: tuple[int, ...], one: Placement) -> bool:
@@ -103,7 +133,7 @@ def _are_known(lengths: tuple[int, ...], one: Placement) -> bool:
     )
 
 
-class OpenLengths(Placement):
+class ImpliedLengths(Placement):
     """EXPECTED at the ends of sequences whose lengths each hypothesis implies.
 
     Where a cell runs backward, hypotheses assume that ``item`` has a ``length``.
@@ -119,9 +149,14 @@ class OpenLengths(Placement):
         super().__init__(plain.setup, location, (UNKNOWN,))
         self._plain, self._item, self._length = plain, item, length
         self._fixed: dict[tuple[int, ...], Placement] = {}
-        self.turn = (
-            FIRST if plain.valid is None and length == self.setup.size[0] else LAST
-        )
+
+    @property
+    def group(self) -> int:
+        """When it is searched: at once if no sequence is known to be padded."""
+        is_full = self._length == self.setup.size[0]
+        if self._plain.valid is None and is_full:
+            return LENGTHS_FOUND
+        return UNLIKELY
 
     @property
     def valid(self) -> Array:
@@ -129,14 +164,21 @@ class OpenLengths(Placement):
         steps, count = self.setup.size
         return np.repeat(np.arange(steps)[:, None] < self._length, count, axis=1)
 
-    def _simulator_on(self, item: int | None) -> NetworkSimulator:
-        item = self._item if item is None else item
+    def simulator_on(self, item: int | None = None) -> NetworkSimulator:
+        """The network over a sequence, as long as assumed; without backward cells of any length."""
         backward = self.model.backward
-        lengths = (self._length,) * self.setup.size[1] if backward else "ignored"
+        lengths: Any = "ignored"
+        if backward:
+            lengths = (self._length,) * self.setup.size[1]
         return NetworkSimulator(
-            self._cells, self.singles, self.case, self.allowance, (Change("lengths", lengths),),
-            item, at_any_step=not backward,
-        )  # fmt: skip
+            self.cells,
+            self.singles,
+            self.case,
+            self.allowance,
+            (Change("lengths", lengths),),
+            self._item if item is None else item,
+            at_any_step=not backward,
+        )
 
     def fits(self) -> bool:
         """Tell whether the network as loaded gives EXPECTED for some lengths."""
@@ -231,7 +273,7 @@ def shown(placements: Sequence[Placement]) -> Remarks:
     """The lengths that EXPECTED shows, if nothing is found next to them."""
     for one in placements:
         shows = one.lengths and one.location.is_plain and one.expected.has_steps
-        settings = settings_of(one.of_run)
+        settings = settings_of(one.run_changes)
         runs_on = settings.get("masked_output") == "run"
         if (
             shows

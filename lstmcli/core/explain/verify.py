@@ -272,6 +272,11 @@ class Answer:
     solved: int = 0  # constants that were solved for
     rounded: str = ""  # the part that is rounded to half precision
 
+    @property
+    def of_settings(self) -> Changes:
+        """The changes without the rounding of a part."""
+        return tuple(one for one in self.changes if one.setting != "dtype")
+
 
 def rerun(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     """Compare the run that `lstm run` does, in the dtype of the weights.

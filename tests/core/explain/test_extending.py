@@ -15,7 +15,8 @@ import pytest
 
 from lstmcli.api.load import load
 from lstmcli.core import explain as package
-from lstmcli.core.explain import PASSES, Found, Pass, Search, wording
+from lstmcli.core.explain import PASSES, Pass, wording
+from lstmcli.core.explain.attempt import Found
 from lstmcli.core.explain.causes import (
     ANY,
     CANDIDATE,
@@ -26,9 +27,11 @@ from lstmcli.core.explain.causes import (
     Change,
     text_for,
 )
-from lstmcli.core.explain.explanation import Changed, wanted
+from lstmcli.core.explain.explanation import Changed, Explanation, wanted
 from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.observation import Expected, KnownValues
+from lstmcli.core.explain.report import of_found
+from lstmcli.core.explain.search import Search
 from lstmcli.core.explain.verify import Answer, Case, Remark, remark
 from lstmcli.core.explain.wording import (
     change_text,
@@ -86,20 +89,17 @@ def test_a_pass_that_gives_expected(
 ) -> None:
     seen: list[str] = []
 
-    def search(search: Search) -> list[Found]:
-        seen.append("search")
-        changes, placement = (Change("forget_bias", 0.5),), search.as_loaded[0]
-        return [
-            Found(
-                placement,
-                [Answer(changes, placement.verify(changes))],
-                placement.allowance,
-            )
-        ]
+    def find(search: Search) -> Explanation:
+        seen.append("find")
+        changes, attempt = (Change("forget_bias", 0.5),), search.as_loaded[0]
+        answer = Answer(changes, attempt.placement.verify(changes))
+        return of_found(search, [Found(attempt, [answer], attempt.placement.allowance)])
 
-    monkeypatch.setattr(package, "PASSES", (*PASSES, Pass("dummy", search)))
+    passes = [*PASSES]
+    passes.insert(5, Pass("dummy", find))
+    monkeypatch.setattr(package, "PASSES", passes)
     assert found(refused(Cell(tmp_path, 0))) == {"forget_bias": 0.5}
-    assert seen == ["search"]
+    assert seen == ["find"]
 
 
 @pytest.mark.usefixtures("without_edits")
@@ -110,7 +110,9 @@ def test_a_pass_that_says_something(
         yield remark("dummy", arrays=len(question.arrays))
 
     monkeypatch.setitem(wording.TEXTS, "dummy", "{arrays} array was looked at.")
-    monkeypatch.setattr(package, "PASSES", (*PASSES, Pass("dummy", remark=look)))
+    monkeypatch.setattr(
+        package, "PASSES", [*package.PASSES, Pass("dummy", remark=look)]
+    )
     explanation = refused(Cell(tmp_path, 0))
     assert explanation.verdict == "none"
     assert "1 array was looked at." in explanation.notes

@@ -1,0 +1,173 @@
+"""Whether EXPECTED proves an answer: how well it distinguishes what is one change from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lstmcli.core.explain.attempt import Attempt, Found
+from lstmcli.core.explain.budget import Budget
+from lstmcli.core.explain.causes import Changes, kinds
+from lstmcli.core.explain.hypotheses import rank
+from lstmcli.core.explain.placement import FEWEST_NUMBERS, Placement
+from lstmcli.core.explain.verify import Answer, moved
+from lstmcli.core.forward.sequence import padding_rule
+from lstmcli.core.model.arrays import Array
+
+ENOUGH = 2.0  # digits of evidence, beyond those that number what was tried
+SHORT = 8  # steps from which evidence is computed first
+WEALTH = 12.0  # digits of evidence that need no further steps
+# half precision shows in more than (changes + this) different numbers
+LEAST_MOVED = 4
+MOVED_BY_SOLVED = 3  # numbers that each solved one has to move
+MOST_VERIFIED = 3 * Budget.FEW  # settings, before they are called unseen
+
+
+class Proved(NamedTuple):
+    """The likeliest answer at a placement, and how far EXPECTED proves it."""
+
+    found: Found
+    answer: Answer
+    others: list[Answer]  # that fit too
+    verdict: str
+    digits: float | None = None  # of evidence, less those that number what was tried
+    open_changes: Sequence[
+        Changes
+    ] = ()  # with one change more, which EXPECTED may not show
+
+    @property
+    def placement(self) -> Placement:
+        """What EXPECTED is."""
+        return self.found.attempt.placement
+
+
+def proved(found: Found, tried: int) -> Proved:
+    """The likeliest of the answers at a placement; ``tried`` counts hypotheses."""
+    placement = found.attempt.placement
+    assumed = placement.model.convention
+
+    def likelihood(one: Answer) -> tuple[float, ...]:
+        return (*rank(one.changes, assumed), one.comparison.worst)
+
+    distinct = {frozenset(one.changes): one for one in reversed(found.answers)}
+    answer, *others = sorted(distinct.values(), key=likelihood)
+    is_as_loaded = not placement.changes and not any(distinct)
+    if not is_as_loaded:
+        digits, open_changes = _evidence(found, answer, others, tried)
+        verdict = "found" if digits >= ENOUGH else "unproven"
+        return Proved(found, answer, others, verdict, digits, open_changes)
+    answer = Answer((), found.verify(()))
+    if placement.leaves_out_padding and padded_output(placement) != "zero":
+        return Proved(found, answer, [], "none")
+    _, open_changes = neighbours(found.attempt, ())
+    return Proved(found, answer, [], "agrees", open_changes=open_changes)
+
+
+def padded_output(placement: Placement) -> str:
+    """The h that the convention has at padded steps: zero, which fills up, repeat or run."""
+    last = placement.model.layers[-1]
+    is_masked = placement.question.inputs.mask is not None
+    return padding_rule(last[0], is_masked, len(last) == 2)
+
+
+def _evidence(
+    found: Found, answer: Answer, others: Sequence[Answer], tried: int
+) -> tuple[float, list[Changes]]:
+    """The digits of evidence for an answer, and what EXPECTED leaves open next to it."""
+    placement = found.attempt.placement
+    spread, open_changes = neighbours(found.attempt, answer.of_settings)
+    ends = sum(length < placement.setup.size[0] for length in placement.lengths)
+    solved = answer.solved
+    if ends:  # of one sequence, in which the spread is, an end is solved for
+        solved += 1
+    digits = digits_of(spread, solved, tried)
+    if placement.changes and not answer.changes:
+        digits = ENOUGH
+    if not _moves_enough(found, answer, others, ends):
+        digits = min(digits, 0.0)
+    return digits, open_changes
+
+
+def _moves_enough(
+    found: Found, answer: Answer, others: Sequence[Answer], ends: int
+) -> bool:
+    """Tell whether more numbers show an answer than it may take on by chance."""
+    placement = found.attempt.placement
+    expected = placement.expected
+    if answer.rounded:
+        numbers = expected.distinct(placement.allowance)
+        return numbers > len(answer.changes) + answer.solved + LEAST_MOVED
+    if placement.changes and not answer.changes:
+        return expected.distinct(found.allowance) >= FEWEST_NUMBERS + ends
+    settings = kinds(answer.changes)
+    if answer.solved and any(kinds(one.changes) != settings for one in others):
+        return False  # another mechanism fits too
+    # at another placement all are other numbers
+    of_cells = () if placement.changes else answer.changes
+    numbers = moved(placement.case, of_cells, found.allowance)
+    return numbers > len(settings) + MOVED_BY_SOLVED * answer.solved + ends
+
+
+def neighbours(attempt: Attempt, changes: Changes) -> tuple[Array, list[Changes]]:
+    """The results of what is one change from an answer, and those that EXPECTED leaves open."""
+    placement, simulator = attempt.placement, attempt.simulator
+    loaded = placement.verify(())
+    if (
+        loaded.first and loaded.items[simulator.item]
+    ):  # another sequence shows the answer
+        simulator = placement.simulator_on(loaded.first.item)
+    if simulator.is_stepwise and placement.setup.size[0] > SHORT:
+        spread, open_changes = simulator.neighbours(changes, SHORT)
+        if digits_of(spread, 0, 1) >= WEALTH:
+            return spread, open_changes
+    return simulator.neighbours(changes, None)
+
+
+def unseen_settings(one: Proved) -> tuple[str, ...]:
+    """The settings that EXPECTED does not show, next to an answer: full runs confirm them."""
+    placement, answer = one.placement, one.answer.changes
+    changed = {change.setting for change in answer}
+    unseen: list[str] = []
+    verified = 0
+    for changes in one.open_changes:
+        setting = changes[-1].setting
+        if "." in setting or setting in changed or setting in unseen:
+            continue
+        if verified == MOST_VERIFIED:
+            break
+        verified += 1
+        if one.found.verify(changes).fits:
+            unseen.append(setting)
+    if placement.changes:
+        return tuple(unseen)
+    for change in placement.setup.changes_of_run(placement.location):
+        setting = change.setting
+        if setting in unseen or setting not in ("initial_state", "lengths"):
+            continue
+        if one.found.verify((*answer, change)).fits:
+            unseen.append(setting)
+    return tuple(unseen)
+
+
+def digits_of(spread: Array, solved: int, tried: int) -> float:
+    """The evidence: digits by which EXPECTED distinguishes hypotheses, less their cost.
+
+    ``spread`` (N, E) is what the neighbours of an answer give, in tolerances. Its singular values,
+    centred, tell in how many directions they differ, and how well: repeated steps, saturated gates
+    and zeros count for nothing. A ``solved`` constant takes a direction; ``tried`` counts
+    hypotheses. Neighbours that spread by 1,000 tolerances, in one direction alone, are 3 digits;
+    if 100 hypotheses were tried, 1 is left.
+    """
+    if not spread.size:
+        return -np.inf
+    centred = spread - spread.mean(axis=0)
+    if (
+        len(centred) < centred.shape[1]
+    ):  # the smaller product has the same singular values
+        centred = centred.T
+    squares = np.sort(np.maximum(np.linalg.eigvalsh(centred.T @ centred), 0))[::-1]
+    sizes = np.sqrt(squares / len(spread))[solved:]
+    gained = np.log10(np.maximum(1, sizes)).sum()
+    return float(gained - np.log10(max(tried, 1)))
