@@ -49,6 +49,10 @@ OUTER = "the last valid step forward and the first one backward of each sequence
 ENDS = (LAST_VALID, OUTER)
 
 
+RunShapes = Sequence[tuple[RunShape, tuple[str, ...]]]
+"""Shapes of a run on which an array lies, with the run's arrays by direction or cell."""
+
+
 class Located(NamedTuple):
     """An array of EXPECTED on a run."""
 
@@ -220,29 +224,62 @@ def locations(
     """
     found: list[Location] = []
     left_out = 0
-    for state in ("", "last"):
-        names = [_as_state(name) for name in numbers] if state else list(numbers)
-        if None in names or (state and (size[0] == 1 or names == list(numbers))):
+    for is_guessed in (False, True):
+        names = _names_on_run(list(numbers), is_guessed)
+        if is_guessed and size[0] == 1:
             continue
-        runs = ([*run_shapes(str(name), model, layout, size, layer)] for name in names)
-        of_run = [(name, of) for name, of in zip(numbers, runs, strict=True) if of]
-        if not of_run:
+        shapes = {}  # of the run, by name in EXPECTED
+        for given, name in zip(numbers, names, strict=False):
+            of_array = list(run_shapes(name, model, layout, size, layer))
+            if of_array:
+                shapes[given] = of_array
+        if not shapes:
             continue
-        first, *others = of_run
-        room = max(
-            1, Budget.NUMBERS // (size[0] * size[1] * max(r.units for r, _ in first[1]))
-        )
-        ways = _located(first[0], numbers[first[0]].shape, first[1])
-        for one in islice(ways, room):
-            both = [one, *(_beside(one, k, numbers[k].shape, of) for k, of in others)]
-            location = _location([each for each in both if each], bool(state), model)
-            if None not in both and not location.contradicts_itself(numbers):
+        placed = _placed(numbers, shapes)
+        for arrays in islice(placed, _most_placed(size, shapes)):
+            if None in arrays:
+                continue
+            location = _location([one for one in arrays if one], is_guessed, model)
+            if not location.contradicts_itself(numbers):
                 found.append(location)
-        left_out += sum(1 for _ in ways)
+        left_out += sum(1 for _ in placed)
         complete = [one for one in found if all(each.at.is_all for each in one.arrays)]
-        if complete and not state:  # all of the run, and no part of it
+        if complete and not is_guessed:  # all of the run, and no part of it
             return complete, 0
     return sorted(found, key=lambda one: one.cost), left_out
+
+
+def _most_placed(size: tuple[int, int], shapes: Mapping[str, RunShapes]) -> int:
+    """How many locations are kept, so that their arrays fit into memory."""
+    first = next(iter(shapes.values()))
+    numbers = size[0] * size[1] * max(run.units for run, _ in first)
+    return max(1, Budget.NUMBERS // numbers)
+
+
+def _placed(
+    numbers: Mapping[str, Numbers],
+    shapes: Mapping[str, RunShapes],
+) -> Iterator[list[Located | None]]:
+    """Each place of the first array, with the others beside it; None: it has no place there."""
+    (first, of_first), *others = shapes.items()
+    for located in _located(first, numbers[first].shape, of_first):
+        arrays: list[Located | None] = [located]
+        for name, of_array in others:
+            arrays.append(_beside(located, name, numbers[name].shape, of_array))
+        yield arrays
+
+
+def _names_on_run(names: list[str], is_guessed: bool) -> list[str]:
+    """The names of arrays as they are, or as the last states that they may be; none if not."""
+    if not is_guessed:
+        return names
+    states = []
+    for name in names:
+        state = _as_state(name)
+        if state is None:
+            return []
+        states.append(state)
+    return [] if states == names else states
 
 
 def _as_state(name: str) -> str | None:
@@ -252,29 +289,34 @@ def _as_state(name: str) -> str | None:
     return name if part.kind == FINAL else None
 
 
-def _location(arrays: list[Located], guessed: bool, model: Model) -> Location:
+def _location(arrays: list[Located], is_guessed: bool, model: Model) -> Location:
+    """The location of arrays, which are guessed to be last states or have their names."""
     first = arrays[0]
-    cost = first.at.cost + LAST_STATE * guessed
+    cost = first.at.cost
+    if is_guessed:
+        cost += LAST_STATE
     if not first.is_state:
         return Location(tuple(arrays), cost)
-    part = ArrayName.of(first.arrays[0])
-    state = f"the last {part.base[-1]}" if guessed else first.name
+    if not is_guessed:
+        return Location(tuple(arrays), cost, first.name)
     cells = [ArrayName.of(name).prefix for name in first.arrays]
-    if len(cells) > 1 and guessed:
-        all_cells = len(cells) == len(model.cells)
-        state = (
-            f"the last state of {'each cell' if all_cells else join_with_and(cells)}"
-        )
+    if len(cells) == 1:
+        base = ArrayName.of(first.arrays[0]).base
+        state = f"the last {base[-1]}"
+    elif len(cells) == len(model.cells):
+        state = "the last state of each cell"
+    else:
+        state = f"the last state of {join_with_and(cells)}"
     return Location(tuple(arrays), cost, state)
 
 
 def _located(
     name: str,
     shape: Sequence[int],
-    runs: Sequence[tuple[RunShape, tuple[str, ...]]],
+    shapes: RunShapes,
 ) -> Iterator[Located]:
-    first = runs[0][0]
-    for run, arrays in runs:
+    first = shapes[0][0]
+    for run, arrays in shapes:
         is_state = ArrayName.of(arrays[0]).kind == FINAL
         is_of_both = run.directions < first.directions and not is_state
         for at in arrangements(shape, run):
@@ -291,13 +333,16 @@ def _located(
 
 
 def _beside(
-    first: Located, name: str, shape: Sequence[int], runs: Any
+    first: Located, name: str, shape: Sequence[int], shapes: RunShapes
 ) -> Located | None:
-    for one in _located(name, shape, runs):
+    for one in _located(name, shape, shapes):
         alike = one.at.sequences[:2] == first.at.sequences[:2]
         if alike and (one.is_state or first.is_state or one.at.steps == first.at.steps):
             return one
     return None
+
+
+Shapes = Iterator[tuple[RunShape, tuple[str, ...]]]
 
 
 def run_shapes(
@@ -306,63 +351,88 @@ def run_shapes(
     layout: str,
     size: tuple[int, int],
     layer: int = -1,
-) -> Iterator[tuple[RunShape, tuple[str, ...]]]:
-    """The shapes of a run on which an array lies, with the run's arrays by direction.
-
-    ``layer`` is the one that h is of.
-    """
-    part, (T, B), several = ArrayName.of(name), size, len(model.cells) > 1
-    if name in OF_HEAD:
-        yield from _shapes_of_head(name, model, layout, size)
-        return
-    widths = {one: _width(part.base, cell) for one, cell in model.cells}
-    if not several:  # its arrays have names without a layer
-        name = part.base if part.prefix in widths else name
-        part = ArrayName.of(name)
-        widths = {"": _width(part.base, model.cell)}
-    last = model.layers[layer]
-    how = model.convention
+) -> Shapes:
+    """The shapes of a run on which an array lies; ``layer`` is the one that h is of."""
     layout = layout.replace("steps", "time")
-    if part.kind == FINAL and several and not part.prefix:
-        axis = {"features": None, "batch": 1}.get(how.behaviour.states, 0)
-        of_states = "batch" if axis == 1 else "time"
-        every = tuple(widths)
-        for cells in dict.fromkeys((every, every[-len(last) :])):
-            if len({widths[one] for one in cells}) == 1:
-                run = RunShape(1, B, widths[cells[0]], len(cells), of_states, axis)
-                yield run, tuple(f"{one}.{part.base}" for one in cells)
-    elif part.kind == FINAL and part.prefix in widths:
-        yield RunShape(1, B, widths[part.prefix]), (name,)
-    elif part.kind == SEQUENCE and part.prefix in widths:
-        yield RunShape(T, B, widths[part.prefix], layout=layout), (name,)
-        if name == "h" and not several and len(how.storage.gates) == len(GATES):
-            gates = RunShape(T, B, model.cell.units, len(GATES), layout)  # side by side
-            for order in dict.fromkeys((how.storage.order_of("kernel"), GATES)):
-                yield gates, tuple(order)
-    elif part.kind == SEQUENCE and part.base == "h" and not part.prefix:
-        n, merge = range(len(model.layers))[layer], how.behaviour.merge
-        cells = tuple(cell_name(n, d) for d in range(len(last)))
-        cells = cells[::-1] if merge == "concat_swapped" else cells
-        width, is_kept = last[0].shown, merge in SIDE_BY_SIDE
-        if is_kept or len(cells) == 1:
-            stacked = direction_axis(how, layout) if merge == "stack" else None
-            run = RunShape(T, B, width, len(cells), layout, stacked)
-            yield run, tuple(f"{one}.h" for one in cells)
-        if merge != "stack" and len(cells) > 1:  # the first units of both, too
-            yield (
-                RunShape(T, B, width * (len(cells) if is_kept else 1), layout=layout),
-                (name,),
-            )
+    if name in OF_HEAD:
+        return _shapes_of_head(name, model, layout, size)
+    part = ArrayName.of(name)
+    cells = [one for one, _ in model.cells]
+    if len(cells) == 1 and part.prefix in cells:
+        # its arrays have names without a layer
+        name = part.base
+        part = ArrayName.of(name)
+    is_of_one_cell = part.prefix in cells or (len(cells) == 1 and not part.prefix)
+    if is_of_one_cell and part.kind in (FINAL, SEQUENCE):
+        return _shapes_of_cell(name, model, layout, size)
+    if part.kind == FINAL and not part.prefix:
+        return _shapes_of_states(part.base, model, size[1], layer)
+    if name == "h":
+        return _shapes_of_h(model, layout, size, layer)
+    return iter(())
 
 
 def _shapes_of_head(
     name: str, model: Model, layout: str, size: tuple[int, int]
-) -> Iterator[tuple[RunShape, tuple[str, ...]]]:
+) -> Shapes:
+    """The shape of y, or of one y a sequence."""
     if model.head is not None:
         steps = size[0] if ArrayName.of(name).kind == SEQUENCE else 1
         width = model.head.width(layer_width(model.layers[-1]))
-        in_layout = layout.replace("steps", "time")
-        yield RunShape(steps, size[1], width, layout=in_layout), (name,)
+        yield RunShape(steps, size[1], width, layout=layout), (name,)
+
+
+def _shapes_of_cell(
+    name: str, model: Model, layout: str, size: tuple[int, int]
+) -> Shapes:
+    """The shape of an array of one cell; the h of a single cell may be its gates side by side."""
+    part = ArrayName.of(name)
+    cell = dict(model.cells).get(part.prefix, model.cell)
+    width = _width(part.base, cell)
+    if part.kind == FINAL:
+        yield RunShape(1, size[1], width), (name,)
+        return
+    yield RunShape(*size, width, layout=layout), (name,)
+    storage = model.convention.storage
+    if name == "h" and len(storage.gates) == len(GATES):
+        gates = RunShape(*size, cell.units, len(GATES), layout)
+        for order in dict.fromkeys((storage.order_of("kernel"), GATES)):
+            yield gates, tuple(order)
+
+
+def _shapes_of_states(base: str, model: Model, count: int, layer: int) -> Shapes:
+    """The shapes of the last states of all cells, and of those of a layer, if as wide."""
+    axis = {"features": None, "batch": 1}.get(model.behaviour.states, 0)
+    layout = "batch" if axis == 1 else "time"
+    widths = {one: _width(base, cell) for one, cell in model.cells}
+    every = tuple(widths)
+    of_layer = every[-len(model.layers[layer]) :]
+    for cells in dict.fromkeys((every, of_layer)):
+        if len({widths[one] for one in cells}) == 1:
+            run = RunShape(1, count, widths[cells[0]], len(cells), layout, axis)
+            yield run, tuple(f"{one}.{base}" for one in cells)
+
+
+def _shapes_of_h(
+    model: Model, layout: str, size: tuple[int, int], layer: int
+) -> Shapes:
+    """The shapes of a layer's h: each direction, and the output as it is merged."""
+    how = model.convention
+    merge = how.behaviour.merge
+    number = range(len(model.layers))[layer]
+    directions = len(model.layers[layer])
+    arrays = [f"{cell_name(number, d)}.h" for d in range(directions)]
+    if merge == "concat_swapped":
+        arrays.reverse()
+    width = model.layers[layer][0].shown
+    is_kept = merge in SIDE_BY_SIDE
+    if is_kept or directions == 1:
+        stacked = direction_axis(how, layout) if merge == "stack" else None
+        yield RunShape(*size, width, directions, layout, stacked), tuple(arrays)
+    if merge != "stack" and directions > 1:  # the first units of both, too
+        if is_kept:
+            width *= directions
+        yield RunShape(*size, width, layout=layout), ("h",)
 
 
 def _width(base: str, cell: Cell) -> int:
