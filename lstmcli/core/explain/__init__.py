@@ -33,7 +33,7 @@ class Pass(NamedTuple):
     """One thing to try, in the order of `PASSES`."""
 
     name: str
-    find: Callable[[Search], Explanation | None] | None = None  # what gives EXPECTED
+    find: Callable[[Search], Explanation | None] | None = None  # of EXPECTED
     remark: Callable[[Question, Case], Remarks] | None = None  # where nothing gives it
 
 

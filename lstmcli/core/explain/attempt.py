@@ -30,7 +30,7 @@ PER_CHANGE = 1.5  # times as near as with one change less, to be shown before it
 
 
 class Attempt:
-    """What was tried at a placement, and what gives EXPECTED there."""
+    """The hypotheses tried at a placement, and those that give EXPECTED there."""
 
     def __init__(self, placement: Placement) -> None:
         self.placement = placement
@@ -228,7 +228,6 @@ class Attempt:
 
     def _nearest_value(self, single_set: Array, value: Any) -> Any:
         """The solved value, or that of the sequence where it is wrong; NaN: none comes near."""
-        verify, singles = self.placement.verify, self.singles
         comparison = self._with_value(single_set, value)
         first, item = comparison.first, self.simulator.item
         if comparison.worst <= NEARLY:
@@ -236,10 +235,9 @@ class Attempt:
         if first is None or first.item == item or not self.work.left():
             return np.nan
         _, values = self.placement.simulator_on(first.item).solve(single_set[None])
-        if not len(values) or np.isnan(values[0]):
-            return np.nan
-        comparison = verify(singles.of(single_set, values[0]))
-        return values[0] if comparison.worst <= NEARLY else np.nan
+        value = values[0] if len(values) else np.nan
+        is_near = self._with_value(single_set, value).worst <= NEARLY
+        return value if is_near else np.nan
 
     def _with_value(self, single_set: Array, value: float) -> Agreement:
         """How a set compares; without its constant where that has no value."""

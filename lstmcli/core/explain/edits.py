@@ -557,20 +557,20 @@ class EditSearch:
             is_of_head = bool(self._runs) and self._runs[0].is_of_head
             return self._runs[:1], ALONE_OF_HEAD if is_of_head else 1.0
         if where == BESIDE:
-            return self._beside, FOR_FIRST
+            return self._next_to_changes, FOR_FIRST
         return self._runs[1:], 1.0
 
     @cached_property
-    def _beside(self) -> list[EditedRuns]:
+    def _next_to_changes(self) -> list[EditedRuns]:
         """The likeliest runs next to each of the usual changes."""
-        beside: list[EditedRuns] = []
+        changed: list[EditedRuns] = []
         for first in self._runs[:1]:
             if not first.work.left(FOR_FIRST):  # each takes the memory of a model
                 break
             for changes in _usual_changes(self._likeliest):
                 with suppress(UserError):
-                    beside.append(replace(first, changes=changes))
-        return beside
+                    changed.append(replace(first, changes=changes))
+        return changed
 
 
 def edits_of_head(attempts: Sequence[Attempt]) -> list[NamedEdits]:

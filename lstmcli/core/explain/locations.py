@@ -260,7 +260,7 @@ def _placed(
     numbers: Mapping[str, Numbers],
     shapes: Mapping[str, RunShapes],
 ) -> Iterator[list[Located | None]]:
-    """Each place of the first array, with the others beside it; None: it has no place there."""
+    """Each place of the first array, with the others next to it; None: it has no place there."""
     (first, of_first), *others = shapes.items()
     for located in _located(first, numbers[first].shape, of_first):
         arrays: list[Located | None] = [located]

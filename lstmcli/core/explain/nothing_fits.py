@@ -27,7 +27,7 @@ from lstmcli.core.explain.verify import Answer, Remark, Remarks, remark
 
 
 def nothing_fits(search: Search, said: Sequence[Remark]) -> Explanation:
-    """What comes near at the likeliest placement.
+    """The explanation of the nearest runs at the likeliest placement.
 
     ``said`` are remarks on how the other side ran the weights.
     """
@@ -75,7 +75,7 @@ def _hints(
     nears: Sequence[NearRun],
     said: Sequence[Remark],
 ) -> list[Remark]:
-    """What the numbers of the nearest run suggest, first of all on another layout."""
+    """The remarks that the numbers of the nearest run suggest, first of all another layout."""
     best = clearly_nearer(as_loaded, nears)[0]
     if search.on_other_layout is not None:
         other = search.on_other_layout.placement.setup.layout
@@ -144,7 +144,7 @@ def _not_merged_so(search: Search, placement: Placement) -> Remarks:
 
 
 def _left_out(search: Search, attempt: Attempt) -> Remarks:
-    """What a budget left out."""
+    """The remarks on all that a budget left out."""
     depths = [one.depth for one in search.likely]
     sizes = (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed")
     for size, code in sizes:

@@ -1,4 +1,4 @@
-"""What EXPECTED is: arrays at a location on one run of the network.
+"""EXPECTED as arrays at a location on one run of the network.
 
 What a placement changes counts like any change. `Attempt` finds the changes of the cells.
 """

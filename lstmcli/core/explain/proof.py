@@ -1,4 +1,4 @@
-"""Whether EXPECTED proves an answer: how well it distinguishes what is one change from it."""
+"""How well EXPECTED distinguishes an answer from all that is one change from it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Proved(NamedTuple):
 
     @property
     def placement(self) -> Placement:
-        """What EXPECTED is."""
+        """The place where EXPECTED lies."""
         return self.found.attempt.placement
 
 

@@ -1,4 +1,4 @@
-"""What was found, as an `Explanation`: answers at a placement, or edits."""
+"""From answers at a placement, or edits, to an `Explanation`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from lstmcli.core.explain.wording import in_words, location_text
 from lstmcli.core.forward.equations import is_eight_bit
 from lstmcli.core.model.edits import Edit
 
-ROUNDING_GROWS = 10  # times, from which it is said
+ROUNDING_GROWS = 10  # times, from which a remark names it
 MOST_EQUAL = 3 * Budget.FEW  # edits that are listed as equal
 
 
@@ -187,7 +187,7 @@ def of_found(search: Search, found: Sequence[Found]) -> Explanation:
         unseen=unseen,
         wanted=wanted(case, unseen, equals, is_proven, bool(elsewhere)),
         evidence=first.digits,
-        **_beside(first),
+        **_next_to_changes(first),
     )
 
 
@@ -250,8 +250,8 @@ def _rivals(search: Search, one: Proved) -> list[tuple[Changed, ...]]:
     return list(rivals(loaded, one.placement, one.answer.changes, is_solved))
 
 
-def _beside(one: Proved) -> dict[str, Any]:
-    """The fields on what is beside an answer that changes something."""
+def _next_to_changes(one: Proved) -> dict[str, Any]:
+    """The fields of an answer that changes something, on what is next to it."""
     if one.digits is None:
         return {}
     placement, attempt = one.placement, one.found.attempt
@@ -292,7 +292,7 @@ def _differs_at_padding(search: Search, one: Proved) -> Explanation:
 
 
 def _remarks_on_run(one: Proved) -> Remarks:
-    """What to know of a run that gives EXPECTED."""
+    """The remarks on a run that gives EXPECTED."""
     placement, answer = one.placement, one.answer
     exactness, allowance = placement.question.exactness, one.found.allowance
     if answer.solved:
@@ -383,7 +383,7 @@ def _attempt_of(search: Search, named: NamedEdits) -> Attempt:
 
 
 def _remarks_on_edits(named: NamedEdits) -> Remarks:
-    """What to write in code, and whether a number was solved for."""
+    """The remarks on the code of edits, and on a number that was solved for."""
     edits = named.variant.edits
     if edits:
         line = "; ".join(dict.fromkeys(edit.code for edit in edits))

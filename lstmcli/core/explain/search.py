@@ -63,7 +63,7 @@ class Search:
 
     @property
     def likeliest(self) -> list[Attempt]:
-        """Those next to which edits are tried, the likeliest first."""
+        """The attempts next to which edits are tried, the likeliest first."""
         return self.likely[: Budget.FEW // 2]
 
     def found_by(self, total: int) -> list[Found]:
@@ -74,7 +74,7 @@ class Search:
         return found
 
     def _first_found(self, total: int) -> list[Found]:
-        """Those without a constant to solve for come first, then those of fewer runs."""
+        """The answers without a constant, if any, else with one; those of fewer runs first."""
         for with_constant in (False, True):
             for group in GROUPS:
                 found = self._found_in_group(total, group, with_constant)
@@ -160,7 +160,7 @@ class Search:
 
 
 def _at_tolerance(found: list[Found], allowance: Allowance) -> list[Found]:
-    """What still gives EXPECTED at a tolerance."""
+    """The answers that give EXPECTED at a tolerance too."""
     exact: list[Found] = []
     for one in found:
         at_tolerance = one._replace(answers=[], allowance=allowance)
@@ -189,7 +189,7 @@ def half_precision(search: Search) -> list[Found]:
 
 
 def _in_half_precision(attempt: Attempt, half: Allowance) -> Found | None:
-    """What comes near at the tolerance of a format, and gives EXPECTED with a part rounded.
+    """The answers near at the tolerance of a format that give EXPECTED with a part rounded.
 
     A change is searched where a first step is known.
     """
