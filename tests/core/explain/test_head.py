@@ -13,14 +13,17 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli.api import load
 from lstmcli.api.explain import Explanation
 from lstmcli.core.explain import network_simulator
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.forward.head import head_output
+from lstmcli.core.weights.surroundings import Surroundings
 from tests.core.explain.whole_models import is_named, questions
 from tests.core.forward.test_head_edits import (
     EACH,
     INDICES,
+    TABLE,
     TENSORS,
     both,
     direction,
@@ -156,6 +159,25 @@ def test_without_a_head_an_array_of_its_name_is_h(tmp_path: Path) -> None:
     assert found.verdict == "agrees"
     assert found.expected is not None
     assert [*found.expected.arrays] == ["h"]
+
+
+def test_a_file_of_an_lstm_alone_is_not_searched_for_a_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`explain` reads a model again for each configuration."""
+    searched: list[Any] = []
+
+    def searched_for(chain: Any, given: Any) -> Surroundings:
+        searched.append(chain)
+        return Surroundings()
+
+    monkeypatch.setattr(load, "find_surroundings", searched_for)
+    cell = {name: array for name, array in SQUARE.items() if "lstm" in name}
+    x = TABLE[INDICES]
+    h, _ = direction(x, "")
+    found = lstmcli.explain(cell, x, h, layout="batch", forget_bias=1.0)
+    assert changes(found) == {"forget_bias": 0.0}
+    assert not searched
 
 
 def test_the_head_is_applied_to_distinct_runs_at_compared_steps(
