@@ -90,6 +90,11 @@ def test_the_layout_of_inputs_with_a_mask_is_found() -> None:
     assert changes(found) == {"layout": "batch"}
 
 
+def test_lengths_are_searched_for_behind_two_directions_on_an_axis() -> None:
+    """ONNX has h (T, 2, B, P): a head takes both last states side by side."""
+    assert changes(asked("onnx_last_states", gates="ifog")) == {"gates": "iofg"}
+
+
 @pytest.mark.parametrize(
     ("case", "edit"),
     [
