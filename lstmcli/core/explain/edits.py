@@ -548,8 +548,9 @@ def edits_of_head(placements: Sequence[Placement]) -> list[NamedEdits]:
 
     They come before two changes: steps of the head are often equal to these.
     """
-    runs = [_runs_of(one) for one in placements]
-    return _first_found([one for one in runs if one.is_of_head], stages=(OF_HEAD,))
+    of_head = [one for one in placements if one.expected.is_of_head]
+    runs = [_runs_of(one) for one in of_head]  # each reads the model
+    return _first_found(runs, stages=(OF_HEAD,))
 
 
 def _first_found(

@@ -12,7 +12,6 @@ from itertools import chain, islice
 
 import numpy as np
 
-from lstmcli.core.diff.operand import OF_HEAD
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import Changes, kinds, settings_of
@@ -180,8 +179,8 @@ class Placement:
     def _shows_order(self) -> bool:
         """Tell whether EXPECTED may show in which order outputs are given."""
         head = self.model.head
-        is_of_head = not {*self.expected.arrays}.isdisjoint(OF_HEAD)
-        if is_of_head and head is not None and head.steps == LAST_STEP:
+        of_head = self.expected.is_of_head
+        if of_head and head is not None and head.steps == LAST_STEP:
             return True
         return self.expected.has_steps
 
