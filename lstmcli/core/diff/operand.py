@@ -360,8 +360,13 @@ def with_output_name(side: Side, other: Side) -> Side:
     possible = OUTPUT_NAMES.union(OF_HEAD)
     h = other.arrays.get("h")
     is_not_h = h is not None and h.shape[-1:] != width
-    if is_not_h or names == [FINAL_Y]:
+    is_of_run = h is None and other.settings is not None
+    if is_not_h or is_of_run or names == [FINAL_Y]:
         possible.add(UNNAMED)
+        if len(side.arrays) == 1:
+            possible.update(side.arrays)
+    if is_not_h and "h" in side.original_names:  # a framework's name for outputs
+        possible.add("h")
     found = [
         name
         for name, array in side.arrays.items()

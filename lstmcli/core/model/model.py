@@ -326,9 +326,11 @@ class Trace:
             if name in arrays:
                 return arrays[name]
             of_cells = [key for key in arrays if key.rpartition(".")[2] == name]
-            there = (
-                f"; its arrays are {', '.join(of_cells or arrays)}" if arrays else ""
-            )
+            there = ""
+            if arrays:
+                there = f"; its arrays are {', '.join(of_cells or arrays)}"
+            if name == "y" and self.__dict__["final_y"] is not None:
+                there = "; of a head that makes one output of a sequence, it is final_y"
             raise AttributeError(f"this trace has no {name!r}{there}")
         raise AttributeError(name)
 

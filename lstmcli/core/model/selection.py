@@ -213,8 +213,8 @@ class Selection(NamedTuple):
         for choice in (self.steps, self.units) if not widths else ():
             if choice is not None and not choice.is_all:
                 raise UserError(
-                    "final_h and final_c are of the last step and of all units; another array, "
-                    "such as h, can be selected from.",
+                    "final_h, final_c and final_y have no steps, and all their units are stored; "
+                    "another array, such as h, can be selected from.",
                     about=choice.typed,
                     try_={choice.option: None},
                 )
