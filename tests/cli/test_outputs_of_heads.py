@@ -75,7 +75,7 @@ def test_derive_shows_an_output_of_a_sequence_at_its_end_alone(lstm: Lstm) -> No
 
 
 def test_a_trace_of_y_alone_is_saved_as_the_command_does(tmp_path: Path) -> None:
-    trace = lstmcli.run(*CLASSIFIER, keep="y")
+    trace = lstmcli.run(CLASSIFIER[0], CLASSIFIER[1], keep="y")
     lstmcli.save(trace, tmp_path / "y.npy")
     np.testing.assert_allclose(
         np.load(tmp_path / "y.npy"), PROBABILITIES, rtol=0, atol=1e-6

@@ -497,7 +497,8 @@ def _dense_layers(chain: Chain, head: HeadOfFile) -> Part:
         except ValueError:
             text = f"{layer.name} has the activation {layer.activation}."
             raise UserError(text) from None
-        layers.append(Dense(layer.name, kernel, bias, activation))
+        dense = Dense(layer.name, kernel, bias, activation)
+        layers.append(replace(dense, is_transposed=layer.is_transposed))
     if not layers:
         return Part()
     value = Head(tuple(layers), head.steps)
