@@ -383,17 +383,22 @@ def start(
         engine=engine,
         streams=streams,
     )
-    if job.stream:
-        if selection.steps is not None:
-            selection.steps.refuse_from_the_end()
-        return replace(run, remarks=tuple(remarks))
-    shown = [outputs.names_for(format) for format in outputs.written]
-    if outputs.screen == "table":
+    if not job.stream:
+        remarks.extend(_cuts(run))
+    elif selection.steps is not None:
+        selection.steps.refuse_from_the_end()
+    return replace(run, remarks=tuple(remarks))
+
+
+def _cuts(run: Run) -> Iterable[str]:
+    """Lines on ranges beyond the run, in whatever is shown or written; each once."""
+    shown = [run.outputs.names_for(format) for format in run.outputs.written]
+    if run.outputs.screen == "table":
         shown.append(run.show)
     cuts: dict[str, None] = {}
     for names in shown:
-        cuts |= dict.fromkeys(selection.cuts(run.select(names).full))
-    return replace(run, remarks=(*remarks, *cuts))
+        cuts |= dict.fromkeys(run.selection.cuts(run.select(names).full))
+    return cuts
 
 
 def _of_model(
