@@ -298,12 +298,10 @@ def read_names(given: Any, what: str) -> list[str]:
 
     ``what`` is what a message calls it.
     """
+    if isinstance(given, str):
+        given = [name.strip() for name in given.split(",")]
     try:
-        names = (
-            [n.strip() for n in given.split(",")]
-            if isinstance(given, str)
-            else [*given]
-        )
+        names = list(given)
     except TypeError:  # a number, or an array of no axes
         names = [None]
     if not all(isinstance(name, str) for name in names):
