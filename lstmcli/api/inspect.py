@@ -24,7 +24,7 @@ from lstmcli.core.model.settings import SIZES
 from lstmcli.core.weights.assumptions import without_padding
 from lstmcli.core.weights.choose_lstm import choose_layer, choose_lstms, layer_options
 from lstmcli.core.weights.directions import layers_of_stacks
-from lstmcli.core.weights.idle import idle_without_lstm
+from lstmcli.core.weights.idle import idle_of_separate_lstms, idle_without_lstm
 from lstmcli.core.weights.inspection import Inspection, inspect
 from lstmcli.core.weights.packed import cut_flat
 from lstmcli.core.weights.surroundings import Surroundings
@@ -76,6 +76,8 @@ def inspect_files(paths: Sequence[str], settings: Mapping[str, Any]) -> Inspecti
             source,
         )
         models, around = _surrounded(models, in_turn, find)
+    elif len(models) > 1:
+        remarks += idle_of_separate_lstms(settings, source)
     remarks += [*around.remarks, *around.idle]
     inspection = inspect(source, arrays, models, in_files, remarks, around.roles)
     if layer_in_file is None and len(order) == len(found):

@@ -64,7 +64,12 @@ from lstmcli.core.weights.metadata import (
 )
 from lstmcli.core.weights.packed import cut_flat
 from lstmcli.core.weights.recognise import recognise
-from lstmcli.core.weights.surroundings import Chain, Surroundings, find_surroundings
+from lstmcli.core.weights.surroundings import (
+    SIDES,
+    Chain,
+    Surroundings,
+    find_surroundings,
+)
 from lstmcli.core.weights.templates import CellIndex, RecognisedLstm
 from lstmcli.errors import UserError, refuse_unprintable
 from lstmcli.formats import Document
@@ -326,8 +331,13 @@ def surroundings_of(
     layers: Sequence[tuple[Cell, ...]],
 ) -> Surroundings:
     """The front and the head of those LSTMs of a file that were chosen to run in turn."""
-    shapes = {name: array.shape for name, array in tensors.items()}
     of_lstms = {name for one in found for name in one.tensors}
+    heads = [head for document in documents for head in document.heads]
+    fronts = [front for document in documents for front in document.fronts]
+    is_asked = any(given.get(side) for side in SIDES)
+    if tensors.keys() <= of_lstms and not (heads or fronts or is_asked):
+        return Surroundings()  # as of most files, which explain reads again and again
+    shapes = {name: array.shape for name, array in tensors.items()}
     run = {name for one in chosen for name in one.tensors}
     for n in training_copies(found, shapes):
         run |= set(found[n].tensors)
@@ -343,8 +353,8 @@ def surroundings_of(
         is_whole=run >= of_lstms,
         names_unused=not (has_graph or any(one.by_shape for one in chosen)),
         has_graph=has_graph,
-        heads=[head for document in documents for head in document.heads],
-        fronts=[front for document in documents for front in document.fronts],
+        heads=heads,
+        fronts=fronts,
     )
     return find_surroundings(chain, given)
 

@@ -33,6 +33,7 @@ from lstmcli.core.forward.batch import (
     worth_threads,
 )
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan
+from lstmcli.core.forward.prepare import edited_model
 from lstmcli.core.forward.run import (
     needed_steps,
     run_plan,
@@ -181,8 +182,11 @@ class Run:
 
     @property
     def units(self) -> Indices | None:
-        """The units that the table shows, if they are selected."""
-        return None if self.selection.units is None else self.select(self.show).units
+        """The units that the table shows, if they are selected: of y only where it is alone."""
+        if self.selection.units is None:
+            return None
+        of_cells = [name for name in self.show if name != Y]
+        return self.select(of_cells or self.show).units
 
     def _plan_of(self, names: Sequence[str]) -> Plan:
         return self.job.plan(kept_for(names) or ["h"])
@@ -211,7 +215,8 @@ class Run:
         """The part of y that the table shows."""
         from lstmcli.core.forward.excerpt import output_parts
 
-        return output_parts(self.plan, self.selection)
+        units = None if self.cell_parts else self.units
+        return output_parts(self.plan, self.selection, units)
 
     def excerpt(self, steps: Indices, **how: Any) -> tuple[Excerpt, State]:
         """Some steps of the table, with summaries of all if none are selected, and the final state.
@@ -355,7 +360,7 @@ def start(
             "a backward cell starts from the last step: chunks differ from a full run."
         )
     if engine is None:
-        outputs = with_output(outputs, job.model)
+        outputs = with_output(outputs, edited_model(job.model))
     outputs, show = _of_model(job.model, outputs, show)
     if engine and outputs.cell:
         text = f"{engine} gives h of the full model."
@@ -378,17 +383,22 @@ def start(
         engine=engine,
         streams=streams,
     )
-    if job.stream:
-        if selection.steps is not None:
-            selection.steps.refuse_from_the_end()
-        return replace(run, remarks=tuple(remarks))
-    shown = [outputs.names_for(format) for format in outputs.written]
-    if outputs.screen == "table":
+    if not job.stream:
+        remarks.extend(_cuts(run))
+    elif selection.steps is not None:
+        selection.steps.refuse_from_the_end()
+    return replace(run, remarks=tuple(remarks))
+
+
+def _cuts(run: Run) -> Iterable[str]:
+    """Lines on ranges beyond the run, in whatever is shown or written; each once."""
+    shown = [run.outputs.names_for(format) for format in run.outputs.written]
+    if run.outputs.screen == "table":
         shown.append(run.show)
     cuts: dict[str, None] = {}
     for names in shown:
-        cuts |= dict.fromkeys(selection.cuts(run.select(names).full))
-    return replace(run, remarks=(*remarks, *cuts))
+        cuts |= dict.fromkeys(run.selection.cuts(run.select(names).full))
+    return cuts
 
 
 def _of_model(

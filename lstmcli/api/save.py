@@ -151,12 +151,15 @@ def _refuse_final(format: str, only: Sequence[str]) -> None:
     wrong = [name for name in only if name in FINAL]
     if format == "table" or (format == "jsonl" and len(only) > 1):
         wrong = [name for name in wrong if name != FINAL_Y]
-    if wrong:
-        files = ".npz and .json"
-        if wrong[0] == FINAL_Y:
-            files = "-o y.npy, .npz and .json"
-        text = f"{format} stores steps; {files} store {wrong[0]}."
-        raise UserError(text, about={"only": wrong[0]})
+    if not wrong:
+        return
+    name, files = wrong[0], ".npz and .json"
+    if name == FINAL_Y:
+        files = "-o y.npy, .npz and .json"
+    text = f"{format} stores steps; {files} store {name}."
+    if name == FINAL_Y and format == "jsonl":
+        text = f"jsonl stores {name} behind the steps of another array: --only h,y."
+    raise UserError(text, about={"only": name})
 
 
 def with_output(outputs: Outputs, model: Model) -> Outputs:
@@ -259,6 +262,9 @@ def save(trace: Trace, path: Path, only: str | Sequence[str] | None = None) -> N
     if only is not None and trace.final_y is not None:
         only = [FINAL_Y if name == Y else name for name in only]
     format = formats.format_of(path)
+    if only is None and format in ONLY_H:
+        there = [name for name in ("h", Y, FINAL_Y) if name in trace.members()]
+        only = there[:1] or None
     if format in BY_STEP and not trace.arrays:
         raise UserError(
             f"{path}: a table of steps; this trace has only its final state."

@@ -65,7 +65,7 @@ ENGINES = "Run in torch, onnxruntime, openvino, keras, tensorflow or jax."
 )
 @only_option(
     "Arrays to show and to write; z are the pre-activations.",
-    "h,c,i,f,g,o and, where written, final_h,final_c",
+    "h,c,i,f,g,o,y and, where written, final_h,final_c",
 )
 @cell_option("One", "all, and the output")
 @selection_options(

@@ -116,7 +116,7 @@ def _output_sheets(
         return
     y = excerpt.arrays[Y]
     sizes = Sizes(excerpt.of_steps, *y.shape[1:])
-    part = part_of_cell(sizes, selection, None)
+    part = part_of_cell(sizes, selection, excerpt.units if is_first else None)
     table = CellTable(excerpt.steps, {Y: y}, part, selection, is_first, {})
     yield from table.sheets(width, None, is_last=True)
 
@@ -160,6 +160,8 @@ def _gives_output(cell: str, excerpt: Excerpt, show: Sequence[str]) -> bool:
 def steps_shown(parts: Iterable[Part], selection: Selection) -> Indices:
     """The steps that tables of these parts of cells show, ascending."""
     ranges = [steps for part in parts for steps in _ranges(part, selection, True)]
+    if not ranges:  # an output of each sequence has no steps
+        return ()
     is_one = all(steps == ranges[0] for steps in ranges)
     return ranges[0] if is_one else sorted({*chain.from_iterable(ranges)})
 

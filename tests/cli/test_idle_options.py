@@ -50,6 +50,7 @@ VALUES = {  # of options; a flag has none
     "threads": "64", "scheduler": "nowhere:1", "engine": "keras", "seed": "1",
     "rtol": "1e-9", "atol": "1e-9", "ulp": "1", "layout": "batch", "against": "other_h.npy",
     "program": "true", "timeout": "3", "save": "kept", "front": "none", "head": "none",
+    "array": "y",
     "color": "always", "svg": "s.svg", "html": "s.html",
     "page": "p.html", "to": "pytorch-cell",
     "example": "demo", "inputs": "3", "initializer": "normal", "dtype": "float32",

@@ -18,7 +18,7 @@ from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_before_head
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs, Model, from_time_major
-from lstmcli.core.model.surroundings import EACH, FINAL_Y, Dense, Head, Y
+from lstmcli.core.model.surroundings import EACH, FINAL_Y, STEPS, Dense, Head, Y
 from lstmcli.errors import UserError
 
 OF_LAYERS = "the head has no dense layer: its activation is all there is to show."
@@ -37,11 +37,12 @@ def derive_output(
 
     Where the head has several dense layers, the terms are those of the last.
     """
-    head = model.head
-    if head is None:
+    if model.head is None:
         text = "the model has no head that makes y."
         raise UserError(text, about={"array": Y}, try_={"head": ...})
     plan = prepare(model, inputs, ("h", Y))
+    head = plan.model.head
+    assert head is not None
     before = run_before_head(plan)  # (T, B, P), or (B, P)
     place = _place(plan, head, before, (step, batch, output))
     of_step = before[place.step] if before.ndim == 3 else before
@@ -58,6 +59,9 @@ def _place(
     plan: Plan, head: Head, before: Array, where: tuple[int, int, int]
 ) -> StepPosition:
     step, batch, unit = numbers_in(plan, head.width(before.shape[-1]), where)
+    if head.output == FINAL_Y and step != plan.steps - 1:
+        text = f"y is one output of each sequence, {STEPS[head.steps]}: the last step shows it."
+        raise UserError(text, about={"steps": where[0]}, try_={"steps": -1})
     is_last = head.steps != EACH or step == plan.steps - 1
     last_layer = len(plan.model.layers) - 1
     return StepPosition(

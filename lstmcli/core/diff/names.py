@@ -92,8 +92,8 @@ def names_of(a: Side, b: Side) -> tuple[str, str]:
 def with_output_name(side: Side, other: Side) -> Side:
     """A side whose output of a model has the name that the other side's head gives it.
 
-    ``logits``, ``y`` of a single output for each sequence, or an array without a
-    name are y if their last axis is that of the other's y, and not of its h.
+    ``logits``, ``y`` of a single output for each sequence, or a single array are
+    y if their last axis is that of the other's y, and not of its h.
     """
     names = [name for name in OF_HEAD if name in other.arrays]
     if len(names) != 1 or names[0] in side.arrays:
@@ -102,8 +102,13 @@ def with_output_name(side: Side, other: Side) -> Side:
     possible = OUTPUT_NAMES.union(OF_HEAD)
     h = other.arrays.get("h")
     is_not_h = h is not None and h.shape[-1:] != width
-    if is_not_h or names == [FINAL_Y]:
+    is_of_run = h is None and other.settings is not None
+    if is_not_h or is_of_run or names == [FINAL_Y]:
         possible.add(UNNAMED)
+        if len(side.arrays) == 1:
+            possible.update(side.arrays)
+    if is_not_h and "h" in side.original_names:  # a framework's name for outputs
+        possible.add("h")
     found = [
         name
         for name, array in side.arrays.items()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.operand import FINAL, OF_HEAD, ArrayName
+from lstmcli.core.diff.operand import FINAL, ArrayName
 from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.causes import Change, Changes, settings_of
 from lstmcli.core.explain.locations import Location
@@ -280,7 +280,7 @@ class EditedRuns:
     @property
     def is_of_head(self) -> bool:
         """Tell whether EXPECTED is what the head makes."""
-        return not {*self.expected.arrays}.isdisjoint(OF_HEAD)
+        return self.expected.is_of_head
 
     @cached_property
     def _first_output(self) -> KnownValues | None:

@@ -578,8 +578,10 @@ def edits_of_head(attempts: Sequence[Attempt]) -> list[NamedEdits]:
 
     They come before two changes: steps of the head are often equal to these.
     """
-    runs = [_runs_of(one.placement) for one in attempts]
-    found, _ = _found_by_stage(OF_HEAD, [one for one in runs if one.is_of_head], 1.0)
+    placements = [one.placement for one in attempts]
+    of_head = [one for one in placements if one.expected.is_of_head]
+    runs = [_runs_of(one) for one in of_head]  # each reads the model
+    found, _ = _found_by_stage(OF_HEAD, runs, 1.0)
     return found
 
 

@@ -238,12 +238,7 @@ class ImpliedLengths(Placement):
             for _, name, at, known in self.location.known(
                 self.setup.numbers, self.valid
             ):
-                if name in OF_HEAD:
-                    array = _output_at_each_end(plan, given)
-                else:
-                    array = given[name.replace("final_", "")]  # (T, B, K)
-                if plan.model.backward:
-                    array = given[name][None] if "final_" in name else array[-1:]
+                array = _at_each_end(plan, given, name)
                 off = np.abs(
                     array[:, at[-2], at[-1]] - known.values
                 ) / self.allowance.of(known)
@@ -262,11 +257,14 @@ class ImpliedLengths(Placement):
         return self.question.runs.get(key, run)
 
 
-def _output_at_each_end(plan: Plan, given: Mapping[str, Array]) -> Array:
-    """final_y (T, B, K) of sequences that end at each step of a run forward."""
+def _at_each_end(plan: Plan, given: Mapping[str, Array], name: str) -> Array:
+    """The array (T, B, K) of sequences that end at each step; backward at the last alone."""
     head = plan.head
-    assert head is not None
-    return head_output(head, taken_at_each_end(head.steps, given["h"]))
+    if plan.model.backward:
+        return given[name][None] if "final_" in name else given[name][-1:]
+    if name in OF_HEAD and head is not None:
+        return head_output(head, taken_at_each_end(head.steps, given["h"]))
+    return given[name.replace("final_", "")]
 
 
 def shown(placements: Sequence[Placement]) -> Remarks:

@@ -145,6 +145,11 @@ class Expected:
             int(np.isfinite(known.values).sum()) for known in self.arrays.values()
         )
 
+    @property
+    def is_of_head(self) -> bool:
+        """Tell whether they are what a head makes."""
+        return not {*self.arrays}.isdisjoint(OF_HEAD)
+
     def distinct(self, allowance: Allowance, among: Array | slice = slice(None)) -> int:
         """How many numbers a tolerance distinguishes.
 

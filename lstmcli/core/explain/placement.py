@@ -11,7 +11,6 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from lstmcli.core.diff.operand import OF_HEAD
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.causes import Changes, settings_of
 from lstmcli.core.explain.hypotheses import SingleChanges
@@ -178,8 +177,8 @@ class Placement:
     def _shows_order(self) -> bool:
         """Tell whether EXPECTED may show in which order outputs are given."""
         head = self.model.head
-        is_of_head = not set(self.expected.arrays).isdisjoint(OF_HEAD)
-        if is_of_head and head is not None and head.steps == LAST_STEP:
+        of_head = self.expected.is_of_head
+        if of_head and head is not None and head.steps == LAST_STEP:
             return True
         return self.expected.has_steps
 

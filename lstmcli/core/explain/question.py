@@ -158,6 +158,12 @@ class Question:
             for name, n in self.arrays.items()
         }
 
+    def _readers_with(self, read: Reader) -> list[Reader]:
+        """The reader, and that without a head that may not fit and is not compared."""
+        if self.model.head is None or not {*self.arrays}.isdisjoint(OF_HEAD):
+            return [read]
+        return [read, partial(_without_head, read)]
+
     def setups(self) -> Iterator[Setup]:
         """The network as assumed, of other directions, and its parts, in either layout.
 
@@ -177,7 +183,7 @@ class Question:
             def changed(settings: Settings, change: Change = change) -> Model:
                 return read({**settings_of((change,)), **settings})
 
-            for read_so in (changed, _without_head(changed, self)):
+            for read_so in self._readers_with(changed):
                 with suppress(UserError):  # the layer above takes another width
                     one = Setup(self, read_so, read_so(FINE), layout, (change,))
                     setups.append(one)
@@ -381,11 +387,9 @@ def _arrays_of(side: Side, has_head: bool) -> dict[str, Numbers]:
     return arrays
 
 
-def _without_head(read: Reader, question: Question) -> Reader:
-    """The reader of models whose head, which may not fit, is not run."""
-    if question.model.head is None or not {*question.arrays}.isdisjoint(OF_HEAD):
-        return read
-    return lambda settings: read({"head": "none", **settings})
+def _without_head(read: Reader, settings: Settings) -> Model:
+    """The model whose head is not run."""
+    return read({"head": "none", **settings})
 
 
 def as_outputs(question: Question) -> Iterator[Question]:

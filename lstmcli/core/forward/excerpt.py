@@ -101,7 +101,8 @@ class Excerpt(NamedTuple):
         y = trace.final_y
         if y is not None and trace.layout == "steps":
             y = y[np.newaxis]
-        return cls(range(trace.steps), trace.steps, arrays, final_y=y)
+        steps = trace.steps if arrays else 0
+        return cls(range(steps), steps, arrays, final_y=y)
 
 
 def padded_steps(plan: Plan) -> dict[str, Array]:
@@ -137,18 +138,21 @@ def cell_parts(
     if has_direction_axis(plan.model):  # side by side in a table
         widths[""] *= 2
     cells = [cell for cell in widths if cell]
-    if "h" in plan.keep or not cells:
+    of_cells = [name for name in plan.keep if name != Y]
+    if "h" in of_cells or (of_cells and not cells):
         cells.append("")
     sizes = {cell: Sizes(plan.steps, plan.batch, widths[cell]) for cell in cells}
     return {cell: part_of_cell(of, selection, units) for cell, of in sizes.items()}
 
 
-def output_parts(plan: Plan, selection: Selection) -> list[Part]:
-    """The part of y that a table shows, if there is y of each step."""
+def output_parts(
+    plan: Plan, selection: Selection, units: Indices | None = None
+) -> list[Part]:
+    """The part of y that a table shows, if there is y of each step; ``units``, if any, of y."""
     if Y not in plan.shapes:
         return []
     sizes = Sizes(plan.steps, plan.batch, plan.shapes[Y][-1])
-    return [part_of_cell(sizes, selection, None)]
+    return [part_of_cell(sizes, selection, units)]
 
 
 def _in_three_axes(trace: Trace, name: str) -> Array:

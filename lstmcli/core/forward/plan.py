@@ -241,10 +241,10 @@ def check_axes(model: Model, inputs: Inputs) -> tuple[str, str]:
     x, name = inputs.x, inputs.name
     if x.ndim not in (2, 3):
         text = f"{name} is {x.shape}; inputs are (T, I), (B, T, I) or (T, B, I)."
+        hints = _hints_on_indices(model, x)
         if x.ndim == 1:
-            hint = f"  One step of {len(x)} inputs is (1, {len(x)})."
-            raise UserError(text, hint)
-        raise UserError(text)
+            hints.insert(0, f"  One step of {len(x)} inputs is (1, {len(x)}).")
+        raise UserError(text, *hints)
     if x.dtype.kind not in "fiub":
         raise UserError(f"{name} is {x.dtype}, not numbers.")
     if x.ndim == 2:
@@ -276,6 +276,16 @@ def _refuse_tokens(model: Model, x: SliceableArray, name: str) -> None:
         f"  E = model.get_layer({embedding.layer!r}).get_weights()[0]",
         '  np.savez("inputs.npz", inputs=E[tokens], mask=tokens != 0)',
     )
+
+
+def _hints_on_indices(model: Model, x: SliceableArray) -> list[str]:
+    """A line for integers that may be indices, where no table for them is known."""
+    if model.front is not None or x.dtype.kind not in "iu" or x.ndim > 2:
+        return []
+    return [
+        "  If these are indices, the model's embedding is needed, and none was found: --front NAME "
+        f"is a table of the file, with {model.cell.inputs} numbers for each index."
+    ]
 
 
 def _assumed_layout(model: Model, inputs: Inputs) -> tuple[str, str]:
@@ -330,6 +340,7 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
         lines.append(
             "  The inputs of a step come last: the axes of the file look exchanged."
         )
+    lines += _hints_on_indices(model, x)
     if cell.inputs == 1 and x.ndim == 2:
         lines.append("  If it is (batch, steps), it lacks the input axis.")
     only_kernel = len(model.tensors) == 1 and fused

@@ -338,6 +338,8 @@ class Trace:
             there = ""
             if arrays:
                 there = f"; its arrays are {', '.join(of_cells or arrays)}"
+            if name == "y" and self.__dict__["final_y"] is not None:
+                there = "; of a head that makes one output of a sequence, it is final_y"
             raise AttributeError(f"this trace has no {name!r}{there}")
         raise AttributeError(name)
 

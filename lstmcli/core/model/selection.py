@@ -238,8 +238,8 @@ class Selection(NamedTuple):
         for choice in (self.steps, self.units):
             if choice is not None and not choice.is_all:
                 raise UserError(
-                    "final_h and final_c are of the last step and of all units; another array, "
-                    "such as h, can be selected from.",
+                    "final_h, final_c and final_y have no steps, and all their units are stored; "
+                    "another array, such as h, can be selected from.",
                     about=choice.typed,
                     try_={choice.option: None},
                 )
@@ -298,12 +298,10 @@ def read_names(given: Any, what: str) -> list[str]:
 
     ``what`` is what a message calls it.
     """
+    if isinstance(given, str):
+        given = [name.strip() for name in given.split(",")]
     try:
-        names = (
-            [n.strip() for n in given.split(",")]
-            if isinstance(given, str)
-            else [*given]
-        )
+        names = list(given)
     except TypeError:  # a number, or an array of no axes
         names = [None]
     if not all(isinstance(name, str) for name in names):

@@ -502,4 +502,6 @@ def read_setting(name: str, value: Any, where: str) -> Any:
 def _found(name: str, value: Any, where: str) -> str:
     if not where.startswith("-"):
         return f"{where}: {name} is {value!r}; it"
-    return f"{where}:" if "=" in where else f"{where} {str(value)[:MOST_SHOWN]}:"
+    if "=" in where:
+        return f"{where}:"
+    return f"{where} {str(value)[:MOST_SHOWN]}:"

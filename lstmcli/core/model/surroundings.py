@@ -84,6 +84,7 @@ class Dense:
     bias: Array | None = None  # (K_out,)
     activation: str = "identity"
     over: str = OUTPUTS  # or "time" or "batch", by an edit: the axis of a softmax
+    is_transposed: bool = False  # as stored, which is (K_out, K_in)
 
     @property
     def text(self) -> str:

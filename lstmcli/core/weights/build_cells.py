@@ -158,7 +158,7 @@ def _with_summed_biases(
 
 def _gates_axis(tensor: Array, bias: Array | None, convention: Convention) -> int:
     """The axis of a tensor's gates: that of the bias' size, or the convention's."""
-    if tensor.ndim > 1 and bias is not None:
+    if tensor.ndim > 1 and bias is not None and bias.ndim:
         size = bias.shape[-1] // convention.storage.bias_halves
         fitting = [n for n in (-1, -2) if tensor.shape[n] == size]
         if len(fitting) == 1:

@@ -235,10 +235,10 @@ class PossibleCell(NamedTuple):
             if len(biases) != 1:
                 return None
         are_alike = len({self.shapes[name] for name in biases}) < 2
-        is_enough = bool(biases) or not rest
-        return (
-            biases if are_alike and is_enough and len(biases) <= 2 // halves else None
-        )
+        is_lacking = not biases and len(rest) > 0
+        if is_lacking or not are_alike or len(biases) * halves > 2:
+            return None
+        return biases
 
     def _has_next_layer(
         self, rest: Sequence[str], biases: Sequence[str], gates: int

@@ -167,6 +167,12 @@ def idle_without_lstm(given: Settings, source: str) -> list[str]:
     return _idle(given, why, source)
 
 
+def idle_of_separate_lstms(given: Settings, source: str) -> list[str]:
+    """A row for the head and the front of a file whose LSTMs do not run in turn."""
+    reason = "its LSTMs do not run one after the other; --layer chooses one"
+    return _idle(given, {"front": reason, "head": reason}, source)
+
+
 def _idle(given: Settings, why: Mapping[str, str], source: str) -> list[str]:
     rows = []
     for name, value in given.items():

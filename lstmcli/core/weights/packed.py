@@ -82,7 +82,7 @@ def cut_flat(
 
 
 def _inputs(packing: _Packing, size: int, where: str) -> int:
-    """The number of inputs with which a packed network has a count of numbers."""
+    """The number of inputs of a packed network, by the size of its vector."""
     _, units, layers, directions = packing
     per_input = packing.size(1) - packing.size(0)
     inputs, over = divmod(size - packing.size(0), per_input)

@@ -90,10 +90,11 @@ class Chain:
         """The tensors of no LSTM and no training, in the order of the file."""
         left = []
         for name in self.tensors:
+            if name in self.of_lstms or name in RESULTS:
+                continue
             plain = normalise(name)
             is_copy = TRAINING.search(plain) or is_of_optimizer(name)
-            is_other = name in self.of_lstms or name in RESULTS
-            if self.shape(name) and not is_other and not is_copy:
+            if self.shape(name) and not is_copy:
                 left.append(name)
         return left
 
@@ -496,7 +497,8 @@ def _dense_layers(chain: Chain, head: HeadOfFile) -> Part:
         except ValueError:
             text = f"{layer.name} has the activation {layer.activation}."
             raise UserError(text) from None
-        layers.append(Dense(layer.name, kernel, bias, activation))
+        dense = Dense(layer.name, kernel, bias, activation)
+        layers.append(replace(dense, is_transposed=layer.is_transposed))
     if not layers:
         return Part()
     value = Head(tuple(layers), head.steps)

@@ -20,7 +20,7 @@ from tests.networks import model_of, random_net
         ("keras_embedding_softmax", -1),
         ("keras_directions_each", 2),
         ("keras_directions_last", -1),
-        ("keras_two_dense", 0),
+        ("keras_two_dense", -1),
         ("tf_keras_mean_pooling", -1),
     ],
 )
@@ -50,7 +50,7 @@ def test_another_bias_is_found_at_y() -> None:
     weights, arrays, _ = recorded("keras_dense")
     other = {"final_y": arrays["final_y"] + 0.5}
     found = lstmcli.derive(
-        weights, arrays["inputs"], 0, 0, array="y", layout="batch", against=other
+        weights, arrays["inputs"], -1, 0, array="y", layout="batch", against=other
     )
     assert found.first_difference == found.line("y")
 

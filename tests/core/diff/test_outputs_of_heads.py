@@ -24,7 +24,7 @@ def names(comparison: Difference) -> list[str]:
     return [*comparison.arrays]
 
 
-@pytest.mark.parametrize("name", ["logits", "probs", "y_pred", "output_0", ""])
+@pytest.mark.parametrize("name", ["logits", "probs", "y_pred", "output_0", "pred", ""])
 @pytest.mark.parametrize("run", [RUN, LAST])
 def test_an_output_by_another_name_is_y(run: dict[str, Array], name: str) -> None:
     (y,) = run.keys() - {"h"}
@@ -44,6 +44,12 @@ def test_y_of_one_output_a_sequence_is_final_y() -> None:
 def test_an_array_without_a_name_is_h_if_it_can_be() -> None:
     assert names(compared(SQUARE, {"": SQUARE["h"]})) == ["h"]
     assert names(compared({"y": RUN["y"]}, {"": RUN["y"]})) == ["h"]
+
+
+def test_what_a_run_saved_as_y_is_y() -> None:
+    run = Side("a", {"y": RUN["y"]}, "batch", settings={"layout": "batch"})
+    for name in ("", "pred"):
+        assert names(compare(run, Side("b", {name: RUN["y"]}))) == ["y"]
 
 
 def test_where_h_agrees_and_y_does_not_it_is_the_head() -> None:

@@ -6,6 +6,7 @@ What is expected was recorded from frameworks, or is NumPy of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,18 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli import formats
+from lstmcli.api import load
 from lstmcli.api.explain import Explanation
 from lstmcli.core.explain import network_simulator
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.forward.head import head_output
+from lstmcli.core.weights.surroundings import Surroundings
 from tests.core.explain.whole_models import is_named, questions
 from tests.core.forward.test_head_edits import (
     EACH,
     INDICES,
+    TABLE,
     TENSORS,
     both,
     direction,
@@ -86,6 +91,11 @@ def test_the_layout_of_inputs_with_a_mask_is_found() -> None:
     assert changes(found) == {"layout": "batch"}
 
 
+def test_lengths_are_searched_for_behind_two_directions_on_an_axis() -> None:
+    """ONNX has h (T, 2, B, P): a head takes both last states side by side."""
+    assert changes(asked("onnx_last_states", gates="ifog")) == {"gates": "iofg"}
+
+
 @pytest.mark.parametrize(
     ("case", "edit"),
     [
@@ -111,6 +121,134 @@ def test_a_softmax_applied_twice_is_named() -> None:
         TENSORS, INDICES, expected, layout="batch", head="fc:softmax"
     )
     assert found.edits == ("head.softmax=twice",)
+
+
+def in_float64(case: str) -> tuple[dict[str, Any], Any]:
+    """The recorded weights of a PyTorch module and its inputs."""
+    weights, arrays, _ = recorded(case)
+    tensors = {}
+    for name, array in formats.read(weights).arrays.items():
+        tensors[name] = np.asarray(array, np.float64)
+    return tensors, arrays["inputs"]
+
+
+CLASSIFIER, WORDS = in_float64("torch_classifier_npz")
+TAGGER, SERIES = in_float64("torch_tagger_pt")
+
+
+def classified(
+    x: Any = None, bias: float = 1.0, kernel: Any = None, of: int = 0
+) -> Any:
+    """What the classifier's layer gives at each step, before its softmax."""
+    x = CLASSIFIER["emb.weight"][WORDS] if x is None else x
+    kernel = CLASSIFIER["fc.weight"].T if kernel is None else kernel
+    taken = direction(x, "", CLASSIFIER)[of]
+    return head(taken, kernel, bias * CLASSIFIER["fc.bias"])
+
+
+def pooled(h: Any) -> Any:
+    return softmax(head(h, CLASSIFIER["fc.weight"].T, CLASSIFIER["fc.bias"]))
+
+
+def embedded(indices: Any) -> Any:
+    return softmax(classified(CLASSIFIER["emb.weight"][indices]))
+
+
+def classifier_h() -> Any:
+    return direction(CLASSIFIER["emb.weight"][WORDS], "", CLASSIFIER)[0]
+
+
+OF_CLASSIFIER: dict[str, Callable[[], Any]] = {
+    "head.softmax=twice": lambda: softmax(softmax(classified())),
+    "head.softmax=time": lambda: softmax(classified(), 1),
+    "head.softmax=batch": lambda: softmax(classified(), 0),
+    "head.bias=none": lambda: softmax(classified(bias=0)),
+    "head.kernel=transposed": lambda: softmax(
+        classified(kernel=CLASSIFIER["fc.weight"].reshape(3, 9))
+    ),
+    "head.on=c": lambda: softmax(classified(of=1)),
+    "outputs.pooled=mean": lambda: pooled(classifier_h().mean(axis=1)),
+    "outputs.pooled=max": lambda: pooled(classifier_h().max(axis=1)),
+    "front.index=1": lambda: embedded(np.minimum(WORDS + 1, 10)),
+    "front.index=-1": lambda: embedded(WORDS - 1),
+    "front.late=1": lambda: embedded(np.pad(WORDS, ((0, 0), (1, 0)))[:, :-1]),
+    "front.scale=sqrt": lambda: softmax(
+        classified(CLASSIFIER["emb.weight"][WORDS] * np.sqrt(8))
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", OF_CLASSIFIER)
+def test_a_cause_is_named_with_recorded_weights(edit: str) -> None:
+    weights, arrays, settings = recorded("torch_classifier_npz")
+    expected = OF_CLASSIFIER[edit]().astype(np.float32)
+    given = {"layout": "batch", **settings}
+    found = lstmcli.explain(weights, arrays["inputs"], expected, **given)
+    assert found.verdict == "found"
+    assert found.edits == (edit,)
+
+
+def test_another_activation_is_named_with_recorded_weights() -> None:
+    weights, arrays, _ = recorded("torch_classifier_npz")
+    expected = softmax(classified()).astype(np.float32)
+    found = lstmcli.explain(
+        weights, arrays["inputs"], expected, layout="batch", head="fc"
+    )
+    assert changes(found) == {"head": "fc:softmax"}
+
+
+def tagged(forward: Any, backward: Any) -> Any:
+    """What the tagger's two layers make of the h of both directions."""
+    h = np.concatenate([forward, backward], axis=-1)
+    first, second = "classifier.0", "classifier.3"
+    inner = head(h, TAGGER[f"{first}.weight"].T, TAGGER[f"{first}.bias"])
+    outer = TAGGER[f"{second}.weight"].T
+    return head(np.maximum(inner, 0), outer, TAGGER[f"{second}.bias"])
+
+
+OF_TAGGER: dict[str, Callable[[Any, Any], Any]] = {
+    "head.on=forward": lambda forward, backward: tagged(forward, 0 * backward),
+    "head.on=backward": lambda forward, backward: tagged(0 * forward, backward),
+    "head.on=exchanged": lambda forward, backward: tagged(backward, forward),
+    "head.step=states": lambda forward, backward: tagged(
+        forward[:, -1], backward[:, 0]
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", OF_TAGGER)
+def test_a_cause_of_two_directions_is_named_with_recorded_weights(edit: str) -> None:
+    weights, arrays, settings = recorded("torch_tagger_pt")
+    each = [direction(SERIES, end, TAGGER)[0] for end in ("", "_reverse")]
+    expected = OF_TAGGER[edit](*each).astype(np.float32)
+    given = {"layout": "batch", **settings}
+    found = lstmcli.explain(weights, arrays["inputs"], expected, **given)
+    assert found.edits == (edit,)
+
+
+def past_ends() -> Any:
+    """A y of each sequence, of which the first alone is not padded: h is 0 past an end."""
+    y = np.tile(softmax(CLASSIFIER["fc.bias"]), (len(WORDS), 1))
+    y[0] = pooled(classifier_h()[0, -1])
+    return y
+
+
+OF_GRAPH: dict[str, tuple[Callable[[], Any], Any]] = {
+    "head.step=first": (lambda: pooled(classifier_h()[:, 0]), None),
+    "head.step=each": (lambda: pooled(classifier_h()), None),
+    "head.step=past_end": (past_ends, [7, 3, 5, 2]),
+}
+"""By edit, y of the same weights in a graph that takes the last step; and lengths."""
+
+
+@pytest.mark.parametrize("edit", OF_GRAPH)
+def test_other_steps_than_those_of_a_graph_are_named(edit: str) -> None:
+    weights, arrays, _ = recorded("onnx_classifier")
+    of_edit, lengths = OF_GRAPH[edit]
+    expected = of_edit().astype(np.float32)
+    given = {"layout": "batch", "lengths": lengths}
+    found = lstmcli.explain(weights, arrays["inputs"], expected, **given)
+    assert found.edits == (edit,)
 
 
 @pytest.mark.parametrize("name", ["y", "logits", "predictions", "output_0", "y_val"])
@@ -158,6 +296,25 @@ def test_without_a_head_an_array_of_its_name_is_h(tmp_path: Path) -> None:
     assert [*found.expected.arrays] == ["h"]
 
 
+def test_a_file_of_an_lstm_alone_is_not_searched_for_a_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`explain` reads a model again for each configuration."""
+    searched: list[Any] = []
+
+    def searched_for(chain: Any, given: Any) -> Surroundings:
+        searched.append(chain)
+        return Surroundings()
+
+    monkeypatch.setattr(load, "find_surroundings", searched_for)
+    cell = {name: array for name, array in SQUARE.items() if "lstm" in name}
+    x = TABLE[INDICES]
+    h, _ = direction(x, "")
+    found = lstmcli.explain(cell, x, h, layout="batch", forget_bias=1.0)
+    assert changes(found) == {"forget_bias": 0.0}
+    assert not searched
+
+
 def test_the_head_is_applied_to_distinct_runs_at_compared_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -197,4 +354,8 @@ def test_mistakes_of_recorded_models_are_named(case: str) -> None:
     for question in questions(case, most=1):
         for digits in (None, 6):
             answer = question.ask(digits)
-            assert is_named(question, answer), (question.mistakes, digits, answer)
+            # of lengths, edits of the padding fit as well where numbers are few
+            kinds = {mistake.name for mistake in question.mistakes}
+            is_open = kinds == {"lengths"} and answer.verdict == "unproven"
+            named = is_open or is_named(question, answer)
+            assert named, (question.mistakes, digits, answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -52,12 +52,14 @@ def softmax(z: Array, axis: int = -1) -> Array:
     return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
 
 
-def direction(x: Array, end: str) -> tuple[Array, Array]:
+def direction(
+    x: Array, end: str, tensors: Mapping[str, Array] = TENSORS
+) -> tuple[Array, Array]:
     """The h and c (B, T, H) of one direction."""
-    w = {name.split("_l0")[0]: TENSORS[name] for name in TENSORS if "lstm" in name}
+    w = {name.split("_l0")[0]: tensors[name] for name in tensors if "lstm" in name}
     for name in w:
-        w[name] = TENSORS[f"{name}_l0{end}"]
-    h = c = np.zeros((len(x), H))
+        w[name] = tensors[f"{name}_l0{end}"]
+    h = c = np.zeros((len(x), w["lstm.weight_hh"].shape[1]))
     steps = []
     for x_t in np.moveaxis(x[:, ::-1] if end else x, 1, 0):
         z = x_t @ w["lstm.weight_ih"].T + h @ w["lstm.weight_hh"].T

@@ -233,6 +233,13 @@ def test_settings_of_one_tensor_and_of_the_bias(tmp_path: object) -> None:
     assert not np.array_equal(swapped.kernel, plain.kernel)
 
 
+def test_a_bias_of_one_number_is_refused_under_an_edit_of_stored_tensors() -> None:
+    net = random_net(np.random.default_rng(4), 4, 3)
+    named = {"rnn/kernel": net["kernel"], "rnn/bias": np.array(1.0)}
+    with pytest.raises(UserError, match=r"the bias \(\); an LSTM has"):
+        load(named, edits=["weights.int8=gate"])
+
+
 def test_weight_norm_needs_both_of_its_tensors() -> None:
     g, v = np.full((12, 1), 2.0), np.random.default_rng(0).normal(size=(12, 3))
     folded = fold_weight_norm({"weight_hh_l0_g": g, "weight_hh_l0_v": v, "odd_g": g})

@@ -353,3 +353,12 @@ def test_a_remark_names_what_is_not_run(head: HeadOfFile, remark: str) -> None:
     assert (model.front, model.head) == (None, None)
     assert "no front is run: a convolution before" in model.remarks[0]
     assert remark in model.remarks[1]
+
+
+def test_a_head_of_lstms_that_do_not_run_in_turn_is_not_ignored() -> None:
+    path = str(GOLDEN / "models" / "tflite_directions_last.tflite")
+    remarks = " ".join(inspect_files([path], {"head": "fc"}).remarks)
+    assert (
+        "head=fc changes nothing: its LSTMs do not run one after the other" in remarks
+    )
+    assert "changes nothing" not in " ".join(inspect_files([path], {}).remarks)

@@ -91,7 +91,8 @@ def _i_and_f_exchanged(order: str) -> str:
 @EQUATIONS.edit(
     "c", "equations", lambda v: f"c is updated by {v}", lambda v: f"c = {v}", _SLIP,
     "c = f * c + i * g",
-    read=names_of(C_OF), in_derive=True, same={"gates_exchanged": ("gates", _i_and_f_exchanged)},
+    read=names_of(C_OF), in_derive=True,
+    same={"gates_exchanged": ("gates", _i_and_f_exchanged)},
 )  # fmt: skip
 def _other_c(parts: Any, name: str) -> dict[str, Any]:
     return {"update": C_OF[name][1]}

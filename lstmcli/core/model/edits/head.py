@@ -116,13 +116,16 @@ def _without_bias(head: Head, model: Model, _: Any) -> Head:
     read=OneOf("transposed"), shows=OF_HEAD, values=with_head("transposed"),
 )  # fmt: skip
 def _kernel_read_otherwise(head: Head, model: Model, _: Any) -> Head:
-    """The head whose kernels are read by their other axis: those of a square one are exchanged."""
+    """The head whose stored kernels are read by their other axis: of a square one, transposed."""
     layers, has_other = [], False
     for layer in head.layers:
         kernel = layer.kernel
         if kernel is not None and min(kernel.shape) > 1:
             has_other = True
-            kernel = np.ascontiguousarray(kernel).reshape(kernel.shape[::-1]).T
+            if layer.is_transposed:
+                kernel = np.ascontiguousarray(kernel.T).reshape(kernel.shape)
+            else:
+                kernel = np.ascontiguousarray(kernel).reshape(kernel.shape[::-1]).T
         layers.append(replace(layer, kernel=kernel))
     fit(has_other)
     return replace(head, layers=tuple(layers))

@@ -42,7 +42,10 @@ SCALES: dict[str, tuple[str, Callable[..., tuple[Any, Any]]]] = {
 
 
 def _first(x: Array, axis: Sequence[int], **_: Any) -> Array:
-    return x[tuple(slice(1) if n in axis else slice(None) for n in range(x.ndim))]
+    place = [slice(None)] * x.ndim
+    for number in axis:
+        place[number] = slice(1)
+    return x[tuple(place)]
 
 
 def _sample_std(x: Array, **o: Any) -> Any:

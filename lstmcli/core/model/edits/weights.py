@@ -339,8 +339,9 @@ def _with_weights(layers: Layers, others: Layers) -> Layers:
 def _other_projection(cell: Cell, how: str) -> Any:
     if cell.projection is None or cell.units != cell.outputs:
         raise ValueError
-    turned = None if how == "none" else cell.projection.T
-    return replace(cell, projection=turned)
+    if how == "none":
+        return replace(cell, projection=None)
+    return replace(cell, projection=cell.projection.T)
 
 
 # ---- stored tensors that were rounded: an array, the axis of its gates, how many it has
