@@ -42,7 +42,7 @@ from lstmcli.core.forward.front import with_front
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes, kept_names
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
-from lstmcli.core.model.edits import edits_in, refuse_edits
+from lstmcli.core.model.edit import edits_in, refuse_edits
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.weights.assumptions import without_padding

@@ -18,7 +18,7 @@ from lstmcli.api.documents import (
 from lstmcli.api.values import Weights, refuse_other_arguments, type_of
 from lstmcli.core.forward.prepare import edited_layers
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.edits import Edit, read_edit
+from lstmcli.core.model.edit import Edit
 from lstmcli.core.model.model import (
     Cell,
     LoadedFrom,
@@ -162,6 +162,10 @@ def edits_of(given: Any, where: str) -> tuple[Edit, ...]:
             raise UserError(
                 f"{where}: edits has {type_of(one)}; it takes texts NAME=VALUE."
             )
+    if not texts:
+        return ()
+    from lstmcli.core.model.edits import read_edit  # with all rows, which few runs need
+
     edits = tuple(
         read_edit(text, lambda path: formats.read(path).arrays) for text in texts
     )

@@ -33,7 +33,7 @@ from lstmcli.core.forward.run import (
     run_to,
 )
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.edits import edited
+from lstmcli.core.model.edit import edited
 from lstmcli.core.model.model import as_time_major
 from lstmcli.core.model.part import Indices
 from lstmcli.core.model.selection import (

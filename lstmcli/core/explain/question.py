@@ -39,7 +39,7 @@ from lstmcli.core.explain.verify import FINE, Cached, Reader, Remarks, remark
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.forward.prepare import edited_model
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import edits_in
+from lstmcli.core.model.edit import edits_in
 from lstmcli.core.model.layouts import arrangements
 from lstmcli.core.model.model import (
     Cell,
