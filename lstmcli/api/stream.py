@@ -19,7 +19,7 @@ from lstmcli.api.save import (
     write_steps,
 )
 from lstmcli.core.forward.batch import Meter
-from lstmcli.core.forward.front import step_of_front
+from lstmcli.core.forward.front import are_own_inputs, step_of_front
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import (
@@ -200,6 +200,15 @@ def _until(stop: Stop, blocks: Iterator[Array]) -> Iterator[Array]:
         yield steps
 
 
+def _interpreted_as_indices(step: Array, where: str) -> str:
+    """A line on numbers that may be indices or inputs of the LSTM."""
+    sequences = "1 sequence" if len(step) == 1 else f"{len(step)} sequences"
+    return (
+        f"{where}: {len(step)} integers are interpreted as the indices of {sequences}; "
+        "--front none takes them as the LSTM's own inputs."
+    )
+
+
 def _lines(
     job: Job, stream: StepStream, remark: Callable[[str], None]
 ) -> Iterator[Array]:
@@ -207,7 +216,8 @@ def _lines(
 
     An error in a line is raised after those before it are written.
     """
-    lines, takes = iter(stream), job.model.cell.inputs
+    lines, takes, front = iter(stream), job.model.cell.inputs, job.model.front
+    has_indices: bool | None = None  # as the first line has or has not
     steps: dict[int, Array] = {}  # by line
     finite = True  # what came so far
     step: Array | None = None
@@ -217,8 +227,12 @@ def _lines(
             step = next(lines, None)
             if step is not None:
                 where = f"{job.inputs.name}, line {stream.line}"
-                if job.model.front is not None:
-                    step = step_of_front(step, where, job.model.front)
+                if front is not None and has_indices is None:
+                    has_indices = not are_own_inputs(step, front)
+                    if has_indices and len(step) == takes:
+                        remark(_interpreted_as_indices(step, where))
+                if front is not None and has_indices:
+                    step = step_of_front(step, where, front)
                 if step.shape[-1] != takes:
                     raise UserError(
                         f"{where} contains {step.shape[-1]} numbers; "
