@@ -100,9 +100,11 @@ def with_output_name(side: Side, other: Side) -> Side:
     only array of an unknown name next to h that has the shape of y.
     """
     names = [name for name in OF_HEAD if name in other.arrays]
-    if len(names) != 1 or names[0] in side.arrays:
+    if len(names) != 1:
         return side
     y = other.arrays[names[0]]
+    if names[0] in side.arrays:
+        return _with_axis_of_outputs(side, names[0], y)
     width = y.shape[-1:]
     possible = OUTPUT_NAMES.union(OF_HEAD)
     h = other.arrays.get("h")
@@ -128,8 +130,7 @@ def with_output_name(side: Side, other: Side) -> Side:
     if len(found) != 1:
         return side
     side = renamed(side, {found[0]: names[0]})
-    if y.shape == (*side.arrays[names[0]].shape, 1):
-        side = _with_axis_of_outputs(side, names[0])
+    side = _with_axis_of_outputs(side, names[0], y)
     if found == [UNNAMED]:  # which would be h
         side = replace(side, original_names={names[0]: "the array"})
     return side
@@ -144,9 +145,11 @@ def _has_width_of(array: Array, y: Array) -> bool:
     return y.shape[-1:] == (1,) and array.shape in parts
 
 
-def _with_axis_of_outputs(side: Side, name: str) -> Side:
-    """A side whose array of a single output has an axis for it."""
+def _with_axis_of_outputs(side: Side, name: str, y: Array) -> Side:
+    """A side whose array has an axis for a single output, where y has one."""
     array = side.arrays[name]
+    if y.shape != (*array.shape, 1):
+        return side
     arrays = {**side.arrays, name: array[..., np.newaxis]}
     units = dict(side.units)
     if name in units:

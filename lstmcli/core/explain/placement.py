@@ -179,11 +179,7 @@ class Placement:
     def _is_of_last_outputs(self) -> bool:
         """Tell whether EXPECTED is y of the output that is given last, in whatever order."""
         head = self.model.head
-        return (
-            head is not None
-            and head.steps == LAST_STEP
-            and self.expected.is_of_head
-        )
+        return head is not None and head.steps == LAST_STEP and self.expected.is_of_head
 
     @cached_property
     def distances(self) -> Array:

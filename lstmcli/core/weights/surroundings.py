@@ -418,7 +418,9 @@ def _between(chain: Chain, head: Sequence[HeadLayer]) -> list[str]:
     names = [*chain.tensors]
     end = max(map(names.index, chain.last))
     places = [names.index(layer.bias or layer.kernel) for layer in head]
-    own = {*chain.tables, *chain.of_front}.union(*((layer.kernel, layer.bias) for layer in head))
+    own = {*chain.tables, *chain.of_front}.union(
+        *((layer.kernel, layer.bias) for layer in head)
+    )
     others = [name for name in chain.left if name not in own]
     if names == sorted(names) or min(places) < end:
         return others
