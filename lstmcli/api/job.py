@@ -229,9 +229,12 @@ def read_job(
         padding_from=options.padding_from(given.holder) if is_padded else "",
     )
     job = Job(model, inputs, given.stream, reread, undecided)
-    of_lines = given.are_lines and "layout" not in settings
-    of_indices = _with_front(job, of_steps=given.is_by_step, of_lines=of_lines)
-    job = with_padding(of_indices)
+    job = _with_front(
+        job,
+        of_steps=given.is_by_step,
+        of_lines=given.are_lines and "layout" not in settings,
+    )
+    job = with_padding(job)
     return job if reread is None else _with_idle_settings(job, settings)
 
 

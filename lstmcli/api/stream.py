@@ -34,7 +34,7 @@ from lstmcli.core.forward.run import (
 )
 from lstmcli.core.model.arrays import Array, describe_not_finite
 from lstmcli.core.model.edits import edited
-from lstmcli.core.model.model import as_time_major
+from lstmcli.core.model.model import Model, as_time_major
 from lstmcli.core.model.part import Indices
 from lstmcli.core.model.selection import (
     ENDLESS,
@@ -209,6 +209,31 @@ def _interpreted_as_indices(step: Array, where: str) -> str:
     )
 
 
+class _StepsOfModel:
+    """Lines as inputs of the LSTM: all of indices, or none, as the first one is."""
+
+    def __init__(self, model: Model, remark: Callable[[str], None]) -> None:
+        self._width, self._front = model.cell.inputs, model.front
+        self._remark = remark
+        self._has_begun = False
+
+    def inputs(self, step: Array, where: str) -> Array:
+        """The inputs (I,) or (B, I) of a line."""
+        front = self._front
+        if front is not None and not self._has_begun:
+            if are_own_inputs(step, front):
+                front = self._front = None
+            elif len(step) == self._width:
+                self._remark(_interpreted_as_indices(step, where))
+        self._has_begun = True
+        if front is not None:
+            step = step_of_front(step, where, front)
+        if step.shape[-1] != self._width:
+            text = f"{where} contains {step.shape[-1]} numbers"
+            raise UserError(f"{text}; the model takes {self._width}.")
+        return step
+
+
 def _lines(
     job: Job, stream: StepStream, remark: Callable[[str], None]
 ) -> Iterator[Array]:
@@ -216,8 +241,7 @@ def _lines(
 
     An error in a line is raised after those before it are written.
     """
-    lines, takes, front = iter(stream), job.model.cell.inputs, job.model.front
-    has_indices: bool | None = None  # as the first line has or has not
+    lines, of_model = iter(stream), _StepsOfModel(job.model, remark)
     steps: dict[int, Array] = {}  # by line
     finite = True  # what came so far
     step: Array | None = None
@@ -227,18 +251,7 @@ def _lines(
             step = next(lines, None)
             if step is not None:
                 where = f"{job.inputs.name}, line {stream.line}"
-                if front is not None and has_indices is None:
-                    has_indices = not are_own_inputs(step, front)
-                    if has_indices and len(step) == takes:
-                        remark(_interpreted_as_indices(step, where))
-                if front is not None and has_indices:
-                    step = step_of_front(step, where, front)
-                if step.shape[-1] != takes:
-                    raise UserError(
-                        f"{where} contains {step.shape[-1]} numbers; "
-                        f"the model takes {takes}."
-                    )
-                steps[stream.line] = step
+                steps[stream.line] = of_model.inputs(step, where)
         except UserError as error:
             step, wrong = None, error
         if steps and (step is None or len(steps) == TOGETHER or not stream.waiting()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from lstmcli.core.diff.compare import compare
@@ -91,3 +92,13 @@ def test_an_axis_of_one_output_may_be_left_out(name: str) -> None:
 def test_one_output_a_sequence_may_lie_in_a_row() -> None:
     y = normal(B, 1)
     assert compared({"h": RUN["h"], "final_y": y}, {"": y[:, 0]}).equal
+
+
+def test_rows_that_sum_to_one_are_not_suspected_as_h() -> None:
+    powers = np.exp(normal(2, B, K))
+    one, other = powers / powers.sum(axis=-1, keepdims=True)
+    codes = [hint.code for hint in compared({"": one}, {"": other}).hints]
+    assert codes == ["probabilities"]
+    assert "probabilities" not in [
+        hint.code for hint in compared({"": one}, {"": other + 0.1}).hints
+    ]
