@@ -412,10 +412,6 @@ def surroundings_of(
     is_asked = any(given.get(side) for side in SIDES)
     if tensors.keys() <= of_lstms and not (heads or fronts or is_asked):
         return Surroundings()  # as of most files, which explain reads again and again
-    shapes = {name: array.shape for name, array in tensors.items()}
-    run = {name for one in chosen for name in one.tensors}
-    for n in training_copies(found, shapes):
-        run |= set(found[n].tensors)
     has_graph = any(document.has_graph for document in documents)
     chain = Chain(
         source,
@@ -425,13 +421,26 @@ def surroundings_of(
         last=chosen[-1].tensors,
         inputs=layers[0][0].inputs,
         layer=layers[-1],
-        is_whole=run >= of_lstms,
+        is_whole=of_lstms <= _run_or_copied(tensors, found, chosen),
         names_unused=not (has_graph or any(one.by_shape for one in chosen)),
         has_graph=has_graph,
         heads=heads,
         fronts=fronts,
     )
     return find_surroundings(chain, given)
+
+
+def _run_or_copied(
+    tensors: Mapping[str, Array],
+    found: Sequence[RecognisedLstm],
+    chosen: Sequence[RecognisedLstm],
+) -> set[str]:
+    """The tensors of LSTMs that run, and of copies that training saved."""
+    shapes = {name: array.shape for name, array in tensors.items()}
+    names = {name for one in chosen for name in one.tensors}
+    for n in training_copies(found, shapes):
+        names.update(found[n].tensors)
+    return names
 
 
 @dataclass

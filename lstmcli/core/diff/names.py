@@ -105,12 +105,25 @@ def with_output_name(side: Side, other: Side) -> Side:
     y = other.arrays[names[0]]
     if names[0] in side.arrays:
         return _with_axis_of_outputs(side, names[0], y)
+    found = _outputs_among(side, other, names[0])
+    if len(found) != 1:
+        return side
+    side = renamed(side, {found[0]: names[0]})
+    side = _with_axis_of_outputs(side, names[0], y)
+    if found == [UNNAMED]:  # which would be h
+        side = replace(side, original_names={names[0]: "the array"})
+    return side
+
+
+def _outputs_among(side: Side, other: Side, output: str) -> list[str]:
+    """The arrays of a side that may be what the other side's head makes."""
+    y = other.arrays[output]
     width = y.shape[-1:]
     possible = OUTPUT_NAMES.union(OF_HEAD)
     h = other.arrays.get("h")
     is_not_h = h is not None and h.shape[-1:] != width
     is_of_run = h is None and other.settings is not None
-    if is_not_h or is_of_run or names == [FINAL_Y]:
+    if is_not_h or is_of_run or output == FINAL_Y:
         possible.add(UNNAMED)
         if len(side.arrays) == 1:
             possible.update(side.arrays)
@@ -127,13 +140,7 @@ def with_output_name(side: Side, other: Side) -> Side:
             for name, array in side.arrays.items()
             if ArrayName.of(name).kind == WEIGHTS and array.shape == y.shape
         ]
-    if len(found) != 1:
-        return side
-    side = renamed(side, {found[0]: names[0]})
-    side = _with_axis_of_outputs(side, names[0], y)
-    if found == [UNNAMED]:  # which would be h
-        side = replace(side, original_names={names[0]: "the array"})
-    return side
+    return found
 
 
 def _has_width_of(array: Array, y: Array) -> bool:
