@@ -22,7 +22,7 @@ PLACEHOLDERS = {
     "atol": "X", "cell": "NAME", "flat_layers": "N", "flat_units": "N", "head": "NAME",
     "layer": "NAME", "lengths": "N,N,N", "mask": "FILE", "rtol": "X",
 }  # fmt: skip
-"""Words for any value of a setting, as the help of its option has them."""
+"""Words for any value of a setting, which are in the help of its option."""
 
 
 def as_options(settings: Mapping[str, Any]) -> list[str]:
