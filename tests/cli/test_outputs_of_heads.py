@@ -169,7 +169,7 @@ def test_plot_tells_that_arrays_of_the_end_have_no_steps(lstm: Lstm) -> None:
 
 @pytest.mark.parametrize("keep", ["y", ["y"]])
 def test_y_alone_is_kept_of_several_cells(keep: Any) -> None:
-    trace = lstmcli.run(*FORECASTER, keep=keep, layout="batch")
+    trace = lstmcli.run(FORECASTER[0], FORECASTER[1], keep, layout="batch")
     assert [*trace.members()] == ["y", "final_h", "final_c"]
     of_last = np.load(TOP / "samples/forecaster/torch.npy")
     y = np.asarray(trace.y)[:, -1].ravel()
@@ -177,7 +177,8 @@ def test_y_alone_is_kept_of_several_cells(keep: Any) -> None:
 
 
 def test_final_y_is_a_name_to_keep() -> None:
-    trace = lstmcli.run(*CLASSIFIER, keep="final_y")
+    trace = lstmcli.run(CLASSIFIER[0], CLASSIFIER[1], "final_y")
+    assert trace.final_y is not None
     np.testing.assert_allclose(trace.final_y, PROBABILITIES, rtol=0, atol=1e-6)
     assert not trace.arrays
 
