@@ -165,8 +165,8 @@ class Placement:
         without: tuple[str, ...] = ()
         if self.setup.size[0] == 1:
             without = ("reverse", "flip_output", "go_backwards", "state")
-        elif not self.several:
-            unseen = (self.expected.steps < 2) + (not self._shows_order)
+        elif not self.several and not self._is_of_last_outputs:
+            unseen = (self.expected.steps < 2) + (not self.expected.has_steps)
             without = ("go_backwards", "flip_output")[:unseen]
         spaces = {name: cell.singles for name, cell in self._cells.items()}
         key, names = ("singles", self.how.storage.directions, without), iter(spaces)
@@ -176,13 +176,10 @@ class Placement:
         )
 
     @property
-    def _shows_order(self) -> bool:
-        """Tell whether EXPECTED may show in which order outputs are given."""
+    def _is_of_last_outputs(self) -> bool:
+        """Tell whether EXPECTED is y of the output that is given last, in whatever order."""
         head = self.model.head
-        of_head = self.expected.is_of_head
-        if of_head and head is not None and head.steps == LAST_STEP:
-            return True
-        return self.expected.has_steps
+        return head is not None and head.steps == LAST_STEP and self.expected.is_of_head
 
     @cached_property
     def distances(self) -> Array:

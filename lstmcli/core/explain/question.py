@@ -427,7 +427,7 @@ def _output_of_head(side: Side, width: int) -> str | None:
         array = side.arrays[name]
         is_in_row = array.ndim == 1 and array.size % width == 0
         is_cut = name in side.gaps and array.shape[-1] < width
-        if width in (1, *array.shape[-1:]) or is_in_row or is_cut:
+        if width in (1, *array.shape) or is_in_row or is_cut:
             return name
     return None
 
