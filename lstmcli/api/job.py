@@ -42,7 +42,7 @@ from lstmcli.core.forward.front import with_front
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes, kept_names
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
-from lstmcli.core.model.edits import edits_in, refuse_edits
+from lstmcli.core.model.edit import edits_in, refuse_edits
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.weights.assumptions import without_padding
@@ -229,7 +229,12 @@ def read_job(
         padding_from=options.padding_from(given.holder) if is_padded else "",
     )
     job = Job(model, inputs, given.stream, reread, undecided)
-    job = with_padding(_with_front(job, of_steps=given.is_by_step))
+    job = _with_front(
+        job,
+        of_steps=given.is_by_step,
+        of_lines=given.are_lines and "layout" not in settings,
+    )
+    job = with_padding(job)
     return job if reread is None else _with_idle_settings(job, settings)
 
 
@@ -252,10 +257,11 @@ def _started(
     return state, model, source
 
 
-def _with_front(job: Job, *, of_steps: bool) -> Job:
+def _with_front(job: Job, *, of_steps: bool, of_lines: bool = False) -> Job:
     """The job with inputs that the model's front makes of indices, if they are that.
 
-    ``of_steps``: the format of the inputs has a step a row.
+    ``of_steps``: the format of the inputs has a step a row; ``of_lines``: it is
+    lines of JSON, and no layout is given, so that a line is a step of all sequences.
     """
     front, inputs = job.model.front, job.inputs
     if front is None or job.stream is not None or not inputs.name:
@@ -263,7 +269,11 @@ def _with_front(job: Job, *, of_steps: bool) -> Job:
     x = inputs.x
     if of_steps and x.ndim == 2 and x.shape[1] == 1 < front.table.shape[1]:
         inputs = replace(inputs, x=x[:, 0])  # a column of a text
-    return replace(job, inputs=with_front(inputs, front))
+    inputs = with_front(inputs, front)
+    indices = inputs.indices
+    if of_lines and indices is not None and indices.ndim == 2:
+        inputs = replace(inputs, layout="time")
+    return replace(job, inputs=inputs)
 
 
 def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
@@ -341,6 +351,11 @@ class _Given(NamedTuple):
     def is_by_step(self) -> bool:
         """Return whether the format of the file has a step a row."""
         return self.holder is not None and self.holder.layout == "steps"
+
+    @property
+    def are_lines(self) -> bool:
+        """Return whether the file has lines of JSON, a step each."""
+        return self.holder is not None and self.holder.format == "jsonl"
 
     @property
     def within(self) -> list[str]:

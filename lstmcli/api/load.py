@@ -18,7 +18,7 @@ from lstmcli.api.documents import (
 from lstmcli.api.values import Weights, refuse_other_arguments, type_of
 from lstmcli.core.forward.prepare import edited_layers
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.edits import Edit, read_edit
+from lstmcli.core.model.edit import Edit
 from lstmcli.core.model.model import (
     Cell,
     LoadedFrom,
@@ -162,6 +162,10 @@ def edits_of(given: Any, where: str) -> tuple[Edit, ...]:
             raise UserError(
                 f"{where}: edits has {type_of(one)}; it takes texts NAME=VALUE."
             )
+    if not texts:
+        return ()
+    from lstmcli.core.model.edits import read_edit  # with all rows, which few runs need
+
     edits = tuple(
         read_edit(text, lambda path: formats.read(path).arrays) for text in texts
     )
@@ -191,59 +195,134 @@ def load_model(
     return model
 
 
+class _Asked(NamedTuple):
+    """Documents of weights, their tensors, and the settings of theirs and of the caller."""
+
+    documents: Sequence[Document]
+    source: str  # what messages call them
+    stored: Mapping[str, Array]  # the tensors of the documents
+    tensors: Mapping[str, Array]  # the same, flat ones cut
+    of_caller: Mapping[str, Any]
+    given: dict[str, Any]  # those of cells
+    apart: _Apart
+
+
+class _Chosen(NamedTuple):
+    """The LSTMs of documents, and those that are chosen to run in turn."""
+
+    every: Sequence[RecognisedLstm]
+    found: Sequence[RecognisedLstm]  # of stacks with skip connections one layer
+    lstms: Sequence[RecognisedLstm]
+    remarks: Sequence[str]
+
+
 def _load(
     documents: Sequence[Document], settings: Mapping[str, Any], *, to_run: bool
 ) -> Model:
     """The LSTM in some documents, whose edits may not fit it."""
+    asked = _asked_of(documents, settings)
+    chosen = _chosen_of(asked, to_run=to_run)
+    layers = _LayerList(asked.tensors, asked.given, asked.source, asked.apart.edits)
+    layers = _layers(chosen.lstms, documents, layers)
+    around = Surroundings()
+    if to_run:
+        around = surroundings_of(
+            documents,
+            asked.tensors,
+            chosen.every,
+            asked.given,
+            asked.source,
+            chosen.lstms,
+            layers.cells,
+        )
+    return _model_of(asked, chosen, layers, around)
+
+
+def _asked_of(documents: Sequence[Document], settings: Mapping[str, Any]) -> _Asked:
+    """The tensors and settings of documents that are read."""
     _refuse_not_run(documents)
     source = " + ".join(document.source for document in documents)
     stored = tensors_in(documents)
     given, apart = _split_settings({**settings_in(*documents), **settings})
     tensors = cut_flat(stored, given, source)
-    every = find_lstms(tensors, given.get("convention"), source, documents)
-    found, layer = _of_stacks(every, apart.layer, source, to_run=to_run)
-    chosen, remarks = _choose(found, layer, tensors, documents, settings, source)
-    layers = _LayerList(tensors, given, source, apart.edits)
-    layers = _layers(chosen, documents, layers)
-    around = Surroundings()
-    if to_run:
-        around = surroundings_of(
-            documents, tensors, every, given, source, chosen, layers.cells
-        )
-    padding = layers.padding(apart.lengths)
-    idle = idle_settings(
-        settings,
-        chosen,
-        layers.cells,
-        source,
-        packed=tensors.keys() != stored.keys(),
-        backward=layers.reversed,
-    )
-    idle += around.idle
-    remarks += [*idle, *layers.remarks, *around.remarks]
-    remarks += _not_finite(layers.used, source)
-    remarks += _not_finite({name: tensors[name] for name in around.roles}, source)
+    return _Asked(documents, source, stored, tensors, settings, given, apart)
+
+
+def _chosen_of(asked: _Asked, *, to_run: bool) -> _Chosen:
+    """The LSTMs of the documents, and those that run."""
+    documents, tensors, source = asked.documents, asked.tensors, asked.source
+    every = find_lstms(tensors, asked.given.get("convention"), source, documents)
+    found, layer = _of_stacks(every, asked.apart.layer, source, to_run=to_run)
+    lstms, remarks = _choose(found, layer, tensors, documents, asked.of_caller, source)
+    return _Chosen(every, found, lstms, remarks)
+
+
+def _model_of(
+    asked: _Asked, chosen: _Chosen, layers: _LayerList, around: Surroundings
+) -> Model:
+    """The model of these layers and what is around them."""
+    padding = layers.padding(asked.apart.lengths)
+    idle = _idle_in(asked, chosen, layers)
+    idle.extend(around.idle)
     assumed = [*layers.assumed, *padding.assumed, *around.assumed]
-    assumed += unused_assumptions(chosen, found, tensors, around.roles)
+    assumed += unused_assumptions(
+        chosen.lstms, chosen.found, asked.tensors, around.roles
+    )
     return Model(
         tuple(layers.cells),
         {name: array.shape for name, array in layers.used.items()},
         assumed=tuple(dict.fromkeys(assumed)),
-        given={**layers.layout, **layers.of_backward, **given},
+        given={**layers.layout, **layers.of_backward, **asked.given},
         lengths=padding.lengths,
         masks=padding.masks,
-        remarks=tuple(dict.fromkeys(remarks)),
+        remarks=_remarks_on(asked, chosen, layers, around, idle),
         idle=tuple(idle),
-        labels=tuple(layers.labels) if len(chosen) > 1 else (),
-        sources=tuple(
-            d.source
-            for d in documents
-            if _goes_into(d, chosen, tensors) or around.roles.keys() & d.arrays.keys()
-        ),
-        edits=apart.edits,
+        labels=tuple(layers.labels) if len(chosen.lstms) > 1 else (),
+        sources=_sources_of(asked, chosen, around),
+        edits=asked.apart.edits,
         front=around.front,
         head=around.head,
     )
+
+
+def _idle_in(asked: _Asked, chosen: _Chosen, layers: _LayerList) -> list[str]:
+    """A line on each setting that changes nothing."""
+    lines = idle_settings(
+        asked.of_caller,
+        chosen.lstms,
+        layers.cells,
+        asked.source,
+        packed=asked.tensors.keys() != asked.stored.keys(),
+        backward=layers.reversed,
+    )
+    return list(lines)
+
+
+def _remarks_on(
+    asked: _Asked,
+    chosen: _Chosen,
+    layers: _LayerList,
+    around: Surroundings,
+    idle: Sequence[str],
+) -> tuple[str, ...]:
+    """The lines on what was found on the way, each once."""
+    remarks = [*chosen.remarks, *idle, *layers.remarks, *around.remarks]
+    remarks += _not_finite(layers.used, asked.source)
+    of_layers = {name: asked.tensors[name] for name in around.roles}
+    remarks += _not_finite(of_layers, asked.source)
+    return tuple(dict.fromkeys(remarks))
+
+
+def _sources_of(
+    asked: _Asked, chosen: _Chosen, around: Surroundings
+) -> tuple[str, ...]:
+    """The names of the documents that go into the model."""
+    sources = []
+    for document in asked.documents:
+        has_surroundings = not around.roles.keys().isdisjoint(document.arrays)
+        if has_surroundings or _goes_into(document, chosen.lstms, asked.tensors):
+            sources.append(document.source)
+    return tuple(sources)
 
 
 class _Apart(NamedTuple):
@@ -337,10 +416,6 @@ def surroundings_of(
     is_asked = any(given.get(side) for side in SIDES)
     if tensors.keys() <= of_lstms and not (heads or fronts or is_asked):
         return Surroundings()  # as of most files, which explain reads again and again
-    shapes = {name: array.shape for name, array in tensors.items()}
-    run = {name for one in chosen for name in one.tensors}
-    for n in training_copies(found, shapes):
-        run |= set(found[n].tensors)
     has_graph = any(document.has_graph for document in documents)
     chain = Chain(
         source,
@@ -350,13 +425,26 @@ def surroundings_of(
         last=chosen[-1].tensors,
         inputs=layers[0][0].inputs,
         layer=layers[-1],
-        is_whole=run >= of_lstms,
+        is_whole=of_lstms <= _run_or_copied(tensors, found, chosen),
         names_unused=not (has_graph or any(one.by_shape for one in chosen)),
         has_graph=has_graph,
         heads=heads,
         fronts=fronts,
     )
     return find_surroundings(chain, given)
+
+
+def _run_or_copied(
+    tensors: Mapping[str, Array],
+    found: Sequence[RecognisedLstm],
+    chosen: Sequence[RecognisedLstm],
+) -> set[str]:
+    """The tensors of LSTMs that run, and of copies that training saved."""
+    shapes = {name: array.shape for name, array in tensors.items()}
+    names = {name for one in chosen for name in one.tensors}
+    for n in training_copies(found, shapes):
+        names.update(found[n].tensors)
+    return names
 
 
 @dataclass

@@ -35,7 +35,7 @@ from lstmcli.core.model.model import names_in_cell, refuse_unknown_cell
 from lstmcli.core.model.part import WHOLE, Indices, Part, Sizes, counts_from_0
 from lstmcli.core.model.selection import EVERYTHING, Choice, split_z
 from lstmcli.core.model.selection import Selection as Selection
-from lstmcli.core.model.surroundings import Y
+from lstmcli.core.model.surroundings import FINAL_Y, Y
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
@@ -65,6 +65,7 @@ class Drawable(NamedTuple):
     cuts: Sequence[str] = ()  # one line per range that goes beyond the arrays
     differs: bool = False  # the numbers are differences
     selection: Selection = EVERYTHING  # of the arrays; of a run, steps were selected
+    without_steps: Sequence[str] = ()  # other arrays of the file
 
     @property
     def batch(self) -> int:
@@ -125,6 +126,7 @@ class Drawable(NamedTuple):
             found = {k: a for k, a in self.arrays.items() if _is_named(k, name)}
             if not found:
                 name = name.removeprefix(prefix)
+                self._refuse_without_steps(name)
                 known = [
                     k.removeprefix(prefix) for k in self.arrays if k.startswith(prefix)
                 ]
@@ -135,6 +137,17 @@ class Drawable(NamedTuple):
                 )
             chosen |= found
         return chosen
+
+    def _refuse_without_steps(self, name: str) -> None:
+        """Refuse an array of the end of a run, which y is where the head makes it so."""
+        head = self.plan.model.head if self.plan is not None else None
+        asked = name
+        if name == Y and (head is not None or FINAL_Y in self.without_steps):
+            name = FINAL_Y
+        if name in FINALS:
+            where = f"--only {name}" if name == FINAL_Y else "-o FILE.npz"
+            text = f"{name} has no steps to draw; it is in lstm run {where}."
+            raise UserError(text, about={"only": asked})
 
     @property
     def cells(self) -> list[str]:
@@ -353,7 +366,13 @@ def _of_side(side: Side) -> Drawable:
             f"{side.name} contains {_contents(side)}; plot draws h, c and gates of (T, H), "
             "(T, B, H) or (B, T, H), also with a further axis, the only one of 2, for directions."
         )
-    return Drawable(split_z(arrays), (side.name,), parts=parts, remarks=tuple(remarks))
+    return Drawable(
+        split_z(arrays),
+        (side.name,),
+        parts=parts,
+        remarks=tuple(remarks),
+        without_steps=[name for name in side.arrays if name not in arrays],
+    )
 
 
 def _numbers_of_part(known: Indices | None, size: int, said: bool) -> Indices | None:

@@ -361,6 +361,7 @@ def start(
         )
     if engine is None:
         outputs = with_output(outputs, edited_model(job.model))
+    remarks.extend(_output_left_out(outputs))
     outputs, show = _of_model(job.model, outputs, show)
     if engine and outputs.cell:
         text = f"{engine} gives h of the full model."
@@ -388,6 +389,18 @@ def start(
     elif selection.steps is not None:
         selection.steps.refuse_from_the_end()
     return replace(run, remarks=tuple(remarks))
+
+
+def _output_left_out(outputs: Outputs) -> Iterator[str]:
+    """A line on each output that has no place for what the head makes, unless arrays are named."""
+    name = outputs.output
+    if not name or outputs.only is not None or outputs.cell is not None:
+        return
+    for format in outputs.written:
+        if name in outputs.names_for(format):
+            continue
+        where = outputs.file if format == outputs.file_format else format
+        yield f"{where} has no {name}, the model's output; --only y -o y.npy saves it."
 
 
 def _cuts(run: Run) -> Iterable[str]:

@@ -19,7 +19,7 @@ from lstmcli.api.save import (
     write_steps,
 )
 from lstmcli.core.forward.batch import Meter
-from lstmcli.core.forward.front import step_of_front
+from lstmcli.core.forward.front import are_own_inputs, step_of_front
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import (
@@ -33,8 +33,8 @@ from lstmcli.core.forward.run import (
     run_to,
 )
 from lstmcli.core.model.arrays import Array, describe_not_finite
-from lstmcli.core.model.edits import edited
-from lstmcli.core.model.model import as_time_major
+from lstmcli.core.model.edit import edited
+from lstmcli.core.model.model import Model, as_time_major
 from lstmcli.core.model.part import Indices
 from lstmcli.core.model.selection import (
     ENDLESS,
@@ -200,6 +200,40 @@ def _until(stop: Stop, blocks: Iterator[Array]) -> Iterator[Array]:
         yield steps
 
 
+def _interpreted_as_indices(step: Array, where: str) -> str:
+    """A line on numbers that may be indices or inputs of the LSTM."""
+    sequences = "1 sequence" if len(step) == 1 else f"{len(step)} sequences"
+    return (
+        f"{where}: {len(step)} integers are interpreted as the indices of {sequences}; "
+        "--front none takes them as the LSTM's own inputs."
+    )
+
+
+class _StepsOfModel:
+    """Lines as inputs of the LSTM: all of indices, or none, as the first one is."""
+
+    def __init__(self, model: Model, remark: Callable[[str], None]) -> None:
+        self._width, self._front = model.cell.inputs, model.front
+        self._remark = remark
+        self._has_begun = False
+
+    def inputs(self, step: Array, where: str) -> Array:
+        """The inputs (I,) or (B, I) of a line."""
+        front = self._front
+        if front is not None and not self._has_begun:
+            if are_own_inputs(step, front):
+                front = self._front = None
+            elif len(step) == self._width:
+                self._remark(_interpreted_as_indices(step, where))
+        self._has_begun = True
+        if front is not None:
+            step = step_of_front(step, where, front)
+        if step.shape[-1] != self._width:
+            text = f"{where} contains {step.shape[-1]} numbers"
+            raise UserError(f"{text}; the model takes {self._width}.")
+        return step
+
+
 def _lines(
     job: Job, stream: StepStream, remark: Callable[[str], None]
 ) -> Iterator[Array]:
@@ -207,7 +241,7 @@ def _lines(
 
     An error in a line is raised after those before it are written.
     """
-    lines, takes = iter(stream), job.model.cell.inputs
+    lines, of_model = iter(stream), _StepsOfModel(job.model, remark)
     steps: dict[int, Array] = {}  # by line
     finite = True  # what came so far
     step: Array | None = None
@@ -217,14 +251,7 @@ def _lines(
             step = next(lines, None)
             if step is not None:
                 where = f"{job.inputs.name}, line {stream.line}"
-                if job.model.front is not None:
-                    step = step_of_front(step, where, job.model.front)
-                if step.shape[-1] != takes:
-                    raise UserError(
-                        f"{where} contains {step.shape[-1]} numbers; "
-                        f"the model takes {takes}."
-                    )
-                steps[stream.line] = step
+                steps[stream.line] = of_model.inputs(step, where)
         except UserError as error:
             step, wrong = None, error
         if steps and (step is None or len(steps) == TOGETHER or not stream.waiting()):

@@ -108,13 +108,14 @@ def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
 
     if name is None:
         formatter.write_text(EDITS_TEXT)
-        for family in HIDES:
+    if name is None or name in HIDES:
+        for family in HIDES if name is None else [name]:
             with formatter.section(family.capitalize()):
                 formatter.write_dl(
-                    [row(one) for one in EDITS if one.startswith(family)]
+                    [row(one) for one in EDITS if one.startswith(f"{family}.")]
                 )
         return
-    _refuse_unknown(name, EDITS, "edit")
+    _refuse_unknown(name, (*EDITS, *HIDES), "edit")
     kind, edit = EDITS[name], Edit(name, ANY)
     named = {
         setting_text(value): words for value, words in kind.read.named.items() if words

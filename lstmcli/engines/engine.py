@@ -23,7 +23,7 @@ from lstmcli.core.forward.sequence import padding_rule
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.model.directions import has_direction_axis
-from lstmcli.core.model.edits import refuse_edits
+from lstmcli.core.model.edit import refuse_edits
 from lstmcli.core.model.model import Cell, Masking, Trace, join_with_and
 from lstmcli.core.model.states import State
 from lstmcli.core.model.vocabulary import split_activation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 import lstmcli
 from lstmcli.errors import UserError
-from tests.cli.conftest import Lstm
+from tests.cli.conftest import SAMPLE, Lstm
 from tests.golden_models import FOLDER, recorded
 from tests.paths import TOP
 
@@ -89,3 +90,106 @@ def test_indices_without_a_table_are_explained() -> None:
     for indices in (np.arange(5), np.arange(10).reshape(2, 5) % 3):
         with pytest.raises(UserError, match="If these are indices"):
             lstmcli.run(weights, np.resize(indices, (*indices.shape[:-1], 9)))
+
+
+# ---- what one who has only the README met
+
+FORECASTER = [
+    str(TOP / "samples/forecaster" / name) for name in ("model.pt", "series.npy")
+]
+WORDS = np.load(CLASSIFIER[1])
+INPUTS = 6  # of the classifier's LSTM
+
+
+def lines_of(steps: Any) -> bytes:
+    return "".join(f"{json.dumps(step)}\n" for step in steps).encode()
+
+
+def test_a_line_of_as_many_indices_as_inputs_is_a_batch(lstm: Lstm) -> None:
+    """The table has as many columns as there are sequences here."""
+    words = np.concatenate([WORDS, WORDS[:1]])
+    assert len(words) == INPUTS
+    run = ("run", CLASSIFIER[0], "-", "-f", "jsonl", "--only", "h,y")
+    done = lstm(*run, stdin=lines_of(words.T.tolist()))
+    y = json.loads(done.out.splitlines()[-1])["final_y"]
+    np.testing.assert_allclose(y[:5], PROBABILITIES, rtol=0, atol=1e-6)
+    assert "line 1: 6 integers" in done.err
+    assert "--front none" in done.err
+
+
+def test_lines_of_a_file_and_of_a_stream_are_steps(tmp_path: Path, lstm: Lstm) -> None:
+    text = lines_of(WORDS.T.tolist())
+    (tmp_path / "words.jsonl").write_bytes(text)
+    for form, given in (("words.jsonl", {}), ("-", {"stdin": text})):
+        lstm("run", CLASSIFIER[0], form, "--only", "y", "-o", "y.npy", **given)
+        np.testing.assert_allclose(np.load("y.npy"), PROBABILITIES, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("later", "found"), [(0.5, "0.5 for sequence 1"), (30, "30 for sequence 1")]
+)
+def test_a_later_line_that_is_no_index_is_refused(
+    later: float, found: str, lstm: Lstm
+) -> None:
+    text = lines_of([[1, 2], [1, later]])
+    done = lstm("run", CLASSIFIER[0], "-", "-f", "jsonl", "--only", "h", stdin=text)
+    assert done.status == 2
+    assert f"line 2 has {found}; embedding (30, 6)" in done.err
+
+
+def test_booleans_are_not_indices(lstm: Lstm) -> None:
+    np.save("mask.npy", WORDS > 9)
+    done = lstm("run", CLASSIFIER[0], "mask.npy")
+    assert done.status == 2
+    assert "mask.npy has booleans; embedding (30, 6) takes indices" in done.err
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "npy", "txt"])
+def test_a_file_without_the_output_is_noted(suffix: str, lstm: Lstm) -> None:
+    note = f"out.{suffix} has no final_y, the model's output; --only y -o y.npy"
+    assert note in lstm("run", *CLASSIFIER, "-o", f"out.{suffix}").err
+    assert (
+        note not in lstm("run", *CLASSIFIER, "-o", f"out.{suffix}", "--only", "h").err
+    )
+
+
+@pytest.mark.parametrize("suffix", ["npz", "json", "jsonl"])
+def test_a_file_with_the_output_has_no_note(suffix: str, lstm: Lstm) -> None:
+    assert "model's output" not in lstm("run", *CLASSIFIER, "-o", f"out.{suffix}").err
+
+
+def test_plot_tells_that_arrays_of_the_end_have_no_steps(lstm: Lstm) -> None:
+    lstm("run", *CLASSIFIER, "-o", "out.npz")
+    for words in (CLASSIFIER, ["out.npz"]):
+        for asked, name in (("y", "final_y"), ("final_y", "final_y"), ("final_h",) * 2):
+            done = lstm("plot", *words, "--only", asked)
+            assert done.status == 2
+            assert f"--only {asked}: {name} has no steps to draw" in done.err
+
+
+@pytest.mark.parametrize("keep", ["y", ["y"]])
+def test_y_alone_is_kept_of_several_cells(keep: Any) -> None:
+    trace = lstmcli.run(FORECASTER[0], FORECASTER[1], keep, layout="batch")
+    assert [*trace.members()] == ["y", "final_h", "final_c"]
+    of_last = np.load(TOP / "samples/forecaster/torch.npy")
+    y = np.asarray(trace.y)[:, -1].ravel()
+    np.testing.assert_allclose(y, of_last.ravel(), rtol=0, atol=1e-6)
+
+
+def test_final_y_is_a_name_to_keep() -> None:
+    trace = lstmcli.run(CLASSIFIER[0], CLASSIFIER[1], "final_y")
+    assert trace.final_y is not None
+    np.testing.assert_allclose(trace.final_y, PROBABILITIES, rtol=0, atol=1e-6)
+    assert not trace.arrays
+
+
+def test_a_message_names_what_an_option_takes(lstm: Lstm) -> None:
+    done = lstm("run", SAMPLE / "weights.npz", SAMPLE / "inputs.npy", "--only", "y")
+    assert done.err.splitlines()[-1] == "  Try --head NAME"
+
+
+@pytest.mark.parametrize("family", ["head", "front"])
+def test_help_shows_a_family_of_edits(family: str, lstm: Lstm) -> None:
+    rows = lstm("help", "edits", family).out.splitlines()
+    assert any(row.startswith(f"  {family}.") for row in rows)
+    assert not any(row.startswith("  inputs.") for row in rows)

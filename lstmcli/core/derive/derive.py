@@ -19,7 +19,7 @@ from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_plan, runs_forward
 from lstmcli.core.forward.sequence import counted, merge_directions, padding_rule
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import edits_in, refuse_edits
+from lstmcli.core.model.edit import edits_in, refuse_edits
 from lstmcli.core.model.model import (
     Cell,
     Inputs,

@@ -23,7 +23,7 @@ from lstmcli.core.forward.equations import (
     step,
 )
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import edits_in
+from lstmcli.core.model.edit import edits_in
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
 

@@ -44,6 +44,9 @@ def find_hints(compared: Difference) -> list[Hint]:
     if _is_of_the_head(compared):
         hints.append(Hint("head", "h agrees, y differs: the head."))
         return hints
+    if all(_are_probabilities(pair) for pair in compared.differing):
+        hints.append(_PROBABILITIES)
+        return hints
     suspected = suspicion(compared, layer)
     if suspected is not None:
         hints.append(suspected)
@@ -61,6 +64,26 @@ def _is_of_the_head(compared: Difference) -> bool:
     differing = {pair.name for pair in compared.differing}
     agreeing = compared.pairs.keys() - differing
     return differing <= set(OF_HEAD) and not agreeing.isdisjoint({"h", "final_h"})
+
+
+_SUM_OF_ROW = 1e-3  # three printed digits of each probability
+_PROBABILITIES = Hint(
+    "probabilities",
+    "Each row sums to 1: these are probabilities, the output y of a model, and not h. "
+    "Given the model, lstm explain compares them through its head.",
+)
+
+
+def _are_probabilities(pair: Pair) -> bool:
+    """Return whether an array called h has rows of probabilities on both sides."""
+    if ArrayName.of(pair.name).base != "h" or pair.a.shape != pair.b.shape:
+        return False
+    for side in (pair.a.values, pair.b.values):
+        if side.shape[-1] < 2 or not (side >= 0).all():
+            return False
+        if (np.abs(side.sum(axis=-1, dtype=np.float64) - 1) > _SUM_OF_ROW).any():
+            return False
+    return True
 
 
 def _settings_hint(compared: Difference) -> Hint:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from lstmcli.core.diff.operand import (
     OF_HEAD,
     SEQUENCE,
@@ -16,6 +18,7 @@ from lstmcli.core.diff.operand import (
     Side,
 )
 from lstmcli.core.diff.printed import in_full
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.surroundings import FINAL_Y, Y
 from lstmcli.errors import UserError
 
@@ -93,17 +96,34 @@ def with_output_name(side: Side, other: Side) -> Side:
     """A side whose output of a model has the name that the other side's head gives it.
 
     ``logits``, ``y`` of a single output for each sequence, or a single array are
-    y if their last axis is that of the other's y, and not of its h.
+    y if their last axis is that of the other's y, and not of its h; so is the
+    only array of an unknown name next to h that has the shape of y.
     """
     names = [name for name in OF_HEAD if name in other.arrays]
-    if len(names) != 1 or names[0] in side.arrays:
+    if len(names) != 1:
         return side
-    width = other.arrays[names[0]].shape[-1:]
+    y = other.arrays[names[0]]
+    if names[0] in side.arrays:
+        return _with_axis_of_outputs(side, names[0], y)
+    found = _outputs_among(side, other, names[0])
+    if len(found) != 1:
+        return side
+    side = renamed(side, {found[0]: names[0]})
+    side = _with_axis_of_outputs(side, names[0], y)
+    if found == [UNNAMED]:  # which would be h
+        side = replace(side, original_names={names[0]: "the array"})
+    return side
+
+
+def _outputs_among(side: Side, other: Side, output: str) -> list[str]:
+    """The arrays of a side that may be what the other side's head makes."""
+    y = other.arrays[output]
+    width = y.shape[-1:]
     possible = OUTPUT_NAMES.union(OF_HEAD)
     h = other.arrays.get("h")
     is_not_h = h is not None and h.shape[-1:] != width
     is_of_run = h is None and other.settings is not None
-    if is_not_h or is_of_run or names == [FINAL_Y]:
+    if is_not_h or is_of_run or output == FINAL_Y:
         possible.add(UNNAMED)
         if len(side.arrays) == 1:
             possible.update(side.arrays)
@@ -112,14 +132,37 @@ def with_output_name(side: Side, other: Side) -> Side:
     found = [
         name
         for name, array in side.arrays.items()
-        if name in possible and array.shape[-1:] == width
+        if name in possible and _has_width_of(array, y)
     ]
-    if len(found) != 1:
+    if not found and "h" in side.arrays and width != side.arrays["h"].shape[-1:]:
+        found = [
+            name
+            for name, array in side.arrays.items()
+            if ArrayName.of(name).kind == WEIGHTS and array.shape == y.shape
+        ]
+    return found
+
+
+def _has_width_of(array: Array, y: Array) -> bool:
+    """Return whether the last axis is that of y, or is left out where y has one output."""
+    if array.shape[-1:] == y.shape[-1:]:
+        return True
+    steps_and_batch = y.shape[:-1]
+    parts = (steps_and_batch, steps_and_batch[:1], steps_and_batch[1:])
+    return y.shape[-1:] == (1,) and array.shape in parts
+
+
+def _with_axis_of_outputs(side: Side, name: str, y: Array) -> Side:
+    """A side whose array has an axis for a single output, where y has one."""
+    array = side.arrays[name]
+    if y.shape != (*array.shape, 1):
         return side
-    side = renamed(side, {found[0]: names[0]})
-    if found == [UNNAMED]:  # which would be h
-        side = replace(side, original_names={names[0]: "the array"})
-    return side
+    arrays = {**side.arrays, name: array[..., np.newaxis]}
+    units = dict(side.units)
+    if name in units:
+        unit = np.broadcast_to(units[name], array.shape)
+        units[name] = unit[..., np.newaxis]
+    return replace(side, arrays=arrays, units=units)
 
 
 def single_as_h(side: Side) -> Side:

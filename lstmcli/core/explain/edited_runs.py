@@ -42,7 +42,8 @@ from lstmcli.core.forward.prepare import edited_model, with_edits
 from lstmcli.core.forward.run import run_in_memory, runs_forward
 from lstmcli.core.forward.sequence import edited_outputs
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import Edit, edits_in
+from lstmcli.core.model.edit import edits_in
+from lstmcli.core.model.edits import Edit
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.surroundings import Y

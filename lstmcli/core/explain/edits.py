@@ -39,6 +39,7 @@ from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.placement import Placement
 from lstmcli.core.explain.verify import compared
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.edit import edits_in
 from lstmcli.core.model.edits import (
     EDITS,
     HIDES,
@@ -49,7 +50,6 @@ from lstmcli.core.model.edits import (
     Edit,
     EditKind,
     RunSizes,
-    edits_in,
     normalised,
 )
 from lstmcli.core.model.vocabulary import GATES

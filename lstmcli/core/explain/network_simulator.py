@@ -25,7 +25,7 @@ from lstmcli.core.forward.head import head_output, taken_at_each_end
 from lstmcli.core.forward.prepare import edited_model
 from lstmcli.core.forward.sequence import edited_outputs, merge_directions
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import edits_in
+from lstmcli.core.model.edit import edits_in
 from lstmcli.core.model.model import Cell, Model, as_time_major
 from lstmcli.core.model.states import split_state
 from lstmcli.core.model.steps import StepOrder

@@ -165,22 +165,22 @@ class Placement:
         """The settings of time that so few steps of EXPECTED do not show."""
         if self.setup.size[0] == 1:
             return ("reverse", "flip_output", "go_backwards", "state")
-        if len(self.model.cells) > 1:
+        if len(self.model.cells) > 1 or self._is_of_last_output:
             return ()
+        is_of_one_step = self.expected.steps < 2
+        has_states_only = not self.expected.has_steps
         hidden = []
-        if self.expected.steps < 2 or not self._shows_order():
+        if is_of_one_step or has_states_only:
             hidden.append("go_backwards")
-        if self.expected.steps < 2 and not self._shows_order():
+        if is_of_one_step and has_states_only:
             hidden.append("flip_output")
         return tuple(hidden)
 
-    def _shows_order(self) -> bool:
-        """Tell whether EXPECTED may show in which order outputs are given."""
+    @property
+    def _is_of_last_output(self) -> bool:
+        """Tell whether EXPECTED is y of the output that is given last, in whatever order."""
         head = self.model.head
-        of_head = self.expected.is_of_head
-        if of_head and head is not None and head.steps == LAST_STEP:
-            return True
-        return self.expected.has_steps
+        return head is not None and head.steps == LAST_STEP and self.expected.is_of_head
 
     def simulator_on(self, item: int | None = None) -> NetworkSimulator:
         """The network over a sequence of the batch, by default the one that is known best."""

@@ -39,7 +39,7 @@ from lstmcli.core.explain.verify import FINE, Cached, Reader, Remarks, remark
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.forward.prepare import edited_model
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import edits_in
+from lstmcli.core.model.edit import edits_in
 from lstmcli.core.model.layouts import arrangements
 from lstmcli.core.model.model import (
     Cell,
@@ -427,7 +427,7 @@ def _output_of_head(side: Side, width: int) -> str | None:
         array = side.arrays[name]
         is_in_row = array.ndim == 1 and array.size % width == 0
         is_cut = name in side.gaps and array.shape[-1] < width
-        if width in (1, *array.shape[-1:]) or is_in_row or is_cut:
+        if width in (1, *array.shape) or is_in_row or is_cut:
             return name
     return None
 

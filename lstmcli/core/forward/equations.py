@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import edits_in
+from lstmcli.core.model.edit import edits_in
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import split_activation
 

@@ -135,7 +135,7 @@ def cell_parts(
             continue
         cell, _, base = name.rpartition(".")
         widths[cell] = max(widths.get(cell, 0), shape[-1] // (4 if base == "z" else 1))
-    if has_direction_axis(plan.model):  # side by side in a table
+    if "" in widths and has_direction_axis(plan.model):  # side by side in a table
         widths[""] *= 2
     cells = [cell for cell in widths if cell]
     of_cells = [name for name in plan.keep if name != Y]

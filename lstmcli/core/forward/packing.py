@@ -18,7 +18,7 @@ import numpy as np
 from lstmcli.core.forward.equations import is_eight_bit
 from lstmcli.core.forward.matmul import aligned_empty, unit_pieces
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import edits_in
+from lstmcli.core.model.edit import edits_in
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
 

@@ -26,7 +26,7 @@ from lstmcli.core.model.part import Part
 from lstmcli.core.model.selection import EVERYTHING, Selection, is_named, read_names
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.model.states import State, split_state
-from lstmcli.core.model.surroundings import Head, Y
+from lstmcli.core.model.surroundings import FINAL_Y, Head, Y
 from lstmcli.errors import Try, UserError
 
 T = TypeVar("T")
@@ -165,7 +165,7 @@ class Plan:
         """The size of the last axis of each array of these names."""
         model, widths = self.model, dict[str, int]()
         last = model.layers[-1]
-        if len(model.cells) > 1:
+        if len(model.cells) > 1 and self.keep != (Y,):
             is_stacked = has_direction_axis(model)
             widths["h"] = last[0].shown if is_stacked else layer_width(last)
         for n, layer in enumerate(model.layers):
@@ -211,6 +211,8 @@ def kept_names(keep: str | Iterable[str], model: Model) -> tuple[str, ...]:
     known = list(NAMES)
     if model.head is not None:
         known.append(Y)
+        if model.head.output == FINAL_Y:  # which y is of this model
+            names = tuple(Y if name == FINAL_Y else name for name in names)
         if names == DEFAULT_KEEP:
             return (*names, Y)
     for name in names:

@@ -16,7 +16,7 @@ import numpy as np
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Chunk, Plan, plan_of
 from lstmcli.core.forward.run import ChunkRun
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edits import Edit, Rows, edited, edits_in, refuse_edits
+from lstmcli.core.model.edit import Edit, edited, edits_in, refuse_edits
 from lstmcli.core.model.model import (
     Cell,
     Inputs,
@@ -26,6 +26,7 @@ from lstmcli.core.model.model import (
     layer_width,
 )
 from lstmcli.core.model.states import State
+from lstmcli.core.model.surroundings import Rows
 from lstmcli.core.weights.build_cells import check_layers
 from lstmcli.errors import UserError
 

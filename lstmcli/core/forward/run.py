@@ -369,7 +369,7 @@ class ChunkRun:
                 outputs = [of_cell["h"] for of_cell in of_layer]
                 if not is_last:
                     x = merge_directions(outputs, layer[0].convention)
-            if first > 1:
+            if first > 1 and keep != (Y,):
                 arrays = {"h": _output_of(model, outputs)} | arrays
             head = model.head
             if head is not None:

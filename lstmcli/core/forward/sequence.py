@@ -8,7 +8,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.edits import edits_in
+from lstmcli.core.model.edit import edits_in
 from lstmcli.core.model.model import (
     Cell,
     Inputs,

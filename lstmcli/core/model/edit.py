@@ -161,6 +161,24 @@ def _words_on(given: Any, family: str) -> str:
     return str(given.words)
 
 
+def edits_in(stage: Stage, edits: Iterable[Edit]) -> list[Edit]:
+    """The edits of a stage."""
+    return [edit for edit in edits if edit.kind.stage == stage]
+
+
+def edited(stage: Stage, edits: Iterable[Edit], given: Any, *others: Any) -> Any:
+    """Return what a stage has, changed by its edits one after another."""
+    for edit in edits_in(stage, edits):
+        given = edit.apply(given, *others)
+    return given
+
+
+def refuse_edits(edits: Iterable[Edit], text: str, **how: Any) -> None:
+    """Refuse the first of these edits, if there is any."""
+    for edit in edits:
+        raise UserError(text, about={"edit": edit.text}, **how)
+
+
 def fit(fits: bool, result: Any = None) -> Any:
     """The result; ValueError where the value of an edit does not fit."""
     if not fits:

@@ -18,6 +18,12 @@ from lstmcli.escaping import typed_command
 OTHER_NAMES = {"step": "steps", "unit": "units"}
 """The options of arguments that have another name in Python."""
 
+PLACEHOLDERS = {
+    "atol": "X", "cell": "NAME", "flat_layers": "N", "flat_units": "N", "head": "NAME",
+    "layer": "NAME", "lengths": "N,N,N", "mask": "FILE", "rtol": "X",
+}  # fmt: skip
+"""Words for any value of a setting, which are in the help of its option."""
+
 
 def as_options(settings: Mapping[str, Any]) -> list[str]:
     """Settings as arguments: ``--forget-bias 0 --set bias_gates=ifgo``."""
@@ -27,6 +33,8 @@ def as_options(settings: Mapping[str, Any]) -> list[str]:
             texts = (getattr(edit, "text", edit) for edit in value)
             arguments += [word for text in texts for word in ("--edit", text)]
             continue
+        if value is ...:
+            value = PLACEHOLDERS.get(name, "VALUE")
         text = setting_text(value)
         option = f"--{name.replace('_', '-')}"
         if value is True and (name in FLAGS or split_cell(name)[1] not in SETTINGS):

@@ -75,6 +75,18 @@ USUAL_ACTIVATIONS = (
 # ---- as they are run
 
 
+class Rows(NamedTuple):
+    """The rows of an embedding's table that are a model's inputs."""
+
+    table: Array
+    indices: Array
+
+    @property
+    def words(self) -> str:
+        """Return what they are, with their shape."""
+        return f"indices of shape {self.indices.shape} (steps, batch)"
+
+
 @dataclass(frozen=True, eq=False)
 class Dense:
     """``activation(x @ kernel + bias)``, or an activation alone."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import ROUNDED, Array, round_to_format
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.edits import Edit, edited, edits_in, refuse_edits
+from lstmcli.core.model.edit import Edit, edited, edits_in, refuse_edits
 from lstmcli.core.model.model import Cell, cell_name, layer_width
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.decode import are_pairs, decode, split_directions

@@ -55,10 +55,11 @@ def describe_missing(
     complete: set[str] = set()
     parts: list[_Part] = []
     ending = names_by_row(names)
+    without_shapes = dict.fromkeys(names, ())
     for row in rows:
         of_row = ending.get(row.name, [])
         for found in claims(row, of_row):
-            if fits(found, dict.fromkeys(names, ())) or not row.names.not_beside:
+            if fits(found, without_shapes) or not row.names.not_beside:
                 complete.update(found.tensors)
         parts += _incomplete(row, of_row)
     telling = []

@@ -73,6 +73,7 @@ class Chain:
     has_graph: bool
     heads: Sequence[HeadOfFile]
     fronts: Sequence[FrontOfFile]
+    of_front: Sequence[str] = ()  # the tensors of the front that is run
 
     def outputs(self, steps: str = EACH) -> int:
         """P, the size of the h that a head takes."""
@@ -222,7 +223,9 @@ class Surroundings(NamedTuple):
 
 def find_surroundings(chain: Chain, given: Settings) -> Surroundings:
     """The front and the head of a chain, by its file unless settings name them."""
-    parts = {name: _part(chain, name, given.get(name)) for name in SIDES}
+    front = _part(chain, "front", given.get("front"))
+    chain = replace(chain, of_front=[*front.roles])
+    parts = {"front": front, "head": _part(chain, "head", given.get("head"))}
     remarks, idle = [], []
     mentioned = set[str]()
     for name, part in parts.items():
@@ -235,7 +238,7 @@ def find_surroundings(chain: Chain, given: Settings) -> Surroundings:
     unused = [name for name in chain.left if name not in mentioned]
     if mentioned and unused and chain.names_unused:
         remarks.append(f"{chain.source}: not used: {listed(unused, MOST_LISTED)}.")
-    front, head = parts["front"], parts["head"]
+    head = parts["head"]
     roles = {**head.roles, **front.roles}
     assumed = [*filter(None, (front.assumed, head.assumed))]
     return Surroundings(front.value, head.value, roles, assumed, remarks, idle)
@@ -415,7 +418,9 @@ def _between(chain: Chain, head: Sequence[HeadLayer]) -> list[str]:
     names = [*chain.tensors]
     end = max(map(names.index, chain.last))
     places = [names.index(layer.bias or layer.kernel) for layer in head]
-    own = {*chain.tables}.union(*((layer.kernel, layer.bias) for layer in head))
+    own = {*chain.tables, *chain.of_front}.union(
+        *((layer.kernel, layer.bias) for layer in head)
+    )
     others = [name for name in chain.left if name not in own]
     if names == sorted(names) or min(places) < end:
         return others

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from lstmcli.core.diff.compare import compare
@@ -64,3 +65,40 @@ def test_y_comes_behind_h_where_the_first_difference_is_looked_for() -> None:
     found = compared(RUN, {name: array + 1 for name, array in RUN.items()})
     assert found.first_divergence is not None
     assert found.first_divergence.array == "h"
+
+
+@pytest.mark.parametrize("other", ["Y", "anything"])
+def test_an_array_next_to_h_with_the_shape_of_y_is_y(other: str) -> None:
+    right = compared(RUN, {"h": RUN["h"], other: RUN["y"]})
+    assert names(right) == ["h", "y"]
+    assert right.equal
+    assert any(f"{other} of b is interpreted as y" in one.text for one in right.assumed)
+    assert not compared(RUN, {"h": RUN["h"], other: RUN["y"] + 1}).equal
+
+
+@pytest.mark.parametrize("name", ["", "y"])
+def test_an_axis_of_one_output_may_be_left_out(name: str) -> None:
+    y = normal(B, T, 1)
+    run = {"h": RUN["h"], "y": y}
+    right = compared(run, {name: y[..., 0]})
+    assert names(right) == ["y"]
+    assert right.equal
+    assert compared(run, {"": y[:, -1, 0]}).equal
+    wrong = compared(run, {"": y[..., 0] + 1})
+    assert not wrong.equal
+    assert wrong.arrays["y"].pair.placed
+
+
+def test_one_output_a_sequence_may_lie_in_a_row() -> None:
+    y = normal(B, 1)
+    assert compared({"h": RUN["h"], "final_y": y}, {"": y[:, 0]}).equal
+
+
+def test_rows_that_sum_to_one_are_not_suspected_as_h() -> None:
+    powers = np.exp(normal(2, B, K))
+    one, other = powers / powers.sum(axis=-1, keepdims=True)
+    codes = [hint.code for hint in compared({"": one}, {"": other}).hints]
+    assert codes == ["probabilities"]
+    assert "probabilities" not in [
+        hint.code for hint in compared({"": one}, {"": other + 0.1}).hints
+    ]

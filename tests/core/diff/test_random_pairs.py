@@ -67,7 +67,7 @@ CHANGES: dict[str, Callable[[Array, Rng], Array]] = {
     "scaled": lambda h, rng: h * float(rng.choice([1.0005, -1, 2, 1 + 1e-12])),
     "permuted": permuted,
     "rounded": lambda h, rng: np.round(h, int(rng.integers(2, 12))),
-    "nan": at_one_place(lambda value, rng: rng.choice([np.nan, np.inf])),
+    "nan": at_one_place(lambda value, rng: float(rng.choice([np.nan, np.inf]))),
     "one": at_one_place(lambda value, rng: value + 10.0 ** rng.integers(-5, 1)),
     "tiny": lambda h, rng: h * (1 + 1e-9),
     "other": lambda h, rng: rng.normal(size=h.shape),

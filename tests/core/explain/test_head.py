@@ -347,6 +347,26 @@ def test_the_head_is_applied_to_distinct_runs_at_compared_steps(
     assert all(rows <= needed for rows, needed in zip(taken, most, strict=True))
 
 
+def test_words_read_backwards_are_one_change() -> None:
+    """Of the same model over reversed words, as recorded, which processes them in that order."""
+    weights, arrays, settings = recorded("keras_embedding_softmax")
+    x, y = arrays["inputs"], arrays["final_y"]
+    found = lstmcli.explain(weights, x[:, ::-1], y, layout="batch", **settings)
+    assert found.verdict == "found"
+    assert changes(found) == {"go_backwards": True}
+
+
+@pytest.mark.parametrize("case", ["keras_embedding_softmax", "torch_tagger_pt"])
+def test_a_transposed_output_is_found(case: str) -> None:
+    """(K, B) or (B, K, T), as of a program that has the outputs before the rest."""
+    weights, arrays, settings = recorded(case)
+    y = arrays["y"] if "y" in arrays else arrays["final_y"]
+    found = lstmcli.explain(
+        weights, arrays["inputs"], np.swapaxes(y, -1, -2), layout="batch", **settings
+    )
+    assert found.verdict == "agrees"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["keras_stack_time_distributed", "keras_masking"])
 def test_mistakes_of_recorded_models_are_named(case: str) -> None:

@@ -174,7 +174,7 @@ def test_outputs_that_were_rounded_to_some_digits(
     truth: dict[str, Any], dtype: type, tmp_path: Path
 ) -> None:
     net, x, _ = _net()
-    h = np.round(outputs(net, x, truth)["h"].astype(dtype), 4)
+    h: np.ndarray[Any, Any] = np.round(outputs(net, x, truth)["h"].astype(dtype), 4)
     found = explain(write(net, tmp_path / "w.npz", I), x, h, layout="batch")
     assert found.found
     assert {c.setting: c.found for c in found.changes} == truth

@@ -227,8 +227,8 @@ def test_torch7_s_flat_vector() -> None:
 def test_a_flat_vector_is_never_guessed() -> None:
     vector = {"w": np.zeros(4 * 3 * (5 + 3 + 2))}
     assert refusal(vector)[1:] == [
-        "  --convention cudnn-flat --set flat_units=...   cuDNN's, JAX's, MXNet's",
-        "  --convention torch7-flat --set flat_units=...  Torch7's",
+        "  --convention cudnn-flat --set flat_units=N   cuDNN's, JAX's, MXNet's",
+        "  --convention torch7-flat --set flat_units=N  Torch7's",
     ]
     assert refusal(vector, convention="cudnn-flat")[0] == (
         "w.npz: w has 120 numbers, all weights of cudnn-flat in a row; how many units are there?"

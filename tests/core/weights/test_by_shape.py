@@ -90,11 +90,10 @@ def forms(
     if single:
         k, r, b = (flat(a, "ifgo") for a in (kernel, recurrent, bias))
         half = 0.5 * b[::-1]
-        names = rng.choice(
-            [["W", "U", "b"], ["Wx", "Wh", "bias"], ["w_ih", "w_hh", "b"]]
-        )
-        yield "columns", dict(zip(names, (k.T, r.T, b), strict=True)), 0.0, {}
-        yield "rows", dict(zip(names, (k, r, b[:, None]), strict=True)), 0.0, {}
+        usual = [("W", "U", "b"), ("Wx", "Wh", "bias"), ("w_ih", "w_hh", "b")]
+        called = usual[int(rng.integers(3))]
+        yield "columns", dict(zip(called, (k.T, r.T, b), strict=True)), 0.0, {}
+        yield "rows", dict(zip(called, (k, r, b[:, None]), strict=True)), 0.0, {}
         yield "arr", {"arr_0": k.T, "arr_1": r.T, "arr_2": b}, 0.0, {}
         yield (
             "arr, PyTorch",

@@ -362,3 +362,14 @@ def test_a_head_of_lstms_that_do_not_run_in_turn_is_not_ignored() -> None:
         "head=fc changes nothing: its LSTMs do not run one after the other" in remarks
     )
     assert "changes nothing" not in " ".join(inspect_files([path], {}).remarks)
+
+
+def test_a_table_that_is_given_stands_in_no_heads_way() -> None:
+    """By the alphabet's order it might stand before the head; as the front it does not."""
+    arrays = arrays_beside({"fc.weight": (5, H), "fc.bias": (5,), "tok.weight": (9, I)})
+    ordered = {name: arrays[name] for name in sorted(arrays)}
+    assert lstmcli.load(ordered).head is None
+    model = lstmcli.load(ordered, front="tok")
+    assert front_of(model).name == "tok"
+    assert head_of(model).text == "fc"
+    assert not any("may stand" in remark for remark in model.remarks)

@@ -6,6 +6,7 @@ import io
 import re
 import struct
 import tracemalloc
+import warnings
 import zipfile
 from zipfile import BadZipFile
 
@@ -77,12 +78,27 @@ def test_archives_of_zipfile_are_read(
 
 
 def test_members_that_share_bytes_are_read_without_a_warning() -> None:
-    """Python 3.13 warns of two entries for one place."""
+    """Python 3.13 warns of two entries for one place; some earlier ones refuse them."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("a", b"1")
         archive.filelist.append(archive.filelist[0])
-    assert unzipped(buffer.getvalue()) == {"a": b"1"}
+    if refused_by_zipfile(buffer.getvalue()):
+        with pytest.raises(UserError, match="corrupt"):
+            unzipped(buffer.getvalue())
+    else:
+        assert unzipped(buffer.getvalue()) == {"a": b"1"}
+
+
+def refused_by_zipfile(data: bytes) -> bool:
+    """Tell whether the module itself takes the member "a" for damaged."""
+    with warnings.catch_warnings(), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        warnings.simplefilter("ignore")
+        try:
+            archive.read("a")
+        except BadZipFile:
+            return True
+    return False
 
 
 def test_the_end_record_of_zip64(monkeypatch: pytest.MonkeyPatch) -> None:

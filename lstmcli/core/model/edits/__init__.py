@@ -8,8 +8,7 @@ Names have their family first, and no character that a shell reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edit import (
@@ -20,11 +19,10 @@ from lstmcli.core.model.edit import (
     NO_VALUE,
     Edit,
     EditKind,
-    Stage,
 )
 from lstmcli.core.model.edits.equations import EQUATIONS
 from lstmcli.core.model.edits.family import STATES, RunSizes
-from lstmcli.core.model.edits.front import FRONT, Rows
+from lstmcli.core.model.edits.front import FRONT
 from lstmcli.core.model.edits.head import HEAD
 from lstmcli.core.model.edits.inputs import INPUTS
 from lstmcli.core.model.edits.normalised import NORMALISED, USUAL_SCALES, normalised
@@ -46,13 +44,9 @@ __all__ = [
     "USUAL_SCALES",
     "Edit",
     "EditKind",
-    "Rows",
     "RunSizes",
-    "edited",
-    "edits_in",
     "normalised",
     "read_edit",
-    "refuse_edits",
 ]  # fmt: skip
 
 OF_MODEL = (
@@ -68,24 +62,6 @@ HIDES: dict[str, str] = {}
 for _family in (INPUTS, STATE, WEIGHTS, EQUATIONS, OUTPUTS, HEAD, FRONT):
     HIDES[_family.name] = _family.hides
     EDITS.update((row.name, row) for row in _family.rows)
-
-
-def edits_in(stage: Stage, edits: Iterable[Edit]) -> list[Edit]:
-    """The edits of a stage."""
-    return [edit for edit in edits if edit.kind.stage == stage]
-
-
-def edited(stage: Stage, edits: Iterable[Edit], given: Any, *others: Any) -> Any:
-    """Return what a stage has, changed by its edits one after another."""
-    for edit in edits_in(stage, edits):
-        given = edit.apply(given, *others)
-    return given
-
-
-def refuse_edits(edits: Iterable[Edit], text: str, **how: Any) -> None:
-    """Refuse the first of these edits, if there is any."""
-    for edit in edits:
-        raise UserError(text, about={"edit": edit.text}, **how)
 
 
 def read_edit(

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edit import fit
 from lstmcli.core.model.edits.family import Family, RunSizes
 from lstmcli.core.model.settings import COUNT, Parser
+from lstmcli.core.model.surroundings import Rows
 
 FRONT = Family("front", "Any index of the table has a row, and all rows have one size")
 _PLAIN = "x = table[ids]"
-
-
-class Rows(NamedTuple):
-    """Rows of a table."""
-
-    table: Array
-    indices: Array
-
-    @property
-    def words(self) -> str:
-        """Return what they are, with their shape."""
-        return f"indices of shape {self.indices.shape} (steps, batch)"
 
 
 def _with_front(*values: Any) -> Callable[[RunSizes], Sequence[Any]]:
