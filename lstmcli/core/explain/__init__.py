@@ -16,7 +16,7 @@ import numpy as np
 
 from lstmcli.core.explain import execution
 from lstmcli.core.explain.budget import Progress, quiet
-from lstmcli.core.explain.edits import STAGES, WHERES, Stage, edits_of_head
+from lstmcli.core.explain.edit_search import STAGES, WHERES, Stage, edits_of_head
 from lstmcli.core.explain.explanation import RUN_OTHERWISE, Explanation
 from lstmcli.core.explain.nothing_fits import nothing_fits
 from lstmcli.core.explain.question import Question, as_outputs, in_shape
@@ -39,8 +39,8 @@ class Pass(NamedTuple):
 
 def change_settings(search: Search, total: int) -> Explanation | None:
     """The answer of this many changes, if any gives EXPECTED."""
-    found = search.found_by(total)
-    return of_found(search, found) if found else None
+    answers = search.found_by(total)
+    return of_found(search, answers) if answers else None
 
 
 def refuse_zeros(search: Search) -> Explanation | None:
@@ -56,34 +56,34 @@ def refuse_zeros(search: Search) -> Explanation | None:
         "none",
         loaded,
         remarks=said,
-        tried=attempt.tried,
-        depth=attempt.depth,
+        tried=attempt.sets.count,
+        depth=attempt.sets.depth,
     )
 
 
 def round_parts(search: Search) -> Explanation | None:
     """The answer in half precision, if any gives EXPECTED."""
-    found = half_precision(search)
-    return of_found(search, found) if found else None
+    answers = half_precision(search)
+    return of_found(search, answers) if answers else None
 
 
 def edit_head(search: Search) -> Explanation | None:
     """The edits of the head that give EXPECTED, if any."""
-    named = edits_of_head(search.likeliest)
-    return of_edits(search, named) if named else None
+    answers = edits_of_head(search.likeliest)
+    return of_edits(search, answers) if answers else None
 
 
 def edit_runs(search: Search, stage: Stage, where: str) -> Explanation | None:
     """The edits of a stage that give EXPECTED, if any."""
-    named = search.edits.found_by(stage, where)
-    if not named:
+    answers = search.edits.found_by(stage, where)
+    if not answers:
         return None
-    if any(edit.file for edit in named[0].variant.edits):
+    if any(edit.file for edit in answers[0].hypothesis.edits):
         # another way of running the weights tells more than many solved numbers
         said = _said_of_run(search)
         if any(map(_is_complete, said)):
             return nothing_fits(search, said)
-    return of_edits(search, named)
+    return of_edits(search, answers)
 
 
 PASSES = [

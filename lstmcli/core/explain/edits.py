@@ -1,7 +1,4 @@
-"""Which edit gives EXPECTED, where no setting does.
-
-In the order of `STAGES`, of which the first with answers ends it, of the runs of `WHERES`:
-alone, next to a change of a setting, at other placements.
+"""Edits that may give EXPECTED: those of the table, and those whose numbers can be solved for.
 
 Where every h of a cell is known, inputs, the start state, and one unit's
 pre-activation can be solved for. A dense layer or a dropout of h follows
@@ -13,36 +10,29 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from functools import cached_property, partial
-from itertools import chain, combinations, groupby, islice, product
+from functools import partial
+from itertools import combinations, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core.diff.operand import ArrayName
 from lstmcli.core.diff.tolerance import largest
-from lstmcli.core.explain.attempt import Attempt
 from lstmcli.core.explain.budget import WorkDone
-from lstmcli.core.explain.causes import SOLVE, Changes
-from lstmcli.core.explain.edited_runs import (
+from lstmcli.core.explain.edited_runs import SLACK, EditedRuns
+from lstmcli.core.explain.first_steps import KnownCell
+from lstmcli.core.explain.solving import (
     ITERATIONS,
-    SLACK,
-    EditedRuns,
-    KnownCell,
-    NamedEdits,
-    Variant,
     gauss_newton,
+    refined,
+    solved_number,
 )
-from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
-from lstmcli.core.explain.hypotheses import prior
-from lstmcli.core.explain.placement import Placement
+from lstmcli.core.explain.tries import Try
 from lstmcli.core.explain.verify import compared
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edit import edits_in
 from lstmcli.core.model.edits import (
     EDITS,
-    HIDES,
     NORMALISED,
     OF_MODEL,
     STATES,
@@ -52,8 +42,8 @@ from lstmcli.core.model.edits import (
     RunSizes,
     normalised,
 )
+from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import UserError
 
 SOLVING = 40.0  # work of a start state, per sequence and cube of its numbers
 WITHIN = 2.0  # tolerances by which solved numbers may be off
@@ -70,10 +60,14 @@ DAMAGED_UNITS = 3  # at most, in which a damaged row is searched
 FAR = 40.0  # a pre-activation beyond which a gate does not change
 HALVINGS = 60
 MASK_BITS = 30  # numbers of a mask that count as one solved number
-USUAL = 5, 10  # values of a kind next to a change: full runs, or first steps
-STARTS = 4  # usual numbers to start from
+# values of a kind next to a change, where each is a full run or first steps show it
+USUAL, USUAL_BY_FIRST = 5, 10
+MORE_ROWS = 3  # of numbers than of weights, to solve for a dense layer
+# usual numbers to start from
+STARTS, BOUND_STARTS = 4, 2
 LAST_STEPS = 64  # at which it does, if only a last state is known
-Variants = Iterator[Variant]
+LATE = 8  # steps after a wrong input, at which the run is off at last
+Tries = Iterator[Try]
 LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".columns")))
 """Edits of many values."""
 
@@ -88,11 +82,12 @@ def known_cells(runs: EditedRuns) -> list[KnownCell]:
 
 
 def _tolerance(runs: EditedRuns) -> float:
-    allowed = runs.expected.at_known(lambda _, one: runs.allowance.of(one))
+    allowance = runs.placement.allowance
+    allowed = runs.expected.at_known(lambda _, one: allowance.of(one))
     return max(LEAST, WITHIN * largest(allowed))
 
 
-def statistics(runs: EditedRuns) -> Variants:
+def statistics(runs: EditedRuns) -> Tries:
     """Inputs or outputs that a statistic of the data divides, or is subtracted from."""
     if runs.changes:
         return
@@ -101,10 +96,10 @@ def statistics(runs: EditedRuns) -> Variants:
     if known is not None:
         names = _near_first_steps(runs, known, names)
     for name in names:
-        yield Variant((Edit("inputs.normalised", name),))
+        yield runs.hypothesis(Edit("inputs.normalised", name))
     for name in NORMALISED:
         if runs.work.left() and _is_output_normalised(runs, name):
-            yield Variant((Edit("outputs.normalised", name),))
+            yield runs.hypothesis(Edit("outputs.normalised", name))
 
 
 def _near_first_steps(
@@ -134,7 +129,7 @@ def _is_output_normalised(runs: EditedRuns, name: str) -> bool:
     return bool(np.abs(off).max(initial=0) <= SLACK)
 
 
-def inputs(runs: EditedRuns) -> Variants:
+def inputs(runs: EditedRuns) -> Tries:
     """Features in another order, or with other factors and offsets.
 
     One factor and one offset of all come first, then one of each feature.
@@ -142,14 +137,14 @@ def inputs(runs: EditedRuns) -> Variants:
     for known in (one for one in known_cells(runs) if not one.name):
         off = partial(_off_with, known, runs.work)
         count = known.cell.inputs
-        yield Variant((Edit("inputs.features", _order_of_features(known, off)),))
+        yield runs.hypothesis(Edit("inputs.features", _order_of_features(known, off)))
         each, none = np.eye(count), np.zeros((count, count))
         of_all = np.repeat(np.eye(2), count, axis=1)
         factors, offsets = np.hstack([each, none]), np.hstack([none, each])
         for basis in (of_all, factors, offsets, np.vstack([factors, offsets])):
             scales = _solved_scales(runs, known, basis)
             if scales is not None:
-                yield from _scales(*scales)
+                yield from _scales(runs, *scales)
                 break
 
 
@@ -210,29 +205,40 @@ def _order_of_features(
     return tuple(order.tolist())
 
 
-def _scales(factors: Array, offsets: Array) -> Variants:
+def _scales(runs: EditedRuns, factors: Array, offsets: Array) -> Tries:
+    """The edits of factors and offsets, to ever more digits."""
     for digits in (3, 6, 9):
-        edits = []
-        for name, plain, exact in (
-            ("inputs.factor", 1.0, factors),
-            ("inputs.offset", 0.0, offsets),
-        ):
-            near = np.where(np.abs(exact - plain) < SMALL, plain, exact)
-            is_unused = np.abs(near) < SMALL * np.abs(near).max()
-            near = np.where(is_unused, 0.0, near)
-            value = tuple(float(f"{v:.{digits}g}") for v in near.tolist())
-            if {*value} != {plain}:
-                edits.append(Edit(name, value if len({*value}) > 1 else value[:1]))
-        solved = sum(v != edit.kind.solved for edit in edits for v in edit.value)
-        yield Variant(tuple(edits), solved)
+        each = (
+            _scale("inputs.factor", 1.0, factors, digits),
+            _scale("inputs.offset", 0.0, offsets, digits),
+        )
+        edits = [edit for edit in each if edit is not None]
+        solved = 0
+        for edit in edits:
+            solved += sum(value != edit.kind.solved for value in edit.value)
+        yield runs.hypothesis(*edits, solved=solved)
 
 
-def state(runs: EditedRuns) -> Variants:
+def _scale(name: str, plain: float, exact: Array, digits: int) -> Edit | None:
+    """The edit of numbers of each feature, or of one of all; None where they do nothing."""
+    near = np.where(np.abs(exact - plain) < SMALL, plain, exact)
+    is_unused = np.abs(near) < SMALL * np.abs(near).max()
+    near = np.where(is_unused, 0.0, near)
+    value = tuple(float(f"{number:.{digits}g}") for number in near.tolist())
+    distinct = {*value}
+    if distinct == {plain}:
+        return None
+    return Edit(name, value if len(distinct) > 1 else value[:1])
+
+
+def state(runs: EditedRuns) -> Tries:
     """Another initial state of a single cell whose first step is off, by its steps."""
-    for known in (one for one in known_cells(runs) if not one.name):
-        batch, size = known.h.shape[1], known.cell.outputs + known.cell.units
-        if not runs.is_off_at_first or len(known.h) < 3 or size > MOST_STATE:
+    for known in known_cells(runs):
+        size = known.cell.outputs + known.cell.units
+        is_short = len(known.h) < 3 or size > MOST_STATE
+        if known.name or not runs.is_off_at_first or is_short:
             return
+        batch = known.h.shape[1]
         for start in _first_states(known):
             if not runs.work.left():
                 return
@@ -240,8 +246,8 @@ def state(runs: EditedRuns) -> Variants:
             p, rest = gauss_newton(partial(_off_from, known), start, 2 * ITERATIONS)
             if np.abs(rest).max() <= _tolerance(runs):
                 h, c = np.split(p, [known.cell.outputs], axis=1)
-                found = Edit("state.array", {"h": h, "c": c}, file="state.npz")
-                yield Variant((found,), batch * size)
+                solved = Edit("state.array", {"h": h, "c": c}, file="state.npz")
+                yield runs.hypothesis(solved, solved=batch * size)
                 return
 
 
@@ -277,26 +283,31 @@ def _bisected(function: Callable[[Array], Array], wanted: Array) -> Array:
     return (low + high) / 2
 
 
-def damage(runs: EditedRuns) -> Variants:
+def damage(runs: EditedRuns) -> Tries:
     """One number, or a row, of the units that are off first."""
     for known in known_cells(runs):
-        cell, (h, c) = known.cell, known.start
-        if any(
-            one is not None for one in (cell.projection, cell.norm_scale, cell.peephole)
-        ):
+        cell = known.cell
+        others = cell.projection, cell.norm_scale, cell.peephole
+        if any(one is not None for one in others):
             return
-        for x, wanted in zip(known.x, known.h, strict=True):
-            new_h, new_c = known.advance(x, h, c)
-            off = np.abs(new_h - wanted) > _tolerance(runs)
-            if units := np.flatnonzero(off.any(axis=0)).tolist():
-                searched = units if len(units) <= DAMAGED_UNITS else []
-                of_units = (
-                    _of_unit(known, u, (x, h, c), wanted[:, u]) for u in searched
-                )
-                refined = map(runs.refined, chain.from_iterable(of_units))
-                yield from (Variant((edit,), 1) for edit in refined if edit is not None)
-                break
-            h, c = wanted, new_c
+        for edit in _damaged_at_first(known, _tolerance(runs)):
+            nearest = refined(runs, edit)
+            if nearest is not None:
+                yield runs.hypothesis(nearest, solved=1)
+
+
+def _damaged_at_first(known: KnownCell, tolerance: float) -> Iterator[Edit]:
+    """The edits of the units that are off at the first step at which any is."""
+    h, c = known.start
+    for x, wanted in zip(known.x, known.h, strict=True):
+        new_h, new_c = known.advance(x, h, c)
+        is_off = np.abs(new_h - wanted) > tolerance
+        units = np.flatnonzero(is_off.any(axis=0)).tolist()
+        if units:
+            for unit in units if len(units) <= DAMAGED_UNITS else ():
+                yield from _of_unit(known, unit, (x, h, c), wanted[:, unit])
+            return
+        h, c = wanted, new_c
 
 
 def _of_unit(
@@ -305,35 +316,57 @@ def _of_unit(
     before: tuple[Array, Array, Array],
     wanted: Array,
 ) -> Iterator[Edit]:
+    """The edits of one number or row of a unit that give its h after a step."""
     cell, (x, h, _) = known.cell, before
-    products = ("kernel", cell.kernel, x), ("recurrent", cell.recurrent_kernel, h)
     for k, gate in enumerate(GATES):
-
-        def h_with(z: Array, k: int = k) -> Array:
-            added = np.zeros((4, cell.units, len(z)))
-            added[k, unit] = z
-            return known.advance(*before, added)[0][:, unit]
-
-        z = _bisected(h_with, wanted)
-        if np.abs(h_with(z) - wanted).max() >= LEAST:
+        z = _added_to_gate(known, (k, unit), before, wanted)
+        if z is None:
             continue
-        places: dict[tuple[Any, ...], Array] = {
-            ("bias.number",): cell.bias[k, unit] + z
-        }
-        for part, weights, values in products:
+        yield from _if_alike(
+            "weights.bias.number", (gate, unit), cell.bias[k, unit] + z, known
+        )
+        for part, weights, values in (
+            ("kernel", cell.kernel, x),
+            ("recurrent", cell.recurrent_kernel, h),
+        ):
             row = weights[k, unit]
-            places[f"{part}.row",] = 1 + z / (values @ row)
-            places |= {
-                (f"{part}.number", n): w + z / values[:, n] for n, w in enumerate(row)
-            }
-        for (name, *at), numbers in places.items():
-            finite = numbers[np.isfinite(numbers)]  # each sequence has its number
-            if finite.size and np.ptp(finite) <= ALIKE * max(1.0, np.abs(finite).max()):
-                value = gate, unit, *at, float(np.median(finite))
-                yield Edit(f"weights.{name}", value, known.name)
+            name = f"weights.{part}"
+            factors = 1 + z / (values @ row)
+            yield from _if_alike(f"{name}.row", (gate, unit), factors, known)
+            for n, weight in enumerate(row):
+                place = gate, unit, n
+                numbers = weight + z / values[:, n]
+                yield from _if_alike(f"{name}.number", place, numbers, known)
 
 
-def outputs(runs: EditedRuns) -> Variants:
+def _added_to_gate(
+    known: KnownCell,
+    place: tuple[int, int],
+    before: tuple[Array, Array, Array],
+    wanted: Array,
+) -> Array | None:
+    """What a gate of a unit needs next to its pre-activation; None: nothing gives its h."""
+    gate, unit = place
+
+    def h_with(z: Array) -> Array:
+        added = np.zeros((len(GATES), known.cell.units, len(z)))
+        added[gate, unit] = z
+        return known.advance(*before, added)[0][:, unit]
+
+    z = _bisected(h_with, wanted)
+    return z if np.abs(h_with(z) - wanted).max() < LEAST else None
+
+
+def _if_alike(
+    name: str, place: tuple[Any, ...], numbers: Array, known: KnownCell
+) -> Iterator[Edit]:
+    """The edit of a number that is the same for each sequence."""
+    finite = numbers[np.isfinite(numbers)]
+    if finite.size and np.ptp(finite) <= ALIKE * max(1.0, np.abs(finite).max()):
+        yield Edit(name, (*place, float(np.median(finite))), known.name)
+
+
+def outputs(runs: EditedRuns) -> Tries:
     """A dense layer after h by least squares, and a dropout by factors."""
     (name, known), *others = runs.expected.arrays.items()
     given, wanted = runs.base.get(name, np.zeros(0)), known.values
@@ -342,406 +375,257 @@ def outputs(runs: EditedRuns) -> Variants:
         return
     if not (np.isfinite(wanted).all() and np.isfinite(given).all()):
         return
-    factors = np.where(wanted == 0, 0, wanted / given)
-    kept = np.abs(factors) > SMALL
-    if kept.any(axis=2).all() and not kept.all():  # dropout keeps some units of a step
-        scale = float(np.median(factors[kept]))
-        if np.abs(factors[kept] / scale - 1).max() < ALIKE:
-            mask = np.where(kept, float(f"{scale:.6g}"), 0.0)
-            found = Edit("outputs.mask", {"mask": mask}, file="mask.npz")
-            yield Variant((found,), 1 + mask.size // MASK_BITS)
-    each = (array.astype(np.float64) for array in (given, wanted))
-    h, y = (array.reshape(-1, array.shape[-1]) for array in each)
-    if len(h) > h.shape[1] + 3:
+    mask = _dropout(given, wanted)
+    if mask is not None:
+        edit = Edit("outputs.mask", {"mask": mask}, file="mask.npz")
+        yield runs.hypothesis(edit, solved=1 + mask.size // MASK_BITS)
+    h = given.astype(np.float64).reshape(-1, given.shape[-1])
+    y = wanted.astype(np.float64).reshape(-1, wanted.shape[-1])
+    if len(h) > h.shape[1] + MORE_ROWS:
         ones = np.hstack([h, np.ones((len(h), 1))])
         matrix = np.linalg.lstsq(ones, y, rcond=None)[0]
         arrays = {"weights": matrix[:-1], "bias": matrix[-1]}
-        yield Variant((Edit("outputs.dense", arrays, file="dense.npz"),), matrix.size)
+        edit = Edit("outputs.dense", arrays, file="dense.npz")
+        yield runs.hypothesis(edit, solved=matrix.size)
 
 
-def _kinds(
-    runs: EditedRuns,
-    each: bool,
-) -> Iterator[tuple[EditKind, Callable[[Any], Edit], Iterator[Any]]]:
-    """Kinds, edits by values, and values: of all cells, or each that may be wrong."""
-    cells = runs.model.cells if len(runs.model.cells) > 1 else ()
-    right, others = set[str](), {""}
-    for name, agreeing, total in compared(
-        runs.base, runs.expected, runs.allowance
-    ).arrays:
-        (right if 0 < total == agreeing else others).add(ArrayName.of(name).prefix)
-    right -= others
-    wrong = [one for one in cells if one[0] not in right]
-    for kind, (name, cell) in product(
-        EDITS.values(), wrong if each else [("", runs.model.cell)]
-    ):
-        if kind.stage == "head" and not runs.is_of_head:
+def _dropout(given: Array, wanted: Array) -> Array | None:
+    """The mask that makes EXPECTED of h: it keeps some units of each step; None: there is none."""
+    factors = np.where(wanted == 0, 0, wanted / given)
+    is_kept = np.abs(factors) > SMALL
+    if is_kept.all() or not is_kept.any(axis=2).all():
+        return None
+    scale = float(np.median(factors[is_kept]))
+    if np.abs(factors[is_kept] / scale - 1).max() >= ALIKE:
+        return None
+    return np.where(is_kept, float(f"{scale:.6g}"), 0.0)
+
+
+class KindOfCell(NamedTuple):
+    """A kind of edits of one cell or of all, and its values for their sizes."""
+
+    kind: EditKind
+    cell: str
+    values: Iterator[Any]
+
+    def edit(self, value: Any) -> Edit:
+        """The edit with a value."""
+        return Edit(self.kind.name, value, cell=self.cell)
+
+
+def _kinds_of_all(runs: EditedRuns) -> Iterator[KindOfCell]:
+    """The kinds of edits of all cells at once, or of the run."""
+    has_agreeing = bool(_agreeing_cells(runs))
+    sizes = _sizes(runs, runs.model.cell)
+    for kind in EDITS.values():
+        # where a cell agrees, not all are wrong
+        may_be = not has_agreeing or kind.stage == "network"
+        if may_be and (kind.stage != "head" or runs.is_of_head):
+            yield KindOfCell(kind, "", kind.values_for(sizes))
+
+
+def _kinds_of_each(runs: EditedRuns) -> Iterator[KindOfCell]:
+    """The kinds of edits of one of several cells, of those that may be wrong."""
+    if len(runs.model.cells) == 1:
+        return
+    agreeing = _agreeing_cells(runs)
+    wrong = [one for one in runs.model.cells if one[0] not in agreeing]
+    for kind in EDITS.values():
+        if kind.stage in OF_MODEL:
             continue
-        if kind.stage not in OF_MODEL if each else not right or kind.stage == "network":
-            sizes = RunSizes(runs.model, cell, runs.steps, runs.input_steps)
-            yield kind, partial(Edit, kind.name, cell=name), kind.values_for(sizes)
+        for name, cell in wrong:
+            yield KindOfCell(kind, name, kind.values_for(_sizes(runs, cell)))
 
 
-def table(runs: EditedRuns, *, each: bool = False, stage: str = "") -> Variants:
-    """The values of the table, the usual first, of all cells at once or of each.
+def _agreeing_cells(runs: EditedRuns) -> set[str]:
+    """The cells of which all of EXPECTED agrees as loaded."""
+    agreeing, differing = set[str](), {""}
+    allowance = runs.placement.allowance
+    for name, right, total in compared(runs.base, runs.expected, allowance).arrays:
+        cell = ArrayName.of(name).prefix
+        if 0 < total == right:
+            agreeing.add(cell)
+        else:
+            differing.add(cell)
+    return agreeing - differing
 
-    Next to changes the usual alone, and fewer if each needs a full run.
-    """
-    by_first = runs.is_off_at_first or runs.first_off is not None
-    most = USUAL[by_first] if runs.changes else None
+
+def _sizes(runs: EditedRuns, cell: Cell) -> RunSizes:
+    return RunSizes(runs.model, cell, runs.steps, _input_steps(runs))
+
+
+def _input_steps(runs: EditedRuns) -> Sequence[int]:
+    """The steps of the inputs of which one may be wrong, if one alone is."""
+    if runs.is_off_at_first:
+        firsts = set[int]()
+        for known in runs.known_cells:
+            firsts.add(runs.steps - 1 if known.runs_back else 0)
+        return sorted(firsts) or [0]
+    if runs.first_off is None:
+        return range(runs.steps)
+    return range(max(0, runs.first_off - LATE), runs.first_off + 1)
+
+
+def table(runs: EditedRuns) -> Tries:
+    """The values of the table of all cells at once, the usual first, by turns of families."""
     if runs.changes and runs.model.edits:  # that the search of settings ran without
-        yield Variant(())
-    # by families: kinds that differ by a gate or a state alone are one
-    families: dict[str, dict[str, list[Variants]]] = {}
-    for kind, edit, values in _kinds(runs, each):
-        if kind.name not in LATER and stage in ("", kind.stage):
-            stem, _, last = kind.name.rpartition(".")
-            alike = stem if len(last) == 1 else kind.name
-            variants = map(partial(_with_value, edit), islice(values, most))
-            of_family = families.setdefault(kind.family, {})
-            of_family.setdefault(alike, []).append(variants)
-    if len(runs.model.layers) > 1 and not (each or stage):
+        yield runs.hypothesis()
+    families = _families(runs, _kinds_of_all(runs))
+    if len(runs.model.layers) > 1:
         cells = [name for name, cell in runs.model.cells if cell.inputs == cell.outputs]
-        residual = Variant(tuple(Edit("outputs.residual", cell=name) for name in cells))
-        families.setdefault("outputs", {})["layers"] = [iter([residual])]
-    yield from _by_turns(
-        _by_turns(map(_by_turns, kinds.values())) for kinds in families.values()
-    )
+        edits = [Edit("outputs.residual", cell=name) for name in cells]
+        residual = iter([runs.hypothesis(*edits)])
+        families.setdefault("outputs", {})["layers"] = [residual]
+    yield from _families_by_turns(families)
 
 
-def _with_value(edit: Callable[[Any], Edit], value: Any) -> Variant:
-    return Variant((edit(value),))
+def table_of_each(runs: EditedRuns) -> Tries:
+    """The same of one of several cells."""
+    if runs.changes and runs.model.edits:
+        yield runs.hypothesis()
+    yield from _families_by_turns(_families(runs, _kinds_of_each(runs)))
 
 
-def _by_turns(each: Iterable[Variants]) -> Variants:
+def table_of_head(runs: EditedRuns) -> Tries:
+    """The same of the layers after the LSTM."""
+    if runs.changes and runs.model.edits:
+        yield runs.hypothesis()
+    of_head = (one for one in _kinds_of_all(runs) if one.kind.stage == "head")
+    yield from _families_by_turns(_families(runs, of_head))
+
+
+Families = dict[str, dict[str, list[Tries]]]
+"""By family, kinds that differ by a gate or a state alone as one."""
+
+
+def _families(runs: EditedRuns, kinds: Iterable[KindOfCell]) -> Families:
+    """The tries of kinds by family; next to changes of usual values only."""
+    most = None
+    if runs.changes:
+        by_first = runs.is_off_at_first or runs.first_off is not None
+        most = USUAL_BY_FIRST if by_first else USUAL
+    families: Families = {}
+    for one in kinds:
+        if one.kind.name in LATER:
+            continue
+        stem, _, last = one.kind.name.rpartition(".")
+        alike = stem if len(last) == 1 else one.kind.name
+        of_family = families.setdefault(one.kind.family, {})
+        some = islice(one.values, most)
+        of_family.setdefault(alike, []).append(map(_with_value(runs, one), some))
+    return families
+
+
+def _with_value(runs: EditedRuns, one: KindOfCell) -> Callable[[Any], Try]:
+    return lambda value: runs.hypothesis(one.edit(value))
+
+
+def _families_by_turns(families: Families) -> Tries:
+    each = []
+    for kinds in families.values():
+        each.append(_by_turns(map(_by_turns, kinds.values())))
+    return _by_turns(each)
+
+
+def _by_turns(each: Iterable[Tries]) -> Tries:
     """The first of each, then the second of each: a budget ends no family before it began."""
     waiting = deque(each)
     while waiting:
-        variants = waiting.popleft()
-        for variant in islice(variants, 1):
-            yield variant
-            waiting.append(variants)
+        tries = waiting.popleft()
+        for one in islice(tries, 1):
+            yield one
+            waiting.append(tries)
 
 
-def rows_and_columns(runs: EditedRuns) -> Variants:
+def rows_and_columns(runs: EditedRuns) -> Tries:
     """Rows and columns that are zero or exchanged, in each cell."""
-    for kind, edit, values in _kinds(runs, each=len(runs.model.cells) > 1):
-        if kind.name in LATER:
-            yield from (Variant((edit(value),)) for value in values)
+    is_single = len(runs.model.cells) == 1
+    for one in _kinds_of_all(runs) if is_single else _kinds_of_each(runs):
+        if one.kind.name in LATER:
+            for value in one.values:
+                yield runs.hypothesis(one.edit(value))
 
 
-def solutions(runs: EditedRuns, *, each: bool = False) -> Variants:
+def solutions(runs: EditedRuns) -> Tries:
+    """The edits of all cells with a number, at the nearest one."""
+    return _solved(runs, _kinds_of_all(runs))
+
+
+def solutions_of_each(runs: EditedRuns) -> Tries:
+    """The same of one of several cells."""
+    return _solved(runs, _kinds_of_each(runs))
+
+
+def _solved(runs: EditedRuns, kinds: Iterable[KindOfCell]) -> Tries:
     """The edits with a number, at the nearest one; those of a bound first.
 
     A bound is the largest number of EXPECTED, or none.
     """
-    kinds = (one for one in _kinds(runs, each) if one[0].solved is not None)
-    for kind, edit, values in sorted(kinds, key=lambda one: not one[0].bound):
-        case = runs.case_for((edit(kind.solved),))
+    with_number = [one for one in kinds if one.kind.solved is not None]
+    with_number.sort(key=lambda one: not one.kind.bound)
+    for one in with_number:
+        kind = one.kind
+        case = runs.case_for((one.edit(kind.solved),))
         if case is None or not runs.work.left():
             continue
-        known = case.expected.at_known(lambda _, one: one.values)
-        first = largest(np.abs(known)) if kind.bound else kind.solved or 0.0
-        numbers = [value for value in values if isinstance(value, float)]
-        number = runs.solved_number(
-            edit, [first, *numbers[: 2 if kind.bound else STARTS]]
-        )
-        if number not in (None, kind.solved):
+        starts = [value for value in one.values if isinstance(value, float)]
+        if kind.bound:
+            known = case.expected.at_known(lambda _, known: known.values)
+            starts = [largest(np.abs(known)), *starts[:BOUND_STARTS]]
+        else:
+            starts = [kind.solved or 0.0, *starts[:STARTS]]
+        number = solved_number(runs, one.edit, starts)
+        if number is not None and number != kind.solved:
             with suppress(ValueError):  # the kind does not take every number
-                yield Variant((edit(kind.read(number)),), 1)
+                yield runs.hypothesis(one.edit(kind.read(number)), solved=1)
 
 
-def numbers(runs: EditedRuns) -> Variants:
+def numbers(runs: EditedRuns) -> Tries:
     """Statistics of the data, and numbers that are solved for."""
     yield from statistics(runs)
     yield from solutions(runs)
     yield from inputs(runs)
 
 
-def restarts(runs: EditedRuns) -> Variants:
+def restarts(runs: EditedRuns) -> Tries:
     """The initial state, h or c again: in chunks, or at each step that is off.
 
     A last state shows only the last of these.
     """
     steps = 0 if runs.changes else runs.steps
     if runs.first_off is None:
-        lengths = [n for n in range(2, steps) if steps % n == 0]
-        edits = [Edit(f"state.chunks{part}", n) for n in lengths for part in STATES]
-        if runs.expected.steps <= 1:
-            edits = [Edit("state.anew", (n,)) for n in range(steps)[:0:-1][:LAST_STEPS]]
-        yield from (Variant((edit,), 1) for edit in edits)
+        for edit in _any_restarts(runs, steps):
+            yield runs.hypothesis(edit, solved=1)
+    elif 1 < runs.first_off < steps:
+        for part in STATES:
+            chunks = Edit(f"state.chunks{part}", runs.first_off)
+            yield runs.hypothesis(chunks, solved=1)
+            yield from _restarts_at_steps(runs, part)
+
+
+def _any_restarts(runs: EditedRuns, steps: int) -> Iterator[Edit]:
+    """The restarts that EXPECTED may have where its steps do not show them."""
+    if runs.expected.steps <= 1:
+        for step in range(steps - 1, max(0, steps - 1 - LAST_STEPS), -1):
+            yield Edit("state.anew", (step,))
         return
-    for part in STATES if 1 < runs.first_off < steps else ():
-        yield Variant((Edit(f"state.chunks{part}", runs.first_off),), 1)
-        found = [0]
-        off: int | None = runs.first_off
-        while off is not None and off > found[-1] + 1 and len(found) <= steps // 2:
-            found.append(off)
-            edit = Edit(f"state.anew{part}", tuple(found[1:]))
-            off = runs.first_wrong((edit,))
-        if off is None and found != [*range(0, steps, found[1])]:
-            yield Variant((edit,), len(found) - 1)
+    for length in range(2, steps):
+        if steps % length == 0:
+            for part in STATES:
+                yield Edit(f"state.chunks{part}", length)
 
 
-class Stage(NamedTuple):
-    """One thing to try: its variants, and what is named where the budget left it out."""
-
-    variants: Callable[[EditedRuns], Variants]
-    words: str
-    is_listed: bool = (
-        False  # they are of the table, and cost nothing before they are run
-    )
-    of_each: bool = False  # they are of one cell of several
-
-
-STAGES = (
-    Stage(restarts, "initial states again"),
-    Stage(table, "all cells", is_listed=True),
-    Stage(numbers, "statistics of the data, and numbers that are solved for"),
-    Stage(outputs, "layers after h"),
-    Stage(damage, "damaged numbers"),
-    Stage(partial(table, each=True), "single cells", is_listed=True, of_each=True),
-    Stage(partial(solutions, each=True), "numbers of single cells", of_each=True),
-    Stage(state, "another initial state"),
-    Stage(rows_and_columns, "rows and columns"),
-)
-"""The stages of the search, in order; the first with an answer ends it."""
-
-OF_HEAD = Stage(partial(table, stage="head"), "the head", is_listed=True)
-
-ALONE, BESIDE, ELSEWHERE = "as loaded", "next to a change", "at other placements"
-WHERES = ALONE, BESIDE, ELSEWHERE
-"""The runs that have edits, in order: each has all stages before the next."""
-
-SAME_WITHIN = 3e-4  # a difference of two runs that rounding may make
-FEW_NUMBERS = 40  # of EXPECTED, up to which any other fit leaves an answer open
-OF_A_PLACE = 16  # values of an edit in the place of a change: later ones are tables
-# values of a setting, and changes, next to edits
-OF_A_KIND, MOST_BESIDE = 2, 18
-# of the work: edits by themselves, where most need a full run, as of two directions; all of it
-# left none for those next to a change, of which 0 of 13 were found
-ALONE_OF_HEAD = 0.2
-FOR_FIRST = 0.85  # of the work: the rest is for less likely placements
-
-
-class EditSearch:
-    """The runs of which edits are tried, each of all stages: those of the likeliest come first.
-
-    Placements of the same numbers are one.
-    """
-
-    def __init__(self, attempts: Sequence[Attempt]) -> None:
-        self._likeliest = attempts[0]
-        distinct: dict[bytes, EditedRuns] = {}
-        for attempt in reversed(attempts):
-            runs = _runs_of(attempt.placement)
-            off = runs.off(runs.base)
-            if runs.bits(off, 0):  # enough are off
-                distinct[off.tobytes()] = runs
-        self._runs = list(distinct.values())[::-1]  # the likeliest first
-        self._ended: set[str] = set()  # where the budget ended
-
-    def found_by(self, stage: Stage, where: str) -> list[NamedEdits]:
-        """The edits of a stage that give EXPECTED, in one of `WHERES`."""
-        runs, part = self._runs_and_part(where)
-        if where in self._ended or not runs:
-            return []
-        found, is_ended = _found_by_stage(stage, runs, part)
-        if is_ended:
-            self._ended.add(where)
-        return found
-
-    def _runs_and_part(self, where: str) -> tuple[list[EditedRuns], float]:
-        """The runs, and the part of the work that they may take."""
-        if where == ALONE:
-            is_of_head = bool(self._runs) and self._runs[0].is_of_head
-            return self._runs[:1], ALONE_OF_HEAD if is_of_head else 1.0
-        if where == BESIDE:
-            return self._next_to_changes, FOR_FIRST
-        return self._runs[1:], 1.0
-
-    @cached_property
-    def _next_to_changes(self) -> list[EditedRuns]:
-        """The likeliest runs next to each of the usual changes."""
-        changed: list[EditedRuns] = []
-        for first in self._runs[:1]:
-            if not first.work.left(FOR_FIRST):  # each takes the memory of a model
-                break
-            for changes in _usual_changes(self._likeliest):
-                with suppress(UserError):
-                    changed.append(replace(first, changes=changes))
-        return changed
-
-
-def edits_of_head(attempts: Sequence[Attempt]) -> list[NamedEdits]:
-    """The edits of the head that give EXPECTED, with the h as loaded.
-
-    They come before two changes: steps of the head are often equal to these.
-    """
-    placements = [one.placement for one in attempts]
-    of_head = [one for one in placements if one.expected.is_of_head]
-    runs = [_runs_of(one) for one in of_head]  # each reads the model
-    found, _ = _found_by_stage(OF_HEAD, runs, 1.0)
-    return found
-
-
-def _found_by_stage(
-    stage: Stage, runs: Sequence[EditedRuns], part: float
-) -> tuple[list[NamedEdits], bool]:
-    """The edits that give EXPECTED in the first runs in which any does; whether work ended.
-
-    Of the output of a head, the runs have turns until one is found: their
-    steps show less, so each variant takes longer.
-    """
-    waiting = deque((one, stage.variants(one)) for one in runs)
-    found = list[NamedEdits]()
-    while waiting:
-        one, variants = waiting.popleft()
-        variant = next(variants, None) if one.work.left(part) else None
-        if variant is not None:
-            named = one.proved(variant)
-            if named is not None:
-                found.append(named)
-            if one.is_of_head and not found:
-                waiting.append((one, variants))
-            else:
-                waiting.appendleft((one, variants))
-        elif found:
-            return _without_more_numbers(sorted(found, key=_rank)), False
-        elif not one.work.left(part):
-            left = _left_out(one, stage, variants)
-            one.work.left_out.append((bool(one.changes), left))
-            return [], True
-    return [], False
-
-
-def _left_out(runs: EditedRuns, stage: Stage, variants: Variants) -> list[str]:
-    """The names of what the budget left out: families of its last stage, and later stages."""
-    left = [stage.words]
-    if stage.is_listed:  # by turns: the next ones have each family that is left
-        some = islice(variants, len(HIDES))
-        families = dict.fromkeys(one.edits[0].kind.family for one in some if one.edits)
-        left = [f"further {family}" for family in families]
-    several = len(runs.model.cells) > 1
-    later = STAGES[STAGES.index(stage) + 1 :] if stage in STAGES else STAGES
-    left.extend(one.words for one in later if several or not one.of_each)
-    return left
-
-
-def _without_more_numbers(found: Sequence[NamedEdits]) -> list[NamedEdits]:
-    """The edits with no more solved numbers than are needed, or one; the shortest of each kind."""
-    most = max(1, found[0].variant.solved)
-    by_kind = dict[Any, NamedEdits]()
-    for named in found:
-        edits, solved = named.variant
-        kinds = tuple((edit.cell, edit.name) for edit in edits)
-        texts = tuple(edit.text for edit in edits)
-        is_scaled = bool(solved) and all(e.kind.solved is not None for e in edits)
-        if solved <= most:
-            by_kind.setdefault(kinds if is_scaled else texts, named)
-    return [*by_kind.values()]
-
-
-def _rank(named: NamedEdits) -> tuple[int, int, int]:
-    """Fewest solved numbers and edits first, then as in the table."""
-    (edits, solved), names = named.variant, [*EDITS]
-    place = min((names.index(edit.name) for edit in edits), default=0)
-    return solved, len(edits), place
-
-
-def _runs_of(one: Placement, changes: Changes = ()) -> EditedRuns:
-    return EditedRuns(one.case, one.allowance, one.location, one.run_changes, changes)
-
-
-def equal_edits(
-    placement: Placement,
-    changed: Sequence[Changed],
-) -> Iterator[tuple[Changed, ...]]:
-    """Edits of the place of a change that fit too, with the other changes.
-
-    A kind is of the place of a setting if a value of it is the same run as one.
-    """
-    for one, kind in product(changed, EDITS.values()):
-        cell, _, name = one.setting.rpartition(".")
-        if name not in [setting for setting, _ in kind.same.values()]:
-            continue
-        others = [other for other in changed if other is not one]
-        runs = _runs_of(placement, plain_of(others))
-        sizes = RunSizes(runs.model, runs.model.cell, runs.steps)
-        for value in islice(kind.values_for(sizes), OF_A_PLACE):
-            edits = (Edit(kind.name, value, cell),)
-            if runs.fits(Variant(edits)):
-                yield *edits_changed(edits), *others
-
-
-def rivals(
-    loaded: Placement,
-    placement: Placement,
-    changes: Changes,
-    is_solved: bool,
-) -> Iterator[tuple[Changed, ...]]:
-    """Edits as loaded that fit as well as changes at a placement do, and are another run.
-
-    Numbers are solved for only if one of the changes was.
-    """
-    runs, answer = _runs_of(loaded), _runs_of(placement, changes)
-    stages = [restarts, table]
-    if is_solved:
-        stages.append(numbers)
-    for stage in stages:
-        for variant in stage(runs):
-            if not runs.work.left():
-                return
-            is_other = runs.fits(variant) and differs(answer, (), runs, variant.edits)
-            if variant.edits and is_other:
-                yield edits_changed(variant.edits)
-
-
-def differs(
-    one: EditedRuns, edits: Sequence[Edit], other: EditedRuns, others: Sequence[Edit]
-) -> bool:
-    """Tell whether two runs differ on other inputs, of twice as many steps."""
-    given = one.elsewhere().run(edits)
-    wanted = other.elsewhere().run(others)
-    shared = given.keys() & wanted.keys()
-    if not shared or any(given[name].shape != wanted[name].shape for name in shared):
-        return True
-    return not all(
-        np.allclose(given[name], wanted[name], atol=SAME_WITHIN, rtol=0)
-        for name in shared
-    )
-
-
-def has_rival(first: NamedEdits, others: Sequence[NamedEdits]) -> bool:
-    """Tell whether edits are not proved: others with no more solved numbers fit too.
-
-    So does a number of two digits next to a statistic of the data.
-    """
-    edits, solved = first.variant
-    if not solved and first.runs.expected.numbers > FEW_NUMBERS:
-        is_open = any(edit.name.endswith(".normalised") for edit in edits)
-        others = [one for one in others if is_open and one.variant.solved]
-    for one in others:
-        is_short = all(
-            isinstance(edit.value, float) and float(f"{edit.value:.2g}") == edit.value
-            for edit in one.variant.edits
-        )
-        if one.variant.solved > solved and not is_short:
-            continue
-        if differs(first.runs, edits, one.runs, one.variant.edits):
-            return True
-    return False
-
-
-def _usual_changes(attempt: Attempt) -> list[Changes]:
-    """The nearest changes, and then the likeliest of a network."""
-    nearest = [answer.changes for answer in attempt.nearest() if answer.changes]
-    known = attempt.singles.changes
-    of_all = (
-        one for one in known if "." not in one[0].setting and one[0].value != SOLVE
-    )
-    likely = groupby(
-        sorted(of_all, key=lambda one: prior(*one)), lambda one: one[0].setting
-    )
-    usual = chain.from_iterable(islice(values, OF_A_KIND) for _, values in likely)
-    return [*islice(dict.fromkeys((*nearest, *usual)), MOST_BESIDE)]
+def _restarts_at_steps(runs: EditedRuns, part: str) -> Tries:
+    """The start again at each step that is off, with those before it."""
+    steps = runs.steps
+    starts: list[int] = []
+    off = runs.first_off
+    before = 0
+    while off is not None and off > before + 1 and len(starts) < steps // 2:
+        starts.append(off)
+        before = off
+        edit = Edit(f"state.anew{part}", tuple(starts))
+        off = runs.first_wrong((edit,))
+    are_chunks = [0, *starts] == list(range(0, steps, starts[0]))
+    if off is None and not are_chunks:
+        yield runs.hypothesis(edit, solved=len(starts))

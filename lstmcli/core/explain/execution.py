@@ -6,6 +6,7 @@ Masks, units and rounding are confirmed by a run; another state is suggested.
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,6 +55,8 @@ NO_ARRANGEMENTS = (
 # numbers, and their share, that only the rounded run meets
 FEWEST_OFF, SHARE_OFF = 6, 0.3
 WIDER = 4.0  # times the error of a rounded run: the tolerance of the search
+PARTS = WEIGHTS, INPUTS, BOTH, EVERY
+"""Parts of a run that may be rounded, in the order in which they are tried."""
 FEW_AGREE = 0.2  # of all values, met by chance
 
 
@@ -62,20 +65,22 @@ def how_run(question: Question, case: Case) -> Remarks:
     if question.inputs.is_padded:
         return
     allowance = question.exactness.allowances[-1]
-    found = masked(case, allowance)
-    if not found and not question.model.backward:
-        found = (other_state if case.expected.is_complete else other_units)(
-            case, allowance
-        )
-    if found:
-        yield found
+    shown = masked(case, allowance)
+    if shown is None and not question.model.backward:
+        if case.expected.is_complete:
+            shown = other_state(case, allowance)
+        else:
+            shown = other_units(case, allowance)
+    if shown is not None:
+        yield shown
 
 
 def rearranged(question: Question, case: Case) -> Remarks:
     """The hints of `diff` on outputs that are arranged otherwise."""
     side, trace = question.side, run_plan(case.plan(FINE))
-    members, (name, *others) = trace.members(), side.arrays
-    arrays = members if others or name in members else {"h": trace.h}
+    arrays = trace.members()
+    if len(side.arrays) == 1 and arrays.keys().isdisjoint(side.arrays):
+        arrays = {"h": trace.h}
     with suppress(UserError):  # no array has the same name
         found = compare(Side("the run as loaded", arrays, case.layout), side)
         differing = sum(not array.equal for array in found.arrays.values())
@@ -85,19 +90,15 @@ def rearranged(question: Question, case: Case) -> Remarks:
 
 
 def other_state(case: Case, allowance: Allowance) -> Remark | None:
-    """An error that is largest at the first step and dies out from there on."""
-    given, outputs = case.arrays(FINE), case.expected.outputs
-    off = np.concatenate(
-        [given[n] - known.values for n, known in outputs.items()], axis=-1
-    )
-    rms = np.sqrt((off**2).mean(axis=(1, 2)))  # (T,)
-    if len(rms) < FADING_STEPS or rms.argmax() or rms[1] <= allowance.absolute:
+    """The remark on an error that is largest at the first step and dies out from there on."""
+    given = case.arrays(FINE)
+    off = [given[name] - one.values for name, one in case.expected.outputs.items()]
+    squares = np.square(np.concatenate(off, axis=-1))
+    rms = np.sqrt(squares.mean(axis=(1, 2)))  # (T,)
+    if len(rms) < FADING_STEPS or rms.argmax() > 0 or rms[1] <= allowance.absolute:
         return None
-    return (
-        remark("other_state", share=rms[-1] / rms[0])
-        if rms[-1] <= FADED * rms[0]
-        else None
-    )
+    share = rms[-1] / rms[0]
+    return remark("other_state", share=share) if share <= FADED else None
 
 
 def other_units(case: Case, allowance: Allowance) -> Remark | None:
@@ -110,16 +111,15 @@ def other_units(case: Case, allowance: Allowance) -> Remark | None:
     if count == known.values.shape[-1]:
         return None
     h = case.arrays(FINE)[name]  # (T, B, K)
-    each = (known[..., [k]] for k in range(count))
-    wrong = (
-        np.abs(h - one.values) > allowance.of(one) for one in each
-    )  # not where unknown
-    units = [np.flatnonzero(~one.any(axis=(0, 1))) for one in wrong]
-    if any(len(one) != 1 for one in units):
-        return None
-    return remark(
-        "other_units", units=np.ravel(units).tolist(), numbers=expected.numbers
-    )
+    units: list[int] = []
+    for k in range(count):
+        wanted = known[..., [k]]
+        is_wrong = np.abs(h - wanted.values) > allowance.of(wanted)  # not where unknown
+        agreeing = np.flatnonzero(~is_wrong.any(axis=(0, 1))).tolist()
+        if len(agreeing) != 1:
+            return None
+        units.extend(agreeing)
+    return remark("other_units", units=units, numbers=expected.numbers)
 
 
 def masked(case: Case, allowance: Allowance) -> Remark | None:
@@ -128,38 +128,38 @@ def masked(case: Case, allowance: Allowance) -> Remark | None:
     steps, numbers = int(padded.sum()), case.expected.numbers
     if steps * numbers < LEAST_SHOWN * padded.size or padded.all(axis=0).any():
         return None
-    masked = case.under(mask=from_time_major(~padded[..., None], case.layout)[..., 0])
-    for changes in (), (Change("masked_output", ending),):
-        if verify(masked, changes, allowance).fits:
-            option = f" --masked-output {ending}" * bool(changes)
-            return remark(
-                "masked",
-                steps=steps,
-                ending=ending,
-                option=option,
-                numbers=numbers,
-            )
+    mask = from_time_major(~padded[..., None], case.layout)[..., 0]
+    options: dict[Changes, str] = {
+        (): "",
+        (Change("masked_output", ending),): f" --masked-output {ending}",
+    }
+    for changes, option in options.items():
+        if verify(case.under(mask=mask), changes, allowance).fits:
+            facts = {"steps": steps, "ending": ending, "option": option}
+            return remark("masked", numbers=numbers, **facts)
     return None
 
 
-def rounded_run(
-    case: Case,
-    changes: Changes,
-    name: str,
-    tight: Allowance,
-) -> list[tuple[str, Agreement]]:
-    """The first part of a run that, rounded to a format, gives EXPECTED.
+class Rounding(NamedTuple):
+    """Half precision of a part of a run."""
 
-    ``tight`` is the tolerance of EXPECTED, which a run without rounding has to miss.
-    """
-    off = compared(_arrays(case, changes), case.expected, tight)
-    if off.total - off.agreeing < max(FEWEST_OFF, SHARE_OFF * off.total):
-        return []
-    for part in (WEIGHTS, INPUTS, BOTH, EVERY):
-        agreement = compared(_arrays(case, changes, name, part), case.expected, tight)
-        if agreement.fits:
-            return [(part, agreement)]
-    return []
+    dtype: str
+    part: str  # one of `PARTS`
+
+
+def shows_rounding(case: Case, changes: Changes, tight: Allowance) -> bool:
+    """Tell whether a run misses so many numbers of EXPECTED that rounding may be the cause."""
+    exact = compared(_arrays(case, changes), case.expected, tight)
+    least = max(FEWEST_OFF, SHARE_OFF * exact.total)
+    return exact.total - exact.agreeing >= least
+
+
+def rounded_agreement(
+    case: Case, changes: Changes, rounding: Rounding, allowance: Allowance
+) -> Agreement:
+    """How a run of which a part is rounded compares with EXPECTED."""
+    arrays = _arrays(case, changes, rounding)
+    return compared(arrays, case.expected, allowance)
 
 
 def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Remarks:
@@ -169,23 +169,19 @@ def remark_of_size(case: Case, loaded: Agreement, exactness: Exactness) -> Remar
     """
     few_agree = loaded.agreeing <= FEW_AGREE * loaded.total
     for half in exactness.coarse:
-        name, on_grid = half.name, half.name == exactness.grid
+        on_grid = half.name == exactness.grid
         is_close = loaded.max_abs <= tolerance(case, (), half).absolute
         if is_close and (few_agree or on_grid):
-            eps = loaded.max_abs / EPS[name]
-            yield remark(
-                "size_of_half_precision",
-                on_grid=on_grid,
-                dtype=name,
-                eps=eps,
-            )
+            eps = loaded.max_abs / EPS[half.name]
+            facts = {"on_grid": on_grid, "dtype": half.name, "eps": eps}
+            yield remark("size_of_half_precision", **facts)
             return
 
 
 def tolerance(case: Case, changes: Changes, half: Allowance) -> Allowance:
     """The tolerance of a format for a network with changes, at most the given one."""
     plain = _arrays(case, changes)
-    rounded = _arrays(case, changes, half.name, EVERY)
+    rounded = _arrays(case, changes, Rounding(half.name, EVERY))
     if not plain or not rounded:
         return half
     error = case.expected.at_known(lambda name, _: rounded[name] - plain[name])
@@ -193,13 +189,16 @@ def tolerance(case: Case, changes: Changes, half: Allowance) -> Allowance:
     return half._replace(absolute=absolute, relative=0.0)
 
 
-def _arrays(case: Case, changes: Changes, name: str = "", part: str = "") -> Arrays:
-    """The arrays of a run, a part of it rounded to a format; none if it fails."""
-    settings = {**settings_of(changes), "dtype": name if part == EVERY else "float64"}
-    if part in (WEIGHTS, BOTH):
-        settings[ROUNDED] = name
-    if part in (INPUTS, BOTH):
-        x = np.asarray(case.data.x, np.float64)
-        case = case.under(x=round_to_format(x, name))
+def _arrays(case: Case, changes: Changes, rounding: Rounding | None = None) -> Arrays:
+    """The arrays of a run of which a part may be rounded; none if it fails."""
+    settings = {**settings_of(changes), **FINE}
+    if rounding is not None:
+        if rounding.part == EVERY:
+            settings["dtype"] = rounding.dtype
+        if rounding.part in (WEIGHTS, BOTH):
+            settings[ROUNDED] = rounding.dtype
+        if rounding.part in (INPUTS, BOTH):
+            x = np.asarray(case.data.x, np.float64)
+            case = case.under(x=round_to_format(x, rounding.dtype))
     arrays = arrays_if_run(case, settings)
     return arrays if case.expected.is_in(arrays) else {}

@@ -24,7 +24,7 @@ from lstmcli.core.explain.placement import (
     Placement,
 )
 from lstmcli.core.explain.question import Setup
-from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Answer, Remarks, remark
+from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Remarks, remark
 from lstmcli.core.forward.head import head_output, taken_at_each_end
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import run_in_memory
@@ -180,30 +180,24 @@ class ImpliedLengths(Placement):
             at_any_step=not backward,
         )
 
-    def fits(self) -> bool:
-        """Tell whether the network as loaded gives EXPECTED for some lengths."""
-        return self.verify(()).fits
+    def may_fit(self) -> bool:
+        """Tell that lengths are solved for before anything is compared."""
+        return True
 
     def verify(self, changes: Changes, allowance: Allowance | None = None) -> Agreement:
         """Run the network with changes and the nearest lengths, and compare."""
-        at = self._at(changes)
-        return NEVER if at is None else at.verify(changes, allowance)
+        fixed = self.for_changes(changes)
+        return NEVER if fixed is None else fixed.verify(changes, allowance)
 
-    def placed(
-        self, answers: Sequence[Answer]
-    ) -> Iterator[tuple[Placement, list[Answer]]]:
-        """Answers by placement on runs of their lengths."""
-        by_lengths: dict[Placement, list[Answer]] = {}
-        for one in answers:
-            if (at := self._at(one.changes)) is not None:
-                by_lengths.setdefault(at, []).append(one)
-        yield from by_lengths.items()
-
-    def _at(self, changes: Changes) -> Placement | None:
-        """EXPECTED on runs of the lengths that fit a hypothesis, if any."""
+    def for_changes(self, changes: Changes) -> Placement | None:
+        """EXPECTED on a run of the lengths that fit the changes, if any do."""
         lengths = self._solve(settings_of(changes))
-        fixed = Placement(self.setup, self.location, (Change("lengths", lengths),))
-        return self._fixed.setdefault(lengths, fixed) if lengths else None
+        if not lengths:
+            return None
+        if lengths not in self._fixed:
+            of_lengths = (Change("lengths", lengths),)
+            self._fixed[lengths] = Placement(self.setup, self.location, of_lengths)
+        return self._fixed[lengths]
 
     def _solve(self, settings: Settings) -> tuple[int, ...]:
         """The lengths with which a run comes near; none if not, or if as given."""

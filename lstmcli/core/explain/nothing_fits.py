@@ -8,7 +8,7 @@ import numpy as np
 
 from lstmcli.core.explain import execution, lengths
 from lstmcli.core.explain.approximation import approximated
-from lstmcli.core.explain.attempt import Attempt, Found
+from lstmcli.core.explain.attempt import Attempt
 from lstmcli.core.explain.causes import settings_of
 from lstmcli.core.explain.explanation import (
     BY_BUDGET,
@@ -23,7 +23,8 @@ from lstmcli.core.explain.explanation import (
 from lstmcli.core.explain.placement import Placement
 from lstmcli.core.explain.report import explanation_of, near_run, of_found
 from lstmcli.core.explain.search import Search
-from lstmcli.core.explain.verify import Answer, Remark, Remarks, remark
+from lstmcli.core.explain.tries import Answer, Try
+from lstmcli.core.explain.verify import Remark, Remarks, remark
 
 
 def nothing_fits(search: Search, said: Sequence[Remark]) -> Explanation:
@@ -34,12 +35,16 @@ def nothing_fits(search: Search, said: Sequence[Remark]) -> Explanation:
     attempt = min(search.likely, key=_how_partial)
     placement = attempt.placement
     loaded = placement.verify(())
-    answers = attempt.nearest()
-    fitting = [one for one in answers if one.changes and one.comparison.fits]
+    nearest = attempt.nearest()
+    fitting = []
+    for one in nearest:
+        if one.hypothesis.changes and one.agreement.fits:
+            fitting.append(one)
     if fitting:  # a run in 8 bits gives what the search in float missed
-        return of_found(search, [Found(attempt, fitting, placement.allowance)])
-    as_loaded = near_run(placement, Answer((), loaded))
-    nears = [near_run(placement, one) for one in answers]
+        return of_found(search, fitting)
+    unchanged = Answer(Try(placement), loaded, placement.allowance)
+    as_loaded = near_run(unchanged)
+    nears = list(map(near_run, nearest))
     # EXPECTED is not the first units then, nor anything else of one placement
     is_placed = not any(one.code == "other_units" for one in said)
     untried = [*NOT_SEARCHED, *_left_out(search, attempt)]
@@ -145,13 +150,13 @@ def _not_merged_so(search: Search, placement: Placement) -> Remarks:
 
 def _left_out(search: Search, attempt: Attempt) -> Remarks:
     """The remarks on all that a budget left out."""
-    depths = [one.depth for one in search.likely]
+    depths = [one.sets.depth for one in search.likely]
     sizes = (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed")
     for size, code in sizes:
         left = sum(depth < size for depth in depths)
         if left and size <= max(depths):
             yield remark(code, left=left, placements=len(depths))
-    yield from attempt.untried
+    yield from attempt.sets.untried
     for is_beside, names in search.work.edits.left_out:
         code = "edits_left_beside" if is_beside else "edits_left"
         yield remark(code, tried=search.work.variants, left=names)

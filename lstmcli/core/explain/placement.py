@@ -5,7 +5,7 @@ What a placement changes counts like any change. `Attempt` finds the changes of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -19,7 +19,7 @@ from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
 from lstmcli.core.explain.question import Setup
 from lstmcli.core.explain.simulator import Simulator
-from lstmcli.core.explain.verify import Agreement, Answer, Case, arrays_if_run, verify
+from lstmcli.core.explain.verify import Agreement, Case, arrays_if_run, verify
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.surroundings import LAST as LAST_STEP
@@ -127,20 +127,16 @@ class Placement:
         every = (*self.run_changes, *changes)
         return verify(self.case, every, allowance or self.allowance)
 
-    def fits(self) -> bool:
-        """Tell whether the network as loaded gives EXPECTED."""
+    def may_fit(self) -> bool:
+        """Tell whether the network as loaded is near EXPECTED, before a full comparison."""
         names_only = Expected(dict.fromkeys(self.location.names, _NO_VALUES))
         arrays = arrays_if_run(self._case(names_only), settings_of(self.run_changes))
-        may_fit = self.location.may_fit(
-            self.setup.numbers, self.valid, arrays, self.allowance
-        )
-        return may_fit and self.verify(()).fits
+        numbers = self.setup.numbers
+        return self.location.may_fit(numbers, self.valid, arrays, self.allowance)
 
-    def placed(
-        self, answers: Sequence[Answer]
-    ) -> Iterator[tuple[Placement, list[Answer]]]:
-        """Answers with the placement that they are of."""
-        yield self, list(answers)
+    def for_changes(self, changes: Changes) -> Placement | None:
+        """The placement of a run with changes: this one; None if there is no such run."""
+        return self
 
     # ---- the network under many changes at once
 

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.explain.attempt import Attempt, Found
+from lstmcli.core.explain.attempt import Attempt
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import Changes, kinds
 from lstmcli.core.explain.hypotheses import rank
 from lstmcli.core.explain.placement import FEWEST_NUMBERS, Placement
-from lstmcli.core.explain.verify import Answer, moved
+from lstmcli.core.explain.tries import Answer
+from lstmcli.core.explain.verify import Agreement, moved
 from lstmcli.core.forward.sequence import padding_rule
 from lstmcli.core.model.arrays import Array
 
@@ -28,41 +29,49 @@ MOST_VERIFIED = 3 * Budget.FEW  # settings, before they are called unseen
 class Proved(NamedTuple):
     """The likeliest answer at a placement, and how far EXPECTED proves it."""
 
-    found: Found
+    attempt: Attempt
     answer: Answer
     others: list[Answer]  # that fit too
     verdict: str
     digits: float | None = None  # of evidence, less those that number what was tried
-    open_changes: Sequence[
-        Changes
-    ] = ()  # with one change more, which EXPECTED may not show
+    # with one change more, which EXPECTED may not show
+    open_changes: Sequence[Changes] = ()
 
     @property
     def placement(self) -> Placement:
         """The place where EXPECTED lies."""
-        return self.found.attempt.placement
+        return self.attempt.placement
+
+    @property
+    def changes(self) -> Changes:
+        """The changes of the answer, next to those of the placement."""
+        return self.answer.hypothesis.with_dtype
+
+    def verify(self, changes: Changes) -> Agreement:
+        """Run the network with changes, and compare at the tolerance of the answer."""
+        return self.placement.verify(changes, self.answer.allowance)
 
 
-def proved(found: Found, tried: int) -> Proved:
+def proved(attempt: Attempt, answers: Sequence[Answer], tried: int) -> Proved:
     """The likeliest of the answers at a placement; ``tried`` counts hypotheses."""
-    placement = found.attempt.placement
+    placement = attempt.placement
     assumed = placement.model.convention
 
     def likelihood(one: Answer) -> tuple[float, ...]:
-        return (*rank(one.changes, assumed), one.comparison.worst)
+        changes = one.hypothesis.with_dtype
+        return (*rank(changes, assumed), one.agreement.worst)
 
-    distinct = {frozenset(one.changes): one for one in reversed(found.answers)}
+    distinct = {frozenset(one.hypothesis.with_dtype): one for one in reversed(answers)}
     answer, *others = sorted(distinct.values(), key=likelihood)
     is_as_loaded = not placement.changes and not any(distinct)
     if not is_as_loaded:
-        digits, open_changes = _evidence(found, answer, others, tried)
+        digits, open_changes = _evidence(attempt, answer, others, tried)
         verdict = "found" if digits >= ENOUGH else "unproven"
-        return Proved(found, answer, others, verdict, digits, open_changes)
-    answer = Answer((), found.verify(()))
+        return Proved(attempt, answer, others, verdict, digits, open_changes)
     if placement.leaves_out_padding and padded_output(placement) != "zero":
-        return Proved(found, answer, [], "none")
-    _, open_changes = neighbours(found.attempt, ())
-    return Proved(found, answer, [], "agrees", open_changes=open_changes)
+        return Proved(attempt, answer, [], "none")
+    _, open_changes = neighbours(attempt, ())
+    return Proved(attempt, answer, [], "agrees", open_changes=open_changes)
 
 
 def padded_output(placement: Placement) -> str:
@@ -73,50 +82,52 @@ def padded_output(placement: Placement) -> str:
 
 
 def _evidence(
-    found: Found, answer: Answer, others: Sequence[Answer], tried: int
+    attempt: Attempt, answer: Answer, others: Sequence[Answer], tried: int
 ) -> tuple[float, list[Changes]]:
     """The digits of evidence for an answer, and what EXPECTED leaves open next to it."""
-    placement = found.attempt.placement
-    spread, open_changes = neighbours(found.attempt, answer.of_settings)
+    placement, hypothesis = attempt.placement, answer.hypothesis
+    spread, open_changes = neighbours(attempt, hypothesis.changes)
     ends = sum(length < placement.setup.size[0] for length in placement.lengths)
-    solved = answer.solved
+    solved = hypothesis.solved
     if ends:  # of one sequence, in which the spread is, an end is solved for
         solved += 1
     digits = digits_of(spread, solved, tried)
-    if placement.changes and not answer.changes:
+    if placement.changes and not hypothesis.with_dtype:
         digits = ENOUGH
-    if not _moves_enough(found, answer, others, ends):
+    if not _moves_enough(answer, others, ends):
         digits = min(digits, 0.0)
     return digits, open_changes
 
 
-def _moves_enough(
-    found: Found, answer: Answer, others: Sequence[Answer], ends: int
-) -> bool:
+def _moves_enough(answer: Answer, others: Sequence[Answer], ends: int) -> bool:
     """Tell whether more numbers show an answer than it may take on by chance."""
-    placement = found.attempt.placement
+    hypothesis = answer.hypothesis
+    placement, changes = hypothesis.placement, hypothesis.with_dtype
     expected = placement.expected
-    if answer.rounded:
+    if hypothesis.rounding is not None:
         numbers = expected.distinct(placement.allowance)
-        return numbers > len(answer.changes) + answer.solved + LEAST_MOVED
-    if placement.changes and not answer.changes:
-        return expected.distinct(found.allowance) >= FEWEST_NUMBERS + ends
-    settings = kinds(answer.changes)
-    if answer.solved and any(kinds(one.changes) != settings for one in others):
+        return numbers > len(changes) + hypothesis.solved + LEAST_MOVED
+    if placement.changes and not changes:
+        return expected.distinct(answer.allowance) >= FEWEST_NUMBERS + ends
+    settings = kinds(changes)
+    if hypothesis.solved and any(_kinds(one) != settings for one in others):
         return False  # another mechanism fits too
     # at another placement all are other numbers
-    of_cells = () if placement.changes else answer.changes
-    numbers = moved(placement.case, of_cells, found.allowance)
-    return numbers > len(settings) + MOVED_BY_SOLVED * answer.solved + ends
+    of_cells = () if placement.changes else changes
+    numbers = moved(placement.case, of_cells, answer.allowance)
+    return numbers > len(settings) + MOVED_BY_SOLVED * hypothesis.solved + ends
+
+
+def _kinds(answer: Answer) -> set[str]:
+    return kinds(answer.hypothesis.with_dtype)
 
 
 def neighbours(attempt: Attempt, changes: Changes) -> tuple[Array, list[Changes]]:
     """The results of what is one change from an answer, and those that EXPECTED leaves open."""
     placement, simulator = attempt.placement, attempt.simulator
     loaded = placement.verify(())
-    if (
-        loaded.first and loaded.items[simulator.item]
-    ):  # another sequence shows the answer
+    # another sequence shows the answer
+    if loaded.first is not None and loaded.items[simulator.item]:
         simulator = placement.simulator_on(loaded.first.item)
     if simulator.is_stepwise and placement.setup.size[0] > SHORT:
         spread, open_changes = simulator.neighbours(changes, SHORT)
@@ -127,7 +138,7 @@ def neighbours(attempt: Attempt, changes: Changes) -> tuple[Array, list[Changes]
 
 def unseen_settings(one: Proved) -> tuple[str, ...]:
     """The settings that EXPECTED does not show, next to an answer: full runs confirm them."""
-    placement, answer = one.placement, one.answer.changes
+    placement, answer = one.placement, one.changes
     changed = {change.setting for change in answer}
     unseen: list[str] = []
     verified = 0
@@ -138,7 +149,7 @@ def unseen_settings(one: Proved) -> tuple[str, ...]:
         if verified == MOST_VERIFIED:
             break
         verified += 1
-        if one.found.verify(changes).fits:
+        if one.verify(changes).fits:
             unseen.append(setting)
     if placement.changes:
         return tuple(unseen)
@@ -146,7 +157,7 @@ def unseen_settings(one: Proved) -> tuple[str, ...]:
         setting = change.setting
         if setting in unseen or setting not in ("initial_state", "lengths"):
             continue
-        if one.found.verify((*answer, change)).fits:
+        if one.verify((*answer, change)).fits:
             unseen.append(setting)
     return tuple(unseen)
 
@@ -163,9 +174,8 @@ def digits_of(spread: Array, solved: int, tried: int) -> float:
     if not spread.size:
         return -np.inf
     centred = spread - spread.mean(axis=0)
-    if (
-        len(centred) < centred.shape[1]
-    ):  # the smaller product has the same singular values
+    # the smaller product has the same singular values
+    if len(centred) < centred.shape[1]:
         centred = centred.T
     squares = np.sort(np.maximum(np.linalg.eigvalsh(centred.T @ centred), 0))[::-1]
     sizes = np.sqrt(squares / len(spread))[solved:]

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.diff.operand import ArrayName
-from lstmcli.core.explain.attempt import Attempt, Found
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import Change, Changes, kinds, settings_of
-from lstmcli.core.explain.edited_runs import NamedEdits
-from lstmcli.core.explain.edits import FEW_NUMBERS, equal_edits, has_rival, rivals
+from lstmcli.core.explain.edit_search import FEW_NUMBERS, equal_edits, has_rival, rivals
 from lstmcli.core.explain.explanation import (
     Changed,
     Explanation,
@@ -36,14 +34,14 @@ from lstmcli.core.explain.placement import Placement
 from lstmcli.core.explain.proof import Proved, padded_output, proved, unseen_settings
 from lstmcli.core.explain.question import Question, left_out
 from lstmcli.core.explain.search import Search
+from lstmcli.core.explain.tries import Answer, Try
 from lstmcli.core.explain.verify import (
+    FINE,
     Agreement,
-    Answer,
     Remark,
     Remarks,
     arrays_if_run,
     compared,
-    forget_gate_state,
     remark,
     rerun,
 )
@@ -107,7 +105,7 @@ def described(
     placement: Placement, changes: Changes, senses: Mapping[str, str] | None = None
 ) -> tuple[Changed, ...]:
     """The changes at a placement with what was assumed; a setting may have another sense."""
-    every = (*placement.changes, *changes)
+    every = placement.changes + changes
     changed = []
     for one in with_assumed(every, placement.setup.assumed):
         sense = (senses or {}).get(one.setting)
@@ -115,9 +113,10 @@ def described(
     return tuple(changed)
 
 
-def near_run(placement: Placement, answer: Answer) -> NearRun:
+def near_run(near: Answer) -> NearRun:
     """A hypothesis that comes near."""
-    return NearRun(described(placement, answer.changes), answer.comparison)
+    hypothesis = near.hypothesis
+    return NearRun(described(hypothesis.placement, hypothesis.changes), near.agreement)
 
 
 def _settings(placement: Placement, changes: Changes) -> dict[str, Any]:
@@ -155,9 +154,14 @@ def _where_not_finite(placement: Placement, changes: Changes) -> Agreement | Non
 # ---- answers
 
 
-def of_found(search: Search, found: Sequence[Found]) -> Explanation:
+def of_found(search: Search, answers: Sequence[Answer]) -> Explanation:
     """The likeliest answer at any placement; the others are its equals."""
-    each = [proved(one, search.tried) for one in found]
+    at_placements: dict[Placement, list[Answer]] = {}
+    for answer in answers:
+        at_placements.setdefault(answer.hypothesis.placement, []).append(answer)
+    each = []
+    for placement, some in at_placements.items():
+        each.append(proved(search.attempt_at(placement), some, search.tried))
     each.sort(key=_rank)
     first, *others = each
     if first.verdict == "none":  # only padded steps differ
@@ -177,13 +181,13 @@ def of_found(search: Search, found: Sequence[Found]) -> Explanation:
     return explanation_of(
         first.placement,
         verdict,
-        first.answer.comparison,
-        first.answer.changes,
+        first.answer.agreement,
+        first.changes,
         senses=_senses(first),
         remarks=[*_remarks_on_run(first), *elsewhere],
         equivalent=(*equals, *edits),
         tried=1 if verdict == "agrees" else search.tried,
-        depth=first.found.attempt.depth,
+        depth=first.attempt.sets.depth,
         unseen=unseen,
         wanted=wanted(case, unseen, equals, is_proven, bool(elsewhere)),
         evidence=first.digits,
@@ -195,23 +199,24 @@ def _rank(one: Proved) -> tuple[bool, bool, bool, float]:
     """Proved answers come first, those in half precision last."""
     changes = plain_of(_changed(one))
     settings = kinds(changes)
+    is_rounded = one.answer.hypothesis.rounding is not None
     # of one sequence, other axes are the same run as a state that is reset, and likelier
     is_other_layout = "layout" in settings and one.placement.setup.size[0] == 1
     likelihood = sum(map(prior, changes))
-    return one.verdict != "found", "dtype" in settings, not is_other_layout, likelihood
+    return one.verdict != "found", is_rounded, not is_other_layout, likelihood
 
 
 def _changed(one: Proved) -> tuple[Changed, ...]:
     """The changes of an answer with their senses; none if it agrees as loaded."""
     if one.digits is None:
         return ()
-    return described(one.placement, one.answer.changes, _senses(one))
+    return described(one.placement, one.changes, _senses(one))
 
 
 def _senses(one: Proved) -> dict[str, str]:
     """The senses of settings that an answer has; empty: as the setting has by itself."""
-    gate = forget_gate_state(one.answer.changes, one.found.verify)
-    return {"dtype": one.answer.rounded, "forget_bias": gate}
+    rounding = one.answer.hypothesis.rounding
+    return {} if rounding is None else {"dtype": rounding.part}
 
 
 def _placed_elsewhere(
@@ -233,7 +238,8 @@ def _equals(
     fitting: dict[frozenset[Change], tuple[Changed, ...]] = {}
     for one in each:
         answers = [_changed(one)]
-        answers.extend(described(one.placement, other.changes) for other in one.others)
+        for other in one.others:
+            answers.append(described(one.placement, other.hypothesis.with_dtype))
         for answer in answers:
             fitting[frozenset(plain_of(answer))] = answer
     fitting.pop(frozenset(plain_of(changed)))
@@ -242,26 +248,26 @@ def _equals(
 
 def _rivals(search: Search, one: Proved) -> list[tuple[Changed, ...]]:
     """Edits that fit as well as an answer that may be one by chance."""
-    is_solved = one.answer.solved > 0
+    is_solved = one.answer.hypothesis.solved > 0
     is_few = one.verdict == "found" and one.placement.expected.numbers <= FEW_NUMBERS
     if one.digits is None or not search.as_loaded or not (is_solved or is_few):
         return []
     loaded = search.as_loaded[0].placement
-    return list(rivals(loaded, one.placement, one.answer.changes, is_solved))
+    return list(rivals(loaded, one.answer.hypothesis))
 
 
 def _next_to_changes(one: Proved) -> dict[str, Any]:
     """The fields of an answer that changes something, on what is next to it."""
     if one.digits is None:
         return {}
-    placement, attempt = one.placement, one.found.attempt
+    placement, attempt = one.placement, one.attempt
     assumed = placement.model.convention
     backward = assumed.behaviour.reverse != assumed.behaviour.flip_output
     first_step = None
     is_of_cells = not placement.changes and attempt.simulator.is_stepwise
     if is_of_cells and attempt.simulator.starts_from_zero:
-        first_step = first_shown(one.found.verify(()), backward)
-    every = (*placement.changes, *one.answer.changes)
+        first_step = first_shown(one.verify(()), backward)
+    every = placement.changes + one.changes
     return {
         "nearest": tuple(_nearest_other(one)),
         "like": tuple(conventions_that_run(every, assumed, placement.setup.layout)),
@@ -272,11 +278,12 @@ def _next_to_changes(one: Proved) -> dict[str, Any]:
 
 def _nearest_other(one: Proved) -> list[NearRun]:
     """The nearest single change that is in no answer, if any."""
-    answers = [set(other.of_settings) for other in (one.answer, *one.others)]
-    for near in one.found.attempt.nearest():
-        is_in_one = any(answer and answer <= {*near.changes} for answer in answers)
-        if not near.comparison.fits and not is_in_one:
-            return [near_run(one.placement, near)]
+    answers = [set(other.hypothesis.changes) for other in (one.answer, *one.others)]
+    for near in one.attempt.nearest():
+        changes = {*near.hypothesis.changes}
+        is_in_one = any(answer and answer <= changes for answer in answers)
+        if not near.agreement.fits and not is_in_one:
+            return [near_run(near)]
     return []
 
 
@@ -284,7 +291,7 @@ def _differs_at_padding(search: Search, one: Proved) -> Explanation:
     """The explanation that EXPECTED differs at padded steps only."""
     padded = one.placement
     every_step = Placement(padded.setup, padded.location, padded.run_changes)
-    loaded = every_step.verify((), one.found.allowance)
+    loaded = every_step.verify((), one.answer.allowance)
     said = remark("padded_steps_differ", ending=padded_output(padded))
     return explanation_of(
         every_step, "none", loaded, remarks=[said], tried=search.tried, depth=1
@@ -294,11 +301,12 @@ def _differs_at_padding(search: Search, one: Proved) -> Explanation:
 def _remarks_on_run(one: Proved) -> Remarks:
     """The remarks on a run that gives EXPECTED."""
     placement, answer = one.placement, one.answer
-    exactness, allowance = placement.question.exactness, one.found.allowance
-    if answer.solved:
+    exactness, allowance = placement.question.exactness, answer.allowance
+    rounding = answer.hypothesis.rounding
+    if answer.hypothesis.solved:
         yield remark("solved_number")
-    if answer.rounded:
-        yield remark("half_precision_run", part=answer.rounded, dtype=allowance.name)
+    if rounding is not None:
+        yield remark("half_precision_run", part=rounding.part, dtype=rounding.dtype)
     yield from _remarks_on_dtype(one)
     if allowance.stored:
         yield remark("stored_as", dtype=allowance.stored)
@@ -307,21 +315,20 @@ def _remarks_on_run(one: Proved) -> Remarks:
     if placement.leaves_out_padding:
         yield remark("past_ends")
     yield from _remarks_on_lengths(placement)
-    comparison = answer.comparison
-    if comparison.blind:
-        yield remark("chaotic", growth=comparison.growth, numbers=comparison.blind)
-    elif comparison.growth > ROUNDING_GROWS:
-        yield remark("rounding_grows", growth=comparison.growth)
+    agreement = answer.agreement
+    if agreement.blind:
+        yield remark("chaotic", growth=agreement.growth, numbers=agreement.blind)
+    elif agreement.growth > ROUNDING_GROWS:
+        yield remark("rounding_grows", growth=agreement.growth)
 
 
 def _remarks_on_dtype(one: Proved) -> Remarks:
     """How far off the run that `lstm run` does by itself is, in the dtype of the weights."""
-    placement, answer = one.placement, one.answer
+    placement, hypothesis = one.placement, one.answer.hypothesis
     question = placement.question
-    changes = (*placement.run_changes, *answer.changes)
-    again = rerun(placement.case, changes, one.found.allowance)
-    rounded = settings_of(changes).get("dtype")
-    if not rounded:
+    changes = placement.run_changes + hypothesis.with_dtype
+    again = rerun(placement.case, changes, one.answer.allowance)
+    if hypothesis.rounding is None:
         if not again.fits:
             dtype = question.read({}).given.get("dtype", question.dtype)
             yield remark("needs_float64", dtype=dtype, error=again.max_abs)
@@ -329,9 +336,9 @@ def _remarks_on_dtype(one: Proved) -> Remarks:
         yield remark(
             "dtype_rounds_otherwise",
             run="float64" if question.dtype in EPS else question.dtype,
-            dtype=rounded,
+            dtype=hypothesis.rounding.dtype,
             error=again.max_abs,
-            part=answer.rounded,
+            part=hypothesis.rounding.part,
         )
 
 
@@ -350,46 +357,41 @@ def _remarks_on_lengths(placement: Placement) -> Remarks:
 # ---- edits
 
 
-def of_edits(search: Search, each: Sequence[NamedEdits]) -> Explanation:
+def of_edits(search: Search, answers: Sequence[Answer]) -> Explanation:
     """The likeliest of edits; the others are its equals."""
-    first, *others = each
-    attempt = _attempt_of(search, first)
-    edits, backward = first.variant.edits, first.runs.model.backward
+    first, *others = answers
+    hypothesis = first.hypothesis
+    placement = hypothesis.placement
+    run_changes = settings_of(hypothesis.run_changes)
+    backward = placement.case.model({**run_changes, **FINE}).backward
     first_step = None
     if not backward:
-        first_step = first_shown(attempt.placement.verify(()), False)
-    listed = others[:MOST_EQUAL]
+        first_step = first_shown(placement.verify(()), False)
+    listed = [edits_changed(one.hypothesis.edits) for one in others[:MOST_EQUAL]]
     return explanation_of(
-        attempt.placement,
+        placement,
         "unproven" if has_rival(first, others) else "found",
         first.agreement,
-        first.runs.changes,
-        edits=edits,
-        remarks=list(_remarks_on_edits(first)),
-        equivalent=tuple(edits_changed(one.variant.edits) for one in listed),
+        hypothesis.changes,
+        edits=hypothesis.edits,
+        remarks=list(_remarks_on_edits(hypothesis)),
+        equivalent=tuple(listed),
         tried=search.tried + search.work.variants,
-        depth=attempt.depth,
+        depth=search.attempt_at(placement).sets.depth,
         first_step=first_step,
         backward=backward,
         evidence=first.bits,
     )
 
 
-def _attempt_of(search: Search, named: NamedEdits) -> Attempt:
-    for one in search.attempts:
-        if one.placement.case is named.runs.case:
-            return one
-    raise AssertionError("edits are of a placement")
-
-
-def _remarks_on_edits(named: NamedEdits) -> Remarks:
+def _remarks_on_edits(hypothesis: Try) -> Remarks:
     """The remarks on the code of edits, and on a number that was solved for."""
-    edits = named.variant.edits
+    edits = hypothesis.edits
     if edits:
         line = "; ".join(dict.fromkeys(edit.code for edit in edits))
         mend = "; ".join(dict.fromkeys(edit.kind.mend for edit in edits))
         yield remark("edit_code", line=line, mend=mend)
-    if named.variant.solved and any(edit.kind.solved is not None for edit in edits):
+    if hypothesis.solved and any(edit.kind.solved is not None for edit in edits):
         yield remark("solved_number")
 
 

@@ -8,14 +8,15 @@ from itertools import chain
 import numpy as np
 
 from lstmcli.core.explain import execution, lengths
-from lstmcli.core.explain.attempt import Attempt, Found
+from lstmcli.core.explain.attempt import Attempt
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.causes import Change, kinds
-from lstmcli.core.explain.edits import EditSearch
+from lstmcli.core.explain.causes import kinds
+from lstmcli.core.explain.edit_search import EditSearch
 from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.placement import GROUPS, ORDINARY, Placement
 from lstmcli.core.explain.question import Question
-from lstmcli.core.explain.verify import A_FEW, Answer, arrays_if_run, compared
+from lstmcli.core.explain.tries import Answer, Try, accepted
+from lstmcli.core.explain.verify import A_FEW, arrays_if_run, compared
 
 LATER_LOCATION = 0.1  # cost of each further location on a run
 OTHER_RUN = 3.0  # cost of a placement that changes the run
@@ -24,9 +25,8 @@ FEWER_LIKELY = 6  # times fewer placements are likely for each further change
 # parts of the work: for each change at likely placements; at others, and for each change there
 LIKELY_PART = 0.4
 OTHER_PART, OTHER_PER_CHANGE = 0.3, 0.1
-HALF_PART = (
-    0.5  # after which half precision is searched at the likeliest placement alone
-)
+# after which half precision is searched at the likeliest placement alone
+HALF_PART = 0.5
 
 
 class Search:
@@ -36,6 +36,7 @@ class Search:
         self.question = question
         self.work = question.work
         self.left_out = 0  # locations
+        self.rounded = 0  # hypotheses of half precision that were listed
         by_cost: list[tuple[float, Placement]] = []
         for setup in question.setups():
             locations, left_out = setup.located()
@@ -50,52 +51,61 @@ class Search:
         self.attempts = [Attempt(one) for _, one in by_cost]  # the likeliest first
         self.as_loaded = [one for one in self.attempts if not one.placement.count]
         self.likely = self.as_loaded or self.attempts
+        self._attempt_at = {one.placement: one for one in self.attempts}
+
+    def attempt_at(self, placement: Placement) -> Attempt:
+        """The attempt at a placement; of lengths that were found it is a new one."""
+        if placement not in self._attempt_at:
+            self._attempt_at[placement] = Attempt(placement)
+        return self._attempt_at[placement]
 
     @property
     def tried(self) -> int:
         """How many hypotheses were listed."""
-        return 1 + sum(one.tried for one in self.attempts)
+        return 1 + self.rounded + sum(one.sets.count for one in self.attempts)
 
     @property
     def depth(self) -> int:
         """The most changes of the cells at once that were tried."""
-        return max(one.depth for one in self.attempts)
+        return max(one.sets.depth for one in self.attempts)
 
     @property
     def likeliest(self) -> list[Attempt]:
         """The attempts next to which edits are tried, the likeliest first."""
         return self.likely[: Budget.FEW // 2]
 
-    def found_by(self, total: int) -> list[Found]:
+    def found_by(self, total: int) -> list[Answer]:
         """The answers of this many changes, at the least tolerance that any meets."""
-        found = self._first_found(total)
+        answers = self._first_found(total)
         for tight in self.question.exactness.allowances[:-1]:
-            found = _at_tolerance(found, tight) or found
-        return found
+            exact = [accepted(one.hypothesis, tight) for one in answers]
+            if any(exact):
+                answers = [one for one in exact if one is not None]
+        return answers
 
-    def _first_found(self, total: int) -> list[Found]:
+    def _first_found(self, total: int) -> list[Answer]:
         """The answers without a constant, if any, else with one; those of fewer runs first."""
         for with_constant in (False, True):
             for group in GROUPS:
-                found = self._found_in_group(total, group, with_constant)
-                if found:
-                    return found
+                answers = self._found_in_group(total, group, with_constant)
+                if answers:
+                    return answers
         return []
 
     def _found_in_group(
         self, total: int, group: int, with_constant: bool
-    ) -> list[Found]:
+    ) -> list[Answer]:
         """The answers in a group of placements, those with the fewest changes of cells first."""
-        found: list[Found] = []
+        answers: list[Answer] = []
         for size in range(total + 1):
             for nth, attempt in enumerate(self._by_turns(total - size, group)):
                 room = self._room_for(attempt, nth, size, total)
                 if room is None:
                     continue
-                found.extend(attempt.found(size, room, with_constant))
-                if found and total == 0:  # as loaded, the likeliest is enough
-                    return found
-        return found
+                answers.extend(attempt.answers(size, room, with_constant))
+                if answers and total == 0:  # as loaded, the likeliest is enough
+                    return answers
+        return answers
 
     def _room_for(
         self, attempt: Attempt, nth: int, size: int, total: int
@@ -123,8 +133,8 @@ class Search:
         for one in self.attempts:
             if one.placement.group == group and one.placement.count == changes:
                 likeliest.append(one)
-        begun = [one for one in likeliest if one.depth]
-        nearest = sorted(begun, key=lambda one: one.distances.min())
+        begun = [one for one in likeliest if one.sets.depth]
+        nearest = sorted(begun, key=lambda one: one.sets.distances.min())
         by_turns = chain.from_iterable(zip(likeliest, nearest, strict=False))
         return list(dict.fromkeys(chain(by_turns, likeliest)))
 
@@ -159,36 +169,24 @@ class Search:
         return others[0] if is_nearer else None
 
 
-def _at_tolerance(found: list[Found], allowance: Allowance) -> list[Found]:
-    """The answers that give EXPECTED at a tolerance too."""
-    exact: list[Found] = []
-    for one in found:
-        at_tolerance = one._replace(answers=[], allowance=allowance)
-        for answer in one.answers:
-            if at_tolerance.verify(answer.changes).fits:
-                at_tolerance.answers.append(answer)
-        if at_tolerance.answers:
-            exact.append(at_tolerance)
-    return exact
-
-
-def half_precision(search: Search) -> list[Found]:
+def half_precision(search: Search) -> list[Answer]:
     """The weights, inputs or all of it rounded, as loaded or with one change."""
     likely = []
     for one in search.attempts:
         if one.placement.count < 2 and one.placement.group == ORDINARY:
             likely.append(one)
     for half in search.question.exactness.coarse:
-        for one in likely:
-            if one is not likely[0] and not search.work.left(HALF_PART):
-                continue
-            found = _in_half_precision(one, half)
-            if found is not None:
-                return [found]
+        for attempt in likely:
+            if attempt is likely[0] or search.work.left(HALF_PART):
+                answers = _in_half_precision(search, attempt, half)
+                if answers:
+                    return answers
     return []
 
 
-def _in_half_precision(attempt: Attempt, half: Allowance) -> Found | None:
+def _in_half_precision(
+    search: Search, attempt: Attempt, half: Allowance
+) -> list[Answer]:
     """The answers near at the tolerance of a format that give EXPECTED with a part rounded.
 
     A change is searched where a first step is known.
@@ -196,7 +194,7 @@ def _in_half_precision(attempt: Attempt, half: Allowance) -> Found | None:
     placement = attempt.placement
     may_change = not placement.changes and attempt.simulator.is_stepwise
     if not may_change and placement.verify(()).max_abs > half.absolute:
-        return None
+        return []
     coarse = execution.tolerance(placement.case, placement.run_changes, half)
     at_coarse = Attempt(
         Placement(
@@ -206,14 +204,24 @@ def _in_half_precision(attempt: Attempt, half: Allowance) -> Found | None:
     near = at_coarse.answers(0, 0)
     if may_change and not near:
         near = at_coarse.answers(1, attempt.work.left())
-    attempt.tried += at_coarse.tried
-    near.sort(key=lambda one: one.comparison.rms)
-    dtype = Change("dtype", half.name)
+    search.rounded += at_coarse.sets.count
+    near.sort(key=lambda one: one.agreement.rms)
     answers = []
     for one in near[: Budget.FEW]:
-        changes = (*placement.run_changes, *one.changes)
-        for part, comparison in execution.rounded_run(
-            placement.case, changes, half.name, placement.allowance
-        ):
-            answers.append(Answer((*one.changes, dtype), comparison, one.solved, part))
-    return Found(attempt, answers, coarse) if answers else None
+        rounded = _rounded(placement, one.hypothesis, half.name)
+        if rounded is not None:
+            answers.append(rounded._replace(allowance=coarse))
+    return answers
+
+
+def _rounded(placement: Placement, near: Try, dtype: str) -> Answer | None:
+    """The answer of the first part whose rounding to a format gives EXPECTED."""
+    tight = placement.allowance
+    if not execution.shows_rounding(placement.case, near.run_changes, tight):
+        return None
+    for part in execution.PARTS:
+        rounding = execution.Rounding(dtype, part)
+        answer = accepted(near._replace(placement=placement, rounding=rounding), tight)
+        if answer is not None:
+            return answer
+    return None

@@ -18,8 +18,6 @@ from lstmcli.core.diff.operand import OF_HEAD, STEP_ORDER, ArrayName
 from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.causes import (
-    OPEN,
-    SHUT,
     Change,
     Changes,
     Settings,
@@ -34,6 +32,7 @@ from lstmcli.core.explain.observation import (
     Allowance,
     Arrays,
     Expected,
+    KnownValues,
 )
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.prepare import prepare
@@ -64,8 +63,6 @@ ROOM = 3 * 2**25  # bytes of cached runs: of 3 x 60 x 64 in 4 cells
 FARTHEST = 1e6  # larger differences count as this one
 FEW, A_FEW = 3, 0.05  # wrong numbers, or their share, that are outliers
 FINE, COARSE = {"dtype": "float64"}, {"dtype": "float32"}
-SATURATING = 5.0  # a forget bias that may hold the gate at 0 or 1 by itself
-FAR_BIAS = 100.0  # a forget bias that does
 # of a clip: if one so much tighter fits too, it only makes a cell vanish
 LESS = 0.1
 # Of the other numbers, as small as those that a table gives as 0: with steps of 1/8 to 1/32 it was
@@ -77,14 +74,11 @@ SOME = 0.02  # of all numbers: the first steps of a chaotic net still agree
 
 def _nbytes(of: Any) -> int:
     """The memory of arrays, in whatever they are collected."""
-    parts = (
-        of.values()
-        if isinstance(of, Mapping)
-        else of
-        if isinstance(of, tuple | list)
-        else ()
-    )
-    return sum(map(_nbytes, parts)) + getattr(of, "nbytes", 0)
+    if isinstance(of, Mapping):
+        return sum(map(_nbytes, of.values()))
+    if isinstance(of, tuple | list):
+        return sum(map(_nbytes, of))
+    return getattr(of, "nbytes", 0)
 
 
 class Cached:
@@ -100,11 +94,15 @@ class Cached:
 
     def get(self, key: Any, run: Callable[[], T]) -> T:
         """The cached value of a key, or that of a run."""
-        found: T = self._runs[key] if key in self._runs else run()
-        if key not in self._runs and (size := _nbytes(found)) <= self._room:
+        if key in self._runs:
+            cached: T = self._runs[key]
+            return cached
+        value = run()
+        size = _nbytes(value)
+        if size <= self._room:
             self._room -= size
-            self._runs[key] = found
-        return found
+            self._runs[key] = value
+        return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,23 +128,19 @@ class Case:
 
     def model(self, settings: Settings) -> Model:
         """The model under settings; those of the data are left out."""
-        is_of_data = {
-            "array": True,
-            "lengths": isinstance(settings.get("lengths"), tuple),
-        }
-        of_model = {k: v for k, v in settings.items() if not is_of_data.get(k)}
+        of_model = {k: v for k, v in settings.items() if k != "array"}
+        if isinstance(settings.get("lengths"), tuple):
+            del of_model["lengths"]
         return self.read(spelled_out(of_model, self.given))
 
     def inputs(self, settings: Settings) -> Inputs:
         """The inputs of a run."""
-        inputs = replace(
-            self.data, layout=None if self.layout == "steps" else self.layout
-        )
-        found = settings.get("lengths")
-        is_found = isinstance(found, tuple)
-        return (
-            replace(inputs, lengths=np.array(found), mask=None) if is_found else inputs
-        )
+        layout = None if self.layout == "steps" else self.layout
+        inputs = replace(self.data, layout=layout)
+        lengths = settings.get("lengths")
+        if isinstance(lengths, tuple):
+            return replace(inputs, lengths=np.array(lengths), mask=None)
+        return inputs
 
     def valid(self, settings: Settings) -> Array | None:
         """(T, B): the steps that count in a run; None: all do."""
@@ -168,12 +162,15 @@ class Case:
     def names(self, settings: Settings) -> tuple[str, ...]:
         """The arrays of each cell that a run keeps."""
         names = set(self.expected.arrays)
-        output = (Y,) if names & {*OF_HEAD} else ()
-        of_cells = names - {*OF_HEAD}
-        if of_cells <= {"h"} and "array" not in settings:
-            return "h", *output
-        z = "z" * any(name.endswith("z") for name in names)
-        return *"hcifgo", *z, *output
+        of_head = {*OF_HEAD}
+        kept = ["h"]
+        if not names - of_head <= {"h"} or "array" in settings:
+            kept.extend("cifgo")
+            if any(name.endswith("z") for name in names):
+                kept.append("z")
+        if names & of_head:
+            kept.append(Y)
+        return tuple(kept)
 
 
 @dataclass(frozen=True)
@@ -189,10 +186,8 @@ class Mismatch:
 
     def to_json(self) -> dict[str, Any]:
         """The number's place, and both values."""
-        return {
-            name.replace("item", "batch"): jsonable(one)
-            for name, one in vars(self).items()
-        }
+        values = {name: jsonable(one) for name, one in vars(self).items()}
+        return {name.replace("item", "batch"): one for name, one in values.items()}
 
 
 class Zeros(NamedTuple):
@@ -236,14 +231,15 @@ class Agreement:
     @property
     def differs_everywhere(self) -> bool:
         """Tell whether no step or sequence agrees, nor half of an array."""
-        most_agree = any(2 * agreeing > total for _, agreeing, total in self.arrays)
-        return not (
-            any((*self.steps, *self.items)) or most_agree or self.total < LEAST_COMPARED
-        )
+        if self.total < LEAST_COMPARED or any(self.steps) or any(self.items):
+            return False
+        return not any(2 * agreeing > total for _, agreeing, total in self.arrays)
 
 
 NEVER = Agreement(np.inf, np.inf, np.inf, 0, 0, None)
 """Of a hypothesis that cannot be run at all."""
+NOTHING = Agreement(0.0, 0.0, 0.0, 0, 0, None, snr=np.inf)
+"""Of a run with which nothing is compared."""
 
 
 @dataclass(frozen=True)
@@ -263,21 +259,6 @@ def remark(code: str, **facts: Any) -> Remark:
     return Remark(code, facts)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A hypothesis that was run: its changes with constants, and how it compares."""
-
-    changes: Changes
-    comparison: Agreement
-    solved: int = 0  # constants that were solved for
-    rounded: str = ""  # the part that is rounded to half precision
-
-    @property
-    def of_settings(self) -> Changes:
-        """The changes without the rounding of a part."""
-        return tuple(one for one in self.changes if one.setting != "dtype")
-
-
 def rerun(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     """Compare the run that `lstm run` does, in the dtype of the weights.
 
@@ -286,14 +267,14 @@ def rerun(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     settings, expected = settings_of(changes), case.expected
     given, model = case.arrays(settings), case.model(settings)
     of_weights = SINGLE if model.cell.dtype == np.float32 else allowance
-    wider = max(allowance, of_weights, key=lambda a: a.absolute)
+    wider = max(allowance, of_weights, key=lambda one: one.absolute)
     comparison = compared(given, expected, wider)
-    if comparison.fits or model.given.get("dtype", model.cell.dtype.name) in EPS:
+    dtype = model.given.get("dtype", model.cell.dtype.name)
+    if comparison.fits or dtype in EPS:
         return comparison
     fine = case.arrays({**settings, **FINE})
-    return compared(
-        given, expected, wider, drift_of(fine, given, expected, model.backward)
-    )
+    drift = drift_of(fine, given, expected, model.backward)
+    return compared(given, expected, wider, drift)
 
 
 def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
@@ -301,11 +282,10 @@ def verify(case: Case, changes: Changes, allowance: Allowance) -> Agreement:
     settings, expected = settings_of(changes), case.expected
     fine = arrays_if_run(case, settings)
     comparison = compared(fine, expected, allowance)
-    # rounding may make a small difference, or one where some numbers agree
-    may_be = (
-        comparison.max_abs < NEAR or 0 < comparison.agreeing >= comparison.total * SOME
-    )
-    if comparison.fits or allowance.absolute < ROUNDING / 2 or not may_be:
+    if comparison.fits or allowance.absolute < ROUNDING / 2:
+        return comparison
+    some_agree = 0 < comparison.agreeing >= comparison.total * SOME
+    if comparison.max_abs >= NEAR and not some_agree:  # rounding is not so large
         return comparison
     coarse = case.arrays({**settings, **COARSE})
     drift = drift_of(fine, coarse, expected, case.model(settings).backward)
@@ -324,18 +304,40 @@ def arrays_if_run(case: Case, settings: Settings) -> Arrays:
 
 def on_axes(given: Arrays, array: str, steps: int) -> Arrays:
     """Arrays of a run by cell, NaN at steps not run. Another ``array`` stands for h."""
-    found = dict(given)
+    on_steps = dict(given)
     for name, one in given.items():
         if one.ndim == 3 and len(one) < steps:
             missing = np.full((steps - len(one), *one.shape[1:]), np.nan, one.dtype)
-            found[name] = np.concatenate([one, missing])
-    for name in given if array != "h" else ():
-        part = ArrayName.of(name)
-        if part.base == "h" or (part.base == "final_h" and array == "c"):
-            del found[name]  # what only an h is made of is left out
+            on_steps[name] = np.concatenate([one, missing])
+    if array == "h":
+        return on_steps
+    for name in given:
+        base = ArrayName.of(name).base
+        if base == "h" or (base == "final_h" and array == "c"):
             other = name.removesuffix("h") + array
-            found |= {name: found[other]} if other in given else {}
-    return found
+            if other in given:
+                on_steps[name] = on_steps[other]
+            else:  # what only an h is made of is left out
+                del on_steps[name]
+    return on_steps
+
+
+class Columns(NamedTuple):
+    """The known numbers of EXPECTED beside those of a run, each column (E,)."""
+
+    array: Array  # position among the names
+    step: Array  # `NO_STEP` of a last state
+    item: Array
+    unit: Array
+    given: Array  # by the run
+    wanted: Array
+    tolerance: Array
+    rounding: Array  # of the run
+    is_in_row: Array  # EXPECTED is not 0 in all units of its step
+
+    def subset(self, which: Array) -> Columns:
+        """Some of the numbers."""
+        return Columns(*(column[which] for column in self))
 
 
 def compared(
@@ -350,23 +352,49 @@ def compared(
     """
     if not expected.is_in(given):
         return NEVER
-    names, axes = sorted(expected.arrays, key=_in_step_order), (0, 0)
-    places, numbers = [np.zeros((4, 0), int)], [np.zeros((5, 0))]
+    names = sorted(expected.arrays, key=_in_step_order)
+    steps = batch = 0
+    parts = []
     for n, name in enumerate(names):
-        known, of_run = expected.arrays[name], given[name]
-        axes = max(axes, (0, *of_run.shape)[-3:-1])
-        at = np.nonzero(np.isfinite(known.values))
-        values, wanted = of_run[at], known[at]
-        rounding = np.broadcast_to(0.0 if drift is None else drift[name], of_run.shape)[
-            at
-        ]
-        rounding = np.where(np.isfinite(values), rounding, 0)  # NaN is not rounding
-        in_row = np.any(known.values != 0, axis=-1)[at[:-1]]  # not of zeros throughout
-        of_each = values, wanted.values, allowance.of(wanted), rounding, in_row
-        numbers.append(np.stack(of_each))
-        array, step = np.full((2, len(values)), [[n], [NO_STEP]])
-        places.append(np.stack([array, at[0] if len(at) == 3 else step, *at[-2:]]))
-    return _comparison(names, axes, *(np.hstack(of) for of in (places, numbers)))
+        array = given[name]
+        batch = array.shape[-2]
+        if array.ndim == 3:
+            steps = max(steps, len(array))
+        rounding = None if drift is None else drift[name]
+        parts.append(_columns(n, array, expected.arrays[name], allowance, rounding))
+    if not parts:
+        return NOTHING
+    columns = Columns(*map(np.concatenate, zip(*parts, strict=True)))
+    return _agreement(names, steps, batch, columns)
+
+
+def _columns(
+    n: int,
+    given: Array,
+    known: KnownValues,
+    allowance: Allowance,
+    rounding: Array | None,
+) -> Columns:
+    """The known numbers of the n-th array."""
+    at = np.nonzero(np.isfinite(known.values))
+    wanted = known[at]
+    values = given[at]
+    of_run = np.zeros(len(values))
+    if rounding is not None:
+        of_run = np.broadcast_to(rounding, given.shape)[at]
+        of_run = np.where(np.isfinite(values), of_run, 0)  # NaN is not rounding
+    step = at[0] if len(at) == 3 else np.full(len(values), NO_STEP)
+    return Columns(
+        np.full(len(values), n),
+        step,
+        at[-2],
+        at[-1],
+        values,
+        wanted.values,
+        allowance.of(wanted),
+        of_run,
+        np.any(known.values != 0, axis=-1)[at[:-1]],
+    )
 
 
 def widened(rounding: Array, wanted: Array) -> tuple[Array, Array]:
@@ -375,89 +403,95 @@ def widened(rounding: Array, wanted: Array) -> tuple[Array, Array]:
     return wider, wider > BLIND * np.maximum(1, np.abs(wanted))
 
 
-def _comparison(
-    names: Sequence[str],
-    axes: tuple[int, ...],
-    places: Array,
-    numbers: Array,
+def _agreement(
+    names: Sequence[str], steps: int, batch: int, every: Columns
 ) -> Agreement:
-    """The figures of known numbers of a run of this many steps and sequences.
-
-    ``places`` (4, E) has the position among the names, step, sequence and unit; ``numbers`` (5, E)
-    what the run gives, what is wanted, the tolerance, our rounding, and whether not all of its row
-    is 0.
-    """
-    rounding = numbers[3]
-    wider, is_blind = widened(rounding, numbers[1])
+    """The figures of known numbers of a run of this many steps and sequences."""
+    wider, is_blind = widened(every.rounding, every.wanted)
     blind = int(is_blind.sum())
-    seen: Any = ~is_blind if blind else slice(None)  # a view, and no copy
-    array, step, item, unit = places[:, seen]
-    values, wanted, tolerance, rounding, in_row = numbers[:, seen]
-    total = len(values)
-    if blind and total < LEAST_COMPARED:
-        return NEVER
-    off = np.abs(values - wanted)
+    numbers = every
+    if blind:
+        numbers, wider = every.subset(~is_blind), wider[~is_blind]
+        if len(wider) < LEAST_COMPARED:
+            return NEVER
+    off = np.abs(numbers.given - numbers.wanted)
     off = np.where(np.isfinite(off), off, np.inf)
-    share = np.where(off == 0, 0, off / (tolerance + wider[seen]))
-    wrong, squares = share > 1, np.minimum(off, FARTHEST) ** 2
-    signal, noise = (np.bincount(array, of, len(names)) for of in (wanted**2, squares))
-    known, right = (
-        np.bincount(of, minlength=len(names)) for of in (array, array[~wrong])
-    )
-
-    def mismatch(n: int) -> Mismatch:
-        at = None if step[n] == NO_STEP else int(step[n])
-        both = float(values[n]), float(wanted[n])
-        return Mismatch(names[array[n]], at, int(item[n]), int(unit[n]), *both)
-
-    first = np.flatnonzero(wrong)[np.argsort(step[wrong], kind="stable")[:1]].tolist()
-    has_step = step < NO_STEP
+    share = np.where(off == 0, 0, off / (numbers.tolerance + wider))
+    is_wrong = share > 1
+    squares = np.minimum(off, FARTHEST) ** 2
+    has_step = numbers.step < NO_STEP
+    known = np.bincount(numbers.array, minlength=len(names)).tolist()
+    right = np.bincount(numbers.array[~is_wrong], minlength=len(names)).tolist()
     return Agreement(
         worst=largest(share),
         max_abs=largest(off),
-        rms=math.sqrt(float(squares.sum()) / max(total, 1)),
-        agreeing=int((~wrong).sum()),
-        total=total,
-        first=next(map(mismatch, first), None),
-        growth=max(1.0, largest(rounding) / ROUNDING),
-        items=_agreeing(item, wrong, axes[1]),
-        zeros=_zeros(values, wanted, step, unit, wrong & (in_row > 0)),
+        rms=math.sqrt(float(squares.sum()) / max(len(off), 1)),
+        agreeing=int((~is_wrong).sum()),
+        total=len(off),
+        first=_first_mismatch(names, numbers, is_wrong),
+        growth=max(1.0, largest(numbers.rounding) / ROUNDING),
+        items=_agreeing(numbers.item, is_wrong, batch),
+        zeros=_zeros(numbers, is_wrong),
         blind=blind,
-        steps=_agreeing(step[has_step], wrong[has_step], axes[0]),
-        arrays=tuple(zip(names, right.tolist(), known.tolist(), strict=True)),
-        snr=math.sqrt(float(np.min(signal / noise, where=noise > 0, initial=np.inf))),
+        steps=_agreeing(numbers.step[has_step], is_wrong[has_step], steps),
+        arrays=tuple(zip(names, right, known, strict=True)),
+        snr=_signal_to_noise(numbers, squares, len(names)),
     )
 
 
-def _zeros(
-    values: Array, wanted: Array, step: Array, unit: Array, counts: Array
-) -> Zeros | None:
-    """Where EXPECTED is 0, of the numbers that count, and a run is not."""
-    is_zero = counts & (wanted == 0)
+def _first_mismatch(
+    names: Sequence[str], numbers: Columns, is_wrong: Array
+) -> Mismatch | None:
+    """The first wrong number in the order of steps."""
+    wrong = np.flatnonzero(is_wrong)
+    if not len(wrong):
+        return None
+    n = wrong[numbers.step[wrong].argmin()]
+    step = int(numbers.step[n])
+    return Mismatch(
+        names[numbers.array[n]],
+        None if step == NO_STEP else step,
+        int(numbers.item[n]),
+        int(numbers.unit[n]),
+        float(numbers.given[n]),
+        float(numbers.wanted[n]),
+    )
+
+
+def _signal_to_noise(numbers: Columns, squares: Array, count: int) -> float:
+    """EXPECTED / the difference, both as rms, of the worst array."""
+    signal = np.bincount(numbers.array, numbers.wanted**2, count)
+    noise = np.bincount(numbers.array, squares, count)
+    least = np.min(signal / noise, where=noise > 0, initial=np.inf)
+    return math.sqrt(float(least))
+
+
+def _zeros(numbers: Columns, is_wrong: Array) -> Zeros | None:
+    """Where EXPECTED is 0, in a row that is not, and a run is not."""
+    wanted, unit, step = numbers.wanted, numbers.unit, numbers.step
+    is_zero = is_wrong & numbers.is_in_row & (wanted == 0)
     if not is_zero.any():
         return None
     units = np.setdiff1d(unit, unit[wanted != 0])  # that are 0 throughout
     if not np.isin(unit[is_zero], units).all():
         units = units[:0]
-    below = float(np.abs(values[is_zero]).max())
-    others = np.abs(values[wanted != 0])
+    below = float(np.abs(numbers.given[is_zero]).max())
+    others = np.abs(wanted[wanted != 0])
     if others.size and (others <= below).mean() > FEW_SMALL:
         below = 0.0
-    steps = np.isin(np.unique(step[step < NO_STEP]), step[is_zero])
-    return Zeros(
-        int(is_zero.sum()),
-        units.tolist(),
-        below,
-        () if steps.all() else tuple(steps.tolist()),
-    )
+    has_any = np.isin(np.unique(step[step < NO_STEP]), step[is_zero])
+    steps = () if has_any.all() else tuple(has_any.tolist())
+    return Zeros(int(is_zero.sum()), units.tolist(), below, steps)
 
 
-def _agreeing(index: Array, wrong: Array, count: int) -> tuple[bool | None, ...]:
-    known, bad = (
-        np.bincount(of, minlength=count).tolist() for of in (index, index[wrong])
-    )
-    pairs = zip(known, bad, strict=True)
-    return tuple(not is_bad if is_known else None for is_known, is_bad in pairs)
+def _agreeing(index: Array, is_wrong: Array, count: int) -> tuple[bool | None, ...]:
+    """Whether all known numbers of each index agree; None: none is known."""
+    known = np.bincount(index, minlength=count)
+    wrong = np.bincount(index[is_wrong], minlength=count)
+    agreeing: list[bool | None] = (wrong == 0).tolist()
+    for n in np.flatnonzero(known == 0):
+        agreeing[n] = None
+    return tuple(agreeing)
 
 
 def _in_step_order(name: str) -> tuple[Any, ...]:
@@ -473,18 +507,17 @@ def drift_of(
     The largest so far, over all sequences and units: (T, 1, 1); or (1, 1) for a last state, which
     may be as far off as any step. Where a cell runs backward, errors may reach any step.
     """
-    found: dict[str, Array] = {}
+    drift: dict[str, Array] = {}
     for name, known in expected.arrays.items():
         steps = name.replace("final_", "")
         of_run = steps if steps in fine and steps in coarse else name
         off = np.nan_to_num(np.abs(fine[of_run] - coarse[of_run]), nan=np.inf)
         if known.values.ndim == 3 and not backward:
-            found[name] = np.maximum.accumulate(off.max(axis=(1, 2), initial=0))[
-                :, None, None
-            ]
+            so_far = np.maximum.accumulate(off.max(axis=(1, 2), initial=0))
+            drift[name] = so_far[:, None, None]
         else:
-            found[name] = np.full(known.values.ndim * (1,), largest(off))
-    return found
+            drift[name] = np.full(known.values.ndim * (1,), largest(off))
+    return drift
 
 
 def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
@@ -493,7 +526,8 @@ def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
     All, without changes or where it cannot be run.
     """
     expected = case.expected
-    loaded, answer = (arrays_if_run(case, settings_of(one)) for one in ((), changes))
+    loaded = arrays_if_run(case, {})
+    answer = arrays_if_run(case, settings_of(changes))
     if not (changes and loaded and answer):
         return expected.distinct(allowance)
     off = expected.at_known(lambda name, _: answer[name] - loaded[name])
@@ -503,18 +537,10 @@ def moved(case: Case, changes: Changes, allowance: Allowance) -> int:
 
 def vanishing(changes: Changes, verify: Callable[[Changes], Agreement]) -> bool:
     """Tell whether a clip only makes a cell vanish: a much tighter one fits as well."""
-    settings = settings_of(changes)
-    clips = {k: v * LESS for k, v in settings.items() if k.endswith("_clip") and v}
-    tighter = map(Change._make, {**settings, **clips}.items())
-    return bool(clips) and verify(tuple(tighter)).fits
-
-
-def forget_gate_state(changes: Changes, verify: Callable[[Changes], Agreement]) -> str:
-    """``open`` or ``shut`` if a far greater forget bias fits as well, or empty."""
-    settings = settings_of(changes)
-    bias = settings.get("forget_bias", 0.0)
-    if abs(bias) < SATURATING:
-        return ""
-    settings["forget_bias"] = math.copysign(FAR_BIAS, bias)
-    far = tuple(map(Change._make, settings.items()))
-    return (OPEN if bias > 0 else SHUT) if verify(far).fits else ""
+    tighter = []
+    for one in changes:
+        if one.setting.endswith("_clip") and one.value:
+            tighter.append(Change(one.setting, one.value * LESS))
+        else:
+            tighter.append(one)
+    return tuple(tighter) != changes and verify(tuple(tighter)).fits

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 import lstmcli
+from lstmcli.core.explain import edit_search
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import CAUSES
-from lstmcli.core.explain.edited_runs import EditedRuns, Variant
+from lstmcli.core.explain.edited_runs import EditedRuns
 from lstmcli.core.explain.explanation import Explanation, clues
 from lstmcli.core.explain.observation import SINGLE, Expected, KnownValues
+from lstmcli.core.explain.tries import Try
 from lstmcli.core.explain.verify import compared
 from lstmcli.core.explain.wording import text_of
 from lstmcli.core.model import edits
@@ -348,11 +350,11 @@ def test_each_family_of_edits_is_tried_before_the_budget_ends(
     weights |= {f"{name}_reverse": array for name, array in weights.items()}
     tried: list[edits.Edit] = []
 
-    def proved(runs: EditedRuns, variant: Variant) -> None:
-        tried.extend(variant.edits)
+    def answer_of(runs: EditedRuns, hypothesis: Try) -> None:
+        tried.extend(hypothesis.edits)
         runs.work.add(5e3)
 
-    monkeypatch.setattr(EditedRuns, "proved", proved)
+    monkeypatch.setattr(edit_search, "answer_of", answer_of)
     monkeypatch.setattr(Budget, "EDITS", 0.01)
     found = asked(np.tanh(RNG.normal(size=(T, B, 2 * H))), weights)
     families = [edit.kind.family for edit in tried]

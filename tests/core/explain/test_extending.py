@@ -16,7 +16,6 @@ import pytest
 from lstmcli.api.load import load
 from lstmcli.core import explain as package
 from lstmcli.core.explain import PASSES, Pass, wording
-from lstmcli.core.explain.attempt import Found
 from lstmcli.core.explain.causes import (
     ANY,
     CANDIDATE,
@@ -32,7 +31,8 @@ from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.observation import Expected, KnownValues
 from lstmcli.core.explain.report import of_found
 from lstmcli.core.explain.search import Search
-from lstmcli.core.explain.verify import Answer, Case, Remark, remark
+from lstmcli.core.explain.tries import Try, accepted
+from lstmcli.core.explain.verify import Case, Remark, remark
 from lstmcli.core.explain.wording import (
     change_text,
     text_of,
@@ -91,9 +91,11 @@ def test_a_pass_that_gives_expected(
 
     def find(search: Search) -> Explanation:
         seen.append("find")
-        changes, attempt = (Change("forget_bias", 0.5),), search.as_loaded[0]
-        answer = Answer(changes, attempt.placement.verify(changes))
-        return of_found(search, [Found(attempt, [answer], attempt.placement.allowance)])
+        placement = search.as_loaded[0].placement
+        loose = placement.allowance._replace(absolute=np.inf)
+        answer = accepted(Try(placement, (Change("forget_bias", 0.5),)), loose)
+        assert answer is not None
+        return of_found(search, [answer])
 
     passes = [*PASSES]
     passes.insert(5, Pass("dummy", find))
