@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from lstmcli.core.explain.causes import OPEN, SHUT
 from lstmcli.core.explain.explanation import (
     AGREEMENT,
     APPROXIMATED,
@@ -22,6 +21,7 @@ from lstmcli.core.explain.wording import (
     hidden_label,
     name_of,
     precision_text,
+    saturated_gate,
     why_unproven,
 )
 from lstmcli.core.model.selection import format_size
@@ -303,7 +303,7 @@ def _equivalent(e: Explanation) -> str:
         more = len(e.equivalent) - len(texts)
         return "; or ".join(texts) + (f"; and {more} more" if more else "")
     for change in e.changes:
-        if change.sense in (SHUT, OPEN):
+        if saturated_gate(change):
             side = "below" if change.found < 0 else "above"
             return f"any forget bias that keeps the gate there, {side} {change.found:+.10g} too"
     if e.unseen and any(change.setting == "dtype" for change in e.changes):

@@ -80,7 +80,7 @@ def test_step_0_is_called_matching_only_where_it_matches(
 def test_a_gate_that_is_shut_has_any_forget_bias_below() -> None:
     explanation = sample()
     (change,) = explanation.changes
-    shut = replace(change, found=-40.0, sense="shut")
+    shut = replace(change, found=-40.0)
     assert "any forget bias" in equivalent(replace(explanation, changes=(shut,)))
     assert "any forget bias" not in equivalent(explanation)
 

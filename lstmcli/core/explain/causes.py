@@ -32,7 +32,6 @@ ACTIVATIONS = (
 
 # senses of a change: what it means beyond its setting
 CANDIDATE = "candidate"  # the activation of the candidate only
-SHUT, OPEN = "shut", "open"  # a forget gate of 0, or 1
 WEIGHTS, INPUTS, BOTH = "weights", "inputs", "weights and inputs"
 EVERY = "every operation"
 
@@ -327,14 +326,6 @@ _SENSES = (
     Cause("activation", "activation of the candidate", CANDIDATE,
         words=_HARD,
         used_by=dict.fromkeys(("sigmoid", *_HARD), _OF_GATES)),
-    Cause("forget_bias", "forget gate", SHUT,
-        words="shut: c is never carried on",
-        hides=_NOT_CARRIED,
-        used_by="code that starts each step from c = 0"),
-    Cause("forget_bias", "forget gate", OPEN,
-        words="wide open: all of c is carried on",
-        hides=_NOT_CARRIED,
-        used_by="code without a forget gate"),
     Cause("dtype", "dtype of the weights", WEIGHTS,
         used_by="weights that were saved in it once"),
     Cause("dtype", "dtype of the inputs", INPUTS,

@@ -212,7 +212,7 @@ def _rank(answer: Answer) -> tuple[int, int, int]:
     return answer.hypothesis.solved, len(edits), place
 
 
-# ---- edits beside changes of settings
+# ---- edits that fit as well as settings
 
 
 def equal_edits(

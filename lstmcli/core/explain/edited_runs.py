@@ -1,4 +1,4 @@
-"""Runs of a placement with edits, beside EXPECTED."""
+"""Runs of a placement with edits, compared with EXPECTED."""
 
 from __future__ import annotations
 

@@ -345,7 +345,7 @@ def _added_to_gate(
     before: tuple[Array, Array, Array],
     wanted: Array,
 ) -> Array | None:
-    """What a gate of a unit needs next to its pre-activation; None: nothing gives its h."""
+    """The numbers added to the pre-activation of a gate that give its h; None: none do."""
     gate, unit = place
 
     def h_with(z: Array) -> Array:

@@ -45,7 +45,7 @@ class KnownCell(NamedTuple):
 
 
 class FirstSteps:
-    """The first step of each known cell, and of the head, beside EXPECTED."""
+    """The first step of each known cell, and of the head, compared with EXPECTED."""
 
     def __init__(self, runs: EditedRuns) -> None:
         self._runs = runs

@@ -27,7 +27,7 @@ SOLVED_WITHIN = 4.0  # tolerances: several solved numbers take rounding on
 
 
 class Try(NamedTuple):
-    """What may give EXPECTED at a placement."""
+    """All that is changed of a run, to give EXPECTED at a placement."""
 
     placement: Placement
     changes: Changes = ()  # of settings, next to those of the placement

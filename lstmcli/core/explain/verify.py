@@ -323,7 +323,7 @@ def on_axes(given: Arrays, array: str, steps: int) -> Arrays:
 
 
 class Columns(NamedTuple):
-    """The known numbers of EXPECTED beside those of a run, each column (E,)."""
+    """The known numbers of EXPECTED and those of a run, each column (E,)."""
 
     array: Array  # position among the names
     step: Array  # `NO_STEP` of a last state
@@ -485,7 +485,7 @@ def _zeros(numbers: Columns, is_wrong: Array) -> Zeros | None:
 
 
 def _agreeing(index: Array, is_wrong: Array, count: int) -> tuple[bool | None, ...]:
-    """Whether all known numbers of each index agree; None: none is known."""
+    """Tell of each index whether all known numbers agree; None: none is known."""
     known = np.bincount(index, minlength=count)
     wrong = np.bincount(index[is_wrong], minlength=count)
     agreeing: list[bool | None] = (wrong == 0).tolist()

@@ -10,9 +10,6 @@ from typing import Any
 
 from lstmcli.core.explain.causes import (
     CANDIDATE,
-    OPEN,
-    SENSES,
-    SHUT,
     ZERO_STATE,
     cause_of,
     text_for,
@@ -36,6 +33,9 @@ WELL_KNOWN = (
 """Conventions that are named first, before others."""
 
 MOST_NAMED = 4  # conventions
+# a forget bias that leaves 1e-7 of the gate, or of 1 - the gate, which is float32's eps;
+# where EXPECTED is float32 the number found for -40 was -18
+SATURATING = 16.0
 FEW_VALUES = 12  # that a constant and a setting may fit by chance
 
 
@@ -92,11 +92,14 @@ def value_of(setting: str, value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def found_of(change: Changed) -> str:
-    """Return what was found."""
-    if change.sense in (SHUT, OPEN):
-        return text_for(SENSES[change.sense].words, change.found)
-    return value_of(change.setting, change.found)
+def saturated_gate(change: Changed) -> str:
+    """The forget gate under a bias so large that it is 0 or 1; empty under another one."""
+    is_bias = change.setting.rpartition(".")[2] == "forget_bias"
+    if not is_bias or abs(change.found) < SATURATING:
+        return ""
+    if change.found < 0:
+        return "f is 0, and c is never carried on"
+    return "f is 1, and all of c is carried on"
 
 
 def assumed_of(change: Changed) -> str:
@@ -111,16 +114,20 @@ def change_text(change: Changed) -> str:
     if change.edit:
         return change.edit.words
     name = name_of(change.setting, change.sense)
-    if change.sense in (SHUT, OPEN):
-        return f"{name} is {found_of(change)} (forget bias {change.found:+.10g})"
     if change.setting == "go_backwards":
         return "go_backwards, as in Keras"
-    return f"{name} is {found_of(change)}, not {assumed_of(change)}"
+    found = value_of(change.setting, change.found)
+    text = f"{name} is {found}, not {assumed_of(change)}"
+    gate = saturated_gate(change)
+    return f"{text}: {gate}" if gate else text
 
 
 def configuration(changes: Sequence[Changed]) -> str:
     """The changes of a configuration in short, or ``as loaded``."""
-    texts = (f"{name_of(one.setting, one.sense)} {found_of(one)}" for one in changes)
+    texts = []
+    for one in changes:
+        value = value_of(one.setting, one.found)
+        texts.append(f"{name_of(one.setting, one.sense)} {value}")
     return " and ".join(texts) or "as loaded"
 
 
@@ -141,7 +148,7 @@ def row_of(one: Changed, assumed: Convention) -> Row:
     return Row(
         name_of(one.setting, one.sense),
         assumed_of(one) + f" ({assumed.name})" * is_usual,
-        found_of(one),
+        value_of(one.setting, one.found),
         used_by(one, assumed),
         cause_of(one.setting, one.sense).mend,
     )

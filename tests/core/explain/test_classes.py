@@ -75,12 +75,14 @@ def test_outputs_in_processing_order_are_go_backwards(tmp_path: Path) -> None:
     assert "Keras" in explanation.rows[0].used_by
 
 
-def test_a_forget_gate_that_is_shut_is_not_a_measured_constant(tmp_path: Path) -> None:
+def test_a_large_forget_bias_says_what_the_gate_is(tmp_path: Path) -> None:
     explanation = asked(cell(tmp_path, rows=2), {"forget_bias": -40.0})
     (change,) = explanation.changes
-    assert change.sense == "shut"
-    assert "c is never carried on" in change.text
-    assert asked(cell(tmp_path, rows=2), {"forget_bias": -3.0}).changes[0].sense == ""
+    assert change.setting == "forget_bias"
+    assert change.text.endswith(": f is 0, and c is never carried on")
+    (small,) = asked(cell(tmp_path, rows=2), {"forget_bias": -3.0}).changes
+    assert small.text.startswith("forget bias is -3, not ")
+    assert "carried" not in small.text
 
 
 @pytest.mark.wide

@@ -239,19 +239,20 @@ def test_settings_of_frameworks_are_likelier() -> None:
 def test_a_constant_and_a_cell_in_words() -> None:
     half = Changed("layer1.forget_bias", 1.0, 0.5)
     assert change_text(half) == "forget bias of layer1 is +0.5, not +1"
-    shut = Changed("forget_bias", 1.0, -40.0, "shut")
+    low, high = (Changed("forget_bias", 1.0, bias) for bias in (-40.0, 16.0))
     lower = Changed("array", "h", "layer0.h", "one way")
     assert change_text(lower) == "EXPECTED is layer0.h of the trace, not trace.h"
     assert (
-        change_text(shut)
-        == "forget gate is shut: c is never carried on (forget bias -40)"
+        change_text(low)
+        == "forget bias is -40, not +1: f is 0, and c is never carried on"
     )
+    assert change_text(high).endswith(": f is 1, and all of c is carried on")
 
 
 @pytest.mark.parametrize("sense", SENSES)
 def test_a_sense_has_its_words(sense: str) -> None:
     cause = SENSES[sense]
-    values = {"array": "layer0.h", "dtype": "float16", "forget_bias": 9.0}
+    values = {"array": "layer0.h", "dtype": "float16"}
     found = values.get(cause.setting, "sigmoid")
     change = Changed(cause.setting, None, found, sense)
     assert "{" not in change_text(change)
