@@ -342,6 +342,9 @@ SENSES = {row.sense: row for row in _SENSES}
 CONSTANTS = tuple(name for name, cause in CAUSES.items() if SOLVE in cause.values)
 """Settings whose values are solved for too."""
 
+ORDERS_OF_TENSORS = CAUSES["gates"].columns
+"""The orders of gates that are one setting each, next to `gates` of all."""
+
 SPREADS = {name: cause.columns for name, cause in CAUSES.items() if cause.columns}
 """Settings of several columns; those of one column are stronger."""
 
@@ -383,7 +386,7 @@ KEPT = -1  # the code of a setting that a change leaves
 
 def value_in(how: Convention, setting: str) -> Any:
     """The value of a setting in a convention, of one tensor if it is an order."""
-    if setting in SPREADS["gates"]:
+    if setting in ORDERS_OF_TENSORS:
         return how.storage.order_of(setting.removesuffix("_gates"))
     return how.setting(setting)
 

@@ -148,7 +148,7 @@ class Rounding(NamedTuple):
 
 
 def shows_rounding(case: Case, changes: Changes, tight: Allowance) -> bool:
-    """Tell whether a run misses so many numbers of EXPECTED that rounding may be the cause."""
+    """Tell whether a run misses enough numbers of EXPECTED that rounding may be the cause."""
     exact = compared(_arrays(case, changes), case.expected, tight)
     least = max(FEWEST_OFF, SHARE_OFF * exact.total)
     return exact.total - exact.agreeing >= least

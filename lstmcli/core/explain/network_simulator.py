@@ -443,7 +443,7 @@ class NetworkSimulator:
             arrays[one] = np.moveaxis(np.zeros(axes, dtype), -2, 0)
         groups = orders
         if simulator.is_large:
-            tensors = (one[:, 1] for one in cells.tensors.values())
+            tensors = (one.place for one in cells.tensors.values())
             groups = distinct(orders, *tensors)[1]
         for group in np.unique(groups).tolist():
             left = np.flatnonzero(groups == group)

@@ -34,7 +34,8 @@ from lstmcli.core.explain.locations import (
     states_shape,
 )
 from lstmcli.core.explain.observation import Exactness, as_printed, exactness_of
-from lstmcli.core.explain.simulator import Simulator, most_kept, weight_bytes
+from lstmcli.core.explain.simulator import Simulator
+from lstmcli.core.explain.tensors import most_kept, weight_bytes
 from lstmcli.core.explain.verify import FINE, Cached, Reader, Remarks, remark
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.forward.prepare import edited_model

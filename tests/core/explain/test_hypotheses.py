@@ -19,7 +19,8 @@ from lstmcli.core.explain.observation import (
     KnownValues,
     as_printed,
 )
-from lstmcli.core.explain.simulator import permutation, single_changes, values_from
+from lstmcli.core.explain.simulator import single_changes, values_from
+from lstmcli.core.explain.tensors import permutation
 from lstmcli.core.explain.wording import location_text
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Model

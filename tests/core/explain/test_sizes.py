@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lstmcli
-from lstmcli.core.explain import simulator
+from lstmcli.core.explain import tensors as kept_tensors
 from lstmcli.core.explain.question import SharingReader
 from lstmcli.core.model.edits import EDITS, RunSizes
 
@@ -38,9 +38,9 @@ def test_models_of_a_question_share_what_is_equal() -> None:
 def test_no_more_tensors_are_kept_than_there_is_room_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(simulator, "ROOM", 1000)
-    assert simulator.most_kept(300, 1) == 3
-    assert simulator.most_kept(10_000, 1) == 1
+    monkeypatch.setattr(kept_tensors, "ROOM", 1000)
+    assert kept_tensors.most_kept(300, 1) == 3
+    assert kept_tensors.most_kept(10_000, 1) == 1
 
 
 @pytest.mark.parametrize("steps", [100, 100_000])
