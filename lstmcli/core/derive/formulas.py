@@ -1,11 +1,9 @@
-"""The equations of one step for one unit, every line with the numbers that went in.
+"""Numbers with their formulas: sums of products, exact, and values in the widest type.
 
-The numbers of a trace (z, gates, c, h) are those of the loop, bit for bit.
-Each line also has its formula's value, computed in the widest type and rounded
-once: if the two differ, the loop has rounded more than once. These formulas
-are a second form of `core.forward.equations`: text with a number for each
-name, of one unit, which can show a mistake in the loop's step. Sums of
-products are exact: nothing is rounded until it is shown.
+`unit` puts them through `core.forward.equations.step`, which so writes the
+formula of each line and its value, rounded once: where the loop's number
+differs, the loop has rounded more than once. The equations and their order
+are those of the loop, so these formulas show no mistake in them.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ Exact = Fraction | float
 class Term:
     """A product, such as ``x[2]`` times its weight in the kernel, or a number, a bias."""
 
-    name: str  # "x[2]", "h_prev[0]", "c_prev[1]", "bias", "forget bias"
+    name: str  # "x[2]", "h[0]", "c_prev[1]", "bias", "forget bias"
     weight: Scalar
     factor: Scalar | None = None  # what is weighted; None: the weight is added
     matrix: str = ""  # of the weight: "kernel", "recurrent", "peephole", "projection"

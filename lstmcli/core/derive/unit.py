@@ -129,22 +129,22 @@ class UnitAtStep(Lines):
     def _parts(self) -> Parts:
         """The parts of the step, which write lines."""
         own: Any = self  # takes an `Operand` for each array
-        s_i, s_f, t, s_o = (partial(own._activate, gate) for gate in GATES)
+        activate = {gate: partial(own._activate, gate) for gate in GATES}
         peepholes = NO_PEEPHOLES
         if self.cell.peephole is not None:
             where = self.cell.convention.behaviour.output_peephole
             peepholes = Peepholes(own._peephole, where)
         parts = Parts(
-            s_i,
-            s_f,
-            s_o,
-            t,
-            no_change,
+            s_i=activate["i"],
+            s_f=activate["f"],
+            s_o=activate["o"],
+            t=activate["g"],
+            t_c=no_change,
             clip=own._clip,
             clip_c=own._clip_c,
             clip_h=own._clip_h,
             couple=own._couple,
-            normalize=own._normalize,
+            normalize=own._finish_sum,
             normalize_c=own._normalize_c,
             peepholes=peepholes,
             project=own._project,
@@ -194,7 +194,7 @@ class UnitAtStep(Lines):
         value = self._named(f"p_{'ifo'[number]}", weights) * c.value
         return Operand(value, [term], _up(weights) * _up(numbers))
 
-    def _normalize(self, z: Operand, number: int) -> None:
+    def _finish_sum(self, z: Operand, number: int) -> None:
         """Add the biases and sum up; or sum up, and normalise to a scale and a shift."""
         cell, gate = self.cell, GATES[number]
         if not self._is_summed(gate):

@@ -182,10 +182,19 @@ class Search:
             return True
         if len(exchanged) == 2 or has_row:
             return False
-        # the layout of a file is not that of stacked directions
+        return self._may_be_exchanged(exchanged[0], both)
+
+    def _may_be_exchanged(self, n: int, both: Both) -> bool:
+        """Return whether a side may have its axes of steps and sequences exchanged.
+
+        Not where its file has a layout, which is not that of stacked directions,
+        such as (T, 2, B, H). Of two full sides of one direction without a layout,
+        neither is: nothing tells which of them.
+        """
         silent = [n for n in (0, 1) if self.layouts[n] is None or "d" in both[n].axes]
-        is_free = len(silent) == 1 or is_part or both[0].run.directions > 1
-        return exchanged[0] in silent and is_free
+        if n not in silent:
+            return False
+        return len(silent) == 1 or _is_part(both) or both[0].run.directions > 1
 
     def _candidates_of(self, both: Both) -> Iterator[Candidate]:
         """The candidates of two sides that lie so on a run: one, or two for its last step."""

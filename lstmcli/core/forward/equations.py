@@ -8,7 +8,7 @@
     g = t(z_g)
     c' = f c + i g
     o = s(z_o + p_o c')
-    h' = o t(c')                or P h' + b_P with a projection
+    h' = o t(c')                or P (o t(c')) + b_P with a projection
 
 Hochreiter & Schmidhuber 1997 for i, g, o, c and h; Gers, Schmidhuber & Cummins
 2000 for f; Gers, Schraudolph & Schmidhuber 2002 for the peepholes p; Sak,
@@ -264,11 +264,11 @@ def _peepholes(cell: Cell) -> Peepholes:
     p = cell.peephole
     if p is None:
         return NO_PEEPHOLES
-    by_gate = cell.behaviour.output_peephole
+    place = cell.behaviour.output_peephole
     if p.ndim == 3:  # matrices (3, H, H), as in DyNet
-        return Peepholes(lambda k, c: np.dot(p[k], c), by_gate)
+        return Peepholes(lambda k, c: np.dot(p[k], c), place)
     columns = p[:, :, None]
-    return Peepholes(lambda k, c: np.multiply(columns[k], c), by_gate)
+    return Peepholes(lambda k, c: np.multiply(columns[k], c), place)
 
 
 def _layer_norm_of_gates(cell: Cell) -> Callable[[Array, int], None]:

@@ -483,11 +483,19 @@ class ChunkRun:
         is_part = items.stop - items.start < batch
         if is_part or len(blocks) == 1 or steps < PAYS_FROM:
             return blocks
+        if _has_further_products(packed.cell):
+            return blocks  # whose bits may depend on the block too
         K = packed.matrix()
         quicker = set(names) > {"h"} or saves_packing(K, batch, blocks)
         if quicker and is_same_in_one_block(K, batch, blocks):
             return [items]
         return blocks
+
+
+def _has_further_products(cell: Cell) -> bool:
+    """Return whether a step has products beyond that of the kernels."""
+    has_matrices = cell.peephole is not None and cell.peephole.ndim == 3
+    return has_matrices or cell.projection is not None
 
 
 def _taken_by(head: Head | None) -> str:

@@ -40,7 +40,7 @@ class Cell:
     recurrent_kernel: Array  # (4, H, P); P = H without a projection
     bias: Array  # (4, H)
     convention: Convention
-    peephole: Array | None = None  # (3, H): i, f, o
+    peephole: Array | None = None  # (3, H), or matrices (3, H, H): i, f, o
     projection: Array | None = None  # (P, H)
     projection_bias: Array | None = None  # (P,)
     norm_scale: Array | None = (
