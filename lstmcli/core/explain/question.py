@@ -226,7 +226,7 @@ class Question:
             f"{tuple(run.lengths[axis] for axis in axes)}.",
             f"  EXPECTED is all steps of it, the first few, one sequence of the batch, "
             f"{'the last step, ' * bool(other)}or final_h{of_cells}; "
-            "the outputs of a dense layer after it are not compared.",
+            "outputs of a dense layer behind it are compared if the model has that head.",
         ]
         if last.units != last.outputs:
             lines.append(
