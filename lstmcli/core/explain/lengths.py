@@ -23,7 +23,7 @@ from lstmcli.core.explain.placement import (
     UNLIKELY,
     Placement,
 )
-from lstmcli.core.explain.question import Setup
+from lstmcli.core.explain.setups import Setup
 from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Remarks, remark
 from lstmcli.core.forward.head import head_output, taken_at_each_end
 from lstmcli.core.forward.plan import Plan

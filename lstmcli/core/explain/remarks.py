@@ -13,7 +13,7 @@ from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import EPS, is_printed
 from lstmcli.core.explain.placement import Placement
 from lstmcli.core.explain.proof import Proved
-from lstmcli.core.explain.question import Question, left_out
+from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.tries import Try
 from lstmcli.core.explain.verify import Agreement, Remark, Remarks, remark, rerun
 from lstmcli.core.forward.equations import is_eight_bit
@@ -25,7 +25,7 @@ ROUNDING_GROWS = 10  # times, from which a remark names it
 
 def about_expected(question: Question, compared: Compared, verdict: str) -> Remarks:
     """The remarks on EXPECTED and on what was assumed, whatever is found."""
-    yield from left_out(question)
+    yield from _left_out(question)
     if question.side.renaming:
         yield remark("array_taken", said=question.side.renaming)
     digits = question.exactness.digits
@@ -43,6 +43,16 @@ def about_expected(question: Question, compared: Compared, verdict: str) -> Rema
     in_eight_bits = any(is_eight_bit(cell) for _, cell in question.model.cells)
     if verdict != "agrees" and in_eight_bits:
         yield remark("searched_in_float")
+
+
+def _left_out(question: Question) -> Remarks:
+    """The remark on abbreviated output."""
+    units = [unit for unit in question.side.units.values() if np.isinf(unit).any()]
+    if units:
+        given = sum(int(np.isfinite(unit).sum()) for unit in units)
+        total = sum(unit.size for unit in units)
+        shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))
+        yield remark("print_left_out", given=given, total=total, shapes=shapes)
 
 
 def _may_be_one_step(question: Question, location: Location) -> Remarks:
