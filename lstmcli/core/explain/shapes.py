@@ -132,7 +132,7 @@ def _shapes_of(question: Question, name: str) -> list[Shape]:
 
 
 def _by_cost(shapes: list[Shape], run: RunShape) -> list[Shape]:
-    """Those of the shapes that an array of all of a run has, the likeliest first."""
+    """The shapes that an array of all of a run has, the likeliest first."""
     costs: dict[Shape, float] = {}
     for shape in shapes:
         for one in arrangements(shape, run, [run.steps - 1], [0]):
