@@ -42,7 +42,7 @@ from lstmcli.core.model.model import (
     from_time_major,
 )
 from lstmcli.core.model.shell import as_options
-from lstmcli.errors import INPUTS, STDIN, CallToTry, SettingsToTry, UserError
+from lstmcli.errors import INPUTS, STDIN, CallToTry, SettingsToTry, ToTry, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats.files.limits import raised_to
 
@@ -191,13 +191,15 @@ def asked_of(
 
 def _with_expected(error: UserError, expected: str) -> UserError:
     """The same mistake; a run that may be tried is a question to explain."""
-    if not any(one.call == "run" for one in error.try_):
-        return error
-    tries = []
+    tries: list[ToTry] = []
     for one in error.try_:
-        if one.call == "run":
-            one = one._replace(call="explain", others=[*one.others, expected])
-        tries.append(one)
+        if isinstance(one, CallToTry) and one.call == "run":
+            others = [*one.others, expected]
+            tries.append(one._replace(call="explain", others=others))
+        else:
+            tries.append(one)
+    if tuple(tries) == error.try_:
+        return error
     return type(error)(*error.lines, about=error.about, try_=tries)
 
 
