@@ -93,7 +93,7 @@ class UserError(Exception):
         return _message(lines)
 
     def _settings_to_try(self, syntax: Syntax) -> Iterator[str]:
-        """A line for each of the settings to try; several have a column of texts."""
+        """The lines of settings to try, where several have a column of texts."""
         rows = []
         for one in self.try_:
             if isinstance(one, SettingsToTry):
@@ -228,7 +228,7 @@ def install_command(extra: str) -> str:
 
 
 def packages_of(extra: str) -> list[str]:
-    """The packages that an extra installs, as pyproject.toml has them: ``h5py>=3.8``."""
+    """The packages that an extra installs, each with its least version: ``h5py>=3.8``."""
     from importlib.metadata import PackageNotFoundError, requires  # after a mistake
 
     try:
