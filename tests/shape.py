@@ -55,6 +55,7 @@ DONE: tuple[str, ...] = (
     "lstmcli/core/forward",
     "lstmcli/core/model",
     "lstmcli/core/weights",
+    "lstmcli/engines",
 )
 """The packages that are read once: a name is added by the change that wrote the last file of it."""
 
