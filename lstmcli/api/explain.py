@@ -173,10 +173,13 @@ def asked_of(
             raise UserError(f"explain reads weights under other settings: {takes}.")
         several, given, max_bytes = weights.loaded_from
     only_one_stdin(*several, inputs, *options, expected)
-    with raised_to(max_bytes):
-        job = read_job(
-            several, inputs, given, options, where="explain", settle=True
-        ).drained()
+    try:
+        with raised_to(max_bytes):
+            job = read_job(
+                several, inputs, given, options, where="explain", settle=True
+            ).drained()
+    except UserError as error:
+        raise _with_expected(error, _typed(expected, "EXPECTED")) from None
     side = side_of(expected, "EXPECTED", of_run=True)
     words = typed_run(
         ["WEIGHTS"] if isinstance(weights, Model) else several, inputs, options
@@ -184,6 +187,18 @@ def asked_of(
     if isinstance(weights, Model):
         _refuse_changed(weights, job.model)
     return Request(job, side, words, given)
+
+
+def _with_expected(error: UserError, expected: str) -> UserError:
+    """The same mistake; a run that may be tried is a question to explain."""
+    if not any(one.call == "run" for one in error.try_):
+        return error
+    tries = []
+    for one in error.try_:
+        if one.call == "run":
+            one = one._replace(call="explain", others=[*one.others, expected])
+        tries.append(one)
+    return type(error)(*error.lines, about=error.about, try_=tries)
 
 
 def typed_run(
