@@ -33,7 +33,7 @@ from lstmcli.core.model.part import NumberedPart, describe_parts
 from lstmcli.core.model.selection import Choice
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import Try, UserError, refuse_unprintable
+from lstmcli.errors import SettingsToTry, UserError, refuse_unprintable
 
 
 def derive(
@@ -266,8 +266,8 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
         raise UserError(
             f"{side.name} has {', '.join(states)}: the state after the last step, and no other.",
             try_=[
-                Try({"step": -1}, "the last step"),
-                Try({"step": 0}, "that of a backward direction"),
+                SettingsToTry({"step": -1}, "the last step"),
+                SettingsToTry({"step": 0}, "that of a backward direction"),
             ],
         )
 
@@ -326,7 +326,7 @@ def _no_number(
 ) -> UserError:
     names = ", ".join(name or "an array without a name" for name in other.arrays)
     wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines)
-    tries: list[Try] = []
+    tries: list[SettingsToTry] = []
     for pair in pairs.values():
         left_out = pair.b.left_out
         if not left_out.any() and not any(pair.indices):
@@ -339,7 +339,7 @@ def _no_number(
             given = np.argwhere(~left_out)[0].tolist()
             step, batch, unit = pair.index_in_run(given)
             settings = {"step": step, "batch": batch, "unit": unit}
-            tries.append(Try(settings, "it has the numbers of this place"))
+            tries.append(SettingsToTry(settings, "it has the numbers of this place"))
         break
     text = f"{other.name} has {names}; a number for one of {wanted} is needed."
     return UserError(text, try_=tries)

@@ -23,7 +23,7 @@ from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.directions import possible_axes, side_by_side
 from lstmcli.core.model.part import AXES, Indices, counts_from_0, format_indices, take
 from lstmcli.core.model.selection import Choice, numbers_on_axis
-from lstmcli.errors import Try, UserError
+from lstmcli.errors import SettingsToTry, UserError
 
 NO_AXES_SELECTED = (
     "in full, as no file tells which axes are those of cells and batch items"
@@ -232,7 +232,7 @@ def _cut_to_choice(
         if axis == 2 or _are_axes_known(pair, sides):
             raise
         assumed = f"  The first axis of {pair.name} is assumed to be time."
-        raise error.adding(assumed, try_=[Try({"layout": "batch"})]) from None
+        raise error.adding(assumed, try_=[SettingsToTry({"layout": "batch"})]) from None
     return _cut(pair, axis, in_run, (of_a, of_b))
 
 
