@@ -425,7 +425,7 @@ def _of_two(a: Side, b: Side) -> Drawable:
             f"plot draws the difference of h, c and gates of one shape; {a.name} contains "
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
-    parts = {n: Part(p.numbers[0], p.numbers[1]) for n, p in drawn.items()}
+    parts = {n: Part(p.indices[0], p.indices[1]) for n, p in drawn.items()}
     sides = [
         {n: p.a.values for n, p in drawn.items()},
         {n: p.b.values for n, p in drawn.items()},

@@ -307,7 +307,7 @@ def _taken(pairs: Mapping[str, Pair]) -> list[str]:
 def _index(pair: Pair, *place: int) -> tuple[int, ...] | None:
     """The index in the pair of a step, batch item and unit; None if it has them not."""
     index = []
-    for number, known in zip(place, pair.numbers, strict=False):
+    for number, known in zip(place, pair.indices, strict=False):
         if known is None:
             index.append(number)
         elif number in known:
@@ -329,7 +329,7 @@ def _no_number(
     tries: list[SettingsToTry] = []
     for pair in pairs.values():
         left_out = pair.b.left_out
-        if not left_out.any() and not any(pair.numbers):
+        if not left_out.any() and not any(pair.indices):
             continue
         why = "abbreviated"
         if taken:
@@ -337,7 +337,7 @@ def _no_number(
         names += f", {why}, and not the numbers of this place"
         if not left_out.all():
             given = np.argwhere(~left_out)[0].tolist()
-            step, batch, unit = pair.numbers_of(given)
+            step, batch, unit = pair.index_in_run(given)
             settings = {"step": step, "batch": batch, "unit": unit}
             tries.append(SettingsToTry(settings, "it has the numbers of this place"))
         break
