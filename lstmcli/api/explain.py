@@ -43,7 +43,7 @@ from lstmcli.core.model.model import (
     from_time_major,
 )
 from lstmcli.core.model.shell import as_options
-from lstmcli.errors import INPUTS, STDIN, Try, UserError
+from lstmcli.errors import INPUTS, STDIN, CallToTry, SettingsToTry, ToTry, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats.files.limits import raised_to
 
@@ -192,13 +192,15 @@ def asked_of(
 
 def _with_expected(error: UserError, expected: str) -> UserError:
     """The same mistake; a run that may be tried is a question to explain."""
-    if not any(one.call == "run" for one in error.try_):
-        return error
-    tries = []
+    tries: list[ToTry] = []
     for one in error.try_:
-        if one.call == "run":
-            one = one._replace(call="explain", others=[*one.others, expected])
-        tries.append(one)
+        if isinstance(one, CallToTry) and one.call == "run":
+            others = [*one.others, expected]
+            tries.append(one._replace(call="explain", others=others))
+        else:
+            tries.append(one)
+    if tuple(tries) == error.try_:
+        return error
     return type(error)(*error.lines, about=error.about, try_=tries)
 
 
@@ -393,12 +395,15 @@ def _refuse_not_finite(job: Job) -> None:
                 for a, n in named
             ]
             first = ", ".join(parts) or indices
-            is_x = array is x
-            raise UserError(
+            error = UserError(
                 f"{name} has NaN or infinite values, {count:,} in all and the first at {first}; "
-                "explain compares runs of finite numbers.",
-                *["  If these are padding, exclude them:"] * is_x,
-                try_=[Try({"lengths": ...}), Try({"mask": ...})] if is_x else (),
+                "explain compares runs of finite numbers."
+            )
+            if array is not x:
+                raise error
+            raise error.adding(
+                "  If these are padding, exclude them:",
+                try_=[SettingsToTry({"lengths": ...}), SettingsToTry({"mask": ...})],
             )
 
 
@@ -408,7 +413,7 @@ def _at_its_steps(side: Side, job: Job) -> Side:
         raise UserError(
             f"{side.name} contains {side.part.description} of a run; explain needs all batch "
             "items and units. Save the run without selecting these, or compare it with a run:",
-            try_=[Try(selected, call="diff", weights=[side.name], others=["RUN"])],
+            try_=[CallToTry("diff", [side.name], ["RUN"], selected)],
         )
     if side.part.from_the_start:
         return side

@@ -25,7 +25,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.progress import ProgressBar
 from lstmcli.cli.terminal import command_line, remark, screen, show_result
-from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, UserError
+from lstmcli.errors import INPUTS, STDIN, CallToTry, NoInputs, UserError
 from lstmcli.escaping import file_argument
 from lstmcli.views.explain import explanation_sheet, markdown
 from lstmcli.views.page import MOST_NUMBERS, explain_page
@@ -130,5 +130,5 @@ def _incomplete(paths: Sequence[str]) -> UserError:
     weights = [file_argument(path) for path in paths[:-1] or paths]
     return UserError(
         f"explain needs weights, inputs and expected outputs; given: {', '.join(paths)}.",
-        try_=[Try(call="explain", weights=weights, others=[INPUTS, "EXPECTED"])],
+        try_=[CallToTry("explain", weights=weights, others=[INPUTS, "EXPECTED"])],
     )
