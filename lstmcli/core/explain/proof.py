@@ -11,6 +11,7 @@ from lstmcli.core.explain.attempt import Attempt
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import Changes, kinds
 from lstmcli.core.explain.hypotheses import rank
+from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.placement import FEWEST_NUMBERS, Placement
 from lstmcli.core.explain.tries import Answer
 from lstmcli.core.explain.verify import Agreement, moved
@@ -124,18 +125,42 @@ def _kinds(answer: Answer) -> set[str]:
     return kinds(answer.hypothesis.with_dtype)
 
 
+def _compared_neighbours(
+    simulator: NetworkSimulator, answer: Changes, steps: int | None = None
+) -> tuple[Array, list[Changes]]:
+    """The results of an answer's neighbours, and those that EXPECTED leaves open.
+
+    Results (N, E) are in tolerances, of numbers that the answer moves.
+    """
+    singles = simulator.singles
+    sets, value = singles.neighbours(answer)
+    in_order = np.sort(sets, axis=1)
+    codes = np.hstack([singles.codes(name, in_order) for name in simulator.runs.cells])
+    differs = (codes != codes[0]).any(axis=1)  # or it is the same answer
+    differs[[0, -1]] = True
+    sets, in_order = sets[differs], in_order[differs]
+    constants = singles.constants(in_order, np.full(len(sets), value))
+    off = simulator.off(in_order, steps, constants)
+    moved_by_answer = np.ones(off.shape[1], bool)
+    if answer:
+        moved_by_answer = np.abs(off[-1] - off[0]) > 1
+    fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
+    open_changes = [singles.of(one, value) for one in sets[1:-1][fits]]
+    return off[:, moved_by_answer], open_changes
+
+
 def neighbours(attempt: Attempt, changes: Changes) -> tuple[Array, list[Changes]]:
     """The results of what is one change from an answer, and those that EXPECTED leaves open."""
     placement, simulator = attempt.placement, attempt.simulator
     loaded = placement.verify(())
     # another sequence shows the answer
-    if loaded.first is not None and loaded.items[simulator.item]:
+    if loaded.first is not None and loaded.items[simulator.sequence.item]:
         simulator = placement.simulator_on(loaded.first.item)
     if simulator.is_stepwise and placement.setup.size[0] > SHORT:
-        spread, open_changes = simulator.neighbours(changes, SHORT)
+        spread, open_changes = _compared_neighbours(simulator, changes, SHORT)
         if digits_of(spread, 0, 1) >= WEALTH:
             return spread, open_changes
-    return simulator.neighbours(changes, None)
+    return _compared_neighbours(simulator, changes)
 
 
 def unseen_settings(one: Proved) -> tuple[str, ...]:

@@ -361,7 +361,7 @@ def test_the_head_is_applied_to_distinct_runs_at_compared_steps(
     output = head_output
 
     def compared(self: Any, runs: Any, target: Any) -> Any:
-        which = [runs[name][1].tolist() for name in self.layers[-1]]
+        which = [runs[name][1].tolist() for name in self.singles.layers[-1]]
         distinct_runs = len({*zip(*which, strict=True)})
         most.append(distinct_runs * len({*target.at[0].tolist()}))
         taken.append(0)
