@@ -29,7 +29,8 @@ from lstmcli.core.diff.operand import ArrayName, Side
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.budget import Budget, Progress, WorkDone, quiet
 from lstmcli.core.explain.causes import spelled_out
-from lstmcli.core.explain.explanation import PADDED_DIFFER, Explanation
+from lstmcli.core.explain.clues import PADDED_DIFFER
+from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.question import Question, SharingReader
 from lstmcli.core.explain.verify import Agreement
@@ -427,7 +428,9 @@ def _to_be_derived(
     loaded = explanation.measured
     if explanation.verdict == "not_finite":
         found = {k: v for one in explanation.changes for k, v in one.settings.items()}
-        return explanation.not_finite, {k: v for k, v in found.items() if k != "array"}
+        return explanation.compared.not_finite, {
+            k: v for k, v in found.items() if k != "array"
+        }
     for near in explanation.nearest[:1]:
         changed = {k: v for c in near.changes for k, v in c.settings.items()}
         shown = any(name.rpartition(".")[2] in ("array", "merge") for name in changed)
@@ -443,7 +446,7 @@ def _to_be_derived(
 
 def _lies_alike(model: Model, explanation: Explanation) -> bool:
     """Return whether `derive` takes EXPECTED for the same steps and sequences."""
-    location = explanation.location
+    location = explanation.compared.location
     if location is None or not location.is_from_the_start:
         return False
     at, one = location.first, location.arrays[0]
@@ -512,7 +515,7 @@ def _command(
         changed["lengths"] = LENGTHS_FILE
     shown = changed.pop("array", None)
     options = as_options({**settings, **spelled_out(changed, given)})
-    options += _selection(explanation.location)
+    options += _selection(explanation.compared.location)
     if shown is not None:
         options += ["--only", shown]
         if "." in shown:
