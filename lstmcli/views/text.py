@@ -103,9 +103,9 @@ def error_sizes(values: Iterable[float | None]) -> list[str]:
 
 def ulp_count(value: float | int | None) -> str:
     """A distance in ULPs; nothing for numbers that are far apart."""
-    if value is None or value >= FEW_ULPS:
-        return ""
-    return str(value)
+    if value is not None and value < FEW_ULPS:
+        return str(value)
+    return ""  # of NaN too
 
 
 def rounded_up(value: float) -> str:
