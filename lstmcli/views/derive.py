@@ -95,7 +95,7 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     if at.prefix:
         name = f"{name} of {at.prefix[:-1]}"
     sheet = Sheet(width)
-    sheet.add((f"{name}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold"))
+    sheet.add((f"{name}, {at.words}", "bold"))
     inputs = "inputs"
     if at.layer > 0:
         inputs = f"output of layer{at.layer - 1}"
