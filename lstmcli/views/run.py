@@ -391,7 +391,7 @@ class CellTable:
     def _summary(
         self, steps: Sequence[int], arrays: Mapping[str, Array]
     ) -> list[Column]:
-        """One row per step: least, mean and greatest of states, means of gates."""
+        """One row per step: least, mean and largest of states, means of gates."""
         columns = [Column("step", list(map(str, steps)), "dim")]
         padded = self._padded_at(steps)
         if self.padded is not None:
@@ -413,7 +413,7 @@ class CellTable:
     def _ranges_of(
         self, name: str, values: np.ma.MaskedArray[Any, Any]
     ) -> Iterator[Column]:
-        """The columns of h, c or y (s, B H): least, mean and greatest of each step."""
+        """The columns of h, c or y (s, B H): least, mean and largest of each step."""
         rank = RANKS.get(name, 1)
         rank_of_mean = rank
         if name != "h":
