@@ -67,10 +67,10 @@ def difference_sheet(
         largest = max(
             (array.max_abs or 0.0 for array in d.arrays.values()), default=0.0
         )
-        text = f"within {_tolerance(d)}; max difference {format_size(largest)}"
+        text = f"within {tolerance_words(d)}; max difference {format_size(largest)}"
         sheet.label("", text, indent=2)
     if d.settings:
-        sheet.section(_settings(d.settings))
+        sheet.section(settings_table(d.settings))
     if not d.equal:
         sheet.section(sides_of(d, width))
         sheet.section(_arrays(d, width))
@@ -84,7 +84,8 @@ def difference_sheet(
     return sheet
 
 
-def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
+def settings_table(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
+    """The settings that differ, a row each."""
     a, b = (
         [
             "-" if both[n] is None else setting_text(both[n])
@@ -104,7 +105,8 @@ def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
 # ---- equal
 
 
-def _tolerance(d: Difference) -> str:
+def tolerance_words(d: Difference) -> str:
+    """``rtol 1.3e-6, atol 1e-5``."""
     arrays = list(d.arrays.values())
     ulp = arrays[0].pair.tolerance.ulp
     texts = [] if ulp is None else [f"{ulp} ULP"]
