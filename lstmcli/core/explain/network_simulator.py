@@ -146,9 +146,9 @@ class NetworkSimulator:
         array = settings.get("array", "h")
         targets = [*expected.targets(allowance, n, keep, array, only)]
         self._steps = [one for one in targets if len(one.at) == 2]
-        self.targets = [one.thinned() for one in targets]
         if at_any_step:  # of h and c, which the last states are of the last step
-            self.targets = [one._replace(array=one.array[-1]) for one in self.targets]
+            targets = [one._replace(array=one.array[-1]) for one in targets]
+        self.targets = [one.thinned() for one in targets]
         self._compared = {*OUTPUTS, *(one.array for one in self.targets)} - {*OF_HEAD}
         self._head = _head_compared(model, self.targets)
         self._edited = _with_edited_outputs(model)
@@ -284,47 +284,67 @@ class NetworkSimulator:
         cells = [*self.cells, ""]
         counts = sorted({1 + cells.index(one.cell) for one in self.targets})
         for count, steps in product(counts, dict.fromkeys(self._horizons[:3])):
-            if self._has_last_step:
-                sets = self._near_from_last(sets, steps)
-            off = self.off(sets, None, steps, count=count)
+            off = self.off_early(sets, None, steps, count=count)
             sets = sets[(np.abs(off) <= LOOSE).all(axis=1)]
         return sets
 
+    def off_early(
+        self, sets: Array, values: Array | None, steps: int, **how: Any
+    ) -> Array:
+        """(N, E): as `off`, of the last steps where outputs are reversed.
+
+        Those runs give these first; all steps would have to be run for the first ones.
+        """
+        are_reversed = np.zeros(len(sets), bool)
+        if self._has_last_step and steps < len(self.x):
+            ((name, simulator),) = self.cells.items()
+            are_reversed = simulator.orders(self._cells(name, sets)) & 1 == 1
+        if not are_reversed.any():
+            return self.off(sets, values, steps, **how)
+        each = []
+        for which in (~are_reversed, are_reversed):
+            each.append(None if values is None else values[which])
+        dtype = how.get("dtype", np.float64)
+        first = self.off(sets[~are_reversed], each[0], steps, **how)
+        last = self._off_from_last(sets[are_reversed], each[1], steps, dtype)
+        width = max(first.shape[1], last.shape[1])
+        off = np.zeros((len(sets), width))
+        off[~are_reversed] = _stretched(first, width)
+        off[are_reversed] = _stretched(last, width)
+        return off
+
     @cached_property
     def _has_last_step(self) -> bool:
-        """Tell whether EXPECTED has the last step of the only cell."""
-        if len(self.cells) > 1 or self.at_any_step:
+        """Tell whether EXPECTED has the last step of the only cell, and of its h as it is."""
+        if len(self.cells) > 1 or self.at_any_step or self._edited:
             return False
         last = len(self.x) - 1
         return any((one.at[0] == last).any() for one in self._steps)
 
-    def _near_from_last(self, sets: Array, steps: int) -> Array:
-        """The sets, less those with reversed outputs that are off in the last steps.
-
-        They give these first; all steps would have to be run for the first ones.
-        """
-        ((name, simulator),) = self.cells.items()
-        orders = simulator.orders(self._cells(name, sets))
-        if self._edited:  # EXPECTED is of other units than h
-            return sets
-        reversed_at = np.flatnonzero(orders & 1)
-        near = np.ones(len(sets), bool)
-        last = len(self.x) - 1
-        for part in self._chunks(len(reversed_at)):
-            which = reversed_at[part]
+    def _off_from_last(
+        self, sets: Array, values: Array | None, steps: int, dtype: Any
+    ) -> Array:
+        """(N, E): how far off sets with reversed outputs are in the last steps, in tolerances."""
+        (name,) = self.cells
+        first = len(self.x) - steps
+        last = [one.subset(one.at[0] >= first).thinned() for one in self._steps]
+        each = []
+        for part in self._chunks(len(sets)):
+            some = None if values is None else values[part]
+            cells = self._cells(name, sets[part], some, dtype)
             kept = self._compared
-            cells = self._cells(name, sets[which])
             arrays = self._step(name, cells, kept, (), steps, shows_all=False)
-            for target in self._steps:
-                wanted = target.subset(target.at[0] > last - steps)
-                if wanted.array in OF_HEAD:
-                    given = self._numbers_of_head(arrays["h"], wanted)
+            found = []
+            for target in last:
+                at: tuple[Any, ...] = (..., *target.at)
+                if target.array in OF_HEAD:
+                    given = self._numbers_of_head(arrays["h"], target)
                 else:
-                    at: Any = (..., *wanted.at)
-                    given = arrays[wanted.array][at]
-                off = np.nan_to_num((given - wanted.values) / wanted.allowed, nan=FAR)
-                near[which] &= (np.abs(off) <= LOOSE).all(axis=1)
-        return sets[near]
+                    given = arrays[target.array][at]
+                off = np.nan_to_num((given - target.values) / target.allowed, nan=FAR)
+                found.append(np.clip(off, -FAR, FAR))
+            each.append(np.concatenate(found, axis=1))
+        return np.concatenate(each)
 
     def _staying_pairs(self, sets: Array, cached: Cached) -> Array:
         """The same: where most pairs are tried, all are run to the end, once."""
@@ -337,7 +357,7 @@ class NetworkSimulator:
         for part in self._chunks(len(pairs)):
             given = pairs[part], None, len(self.x), np.float64, kept, None
             runs = cached.get((*key, len(found)), partial(self._run, *given))
-            found.append(self._off(self.targets, runs, steps))
+            found.append(self._off(self._known_until(steps), runs))
         off = np.concatenate(found)
         near = pairs[(np.abs(off) <= LOOSE).all(axis=1)]
         numbers = 1, len(self.singles)  # of a pair one
@@ -357,15 +377,16 @@ class NetworkSimulator:
         ``values`` (N, K) are of open constants, ``count`` is that of cells.
         """
         steps, found = min(steps or len(self.x), len(self.x)), list[Array]()
-        targets = [one for one in self.targets if one.cell in [*self.cells, ""][:count]]
+        shown = [*self.cells, ""][:count]
+        targets = [one for one in self._known_until(steps) if one.cell in shown]
         others = "" if cached is None else "c" if len(self.cells) > 1 else "cifgo"
         kept = self._compared | {*others}
         for part in self._chunks(len(sets)):
             some = None if values is None else values[part]
             run = partial(self._run, sets[part], some, steps, dtype, kept, count)
-            key = (*self._same_runs, steps, len(found), *sorted(kept))
+            key = (*self._same_runs, steps, sets[part].tobytes(), *sorted(kept))
             runs = run() if cached is None else cached.get(key, run)
-            found.append(self._off(targets, runs, steps))
+            found.append(self._off(targets, runs))
         return np.concatenate(found)
 
     def distances(self, cached: Cached) -> Array:
@@ -373,12 +394,15 @@ class NetworkSimulator:
 
         Infinite for constants, and if nothing is compared.
         """
-        steps = CLOSEST_STEPS if self.is_stepwise and len(self.cells) == 1 else None
         sets = np.arange(len(self.singles) + 1)[:, None]
-        off = self.off(sets, None, steps, np.float32, cached)
-        return np.where(
-            (self.singles.constant >= 0) | (not off.shape[1]), np.inf, rms(off)
-        )
+        if self.is_stepwise and len(self.cells) == 1:
+            steps = min(CLOSEST_STEPS, len(self.x))
+            off = self.off_early(sets, None, steps, dtype=np.float32, cached=cached)
+        else:
+            off = self.off(sets, None, None, np.float32, cached)
+        if not self.targets:
+            return np.full(len(sets), np.inf)
+        return np.where(self.singles.constant >= 0, np.inf, rms(off))
 
     def _chunks(self, count: int, values: int = 1) -> Iterator[Array]:
         widest = max(one.cell.units for one in self.cells.values())
@@ -467,17 +491,22 @@ class NetworkSimulator:
                     array[(left,) if one in FINALS else (left, shown)] = given[one]
         return arrays
 
-    def _off(self, targets: Sequence[WantedNumbers], runs: Runs, steps: int) -> Array:
+    def _known_until(self, steps: int) -> list[WantedNumbers]:
+        """Some of the numbers of the first steps, or of all and of last states."""
+        if steps == len(self.x) or self.at_any_step:
+            return self.targets
+        known = []
+        for one in self._steps:
+            known.append(one.subset(one.at[0] < steps).thinned())
+        return known
+
+    def _off(self, targets: Sequence[WantedNumbers], runs: Runs) -> Array:
         """(N, E), in tolerances."""
         ((_, which), *_) = runs.values()
         found = [np.zeros((len(which), *[len(self.x)] * self.at_any_step, 0))]
         for target in targets:
             at: tuple[Any, ...] = (..., *target.at)
-            # the step of a last state
-            last = np.full(len(target.values), len(self.x) - 1)
-            known = (target.at[0] if len(target.at) == 2 else last) < steps
             if target.array in OF_HEAD:
-                target, known = target.subset(known), known[known]
                 merged = self._of_head(runs, target)
             elif cell := target.cell:
                 _, which = runs[cell]
@@ -487,7 +516,7 @@ class NetworkSimulator:
                 both = [self._shown(one, "h", runs)[runs[one][1]] for one in last_layer]
                 merged = merge_directions(both, self.convention)[at]
             off = np.nan_to_num((merged - target.values) / target.allowed, nan=FAR)
-            found.append(np.clip(off[..., known], -FAR, FAR))
+            found.append(np.clip(off, -FAR, FAR))
         every: Array = np.concatenate(found, axis=-1)
         if self.at_any_step:
             nearest = np.square(every).sum(axis=-1).argmin(axis=1)
@@ -587,9 +616,8 @@ class NetworkSimulator:
             which: Array, points: Array, steps: int = steps, dtype: Any = np.float32
         ) -> Array:
             each = np.repeat(sets[which], points.shape[1], axis=0)
-            off = self.off(
-                each, self.singles.constants(each, points.ravel()), steps, dtype
-            )
+            constants = self.singles.constants(each, points.ravel())
+            off = self.off_early(each, constants, steps, dtype=dtype)
             return rms(off).reshape(points.shape)
 
         most = self.work.most(Budget.SOLVED)
@@ -650,6 +678,14 @@ def distinct(*columns: Array) -> tuple[Array, Array]:
         same = values
     first, same = np.unique(same, return_index=True, return_inverse=True)[1:]
     return first, same
+
+
+def _stretched(off: Array, width: int) -> Array:
+    """Numbers (N, E) as (N, width): each as often as another, or zeros of none."""
+    count = off.shape[1]
+    if not count:
+        return np.zeros((len(off), width))
+    return np.asarray(off[:, np.linspace(0, count - 1, width).astype(int)])
 
 
 def rms(off: Array) -> Array:
