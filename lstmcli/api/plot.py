@@ -16,7 +16,7 @@ from lstmcli.api.load import checked
 from lstmcli.core.diff.by_layout import sequence
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.figures import Position
-from lstmcli.core.diff.names import single_as_h
+from lstmcli.core.diff.names import named_by_file, single_as_h
 from lstmcli.core.diff.operand import (
     FINALS,
     SEQUENCE,
@@ -37,7 +37,7 @@ from lstmcli.core.model.selection import EVERYTHING, Choice, split_z
 from lstmcli.core.model.selection import Selection as Selection
 from lstmcli.core.model.surroundings import FINAL_Y, Y
 from lstmcli.core.weights.recognise import recognise
-from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
+from lstmcli.errors import CallToTry, NoInputs, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document
 from lstmcli.formats.files.sidecars import split_member
@@ -254,7 +254,10 @@ def _read(
     try:
         job = read_job(weights, x, settings, options, where="plot")
     except NoInputs as error:
-        plots = [one._replace(call="plot") for one in error.try_]
+        plots = [
+            one._replace(call="plot") if isinstance(one, CallToTry) else one
+            for one in error.try_
+        ]
         raise NoInputs(*error.lines, try_=plots) from None
     return _of_run(
         job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), *of_run
@@ -274,7 +277,7 @@ def _of_results(
         )
     layout = settings.get("layout")  # of results that do not tell
     if len(paths) == 1:
-        return _of_side(*with_layouts([first], layout))
+        return _of_side(*with_layouts([named_by_file(first)], layout))
     second = _side_of(formats.read(paths[1]), True)
     return _of_two(*with_layouts([first, second], layout))
 
@@ -363,7 +366,7 @@ def _of_side(side: Side) -> Drawable:
                 remarks |= dict.fromkeys([text] if text else ())
     if not arrays:
         raise UserError(
-            f"{side.name} contains {_contents(side)}; plot draws h, c and gates of (T, H), "
+            f"{side.name} contains {_contents(side)}; plot draws h, c, gates and y of (T, H), "
             "(T, B, H) or (B, T, H), also with a further axis, the only one of 2, for directions."
         )
     return Drawable(
@@ -417,12 +420,15 @@ def _of_two(a: Side, b: Side) -> Drawable:
     arrays = {
         name: p.a.values.astype(np.float64) - p.b.values for name, p in drawn.items()
     }
+    if not arrays and [*pairs] == [FINAL_Y]:
+        way = CallToTry("diff", weights=[a.name], others=[b.name])
+        raise UserError(f"{FINAL_Y} has no steps to draw.", try_=[way])
     if not arrays:
         raise UserError(
-            f"plot draws the difference of h, c and gates of one shape; {a.name} contains "
+            f"plot draws the difference of h, c, gates and y of one shape; {a.name} contains "
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
-    parts = {n: Part(p.numbers[0], p.numbers[1]) for n, p in drawn.items()}
+    parts = {n: Part(p.indices[0], p.indices[1]) for n, p in drawn.items()}
     sides = [
         {n: p.a.values for n, p in drawn.items()},
         {n: p.b.values for n, p in drawn.items()},

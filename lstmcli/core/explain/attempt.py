@@ -11,6 +11,8 @@ import numpy as np
 
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import Changes, kinds
+from lstmcli.core.explain.constants import solve
+from lstmcli.core.explain.dropping import passing_first_step, staying
 from lstmcli.core.explain.hypotheses import SingleChanges, rank
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.placement import ORDINARY, Placement
@@ -79,7 +81,7 @@ class Attempt:
         sets = self.sets.of(size, room)
         sets = sets[self.singles.are_open(sets) == with_constant]
         if size > 1 or with_constant:
-            sets = self.simulator.passing_first_step(sets, self.runs)
+            sets = passing_first_step(self.simulator, sets, self.runs)
         if with_constant:
             return self._solved(sets, room)
         return self._staying(sets)
@@ -93,24 +95,24 @@ class Attempt:
         simulator, placement = self.simulator, self.placement
         if sets.shape[1] == 1:  # each was run for its distance
             sets = sets[self.sets.distances[sets[:, 0]] <= WORTH_MORE]
-        sets = simulator.staying(sets, self.runs)
+        sets = staying(simulator, sets, self.runs)
         # not of open lengths
         if len(sets) > Budget.FEW and placement.group == ORDINARY:
-            next_item = (simulator.item + 1) % placement.setup.size[1]
-            sets = placement.simulator_on(next_item).staying(sets)
+            next_item = (simulator.sequence.item + 1) % placement.setup.size[1]
+            sets = staying(placement.simulator_on(next_item), sets)
         return self._confirmed(sets, np.full(len(sets), np.nan))
 
     def _solved(self, sets: Array, room: float) -> list[Answer]:
         """The sets whose constant has a value that gives EXPECTED."""
         simulator, size = self.simulator, sets.shape[1]
-        affordable = int(room / (simulator.work_of_run * GRID))
+        affordable = int(room / (simulator.runs.work_of_run * GRID))
         most = max(self.work.most(Budget.SOLVED), affordable)
         if size > 1 and len(sets) > most and not simulator.is_stepwise:
             left = remark("unsolved", changes=size, count=len(sets) - most)
             self.sets.untried.append(left)
             nearest_part = self.sets.distances[sets].min(axis=1)
             sets = sets[np.argsort(nearest_part, kind="stable")[:most]]
-        return self._confirmed(*simulator.solve(sets))
+        return self._confirmed(*solve(simulator, sets))
 
     # ---- full runs
 
@@ -150,12 +152,13 @@ class Attempt:
     def _nearest_value(self, single_set: Array, value: Any) -> Any:
         """The solved value, or that of the sequence where it is wrong; NaN: none comes near."""
         comparison = self._with_value(single_set, value)
-        first, item = comparison.first, self.simulator.item
+        first, item = comparison.first, self.simulator.sequence.item
         if comparison.worst <= NEARLY:
             return value
         if first is None or first.item == item or not self.work.left():
             return np.nan
-        _, values = self.placement.simulator_on(first.item).solve(single_set[None])
+        other = self.placement.simulator_on(first.item)
+        _, values = solve(other, single_set[None])
         value = values[0] if len(values) else np.nan
         is_near = self._with_value(single_set, value).worst <= NEARLY
         return value if is_near else np.nan

@@ -59,6 +59,9 @@ def _restates(name: str, value: Any, convention: Convention) -> bool:
     return convention.changed({**output, name: value}) == convention
 
 
+NO_CONSTANT = -1  # open in a change: a position among `CONSTANTS` otherwise
+
+
 class SingleChanges:
     """The single changes of a network: of all cells, a layer, a direction or a cell.
 

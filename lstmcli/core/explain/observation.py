@@ -69,6 +69,11 @@ class WantedNumbers(NamedTuple):
     values: Array  # (E,)
     allowed: Array  # (E,) tolerances
 
+    @property
+    def has_steps(self) -> bool:
+        """Tell whether they are not of a last state."""
+        return len(self.at) == 2
+
     def subset(self, which: Any) -> WantedNumbers:
         """Some of the numbers."""
         at = tuple(axis[which] for axis in self.at)

@@ -11,6 +11,7 @@ from lstmcli.core.explain.attempt import Attempt
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import Changes, kinds
 from lstmcli.core.explain.hypotheses import rank
+from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.placement import FEWEST_NUMBERS, Placement
 from lstmcli.core.explain.tries import Answer
 from lstmcli.core.explain.verify import Agreement, moved
@@ -23,7 +24,9 @@ WEALTH = 12.0  # digits of evidence that need no further steps
 # half precision shows in more than (changes + this) different numbers
 LEAST_MOVED = 4
 MOVED_BY_SOLVED = 3  # numbers that each solved one has to move
-MOST_VERIFIED = 3 * Budget.FEW  # settings, before they are called unseen
+MOST_REFUTED = 3 * Budget.FEW  # full runs of settings that one sequence does not show
+TELLING = {"gates", "activation", "recurrent_activation"}
+"""The settings that show of any cell whose outputs EXPECTED depends on."""
 
 
 class Proved(NamedTuple):
@@ -122,35 +125,60 @@ def _kinds(answer: Answer) -> set[str]:
     return kinds(answer.hypothesis.with_dtype)
 
 
+def _compared_neighbours(
+    simulator: NetworkSimulator, answer: Changes, steps: int | None = None
+) -> tuple[Array, list[Changes]]:
+    """The results of an answer's neighbours, and those that EXPECTED leaves open.
+
+    Results (N, E) are in tolerances, of numbers that the answer moves.
+    """
+    singles = simulator.singles
+    sets, value = singles.neighbours(answer)
+    in_order = np.sort(sets, axis=1)
+    codes = np.hstack([singles.codes(name, in_order) for name in simulator.runs.cells])
+    differs = (codes != codes[0]).any(axis=1)  # or it is the same answer
+    differs[[0, -1]] = True
+    sets, in_order = sets[differs], in_order[differs]
+    constants = singles.constants(in_order, np.full(len(sets), value))
+    off = simulator.off(in_order, steps, constants)
+    moved_by_answer = np.ones(off.shape[1], bool)
+    if answer:
+        moved_by_answer = np.abs(off[-1] - off[0]) > 1
+    fits = np.abs(off[1:-1]).max(axis=1, initial=0) <= 1
+    open_changes = [singles.of(one, value) for one in sets[1:-1][fits]]
+    return off[:, moved_by_answer], open_changes
+
+
 def neighbours(attempt: Attempt, changes: Changes) -> tuple[Array, list[Changes]]:
     """The results of what is one change from an answer, and those that EXPECTED leaves open."""
     placement, simulator = attempt.placement, attempt.simulator
     loaded = placement.verify(())
     # another sequence shows the answer
-    if loaded.first is not None and loaded.items[simulator.item]:
+    if loaded.first is not None and loaded.items[simulator.sequence.item]:
         simulator = placement.simulator_on(loaded.first.item)
     if simulator.is_stepwise and placement.setup.size[0] > SHORT:
-        spread, open_changes = simulator.neighbours(changes, SHORT)
+        spread, open_changes = _compared_neighbours(simulator, changes, SHORT)
         if digits_of(spread, 0, 1) >= WEALTH:
             return spread, open_changes
-    return simulator.neighbours(changes, None)
+    return _compared_neighbours(simulator, changes)
 
 
 def unseen_settings(one: Proved) -> tuple[str, ...]:
-    """The settings that EXPECTED does not show, next to an answer: full runs confirm them."""
+    """The settings that EXPECTED does not show, next to an answer: full runs confirm them.
+
+    Where EXPECTED is of a head, the name of a cell stands for all of its settings.
+    """
     placement, answer = one.placement, one.changes
-    changed = {change.setting for change in answer}
     unseen: list[str] = []
-    verified = 0
-    for changes in one.open_changes:
-        setting = changes[-1].setting
-        if "." in setting or setting in changed or setting in unseen:
-            continue
-        if verified == MOST_VERIFIED:
-            break
-        verified += 1
-        if one.verify(changes).fits:
+    of_cells: dict[str, set[str]] = {}
+    for setting in _open_settings(one):
+        cell, _, plain = setting.rpartition(".")
+        if not cell:
             unseen.append(setting)
+        else:
+            of_cells.setdefault(cell, set()).add(plain)
+    if not TELLING.issubset(unseen):  # or no cell shows
+        unseen.extend(cell for cell in of_cells if of_cells[cell] == TELLING)
     if placement.changes:
         return tuple(unseen)
     for change in placement.setup.changes_of_run(placement.location):
@@ -160,6 +188,28 @@ def unseen_settings(one: Proved) -> tuple[str, ...]:
         if one.verify((*answer, change)).fits:
             unseen.append(setting)
     return tuple(unseen)
+
+
+def _open_settings(one: Proved) -> list[str]:
+    """The settings that full runs do not show; of one cell `TELLING` where there is a head."""
+    known = {change.setting for change in one.changes}
+    is_of_head = one.placement.expected.is_of_head
+    settings: list[str] = []
+    refuted = 0
+    for changes in one.open_changes:
+        setting = changes[-1].setting
+        cell, _, plain = setting.rpartition(".")
+        tells = not cell or (is_of_head and plain in TELLING)
+        if setting in known or not tells:
+            continue
+        if refuted == MOST_REFUTED:
+            break
+        if one.verify(changes).fits:
+            known.add(setting)
+            settings.append(setting)
+        else:
+            refuted += 1
+    return settings
 
 
 def digits_of(spread: Array, solved: int, tried: int) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.hypotheses import SingleChanges
+from lstmcli.core.explain.network_runs import distinct
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.placement import Placement
 from lstmcli.core.explain.verify import Remark, remark
@@ -42,6 +43,12 @@ class SetsToTry:
         return self.placement.simulator_on()
 
     @cached_property
+    def _seen(self) -> Array:
+        """The keys of what was listed, at first of the network as loaded."""
+        nothing = np.full((1, 1), len(self.singles))
+        return self.simulator.runs.keys(nothing)
+
+    @cached_property
     def distances(self) -> Array:
         """(S + 1,): the rms in tolerances of each single change, and of none."""
         return self.simulator.distances(self._runs)
@@ -56,9 +63,17 @@ class SetsToTry:
             sets, keys = self._listed(size, room)
             if len(sets):
                 self.depth = max(self.depth, size)
-            self._by_size[size] = self.simulator.new(sets, keys)
+            self._by_size[size] = self._new(sets, keys)
             self.count += len(self._by_size[size])
         return self._by_size[size]
+
+    def _new(self, sets: Array, keys: Array) -> Array:
+        """The sets that result in a network not tried before, each once."""
+        before = len(self._seen)
+        every = np.concatenate([self._seen, keys])
+        first = np.sort(distinct(*every.T)[0])
+        self._seen = every[first]
+        return np.asarray(sets[first[first >= before] - before])
 
     def _listed(self, size: int, room: float) -> tuple[Array, Array]:
         """All sets of a size that are worth it, with their keys.
@@ -69,19 +84,19 @@ class SetsToTry:
         if size == 1:
             return self._all(1)
         if self._has_none_of(size):
-            return simulator.with_keys(np.zeros((0, size), int))
+            return self._with_keys(np.zeros((0, size), int))
         if size > 2:
             self.untried.append(remark("rare_triples"))
         elif len(self.placement.cells) > 1:
             self.untried.append(remark("rare_pairs"))
         if simulator.is_stepwise:
             return self._all(size)
-        affordable = int(room / (simulator.work_of_run * max(1, len(singles))))
+        affordable = int(room / (simulator.runs.work_of_run * max(1, len(singles))))
         most = min(self._work.most(Budget.PAIRED), max(Budget.FEW, affordable))
         if most < len(singles):
             self.untried.append(remark("no_first_step", changes=size, singles=most))
         nearest = np.argsort(self.distances[:-1], kind="stable")
-        return simulator.with_keys(singles.pairs(nearest, most))
+        return self._with_keys(singles.pairs(nearest, most))
 
     def _has_none_of(self, size: int) -> bool:
         """Tell whether no sets of two or three changes are tried, and note why."""
@@ -99,6 +114,8 @@ class SetsToTry:
 
     def _all(self, size: int) -> tuple[Array, Array]:
         """All sets, made once for all placements: they do not depend on EXPECTED."""
-        singles, simulator = self.singles, self.simulator
-        key = "sets", id(singles), size
-        return self._runs.get(key, lambda: simulator.with_keys(singles.sets(size)))
+        key = "sets", id(self.singles), size
+        return self._runs.get(key, lambda: self._with_keys(self.singles.sets(size)))
+
+    def _with_keys(self, sets: Array) -> tuple[Array, Array]:
+        return sets, self.simulator.runs.keys(sets)

@@ -271,12 +271,11 @@ class Simulator:
         """(N,): which cells have a value of a setting."""
         return np.equal(cells.codes[name], self.values[name].index(value))
 
-    def orders(self, cells: Cells) -> Array:
-        """(N,): of steps; 2 where a cell starts from the last, 1 where it gives that first."""
+    def orders(self, cells: Cells) -> StepOrder:
+        """The order of steps of each cell, arrays (N,)."""
         reverse = self.has(cells, "reverse", True)
         flip = self.has(cells, "flip_output", True)
-        order = StepOrder.of(reverse, self.how.behaviour.go_backwards, flip)
-        return np.asarray(2 * order.runs_back + order.outputs_reversed)
+        return StepOrder.of(reverse, self.how.behaviour.go_backwards, flip)
 
     def keys(
         self, cells: Cells, first_step: bool = False, shows_f: bool = False

@@ -14,7 +14,7 @@ from lstmcli.core.model.directions import steps_of
 from lstmcli.core.model.edit import Edit
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.model.surroundings import Embedding, Head
-from lstmcli.errors import Try, UserError, did_you_mean, listed
+from lstmcli.errors import SettingsToTry, UserError, did_you_mean, listed
 
 T = TypeVar("T")
 MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
@@ -102,6 +102,15 @@ def cell_name(layer: int, direction: int) -> str:
     return f"layer{layer}_reverse" if direction else f"layer{layer}"
 
 
+def named_cells(layers: Sequence[Sequence[Cell]]) -> list[tuple[str, Cell]]:
+    """Every cell with its name, layer by layer, forward before backward."""
+    cells = []
+    for n, layer in enumerate(layers):
+        for d, cell in enumerate(layer):
+            cells.append((cell_name(n, d), cell))
+    return cells
+
+
 ELEMENTWISE = ("sum", "mul", "ave")
 """Merges of two directions whose outputs are no wider than those of one."""
 
@@ -132,7 +141,7 @@ def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
             raise UserError(
                 f"it is an array of {other}, and the cell is {cell}.",
                 about={"only": name},
-                try_=[Try({"cell": None}), Try({"only": base})],
+                try_=[SettingsToTry({"cell": None}), SettingsToTry({"only": base})],
             )
     return [name.rpartition(".")[2] for name in names]
 
@@ -237,11 +246,7 @@ class Model:
     @property
     def cells(self) -> list[tuple[str, Cell]]:
         """Every cell with its name: ``layer0``, ``layer0_reverse``, ``layer1``, ..."""
-        cells = []
-        for n, layer in enumerate(self.layers):
-            for d, cell in enumerate(layer):
-                cells.append((cell_name(n, d), cell))
-        return cells
+        return named_cells(self.layers)
 
     @property
     def cell(self) -> Cell:

@@ -14,12 +14,12 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.model import Cell, join_with_and
+from lstmcli.core.model.model import Cell, join_with_and, named_cells
 from lstmcli.core.model.settings import SETTINGS
 from lstmcli.core.weights.encode import prefix_forms
 from lstmcli.core.weights.slots import Slot
 from lstmcli.core.weights.templates import Settings
-from lstmcli.errors import Try, UserError, did_you_mean
+from lstmcli.errors import SettingsToTry, UserError, did_you_mean
 
 FORM = (
     "forget_bias",
@@ -73,9 +73,15 @@ def fit_or_refuse(
     convention, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:
         where = f"{source}: " if source else ""
-        tries = [Try({"layer": one}, "one of them") for one in labels if MIXED in lacks]
+        tries = [
+            SettingsToTry({"layer": one}, "one of them")
+            for one in labels
+            if MIXED in lacks
+        ]
         if {STATE_OF_ITEMS, _PARTS["initial_h"]} & {*lacks}:
-            tries.append(Try({"initial_state": "zero"}, "leaves the state out"))
+            tries.append(
+                SettingsToTry({"initial_state": "zero"}, "leaves the state out")
+            )
         raise UserError(
             f"{where}{row.name} cannot store {join_with_and(lacks)}.",
             f"  lstm conventions {row.name} lists what it stores; nothing was written.",
@@ -88,9 +94,7 @@ def fit(
     layers: Sequence[Sequence[Cell]], convention: Convention
 ) -> tuple[Convention, list[str]]:
     """The convention with the settings that these layers need; what it cannot store."""
-    cells: list[Cell] = []
-    for layer in layers:
-        cells.extend(layer)
+    cells = [cell for _, cell in named_cells(layers)]
     both = max(layers, key=len)
     changes, lacks = _settings(both[0].convention, convention, both=len(both) == 2)
     parts = "layers" if len(layers) > 1 else "directions"
@@ -102,7 +106,7 @@ def fit(
         lacks.append("layers that differ in merge")
     if convention.names.stacks and len(layers) > 1:
         lacks.append("layers without skip connections between them")
-    if any(cell.convention.behaviour.forward for cell in cells):
+    if any(cell.behaviour.forward for cell in cells):
         lacks.append("a backward cell that runs forward")
     for cell in cells:
         lacks += list(_lacking_parts(cell, convention))

@@ -51,9 +51,9 @@ def test_hypotheses_take_no_more_steps_of_a_longer_run(
     taken: list[int] = []
     step = Simulator.step
 
-    def counted(self: Simulator, t: int, *of_step: Any) -> dict[str, Any]:
+    def counted(self: Simulator, t: int, *of_step: Any, **kept: Any) -> Any:
         taken.append(t)
-        return step(self, t, *of_step)
+        return step(self, t, *of_step, **kept)
 
     monkeypatch.setattr(Simulator, "step", counted)
     tensors = weights(2, 3)
