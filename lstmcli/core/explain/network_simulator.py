@@ -221,7 +221,7 @@ class NetworkSimulator:
         return np.concatenate(off)
 
     def shared_key(self, sets: Array, extent: Extent) -> tuple[Any, ...]:
-        """What tells the runs of sets from others."""
+        """The key that tells the runs of sets from others."""
         of_sets = sets.shape[1], sets.tobytes()
         return (*self.sequence.key, *of_sets, extent.steps, *sorted(extent.kept))
 

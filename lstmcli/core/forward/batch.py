@@ -143,6 +143,12 @@ class Runner:
             [c for _, c in states]
         )
 
+    def put(self, state: State) -> None:
+        """Go on from h (R, P) and c (R, H), as if the steps so far had led there."""
+        h, c = state
+        for block, loop in zip(self._blocks, self._loops, strict=True):
+            loop.put(h[block], c[block])
+
     def advance(self, x: Array, keep: tuple[str, ...] = ("h",)) -> dict[str, Array]:
         """Run the steps of x (s, R, I); gives these arrays as views (s, R, K)."""
         steps, batch, units = len(x), self.batch, self.cell.units
