@@ -29,7 +29,13 @@ from lstmcli.core.explain.hypotheses import (
 )
 from lstmcli.core.explain.observation import SINGLE
 from lstmcli.core.explain.placement import Placement
-from lstmcli.core.explain.proof import Proved, padded_output, proved, unseen_settings
+from lstmcli.core.explain.proof import (
+    SURE,
+    Proved,
+    padded_output,
+    proved,
+    unseen_settings,
+)
 from lstmcli.core.explain.remarks import (
     about_changes,
     about_edits,
@@ -87,7 +93,7 @@ def explanation_of(
     expected = _compared(answer, is_placed)
     said = list(about_expected(question, expected, verdict))
     said.extend(remarks)
-    said.extend(about_changes(changed, alternatives.equivalent, question))
+    said.extend(about_changes(changed))
     is_broken = any(one.code == "not_finite" for one in said)
     if is_broken and verdict in ("agrees", "found"):
         verdict = "not_finite"
@@ -215,10 +221,12 @@ def _rank(one: Proved) -> tuple[bool, bool, bool, float]:
 def _differs_at_padding(search: Search, one: Proved) -> Explanation:
     """The explanation that EXPECTED differs at padded steps only."""
     padded = one.placement
-    every_step = Placement(padded.setup, padded.location, padded.run_changes)
-    loaded = every_step.verify((), one.answer.allowance)
+    allowance = one.answer.allowance
+    every_step = Placement(
+        padded.setup, padded.location, padded.run_changes, allowance=allowance
+    )
     return explanation_of(
-        Answer(Try(every_step), loaded, one.answer.allowance),
+        as_loaded(every_step),
         "none",
         Alternatives(search.tried, depth=1),
         remarks=[remark(PADDED_DIFFER, ending=padded_output(padded))],
@@ -301,7 +309,10 @@ def _placed_elsewhere(
 def _rivals(search: Search, one: Proved) -> list[tuple[Changed, ...]]:
     """Edits that fit as well as an answer that may be one by chance."""
     is_solved = one.answer.hypothesis.solved > 0
-    is_few = one.verdict == "found" and one.placement.expected.numbers <= FEW_NUMBERS
+    expected = one.placement.expected
+    is_few = one.verdict == "found" and expected.numbers <= FEW_NUMBERS
+    if expected.is_of_head and one.digits is not None:
+        is_few = is_few and one.digits < SURE
     if not search.as_loaded or not (is_solved or is_few):
         return []
     loaded = search.as_loaded[0].placement
