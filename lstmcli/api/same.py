@@ -158,7 +158,7 @@ def _read_otherwise(
     test: Callable[[Precision], Tolerance],
     assumed: Sequence[Hint],
 ) -> NetworkDifference | None:
-    """The comparison with B as it has to be read to be A; None where it has to be read in its own way."""
+    """The comparison with B under the settings by which it is A; None without such."""
     reading = find_reading(networks[0], networks[1].model)
     if reading is None or reading.is_plain:
         return None

@@ -43,7 +43,7 @@ class Reading(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Return whether B has to be read in its own way."""
+        """Return whether nothing has to be changed in B."""
         return not self.settings and all(a == b for a, b in self.cells.items())
 
     @property
