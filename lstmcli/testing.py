@@ -16,6 +16,7 @@ from lstmcli.api.diff import Result, diff, side_of
 from lstmcli.api.explain import Request, asked_of, explained
 from lstmcli.api.job import InputOptions, read_job
 from lstmcli.api.load import checked
+from lstmcli.api.same import networks_differ, opened
 from lstmcli.api.save import make_folder, write_arrays
 from lstmcli.api.values import Path, StateLike, Weights, is_path, numbers_of
 from lstmcli.core.diff.difference import Difference
@@ -27,7 +28,7 @@ from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.errors import UserError
 from lstmcli.escaping import file_name
-from lstmcli.views.assertion import failure_text
+from lstmcli.views.assertion import failure_text, networks_text
 
 __all__ = ["assert_lstm_close", "write_golden"]
 
@@ -56,7 +57,8 @@ def assert_lstm_close(
 ) -> None:
     """Fail unless two results of an LSTM are equal within a tolerance, and show why they are not.
 
-    Axes may be in another order, as for `lstmcli.diff`, but all numbers have
+    Two files or dicts of the weights of an LSTM are compared as networks, by
+    `lstmcli.diff`. Axes may be in another order, as for `lstmcli.diff`, but all numbers have
     to be there: a last step does not equal all of them, and an array that
     ``expected`` has may not be left out of a dict.
 
@@ -149,6 +151,14 @@ def _failure(
     searches: bool,
 ) -> str:
     """The text of an assertion that fails; nothing if it holds."""
+    networks = networks_differ(
+        opened(actual, "actual"), opened(expected, "expected"), {}, {}, limits
+    )
+    if networks is not None:
+        if run.weights is not None or run.has_padding:
+            text = "both sides are networks, which are compared without a run"
+            raise UserError(f"{WHERE}: {text}; leave weights, lengths and mask out.")
+        return "" if networks.equal else networks_text(networks)
     sides = [side_of(actual, "actual"), side_of(expected, "expected")]
     difference, unread = _difference(sides, limits, run)
     lacking = _lacking(difference, alone=list(sides[0].arrays) == [""])

@@ -14,6 +14,7 @@ from lstmcli.api.diff import Result, side_of
 from lstmcli.api.documents import only_one_stdin
 from lstmcli.api.job import InputOptions, Job, read_job
 from lstmcli.api.load import EDITS, checked
+from lstmcli.api.same import to_compare
 from lstmcli.api.values import (
     Path,
     StateLike,
@@ -25,7 +26,7 @@ from lstmcli.api.values import (
     type_of,
 )
 from lstmcli.core.diff.by_layout import with_all_steps
-from lstmcli.core.diff.operand import ArrayName, Side
+from lstmcli.core.diff.operand import WEIGHTS, ArrayName, Side
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.budget import Budget, Progress, WorkDone, quiet
 from lstmcli.core.explain.causes import spelled_out
@@ -180,14 +181,26 @@ def asked_of(
                 several, inputs, given, options, where="explain", settle=True
             ).drained()
     except UserError as error:
-        raise _with_expected(error, _typed(expected, "EXPECTED")) from None
+        error = _with_expected(error, _typed(expected, "EXPECTED"))
+        other = expected if inputs is None else inputs
+        raise error.adding(try_=to_compare(several, other)) from None
     side = side_of(expected, "EXPECTED", of_run=True)
+    _refuse_weights(side, several, expected)
     words = typed_run(
         ["WEIGHTS"] if isinstance(weights, Model) else several, inputs, options
     )
     if isinstance(weights, Model):
         _refuse_changed(weights, job.model)
     return Request(job, side, words, given)
+
+
+def _refuse_weights(side: Side, weights: Sequence[Any], expected: Result) -> None:
+    """Refuse EXPECTED with the weights of an LSTM, and no results of a run."""
+    kinds = {ArrayName.of(name).kind for name in side.arrays}
+    tries = to_compare(weights, expected) if kinds == {WEIGHTS} else []
+    if tries:
+        text = "contains the weights of an LSTM; EXPECTED is outputs of a run."
+        raise UserError(f"{side.name} {text}", try_=tries)
 
 
 def _with_expected(error: UserError, expected: str) -> UserError:

@@ -12,7 +12,7 @@ from lstmcli import formats
 from lstmcli.api.documents import is_weight
 from lstmcli.api.load import checked, load, load_model
 from lstmcli.api.values import document_of_arrays, is_packed, is_path, refuse_settings
-from lstmcli.core.diff.operand import WEIGHT, WEIGHTS, ArrayName
+from lstmcli.core.diff.operand import WEIGHT, WEIGHTS, ArrayName, Side
 from lstmcli.core.diff.tolerance import Precision, Tolerance, tolerance
 from lstmcli.core.model.model import Hint, Model
 from lstmcli.core.model.settings import Assumption
@@ -27,7 +27,7 @@ from lstmcli.core.same.readings import find_reading, renamed
 from lstmcli.core.same.relations import ANOTHER_STEP, ROUNDED
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.core.weights.templates import RecognisedLstm
-from lstmcli.errors import INPUTS, CallToTry, SettingsToTry, UserError, listed
+from lstmcli.errors import INPUTS, CallToTry, SettingsToTry, ToTry, UserError, listed
 from lstmcli.formats import Document
 from lstmcli.formats.files.sidecars import is_standard_input, split_member
 
@@ -121,6 +121,8 @@ def networks_differ(
     tolerances: Mapping[str, Any],
 ) -> NetworkDifference | None:
     """How two networks differ; None if neither side is the weights of an LSTM."""
+    if any(isinstance(side.value, Side) for side in (a, b)):
+        return None
     if not (a.has_lstm or b.has_lstm):
         return None
     if not (a.has_lstm and b.has_lstm):
@@ -216,3 +218,22 @@ def _may_be_weights(side: Opened) -> bool:
     if isinstance(document, Document) and "meta" in document.attributes:
         return False
     return len(side.names) > 1 and not any(map(_is_result, side.names))
+
+
+def to_compare(weights: Sequence[Any], other: Any) -> list[ToTry]:
+    """The `diff` to try where weights are given, and another file with the weights of an LSTM."""
+    paths = [*weights, other]
+    if len(paths) != 2 or not all(map(is_path, paths)):
+        return []
+    a, b = map(os.fspath, paths)
+    if is_standard_input(b):
+        return []
+    try:
+        is_network = has_lstm(formats.read(b, abbreviated=True))
+    except UserError:
+        return []
+    if not is_network:
+        return []
+    return [
+        CallToTry("diff", [a], [b], text="Whether both files have the same network")
+    ]

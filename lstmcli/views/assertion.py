@@ -10,8 +10,10 @@ from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.wording import configuration
 from lstmcli.core.model.selection import format_size
+from lstmcli.core.same.difference import NetworkDifference
 from lstmcli.views.diff import first_difference, hint_label, next_command, sides_of
 from lstmcli.views.explain import notes, title
+from lstmcli.views.same import networks_sheet
 from lstmcli.views.sheet import INDENT, Sheet, Width
 
 LINES, COLUMNS = 15, 100
@@ -52,6 +54,14 @@ def failure_text(
     rows.extend(list(cause.rows())[:CAUSE_LINES])
     if command:
         rows.append(command)
+    return "\n".join(rows)
+
+
+def networks_text(d: NetworkDifference) -> str:
+    """The difference of two networks in at most 15 lines of 100 columns."""
+    rows = [row for row in networks_sheet(d, WIDTH).rows() if row.strip()]
+    if len(rows) > LINES:
+        rows[LINES - 1 :] = ["... (lstmcli.diff shows the rest)"]
     return "\n".join(rows)
 
 

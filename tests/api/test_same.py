@@ -12,9 +12,11 @@ import pytest
 
 import lstmcli
 from lstmcli.api.convert import convert
+from lstmcli.cli import invoke
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.same.difference import NetworkDifference
+from lstmcli.testing import assert_lstm_close
 from tests.golden_models import FOLDER
 from tests.networks import normal, pytorch
 from tests.paths import TOP
@@ -544,3 +546,32 @@ def test_what_changes_nothing_is_refused(
         lstmcli.UserError, match=rf"{next(iter(given))}.*changes nothing.*{why}"
     ):
         lstmcli.diff(one, one, **given)
+
+
+# ---- where explain and the assertion meet networks
+
+
+@pytest.mark.parametrize(
+    "words", [("port.onnx", "torch.npy"), ("inputs.npy", "port.onnx"), ("port.onnx",)]
+)
+def test_explain_of_two_files_of_weights_names_diff(
+    words: tuple[str, ...],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(TOP / "samples" / "onnx-port")
+    assert invoke(["explain", "model.pt", *words]) == 2
+    assert "\n  lstm diff model.pt port.onnx\n" in capfd.readouterr().err
+    assert invoke(["explain", "model.pt", "inputs.npy", "nowhere.npy"]) == 2
+    assert "lstm diff" not in capfd.readouterr().err
+
+
+def test_the_assertion_takes_weights() -> None:
+    port = TOP / "samples" / "onnx-port"
+    assert_lstm_close(port / "model.pt", port / "port.onnx")
+    one = pytorch(4, 3)
+    assert_lstm_close(one, dict(one))
+    with pytest.raises(AssertionError, match=r"layer0.bias differs, 1 of 96"):
+        assert_lstm_close({**one, "bias_ih_l0": one["bias_ih_l0"] + np.eye(12)[5]}, one)
+    with pytest.raises(lstmcli.UserError, match="leave weights, lengths and mask out"):
+        assert_lstm_close(one, one, weights=one, inputs=normal(7, 4))
