@@ -13,7 +13,12 @@ from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import Changes, kinds
 from lstmcli.core.explain.constants import solve
 from lstmcli.core.explain.dropping import passing_first_step, staying
-from lstmcli.core.explain.hypotheses import SingleChanges, rank
+from lstmcli.core.explain.hypotheses import (
+    FORGET_BIAS,
+    NO_CONSTANT,
+    SingleChanges,
+    rank,
+)
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.placement import ORDINARY, Placement
 from lstmcli.core.explain.sets import SetsToTry
@@ -121,12 +126,13 @@ class Attempt:
         singles, assumed = self.singles, self.placement.model.convention
         ranks = [rank(singles.of(one, 0.5), assumed) for one in sets]
         likeliest = sorted(range(len(sets)), key=ranks.__getitem__)
+        is_open = singles.are_open(sets)
         answers = []
         for n in likeliest[: self.work.most(Budget.VERIFIED)]:
-            if singles.constant[sets[n]].max() < 0:
-                answer = self._accepted(singles.of(sets[n]))
-            else:
+            if is_open[n]:
                 answer = self._confirmed_constant(sets[n], values[n])
+            else:
+                answer = self._accepted(singles.of(sets[n]))
             if answer is not None:
                 answers.append(answer)
         return answers
@@ -170,15 +176,16 @@ class Attempt:
         return self.placement.verify(self.singles.of(single_set, value))
 
     def _without_constant(self, single_set: Array) -> Changes:
-        return self.singles.of(single_set[self.singles.constant[single_set] < 0])
+        return self.singles.of(
+            single_set[self.singles.constant[single_set] == NO_CONSTANT]
+        )
 
     def _shortest(self, single_set: Array, value: float) -> float:
         """The value rounded to the fewest decimals with which a set fits."""
-        # a forget bias, no clip
-        may_be_zero = self.singles.constant[single_set].max() == 0
+        is_clip = self.singles.open_constant(single_set[None]).item() != FORGET_BIAS
         for decimals in range(MOST_DECIMALS):
             short = round(value, decimals)
-            if short == 0 and not may_be_zero:
+            if short == 0 and is_clip:
                 continue
             if self._with_value(single_set, short).fits:
                 return short

@@ -78,7 +78,7 @@ class Grids:
         self.least = np.zeros(len(sets))  # error, at the nearest value
         self.widths = np.zeros(len(sets))
         self.shows = np.zeros(len(sets), bool)  # the constant makes a difference
-        constants = simulator.singles.constant[sets].max(axis=1)
+        constants = simulator.singles.open_constant(sets)
         for constant in np.unique(constants):
             rows = np.flatnonzero(constants == constant)
             self._begin(rows, GRIDS[constant], steps)

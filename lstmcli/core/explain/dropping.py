@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.constants import GRIDS
-from lstmcli.core.explain.hypotheses import NO_CONSTANT
+from lstmcli.core.explain.hypotheses import FORGET_BIAS, NO_CONSTANT
 from lstmcli.core.explain.network_runs import CellRuns, Extent, distinct
 from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator, are_near
 from lstmcli.core.explain.simulator import Cells
@@ -29,7 +29,6 @@ BOUNDS = {
 
 Or beyond by what two of them differ; in 4 nets it was by 0.53 of that.
 """
-FORGET_BIAS = 0  # among `CONSTANTS`
 MOST_UNITS = 64  # of a first step at most that are compared
 SHOW_F = {"f", "z"}
 """Arrays that show the forget gate at a first step from zero."""
@@ -119,11 +118,11 @@ def _shown_constants(
     simulator: NetworkSimulator, name: str, sets: Array, cells: Cells
 ) -> Array:
     """(N,): the open constant of each set, if the first step shows it."""
-    constants = simulator.singles.constant[sets].max(axis=1)
+    constants = simulator.singles.open_constant(sets)
     if not _shows_f(simulator):
         is_hidden = ~simulator.runs.cells[name].has(cells, "coupled", "i=1-f")
         constants[is_hidden & (constants == FORGET_BIAS)] = NO_CONSTANT
-    return np.asarray(constants)
+    return constants
 
 
 def _ends(

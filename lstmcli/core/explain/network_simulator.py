@@ -11,7 +11,7 @@ import numpy as np
 
 from lstmcli.core.diff.operand import FINAL, OF_HEAD, ArrayName
 from lstmcli.core.explain.causes import Changes, settings_of
-from lstmcli.core.explain.hypotheses import SingleChanges
+from lstmcli.core.explain.hypotheses import NO_CONSTANT, SingleChanges
 from lstmcli.core.explain.network_runs import (
     FINALS,
     Extent,
@@ -185,7 +185,7 @@ class NetworkSimulator:
         distances = rms(off)
         if not off.shape[1]:
             distances[:] = np.inf
-        distances[self.singles.constant >= 0] = np.inf
+        distances[self.singles.constant != NO_CONSTANT] = np.inf
         return distances
 
     def off_in(self, runs: Runs, targets: Sequence[WantedNumbers]) -> Array:
