@@ -59,6 +59,9 @@ def _restates(name: str, value: Any, convention: Convention) -> bool:
     return convention.changed({**output, name: value}) == convention
 
 
+Spaces = Mapping[str, Mapping[Change, Sequence[int]]]
+"""By cell, the codes of each change."""
+
 NO_CONSTANT = -1  # is open; otherwise a position among `CONSTANTS`
 FORGET_BIAS = 0  # the other constants are clips
 LEAST = np.array([-np.inf, 1e-6, 1e-6, 1e-6])
@@ -68,36 +71,36 @@ LEAST = np.array([-np.inf, 1e-6, 1e-6, 1e-6])
 class SingleChanges:
     """The single changes of a network: of all cells, a layer, a direction or a cell.
 
-    ``layers`` are names of cells, ``spaces`` the codes of their changes in that order, ``without``
+    ``layers`` are names of cells, ``spaces`` their changes in that order, ``without``
     settings that EXPECTED does not show.
     """
 
     def __init__(
         self,
         layers: Sequence[Sequence[str]],
-        spaces: Mapping[str, Mapping[Change, Sequence[int]]],
+        spaces: Spaces,
         without: Collection[str] = (),
     ) -> None:
         self.layers = layers
         every = _changes_of_cells(layers, spaces, without)
-        names, settings = list(spaces), sorted({change.setting for change, _ in every})
+        settings = sorted({change.setting for change, _ in every})
         count = len(every)
         self.changes: list[Changes] = []
         self.constant = np.full(count + 1, NO_CONSTANT)  # (S + 1,) which is open
         self.together = np.zeros(count, int)  # (S,) of how many at most
         # (S + 1, C): the number of the setting that each changes in a cell, or 0
-        self._settings = np.zeros((count + 1, len(names)), int)
+        self._settings = np.zeros((count + 1, len(spaces)), int)
         kept = np.full((count + 1, len(COLUMNS)), KEPT, np.int8)
-        self._codes = {name: kept.copy() for name in names}  # (S + 1, F)
+        self._codes = {name: kept.copy() for name in spaces}  # (S + 1, F)
         for n, (change, cells) in enumerate(every):
-            self.changes.append(_by_cell(change, cells, len(names)))
-            self.together[n] = _most_together(change, len(names) > 1)
+            self.changes.append(_by_cell(change, cells, len(spaces)))
+            self.together[n] = _most_together(change, len(spaces) > 1)
             if change.value == SOLVE:
                 self.constant[n] = CONSTANTS.index(change.setting)
-            number = 1 + settings.index(change.setting)
-            for name in cells:
-                self._settings[n, names.index(name)] = number
-                self._codes[name][n] = spaces[name][change]
+            for column, (name, space) in enumerate(spaces.items()):
+                if name in cells:
+                    self._settings[n, column] = 1 + settings.index(change.setting)
+                    self._codes[name][n] = space[change]
 
     def __len__(self) -> int:
         return len(self.changes)
@@ -206,7 +209,7 @@ class SingleChanges:
 
 def _changes_of_cells(
     layers: Sequence[Sequence[str]],
-    spaces: Mapping[str, Collection[Change]],
+    spaces: Spaces,
     without: Collection[str],
 ) -> list[tuple[Change, tuple[str, ...]]]:
     """Each change, and the cells of which it is one."""
