@@ -81,7 +81,8 @@ def __getattr__(name: str) -> Any:
 
     found = getattr(import_module(f"lstmcli.{_MODULES[name]}"), name)
     for result, module in _SHOWN.items():
-        if (loaded := sys.modules.get(f"lstmcli.{module}")) is not None:
+        loaded = sys.modules.get(f"lstmcli.{module}")
+        if loaded is not None:
             getattr(loaded, result)._repr_html_ = _repr_html_
     return found
 

@@ -15,19 +15,28 @@ ARRAYS = "the dict of arrays"  # and weights that Python passes as arrays
 ARRAY_LIST = "the list of arrays"  # named arr_0, arr_1, ...
 INPUTS = "INPUTS"  # in a command: what the user puts there
 Settings = Mapping[str, object]
+TensorsByRole = Mapping[str, tuple[str, str]]  # the FILE and the MEMBER of each
 NO_SETTINGS: Settings = {}
 
 
-class Try(NamedTuple):
-    """Something to type, and what it does: settings, or a command (in Python a function)."""
+class SettingsToTry(NamedTuple):
+    """Settings to add to what was typed, and what they do."""
 
-    settings: Settings = NO_SETTINGS  # None: to leave out; ...: any value of it
+    settings: Settings  # None: to leave out; ...: any value of it
     text: str = ""
-    call: str = ""  # "run": a command; else settings to add to what was typed
-    weights: (
-        Sequence[str] | Mapping[str, tuple[str, str]]
-    ) = ()  # paths; by role, FILE and MEMBER
-    others: Sequence[str] = ()  # after the weights: paths, or INPUTS
+
+
+class CallToTry(NamedTuple):
+    """A command to type (in Python a function to call), and what it does."""
+
+    call: str  # the command: "run"
+    weights: Sequence[str] | TensorsByRole  # paths, or tensors
+    others: Sequence[str]  # after the weights: paths, or INPUTS
+    settings: Settings = NO_SETTINGS
+    text: str = ""
+
+
+ToTry = SettingsToTry | CallToTry
 
 
 class UserError(Exception):
@@ -53,12 +62,13 @@ class UserError(Exception):
         first: str,
         *further: str,
         about: Settings = NO_SETTINGS,
-        try_: Settings | Iterable[Try] = (),
+        try_: Settings | Iterable[ToTry] = (),
     ) -> None:
-        lines = "\n".join(map(one_line, (first, *further)))
-        super().__init__(*shortened(lines).split("\n"))
+        super().__init__(*_message([first, *further]).split("\n"))
         self.about = dict(about)
-        self.try_ = (Try(try_),) if isinstance(try_, Mapping) else tuple(try_)
+        if isinstance(try_, Mapping):
+            try_ = [SettingsToTry(try_)]
+        self.try_: tuple[ToTry, ...] = tuple(try_)
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -71,26 +81,30 @@ class UserError(Exception):
 
     def shown(self, syntax: Syntax) -> str:
         """The message, with its settings in a syntax."""
-        first, *further = self.lines
+        lines = list(self.lines)
         if self.about:
-            first = f"{syntax.about(self.about)}: {first}"
-        return shortened(
-            "\n".join(map(one_line, (first, *further, *self._tries(syntax))))
-        )
+            lines[0] = f"{syntax.about(self.about)}: {lines[0]}"
+        lines.extend(self._settings_to_try(syntax))
+        for one in self.try_:
+            if isinstance(one, CallToTry):
+                if one.text:
+                    lines.append(f"  {one.text}:")
+                lines.append(f"  {syntax.call(one)}")
+        return _message(lines)
 
-    def _tries(self, syntax: Syntax) -> Iterator[str]:
-        added = (one for one in self.try_ if not one.call)
-        settings = [(syntax.settings(one.settings), one.text) for one in added]
-        width = max((len(words) for words, _ in settings), default=0)
-        for words, text in settings:
-            if len(self.try_) == 1:
-                yield f"  Try {words}" + f": {text}" * bool(text)
-            else:
-                yield f"  {words:<{width}}  {text}".rstrip()
-        for call in (one for one in self.try_ if one.call):
-            if call.text:
-                yield f"  {call.text}:"
-            yield f"  {syntax.call(call)}"
+    def _settings_to_try(self, syntax: Syntax) -> Iterator[str]:
+        """The lines of settings to try, where several have a column of texts."""
+        rows = []
+        for one in self.try_:
+            if isinstance(one, SettingsToTry):
+                rows.append((syntax.settings(one.settings), one.text))
+        if len(self.try_) == 1:
+            for words, text in rows:
+                yield ": ".join(filter(None, (f"  Try {words}", text)))
+            return
+        width = max((len(words) for words, _ in rows), default=0)
+        for words, text in rows:
+            yield f"  {words:<{width}}  {text}".rstrip()
 
     def within(self, where: str) -> UserError:
         """The same mistake, begun with where it was found: ``weights.json``."""
@@ -100,12 +114,16 @@ class UserError(Exception):
         """The mistake as it was before `within`."""
         return self._with(self.lines[0].removeprefix(f"{where}: "), *self.lines[1:])
 
-    def adding(self, *further: str, try_: Iterable[Try] = ()) -> UserError:
+    def adding(self, *further: str, try_: Iterable[ToTry] = ()) -> UserError:
         """The same mistake with further lines, and more to try."""
         return self._with(*self.lines, *further, try_=try_)
 
-    def _with(self, *lines: str, try_: Iterable[Try] = ()) -> UserError:
-        return UserError(*lines, about=self.about, try_=(*self.try_, *try_))
+    def _with(self, *lines: str, try_: Iterable[ToTry] = ()) -> UserError:
+        return UserError(*lines, about=self.about, try_=[*self.try_, *try_])
+
+
+def _message(lines: Iterable[str]) -> str:
+    return shortened("\n".join(map(one_line, lines)))
 
 
 class Syntax:
@@ -113,48 +131,63 @@ class Syntax:
 
     def about(self, settings: Settings) -> str:
         """The settings that a message is about."""
-        return ", ".join(
-            name if v is ... else f"{name}={v!r}" for name, v in settings.items()
-        )
+        words = []
+        for name, value in settings.items():
+            if value is ...:
+                words.append(name)
+            else:
+                words.append(f"{name}={value!r}")
+        return ", ".join(words)
 
     def settings(self, settings: Settings) -> str:
         """``rows='hx', layout='batch'``; ``without cell``."""
-        given = {name: value for name, value in settings.items() if value is not None}
-        dotted = {name: value for name, value in given.items() if "." in name}
-        typed = [
-            f"{k}={'...' if v is ... else repr(v)}"
-            for k, v in given.items()
-            if "." not in k
-        ]
-        typed += [f"**{dotted}"] if dotted else []
-        left_out = [
-            f"without {name}" for name, value in settings.items() if value is None
-        ]
-        return " ".join(filter(None, (", ".join(typed), *left_out)))
+        arguments: list[str] = []
+        dotted: dict[str, object] = {}  # of one cell: no name of an argument
+        left_out: list[str] = []
+        for name, value in settings.items():
+            if value is None:
+                left_out.append(f"without {name}")
+            elif "." in name:
+                dotted[name] = value
+            elif value is ...:
+                arguments.append(f"{name}=...")
+            else:
+                arguments.append(f"{name}={value!r}")
+        if dotted:
+            arguments.append(f"**{dotted}")
+        words = left_out
+        if arguments:
+            words = [", ".join(arguments), *left_out]
+        return " ".join(words)
 
-    def call(self, wanted: Try) -> str:
+    def call(self, wanted: CallToTry) -> str:
         """``run(['w.npz'], inputs, forget_bias=0)``."""
-        if isinstance(wanted.weights, Mapping):
-            weights = self._tensors(wanted.weights)
-        else:
-            weights = repr(
-                [*wanted.weights] if len(wanted.weights) != 1 else wanted.weights[0]
-            )
-        others = (
-            word.lower() if word.isupper() else repr(word) for word in wanted.others
-        )
-        settings = [self.settings(wanted.settings)] if wanted.settings else []
-        return f"{wanted.call}({', '.join((weights, *others, *settings))})"
+        arguments = [self._weights(wanted.weights)]
+        for word in wanted.others:
+            if word.isupper():  # INPUTS
+                arguments.append(word.lower())
+            else:
+                arguments.append(repr(word))
+        if wanted.settings:
+            arguments.append(self.settings(wanted.settings))
+        return f"{wanted.call}({', '.join(arguments)})"
 
-    def _tensors(self, tensors: Mapping[str, tuple[str, str]]) -> str:
-        if any(source not in (ARRAYS, ARRAY_LIST) for source, _ in tensors.values()):
+    def _weights(self, weights: Sequence[str] | TensorsByRole) -> str:
+        """A path, a list of paths, or a dict of arrays by their roles."""
+        if not isinstance(weights, Mapping):
+            if len(weights) == 1:
+                return repr(weights[0])
+            return repr(list(weights))
+        if any(source not in (ARRAYS, ARRAY_LIST) for source, _ in weights.values()):
             return repr(
-                [f"{role}={file}:{member}" for role, (file, member) in tensors.items()]
+                [f"{role}={file}:{member}" for role, (file, member) in weights.items()]
             )
-        items = (
-            f'"{role}": arrays[{repr(name) if source == ARRAYS else name.removeprefix("arr_")}]'
-            for role, (source, name) in tensors.items()
-        )
+        items = []
+        for role, (source, name) in weights.items():
+            key = repr(name)
+            if source == ARRAY_LIST:
+                key = name.removeprefix("arr_")
+            items.append(f'"{role}": arrays[{key}]')
         return f"{{{', '.join(items)}}}"
 
 
@@ -186,38 +219,35 @@ def import_extra(name: str, purpose: str, extra: str, package: str = "") -> Any:
         raise MissingExtra(purpose, package or name, extra) from None
 
 
-PACKAGES = {
-    "h5": ("h5py>=3.8",),
-    "safetensors": ("safetensors>=0.4.1",),
-    "gguf": ("gguf>=0.19",),
-    "onnx": ("onnx>=1.19",),
-    "crc32c": ("google-crc32c>=1.6",),
-    "torch": ("torch>=2.2",),
-    "onnxruntime": ("onnxruntime>=1.17", "onnx>=1.19"),
-    "openvino": ("openvino>=2025.0", "onnx>=1.19"),
-    "keras": ("keras>=3.3", "torch>=2.2"),
-    "tensorflow": ("tensorflow>=2.16", "tf_keras>=2.16"),
-    "jax": ("jax>=0.8", "flax>=0.10"),
-    "dask": ("distributed>=2024.1",),
-    "plot": ("matplotlib>=3.6",),
-}
-"""Packages that the extras of pyproject.toml install, by name; a test compares."""
-
-
 PYTHON = sys.executable or "python"  # that runs, and needs the packages
 
 
 def install_command(extra: str) -> str:
     """The pip command for the packages of an extra, without lstmcli itself."""
-    return typed_command(PYTHON, "-m", "pip", "install", *PACKAGES[extra])
+    return typed_command(PYTHON, "-m", "pip", "install", *packages_of(extra))
+
+
+def packages_of(extra: str) -> list[str]:
+    """The packages that an extra installs, each with its least version: ``h5py>=3.8``."""
+    from importlib.metadata import PackageNotFoundError, requires  # after a mistake
+
+    try:
+        lines = requires("lstmcli") or []
+    except PackageNotFoundError:  # imported from a folder that pip did not install
+        lines = []
+    packages = []
+    for line in lines:  # h5py>=3.8; extra == "h5"
+        package, _, condition = line.partition(";")
+        if condition.replace('"', "'").strip() == f"extra == '{extra}'":
+            packages.append(package.strip())
+    return packages or [f"lstmcli[{extra}]"]
 
 
 def listed(names: Sequence[str], most: int) -> str:
     """``a, b, c and 5 more``: the first ``most`` names, and the count of the others."""
-    more = len(names) - most if len(names) > most + 1 else 0
-    return ", ".join(names[: len(names) - more]) + (
-        f" and {more:,} more" if more > 0 else ""
-    )
+    if len(names) <= most + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:most])} and {len(names) - most:,} more"
 
 
 MOST_BITS = 1024  # largest integer shown in a message (float64 overflows at 1024 bits)
@@ -259,12 +289,18 @@ def did_you_mean(word: object, known: Iterable[str], prefix: str = "") -> str:
     typed, plain = _plain(word), {_plain(name): name for name in known}
     name, value = OTHER_NAMES.get(typed, ("", ""))
     if value and name in plain:
-        text = f" {value}" if plain[name].startswith("-") else f"={value!r}"
-        return f" Did you mean {plain[name]}{text}?"
-    least = NEAR if len(typed) > SHORT else NEAR_SHORT
+        option = plain[name]
+        if option.startswith("-"):
+            return f" Did you mean {option} {value}?"
+        return f" Did you mean {option}={value!r}?"
+    least = NEAR
+    if len(typed) <= SHORT:
+        least = NEAR_SHORT
     near = [one for one in (value, name) if one and one in plain]
-    near += get_close_matches(typed, plain, n=1, cutoff=least)
-    return f" Did you mean '{prefix}{plain[near[0]]}'?" if near else ""
+    near.extend(get_close_matches(typed, plain, n=1, cutoff=least))
+    if not near:
+        return ""
+    return f" Did you mean '{prefix}{plain[near[0]]}'?"
 
 
 def _plain(word: object) -> str:

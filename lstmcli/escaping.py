@@ -38,9 +38,11 @@ def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code > 0xFFFF:
         return f"\\U{code:08x}"
-    return _SHORT.get(match[0]) or (
-        f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    )
+    if match[0] in _SHORT:
+        return _SHORT[match[0]]
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}"
 
 
 LONGEST_MESSAGE = 1500  # characters, a screen; names in files may have any length
@@ -69,14 +71,20 @@ def shell_word(word: str) -> str:
 
 def file_argument(path: str) -> str:
     """A path as an argument that is no option: ``./-x.npz`` for ``-x.npz``."""
-    is_option = path.startswith("-") and path != "-" and not path.startswith("-:")
-    return f"./{path}" if is_option else path
+    is_standard_input = path == "-" or path.startswith("-:")
+    if path.startswith("-") and not is_standard_input:
+        return f"./{path}"
+    return path
 
 
 def with_article(noun: str) -> str:
     """``an LSTM``, ``an If``, ``a Loop``: by the sound of its first letter."""
-    vowels = "AEFHILMNORSX" if noun.isupper() else "AEIOUaeiou"
-    return f"{'an' if noun[:1] in tuple(vowels) else 'a'} {noun}"
+    vowels = "AEIOUaeiou"
+    if noun.isupper():  # its letters are said: an LSTM
+        vowels = "AEFHILMNORSX"
+    if noun.startswith(tuple(vowels)):
+        return f"an {noun}"
+    return f"a {noun}"
 
 
 LONGEST_NAME = 200  # bytes; file systems take 255, an ending included

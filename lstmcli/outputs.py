@@ -9,7 +9,7 @@ import errno
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any
 
 from lstmcli.errors import UserError
@@ -27,9 +27,9 @@ def reason(error: Exception) -> str:
     """The system's message of an error, as a clause."""
     if isinstance(error, OSError) and error.errno == errno.EBADF:
         return "it is closed"
-    text = (
-        error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    )
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
     return text[:1].lower() + text[1:]
 
 
@@ -116,6 +116,10 @@ def jsonable(value: Any) -> Any:
         return [jsonable(member) for member in value]
     if hasattr(value, "item"):
         return jsonable(value.item())
-    if isinstance(value, float) and not isfinite(value):
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-    return value
+    if not isinstance(value, float) or isfinite(value):
+        return value
+    if isnan(value):
+        return "NaN"
+    if value > 0:
+        return "Infinity"
+    return "-Infinity"

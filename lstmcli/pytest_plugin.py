@@ -36,7 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the folder of --lstm-save to `lstmcli.testing`, which is imported later."""
-    if folder := config.getoption(SAVE):
+    folder = config.getoption(SAVE)
+    if folder:
         os.environ["LSTM_SAVE"] = os.path.abspath(folder)
 
 
@@ -70,7 +71,9 @@ def lstm_golden(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]
                 False,
             )
         compared.add(path)
-        short = path.relative_to(here) if path.is_relative_to(here) else path
+        short = path
+        if path.is_relative_to(here):
+            short = path.relative_to(here)
         if not request.config.getoption(UPDATE):
             if not path.exists():
                 pytest.fail(f"there is no {path}: pytest {UPDATE} writes it", False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from itertools import chain
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -95,46 +95,101 @@ def assert_lstm_close(
     ...
     """
     __tracebackhide__ = True  # pytest shows the caller's line
+    options = InputOptions(initial_state, lengths, mask)
+    limits = {"rtol": rtol, "atol": atol, "equal_nan": equal_nan}
     try:
-        options, given = (
-            InputOptions(initial_state, lengths, mask),
-            checked(settings, WHERE),
-        )
-        of_run = given.keys() - {"layout"} or inputs is not None or initial_state
-        if weights is None and of_run:
-            text = "inputs and settings describe a run of weights; give weights too."
-            raise UserError(f"{WHERE}: {text}")
-        compared = partial(diff, rtol=rtol, atol=atol, equal_nan=equal_nan)
-        sides = side_of(actual, "actual"), side_of(expected, "expected")
-        layout = given.get("layout")
-        named = [replace(side, layout=side.layout or layout) for side in sides]
-        difference = compared(*named)
-        cause: Explanation | str = ""
-        if weights is None and (lengths is not None or mask is not None):
-            layout, run = _padding(difference, options, layout)
-            difference = compared(*_of_run(named, layout, run))
-        if weights is not None and not difference.equal:
-            try:
-                job = read_job(
-                    weights, inputs, given, options, where=WHERE, settle=True
-                ).drained()
-                plan = job.plan()
-                difference = compared(*_of_run(named, plan.layout, plan.settings()))
-            except UserError as error:
-                cause = f"explain: {error}"
-        lacking = _lacking(difference, alone=[*sides[0].arrays] == [""])
-        if difference.equal and not lacking:
-            return
-        files, name = Files.of_test(), ""
-        sides = files.of_side(sides[0]), files.of_side(sides[1])
-        if weights is not None and explain and not difference.equal and not cause:
-            x = files.of_inputs(inputs)
-            requests = (asked_of(weights, x, side, options, given) for side in sides)
-            cause, name = _cause(requests)
-        text = failure_text(difference, lacking, cause, name, sides)
-        raise AssertionError("\n".join([text, *files.written]))
+        run = _asked_run(weights, inputs, options, settings)
+        text = _failure(actual, expected, limits, run, explain)
     except UserError as error:
         raise error.with_traceback(None) from None  # pytest shows the caller's line
+    if text:
+        raise AssertionError(text)
+
+
+class _Run(NamedTuple):
+    """The run that two results are said to be of, as it was asked for."""
+
+    weights: Model | Weights | Sequence[Weights] | None
+    inputs: ArrayLike | Path | None
+    options: InputOptions
+    settings: Mapping[str, Any]
+
+    @property
+    def layout(self) -> str | None:
+        """The layout of the run, where it is given."""
+        return self.settings.get("layout")
+
+    @property
+    def has_padding(self) -> bool:
+        """Return whether lengths or a mask are given."""
+        return self.options.lengths is not None or self.options.mask is not None
+
+
+def _asked_run(
+    weights: Model | Weights | Sequence[Weights] | None,
+    inputs: ArrayLike | Path | None,
+    options: InputOptions,
+    settings: Mapping[str, Any],
+) -> _Run:
+    given = checked(settings, WHERE)
+    if weights is None:
+        is_of_run = inputs is not None or options.initial_state is not None
+        if is_of_run or given.keys() - {"layout"}:
+            raise UserError(
+                f"{WHERE}: inputs and settings describe a run of weights; give weights too."
+            )
+    return _Run(weights, inputs, options, given)
+
+
+def _failure(
+    actual: Result,
+    expected: Result,
+    limits: Mapping[str, Any],
+    run: _Run,
+    searches: bool,
+) -> str:
+    """The text of an assertion that fails; nothing if it holds."""
+    sides = [side_of(actual, "actual"), side_of(expected, "expected")]
+    difference, unread = _difference(sides, limits, run)
+    lacking = _lacking(difference, alone=list(sides[0].arrays) == [""])
+    if difference.equal and not lacking:
+        return ""
+    files = Files.of_test()
+    sides = [files.of_side(side) for side in sides]
+    cause: Explanation | str = unread
+    name = ""
+    if searches and run.weights is not None and not difference.equal and not unread:
+        x = files.of_inputs(run.inputs)
+        requests = (
+            asked_of(run.weights, x, side, run.options, run.settings) for side in sides
+        )
+        cause, name = _cause(requests)
+    lines = [failure_text(difference, lacking, cause, name, sides)]
+    lines.extend(files.written)
+    return "\n".join(lines)
+
+
+def _difference(
+    sides: Sequence[Side], limits: Mapping[str, Any], run: _Run
+) -> tuple[Difference, str]:
+    """How two sides differ, with the padding of their run, and why that could not be read."""
+    named = [replace(side, layout=side.layout or run.layout) for side in sides]
+    difference = diff(*named, **limits)
+    if run.weights is None:
+        if not run.has_padding:
+            return difference, ""
+        layout, settings = _padding(difference, run.options, run.layout)
+        return diff(*_of_run(named, layout, settings), **limits), ""
+    if difference.equal:
+        return difference, ""
+    try:
+        job = read_job(
+            run.weights, run.inputs, run.settings, run.options, where=WHERE, settle=True
+        )
+        plan = job.drained().plan()
+        return diff(*_of_run(named, plan.layout, plan.settings()), **limits), ""
+    except UserError as error:
+        return difference, f"explain: {error}"
 
 
 def _cause(requests: Iterable[Request]) -> tuple[Explanation | str, str]:
@@ -163,8 +218,12 @@ class Files:
     def of_test(cls) -> Files:
         """The files of the test that pytest runs, or of any other."""
         folder, test = os.environ.get(SAVE, ""), os.environ.get("PYTEST_CURRENT_TEST")
-        name = file_name(test.rpartition(" ")[0] if test else "failed")
-        return cls(os.path.join(folder, name) if folder else "")
+        if not folder:
+            return cls("")
+        name = "failed"
+        if test:
+            name = test.rpartition(" ")[0]
+        return cls(os.path.join(folder, file_name(name)))
 
     def of_side(self, side: Side) -> Side:
         """A side as it is in a file, which is written if it is in memory alone."""
@@ -182,7 +241,9 @@ class Files:
     @property
     def written(self) -> list[str]:
         """The line that names them."""
-        return [f"wrote {', '.join(self.paths)}"] if self.paths else []
+        if not self.paths:
+            return []
+        return [f"wrote {', '.join(self.paths)}"]
 
     def _write(
         self,
@@ -190,34 +251,46 @@ class Files:
         arrays: Mapping[str, Array],
         meta: Mapping[str, Any] | None = None,
     ) -> str:
-        attributes = {} if meta is None else {"meta": dict(meta)}
-        path = write_arrays(os.path.join(self.folder, name), arrays, attributes)
+        path = os.path.join(self.folder, name)
+        path = write_arrays(path, arrays, _attributes(meta))
         self.paths.append(path)
         return path
+
+
+def _attributes(meta: Mapping[str, Any] | None) -> dict[str, Any]:
+    if meta is None:
+        return {}
+    return {"meta": dict(meta)}
 
 
 def _padding(
     d: Difference, options: InputOptions, layout: str | None
 ) -> tuple[str | None, Mapping[str, Any]]:
+    """The layout of a run without weights, and the settings with which padding is left out."""
     lengths, mask = options.padding()
     pairs = [array.pair for array in d.arrays.values()]
     shape = next((pair.a.shape[:2] for pair in pairs if pair.stepwise), (1, 1))
     layout = layout or next((side.layout for side in d.sides if side.layout), None)
     if layout is None and lengths is not None and lengths.size == shape[0] != shape[1]:
         layout, shape = "batch", shape[::-1]  # the first axis was assumed to be time
-    axes = "steps" if mask is not None and mask.ndim == 1 else layout or "time"
-    x = np.empty(shape[::-1] if axes == "batch" else shape)
+    axes = layout or "time"
+    if mask is not None and mask.ndim == 1:
+        axes = "steps"
+    if axes == "batch":
+        shape = shape[::-1]
     source = options.padding_from()
-    inputs = Inputs(x, lengths=lengths, mask=mask, padding_from=source)
+    inputs = Inputs(np.empty(shape), lengths=lengths, mask=mask, padding_from=source)
     valid = valid_steps(inputs, axes)
-    return layout, {} if valid is None else {"layout": "time", "mask": valid.tolist()}
+    if valid is None:
+        return layout, {}
+    return layout, {"layout": "time", "mask": valid.tolist()}
 
 
 def _of_run(
     sides: Sequence[Side], layout: str | None, run: Mapping[str, Any]
 ) -> Sequence[Side]:
     # (B, T, I) of a run does not tell whether an array of two axes has steps or sequences
-    axes = max(array.ndim for side in sides for array in side.arrays.values())
+    axes = max(array.ndim for array in chain(*(side.arrays.values() for side in sides)))
     if axes > 2 or layout == "steps":
         sides = [replace(side, layout=side.layout or layout) for side in sides]
     if not run:
@@ -275,5 +348,4 @@ def write_golden(path: Path, actual: Result) -> None:
     path = os.fspath(path)
     make_folder(os.path.dirname(path))
     arrays = {name or "h": array for name, array in side.arrays.items()}
-    meta = {} if side.settings is None else {"meta": dict(side.settings)}
-    formats.write(path, formats.format_of(path), arrays, meta)
+    formats.write(path, formats.format_of(path), arrays, _attributes(side.settings))

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import pickle
 import subprocess
 import tomllib
 import unicodedata
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from lstmcli.errors import PACKAGES, MissingExtra, UserError, did_you_mean
+from lstmcli.errors import (
+    MissingExtra,
+    UserError,
+    did_you_mean,
+    install_command,
+    packages_of,
+)
 from lstmcli.escaping import (
     file_argument,
     one_line,
@@ -118,11 +126,20 @@ def test_a_missing_extra_survives_pickle() -> None:
 def test_install_commands_have_the_packages_of_the_extras() -> None:
     project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    assert {name: list(packages) for name, packages in PACKAGES.items()} == {
-        name: extras[name]
-        for name in extras
-        if name not in ("formats", "docs", "fuzz", "test", "dev")
-    }
+    for name in extras.keys() - {"formats", "docs", "fuzz", "test", "dev"}:
+        assert packages_of(name) == extras[name]
+        for package in extras[name]:
+            assert package in install_command(name)
+
+
+def test_without_an_installation_the_extra_itself_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(name: str) -> list[str]:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", missing)
+    assert packages_of("h5") == ["lstmcli[h5]"]
 
 
 @pytest.mark.parametrize("line", ["x" * 100_000, "\x1b" * 1000, "a\nb" * 1000])

@@ -45,7 +45,7 @@ from lstmcli.core.weights.recipe import Change, recipe
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.core.weights.surroundings import lstm_alone
 from lstmcli.engines.export import graph_of, rtneural_document, serialised
-from lstmcli.errors import Try, UserError
+from lstmcli.errors import SettingsToTry, UserError
 from lstmcli.escaping import typed_command, with_article
 from lstmcli.formats import Document
 from lstmcli.formats.files.atomic import refuse_overwriting
@@ -225,7 +225,7 @@ def convert(
         raise UserError(
             f"{target}: a {file.format} file of {row.name} cannot store the lengths "
             f"{format_lengths(model.lengths)} of its source (sequence_lens); nothing was written.",
-            try_=[Try({"lengths": "ignored"}, "leaves them out")],
+            try_=[SettingsToTry({"lengths": "ignored"}, "leaves them out")],
         )
     source = " + ".join(document.source for document in documents)
     convention = fit_or_refuse(model.layers, row, asked or {}, source, model.labels)

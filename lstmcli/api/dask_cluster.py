@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 
-from lstmcli.errors import Try, UserError, import_extra
+from lstmcli.errors import SettingsToTry, UserError, import_extra
 
-HERE = (Try({"scheduler": None}, "the run is here"),)
+HERE = (SettingsToTry({"scheduler": None}, "the run is here"),)
 CONNECTING = 3  # seconds for a connection; one on the same machine takes 0.05
 GREETING = 4  # seconds for the answer too; with 1 to 4 for the import, under 10
 

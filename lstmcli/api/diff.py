@@ -171,8 +171,8 @@ def _sizes_of(found: Difference) -> Sizes:
     axes = [0, 0, 0]
     for pair in (array.pair for array in found.arrays.values()):
         for axis, size in enumerate(pair.a.shape if pair.placed else ()):
-            numbers = pair.numbers[axis]
-            axes[axis] = max(axes[axis], numbers[-1] + 1 if numbers else size)
+            in_run = pair.indices[axis]
+            axes[axis] = max(axes[axis], in_run[-1] + 1 if in_run else size)
     return Sizes(*axes)
 
 

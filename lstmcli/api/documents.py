@@ -26,7 +26,14 @@ from lstmcli.core.model.settings import CELL, SETTINGS, read_setting, split_cell
 from lstmcli.core.weights.decode import fold_weight_norm
 from lstmcli.core.weights.metadata import METADATA_FORMATS
 from lstmcli.core.weights.recognise import recognise
-from lstmcli.errors import ARRAY_LIST, INPUTS, Try, UserError, did_you_mean, listed
+from lstmcli.errors import (
+    ARRAY_LIST,
+    INPUTS,
+    CallToTry,
+    UserError,
+    did_you_mean,
+    listed,
+)
 from lstmcli.escaping import file_argument
 from lstmcli.formats import Document
 from lstmcli.formats.files.atomic import outputs_protected
@@ -167,8 +174,8 @@ def refuse_unused(
                 f"{inputs} is interpreted as the inputs; {names} {verb} not used.",
                 f"  Give one file of inputs. If {inputs} has outputs to compare a run with:",
                 try_=[
-                    Try(
-                        call="explain",
+                    CallToTry(
+                        "explain",
                         weights=weights,
                         others=[unused[0].source, inputs],
                     )
@@ -268,7 +275,7 @@ def inputs_of(document: Document, others: Sequence[Document] = ()) -> Array:
         )
         raise UserError(
             f"{document.source} contains weights ({listed(names, 4)}); these come before inputs:",
-            try_=[Try(call="run", weights=[document.source], others=[other])],
+            try_=[CallToTry("run", weights=[document.source], others=[other])],
         )
     is_trace = bool({"h", "final_h"} & {*names})
     raise UserError(

@@ -29,7 +29,8 @@ from lstmcli.core.diff.operand import ArrayName, Side
 from lstmcli.core.explain import explain as explain_question
 from lstmcli.core.explain.budget import Budget, Progress, WorkDone, quiet
 from lstmcli.core.explain.causes import spelled_out
-from lstmcli.core.explain.explanation import PADDED_DIFFER, Explanation
+from lstmcli.core.explain.clues import PADDED_DIFFER
+from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.question import Question, SharingReader
 from lstmcli.core.explain.verify import Agreement
@@ -42,7 +43,7 @@ from lstmcli.core.model.model import (
     from_time_major,
 )
 from lstmcli.core.model.shell import as_options
-from lstmcli.errors import INPUTS, STDIN, Try, UserError
+from lstmcli.errors import INPUTS, STDIN, CallToTry, SettingsToTry, ToTry, UserError
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.formats.files.limits import raised_to
 
@@ -173,10 +174,13 @@ def asked_of(
             raise UserError(f"explain reads weights under other settings: {takes}.")
         several, given, max_bytes = weights.loaded_from
     only_one_stdin(*several, inputs, *options, expected)
-    with raised_to(max_bytes):
-        job = read_job(
-            several, inputs, given, options, where="explain", settle=True
-        ).drained()
+    try:
+        with raised_to(max_bytes):
+            job = read_job(
+                several, inputs, given, options, where="explain", settle=True
+            ).drained()
+    except UserError as error:
+        raise _with_expected(error, _typed(expected, "EXPECTED")) from None
     side = side_of(expected, "EXPECTED", of_run=True)
     words = typed_run(
         ["WEIGHTS"] if isinstance(weights, Model) else several, inputs, options
@@ -184,6 +188,20 @@ def asked_of(
     if isinstance(weights, Model):
         _refuse_changed(weights, job.model)
     return Request(job, side, words, given)
+
+
+def _with_expected(error: UserError, expected: str) -> UserError:
+    """The same mistake; a run that may be tried is a question to explain."""
+    tries: list[ToTry] = []
+    for one in error.try_:
+        if isinstance(one, CallToTry) and one.call == "run":
+            others = [*one.others, expected]
+            tries.append(one._replace(call="explain", others=others))
+        else:
+            tries.append(one)
+    if tuple(tries) == error.try_:
+        return error
+    return type(error)(*error.lines, about=error.about, try_=tries)
 
 
 def typed_run(
@@ -377,12 +395,15 @@ def _refuse_not_finite(job: Job) -> None:
                 for a, n in named
             ]
             first = ", ".join(parts) or indices
-            is_x = array is x
-            raise UserError(
+            error = UserError(
                 f"{name} has NaN or infinite values, {count:,} in all and the first at {first}; "
-                "explain compares runs of finite numbers.",
-                *["  If these are padding, exclude them:"] * is_x,
-                try_=[Try({"lengths": ...}), Try({"mask": ...})] if is_x else (),
+                "explain compares runs of finite numbers."
+            )
+            if array is not x:
+                raise error
+            raise error.adding(
+                "  If these are padding, exclude them:",
+                try_=[SettingsToTry({"lengths": ...}), SettingsToTry({"mask": ...})],
             )
 
 
@@ -392,7 +413,7 @@ def _at_its_steps(side: Side, job: Job) -> Side:
         raise UserError(
             f"{side.name} contains {side.part.description} of a run; explain needs all batch "
             "items and units. Save the run without selecting these, or compare it with a run:",
-            try_=[Try(selected, call="diff", weights=[side.name], others=["RUN"])],
+            try_=[CallToTry("diff", [side.name], ["RUN"], selected)],
         )
     if side.part.from_the_start:
         return side
@@ -407,7 +428,9 @@ def _to_be_derived(
     loaded = explanation.measured
     if explanation.verdict == "not_finite":
         found = {k: v for one in explanation.changes for k, v in one.settings.items()}
-        return explanation.not_finite, {k: v for k, v in found.items() if k != "array"}
+        return explanation.compared.not_finite, {
+            k: v for k, v in found.items() if k != "array"
+        }
     for near in explanation.nearest[:1]:
         changed = {k: v for c in near.changes for k, v in c.settings.items()}
         shown = any(name.rpartition(".")[2] in ("array", "merge") for name in changed)
@@ -423,7 +446,7 @@ def _to_be_derived(
 
 def _lies_alike(model: Model, explanation: Explanation) -> bool:
     """Return whether `derive` takes EXPECTED for the same steps and sequences."""
-    location = explanation.location
+    location = explanation.compared.location
     if location is None or not location.is_from_the_start:
         return False
     at, one = location.first, location.arrays[0]
@@ -492,7 +515,7 @@ def _command(
         changed["lengths"] = LENGTHS_FILE
     shown = changed.pop("array", None)
     options = as_options({**settings, **spelled_out(changed, given)})
-    options += _selection(explanation.location)
+    options += _selection(explanation.compared.location)
     if shown is not None:
         options += ["--only", shown]
         if "." in shown:

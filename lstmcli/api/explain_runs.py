@@ -60,7 +60,7 @@ def _runs(asked: Request, explanation: Explanation, numbers: int) -> ExpectedOnR
     plan = asked.job.plan()
     each = plan.steps * sum(plan.widths().values())
     items = range(min(plan.batch, max(1, numbers // each)))
-    expected = explanation.expected or Expected({})
+    expected = explanation.compared.expected or Expected({})
     shown = Expected({k: v[..., : len(items), :] for k, v in expected.arrays.items()})
     loaded, found = _by_cell(plan, items), dict[str, Array]()
     if explanation.changes and explanation.command:

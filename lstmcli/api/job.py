@@ -47,7 +47,7 @@ from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.weights.assumptions import without_padding
 from lstmcli.core.weights.idle import idle_settings_of_run
-from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, Undecided, UserError
+from lstmcli.errors import INPUTS, STDIN, CallToTry, NoInputs, Undecided, UserError
 from lstmcli.formats import Document
 
 if TYPE_CHECKING:
@@ -410,7 +410,7 @@ def _inputs_within(
     raise NoInputs(
         f"{source}: no inputs given. Add their file as the last argument, or store them as inputs "
         "in the file of the weights:",
-        try_=[Try(call="run", weights=typed, others=[INPUTS])] if typed else (),
+        try_=[CallToTry("run", weights=typed, others=[INPUTS])] if typed else (),
     )
 
 

@@ -37,7 +37,7 @@ from lstmcli.core.model.selection import EVERYTHING, Choice, split_z
 from lstmcli.core.model.selection import Selection as Selection
 from lstmcli.core.model.surroundings import FINAL_Y, Y
 from lstmcli.core.weights.recognise import recognise
-from lstmcli.errors import NoInputs, UserError, did_you_mean, listed
+from lstmcli.errors import CallToTry, NoInputs, UserError, did_you_mean, listed
 from lstmcli.escaping import typed_command
 from lstmcli.formats import Document
 from lstmcli.formats.files.sidecars import split_member
@@ -254,7 +254,10 @@ def _read(
     try:
         job = read_job(weights, x, settings, options, where="plot")
     except NoInputs as error:
-        plots = [one._replace(call="plot") for one in error.try_]
+        plots = [
+            one._replace(call="plot") if isinstance(one, CallToTry) else one
+            for one in error.try_
+        ]
         raise NoInputs(*error.lines, try_=plots) from None
     return _of_run(
         job, (*DRAWN, *["z"] * any("z" in name for name in names or ())), *of_run
@@ -422,7 +425,7 @@ def _of_two(a: Side, b: Side) -> Drawable:
             f"plot draws the difference of h, c and gates of one shape; {a.name} contains "
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
-    parts = {n: Part(p.numbers[0], p.numbers[1]) for n, p in drawn.items()}
+    parts = {n: Part(p.indices[0], p.indices[1]) for n, p in drawn.items()}
     sides = [
         {n: p.a.values for n, p in drawn.items()},
         {n: p.b.values for n, p in drawn.items()},

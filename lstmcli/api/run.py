@@ -48,7 +48,7 @@ from lstmcli.core.model.selection import Selection, cut_trace, members_named
 from lstmcli.core.model.states import State
 from lstmcli.core.model.surroundings import FINAL_Y, Y
 from lstmcli.core.weights.assumptions import shorten_assumption
-from lstmcli.errors import Try, UserError
+from lstmcli.errors import SettingsToTry, UserError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -307,7 +307,7 @@ class Run:
             raise UserError(
                 f"{engine.name} ({engine.layer}) gives {', '.join(given)}.",
                 about={"only": missing},
-                try_=[Try({"engine": None}, "every gate is there")],
+                try_=[SettingsToTry({"engine": None}, "every gate is there")],
             )
         return run_with(engine, self._needed_steps_of(self.job.plan()))
 
@@ -442,7 +442,9 @@ def _can_stream(job: Job) -> bool:
         of_file = f" (the weights' file has {masking})" if masking else of_file
         raise UserError(
             f"lengths and a mask need all steps of a sequence{of_file}; give it as a file.",
-            try_=[Try({"mask": NO_MASK}, "runs all steps")] if masking else (),
+            try_=[SettingsToTry({"mask": NO_MASK}, "runs all steps")]
+            if masking
+            else (),
         )
     return bool(job.stream) or (runs_forward(job.model) and not masked)
 

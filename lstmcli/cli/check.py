@@ -83,17 +83,7 @@ def command(
     ({outputs.csv}; {outputs.f32} is steps x units); without it, its standard output is compared.
     If they differ, a folder (--save) gets them, and the inputs if they are in no file.
     """
-    if program is not None and engine is not None:
-        raise UserError("--program runs in place of engines.", about={"engine": engine})
-    if program is None and timeout is not None:
-        raise UserError(
-            "it is the time that a --program has.", about={"timeout": timeout}
-        )
-    if program is None and save is not None:
-        raise UserError("it is for the outputs of a --program.", about={"save": save})
-    names = listed_names(engine or ALL, "--engine") or []
-    limit = TIMEOUT if timeout is None else timeout
-    by = names if program is None else Program.parse(program, limit)
+    by = _runners(engine, program, timeout, save)
     paths, x = split_paths(weights)
     tolerance: dict[str, Any] = {"rtol": rtol, "atol": atol, "ulp": ulp}
     settings = keywords(options)
@@ -114,3 +104,24 @@ def command(
     if isinstance(found, ProgramCheck):
         tell_written(found.saved)
     return 0 if found.equal else 1
+
+
+def _runners(
+    engine: str | None, program: str | None, timeout: float | None, save: str | None
+) -> list[str] | Program:
+    """The engines that run the weights, by name, or the program in their place."""
+    if program is None:
+        if timeout is not None:
+            raise UserError(
+                "it is the time that a --program has.", about={"timeout": timeout}
+            )
+        if save is not None:
+            raise UserError(
+                "it is for the outputs of a --program.", about={"save": save}
+            )
+        return listed_names(engine or ALL, "--engine") or []
+    if engine is not None:
+        raise UserError("--program runs in place of engines.", about={"engine": engine})
+    if timeout is None:
+        timeout = TIMEOUT
+    return Program.parse(program, timeout)

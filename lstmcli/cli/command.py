@@ -121,7 +121,9 @@ class Command(click.Command):
         super().__init__(*args, **settings)
         self.last_is_output, self._of_table = last_is_output, of_table
         self._is_answer, self._status = is_answer, status
-        self.params += [*(screen_options() if screen else []), quiet_option(is_answer)]
+        if screen:
+            self.params.extend(screen_options())
+        self.params.append(quiet_option(is_answer))
         for parameter in self.params:
             metavar = parameter.metavar or ""
             is_file = isinstance(parameter, click.Argument) or "FILE" in metavar
@@ -132,15 +134,15 @@ class Command(click.Command):
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
         """The options, in groups with a heading each if they are many."""
-        records = {
-            str(parameter.name): (record[0], default_in_words(record[1]))
-            for parameter in self.get_params(ctx)
-            if isinstance(parameter, click.Option)
-            and (record := parameter.get_help_record(ctx))
-        }
-        groups = (
-            grouped(records) if len(records) > UNGROUPED else {"Options": list(records)}
-        )
+        records: dict[str, tuple[str, str]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record and isinstance(parameter, click.Option):
+                option, text = record
+                records[str(parameter.name)] = option, default_in_words(text)
+        groups = {"Options": list(records)}
+        if len(records) > UNGROUPED:
+            groups = grouped(records)
         for heading, names in groups.items():
             with formatter.section(heading):
                 if heading == OF_CONVENTIONS:
@@ -203,13 +205,20 @@ class Command(click.Command):
 
     def _refuse_overwriting(self, ctx: click.Context, stack: ExitStack) -> list[str]:
         outputs, inputs = list[str](), list[str]()
-        if (svg := screen().svg) is not None:
+        svg = screen().svg
+        if svg is not None:
             outputs.append(svg)
         for parameter in self.params:
             value = ctx.params.get(str(parameter.name))
-            if parameter.type is FILE_PATH and value:
-                words = [value] if isinstance(value, str) else list(value)
-                (outputs if parameter.name in OUTPUT_OPTIONS else inputs).extend(words)
+            if parameter.type is not FILE_PATH or not value:
+                continue
+            files = inputs
+            if parameter.name in OUTPUT_OPTIONS:
+                files = outputs
+            if isinstance(value, str):
+                files.append(value)
+            else:
+                files.extend(value)
         if self.last_is_output and len(inputs) > 1:
             outputs.append(inputs.pop())
         if outputs:

@@ -28,7 +28,7 @@ def command(name: str | None, format: str) -> int:
         row = find_convention(name)
         show_result(format, row.to_json, lambda width: [convention_sheet(row, width)])
     else:
-        rows = [*CONVENTIONS.values()]
+        rows = list(CONVENTIONS.values())
         show_result(
             format,
             lambda: {"conventions": [one.to_json() for one in rows]},

@@ -25,7 +25,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.progress import ProgressBar
 from lstmcli.cli.terminal import command_line, remark, screen, show_result
-from lstmcli.errors import INPUTS, STDIN, NoInputs, Try, UserError
+from lstmcli.errors import INPUTS, STDIN, CallToTry, NoInputs, UserError
 from lstmcli.escaping import file_argument
 from lstmcli.views.explain import explanation_sheet, markdown
 from lstmcli.views.page import MOST_NUMBERS, explain_page
@@ -69,6 +69,9 @@ def command(
     if len(paths) < 2:
         raise _incomplete(paths)
     *of_run, last = paths
+    numbers = 0
+    if page is not None:
+        numbers = MOST_NUMBERS
     given = keywords(options)
     with ProgressBar(1.0, quiet=screen().quiet) as bar:
         progress = _Progress(bar)
@@ -77,7 +80,7 @@ def command(
             found, runs = explain_with_runs(
                 *split_paths(of_run),
                 last,
-                0 if page is None else MOST_NUMBERS,
+                numbers,
                 progress=progress,
                 thorough=thorough,
                 **given,
@@ -117,7 +120,9 @@ class _Progress:
 
     def write(self) -> None:
         """Print how long each took."""
-        for (name, began), (_, ended) in pairwise([*self._began, ("", perf_counter())]):
+        times = list(self._began)
+        times.append(("", perf_counter()))
+        for (name, began), (_, ended) in pairwise(times):
             click.echo(f"{name:<20}{1000 * (ended - began):>9.0f} ms", err=True)
 
 
@@ -125,5 +130,5 @@ def _incomplete(paths: Sequence[str]) -> UserError:
     weights = [file_argument(path) for path in paths[:-1] or paths]
     return UserError(
         f"explain needs weights, inputs and expected outputs; given: {', '.join(paths)}.",
-        try_=[Try(call="explain", weights=weights, others=[INPUTS, "EXPECTED"])],
+        try_=[CallToTry("explain", weights=weights, others=[INPUTS, "EXPECTED"])],
     )

@@ -60,8 +60,11 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
         return
     if name in (SETTINGS_TOPIC, EDITS_TOPIC):
         formatter = ctx.make_formatter()
-        write = _write_settings if name == SETTINGS_TOPIC else _write_edits
-        write(formatter, setting and setting.replace("-", "_"))
+        one = setting and setting.replace("-", "_")
+        if name == SETTINGS_TOPIC:
+            _write_settings(formatter, one)
+        else:
+            _write_edits(formatter, one)
         click.echo(formatter.getvalue().rstrip("\n"))
         return
     if name not in COMMANDS:
@@ -81,58 +84,92 @@ def command(ctx: click.Context, name: str | None, setting: str | None) -> None:
 
 
 def _write_settings(formatter: click.HelpFormatter, name: str | None) -> None:
-    with_option = [name for name in SETTINGS if name in (*WITH_OPTION, *FLAGS)]
     if name is not None:
-        _refuse_unknown(name, SETTINGS, "setting")
-        formatter.write_dl([(name, _description(SETTINGS[name], SETTINGS[name].rule))])
-        option = f"--{name.replace('_', '-')}" + " VALUE" * (name in WITH_OPTION)
-        formatter.write_paragraph()
-        given = f"{option}, or " if name in with_option else ""
-        formatter.write_text(f"Given by {given}--set {name}=VALUE.")
+        _write_setting(formatter, name)
         return
     formatter.write_text(SETTINGS_TEXT)
-    for heading, names in (
-        ("With an option", with_option),
-        ("By --set NAME=VALUE", [name for name in SETTINGS if name not in with_option]),
-    ):
-        with formatter.section(heading):
-            formatter.write_dl([(name, _description(SETTINGS[name])) for name in names])
+    with_option, by_set = [], []
+    for one, setting in SETTINGS.items():
+        row = one, _description(setting)
+        if one in WITH_OPTION or one in FLAGS:
+            with_option.append(row)
+        else:
+            by_set.append(row)
+    with formatter.section("With an option"):
+        formatter.write_dl(with_option)
+    with formatter.section("By --set NAME=VALUE"):
+        formatter.write_dl(by_set)
+
+
+def _write_setting(formatter: click.HelpFormatter, name: str) -> None:
+    _refuse_unknown(name, SETTINGS, "setting")
+    setting = SETTINGS[name]
+    formatter.write_dl([(name, _description(setting, setting.rule))])
+    formatter.write_paragraph()
+    option = f"--{name.replace('_', '-')}"
+    given = ""
+    if name in WITH_OPTION:
+        given = f"{option} VALUE, or "
+    elif name in FLAGS:
+        given = f"{option}, or "
+    formatter.write_text(f"Given by {given}--set {name}=VALUE.")
 
 
 def _write_edits(formatter: click.HelpFormatter, name: str | None) -> None:
-    from lstmcli.core.model.edits import ANY, EDITS, HIDES, Edit  # with numpy
-
-    def row(name: str) -> tuple[str, str]:
-        words = Edit(name, ANY).words
-        return name, words + f" ({EDITS[name].read.words})" * (ANY in words)
+    from lstmcli.core.model.edits import EDITS, HIDES  # with numpy
 
     if name is None:
         formatter.write_text(EDITS_TEXT)
-    if name is None or name in HIDES:
-        for family in HIDES if name is None else [name]:
-            with formatter.section(family.capitalize()):
-                formatter.write_dl(
-                    [row(one) for one in EDITS if one.startswith(f"{family}.")]
-                )
-        return
-    _refuse_unknown(name, (*EDITS, *HIDES), "edit")
+        for family in HIDES:
+            _write_family(formatter, family)
+    elif name in HIDES:
+        _write_family(formatter, name)
+    else:
+        _refuse_unknown(name, [*EDITS, *HIDES], "edit")
+        _write_edit(formatter, name)
+
+
+def _write_family(formatter: click.HelpFormatter, family: str) -> None:
+    from lstmcli.core.model.edits import EDITS
+
+    names = [name for name in EDITS if name.startswith(f"{family}.")]
+    with formatter.section(family.capitalize()):
+        formatter.write_dl([(name, _words_of_edit(name)) for name in names])
+
+
+def _write_edit(formatter: click.HelpFormatter, name: str) -> None:
+    from lstmcli.core.model.edits import ANY, EDITS, HIDES, Edit
+
     kind, edit = EDITS[name], Edit(name, ANY)
     named = {
         setting_text(value): words for value, words in kind.read.named.items() if words
     }
-    is_listed = named and isinstance(kind.read, OneOf)
-    formatter.write_dl([(name, edit.words) if is_listed else row(name)])
+    if named and isinstance(kind.read, OneOf):  # the values follow
+        formatter.write_dl([(name, edit.words)])
+    else:
+        formatter.write_dl([(name, _words_of_edit(name))])
     if named:
         with formatter.section("Values"):
-            formatter.write_dl([*named.items()])
+            formatter.write_dl(list(named.items()))
     formatter.write_paragraph()
     about = {
-        "unseen": HIDES[kind.family],
-        "effect": kind.shows,
-        "done by": kind.used_by,
+        "mistake": edit.code,
+        "unseen": f"{HIDES[kind.family]}.",
+        "effect": f"{kind.shows}.",
+        "done by": f"{kind.used_by}.",
+        "correct": kind.mend,
     }
-    sentences = [(label, f"{text}.") for label, text in about.items()]
-    formatter.write_dl([("mistake", edit.code), *sentences, ("correct", kind.mend)])
+    formatter.write_dl(list(about.items()))
+
+
+def _words_of_edit(name: str) -> str:
+    """The mistake that an edit of any value simulates, and its values."""
+    from lstmcli.core.model.edits import ANY, EDITS, Edit
+
+    words = Edit(name, ANY).words
+    if ANY not in words:
+        return words
+    return f"{words} ({EDITS[name].read.words})"
 
 
 def _refuse_unknown(name: str, known: Collection[str], kind: str) -> None:
@@ -144,6 +181,10 @@ def _refuse_unknown(name: str, known: Collection[str], kind: str) -> None:
 
 
 def _description(setting: Setting, rule: str = "") -> str:
-    values = f"Values: {', '.join(setting.choices) or setting.values}."
-    default = f"[default: {setting.default}]" * (setting.default != CONVENTIONS_OWN)
-    return " ".join(filter(None, (setting.help, rule, values, default)))
+    parts = [setting.help]
+    if rule:
+        parts.append(rule)
+    parts.append(f"Values: {', '.join(setting.choices) or setting.values}.")
+    if setting.default != CONVENTIONS_OWN:
+        parts.append(f"[default: {setting.default}]")
+    return " ".join(parts)

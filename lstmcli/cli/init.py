@@ -14,7 +14,7 @@ from lstmcli.errors import UserError
 from lstmcli.escaping import file_argument, typed_command
 
 DRAWN = f"How the kernel is drawn: {', '.join(INITIALIZERS)}."
-NEEDED = ("inputs", "units", "output")
+NEEDED = {"inputs": "--inputs", "units": "--units", "output": "-o"}
 
 
 @click.command(cls=Command, screen=False)
@@ -51,9 +51,7 @@ def command(ctx: click.Context, /, example: str | None, **options: Any) -> None:
         return
     missing = [name for name in NEEDED if options[name] is None]
     if missing:
-        names = " and ".join(
-            "-o" if name == "output" else f"--{name}" for name in missing
-        )
+        names = " and ".join(NEEDED[name] for name in missing)
         raise click.UsageError(
             f"missing {names}; or give only --example {EXAMPLE}.", ctx
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -81,44 +82,70 @@ def command(
     --page writes an interactive page: heat maps of all arrays and batch items, with the value
     under the pointer, and lines of a unit over the steps.
     """
-    selection = Selection.parse(steps, None, units)
-    suffix = "" if output is None else suffix_of(output, SUFFIXES)
-    settings = settings_from(options)
+    suffix = ""
+    if output is not None:
+        suffix = suffix_of(output, SUFFIXES)
+    numbers = None
+    if page is not None:
+        numbers = MOST_NUMBERS
     found = plot(
         path,
         only=listed_names(only, "--only"),
         cell=cell,
-        selection=selection,
+        selection=Selection.parse(steps, None, units),
         batch=batch,
-        numbers=None if page is None else MOST_NUMBERS,
+        numbers=numbers,
         **keywords(options),
     )
-    remark(*(found.plan.model.remarks if found.plan else ()), *found.cuts)
+    if found.plan is not None:
+        remark(*found.plan.model.remarks)
+    remark(*found.cuts)
     if page is not None:
+        shown = found
+        if only is None and cell is None:
+            shown = found._replace(drawn=found.arrays)
         chosen = {"steps": steps, "units": units, "batch": batch}
-        typed = as_options({k: v for k, v in chosen.items() if v is not None})
-        typed += [*typed_options(options), *["--pool", pool] * (pool != "mean")]
-        sides = [*([[one] for one in path] * found.differs), path]
-        commands = [
-            typed_command("lstm", "plot", *map(file_argument, s), *typed) for s in sides
-        ]
-        shown = (
-            found._replace(drawn=found.arrays)
-            if only is None and cell is None
-            else found
-        )
+        typed = _typed(chosen, pool, options)
+        commands = _commands_of(path, found.differs, typed)
         text = plot_page(shown, pool, command_line(), commands, only or "")
         write_file(page, text.encode())
     if output is not None:
         write_file(output, figure_of(found, pool, suffix))
-    if page is not None or output is not None:
-        tell_assumed(
-            [] if found.plan is None else without_option(found.plan.model.assumed)
-        )
-        return
-    command = "--page plot.html draws lines of a unit too; -o plot.png a figure"
-    if found.differs:
-        command = typed_command(
-            "lstm", "diff", *map(file_argument, path), *as_options(settings)
-        )
-    show(plot_sheets(found, pool, command, width(), screen().depth))
+    if page is None and output is None:
+        command = _command_below(path, found.differs, options)
+        show(plot_sheets(found, pool, command, width(), screen().depth))
+    elif found.plan is not None:
+        tell_assumed(without_option(found.plan.model.assumed))
+
+
+def _typed(
+    chosen: Mapping[str, Any], pool: str, options: Mapping[str, Any]
+) -> list[str]:
+    """The options that choose what is drawn, as words of a command."""
+    typed = as_options({name: it for name, it in chosen.items() if it is not None})
+    typed.extend(typed_options(options))
+    if pool != "mean":
+        typed.extend(["--pool", pool])
+    return typed
+
+
+def _commands_of(paths: Sequence[str], differs: bool, typed: list[str]) -> list[str]:
+    """The commands that draw each map of a page: of a difference, each side before it."""
+    sides = [paths]
+    if differs:
+        sides = [[path] for path in paths] + [paths]
+    commands = []
+    for side in sides:
+        files = map(file_argument, side)
+        commands.append(typed_command("lstm", "plot", *files, *typed))
+    return commands
+
+
+def _command_below(
+    paths: Sequence[str], differs: bool, options: Mapping[str, Any]
+) -> str:
+    """The command or options that stand below the drawing."""
+    if not differs:
+        return "--page plot.html draws lines of a unit too; -o plot.png a figure"
+    files = map(file_argument, paths)
+    return typed_command("lstm", "diff", *files, *as_options(settings_from(options)))

@@ -38,45 +38,58 @@ def invoke(args: Sequence[str]) -> int:
         if reconfigure:  # similar letters on a terminal without Unicode, not an error
             reconfigure(errors=SUBSTITUTES)
     try:
-        if request := os.environ.get(COMPLETION_VARIABLE):
-            from lstmcli.cli.completion import (
-                print_completions,  # only a shell needs it
-            )
-
-            result: Any = print_completions(lstm, request)
-        else:
-            # what an option sets (--max-bytes) ends with the command
-            result = copy_context().run(
-                lstm.main,
-                list(args),
-                prog_name="lstm",
-                standalone_mode=False,
-                obj=list(args),
-                terminal_width=min(columns_of(sys.stdout), WIDEST_HELP),
-                color=Screen().colored,
-            )
+        status = _status_of(args)
         sys.stdout.flush()  # a full disk shows only now
-        return int(result or 0)
-    except click.exceptions.NoArgsIsHelpError as error:
-        tell_all(click.unstyle(error.format_message()))  # the help
-    except click.UsageError as error:
-        name = error.ctx.command_path if error.ctx else "lstm"
-        tell_error(name, f"{_usage_message(error)}\n  {name} --help")
-    except MemoryError as error:
-        tell_error(_command_name(args), f"not enough memory. {error}")
+        return status
     except Interrupted as end:
         return end.status
-    except UserError as error:
-        from lstmcli.core.model.shell import ShellSyntax  # with the table of settings
-
-        tell_error(_command_name(args), error.shown(ShellSyntax()))
-    except OSError as error:  # not of an output: those raise UserError
-        tell_error(_command_name(args), _system_message(error))
+    except (click.UsageError, UserError, MemoryError, OSError) as error:
+        _tell(error, args)
     try:
         sys.stdout.flush()  # what was shown before the error
     except (Interrupted, UserError, OSError):
         pass  # the first error has been reported
     return 2
+
+
+def _status_of(args: Sequence[str]) -> int:
+    """Run a command line, or print the completions that a shell asks for."""
+    request = os.environ.get(COMPLETION_VARIABLE)
+    if request:
+        from lstmcli.cli.completion import print_completions  # only a shell needs it
+
+        return print_completions(lstm, request)
+    # what an option sets (--max-bytes) ends with the command
+    result = copy_context().run(
+        lstm.main,
+        list(args),
+        prog_name="lstm",
+        standalone_mode=False,
+        obj=list(args),
+        terminal_width=min(columns_of(sys.stdout), WIDEST_HELP),
+        color=Screen().colored,
+    )
+    return int(result or 0)
+
+
+def _tell(error: Exception, args: Sequence[str]) -> None:
+    """Print a mistake of the user, or what the system refuses, on stderr."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            tell_all(click.unstyle(error.format_message()))  # the help
+        case click.UsageError():
+            name = "lstm"
+            if error.ctx:
+                name = error.ctx.command_path
+            tell_error(name, f"{_usage_message(error)}\n  {name} --help")
+        case MemoryError():
+            tell_error(_command_name(args), f"not enough memory. {error}")
+        case UserError():
+            from lstmcli.core.model.shell import ShellSyntax  # with the settings' table
+
+            tell_error(_command_name(args), error.shown(ShellSyntax()))
+        case OSError():  # not of an output: those raise UserError
+            tell_error(_command_name(args), _system_message(error))
 
 
 GONE = {
@@ -87,7 +100,10 @@ GONE = {
 
 
 def _command_name(args: Sequence[str]) -> str:
-    return " ".join(["lstm", *[word for word in args if word in COMMANDS][:1]])
+    for word in args:
+        if word in COMMANDS:
+            return f"lstm {word}"
+    return "lstm"
 
 
 def _system_message(error: OSError) -> str:
@@ -95,10 +111,9 @@ def _system_message(error: OSError) -> str:
         os.getcwd()
     except FileNotFoundError:
         return "the current folder is no longer there; change to one that is."
-    file = (
-        f"{error.filename}: " if error.filename is not None else "the system refuses: "
-    )
-    return f"{file}{reason(error)}."
+    if error.filename is None:
+        return f"the system refuses: {reason(error)}."
+    return f"{error.filename}: {reason(error)}."
 
 
 def _usage_message(error: click.UsageError) -> str:
@@ -111,46 +126,54 @@ def _usage_message(error: click.UsageError) -> str:
     if isinstance(error, click.BadOptionUsage) and "requires" in error.message:
         return one_line(f"{error.option_name} needs a value.")
     if type(error) is click.BadParameter and error.param is not None:
-        option, kind, text = (
-            max(error.param.opts, key=len),
-            error.param.type,
-            error.message,
-        )
-        word = text.partition(" is not")[0].strip("'")
-        if isinstance(kind, click.Choice):
-            values = ", ".join(kind.choices)
-            return one_line(
-                f"{option} {word}: takes {values}.{did_you_mean(word, kind.choices)}"
-            )
-        if isinstance(kind, IntParamType | FloatParamType):
-            least, most = getattr(kind, "min", None), getattr(kind, "max", None)
-            is_integer = isinstance(kind, IntParamType)
-            noun = "an integer" if is_integer else "a number"
-            limits = "" if least is None else f" from {least} on"
-            limits = limits if most is None else f" from {least} to {most}"
-            limits += ", neither a range nor a list" * bool(
-                is_integer and {":", ","} & {*word}
-            )
-            return one_line(f"{option} {word}: takes {noun}{limits}.")
-        return one_line(f"{option}: {text}")
+        return one_line(_value_message(error.param, error.message))
     message = one_line(" ".join(error.format_message().split()))
     return message[:1].lower() + message[1:]
+
+
+def _value_message(parameter: click.Parameter, message: str) -> str:
+    """The values that a parameter takes, where click refuses one by a message."""
+    option = max(parameter.opts, key=len)
+    kind = parameter.type
+    word = message.partition(" is not")[0].strip("'")
+    if isinstance(kind, click.Choice):
+        values = ", ".join(kind.choices)
+        return f"{option} {word}: takes {values}.{did_you_mean(word, kind.choices)}"
+    if isinstance(kind, FloatParamType):
+        return f"{option} {word}: takes a number{_limits(kind)}."
+    if isinstance(kind, IntParamType):
+        limits = _limits(kind)
+        if ":" in word or "," in word:
+            limits += ", neither a range nor a list"
+        return f"{option} {word}: takes an integer{limits}."
+    return f"{option}: {message}"
+
+
+def _limits(kind: click.ParamType[Any]) -> str:
+    """From where to where the numbers of an option go; nothing if all are taken."""
+    least, most = getattr(kind, "min", None), getattr(kind, "max", None)
+    if most is not None:
+        return f" from {least} to {most}"
+    if least is not None:
+        return f" from {least} on"
+    return ""
 
 
 def _similar_option(error: click.NoSuchOption) -> str:
     from lstmcli.core.model.settings import SETTINGS  # with the table of settings
 
-    known = (
-        [option for one in error.ctx.command.params for option in one.opts]
-        if error.ctx
-        else []
-    )
+    known: list[str] = []
+    if error.ctx:
+        for parameter in error.ctx.command.params:
+            known.extend(parameter.opts)
     setting = error.option_name.lstrip("-").replace("-", "_")
     option = f"--{setting.replace('_', '-')}"
     if setting in SETTINGS and "--set" in known and option not in known:
         return f" Give this setting by --set {setting}=VALUE."
-    begun = [option for option in known if option.startswith(error.option_name)]
-    return did_you_mean(begun[0] if begun else error.option_name, known)
+    for option in known:
+        if option.startswith(error.option_name):
+            return did_you_mean(option, known)
+    return did_you_mean(error.option_name, known)
 
 
 # ---- standard output

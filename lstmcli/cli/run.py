@@ -95,13 +95,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
     NAME=FILE gives a .npy file its tensor name; FILE:MEMBER selects one array of a file; - is
     standard input.
     """
-    engine = options["engine"]
-    for name in ("threads", "scheduler"):
-        if engine and options[name] is not None:
-            text = f"--{name} is for lstm itself, and {engine} runs instead; leave one out."
-            raise UserError(text)
-    if options["scheduler"] is not None and options["threads"] is not None:
-        raise UserError("--threads is for runs here; leave it out, or --scheduler.")
+    _refuse_two_places(options)
     outputs = _outputs(options)
     selection = Selection.parse(
         *(options[k] for k in ("steps", "batch", "units", "digits"))
@@ -126,7 +120,7 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
         outputs,
         selection,
         columns,
-        engine=engine,
+        engine=options["engine"],
         in_steps=options["scheduler"] is None,
         **keywords(options),
     )
@@ -145,53 +139,79 @@ def command(weights: tuple[str, ...], **options: Any) -> int:
 # ---- options
 
 
+def _refuse_two_places(options: Mapping[str, Any]) -> None:
+    """Refuse options that run the same inputs in two places."""
+    engine = options["engine"]
+    for name in ("threads", "scheduler"):
+        if engine and options[name] is not None:
+            raise UserError(
+                f"--{name} is for lstm itself, and {engine} runs instead; leave one out."
+            )
+    if options["scheduler"] is not None and options["threads"] is not None:
+        raise UserError("--threads is for runs here; leave it out, or --scheduler.")
+
+
 def _outputs(options: Mapping[str, Any]) -> Outputs:
-    file, screen = options["output"], options["screen"]
-    file_format: str | None = None
+    file, file_format, screen = _destinations(options["output"], options["screen"])
     only = listed_names(options["only"], "--only")
-    if file == "-":
-        if screen is None:
-            raise UserError(f"-o - needs a format: -f {', '.join(SHOWN[1:])}")
-        file = None
-    elif file == "":
-        raise UserError("-o needs the name of a file, such as -o out.npz.")
-    elif (
-        file is not None
-        and not has_known_suffix(file)
-        and screen not in (None, "table")
-    ):
-        file_format, screen = screen, None
-    elif screen in BINARY and sys.stdout.isatty():
-        raise UserError(
-            f"-f {screen} is for a pipe: add -o -, or write a file with -o out.{screen}"
-        )
-    if file is None and screen is None:
-        screen = "table"
-    if file is not None and file_format is None:
-        try:
-            file_format = format_of(file)
-        except UserError as error:
-            raise error.adding(
-                "  -f csv, json, ... sets the format of any other."
-            ) from None
-    if options["cell"] is not None and only is not None:
-        only = names_of_cell(only, options["cell"])
-    if options["save_state"]:
-        format_of(options["save_state"], SEVERAL_ARRAYS)
-    how = options["tidy"], options["cell"], options["save_state"]
-    outputs = Outputs(file, file_format, screen, only, *how)
-    if outputs.tidy and not {*BY_STEP} & {*outputs.written}:
-        raise UserError(
-            "--tidy is for csv, tsv and jsonl: -f csv --tidy, or -o out.csv --tidy"
-        )
-    if outputs.tidy and any(name.rpartition(".")[2] == "z" for name in only or ()):
-        raise UserError(
-            "--only z: --tidy writes a row for each unit, of which z has four numbers, one for "
-            "each gate; leave out --tidy or z."
-        )
+    cell = options["cell"]
+    if cell is not None and only is not None:
+        only = names_of_cell(only, cell)
+    state = options["save_state"]
+    if state:
+        format_of(state, SEVERAL_ARRAYS)
+    outputs = Outputs(file, file_format, screen, only, options["tidy"], cell, state)
+    if outputs.tidy:
+        _refuse_untidy(outputs)
     for format in outputs.written:
         outputs.names_for(format)
     return outputs
+
+
+def _destinations(
+    file: str | None, screen: str | None
+) -> tuple[str | None, str | None, str | None]:
+    """The file and its format, and the format of stdout, of what -o and -f say."""
+    if file == "":
+        raise UserError("-o needs the name of a file, such as -o out.npz.")
+    if file == "-":
+        if screen is None:
+            raise UserError(f"-o - needs a format: -f {', '.join(SHOWN[1:])}")
+        return None, None, screen
+    if (
+        file is not None
+        and screen not in (None, "table")
+        and not has_known_suffix(file)
+    ):
+        return file, screen, None
+    if screen in BINARY and sys.stdout.isatty():
+        raise UserError(
+            f"-f {screen} is for a pipe: add -o -, or write a file with -o out.{screen}"
+        )
+    if file is not None:
+        return file, _format_of_output(file), screen
+    return None, None, screen or "table"
+
+
+def _format_of_output(file: str) -> str:
+    try:
+        return format_of(file)
+    except UserError as error:
+        further = "  -f csv, json, ... sets the format of any other."
+        raise error.adding(further) from None
+
+
+def _refuse_untidy(outputs: Outputs) -> None:
+    if not {*BY_STEP} & {*outputs.written}:
+        raise UserError(
+            "--tidy is for csv, tsv and jsonl: -f csv --tidy, or -o out.csv --tidy"
+        )
+    for name in outputs.only or ():
+        if name.rpartition(".")[2] == "z":
+            raise UserError(
+                "--only z: --tidy writes a row for each unit, of which z has four numbers, "
+                "one for each gate; leave out --tidy or z."
+            )
 
 
 def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:
@@ -212,7 +232,9 @@ def _columns(outputs: Outputs, digits: int | None) -> tuple[str, ...]:
 
 def _run(run: Run, threads: int | None, scheduler: str | None) -> Ended:
     batch, steps, cells = run.job.sizes
-    unit = ("sequences", steps * cells) if batch > steps else ("steps", batch * cells)
+    unit = ("steps", batch * cells)
+    if batch > steps:
+        unit = ("sequences", steps * cells)
     quiet = screen().quiet or screen().is_paged or bool(run.engine)
     with (
         executor_for(

@@ -35,7 +35,8 @@ DEPTHS = ("truecolor", "256")  # of colours, in which maps are painted
 
 def columns_of(stream: TextIO) -> int:
     """The width of stdout or stderr as a terminal: COLUMNS, the terminal's, or 80."""
-    if (columns := _columns_of_environment()) is not None:
+    columns = _columns_of_environment()
+    if columns is not None:
         return columns
     try:
         return _usable(os.get_terminal_size(stream.fileno()).columns or PLAIN_WIDTH)
@@ -45,8 +46,12 @@ def columns_of(stream: TextIO) -> int:
 
 def _columns_of_environment() -> int | None:
     columns = os.environ.get("COLUMNS", "")
-    digits = columns.lstrip("0") if columns.isascii() and columns.isdigit() else ""
-    return _usable(int(digits[:9])) if digits else None
+    if not (columns.isascii() and columns.isdigit()):
+        return None
+    digits = columns.lstrip("0")
+    if not digits:
+        return None
+    return _usable(int(digits[:9]))
 
 
 def _usable(columns: int) -> int:
@@ -213,7 +218,7 @@ def show_result(
     from lstmcli.core.model.settings import without_option  # with the views
 
     click.echo(json_text(document(), indent=2))
-    tell_assumed([*dict.fromkeys(without_option([*assumed]))])
+    tell_assumed(list(dict.fromkeys(without_option(list(assumed)))))
 
 
 def _set(
@@ -255,14 +260,16 @@ def screen_options() -> list[click.Parameter]:
 
 def quiet_option(is_answer: bool) -> click.Option:
     """The option ``-q``, which leaves out the results too if the exit status is an answer."""
-    notes = "Hide the progress bar and the notes."
+    help = "Hide the progress bar and the notes."
+    if is_answer:
+        help = "Print nothing; only set the exit status."
     return click.Option(
         ["-q", "--quiet"],
         is_flag=True,
         callback=_set,
         expose_value=False,
         is_eager=True,
-        help="Print nothing; only set the exit status." if is_answer else notes,
+        help=help,
     )
 
 
@@ -287,29 +294,37 @@ def refuse_without_screen(ctx: click.Context, of_table: Sequence[str]) -> None:
 
     ``of_table`` are the parameters that only change the table.
     """
-    current, format = screen(), ctx.params.get("screen", ctx.params.get("format"))
-    instead = "" if format in (None, "table") else f"-f {format}"
-    if format is None:
-        written = {"-o": ctx.params.get("output"), "--page": ctx.params.get("page")}
-        instead = next(
-            (option for option, path in written.items() if path is not None), ""
-        )
-    instead = "-q" if current.hides_results else instead
+    current, instead = screen(), _in_place_of_screen(ctx)
     if not instead:
         return
     if current.svg is not None:
         raise _no_screen(current.svg, instead)
-    names = {
-        *of_table,
-        *["color"] * (current.color == "always"),
-        *["format"] * (instead == "-q"),
-    }
+    names = set(of_table)
+    if current.color == "always":
+        names.add("color")
+    if instead == "-q":
+        names.add("format")
     for parameter in ctx.command.params:
         if parameter.name in names and is_typed(ctx, parameter.name):
             option = max(parameter.opts, key=len)
             raise UserError(
                 f"{option} changes nothing: {instead} shows no table; leave it out."
             )
+
+
+def _in_place_of_screen(ctx: click.Context) -> str:
+    """The option that replaces the screen, as it is typed; nothing if none does."""
+    if screen().hides_results:
+        return "-q"
+    format = ctx.params.get("screen", ctx.params.get("format"))
+    if format is None:
+        for option, name in (("-o", "output"), ("--page", "page")):
+            if ctx.params.get(name) is not None:
+                return option
+        return ""
+    if format == "table":
+        return ""
+    return f"-f {format}"
 
 
 def is_typed(ctx: click.Context, name: str) -> bool:
@@ -356,7 +371,8 @@ def tell_assumed(assumed: Sequence[str]) -> None:
 
 def tell_written(paths: Iterable[str]) -> None:
     """Print the files that were written, no pipes, as one line on stderr, without -q."""
-    if (files := [*filter(os.path.isfile, paths)]) and not screen().quiet:
+    files = list(filter(os.path.isfile, paths))
+    if files and not screen().quiet:
         tell(f"wrote {', '.join(map(one_line, files))}")
 
 
@@ -376,26 +392,24 @@ def tell_all(shown: str) -> None:
     If stderr is full or closed, the exit status remains, which an error here
     must not change.
     """
-    is_terminal = sys.stderr.isatty()
-    text = wrapped(
-        shown, min(columns_of(sys.stderr), WIDEST_TEXT) if is_terminal else None
-    )
-    if is_terminal and not os.environ.get("NO_COLOR"):
-        text = text.replace(
-            f": {ERROR} ", f": {click.style(ERROR, fg='red', bold=True)} ", 1
-        )
+    text = shown
+    if sys.stderr.isatty():
+        text = wrapped(shown, min(columns_of(sys.stderr), WIDEST_TEXT))
+        if not os.environ.get("NO_COLOR"):
+            red = click.style(ERROR, fg="red", bold=True)
+            text = text.replace(f": {ERROR} ", f": {red} ", 1)
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:
         pass
 
 
-def wrapped(text: str, width: int | None) -> str:
-    """A message wrapped at a width (None: not at all); lines keep their indentation.
+def wrapped(text: str, width: int) -> str:
+    """A message wrapped at a width; lines keep their indentation.
 
     A line that is a command, to be copied, is never wrapped.
     """
-    if width is None or all(len(line) <= width for line in text.split("\n")):
+    if all(len(line) <= width for line in text.split("\n")):
         return text
     return "\n".join(_wrapped_line(line, width) for line in text.split("\n"))
 

@@ -53,7 +53,10 @@ class Network:
     @property
     def lengths(self) -> Array | None:
         """(B,): the steps of each sequence that count, by lengths."""
-        return None if self.valid is None or self.masked else self.valid.sum(axis=0)
+        if self.valid is None or self.masked:
+            return None
+        lengths: Array = self.valid.sum(axis=0)
+        return lengths
 
     @property
     def cell(self) -> Cell:
@@ -114,9 +117,8 @@ class Engine:
     backend: Callable[[], str] = str  # the package that computes, if another
     has_backend: Callable[[], bool] = lambda: True  # whether its backend is there
     dtypes: tuple[str, ...] = ("float32", "float64")
-    all_in_float64: Callable[[], bool] = lambda: (
-        True
-    )  # whether float64 is float64 in every step
+    # whether float64 is float64 in every step
+    all_in_float64: Callable[[], bool] = lambda: True
     padded_outputs: tuple[str, ...] = ("zero",)  # as `Network.padded_output`
     masks: bool = False
     unsupported: Callable[[Network], Iterator[str]] = nothing
@@ -143,14 +145,18 @@ class Engine:
     def version(self) -> str:
         """The version of the first package, and the backend: ``3.15.1 on torch 2.13.0``."""
         version, backend = _version(self.packages[0]), self.backend()
-        return f"{version} on {backend} {_version(backend)}" if backend else version
+        if not backend:
+            return version
+        return f"{version} on {backend} {_version(backend)}"
 
     def network(self, plan: Plan) -> tuple[Network, list[str]]:
         """The network of a run, and what the engine does not support of it."""
         layers = tuple(tuple(map(_stateless, layer)) for layer in plan.model.layers)
         last = plan.model.layers[-1]
         convention, unsupported = fit(layers, CONVENTIONS[self.convention])
-        valid = None if plan.valid is None or plan.valid.all() else plan.valid
+        valid = plan.valid
+        if valid is not None and valid.all():
+            valid = None
         with np.errstate(all="ignore"):
             x = plan.block().astype(plan.dtype)
         network = Network(
@@ -163,15 +169,18 @@ class Engine:
             valid,
             plan.masked,
             plan.inputs.mask_from,
-            padding_rule(
-                last[0], plan.masked, len(last) == 2
-            ),  # no layer reads padded outputs
+            # no layer reads padded outputs
+            padding_rule(last[0], plan.masked, len(last) == 2),
         )
-        unsupported = [*unsupported, *self._unsupported_in_run(plan, network)]
-        return network, unsupported or list(self.unsupported(network))
+        unsupported = list(unsupported)
+        unsupported.extend(self._unsupported_in_run(plan, network))
+        if not unsupported:
+            unsupported.extend(self.unsupported(network))
+        return network, unsupported
 
     def _unsupported_in_run(self, plan: Plan, network: Network) -> Iterator[str]:
-        if (dtype := network.cell.dtype.name) not in self.dtypes:
+        dtype = network.cell.dtype.name
+        if dtype not in self.dtypes:
             choice = " or ".join(self.dtypes)
             yield f"{dtype} (it takes dtype {choice}, which rounds the weights)"
         if plan.model.convention.behaviour.arithmetic != "float":
@@ -217,7 +226,9 @@ def refusal(engine: Engine, unsupported: list[str]) -> str:
 
 def not_installed(engine: Engine) -> tuple[str, str]:
     """Two lines on how to install an engine."""
-    more = "" if engine.has_backend() else ", or has no backend"
+    more = ""
+    if not engine.has_backend():
+        more = ", or has no backend"
     return f"{engine.name} is not installed{more}:", f"  {engine.install}"
 
 
@@ -263,7 +274,8 @@ def timed_result(run: Callable[[], T]) -> tuple[T, float]:
     for _ in range(2):
         start = perf_counter()
         result = run()
-        if (seconds := perf_counter() - start) > SHORT:
+        seconds = perf_counter() - start
+        if seconds > SHORT:
             break
     return result, seconds
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -38,6 +38,31 @@ def serialised(graph: Any, version: str) -> bytes:
 
 
 Layers = Sequence[Sequence[Cell]]
+LENGTHS = "sequence_lens"
+
+
+class _Graph:
+    """Nodes and constants of a graph of ONNX, in the order in which they run."""
+
+    def __init__(self, layers: Layers) -> None:
+        self.layers = layers
+        self.cells = [cell for layer in layers for cell in layer]
+        self.uneven = len({cell.units for cell in self.cells}) > 1
+        """Layers have different widths; states of cells are side by side, on one axis."""
+        self.nodes: list[Any] = []
+        self.constants: dict[str, Array] = {}
+
+    def node(
+        self, operator: str, inputs: Sequence[str], output: str, **attributes: Any
+    ) -> None:
+        """Add an operator of one output; an input "" is left out."""
+        self.nodes.append(_node(operator, inputs, [output], **attributes))
+
+    def state_shape(self, rows: str) -> tuple[int | str, ...]:
+        """The axes of the states of all cells; ``rows`` is the name of the batch."""
+        if self.uneven:
+            return rows, sum(cell.units for cell in self.cells)
+        return len(self.cells), rows, self.cells[0].units
 
 
 def _node(
@@ -70,146 +95,150 @@ def graph_of(
     that it is not a constant.
     """
     onnx = import_extra("onnx", "writing .onnx", "onnx")
-    cell, units = layers[0][0], [cell.units for layer in layers for cell in layer]
-    uneven = len(set(units)) > 1
-    state, given = (
-        (rows, sum(units)) if uneven else (len(units), rows, cell.units)
-        for rows in ("B", "B_or_1")
-    )
-    inputs = INITIAL if defaults else ()
-    constants: dict[str, Array] = {
-        name: _default_state(layers, name, uneven) for name in inputs
-    }
-    nodes = list(_initial_state(layers, uneven, constants))
-    below, steps = "X", "sequence_lens" if padded or lengths else ""
+    graph = _Graph(layers)
+    if defaults:
+        for name in INITIAL:
+            graph.constants[name] = _default_state(graph, name)
+    steps = ""
+    if padded or lengths:
+        steps = LENGTHS
     if lengths:
-        constants[steps] = np.array(lengths, np.int32)
+        graph.constants[steps] = np.array(lengths, np.int32)
+    _add_initial_state(graph)
+    below = "X"
     for n, layer in enumerate(layers):
-        nodes += _lstm(layer, n, below, steps, constants)
+        _add_lstm(graph, n, below, steps)
         if n + 1 < len(layers):
-            nodes += _joined(n, len(layer), constants)
+            _add_joined(graph, n, len(layer))
         below = f"joined_{n}"
-    nodes.append(_node("Identity", [f"Y_{len(layers) - 1}"], ["Y"]))
-    nodes += _last_state(len(layers), uneven, constants)
-
-    def port(
-        name: str, shape: Sequence[int | str], dtype: np.dtype[Any] = cell.dtype
-    ) -> Any:
-        kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
-        return onnx.helper.make_tensor_value_info(name, kind, shape)
-
-    return onnx.helper.make_graph(
-        nodes,
-        "lstm",
-        [
-            port("X", ("T", "B", cell.inputs)),
-            *(port(name, given) for name in INITIAL),
-            *([port(steps, ("B",), np.dtype(np.int32))] if steps else []),
-        ],
-        [
-            port("Y", ("T", len(layers[-1]), "B", units[-1])),
-            *(port(name, state) for name in ("Y_h", "Y_c")),
-        ],
-        [
-            onnx.numpy_helper.from_array(array, name)
-            for name, array in constants.items()
-        ],
-    )
+    graph.node("Identity", [f"Y_{len(layers) - 1}"], "Y")
+    _add_last_state(graph)
+    inputs, outputs = _ports(graph, steps)
+    constants = [
+        onnx.numpy_helper.from_array(array, name)
+        for name, array in graph.constants.items()
+    ]
+    return onnx.helper.make_graph(graph.nodes, "lstm", inputs, outputs, constants)
 
 
-def _default_state(layers: Layers, name: str, uneven: bool) -> Array:
+def _ports(graph: _Graph, steps: str) -> tuple[list[Any], list[Any]]:
+    """The inputs and outputs of a graph; ``steps`` is the input of lengths, if there is one."""
+    helper = import_module("onnx").helper
+    kind = helper.np_dtype_to_tensor_dtype(graph.cells[0].dtype)
+    integer = helper.np_dtype_to_tensor_dtype(np.dtype(np.int32))
+    port = helper.make_tensor_value_info
+    last = graph.layers[-1]
+    inputs = [port("X", kind, ("T", "B", graph.cells[0].inputs))]
+    for name in INITIAL:
+        inputs.append(port(name, kind, graph.state_shape("B_or_1")))
+    if steps:
+        inputs.append(port(steps, integer, ("B",)))
+    outputs = [port("Y", kind, ("T", len(last), "B", last[-1].units))]
+    for name in ("Y_h", "Y_c"):
+        outputs.append(port(name, kind, graph.state_shape("B")))
+    return inputs, outputs
+
+
+def _default_state(graph: _Graph, name: str) -> Array:
     """The learned initial state of every cell, or zero; B is 1 unless a learned one has a batch.
 
     (cells, B, H), or side by side (B, sum of H).
     """
     states = []
-    for cell in (cell for layer in layers for cell in layer):
-        learned = getattr(cell, name)
-        zero = np.zeros(cell.units, cell.dtype)
-        states.append(np.atleast_2d(zero if learned is None else learned))
+    for cell in graph.cells:
+        state = getattr(cell, name)
+        if state is None:
+            state = np.zeros(cell.units, cell.dtype)
+        states.append(np.atleast_2d(state))
     batch = max(map(len, states))
     rows = [np.broadcast_to(state, (batch, state.shape[1])) for state in states]
-    return np.concatenate(rows, axis=1) if uneven else np.stack(rows)
+    if graph.uneven:
+        return np.concatenate(rows, axis=1)
+    return np.stack(rows)
 
 
-def _initial_state(
-    layers: Layers, uneven: bool, constants: dict[str, Array]
-) -> Iterator[Any]:
-    """h_n and c_n (D, B, H) of each layer n, as many sequences as X has.
+def _add_initial_state(graph: _Graph) -> None:
+    """Add h_n and c_n (D, B, H) of each layer n, as many sequences as X has.
 
     From states (cells, B, H); of layers of different widths from (B, D H + D'
     H' + ...).
     """
-    sizes = np.array([(len(layer), layer[0].units) for layer in layers], np.int64)
-    constants |= {"one": np.array([1], np.int64), "two": np.array([2], np.int64)}
-    constants["parts"] = sizes.prod(axis=1) if uneven else sizes[:, 0]
-    yield _node("Shape", ["X"], ["X_shape"])
-    yield _node("Slice", ["X_shape", "one", "two"], ["rows"])
+    sizes = np.array([(len(layer), layer[0].units) for layer in graph.layers], np.int64)
+    parts, axis = sizes[:, 0], 0
+    if graph.uneven:
+        parts, axis = sizes.prod(axis=1), 1
+    graph.constants["one"] = np.array([1], np.int64)
+    graph.constants["two"] = np.array([2], np.int64)
+    graph.constants["parts"] = parts
+    for n in range(len(sizes)):
+        graph.constants[f"directions_{n}"] = sizes[n, :1]
+        graph.constants[f"units_{n}"] = sizes[n, 1:]
+        if graph.uneven:
+            graph.constants[f"cut_{n}"] = np.array([0, *sizes[n]], np.int64)  # 0: as is
+    graph.node("Shape", ["X"], "X_shape")
+    graph.node("Slice", ["X_shape", "one", "two"], "rows")
     for letter in "hc":
-        parts = [f"{letter}_{n}_part" for n in range(len(layers))]
-        yield _node("Split", [f"initial_{letter}", "parts"], parts, axis=int(uneven))
-        for n, part in enumerate(parts):
-            given = part
-            if uneven:  # (B, D H)
-                constants[f"cut_{n}"] = np.array(
-                    [0, *sizes[n]], np.int64
-                )  # 0: as it is
-                given = f"{letter}_{n}_given"
-                yield _node("Reshape", [part, f"cut_{n}"], [f"{part}_cut"])  # (B, D, H)
-                yield _node("Transpose", [f"{part}_cut"], [given], perm=[1, 0, 2])
-            constants |= {f"directions_{n}": sizes[n, :1], f"units_{n}": sizes[n, 1:]}
-            shape = f"{letter}_{n}_shape"
-            yield _node(
-                "Concat", [f"directions_{n}", "rows", f"units_{n}"], [shape], axis=0
-            )
-            yield _node("Expand", [given, shape], [f"{letter}_{n}"])
+        names = [f"{letter}_{n}_part" for n in range(len(sizes))]
+        split = _node("Split", [f"initial_{letter}", "parts"], names, axis=axis)
+        graph.nodes.append(split)
+        for n in range(len(sizes)):
+            _add_state_of_layer(graph, f"{letter}_{n}", n)
 
 
-def _last_state(
-    layers: int, uneven: bool, constants: dict[str, Array]
-) -> Iterator[Any]:
-    if uneven:
-        constants["one_row"] = np.array([0, -1], np.int64)
+def _add_state_of_layer(graph: _Graph, state: str, n: int) -> None:
+    """Add the state of layer n, of its part of all cells' states; one row serves all sequences."""
+    given, shape = f"{state}_part", f"{state}_shape"
+    if graph.uneven:  # (B, D H)
+        cut, given = f"{state}_part_cut", f"{state}_given"
+        graph.node("Reshape", [f"{state}_part", f"cut_{n}"], cut)  # (B, D, H)
+        graph.node("Transpose", [cut], given, perm=[1, 0, 2])
+    graph.node("Concat", [f"directions_{n}", "rows", f"units_{n}"], shape, axis=0)
+    graph.node("Expand", [given, shape], state)
+
+
+def _add_last_state(graph: _Graph) -> None:
+    layers = range(len(graph.layers))
+    if not graph.uneven:
+        for name in ("Y_h", "Y_c"):
+            graph.node("Concat", [f"{name}_{n}" for n in layers], name, axis=0)
+        return
+    graph.constants["one_row"] = np.array([0, -1], np.int64)
     for name in ("Y_h", "Y_c"):
-        ends = [f"{name}_{n}" for n in range(layers)]  # (D, B, H)
-        if uneven:
-            for end in ends:
-                yield _node("Transpose", [end], [f"{end}_turned"], perm=[1, 0, 2])
-                yield _node("Reshape", [f"{end}_turned", "one_row"], [f"{end}_row"])
-            ends = [f"{end}_row" for end in ends]  # (B, D H)
-        yield _node("Concat", ends, [name], axis=1 if uneven else 0)
+        rows = []
+        for n in layers:  # (D, B, H)
+            end, turned, row = (f"{name}_{n}{part}" for part in ("", "_turned", "_row"))
+            graph.node("Transpose", [end], turned, perm=[1, 0, 2])
+            graph.node("Reshape", [turned, "one_row"], row)
+            rows.append(row)  # (B, D H)
+        graph.node("Concat", rows, name, axis=1)
 
 
-def _lstm(
-    layer: Sequence[Cell], n: int, below: str, lengths: str, constants: dict[str, Array]
-) -> list[Any]:
+def _add_lstm(graph: _Graph, n: int, below: str, lengths: str) -> None:
+    """Add layer n, which reads ``below`` (T, B, I)."""
+    layer = graph.layers[n]
     row = layer[0].convention
-    tensors = stack_directions([encode(cell) for cell in layer])
     names = {}
-    for slot, array in tensors.items():
+    for slot, array in stack_directions([encode(cell) for cell in layer]).items():
         if slot.role not in INITIAL:
-            names[slot.role] = f"{row.names.tensors[slot.role]}_{n}"
-            constants[names[slot.role]] = array
-    inputs = [
-        below,
-        names["kernel"],
-        names["recurrent_kernel"],
-        names["bias"],
-        lengths,
-        f"h_{n}",
-        f"c_{n}",
-    ]
+            name = f"{row.names.tensors[slot.role]}_{n}"
+            names[slot.role] = name
+            graph.constants[name] = array
+    tensors = [names[role] for role in ("kernel", "recurrent_kernel", "bias")]
+    inputs = [below, *tensors, lengths, f"h_{n}", f"c_{n}"]
     if "peephole" in names:
         inputs.append(names["peephole"])
     outputs = [f"Y_{n}", f"Y_h_{n}", f"Y_c_{n}"]
     attributes = _attributes(row.behaviour, layer[0].units, len(layer))
-    return [_node("LSTM", inputs, outputs, **attributes)]
+    graph.nodes.append(_node("LSTM", inputs, outputs, **attributes))
 
 
 def _attributes(behaviour: Behaviour, units: int, directions: int) -> dict[str, Any]:
     """The attributes of a node that differ from the specification's defaults."""
-    one = "reverse" if behaviour.reverse else "forward"
-    direction = "bidirectional" if directions == 2 else one
+    direction = "forward"
+    if directions == 2:
+        direction = "bidirectional"
+    elif behaviour.reverse:
+        direction = "reverse"
     attributes: dict[str, Any] = {"hidden_size": units, "direction": direction}
     three = tuple(getattr(behaviour, role) for role in ROLES)
     if three != ("sigmoid", "tanh", "tanh"):
@@ -221,16 +250,14 @@ def _attributes(behaviour: Behaviour, units: int, directions: int) -> dict[str, 
     return attributes
 
 
-def _joined(n: int, directions: int, constants: dict[str, Array]) -> Iterator[Any]:
-    """Y_n (T, D, B, H) as the next layer takes it, (T, B, D H)."""
+def _add_joined(graph: _Graph, n: int, directions: int) -> None:
+    """Add Y_n (T, D, B, H) as the next layer takes it, (T, B, D H)."""
     if directions == 1:
-        yield _node("Squeeze", [f"Y_{n}", "one"], [f"joined_{n}"])
+        graph.node("Squeeze", [f"Y_{n}", "one"], f"joined_{n}")
         return
-    constants["side_by_side"] = np.array(
-        [0, 0, -1], np.int64
-    )  # 0: an axis stays as it is
-    yield _node("Transpose", [f"Y_{n}"], [f"turned_{n}"], perm=[0, 2, 1, 3])
-    yield _node("Reshape", [f"turned_{n}", "side_by_side"], [f"joined_{n}"])
+    graph.constants["side_by_side"] = np.array([0, 0, -1], np.int64)  # 0: as is
+    graph.node("Transpose", [f"Y_{n}"], f"turned_{n}", perm=[0, 2, 1, 3])
+    graph.node("Reshape", [f"turned_{n}", "side_by_side"], f"joined_{n}")
 
 
 def rtneural_document(layers: Layers) -> dict[str, Any]:

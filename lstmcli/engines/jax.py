@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.states import State
 from lstmcli.core.weights.encode import named_tensors
@@ -24,25 +25,19 @@ def prepare(network: Network) -> Prepared:
     """The layers with our parameters, compiled for these shapes."""
     jax, linen = library("jax"), library("flax.linen")
     layers = [_layer(jax, linen, cells) for cells in network.layers]
-    lengths = None if network.lengths is None else np.asarray(network.lengths, np.int32)
+    lengths = network.lengths
+    if lengths is not None:
+        lengths = np.asarray(lengths, np.int32)
 
     def forward(parameters: Any, carries: Any, x: Any) -> Any:
         y, finals = x, list[Any]()
-        each = zip(layers, network.layers, parameters, carries, strict=True)
-        for layer, cells, variables, carry in each:
-            both = len(cells) == 2
-            last, y = layer.apply(
-                variables,
-                y,
-                initial_carry=carry,
-                seq_lengths=lengths,
-                return_carry=True,
-                **({} if both else {"time_major": True}),
-            )
-            finals += last if both else [last]
+        for layer, variables, carry in zip(layers, parameters, carries, strict=True):
+            last, y = _applied(layer, variables, y, carry, lengths)
+            finals.extend(last)
         return y, finals
 
-    with jax.enable_x64(network.cell.dtype == np.float64):
+    is_float64 = network.cell.dtype == np.float64
+    with jax.enable_x64(is_float64):
         operands = (
             [_parameters(cells) for cells in network.layers],
             [_carry(states) for _, states in network.by_layer],
@@ -51,12 +46,23 @@ def prepare(network: Network) -> Prepared:
         compiled = jax.jit(forward).lower(*operands).compile()
 
     def run() -> Result:
-        with jax.enable_x64(network.cell.dtype == np.float64):
+        with jax.enable_x64(is_float64):
             h, finals = compiled(*operands)
             h = np.asarray(h)
         return Result(h, [(np.asarray(last_h), np.asarray(c)) for c, last_h in finals])
 
     return run
+
+
+def _applied(
+    layer: Any, variables: Any, x: Any, carry: Any, lengths: Array | None
+) -> tuple[Sequence[Any], Any]:
+    """The last carry of each direction of a layer, and its outputs."""
+    given = {"initial_carry": carry, "seq_lengths": lengths, "return_carry": True}
+    if isinstance(layer, library("flax.linen").Bidirectional):
+        return layer.apply(variables, x, **given)  # type: ignore[no-any-return]
+    last, y = layer.apply(variables, x, time_major=True, **given)
+    return [last], y
 
 
 def _layer(jax: Any, linen: Any, cells: Sequence[Cell]) -> Any:
@@ -86,8 +92,10 @@ def _parameters(cells: Sequence[Cell]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for name, array in named_tensors([cells]).items():
         *path, last = name.split("/")
+        if len(cells) == 1:
+            path.insert(0, "cell")
         at = tree
-        for part in path if len(cells) == 2 else ["cell", *path]:
+        for part in path:
             at = at.setdefault(part, {})
         at[last] = array
     return {"params": tree}
@@ -95,8 +103,10 @@ def _parameters(cells: Sequence[Cell]) -> dict[str, Any]:
 
 def _carry(states: Sequence[State]) -> Any:
     """The initial carry of a layer: (c, h), or one for each direction."""
-    carries = [(c, h) for h, c in states]
-    return carries[0] if len(carries) == 1 else tuple(carries)
+    carries = tuple((c, h) for h, c in states)
+    if len(carries) == 1:
+        return carries[0]
+    return carries
 
 
 def _activations(jax: Any) -> dict[str, Any]:

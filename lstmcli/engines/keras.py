@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Cell
 from lstmcli.core.weights.encode import encode
 from lstmcli.core.weights.slots import Slot
@@ -29,7 +31,7 @@ NAMED = {
     "identity": "linear",
     "hard_sigmoid_1_6": "hard_sigmoid",
 }
-FAMILIES = ("elu", "leaky_relu")
+FUNCTIONS = ("tanh", "clip", "where", "zeros_like", "elu", "leaky_relu")
 ORDER = ("kernel", "recurrent_kernel", "bias")  # of a layer's weights
 
 
@@ -40,38 +42,34 @@ def prepare(network: Network) -> Prepared:
     with _float64_enabled(network):
         layers = [_layer(keras, network, layer) for layer in network.layers]
         x = keras.ops.convert_to_tensor(np.ascontiguousarray(network.x.swapaxes(0, 1)))
-        states = [
-            [
-                keras.ops.convert_to_tensor(a) for state in states for a in state
-            ]  # h, c, h, c
-            for _, states in network.by_layer
-        ]
-        masked = {}
-        if network.mask_from is not None:
-            masking = keras.layers.Masking(
-                network.mask_from.value, dtype=network.mask_from.dtype
-            )
-            masked = {
-                "mask": masking.compute_mask(x)
-            }  # not passed on next to an initial state
-            x = masking(x)
-        elif network.valid is not None:
-            masked = {
-                "mask": keras.ops.convert_to_tensor(
-                    np.ascontiguousarray(network.valid.T)
-                )
-            }
+        states = []
+        for _, of_layer in network.by_layer:
+            arrays = chain.from_iterable(of_layer)  # h, c, h, c
+            states.append(list(map(keras.ops.convert_to_tensor, arrays)))
+        x, mask = _masked(keras, network, x)
 
     def run() -> Result:
-        y, finals = x, []
+        y, finals = x, list[Array]()
         with _float64_enabled(network):
             for layer, state in zip(layers, states, strict=True):
-                y, *last = layer(y, initial_state=state, **masked)
-                finals += [keras.ops.convert_to_numpy(a) for a in last]
+                # a mask of the inputs is not passed on next to an initial state
+                y, *last = layer(y, initial_state=state, mask=mask)
+                finals.extend(map(keras.ops.convert_to_numpy, last))
             h = keras.ops.convert_to_numpy(y).swapaxes(0, 1)
         return Result(h, list(zip(finals[::2], finals[1::2], strict=True)))
 
     return run
+
+
+def _masked(keras: Any, network: Network, x: Any) -> tuple[Any, Any]:
+    """The inputs behind the layer that masks them, if there is one, and the mask (B, T)."""
+    masking = network.mask_from
+    if masking is not None:
+        layer = keras.layers.Masking(masking.value, dtype=masking.dtype)
+        return layer(x), layer.compute_mask(x)
+    if network.valid is None:
+        return x, None
+    return x, keras.ops.convert_to_tensor(np.ascontiguousarray(network.valid.T))
 
 
 def _float64_enabled(network: Network) -> AbstractContextManager[Any]:
@@ -97,24 +95,23 @@ def _layer(keras: Any, network: Network, layer: Sequence[Cell]) -> Any:
         dtype=dtype,
     )
     if len(layer) == 2:
-        merge = "concat" if behaviour.merge == "stack" else behaviour.merge
+        merge = behaviour.merge
+        if merge == "stack":
+            merge = "concat"
         lstm = keras.layers.Bidirectional(lstm, merge_mode=merge, dtype=dtype)
     lstm.build((None, None, cell.inputs))
-    tensors = [encode(one) for one in layer]
-    lstm.set_weights([one[Slot(role)] for one in tensors for role in ORDER])
+    weights: list[Array] = []
+    for one in layer:
+        tensors = encode(one)
+        weights.extend(tensors[Slot(role)] for role in ORDER)
+    lstm.set_weights(weights)
     return lstm
 
 
 def _activation(keras: Any, name: str) -> Any:
     if name in NAMED:
         return NAMED[name]
-    made = activation(
-        name,
-        {
-            k: getattr(keras.ops, k)
-            for k in ("tanh", "clip", "where", "zeros_like", *FAMILIES)
-        },
-    )
+    made = activation(name, {one: getattr(keras.ops, one) for one in FUNCTIONS})
 
     def function(x: Any) -> Any:
         return made(x)
@@ -125,10 +122,13 @@ def _activation(keras: Any, name: str) -> Any:
 
 def backend() -> str:
     """The one of a Keras that runs, of KERAS_BACKEND, or the first installed; or ""."""
-    if (loaded := sys.modules.get("keras")) is not None:
+    loaded = sys.modules.get("keras")
+    if loaded is not None:
         return str(loaded.backend.backend())
-    names = (os.environ.get("KERAS_BACKEND"), *BACKENDS)
-    return next((name for name in names if name and find_spec(name) is not None), "")
+    for name in (os.environ.get("KERAS_BACKEND", ""), *BACKENDS):
+        if name and find_spec(name) is not None:
+            return name
+    return ""
 
 
 def unsupported(network: Network) -> Iterator[str]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from lstmcli._version import __version__
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.weights.stored import INITIAL
 from lstmcli.engines.engine import Engine, Network, Prepared, Result, library
 from lstmcli.engines.export import graph_of, serialised
 
@@ -32,29 +33,34 @@ def prepare(
     """A session of the model that `lstm convert` writes; its state has no default, for OpenVINO."""
     padded = network.lengths is not None
     graph = graph_of(network.layers, padded=padded, defaults=False)
-    units = [cell.units for cell in network.cells]
-    uneven = len(set(units)) > 1  # then all cells' states are side by side
-    h, c = (
-        np.concatenate(states, axis=1) if uneven else np.stack(states)
-        for states in zip(*network.states, strict=True)
-    )
-    feeds = {"X": np.ascontiguousarray(network.x), "initial_h": h, "initial_c": c}
-    if padded:
-        feeds["sequence_lens"] = np.asarray(network.lengths, np.int32)
-    model = serialised(graph, __version__)
-    opened = open_session(model, feeds)
+    feeds = _feeds(network)
+    opened = open_session(serialised(graph, __version__), feeds)
 
     def run() -> Result:
         y, y_h, y_c = opened()
         steps, directions, batch, units = y.shape
         joined = y.transpose(0, 2, 1, 3).reshape(steps, batch, directions * units)
-        ends = [
-            np.split(array, np.cumsum(units)[:-1], axis=1) if uneven else list(array)
-            for array in (y_h, y_c)
-        ]
+        widths = [cell.units for cell in network.cells]
+        if len(set(widths)) == 1:
+            return Result(joined, list(zip(y_h, y_c, strict=True)))
+        cuts = np.cumsum(widths)[:-1]
+        ends = [np.split(array, cuts, axis=1) for array in (y_h, y_c)]
         return Result(joined, list(zip(*ends, strict=True)))
 
     return run
+
+
+def _feeds(network: Network) -> dict[str, Array]:
+    """The inputs of the graph; states of cells of different widths are side by side."""
+    feeds = {"X": np.ascontiguousarray(network.x)}
+    for name, states in zip(INITIAL, zip(*network.states, strict=True), strict=True):
+        if len({state.shape for state in states}) > 1:
+            feeds[name] = np.concatenate(states, axis=1)
+        else:
+            feeds[name] = np.stack(states)
+    if network.lengths is not None:
+        feeds["sequence_lens"] = np.asarray(network.lengths, np.int32)
+    return feeds
 
 
 def notes(network: Network) -> Iterator[str]:

@@ -38,6 +38,9 @@ SHOWN = 400  # characters of the end of its standard error
 PAUSE = 0.02  # seconds between two looks at a program that runs
 PLACE = re.compile(r"\{(inputs|outputs)(\.\w+)?\}")
 RAW = ".f32"  # float32 of one sequence, (T, H), without a header
+RAW_PRINTED = (
+    "  If it writes raw float32, let it write a file: {outputs.f32} in the command."
+)
 INPUTS = (".npy", ".csv", RAW)
 PLAIN_FOLDERS = ("/tmp", "/var/tmp")  # where the path of the usual one needs quotes
 Process = subprocess.Popen[bytes]
@@ -107,22 +110,30 @@ class Program:
         except OSError as error:
             text = f"the temporary folder {parent} cannot be used: {reason(error)}."
             raise self._error(f"{text} TMPDIR names another.") from None
-        output = f"outputs{self.write}" if self.write else "standard output"
-        what = f"{self.name}: its {output}"
-        raw = f"f32:{form}" if self.write == RAW else None
+        return Ran(self._outputs_in(data, form), data, self.write or ".txt", seconds)
+
+    def _outputs_in(self, data: bytes, form: str) -> Document:
+        """The arrays that it wrote or printed; UserError if there are none, or none are finite."""
+        what, raw = f"{self.name}: its standard output", None
+        if self.write:
+            what = f"{self.name}: its outputs{self.write}"
+        if self.write == RAW:
+            raw = f"f32:{form}"
         try:
             document = formats.read_bytes(what, data, self.write or "", raw)
         except UserError as error:  # further lines are about files that are given
-            raw = "  If it writes raw float32, let it write a file: {outputs.f32} in the command."
-            is_raw = not self.write and not data.isascii()
-            raise UserError(error.lines[0], *[raw] * is_raw) from None
+            lines = [error.lines[0]]
+            if not self.write and not data.isascii():
+                lines.append(RAW_PRINTED)
+            raise UserError(*lines) from None
         for name, array in document.arrays.items():
-            if wrong := np.count_nonzero(~np.isfinite(array)):
-                of = f" of {name}" * bool(name)
-                raise UserError(
-                    f"{what} is not finite in {wrong:,} of {array.size:,} numbers{of}."
-                )
-        return Ran(document, data, self.write or ".txt", seconds)
+            wrong = np.count_nonzero(~np.isfinite(array))
+            if wrong:
+                text = f"{what} is not finite in {wrong:,} of {array.size:,} numbers"
+                if name:
+                    text = f"{text} of {name}"
+                raise UserError(f"{text}.")
+        return document
 
     def _parent_folder(self) -> str:
         """The folder for the temporary one, whose path needs no quotes in a shell's text."""
@@ -144,7 +155,9 @@ class Program:
         """Run it, and what it starts, to its end; return its outputs and the seconds."""
         places = {"inputs": str(inputs), "outputs": str(outputs)}
         words = [PLACE.sub(lambda match: places[match[1]], word) for word in self.words]
-        given = os.devnull if self.read else inputs
+        given: str | Path = inputs
+        if self.read:
+            given = os.devnull
         with (
             open(given, "rb") as stdin,
             open(outputs.with_name("printed"), "w+b") as stdout,
@@ -186,7 +199,9 @@ class Program:
                 return f"was stopped after {self.timeout:g} s (--timeout)"
         if status < 0:
             return f"was ended by signal {-status} ({signal.strsignal(-status)})"
-        return f"ended with status {status}" if status else ""
+        if status > 0:
+            return f"ended with status {status}"
+        return ""
 
     def _written(self, outputs: Path) -> bytes:
         """The bytes of the file that it wrote, or a link to a file."""
@@ -210,7 +225,8 @@ def _suffixes(command: str) -> dict[str, str]:
     suffixes: dict[str, str] = {}
     for place, suffix in PLACE.findall(command):
         suffix = suffix or ".npy"
-        if (first := suffixes.setdefault(place, suffix)) != suffix:
+        first = suffixes.setdefault(place, suffix)
+        if first != suffix:
             raise ValueError(f"{{{place}}} has two suffixes, {first} and {suffix}")
         if place == "inputs" and suffix not in INPUTS:
             raise ValueError(
@@ -225,7 +241,9 @@ def _write(path: Path, x: Array) -> None:
     elif path.suffix == RAW:
         path.write_bytes(x.astype("<f4").tobytes())
     else:
-        digits = np.finfo(x.dtype).precision + 3 if x.dtype.kind == "f" else 17
+        digits = 17
+        if x.dtype.kind == "f":
+            digits = np.finfo(x.dtype).precision + 3
         np.savetxt(path, x, delimiter=",", fmt=f"%.{digits}g")
 
 
@@ -284,4 +302,6 @@ def _is_text(word: str) -> bool:
 def _end_of(stderr: IO[bytes]) -> str:
     stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 4 * SHOWN))
     text = " ".join(stderr.read().decode(errors="replace").split())
-    return f": {one_line(text[-SHOWN:])}" if text else "."
+    if not text:
+        return "."
+    return f": {one_line(text[-SHOWN:])}"

@@ -6,19 +6,17 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from lstmcli.core.explain.explanation import (
+from lstmcli.core.explain.clues import (
     AGREEMENT,
     APPROXIMATED,
     PADDED_DIFFER,
     RUN_OTHERWISE,
-    Explanation,
-    NearRun,
 )
+from lstmcli.core.explain.explanation import Explanation, NearRun
 from lstmcli.core.explain.verify import Agreement, Mismatch, Remark
 from lstmcli.core.explain.wording import (
     configuration,
     familiarity,
-    hidden_label,
     name_of,
     precision_text,
     saturated_gate,
@@ -64,7 +62,7 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
     sheet = verdict(title(e, expected), COLORS.get(e.verdict, DIFFERS), width)
     for line in details(e, expected):
         sheet.label("", line, indent=2)
-    if e.rows:
+    if e.words.rows:
         sheet.section(_changes(e, width))
     if e.verdict in ("none", "unproven") and len(e.nearest) > 1:
         sheet.section(fitting_table(_nearest_columns(e.nearest), width))
@@ -180,10 +178,10 @@ def _agreeing(v: Agreement) -> str:
 def _change_columns(e: Explanation) -> list[Column]:
     heading = "change" if e.edits else "setting"
     return [
-        Column(heading, [row.setting for row in e.rows], "bold", left=True),
-        Column("assumed", [row.assumed for row in e.rows], left=True, rank=1),
-        Column("found", [row.fits for row in e.rows], AGREES, left=True),
-        Column(USED_BY, [row.used_by for row in e.rows], left=True, rank=2),
+        Column(heading, [row.setting for row in e.words.rows], "bold", left=True),
+        Column("assumed", [row.assumed for row in e.words.rows], left=True, rank=1),
+        Column("found", [row.fits for row in e.words.rows], AGREES, left=True),
+        Column(USED_BY, [row.used_by for row in e.words.rows], left=True, rank=2),
     ]
 
 
@@ -238,8 +236,8 @@ def notes(e: Explanation) -> Iterator[tuple[str, str]]:
     assumed = e.assumed if e.verdict == "agrees" else without_option(e.assumed)
     if assumed:
         yield "assumed", "; ".join(map(shorten_assumption, assumed))
-    if e.taken:
-        yield "assumed", f"{e.taken}."
+    if e.words.taken:
+        yield "assumed", f"{e.words.taken}."
     for remark in e.remarks:
         is_above = remark.code in AGREEMENT or remark in _not_finite(e)
         if remark.code == "edit_code":
@@ -247,29 +245,31 @@ def notes(e: Explanation) -> Iterator[tuple[str, str]]:
             yield "correct", remark.facts["mend"]
         elif not is_above and remark.text != _ran_otherwise(e):
             yield "note", remark.text
-    if e.verdict in EXPLAINED and (lines := [row.mend for row in e.rows if row.mend]):
+    if e.verdict in EXPLAINED and (
+        lines := [row.mend for row in e.words.rows if row.mend]
+    ):
         yield "correct", "; ".join(dict.fromkeys(lines))
-    if e.hidden:
-        yield hidden_label(e), e.hidden
-    if e.like:
-        names = sorted(e.like, key=familiarity)
+    if e.words.hidden:
+        yield e.words.hidden_label, e.words.hidden
+    if e.alternatives.like:
+        names = sorted(e.alternatives.like, key=familiarity)
         yield "matches", f"together, the settings of {listed(names, MOST_LISTED)}"
     if e.verdict in EXPLAINED and e.tried > 1:
         yield "tested", _tested(e)
     if e.changes and e.verdict != "none":
         yield "other fits", _equivalent(e)
     if unseen := _unseen(e):
-        by = f"; to test them, use {e.decide}" if e.decide else ""
+        by = f"; to test them, use {e.words.decide}" if e.words.decide else ""
         names = [UNTESTED.get(name) or name_of(name) for name in unseen]
         yield "not testable here", f"{', '.join(names)}{by}"
-    elif e.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):
-        yield "to decide", f"save and give {e.decide}"
+    elif e.words.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):
+        yield "to decide", f"save and give {e.words.decide}"
     if e.verdict == "none" and e.tried:
         far = e.measured is not None and len(e.nearest) < 2
         nearer = "; none fits clearly better than the settings as loaded" * far
         yield (
             "tested",
-            f"{count(e.tried, 'configuration')}: {DEPTHS[e.depth]} at once{nearer}",
+            f"{count(e.tried, 'configuration')}: {DEPTHS[e.alternatives.depth]} at once{nearer}",
         )
     yield from (("not tried", text) for text in e.not_tried)
     if e.verdict == "agrees":
@@ -318,7 +318,7 @@ def markdown(e: Explanation, expected: str) -> str:
     """The explanation for a bug report."""
     lines = [f"**{title(e, expected)}**", ""]
     lines += [line for text in details(e, expected) for line in (text, "")]
-    if e.rows:
+    if e.words.rows:
         lines += _markdown_table(_change_columns(e))
     if e.verdict in ("none", "unproven") and e.nearest:
         columns = _nearest_columns(e.nearest)

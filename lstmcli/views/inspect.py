@@ -16,7 +16,7 @@ from lstmcli.core.weights.inspection import (
     TensorInfo,
     unlikeness,
 )
-from lstmcli.errors import INPUTS, UserError, listed
+from lstmcli.errors import INPUTS, CallToTry, UserError, listed
 from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.conventions import unusual_settings
 from lstmcli.views.header import not_in_rows, surroundings_sheet
@@ -264,16 +264,9 @@ def _next(
     words = ["lstm", "run", *map(file_argument, paths)]
     if not {"inputs", "x"} & set(inspection.tensors):
         words.append(INPUTS)
-    given = dict(settings)
     if not inspection.lstms:
-        errors = [*(unread.error for unread in inspection.unread[:1]), inspection.ways]
-        for way in (way for error in errors if error for way in error.try_):
-            if way.call:
-                return ShellSyntax().call(way)
-            return typed_command(*words, *as_options({**given, **way.settings}))
-        if inspection.unread:
-            return typed_command("lstm", "conventions", inspection.unread[0].convention)
-        return "lstm conventions   (the names that are known)"
+        return _next_without_lstm(inspection, words, settings)
+    given = dict(settings)
     first = inspection.lstms[0]
     several = len(inspection.lstms) + len(inspection.unread) > 1
     in_stack = bool(first.model.convention.names.stacks)  # of which a layer runs
@@ -284,3 +277,20 @@ def _next(
     if first.rivals:
         given.setdefault("convention", first.model.convention.name)
     return typed_command(*words, *as_options(given))
+
+
+def _next_without_lstm(
+    inspection: Inspection, words: Sequence[str], settings: Mapping[str, Any]
+) -> str:
+    """The first thing that the reason suggests: to type, or a setting of the run."""
+    errors = [unread.error for unread in inspection.unread[:1]]
+    if inspection.ways:
+        errors.append(inspection.ways)
+    for error in errors:
+        for way in error.try_:
+            if isinstance(way, CallToTry):
+                return ShellSyntax().call(way)
+            return typed_command(*words, *as_options({**settings, **way.settings}))
+    if inspection.unread:
+        return typed_command("lstm", "conventions", inspection.unread[0].convention)
+    return "lstm conventions   (the names that are known)"

@@ -54,7 +54,7 @@ def _errors(array: ArrayDifference) -> Array:
 
 
 def _step_indices(array: ArrayDifference) -> Sequence[int]:
-    return array.pair.numbers[0] or range(len(_errors(array)))
+    return array.pair.indices[0] or range(len(_errors(array)))
 
 
 def _largest(errors: Array) -> float:

@@ -31,6 +31,21 @@ def test_settings_that_were_given_stay_in_the_command(tmp_path: Path) -> None:
         assert words in explanation.command
 
 
+@pytest.mark.parametrize(
+    ("given", "typed"),
+    [
+        ((INPUTS, WEIGHTS, "numpy.txt"), f"({WEIGHTS!r}, {INPUTS!r}, 'numpy.txt')"),
+        ((INPUTS, WEIGHTS, np.ones(3)), f"({WEIGHTS!r}, {INPUTS!r}, expected)"),
+        ((WEIGHTS, None, np.ones(3)), f"({WEIGHTS!r}, inputs, expected)"),
+    ],
+    ids=["exchanged", "exchanged, an array", "no inputs"],
+)
+def test_files_in_the_wrong_place_are_typed_for_explain(given: Any, typed: str) -> None:
+    with pytest.raises(lstmcli.UserError) as raised:
+        lstmcli.explain(*given)
+    assert str(raised.value).splitlines()[-1] == f"  explain{typed}"
+
+
 @pytest.mark.parametrize("shape", [(7, 4), (8, 3), (2, 7, 3), (3, 3, 3, 3)])
 def test_shapes_that_a_run_cannot_give_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(lstmcli.UserError, match="gives 3 values of h a step"):

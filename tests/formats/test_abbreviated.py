@@ -210,7 +210,7 @@ def test_a_part_is_put_at_its_position(name: str) -> None:
     text = str(FOLDER / f"{name}.txt")
     right = explain(weights, inputs(name), text, **told)
     assert right.verdict == "agrees"
-    assert place in right.taken
+    assert place in right.words.taken
     assert f"EXPECTED has {given} of {of_all} numbers" in right.notes[0]
     found = explain(weights, inputs(name), text, **told, gates="ifog")
     assert [(c.setting, c.found) for c in found.changes] == [("gates", "ifgo")]

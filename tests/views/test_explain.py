@@ -11,7 +11,7 @@ import pytest
 
 import lstmcli
 from lstmcli.core.explain.causes import COLUMNS
-from lstmcli.core.explain.explanation import Changed, Explanation
+from lstmcli.core.explain.explanation import Alternatives, Changed, Explanation
 from lstmcli.core.explain.wording import change_text, value_of
 from lstmcli.views.explain import explanation_sheet
 from lstmcli.views.sheet import Width
@@ -74,7 +74,7 @@ def test_step_0_is_called_matching_only_where_it_matches(
         line for line in lines(explanation) if line.startswith("why step 0 matches")
     ]
     assert len(said) == bool(np.allclose(h[0], loaded[0]))
-    assert ("state is zero" in explanation.hidden) == bool(said)
+    assert ("state is zero" in explanation.words.hidden) == bool(said)
 
 
 def test_a_gate_that_is_shut_has_any_forget_bias_below() -> None:
@@ -89,12 +89,14 @@ def test_no_data_are_asked_for_the_gates_of_a_bias_that_is_left_out() -> None:
     explanation = sample()
     (change,) = explanation.changes
     without = replace(change, setting="bias", found="none")
-    alone = replace(explanation, changes=(without,), unseen=("bias_gates",))
-    assert explanation.decide
+    unseen = Alternatives(unseen=("bias_gates",))
+    alone = replace(explanation, changes=(without,), alternatives=unseen)
+    assert explanation.words.decide
     assert not [
         line for line in lines(alone) if line.startswith(("to decide", "not testable"))
     ]
-    for open_yet in ({"equivalent": ((change,),)}, {"verdict": "unproven"}):
+    equal = replace(unseen, equivalent=((change,),))
+    for open_yet in ({"alternatives": equal}, {"verdict": "unproven"}):
         labels = [line[:9] for line in lines(replace(alone, **open_yet))]
         assert "to decide" in labels
 
@@ -103,7 +105,8 @@ def test_an_answer_in_half_precision_claims_no_uniqueness() -> None:
     explanation = sample()
     (change,) = explanation.changes
     half = replace(change, setting="dtype", found="bfloat16")
-    hidden = replace(explanation, changes=(half,), unseen=("bias",))
+    unseen = Alternatives(unseen=("bias",))
+    hidden = replace(explanation, changes=(half,), alternatives=unseen)
     assert "none with this number of changes" in equivalent(hidden)
 
 
@@ -113,4 +116,6 @@ def test_no_configuration_is_called_the_only_one() -> None:
     assert equivalent(explanation).startswith(
         "          none among those tested not testable here"
     )
-    assert "none among those tested" in equivalent(replace(explanation, unseen=()))
+    assert "none among those tested" in equivalent(
+        replace(explanation, alternatives=Alternatives())
+    )

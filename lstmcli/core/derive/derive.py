@@ -33,7 +33,7 @@ from lstmcli.core.model.part import NumberedPart, describe_parts
 from lstmcli.core.model.selection import Choice
 from lstmcli.core.model.steps import StepOrder, processed_steps
 from lstmcli.core.model.vocabulary import GATES
-from lstmcli.errors import Try, UserError, refuse_unprintable
+from lstmcli.errors import SettingsToTry, UserError, refuse_unprintable
 
 
 def derive(
@@ -266,8 +266,8 @@ def _with_states_as_step(side: Side, place: StepPosition) -> Side:
         raise UserError(
             f"{side.name} has {', '.join(states)}: the state after the last step, and no other.",
             try_=[
-                Try({"step": -1}, "the last step"),
-                Try({"step": 0}, "that of a backward direction"),
+                SettingsToTry({"step": -1}, "the last step"),
+                SettingsToTry({"step": 0}, "that of a backward direction"),
             ],
         )
 
@@ -307,7 +307,7 @@ def _taken(pairs: Mapping[str, Pair]) -> list[str]:
 def _index(pair: Pair, *place: int) -> tuple[int, ...] | None:
     """The index in the pair of a step, batch item and unit; None if it has them not."""
     index = []
-    for number, known in zip(place, pair.numbers, strict=False):
+    for number, known in zip(place, pair.indices, strict=False):
         if known is None:
             index.append(number)
         elif number in known:
@@ -326,10 +326,10 @@ def _no_number(
 ) -> UserError:
     names = ", ".join(name or "an array without a name" for name in other.arrays)
     wanted = ", ".join(f"{place.prefix}{line.name}" for line in lines)
-    tries: list[Try] = []
+    tries: list[SettingsToTry] = []
     for pair in pairs.values():
         left_out = pair.b.left_out
-        if not left_out.any() and not any(pair.numbers):
+        if not left_out.any() and not any(pair.indices):
             continue
         why = "abbreviated"
         if taken:
@@ -337,9 +337,9 @@ def _no_number(
         names += f", {why}, and not the numbers of this place"
         if not left_out.all():
             given = np.argwhere(~left_out)[0].tolist()
-            step, batch, unit = pair.numbers_of(given)
+            step, batch, unit = pair.index_in_run(given)
             settings = {"step": step, "batch": batch, "unit": unit}
-            tries.append(Try(settings, "it has the numbers of this place"))
+            tries.append(SettingsToTry(settings, "it has the numbers of this place"))
         break
     text = f"{other.name} has {names}; a number for one of {wanted} is needed."
     return UserError(text, try_=tries)

@@ -23,7 +23,7 @@ from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.model.directions import possible_axes, side_by_side
 from lstmcli.core.model.part import AXES, Indices, counts_from_0, format_indices, take
 from lstmcli.core.model.selection import Choice, numbers_on_axis
-from lstmcli.errors import Try, UserError
+from lstmcli.errors import SettingsToTry, UserError
 
 NO_AXES_SELECTED = (
     "in full, as no file tells which axes are those of cells and batch items"
@@ -192,13 +192,13 @@ def _cut_to_both(pair: Pair, axis: int, both: Sequence[Indices]) -> Pair:
     return _cut(pair, axis, common, places)
 
 
-def _cut(pair: Pair, axis: int, numbers: Indices, places: Sequence[Indices]) -> Pair:
-    """The pair cut to ``places`` of an axis of a and of b, which are ``numbers`` in the run."""
+def _cut(pair: Pair, axis: int, in_run: Indices, places: Sequence[Indices]) -> Pair:
+    """The pair cut to ``places`` of an axis of a and of b, which are ``in_run`` in the run."""
     a = pair.a.moved(partial(take, numbers=places[0], axis=axis))
     b = pair.b.moved(partial(take, numbers=places[1], axis=axis))
-    of_axes = list(pair.numbers)
-    of_axes[axis] = numbers
-    return replace(pair, a=a, b=b, numbers=tuple(of_axes))
+    of_axes = list(pair.indices)
+    of_axes[axis] = in_run
+    return replace(pair, a=a, b=b, indices=tuple(of_axes))
 
 
 # ---- what is selected
@@ -215,7 +215,7 @@ def _cut_to_selection(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pa
         if choice is None or choice.is_all:
             continue
         is_by_files = any(side.part[axis] for side in sides)
-        is_cut = axis < 2 and pair.numbers[axis] is not None and not is_by_files
+        is_cut = axis < 2 and pair.indices[axis] is not None and not is_by_files
         if not is_cut:
             pair = _cut_to_choice(pair, axis, choice, sides)
     return pair
@@ -224,16 +224,16 @@ def _cut_to_selection(pair: Pair, choices: Choices, sides: Sequence[Side]) -> Pa
 def _cut_to_choice(
     pair: Pair, axis: int, choice: Choice, sides: Sequence[Side]
 ) -> Pair:
-    known = pair.numbers[axis]
+    known = pair.indices[axis]
     try:
         _, of_a = numbers_on_axis(choice, pair.a.shape[axis], known, pair.name)
-        numbers, of_b = numbers_on_axis(choice, pair.b.shape[axis], known, pair.name)
+        in_run, of_b = numbers_on_axis(choice, pair.b.shape[axis], known, pair.name)
     except UserError as error:
         if axis == 2 or _are_axes_known(pair, sides):
             raise
         assumed = f"  The first axis of {pair.name} is assumed to be time."
-        raise error.adding(assumed, try_=[Try({"layout": "batch"})]) from None
-    return _cut(pair, axis, numbers, (of_a, of_b))
+        raise error.adding(assumed, try_=[SettingsToTry({"layout": "batch"})]) from None
+    return _cut(pair, axis, in_run, (of_a, of_b))
 
 
 def _are_axes_known(pair: Pair, sides: Sequence[Side]) -> bool:

@@ -30,7 +30,7 @@ from lstmcli.core.diff.tolerance import Precision, Tolerance, tolerance
 from lstmcli.core.model.model import join_with_and
 from lstmcli.core.model.selection import EVERYTHING, Choice, Selection, columns_by_array
 from lstmcli.core.model.steps import StepOrder
-from lstmcli.errors import Try, UserError, did_you_mean
+from lstmcli.errors import SettingsToTry, UserError, did_you_mean
 
 
 @np.errstate(all="ignore")  # a long double may be beyond float64
@@ -198,7 +198,8 @@ def _refuse_printed(a: Side, b: Side, names: Sequence[str]) -> None:
         if not side.units.keys().isdisjoint(names):
             text = f"{side.name} is printed text, whose hidden digits make a distance in ULPs"
             raise UserError(
-                f"{text} meaningless.", try_=[Try({"atol": ...}), Try({"rtol": ...})]
+                f"{text} meaningless.",
+                try_=[SettingsToTry({"atol": ...}), SettingsToTry({"rtol": ...})],
             )
 
 

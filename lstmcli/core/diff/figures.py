@@ -58,10 +58,10 @@ def place_of(pair: Pair, flat: int | np.intp) -> Position:
     """The element of this number in the order of memory."""
     index = tuple(int(n) for n in np.unravel_index(flat, pair.a.shape))
     values = float(pair.a.values[index]), float(pair.b.values[index])
-    numbers = pair.numbers_of(index)
+    in_run = pair.index_in_run(index)
     if not pair.placed:
-        return Position(pair.name, *values, index=numbers)
-    step, batch, unit = numbers
+        return Position(pair.name, *values, index=in_run)
+    step, batch, unit = in_run
     if pair.kind == FINAL:
         return Position(pair.name, *values, None, batch, unit)
     return Position(pair.name, *values, step, batch, unit)

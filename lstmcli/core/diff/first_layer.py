@@ -61,7 +61,7 @@ class FirstLayer:
 
     def step_words(self, at: int) -> str:
         """``step 3``, as the files count, by the order of computation."""
-        words = f"step {self.pair.numbers_of((at,))[0]}"
+        words = f"step {self.pair.index_in_run((at,))[0]}"
         return f"{words} (computed first)" if self.pair.backward and at == 0 else words
 
     @property

@@ -19,8 +19,8 @@ def without_padding(pair: Pair, sides: Sequence[Side]) -> Pair:
     """A pair whose padded steps are zero, and marked as not compared."""
     if not pair.stepwise or pair.agrees is None:
         return pair
-    steps = pair.numbers[0] or range(pair.a.shape[0])
-    items = pair.numbers[1] or range(pair.a.shape[1])
+    steps = pair.indices[0] or range(pair.a.shape[0])
+    items = pair.indices[1] or range(pair.a.shape[1])
     padded = padded_steps(sides, steps, items)
     if not padded.any():
         return pair

@@ -70,7 +70,7 @@ class Pair:
     backward: bool = False  # the last step was computed first
     placement: Placement = AS_IN_FILES
     # of each axis, in the full run; None: all from 0
-    numbers: tuple[Indices | None, ...] = (None, None, None)
+    indices: tuple[Indices | None, ...] = (None, None, None)
     parts: tuple[tuple[int, NumberedPart], ...] = ()  # of a run, of side 0 or 1
     padded: Mask | None = None  # (T, B): true at steps that are not compared
 
@@ -92,13 +92,13 @@ class Pair:
     @property
     def from_the_start(self) -> bool:
         """Return whether what was computed first is compared."""
-        steps = self.numbers[0]
+        steps = self.indices[0]
         return steps is None or (counts_from_0(steps) and not self.backward)
 
-    def numbers_of(self, index: Sequence[int]) -> tuple[int, ...]:
-        """An index in the full run; if placed, step, batch item and unit."""
-        axes = zip_longest(index, self.numbers[: len(index)])
-        return tuple(n if numbers is None else numbers[n] for n, numbers in axes)
+    def index_in_run(self, index: Sequence[int]) -> tuple[int, ...]:
+        """An index of these arrays in the full run; if placed, step, batch item and unit."""
+        axes = zip_longest(index, self.indices[: len(index)])
+        return tuple(n if in_run is None else in_run[n] for n, in_run in axes)
 
     def moved(self, how: Callable[[Array], Array]) -> Pair:
         """The pair after ``how`` has moved the numbers of both sides."""
@@ -109,12 +109,12 @@ class Pair:
         """The pair with the steps in the order in which they were computed."""
         if not (self.backward and self.stepwise):
             return self
-        steps, items, units = self.numbers
+        steps, items, units = self.indices
         if steps is None:
             steps = range(len(self.a.values))
         padded = None if self.padded is None else self.padded[::-1]
         turned = self.moved(lambda v: v[::-1])
-        return replace(turned, numbers=(steps[::-1], items, units), padded=padded)
+        return replace(turned, indices=(steps[::-1], items, units), padded=padded)
 
     @property
     def start(self) -> Pair:

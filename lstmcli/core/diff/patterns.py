@@ -113,7 +113,7 @@ def _seen_if(holds: object) -> Facts:
 def _one_half(compared: Difference) -> Facts:
     """All units of one half of h differ, most of their numbers, and nothing else."""
     pair = compared.pairs.get("h")
-    if pair is None or pair.agrees is None or not pair.stepwise or pair.numbers[2]:
+    if pair is None or pair.agrees is None or not pair.stepwise or pair.indices[2]:
         return None
     settings = [side.settings for side in compared.sides if side.settings]
     merges = {str(one.get("merge", "concat")) for one in settings}
@@ -182,7 +182,7 @@ def _not_a_number(compared: Difference) -> Facts:
         if not steps[at]:
             continue
         is_of_a = (of_a & ~of_b)[at].any()
-        step = ordered.numbers_of((at,))[0]
+        step = ordered.index_in_run((at,))[0]
         where = f" from step {step} on"
         if not steps[at:].all():
             where = f", first at step {step}"
@@ -251,14 +251,14 @@ def _of_sequences(layer: FirstLayer) -> Facts:
     if not are_sequences and not first[differ].all():
         return None
     agreeing = np.flatnonzero(~differ).tolist()
-    steps = [pair.numbers_of((step,))[0] for step in first[differ].tolist()]
+    steps = [pair.index_in_run((step,))[0] for step in first[differ].tolist()]
     if len(set(steps)) == 1:
         steps = steps[:1]
     verb = "agrees" if len(agreeing) == 1 else "agree"
     return {
-        "agree": f"{_numbered('Sequence', agreeing)} {verb}",
+        "agree": f"{_listed('Sequence', agreeing)} {verb}",
         "differ": "the others differ" if differ.sum() > 1 else "the other differs",
-        "from": _numbered("step", steps),
+        "from": _listed("step", steps),
     }
 
 
@@ -272,7 +272,7 @@ def _first_of_some(layer: FirstLayer) -> Facts:
     is_proved = proves(pair.tolerance, pair.a[0, agree], pair.b[0, agree])
     if not is_proved or not layer.is_large(np.s_[0, agree]):
         return None
-    return {"agree": _numbered("sequence", np.flatnonzero(agree).tolist())}
+    return {"agree": _listed("sequence", np.flatnonzero(agree).tolist())}
 
 
 def _first_of_one(layer: FirstLayer) -> Facts:
@@ -284,12 +284,12 @@ def _first_of_one(layer: FirstLayer) -> Facts:
     return {"layout": f"--layout {other}" if other else "the other --layout"}
 
 
-def _numbered(noun: str, numbers: Sequence[int]) -> str:
+def _listed(noun: str, indices: Sequence[int]) -> str:
     """``steps 5 and 3``, or the first ones and ``...``."""
-    shown = [str(number) for number in numbers[:_MOST_SHOWN]]
-    if len(numbers) > _MOST_SHOWN:
+    shown = [str(n) for n in indices[:_MOST_SHOWN]]
+    if len(indices) > _MOST_SHOWN:
         shown.append("...")
-    nouns = noun if len(numbers) == 1 else f"{noun}s"
+    nouns = noun if len(indices) == 1 else f"{noun}s"
     return f"{nouns} {join_with_and(shown)}"
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product
-from math import inf
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from lstmcli.core.diff.tolerance import Mask, Numbers
 from lstmcli.core.model import layouts
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.directions import axes_of_two, without_axis
-from lstmcli.core.model.layouts import Arrangement, Part, RunShape
+from lstmcli.core.model.layouts import Arrangement, AxisRange, RunShape
 from lstmcli.core.model.part import Indices, counts_from_0
 from lstmcli.core.model.selection import Choice
 from lstmcli.errors import UserError
@@ -171,16 +170,19 @@ class Search:
         """Return whether one side is all of the run, and the other all or a usual part of it."""
         if not any(one.is_all and not one.in_a_row for one in both):
             return False
-        is_part, has_row = _is_part(both), any(one.in_a_row for one in both)
+        has_row = any(one.in_a_row for one in both)
         has_half = any(not one.directions.is_all for one in both)
-        if has_half and (is_part or self.has_cells):
+        # a direction is compared at every step of every sequence; cells have no halves
+        if has_half and (_is_part(both) or self.has_cells):
             return False
         exchanged = [n for n in (0, 1) if both[n].exchanged]
-        if self.is_state:  # complete, and in one order of axes
-            return not (is_part or has_row or exchanged)
+        # last states have no steps, of which there could be a part or another order
+        if self.is_state:
+            return not (_is_part(both) or has_row or exchanged)
         if not exchanged:
             return True
-        if len(exchanged) == 2 or has_row:
+        # numbers in a row have no axes, and two sides exchanged alike lie as they are
+        if has_row or len(exchanged) == 2:
             return False
         return self._may_be_exchanged(exchanged[0], both)
 
@@ -199,40 +201,43 @@ class Search:
     def _candidates_of(self, both: Both) -> Iterator[Candidate]:
         """The candidates of two sides that lie so on a run: one, or two for its last step."""
         whole = 0 if both[0].is_all else 1
-        part = both[1 - whole]
-        steps, items = self._indices_in_run(part, self.sides[whole])
+        smaller = both[1 - whole]
+        steps, items = self._indices_in_run(smaller, self.sides[whole])
         valid = ~padded_steps([self.sides[whole]], steps, items)
         read = [array.moved(x.read) for array, x in zip(self.arrays, both, strict=True)]
-        for of_run, ends in self._parts_of_run(read[whole], part, valid):
+        is_half = not smaller.directions.is_all
+        for of_run, ends in self._compared_of_run(read[whole], smaller, valid):
             read[whole] = of_run
             a, b = (side.moved(_flattened) for side in read)
-            numbers = (
-                None if ends else _numbers_of(part.steps, steps),
-                _numbers_of(part.sequences, items),
-                None if part.directions.is_all else _units_of(part),
+            indices = (
+                None if ends else _indices_of(smaller.steps, steps),
+                _indices_of(smaller.sequences, items),
+                _units_of(smaller) if is_half else None,
             )
-            placement = self._placement(both, part, ends)
-            pair = replace(self.pair, a=a, b=b, numbers=numbers, placement=placement)
-            is_half = not part.directions.is_all
+            placement = self._placement(both, smaller, ends)
+            pair = replace(self.pair, a=a, b=b, indices=indices, placement=placement)
             is_doubtful = is_half or ends == _ENDS or self._contradicts_layout(both)
             yield Candidate(pair, self._cost(both), is_doubtful)
 
-    def _indices_in_run(self, part: Arrangement, side: Side) -> tuple[Indices, Indices]:
+    def _indices_in_run(
+        self, smaller: Arrangement, whole: Side
+    ) -> tuple[Indices, Indices]:
         """The steps and the batch items of the side that is all of the run, in the full run."""
-        steps = side.indices(self.pair.name, 0, part.steps.of)
-        items = side.indices(self.pair.name, 1, part.sequences.of)
-        return steps or range(part.steps.of), items or range(part.sequences.of)
+        of_steps, of_items = smaller.steps.of, smaller.sequences.of
+        steps = whole.indices(self.pair.name, 0, of_steps)
+        items = whole.indices(self.pair.name, 1, of_items)
+        return steps or range(of_steps), items or range(of_items)
 
-    def _parts_of_run(
-        self, run: Numbers, part: Arrangement, valid: Mask
+    def _compared_of_run(
+        self, run: Numbers, smaller: Arrangement, valid: Mask
     ) -> Iterator[tuple[Numbers, str]]:
         """All that the smaller side may be of a run (T, B, D, K), and what its ends are called.
 
         A last step is the last valid one (T, B) of each sequence, or that of each direction.
         """
-        is_last = part.steps.is_last_step and part.sequences.is_all
+        is_last = smaller.steps.is_last_step and smaller.sequences.is_all
         if not is_last or self.is_state or self.steps_chosen is not None:
-            yield run[part.place], ""
+            yield run[smaller.place], ""
             return
         steps, batch, directions, units = run.shape
         items = np.arange(batch)
@@ -250,7 +255,7 @@ class Search:
 
             yield run.moved(at_ends), _ENDS
 
-    def _placement(self, both: Both, part: Arrangement, ends: str) -> Placement:
+    def _placement(self, both: Both, smaller: Arrangement, ends: str) -> Placement:
         taken = []
         for n, one in enumerate(both):
             words = layouts.words(one, ends)
@@ -259,10 +264,10 @@ class Search:
             if words:
                 taken.append(Taken(self.pair.names[n], words, self.arrays[n].shape))
         return Placement(
-            on_run=not self.is_state or part.run.steps == 1,
+            on_run=not self.is_state or smaller.run.steps == 1,
             taken=tuple(taken),
             names_axes=_is_part(both) or any(one.exchanged for one in both),
-            is_half=not part.directions.is_all and self.units_chosen is None,
+            is_half=not smaller.directions.is_all and self.units_chosen is None,
             at_ends=ends != "",
         )
 
@@ -274,9 +279,10 @@ class Search:
     # ---- what speaks against a candidate
 
     def _cost(self, both: Both) -> float:
-        cost = sum(one.cost for one in both)
-        if any(self._is_free_to_exchange(n, both) for n in (0, 1)):
-            cost -= layouts.EXCHANGED
+        cost = 0.0
+        for n, one in enumerate(both):
+            is_free = self._is_free_to_exchange(n, both)
+            cost += one.cost_in_order if is_free else one.cost
         if any(self._is_column(n, both[n]) for n in (0, 1)):
             cost += layouts.IN_A_ROW
         for one, layout in zip(both, self.layouts, strict=True):
@@ -285,11 +291,11 @@ class Search:
         return cost
 
     def _is_free_to_exchange(self, n: int, both: Both) -> bool:
-        """Return whether a side has its steps and sequences exchanged, and no layout.
+        """Return whether either order of steps and sequences is as usual: no layout tells it.
 
         Of two full sides without one, it is that without stacked directions.
         """
-        if not both[n].exchanged or self.layouts[n] is not None:
+        if self.layouts[n] is not None:
             return False
         are_silent_and_full = self.layouts == [None, None] and not _is_part(both)
         return not (are_silent_and_full and "d" in both[n].axes)
@@ -314,7 +320,7 @@ def _shown_by_numbers(candidates: Sequence[Candidate]) -> Candidate | None:
         shown = _nearest(candidates)
 
     def full_batch_first(one: Candidate) -> tuple[bool, bool, float]:
-        return one.is_doubtful, bool(one.pair.numbers[1]), one.cost
+        return one.is_doubtful, bool(one.pair.indices[1]), one.cost
 
     return min(shown, key=full_batch_first, default=None)
 
@@ -325,12 +331,16 @@ def _starts_alike(pair: Pair) -> bool:
 
 def _nearest(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates whose numbers are clearly the nearest, all alike."""
-    by_ratio: dict[float, list[Candidate]] = {}
+    by_ratio: dict[float, list[Candidate]] = {}  # in dB
     for one in candidates:
-        _, ratio = similarity(one.pair, np.isfinite(one.pair.errors))  # dB
-        by_ratio.setdefault(round(ratio or -inf, 3), []).append(one)
-    second, best = sorted({-inf, 0.0, *by_ratio})[-2:]
-    return by_ratio.get(best, []) if best > second + _CLEARLY_NEARER else []
+        _, ratio = similarity(one.pair, np.isfinite(one.pair.errors))
+        if ratio is not None and ratio > 0:  # nearer than zeros would be
+            by_ratio.setdefault(round(ratio, 3), []).append(one)
+    if not by_ratio:
+        return []
+    best, *others = sorted(by_ratio, reverse=True)
+    second = others[0] if others else 0.0
+    return by_ratio[best] if best > second + _CLEARLY_NEARER else []
 
 
 def _likeliest(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -358,14 +368,14 @@ def _is_usual(one: Arrangement, shape: tuple[int, ...]) -> bool:
     return has_units_last and not is_cut and not is_moved
 
 
-def _has_indices(part: Part, indices: Indices | None) -> bool:
+def _has_indices(some: AxisRange, indices: Indices | None) -> bool:
     """Return whether a part of an axis has the indices that the file gives; None: any.
 
     They may have been selected of a longer run, of which the other side has the same part.
     """
-    if indices is None or (part.is_all and len(indices) == part.of):
+    if indices is None or (some.is_all and len(indices) == some.of):
         return True
-    return list(range(part.of)[part.indices]) == list(indices)
+    return list(range(some.of)[some.indices]) == list(indices)
 
 
 def _fits_layout(
@@ -389,17 +399,17 @@ def _is_part(both: Both) -> bool:
     return not all(one.steps.is_all and one.sequences.is_all for one in both)
 
 
-def _numbers_of(part: Part, indices: Indices) -> Indices | None:
+def _indices_of(some: AxisRange, in_run: Indices) -> Indices | None:
     """The indices in the full run of a part of an axis; None: all from 0."""
-    if part.is_all and counts_from_0(indices):
+    if some.is_all and counts_from_0(in_run):
         return None
-    return indices[part.indices]
+    return in_run[some.indices]
 
 
-def _units_of(part: Arrangement) -> Indices:
+def _units_of(one: Arrangement) -> Indices:
     """The units of one direction, where the directions are side by side."""
-    first = part.directions.first * part.units.of
-    return range(first, first + part.units.of)
+    first = one.directions.first * one.units.of
+    return range(first, first + one.units.of)
 
 
 def _flattened(run: Array) -> Array:

@@ -16,7 +16,7 @@ from lstmcli.core.diff.operand import WEIGHTS, ArrayName
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Mask, Numbers, Tolerance, last_places, widened
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.layouts import Part
+from lstmcli.core.model.layouts import AxisRange
 from lstmcli.core.model.model import Hint
 
 ENOUGH = 3  # distinct numbers that a rearrangement has to make agree
@@ -237,10 +237,10 @@ def _windows(pair: Pair) -> Iterator[Moved]:
     for start in starts[:_MOST_WINDOWS].tolist():
         facts = {
             "part": pair.names[0] if is_part_a else pair.names[1],
-            "where": Part(start, short, long).words("step"),
+            "where": AxisRange(start, short, long).words("step"),
             "typed": "",
         }
-        if not pair.numbers[0]:
+        if not pair.indices[0]:
             window = f"{start}:{start + short}"
             facts["typed"] = f": lstm diff --steps {window} compares these"
         if is_part_a:

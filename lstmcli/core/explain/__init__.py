@@ -16,11 +16,17 @@ import numpy as np
 
 from lstmcli.core.explain import execution
 from lstmcli.core.explain.budget import Progress, quiet
+from lstmcli.core.explain.clues import RUN_OTHERWISE
 from lstmcli.core.explain.edit_search import STAGES, WHERES, Stage, edits_of_head
-from lstmcli.core.explain.explanation import RUN_OTHERWISE, Explanation
+from lstmcli.core.explain.explanation import Alternatives, Explanation
 from lstmcli.core.explain.nothing_fits import nothing_fits
 from lstmcli.core.explain.question import Question, as_outputs, in_shape
-from lstmcli.core.explain.report import explanation_of, of_edits, of_found
+from lstmcli.core.explain.report import (
+    as_loaded,
+    explanation_of,
+    of_edits,
+    of_found,
+)
 from lstmcli.core.explain.search import Search, half_precision
 from lstmcli.core.explain.verify import Case, Remark, Remarks, remark
 from lstmcli.core.forward.prepare import prepare
@@ -48,17 +54,8 @@ def refuse_zeros(search: Search) -> Explanation | None:
     for numbers in search.question.arrays.values():
         if np.any(numbers.values[np.isfinite(numbers.values)]):
             return None
-    attempt = search.likely[0]
-    loaded = attempt.placement.verify(())
-    said = [remark("all_zero")]
-    return explanation_of(
-        attempt.placement,
-        "none",
-        loaded,
-        remarks=said,
-        tried=attempt.sets.count,
-        depth=attempt.sets.depth,
-    )
+    loaded = as_loaded(search.likely[0].placement)
+    return explanation_of(loaded, "none", Alternatives(), remarks=[remark("all_zero")])
 
 
 def round_parts(search: Search) -> Explanation | None:

@@ -200,15 +200,22 @@ class Location(NamedTuple):
     @property
     def words(self) -> str:
         """``the first 3 of 7 steps``; empty for the run as it is."""
+        part = self.first.sequences.words("sequence")
         if self.ends:
-            return ", ".join(
-                filter(None, [self.ends, self.first.sequences.words("sequence")])
-            )
+            return f"{self.ends}, {part}" if part else self.ends
         if not self.state:
             at = self.first
-            return words(at._replace(places=(), order="C") if at.in_a_row else at)
-        part = self.first.sequences.words("sequence")
-        return " of ".join(filter(None, [self.state * (not self.is_plain), part]))
+            texts = []
+            if self.are_gates:
+                texts.append("the gates side by side")
+            if at.in_a_row:
+                texts.append(f"numbers in a row of {at.shape}")
+                at = at._replace(places=())
+            texts.append(words(at))
+            return ", ".join(filter(None, texts))
+        if self.is_plain:
+            return part
+        return f"{self.state} of {part}" if part else self.state
 
 
 def locations(

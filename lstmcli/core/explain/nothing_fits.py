@@ -10,21 +10,31 @@ from lstmcli.core.explain import execution, lengths
 from lstmcli.core.explain.approximation import approximated
 from lstmcli.core.explain.attempt import Attempt
 from lstmcli.core.explain.causes import settings_of
-from lstmcli.core.explain.explanation import (
-    BY_BUDGET,
-    NOT_SEARCHED,
-    Explanation,
-    NearRun,
-    agreement,
+from lstmcli.core.explain.clues import (
+    agreeing_steps,
     clearly_nearer,
     clues,
     near_miss,
 )
+from lstmcli.core.explain.explanation import Alternatives, Explanation, NearRun
 from lstmcli.core.explain.placement import Placement
-from lstmcli.core.explain.report import explanation_of, near_run, of_found
+from lstmcli.core.explain.report import as_loaded, explanation_of, near_run, of_found
 from lstmcli.core.explain.search import Search
-from lstmcli.core.explain.tries import Answer, Try
 from lstmcli.core.explain.verify import Remark, Remarks, remark
+from lstmcli.core.explain.wording import text_of, with_text
+
+NOT_SEARCHED = (
+    remark("other_weights"), remark("dropout"), remark("layer_norm"), remark("rare_settings"),
+    remark("two_constants"),
+)  # fmt: skip
+BY_BUDGET = {
+    "triples_placed",
+    "pairs_placed",
+    "singles_placed",
+    "unsolved",
+    "no_first_step",
+}
+"""Codes of what a budget left out."""
 
 
 def nothing_fits(search: Search, said: Sequence[Remark]) -> Explanation:
@@ -33,38 +43,33 @@ def nothing_fits(search: Search, said: Sequence[Remark]) -> Explanation:
     ``said`` are remarks on how the other side ran the weights.
     """
     attempt = min(search.likely, key=_how_partial)
-    placement = attempt.placement
-    loaded = placement.verify(())
     nearest = attempt.nearest()
-    fitting = []
-    for one in nearest:
-        if one.hypothesis.changes and one.agreement.fits:
-            fitting.append(one)
+    fitting = [one for one in nearest if one.hypothesis.changes and one.agreement.fits]
     if fitting:  # a run in 8 bits gives what the search in float missed
         return of_found(search, fitting)
-    unchanged = Answer(Try(placement), loaded, placement.allowance)
-    as_loaded = near_run(unchanged)
-    nears = list(map(near_run, nearest))
-    # EXPECTED is not the first units then, nor anything else of one placement
-    is_placed = not any(one.code == "other_units" for one in said)
-    untried = [*NOT_SEARCHED, *_left_out(search, attempt)]
+    loaded = as_loaded(attempt.placement)
+    unchanged, nears = near_run(loaded), list(map(near_run, nearest))
     remarks: list[Remark] = []
     if not said:
-        remarks.extend(agreement(loaded))
-    remarks.extend(_not_merged_so(search, placement))
-    remarks.extend(_hints(search, attempt, as_loaded, nears, said))
+        remarks.extend(agreeing_steps(loaded.agreement))
+    remarks.extend(_not_merged_so(search, attempt.placement))
+    remarks.extend(_hints(search, attempt, unchanged, nears, said))
+    untried = {
+        (one.code, one.facts.get("changes")): one for one in _untried(search, attempt)
+    }
+    listed: Sequence[NearRun] = clearly_nearer(unchanged, nears)
+    # EXPECTED is not the first units then, nor anything else of one placement
+    is_placed = not any(one.code == "other_units" for one in said)
     if not is_placed:
-        untried = [one for one in untried if one.code != "units"]
+        listed = ()
+        untried.pop(("units", None), None)
+    left = with_text(untried.values(), text_of)
     return explanation_of(
-        placement,
-        "none",
         loaded,
-        remarks=remarks,
+        "none",
+        Alternatives(search.tried, search.depth, nearest=listed, untried=left),
+        remarks,
         is_placed=is_placed,
-        tried=search.tried,
-        depth=search.depth,
-        nearest=clearly_nearer(as_loaded, nears) if is_placed else (),
-        untried=tuple(untried),
     )
 
 
@@ -76,23 +81,24 @@ def _how_partial(attempt: Attempt) -> tuple[int, bool]:
 def _hints(
     search: Search,
     attempt: Attempt,
-    as_loaded: NearRun,
+    unchanged: NearRun,
     nears: Sequence[NearRun],
     said: Sequence[Remark],
-) -> list[Remark]:
+) -> Remarks:
     """The remarks that the numbers of the nearest run suggest, first of all another layout."""
-    best = clearly_nearer(as_loaded, nears)[0]
+    best = clearly_nearer(unchanged, nears)[0]
     if search.on_other_layout is not None:
         other = search.on_other_layout.placement.setup.layout
-        shown = [remark("layout_shown", layout=other)]
-        return shown + list(_on_budget(search, attempt, best))
-    sizes = list(_on_size(search, attempt.placement, as_loaded, nears, said))
-    hints = list(said) or list(
-        lengths.shown([one.placement for one in search.attempts])
-    )
+        yield remark("layout_shown", layout=other)
+        yield from _on_budget(search, attempt, best)
+        return
+    sizes = list(_on_size(search, attempt.placement, unchanged, nears, said))
+    hints = list(said)
+    if not hints:
+        hints.extend(lengths.shown([one.placement for one in search.attempts]))
     if not sizes and not hints:
         padded = _padded_sequences(attempt.placement)
-        hints.extend(clues(as_loaded.comparison, padded=padded))
+        hints.extend(clues(unchanged.comparison, padded=padded))
     if not sizes and not hints:
         hints.extend(clues(best.comparison, best.changes))
     layout = search.question.assumed_layout
@@ -100,21 +106,22 @@ def _hints(
         hints.append(remark("layout_assumed", layout=layout))
     if not hints:
         hints.extend(_on_budget(search, attempt, best))
-    return sizes + hints
+    yield from sizes
+    yield from hints
 
 
 def _on_size(
     search: Search,
     placement: Placement,
-    as_loaded: NearRun,
+    unchanged: NearRun,
     nears: Sequence[NearRun],
     said: Sequence[Remark],
 ) -> Remarks:
     """The remarks on how small the differences are, and where they are as loaded."""
-    exactness, loaded = search.question.exactness, as_loaded.comparison
+    exactness, loaded = search.question.exactness, unchanged.comparison
     sizes = list(execution.remark_of_size(placement.case, loaded, exactness))
     if not sizes and not said:
-        sizes.extend(near_miss(as_loaded, nears))
+        sizes.extend(near_miss(unchanged, nears))
     yield from sizes
     if any(not one.facts.get("changes") for one in sizes):  # as loaded
         yield from approximated(placement.case)
@@ -130,14 +137,10 @@ def _padded_sequences(placement: Placement) -> list[int]:
 
 def _on_budget(search: Search, attempt: Attempt, best: NearRun) -> Remarks:
     """The remarks where a budget ended the search."""
-    if not any(one.code in BY_BUDGET for one in _left_out(search, attempt)):
+    if not any(one.code in BY_BUDGET for one in _untried(search, attempt)):
         return
     thorough = search.work.times > 1
     yield remark("budget_ended", changes=best.changes, thorough=thorough)
-    if search.question.inputs.is_padded:
-        return
-    if any(lengths.UNKNOWN in one.placement.run_changes for one in search.attempts):
-        yield remark("lengths_unknown")
 
 
 def _not_merged_so(search: Search, placement: Placement) -> Remarks:
@@ -148,8 +151,9 @@ def _not_merged_so(search: Search, placement: Placement) -> Remarks:
         yield remark("not_merged_so", assumed=assumed, merge=merge)
 
 
-def _left_out(search: Search, attempt: Attempt) -> Remarks:
-    """The remarks on all that a budget left out."""
+def _untried(search: Search, attempt: Attempt) -> Remarks:
+    """The remarks on all that is not searched, or that a budget left out."""
+    yield from NOT_SEARCHED
     depths = [one.sets.depth for one in search.likely]
     sizes = (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed")
     for size, code in sizes:

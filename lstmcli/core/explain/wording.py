@@ -14,7 +14,13 @@ from lstmcli.core.explain.causes import (
     cause_of,
     text_for,
 )
-from lstmcli.core.explain.explanation import Changed, Explanation, Row
+from lstmcli.core.explain.explanation import (
+    Changed,
+    Explanation,
+    Onset,
+    Row,
+    Words,
+)
 from lstmcli.core.explain.hypotheses import conventions_having
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.verify import Remark
@@ -37,34 +43,33 @@ MOST_NAMED = 4  # conventions
 # where EXPECTED is float32 the number found for -40 was -18
 SATURATING = 16.0
 FEW_VALUES = 12  # that a constant and a setting may fit by chance
+HALF_A_DIGIT = 0.5001  # of the last digit: what is within it rounds to the same print
+MOST_DIGITS = 15  # after the point, where float64 has 17 in all
 
 
-def in_words(explanation: Explanation, assumed: Convention) -> Explanation:
-    """The explanation with its words; ``assumed`` is the convention as loaded."""
-    changes = _with_text(explanation.changes, change_text)
-    kinds = {(one.code, one.facts.get("changes")): one for one in explanation.untried}
-    *wanted, last = [*map(text_of, explanation.wanted)] or [""]
-    return replace(
-        explanation,
-        changes=changes,
-        equivalent=tuple(
-            _with_text(one, change_text) for one in explanation.equivalent
-        ),
-        nearest=tuple(
-            replace(one, changes=_with_text(one.changes, change_text))
-            for one in explanation.nearest
-        ),
-        remarks=_with_text(explanation.remarks, text_of),
-        untried=_with_text(kinds.values(), text_of),
-        rows=tuple(row_of(change, assumed) for change in changes),
-        hidden=why_hidden(changes, explanation.first_step, explanation.backward),
-        decide=f"{', '.join(wanted)} or {last}" if wanted else last,
-        taken=location_text(explanation.location),
-    )
-
-
-def _with_text(each: Iterable[Any], text: Callable[[Any], str]) -> tuple[Any, ...]:
+def with_text(each: Iterable[Any], text: Callable[[Any], str]) -> tuple[Any, ...]:
+    """Changes or remarks, each with its text."""
     return tuple(replace(one, text=text(one)) for one in each)
+
+
+def words_of(
+    changed: Sequence[Changed],
+    location: Location | None,
+    wanted: Sequence[Remark],
+    onset: Onset,
+    assumed: Convention,
+) -> Words:
+    """The sentences on an answer; ``assumed`` is the convention as loaded."""
+    *decide, last = list(map(text_of, wanted)) or [""]
+    if decide:
+        last = f"{', '.join(decide)} or {last}"
+    return Words(
+        [row_of(change, assumed) for change in changed],
+        hidden_label(changed, onset),
+        why_hidden(changed, onset),
+        last,
+        location_text(location),
+    )
 
 
 def name_of(setting: str, sense: str = "") -> str:
@@ -81,14 +86,15 @@ def value_of(setting: str, value: Any) -> str:
         return "all steps" if plain == "lengths" else "none"
     if isinstance(value, tuple):
         return format_lengths(value)
-    if text := text_for(cause_of(setting).words, value):
+    text = text_for(cause_of(setting).words, value)
+    if text:
         return text
     if plain.endswith("gates"):
         return spaced_order(value)
     if plain == "array":  # of the output, or of one cell
         return f"{value} of the trace" if "." in value else f"trace.{value}"
-    if plain == "forget_bias":
-        return f"{value:+.10g}" if value else "0"
+    if plain == "forget_bias" and value:
+        return f"{value:+.10g}"
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
@@ -113,9 +119,9 @@ def change_text(change: Changed) -> str:
     """``forget bias is 0, not +1``."""
     if change.edit:
         return change.edit.words
-    name = name_of(change.setting, change.sense)
     if change.setting == "go_backwards":
         return "go_backwards, as in Keras"
+    name = name_of(change.setting, change.sense)
     found = value_of(change.setting, change.found)
     text = f"{name} is {found}, not {assumed_of(change)}"
     gate = saturated_gate(change)
@@ -134,44 +140,48 @@ def configuration(changes: Sequence[Changed]) -> str:
 def familiarity(name: str) -> tuple[int, str]:
     """Sorts the best-known conventions first; words may follow a name."""
     row = name.partition(" ")[0]
-    return [*WELL_KNOWN, row].index(row), name
+    if row in WELL_KNOWN:
+        return WELL_KNOWN.index(row), name
+    return len(WELL_KNOWN), name
 
 
 def row_of(one: Changed, assumed: Convention) -> Row:
     """The line of a change; it names the convention that has what was assumed."""
-    if edit := one.edit:
-        return Row(edit.kind.family, "as given", edit.words, edit.kind.used_by)
-    row = CONVENTIONS.get(assumed.name)
-    plain = one.setting.rpartition(".")[2]
-    usual = row and row.setting(plain)
-    is_usual = usual == one.assumed and usual not in (None, False, "none", "given")
+    if one.edit:
+        kind = one.edit.kind
+        return Row(kind.family, "as given", one.edit.words, kind.used_by)
+    was = assumed_of(one)
+    convention = CONVENTIONS.get(assumed.name)
+    if convention is not None:
+        usual = convention.setting(one.setting.rpartition(".")[2])
+        if usual == one.assumed and usual not in (None, False, "none", "given"):
+            was += f" ({assumed.name})"
     return Row(
         name_of(one.setting, one.sense),
-        assumed_of(one) + f" ({assumed.name})" * is_usual,
+        was,
         value_of(one.setting, one.found),
-        used_by(one, assumed),
+        used_by(one),
         cause_of(one.setting, one.sense).mend,
     )
 
 
-def used_by(change: Changed, assumed: Convention) -> str:
+def used_by(change: Changed) -> str:
     """Which conventions do it that way, or what slip of the code does."""
     cell, _, setting = change.setting.rpartition(".")
-    cause, value = cause_of(setting, change.sense), change.found
+    value = change.found
     if setting == "reverse" and cell.endswith("_reverse"):
         return "every framework" if value else "code that runs both directions forward"
     if setting == "array" and "." in value:
         return "code that takes one layer or direction"
-    if text := text_for(cause.used_by, value):
+    text = text_for(cause_of(setting, change.sense).used_by, value)
+    if text:
         return text
-    if names := conventions_having(setting, value):
+    names = conventions_having(setting, value)
+    if names:
         return _named(names)
-    setting = (
-        "output_activation" if change.sense == CANDIDATE else setting
-    )  # set one by one
-    names = [
-        name for name, row in CONVENTIONS.items() if row.can_be_set_to(setting, value)
-    ]
+    if change.sense == CANDIDATE:  # conventions set it one by one
+        setting = "output_activation"
+    names = [n for n, row in CONVENTIONS.items() if row.can_be_set_to(setting, value)]
     return f"{_named(names)}, if set to it" if names else "no framework known here"
 
 
@@ -182,37 +192,39 @@ def _named(conventions: Sequence[str]) -> str:
     return listed(names, MOST_NAMED)
 
 
-def why_hidden(
-    changes: Sequence[Changed], first_step: int | None, backward: bool = False
-) -> str:
+def why_hidden(changes: Sequence[Changed], onset: Onset) -> str:
     """Why the mistake did not show at once, and from where on it does.
 
-    The zero state is named only with a ``first_step`` after others that agree.
+    The zero state is named only with a step that is not the first.
     """
-    reasons = [*dict.fromkeys(filter(None, map(_hides, changes)))]
-    texts = [f"{one}." for one in reasons if not one.startswith(ZERO_STATE)]
-    if first_step is None:
+    texts: dict[str, None] = {}
+    idle: dict[str, None] = {}  # without an effect on a zero state
+    for reason in filter(None, map(_hides, changes)):
+        if reason.startswith(ZERO_STATE):
+            idle[reason.removeprefix(ZERO_STATE)] = None
+        else:
+            texts[f"{reason}."] = None
+    if onset.step is None:
         return " ".join(texts)
-    if idle := [
-        one.removeprefix(ZERO_STATE) for one in reasons if one.startswith(ZERO_STATE)
-    ]:
-        at = "the last step, which is processed first," if backward else "step 0"
+    sentences = list(texts)
+    if idle:
+        at = "step 0"
+        if onset.is_backward:
+            at = "the last step, which is processed first,"
         have = "have" if len(idle) > 1 else "has"
-        so = f"so {join_with_and(idle)} {have} no effect."
-        texts.insert(0, f"At {at} the cell state is zero, {so}")
-    if not backward:
-        texts.append(f"The difference first appears at step {first_step}.")
-    return " ".join(texts)
+        so = f"so {join_with_and(list(idle))} {have} no effect."
+        sentences.insert(0, f"At {at} the cell state is zero, {so}")
+    if not onset.is_backward:
+        sentences.append(f"The difference first appears at step {onset.step}.")
+    return " ".join(sentences)
 
 
-def hidden_label(explanation: Explanation) -> str:
+def hidden_label(changes: Sequence[Changed], onset: Onset) -> str:
     """The heading of the reasons: it names the first step only where that agrees."""
-    if explanation.first_step is None or explanation.backward:
+    is_at_first = any(_hides(change).startswith(ZERO_STATE) for change in changes)
+    if onset.step is None or onset.is_backward or not is_at_first:
         return "why it goes unseen"
-    at_first = any(
-        _hides(change).startswith(ZERO_STATE) for change in explanation.changes
-    )
-    return "why step 0 matches" if at_first else "why it goes unseen"
+    return "why step 0 matches"
 
 
 def why_unproven(explanation: Explanation) -> str:
@@ -228,18 +240,8 @@ def why_unproven(explanation: Explanation) -> str:
 def _hides(change: Changed) -> str:
     if change.edit:
         return HIDES[change.edit.kind.family]
-    causes = (cause_of(change.setting, sense) for sense in (change.sense, ""))
-    return next(
-        (text for one in causes if (text := text_for(one.hides, change.found))), ""
-    )
-
-
-def _at_steps(steps: Sequence[bool]) -> str:
-    """``, from step 9 on``, ``, at steps 3 to 5``; empty of last states."""
-    at = [n for n, is_so in enumerate(steps) if is_so]
-    if len(at) > 1 and all(steps[at[0] :]):
-        return f", from step {at[0]} on"
-    return f", at {numbered('step', at)}" if at else ""
+    of_sense = text_for(cause_of(change.setting, change.sense).hides, change.found)
+    return of_sense or text_for(cause_of(change.setting).hides, change.found)
 
 
 def location_text(location: Location | None) -> str:
@@ -251,64 +253,92 @@ def location_text(location: Location | None) -> str:
 
 def precision_text(explanation: Explanation) -> str:
     """``to float32 precision``, ``to their 8 printed digits``: what was asked of the values."""
-    digits, measured = explanation.digits, explanation.measured
-    if digits is not None and measured and measured.max_abs > 0.5001 * 10.0**-digits:
+    precision, measured = explanation.compared.precision, explanation.measured
+    digits = explanation.compared.digits
+    if digits is None:
+        return f"to {precision} precision" if precision else ""
+    if measured and measured.max_abs > HALF_A_DIGIT * 10.0**-digits:
         return f"to float32 precision; {digits} digits are printed"
-    if digits is not None:  # after the point, where float64 has 17 in all
-        return (
-            "to all printed digits"
-            if digits > 15
-            else f"to their {digits} printed digits"
-        )
-    return f"to {explanation.precision} precision" if explanation.precision else ""
+    if digits > MOST_DIGITS:
+        return "to all printed digits"
+    return f"to their {digits} printed digits"
 
 
-def _options(changes: Sequence[Changed]) -> str:
-    settings = {name: value for one in changes for name, value in one.settings.items()}
+# ---- facts in the texts of remarks
+
+
+def _at_steps(steps: Sequence[bool]) -> str:
+    """``, from step 9 on``, ``, at steps 3 to 5``; empty of last states."""
+    at = [n for n, is_so in enumerate(steps) if is_so]
+    if len(at) > 1 and all(steps[at[0] :]):
+        return f", from step {at[0]} on"
+    return f", at {numbered('step', at)}" if at else ""
+
+
+def _prefix(changes: Sequence[Changed]) -> str:
+    return f"With {configuration(changes)}: " if changes else ""
+
+
+def _begun(changes: Sequence[Changed]) -> str:
+    return f"With {configuration(changes)}" if changes else "As loaded"
+
+
+def _nearest(changes: Sequence[Changed]) -> str:
+    if not changes:
+        return ""
+    settings: dict[str, Any] = {}
+    for one in changes:
+        settings.update(one.settings)
+    return f", perhaps {_options(settings)}: the nearest"
+
+
+def _options(settings: Mapping[str, Any]) -> str:
     return " ".join(as_options(settings))
 
 
-WORDS: Mapping[str, Callable[[Any], str]] = {
-    "size": lambda value: format_size(value, 2),
+def _settings(given: Mapping[str, Any]) -> str:
+    texts = [f"{name_of(name)} {value_of(name, given[name])}" for name in given]
+    return join_with_and(texts)
+
+
+def _counts(counts: Sequence[int]) -> str:
+    noun = "step" if counts == [1] else "steps"
+    return f"{join_with_and(list(map(str, counts)))} {noun}"
+
+
+def _location(location: Location) -> str:
+    return location_text(location) or "EXPECTED is interpreted as the full run"
+
+
+WORDS: dict[str, Callable[[Any], str]] = {
+    "size": partial(format_size, digits=2),
     "and": join_with_and,
     "agree": lambda items: "agrees" if len(items) == 1 else "agree",
     "is": lambda count: "is" if count == 1 else "are",
     "do": lambda items: "does" if len(items) == 1 else "do",
-    **{
-        name: partial(numbered, name)
-        for name in ("step", "sequence", "unit", "Step", "Sequence")
-    },
     "where": _at_steps,
-    "changes": lambda changes: (
-        f"With {configuration(changes)}" if changes else "As loaded"
-    ),
-    "nearest": lambda changes: (
-        f", perhaps {_options(changes)}: the nearest" if changes else ""
-    ),
-    "prefix": lambda changes: f"With {configuration(changes)}: " if changes else "",
-    "count": lambda count: {1: "one change", 2: "two changes", 3: "three changes"}[
-        count
-    ],
-    "other": lambda layout: "time" if layout == "batch" else "batch",
+    "changes": _begun,
+    "nearest": _nearest,
+    "prefix": _prefix,
+    "count": {1: "one change", 2: "two changes", 3: "three changes"}.__getitem__,
+    "other": {"batch": "time", "time": "batch"}.__getitem__,
     "layout": partial(value_of, "layout"),
-    "options": lambda settings: " ".join(as_options(settings)),
-    "steps": lambda counts: (
-        f"{join_with_and([*map(str, counts)])} step{'s' * (counts != [1])}"
-    ),
+    "options": _options,
+    "steps": _counts,
     "padded": {"repeat": "the last valid h again", "run": "computed on"}.__getitem__,
-    "ending": lambda name: "the same output, repeated" if name == "repeat" else "zeros",
-    "location": lambda one: (
-        location_text(one) or "EXPECTED is interpreted as the full run"
-    ),
-    "settings": lambda given: join_with_and(
-        [f"{name_of(k)} {value_of(k, given[k])}" for k in given]
-    ),
-    "grid": lambda is_so: ", and all of EXPECTED are values of it" if is_so else "",
+    "ending": {"repeat": "the same output, repeated", "zero": "zeros"}.__getitem__,
+    "location": _location,
+    "settings": _settings,
+    "grid": {True: ", and all of EXPECTED are values of it", False: ""}.__getitem__,
 }
 """How facts are put into texts, by what follows a colon in their braces."""
+for _noun in ("step", "sequence", "unit", "Step", "Sequence"):
+    WORDS[_noun] = partial(numbered, _noun)
 
 
 class _Formatter(Formatter):
+    """Puts facts into texts by `WORDS`."""
+
     def format_field(self, value: Any, format_spec: str) -> str:
         words = WORDS.get(format_spec)
         return words(value) if words else str(super().format_field(value, format_spec))
@@ -317,19 +347,22 @@ class _Formatter(Formatter):
 def text_of(one: Remark) -> str:
     """A remark in words."""
     texts = TEXTS[one.code]
-    if not isinstance(texts, str):
-        texts = next(
-            text for fact, text in texts.items() if not fact or one.facts.get(fact)
-        )
-    return _Formatter().vformat(texts, (), one.facts)
+    if isinstance(texts, str):
+        return _in_words(texts, one)
+    for fact, text in texts.items():
+        if not fact or one.facts.get(fact):
+            return _in_words(text, one)
+    raise KeyError(one.code)
+
+
+def _in_words(text: str, one: Remark) -> str:
+    return _Formatter().vformat(text, (), one.facts)
 
 
 _PARTS_AGREE = (
     "{{agreeing:{0}}} {{agreeing:agree}}, {{differing:{1}}} {{differing:do}} not"
 )
 _SEQUENCES_AGREE = "{changes:prefix}" + _PARTS_AGREE.format("Sequence", "sequence")
-_LENGTHS = "As a member lengths of an .npz of the inputs, every command takes them."
-_AXES = "EXPECTED has the axes {given}; "
 _PLACED = " for {left} of the {placements} possible alignments of EXPECTED"
 _ENDED = (
     "The search ended at its budget, {} the settings that are known{{changes:nearest}}."
@@ -345,14 +378,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "undecided": "Not shown by names or shapes, so assumed and searched: {settings:settings}.",
     "print_left_out": "EXPECTED has {given:,} of {total:,} values of {shapes}; the others are not "
     "compared.",
-    "taken_in_a_row": _AXES + "its values are interpreted in a row as {shape}.",
-    "taken_as_gates": _AXES + "it is interpreted as the gates side by side.",
-    "taken_by_columns": _AXES
-    + "its values are interpreted column by column as {shape}.",
-    "directions_joined": _AXES + "its directions are put side by side, {shape}.",
     "may_be_one_step": "If EXPECTED is the last step of h, its backward half is in processing "
     "order (--set {cell}.flip_output=true).",
-    "axes_exchanged": "EXPECTED has the axes {given} where the run gives {run}.",
     "not_merged_so": "By its width EXPECTED is not merged by {assumed}; "
     "it is compared with {merge} of both directions.",
     "not_finite": "{count:,} of {total:,} values of EXPECTED {count:is} {kind}{steps:where}.",
@@ -392,8 +419,7 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "the next one from it.",
     "resumed": "lstm run --save-state writes such a state, and --initial-state starts from it.",
     "padded_before": "Lengths leave out padding at the end only; at the start, --mask does.",
-    "padded": _LENGTHS,
-    "ended_early": _LENGTHS,
+    "padded": "As a member lengths of an .npz of the inputs, every command takes them.",
     "first_cell": "{cell} is the first layer or direction that needs a change.",
     "one_cell_shows": "{cell} shows it; whether others have it too, EXPECTED does not show.",
     "all_cells": "All {cells} layers and directions have it.",
@@ -402,8 +428,6 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "{dtype}{on_grid:grid}). Typical causes: half precision, 8-bit weights, an approximated tanh, "
     "noise. Rounding the weights, the inputs or every operation to {dtype} does not give these "
     "values.",
-    "some_arrays_agree": "All of {agreeing:and} {agreeing:agree}, {differing:and} {differing:do} "
-    "not.",
     "some_steps_agree": _PARTS_AGREE.format("Step", "step") + ".",
     "exact_zeros": {
         "units": "{changes:changes}: in {units:unit} all of EXPECTED is 0, and the run is not. "
@@ -432,7 +456,6 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "lower precision, noise, dropout.",
     "approximated": "The first step of h is that of an approximated {function}, worst near "
     "z = {z:.1f} or -{z:.1f}, by {error:size}.",
-    "cell_fits": "{changes:changes}, {arrays:and} {arrays:agree}; the others do not yet.",
     # of how the other side ran
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
     "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them "
@@ -445,8 +468,6 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
         "thorough": _ENDED.format("ten times the usual one. Give"),
         "": _ENDED.format("and --thorough has ten times as much. Or give"),
     },
-    "lengths_unknown": "If the sequences were padded, give their lengths with --lengths, or "
-    "--mask: a packed call stores none.",
     # what was not tried
     "rare_triples": "three changes at once with a clip, or a gate order that no framework uses",
     "rare_pairs": "in a network of several cells, two changes of which one is a gate order of a "

@@ -9,7 +9,7 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Inputs
 from lstmcli.core.model.surroundings import Embedding
-from lstmcli.errors import Try, UserError
+from lstmcli.errors import SettingsToTry, UserError
 
 
 def with_front(inputs: Inputs, front: Embedding) -> Inputs:
@@ -24,7 +24,11 @@ def with_front(inputs: Inputs, front: Embedding) -> Inputs:
     if inputs.x.dtype.kind == "b":
         raise UserError(
             f"{inputs.name} has booleans; {_takes(front)}, as integers.",
-            try_=[Try({"front": "none"}, "takes booleans as the LSTM's own inputs")],
+            try_=[
+                SettingsToTry(
+                    {"front": "none"}, "takes booleans as the LSTM's own inputs"
+                )
+            ],
         )
     numbers = np.asarray(inputs.x[:])
     is_index = _are_indices(numbers, front)
@@ -59,7 +63,9 @@ def step_of_front(x: Array, name: str, front: Embedding) -> Array:
             number = f"{number} for sequence {where}"
         ways = []
         if len(x) == front.table.shape[1]:
-            ways.append(Try({"front": "none"}, "takes lines of the LSTM's own inputs"))
+            ways.append(
+                SettingsToTry({"front": "none"}, "takes lines of the LSTM's own inputs")
+            )
         raise UserError(f"{name} has {number}; {_takes(front)}.", try_=ways)
     rows = front.of(x)
     return rows[0] if len(x) == 1 else rows

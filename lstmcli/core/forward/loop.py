@@ -125,15 +125,15 @@ class PlainBatch:
 
     def __init__(self, cell: Cell, operands: Operands) -> None:
         walk = _PlainWalk(cell, operands)
-        c_and_g = operands.memory.empty(2, cell.units, operands.z.shape[-1])
-        c, g = c_and_g
-        q, q_fi, both = walk.fio, walk.fi, flat(c_and_g)
-        flat_g, flat_c = flat(g), flat(c)
-        for operand, h in zip(operands.of_steps, operands.h[1:], strict=True):
-            m_h, q_o, flat_h = _flat_together(g, operands.z[2], h)
-            of_gates = (operand, q, q_fi, both, flat_g, flat_c)
-            walk.steps.append((*of_gates, flat_g, m_h, q_o, flat_h))
-        self.c, self._walk = c, walk
+        both = operands.memory.empty(2, cell.units, operands.z.shape[-1])
+        of_c, of_g = both
+        q, q_fi = walk.fio, walk.fi
+        c_and_g, g, c = flat(both), flat(of_g), flat(of_c)
+        m = g  # its numbers are used up by then
+        for operand, of_h in zip(operands.of_steps, operands.h[1:], strict=True):
+            m_h, q_o, h = _flat_together(of_g, operands.z[2], of_h)
+            walk.steps.append((operand, q, q_fi, c_and_g, g, c, m, m_h, q_o, h))
+        self.c, self._walk = of_c, walk
 
     def run(self, count: int) -> None:
         """Take the next steps."""
@@ -149,7 +149,6 @@ class PlainSequence:
     def __init__(self, cell: Cell, operands: Operands) -> None:
         H, slots = cell.units, operands.slots
         walk = _PlainWalk(cell, operands)
-        z_g = walk.z_g
         self._q = operands.memory.empty(slots, 3, H, 1)  # 1 / gate
         self._c_and_g = operands.memory.empty(slots + 1, 2, H, 1)
         of_steps = self._c_and_g.reshape(slots + 1, -1)
@@ -161,10 +160,11 @@ class PlainSequence:
             operands.h[1:, :, 0],
             strict=True,
         )
-        for operand, q, before, after, h in rows:
+        m = m_h = walk.z_g  # its numbers are used up by then
+        for operand, q, c_and_g, after, h in rows:
             q_fi, q_o = q[: 2 * H], q[2 * H :]
-            g, c = before[H:], after[:H]
-            walk.steps.append((operand, q, q_fi, before, g, c, z_g, z_g, q_o, h))
+            g, c = c_and_g[H:], after[:H]
+            walk.steps.append((operand, q, q_fi, c_and_g, g, c, m, m_h, q_o, h))
         self.c, self._walk = self._c_and_g[0, 0], walk
         self._one = np.ones((), cell.dtype)
 
@@ -193,7 +193,7 @@ class _PlainWalk:
         self._multiply, self._target = operands.multiply, operands.target
         z = operands.z
         self.fio, self.fi, self.z_g = flat(z[:3]), flat(z[:2]), flat(z[3])
-        self.steps: list[tuple[Any, ...]] = []  # the arrays of each, as `run` has them
+        self.steps: list[tuple[Any, ...]] = []  # the ten names of `run` for each
 
     def run(self, count: int) -> None:
         """Take some steps."""

@@ -27,7 +27,7 @@ from lstmcli.core.model.selection import EVERYTHING, Selection, is_named, read_n
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.model.states import State, split_state
 from lstmcli.core.model.surroundings import FINAL_Y, Head, Y
-from lstmcli.errors import Try, UserError
+from lstmcli.errors import SettingsToTry, UserError
 
 T = TypeVar("T")
 
@@ -348,5 +348,5 @@ def _wrong_features(model: Model, x: SliceableArray, name: str) -> UserError:
     only_kernel = len(model.tensors) == 1 and fused
     has_bias_row = only_kernel and x.shape[-1] == cell.inputs - 1
     where = {"last": "if its last row is the bias", "first": "if its first row is"}
-    ways = [Try({"bias_row": row}, text) for row, text in where.items()]
+    ways = [SettingsToTry({"bias_row": row}, text) for row, text in where.items()]
     return UserError(*lines, try_=ways if has_bias_row else ())

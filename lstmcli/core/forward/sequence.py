@@ -19,7 +19,7 @@ from lstmcli.core.model.model import (
 )
 from lstmcli.core.model.states import State
 from lstmcli.core.model.steps import StepOrder, valid_first
-from lstmcli.errors import Try, UserError
+from lstmcli.errors import SettingsToTry, UserError
 
 Advance = Callable[[Array, State, "tuple[str, ...]"], "tuple[dict[str, Array], State]"]
 """Steps a cell over x (T, R, I) from a state: arrays (T, R, K) by name, and the last state."""
@@ -225,8 +225,8 @@ def _valid_by_lengths(inputs: Inputs, layout: str) -> Array:
             f"{begun}the lengths {format_lengths(numbers)} are of {sequences} and at "
             f"most {max(numbers)} steps; the inputs have batch {batch} x {steps} steps.",
             try_=[
-                Try({"lengths": ...}, "one for each sequence"),
-                Try({"lengths": "ignored"}, "runs all steps"),
+                SettingsToTry({"lengths": ...}, "one for each sequence"),
+                SettingsToTry({"lengths": "ignored"}, "runs all steps"),
             ],
         )
     valid: Array = np.arange(steps)[:, None] < array

@@ -69,7 +69,7 @@ class RunShape(NamedTuple):
         }  # of equal cost, "d" comes first
 
 
-class Part(NamedTuple):
+class AxisRange(NamedTuple):
     """Some indices on an axis of a run."""
 
     first: int
@@ -119,17 +119,17 @@ class Arrangement(NamedTuple):
 
     cost: float
     axes: str  # of ``shape``: letters of t, b, d, k, w
-    steps: Part
-    sequences: Part
-    directions: Part
-    units: Part
+    steps: AxisRange
+    sequences: AxisRange
+    directions: AxisRange
+    units: AxisRange
     shape: tuple[int, ...]  # without axes of length 1
     order: Literal["C", "F"] = "C"  # of the numbers
     places: tuple[int, ...] | None = None  # of ``shape`` in the array; None: in a row
     run: RunShape = RunShape(1, 1, 1)
 
     @property
-    def parts(self) -> tuple[Part, Part, Part, Part]:
+    def parts(self) -> tuple[AxisRange, AxisRange, AxisRange, AxisRange]:
         """Of steps, sequences, directions, units."""
         return self.steps, self.sequences, self.directions, self.units
 
@@ -155,6 +155,11 @@ class Arrangement(NamedTuple):
             "tb",
             "bt",
         }
+
+    @property
+    def cost_in_order(self) -> float:
+        """The cost where either order of steps and sequences is usual."""
+        return self.cost - EXCHANGED if self.exchanged else self.cost
 
     @property
     def is_of_steps(self) -> bool:
@@ -198,7 +203,7 @@ def arrangements(
             for others in _other_parts(axes, sizes, run, sequences):
                 cost = usual + sum(part.cost for part in others)
                 one = Arrangement(
-                    cost, axes, Part(0, run.steps, run.steps), *others,
+                    cost, axes, AxisRange(0, run.steps, run.steps), *others,
                     reading.shape, reading.order, reading.places, run,
                 )  # fmt: skip
                 of_steps = _steps(sizes.get("t"), run.steps, steps)
@@ -208,15 +213,15 @@ def arrangements(
 
 def _other_parts(
     axes: str, sizes: Mapping[str, int], run: RunShape, items: Sequence[int] | None
-) -> Iterator[tuple[Part, Part, Part]]:
+) -> Iterator[tuple[AxisRange, AxisRange, AxisRange]]:
     """The parts of sequences, directions and units that an array of these axes may have."""
-    of_units = Part(0, run.units, run.units)
+    of_units = AxisRange(0, run.units, run.units)
     if sizes.get("k", run.units) < run.units:
-        of_units = Part(0, sizes["k"], run.units, cost=FIRST_UNITS)
+        of_units = AxisRange(0, sizes["k"], run.units, cost=FIRST_UNITS)
     D = run.directions
-    directions = [Part(0, D, D)]
+    directions = [AxisRange(0, D, D)]
     if D > 1 and {*axes}.isdisjoint("dw"):
-        directions = [Part(n, 1, D, cost=ONE_DIRECTION + n) for n in range(D)]
+        directions = [AxisRange(n, 1, D, cost=ONE_DIRECTION + n) for n in range(D)]
     of_sequences = _sequences(sizes.get("b"), run.sequences, items)
     return product(of_sequences, directions, [of_units])
 
@@ -305,47 +310,53 @@ def _unusual(axes: str, places: Sequence[int], run: RunShape) -> float:
     return cost + OTHER_DIRECTIONS if is_joined or is_stacked else cost
 
 
-def _with_steps(one: Arrangement, of_steps: Iterator[Part]) -> Iterator[Arrangement]:
+def _with_steps(
+    one: Arrangement, of_steps: Iterator[AxisRange]
+) -> Iterator[Arrangement]:
     for steps in of_steps:
         yield one._replace(steps=steps, cost=one.cost + steps.cost)
 
 
-def _steps(n: int | None, T: int, of_steps: Sequence[int] | None) -> Iterator[Part]:
+def _steps(
+    n: int | None, T: int, of_steps: Sequence[int] | None
+) -> Iterator[AxisRange]:
     """All steps, the first, the last, every s-th, or a window; or one step."""
     of_last = LAST_STEP if T > 1 else 0.0
     if n is None and of_steps is not None:
-        yield from (Part(step, 1, T, cost=of_last) for step in of_steps)
+        yield from (AxisRange(step, 1, T, cost=of_last) for step in of_steps)
     elif n is None:
-        yield Part(T - 1, 1, T, cost=of_last)
+        yield AxisRange(T - 1, 1, T, cost=of_last)
         for t in range(T - 1):
-            yield Part(t, 1, T, cost=OTHER_STEP if t else FIRST_STEP)
+            yield AxisRange(t, 1, T, cost=OTHER_STEP if t else FIRST_STEP)
     elif n == T:
-        yield Part(0, n, T)
+        yield AxisRange(0, n, T)
     elif of_steps is None:
-        yield Part(0, n, T, cost=FIRST)
-        yield Part(T - n, n, T, cost=LAST)
+        yield AxisRange(0, n, T, cost=FIRST)
+        yield AxisRange(T - n, n, T, cost=LAST)
         if n > 1:
             yield from _strides(n, T)
-        yield from (Part(first, n, T, cost=WINDOW) for first in range(1, T - n))
+        yield from (AxisRange(first, n, T, cost=WINDOW) for first in range(1, T - n))
 
 
-def _strides(n: int, T: int) -> Iterator[Part]:
+def _strides(n: int, T: int) -> Iterator[AxisRange]:
     """Every s-th of T steps, n of them: x[::s], x[s - 1::s], or up to the last step."""
     for stride in range(2, (T - 1) // (n - 1) + 1):
         span = stride * (n - 1)
         for first in sorted({0, stride - 1, T - 1 - span}):
             if first + span < T:
-                yield Part(first, n, T, stride, STRIDE)
+                yield AxisRange(first, n, T, stride, STRIDE)
 
 
-def _sequences(n: int | None, B: int, items: Sequence[int] | None) -> Iterator[Part]:
+def _sequences(
+    n: int | None, B: int, items: Sequence[int] | None
+) -> Iterator[AxisRange]:
     if n is not None:
-        yield Part(0, n, B, cost=FIRST_SEQUENCES if n < B else 0.0)
+        yield AxisRange(0, n, B, cost=FIRST_SEQUENCES if n < B else 0.0)
         return
     if items is None:
         items = range(B)
     for item in items[:MOST_SEQUENCES]:
-        yield Part(item, 1, B, cost=ONE_SEQUENCE if B > 1 else 0.0)
+        yield AxisRange(item, 1, B, cost=ONE_SEQUENCE if B > 1 else 0.0)
 
 
 def words(one: Arrangement, ends: str = "") -> str:

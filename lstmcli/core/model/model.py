@@ -14,7 +14,7 @@ from lstmcli.core.model.directions import steps_of
 from lstmcli.core.model.edit import Edit
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.model.surroundings import Embedding, Head
-from lstmcli.errors import Try, UserError, did_you_mean, listed
+from lstmcli.errors import SettingsToTry, UserError, did_you_mean, listed
 
 T = TypeVar("T")
 MAX_LENGTHS_SHOWN = 32  # lengths of sequences in a message
@@ -132,7 +132,7 @@ def names_in_cell(names: Sequence[str], cell: str) -> list[str]:
             raise UserError(
                 f"it is an array of {other}, and the cell is {cell}.",
                 about={"only": name},
-                try_=[Try({"cell": None}), Try({"only": base})],
+                try_=[SettingsToTry({"cell": None}), SettingsToTry({"only": base})],
             )
     return [name.rpartition(".")[2] for name in names]
 

@@ -12,7 +12,7 @@ from lstmcli.core.model.settings import (
     setting_text,
     split_cell,
 )
-from lstmcli.errors import Settings, Syntax, Try
+from lstmcli.errors import CallToTry, Settings, Syntax
 from lstmcli.escaping import typed_command
 
 OTHER_NAMES = {"step": "steps", "unit": "units"}
@@ -83,7 +83,7 @@ class ShellSyntax(Syntax):
             filter(None, (typed, *(f"without --{name}" for name in left_out)))
         )
 
-    def call(self, wanted: Try) -> str:
+    def call(self, wanted: CallToTry) -> str:
         """``lstm run w.npz INPUTS --forget-bias 0``."""
         weights = wanted.weights
         if isinstance(weights, Mapping):

@@ -19,7 +19,7 @@ from lstmcli.core.weights.templates import (
     Settings,
     normalise,
 )
-from lstmcli.errors import Try, Undecided, UserError, listed
+from lstmcli.errors import SettingsToTry, Undecided, UserError, listed
 from lstmcli.escaping import typed_command
 
 MOST_UNUSED = 4  # tensors that are named
@@ -124,7 +124,7 @@ def refuse_open(
         raise Undecided(
             f"{source}: neither names nor shapes tell how {name} {shapes[name]} is to be read:",
             try_=[
-                Try({setting: value}, meaning)
+                SettingsToTry({setting: value}, meaning)
                 for value, meaning in _WAYS[setting].items()
             ],
         )
@@ -264,8 +264,8 @@ def common_lengths(lengths: Sequence[tuple[int, ...]], source: str) -> tuple[int
         raise UserError(
             f"{source}: LSTMs that run in turn have different lengths (sequence_lens): {each}.",
             try_=[
-                Try({"layer": ...}, "runs one of them"),
-                Try({"lengths": "ignored"}, "runs all steps of each"),
+                SettingsToTry({"layer": ...}, "runs one of them"),
+                SettingsToTry({"lengths": "ignored"}, "runs all steps of each"),
             ],
         )
     return lengths[0]

@@ -13,7 +13,15 @@ from lstmcli.core.model.model import cell_name
 from lstmcli.core.weights.missing import describe_missing
 from lstmcli.core.weights.recognise import describe_gru, recognise
 from lstmcli.core.weights.templates import RecognisedLstm, Shapes, normalise
-from lstmcli.errors import ARRAY_LIST, ARRAYS, Try, UserError, did_you_mean, listed
+from lstmcli.errors import (
+    ARRAY_LIST,
+    ARRAYS,
+    CallToTry,
+    SettingsToTry,
+    UserError,
+    did_you_mean,
+    listed,
+)
 
 TRAINING = re.compile(  # where training stores copies of a model
     r"(^|_)(callbacks?|\w*optimi[sz]ers?|averag(ed?|es|ing)|swa|ema|shadow)(_|$)", re.I
@@ -62,10 +70,14 @@ def choose_lstms(
     counted = [n for n in range(len(found)) if n not in left_out]
     if layer is None and len(counted) > 1:
         choices = _choices(found, counted)
-        choices += [Try({"layer": n}, reason) for n, reason in left_out.items()]
+        choices += [
+            SettingsToTry({"layer": n}, reason) for n, reason in left_out.items()
+        ]
         if len(in_turn) > 1:
             numbers = ",".join(map(str, in_turn))
-            choices.append(Try({"layer": numbers}, "runs them one after the other"))
+            choices.append(
+                SettingsToTry({"layer": numbers}, "runs them one after the other")
+            )
         raise UserError(f"{source} has {len(counted)} LSTMs; choose one:", try_=choices)
     if layer is None:
         chosen = [found[n] for n in counted]
@@ -97,7 +109,9 @@ def _check_alone(found: RecognisedLstm, source: str) -> None:
         names.extend(found.rivals)
         raise UserError(
             f"{source}: {' and '.join(names)} store the same names; which is it?",
-            try_=[Try({"convention": n}, CONVENTIONS[n].title) for n in names],
+            try_=[
+                SettingsToTry({"convention": n}, CONVENTIONS[n].title) for n in names
+            ],
         )
 
 
@@ -117,7 +131,7 @@ def choose_layer(
     raise UserError(
         f"{source}: a skip connection adds the inputs of each layer but the first to its outputs, "
         f"which no run does; one layer is run{both}.",
-        try_=[Try({"layer": n}) for n in range(len(layers))],
+        try_=[SettingsToTry({"layer": n}) for n in range(len(layers))],
     )
 
 
@@ -224,8 +238,10 @@ def layer_options(found: Sequence[RecognisedLstm]) -> list[str]:
     return options
 
 
-def _choices(found: Sequence[RecognisedLstm], numbers: Iterable[int]) -> list[Try]:
-    return [Try({"layer": n}, found[n].label) for n in numbers]
+def _choices(
+    found: Sequence[RecognisedLstm], numbers: Iterable[int]
+) -> list[SettingsToTry]:
+    return [SettingsToTry({"layer": n}, found[n].label) for n in numbers]
 
 
 def _nothing_found(
@@ -261,7 +277,7 @@ def _nothing_found(
         f"{source} has {shown}; no LSTM is recognised in these names.",
         *(f"  {name:<12}  {names}" for name, names in tables.items()),
         try_=[
-            Try(text=text, call="run", weights=files, others=["x.npy"])
+            CallToTry("run", files, ["x.npy"], text=text)
             for text, files in ways.items()
             if source not in (ARRAYS, ARRAY_LIST)
         ],
@@ -306,7 +322,10 @@ def other_names(convention: str, found: list[RecognisedLstm], source: str) -> Us
     settings = {name: asked.setting(name) for name in ("gates", "forget_bias")}
     settings["convention"] = None
     return UserError(
-        text, try_=[Try(settings, f"{fits.name} with the settings of {asked.name}")]
+        text,
+        try_=[
+            SettingsToTry(settings, f"{fits.name} with the settings of {asked.name}")
+        ],
     )
 
 

@@ -19,7 +19,7 @@ from lstmcli.core.model.settings import SETTINGS
 from lstmcli.core.weights.encode import prefix_forms
 from lstmcli.core.weights.slots import Slot
 from lstmcli.core.weights.templates import Settings
-from lstmcli.errors import Try, UserError, did_you_mean
+from lstmcli.errors import SettingsToTry, UserError, did_you_mean
 
 FORM = (
     "forget_bias",
@@ -73,9 +73,15 @@ def fit_or_refuse(
     convention, lacks = fit(layers, _with_requested_form(row, asked))
     if lacks:
         where = f"{source}: " if source else ""
-        tries = [Try({"layer": one}, "one of them") for one in labels if MIXED in lacks]
+        tries = [
+            SettingsToTry({"layer": one}, "one of them")
+            for one in labels
+            if MIXED in lacks
+        ]
         if {STATE_OF_ITEMS, _PARTS["initial_h"]} & {*lacks}:
-            tries.append(Try({"initial_state": "zero"}, "leaves the state out"))
+            tries.append(
+                SettingsToTry({"initial_state": "zero"}, "leaves the state out")
+            )
         raise UserError(
             f"{where}{row.name} cannot store {join_with_and(lacks)}.",
             f"  lstm conventions {row.name} lists what it stores; nothing was written.",

@@ -15,7 +15,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention, find_convention
 from lstmcli.core.model.settings import SIZES
 from lstmcli.core.weights.templates import Settings, Shape
-from lstmcli.errors import Try, UserError
+from lstmcli.errors import SettingsToTry, UserError
 
 
 class _Packing(NamedTuple):
@@ -65,7 +65,10 @@ def cut_flat(
         several = {"flat_units": ..., "flat_layers": ..., "flat_directions": 2}
         raise UserError(
             f"{where}, all weights of {row.name} in a row; how many units are there?",
-            try_=[Try({"flat_units": ...}), Try(several, "of several")],
+            try_=[
+                SettingsToTry({"flat_units": ...}),
+                SettingsToTry(several, "of several"),
+            ],
         )
     packing = _Packing(row, *(given.get(size) or 1 for size in SIZES))
     if packing.layers * packing.directions > 1 and not any(row.names.marks):

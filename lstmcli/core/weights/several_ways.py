@@ -17,11 +17,11 @@ from lstmcli.core.weights.by_shape import (
     without_output_layer,
 )
 from lstmcli.core.weights.templates import Shape, Shapes
-from lstmcli.errors import INPUTS, Try, UserError, listed
+from lstmcli.errors import INPUTS, CallToTry, SettingsToTry, UserError, listed
 
 _AXES = (
-    Try({"convention": "tf1"}, "gates along the last axis: (I + H, 4H)"),
-    Try({"convention": "tflite-basic"}, "gates along the first: (4H, I + H)"),
+    SettingsToTry({"convention": "tf1"}, "gates along the last axis: (I + H, 4H)"),
+    SettingsToTry({"convention": "tflite-basic"}, "gates along the first: (4H, I + H)"),
 )
 
 
@@ -54,11 +54,13 @@ def _refuse_single(name: str, shape: Shape, source: str) -> None:
             f"{source}: no LSTM recognised in the name {name}. If this vector {shape} is "
             "all weights of one:",
             try_=(
-                Try(
+                SettingsToTry(
                     {"convention": "cudnn-flat", "flat_units": ...},
                     "cuDNN's, JAX's, MXNet's",
                 ),
-                Try({"convention": "torch7-flat", "flat_units": ...}, "Torch7's"),
+                SettingsToTry(
+                    {"convention": "torch7-flat", "flat_units": ...}, "Torch7's"
+                ),
             ),
         )
     if _may_be_kernel(shape) or _may_be_kernel(shape[::-1]):
@@ -66,12 +68,12 @@ def _refuse_single(name: str, shape: Shape, source: str) -> None:
             f"{source}: no LSTM recognised in the name {name}. If this matrix {shape} is a "
             "kernel for inputs and h:",
             try_=(
-                Try({"convention": "tf1"}, "no bias is in it"),
-                Try(
+                SettingsToTry({"convention": "tf1"}, "no bias is in it"),
+                SettingsToTry(
                     {"convention": "tf1", "bias_row": "last"},
                     "the bias is its last row",
                 ),
-                Try(
+                SettingsToTry(
                     {"convention": "tf1", "bias_row": "first"},
                     "the bias is its first row",
                 ),
@@ -112,8 +114,8 @@ def _refuse_unfit(names: Sequence[str], shapes: Shapes, source: str) -> None:
         )
 
 
-def _named(roles: Roles, source: str) -> Try:
+def _named(roles: Roles, source: str) -> CallToTry:
     """A run of tensors by their roles: ``lstm run kernel=w.npz:W bias=w.npz:b INPUTS``."""
     names = {"fused": "kernel"}  # a kernel with only a bias is for inputs and h
     tensors = {names.get(role, role): (source, name) for role, name in roles.items()}
-    return Try(call="run", weights=tensors, others=[INPUTS])
+    return CallToTry("run", weights=tensors, others=[INPUTS])

@@ -35,7 +35,7 @@ from lstmcli.core.weights.choose_lstm import TRAINING
 from lstmcli.core.weights.claims import is_of_optimizer
 from lstmcli.core.weights.metadata import is_in_group
 from lstmcli.core.weights.templates import Settings, Shape, normalise
-from lstmcli.errors import Try, UserError, did_you_mean, listed
+from lstmcli.errors import SettingsToTry, UserError, did_you_mean, listed
 
 MOST_LAYERS = 8  # of a head
 MOST_HEADS = 16  # that fit; of more, none is the only one
@@ -262,8 +262,8 @@ def _part(chain: Chain, what: str, asked: str | None) -> Part:
             return _embedding(chain, _asked_table(chain, asked))
         return _dense_layers(chain, _asked_layers(chain, asked))
     except UserError as error:
-        ways = [Try({what: option}) for option in part.options]
-        ways.append(Try({what: "none"}, f"runs no {what}"))
+        ways = [SettingsToTry({what: option}) for option in part.options]
+        ways.append(SettingsToTry({what: "none"}, f"runs no {what}"))
         text = f"{chain.source}: {error.lines[0]}"
         raise UserError(text, about={what: asked}, try_=ways) from None
 

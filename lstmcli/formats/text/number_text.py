@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lstmcli.core.model.part import Part
-from lstmcli.errors import Try, UserError, listed
+from lstmcli.errors import SettingsToTry, UserError, listed
 from lstmcli.formats.document import rows_of
 from lstmcli.formats.files.limits import MOST_AXES, MOST_RUN, check_size
 
@@ -313,7 +313,10 @@ class TableWriter(StepWriter):
             text = "a tidy file has a row for each unit of all arrays, which differ in their units:"
             raise UserError(
                 f"{text} {found}.",
-                try_=[Try({"only": self.names[0]}), Try({"cell": ...})],
+                try_=[
+                    SettingsToTry({"only": self.names[0]}),
+                    SettingsToTry({"cell": ...}),
+                ],
             )
 
 

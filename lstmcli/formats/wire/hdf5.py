@@ -23,7 +23,7 @@ from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from lstmcli.errors import MissingExtra, Try, UserError, import_extra
+from lstmcli.errors import MissingExtra, SettingsToTry, UserError, import_extra
 from lstmcli.escaping import one_line
 from lstmcli.formats.document import BFLOAT16, Arrays, native, size_as_read
 from lstmcli.formats.files import limits
@@ -98,7 +98,7 @@ def understood(output: IO[bytes]) -> Contents:
         if "end" in entry:
             return found
         if "error" in entry:
-            raise UserError(*entry["error"], try_=map(Try, entry["settings"]))
+            raise UserError(*entry["error"], try_=map(SettingsToTry, entry["settings"]))
         found.attributes[entry["path"]] = entry["attributes"]
         if "shape" in entry:
             found.arrays[entry["path"]] = _array(

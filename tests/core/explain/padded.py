@@ -47,7 +47,7 @@ def asked(path: Path) -> dict[str, Any]:
         outcome = "equal" if any(same(one, truth, "") for one in equals) else "false"
     return {
         "question": path.stem, "outcome": outcome, "seconds": round(seconds, 2), "truth": truth,
-        "verdict": answer.verdict, "changes": found(answer), "taken": answer.taken,
+        "verdict": answer.verdict, "changes": found(answer), "taken": answer.words.taken,
         **{k: about[k] for k in ("part", "given", "sizes")}, "notes": answer.notes,
     }  # fmt: skip
 

@@ -72,7 +72,7 @@ def test_outputs_in_processing_order_are_go_backwards(tmp_path: Path) -> None:
     explanation = asked(cell(tmp_path), {"reverse": True, "flip_output": True})
     assert found(explanation) == {"go_backwards": True}
     assert explanation.command.endswith("--go-backwards")
-    assert "Keras" in explanation.rows[0].used_by
+    assert "Keras" in explanation.words.rows[0].used_by
 
 
 def test_a_large_forget_bias_says_what_the_gate_is(tmp_path: Path) -> None:
@@ -115,8 +115,8 @@ def test_only_what_does_all_of_it_runs_weights_just_so(
         weights, one.x, expected, initial_state=state or None, **assumed
     )
     assert explanation.found
-    assert set(like) <= set(explanation.like)
-    assert bool(explanation.like) == bool(like)
+    assert set(like) <= set(explanation.alternatives.like)
+    assert bool(explanation.alternatives.like) == bool(like)
 
 
 # ---- rounding
@@ -168,4 +168,5 @@ def test_numbers_in_a_row_lie_as_the_run_does(
     explanation = asked(one, {"forget_bias": 0.0}, flat, layout="batch")
     assert found(explanation) == {"forget_bias": 0.0}
     laid = (7, 3, 5) if turned else (3, 7, 5)
-    assert f"its values are interpreted in a row as {laid}." in explanation.notes[0]
+    taken = f"EXPECTED is interpreted as numbers in a row of {laid}"
+    assert explanation.words.taken.startswith(taken)

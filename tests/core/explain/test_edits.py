@@ -14,8 +14,9 @@ import lstmcli
 from lstmcli.core.explain import edit_search
 from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import CAUSES
+from lstmcli.core.explain.clues import clues
 from lstmcli.core.explain.edited_runs import EditedRuns
-from lstmcli.core.explain.explanation import Explanation, clues
+from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.observation import SINGLE, Expected, KnownValues
 from lstmcli.core.explain.tries import Try
 from lstmcli.core.explain.verify import compared

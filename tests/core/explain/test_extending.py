@@ -26,7 +26,8 @@ from lstmcli.core.explain.causes import (
     Change,
     text_for,
 )
-from lstmcli.core.explain.explanation import Changed, Explanation, wanted
+from lstmcli.core.explain.clues import data_wanted
+from lstmcli.core.explain.explanation import Changed, Explanation, Onset
 from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.observation import Expected, KnownValues
 from lstmcli.core.explain.report import of_found
@@ -39,7 +40,6 @@ from lstmcli.core.explain.wording import (
     used_by,
     why_hidden,
 )
-from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.model import Inputs
 from lstmcli.core.model.settings import SETTINGS
 from tests.core.explain.asking import Cell, found, write
@@ -64,7 +64,7 @@ def test_a_row_of_the_table_is_searched(
     monkeypatch.setitem(COLUMNS, name, values)  # made of the rows
     explanation = cell.explain(h)
     assert found(explanation) == {"output_activation": "softsign"}
-    assert explanation.hidden.startswith("It is new")
+    assert explanation.words.hidden.startswith("It is new")
     assert "--output-activation softsign" in explanation.command
 
 
@@ -124,7 +124,6 @@ def test_a_pass_that_says_something(
 
 
 EXPLAIN = PACKAGE / "core" / "explain"
-TF1 = CONVENTIONS["tf1"]
 
 
 def remarks_made() -> Iterator[tuple[str, set[str] | None, Path]]:
@@ -256,9 +255,11 @@ def test_a_sense_has_its_words(sense: str) -> None:
     found = values.get(cause.setting, "sigmoid")
     change = Changed(cause.setting, None, found, sense)
     assert "{" not in change_text(change)
-    assert used_by(change, TF1) == text_for(cause.used_by, found)
+    assert used_by(change) == text_for(cause.used_by, found)
     assert text_for(cause.used_by, found)
-    assert why_hidden([change], 2).endswith("The difference first appears at step 2.")
+    assert why_hidden([change], Onset(2)).endswith(
+        "The difference first appears at step 2."
+    )
 
 
 def test_why_the_first_step_hides_a_change_is_explained() -> None:
@@ -266,13 +267,13 @@ def test_why_the_first_step_hides_a_change_is_explained() -> None:
         Changed("forget_bias", 1.0, 0.0),
         Changed("recurrent_gates", "igfo", "ifgo"),
     )
-    both = why_hidden([bias, order], 1)
+    both = why_hidden([bias, order], Onset(1))
     assert both == (
         "At step 0 the cell state is zero, so the forget gate and the recurrent kernel have no "
         "effect. The difference first appears at step 1."
     )
-    assert why_hidden([bias], None) == "", "nothing is known of step 0"
-    backward = why_hidden([bias], 5, backward=True)
+    assert why_hidden([bias], Onset()) == "", "nothing is known of step 0"
+    backward = why_hidden([bias], Onset(5, is_backward=True))
     assert backward.startswith(
         "At the last step, which is processed first, the cell state is zero"
     )
@@ -280,30 +281,21 @@ def test_why_the_first_step_hides_a_change_is_explained() -> None:
 
 
 def test_the_programs_with_a_setting_are_listed() -> None:
-    assert (
-        used_by(Changed("layer0_reverse.reverse", False, True), TF1)
-        == "every framework"
-    )
-    assert "pytorch" in used_by(Changed("gates", "igfo", "ifgo"), TF1)
-    assert used_by(Changed("bias", "once", "none"), TF1) == "code that leaves it out"
-    relu = used_by(Changed("activation", "tanh", "relu"), TF1)
+    assert used_by(Changed("layer0_reverse.reverse", False, True)) == "every framework"
+    assert "pytorch" in used_by(Changed("gates", "igfo", "ifgo"))
+    assert used_by(Changed("bias", "once", "none")) == "code that leaves it out"
+    relu = used_by(Changed("activation", "tanh", "relu"))
     assert relu.startswith("keras, tf1, onnx, flax and ")
     assert relu.endswith(" more, if set to it")
     relu_candidate = Changed("activation", "tanh", "relu", CANDIDATE)
-    assert used_by(relu_candidate, TF1).startswith("onnx, openvino, ")
-    assert "gates' activation" in used_by(replace(relu_candidate, found="sigmoid"), TF1)
+    assert used_by(relu_candidate).startswith("onnx, openvino, ")
+    assert "gates' activation" in used_by(replace(relu_candidate, found="sigmoid"))
     assert (
-        used_by(Changed("coupled", "none", "f=1-i"), TF1)
-        == "onnx, coreml-nn, if set to it"
+        used_by(Changed("coupled", "none", "f=1-i")) == "onnx, coreml-nn, if set to it"
     )
-    assert used_by(Changed("merge", "concat", "sum"), TF1).startswith("keras, ")
-    assert (
-        used_by(Changed("gate_clip", None, 0.74), TF1) == "onnx, openvino, if set to it"
-    )
-    assert (
-        used_by(Changed("masked_output", "zero", "run"), TF1)
-        == "no framework known here"
-    )
+    assert used_by(Changed("merge", "concat", "sum")).startswith("keras, ")
+    assert used_by(Changed("gate_clip", None, 0.74)) == "onnx, openvino, if set to it"
+    assert used_by(Changed("masked_output", "zero", "run")) == "no framework known here"
 
 
 # ---- what would decide
@@ -316,10 +308,11 @@ def test_data_that_would_decide(tmp_path: Path) -> None:
     known = Expected({"h": KnownValues(np.ones((1, 1, 1)), np.zeros((1, 1, 1)))})
     one_step = Case(lambda settings: model, Inputs(np.zeros((1, 3))), "steps", known)
     codes = [
-        one.code for one in wanted(one_step, ("forget_bias", "bias"), (), proven=True)
+        one.code
+        for one in data_wanted(one_step, ("forget_bias", "bias"), (), is_proven=True)
     ]
     assert codes == ["biases", "second_step"]
-    assert wanted(one_step, (), (), proven=True) == ()
-    assert [one.code for one in wanted(one_step, (), (), proven=False)] == [
+    assert data_wanted(one_step, (), (), is_proven=True) == ()
+    assert [one.code for one in data_wanted(one_step, (), (), is_proven=False)] == [
         "more_numbers"
     ]

@@ -78,7 +78,7 @@ def test_a_backward_direction_that_was_not_reversed(members: tuple[str, ...]) ->
         "onnxruntime/bidirectional", {"layer0_reverse.reverse": False}, members
     )
     assert found(explanation) == {"layer0_reverse.reverse": True}
-    assert [row.used_by for row in explanation.rows] == ["every framework"]
+    assert [row.used_by for row in explanation.words.rows] == ["every framework"]
 
 
 def test_last_states_of_only_the_top_layer_are_reported_as_such() -> None:
@@ -86,7 +86,9 @@ def test_last_states_of_only_the_top_layer_are_reported_as_such() -> None:
     case = "torch/two_layers_bidirectional"
     explanation, _ = ask(case, {}, instead={"": read(case)[1]["final_h"][-2:]})
     assert explanation.verdict == "agrees"
-    assert explanation.taken.endswith("the last state of layer1 and layer1_reverse")
+    assert explanation.words.taken.endswith(
+        "the last state of layer1 and layer1_reverse"
+    )
 
 
 @pytest.mark.slow

@@ -223,7 +223,7 @@ def test_a_part_of_two_layers_that_is_rounded_is_run_again(
         explanation = lstmcli.explain(*asked, layout="batch")
         assert explanation.verdict == verdict
         assert found(explanation) == ({} if off else {"dtype": name})
-        assert off or explanation.rows[0].setting == f"dtype of the {where}"
+        assert off or explanation.words.rows[0].setting == f"dtype of the {where}"
         assert (RERUN in codes(explanation)) == (not off)
 
 

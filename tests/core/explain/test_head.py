@@ -258,8 +258,8 @@ def test_the_output_has_the_names_of_programs(name: str, tmp_path: Path) -> None
     np.savez(tmp_path / "y.npz", **members)
     found = lstmcli.explain(TENSORS, INDICES, tmp_path / "y.npz", layout="batch")
     assert found.verdict == "agrees"
-    assert found.expected is not None
-    assert [*found.expected.arrays] == ["y"]
+    assert found.compared.expected is not None
+    assert [*found.compared.expected.arrays] == ["y"]
 
 
 SQUARE = {
@@ -281,8 +281,8 @@ def test_where_h_is_as_wide_as_y_it_is_either() -> None:
             SQUARE, x, array.astype(np.float32), layout="batch", head="fc"
         )
         assert found.verdict == "agrees"
-        assert found.expected is not None
-        assert [*found.expected.arrays] == [name]
+        assert found.compared.expected is not None
+        assert [*found.compared.expected.arrays] == [name]
 
 
 def test_without_a_head_an_array_of_its_name_is_h(tmp_path: Path) -> None:
@@ -292,8 +292,8 @@ def test_without_a_head_an_array_of_its_name_is_h(tmp_path: Path) -> None:
     np.savez(tmp_path / "y.npz", y=h.astype(np.float32))
     found = lstmcli.explain(cell, x, tmp_path / "y.npz", layout="batch")
     assert found.verdict == "agrees"
-    assert found.expected is not None
-    assert [*found.expected.arrays] == ["h"]
+    assert found.compared.expected is not None
+    assert [*found.compared.expected.arrays] == ["h"]
 
 
 def test_a_file_of_an_lstm_alone_is_not_searched_for_a_head(

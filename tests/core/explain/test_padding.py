@@ -15,7 +15,7 @@ import pytest
 from lstmcli.api.explain import explain
 from lstmcli.api.load import load
 from lstmcli.api.run import run
-from lstmcli.core.explain.explanation import clues
+from lstmcli.core.explain.clues import clues
 from lstmcli.core.explain.verify import Agreement
 from lstmcli.core.explain.wording import text_of
 from lstmcli.core.forward.prepare import prepare

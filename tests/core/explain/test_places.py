@@ -48,10 +48,10 @@ def test_a_first_step_of_other_axes_may_be_a_reset_row(
     explanation = asked.explain(asked.run(truth)["h"][0])
     assert found(explanation) == {"state": "reset"}
     assert _equals(explanation) == [{"layout": "time"}]
-    assert explanation.taken == "EXPECTED is interpreted as sequence 0 of 3"
+    assert explanation.words.taken == "EXPECTED is interpreted as sequence 0 of 3"
     (remark,) = explanation.notes
     assert remark.endswith("(T, B, I): EXPECTED is interpreted as step 0 of 3.")
-    assert explanation.decide == "all steps and sequences of EXPECTED"
+    assert explanation.words.decide == "all steps and sequences of EXPECTED"
 
 
 @pytest.mark.slow
@@ -68,7 +68,7 @@ def test_placements_with_equally_many_changes_are_all_listed(asked: Cell) -> Non
 def test_a_last_step_may_be_a_gate(gate: str, asked: Cell) -> None:
     explanation = asked.explain(asked.run()[gate][:, -1])
     assert found(explanation) == {"array": gate}
-    assert explanation.taken == "EXPECTED is interpreted as the last step"
+    assert explanation.words.taken == "EXPECTED is interpreted as the last step"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_several_changes_of_one_row(
 ) -> None:
     explanation = asked.explain(asked.run(truth)["h"][row])
     assert found(explanation) == truth
-    assert explanation.taken == f"EXPECTED is interpreted as sequence {row} of 3"
+    assert explanation.words.taken == f"EXPECTED is interpreted as sequence {row} of 3"
 
 
 def test_first_steps_may_lie_otherwise_than_one_row_of_inputs(asked: Cell) -> None:
@@ -109,7 +109,9 @@ def test_first_units_of_as_many_steps_as_there_are_units(
     )
     explanation = asked.explain(asked.run(truth)["h"][0, :6, :4])
     assert found(explanation) == truth
-    assert explanation.taken.endswith("the first 6 of 8 steps, the first 4 of 6 units")
+    assert explanation.words.taken.endswith(
+        "the first 6 of 8 steps, the first 4 of 6 units"
+    )
 
 
 @pytest.mark.slow
@@ -186,7 +188,7 @@ def test_a_part_of_two_directions_needs_no_change(text: str, tmp_path: Path) -> 
     explanation = asked.explain(part(asked.expected(networks.AS_STORED)))
     assert explanation.verdict == "agrees"
     assert (
-        explanation.taken
+        explanation.words.taken
         == f"EXPECTED is interpreted as {text.removesuffix(', a vector')}"
     )
 
@@ -197,7 +199,7 @@ def test_printed_units_of_both_directions_need_no_change(tmp_path: Path) -> None
         part = asked.run(networks.AS_STORED)[1, 2, :count]
         explanation = asked.explain(printed(part, 8, tmp_path / "expected.txt"))
         assert explanation.verdict == "agrees"
-        assert explanation.taken.endswith(
+        assert explanation.words.taken.endswith(
             f"sequence 1 of 3, the first {count} of 6 units"
         )
 

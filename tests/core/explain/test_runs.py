@@ -159,7 +159,7 @@ def test_units_that_are_not_the_first_are_proved(
     )
     first = f"EXPECTED as other units than the first {len(units)}"
     assert first not in found.not_tried
-    assert not any((found.taken, found.nearest, found.measured, found.next))
+    assert not any((found.words.taken, found.nearest, found.measured, found.next))
     assert title(found, "e.npy").endswith(" e.npy was run or arranged otherwise.")
     assert details(found, "e.npy") == [*found.notes]
     wrong = _asked(tmp_path, net, x, 0.9 * h[..., units], layout="batch")
@@ -186,12 +186,12 @@ def test_outputs_that_were_rounded_to_some_digits(
 
 def test_axes_that_are_exchanged_are_reported(tmp_path: Path) -> None:
     net, x, h = _net()
-    assert _asked(tmp_path, net, x, h, layout="batch").notes == ()
+    plain = _asked(tmp_path, net, x, h, layout="batch")
+    assert (plain.notes, plain.words.taken) == ((), "")
     for expected in (h, outputs(net, x, {"forget_bias": 0.0})["h"]):
         found = _asked(tmp_path, net, x, expected.swapaxes(0, 1), layout="batch")
         assert found.found
-        said = "EXPECTED has the axes (9, 3, 5) where the run gives (3, 9, 5)."
-        assert found.notes[0] == said
+        assert found.words.taken == "EXPECTED is interpreted as (steps, batch, units)"
 
 
 def test_nothing_but_nan_is_refused_as_that(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_one_row_may_be_another_layout_or_a_state_that_is_reset(tmp_path: Path) 
     explanation = asked.explain(asked.expected({"layout": "time"}))
     ways = [{c.setting: c.found for c in other} for other in explanation.equivalent]
     assert [found(explanation), *ways] == [{"layout": "time"}, {"state": "reset"}]
-    assert explanation.decide == "a second sequence in the batch"
+    assert explanation.words.decide == "a second sequence in the batch"
 
 
 @pytest.mark.parametrize("assumed", ["concat", "sum"])
@@ -95,7 +95,7 @@ def test_the_first_units_of_merged_directions(merge: str, tmp_path: Path) -> Non
     h = np.asarray(asked.expected({"merge": merge, "gates": "ifgo"}))
     explanation = asked.explain(h[0, :, :2], merge=merge)
     assert found(explanation) == {"gates": "ifgo"}
-    assert explanation.taken.endswith(f"the first 2 of {h.shape[-1]} units")
+    assert explanation.words.taken.endswith(f"the first 2 of {h.shape[-1]} units")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_units_of_two_directions_before_the_last_axis(
     asked = Asked(tmp_path, 0, "units first")
     explanation = asked.explain(np.asarray(asked.expected({"gates": "ifgo"}))[part].T)
     assert found(explanation) == {"gates": "ifgo"}
-    assert f"interpreted as units before {axis}, s" in explanation.taken
+    assert f"interpreted as units before {axis}, s" in explanation.words.taken
 
 
 def test_the_last_c_of_each_cell_taken_for_h_is_found(tmp_path: Path) -> None:
@@ -150,5 +150,5 @@ def test_both_directions_do_not_match_at_step_0() -> None:
             change,
             [code],
         )
-    assert explanation.first_step is None
-    assert "state is zero" not in explanation.hidden
+    assert "first appears" not in explanation.words.hidden
+    assert "state is zero" not in explanation.words.hidden

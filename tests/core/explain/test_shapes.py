@@ -57,7 +57,7 @@ def test_last_h_of_merged_directions_is_compared_with_what_a_run_gives(
     assert explanation.verdict == "none"
     assert explanation.measured is not None
     assert explanation.measured.total == 21
-    assert explanation.taken == "EXPECTED is interpreted as the last step"
+    assert explanation.words.taken == "EXPECTED is interpreted as the last step"
 
 
 def of_torch(expected: Any) -> Explanation:
@@ -74,13 +74,12 @@ def test_a_last_step_in_a_row_is_the_last_step() -> None:
     arrays = read(TORCH)[1]
     last, states = arrays["h"][:, -1], arrays["final_h"]
     for expected, taken in (
-        (last, "the last step"),
+        (last, f"numbers in a row of {last.shape}, the last step"),
         (states, "the last state of each cell"),
     ):
         explanation = of_torch(expected.ravel())
         assert explanation.verdict == "agrees"
-        assert explanation.taken == f"EXPECTED is interpreted as {taken}"
-        assert f"are interpreted in a row as {expected.shape}" in explanation.notes[0]
+        assert explanation.words.taken == f"EXPECTED is interpreted as {taken}"
 
 
 @pytest.mark.slow
@@ -106,7 +105,8 @@ def test_a_flat_dump_of_stacked_directions_agrees(shape: Shape) -> None:
     y = read(ONNX)[1]["h"]
     explanation = of_golden(y.reshape(shape))
     assert explanation.verdict == "agrees"
-    assert f"are interpreted in a row as {y.shape}" in explanation.notes[0]
+    taken = f"EXPECTED is interpreted as numbers in a row of {y.shape}"
+    assert explanation.words.taken == taken
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_step_of_stacked_directions_is_not_a_last_state(row: int | None) -> No
     ):  # fmt: skip
         explanation = of_golden(expected, row=row)
         assert explanation.verdict == "agrees"
-        assert explanation.taken == f"EXPECTED is interpreted as {taken}"
+        assert explanation.words.taken == f"EXPECTED is interpreted as {taken}"
     noisy = y[-1] + np.random.default_rng(0).normal(0, 0.1, y[-1].shape)
     assert not of_golden(noisy, row=row).found
 
@@ -147,8 +147,14 @@ def test_directions_side_by_side_are_another_merge(row: int | None) -> None:
 
 def test_a_part_of_stacked_directions_agrees() -> None:
     y = read(ONNX)[1]["h"]
-    assert of_golden(y[:, :, 1]).taken == "EXPECTED is interpreted as sequence 1 of 4"
-    assert of_golden(y[:3]).taken == "EXPECTED is interpreted as the first 3 of 7 steps"
+    assert (
+        of_golden(y[:, :, 1]).words.taken
+        == "EXPECTED is interpreted as sequence 1 of 4"
+    )
+    assert (
+        of_golden(y[:3]).words.taken
+        == "EXPECTED is interpreted as the first 3 of 7 steps"
+    )
 
 
 def test_last_states_without_an_entry_for_each_cell_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from lstmcli.core.model.layouts import (
     Arrangement,
-    Part,
+    AxisRange,
     RunShape,
     arrangements,
     words,
@@ -158,7 +158,9 @@ def test_words() -> None:
         (5, 7): "units before steps, sequence 0 of 4",
     }
     assert {shape: words(next(arrangements(shape, run))) for shape in said} == said
-    assert Part(20, 3, 70, stride=21).words("step") == "every 21 steps from 20 to 62"
+    assert (
+        AxisRange(20, 3, 70, stride=21).words("step") == "every 21 steps from 20 to 62"
+    )
     others = {words(one) for one in arrangements((3, 5), run)}
     assert {"steps 2 to 4 of 7, sequence 3 of 4", "every second step from 0 to 4, sequence 1 of 4",
             "the last 3 of 7 steps, sequence 2 of 4", "step 0 of 7, the first 3 of 4 sequences",
