@@ -26,6 +26,7 @@ from lstmcli.core.explain.causes import (
     settings_of,
     value_in,
 )
+from lstmcli.core.explain.exactness import Exactness, as_printed, exactness_of
 from lstmcli.core.explain.locations import (
     Location,
     locations,
@@ -33,7 +34,6 @@ from lstmcli.core.explain.locations import (
     states_in,
     states_shape,
 )
-from lstmcli.core.explain.observation import Exactness, as_printed, exactness_of
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.tensors import most_kept, weight_bytes
 from lstmcli.core.explain.verify import FINE, Cached, Reader, Remarks, remark

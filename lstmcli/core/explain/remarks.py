@@ -8,9 +8,9 @@ from itertools import chain
 import numpy as np
 
 from lstmcli.core.diff.operand import ArrayName
+from lstmcli.core.explain.exactness import EPS, is_printed
 from lstmcli.core.explain.explanation import Changed, Compared
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.observation import EPS, is_printed
 from lstmcli.core.explain.placement import Placement
 from lstmcli.core.explain.proof import Proved
 from lstmcli.core.explain.question import Question, left_out

@@ -24,8 +24,8 @@ from lstmcli.core.explain.causes import (
     settings_of,
     spelled_out,
 )
+from lstmcli.core.explain.exactness import EPS
 from lstmcli.core.explain.observation import (
-    EPS,
     EPS32,
     NEAR,
     SINGLE,
