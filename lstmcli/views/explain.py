@@ -260,7 +260,7 @@ def notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "other fits", _equivalent(e)
     if unseen := _unseen(e):
         by = f"; to test them, use {e.words.decide}" if e.words.decide else ""
-        names = [UNTESTED.get(name) or name_of(name) for name in unseen]
+        names = [_untested(name) for name in unseen]
         yield "not testable here", f"{', '.join(names)}{by}"
     elif e.words.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):
         yield "to decide", f"save and give {e.words.decide}"
@@ -281,6 +281,13 @@ def _unseen(e: Explanation) -> list[str]:
         (change.setting, change.found) == ("bias", "none") for change in e.changes
     )
     return [name for name in e.unseen if not (no_bias and name == "bias_gates")]
+
+
+def _untested(name: str) -> str:
+    """A setting in words, or all settings of a cell, which has that name."""
+    if name.startswith("layer"):
+        return f"all settings of {name}"
+    return UNTESTED.get(name) or name_of(name)
 
 
 def _tested(e: Explanation) -> str:
