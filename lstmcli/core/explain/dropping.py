@@ -30,6 +30,8 @@ BOUNDS = {
 Or beyond by what two of them differ; in 4 nets it was by 0.53 of that.
 """
 MOST_UNITS = 64  # of a first step at most that are compared
+SHOWN = {*"hcifgo"}
+"""Arrays of a first step that placements share."""
 SHOW_F = {"f", "z"}
 """Arrays that show the forget gate at a first step from zero."""
 
@@ -38,7 +40,7 @@ class FirstStepBounds(NamedTuple):
     """What values of an open constant give at the first step of some hypotheses."""
 
     rows: Array  # (U,): of distinct first steps
-    is_last: bool  # EXPECTED has it as the last step
+    step: int  # of EXPECTED
     ends: dict[str, Array]  # by array, the least and the most (2, U, K)
 
 
@@ -68,13 +70,12 @@ def _is_between(
     simulator: NetworkSimulator, name: str, bounds: FirstStepBounds
 ) -> Array:
     """(U,): whether the known numbers of a first step are within bounds."""
-    step = len(simulator.sequence.x) - 1 if bounds.is_last else 0
     every = _unit_stride(simulator, name)
     between = np.ones(len(bounds.rows), bool)
     for target in simulator.of_steps:
         if target.cell == name:
-            is_known = (target.at[0] == step) & (target.at[1] % every == 0)
-            known = target.subset(is_known)
+            steps, units = target.at
+            known = target.subset((steps == bounds.step) & (units % every == 0))
             least, most = bounds.ends[known.array][..., known.at[1] // every]
             beyond = np.maximum(least - known.values, known.values - most)
             off = beyond / known.allowed
@@ -96,16 +97,16 @@ def _first_steps(
     first, which = distinct(cell.keys(cells, True, _shows_f(simulator)))
     sets, cells = sets[first], cells.subset(first)
     constants = _shown_constants(simulator, name, sets, cells)
-    order = cell.orders(cells)
-    groups, group_of = distinct(constants, *order)
+    is_last = cell.orders(cells).outputs_reversed
+    groups, group_of = distinct(constants, is_last)
     every = []
     for n, at in enumerate(groups):
         group = np.flatnonzero(group_of == n)
         values = BOUNDS[int(constants[at])]
+        step = len(runs.sequence.x) - 1 if is_last[at] else 0
         for part in runs.chunks(len(group), len(values)):
-            rows = group[part]
-            ends = _ends(simulator, name, sets[rows], values, order.runs_back[at])
-            every.append(FirstStepBounds(rows, order.outputs_reversed[at], ends))
+            ends = _ends(simulator, name, sets[group[part]], values, step)
+            every.append(FirstStepBounds(group[part], step, ends))
     return which, every
 
 
@@ -126,23 +127,25 @@ def _shown_constants(
 
 
 def _ends(
-    simulator: NetworkSimulator, name: str, sets: Array, values: Array, runs_back: bool
+    simulator: NetworkSimulator, name: str, sets: Array, values: Array, step: int
 ) -> dict[str, Array]:
     """The least and the most (2, U, K) that values of a constant give at a first step."""
     each = np.repeat(sets, len(values), axis=0)
     constants = simulator.singles.constants(each, np.tile(values, len(sets)))
     cells = simulator.runs.cells_of(name, each, constants, np.float32)
-    keep_z = "z" in simulator.kept
-    arrays = simulator.runs.first_step(name, cells, runs_back, keep_z)
+    kept = SHOWN.union(simulator.kept & SHOW_F)
+    extent = Extent(1, kept, np.float32, has_first_steps=False)
+    arrays = simulator.runs.step(name, cells, extent)
+    given = {kind: array[:, step] for kind, array in arrays.items()}
     if simulator.head is not None:
-        arrays[Y] = head_output(simulator.head, arrays["h"])
+        given[Y] = head_output(simulator.head, given["h"])
     ends = {}
-    for array, given in arrays.items():
-        some = given[:, :: _unit_stride(simulator, name)]
+    for kind, numbers in given.items():
+        some = numbers[:, :: _unit_stride(simulator, name)]
         by_value = some.reshape(len(sets), len(values), -1)
         further = np.abs(np.diff(by_value, axis=1)).max(axis=1, initial=0)
         least, most = by_value.min(axis=1), by_value.max(axis=1)
-        ends[array] = np.stack([least - further, most + further])
+        ends[kind] = np.stack([least - further, most + further])
     return ends
 
 

@@ -222,16 +222,6 @@ class NetworkRuns:
         outputs = [one.arrays["h"][one.which, step][:, None] for one in below]
         return merge_directions(outputs, self.sequence.model.convention)[:, 0]
 
-    def first_step(
-        self, name: str, cells: Cells, runs_back: bool, keep_z: bool
-    ) -> dict[str, Array]:
-        """The arrays (N, K) of the first step of lowest cells, all in one direction."""
-        simulator, dtype = self.cells[name], cells.constants.dtype
-        state = simulator.start(len(cells), self.sequence.states[name], dtype)
-        x = self._inputs(-1 if runs_back else 0, (), dtype)
-        self.work.add(CALL + len(cells) * work_of_step(simulator.cell))
-        return simulator.step(0, x, state, cells, keep_z)
-
 
 def _stepped_together(simulator: Simulator, cells: Cells) -> Iterator[Array]:
     """Which cells are stepped at once: those of one order; large ones with the same tensors."""
