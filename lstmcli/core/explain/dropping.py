@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli.core.explain.constants import GRIDS
 from lstmcli.core.explain.hypotheses import FORGET_BIAS, NO_CONSTANT
-from lstmcli.core.explain.network_runs import CellRuns, Extent, distinct
+from lstmcli.core.explain.network_runs import Extent, distinct
 from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator, are_near
 from lstmcli.core.explain.simulator import Cells
 from lstmcli.core.explain.verify import Cached
@@ -30,15 +30,17 @@ BOUNDS = {
 Or beyond by what two of them differ; in 4 nets it was by 0.53 of that.
 """
 MOST_UNITS = 64  # of a first step at most that are compared
+SHOWN = {*"hcifgo"}
+"""Arrays of a first step that placements share."""
 SHOW_F = {"f", "z"}
 """Arrays that show the forget gate at a first step from zero."""
 
 
 class FirstStepBounds(NamedTuple):
-    """What values of an open constant give at the first step of some hypotheses."""
+    """The ends between which values of an open constant give a first step."""
 
     rows: Array  # (U,): of distinct first steps
-    is_last: bool  # EXPECTED has it as the last step
+    step: int  # of EXPECTED
     ends: dict[str, Array]  # by array, the least and the most (2, U, K)
 
 
@@ -68,13 +70,12 @@ def _is_between(
     simulator: NetworkSimulator, name: str, bounds: FirstStepBounds
 ) -> Array:
     """(U,): whether the known numbers of a first step are within bounds."""
-    step = len(simulator.sequence.x) - 1 if bounds.is_last else 0
     every = _unit_stride(simulator, name)
     between = np.ones(len(bounds.rows), bool)
     for target in simulator.of_steps:
         if target.cell == name:
-            is_known = (target.at[0] == step) & (target.at[1] % every == 0)
-            known = target.subset(is_known)
+            steps, units = target.at
+            known = target.subset((steps == bounds.step) & (units % every == 0))
             least, most = bounds.ends[known.array][..., known.at[1] // every]
             beyond = np.maximum(least - known.values, known.values - most)
             off = beyond / known.allowed
@@ -96,16 +97,16 @@ def _first_steps(
     first, which = distinct(cell.keys(cells, True, _shows_f(simulator)))
     sets, cells = sets[first], cells.subset(first)
     constants = _shown_constants(simulator, name, sets, cells)
-    order = cell.orders(cells)
-    groups, group_of = distinct(constants, *order)
+    is_last = cell.orders(cells).outputs_reversed
+    groups, group_of = distinct(constants, is_last)
     every = []
     for n, at in enumerate(groups):
         group = np.flatnonzero(group_of == n)
         values = BOUNDS[int(constants[at])]
+        step = len(runs.sequence.x) - 1 if is_last[at] else 0
         for part in runs.chunks(len(group), len(values)):
-            rows = group[part]
-            ends = _ends(simulator, name, sets[rows], values, order.runs_back[at])
-            every.append(FirstStepBounds(rows, order.outputs_reversed[at], ends))
+            ends = _ends(simulator, name, sets[group[part]], values, step)
+            every.append(FirstStepBounds(group[part], step, ends))
     return which, every
 
 
@@ -126,23 +127,25 @@ def _shown_constants(
 
 
 def _ends(
-    simulator: NetworkSimulator, name: str, sets: Array, values: Array, runs_back: bool
+    simulator: NetworkSimulator, name: str, sets: Array, values: Array, step: int
 ) -> dict[str, Array]:
     """The least and the most (2, U, K) that values of a constant give at a first step."""
     each = np.repeat(sets, len(values), axis=0)
     constants = simulator.singles.constants(each, np.tile(values, len(sets)))
     cells = simulator.runs.cells_of(name, each, constants, np.float32)
-    keep_z = "z" in simulator.kept
-    arrays = simulator.runs.first_step(name, cells, runs_back, keep_z)
+    kept = SHOWN.union(simulator.kept & SHOW_F)
+    extent = Extent(1, kept, np.float32, has_first_steps=False)
+    arrays = simulator.runs.step(name, cells, extent)
+    given = {kind: array[:, step] for kind, array in arrays.items()}
     if simulator.head is not None:
-        arrays[Y] = head_output(simulator.head, arrays["h"])
+        given[Y] = head_output(simulator.head, given["h"])
     ends = {}
-    for array, given in arrays.items():
-        some = given[:, :: _unit_stride(simulator, name)]
+    for kind, numbers in given.items():
+        some = numbers[:, :: _unit_stride(simulator, name)]
         by_value = some.reshape(len(sets), len(values), -1)
         further = np.abs(np.diff(by_value, axis=1)).max(axis=1, initial=0)
         least, most = by_value.min(axis=1), by_value.max(axis=1)
-        ends[array] = np.stack([least - further, most + further])
+        ends[kind] = np.stack([least - further, most + further])
     return ends
 
 
@@ -179,37 +182,6 @@ def _in_short_runs(simulator: NetworkSimulator, sets: Array) -> Array:
     names = [*simulator.runs.cells, ""]
     counts = sorted({1 + names.index(one.cell) for one in simulator.targets})
     for count, steps in product(counts, dict.fromkeys(simulator.horizons[:3])):
-        if _has_last_step(simulator):
-            sets = _near_from_last(simulator, sets, steps)
         off = simulator.off(sets, steps, cells=count)
         sets = sets[are_near(off)]
     return sets
-
-
-def _has_last_step(simulator: NetworkSimulator) -> bool:
-    """Tell whether EXPECTED has the last step of the only cell, in units of its h."""
-    if len(simulator.runs.cells) > 1 or simulator.at_any_step or simulator.edited:
-        return False
-    last = len(simulator.sequence.x) - 1
-    return any((one.at[0] == last).any() for one in simulator.of_steps)
-
-
-def _near_from_last(simulator: NetworkSimulator, sets: Array, steps: int) -> Array:
-    """The sets, less those with reversed outputs that are off in the last steps.
-
-    They give these first; all steps would have to be run for the first ones.
-    """
-    runs = simulator.runs
-    ((name, cell),) = runs.cells.items()
-    order = cell.orders(runs.cells_of(name, sets))
-    reversed_at = np.flatnonzero(order.outputs_reversed)
-    extent = Extent(steps, simulator.kept, has_first_steps=False)
-    last = len(simulator.sequence.x) - 1
-    targets = [one.subset(one.at[0] > last - steps) for one in simulator.of_steps]
-    near = np.ones(len(sets), bool)
-    for part in runs.chunks(len(reversed_at)):
-        rows = reversed_at[part]
-        arrays = runs.step(name, runs.cells_of(name, sets[rows]), extent)
-        of_cell = CellRuns(arrays, np.arange(len(rows)))
-        near[rows] = are_near(simulator.off_in({name: of_cell}, targets))
-    return sets[near]

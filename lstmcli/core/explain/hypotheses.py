@@ -225,7 +225,7 @@ def _changes_of_cells(
 
 
 def _by_cell(change: Change, cells: Collection[str], count: int) -> Changes:
-    """A change as it is given: of some of so many cells by their names."""
+    """A change as it is given: with the names of its cells, unless these are all."""
     if len(cells) == count:
         return (change,)
     return tuple(Change(f"{name}.{change.setting}", change.value) for name in cells)

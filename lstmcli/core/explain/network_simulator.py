@@ -164,7 +164,7 @@ class NetworkSimulator:
         return np.concatenate(off)
 
     def shared_key(self, sets: Array, extent: Extent) -> tuple[Any, ...]:
-        """What tells the runs of all sets of a size from others."""
+        """The key of the runs of all sets of a size, without the number of a chunk."""
         size = sets.shape[1]
         return (*self.sequence.key, size, extent.steps, *sorted(extent.kept))
 
@@ -206,32 +206,36 @@ class NetworkSimulator:
         """(N, E): the numbers that runs have where a target is; of any step (N, T, E)."""
         if target.array in OF_HEAD:
             return self._of_head(runs, target)
-        at: Any = (..., *target.at)
         if target.cell:
-            shown = self._shown(target.cell, target.array, runs)
-            given: Array = shown[at][runs[target.cell].which]
-            return given
-        outputs = []
-        for name in self.singles.layers[-1]:
-            outputs.append(self._shown(name, "h", runs)[runs[name].which])
-        merged = merge_directions(outputs, self.sequence.model.convention)
-        return np.asarray(merged[at])
+            array, which = self._shown(target.cell, target.array, runs)
+        else:
+            array, which = self._merged("h", runs)
+        at: Any = (..., *target.at)
+        given: Array = array[at][which]
+        return given
 
     def _of_head(self, runs: Runs, target: WantedNumbers) -> Array:
         """(N, E): what the head makes of the outputs of the last layer; of any step (N, T, E)."""
         assert self.head is not None
-        names = self.singles.layers[-1]
-        first, which = distinct(*(runs[name].which for name in names))
         taken = "h"
         is_of_end = target.array == FINAL_Y and self.head.steps == STATES
         if is_of_end and not self.at_any_step:
             taken = "final_h"
-        outputs = []
-        for name in names:
-            shown = self._shown(name, taken, runs)[runs[name].which[first]]
-            outputs.append(shown if shown.ndim == 3 else shown[:, None])
-        h = merge_directions(outputs, self.sequence.model.convention)
+        h, which = self._merged(taken, runs)
         return self._numbers_of_head(h, target)[which]
+
+    def _merged(self, array: str, runs: Runs) -> tuple[Array, Array]:
+        """An array (U, T, P) of distinct runs of the last layer, and which each hypothesis has."""
+        names = self.singles.layers[-1]
+        first, which = distinct(*(runs[name].which for name in names))
+        directions = []
+        for name in names:
+            shown, of_each = self._shown(name, array, runs)
+            distinct_runs = shown[of_each[first]]
+            if array in FINALS:
+                distinct_runs = distinct_runs[:, None]
+            directions.append(distinct_runs)
+        return merge_directions(directions, self.sequence.model.convention), which
 
     def _numbers_of_head(self, h: Array, target: WantedNumbers) -> Array:
         """(U, E): numbers of y over the outputs h (U, T, P); of any step (U, T, E)."""
@@ -246,18 +250,18 @@ class NetworkSimulator:
         y = head_output(self.head, np.ascontiguousarray(ends))
         return y[..., target.at[0]]
 
-    def _shown(self, name: str, array: str, runs: Runs) -> Array:
-        """An array of distinct runs of a cell, h as given edits of the outputs leave it."""
-        arrays = runs[name].arrays
+    def _shown(self, name: str, array: str, runs: Runs) -> tuple[Array, Array]:
+        """An array of the runs of a cell, h as given edits of the outputs leave it."""
+        arrays, which = runs[name]
         if array != "h" or name not in self.edited:
-            return arrays[array]
+            return arrays[array], which
         cell = self.edited[name]
         of_steps = {k: a.swapaxes(0, 1) for k, a in arrays.items() if a.ndim == 3}
         steps, count, _ = of_steps["h"].shape
         x = np.zeros((steps, count, cell.inputs))  # those of upper layers are not kept
         if name in self.singles.layers[0]:
             x[:] = self.sequence.x[:, None]
-        return edited_outputs(cell, x, of_steps)["h"].swapaxes(0, 1)
+        return edited_outputs(cell, x, of_steps)["h"].swapaxes(0, 1), which
 
 
 def _with_edited_outputs(model: Model) -> dict[str, Cell]:

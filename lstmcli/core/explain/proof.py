@@ -151,7 +151,7 @@ def _compared_neighbours(
 
 def neighbours(attempt: Attempt, changes: Changes) -> tuple[Array, list[Changes]]:
     """The results of what is one change from an answer, and those that EXPECTED leaves open."""
-    placement, simulator = attempt.placement, attempt.simulator
+    placement, simulator = attempt.placement, attempt.sets.simulator
     loaded = placement.verify(())
     # another sequence shows the answer
     if loaded.first is not None and loaded.items[simulator.sequence.item]:

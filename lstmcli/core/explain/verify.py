@@ -341,7 +341,7 @@ class Columns(NamedTuple):
 
 
 class Axes(NamedTuple):
-    """What the known numbers of a run are counted by."""
+    """The arrays, steps and sequences by which known numbers are counted."""
 
     names: Sequence[str]  # of arrays, in the order of a step
     steps: int
@@ -418,7 +418,7 @@ def widened(rounding: Array, wanted: Array) -> tuple[Array, Array]:
 
 
 def _agreement(axes: Axes, numbers: Columns, blind: int) -> Agreement:
-    """The figures of the numbers that are compared, beside so many that are not."""
+    """The figures of the numbers that are compared; ``blind`` is how many are not."""
     off = np.abs(numbers.given - numbers.wanted)
     off = np.where(np.isfinite(off), off, np.inf)
     share = np.where(off == 0, 0, off / numbers.tolerance)
