@@ -16,7 +16,7 @@ from lstmcli.api.load import checked
 from lstmcli.core.diff.by_layout import sequence
 from lstmcli.core.diff.compare import compare
 from lstmcli.core.diff.figures import Position
-from lstmcli.core.diff.names import single_as_h
+from lstmcli.core.diff.names import named_by_file, single_as_h
 from lstmcli.core.diff.operand import (
     FINALS,
     SEQUENCE,
@@ -277,7 +277,7 @@ def _of_results(
         )
     layout = settings.get("layout")  # of results that do not tell
     if len(paths) == 1:
-        return _of_side(*with_layouts([first], layout))
+        return _of_side(*with_layouts([named_by_file(first)], layout))
     second = _side_of(formats.read(paths[1]), True)
     return _of_two(*with_layouts([first, second], layout))
 
@@ -366,7 +366,7 @@ def _of_side(side: Side) -> Drawable:
                 remarks |= dict.fromkeys([text] if text else ())
     if not arrays:
         raise UserError(
-            f"{side.name} contains {_contents(side)}; plot draws h, c and gates of (T, H), "
+            f"{side.name} contains {_contents(side)}; plot draws h, c, gates and y of (T, H), "
             "(T, B, H) or (B, T, H), also with a further axis, the only one of 2, for directions."
         )
     return Drawable(
@@ -420,9 +420,12 @@ def _of_two(a: Side, b: Side) -> Drawable:
     arrays = {
         name: p.a.values.astype(np.float64) - p.b.values for name, p in drawn.items()
     }
+    if not arrays and [*pairs] == [FINAL_Y]:
+        way = CallToTry("diff", weights=[a.name], others=[b.name])
+        raise UserError(f"{FINAL_Y} has no steps to draw.", try_=[way])
     if not arrays:
         raise UserError(
-            f"plot draws the difference of h, c and gates of one shape; {a.name} contains "
+            f"plot draws the difference of h, c, gates and y of one shape; {a.name} contains "
             f"{_contents(a)}, {b.name} contains {_contents(b)}."
         )
     parts = {n: Part(p.indices[0], p.indices[1]) for n, p in drawn.items()}

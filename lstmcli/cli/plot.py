@@ -42,7 +42,7 @@ from lstmcli.views.plot import plot_sheets
 @click.command(cls=Command)
 @paths_argument("path", "TRACE | A B | WEIGHTS... INPUTS")
 @only_option(
-    "Arrays to draw: h, c, i, f, g, o, z.", "h and the gates; of several cells, h"
+    "Arrays to draw: h, c, i, f, g, o, z, y.", "h and the gates; of several cells, h"
 )
 @cell_option("Draw one")
 @option("--steps", "A:B", "Steps to draw.", "all")

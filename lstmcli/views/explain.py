@@ -40,6 +40,7 @@ from lstmcli.views.sheet import (
     verdict,
 )
 from lstmcli.views.text import count, error_sizes, unbroken
+from lstmcli.views.timeline import timeline
 
 INDENT = 20  # columns of the labels
 USED_BY = "used by"
@@ -62,6 +63,8 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
     sheet = verdict(title(e, expected), COLORS.get(e.verdict, DIFFERS), width)
     for line in details(e, expected):
         sheet.label("", line, indent=2)
+    if e.steps_run is not None:
+        sheet.section(timeline(e.steps_run, width))
     if e.words.rows:
         sheet.section(_changes(e, width))
     if e.verdict in ("none", "unproven") and len(e.nearest) > 1:
@@ -260,7 +263,7 @@ def notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "other fits", _equivalent(e)
     if unseen := _unseen(e):
         by = f"; to test them, use {e.words.decide}" if e.words.decide else ""
-        names = [UNTESTED.get(name) or name_of(name) for name in unseen]
+        names = [_untested(name) for name in unseen]
         yield "not testable here", f"{', '.join(names)}{by}"
     elif e.words.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):
         yield "to decide", f"save and give {e.words.decide}"
@@ -281,6 +284,13 @@ def _unseen(e: Explanation) -> list[str]:
         (change.setting, change.found) == ("bias", "none") for change in e.changes
     )
     return [name for name in e.unseen if not (no_bias and name == "bias_gates")]
+
+
+def _untested(name: str) -> str:
+    """A setting in words, or all settings of a cell, which has that name."""
+    if name.startswith("layer"):
+        return f"all settings of {name}"
+    return UNTESTED.get(name) or name_of(name)
 
 
 def _tested(e: Explanation) -> str:

@@ -165,6 +165,15 @@ def test_plot_tells_that_arrays_of_the_end_have_no_steps(lstm: Lstm) -> None:
             done = lstm("plot", *words, "--only", asked)
             assert done.status == 2
             assert f"--only {asked}: {name} has no steps to draw" in done.err
+    both = lstm("plot", "out.npz", TOP / "samples/text-classifier/port.txt")
+    assert both.status == 2
+    assert both.err.startswith("lstm plot: error: final_y has no steps to draw.")
+    assert "lstm diff out.npz" in both.err
+
+
+def test_a_file_that_is_called_y_is_drawn_as_y(lstm: Lstm) -> None:
+    np.save("y.npy", np.zeros((3, 2, 1)))
+    assert "y  output of the model" in lstm("plot", "y.npy").out
 
 
 @pytest.mark.parametrize("keep", ["y", ["y"]])

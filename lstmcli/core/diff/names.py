@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -42,7 +44,10 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
     b = with_output_name(b, a)
     a = with_output_name(a, b)
     if len(a.arrays) == len(b.arrays) == 1:
+        by_file = [*named_by_file(a).arrays, *named_by_file(b).arrays]
         name = _name_of_both(*a.arrays, *b.arrays)
+        if by_file == [Y, Y]:
+            name = Y
         one = renamed(a, dict.fromkeys(a.arrays, name))
         other = renamed(b, dict.fromkeys(b.arrays, name))
     else:
@@ -51,6 +56,17 @@ def named_alike(a: Side, b: Side) -> tuple[Side, Side, list[str]]:
     if not common:
         raise _nothing_common(a, b)
     return in_full(one, other, common), in_full(other, one, common), common
+
+
+def named_by_file(side: Side) -> Side:
+    """A side whose only array has no name, as y where the file has one of y: ``logits.npy``."""
+    if [*side.arrays] != [UNNAMED] or side.in_memory:
+        return side
+    file = PurePath(side.name).stem
+    words = (Y, *OUTPUT_NAMES)
+    if any(re.match(rf"{word}(?![a-zA-Z0-9])", file) for word in words):
+        return replace(renamed(side, {UNNAMED: Y}), original_names={})
+    return side
 
 
 def _unnamed_as_h(side: Side) -> Side:
@@ -119,6 +135,7 @@ def _outputs_among(side: Side, other: Side, output: str) -> list[str]:
     """The arrays of a side that may be what the other side's head makes."""
     y = other.arrays[output]
     width = y.shape[-1:]
+    exchanged = y.shape[-2::-1]  # (T, B) of (B, T, 1), or the other way
     possible = OUTPUT_NAMES.union(OF_HEAD)
     h = other.arrays.get("h")
     is_not_h = h is not None and h.shape[-1:] != width
@@ -129,11 +146,13 @@ def _outputs_among(side: Side, other: Side, output: str) -> list[str]:
             possible.update(side.arrays)
     if is_not_h and "h" in side.original_names:  # a framework's name for outputs
         possible.add("h")
-    found = [
-        name
-        for name, array in side.arrays.items()
-        if name in possible and _has_width_of(array, y)
-    ]
+    found = []
+    for name, array in side.arrays.items():
+        # as wide as h, it is likelier h of a sequence than y with its axes exchanged
+        is_as_h = h is not None and array.shape[-1:] == h.shape[-1:]
+        is_likelier_h = name == UNNAMED and is_as_h and array.shape == exchanged
+        if name in possible and _has_width_of(array, y) and not is_likelier_h:
+            found.append(name)
     if not found and "h" in side.arrays and width != side.arrays["h"].shape[-1:]:
         found = [
             name
@@ -144,18 +163,20 @@ def _outputs_among(side: Side, other: Side, output: str) -> list[str]:
 
 
 def _has_width_of(array: Array, y: Array) -> bool:
-    """Return whether the last axis is that of y, or is left out where y has one output."""
-    if array.shape[-1:] == y.shape[-1:]:
+    """Return whether an array has the last axis of y, or all of its numbers in a row.
+
+    Where y has one output, its axis may be left out.
+    """
+    if array.shape[-1:] == y.shape[-1:] or array.shape == (y.size,):
         return True
-    steps_and_batch = y.shape[:-1]
-    parts = (steps_and_batch, steps_and_batch[:1], steps_and_batch[1:])
-    return y.shape[-1:] == (1,) and array.shape in parts
+    shapes = (y.shape[:1], y.shape[1:-1], y.shape[:-1], y.shape[-2::-1])
+    return y.shape[-1:] == (1,) and array.shape in shapes
 
 
 def _with_axis_of_outputs(side: Side, name: str, y: Array) -> Side:
     """A side whose array has an axis for a single output, where y has one."""
     array = side.arrays[name]
-    if y.shape != (*array.shape, 1):
+    if y.shape[-1] != 1 or array.shape not in (y.shape[:-1], y.shape[-2::-1]):
         return side
     arrays = {**side.arrays, name: array[..., np.newaxis]}
     units = dict(side.units)

@@ -24,7 +24,9 @@ WEALTH = 12.0  # digits of evidence that need no further steps
 # half precision shows in more than (changes + this) different numbers
 LEAST_MOVED = 4
 MOVED_BY_SOLVED = 3  # numbers that each solved one has to move
-MOST_VERIFIED = 3 * Budget.FEW  # settings, before they are called unseen
+MOST_REFUTED = 3 * Budget.FEW  # full runs of settings that one sequence does not show
+TELLING = {"gates", "activation", "recurrent_activation"}
+"""The settings that show of any cell whose outputs EXPECTED depends on."""
 
 
 class Proved(NamedTuple):
@@ -162,20 +164,21 @@ def neighbours(attempt: Attempt, changes: Changes) -> tuple[Array, list[Changes]
 
 
 def unseen_settings(one: Proved) -> tuple[str, ...]:
-    """The settings that EXPECTED does not show, next to an answer: full runs confirm them."""
+    """The settings that EXPECTED does not show, next to an answer: full runs confirm them.
+
+    Where EXPECTED is of a head, the name of a cell stands for all of its settings.
+    """
     placement, answer = one.placement, one.changes
-    changed = {change.setting for change in answer}
     unseen: list[str] = []
-    verified = 0
-    for changes in one.open_changes:
-        setting = changes[-1].setting
-        if "." in setting or setting in changed or setting in unseen:
-            continue
-        if verified == MOST_VERIFIED:
-            break
-        verified += 1
-        if one.verify(changes).fits:
+    of_cells: dict[str, set[str]] = {}
+    for setting in _open_settings(one):
+        cell, _, plain = setting.rpartition(".")
+        if not cell:
             unseen.append(setting)
+        else:
+            of_cells.setdefault(cell, set()).add(plain)
+    if not TELLING.issubset(unseen):  # or no cell shows
+        unseen.extend(cell for cell in of_cells if of_cells[cell] == TELLING)
     if placement.changes:
         return tuple(unseen)
     for change in placement.setup.changes_of_run(placement.location):
@@ -185,6 +188,28 @@ def unseen_settings(one: Proved) -> tuple[str, ...]:
         if one.verify((*answer, change)).fits:
             unseen.append(setting)
     return tuple(unseen)
+
+
+def _open_settings(one: Proved) -> list[str]:
+    """The settings that full runs do not show; of one cell `TELLING` where there is a head."""
+    known = {change.setting for change in one.changes}
+    is_of_head = one.placement.expected.is_of_head
+    settings: list[str] = []
+    refuted = 0
+    for changes in one.open_changes:
+        setting = changes[-1].setting
+        cell, _, plain = setting.rpartition(".")
+        tells = not cell or (is_of_head and plain in TELLING)
+        if setting in known or not tells:
+            continue
+        if refuted == MOST_REFUTED:
+            break
+        if one.verify(changes).fits:
+            known.add(setting)
+            settings.append(setting)
+        else:
+            refuted += 1
+    return settings
 
 
 def digits_of(spread: Array, solved: int, tried: int) -> float:

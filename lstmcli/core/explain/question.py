@@ -408,7 +408,7 @@ def as_outputs(question: Question) -> Iterator[Question]:
         yield question
         return
     is_named = name in OUTPUT_NAMES.union(OF_HEAD)
-    if not is_named and _is_as_wide(question, side, name, model):
+    if not is_named and _may_be_h(question, name, model, width):
         yield question
         question = replace(question, work=WorkDone(question.work.times))
     size = steps_and_batch(question.x.shape, question.assumed_layout)
@@ -433,16 +433,24 @@ def _output_of_head(side: Side, width: int) -> str | None:
     return None
 
 
-def _is_as_wide(question: Question, side: Side, name: str, model: Model) -> bool:
-    """Tell whether an array has the size of an output of the LSTM, or is in a row."""
-    array = side.arrays[name]
-    if array.ndim == 1 or name in side.gaps:
+def _may_be_h(question: Question, name: str, model: Model, width: int) -> bool:
+    """Tell whether an array has the size of an output of the LSTM, and not only of y.
+
+    In a row, one that has neither size may be the first units of a state.
+    """
+    array = question.side.arrays[name]
+    if name in question.side.gaps:
         return True
-    widths = set[int]()
+    widths = {layer_width(model.layers[-1])}
     for cell in model.layers[-1]:
         widths.update((cell.shown, cell.outputs))
-    widths.add(layer_width(model.layers[-1]))
-    return array.shape[-1] in widths
+    if array.ndim > 1:
+        return array.shape[-1] in widths
+    steps, count = steps_and_batch(question.x.shape, question.assumed_layout)
+    parts = (1, steps, count, steps * count)
+    is_of_h = any(array.size == part * one for part in parts for one in widths)
+    is_of_y = any(array.size == part * width for part in parts)
+    return is_of_h or not is_of_y
 
 
 def in_shape(question: Question) -> Iterator[Question]:

@@ -89,6 +89,30 @@ def test_an_axis_of_one_output_may_be_left_out(name: str) -> None:
     assert wrong.arrays["y"].pair.placed
 
 
+@pytest.mark.parametrize("name", ["", "y"])
+def test_one_output_of_each_step_may_lie_by_steps_or_in_a_row(name: str) -> None:
+    y = normal(B, T, 1)
+    run = {"h": RUN["h"], "y": y}
+    for array in (y[..., 0].T, y.ravel()):
+        assert names(compared(run, {name: array})) == ["y"]
+        assert compared(run, {name: array}).equal
+        assert not compared(run, {name: array + 1}).equal
+
+
+def test_as_wide_as_h_it_is_h_rather_than_y_by_steps() -> None:
+    h, y = normal(B, T, B), normal(B, T, 1)
+    run = {"h": h, "y": y}
+    assert names(compared(run, {"": h[0]})) == ["h"]
+
+
+@pytest.mark.parametrize("file", ["y.npy", "out/logits.txt", "y_port.npy"])
+def test_files_without_a_name_have_that_of_y_if_they_are_called_so(file: str) -> None:
+    a, b = Side("a/y.npy", {"": RUN["y"]}), Side(file, {"": RUN["y"]})
+    assert names(compare(a, b)) == ["y"]
+    assert names(compare(a, Side("h.npy", {"": RUN["y"]}))) == ["h"]
+    assert names(compare(a, Side("years.npy", {"": RUN["y"]}))) == ["h"]
+
+
 def test_one_output_a_sequence_may_lie_in_a_row() -> None:
     y = normal(B, 1)
     assert compared({"h": RUN["h"], "final_y": y}, {"": y[:, 0]}).equal

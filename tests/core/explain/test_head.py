@@ -16,8 +16,10 @@ import pytest
 import lstmcli
 from lstmcli import formats
 from lstmcli.api import load
-from lstmcli.api.explain import Explanation
+from lstmcli.api.explain import Explanation, asked_of, explained
+from lstmcli.api.job import InputOptions
 from lstmcli.core.explain import network_simulator
+from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.forward.head import head_output
 from lstmcli.core.weights.surroundings import Surroundings
@@ -283,6 +285,37 @@ def test_where_h_is_as_wide_as_y_it_is_either() -> None:
         assert found.verdict == "agrees"
         assert found.compared.expected is not None
         assert [*found.compared.expected.arrays] == [name]
+
+
+def test_what_no_output_shows_is_not_testable() -> None:
+    """A head that leaves out a part of h shows nothing of what makes it."""
+    expected = np.broadcast_to(TENSORS["fc.bias"], (4, 7, 6))
+    of_none = {k: array for k, array in TENSORS.items() if "reverse" not in k}
+    of_none["fc.weight"] = np.zeros((6, 3))
+    found = lstmcli.explain(of_none, INDICES, expected, layout="batch")
+    assert found.verdict == "agrees"
+    assert {"gates", "forget_bias", "reverse", "state"} <= {*found.unseen}
+    kernel = TENSORS["fc.weight"].copy()
+    kernel[:, 3:] = 0  # the backward direction
+    forward, _ = direction(TENSORS["emb.weight"][INDICES], "")
+    y = head(forward, kernel[:, :3].T, TENSORS["fc.bias"])
+    of_forward = {**TENSORS, "fc.weight": kernel}
+    found = lstmcli.explain(of_forward, INDICES, y, layout="batch", forget_bias=1.0)
+    assert changes(found) == {"forget_bias": 0.0}
+    assert found.unseen == ("layer0_reverse",)
+
+
+@pytest.mark.parametrize("shape", [(4,), (7,), (28,)])
+def test_numbers_of_one_output_are_not_a_part_of_h(shape: tuple[int, ...]) -> None:
+    """As many as sequences, or as steps, and not as units: of h there are 3."""
+    one = {**TENSORS, "fc.weight": TENSORS["fc.weight"][:1], "fc.bias": np.zeros(1)}
+    noise = np.random.default_rng(3).normal(size=shape)
+    given = {"layout": "batch"}
+    question = asked_of(one, INDICES, noise, InputOptions(), given)
+    found = explained(question, WorkDone(0.01))
+    assert found.verdict == "none"
+    assert found.compared.expected is not None
+    assert [*found.compared.expected.arrays] == ["y"]
 
 
 def test_without_a_head_an_array_of_its_name_is_h(tmp_path: Path) -> None:
