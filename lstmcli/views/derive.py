@@ -92,9 +92,7 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     cell = f" of {at.prefix[:-1]}" if at.prefix else ""
     inputs = "inputs" if at.layer == 0 else f"output of layer{at.layer - 1}"
     sheet = Sheet(width)
-    sheet.add(
-        (f"{name}{cell}, step {at.step}, batch {at.batch}, unit {at.unit}", "bold")
-    )
+    sheet.add((f"{name}{cell}, {at.words}", "bold"))
     sheet.label("x", f"step {at.reads} of the {inputs}")
     first = "the initial state" if at.carried else "zero at every step (state=reset)"
     state = first if at.before is None else f"after step {at.before}"
