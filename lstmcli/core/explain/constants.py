@@ -35,7 +35,8 @@ def solve(simulator: NetworkSimulator, sets: Array) -> tuple[Array, Array]:
     steps that show it.
     """
     solved, values = [], []
-    for steps in dict.fromkeys(simulator.horizons[1:]):
+    _, telling, most, every = simulator.horizons
+    for steps in dict.fromkeys((telling, most, every)):
         grids, nearest = _solved_over(simulator, sets, steps)
         solved.append(sets[nearest])
         values.append(grids.values[nearest])

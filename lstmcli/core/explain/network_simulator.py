@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,15 @@ CLOSEST_STEPS = 8  # that sort single changes where a first step is known
 FEWEST, TELLING_NUMBERS = 3, 96  # of steps, to solve for a constant first
 OUTPUTS = ("h", *FINALS)
 """Arrays of every run, which many locations of EXPECTED share."""
+
+
+class Horizons(NamedTuple):
+    """Steps up to which runs are compared, one after another."""
+
+    fewest: int
+    telling: int  # enough of them to solve for a constant
+    most: int  # the rest is verified
+    every: int
 
 
 class NetworkSimulator:
@@ -103,15 +112,15 @@ class NetworkSimulator:
         return not any(h.any() or c.any() for h, c in states)
 
     @cached_property
-    def horizons(self) -> list[int]:
-        """Steps up to which runs are compared: the fewest, those that tell enough, all."""
+    def horizons(self) -> Horizons:
+        """The steps up to which runs are compared, from the first known one on."""
         steps = len(self.sequence.x)
         first = min((int(one.at[0].min()) for one in self.of_steps), default=steps)
         cell = next(iter(self.runs.cells.values())).cell
         width = cell.units if self.head is None else self.head.width(cell.outputs)
         telling = int(np.clip(TELLING_NUMBERS / width, FEWEST, TELLING))
         counts = (FEWEST, telling, TELLING, steps)
-        return [min(first + count, steps) for count in counts]
+        return Horizons(*(min(first + count, steps) for count in counts))
 
     def targets_until(
         self, steps: int, cells: int | None = None
