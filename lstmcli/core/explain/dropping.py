@@ -183,6 +183,6 @@ def _in_short_runs(simulator: NetworkSimulator, sets: Array) -> Array:
     counts = sorted({1 + names.index(one.cell) for one in simulator.targets})
     fewest, telling, most, _ = simulator.horizons
     for count, steps in product(counts, dict.fromkeys((fewest, telling, most))):
-        off = simulator.off(sets, steps, cells=count)
+        off = simulator.off_early(sets, steps, cells=count)
         sets = sets[are_near(off)]
     return sets
