@@ -52,10 +52,12 @@ DONE: tuple[str, ...] = (
     "lstmcli/cli",
     "lstmcli/core/derive",
     "lstmcli/core/diff",
+    "lstmcli/core/explain",
     "lstmcli/core/forward",
     "lstmcli/core/model",
     "lstmcli/core/weights",
     "lstmcli/engines",
+    "lstmcli/views",
 )
 """The packages that are read once: a name is added by the change that wrote the last file of it."""
 

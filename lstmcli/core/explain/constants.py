@@ -35,7 +35,8 @@ def solve(simulator: NetworkSimulator, sets: Array) -> tuple[Array, Array]:
     steps that show it.
     """
     solved, values = [], []
-    for steps in dict.fromkeys(simulator.horizons[1:]):
+    _, telling, most, every = simulator.horizons
+    for steps in dict.fromkeys((telling, most, every)):
         grids, nearest = _solved_over(simulator, sets, steps)
         solved.append(sets[nearest])
         values.append(grids.values[nearest])
@@ -117,5 +118,5 @@ class Grids:
         """(n, P): the rms in tolerances of sets with points (n, P) as values."""
         each = np.repeat(self._sets[rows], points.shape[1], axis=0)
         constants = self._simulator.singles.constants(each, points.ravel())
-        off = self._simulator.off(each, steps, constants, dtype)
+        off = self._simulator.off_early(each, steps, constants, dtype)
         return rms(off).reshape(points.shape)

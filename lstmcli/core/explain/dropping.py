@@ -171,7 +171,7 @@ def _among_pairs(
 ) -> Array:
     """The same where most pairs are tried: all are run to the end, once for all placements."""
     pairs = simulator.singles.closed_pairs
-    off = simulator.shared_off(pairs, extent, simulator.horizons[2], cached)
+    off = simulator.shared_off(pairs, extent, simulator.horizons.most, cached)
     near = pairs[are_near(off)]
     numbers = 1, len(simulator.singles)  # of a pair one
     return np.asarray(sets[np.isin(sets @ numbers, near @ numbers)])
@@ -181,7 +181,8 @@ def _in_short_runs(simulator: NetworkSimulator, sets: Array) -> Array:
     """The same by runs of the lowest cells, and of the first steps: later, rounding grows."""
     names = [*simulator.runs.cells, ""]
     counts = sorted({1 + names.index(one.cell) for one in simulator.targets})
-    for count, steps in product(counts, dict.fromkeys(simulator.horizons[:3])):
-        off = simulator.off(sets, steps, cells=count)
+    fewest, telling, most, _ = simulator.horizons
+    for count, steps in product(counts, dict.fromkeys((fewest, telling, most))):
+        off = simulator.off_early(sets, steps, cells=count)
         sets = sets[are_near(off)]
     return sets

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from lstmcli.core.explain.causes import Changes, settings_of
 from lstmcli.core.explain.hypotheses import NO_CONSTANT, SingleChanges
 from lstmcli.core.explain.network_runs import (
     FINALS,
+    CellRuns,
     Extent,
     NetworkRuns,
     Runs,
@@ -39,6 +40,15 @@ CLOSEST_STEPS = 8  # that sort single changes where a first step is known
 FEWEST, TELLING_NUMBERS = 3, 96  # of steps, to solve for a constant first
 OUTPUTS = ("h", *FINALS)
 """Arrays of every run, which many locations of EXPECTED share."""
+
+
+class Horizons(NamedTuple):
+    """Steps up to which runs are compared, one after another."""
+
+    fewest: int
+    telling: int  # enough of them to solve for a constant
+    most: int  # the rest is verified
+    every: int
 
 
 class NetworkSimulator:
@@ -103,29 +113,28 @@ class NetworkSimulator:
         return not any(h.any() or c.any() for h, c in states)
 
     @cached_property
-    def horizons(self) -> list[int]:
-        """Steps up to which runs are compared: the fewest, those that tell enough, all."""
+    def horizons(self) -> Horizons:
+        """The steps up to which runs are compared, from the first known one on."""
         steps = len(self.sequence.x)
         first = min((int(one.at[0].min()) for one in self.of_steps), default=steps)
         cell = next(iter(self.runs.cells.values())).cell
         width = cell.units if self.head is None else self.head.width(cell.outputs)
         telling = int(np.clip(TELLING_NUMBERS / width, FEWEST, TELLING))
         counts = (FEWEST, telling, TELLING, steps)
-        return [min(first + count, steps) for count in counts]
+        return Horizons(*(min(first + count, steps) for count in counts))
 
     def targets_until(
         self, steps: int, cells: int | None = None
     ) -> list[WantedNumbers]:
-        """The numbers of the lowest cells up to a step; of last states, in a whole run."""
+        """Some numbers of the lowest cells up to a step; of last states, in a whole run."""
+        every = self.targets
+        if steps < len(self.sequence.x) and not self.at_any_step:
+            every = []  # last states are those of the last step
+            for target in self.of_steps:
+                # of the numbers of all steps, few would be left
+                every.append(target.subset(target.at[0] < steps).thinned())
         names = [*self.runs.cells, ""][:cells]
-        until = []
-        for target in self.targets:
-            if target.cell in names:
-                step = target.at[0]
-                if not target.has_steps:  # that of a last state
-                    step = np.full_like(step, len(self.sequence.x) - 1)
-                until.append(target.subset(step < steps))
-        return until
+        return [one for one in every if one.cell in names]
 
     # ---- how far off runs are
 
@@ -151,6 +160,63 @@ class NetworkSimulator:
             off.append(self.off_in(runs, targets))
         return np.concatenate(off)
 
+    def off_early(
+        self,
+        sets: Array,
+        steps: int,
+        values: Array | None = None,
+        dtype: Any = np.float64,
+        cells: int | None = None,
+    ) -> Array:
+        """(N, E): as `off`, but of the last steps where outputs are reversed.
+
+        Runs of these give them first; all steps would have to be run for the first ones.
+        """
+        are_reversed = self._are_reversed(sets, steps)
+        in_order = np.flatnonzero(~are_reversed)
+        first = self.off(sets[in_order], steps, _rows(values, in_order), dtype, cells)
+        if not are_reversed.any():
+            return first
+        from_last = np.flatnonzero(are_reversed)
+        last = self._off_from_last(
+            sets[from_last], steps, _rows(values, from_last), dtype
+        )
+        return _joined(first, last, are_reversed)
+
+    def _are_reversed(self, sets: Array, steps: int) -> Array:
+        """(N,): which sets give the last steps first, where these are compared."""
+        if steps >= len(self.sequence.x) or not self._has_last_step:
+            return np.zeros(len(sets), bool)
+        ((name, cell),) = self.runs.cells.items()
+        order = cell.orders(self.runs.cells_of(name, sets))
+        return np.asarray(order.outputs_reversed)
+
+    @cached_property
+    def _has_last_step(self) -> bool:
+        """Tell whether EXPECTED has the last step of the only cell, in units of its h."""
+        if len(self.runs.cells) > 1 or self.at_any_step or self.edited:
+            return False
+        last = len(self.sequence.x) - 1
+        return any((one.at[0] == last).any() for one in self.of_steps)
+
+    def _off_from_last(
+        self, sets: Array, steps: int, values: Array | None, dtype: Any
+    ) -> Array:
+        """(N, E): how far off reversed outputs are in the last steps, in tolerances."""
+        (name,) = self.runs.cells
+        extent = Extent(steps, self.kept, dtype, has_first_steps=False)
+        begin = len(self.sequence.x) - steps
+        targets = []
+        for target in self.of_steps:
+            targets.append(target.subset(target.at[0] >= begin).thinned())
+        off = []
+        for part in self.runs.chunks(len(sets)):
+            cells = self.runs.cells_of(name, sets[part], _rows(values, part), dtype)
+            arrays = self.runs.step(name, cells, extent)
+            of_cell = CellRuns(arrays, np.arange(len(part)))
+            off.append(self.off_in({name: of_cell}, targets))
+        return np.concatenate(off)
+
     def shared_off(
         self, sets: Array, extent: Extent, steps: int, cached: Cached
     ) -> Array:
@@ -164,9 +230,9 @@ class NetworkSimulator:
         return np.concatenate(off)
 
     def shared_key(self, sets: Array, extent: Extent) -> tuple[Any, ...]:
-        """The key of the runs of all sets of a size, without the number of a chunk."""
-        size = sets.shape[1]
-        return (*self.sequence.key, size, extent.steps, *sorted(extent.kept))
+        """The key that tells the runs of sets from others."""
+        of_sets = sets.shape[1], sets.tobytes()
+        return (*self.sequence.key, *of_sets, extent.steps, *sorted(extent.kept))
 
     def distances(self, cached: Cached) -> Array:
         """(S + 1,): the rms in tolerances of each single change, and of none.
@@ -180,8 +246,12 @@ class NetworkSimulator:
         elif self.is_stepwise:
             steps = min(CLOSEST_STEPS, steps)
         sets = np.arange(len(self.singles) + 1)[:, None]
+        are_reversed = self._are_reversed(sets, steps)
         extent = Extent(steps, self.kept.union(others), np.float32)
-        off = self.shared_off(sets, extent, steps, cached)
+        off = self.shared_off(sets[~are_reversed], extent, steps, cached)
+        if are_reversed.any():
+            last = self._off_from_last(sets[are_reversed], steps, None, np.float32)
+            off = _joined(off, last, are_reversed)
         distances = rms(off)
         if not off.shape[1]:
             distances[:] = np.inf
@@ -282,6 +352,22 @@ def _kept(targets: Sequence[WantedNumbers], edited: Collection[Cell]) -> set[str
     for cell in edited:
         kept.update(edit.kind.takes for edit in cell.edits)
     return kept.difference(OF_HEAD)
+
+
+def _rows(values: Array | None, which: Array) -> Array | None:
+    """Some of the values of open constants, if there are any."""
+    return None if values is None else values[which]
+
+
+def _joined(first: Array, last: Array, is_last: Array) -> Array:
+    """The numbers (N, E) of two kinds of sets; where one has fewer, these count more often."""
+    width = max(first.shape[1], last.shape[1])
+    joined = np.zeros((len(is_last), width))
+    for which, off in ((~is_last, first), (is_last, last)):
+        if off.shape[1]:
+            often = np.linspace(0, off.shape[1] - 1, width).astype(int)
+            joined[which] = off[:, often]
+    return joined
 
 
 def are_near(off: Array) -> Array:
