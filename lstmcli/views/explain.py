@@ -40,6 +40,7 @@ from lstmcli.views.sheet import (
     verdict,
 )
 from lstmcli.views.text import count, error_sizes, unbroken
+from lstmcli.views.timeline import timeline
 
 INDENT = 20  # columns of the labels
 USED_BY = "used by"
@@ -62,6 +63,8 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
     sheet = verdict(title(e, expected), COLORS.get(e.verdict, DIFFERS), width)
     for line in details(e, expected):
         sheet.label("", line, indent=2)
+    if e.steps_run is not None:
+        sheet.section(timeline(e.steps_run, width))
     if e.words.rows:
         sheet.section(_changes(e, width))
     if e.verdict in ("none", "unproven") and len(e.nearest) > 1:

@@ -27,6 +27,11 @@ class StepPosition:
     carried: bool = True  # False: h and c are zero at every step
     is_last: bool = False  # the sequence's last computed one: final_h is its h
 
+    @property
+    def words(self) -> str:
+        """``step 1, batch 0, unit 0``."""
+        return f"step {self.step}, batch {self.batch}, unit {self.unit}"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Derivation:
@@ -48,7 +53,7 @@ class Derivation:
         what = f"{at.prefix}{self.gate or 'h'}"
         shown = [line for line in self.lines if line.name in (self.gate, "c", "h")]
         values = ", ".join(f"{line.name} {float(line.value):.6g}" for line in shown)
-        return f"<Derivation of {what}: step {at.step}, batch {at.batch}, unit {at.unit}; {values}>"
+        return f"<Derivation of {what}: {at.words}; {values}>"
 
     def line(self, name: str) -> FormulaLine:
         """The line of a name: ``z_f``, ``f``, ``c``, ``h``.

@@ -94,7 +94,7 @@ def _refuse_other_places(gate: str | None, numbers: Mapping[str, object]) -> Non
 
 def _refuse_other_arithmetic(model: Model) -> None:
     """Refuse a model whose numbers the equations in floats do not give."""
-    if model.convention.behaviour.arithmetic != "float":
+    if model.behaviour.arithmetic != "float":
         raise UserError(
             "derive shows products of the numbers as they are; this model rounds inputs and h to "
             "8 bits.",
@@ -139,7 +139,7 @@ def _place(
         raise UserError(
             f"step {step} of batch {batch} is left out by {by}: nothing is computed there."
         )
-    is_carried = at == 0 or cell.convention.behaviour.state != "reset"
+    is_carried = at == 0 or cell.behaviour.state != "reset"
     later = reads[at + 1 :]
     if valid is not None:
         later = later[valid[later, batch]]  # those that are computed
@@ -174,7 +174,7 @@ def _steps_of_loop(
     plan: Plan, cell: Cell, direction: int, batch: int
 ) -> tuple[Array, Array]:
     """For each step of the loop over a sequence, the steps (T,) of the inputs and outputs."""
-    order = StepOrder.of_cell(cell.convention.behaviour, direction == 1)
+    order = StepOrder.of_cell(cell.behaviour, direction == 1)
     valid = counted(cell, plan.valid, plan.model)
     reads, shown = processed_steps(order, plan.steps, valid)  # (T, B), or (T, 1)
     column = batch if reads.shape[1] > 1 else 0
@@ -359,7 +359,7 @@ def _comparable(
             arrays[name] = array
     if not place.prefix:
         return arrays, 0
-    layer, merge = model.layers[place.layer], model.convention.behaviour.merge
+    layer, merge = model.layers[place.layer], model.behaviour.merge
     is_single = len(layer) == 1
     is_last = place.layer == len(model.layers) - 1
     if not is_last or (merge not in FIRST_HALF and not is_single):

@@ -90,7 +90,7 @@ class Lines:
         wide = value.wide
         kind = self.cell.dtype.type
         mean = wide.mean()
-        epsilon = self.cell.convention.behaviour.norm_epsilon
+        epsilon = self.cell.behaviour.norm_epsilon
         deviation = np.sqrt(((wide - mean) ** 2).mean() + epsilon)
         numbers = {"mean": kind(mean), "deviation": kind(deviation)}
         numbers |= {"scale": scale[self.unit], "shift": shift[self.unit]}
@@ -124,7 +124,7 @@ class UnitAtStep(Lines):
     @property
     def _coupled(self) -> tuple[str, str]:
         """The gate that is made of another, and that one; "" without."""
-        return COUPLED.get(self.cell.convention.behaviour.coupled, ("", ""))
+        return COUPLED.get(self.cell.behaviour.coupled, ("", ""))
 
     def _parts(self) -> Parts:
         """The parts of the step, which write lines."""
@@ -132,7 +132,7 @@ class UnitAtStep(Lines):
         activate = {gate: partial(own._activate, gate) for gate in GATES}
         peepholes = NO_PEEPHOLES
         if self.cell.peephole is not None:
-            where = self.cell.convention.behaviour.output_peephole
+            where = self.cell.behaviour.output_peephole
             peepholes = Peepholes(own._peephole, where)
         parts = Parts(
             s_i=activate["i"],
@@ -199,7 +199,7 @@ class UnitAtStep(Lines):
         cell, gate = self.cell, GATES[number]
         if not self._is_summed(gate):
             return
-        constant = cell.convention.behaviour.forget_bias if gate == "f" else 0
+        constant = cell.behaviour.forget_bias if gate == "f" else 0
         if cell.norm_scale is None:
             z.terms.append(Term("bias", cell.bias[number, self.unit]))
             if constant:
@@ -215,7 +215,7 @@ class UnitAtStep(Lines):
         z.value = total
 
     def _clip(self, *of_gates: Operand) -> None:
-        limit = self.cell.convention.behaviour.gate_clip
+        limit = self.cell.behaviour.gate_clip
         for z in of_gates:
             if z.value is not None:
                 z.value = z.value.clipped(limit, self.cell.dtype)
@@ -224,7 +224,7 @@ class UnitAtStep(Lines):
         """Add the line of z, and that of the gate, if no peephole is added to it."""
         if z.value is None:
             return
-        behaviour = self.cell.convention.behaviour
+        behaviour = self.cell.behaviour
         numbers = self.computed["z"].reshape(4, -1)[GATES.index(gate)]
         self._add(f"z_{gate}", z.value, numbers)
         name = behaviour.activation if gate == "g" else behaviour.recurrent_activation
@@ -258,7 +258,7 @@ class UnitAtStep(Lines):
 
     def _clip_c(self, c: Operand) -> None:
         assert c.value is not None
-        limit = self.cell.convention.behaviour.cell_clip
+        limit = self.cell.behaviour.cell_clip
         c.value = c.value.clipped(limit, self.cell.dtype)
 
     def _normalize_c(self, c: Operand, number: int) -> None:
@@ -277,7 +277,7 @@ class UnitAtStep(Lines):
         assert c_new.value is not None
         if "o" in self.wanted:
             self._add_gate("o", o)
-        name = self.cell.convention.behaviour.output_activation
+        name = self.cell.behaviour.output_activation
         return Operand(self._computed("o") * c_new.value.applied(name))
 
     def _project(self, h: Operand) -> Operand:
@@ -299,7 +299,7 @@ class UnitAtStep(Lines):
 
     def _clip_h(self, h: Operand) -> None:
         if h.value is not None:
-            limit = self.cell.convention.behaviour.projection_clip
+            limit = self.cell.behaviour.projection_clip
             clipped = h.value.clipped(limit, self.cell.dtype)
             self._add("h", clipped, self.computed["h"])
 

@@ -45,7 +45,7 @@ class Moved(NamedTuple):
     a: Numbers
     b: Numbers
     facts: dict[str, Any]  # for the text
-    part: Any = ...  # the index of this b in that of the pair
+    index: Any = ...  # of this b in that of the pair
 
 
 class Rearrangement(NamedTuple):
@@ -80,7 +80,7 @@ def rearranged(pair: Pair) -> Hint | None:
     a, b = pair.names
     for row in _possible(pair):
         for moved in row.ways(pair):
-            agreed = None if pair.agrees is None else pair.agrees[moved.part]
+            agreed = None if pair.agrees is None else pair.agrees[moved.index]
             if proves(pair.tolerance, moved.a, moved.b, agreed):
                 facts = {"a": a, "b": b, **moved.facts}
                 return Hint(row.code, row.text.format(**facts))
@@ -227,50 +227,52 @@ def _windows(pair: Pair) -> Iterator[Moved]:
     steps_of_a, steps_of_b = len(pair.a.values), len(pair.b.values)
     if steps_of_a == steps_of_b or pair.a.shape[1:] != pair.b.shape[1:]:
         return
-    is_part_a = steps_of_a < steps_of_b
-    short, long = sorted((steps_of_a, steps_of_b))
+    is_a_short = steps_of_a < steps_of_b
+    steps, of_steps = sorted((steps_of_a, steps_of_b))
     agree = pair.tolerance.agree
-    if is_part_a:
+    if is_a_short:
         starts = _starts(pair.a, pair.b, agree)
     else:
-        starts = _starts(pair.b, pair.a, lambda part, full: agree(full, part))
+        starts = _starts(pair.b, pair.a, lambda short, long: agree(long, short))
     for start in starts[:_MOST_WINDOWS].tolist():
         facts = {
-            "part": pair.names[0] if is_part_a else pair.names[1],
-            "where": AxisRange(start, short, long).words("step"),
+            "short": pair.names[0] if is_a_short else pair.names[1],
+            "where": AxisRange(start, steps, of_steps).words("step"),
             "typed": "",
         }
         if not pair.indices[0]:
-            window = f"{start}:{start + short}"
+            window = f"{start}:{start + steps}"
             facts["typed"] = f": lstm diff --steps {window} compares these"
-        if is_part_a:
-            yield Moved(pair.a, pair.b[start : start + short], facts)
+        if is_a_short:
+            yield Moved(pair.a, pair.b[start : start + steps], facts)
         else:
-            yield Moved(pair.a[start : start + short], pair.b, facts)
+            yield Moved(pair.a[start : start + steps], pair.b, facts)
 
 
 def _starts(
-    part: Numbers, full: Numbers, agree: Callable[[Numbers, Numbers], Mask]
+    short: Numbers, long: Numbers, agree: Callable[[Numbers, Numbers], Mask]
 ) -> Array:
-    """The steps of one side that may be step 0 of the other, which is the ``part``.
+    """The steps of the longer side that may be step 0 of the shorter one.
 
-    One number of the part after the other excludes steps, until few are left. Each is of another
+    One number of this after the other excludes steps, until few are left. Each is of another
     step and unit than the one before: zeros of padding and dead units exclude nothing.
     """
-    part, full = (side.moved(lambda v: v.reshape(len(v), -1)) for side in (part, full))
-    steps, width = part.shape
-    starts = np.arange(1 + len(full.values) - steps)
-    room = _ROOM_FOR_WINDOWS * full.values.size
+    short, long = (
+        side.moved(lambda v: v.reshape(len(v), -1)) for side in (short, long)
+    )
+    steps, width = short.shape
+    starts = np.arange(1 + len(long.values) - steps)
+    room = _ROOM_FOR_WINDOWS * long.values.size
     for n in range(steps * width):
         room -= len(starts)
         if len(starts) <= _MOST_WINDOWS or room < 0:
             break
         step = n % steps
         unit = (step + n // steps) % width
-        number = part[step : step + 1, unit]  # (1,)
+        number = short[step : step + 1, unit]  # (1,)
         left = []
         for some in np.array_split(starts, 1 + len(starts) // _BLOCK):
-            left.append(some[agree(number, full[some + step, unit])])
+            left.append(some[agree(number, long[some + step, unit])])
         starts = np.concatenate(left)
     return starts
 
@@ -362,7 +364,7 @@ OF_STEPS = (
         "{behind}, which may be the state before the first one, is missing in {ahead}.",
     ),
     Rearrangement(
-        "part_of_steps", _windows, "once {part} is interpreted as {where}{typed}."
+        "part_of_steps", _windows, "once {short} is interpreted as {where}{typed}."
     ),
     Rearrangement(
         "half_flipped",

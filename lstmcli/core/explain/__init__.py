@@ -17,7 +17,13 @@ import numpy as np
 from lstmcli.core.explain import execution
 from lstmcli.core.explain.budget import Progress, quiet
 from lstmcli.core.explain.clues import RUN_OTHERWISE
-from lstmcli.core.explain.edit_search import STAGES, WHERES, Stage, edits_of_head
+from lstmcli.core.explain.edit_search import (
+    STAGES,
+    WHERES,
+    Stage,
+    edits_of_head,
+    edits_of_schedule,
+)
 from lstmcli.core.explain.explanation import Alternatives, Explanation
 from lstmcli.core.explain.nothing_fits import nothing_fits
 from lstmcli.core.explain.question import Question, as_outputs, in_shape
@@ -70,6 +76,12 @@ def edit_head(search: Search) -> Explanation | None:
     return of_edits(search, answers) if answers else None
 
 
+def edit_schedule(search: Search) -> Explanation | None:
+    """The edits of when the state advances that give EXPECTED, if any."""
+    answers = edits_of_schedule(search.likeliest)
+    return of_edits(search, answers) if answers else None
+
+
 def edit_runs(search: Search, stage: Stage, where: str) -> Explanation | None:
     """The edits of a stage that give EXPECTED, if any."""
     answers = search.edits.found_by(stage, where)
@@ -88,6 +100,7 @@ PASSES = [
     Pass("zeros", refuse_zeros),
     Pass("edits of the head", edit_head),
     Pass("one change", partial(change_settings, total=1)),
+    Pass("when the state advances", edit_schedule),
     Pass("two changes", partial(change_settings, total=2)),
     Pass("half precision", round_parts),
     Pass("three changes", partial(change_settings, total=3)),

@@ -36,7 +36,7 @@ SHOW_F = {"f", "z"}
 
 
 class FirstStepBounds(NamedTuple):
-    """What values of an open constant give at the first step of some hypotheses."""
+    """The numbers that values of an open constant give at the first step of some hypotheses."""
 
     rows: Array  # (U,): of distinct first steps
     is_last: bool  # EXPECTED has it as the last step

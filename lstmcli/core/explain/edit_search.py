@@ -36,6 +36,7 @@ from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
 from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.observation import Arrays
 from lstmcli.core.explain.placement import Placement
+from lstmcli.core.explain.schedules import schedules
 from lstmcli.core.explain.tries import Answer, Try
 from lstmcli.core.model.edits import EDITS, HIDES, Edit, RunSizes
 from lstmcli.errors import UserError
@@ -51,8 +52,11 @@ class Stage(NamedTuple):
     of_each: bool = False  # they are of one cell of several
 
 
+OF_SCHEDULE = Stage(schedules, "when the state advances")
+
 STAGES = (
     Stage(restarts, "initial states again"),
+    OF_SCHEDULE,
     Stage(table, "all cells", is_listed=True),
     Stage(numbers, "statistics of the data, and numbers that are solved for"),
     Stage(outputs, "layers after h"),
@@ -144,6 +148,15 @@ def edits_of_head(attempts: Sequence[Attempt]) -> list[Answer]:
         if attempt.placement.expected.is_of_head:
             runs.append(EditedRuns(attempt.placement))  # which reads the model
     return _found_by_stage(OF_HEAD, runs, 1.0) or []
+
+
+def edits_of_schedule(attempts: Sequence[Attempt]) -> list[Answer]:
+    """The edits of when the state advances that give EXPECTED, with the cell as loaded.
+
+    They cost little and are found step by step, so they come before two changes.
+    """
+    runs = [EditedRuns(attempt.placement) for attempt in attempts]
+    return _found_by_stage(OF_SCHEDULE, runs, 1.0) or []
 
 
 def _found_by_stage(

@@ -81,7 +81,8 @@ def known_cells(runs: EditedRuns) -> list[KnownCell]:
     return [one for one in shown if np.isfinite(one.h).all()]
 
 
-def _tolerance(runs: EditedRuns) -> float:
+def tolerance_of(runs: EditedRuns) -> float:
+    """How far off a number may be that follows from EXPECTED."""
     allowance = runs.placement.allowance
     allowed = runs.expected.at_known(lambda _, one: allowance.of(one))
     return max(LEAST, WITHIN * largest(allowed))
@@ -114,7 +115,7 @@ def _near_first_steps(
     h, c = known.start
     of_one = known._replace(h=known.h[:, :1], start=(h[:1], c[:1]))
     off = np.abs(_off_with(of_one, runs.work, x)).max(axis=1)
-    near = np.flatnonzero(off <= _tolerance(runs))
+    near = np.flatnonzero(off <= tolerance_of(runs))
     return [names[n] for n in near.tolist()]
 
 
@@ -163,7 +164,7 @@ def _solved_scales(
         plain = np.repeat([factor, 0.0], known.cell.inputs)
         start = np.zeros((1, len(basis)))
         p, rest = gauss_newton(partial(off_scaled, plain=plain), start)
-        if np.abs(rest).max() <= _tolerance(runs):
+        if np.abs(rest).max() <= tolerance_of(runs):
             factors, offsets = np.split(plain + p[0] @ basis, 2)
             return factors, offsets
     return None
@@ -244,7 +245,7 @@ def state(runs: EditedRuns) -> Tries:
                 return
             runs.work.add(SOLVING * batch * size**3)
             p, rest = gauss_newton(partial(_off_from, known), start, 2 * ITERATIONS)
-            if np.abs(rest).max() <= _tolerance(runs):
+            if np.abs(rest).max() <= tolerance_of(runs):
                 h, c = np.split(p, [known.cell.outputs], axis=1)
                 solved = Edit("state.array", {"h": h, "c": c}, file="state.npz")
                 yield runs.hypothesis(solved, solved=batch * size)
@@ -290,7 +291,7 @@ def damage(runs: EditedRuns) -> Tries:
         others = cell.projection, cell.norm_scale, cell.peephole
         if any(one is not None for one in others):
             return
-        for edit in _damaged_at_first(known, _tolerance(runs)):
+        for edit in _damaged_at_first(known, tolerance_of(runs)):
             nearest = refined(runs, edit)
             if nearest is not None:
                 yield runs.hypothesis(nearest, solved=1)

@@ -12,6 +12,7 @@ from lstmcli.core.explain.observation import Expected
 from lstmcli.core.explain.verify import Agreement, Remark
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit
+from lstmcli.core.model.schedule import Schedule
 from lstmcli.core.model.settings import setting_text
 from lstmcli.outputs import jsonable
 
@@ -150,6 +151,7 @@ class Explanation:
     remarks: tuple[Remark, ...] = ()
     words: Words = Words()
     evidence: float | None = None
+    steps_run: Schedule | None = None  # that edits have; None: each step once
     # ---- of the files and options that were given
     command: str = ""
     next: str = ""  # the command to go on with, if no configuration is found
@@ -174,6 +176,14 @@ class Explanation:
     def edits(self) -> tuple[str, ...]:
         """The edits among the changes, as ``--edit`` takes them."""
         return tuple(one.edit.text for one in self.changes if one.edit)
+
+    @property
+    def schedule(self) -> Array | None:
+        """How often each step is run: (T,) or, where sequences differ, (B, T); None: once."""
+        if self.steps_run is None:
+            return None
+        runs = self.steps_run.runs.T
+        return runs[0] if (runs == runs[:1]).all() else runs
 
     @property
     def arrays(self) -> dict[str, Mapping[str, Array]]:
@@ -221,6 +231,9 @@ class Explanation:
             "found": self.found,
             "settings": dict(self.settings),
             "edits": list(self.edits),
+            "schedule": self.schedule
+            if self.schedule is None
+            else self.schedule.tolist(),
             "changes": [change.to_json() for change in self.changes],
             "max_abs": measured and jsonable(measured.max_abs),
             "command": self.command,

@@ -84,12 +84,12 @@ class Extent(NamedTuple):
     kept: Collection[str]  # arrays of each cell
     dtype: Any = np.float64
     cells: int | None = None  # how many, the lowest first; None: all
-    # or only so many as if no outputs were reversed: of such, the last ones
+    # or only as many as if no outputs were reversed: of such, the last ones
     has_first_steps: bool = True
 
 
 class NetworkRuns:
-    """What runs a network over a sequence; ``cells`` are under hypotheses."""
+    """The runs of a network over a sequence; ``cells`` are under hypotheses."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class NetworkRuns:
         return arrays
 
     def _zeros(self, name: str, count: int, extent: Extent) -> dict[str, Array]:
-        """Arrays for so many runs of a cell; steps that are not run take no memory."""
+        """Arrays for a count of runs of a cell; steps that are not run take no memory."""
         cell = self.cells[name].cell
         widths = {"h": cell.outputs, "final_h": cell.outputs, "z": 4 * cell.units}
         steps = len(self.sequence.x)

@@ -164,7 +164,7 @@ class NetworkSimulator:
         return np.concatenate(off)
 
     def shared_key(self, sets: Array, extent: Extent) -> tuple[Any, ...]:
-        """What tells the runs of all sets of a size from others."""
+        """The key that tells the runs of all sets of a size from others."""
         size = sets.shape[1]
         return (*self.sequence.key, size, extent.steps, *sorted(extent.kept))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, pairwise, starmap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,7 +59,12 @@ def batch_blocks(batch: int, cell: Cell) -> list[slice]:
     starts = list(range(0, batch, size))
     if batch - starts[-1] == 1:  # BLAS sums a single sequence in another order
         starts.pop()
-    return [slice(a, b) for a, b in zip(starts, [*starts[1:], batch], strict=True)]
+    return _slices(starts, batch)
+
+
+def _slices(starts: Sequence[int], stop: int) -> list[slice]:
+    """From each of some ascending numbers to the next one, the last up to ``stop``."""
+    return list(starmap(slice, pairwise([*starts, stop])))
 
 
 def worth_threads(batch: int, model: Model) -> bool:
@@ -95,8 +100,7 @@ def batch_chunks(batch: int, model: Model) -> list[slice]:
     starts = set.intersection(
         *({b.start for b in batch_blocks(batch, c)} for _, c in model.cells)
     )
-    ordered = sorted(starts)
-    return [slice(a, b) for a, b in zip(ordered, [*ordered[1:], batch], strict=True)]
+    return _slices(sorted(starts), batch)
 
 
 def blocks_within(chunk: slice, batch: int, cell: Cell) -> list[slice]:
@@ -138,6 +142,12 @@ class Runner:
         return np.concatenate([h for h, _ in states]), np.concatenate(
             [c for _, c in states]
         )
+
+    def put(self, state: State) -> None:
+        """Go on from h (R, P) and c (R, H), as if the steps so far had led there."""
+        h, c = state
+        for block, loop in zip(self._blocks, self._loops, strict=True):
+            loop.put(h[block], c[block])
 
     def advance(self, x: Array, keep: tuple[str, ...] = ("h",)) -> dict[str, Array]:
         """Run the steps of x (s, R, I); gives these arrays as views (s, R, K)."""

@@ -62,10 +62,9 @@ def same_weights(ours: Layers, theirs: Layers) -> bool:
 
 def _used(cell: Cell, stored: Cell) -> dict[str, Array]:
     """The weights of a cell that are used where it is stored as ``stored`` is."""
-    gates = [GATES.index(gate) for gate in present_gates(stored.convention)]
-    peephole_gates = [
-        "ifo".index(gate) for gate in present_gates(stored.convention) if gate != "g"
-    ]
+    present = present_gates(stored.convention)
+    gates = [GATES.index(gate) for gate in present]
+    peephole_gates = ["ifo".index(gate) for gate in present if gate != "g"]
     used: dict[str, Array] = {}
     for name in (field.name for field in fields(Cell) if field.name != "convention"):
         array = getattr(cell, name)

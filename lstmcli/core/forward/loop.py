@@ -70,9 +70,13 @@ class Loop:
 
     def start(self, h: Array, c: Array) -> None:
         """Begin from h (R, P) and c (R, H)."""
+        self.put(h, c)
+        self._full.start(self._operands.h[0].copy(), self._c.copy())
+
+    def put(self, h: Array, c: Array) -> None:
+        """Go on from h (R, P) and c (R, H), as if the steps so far had led there."""
         self._operands.h[0] = h.T
         self._c[:] = c.T
-        self._full.start(self._operands.h[0].copy(), self._c.copy())
 
     def advance(
         self,

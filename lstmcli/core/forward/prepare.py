@@ -25,6 +25,7 @@ from lstmcli.core.model.model import (
     from_time_major,
     layer_width,
 )
+from lstmcli.core.model.schedule import last_step
 from lstmcli.core.model.states import State
 from lstmcli.core.model.surroundings import Rows
 from lstmcli.core.weights.build_cells import check_layers
@@ -43,10 +44,26 @@ def with_edits(plan: Plan) -> Plan:
     edits = plan.model.edits
     if not edits:
         return plan
+    _refuse_schedule(plan)
     states = _edited_states(plan)
     plan = replace(plan, model=edited_model(plan.model), states=states)
     changes_inputs = any(edits_in(kind, edits) for kind in ("run", "front", "inputs"))
     return _with_edited_inputs(plan) if changes_inputs else plan
+
+
+def _refuse_schedule(plan: Plan) -> None:
+    """Refuse edits of when the state advances where they would do nothing, or not fit."""
+    edits = edits_in("schedule", plan.model.edits)
+    if plan.valid is not None:
+        refuse_edits(edits, "it does not go with lengths or a mask; leave these out.")
+    if plan.model.behaviour.state == "reset":
+        refuse_edits(edits, "no state is handed on.", try_={"state": "carried"})
+    for edit in edits:
+        last = last_step(edit.value)
+        if last >= plan.steps:
+            refuse_edits(
+                [edit], f"there is no step {last}; the last is {plan.steps - 1}."
+            )
 
 
 def _edited_states(plan: Plan) -> list[State]:
@@ -134,6 +151,7 @@ def edited_layers(model: Model) -> tuple[tuple[Cell, ...], ...]:
     for name, cell in model.cells:
         of_cell = [edit for edit in edits if edit.cell in ("", name)]
         of_steps = list(edits_in("equations", of_cell))
+        of_steps.extend(edits_in("schedule", of_cell))
         for edit in edits_in("outputs", of_cell):
             if edit.cell or name in of_last_layer:
                 of_steps.append(edit)

@@ -25,6 +25,7 @@ from lstmcli.core.forward.head import Pooled, head_output, last_states, merged_f
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
 from lstmcli.core.forward.packing import Packed
 from lstmcli.core.forward.plan import Chunk, Plan, cell_names
+from lstmcli.core.forward.schedule import run_scheduled
 from lstmcli.core.forward.sequence import (
     counted,
     merge_directions,
@@ -35,6 +36,7 @@ from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.directions import direction_axis, has_direction_axis
 from lstmcli.core.model.model import Cell, Model, Trace, from_time_major
 from lstmcli.core.model.part import Part
+from lstmcli.core.model.schedule import schedule_of
 from lstmcli.core.model.selection import Choice
 from lstmcli.core.model.states import State, join_states
 from lstmcli.core.model.surroundings import STATES, Head, Y
@@ -453,6 +455,9 @@ class ChunkRun:
             blocks = self._blocks(packed, len(x), names)
             self._runners[n] = Runner(packed, blocks, state, self._meter)
         runner = self._runners[n]
+        schedule = schedule_of(packed.cell.edits, *x.shape[:2])
+        if schedule is not None:
+            return run_scheduled(runner, schedule, x, names)
         return runner.advance(x, names), runner.state
 
     def _advance_apart(

@@ -16,8 +16,8 @@ from lstmcli.core.model.settings import Parser, setting_text
 from lstmcli.errors import UserError
 
 Stage = Literal[
-    "tensors", "cells", "network", "equations", "inputs", "state", "run", "outputs",
-    "head", "front",
+    "tensors", "cells", "network", "equations", "schedule", "inputs", "state", "run",
+    "outputs", "head", "front",
 ]  # fmt: skip
 """Where an edit acts."""
 
@@ -86,7 +86,9 @@ class EditKind:
         return self.name.partition(".")[0]
 
     def values_for(self, sizes: Any) -> Iterator[Any]:
-        """The values that are tried in a run of these `RunSizes`."""
+        """The values that are tried in a run of these `RunSizes`; none without a head or front."""
+        if self.stage in ("head", "front") and getattr(sizes.model, self.stage) is None:
+            return
         if self.values is None:
             yield from self.read.named
         elif callable(self.values):

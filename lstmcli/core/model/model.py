@@ -102,6 +102,15 @@ def cell_name(layer: int, direction: int) -> str:
     return f"layer{layer}_reverse" if direction else f"layer{layer}"
 
 
+def named_cells(layers: Sequence[Sequence[Cell]]) -> list[tuple[str, Cell]]:
+    """Every cell with its name, layer by layer, forward before backward."""
+    cells = []
+    for n, layer in enumerate(layers):
+        for d, cell in enumerate(layer):
+            cells.append((cell_name(n, d), cell))
+    return cells
+
+
 ELEMENTWISE = ("sum", "mul", "ave")
 """Merges of two directions whose outputs are no wider than those of one."""
 
@@ -237,11 +246,7 @@ class Model:
     @property
     def cells(self) -> list[tuple[str, Cell]]:
         """Every cell with its name: ``layer0``, ``layer0_reverse``, ``layer1``, ..."""
-        cells = []
-        for n, layer in enumerate(self.layers):
-            for d, cell in enumerate(layer):
-                cells.append((cell_name(n, d), cell))
-        return cells
+        return named_cells(self.layers)
 
     @property
     def cell(self) -> Cell:

@@ -10,8 +10,8 @@ from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell, Masking, Model, cell_name, format_lengths
 from lstmcli.core.model.settings import Assumption, split_cell
 from lstmcli.core.model.vocabulary import ACTIVATION_NAMES
+from lstmcli.core.weights.claims import lacking_slots
 from lstmcli.core.weights.orientation import units_along_rows
-from lstmcli.core.weights.slots import Slot
 from lstmcli.core.weights.stored import BIASES
 from lstmcli.core.weights.templates import (
     CellIndex,
@@ -40,7 +40,7 @@ def assumptions(found: RecognisedLstm, cell: Cell, given: Settings) -> list[str]
     assumed += _orientation_assumption(found, cell)
     hidden = [name for name in row.hidden if name not in given]
     if "forget_bias" in hidden:
-        what = f"forget bias {cell.convention.behaviour.forget_bias:+.10g}"
+        what = f"forget bias {cell.behaviour.forget_bias:+.10g}"
         assumed.append(Assumption(what, "not stored in the weights", "--forget-bias"))
     assumed += _config_assumptions(found, cell.convention, given)
     for name, value in given.items():
@@ -213,16 +213,11 @@ def _bias_assumptions(found: RecognisedLstm) -> list[str]:
     if not found.roles.intersection(roles):
         return [Assumption("no bias", "none in the file")]
     assumed = []
-    needed = set(row.storage.letters) - set(row.storage.absent)
     for cell, names in found.cells.items():
         where = f" in {cell_name(*cell)}" if len(found.cells) > 1 else ""
         for role in roles:
-            gates = {slot.gate for slot in names if slot.role == role}
-            lacking = [Slot(role)]
-            if gates:
-                lacking = [Slot(role, gate) for gate in sorted(needed - gates)]
-            if "" not in gates:
-                assumed += [f"no {slot.words}{where}" for slot in lacking]
+            for slot in lacking_slots(row, role, names):
+                assumed.append(f"no {slot.words}{where}")
     return assumed
 
 

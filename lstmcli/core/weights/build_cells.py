@@ -12,7 +12,7 @@ import numpy as np
 from lstmcli.core.model.arrays import ROUNDED, Array, round_to_format
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.edit import Edit, edited, edits_in, refuse_edits
-from lstmcli.core.model.model import Cell, cell_name, layer_width
+from lstmcli.core.model.model import Cell, cell_name, layer_width, named_cells
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.weights.decode import are_pairs, decode, split_directions
 from lstmcli.core.weights.slots import Slot
@@ -213,9 +213,7 @@ def runs_backward(found: RecognisedLstm, cell: CellIndex, settings: Settings) ->
 
 def check_cell_settings(layers: Sequence[tuple[Cell, ...]], given: Settings) -> None:
     """Refuse a setting of a cell that is not there."""
-    cells: list[str] = []
-    for n, layer in enumerate(layers):
-        cells += [cell_name(n, d) for d in range(len(layer))]
+    cells = [name for name, _ in named_cells(layers)]
     for name in given:
         cell, _ = split_cell(name)
         if cell and cell not in cells:

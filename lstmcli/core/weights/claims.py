@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from lstmcli.core.model.conventions import Convention
 from lstmcli.core.weights.slots import Slot, TensorNames
+from lstmcli.core.weights.stored import MATRICES
 from lstmcli.core.weights.templates import (
     CellIndex,
     NameEnd,
@@ -19,7 +20,6 @@ from lstmcli.core.weights.templates import (
 
 Cells = dict[CellIndex, TensorNames]
 
-MATRICES = {"kernel", "recurrent_kernel", "fused"}
 FORWARD = ("", "forward", "fw", "fwd", "l", "0")
 _OPTIMIZER = re.compile(
     r"(^|_)(n?adam\w*|rmsprop|adagrad|adadelta|adafactor|ftrl|sgd|momentum|optimizer\w*)(_|$)"
@@ -77,16 +77,21 @@ def missing_slot(row: Convention, tensors: TensorNames) -> Slot | None:
     roles = {Slot.parse(text).role for text in row.names.numbered} | set(
         row.names.tensors
     )
-    needed = roles & MATRICES | set(row.names.required)
-    gates = set(row.storage.letters) - set(row.storage.absent)
-    for role in sorted(needed):
-        there = {slot.gate for slot in tensors if slot.role == role}
-        if not there:
-            return Slot(role)
-        lacking = gates - there
-        if "" not in there and lacking:
-            return Slot(role, min(lacking))
+    for role in sorted(roles.intersection(MATRICES).union(row.names.required)):
+        for slot in lacking_slots(row, role, tensors):
+            return slot
     return None
+
+
+def lacking_slots(row: Convention, role: str, tensors: TensorNames) -> list[Slot]:
+    """The slots of a role that a cell has no tensors for: one, or those of some gates."""
+    there = {slot.gate for slot in tensors if slot.role == role}
+    if not there:
+        return [Slot(role)]
+    if "" in there:
+        return []
+    needed = set(row.storage.letters) - set(row.storage.absent)
+    return [Slot(role, gate) for gate in sorted(needed - there)]
 
 
 def fits(found: RecognisedLstm, shapes: Shapes) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import Convention
-from lstmcli.core.model.model import Cell, join_with_and
+from lstmcli.core.model.model import Cell, join_with_and, named_cells
 from lstmcli.core.model.settings import SETTINGS
 from lstmcli.core.weights.encode import prefix_forms
 from lstmcli.core.weights.slots import Slot
@@ -94,9 +94,7 @@ def fit(
     layers: Sequence[Sequence[Cell]], convention: Convention
 ) -> tuple[Convention, list[str]]:
     """The convention with the settings that these layers need; what it cannot store."""
-    cells: list[Cell] = []
-    for layer in layers:
-        cells.extend(layer)
+    cells = [cell for _, cell in named_cells(layers)]
     both = max(layers, key=len)
     changes, lacks = _settings(both[0].convention, convention, both=len(both) == 2)
     parts = "layers" if len(layers) > 1 else "directions"
@@ -108,7 +106,7 @@ def fit(
         lacks.append("layers that differ in merge")
     if convention.names.stacks and len(layers) > 1:
         lacks.append("layers without skip connections between them")
-    if any(cell.convention.behaviour.forward for cell in cells):
+    if any(cell.behaviour.forward for cell in cells):
         lacks.append("a backward cell that runs forward")
     for cell in cells:
         lacks += list(_lacking_parts(cell, convention))

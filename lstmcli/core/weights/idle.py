@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from lstmcli.core.model.model import Cell, cell_name
+from lstmcli.core.model.model import Cell, named_cells
 from lstmcli.core.model.settings import setting_text, split_cell
 from lstmcli.core.weights.slots import Slot
 from lstmcli.core.weights.stored import BIASES
@@ -28,10 +28,7 @@ class _Loaded(NamedTuple):
     @property
     def cells(self) -> list[Cell]:
         """The cells of all layers."""
-        cells: list[Cell] = []
-        for layer in self.layers:
-            cells.extend(layer)
-        return cells
+        return [cell for _, cell in named_cells(self.layers)]
 
     @property
     def has_bias(self) -> bool:
@@ -138,10 +135,9 @@ def _backward_by_themselves(
 ) -> set[str]:
     """The cells that run backward without ``reverse``."""
     cells = {name for name, runs_back in backward.items() if runs_back}
-    for n, layer in enumerate(layers):
-        for d, cell in enumerate(layer):
-            if cell.behaviour.go_backwards:
-                cells.add(cell_name(n, d))
+    for name, cell in named_cells(layers):
+        if cell.behaviour.go_backwards:
+            cells.add(name)
     return cells
 
 

@@ -90,5 +90,5 @@ def draw_run(
     each_h = [random.normal(size=(batch, cell.outputs)) for cell in cells]
     each_c = [random.normal(size=(batch, cell.units)) for cell in cells]
     states = list(zip(each_h, each_c, strict=True))
-    h, c = join_states(states, model.convention.behaviour.states, "batch")
+    h, c = join_states(states, model.behaviour.states, "batch")
     return x, {"h": h, "c": c}

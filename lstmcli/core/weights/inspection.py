@@ -333,7 +333,7 @@ def _without_numbers(name: str) -> str:
 
 def gate_numbers(cell: Cell) -> dict[str, GateNumbers]:
     """Mean and spread of each gate that has weights, not of a coupled one."""
-    made = cell.convention.behaviour.coupled[0]  # the i of "i=1-f"
+    made = cell.behaviour.coupled[0]  # the i of "i=1-f"
     found = {}
     with np.errstate(all="ignore"):  # of weights that are not finite
         for n, gate in enumerate(GATES):

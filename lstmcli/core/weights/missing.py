@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from lstmcli.core.model.conventions import CONVENTIONS, Convention
 from lstmcli.core.weights.claims import (
-    MATRICES,
     claims,
     fits,
     groups,
@@ -15,6 +14,7 @@ from lstmcli.core.weights.claims import (
     without_optimizer,
 )
 from lstmcli.core.weights.slots import Slot, TensorNames
+from lstmcli.core.weights.stored import MATRICES
 from lstmcli.core.weights.templates import (
     CellIndex,
     is_letter,
@@ -87,7 +87,7 @@ def _incomplete(row: Convention, names: Sequence[str]) -> list[_Part]:
 
 def _tells(part: _Part, *, is_asked: bool) -> bool:
     """Return whether what is there is an LSTM's: any matrix may be called a kernel, or W."""
-    if not part.roles & MATRICES:
+    if part.roles.isdisjoint(MATRICES):
         return False
     if not is_asked and all(is_letter(name) for name in part.names):
         return False

@@ -31,8 +31,3 @@ class Slot(NamedTuple):
 
 TensorNames = dict[Slot, str]
 """The names of a cell's tensors in a file."""
-
-
-def roles_of(slots: TensorNames) -> set[str]:
-    """The roles that a cell has tensors for."""
-    return {slot.role for slot in slots}

@@ -41,16 +41,17 @@ from lstmcli.core.weights.stored import (
 
 
 def _reshaped_roles(stored: Stored) -> list[str]:
-    return [role for role in MATRICES if stored.storage.is_reshaped(role)]
+    reshaped = [role for role in MATRICES if stored.storage.is_reshaped(role)]
+    return [role for role in reshaped if not stored.by_gate(role)]
 
 
 def _undo_reshape(stored: Stored) -> Stored:
-    roles = [role for role in _reshaped_roles(stored) if not stored.by_gate(role)]
+    roles = _reshaped_roles(stored)
     return stored.each(roles, lambda matrix: matrix.reshape(matrix.shape[::-1]).T)
 
 
 def _reshape(stored: Stored) -> Stored:
-    roles = [role for role in _reshaped_roles(stored) if not stored.by_gate(role)]
+    roles = _reshaped_roles(stored)
     return stored.each(roles, lambda matrix: matrix.T.reshape(matrix.shape))
 
 

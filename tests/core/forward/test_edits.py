@@ -428,10 +428,15 @@ def test_an_edit_of_many_numbers_takes_a_file(name: str, tmp_path: Path) -> None
     assert trace.settings["edits"] == [text]
 
 
+OF_SCHEDULE = "repeated", "held", "inserted", "skipped"
+"""Edits of the state that `test_schedules` has."""
+
+
 def test_every_kind_of_the_table_is_looked_at_here() -> None:
     of_head = {text.partition("=")[0] for text in EACH}
     elsewhere = {"inputs.padding_first", "equations.epsilon", *FILES, *of_head}
     elsewhere.add("head.softmax")
+    elsewhere |= {f"state.{name}" for name in OF_SCHEDULE}
     texts = {text.partition("=")[0].split("layer1.")[-1] for text in (*ROWS, *NETWORKS)}
     alike = {
         name for name in EDITS if any(name[:-1] == text[:-1] for text in texts)

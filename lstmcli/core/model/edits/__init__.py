@@ -27,6 +27,7 @@ from lstmcli.core.model.edits.head import HEAD
 from lstmcli.core.model.edits.inputs import INPUTS
 from lstmcli.core.model.edits.normalised import NORMALISED, USUAL_SCALES, normalised
 from lstmcli.core.model.edits.outputs import OUTPUTS
+from lstmcli.core.model.edits.schedule import SCHEDULE
 from lstmcli.core.model.edits.state import STATE
 from lstmcli.core.model.edits.weights import WEIGHTS
 from lstmcli.core.model.settings import CELL, MOST_SHOWN
@@ -59,7 +60,7 @@ OF_MODEL = (
 HIDES: dict[str, str] = {}
 """Why an edit of a family does not show at once."""
 
-for _family in (INPUTS, STATE, WEIGHTS, EQUATIONS, OUTPUTS, HEAD, FRONT):
+for _family in (INPUTS, STATE, SCHEDULE, WEIGHTS, EQUATIONS, OUTPUTS, HEAD, FRONT):
     HIDES[_family.name] = _family.hides
     EDITS.update((row.name, row) for row in _family.rows)
 

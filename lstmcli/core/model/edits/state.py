@@ -19,7 +19,7 @@ Variants = Mapping[str, tuple[str, Callable[..., Any]]]
 
 STATE = Family(
     "state",
-    "A start state shows at the first step, fades, and is in no file of weights",
+    "A state is in no file of weights; a start state shows at the first step, and fades",
 )
 
 
