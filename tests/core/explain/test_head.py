@@ -261,9 +261,12 @@ def test_a_step_past_the_end_is_named_of_two_directions() -> None:
     expected = np.tile(bias, (len(series), 1))  # h is 0 past an end
     expected[0] = head(np.concatenate(each), tensors["fc.weight"].T, bias)
     weights, arrays, _ = recorded("onnx_last_states")
-    given = {"layout": "batch", "lengths": [7, 3, 5, 2]}
     found = lstmcli.explain(
-        weights, arrays["inputs"], expected.astype(np.float32), **given
+        weights,
+        arrays["inputs"],
+        expected.astype(np.float32),
+        layout="batch",
+        lengths=[7, 3, 5, 2],
     )
     assert found.edits == ("head.step=past_end",)
 
