@@ -35,6 +35,7 @@ from lstmcli.core.explain.edits import (
 from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
 from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.observation import Arrays
+from lstmcli.core.explain.pairs import pairs
 from lstmcli.core.explain.placement import Placement
 from lstmcli.core.explain.schedules import schedules
 from lstmcli.core.explain.tries import Answer, Try
@@ -63,6 +64,7 @@ STAGES = (
     Stage(damage, "damaged numbers"),
     Stage(table_of_each, "single cells", is_listed=True, of_each=True),
     Stage(solutions_of_each, "numbers of single cells", of_each=True),
+    Stage(pairs, "two gates"),
     Stage(state, "another initial state"),
     Stage(rows_and_columns, "rows and columns"),
 )

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edit import edits_in
+from lstmcli.core.model.edit import edits_in, refuse_edits
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import split_activation
 
@@ -131,6 +131,26 @@ def step(
     return h, c_new
 
 
+def next_state(
+    z: Gates, h: Array, c: Array, parts: Parts, R: Array, gates: Gates | None = None
+) -> tuple[Array, Array]:
+    """The h and c that a step returns, from those before it; ``R`` is the recurrent kernel.
+
+    In place, h of a unit is overwritten while the later units still read it.
+    """
+    if not parts.in_place:
+        new = step(z, c, parts, gates)
+        return new if parts.kept is None else parts.kept(*new, h, c)
+    new_h, new_c = h.copy(), c.copy()
+    for unit in range(len(h)):
+        one = slice(unit, unit + 1)
+        for of_gate, row in zip(z, R[:, unit], strict=True):
+            of_gate[one] += row @ (new_h - h)
+        of_unit = None if gates is None else [gate[one] for gate in gates]
+        new_h[one], new_c[one] = step([k[one] for k in z], c[one], parts, of_unit)
+    return new_h, new_c
+
+
 def updated(f: Array, c: Array, i: Array, g: Array) -> Array:
     """f c + i g."""
     c_new: Array = f * c + i * g
@@ -229,6 +249,7 @@ class Parts:
     output: Callable[[Array, Array, Array, Activation], Array] = gated_output
     kept: States | None = None  # of h', c', h, c
     passed: States | None = None  # of h', c', h_0, c_0 and a number of steps
+    in_place: bool = False  # a unit reads the new h of those before it
 
 
 def parts_of(cell: Cell) -> Parts:
@@ -252,6 +273,12 @@ def parts_of(cell: Cell) -> Parts:
     )
     for edit in edits_in("equations", cell.edits):
         parts = replace(parts, **edit.apply(parts))
+    others = cell.peephole, cell.projection, cell.norm_scale, cell.state_scale
+    if parts.in_place and any(one is not None for one in others):
+        text = (
+            "the cell has parts beyond i, f, g and o, which are not run unit by unit."
+        )
+        refuse_edits(edits_in("equations", cell.edits), text)
     return parts
 
 

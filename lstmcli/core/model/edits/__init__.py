@@ -20,7 +20,7 @@ from lstmcli.core.model.edit import (
     Edit,
     EditKind,
 )
-from lstmcli.core.model.edits.equations import EQUATIONS
+from lstmcli.core.model.edits.equations import EQUATIONS, UNITS
 from lstmcli.core.model.edits.family import STATES, RunSizes
 from lstmcli.core.model.edits.front import FRONT
 from lstmcli.core.model.edits.head import HEAD
@@ -60,7 +60,17 @@ OF_MODEL = (
 HIDES: dict[str, str] = {}
 """Why an edit of a family does not show at once."""
 
-for _family in (INPUTS, STATE, SCHEDULE, WEIGHTS, EQUATIONS, OUTPUTS, HEAD, FRONT):
+for _family in (
+    INPUTS,
+    STATE,
+    SCHEDULE,
+    WEIGHTS,
+    EQUATIONS,
+    UNITS,
+    OUTPUTS,
+    HEAD,
+    FRONT,
+):
     HIDES[_family.name] = _family.hides
     EDITS.update((row.name, row) for row in _family.rows)
 
