@@ -56,8 +56,11 @@ class Flow(NamedTuple):
         return self._replace(axes=tuple(self.axes[n] for n in order))
 
     def squeezed(self, numbers: Sequence[int]) -> Flow:
-        """The other axes, where these have the length 1."""
+        """The other axes, where these have the length 1; y keeps that of a single output."""
         places = [self._place(n) for n in numbers]
+        is_of_outputs = places == [len(self.axes) - 1] and self.axes[-1] == OUTPUTS
+        if is_of_outputs and self.layers and self.width == 1:
+            return self
         if any(self.axes[place] != ONE for place in places):
             raise NotFollowed
         return self._without(places, keeps=False)

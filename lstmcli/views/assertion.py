@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lstmcli.core.diff.difference import Difference
+from lstmcli.core.diff.figures import ArrayDifference
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.explain.explanation import Explanation
 from lstmcli.core.explain.wording import configuration
@@ -33,43 +34,64 @@ def failure_text(
     ``expected``, or why there is none; ``sides`` are those of the difference,
     in files if they were written.
     """
-    differing = [array for array in d.arrays.values() if not array.equal]
-    shown, more = differing[:MOST_ARRAYS], len(differing) - MOST_ARRAYS
-    verdict = f"differ in {len(differing)} of {len(d.arrays)} arrays"
-    verdict = verdict if differing else "do not have the same numbers"
-    names = " and ".join(side.name for side in d.sides)
-    names = names if len(f"{names} {verdict}") <= COLUMNS else "a and b"
-    sheet = Sheet(WIDTH).label("", f"{names} {verdict}", indent=0)
-    sheet.extend(sides_of(d, WIDTH))
-    sheet.labels("", lacking[:MOST_ARRAYS], indent=0)
-    indent = max([INDENT, *(len(array.name) + 2 for array in shown)])
-    for array in shown:
-        text = f"a has {array.pair.a.shape}; b has {array.pair.b.shape}"
-        if array.mismatched is not None:
-            where = f" at {array.abs_at.words()}" if array.abs_at else ""
-            size = format_size(array.max_abs or 0.0)
-            text = f"{array.mismatched} of {array.total} differ, max abs {size}{where}"
-        sheet.label(array.name or "array", text, indent=indent)
-    sheet.add(f"and {more} arrays more" * (more > 0))
-    sheet.extend(first_difference(d, WIDTH, with_strips=False))
-    for hint in d.hints:
-        sheet.label(hint_label(hint), hint.text)
-    rows = [row for row in sheet.rows() if row.strip()]
+    rows = [row for row in _differences(d, lacking).rows() if row.strip()]
     if len(rows) > LINES:
         rows[LINES - 1 :] = ["... (lstmcli.diff shows the rest)"]
     sides = sides or d.sides
     if isinstance(found, str):
         cause = Sheet(WIDTH).labels("", found.splitlines(), indent=0)
-        command = "" if found else next_command(d, sides[0])
+        command = ""
+        if not found:
+            command = next_command(d, sides[0])
     else:
         cause = _cause(found, expected)
         command = found.command or found.next
         in_memory = [side.name for side in sides if side.in_memory]
         if not found.command and expected in in_memory:
             command = KEEP
-    return "\n".join(
-        [*rows, *list(cause.rows())[:CAUSE_LINES], *filter(None, [command])]
-    )
+    rows.extend(list(cause.rows())[:CAUSE_LINES])
+    if command:
+        rows.append(command)
+    return "\n".join(rows)
+
+
+def _differences(d: Difference, lacking: Sequence[str]) -> Sheet:
+    """The verdict, the arrays that differ, the first difference, and what was found in it."""
+    differing = [array for array in d.arrays.values() if not array.equal]
+    sheet = Sheet(WIDTH).label("", _verdict(d, len(differing)), indent=0)
+    sheet.extend(sides_of(d, WIDTH))
+    sheet.labels("", lacking[:MOST_ARRAYS], indent=0)
+    shown = differing[:MOST_ARRAYS]
+    indent = max((len(array.name) + 2 for array in shown), default=INDENT)
+    for array in shown:
+        sheet.label(array.name or "array", _size(array), indent=max(indent, INDENT))
+    if len(differing) > MOST_ARRAYS:
+        sheet.add(f"and {len(differing) - MOST_ARRAYS} arrays more")
+    sheet.extend(first_difference(d, WIDTH, with_strips=False))
+    for hint in d.hints:
+        sheet.label(hint_label(hint), hint.text)
+    return sheet
+
+
+def _verdict(d: Difference, differing: int) -> str:
+    text = "do not have the same numbers"
+    if differing:
+        text = f"differ in {differing} of {len(d.arrays)} arrays"
+    named = f"{' and '.join(side.name for side in d.sides)} {text}"
+    if len(named) <= COLUMNS:
+        return named
+    return f"a and b {text}"
+
+
+def _size(array: ArrayDifference) -> str:
+    """How many numbers of an array differ, by how much and where; or its two shapes."""
+    if array.mismatched is None:
+        return f"a has {array.pair.a.shape}; b has {array.pair.b.shape}"
+    size = format_size(array.max_abs or 0.0)
+    text = f"{array.mismatched} of {array.total} differ, max abs {size}"
+    if array.abs_at:
+        return f"{text} at {array.abs_at.words()}"
+    return text
 
 
 def _cause(found: Explanation, expected: str) -> Sheet:

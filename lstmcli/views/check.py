@@ -22,10 +22,10 @@ from lstmcli.views.sheet import (
     fitting_table,
     verdict,
 )
-from lstmcli.views.text import error_sizes, ulp_count
+from lstmcli.views.text import error_sizes, ulp_count, verb
 
 if TYPE_CHECKING:
-    from lstmcli.api.check import Check, ProgramCheck
+    from lstmcli.api.check import Check, Checked, ProgramCheck
 
 OURS = "lstm"
 WITHIN_ROUNDING = (
@@ -38,47 +38,49 @@ def check_sheet(check: Check, width: Width) -> Sheet:
     """The lines of a check."""
     sheet = verdict(*_agreement(check), width)
     sheet.section(header_sheet(check.job.plan(), width))
-
-    def add(label: str, text: str, style: str = "") -> None:
-        sheet.label(label, text, style)
-
     if check.drawn is not None:
-        add(
-            "drawn",
-            f"inputs and the initial state, from seed {check.drawn}: none were given",
-        )
+        text = f"inputs and the initial state, from seed {check.drawn}: none were given"
+        sheet.label("drawn", text)
         sheet.add()
     sheet.extend(_engines(check, width))
     sheet.add()
-    if rounded := _rounded(check):
-        add("rounding", f"{', '.join(rounded)}: {WITHIN_ROUNDING}")
-    some_in_float64 = any(row.float64_abs is not None for row in check.rows)
+    rounded = _rounded(check)
+    if rounded:
+        sheet.label("rounding", f"{', '.join(rounded)}: {WITHIN_ROUNDING}")
     for row in check.rows:
-        name = row.engine.name
-        if row.first is not None:
-            in_dtype = f"{name} in {row.differs_in}" if some_in_float64 else name
-            at = row.first
-            add(
-                "first",
-                f"{in_dtype}: {at.array}, {at.words()}: {at.a}, {OURS} {at.b}",
-                DIFFERS,
-            )
-            if name in check.findings:
-                add("finding", _finding(check.findings[name], name))
+        _add_first_difference(sheet, check, row)
     if check.nearest:
         names = ", ".join(check.nearest).replace("ours", OURS)
-        add("nearest", f"{names}: most accurate, by the same run in long double")
+        text = f"{names}: most accurate, by the same run in long double"
+        sheet.label("nearest", text)
     for row in check.rows:
         for note in row.notes:
-            add("known", f"{row.engine.name}: {note}")
+            sheet.label("known", f"{row.engine.name}: {note}")
     for text in check.refused.values():
-        add("left out", text)
+        sheet.label("left out", text)
     return sheet
+
+
+def _add_first_difference(sheet: Sheet, check: Check, row: Checked) -> None:
+    """Add where an engine first differs, and what `explain` finds in its outputs."""
+    at = row.first
+    if at is None:
+        return
+    name = row.engine.name
+    in_dtype = name
+    if any(other.float64_abs is not None for other in check.rows):
+        in_dtype = f"{name} in {row.differs_in}"
+    text = f"{in_dtype}: {at.array}, {at.words()}: {at.a}, {OURS} {at.b}"
+    sheet.label("first", text, DIFFERS)
+    if name in check.findings:
+        sheet.label("finding", _finding(check.findings[name], name))
 
 
 def program_sheet(check: ProgramCheck, width: Width) -> Sheet:
     """The lines of a check of a program."""
-    words, color = ("agrees with", AGREES) if check.equal else ("differs from", DIFFERS)
+    words, color = "differs from", DIFFERS
+    if check.equal:
+        words, color = "agrees with", AGREES
     sheet = verdict(f"{check.program.name} {words} lstm run", color, width)
     sheet.section(header_sheet(check.job.plan(), width))
     if check.drawn is not None:
@@ -88,7 +90,8 @@ def program_sheet(check: ProgramCheck, width: Width) -> Sheet:
     sheet.extend(difference_sheet(check.difference, width=width, next=check.next))
     if not check.equal and not check.saved:
         text = "OUTPUTS is a file of what the program gives"
-        text += ", INPUTS of what it gets" * (check.drawn is not None)
+        if check.drawn is not None:
+            text = f"{text}, INPUTS of what it gets"
         sheet.label("", text)
     return sheet
 
@@ -104,27 +107,34 @@ def _finding(e: Explanation, name: str) -> str:
 
 
 def _engines(check: Check, width: Width) -> Sheet:
-    rows = check.rows
-    names = [OURS, *(row.engine.name for row in rows)]
-    versions = [__version__, *(_version(row.version) for row in rows)]
-    truths = [check.truth_abs, *(row.truth_abs for row in rows)]
-    times = [check.seconds, *(row.seconds for row in rows)]
-    ulps = [ulp_count(row.of_run.worst("max_ulp")) for row in rows]
-    agreement = ["agrees" if row.equal else "differs" for row in rows]
-
-    def largest(name: str) -> list[str]:
-        return error_sizes([None, *(row.of_run.worst(name) for row in rows)])
-
+    # the first row is our run, which has no difference
+    names, versions, results = [OURS], [__version__], [""]
+    largest: list[float | None] = [None]
+    relative: list[float | None] = [None]
+    float64: list[float | None] = [None]
+    ulps = [""]
+    truths, times = [check.truth_abs], [check.seconds]
+    for row in check.rows:
+        names.append(row.engine.name)
+        versions.append(_version(row.version))
+        if row.equal:
+            results.append("agrees")
+        else:
+            results.append("differs")
+        largest.append(row.of_run.worst("max_abs"))
+        relative.append(row.of_run.worst("max_rel"))
+        ulps.append(ulp_count(row.of_run.worst("max_ulp")))
+        float64.append(row.float64_abs)
+        truths.append(row.truth_abs)
+        times.append(row.seconds)
     columns = [
         Column("engine", names, "bold", left=True),
         Column("version", versions, left=True, rank=1),
-        Column("result", ["", *agreement], left=True),
-        Column("max abs", largest("max_abs")),
-        Column("max rel", largest("max_rel"), rank=3),
-        Column("max ulp", ["", *ulps], rank=2),
-        Column(
-            "float64", error_sizes([None, *(row.float64_abs for row in rows)]), rank=1
-        ),
+        Column("result", results, left=True),
+        Column("max abs", error_sizes(largest)),
+        Column("max rel", error_sizes(relative), rank=3),
+        Column("max ulp", ulps, rank=2),
+        Column("float64", error_sizes(float64), rank=1),
         Column("long double", error_sizes(truths)),
         Column("ms", [f"{1000 * time:.3g}" for time in times], rank=4),
     ]
@@ -146,14 +156,16 @@ def _agreement(check: Check) -> tuple[str, str]:
     differing = [row.engine.name for row in check.rows if not row.equal]
     difference = check.rows[0].of_run.difference
     rtol, atol = (format_size(one or 0) for one in (difference.rtol, difference.atol))
-    tolerance = f"rtol {rtol}, atol {atol}" + ", or rounding" * bool(_rounded(check))
+    tolerance = f"rtol {rtol}, atol {atol}"
     if check.ulp is not None and difference.rtol is None:
         tolerance = f"{check.ulp} ULP"
+    elif _rounded(check):
+        tolerance = f"{tolerance}, or rounding"
     if differing:
-        verb = "differs" if len(differing) == 1 else "differ"
-        agreeing = (
-            f"{count - len(differing)} of {count} engines agree within {tolerance}"
-        )
-        return f"{', '.join(differing)} {verb}; {agreeing}", DIFFERS
+        agreeing = count - len(differing)
+        return (
+            f"{', '.join(differing)} {verb(len(differing), 'differ')}; "
+            f"{agreeing} of {count} engines agree within {tolerance}"
+        ), DIFFERS
     names = ", ".join(row.engine.name for row in check.rows)
-    return f"{names} agree{'s' * (count == 1)} with {OURS} within {tolerance}", AGREES
+    return f"{names} {verb(count, 'agree')} with {OURS} within {tolerance}", AGREES

@@ -60,8 +60,10 @@ def around_zero(arrays: Iterable[Array]) -> Scale:
     for array in arrays:
         finite = array[np.isfinite(array)]
         largest = max(largest, float(np.abs(finite).max(initial=0)))
-    largest = min(float(f"{largest:.2g}"), sys.float_info.max) if largest else 1.0
-    return Scale(-largest, largest, SIGNED)
+    if largest == 0:
+        return Scale(-1.0, 1.0, SIGNED)
+    rounded = min(float(f"{largest:.2g}"), sys.float_info.max)
+    return Scale(-rounded, rounded, SIGNED)
 
 
 def color(level: float, scale: Scale, depth: str) -> str:
@@ -69,7 +71,9 @@ def color(level: float, scale: Scale, depth: str) -> str:
     if depth == "256":
         if level != level:
             return f"color({NOT_A_NUMBER_256})"
-        colors = SIGNED_256 if scale.signed else SHARE_256
+        colors: Sequence[int] = SHARE_256
+        if scale.signed:
+            colors = SIGNED_256
         return f"color({colors[round(level * (len(colors) - 1))]})"
     return "#" + "".join(f"{part:02x}" for part in interpolated(level, scale.stops))
 
@@ -92,4 +96,6 @@ def character(level: float, scale: Scale) -> str:
     if not scale.signed:
         return SHADES[min(int(level * len(SHADES)), len(SHADES) - 1)]
     size = round(abs(level - 0.5) * 2 * len(ABOVE))
-    return (SHADES if level > 0.5 else f" {BELOW}")[size]
+    if level > 0.5:
+        return SHADES[size]
+    return f" {BELOW}"[size]

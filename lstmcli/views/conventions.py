@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -24,31 +24,51 @@ from lstmcli.views.sheet import (
 def _biases(row: Convention) -> str:
     if row.storage.bias_halves == 2:
         return "8H"
-    return "2" if {"bias", "recurrent_bias"} <= set(row.names.tensors) else "1"
+    if {"bias", "recurrent_bias"} <= set(row.names.tensors):
+        return "2"
+    return "1"
 
 
 def _was_run(row: Convention) -> str:
     if row.verified.startswith("run"):
         return "yes"
-    return "part" if row.verified else "no"
+    if row.verified:
+        return "part"
+    return "no"
+
+
+def _gates_in_short(row: Convention) -> str:
+    if row.names.has_tensor_per_gate:
+        return "split"
+    return row.storage.gates
+
+
+def _kernel(row: Convention) -> str:
+    if "fused" in row.names.tensors:
+        return f"{row.storage.orientation} x;h"
+    return row.storage.orientation
+
+
+def _added(row: Convention) -> str:
+    if not row.behaviour.forget_bias:
+        return "0"
+    return f"{row.behaviour.forget_bias:+g}"
 
 
 def description(row: Convention) -> str:
     """The title of a convention, without the names of its tensors."""
-    alternate = ", gates alternate" if row.storage.interleaved else ""
-    return row.title.split(": ")[0] + alternate
+    title = row.title.split(": ")[0]
+    if row.storage.interleaved:
+        return f"{title}, gates alternate"
+    return title
 
 
 COLUMNS: Mapping[str, Callable[[Convention], str]] = {
     "name": lambda row: row.name,
-    "gates": lambda row: (
-        "split" if row.names.has_tensor_per_gate else row.storage.gates
-    ),
-    "kernel": lambda row: (
-        row.storage.orientation + " x;h" * ("fused" in row.names.tensors)
-    ),
+    "gates": _gates_in_short,
+    "kernel": _kernel,
     "bias": _biases,
-    "f +": lambda row: f"{bias:+g}" if (bias := row.behaviour.forget_bias) else "0",
+    "f +": _added,
     "tested": _was_run,
 }
 
@@ -69,8 +89,9 @@ def conventions_sheet(rows: Sequence[Convention], width: Width) -> Sheet:
         for name, cell in COLUMNS.items()
     ]
     texts = Column("what", [description(row) for row in rows], left=True)
-    if width.table is None or total_width([*columns, texts]) <= width.table:
-        sheet = Sheet(width, table([*columns, texts]).lines)
+    on_one_line = [*columns, texts]
+    if width.table is None or total_width(on_one_line) <= width.table:
+        sheet = Sheet(width, table(on_one_line).lines)
     else:
         heading, *lines = table(columns).lines
         sheet = Sheet(width, [heading])
@@ -123,32 +144,36 @@ class Line(NamedTuple):
         value = values[self.field]
         if isinstance(self.words, Mapping):
             return self.words.get(value, "")
-        shown = ", ".join(value) if isinstance(value, tuple) else value
-        return self.words.format(shown) if shown and shown != "none" else ""
+        if isinstance(value, tuple):
+            value = ", ".join(value)
+        if not value or value == "none":
+            return ""
+        return self.words.format(value)
 
 
 def _layer(row: Convention) -> str:
     if "{layer}" in "".join(row.names.tensors.values()):
         return "N is the layer's number"
-    in_path = "?P<layer>" in row.names.path
-    return "a number before the name is that of the layer" * in_path
+    if "?P<layer>" in row.names.path:
+        return "a number before the name is that of the layer"
+    return ""
 
 
 def _direction(row: Convention) -> str:
     marks = row.names.direction_marks
     if any(row.names.marks):
         return f"{marks[0] or 'nothing'} marks the forward direction, {marks[1]} the backward"
-    return (
-        f"{' or '.join(marks)} before the name gives the direction"
-        if any(marks)
-        else ""
-    )
+    if any(marks):
+        return f"{' or '.join(marks)} before the name gives the direction"
+    return ""
 
 
 def _written(row: Convention) -> str:
     forward = row.names.direction_marks[0]
     plain = row.names.under.split(" | ")[0].format(layer="N", nth="", direction=forward)
-    return f"lstm convert writes {plain} before them" if plain else ""
+    if not plain:
+        return ""
+    return f"lstm convert writes {plain} before them"
 
 
 def _gates(row: Convention) -> str:
@@ -172,21 +197,27 @@ def _forget(row: Convention) -> str:
 
 def _masked_merged(row: Convention) -> str:
     merged = row.behaviour.masked_output_merged
-    same = merged == row.behaviour.masked_output
-    return "" if same else f"inside a bidirectional layer: {PADDING[merged]}"
+    if merged == row.behaviour.masked_output:
+        return ""
+    return f"inside a bidirectional layer: {PADDING[merged]}"
 
 
 def _takes(row: Convention) -> str:
-    return ", ".join(
-        name.replace("_", " ") + (f" ({' or '.join(values.split())})" if values else "")
-        for name, values in row.takes.items()
-    )
+    texts = []
+    for name, values in row.takes.items():
+        text = name.replace("_", " ")
+        if values:
+            text = f"{text} ({' or '.join(values.split())})"
+        texts.append(text)
+    return ", ".join(texts)
 
 
 def _assumed(row: Convention) -> str:
     unset = (name for name in row.hidden if name not in row.required_settings)
     options = [f"--{name.replace('_', '-')}" for name in unset]
-    return f"not stored, so assumed unless set: {', '.join(options)}" if options else ""
+    if not options:
+        return ""
+    return f"not stored, so assumed unless set: {', '.join(options)}"
 
 
 LINES: Mapping[str, Sequence[Line]] = {
@@ -273,18 +304,16 @@ LINES: Mapping[str, Sequence[Line]] = {
 def convention_sheet(row: Convention, width: Width) -> Sheet:
     """All fields of a convention in words: names, layout, run, source."""
     values = row.to_json()
-    tensors = [
-        (describe_role(role), " or ".join(map(", ".join, row.tensor_forms(role))))
-        for role in row.names.tensors
-    ]
-    sheet = Sheet(width).label(
-        row.name, row.title, "bold", indent=max(len(row.name) + 3, 12)
-    )
+    indent = max(len(row.name) + 3, 12)
+    sheet = Sheet(width).label(row.name, row.title, "bold", indent=indent)
     for heading, lines in LINES.items():
         sheet.add()
         sheet.add((heading, "dim"))
-        texts = tensors if heading == "names" else []
-        texts = [*texts, *((line.label, line.text(row, values)) for line in lines)]
+        texts: list[tuple[str, str]] = []
+        if heading == "names":
+            texts.extend(_tensors(row))
+        for line in lines:
+            texts.append((line.label, line.text(row, values)))
         shown = [(label, text) for label, text in texts if text]
         for label, of_label in groupby(shown, key=lambda pair: pair[0]):
             words = [text for _, text in of_label]
@@ -295,10 +324,18 @@ def convention_sheet(row: Convention, width: Width) -> Sheet:
     return sheet
 
 
+def _tensors(row: Convention) -> Iterator[tuple[str, str]]:
+    """Each tensor in words, and its names."""
+    for role in row.names.tensors:
+        yield describe_role(role), " or ".join(map(", ".join, row.tensor_forms(role)))
+
+
 def _style(label: str, row: Convention) -> str:
     if label == "assumed":
         return ASSUMED
-    return AGREES if label == "verified" and _was_run(row) == "yes" else ""
+    if label == "verified" and _was_run(row) == "yes":
+        return AGREES
+    return ""
 
 
 # ---- settings on one line
@@ -312,13 +349,19 @@ def unusual_settings(convention: Convention, excluded: Container[str]) -> list[s
         "recurrent_activation": "sigmoid",
     }
     bias = convention.behaviour.forget_bias
-    texts = [f"forget bias {bias:+.10g}"] if bias else []
+    texts = []
+    if bias:
+        texts.append(f"forget bias {bias:+.10g}")
     for name, value in convention.settings().items():
-        if name == "arithmetic":
-            texts.append("8-bit arithmetic" + f" ({value})" * (value != "8bit"))
-        elif (
-            name != "forget_bias" and name not in excluded and plain.get(name) != value
-        ):
-            words = name.replace("_", " ")
-            texts.append(words if value is True else f"{words} {value}")
+        words = name.replace("_", " ")
+        if name == "arithmetic" and value == "8bit":
+            texts.append("8-bit arithmetic")
+        elif name == "arithmetic":
+            texts.append(f"8-bit arithmetic ({value})")
+        elif name == "forget_bias" or name in excluded or value == plain.get(name):
+            continue
+        elif value is True:
+            texts.append(words)
+        else:
+            texts.append(f"{words} {value}")
     return texts

@@ -38,13 +38,14 @@ def conversion_sheet(conversion: Conversion, width: Width) -> Sheet:
     sheet.label("", text, indent=2)
     sheet.add()
     sheet.label("from", _side(conversion.source, source.settings()))
-    assumed = () if width.quiet else source.assumed
-    sheet.labels("assumed", assumed, ASSUMED)
+    if not width.quiet:
+        sheet.labels("assumed", source.assumed, ASSUMED)
     dtype = source.cell.dtype.name
     sheet.label("to", _side(conversion.target, conversion.settings_of_target, dtype))
     tensors = [f"{name} {array.shape}" for name, array in conversion.arrays.items()]
     sheet.label("tensors", phrases(tensors))
-    if rounding := conversion.rounding:
+    rounding = conversion.rounding
+    if rounding:
         text = f"from {rounding.dtype} to {rounding.to}: by {format_size(rounding.max_abs)} at most"
         sheet.label("rounded", f"the weights, {text}", ASSUMED)
     if conversion.settings and not width.quiet:
@@ -54,33 +55,37 @@ def conversion_sheet(conversion: Conversion, width: Width) -> Sheet:
     sheet.add()
     sheet.labels("use", conversion.use)
     command = typed_command("lstm", "run", file_argument(conversion.target), INPUTS)
-    options = conversion.all_options
-    sheet.command("next", f"{command} {options}" if options else command)
+    sheet.command("next", f"{command} {conversion.all_options}".rstrip())
     return sheet
 
 
 def _recipe(steps: Sequence[Change], width: Width) -> Sheet:
-    sheet = Sheet()
+    recipe = Sheet(Width(width.prose - INDENT))
     for step in steps:
-        remaining = Width(width.prose - INDENT)
-        for line in (
-            Sheet(remaining).label(step.what, step.text, indent=RECIPE_INDENT).lines
-        ):
-            label = ("" if sheet.lines else "recipe").ljust(INDENT)
-            sheet.add((label, "dim"), *line)
+        recipe.label(step.what, step.text, indent=RECIPE_INDENT)
+    sheet, label = Sheet(), "recipe"
+    for line in recipe.lines:
+        sheet.add((label.ljust(INDENT), "dim"), *line)
+        label = ""
     return sheet
 
 
 def _side(path: str, settings: Mapping[str, Any], dtype: str = "") -> str:
     name, bias = settings["convention"], settings["forget_bias"]
-    per_gate = CONVENTIONS[name].names.has_tensor_per_gate
-    order = "" if per_gate else f"gates {spaced_order(settings['gates'])}"
-    texts = [path, name, order, dtype, f"forget bias {bias:+g}" if bias else ""]
-    return phrases([text for text in texts if text])
+    texts = [path, name]
+    if not CONVENTIONS[name].names.has_tensor_per_gate:
+        texts.append(f"gates {spaced_order(settings['gates'])}")
+    if dtype:
+        texts.append(dtype)
+    if bias:
+        texts.append(f"forget bias {bias:+g}")
+    return phrases(texts)
 
 
 def _proof(proof: Proof, rounded: bool) -> str:
-    source = "the source" + " with the rounded weights" * rounded
+    source = "the source"
+    if rounded:
+        source = "the source with the rounded weights"
     if proof.difference == 0:
         return f"the same h and c as {source}, bit for bit"
     difference, allowed = format_size(proof.difference), format_size(proof.allowed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import NamedTuple
 
@@ -21,10 +21,11 @@ from lstmcli.views.sheet import (
     fitting_table,
     verdict,
 )
-from lstmcli.views.text import NumberFormat
+from lstmcli.views.text import NumberFormat, verb
 
 DIGITS = 8  # as NumPy prints, to find numbers by eye
 TERMS_SHOWN = 20  # of a sum; a longer one shows its largest
+Number = Scalar | Exact | None
 NAME = re.compile(r"[A-Za-z_]\w*")  # in a formula
 PARTS = (
     ("x * kernel", "kernel", None),
@@ -45,24 +46,26 @@ class Detail(NamedTuple):
     @property
     def digits(self) -> int:
         """Digits of the numbers in an equation."""
-        return DIGITS if self.asked is None else self.asked
+        if self.asked is None:
+            return DIGITS
+        return self.asked
 
     def scalar(self, value: Scalar | Exact | None) -> str:
         """A number in an equation or a table; nothing for None."""
-        return "" if value is None else format_number(as_float(value), self.digits)
+        if value is None:
+            return ""
+        return format_number(as_float(value), self.digits)
 
     def column(self, values: Sequence[Scalar | Exact | None]) -> list[str]:
         """Numbers of a column of a table, in one format; nothing for None."""
-        numbers = [None if value is None else as_float(value) for value in values]
-        return [*map(NumberFormat.of(numbers, self.digits).text, numbers)]
+        numbers = [value if value is None else as_float(value) for value in values]
+        return list(map(NumberFormat.of(numbers, self.digits).text, numbers))
 
     def result(self, value: Scalar) -> str:
         """The result of an equation."""
-        return (
-            str(value)
-            if self.asked is None
-            else format_number(float(value), self.asked)
-        )
+        if self.asked is None:
+            return str(value)
+        return format_number(float(value), self.asked)
 
 
 def derivation_sheet(d: Derivation, detail: Detail, width: Width) -> Sheet:
@@ -88,18 +91,27 @@ def _heading(d: Derivation, width: Width) -> Sheet:
     at = d.place
     if d.gate == Y:
         return _heading_of_output(d, width)
-    name = "h" if d.gate is None else d.gate
-    cell = f" of {at.prefix[:-1]}" if at.prefix else ""
-    inputs = "inputs" if at.layer == 0 else f"output of layer{at.layer - 1}"
+    name = d.gate or "h"
+    if at.prefix:
+        name = f"{name} of {at.prefix[:-1]}"
     sheet = Sheet(width)
-    sheet.add((f"{name}{cell}, {at.words}", "bold"))
+    sheet.add((f"{name}, {at.words}", "bold"))
+    inputs = "inputs"
+    if at.layer > 0:
+        inputs = f"output of layer{at.layer - 1}"
     sheet.label("x", f"step {at.reads} of the {inputs}")
-    first = "the initial state" if at.carried else "zero at every step (state=reset)"
-    state = first if at.before is None else f"after step {at.before}"
+    if at.before is not None:
+        state = f"after step {at.before}"
+    elif at.carried:
+        state = "the initial state"
+    else:
+        state = "zero at every step (state=reset)"
     sheet.label("state", f"h_prev and c_prev: {state}")
     if d.against is not None:
-        form = f", interpreted as {' and '.join(d.taken)}" if d.taken else ""
-        sheet.label("reference", f"{d.against}{form}")
+        reference = d.against
+        if d.taken:
+            reference = f"{reference}, interpreted as {' and '.join(d.taken)}"
+        sheet.label("reference", reference)
     return sheet
 
 
@@ -133,13 +145,10 @@ def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
         sheet = verdict(
             f"{d.against} differs, first in {first.name}: {values}", DIFFERS, width
         )
-        if before := d.differs_before:
-            verb, names = (
-                "differs" if len(before) == 1 else "differ",
-                " and ".join(before),
-            )
-            text = f"{names} of step {d.place.before} {verb} already"
-            sheet.label("", text, indent=2)
+        before = d.differs_before
+        if before:
+            names = f"{' and '.join(before)} of step {d.place.before}"
+            sheet.label("", f"{names} {verb(len(before), 'differ')} already", indent=2)
     sheet.add()
     return sheet
 
@@ -148,27 +157,38 @@ def reference_verdict(d: Derivation, detail: Detail, width: Width) -> Sheet:
 
 
 def _terms(gate: str, total: Sum, detail: Detail, width: Width) -> Sheet:
-    count = len(total.terms)
-    most = count if detail.most is None or count <= detail.most + 1 else detail.most
-    shown, running = total.terms[:most], total.running[:most]
-    products = [term.product for term in shown]
-    names = [term.name for term in shown]
-    rest = [""] * (count > most)
-    if rest:
+    count = most = len(total.terms)
+    if detail.most is not None and count > detail.most + 1:
+        most = detail.most
+    names, matrices = list[str](), list[str]()
+    factors, weights = list[Number](), list[Number]()
+    products, running = list[Number](), list[Number](total.running[:most])
+    for term in total.terms[:most]:
+        names.append(term.name)
+        factors.append(term.factor)
+        if term.matrix:
+            weights.append(term.weight)
+        else:
+            weights.append(None)
+        matrices.append(term.matrix)
+        products.append(term.product)
+    if count > most:  # a last row sums the others up
         names.append(f"{count - most} smaller")
+        factors.append(None)
+        weights.append(None)
+        matrices.append("")
         products.append(total.rest(most))
         running.append(total.total)
-    weights = detail.column([t.weight if t.matrix else None for t in shown])
     columns = [
         Column(f"sum_{gate}", names, "bold", left=True),
-        Column("value", detail.column([term.factor for term in shown]) + rest),
-        Column("weight", weights + rest),
-        Column("of", [term.matrix for term in shown] + rest, left=True, rank=2),
+        Column("value", detail.column(factors)),
+        Column("weight", detail.column(weights)),
+        Column("of", matrices, left=True, rank=2),
         Column("term", detail.column(products)),
         Column("sum so far", detail.column(running), rank=1),
     ]
     sheet = fitting_table(columns, width, rule=width.table is not None)
-    if rest:
+    if count > most:
         sheet.add(f"the {most} largest of {count} terms: --terms all shows all")
     sheet.add()
     return sheet
@@ -183,54 +203,58 @@ def _is_in_table(line: FormulaLine) -> bool:
     return plain and line.name not in ("c", "h")
 
 
+class GateRow(NamedTuple):
+    """A row of the table of gates."""
+
+    label: str
+    texts: Mapping[str, str]  # by gate
+    style: str = ""
+
+
 def _gates(d: Derivation, detail: Detail, width: Width) -> Sheet:
-    rows = [
-        (
-            label,
-            {gate: detail.scalar(of.part(matrix, name)) for gate, of in d.sums.items()},
-            "",
-        )
-        for label, matrix, name in PARTS
-    ]
-    rows = [row for row in (*rows, *_gate_rows(d, detail)) if any(row[1].values())]
-    columns = [Column("", [label for label, _, _ in rows], "dim", left=True)]
-    columns += [
-        Column(g, [of_row.get(g, "") for _, of_row, _ in rows], rank=1) for g in GATES
-    ]
+    rows = []
+    for label, matrix, name in PARTS:
+        sums = d.sums.items()
+        texts = {gate: detail.scalar(total.part(matrix, name)) for gate, total in sums}
+        rows.append(GateRow(label, texts))
+    rows.extend(_rows_of_lines(_lines_of_gates(d, "z_"), "z", detail))
+    gates = _lines_of_gates(d, "")
+    functions = {
+        gate: line.formula.partition(f"(z_{line.name})")[0]
+        for gate, line in gates.items()
+    }
+    rows.append(GateRow("", functions))
+    rows.extend(_rows_of_lines(gates, "gate", detail))
+    rows = [row for row in rows if any(row.texts.values())]
+    columns = [Column("", [row.label for row in rows], "dim", left=True)]
+    for gate in GATES:
+        column = [row.texts.get(gate, "") for row in rows]
+        columns.append(Column(gate, column, rank=1))
     sheet = fitting_table(columns, width)
-    for line, (_, _, style) in zip(sheet.lines[1:], rows, strict=False):
-        line[1:] = [(text, style) for text, _ in line[1:]]
+    for line, row in zip(sheet.lines[1:], rows, strict=False):
+        line[1:] = [(text, row.style) for text, _ in line[1:]]
     return sheet
 
 
-def _gate_rows(d: Derivation, detail: Detail) -> list[tuple[str, dict[str, str], str]]:
+def _lines_of_gates(d: Derivation, prefix: str) -> dict[str, FormulaLine]:
+    """The equation of each gate, or with ``z_`` of its pre-activation."""
     lines = {line.name: line for line in d.lines}
-    rows: list[tuple[str, dict[str, str], str]] = []
-    for label, prefix in (("z", "z_"), ("gate", "")):
-        names = {gate: f"{prefix}{gate}" for gate in GATES}
-        of_gate = {gate: lines[name] for gate, name in names.items() if name in lines}
-        if label == "gate":
-            functions = {
-                g: x.formula.partition(f"(z_{x.name})")[0] for g, x in of_gate.items()
-            }
-            rows.append(("", functions, ""))
-        rows.append(
-            (label, {g: detail.scalar(x.value) for g, x in of_gate.items()}, "bold")
-        )
-        given = {
-            gate: line for gate, line in of_gate.items() if line.theirs is not None
-        }
-        style = (
-            DIFFERS if any(line.agrees is False for line in given.values()) else AGREES
-        )
-        rows.append(
-            (
-                " reference",
-                {g: detail.scalar(x.theirs) for g, x in given.items()},
-                style,
-            )
-        )
-    return rows
+    names = {gate: f"{prefix}{gate}" for gate in GATES}
+    return {gate: lines[name] for gate, name in names.items() if name in lines}
+
+
+def _rows_of_lines(
+    lines: Mapping[str, FormulaLine], label: str, detail: Detail
+) -> Iterator[GateRow]:
+    """The values of equations, and those of the reference below."""
+    values = {gate: detail.scalar(line.value) for gate, line in lines.items()}
+    yield GateRow(label, values, "bold")
+    given = {gate: line for gate, line in lines.items() if line.theirs is not None}
+    style = AGREES
+    if any(line.agrees is False for line in given.values()):
+        style = DIFFERS
+    references = {gate: detail.scalar(line.theirs) for gate, line in given.items()}
+    yield GateRow(" reference", references, style)
 
 
 # ---- equations
@@ -244,15 +268,20 @@ def _equation(line: FormulaLine, d: Derivation, detail: Detail, width: Width) ->
         sides.append(
             NAME.sub(lambda match: numbers.get(match[0]) or match[0], line.formula)
         )
-    for n, text in enumerate(sides):
+    name, style = line.name, "bold"
+    for text in sides:
         pieces = wrap(text, max(width.prose - 8, 30), break_long_words=False)
-        for k, piece in enumerate(pieces):
-            start = f"{line.name if n == 0 and k == 0 else '':5} {' ' if k else '='} "
-            sheet.add((start, "bold" if n == 0 else ""), piece)
+        sign = "="
+        for piece in pieces:
+            sheet.add((f"{name:5} {sign} ", style), piece)
+            name, sign = "", " "
+        style = ""
     result = detail.result(line.value)
     sheet.add(("      = ", ""), (result, "bold"))
     if line.theirs is not None:
-        style = AGREES if line.agrees else DIFFERS
+        style = DIFFERS
+        if line.agrees:
+            style = AGREES
         sheet.label("reference", _reference(line, d, detail), style)
     return sheet
 
@@ -262,13 +291,13 @@ def _reference(line: FormulaLine, d: Derivation, detail: Detail) -> str:
     value = detail.result(line.theirs)
     if line.agrees:
         return f"{value}   agrees"
-    first = (
-        ", the first of this step to differ"
-        if d.differs_before
-        else ", the first to differ"
-    )
     difference = format_size(abs(float(line.value) - float(line.theirs)))
-    return f"{value}   differs by {difference}" + first * (line is d.first_difference)
+    text = f"{value}   differs by {difference}"
+    if line is not d.first_difference:
+        return text
+    if d.differs_before:
+        return f"{text}, the first of this step to differ"
+    return f"{text}, the first to differ"
 
 
 # ---- the end
@@ -280,6 +309,8 @@ def _closing(d: Derivation, width: Width) -> Sheet:
         text = f"the projection gives {d.outputs} numbers: unit {d.place.unit} has no h"
         sheet.label("h", text)
     if d.gate is None:
-        gate = first.name if first is not None and first.name in GATES else "f"
+        gate = "f"
+        if first is not None and first.name in GATES:
+            gate = first.name
         sheet.label("next", f"--gate {gate} shows every term of a gate")
     return sheet

@@ -62,13 +62,14 @@ def difference_sheet(
     ``per_step`` adds the error of each step. ``next`` is the command to go on
     with, by default `next_command`.
     """
-    sheet = verdict(d.summary, AGREES if d.equal else DIFFERS, width)
     if d.equal:
-        largest = max(
-            (array.max_abs or 0.0 for array in d.arrays.values()), default=0.0
-        )
-        text = f"within {_tolerance(d)}; max difference {format_size(largest)}"
+        sheet = verdict(d.summary, AGREES, width)
+        sizes = (array.max_abs or 0.0 for array in d.arrays.values())
+        largest = format_size(max(sizes, default=0.0))
+        text = f"within {_tolerance(d)}; max difference {largest}"
         sheet.label("", text, indent=2)
+    else:
+        sheet = verdict(d.summary, DIFFERS, width)
     if d.settings:
         sheet.section(_settings(d.settings))
     if not d.equal:
@@ -76,7 +77,7 @@ def difference_sheet(
         sheet.section(_arrays(d, width))
     sheet.extend(_not_compared(d, width))
     if per_step:
-        sheet.section(step_table([*d.arrays.values()], width))
+        sheet.section(step_table(list(d.arrays.values()), width))
     if not d.equal:
         sheet.section(first_difference(d, width, with_strips=not per_step))
         sheet.extend(hints_of(d.hints, width))
@@ -85,20 +86,17 @@ def difference_sheet(
 
 
 def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
-    a, b = (
-        [
-            "-" if both[n] is None else setting_text(both[n])
-            for both in differing.values()
-        ]
-        for n in (0, 1)
-    )
-    return table(
-        [
-            Column("settings", list(differing), "bold", left=True),
-            Column("a", a, ASSUMED, left=True),
-            Column("b", b, ASSUMED, left=True),
-        ]
-    )
+    columns = [Column("settings", list(differing), "bold", left=True)]
+    for n, side in enumerate("ab"):
+        values = [_setting(both[n]) for both in differing.values()]
+        columns.append(Column(side, values, ASSUMED, left=True))
+    return table(columns)
+
+
+def _setting(value: Any) -> str:
+    if value is None:
+        return "-"
+    return setting_text(value)
 
 
 # ---- equal
@@ -107,13 +105,17 @@ def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
 def _tolerance(d: Difference) -> str:
     arrays = list(d.arrays.values())
     ulp = arrays[0].pair.tolerance.ulp
-    texts = [] if ulp is None else [f"{ulp} ULP"]
+    ways = []
+    if ulp is not None:
+        ways.append(f"{ulp} ULP")
     if d.rtol is not None and d.atol is not None:
-        texts += [f"rtol {format_size(d.rtol)}, atol {format_size(d.atol)}"]
+        ways.append(f"rtol {format_size(d.rtol)}, atol {format_size(d.atol)}")
     elif ulp is None:
-        texts += ["the tolerances of their dtypes"]
-    printed = any(array.max_ulp is None and array.total is not None for array in arrays)
-    return " or ".join(texts) + (" and half a printed digit" if printed else "")
+        ways.append("the tolerances of their dtypes")
+    text = " or ".join(ways)
+    if any(array.max_ulp is None and array.total is not None for array in arrays):
+        return f"{text} and half a printed digit"
+    return text
 
 
 # ---- the two sides
@@ -124,20 +126,15 @@ def sides_of(d: Difference, width: Width) -> Sheet:
     names = [side.name for side in d.sides]
     arrays = [_shapes(side, d, n) for n, side in enumerate(d.sides)]
     precisions = [_precision(side, d, n) for n, side in enumerate(d.sides)]
-    columns = [
-        Column("", ["a", "b"], "dim"),
-        *(
-            Column("", cells, left=True)
-            for cells in (names, [*map(" · ".join, arrays)], precisions)
-        ),
-    ]
+    columns = [Column("", ["a", "b"], "dim")]
+    for cells in (names, list(map(" · ".join, arrays)), precisions):
+        columns.append(Column("", cells, left=True))
     if total_width(columns) <= width.prose:
         return table(columns, headings=False)
     sheet = Sheet(width)
-    for side, name, texts, precision in zip(
-        "ab", names, arrays, precisions, strict=True
-    ):
-        sheet.label(side, phrases([name, *texts, precision]), indent=3)
+    for n, side in enumerate("ab"):
+        texts = [names[n], *arrays[n], precisions[n]]
+        sheet.label(side, phrases(texts), indent=3)
     return sheet
 
 
@@ -145,8 +142,9 @@ def _shapes(side: Side, d: Difference, n: int) -> list[str]:
     """``h c i f g o (7, 3)``: arrays of one shape together."""
     by_shape: dict[tuple[int, ...], list[str]] = {}
     for name, array in side.arrays.items():
-        compared = d.arrays.get(name)
-        shape = compared.shapes[n] if name in side.gaps and compared else array.shape
+        compared, shape = d.arrays.get(name), array.shape
+        if name in side.gaps and compared:
+            shape = compared.shapes[n]
         by_shape.setdefault(shape, []).append(name or "(unnamed)")
     return [f"{_by_cell(names)} {shape}" for shape, names in by_shape.items()]
 
@@ -156,32 +154,47 @@ def _by_cell(names: Sequence[str]) -> str:
     of_cell: dict[str, list[str]] = {}  # "": the output of the network
     for part in map(ArrayName.of, names):
         of_cell.setdefault(part.prefix, []).append(part.base)
-    cells: dict[tuple[bool, str], list[str]] = {}
+    output = of_cell.pop("", None)
+    cells: dict[str, list[str]] = {}
     for cell, bases in of_cell.items():
-        cells.setdefault((cell != "", " ".join(bases)), []).append(cell)
-    return " ".join(
-        f"{' '.join(prefixes)}: {bases}" if prefixed else bases
-        for (prefixed, bases), prefixes in cells.items()
-    )
+        cells.setdefault(" ".join(bases), []).append(cell)
+    texts = [f"{' '.join(names)}: {bases}" for bases, names in cells.items()]
+    if output is not None:
+        texts.insert(0, " ".join(output))
+    return " ".join(texts)
 
 
 def _precision(side: Side, d: Difference, n: int) -> str:
     """``printed, 8 digits, 144 of 1,280 numbers``, or the dtypes of the compared arrays."""
     names = [name for name in side.arrays if name in d.arrays]
-    if printed := [name for name in names if name in side.units]:
-        digits = max(_printed_digits(side.arrays[k], side.units[k]) for k in printed)
-        text = f"printed, {count(digits, 'digit')}" if digits else "printed"
-        given = sum(int(np.isfinite(side.units[k]).sum()) for k in printed)
-        total = sum(prod(d.arrays[k].shapes[n]) for k in printed)
-        return text + (f", {given:,} of {total:,} numbers" if given < total else "")
+    printed = [name for name in names if name in side.units]
+    if printed:
+        return _precision_of_prints(side, d, n, printed)
     dtypes = dict.fromkeys(side.arrays[name].dtype.name for name in names)
     counted = dict.fromkeys(
         side.dtypes[name].name for name in names if name in side.dtypes
     )
-    others = (
-        f", counts as {', '.join(counted)}" if counted and counted != dtypes else ""
-    )
-    return f"{', '.join(dtypes)}{others}"
+    text = ", ".join(dtypes)
+    if counted and counted != dtypes:
+        return f"{text}, counts as {', '.join(counted)}"
+    return text
+
+
+def _precision_of_prints(
+    side: Side, d: Difference, n: int, names: Sequence[str]
+) -> str:
+    digits = given = total = 0
+    for name in names:
+        units = side.units[name]
+        digits = max(digits, _printed_digits(side.arrays[name], units))
+        given += int(np.isfinite(units).sum())
+        total += prod(d.arrays[name].shapes[n])
+    texts = ["printed"]
+    if digits:
+        texts.append(count(digits, "digit"))
+    if given < total:
+        texts.append(f"{given:,} of {total:,} numbers")
+    return ", ".join(texts)
 
 
 def _printed_digits(values: Array, units: Array) -> int:
@@ -206,45 +219,53 @@ def _printed_digits(values: Array, units: Array) -> int:
 
 def _arrays(d: Difference, width: Width) -> Sheet:
     arrays = list(d.arrays.values())
-    differing = [
-        "shape" if a.mismatched is None else f"{a.mismatched} of {a.total}"
-        for a in arrays
-    ]
-    positions = [
-        words_of_place(array.abs_at, array.pair) if array.abs_at else ""
-        for array in arrays
-    ]
     columns = [
         Column("array", [array.name for array in arrays], "bold", left=True),
-        Column("differ", differing, DIFFERS),
+        Column("differ", [_mismatched(array) for array in arrays], DIFFERS),
         Column("", [_share(array) for array in arrays], DIFFERS, rank=3),
         Column("max abs", error_sizes([array.max_abs for array in arrays]), rank=1),
-        Column("at", positions, left=True, rank=2),
-        *_value_columns(arrays),
+        Column("at", [_place(array) for array in arrays], left=True, rank=2),
     ]
+    columns.extend(_value_columns(arrays))
     figures = [column for column in _figures(arrays) if any(column.cells)]
-    several = len(arrays) > 1
-    sheet = fitting_table(columns + figures * several, width)
-    if not several:  # below the line, so that it is narrow
+    if len(arrays) > 1:
+        sheet = fitting_table(columns + figures, width)
+    else:  # the figures stand below the line, so that it is narrow
+        sheet = fitting_table(columns, width)
         text = ", ".join(unbroken(f"{c.heading} {c.cells[0].strip()}") for c in figures)
         sheet.label("", text, indent=columns[0].width + 2)
-    by_sizes: dict[str, list[str]] = {}
-    for array in (array for array in arrays if array.mismatched is None):
-        known = _has_known_axes(d, array)
-        a, b = (
-            _size(shape, known)
-            for shape in (
-                (array.pair.a.shape, array.pair.b.shape) if known else array.shapes
-            )
-        )
+    return sheet.labels("shapes", _differing_shapes(d))
+
+
+def _differing_shapes(d: Difference) -> Iterator[str]:
+    """The arrays without a common shape, and what each side has; of one array without its name."""
+    by_shapes: dict[str, list[str]] = {}
+    for array in d.arrays.values():
+        if array.mismatched is not None:
+            continue
+        if _has_known_axes(d, array):
+            a, b = _in_words(array.pair.a.shape), _in_words(array.pair.b.shape)
+        else:
+            a, b = map(str, array.shapes)
         text = f"{unbroken(f'a has {a};')} {unbroken(f'b has {b}')}"
-        by_sizes.setdefault(text, []).append(array.name)
-    texts = (
-        f"{listed(names, ARRAYS_NAMED)}: " * several + text
-        for text, names in by_sizes.items()
-    )
-    sheet.labels("shapes", texts)
-    return sheet
+        by_shapes.setdefault(text, []).append(array.name)
+    for text, names in by_shapes.items():
+        if len(d.arrays) > 1:
+            yield f"{listed(names, ARRAYS_NAMED)}: {text}"
+        else:
+            yield text
+
+
+def _mismatched(array: ArrayDifference) -> str:
+    if array.mismatched is None:
+        return "shape"
+    return f"{array.mismatched} of {array.total}"
+
+
+def _place(array: ArrayDifference) -> str:
+    if array.abs_at is None:
+        return ""
+    return words_of_place(array.abs_at, array.pair)
 
 
 def _has_known_axes(d: Difference, array: ArrayDifference) -> bool:
@@ -254,40 +275,46 @@ def _has_known_axes(d: Difference, array: ArrayDifference) -> bool:
 
 
 def _figures(arrays: Sequence[ArrayDifference]) -> list[Column]:
-    found = [array if array.mismatched else None for array in arrays]
-    ratios = error_sizes([_finite(array.max_rel) if array else None for array in found])
+    cosines, ratios, ulps = list[str](), list[float | None](), list[str]()
+    noise, options = list[str](), list[str]()
+    for array in arrays:
+        if not array.mismatched:  # nothing differs, or nothing was compared
+            ratios.append(None)
+            for cells in (cosines, noise, ulps, options):
+                cells.append("")
+            continue
+        cosines.append(_cosine(array.cosine))
+        noise.append(_decibels(array.snr))
+        ratios.append(_finite(array.max_rel))
+        ulps.append(_ulps(array))
+        options.append(_accepting(array))
     return [
-        Column(
-            "cosine",
-            [_cosine(array.cosine) if array else "" for array in found],
-            rank=6,
-        ),
-        Column(
-            "SNR", [_decibels(array.snr) if array else "" for array in found], rank=5
-        ),
-        Column("max rel", ratios, rank=8),
-        Column("max ULP", [_ulps(array) if array else "" for array in found], rank=7),
-        Column(
-            "equal only with",
-            [_accepting(a) if a else "" for a in found],
-            left=True,
-            rank=4,
-        ),
+        Column("cosine", cosines, rank=6),
+        Column("SNR", noise, rank=5),
+        Column("max rel", error_sizes(ratios), rank=8),
+        Column("max ULP", ulps, rank=7),
+        Column("equal only with", options, left=True, rank=4),
     ]
 
 
 def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    if value is not None and math.isfinite(value):
+        return value
+    return None
 
 
 def _decibels(snr: float | None) -> str:
-    return "" if snr is None or not math.isfinite(snr) else f"{snr:z.1f} dB"
+    if snr is None or not math.isfinite(snr):
+        return ""
+    return f"{snr:z.1f} dB"
 
 
 def _ulps(array: ArrayDifference) -> str:
+    """The largest distance in ULPs; none between numbers of other signs."""
     at = array.ulp_at
-    turned = at is None or at.a < 0 < at.b or at.b < 0 < at.a
-    return "" if turned else ulp_count(array.max_ulp)
+    if at is None or at.a < 0 < at.b or at.b < 0 < at.a:
+        return ""
+    return ulp_count(array.max_ulp)
 
 
 def _accepting(array: ArrayDifference) -> str:
@@ -329,24 +356,23 @@ def _to_be_typed(d: Difference, array: ArrayDifference) -> str:
 
 
 def _share(array: ArrayDifference) -> str:
-    return (
-        percent(array.mismatched / array.total)
-        if array.mismatched and array.total
-        else ""
-    )
+    if not array.mismatched or not array.total:
+        return ""
+    return percent(array.mismatched / array.total)
 
 
 def _cosine(value: float | None) -> str:
     if value is None or math.isnan(value):
         return ""
-    is_one = value >= 1 - 1e-6
-    places = next((n for n in range(3, 6) if is_one or round(value, n) != 1), 6)
+    if value >= 1 - 1e-6:
+        return f"{value:z.3f}"
+    places = 3
+    while places < 6 and round(value, places) == 1:  # it is not shown as 1
+        places += 1
     return f"{value:z.{places}f}"
 
 
-def _size(shape: tuple[int, ...], named: bool) -> str:
-    if not named:
-        return str(shape)
+def _in_words(shape: tuple[int, ...]) -> str:
     steps, batch, units = shape
     return f"batch {batch} x {count(steps, 'step')} x {count(units, 'unit')}"
 
@@ -354,12 +380,20 @@ def _size(shape: tuple[int, ...], named: bool) -> str:
 def _value_columns(arrays: Sequence[ArrayDifference]) -> Iterator[Column]:
     """Both values of the largest difference, with digits in which they differ."""
     places = [array.abs_at for array in arrays]
-    most = max((_digits_to_differ(at, TABLE_DIGITS) for at in places if at), default=0)
-    format = NumberFormat.of(
-        [value for at in places if at for value in (at.a, at.b)], most
-    )
-    yield Column("a", [format.text(at.a) if at else "" for at in places])
-    yield Column("b", [format.text(at.b) if at else "" for at in places])
+    a: list[float | None] = []
+    b: list[float | None] = []
+    digits = 0
+    for at in places:
+        if at is None:
+            a.append(None)
+            b.append(None)
+            continue
+        a.append(at.a)
+        b.append(at.b)
+        digits = max(digits, _digits_to_differ(at, TABLE_DIGITS))
+    format = NumberFormat.of(a + b, digits)
+    yield Column("a", list(map(format.text, a)))
+    yield Column("b", list(map(format.text, b)))
 
 
 def _digits_to_differ(place: Position, fewest: int) -> int:
@@ -398,7 +432,8 @@ def first_difference(d: Difference, width: Width, with_strips: bool) -> Sheet:
     sheet = Sheet(width)
     if several and with_strips:
         sheet.extend(strips(several, len(d.arrays) > 1, width))
-    if (first := d.first_divergence) is not None:
+    first = d.first_divergence
+    if first is not None:
         enough = _digits_to_differ(first, DIGITS)
         a, b = (format_number(value, enough) for value in (first.a, first.b))
         where = d.position(first, named=len(d.arrays) > 1)
@@ -416,9 +451,11 @@ def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
     for hint in hints:
         if hint.code == "settings_differ":  # at the top of the sheet
             continue
-        introduction = "Possible causes:" * bool(hint.causes)
+        text = hint.seen
+        if hint.causes:
+            text = f"{text} Possible causes:"
         sheet.add()
-        sheet.label(hint_label(hint), f"{hint.seen} {introduction}")
+        sheet.label(hint_label(hint), text)
         sheet.labels("", hint.causes, bullet="- ")
         sheet.label("", hint.excluded)
     return sheet
@@ -426,7 +463,9 @@ def hints_of(hints: Sequence[Hint], width: Width) -> Sheet:
 
 def hint_label(hint: Hint) -> str:
     """The label of a hint: it is proved, or only suspected."""
-    return "suspects" if hint.code.startswith("suspect_") else "found"
+    if hint.code.startswith("suspect_"):
+        return "suspects"
+    return "found"
 
 
 def _next(d: Difference, given: str | None, width: Width) -> Sheet:
@@ -434,15 +473,18 @@ def _next(d: Difference, given: str | None, width: Width) -> Sheet:
 
     If a command is ``given``, it stands alone.
     """
-    mismatched = (array for array in d.arrays.values() if array.mismatched is None)
-    texts = dict.fromkeys(
-        _to_be_typed(d, array) for array in mismatched if given is None
-    )
-    if len(texts) > 1:
-        texts.pop(SELECT_COMMON, None)
-    sheet = Sheet(width).labels("next", texts)
-    if command := next_command(d) if given is None else given:
-        sheet.command("" if sheet.lines else "next", command)
+    sheet, command = Sheet(width), given
+    if command is None:
+        mismatched = (array for array in d.arrays.values() if array.mismatched is None)
+        texts = dict.fromkeys(_to_be_typed(d, array) for array in mismatched)
+        if len(texts) > 1:
+            texts.pop(SELECT_COMMON, None)
+        sheet.labels("next", texts)
+        command = next_command(d)
+    if command and sheet.lines:
+        sheet.command("", command)
+    elif command:
+        sheet.command("next", command)
     if command and all(hint.code == "settings_differ" for hint in d.hints):
         sheet.lines.insert(0, [])
     return sheet
@@ -458,15 +500,25 @@ def next_command(d: Difference, expected: Side | None = None) -> str:
     if not computed or any(hint.code in NO_CONVENTION for hint in d.hints):
         return ""
     a, b = d.sides
-    side = expected or (a if a.settings is None and b.settings is not None else b)
+    side = expected
+    if side is None:
+        side = b
+        if a.settings is None and b.settings is not None:
+            side = a
     layout = ""
     if any(hint.code == "suspect_layout" for hint in d.hints):
         layout = d.other_layout
     if side.in_memory:
-        text = f"{side.name}, layout={layout!r}" if layout else side.name
-        return f"lstmcli.explain(weights, x, {text})"
-    name = "EXPECTED" if side.name == STDIN else file_argument(side.name)
-    weights = f"WEIGHTS-OF-{'AB'[side is a]}"
+        arguments = ["weights", "x", side.name]
+        if layout:
+            arguments.append(f"layout={layout!r}")
+        return f"lstmcli.explain({', '.join(arguments)})"
+    name = "EXPECTED"
+    if side.name != STDIN:
+        name = file_argument(side.name)
+    weights = "WEIGHTS-OF-A"  # of the other side
+    if side is a:
+        weights = "WEIGHTS-OF-B"
     words = ["lstm", "explain", weights, "INPUTS", name]
     if layout:
         words.extend(("--layout", layout))

@@ -22,21 +22,27 @@ def header_sheet(plan: Plan, width: Width, engine: str = "") -> Sheet:
     """The weights, the inputs and the configuration, and what was assumed."""
     shape = plan.inputs.x.shape
     sizes = f"batch {plan.batch} x {count(plan.steps, 'step')} x {count(shape[-1], 'input')}"
-    layout = f"layout {plan.layout}" * (len(shape) == 3 and not plan.assumed_layout)
-    given = str(shape)
-    if plan.inputs.indices is not None:
-        given = f"{plan.inputs.indices.shape} indices"
-    padding = plan.padding_words, ""
-    of_inputs, of_model = padding[::-1] if plan.inputs.mask_from else padding
-    inputs = [file_name(plan.inputs.name), given, layout, sizes, of_inputs]
+    inputs = [file_name(plan.inputs.name)]
+    if plan.inputs.indices is None:
+        inputs.append(str(shape))
+    else:
+        inputs.append(f"{plan.inputs.indices.shape} indices")
+    if len(shape) == 3 and not plan.assumed_layout:
+        inputs.append(f"layout {plan.layout}")
+    inputs.append(sizes)
+    mask = ""  # of a layer of the model
+    if plan.inputs.mask_from:
+        mask = plan.padding_words
+    else:
+        inputs.append(plan.padding_words)
     sheet = _weights(plan.model, width)
-    sheet.label("inputs", phrases([*filter(None, inputs)]))
+    sheet.label("inputs", phrases(list(filter(None, inputs))))
     is_own = plan.inputs.indices is None
     sheet.extend(surroundings_sheet(plan.model, width, has_own_inputs=is_own))
-    sheet.extend(_config(plan.model, engine, width, of_model))
-    shown = () if width.quiet else not_in_rows(plan.assumed)
-    assumed = map(shorten_assumption, shown)
-    sheet.label("assumed", "; ".join(map(unbroken, assumed)), ASSUMED)
+    sheet.extend(_config(plan.model, engine, width, mask))
+    if not width.quiet:
+        assumed = map(shorten_assumption, not_in_rows(plan.assumed))
+        sheet.label("assumed", "; ".join(map(unbroken, assumed)), ASSUMED)
     sheet.add()
     return sheet
 
@@ -44,7 +50,9 @@ def header_sheet(plan: Plan, width: Width, engine: str = "") -> Sheet:
 def model_sheet(model: Model, width: Width) -> Sheet:
     """The weights and the configuration of a model, and what was assumed."""
     sheet = _weights(model, width)
-    mask = f"mask from {model.masking}" if model.masking else ""
+    mask = ""
+    if model.masking:
+        mask = f"mask from {model.masking}"
     sheet.extend(surroundings_sheet(model, width))
     sheet.extend(_config(model, "", width, mask))
     sheet.labels("assumed", not_in_rows(model.assumed), ASSUMED)
@@ -52,8 +60,11 @@ def model_sheet(model: Model, width: Width) -> Sheet:
 
 
 def _weights(model: Model, width: Width) -> Sheet:
-    files = listed([*map(file_name, model.sources)], 1)
-    texts = [*filter(None, [files]), *_tensors(model), model.sizes]
+    texts = []
+    if model.sources:
+        texts.append(listed(list(map(file_name, model.sources)), 1))
+    texts.extend(_tensors(model))
+    texts.append(model.sizes)
     return Sheet(width).label("weights", phrases(texts))
 
 
@@ -67,16 +78,24 @@ def _config(model: Model, engine: str, width: Width, mask: str) -> Sheet:
     same = all(layer[0].convention == convention for layer in model.layers)
     gates = f"gates {spaced_order(convention.storage.gates)}"
     texts = [convention.name, gates, model.cell.dtype.name]
-    texts += _settings(convention, model) if same else []
-    texts += [f"run by {engine}"] * bool(engine)
-    texts += [f"edit {edit.text}" for edit in model.edits] + [mask] * bool(mask)
+    if same:
+        texts.extend(_settings(convention, model))
+    if engine:
+        texts.append(f"run by {engine}")
+    texts.extend(f"edit {edit.text}" for edit in model.edits)
+    if mask:
+        texts.append(mask)
     sheet = Sheet(width).label("config", phrases(texts))
-    labels = model.labels or ([] if same else [""] * len(model.layers))
+    if same and not model.labels:
+        return sheet
+    labels = model.labels or [""] * len(model.layers)
     for n, (label, layer) in enumerate(zip(labels, model.layers, strict=False)):
-        settings = [] if same else _settings(layer[0].convention, model)
-        texts = [
-            text for text in (label, *settings) if text not in ("", "forget bias 0")
-        ]
+        texts = []
+        if label:
+            texts.append(label)
+        if not same:
+            settings = _settings(layer[0].convention, model)
+            texts.extend(text for text in settings if text != "forget bias 0")
         sheet.label(f"layer{n}", phrases(texts) or " ")
     return sheet
 
@@ -101,13 +120,18 @@ def surroundings_sheet(
         return sheet
     texts = []
     for layer in head.layers:
-        shape = "" if layer.kernel is None else f" {layer.kernel.shape}"
-        activation = "" if layer.activation == "identity" else f" {layer.activation}"
-        texts.append(f"{layer.name}{shape}{activation}")
+        words = [layer.name]
+        if layer.kernel is not None:
+            words.append(str(layer.kernel.shape))
+        if layer.activation != "identity":
+            words.append(layer.activation)
+        texts.append(" ".join(words))
     if any(map(_is_in_row, model.assumed)):
-        plural = "s" if len(texts) > 1 else ""
+        what = "activation"
+        if len(texts) > 1:
+            what = "activations"
         way = f"--head {suggested_head(head)}"
-        texts.append(f"activation{plural} assumed identity ({way})")
+        texts.append(f"{what} assumed identity ({way})")
     texts.append(STEPS[head.steps])
     return sheet.label("head", ", ".join(texts))
 
@@ -123,12 +147,18 @@ def _is_in_row(text: str) -> bool:
 
 def _tensors(model: Model) -> list[str]:
     texts = [f"{name} {shape}" for name, shape in model.tensors.items()]
+    if len(texts) <= 2:
+        return [", ".join(texts)]
     if len(texts) <= 4:
-        return [", ".join(texts)] if len(texts) <= 2 else texts
+        return texts
     return [texts[0], f"{len(texts) - 1} more tensors"]
 
 
 def _settings(convention: Convention, model: Model) -> list[str]:
-    excluded = {"gates", "layout"} | ({"masked_output"} - set(model.given))
-    bias = [] if convention.behaviour.forget_bias else ["forget bias 0"]
-    return bias + unusual_settings(convention, excluded)
+    excluded = {"gates", "layout"}
+    if "masked_output" not in model.given:
+        excluded.add("masked_output")
+    settings = unusual_settings(convention, excluded)
+    if not convention.behaviour.forget_bias:
+        settings.insert(0, "forget bias 0")
+    return settings

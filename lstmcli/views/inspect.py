@@ -11,6 +11,7 @@ from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.model.shell import ShellSyntax, as_options
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.inspection import (
+    GateNumbers,
     InspectedLstm,
     Inspection,
     TensorInfo,
@@ -74,10 +75,7 @@ def _head(inspection: Inspection, width: Width) -> Sheet:
 
 def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
     """A row for each tensor, those of LSTMs first; of many the others are counted."""
-    tensors = sorted(  # others by the likeness of their names to an LSTM's
-        inspection.tensors.items(),
-        key=lambda item: -1 if item[1].layer is not None else unlikeness(item[0]),
-    )
+    tensors = sorted(inspection.tensors.items(), key=_place_in_list)
     of_lstms = sum(tensor.layer is not None for _, tensor in tensors)
     shown = tensors
     if not show_all and len(tensors) > TENSORS_LISTED:
@@ -86,15 +84,14 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
         Column("shape", [str(t.shape) for _, t in shown], left=True),
         Column("dtype", [t.dtype for _, t in shown], left=True, rank=1),
         Column("role", [t.role for _, t in shown], left=True),
-        Column("of", [t.layer or "" for _, t in shown], left=True),
-        Column(
-            "tensor", [name for name, _ in shown], left=True
-        ),  # last, as it may be long
     ]
-    if len(inspection.lstms) < 2:
-        del columns[3]
+    if len(inspection.lstms) > 1:
+        columns.append(Column("of", [t.layer or "" for _, t in shown], left=True))
+    # last, as it may be long
+    columns.append(Column("tensor", [name for name, _ in shown], left=True))
     sheet = fitting_table(columns, width)
-    if more := tensors[len(shown) :]:
+    more = tensors[len(shown) :]
+    if more:
         sheet.add(_more_tensors(more))
     for name, tensor in inspection.tensors.items():
         if tensor.not_finite:
@@ -103,11 +100,20 @@ def _tensors(inspection: Inspection, width: Width, show_all: bool) -> Sheet:
     return sheet
 
 
+def _place_in_list(item: tuple[str, TensorInfo]) -> float:
+    """Tensors of LSTMs first, others by the likeness of their names to an LSTM's."""
+    name, tensor = item
+    if tensor.layer is not None:
+        return -1
+    return unlikeness(name)
+
+
 def _more_tensors(tensors: Tensors) -> str:
     numbers = count(sum(tensor.size for _, tensor in tensors), "number")
     used = sum(tensor.layer is not None for _, tensor in tensors)
-    of_lstms = f", {used} of them an LSTM's" if used else ""
-    return f"...  {count(len(tensors), 'more tensor')}, {numbers}{of_lstms}: --all lists them"
+    if used:
+        numbers = f"{numbers}, {used} of them an LSTM's"
+    return f"...  {count(len(tensors), 'more tensor')}, {numbers}: --all lists them"
 
 
 # ---- one LSTM
@@ -115,33 +121,24 @@ def _more_tensors(tensors: Tensors) -> str:
 
 def _lstm(lstm: InspectedLstm, width: Width) -> Sheet:
     convention = lstm.model.convention
-    names = [convention.name] if lstm.layer == "0" else [lstm.layer, convention.name]
+    names = [convention.name]
+    if lstm.layer != "0":
+        names.insert(0, lstm.layer)
     sheet = Sheet(width).label("lstm", f"{phrases(names)}   {convention.title}", "bold")
     sheet.label("why", lstm.why)
-    rows = (convention.name, *lstm.rivals) if lstm.rivals else ()
-    ways = (f"--convention {row}  {CONVENTIONS[row].title}" for row in rows)
-    sheet.labels("which?", ways, ASSUMED)
+    if lstm.rivals:
+        rows = [convention.name, *lstm.rivals]
+        ways = (f"--convention {row}  {CONVENTIONS[row].title}" for row in rows)
+        sheet.labels("which?", ways, ASSUMED)
     sheet.label("", _same_names(lstm.also))
-    sheet.label("sizes", phrases([*_sizes(lstm)]))
-    is_split = convention.names.has_tensor_per_gate
-    gates = (
-        "a tensor a gate"
-        if is_split
-        else f"gates {spaced_order(convention.storage.gates)}"
-    )
-    texts = [
-        gates,
-        *unusual_settings(convention, {"gates"}),
-        lstm.model.cell.dtype.name,
-    ]
-    texts += [f"mask from {lstm.model.masking}"] * bool(lstm.model.masking)
-    sheet.label("config", phrases(texts))
+    sheet.label("sizes", phrases(list(_sizes(lstm))))
+    sheet.label("config", phrases(list(_config(lstm))))
     if lstm.found:
         found = [f"{name} {value}" for name, value in lstm.found.items()]
         sheet.label("found", f"{phrases(found)}   in the file")
     sheet.extend(surroundings_sheet(lstm.model, width))
-    assumed = () if width.quiet else not_in_rows(lstm.model.assumed)
-    sheet.labels("assumed", assumed, ASSUMED)
+    if not width.quiet:
+        sheet.labels("assumed", not_in_rows(lstm.model.assumed), ASSUMED)
     sheet.section(_gates(lstm, width))
     for hint in lstm.hints:
         sheet.label("hint", hint.text, ASSUMED)
@@ -151,14 +148,29 @@ def _lstm(lstm: InspectedLstm, width: Width) -> Sheet:
 def _same_names(conventions: Sequence[str]) -> str:
     if not conventions:
         return ""
-    verb = "has" if len(conventions) == 1 else "have"
-    return f"{', '.join(conventions)} {verb} such names too (--convention)"
+    if len(conventions) == 1:
+        return f"{conventions[0]} has such names too (--convention)"
+    return f"{', '.join(conventions)} have such names too (--convention)"
+
+
+def _config(lstm: InspectedLstm) -> Iterator[str]:
+    convention = lstm.model.convention
+    if convention.names.has_tensor_per_gate:
+        yield "a tensor a gate"
+    else:
+        yield f"gates {spaced_order(convention.storage.gates)}"
+    yield from unusual_settings(convention, {"gates"})
+    yield lstm.model.cell.dtype.name
+    if lstm.model.masking:
+        yield f"mask from {lstm.model.masking}"
 
 
 def _sizes(lstm: InspectedLstm) -> Iterator[str]:
     first = lstm.model.cell
     units = list(dict.fromkeys(cell.units for _, cell in lstm.model.cells))
-    noun = "unit" if units == [1] else "units"
+    noun = "units"
+    if units == [1]:
+        noun = "unit"
     yield f"{count(first.inputs, 'input')} -> {', then '.join(map(str, units))} {noun}"
     if first.projection is not None:
         yield f"h of {first.outputs} by a projection"
@@ -168,19 +180,20 @@ def _sizes(lstm: InspectedLstm) -> Iterator[str]:
 
 
 def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
-    rows = [
-        (cell if n == 0 else "", gate, statistics)
-        for cell, gates in lstm.gates().items()
-        for n, (gate, statistics) in enumerate(gates.items())
-    ]
+    cells, gates, rows = list[str](), list[str](), list[GateNumbers]()
+    for cell, of_cell in lstm.gates().items():
+        cells.append(cell)
+        cells.extend([""] * (len(of_cell) - 1))
+        gates.extend(of_cell)
+        rows.extend(of_cell.values())
 
     def column(heading: str, field: str, rank: int = 0) -> Column:
-        values = [float(getattr(statistics, field)) for *_, statistics in rows]
-        cells = [*map(NumberFormat.of(values, DIGITS).text, values)]
-        return Column(heading, cells, rank=rank)
+        values = [float(getattr(row, field)) for row in rows]
+        texts = list(map(NumberFormat.of(values, DIGITS).text, values))
+        return Column(heading, texts, rank=rank)
 
     columns = [
-        Column("gate", [gate for _, gate, _ in rows], left=True),
+        Column("gate", gates, left=True),
         column("kernel mean", "kernel_mean"),
         column("std", "kernel_std", rank=1),
         column("recurrent mean", "recurrent_mean"),
@@ -188,7 +201,7 @@ def _gates(lstm: InspectedLstm, width: Width) -> Sheet:
         column("bias mean", "bias_mean"),
     ]
     if len(lstm.model.cells) > 1:
-        columns.insert(0, Column("cell", [cell for cell, *_ in rows], "dim", left=True))
+        columns.insert(0, Column("cell", cells, "dim", left=True))
     return fitting_table(columns, width)
 
 
@@ -203,17 +216,20 @@ def _problems(inspection: Inspection, width: Width) -> Sheet:
         layers_of.setdefault((unread.convention, problem, unread.also), []).append(
             unread.layer
         )
-    label = "not read" if inspection.lstms else "no lstm"
+    label = "no lstm"
+    if inspection.lstms:
+        label = "not read"
     for (convention, text, also), layers in layers_of.items():
         sheet.add()
-        which = "" if layers == ["0"] else f"{listed(layers, LAYERS_NAMED)}: "
-        text = f"{which}the names are {convention}'s, but {text}"
+        text = f"the names are {convention}'s, but {text}"
+        if layers != ["0"]:
+            text = f"{listed(layers, LAYERS_NAMED)}: {text}"
         sheet.extend(_message(label, text, width, ASSUMED))
         sheet.label("", _same_names(also))
     if _is_trace(inspection):
         sheet.add()
-        text = f"results of a run, and no weights: {listed([*inspection.tensors], MEMBERS_NAMED)}"
-        sheet.label("trace", text)
+        names = listed(list(inspection.tensors), MEMBERS_NAMED)
+        sheet.label("trace", f"results of a run, and no weights: {names}")
     elif _may_be_h(inspection):
         sheet.add()
         text = "a single array: inputs (lstm run WEIGHTS FILE) or h of a run (lstm diff, lstm plot)"
@@ -273,7 +289,10 @@ def _next(
     if inspection.layer is None and (
         several or (in_stack and len(first.model.layers) > 1)
     ):
-        given.setdefault("layer", "0" if in_stack else first.layer)
+        layer = first.layer
+        if in_stack:
+            layer = "0"
+        given.setdefault("layer", layer)
     if first.rivals:
         given.setdefault("convention", first.model.convention.name)
     return typed_command(*words, *as_options(given))

@@ -62,11 +62,12 @@ def quantities(found: Drawable) -> list[Quantity]:
     """
     most = max(array.shape[2] for array in found.drawn.values())
     chosen = indices_of(found.selection.units, most)
-    return [
-        _quantity(name, array, units, found)
-        for name, array in found.drawn.items()
-        if (units := below(chosen, array.shape[2]))
-    ]
+    drawn = []
+    for name, array in found.drawn.items():
+        units = below(chosen, array.shape[2])
+        if units:
+            drawn.append(_quantity(name, array, units, found))
+    return drawn
 
 
 @np.errstate(over="ignore")  # a long double may be beyond float64
@@ -93,8 +94,12 @@ def _kind(name: str, values: Array, differs: bool) -> str:
         return DIFFERENCE
     if base in ("i", "f", "o"):
         inside = ((values >= 0) & (values <= 1)) | np.isnan(values)
-        return GATES if bool(inside.all()) else "i f o"  # relu gates are not bounded
-    return "z" if base.startswith("z") else base
+        if inside.all():
+            return GATES
+        return "i f o"  # relu gates are not bounded
+    if base.startswith("z"):
+        return "z"
+    return base
 
 
 def scales(drawn: Sequence[Quantity], shown: Sequence[Array]) -> dict[str, Scale]:
@@ -102,9 +107,10 @@ def scales(drawn: Sequence[Quantity], shown: Sequence[Array]) -> dict[str, Scale
     by_kind: dict[str, list[Array]] = {}
     for quantity, array in zip(drawn, shown, strict=True):
         by_kind.setdefault(quantity.kind, []).append(array)
-    return {
-        k: GATE if k == GATES else around_zero(values) for k, values in by_kind.items()
-    }
+    found = {kind: around_zero(values) for kind, values in by_kind.items()}
+    if GATES in found:
+        found[GATES] = GATE
+    return found
 
 
 # ---- heat maps
@@ -113,8 +119,9 @@ def scales(drawn: Sequence[Quantity], shown: Sequence[Array]) -> dict[str, Scale
 def heat_sheet(found: Drawable, pool: str, width: Width, depth: str) -> Sheet:
     """A heat map of each quantity, a legend of the colours, and how cells are pooled."""
     drawn = quantities(found)
-    lines = TALL_LINES if len(drawn) <= TALL_PANELS else LINES
-    columns = width.text - GUTTER
+    lines, columns = LINES, width.text - GUTTER
+    if len(drawn) <= TALL_PANELS:
+        lines = TALL_LINES
     if is_single(found):
         columns = width.text - unit_gutter(drawn)
     poolings = [Pooling.to_fit(q.values.shape, columns, lines, depth) for q in drawn]
@@ -123,31 +130,41 @@ def heat_sheet(found: Drawable, pool: str, width: Width, depth: str) -> Sheet:
     if is_single(found):
         panels = [unit_lines(drawn, cells, poolings, of_kind, depth)]
     else:
-        panels = [
-            panel_lines(q, c, pooling, of_kind[q.kind], depth)
-            for q, c, pooling in zip(drawn, cells, poolings, strict=True)
-        ]
+        panels = []
+        for quantity, shown, pooling in zip(drawn, cells, poolings, strict=True):
+            scale = of_kind[quantity.kind]
+            panels.append(panel_lines(quantity, shown, pooling, scale, depth))
     sheet = Sheet(width, in_rows(panels, width.text))
     sheet.add()
     least = max(len(f"{scale.low:g}") for scale in of_kind.values())
     for kind, scale in of_kind.items():
-        bases = " ".join(dict.fromkeys(q.base for q in drawn if q.kind == kind))
-        name = kind if found.differs else f"{bases:{INDENT - 2}}"
+        name = kind
+        if not found.differs:
+            bases = dict.fromkeys(q.base for q in drawn if q.kind == kind)
+            name = " ".join(bases).ljust(INDENT - 2)
         sheet.lines.append(legend(name, scale, depth, least))
     used = [pooling for pooling in dict.fromkeys(poolings) if pooling.is_needed]
     if used:
-        other = "mean" if pool == "extreme" else "extreme shows the farthest from 0"
-        parts = f" (--pool {other}; --steps, --units show a part)"
-        text = "; ".join(pooled_words(pooling, pool) + parts for pooling in used)
-        sheet.label("pooled", text)
+        sheet.label("pooled", "; ".join(_pooled(pooling, pool) for pooling in used))
     return sheet
+
+
+def _pooled(pooling: Pooling, kind: str) -> str:
+    """How cells are pooled, and the options that do it otherwise."""
+    other = "extreme shows the farthest from 0"
+    if kind == "extreme":
+        other = "mean"
+    words = pooled_words(pooling, kind)
+    return f"{words} (--pool {other}; --steps, --units show a part)"
 
 
 def pooled_words(pooling: Pooling, kind: str) -> str:
     """``a cell is the mean of 13 steps x 8 units``."""
     axes = ((pooling.steps, "step"), (pooling.units, "unit"))
     sizes = " x ".join(count(n, noun) for n, noun in axes if n > 1)
-    return f"a cell is {'the farthest from 0' if kind == 'extreme' else 'the mean'} of {sizes}"
+    if kind == "extreme":
+        return f"a cell is the farthest from 0 of {sizes}"
+    return f"a cell is the mean of {sizes}"
 
 
 # ---- the screen
@@ -157,13 +174,11 @@ def plot_sheets(
     found: Drawable, pool: str, command: str, width: Width, depth: str
 ) -> list[Sheet]:
     """The files, the pictures, saturated units, and what to type next."""
-    picture = heat_sheet(found, pool, width, depth)
-    sheets = [*reading_sheets(found, width), picture]
-    return [
-        *sheets,
-        *saturation_sheets(found, width),
-        _closing(found, command, width),
-    ]
+    sheets = list(reading_sheets(found, width))
+    sheets.append(heat_sheet(found, pool, width, depth))
+    sheets.extend(saturation_sheets(found, width))
+    sheets.append(_closing(found, command, width))
+    return sheets
 
 
 def reading_sheets(found: Drawable, width: Width) -> Iterator[Sheet]:
@@ -176,11 +191,15 @@ def reading_sheets(found: Drawable, width: Width) -> Iterator[Sheet]:
     shapes = [array.shape for array in found.arrays.values()]
     steps, batch, _ = map(max, zip(*shapes, strict=True))
     sizes = f"batch {batch} x {count(steps, 'step')} x {count(found.units, 'unit')}"
-    labels = ("a", "b") if found.differs else ("trace",)
+    labels = ["trace"]
+    if found.differs:
+        labels = ["a", "b"]
     sheet = Sheet(width)
-    for label, text in zip((*labels, "sizes"), (*found.sources, sizes), strict=True):
-        sheet.label(label, text)
-    sheet.labels("assumed", () if width.quiet else found.remarks, ASSUMED)
+    for label, source in zip(labels, found.sources, strict=True):
+        sheet.label(label, source)
+    sheet.label("sizes", sizes)
+    if not width.quiet:
+        sheet.labels("assumed", found.remarks, ASSUMED)
     sheet.add()
     yield sheet
 
@@ -205,28 +224,27 @@ def saturation_sheets(found: Drawable, width: Width) -> Iterator[Sheet]:
 
 
 def _closing(found: Drawable, command: str, width: Width) -> Sheet:
-    first = "the first difference" * (found.first is not None)
-    texts = {
-        "▼ ▶": first,
-        "batch": "",
-        "cells": "",
-        "next": "" if found.differs else command,
-    }
-    if (batch := found.batch) > 1:
-        known = found.known_items or ()
-        is_part = len(known) == batch  # of a run, in a file
-        item = found.item if is_part else found.item % batch
-        there = f"items {format_indices(known)}" if is_part else f"{batch}"
-        texts["batch"] = f"item {item} of {there}; --batch draws another"
+    sheet = Sheet(width)
+    if found.first is not None:
+        sheet.label("▼ ▶", "the first difference")
+    if found.batch > 1:
+        sheet.label("batch", f"item {_item(found)}; --batch draws another")
     if found.hidden:
         names = ", ".join(found.hidden)
-        texts["cells"] = f"{names}: --cell {found.hidden[0]} shows its gates"
-    sheet = Sheet(width)
-    for label, text in texts.items():
-        sheet.label(label, text)
+        sheet.label("cells", f"{names}: --cell {found.hidden[0]} shows its gates")
     if found.differs:
         sheet.command("next", command)
+    else:
+        sheet.label("next", command)
     return sheet
+
+
+def _item(found: Drawable) -> str:
+    """Which item of the batch is drawn, of how many."""
+    known = found.known_items or ()
+    if len(known) == found.batch:  # a part of a run, in a file
+        return f"{found.item} of items {format_indices(known)}"
+    return f"{found.item % found.batch} of {found.batch}"
 
 
 def _difference_verdict(found: Drawable, width: Width) -> Sheet:

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -30,9 +30,13 @@ from lstmcli.views.sheet import (
 )
 from lstmcli.views.text import NumberFormat, count, percent, phrases
 
+T = TypeVar("T")
+
 DEFAULT_COLUMNS = SUMMARISED  # of a table, where --only names none
 STATE_DIGITS = 8  # of h and c, as NumPy prints them
 GATE_DIGITS = 6
+STATES = ("h", "c", Y)
+RANKS = {"h": 0, "c": 1}  # of columns: where they do not fit, the highest goes first
 SUMMARY_DIGITS = 3
 MANY_VALUES = 16  # units x batch items of a step; more are summarised
 MANY_LINES, EDGE_LINES = 60, 24  # of a table of units; a longer one shows both ends
@@ -56,50 +60,101 @@ def excerpt_sheets(
     A ``network`` has a table of its output, or of the cell whose h that is,
     then a shorter one for each cell.
     """
-    show_output = Y in show
-    show = [name for name in show if name != Y]
-    cells = [*dict.fromkeys(k.rpartition(".")[0] for k in excerpt.arrays if "." in k)]
-    cells = [cell for cell in cells if _shown(show, cell)]
-    has_h = "h" in excerpt.arrays and "h" in show
-    if show and (has_h or not cells):
-        first = next((cell for cell in cells if _gives_output(cell, excerpt, show)), "")
-        cells = [first, *(cell for cell in cells if cell != first)]
+    cells_show = [name for name in show if name != Y]
+    cells = _cells_in_order(excerpt, cells_show)
     ends_blank = True
     hidden: dict[str, int] = {}
     for n, cell in enumerate(cells):
+        is_first = n == 0
         if network or len(cells) > 1:
-            heading = Sheet()
-            if n and not ends_blank:
-                heading.add()
-            is_output = n == 0 and _gives_output(cell, excerpt, show)
-            note = "  the last layer: its h is the output" * is_output
-            heading.add((cell or "output", "bold"), note)
-            yield heading
-        of_cell = _shown(show, cell)
-        members = {name: f"{cell}.{name}" if cell else name for name in of_cell}
-        arrays = {
-            k: excerpt.arrays[v] for k, v in members.items() if v in excerpt.arrays
-        }
-        arrays = split_z(arrays)  # a model has only h
-        batch, units = (max(a.shape[axis] for a in arrays.values()) for axis in (1, 2))
-        sizes = Sizes(excerpt.of_steps, batch, units)
-        part = part_of_cell(sizes, selection, excerpt.units)
-        padded = excerpt.padded.get(cell)
-        table = CellTable(
-            excerpt.steps, arrays, part, selection, n == 0, hidden, padded
-        )
+            is_output = is_first and _gives_output(cell, excerpt, cells_show)
+            yield _heading(cell, is_output, has_blank_line=not ends_blank)
+        arrays = _arrays_of(excerpt, cell, cells_show)
+        table = _table_of(excerpt, cell, arrays, selection, is_first, hidden)
         summary = excerpt.summaries.get(cell)
-        if summary is None and (selection.steps is None or table.is_summary):
-            steps = excerpt.steps if selection.steps is None else part.steps or ()
-            chosen, summary = table.at(steps), CellSummary(part)
-            summary.add(
-                {name: array for name, array in chosen.items() if name in SUMMARISED}
-            )
+        if summary is None:
+            summary = _summary_of(table, excerpt, selection)
         for sheet in table.sheets(width, summary, is_last=cell == cells[-1]):
-            ends_blank = not [*sheet.rows()][-1]
+            ends_blank = not list(sheet.rows())[-1]
             yield sheet
-    if show_output:
+    if Y in show:
         yield from _output_sheets(excerpt, selection, width, is_first=not cells)
+
+
+def _cells_in_order(excerpt: Excerpt, show: Sequence[str]) -> list[str]:
+    """The cells that have a table, the one that gives the output first; "" is the output."""
+    cells: list[str] = []
+    for name in excerpt.arrays:
+        cell = name.rpartition(".")[0]
+        if cell and cell not in cells and _shown(show, cell):
+            cells.append(cell)
+    has_h = "h" in excerpt.arrays and "h" in show
+    if not show or (cells and not has_h):
+        return cells
+    for cell in cells:
+        if _gives_output(cell, excerpt, show):
+            cells.remove(cell)
+            cells.insert(0, cell)
+            return cells
+    cells.insert(0, "")
+    return cells
+
+
+def _heading(cell: str, is_output: bool, *, has_blank_line: bool) -> Sheet:
+    """The name of a cell above its table."""
+    heading = Sheet()
+    if has_blank_line:
+        heading.add()
+    note = ""
+    if is_output:
+        note = "  the last layer: its h is the output"
+    heading.add((cell or "output", "bold"), note)
+    return heading
+
+
+def _arrays_of(excerpt: Excerpt, cell: str, show: Sequence[str]) -> dict[str, Array]:
+    """The arrays of a cell that are shown and there; the output has only h."""
+    arrays = {}
+    for name in _shown(show, cell):
+        member = name
+        if cell:
+            member = f"{cell}.{name}"
+        if member in excerpt.arrays:
+            arrays[name] = excerpt.arrays[member]
+    return split_z(arrays)
+
+
+def _table_of(
+    excerpt: Excerpt,
+    cell: str,
+    arrays: Mapping[str, Array],
+    selection: Selection,
+    is_first: bool,
+    hidden: dict[str, int],
+) -> CellTable:
+    batch = max(array.shape[1] for array in arrays.values())
+    units = max(array.shape[2] for array in arrays.values())
+    sizes = Sizes(excerpt.of_steps, batch, units)
+    part = part_of_cell(sizes, selection, excerpt.units)
+    padded = excerpt.padded.get(cell)
+    return CellTable(excerpt.steps, arrays, part, selection, is_first, hidden, padded)
+
+
+def _summary_of(
+    table: CellTable, excerpt: Excerpt, selection: Selection
+) -> CellSummary | None:
+    """The summary of the steps of a table; none of a table of some steps' units."""
+    if selection.steps is None:
+        steps = excerpt.steps
+    elif table.is_summary:
+        steps = table.part.steps or ()
+    else:
+        return None
+    summary = CellSummary(table.part)
+    summary.add(
+        {name: array for name, array in table.at(steps).items() if name in SUMMARISED}
+    )
+    return summary
 
 
 def _output_sheets(
@@ -116,7 +171,10 @@ def _output_sheets(
         return
     y = excerpt.arrays[Y]
     sizes = Sizes(excerpt.of_steps, *y.shape[1:])
-    part = part_of_cell(sizes, selection, excerpt.units if is_first else None)
+    units = None
+    if is_first:
+        units = excerpt.units
+    part = part_of_cell(sizes, selection, units)
     table = CellTable(excerpt.steps, {Y: y}, part, selection, is_first, {})
     yield from table.sheets(width, None, is_last=True)
 
@@ -125,12 +183,12 @@ def _final_output(y: Array, selection: Selection, width: Width) -> Sheet:
     """A row of each sequence of y (B, K)."""
     items = indices_of(selection.batch, len(y))
     shown = items[:MANY_LINES]
-    digits = STATE_DIGITS if selection.digits is None else selection.digits
+    digits = _digits(selection, STATE_DIGITS)
     chosen = take(y, shown, 0)
     format = NumberFormat.of(chosen.ravel().tolist(), digits)
     columns = []
     if len(y) > 1:
-        columns.append(Column("batch", [*map(str, shown)], "dim"))
+        columns.append(Column("batch", list(map(str, shown)), "dim"))
     for n, values in enumerate(chosen.T.tolist()):
         texts = [format.text(value) for value in values]
         columns.append(Column(f"{Y}[{n}]", texts, rank=n))
@@ -144,7 +202,8 @@ def _final_output(y: Array, selection: Selection, width: Width) -> Sheet:
 def _shown(show: Sequence[str], cell: str) -> list[str]:
     """The arrays of a cell, or of "", the output: ``h`` and ``layer0.h`` are its h."""
     names = (name.rpartition(".") for name in show)
-    return [*dict.fromkeys(base for prefix, _, base in names if prefix in ("", cell))]
+    of_cell = (base for prefix, _, base in names if prefix in ("", cell))
+    return list(dict.fromkeys(of_cell))
 
 
 def _gives_output(cell: str, excerpt: Excerpt, show: Sequence[str]) -> bool:
@@ -159,11 +218,14 @@ def _gives_output(cell: str, excerpt: Excerpt, show: Sequence[str]) -> bool:
 
 def steps_shown(parts: Iterable[Part], selection: Selection) -> Indices:
     """The steps that tables of these parts of cells show, ascending."""
-    ranges = [steps for part in parts for steps in _ranges(part, selection, True)]
+    ranges: list[Indices] = []
+    for part in parts:
+        ranges.extend(_ranges(part, selection, True))
     if not ranges:  # an output of each sequence has no steps
         return ()
-    is_one = all(steps == ranges[0] for steps in ranges)
-    return ranges[0] if is_one else sorted({*chain.from_iterable(ranges)})
+    if all(steps == ranges[0] for steps in ranges):
+        return ranges[0]
+    return sorted(set(chain.from_iterable(ranges)))
 
 
 def _is_summary(part: Part, selection: Selection) -> bool:
@@ -179,9 +241,12 @@ def _ranges(part: Part, selection: Selection, is_first: bool) -> list[Indices]:
     """
     steps, batch, units = part.sizes
     lines = batch * units
-    most, edge, height = MANY_LINES, EDGE_LINES, lines + (units > 1)
     if _is_summary(part, selection) or lines == 1:
         most, edge, height = MANY_SUMMARIES, EDGE_SUMMARIES, 1
+    else:
+        most, edge, height = MANY_LINES, EDGE_LINES, lines
+        if units > 1:
+            height += 1  # a blank line
     if not is_first:
         height *= SHORTER
     edge = max(1, edge // height)
@@ -222,33 +287,52 @@ class CellTable:
         The first and the last piece determine the formats and widths of
         columns.
         """
-        part, gap = self.part, GAP
-        ranges = _ranges(part, self.selection, self.is_first)
-        chunks = [r[n : n + CHUNK] for r in ranges for n in range(0, len(r), CHUNK)]
-        ends = self._columns([*dict.fromkeys([*chunks[0], *chunks[-1]])])
-        if width.table and total_width(ends, gap) > width.table and not self.is_summary:
-            gap = NARROW_GAP
+        yield from self._pieces(width)
+        if is_last and self.hidden:
+            yield hidden_columns(self.hidden, max(self.hidden.values()), width, REMEDY)
+        if summary is None:
+            return
+        units = self.part.units
+        if self.is_summary:
+            yield _summary_sheet(summary, units, width)
+        elif summary.saturation.saturated_gates():
+            yield saturation_sheet(summary.saturation, units, width, shares=False)
+
+    def _pieces(self, width: Width) -> Iterator[Sheet]:
+        ranges = _ranges(self.part, self.selection, self.is_first)
+        chunks: list[Indices] = []
+        for steps in ranges:
+            starts = range(0, len(steps), CHUNK)
+            chunks.extend(steps[start : start + CHUNK] for start in starts)
+        ends = self._columns(list(dict.fromkeys(chain(chunks[0], chunks[-1]))))
+        gap = self._gap(ends, width)
         left_out = [column.heading for column in fitting_columns(ends, width, gap)[1]]
         self.hidden.update(dict.fromkeys(left_out, total_width(ends, gap)))
         least = {column.heading: column.width for column in ends}
         for n, steps in enumerate(chunks):
             if n and steps[0] == ranges[-1][0]:
                 yield self._steps_not_shown(ranges, width)
-            columns = (c._replace(least=least[c.heading]) for c in self._columns(steps))
-            shown = [column for column in columns if column.heading not in left_out]
+            shown = [
+                column._replace(least=least[column.heading])
+                for column in self._columns(steps)
+                if column.heading not in left_out
+            ]
             rule = n == 0 and width.table is not None
             yield table(shown, gap=gap, rule=rule, headings=n == 0)
-        if is_last and self.hidden:
-            yield hidden_columns(self.hidden, max(self.hidden.values()), width, REMEDY)
-        if summary is not None and self.is_summary:
-            yield _summary_sheet(summary, part.units, width)
-        elif summary is not None and summary.saturation.saturated_gates():
-            yield saturation_sheet(summary.saturation, part.units, width, shares=False)
+
+    def _gap(self, columns: Sequence[Column], width: Width) -> int:
+        """The spaces between columns: fewer where units would not fit otherwise."""
+        if width.table is None or self.is_summary:
+            return GAP
+        if total_width(columns, GAP) > width.table:
+            return NARROW_GAP
+        return GAP
 
     def _columns(self, steps: Sequence[int]) -> list[Column]:
         arrays = {name: self.part.cut(array) for name, array in self.at(steps).items()}
-        columns = self._summary if self.is_summary else self._units
-        return columns(steps, arrays)
+        if self.is_summary:
+            return self._summary(steps, arrays)
+        return self._units(steps, arrays)
 
     def _padded_at(self, steps: Sequence[int]) -> Array:
         """(s, B): where an item that is shown is padded."""
@@ -269,63 +353,77 @@ class CellTable:
 
     def _units(self, steps: Sequence[int], arrays: Mapping[str, Array]) -> list[Column]:
         """One row per unit, and a blank one after each step of several."""
+        columns = [
+            Column(heading, texts, "dim")
+            for heading, texts in self._places(steps).items()
+        ]
         items, units = self.part.batch or (), self.part.units
-        lines = len(items) * len(units)
-        blank = [""] * (lines > 1)
-        of_steps = [
-            cell for step in steps for cell in (str(step), *[""] * (lines - 1), *blank)
-        ]
-        of_items = [
-            cell for item in items for cell in (str(item), *[""] * (len(units) - 1))
-        ]
-        of_units = [*map(str, units)] * len(items)
-        columns = [Column("step", of_steps, "dim")]
-        columns += [Column("batch", (of_items + blank) * len(steps), "dim")] * (
-            self.part.full.batch > 1
-        )
-        columns += [Column("unit", (of_units + blank) * len(steps), "dim")]
-        if self.padded is not None:
-            lines_padded = np.repeat(self._padded_at(steps), len(units), axis=1)
-            words = np.where(lines_padded, "padded", "").tolist()
-            marks = [word for row in words for word in (*row, *blank)]
-            columns.append(Column("", marks, "dim"))
         for place, (name, array) in enumerate(arrays.items()):
             shown = np.full((len(steps), len(items), len(units)), None)
             shown[..., : array.shape[2]] = array
-            rows = shown.reshape(len(steps), lines).tolist()
-            values = [value for row in rows for value in (*row, *[None] * len(blank))]
-            rank = 0 if name == "h" else 1 if name == "c" else 2 + place
-            digits = STATE_DIGITS if name in ("h", "c", Y) else GATE_DIGITS
+            lines = len(items) * len(units)  # of a step
+            values = _rows(shown.reshape(len(steps), lines).tolist(), None)
+            rank = RANKS.get(name, len(RANKS) + place)
+            digits = GATE_DIGITS
+            if name in STATES:
+                digits = STATE_DIGITS
             columns.append(self._column(name, values, digits, rank))
+        return columns
+
+    def _places(self, steps: Sequence[int]) -> dict[str, list[str]]:
+        """The columns before the numbers of units: a number stands where it changes."""
+        items, units = self.part.batch or (), self.part.units
+        rest = [""] * (len(items) * len(units) - 1)
+        columns = {"step": _rows([[str(step), *rest] for step in steps], "")}
+        if self.part.full.batch > 1:
+            of_step: list[str] = []
+            for item in items:
+                of_step.append(str(item))
+                of_step.extend([""] * (len(units) - 1))
+            columns["batch"] = _rows([of_step] * len(steps), "")
+        of_step = list(map(str, units)) * len(items)
+        columns["unit"] = _rows([of_step] * len(steps), "")
+        if self.padded is not None:
+            lines_padded = np.repeat(self._padded_at(steps), len(units), axis=1)
+            columns[""] = _rows(np.where(lines_padded, "padded", "").tolist(), "")
         return columns
 
     def _summary(
         self, steps: Sequence[int], arrays: Mapping[str, Array]
     ) -> list[Column]:
-        columns = [Column("step", [*map(str, steps)], "dim")]
+        """One row per step: least, mean and largest of states, means of gates."""
+        columns = [Column("step", list(map(str, steps)), "dim")]
         padded = self._padded_at(steps)
         if self.padded is not None:
-            items = padded.shape[1]
-            texts = [f"{n} of {items}" if n else "" for n in padded.sum(axis=1)]
-            columns.append(Column("padded", texts, "dim"))
+            columns.append(Column("padded", _counts_padded(padded), "dim"))
         for name, array in arrays.items():
             values = _left_in(array, padded).reshape(len(steps), -1)  # (s, B H)
-            if name not in ("h", "c", Y):
-                columns.append(
-                    self._column(name, values.mean(axis=1), SUMMARY_DIGITS, 2)
-                )
+            if name in STATES:
+                columns.extend(self._ranges_of(name, values))
                 continue
-            rank = 0 if name == "h" else 1
-            for what, of_rank in (("min", rank), ("mean", rank and 3), ("max", rank)):
-                reduced, heading = getattr(values, what)(axis=1), f"{name} {what}"
-                columns.append(self._column(heading, reduced, SUMMARY_DIGITS, of_rank))
+            means = values.mean(axis=1)
+            columns.append(self._column(name, means, SUMMARY_DIGITS, 2))
         gates = [array for name, array in arrays.items() if name in "ifo"]
         if gates:
             near = [_left_in(is_saturated(gate), padded) for gate in gates]
             shares = np.ma.mean([one.mean(axis=(1, 2)) for one in near], axis=0)
-            texts = ["" if x is None else percent(x) for x in shares.tolist()]
-            columns.append(Column("saturated", texts, rank=1))
+            columns.append(Column("saturated", _percents(shares), rank=1))
         return columns
+
+    def _ranges_of(
+        self, name: str, values: np.ma.MaskedArray[Any, Any]
+    ) -> Iterator[Column]:
+        """The columns of h, c or y (s, B H): least, mean and largest of each step."""
+        rank = RANKS.get(name, 1)
+        rank_of_mean = rank
+        if name != "h":
+            rank_of_mean = 3
+        for what, reduced, of_rank in (
+            ("min", values.min(axis=1), rank),
+            ("mean", values.mean(axis=1), rank_of_mean),
+            ("max", values.max(axis=1), rank),
+        ):
+            yield self._column(f"{name} {what}", reduced, SUMMARY_DIGITS, of_rank)
 
     def _column(
         self,
@@ -336,17 +434,60 @@ class CellTable:
     ) -> Column:
         if isinstance(values, np.ndarray):
             values = values.tolist()  # None where all is padded
-        numbers = [None if value is None else float(value) for value in values]
-        digits = digits if self.selection.digits is None else self.selection.digits
-        format = self.formats.setdefault(heading, NumberFormat.of(numbers, digits))
-        style = "bold" if heading.split()[0] == "h" else ""
-        return Column(heading, [*map(format.text, numbers)], style, rank=rank)
+        numbers = [value if value is None else float(value) for value in values]
+        format = self.formats.get(heading)
+        if format is None:
+            format = NumberFormat.of(numbers, _digits(self.selection, digits))
+            self.formats[heading] = format
+        style = ""
+        if heading.split()[0] == "h":
+            style = "bold"
+        return Column(heading, list(map(format.text, numbers)), style, rank=rank)
+
+
+def _digits(selection: Selection, usual: int) -> int:
+    if selection.digits is None:
+        return usual
+    return selection.digits
+
+
+def _rows(of_steps: Iterable[Sequence[T]], blank: T) -> list[T]:
+    """The cells of all steps, with a ``blank`` one after each step of several lines."""
+    cells: list[T] = []
+    for of_step in of_steps:
+        cells.extend(of_step)
+        if len(of_step) > 1:
+            cells.append(blank)
+    return cells
+
+
+def _counts_padded(padded: Array) -> list[str]:
+    """``2 of 3``: the items (s, B) that are padded at each step; nothing where none is."""
+    texts = []
+    for number in padded.sum(axis=1):
+        if number:
+            texts.append(f"{number} of {padded.shape[1]}")
+        else:
+            texts.append("")
+    return texts
+
+
+def _percents(shares: np.ma.MaskedArray[Any, Any]) -> list[str]:
+    texts = []
+    for share in shares.tolist():
+        if share is None:  # all is padded
+            texts.append("")
+        else:
+            texts.append(percent(share))
+    return texts
 
 
 def _left_in(array: Array, padded: Array) -> np.ma.MaskedArray[Any, Any]:
     """The numbers (s, B, H) as floats, those of padded items (s, B) masked."""
+    if not padded.any():
+        return np.ma.array(array, float, mask=np.ma.nomask)
     mask = np.broadcast_to(padded[..., None], array.shape)
-    return np.ma.array(array, float, mask=mask if padded.any() else np.ma.nomask)
+    return np.ma.array(array, float, mask=mask)
 
 
 def _summary_sheet(summary: CellSummary, units: Sequence[int], width: Width) -> Sheet:

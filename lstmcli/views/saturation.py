@@ -36,6 +36,7 @@ def saturation_sheet(
 
 def _units(shares: Sequence[tuple[int, float]]) -> str:
     """``units 17 (100 %), 80 (97 %) and 3 more``."""
-    noun = "unit" if len(shares) == 1 else "units"
     names = [unbroken(f"{unit} ({percent(share)})") for unit, share in shares]
-    return f"{noun} {listed(names, UNITS_NAMED)}"
+    if len(names) == 1:
+        return f"unit {names[0]}"
+    return f"units {listed(names, UNITS_NAMED)}"

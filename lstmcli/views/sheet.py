@@ -43,16 +43,17 @@ class Width(NamedTuple):
     """The columns that a view may fill; cli measures them."""
 
     text: int = PLAIN_WIDTH  # of pictures, and of sentences up to `prose`
-    table: int | None = (
-        None  # that tables have to fit; None in a pipe, which shows all columns
-    )
+    # that tables have to fit; None in a pipe, which shows all columns
+    table: int | None = None
     grows: bool = False  # a table may be wider, as in a file
     quiet: bool = False  # without what was assumed
 
     @classmethod
     def of(cls, columns: int | None) -> Width:
         """A terminal of this many columns; for None a pipe."""
-        return cls() if columns is None else cls(columns, columns)
+        if columns is None:
+            return cls()
+        return cls(columns, columns)
 
     @property
     def prose(self) -> int:
@@ -80,9 +81,12 @@ class Sheet:
 
     def add(self, *spans: Span | str) -> None:
         """Append one line; a bare string is unstyled."""
-        self.lines.append(
-            [(span, "") if isinstance(span, str) else span for span in spans]
-        )
+        line: list[Span] = []
+        for span in spans:
+            if isinstance(span, str):
+                span = span, ""
+            line.append(span)
+        self.lines.append(line)
 
     def label(
         self, label: str, text: str, style: str = "", indent: int = INDENT
@@ -91,9 +95,11 @@ class Sheet:
         columns = max(self.width.prose - indent, 20)
         text = OPTION_AT_END.sub(rf"\1{NO_BREAK}\2", one_line(text))
         lines = wrap(text, columns, break_long_words=False, break_on_hyphens=False)
-        for n, line in enumerate(lines):
-            start = (one_line(label) if n == 0 else "").ljust(indent)
-            self.add((start, "dim"), (line.replace(NO_BREAK, " "), style))
+        start = one_line(label)
+        for line in lines:
+            text = line.replace(NO_BREAK, " ")
+            self.add((start.ljust(indent), "dim"), (text, style))
+            start = ""
         return self
 
     def labels(
@@ -105,9 +111,10 @@ class Sheet:
         bullet: str = "",
     ) -> Sheet:
         """Append texts one below the other, the first labelled, each with a ``bullet``."""
-        for n, text in enumerate(texts):
-            start = f"{'' if n else label:{indent}}{bullet}"
+        for text in texts:
+            start = f"{label:{indent}}{bullet}"
             self.label(start, text, style, indent + len(bullet))
+            label = ""
         return self
 
     def command(self, label: str, command: str, indent: int = INDENT) -> Sheet:
@@ -147,7 +154,10 @@ class Sheet:
 
         for line in self.spans():
             for text, style in line:
-                yield Segment(text, console.get_style(style) if style else None)
+                if style:
+                    yield Segment(text, console.get_style(style))
+                else:
+                    yield Segment(text)
             yield Segment.line()
 
 
@@ -172,12 +182,15 @@ class Column(NamedTuple):
     @property
     def width(self) -> int:
         """Characters of the widest cell, heading included."""
-        texts = (self.heading, *self.cells)
-        return max(self.least, *(len(one_line(text)) for text in texts))
+        widths = [self.least, len(one_line(self.heading))]
+        widths.extend(len(one_line(text)) for text in self.cells)
+        return max(widths)
 
     def spans(self, gap: str) -> Iterator[Span]:
         """The heading and the cells, padded, with a gap before each."""
-        width, pad = self.width, str.ljust if self.left else str.rjust
+        width, pad = self.width, str.rjust
+        if self.left:
+            pad = str.ljust
         yield gap + pad(one_line(self.heading), width), "dim"
         for text in self.cells:
             yield gap + pad(one_line(text), width), self.style
@@ -192,9 +205,10 @@ def fitting_columns(
     columns: Sequence[Column], width: Width, gap: int = 2
 ) -> tuple[list[Column], list[Column]]:
     """The columns that fit the width, and the others, of the highest ranks."""
-    shown, hidden = [*range(len(columns))], list[int]()
-    most = None if width.grows else width.table
-    while most and total_width([columns[n] for n in shown], gap) > most:
+    if width.table is None or width.grows:
+        return list(columns), []
+    shown, hidden = list(range(len(columns))), list[int]()
+    while total_width([columns[n] for n in shown], gap) > width.table:
         last = max(shown, key=lambda n: (columns[n].rank, n))
         if columns[last].rank == 0:  # shown even if the terminal has to wrap it
             break
@@ -219,12 +233,16 @@ def hidden_columns(
     headings: Iterable[str], needed: int, width: Width, remedy: str = ""
 ) -> Sheet:
     """A line that names the columns that do not fit, if any, and the width of all."""
-    names = dict.fromkeys(
-        name for text in headings if text for name in re.split(" {2,}", text)
-    )
+    names: list[str] = []
+    for text in filter(None, headings):
+        for name in re.split(" {2,}", text):
+            if name not in names:
+                names.append(name)
     if not names:
         return Sheet()
-    hidden = f"{len(names)} column{'s' * (len(names) > 1)} hidden"
+    hidden = "1 column hidden"
+    if len(names) > 1:
+        hidden = f"{len(names)} columns hidden"
     listed = ", ".join(name.replace(" ", NO_BREAK) for name in names)
     text = f"{hidden}: {listed} (needs {needed} columns, the terminal has {width.table}{remedy})"
     return Sheet(width).label("", text, indent=0)
@@ -238,11 +256,13 @@ def table(
     headings: bool = True,
 ) -> Sheet:
     """A table of columns with ``gap`` spaces between them; ``rule``: a line under the headings."""
-    gaps = ["", *[" " * gap] * len(columns)]
-    spans = (
-        column.spans(before) for column, before in zip(columns, gaps, strict=False)
-    )
-    lines = [[*line] for line in zip(*spans, strict=True)]
-    if rule:
+    spans, before = [], ""
+    for column in columns:
+        spans.append(column.spans(before))
+        before = " " * gap
+    lines = [list(line) for line in zip(*spans, strict=True)]
+    if not headings:
+        lines = lines[1:]
+    elif rule:
         lines.insert(1, [("─" * total_width(columns, gap), "dim")])
-    return Sheet(lines=lines if headings else lines[1:])
+    return Sheet(lines=lines)

@@ -27,7 +27,9 @@ def strips(arrays: Sequence[ArrayDifference], named: bool, width: Width) -> Shee
     """
     shown = arrays[:MANY_STRIPS]
     errors = [_errors(array) for array in shown]
-    names = [f"{array.name}  " if named else "" for array in shown]
+    names = [""] * len(shown)
+    if named:
+        names = [f"{array.name}  " for array in shown]
     pairs = zip(shown, errors, strict=True)
     legends = [f"  {_strip_legend(_step_indices(array), e)}" for array, e in pairs]
     of_names, of_legends = (max(map(len, texts)) for texts in (names, legends))
@@ -36,11 +38,14 @@ def strips(arrays: Sequence[ArrayDifference], named: bool, width: Width) -> Shee
     if indent + used + FEWEST_BARS > width.text:
         sheet.add((label, "dim"))
         label, indent = "", 3
-    for n, of_array in enumerate(errors):
-        bars = "".join(_bars(of_array, max(width.text - indent - used, FEWEST_BARS)))
-        start = f"{'' if n else label:{indent}}"
-        sheet.add((start, "dim"), f"{names[n]:{of_names}}", (bars, DIFFERS), legends[n])
-    if more := len(arrays) - len(shown):
+    most = max(width.text - indent - used, FEWEST_BARS)
+    for name, of_array, legend in zip(names, errors, legends, strict=True):
+        bars = "".join(_bars(of_array, most))
+        start = label.ljust(indent)
+        sheet.add((start, "dim"), name.ljust(of_names), (bars, DIFFERS), legend)
+        label = ""
+    more = len(arrays) - len(shown)
+    if more:
         sheet.add(f"{'':{indent}}and {more} more arrays: --per-step")
     return sheet
 
@@ -63,8 +68,11 @@ def _largest(errors: Array) -> float:
 
 def _strip_legend(steps: Sequence[int], errors: Array) -> str:
     text = f"steps {steps[0]} to {steps[-1]}, max {format_size(_largest(errors))}"
-    text += "" if np.isfinite(errors).all() else ", ! not finite"
-    return f"{text}, · not compared" if (errors < 0).any() else text
+    if not np.isfinite(errors).all():
+        text = f"{text}, ! not finite"
+    if (errors < 0).any():
+        text = f"{text}, · not compared"
+    return text
 
 
 def _bars(errors: Array, most: int) -> Iterator[str]:
@@ -76,8 +84,10 @@ def _bars(errors: Array, most: int) -> Iterator[str]:
             yield "·"
         elif not math.isfinite(error):
             yield "!"
+        elif largest == 0:
+            yield BARS[0]
         else:
-            yield BARS[round(error / largest * (len(BARS) - 1))] if largest else BARS[0]
+            yield BARS[round(error / largest * (len(BARS) - 1))]
 
 
 def step_table(arrays: Sequence[ArrayDifference], width: Width) -> Sheet:
@@ -86,16 +96,19 @@ def step_table(arrays: Sequence[ArrayDifference], width: Width) -> Sheet:
     if not steps:
         return Sheet(lines=[[("no array has steps that could be compared", "")]])
     arrays = [array for array in arrays if len(_errors(array)) == steps]
-    differing = np.sum(
-        [x.pair.differs.sum(axis=(1, 2)) for x in arrays], axis=0
-    )  # (T,)
+    of_arrays = [array.pair.differs.sum(axis=(1, 2)) for array in arrays]
+    differing = np.sum(of_arrays, axis=0)  # (T,)
     columns = [
-        Column("step", [*map(str, _step_indices(arrays[0]))], "dim"),
-        Column("differ", [*map(str, differing)], DIFFERS),
+        Column("step", list(map(str, _step_indices(arrays[0]))), "dim"),
+        Column("differ", list(map(str, differing)), DIFFERS),
     ]
     for place, array in enumerate(arrays):
-        errors = _errors(array).tolist()
-        sizes = error_sizes([None if error < 0 else error for error in errors])
-        cells = [size or "-" for size in sizes]
+        errors: list[float | None] = []
+        for error in _errors(array).tolist():
+            if error == NOT_COMPARED:
+                errors.append(None)
+            else:
+                errors.append(error)
+        cells = [size or "-" for size in error_sizes(errors)]
         columns.append(Column(f"max abs {array.name}", cells, rank=place))
     return fitting_table(columns, width)

@@ -26,12 +26,23 @@ def phrases(texts: Sequence[str]) -> str:
 
 def count(n: int, noun: str) -> str:
     """``1 step``, ``1,234 steps``."""
-    return f"{n:,} {noun}{'s' * (n != 1)}"
+    if n == 1:
+        return f"1 {noun}"
+    return f"{n:,} {noun}s"
+
+
+def verb(n: int, stem: str) -> str:
+    """``differs`` of one thing, ``differ`` of several."""
+    if n == 1:
+        return f"{stem}s"
+    return stem
 
 
 def percent(share: float) -> str:
     """``31%``; a share above zero is never shown as 0%."""
-    return "<1%" if 0 < share < 0.005 else f"{100 * share:.0f}%"
+    if 0 < share < 0.005:
+        return "<1%"
+    return f"{100 * share:.0f}%"
 
 
 class NumberFormat(NamedTuple):
@@ -49,9 +60,12 @@ class NumberFormat(NamedTuple):
         least, most = 0.5 * 10.0**-digits, 1e8
         sizes = [abs(value) for value in values if value]
         small = [size < least for size in sizes]
-        is_small = all(small) if digits <= FEW_DIGITS else any(small)
-        if sizes and (is_small or any(most <= size < math.inf for size in sizes)):
-            return cls(min(digits, 1) if digits <= FEW_DIGITS else digits, True)
+        is_huge = any(most <= size < math.inf for size in sizes)
+        if digits <= FEW_DIGITS:
+            if is_huge or (sizes and all(small)):
+                return cls(min(digits, 1), True)
+        elif is_huge or any(small):
+            return cls(digits, True)
         return cls(digits)
 
     def text(self, value: float | None) -> str:
@@ -66,13 +80,20 @@ class NumberFormat(NamedTuple):
         if self.exponents:
             return f"{value:z.{self.digits}e}"
         text = f"{value:z.{self.digits}f}"
-        is_shown = float(text) or not value or self.digits <= FEW_DIGITS
-        return text if is_shown else f"{value:.{self.digits}e}"
+        is_shown = value == 0 or float(text) != 0
+        if is_shown or self.digits <= FEW_DIGITS:
+            return text
+        return f"{value:.{self.digits}e}"
 
 
 def error_sizes(values: Iterable[float | None]) -> list[str]:
     """The errors of a column, their points lined up; nothing for None."""
-    texts = ["" if value is None else format_size(value) for value in values]
+    texts = []
+    for value in values:
+        if value is None:
+            texts.append("")
+        else:
+            texts.append(format_size(value))
     after = [len(text.lstrip("-").lstrip(DIGITS)) for text in texts]
     return [
         text and text + " " * (max(after) - n)
@@ -82,7 +103,9 @@ def error_sizes(values: Iterable[float | None]) -> list[str]:
 
 def ulp_count(value: float | int | None) -> str:
     """A distance in ULPs; nothing for numbers that are far apart."""
-    return str(value) if value is not None and value < FEW_ULPS else ""
+    if value is not None and value < FEW_ULPS:
+        return str(value)
+    return ""  # of NaN too
 
 
 def rounded_up(value: float) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import lstmcli
@@ -204,3 +206,23 @@ def test_fronts_of_keras(
     layers: list[dict[str, Any]], expected: list[FrontOfFile]
 ) -> None:
     assert read_keras(*layers, outputs="b")[1] == expected
+
+
+def test_the_axis_of_a_single_output_may_be_squeezed(tmp_path: Path) -> None:
+    """Of a forecaster of PyTorch that ends in ``squeeze(-1)``; y keeps the axis."""
+    record = np.load(GOLDEN / "models" / "onnx_forecaster.npz")
+    model = onnx.load(GOLDEN / "models" / "onnx_forecaster.onnx")
+    (output,) = model.graph.output
+    axes = onnx.numpy_helper.from_array(np.array([-1]), "axes")
+    squeeze = onnx.helper.make_node("Squeeze", [output.name, "axes"], ["squeezed"])
+    model.graph.initializer.append(axes)
+    model.graph.node.append(squeeze)
+    kind = onnx.TensorProto.FLOAT
+    model.graph.output.remove(output)
+    squeezed = onnx.helper.make_tensor_value_info("squeezed", kind, ["batch"])
+    model.graph.output.append(squeezed)
+    path = str(tmp_path / "squeezed.onnx")
+    onnx.save(model, path)
+    trace = lstmcli.run(path, record["inputs"], layout="batch")
+    y = np.asarray(trace.final_y)
+    np.testing.assert_allclose(y, record["final_y"], rtol=0, atol=1e-6)

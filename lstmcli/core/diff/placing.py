@@ -333,9 +333,10 @@ def _nearest(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates whose numbers are clearly the nearest, all alike."""
     by_ratio: dict[float, list[Candidate]] = {}  # in dB
     for one in candidates:
-        _, ratio = similarity(one.pair, np.isfinite(one.pair.errors))
-        if ratio is not None and ratio > 0:
-            by_ratio.setdefault(round(ratio, 3), []).append(one)
+        _, exact = similarity(one.pair, np.isfinite(one.pair.errors))
+        ratio = round(exact or 0.0, 3)
+        if ratio > 0:
+            by_ratio.setdefault(ratio, []).append(one)
     if not by_ratio:
         return []
     second, best = sorted({0.0, *by_ratio})[-2:]  # 0 dB: as near as zeros would be

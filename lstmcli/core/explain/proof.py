@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +19,13 @@ from lstmcli.core.forward.sequence import padding_rule
 from lstmcli.core.model.arrays import Array
 
 ENOUGH = 2.0  # digits of evidence, beyond those that number what was tried
+SURE = 6.0  # with as many, numbers of a head are not asked for other fits
 SHORT = 8  # steps from which evidence is computed first
 WEALTH = 12.0  # digits of evidence that need no further steps
 # half precision shows in more than (changes + this) different numbers
 LEAST_MOVED = 4
 MOVED_BY_SOLVED = 3  # numbers that each solved one has to move
+MOST_SEQUENCES = 12  # that are run for evidence, where one has few outputs of a head
 MOST_REFUTED = 3 * Budget.FEW  # full runs of settings that one sequence does not show
 TELLING = {"gates", "activation", "recurrent_activation"}
 """The settings that show of any cell whose outputs EXPECTED depends on."""
@@ -95,8 +97,16 @@ def _evidence(
     if ends:  # of one sequence, in which the spread is, an end is solved for
         solved += 1
     digits = digits_of(spread, solved, tried)
+    if placement.expected.is_of_head and not ends:
+        for further, left_open in _further_sequences(attempt, hypothesis.changes):
+            if digits >= SURE:
+                break
+            spread = np.concatenate([spread, further], axis=1)
+            open_changes = [one for one in open_changes if one in left_open]
+            digits = digits_of(spread, solved, tried)
     if placement.changes and not hypothesis.with_dtype:
-        digits = ENOUGH
+        is_of_head = placement.expected.is_of_head
+        digits = max(digits, ENOUGH) if is_of_head else ENOUGH
     if not _moves_enough(answer, others, ends):
         digits = min(digits, 0.0)
     return digits, open_changes
@@ -149,18 +159,35 @@ def _compared_neighbours(
     return off[:, moved_by_answer], open_changes
 
 
-def neighbours(attempt: Attempt, changes: Changes) -> tuple[Array, list[Changes]]:
-    """The results of what is one change from an answer, and those that EXPECTED leaves open."""
+def _telling_simulator(attempt: Attempt) -> NetworkSimulator:
+    """The simulator over a sequence that shows an answer."""
     placement, simulator = attempt.placement, attempt.simulator
     loaded = placement.verify(())
-    # another sequence shows the answer
     if loaded.first is not None and loaded.items[simulator.sequence.item]:
-        simulator = placement.simulator_on(loaded.first.item)
+        return placement.simulator_on(loaded.first.item)
+    return simulator
+
+
+def neighbours(attempt: Attempt, changes: Changes) -> tuple[Array, list[Changes]]:
+    """The results of what is one change from an answer, and those that EXPECTED leaves open."""
+    placement, simulator = attempt.placement, _telling_simulator(attempt)
     if simulator.is_stepwise and placement.setup.size[0] > SHORT:
         spread, open_changes = _compared_neighbours(simulator, changes, SHORT)
         if digits_of(spread, 0, 1) >= WEALTH:
             return spread, open_changes
     return _compared_neighbours(simulator, changes)
+
+
+def _further_sequences(
+    attempt: Attempt, changes: Changes
+) -> Iterator[tuple[Array, list[Changes]]]:
+    """The same as `neighbours` over other sequences, of which each has few numbers."""
+    placement = attempt.placement
+    first = _telling_simulator(attempt).sequence.item
+    _, count = placement.setup.size
+    items = [item for item in range(count) if item != first]
+    for item in items[: MOST_SEQUENCES - 1]:
+        yield _compared_neighbours(placement.simulator_on(item), changes)
 
 
 def unseen_settings(one: Proved) -> tuple[str, ...]:

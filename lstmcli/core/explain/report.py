@@ -29,7 +29,13 @@ from lstmcli.core.explain.hypotheses import (
 )
 from lstmcli.core.explain.observation import SINGLE
 from lstmcli.core.explain.placement import Placement
-from lstmcli.core.explain.proof import Proved, padded_output, proved, unseen_settings
+from lstmcli.core.explain.proof import (
+    SURE,
+    Proved,
+    padded_output,
+    proved,
+    unseen_settings,
+)
 from lstmcli.core.explain.remarks import (
     about_changes,
     about_edits,
@@ -301,7 +307,10 @@ def _placed_elsewhere(
 def _rivals(search: Search, one: Proved) -> list[tuple[Changed, ...]]:
     """Edits that fit as well as an answer that may be one by chance."""
     is_solved = one.answer.hypothesis.solved > 0
-    is_few = one.verdict == "found" and one.placement.expected.numbers <= FEW_NUMBERS
+    expected = one.placement.expected
+    is_few = one.verdict == "found" and expected.numbers <= FEW_NUMBERS
+    if expected.is_of_head and one.digits is not None:
+        is_few = is_few and one.digits < SURE
     if not search.as_loaded or not (is_solved or is_few):
         return []
     loaded = search.as_loaded[0].placement

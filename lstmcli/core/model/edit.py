@@ -86,7 +86,9 @@ class EditKind:
         return self.name.partition(".")[0]
 
     def values_for(self, sizes: Any) -> Iterator[Any]:
-        """The values that are tried in a run of these `RunSizes`."""
+        """The values that are tried in a run of these `RunSizes`; none without a head or front."""
+        if self.stage in ("head", "front") and getattr(sizes.model, self.stage) is None:
+            return
         if self.values is None:
             yield from self.read.named
         elif callable(self.values):

@@ -193,7 +193,7 @@ def _split(tensor: str) -> tuple[str, bool]:
     return tensor[:start] + tensor[end:], words[-1]["bias"] is not None
 
 
-class Part(NamedTuple):
+class FrontOrHead(NamedTuple):
     """A front or a head; or none, and why."""
 
     value: Any = None
@@ -244,7 +244,7 @@ def find_surroundings(chain: Chain, given: Settings) -> Surroundings:
     return Surroundings(front.value, head.value, roles, assumed, remarks, idle)
 
 
-def _part(chain: Chain, what: str, asked: str | None) -> Part:
+def _part(chain: Chain, what: str, asked: str | None) -> FrontOrHead:
     is_front = what == "front"
     try:
         if chain.has_graph:
@@ -252,11 +252,11 @@ def _part(chain: Chain, what: str, asked: str | None) -> Part:
         else:
             part = _front_left(chain) if is_front else _head_left(chain)
     except UserError as error:
-        part = Part(why=error.lines[0].rstrip("."))
+        part = FrontOrHead(why=error.lines[0].rstrip("."))
     if asked is None:
         return part
     if asked == "none":
-        return Part(is_idle=part.value is None and not part.why)
+        return FrontOrHead(is_idle=part.value is None and not part.why)
     try:
         if is_front:
             return _embedding(chain, _asked_table(chain, asked))
@@ -268,17 +268,17 @@ def _part(chain: Chain, what: str, asked: str | None) -> Part:
         raise UserError(text, about={what: asked}, try_=ways) from None
 
 
-def _of_graph(chain: Chain, what: str) -> Part:
+def _of_graph(chain: Chain, what: str) -> FrontOrHead:
     ends = _ends(chain, what)
     if not ends:
         others = map(_name, getattr(chain, f"{what}s"))
         names = listed([*filter(None, others)], MOST_LISTED)
-        return Part(why=f"{names} {SIDES[what]} another LSTM" if names else "")
+        return FrontOrHead(why=f"{names} {SIDES[what]} another LSTM" if names else "")
     if len(ends) > 1:
-        return Part(why="several fit", options={_name(one): "" for one in ends})
+        return FrontOrHead(why="several fit", options={_name(one): "" for one in ends})
     end = ends[0]
     if end.obstacle:
-        return Part(why=f"{end.obstacle} {SIDES[what]} the LSTM")
+        return FrontOrHead(why=f"{end.obstacle} {SIDES[what]} the LSTM")
     return _embedding(chain, end) if what == "front" else _dense_layers(chain, end)
 
 
@@ -304,17 +304,17 @@ def _text(layers: Sequence[HeadLayer]) -> str:
 # ---- the front
 
 
-def _front_left(chain: Chain) -> Part:
+def _front_left(chain: Chain) -> FrontOrHead:
     options = {layer_of(name): str(chain.shape(name)) for name in chain.tables}
     if not options:
-        return Part()
+        return FrontOrHead()
     why = ""
     if len(options) > 1:
         why = "several fit"
     if not chain.is_whole:
         why = "the file has other LSTMs"
     if why:
-        return Part(why=why, options=options, mentioned=chain.tables)
+        return FrontOrHead(why=why, options=options, mentioned=chain.tables)
     name = layer_of(chain.tables[0])
     part = _embedding(chain, FrontOfFile("", name, chain.tables[0]))
     rows = len(part.value.table)
@@ -331,7 +331,7 @@ def _asked_table(chain: Chain, asked: str) -> FrontOfFile:
     return known[_known(asked, known)]
 
 
-def _embedding(chain: Chain, front: FrontOfFile) -> Part:
+def _embedding(chain: Chain, front: FrontOfFile) -> FrontOrHead:
     """The front of a file as it is run; UserError if it does not fit."""
     table: Any = _tensor(chain, front.table)
     if table.ndim != 2 or table.shape[1] != chain.inputs:
@@ -340,7 +340,7 @@ def _embedding(chain: Chain, front: FrontOfFile) -> Part:
             f"so that its table is (V, {chain.inputs})."
         )
     value = Embedding(front.name, table, front.masks_zero)
-    return Part(value, {front.table: "front"})
+    return FrontOrHead(value, {front.table: "front"})
 
 
 def _tensor(chain: Chain, name: str) -> Array:
@@ -352,7 +352,7 @@ def _tensor(chain: Chain, name: str) -> Array:
 # ---- the head
 
 
-def _head_left(chain: Chain) -> Part:
+def _head_left(chain: Chain) -> FrontOrHead:
     width = chain.outputs()
     heads = list(islice(_heads_left(chain, width), MOST_HEADS))
     head = _only(heads)
@@ -362,7 +362,7 @@ def _head_left(chain: Chain) -> Part:
         if len(chain.fitting(layer, width)) == 2:
             squares.append((layer,))
     if not heads and not squares:
-        return Part()
+        return FrontOrHead()
     if not heads:
         why, heads = "a square kernel may be transposed", squares
     elif not chain.is_whole:
@@ -380,7 +380,7 @@ def _head_left(chain: Chain) -> Part:
         options[_text(layers)] = f"({width} -> {chain.sizes(layers[-1])[1]})"
         for layer in layers:
             mentioned += [layer.kernel, layer.bias]
-    return Part(why=why, options=options, mentioned=mentioned)
+    return FrontOrHead(why=why, options=options, mentioned=mentioned)
 
 
 def _heads_left(
@@ -477,7 +477,7 @@ def _known(name: str, known: Collection[str]) -> str:
     return name
 
 
-def _dense_layers(chain: Chain, head: HeadOfFile) -> Part:
+def _dense_layers(chain: Chain, head: HeadOfFile) -> FrontOrHead:
     """The head of a file as it is run; UserError if it does not fit."""
     width, giver = chain.outputs(head.steps), "the LSTM"
     layers, roles = [], {}
@@ -505,9 +505,9 @@ def _dense_layers(chain: Chain, head: HeadOfFile) -> Part:
         dense = Dense(layer.name, kernel, bias, activation)
         layers.append(replace(dense, is_transposed=layer.is_transposed))
     if not layers:
-        return Part()
+        return FrontOrHead()
     value = Head(tuple(layers), head.steps)
-    return Part(value, roles, options={value.text: ""})
+    return FrontOrHead(value, roles, options={value.text: ""})
 
 
 # ---- the LSTM alone

@@ -131,6 +131,14 @@ def test_two_axes_that_are_equally_near_are_both_named_with_what_to_type() -> No
             assert "directions on axis 2" in said
 
 
+@pytest.mark.parametrize("factor", [2.0, 2 + 1e-9, 2 - 1e-9])
+def test_what_is_as_far_from_a_part_as_zeros_are_is_not_near_it(factor: float) -> None:
+    h = normal(T, B, H)
+    d = lone(factor * h[:, 1], h)  # 0 dB, but for the last bits
+    assert d.arrays["h"].mismatched is None
+    assert "the numbers do not show which" in " ".join(d.remarks)
+
+
 def test_a_part_is_aligned_where_it_is_clearly_nearest() -> None:
     h = normal(B, T, 2 * H)
     ends = np.concatenate([h[:, -1, :H], h[:, 0, H:]], axis=-1)

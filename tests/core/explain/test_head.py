@@ -18,7 +18,7 @@ from lstmcli import formats
 from lstmcli.api import load
 from lstmcli.api.explain import Explanation, asked_of, explained
 from lstmcli.api.job import InputOptions
-from lstmcli.core.explain import network_simulator
+from lstmcli.core.explain import network_simulator, report
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.forward.head import head_output
@@ -303,6 +303,34 @@ def test_what_no_output_shows_is_not_testable() -> None:
     found = lstmcli.explain(of_forward, INDICES, y, layout="batch", forget_bias=1.0)
     assert changes(found) == {"forget_bias": 0.0}
     assert found.unseen == ("layer0_reverse",)
+
+
+@pytest.mark.parametrize("case", ["torch_forecaster_pt", "onnx_forecaster"])
+def test_one_number_of_each_sequence_proves_together(case: str) -> None:
+    """Each of the four by itself is too few, among a hundred configurations."""
+    found = asked(case, forget_bias=1.0)
+    assert found.verdict == "found"
+    assert changes(found) == {"forget_bias": 0.0}
+    both = asked(case, forget_bias=1.0, bias="none")
+    assert both.verdict == "found"
+    assert len(changes(both)) == 2
+
+
+@pytest.mark.parametrize("wrong", [{"layout": "time"}, {"forget_bias": 1.0}])
+def test_numbers_that_are_sure_are_not_asked_for_other_fits(
+    wrong: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each other fit is a full run: of hundreds, these took longer than the search."""
+    asked_for: list[Any] = []
+
+    def rivals(*given: Any) -> tuple[()]:
+        asked_for.append(given)
+        return ()
+
+    monkeypatch.setattr(report, "rivals", rivals)
+    found = asked("tf_keras_embedding_softmax", **wrong)
+    assert found.verdict == "found"
+    assert not asked_for
 
 
 @pytest.mark.parametrize("shape", [(4,), (7,), (28,)])

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import numpy as np
 
 from lstmcli.core.model.edit import fit
-from lstmcli.core.model.edits.family import Family, RunSizes
+from lstmcli.core.model.edits.family import Family
 from lstmcli.core.model.settings import COUNT, Parser
 from lstmcli.core.model.surroundings import Rows
 
@@ -16,15 +13,10 @@ FRONT = Family("front", "Any index of the table has a row, and all rows have one
 _PLAIN = "x = table[ids]"
 
 
-def _with_front(*values: Any) -> Callable[[RunSizes], Sequence[Any]]:
-    """The values that are tried where the model has a front."""
-    return lambda sizes: () if sizes.model.front is None else values
-
-
 @FRONT.edit(
     "index", "front", lambda v: f"indices shifted by {v}", lambda v: f"x = table[ids + {v}]",
     "vocabularies with or without a row for padding or unknown words", _PLAIN,
-    read=Parser("d", "an integer, such as 1 or -1"), values=_with_front(1, -1),
+    read=Parser("d", "an integer, such as 1 or -1"), values=(1, -1),
 )  # fmt: skip
 def _other_index(rows: Rows, by: int) -> Rows:
     """The rows next to them: before the first is the last, behind the last itself."""
@@ -35,7 +27,7 @@ def _other_index(rows: Rows, by: int) -> Rows:
 @FRONT.edit(
     "late", "front", lambda v: f"indices {v.steps} late, index 0 first",
     lambda v: f"ids = concat(zeros({v}), ids[:-{v}])", "decoders that start with a token",
-    "feed ids[t] at step t", read=COUNT, values=_with_front(1), of_sequence=True,
+    "feed ids[t] at step t", read=COUNT, values=(1,), of_sequence=True,
 )  # fmt: skip
 def _late(rows: Rows, steps: int) -> Rows:
     fit(steps < len(rows.indices))
@@ -47,7 +39,7 @@ def _late(rows: Rows, steps: int) -> Rows:
     "scale", "front", lambda v: f"rows of the front times {v}", lambda v: f"{_PLAIN} * {v}",
     "embeddings as of transformers, times the root of their size", _PLAIN,
     read=Parser("n", "a number, or sqrt: the root of the size", ["sqrt"]),
-    values=_with_front("sqrt", 0.5, 2.0), solved=1.0,
+    values=("sqrt", 0.5, 2.0), solved=1.0,
 )  # fmt: skip
 def _scaled(rows: Rows, factor: float | str) -> Rows:
     size = np.sqrt(rows.table.shape[1]) if factor == "sqrt" else factor

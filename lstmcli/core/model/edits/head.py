@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from lstmcli.core.model.edit import ANY, fit
-from lstmcli.core.model.edits.family import Family, RunSizes, code_of
+from lstmcli.core.model.edits.family import Family, code_of
 from lstmcli.core.model.model import Model
 from lstmcli.core.model.settings import OneOf
 from lstmcli.core.model.surroundings import (
     BATCH,
     EACH,
-    FIRST,
     LAST,
     PAST_END,
-    STATES,
-    TIME,
     Dense,
     Head,
 )
@@ -27,11 +23,6 @@ from lstmcli.core.model.vocabulary import OVER_OUTPUTS
 
 HEAD = Family("head", "h is right, and every number of y is plausible")
 OF_HEAD = "h agrees, y does not"
-
-
-def with_head(*values: Any) -> Callable[[RunSizes], Sequence[Any]]:
-    """The values that are tried where the model has a head."""
-    return lambda sizes: () if sizes.model.head is None else values
 
 
 _STEPS = OneOf(
@@ -55,7 +46,7 @@ _STEP_CODES = {
     "step", "head", lambda v: f"the head takes h {v}", code_of(_STEP_CODES),
     "out[:, -1] and h_n, which differ for two directions and for padded sequences",
     "y = head(h), of the steps that the model takes",
-    read=_STEPS, shows=OF_HEAD, values=with_head(LAST, STATES, FIRST, EACH, PAST_END),
+    read=_STEPS, shows=OF_HEAD,
 )  # fmt: skip
 def head_of_steps(head: Head, model: Model, steps: str) -> Head:
     """The head as it takes other steps."""
@@ -79,7 +70,7 @@ _SOFTMAX_CODES = {
     "softmax", "head", lambda v: f"softmax {v}", code_of(_SOFTMAX_CODES),
     "softmax before a loss that has one, softmax with the wrong axis",
     "y = softmax(z, axis=-1), once",
-    read=_SOFTMAXES, shows=OF_HEAD, of_sequence=True, values=with_head("twice", TIME, BATCH),
+    read=_SOFTMAXES, shows=OF_HEAD, of_sequence=True,
 )  # fmt: skip
 def _other_softmax(head: Head, model: Model, how: str) -> Head:
     """The head with a softmax after its own, or over another axis."""
@@ -100,7 +91,7 @@ def _other_softmax(head: Head, model: Model, how: str) -> Head:
 @HEAD.edit(
     "bias", "head", "the head without its bias", "y = h @ kernel",
     "code that reads one tensor of two", "y = h @ kernel + bias",
-    read=OneOf("none"), shows=OF_HEAD, values=with_head("none"),
+    read=OneOf("none"), shows=OF_HEAD,
 )  # fmt: skip
 def _without_bias(head: Head, model: Model, _: Any) -> Head:
     fit(any(layer.bias is not None for layer in head.layers))
@@ -113,7 +104,7 @@ def _without_bias(head: Head, model: Model, _: Any) -> Head:
     "kernel", "head", "the kernel of the head read by its other axis",
     "y = h @ kernel.reshape(n, m).T + bias",
     "PyTorch stores it (outputs, inputs), Keras (inputs, outputs)", "y = h @ kernel + bias",
-    read=OneOf("transposed"), shows=OF_HEAD, values=with_head("transposed"),
+    read=OneOf("transposed"), shows=OF_HEAD,
 )  # fmt: skip
 def _kernel_read_otherwise(head: Head, model: Model, _: Any) -> Head:
     """The head whose stored kernels are read by their other axis: of a square one, transposed."""
@@ -149,7 +140,7 @@ _INPUT_CODES = {
 @HEAD.edit(
     "on", "head", lambda v: f"the head takes {v}", code_of(_INPUT_CODES),
     "code that takes h_n and c_n, or their parts, by position", "y = head(h)",
-    read=_INPUTS, shows=OF_HEAD, values=with_head("c", "exchanged", "forward", "backward"),
+    read=_INPUTS, shows=OF_HEAD, values=("c", "exchanged", "forward", "backward"),
 )  # fmt: skip
 def _head_on(head: Head, model: Model, on: str) -> Head:
     last = model.layers[-1]

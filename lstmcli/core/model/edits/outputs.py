@@ -19,7 +19,7 @@ from lstmcli.core.model.edits.family import (
     names_of,
 )
 from lstmcli.core.model.edits.functions import sigmoid
-from lstmcli.core.model.edits.head import OF_HEAD, head_of_steps, with_head
+from lstmcli.core.model.edits.head import OF_HEAD, head_of_steps
 from lstmcli.core.model.edits.normalised import NORMALISED, normalised
 from lstmcli.core.model.settings import OneOf
 from lstmcli.core.model.surroundings import MAX, MEAN
@@ -117,5 +117,5 @@ OUTPUTS.edit(
     "pooled", "head", lambda v: f"the head takes the {v} of h over the steps",
     lambda v: f"y = head(out.{v}(axis=time))", "GlobalAveragePooling1D, h.mean(1), h.max(1)",
     "y = head(h), of the steps that the model takes",
-    read=OneOf(MEAN, MAX), shows=OF_HEAD, values=with_head(MEAN, MAX),
+    read=OneOf(MEAN, MAX), shows=OF_HEAD,
 )(head_of_steps)  # fmt: skip
