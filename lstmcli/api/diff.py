@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.documents import only_one_stdin
+from lstmcli.api.same import Opened, networks_differ, opened
 from lstmcli.api.values import (
     Path,
     is_packed,
@@ -29,7 +31,7 @@ from lstmcli.core.diff.operand import FINAL, WEIGHTS, ArrayName, Side
 from lstmcli.core.diff.printed import spread
 from lstmcli.core.diff.tolerance import BFLOAT16, Numbers, Precision
 from lstmcli.core.model.arrays import Array, ArrayLike
-from lstmcli.core.model.model import Trace
+from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.part import WHOLE, Part, Sizes
 from lstmcli.core.model.selection import Selection
 from lstmcli.core.model.settings import read_setting
@@ -39,7 +41,7 @@ from lstmcli.formats import Document
 _TABLES = ("text", "csv", "tsv")  # formats whose rows are steps by default
 
 Result: TypeAlias = (
-    "Side | Path | Trace | ArrayLike | Mapping[str, ArrayLike] | Document"
+    "Side | Path | Trace | Model | ArrayLike | Mapping[str, ArrayLike] | Document"
 )
 
 
@@ -58,8 +60,11 @@ def diff(
     batch: str | int | None = None,
     units: str | int | None = None,
     padding: bool = False,
+    by_name: bool = False,
+    settings_b: Mapping[str, Any] = MappingProxyType({}),
+    **settings: Any,
 ) -> Difference:
-    """Compare two results of an LSTM; b is the one that is expected.
+    """Compare two results of an LSTM, or two networks; b is the one that is expected.
 
     Parameters
     ----------
@@ -84,6 +89,12 @@ def diff(
     padding
         whether padded steps are compared, which the lengths or the mask of a
         trace leave out.
+    by_name
+        whether the tensors of two files of weights are compared by their names;
+        by default, the networks are, whatever the framework of each file.
+    settings_b, **settings
+        settings of two networks, as of `lstmcli.load`; ``settings_b`` are those
+        of b alone.
 
     Raises
     ------
@@ -104,7 +115,22 @@ def diff(
         _typed(steps, "steps"), _typed(batch, "batch"), _typed(units, "units")
     )
     only_one_stdin(a, b)
-    one, other = with_layouts([side_of(a, "a"), side_of(b, "b")], layout, axes=2)
+    sides = opened(a, "a"), opened(b, "b")
+    limits = {"rtol": rtol, "atol": atol, "ulp": ulp, "equal_nan": equal_nan}
+    if not by_name:
+        networks = networks_differ(*sides, settings, settings_b, limits)
+        if networks is not None:
+            of_runs = {"layout": layout, "only": only, "steps": steps, "batch": batch}
+            _refuse_idle(
+                {**of_runs, "units": units, "padding": padding or None}, _NO_RUN
+            )
+            return networks
+    no_networks = {"by_name": by_name or None, "settings_b": settings_b or None}
+    if by_name and any(side.has_lstm for side in sides):
+        no_networks.pop("by_name")
+    _refuse_idle({**no_networks, **settings}, _NO_NETWORKS)
+    given_sides = [side_of(_as_given(side), side.name) for side in sides]
+    one, other = with_layouts(given_sides, layout, axes=2)
     given = {*(one.settings or {}), *(other.settings or {})}
     if padding and not {"lengths", "mask"} & given:
         text = "it changes nothing: neither side has lengths or a mask; leave it out."
@@ -112,15 +138,33 @@ def diff(
     found = compare(
         one,
         other,
-        rtol=rtol,
-        atol=atol,
-        ulp=ulp,
-        equal_nan=equal_nan,
+        **limits,
         only=names,
         selection=selection,
         padding=bool(padding),
     )
     return replace(found, cuts=tuple(selection.cuts(_sizes_of(found))))
+
+
+_NO_RUN = "weights have neither steps nor sequences"
+_NO_NETWORKS = "it is of two networks, and these are not compared as such"
+
+
+def _refuse_idle(given: Mapping[str, Any], why: str) -> None:
+    """Refuse the first argument that is given, as it changes nothing."""
+    for name, value in given.items():
+        if value is not None:
+            text = f"it changes nothing: {why}; leave it out."
+            raise UserError(text, about={name: value})
+
+
+def _as_given(side: Opened) -> Result:
+    if isinstance(side.value, Model):
+        raise UserError(
+            f"{side.name} is a model; diff compares it with another's weights."
+        )
+    given: Result = side.value
+    return given
 
 
 def _typed(choice: str | int | None, name: str) -> str | None:

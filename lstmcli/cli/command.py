@@ -300,14 +300,14 @@ GROUPS = {
     OF_CONVENTIONS: (
         "convention", "layer", "gates", "forget_bias", "activation", "recurrent_activation",
         "output_activation", "cell_clip", "gate_clip", "projection_clip", "rows", "coupled",
-        "merge", "front", "head", "set_", "edits", "to", "to_set",
+        "merge", "front", "head", "set_", "set_b", "edits", "to", "to_set",
     ),
     "Inputs and states": (
         "layout", "reverse", "go_backwards", "lengths", "mask", "masked_output", "initial_state",
     ),
     "Selection": ("only", "cell", "steps", "step", "batch", "units", "unit", "array", "gate",
                   "terms"),
-    "Comparison": ("against", "rtol", "atol", "ulp", "equal_nan", "padding", "per_step"),
+    "Comparison": ("against", "rtol", "atol", "ulp", "equal_nan", "padding", "per_step", "by_name"),
     "Computation": (
         "thorough", "dtype", "arithmetic", "engine", "program", "timeout", "threads", "scheduler",
         "seed", "max_bytes",

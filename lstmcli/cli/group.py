@@ -23,7 +23,7 @@ COMPLETION_VARIABLE = "_LSTM_COMPLETE"  # set by a shell that asks for completio
 
 COMMANDS = {
     "run": "Run saved weights over inputs: h, c and gates of every step.",
-    "diff": "Compare two results: where they first differ, and by how much.",
+    "diff": "Compare two results, or two networks: where they first differ, and by how much.",
     "explain": "Find which configuration of the weights gives the expected outputs.",
     "plot": "Draw h, c and gates over steps and units, or the difference of two results.",
     "derive": "Trace how one value is computed, term by term.",

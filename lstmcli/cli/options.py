@@ -155,15 +155,22 @@ def _option_of(setting: str) -> str:
 
 _ONE_CELL = "Any setting; of one cell: layer1.forget_bias=0."
 
-setting_options = all_of(
-    *map(_setting_option, (*WITH_OPTION, *FLAGS)),
+_FURTHER = (
     option(
         "--layer", "NAME|N", "Which LSTM, of several in a file; A,B,... run in turn."
     ),
     option("--set set_", "NAME=VALUE", _ONE_CELL, multiple=True),
     limit_options,
 )
+
+setting_options = all_of(*map(_setting_option, (*WITH_OPTION, *FLAGS)), *_FURTHER)
 """An option for each setting, and ``--set``, for `settings_from`."""
+
+settings_of_weights = all_of(
+    *(_setting_option(name) for name in (*WITH_OPTION, *FLAGS) if name != "layout"),
+    *_FURTHER,
+)
+"""The same without the layout of inputs."""
 
 run_options = all_of(
     setting_options,

@@ -66,12 +66,12 @@ def difference_sheet(
         sheet = verdict(d.summary, AGREES, width)
         sizes = (array.max_abs or 0.0 for array in d.arrays.values())
         largest = format_size(max(sizes, default=0.0))
-        text = f"within {_tolerance(d)}; max difference {largest}"
+        text = f"within {tolerance_words(d)}; max difference {largest}"
         sheet.label("", text, indent=2)
     else:
         sheet = verdict(d.summary, DIFFERS, width)
     if d.settings:
-        sheet.section(_settings(d.settings))
+        sheet.section(settings_table(d.settings))
     if not d.equal:
         sheet.section(sides_of(d, width))
         sheet.section(_arrays(d, width))
@@ -85,7 +85,8 @@ def difference_sheet(
     return sheet
 
 
-def _settings(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
+def settings_table(differing: Mapping[str, tuple[Any, Any]]) -> Sheet:
+    """The settings that differ, a row each."""
     columns = [Column("settings", list(differing), "bold", left=True)]
     for n, side in enumerate("ab"):
         values = [_setting(both[n]) for both in differing.values()]
@@ -102,7 +103,8 @@ def _setting(value: Any) -> str:
 # ---- equal
 
 
-def _tolerance(d: Difference) -> str:
+def tolerance_words(d: Difference) -> str:
+    """``rtol 1.3e-6, atol 1e-5``."""
     arrays = list(d.arrays.values())
     ulp = arrays[0].pair.tolerance.ulp
     ways = []
@@ -113,7 +115,8 @@ def _tolerance(d: Difference) -> str:
     elif ulp is None:
         ways.append("the tolerances of their dtypes")
     text = " or ".join(ways)
-    if any(array.max_ulp is None and array.total is not None for array in arrays):
+    sides = [side for array in arrays for side in (array.pair.a, array.pair.b)]
+    if any(side.unit is not None for side in sides):
         return f"{text} and half a printed digit"
     return text
 

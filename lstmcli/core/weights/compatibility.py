@@ -34,7 +34,7 @@ FORM = (
 )
 """The settings of a target that change how a network is stored, and not what it computes."""
 
-_RUNNING = (
+RUNNING = (
     "activation",
     "recurrent_activation",
     "output_activation",
@@ -98,11 +98,11 @@ def fit(
     both = max(layers, key=len)
     changes, lacks = _settings(both[0].convention, convention, both=len(both) == 2)
     parts = "layers" if len(layers) > 1 else "directions"
-    for name in (*_RUNNING, "coupled"):
+    for name in (*RUNNING, "coupled"):
         if len({cell.convention.setting(name) for cell in cells}) > 1:
             lacks.append(f"{parts} that differ in {_words(name)}")
     bidirectional = [layer for layer in layers if len(layer) == 2]
-    if len({_alike(layer[0].behaviour.merge) for layer in bidirectional}) > 1:
+    if len({merged_alike(layer[0].behaviour.merge) for layer in bidirectional}) > 1:
         lacks.append("layers that differ in merge")
     if convention.names.stacks and len(layers) > 1:
         lacks.append("layers without skip connections between them")
@@ -159,7 +159,7 @@ def needed_settings(convention: Convention, row: Convention) -> dict[str, Any]:
     return needed
 
 
-def _alike(merge: str) -> str:
+def merged_alike(merge: str) -> str:
     """A merge mode as it computes: those that differ only in the axis are one."""
     return "concat" if merge == "stack" else merge
 
@@ -171,9 +171,9 @@ def _settings(
     changes: dict[str, Any] = {}
     lacks = []
     runs, target = source.behaviour, convention.behaviour
-    settings = {name: source.setting(name) for name in _RUNNING}
-    if both and _alike(runs.merge) != _alike(target.merge):
-        settings["merge"] = _alike(runs.merge)
+    settings = {name: source.setting(name) for name in RUNNING}
+    if both and merged_alike(runs.merge) != merged_alike(target.merge):
+        settings["merge"] = merged_alike(runs.merge)
     for name, value in settings.items():
         usual = convention.setting(name)
         follows = name == "output_activation"

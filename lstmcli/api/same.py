@@ -1,0 +1,168 @@
+"""From two files of weights to how their networks differ."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+from lstmcli import formats
+from lstmcli.api.documents import is_weight
+from lstmcli.api.load import checked, load_model
+from lstmcli.api.values import document_of_arrays, is_packed, is_path, refuse_settings
+from lstmcli.core.diff.operand import WEIGHT, WEIGHTS, ArrayName
+from lstmcli.core.diff.tolerance import tolerance
+from lstmcli.core.model.model import Hint, Model
+from lstmcli.core.model.settings import Assumption
+from lstmcli.core.same.difference import NetworkDifference, compare_networks
+from lstmcli.core.same.network import Network, network_of
+from lstmcli.core.weights.recognise import recognise
+from lstmcli.core.weights.templates import RecognisedLstm
+from lstmcli.errors import INPUTS, CallToTry, SettingsToTry, UserError, listed
+from lstmcli.formats import Document
+from lstmcli.formats.files.sidecars import is_standard_input, split_member
+
+BY_NAME = SettingsToTry({"by_name": True}, "compares tensors of the same name")
+
+
+class Opened(NamedTuple):
+    """A side of a comparison, its file read."""
+
+    name: str  # as messages call it
+    value: Any  # a document, a model, or what `diff` takes in memory
+    layer: str = ""  # of FILE:PREFIX, the LSTM of several
+
+    @property
+    def has_lstm(self) -> bool:
+        """Return whether it is the weights of an LSTM."""
+        if isinstance(self.value, Document):
+            return has_lstm(self.value)
+        return isinstance(self.value, Model)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of its arrays; none of a single array."""
+        value = self.value
+        arrays = value.arrays if isinstance(value, Document) else value
+        return [*arrays] if isinstance(arrays, Mapping) else []
+
+
+def opened(value: Any, name: str) -> Opened:
+    """A side whose file is read; a dict of the weights of an LSTM is like a file."""
+    if is_path(value):
+        return _opened_path(os.fspath(value))
+    if isinstance(value, Mapping) and not any(map(_is_of_run, value.items())):
+        document = replace(document_of_arrays(value, f"diff: {name}"), source=name)
+        if has_lstm(document):
+            return Opened(name, document)
+    return Opened(name, value)
+
+
+def _is_of_run(item: tuple[Any, Any]) -> bool:
+    name, value = item
+    return not isinstance(name, str) or is_packed(value) or _is_result(name)
+
+
+def _is_result(name: str) -> bool:
+    return ArrayName.of(name).kind != WEIGHTS
+
+
+def _opened_path(path: str) -> Opened:
+    file, member = split_member(path)
+    try:
+        document = formats.read(path, abbreviated=True)
+        return Opened(document.source, document)
+    except UserError:
+        if not member or is_standard_input(path):
+            raise
+        document = formats.read(file)
+        is_start = any(name.startswith(member) for name in document.arrays)
+        if not (is_start or member.isdecimal()):
+            raise
+        return Opened(path, document, member)
+
+
+def has_lstm(document: Document) -> bool:
+    """Return whether a document has the weights of an LSTM, and no results of a run.
+
+    Those of which only the shapes tell count if they are called like weights.
+    """
+    names = [name for name in document.arrays if is_weight(name)]
+    is_selected = bool(document.other_members)
+    if is_selected or document.units or "meta" in document.attributes:
+        return False
+    if document.not_run or any(map(_is_result, names)):
+        return False
+    shapes = {name: document.arrays[name].shape for name in names}
+    return any(_is_network(one, names) for one in recognise(shapes))
+
+
+def _is_network(found: RecognisedLstm, names: Sequence[str]) -> bool:
+    """Return whether an LSTM is recognised by more than one name or the shapes."""
+    if found.by_shape:
+        return all(map(WEIGHT.search, names))
+    return len(names) > 1 or found.convention.storage.extra_columns > 0
+
+
+def networks_differ(
+    a: Opened,
+    b: Opened,
+    settings: Mapping[str, Any],
+    settings_b: Mapping[str, Any],
+    tolerances: Mapping[str, Any],
+) -> NetworkDifference | None:
+    """How two networks differ; None if neither side is the weights of an LSTM."""
+    if not (a.has_lstm or b.has_lstm):
+        return None
+    if not (a.has_lstm and b.has_lstm):
+        raise _one_of_two(a, b)
+    read = checked(settings, "diff")
+    one, other = _model(a, read), _model(b, {**read, **checked(settings_b, "diff")})
+    test = partial(tolerance, **tolerances)
+    networks = network_of(one, a.name), network_of(other, b.name)
+    assumed = [*_assumed(networks[0]), *_assumed(networks[1])]
+    found = compare_networks(*networks, test, assumed)
+    return replace(found, cuts=tuple(dict.fromkeys((*one.remarks, *other.remarks))))
+
+
+def _assumed(network: Network) -> Iterator[Hint]:
+    """The assumptions on a network; the layout of inputs does not matter."""
+    for text in network.model.assumed:
+        if not isinstance(text, Assumption) or text.option != "--layout":
+            yield Hint("assumed", f"{network.name}: {text}")
+
+
+def _model(side: Opened, settings: Mapping[str, Any]) -> Model:
+    """The model of a side, under settings."""
+    if isinstance(side.value, Model):
+        refuse_settings(settings, "diff")
+        return side.value
+    if side.layer:
+        settings = {"layer": side.layer, **settings}
+    try:
+        return load_model([side.value], settings)
+    except UserError as error:
+        raise error.adding(try_=[BY_NAME]) from None
+
+
+def _one_of_two(a: Opened, b: Opened) -> UserError:
+    """The error that one side alone is the weights of an LSTM."""
+    weights, other = (a, b) if a.has_lstm else (b, a)
+    start = f"{weights.name} has the weights of an LSTM"
+    if _may_be_weights(other):
+        names = listed([*other.names], 4)
+        text = f"{start}, {other.name} has none, but {names}."
+        return UserError(text, try_=[BY_NAME])
+    explain = CallToTry("explain", [weights.name], [INPUTS, other.name])
+    text = f"{start}, {other.name} has not; diff compares two networks, or two results."
+    return UserError(text, "  If a run of them gives the other side:", try_=[explain])
+
+
+def _may_be_weights(side: Opened) -> bool:
+    """Return whether a side has several arrays that are not called results of a run."""
+    document = side.value
+    if isinstance(document, Document) and "meta" in document.attributes:
+        return False
+    return len(side.names) > 1 and not any(map(_is_result, side.names))

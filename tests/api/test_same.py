@@ -1,0 +1,280 @@
+"""Two files of weights as networks: files of real frameworks, and every pair of conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import permutations, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lstmcli
+from lstmcli.api.convert import convert
+from lstmcli.core.model.conventions import CONVENTIONS
+from lstmcli.core.same.difference import NetworkDifference
+from tests.golden_models import FOLDER
+from tests.networks import normal, pytorch
+
+NETS: dict[str, dict[str, Any]] = {
+    "one layer": pytorch(4, 3),
+    "stack": pytorch(4, 3, layers=2),
+    "two directions": pytorch(4, 3, directions=2),
+    "projection": pytorch(4, 3, projection=2),
+    "peepholes": {
+        "W": normal(1, 12, 4), "R": normal(1, 12, 3), "B": normal(1, 24), "P": normal(1, 9),
+    },
+}  # fmt: skip
+STORING = {
+    "one layer": 51,
+    "stack": 50,
+    "two directions": 26,
+    "projection": 9,
+    "peepholes": 12,
+}
+"""How many conventions can store each net."""
+
+
+def diff(a: Any, b: Any, **given: Any) -> NetworkDifference:
+    found = lstmcli.diff(a, b, **given)
+    assert isinstance(found, NetworkDifference)
+    return found
+
+
+UNLIKE = (
+    "keras",
+    "tf1",
+    "chainer",
+    "onnx",
+    "pytorch",
+    "dynet",
+    "flax",
+    "tflite",
+    "sonnet2",
+)
+"""Conventions of which no two store alike."""
+
+
+def converted(kind: str, folder: Path, names: Iterable[str] = UNLIKE) -> dict[str, str]:
+    """By convention, the file in which it stores a net."""
+    source = folder / "source.npz"
+    np.savez(source, **NETS[kind])
+    files = {}
+    for name in names:
+        path = str(folder / f"{name}.npz")
+        try:
+            convert([str(source)], path, name, {})
+        except lstmcli.UserError:
+            continue
+        files[name] = path
+    return files
+
+
+# ---- the same network
+
+
+RECORDED = {  # one trained network each, as several frameworks save it
+    "classifier": (
+        "onnx_classifier.onnx", "torch_classifier_npz.model.npz", "torch_classifier_pt.pt",
+        "torch_classifier_safetensors.safetensors",
+    ),
+    "forecaster": ("onnx_forecaster.onnx", "torch_forecaster_pt.pt"),
+    "last states": ("onnx_last_states.onnx", "torch_last_states_pt.pt"),
+    "tagger": ("onnx_tagger.onnx", "torch_tagger_pt.pt"),
+    "stack": ("keras_stack_time_distributed.keras", "tf_keras_stack_time_distributed.h5"),
+    "directions": ("keras_directions_each.keras", "tf_keras_directions_each.h5"),
+    "embedding": ("keras_embedding_softmax.keras", "tf_keras_embedding_softmax.h5"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_files_of_frameworks_with_one_network_are_the_same(name: str) -> None:
+    for a, b in permutations(RECORDED[name], 2):
+        found = diff(FOLDER / a, FOLDER / b)
+        assert (found.relation, found.is_same_bits) == ("same", True)
+        around = {array.split(".")[0] for array in found.arrays} & {"head", "front"}
+        # what the format tells of the layers around is compared
+        assert around == (
+            {"head", "front"} if name in ("embedding", "classifier") else {"head"}
+        )
+
+
+def test_a_setting_that_a_converter_adds_is_named() -> None:
+    found = diff(FOLDER / "keras_dense.keras", FOLDER / "tflite_dense.tflite")
+    assert (found.relation, found.equal, found.differ) == ("differs", False, [])
+    assert found.settings == {"cell_clip": (None, 10.0)}
+    assert "run with other settings: cell_clip" in found.summary
+    same = {"settings_b": {"cell_clip": None}}
+    assert diff(
+        FOLDER / "keras_dense.keras", FOLDER / "tflite_dense.tflite", **same
+    ).equal
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_unlike_conventions_store_the_same_network(kind: str, tmp_path: Path) -> None:
+    files = converted(kind, tmp_path)
+    for a, b in permutations(files, 2):
+        found = diff(files[a], files[b])
+        assert found.relation == "same"
+        # a constant that goes out of the bias and comes back is rounded twice
+        added = {CONVENTIONS[name].behaviour.forget_bias for name in (a, b)}
+        assert found.is_same_bits or added == {0, 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", NETS)
+def test_every_pair_of_conventions_is_the_same(kind: str, tmp_path: Path) -> None:
+    files = converted(kind, tmp_path, CONVENTIONS)
+    assert len(files) == STORING[kind]
+    for a, b in product(files.values(), repeat=2):
+        assert diff(a, b).relation == "same"
+
+
+def test_a_forget_bias_in_the_bias_is_that_of_the_run() -> None:
+    arrays = {"kernel": normal(7, 12), "bias": normal(12)}
+    folded = {**arrays}
+    folded["bias"] = arrays["bias"].copy()
+    folded["bias"][6:9] += 1
+    assert diff(arrays, folded, settings_b={"forget_bias": 0}).is_same_bits
+    assert not diff(arrays, folded).equal
+
+
+# ---- other networks
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_another_network_is_not_the_same(kind: str, tmp_path: Path) -> None:
+    """Of another seed, and with one number changed, in every convention."""
+    names = list(NETS[kind])
+    files = converted(kind, tmp_path)
+    others = {
+        name: normal(*NETS[kind][name].shape, seed=n) for n, name in enumerate(names, 5)
+    }
+    one_number = {names[1]: NETS[kind][names[1]].copy()}
+    one_number[names[1]][..., 2, 1] += 0.01
+    for changed, mismatched in ((others, 0), (one_number, 1)):
+        np.savez(tmp_path / "other.npz", **{**NETS[kind], **changed})
+        for path in files.values():
+            found = diff(path, tmp_path / "other.npz")
+            assert (found.equal, found.relation) == (False, found.relation)
+            wrong = [one["mismatched"] for one in found.differ]
+            assert wrong == [1] if mismatched else sum(wrong) > 20
+            assert found.first_divergence is not None
+
+
+def test_what_differs_is_counted_in_each_tensor() -> None:
+    one = pytorch(4, 3, layers=2)
+    other = {name: array.copy() for name, array in one.items()}
+    other["weight_hh_l1"][4, 2] -= 0.25  # unit 1 of the forget gate
+    found = diff(one, other)
+    assert found.relation == "differs"
+    assert found.differ == [
+        {
+            "cell": "layer1", "tensor": "recurrent_kernel", "mismatched": 1, "total": 36,
+            "max_abs": pytest.approx(0.25),
+        }
+    ]  # fmt: skip
+    assert found.first_divergence is not None
+    assert found.first_divergence.index == (1, 1, 2)
+    assert found.summary.endswith("layer1.recurrent_kernel differs, 1 of 180 values")
+
+
+def test_networks_of_other_sizes_and_parts_differ() -> None:
+    small, large = pytorch(4, 3), pytorch(4, 5)
+    assert diff(small, large).relation == "differs"
+    assert {one["mismatched"] for one in diff(small, large).differ} == {None}
+    assert diff(small, pytorch(4, 3, layers=2)).only_in_b[0] == "layer1.kernel"
+    assert diff(pytorch(4, 3, layers=2), small).relation == "differs"
+    assert diff(small, pytorch(4, 3, seed=7)).relation == "differs"  # few numbers
+    assert diff(pytorch(40, 30), pytorch(40, 30, seed=7)).relation == "unrelated"
+
+
+def test_tolerances_are_those_of_the_coarser_dtype_or_given() -> None:
+    one = pytorch(4, 3, dtype=np.float32)
+    near = {name: array.astype(np.float64) + 5e-6 for name, array in one.items()}
+    found = diff(one, near)
+    assert (found.equal, found.is_same_bits) == (True, False)
+    assert (found.rtol, found.atol) == (1.3e-6, 1e-5)
+    assert not diff(one, near, atol=1e-6).equal
+
+
+# ---- which sides are networks
+
+
+def test_tensors_are_compared_by_name_on_request() -> None:
+    one, other = pytorch(4, 3), pytorch(4, 3, seed=1)
+    found = lstmcli.diff(one, other, by_name=True)
+    assert list(found.arrays) == list(one)
+    assert not isinstance(found, NetworkDifference)
+    dense = {"a.weight": normal(3, 5), "a.bias": normal(3)}
+    assert not isinstance(lstmcli.diff(dense, dense), NetworkDifference)
+
+
+def test_models_are_sides_too() -> None:
+    one = pytorch(4, 3)
+    assert diff(lstmcli.load(one), one).is_same_bits
+    with pytest.raises(lstmcli.UserError, match=r"give gates= to load"):
+        lstmcli.diff(lstmcli.load(one), one, gates="ifog")
+    with pytest.raises(lstmcli.UserError, match="has not; diff compares"):
+        lstmcli.diff(lstmcli.load(one), normal(7, 3))
+
+
+def test_one_lstm_of_several_is_chosen_by_its_name(tmp_path: Path) -> None:
+    one, other = pytorch(4, 3), pytorch(4, 3, seed=1)
+    both = {f"encoder.{k}": a for k, a in one.items()} | {
+        f"decoder.{k}": a for k, a in other.items()
+    }
+    np.savez(tmp_path / "both.npz", **both)
+    np.savez(tmp_path / "one.npz", **other)
+    assert diff(f"{tmp_path}/both.npz:decoder", tmp_path / "one.npz").is_same_bits
+    assert diff(f"{tmp_path}/both.npz:0", f"{tmp_path}/both.npz:encoder").is_same_bits
+    with pytest.raises(lstmcli.UserError, match="has 2 LSTMs") as error:
+        diff(tmp_path / "both.npz", tmp_path / "one.npz")
+    assert "by_name=True" in str(error.value)
+    with pytest.raises(lstmcli.UserError, match="no 'nothing'"):
+        diff(f"{tmp_path}/both.npz:nothing", tmp_path / "one.npz")
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            normal(7, 3),
+            r"a has the weights of an LSTM, b has not; diff compares.*\n.*\n  explain",
+        ),
+        ({"h": normal(7, 3), "c": normal(7, 3)}, "has not; diff compares"),
+        (
+            {"fc": normal(7, 3), "bias": normal(7)},
+            r"b has none, but fc, bias.*\n.*by_name=True",
+        ),
+    ],
+)
+def test_one_network_alone_is_not_compared(other: Any, message: str) -> None:
+    with pytest.raises(lstmcli.UserError, match=message):
+        lstmcli.diff(pytorch(4, 3), other)
+    with pytest.raises(
+        lstmcli.UserError, match=message.replace("a has", "b has").replace("b ", "\\w ")
+    ):
+        lstmcli.diff(other, pytorch(4, 3))
+
+
+@pytest.mark.parametrize(
+    ("sides", "given", "why"),
+    [
+        ("networks", {"steps": "0:2"}, "weights have neither steps"),
+        ("networks", {"layout": "batch"}, "weights have neither steps"),
+        ("networks", {"padding": True}, "weights have neither steps"),
+        ("runs", {"gates": "ifog"}, "these are not compared as such"),
+        ("runs", {"settings_b": {"gates": "ifog"}}, "these are not compared as such"),
+        ("runs", {"by_name": True}, "these are not compared as such"),
+    ],
+)
+def test_what_changes_nothing_is_refused(
+    sides: str, given: dict[str, Any], why: str
+) -> None:
+    one: Any = pytorch(4, 3) if sides == "networks" else normal(7, 3)
+    with pytest.raises(
+        lstmcli.UserError, match=rf"{next(iter(given))}.*changes nothing.*{why}"
+    ):
+        lstmcli.diff(one, one, **given)
