@@ -80,7 +80,7 @@ NAMED = (
     "equations.approximated=lambert", "equations.sigmoid_slope=1.7",
     "equations.layer_norm=0.001", "equations.zoneout=0.2", "equations.h_clip=0.2",
     "outputs.residual", "outputs.applied=relu", "outputs.factor=-2", "inputs.decimals=1",
-    "inputs.grid=0.25", "inputs.smoothed=3", "inputs.differenced", "inputs.resampled=2",
+    "inputs.grid=0.0625", "inputs.smoothed=3", "inputs.differenced", "inputs.resampled=2",
     "inputs.reshaped=time_first", "equations.approximated=nam", "equations.tanh.g=swish",
     "equations.order=in_place", "equations.c_wrap=0.5", "equations.clip.o=0.5",
     "units.computed=2",

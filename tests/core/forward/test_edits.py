@@ -259,7 +259,7 @@ ROWS: dict[str, Callable[[], Array]] = {
     "inputs.normalised=minus_median_all": lambda: lstm(X - np.median(X)).h,
     "inputs.step=5,4": lambda: lstm(np.concatenate([X[:5], X[4:5], X[6:]])).h,
     "inputs.decimals=1": lambda: lstm(np.round(X, 1)).h,
-    "inputs.grid=0.25": lambda: lstm(np.round(X * 4) / 4).h,
+    "inputs.grid=0.0625": lambda: lstm(np.round(X * 16) / 16).h,
     "inputs.smoothed=3": lambda: lstm(mean_of_last(3)).h,
     "inputs.differenced": lambda: lstm(X - np.concatenate([zeros, X[:-1]])).h,
     "inputs.resampled=2": lambda: lstm(X[[0, 0, 2, 2, 4, 4, 6]]).h,

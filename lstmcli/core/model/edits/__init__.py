@@ -25,6 +25,7 @@ from lstmcli.core.model.edits.family import STATES, RunSizes
 from lstmcli.core.model.edits.front import FRONT
 from lstmcli.core.model.edits.head import HEAD
 from lstmcli.core.model.edits.inputs import INPUTS
+from lstmcli.core.model.edits.layers import LAYERS
 from lstmcli.core.model.edits.normalised import NORMALISED, USUAL_SCALES, normalised
 from lstmcli.core.model.edits.outputs import OUTPUTS
 from lstmcli.core.model.edits.schedule import SCHEDULE
@@ -52,6 +53,8 @@ __all__ = [
 
 OF_MODEL = (
     "network",
+    "stack",
+    "shared",
     "inputs",
     "run",
     "head",
@@ -67,6 +70,7 @@ for _family in (
     WEIGHTS,
     EQUATIONS,
     UNITS,
+    LAYERS,
     OUTPUTS,
     HEAD,
     FRONT,
