@@ -42,7 +42,7 @@ from lstmcli.core.forward.front import with_front
 from lstmcli.core.forward.plan import DEFAULT_KEEP, Plan, check_axes, kept_names
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.model.arrays import Array, ArrayLike, SliceableArray
-from lstmcli.core.model.edit import edits_in, refuse_edits
+from lstmcli.core.model.edit import Edit, edits_in, refuse_edits
 from lstmcli.core.model.model import Inputs, Model
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.weights.assumptions import without_padding
@@ -71,15 +71,22 @@ class InputOptions(NamedTuple):
         self, holder: Document | None = None
     ) -> tuple[Array | None, Array | None]:
         """The given lengths and mask; if neither is, those in the file of the inputs."""
-        holder = holder if self.lengths is None and self.mask is None else None
-        mask = None if self.all_steps else _with_inputs("mask", self.mask, holder)
+        if self.lengths is not None or self.mask is not None:
+            holder = None
+        mask = None
+        if not self.all_steps:
+            mask = _with_inputs("mask", self.mask, holder)
         return _lengths(self.lengths, holder), mask
 
     def padding_from(self, holder: Document | None = None) -> str:
         """The file of the lengths or the mask; "" if they are values, or not given."""
-        given = self.mask if self.lengths is None else self.lengths
+        given = self.lengths
         if given is None:
-            return "" if holder is None else holder.source
+            given = self.mask
+        if given is None and holder is not None:
+            return holder.source
+        if given is None:
+            return ""
         if not is_path(given) or _are_typed_lengths(given):
             return ""
         return os.fspath(given)
@@ -91,9 +98,9 @@ class InputOptions(NamedTuple):
 
     def refuse_idle(self, model: Model, holder: Document | None) -> None:
         """Refuse a run of all steps if lengths are given, or nothing leaves out any."""
-        in_file = holder is not None and {"lengths", "mask"} & {*holder.arrays}
         if not self.all_steps:
             return
+        in_file = holder is not None and {"lengths", "mask"} & {*holder.arrays}
         if self.lengths is not None:
             text = "it runs all steps, and lengths are given; leave one of them out."
         elif in_file or model.lengths or model.masks:
@@ -108,6 +115,26 @@ _NO_TENSORS = (
     "a loaded model has no stored tensors, which this edit changes; give it to load()."
 )
 NO_MASK = "none"  # runs all steps; a file of that name is ./none
+
+
+@dataclass(frozen=True, eq=False)
+class ModelReader:
+    """Reads the model of some files, once more with each further settings."""
+
+    documents: Sequence[Document]
+    settings: Mapping[str, Any]
+    undecided: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that the weights leave open, as assumed."""
+    is_without_padding: bool = False
+    """Lengths or a mask are given, in place of those of the model."""
+
+    def __call__(self, further: Mapping[str, Any]) -> Model:
+        """The model under further settings."""
+        settings = {**self.settings, **self.undecided, **further}
+        model = load_model(self.documents, settings)
+        if self.is_without_padding:
+            return without_padding(model)
+        return model
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,14 +160,18 @@ class Job:
     @property
     def assumed(self) -> list[str]:
         """Assumptions that affect the results."""
-        return list(self.model.assumed) if self.stream else self.plan().assumed
+        if self.stream:
+            return list(self.model.assumed)
+        return self.plan().assumed
 
     @property
     def sizes(self) -> tuple[int, int, int]:
         """The sequences, steps (0: of a stream, not known) and cells of the run."""
-        plan = None if self.stream else self.plan()
-        batch, steps = (plan.batch, plan.steps) if plan else (1, 0)
-        return batch, steps, len(self.model.cells)
+        cells = len(self.model.cells)
+        if self.stream:
+            return 1, 0, cells
+        plan = self.plan()
+        return plan.batch, plan.steps, cells
 
     def drained(self) -> Job:
         """The job with all inputs in one array; those of a stream are time-major."""
@@ -168,7 +199,9 @@ def split_paths(paths: Sequence[str]) -> tuple[list[str], str | None]:
     if not inputs and len(named) > 1 and named[-1].name is None:
         inputs = [len(named) - 1]
     weights = [path for n, path in enumerate(paths) if n not in inputs]
-    return weights, paths[inputs[0]] if inputs else None
+    if not inputs:
+        return weights, None
+    return weights, paths[inputs[0]]
 
 
 def read_job(
@@ -192,50 +225,60 @@ def read_job(
     setting that the weights leave open.
     """
     refuse_other_types(str, "text", where, name=name)
+    files: list[Any] = []
     if isinstance(weights, Model):
         refuse_settings({k: v for k, v in settings.items() if k not in OF_RUN}, where)
-    several = [] if isinstance(weights, Model) else each_of(weights)
-    only_one_stdin(*several, x, *options)
-    documents = [document_of(one, where) for one in several]
-    given = _inputs(x, name, several, documents, needed=inputs_needed)
-    settings = {**given.settings, **settings}
-    padding = options.padding(given.holder)
-    undecided: dict[str, Any] = {}
-    reread: Reader | None = None
-
-    def read_again(further: Mapping[str, Any]) -> Model:
-        return load_model(documents, {**settings, **undecided, **further})
-
-    if isinstance(weights, Model):
-        edits = settings.get(EDITS, ())
-        refuse_edits(edits_in("tensors", edits), _NO_TENSORS)
-        model = replace(weights, edits=(*weights.edits, *edits))
     else:
-        reread, model = read_again, _read(read_again, undecided, settle)
-    options.refuse_idle(model, given.holder)
-    is_padded = any(one is not None for one in padding)
-    if is_padded or options.mask is not None:
+        files.extend(each_of(weights))
+    only_one_stdin(*files, x, *options)
+    documents = [document_of(one, where) for one in files]
+    given = _inputs(x, name, files, documents, needed=inputs_needed)
+    settings = {**given.settings, **settings}
+    reader: ModelReader | None = None
+    if isinstance(weights, Model):
+        model = _with_edits(weights, settings.get(EDITS, ()))
+    else:
+        reader, model = _read(documents, settings, settle)
+    padding = _padding(options, given.holder, model)
+    if padding is not None:
         model = without_padding(model)
-        reread = reread and (lambda further: without_padding(read_again(further)))
+        if reader is not None:
+            reader = replace(reader, is_without_padding=True)
     state, model, state_from = _started(model, options, documents, given.holder, where)
     if documents:
         refuse_unused(documents, model, [*given.within, state_from], given.last)
-    inputs = Inputs(
-        given.array,
-        settings.get("layout", model.given.get("layout")),
-        state,
-        *padding,
-        name=given.name,
-        padding_from=options.padding_from(given.holder) if is_padded else "",
-    )
-    job = Job(model, inputs, given.stream, reread, undecided)
-    job = _with_front(
-        job,
-        of_steps=given.is_by_step,
-        of_lines=given.are_lines and "layout" not in settings,
-    )
+    layout = settings.get("layout", model.given.get("layout"))
+    inputs = Inputs(given.array, layout, state, name=given.name)
+    if padding is not None:
+        inputs = replace(inputs, **padding)
+    job = Job(model, inputs, given.stream)
+    are_lines = given.are_lines and "layout" not in settings
+    job = _with_front(job, of_steps=given.is_by_step, of_lines=are_lines)
     job = with_padding(job)
-    return job if reread is None else _with_idle_settings(job, settings)
+    if reader is None:
+        return job
+    job = replace(job, reread=reader, undecided=reader.undecided)
+    return _with_idle_settings(job, settings)
+
+
+def _padding(
+    options: InputOptions, holder: Document | None, model: Model
+) -> dict[str, Any] | None:
+    """The lengths or the mask that are given, with their file; None: those of the model hold."""
+    options.refuse_idle(model, holder)
+    lengths, mask = options.padding(holder)
+    if lengths is None and mask is None:
+        if options.all_steps:
+            return {}
+        return None
+    source = options.padding_from(holder)
+    return {"lengths": lengths, "mask": mask, "padding_from": source}
+
+
+def _with_edits(model: Model, edits: Sequence[Edit]) -> Model:
+    """A loaded model with further edits, none of them of stored tensors."""
+    refuse_edits(edits_in("tensors", edits), _NO_TENSORS)
+    return replace(model, edits=(*model.edits, *edits))
 
 
 def _started(
@@ -279,23 +322,26 @@ def _with_front(job: Job, *, of_steps: bool, of_lines: bool = False) -> Job:
 def _with_idle_settings(job: Job, settings: Mapping[str, Any]) -> Job:
     inputs, model = job.inputs, job.model
     masked = inputs.is_padded or settings.get("lengths") == "ignored"
-    started = (
-        bool(inputs.initial_state) or not inputs.name
-    )  # without inputs, one is drawn
+    # without inputs, a state is drawn
+    started = bool(inputs.initial_state) or not inputs.name
     source = " + ".join(model.sources)
     idle = idle_settings_of_run(settings, source, masked=masked, started=started)
     return replace(job, model=replace(model, remarks=(*model.remarks, *idle)))
 
 
-def _read(read: Reader, undecided: dict[str, Any], settle: bool) -> Model:
-    """The model; with ``settle``, settings that it leaves open go into ``undecided``."""
+def _read(
+    documents: Sequence[Document], settings: Mapping[str, Any], settle: bool
+) -> tuple[ModelReader, Model]:
+    """The reader of a model, and the model; with ``settle``, what it leaves open is assumed."""
+    reader = ModelReader(documents, settings)
     while True:
         try:
-            return read({})
+            return reader, reader({})
         except Undecided as error:
             if not settle:
                 raise
-            undecided |= error.try_[0].settings
+            undecided = {**reader.undecided, **error.try_[0].settings}
+            reader = replace(reader, undecided=undecided)
 
 
 def with_padding(job: Job) -> Job:
@@ -310,9 +356,15 @@ def with_padding(job: Job) -> Job:
     if model.masking is None:
         return job
     check_axes(model, inputs)
-    mask = model.masking.mask(inputs.x)
-    given = None if mask.all() else mask
-    return replace(job, inputs=replace(inputs, mask=given, mask_from=model.masking))
+    mask = _unless_all(model.masking.mask(inputs.x))
+    return replace(job, inputs=replace(inputs, mask=mask, mask_from=model.masking))
+
+
+def _unless_all(mask: Array) -> Array | None:
+    """A mask; None where all steps are valid."""
+    if mask.all():
+        return None
+    return mask
 
 
 def _with_mask_of_front(job: Job, indices: Array) -> Job:
@@ -321,9 +373,8 @@ def _with_mask_of_front(job: Job, indices: Array) -> Job:
     masking = next((one for one in model.masks if one.kind == "Embedding"), None)
     if front is None or not front.masks_zero or masking is None:
         return job
-    mask = indices != 0
-    given = None if mask.all() else mask
-    inputs = replace(job.inputs, mask=given, mask_from=masking)
+    mask = _unless_all(indices != 0)
+    inputs = replace(job.inputs, mask=mask, mask_from=masking)
     return replace(job, model=without_padding(model), inputs=inputs)
 
 
@@ -399,7 +450,8 @@ def _inputs_within(
     weights: Sequence[Any], documents: Sequence[Document], *, needed: bool
 ) -> _Given:
     for document in documents:
-        if names := input_names(document):
+        names = input_names(document)
+        if names:
             name = f"{document.source}: {names[0]}"
             return _Given(inputs_of(document), name, document)
     if not needed:
@@ -407,10 +459,13 @@ def _inputs_within(
     source = " + ".join(document.source for document in documents)
     files = [one.source if isinstance(one, Document) else one for one in weights]
     typed = [Named.parse(os.fspath(one)).typed for one in files if is_path(one)]
+    tries = []
+    if typed:
+        tries.append(CallToTry("run", weights=typed, others=[INPUTS]))
     raise NoInputs(
         f"{source}: no inputs given. Add their file as the last argument, or store them as inputs "
         "in the file of the weights:",
-        try_=[CallToTry("run", weights=typed, others=[INPUTS])] if typed else (),
+        try_=tries,
     )
 
 
@@ -421,7 +476,8 @@ def _initial_state(
         return state_of(given, where), "", ()
     for document in reversed(documents):
         for names in INITIAL_STATES:
-            if state := state_members(document, names):
+            state = state_members(document, names)
+            if state:
                 return state, document.source, names
     return {}, "", ()
 
@@ -438,19 +494,29 @@ def _lengths(given: ArrayLike | Path | None, holder: Document | None) -> Array |
         text = "takes integers from 0 on, one for each sequence."
         raise UserError(text, about={"lengths": given[:40]})
     lengths = _with_inputs("lengths", given, holder)
-    is_read = is_path(given) or given is None
-    return np.ravel(lengths) if is_read and lengths is not None else lengths
+    if lengths is None:
+        return None
+    if given is None or is_path(given):  # of a file, where they may have two axes
+        return np.ravel(lengths)
+    return lengths
 
 
 def _with_inputs(
     name: str, given: ArrayLike | Path | None, holder: Document | None
 ) -> Array | None:
     if given is None:
-        return None if holder is None else holder.arrays.get(name)
+        if holder is None:
+            return None
+        return holder.arrays.get(name)
     if not is_path(given):
-        return numbers_of(given, "the mask" if name == "mask" else name)
+        what = name
+        if name == "mask":
+            what = "the mask"
+        return numbers_of(given, what)
     arrays = formats.read(os.fspath(given)).arrays
-    array = next(iter(arrays.values())) if len(arrays) == 1 else arrays.get(name)
+    array = arrays.get(name)
+    if len(arrays) == 1:
+        (array,) = arrays.values()
     if array is None:
         names = ", ".join(arrays) or "no array"
         text = f"the file has {names}; it needs one array, or {name}."

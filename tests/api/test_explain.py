@@ -11,6 +11,7 @@ import pytest
 import lstmcli
 from lstmcli.api.explain import asked_of, explain, question_of
 from lstmcli.api.job import InputOptions
+from lstmcli.core.explain.setups import setups
 from tests.core.explain.asking import found
 from tests.core.explain.reference import Net, outputs
 from tests.networks import normal, pytorch
@@ -92,7 +93,7 @@ def test_a_layout_makes_two_axes_of_expected_sequences(layout: str | None) -> No
     last, given = normal(6, 5), {"layout": layout} if layout else {}
     options = InputOptions(None, None, None)
     asked = asked_of(pytorch(3, 5), normal(6, 6, 3), last, options, given)
-    setup = next(question_of(asked.job, asked.side).setups())
+    setup = next(setups(question_of(asked.job, asked.side)))
     first, *_ = setup.located()[0]
     assert first.first.is_of_steps == (layout is None)
 

@@ -121,26 +121,34 @@ class Search:
 
     def _runs(self, n: int) -> Iterator[RunShape]:
         """The runs that a side may be all of; by itself a single axis is the steps."""
-        shape, other_width = self.arrays[n].shape, self.arrays[1 - n].shape[-1]
-        width, lead = shape[-1], [size for size in shape[:-1] if size != 1]
-        found = [(lead, width, 1)]
-        if width == 2 * other_width:
-            found.append((lead, other_width, 2))
-        axes_if_stacked = 3 if self.is_state else 4
-        if other_width == 2 * width or len(shape) == axes_if_stacked:
-            for axis in axes_of_two(lead):
-                found.append((without_axis(lead, axis), width, 2))
-        is_named = self.layouts[n] is not None and len(shape) == 3
-        for sizes, units, directions in found:
-            if len(sizes) > 2:
+        is_named = self.layouts[n] is not None and len(self.arrays[n].shape) == 3
+        for lead, units, directions in self._directions(n):
+            if len(lead) > 2:
                 continue
-            first, second = [*sizes, 1, 1][:2]
+            first, second = [*lead, 1, 1][:2]
             if self.is_state and second == 1:
                 yield RunShape(1, first, units, directions)
                 continue
             yield RunShape(first, second, units, directions)
             if not self.is_state and (second > 1 or is_named):
                 yield RunShape(second, first, units, directions)
+
+    def _directions(self, n: int) -> Iterator[tuple[list[int], int, int]]:
+        """The other axes, the units of a direction and the directions that a side may have.
+
+        Two are side by side if the other side has half as many units. They are on an axis if
+        the other side has twice as many, or by the number of axes.
+        """
+        *others, width = self.arrays[n].shape
+        other_width = self.arrays[1 - n].shape[-1]
+        lead = [size for size in others if size != 1]
+        yield lead, width, 1
+        if width == 2 * other_width:
+            yield lead, other_width, 2
+        axes_if_stacked = 3 if self.is_state else 4
+        if other_width == 2 * width or len(others) + 1 == axes_if_stacked:
+            for axis in axes_of_two(lead):
+                yield without_axis(lead, axis), width, 2
 
     def _arrangements(self, n: int, run: RunShape) -> list[Arrangement]:
         """How a side may lie on a run by its layout: as all of it, a step, or a sequence."""

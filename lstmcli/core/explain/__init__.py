@@ -26,7 +26,7 @@ from lstmcli.core.explain.edit_search import (
 )
 from lstmcli.core.explain.explanation import Alternatives, Explanation
 from lstmcli.core.explain.nothing_fits import nothing_fits
-from lstmcli.core.explain.question import Question, as_outputs, in_shape
+from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.report import (
     as_loaded,
     explanation_of,
@@ -34,6 +34,8 @@ from lstmcli.core.explain.report import (
     of_found,
 )
 from lstmcli.core.explain.search import Search, half_precision
+from lstmcli.core.explain.setups import no_place
+from lstmcli.core.explain.shapes import shaped
 from lstmcli.core.explain.verify import Case, Remark, Remarks, remark
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_in_memory
@@ -134,33 +136,18 @@ def explain(question: Question, progress: Progress = quiet) -> Explanation:
 
 def _searches(question: Question) -> list[Search]:
     """A search of each shape of EXPECTED; one that agrees as loaded comes first."""
-    shapes = _shaped(question)
-    if len(shapes) == 1:
-        return [Search(shapes[0])]
+    questions = shaped(question)
+    if len(questions) == 1:
+        return [Search(questions[0])]
     searches = []
-    for shaped in shapes:
+    for one in questions:
         with suppress(UserError):  # no run gives that shape
-            searches.append(Search(shaped))
+            searches.append(Search(one))
     if not searches:
-        raise shapes[0].no_place()
+        raise no_place(questions[0])
     if len(searches) > 1:
         searches.sort(key=lambda search: not search.found_by(0))
     return searches
-
-
-def _shaped(question: Question) -> list[Question]:
-    """EXPECTED as what it may be, in each of its shapes; UserError if there is none."""
-    shapes: list[Question] = []
-    refused = None
-    for one in as_outputs(question):
-        one.work.progress = question.work.progress
-        try:
-            shapes.extend(in_shape(one))
-        except UserError as error:
-            refused = error
-    if refused is not None and not shapes:
-        raise refused
-    return shapes
 
 
 def _by_passes(search: Search) -> Explanation:

@@ -10,6 +10,7 @@ from lstmcli.core.explain.verify import FINE, Case, Remarks, remark
 from lstmcli.core.forward.prepare import prepare
 from lstmcli.core.forward.run import run_in_memory
 from lstmcli.core.model.arrays import Array
+from lstmcli.core.model.model import Model
 
 WIDTH = 0.5  # of the parts of |z| whose errors are solved for
 FEWEST = 4  # numbers of h for each part
@@ -24,11 +25,7 @@ Uses = tuple[tuple[Array, Array], ...]
 def approximated(case: Case) -> Remarks:
     """A remark on each function whose errors alone explain the first step of h."""
     model, known = case.model(FINE), case.expected.arrays.get("h")
-    how = model.behaviour
-    functions = (how.recurrent_activation, how.activation, how.output_activation)
-    is_usual = functions == ("sigmoid", "tanh", "tanh") and how.coupled == "none"
-    is_plain = is_usual and len(model.cells) == 1
-    if known is None or not is_plain or case.data.initial_state or model.backward:
+    if known is None or case.data.initial_state or not _is_usual(model):
         return
     run = run_in_memory(prepare(model, case.inputs({}), tuple("hcigoz")))
     first = {name: run[name][0].astype(np.float64) for name in "hcigoz"}  # (B, H)
@@ -40,6 +37,15 @@ def approximated(case: Case) -> Remarks:
         if worst is not None:
             z, error = worst
             yield remark("approximated", function=function, z=z, error=error)
+
+
+def _is_usual(model: Model) -> bool:
+    """Tell whether it is one forward cell with sigmoid and tanh."""
+    how = model.behaviour
+    functions = (how.recurrent_activation, how.activation, how.output_activation)
+    is_forward = len(model.cells) == 1 and not model.backward
+    is_plain = functions == ("sigmoid", "tanh", "tanh") and how.coupled == "none"
+    return is_forward and is_plain
 
 
 def _uses(first: Mapping[str, Array]) -> dict[str, Uses]:

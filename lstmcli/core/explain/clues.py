@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import chain
 
 from lstmcli.core.diff.patterns import NOISE_SNR
 from lstmcli.core.diff.tolerance import FLOAT32
@@ -140,25 +141,28 @@ def data_wanted(
     ``is_elsewhere``: an equivalent one takes EXPECTED as another part of the run.
     """
     cells = [cell for _, cell in case.model({}).cells]
-    settings = set(unseen)
-    for changes in equivalent:
-        settings.update(one.setting for one in changes)
+    settings = {one.setting for one in chain(*equivalent)}.union(unseen)
     if not settings and is_proven:
         return ()
-    has_bias = any(cell.bias.any() for cell in cells)
-    has_one_unit = all(cell.units == 1 for cell in cells)
+    codes = []
+    if not is_proven:
+        codes.append("more_numbers")
+    if settings & _BIAS and not any(cell.bias.any() for cell in cells):
+        codes.append("biases")
     # of one sequence, or of its steps as sequences
     is_alone = 1 in case.size and bool(equivalent and settings & _SECOND_SEQUENCE)
-    is_of_one_step = case.expected.steps == 1 and is_proven and not is_alone
-    second_step = is_of_one_step and bool(settings & _SECOND_STEP)
-    asked = {
-        "more_numbers": not is_proven,
-        "biases": bool(settings & _BIAS) and not has_bias,
-        "second_step": second_step,
-        "second_sequence": is_alone,
-        "whole_run": is_elsewhere and not second_step,
-        "two_units": has_one_unit and is_proven and bool(settings & _TWO_UNITS),
-        "all_steps": not case.expected.has_steps,
-        "larger_inputs": any(name.endswith("_clip") for name in settings),
-    }
-    return tuple(remark(code) for code, is_wanted in asked.items() if is_wanted)
+    is_of_one_step = case.expected.steps == 1 and is_proven
+    if is_alone:
+        codes.append("second_sequence")
+    elif is_of_one_step and settings & _SECOND_STEP:
+        codes.append("second_step")
+    if is_elsewhere and "second_step" not in codes:
+        codes.append("whole_run")
+    has_one_unit = all(cell.units == 1 for cell in cells)
+    if has_one_unit and is_proven and settings & _TWO_UNITS:
+        codes.append("two_units")
+    if not case.expected.has_steps:
+        codes.append("all_steps")
+    if any(name.endswith("_clip") for name in settings):
+        codes.append("larger_inputs")
+    return tuple(map(remark, codes))

@@ -1,7 +1,4 @@
-"""How the other side ran the weights: in half precision, with a mask, another state.
-
-Masks, units and rounding are confirmed by a run; another state is suggested.
-"""
+"""How the other side ran the weights: in half precision, with a mask, with other units."""
 
 from __future__ import annotations
 
@@ -41,8 +38,6 @@ from lstmcli.core.model.model import from_time_major
 from lstmcli.errors import UserError
 
 LEAST_SHOWN = 8  # numbers past an end: more than chance makes
-# steps at least, and the share to which an error falls
-FADING_STEPS, FADED = 4, 0.1
 NO_ARRANGEMENTS = (
     "suspect_",
     "one_half",
@@ -67,10 +62,7 @@ def how_run(question: Question, case: Case) -> Remarks:
     allowance = question.exactness.allowances[-1]
     shown = masked(case, allowance)
     if shown is None and not question.model.backward:
-        if case.expected.is_complete:
-            shown = other_state(case, allowance)
-        else:
-            shown = other_units(case, allowance)
+        shown = other_units(case, allowance)
     if shown is not None:
         yield shown
 
@@ -87,18 +79,6 @@ def rearranged(question: Question, case: Case) -> Remarks:
         for hint in found.hints:
             if not hint.code.startswith(NO_ARRANGEMENTS):
                 yield remark("rearranged", hint=hint.text, complete=differing == 1)
-
-
-def other_state(case: Case, allowance: Allowance) -> Remark | None:
-    """The remark on an error that is largest at the first step and dies out from there on."""
-    given = case.arrays(FINE)
-    off = [given[name] - one.values for name, one in case.expected.outputs.items()]
-    squares = np.square(np.concatenate(off, axis=-1))
-    rms = np.sqrt(squares.mean(axis=(1, 2)))  # (T,)
-    if len(rms) < FADING_STEPS or rms.argmax() > 0 or rms[1] <= allowance.absolute:
-        return None
-    share = rms[-1] / rms[0]
-    return remark("other_state", share=share) if share <= FADED else None
 
 
 def other_units(case: Case, allowance: Allowance) -> Remark | None:

@@ -6,8 +6,8 @@ constant there. Of last states they are solved for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, product
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from lstmcli.core.explain.placement import (
     UNLIKELY,
     Placement,
 )
-from lstmcli.core.explain.question import Setup
+from lstmcli.core.explain.setups import Setup
 from lstmcli.core.explain.verify import FINE, NEVER, Agreement, Remarks, remark
 from lstmcli.core.forward.head import head_output, taken_at_each_end
 from lstmcli.core.forward.plan import Plan
@@ -46,23 +46,29 @@ def placements(setup: Setup, location: Location) -> Iterator[Placement]:
         other_runs.extend((change,) for change in setup.changes_of_run(location))
         other_runs.extend(_forgotten_by_layers(setup))
     if is_padded:
-        for at_ends in location.at_ends:
-            yield Placement(setup, at_ends)
-            for changes in other_runs:
-                if list(settings_of(changes)) != [
-                    "masked_output"
-                ]:  # ends are not masked
-                    yield Placement(setup, at_ends, changes)
+        yield from _at_ends(setup, location, other_runs)
     yield plain
     for changes in other_runs:
         yield Placement(setup, location, changes)
     is_all = all(one.at.is_all for one in location.arrays) and plain.expected.has_steps
     if is_all and is_padded:
-        for changes in (), (Change("lengths", "ignored"),):
-            yield Placement(setup, location, changes, leaves_out_padding=True)
+        ignored = Change("lengths", "ignored")
+        yield Placement(setup, location, leaves_out_padding=True)
+        yield Placement(setup, location, (ignored,), leaves_out_padding=True)
     if not setup.part and is_from_the_start:
         yield from _with_shown_lengths(plain)
         yield from _with_implied_lengths(plain)
+
+
+def _at_ends(
+    setup: Setup, location: Location, other_runs: Sequence[Changes]
+) -> Iterator[Placement]:
+    """EXPECTED as the ends of sequences, which no padded output changes."""
+    for at_ends in location.at_ends:
+        yield Placement(setup, at_ends)
+        for changes in other_runs:
+            if list(settings_of(changes)) != ["masked_output"]:
+                yield Placement(setup, at_ends, changes)
 
 
 def _forgotten_by_layers(setup: Setup) -> Iterator[Changes]:
@@ -71,11 +77,14 @@ def _forgotten_by_layers(setup: Setup) -> Iterator[Changes]:
     if len(layers) == 1 or not setup.question.inputs.is_padded:
         return
     numbers = range(len(layers))
-    each = [(n,) for n in numbers]
-    from_one_on = [tuple(numbers[n:]) for n in numbers[1:]]
-    for some in dict.fromkeys((*each, *from_one_on)):
-        cells = [cell_name(n, d) for n in some for d in range(len(layers[n]))]
-        ignored = tuple(Change(f"{cell}.lengths", "ignored") for cell in cells)
+    forgetful = [numbers[n : n + 1] for n in numbers]
+    forgetful.extend(numbers[n:] for n in numbers[1:-1])
+    for some in forgetful:
+        ignored: Changes = ()
+        for layer in some:
+            for direction in range(len(layers[layer])):
+                setting = f"{cell_name(layer, direction)}.lengths"
+                ignored = (*ignored, Change(setting, "ignored"))
         yield ignored
         for output in ("zero", "repeat"):  # of the layers below
             further = Change("masked_output", output)
@@ -103,26 +112,30 @@ def _with_shown_lengths(plain: Placement) -> Iterator[Placement]:
 
 
 def _with_implied_lengths(plain: Placement) -> Iterator[Placement]:
-    """EXPECTED as last states of sequences whose lengths are solved for.
-
-    Where a cell runs backward, each length of one sequence is assumed in turn.
-    """
+    """EXPECTED as last states of sequences whose lengths are solved for."""
     location, (steps, count) = plain.location, plain.setup.size
     numbers = plain.expected.distinct(plain.allowance)
     is_of_several = count > 1 and steps > 1 and location.first.sequences.is_all
     if not is_of_several or numbers < FEWEST_NUMBERS + count:
         return
-    known = [(0, steps)]
-    each = [location]
-    if plain.model.backward:
-        known = [(item, steps) for item in range(count)]
-        known.extend((0, length) for length in range(steps - 1, 0, -1))
+    at_ends = location
     if not location.state:
-        each = []
-        if plain.model.backward:
-            each.extend(islice(location.at_ends, 1))
-    for one, (item, length) in product(each, known):
-        yield ImpliedLengths(plain, one, item, length)
+        ends = list(location.at_ends)
+        if not plain.model.backward or not ends:
+            return
+        at_ends = ends[0]
+    for item, length in _assumed_ends(plain):
+        yield ImpliedLengths(plain, at_ends, item, length)
+
+
+def _assumed_ends(plain: Placement) -> list[tuple[int, int]]:
+    """The sequences and lengths that are assumed in turn: of one all steps, then fewer."""
+    steps, count = plain.setup.size
+    if not plain.model.backward:
+        return [(0, steps)]
+    full = [(item, steps) for item in range(count)]
+    shorter = [(0, length) for length in range(steps - 1, 0, -1)]
+    return full + shorter
 
 
 def _are_known(lengths: tuple[int, ...], one: Placement) -> bool:
@@ -203,52 +216,41 @@ class ImpliedLengths(Placement):
         """The lengths with which a run comes near; none if not, or if as given."""
         steps = self.setup.size[0]
         try:
-            backward = self.case.model({**settings, **FINE}).backward
-            if backward and self._off(settings, self._length)[-1, self._item] > LOOSE:
-                return ()
-            ends = range(1, steps + 1) if backward else (steps,)
+            ends: Iterable[int] = (steps,)
+            if self.case.model({**settings, **FINE}).backward:
+                if self._off(settings, self._length)[-1, self._item] > LOOSE:
+                    return ()
+                ends = range(1, steps + 1)
             off = np.concatenate([self._off(settings, end) for end in ends])  # (T, B)
         except UserError:
             return ()
         lengths = tuple((1 + off.argmin(axis=0)).tolist())
-        far = off.min(axis=0).max() > LOOSE
-        return () if far or _are_known(lengths, self._plain) else lengths
+        is_far = off.min(axis=0).max() > LOOSE
+        return () if is_far or _are_known(lengths, self._plain) else lengths
 
     def _off(self, settings: Settings, end: int) -> Array:
         """(1, B): how far off, in tolerances, the end of a run up to a step is.
 
         Or (T, B) at each step, where all cells run forward.
         """
+        of_run = (self.setup.changes, self.location, self.allowance)
+        key = ("ends", of_run, *settings.items(), end)
+        return self.question.runs.get(key, partial(self._run_to, settings, end))
 
-        def run() -> Array:
-            cut = (
-                (slice(None), slice(end))
-                if self.setup.layout == "batch"
-                else slice(end)
-            )
-            case = self.case.under(x=self.question.x[cut], lengths=None, mask=None)
-            plan = case.plan({**FINE, **settings})
-            given, worst = run_in_memory(plan), np.zeros((1, 1))
-            for _, name, at, known in self.location.known(
-                self.setup.numbers, self.valid
-            ):
-                array = _at_each_end(plan, given, name)
-                off = np.abs(
-                    array[:, at[-2], at[-1]] - known.values
-                ) / self.allowance.of(known)
-                off = np.nan_to_num(off, nan=0.0, posinf=np.inf)
-                worst = np.maximum(worst, off.max(axis=2))
-            return worst
-
-        key = (
-            "ends",
-            self.setup.changes,
-            self.location,
-            self.allowance,
-            *settings.items(),
-            end,
-        )
-        return self.question.runs.get(key, run)
+    def _run_to(self, settings: Settings, end: int) -> Array:
+        x = self.question.x
+        first_steps = x[:, :end] if self.setup.layout == "batch" else x[:end]
+        case = self.case.under(x=first_steps, lengths=None, mask=None)
+        plan = case.plan({**FINE, **settings})
+        arrays, worst = run_in_memory(plan), np.zeros((1, 1))
+        numbers = self.setup.numbers
+        for _, name, at, known in self.location.known(numbers, self.valid):
+            *_, items, units = at
+            at_ends = _at_each_end(plan, arrays, name)[:, items, units]
+            off = np.abs(at_ends - known.values) / self.allowance.of(known)
+            off = np.nan_to_num(off, nan=0.0, posinf=np.inf)
+            worst = np.maximum(worst, off.max(axis=2))
+        return worst
 
 
 def _at_each_end(plan: Plan, given: Mapping[str, Array], name: str) -> Array:
@@ -264,13 +266,10 @@ def _at_each_end(plan: Plan, given: Mapping[str, Array], name: str) -> Array:
 def shown(placements: Sequence[Placement]) -> Remarks:
     """The lengths that EXPECTED shows, if nothing is found next to them."""
     for one in placements:
-        shows = one.lengths and one.location.is_plain and one.expected.has_steps
+        is_plain = one.location.is_plain and not one.setup.changes
+        is_shown = bool(one.lengths) and is_plain and one.expected.has_steps
         settings = settings_of(one.run_changes)
         runs_on = settings.get("masked_output") == "run"
-        if (
-            shows
-            and not (one.setup.changes or runs_on)
-            and one.question.inputs.mask is None
-        ):
+        if is_shown and not runs_on and one.question.inputs.mask is None:
             yield remark("shown_lengths", given=settings)
             return

@@ -7,7 +7,7 @@ directions or cells, and are split by cell.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, islice
+from itertools import islice
 from math import prod
 from typing import Any, NamedTuple
 
@@ -46,7 +46,6 @@ from lstmcli.core.model.vocabulary import GATES
 SIDE_BY_SIDE = ("concat", "concat_swapped", "stack")
 LAST_STATE = LAST_STEP - 0.25  # the cost of a last state without such a name
 OUTER = "the last valid step forward and the first one backward of each sequence"
-ENDS = (LAST_VALID, OUTER)
 
 
 RunShapes = Sequence[tuple[RunShape, tuple[str, ...]]]
@@ -66,18 +65,18 @@ class Located(NamedTuple):
     ) -> Iterator[tuple[str, tuple[slice, ...], KnownValues]]:
         """The numbers of EXPECTED by array of the run, and their index on it."""
         unit = 0.0 if numbers.unit is None else numbers.unit
-        both = np.stack([numbers.values, np.broadcast_to(unit, numbers.values.shape)])
-        values, half = (self.at.read(one) for one in both)
+        units_of = np.broadcast_to(unit, numbers.values.shape)
+        values = self.at.read(numbers.values)
         is_known = np.isfinite(values)
         values = np.where(is_known, values, np.nan)
-        half = np.where(is_known, half, 0.0) * 0.5
+        half = np.where(is_known, self.at.read(units_of), 0.0) * 0.5
         steps, sequences, directions, units = self.at.place
-        place = (sequences, units) if self.is_state else (steps, sequences, units)
+        place: tuple[slice, ...] = (steps, sequences, units)
+        if self.is_state:
+            place = (sequences, units)
+            values, half = values[0], half[0]
         for d, name in enumerate(self.arrays[directions]):
-            index = (
-                (0, slice(None), d) if self.is_state else (slice(None), slice(None), d)
-            )
-            yield name, place, KnownValues(values[index], half[index])
+            yield name, place, KnownValues(values[..., d, :], half[..., d, :])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -91,7 +90,7 @@ class Location(NamedTuple):
     arrays: tuple[Located, ...]
     cost: float = 0.0
     state: str = ""  # which last state EXPECTED is: "the last h"
-    ends: str = ""  # of each sequence, not the last step: one of `ENDS`
+    ends: str = ""  # of each sequence, not the last step: `LAST_VALID` or `OUTER`
 
     @property
     def first(self) -> Arrangement:
@@ -109,6 +108,11 @@ class Location(NamedTuple):
         return not self.cost and not any(one.at.cost for one in self.arrays)
 
     @property
+    def is_all(self) -> bool:
+        """Tell whether EXPECTED is all of the run, and no part of it."""
+        return all(one.at.is_all for one in self.arrays)
+
+    @property
     def is_from_the_start(self) -> bool:
         """Tell whether the steps are the first ones, all, or the last one."""
         steps = self.first.steps
@@ -121,10 +125,11 @@ class Location(NamedTuple):
     @property
     def at_ends(self) -> Iterator[Location]:
         """The same last steps as the ends of sequences, by lengths or a mask."""
-        if self.first.steps.is_last_step and not self.state:
-            both = any(name.endswith("_reverse.h") for name in self.arrays[0].arrays)
-            for ends in ENDS[: 1 + both]:
-                yield self._replace(ends=ends)
+        if not self.first.steps.is_last_step or self.state:
+            return
+        yield self._replace(ends=LAST_VALID)
+        if any(name.endswith("_reverse.h") for name in self.arrays[0].arrays):
+            yield self._replace(ends=OUTER)
 
     def known(
         self,
@@ -137,30 +142,28 @@ class Location(NamedTuple):
         """
         for one in self.arrays:
             for name, at, known in one.known(numbers[one.name]):
-                if self.ends and valid is not None:
-                    _, items, units = at
-                    first = valid.argmax(axis=0)
-                    last = len(valid) - 1 - valid[::-1].argmax(axis=0)
-                    steps = (
-                        first if self.ends == OUTER and "_reverse." in name else last
-                    )
-                    count = np.arange(valid.shape[1])[items]
-                    yield one, name, (steps[items], count, units), known[0]
-                else:
+                if not self.ends or valid is None:
                     yield one, name, at, known
+                    continue
+                _, items, units = at
+                steps = len(valid) - 1 - valid[::-1].argmax(axis=0)
+                if self.ends == OUTER and "_reverse." in name:
+                    steps = valid.argmax(axis=0)
+                sequences = np.arange(valid.shape[1])[items]
+                yield one, name, (steps[items], sequences, units), known[0]
 
     def expected(
         self, numbers: Mapping[str, Numbers], valid: Array | None = None
     ) -> Expected:
         """EXPECTED's arrays on the axes of the run."""
-        found: dict[str, KnownValues] = {}
+        arrays: dict[str, KnownValues] = {}
         for one, name, at, known in self.known(numbers, valid):
             nothing = KnownValues(np.full(one.shape, np.nan), np.zeros(one.shape))
-            full = found.setdefault(name, nothing)
+            full = arrays.setdefault(name, nothing)
             is_known = np.isfinite(known.values)
             full.values[at] = np.where(is_known, known.values, full.values[at])
             full.half[at] = np.where(is_known, known.half, full.half[at])
-        return Expected(found)
+        return Expected(arrays)
 
     def contradicts_itself(self, numbers: Mapping[str, Numbers]) -> bool:
         """Tell whether arrays that are one of the run differ."""
@@ -229,14 +232,11 @@ def locations(
 
     ``layout`` is that of EXPECTED, ``size`` the run's T and B, ``layer`` the one that h is of.
     """
-    found: list[Location] = []
+    located: list[Location] = []
     left_out = 0
     for is_guessed in (False, True):
-        names = _names_on_run(list(numbers), is_guessed)
-        if is_guessed and size[0] == 1:
-            continue
-        shapes = {}  # of the run, by name in EXPECTED
-        for given, name in zip(numbers, names, strict=False):
+        shapes: dict[str, RunShapes] = {}  # of the run, by name in EXPECTED
+        for given, name in _names_on_run(list(numbers), is_guessed, size[0]).items():
             of_array = list(run_shapes(name, model, layout, size, layer))
             if of_array:
                 shapes[given] = of_array
@@ -244,16 +244,14 @@ def locations(
             continue
         placed = _placed(numbers, shapes)
         for arrays in islice(placed, _most_placed(size, shapes)):
-            if None in arrays:
-                continue
-            location = _location([one for one in arrays if one], is_guessed, model)
-            if not location.contradicts_itself(numbers):
-                found.append(location)
+            location = _location(arrays, is_guessed, model) if arrays else None
+            if location is not None and not location.contradicts_itself(numbers):
+                located.append(location)
         left_out += sum(1 for _ in placed)
-        complete = [one for one in found if all(each.at.is_all for each in one.arrays)]
+        complete = [one for one in located if one.is_all]
         if complete and not is_guessed:  # all of the run, and no part of it
             return complete, 0
-    return sorted(found, key=lambda one: one.cost), left_out
+    return sorted(located, key=lambda one: one.cost), left_out
 
 
 def _most_placed(size: tuple[int, int], shapes: Mapping[str, RunShapes]) -> int:
@@ -264,29 +262,32 @@ def _most_placed(size: tuple[int, int], shapes: Mapping[str, RunShapes]) -> int:
 
 
 def _placed(
-    numbers: Mapping[str, Numbers],
-    shapes: Mapping[str, RunShapes],
-) -> Iterator[list[Located | None]]:
-    """Each place of the first array, with the others next to it; None: it has no place there."""
+    numbers: Mapping[str, Numbers], shapes: Mapping[str, RunShapes]
+) -> Iterator[list[Located]]:
+    """Each place of the first array, with the others next to it; none if one has no place there."""
     (first, of_first), *others = shapes.items()
     for located in _located(first, numbers[first].shape, of_first):
-        arrays: list[Located | None] = [located]
+        arrays = [located]
         for name, of_array in others:
-            arrays.append(_beside(located, name, numbers[name].shape, of_array))
+            other = _beside(located, name, numbers[name].shape, of_array)
+            if other is None:
+                arrays = []
+                break
+            arrays.append(other)
         yield arrays
 
 
-def _names_on_run(names: list[str], is_guessed: bool) -> list[str]:
+def _names_on_run(names: list[str], is_guessed: bool, steps: int) -> dict[str, str]:
     """The names of arrays as they are, or as the last states that they may be; none if not."""
     if not is_guessed:
-        return names
-    states = []
+        return dict(zip(names, names, strict=True))
+    states = {}
     for name in names:
         state = _as_state(name)
-        if state is None:
-            return []
-        states.append(state)
-    return [] if states == names else states
+        if state is None or steps == 1:
+            return {}
+        states[name] = state
+    return {} if list(states.values()) == names else states
 
 
 def _as_state(name: str) -> str | None:
@@ -317,34 +318,42 @@ def _location(arrays: list[Located], is_guessed: bool, model: Model) -> Location
     return Location(tuple(arrays), cost, state)
 
 
-def _located(
-    name: str,
-    shape: Sequence[int],
-    shapes: RunShapes,
-) -> Iterator[Located]:
-    first = shapes[0][0]
+def _located(name: str, shape: Sequence[int], shapes: RunShapes) -> Iterator[Located]:
+    """The places of an array of a shape, those of other setups left out."""
+    first, _ = shapes[0]
     for run, arrays in shapes:
         is_state = ArrayName.of(arrays[0]).kind == FINAL
-        is_of_both = run.directions < first.directions and not is_state
+        is_of_gates = {*arrays} == {*GATES}
         for at in arrangements(shape, run):
-            joins, units = "w" in at.axes, at.units
-            is_merged = (
-                joins and run.stacked is not None and not is_state
-            )  # another merge
-            is_split = {*arrays} == {*GATES} and not joins  # gates lie side by side
-            if is_of_both:  # one direction is another part, but not in a vector
-                is_part = units.size == first.units and prod(shape[:-1]) > 1
-                is_split = units.is_all or is_part or not at.axes.endswith("k")
-            if at.directions.is_all and not (is_merged or is_split):
+            if is_of_gates:
+                is_other = "w" not in at.axes  # they lie side by side
+            else:
+                is_other = not is_state and _is_of_other_setup(at, shape, first)
+            if at.directions.is_all and not is_other:
                 yield Located(name, arrays, at, is_state)
+
+
+def _is_of_other_setup(at: Arrangement, shape: Sequence[int], first: RunShape) -> bool:
+    """Tell whether a place is that of another merge, or of one of the directions.
+
+    ``first`` is the likeliest run, on which an array of this shape lies.
+    """
+    if at.run.directions < first.directions:  # of both
+        is_vector = prod(shape[:-1]) <= 1
+        is_part = at.units.size == first.units and not is_vector
+        if at.units.is_all or is_part or not at.axes.endswith("k"):
+            return True
+    return "w" in at.axes and at.run.stacked is not None
 
 
 def _beside(
     first: Located, name: str, shape: Sequence[int], shapes: RunShapes
 ) -> Located | None:
+    """The likeliest place of another array with the sequences and steps of the first."""
     for one in _located(name, shape, shapes):
-        alike = one.at.sequences[:2] == first.at.sequences[:2]
-        if alike and (one.is_state or first.is_state or one.at.steps == first.at.steps):
+        is_alike = one.at.sequences[:2] == first.at.sequences[:2]
+        has_state = one.is_state or first.is_state
+        if is_alike and (has_state or one.at.steps == first.at.steps):
             return one
     return None
 
@@ -443,19 +452,19 @@ def _shapes_of_h(
 
 
 def _width(base: str, cell: Cell) -> int:
-    if base in ("h", "final_h"):
-        return cell.shown if base == "h" else cell.outputs
-    return 4 * cell.units if base == "z" else cell.units
+    widths = {"h": cell.shown, "final_h": cell.outputs, "z": len(GATES) * cell.units}
+    return widths.get(base, cell.units)
 
 
 def states_in(name: str, width: int, model: Model) -> Iterator[tuple[str, slice]]:
     """The last states in an array that cells of several widths share."""
     widths = [_width(name, cell) for _, cell in model.cells]
-    if name in ("final_h", "final_c") and len({*widths}) > 1 and width == sum(widths):
-        ends = zip(model.cells, widths, accumulate(widths), strict=True)
-        yield from (
-            (f"{cell}.{name}", slice(end - w, end)) for (cell, _), w, end in ends
-        )
+    is_shared = name in ("final_h", "final_c") and len({*widths}) > 1
+    if is_shared and width == sum(widths):
+        begin = 0
+        for (cell, _), of_cell in zip(model.cells, widths, strict=True):
+            yield f"{cell}.{name}", slice(begin, begin + of_cell)
+            begin += of_cell
 
 
 def states_shape(name: str, model: Model) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,14 +28,30 @@ NOT_SEARCHED = (
     remark("other_weights"), remark("dropout"), remark("layer_norm"), remark("rare_settings"),
     remark("two_constants"),
 )  # fmt: skip
-BY_BUDGET = {
-    "triples_placed",
-    "pairs_placed",
-    "singles_placed",
-    "unsolved",
-    "no_first_step",
-}
+PLACED = (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed")
+"""By how many changes at once: the code where these were not tried at all placements."""
+BY_BUDGET = {"unsolved", "no_first_step", *(code for _, code in PLACED)}
 """Codes of what a budget left out."""
+
+
+class Failure(NamedTuple):
+    """A search in which nothing gave EXPECTED, and what came near at the likeliest placement."""
+
+    search: Search
+    attempt: Attempt
+    said: Sequence[Remark]  # of how the other side ran the weights
+    unchanged: NearRun
+    nears: Sequence[NearRun]
+
+    @property
+    def placement(self) -> Placement:
+        """The likeliest placement."""
+        return self.attempt.placement
+
+    @property
+    def listed(self) -> tuple[NearRun, ...]:
+        """The runs that are clearly nearer than the unchanged one, and that."""
+        return clearly_nearer(self.unchanged, self.nears)
 
 
 def nothing_fits(search: Search, said: Sequence[Remark]) -> Explanation:
@@ -48,29 +65,22 @@ def nothing_fits(search: Search, said: Sequence[Remark]) -> Explanation:
     if fitting:  # a run in 8 bits gives what the search in float missed
         return of_found(search, fitting)
     loaded = as_loaded(attempt.placement)
-    unchanged, nears = near_run(loaded), list(map(near_run, nearest))
-    remarks: list[Remark] = []
-    if not said:
-        remarks.extend(agreeing_steps(loaded.agreement))
-    remarks.extend(_not_merged_so(search, attempt.placement))
-    remarks.extend(_hints(search, attempt, unchanged, nears, said))
-    untried = {
-        (one.code, one.facts.get("changes")): one for one in _untried(search, attempt)
-    }
-    listed: Sequence[NearRun] = clearly_nearer(unchanged, nears)
+    nears = list(map(near_run, nearest))
+    failure = Failure(search, attempt, said, near_run(loaded), nears)
     # EXPECTED is not the first units then, nor anything else of one placement
     is_placed = not any(one.code == "other_units" for one in said)
-    if not is_placed:
-        listed = ()
-        untried.pop(("units", None), None)
-    left = with_text(untried.values(), text_of)
-    return explanation_of(
-        loaded,
-        "none",
-        Alternatives(search.tried, search.depth, nearest=listed, untried=left),
-        remarks,
-        is_placed=is_placed,
+    untried = {}
+    for one in _untried(failure):
+        if is_placed or one.code != "units":
+            untried[one.code, one.facts.get("changes")] = one
+    alternatives = Alternatives(
+        search.tried,
+        search.depth,
+        nearest=failure.listed if is_placed else (),
+        untried=with_text(untried.values(), text_of),
     )
+    remarks = list(_remarks(failure))
+    return explanation_of(loaded, "none", alternatives, remarks, is_placed=is_placed)
 
 
 def _how_partial(attempt: Attempt) -> tuple[int, bool]:
@@ -78,53 +88,46 @@ def _how_partial(attempt: Attempt) -> tuple[int, bool]:
     return attempt.placement.count, bool(attempt.placement.setup.part)
 
 
-def _hints(
-    search: Search,
-    attempt: Attempt,
-    unchanged: NearRun,
-    nears: Sequence[NearRun],
-    said: Sequence[Remark],
-) -> Remarks:
-    """The remarks that the numbers of the nearest run suggest, first of all another layout."""
-    best = clearly_nearer(unchanged, nears)[0]
+def _remarks(failure: Failure) -> Remarks:
+    """The remarks on where the run as loaded agrees, and on what the nearest run suggests."""
+    search = failure.search
+    if not failure.said:
+        yield from agreeing_steps(failure.unchanged.comparison)
+    yield from _not_merged_so(failure)
     if search.on_other_layout is not None:
         other = search.on_other_layout.placement.setup.layout
         yield remark("layout_shown", layout=other)
-        yield from _on_budget(search, attempt, best)
+        yield from _on_budget(failure)
         return
-    sizes = list(_on_size(search, attempt.placement, unchanged, nears, said))
-    hints = list(said)
+    sizes = list(_on_size(failure))
+    hints = list(failure.said)
     if not hints:
         hints.extend(lengths.shown([one.placement for one in search.attempts]))
     if not sizes and not hints:
-        padded = _padded_sequences(attempt.placement)
-        hints.extend(clues(unchanged.comparison, padded=padded))
+        padded = _padded_sequences(failure.placement)
+        hints.extend(clues(failure.unchanged.comparison, padded=padded))
     if not sizes and not hints:
+        best = failure.listed[0]
         hints.extend(clues(best.comparison, best.changes))
     layout = search.question.assumed_layout
     if layout != "steps" and search.question.inputs.layout is None and not sizes:
         hints.append(remark("layout_assumed", layout=layout))
     if not hints:
-        hints.extend(_on_budget(search, attempt, best))
+        hints.extend(_on_budget(failure))
     yield from sizes
     yield from hints
 
 
-def _on_size(
-    search: Search,
-    placement: Placement,
-    unchanged: NearRun,
-    nears: Sequence[NearRun],
-    said: Sequence[Remark],
-) -> Remarks:
+def _on_size(failure: Failure) -> Remarks:
     """The remarks on how small the differences are, and where they are as loaded."""
-    exactness, loaded = search.question.exactness, unchanged.comparison
-    sizes = list(execution.remark_of_size(placement.case, loaded, exactness))
-    if not sizes and not said:
-        sizes.extend(near_miss(unchanged, nears))
+    case, loaded = failure.placement.case, failure.unchanged.comparison
+    exactness = failure.search.question.exactness
+    sizes = list(execution.remark_of_size(case, loaded, exactness))
+    if not sizes and not failure.said:
+        sizes.extend(near_miss(failure.unchanged, failure.nears))
     yield from sizes
     if any(not one.facts.get("changes") for one in sizes):  # as loaded
-        yield from approximated(placement.case)
+        yield from approximated(case)
 
 
 def _padded_sequences(placement: Placement) -> list[int]:
@@ -135,37 +138,38 @@ def _padded_sequences(placement: Placement) -> list[int]:
     return padded
 
 
-def _on_budget(search: Search, attempt: Attempt, best: NearRun) -> Remarks:
-    """The remarks where a budget ended the search."""
-    if not any(one.code in BY_BUDGET for one in _untried(search, attempt)):
-        return
-    thorough = search.work.times > 1
-    yield remark("budget_ended", changes=best.changes, thorough=thorough)
+def _on_budget(failure: Failure) -> Remarks:
+    """The remark where a budget ended the search."""
+    if any(one.code in BY_BUDGET for one in _untried(failure)):
+        thorough = failure.search.work.times > 1
+        changes = failure.listed[0].changes
+        yield remark("budget_ended", changes=changes, thorough=thorough)
 
 
-def _not_merged_so(search: Search, placement: Placement) -> Remarks:
+def _not_merged_so(failure: Failure) -> Remarks:
     """The remark on a width that another merge of the directions has."""
-    assumed = search.question.model.behaviour.merge
-    merge = settings_of(placement.setup.of_directions).get("merge", assumed)
-    if merge != assumed and not search.as_loaded:
+    assumed = failure.search.question.model.behaviour.merge
+    changes = settings_of(failure.placement.setup.of_directions)
+    merge = changes.get("merge", assumed)
+    if merge != assumed and not failure.search.as_loaded:
         yield remark("not_merged_so", assumed=assumed, merge=merge)
 
 
-def _untried(search: Search, attempt: Attempt) -> Remarks:
+def _untried(failure: Failure) -> Remarks:
     """The remarks on all that is not searched, or that a budget left out."""
     yield from NOT_SEARCHED
+    search = failure.search
     depths = [one.sets.depth for one in search.likely]
-    sizes = (3, "triples_placed"), (2, "pairs_placed"), (1, "singles_placed")
-    for size, code in sizes:
+    for size, code in PLACED:
         left = sum(depth < size for depth in depths)
         if left and size <= max(depths):
             yield remark(code, left=left, placements=len(depths))
-    yield from attempt.sets.untried
+    yield from failure.attempt.sets.untried
     for is_beside, names in search.work.edits.left_out:
         code = "edits_left_beside" if is_beside else "edits_left"
         yield remark(code, tried=search.work.variants, left=names)
     if search.left_out:
         yield remark("windows", left=search.left_out)
-    units = attempt.placement.location.first.units
+    units = failure.placement.location.first.units
     if not units.is_all:
         yield remark("units", first=units.size)

@@ -17,7 +17,7 @@ from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.observation import Allowance, Expected, KnownValues
-from lstmcli.core.explain.question import Setup
+from lstmcli.core.explain.setups import Setup
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import Agreement, Case, arrays_if_run, verify
 from lstmcli.core.model.arrays import Array

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 
 import numpy as np
 
-from lstmcli.core.diff.operand import ArrayName
 from lstmcli.core.explain.explanation import Changed, Compared
 from lstmcli.core.explain.locations import Location
 from lstmcli.core.explain.observation import EPS, is_printed
-from lstmcli.core.explain.placement import Placement
 from lstmcli.core.explain.proof import Proved
-from lstmcli.core.explain.question import Question, left_out
+from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.tries import Try
 from lstmcli.core.explain.verify import Agreement, Remark, Remarks, remark, rerun
 from lstmcli.core.forward.equations import is_eight_bit
@@ -25,7 +22,7 @@ ROUNDING_GROWS = 10  # times, from which a remark names it
 
 def about_expected(question: Question, compared: Compared, verdict: str) -> Remarks:
     """The remarks on EXPECTED and on what was assumed, whatever is found."""
-    yield from left_out(question)
+    yield from _left_out(question)
     if question.side.renaming:
         yield remark("array_taken", said=question.side.renaming)
     digits = question.exactness.digits
@@ -43,6 +40,16 @@ def about_expected(question: Question, compared: Compared, verdict: str) -> Rema
     in_eight_bits = any(is_eight_bit(cell) for _, cell in question.model.cells)
     if verdict != "agrees" and in_eight_bits:
         yield remark("searched_in_float")
+
+
+def _left_out(question: Question) -> Remarks:
+    """The remark on abbreviated output."""
+    units = [unit for unit in question.side.units.values() if np.isinf(unit).any()]
+    if units:
+        given = sum(int(np.isfinite(unit).sum()) for unit in units)
+        total = sum(unit.size for unit in units)
+        shapes = " and ".join(dict.fromkeys(str(unit.shape) for unit in units))
+        yield remark("print_left_out", given=given, total=total, shapes=shapes)
 
 
 def _may_be_one_step(question: Question, location: Location) -> Remarks:
@@ -98,7 +105,6 @@ def about_run(one: Proved) -> Remarks:
         yield remark("agrees_as_float32")
     if placement.leaves_out_padding:
         yield remark("past_ends")
-    yield from _about_lengths(placement)
     agreement = answer.agreement
     if agreement.blind:
         yield remark("chaotic", growth=agreement.growth, numbers=agreement.blind)
@@ -126,18 +132,6 @@ def _about_dtype(one: Proved) -> Remarks:
         )
 
 
-def _about_lengths(placement: Placement) -> Remarks:
-    """How the lengths that were found differ from those given."""
-    if not placement.lengths or placement.question.inputs.lengths is None:
-        return
-    given = np.ravel(placement.question.inputs.lengths)
-    more = placement.lengths - given
-    if sorted(placement.lengths) == sorted(given):
-        yield remark("lengths_reordered")
-    elif more.min() >= 0:
-        yield remark("longer", steps=np.unique(more[more > 0]).tolist())
-
-
 def about_edits(hypothesis: Try) -> Remarks:
     """The remarks on the code of edits, and on a number that was solved for."""
     edits = hypothesis.edits
@@ -162,12 +156,8 @@ WITH_AN_ANSWER = {
 """Codes of remarks by what an answer changes: lengths found, or an edit, of h, c or both."""
 
 
-def about_changes(
-    changed: Sequence[Changed],
-    equivalent: Sequence[Sequence[Changed]],
-    question: Question,
-) -> Remarks:
-    """The remarks on what an answer changes, and in which cells if EXPECTED has several."""
+def about_changes(changed: Sequence[Changed]) -> Remarks:
+    """The remarks on what an answer changes."""
     codes: dict[str, None] = {}
     for one in changed:
         name = ""
@@ -178,15 +168,3 @@ def about_changes(
         if name in WITH_AN_ANSWER:
             codes[WITH_AN_ANSWER[name]] = None
     yield from map(remark, codes)
-    prefixes = {ArrayName.of(name).prefix for name in question.arrays} - {""}
-    if not changed or len(prefixes) < 2:
-        return
-    names = [name for name, _ in question.model.cells]
-    cells = {one.cell for one in changed} - {""}
-    of_equals = {one.cell for one in chain(*equivalent)} - {""}
-    if cells:
-        yield remark("first_cell", cell=min(cells, key=names.index))
-    elif of_equals:
-        yield remark("one_cell_shows", cell=min(of_equals, key=names.index))
-    else:
-        yield remark("all_cells", cells=len(names))

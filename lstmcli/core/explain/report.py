@@ -93,7 +93,7 @@ def explanation_of(
     expected = _compared(answer, is_placed)
     said = list(about_expected(question, expected, verdict))
     said.extend(remarks)
-    said.extend(about_changes(changed, alternatives.equivalent, question))
+    said.extend(about_changes(changed))
     is_broken = any(one.code == "not_finite" for one in said)
     if is_broken and verdict in ("agrees", "found"):
         verdict = "not_finite"
@@ -221,10 +221,12 @@ def _rank(one: Proved) -> tuple[bool, bool, bool, float]:
 def _differs_at_padding(search: Search, one: Proved) -> Explanation:
     """The explanation that EXPECTED differs at padded steps only."""
     padded = one.placement
-    every_step = Placement(padded.setup, padded.location, padded.run_changes)
-    loaded = every_step.verify((), one.answer.allowance)
+    allowance = one.answer.allowance
+    every_step = Placement(
+        padded.setup, padded.location, padded.run_changes, allowance=allowance
+    )
     return explanation_of(
-        Answer(Try(every_step), loaded, one.answer.allowance),
+        as_loaded(every_step),
         "none",
         Alternatives(search.tried, depth=1),
         remarks=[remark(PADDED_DIFFER, ending=padded_output(padded))],

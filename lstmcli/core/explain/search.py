@@ -15,6 +15,7 @@ from lstmcli.core.explain.edit_search import EditSearch
 from lstmcli.core.explain.observation import Allowance
 from lstmcli.core.explain.placement import GROUPS, ORDINARY, Placement
 from lstmcli.core.explain.question import Question
+from lstmcli.core.explain.setups import no_place, setups
 from lstmcli.core.explain.tries import Answer, Try, accepted
 from lstmcli.core.explain.verify import A_FEW, arrays_if_run, compared
 
@@ -38,7 +39,7 @@ class Search:
         self.left_out = 0  # locations
         self.rounded = 0  # hypotheses of half precision that were listed
         by_cost: list[tuple[float, Placement]] = []
-        for setup in question.setups():
+        for setup in setups(question):
             locations, left_out = setup.located()
             self.left_out += left_out
             for nth, location in enumerate(locations):
@@ -46,7 +47,7 @@ class Search:
                 for one in lengths.placements(setup, location):
                     by_cost.append((cost + OTHER_RUN if one.count else cost, one))
         if not by_cost:
-            raise question.no_place()
+            raise no_place(question)
         by_cost.sort(key=lambda row: row[0])
         self.attempts = [Attempt(one) for _, one in by_cost]  # the likeliest first
         self.as_loaded = [one for one in self.attempts if not one.placement.count]

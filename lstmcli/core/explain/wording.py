@@ -301,11 +301,6 @@ def _settings(given: Mapping[str, Any]) -> str:
     return join_with_and(texts)
 
 
-def _counts(counts: Sequence[int]) -> str:
-    noun = "step" if counts == [1] else "steps"
-    return f"{join_with_and(list(map(str, counts)))} {noun}"
-
-
 def _location(location: Location) -> str:
     return location_text(location) or "EXPECTED is interpreted as the full run"
 
@@ -324,7 +319,6 @@ WORDS: dict[str, Callable[[Any], str]] = {
     "other": {"batch": "time", "time": "batch"}.__getitem__,
     "layout": partial(value_of, "layout"),
     "options": _options,
-    "steps": _counts,
     "padded": {"repeat": "the last valid h again", "run": "computed on"}.__getitem__,
     "ending": {"repeat": "the same output, repeated", "zero": "zeros"}.__getitem__,
     "location": _location,
@@ -404,8 +398,6 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "chaotic": "This network is chaotic: rounding grows {growth:size} times. "
     "The {numbers:,} values that rounding can change entirely are not compared.",
     "rounding_grows": "Rounding grows {growth:.0f} times in this network, which is allowed for.",
-    "lengths_reordered": "These are the lengths as given, in another order of the sequences.",
-    "longer": "The other side runs on over padding: {steps:steps} more than as given.",
     "past_ends": "At padded steps EXPECTED has other values than the run; "
     "as in lstm diff, they are not compared.",
     "padded_steps_differ": "At all steps that count h agrees. At padded steps it is "
@@ -420,9 +412,6 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "resumed": "lstm run --save-state writes such a state, and --initial-state starts from it.",
     "padded_before": "Lengths leave out padding at the end only; at the start, --mask does.",
     "padded": "As a member lengths of an .npz of the inputs, every command takes them.",
-    "first_cell": "{cell} is the first layer or direction that needs a change.",
-    "one_cell_shows": "{cell} shows it; whether others have it too, EXPECTED does not show.",
-    "all_cells": "All {cells} layers and directions have it.",
     # where nothing fits
     "size_of_half_precision": "All differences are small (at most {eps:size} eps of "
     "{dtype}{on_grid:grid}). Typical causes: half precision, 8-bit weights, an approximated tanh, "
@@ -460,8 +449,6 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "shown_lengths": "Sequences end as padding does: {given:options} leaves it out.",
     "masked": "{steps} steps of EXPECTED are {ending:ending}: with a --mask that leaves them "
     "out{option} all {numbers} values agree.",
-    "other_state": "The difference is largest at step 0 and falls to {share:.1%} of that by the "
-    "last step, as with another initial state: give the other side's by --initial-state.",
     "other_units": "As {units:unit} of the run, all {numbers} values of EXPECTED agree.",
     "rearranged": "Compared with the run as loaded, {hint}",
     "budget_ended": {

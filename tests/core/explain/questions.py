@@ -345,6 +345,33 @@ def _shape(shape: tuple[int, ...], folder: Path) -> Asking:
     )
 
 
+def _remarked(code: str, folder: Path) -> Asking:
+    """A question whose answer has a remark that no other question's has."""
+    if code == "not_merged_so":
+        net = networks.Asked(folder, 0, code)
+        one_wide = net.run({})[..., : net.nets[0].bias.size // 4]
+        return net.asking(net.rng.normal(size=one_wide.shape))
+    cell = _cell(folder)
+    if code == "placed_elsewhere":
+        return cell.asking(cell.run({"state": "reset"})["h"][0])
+    if code == "needs_float64":
+        return cell.asking(cell.run()["h"], layout="batch", dtype="float16")
+    lengths, steps = np.array([9, 4, 6]), np.arange(9)
+    if code == "padded_before":
+        first = (steps - (9 - lengths)[:, None]) % 9
+        cell_x, cell.x = cell.x, np.take_along_axis(cell.x, first[..., None], axis=1)
+        h, cell.x = cell.run()["h"], cell_x
+    else:
+        known = steps < lengths[:, None]
+        h = np.where(known[..., None], cell.run()["h"], 7)
+    return cell.asking(h, layout="batch", lengths=lengths)
+
+
+REMARKED = (
+    "not_merged_so", "placed_elsewhere", "needs_float64", "padded_before", "past_ends",
+)  # fmt: skip
+
+
 def _classes() -> Iterator[tuple[str, Question]]:
     truth: Truth
     for truth in (
@@ -374,6 +401,8 @@ def _classes() -> Iterator[tuple[str, Question]]:
         yield f"class/axes/{axes}", partial(_moved, axes)
     for how in EXECUTIONS:
         yield f"class/execution/{how}", partial(_execution, how)
+    for code in REMARKED:
+        yield f"class/remark/{code}", partial(_remarked, code)
     for shape in ((3, 9, 4), (4, 9, 5), (5,), (45,), (2, 2, 2, 2), (0, 5)):
         yield f"class/shape/{shape}", partial(_shape, shape)
 

@@ -12,6 +12,7 @@ from lstmcli.api.explain import asked_of, question_of
 from lstmcli.api.job import InputOptions
 from lstmcli.core.explain.approximation import approximated
 from lstmcli.core.explain.placement import Placement
+from lstmcli.core.explain.setups import setups
 from tests.core.diff.test_hints import fast_tanh, int8
 from tests.core.explain import reference
 
@@ -41,7 +42,7 @@ def test_the_function_and_where_it_is_worst_are_named(
     h = reference.outputs(net, x, {})["h"]
     given = {"convention": "tf1", "forget_bias": 0.0, "layout": "batch"}
     asked = asked_of(weights, x, h, InputOptions(None, None, None), given)
-    setup = next(question_of(asked.job, asked.side).setups())
+    setup = next(setups(question_of(asked.job, asked.side)))
     remarks = list(approximated(Placement(setup, setup.located()[0][0], ()).case))
     assert [one.facts["function"] for one in remarks] == [function][: len(function)]
     for one in remarks:

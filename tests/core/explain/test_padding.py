@@ -76,15 +76,15 @@ PORTS = {
     ),
     "goes on for 2 steps": Port(
         lambda run, x: run(x)[ITEMS, LONGER - 1], {"lengths": tuple(LONGER)},
-        "--lengths 9,6,8,9", "The other side runs on over padding: 2 steps more",
+        "--lengths 9,6,8,9",
     ),
     "lengths of other sequences": Port(
         lambda run, x: _within(run, x, OTHERS[:, None] > STEPS), {"lengths": tuple(OTHERS)},
-        "--lengths 6,9,7,4", "in another order of the sequences",
+        "--lengths 6,9,7,4",
     ),
     "last states of other sequences": Port(
         lambda run, x: run(x)[ITEMS, OTHERS - 1], {"lengths": tuple(OTHERS)},
-        "--lengths 6,9,7,4", "in another order of the sequences",
+        "--lengths 6,9,7,4",
     ),
     "a mask of the wrong polarity": Port(
         lambda run, x: _within(run, x, ~VALID), {"lengths": "inverted"}, "--set lengths=inverted",

@@ -15,7 +15,14 @@ import pytest
 from tests.core.explain.asking import same
 from tests.core.explain.matrix import PAIRS, SINGLES
 from tests.core.explain.networks import DEEP, MERGES, Asked, long, name_of
-from tests.core.explain.questions import group_of, is_spoiled, questions, truth_of
+from tests.core.explain.questions import (
+    REMARKED,
+    group_of,
+    is_spoiled,
+    question,
+    questions,
+    truth_of,
+)
 from tests.core.explain.record import Line, asked, differences, recorded
 from tests.processes import python
 
@@ -78,6 +85,13 @@ def is_right(line: Line) -> bool | None:
         line.get("changes", {}), changes, form
     )
     return answered and "equals" not in line
+
+
+@pytest.mark.parametrize("code", REMARKED)
+@pytest.mark.sampled(2)
+def test_a_remark_that_hardly_any_answer_has(code: str, tmp_path: Path) -> None:
+    asking = question(f"class/remark/{code}")(tmp_path)
+    assert code in [remark.code for remark in asking.explain().remarks]
 
 
 @pytest.mark.slow

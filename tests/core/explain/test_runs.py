@@ -118,7 +118,7 @@ def test_values_past_a_length_are_assumed_as_for_lengths(tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", [0.5, 0.0])
-def test_an_error_that_fades_may_be_another_initial_state(
+def test_an_error_that_fades_is_another_initial_state(
     start: float, tmp_path: Path
 ) -> None:
     net, x, _ = _net()
@@ -134,9 +134,6 @@ def test_an_error_that_fades_may_be_another_initial_state(
     expected = expected + np.random.default_rng(0).normal(0, 2e-5, expected.shape)
     found = _asked(tmp_path, net, x, expected, layout="batch")
     assert found.verdict == "none"
-    said = [one for one in found.remarks if one.code == "other_state"]
-    assert len(said) == bool(start)
-    assert all("--initial-state" in one.text for one in said)
     assert any("initial states" in text for text in found.not_tried)
 
 
