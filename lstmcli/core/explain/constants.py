@@ -117,5 +117,5 @@ class Grids:
         """(n, P): the rms in tolerances of sets with points (n, P) as values."""
         each = np.repeat(self._sets[rows], points.shape[1], axis=0)
         constants = self._simulator.singles.constants(each, points.ravel())
-        off = self._simulator.off(each, steps, constants, dtype)
+        off = self._simulator.off_early(each, steps, constants, dtype)
         return rms(off).reshape(points.shape)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli.core.explain.constants import GRIDS
 from lstmcli.core.explain.hypotheses import NO_CONSTANT
-from lstmcli.core.explain.network_runs import CellRuns, Extent, distinct
+from lstmcli.core.explain.network_runs import Extent, distinct
 from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator, are_near
 from lstmcli.core.explain.simulator import Cells
 from lstmcli.core.explain.verify import Cached
@@ -180,37 +180,6 @@ def _in_short_runs(simulator: NetworkSimulator, sets: Array) -> Array:
     names = [*simulator.runs.cells, ""]
     counts = sorted({1 + names.index(one.cell) for one in simulator.targets})
     for count, steps in product(counts, dict.fromkeys(simulator.horizons[:3])):
-        if _has_last_step(simulator):
-            sets = _near_from_last(simulator, sets, steps)
-        off = simulator.off(sets, steps, cells=count)
+        off = simulator.off_early(sets, steps, cells=count)
         sets = sets[are_near(off)]
     return sets
-
-
-def _has_last_step(simulator: NetworkSimulator) -> bool:
-    """Tell whether EXPECTED has the last step of the only cell, in units of its h."""
-    if len(simulator.runs.cells) > 1 or simulator.at_any_step or simulator.edited:
-        return False
-    last = len(simulator.sequence.x) - 1
-    return any((one.at[0] == last).any() for one in simulator.of_steps)
-
-
-def _near_from_last(simulator: NetworkSimulator, sets: Array, steps: int) -> Array:
-    """The sets, less those with reversed outputs that are off in the last steps.
-
-    They give these first; all steps would have to be run for the first ones.
-    """
-    runs = simulator.runs
-    ((name, cell),) = runs.cells.items()
-    order = cell.orders(runs.cells_of(name, sets))
-    reversed_at = np.flatnonzero(order.outputs_reversed)
-    extent = Extent(steps, simulator.kept, has_first_steps=False)
-    last = len(simulator.sequence.x) - 1
-    targets = [one.subset(one.at[0] > last - steps) for one in simulator.of_steps]
-    near = np.ones(len(sets), bool)
-    for part in runs.chunks(len(reversed_at)):
-        rows = reversed_at[part]
-        arrays = runs.step(name, runs.cells_of(name, sets[rows]), extent)
-        of_cell = CellRuns(arrays, np.arange(len(rows)))
-        near[rows] = are_near(simulator.off_in({name: of_cell}, targets))
-    return sets[near]

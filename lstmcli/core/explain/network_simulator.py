@@ -14,6 +14,7 @@ from lstmcli.core.explain.causes import Changes, settings_of
 from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.network_runs import (
     FINALS,
+    CellRuns,
     Extent,
     NetworkRuns,
     Runs,
@@ -116,16 +117,15 @@ class NetworkSimulator:
     def targets_until(
         self, steps: int, cells: int | None = None
     ) -> list[WantedNumbers]:
-        """The numbers of the lowest cells up to a step; of last states, in a whole run."""
+        """Some numbers of the lowest cells up to a step; of last states, in a whole run."""
+        every = self.targets
+        if steps < len(self.sequence.x) and not self.at_any_step:
+            every = []  # last states are those of the last step
+            for target in self.of_steps:
+                # of the numbers of all steps, few would be left
+                every.append(target.subset(target.at[0] < steps).thinned())
         names = [*self.runs.cells, ""][:cells]
-        until = []
-        for target in self.targets:
-            if target.cell in names:
-                step = target.at[0]
-                if not target.has_steps:  # that of a last state
-                    step = np.full_like(step, len(self.sequence.x) - 1)
-                until.append(target.subset(step < steps))
-        return until
+        return [one for one in every if one.cell in names]
 
     # ---- how far off runs are
 
@@ -151,6 +151,63 @@ class NetworkSimulator:
             off.append(self.off_in(runs, targets))
         return np.concatenate(off)
 
+    def off_early(
+        self,
+        sets: Array,
+        steps: int,
+        values: Array | None = None,
+        dtype: Any = np.float64,
+        cells: int | None = None,
+    ) -> Array:
+        """(N, E): as `off`, but of the last steps where outputs are reversed.
+
+        Runs of these give them first; all steps would have to be run for the first ones.
+        """
+        are_reversed = self._are_reversed(sets, steps)
+        in_order = np.flatnonzero(~are_reversed)
+        first = self.off(sets[in_order], steps, _rows(values, in_order), dtype, cells)
+        if not are_reversed.any():
+            return first
+        from_last = np.flatnonzero(are_reversed)
+        last = self._off_from_last(
+            sets[from_last], steps, _rows(values, from_last), dtype
+        )
+        return _joined(first, last, are_reversed)
+
+    def _are_reversed(self, sets: Array, steps: int) -> Array:
+        """(N,): which sets give the last steps first, where these are compared."""
+        if steps >= len(self.sequence.x) or not self._has_last_step:
+            return np.zeros(len(sets), bool)
+        ((name, cell),) = self.runs.cells.items()
+        order = cell.orders(self.runs.cells_of(name, sets))
+        return np.asarray(order.outputs_reversed)
+
+    @cached_property
+    def _has_last_step(self) -> bool:
+        """Tell whether EXPECTED has the last step of the only cell, in units of its h."""
+        if len(self.runs.cells) > 1 or self.at_any_step or self.edited:
+            return False
+        last = len(self.sequence.x) - 1
+        return any((one.at[0] == last).any() for one in self.of_steps)
+
+    def _off_from_last(
+        self, sets: Array, steps: int, values: Array | None, dtype: Any
+    ) -> Array:
+        """(N, E): how far off reversed outputs are in the last steps, in tolerances."""
+        (name,) = self.runs.cells
+        extent = Extent(steps, self.kept, dtype, has_first_steps=False)
+        begin = len(self.sequence.x) - steps
+        targets = []
+        for target in self.of_steps:
+            targets.append(target.subset(target.at[0] >= begin).thinned())
+        off = []
+        for part in self.runs.chunks(len(sets)):
+            cells = self.runs.cells_of(name, sets[part], _rows(values, part), dtype)
+            arrays = self.runs.step(name, cells, extent)
+            of_cell = CellRuns(arrays, np.arange(len(part)))
+            off.append(self.off_in({name: of_cell}, targets))
+        return np.concatenate(off)
+
     def shared_off(
         self, sets: Array, extent: Extent, steps: int, cached: Cached
     ) -> Array:
@@ -164,9 +221,9 @@ class NetworkSimulator:
         return np.concatenate(off)
 
     def shared_key(self, sets: Array, extent: Extent) -> tuple[Any, ...]:
-        """The key that tells the runs of all sets of a size from others."""
-        size = sets.shape[1]
-        return (*self.sequence.key, size, extent.steps, *sorted(extent.kept))
+        """The key that tells the runs of sets from others."""
+        of_sets = sets.shape[1], sets.tobytes()
+        return (*self.sequence.key, *of_sets, extent.steps, *sorted(extent.kept))
 
     def distances(self, cached: Cached) -> Array:
         """(S + 1,): the rms in tolerances of each single change, and of none.
@@ -180,8 +237,12 @@ class NetworkSimulator:
         elif self.is_stepwise:
             steps = min(CLOSEST_STEPS, steps)
         sets = np.arange(len(self.singles) + 1)[:, None]
+        are_reversed = self._are_reversed(sets, steps)
         extent = Extent(steps, self.kept.union(others), np.float32)
-        off = self.shared_off(sets, extent, steps, cached)
+        off = self.shared_off(sets[~are_reversed], extent, steps, cached)
+        if are_reversed.any():
+            last = self._off_from_last(sets[are_reversed], steps, None, np.float32)
+            off = _joined(off, last, are_reversed)
         distances = rms(off)
         if not off.shape[1]:
             distances[:] = np.inf
@@ -278,6 +339,22 @@ def _kept(targets: Sequence[WantedNumbers], edited: Collection[Cell]) -> set[str
     for cell in edited:
         kept.update(edit.kind.takes for edit in cell.edits)
     return kept.difference(OF_HEAD)
+
+
+def _rows(values: Array | None, which: Array) -> Array | None:
+    """Some of the values of open constants, if there are any."""
+    return None if values is None else values[which]
+
+
+def _joined(first: Array, last: Array, is_last: Array) -> Array:
+    """The numbers (N, E) of two kinds of sets; where one has fewer, these count more often."""
+    width = max(first.shape[1], last.shape[1])
+    joined = np.zeros((len(is_last), width))
+    for which, off in ((~is_last, first), (is_last, last)):
+        if off.shape[1]:
+            often = np.linspace(0, off.shape[1] - 1, width).astype(int)
+            joined[which] = off[:, often]
+    return joined
 
 
 def are_near(off: Array) -> Array:

@@ -386,6 +386,7 @@ def test_the_head_is_applied_to_distinct_runs_at_compared_steps(
     most: list[int] = []  # rows of h that a comparison needs
     taken: list[int] = []  # rows of h that it gave to the head
     of_head = NetworkSimulator._of_head
+    off_from_last = NetworkSimulator._off_from_last
     output = head_output
 
     def compared(self: Any, runs: Any, target: Any) -> Any:
@@ -395,12 +396,18 @@ def test_the_head_is_applied_to_distinct_runs_at_compared_steps(
         taken.append(0)
         return of_head(self, runs, target)
 
+    def from_last(self: Any, sets: Any, steps: int, *of_sets: Any) -> Any:
+        most.append(len(sets) * steps)
+        taken.append(0)
+        return off_from_last(self, sets, steps, *of_sets)
+
     def counted(given: Any, h: Any) -> Any:
         if taken and h.ndim == 3:
             taken[-1] += h.shape[0] * h.shape[1]
         return output(given, h)
 
     monkeypatch.setattr(NetworkSimulator, "_of_head", compared)
+    monkeypatch.setattr(NetworkSimulator, "_off_from_last", from_last)
     monkeypatch.setattr(network_simulator, "head_output", counted)
     found = asked("torch_classifier_pt", forget_bias=1.0)  # the last step of each
     assert changes(found) == {"forget_bias": 0.0}

@@ -10,6 +10,7 @@ import pytest
 import lstmcli
 from lstmcli.core.explain import tensors as kept_tensors
 from lstmcli.core.explain.question import SharingReader
+from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.model.edits import EDITS, RunSizes
 
 RNG = np.random.default_rng(54)
@@ -41,6 +42,30 @@ def test_no_more_tensors_are_kept_than_there_is_room_for(
     monkeypatch.setattr(kept_tensors, "ROOM", 1000)
     assert kept_tensors.most_kept(300, 1) == 3
     assert kept_tensors.most_kept(10_000, 1) == 1
+
+
+def test_hypotheses_take_no_more_steps_of_a_longer_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Reversed outputs are compared from the last step, which their run gives first."""
+    taken: list[int] = []
+    step = Simulator.step
+
+    def counted(self: Simulator, t: int, *of_step: Any, **kept: Any) -> Any:
+        taken.append(t)
+        return step(self, t, *of_step, **kept)
+
+    monkeypatch.setattr(Simulator, "step", counted)
+    tensors = weights(2, 3)
+    counts = set()
+    for steps in (400, 1600):
+        taken.clear()
+        x, h = RNG.normal(size=(1, steps, 2)), RNG.normal(size=(1, steps, 3))
+        found = lstmcli.explain(tensors, x, h, layout="batch")
+        assert found.verdict == "none"
+        assert max(taken) < 20
+        counts.add(len(taken))
+    assert max(counts) < 2 * min(counts)
 
 
 @pytest.mark.parametrize("steps", [100, 100_000])
