@@ -363,9 +363,11 @@ class ChunkRun:
         of_cells = tuple(name for name in keep if name != Y)
         # the results show what is not finite
         with one_thread(), np.errstate(all="ignore"):
-            of_layers = self._advance_layers(x, of_cells, valid)
+            of_layers: Iterable[list[dict[str, Array]]]
             if edits_in("shared", model.edits):
                 of_layers = self._advance_in_turns(x, of_cells)
+            else:
+                of_layers = self._advance_layers(x, of_cells, valid)
             for depth, of_layer in enumerate(of_layers):
                 for direction, of_cell in enumerate(of_layer):
                     kept = {name: of_cell[name] for name in of_cells}
@@ -400,8 +402,8 @@ class ChunkRun:
         model = self.chunk.model
         some = slice(first, first + len(model.layers[depth]))
         before = self.states[:first][-len(model.layers[depth - 1]) :]
-        entering = Entering(depth, len(model.layers), x, self.states[some], before)
-        entering = edited("stack", model.edits, entering)
+        loaded = Entering(depth, len(model.layers), x, self.states[some], before)
+        entering: Entering = edited("stack", model.edits, loaded)
         self.states[some] = entering.starts
         return entering.x
 

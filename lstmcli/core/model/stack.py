@@ -9,7 +9,7 @@ from lstmcli.core.model.states import State
 
 
 class Entering(NamedTuple):
-    """What a layer takes: its inputs (T, B, I), and the state of each of its cells."""
+    """The inputs (T, B, I) of a layer, and the state of each of its cells."""
 
     layer: int
     layers: int  # how many there are
