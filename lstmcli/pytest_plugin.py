@@ -38,7 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name the folder of --lstm-save to `lstmcli.testing`, which is imported later."""
     folder = config.getoption(SAVE)
     if folder:
-        os.environ["LSTM_SAVE"] = os.path.abspath(folder)
+        changed = pytest.MonkeyPatch()
+        changed.setenv("LSTM_SAVE", os.path.abspath(folder))
+        config.add_cleanup(changed.undo)
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:

@@ -56,6 +56,7 @@ DONE: tuple[str, ...] = (
     "lstmcli/core/model",
     "lstmcli/core/weights",
     "lstmcli/engines",
+    "lstmcli/views",
 )
 """The packages that are read once: a name is added by the change that wrote the last file of it."""
 

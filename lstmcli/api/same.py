@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 from lstmcli import formats
 from lstmcli.api.documents import is_weight
-from lstmcli.api.load import checked, load_model
+from lstmcli.api.load import checked, load, load_model
 from lstmcli.api.values import document_of_arrays, is_packed, is_path, refuse_settings
 from lstmcli.core.diff.operand import WEIGHT, WEIGHTS, ArrayName
-from lstmcli.core.diff.tolerance import tolerance
+from lstmcli.core.diff.tolerance import Precision, Tolerance, tolerance
 from lstmcli.core.model.model import Hint, Model
 from lstmcli.core.model.settings import Assumption
-from lstmcli.core.same.difference import NetworkDifference, compare_networks
+from lstmcli.core.same.difference import (
+    SAME,
+    NetworkDifference,
+    compare_networks,
+    reordered,
+)
 from lstmcli.core.same.network import Network, network_of
+from lstmcli.core.same.readings import find_reading, renamed
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.core.weights.templates import RecognisedLstm
 from lstmcli.errors import INPUTS, CallToTry, SettingsToTry, UserError, listed
@@ -119,12 +125,52 @@ def networks_differ(
     if not (a.has_lstm and b.has_lstm):
         raise _one_of_two(a, b)
     read = checked(settings, "diff")
-    one, other = _model(a, read), _model(b, {**read, **checked(settings_b, "diff")})
+    given = {**read, **checked(settings_b, "diff")}
+    one, other = _model(a, read), _model(b, given)
     test = partial(tolerance, **tolerances)
     networks = network_of(one, a.name), network_of(other, b.name)
     assumed = [*_assumed(networks[0]), *_assumed(networks[1])]
-    found = compare_networks(*networks, test, assumed)
+    found = _read_otherwise(networks, _Reloaded(b, given), test, assumed)
+    if found is None:
+        found = compare_networks(*networks, test, assumed)
     return replace(found, cuts=tuple(dict.fromkeys((*one.remarks, *other.remarks))))
+
+
+class _Reloaded(NamedTuple):
+    """B, to be loaded again under further settings."""
+
+    side: Opened
+    given: Mapping[str, Any]
+
+    def model(self, settings: Mapping[str, Any]) -> Model:
+        """The model under settings; UserError where it cannot have them."""
+        if not isinstance(self.side.value, Model):
+            return _model(self.side, {**self.given, **settings})
+        source = self.side.value.loaded_from
+        if source is None:
+            raise UserError(f"{self.side.name} is not loaded by lstmcli.load.")
+        return load(*source.weights, **{**source.settings, **settings})
+
+
+def _read_otherwise(
+    networks: tuple[Network, Network],
+    b: _Reloaded,
+    test: Callable[[Precision], Tolerance],
+    assumed: Sequence[Hint],
+) -> NetworkDifference | None:
+    """The comparison with B under the settings by which it is A; None without such."""
+    reading = find_reading(networks[0], networks[1].model)
+    if reading is None or reading.is_plain:
+        return None
+    try:
+        model = b.model(reading.settings)
+    except UserError:
+        return None
+    network = renamed(network_of(model, b.side.name), reading)
+    found = compare_networks(networks[0], network, test, assumed)
+    if found.relation != SAME:
+        return None
+    return reordered(found, reading, networks[1].model)
 
 
 def _assumed(network: Network) -> Iterator[Hint]:

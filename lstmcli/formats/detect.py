@@ -131,8 +131,13 @@ def binary_kind(file: Opened) -> str | None:
         return "pickle"
     if file.tail() == TABLE_END:
         return "tensorflow"
-    if head.startswith(tuple(BYTE_ORDER_MARKS)):
-        return None
+    if not head.startswith(tuple(BYTE_ORDER_MARKS)):
+        _refuse_no_text(file, head)
+    return None
+
+
+def _refuse_no_text(file: Opened, head: bytes) -> None:
+    """Refuse a file of another program, and bytes that are not text."""
     for pattern, (what, way_out) in UNREAD.items():
         if re.match(pattern, head, re.DOTALL):
             raise _unread(file, what, way_out)
@@ -144,7 +149,6 @@ def binary_kind(file: Opened) -> str | None:
             *SUPPORTED.split("\n"),
             *how_raw_numbers_are_read(file.source),
         )
-    return None
 
 
 def _unread(file: Opened, what: str, way_out: str) -> UserError:

@@ -69,21 +69,32 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
         sheet.section(_changes(e, width))
     if e.verdict in ("none", "unproven") and len(e.nearest) > 1:
         sheet.section(fitting_table(_nearest_columns(e.nearest), width))
-    lines = list(notes(e))
-    if lines or e.command or e.next:
-        sheet.add()
-    for name, of_name in groupby(lines, key=itemgetter(0)):
-        style = ASSUMED if name in ("assumed", "note") else ""
+    closing = _notes(e, width)
+    for name, command in _commands(e).items():
+        closing.command(name, command, INDENT)
+    sheet.section(closing)
+    return sheet
+
+
+def _notes(e: Explanation, width: Width) -> Sheet:
+    sheet = Sheet(width)
+    for name, of_name in groupby(notes(e), key=itemgetter(0)):
         texts = [text for _, text in of_name]
-        bullet = "- " * (len(texts) > 1)
+        style, bullet = "", ""
+        if name in ("assumed", "note"):
+            style = ASSUMED
+        if len(texts) > 1:
+            bullet = "- "
         sheet.labels(name, texts, style, INDENT, bullet)
+    return sheet
+
+
+def _commands(e: Explanation) -> dict[str, str]:
+    """The commands to type: the run that gives EXPECTED, and the one after it, or before."""
     commands = {"reproduce": e.command, "next": e.next}
     if e.arrays:  # next writes the file that an edit of the command takes
         commands = {"first": e.next, "reproduce": e.command}
-    for name, command in commands.items():
-        if command:
-            sheet.command(name, command, INDENT)
-    return sheet
+    return {name: command for name, command in commands.items() if command}
 
 
 # ---- the finding
@@ -97,23 +108,25 @@ def title(e: Explanation, expected: str) -> str:
     if e.verdict == "not_finite" and not e.changes:
         return f"{nan}The others are what these weights give."
     if e.verdict == "agrees":
-        wide = any(one.code == "needs_float64" for one in e.remarks)
-        run = " but the dtype: in float64" if wide else ": as loaded"
+        run = ": as loaded"
+        if any(one.code == "needs_float64" for one in e.remarks):
+            run = " but the dtype: in float64"
         return f"Nothing has to be changed{run}, these weights give {expected}."
     if e.changes and e.verdict in EXPLAINED:
-        changes = len(e.changes)
-        numeral = NUMERALS[changes] if changes < len(NUMERALS) else str(changes)
-        verb = "change explains" if changes == 1 else "changes explain"
+        what = "the difference"
+        if nan:
+            what = "the others"
         texts = "; ".join(change.text for change in e.changes)
-        return f"{nan}{numeral} {verb} the {'others' if nan else 'difference'}: {texts}"
+        return f"{nan}{_changes_explain(len(e.changes))} {what}: {texts}"
     if e.verdict == "unproven":
-        several = len(e.equivalent) + 1
-        fitting = (
-            "One configuration fits"
-            if several == 1
-            else f"{several} configurations fit"
-        )
+        fitting = "One configuration fits"
+        if e.equivalent:
+            fitting = f"{len(e.equivalent) + 1} configurations fit"
         return f"{nan}{fitting}, but {expected} does not prove it."
+    return _title_without_answer(e, expected)
+
+
+def _title_without_answer(e: Explanation, expected: str) -> str:
     if any(one.code == PADDED_DIFFER for one in e.remarks):
         return f"{expected} differs at padded steps, and nowhere else."
     if _ran_otherwise(e):
@@ -121,6 +134,14 @@ def title(e: Explanation, expected: str) -> str:
     if e.tried > 1:
         return f"None of the {e.tried:,} configurations tried gives {expected}."
     return f"As loaded, these weights do not give {expected}."
+
+
+def _changes_explain(number: int) -> str:
+    if number == 1:
+        return f"{NUMERALS[1]} change explains"
+    if number < len(NUMERALS):
+        return f"{NUMERALS[number]} changes explain"
+    return f"{number} changes explain"
 
 
 def _not_finite(e: Explanation) -> list[Remark]:
@@ -139,39 +160,58 @@ def _ran_otherwise(e: Explanation) -> str:
 
 def details(e: Explanation, expected: str) -> list[str]:
     """The lines below the title: how many values agree, and where."""
-    if (measured := e.measured) is None:
-        return [*filter(None, [_ran_otherwise(e)])]
+    measured, otherwise = e.measured, _ran_otherwise(e)
+    if e.verdict == "none" or measured is None:
+        lines = []
+        if measured is not None:
+            lines.append(_as_loaded(measured))
+        if otherwise:
+            lines.append(otherwise)
+        if measured is not None:
+            lines.extend(one.text for one in e.remarks if one.code in AGREEMENT)
+        return lines
     largest = f"max difference {format_size(measured.max_abs)}"
-    if e.verdict == "none":
-        agreement = [*filter(None, [_ran_otherwise(e)])]
-        agreement += [one.text for one in e.remarks if one.code in AGREEMENT]
-        first = (
-            f"; first mismatch at {position(measured.first)}" if measured.first else ""
-        )
-        return [f"As loaded, {_agreeing(measured)}; {largest}{first}.", *agreement]
-    finite = "finite " * bool(_not_finite(e))
-    values = f"all {measured.total} {finite}values in {expected} match"
-    if measured.total == 1:
-        values = f"the only {finite}value in {expected} matches"
-    change = "With this change, " if len(e.changes) == 1 else "With these changes, "
-    text = f"{change * bool(e.changes)}{values} {precision_text(e)}".rstrip()
+    text = f"{_matching(e, measured.total, expected)} {precision_text(e)}".rstrip()
     lines = [f"{text[:1].upper()}{text[1:]} ({largest})."]
+    others = len(e.equivalent)
     if e.verdict == "unproven":
         lines.append(why_unproven(e))
-    elif e.equivalent:
-        several = len(e.equivalent) > 1
-        others = (
-            f"{len(e.equivalent)} other configuration{'s fit' if several else ' fits'}"
-        )
-        lines.append(f"{others} as well: see other fits.")
+    elif others == 1:
+        lines.append("1 other configuration fits as well: see other fits.")
+    elif others:
+        lines.append(f"{others} other configurations fit as well: see other fits.")
     return lines
+
+
+def _as_loaded(v: Agreement) -> str:
+    texts = [f"As loaded, {_agreeing(v)}", f"max difference {format_size(v.max_abs)}"]
+    if v.first:
+        texts.append(f"first mismatch at {position(v.first)}")
+    return f"{'; '.join(texts)}."
+
+
+def _matching(e: Explanation, total: int, expected: str) -> str:
+    """``with this change, all 105 values in EXPECTED match``."""
+    noun = "value"
+    if _not_finite(e):
+        noun = "finite value"
+    values = f"all {total} {noun}s in {expected} match"
+    if total == 1:
+        values = f"the only {noun} in {expected} matches"
+    if not e.changes:
+        return values
+    if len(e.changes) == 1:
+        return f"with this change, {values}"
+    return f"with these changes, {values}"
 
 
 def _agreeing(v: Agreement) -> str:
     if v.nearly:
         wrong = v.total - v.agreeing
-        why = ": a wrong number, not a convention" if v.max_abs > APPROXIMATED else ""
-        return f"all but {wrong} of {v.total} values agree{why}"
+        text = f"all but {wrong} of {v.total} values agree"
+        if v.max_abs > APPROXIMATED:
+            return f"{text}: a wrong number, not a convention"
+        return text
     return f"{v.agreeing} of {v.total} values agree"
 
 
@@ -179,7 +219,9 @@ def _agreeing(v: Agreement) -> str:
 
 
 def _change_columns(e: Explanation) -> list[Column]:
-    heading = "change" if e.edits else "setting"
+    heading = "setting"
+    if e.edits:
+        heading = "change"
     return [
         Column(heading, [row.setting for row in e.words.rows], "bold", left=True),
         Column("assumed", [row.assumed for row in e.words.rows], left=True, rank=1),
@@ -195,12 +237,10 @@ def _changes(e: Explanation, width: Width) -> Sheet:
     if hidden:
         sheet.add()
     for column in hidden:
-        named = map(": ".join, zip(columns[0].cells, column.cells, strict=True))
-        text = (
-            "; ".join(dict.fromkeys(named))
-            if len({*column.cells}) > 1
-            else column.cells[0]
-        )
+        text = column.cells[0]
+        if len(set(column.cells)) > 1:
+            named = map(": ".join, zip(columns[0].cells, column.cells, strict=True))
+            text = "; ".join(dict.fromkeys(named))
         sheet.label(column.heading, text, indent=len(USED_BY) + 2)
     return sheet
 
@@ -223,11 +263,17 @@ def position(first: Mismatch | None) -> str:
     """``step 1, gate f, unit 2``."""
     if first is None:
         return ""
-    base = first.array.rpartition(".")[2]
-    array = f"gate {first.array}" if base in ("i", "f", "g", "o") else first.array
-    step = "" if first.step is None else f"step {first.step}, "
-    batch = f", batch {first.item}" if first.item else ""
-    return f"{step}{array}{batch}, unit {first.unit}"
+    words = []
+    if first.step is not None:
+        words.append(f"step {first.step}")
+    if first.array.rpartition(".")[2] in ("i", "f", "g", "o"):
+        words.append(f"gate {first.array}")
+    else:
+        words.append(first.array)
+    if first.item:
+        words.append(f"batch {first.item}")
+    words.append(f"unit {first.unit}")
+    return ", ".join(words)
 
 
 # ---- notes
@@ -235,23 +281,11 @@ def position(first: Mismatch | None) -> str:
 
 def notes(e: Explanation) -> Iterator[tuple[str, str]]:
     """The name and the text of each line below the tables."""
-    # otherwise a table has the settings, or what is wrong
-    assumed = e.assumed if e.verdict == "agrees" else without_option(e.assumed)
-    if assumed:
-        yield "assumed", "; ".join(map(shorten_assumption, assumed))
-    if e.words.taken:
-        yield "assumed", f"{e.words.taken}."
-    for remark in e.remarks:
-        is_above = remark.code in AGREEMENT or remark in _not_finite(e)
-        if remark.code == "edit_code":
-            yield "mistake", remark.facts["line"]
-            yield "correct", remark.facts["mend"]
-        elif not is_above and remark.text != _ran_otherwise(e):
-            yield "note", remark.text
-    if e.verdict in EXPLAINED and (
-        lines := [row.mend for row in e.words.rows if row.mend]
-    ):
-        yield "correct", "; ".join(dict.fromkeys(lines))
+    yield from _assumptions(e)
+    yield from _remarks(e)
+    mends = dict.fromkeys(row.mend for row in e.words.rows if row.mend)
+    if e.verdict in EXPLAINED and mends:
+        yield "correct", "; ".join(mends)
     if e.words.hidden:
         yield e.words.hidden_label, e.words.hidden
     if e.alternatives.like:
@@ -261,22 +295,56 @@ def notes(e: Explanation) -> Iterator[tuple[str, str]]:
         yield "tested", _tested(e)
     if e.changes and e.verdict != "none":
         yield "other fits", _equivalent(e)
-    if unseen := _unseen(e):
-        by = f"; to test them, use {e.words.decide}" if e.words.decide else ""
-        names = [_untested(name) for name in unseen]
-        yield "not testable here", f"{', '.join(names)}{by}"
-    elif e.words.decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):
-        yield "to decide", f"save and give {e.words.decide}"
+    yield from _what_decides(e)
     if e.verdict == "none" and e.tried:
-        far = e.measured is not None and len(e.nearest) < 2
-        nearer = "; none fits clearly better than the settings as loaded" * far
-        yield (
-            "tested",
-            f"{count(e.tried, 'configuration')}: {DEPTHS[e.alternatives.depth]} at once{nearer}",
-        )
-    yield from (("not tried", text) for text in e.not_tried)
+        yield "tested", _all_tested(e)
+    for text in e.not_tried:
+        yield "not tried", text
     if e.verdict == "agrees":
         yield "next", "give the outputs of the program that differs from this one"
+
+
+def _assumptions(e: Explanation) -> Iterator[tuple[str, str]]:
+    assumed: Sequence[str] = e.assumed
+    if e.verdict != "agrees":  # a table has the settings, or what is wrong
+        assumed = without_option(e.assumed)
+    if assumed:
+        yield "assumed", "; ".join(map(shorten_assumption, assumed))
+    if e.words.taken:
+        yield "assumed", f"{e.words.taken}."
+
+
+def _remarks(e: Explanation) -> Iterator[tuple[str, str]]:
+    """The remarks that stand neither in the title nor below it."""
+    for remark in e.remarks:
+        is_above = remark.code in AGREEMENT or remark in _not_finite(e)
+        if remark.code == "edit_code":
+            yield "mistake", remark.facts["line"]
+            yield "correct", remark.facts["mend"]
+        elif not is_above and remark.text != _ran_otherwise(e):
+            yield "note", remark.text
+
+
+def _what_decides(e: Explanation) -> Iterator[tuple[str, str]]:
+    """The settings that EXPECTED does not show, and what to save to see them."""
+    unseen = _unseen(e)
+    decide = e.words.decide
+    if unseen:
+        text = ", ".join(map(_untested, unseen))
+        if decide:
+            text = f"{text}; to test them, use {decide}"
+        yield "not testable here", text
+    elif decide and (not e.unseen or e.equivalent or e.verdict == "unproven"):
+        yield "to decide", f"save and give {decide}"
+
+
+def _all_tested(e: Explanation) -> str:
+    """How many configurations were tried where none fits."""
+    number = count(e.tried, "configuration")
+    text = f"{number}: {DEPTHS[e.alternatives.depth]} at once"
+    if e.measured is not None and len(e.nearest) < 2:
+        return f"{text}; none fits clearly better than the settings as loaded"
+    return text
 
 
 def _unseen(e: Explanation) -> list[str]:
@@ -297,12 +365,13 @@ def _tested(e: Explanation) -> str:
     text = count(e.tried, "configuration")
     if not e.nearest:
         return text
-    best, first = e.nearest[0], e.nearest[0].comparison.first
-    at = f", first mismatch at {position(first)}" if first else ""
+    best = e.nearest[0]
     error = format_size(best.comparison.max_abs)
-    return (
-        f"{text}; next best: {configuration(best.changes)}, max difference {error}{at}"
-    )
+    text = f"{text}; next best: {configuration(best.changes)}, max difference {error}"
+    first = best.comparison.first
+    if first is None:
+        return text
+    return f"{text}, first mismatch at {position(first)}"
 
 
 def _equivalent(e: Explanation) -> str:
@@ -311,10 +380,15 @@ def _equivalent(e: Explanation) -> str:
             unbroken(configuration(changes)) for changes in e.equivalent[:MOST_LISTED]
         ]
         more = len(e.equivalent) - len(texts)
-        return "; or ".join(texts) + (f"; and {more} more" if more else "")
+        text = "; or ".join(texts)
+        if more:
+            return f"{text}; and {more} more"
+        return text
     for change in e.changes:
         if saturated_gate(change):
-            side = "below" if change.found < 0 else "above"
+            side = "above"
+            if change.found < 0:
+                side = "below"
             return f"any forget bias that keeps the gate there, {side} {change.found:+.10g} too"
     if e.unseen and any(change.setting == "dtype" for change in e.changes):
         return "none with this number of changes"
@@ -327,17 +401,18 @@ def _equivalent(e: Explanation) -> str:
 def markdown(e: Explanation, expected: str) -> str:
     """The explanation for a bug report."""
     lines = [f"**{title(e, expected)}**", ""]
-    lines += [line for text in details(e, expected) for line in (text, "")]
+    for text in details(e, expected):
+        lines.extend([text, ""])
     if e.words.rows:
-        lines += _markdown_table(_change_columns(e))
+        lines.extend(_markdown_table(_change_columns(e)))
     if e.verdict in ("none", "unproven") and e.nearest:
         columns = _nearest_columns(e.nearest)
-        lines += _markdown_table(
-            [column for column in columns if column.heading != "rms"]
-        )
-    lines += [f"- {name}: {text}" for name, text in notes(e)]
-    if command := e.command or e.next:
-        lines += ["", "```sh", command, "```"]
+        shown = [column for column in columns if column.heading != "rms"]
+        lines.extend(_markdown_table(shown))
+    lines.extend(f"- {name}: {text}" for name, text in notes(e))
+    command = e.command or e.next
+    if command:
+        lines.extend(["", "```sh", command, "```"])
     return "\n".join(map(one_line, lines)) + "\n"
 
 

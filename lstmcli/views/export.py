@@ -90,7 +90,9 @@ def _svg_line(line: Sequence[Span], n: int) -> Iterator[str]:
         wide = cells(text)
         if back:
             yield _rect(column, top, wide, DOWN, f'fill="{back}"')
-        fill = f'fill="{front}"' if front else f'class="{_class(style) or "ink"}"'
+        fill = f'class="{_class(style) or "ink"}"'
+        if front:
+            fill = f'fill="{front}"'
         if text.strip(UPPER_HALF) == "" and text:
             yield _rect(column, top, wide, DOWN / 2, fill)
         else:
@@ -107,12 +109,13 @@ def _rect(column: float, top: float, wide: int, tall: float, fill: str) -> str:
 
 
 def _words(text: str, column: int, top: float, fill: str, bold: bool) -> Iterator[str]:
-    weight = ' font-weight="bold"' if bold else ""
+    if bold:
+        fill = f'{fill} font-weight="bold"'
     for run in re.finditer(r"\S+(?: \S+)*", text):
         x = MARGIN + (column + cells(text[: run.start()])) * ACROSS
         length = cells(run[0]) * ACROSS
         yield (
-            f'<text x="{x:g}" y="{top + SIZE:g}" textLength="{length:.6g}" {fill}{weight}>'
+            f'<text x="{x:g}" y="{top + SIZE:g}" textLength="{length:.6g}" {fill}>'
             f"{escape(run[0])}</text>"
         )
 
@@ -136,16 +139,22 @@ def _html_span(span: Span) -> str:
     if not name:
         return escape(text)
     front, back, style = _colors(name)
-    classes = [name for name in ("bold" * bool(style.bold), _class(style)) if name]
-    css = ""
+    classes = []
+    if style.bold:
+        classes.append("bold")
+    if _class(style):
+        classes.append(_class(style))
     if front and text.strip(UPPER_HALF) == "":  # two half blocks without a seam
         css = f"background: linear-gradient({front} 50%, {back or 'transparent'} 50%); "
         css += "color: transparent"
     else:
         colors = {"color": front, "background": back}
         css = "; ".join(f"{what}: {color}" for what, color in colors.items() if color)
-    attributes = f' class="{" ".join(classes)}"' * bool(classes)
-    attributes += f' style="{css}"' * bool(css)
+    attributes = ""
+    if classes:
+        attributes = f' class="{" ".join(classes)}"'
+    if css:
+        attributes = f'{attributes} style="{css}"'
     return f"<span{attributes}>{escape(text)}</span>"
 
 
@@ -172,18 +181,22 @@ def _colors(name: str) -> tuple[str, str, Style]:
     from rich.terminal_theme import DEFAULT_TERMINAL_THEME as THEME
 
     style = Style.parse(name)
-    front, back = (
-        ""
-        if color is None or color.is_default or color.name in CLASSES
-        else color.get_truecolor(THEME).hex
-        for color in (style.color, style.bgcolor)
-    )
+    colors = []
+    for color in (style.color, style.bgcolor):
+        if color is None or color.is_default or color.name in CLASSES:
+            colors.append("")
+        else:
+            colors.append(color.get_truecolor(THEME).hex)
+    front, back = colors
     return front, back, style
 
 
 def _class(style: Style) -> str:
-    named = CLASSES.get(style.color.name) if style.color else None
-    return named or ("dim" if style.dim else "")
+    if style.color and style.color.name in CLASSES:
+        return CLASSES[style.color.name]
+    if style.dim:
+        return "dim"
+    return ""
 
 
 def cells(text: str) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from lstmcli.core.diff.figures import ArrayDifference, Position
 from lstmcli.core.model.selection import format_size
+from lstmcli.core.model.shell import as_options
 from lstmcli.core.model.vocabulary import GATES, spaced_order
 from lstmcli.core.same.difference import NetworkDifference
 from lstmcli.core.same.network import GATED
+from lstmcli.core.same.readings import Reading
 from lstmcli.core.weights.stored import PEEPHOLES
 from lstmcli.errors import listed
+from lstmcli.escaping import file_argument, typed_command
 from lstmcli.views.diff import settings_table, tolerance_words
 from lstmcli.views.sheet import (
     AGREES,
@@ -29,7 +32,9 @@ DIGITS = 6
 def networks_sheet(d: NetworkDifference, width: Width) -> Sheet:
     """The verdict, both networks, what differs, and what is in one of them alone."""
     sheet = verdict(d.summary, AGREES if d.equal else DIFFERS, width)
-    if d.equal and not d.is_same_bits:
+    if d.reading is not None and d.is_same_bits:
+        sheet.label("", "with this, all values are equal, bit for bit", indent=2)
+    elif d.equal and not d.is_same_bits:
         largest = max(array.max_abs or 0.0 for array in d.arrays.values())
         text = f"within {tolerance_words(d)}; max difference {format_size(largest)}"
         sheet.label("", text, indent=2)
@@ -38,6 +43,23 @@ def networks_sheet(d: NetworkDifference, width: Width) -> Sheet:
     sheet.section(_networks(d, width))
     sheet.section(_arrays(d, width))
     sheet.extend(_around(d, width))
+    if d.reading is not None:
+        sheet.extend(_map(d, d.reading, width))
+    return sheet
+
+
+def _map(d: NetworkDifference, reading: Reading, width: Width) -> Sheet:
+    """The cells of both, what the numbers leave open, and how B is read or written anew."""
+    sheet = Sheet(width)
+    if any(pair.a != pair.b for pair in d.map):
+        texts = [f"{pair.a} = {pair.b} of b" for pair in d.map]
+        sheet.label("cells", phrases(texts))
+    sheet.labels("open", [hint.text for hint in d.hints])
+    if reading.settings:
+        options = as_options(reading.settings)
+        b, name = file_argument(d.sides[1].name), d.models[1].convention.name
+        words = ("lstm", "convert", b, "DST", "--to", name, *options)
+        sheet.command("next", typed_command(*words))
     return sheet
 
 

@@ -16,6 +16,7 @@ from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.same.difference import NetworkDifference
 from tests.golden_models import FOLDER
 from tests.networks import normal, pytorch
+from tests.paths import TOP
 
 NETS: dict[str, dict[str, Any]] = {
     "one layer": pytorch(4, 3),
@@ -137,7 +138,177 @@ def test_a_forget_bias_in_the_bias_is_that_of_the_run() -> None:
     folded["bias"] = arrays["bias"].copy()
     folded["bias"][6:9] += 1
     assert diff(arrays, folded, settings_b={"forget_bias": 0}).is_same_bits
-    assert not diff(arrays, folded).equal
+    found = diff(arrays, folded)
+    assert found.reading is not None
+    assert found.reading.settings == {"forget_bias": 0}
+
+
+# ---- the same network, read otherwise
+
+
+ASKED: list[dict[str, Any]] = [
+    {"gates": "ofgi"}, {"kernel_gates": "gfio"}, {"recurrent_gates": "gfio"},
+    {"bias_gates": "oigf"}, {"interleaved": True}, {"interleaved": False}, {"rows": "hx"},
+    {"transposed": "both"}, {"transposed": "kernel"}, {"transposed": "recurrent"},
+    {"transposed": "reshaped_both"}, {"forget_bias": 2.5}, {"forget_bias": 0.0},
+    {"gates": "ofgi", "interleaved": True}, {"gates": "fgoi", "transposed": "recurrent"},
+    {"gates": "fgoi", "rows": "hx"},
+]  # fmt: skip
+"""Settings under which B is written; its file has only the tensors."""
+
+
+def written_otherwise(folder: Path, name: str, asked: dict[str, Any]) -> Path | None:
+    """The tensors of the source under a convention and settings, without these settings."""
+    path = folder / "other.npz"
+    try:
+        convert([str(folder / "source.npz")], str(path), name, {}, asked)
+    except lstmcli.UserError:  # the convention has no such setting
+        return None
+    with np.load(path) as members:
+        kept = {k: a for k, a in members.items() if k not in asked}
+    np.savez(path, **kept)
+    return path
+
+
+def same_kernels(one: lstmcli.Model, other: lstmcli.Model) -> bool:
+    """Return whether both have the same kernels, bit for bit, and nearly the same biases."""
+    for (_, a), (_, b) in zip(one.cells, other.cells, strict=True):
+        if not np.array_equal(a.kernel, b.kernel):
+            return False
+        if not np.array_equal(a.recurrent_kernel, b.recurrent_kernel):
+            return False
+        first, second = a.bias.copy(), b.bias.copy()
+        first[1] += a.behaviour.forget_bias
+        second[1] += b.behaviour.forget_bias
+        if not np.allclose(first, second, rtol=0, atol=1e-12):
+            return False
+    return True
+
+
+def recovered(kind: str, folder: Path, names: Iterable[str]) -> int:
+    """How many ways of writing a net are seen in its numbers; each has to be, or be the same."""
+    np.savez(folder / "source.npz", **NETS[kind])
+    source = lstmcli.load(folder / "source.npz")
+    count = 0
+    for name, asked in product(names, ASKED):
+        path = written_otherwise(folder, name, asked)
+        if path is None:
+            continue
+        found = diff(folder / "source.npz", path)
+        settings = dict(found.reading.settings) if found.reading else {}
+        assert found.equal, (name, asked)
+        assert found.relation == ("reordered" if settings else "same")
+        assert same_kernels(source, lstmcli.load(path, **settings)), (name, asked)
+        count += 1 if settings else 0
+    return count
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_other_arrangements_are_seen_in_the_numbers(kind: str, tmp_path: Path) -> None:
+    assert recovered(kind, tmp_path, ("tf1", "chainer")) >= 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", NETS)
+def test_arrangements_of_every_convention_are_seen(kind: str, tmp_path: Path) -> None:
+    names = [
+        name for name in CONVENTIONS if not name.startswith("per-gate")
+    ]  # say it or fail
+    assert recovered(kind, tmp_path, names) > 60
+
+
+def reordered(net: dict[str, Any], order: Iterable[int]) -> dict[str, Any]:
+    """The tensors of PyTorch with their gate blocks in another order."""
+    blocks = {name: np.split(array, 4) for name, array in net.items()}
+    return {name: np.concatenate([of[n] for n in order]) for name, of in blocks.items()}
+
+
+def test_a_hand_written_node_with_the_gates_of_pytorch_is_named() -> None:
+    port = TOP / "samples" / "onnx-port"
+    found = diff(port / "model.pt", port / "port.onnx")
+    assert (found.relation, found.is_same_bits) == ("reordered", True)
+    assert found.summary == "the same network: in b, the gates are in the order i f g o"
+    (pair, _) = found.to_json()["map"]
+    assert (pair["a"], pair["b"]) == ("layer0", "layer0")
+    (change,) = pair["changes"]
+    assert [change[k] for k in ("setting", "assumed", "found")] == [
+        "gates",
+        "iofg",
+        "ifgo",
+    ]
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_directions_and_layers_that_are_exchanged_are_found(layers: int) -> None:
+    one = pytorch(6, 3, layers=layers, directions=2)
+    turned = {}
+    for name, array in one.items():
+        plain = name.removesuffix("_reverse")
+        turned[plain if plain != name else f"{name}_reverse"] = array
+    found = diff(one, turned)
+    assert found.reading is not None
+    assert found.reading.settings == {"directions": "exchanged"}
+    assert [pair.b for pair in found.map[:2]] == ["layer0_reverse", "layer0"]
+    stack = pytorch(3, 3, layers=3)
+    swapped = {name.replace("l1", "lx").replace("l2", "l1").replace("lx", "l2"): a
+               for name, a in stack.items()}  # fmt: skip
+    found = diff(stack, swapped)
+    assert (found.relation, [pair.b for pair in found.map]) == (
+        "reordered", ["layer0", "layer2", "layer1"],
+    )  # fmt: skip
+    assert found.summary == "the same network: in b, layer1 is layer2, layer2 is layer1"
+
+
+def test_one_tensor_of_one_layer_in_another_order_is_named() -> None:
+    one = pytorch(4, 3, layers=2)
+    other = {**one, **reordered({"weight_hh_l1": one["weight_hh_l1"]}, (1, 0, 2, 3))}
+    found = diff(one, other)
+    assert found.reading is not None
+    assert found.reading.settings == {"layer1.recurrent_gates": "figo"}
+    assert found.summary.endswith("recurrent kernel are in the order f i g o in layer1")
+
+
+def test_equal_blocks_leave_the_order_open() -> None:
+    one = pytorch(4, 3)
+    zero = {name: array * ("weight" in name) for name, array in one.items()}
+    found = diff(zero, reordered(zero, (1, 0, 3, 2)))
+    assert [hint.text for hint in found.hints] == [
+        "Gates with the same biases leave the order of the bias open."
+    ]
+    twice = reordered(one, (0, 0, 2, 3))  # i and f have the same numbers
+    assert diff(twice, dict(twice)).relation == "same"
+    found = diff(twice, reordered(twice, (2, 3, 0, 1)))
+    assert found.equal
+    (hint,) = found.hints
+    assert "g o i f and g o f i fit" in hint.text
+
+
+def random_net(seed: int, of: int = 0) -> dict[str, Any]:
+    """A net of random sizes; those of one ``seed`` have the same sizes."""
+    rng = np.random.default_rng(seed)
+    units, layers, directions = (
+        rng.integers(1, 6),
+        rng.integers(1, 3),
+        rng.integers(1, 3),
+    )
+    inputs = units if seed % 3 == 0 else rng.integers(1, 6)
+    return pytorch(int(inputs), int(units), layers=int(layers), directions=int(directions),
+                   seed=seed + of)  # fmt: skip
+
+
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("first", range(0, 200, 20))
+def test_no_map_is_found_of_another_net_or_one_step_later(first: int) -> None:
+    for seed in range(first, first + 20):
+        one, other = random_net(seed), random_net(seed, of=1000)
+        rng = np.random.default_rng(seed)
+        later = {
+            name: array + rng.normal(0, 0.01, array.shape)
+            for name, array in one.items()
+        }
+        for net in (other, later, reordered(later, rng.permutation(4))):
+            found = diff(one, net)
+            assert (found.equal, found.reading) == (False, None)
 
 
 # ---- other networks

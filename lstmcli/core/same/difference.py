@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.linalg import norm
@@ -15,12 +15,15 @@ from lstmcli.core.diff.figures import ArrayDifference, Position, place_of
 from lstmcli.core.diff.operand import Side
 from lstmcli.core.diff.pair import Pair
 from lstmcli.core.diff.tolerance import Numbers, Precision, Tolerance, widened
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.model import Hint, Model
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.same.network import AROUND, Network
+from lstmcli.core.same.readings import CellPair, Reading, cell_pairs
 from lstmcli.outputs import jsonable
 
-SAME, DIFFERS, UNRELATED = "same", "differs", "unrelated"
+SAME, REORDERED, DIFFERS, UNRELATED = "same", "reordered", "differs", "unrelated"
+EQUAL = (SAME, REORDERED)
 UNLIKE = 0.3
 """The cosine below which two arrays are unrelated; 16 independent numbers have 0.25 on average."""
 
@@ -35,14 +38,6 @@ class TensorDifference(ArrayDifference):
         return self.mismatched == 0
 
 
-class CellPair(NamedTuple):
-    """A cell of A, the cell of B with its weights, and how B has to be read."""
-
-    a: str
-    b: str
-    changes: Sequence[Mapping[str, Any]] = ()
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class NetworkDifference(Difference):
     """Two networks, compared by their weights."""
@@ -50,18 +45,21 @@ class NetworkDifference(Difference):
     relation: str = SAME
     map: tuple[CellPair, ...] = ()
     is_same_bits: bool = False
+    reading: Reading | None = None  # of B, by which the figures are
     models: tuple[Model, ...] = ()
 
     @property
     def equal(self) -> bool:
         """Return whether both are the same network."""
-        return self.relation == SAME
+        return self.relation in EQUAL
 
     @property
     def summary(self) -> str:
         """``the same network: all 93 values are equal, bit for bit``."""
         arrays = self.arrays.values()
         total = sum(array.total or 0 for array in arrays)
+        if self.reading is not None:
+            return f"the same network: in b, {self.reading.words}"
         if self.equal:
             how = "equal, bit for bit" if self.is_same_bits else "equal"
             return f"the same network: all {total:,} values are {how}"
@@ -176,10 +174,16 @@ def _measured(name: str, a: Numbers, b: Numbers, test: Tolerance) -> TensorDiffe
     if np.array_equal(a.values, b.values):
         return TensorDifference(pair, shapes, 0, total, 0.0, 0.0, 0)
     with np.errstate(all="ignore"):
-        errors, differs = pair.errors, pair.differs
-        _, sizes = widened(a.values, b.values)
-        relative = np.where(errors == 0, 0.0, errors / np.abs(sizes))
-    cosine, snr = _likeness(pair)
+        x, y = widened(a.values, b.values)
+        errors, sizes = np.abs(x - y), np.abs(y)
+        if test.ulp is None and np.isfinite(errors).all():
+            differs = errors > test.atol + test.rtol * sizes
+        else:
+            differs = pair.differs
+        relative = np.divide(
+            errors, sizes, out=np.zeros_like(errors), where=errors != 0
+        )
+    cosine, snr = _likeness(x.ravel(), y.ravel(), errors.ravel())
     first = place_of(pair, differs.argmax()) if differs.any() else None
     return TensorDifference(
         pair,
@@ -195,19 +199,14 @@ def _measured(name: str, a: Numbers, b: Numbers, test: Tolerance) -> TensorDiffe
     )
 
 
-def _likeness(pair: Pair) -> tuple[float | None, float | None]:
+def _likeness(a: Array, b: Array, errors: Array) -> tuple[float | None, float | None]:
     """The cosine of the angle between both, and the ratio of b to their difference in dB."""
-    a, b = (side.ravel() for side in widened(pair.a.values, pair.b.values))
     with np.errstate(all="ignore"):
-        of_a, of_b, of_errors = (
-            float(norm(a)),
-            float(norm(b)),
-            norm(pair.errors.ravel()),
-        )
+        of_a, of_b = float(norm(a)), float(norm(b))
         if not (of_a and of_b):
             return None, None
         cosine = float(np.clip(a @ b / (of_a * of_b), -1.0, 1.0))
-        return cosine, 20 * float(np.log10(of_b / of_errors))
+        return cosine, 20 * float(np.log10(of_b / norm(errors)))
 
 
 def _has_same_bits(pair: Pair) -> bool:
@@ -233,3 +232,17 @@ def _relation(a: Network, b: Network, arrays: Mapping[str, ArrayDifference]) -> 
     if matrices and all(abs(x.cosine or 0) < UNLIKE for x in matrices):
         return UNRELATED
     return DIFFERS
+
+
+def reordered(
+    found: NetworkDifference, reading: Reading, b: Model
+) -> NetworkDifference:
+    """The comparison of networks of which B was read otherwise than as it is."""
+    return replace(
+        found,
+        relation=REORDERED,
+        map=cell_pairs(reading, b),
+        reading=reading,
+        hints=tuple(Hint("left_open", text) for text in reading.left_open),
+        models=(found.models[0], b),
+    )

@@ -40,7 +40,7 @@ def network_of(model: Model, name: str) -> Network:
     if model.front is not None:
         arrays["front.table"] = model.front.table
     for cell_name, cell in model.cells:
-        for role, array in _arrays_of(cell).items():
+        for role, array in arrays_of(cell).items():
             arrays[f"{cell_name}.{role}"] = array
     if model.head is not None:
         for n, layer in enumerate(model.head.layers):
@@ -51,7 +51,7 @@ def network_of(model: Model, name: str) -> Network:
     return Network(name, model, arrays, dict(_settings_of(model)))
 
 
-def _arrays_of(cell: Cell) -> dict[str, Array]:
+def arrays_of(cell: Cell) -> dict[str, Array]:
     """The arrays of a cell that are used, by role; a gate that is not computed is zero."""
     arrays: dict[str, Array] = {}
     for role in (*GATED, *UNGATED):

@@ -65,7 +65,6 @@ def flatten(root: Any) -> Tree:
     """
     leaves: list[tuple[Path, Leaf]] = []
     groups: dict[Path, Settings] = {}
-    remarks: list[str] = []
     entered: set[int] = set()
     left = MOST_OBJECTS
     root = _settled(root)
@@ -85,30 +84,48 @@ def flatten(root: Any) -> Tree:
             left -= 1 + len(children)
             if isinstance(value, Record) and isinstance(value.state, dict):
                 left -= len(value.state)
-                groups[path] = {"class": value.name} | {
-                    key: word.name if isinstance(word, Global) else word
-                    for key, word in value.state.items()
-                    if isinstance(key, str)
-                    and isinstance(word, PLAIN)
-                    and key[:1] != "_"
-                }
+                groups[path] = _plain_attributes(value.name, value.state)
             if left < 0:
                 raise ValueError(
                     f"more than {MOST_OBJECTS:,} entries in its containers"
                 )
             waiting += reversed(children)
+    return _named(root, leaves, groups)
+
+
+def _plain_attributes(name: str, state: dict[Any, Any]) -> Settings:
+    """The class of a module, and its attributes that are numbers or words."""
+    found: Settings = {"class": name}
+    for key, word in state.items():
+        if not isinstance(key, str) or key.startswith("_"):
+            continue
+        if isinstance(word, Global):
+            found[key] = word.name
+        elif isinstance(word, PLAIN):
+            found[key] = word
+    return found
+
+
+def _named(
+    root: Any, leaves: list[tuple[Path, Leaf]], groups: dict[Path, Settings]
+) -> Tree:
+    """Leaves and modules by name, without the containers that all are in."""
     cut = _wrapping(root, [path for path, _ in leaves])
     read: dict[str, Leaf] = {}
     unread: list[tuple[str, Unread]] = []
+    remarks: list[str] = []
     for path, leaf in leaves:
         name = name_of(path[cut:])
         if isinstance(leaf, Unread):
             unread.append((name, leaf))
         elif read.setdefault(name, leaf) is not leaf:
             remarks.append(f"a second tensor named {name} is left out.")
-    for name, lacking in unread[:1]:
-        more = f", and {len(unread) - 1} more" if len(unread) > 1 else ""
-        remarks.append(f"left out: {name or 'a tensor'} is {lacking.kind}{more}.")
+    if unread:
+        name, lacking = unread[0]
+        text = f"left out: {name or 'a tensor'} is {lacking.kind}"
+        if len(unread) > 1:
+            text = f"{text}, and {len(unread) - 1} more"
+        remarks.append(f"{text}.")
     by_name = {
         name_of(path[cut:]): one for path, one in groups.items() if len(path) >= cut
     }

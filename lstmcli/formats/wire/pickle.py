@@ -86,6 +86,8 @@ def load(
     return _Machine(makers, persistent).run(stream)
 
 
+_REMEMBERS = {"BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE"}
+_RECALLS = {"BINGET", "LONG_BINGET", "GET"}
 _VALUES = {
     "INT",
     "BININT",
@@ -188,7 +190,7 @@ class _Machine:
         self.characters = LARGE  # that may still be encoded
 
     def run(self, stream: BinaryIO) -> Any:
-        push, memo, stack = self.stack.append, self.memo, self.stack
+        push, stack = self.stack.append, self.stack
         for name, argument in opcodes(stream):
             self.left -= 1
             if self.left < 0:
@@ -199,19 +201,26 @@ class _Machine:
                 push(_PUSHED[name](self, argument))
             elif name in _CHANGES:
                 _CHANGES[name](self)
-            elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
-                memo[argument] = stack[-1]
-            elif name == "MEMOIZE":
-                memo[len(memo)] = stack[-1]
-            elif name in ("BINGET", "LONG_BINGET", "GET"):
-                if argument not in memo:
-                    raise Damaged(f"it refers to {argument}, which is not in it")
-                push(memo[argument])
+            elif name in _REMEMBERS:
+                self.remember(argument)
+            elif name in _RECALLS:
+                push(self.recalled(argument))
             elif name == "STOP":
                 return stack.pop()
             elif name not in ("PROTO", "FRAME"):
                 raise ValueError(f"the opcode {name}, which no checkpoint has")
         raise ValueError("no end")
+
+    def remember(self, key: int | None) -> None:
+        """Keep the top of the stack under a key, by default the next number."""
+        if key is None:
+            key = len(self.memo)
+        self.memo[key] = self.stack[-1]
+
+    def recalled(self, key: int) -> Any:
+        if key not in self.memo:
+            raise Damaged(f"it refers to {key}, which is not in it")
+        return self.memo[key]
 
     # ---- the stack and containers
 

@@ -110,32 +110,32 @@ class Page(NamedTuple):
             found = self.found._replace(drawn=drawn, differs=view.differs)
             yield Sheet(lines=[[(view.label, "bold")]])
             yield heat_sheet(found, self.pool, Width.of(NARROW), "truecolor")
-            if others := [*view.arrays][most:]:
-                yield Sheet(
-                    lines=[[(f"With JavaScript: {listed(others, most)}", "dim")]]
-                )
+            others = list(view.arrays)[most:]
+            if others:
+                text = f"With JavaScript: {listed(others, most)}"
+                yield Sheet(lines=[[(text, "dim")]])
 
     def _planes(self) -> tuple[list[Plane], Pooling]:
         first = [self._quantities(view, self.found.items[0]) for view in self.views]
         shapes = [quantity.values.shape for of_view in first for quantity in of_view]
         pooling = _pooling(shapes, len(self.found.items))
-        found = [
-            Plane(n, same[0]._replace(kind=max(q.kind for q in same)), cells)
-            for n, view in enumerate(self.views)
-            for same in zip(
-                *(self._quantities(view, item) for item in self.found.items),
-                strict=True,
-            )
-            for cells in [
-                np.stack([pooled(q.values, pooling, self.pool) for q in same])
-            ]
-        ]
-        names = [*dict.fromkeys(plane.quantity.name for plane in found)]
-        of_kind = scales([p.quantity for p in found], [p.cells for p in found])
-        found = [plane._replace(scale=of_kind[plane.quantity.kind]) for plane in found]
-        return sorted(
-            found, key=lambda plane: names.index(plane.quantity.name)
-        ), pooling
+        found: list[Plane] = []
+        for n, view in enumerate(self.views):
+            of_items = [self._quantities(view, item) for item in self.found.items]
+            for same in zip(*of_items, strict=True):  # of one array, in each item
+                cells = [
+                    pooled(quantity.values, pooling, self.pool) for quantity in same
+                ]
+                quantity = same[0]._replace(kind=max(one.kind for one in same))
+                found.append(Plane(n, quantity, np.stack(cells)))
+        names = list(dict.fromkeys(plane.quantity.name for plane in found))
+        found.sort(key=lambda plane: names.index(plane.quantity.name))
+        of_kind = scales(
+            [plane.quantity for plane in found], [plane.cells for plane in found]
+        )
+        return [
+            plane._replace(scale=of_kind[plane.quantity.kind]) for plane in found
+        ], pooling
 
     def _notes(self, planes: Sequence[Plane], pooling: Pooling) -> Iterator[str]:
         if pooling.is_needed:
@@ -144,18 +144,19 @@ class Page(NamedTuple):
         if 1 < shown < self.found.batch:
             yield f"The first {shown:,} of {self.found.batch:,} batch items. {PARTS}."
         most = np.finfo(np.float32).max
-        beyond = sum(
-            int((np.isfinite(c := p.cells) & (abs(c) > most)).sum()) for p in planes
-        )
+        beyond = 0
+        for plane in planes:
+            is_beyond = np.isfinite(plane.cells) & (abs(plane.cells) > most)
+            beyond += int(is_beyond.sum())
         if beyond and not _are_exact(planes):
             yield f"Beyond float32, and shown as infinite: {count(beyond, 'number')}."
 
     def _data(self, planes: Sequence[Plane], pooling: Pooling) -> dict[str, Any]:
-        prefixes = [*dict.fromkeys(plane.prefix for plane in planes)]
+        prefixes = list(dict.fromkeys(plane.prefix for plane in planes))
         is_exact = _are_exact(planes)
         return {
             "views": [
-                view._asdict() | {"arrays": [*view.arrays]} for view in self.views
+                view._asdict() | {"arrays": list(view.arrays)} for view in self.views
             ],
             "cells": [
                 {"label": one_line(name or OUTPUT), "typed": name and shell_word(name)}
@@ -176,7 +177,8 @@ class Page(NamedTuple):
     def _place(
         self, planes: Sequence[Plane], prefixes: Sequence[str]
     ) -> dict[str, Any] | None:
-        if (first := self.found.first) is None:
+        first = self.found.first
+        if first is None:
             return None
         place = {"item": first.batch or 0, "step": first.step, "unit": first.unit}
         all_quantities = (plane.quantity for plane in planes)
@@ -211,7 +213,10 @@ class Plane(NamedTuple):
         """The axes, and the cells as float64 if ``is_exact``, else as float32."""
         quantity = self.quantity
         with np.errstate(over="ignore", invalid="ignore"):
-            data = self.cells.astype("<f8" if is_exact else "<f4").tobytes()
+            if is_exact:
+                data = self.cells.astype("<f8").tobytes()
+            else:
+                data = self.cells.astype("<f4").tobytes()
         return {
             "view": self.view,
             "cell": prefixes.index(self.prefix),
@@ -233,16 +238,19 @@ def plot_page(
     Each has its command for a terminal.
     """
     sides = [{name: side[name] for name in found.drawn} for side in found.sides]
-    labels = ("a", "b", DIFFERENCE) if sides else ("",)
+    labels = [""]
+    if sides:
+        labels = ["a", "b", DIFFERENCE]
+    sides.append(dict(found.drawn))
     views = [
         View(label, arrays, command, label == DIFFERENCE)
-        for label, arrays, command in zip(
-            labels, [*sides, found.drawn], commands, strict=True
-        )
+        for label, arrays, command in zip(labels, sides, commands, strict=True)
     ]
 
     def answer(width: Width) -> list[Sheet]:
-        return [*reading_sheets(found, width), *saturation_sheets(found, width)]
+        sheets = list(reading_sheets(found, width))
+        sheets.extend(saturation_sheets(found, width))
+        return sheets
 
     return Page(title, answer, views, found, pool, only=only).html()
 
@@ -251,25 +259,16 @@ def explain_page(
     e: Explanation, runs: ExpectedOnRuns, title: str, expected: str
 ) -> str:
     """An explanation: EXPECTED next to the run as loaded, and the one with the changes."""
-    of_run, of_expected = runs.commands
-    changed = View(FOUND, runs.found, e.command, selects=False)
-    sides = [View(AS_LOADED, runs.loaded.arrays, of_run), changed]
-    views = [View(EXPECTED, runs.expected, of_expected, selects=False), *sides]
-    for side in sides:
-        differences = {
-            name: side.arrays[name] - array
-            for name, array in runs.expected.items()
-            if name in side.arrays and side.arrays[name].shape == array.shape
-        }
-        label = f"{side.label} - {EXPECTED}"
-        views.append(View(label, differences, of_expected, differs=True, selects=False))
-    views = [view for view in views if view.arrays]
     first = runs.loaded.first
-    array = first.array if first else next(iter(runs.expected), "")
-    item = (first.batch or 0) if first else 0
-    found = runs.loaded._replace(item=item if item in runs.loaded.items else 0)
-    unknown = any(np.isnan(array).any() for array in runs.expected.values())
-    nan = f"where {EXPECTED} has no number" if unknown else ""
+    array, item = next(iter(runs.expected), ""), 0
+    if first is not None:
+        array, item = first.array, first.batch or 0
+    if item not in runs.loaded.items:
+        item = 0
+    found = runs.loaded._replace(item=item)
+    nan = ""
+    if any(np.isnan(numbers).any() for numbers in runs.expected.values()):
+        nan = f"where {EXPECTED} has no number"
 
     def answer(width: Width) -> list[Sheet]:
         return [
@@ -277,7 +276,26 @@ def explain_page(
             Sheet(width).label("nan", nan),
         ]
 
+    views = [view for view in _views_of(e, runs) if view.arrays]
     return Page(title, answer, views, found, array=array.rpartition(".")[2]).html()
+
+
+def _views_of(e: Explanation, runs: ExpectedOnRuns) -> Iterator[View]:
+    """EXPECTED, the two runs, and how each differs from EXPECTED."""
+    of_run, of_expected = runs.commands
+    loaded = View(AS_LOADED, runs.loaded.arrays, of_run)
+    changed = View(FOUND, runs.found, e.command, selects=False)
+    yield View(EXPECTED, runs.expected, of_expected, selects=False)
+    yield loaded
+    yield changed
+    for side in (loaded, changed):
+        differences = {
+            name: side.arrays[name] - array
+            for name, array in runs.expected.items()
+            if name in side.arrays and side.arrays[name].shape == array.shape
+        }
+        label = f"{side.label} - {EXPECTED}"
+        yield View(label, differences, of_expected, differs=True, selects=False)
 
 
 def _are_exact(planes: Sequence[Plane]) -> bool:
