@@ -139,15 +139,21 @@ def next_state(
     In place, h of a unit is overwritten while the later units still read it.
     """
     if not parts.in_place:
-        new = step(z, c, parts, gates)
-        return new if parts.kept is None else parts.kept(*new, h, c)
+        new_h, new_c = step(z, c, parts, gates)
+        if parts.kept is None:
+            return new_h, new_c
+        return parts.kept(new_h, new_c, h, c)
     new_h, new_c = h.copy(), c.copy()
     for unit in range(len(h)):
         one = slice(unit, unit + 1)
+        change = new_h - h
         for of_gate, row in zip(z, R[:, unit], strict=True):
-            of_gate[one] += row @ (new_h - h)
+            of_gate[one] += row @ change
         of_unit = None if gates is None else [gate[one] for gate in gates]
-        new_h[one], new_c[one] = step([k[one] for k in z], c[one], parts, of_unit)
+        z_of_unit = [of_gate[one] for of_gate in z]
+        h_of_unit, c_of_unit = step(z_of_unit, c[one], parts, of_unit)
+        new_h[one] = h_of_unit
+        new_c[one] = c_of_unit
     return new_h, new_c
 
 

@@ -429,14 +429,17 @@ class ChunkRun:
                 runner = self._runner(number, 1, names, state)
                 runner.put(state)
                 piece = runner.advance(operand, names)
-                pieces[number].append(edited_outputs(cell, operand, piece))
-                self.states[number] = state = runner.state
-                operand = pieces[number][-1]["h"]
+                piece = edited_outputs(cell, operand, piece)
+                pieces[number].append(piece)
+                operand = piece["h"]
+                state = runner.state
+                self.states[number] = state
         joined = []
         for of_cell in pieces:
             arrays = {}
             for name in names:
-                arrays[name] = np.concatenate([piece[name] for piece in of_cell])
+                each = [piece[name] for piece in of_cell]
+                arrays[name] = np.concatenate(each)
             joined.append([arrays])
         return joined
 
