@@ -52,6 +52,7 @@ DONE: tuple[str, ...] = (
     "lstmcli/cli",
     "lstmcli/core/derive",
     "lstmcli/core/diff",
+    "lstmcli/core/explain",
     "lstmcli/core/forward",
     "lstmcli/core/model",
     "lstmcli/core/weights",

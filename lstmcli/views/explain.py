@@ -63,8 +63,8 @@ def explanation_sheet(e: Explanation, expected: str, *, width: Width) -> Sheet:
     sheet = verdict(title(e, expected), COLORS.get(e.verdict, DIFFERS), width)
     for line in details(e, expected):
         sheet.label("", line, indent=2)
-    if e.steps_run is not None:
-        sheet.section(timeline(e.steps_run, width))
+    if e.compared.steps_run is not None:
+        sheet.section(timeline(e.compared.steps_run, width))
     if e.words.rows:
         sheet.section(_changes(e, width))
     if e.verdict in ("none", "unproven") and len(e.nearest) > 1:

@@ -103,6 +103,7 @@ class Compared:
     agreement: Agreement | None = None
     location: Location | None = None
     expected: Expected | None = None
+    steps_run: Schedule | None = None  # of the run; None: each step once
 
 
 class Onset(NamedTuple):
@@ -151,7 +152,6 @@ class Explanation:
     remarks: tuple[Remark, ...] = ()
     words: Words = Words()
     evidence: float | None = None
-    steps_run: Schedule | None = None  # that edits have; None: each step once
     # ---- of the files and options that were given
     command: str = ""
     next: str = ""  # the command to go on with, if no configuration is found
@@ -180,9 +180,10 @@ class Explanation:
     @property
     def schedule(self) -> Array | None:
         """How often each step is run: (T,) or, where sequences differ, (B, T); None: once."""
-        if self.steps_run is None:
+        steps_run = self.compared.steps_run
+        if steps_run is None:
             return None
-        runs = self.steps_run.runs.T
+        runs = steps_run.runs.T
         return runs[0] if (runs == runs[:1]).all() else runs
 
     @property
@@ -226,14 +227,12 @@ class Explanation:
         equivalent = []
         for changes in self.equivalent:
             equivalent.append([change.to_json() for change in changes])
-        measured = self.measured
+        measured, schedule = self.measured, self.schedule
         return {
             "found": self.found,
             "settings": dict(self.settings),
             "edits": list(self.edits),
-            "schedule": self.schedule
-            if self.schedule is None
-            else self.schedule.tolist(),
+            "schedule": None if schedule is None else schedule.tolist(),
             "changes": [change.to_json() for change in self.changes],
             "max_abs": measured and jsonable(measured.max_abs),
             "command": self.command,

@@ -60,7 +60,7 @@ from lstmcli.core.explain.wording import (
     with_text,
     words_of,
 )
-from lstmcli.core.model.schedule import Schedule, schedule_of
+from lstmcli.core.model.schedule import schedule_of
 
 MOST_EQUAL = 3 * Budget.FEW  # edits that are listed as equal
 AT_ONCE = Onset()
@@ -74,7 +74,6 @@ def explanation_of(
     wanted: Sequence[Remark] = (),
     onset: Onset = AT_ONCE,
     evidence: float | None = None,
-    steps_run: Schedule | None = None,
     is_placed: bool = True,
 ) -> Explanation:
     """The explanation in words, with remarks on EXPECTED.
@@ -107,7 +106,6 @@ def explanation_of(
         with_text(said, text_of),
         words_of(changed, expected.location, wanted, onset, assumed),
         evidence,
-        steps_run,
     )
 
 
@@ -159,6 +157,7 @@ def _compared(answer: Answer, is_placed: bool) -> Compared:
         agreement=answer.agreement,
         location=placement.location,
         expected=placement.expected,
+        steps_run=schedule_of(answer.hypothesis.edits, *placement.case.size),
     )
 
 
@@ -374,5 +373,4 @@ def of_edits(search: Search, answers: Sequence[Answer]) -> Explanation:
         remarks=list(about_edits(hypothesis)),
         onset=onset,
         evidence=first.bits,
-        steps_run=schedule_of(hypothesis.edits, *placement.case.size),
     )
