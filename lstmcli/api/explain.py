@@ -241,31 +241,42 @@ def explained(
     asked: Request, work: WorkDone, progress: Progress = quiet
 ) -> Explanation:
     """The explanation with its commands."""
-    job, side, words, settings = asked
-    assert job.reread is not None
+    job = asked.job
     _refuse_not_finite(job)
-    settings = {**settings, **job.undecided}
-    question = replace(question_of(job, _at_its_steps(side, job)), work=work)
-    side = question.side
-    explanation = replace(
-        explain_question(question, progress),
+    question = replace(question_of(job, _at_its_steps(asked.side, job)), work=work)
+    explanation = explain_question(question, progress)
+    settings = {**asked.settings, **job.undecided}
+    now = asked._replace(side=question.side, settings=settings)
+    command, further = _commands(asked, now, explanation)
+    return replace(
+        explanation,
+        settings=_settings(explanation, settings),
+        command=command,
+        next=further,
         assumed=tuple(job.assumed),
         run_remarks=job.model.remarks,
     )
-    explanation = replace(explanation, settings=_settings(explanation, settings))
+
+
+def _commands(
+    asked: Request, now: Request, explanation: Explanation
+) -> tuple[str, str]:
+    """The command that gives EXPECTED, and the one to go on with; "" for none.
+
+    ``now`` is the question with EXPECTED at its steps, and with all settings.
+    """
+    command = ""
     if explanation.verdict != "none":
-        words, write = _without_found_lengths(explanation, words)
-        writing = write or explanation.next
-        command = _command(explanation, words, settings, job.model.given)
-        writing = _writing(explanation, words, side.name, settings) or writing
-        explanation = replace(explanation, command=command, next=writing)
+        words, writing = _without_found_lengths(explanation, now.words)
+        now = now._replace(words=words)
+        command = _command(explanation, now, in_file=bool(writing))
+        writing = _writing(explanation, words, now.side.name, now.settings) or writing
         if explanation.verdict != "not_finite" or writing:
-            return explanation
-    if other_question := _other_question(asked, explanation):
-        return replace(explanation, next=other_question)
-    now = asked._replace(side=side, words=words, settings=settings)
-    further = _where_it_differs(now, asked.typed("run"), explanation)
-    return replace(explanation, next=further)
+            return command, writing
+    other_question = _other_question(asked, explanation)
+    if other_question:
+        return command, other_question
+    return command, _where_it_differs(now, asked.typed("run"), explanation, command)
 
 
 def _without_found_lengths(
@@ -291,10 +302,12 @@ def _without_found_lengths(
     return list(words), ""
 
 
-def _where_it_differs(asked: Request, as_loaded: str, explanation: Explanation) -> str:
+def _where_it_differs(
+    asked: Request, as_loaded: str, explanation: Explanation, command: str
+) -> str:
     """The command that shows where the run with the changes differs from EXPECTED.
 
-    ``as_loaded`` is the command of the run as loaded.
+    ``as_loaded`` is the command of the run as loaded, ``command`` that with the changes.
     """
     job, side, words, settings = asked
     comparison, changed = _to_be_derived(explanation)
@@ -309,7 +322,7 @@ def _where_it_differs(asked: Request, as_loaded: str, explanation: Explanation) 
     start = [*words, *as_options({**settings, **spelled})]
     several = len(job.model.cells) > 1
     further = _next(start, comparison, against, several)
-    run = explanation.command if explanation.verdict == "not_finite" else ""
+    run = command if explanation.verdict == "not_finite" else ""
     if any(one.code == PADDED_DIFFER for one in explanation.remarks):
         run, further = as_loaded, ""  # at padded steps nothing is derived
     if run and is_h and not further:
@@ -499,28 +512,26 @@ def _wider_dtype(explanation: Explanation) -> dict[str, Any]:
     return {"dtype": "float64"} if is_needed else {}
 
 
-def _command(
-    explanation: Explanation,
-    words: Sequence[str],
-    settings: Mapping[str, Any],
-    given: Mapping[str, Any],
-) -> str:
+def _command(explanation: Explanation, asked: Request, in_file: bool) -> str:
+    """The run that gives EXPECTED; ``in_file``: the lengths found are too many to be typed."""
+    settings = asked.settings
     if _is_rounded_in_part(explanation):
         return ""
     changed = {k: v for c in explanation.changes for k, v in c.settings.items()}
     changed |= _wider_dtype(explanation)
     if explanation.edits:
         changed[EDITS] = (*settings.get(EDITS, ()), *explanation.edits)
-    if explanation.next and isinstance(changed.get("lengths"), tuple):
+    if in_file:
         changed["lengths"] = LENGTHS_FILE
     shown = changed.pop("array", None)
+    given = asked.job.model.given
     options = as_options({**settings, **spelled_out(changed, given)})
     options += _selection(explanation.compared.location)
     if shown is not None:
         options += ["--only", shown]
         if "." in shown:
             options += ["-o", TRACE_FILE]
-    return typed_command("lstm", "run", *words, *options)
+    return typed_command("lstm", "run", *asked.words, *options)
 
 
 def _selection(location: Location | None) -> list[str]:

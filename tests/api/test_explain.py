@@ -47,6 +47,20 @@ def test_files_in_the_wrong_place_are_typed_for_explain(given: Any, typed: str) 
     assert str(raised.value).splitlines()[-1] == f"  explain{typed}"
 
 
+def test_lengths_of_many_sequences_are_written_into_the_file_that_the_run_takes() -> (
+    None
+):
+    rng = np.random.default_rng(0)
+    x, lengths = rng.normal(size=(40, 7, 4)), rng.integers(2, 8, 40)
+    h = lstmcli.run(lstmcli.load(WEIGHTS), x, layout="batch", lengths=lengths).h
+    explanation = lstmcli.explain(WEIGHTS, x, h, layout="batch")
+    assert explanation.found
+    assert explanation.command.endswith("--lengths lengths.npy")
+    assert f"numpy.save('lengths.npy', {lengths.tolist()})" in explanation.next.replace(
+        "'\"'\"'", "'"
+    )
+
+
 @pytest.mark.parametrize("shape", [(7, 4), (8, 3), (2, 7, 3), (3, 3, 3, 3)])
 def test_shapes_that_a_run_cannot_give_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(lstmcli.UserError, match="gives 3 values of h a step"):
