@@ -339,7 +339,7 @@ def _usual_changes(attempt: Attempt) -> list[Changes]:
     for near in attempt.nearest():
         if near.hypothesis.changes:
             usual.append(near.hypothesis.changes)
-    of_all = [one for one in attempt.singles.changes if _is_of_all(one[0])]
+    of_all = [one for one in attempt.placement.singles.changes if _is_of_all(one[0])]
     of_all.sort(key=lambda one: prior(*one))
     for _, alike in groupby(of_all, lambda one: one[0].setting):
         usual.extend(islice(alike, OF_A_KIND))

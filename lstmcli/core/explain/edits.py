@@ -21,9 +21,8 @@ from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.edited_runs import SLACK, EditedRuns
 from lstmcli.core.explain.first_steps import KnownCell
+from lstmcli.core.explain.gauss_newton import ITERATIONS, gauss_newton
 from lstmcli.core.explain.solving import (
-    ITERATIONS,
-    gauss_newton,
     refined,
     solved_number,
 )
