@@ -19,7 +19,8 @@ from lstmcli.core.explain.causes import (
     Changes,
     settings_of,
 )
-from lstmcli.core.explain.observation import EPS, Allowance, Arrays, Exactness
+from lstmcli.core.explain.exactness import EPS, Exactness
+from lstmcli.core.explain.observation import Allowance, Arrays
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import (
     FINE,

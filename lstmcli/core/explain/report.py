@@ -331,7 +331,7 @@ def _nearest_other(one: Proved) -> list[NearRun]:
 
 def _onset(one: Proved) -> Onset:
     """The step at which the changes of an answer show, where all cells start from zero."""
-    placement, simulator = one.placement, one.attempt.simulator
+    placement, simulator = one.placement, one.attempt.sets.simulator
     behaviour = placement.model.behaviour
     backward = behaviour.reverse != behaviour.flip_output
     is_of_cells = not placement.changes and simulator.is_stepwise

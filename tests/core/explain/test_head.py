@@ -18,8 +18,9 @@ from lstmcli import formats
 from lstmcli.api import load
 from lstmcli.api.explain import Explanation, asked_of, explained
 from lstmcli.api.job import InputOptions
-from lstmcli.core.explain import network_simulator, report
+from lstmcli.core.explain import comparison, report
 from lstmcli.core.explain.budget import WorkDone
+from lstmcli.core.explain.comparison import Comparison
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.forward.head import head_output
 from lstmcli.core.weights.surroundings import Surroundings
@@ -385,12 +386,12 @@ def test_the_head_is_applied_to_distinct_runs_at_compared_steps(
     """
     most: list[int] = []  # rows of h that a comparison needs
     taken: list[int] = []  # rows of h that it gave to the head
-    of_head = NetworkSimulator._of_head
+    of_head = Comparison._of_head
     off_from_last = NetworkSimulator._off_from_last
     output = head_output
 
     def compared(self: Any, runs: Any, target: Any) -> Any:
-        which = [runs[name][1].tolist() for name in self.singles.layers[-1]]
+        which = [runs[name][1].tolist() for name in self.layers[-1]]
         distinct_runs = len({*zip(*which, strict=True)})
         most.append(distinct_runs * len({*target.at[0].tolist()}))
         taken.append(0)
@@ -406,9 +407,9 @@ def test_the_head_is_applied_to_distinct_runs_at_compared_steps(
             taken[-1] += h.shape[0] * h.shape[1]
         return output(given, h)
 
-    monkeypatch.setattr(NetworkSimulator, "_of_head", compared)
+    monkeypatch.setattr(Comparison, "_of_head", compared)
     monkeypatch.setattr(NetworkSimulator, "_off_from_last", from_last)
-    monkeypatch.setattr(network_simulator, "head_output", counted)
+    monkeypatch.setattr(comparison, "head_output", counted)
     found = asked("torch_classifier_pt", forget_bias=1.0)  # the last step of each
     assert changes(found) == {"forget_bias": 0.0}
     assert max(taken) > 0
