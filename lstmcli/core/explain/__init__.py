@@ -22,7 +22,7 @@ from lstmcli.core.explain.edit_search import (
     WHERES,
     Stage,
     edits_of_head,
-    edits_of_schedule,
+    edits_of_order,
 )
 from lstmcli.core.explain.explanation import Alternatives, Explanation
 from lstmcli.core.explain.nothing_fits import nothing_fits
@@ -78,9 +78,9 @@ def edit_head(search: Search) -> Explanation | None:
     return of_edits(search, answers) if answers else None
 
 
-def edit_schedule(search: Search) -> Explanation | None:
-    """The edits of when the state advances that give EXPECTED, if any."""
-    answers = edits_of_schedule(search.likeliest)
+def edit_order(search: Search) -> Explanation | None:
+    """The edits of when the state advances, or of layers, that give EXPECTED, if any."""
+    answers = edits_of_order(search.likeliest)
     return of_edits(search, answers) if answers else None
 
 
@@ -102,7 +102,7 @@ PASSES = [
     Pass("zeros", refuse_zeros),
     Pass("edits of the head", edit_head),
     Pass("one change", partial(change_settings, total=1)),
-    Pass("when the state advances", edit_schedule),
+    Pass("the order of a run", edit_order),
     Pass("two changes", partial(change_settings, total=2)),
     Pass("half precision", round_parts),
     Pass("three changes", partial(change_settings, total=3)),

@@ -109,13 +109,22 @@ def _remarks(failure: Failure) -> Remarks:
     if not sizes and not hints:
         best = failure.listed[0]
         hints.extend(clues(best.comparison, best.changes))
+    hints.extend(_on_head(failure))
     layout = search.question.assumed_layout
     if layout != "steps" and search.question.inputs.layout is None and not sizes:
         hints.append(remark("layout_assumed", layout=layout))
-    if not hints:
+    if all(one.code == "head_assumed" for one in hints):
         hints.extend(_on_budget(failure))
     yield from sizes
     yield from hints
+
+
+def _on_head(failure: Failure) -> Remarks:
+    """The remark on activations that no file has, where EXPECTED is of the head."""
+    model = failure.search.question.model
+    options = [getattr(one, "option", "") for one in model.assumed]
+    if model.head and failure.placement.expected.is_of_head and "--head" in options:
+        yield remark("head_assumed", head=model.head.suggested)
 
 
 def _on_size(failure: Failure) -> Remarks:
