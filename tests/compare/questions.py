@@ -31,6 +31,7 @@ def question(rng: Rng, folder: Path) -> Question:
     T, B, I, H = (int(n) for n in rng.integers((1, 2, 1, 1), (12, 6, 7, 8)))
     part = one_of(rng, [*[whole] * 8, *PARTS.values()])
     row, form, seed = one_of(rng, ROWS), one_of(rng, FORMS), int(rng.integers(10**6))
+    H = max(H, row.options.get("projection", 1))  # it has no more outputs than units
     return _of(asking(row, folder, form, seed, (T, B, I, H), part), folder)
 
 

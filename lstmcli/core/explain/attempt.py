@@ -13,8 +13,11 @@ from lstmcli.core.explain.budget import Budget
 from lstmcli.core.explain.causes import Changes, kinds
 from lstmcli.core.explain.constants import solve
 from lstmcli.core.explain.dropping import passing_first_step, staying
-from lstmcli.core.explain.hypotheses import SingleChanges, rank
-from lstmcli.core.explain.network_simulator import NetworkSimulator
+from lstmcli.core.explain.hypotheses import (
+    FORGET_BIAS,
+    NO_CONSTANT,
+    rank,
+)
 from lstmcli.core.explain.placement import ORDINARY, Placement
 from lstmcli.core.explain.sets import SetsToTry
 from lstmcli.core.explain.tries import Answer, Try, accepted
@@ -39,16 +42,6 @@ class Attempt:
         self.work = placement.question.work
         self.runs = placement.question.runs
 
-    @property
-    def singles(self) -> SingleChanges:
-        """The single changes that EXPECTED can show."""
-        return self.sets.singles
-
-    @property
-    def simulator(self) -> NetworkSimulator:
-        """The network over the sequence of the batch that is known best."""
-        return self.sets.simulator
-
     def nearest(self) -> list[Answer]:
         """The nearest single changes, and the run as loaded; the nearest first.
 
@@ -57,7 +50,7 @@ class Attempt:
         order = np.argsort(self.sets.distances[:-1], kind="stable")[: Budget.FEW]
         near = [self._run_with(())]
         for single in order[:, None]:
-            near.append(self._run_with(self.singles.of(single)))
+            near.append(self._run_with(self.placement.singles.of(single)))
         near.sort(key=_distance)
         return near[: Budget.FEW]
 
@@ -79,9 +72,9 @@ class Attempt:
         if size == 0:
             return [] if with_constant else self._as_loaded()
         sets = self.sets.of(size, room)
-        sets = sets[self.singles.are_open(sets) == with_constant]
+        sets = sets[self.placement.singles.are_open(sets) == with_constant]
         if size > 1 or with_constant:
-            sets = passing_first_step(self.simulator, sets, self.runs)
+            sets = passing_first_step(self.sets.simulator, sets, self.runs)
         if with_constant:
             return self._solved(sets, room)
         return self._staying(sets)
@@ -92,7 +85,7 @@ class Attempt:
 
     def _staying(self, sets: Array) -> list[Answer]:
         """The sets without a constant that give EXPECTED."""
-        simulator, placement = self.simulator, self.placement
+        simulator, placement = self.sets.simulator, self.placement
         if sets.shape[1] == 1:  # each was run for its distance
             sets = sets[self.sets.distances[sets[:, 0]] <= WORTH_MORE]
         sets = staying(simulator, sets, self.runs)
@@ -104,7 +97,7 @@ class Attempt:
 
     def _solved(self, sets: Array, room: float) -> list[Answer]:
         """The sets whose constant has a value that gives EXPECTED."""
-        simulator, size = self.simulator, sets.shape[1]
+        simulator, size = self.sets.simulator, sets.shape[1]
         affordable = int(room / (simulator.runs.work_of_run * GRID))
         most = max(self.work.most(Budget.SOLVED), affordable)
         if size > 1 and len(sets) > most and not simulator.is_stepwise:
@@ -118,15 +111,16 @@ class Attempt:
 
     def _confirmed(self, sets: Array, values: Array) -> list[Answer]:
         """The likeliest sets that a full run confirms; ``values`` (n,) are of their constants."""
-        singles, assumed = self.singles, self.placement.model.convention
+        singles, assumed = self.placement.singles, self.placement.model.convention
         ranks = [rank(singles.of(one, 0.5), assumed) for one in sets]
         likeliest = sorted(range(len(sets)), key=ranks.__getitem__)
+        is_open = singles.are_open(sets)
         answers = []
         for n in likeliest[: self.work.most(Budget.VERIFIED)]:
-            if singles.constant[sets[n]].max() < 0:
-                answer = self._accepted(singles.of(sets[n]))
-            else:
+            if is_open[n]:
                 answer = self._confirmed_constant(sets[n], values[n])
+            else:
+                answer = self._accepted(singles.of(sets[n]))
             if answer is not None:
                 answers.append(answer)
         return answers
@@ -143,7 +137,9 @@ class Attempt:
         value = self._nearest_value(single_set, value)
         if np.isnan(value):
             return None
-        changes = self.singles.of(single_set, self._shortest(single_set, value))
+        changes = self.placement.singles.of(
+            single_set, self._shortest(single_set, value)
+        )
         answer = self._accepted(changes, solved=1)
         if answer is None or self._is_without(single_set):
             return None
@@ -152,7 +148,7 @@ class Attempt:
     def _nearest_value(self, single_set: Array, value: Any) -> Any:
         """The solved value, or that of the sequence where it is wrong; NaN: none comes near."""
         comparison = self._with_value(single_set, value)
-        first, item = comparison.first, self.simulator.sequence.item
+        first, item = comparison.first, self.sets.simulator.sequence.item
         if comparison.worst <= NEARLY:
             return value
         if first is None or first.item == item or not self.work.left():
@@ -167,18 +163,21 @@ class Attempt:
         """How a set compares; without its constant where that has no value."""
         if np.isnan(value):
             return self.placement.verify(self._without_constant(single_set))
-        return self.placement.verify(self.singles.of(single_set, value))
+        return self.placement.verify(self.placement.singles.of(single_set, value))
 
     def _without_constant(self, single_set: Array) -> Changes:
-        return self.singles.of(single_set[self.singles.constant[single_set] < 0])
+        return self.placement.singles.of(
+            single_set[self.placement.singles.constant[single_set] == NO_CONSTANT]
+        )
 
     def _shortest(self, single_set: Array, value: float) -> float:
         """The value rounded to the fewest decimals with which a set fits."""
-        # a forget bias, no clip
-        may_be_zero = self.singles.constant[single_set].max() == 0
+        is_clip = (
+            self.placement.singles.open_constant(single_set[None]).item() != FORGET_BIAS
+        )
         for decimals in range(MOST_DECIMALS):
             short = round(value, decimals)
-            if short == 0 and not may_be_zero:
+            if short == 0 and is_clip:
                 continue
             if self._with_value(single_set, short).fits:
                 return short

@@ -35,7 +35,8 @@ def solve(simulator: NetworkSimulator, sets: Array) -> tuple[Array, Array]:
     steps that show it.
     """
     solved, values = [], []
-    for steps in dict.fromkeys(simulator.horizons[1:]):
+    _, telling, most, every = simulator.horizons
+    for steps in dict.fromkeys((telling, most, every)):
         grids, nearest = _solved_over(simulator, sets, steps)
         solved.append(sets[nearest])
         values.append(grids.values[nearest])
@@ -78,7 +79,7 @@ class Grids:
         self.least = np.zeros(len(sets))  # error, at the nearest value
         self.widths = np.zeros(len(sets))
         self.shows = np.zeros(len(sets), bool)  # the constant makes a difference
-        constants = simulator.singles.constant[sets].max(axis=1)
+        constants = simulator.singles.open_constant(sets)
         for constant in np.unique(constants):
             rows = np.flatnonzero(constants == constant)
             self._begin(rows, GRIDS[constant], steps)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.constants import GRIDS
-from lstmcli.core.explain.hypotheses import NO_CONSTANT
+from lstmcli.core.explain.hypotheses import FORGET_BIAS, NO_CONSTANT
 from lstmcli.core.explain.network_runs import Extent, distinct
 from lstmcli.core.explain.network_simulator import LOOSE, NetworkSimulator, are_near
 from lstmcli.core.explain.simulator import Cells
@@ -29,17 +29,18 @@ BOUNDS = {
 
 Or beyond by what two of them differ; in 4 nets it was by 0.53 of that.
 """
-FORGET_BIAS = 0  # among `CONSTANTS`
 MOST_UNITS = 64  # of a first step at most that are compared
+SHOWN = {*"hcifgo"}
+"""Arrays of a first step that placements share."""
 SHOW_F = {"f", "z"}
 """Arrays that show the forget gate at a first step from zero."""
 
 
 class FirstStepBounds(NamedTuple):
-    """The numbers that values of an open constant give at the first step of some hypotheses."""
+    """The ends between which values of an open constant give a first step."""
 
     rows: Array  # (U,): of distinct first steps
-    is_last: bool  # EXPECTED has it as the last step
+    step: int  # of EXPECTED
     ends: dict[str, Array]  # by array, the least and the most (2, U, K)
 
 
@@ -69,13 +70,12 @@ def _is_between(
     simulator: NetworkSimulator, name: str, bounds: FirstStepBounds
 ) -> Array:
     """(U,): whether the known numbers of a first step are within bounds."""
-    step = len(simulator.sequence.x) - 1 if bounds.is_last else 0
     every = _unit_stride(simulator, name)
     between = np.ones(len(bounds.rows), bool)
     for target in simulator.of_steps:
         if target.cell == name:
-            is_known = (target.at[0] == step) & (target.at[1] % every == 0)
-            known = target.subset(is_known)
+            steps, units = target.at
+            known = target.subset((steps == bounds.step) & (units % every == 0))
             least, most = bounds.ends[known.array][..., known.at[1] // every]
             beyond = np.maximum(least - known.values, known.values - most)
             off = beyond / known.allowed
@@ -97,16 +97,16 @@ def _first_steps(
     first, which = distinct(cell.keys(cells, True, _shows_f(simulator)))
     sets, cells = sets[first], cells.subset(first)
     constants = _shown_constants(simulator, name, sets, cells)
-    order = cell.orders(cells)
-    groups, group_of = distinct(constants, *order)
+    is_last = cell.orders(cells).outputs_reversed
+    groups, group_of = distinct(constants, is_last)
     every = []
     for n, at in enumerate(groups):
         group = np.flatnonzero(group_of == n)
         values = BOUNDS[int(constants[at])]
+        step = len(runs.sequence.x) - 1 if is_last[at] else 0
         for part in runs.chunks(len(group), len(values)):
-            rows = group[part]
-            ends = _ends(simulator, name, sets[rows], values, order.runs_back[at])
-            every.append(FirstStepBounds(rows, order.outputs_reversed[at], ends))
+            ends = _ends(simulator, name, sets[group[part]], values, step)
+            every.append(FirstStepBounds(group[part], step, ends))
     return which, every
 
 
@@ -119,31 +119,33 @@ def _shown_constants(
     simulator: NetworkSimulator, name: str, sets: Array, cells: Cells
 ) -> Array:
     """(N,): the open constant of each set, if the first step shows it."""
-    constants = simulator.singles.constant[sets].max(axis=1)
+    constants = simulator.singles.open_constant(sets)
     if not _shows_f(simulator):
         is_hidden = ~simulator.runs.cells[name].has(cells, "coupled", "i=1-f")
         constants[is_hidden & (constants == FORGET_BIAS)] = NO_CONSTANT
-    return np.asarray(constants)
+    return constants
 
 
 def _ends(
-    simulator: NetworkSimulator, name: str, sets: Array, values: Array, runs_back: bool
+    simulator: NetworkSimulator, name: str, sets: Array, values: Array, step: int
 ) -> dict[str, Array]:
     """The least and the most (2, U, K) that values of a constant give at a first step."""
     each = np.repeat(sets, len(values), axis=0)
     constants = simulator.singles.constants(each, np.tile(values, len(sets)))
     cells = simulator.runs.cells_of(name, each, constants, np.float32)
-    keep_z = "z" in simulator.kept
-    arrays = simulator.runs.first_step(name, cells, runs_back, keep_z)
+    kept = SHOWN.union(simulator.kept & SHOW_F)
+    extent = Extent(1, kept, np.float32, has_first_steps=False)
+    arrays = simulator.runs.step(name, cells, extent)
+    given = {kind: array[:, step] for kind, array in arrays.items()}
     if simulator.head is not None:
-        arrays[Y] = head_output(simulator.head, arrays["h"])
+        given[Y] = head_output(simulator.head, given["h"])
     ends = {}
-    for array, given in arrays.items():
-        some = given[:, :: _unit_stride(simulator, name)]
+    for kind, numbers in given.items():
+        some = numbers[:, :: _unit_stride(simulator, name)]
         by_value = some.reshape(len(sets), len(values), -1)
         further = np.abs(np.diff(by_value, axis=1)).max(axis=1, initial=0)
         least, most = by_value.min(axis=1), by_value.max(axis=1)
-        ends[array] = np.stack([least - further, most + further])
+        ends[kind] = np.stack([least - further, most + further])
     return ends
 
 
@@ -169,7 +171,7 @@ def _among_pairs(
 ) -> Array:
     """The same where most pairs are tried: all are run to the end, once for all placements."""
     pairs = simulator.singles.closed_pairs
-    off = simulator.shared_off(pairs, extent, simulator.horizons[2], cached)
+    off = simulator.shared_off(pairs, extent, simulator.horizons.most, cached)
     near = pairs[are_near(off)]
     numbers = 1, len(simulator.singles)  # of a pair one
     return np.asarray(sets[np.isin(sets @ numbers, near @ numbers)])
@@ -179,7 +181,8 @@ def _in_short_runs(simulator: NetworkSimulator, sets: Array) -> Array:
     """The same by runs of the lowest cells, and of the first steps: later, rounding grows."""
     names = [*simulator.runs.cells, ""]
     counts = sorted({1 + names.index(one.cell) for one in simulator.targets})
-    for count, steps in product(counts, dict.fromkeys(simulator.horizons[:3])):
+    fewest, telling, most, _ = simulator.horizons
+    for count, steps in product(counts, dict.fromkeys((fewest, telling, most))):
         off = simulator.off_early(sets, steps, cells=count)
         sets = sets[are_near(off)]
     return sets

@@ -19,7 +19,8 @@ from lstmcli.core.explain.causes import (
     Changes,
     settings_of,
 )
-from lstmcli.core.explain.observation import EPS, Allowance, Arrays, Exactness
+from lstmcli.core.explain.exactness import EPS, Exactness
+from lstmcli.core.explain.observation import Allowance, Arrays
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.verify import (
     FINE,
@@ -74,9 +75,9 @@ def rearranged(question: Question, case: Case) -> Remarks:
     if len(side.arrays) == 1 and arrays.keys().isdisjoint(side.arrays):
         arrays = {"h": trace.h}
     with suppress(UserError):  # no array has the same name
-        found = compare(Side("the run as loaded", arrays, case.layout), side)
-        differing = sum(not array.equal for array in found.arrays.values())
-        for hint in found.hints:
+        difference = compare(Side("the run as loaded", arrays, case.layout), side)
+        differing = sum(not array.equal for array in difference.arrays.values())
+        for hint in difference.hints:
             if not hint.code.startswith(NO_ARRANGEMENTS):
                 yield remark("rearranged", hint=hint.text, complete=differing == 1)
 

@@ -41,99 +41,104 @@ def settings_to_load(model: Model, settings: Mapping[str, Any]) -> dict[str, Any
     Those of its convention are among them, if all cells share them and `load` takes them.
     """
     conventions = [cell.convention for _, cell in model.cells]
-    shared = {
-        name: value
-        for name, value in model.settings().items()
-        if name != "edits" and all(_restates(name, value, one) for one in conventions)
-    }
-    given = {**shared, **{k: v for k, v in model.given.items() if k != "dtype"}}
-    return {**given, **spelled_out(settings, given)}
+    given = {}
+    for name, value in model.settings().items():
+        if name != "edits" and all(_restates(name, value, one) for one in conventions):
+            given[name] = value
+    for name, value in model.given.items():
+        if name != "dtype":
+            given[name] = value
+    return given | spelled_out(settings, given)
 
 
 def _restates(name: str, value: Any, convention: Convention) -> bool:
     if name == "gates" and len(value) < len(GATES):  # three blocks have one order
         return False
-    output = {
-        "output_activation": convention.behaviour.output_activation
-    }  # else the activation's
+    # without it, that of the activation
+    output = {"output_activation": convention.behaviour.output_activation}
     return convention.changed({**output, name: value}) == convention
 
 
-NO_CONSTANT = -1  # open in a change: a position among `CONSTANTS` otherwise
+Spaces = Mapping[str, Mapping[Change, Sequence[int]]]
+"""By cell, the codes of each change."""
+
+NO_CONSTANT = -1  # is open; otherwise a position among `CONSTANTS`
+FORGET_BIAS = 0  # the other constants are clips
+LEAST = np.array([-np.inf, 1e-6, 1e-6, 1e-6])
+"""Of each constant, that is tried."""
 
 
 class SingleChanges:
     """The single changes of a network: of all cells, a layer, a direction or a cell.
 
-    ``layers`` are names of cells, ``spaces`` the codes of their changes in that order, ``without``
+    ``layers`` are names of cells, ``spaces`` their changes in that order, ``without``
     settings that EXPECTED does not show.
     """
 
     def __init__(
         self,
         layers: Sequence[Sequence[str]],
-        spaces: Mapping[str, Mapping[Change, Sequence[int]]],
+        spaces: Spaces,
         without: Collection[str] = (),
     ) -> None:
         self.layers = layers
-        every = dict.fromkeys(
-            (change, tuple(name for name in group if change in spaces[name]))
-            for group in groups(layers)
-            for change in dict.fromkeys(c for name in group for c in spaces[name])
-            if not {change.setting, SPREADS.get(change.setting, "?")[0]} & {*without}
-        )
-        names = sorted({change.setting for change, _ in every})
-        kinds = [
-            [(names.index(change.setting) + 1) * (name in cells) for name in spaces]
-            for change, cells in every
-        ]
-        self.kinds = np.array([*kinds, [0] * len(spaces)])  # (S + 1, C) settings
-        self.constant = np.array(  # (S + 1,) which constant is open, or -1
-            [
-                *(
-                    CONSTANTS.index(c.setting) if c.value == SOLVE else -1
-                    for c, _ in every
-                ),
-                -1,
-            ]
-        )
-        together = [_most_together(change, len(spaces) > 1) for change, _ in every]
-        self.together = np.array(together, int)  # (S,) of how many at most
-        self.changes: list[Changes] = [
-            tuple(Change(scope + change.setting, change.value) for scope in scopes)
-            for change, cells in every
-            for scopes in [
-                [f"{n}." for n in cells] if len(cells) < len(spaces) else [""]
-            ]
-        ]
-        kept = [KEPT] * len(COLUMNS)
-        self._rows = {  # (S + 1, F) of each cell
-            name: np.array(
-                [*(s[c] if name in cells else kept for c, cells in every), kept],
-                np.int8,
-            )
-            for name, s in spaces.items()
-        }
+        every = _changes_of_cells(layers, spaces, without)
+        settings = sorted({change.setting for change, _ in every})
+        count = len(every)
+        self.changes: list[Changes] = []
+        self.constant = np.full(count + 1, NO_CONSTANT)  # (S + 1,) which is open
+        self.together = np.zeros(count, int)  # (S,) of how many at most
+        # (S + 1, C): the number of the setting that each changes in a cell, or 0
+        self._settings = np.zeros((count + 1, len(spaces)), int)
+        kept = np.full((count + 1, len(COLUMNS)), KEPT, np.int8)
+        self._codes = {name: kept.copy() for name in spaces}  # (S + 1, F)
+        for n, (change, cells) in enumerate(every):
+            self.changes.append(_by_cell(change, cells, len(spaces)))
+            self.together[n] = _most_together(change, len(spaces) > 1)
+            if change.value == SOLVE:
+                self.constant[n] = CONSTANTS.index(change.setting)
+            for column, (name, space) in enumerate(spaces.items()):
+                if name in cells:
+                    self._settings[n, column] = 1 + settings.index(change.setting)
+                    self._codes[name][n] = space[change]
+
+    def __len__(self) -> int:
+        return len(self.changes)
 
     def codes(self, name: str, sets: Array) -> Array:
         """The codes (n, F) of a cell under sets of changes; special settings come last."""
         codes = np.zeros((len(sets), len(COLUMNS)), np.int8)
         for k in range(sets.shape[1]):
-            rows = self._rows[name][sets[:, k]]
+            rows = self._codes[name][sets[:, k]]
             np.copyto(codes, rows, where=rows != KEPT)
         return codes
 
-    def __len__(self) -> int:
-        return len(self.changes)
+    # ---- sets of them
 
     def sets(self, size: int) -> Array:
         """Sets (n, size), no two of one setting of a cell, nor two open constants."""
         among = np.flatnonzero(self.together >= size)
-        found = among[:, None]
+        sets = among[:, None]
         for _ in range(size - 1):
-            each = (np.column_stack([found, np.full(len(found), one)]) for one in among)
-            found = np.concatenate([*map(self._allowed, each)])
-        return found
+            longer = []
+            for last in among:
+                with_last = np.column_stack([sets, np.full(len(sets), last)])
+                longer.append(self._allowed(with_last))
+            sets = np.concatenate(longer)
+        return sets
+
+    def _allowed(self, sets: Array) -> Array:
+        """The sets whose last change may be added to those before it."""
+        before, last = sets[:, :-1], sets[:, -1]
+        alike = self._are_alike(before, last[:, None]).any(axis=1)
+        both_open = self.are_open(before) & self.are_open(last[:, None])
+        return sets[(before[:, -1] < last) & ~alike & ~both_open]
+
+    def _are_alike(self, one: Any, other: Any) -> Array:
+        """Tell which change the same setting of a cell."""
+        settings = self._settings[other]
+        is_same = self._settings[one] == settings
+        return np.asarray((is_same & (settings != 0)).any(axis=-1))
 
     @cached_property
     def _pairs(self) -> Array:
@@ -142,8 +147,7 @@ class SingleChanges:
     @cached_property
     def closed_pairs(self) -> Array:
         """Without an open constant."""
-        is_open = self.are_open(self._pairs)
-        return self._pairs[~is_open]
+        return self._pairs[~self.are_open(self._pairs)]
 
     def pairs(self, order: Array, most: int) -> Array:
         """Pairs (n, 2) of the first changes in an order with any other."""
@@ -151,93 +155,134 @@ class SingleChanges:
         has_first = np.isin(self._pairs, first).any(axis=1)
         return np.asarray(self._pairs[has_first])
 
-    def _allowed(self, sets: Array) -> Array:
-        before, last = sets[:, :-1], sets[:, -1]
-        alike = self._are_alike(before, last[:, None]).any(axis=1)
-        both_open = self.are_open(before) & (self.constant[last] >= 0)
-        return sets[(before[:, -1] < last) & ~alike & ~both_open]
-
-    def are_open(self, sets: Array) -> Array:
-        """(n,): whether a set has an open constant."""
-        return np.asarray((self.constant[sets] >= 0).any(axis=1))
-
-    def of(self, one: Array, value: float = np.nan) -> Changes:
+    def of(self, single_set: Array, value: float = np.nan) -> Changes:
         """The changes of a set, with the value of its open constant."""
-        changes = (c for at in one if at < len(self) for c in self.changes[at])
-        return tuple(
-            Change(c.setting, float(value)) if c.value == SOLVE else c for c in changes
-        )
+        changes = []
+        for n in single_set:
+            if n < len(self):
+                for change in self.changes[n]:
+                    is_open = change.value == SOLVE
+                    given = float(value) if is_open else change.value
+                    changes.append(Change(change.setting, given))
+        return tuple(changes)
 
     def neighbours(self, answer: Changes) -> tuple[Array, float]:
         """An answer, each set one change from it, and none; and their open constant.
 
         A neighbour has one more change, its last, or another value of a changed setting.
         """
-        by_change = {c: n for n, one in enumerate(self.changes) for c in one}
-        opened = [c for c in answer if c not in by_change]
-        both = (*answer, *(Change(c.setting, SOLVE) for c in opened))
-        base, none = sorted({by_change[c] for c in both if c in by_change}), len(self)
-        further = (n for n in range(none) if self.constant[n] < 0 and n not in base)
-        rows = [[*(b for b in base if not self._are_alike(b, n)), n] for n in further]
-        size = len(answer) + 1
-        sets = [row + [none] * (size - len(row)) for row in (base, *rows, [])]
-        return np.array(sets, int), next((c.value for c in opened), np.nan)
+        places: dict[Change, int] = {}
+        for n, changes in enumerate(self.changes):
+            places.update(dict.fromkeys(changes, n))
+        solved = [change for change in answer if change not in places]
+        opened = [Change(change.setting, SOLVE) for change in solved]
+        base = sorted({places[one] for one in chain(answer, opened) if one in places})
+        rows = [base]
+        for n in np.flatnonzero(self.constant[:-1] == NO_CONSTANT).tolist():
+            if n not in base:
+                kept = [one for one in base if not self._are_alike(one, n)]
+                rows.append([*kept, n])
+        sets = np.full((len(rows) + 1, len(answer) + 1), len(self))
+        for n, row in enumerate(rows):
+            sets[n, : len(row)] = row
+        return sets, solved[0].value if solved else np.nan
 
-    def _are_alike(self, one: Any, other: Any) -> Array:
-        kinds = self.kinds[other]
-        return np.asarray(((self.kinds[one] == kinds) & (kinds != 0)).any(axis=-1))
+    # ---- constants
+
+    def open_constant(self, sets: Array) -> Array:
+        """(n,): which constant of a set is open, or `NO_CONSTANT`."""
+        return np.asarray(self.constant[sets].max(axis=1))
+
+    def are_open(self, sets: Array) -> Array:
+        """(n,): whether a set has an open constant."""
+        return np.not_equal(self.open_constant(sets), NO_CONSTANT)
 
     def constants(self, sets: Array, values: Array) -> Array:
         """(n, K) constants, with values (n,) of the open ones; NaN: as assumed."""
-        open_ones = self.constant[sets].max(axis=1)
-        found = np.full((len(sets), len(CONSTANTS)), np.nan)
-        rows = np.flatnonzero(open_ones >= 0)
-        bounded = np.where(open_ones > 0, np.maximum(values, LEAST_CLIP), values)
-        found[rows, open_ones[rows]] = bounded[rows]
-        return found
+        constant = self.open_constant(sets)
+        constants = np.full((len(sets), len(CONSTANTS)), np.nan)
+        rows = np.flatnonzero(constant != NO_CONSTANT)
+        which = constant[rows]
+        constants[rows, which] = np.maximum(values[rows], LEAST[which])
+        return constants
 
 
-LEAST_CLIP = 1e-6
+def _changes_of_cells(
+    layers: Sequence[Sequence[str]],
+    spaces: Spaces,
+    without: Collection[str],
+) -> list[tuple[Change, tuple[str, ...]]]:
+    """Each change, and the cells of which it is one."""
+    every: dict[tuple[Change, tuple[str, ...]], None] = {}
+    for group in groups(layers):
+        for change in dict.fromkeys(chain.from_iterable(spaces[n] for n in group)):
+            columns = SPREADS.get(change.setting, (change.setting,))
+            if change.setting in without or columns[0] in without:
+                continue
+            cells = tuple(name for name in group if change in spaces[name])
+            every[change, cells] = None
+    return list(every)
 
 
-def _most_together(change: Change, several: bool) -> int:
+def _by_cell(change: Change, cells: Collection[str], count: int) -> Changes:
+    """A change as it is given: with the names of its cells, unless these are all."""
+    if len(cells) == count:
+        return (change,)
+    return tuple(Change(f"{name}.{change.setting}", change.value) for name in cells)
+
+
+def _most_together(change: Change, has_several: bool) -> int:
     """How many changes at once are tried with one at most.
 
-    Fewer with a clip, or an order of gates that no framework uses: ``several`` cells have many.
+    Fewer with a clip, or an order of gates that no framework uses: networks have many.
     """
     setting, value = change
     if value in ORDERS and value not in KNOWN_ORDERS:
-        return 1 if several and setting.endswith("_gates") else 2
+        return 1 if has_several and setting.endswith("_gates") else 2
     return 2 if value == SOLVE and setting != "forget_bias" else 3
 
 
 def groups(layers: Sequence[Sequence[str]]) -> Iterator[tuple[str, ...]]:
     """The cells of a change: all, those of a layer, of a direction, each."""
     names = [*chain(*layers)]
-    ways = [
-        [n for n in names if n.endswith("_reverse") == back] for back in (False, True)
-    ]
-    every = (names, *layers, *ways, *([name] for name in names))
+    forward = [name for name in names if not name.endswith("_reverse")]
+    backward = [name for name in names if name.endswith("_reverse")]
+    every = [names, *layers, forward, backward]
+    every.extend([name] for name in names)
     yield from dict.fromkeys(map(tuple, filter(None, every)))
+
+
+# ---- which is likelier, and what conventions do
 
 
 def prior(change: Change) -> float:
     """How far down a list of suspects a change stands; lower is likelier."""
     cell = change.setting.rpartition(".")[0]
     cause = cause_of(change.setting)
-    unusual = cause.usual is not None and change.value not in cause.usual
-    forward = bool(cell) and not cell.endswith("_reverse")
-    return cause.prior + cause.unusual * unusual + cause.forward * forward
+    place = cause.prior
+    if cause.usual is not None and change.value not in cause.usual:
+        place += cause.unusual
+    if cell and not cell.endswith("_reverse"):
+        place += cause.forward
+    return place
 
 
 def rank(changes: Changes, assumed: Convention) -> tuple[float, ...]:
     """Sorts what conventions do first, likelier changes, all cells."""
     of_some_cells = sum("." in change.setting for change in changes)
-    return (
-        not conventions_with(changes, assumed),
-        sum(map(prior, changes)),
-        of_some_cells,
-    )
+    is_of_none = not conventions_with(changes, assumed)
+    return is_of_none, sum(map(prior, changes)), of_some_cells
+
+
+_OF_A_RUN = (
+    "state",
+    "reverse",
+    "flip_output",
+    "go_backwards",
+    "initial_state",
+    "lengths",
+)
+_COMPARED = {*COLUMNS} - {"rows", "peepholes", "peephole_gates", *_OF_A_RUN}
 
 
 def conventions_with(
@@ -252,14 +297,17 @@ def conventions_with(
     if any(not has_setting(change.setting) for change in changes):
         return []
     changed = assumed.changed(settings_of(changes))
-    return [
-        name
-        for name, row in CONVENTIONS.items()
-        if all(
-            value_in(row, one) == value_in(changed, one)
-            for one in (*_COMPARED, *of_run)
-        )
-    ]
+    wanted = {name: value_in(changed, name) for name in _COMPARED.union(of_run)}
+    return _conventions(wanted)
+
+
+def _conventions(wanted: Mapping[str, Any]) -> list[str]:
+    """The conventions that have these values of settings."""
+    names = []
+    for name, row in CONVENTIONS.items():
+        if all(value_in(row, setting) == value for setting, value in wanted.items()):
+            names.append(name)
+    return names
 
 
 def conventions_that_run(
@@ -274,29 +322,10 @@ def conventions_that_run(
     ]
 
 
-_OF_A_RUN = (
-    "state",
-    "reverse",
-    "flip_output",
-    "go_backwards",
-    "initial_state",
-    "lengths",
-)
-_COMPARED = {*COLUMNS} - {"rows", "peepholes", "peephole_gates", *_OF_A_RUN}
-
-
 def conventions_having(setting: str, value: Any) -> list[str]:
     """The conventions that have a value of a setting."""
-    columns = ("kernel_gates", "recurrent_gates") if setting == "gates" else (setting,)
-    if (
-        setting not in SETTINGS
-        or not has_setting(setting)
-        or setting.endswith("_gates")
-    ):
+    is_of_tensor = setting.endswith("_gates")
+    if setting not in SETTINGS or not has_setting(setting) or is_of_tensor:
         return []
-    rows = CONVENTIONS.items()
-    return [
-        name
-        for name, row in rows
-        if all(value_in(row, one) == value for one in columns)
-    ]
+    columns = ("kernel_gates", "recurrent_gates") if setting == "gates" else (setting,)
+    return _conventions(dict.fromkeys(columns, value))

@@ -84,12 +84,12 @@ class Extent(NamedTuple):
     kept: Collection[str]  # arrays of each cell
     dtype: Any = np.float64
     cells: int | None = None  # how many, the lowest first; None: all
-    # or only as many as if no outputs were reversed: of such, the last ones
+    # otherwise as many are computed of reversed outputs: the last ones
     has_first_steps: bool = True
 
 
 class NetworkRuns:
-    """The runs of a network over a sequence; ``cells`` are under hypotheses."""
+    """A network, run over a sequence; ``cells`` are under hypotheses."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class NetworkRuns:
         return arrays
 
     def _zeros(self, name: str, count: int, extent: Extent) -> dict[str, Array]:
-        """Arrays for a count of runs of a cell; steps that are not run take no memory."""
+        """Zeros for the runs of a cell; steps that are not run take no memory."""
         cell = self.cells[name].cell
         widths = {"h": cell.outputs, "final_h": cell.outputs, "z": 4 * cell.units}
         steps = len(self.sequence.x)
@@ -221,16 +221,6 @@ class NetworkRuns:
             return self.sequence.x[None, step].astype(dtype)
         outputs = [one.arrays["h"][one.which, step][:, None] for one in below]
         return merge_directions(outputs, self.sequence.model.convention)[:, 0]
-
-    def first_step(
-        self, name: str, cells: Cells, runs_back: bool, keep_z: bool
-    ) -> dict[str, Array]:
-        """The arrays (N, K) of the first step of lowest cells, all in one direction."""
-        simulator, dtype = self.cells[name], cells.constants.dtype
-        state = simulator.start(len(cells), self.sequence.states[name], dtype)
-        x = self._inputs(-1 if runs_back else 0, (), dtype)
-        self.work.add(CALL + len(cells) * work_of_step(simulator.cell))
-        return simulator.step(0, x, state, cells, keep_z)
 
 
 def _stepped_together(simulator: Simulator, cells: Cells) -> Iterator[Array]:

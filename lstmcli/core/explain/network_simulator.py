@@ -3,43 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core.diff.operand import FINAL, OF_HEAD, ArrayName
+from lstmcli.core.diff.operand import OF_HEAD
 from lstmcli.core.explain.causes import Changes, settings_of
-from lstmcli.core.explain.hypotheses import SingleChanges
+from lstmcli.core.explain.comparison import Comparison
+from lstmcli.core.explain.hypotheses import NO_CONSTANT, SingleChanges
 from lstmcli.core.explain.network_runs import (
     FINALS,
     CellRuns,
     Extent,
     NetworkRuns,
-    Runs,
-    distinct,
     sequence_run,
 )
 from lstmcli.core.explain.observation import Allowance, WantedNumbers
 from lstmcli.core.explain.simulator import Simulator
 from lstmcli.core.explain.verify import Cached, Case
-from lstmcli.core.forward.head import head_output, taken_at_each_end
-from lstmcli.core.forward.prepare import edited_model
-from lstmcli.core.forward.sequence import edited_outputs, merge_directions
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edit import edits_in
-from lstmcli.core.model.model import Cell, Model
+from lstmcli.core.model.model import Cell
 from lstmcli.core.model.steps import StepOrder
-from lstmcli.core.model.surroundings import FINAL_Y, STATES
 
-FAR = 1e6  # tolerances, the most that a number may be off
 LOOSE = 20.0  # tolerances by which a searched hypothesis may be off
 TELLING = 12  # known steps, after which the rest is verified: rounding grows
 CLOSEST_STEPS = 8  # that sort single changes where a first step is known
 FEWEST, TELLING_NUMBERS = 3, 96  # of steps, to solve for a constant first
 OUTPUTS = ("h", *FINALS)
 """Arrays of every run, which many locations of EXPECTED share."""
+
+
+class Horizons(NamedTuple):
+    """Steps up to which runs are compared, one after another."""
+
+    fewest: int
+    telling: int  # enough of them to solve for a constant
+    most: int  # the rest is verified
+    every: int
 
 
 class NetworkSimulator:
@@ -63,7 +64,7 @@ class NetworkSimulator:
         self.work = case.work
         self.sequence = sequence_run(case, singles, run_changes, item)
         self.runs = NetworkRuns(cells, singles, self.sequence, case.work)
-        self.at_any_step = at_any_step
+        self.comparison = Comparison(self.sequence, singles.layers, at_any_step)
         targets = case.expected.targets(
             allowance,
             self.sequence.item,
@@ -76,19 +77,17 @@ class NetworkSimulator:
         self.targets = [one.thinned() for one in every]
         if at_any_step:  # of h and c, which the last states are of the last step
             self.targets = [one._replace(array=one.array[-1]) for one in self.targets]
-        model = edited_model(self.sequence.model)
-        self.head = None
+        self.head = None  # that is compared
         if any(one.array in OF_HEAD for one in self.targets):
-            self.head = model.head
-        self.edited = _with_edited_outputs(model)
-        self.kept = _kept(self.targets, self.edited.values())
+            self.head = self.comparison.head
+        self.kept = _kept(self.targets, self.comparison.edited.values())
 
     # ---- what EXPECTED shows
 
     @cached_property
     def is_stepwise(self) -> bool:
         """Tell whether EXPECTED has the first step of a lowest cell, which shows most."""
-        if self.edited:
+        if self.comparison.edited:
             return False
         for name in self.singles.layers[0]:
             order = StepOrder.of_cell(self.runs.cells[name].how.behaviour, False)
@@ -104,22 +103,22 @@ class NetworkSimulator:
         return not any(h.any() or c.any() for h, c in states)
 
     @cached_property
-    def horizons(self) -> list[int]:
-        """Steps up to which runs are compared: the fewest, those that tell enough, all."""
+    def horizons(self) -> Horizons:
+        """The steps up to which runs are compared, from the first known one on."""
         steps = len(self.sequence.x)
         first = min((int(one.at[0].min()) for one in self.of_steps), default=steps)
         cell = next(iter(self.runs.cells.values())).cell
         width = cell.units if self.head is None else self.head.width(cell.outputs)
         telling = int(np.clip(TELLING_NUMBERS / width, FEWEST, TELLING))
         counts = (FEWEST, telling, TELLING, steps)
-        return [min(first + count, steps) for count in counts]
+        return Horizons(*(min(first + count, steps) for count in counts))
 
     def targets_until(
         self, steps: int, cells: int | None = None
     ) -> list[WantedNumbers]:
         """Some numbers of the lowest cells up to a step; of last states, in a whole run."""
         every = self.targets
-        if steps < len(self.sequence.x) and not self.at_any_step:
+        if steps < len(self.sequence.x) and not self.comparison.at_any_step:
             every = []  # last states are those of the last step
             for target in self.of_steps:
                 # of the numbers of all steps, few would be left
@@ -148,7 +147,7 @@ class NetworkSimulator:
         for part in self.runs.chunks(len(sets)):
             of_part = None if values is None else values[part]
             runs = self.runs.run(sets[part], extent, of_part)
-            off.append(self.off_in(runs, targets))
+            off.append(self.comparison.off(runs, targets))
         return np.concatenate(off)
 
     def off_early(
@@ -185,7 +184,11 @@ class NetworkSimulator:
     @cached_property
     def _has_last_step(self) -> bool:
         """Tell whether EXPECTED has the last step of the only cell, in units of its h."""
-        if len(self.runs.cells) > 1 or self.at_any_step or self.edited:
+        if (
+            len(self.runs.cells) > 1
+            or self.comparison.at_any_step
+            or self.comparison.edited
+        ):
             return False
         last = len(self.sequence.x) - 1
         return any((one.at[0] == last).any() for one in self.of_steps)
@@ -205,7 +208,7 @@ class NetworkSimulator:
             cells = self.runs.cells_of(name, sets[part], _rows(values, part), dtype)
             arrays = self.runs.step(name, cells, extent)
             of_cell = CellRuns(arrays, np.arange(len(part)))
-            off.append(self.off_in({name: of_cell}, targets))
+            off.append(self.comparison.off({name: of_cell}, targets))
         return np.concatenate(off)
 
     def shared_off(
@@ -217,7 +220,7 @@ class NetworkSimulator:
         off: list[Array] = []
         for part in self.runs.chunks(len(sets)):
             run = partial(self.runs.run, sets[part], extent)
-            off.append(self.off_in(cached.get((*key, len(off)), run), targets))
+            off.append(self.comparison.off(cached.get((*key, len(off)), run), targets))
         return np.concatenate(off)
 
     def shared_key(self, sets: Array, extent: Extent) -> tuple[Any, ...]:
@@ -246,90 +249,8 @@ class NetworkSimulator:
         distances = rms(off)
         if not off.shape[1]:
             distances[:] = np.inf
-        distances[self.singles.constant >= 0] = np.inf
+        distances[self.singles.constant != NO_CONSTANT] = np.inf
         return distances
-
-    def off_in(self, runs: Runs, targets: Sequence[WantedNumbers]) -> Array:
-        """(N, E): how far off runs are, in tolerances."""
-        count = len(next(iter(runs.values())).which)
-        shape = (count, len(self.sequence.x), 0) if self.at_any_step else (count, 0)
-        parts = [np.zeros(shape)]
-        for target in targets:
-            off = (self._given(runs, target) - target.values) / target.allowed
-            parts.append(np.clip(np.nan_to_num(off, nan=FAR), -FAR, FAR))
-        every: Array = np.concatenate(parts, axis=-1)
-        if self.at_any_step:
-            nearest = np.square(every).sum(axis=-1).argmin(axis=1)
-            every = every[np.arange(count), nearest]
-        return every
-
-    def _given(self, runs: Runs, target: WantedNumbers) -> Array:
-        """(N, E): the numbers that runs have where a target is; of any step (N, T, E)."""
-        if target.array in OF_HEAD:
-            return self._of_head(runs, target)
-        at: Any = (..., *target.at)
-        if target.cell:
-            shown = self._shown(target.cell, target.array, runs)
-            given: Array = shown[at][runs[target.cell].which]
-            return given
-        outputs = []
-        for name in self.singles.layers[-1]:
-            outputs.append(self._shown(name, "h", runs)[runs[name].which])
-        merged = merge_directions(outputs, self.sequence.model.convention)
-        return np.asarray(merged[at])
-
-    def _of_head(self, runs: Runs, target: WantedNumbers) -> Array:
-        """(N, E): what the head makes of the outputs of the last layer; of any step (N, T, E)."""
-        assert self.head is not None
-        names = self.singles.layers[-1]
-        first, which = distinct(*(runs[name].which for name in names))
-        taken = "h"
-        is_of_end = target.array == FINAL_Y and self.head.steps == STATES
-        if is_of_end and not self.at_any_step:
-            taken = "final_h"
-        outputs = []
-        for name in names:
-            shown = self._shown(name, taken, runs)[runs[name].which[first]]
-            outputs.append(shown if shown.ndim == 3 else shown[:, None])
-        h = merge_directions(outputs, self.sequence.model.convention)
-        return self._numbers_of_head(h, target)[which]
-
-    def _numbers_of_head(self, h: Array, target: WantedNumbers) -> Array:
-        """(U, E): numbers of y over the outputs h (U, T, P); of any step (U, T, E)."""
-        assert self.head is not None
-        if ArrayName.of(target.array).kind != FINAL and not self.at_any_step:
-            steps, places = np.unique(target.at[0], return_inverse=True)
-            y = head_output(self.head, np.ascontiguousarray(h[:, steps]))
-            return y[:, places, target.at[1]]
-        ends = taken_at_each_end(self.head.steps, h.swapaxes(0, 1)).swapaxes(0, 1)
-        if not self.at_any_step:
-            ends = ends[:, -1]
-        y = head_output(self.head, np.ascontiguousarray(ends))
-        return y[..., target.at[0]]
-
-    def _shown(self, name: str, array: str, runs: Runs) -> Array:
-        """An array of distinct runs of a cell, h as given edits of the outputs leave it."""
-        arrays = runs[name].arrays
-        if array != "h" or name not in self.edited:
-            return arrays[array]
-        cell = self.edited[name]
-        of_steps = {k: a.swapaxes(0, 1) for k, a in arrays.items() if a.ndim == 3}
-        steps, count, _ = of_steps["h"].shape
-        x = np.zeros((steps, count, cell.inputs))  # those of upper layers are not kept
-        if name in self.singles.layers[0]:
-            x[:] = self.sequence.x[:, None]
-        return edited_outputs(cell, x, of_steps)["h"].swapaxes(0, 1)
-
-
-def _with_edited_outputs(model: Model) -> dict[str, Cell]:
-    """The cells whose outputs given edits change, with those edits that are of any batch."""
-    cells = dict[str, Cell]()
-    for name, cell in model.cells:
-        every = edits_in("outputs", cell.edits)
-        edits = [one for one in every if not one.kind.of_sequence]
-        if edits:
-            cells[name] = replace(cell, edits=tuple(edits))
-    return cells
 
 
 def _kept(targets: Sequence[WantedNumbers], edited: Collection[Cell]) -> set[str]:

@@ -161,7 +161,7 @@ def _compared_neighbours(
 
 def _telling_simulator(attempt: Attempt) -> NetworkSimulator:
     """The simulator over a sequence that shows an answer."""
-    placement, simulator = attempt.placement, attempt.simulator
+    placement, simulator = attempt.placement, attempt.sets.simulator
     loaded = placement.verify(())
     if loaded.first is not None and loaded.items[simulator.sequence.item]:
         return placement.simulator_on(loaded.first.item)

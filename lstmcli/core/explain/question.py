@@ -14,8 +14,8 @@ from lstmcli.core.diff.operand import OF_HEAD, WEIGHTS, ArrayName, Side
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.budget import WorkDone
 from lstmcli.core.explain.causes import Settings
+from lstmcli.core.explain.exactness import Exactness, as_printed, exactness_of
 from lstmcli.core.explain.locations import states_in
-from lstmcli.core.explain.observation import Exactness, as_printed, exactness_of
 from lstmcli.core.explain.verify import FINE, Cached, Reader
 from lstmcli.core.forward.plan import check_axes
 from lstmcli.core.model.arrays import Array

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lstmcli.core.explain.exactness import EPS, is_printed
 from lstmcli.core.explain.explanation import Changed, Compared
 from lstmcli.core.explain.locations import Location
-from lstmcli.core.explain.observation import EPS, is_printed
 from lstmcli.core.explain.proof import Proved
 from lstmcli.core.explain.question import Question
 from lstmcli.core.explain.tries import Try

@@ -193,7 +193,7 @@ def _in_half_precision(
     A change is searched where a first step is known.
     """
     placement = attempt.placement
-    may_change = not placement.changes and attempt.simulator.is_stepwise
+    may_change = not placement.changes and attempt.sets.simulator.is_stepwise
     if not may_change and placement.verify(()).max_abs > half.absolute:
         return []
     coarse = execution.tolerance(placement.case, placement.run_changes, half)

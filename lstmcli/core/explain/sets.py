@@ -10,7 +10,6 @@ from functools import cached_property
 import numpy as np
 
 from lstmcli.core.explain.budget import Budget
-from lstmcli.core.explain.hypotheses import SingleChanges
 from lstmcli.core.explain.network_runs import distinct
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.explain.placement import Placement
@@ -32,11 +31,6 @@ class SetsToTry:
         self._runs = placement.question.runs
         self._work = placement.question.work
 
-    @property
-    def singles(self) -> SingleChanges:
-        """The single changes that EXPECTED can show."""
-        return self.placement.singles
-
     @cached_property
     def simulator(self) -> NetworkSimulator:
         """The network over the sequence of the batch that is known best."""
@@ -45,7 +39,7 @@ class SetsToTry:
     @cached_property
     def _seen(self) -> Array:
         """The keys of what was listed, at first of the network as loaded."""
-        nothing = np.full((1, 1), len(self.singles))
+        nothing = np.full((1, 1), len(self.placement.singles))
         return self.simulator.runs.keys(nothing)
 
     @cached_property
@@ -80,7 +74,7 @@ class SetsToTry:
 
         Pairs are of the nearest where no first step is known.
         """
-        singles, simulator = self.singles, self.simulator
+        singles, simulator = self.placement.singles, self.simulator
         if size == 1:
             return self._all(1)
         if self._has_none_of(size):
@@ -114,8 +108,10 @@ class SetsToTry:
 
     def _all(self, size: int) -> tuple[Array, Array]:
         """All sets, made once for all placements: they do not depend on EXPECTED."""
-        key = "sets", id(self.singles), size
-        return self._runs.get(key, lambda: self._with_keys(self.singles.sets(size)))
+        key = "sets", id(self.placement.singles), size
+        return self._runs.get(
+            key, lambda: self._with_keys(self.placement.singles.sets(size))
+        )
 
     def _with_keys(self, sets: Array) -> tuple[Array, Array]:
         return sets, self.simulator.runs.keys(sets)

@@ -7,7 +7,7 @@ hypotheses and units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -16,17 +16,14 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.explain.causes import (
-    CAUSES,
     COLUMNS,
     CONSTANTS,
-    KEPT,
-    KNOWN_ORDERS,
     ORDERS_OF_TENSORS,
     SOLVE,
-    SPREADS,
     Change,
     value_in,
 )
+from lstmcli.core.explain.cell_changes import shown_changes, values_from
 from lstmcli.core.explain.tensors import (
     CHOSEN_BY,
     Chosen,
@@ -51,7 +48,7 @@ from lstmcli.core.model.conventions import Convention
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.states import State
 from lstmcli.core.model.steps import StepOrder
-from lstmcli.core.model.vocabulary import GATES, ONE_OF_TWO, PEEPHOLE_ORDERS
+from lstmcli.core.model.vocabulary import GATES, PEEPHOLE_ORDERS
 
 OFF = np.array([0.0 if name == "forget_bias" else np.inf for name in CONSTANTS])
 """Each constant where it does nothing."""
@@ -105,51 +102,16 @@ def _groups_of(values: Array) -> list[tuple[int, Any]]:
     return [(kind, np.flatnonzero(values == kind)) for kind in kinds]
 
 
-def single_changes(
-    values: Mapping[str, Sequence[Any]],
-    without: Collection[str] = (),
-    barred: Collection[Change] = (),
-) -> dict[Change, list[int]]:
-    """All single changes that one cell can show, each as a row of codes (F,).
-
-    ``values`` are those of each column, the assumed one first: a code is a position among them.
-    ``without`` names columns that make no difference, such as peepholes where there are none;
-    ``barred`` changes cannot be run. Special settings come last: they override general ones.
-    """
-    rows = {}
-    for setting in dict.fromkeys((*SPREADS, *COLUMNS)):
-        columns = SPREADS.get(setting, (setting,))
-        if setting in without or columns[0] in without:
-            continue
-        # as assumed is a change next to another activation
-        is_change = setting == "output_activation" and "activation" not in without
-        usual_first = [v for v in KNOWN_ORDERS if v in COLUMNS[columns[0]]]
-        usual_first.extend(CAUSES[setting].values)
-        for value in dict.fromkeys(usual_first):
-            change = Change(setting, value)
-            differs = is_change or any(values[name][0] != value for name in columns)
-            if differs and change not in barred:
-                rows[change] = _codes_of(value, columns, values)
-    return rows
-
-
-def _codes_of(
-    value: Any, columns: Collection[str], values: Mapping[str, Sequence[Any]]
-) -> list[int]:
-    """The codes (F,) of a change that sets some columns to a value."""
-    codes = []
-    for name in COLUMNS:
-        codes.append(values[name].index(value) if name in columns else KEPT)
-    return codes
-
-
-def values_from(assumed: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The values of each column, the assumed one first."""
-    values = {}
-    for name, every in COLUMNS.items():
-        others = [value for value in every if value != assumed[name]]
-        values[name] = [assumed[name], *others]
-    return values
+def _peepholes_by_order(decode: Decode, cell: Cell, how: Convention) -> Array | None:
+    """The peepholes (6, 3, H) by code of their order; None for none, or matrices."""
+    if cell.peephole is None or cell.peephole.ndim != 2:
+        return None
+    orders = dict.fromkeys((how.setting("peephole_gates"), *PEEPHOLE_ORDERS))
+    each = []
+    for order in orders:
+        settings = {"peepholes": "used", "peephole_gates": order}
+        each.append(decode(settings).peephole)
+    return np.array(each)
 
 
 class Simulator:
@@ -160,12 +122,12 @@ class Simulator:
 
     def __init__(self, decode: Decode, how: Convention) -> None:
         self.how = how
-        self._decode = decode
+        self.decode = decode
         self.cell = decode({"peepholes": "used"})  # they may be assumed ignored
         self.is_large = weight_bytes(self.cell) >= LARGE
-        self._tensors = Tensors(decode, self.cell)
+        self.tensors = Tensors(decode, self.cell)
         self._parts_of_cell = parts_of(self.cell)  # of arrays (H, N)
-        self._peepholes = self._in_each_order()
+        self.peepholes = _peepholes_by_order(decode, self.cell, how)
         assumed = {name: value_in(how, name) for name in COLUMNS}
         if len(how.storage.gates) < len(GATES):  # three blocks have no other order
             assumed.update(dict.fromkeys(ORDERS_OF_TENSORS, "ifgo"))
@@ -174,7 +136,7 @@ class Simulator:
     @cached_property
     def singles(self) -> dict[Change, list[int]]:
         """All single changes that the cell can show, each as a row of codes (F,)."""
-        return single_changes(self.values, list(self._idle()), list(self._barred()))
+        return shown_changes(self)
 
     @cached_property
     def _constants(self) -> dict[str, Array]:
@@ -191,63 +153,6 @@ class Simulator:
         """The function of each code of an activation."""
         return {name: [*map(activation, self.values[name])] for name in _ACTIVATIONS_OF}
 
-    def _idle(self) -> Iterator[str]:
-        """The settings that make no difference to this cell."""
-        how, storage = self.how.behaviour, self.how.storage
-        other_rows = "hx" if storage.rows == "xh" else "xh"
-        is_same = self._tensors.is_same
-        ways = {self._coupled(way) for way in COLUMNS["coupled"]}
-        idle = {
-            "peepholes": self.cell.peephole is None,
-            "peephole_gates": self._has_one_peephole,
-            "reverse": how.go_backwards,
-            # then one of the two is the same
-            "go_backwards": how.reverse or how.flip_output,
-            "coupled": ways == {how.coupled},
-            "rows": is_same("kernel", rows=other_rows),
-            "projection_clip": self.cell.projection is None,
-            "interleaved": self.cell.units > 1
-            and is_same("kernel", interleaved=not storage.interleaved),
-        }
-        for name, is_idle in idle.items():
-            if is_idle:
-                yield name
-        if len(storage.gates) < len(GATES):
-            yield from ORDERS_OF_TENSORS
-
-    def _coupled(self, way: str) -> str:
-        """How gates are coupled under a setting: three blocks leave no choice."""
-        return self._decode({"coupled": way}).convention.behaviour.coupled
-
-    @property
-    def _has_one_peephole(self) -> bool:
-        """Tell whether peepholes are the same in each order, or none."""
-        orders = self._peepholes
-        return orders is None or bool((orders == self.cell.peephole).all())
-
-    def _barred(self) -> Iterator[Change]:
-        """The changes that do the same as others."""
-        tensors = self._tensors
-        once, input_only = tensors.bias(bias="once"), tensors.bias(bias="input_only")
-        if np.array_equal(input_only, once):  # there is one bias
-            for value in ONE_OF_TWO:
-                yield Change("bias", value)
-        if tensors.is_same("kernel", transposed="reshaped_kernel"):  # fused
-            for part in ("kernel", "recurrent"):
-                yield Change("transposed", f"reshaped_{part}")
-
-    def _in_each_order(self) -> Array | None:
-        """The peepholes (6, 3, H) by code of their order; None for none, or matrices."""
-        peephole = self.cell.peephole
-        if peephole is None or peephole.ndim != 2:
-            return None
-        orders = dict.fromkeys((self.how.setting("peephole_gates"), *PEEPHOLE_ORDERS))
-        each = []
-        for order in orders:
-            settings = {"peepholes": "used", "peephole_gates": order}
-            each.append(self._decode(settings).peephole)
-        return np.array(each)
-
     def cells(
         self,
         codes: Array,
@@ -258,7 +163,7 @@ class Simulator:
         by_name = dict(zip(COLUMNS, codes.T, strict=True))
         tensors = {}
         for part in CHOSEN_BY:
-            tensors[part] = self._tensors.chosen(part, self.values, by_name)
+            tensors[part] = self.tensors.chosen(part, self.values, by_name)
         of_codes = [self._constants[name][by_name[name]] for name in CONSTANTS]
         constants = np.stack(of_codes, axis=1)
         if values is not None:
@@ -327,7 +232,7 @@ class Simulator:
         if t or h.any():
             self._add_products(z, "recurrent_kernel", cells, h)
         if self.cell.norm_scale is None:
-            z += self._tensors.biases(cells.tensors["bias"], x.dtype)[..., 0]
+            z += self.tensors.biases(cells.tensors["bias"], x.dtype)[..., 0]
             z[:, 1] += cells.constants[:, :1]
         by_gate = z.swapaxes(0, 1).copy()
         gates = np.empty_like(by_gate) if keep_z else by_gate
@@ -343,7 +248,7 @@ class Simulator:
         Tensors that differ in the order of their gates are multiplied by as one.
         """
         for place, which in cells.groups[part]:
-            tensor = self._tensors.at(part, place, z.dtype)
+            tensor = self.tensors.at(part, place, z.dtype)
             each = x if len(x) == 1 else x[which]
             product = each @ tensor.reshape(-1, tensor.shape[2]).T
             by_block = product.reshape(-1, *z.shape[1:])
@@ -380,7 +285,7 @@ class Simulator:
         """Layer norm of the pre-activations, where the cell has it."""
         if self.cell.norm_scale is None:
             return no_change
-        both = self._tensors.biases(cells.tensors["bias"], cells.constants.dtype)
+        both = self.tensors.biases(cells.tensors["bias"], cells.constants.dtype)
         shift, scale = both.transpose(3, 1, 0, 2)  # (4, N, H)
         shift[1] += cells.constants[:, :1]
         return layer_norm(scale, shift, self.how.behaviour.norm_epsilon, axis=-1)
@@ -396,7 +301,7 @@ class Simulator:
 
     def _peephole_product(self, cells: Cells) -> Callable[[int, Array], Array]:
         """The product of a peephole (3, N, H), or a matrix of (3, H, H), and c (N, H)."""
-        vectors, matrices = self._peepholes, self.cell.peephole
+        vectors, matrices = self.peepholes, self.cell.peephole
         used = ~self.has(cells, "peepholes", "ignored")[:, None]
 
         def product(k: int, c: Array) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lstmcli.core.diff.tolerance import largest
 from lstmcli.core.explain.edited_runs import SLACK, EditedRuns
+from lstmcli.core.explain.gauss_newton import gauss_newton
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edits import Edit
 
@@ -17,16 +18,11 @@ SOLVING_STEPS = 8  # from the first that is off, to solve for a number
 NEARLY = 1e3  # tolerances by which a number of one step may be off at the next
 LESS = 0.1  # of the misfit, that the nearest number may leave
 STARTED = 2  # of the nearest numbers, where Gauss-Newton begins
-ITERATIONS = 25  # of Gauss-Newton
-RUN_ITERATIONS = 12  # of it, where each is a run
-HALFWAY, HALFWAY_LEFT = 0.4, 0.2  # of them, and the misfit that may be left then
+RUN_ITERATIONS = 12  # of Gauss-Newton, where each is a run
 DECIMALS = 8  # of a solved number, at most; then it has nine digits
 # of a derivative, by which the bounds of a solved number are extrapolated
 STRIDES = 1e5
 STRIDE = 1e-6  # of a number, to derive by it
-FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-6, 1e-14, 1e4
-LESS_DAMPING, MORE_DAMPING = 0.1, 20.0  # times, after a stride that is better or not
-SHORTER = 0.5  # the least damping after a stride along one number that is not better
 
 EditOf = Callable[[float], Edit]
 """From a number to an edit with it."""
@@ -107,61 +103,3 @@ def refined(runs: EditedRuns, edit: Edit) -> Edit | None:
 
     solved = solved_number(runs, with_number, [number])
     return edit if solved is None else with_number(solved)
-
-
-def gauss_newton(
-    residual: Callable[[Array], Array], start: Array, iterations: int = ITERATIONS
-) -> tuple[Array, Array]:
-    """Parameters (B, N) of independent problems, and what is left (B, M); damped.
-
-    ``residual`` takes (B n, N), n sets in a row for each problem, and gives (B n, M).
-    """
-    p, left = start.copy(), residual(start)
-    damping = np.full(len(p), FIRST_DAMPING)
-    is_better = np.ones(len(p), bool)
-    first = float((left**2).sum())
-    least_after = SHORTER if p.shape[1] == 1 else 0.0
-    factors = None
-    for n in range(iterations):
-        if is_better.any():
-            factors = _derivative(residual, p, left)
-        if factors is None:
-            break
-        stride = _stride(factors, left, damping)
-        new = residual(p - stride)
-        is_better = (new**2).sum(axis=1) < (left**2).sum(axis=1)
-        p[is_better] -= stride[is_better]
-        left[is_better] = new[is_better]
-        more = np.maximum(damping * MORE_DAMPING, least_after)
-        damping = np.where(is_better, damping * LESS_DAMPING, more).clip(LEAST_DAMPING)
-        if n >= HALFWAY * iterations and (left**2).sum() > HALFWAY_LEFT * first:
-            break
-        is_done = (np.abs(stride) < 1e-10 * np.maximum(1, np.abs(p))).all(axis=1)
-        if np.abs(left).max() < 1e-13 or (is_done | (damping > MOST_DAMPING)).all():
-            break
-    return p, left
-
-
-def _derivative(
-    residual: Callable[[Array], Array], p: Array, left: Array
-) -> tuple[Array, Array, Array] | None:
-    """U, S and V of the derivative (B, N, M) by each parameter; None: it is not finite."""
-    count, size = p.shape
-    stride = 1e-7 * np.maximum(1, np.abs(p))
-    moved = (p[:, None] + np.eye(size) * stride[:, None]).reshape(count * size, size)
-    gained = residual(moved).reshape(count, size, -1) - left[:, None]
-    derivative = gained / stride[..., None]
-    if not np.isfinite(derivative).all():
-        return None
-    # normal equations would square it; LAPACK has no long double
-    U, S, V = np.linalg.svd(derivative.astype(np.float64), full_matrices=False)
-    return U, S, V
-
-
-def _stride(factors: tuple[Array, Array, Array], left: Array, damping: Array) -> Array:
-    """(B, N): the damped step to the least squares of what is left."""
-    U, S, V = factors
-    mean = (S**2).mean(axis=1, keepdims=True)
-    damped = S**2 + damping[:, None] * mean + 1e-300
-    along = np.einsum("bkm,bm->bk", V, left) * S / damped
-    return np.asarray(np.einsum("bnk,bk->bn", U, along))

@@ -24,8 +24,8 @@ from lstmcli.core.explain.causes import (
     settings_of,
     spelled_out,
 )
+from lstmcli.core.explain.exactness import EPS
 from lstmcli.core.explain.observation import (
-    EPS,
     EPS32,
     NEAR,
     SINGLE,
@@ -340,6 +340,14 @@ class Columns(NamedTuple):
         return Columns(*(column[which] for column in self))
 
 
+class Axes(NamedTuple):
+    """The arrays, steps and sequences by which known numbers are counted."""
+
+    names: Sequence[str]  # of arrays, in the order of a step
+    steps: int
+    batch: int
+
+
 def compared(
     given: Arrays,
     expected: Expected,
@@ -364,8 +372,14 @@ def compared(
         parts.append(_columns(n, array, expected.arrays[name], allowance, rounding))
     if not parts:
         return NOTHING
-    columns = Columns(*map(np.concatenate, zip(*parts, strict=True)))
-    return _agreement(names, steps, batch, columns)
+    every = Columns(*map(np.concatenate, zip(*parts, strict=True)))
+    wider, is_blind = widened(every.rounding, every.wanted)
+    numbers = every._replace(tolerance=every.tolerance + wider)
+    if is_blind.any():
+        numbers = numbers.subset(~is_blind)
+        if len(numbers.wanted) < LEAST_COMPARED:
+            return NEVER
+    return _agreement(Axes(names, steps, batch), numbers, int(is_blind.sum()))
 
 
 def _columns(
@@ -403,40 +417,38 @@ def widened(rounding: Array, wanted: Array) -> tuple[Array, Array]:
     return wider, wider > BLIND * np.maximum(1, np.abs(wanted))
 
 
-def _agreement(
-    names: Sequence[str], steps: int, batch: int, every: Columns
-) -> Agreement:
-    """The figures of known numbers of a run of this many steps and sequences."""
-    wider, is_blind = widened(every.rounding, every.wanted)
-    blind = int(is_blind.sum())
-    numbers = every
-    if blind:
-        numbers, wider = every.subset(~is_blind), wider[~is_blind]
-        if len(wider) < LEAST_COMPARED:
-            return NEVER
+def _agreement(axes: Axes, numbers: Columns, blind: int) -> Agreement:
+    """The figures of the numbers that are compared; ``blind`` is how many are not."""
     off = np.abs(numbers.given - numbers.wanted)
     off = np.where(np.isfinite(off), off, np.inf)
-    share = np.where(off == 0, 0, off / (numbers.tolerance + wider))
+    share = np.where(off == 0, 0, off / numbers.tolerance)
     is_wrong = share > 1
     squares = np.minimum(off, FARTHEST) ** 2
     has_step = numbers.step < NO_STEP
-    known = np.bincount(numbers.array, minlength=len(names)).tolist()
-    right = np.bincount(numbers.array[~is_wrong], minlength=len(names)).tolist()
     return Agreement(
         worst=largest(share),
         max_abs=largest(off),
         rms=math.sqrt(float(squares.sum()) / max(len(off), 1)),
         agreeing=int((~is_wrong).sum()),
         total=len(off),
-        first=_first_mismatch(names, numbers, is_wrong),
+        first=_first_mismatch(axes.names, numbers, is_wrong),
         growth=max(1.0, largest(numbers.rounding) / ROUNDING),
-        items=_agreeing(numbers.item, is_wrong, batch),
+        items=_agreeing(numbers.item, is_wrong, axes.batch),
         zeros=_zeros(numbers, is_wrong),
         blind=blind,
-        steps=_agreeing(numbers.step[has_step], is_wrong[has_step], steps),
-        arrays=tuple(zip(names, right, known, strict=True)),
-        snr=_signal_to_noise(numbers, squares, len(names)),
+        steps=_agreeing(numbers.step[has_step], is_wrong[has_step], axes.steps),
+        arrays=_agreeing_by_array(axes.names, numbers.array, is_wrong),
+        snr=_signal_to_noise(numbers, squares, len(axes.names)),
     )
+
+
+def _agreeing_by_array(
+    names: Sequence[str], array: Array, is_wrong: Array
+) -> tuple[tuple[str, int, int], ...]:
+    """Each array, how many of its numbers agree, and how many there are."""
+    known = np.bincount(array, minlength=len(names)).tolist()
+    right = np.bincount(array[~is_wrong], minlength=len(names)).tolist()
+    return tuple(zip(names, right, known, strict=True))
 
 
 def _first_mismatch(

@@ -18,8 +18,9 @@ from lstmcli import formats
 from lstmcli.api import load
 from lstmcli.api.explain import Explanation, asked_of, explained
 from lstmcli.api.job import InputOptions
-from lstmcli.core.explain import network_simulator, report
+from lstmcli.core.explain import comparison, report
 from lstmcli.core.explain.budget import WorkDone
+from lstmcli.core.explain.comparison import Comparison
 from lstmcli.core.explain.network_simulator import NetworkSimulator
 from lstmcli.core.forward.head import head_output
 from lstmcli.core.weights.surroundings import Surroundings
@@ -253,6 +254,24 @@ def test_other_steps_than_those_of_a_graph_are_named(edit: str) -> None:
     assert found.edits == (edit,)
 
 
+def test_a_step_past_the_end_is_named_of_two_directions() -> None:
+    """Of a graph that takes both last states, where a program has ``out[:, -1]``."""
+    tensors, series = in_float64("torch_last_states_pt")
+    each = [direction(series, end, tensors)[0][0, -1] for end in ("", "_reverse")]
+    bias = tensors["fc.bias"]
+    expected = np.tile(bias, (len(series), 1))  # h is 0 past an end
+    expected[0] = head(np.concatenate(each), tensors["fc.weight"].T, bias)
+    weights, arrays, _ = recorded("onnx_last_states")
+    found = lstmcli.explain(
+        weights,
+        arrays["inputs"],
+        expected.astype(np.float32),
+        layout="batch",
+        lengths=[7, 3, 5, 2],
+    )
+    assert found.edits == ("head.step=past_end",)
+
+
 @pytest.mark.parametrize("name", ["y", "logits", "predictions", "output_0", "y_val"])
 def test_the_output_has_the_names_of_programs(name: str, tmp_path: Path) -> None:
     expected = head(both()).astype(np.float32)
@@ -344,6 +363,8 @@ def test_numbers_of_one_output_are_not_a_part_of_h(shape: tuple[int, ...]) -> No
     assert found.verdict == "none"
     assert found.compared.expected is not None
     assert [*found.compared.expected.arrays] == ["y"]
+    # of a head that no file tells, the activation may be another
+    assert "head_assumed" in [one.code for one in found.remarks]
 
 
 def test_without_a_head_an_array_of_its_name_is_h(tmp_path: Path) -> None:
@@ -385,12 +406,12 @@ def test_the_head_is_applied_to_distinct_runs_at_compared_steps(
     """
     most: list[int] = []  # rows of h that a comparison needs
     taken: list[int] = []  # rows of h that it gave to the head
-    of_head = NetworkSimulator._of_head
+    of_head = Comparison._of_head
     off_from_last = NetworkSimulator._off_from_last
     output = head_output
 
     def compared(self: Any, runs: Any, target: Any) -> Any:
-        which = [runs[name][1].tolist() for name in self.singles.layers[-1]]
+        which = [runs[name][1].tolist() for name in self.layers[-1]]
         distinct_runs = len({*zip(*which, strict=True)})
         most.append(distinct_runs * len({*target.at[0].tolist()}))
         taken.append(0)
@@ -406,9 +427,9 @@ def test_the_head_is_applied_to_distinct_runs_at_compared_steps(
             taken[-1] += h.shape[0] * h.shape[1]
         return output(given, h)
 
-    monkeypatch.setattr(NetworkSimulator, "_of_head", compared)
+    monkeypatch.setattr(Comparison, "_of_head", compared)
     monkeypatch.setattr(NetworkSimulator, "_off_from_last", from_last)
-    monkeypatch.setattr(network_simulator, "head_output", counted)
+    monkeypatch.setattr(comparison, "head_output", counted)
     found = asked("torch_classifier_pt", forget_bias=1.0)  # the last step of each
     assert changes(found) == {"forget_bias": 0.0}
     assert max(taken) > 0

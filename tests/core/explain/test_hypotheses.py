@@ -11,15 +11,15 @@ import pytest
 from lstmcli.api.load import load
 from lstmcli.core.diff.tolerance import Numbers
 from lstmcli.core.explain.causes import COLUMNS, ORDERS, SOLVE, Change, spelled_out
+from lstmcli.core.explain.cell_changes import single_changes, values_from
+from lstmcli.core.explain.exactness import as_printed
 from lstmcli.core.explain.hypotheses import SingleChanges, conventions_with, rank
 from lstmcli.core.explain.locations import Location, locations
 from lstmcli.core.explain.observation import (
     Allowance,
     Expected,
     KnownValues,
-    as_printed,
 )
-from lstmcli.core.explain.simulator import single_changes, values_from
 from lstmcli.core.explain.tensors import permutation
 from lstmcli.core.explain.wording import location_text
 from lstmcli.core.model.conventions import CONVENTIONS
