@@ -221,18 +221,18 @@ def _may_be_weights(side: Opened) -> bool:
 
 
 def to_compare(weights: Sequence[Any], other: Any) -> list[ToTry]:
-    """The `diff` to try where weights are given, and another file with the weights of an LSTM."""
+    """The `diff` to try where weights and another file both have an LSTM."""
     paths = [*weights, other]
     if len(paths) != 2 or not all(map(is_path, paths)):
         return []
     a, b = map(os.fspath, paths)
-    if is_standard_input(b):
+    if is_standard_input(a) or is_standard_input(b):
         return []
     try:
-        is_network = has_lstm(formats.read(b, abbreviated=True))
+        documents = [formats.read(path, abbreviated=True) for path in (a, b)]
     except UserError:
         return []
-    if not is_network:
+    if not all(map(has_lstm, documents)):
         return []
     return [
         CallToTry("diff", [a], [b], text="Whether both files have the same network")
