@@ -24,6 +24,7 @@ from lstmcli.core.same.difference import (
 )
 from lstmcli.core.same.network import Network, network_of
 from lstmcli.core.same.readings import find_reading, renamed
+from lstmcli.core.same.relations import ANOTHER_STEP, ROUNDED
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.core.weights.templates import RecognisedLstm
 from lstmcli.errors import INPUTS, CallToTry, SettingsToTry, UserError, listed
@@ -136,6 +137,9 @@ def networks_differ(
     return replace(found, cuts=tuple(dict.fromkeys((*one.remarks, *other.remarks))))
 
 
+NEARLY = (ROUNDED, ANOTHER_STEP)
+
+
 class _Reloaded(NamedTuple):
     """B, to be loaded again under further settings."""
 
@@ -168,7 +172,7 @@ def _read_otherwise(
         return None
     network = renamed(network_of(model, b.side.name), reading)
     found = compare_networks(networks[0], network, test, assumed)
-    if found.relation != SAME:
+    if found.relation != SAME and not (reading.is_sure and found.relation in NEARLY):
         return None
     return reordered(found, reading, networks[1].model)
 

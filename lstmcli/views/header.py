@@ -11,7 +11,6 @@ from lstmcli.core.model.settings import Assumption
 from lstmcli.core.model.surroundings import STEPS
 from lstmcli.core.model.vocabulary import spaced_order
 from lstmcli.core.weights.assumptions import shorten_assumption
-from lstmcli.core.weights.surroundings import suggested_head
 from lstmcli.errors import listed
 from lstmcli.views.conventions import unusual_settings
 from lstmcli.views.sheet import ASSUMED, Sheet, Width
@@ -130,7 +129,7 @@ def surroundings_sheet(
         what = "activation"
         if len(texts) > 1:
             what = "activations"
-        way = f"--head {suggested_head(head)}"
+        way = f"--head {head.suggested}"
         texts.append(f"{what} assumed identity ({way})")
     texts.append(STEPS[head.steps])
     return sheet.label("head", ", ".join(texts))

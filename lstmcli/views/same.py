@@ -43,6 +43,8 @@ def networks_sheet(d: NetworkDifference, width: Width) -> Sheet:
     sheet.section(_networks(d, width))
     sheet.section(_arrays(d, width))
     sheet.extend(_around(d, width))
+    for hint in d.hints:
+        sheet.label("open" if hint.code == "left_open" else "found", hint.text)
     if d.reading is not None:
         sheet.extend(_map(d, d.reading, width))
     return sheet
@@ -54,7 +56,8 @@ def _map(d: NetworkDifference, reading: Reading, width: Width) -> Sheet:
     if any(pair.a != pair.b for pair in d.map):
         texts = [f"{pair.a} = {pair.b} of b" for pair in d.map]
         sheet.label("cells", phrases(texts))
-    sheet.labels("open", [hint.text for hint in d.hints])
+    if not d.equal:
+        sheet.label("map", f"in b, {reading.words}")
     if reading.settings:
         options = as_options(reading.settings)
         b, name = file_argument(d.sides[1].name), d.models[1].convention.name

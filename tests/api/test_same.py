@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import permutations, product
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 import lstmcli
 from lstmcli.api.convert import convert
+from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.conventions import CONVENTIONS
 from lstmcli.core.same.difference import NetworkDifference
 from tests.golden_models import FOLDER
@@ -306,9 +307,103 @@ def test_no_map_is_found_of_another_net_or_one_step_later(first: int) -> None:
             name: array + rng.normal(0, 0.01, array.shape)
             for name, array in one.items()
         }
-        for net in (other, later, reordered(later, rng.permutation(4))):
+        for net in (other, later):
             found = diff(one, net)
             assert (found.equal, found.reading) == (False, None)
+        order = tuple(rng.permutation(4))
+        found = diff(one, reordered(later, order))
+        assert not found.equal
+        if found.reading is not None:  # of enough numbers
+            assert found.reading.settings == {
+                "gates": "".join("ifgo"[n] for n in order)
+            }
+
+
+# ---- rounded, and a step later
+
+
+def quantised(array: Array, bits: int, axis: int | None) -> Array:
+    """The nearest integers times a scale, of ``bits`` bits; biases stay."""
+    if array.ndim < 2:
+        return array
+    scale = np.abs(array).max(axis=axis, keepdims=True) / (2 ** (bits - 1) - 1)
+    return np.asarray(np.round(array / scale) * scale, array.dtype)
+
+
+def asymmetric(array: Array) -> Array:
+    """Unsigned 8 bits with a zero point, as onnxruntime quantises weights."""
+    scale = (array.max() - array.min()) / 255
+    zero = np.round(-array.min() / scale)
+    return np.asarray((np.clip(np.round(array / scale) + zero, 0, 255) - zero) * scale)
+
+
+def to_bfloat16(array: Array) -> Array:
+    """The upper half of the bits of each float32, rounded to even."""
+    bits = array.astype(np.float32).view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+    return rounded.view(np.float32)
+
+
+ROUNDED: dict[str, Callable[[Array], Array]] = {
+    "float16": lambda array: array.astype(np.float16).astype(array.dtype),
+    "bfloat16": to_bfloat16,
+    "3 decimals": lambda array: np.round(array, 3),
+    "fixed point, 8 bits after the point": lambda array: np.round(array * 256) / 256,
+    "8 bits, a scale per tensor": lambda array: quantised(array, 8, None),
+    "8 bits, a scale per row": lambda array: quantised(array, 8, 1),
+    "8 bits, a scale per column": lambda array: quantised(array, 8, 0),
+    "4 bits, a scale per tensor": lambda array: quantised(array, 4, None),
+}
+
+
+@pytest.mark.parametrize("words", ROUNDED)
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 0, 3, 1)])
+def test_a_rounding_is_named(words: str, order: tuple[int, ...]) -> None:
+    """Of a network in float32, in the same gate order and in another."""
+    one = pytorch(6, 5, layers=2, scale=0.3, dtype=np.float32)
+    rounded = {name: ROUNDED[words](array) for name, array in one.items()}
+    found = diff(one, reordered(rounded, order))
+    assert (found.equal, found.relation) == (False, "rounded")
+    assert found.summary == f"not the same network: b is a rounded to {words}"
+    is_plain = order == (0, 1, 2, 3)
+    assert (found.reading is None) == is_plain
+    if found.reading is not None:
+        assert found.reading.settings == {"gates": "giof"}
+    assert diff(rounded, one).summary.endswith(f"a is b rounded to {words}")
+
+
+def test_unsigned_bits_with_a_zero_point_are_a_rounding() -> None:
+    one = pytorch(6, 5, scale=0.3)
+    found = diff(one, {name: asymmetric(array) for name, array in one.items()})
+    assert found.relation_words == "b is a rounded to 8 bits, a scale per tensor"
+
+
+def test_a_training_step_is_small_and_everywhere() -> None:
+    one = pytorch(6, 5, layers=2, scale=0.3)
+    rng = np.random.default_rng(0)
+    later = {
+        name: array + 1e-3 * rng.normal(size=array.shape) for name, array in one.items()
+    }
+    found = diff(one, later)
+    assert found.relation == "another_step"
+    assert found.summary.endswith(
+        "6 of 6 tensors differ a little everywhere, as after a training step"
+    )
+    frozen = {**later, **{name: one[name] for name in one if "l0" in name}}
+    assert [row["cell"] for row in diff(one, frozen).differ] == ["layer1"] * 3
+    assert diff(one, frozen).relation == "another_step"
+    some = {**one, "weight_hh_l0": one["weight_hh_l0"].copy()}
+    some["weight_hh_l0"][:3] += 1e-3  # three rows alone
+    assert diff(one, some).relation == "differs"
+
+
+def test_a_tensor_that_is_zero_is_named() -> None:
+    one = pytorch(4, 3)
+    found = diff(
+        one, {**one, "bias_ih_l0": 0 * one["bias_ih_l0"], "bias_hh_l0": np.zeros(12)}
+    )
+    assert [hint.text for hint in found.hints] == ["layer0.bias is zero in b."]
+    assert found.relation == "differs"
 
 
 # ---- other networks

@@ -22,7 +22,7 @@ from lstmcli.core.explain.edit_search import (
     WHERES,
     Stage,
     edits_of_head,
-    edits_of_schedule,
+    edits_of_order,
 )
 from lstmcli.core.explain.explanation import Alternatives, Explanation
 from lstmcli.core.explain.nothing_fits import nothing_fits
@@ -78,9 +78,9 @@ def edit_head(search: Search) -> Explanation | None:
     return of_edits(search, answers) if answers else None
 
 
-def edit_schedule(search: Search) -> Explanation | None:
-    """The edits of when the state advances that give EXPECTED, if any."""
-    answers = edits_of_schedule(search.likeliest)
+def edit_order(search: Search) -> Explanation | None:
+    """The edits of when the state advances, or of layers, that give EXPECTED, if any."""
+    answers = edits_of_order(search.likeliest)
     return of_edits(search, answers) if answers else None
 
 
@@ -91,9 +91,9 @@ def edit_runs(search: Search, stage: Stage, where: str) -> Explanation | None:
         return None
     if any(edit.file for edit in answers[0].hypothesis.edits):
         # another way of running the weights tells more than many solved numbers
-        said = _said_of_run(search)
-        if any(map(_is_complete, said)):
-            return nothing_fits(search, said)
+        otherwise = _ran_otherwise(search)
+        if any(map(_is_complete, otherwise)):
+            return nothing_fits(search, otherwise)
     return of_edits(search, answers)
 
 
@@ -102,7 +102,7 @@ PASSES = [
     Pass("zeros", refuse_zeros),
     Pass("edits of the head", edit_head),
     Pass("one change", partial(change_settings, total=1)),
-    Pass("when the state advances", edit_schedule),
+    Pass("the order of a run", edit_order),
     Pass("two changes", partial(change_settings, total=2)),
     Pass("half precision", round_parts),
     Pass("three changes", partial(change_settings, total=3)),
@@ -157,20 +157,20 @@ def _by_passes(search: Search) -> Explanation:
         explanation = None if find is None else find(search)
         if explanation is not None:
             return explanation
-    return nothing_fits(search, _said_of_run(search))
+    return nothing_fits(search, _ran_otherwise(search))
 
 
-def _said_of_run(search: Search) -> list[Remark]:
+def _ran_otherwise(search: Search) -> list[Remark]:
     """The remarks of the passes on the network as loaded."""
-    said: list[Remark] = []
+    remarks: list[Remark] = []
     if search.as_loaded:
         case = search.as_loaded[0].placement.case
         for one in PASSES:
             if one.remark is not None:
-                said.extend(one.remark(search.question, case))
-    return said
+                remarks.extend(one.remark(search.question, case))
+    return remarks
 
 
-def _is_complete(said: Remark) -> bool:
+def _is_complete(one: Remark) -> bool:
     """Tell whether a remark accounts for all of EXPECTED by another way of running."""
-    return said.code in RUN_OTHERWISE and said.facts.get("complete", True)
+    return one.code in RUN_OTHERWISE and one.facts.get("complete", True)

@@ -14,11 +14,12 @@ from lstmcli.core.explain.edited_runs import SLACK, EditedRuns
 from lstmcli.core.explain.tries import Answer, Try, accepted
 from lstmcli.core.explain.verify import SOME
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edit import edits_in
+from lstmcli.core.model.edit import Stage, edits_in
 
 LEAST_BITS = 24.0  # of evidence, beyond what was chosen and solved for
 MORE_NUMBERS = 3  # that an edit explains than were solved for
 MOST_BITS = 40.0  # of one number: log2 of how far off it was
+OF_MANY_RUNS: tuple[Stage, ...] = ("schedule", "stack", "shared")
 SOLVED_STEPS = 3  # from the first that is off, which solved numbers have to give
 
 
@@ -60,8 +61,8 @@ def _shows_early(hypothesis: Try) -> bool:
     of_outputs = edits_in("outputs", hypothesis.edits)
     if any(edit.kind.of_sequence for edit in of_outputs):
         return False
-    # a first step by itself is run once
-    if edits_in("schedule", hypothesis.edits):
+    # a first step by itself is run once, layer by layer
+    if any(edits_in(stage, hypothesis.edits) for stage in OF_MANY_RUNS):
         return False
     # edits of a head need other steps, or are no steps
     return not edits_in("head", hypothesis.edits)

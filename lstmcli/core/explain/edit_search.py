@@ -31,10 +31,12 @@ from lstmcli.core.explain.edits import (
     table,
     table_of_each,
     table_of_head,
+    table_of_layers,
 )
 from lstmcli.core.explain.explanation import Changed, edits_changed, plain_of
 from lstmcli.core.explain.hypotheses import prior
 from lstmcli.core.explain.observation import Arrays
+from lstmcli.core.explain.pairs import pairs
 from lstmcli.core.explain.placement import Placement
 from lstmcli.core.explain.schedules import schedules
 from lstmcli.core.explain.tries import Answer, Try
@@ -52,6 +54,7 @@ class Stage(NamedTuple):
     of_each: bool = False  # they are of one cell of several
 
 
+OF_LAYERS = Stage(table_of_layers, "layers and directions together")
 OF_SCHEDULE = Stage(schedules, "when the state advances")
 
 STAGES = (
@@ -63,6 +66,7 @@ STAGES = (
     Stage(damage, "damaged numbers"),
     Stage(table_of_each, "single cells", is_listed=True, of_each=True),
     Stage(solutions_of_each, "numbers of single cells", of_each=True),
+    Stage(pairs, "two gates"),
     Stage(state, "another initial state"),
     Stage(rows_and_columns, "rows and columns"),
 )
@@ -150,13 +154,14 @@ def edits_of_head(attempts: Sequence[Attempt]) -> list[Answer]:
     return _found_by_stage(OF_HEAD, runs, 1.0) or []
 
 
-def edits_of_schedule(attempts: Sequence[Attempt]) -> list[Answer]:
-    """The edits of when the state advances that give EXPECTED, with the cell as loaded.
+def edits_of_order(attempts: Sequence[Attempt]) -> list[Answer]:
+    """The edits of when the state advances, and of how layers are run together.
 
-    They cost little and are found step by step, so they come before two changes.
+    They are of cells as loaded and cost little, so they come before two changes.
     """
     runs = [EditedRuns(attempt.placement) for attempt in attempts]
-    return _found_by_stage(OF_SCHEDULE, runs, 1.0) or []
+    answers = _found_by_stage(OF_SCHEDULE, runs, 1.0)
+    return answers or _found_by_stage(OF_LAYERS, runs, 1.0) or []
 
 
 def _found_by_stage(

@@ -66,6 +66,7 @@ MORE_ROWS = 3  # of numbers than of weights, to solve for a dense layer
 STARTS, BOUND_STARTS = 4, 2
 LAST_STEPS = 64  # at which it does, if only a last state is known
 LATE = 8  # steps after a wrong input, at which the run is off at last
+OF_NETWORK = ("network", "stack", "shared")
 Tries = Iterator[Try]
 LATER = tuple(name for name in EDITS if name.endswith((".row", ".column", ".columns")))
 """Edits of many values."""
@@ -419,7 +420,7 @@ def _kinds_of_all(runs: EditedRuns) -> Iterator[KindOfCell]:
     sizes = _sizes(runs, runs.model.cell)
     for kind in EDITS.values():
         # where a cell agrees, not all are wrong
-        may_be = not has_agreeing or kind.stage == "network"
+        may_be = not has_agreeing or kind.stage in OF_NETWORK
         if may_be and (kind.stage != "head" or runs.is_of_head):
             yield KindOfCell(kind, "", kind.values_for(sizes))
 
@@ -535,6 +536,14 @@ def _by_turns(each: Iterable[Tries]) -> Tries:
         for one in islice(tries, 1):
             yield one
             waiting.append(tries)
+
+
+def table_of_layers(runs: EditedRuns) -> Tries:
+    """The same of how layers and directions are run together, where there are several."""
+    if len(runs.model.cells) > 1:
+        for one in _kinds_of_all(runs):
+            if one.kind.stage in OF_NETWORK:
+                yield from map(_with_value(runs, one), one.values)
 
 
 def rows_and_columns(runs: EditedRuns) -> Tries:

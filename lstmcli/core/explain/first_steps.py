@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.explain.observation import KnownValues
-from lstmcli.core.forward.equations import F, is_eight_bit, parts_of, step
+from lstmcli.core.forward.equations import F, is_eight_bit, next_state, parts_of
 from lstmcli.core.forward.head import head_output
 from lstmcli.core.forward.plan import Plan
 from lstmcli.core.forward.run import runs_forward
@@ -161,9 +161,7 @@ def stepper(cell: Cell) -> Step:
 
     def advance(x: Array, h: Array, c: Array, added: Any = 0.0) -> tuple[Array, Array]:
         z = cell.kernel @ x.T + cell.recurrent_kernel @ h.T + bias[:, :, None] + added
-        new_h, new_c = step(z, c.T, parts)
-        if parts.kept:
-            new_h, new_c = parts.kept(new_h, new_c, h.T, c.T)
+        new_h, new_c = next_state(z, h.T, c.T, parts, cell.recurrent_kernel)
         return new_h.T, new_c.T
 
     return advance

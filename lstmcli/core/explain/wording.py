@@ -382,6 +382,8 @@ TEXTS: dict[str, str | Mapping[str, str]] = {
     "the input layout {layout:layout} more of EXPECTED agrees.",
     "layout_assumed": "Input layout {layout:layout} assumed; "
     "for the other one add --layout {layout:other}.",
+    "head_assumed": "The activations behind the LSTM are not in the file, and identity is assumed. "
+    "Give them, such as --head {head}.",
     "searched_in_float": "The search runs these 8-bit weights in float. "
     "A run in 8 bits confirms what it finds, but a cause may be missed.",
     # of a run that fits

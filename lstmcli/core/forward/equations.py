@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edit import edits_in
+from lstmcli.core.model.edit import edits_in, refuse_edits
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.vocabulary import split_activation
 
@@ -131,6 +131,32 @@ def step(
     return h, c_new
 
 
+def next_state(
+    z: Gates, h: Array, c: Array, parts: Parts, R: Array, gates: Gates | None = None
+) -> tuple[Array, Array]:
+    """The h and c that a step returns, from those before it; ``R`` is the recurrent kernel.
+
+    In place, h of a unit is overwritten while the later units still read it.
+    """
+    if not parts.in_place:
+        new_h, new_c = step(z, c, parts, gates)
+        if parts.kept is None:
+            return new_h, new_c
+        return parts.kept(new_h, new_c, h, c)
+    new_h, new_c = h.copy(), c.copy()
+    for unit in range(len(h)):
+        one = slice(unit, unit + 1)
+        change = new_h - h
+        for of_gate, row in zip(z, R[:, unit], strict=True):
+            of_gate[one] += row @ change
+        of_unit = None if gates is None else [gate[one] for gate in gates]
+        z_of_unit = [of_gate[one] for of_gate in z]
+        h_of_unit, c_of_unit = step(z_of_unit, c[one], parts, of_unit)
+        new_h[one] = h_of_unit
+        new_c[one] = c_of_unit
+    return new_h, new_c
+
+
 def updated(f: Array, c: Array, i: Array, g: Array) -> Array:
     """f c + i g."""
     c_new: Array = f * c + i * g
@@ -229,6 +255,7 @@ class Parts:
     output: Callable[[Array, Array, Array, Activation], Array] = gated_output
     kept: States | None = None  # of h', c', h, c
     passed: States | None = None  # of h', c', h_0, c_0 and a number of steps
+    in_place: bool = False  # a unit reads the new h of those before it
 
 
 def parts_of(cell: Cell) -> Parts:
@@ -252,6 +279,12 @@ def parts_of(cell: Cell) -> Parts:
     )
     for edit in edits_in("equations", cell.edits):
         parts = replace(parts, **edit.apply(parts))
+    others = cell.peephole, cell.projection, cell.norm_scale, cell.state_scale
+    if parts.in_place and any(one is not None for one in others):
+        text = (
+            "the cell has parts beyond i, f, g and o, which are not run unit by unit."
+        )
+        refuse_edits(edits_in("equations", cell.edits), text)
     return parts
 
 

@@ -22,9 +22,9 @@ from lstmcli.core.forward.equations import (
     Parts,
     activation,
     is_eight_bit,
+    next_state,
     parts_of,
     rounded,
-    step,
 )
 from lstmcli.core.forward.operands import Memory, Operands, operands_of
 from lstmcli.core.forward.packing import FIOG, Packed
@@ -280,7 +280,10 @@ class FullSteps:
         self._cell, self._operands = cell, operands
         self._h = list(operands.h)  # before each step, and behind the last
         self._gates = operands.memory.empty(*z.shape)  # of steps that return none
-        self._step = plain_step(cell, z) if parts is None else full_step(parts, z)
+        if parts is None:
+            self._step = plain_step(cell, z)
+        else:
+            self._step = full_step(parts, z, cell.recurrent_kernel)
         self._passed = None if parts is None else parts.passed
         self._is_eight_bit = is_eight_bit(cell)
         self._first = (operands.h[0], operands.h[0])  # h and c before the first step
@@ -329,8 +332,8 @@ class FullSteps:
         return h, c
 
 
-def full_step(parts: Parts, z: Array) -> Step:
-    """The step of any cell from z (4, H, R)."""
+def full_step(parts: Parts, z: Array, R: Array) -> Step:
+    """The step of any cell from z (4, H, R); ``R`` is the recurrent kernel."""
     places = [FIOG.index(gate) for gate in GATES]
     z_by_gate = [z[k] for k in places]
 
@@ -342,9 +345,8 @@ def full_step(parts: Parts, z: Array) -> Step:
         h_new: Array,
         z_out: Array | None,
     ) -> None:
-        new = step(z_by_gate, c, parts, [gates[k] for k in places])
-        if parts.kept:
-            new = parts.kept(*new, h, c)
+        of_gates = [gates[k] for k in places]
+        new = next_state(z_by_gate, h, c, parts, R, of_gates)
         np.copyto(h_new, new[0])
         np.copyto(c_new, new[1])
         if z_out is not None:

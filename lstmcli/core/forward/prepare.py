@@ -51,11 +51,16 @@ def with_edits(plan: Plan) -> Plan:
     return _with_edited_inputs(plan) if changes_inputs else plan
 
 
+_NO_PADDING = "it does not go with lengths or a mask; leave these out."
+
+
 def _refuse_schedule(plan: Plan) -> None:
     """Refuse edits of when the state advances where they would do nothing, or not fit."""
     edits = edits_in("schedule", plan.model.edits)
     if plan.valid is not None:
-        refuse_edits(edits, "it does not go with lengths or a mask; leave these out.")
+        refuse_edits(edits_in("stack", plan.model.edits), _NO_PADDING)
+        refuse_edits(edits_in("shared", plan.model.edits), _NO_PADDING)
+        refuse_edits(edits, _NO_PADDING)
     if plan.model.behaviour.state == "reset":
         refuse_edits(edits, "no state is handed on.", try_={"state": "carried"})
     for edit in edits:

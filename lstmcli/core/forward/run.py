@@ -28,16 +28,19 @@ from lstmcli.core.forward.plan import Chunk, Plan, cell_names
 from lstmcli.core.forward.schedule import run_scheduled
 from lstmcli.core.forward.sequence import (
     counted,
+    edited_outputs,
     merge_directions,
     padding_rule,
     run_in_order,
 )
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.directions import direction_axis, has_direction_axis
+from lstmcli.core.model.edit import edited, edits_in, refuse_edits
 from lstmcli.core.model.model import Cell, Model, Trace, from_time_major
 from lstmcli.core.model.part import Part
 from lstmcli.core.model.schedule import schedule_of
 from lstmcli.core.model.selection import Choice
+from lstmcli.core.model.stack import Entering
 from lstmcli.core.model.states import State, join_states
 from lstmcli.core.model.surroundings import STATES, Head, Y
 from lstmcli.errors import UserError
@@ -358,27 +361,87 @@ class ChunkRun:
         """
         model, arrays = self.chunk.model, dict[str, Array]()
         of_cells = tuple(name for name in keep if name != Y)
-        first = 0  # number of a layer's first cell
         # the results show what is not finite
         with one_thread(), np.errstate(all="ignore"):
-            for depth, layer in enumerate(model.layers):
-                is_last = depth + 1 == len(model.layers)
-                of_layer = self._advance_layer(first, layer, x, of_cells, valid)
-                first += len(layer)
+            of_layers: Iterable[list[dict[str, Array]]]
+            if edits_in("shared", model.edits):
+                of_layers = self._advance_in_turns(x, of_cells)
+            else:
+                of_layers = self._advance_layers(x, of_cells, valid)
+            for depth, of_layer in enumerate(of_layers):
                 for direction, of_cell in enumerate(of_layer):
                     kept = {name: of_cell[name] for name in of_cells}
                     arrays |= cell_names(model, depth, direction, kept)
+            if len(self.states) > 1 and keep != (Y,):
                 outputs = [of_cell["h"] for of_cell in of_layer]
-                if not is_last:
-                    x = merge_directions(outputs, layer[0].convention)
-            if first > 1 and keep != (Y,):
                 arrays = {"h": _output_of(model, outputs)} | arrays
             head = model.head
             if head is not None:
                 taken = [of_cell[_taken_by(head)] for of_cell in of_layer]
-                merged = merged_for_head(head, taken, layer[0].convention)
+                merged = merged_for_head(head, taken, model.layers[-1][0].convention)
                 arrays |= self._of_head(head, merged, keep, valid)
         return arrays
+
+    def _advance_layers(
+        self, x: Array, keep: tuple[str, ...], valid: Array | None
+    ) -> Iterator[list[dict[str, Array]]]:
+        """The arrays (s, R, K) of each direction of each layer, the first layer first."""
+        first = 0  # number of a layer's first cell
+        for depth, layer in enumerate(self.chunk.model.layers):
+            if edits_in("stack", self.chunk.model.edits):
+                x = self._entered(depth, first, x)
+            of_layer = self._advance_layer(first, layer, x, keep, valid)
+            yield of_layer
+            first += len(layer)
+            outputs = [of_cell["h"] for of_cell in of_layer]
+            if depth + 1 < len(self.chunk.model.layers):
+                x = merge_directions(outputs, layer[0].convention)
+
+    def _entered(self, depth: int, first: int, x: Array) -> Array:
+        """The inputs of a layer as edits leave them, which may change its states, too."""
+        model = self.chunk.model
+        some = slice(first, first + len(model.layers[depth]))
+        before = self.states[:first][-len(model.layers[depth - 1]) :]
+        loaded = Entering(depth, len(model.layers), x, self.states[some], before)
+        entering: Entering = edited("stack", model.edits, loaded)
+        self.states[some] = entering.starts
+        return entering.x
+
+    def _advance_in_turns(
+        self, x: Array, keep: tuple[str, ...]
+    ) -> list[list[dict[str, Array]]]:
+        """The arrays of each layer, of which all have one state and take turns at each step."""
+        cells = [cell for _, cell in self.chunk.model.cells]
+        if (
+            len(cells) > len(self.chunk.model.layers)
+            or len({c.units for c in cells}) > 1
+        ):
+            edits = edits_in("shared", self.chunk.model.edits)
+            refuse_edits(
+                edits, "it takes layers of one direction, and of as many units."
+            )
+        names = (*keep, _taken_by(self.chunk.model.head))
+        pieces: list[list[dict[str, Array]]] = [[] for _ in cells]
+        state = self.states[0]
+        for step in range(len(x)):
+            operand = x[step : step + 1]
+            for number, cell in enumerate(cells):
+                runner = self._runner(number, 1, names, state)
+                runner.put(state)
+                piece = runner.advance(operand, names)
+                piece = edited_outputs(cell, operand, piece)
+                pieces[number].append(piece)
+                operand = piece["h"]
+                state = runner.state
+                self.states[number] = state
+        joined = []
+        for of_cell in pieces:
+            arrays = {}
+            for name in names:
+                each = [piece[name] for piece in of_cell]
+                arrays[name] = np.concatenate(each)
+            joined.append([arrays])
+        return joined
 
     def _advance_layer(
         self,
@@ -451,14 +514,20 @@ class ChunkRun:
         packed = self._packed[n]
         if packed.cell.behaviour.state == "reset":
             return self._advance_apart(packed, x, state, names)
-        if n not in self._runners:
-            blocks = self._blocks(packed, len(x), names)
-            self._runners[n] = Runner(packed, blocks, state, self._meter)
-        runner = self._runners[n]
+        runner = self._runner(n, len(x), names, state)
         schedule = schedule_of(packed.cell.edits, *x.shape[:2])
         if schedule is not None:
             return run_scheduled(runner, schedule, x, names)
         return runner.advance(x, names), runner.state
+
+    def _runner(
+        self, n: int, steps: int, names: tuple[str, ...], state: State
+    ) -> Runner:
+        """The runner of a cell, which begins from a state if it has not begun."""
+        if n not in self._runners:
+            blocks = self._blocks(self._packed[n], steps, names)
+            self._runners[n] = Runner(self._packed[n], blocks, state, self._meter)
+        return self._runners[n]
 
     def _advance_apart(
         self, packed: Packed, x: Array, state: State, names: tuple[str, ...]

@@ -25,10 +25,12 @@ def run_scheduled(
     arrays = {}
     for name in names:
         of_runs = [piece[name] for piece in pieces]
-        before = np.zeros_like(of_runs[0][0])
-        each = [*of_runs, start.get(name, before)[None]]  # of which START is the last
+        nothing = np.zeros_like(of_runs[0][0])
+        before = start.get(name, nothing)
+        of_runs.append(before[None])  # which START is
+        each = np.concatenate(of_runs)
         shown = runs.shown[:, :, None]
-        arrays[name] = np.take_along_axis(np.concatenate(each), shown, axis=0)
+        arrays[name] = np.take_along_axis(each, shown, axis=0)
     return arrays, runner.state
 
 
@@ -42,10 +44,13 @@ def _pieces(
         if held > first:
             pieces.append(runner.advance(inputs[first:held], names))
         old_h, old_c = runner.state
-        pieces.append(runner.advance(inputs[held : held + 1], names))
+        step = inputs[held : held + 1]
+        pieces.append(runner.advance(step, names))
         h, c = runner.state
         is_carried = carried[held][:, None]
-        runner.put((np.where(is_carried, h, old_h), np.where(is_carried, c, old_c)))
+        h = np.where(is_carried, h, old_h)
+        c = np.where(is_carried, c, old_c)
+        runner.put((h, c))
         first = held + 1
     if first < len(inputs):
         pieces.append(runner.advance(inputs[first:], names))

@@ -16,8 +16,8 @@ from lstmcli.core.model.settings import Parser, setting_text
 from lstmcli.errors import UserError
 
 Stage = Literal[
-    "tensors", "cells", "network", "equations", "schedule", "inputs", "state", "run",
-    "outputs", "head", "front",
+    "tensors", "cells", "network", "stack", "shared", "equations", "schedule", "inputs",
+    "state", "run", "outputs", "head", "front",
 ]  # fmt: skip
 """Where an edit acts."""
 

@@ -130,6 +130,15 @@ class Head:
         """Return what it is, in a message."""
         return f"the head {self.text}"
 
+    @property
+    def suggested(self) -> str:
+        """The layers with usual activations: ``fc1:relu,fc2:softmax``."""
+        names = [layer.name for layer in self.layers]
+        last = "softmax" if self.width(0) > 1 else "sigmoid"
+        return ",".join(
+            [f"{name}:relu" for name in names[:-1]] + [f"{names[-1]}:{last}"]
+        )
+
     def with_other_activations(self) -> list[str]:
         """The same layers as text, one of them with another of the usual activations."""
         heads = []

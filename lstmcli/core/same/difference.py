@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,12 +20,18 @@ from lstmcli.core.model.model import Hint, Model
 from lstmcli.core.model.settings import split_cell
 from lstmcli.core.same.network import AROUND, Network
 from lstmcli.core.same.readings import CellPair, Reading, cell_pairs
+from lstmcli.core.same.relations import (
+    ANOTHER_STEP,
+    DIFFERS,
+    ROUNDED,
+    UNRELATED,
+    Relation,
+    relation_of,
+)
 from lstmcli.outputs import jsonable
 
-SAME, REORDERED, DIFFERS, UNRELATED = "same", "reordered", "differs", "unrelated"
+SAME, REORDERED = "same", "reordered"
 EQUAL = (SAME, REORDERED)
-UNLIKE = 0.3
-"""The cosine below which two arrays are unrelated; 16 independent numbers have 0.25 on average."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +49,7 @@ class NetworkDifference(Difference):
     """Two networks, compared by their weights."""
 
     relation: str = SAME
+    relation_words: str = ""
     map: tuple[CellPair, ...] = ()
     is_same_bits: bool = False
     reading: Reading | None = None  # of B, by which the figures are
@@ -58,7 +65,7 @@ class NetworkDifference(Difference):
         """``the same network: all 93 values are equal, bit for bit``."""
         arrays = self.arrays.values()
         total = sum(array.total or 0 for array in arrays)
-        if self.reading is not None:
+        if self.relation == REORDERED and self.reading is not None:
             return f"the same network: in b, {self.reading.words}"
         if self.equal:
             how = "equal, bit for bit" if self.is_same_bits else "equal"
@@ -70,6 +77,8 @@ class NetworkDifference(Difference):
         start = "not the same network"
         if self.relation == UNRELATED:
             return f"{start}: the weights are unrelated"
+        if self.relation == ROUNDED:
+            return f"{start}: {self.relation_words}"
         wrong = sum(array.mismatched or 0 for array in arrays)
         if not wrong:
             unlike = named([*names, *self.only_in_cells])
@@ -78,6 +87,10 @@ class NetworkDifference(Difference):
         which = named(names)
         if len(names) > 2:
             which = f"{len(names)} of {len(self.arrays)} tensors"
+        if self.relation == ANOTHER_STEP:
+            return (
+                f"{start}: {which} {verb} a little everywhere, as after a training step"
+            )
         return f"{start}: {which} {verb}, {wrong:,} of {total:,} values"
 
     @cached_property
@@ -143,6 +156,7 @@ def compare_networks(
             arrays[name] = _measured(name, one.numbers(name), other.numbers(name), test)
     tests = {(x.pair.tolerance.rtol, x.pair.tolerance.atol) for x in arrays.values()}
     rtol, atol = tests.pop() if len(tests) == 1 else (None, None)
+    relation = _relation(a, b, arrays)
     return NetworkDifference(
         (one, other),
         arrays,
@@ -153,7 +167,9 @@ def compare_networks(
         rtol=rtol,
         atol=atol,
         assumed=tuple(assumed),
-        relation=_relation(a, b, arrays),
+        hints=tuple(_zero_tensors(arrays)),
+        relation=relation.name,
+        relation_words=relation.words,
         map=_cells_of_one_name(a, b),
         is_same_bits=all(_has_same_bits(x.pair) for x in arrays.values()),
         models=(a.model, b.model),
@@ -221,28 +237,37 @@ def _first(arrays: Mapping[str, ArrayDifference]) -> Position | None:
     return None
 
 
-def _relation(a: Network, b: Network, arrays: Mapping[str, ArrayDifference]) -> str:
+def _relation(
+    a: Network, b: Network, arrays: Mapping[str, ArrayDifference]
+) -> Relation:
     missing = a.arrays.keys() ^ b.arrays.keys()
     is_whole = all(name.startswith(AROUND) for name in missing)
     if is_whole and all(array.equal for array in arrays.values()):
-        return SAME if a.settings == b.settings else DIFFERS
-    matrices = [
-        x for x in arrays.values() if "kernel" in x.name and x.cosine is not None
-    ]
-    if matrices and all(abs(x.cosine or 0) < UNLIKE for x in matrices):
-        return UNRELATED
-    return DIFFERS
+        return Relation(SAME if a.settings == b.settings else DIFFERS)
+    are_comparable = all(array.total is not None for array in arrays.values())
+    if is_whole and are_comparable:
+        return relation_of(list(arrays.values()))
+    return Relation(DIFFERS)
+
+
+def _zero_tensors(arrays: Mapping[str, ArrayDifference]) -> Iterator[Hint]:
+    """The hints on arrays that one network has as zeros."""
+    for name, array in arrays.items():
+        for side, numbers in (("a", array.pair.a), ("b", array.pair.b)):
+            if not (array.equal or np.any(numbers.values)):
+                yield Hint("zero_tensor", f"{name} is zero in {side}.")
 
 
 def reordered(
     found: NetworkDifference, reading: Reading, b: Model
 ) -> NetworkDifference:
     """The comparison of networks of which B was read otherwise than as it is."""
+    left_open = [Hint("left_open", text) for text in reading.left_open]
     return replace(
         found,
-        relation=REORDERED,
+        relation=REORDERED if found.relation == SAME else found.relation,
         map=cell_pairs(reading, b),
         reading=reading,
-        hints=tuple(Hint("left_open", text) for text in reading.left_open),
+        hints=(*found.hints, *left_open),
         models=(found.models[0], b),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations, product
+from operator import getitem
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,10 +27,14 @@ from lstmcli.errors import UserError
 Order = tuple[int, ...]  # of each gate of A, the block of B
 Settings = dict[str, Any]
 
-NEAR = 0.2
-"""How far two blocks may be apart, by their norms, that are rounded or a training step apart."""
+EQUAL = 1e-5
+"""The same of blocks that are equal but for the rounding of a constant in float32."""
+NEAR = 0.35
+"""How far two blocks may be apart, by their norms: 4 bits are up to 0.25, other blocks 1.4."""
 PROBED = 256
 """Numbers of a block that are compared first; unrelated ones differ there."""
+FEWEST = 16
+"""Numbers of a gate's blocks by which an order is known from one that is near by chance."""
 COMMON = {0.0, 1.0}
 """The forget biases of frameworks."""
 
@@ -40,6 +45,8 @@ class Reading(NamedTuple):
     cells: Mapping[str, str]  # of A, that of B
     settings: Settings  # as `lstmcli.load` takes them
     left_open: Sequence[str] = ()  # by the numbers, in sentences
+
+    is_sure: bool = False  # by enough numbers, where B is not equal but near
 
     @property
     def is_plain(self) -> bool:
@@ -115,7 +122,9 @@ def find_reading(a: Network, b: Model) -> Reading | None:
     left_open: list[str] = []
     for one in found.values():
         left_open.extend(one.left_open)
-    return Reading(pairs, settings, list(dict.fromkeys(left_open)))
+    sizes = [cell.units * (cell.inputs + cell.outputs) for _, cell in a.model.cells]
+    is_sure = min(sizes) >= FEWEST and not left_open
+    return Reading(pairs, settings, list(dict.fromkeys(left_open)), is_sure)
 
 
 def _candidates(name: str, cells: Mapping[str, Cell]) -> list[str]:
@@ -266,18 +275,27 @@ def _with_orders(
     found |= _peephole_settings(a.get("peephole"), cell)
     left_open: list[str] = []
     if found:
-        left_open.extend(_left_open(cell, together, of_bias))
+        left_open.extend(_left_open(cell, chosen, together))
     return _OfCell({**settings, **found}, left_open)
 
 
-def _left_open(cell: Cell, orders: list[Order], of_bias: list[Order]) -> Iterator[str]:
-    """The sentences on what gates with the same numbers leave open."""
-    stored = cell.convention.storage.gates
-    if len(orders) > 1:
-        fitting = [spaced_order(_new_order(stored, one)) for one in orders]
-        yield f"Gates with the same numbers leave the order open: {join_with_and(fitting)} fit."
-    if len(of_bias) > len(orders):
+def _left_open(cell: Cell, chosen: Order, orders: Sequence[Order]) -> Iterator[str]:
+    """The sentences on what gates with exactly the same numbers leave open."""
+    arrays = [cell.kernel, cell.recurrent_kernel, cell.bias]
+    fitting = [one for one in orders if _are_alike(arrays, one, chosen)]
+    of_bias = [
+        one for one in permutations(chosen) if _are_alike([cell.bias], one, chosen)
+    ]
+    if len(fitting) > 1:
+        stored = cell.convention.storage.gates
+        texts = [spaced_order(_new_order(stored, one)) for one in fitting]
+        yield f"Gates with the same numbers leave the order open: {join_with_and(texts)} fit."
+    if len(of_bias) > len(fitting):
         yield "Gates with the same biases leave the order of the bias open."
+
+
+def _are_alike(arrays: Sequence[Array], one: Order, other: Order) -> bool:
+    return all(np.array_equal(array[list(one)], array[list(other)]) for array in arrays)
 
 
 def _is_constant(rest: Array, forget: int) -> bool:
@@ -335,18 +353,21 @@ def _peephole_settings(peephole: Array | None, cell: Cell) -> Settings:
 
 
 def _orders(a: Array, b: Array) -> list[Order]:
-    """Every order in which the blocks of b are those of a, as they lie first."""
-    count = len(a)
-    near = [[_is_near(a[n], b[k]) for k in range(count)] for n in range(count)]
-    orders = permutations(range(count))
-    return [one for one in orders if all(near[n][k] for n, k in enumerate(one))]
+    """The orders in which the blocks of b equal those of a, or else are near; as they lie first."""
+    count = range(len(a))
+    for most in (EQUAL, NEAR):
+        fits = [[_is_near(a[n], b[k], most) for k in count] for n in count]
+        orders = [one for one in permutations(count) if all(map(getitem, fits, one))]
+        if orders:
+            return orders
+    return []
 
 
-def _is_near(a: Array, b: Array) -> bool:
+def _is_near(a: Array, b: Array, most: float) -> bool:
     a, b = a.ravel(), b.ravel()
     for part in (slice(PROBED), slice(None)):
         size = max(norm(a[part]), norm(b[part]))
-        if not norm(a[part] - b[part]) <= NEAR * size:  # so of NaN
+        if not norm(a[part] - b[part]) <= most * size:  # so of NaN
             return False
     return True
 

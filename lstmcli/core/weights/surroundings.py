@@ -435,15 +435,7 @@ def _assumed_head(head: Head, width: int) -> Assumption:
     plural = "s" if len(head.layers) > 1 else ""
     what = f"head {names}: {' -> '.join(map(str, sizes))}"
     text = f"{what}, activation{plural} not in the file"
-    return Assumption(text, "", "--head", suggested_head(head))
-
-
-def suggested_head(head: Head) -> str:
-    """The layers of a head with usual activations: ``fc1:relu,fc2:softmax``."""
-    texts = [f"{layer.name}:relu" for layer in head.layers]
-    last = "softmax" if head.width(0) > 1 else "sigmoid"
-    texts[-1] = f"{head.layers[-1].name}:{last}"
-    return ",".join(texts)
+    return Assumption(text, "", "--head", head.suggested)
 
 
 def _asked_layers(chain: Chain, asked: str) -> HeadOfFile:

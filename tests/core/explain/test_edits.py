@@ -79,7 +79,11 @@ NAMED = (
     "equations.h=old_c", "equations.c=i_of_all", "equations.sigmoid.i=identity",
     "equations.approximated=lambert", "equations.sigmoid_slope=1.7",
     "equations.layer_norm=0.001", "equations.zoneout=0.2", "equations.h_clip=0.2",
-    "outputs.residual", "outputs.applied=relu", "outputs.factor=-2",
+    "outputs.residual", "outputs.applied=relu", "outputs.factor=-2", "inputs.decimals=1",
+    "inputs.grid=0.0625", "inputs.smoothed=3", "inputs.differenced", "inputs.resampled=2",
+    "inputs.reshaped=time_first", "equations.approximated=nam", "equations.tanh.g=swish",
+    "equations.order=in_place", "equations.c_wrap=0.5", "equations.clip.o=0.5",
+    "units.computed=2",
 )  # fmt: skip
 
 
@@ -127,6 +131,23 @@ def test_an_edit_together_with_a_setting_is_found() -> None:
     found = asked(expected.astype(np.float32))
     assert {change.setting for change in found.changes} == {"edit", "forget_bias"}
     assert found.settings["forget_bias"] == 1
+    gives(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("edits", "change"),
+    [
+        (("weights.bias.i=o", "weights.bias.f=o"), {"b": put([0, 1], value=W["b"][3])}),
+        (("weights.kernel.i=g", "weights.kernel.o=0"), {
+            "K": lambda K: K[[2, 1, 2, 3]] * np.array([1, 1, 1, 0])[:, None, None]}),
+    ],
+)  # fmt: skip
+def test_two_gates_that_are_wrong_are_named(
+    edits: tuple[str, ...], change: dict[str, Any]
+) -> None:
+    expected = lstm(w=changed(**change)).h
+    found = asked(expected.astype(np.float32))
+    assert found.edits == edits
     gives(found, expected)
 
 

@@ -254,6 +254,24 @@ def test_other_steps_than_those_of_a_graph_are_named(edit: str) -> None:
     assert found.edits == (edit,)
 
 
+def test_a_step_past_the_end_is_named_of_two_directions() -> None:
+    """Of a graph that takes both last states, where a program has ``out[:, -1]``."""
+    tensors, series = in_float64("torch_last_states_pt")
+    each = [direction(series, end, tensors)[0][0, -1] for end in ("", "_reverse")]
+    bias = tensors["fc.bias"]
+    expected = np.tile(bias, (len(series), 1))  # h is 0 past an end
+    expected[0] = head(np.concatenate(each), tensors["fc.weight"].T, bias)
+    weights, arrays, _ = recorded("onnx_last_states")
+    found = lstmcli.explain(
+        weights,
+        arrays["inputs"],
+        expected.astype(np.float32),
+        layout="batch",
+        lengths=[7, 3, 5, 2],
+    )
+    assert found.edits == ("head.step=past_end",)
+
+
 @pytest.mark.parametrize("name", ["y", "logits", "predictions", "output_0", "y_val"])
 def test_the_output_has_the_names_of_programs(name: str, tmp_path: Path) -> None:
     expected = head(both()).astype(np.float32)
@@ -345,6 +363,8 @@ def test_numbers_of_one_output_are_not_a_part_of_h(shape: tuple[int, ...]) -> No
     assert found.verdict == "none"
     assert found.compared.expected is not None
     assert [*found.compared.expected.arrays] == ["y"]
+    # of a head that no file tells, the activation may be another
+    assert "head_assumed" in [one.code for one in found.remarks]
 
 
 def test_without_a_head_an_array_of_its_name_is_h(tmp_path: Path) -> None:

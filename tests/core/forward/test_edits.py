@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -178,6 +179,63 @@ def fast_exp(x: Array) -> Any:
     return bits.astype(np.int32).view(np.float32).astype(float)
 
 
+def nam(x: Array) -> Any:
+    """As `fast_tanh` of NAM/activations.h."""
+    a, x2 = np.abs(x), x * x
+    return (
+        x
+        * (2.45550750702956 + 2.45550750702956 * a
+           + (0.893229853513558 + 0.821226666969744 * a) * x2)
+        / (2.44506634652299 + (2.44506634652299 + x2) * np.abs(x + 0.814642734961073 * x * a))
+    )  # fmt: skip
+
+
+def leaky(z: Array) -> Any:
+    return np.where(z > 0, z, z / 100)
+
+
+def half_table(limit: float) -> Callable[[Array], Any]:
+    """Tanh by 512 values, a line between two."""
+    grid = np.linspace(-limit, limit, 512)
+    return lambda x: np.interp(x, grid, np.tanh(grid))
+
+
+def table_sigmoid(x: Array) -> Any:
+    grid = np.linspace(-8, 8, 512)
+    return np.interp(x, grid, s(grid))
+
+
+def in_place() -> Array:
+    """One array h, which each unit writes and the later ones read."""
+    out = np.zeros((T, B, H))
+    for b in range(B):
+        h, c = np.zeros(H), np.zeros(H)
+        for t in range(T):
+            for u in range(H):
+                z = [X[t, b] @ W["K"][k, :, u] + h @ W["R"][k, :, u] + W["b"][k, u]
+                     for k in range(4)]  # fmt: skip
+                c[u] = s(z[1]) * c[u] + s(z[0]) * np.tanh(z[2])
+                h[u] = s(z[3]) * np.tanh(c[u])
+            out[t, b] = h
+    return out
+
+
+def computed(count: int) -> Callable[..., Any]:
+    """The first units; the others keep what was there, 0."""
+    is_computed = np.arange(H) < count
+    return lambda h, c, p, q: (h * is_computed, c * is_computed)
+
+
+def wrapped(c: Array, bound: float) -> Array:
+    while (np.abs(c) > bound).any():
+        c = np.where(c >= bound, c - 2 * bound, np.where(c < -bound, c + 2 * bound, c))
+    return c
+
+
+def mean_of_last(count: int) -> Array:
+    return np.array([X[max(0, t + 1 - count) : t + 1].mean(axis=0) for t in range(T)])
+
+
 zeros = np.zeros((1, B, N))
 standard = (X - X.mean((0, 1))) / X.std((0, 1))
 GATE = {"i": 0, "f": 1, "g": 2, "o": 3}
@@ -200,6 +258,13 @@ ROWS: dict[str, Callable[[], Array]] = {
     "inputs.normalised=first_abs_sequence": lambda: lstm(X / np.abs(X[:1, :, :1])).h,
     "inputs.normalised=minus_median_all": lambda: lstm(X - np.median(X)).h,
     "inputs.step=5,4": lambda: lstm(np.concatenate([X[:5], X[4:5], X[6:]])).h,
+    "inputs.decimals=1": lambda: lstm(np.round(X, 1)).h,
+    "inputs.grid=0.0625": lambda: lstm(np.round(X * 16) / 16).h,
+    "inputs.smoothed=3": lambda: lstm(mean_of_last(3)).h,
+    "inputs.differenced": lambda: lstm(X - np.concatenate([zeros, X[:-1]])).h,
+    "inputs.resampled=2": lambda: lstm(X[[0, 0, 2, 2, 4, 4, 6]]).h,
+    "inputs.reshaped=time_first": lambda: lstm(X.transpose(1, 0, 2).reshape(T, B, N)).h,
+    "inputs.reshaped=batch_first": lambda: lstm(X.reshape(B, T, N).transpose(1, 0, 2)).h,
     "state.start=ones": lambda: lstm(h=1, c=1).h,
     "state.start.h=0.3": lambda: lstm(h=0.3).h,
     "state.start.c=-0.5": lambda: lstm(c=-0.5).h,
@@ -263,6 +328,27 @@ ROWS: dict[str, Callable[[], Array]] = {
     "equations.sigmoid=fast_exp": lambda: lstm(
         gate=dict.fromkeys("ifo", lambda z: 1 / (1 + fast_exp(-z)))
     ).h,
+    "equations.approximated=nam": lambda: lstm(
+        gate={"g": nam, **dict.fromkeys("ifo", lambda z: (nam(z / 2) + 1) / 2)}, tanh_c=nam
+    ).h,
+    "equations.approximated=table_512_8_half_linear": lambda: lstm(
+        gate={"g": half_table(4), **dict.fromkeys("ifo", table_sigmoid)}, tanh_c=half_table(4)
+    ).h,
+    "equations.tanh.g=swish": lambda: lstm(gate={"g": lambda z: z * s(z)}).h,
+    "equations.tanh.g=leaky_relu": lambda: lstm(gate={"g": leaky}).h,
+    "equations.tanh.g=erf": lambda: lstm(gate={"g": np.vectorize(math.erf)}).h,
+    "equations.order=in_place": in_place,
+    "equations.c_wrap=0.5": lambda: lstm(
+        c_of=lambda f, c, i, g: wrapped(f * c + i * g, 0.5)).h,
+    "equations.c_top=0.2": lambda: lstm(c_of=lambda f, c, i, g: np.minimum(f * c + i * g, 0.2)).h,
+    "equations.c_bottom=0.2": lambda: lstm(
+        c_of=lambda f, c, i, g: np.maximum(f * c + i * g, -0.2)).h,
+    "equations.h_wrap=0.2": lambda: lstm(keep=lambda h, c, p, q: (wrapped(h, 0.2), c)).h,
+    "equations.h_top=0.1": lambda: lstm(keep=lambda h, c, p, q: (np.minimum(h, 0.1), c)).h,
+    "equations.h_bottom=0.1": lambda: lstm(keep=lambda h, c, p, q: (np.maximum(h, -0.1), c)).h,
+    "equations.clip.o=0.5": lambda: lstm(gate={"o": lambda z: s(np.clip(z, -0.5, 0.5))}).h,
+    "equations.clip.g=0.5": lambda: lstm(gate={"g": lambda z: np.tanh(np.clip(z, -0.5, 0.5))}).h,
+    "units.computed=2": lambda: lstm(keep=computed(2)).h,
     "equations.tanh.g=twice": lambda: lstm(gate={"g": lambda z: np.tanh(np.tanh(z))}).h,
     "equations.tanh.c=hard": lambda: lstm(tanh_c=hard).h,
     "equations.sigmoid_slope=1.7": lambda: lstm(gate=dict.fromkeys("ifo", lambda z: s(1.7 * z))).h,
@@ -408,6 +494,48 @@ def test_the_epsilon_of_a_stored_layer_norm() -> None:
     np.testing.assert_allclose(trace.h, expected, atol=1e-12)
 
 
+def test_the_argument_of_the_sigmoid_is_clamped() -> None:
+    x = 6 * X  # so that some are beyond 5
+    expected = lstm(x, gate=dict.fromkeys("ifo", lambda z: s(np.clip(z, -5, 5)))).h
+    edit = "equations.sigmoid=clamped_5"
+    trace = lstmcli.run(tensors(W), x, "h", layout="time", edits=[edit])
+    np.testing.assert_allclose(trace.h, expected, atol=1e-12)
+    assert np.abs(trace.h - lstm(x).h).max() > 1e-4
+
+
+PEEPHOLE_O = {
+    "after": lambda z, p, new: (s(z) + p * new) * np.tanh(new),
+    "in_tanh": lambda z, p, new: s(z) * np.tanh(new + p * new),
+}
+
+
+@pytest.mark.parametrize("place", PEEPHOLE_O)
+def test_the_peephole_of_o_is_added_elsewhere(place: str) -> None:
+    # TF1's LSTMCell: gates i g f o, and 1 is added to f
+    K = np.concatenate([W["K"], W["R"]], axis=1)[[0, 2, 1, 3]]
+    scope, p = "rnn/lstm_cell", RNG.normal(size=(3, H))
+    w: Weights = {f"{scope}/kernel": K.transpose(1, 0, 2).reshape(N + H, -1)}
+    w[f"{scope}/bias"] = W["b"][[0, 2, 1, 3]].ravel()
+    for name, row in zip("ifo", p, strict=True):
+        w[f"{scope}/w_{name}_diag"] = row
+    h, c, out = np.zeros((B, H)), np.zeros((B, H)), []
+    for x in X:
+        z = [x @ W["K"][k] + h @ W["R"][k] + W["b"][k] for k in range(4)]
+        i, f = s(z[0] + p[0] * c), s(z[1] + 1 + p[1] * c)
+        c = f * c + i * np.tanh(z[2])
+        h = PEEPHOLE_O[place](z[3], p[2], c)
+        out.append(h)
+    edit = f"equations.peephole_o={place}"
+    trace = lstmcli.run(w, X, "h", layout="time", edits=[edit])
+    np.testing.assert_allclose(trace.h, out, atol=1e-12)
+    line = lstmcli.derive(w, X, 3, 1, layout="time", edits=[edit]).line("h")
+    np.testing.assert_allclose(line.value, out[3][0, 1], atol=1e-12)
+    with pytest.raises(lstmcli.UserError, match="has no peepholes"):
+        lstmcli.run(tensors(W), X, edits=[edit])
+    with pytest.raises(lstmcli.UserError, match="not run unit by unit"):
+        lstmcli.run(w, X, edits=["equations.order=in_place"])
+
+
 FILES: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], Any]]] = {
     "state.array": ({"h": X[0], "c": X[1]}, lambda a: lstm(h=a["h"], c=a["c"]).h),
     "outputs.mask": ({"mask": (X > 0) * 2.0}, lambda a: lstm().h * a["mask"]),
@@ -434,9 +562,17 @@ OF_SCHEDULE = "repeated", "held", "inserted", "skipped"
 
 def test_every_kind_of_the_table_is_looked_at_here() -> None:
     of_head = {text.partition("=")[0] for text in EACH}
-    elsewhere = {"inputs.padding_first", "equations.epsilon", *FILES, *of_head}
+    elsewhere = {
+        "inputs.padding_first",
+        "equations.epsilon",
+        "equations.peephole_o",
+        *FILES,
+        *of_head,
+    }
     elsewhere.add("head.softmax")
     elsewhere |= {f"state.{name}" for name in OF_SCHEDULE}
+    elsewhere.add("outputs.layer_norm")  # with those of layers in `test_layers`
+    elsewhere |= {name for name in EDITS if name.startswith("layers.")}
     texts = {text.partition("=")[0].split("layer1.")[-1] for text in (*ROWS, *NETWORKS)}
     alike = {
         name for name in EDITS if any(name[:-1] == text[:-1] for text in texts)

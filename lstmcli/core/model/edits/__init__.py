@@ -20,11 +20,12 @@ from lstmcli.core.model.edit import (
     Edit,
     EditKind,
 )
-from lstmcli.core.model.edits.equations import EQUATIONS
+from lstmcli.core.model.edits.equations import EQUATIONS, UNITS
 from lstmcli.core.model.edits.family import STATES, RunSizes
 from lstmcli.core.model.edits.front import FRONT
 from lstmcli.core.model.edits.head import HEAD
 from lstmcli.core.model.edits.inputs import INPUTS
+from lstmcli.core.model.edits.layers import LAYERS
 from lstmcli.core.model.edits.normalised import NORMALISED, USUAL_SCALES, normalised
 from lstmcli.core.model.edits.outputs import OUTPUTS
 from lstmcli.core.model.edits.schedule import SCHEDULE
@@ -52,6 +53,8 @@ __all__ = [
 
 OF_MODEL = (
     "network",
+    "stack",
+    "shared",
     "inputs",
     "run",
     "head",
@@ -60,7 +63,18 @@ OF_MODEL = (
 HIDES: dict[str, str] = {}
 """Why an edit of a family does not show at once."""
 
-for _family in (INPUTS, STATE, SCHEDULE, WEIGHTS, EQUATIONS, OUTPUTS, HEAD, FRONT):
+for _family in (
+    INPUTS,
+    STATE,
+    SCHEDULE,
+    WEIGHTS,
+    EQUATIONS,
+    UNITS,
+    LAYERS,
+    OUTPUTS,
+    HEAD,
+    FRONT,
+):
     HIDES[_family.name] = _family.hides
     EDITS.update((row.name, row) for row in _family.rows)
 

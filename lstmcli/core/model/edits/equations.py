@@ -5,7 +5,7 @@ The function of a row takes the parts of a step of arrays (H, R), and gives thos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.edit import FROM_FIRST, Text, fit
+from lstmcli.core.model.edit import ANY, FROM_FIRST, Text, fit
 from lstmcli.core.model.edits.family import (
     LARGE,
+    LATER,
     NEARLY,
     NUMBER,
     POSITIVE,
@@ -23,6 +24,7 @@ from lstmcli.core.model.edits.family import (
     STATES,
     TRAINING,
     Family,
+    RunSizes,
     names_of,
     shown_of_gate,
 )
@@ -36,6 +38,7 @@ from lstmcli.core.model.edits.functions import (
 )
 from lstmcli.core.model.edits.state import State, Variants, chosen
 from lstmcli.core.model.model import Cell
+from lstmcli.core.model.settings import COUNT, OneOf
 
 EQUATIONS = Family("equations", "No tensor tells how the numbers are put together")
 
@@ -260,3 +263,121 @@ for _end, _which in STATES.items():
 )  # fmt: skip
 def _h_clip(parts: Any, bound: float) -> dict[str, Any]:
     return {"clip_h": lambda h: np.clip(h, -bound, bound, h)}
+
+
+def _wrap(bound: float, c: Array) -> None:
+    np.copyto(c, (c + bound) % (2 * bound) - bound)
+
+
+def _cap(bound: float, c: Array) -> None:
+    np.minimum(c, bound, out=c)
+
+
+def _floor(bound: float, c: Array) -> None:
+    np.maximum(c, -bound, out=c)
+
+
+_POWERS = (1.0, 0.25, 0.5, 2.0, 4.0, 8.0, 16.0)  # the ranges of fixed-point formats
+_BOUNDS: dict[str, tuple[str, str, Callable[[float, Array], None], str]] = {
+    "wrap": ("wraps round at +-{}", "{0} = ({0} + {1}) % (2 * {1}) - {1}", _wrap,
+             "saturate where a format ends"),
+    "top": ("is at most {}", "{0} = minimum({0}, {1})", _cap, "bound both sides, or none"),
+    "bottom": ("is at least -{}", "{0} = maximum({0}, -{1})", _floor,
+               "bound both sides, or none"),
+}  # fmt: skip
+
+
+def _add_bound(name: str, state: str) -> None:
+    words, code, change, mend = _BOUNDS[name]
+
+    @EQUATIONS.edit(
+        f"{state}_{name}", "equations", lambda v: f"{state} {words.format(v)}",
+        lambda v: code.format(state, v), "fixed-point code", mend,
+        read=POSITIVE, shows=LARGE if state == "h" else "Steps agree until c reaches the bound",
+        values=_POWERS, solved=None if name == "wrap" else 16.0,
+    )  # fmt: skip
+    def bounded(parts: Any, bound: float) -> dict[str, Any]:
+        return {f"clip_{state}": partial(change, bound)}
+
+
+for _name in _BOUNDS:
+    for _state in "ch":
+        _add_bound(_name, _state)
+
+
+def _add_clip(gate: str) -> None:
+    field = "t" if gate == "g" else f"s_{gate}"
+
+    @EQUATIONS.edit(
+        f"clip.{gate}", "equations", lambda v: f"pre-activation of gate {gate} bounded to +-{v}",
+        lambda v: f"z_{gate} = clip(z_{gate}, -{v}, {v})", "fixed-point code",
+        f"use z_{gate}",
+        read=POSITIVE, shows=shown_of_gate(gate), values=(1.0, 2.0, 3.0, 4.0, 5.0, 8.0),
+        solved=8.0,
+    )  # fmt: skip
+    def clipped(parts: Any, bound: float) -> dict[str, Any]:
+        return _activations(
+            [field], parts, lambda kind, old: lambda x: old(np.clip(x, -bound, bound))
+        )
+
+
+for _gate in "ifgo":
+    _add_clip(_gate)
+
+
+# ---- the order of a step
+
+
+@EQUATIONS.edit(
+    "order", "equations", "h of a unit is overwritten while later units of the step read it",
+    "for u in range(H): h[u] = unit(u, x[t], h)", "C code with one array for h",
+    "h_new[u] = unit(u, x[t], h) for all u, then h = h_new",
+    read=OneOf("in_place"), shows=LATER,
+)  # fmt: skip
+def _order(parts: Any, _: str) -> dict[str, Any]:
+    return {"in_place": True}
+
+
+_PEEPHOLE_O: dict[Any, str] = {
+    "after": "o = sigmoid(z_o) + p_o * c_new",
+    "in_tanh": "h = o * tanh(c_new + p_o * c_new)",
+    ANY: "o = sigmoid(z_o) + p_o * c_new",
+}
+
+
+@EQUATIONS.edit(
+    "peephole_o", "cells", lambda v: f"peephole of o added {v}", lambda v: _PEEPHOLE_O[v.value],
+    "code that activates all gates at once", "o = sigmoid(z_o + p_o * c_new)",
+    read=OneOf(after="after its sigmoid", in_tanh="within the tanh of c"),
+    lacks="the cell has no peepholes",
+)  # fmt: skip
+def _peephole_o(cell: Cell, how: str) -> Cell:
+    fit(cell.peephole is not None)
+    place = "after_sigmoid" if how == "after" else how
+    return replace(
+        cell, convention=cell.convention.with_behaviour(output_peephole=place)
+    )
+
+
+# ---- how many units there are
+
+UNITS = Family("units", "What is not computed is 0, or what a buffer had")
+
+
+def _each_count(sizes: RunSizes) -> Iterable[int]:
+    return range(sizes.cell.units - 1, 0, -1)
+
+
+@UNITS.edit(
+    "computed", "equations", lambda v: f"only the first {v} units are computed",
+    lambda v: f"for u in range({v}): ...", "a loop to H - 1, a block of a GPU kernel",
+    "for u in range(H): ...", read=COUNT, values=_each_count,
+)  # fmt: skip
+def _computed(parts: Any, count: int) -> dict[str, Any]:
+    def kept(h: Array, c: Array, old_h: Array, old_c: Array) -> State:
+        fit(count < len(c) and h.shape == c.shape)
+        return np.concatenate([h[:count], old_h[count:]]), np.concatenate(
+            [c[:count], old_c[count:]]
+        )
+
+    return {"kept": kept}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
+from math import erf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,30 +61,67 @@ def _interpolated(x: Array, at: Array, values: Array) -> Any:
         return np.interp(x.astype(np.float64), at, values)
 
 
+def _nam(x: Array) -> Any:
+    """The fast tanh of Neural Amp Modeler (`NAM/activations.h`)."""
+    a, y = np.abs(x), x * x
+    above = x * (
+        2.45550750702956 * (1 + a) + (0.893229853513558 + 0.821226666969744 * a) * y
+    )
+    below = 2.44506634652299 + (2.44506634652299 + y) * np.abs(
+        x + 0.814642734961073 * x * a
+    )
+    return above / below
+
+
+class _Table(NamedTuple):
+    """A table of n values from -limit to limit."""
+
+    n: int
+    limit: float
+
+    def nearest(self, function: Function) -> Function:
+        """The value of the nearest argument in the table."""
+        grid, numbers = self._grid, np.arange(self.n)
+        values = function(grid)
+
+        def looked_up(x: Array) -> Any:
+            places = np.round(_interpolated(x, grid, numbers))
+            return _interpolated(places, numbers, values)
+
+        return looked_up
+
+    def linear(self, function: Function) -> Function:
+        """The value on a line between two."""
+        grid = self._grid
+        return partial(_interpolated, at=grid, values=function(grid))
+
+    def cut(self, x: Array) -> Any:
+        """Tanh of the argument whose index is cut."""
+        width = 2 * self.limit / self.n
+        looked_up = np.tanh(np.floor((x + self.limit) / width) * width - self.limit)
+        return np.where(np.abs(x) < self.limit, looked_up, np.sign(x))
+
+    @property
+    def _grid(self) -> Array:
+        return np.linspace(-self.limit, self.limit, self.n)
+
+
 def _tables() -> Iterator[tuple[str, Near]]:
     """Functions by n values: the nearest, that of an index that is cut, or a line between two."""
     for n, limit in product((256, 512, 1024, 128), (8, 6, 5, 4)):
-        name, words = (
-            f"table_{n}_{limit}",
-            f"a table of {n} values from -{limit} to {limit}",
-        )
-        grid, numbers = np.linspace(-limit, limit, n), np.arange(n)
-        tables = np.tanh(grid), sigmoid(grid)
-
-        def nearest(
-            table: Array, x: Array, grid: Array = grid, numbers: Array = numbers
-        ) -> Any:
-            places = np.round(_interpolated(x, grid, numbers))
-            return _interpolated(places, numbers, table)
-
-        def cut(x: Array, limit: int = limit, width: float = 2 * limit / n) -> Any:
-            looked_up = np.tanh(np.floor((x + limit) / width) * width - limit)
-            return np.where(np.abs(x) < limit, looked_up, np.sign(x))
-
-        yield name, Near(words, *(partial(nearest, table) for table in tables))
-        yield f"{name}_cut", _by_tanh(f"{words}, whose index is cut", cut)
-        lines: Any = (partial(_interpolated, at=grid, values=table) for table in tables)
+        table = _Table(n, limit)
+        half = _Table(n, limit / 2)
+        name = f"table_{n}_{limit}"
+        words = f"a table of {n} values from -{limit} to {limit}"
+        of_half = f"{words}, of tanh from -{limit / 2:g} to {limit / 2:g}"
+        yield name, Near(words, table.nearest(np.tanh), table.nearest(sigmoid))
+        yield f"{name}_cut", _by_tanh(f"{words}, whose index is cut", table.cut)
+        lines = table.linear(np.tanh), table.linear(sigmoid)
         yield f"{name}_linear", Near(f"{words}, interpolated", *lines)
+        nearest = half.nearest(np.tanh), table.nearest(sigmoid)
+        yield f"{name}_half", Near(of_half, *nearest)
+        lines = half.linear(np.tanh), table.linear(sigmoid)
+        yield f"{name}_half_linear", Near(f"{of_half}, interpolated", *lines)
 
 
 APPROXIMATED: dict[str, Near] = {
@@ -97,6 +135,7 @@ APPROXIMATED: dict[str, Near] = {
          -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16),
         (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06),
         limit=7.90531110763549805),
+    "nam": _by_tanh("the fast tanh of Neural Amp Modeler", _nam),
     "fast_exp": Near("Schraudolph's fast exp", lambda x: 2 * _schraudolph(2 * x) - 1, _schraudolph),
     **dict(_tables()),
 }  # fmt: skip
@@ -121,6 +160,16 @@ ACTIVATIONS: dict[str, Near] = {
         "clip(0.25 x + 0.5, 0, 1)", None, lambda x: np.clip(0.25 * x + 0.5, 0, 1)
     ),
     "exp": Near("exp", None, np.exp),
+    "clamped_5": Near(
+        "sigmoid(clip(x, -5, 5))", None, lambda x: sigmoid(np.clip(x, -5, 5))
+    ),
+    "swish": Near("x sigmoid(x)", lambda x: x * sigmoid(x), lambda x: x * sigmoid(x)),
+    "leaky_relu": Near("max(0.01 x, x)", lambda x: np.maximum(0.01 * x, x)),
+    "erf": Near(
+        "the error function",
+        np.vectorize(erf, otypes=[float]),
+        lambda x: 0.5 + 0.5 * np.vectorize(erf, otypes=[float])(x * np.sqrt(0.5)),
+    ),
     **APPROXIMATED,
 }
 TANHS = {name: one for name, one in ACTIVATIONS.items() if one.t}

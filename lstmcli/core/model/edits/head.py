@@ -16,6 +16,7 @@ from lstmcli.core.model.surroundings import (
     EACH,
     LAST,
     PAST_END,
+    STATES,
     Dense,
     Head,
 )
@@ -51,7 +52,7 @@ _STEP_CODES = {
 def head_of_steps(head: Head, model: Model, steps: str) -> Head:
     """The head as it takes other steps."""
     fit(steps != head.steps)
-    fit(steps != PAST_END or head.steps == LAST)
+    fit(steps != PAST_END or head.steps in (LAST, STATES))
     return replace(head, steps=steps)
 
 

@@ -11,6 +11,9 @@ import numpy as np
 from lstmcli.core.model.arrays import Array
 from lstmcli.core.model.edit import Shown, fit
 from lstmcli.core.model.edits.family import (
+    LATER,
+    NEARLY,
+    POSITIVE,
     SHARE,
     TRAINING,
     Family,
@@ -201,3 +204,67 @@ def _step_of_another(x: Array, at: tuple[int, int]) -> Array:
     changed = x.copy()
     changed[step] = x[other]
     return changed
+
+
+# ---- rounded, smoothed, read in another order
+
+
+@INPUTS.edit(
+    "decimals", "inputs", lambda v: f"inputs rounded to {v} decimals",
+    lambda v: f"x = np.round(x, {v})", "test vectors that are printed", _AS_IT_IS,
+    read=Parser("u", "an integer from 0 on"), shows=NEARLY, values=(2, 3, 4, 1, 0),
+)  # fmt: skip
+def _decimals(x: Array, decimals: int) -> Any:
+    return np.round(x, decimals)
+
+
+@INPUTS.edit(
+    "grid", "inputs", lambda v: f"inputs rounded to multiples of {v}",
+    lambda v: f"x = np.round(x / {v}) * {v}", "8-bit or fixed-point inputs", _AS_IT_IS,
+    read=POSITIVE, shows=NEARLY, values=[2.0**-bits for bits in (8, 7, 12, 10, 4, 5, 6, 15)],
+)  # fmt: skip
+def _grid(x: Array, size: float) -> Any:
+    return np.round(x / size) * size
+
+
+@INPUTS.edit(
+    "smoothed", "inputs", lambda v: f"inputs are the mean of the last {v.steps}",
+    lambda v: f"x[t] = x[t - {v} + 1 : t + 1].mean(axis=time)", "a moving average of features",
+    _AS_IT_IS, read=COUNT, values=(2, 3, 4, 5), of_sequence=True, shows=LATER,
+)  # fmt: skip
+def _smoothed(x: Array, steps: int) -> Any:
+    return np.stack(
+        [x[max(0, t - steps + 1) : t + 1].mean(axis=0) for t in range(len(x))]
+    )
+
+
+@INPUTS.edit(
+    "differenced", "inputs", "inputs less those of the step before",
+    "x[1:] = x[1:] - x[:-1]", "delta features", _AS_IT_IS, of_sequence=True, shows=LATER,
+)  # fmt: skip
+def _differenced(x: Array, _: Any) -> Any:
+    return np.diff(x, axis=0, prepend=np.zeros_like(x[:1]))
+
+
+@INPUTS.edit(
+    "resampled", "inputs", lambda v: f"inputs of one step in {v}, held for {v.steps}",
+    lambda v: f"x = x[::{v}].repeat({v}, axis=time)", "features of a lower rate", _AS_IT_IS,
+    read=COUNT, values=(2, 3, 4), of_sequence=True, shows=LATER,
+)  # fmt: skip
+def _resampled(x: Array, steps: int) -> Any:
+    return x[np.arange(len(x)) // steps * steps]
+
+
+_AXES = {"time_first": "time first", "batch_first": "batch first"}
+
+
+@INPUTS.edit(
+    "reshaped", "inputs", lambda v: f"axes of the inputs reshaped, not exchanged, to {v}",
+    "x = x.reshape(x.shape[1], x.shape[0], -1)", "ports of a model with other axes",
+    "x = x.transpose(1, 0, 2)", read=OneOf(**_AXES), of_sequence=True,
+)  # fmt: skip
+def _reshaped(x: Array, to: str) -> Any:
+    steps, batch, count = x.shape
+    if to == "time_first":
+        return x.swapaxes(0, 1).reshape(steps, batch, count)
+    return x.reshape(batch, steps, count).swapaxes(0, 1)

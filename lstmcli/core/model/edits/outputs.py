@@ -85,6 +85,16 @@ def _normalised(h: Array, x: Array, how: str) -> Any:
 
 
 @OUTPUTS.edit(
+    "layer_norm", "outputs", lambda v: f"layer normalisation of h, epsilon {v}, none stored",
+    lambda v: f"h = (h - h.mean()) / sqrt(h.var() + {v})", "a layer after the LSTM", _BEFORE,
+    read=POSITIVE, values=(1e-5, 1e-3, 1e-6, 1e-12),
+)  # fmt: skip
+def _layer_norm(h: Array, x: Array, epsilon: float) -> Any:
+    h = h - h.mean(axis=-1, keepdims=True)
+    return h / np.sqrt((h * h).mean(axis=-1, keepdims=True) + h.dtype.type(epsilon))
+
+
+@OUTPUTS.edit(
     "clip", "outputs", lambda v: f"h bounded to +-{v} after the cell",
     lambda v: f"out = clip(h, -{v}, {v})", "audio code", "take h before it",
     read=POSITIVE, shows=LARGE, values=(1.0, 0.5, 0.2, 0.1), solved=1.0, bound=True,
