@@ -91,9 +91,9 @@ def edit_runs(search: Search, stage: Stage, where: str) -> Explanation | None:
         return None
     if any(edit.file for edit in answers[0].hypothesis.edits):
         # another way of running the weights tells more than many solved numbers
-        said = _said_of_run(search)
-        if any(map(_is_complete, said)):
-            return nothing_fits(search, said)
+        otherwise = _ran_otherwise(search)
+        if any(map(_is_complete, otherwise)):
+            return nothing_fits(search, otherwise)
     return of_edits(search, answers)
 
 
@@ -157,20 +157,20 @@ def _by_passes(search: Search) -> Explanation:
         explanation = None if find is None else find(search)
         if explanation is not None:
             return explanation
-    return nothing_fits(search, _said_of_run(search))
+    return nothing_fits(search, _ran_otherwise(search))
 
 
-def _said_of_run(search: Search) -> list[Remark]:
+def _ran_otherwise(search: Search) -> list[Remark]:
     """The remarks of the passes on the network as loaded."""
-    said: list[Remark] = []
+    remarks: list[Remark] = []
     if search.as_loaded:
         case = search.as_loaded[0].placement.case
         for one in PASSES:
             if one.remark is not None:
-                said.extend(one.remark(search.question, case))
-    return said
+                remarks.extend(one.remark(search.question, case))
+    return remarks
 
 
-def _is_complete(said: Remark) -> bool:
+def _is_complete(one: Remark) -> bool:
     """Tell whether a remark accounts for all of EXPECTED by another way of running."""
-    return said.code in RUN_OTHERWISE and said.facts.get("complete", True)
+    return one.code in RUN_OTHERWISE and one.facts.get("complete", True)

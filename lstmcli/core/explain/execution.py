@@ -75,9 +75,9 @@ def rearranged(question: Question, case: Case) -> Remarks:
     if len(side.arrays) == 1 and arrays.keys().isdisjoint(side.arrays):
         arrays = {"h": trace.h}
     with suppress(UserError):  # no array has the same name
-        found = compare(Side("the run as loaded", arrays, case.layout), side)
-        differing = sum(not array.equal for array in found.arrays.values())
-        for hint in found.hints:
+        difference = compare(Side("the run as loaded", arrays, case.layout), side)
+        differing = sum(not array.equal for array in difference.arrays.values())
+        for hint in difference.hints:
             if not hint.code.startswith(NO_ARRANGEMENTS):
                 yield remark("rearranged", hint=hint.text, complete=differing == 1)
 

@@ -433,8 +433,7 @@ def _shapes_of_h(
     model: Model, layout: str, size: tuple[int, int], layer: int
 ) -> Shapes:
     """The shapes of a layer's h: each direction, and the output as it is merged."""
-    how = model.convention
-    merge = how.behaviour.merge
+    merge = model.behaviour.merge
     number = range(len(model.layers))[layer]
     directions = len(model.layers[layer])
     arrays = [f"{cell_name(number, d)}.h" for d in range(directions)]
@@ -443,7 +442,7 @@ def _shapes_of_h(
     width = model.layers[layer][0].shown
     is_kept = merge in SIDE_BY_SIDE
     if is_kept or directions == 1:
-        stacked = direction_axis(how, layout) if merge == "stack" else None
+        stacked = direction_axis(model.convention, layout) if merge == "stack" else None
         yield RunShape(*size, width, directions, layout, stacked), tuple(arrays)
     if merge != "stack" and directions > 1:  # the first units of both, too
         if is_kept:
@@ -470,8 +469,8 @@ def states_in(name: str, width: int, model: Model) -> Iterator[tuple[str, slice]
 def states_shape(name: str, model: Model) -> str:
     """The shape of the last states of several cells: ``(2, batch, 3)``."""
     widths = [_width(name, cell) for _, cell in model.cells]
-    how, count = model.behaviour.states, len(widths)
-    if how == "features" or len({*widths}) > 1:
+    states, count = model.behaviour.states, len(widths)
+    if states == "features" or len({*widths}) > 1:
         return f"(batch, {sum(widths)})"
-    axes = ("batch", str(count)) if how == "batch" else (str(count), "batch")
+    axes = ("batch", str(count)) if states == "batch" else (str(count), "batch")
     return f"({', '.join(axes)}, {widths[0]})"

@@ -39,7 +39,7 @@ class Failure(NamedTuple):
 
     search: Search
     attempt: Attempt
-    said: Sequence[Remark]  # of how the other side ran the weights
+    ran_otherwise: Sequence[Remark]  # of how the other side ran the weights
     unchanged: NearRun
     nears: Sequence[NearRun]
 
@@ -54,10 +54,10 @@ class Failure(NamedTuple):
         return clearly_nearer(self.unchanged, self.nears)
 
 
-def nothing_fits(search: Search, said: Sequence[Remark]) -> Explanation:
+def nothing_fits(search: Search, ran_otherwise: Sequence[Remark]) -> Explanation:
     """The explanation of the nearest runs at the likeliest placement.
 
-    ``said`` are remarks on how the other side ran the weights.
+    ``ran_otherwise`` are remarks on how the other side ran the weights.
     """
     attempt = min(search.likely, key=_how_partial)
     nearest = attempt.nearest()
@@ -66,9 +66,9 @@ def nothing_fits(search: Search, said: Sequence[Remark]) -> Explanation:
         return of_found(search, fitting)
     loaded = as_loaded(attempt.placement)
     nears = list(map(near_run, nearest))
-    failure = Failure(search, attempt, said, near_run(loaded), nears)
+    failure = Failure(search, attempt, ran_otherwise, near_run(loaded), nears)
     # EXPECTED is not the first units then, nor anything else of one placement
-    is_placed = not any(one.code == "other_units" for one in said)
+    is_placed = not any(one.code == "other_units" for one in ran_otherwise)
     untried = {}
     for one in _untried(failure):
         if is_placed or one.code != "units":
@@ -91,7 +91,7 @@ def _how_partial(attempt: Attempt) -> tuple[int, bool]:
 def _remarks(failure: Failure) -> Remarks:
     """The remarks on where the run as loaded agrees, and on what the nearest run suggests."""
     search = failure.search
-    if not failure.said:
+    if not failure.ran_otherwise:
         yield from agreeing_steps(failure.unchanged.comparison)
     yield from _not_merged_so(failure)
     if search.on_other_layout is not None:
@@ -100,7 +100,7 @@ def _remarks(failure: Failure) -> Remarks:
         yield from _on_budget(failure)
         return
     sizes = list(_on_size(failure))
-    hints = list(failure.said)
+    hints = list(failure.ran_otherwise)
     if not hints:
         hints.extend(lengths.shown([one.placement for one in search.attempts]))
     if not sizes and not hints:
@@ -132,7 +132,7 @@ def _on_size(failure: Failure) -> Remarks:
     case, loaded = failure.placement.case, failure.unchanged.comparison
     exactness = failure.search.question.exactness
     sizes = list(execution.remark_of_size(case, loaded, exactness))
-    if not sizes and not failure.said:
+    if not sizes and not failure.ran_otherwise:
         sizes.extend(near_miss(failure.unchanged, failure.nears))
     yield from sizes
     if any(not one.facts.get("changes") for one in sizes):  # as loaded

@@ -89,23 +89,23 @@ def explanation_of(
     if verdict != "none":
         changed = described(hypothesis)
         settings = placement.changes + hypothesis.with_dtype
-    expected = _compared(answer, is_placed)
-    said = list(about_expected(question, expected, verdict))
-    said.extend(remarks)
-    said.extend(about_changes(changed))
-    is_broken = any(one.code == "not_finite" for one in said)
-    if is_broken and verdict in ("agrees", "found"):
+    comparison = _compared(answer, is_placed)
+    every = list(about_expected(question, comparison, verdict))
+    every.extend(remarks)
+    every.extend(about_changes(changed))
+    has_nan = any(one.code == "not_finite" for one in every)
+    if has_nan and verdict in ("agrees", "found"):
         verdict = "not_finite"
-    assumed = question.model.convention
+    location, assumed = comparison.location, question.model.convention
     return Explanation(
         verdict,
         _settings(placement, settings),
         changed,
-        expected,
-        alternatives,
-        with_text(said, text_of),
-        words_of(changed, expected.location, wanted, onset, assumed),
-        evidence,
+        compared=comparison,
+        alternatives=alternatives,
+        remarks=with_text(every, text_of),
+        words=words_of(changed, location, wanted, onset, assumed),
+        evidence=evidence,
     )
 
 
@@ -147,13 +147,12 @@ def _compared(answer: Answer, is_placed: bool) -> Compared:
     """EXPECTED as the run of an answer was compared with it."""
     placement = answer.hypothesis.placement
     exactness = placement.question.exactness
-    compared = Compared(
-        exactness.name, exactness.digits, _where_not_finite(answer.hypothesis)
-    )
+    not_finite = _where_not_finite(answer.hypothesis)
+    nowhere = Compared(exactness.name, exactness.digits, not_finite)
     if not is_placed:
-        return compared
+        return nowhere
     return replace(
-        compared,
+        nowhere,
         agreement=answer.agreement,
         location=placement.location,
         expected=placement.expected,

@@ -86,18 +86,18 @@ class Setup:
         }
         if plain in of_run:
             return of_run[plain]
-        how = self.model.convention
+        convention = self.model.convention
         if cell:
-            how = dict(self.model.cells)[cell].convention
+            convention = dict(self.model.cells)[cell].convention
         lengths = question.inputs.lengths
         is_masked = question.inputs.mask is not None
         if plain == "lengths" and isinstance(change.value, tuple) and not is_masked:
             return None if lengths is None else tuple(np.ravel(lengths).tolist())
         if plain == "masked_output" and not is_masked:
-            return how.behaviour.past_length
+            return convention.behaviour.past_length
         if plain == "reverse" and cell.endswith("_reverse"):
-            return not how.behaviour.forward
-        return value_in(how, plain)
+            return not convention.behaviour.forward
+        return value_in(convention, plain)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -174,11 +174,11 @@ def _decoded(
 ) -> Cell:
     """One of the cells under settings."""
     cell = cells(*settings.items())[name]
-    how = cell.convention
+    convention = cell.convention
     if name.endswith("_reverse"):  # by itself it is a reversed cell
-        reverse = how.behaviour.reverse or not how.behaviour.forward
-        how = how.with_behaviour(reverse=reverse, forward=False)
-    return replace(cell, convention=how)
+        reverse = convention.behaviour.reverse or not convention.behaviour.forward
+        convention = convention.with_behaviour(reverse=reverse, forward=False)
+    return replace(cell, convention=convention)
 
 
 # ---- which there are
