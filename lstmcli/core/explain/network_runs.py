@@ -61,8 +61,7 @@ def sequence_run(
         # a state may be one for all sequences
         states[name] = (h[item % len(h)], c[item % len(c)])
     merge = model.behaviour.merge if len(singles.layers) > 1 else ""
-    of_data = (case.layout, steps.tobytes(), item)
-    key = (id(singles), merge, *of_data, *of_model.values())
+    key = id(singles), item, merge, steps.tobytes(), case.layout, *of_model.values()
     return SequenceRun(item, steps, x[steps, item], model, states, key)
 
 
