@@ -12,11 +12,12 @@ from typing import Any, NamedTuple, Protocol
 from lstmcli.core.model.surroundings import (
     EACH,
     LAST,
+    MOST_LAYERS,
     FrontOfFile,
     HeadLayer,
     HeadOfFile,
 )
-from lstmcli.core.model.vocabulary import read_activation_name
+from lstmcli.core.model.vocabulary import read_head_activation
 from lstmcli.errors import UserError
 from lstmcli.formats.files.limits import Damaged
 
@@ -25,8 +26,6 @@ Surroundings = tuple[tuple[HeadOfFile, ...], tuple[FrontOfFile, ...]]
 BATCH, TIME, DIRECTIONS, UNITS, OUTPUTS, ONE = "BTDHO1"
 """Axes: of h, OUTPUTS once the units of both directions lie side by side; of length 1."""
 
-OVER_OUTPUTS = ("softmax", "log_softmax")  # activations of no cell
-MOST_LAYERS = 8  # of a head
 MOST_STEPS = 64  # operators on the way
 
 
@@ -166,10 +165,8 @@ class Flow(NamedTuple):
 
 
 def _read_activation(name: str) -> str:
-    if name.lower() in OVER_OUTPUTS:
-        return name.lower()
     try:
-        return read_activation_name(name)
+        return read_head_activation(name)
     except ValueError:
         raise NotFollowed from None
 

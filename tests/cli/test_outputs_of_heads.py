@@ -202,3 +202,11 @@ def test_help_shows_a_family_of_edits(family: str, lstm: Lstm) -> None:
     rows = lstm("help", "edits", family).out.splitlines()
     assert any(row.startswith(f"  {family}.") for row in rows)
     assert not any(row.startswith("  inputs.") for row in rows)
+
+
+def test_a_wrong_layer_is_answered_with_those_of_the_graph(lstm: Lstm) -> None:
+    for option, right in (("--front", "embedding"), ("--head", "classes:softmax")):
+        done = lstm("run", *CLASSIFIER, option, "nothing")
+        assert done.status == 2
+        assert f"{option} {right}" in done.err
+        assert f"{option} none" in done.err

@@ -25,6 +25,7 @@ MAX = "max"
 OUTPUTS, TIME, BATCH = "outputs", "time", "batch"  # axes of a softmax
 FIRST = "first"  # by an edit alone, as is the next
 PAST_END = "past_end"
+MOST_LAYERS = 8  # of a head
 STEPS = {
     EACH: "of each step",
     LAST: "of the last step",

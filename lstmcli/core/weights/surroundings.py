@@ -22,6 +22,7 @@ from lstmcli.core.model.model import ELEMENTWISE, Cell, Model, layer_width
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.model.surroundings import (
     EACH,
+    MOST_LAYERS,
     STATES,
     Dense,
     Embedding,
@@ -37,7 +38,6 @@ from lstmcli.core.weights.metadata import is_in_group
 from lstmcli.core.weights.templates import Settings, Shape, normalise
 from lstmcli.errors import SettingsToTry, UserError, did_you_mean, listed
 
-MOST_LAYERS = 8  # of a head
 MOST_HEADS = 16  # that fit; of more, none is the only one
 MOST_LISTED = 4  # in a message
 RESULTS = ("h", "c", "y", "final_h", "final_c", "final_y")  # of a run
@@ -340,7 +340,8 @@ def _embedding(chain: Chain, front: FrontOfFile) -> FrontOrHead:
             f"so that its table is (V, {chain.inputs})."
         )
     value = Embedding(front.name, table, front.masks_zero)
-    return FrontOrHead(value, {front.table: "front"})
+    options = {front.name: ""}
+    return FrontOrHead(value, {front.table: "front"}, options=options)
 
 
 def _tensor(chain: Chain, name: str) -> Array:
