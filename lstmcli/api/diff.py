@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from lstmcli import formats
 from lstmcli.api.documents import only_one_stdin
+from lstmcli.api.load import EDITS, OF_MODEL
 from lstmcli.api.same import Opened, networks_differ, opened
 from lstmcli.api.values import (
     Path,
@@ -34,8 +36,8 @@ from lstmcli.core.model.arrays import Array, ArrayLike
 from lstmcli.core.model.model import Model, Trace
 from lstmcli.core.model.part import WHOLE, Part, Sizes
 from lstmcli.core.model.selection import Selection
-from lstmcli.core.model.settings import read_setting
-from lstmcli.errors import UserError, refuse_unprintable
+from lstmcli.core.model.settings import SETTINGS, read_setting, split_cell
+from lstmcli.errors import UserError, did_you_mean, refuse_unprintable
 from lstmcli.formats import Document
 
 _TABLES = ("text", "csv", "tsv")  # formats whose rows are steps by default
@@ -128,6 +130,7 @@ def diff(
     no_networks = {"by_name": by_name or None, "settings_b": settings_b or None}
     if by_name and any(side.has_lstm for side in sides):
         no_networks.pop("by_name")
+    _refuse_unknown(settings)
     _refuse_idle({**no_networks, **settings}, _NO_NETWORKS)
     given_sides = [side_of(_as_given(side), side.name) for side in sides]
     one, other = with_layouts(given_sides, layout, axes=2)
@@ -144,6 +147,16 @@ def diff(
         padding=bool(padding),
     )
     return replace(found, cuts=tuple(selection.cuts(_sizes_of(found))))
+
+
+def _refuse_unknown(settings: Mapping[str, Any]) -> None:
+    """Refuse the first name that is neither an argument nor a setting."""
+    known = [*signature(diff).parameters, *SETTINGS, EDITS]
+    for name in settings:
+        plain = split_cell(name.removeprefix(OF_MODEL))[1]
+        if plain not in known:
+            near = did_you_mean(name, known)
+            raise UserError(f"diff: there is no argument {name!r}.{near}")
 
 
 _NO_RUN = "weights have neither steps nor sequences"

@@ -183,7 +183,10 @@ def asked_of(
     except UserError as error:
         error = _with_expected(error, _typed(expected, "EXPECTED"))
         other = expected if inputs is None else inputs
-        raise error.adding(try_=to_compare(several, other)) from None
+        comparison = to_compare(several, other)
+        if not comparison:
+            raise error from None
+        raise error.adding(try_=comparison) from None
     side = side_of(expected, "EXPECTED", of_run=True)
     _refuse_weights(side, several, expected)
     words = typed_run(

@@ -23,6 +23,7 @@ LEAST_STEPS = 3
 MOST_RUNS = 8  # of a step, and steps of zeros before it
 MOST_ZEROS = 24_000  # steps of zeros before the first: half a second of audio
 BLOCK = 256  # of these, after which they may have settled
+OF_ZEROS = 0.25  # of the work of edits: a state that never settles took all of it
 SETTLED = 1e-12  # by which a state changes that has
 AS_NEAR = 1e-7  # of a first step: rounding in float32
 ADVANCE, ADVANCE_ROW = 200, 4  # work of a step by itself, and of each unit of a row
@@ -132,6 +133,9 @@ class FollowedSequence:
                 step = self._other(x, entries, wanted, shown)
             if step is None:
                 return None
+            is_first = not any(one.way.runs for one in taken)
+            if is_first and step.way.runs == 0 and not known.start[0].any():
+                return None  # zeros before the first step that is run are a mask's
             taken.append(step)
             shown = wanted
         return [one.way for one in taken]
@@ -232,6 +236,8 @@ def _warmed(runs: EditedRuns, known: KnownCell) -> Iterator[tuple[int, State]]:
 
     From the state that it has settled in, all later numbers are the same.
     """
+    if not runs.work.left(OF_ZEROS):
+        return
     states, off = _states_of_zeros(runs, known)
     least = off.min()
     if least <= tolerance_of(runs):
@@ -246,7 +252,7 @@ def _states_of_zeros(runs: EditedRuns, known: KnownCell) -> tuple[list[State], A
     state = known.start
     states: list[State] = []
     off: list[Array] = []
-    while len(states) < MOST_ZEROS and runs.work.left():
+    while len(states) < MOST_ZEROS and runs.work.left(OF_ZEROS):
         for _ in range(BLOCK):
             state = known.advance(x, *state)
             states.append(state)

@@ -217,4 +217,4 @@ def test_the_shape_of_fewest_changes_wins(tmp_path: Path) -> None:
     ).ravel()  # last states of both, in a row
     explanation = asked.explain(ends)
     assert found(explanation) == {"gates": "ifgo"}
-    assert "are interpreted in a row as (2, 2, 3)" in explanation.notes[0]
+    assert explanation.words.taken.endswith("as the last state of each cell")

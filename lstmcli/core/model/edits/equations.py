@@ -39,6 +39,7 @@ from lstmcli.core.model.edits.functions import (
 from lstmcli.core.model.edits.state import State, Variants, chosen
 from lstmcli.core.model.model import Cell
 from lstmcli.core.model.settings import COUNT, OneOf
+from lstmcli.errors import UserError
 
 EQUATIONS = Family("equations", "No tensor tells how the numbers are put together")
 
@@ -375,7 +376,10 @@ def _each_count(sizes: RunSizes) -> Iterable[int]:
 )  # fmt: skip
 def _computed(parts: Any, count: int) -> dict[str, Any]:
     def kept(h: Array, c: Array, old_h: Array, old_c: Array) -> State:
-        fit(count < len(c) and h.shape == c.shape)
+        if h.shape != c.shape:
+            raise UserError("units.computed: h of a projection is of no single unit.")
+        if count >= len(c):
+            raise UserError(f"units.computed={count}: there are {len(c)} units.")
         return np.concatenate([h[:count], old_h[count:]]), np.concatenate(
             [c[:count], old_c[count:]]
         )
