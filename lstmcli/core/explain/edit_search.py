@@ -43,6 +43,14 @@ from lstmcli.core.explain.tries import Answer, Try
 from lstmcli.core.model.edits import EDITS, HIDES, Edit, RunSizes
 from lstmcli.errors import UserError
 
+CLIPS = ("cell_clip", "projection_clip")
+ONE_SIDED = (
+    "equations.c_top",
+    "equations.c_bottom",
+    "equations.h_top",
+    "equations.h_bottom",
+)
+
 
 class Stage(NamedTuple):
     """One thing to try: its tries, and what is named where the budget left it out."""
@@ -262,6 +270,7 @@ def rivals(loaded: Placement, answer: Try) -> Iterator[tuple[Changed, ...]]:
     """
     runs = EditedRuns(loaded)
     settings = answer._replace(changes=answer.with_dtype, rounding=None)
+    has_clip = any(change.setting in CLIPS for change in answer.changes)
     stages = [restarts, table]
     if answer.solved:
         stages.append(numbers)
@@ -271,8 +280,15 @@ def rivals(loaded: Placement, answer: Try) -> Iterator[tuple[Changed, ...]]:
                 return
             if fitting(runs, hypothesis) is None or not hypothesis.edits:
                 continue
+            if has_clip and _is_one_sided(hypothesis):
+                continue
             if differs(settings, hypothesis):
                 yield edits_changed(hypothesis.edits)
+
+
+def _is_one_sided(hypothesis: Try) -> bool:
+    """Tell whether edits bound one side alone, as a clip does that is reached on one."""
+    return all(edit.name in ONE_SIDED for edit in hypothesis.edits)
 
 
 def differs(one: Try, other: Try) -> bool:

@@ -25,7 +25,6 @@ from lstmcli.core.model.model import (
     from_time_major,
     layer_width,
 )
-from lstmcli.core.model.schedule import last_step
 from lstmcli.core.model.states import State
 from lstmcli.core.model.surroundings import Rows
 from lstmcli.core.weights.build_cells import check_layers
@@ -64,6 +63,8 @@ def _refuse_schedule(plan: Plan) -> None:
     if plan.model.behaviour.state == "reset":
         refuse_edits(edits, "no state is handed on.", try_={"state": "carried"})
     for edit in edits:
+        from lstmcli.core.model.schedule import last_step  # few runs have one
+
         last = last_step(edit.value)
         if last >= plan.steps:
             refuse_edits(

@@ -25,7 +25,6 @@ from lstmcli.core.forward.head import Pooled, head_output, last_states, merged_f
 from lstmcli.core.forward.matmul import is_same_in_one_block, saves_packing
 from lstmcli.core.forward.packing import Packed
 from lstmcli.core.forward.plan import Chunk, Plan, cell_names
-from lstmcli.core.forward.schedule import run_scheduled
 from lstmcli.core.forward.sequence import (
     counted,
     edited_outputs,
@@ -38,9 +37,7 @@ from lstmcli.core.model.directions import direction_axis, has_direction_axis
 from lstmcli.core.model.edit import edited, edits_in, refuse_edits
 from lstmcli.core.model.model import Cell, Model, Trace, from_time_major
 from lstmcli.core.model.part import Part
-from lstmcli.core.model.schedule import schedule_of
 from lstmcli.core.model.selection import Choice
-from lstmcli.core.model.stack import Entering
 from lstmcli.core.model.states import State, join_states
 from lstmcli.core.model.surroundings import STATES, Head, Y
 from lstmcli.errors import UserError
@@ -48,6 +45,8 @@ from lstmcli.threads import one_thread
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+
+    from lstmcli.core.model.stack import Entering
 
 
 AHEAD = 8  # chunks that an executor gets before the first is waited for
@@ -515,9 +514,10 @@ class ChunkRun:
         if packed.cell.behaviour.state == "reset":
             return self._advance_apart(packed, x, state, names)
         runner = self._runner(n, len(x), names, state)
-        schedule = schedule_of(packed.cell.edits, *x.shape[:2])
-        if schedule is not None:
-            return run_scheduled(runner, schedule, x, names)
+        if edits_in("schedule", packed.cell.edits):
+            from lstmcli.core.forward.schedule import run_scheduled  # few runs have one
+
+            return run_scheduled(runner, packed.cell.edits, x, names)
         return runner.advance(x, names), runner.state
 
     def _runner(

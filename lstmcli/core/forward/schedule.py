@@ -8,14 +8,20 @@ import numpy as np
 
 from lstmcli.core.forward.batch import Runner
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.schedule import Schedule
+from lstmcli.core.model.edit import Edit
+from lstmcli.core.model.schedule import schedule_of
 from lstmcli.core.model.states import State
 
 
 def run_scheduled(
-    runner: Runner, schedule: Schedule, x: Array, names: Sequence[str]
+    runner: Runner, edits: Sequence[Edit], x: Array, names: Sequence[str]
 ) -> tuple[dict[str, Array], State]:
-    """The arrays (T, B, K) of the steps of x, and the state after all runs."""
+    """The arrays (T, B, K) of the steps of x, and the state after all runs.
+
+    ``edits`` of the cell have a schedule.
+    """
+    schedule = schedule_of(edits, *x.shape[:2])
+    assert schedule is not None
     runs = schedule.expanded()
     start = dict(zip("hc", runner.state, strict=True))
     zeros = np.zeros((1, *x.shape[1:]), x.dtype)
