@@ -41,7 +41,8 @@ BASES = {  # a command, and the outputs of it in which each option is tried
     ),
 }
 VALUES = {  # of options; a flag has none
-    "set_": "state=reset", "set_b": "state=reset", "edits": "weights.bias.o=0", "layer": "1", "to_set": "activation=relu",
+    "set_": "state=reset", "set_b": "state=reset", "edits": "weights.bias.o=0", "layer": "1",
+    "to_set": "activation=relu",
     "max_bytes": "1",
     "initial_state": "state.npz", "mask": "mask.npy", "lengths": "1,2,3",
     "only": "c", "cell": "layer0", "steps": "2", "step": "2", "units": "1", "unit": "1",
