@@ -46,8 +46,6 @@ from lstmcli.threads import one_thread
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from lstmcli.core.model.stack import Entering
-
 
 AHEAD = 8  # chunks that an executor gets before the first is waited for
 PIECE = 4 << 20  # bytes of results that are computed before they are passed on
@@ -398,6 +396,8 @@ class ChunkRun:
 
     def _entered(self, depth: int, first: int, x: Array) -> Array:
         """The inputs of a layer as edits leave them, which may change its states, too."""
+        from lstmcli.core.model.stack import Entering  # few runs have its edits
+
         model = self.chunk.model
         some = slice(first, first + len(model.layers[depth]))
         before = self.states[:first][-len(model.layers[depth - 1]) :]
