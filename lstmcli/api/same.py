@@ -16,6 +16,7 @@ from lstmcli.core.diff.operand import WEIGHT, WEIGHTS, ArrayName, Side
 from lstmcli.core.diff.tolerance import Precision, Tolerance, tolerance
 from lstmcli.core.model.model import Hint, Model
 from lstmcli.core.model.settings import Assumption
+from lstmcli.core.model.vocabulary import BIASES
 from lstmcli.core.same.difference import (
     SAME,
     NetworkDifference,
@@ -23,8 +24,8 @@ from lstmcli.core.same.difference import (
     reordered,
 )
 from lstmcli.core.same.network import Network, network_of
-from lstmcli.core.same.readings import find_reading, renamed
-from lstmcli.core.same.relations import ANOTHER_STEP, ROUNDED
+from lstmcli.core.same.readings import Reading, find_reading, renamed
+from lstmcli.core.same.relations import ANOTHER_STEP, DIFFERS, ROUNDED
 from lstmcli.core.weights.recognise import recognise
 from lstmcli.core.weights.templates import RecognisedLstm
 from lstmcli.errors import INPUTS, CallToTry, SettingsToTry, ToTry, UserError, listed
@@ -133,10 +134,37 @@ def networks_differ(
     test = partial(tolerance, **tolerances)
     networks = network_of(one, a.name), network_of(other, b.name)
     assumed = [*_assumed(networks[0]), *_assumed(networks[1])]
-    found = _read_otherwise(networks, _Reloaded(b, given), test, assumed)
+    sides = _Reloaded(a, read), _Reloaded(b, given)
+    found = _read_otherwise(networks, sides[1], test, assumed)
     if found is None:
         found = compare_networks(*networks, test, assumed)
+    if found.relation == DIFFERS and found.differs_in_biases:
+        found = _with_other_biases(found, networks, sides, test)
     return replace(found, cuts=tuple(dict.fromkeys((*one.remarks, *other.remarks))))
+
+
+def _with_other_biases(
+    found: NetworkDifference,
+    networks: tuple[Network, Network],
+    sides: tuple[_Reloaded, _Reloaded],
+    test: Callable[[Precision], Tolerance],
+) -> NetworkDifference:
+    """The comparison with the biases of B used otherwise; a hint if those of A have to be."""
+    a, b = networks
+    for use in BIASES:
+        try:
+            other_b = network_of(sides[1].model({"bias": use}), b.name)
+            other_a = network_of(sides[0].model({"bias": use}), a.name)
+        except UserError:
+            continue
+        again = compare_networks(a, other_b, test, found.assumed)
+        if again.relation == SAME:
+            reading = Reading({name: name for name, _ in a.model.cells}, {"bias": use})
+            return reordered(again, reading, b.model)
+        if compare_networks(other_a, b, test).relation == SAME:
+            text = f"b is a with the setting bias={use}."
+            return replace(found, hints=(*found.hints, Hint("other_biases", text)))
+    return found
 
 
 NEARLY = (ROUNDED, ANOTHER_STEP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from itertools import permutations, product
 from pathlib import Path
@@ -262,6 +263,42 @@ def test_directions_and_layers_that_are_exchanged_are_found(layers: int) -> None
     assert found.summary == "the same network: in b, layer1 is layer2, layer2 is layer1"
 
 
+@pytest.mark.parametrize("use", ["input_only", "recurrent_only", "none", "twice"])
+def test_biases_of_which_one_was_left_out_are_named(use: str) -> None:
+    """B has both, and A one; or A both, where no setting of B brings the other back."""
+    both = pytorch(4, 3)
+    factors = {
+        "input_only": (1, 0),
+        "recurrent_only": (0, 1),
+        "none": (0, 0),
+        "twice": (2, 2),
+    }
+    one = dict(both)
+    for name, factor in zip(("bias_ih_l0", "bias_hh_l0"), factors[use], strict=True):
+        one[name] = both[name] * factor
+    found = diff(one, both)
+    assert found.reading is not None
+    assert (found.relation, found.reading.settings) == ("reordered", {"bias": use})
+    found = diff(both, one)
+    assert found.hints[-1].text == f"b is a with the setting bias={use}."
+
+
+@pytest.mark.slow
+def test_a_thousand_units_take_less_than_a_second() -> None:
+    """Beyond reading both: of another network, another order, and a later one."""
+    one = pytorch(1024, 1024, scale=0.03, dtype=np.float32)
+    rng = np.random.default_rng(0)
+    later = {name: array + np.float32(1e-3) * rng.random(array.shape, np.float32)
+             for name, array in one.items()}  # fmt: skip
+    other = pytorch(1024, 1024, scale=0.03, dtype=np.float32, seed=1)
+    a = lstmcli.load(one)
+    for tensors in (one, later, other, reordered(one, (0, 3, 1, 2))):
+        b = lstmcli.load(tensors)
+        began = time.process_time()
+        diff(a, b)
+        assert time.process_time() - began < 1
+
+
 def test_one_tensor_of_one_layer_in_another_order_is_named() -> None:
     one = pytorch(4, 3, layers=2)
     other = {**one, **reordered({"weight_hh_l1": one["weight_hh_l1"]}, (1, 0, 2, 3))}
@@ -404,7 +441,10 @@ def test_a_tensor_that_is_zero_is_named() -> None:
     found = diff(
         one, {**one, "bias_ih_l0": 0 * one["bias_ih_l0"], "bias_hh_l0": np.zeros(12)}
     )
-    assert [hint.text for hint in found.hints] == ["layer0.bias is zero in b."]
+    assert [hint.text for hint in found.hints] == [
+        "layer0.bias is zero in b.",
+        "b is a with the setting bias=none.",
+    ]
     assert found.relation == "differs"
 
 

@@ -117,6 +117,13 @@ class NetworkDifference(Difference):
         return [name for name in names if not name.startswith(AROUND)]
 
     @property
+    def differs_in_biases(self) -> bool:
+        """Return whether all that differs are biases."""
+        names = [array.name for array in self.arrays.values() if not array.equal]
+        are_biases = all(name.endswith(".bias") for name in names)
+        return bool(names) and are_biases and not self.only_in_cells
+
+    @property
     def differ(self) -> list[dict[str, Any]]:
         """The arrays that differ, each with its cell, its tensor and its figures."""
         found = []
