@@ -16,7 +16,7 @@ from lstmcli.api.diff import Result, diff, side_of
 from lstmcli.api.explain import Request, asked_of, explained
 from lstmcli.api.job import InputOptions, read_job
 from lstmcli.api.load import checked
-from lstmcli.api.same import networks_differ, opened
+from lstmcli.api.same import are_networks, networks_differ, opened
 from lstmcli.api.save import make_folder, write_arrays
 from lstmcli.api.values import Path, StateLike, Weights, is_path, numbers_of
 from lstmcli.core.diff.difference import Difference
@@ -151,13 +151,12 @@ def _failure(
     searches: bool,
 ) -> str:
     """The text of an assertion that fails; nothing if it holds."""
-    networks = networks_differ(
-        opened(actual, "actual"), opened(expected, "expected"), {}, {}, limits
-    )
-    if networks is not None:
+    opened_sides = opened(actual, "actual"), opened(expected, "expected")
+    if are_networks(*opened_sides):
         if run.weights is not None or run.has_padding:
             text = "both sides are networks, which are compared without a run"
             raise UserError(f"{WHERE}: {text}; leave weights, lengths and mask out.")
+        networks = networks_differ(*opened_sides, {}, {}, limits)
         return "" if networks.equal else networks_text(networks)
     sides = [side_of(actual, "actual"), side_of(expected, "expected")]
     difference, unread = _difference(sides, limits, run)

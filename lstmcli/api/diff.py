@@ -14,7 +14,7 @@ import numpy as np
 from lstmcli import formats
 from lstmcli.api.documents import only_one_stdin
 from lstmcli.api.load import EDITS, OF_MODEL
-from lstmcli.api.same import Opened, networks_differ, opened
+from lstmcli.api.same import Opened, are_networks, networks_differ, opened
 from lstmcli.api.values import (
     Path,
     is_packed,
@@ -112,6 +112,7 @@ def diff(
     True
     """
     layout = None if layout is None else read_setting("layout", layout, "diff")
+    _refuse_unknown(settings)
     names = names_of(only, "diff")
     selection = Selection.parse(
         _typed(steps, "steps"), _typed(batch, "batch"), _typed(units, "units")
@@ -119,32 +120,37 @@ def diff(
     only_one_stdin(a, b)
     sides = opened(a, "a"), opened(b, "b")
     limits = {"rtol": rtol, "atol": atol, "ulp": ulp, "equal_nan": equal_nan}
-    if not by_name:
-        networks = networks_differ(*sides, settings, settings_b, limits)
-        if networks is not None:
-            of_runs = {"layout": layout, "only": only, "steps": steps, "batch": batch}
-            _refuse_idle(
-                {**of_runs, "units": units, "padding": padding or None}, _NO_RUN
-            )
-            return networks
-    no_networks = {"by_name": by_name or None, "settings_b": settings_b or None}
-    if by_name and any(side.has_lstm for side in sides):
-        no_networks.pop("by_name")
-    _refuse_unknown(settings)
-    _refuse_idle({**no_networks, **settings}, _NO_NETWORKS)
-    given_sides = [side_of(_as_given(side), side.name) for side in sides]
-    one, other = with_layouts(given_sides, layout, axes=2)
-    given = {*(one.settings or {}), *(other.settings or {})}
+    if not by_name and are_networks(*sides):
+        of_runs = {"layout": layout, "only": only, "steps": steps, "batch": batch}
+        of_runs |= {"units": units, "padding": padding or None}
+        _refuse_idle(of_runs, "weights have neither steps nor sequences")
+        return networks_differ(*sides, settings, settings_b, limits)
+    of_networks = {"settings_b": settings_b or None, **settings}
+    if any(side.has_lstm for side in sides):
+        _refuse_idle(of_networks, "tensors are compared by name, as they are stored")
+    else:
+        of_networks["by_name"] = by_name or None
+        _refuse_idle(of_networks, "neither side has the weights of an LSTM")
+    return _results_differ(sides, limits, layout, names, selection, padding)
+
+
+def _results_differ(
+    opened_sides: Sequence[Opened],
+    limits: Mapping[str, Any],
+    layout: str | None,
+    names: Sequence[str] | None,
+    selection: Selection,
+    padding: bool,
+) -> Difference:
+    """How two results of a run, or tensors of the same names, differ."""
+    sides = [side_of(_as_given(side), side.name) for side in opened_sides]
+    a, b = with_layouts(sides, layout, axes=2)
+    given = {*(a.settings or {}), *(b.settings or {})}
     if padding and not {"lengths", "mask"} & given:
         text = "it changes nothing: neither side has lengths or a mask; leave it out."
         raise UserError(text, about={"padding": True})
     found = compare(
-        one,
-        other,
-        **limits,
-        only=names,
-        selection=selection,
-        padding=bool(padding),
+        a, b, **limits, only=names, selection=selection, padding=bool(padding)
     )
     return replace(found, cuts=tuple(selection.cuts(_sizes_of(found))))
 
@@ -157,10 +163,6 @@ def _refuse_unknown(settings: Mapping[str, Any]) -> None:
         if plain not in known:
             near = did_you_mean(name, known)
             raise UserError(f"diff: there is no argument {name!r}.{near}")
-
-
-_NO_RUN = "weights have neither steps nor sequences"
-_NO_NETWORKS = "it is of two networks, and these are not compared as such"
 
 
 def _refuse_idle(given: Mapping[str, Any], why: str) -> None:

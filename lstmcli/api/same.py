@@ -114,20 +114,23 @@ def _is_network(found: RecognisedLstm, names: Sequence[str]) -> bool:
     return len(names) > 1 or found.convention.storage.extra_columns > 0
 
 
+def are_networks(a: Opened, b: Opened) -> bool:
+    """Return whether both sides are the weights of an LSTM; UserError if one alone is."""
+    if any(isinstance(side.value, Side) for side in (a, b)):
+        return False
+    if a.has_lstm != b.has_lstm:
+        raise _one_of_two(a, b)
+    return a.has_lstm
+
+
 def networks_differ(
     a: Opened,
     b: Opened,
     settings: Mapping[str, Any],
     settings_b: Mapping[str, Any],
     tolerances: Mapping[str, Any],
-) -> NetworkDifference | None:
-    """How two networks differ; None if neither side is the weights of an LSTM."""
-    if any(isinstance(side.value, Side) for side in (a, b)):
-        return None
-    if not (a.has_lstm or b.has_lstm):
-        return None
-    if not (a.has_lstm and b.has_lstm):
-        raise _one_of_two(a, b)
+) -> NetworkDifference:
+    """How two networks differ."""
     read = checked(settings, "diff")
     given = {**read, **checked(settings_b, "diff")}
     one, other = _model(a, read), _model(b, given)

@@ -573,15 +573,20 @@ def test_one_network_alone_is_not_compared(other: Any, message: str) -> None:
         ("networks", {"steps": "0:2"}, "weights have neither steps"),
         ("networks", {"layout": "batch"}, "weights have neither steps"),
         ("networks", {"padding": True}, "weights have neither steps"),
-        ("runs", {"gates": "ifog"}, "these are not compared as such"),
-        ("runs", {"settings_b": {"gates": "ifog"}}, "these are not compared as such"),
-        ("runs", {"by_name": True}, "these are not compared as such"),
+        ("tensors", {"gates": "ifog", "by_name": True}, "tensors are compared by name"),
+        ("runs", {"gates": "ifog"}, "neither side has the weights of an LSTM"),
+        (
+            "runs",
+            {"settings_b": {"gates": "ifog"}},
+            "neither side has the weights of an LSTM",
+        ),
+        ("runs", {"by_name": True}, "neither side has the weights of an LSTM"),
     ],
 )
 def test_what_changes_nothing_is_refused(
     sides: str, given: dict[str, Any], why: str
 ) -> None:
-    one: Any = pytorch(4, 3) if sides == "networks" else normal(7, 3)
+    one: Any = normal(7, 3) if sides == "runs" else pytorch(4, 3)
     with pytest.raises(
         lstmcli.UserError, match=rf"{next(iter(given))}.*changes nothing.*{why}"
     ):

@@ -82,7 +82,7 @@ _WORDS = {
     "rows": "the rows of the kernel are in the order {}",
     "transposed": "transposed: {}",
     "forget_bias": "the forget bias is {}",
-    "bias": "bias is {}",
+    "bias": "the setting bias is {}",
     "directions": "both directions are {}",
 }
 """By setting, what B has; the value stands in the place of the brackets."""
