@@ -18,11 +18,13 @@ from lstmcli.core.explain import execution
 from lstmcli.core.explain.budget import Progress, quiet
 from lstmcli.core.explain.clues import RUN_OTHERWISE
 from lstmcli.core.explain.edit_search import (
+    BESIDE,
     STAGES,
     WHERES,
     Stage,
     edits_of_head,
     edits_of_order,
+    edits_often_beside,
 )
 from lstmcli.core.explain.explanation import Alternatives, Explanation
 from lstmcli.core.explain.nothing_fits import nothing_fits
@@ -84,6 +86,12 @@ def edit_order(search: Search) -> Explanation | None:
     return of_edits(search, answers) if answers else None
 
 
+def edit_next_to_changes(search: Search) -> Explanation | None:
+    """The edits that are needed most often next to a change, if they give EXPECTED."""
+    answers = edits_often_beside(search.attempts)
+    return of_edits(search, answers) if answers else None
+
+
 def edit_runs(search: Search, stage: Stage, where: str) -> Explanation | None:
     """The edits of a stage that give EXPECTED, if any."""
     answers = search.edits.found_by(stage, where)
@@ -109,6 +117,8 @@ PASSES = [
 ]
 """The whole order of the search."""
 for _where in WHERES:
+    if _where == BESIDE:
+        PASSES.append(Pass("edits", edit_next_to_changes))
     for _stage in STAGES:
         PASSES.append(Pass("edits", partial(edit_runs, stage=_stage, where=_where)))
 PASSES.append(Pass("execution", remark=execution.how_run))

@@ -95,6 +95,7 @@ OF_A_KIND, MOST_BESIDE = 2, 18
 # left none for those next to a change, of which 0 of 13 were found
 ALONE_OF_HEAD = 0.2
 FOR_FIRST = 0.85  # of the work: the rest is for less likely placements
+FOR_OFTEN = 0.5  # of the work: the first edits next to each change; 450 of two directions need 0.25
 OTHER_SCALE, OTHER_OFFSET = 1.5, 0.3  # of the inputs on which two runs may differ
 SHORT_DIGITS = 2  # of a number that a person may have chosen
 
@@ -170,6 +171,53 @@ def edits_of_order(attempts: Sequence[Attempt]) -> list[Answer]:
     runs = [EditedRuns(attempt.placement) for attempt in attempts]
     answers = _found_by_stage(OF_SCHEDULE, runs, 1.0)
     return answers or _found_by_stage(OF_LAYERS, runs, 1.0) or []
+
+
+OFTEN_LATE = (
+    Edit("inputs.late", 1),
+    Edit("inputs.early", 1),
+    Edit("inputs.rolled", 1),
+    Edit("inputs.rolled", -1),
+)
+"""The inputs a step late or early."""
+OFTEN_CARRIED = Edit("state.previous")
+
+
+def edits_often_beside(attempts: Sequence[Attempt]) -> list[Answer]:
+    """The edits that are needed most often, next to any single change, of the output of a head.
+
+    Its steps show less than h, so that the turns of the table end before they reach these.
+    """
+    for placement, changes in _single_changes(attempts):
+        if not placement.case.work.edits.left(FOR_OFTEN):
+            return []
+        runs = EditedRuns(placement, changes)
+        tries = [runs.hypothesis(edit) for edit in (*OFTEN_LATE, OFTEN_CARRIED)]
+        if not changes and not placement.count:
+            tries = [runs.hypothesis(edit, OFTEN_CARRIED) for edit in OFTEN_LATE]
+        answers = [answer_of(runs, one) for one in tries]
+        found = [answer for answer in answers if answer is not None]
+        if found:
+            return _without_more_numbers(sorted(found, key=_rank))
+    return []
+
+
+def _single_changes(
+    attempts: Sequence[Attempt],
+) -> Iterator[tuple[Placement, Changes]]:
+    """Each placement of the output of a head as loaded or with one change, then changes of cells."""
+    placements = []
+    for attempt in attempts:
+        placement = attempt.placement
+        if placement.expected.is_of_head and placement.count < 2:
+            placements.append(placement)
+    for placement in placements:
+        yield placement, ()
+    as_loaded = [one for one in placements if not one.count]
+    for placement in as_loaded[:1]:
+        known = [one for one in placement.singles.changes if one[0].value != SOLVE]
+        for changes in sorted(known, key=lambda one: prior(*one)):
+            yield placement, changes
 
 
 def _found_by_stage(
