@@ -205,7 +205,7 @@ def edits_often_beside(attempts: Sequence[Attempt]) -> list[Answer]:
 def _single_changes(
     attempts: Sequence[Attempt],
 ) -> Iterator[tuple[Placement, Changes]]:
-    """Each placement of the output of a head as loaded or with one change, then changes of cells."""
+    """The placements of the output of a head with at most one change, then changes of cells."""
     placements = []
     for attempt in attempts:
         placement = attempt.placement
