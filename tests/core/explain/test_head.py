@@ -468,3 +468,20 @@ def test_mistakes_of_recorded_models_are_named(case: str) -> None:
             is_open = kinds == {"lengths"} and answer.verdict == "unproven"
             named = is_open or is_named(question, answer)
             assert named, (question.mistakes, digits, answer)
+
+
+OF_TWO_DIRECTIONS = [
+    ("bias", "late"),
+    ("layout", "carried"),
+    ("late", "carried"),
+    ("late", "state"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", OF_TWO_DIRECTIONS)
+def test_two_mistakes_are_named_of_two_directions(names: tuple[str, str]) -> None:
+    """A late input or a carried state is found next to a setting, a layout or another edit."""
+    every = questions("keras_directions_each", most=2, least=2)
+    asked_ones = [one for one in every if tuple(m.name for m in one.mistakes) == names]
+    assert [is_named(one, one.ask()) for one in asked_ones] == [True]
