@@ -20,9 +20,10 @@ DIRECTIONS = ("tflite_directions_each", "tflite_directions_last")
 """TensorFlow Lite has an LSTM for each direction, of which `layer` chooses one."""
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in MODELS if case not in (*APART, *DIRECTIONS)]
-)
+RUN = [case for case in MODELS if case not in (*APART, *DIRECTIONS)]
+
+
+@pytest.mark.parametrize("case", RUN)
 def test_y_is_that_of_the_framework(case: str) -> None:
     """A head of a state dict is of each step; the recorded models take the last, or the mean."""
     weights, arrays, settings = recorded(case)
@@ -35,6 +36,24 @@ def test_y_is_that_of_the_framework(case: str) -> None:
     np.testing.assert_allclose(found[name], arrays[name], rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("case", RUN)
+def test_layouts_of_the_inputs_are_those_of_y(case: str) -> None:
+    """Time first, and one sequence by itself; the outputs of a batch are compared above."""
+    weights, arrays, settings = recorded(case)
+    x = arrays["inputs"]
+    batch = run(weights, x, layout="batch", **settings).members()
+    time_first = run(weights, np.swapaxes(x, 0, 1), layout="time", **settings)
+    rows = [run(weights, row, **settings).members() for row in x]
+    name = "y" if "y" in batch else "final_y"
+    y = batch[name]
+    of_time = time_first.members()[name]
+    if name == "y":
+        of_time = np.swapaxes(of_time, 0, 1)
+    np.testing.assert_allclose(of_time, y, rtol=0, atol=TOLERANCE)
+    alone = np.stack([row[name] for row in rows])
+    np.testing.assert_allclose(alone, y, rtol=0, atol=TOLERANCE)
+
+
 def test_there_are_models_of_each_framework() -> None:
     found = {case.partition("_")[0] for case in MODELS}
-    assert found == {"keras", "tf", "tflite", "torch", "onnx"}
+    assert found == {"keras", "tf", "tflite", "torch", "onnx", "saved"}

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from lstmcli import run
 from lstmcli.errors import UserError
 from lstmcli.testing import assert_lstm_close, write_golden
 from lstmcli.views.assertion import COLUMNS, LINES
@@ -540,3 +541,20 @@ def test_the_makefile_and_the_workflow_that_the_page_shows(
             for words in (f"make LSTM='{lstm}'", f"{build} && {check}")
         )
         assert (made.returncode, ran.returncode) == statuses, made.stderr + ran.stderr
+
+
+MODEL = TOP / "samples" / "text-classifier" / "model.keras"
+WORDS = MODEL.with_name("words.npy")
+PORT_OF_TEXTS = MODEL.with_name("port.txt")
+
+
+def test_the_output_of_a_model_is_compared_and_its_cause_named() -> None:
+    """As a trace, an array of its name or a bare one; of a port the setting is named."""
+    y = np.load(MODEL.with_name("keras.npy"))
+    trace = run(MODEL, WORDS)
+    for actual in (trace, {"final_y": y}, {"y": y}, y):
+        assert_lstm_close(actual, {"final_y": y}, weights=MODEL, inputs=WORDS)
+    lines = failure(y, PORT_OF_TEXTS, weights=MODEL, inputs=WORDS)
+    assert lines[0].endswith("differ in 1 of 1 arrays")
+    cause = "One change explains the difference: gate order is i f o g, not i f g o"
+    assert cause in " ".join(lines)

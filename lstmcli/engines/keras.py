@@ -64,7 +64,7 @@ def prepare(network: Network) -> Prepared:
 def _masked(keras: Any, network: Network, x: Any) -> tuple[Any, Any]:
     """The inputs behind the layer that masks them, if there is one, and the mask (B, T)."""
     masking = network.mask_from
-    if masking is not None:
+    if masking is not None and masking.value is not None:  # not of indices
         layer = keras.layers.Masking(masking.value, dtype=masking.dtype)
         return layer(x), layer.compute_mask(x)
     if network.valid is None:

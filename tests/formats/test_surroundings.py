@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import onnx
 import pytest
@@ -226,3 +227,73 @@ def test_the_axis_of_a_single_output_may_be_squeezed(tmp_path: Path) -> None:
     trace = lstmcli.run(path, record["inputs"], layout="batch")
     y = np.asarray(trace.final_y)
     np.testing.assert_allclose(y, record["final_y"], rtol=0, atol=1e-6)
+
+
+# ---- the same models in files that no script recorded
+
+
+def as_tfjs(source: str, folder: Path) -> Path:
+    """A model of Keras 2 as TensorFlow.js stores layers models: its config and all its weights."""
+    listed, data = [], b""
+    with h5py.File(source) as file:
+        config = json.loads(file.attrs["model_config"])
+        groups = file["model_weights"]
+        for layer in groups.attrs["layer_names"]:
+            for name in groups[layer].attrs["weight_names"]:
+                array = groups[layer][name][()]
+                name = name.decode() if isinstance(name, bytes) else name
+                listed.append(
+                    {
+                        "name": name.removesuffix(":0"),
+                        "shape": array.shape,
+                        "dtype": "float32",
+                    }
+                )
+                data += array.astype("<f4").tobytes()
+    (folder / "group1-shard1of1.bin").write_bytes(data)
+    manifest = [{"paths": ["group1-shard1of1.bin"], "weights": listed}]
+    topology = {
+        "keras_version": "2.21.0",
+        "backend": "tensorflow",
+        "model_config": config,
+    }
+    model = {
+        "format": "layers-model",
+        "modelTopology": topology,
+        "weightsManifest": manifest,
+    }
+    (folder / "model.json").write_text(json.dumps(model))
+    return folder / "model.json"
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in MODELS if case.startswith("tf_keras_")]
+)
+def test_a_model_of_tensorflow_js_has_its_front_and_head(
+    case: str, tmp_path: Path
+) -> None:
+    record = np.load(GOLDEN / "models" / f"{case}.npz")
+    file = as_tfjs(
+        str(GOLDEN / "models" / json.loads(str(record["case"]))["file"]), tmp_path
+    )
+    found = lstmcli.run(file, record["inputs"], layout="batch").members()
+    name = "y" if "y" in record else "final_y"
+    np.testing.assert_allclose(found[name], record[name], rtol=0, atol=1e-6)
+
+
+def test_a_gguf_file_has_the_front_and_head_of_its_names(tmp_path: Path) -> None:
+    """With the names of a state dict; the head is of each step, as of any such file."""
+    gguf = pytest.importorskip("gguf")
+    record = np.load(GOLDEN / "models" / "torch_classifier_npz.npz")
+    path = tmp_path / "classifier.gguf"
+    writer = gguf.GGUFWriter(str(path), "lstm")
+    with np.load(GOLDEN / "models" / "torch_classifier_npz.model.npz") as tensors:
+        for name, array in tensors.items():
+            writer.add_tensor(name, array)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    found = lstmcli.run(path, record["inputs"], layout="batch", head="fc:softmax")
+    assert (found.settings["front"], found.settings["head"]) == ("emb", "fc:softmax")
+    np.testing.assert_allclose(found.y[:, -1], record["final_y"], rtol=0, atol=1e-6)

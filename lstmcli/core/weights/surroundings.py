@@ -18,7 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstmcli.core.model.arrays import Array
-from lstmcli.core.model.model import ELEMENTWISE, Cell, Model, layer_width
+from lstmcli.core.model.model import (
+    ELEMENTWISE,
+    Cell,
+    Model,
+    join_with_and,
+    layer_width,
+)
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.model.surroundings import (
     EACH,
@@ -517,7 +523,9 @@ def lstm_alone(model: Model, why: str) -> Model:
         return model
     options = [f"--{name}" for name in SIDES]
     assumed = [k for k in model.assumed if getattr(k, "option", "") not in options]
-    remarks = (*model.remarks, f"{' and '.join(names)} left out: {why}.")
+    verb = "is" if len(names) == 1 else "are"
+    text = f"{join_with_and(names)} {verb} left out: {why}."
+    remarks = (*model.remarks, text)
     return replace(
         model, front=None, head=None, assumed=tuple(assumed), remarks=remarks
     )

@@ -270,7 +270,7 @@ def test_inspect_check_and_convert_say_what_they_do(tmp_path: Path) -> None:
     assert (roles["fc.weight"], roles["fc.bias"]) == ("head kernel", "head bias")
     target = str(tmp_path / "w.npz")
     conversion = convert([weights], target, "keras", {})
-    remark = "the front emb and the head fc left out"
+    remark = "the front emb and the head fc are left out"
     assert conversion.model.remarks == (f"{remark}: {target} has the LSTM alone.",)
     assert "head" not in conversion.to_json()["from"]
     assert not any("--head" in text for text in conversion.model.assumed)

@@ -4,11 +4,13 @@ A case is two files in ``tests/golden/models/``: what Keras wrote, and beside it
 ``<case>.npz`` with ``inputs`` as the model takes them (indices, or numbers), and
 the model's output: ``y`` where it has each step, ``final_y`` where it has not; and
 ``case``, a JSON record. ``.tflite`` files are the same model by TensorFlow's
-converter, and their outputs those of its interpreter.
+converter, and their outputs those of its interpreter. SavedModels are those of Keras 2,
+without the graph of ``saved_model.pb``, which is large and not read.
 
     KERAS_BACKEND=jax python models_keras.py keras           # Keras 3
     python models_keras.py tf_keras                          # Keras 2, in .h5
     python models_keras.py tflite                            # Keras 2, converted
+    python models_keras.py saved_model                       # Keras 2, a folder
 
 What was run: keras 3.15.1 (jax 0.10.2), tf_keras 2.21.0 and the converter of
 tensorflow 2.21.0, on Python 3.11.
@@ -16,6 +18,7 @@ tensorflow 2.21.0, on Python 3.11.
 
 import json
 import os
+import shutil
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -184,6 +187,14 @@ def record(seed, name, shape, stack):
         data = tf.lite.TFLiteConverter.from_keras_model(model).convert()
         (FOLDER / file).write_bytes(data)
         y = interpreted(FOLDER / file, x)
+    elif FLAVOUR == "saved_model":
+        case = file = f"{FLAVOUR}_{name}"
+        shutil.rmtree(FOLDER / file, ignore_errors=True)
+        model.save(FOLDER / file, save_format="tf")
+        (FOLDER / file / "saved_model.pb").unlink()
+        (FOLDER / file / "fingerprint.pb").unlink()
+        if not any((FOLDER / file / "assets").iterdir()):
+            (FOLDER / file / "assets").rmdir()
     else:
         case = f"{FLAVOUR}_{name}"
         file = case + {"keras": ".keras", "tf_keras": ".h5"}[FLAVOUR]
@@ -203,7 +214,10 @@ def record(seed, name, shape, stack):
 
 FOLDER.mkdir(exist_ok=True)
 MASKS = ("masking", "masked_embedding_each")  # which the converter unrolls to a loop
+AS_FOLDER = ("embedding_softmax", "directions_each", "masking")
 for seed, (name, shape, stack) in enumerate(models(), 5600):
+    if FLAVOUR == "saved_model" and name not in AS_FOLDER:
+        continue
     if FLAVOUR == "tflite" and name in MASKS:
         continue
     try:
