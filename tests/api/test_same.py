@@ -411,6 +411,39 @@ def test_a_rounding_is_named(words: str, order: tuple[int, ...]) -> None:
     assert diff(rounded, one).summary.endswith(f"a is b rounded to {words}")
 
 
+@pytest.mark.parametrize(
+    ("kind", "bits"), [("Q8_0", 8), ("Q4_0", 4), ("Q4_1", 4), ("Q5_0", 5), ("Q5_1", 5)]
+)
+def test_the_blocks_of_gguf_are_a_rounding(kind: str, bits: int) -> None:
+    """As its own package rounds kernels; biases stay."""
+    gguf = pytest.importorskip("gguf")
+    number = gguf.GGMLQuantizationType[kind]
+    one = pytorch(64, 32, layers=2, scale=0.3, dtype=np.float32)
+    rounded = dict(one)
+    for name, array in one.items():
+        if array.ndim == 2:
+            packed = gguf.quants.quantize(array, number)
+            rounded[name] = gguf.quants.dequantize(packed, number)
+    words = f"rounded to {bits} bits, a scale per block of 32"
+    assert diff(one, rounded).summary == f"not the same network: b is a {words}"
+    found = diff(one, reordered(rounded, (2, 0, 3, 1)))
+    assert found.summary == f"not the same network: b is a {words}"
+    rng = np.random.default_rng(1)
+    later = {name: array + rng.normal(0, 0.01, array.shape).astype(np.float32)
+             for name, array in one.items()}  # fmt: skip
+    assert diff(one, later).relation == "another_step"
+
+
+def test_float16_within_its_tolerance_is_a_rounding_where_a_bias_is_not() -> None:
+    """The sum of two rounded biases may be further off than a rounded sum."""
+    one = pytorch(16, 16, scale=0.3, dtype=np.float32)
+    one["bias_hh_l0"] -= one["bias_ih_l0"]
+    rounded = {name: array.astype(np.float16) for name, array in one.items()}
+    found = diff(one, rounded)
+    assert {array["tensor"] for array in found.differ} == {"bias"}
+    assert found.summary == "not the same network: b is a rounded to float16"
+
+
 def test_unsigned_bits_with_a_zero_point_are_a_rounding() -> None:
     one = pytorch(6, 5, scale=0.3)
     found = diff(one, {name: asymmetric(array) for name, array in one.items()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +38,7 @@ def relation_of(arrays: Sequence[ArrayDifference]) -> Relation:
     matrices = [
         one for one in arrays if one.name.startswith("layer") and "kernel" in one.name
     ]
-    differing = [one for one in matrices if not one.equal]
+    differing = [one for one in matrices if one.max_abs]  # beyond the tolerance or not
     scale = max(_size(one.pair.b.values) for one in matrices)
     if differing and all(_size(_errors(one)) <= SMALL * scale for one in arrays):
         words = _rounding_of_all(arrays, differing)
@@ -89,13 +89,24 @@ def _rounding_of_all(
             return f"b is a rounded to {words}"
         if all(_is_rounded(b, a, rounded) for a, b in pairs):
             return f"a is b rounded to {words}"
-    for words in _grids(*pairs[0]):
-        if all(words in _grids(a, b) for a, b in pairs[1:]):
-            return f"b is a rounded to {words}"
-    for words in _grids(*pairs[0][::-1]):
-        if all(words in _grids(b, a) for a, b in pairs[1:]):
-            return f"a is b rounded to {words}"
+    words = _grid_of_all(pairs)
+    if words:
+        return f"b is a rounded to {words}"
+    words = _grid_of_all([(b, a) for a, b in pairs])
+    if words:
+        return f"a is b rounded to {words}"
     return ""
+
+
+def _grid_of_all(pairs: Sequence[tuple[Array, Array]]) -> str:
+    """The words of the first grid that all second arrays have; "" if there is none."""
+    common = _grids(*pairs[0])
+    for a, b in pairs[1:]:
+        if not common:
+            break
+        of_pair = _grids(a, b)
+        common = [words for words in common if words in of_pair]
+    return common[0] if common else ""
 
 
 def _is_rounded(a: Array, b: Array, rounded: Callable[[Array], Array]) -> bool:
@@ -127,29 +138,56 @@ _ROUNDED: dict[str, Callable[[Array], Array]] = {
 
 _SCALES = {"tensor": (0, 1, 2), "gate": (1, 2), "row": (2,), "column": (0, 1)}
 """The parts with a scale of their own, by the axes of (4, H, K) over which it is one."""
+BITS = (8, 4, 16, 7, 6, 5, 3, 2)
+OF_BLOCK, BITS_OF_BLOCK = 32, (8, 4, 5)
+"""The numbers of a row that GGUF rounds together, and to what."""
+NEAREST = 0.51
+"""How many steps a number may be from the other, where it is the nearest one."""
+NEAREST_OF_BLOCK = 1.1
+"""The same of a block: the largest of the other sign is cut off, and a scale is in float16."""
 
 
 def _grids(a: Array, b: Array) -> list[str]:
     """The words of integers times a scale that b has, the nearest to a."""
     found = []
     for per, axes in _SCALES.items():
-        largest = np.abs(b).max(axis=axes, keepdims=True)
-        span = np.ptp(b, axis=axes, keepdims=True)
-        for bits in (8, 4, 16, 7, 6, 5, 3, 2):
-            levels = 2 ** (bits - 1)
-            scales = (largest / (levels - 1), largest / levels, span / (2 * levels - 1))
-            if any(_is_on_grid(a, b, scale) for scale in scales):
-                found.append(f"{bits} bits, a scale per {per}")
+        for bits in _bits_of(a, b, axes, BITS, NEAREST):
+            found.append(f"{bits} bits, a scale per {per}")
+    if a.shape[-1] % OF_BLOCK == 0:
+        a, b = (x.reshape(*x.shape[:-1], -1, OF_BLOCK) for x in (a, b))
+        for bits in _bits_of(a, b, (-1,), BITS_OF_BLOCK, NEAREST_OF_BLOCK):
+            found.append(f"{bits} bits, a scale per block of {OF_BLOCK}")
     return found
 
 
-def _is_on_grid(a: Array, b: Array, scale: Array) -> bool:
-    """Return whether b has integers times a scale, the nearest to a."""
+def _bits_of(
+    a: Array, b: Array, axes: tuple[int, ...], counts: Sequence[int], nearest: float
+) -> Iterator[int]:
+    """How many bits integers have which b is, times a scale, with or without a zero point."""
+    largest = np.abs(b).max(axis=axes, keepdims=True)
+    least = b.min(axis=axes, keepdims=True)
+    span = b.max(axis=axes, keepdims=True) - least
+    none = np.zeros_like(least)
+    for bits in counts:
+        levels = 2 ** (bits - 1)
+        grids = [
+            (largest / (levels - 1), none),
+            (largest / levels, none),
+            (span / (2 * levels - 1), least),
+        ]
+        if any(_is_on_grid(a, b, scale, zero, nearest) for scale, zero in grids):
+            yield bits
+
+
+def _is_on_grid(a: Array, b: Array, scale: Array, zero: Array, nearest: float) -> bool:
+    """Return whether b has integers times a scale, added to a zero point, near to a."""
     scale = np.where(scale > 0, scale, 1)
-    for part in (slice(1), slice(None)):
-        of_part = scale[:, part] if scale.shape[1] > 1 else scale
-        steps = b[:, part] / of_part
+    for part in (slice(1), slice(None)):  # of the units
+        of_part = slice(None)
+        if scale.shape[1] > 1:
+            of_part = part
+        steps = (b[:, part] - zero[:, of_part]) / scale[:, of_part]
         allowed = ON_GRID * np.maximum(1, np.abs(steps) / 64)
         if not (np.abs(steps - np.rint(steps)) <= allowed).all():
             return False
-    return bool((np.abs(a - b) <= 0.51 * scale).all())
+    return bool((np.abs(a - b) <= nearest * scale).all())
