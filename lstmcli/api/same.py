@@ -14,7 +14,7 @@ from lstmcli.api.load import checked, load, load_model
 from lstmcli.api.values import document_of_arrays, is_packed, is_path, refuse_settings
 from lstmcli.core.diff.operand import WEIGHT, WEIGHTS, ArrayName, Side
 from lstmcli.core.diff.tolerance import Precision, Tolerance, tolerance
-from lstmcli.core.model.model import Hint, Model
+from lstmcli.core.model.model import Hint, Model, cell_name
 from lstmcli.core.model.settings import Assumption
 from lstmcli.core.model.vocabulary import BIASES
 from lstmcli.core.same.difference import (
@@ -207,7 +207,22 @@ def _read_otherwise(
     found = compare_networks(networks[0], network, test, assumed)
     if found.relation != SAME and not (reading.is_sure and found.relation in NEARLY):
         return None
-    return reordered(found, reading, networks[1].model)
+    found = reordered(found, reading, networks[1].model)
+    return replace(found, moved=tuple(_moved(b.side, reading)))
+
+
+def _moved(b: Opened, reading: Reading) -> Iterator[str]:
+    """The tensors of a file with exchanged cells, as arguments: ``name=FILE:name of the other``."""
+    if reading.settings or b.layer or not isinstance(b.value, Document):
+        return
+    shapes = {name: array.shape for name, array in b.value.arrays.items()}
+    recognised = recognise(shapes)
+    if len(recognised) > 1:
+        return
+    names = {cell_name(*index): each for index, each in recognised[0].cells.items()}
+    for of_a, of_b in reading.cells.items():
+        for slot, name in names[of_a].items():
+            yield f"{name}={b.name}:{names[of_b][slot]}"
 
 
 def _assumed(network: Network) -> Iterator[Hint]:

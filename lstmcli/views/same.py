@@ -58,10 +58,11 @@ def _map(d: NetworkDifference, reading: Reading, width: Width) -> Sheet:
         sheet.label("cells", phrases(texts))
     if not d.equal:
         sheet.label("map", f"in b, {reading.words}")
-    if reading.settings:
+    if reading.settings or d.moved:
         options = as_options(reading.settings)
-        b, name = file_argument(d.sides[1].name), d.models[1].convention.name
-        words = ("lstm", "convert", b, "DST", "--to", name, *options)
+        sources = d.moved or (file_argument(d.sides[1].name),)
+        name = d.models[1].convention.name
+        words = ("lstm", "convert", *sources, "DST", "--to", name, *options)
         sheet.command("next", typed_command(*words))
     return sheet
 

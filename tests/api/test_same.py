@@ -263,6 +263,20 @@ def test_directions_and_layers_that_are_exchanged_are_found(layers: int) -> None
     assert found.summary == "the same network: in b, layer1 is layer2, layer2 is layer1"
 
 
+def test_exchanged_layers_are_written_in_their_order_by_the_command(
+    tmp_path: Path,
+) -> None:
+    stack = pytorch(3, 3, layers=3)
+    swapped = {name.replace("l1", "lx").replace("l2", "l1").replace("lx", "l2"): a
+               for name, a in stack.items()}  # fmt: skip
+    np.savez(tmp_path / "swapped.npz", **swapped)
+    found = diff(stack, tmp_path / "swapped.npz")
+    right = tmp_path / "right.npz"
+    convert(found.moved, str(right), "pytorch", {})
+    assert diff(stack, right).is_same_bits
+    assert diff(stack, stack).moved == ()
+
+
 @pytest.mark.parametrize("use", ["input_only", "recurrent_only", "none", "twice"])
 def test_biases_of_which_one_was_left_out_are_named(use: str) -> None:
     """B has both, and A one; or A both, where no setting of B brings the other back."""

@@ -54,6 +54,8 @@ class NetworkDifference(Difference):
     is_same_bits: bool = False
     reading: Reading | None = None  # of B, by which the figures are
     models: tuple[Model, ...] = ()
+    # tensors of B with exchanged layers, as arguments of a command
+    moved: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
