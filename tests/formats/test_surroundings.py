@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import onnx
 import pytest
@@ -234,6 +233,7 @@ def test_the_axis_of_a_single_output_may_be_squeezed(tmp_path: Path) -> None:
 
 def as_tfjs(source: str, folder: Path) -> Path:
     """A model of Keras 2 as TensorFlow.js stores layers models: its config and all its weights."""
+    h5py = pytest.importorskip("h5py")
     listed, data = [], b""
     with h5py.File(source) as file:
         config = json.loads(file.attrs["model_config"])
