@@ -154,17 +154,19 @@ def _with_other_biases(
 ) -> NetworkDifference:
     """The comparison with the biases of B used otherwise; a hint if those of A have to be."""
     a, b = networks
+    reading = found.reading or Reading({name: name for name, _ in a.model.cells}, {})
+    as_read = renamed(network_of(sides[1].model(reading.settings), b.name), reading)
     for use in BIASES:
+        settings = {**reading.settings, "bias": use}
         try:
-            other_b = network_of(sides[1].model({"bias": use}), b.name)
+            other_b = renamed(network_of(sides[1].model(settings), b.name), reading)
             other_a = network_of(sides[0].model({"bias": use}), a.name)
         except UserError:
             continue
         again = compare_networks(a, other_b, test, found.assumed)
         if again.relation == SAME:
-            reading = Reading({name: name for name, _ in a.model.cells}, {"bias": use})
-            return reordered(again, reading, b.model)
-        if compare_networks(other_a, b, test).relation == SAME:
+            return reordered(again, reading._replace(settings=settings), b.model)
+        if compare_networks(other_a, as_read, test).relation == SAME:
             text = f"b is a with the setting bias={use}."
             return replace(found, hints=(*found.hints, Hint("other_biases", text)))
     return found
@@ -205,10 +207,19 @@ def _read_otherwise(
         return None
     network = renamed(network_of(model, b.side.name), reading)
     found = compare_networks(networks[0], network, test, assumed)
-    if found.relation != SAME and not (reading.is_sure and found.relation in NEARLY):
+    if found.relation != SAME and not _is_shown(found, reading):
         return None
     found = reordered(found, reading, networks[1].model)
     return replace(found, moved=tuple(_moved(b.side, reading)))
+
+
+def _is_shown(found: NetworkDifference, reading: Reading) -> bool:
+    """Return whether the numbers show a reading by which B is not A, but near or in part."""
+    if not reading.is_sure:
+        return False
+    if found.relation in NEARLY:
+        return True
+    return reading.moves_kernels and bool(found.equal_kernels)
 
 
 def _moved(b: Opened, reading: Reading) -> Iterator[str]:

@@ -322,6 +322,45 @@ def test_one_tensor_of_one_layer_in_another_order_is_named() -> None:
     assert found.summary.endswith("recurrent kernel are in the order f i g o in layer1")
 
 
+@pytest.mark.parametrize(
+    ("changed", "tensor"),
+    [
+        ("weight_hh_l0", "recurrent_kernel"),
+        ("weight_ih_l0", "kernel"),
+        ("bias_hh_l0", "bias"),
+    ],
+)
+def test_a_tensor_that_differs_is_counted_in_another_order(
+    changed: str, tensor: str
+) -> None:
+    """The other kernel shows the order; by few numbers it may be chance."""
+    one = pytorch(8, 8)
+    other = reordered(one, (0, 3, 1, 2))
+    other[changed] = other[changed].copy()
+    other[changed][:8] *= -1  # of the input gate
+    found = diff(one, other)
+    assert found.reading is not None
+    assert (found.relation, found.reading.settings) == ("differs", {"gates": "iofg"})
+    assert {array["tensor"] for array in found.differ} == {tensor}
+    few = pytorch(1, 1)
+    small = reordered(few, (0, 3, 1, 2))
+    small[changed] = -small[changed]
+    assert diff(few, small).reading is None
+
+
+def test_an_order_and_a_bias_that_was_left_out_are_both_named() -> None:
+    one = pytorch(8, 8)
+    lost = reordered({**one, "bias_hh_l0": 0 * one["bias_hh_l0"]}, (0, 3, 1, 2))
+    found = diff(one, lost)
+    assert found.reading is not None
+    assert (found.relation, found.reading.settings) == ("differs", {"gates": "iofg"})
+    assert found.hints[-1].text == "b is a with the setting bias=input_only."
+    found = diff(lost, one)
+    assert found.reading is not None
+    assert found.reading.settings == {"gates": "igof", "bias": "input_only"}
+    assert found.equal
+
+
 def test_equal_blocks_leave_the_order_open() -> None:
     one = pytorch(4, 3)
     zero = {name: array * ("weight" in name) for name, array in one.items()}

@@ -126,6 +126,12 @@ class NetworkDifference(Difference):
         return bool(names) and are_biases and not self.only_in_cells
 
     @property
+    def equal_kernels(self) -> list[str]:
+        """The kernels that are equal in both."""
+        kernels = [name for name in self.arrays if name.endswith("kernel")]
+        return [name for name in kernels if self.arrays[name].equal]
+
+    @property
     def differ(self) -> list[dict[str, Any]]:
         """The arrays that differ, each with its cell, its tensor and its figures."""
         found = []

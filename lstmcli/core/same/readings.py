@@ -54,6 +54,12 @@ class Reading(NamedTuple):
         return not self.settings and all(a == b for a, b in self.cells.items())
 
     @property
+    def moves_kernels(self) -> bool:
+        """Return whether other tensors than biases are read otherwise."""
+        names = [split_cell(name)[1] for name in self.settings]
+        return not all("bias" in name for name in names)
+
+    @property
     def words(self) -> str:
         """``the gates are in the order i o f g, the forget bias is +1``."""
         texts = []
@@ -168,12 +174,27 @@ def _reading_of(a: Mapping[str, Array], b: Cell) -> _OfCell | None:
     orders = {role: _orders(a[role], getattr(b, role)) for role in KERNELS}
     if all(orders.values()):
         return _with_orders(a, b, {}, orders)
+    return _rearranged(a, b) or _with_one_kernel(a, b, orders)
+
+
+def _with_one_kernel(
+    a: Mapping[str, Array], b: Cell, orders: Mapping[str, list[Order]]
+) -> _OfCell | None:
+    """The settings by which one kernel is that of A, where the other is another."""
+    for found in orders.values():
+        if found:
+            return _with_orders(a, b, {}, dict.fromkeys(orders, found))
+    return None
+
+
+def _rearranged(a: Mapping[str, Array], b: Cell) -> _OfCell | None:
+    """The settings of another arrangement of the tensors by which a cell is that of A."""
     has_bias_inside = b.convention.storage.extra_columns > 0
     if not (has_bias_inside or _may_be_rearranged(a, b)):
         return None
     tensors = encode(b)
     for arrangement in _arrangements(b):
-        found = _rearranged(a, b, tensors, arrangement)
+        found = _under(a, b, tensors, arrangement)
         if found is not None:
             return found
     return None
@@ -213,7 +234,7 @@ _TRANSPOSED = {
 """The setting by what is done to the kernel and to the recurrent kernel."""
 
 
-def _rearranged(
+def _under(
     a: Mapping[str, Array], b: Cell, tensors: Tensors, arrangement: Settings
 ) -> _OfCell | None:
     """The settings under an arrangement, each kernel as it lies, transposed or reshaped."""
@@ -291,7 +312,7 @@ def _left_open(cell: Cell, chosen: Order, orders: Sequence[Order]) -> Iterator[s
         stored = cell.convention.storage.gates
         texts = [spaced_order(_new_order(stored, one)) for one in fitting]
         yield f"Gates with the same numbers leave the order open: {join_with_and(texts)} fit."
-    if len(of_bias) > len(fitting):
+    if len(of_bias) > max(1, len(fitting)):
         yield "Gates with the same biases leave the order of the bias open."
 
 
