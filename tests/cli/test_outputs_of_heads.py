@@ -210,3 +210,23 @@ def test_a_wrong_layer_is_answered_with_those_of_the_graph(lstm: Lstm) -> None:
         assert done.status == 2
         assert f"{option} {right}" in done.err
         assert f"{option} none" in done.err
+
+
+@pytest.mark.parametrize("case", ["keras_directions_each", "torch_tagger_pt"])
+def test_y_of_each_step_is_drawn_and_compared(
+    case: str, tmp_path: Path, lstm: Lstm
+) -> None:
+    """In the terminal and on a page, of a model and of two files that differ in y alone."""
+    words, arrays = inputs_of(case, tmp_path)
+    lstm("run", *words, "-o", "out.npz")
+    with np.load("out.npz") as members:
+        other = {**members, "y": arrays["y"] + 0.1}
+    np.savez("other.npz", **other)
+    compared = lstm("diff", "out.npz", "other.npz")
+    assert compared.status == 1
+    assert "h agrees, y differs: the head." in compared.out
+    for sides in (words, ["out.npz"], ["out.npz", "other.npz"]):
+        drawn = lstm("plot", *sides, "--only", "y", "--page", "page.html")
+        assert drawn.status == 0, drawn.err
+        assert '"y"' in Path("page.html").read_text()
+        assert "y" in lstm("plot", *sides, "--only", "y").out.split()
