@@ -206,6 +206,11 @@ class _Asked(NamedTuple):
     given: dict[str, Any]  # those of cells
     apart: _Apart
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the tensors."""
+        return {name: array.shape for name, array in self.tensors.items()}
+
 
 class _Chosen(NamedTuple):
     """The LSTMs of documents, and those that are chosen to run in turn."""
@@ -222,8 +227,7 @@ def _load(
     """The LSTM in some documents, whose edits may not fit it."""
     asked = _asked_of(documents, settings)
     chosen = _chosen_of(asked, to_run=to_run)
-    layers = _LayerList(asked.tensors, asked.given, asked.source, asked.apart.edits)
-    layers = _layers(chosen.lstms, documents, layers)
+    layers = _layers(chosen.lstms, asked)
     around = Surroundings()
     if to_run:
         around = surroundings_of(
@@ -342,18 +346,19 @@ def _split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], _Apart
     return given, _Apart(layer, edits)
 
 
-def _layers(
-    chosen: Sequence[RecognisedLstm], documents: Sequence[Document], layers: _LayerList
-) -> _LayerList:
+def _layers(chosen: Sequence[RecognisedLstm], asked: _Asked) -> _LayerList:
     """The layers of the LSTMs that are chosen, one after the other, checked."""
-    given, source = layers.given, layers.source
+    given, source = asked.given, asked.source
     if "convention" in given:
-        shapes = {name: array.shape for name, array in layers.tensors.items()}
-        refuse_partial(chosen, shapes, given["convention"], source)
+        refuse_partial(chosen, asked.shapes, given["convention"], source)
+    layers = _LayerList(asked)
     for one in chosen:
-        metadata = {index: _metadata(documents, one, index) for index in one.cells}
+        metadata = {
+            index: _metadata(asked.documents, one, index) for index in one.cells
+        }
         layers.add(one, metadata, is_last=one is chosen[-1])
-    check_layers(layers.cells, layers.labels if len(chosen) > 1 else [], source)
+    labels = layers.labels if len(chosen) > 1 else []
+    check_layers(layers.cells, labels, source)
     check_cell_settings(layers.cells, given)
     return layers
 
@@ -449,27 +454,21 @@ def _run_or_copied(
 
 @dataclass
 class _LayerList:
-    tensors: Mapping[str, Array]
-    given: Mapping[str, Any]
-    source: str
-    edits: Sequence[Edit]
+    """The layers of LSTMs that run in turn, and what their files specify of them."""
+
+    asked: _Asked
     cells: list[tuple[Cell, ...]] = field(default_factory=list)  # of each layer
     labels: list[str] = field(default_factory=list)  # of each layer
-    layout: dict[str, Any] = field(
-        default_factory=dict
-    )  # of the first LSTM: it feeds the others
-    of_backward: dict[str, Any] = field(
-        default_factory=dict
-    )  # in files of one of two directions
-    lengths: list[tuple[int, ...]] = field(
-        default_factory=list
-    )  # of each LSTM, if in its file
-    masks: dict[str, Masking] = field(
-        default_factory=dict
-    )  # by layer; a value only in the first's
-    reversed: dict[str, bool] = field(
-        default_factory=dict
-    )  # of each cell: by its files and index
+    layout: dict[str, Any] = field(default_factory=dict)
+    """Of the first LSTM, which feeds the others."""
+    of_backward: dict[str, Any] = field(default_factory=dict)
+    """Settings of one of two directions, in files."""
+    lengths: list[tuple[int, ...]] = field(default_factory=list)
+    """Of each LSTM, if in its file."""
+    masks: dict[str, Masking] = field(default_factory=dict)
+    """By layer; only that of the first LSTM has a value."""
+    reversed: dict[str, bool] = field(default_factory=dict)
+    """Of each cell: by its files and index."""
     assumed: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     used: dict[str, Array] = field(default_factory=dict)  # tensors
@@ -478,9 +477,9 @@ class _LayerList:
         """The lengths that are given, or lengths and masks of the files if these count."""
         if given:
             return _Padding(given, is_given=True)
-        if self.given.get("lengths") == "ignored":
+        if self.asked.given.get("lengths") == "ignored":
             return _Padding()
-        lengths = common_lengths(self.lengths, self.source)
+        lengths = common_lengths(self.lengths, self.asked.source)
         return _Padding(lengths, tuple(self.masks.values()))
 
     def add(
@@ -491,75 +490,128 @@ class _LayerList:
         is_last: bool,
     ) -> None:
         """Add one LSTM's layers; ``metadata`` is what the files specify of each cell."""
-        given, first = self.given, len(self.cells)
-        self.used |= {name: self.tensors[name] for name in found.tensors}
-        cells = metadata.values()
-        for setting, message in (
-            item for cell in cells for item in cell.unknown.items()
-        ):
-            if setting not in given:
-                raise UserError(f"{self.source}: {message}")
-        self.of_backward |= {
-            f"layer{first}_reverse.{name}": value
-            for cell in cells
-            for name, value in cell.backward.items()
-            if name not in given
-        }
+        asked, first = self.asked, len(self.cells)
+        cells = list(metadata.values())
+        for name in found.tensors:
+            self.used[name] = asked.tensors[name]
+        self._refuse_unknown(cells)
+        self._add_of_backward(cells)
         of_files = {
             index: direction_settings(found, index, cell.settings)
             for index, cell in metadata.items()
         }
-        has_mask = any(cell.masking for cell in cells)
-        is_unmasked = bool(self.masks) and not has_mask and "lengths" not in given
-        no_mask = {"lengths": "ignored"} if is_unmasked else {}
-        settings = {
-            index: {**of_cell, **no_mask, **self.layout, **self.of_backward, **given}
-            for index, of_cell in of_files.items()
-        }
+        is_unmasked = self._is_unmasked(cells)
+        settings = self._settings(of_files, is_unmasked=is_unmasked)
         of_first = next(iter(settings.values()))
-        if not self.cells:
-            self.layout = {k: v for k, v in of_first.items() if k == "layout"}
-        shapes = {name: array.shape for name, array in self.tensors.items()}
-        refuse_open(found, shapes, of_first, self.source)
+        if first == 0 and "layout" in of_first:
+            self.layout["layout"] = of_first["layout"]
+        refuse_open(found, asked.shapes, of_first, asked.source)
         layers = build_layers(
-            found, self.tensors, settings, self.source, first, self.edits
+            found, asked.tensors, settings, asked.source, first, asked.apart.edits
         )
-        for n, d in (
-            (n, d) for n, layer in enumerate(layers) for d in range(len(layer))
-        ):
-            of_cell = of_files[
-                (n, d) if (n, d) in of_files else (n, 1 - d)
-            ]  # one names both
-            self.reversed[cell_name(first + n, d)] = runs_backward(
-                found, (n, d), of_cell
-            )
+        self._add_directions(found, layers, of_files)
         if is_unmasked:
-            what, why = (
-                f"{found.label} runs all steps",
-                "no mask reaches it in its model",
-            )
-            self.assumed.append(Assumption(what, why, "--set lengths=given"))
-        self.cells += layers
-        self.labels += [found.label] * len(layers)
+            self.assumed.append(_all_steps_assumed(found))
+        self._add_padding(cells)
+        self._add_assumed(found, layers[0][0], metadata, of_first)
+        self._add_remarks(found, cells, is_last=is_last)
+        self.cells.extend(layers)
+        self.labels.extend([found.label] * len(layers))
+
+    def _refuse_unknown(self, cells: Sequence[MetadataSettings]) -> None:
+        """Refuse values in files that are not known, unless the caller gives the setting."""
+        for cell in cells:
+            for setting, message in cell.unknown.items():
+                if setting not in self.asked.given:
+                    raise UserError(f"{self.asked.source}: {message}")
+
+    def _add_of_backward(self, cells: Sequence[MetadataSettings]) -> None:
+        """Add the settings that files have of the backward direction alone."""
+        prefix = f"layer{len(self.cells)}_reverse."
+        for cell in cells:
+            for name, value in cell.backward.items():
+                if name not in self.asked.given:
+                    self.of_backward[prefix + name] = value
+
+    def _is_unmasked(self, cells: Sequence[MetadataSettings]) -> bool:
+        """Return whether a mask of an earlier LSTM does not reach this one."""
+        if not self.masks or "lengths" in self.asked.given:
+            return False
+        return not any(cell.masking for cell in cells)
+
+    def _settings(
+        self, of_files: Mapping[CellIndex, Mapping[str, Any]], *, is_unmasked: bool
+    ) -> dict[CellIndex, dict[str, Any]]:
+        """The settings of each cell: the caller's before those of the files."""
+        over: dict[str, Any] = {}
+        if is_unmasked:
+            over["lengths"] = "ignored"
+        over.update(self.layout)
+        over.update(self.of_backward)
+        over.update(self.asked.given)
+        return {index: {**of_cell, **over} for index, of_cell in of_files.items()}
+
+    def _add_directions(
+        self,
+        found: RecognisedLstm,
+        layers: Sequence[tuple[Cell, ...]],
+        of_files: Mapping[CellIndex, Mapping[str, Any]],
+    ) -> None:
+        """Add which of the cells of new layers run backward."""
+        for n, layer in enumerate(layers):
+            for d in range(len(layer)):
+                of_cell = of_files.get((n, d))
+                if of_cell is None:  # one names both
+                    of_cell = of_files[n, 1 - d]
+                name = cell_name(len(self.cells) + n, d)
+                self.reversed[name] = runs_backward(found, (n, d), of_cell)
+
+    def _add_padding(self, cells: Sequence[MetadataSettings]) -> None:
+        """Add the lengths and the masks that files have of an LSTM."""
         self.lengths.append(next((cell.lengths for cell in cells if cell.lengths), ()))
-        for mask in (cell.masking for cell in cells if cell.masking):
-            self.masks.setdefault(
-                mask.layer, mask._replace(value=None) if first else mask
+        for cell in cells:
+            mask = cell.masking
+            if mask is None or mask.layer in self.masks:
+                continue
+            if self.cells:  # its inputs are outputs of the first LSTM
+                mask = mask._replace(value=None)
+            self.masks[mask.layer] = mask
+
+    def _add_assumed(
+        self,
+        found: RecognisedLstm,
+        cell: Cell,
+        metadata: Mapping[CellIndex, MetadataSettings],
+        of_first: Mapping[str, Any],
+    ) -> None:
+        """Add what is assumed of an LSTM, whose first cell and its settings are given."""
+        given = self.asked.given
+        known = {index for index, one in metadata.items() if "reverse" in one.settings}
+        self.assumed.extend(assumptions(found, cell, of_first))
+        self.assumed.extend(direction_assumptions(found, known, given))
+        for one in metadata.values():
+            self.assumed.extend(
+                text for name, text in one.assumed.items() if name not in given
             )
-        known = {
-            index for index, cell in metadata.items() if "reverse" in cell.settings
-        }
-        self.assumed += assumptions(found, layers[0][0], of_first)
-        self.assumed += direction_assumptions(found, known, given)
-        self.assumed += [
-            t for cell in cells for n, t in cell.assumed.items() if n not in given
-        ]
-        self.assumed += [text for cell in cells for text in cell.classes]
-        self.remarks += [remark for cell in cells for remark in cell.remarks]
+        for one in metadata.values():
+            self.assumed.extend(one.classes)
+
+    def _add_remarks(
+        self, found: RecognisedLstm, cells: Sequence[MetadataSettings], *, is_last: bool
+    ) -> None:
+        """Add the remarks on an LSTM."""
+        for cell in cells:
+            self.remarks.extend(cell.remarks)
         if not is_last and any(cell.last_step for cell in cells):
             self.remarks.append(
                 f"{found.label} gives only its last step in its model; here, every step."
             )
+
+
+def _all_steps_assumed(found: RecognisedLstm) -> Assumption:
+    """The line on an LSTM behind a masked one, without a mask."""
+    what = f"{found.label} runs all steps"
+    return Assumption(what, "no mask reaches it in its model", "--set lengths=given")
 
 
 def _metadata(
