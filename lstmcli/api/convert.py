@@ -209,40 +209,12 @@ def convert(
     documents = [read_named(one) for one in named]
     model = _source_model(documents, settings, target)
     refuse_unused(documents, model)
-    if (
-        file.format != "npz"
-        and model.cell.dtype.itemsize > np.dtype(np.float64).itemsize
-    ):
-        raise UserError(
-            f"{target}: longdouble needs an .npz file.", try_={"dtype": "float64"}
-        )
-    if asked and file.convention:
-        raise UserError(
-            f"{target}: {with_article(file.format)} model has one form.",
-            try_={"to_set": None},
-        )
-    if model.lengths and file.format != "onnx":
-        raise UserError(
-            f"{target}: a {file.format} file of {row.name} cannot store the lengths "
-            f"{format_lengths(model.lengths)} of its source (sequence_lens); nothing was written.",
-            try_=[SettingsToTry({"lengths": "ignored"}, "leaves them out")],
-        )
+    _refuse_unstorable(model, file, row, target, asked)
     source = " + ".join(document.source for document in documents)
     convention = fit_or_refuse(model.layers, row, asked or {}, source, model.labels)
-    layers = [
-        tuple(fold_forget_bias(cell, convention) for cell in layer)
-        for layer in model.layers
-    ]
+    layers = _folded(model, convention)
     arrays = named_tensors(layers)
-    stored = _settings(arrays, convention, row)
-    if (
-        file.format == "json" and model.cell.dtype != np.float64
-    ):  # JSON has one kind of number
-        stored["dtype"] = model.cell.dtype.name
-    if file.settings and not file.convention:  # the settings of the source's config too
-        stored = {
-            n: convention.setting(n) for n in row.config(model.bidirectional)
-        } | stored
+    stored = _stored_settings(arrays, convention, row, model, file)
     conversion = Conversion(
         source=source,
         target=target,
@@ -257,6 +229,60 @@ def convert(
     )
     _write(conversion)
     return conversion
+
+
+def _folded(model: Model, convention: Convention) -> list[tuple[Cell, ...]]:
+    """The layers under a convention: its forget bias, the difference added to the bias."""
+    layers: list[tuple[Cell, ...]] = []
+    for layer in model.layers:
+        layers.append(tuple(fold_forget_bias(cell, convention) for cell in layer))
+    return layers
+
+
+def _refuse_unstorable(
+    model: Model,
+    file: Target,
+    row: Convention,
+    target: str,
+    asked: Mapping[str, Any] | None,
+) -> None:
+    """Refuse what the kind of file of a target cannot store."""
+    is_wide = model.cell.dtype.itemsize > np.dtype(np.float64).itemsize
+    if is_wide and file.format != "npz":
+        raise UserError(
+            f"{target}: longdouble needs an .npz file.", try_={"dtype": "float64"}
+        )
+    if asked and file.convention:
+        raise UserError(
+            f"{target}: {with_article(file.format)} model has one form.",
+            try_={"to_set": None},
+        )
+    if model.lengths and file.format != "onnx":
+        raise UserError(
+            f"{target}: a {file.format} file of {row.name} cannot store the lengths "
+            f"{format_lengths(model.lengths)} of its source (sequence_lens); nothing was written.",
+            try_=[SettingsToTry({"lengths": "ignored"}, "leaves them out")],
+        )
+
+
+def _stored_settings(
+    arrays: Mapping[str, Array],
+    convention: Convention,
+    row: Convention,
+    model: Model,
+    file: Target,
+) -> dict[str, Any]:
+    """The settings that the file stores with the tensors."""
+    stored = _settings(arrays, convention, row)
+    has_one_dtype = file.format == "json"  # JSON has one kind of number
+    if has_one_dtype and model.cell.dtype != np.float64:
+        stored["dtype"] = model.cell.dtype.name
+    if not file.settings or file.convention:
+        return stored
+    of_config = {  # the settings of the source's config too
+        name: convention.setting(name) for name in row.config(model.bidirectional)
+    }
+    return of_config | stored
 
 
 def _source_model(
