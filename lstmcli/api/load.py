@@ -738,27 +738,33 @@ def _choose(
         found, tensors, documents, settings, asked=layer is not None
     )
     in_turn = [*chain] or fitting
+    word = None
     if layer is None:
-        remarks += [
-            f"{source}: {reason} (--layer {n})." for n, reason in left_out.items()
-        ]
+        for n, reason in left_out.items():
+            remarks.append(f"{source}: {reason} (--layer {n}).")
+    else:
+        word = str(layer)
+    convention = settings.get("convention")
     try:
-        word, convention = (
-            None if layer is None else str(layer),
-            settings.get("convention"),
-        )
         chosen = choose_lstms(
             found, word, tensors, source, left_out, in_turn, convention
         )
-        return chosen, remarks
-    except UserError as error:  # what was left out may be why
-        configs = [
-            f"{document.source} has only a config: give the file of weights with it."
-            for document in documents
-            if document.groups and not document.arrays
-        ]
-        why = () if found else (f"  {remark}" for remark in (*remarks, *configs))
-        raise error.adding(*why) from None
+    except UserError as error:
+        if found:
+            raise
+        raise error.adding(*_why_none(remarks, documents)) from None
+    return chosen, remarks
+
+
+def _why_none(remarks: Sequence[str], documents: Sequence[Document]) -> list[str]:
+    """Lines on why there may be no LSTM: what was left out, and configs alone."""
+    lines = [f"  {remark}" for remark in remarks]
+    for document in documents:
+        if document.groups and not document.arrays:
+            lines.append(
+                f"  {document.source} has only a config: give the file of weights with it."
+            )
+    return lines
 
 
 def _candidates(
