@@ -37,9 +37,9 @@ def test_a_pipe_and_an_error_do_without_rich() -> None:
     as_json = loaded_by(f"invoke(['run', {sample}, '-f', 'json'])")
     assert "rich" not in as_json
     assert not {name for name in as_json if "model.edits" in name}, "no edit was given"
-    # 13 more than before the packages of core were written out: their modules are smaller, and
-    # the time is the same
-    assert sum(name.startswith("lstmcli.") for name in as_json) <= 78
+    # 17 more than before the packages were written out: their modules are smaller. The last four
+    # took no time: 1.00 of the processor time before them, in 21 pairs
+    assert sum(name.startswith("lstmcli.") for name in as_json) <= 82
     assert "rich" not in loaded_by("invoke(['run', 'nowhere.npz'])")
 
 

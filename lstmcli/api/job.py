@@ -51,7 +51,7 @@ from lstmcli.errors import INPUTS, STDIN, CallToTry, NoInputs, Undecided, UserEr
 from lstmcli.formats import Document
 
 if TYPE_CHECKING:
-    from lstmcli.formats.text.jsonl import StepStream
+    from lstmcli.formats.text.line_stream import StepStream
 
 
 class InputOptions(NamedTuple):

@@ -42,7 +42,7 @@ from lstmcli.outputs import unwritable
 
 if TYPE_CHECKING:
     from lstmcli.formats.npy import BlockWriter
-    from lstmcli.formats.text.number_text import StepWriter
+    from lstmcli.formats.text.step_writers import StepWriter
 
 __all__ = [
     "FORMATS",

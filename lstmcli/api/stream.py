@@ -46,7 +46,7 @@ from lstmcli.core.model.selection import (
 from lstmcli.core.model.states import State, join_states, split_state
 from lstmcli.core.model.surroundings import FINAL_Y
 from lstmcli.errors import UserError
-from lstmcli.formats.text.jsonl import StepStream
+from lstmcli.formats.text.line_stream import StepStream
 
 TOGETHER = 64  # lines that have arrived are run together, with the same bits
 

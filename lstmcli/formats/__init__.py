@@ -27,7 +27,7 @@ from lstmcli.formats.files.atomic import refuse_place
 from lstmcli.formats.files.limits import MOST_WHOLE
 from lstmcli.formats.files.sidecars import main_file, split_member
 from lstmcli.formats.files.source import (
-    BINARY,
+    BINARY_SUFFIXES,
     Opened,
     decode,
     in_memory,
@@ -35,16 +35,13 @@ from lstmcli.formats.files.source import (
     pieces_of,
 )
 from lstmcli.formats.npy import BlockWriter, Stored, is_raw_form, read_raw
-from lstmcli.formats.text.number_text import (
-    ABBREVIATED,
-    LineWriter,
-    StepWriter,
-    TableWriter,
-)
+from lstmcli.formats.text.float32 import FLOAT32, counts_as_float32
+from lstmcli.formats.text.numbers import ABBREVIATED
+from lstmcli.formats.text.step_writers import LineWriter, StepWriter, TableWriter
 from lstmcli.outputs import errors_named
 
 if TYPE_CHECKING:
-    from lstmcli.formats.text.jsonl import StepStream
+    from lstmcli.formats.text.line_stream import StepStream
 
 
 class Format(NamedTuple):
@@ -124,10 +121,11 @@ def read_or_stream(source: str) -> Document | StepStream:
     """As `read` in blocks; JSON lines of inputs on standard input are a `StepStream`."""
     if source != "-":
         return read(source, in_blocks=True)
-    jsonl = _module("jsonl")
-    lines = jsonl.LineReader(sys.stdin.buffer)
+    from lstmcli.formats.text.line_stream import LineReader, StepStream
+
+    lines = LineReader(sys.stdin.buffer)
     if lines.are_inputs():
-        return cast("StepStream", jsonl.StepStream(lines))
+        return StepStream(lines)
     return _refuse_abbreviated(_read(in_memory(STDIN, lines.rest())))
 
 
@@ -138,42 +136,61 @@ def _refuse_abbreviated(document: Document) -> Document:
 
 
 def _read(file: Opened, in_blocks: bool = False, member: str | None = None) -> Document:
-    if kind := binary_kind(file):
+    kind = binary_kind(file)
+    if kind is not None:
         options: dict[str, Any] = {
             "npz": {"only": member},
             "npy": {"in_blocks": in_blocks},
         }
         return _reader(kind)(file, **options.get(kind, {}))
     try:
-        return _read_text(file)
+        document = _read_text(file)
     except UserError as error:
-        if file.suffix not in BINARY:
+        if file.suffix not in BINARY_SUFFIXES:
             raise
         question = f"  A {file.suffix} file is binary, and this one is text: is it the right file?"
         raise error.adding(question) from None
+    for name, array in document.arrays.items():
+        if name not in document.dtypes and counts_as_float32(array):
+            document.dtypes[name] = FLOAT32
+    return document
 
 
 def _read_text(file: Opened) -> Document:
-    hint = FORMATS[file.suffix].name if file.suffix in FORMATS else None
-    in_pieces = file.size > MOST_WHOLE
-    text = decode(file.head(), file.source, is_cut=True) if in_pieces else file.text()
-    if not text.strip() and not in_pieces:
+    if file.size > MOST_WHOLE:
+        return _read_large_text(file)
+    text = file.text()
+    if not text.strip():
         raise UserError(f"{file.source} is empty.")
-    kind = text_kind(text, hint)
-    if _BY_NAME[kind].reader == "read_lines":
-        return _reader(kind)(
-            file.pieces if in_pieces else partial(pieces_of, text), file
-        )
-    if in_pieces and kind == "text":
-        raise UserError(
-            f"{file.source}: {file.size:,} bytes are more than are read of console output. "
-            "Save the numbers as .npy, .npz or .csv."
-        )
-    if in_pieces:
-        text = file.text()
+    kind = text_kind(text, _hint(file))
     if kind == "json":
         return _read_json(text, file)
+    if _reads_pieces(kind):
+        return _reader(kind)(partial(pieces_of, text), file)
     return _reader(kind)(text, file)
+
+
+def _read_large_text(file: Opened) -> Document:
+    """The arrays of a text that is read in pieces if its format allows it."""
+    head = decode(file.head(), file.source, is_cut=True)
+    kind = text_kind(head, _hint(file))
+    if _reads_pieces(kind):
+        return _reader(kind)(file.pieces, file)
+    if kind == "json":
+        return _read_json(file.text(), file)
+    raise UserError(
+        f"{file.source}: {file.size:,} bytes are more than are read of console output. "
+        "Save the numbers as .npy, .npz or .csv."
+    )
+
+
+def _hint(file: Opened) -> str | None:
+    """The kind of text that a suffix names."""
+    return FORMATS[file.suffix].name if file.suffix in FORMATS else None
+
+
+def _reads_pieces(kind: str) -> bool:
+    return _BY_NAME[kind].reader == "read_lines"
 
 
 def _read_json(text: str, file: Opened) -> Document:
@@ -220,7 +237,7 @@ def write(
 
 
 @dataclass
-class Pieces:
+class TraceInBlocks:
     """A trace to write: arrays in blocks, and arrays and attributes set at the end."""
 
     writers: dict[str, BlockWriter] = field(default_factory=dict)
@@ -235,7 +252,7 @@ def open_blocks(
     format: str,
     shapes: Mapping[str, Shape],
     dtype: np.dtype[Any],
-) -> Iterator[Pieces]:
+) -> Iterator[TraceInBlocks]:
     """Write "npy" or "npz" in pieces; a file appears complete or not at all.
 
     Pieces of an archive, or for a pipe, go to nameless files first, on the
@@ -250,15 +267,15 @@ def open_blocks(
         # a device's or a pipe's folder may take no files
         path = target if isinstance(target, str) and stream.seekable() else None
         direct = format == "npy" and path is not None
-        pieces = Pieces()
+        trace = TraceInBlocks()
         for name, shape in shapes.items():
             file, output = (stream, str(path)) if direct else _temporary(path, stack)
-            pieces.writers[name] = BlockWriter(file, shape, dtype, output)
-        yield pieces
+            trace.writers[name] = BlockWriter(file, shape, dtype, output)
+        yield trace
         if not direct:
-            arrays: dict[str, Stored] = {**pieces.writers, **pieces.arrays}
-            ordered = {name: arrays[name] for name in pieces.order or arrays}
-            write(stream, format, ordered, pieces.attributes)
+            arrays: dict[str, Stored] = {**trace.writers, **trace.arrays}
+            ordered = {name: arrays[name] for name in trace.order or arrays}
+            write(stream, format, ordered, trace.attributes)
 
 
 def _temporary(path: str | None, stack: ExitStack) -> tuple[BinaryIO, str]:

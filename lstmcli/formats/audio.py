@@ -12,7 +12,7 @@ from lstmcli.core.model.surroundings import FrontOfFile, HeadLayer, HeadOfFile
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Arrays, Document, Shape
 from lstmcli.formats.files.source import Opened
-from lstmcli.formats.text.number_text import float32_arrays, to_array
+from lstmcli.formats.text.nested import to_array
 
 SKIP = "the input that is added to the output"
 SIZES = ("input_size", "hidden_size", "num_layers")
@@ -38,7 +38,6 @@ def read_nam(value: dict[str, Any], file: Opened) -> Document:
         file.source,
         "nam",
         arrays,
-        dtypes=float32_arrays(arrays),
         has_graph=True,
         heads=(HeadOfFile("nam", (layer,)),),
     )
@@ -112,7 +111,6 @@ def read_guitarml(value: dict[str, Any], file: Opened) -> Document:
         file.source,
         "guitarml",
         arrays,
-        dtypes=float32_arrays(arrays),
         has_graph=True,
         heads=(head,),
     )
@@ -162,7 +160,6 @@ def read_rtneural(value: dict[str, Any], file: Opened) -> Document:
         file.source,
         "rtneural",
         arrays,
-        dtypes=float32_arrays(arrays),
         has_graph=True,
         heads=(head,),
         fronts=tuple(fronts),

@@ -17,7 +17,7 @@ from lstmcli.formats.files.source import (
     Opened,
     how_raw_numbers_are_read,
 )
-from lstmcli.formats.text.number_text import IS_NUMBER
+from lstmcli.formats.text.numbers import IS_NUMBER
 
 PATTERNS = {  # what the first bytes match -> format
     rb"\x93NUMPY": "npy",

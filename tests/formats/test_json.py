@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
 from lstmcli.formats import open_steps, write
-from lstmcli.formats.text.jsonl import LineReader, StepStream
+from lstmcli.formats.text.line_stream import LineReader, StepStream
 from tests.formats.helpers import NAMES, arrays, filed, piped, same
 
 

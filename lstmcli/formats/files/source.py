@@ -18,14 +18,14 @@ from lstmcli.outputs import reason
 
 HEAD = 1 << 16  # bytes that show a file's format
 PIECE = 1 << 18  # characters parsed at a time: as lists they take 300 times as much
-NEAR = 0.75  # similarity of a suggested name (SequenceMatcher.ratio)
+SIMILAR = 0.75  # similarity of a suggested name (SequenceMatcher.ratio)
 ARCHIVE = b"PK\x03\x04"  # first bytes of a zip archive with members
 ARRAYS = (b"\x93NUMPY", b"PK")  # first bytes of .npy and .npz, which may be large
 MOST_DRAINED = (
     2 * MOST_PARSED
 )  # bytes of others in memory: models are larger than texts
 
-BINARY = (
+BINARY_SUFFIXES = (
     ".pt",
     ".pth",
     ".ckpt",
@@ -42,7 +42,7 @@ BINARY = (
 )
 """Suffixes of binary files that are read."""
 
-MODELS = (*BINARY, ".nam", "model.json", "pytorch_model.bin")
+MODELS = (*BINARY_SUFFIXES, ".nam", "model.json", "pytorch_model.bin")
 """Ends of the names of models, which are suggested in place of their folder."""
 
 TEXTS = (".csv", ".tsv", ".txt", ".log", ".json", ".jsonl", ".nam", ".bin", ".pb")
@@ -144,7 +144,7 @@ def _refuse_shorter(file: Opened, size: int) -> None:
         raise became_shorter(file.source, file.size - size, size)
 
 
-Pieces = Callable[[], Iterator[str]]
+TextPieces = Callable[[], Iterator[str]]
 """Returns a text from its start, in pieces that end with a line."""
 
 
@@ -313,8 +313,8 @@ def _alike(one: str, other: str) -> bool:
     from difflib import SequenceMatcher
 
     (a, end), (b, other_end) = (os.path.splitext(name) for name in (one, other))
-    kind = end.lower() in (*BINARY, *TEXTS, other_end.lower())
-    return kind and SequenceMatcher(None, a, b).ratio() >= NEAR
+    kind = end.lower() in (*BINARY_SUFFIXES, *TEXTS, other_end.lower())
+    return kind and SequenceMatcher(None, a, b).ratio() >= SIMILAR
 
 
 def drained(take: Callable[[], bytes], source: str) -> bytes:

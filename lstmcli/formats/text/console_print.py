@@ -14,8 +14,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import prod
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -25,24 +24,20 @@ from lstmcli.formats.document import Document, Shape, compact
 from lstmcli.formats.files.limits import MOST_AXES, MOST_ITEMS, MOST_PRINTED
 from lstmcli.formats.files.source import Opened, pieces_of
 from lstmcli.formats.npy import sole
-from lstmcli.formats.text.number_text import (
+from lstmcli.formats.text.logs import find_log_lines
+from lstmcli.formats.text.nested import to_array
+from lstmcli.formats.text.numbers import (
     ABBREVIATED,
     IS_NUMBER,
     NUMBER,
     SEMICOLONS,
     refuse_decimal_commas,
     refuse_long_numbers,
-    to_array,
 )
-from lstmcli.formats.text.printed_arrays import (
+from lstmcli.formats.text.prints import Ahead, Print, Rounded, document_of, gaps_of
+from lstmcli.formats.text.source_code import (
     GGML,
     MATRICES,
-    Ahead,
-    Print,
-    Rounded,
-    document_of,
-    find_log_lines,
-    gaps_of,
     refuse_matrices,
     to_brackets,
 )
@@ -56,7 +51,7 @@ INSIDE = re.compile(  # what may surround numbers in brackets
 SHAPE = re.compile(
     r"\b(?:Size\(\s*|(?:shape|strides)\s*[=:]\s*(?:\w+\()?)$"
 )  # before brackets of a shape
-NEAR = 300  # characters before a bracket that may have its name
+NAME_REACH = 300  # characters before a bracket that may have its name
 WRAPPER = re.compile(r"(?:<tf\.\w+[^\[\]]*\bnumpy=\s*)?(?:[\w.]{0,40}\(\s*)*$")
 FACTOR = re.compile(rf"({NUMBER})\s*\*\s*$")
 WORD = r"['\"]?([A-Za-z_][\w.]*)['\"]?(?:\[[^\[\]]*\])*\s*"
@@ -138,20 +133,14 @@ TUPLES = {  # of unnamed prints, by count: how it is written, its items' names
 
 def _of_tuple(prints: list[Print], text: str) -> list[Print]:
     """The prints; those of a tuple, (h_n, c_n) or (output, (h_n, c_n)), with their names."""
-    written, names = TUPLES.get(len(prints), (None, ()))
-    if (
-        not written
-        or any(each.name for each in prints)
-        or not written.fullmatch(text.strip())
-    ):
+    if len(prints) not in TUPLES or any(each.name for each in prints):
         return prints
+    written, names = TUPLES[len(prints)]
     h, c = prints[-2:]
-    named = zip(prints, names, strict=True)
-    return (
-        [replace(each, name=name) for each, name in named]
-        if h.shape == c.shape
-        else prints
-    )
+    if h.shape != c.shape or not written.fullmatch(text.strip()):
+        return prints
+    pairs = zip(prints, names, strict=True)
+    return [replace(each, name=name) for each, name in pairs]
 
 
 def _all_prints(text: str, source: str) -> tuple[list[Print], Part]:
@@ -159,14 +148,16 @@ def _all_prints(text: str, source: str) -> tuple[list[Print], Part]:
     refuse_matrices(text, source)
     brackets = to_brackets(text)
     rounded: Rounded = "places" if brackets is text else "significant"
-    if prints := find_prints(brackets, source, rounded):
+    prints = find_prints(brackets, source, rounded)
+    if prints:
         return prints, WHOLE
-    if logged := find_log_lines(text, source):
-        steps = logged[0].steps
-        if steps is None or any(each.steps != steps for each in logged):
-            return logged, WHOLE
-        return logged, Part(compact(steps))
-    return [find_rows(text, source)], WHOLE
+    logged = find_log_lines(text, source)
+    if not logged:
+        return [find_rows(text, source)], WHOLE
+    steps = logged[0].steps
+    if steps is None or any(each.steps != steps for each in logged):
+        return logged, WHOLE
+    return logged, Part(compact(steps))
 
 
 def write(
@@ -178,7 +169,7 @@ def write(
     where it adds an exponent. What is rounded to zero has no sign.
     """
     array = sole(arrays, "text")
-    count = prod(array.shape)
+    count = array.size
     if count > MOST_PRINTED:
         raise UserError(
             f"{count:,} numbers are too many to print as text; at most {MOST_PRINTED:,} are. "
@@ -228,14 +219,25 @@ def find_prints(text: str, source: str, rounded: Rounded) -> list[Print]:
     _refuse_loose_rows(console, arrays)
     prints: list[Print] = []
     heading = ""
-    for number, brackets in enumerate(arrays):
-        begin = arrays[number - 1].stop if number else 0
-        end = (
-            arrays[number + 1].start if number + 1 < len(arrays) else len(console.text)
+    outside = [console.text[slice(*span)] for span in _outside(console, arrays)]
+    for brackets, before, after in zip(arrays, outside, outside[1:], strict=False):
+        where = console.at(brackets.start)
+        tokens, shape, ahead = _parsed(brackets.content, where)
+        words = _described(before[-NAME_REACH:], after, heading, len(shape))
+        heading = words.heading
+        prints.append(
+            Print(
+                words.name,
+                tokens,
+                shape,
+                where,
+                rounded,
+                words.factor,
+                words.dtype,
+                words.label,
+                gaps_of(shape, ahead, words.shape, where),
+            )
         )
-        before = console.text[max(begin, brackets.start - NEAR) : brackets.start]
-        found, heading = _described(brackets, before, console, end, heading, rounded)
-        prints.append(found)
     return prints
 
 
@@ -251,49 +253,45 @@ def _only_count(console: Console, arrays: list[Brackets]) -> bool:
 
 
 def _outside(console: Console, arrays: list[Brackets]) -> Iterator[tuple[int, int]]:
-    edges = [
-        0,
-        *(edge for brackets in arrays for edge in (brackets.start, brackets.stop)),
-    ]
-    edges.append(len(console.text))
-    yield from zip(edges[::2], edges[1::2], strict=True)
+    """The bounds of the text before, between and behind the arrays."""
+    start = 0
+    for brackets in arrays:
+        yield start, brackets.start
+        start = brackets.stop
+    yield start, len(console.text)
 
 
-def _described(
-    brackets: Brackets,
-    before: str,
-    console: Console,
-    end: int,
-    heading: str,
-    rounded: Rounded,
-) -> tuple[Print, str]:
-    where = console.at(brackets.start)
-    tokens, shape, ahead = _parsed(brackets.content, where)
-    after = console.text[brackets.stop : end]
+class Description(NamedTuple):
+    """The words that are printed with an array."""
+
+    name: str
+    heading: str  # the name of arrays behind it that have none
+    label: str = ""
+    factor: float = 1.0
+    dtype: np.dtype[Any] | None = None
+    shape: Shape | None = None
+
+
+def _described(before: str, after: str, heading: str, axes: int) -> Description:
+    """The description of an array by the text in front of it and behind it."""
+    ggml = GGML.search(before.rstrip())
+    if ggml:
+        name, kind, sizes = ggml.groups()
+        dtype = np.dtype(DTYPES[kind]) if kind in DTYPES else None
+        lengths = tuple(map(int, sizes.split(", ")))  # the last axis first, then ones
+        return Description(name, heading, dtype=dtype, shape=lengths[:axes][::-1])
+    dtype, shape = _dtype(before, after), printed_shape(before, after)
+    scale = 1.0
     factor = FACTOR.search(before)
-    dtype, printed, label = _dtype(before, after), printed_shape(before, after), ""
-    if ggml := GGML.search(before.rstrip()):
-        name, dtype = ggml[1], np.dtype(DTYPES[ggml[2]]) if ggml[2] in DTYPES else None
-        printed = tuple(int(n) for n in ggml[3].split(", "))[: len(shape)][::-1]
-    else:
-        before = WRAPPER.sub("", before[: factor.start()] if factor else before)
-        name, separate_line = _name(before)
-        label = "" if name else _label(before)
-        if separate_line or label:
-            heading = name
-        name = name or heading
-    found = Print(
-        name,
-        tokens,
-        shape,
-        where,
-        rounded,
-        float(factor[1]) if factor else 1.0,
-        dtype,
-        label=label,
-        gaps=gaps_of(shape, ahead, printed, where),
-    )
-    return found, heading
+    if factor:
+        scale = float(factor[1])
+        before = before[: factor.start()]
+    before = WRAPPER.sub("", before)
+    name, separate_line = _name(before)
+    label = "" if name else _label(before)
+    if separate_line or label:
+        heading = name
+    return Description(name or heading, heading, label, scale, dtype, shape)
 
 
 def _array_brackets(console: Console) -> Iterator[Brackets]:
@@ -308,7 +306,7 @@ def _array_brackets(console: Console) -> Iterator[Brackets]:
         follows_name = start > 0 and (
             text[start - 1].isalnum() or text[start - 1] == "_"
         )
-        if SHAPE.search(text, max(0, start - NEAR), start):
+        if SHAPE.search(text, max(0, start - NAME_REACH), start):
             continue
         if follows_name or start == index_end:
             index_end = stop
@@ -319,21 +317,21 @@ def _array_brackets(console: Console) -> Iterator[Brackets]:
 
 
 def _brackets(console: Console) -> Iterator[tuple[int, int]]:
-    depth = start = 0
+    """The bounds of outermost brackets."""
+    opened: list[int] = []
     for match in re.finditer(r"[\[\]]", console.text):
         if match[0] == "[":
-            start = match.start() if depth == 0 else start
-            depth += 1
+            opened.append(match.start())
             continue
-        if depth == 0:
+        if not opened:
             raise UserError(
                 f"{console.at(match.start())}: a closing bracket that nothing opened."
             )
-        depth -= 1
-        if depth == 0:
+        start = opened.pop()
+        if not opened:
             yield start, match.end()
-    if depth:
-        raise UserError(f"{console.at(start)}: this bracket is never closed.")
+    if opened:
+        raise UserError(f"{console.at(opened[0])}: this bracket is never closed.")
 
 
 def _is_array(content: str, where: str) -> bool:
@@ -393,11 +391,9 @@ def _name(before: str) -> tuple[str, bool]:
     if match and match[1] not in HEADINGS:
         return match[1], "\n" in match[2]
     match = TITLED.search(before)
-    if (
-        match
-        and match[1] not in HEADINGS
-        and (match[1].islower() or len(match[1]) == 1)
-    ):
+    if not match or match[1] in HEADINGS:
+        return "", False
+    if match[1].islower() or len(match[1]) == 1:
         return match[1], "\n" in match[2]
     return "", False
 
@@ -405,20 +401,25 @@ def _name(before: str) -> tuple[str, bool]:
 def _label(before: str) -> str:
     """The last line before an array if it ends in a colon; no digits, but in Out[3]:."""
     line = before.rstrip().rpartition("\n")[2].strip()
-    label = line if line.endswith(":") else ""
-    return label if label.startswith("Out[") else re.sub(r"\d+", "", label)
+    if not line.endswith(":"):
+        return ""
+    return line if line.startswith("Out[") else re.sub(r"\d+", "", line)
 
 
 def _dtype(before: str, after: str) -> np.dtype[Any] | None:
     match = CANDLE_DTYPE.match(after) or DTYPE.search(after.split("<tf.")[0])
     if match is None and "<tf." in before:
         match = DTYPE.search(before, before.rindex("<tf."))
-    return np.dtype(DTYPES[match[1]]) if match and match[1] in DTYPES else None
+    if match is None or match[1] not in DTYPES:
+        return None
+    return np.dtype(DTYPES[match[1]])
 
 
 def _refuse_loose_rows(console: Console, arrays: list[Brackets]) -> None:
     """Refuse rows of numbers next to arrays in brackets, which may be part of them."""
-    for start, stop in _outside(console, arrays) if arrays else ():
+    if not arrays:
+        return
+    for start, stop in _outside(console, arrays):
         for match in re.finditer(r"[^\n]+", console.text[start:stop]):
             words = match[0].replace(",", " ").split()
             if len(words) > 1 and all(map(IS_NUMBER.fullmatch, words)):
@@ -456,13 +457,14 @@ def _check_row(words: list[str], rows: list[list[str]], where: str) -> None:
     if not ABBREVIATIONS.isdisjoint(words):
         raise UserError(f"{where}: {ABBREVIATED}")
     for word in words:
-        if not IS_NUMBER.fullmatch(word):
-            if SEMICOLON_BETWEEN.fullmatch(word):
-                raise UserError(f"{where}: {SEMICOLONS}")
-            shown = ascii(word[:40])[1:-1]
-            raise UserError(
-                f'{where}: "{shown}" is not a number. Expected a printed array, or rows of numbers.'
-            )
+        if IS_NUMBER.fullmatch(word):
+            continue
+        if SEMICOLON_BETWEEN.fullmatch(word):
+            raise UserError(f"{where}: {SEMICOLONS}")
+        shown = ascii(word[:40])[1:-1]
+        raise UserError(
+            f'{where}: "{shown}" is not a number. Expected a printed array, or rows of numbers.'
+        )
     if rows and len(words) != len(rows[0]):
         raise UserError(
             f"{where} has {len(words)} numbers; rows before it have {len(rows[0])}."
@@ -471,10 +473,9 @@ def _check_row(words: list[str], rows: list[list[str]], where: str) -> None:
 
 def printed_shape(before: str, after: str) -> Shape | None:
     """The shape printed with an array: after it, or before in ``<tf.Tensor: ...>``."""
-    match = (
-        PRINTED_SHAPE.search(before, before.rindex("<tf."))
-        if "<tf." in before
-        else None
-    )
-    match = match or PRINTED_SHAPE.match(after.lstrip(" ,\n"))
-    return tuple(int(n) for n in match[1].split(",")) if match else None
+    match = None
+    if "<tf." in before:
+        match = PRINTED_SHAPE.search(before, before.rindex("<tf."))
+    if match is None:
+        match = PRINTED_SHAPE.match(after.lstrip(" ,\n"))
+    return tuple(map(int, match[1].split(","))) if match else None

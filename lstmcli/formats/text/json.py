@@ -12,9 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import takewhile
-from math import prod
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -22,14 +20,12 @@ from lstmcli.core.model.part import Part
 from lstmcli.errors import UserError
 from lstmcli.formats.document import Arrays, Document, Shape, compact
 from lstmcli.formats.files.limits import MOST_LEVELS
-from lstmcli.formats.text.number_text import (
-    JSON_NAMES,
-    SPECIAL,
-    float32_arrays,
-    row_texts,
-    to_array,
-)
+from lstmcli.formats.text.json_objects import as_columns
+from lstmcli.formats.text.nested import to_array
+from lstmcli.formats.text.numbers import JSON_NAMES, SPECIAL, row_texts
 from lstmcli.outputs import json_text
+
+STEPS = ("step", "t", "time", "timestep", "frame")  # names of the indices of steps
 
 
 def document_of(value: Any, source: str) -> Document:
@@ -40,47 +36,53 @@ def document_of(value: Any, source: str) -> Document:
     """
     document = Document(source, "json", {})
     columns = as_columns(value, source)
-    records, value = columns is not value, columns
-    if isinstance(value, list):
-        document.arrays[""] = to_array(value, f"{source}: the list")
-    elif isinstance(value, dict):
-        _collect(value, "", document)
+    if isinstance(columns, list):
+        document.arrays[""] = to_array(columns, f"{source}: the list")
+    elif isinstance(columns, dict):
+        _collect(columns, "", document)
     else:
         raise UserError(
             f"{source} is a single value; an object or a list was expected."
         )
-    if records:
-        document = _with_steps(document)
-    document.dtypes.update(float32_arrays(document.arrays))
-    return document
+    return document if columns is value else _with_steps(document)
 
 
 def _with_steps(document: Document) -> Document:
     """Arrays of objects in lists, their shared prefix cut, their steps numbered."""
     arrays = _without_shared_prefix(document.arrays)
-    step = next(
-        (name for name in STEPS if name in arrays and arrays[name].ndim == 1), None
-    )
+    vectors = [name for name, array in arrays.items() if array.ndim == 1]
+    step = next((name for name in STEPS if name in vectors), None)
     if step is None or len(arrays) == 1:
         return replace(document, arrays=arrays)
-    numbers = arrays.pop(step)
-    with np.errstate(invalid="ignore"):
-        integers = numbers.astype(np.int64)
-    lengths = {array.shape[:1] for array in arrays.values()}
-    ascend = (integers == numbers).all() and (np.diff(integers) > 0).all()
-    if lengths != {numbers.shape} or not ascend:
-        return replace(document, arrays={step: numbers, **arrays})
-    arrays = _without_shared_prefix(arrays)
+    numbers = arrays[step]
+    others = {name: array for name, array in arrays.items() if name != step}
+    if not _number_steps(numbers, others):
+        return replace(document, arrays={step: numbers, **others})
+    arrays = _without_shared_prefix(others)
     axes = {array.ndim for array in arrays.values()}
-    layout = {frozenset({2}): "steps", frozenset({3}): "time"}.get(frozenset(axes))
-    part = Part(compact(integers))
+    layout = None
+    if len(axes) == 1:
+        layout = {2: "steps", 3: "time"}.get(axes.pop())
+    part = Part(compact(numbers))
     return replace(document, arrays=arrays, layout=layout, part=part)
+
+
+def _number_steps(numbers: np.ndarray, arrays: Arrays) -> bool:
+    """Return whether numbers are ascending integers, one for each entry of the arrays."""
+    if {array.shape[:1] for array in arrays.values()} != {numbers.shape}:
+        return False
+    with np.errstate(invalid="ignore"):
+        are_integers = (numbers.astype(np.int64) == numbers).all()
+    return bool(are_integers and (np.diff(numbers) > 0).all())
 
 
 def _without_shared_prefix(arrays: Arrays) -> Arrays:
     names = [name.split(".") for name in arrays]
-    levels = zip(*(name[:-1] for name in names), strict=False)
-    shared = len([*takewhile(lambda level: len({*level}) == 1, levels)])
+    shared = 0
+    for level in zip(*(name[:-1] for name in names), strict=False):
+        if len({*level}) > 1:
+            break
+        shared += 1
     return {".".join(n[shared:]): arrays[".".join(n)] for n in names}
 
 
@@ -142,14 +144,15 @@ def _collect(members: dict[str, Any], prefix: str, document: Document) -> None:
             continue
         if full in document.arrays or full in document.attributes:
             raise UserError(f'{document.source} has two members of the name "{full}".')
-        is_list = isinstance(value, list)
-        # numbers such as "NaN" are strings too
-        if is_list and not (
-            {*map(type, value)} == {str} and not {*value} <= {*SPECIAL}
-        ):
+        if isinstance(value, list) and not _is_list_of_words(value):
             document.arrays[full] = to_array(value, f"{document.source}: {full}")
         else:
             document.attributes[full] = value
+
+
+def _is_list_of_words(value: list[Any]) -> bool:
+    """Return whether a list has only strings, and not only those that stand for numbers."""
+    return {*map(type, value)} == {str} and not {*value} <= {*SPECIAL}
 
 
 def write(
@@ -160,8 +163,11 @@ def write(
     A single array without a name is a bare list. Non-finite numbers are the
     strings "NaN", "Infinity" and "-Infinity".
     """
-    is_list = set(arrays) == {""} and not attributes
-    for piece in _nested(arrays[""], "") if is_list else _object(arrays, attributes):
+    if set(arrays) == {""} and not attributes:
+        pieces = _nested(arrays[""], "")
+    else:
+        pieces = _object(arrays, attributes)
+    for piece in pieces:
         stream.write(piece.encode())
     stream.write(b"\n")
 
@@ -185,92 +191,18 @@ def _nested(array: np.ndarray, indent: str) -> Iterator[str]:
     rows = row_texts(np.atleast_1d(array), JSON_NAMES)
 
     def nest(shape: Shape, indent: str) -> Iterator[str]:
-        if len(shape) < 2:
-            yield f"[{next(rows)}]" if shape else next(rows)
-            return
-        yield "["
-        for number in range(shape[0]):
-            yield f"{',' if number else ''}\n{indent}  "
-            yield from nest(shape[1:], f"{indent}  ")
-        yield f"\n{indent}]" if shape[0] else "]"
+        if not shape:
+            yield next(rows)
+        elif len(shape) == 1:
+            yield f"[{next(rows)}]"
+        elif shape[0] == 0:
+            yield "[]"
+        else:
+            opening = "["
+            for _ in range(shape[0]):
+                yield f"{opening}\n{indent}  "
+                yield from nest(shape[1:], f"{indent}  ")
+                opening = ","
+            yield f"\n{indent}]"
 
     return nest(array.shape, indent)
-
-
-# ---- objects in lists, tensors with their shape, numbered members
-
-
-STEPS = ("step", "t", "time", "timestep", "frame")
-_NUMBERS = ("data", "cpuData", "values", "float_data")
-_SHAPES = ("dims", "shape", "size")
-
-
-def as_columns(value: Any, where: str) -> Any:
-    """The value with each list of objects as an object of lists, and tensors in their shape.
-
-    The value itself without any.
-    """
-    if isinstance(value, dict):
-        if (tensor := _tensor_of(value)) is not None:
-            return tensor
-        made = {
-            name: as_columns(member, f"{where}.{name}")
-            for name, member in value.items()
-        }
-        return value if all(made[name] is value[name] for name in value) else made
-    first = value
-    while isinstance(first, list) and first:
-        first = first[0]
-    if not isinstance(value, list) or not isinstance(first, dict) or not first:
-        return value
-    items = [as_columns(item, f"{where}[{n}]") for n, item in enumerate(value)]
-    if all(isinstance(item, dict) and _tensor_of(item) is not None for item in value):
-        names = [item.get("name") for item in value]  # such as the outputs of a server
-        if None not in names and len({*map(str, names)}) == len(names):
-            return dict(zip(map(str, names), items, strict=True))
-    return _joined(items, where)
-
-
-def _joined(items: list[Any], where: str) -> Any:
-    """Converted elements of a list as one value: an object of columns, or the list.
-
-    Nothing is converted again: of lists in lists, that would take twice as
-    long a level.
-    """
-    if not isinstance(items[0], dict):
-        return items
-    for n, item in enumerate(items):
-        if not isinstance(item, dict) or item.keys() != items[0].keys():
-            raise UserError(
-                f"{where}: element [{n}] is other than element [0], an object with "
-                f"{', '.join(items[0])}; objects in a list have the same members."
-            )
-    columns = {name: [item[name] for item in items] for name in items[0]}
-    return {
-        name: _joined(column, f"{where}.{name}") for name, column in columns.items()
-    }
-
-
-def _tensor_of(members: Mapping[str, Any]) -> list[Any] | None:
-    """The nested list of an object with numbers and a shape, or numbered members."""
-    shape = next((members[name] for name in _SHAPES if name in members), None)
-    data = next((members[name] for name in _NUMBERS if name in members), None)
-    data = _numbered(data) if isinstance(data, dict) else data
-    if not isinstance(shape, list) or data is None:
-        return _numbered(members)
-    plain = isinstance(data, list) and all(type(x) in (int, float) for x in data)
-    lengths = all(type(n) is int and n >= 0 for n in shape)
-    if not plain or not lengths or prod(shape) != len(data):
-        return None
-    for size in shape[:0:-1] if data else ():
-        data = [data[n : n + size] for n in range(0, len(data), size)]
-    return cast(list[Any], data)
-
-
-def _numbered(members: Mapping[str, Any]) -> list[Any] | None:
-    """The numbers of ``{"0": 0.1, "1": 0.2}`` in their order."""
-    keys = [str(n) for n in range(len(members))]
-    if not members or members.keys() != set(keys):
-        return None
-    numbers = [members[key] for key in keys]
-    return numbers if all(type(x) in (int, float) for x in numbers) else None

@@ -7,9 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lstmcli.formats.text.number_text import STEP, is_number
+from lstmcli.formats.text.numbers import is_number
+from lstmcli.formats.text.step_writers import STEP
 
-INPUTS = ("inputs", "x")
+INPUT_NAMES = ("inputs", "x")
 OPENING = re.compile(
     r'\s*(?:\[\s*[^\[\s]|\{.*"(?:step|inputs|x)")'
 )  # other first lines may be a long document: not parsed
@@ -23,30 +24,32 @@ def kind_of_line(line: str) -> str:
     object with "step". A line of "either" alone could be a document:
     {"inputs": [[...], ...]}.
     """
-    value = tried(line) if OPENING.match(line) else None
+    if not OPENING.match(line):
+        return ""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return ""
     if isinstance(value, list):
         return "inputs" if value and all(map(is_number, value)) else ""
-    if not isinstance(value, dict):
-        return ""
-    inputs = inputs_of(value)
-    if STEP in value:
+    return _kind_of_object(value) if isinstance(value, dict) else ""
+
+
+def _kind_of_object(members: Mapping[str, Any]) -> str:
+    inputs = inputs_of(members)
+    if STEP in members:
         return "trace" if inputs is None else "inputs"
-    kinds = {name: type(member) for name, member in value.items()}
-    nested = {name for name, kind in kinds.items() if kind in (list, dict)}
-    if not nested <= {*INPUTS} or {kinds[name] for name in nested} != {list}:
+    nested = {k: v for k, v in members.items() if isinstance(v, list | dict)}
+    if not nested:
         return ""
-    is_batch = isinstance(inputs, list) and [*map(type, inputs[:1])] == [list]
-    return "either" if is_batch else "inputs"
+    for name, value in nested.items():
+        if name not in INPUT_NAMES or isinstance(value, dict):
+            return ""
+    if isinstance(inputs, list) and inputs and isinstance(inputs[0], list):
+        return "either"
+    return "inputs"
 
 
 def inputs_of(record: Mapping[str, Any]) -> Any:
     """The inputs of a step among a line's members; None without."""
-    return next((record[name] for name in INPUTS if name in record), None)
-
-
-def tried(line: str) -> Any:
-    """The value of a line; None if it is no JSON."""
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+    return next((record[name] for name in INPUT_NAMES if name in record), None)

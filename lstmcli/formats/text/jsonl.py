@@ -1,4 +1,4 @@
-"""JSON lines: one JSON value a line, one line a step, from a file or as standard input brings them.
+"""JSON lines of a file: one JSON value a line, one line a step.
 
 A line is the inputs of a step (a list, or an object with "inputs" or "x") or
 one step of a trace (an object of several lists). Lists are (K,), or (B, K) for
@@ -7,67 +7,46 @@ a batch.
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import select
 from array import array
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from operator import lt
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from lstmcli.core.model.part import Part
-from lstmcli.errors import STDIN, UserError
+from lstmcli.errors import UserError
 from lstmcli.formats.document import Arrays, Document, Shape, compact
-from lstmcli.formats.files.limits import MOST_PARSED, check_growth
-from lstmcli.formats.files.source import (
-    HEAD,
-    Opened,
-    Pieces,
-    decode,
-    drained,
-    refuse_device,
-)
+from lstmcli.formats.files.limits import check_growth
+from lstmcli.formats.files.source import Opened, TextPieces
 from lstmcli.formats.text.json import parse
-from lstmcli.formats.text.json_line import INPUTS, inputs_of, kind_of_line, tried
-from lstmcli.formats.text.number_text import (
-    BATCH,
-    MOST_STEPS,
-    STEP,
-    UNIT,
-    UNITS,
-    float32_arrays,
-    is_number,
-    to_array,
-)
+from lstmcli.formats.text.nested import to_array
+from lstmcli.formats.text.numbers import MOST_STEPS, is_number
+from lstmcli.formats.text.step_writers import BATCH, STEP, UNIT, UNITS
+from lstmcli.formats.text.table import Table
 
-INDEX = re.compile(rb"\s*\d{1,9}\s*")  # a line of one number, of an embedding
 FINAL_Y = "final_y"  # of a line behind all steps
-MOST_KEYS = 1000  # characters of tidy data that include the unit's key
 
 
-def read_lines(pieces: Pieces, file: Opened) -> Document:
-    """Members stacked over the lines: (T, K) with layout "steps", or (T, B, K) with "time"."""
-    source = file.source
-    if names := _tidy_names(next(pieces(), "")):
-        return _read_tidy(pieces(), names, source, file.size)
-    steps = Steps(source, file.size)
-    end: dict[str, Any] = {}
+def read_lines(pieces: TextPieces, file: Opened) -> Document:
+    """Members stacked over the lines: (T, K) with layout "steps", or (T, B, K) with "time".
+
+    Of lines of units, which have "step" and "unit", the table that they are.
+    """
+    rows: Steps | UnitRows | None = None
     for lines in _numbered(pieces()):
-        records = {n: parse_line(line, source, n) for n, line in lines}
-        if lines and records[lines[-1][0]].keys() == {FINAL_Y}:
-            end = records.pop(lines[-1][0])
-        steps.add(records)
-    arrays = steps.arrays()
-    part = _taken_part(arrays, steps.numbers)
-    for name, numbers in end.items():
-        arrays[name] = to_array(numbers, f"{source}: {name}")
-    layout = "time" if any(array.ndim == 3 for array in arrays.values()) else "steps"
-    dtypes = float32_arrays(arrays)
-    return Document(source, "jsonl", arrays, {}, layout, dtypes=dtypes, part=part)
+        values = ((number, parse(line, file.source, number)) for number, line in lines)
+        first = next(values, None)
+        if first is None:
+            continue
+        if rows is None:
+            is_unit = _is_unit(first[1])
+            rows = UnitRows(first[1], file) if is_unit else Steps(file)
+        rows.add(chain([first], values))
+    if rows is None:
+        return Document(file.source, "jsonl", {}, layout="steps")
+    return rows.document()
 
 
 def _numbered(pieces: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
@@ -79,62 +58,64 @@ def _numbered(pieces: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
         before += piece.count("\n")
 
 
-def _tidy_names(text: str) -> list[str]:
-    """The members of the first line, if it is a unit of a step: a number each."""
-    value = (
-        tried(text.lstrip().partition("\n")[0]) if UNIT in text[:MOST_KEYS] else None
-    )
-    if not isinstance(value, dict) or not {STEP, UNIT} <= value.keys():
-        return []
-    return list(value) if all(map(is_number, value.values())) else []
+def _is_unit(value: Any) -> bool:
+    """Return whether a first line is a unit of a step: a number for each member."""
+    if not isinstance(value, dict) or STEP not in value or UNIT not in value:
+        return False
+    return all(map(is_number, value.values()))
 
 
-def _read_tidy(
-    pieces: Iterable[str], names: list[str], source: str, size: int
-) -> Document:
-    from lstmcli.formats.text.csv import (  # 3 ms that other lines do without
-        CsvTable,
-        document_of,
-    )
+class UnitRows:
+    """Lines of units: rows of a `Table`, whose columns are the members of the first."""
 
-    table = CsvTable(names, len(names), source, size)
-    for lines in _numbered(pieces):
+    def __init__(self, first: dict[str, Any], file: Opened) -> None:
+        self._names = list(first)
+        self._table = Table(self._names, len(self._names), file.source, file.size)
+
+    def add(self, lines: Iterable[tuple[int, Any]]) -> None:
+        """Append the values of lines, by the numbers of the lines."""
         rows = []
-        for number, line in lines:
-            record, where = parse(line, source, number), f"{source}, line {number}"
-            if not isinstance(record, dict) or record.keys() != {*names}:
+        for number, value in lines:
+            where = f"{self._table.source}, line {number}"
+            if not isinstance(value, dict) or value.keys() != {*self._names}:
                 raise UserError(
-                    f"{where}: an object of {', '.join(names)} was expected."
+                    f"{where}: an object of {', '.join(self._names)} was expected."
                 )
-            rows.append(to_array([record[name] for name in names], where))
-        if rows:
-            table.add(np.stack(rows))
-    return document_of(table, "jsonl")
+            rows.append(to_array([value[name] for name in self._names], where))
+        self._table.add(np.stack(rows))
+
+    def document(self) -> Document:
+        """The arrays of the table."""
+        return self._table.document("jsonl")
 
 
-def _taken_part(arrays: Arrays, steps: Sequence[int] | None) -> Part:
-    """The indices of a trace's axes, as of `LineWriter`, taken from ``arrays``."""
-    keys = [
-        name
-        for name in arrays
-        if name in (BATCH, UNITS) or name.startswith(f"{UNITS}.")
-    ]
-    numbers = {name: n for name in keys if (n := _ascending(arrays[name])) is not None}
-    traced = {name: array for name, array in arrays.items() if name not in numbers}
+def _without_indices(
+    arrays: Arrays, steps: Sequence[int] | None
+) -> tuple[Arrays, Part]:
+    """The arrays of a trace, and the part of a run that `LineWriter` says they are."""
+    indices: dict[str, Sequence[int]] = {}
+    traced: Arrays = {}
+    for name, numbers in arrays.items():
+        is_key = name in (BATCH, UNITS) or name.startswith(f"{UNITS}.")
+        found = _ascending(numbers) if is_key else None
+        if found is None:
+            traced[name] = numbers
+        else:
+            indices[name] = found
     if steps is None or not traced:
-        return Part(steps)
-    extents = {array.shape[1:-1] for array in traced.values()}
-    if BATCH in numbers and extents != {(len(numbers[BATCH]),)}:
-        del numbers[BATCH]
-    columns = {
-        name: numbers.get(f"{UNITS}.{name}", numbers.get(UNITS, ())) for name in traced
-    }
-    for name in numbers:
-        del arrays[name]
-    fitting = {
-        name: n for name, n in columns.items() if len(n) == traced[name].shape[-1]
-    }
-    return Part(steps, numbers.get(BATCH), fitting)
+        return arrays, Part(steps)
+    items = indices.get(BATCH)
+    extents = {numbers.shape[1:-1] for numbers in traced.values()}
+    columns = {}
+    for name, numbers in traced.items():
+        units = indices.get(f"{UNITS}.{name}", indices.get(UNITS, ()))
+        if len(units) == numbers.shape[-1]:
+            columns[name] = units
+    if items is not None and extents != {(len(items),)}:
+        items = None
+        del indices[BATCH]  # an array of its own
+    kept = {name: arrays[name] for name in arrays if name not in indices}
+    return kept, Part(steps, items, columns)
 
 
 def _ascending(array: np.ndarray) -> Sequence[int] | None:
@@ -149,44 +130,47 @@ def _ascending(array: np.ndarray) -> Sequence[int] | None:
 class Steps:
     """The members of lines: the numbers of each in a buffer, and the shape of a step."""
 
-    def __init__(self, source: str, size: int) -> None:
-        self._source, self._size = source, size  # bytes of the text
+    def __init__(self, file: Opened) -> None:
+        self._source, self._size = file.source, file.size  # bytes of the text
         self._count = 0
         self._steps = array("q")  # their numbers, of the lines that have them
         self._shapes: dict[str, Shape] = {}
         self._numbers: dict[str, array[float]] = {}
+        self._end: dict[str, Any] = {}  # of a line behind all steps
 
-    @property
-    def numbers(self) -> Sequence[int] | None:
-        """The numbers of the steps; None unless every line has one."""
-        all_ = self._count and len(self._steps) == self._count
-        return compact(self._steps) if all_ else None
+    def add(self, lines: Iterable[tuple[int, Any]]) -> None:
+        """Append the values of lines, by the numbers of the lines."""
+        records = {}
+        for number, value in lines:
+            records[number] = members_of(value, f"{self._source}, line {number}")
+        last = next(reversed(records))
+        if records[last].keys() == {FINAL_Y}:
+            self._end = records.pop(last)
+        if records:
+            self._add(records)
 
-    def add(self, records: Mapping[int, dict[str, Any]]) -> None:
-        """Append the members of lines, by the numbers of the lines."""
-        if not records:
-            return
-        lines = [*records.values()]
-        kinds = {kind - {STEP} for kind in set(map(frozenset, lines))}
-        steps = [record[STEP] for record in lines if STEP in record]
-        try:
-            if len(kinds) != 1 or (steps and not self._ascend(steps)):
-                raise UserError("the lines are of several kinds")
-            arrays = {
-                name: to_array([record[name] for record in lines], self._source)
-                for name in lines[0]
-                if name != STEP
-            }
-            shapes = {name: array.shape[1:] for name, array in arrays.items()}
-            if shapes != (self._shapes or shapes) or {*map(len, shapes.values())} - {
-                1,
-                2,
-            }:
-                raise UserError("the steps differ in shape")
-        except UserError:
+    def document(self) -> Document:
+        """The members, each as one array, stacked along the lines."""
+        arrays: Arrays = {}
+        for name, numbers in self._numbers.items():
+            shape = (self._count, *self._shapes[name])
+            arrays[name] = np.asarray(numbers).reshape(shape)
+        has_steps = self._count > 0 and len(self._steps) == self._count
+        steps = compact(self._steps) if has_steps else None
+        arrays, part = _without_indices(arrays, steps)
+        for name, numbers in self._end.items():
+            arrays[name] = to_array(numbers, f"{self._source}: {name}")
+        is_batch = any(array.ndim == 3 for array in arrays.values())
+        layout = "time" if is_batch else "steps"
+        return Document(self._source, "jsonl", arrays, layout=layout, part=part)
+
+    def _add(self, records: Mapping[int, dict[str, Any]]) -> None:
+        lines = list(records.values())
+        arrays = self._stacked(lines)
+        if arrays is None:
             for number, record in records.items():
                 self._check(record, f"{self._source}, line {number}")
-            raise
+            arrays = self._arrays(lines)  # refuses what is too large together
         for name, values in arrays.items():
             self._shapes[name] = values.shape[1:]
             shape = (self._count + len(values), *values.shape[1:])
@@ -194,7 +178,30 @@ class Steps:
             check_growth(shape, values.itemsize, self._size, where)
             self._numbers.setdefault(name, array("d")).frombytes(values.tobytes())
         self._count += len(lines)
-        self._steps.extend(steps)
+        self._steps.extend(record[STEP] for record in lines if STEP in record)
+
+    def _stacked(self, lines: list[dict[str, Any]]) -> Arrays | None:
+        """Each member of these lines as one array; None if a line is unlike those before it."""
+        steps = [record[STEP] for record in lines if STEP in record]
+        kinds = {kind - {STEP} for kind in map(frozenset, lines)}
+        if len(kinds) != 1 or not self._ascend(steps):
+            return None
+        try:
+            arrays = self._arrays(lines)
+        except UserError:
+            return None
+        shapes = {name: values.shape[1:] for name, values in arrays.items()}
+        depths = {len(shape) for shape in shapes.values()}
+        if self._shapes not in ({}, shapes) or not depths <= {1, 2}:
+            return None
+        return arrays
+
+    def _arrays(self, lines: list[dict[str, Any]]) -> Arrays:
+        names = [name for name in lines[0] if name != STEP]
+        return {
+            name: to_array([record[name] for record in lines], self._source)
+            for name in names
+        }
 
     def _check(self, record: dict[str, Any], where: str) -> None:
         if STEP in record:
@@ -218,28 +225,21 @@ class Steps:
             ).shape
 
     def _ascend(self, steps: list[Any]) -> bool:
-        if set(map(type, steps)) != {int}:
+        if not set(map(type, steps)) <= {int}:
             return False
-        first = self._steps[-1] if self._steps else -1
-        return steps[-1] < MOST_STEPS and all(map(lt, [first, *steps], steps))
-
-    def arrays(self) -> Arrays:
-        """Each member as one array, stacked along the lines."""
-        return {
-            name: np.asarray(numbers).reshape(self._count, *self._shapes[name])
-            for name, numbers in self._numbers.items()
-        }
+        before = [*self._steps[-1:], *steps]
+        within = not steps or (steps[0] >= 0 and steps[-1] < MOST_STEPS)
+        return within and all(map(lt, before, before[1:]))
 
 
-def parse_line(line: str, source: str, number: int) -> dict[str, Any]:
-    """A line's members; a bare list has no name."""
-    value = parse(line, source, number)
+def members_of(value: Any, where: str) -> dict[str, Any]:
+    """The members of a line by its value; a bare list has no name."""
     if isinstance(value, list):
         return {"": value}
     if isinstance(value, dict) and len(value.keys() - {STEP}) > 0:
         return value
     raise UserError(
-        f"{source}, line {number}: a list of numbers or an object of such lists was expected."
+        f"{where}: a list of numbers or an object of such lists was expected."
     )
 
 
@@ -263,175 +263,3 @@ def step_array(value: Any, where: str, before: Shape | None = None) -> np.ndarra
             f"{where} has the shape {numbers.shape}; before it was {before}."
         )
     return numbers
-
-
-def refuse_unused(record: Mapping[str, Any], where: str) -> None:
-    """Refuse a line of inputs with further members, which no run uses."""
-    names = [name for name in record if name != STEP]
-    if len(names) > 1:
-        raise UserError(
-            f"{where} has {', '.join(names)}; the inputs of a step are one list, "
-            f"named {' or '.join(INPUTS)}."
-        )
-
-
-# ---- standard input step by step: a line is parsed once it has come
-
-
-NUMBERS = {float, int}  # not bool, which NumPy takes for a number
-
-
-class LineReader:
-    """The lines of a stream, and whether the next one is there without waiting.
-
-    Bytes are taken from the file descriptor as they come; without one, it is
-    in memory.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self.number = 0  # of the line that came last
-        refuse_device(stream)
-        self._stream = stream
-        try:
-            self._descriptor: int | None = stream.fileno()
-        except (OSError, AttributeError):  # in memory
-            self._descriptor = None
-        self._lines: deque[tuple[int, bytes]] = (
-            deque()
-        )  # complete, not blank; with numbers
-        self._begun: list[bytes] = []  # pieces of a line without its end yet
-        self._begun_size = self._count = 0  # bytes of these, and complete lines
-        self._taken: list[bytes] | None = []  # all bytes, until a line is returned
-        self._ended = False
-
-    def next(self) -> bytes | None:
-        """The next line that is not blank, once it is complete; None at the end."""
-        if not self._has(1):
-            return None
-        self._taken = None
-        self.number, line = self._lines.popleft()
-        return line
-
-    def waiting(self) -> bool:
-        """Return whether another line can be read without waiting."""
-        return self._has(1, wait=False)
-
-    def are_inputs(self) -> bool:
-        """Return whether the first line shows that the lines are inputs, one step each.
-
-        Nothing is consumed. A second line is awaited only if the first would
-        be a document.
-        """
-        first = self._lines[0][1] if self._has(1) else b""
-        if INDEX.fullmatch(first):
-            return True
-        if not first.lstrip(b"\xef\xbb\xbf \t\r").startswith((b"{", b"[")):
-            return False
-        kind = kind_of_line(decode(first, STDIN))
-        return kind == "inputs" or (kind == "either" and self._has(2))
-
-    def rest(self) -> bytes:
-        """All bytes, if `next` has returned none of them."""
-        pieces = iter([b"".join(self._taken or ())])
-        return drained(lambda: next(pieces, b"") or self._read(), STDIN)
-
-    def _has(self, count: int, *, wait: bool = True) -> bool:
-        while len(self._lines) < count and not self._ended and (wait or self._ready()):
-            self._take()
-        return len(self._lines) >= count
-
-    def _ready(self) -> bool:
-        if self._descriptor is None:
-            return True
-        try:
-            return bool(select.select([self._descriptor], [], [], 0)[0])
-        except (OSError, ValueError):  # on Windows; then lines are flushed
-            return False
-
-    def _take(self) -> None:
-        piece = self._read()
-        if self._taken is not None:
-            self._taken.append(piece)
-        *ends, begun = piece.split(b"\n")
-        if ends:
-            ends[0] = b"".join([*self._begun, ends[0]])
-            self._begun, self._begun_size = [], 0
-        self._begun.append(begun)
-        self._begun_size += len(begun)
-        if self._begun_size > MOST_PARSED:
-            raise UserError(f"{STDIN}: a line of more than {MOST_PARSED:,} bytes.")
-        if not piece:
-            self._ended = True
-            ends = [b"".join(self._begun)]
-        for line in ends:
-            self._count += 1
-            if line.strip():
-                self._lines.append((self._count, line))
-
-    def _read(self) -> bytes:
-        if self._ended:
-            return b""
-        if self._descriptor is None:
-            return self._stream.read(HEAD)
-        return os.read(self._descriptor, HEAD)
-
-
-class StepStream:
-    """The inputs of one step at a time, from JSON lines: a list, or an object with "inputs" or "x".
-
-    Iteration yields float64 arrays, (I,) or (B, I), all of one shape;
-    UserErrors name the line.
-    """
-
-    def __init__(self, lines: LineReader) -> None:
-        self._lines = lines
-        self._shape: Shape | None = None
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        while (line := self._lines.next()) is not None:
-            plain = self._plain(line)
-            yield self._step(line) if plain is None else plain
-
-    @property
-    def line(self) -> int:
-        """The number of the line that came last, from 1."""
-        return self._lines.number
-
-    def waiting(self) -> bool:
-        """Return whether another step can be read without waiting; else, flush."""
-        return self._lines.waiting()
-
-    def _plain(self, line: bytes) -> np.ndarray | None:
-        """A bare list of as many numbers as before; None for any other line."""
-        try:
-            values = json.loads(line)
-            if type(values) is not list or (len(values),) != self._shape:
-                return None
-            return (
-                np.array(values, np.float64)
-                if set(map(type, values)) <= NUMBERS
-                else None
-            )
-        except (ValueError, RecursionError, OverflowError):
-            return None
-
-    def _step(self, line: bytes) -> np.ndarray:
-        where = f"{STDIN}, line {self._lines.number}"
-        text = decode(line, where)
-        if INDEX.fullmatch(line) and self._shape in (None, (1,)):
-            text = f"[{text}]"
-        record = parse_line(text, STDIN, self._lines.number)
-        values = record.get("", inputs_of(record))
-        if values is None:
-            names = " or ".join(f'"{name}"' for name in INPUTS)
-            raise UserError(
-                f"{where} has no member {names}; it has {', '.join(record)}."
-            )
-        refuse_unused(record, where)
-        step = step_array(values, where)
-        if self._shape not in (None, step.shape):
-            raise UserError(
-                f"{where}: the shape is {step.shape}; before it was {self._shape}."
-            )
-        self._shape = step.shape
-        return step

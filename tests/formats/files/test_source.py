@@ -27,7 +27,7 @@ from lstmcli.formats import (
     read_or_stream,
     write,
 )
-from lstmcli.formats.text.jsonl import StepStream
+from lstmcli.formats.text.line_stream import StepStream
 from tests.formats.helpers import filed, piped, zipped
 from tests.processes import python
 from tests.standard_input import from_stdin

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli.errors import UserError
-from lstmcli.formats import Document, write
+from lstmcli.formats import Document, read_bytes, write
 from lstmcli.formats.files.source import in_memory
 from lstmcli.formats.text import console_print
 from lstmcli.formats.text.console_print import read_text
@@ -207,10 +207,12 @@ def test_names_repeat_and_headings_last() -> None:
         ("[0.5]", np.float32),
         ("[0.100000001]", np.float32),
         ("[0.1]", None),
+        ("array([0.5], dtype=float64)", np.float64),
     ],
 )
 def test_dtypes(text: str, dtype: Any) -> None:
-    assert pasted(text).dtypes.get("") == (None if dtype is None else np.dtype(dtype))
+    document = read_bytes("paste", text.encode(), ".txt")
+    assert document.dtypes.get("") == (None if dtype is None else np.dtype(dtype))
 
 
 def test_the_dtype_of_the_next_tensor_is_not_this_ones() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lstmcli.core.model.part import Part
 from lstmcli.errors import UserError
 from lstmcli.formats import open_steps
-from lstmcli.formats.text.csv import CsvTable, document_of
+from lstmcli.formats.text.table import Table
 from tests.formats.helpers import arrays, filed, piped, same
 
 
@@ -208,7 +208,7 @@ def test_numbers_of_steps_items_and_columns_are_those_of_the_full_run() -> None:
 
 def test_keys_whose_product_is_beyond_integers_are_refused() -> None:
     count = (1 << 21) + 1  # of each key: more than 2^63 rows would be needed
-    table = CsvTable(["step", "batch", "unit", "h"], 4, "t.csv", 1 << 30)
+    table = Table(["step", "batch", "unit", "h"], 4, "t.csv", 1 << 30)
     table.add(np.repeat(np.arange(count, dtype=np.float64)[:, None], 4, axis=1))
     with pytest.raises(UserError, match="step 0, batch 0, unit 1 is missing"):
-        document_of(table, "csv")
+        table.document("csv")

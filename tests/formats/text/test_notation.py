@@ -17,7 +17,7 @@ from lstmcli import formats
 from lstmcli.api.diff import diff
 from lstmcli.errors import UserError
 from lstmcli.formats import Document
-from lstmcli.formats.text.json import as_columns
+from lstmcli.formats.text.json_objects import as_columns
 from tests.recorded import GOLDEN
 from tests.standard_input import from_stdin
 
