@@ -400,40 +400,55 @@ def question_of(job: Job, side: Side) -> Question:
 
 
 def _refuse_not_finite(job: Job) -> None:
+    """Refuse weights, an initial state or inputs with NaN or infinity."""
     weights = " + ".join(job.model.sources) or "weights"
-    arrays: dict[str, tuple[Array, Sequence[str]]] = {
-        f"{weights}: the {tensor.replace('_', ' ')} of {name}": (array, axes)
-        for name, cell in job.model.cells
-        for tensor, axes in TENSORS.items()
-        if (array := getattr(cell, tensor)) is not None
-    }
-    states = job.inputs.initial_state
-    arrays |= {f"the initial {name}": (np.asarray(h), ()) for name, h in states.items()}
+    for name, cell in job.model.cells:
+        for tensor, axes in TENSORS.items():
+            array = getattr(cell, tensor)
+            if array is not None:
+                what = f"{weights}: the {tensor.replace('_', ' ')} of {name}"
+                _refuse_values(what, array, axes)
+    for name, state in job.inputs.initial_state.items():
+        _refuse_values(f"the initial {name}", np.asarray(state))
+    try:
+        _refuse_values(job.inputs.name, _valid_inputs(job))
+    except UserError as error:
+        raise error.adding(
+            "  If these are padding, exclude them:",
+            try_=[SettingsToTry({"lengths": ...}), SettingsToTry({"mask": ...})],
+        ) from None
+
+
+def _valid_inputs(job: Job) -> Array:
+    """The inputs of a job, those of steps that are not valid as 0."""
     x = np.asarray(job.inputs.x)
-    if not np.isfinite(x).all() and (plan := job.plan()).valid is not None:
-        x = np.where(from_time_major(plan.valid[..., None], plan.layout), x, 0)
-    arrays[job.inputs.name] = x, ()
-    for name, (array, axes) in arrays.items():
-        if count := np.count_nonzero(~np.isfinite(array)):
-            indices = np.argwhere(~np.isfinite(array))[0].tolist()
-            named = zip(
-                axes, indices, strict=False
-            )  # a state or inputs: by the index alone
-            parts = [
-                f"{a} {n}" if a not in ("ifgo", "ifo") else f"gate {a[n]}"
-                for a, n in named
-            ]
-            first = ", ".join(parts) or indices
-            error = UserError(
-                f"{name} has NaN or infinite values, {count:,} in all and the first at {first}; "
-                "explain compares runs of finite numbers."
-            )
-            if array is not x:
-                raise error
-            raise error.adding(
-                "  If these are padding, exclude them:",
-                try_=[SettingsToTry({"lengths": ...}), SettingsToTry({"mask": ...})],
-            )
+    if np.isfinite(x).all():
+        return x
+    plan = job.plan()
+    if plan.valid is None:
+        return x
+    valid = from_time_major(plan.valid[..., None], plan.layout)
+    return np.where(valid, x, 0)
+
+
+def _refuse_values(name: str, array: Array, axes: Sequence[str] = ()) -> None:
+    """Refuse an array with NaN or infinity; without ``axes`` the first is named by its index."""
+    is_wrong = ~np.isfinite(array)
+    count = np.count_nonzero(is_wrong)
+    if not count:
+        return
+    indices = np.argwhere(is_wrong)[0].tolist()
+    parts: list[str] = []
+    for axis, n in zip(axes, indices, strict=False):
+        if axis in ("ifgo", "ifo"):
+            parts.append(f"gate {axis[n]}")
+        else:
+            parts.append(f"{axis} {n}")
+    first = ", ".join(parts) or indices
+    raise UserError(
+        f"{name} has NaN or infinite values, {count:,} in all and the first at {first}; "
+        "explain compares runs of finite numbers."
+    )
 
 
 def _at_its_steps(side: Side, job: Job) -> Side:
