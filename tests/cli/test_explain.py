@@ -206,6 +206,13 @@ def _other_layout(truth: dict[str, Any], folder: Path) -> Explanation:
     return explain(str(folder / "w.npz"), x, expected, layout="batch")
 
 
+def test_weights_may_be_longdouble(lstm: Lstm) -> None:
+    """Wider than the sums of squares that rank the nearest runs."""
+    done = lstm("explain", *FILES, SAMPLE / "numpy.txt", "--dtype", "longdouble")
+    assert done.status == 0
+    assert "forget bias is 0" in done.out
+
+
 @pytest.mark.slow
 def test_a_first_step_that_agrees_alone_names_the_other_layout(tmp_path: Path) -> None:
     answer = _other_layout({"spoil": _halved}, tmp_path)

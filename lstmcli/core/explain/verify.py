@@ -472,8 +472,10 @@ def _first_mismatch(
 
 def _signal_to_noise(numbers: Columns, squares: Array, count: int) -> float:
     """EXPECTED / the difference, both as rms, of the worst array."""
-    signal = np.bincount(numbers.array, numbers.wanted**2, count)
-    noise = np.bincount(numbers.array, squares, count)
+    # weights of bincount are float64; a run may be longdouble
+    wanted = numbers.wanted.astype(np.float64)
+    signal = np.bincount(numbers.array, wanted**2, count)
+    noise = np.bincount(numbers.array, squares.astype(np.float64), count)
     least = np.min(signal / noise, where=noise > 0, initial=np.inf)
     return math.sqrt(float(least))
 
