@@ -152,7 +152,10 @@ def _with_other_biases(
     sides: tuple[_Reloaded, _Reloaded],
     test: Callable[[Precision], Tolerance],
 ) -> NetworkDifference:
-    """The comparison with the biases of B used otherwise; a hint if those of A have to be."""
+    """The comparison with the biases of B added once or twice, by which all of them count.
+
+    A hint if one network is the other with other biases: those left out are lost.
+    """
     a, b = networks
     reading = found.reading or Reading({name: name for name, _ in a.model.cells}, {})
     as_read = renamed(network_of(sides[1].model(reading.settings), b.name), reading)
@@ -164,12 +167,32 @@ def _with_other_biases(
         except UserError:
             continue
         again = compare_networks(a, other_b, test, found.assumed)
-        if again.relation == SAME:
+        if again.relation == SAME and use not in WITHOUT:
             return reordered(again, reading._replace(settings=settings), b.model)
+        if again.relation == SAME:
+            return _with_hint(found, f"a is b {OTHER_BIASES[use]}")
         if compare_networks(other_a, as_read, test).relation == SAME:
-            text = f"b is a with the setting bias={use}."
-            return replace(found, hints=(*found.hints, Hint("other_biases", text)))
+            return _with_hint(found, f"b is a {OTHER_BIASES[use]}")
     return found
+
+
+WITHOUT = {
+    "none": "without its biases",
+    "input_only": "with its input bias alone",
+    "recurrent_only": "with its recurrent bias alone",
+}
+"""The uses of biases that leave numbers out, in words."""
+
+OTHER_BIASES = {
+    "once": "with its biases added once",
+    "twice": "with its biases added twice",
+    **WITHOUT,
+}
+
+
+def _with_hint(found: NetworkDifference, text: str) -> NetworkDifference:
+    hint = Hint("other_biases", f"{text}.")
+    return replace(found, hints=(*found.hints, hint))
 
 
 NEARLY = (ROUNDED, ANOTHER_STEP)
